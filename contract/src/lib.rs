@@ -19,6 +19,7 @@ pub mod packet;
 pub mod process;
 pub mod record;
 mod refusal;
+pub mod rules;
 
 pub use command::{Command, Reference, Referenced};
 pub use ledger::{Cause, Counters, Ending, Ledger, Totals};

@@ -1,0 +1,86 @@
+//! Headers as they stand on the wire: bytes only, big-endian.
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Ipv4 {
+    pub(crate) version_and_words: u8,
+    pub(crate) service: u8,
+    pub(crate) length: [u8; 2],
+    pub(crate) identification: [u8; 2],
+    pub(crate) fragment: [u8; 2],
+    pub(crate) time_to_live: u8,
+    pub(crate) protocol: u8,
+    pub(crate) checksum: [u8; 2],
+    pub(crate) source: [u8; 4],
+    pub(crate) destination: [u8; 4],
+}
+
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Ipv6 {
+    pub(crate) version_class_label: [u8; 4],
+    pub(crate) payload: [u8; 2],
+    pub(crate) next: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) source: [u8; 16],
+    pub(crate) destination: [u8; 16],
+}
+
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Extension {
+    pub(crate) next: u8,
+    pub(crate) length: u8,
+    pub(crate) fragment: [u8; 2],
+}
+
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Tcp {
+    pub(crate) source: [u8; 2],
+    pub(crate) destination: [u8; 2],
+    pub(crate) sequence: [u8; 4],
+    pub(crate) acknowledgement: [u8; 4],
+    pub(crate) words: u8,
+    pub(crate) flags: u8,
+    pub(crate) window: [u8; 2],
+    pub(crate) checksum: [u8; 2],
+    pub(crate) urgent: [u8; 2],
+}
+
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Udp {
+    pub(crate) source: [u8; 2],
+    pub(crate) destination: [u8; 2],
+    pub(crate) length: [u8; 2],
+    pub(crate) checksum: [u8; 2],
+}
+
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Icmp {
+    pub(crate) kind: u8,
+    pub(crate) code: u8,
+    pub(crate) checksum: [u8; 2],
+}
+
+const _: () = {
+    assert!(size_of::<Ipv4>() == 20 && size_of::<Ipv6>() == 40 && size_of::<Extension>() == 4);
+    assert!(size_of::<Tcp>() == 20 && size_of::<Udp>() == 8 && size_of::<Icmp>() == 4);
+};
+
+/// IP protocol numbers, which are IPv6's next-header numbers too.
+pub(crate) mod protocol {
+    pub(crate) const HOP_BY_HOP: u8 = 0;
+    pub(crate) const ICMP: u8 = 1;
+    pub(crate) const TCP: u8 = 6;
+    pub(crate) const UDP: u8 = 17;
+    pub(crate) const ROUTING: u8 = 43;
+    pub(crate) const FRAGMENT: u8 = 44;
+    pub(crate) const AUTHENTICATION: u8 = 51;
+    pub(crate) const ICMPV6: u8 = 58;
+    pub(crate) const DESTINATION: u8 = 60;
+}
