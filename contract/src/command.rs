@@ -14,7 +14,7 @@ pub enum Command {
     Reference = 1,
     /// Nothing → nothing: the driver lets go of it.
     Dereference = 2,
-    /// Nothing → [`Drained`] and whole records (Windows; on Linux the app reads its ring).
+    /// Nothing → [`Drained`] and as many whole records as fit (Windows; on Linux the app reads its ring).
     Drain = 3,
     /// Nothing → [`crate::Ledger`], also after the reference ended.
     Account = 4,
@@ -41,7 +41,9 @@ impl Command {
     /// Back from a control code.
     #[must_use]
     pub fn from_control_code(code: u32) -> Option<Self> {
-        Self::try_from((code >> 2 & 0xFFF).wrapping_sub(0x800)).ok().filter(|known| known.control_code() == code)
+        Self::try_from((code >> 2 & 0xFFF).wrapping_sub(0x800))
+            .ok()
+            .filter(|known| known.control_code() == code)
     }
 }
 
@@ -102,7 +104,9 @@ pub struct Drained {
     pub bytes: u32,
     /// How many records these are.
     pub records: u32,
-    /// An [`crate::Ending`] if the reference ended and nothing is left; 0 else.
+    /// Records that still wait in the queue.
+    pub waiting: u64,
+    /// An [`crate::Ending`] if the reference ended; 0 else.
     pub ended: u64,
 }
 
@@ -121,7 +125,7 @@ pub struct References {
 }
 
 const _: () = {
-    assert!(size_of::<Reference>() == 24 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 16);
+    assert!(size_of::<Reference>() == 24 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 24);
     assert!(size_of::<References>() == 64);
     assert!(Command::Reference.control_code() == 0x0022_6004);
 };

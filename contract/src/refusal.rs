@@ -106,7 +106,9 @@ impl Refusal {
     #[must_use]
     pub const fn why(self) -> &'static str {
         match self {
-            Self::Version => "the app and the driver speak different versions; install the same release of both",
+            Self::Version => {
+                "the app and the driver speak different versions; install the same release of both"
+            }
             Self::Length => "the request has the wrong length",
             Self::Command => "no such command",
             Self::Handle => "the handle sent is not open in the app",

@@ -87,10 +87,7 @@ pub struct PortRange {
 
 impl PortRange {
     /// Every port.
-    pub const ANY: Self = Self {
-        first: 0,
-        last: u16::MAX,
-    };
+    pub const ANY: Self = Self { first: 0, last: u16::MAX };
 }
 
 impl Default for PortRange {

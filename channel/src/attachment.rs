@@ -1,0 +1,144 @@
+//! An event that the driver has referenced: wait, drain, account.
+
+use crate::stream::Stream;
+use crate::{Device, Drain, Error, Event, Item, Record, System, Wake};
+use contract::ledger::CAUSES;
+use contract::{Ending, Mask, Totals};
+use std::time::Duration;
+
+/// How an app trades wake-ups for latency. The driver never withholds a signal; this is the reader's choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Wait for the signal each time.
+    Prompt,
+    /// After a drain that found several records, let more gather for half a millisecond; after one that found a
+    /// single record, go back to sleep at once.
+    #[default]
+    Coalesce,
+}
+
+/// A drain that found this many is worth gathering after.
+const GATHER_FROM: u64 = 8;
+/// How long records gather.
+const GATHER_FOR: Duration = Duration::from_micros(500);
+
+/// This app's hold on a driver: dropped, the driver lets go.
+pub struct Attachment<S: System = crate::sys::Host> {
+    source: S::Source,
+    event: Event<S>,
+    device: Device<S>,
+    stream: Stream,
+    delivered: u64,
+    last_drain: u64,
+    pace: Pace,
+    ended: Option<Ending>,
+}
+
+/// Both sides' books. Neither is derived from the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The driver's: what it offered, committed and lost for this app.
+    pub kernel: Totals,
+    /// The app's: records that drains handed over.
+    pub delivered: u64,
+    /// Counted in the ring itself: committed, not yet delivered.
+    pub in_ring: u64,
+    /// Losses that records told the app of, by cause.
+    pub lost_told: [u64; CAUSES],
+    /// Sequence numbers that never came.
+    pub gaps: u64,
+}
+
+impl Account {
+    /// I1, exact once things are quiet: offered = committed + lost, and committed = delivered + in ring.
+    #[must_use]
+    pub fn balances(&self) -> bool {
+        self.kernel.balances() && self.kernel.committed == self.delivered + self.in_ring
+    }
+
+    /// Losses that no record has told of yet, because none was committed since: seen in the ledger alone.
+    #[must_use]
+    pub fn lost_untold(&self) -> u64 {
+        self.kernel.lost_in_all().saturating_sub(self.lost_told.iter().sum())
+    }
+}
+
+impl<S: System> Attachment<S> {
+    /// Has the driver of `device` take hold of `event` and put into its ring what `mask` asks for.
+    pub fn reference(device: Device<S>, event: Event<S>, mask: Mask) -> Result<Self, Error> {
+        let source = S::reference(&device.0, &event.0, mask)?;
+        let (stream, pace) = (Stream::default(), Pace::default());
+        Ok(Self { source, event, device, stream, delivered: 0, last_drain: 0, pace, ended: None })
+    }
+
+    /// Chooses how wake-ups are traded for latency.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Pace) -> Self {
+        self.pace = pace;
+        self
+    }
+
+    /// Sleeps until the driver signals, or for `timeout`. `None` waits for ever.
+    ///
+    /// A signalled wait may find nothing to drain: the event was only operated, or an earlier drain was quick.
+    pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        if self.ended.is_some() {
+            return Ok(Wake::Signalled);
+        }
+        if self.pace == Pace::Coalesce && self.last_drain >= GATHER_FROM {
+            std::thread::sleep(timeout.map_or(GATHER_FOR, |most| most.min(GATHER_FOR)));
+            self.last_drain = 0;
+            return Ok(Wake::Signalled);
+        }
+        S::wait(&self.device.0, &self.event.0, &self.source, timeout)
+    }
+
+    /// Hands over everything that is there, until nothing is. An error means that the driver broke the contract.
+    pub fn drain(&mut self, mut each: impl FnMut(Item<'_>)) -> Result<Drain, Error> {
+        let Self { source, device, stream, delivered, .. } = self;
+        let before = *delivered;
+        let ended = S::drain(&device.0, source, &mut |bytes| {
+            let record = Record::check(bytes)?;
+            *delivered += 1;
+            stream.take(record, &mut |item| each(item));
+            Ok(())
+        })?;
+        self.last_drain = self.delivered - before;
+        self.ended = ended;
+        Ok(Drain { records: self.last_drain, ended })
+    }
+
+    /// Both sides' books as they stand. Exact once the driver is quiet.
+    pub fn account(&self) -> Result<Account, Error> {
+        Ok(Account {
+            kernel: S::ledger(&self.device.0, &self.source)?.totals(),
+            delivered: self.delivered,
+            in_ring: S::in_ring(&self.device.0, &self.source)?,
+            lost_told: self.stream.lost(),
+            gaps: self.stream.gaps(),
+        })
+    }
+
+    /// Has the driver let go. What is in the ring can still be drained; the books stay readable.
+    pub fn dereference(&mut self) -> Result<(), Error> {
+        S::dereference(&self.device.0)
+    }
+
+    /// The device, to operate it from elsewhere.
+    #[must_use]
+    pub fn device(&self) -> &Device<S> {
+        &self.device
+    }
+
+    /// The event, to look at it or to set it from elsewhere.
+    #[must_use]
+    pub fn event(&self) -> &Event<S> {
+        &self.event
+    }
+
+    /// The backing's own source, for what only one kernel has.
+    #[must_use]
+    pub fn system(&self) -> &S::Source {
+        &self.source
+    }
+}

@@ -1,0 +1,444 @@
+//! The apps that are attached to a driver: their events, queues and books.
+//!
+//! Whatever can go wrong between an app and a driver is decided here, once, for the WDM driver and for the model
+//! that tests and loom run. A driver only decodes its kernel's requests and calls.
+//!
+//! Locks: a file's, then a slot's; the books' alone. Nothing is allocated, taken or dropped while one is held:
+//! on Windows they are spin locks.
+
+use super::queue::Queue;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use contract::command::{Drained, MAX_RING, MIN_RING, References};
+use contract::ledger::PROCESSORS;
+use contract::{
+    Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals, VERSION,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// What a kernel gives to a driver.
+pub trait Platform: Sized + 'static {
+    /// A reference on an app's event. A clone is another reference; dropping one releases it.
+    type Event: Signal + Clone + Send;
+    /// A lock that may be taken at any interrupt level at which records are offered.
+    type Lock<T: Send>: Lock<T>;
+    /// Memory that may be touched there: zeroed 64-bit words.
+    type Memory: AsRef<[u64]> + AsMut<[u64]> + Send;
+
+    /// So many words, or `None` if the kernel has none. Never called with a lock held.
+    fn allocate(words: usize) -> Option<Self::Memory>;
+    /// The processor that runs this.
+    fn processor() -> u32;
+    /// Nanoseconds of the clock that stamps records.
+    fn now_ns() -> u64;
+}
+
+/// A lock that owns what it guards.
+pub trait Lock<T> {
+    /// Guards a value.
+    fn new(value: T) -> Self;
+    /// Runs with the value, alone.
+    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R;
+}
+
+/// An event as a driver uses it.
+pub trait Signal {
+    /// Wakes its waiter, or lets the next wait return at once.
+    fn signal(&self);
+}
+
+/// One open device, as the driver keeps it: made in CREATE, gone in CLOSE.
+pub struct File<P: Platform>(P::Lock<FileState>);
+
+#[derive(Default)]
+struct FileState {
+    slot: Option<usize>,
+    closing: bool,
+}
+
+/// All that a driver keeps of its apps.
+pub struct Table<P: Platform> {
+    slots: [P::Lock<Option<Slot<P>>>; SLOTS],
+    books: P::Lock<References>,
+    stopping: AtomicBool,
+}
+
+/// One app's reference, from REFERENCE until its file is closed or references again.
+struct Slot<P: Platform> {
+    /// `None` once the reference ended: the books stay readable.
+    event: Option<P::Event>,
+    mask: Mask,
+    queue: Queue,
+    memory: P::Memory,
+    ledger: P::Memory,
+    ended: Option<Ending>,
+}
+
+/// Words of a ledger.
+const LEDGER_WORDS: usize = size_of::<Ledger>() / 8;
+
+impl<P: Platform> Default for File<P> {
+    fn default() -> Self {
+        Self(P::Lock::new(FileState::default()))
+    }
+}
+
+impl<P: Platform> Default for Table<P> {
+    fn default() -> Self {
+        Self {
+            slots: core::array::from_fn(|_| P::Lock::new(None)),
+            books: P::Lock::new(References::default()),
+            stopping: AtomicBool::new(false),
+        }
+    }
+}
+
+/// A request's one buffer, as METHOD_BUFFERED has it: what the app sent stands where the answer will.
+pub struct Buffer<'a> {
+    /// The memory, at least as long as the longer of the two.
+    pub bytes: &'a mut [u8],
+    /// Bytes that the app sent.
+    pub input: usize,
+    /// Bytes that the app has room for.
+    pub output: usize,
+}
+
+impl Buffer<'_> {
+    fn input(&self, length: usize) -> Result<&[u8], Refusal> {
+        self.bytes.get(..self.input).filter(|bytes| bytes.len() == length).ok_or(Refusal::Length)
+    }
+
+    fn output(&mut self) -> Result<&mut [u8], Refusal> {
+        self.bytes.get_mut(..self.output).ok_or(Refusal::Room)
+    }
+
+    /// Puts the answer in place of the request; returns its length.
+    pub fn answer<T: IntoBytes + Immutable>(&mut self, answer: &T) -> Result<usize, Refusal> {
+        let room = self.output()?.get_mut(..size_of::<T>()).ok_or(Refusal::Room)?;
+        room.copy_from_slice(answer.as_bytes());
+        Ok(size_of::<T>())
+    }
+
+    /// What the app sent, if it is exactly a `T`.
+    pub fn request<T: FromBytes>(&self) -> Result<T, Refusal> {
+        T::read_from_bytes(self.input(size_of::<T>())?).map_err(|_| Refusal::Length)
+    }
+}
+
+impl<P: Platform> Table<P> {
+    /// Serves a request on an open file; returns the bytes of the answer. What is refused changes nothing.
+    ///
+    /// `take` turns the event's handle into a reference, in the app's own context. `may_change` says whether the file
+    /// was opened with the right to change the driver for others. [`Command::Operate`] is the driver's own.
+    pub fn request(
+        &self,
+        file: &File<P>,
+        command: Command,
+        buffer: &mut Buffer<'_>,
+        may_change: bool,
+        take: impl FnOnce(u64) -> Result<P::Event, Refusal>,
+    ) -> Result<usize, Refusal> {
+        match command {
+            Command::Reference => {
+                let request = buffer.request()?;
+                // The answer's room first: an app that can't be told its slot must not have one.
+                buffer.output()?.get(..size_of::<Referenced>()).ok_or(Refusal::Room)?;
+                let referenced = self.reference(file, &request, take)?;
+                buffer.answer(&referenced)
+            }
+            Command::Dereference => buffer.input(0).and_then(|_| self.dereference(file)).map(|()| 0),
+            Command::Drain => {
+                buffer.input(0)?;
+                self.drain(file, buffer.output()?)
+            }
+            Command::Account => {
+                buffer.input(0)?;
+                self.account(file, buffer.output()?)
+            }
+            Command::References => {
+                buffer.input(0)?;
+                buffer.answer(&self.references())
+            }
+            Command::DetachAll if may_change => {
+                buffer.input(0)?;
+                self.detach_all(Ending::DriverStopping);
+                Ok(0)
+            }
+            Command::DetachAll => Err(Refusal::NotPermitted),
+            Command::Operate => Err(Refusal::Command),
+        }
+    }
+
+    /// An app hands its event down. `take` turns the handle into a reference, in the app's own context.
+    pub fn reference(
+        &self,
+        file: &File<P>,
+        request: &Reference,
+        take: impl FnOnce(u64) -> Result<P::Event, Refusal>,
+    ) -> Result<Referenced, Refusal> {
+        let slot = Slot::for_request(request, take)?;
+        self.books.with(|books| books.taken += 1);
+        let placed = file.0.with(|state| self.place(state, slot));
+        match placed {
+            Ok((number, old)) => {
+                old.map(|old| self.retire(old));
+                Ok(Referenced { version: VERSION, slot: number as u32, token: 0 })
+            }
+            Err((refusal, slot)) => {
+                drop(slot);
+                self.books.with(|books| books.released += 1);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Finds a slot for the file: its old one if that reference ended, else a free one. Gives back what the slot held,
+    /// or what found none: neither may be dropped under the file's lock.
+    #[expect(clippy::type_complexity, reason = "what comes back is what went in, with the reason")]
+    fn place(
+        &self,
+        file: &mut FileState,
+        slot: Slot<P>,
+    ) -> Result<(usize, Option<Slot<P>>), (Refusal, Slot<P>)> {
+        if file.closing {
+            return Err((Refusal::Closing, slot));
+        }
+        if let Some(number) = file.slot {
+            return self.replace(number, slot);
+        }
+        let mut slot = slot;
+        for (number, lock) in self.slots.iter().enumerate() {
+            match lock.with(|held| self.put(held, slot, Option::is_none)) {
+                Ok(_) => {
+                    file.slot = Some(number);
+                    return Ok((number, None));
+                }
+                Err((Refusal::NoSlot, back)) => slot = back,
+                Err(refused) => return Err(refused),
+            }
+        }
+        Err((Refusal::NoSlot, slot))
+    }
+
+    #[expect(clippy::type_complexity, reason = "as `place`")]
+    fn replace(&self, number: usize, slot: Slot<P>) -> Result<(usize, Option<Slot<P>>), (Refusal, Slot<P>)> {
+        let Some(lock) = self.slots.get(number) else { return Err((Refusal::NoSlot, slot)) };
+        let ended = |held: &Option<Slot<P>>| held.as_ref().is_none_or(|held| held.event.is_none());
+        match lock.with(|held| self.put(held, slot, ended)) {
+            Ok(old) => Ok((number, old)),
+            Err((Refusal::NoSlot, slot)) => Err((Refusal::AlreadyReferenced, slot)),
+            Err(refused) => Err(refused),
+        }
+    }
+
+    /// With the slot's lock held, so that `stopping` is either seen here or sees what was put.
+    #[expect(clippy::type_complexity, reason = "as `place`")]
+    fn put(
+        &self,
+        held: &mut Option<Slot<P>>,
+        slot: Slot<P>,
+        free: impl FnOnce(&Option<Slot<P>>) -> bool,
+    ) -> Result<Option<Slot<P>>, (Refusal, Slot<P>)> {
+        // Pairs with the store in `detach_all`, which takes this slot's lock after it.
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err((Refusal::Stopping, slot));
+        }
+        if !free(held) {
+            return Err((Refusal::NoSlot, slot));
+        }
+        Ok(held.replace(slot))
+    }
+
+    /// The app wants its event back. What is queued can still be drained.
+    pub fn dereference(&self, file: &File<P>) -> Result<(), Refusal> {
+        let event =
+            self.with_slot(file, |slot| slot.end(Ending::Dereferenced))?.ok_or(Refusal::NotReferenced)?;
+        self.release(event);
+        Ok(())
+    }
+
+    /// The app's last handle on the file is closed: no reference is taken after this, and none is left.
+    pub fn cleanup(&self, file: &File<P>) {
+        let number = file.0.with(|state| {
+            state.closing = true;
+            state.slot.take()
+        });
+        let slot = number.and_then(|number| self.slots.get(number)).and_then(|lock| lock.with(Option::take));
+        if let Some(slot) = slot {
+            self.retire(slot);
+        }
+    }
+
+    /// Before the driver stops: refuses new references and ends all there are, each with a tombstone and a last signal.
+    pub fn detach_all(&self, why: Ending) {
+        // Pairs with the load in `put`: see there.
+        self.stopping.store(true, Ordering::SeqCst);
+        for lock in &self.slots {
+            let event = lock.with(|slot| slot.as_mut().and_then(|slot| slot.end(why)));
+            if let Some(event) = event {
+                event.signal();
+                self.release(event);
+            }
+        }
+    }
+
+    /// Offers a record to every app that wants its kind: `R`'s first field is its header, which is filled in here.
+    pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) {
+        let bytes = record.as_bytes();
+        for lock in &self.slots {
+            lock.with(|slot| slot.as_mut().map(|slot| slot.offer(kind, bytes)));
+        }
+    }
+
+    /// Offers a record to the app of one file alone, whatever its mask.
+    pub fn offer_to<R: IntoBytes + Immutable>(
+        &self,
+        file: &File<P>,
+        kind: Kind,
+        record: &R,
+    ) -> Result<(), Refusal> {
+        self.with_slot(file, |slot| match slot.event {
+            Some(_) => {
+                slot.deliver(kind, record.as_bytes());
+                Ok(())
+            }
+            None => Err(Refusal::NotReferenced),
+        })?
+    }
+
+    /// Fills `out` with [`Drained`] and as many whole records as fit; returns the bytes used.
+    pub fn drain(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
+        self.with_slot(file, |slot| slot.drain(out))?
+    }
+
+    /// Fills `out` with the app's [`Ledger`]; returns the bytes used.
+    pub fn account(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
+        self.with_slot(file, |slot| {
+            let room = out.get_mut(..size_of::<Ledger>()).ok_or(Refusal::Room)?;
+            let ledger = slot.ledger.as_ref().as_bytes().get(..room.len()).ok_or(Refusal::Room)?;
+            room.copy_from_slice(ledger);
+            Ok(room.len())
+        })?
+    }
+
+    /// A further reference on the app's event, for a driver that operates it. It counts for nobody: drop it soon.
+    pub fn event(&self, file: &File<P>) -> Result<P::Event, Refusal> {
+        self.with_slot(file, |slot| slot.event.clone())?.ok_or(Refusal::NotReferenced)
+    }
+
+    /// How many records wait for the app.
+    pub fn waiting(&self, file: &File<P>) -> Result<u64, Refusal> {
+        self.with_slot(file, |slot| slot.queue.records())
+    }
+
+    /// References taken and released, and what apps that are gone were offered.
+    pub fn references(&self) -> References {
+        let mut references = self.books.with(|books| *books);
+        for lock in &self.slots {
+            let attached = lock.with(|slot| slot.as_ref().is_some_and(|slot| slot.event.is_some()));
+            references.attached += u64::from(attached);
+        }
+        references
+    }
+
+    fn with_slot<R>(&self, file: &File<P>, run: impl FnOnce(&mut Slot<P>) -> R) -> Result<R, Refusal> {
+        let number =
+            file.0.with(|state| if state.closing { Err(Refusal::Closing) } else { Ok(state.slot) })?;
+        let lock = number.and_then(|number| self.slots.get(number)).ok_or(Refusal::NotReferenced)?;
+        lock.with(|slot| slot.as_mut().map(run)).ok_or(Refusal::NotReferenced)
+    }
+
+    /// Books a slot that nobody reads any more, and lets go of its event.
+    fn retire(&self, mut slot: Slot<P>) {
+        let totals = slot.totals();
+        self.books.with(|books| books.past = books.past.plus(totals));
+        if let Some(event) = slot.end(Ending::Dereferenced) {
+            self.release(event);
+        }
+    }
+
+    fn release(&self, event: P::Event) {
+        drop(event);
+        self.books.with(|books| books.released += 1);
+    }
+}
+
+impl<P: Platform> Slot<P> {
+    /// Checks a request's numbers, makes room, and takes the event last: nothing can fail after it.
+    fn for_request(
+        request: &Reference,
+        take: impl FnOnce(u64) -> Result<P::Event, Refusal>,
+    ) -> Result<Self, Refusal> {
+        if request.version != VERSION {
+            return Err(Refusal::Version);
+        }
+        if !request.ring_bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&request.ring_bytes) {
+            return Err(Refusal::Size);
+        }
+        let memory = P::allocate(request.ring_bytes as usize / 8).ok_or(Refusal::Memory)?;
+        let ledger = P::allocate(LEDGER_WORDS).ok_or(Refusal::Memory)?;
+        let event = Some(take(request.event)?);
+        let (mask, queue, ended) = (Mask(request.mask), Queue::default(), None);
+        Ok(Self { event, mask, queue, memory, ledger, ended })
+    }
+
+    fn offer(&mut self, kind: Kind, record: &[u8]) {
+        if self.event.is_some() && self.mask.wants(kind) {
+            self.deliver(kind, record);
+        }
+    }
+
+    /// One attempt: the next sequence number, the queue, the books, the signal.
+    fn deliver(&mut self, kind: Kind, record: &[u8]) {
+        let Some(rest) = record.get(size_of::<Header>()..) else { return };
+        let processor = P::processor();
+        let Some(line) = line(&mut self.ledger, processor) else { return };
+        let header = Header {
+            length: record.len() as u32,
+            kind: kind.number(),
+            version: VERSION,
+            processor,
+            sequence: line.offered,
+            stamp_ns: P::now_ns(),
+            lost: line.lost,
+        };
+        line.offered += 1;
+        match self.queue.push(self.memory.as_mut(), &header, rest) {
+            Ok(()) => line.committed += 1,
+            Err(cause) => line.lost[cause as usize] += 1,
+        }
+        // Also after a loss, and also if an earlier signal may still stand: a signal too many costs a drain that finds
+        // nothing, one too few costs an app that sleeps for ever (I6).
+        if let Some(event) = &self.event {
+            event.signal();
+        }
+    }
+
+    fn drain(&mut self, out: &mut [u8]) -> Result<usize, Refusal> {
+        let (head, room) = out.split_at_mut_checked(size_of::<Drained>()).ok_or(Refusal::Room)?;
+        let (bytes, records) = self.queue.pop(self.memory.as_mut(), room);
+        let ended = self.ended.map_or(0, |ending| ending as u64);
+        let drained = Drained { bytes, records, waiting: self.queue.records(), ended };
+        head.copy_from_slice(drained.as_bytes());
+        Ok(size_of::<Drained>() + bytes as usize)
+    }
+
+    /// Ends the reference; gives back the event to let go of, once.
+    fn end(&mut self, why: Ending) -> Option<P::Event> {
+        let event = self.event.take()?;
+        self.ended = Some(why);
+        if let Some(ended) = self.ledger.as_mut().first_mut() {
+            *ended = why as u64;
+        }
+        Some(event)
+    }
+
+    fn totals(&self) -> Totals {
+        Ledger::ref_from_bytes(self.ledger.as_ref().as_bytes()).map_or(Totals::default(), Ledger::totals)
+    }
+}
+
+/// A processor's line in a ledger.
+fn line<M: AsMut<[u64]>>(ledger: &mut M, processor: u32) -> Option<&mut contract::Counters> {
+    let ledger = Ledger::mut_from_bytes(ledger.as_mut().as_mut_bytes()).ok()?;
+    ledger.processors.get_mut(processor as usize % PROCESSORS)
+}

@@ -1,0 +1,1 @@
+//! The reader of a BPF ring buffer: see the Linux backing.

@@ -1,0 +1,202 @@
+//! Records as they come out of a ring, with the losses put where they happened.
+
+use crate::Error;
+use contract::ledger::CAUSES;
+use contract::record::MAX_RECORD;
+use contract::{Cause, Header, Kind};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+/// Processors that a record may claim to come from. More than any kernel has; a larger number is a lie.
+const MAX_PROCESSORS: u32 = 8192;
+
+/// What a drain hands over: records in order, and losses before the record that told of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// Records that did not reach this app, here.
+    Lost(Lost),
+}
+
+/// Records that were lost between two records of one processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// On which processor.
+    pub processor: u32,
+    /// Why.
+    pub cause: Cause,
+    /// How many.
+    pub count: u64,
+}
+
+/// One record, checked: its header is whole and true to its length and kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    header: Header,
+    kind: Kind,
+    bytes: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// Checks the bytes that a driver committed.
+    pub fn check(bytes: &'a [u8]) -> Result<Self, Error> {
+        let (header, _) = Header::read_from_prefix(bytes)
+            .map_err(|_| Error::Contract("a record shorter than its header"))?;
+        if header.version != contract::VERSION {
+            return Err(Error::Contract("a record of another version"));
+        }
+        if header.length as usize != bytes.len() || bytes.len() > MAX_RECORD {
+            return Err(Error::Contract("a record whose length is a lie"));
+        }
+        if header.processor >= MAX_PROCESSORS {
+            return Err(Error::Contract("a record of a processor that no machine has"));
+        }
+        let kind = Kind::try_from(header.kind)
+            .map_err(|_| Error::Contract("a record of a kind nobody asked for"))?;
+        Ok(Self { header, kind, bytes })
+    }
+
+    /// The header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What it is about.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// All of it, header included.
+    #[must_use]
+    pub const fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// As a type of the contract (or of a driver's own), which has the header as its first field.
+    pub fn read<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<T, Error> {
+        T::read_from_prefix(self.bytes)
+            .map(|(value, _)| value)
+            .map_err(|_| Error::Contract("a record shorter than its kind"))
+    }
+}
+
+/// What one processor's records told so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    /// The highest sequence number seen, plus one.
+    next: u64,
+    received: u64,
+    lost: [u64; CAUSES],
+}
+
+/// Follows the sequence numbers of every processor. Tolerates that interrupts put records out of order.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    lines: Vec<Line>,
+}
+
+impl Stream {
+    /// Takes a record in: first the losses that it tells of, then the record.
+    pub fn take<'a>(&mut self, record: Record<'a>, each: &mut dyn FnMut(Item<'a>)) {
+        let Header { processor, sequence, lost, .. } = record.header;
+        let line = self.line(processor);
+        for cause in Cause::ALL {
+            let (told, known) = (lost[cause as usize], &mut line.lost[cause as usize]);
+            if told > *known {
+                each(Item::Lost(Lost { processor, cause, count: told - *known }));
+                *known = told;
+            }
+        }
+        line.next = line.next.max(sequence.wrapping_add(1));
+        line.received += 1;
+        each(Item::Record(record));
+    }
+
+    /// Losses that records told of, by cause.
+    pub fn lost(&self) -> [u64; CAUSES] {
+        let mut sum = [0; CAUSES];
+        for line in &self.lines {
+            for (mine, theirs) in sum.iter_mut().zip(line.lost) {
+                *mine += theirs;
+            }
+        }
+        sum
+    }
+
+    /// Sequence numbers that never came, below the highest that did (I2).
+    pub fn gaps(&self) -> u64 {
+        self.lines.iter().map(|line| line.next.saturating_sub(line.received)).sum()
+    }
+
+    fn line(&mut self, processor: u32) -> &mut Line {
+        let processor = processor as usize;
+        if self.lines.len() <= processor {
+            self.lines.resize(processor + 1, Line::default());
+        }
+        &mut self.lines[processor]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zerocopy::IntoBytes;
+
+    fn header(processor: u32, sequence: u64, no_room: u64) -> Header {
+        let length = size_of::<Header>() as u32;
+        let lost = [no_room, 0, 0];
+        Header { length, kind: 16, version: contract::VERSION, processor, sequence, lost, stamp_ns: 0 }
+    }
+
+    fn take_all(headers: &[Header]) -> (Stream, Vec<String>) {
+        let (mut stream, mut told) = (Stream::default(), Vec::new());
+        for header in headers {
+            let record = Record::check(header.as_bytes()).expect("a true record");
+            stream.take(record, &mut |item| {
+                told.push(match item {
+                    Item::Record(record) => format!("{}", record.header().sequence),
+                    Item::Lost(lost) => format!("lost {}", lost.count),
+                });
+            });
+        }
+        (stream, told)
+    }
+
+    #[test]
+    fn a_loss_is_told_where_it_happened() {
+        let (stream, told) = take_all(&[header(0, 0, 0), header(0, 3, 2), header(0, 4, 2)]);
+        assert_eq!(told, ["0", "lost 2", "3", "4"]);
+        assert_eq!((stream.gaps(), stream.lost()), (2, [2, 0, 0]));
+    }
+
+    #[test]
+    fn records_out_of_order_are_no_loss() {
+        let (stream, told) = take_all(&[header(0, 1, 0), header(0, 0, 0), header(0, 2, 0)]);
+        assert_eq!(told, ["1", "0", "2"]);
+        assert_eq!((stream.gaps(), stream.lost()), (0, [0; CAUSES]));
+    }
+
+    #[test]
+    fn each_processor_counts_for_itself() {
+        let (stream, told) = take_all(&[header(0, 0, 0), header(1, 5, 5), header(0, 1, 0)]);
+        assert_eq!(told, ["0", "lost 5", "5", "1"]);
+        assert_eq!(stream.gaps(), 5);
+    }
+
+    #[test]
+    fn a_lying_record_is_refused() {
+        let mut long = header(0, 0, 0);
+        long.length += 8;
+        let mut kind = header(0, 0, 0);
+        kind.kind = 64;
+        let processor = header(MAX_PROCESSORS, 0, 0);
+        let mut version = header(0, 0, 0);
+        version.version += 1;
+        for lie in [long, kind, processor, version] {
+            assert!(matches!(Record::check(lie.as_bytes()), Err(Error::Contract(_))), "{lie:?}");
+        }
+        assert!(Record::check(&[0; 20]).is_err());
+    }
+}

@@ -1,0 +1,12 @@
+//! The kernels behind [`crate::System`], and a model of one.
+
+pub mod model;
+#[cfg(windows)]
+pub mod windows;
+
+/// The kernel that this program runs on.
+#[cfg(target_os = "linux")]
+pub type Host = model::Model;
+/// The kernel that this program runs on.
+#[cfg(windows)]
+pub type Host = windows::Windows;

@@ -1,0 +1,532 @@
+//! A model of a kernel with one driver loaded: as strict as NT, in this very process.
+//!
+//! What runs where there are no privileges, and what loom explores. It refuses whatever a real kernel would refuse: a
+//! handle that is not open in the caller's process, one of another type, one without the right to signal; it sends
+//! CLEANUP before CLOSE; it does not unload a driver that has open files; and it panics on what would stop a real
+//! machine: waiting, allocating or letting go of an object with a spin lock held.
+//!
+//! What it is not: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits.
+
+use crate::driver::table::{Buffer, File, Lock, Platform, Signal, Table};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
+use crate::{Error, System, Wake};
+use contract::command::{Drained, References};
+use contract::notice::{Notice, Operate, Operation};
+use contract::record::MAX_RECORD;
+use contract::{Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// The model's [`System`]: its devices are named by the process that opens them.
+#[derive(Debug)]
+pub struct Model;
+
+/// A machine whose kernel has one driver loaded.
+#[derive(Clone, Default)]
+pub struct Kernel(Arc<Machine>);
+
+#[derive(Default)]
+struct Machine {
+    driver: Table<Model>,
+    open_files: AtomicU64,
+    live_events: Arc<AtomicU64>,
+}
+
+impl Kernel {
+    /// Starts a process. `admin` says whether it may change the driver for others.
+    #[must_use]
+    pub fn process(&self, admin: bool) -> Process {
+        Process { kernel: self.clone(), admin, own: Arc::new(Mutex::new(Own::default())) }
+    }
+
+    /// The driver offers a record to every app that wants its kind.
+    pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) {
+        self.0.driver.offer(kind, record);
+    }
+
+    /// Event objects that exist: with a handle, or with a reference of the driver's.
+    #[must_use]
+    pub fn live_events(&self) -> u64 {
+        self.0.live_events.load(Ordering::SeqCst)
+    }
+
+    /// Unloads the driver, if no file of it is open: what NT asks for first.
+    pub fn unload(&self) -> Result<References, Refusal> {
+        match self.0.open_files.load(Ordering::SeqCst) {
+            0 => Ok(self.0.driver.references()),
+            _ => Err(Refusal::Busy),
+        }
+    }
+}
+
+/// A process of the model: handles are numbers in it, and mean nothing elsewhere.
+#[derive(Clone)]
+pub struct Process {
+    kernel: Kernel,
+    admin: bool,
+    own: Arc<Mutex<Own>>,
+}
+
+#[derive(Default)]
+struct Own {
+    dead: bool,
+    last: u64,
+    objects: BTreeMap<u64, Object>,
+    files: Vec<Arc<OpenFile>>,
+}
+
+enum Object {
+    Event { event: KernelEvent, may_signal: bool },
+    Other,
+}
+
+impl Process {
+    /// A second handle on an event, without the right to signal it.
+    pub fn duplicate_without_signal(&self, handle: u64) -> Result<u64, Error> {
+        let mut own = lock(&self.own);
+        let event = own.event(handle)?.clone();
+        Ok(own.add(Object::Event { event, may_signal: false }))
+    }
+
+    /// A handle on something that is no event.
+    #[must_use]
+    pub fn other_object(&self) -> u64 {
+        lock(&self.own).add(Object::Other)
+    }
+
+    /// Closes a handle.
+    pub fn close(&self, handle: u64) {
+        let object = lock(&self.own).objects.remove(&handle);
+        drop(object);
+    }
+
+    /// Ends the process at once, as a kill does: the kernel closes what it had open, in no order that it chose.
+    pub fn kill(&self) {
+        let (objects, files) = {
+            let mut own = lock(&self.own);
+            own.dead = true;
+            (std::mem::take(&mut own.objects), std::mem::take(&mut own.files))
+        };
+        drop(objects);
+        for file in files {
+            file.close();
+        }
+    }
+
+    /// What ObReferenceObjectByHandle does with `EVENT_MODIFY_STATE`, the event type and `UserMode`.
+    fn take(&self, handle: u64) -> Result<KernelEvent, Refusal> {
+        match lock(&self.own).objects.get(&handle) {
+            None => Err(Refusal::Handle),
+            Some(Object::Other) => Err(Refusal::Type),
+            Some(Object::Event { may_signal: false, .. }) => Err(Refusal::Access),
+            Some(Object::Event { event, .. }) => Ok(event.clone()),
+        }
+    }
+}
+
+impl Own {
+    fn add(&mut self, object: Object) -> u64 {
+        // Handles are multiples of four, as on NT.
+        self.last += 4;
+        self.objects.insert(self.last, object);
+        self.last
+    }
+
+    fn event(&self, handle: u64) -> Result<&KernelEvent, Error> {
+        match self.objects.get(&handle) {
+            Some(Object::Event { event, .. }) => Ok(event),
+            _ => Err(gone("use an event's handle")),
+        }
+    }
+}
+
+/// A reference on an event object.
+pub struct KernelEvent(Arc<EventObject>);
+
+struct EventObject {
+    set: Mutex<bool>,
+    wake: Condvar,
+    live: Arc<AtomicU64>,
+}
+
+impl KernelEvent {
+    fn create(kernel: &Kernel) -> Self {
+        let live = kernel.0.live_events.clone();
+        live.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::new(EventObject { set: Mutex::new(false), wake: Condvar::new(), live }))
+    }
+
+    fn is_set(&self) -> bool {
+        *lock(&self.0.set)
+    }
+
+    fn clear(&self) {
+        *lock(&self.0.set) = false;
+    }
+
+    /// Waits until set, and takes the signal: an auto-reset event lets one waiter through.
+    fn wait(&self, timeout: Option<Duration>) -> Wake {
+        irql::assert_passive("wait");
+        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let mut set = lock(&self.0.set);
+        while !*set {
+            set = match until {
+                None => self.0.wake.wait(set).unwrap_or_else(std::sync::PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Wake::TimedOut;
+                    }
+                    let woken = self.0.wake.wait_timeout(set, left);
+                    woken.unwrap_or_else(std::sync::PoisonError::into_inner).0
+                }
+            };
+        }
+        *set = false;
+        Wake::Signalled
+    }
+}
+
+impl Signal for KernelEvent {
+    fn signal(&self) {
+        *lock(&self.0.set) = true;
+        self.0.wake.notify_one();
+    }
+}
+
+impl Clone for KernelEvent {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl Drop for KernelEvent {
+    fn drop(&mut self) {
+        irql::assert_passive("let go of an object");
+    }
+}
+
+impl Drop for EventObject {
+    fn drop(&mut self) {
+        self.live.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A spin lock: it knows that it is held.
+pub struct SpinLock<T>(Mutex<T>);
+
+impl<T: Send> Lock<T> for SpinLock<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+        let mut value = lock(&self.0);
+        let _raised = irql::Raised::new();
+        run(&mut value)
+    }
+}
+
+impl Platform for Model {
+    type Event = KernelEvent;
+    type Lock<T: Send> = SpinLock<T>;
+    type Memory = Vec<u64>;
+
+    fn allocate(words: usize) -> Option<Vec<u64>> {
+        irql::assert_passive("allocate");
+        Some(vec![0; words])
+    }
+
+    fn processor() -> u32 {
+        0
+    }
+
+    fn now_ns() -> u64 {
+        0
+    }
+}
+
+/// An open device: the driver's file, and the process that opened it.
+pub struct OpenDevice {
+    process: Process,
+    file: Arc<OpenFile>,
+}
+
+struct OpenFile {
+    kernel: Kernel,
+    driver: File<Model>,
+    open: Mutex<bool>,
+}
+
+impl OpenFile {
+    /// CLEANUP, then CLOSE; once.
+    fn close(&self) {
+        if std::mem::replace(&mut *lock(&self.open), false) {
+            self.kernel.0.driver.cleanup(&self.driver);
+            self.kernel.0.open_files.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for OpenDevice {
+    fn drop(&mut self) {
+        lock(&self.process.own).files.retain(|file| !Arc::ptr_eq(file, &self.file));
+        self.file.close();
+    }
+}
+
+impl OpenDevice {
+    /// The raw request, as DeviceIoControl makes it: `input` may be anything.
+    pub fn request(&self, command: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Refusal> {
+        let command = Command::try_from(command)?;
+        let mut bytes = vec![0; input.len().max(room)];
+        bytes[..input.len()].copy_from_slice(input);
+        let mut buffer = Buffer { bytes: &mut bytes, input: input.len(), output: room };
+        let length = match command {
+            Command::Operate => self.operate(&mut buffer)?,
+            _ => self.table().request(
+                &self.file.driver,
+                command,
+                &mut buffer,
+                self.process.admin,
+                |handle| self.process.take(handle),
+            )?,
+        };
+        bytes.truncate(length);
+        Ok(bytes)
+    }
+
+    fn table(&self) -> &Table<Model> {
+        &self.file.kernel.0.driver
+    }
+
+    /// The sample's operations, as far as a model without timers and threads of its own has them.
+    fn operate(&self, buffer: &mut Buffer<'_>) -> Result<usize, Refusal> {
+        let mut request: Operate = buffer.request()?;
+        let event = self.table().event(&self.file.driver)?;
+        request.seen.before = event.is_set().into();
+        match Operation::try_from(request.operation)? {
+            Operation::Set => event.signal(),
+            Operation::Clear => event.clear(),
+            Operation::Pulse => {
+                event.signal();
+                event.clear();
+            }
+            Operation::Query => {}
+            Operation::Notify => self.notify(&mut request)?,
+            Operation::Wait => {
+                let most = Duration::from_micros(request.interval_us.into());
+                if event.wait(Some(most)) == Wake::TimedOut {
+                    return Err(Refusal::TimedOut);
+                }
+            }
+            Operation::NotifyFromTimer | Operation::AppSet | Operation::PulseNamed => {
+                return Err(Refusal::Unsupported);
+            }
+        }
+        request.seen.after = event.is_set().into();
+        request.seen.waiting = self.table().waiting(&self.file.driver)? as u32;
+        buffer.answer(&request)
+    }
+
+    fn notify(&self, request: &mut Operate) -> Result<(), Refusal> {
+        if request.count > contract::notice::MAX_COUNT {
+            return Err(Refusal::Range);
+        }
+        for number in 0..request.count.into() {
+            let notice = Notice { header: Header::default(), number, from_timer: 0 };
+            self.table().offer_to(&self.file.driver, Kind::NOTICE, &notice)?;
+            request.seen.offered += 1;
+        }
+        Ok(())
+    }
+
+    fn call(&self, command: Command, input: &[u8], room: usize) -> Result<Vec<u8>, Error> {
+        if lock(&self.process.own).dead {
+            return Err(gone("use a device"));
+        }
+        self.request(command as u32, input, room).map_err(|refusal| Error::Refused { command, refusal })
+    }
+}
+
+/// An event of a process of the model.
+pub struct AppEvent {
+    process: Process,
+    handle: u64,
+    ring_bytes: u32,
+}
+
+impl AppEvent {
+    /// The handle, as it goes down to the driver.
+    #[must_use]
+    pub const fn handle(&self) -> u64 {
+        self.handle
+    }
+
+    fn object(&self) -> Result<KernelEvent, Error> {
+        lock(&self.process.own).event(self.handle).cloned()
+    }
+}
+
+impl Drop for AppEvent {
+    fn drop(&mut self) {
+        self.process.close(self.handle);
+    }
+}
+
+impl System for Model {
+    type Name = Process;
+    type Device = OpenDevice;
+    type Event = AppEvent;
+    type Source = ();
+
+    fn open(process: &Process) -> Result<OpenDevice, Error> {
+        let kernel = process.kernel.clone();
+        let file = Arc::new(OpenFile { kernel, driver: File::default(), open: Mutex::new(true) });
+        let mut own = lock(&process.own);
+        if own.dead {
+            return Err(gone("open a device"));
+        }
+        process.kernel.0.open_files.fetch_add(1, Ordering::SeqCst);
+        own.files.push(file.clone());
+        Ok(OpenDevice { process: process.clone(), file })
+    }
+
+    fn create_event(device: &OpenDevice, ring_bytes: u32) -> Result<AppEvent, Error> {
+        let process = device.process.clone();
+        let event = KernelEvent::create(&process.kernel);
+        let handle = lock(&process.own).add(Object::Event { event, may_signal: true });
+        Ok(AppEvent { process, handle, ring_bytes })
+    }
+
+    fn set(event: &AppEvent) -> Result<(), Error> {
+        event.object().map(|event| event.signal())
+    }
+
+    fn clear(event: &AppEvent) -> Result<(), Error> {
+        event.object().map(|event| event.clear())
+    }
+
+    fn is_set(event: &AppEvent) -> Result<bool, Error> {
+        event.object().map(|event| event.is_set())
+    }
+
+    fn reference(device: &OpenDevice, event: &AppEvent, mask: Mask) -> Result<(), Error> {
+        let request =
+            Reference { version: VERSION, ring_bytes: event.ring_bytes, mask: mask.0, event: event.handle };
+        let answer = device.call(Command::Reference, request.as_bytes(), size_of::<Referenced>())?;
+        Referenced::read_from_bytes(&answer)
+            .map(drop)
+            .map_err(|_| Error::Contract("an answer of the wrong length"))
+    }
+
+    fn dereference(device: &OpenDevice) -> Result<(), Error> {
+        device.call(Command::Dereference, &[], 0).map(drop)
+    }
+
+    fn wait(
+        device: &OpenDevice,
+        event: &AppEvent,
+        (): &(),
+        timeout: Option<Duration>,
+    ) -> Result<Wake, Error> {
+        if lock(&device.process.own).dead {
+            return Err(gone("wait"));
+        }
+        Ok(event.object()?.wait(timeout))
+    }
+
+    fn drain(
+        device: &OpenDevice,
+        (): &mut (),
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Option<Ending>, Error> {
+        loop {
+            let answer = device.call(Command::Drain, &[], size_of::<Drained>() + 4 * MAX_RECORD)?;
+            let (drained, mut records) = Drained::read_from_prefix(&answer)
+                .map_err(|_| Error::Contract("an answer shorter than its head"))?;
+            while let Ok((header, _)) = Header::read_from_prefix(records) {
+                let (record, rest) = records
+                    .split_at_checked(header.length as usize)
+                    .ok_or(Error::Contract("a record longer than the answer it came in"))?;
+                each(record)?;
+                records = rest;
+            }
+            if drained.waiting == 0 {
+                return Ok(Ending::try_from(drained.ended).ok());
+            }
+        }
+    }
+
+    fn ledger(device: &OpenDevice, (): &()) -> Result<Ledger, Error> {
+        let answer = device.call(Command::Account, &[], size_of::<Ledger>())?;
+        Ledger::read_from_bytes(&answer).map_err(|_| Error::Contract("an answer of the wrong length"))
+    }
+
+    fn in_ring(device: &OpenDevice, (): &()) -> Result<u64, Error> {
+        let answer = device.call(Command::Drain, &[], size_of::<Drained>())?;
+        let drained = Drained::read_from_bytes(&answer);
+        drained.map(|drained| drained.waiting).map_err(|_| Error::Contract("an answer of the wrong length"))
+    }
+
+    fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
+        let answer = device.call(Command::Operate, request.as_bytes(), size_of::<Operate>())?;
+        *request = Operate::read_from_bytes(&answer)
+            .map_err(|_| Error::Contract("an answer of the wrong length"))?;
+        Ok(())
+    }
+
+    fn references(device: &OpenDevice) -> Result<References, Error> {
+        let answer = device.call(Command::References, &[], size_of::<References>())?;
+        References::read_from_bytes(&answer).map_err(|_| Error::Contract("an answer of the wrong length"))
+    }
+
+    fn detach_all(device: &OpenDevice) -> Result<(), Error> {
+        device.call(Command::DetachAll, &[], 0).map(drop)
+    }
+}
+
+/// What a dead process's call, or one on a closed handle, gets.
+fn gone(what: &'static str) -> Error {
+    Error::System { what, source: io::Error::from(io::ErrorKind::BrokenPipe) }
+}
+
+/// A panic elsewhere has failed its test already; the model's data is whole between statements.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// The interrupt level of the current thread: how many spin locks it holds.
+mod irql {
+    use std::cell::Cell;
+
+    #[cfg(loom)]
+    loom::thread_local! { static HELD: Cell<u32> = Cell::new(0); }
+    #[cfg(not(loom))]
+    thread_local! { static HELD: Cell<u32> = const { Cell::new(0) }; }
+
+    pub struct Raised(());
+
+    impl Raised {
+        pub fn new() -> Self {
+            HELD.with(|held| held.set(held.get() + 1));
+            Self(())
+        }
+    }
+
+    impl Drop for Raised {
+        fn drop(&mut self) {
+            HELD.with(|held| held.set(held.get() - 1));
+        }
+    }
+
+    /// Stops the "machine" as a real one would stop.
+    pub fn assert_passive(what: &str) {
+        // A thread that is going away holds no lock any more.
+        let held = std::thread::panicking() || HELD.with(|held| held.get() == 0);
+        assert!(held, "IRQL_NOT_LESS_OR_EQUAL: tried to {what} with a spin lock held");
+    }
+}
