@@ -366,7 +366,8 @@ impl AppEvent {
         self.handle
     }
 
-    fn object(&self) -> Result<KernelEvent, Error> {
+    /// The object behind the handle.
+    pub fn kernel_event(&self) -> Result<KernelEvent, Error> {
         lock(&self.process.own).event(self.handle).cloned()
     }
 }
@@ -403,15 +404,15 @@ impl System for Model {
     }
 
     fn set(event: &AppEvent) -> Result<(), Error> {
-        event.object().map(|event| event.signal())
+        event.kernel_event().map(|event| event.signal())
     }
 
     fn clear(event: &AppEvent) -> Result<(), Error> {
-        event.object().map(|event| event.clear())
+        event.kernel_event().map(|event| event.clear())
     }
 
     fn is_set(event: &AppEvent) -> Result<bool, Error> {
-        event.object().map(|event| event.is_set())
+        event.kernel_event().map(|event| event.is_set())
     }
 
     fn reference(device: &OpenDevice, event: &AppEvent, mask: Mask) -> Result<(), Error> {
@@ -436,7 +437,7 @@ impl System for Model {
         if lock(&device.process.own).dead {
             return Err(gone("wait"));
         }
-        Ok(event.object()?.wait(timeout))
+        Ok(event.kernel_event()?.wait(timeout))
     }
 
     fn drain(

@@ -1,0 +1,331 @@
+//! What the channel promises, on the model of a kernel. The same promises are kept on real kernels in `tests/`.
+#![cfg(not(loom))]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use channel::sys::model::{Kernel, Model, Process};
+use channel::{Attachment, Device, Ending, Event, Item, Kind, Mask, Pace, Refusal, Wake};
+use contract::command::{Drained, Reference, Referenced, References};
+use contract::notice::{Notice, Operate, Operation};
+use contract::{Command, Header, Ledger, SLOTS, VERSION};
+use std::time::Duration;
+use zerocopy::{FromBytes, IntoBytes};
+
+const RING: u32 = 4096;
+/// How many notices fit into `RING`.
+const FIT: u64 = RING as u64 / size_of::<Notice>() as u64;
+const SOON: Option<Duration> = Some(Duration::from_secs(10));
+
+fn notice(number: u64) -> Notice {
+    Notice { header: Header::default(), number, from_timer: 0 }
+}
+
+fn attach(process: &Process) -> Attachment<Model> {
+    let device = Device::open(process).unwrap();
+    let event = device.create_event(RING).unwrap();
+    Attachment::reference(device, event, Mask::of(Kind::NOTICE)).unwrap()
+}
+
+fn raw(process: &Process) -> (Device<Model>, Event<Model>) {
+    let device = Device::<Model>::open(process).unwrap();
+    let event = device.create_event(RING).unwrap();
+    (device, event)
+}
+
+fn request(event: u64) -> Reference {
+    Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, event }
+}
+
+fn ask(device: &Device<Model>, request: &Reference) -> Result<Vec<u8>, Refusal> {
+    device.system().request(Command::Reference as u32, request.as_bytes(), size_of::<Referenced>())
+}
+
+fn drain_numbers(attachment: &mut Attachment<Model>) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let each = |item: Item<'_>| {
+        if let Item::Record(record) = item {
+            numbers.push(record.read::<Notice>().unwrap().number);
+        }
+    };
+    attachment.drain(each).unwrap();
+    numbers
+}
+
+#[test]
+fn every_record_reaches_the_app_that_waits() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);
+    let driver = std::thread::spawn({
+        let kernel = kernel.clone();
+        move || (0..10_000).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)))
+    });
+    let (mut seen, mut lost) = (0_u64, 0_u64);
+    while seen + lost < 10_000 {
+        assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled, "a signal is missing");
+        attachment
+            .drain(|item| match item {
+                Item::Record(_) => seen += 1,
+                Item::Lost(_) => {}
+            })
+            .unwrap();
+        lost = attachment.account().unwrap().kernel.lost_in_all();
+    }
+    driver.join().unwrap();
+    let account = attachment.account().unwrap();
+    assert!(account.balances(), "{account:?}");
+    assert_eq!(account.kernel.offered, 10_000);
+}
+
+#[test]
+fn a_stopped_reader_loses_exactly_what_does_not_fit() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false));
+    (0..1_000).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    let account = attachment.account().unwrap();
+    assert_eq!((account.kernel.offered, account.kernel.committed), (1_000, FIT));
+    assert_eq!(account.kernel.lost, [1_000 - FIT, 0, 0]);
+    assert_eq!((account.in_ring, account.delivered, account.lost_untold()), (FIT, 0, 1_000 - FIT));
+    assert_eq!(drain_numbers(&mut attachment), (0..FIT).collect::<Vec<_>>());
+
+    kernel.offer(Kind::NOTICE, &notice(1_000));
+    let mut told = Vec::new();
+    attachment
+        .drain(|item| {
+            if let Item::Lost(lost) = item {
+                told.push(lost.count);
+            }
+        })
+        .unwrap();
+    assert_eq!(told, [1_000 - FIT], "the loss is told before the record that follows it");
+    let account = attachment.account().unwrap();
+    assert!(account.balances(), "{account:?}");
+    assert_eq!((account.gaps, account.lost_untold()), (1_000 - FIT, 0), "gaps seen are losses counted");
+}
+
+#[test]
+fn the_mask_keeps_out_what_was_not_asked_for() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false));
+    kernel.offer(Kind::OPERATED, &notice(0));
+    kernel.offer(Kind::NOTICE, &notice(1));
+    assert_eq!(drain_numbers(&mut attachment), [1]);
+    assert_eq!(attachment.account().unwrap().kernel.offered, 1);
+}
+
+#[test]
+fn two_apps_each_have_an_event_a_queue_and_books() {
+    let kernel = Kernel::default();
+    let (mut one, mut two) = (attach(&kernel.process(false)), attach(&kernel.process(false)));
+    (0..FIT).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    assert_eq!(drain_numbers(&mut one).len() as u64, FIT);
+    kernel.offer(Kind::NOTICE, &notice(FIT));
+    let (first, second) = (one.account().unwrap(), two.account().unwrap());
+    assert_eq!((first.kernel.lost_in_all(), second.kernel.lost_in_all()), (0, 1));
+    assert_eq!(drain_numbers(&mut one), [FIT]);
+    assert_eq!(drain_numbers(&mut two).len() as u64, FIT);
+    assert_eq!(one.device().references().unwrap().attached, 2);
+}
+
+#[test]
+fn an_event_that_is_none_is_refused_by_name() {
+    let kernel = Kernel::default();
+    let (process, other) = (kernel.process(false), kernel.process(false));
+    let (device, event) = raw(&process);
+    let (_other_device, theirs) = raw(&other);
+    let foreign = (0..9).filter_map(|_| other.duplicate_without_signal(theirs.system().handle()).ok()).max();
+    let weak = process.duplicate_without_signal(event.system().handle()).unwrap();
+    let cases = [
+        (0, Refusal::Handle),
+        (u64::MAX, Refusal::Handle),
+        (process.other_object(), Refusal::Type),
+        (weak, Refusal::Access),
+    ];
+    for (handle, refusal) in cases {
+        assert_eq!(ask(&device, &request(handle)), Err(refusal), "handle {handle}");
+    }
+    process.close(event.system().handle());
+    assert_eq!(ask(&device, &request(event.system().handle())), Err(Refusal::Handle), "a closed handle");
+    let foreign = ask(&device, &request(foreign.unwrap()));
+    assert_eq!(foreign, Err(Refusal::Handle), "a handle of another process means nothing here");
+    let books = device.references().unwrap();
+    assert_eq!((books.taken, books.released), (0, 0), "what is refused takes no reference");
+}
+
+#[test]
+fn a_request_of_the_wrong_shape_is_refused_by_name() {
+    let kernel = Kernel::default();
+    let process = kernel.process(false);
+    let (device, event) = raw(&process);
+    let good = request(event.system().handle());
+    let answer = size_of::<Referenced>();
+    let send = |command: u32, input: &[u8], room| device.system().request(command, input, room);
+    let reference = Command::Reference as u32;
+    assert_eq!(send(reference, &[], answer), Err(Refusal::Length));
+    assert_eq!(send(reference, &good.as_bytes()[1..], answer), Err(Refusal::Length));
+    assert_eq!(send(reference, &[0; 4096], answer), Err(Refusal::Length));
+    assert_eq!(send(reference, good.as_bytes(), answer - 1), Err(Refusal::Room));
+    assert_eq!(ask(&device, &Reference { version: VERSION + 1, ..good }), Err(Refusal::Version));
+    for ring_bytes in [0, 8, 4095, 12_288, 16 << 20, u32::MAX] {
+        assert_eq!(ask(&device, &Reference { ring_bytes, ..good }), Err(Refusal::Size), "{ring_bytes}");
+    }
+    for command in [0, 7, 99, u32::MAX] {
+        assert_eq!(send(command, &[], 0), Err(Refusal::Command), "{command}");
+    }
+    assert_eq!(send(Command::Dereference as u32, &[0], 0), Err(Refusal::Length));
+    assert_eq!(device.references().unwrap(), References::default(), "nothing of it left a trace");
+}
+
+#[test]
+fn a_second_registration_is_refused_and_changes_nothing() {
+    let kernel = Kernel::default();
+    let process = kernel.process(false);
+    let mut attachment = attach(&process);
+    let (_device, second) = raw(&process);
+    let refused = ask(attachment.device(), &request(second.system().handle()));
+    assert_eq!(refused, Err(Refusal::AlreadyReferenced));
+    kernel.offer(Kind::NOTICE, &notice(7));
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled, "the first event is still the one signalled");
+    assert_eq!(drain_numbers(&mut attachment), [7]);
+    assert!(!second.is_set().unwrap());
+}
+
+#[test]
+fn what_was_let_go_is_let_go_once() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false));
+    kernel.offer(Kind::NOTICE, &notice(1));
+    attachment.dereference().unwrap();
+    assert_eq!(attachment.dereference().unwrap_err().refusal(), Some(Refusal::NotReferenced));
+    kernel.offer(Kind::NOTICE, &notice(2));
+    assert_eq!(
+        drain_numbers(&mut attachment),
+        [1],
+        "committed records can still be drained, none come after"
+    );
+    let account = attachment.account().unwrap();
+    assert!(account.balances() && account.kernel.offered == 1, "{account:?}");
+    let books = attachment.device().references().unwrap();
+    assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
+    let again = ask(attachment.device(), &request(attachment.event().system().handle()));
+    assert!(again.is_ok(), "the same open device may reference again");
+}
+
+#[test]
+fn commands_without_a_reference_are_refused() {
+    let kernel = Kernel::default();
+    let (device, _event) = raw(&kernel.process(false));
+    for (command, room) in [
+        (Command::Dereference, 0),
+        (Command::Drain, size_of::<Drained>()),
+        (Command::Account, size_of::<Ledger>()),
+    ] {
+        assert_eq!(
+            device.system().request(command as u32, &[], room),
+            Err(Refusal::NotReferenced),
+            "{command:?}"
+        );
+    }
+}
+
+#[test]
+fn a_killed_app_leaves_no_reference_and_its_losses_stay_booked() {
+    let kernel = Kernel::default();
+    let (killed, watcher) = (kernel.process(false), kernel.process(false));
+    let attachment = attach(&killed);
+    (0..FIT + 5).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    assert_eq!(kernel.live_events(), 1);
+    killed.kill();
+    assert_eq!(kernel.live_events(), 0, "the event object is gone with the last reference");
+    let (device, _event) = raw(&watcher);
+    let books = device.references().unwrap();
+    assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
+    assert_eq!((books.past.offered, books.past.committed, books.past.lost), (FIT + 5, FIT, [5, 0, 0]));
+    kernel.offer(Kind::NOTICE, &notice(0));
+    assert!(attachment.account().is_err(), "a dead process asks nothing");
+}
+
+#[test]
+fn a_stopping_driver_leaves_each_app_a_tombstone_and_a_last_signal() {
+    let kernel = Kernel::default();
+    let (user, admin) = (kernel.process(false), kernel.process(true));
+    let mut attachments = [attach(&user), attach(&user), attach(&admin)];
+    let (by_user, _event) = raw(&user);
+    let (by_admin, event) = raw(&admin);
+    assert_eq!(by_user.detach_all().unwrap_err().refusal(), Some(Refusal::NotPermitted));
+    (0..FIT + 1).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    attachments.iter().for_each(|attachment| attachment.event().clear().unwrap());
+
+    by_admin.detach_all().unwrap();
+    for attachment in &mut attachments {
+        assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled, "nobody hangs");
+        let drained = attachment.drain(|_| {}).unwrap();
+        assert_eq!((drained.records, drained.ended), (FIT, Some(Ending::DriverStopping)));
+        assert_eq!(attachment.wait(None).unwrap(), Wake::Signalled, "nor later");
+    }
+    assert_eq!(ask(&by_admin, &request(event.system().handle())), Err(Refusal::Stopping));
+    let books = by_admin.references().unwrap();
+    assert_eq!((books.taken, books.released, books.attached), (4, 4, 0));
+    assert_eq!(kernel.unload(), Err(Refusal::Busy), "NT unloads no driver with open files");
+    drop(attachments);
+    drop((by_user, by_admin));
+    assert!(kernel.unload().is_ok());
+}
+
+#[test]
+fn one_app_more_than_there_are_slots_is_refused_until_another_leaves() {
+    let kernel = Kernel::default();
+    let process = kernel.process(false);
+    let mut attachments: Vec<_> = (0..SLOTS).map(|_| attach(&process)).collect();
+    let (device, event) = raw(&process);
+    assert_eq!(ask(&device, &request(event.system().handle())), Err(Refusal::NoSlot));
+    attachments.pop();
+    assert!(ask(&device, &request(event.system().handle())).is_ok());
+}
+
+#[test]
+fn the_driver_operates_the_event_as_the_app_asks() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);
+    let device = attachment.device().clone();
+    let operate = |operation: Operation, count| {
+        let mut request = Operate {
+            command: Command::Operate as u32,
+            operation: operation as u32,
+            count,
+            interval_us: 1_000,
+            ..Operate::default()
+        };
+        device.operate(&mut request).map(|()| request.seen)
+    };
+    let seen = operate(Operation::Set, 0).unwrap();
+    assert_eq!((seen.before, seen.after), (0, 1));
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    assert_eq!(
+        operate(Operation::Query, 0).unwrap().before,
+        0,
+        "an auto-reset event: the wait took the signal"
+    );
+    attachment.event().set().unwrap();
+    assert_eq!(operate(Operation::Wait, 0).unwrap().before, 1, "the driver waits for what the app sets");
+    assert_eq!(operate(Operation::Wait, 0).unwrap_err().refusal(), Some(Refusal::TimedOut));
+    operate(Operation::Set, 0).unwrap();
+    let seen = operate(Operation::Clear, 0).unwrap();
+    assert_eq!((seen.before, seen.after), (1, 0));
+    let seen = operate(Operation::Pulse, 0).unwrap();
+    assert_eq!((seen.before, seen.after), (0, 0));
+    let nothing = attachment.wait(Some(Duration::from_millis(1))).unwrap();
+    assert_eq!(nothing, Wake::TimedOut, "a pulse between two waits is lost: the article's fault");
+    let seen = operate(Operation::Notify, 3).unwrap();
+    assert_eq!((seen.offered, seen.waiting, seen.after), (3, 3, 1));
+    assert_eq!(drain_numbers(&mut attachment), [0, 1, 2]);
+}
+
+#[test]
+fn a_drain_for_less_than_its_head_is_refused_and_one_for_the_head_takes_nothing() {
+    let kernel = Kernel::default();
+    let attachment = attach(&kernel.process(false));
+    kernel.offer(Kind::NOTICE, &notice(0));
+    let drain = |room| attachment.device().system().request(Command::Drain as u32, &[], room);
+    assert_eq!(drain(size_of::<Drained>() - 1), Err(Refusal::Room));
+    let head = Drained::read_from_bytes(&drain(size_of::<Drained>()).unwrap()).unwrap();
+    assert_eq!((head.records, head.waiting, head.ended), (0, 1, 0));
+}
