@@ -34,9 +34,14 @@
 //! - Bytes from the other side of the boundary are an allegation until `contract` has made a type of them.
 //! - `unsafe` stays in `sys/`, in `door/`, in `driver/ebpf.rs` and in `driver/wdm/`.
 #![cfg_attr(not(feature = "app"), no_std)]
+// Rust's own atomic types add nothing on a target without compare-and-swap, which eBPF is for it.
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
+#![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "see above"))]
 
 pub mod driver;
+#[cfg(not(target_arch = "bpf"))]
 pub mod ring;
+#[cfg(not(target_arch = "bpf"))]
 mod sync;
 
 #[cfg(feature = "app")]

@@ -3,10 +3,15 @@
 //! - [`table`]: the apps that are attached, their queues and their books. Shared by the WDM driver and the model.
 //! - `wdm`: what Windows adds (feature `wdm`).
 //! - `ebpf`: the same for eBPF programs, where the kernel's own ring buffers are the queues (feature `ebpf`).
+//! - `slot`: what the door tells those programs of an app.
 
 #[cfg(all(feature = "ebpf", target_arch = "bpf"))]
 pub mod ebpf;
+#[cfg(not(target_arch = "bpf"))]
 pub mod queue;
+#[cfg(any(feature = "ebpf", feature = "door"))]
+pub mod slot;
+#[cfg(not(target_arch = "bpf"))]
 pub mod table;
 #[cfg(all(feature = "wdm", windows))]
 pub mod wdm;

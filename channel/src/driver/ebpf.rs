@@ -1,0 +1,203 @@
+//! The driver's half for eBPF programs: the kernel's ring buffers are the apps' queues.
+//!
+//! The maps are defined here once and linked into every driver's object. `SLOTS` says who is attached and what they
+//! want, `RINGS` holds their rings, `LEDGERS` their books. [`offer`] puts a record into every ring that wants it.
+//!
+//! Rules that hold here:
+//! - Every loop and every size is a constant, no path stops half-way: what is reserved is submitted or discarded.
+//! - Each attempt is counted before it is made, and each outcome after it, by atomic adds: an interrupt that offers a
+//!   record in the middle of another's loses no count.
+//! - The signal is the kernel's: `bpf_ringbuf_submit` wakes a reader that had caught up.
+
+use super::slot::{Ring, Slot};
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, RingBuf};
+use aya_ebpf::helpers::generated::{
+    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_discard, bpf_ringbuf_query, bpf_ringbuf_reserve,
+    bpf_ringbuf_submit,
+};
+use aya_ebpf::macros::{btf_map, classifier};
+use aya_ebpf::programs::TcContext;
+use contract::ledger::PROCESSORS;
+use contract::{Cause, Counters, Header, Kind, Ledger, Refusal, SLOTS as COUNT};
+use core::ffi::c_void;
+use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// `BPF_F_MMAPABLE`: the app maps its ledger, read-only.
+const MMAPABLE: usize = 1 << 10;
+
+/// The template of an app's ring; the apps' own may have any size.
+pub type AppRing = RingBuf<(), 4096>;
+/// The template of an app's ledger.
+pub type AppLedger = Array<Ledger, 1, MMAPABLE>;
+
+#[btf_map]
+static SLOTS: Array<Slot, COUNT> = Array::new();
+#[btf_map]
+static RINGS: ArrayOfMaps<AppRing, COUNT> = ArrayOfMaps::new();
+#[btf_map]
+static LEDGERS: ArrayOfMaps<AppLedger, COUNT> = ArrayOfMaps::new();
+
+/// What became of a record that was offered to one slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// Nobody has the slot, or its mask does not ask for this kind: nothing was counted.
+    Unwanted,
+    /// It is in the app's ring.
+    Committed,
+    /// It is not, and this is counted as a loss.
+    Lost,
+}
+
+/// Offers a record to every app that wants its kind. `fill` writes what follows the header; the header is ours.
+#[inline(always)]
+pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, fill: impl Fn(&mut R)) {
+    for slot in 0..COUNT as u32 {
+        offer_to(slot, kind, &fill);
+    }
+}
+
+/// Offers a record to the app in `slot`, if it wants its kind.
+#[inline(always)]
+pub fn offer_to<R: FromBytes + IntoBytes>(slot: u32, kind: Kind, fill: impl Fn(&mut R)) -> Offered {
+    const { assert!(size_of::<R>() >= size_of::<Header>() && size_of::<R>() <= contract::record::MAX_RECORD) };
+    const { assert!(size_of::<R>() % 8 == 0 && align_of::<R>() <= 8) };
+    if !SLOTS.get(slot).is_some_and(|entry| entry.wants(kind)) {
+        return Offered::Unwanted;
+    }
+    let Some(ledger) = LEDGERS.get_value(slot, &0) else { return Offered::Unwanted };
+    // Processors above the ledger's share its lines, and with a line its sequence: to the app they are one.
+    // SAFETY: the helper has no preconditions.
+    let processor = unsafe { bpf_get_smp_processor_id() } % PROCESSORS as u32;
+    let line = &ledger.processors[processor as usize];
+    let header = Header {
+        length: size_of::<R>() as u32,
+        kind: kind.number(),
+        version: contract::VERSION,
+        processor,
+        sequence: add_one(&line.offered),
+        // SAFETY: the helper has no preconditions.
+        stamp_ns: unsafe { bpf_ktime_get_boot_ns() },
+        lost: line.lost,
+    };
+    match commit(slot, header, fill) {
+        Ok(()) => {
+            add_one(&line.committed);
+            Offered::Committed
+        }
+        Err(cause) => {
+            lose(line, cause);
+            Offered::Lost
+        }
+    }
+}
+
+#[inline(always)]
+fn commit<R: FromBytes + IntoBytes>(slot: u32, header: Header, fill: impl Fn(&mut R)) -> Result<(), Cause> {
+    // The door deletes the ring first, the ledger after every running program has ended: no ring means closing.
+    let ring = ring(slot).ok_or(Cause::Closing)?;
+    // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
+    let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<R>() as u64, 0) };
+    if room.is_null() {
+        return Err(Cause::NoRoom);
+    }
+    let room = room.cast::<R>();
+    // SAFETY: `room` is ours until it is submitted, 8-aligned and as long as an `R`. Its bytes are the kernel's own
+    // initialised memory, and any bytes are an `R`.
+    fill(unsafe { &mut *room });
+    // SAFETY: as above; every `R` starts with a header (the contract's layout).
+    unsafe { room.cast::<Header>().write(header) };
+    // SAFETY: reserved above, submitted once. No flags: the kernel wakes the reader if it had caught up.
+    unsafe { bpf_ringbuf_submit(room.cast(), 0) };
+    Ok(())
+}
+
+#[inline(always)]
+fn lose(line: &Counters, cause: Cause) {
+    match cause {
+        Cause::NoRoom => add_one(&line.lost[0]),
+        Cause::Closing => add_one(&line.lost[1]),
+        Cause::TooLarge => add_one(&line.lost[2]),
+    };
+}
+
+/// Adds one and returns what was there. Relaxed: each counter is exact for itself, none orders another.
+#[inline(always)]
+fn add_one(counter: &u64) -> u64 {
+    let counter = core::ptr::from_ref(counter).cast_mut();
+    // SAFETY: a map's value, aligned; programs change it by atomic operations alone.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) }
+}
+
+/// Takes what a map's value holds and leaves 0: of two programs at once only one gets it.
+#[inline(always)]
+pub fn take(value: &mut u64) -> u64 {
+    // SAFETY: aligned, ours.
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::Relaxed }>(value, 0) }
+}
+
+#[inline(always)]
+fn ring(slot: u32) -> Option<*mut c_void> {
+    RINGS.get(slot).map(|ring| core::ptr::from_ref(ring).cast_mut().cast())
+}
+
+/// Whether `slot` is attached and `token` is its own: a caller's allegation, checked.
+#[inline(always)]
+pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
+    let slot = SLOTS.get(slot).ok_or(Refusal::Range)?;
+    if slot.attached == 1 && slot.token == token { Ok(()) } else { Err(Refusal::NotReferenced) }
+}
+
+/// Bytes that wait in the ring of `slot`, discarded ones too: not 0 is what the event's "signalled" is here.
+#[inline(always)]
+pub fn waiting(slot: u32) -> Result<u64, Refusal> {
+    let ring = ring(slot).ok_or(Refusal::NotReferenced)?;
+    // SAFETY: the verifier knows `ring` as a ring buffer.
+    Ok(unsafe { bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA.into()) })
+}
+
+/// Rings the event of `slot` with no record: its reader wakes and finds nothing to deliver.
+#[inline(always)]
+pub fn signal(slot: u32) -> Result<(), Refusal> {
+    ring_event(ring(slot).ok_or(Refusal::NotReferenced)?);
+    Ok(())
+}
+
+/// Rings the event that a ring buffer is. A full ring stays as it is: it is signalled already.
+#[inline(always)]
+pub fn ring_event(ring: *mut c_void) {
+    // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
+    let room = unsafe { bpf_ringbuf_reserve(ring, 8, 0) };
+    if !room.is_null() {
+        // SAFETY: reserved above, given back once.
+        unsafe { bpf_ringbuf_discard(room, BPF_RB_FORCE_WAKEUP.into()) };
+    }
+}
+
+/// The caller's bytes, which the kernel hands to the program as a packet's.
+#[inline(always)]
+pub fn request<T: FromBytes + IntoBytes>(ctx: &TcContext) -> Option<&mut T> {
+    let (start, end) = (ctx.data(), ctx.data_end());
+    if start + size_of::<T>() > end {
+        return None;
+    }
+    // SAFETY: within the packet, as just checked; any bytes are a `T`; alignment does not matter to this machine.
+    Some(unsafe { &mut *(start as *mut T) })
+}
+
+/// Linked into every driver's object.
+mod program {
+    use super::{Ring, TcContext, check, classifier, request, signal};
+    use contract::Refusal;
+
+    /// Run by the door for each app when the driver stops: the last signal.
+    #[classifier]
+    pub fn gatebell_ring(ctx: TcContext) -> i32 {
+        let Some(&mut Ring { slot, token }) = request::<Ring>(&ctx) else { return Refusal::Length.number() as i32 };
+        match check(slot as u32, token).and_then(|()| signal(slot as u32)) {
+            Ok(()) => 0,
+            Err(refusal) => refusal.number() as i32,
+        }
+    }
+}

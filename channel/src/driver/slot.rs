@@ -1,0 +1,46 @@
+//! The slot of one app in an eBPF driver: written by the door, read by the programs.
+
+use contract::Mask;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The map of [`Slot`]s, one for each app.
+pub const SLOTS_MAP: &str = "SLOTS";
+/// The map of the apps' rings.
+pub const RINGS_MAP: &str = "RINGS";
+/// The map of the apps' ledgers.
+pub const LEDGERS_MAP: &str = "LEDGERS";
+/// The program that rings an app's event for the door, when the driver stops.
+pub const RING_PROGRAM: &str = "gatebell_ring";
+
+/// What the programs know of one app. Integers only: the door writes it by one map update.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Slot {
+    /// 1 while the reference stands: the programs offer nothing to a slot that has 0 here.
+    pub attached: u64,
+    /// Proves to the driver's own programs that a caller has this slot.
+    pub token: u64,
+    /// A [`Mask`]: what the app wants to be told of.
+    pub mask: u64,
+}
+
+impl Slot {
+    /// No app has it.
+    pub const FREE: Self = Self { attached: 0, token: 0, mask: 0 };
+
+    /// Whether the app that has the slot wants to be told of `kind`.
+    #[must_use]
+    pub const fn wants(&self, kind: contract::Kind) -> bool {
+        self.attached == 1 && Mask(self.mask).wants(kind)
+    }
+}
+
+/// What the door hands to [`RING_PROGRAM`] as if it were a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ring {
+    /// See [`contract::Referenced::slot`].
+    pub slot: u64,
+    /// See [`contract::Referenced::token`].
+    pub token: u64,
+}
