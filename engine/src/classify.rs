@@ -18,7 +18,9 @@ pub trait Tables {
     #[inline(always)]
     fn first_match(&self, head: &Head, packet: &Key) -> Option<&RuleRow> {
         let mut index = 0;
-        while index < MAX_ROWS && index < head.rows {
+        // "Not equal", and no "less than": the compiler would make one bound of both, and Linux 6.1 forgets the
+        // bounds of a number that it had to put on the stack. It must see the constant.
+        while index < MAX_ROWS && index != head.rows {
             let row = self.row(index)?;
             if packet.matches(row) {
                 return Some(row);
@@ -62,7 +64,10 @@ pub struct Key {
 }
 
 /// Decides what becomes of a packet. See the head of this crate for what each kind of packet gets.
-#[inline(always)]
+///
+/// Out of line for eBPF's sake: called with the flow in memory, it is verified for few states, not for each path that
+/// leads here.
+#[inline(never)]
 pub fn classify<T: Tables>(packet: &Parsed, tables: &T) -> Decision {
     let head = tables.head().unwrap_or_default();
     if packet.shape == Shape::Malformed {
@@ -70,11 +75,7 @@ pub fn classify<T: Tables>(packet: &Parsed, tables: &T) -> Decision {
     }
     let fragment = packet.shape == Shape::LaterFragment;
     let Some(row) = tables.first_match(&head, &Key::new(packet)) else {
-        let reason = if fragment {
-            Reason::Fragment
-        } else {
-            Reason::Default
-        };
+        let reason = if fragment { Reason::Fragment } else { Reason::Default };
         let otherwise = otherwise(&head, packet.flow.direction);
         return decision(&head, NO_RULE, otherwise.verdict, reason, otherwise.log);
     };
@@ -86,10 +87,7 @@ pub fn classify<T: Tables>(packet: &Parsed, tables: &T) -> Decision {
 #[inline(always)]
 fn otherwise(head: &Head, direction: u8) -> Otherwise {
     if head.generation == 0 {
-        Otherwise {
-            verdict: Verdict::Block as u8,
-            log: 1,
-        }
+        Otherwise { verdict: Verdict::Block as u8, log: 1 }
     } else if direction == Direction::Inbound as u8 {
         head.inbound
     } else {
@@ -100,20 +98,9 @@ fn otherwise(head: &Head, direction: u8) -> Otherwise {
 #[inline(always)]
 fn decision(head: &Head, rule: u32, verdict: u8, reason: Reason, log: u8) -> Decision {
     // Whatever is no clear "allow" blocks.
-    let verdict = if verdict == Verdict::Allow as u8 {
-        Verdict::Allow
-    } else {
-        Verdict::Block
-    };
+    let verdict = if verdict == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block };
     let generation = head.generation;
-    Decision {
-        rule,
-        generation,
-        verdict: verdict as u8,
-        reason: reason as u8,
-        log,
-        spare: 0,
-    }
+    Decision { rule, generation, verdict: verdict as u8, reason: reason as u8, log, spare: 0 }
 }
 
 impl Key {
@@ -122,14 +109,7 @@ impl Key {
     #[inline(always)]
     pub fn new(packet: &Parsed) -> Self {
         let Flow {
-            source,
-            destination,
-            source_port,
-            destination_port,
-            protocol,
-            ip_version,
-            direction,
-            ..
+            source, destination, source_port, destination_port, protocol, ip_version, direction, ..
         } = packet.flow;
         Self {
             source: words(source),
@@ -139,7 +119,7 @@ impl Key {
             direction,
             version: version_bit(ip_version),
             protocol,
-            shows_no_ports: u8::from(packet.shape == Shape::LaterFragment),
+            shows_no_ports: packet.shape as u8 & Shape::LaterFragment as u8,
         }
     }
 
@@ -150,16 +130,13 @@ impl Key {
     pub fn matches(&self, row: &RuleRow) -> bool {
         let addresses = differs(self.source, row.source_mask, row.source)
             | differs(self.destination, row.destination_mask, row.destination);
-        let numbers =
-            (self.protocol ^ row.protocol) & row.protocol_mask | self.shows_no_ports & row.asks_ports;
-        let classes = self.direction & row.directions == 0 || self.version & row.versions == 0;
+        let numbers = (self.protocol ^ row.protocol) & row.protocol_mask
+            | self.shows_no_ports & row.asks_ports
+            | self.direction & !row.directions
+            | self.version & !row.versions;
         let ports = outside(self.source_port, row.source_ports.first, row.source_ports.last)
-            | outside(
-                self.destination_port,
-                row.destination_ports.first,
-                row.destination_ports.last,
-            );
-        addresses | u64::from(numbers) | u64::from(classes) | u64::from(ports) == 0
+            | outside(self.destination_port, row.destination_ports.first, row.destination_ports.last);
+        addresses | u64::from(numbers) | u64::from(ports) == 0
     }
 }
 

@@ -31,13 +31,14 @@ pub struct Parsed {
 
 /// How much of itself a packet shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Shape {
     /// All that rules ask for. First fragments are whole, as far as rules are concerned.
-    Whole,
+    Whole = 0,
     /// A later fragment: addresses and protocol, no ports.
-    LaterFragment,
+    LaterFragment = 1,
     /// Cut off, or in contradiction with itself.
-    Malformed,
+    Malformed = 2,
 }
 
 /// The most extension headers that are followed: each kind once, and destination options twice (RFC 8200, 4.1).
@@ -57,10 +58,7 @@ pub const MAX_EXTENSIONS: u32 = 6;
 ///   of a TCP header.
 #[inline(always)]
 pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) -> Parsed {
-    let mut flow = Flow {
-        direction: direction as u8,
-        ..Flow::default()
-    };
+    let mut flow = Flow { direction: direction as u8, ..Flow::default() };
     let shape = network(bytes, length, &mut flow).unwrap_or(Shape::Malformed);
     Parsed { flow, shape }
 }
@@ -81,7 +79,8 @@ struct Fragment {
     more: bool,
 }
 
-#[inline(always)]
+/// Out of line, and through a reference: so eBPF's small stack holds the flow once, in the caller's frame.
+#[inline(never)]
 fn network<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
     let first: u8 = bytes.load(0)?;
     match first >> 4 {
@@ -104,10 +103,7 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
         return None;
     }
     let field = u32::from(u16::from_be_bytes(ip.fragment));
-    let fragment = Fragment {
-        offset: (field & 0x1FFF) * 8,
-        more: field & 0x2000 != 0,
-    };
+    let fragment = Fragment { offset: (field & 0x1FFF) * 8, more: field & 0x2000 != 0 };
     transport(bytes, &Payload { start, end, fragment }, flow)
 }
 
@@ -119,11 +115,7 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
     flow.destination = ip.destination;
     flow.protocol = ip.next;
     let said = u32::from(u16::from_be_bytes(ip.payload));
-    let end = if said == 0 {
-        said_length(0, length)?
-    } else {
-        said_length(said + 40, length)?
-    };
+    let end = if said == 0 { said_length(0, length)? } else { said_length(said + 40, length)? };
     let payload = extensions(bytes, end, flow)?;
     transport(bytes, &payload, flow)
 }
@@ -132,10 +124,7 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
 #[inline(always)]
 fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option<Payload> {
     let mut start = 40;
-    let mut fragment = Fragment {
-        offset: 0,
-        more: false,
-    };
+    let mut fragment = Fragment { offset: 0, more: false };
     let mut fragmented = false;
     let mut seen = 0;
     while let protocol::HOP_BY_HOP
@@ -154,10 +143,7 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option
             protocol::FRAGMENT if fragmented => return None,
             protocol::FRAGMENT => {
                 let field = u32::from(u16::from_be_bytes(header.fragment));
-                fragment = Fragment {
-                    offset: field & 0xFFF8,
-                    more: field & 1 != 0,
-                };
+                fragment = Fragment { offset: field & 0xFFF8, more: field & 1 != 0 };
                 fragmented = true;
                 start += 8;
             }
@@ -193,11 +179,7 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, payload: &Payload, flow: &mut Flow) -
 #[inline(always)]
 fn later_fragment(offset: u32, flow: &Flow) -> Option<Shape> {
     let inside_the_header = flow.protocol == protocol::TCP && offset < 20;
-    if inside_the_header {
-        None
-    } else {
-        Some(Shape::LaterFragment)
-    }
+    if inside_the_header { None } else { Some(Shape::LaterFragment) }
 }
 
 #[inline(always)]
@@ -207,11 +189,7 @@ fn tcp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, flow: &mut Flow) -> 
     flow.destination_port = u16::from_be_bytes(tcp.destination);
     flow.tcp_flags = tcp.flags;
     let length = u32::from(tcp.words >> 4) * 4;
-    if length < 20 || length > room {
-        None
-    } else {
-        Some(Shape::Whole)
-    }
+    if length < 20 || length > room { None } else { Some(Shape::Whole) }
 }
 
 #[inline(always)]
@@ -221,11 +199,7 @@ fn udp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, more: bool, flow: &m
     flow.destination_port = u16::from_be_bytes(udp.destination);
     let length = u32::from(u16::from_be_bytes(udp.length));
     // The first fragment says how long the datagram is that all of them make.
-    if length < 8 || length > room && !more {
-        None
-    } else {
-        Some(Shape::Whole)
-    }
+    if length < 8 || length > room && !more { None } else { Some(Shape::Whole) }
 }
 
 #[inline(always)]
