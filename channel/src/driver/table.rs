@@ -73,6 +73,9 @@ struct Slot<P: Platform> {
     ended: Option<Ending>,
 }
 
+/// What found no place, and why: handed back, because it may not be dropped under the lock it met.
+type Unplaced<P> = (Refusal, Slot<P>);
+
 /// Words of a ledger.
 const LEDGER_WORDS: usize = size_of::<Ledger>() / 8;
 
@@ -180,7 +183,9 @@ impl<P: Platform> Table<P> {
         let placed = file.0.with(|state| self.place(state, slot));
         match placed {
             Ok((number, old)) => {
-                old.map(|old| self.retire(old));
+                if let Some(old) = old {
+                    self.retire(old);
+                }
                 Ok(Referenced { version: VERSION, slot: number as u32, token: 0 })
             }
             Err((refusal, slot)) => {
@@ -191,14 +196,8 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// Finds a slot for the file: its old one if that reference ended, else a free one. Gives back what the slot held,
-    /// or what found none: neither may be dropped under the file's lock.
-    #[expect(clippy::type_complexity, reason = "what comes back is what went in, with the reason")]
-    fn place(
-        &self,
-        file: &mut FileState,
-        slot: Slot<P>,
-    ) -> Result<(usize, Option<Slot<P>>), (Refusal, Slot<P>)> {
+    /// Finds a slot for the file: its old one if that reference ended, else a free one. Gives back what the slot held.
+    fn place(&self, file: &mut FileState, slot: Slot<P>) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
         if file.closing {
             return Err((Refusal::Closing, slot));
         }
@@ -219,8 +218,7 @@ impl<P: Platform> Table<P> {
         Err((Refusal::NoSlot, slot))
     }
 
-    #[expect(clippy::type_complexity, reason = "as `place`")]
-    fn replace(&self, number: usize, slot: Slot<P>) -> Result<(usize, Option<Slot<P>>), (Refusal, Slot<P>)> {
+    fn replace(&self, number: usize, slot: Slot<P>) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
         let Some(lock) = self.slots.get(number) else { return Err((Refusal::NoSlot, slot)) };
         let ended = |held: &Option<Slot<P>>| held.as_ref().is_none_or(|held| held.event.is_none());
         match lock.with(|held| self.put(held, slot, ended)) {
@@ -231,13 +229,12 @@ impl<P: Platform> Table<P> {
     }
 
     /// With the slot's lock held, so that `stopping` is either seen here or sees what was put.
-    #[expect(clippy::type_complexity, reason = "as `place`")]
     fn put(
         &self,
         held: &mut Option<Slot<P>>,
         slot: Slot<P>,
         free: impl FnOnce(&Option<Slot<P>>) -> bool,
-    ) -> Result<Option<Slot<P>>, (Refusal, Slot<P>)> {
+    ) -> Result<Option<Slot<P>>, Unplaced<P>> {
         // Pairs with the store in `detach_all`, which takes this slot's lock after it.
         if self.stopping.load(Ordering::SeqCst) {
             return Err((Refusal::Stopping, slot));
