@@ -1,1 +1,4 @@
+//! gatebell-app.
+mod entry;
+
 fn main() {}
