@@ -1,0 +1,160 @@
+//! A driver's channel to its apps, and what a driver answers for itself.
+
+use super::nt::NTSTATUS;
+use super::repeat::{Again, Repeats};
+use super::work::Works;
+use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile, process};
+use crate::driver::table::{Buffer, Table};
+use contract::process::Process;
+use contract::{Command, Kind, Refusal};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// What a driver of its own brings. All of it but `tick` runs at PASSIVE_LEVEL.
+pub trait Driver: Default + Send + Sync + Sized + 'static {
+    /// What a system thread needs to know to work on a request.
+    type Job: Send;
+    /// What repeated work keeps from one tick to the next.
+    type Tick: Send;
+
+    /// The device's name, and the name under which apps find it.
+    fn names() -> [Name; 2];
+
+    /// Before the device can be opened.
+    fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS>;
+
+    /// A command that the channel does not answer by itself. What the buffer holds is the app's and can say anything.
+    fn operate(
+        &'static self,
+        channel: &'static Channel<Self>,
+        file: &OpenFile,
+        buffer: &mut Buffer<'_>,
+    ) -> Result<Reply<Self>, Refusal>;
+
+    /// Work on a request that takes time, in a system thread. It must end soon once `give_up` rings.
+    fn work(
+        &'static self,
+        channel: &'static Channel<Self>,
+        file: &OpenFile,
+        job: Self::Job,
+        give_up: &GiveUp,
+        buffer: &mut Buffer<'_>,
+    ) -> Result<usize, Refusal>;
+
+    /// Repeated work, from a timer: at DISPATCH_LEVEL, with a spin lock held.
+    fn tick(&'static self, channel: &'static Channel<Self>, file: &OpenFile, tick: &mut Self::Tick) -> Again;
+
+    /// A process started or ended, if the driver asked for it.
+    fn process(&'static self, channel: &'static Channel<Self>, kind: Kind, process: &Process);
+}
+
+/// How a driver answers a command of its own.
+pub enum Reply<D: Driver> {
+    /// So many bytes of output.
+    Done(usize),
+    /// By a system thread of the driver, which calls [`Driver::work`].
+    Later(D::Job),
+}
+
+/// All that a driver keeps.
+pub struct Channel<D: Driver> {
+    table: Table<Nt>,
+    works: Works<D>,
+    repeats: Repeats<D>,
+    watching: AtomicBool,
+    driver: D,
+}
+
+impl<D: Driver> Default for Channel<D> {
+    fn default() -> Self {
+        Self {
+            table: Table::default(),
+            works: Works::default(),
+            repeats: Repeats::default(),
+            watching: AtomicBool::new(false),
+            driver: D::default(),
+        }
+    }
+}
+
+impl<D: Installed> Channel<D> {
+    /// The apps that are attached.
+    #[must_use]
+    pub fn table(&self) -> &Table<Nt> {
+        &self.table
+    }
+
+    /// The driver itself.
+    #[must_use]
+    pub fn driver(&'static self) -> &'static D {
+        &self.driver
+    }
+
+    /// Has [`Driver::process`] called from now on.
+    pub fn watch_processes(&self) -> Result<(), NTSTATUS> {
+        process::watch::<D>()?;
+        self.watching.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Has [`Driver::tick`] called for the file, first after so many microseconds; refused if it is already.
+    pub fn repeat(&'static self, file: &OpenFile, first: u32, tick: D::Tick) -> Result<(), Refusal> {
+        self.repeats.start(file, first, tick)
+    }
+
+    pub(super) fn works(&'static self) -> &'static Works<D> {
+        &self.works
+    }
+
+    pub(super) fn repeats(&self) -> &Repeats<D> {
+        &self.repeats
+    }
+
+    /// Before the device can be opened, at the channel's final place.
+    pub(super) fn prepare(&'static self) -> Result<(), NTSTATUS> {
+        self.works.prepare();
+        self.repeats.prepare();
+        self.driver.start(self)
+    }
+
+    /// Before the driver is unloaded: nothing of it runs after this. No file is open any more.
+    pub(super) fn quiesce(&self) {
+        if self.watching.swap(false, Ordering::Relaxed) {
+            process::unwatch::<D>();
+        }
+        self.repeats.stop_all();
+        self.works.join_all();
+    }
+
+    /// Answers a command. The caller's context is the app's.
+    pub(super) fn control(
+        &'static self,
+        command: Command,
+        file: &OpenFile,
+        buffer: &mut Buffer<'_>,
+    ) -> Result<Reply<D>, Refusal> {
+        if command == Command::Operate {
+            return self.driver.operate(self, file, buffer);
+        }
+        // The I/O manager has checked the right that the control code asks for (FILE_WRITE_ACCESS for DETACH_ALL).
+        let answered = self.table.request(file, command, buffer, true, EventReference::from_app);
+        if answered.is_ok() {
+            match command {
+                Command::Dereference => self.let_go(file),
+                Command::DetachAll => self.works.give_up_all(),
+                _ => {}
+            }
+        }
+        answered.map(Reply::Done)
+    }
+
+    /// IRP_MJ_CLEANUP: the app's last handle is closed. Requests may still be under way.
+    pub(super) fn cleanup(&self, file: &OpenFile) {
+        self.table.cleanup(file);
+        self.let_go(file);
+    }
+
+    fn let_go(&self, file: &OpenFile) {
+        self.works.give_up(file);
+        self.repeats.stop(file);
+    }
+}

@@ -1,0 +1,237 @@
+//! From `DriverEntry` to `DriverUnload`, and what the I/O manager calls between them.
+
+use super::channel::{Channel, Driver, Reply};
+use super::irp::Irp;
+use super::nt::{self, DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
+use super::pool::Pooled;
+use super::{OpenFile, security};
+use contract::{Command, Refusal};
+use core::cell::UnsafeCell;
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// Where a driver's channel is while it is loaded: made in `DriverEntry`, dropped in `DriverUnload`.
+pub struct Late<T> {
+    value: AtomicPtr<T>,
+    memory: UnsafeCell<core::mem::MaybeUninit<T>>,
+}
+
+// SAFETY: the value is written before `value` is published, and only shared after.
+unsafe impl<T: Send + Sync> Sync for Late<T> {}
+
+impl<T> Late<T> {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { value: AtomicPtr::new(null_mut()), memory: UnsafeCell::new(core::mem::MaybeUninit::uninit()) }
+    }
+
+    /// The value, while there is one.
+    pub fn get(&'static self) -> Option<&'static T> {
+        // Pairs with the store in `put`.
+        let value = self.value.load(Ordering::Acquire);
+        // SAFETY: null, or initialised by `put`; `clear` is called when nobody is left to use it.
+        unsafe { value.as_ref() }
+    }
+
+    /// Only in `DriverEntry`, where nobody else runs.
+    fn put(&'static self, value: T) -> &'static T {
+        // SAFETY: nobody else runs yet, and the memory is this static's own.
+        let value = unsafe { &mut *self.memory.get() }.write(value);
+        self.value.store(value, Ordering::Release);
+        value
+    }
+
+    /// Only when nothing of the driver runs any more.
+    fn clear(&'static self) {
+        let value = NonNull::new(self.value.swap(null_mut(), Ordering::AcqRel));
+        if let Some(value) = value {
+            // SAFETY: initialised by `put`, and nobody uses it any more.
+            unsafe { value.drop_in_place() };
+        }
+    }
+}
+
+impl<T> Default for Late<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A driver that has a place for its channel. Implemented by [`wdm_driver!`](crate::wdm_driver).
+pub trait Installed: Driver {
+    /// That place.
+    fn late() -> &'static Late<Channel<Self>>;
+}
+
+/// Makes a crate a driver: `DriverEntry`, the place for its channel, and a panic handler that fails the link if the
+/// compiler could not rule every panic out.
+#[macro_export]
+macro_rules! wdm_driver {
+    ($driver:ty) => {
+        impl $crate::driver::wdm::Installed for $driver {
+            fn late() -> &'static $crate::driver::wdm::Late<$crate::driver::wdm::Channel<Self>> {
+                static CHANNEL: $crate::driver::wdm::Late<$crate::driver::wdm::Channel<$driver>> =
+                    $crate::driver::wdm::Late::new();
+                &CHANNEL
+            }
+        }
+
+        /// Called once by the kernel when it has loaded the driver.
+        ///
+        /// # Safety
+        /// `driver` is the driver's own object.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "system" fn DriverEntry(
+            driver: *mut $crate::driver::wdm::nt::DRIVER_OBJECT,
+            _registry_path: *const $crate::driver::wdm::nt::UNICODE_STRING,
+        ) -> $crate::driver::wdm::nt::NTSTATUS {
+            // SAFETY: passed on as it came.
+            unsafe { $crate::driver::wdm::driver_entry::<$driver>(driver) }
+        }
+
+        #[panic_handler]
+        fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+            unsafe extern "C" {
+                fn this_driver_has_a_panic_path() -> !;
+            }
+            // SAFETY: never linked: no such function exists, so this handler must have been optimised away.
+            unsafe { this_driver_has_a_panic_path() }
+        }
+
+        /// What the compiler wants of a program that might use floating point; drivers do not.
+        #[unsafe(no_mangle)]
+        pub static _fltused: i32 = 0;
+    };
+}
+
+/// The work of `DriverEntry`.
+///
+/// # Safety
+/// `driver` is the driver's own object, in `DriverEntry`.
+pub unsafe fn driver_entry<D: Installed>(driver: *mut DRIVER_OBJECT) -> NTSTATUS {
+    // SAFETY: the caller vouches for it.
+    let driver = unsafe { &mut *driver };
+    for (function, routine) in [
+        (nt::IRP_MJ_CREATE, create::<D> as nt::Dispatch),
+        (nt::IRP_MJ_CLEANUP, cleanup::<D>),
+        (nt::IRP_MJ_CLOSE, close::<D>),
+        (nt::IRP_MJ_DEVICE_CONTROL, control::<D>),
+    ] {
+        if let Some(place) = driver.MajorFunction.get_mut(function) {
+            *place = Some(routine);
+        }
+    }
+    driver.DriverUnload = Some(unload::<D>);
+    match D::late().put(Channel::default()).prepare().and_then(|()| open_door::<D>(driver)) {
+        Ok(()) => nt::STATUS_SUCCESS,
+        Err(status) => {
+            take_down::<D>(driver);
+            status
+        }
+    }
+}
+
+/// Makes the device, says who may open it, gives it its name for apps, and lets them in: in this order.
+fn open_door<D: Installed>(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
+    let [name, link] = D::names().map(super::Name::unicode);
+    let mut device = null_mut();
+    // SAFETY: the driver's own object; the name is static; `device` is written on success only.
+    nt::check(unsafe {
+        nt::IoCreateDevice(
+            driver,
+            0,
+            &raw const name,
+            nt::FILE_DEVICE_UNKNOWN,
+            nt::FILE_DEVICE_SECURE_OPEN,
+            0,
+            &raw mut device,
+        )
+    })?;
+    security::DEVICE.apply(device)?;
+    // SAFETY: both names are static.
+    nt::check(unsafe { nt::IoCreateSymbolicLink(&raw const link, &raw const name) })?;
+    // SAFETY: the device was just made, and nobody else has it yet.
+    let device = unsafe { &mut *device };
+    device.Flags &= !nt::DO_DEVICE_INITIALIZING;
+    Ok(())
+}
+
+/// Undoes whatever was done.
+fn take_down<D: Installed>(driver: &mut DRIVER_OBJECT) {
+    let [_, link] = D::names().map(super::Name::unicode);
+    if !driver.DeviceObject.is_null() {
+        // SAFETY: the name is static. If the link is not there, that is what is wanted.
+        unsafe { nt::IoDeleteSymbolicLink(&raw const link) };
+    }
+    if let Some(channel) = D::late().get() {
+        channel.quiesce();
+    }
+    if !driver.DeviceObject.is_null() {
+        // SAFETY: the driver's only device, on which no file is open.
+        unsafe { nt::IoDeleteDevice(driver.DeviceObject) };
+    }
+    D::late().clear();
+}
+
+/// Called when no file is open any more.
+unsafe extern "system" fn unload<D: Installed>(driver: *mut DRIVER_OBJECT) {
+    // SAFETY: the driver's own object.
+    take_down::<D>(unsafe { &mut *driver });
+}
+
+unsafe extern "system" fn create<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    // SAFETY: just handed to us.
+    let mut irp = unsafe { Irp::new(irp) };
+    let Some(file) = Pooled::new(OpenFile::default()) else {
+        return irp.complete(Err(nt::STATUS_INSUFFICIENT_RESOURCES));
+    };
+    *irp.file_context() = file.into_raw().as_ptr();
+    irp.complete(Ok(0))
+}
+
+unsafe extern "system" fn cleanup<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    // SAFETY: just handed to us.
+    let mut irp = unsafe { Irp::new(irp) };
+    if let (Some(channel), Some(file)) = (D::late().get(), irp.file()) {
+        channel.cleanup(file);
+    }
+    irp.complete(Ok(0))
+}
+
+unsafe extern "system" fn close<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    // SAFETY: just handed to us.
+    let mut irp = unsafe { Irp::new(irp) };
+    let context = core::mem::replace(irp.file_context(), null_mut());
+    if let Some(file) = NonNull::new(context) {
+        // SAFETY: from `create`; CLOSE is a file's last request.
+        drop(unsafe { Pooled::from_raw(file) });
+    }
+    irp.complete(Ok(0))
+}
+
+unsafe extern "system" fn control<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    // SAFETY: just handed to us.
+    let mut irp = unsafe { Irp::new(irp) };
+    let (Some(channel), Some(file)) = (D::late().get(), irp.file()) else {
+        return irp.complete(Err(Refusal::Closing.ntstatus()));
+    };
+    match answer(channel, file, &mut irp) {
+        Ok(Reply::Done(bytes)) => irp.complete(Ok(bytes)),
+        Ok(Reply::Later(job)) => channel.works().start(irp, file, job),
+        Err(refusal) => irp.complete(Err(refusal.ntstatus())),
+    }
+}
+
+fn answer<D: Installed>(
+    channel: &'static Channel<D>,
+    file: &OpenFile,
+    irp: &mut Irp,
+) -> Result<Reply<D>, Refusal> {
+    let command = Command::from_control_code(irp.control_code()).ok_or(Refusal::Command)?;
+    channel.control(command, file, &mut irp.buffer())
+}

@@ -1,0 +1,60 @@
+//! The kernel's text: counted UTF-16.
+
+use super::nt::UNICODE_STRING;
+
+/// A name in the kernel's name space. Made by [`wide_name!`](crate::wide_name).
+#[derive(Clone, Copy)]
+pub struct Name(&'static [u16]);
+
+impl Name {
+    /// As the kernel's functions take it.
+    pub(super) const fn unicode(self) -> UNICODE_STRING {
+        // A name is a few dozen characters: `Wide::new` checked that its bytes can be counted.
+        let bytes = (self.0.len() * 2) as u16;
+        UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: self.0.as_ptr() }
+    }
+}
+
+/// A [`Name`] from ASCII, made at compile time: `wide_name!(r"\Device\Mine")`.
+#[macro_export]
+macro_rules! wide_name {
+    ($text:expr) => {{
+        static WIDE: $crate::driver::wdm::Wide<{ $text.len() }> = $crate::driver::wdm::Wide::new($text);
+        WIDE.name()
+    }};
+}
+
+/// What a [`Name`] points to.
+pub struct Wide<const N: usize>([u16; N]);
+
+impl<const N: usize> Wide<N> {
+    /// As long as the text, which must be ASCII.
+    #[must_use]
+    pub const fn new(text: &str) -> Self {
+        assert!(text.len() == N && N < 1024 && text.is_ascii());
+        let (mut units, mut n) = ([0; N], 0);
+        while n < N {
+            units[n] = text.as_bytes()[n] as u16;
+            n += 1;
+        }
+        Self(units)
+    }
+
+    /// The name, for good.
+    #[must_use]
+    pub const fn name(&'static self) -> Name {
+        Name(&self.0)
+    }
+}
+
+/// Writes UTF-16 as UTF-8 into a fixed field: whole characters, as many as fit; the rest of the field stays.
+pub(super) fn fill(field: &mut [u8], units: impl Iterator<Item = u16>) {
+    let mut used = 0;
+    for character in char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)) {
+        let mut buffer = [0; 4];
+        let bytes = character.encode_utf8(&mut buffer).as_bytes();
+        let Some(room) = field.get_mut(used..used + bytes.len()) else { return };
+        room.iter_mut().zip(bytes).for_each(|(room, byte)| *room = *byte);
+        used += bytes.len();
+    }
+}

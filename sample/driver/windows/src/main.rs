@@ -1,0 +1,121 @@
+//! The article's driver, for Windows: `\\.\GatebellSample`.
+//!
+//! "A very simple kernel mode device driver. It can operate the event object as the app asked": it sets, clears, pulses
+//! and reads the app's event, sends notices through the channel, waits while the app sets, and reports processes. Beside
+//! it stands the background's way: a *named* event of the driver's own, pulsed at each process creation, that an app
+//! can open as `Global\GatebellSampleProcess` and wait on, but not reset.
+//!
+//! It may depend on `channel` and `contract` alone.
+//!
+//! Rules that hold here:
+//! - An app's numbers are checked in `Asked::parse` before anything is done.
+//! - No request keeps the driver busy for ever: what takes time runs in a thread that the app's death ends.
+#![no_std]
+#![no_main]
+
+mod operations;
+
+use channel::driver::table::{Buffer, Lock, Signal};
+use channel::driver::wdm::nt::NTSTATUS;
+use channel::driver::wdm::security::WAIT_ONLY_EVENT;
+use channel::driver::wdm::{
+    Again, Channel, Driver, GiveUp, Name, NamedEvent, OpenFile, Reply, SpinLock, Waited,
+};
+use channel::{Kind, Refusal, wide_name};
+use contract::notice::Operation;
+use contract::process::Process;
+use operations::{Asked, Ticking};
+
+/// What the driver keeps beside its channel: the background's way.
+#[derive(Default)]
+struct Sample {
+    named: SpinLock<Option<NamedEvent>>,
+}
+
+channel::wdm_driver!(Sample);
+
+impl Driver for Sample {
+    type Job = Asked;
+    type Tick = Ticking;
+
+    fn names() -> [Name; 2] {
+        [wide_name!(r"\Device\GatebellSample"), wide_name!(r"\DosDevices\Global\GatebellSample")]
+    }
+
+    fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS> {
+        let name = wide_name!(r"\BaseNamedObjects\GatebellSampleProcess");
+        let event = NamedEvent::new(name, &WAIT_ONLY_EVENT)?;
+        self.named.with(|named| *named = Some(event));
+        channel.watch_processes()
+    }
+
+    /// What the app asks for with `Command::Operate`.
+    fn operate(
+        &'static self,
+        channel: &'static Channel<Self>,
+        file: &OpenFile,
+        buffer: &mut Buffer<'_>,
+    ) -> Result<Reply<Self>, Refusal> {
+        let asked = Asked::parse(buffer)?;
+        let event = channel.table().event(file)?;
+        let before = event.is_signalled();
+        match asked.operation {
+            Operation::Set => event.signal(),
+            Operation::Clear => event.clear(),
+            Operation::Pulse => event.pulse(),
+            Operation::Query => {}
+            Operation::PulseNamed => self.pulse_named(),
+            Operation::NotifyFromTimer => {
+                channel.repeat(file, asked.interval_us, Ticking::new(&asked))?;
+            }
+            Operation::Notify | Operation::Wait => return Ok(Reply::Later(asked)),
+            // On Windows the app calls SetEvent, and the waiting driver wakes.
+            Operation::AppSet => return Err(Refusal::Unsupported),
+        }
+        asked.answer(channel.table(), file, before, 0, buffer).map(Reply::Done)
+    }
+
+    /// What takes time: in a system thread of its own.
+    fn work(
+        &'static self,
+        channel: &'static Channel<Self>,
+        file: &OpenFile,
+        asked: Asked,
+        give_up: &GiveUp,
+        buffer: &mut Buffer<'_>,
+    ) -> Result<usize, Refusal> {
+        let event = channel.table().event(file)?;
+        let before = event.is_signalled();
+        let offered = match asked.operation {
+            Operation::Notify => asked.notify(channel.table(), file, give_up),
+            _ => match give_up.wait_for(&event, asked.interval_us) {
+                Waited::Signalled => 0,
+                Waited::TimedOut => return Err(Refusal::TimedOut),
+                Waited::GaveUp => return Err(Refusal::NotReferenced),
+            },
+        };
+        drop(event);
+        asked.answer(channel.table(), file, before, offered, buffer)
+    }
+
+    /// The timer's notices: those that are due by now.
+    fn tick(&'static self, channel: &'static Channel<Self>, file: &OpenFile, ticking: &mut Ticking) -> Again {
+        ticking.tick(channel.table(), file)
+    }
+
+    /// The article's callback at each process creation: a record for every app that asked for it, and a pulse of the
+    /// named event.
+    fn process(&'static self, channel: &'static Channel<Self>, kind: Kind, process: &Process) {
+        channel.table().offer(kind, process);
+        if kind == Kind::PROCESS_START {
+            self.pulse_named();
+        }
+    }
+}
+
+impl Sample {
+    /// `KeSetEvent`, `KeClearEvent`: who does not wait in between never hears of it.
+    fn pulse_named(&'static self) {
+        self.named.with(|named| named.as_ref().map(NamedEvent::pulse));
+    }
+}
