@@ -1,0 +1,73 @@
+//! IP protocols and ICMP types by name.
+
+use crate::report::{Wrong, suggestion};
+use std::fmt;
+
+/// An IP protocol's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Protocol(pub u8);
+
+const NAMES: [(&str, Protocol); 4] =
+    [("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("icmp", Protocol::ICMP), ("icmpv6", Protocol::ICMPV6)];
+
+const ICMP_TYPES: [(&str, u8); 4] =
+    [("echo-reply", 0), ("destination-unreachable", 3), ("echo-request", 8), ("time-exceeded", 11)];
+
+const ICMPV6_TYPES: [(&str, u8); 10] = [
+    ("destination-unreachable", 1),
+    ("packet-too-big", 2),
+    ("time-exceeded", 3),
+    ("parameter-problem", 4),
+    ("echo-request", 128),
+    ("echo-reply", 129),
+    ("router-solicitation", 133),
+    ("router-advertisement", 134),
+    ("neighbor-solicitation", 135),
+    ("neighbor-advertisement", 136),
+];
+
+impl Protocol {
+    /// TCP.
+    pub const TCP: Self = Self(6);
+    /// UDP.
+    pub const UDP: Self = Self(17);
+    /// ICMP, IPv4's.
+    pub const ICMP: Self = Self(1);
+    /// ICMPv6.
+    pub const ICMPV6: Self = Self(58);
+
+    /// Whether its packets have ports that the engine reads.
+    #[must_use]
+    pub fn has_ports(self) -> bool {
+        self == Self::TCP || self == Self::UDP
+    }
+
+    /// Whether its packets have ICMP types.
+    #[must_use]
+    pub fn has_types(self) -> bool {
+        self == Self::ICMP || self == Self::ICMPV6
+    }
+
+    pub(crate) fn named(name: &str) -> Result<Self, Wrong> {
+        let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
+        let found = NAMES.iter().find(|(known, _)| *known == name).map(|(_, protocol)| *protocol);
+        found.ok_or_else(|| format!("no protocol `{name}`; {}, or a number", suggestion(name, &names)))
+    }
+
+    /// The number of an ICMP type of this protocol.
+    pub(crate) fn icmp_type(self, name: &str) -> Result<u8, Wrong> {
+        let types: &[(&str, u8)] = if self == Self::ICMPV6 { &ICMPV6_TYPES } else { &ICMP_TYPES };
+        let names: Vec<_> = types.iter().map(|(name, _)| *name).collect();
+        let found = types.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
+        found.ok_or_else(|| format!("{self} has no type `{name}`; {}, or a number", suggestion(name, &names)))
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match NAMES.iter().find(|(_, known)| known == self) {
+            Some((name, _)) => f.write_str(name),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
