@@ -98,7 +98,8 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
     flow.destination = mapped(ip.destination);
     flow.protocol = ip.protocol;
     let start = u32::from(ip.version_and_words & 15) * 4;
-    let end = said_length(u32::from(u16::from_be_bytes(ip.length)), length)?;
+    let said = u32::from(u16::from_be_bytes(ip.length));
+    let end = said_length(said, said == 0, length)?;
     if start < 20 {
         return None;
     }
@@ -109,13 +110,14 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
 
 #[inline(always)]
 fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
+    const HEADER: u32 = 40;
     let ip: Ipv6 = bytes.load(0)?;
     flow.ip_version = 6;
     flow.source = ip.source;
     flow.destination = ip.destination;
     flow.protocol = ip.next;
-    let said = u32::from(u16::from_be_bytes(ip.payload));
-    let end = if said == 0 { said_length(0, length)? } else { said_length(said + 40, length)? };
+    let said = u32::from(u16::from_be_bytes(ip.payload)) + HEADER;
+    let end = said_length(said, said == HEADER, length)?;
     let payload = extensions(bytes, end, flow)?;
     transport(bytes, &payload, flow)
 }
@@ -162,7 +164,8 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option
 fn transport<B: Bytes + ?Sized>(bytes: &B, payload: &Payload, flow: &mut Flow) -> Option<Shape> {
     let room = payload.end.checked_sub(payload.start)?;
     let Fragment { offset, more } = payload.fragment;
-    if offset + room > 0xFFFF && (more || offset != 0) || more && room % 8 != 0 {
+    let reaches_too_far = room > 0xFFFF - offset;
+    if (more || offset != 0) && reaches_too_far || more && room % 8 != 0 {
         return None;
     }
     if offset != 0 {
@@ -217,14 +220,11 @@ fn within(header: u32, room: u32) -> Option<()> {
 
 /// How long the packet is, of what its header says and what is there.
 ///
-/// 0 stands for a length that the field can't hold: Linux hands such packets around inside of a machine (BIG TCP).
+/// A field of 0 stands for a length that it can't hold: Linux hands such packets around inside of a machine (BIG TCP).
 #[inline(always)]
-fn said_length(said: u32, length: u32) -> Option<u32> {
-    match said {
-        0 if length > 0xFFFF => Some(length),
-        0 => None,
-        _ => (said <= length).then_some(said),
-    }
+fn said_length(said: u32, zero: bool, length: u32) -> Option<u32> {
+    let beyond_the_field = zero && length > said + 0xFFFF;
+    if beyond_the_field { Some(length) } else { (said <= length).then_some(said) }
 }
 
 /// An IPv4 address in its IPv4-mapped form.

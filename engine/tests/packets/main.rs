@@ -1,0 +1,6 @@
+//! The engine seen from outside: packets in, decisions out.
+
+mod decide;
+mod made;
+mod oracle;
+mod parse;
