@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+pub mod firewall;
 pub mod ledger;
 pub mod notice;
 pub mod packet;
