@@ -1,0 +1,80 @@
+//! What the stand-in uses of Wine itself. A driver under Wine runs in an ordinary process, so user-mode calls work.
+#![allow(non_snake_case, reason = "the names are Microsoft's")]
+
+use channel::driver::wdm::nt::{DEVICE_OBJECT, HANDLE, IRP, NTSTATUS, OBJECT_TYPE, UNICODE_STRING};
+use core::ffi::c_void;
+
+/// What an image notification brings.
+#[repr(C)]
+pub struct ImageInfo {
+    pub properties: u32,
+    pub base: *mut u8,
+    pub selector: u32,
+    pub size: usize,
+    pub section: u32,
+}
+
+pub type ImageNotify = unsafe extern "system" fn(*const UNICODE_STRING, HANDLE, *const ImageInfo);
+
+#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+unsafe extern "system" {
+    pub fn PsSetLoadImageNotifyRoutine(routine: ImageNotify) -> NTSTATUS;
+    pub fn PsGetCurrentProcessId() -> HANDLE;
+    pub fn IoAllocateIrp(stack: i8, quota: u8) -> *mut IRP;
+    pub fn IofCallDriver(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS;
+    pub fn ExAllocatePoolWithTag(kind: i32, bytes: usize, tag: u32) -> *mut c_void;
+    pub fn ObReferenceObjectByHandle(
+        handle: HANDLE,
+        access: u32,
+        kind: *const OBJECT_TYPE,
+        mode: i8,
+        object: *mut *mut c_void,
+        information: *mut c_void,
+    ) -> NTSTATUS;
+    pub static ExEventObjectType: *const OBJECT_TYPE;
+}
+
+pub const PROCESS_DUP_HANDLE: u32 = 0x40;
+pub const PAGE_EXECUTE_READWRITE: u32 = 0x40;
+pub const DUPLICATE_SAME_ACCESS: u32 = 2;
+
+#[link(name = "kernel32.dll", kind = "raw-dylib", modifiers = "+verbatim")]
+unsafe extern "system" {
+    pub fn ExitProcess(code: u32) -> !;
+    pub fn GetCurrentProcessId() -> u32;
+    pub fn OpenProcess(access: u32, inherit: i32, pid: u32) -> HANDLE;
+    pub fn VirtualProtect(start: *mut c_void, bytes: usize, protection: u32, old: *mut u32) -> i32;
+    pub fn CreateThread(
+        attributes: *const c_void,
+        stack: usize,
+        start: unsafe extern "system" fn(*mut c_void) -> u32,
+        context: *mut c_void,
+        flags: u32,
+        id: *mut u32,
+    ) -> HANDLE;
+    pub fn Sleep(milliseconds: u32);
+    pub fn AcquireSRWLockExclusive(lock: *mut usize);
+    pub fn ReleaseSRWLockExclusive(lock: *mut usize);
+}
+
+#[link(name = "ntdll.dll", kind = "raw-dylib", modifiers = "+verbatim")]
+unsafe extern "system" {
+    pub fn NtClose(handle: HANDLE) -> NTSTATUS;
+    pub fn NtDuplicateObject(
+        from: HANDLE,
+        handle: HANDLE,
+        to: HANDLE,
+        duplicate: *mut HANDLE,
+        access: u32,
+        attributes: u32,
+        options: u32,
+    ) -> NTSTATUS;
+    pub fn NtQueryObject(
+        handle: HANDLE,
+        class: u32,
+        out: *mut c_void,
+        bytes: u32,
+        used: *mut u32,
+    ) -> NTSTATUS;
+    pub fn NtQuerySystemInformation(class: u32, out: *mut c_void, bytes: u32, used: *mut u32) -> NTSTATUS;
+}
