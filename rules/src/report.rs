@@ -48,13 +48,17 @@ pub(crate) type Wrong = String;
 pub(crate) struct Report<'a> {
     file: &'a str,
     text: &'a str,
+    /// Where each line starts.
+    lines: Vec<usize>,
     findings: Vec<Finding>,
     broken: bool,
 }
 
 impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
-        Self { file, text, findings: Vec::new(), broken: false }
+        let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(after_newlines).collect();
+        Self { file, text, lines, findings: Vec::new(), broken: false }
     }
 
     /// The text is no TOML here: what comes after may be cut off.
@@ -91,10 +95,9 @@ impl<'a> Report<'a> {
     }
 
     fn position(&self, at: usize) -> (usize, usize) {
-        let before = self.text.get(..at).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        (line, before.get(line_start..).unwrap_or("").chars().count() + 1)
+        let line = self.lines.partition_point(|start| *start <= at);
+        let start = line.checked_sub(1).and_then(|before| self.lines.get(before)).copied().unwrap_or(0);
+        (line, self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1)
     }
 }
 

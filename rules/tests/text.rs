@@ -44,6 +44,34 @@ fn the_workstation_example_compiles_without_a_warning() {
 }
 
 #[test]
+fn the_keys_as_documented_are_the_keys_that_are_read() {
+    let head = include_str!("../src/lib.rs").lines().skip_while(|line| *line != "//! ```toml").skip(1);
+    let lines =
+        head.take_while(|line| *line != "//! ```").map(|line| line.trim_start_matches("//!").trim_start());
+    let rules = parse("documented.toml", &lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let (web, ping) = (rules.rule(0).unwrap(), rules.rule(1).unwrap());
+    assert_eq!((web.id.as_str(), web.ports.len(), web.sources.len(), web.log), ("web", 3, 2, true));
+    assert_eq!((ping.icmp_types.as_slice(), ping.log), (&[8][..], false));
+    assert_eq!(rules.rule(2), None);
+}
+
+#[test]
+fn an_icmp_rule_matches_its_types_only() {
+    let rules = good("[[rule]]\nid='a'\naction='allow'\nprotocol='icmp'\nicmp_type=['echo-request', 3]\n");
+    let table = rules.compile(1);
+    let verdict = |kind| {
+        let mut packet = [0; 28];
+        packet[..20]
+            .copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7]);
+        packet[20] = kind;
+        let parsed = engine::parse(&packet[..], 28, Direction::Inbound);
+        engine::classify(&parsed, &table.slices()).verdict
+    };
+    let (allow, block) = (Verdict::Allow as u8, Verdict::Block as u8);
+    assert_eq!([8, 3, 0, 11].map(verdict), [allow, allow, block, block]);
+}
+
+#[test]
 fn the_first_rule_that_matches_decides() {
     let rules = good(
         "[[rule]]\nid='a'\naction='allow'\nprotocol='tcp'\nports=80\nlog=true\n\

@@ -29,8 +29,8 @@ fn row(rule: u32, verdict: Verdict) -> RuleRow {
     RuleRow { rule, verdict: verdict as u8, directions: 3, versions: 0x50, ..RuleRow::default() }
 }
 
-fn asking_port_53(row: RuleRow) -> RuleRow {
-    RuleRow { destination_ports: PortRange { first: 53, last: 53 }, asks_ports: 1, ..row }
+fn asking_for_ports(row: RuleRow) -> RuleRow {
+    RuleRow { destination_ports: PortRange { first: 0, last: 53 }, asks_ports: 1, ..row }
 }
 
 fn decide(packet: &Parsed, otherwise: Otherwise, rows: &[RuleRow]) -> Decision {
@@ -53,7 +53,7 @@ fn a_malformed_packet_is_blocked_and_reported_whatever_the_rules_say() {
 
 #[test]
 fn a_first_fragment_is_judged_by_its_ports() {
-    let rows = [asking_port_53(row(0, Verdict::Block))];
+    let rows = [asking_for_ports(row(0, Verdict::Block))];
     let decision = decide(&packet(Piece::First), ALLOW, &rows);
     assert_eq!(outcome(decision), (Verdict::Block as u8, Reason::Rule as u8, 0));
 }
@@ -61,7 +61,7 @@ fn a_first_fragment_is_judged_by_its_ports() {
 #[test]
 fn a_later_fragment_passes_over_rules_that_ask_for_ports() {
     let later = packet(Piece::Later { eights: 100, more: false });
-    let rows = [asking_port_53(row(0, Verdict::Allow)), row(1, Verdict::Allow)];
+    let rows = [asking_for_ports(row(0, Verdict::Allow)), row(1, Verdict::Allow)];
     let by_default = (Verdict::Block as u8, Reason::Fragment as u8, NO_RULE);
     assert_eq!(outcome(decide(&later, BLOCK, &rows[..1])), by_default);
     assert_eq!(outcome(decide(&later, BLOCK, &rows)), (Verdict::Allow as u8, Reason::Fragment as u8, 1));
