@@ -1,1 +1,227 @@
-//! The reader of a BPF ring buffer: see the Linux backing.
+//! The reader of a BPF ring buffer, generic over the memory that it shares with the kernel: the mapped pages, or a
+//! model of the kernel's half that loom explores.
+//!
+//! The kernel's half is `kernel/bpf/ringbuf.c`. A record is an 8-byte header, whose first word is the length with two
+//! flags, and its bytes, rounded up to 8. The kernel *reserves* under a lock (writes the header as busy, moves the
+//! producer's position) and *commits* by exchanging the header's word; then it wakes the reader, but only if the reader's
+//! position is the very record that it committed: that is how it knows that the reader had caught up.
+
+use crate::sync::atomic::{Ordering, fence};
+use contract::record::MAX_RECORD;
+
+/// The record is reserved, not yet committed.
+const BUSY: u32 = 1 << 31;
+/// The record was given back: skip it.
+const DISCARDED: u32 = 1 << 30;
+/// Bytes of a header.
+const HEADER: u64 = 8;
+
+/// What the reader shares with the kernel.
+pub trait Memory {
+    /// Bytes of the ring: a power of two.
+    fn size(&self) -> u64;
+    /// The reader's own position, as it stands in the shared page.
+    fn consumer(&self) -> u64;
+    /// Moves it: a release store. The kernel's acquire load in `__bpf_ringbuf_reserve` pairs with it before the room is
+    /// used again.
+    fn set_consumer(&self, position: u64);
+    /// The kernel's position: an acquire load, which pairs with the release store in `__bpf_ringbuf_reserve`.
+    fn producer(&self) -> u64;
+    /// The first word of the header at `offset`: an acquire load, which pairs with the `xchg` in `bpf_ringbuf_commit`.
+    fn header(&self, offset: u64) -> u32;
+    /// Copies what follows the header at `offset`.
+    fn read(&self, offset: u64, into: &mut [u8]);
+    /// Stands between the store of the reader's position and the next look at the kernel's. Pairs with the `xchg` (a
+    /// full barrier) between commit and wake in `bpf_ringbuf_commit`: either the kernel sees that the reader has caught
+    /// up and wakes it, or the reader sees the record. A release store alone lets both miss.
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// The other side broke the ring's rules: nothing in it can be trusted any further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lie(pub &'static str);
+
+/// Reads one ring.
+#[derive(Debug)]
+pub struct Reader<M> {
+    memory: M,
+    position: u64,
+}
+
+/// What stands at a position.
+enum Found {
+    Nothing,
+    Discarded { next: u64 },
+    Record { length: usize, next: u64 },
+}
+
+impl<M: Memory> Reader<M> {
+    /// Goes on where the last reader of this ring stopped.
+    pub fn new(memory: M) -> Self {
+        Self { position: memory.consumer(), memory }
+    }
+
+    /// Hands over records until none is left, at most one ring full of them, so that a flood can't keep the reader here.
+    /// When it returns before that, the next commit will wake.
+    pub fn drain<E: From<Lie>>(&mut self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut room = [0; MAX_RECORD];
+        let enough = self.position.wrapping_add(self.memory.size());
+        loop {
+            self.drain_seen(&mut room, &mut each)?;
+            self.memory.fence();
+            if matches!(self.look(self.position)?, Found::Nothing) || self.position >= enough {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Committed records that wait, counted one by one.
+    pub fn waiting(&self) -> Result<u64, Lie> {
+        let (mut position, mut count) = (self.position, 0);
+        loop {
+            match self.look(position)? {
+                Found::Nothing => return Ok(count),
+                Found::Discarded { next } => position = next,
+                Found::Record { next, .. } => (position, count) = (next, count + 1),
+            }
+        }
+    }
+
+    fn drain_seen<E: From<Lie>>(
+        &mut self,
+        room: &mut [u8; MAX_RECORD],
+        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let end = self.memory.producer();
+        while self.position != end {
+            match self.look(self.position)? {
+                Found::Nothing => return Ok(()),
+                Found::Discarded { next } => self.advance(next),
+                Found::Record { length, next } => {
+                    let bytes = room.get_mut(..length).ok_or(Lie("a record longer than any may be"))?;
+                    self.memory.read(self.offset(self.position), bytes);
+                    self.advance(next);
+                    each(bytes)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look(&self, position: u64) -> Result<Found, Lie> {
+        let there = self.memory.producer().wrapping_sub(position);
+        if there == 0 {
+            return Ok(Found::Nothing);
+        }
+        if there > self.memory.size() || there % HEADER != 0 {
+            return Err(Lie("a ring that holds more than its size"));
+        }
+        let header = self.memory.header(self.offset(position));
+        if header & BUSY != 0 {
+            return Ok(Found::Nothing);
+        }
+        let length = header & !(BUSY | DISCARDED);
+        let whole = (u64::from(length) + HEADER).next_multiple_of(8);
+        if whole > there {
+            return Err(Lie("a record longer than what is there"));
+        }
+        let next = position.wrapping_add(whole);
+        let length = length as usize;
+        Ok(if header & DISCARDED != 0 { Found::Discarded { next } } else { Found::Record { length, next } })
+    }
+
+    fn advance(&mut self, next: u64) {
+        self.position = next;
+        self.memory.set_consumer(next);
+    }
+
+    fn offset(&self, position: u64) -> u64 {
+        position & (self.memory.size() - 1)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    /// A ring whose bytes a test chooses.
+    struct Forged {
+        bytes: Vec<u8>,
+        producer: u64,
+        consumer: Cell<u64>,
+    }
+
+    impl Forged {
+        fn new(size: usize) -> Self {
+            Self { bytes: vec![0; size], producer: 0, consumer: Cell::new(0) }
+        }
+
+        fn with(mut self, header: u32, moves: u64) -> Self {
+            let at = self.producer as usize % self.bytes.len();
+            self.bytes[at..at + 4].copy_from_slice(&header.to_ne_bytes());
+            self.producer += moves;
+            self
+        }
+    }
+
+    impl Memory for Forged {
+        fn size(&self) -> u64 {
+            self.bytes.len() as u64
+        }
+        fn consumer(&self) -> u64 {
+            self.consumer.get()
+        }
+        fn set_consumer(&self, position: u64) {
+            self.consumer.set(position);
+        }
+        fn producer(&self) -> u64 {
+            self.producer
+        }
+        fn header(&self, offset: u64) -> u32 {
+            let at = offset as usize;
+            u32::from_ne_bytes([self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]])
+        }
+        fn read(&self, offset: u64, into: &mut [u8]) {
+            for (n, byte) in into.iter_mut().enumerate() {
+                *byte = self.bytes[(offset as usize + 8 + n) % self.bytes.len()];
+            }
+        }
+    }
+
+    fn drain(ring: Forged) -> (Result<(), Lie>, usize, u64) {
+        let (mut reader, mut count) = (Reader::new(ring), 0);
+        let result = reader.drain(|_| {
+            count += 1;
+            Ok(())
+        });
+        (result, count, reader.position)
+    }
+
+    #[test]
+    fn discarded_records_are_skipped_and_busy_ones_waited_for() {
+        let ring = Forged::new(64).with(8, 16).with(8 | DISCARDED, 16).with(4, 16).with(8 | BUSY, 16);
+        assert_eq!(drain(ring), (Ok(()), 2, 48));
+    }
+
+    #[test]
+    fn what_waits_is_counted_without_taking_it() {
+        let reader = Reader::new(Forged::new(64).with(8, 16).with(8 | DISCARDED, 16).with(8, 16));
+        assert_eq!((reader.waiting(), reader.memory.consumer()), (Ok(2), 0));
+    }
+
+    #[test]
+    fn a_ring_that_lies_is_an_error() {
+        for ring in [
+            Forged::new(64).with(8, 16).with(64, 16),
+            Forged::new(64).with(8, 80),
+            Forged::new(64).with(8, 12),
+            Forged::new(4096).with(MAX_RECORD as u32 + 8, MAX_RECORD as u64 + 16),
+            Forged::new(64).with(!(BUSY | DISCARDED), 16),
+        ] {
+            assert!(drain(ring).0.is_err());
+        }
+    }
+}

@@ -13,8 +13,8 @@ use super::slot::{Ring, Slot};
 use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP};
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, RingBuf};
 use aya_ebpf::helpers::generated::{
-    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_discard, bpf_ringbuf_query, bpf_ringbuf_reserve,
-    bpf_ringbuf_submit,
+    bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_discard, bpf_ringbuf_query,
+    bpf_ringbuf_reserve, bpf_ringbuf_submit,
 };
 use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
@@ -146,7 +146,7 @@ fn ring(slot: u32) -> Option<*mut c_void> {
 #[inline(always)]
 pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
     let slot = SLOTS.get(slot).ok_or(Refusal::Range)?;
-    if slot.attached == 1 && slot.token == token { Ok(()) } else { Err(Refusal::NotReferenced) }
+    if slot.attached == Slot::ATTACHED && slot.token == token { Ok(()) } else { Err(Refusal::NotReferenced) }
 }
 
 /// Bytes that wait in the ring of `slot`, discarded ones too: not 0 is what the event's "signalled" is here.
@@ -188,16 +188,16 @@ pub fn request<T: FromBytes + IntoBytes>(ctx: &TcContext) -> Option<&mut T> {
 
 /// Linked into every driver's object.
 mod program {
-    use super::{Ring, TcContext, check, classifier, request, signal};
-    use contract::Refusal;
+    use super::{Ring, SLOTS, Slot, TcContext, classifier, request, signal};
 
-    /// Run by the door for each app when the driver stops: the last signal.
+    /// Run by the door when it has written an app's tombstone: the last signal.
     #[classifier]
     pub fn gatebell_ring(ctx: TcContext) -> i32 {
-        let Some(&mut Ring { slot, token }) = request::<Ring>(&ctx) else { return Refusal::Length.number() as i32 };
-        match check(slot as u32, token).and_then(|()| signal(slot as u32)) {
-            Ok(()) => 0,
-            Err(refusal) => refusal.number() as i32,
+        let Some(&mut Ring { slot, token }) = request::<Ring>(&ctx) else { return 1 };
+        let closing = |entry: &Slot| entry.attached == Slot::CLOSING && entry.token == token;
+        if !SLOTS.get(slot as u32).is_some_and(closing) {
+            return 1;
         }
+        signal(slot as u32).is_err().into()
     }
 }

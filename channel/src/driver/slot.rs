@@ -16,7 +16,7 @@ pub const RING_PROGRAM: &str = "gatebell_ring";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Slot {
-    /// 1 while the reference stands: the programs offer nothing to a slot that has 0 here.
+    /// [`Slot::ATTACHED`] while the reference stands: only then do the programs offer.
     pub attached: u64,
     /// Proves to the driver's own programs that a caller has this slot.
     pub token: u64,
@@ -25,13 +25,17 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// The reference stands.
+    pub const ATTACHED: u64 = 1;
+    /// It is being let go of: nothing is offered any more, the last signal is still to come.
+    pub const CLOSING: u64 = 2;
     /// No app has it.
     pub const FREE: Self = Self { attached: 0, token: 0, mask: 0 };
 
     /// Whether the app that has the slot wants to be told of `kind`.
     #[must_use]
     pub const fn wants(&self, kind: contract::Kind) -> bool {
-        self.attached == 1 && Mask(self.mask).wants(kind)
+        self.attached == Self::ATTACHED && Mask(self.mask).wants(kind)
     }
 }
 

@@ -1,12 +1,14 @@
 //! The kernels behind [`crate::System`], and a model of one.
 
+#[cfg(target_os = "linux")]
+pub mod linux;
 pub mod model;
 #[cfg(windows)]
 pub mod windows;
 
 /// The kernel that this program runs on.
 #[cfg(target_os = "linux")]
-pub type Host = model::Model;
+pub type Host = linux::Linux;
 /// The kernel that this program runs on.
 #[cfg(windows)]
 pub type Host = windows::Windows;

@@ -1,0 +1,163 @@
+//! The driver's hold on one app's event: taken, and let go of again.
+
+use super::Answer;
+use crate::driver::slot::{Ring, Slot};
+use crate::sys::linux::socket::{LEDGER, RING};
+use crate::sys::linux::{LedgerPage, bpf};
+use contract::command::{MAX_RING, MIN_RING};
+use contract::{Ending, Ledger, Reference, Referenced, Refusal, VERSION};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use zerocopy::IntoBytes;
+
+/// What the door holds of the driver.
+#[derive(Debug)]
+pub struct Driver {
+    pub slots: OwnedFd,
+    pub rings: OwnedFd,
+    pub ledgers: OwnedFd,
+    /// Rings an app's event for the door.
+    pub ring: OwnedFd,
+    pub command: Option<OwnedFd>,
+    pub named: Option<OwnedFd>,
+}
+
+/// An event, checked: it is a ring of the size that the request says.
+#[derive(Debug)]
+pub struct Event {
+    ring: OwnedFd,
+    pub id: u32,
+    by_service: bool,
+}
+
+/// The event that a request speaks of: the app's own, or one that is made here on its behalf.
+pub fn event_of(request: &Reference, descriptors: &[OwnedFd]) -> Result<Event, Refusal> {
+    let bytes = request.ring_bytes;
+    if !bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&bytes) {
+        return Err(Refusal::Size);
+    }
+    match request.event {
+        0 => made_for_the_app(bytes),
+        1 => sent_by_the_app(bytes, descriptors.first().ok_or(Refusal::Handle)?),
+        _ => Err(Refusal::Range),
+    }
+}
+
+fn made_for_the_app(bytes: u32) -> Result<Event, Refusal> {
+    let ring = bpf::create_ring(bytes).map_err(|_| Refusal::Memory)?;
+    let id = bpf::map_info(ring.as_fd()).map_err(|_| Refusal::Memory)?.id;
+    Ok(Event { ring, id, by_service: true })
+}
+
+fn sent_by_the_app(bytes: u32, sent: &OwnedFd) -> Result<Event, Refusal> {
+    let info = bpf::map_info(sent.as_fd()).map_err(|_| Refusal::Type)?;
+    if info.kind != bpf::RINGBUF || info.flags != 0 {
+        return Err(Refusal::Type);
+    }
+    if info.max_entries != bytes {
+        return Err(Refusal::Size);
+    }
+    if !may_be_written(sent.as_fd()) {
+        return Err(Refusal::Access);
+    }
+    let ring = sent.try_clone().map_err(|_| Refusal::Memory)?;
+    Ok(Event { ring, id: info.id, by_service: false })
+}
+
+/// A descriptor that was opened only to look, such as the named event's, is no right to signal.
+fn may_be_written(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no preconditions.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDWR
+}
+
+/// One reference.
+#[derive(Debug)]
+pub struct Hold {
+    pub slot: u32,
+    pub ring_id: u32,
+    token: u64,
+    ledger: LedgerPage,
+}
+
+impl Hold {
+    /// Puts the event and new books into the driver's maps: the kernel resolves the descriptors and holds both.
+    pub fn take(
+        driver: &Driver,
+        slot: u32,
+        request: &Reference,
+        event: Event,
+    ) -> Result<(Self, Answer), Refusal> {
+        let memory = |_| Refusal::Memory;
+        let books = bpf::create_page(size_of::<Ledger>() as u32).map_err(memory)?;
+        let ledger = LedgerPage::of_door(books.as_fd()).map_err(memory)?;
+        let for_app = bpf::read_only(books.as_fd()).map_err(memory)?;
+        let token = token().map_err(memory)?;
+        let hold = Self { slot, ring_id: event.id, token, ledger };
+        hold.enter(driver, request, &event, &books).inspect_err(|_| hold.leave(driver))?;
+        let referenced = Referenced { version: VERSION, slot, token };
+        let (mut which, mut given) = (LEDGER, vec![for_app]);
+        if event.by_service {
+            which |= RING;
+            given.push(event.ring);
+        }
+        Ok((hold, Answer { which, body: referenced.as_bytes().to_vec(), given }))
+    }
+
+    /// The books as they stand.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.read()
+    }
+
+    /// Lets go, in an order in which nothing can follow the tombstone: no new offers; no running program that still makes
+    /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final.
+    pub fn release(self, driver: &Driver, ending: Ending) -> Ledger {
+        let Self { slot, token, ledger, .. } = &self;
+        let closing = Slot { attached: Slot::CLOSING, token: *token, mask: 0 };
+        drop(bpf::update(driver.slots.as_fd(), *slot, closing.as_bytes()));
+        // Deleting from a map of maps returns when every program that may have seen the entry has ended.
+        drop(bpf::delete(driver.ledgers.as_fd(), *slot));
+        ledger.end(ending);
+        let mut ring = Ring { slot: u64::from(*slot), token: *token };
+        drop(bpf::run(driver.ring.as_fd(), ring.as_mut_bytes()));
+        self.leave(driver);
+        self.ledger()
+    }
+
+    fn enter(
+        &self,
+        driver: &Driver,
+        request: &Reference,
+        event: &Event,
+        books: &OwnedFd,
+    ) -> Result<(), Refusal> {
+        let descriptor = |fd: &OwnedFd| fd.as_raw_fd().to_ne_bytes();
+        bpf::update(driver.ledgers.as_fd(), self.slot, &descriptor(books)).map_err(|_| Refusal::Memory)?;
+        bpf::update(driver.rings.as_fd(), self.slot, &descriptor(&event.ring)).map_err(|e| refusal_of(&e))?;
+        let slot = Slot { attached: Slot::ATTACHED, token: self.token, mask: request.mask };
+        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes()).map_err(|_| Refusal::Memory)
+    }
+
+    /// Takes everything of this slot out of the maps. What is not there need not be taken out.
+    fn leave(&self, driver: &Driver) {
+        drop(bpf::update(driver.slots.as_fd(), self.slot, Slot::FREE.as_bytes()));
+        drop(bpf::delete(driver.ledgers.as_fd(), self.slot));
+        drop(bpf::delete(driver.rings.as_fd(), self.slot));
+    }
+}
+
+/// Why the kernel did not take the ring: it is not what the map of rings holds.
+fn refusal_of(error: &io::Error) -> Refusal {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => Refusal::Memory,
+        _ => Refusal::Type,
+    }
+}
+
+/// Hard to guess, so that an app can't have another's slot operated.
+fn token() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    // SAFETY: eight bytes to fill.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
+}

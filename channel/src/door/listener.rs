@@ -1,0 +1,79 @@
+//! The socket that apps connect to.
+
+use super::client::Client;
+use crate::sys::linux::address;
+use std::fs::{Permissions, remove_file, set_permissions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The door's socket; dropped, its name is taken away.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    path: PathBuf,
+}
+
+impl Listener {
+    /// Makes the socket. Nobody can connect before its mode is set: until `listen`, the kernel refuses.
+    pub fn new(path: &Path, mode: u32) -> io::Result<Self> {
+        let flags = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: no preconditions.
+        let socket = owned(unsafe { libc::socket(libc::AF_UNIX, flags, 0) })?;
+        let (address, length) = address(path)?;
+        let at = (&raw const address).cast();
+        remove_stale(path, &socket, at, length)?;
+        // SAFETY: an initialised address and its length.
+        done(unsafe { libc::bind(socket.as_raw_fd(), at, length) })?;
+        let listener = Self { socket, path: path.to_owned() };
+        set_permissions(path, Permissions::from_mode(mode))?;
+        // SAFETY: no preconditions.
+        done(unsafe { libc::listen(listener.socket.as_raw_fd(), 16) })?;
+        Ok(listener)
+    }
+
+    /// The next app that knocks.
+    pub fn accept(&self) -> io::Result<Client> {
+        let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        let (nowhere, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
+        // SAFETY: no room for an address is given, and none asked for.
+        let fd = unsafe { libc::accept4(self.socket.as_raw_fd(), nowhere, no_length, flags) };
+        owned(fd).and_then(Client::new)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _ = remove_file(&self.path);
+    }
+}
+
+/// A name that nobody listens at is what a killed service left; one that answers is another service's.
+fn remove_stale(path: &Path, socket: &OwnedFd, at: *const libc::sockaddr, length: u32) -> io::Result<()> {
+    // SAFETY: an initialised address and its length.
+    let connected = unsafe { libc::connect(socket.as_raw_fd(), at, length) };
+    match done(connected) {
+        Ok(()) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another service has this door open")),
+        Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => remove_file(path),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(other) => Err(other),
+    }
+}
+
+fn owned(fd: i32) -> io::Result<OwnedFd> {
+    done(fd)?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn done(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,430 @@
+//! The Linux backing: the event is a ring-buffer map, the door is a socket, and requests to the driver itself are runs of
+//! its program.
+
+pub mod bpf;
+mod mapping;
+mod named;
+pub mod socket;
+
+pub use mapping::{LedgerPage, Ring};
+pub use named::NamedEvent;
+
+use crate::ring::{Lie, Reader};
+use crate::{Error, System, Wake};
+use contract::command::References;
+use contract::notice::{MAX_COUNT, Operate};
+use contract::{Command, Ending, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use socket::{LEDGER, Message, NAMED, PROGRAM, RING};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// How long the door may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The Linux kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Linux {}
+
+/// An open device: a connection to the driver's door.
+#[derive(Debug)]
+pub struct OpenDevice {
+    socket: OwnedFd,
+    /// One request at a time: each has its answer.
+    asking: Mutex<()>,
+    program: Option<OwnedFd>,
+    named: Option<OwnedFd>,
+    /// Whose slot we have, to prove it to the driver's program.
+    referenced: Mutex<Option<Referenced>>,
+}
+
+/// An event of this app: a ring-buffer map, and an eventfd by which the app can signal itself.
+#[derive(Debug)]
+pub struct OwnEvent {
+    bytes: u32,
+    ring: OnceLock<Arc<OwnedFd>>,
+    by_service: bool,
+    own: OwnedFd,
+}
+
+/// Where the records of a referenced event are read.
+#[derive(Debug)]
+pub struct Source {
+    reader: Reader<Ring>,
+    ledger: LedgerPage,
+    ring: Arc<OwnedFd>,
+}
+
+impl OwnEvent {
+    /// Whether the service makes the ring on this app's behalf, because the kernel lets the app make none (no CAP_BPF).
+    #[must_use]
+    pub const fn made_by_service(&self) -> bool {
+        self.by_service
+    }
+
+    /// The ring's descriptor, for a poll loop of the app's own. `None`: the service has not made it yet.
+    #[must_use]
+    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.ring.get().map(|ring| ring.as_fd())
+    }
+}
+
+impl OpenDevice {
+    /// The driver's own named event, if it has one: the background's way.
+    pub fn named(&self) -> Result<NamedEvent, Error> {
+        let missing = || Error::System {
+            what: "open the driver's named event",
+            source: io::ErrorKind::NotFound.into(),
+        };
+        let ring = self.named.as_ref().ok_or_else(missing)?;
+        let source = |source| Error::System { what: "open the driver's named event", source };
+        NamedEvent::new(ring.try_clone().map_err(source)?)
+    }
+
+    fn ask(
+        &self,
+        command: Command,
+        body: &[u8],
+        beside: Option<BorrowedFd<'_>>,
+        most: usize,
+    ) -> Result<Message, Error> {
+        let _one = lock(&self.asking);
+        socket::ask(self.socket.as_fd(), command, body, beside, most)
+            .map_err(|source| Error::System { what: "talk to the driver's door", source })?
+            .map_err(|refusal| Error::Refused { command, refusal })
+    }
+
+    fn ask_for<T: FromBytes>(&self, command: Command, body: &[u8]) -> Result<T, Error> {
+        self.ask(command, body, None, size_of::<T>())?.read().map_err(|_| MISFIT)
+    }
+
+    fn hung_up(&self) -> Result<bool, Error> {
+        poll_beside(&[], Some(self.socket.as_fd()), Some(Duration::ZERO)).map(|ready| ready.any())
+    }
+}
+
+const MISFIT: Error = Error::Contract("an answer that is not what was asked for");
+
+impl System for Linux {
+    type Name = Path;
+    type Device = OpenDevice;
+    type Event = OwnEvent;
+    type Source = Source;
+
+    fn open(name: &Path) -> Result<OpenDevice, Error> {
+        let socket = connect(name).map_err(|source| Error::Open {
+            device: name.display().to_string(),
+            hint: hint(&source),
+            source,
+        })?;
+        let greeting = socket::receive(socket.as_fd(), 0, 0);
+        let greeting =
+            greeting.map_err(|source| Error::System { what: "hear the driver's door greet", source })?;
+        let greeting =
+            greeting.ok_or(Error::Refused { command: Command::Reference, refusal: Refusal::Quota })?;
+        let mut given = Given::new(greeting);
+        let (program, named) = (given.take(PROGRAM), given.take(NAMED));
+        Ok(OpenDevice { socket, asking: Mutex::new(()), program, named, referenced: Mutex::new(None) })
+    }
+
+    fn create_event(_: &OpenDevice, ring_bytes: u32) -> Result<OwnEvent, Error> {
+        // SAFETY: no preconditions.
+        let own = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        let own = owned(own, "make an event")?;
+        let (ring, by_service) = match bpf::create_ring(ring_bytes) {
+            Ok(made) => (OnceLock::from(Arc::new(made)), false),
+            Err(refused) if refused.raw_os_error() == Some(libc::EPERM) => (OnceLock::new(), true),
+            Err(odd) if odd.raw_os_error() == Some(libc::EINVAL) => {
+                return Err(Error::Refused { command: Command::Reference, refusal: Refusal::Size });
+            }
+            Err(source) => return Err(Error::System { what: "make a ring", source }),
+        };
+        Ok(OwnEvent { bytes: ring_bytes, ring, by_service, own })
+    }
+
+    fn set(event: &OwnEvent) -> Result<(), Error> {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: eight bytes, as an eventfd takes them.
+        let wrote = unsafe { libc::write(event.own.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        if wrote < 0 { Err(Error::last_os("set an event")) } else { Ok(()) }
+    }
+
+    fn clear(event: &OwnEvent) -> Result<(), Error> {
+        take_own(event);
+        Ok(())
+    }
+
+    fn is_set(event: &OwnEvent) -> Result<bool, Error> {
+        let mut fds = vec![event.own.as_fd()];
+        fds.extend(event.descriptor());
+        poll(&fds, Some(Duration::ZERO)).map(|ready| ready.any())
+    }
+
+    fn reference(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Source, Error> {
+        let ours = event.descriptor();
+        let request = Reference {
+            version: VERSION,
+            ring_bytes: event.bytes,
+            mask: mask.0,
+            event: ours.is_some().into(),
+        };
+        let answer = device.ask(Command::Reference, request.as_bytes(), ours, size_of::<Referenced>())?;
+        let referenced = answer.read::<Referenced>().map_err(|_| MISFIT)?;
+        let mut given = Given::new(answer);
+        let ledger = given.take(LEDGER).ok_or(MISFIT)?;
+        let made = given.take(RING).map(Arc::new);
+        let ring = made
+            .map_or_else(|| event.ring.get().cloned(), |made| Some(event.ring.get_or_init(|| made).clone()));
+        let ring = ring.ok_or(MISFIT)?;
+        *lock(&device.referenced) = Some(referenced);
+        let map = |source| Error::System { what: "map the ring and the ledger", source };
+        let reader = Reader::new(Ring::new(ring.as_fd(), event.bytes).map_err(map)?);
+        Ok(Source { reader, ledger: LedgerPage::of_app(ledger.as_fd()).map_err(map)?, ring })
+    }
+
+    fn dereference(device: &OpenDevice) -> Result<(), Error> {
+        device.ask(Command::Dereference, &[], None, 0)?;
+        *lock(&device.referenced) = None;
+        Ok(())
+    }
+
+    fn wait(
+        device: &OpenDevice,
+        event: &OwnEvent,
+        source: &Source,
+        timeout: Option<Duration>,
+    ) -> Result<Wake, Error> {
+        let ready =
+            poll_beside(&[event.own.as_fd(), source.ring.as_fd()], Some(device.socket.as_fd()), timeout)?;
+        if ready.first() {
+            take_own(event);
+        }
+        Ok(if ready.any() { Wake::Signalled } else { Wake::TimedOut })
+    }
+
+    fn drain(
+        device: &OpenDevice,
+        source: &mut Source,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Option<Ending>, Error> {
+        // The tombstone is looked for first: what was committed before it was written is then drained below.
+        let ended = match source.ledger.ended() {
+            0 if device.hung_up()? => Some(Ending::DriverStopping),
+            0 => None,
+            n => Some(
+                Ending::try_from(n)
+                    .map_err(|_| Error::Contract("an ending that this version does not know"))?,
+            ),
+        };
+        source.reader.drain(each)?;
+        Ok(ended)
+    }
+
+    fn ledger(_: &OpenDevice, source: &Source) -> Result<Ledger, Error> {
+        Ok(source.ledger.read())
+    }
+
+    fn in_ring(_: &OpenDevice, source: &Source) -> Result<u64, Error> {
+        Ok(source.reader.waiting()?)
+    }
+
+    fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
+        let command = Command::Operate;
+        let refused = |refusal| Error::Refused { command, refusal };
+        let program = device.program.as_ref().ok_or(refused(Refusal::Unsupported))?;
+        let Referenced { slot, token, .. } =
+            lock(&device.referenced).ok_or(refused(Refusal::NotReferenced))?;
+        *request = Operate { command: command as u32, slot, token, refusal: 0, ..*request };
+        request.seen = contract::notice::Seen::default();
+        run_to_the_end(program.as_fd(), request)?;
+        match request.refusal {
+            0 => Ok(()),
+            n => Err(refused(Refusal::try_from(n).map_err(|_| MISFIT)?)),
+        }
+    }
+
+    fn references(device: &OpenDevice) -> Result<References, Error> {
+        device.ask_for(Command::References, &[])
+    }
+
+    fn detach_all(device: &OpenDevice) -> Result<(), Error> {
+        device.ask(Command::DetachAll, &[], None, 0).map(drop)
+    }
+}
+
+/// A program may neither sleep nor run for long, so it says when to run it again: 0 never, n after n - 1 µs.
+fn run_to_the_end(program: BorrowedFd<'_>, request: &mut Operate) -> Result<(), Error> {
+    for _ in 0..=MAX_COUNT {
+        let run = bpf::run(program, request.as_mut_bytes());
+        let again = run.map_err(|source| Error::System { what: "run the driver's program", source })?;
+        match again {
+            0 => return Ok(()),
+            1 => {}
+            n => std::thread::sleep(Duration::from_micros(u64::from(n) - 1)),
+        }
+    }
+    Err(Error::Contract("a program that never says it is done"))
+}
+
+/// The descriptors beside a message, by what the message says they are.
+struct Given {
+    which: u32,
+    descriptors: std::vec::IntoIter<OwnedFd>,
+}
+
+impl Given {
+    fn new(message: Message) -> Self {
+        Self { which: message.prelude.descriptors, descriptors: message.descriptors.into_iter() }
+    }
+
+    /// The next one, if it is this. Asked for in the order of the bits.
+    fn take(&mut self, bit: u32) -> Option<OwnedFd> {
+        if self.which & bit != 0 { self.descriptors.next() } else { None }
+    }
+}
+
+impl From<Lie> for Error {
+    fn from(Lie(what): Lie) -> Self {
+        Self::Contract(what)
+    }
+}
+
+/// Connects, with a limit to how long an answer may take.
+fn connect(path: &Path) -> io::Result<OwnedFd> {
+    // SAFETY: no preconditions.
+    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let (address, length) = address(path)?;
+    // SAFETY: an initialised address and its length.
+    if unsafe { libc::connect(fd, (&raw const address).cast(), length) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let socket = UnixStream::from(socket);
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(socket.into())
+}
+
+/// A path as a socket's address.
+pub fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = path.as_os_str().as_bytes();
+    let mut address =
+        libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+    if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket's path has at most 107 bytes"));
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(bytes) {
+        *place = *byte as libc::c_char;
+    }
+    Ok((address, size_of::<libc::sockaddr_un>() as libc::socklen_t))
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "start the driver's service first",
+        io::ErrorKind::PermissionDenied => {
+            "ask whoever runs the service to let your user or group use its socket"
+        }
+        _ => "look at the service's own messages",
+    }
+}
+
+/// Which descriptors have something to say.
+pub(crate) struct Ready(Vec<bool>);
+
+impl Ready {
+    pub(crate) fn any(&self) -> bool {
+        self.0.contains(&true)
+    }
+
+    fn first(&self) -> bool {
+        self.0.first() == Some(&true)
+    }
+
+    /// One by one, in the order asked for.
+    #[cfg(feature = "door")]
+    pub(crate) fn each(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().copied()
+    }
+}
+
+/// Waits until one of the descriptors can be read or has hung up.
+pub(crate) fn poll(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<Ready, Error> {
+    poll_beside(fds, None, timeout)
+}
+
+/// The same, and whether `line`, the last one, has hung up: an answer that waits there is somebody else's.
+fn poll_beside(
+    fds: &[BorrowedFd<'_>],
+    line: Option<BorrowedFd<'_>>,
+    timeout: Option<Duration>,
+) -> Result<Ready, Error> {
+    let entry = |fd: &BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    let mut entries: Vec<_> = fds.iter().map(|fd| entry(fd, libc::POLLIN)).collect();
+    entries.extend(line.iter().map(|fd| entry(fd, 0)));
+    let until = timeout.map(timespec);
+    let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: as many entries as said; the time outlives the call.
+    let got = unsafe { libc::ppoll(entries.as_mut_ptr(), entries.len() as _, until, std::ptr::null()) };
+    woken(got)?;
+    Ok(Ready(entries.iter().map(|entry| entry.revents != 0).collect()))
+}
+
+/// What a wait returned; a signal handler that came in between is no error.
+fn woken(got: i32) -> Result<Wake, Error> {
+    match got {
+        0 => Ok(Wake::TimedOut),
+        n if n > 0 => Ok(Wake::Signalled),
+        _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(Wake::TimedOut),
+        _ => Err(Error::last_os("wait")),
+    }
+}
+
+fn timespec(time: Duration) -> libc::timespec {
+    libc::timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() }
+}
+
+fn milliseconds(timeout: Option<Duration>) -> i32 {
+    timeout.map_or(-1, |time| i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX))
+}
+
+fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, events: i32) -> Result<(), Error> {
+    let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: 0 };
+    let (epoll, fd) = (epoll.as_raw_fd(), fd.as_raw_fd());
+    // SAFETY: an initialised event, which the kernel copies.
+    let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+    if done < 0 { Err(Error::last_os("wait for an event")) } else { Ok(()) }
+}
+
+fn take_own(event: &OwnEvent) {
+    let mut count = [0; 8];
+    // Not signalled is no error: then there is nothing to take.
+    // SAFETY: eight bytes, as an eventfd gives them.
+    unsafe { libc::read(event.own.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+}
+
+fn owned(fd: i32, what: &'static str) -> Result<OwnedFd, Error> {
+    if fd < 0 {
+        return Err(Error::last_os(what));
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn page_bytes() -> u32 {
+    u32::try_from(mapping::page()).unwrap_or(4096)
+}
+
+/// A panic elsewhere leaves nothing half-done behind these locks.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

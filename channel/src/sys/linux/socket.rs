@@ -1,0 +1,156 @@
+//! The door's socket as both sides see it: one message a request, one an answer, with descriptors beside it.
+
+use contract::Refusal;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Stands before the door's greeting, each request and each answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Prelude {
+    /// A request's [`contract::Command`]; an answer's [`Refusal`], or 0.
+    pub number: u32,
+    /// The door's: which descriptors come beside it, in the order of these bits: [`LEDGER`], [`RING`], ….
+    pub descriptors: u32,
+}
+
+/// In the answer to a reference: the app's ledger, read-only.
+pub const LEDGER: u32 = 1;
+/// In the answer to a reference: the app's ring, if the door made it.
+pub const RING: u32 = 2;
+/// In the greeting: the driver's command program, if it has one.
+pub const PROGRAM: u32 = 4;
+/// In the greeting: the driver's named event, read-only, if it has one.
+pub const NAMED: u32 = 8;
+
+/// Descriptors that a message may carry. More are closed unseen.
+const MOST: usize = 4;
+
+/// What came in: a message and the descriptors beside it.
+#[derive(Debug)]
+pub struct Message {
+    /// What [`Prelude`] says.
+    pub prelude: Prelude,
+    /// What follows it.
+    pub body: Vec<u8>,
+    /// The descriptors, owned here from now on.
+    pub descriptors: Vec<OwnedFd>,
+}
+
+impl Message {
+    /// The body as a type of the contract: it must have exactly its length.
+    pub fn read<T: FromBytes>(&self) -> Result<T, Refusal> {
+        T::read_from_bytes(&self.body).map_err(|_| Refusal::Length)
+    }
+}
+
+#[repr(C, align(8))]
+struct Control([u8; 64]);
+
+/// Sends one message. `flags` may say that it is not to wait.
+pub fn send(
+    socket: BorrowedFd<'_>,
+    prelude: Prelude,
+    body: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: i32,
+) -> io::Result<()> {
+    let mut parts = [part(prelude.as_bytes()), part(body)];
+    let mut control = Control([0; 64]);
+    let mut header = header(&mut parts, &mut control);
+    header.msg_controllen = attach(&mut control, descriptors)?;
+    // SAFETY: everything that the header points to is alive and as long as it says; the kernel only reads it.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags | libc::MSG_NOSIGNAL) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Receives one message of at most `most` bytes of body. `None`: the other side hung up.
+pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Option<Message>> {
+    let mut prelude = Prelude::default();
+    // One more than allowed, so that a longer message shows itself.
+    let mut body = vec![0; most + 1];
+    let mut parts = [part_mut(prelude.as_mut_bytes()), part_mut(&mut body)];
+    let mut control = Control([0; 64]);
+    let mut header = header(&mut parts, &mut control);
+    header.msg_controllen = size_of::<Control>();
+    // SAFETY: everything that the header points to is alive, ours and as long as it says.
+    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags | libc::MSG_CMSG_CLOEXEC) };
+    let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
+    let descriptors = detach(&control, header.msg_controllen);
+    if got == 0 {
+        return Ok(None);
+    }
+    body.truncate(got.saturating_sub(size_of::<Prelude>()));
+    if got < size_of::<Prelude>() {
+        // No command has the number 0, so half a prelude is refused as one.
+        prelude = Prelude::default();
+    }
+    Ok(Some(Message { prelude, body, descriptors }))
+}
+
+fn part(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+fn part_mut(bytes: &mut [u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }
+}
+
+fn header(parts: &mut [libc::iovec; 2], control: &mut Control) -> libc::msghdr {
+    // SAFETY: a plain C struct, for which zero is a valid value (some libcs have private fields).
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    header.msg_iov = parts.as_mut_ptr();
+    header.msg_iovlen = parts.len() as _;
+    header.msg_control = control.0.as_mut_ptr().cast();
+    header
+}
+
+/// Bytes of a `cmsghdr` on 64-bit Linux: its length, its level, its type; the descriptors follow.
+const CMSG: usize = 16;
+
+/// Writes the control message by hand; returns its length.
+fn attach(control: &mut Control, descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    if descriptors.is_empty() {
+        return Ok(0);
+    }
+    if descriptors.len() > MOST {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let length = CMSG + 4 * descriptors.len();
+    control.0[..8].copy_from_slice(&length.to_ne_bytes());
+    control.0[8..12].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+    control.0[12..16].copy_from_slice(&libc::SCM_RIGHTS.to_ne_bytes());
+    for (place, fd) in control.0[CMSG..].chunks_exact_mut(4).zip(descriptors) {
+        place.copy_from_slice(&fd.as_raw_fd().to_ne_bytes());
+    }
+    Ok(length.next_multiple_of(8))
+}
+
+/// Takes the descriptors out of the control message that came.
+fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
+    let word = |at: usize| i32::from_ne_bytes([0, 1, 2, 3].map(|n| control.0[at + n]));
+    let rights = length >= CMSG && word(8) == libc::SOL_SOCKET && word(12) == libc::SCM_RIGHTS;
+    let said = if rights { word(0) as usize } else { 0 };
+    let count = said.min(length).saturating_sub(CMSG) / 4;
+    let numbers = (0..count).map(|n| word(CMSG + 4 * n));
+    // SAFETY: the kernel has just made these descriptors for us.
+    numbers.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()
+}
+
+/// Asks, and waits for the answer. The refusal in it becomes `Ok(Err)`.
+pub fn ask(
+    socket: BorrowedFd<'_>,
+    command: contract::Command,
+    body: &[u8],
+    beside: Option<BorrowedFd<'_>>,
+    most: usize,
+) -> io::Result<Result<Message, Refusal>> {
+    let prelude = Prelude { number: command as u32, descriptors: 0 };
+    send(socket.as_fd(), prelude, body, beside.as_slice(), 0)?;
+    let answer = receive(socket, most, 0)?.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok(match answer.prelude.number {
+        0 => Ok(answer),
+        n => Err(Refusal::try_from(n).unwrap_or(Refusal::Unsupported)),
+    })
+}
