@@ -1,1 +1,142 @@
-fn main() {}
+//! `cargo xtask`: the project's own commands, the only ones a newcomer needs.
+//!
+//! Each command first makes sure that the machine has what it needs (`setup`), builds what it uses, and says what it does
+//! on standard error, so that standard output is left to the result.
+
+mod build;
+mod interrupt;
+mod licences;
+mod place;
+mod rooms;
+mod run;
+mod sample;
+mod setup;
+mod test;
+mod toolchain;
+mod vm;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::{Parser, Subcommand};
+
+use crate::build::What;
+use crate::setup::Need;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Gatebell's own commands",
+    max_term_width = 100
+)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Run the firewall on real input: a lab of two network namespaces, until Ctrl-C
+    Run(run::Arguments),
+    /// Pass every test, or those of one room
+    Test(TestArguments),
+    /// Run the article's sample: its driver and its app
+    Sample(sample::Arguments),
+    /// Build drivers and programs, and say where they are
+    ///
+    /// Drivers end up in target/drivers, programs for Windows in target/windows. Drivers and Windows programs are built by
+    /// the first Rust toolchain that has the library's source: rustup's with the component rust-src, else Debian's.
+    Build {
+        /// What to build
+        #[arg(default_value = "all")]
+        what: What,
+    },
+    /// Install what is missing: Debian packages and the eBPF linker
+    ///
+    /// Every other command does this by itself for what it needs. As root it installs with apt-get, after it has said what
+    /// and why; without root it prints the one command to run as root.
+    Setup {
+        /// What shall work afterwards; nothing named: everything
+        needs: Vec<Need>,
+        /// Only say what is there and what is missing
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run a command in the emulated machine with Debian's 6.1 kernel
+    ///
+    /// The machine holds busybox, bash, ip, tc, nft and the files you name, at the same paths as here. It has no network
+    /// card and forgets everything. The command's output and exit code come back; Ctrl-C goes to the command.
+    Vm(VmArguments),
+}
+
+#[derive(clap::Args)]
+struct TestArguments {
+    /// The room; nothing named: all of them
+    room: Option<String>,
+    /// Say which rooms there are and what each is for
+    #[arg(long)]
+    list: bool,
+}
+
+#[derive(clap::Args)]
+struct VmArguments {
+    /// A file, program or folder to take along; programs bring their libraries
+    #[arg(long = "file", value_name = "PATH")]
+    files: Vec<PathBuf>,
+    /// A variable for the command
+    #[arg(long = "env", value_name = "NAME=VALUE")]
+    environment: Vec<String>,
+    /// End the machine after so many seconds
+    #[arg(long, default_value_t = 170)]
+    timeout: u64,
+    /// The command, after --; nothing named: the kernel tests
+    #[arg(last = true, required = true)]
+    command: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<i32> {
+    match task {
+        Task::Run(arguments) => run::run(&arguments),
+        Task::Test(TestArguments { list: true, .. }) => Ok(test::list()),
+        Task::Test(TestArguments { room, .. }) => test::run(room.as_deref()),
+        Task::Sample(arguments) => sample::run(&arguments),
+        Task::Build { what } => build::build(what).map(|()| 0),
+        Task::Setup { needs, check } => set_up(&needs, check),
+        Task::Vm(arguments) => emulate(arguments),
+    }
+}
+
+fn set_up(needs: &[Need], check: bool) -> Result<i32> {
+    let needs = if needs.is_empty() { &Need::ALL } else { needs };
+    if check {
+        return Ok(i32::from(!setup::report(needs)?));
+    }
+    setup::ensure(needs)?;
+    eprintln!("setup: everything is there");
+    Ok(0)
+}
+
+fn emulate(arguments: VmArguments) -> Result<i32> {
+    setup::ensure(&[Need::Vm])?;
+    let mut machine = vm::Machine::new(arguments.command);
+    machine.files = arguments.files.iter().map(std::path::absolute).collect::<Result<_, _>>()?;
+    machine.timeout = Duration::from_secs(arguments.timeout);
+    for pair in &arguments.environment {
+        let Some((name, value)) = pair.split_once('=') else { bail!("--env {pair}: NAME=VALUE is expected") };
+        machine.environment.push((name.to_owned(), value.to_owned()));
+    }
+    vm::run(&machine)?.code()
+}

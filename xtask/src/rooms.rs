@@ -1,0 +1,92 @@
+//! The rooms of the house as its tests know them: what each is for, what it needs, and its steps.
+
+use crate::build::What;
+use crate::setup::Need;
+
+/// A part of the project whose tests run together, in under three minutes once things are built.
+pub struct Room {
+    /// What `cargo xtask test ROOM` calls it.
+    pub name: &'static str,
+    /// What its tests promise.
+    pub promise: &'static str,
+    /// What the machine needs beside Rust.
+    pub needs: &'static [Need],
+    /// What has to be built for other machines first.
+    pub built: &'static [What],
+    /// Whether its tests make namespaces, control groups and BPF programs.
+    pub root: bool,
+    /// What is done, in this order.
+    pub steps: &'static [Step],
+}
+
+/// One thing that passes or fails.
+pub enum Step {
+    /// The compiled tests of a package: of its library, its programs and its test files.
+    Package(&'static str),
+    /// One test file of the kernel tests' package, on this machine's kernel.
+    Kernel(&'static str),
+    /// Such files in the emulated machine, on Debian's 6.1 kernel.
+    Emulated(&'static [&'static str]),
+    /// A cargo command of its own: what it shows, flags for rustc, and its arguments.
+    Cargo(&'static str, &'static str, &'static [&'static str]),
+    /// Every dependency's licence is one that deny.toml allows.
+    Licences,
+}
+
+/// All rooms, cheap ones first.
+pub const ROOMS: &[Room] = &[
+    plain(
+        "style",
+        "the source is formatted and free of lints, every licence is allowed",
+        &[
+            Step::Cargo("format", "", &["fmt", "--all", "--check"]),
+            Step::Licences,
+            Step::Cargo(
+                "clippy",
+                "",
+                &["clippy", "--workspace", "--all-targets", "--locked", "--", "-Dwarnings"],
+            ),
+        ],
+    ),
+    plain(
+        "contract",
+        "what crosses the kernel's boundary keeps its layout",
+        &[Step::Package("gatebell-contract")],
+    ),
+    plain(
+        "engine",
+        "headers are parsed and rules decide as a naive oracle does",
+        &[Step::Package("gatebell-engine")],
+    ),
+    plain(
+        "rules",
+        "a rule file becomes tables, or errors with line and column",
+        &[Step::Package("gatebell-rules")],
+    ),
+    plain(
+        "channel",
+        "event, reference, records and losses on the model of a kernel",
+        &[Step::Package("gatebell-channel")],
+    ),
+    plain(
+        "loom",
+        "no signal is lost in any order of two processors",
+        &[Step::Cargo(
+            "every order of waiter and signaller",
+            "--cfg loom",
+            &["test", "--package", "gatebell-channel", "--release", "--locked"],
+        )],
+    ),
+    plain("service", "what the service decides by itself", &[Step::Package("gatebell-service")]),
+    plain(
+        "app",
+        "the window and the terminal view show what they are told",
+        &[Step::Package("gatebell-app")],
+    ),
+    plain("sample", "the article's window logs every operation", &[Step::Package("gatebell-sample-app")]),
+    plain("xtask", "these commands themselves", &[Step::Package("xtask")]),
+];
+
+const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]) -> Room {
+    Room { name, promise, needs: &[], built: &[], root: false, steps }
+}

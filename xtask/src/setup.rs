@@ -1,0 +1,221 @@
+//! What this project needs of a machine, and how it gets there: Debian packages, and one tool that Debian lacks.
+//!
+//! Rules that hold here: what is missing is said, with the reason, before anything is installed; nothing is installed that
+//! the task at hand does not need; all words go to standard error, because a command's output may be JSON.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+
+use crate::place;
+use crate::toolchain::{self, Toolchain};
+
+/// What a task can need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Need {
+    /// Build the drivers for Linux
+    Ebpf,
+    /// Build the driver and the programs for Windows
+    Windows,
+    /// Load the Windows driver and run its tests under Wine
+    Wine,
+    /// Run the emulated machine with Debian's 6.1 kernel
+    Vm,
+    /// Network namespaces with nftables, for the lab and the tests
+    Lab,
+    /// Show the window, also on a display without a screen
+    Desktop,
+}
+
+const LIBRARY_SOURCE: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+const BPF_LINKER: &str = "0.13.0";
+
+impl Need {
+    /// Everything.
+    pub const ALL: [Self; 6] = [Self::Ebpf, Self::Windows, Self::Wine, Self::Vm, Self::Lab, Self::Desktop];
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Ebpf => &["llvm-22-dev", "libelf-dev", "zlib1g-dev"],
+            Self::Windows => {
+                &["lld-22", "gcc-mingw-w64-x86-64", "binutils-mingw-w64-x86-64", "mingw-w64-x86-64-dev"]
+            }
+            Self::Wine => &["wine", "wine64", "xvfb", "xauth"],
+            Self::Vm => &["qemu-system-x86", "busybox-static", "iproute2", "nftables"],
+            Self::Lab => &["iproute2", "nftables", "iputils-ping", "util-linux"],
+            Self::Desktop => &[
+                "libx11-6",
+                "libx11-xcb1",
+                "libxcursor1",
+                "libxi6",
+                "libxkbcommon-x11-0",
+                "libegl1",
+                "libgl1-mesa-dri",
+                "xvfb",
+                "xauth",
+            ],
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Ebpf => "build the drivers for Linux",
+            Self::Windows => "build the driver and the programs for Windows",
+            Self::Wine => "load the Windows driver under Wine",
+            Self::Vm => "run the emulated machine with Debian's 6.1 kernel",
+            Self::Lab => "make the lab's namespaces, their devices and nft counters",
+            Self::Desktop => "show the window",
+        }
+    }
+
+    fn builds_library(self) -> bool {
+        matches!(self, Self::Ebpf | Self::Windows)
+    }
+}
+
+/// Finds what is missing and installs it, or says what root has to run.
+pub fn ensure(needs: &[Need]) -> Result<()> {
+    let missing = missing_packages(needs)?;
+    if !missing.is_empty() {
+        install_packages(&missing)?;
+    }
+    if needs.contains(&Need::Ebpf) && !has_bpf_linker() {
+        install_bpf_linker()?;
+    }
+    Ok(())
+}
+
+/// Says what is there and what is missing, and installs nothing; false when something is missing.
+pub fn report(needs: &[Need]) -> Result<bool> {
+    let missing = missing_packages(needs)?;
+    for need in needs {
+        println!("{need:?}: to {}", need.reason());
+        for package in need.packages() {
+            println!("  {package}: {}", if missing.contains_key(package) { "MISSING" } else { "there" });
+        }
+    }
+    let mut complete = missing.is_empty();
+    if needs.iter().any(|need| need.builds_library()) {
+        match Toolchain::with_library_source() {
+            Some(toolchain) => println!("library source: that of {}", toolchain.sysroot.display()),
+            None => println!("library source: MISSING ({})", LIBRARY_SOURCE.join(", ")),
+        }
+    }
+    if needs.contains(&Need::Ebpf) {
+        let there = has_bpf_linker();
+        println!("bpf-linker {BPF_LINKER}: {}", if there { "there" } else { "MISSING" });
+        complete &= there;
+    }
+    Ok(complete)
+}
+
+type Missing = BTreeMap<&'static str, &'static str>;
+
+fn missing_packages(needs: &[Need]) -> Result<Missing> {
+    let mut wanted = Missing::new();
+    for need in needs {
+        wanted.extend(need.packages().iter().map(|package| (*package, need.reason())));
+    }
+    if needs.iter().any(|need| need.builds_library()) && Toolchain::with_library_source().is_none() {
+        let reason = "the source of Rust's library, which drivers are built with";
+        wanted.extend(LIBRARY_SOURCE.map(|package| (package, reason)));
+    }
+    let there = installed(wanted.keys().copied())?;
+    wanted.retain(|package, _| !there.iter().any(|name| name == package));
+    Ok(wanted)
+}
+
+fn installed<'a>(packages: impl Iterator<Item = &'a str>) -> Result<Vec<String>> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${Package} ${db:Status-Status}\n"])
+        .args(packages)
+        .output()
+        .context("running dpkg-query: this project's own machine is Debian 12")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect())
+}
+
+fn install_packages(missing: &Missing) -> Result<()> {
+    eprintln!("setup: this machine lacks {} Debian packages:", missing.len());
+    for (package, reason) in missing {
+        eprintln!("  {package:<28} to {}", reason.trim_start_matches("to "));
+    }
+    let names: Vec<&str> = missing.keys().copied().collect();
+    if !nix::unistd::geteuid().is_root() {
+        bail!(
+            "installing packages needs root. Run this once as root, then try again:\n\n    \
+             apt-get update && apt-get install -y --no-install-recommends {}\n",
+            names.join(" ")
+        );
+    }
+    eprintln!("setup: installing them with apt-get (their dependencies come along, recommendations do not)");
+    let fresh = !known(&names);
+    if fresh {
+        apt(&["update"])?;
+    }
+    let install = [&["install", "-y", "--no-install-recommends"], names.as_slice()].concat();
+    match apt(&install) {
+        // The lists may be older than the archive.
+        Err(_) if !fresh => apt(&["update"]).and_then(|()| apt(&install)),
+        other => other,
+    }
+}
+
+fn known(packages: &[&str]) -> bool {
+    let status = Command::new("apt-cache")
+        .arg("show")
+        .args(packages)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("apt-get")
+        .args(["-q", "-o", "Dpkg::Use-Pty=0"])
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(io::stderr())
+        .status()
+        .context("running apt-get")?;
+    if !status.success() {
+        bail!("apt-get {} failed: {status}", arguments[0]);
+    }
+    Ok(())
+}
+
+fn has_bpf_linker() -> bool {
+    let ours = place::tools().join("bin/bpf-linker");
+    let program = if ours.is_file() { ours } else { "bpf-linker".into() };
+    let output = Command::new(program).arg("--version").env_remove("LD_LIBRARY_PATH").output();
+    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(BPF_LINKER))
+}
+
+fn install_bpf_linker() -> Result<()> {
+    let tools = place::tools();
+    eprintln!(
+        "setup: building bpf-linker {BPF_LINKER} into {} (about a minute): it links the",
+        tools.display()
+    );
+    eprintln!("       drivers for Linux, and Debian has no package of it");
+    let status = toolchain::cargo()
+        .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"])
+        .args(["--no-default-features", "--features", "llvm-22", "--quiet", "--root"])
+        .arg(&tools)
+        // A target folder of its own: this project's would keep its hundred dependencies for nothing.
+        .env_remove("CARGO_TARGET_DIR")
+        .env("LLVM_PREFIX", "/usr/lib/llvm-22")
+        .env("LLVM_SYS_221_PREFIX", "/usr/lib/llvm-22")
+        .stdout(io::stderr())
+        .status()
+        .context("running cargo install")?;
+    if !status.success() {
+        bail!("building bpf-linker failed: {status}");
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! One line of the progress: something to run, with its output in a log.
+
+use std::env;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::programs::{Program, Programs};
+use crate::build::What;
+use crate::interrupt::{self, Interrupt};
+use crate::licences;
+use crate::place;
+use crate::rooms::{Room, Step};
+use crate::toolchain;
+
+/// No step may take longer: a hang is a failure too.
+const LONGEST: Duration = Duration::from_secs(20 * 60);
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The package whose tests need a real kernel.
+const KERNEL_TESTS: &str = "gatebell-tests";
+
+/// How a step ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should.
+    Passed,
+    /// Not as it should; why.
+    Failed(String),
+    /// It was not tried; why.
+    Skipped(String),
+    /// Somebody pressed Ctrl-C.
+    Interrupted,
+}
+
+/// A step of a room, or one of those that come before all rooms.
+pub struct Task {
+    /// Whose step it is.
+    pub room: &'static str,
+    root: bool,
+    work: Work,
+}
+
+enum Work {
+    Build(What),
+    Compile(Vec<String>),
+    Step(&'static Step),
+}
+
+/// What has to be built, once; then what the rooms want, room by room.
+pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for what in [What::Ebpf, What::Windows, What::Host] {
+        if rooms.iter().any(|room| room.built.contains(&what)) {
+            tasks.push(Task { room: "build", root: false, work: Work::Build(what) });
+        }
+    }
+    let packages = packages(rooms);
+    if !packages.is_empty() {
+        // All at once where all are wanted: cargo then builds each library in one form only.
+        let selection = if all { vec!["--workspace".to_owned()] } else { packages };
+        tasks.push(Task { room: "build", root: false, work: Work::Compile(selection) });
+    }
+    for room in rooms {
+        tasks.extend(room.steps.iter().map(|step| Task {
+            room: room.name,
+            root: room.root,
+            work: Work::Step(step),
+        }));
+    }
+    tasks
+}
+
+fn packages(rooms: &[&Room]) -> Vec<String> {
+    let steps = rooms.iter().flat_map(|room| room.steps);
+    let names = steps.filter_map(|step| match step {
+        Step::Package(name) => Some(*name),
+        Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
+        Step::Cargo(..) | Step::Licences => None,
+    });
+    let mut names: Vec<String> = names.map(|name| format!("--package={name}")).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+impl Task {
+    /// What it does, in a few words.
+    pub fn title(&self) -> String {
+        match &self.work {
+            Work::Build(What::Ebpf) => "the drivers for Linux".to_owned(),
+            Work::Build(What::Windows) => "the driver and the programs for Windows".to_owned(),
+            Work::Build(_) => "the programs".to_owned(),
+            Work::Compile(_) => "the tests".to_owned(),
+            Work::Step(Step::Package(name)) => (*name).to_owned(),
+            Work::Step(Step::Kernel(file)) => format!("{file}, on this machine's kernel"),
+            Work::Step(Step::Emulated(files)) => format!("{}, on Debian's 6.1 kernel", files.join(", ")),
+            Work::Step(Step::Cargo(title, ..)) => (*title).to_owned(),
+            Work::Step(Step::Licences) => "licences".to_owned(),
+        }
+    }
+
+    /// The name of its log.
+    pub fn file_name(&self) -> String {
+        let title: String =
+            self.title().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        format!("{}-{title}.log", self.room)
+    }
+
+    /// Does it; an error is a fault of the runner, a failed step is a verdict.
+    pub fn perform(&self, programs: &mut Programs, log: &Path, interrupt: &Interrupt) -> Result<Verdict> {
+        if self.root && !nix::unistd::geteuid().is_root() {
+            let reason = format!("needs root (namespaces and BPF): `sudo -E cargo xtask test {}`", self.room);
+            return Ok(Verdict::Skipped(reason));
+        }
+        let mut run = Run { log: File::create(log)?, interrupt, end: Instant::now() + LONGEST };
+        let verdict = match &self.work {
+            Work::Build(what) => run.one(ourselves()?.arg("build").arg(name(*what))),
+            Work::Compile(selection) => compile(selection, programs, &mut run, log),
+            Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
+            Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
+            Work::Step(Step::Emulated(files)) => run.emulated(programs, files),
+            Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
+            Work::Step(Step::Licences) => Ok(licences_verdict(log)?),
+        };
+        // A program that isn't there or can't be started fails its step, not the whole run.
+        verdict.or_else(|error| Ok(Verdict::Failed(format!("{error:#}"))))
+    }
+}
+
+fn name(what: What) -> &'static str {
+    match what {
+        What::Ebpf => "ebpf",
+        What::Windows => "windows",
+        What::Host => "host",
+        What::All => "all",
+    }
+}
+
+fn ourselves() -> Result<Command> {
+    Ok(Command::new(env::current_exe().context("finding this very program")?))
+}
+
+fn cargo(flags: &str, arguments: &[&str]) -> Command {
+    let mut cargo = toolchain::cargo();
+    cargo.args(arguments).current_dir(place::root());
+    if !flags.is_empty() {
+        // Other flags build everything anew: a folder of their own keeps both.
+        let folder: String = flags.chars().filter(char::is_ascii_alphanumeric).collect();
+        cargo.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", place::target().join(folder));
+    }
+    cargo
+}
+
+fn compile(selection: &[String], programs: &mut Programs, run: &mut Run, log: &Path) -> Result<Verdict> {
+    let messages = log.with_extension("json");
+    let mut cargo = toolchain::cargo();
+    cargo
+        .args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"])
+        .args(selection)
+        .current_dir(place::root());
+    let verdict = run.with_output(&mut cargo, File::create(&messages)?)?;
+    *programs = Programs::read(&fs::read_to_string(&messages)?);
+    Ok(verdict)
+}
+
+fn licences_verdict(log: &Path) -> Result<Verdict> {
+    match licences::check() {
+        Ok(()) => Ok(Verdict::Passed),
+        Err(error) => {
+            fs::write(log, format!("{error:#}\n"))?;
+            Ok(Verdict::Failed("a licence is not allowed, or could not be read".to_owned()))
+        }
+    }
+}
+
+/// A step that runs: where its output goes, and what may end it early.
+struct Run<'a> {
+    log: File,
+    interrupt: &'a Interrupt,
+    end: Instant,
+}
+
+impl Run<'_> {
+    fn all(&mut self, programs: &[Program]) -> Result<Verdict> {
+        for program in programs {
+            let mut command = Command::new(&program.file);
+            command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+            if program.package == KERNEL_TESTS {
+                // One after the other: they count, and share two processors.
+                command.arg("--test-threads=1");
+            }
+            match self.one(&mut command)? {
+                Verdict::Passed => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Verdict::Passed)
+    }
+
+    /// The files one after the other in one machine: booting is what costs.
+    fn emulated(&mut self, programs: &Programs, files: &[&str]) -> Result<Verdict> {
+        let mut command = ourselves()?;
+        command.args(["vm", "--timeout", "900"]).arg("--file").arg(place::drivers());
+        let mut script = String::from("failed=0\n");
+        for file in files {
+            let program = programs.one(KERNEL_TESTS, file)?;
+            command.arg("--file").arg(&program.file);
+            let folder = program.folder.display();
+            let file = program.file.display();
+            script.push_str(&format!(
+                "mkdir -p '{folder}' && cd '{folder}' && '{file}' --test-threads=1 || failed=1\n"
+            ));
+        }
+        script.push_str("exit $failed\n");
+        self.one(command.args(["--", "bash", "-c"]).arg(script))
+    }
+
+    fn one(&mut self, command: &mut Command) -> Result<Verdict> {
+        let output = self.log.try_clone()?;
+        self.with_output(command, output)
+    }
+
+    fn with_output(&mut self, command: &mut Command, output: File) -> Result<Verdict> {
+        // A process group of its own, so that it can be ended with all that it started.
+        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(self.log.try_clone()?);
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                let failed = Verdict::Failed(status.to_string());
+                return Ok(if status.success() { Verdict::Passed } else { failed });
+            }
+            if self.interrupt.taken() {
+                interrupt::end_group(&mut child, PATIENCE);
+                return Ok(Verdict::Interrupted);
+            }
+            if Instant::now() > self.end {
+                interrupt::end_group(&mut child, PATIENCE);
+                return Ok(Verdict::Failed(format!(
+                    "it hung: ended after {} minutes",
+                    LONGEST.as_secs() / 60
+                )));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}

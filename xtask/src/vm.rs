@@ -1,0 +1,255 @@
+//! The emulated machine: Debian's 6.1 kernel under qemu, with nothing of this machine in it but copies of the files
+//! that a job needs. It is where an older verifier is tried, and where the main job runs when this machine's kernel
+//! refuses BPF or namespaces.
+//!
+//! Rules that hold here: nothing is installed on this machine (the kernel's package is only unpacked); the machine
+//! has no network card; it ends by itself, also when whoever started it is killed.
+
+mod archive;
+mod files;
+mod init;
+mod kernel;
+mod modules;
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::interrupt::Interrupt;
+use crate::place;
+
+/// What an emulated machine shall hold and do.
+pub struct Machine {
+    /// Files to copy in, each to the very path it has here. Programs bring their shared libraries along.
+    pub files: Vec<PathBuf>,
+    /// Variables of the command's environment.
+    pub environment: Vec<(String, String)>,
+    /// Where the command runs; made if it is not there.
+    pub directory: PathBuf,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// The machine is ended after this long.
+    pub timeout: Duration,
+}
+
+/// How an emulated machine ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The command ended with this exit code.
+    Exited(i32),
+    /// The command was still running at the end of its time.
+    TimedOut,
+    /// The machine stopped without a word: its console says why.
+    Crashed {
+        /// The console's last lines.
+        console: String,
+    },
+}
+
+impl Outcome {
+    /// The command's exit code; no such code is an error that says why.
+    pub fn code(self) -> Result<i32> {
+        match self {
+            Self::Exited(code) => Ok(code),
+            Self::TimedOut => bail!("the emulated machine was ended: its time was over"),
+            Self::Crashed { console } => {
+                bail!("the emulated machine ended without a word; its console said:\n{console}")
+            }
+        }
+    }
+}
+
+/// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
+const PROGRAMS: [&str; 9] = ["bash", "ip", "tc", "nft", "ping", "unshare", "nsenter", "timeout", "env"];
+
+impl Machine {
+    /// A machine that runs `command` with no files of its own.
+    pub fn new(command: Vec<String>) -> Self {
+        Self {
+            files: Vec::new(),
+            environment: Vec::new(),
+            directory: PathBuf::from("/root"),
+            command,
+            timeout: Duration::from_secs(170),
+        }
+    }
+}
+
+/// Boots a machine, runs its command with our standard input and output, and waits for its end.
+///
+/// Ctrl-C goes to the command inside; a second one ends the machine.
+pub fn run(machine: &Machine) -> Result<Outcome> {
+    let kernel = kernel::prepare()?;
+    let folder = RunFolder::new()?;
+    let image = folder.path("initramfs");
+    write_image(machine, &kernel, &image).context("writing the emulated machine's file system")?;
+    let mut guest = Guest::boot(&kernel.image, &image, &folder)?;
+    let ended = guest.wait(machine.timeout)?;
+    if !ended {
+        return Ok(Outcome::TimedOut);
+    }
+    folder.outcome()
+}
+
+fn write_image(machine: &Machine, kernel: &kernel::Kernel, image: &Path) -> Result<()> {
+    let mut archive = archive::Archive::create(image)?;
+    archive.skeleton()?;
+    archive.file("init", init::script(machine).as_bytes(), 0o755)?;
+    archive.file("command", init::command(machine).as_bytes(), 0o755)?;
+    let busybox = place::program("busybox").context("busybox is missing: cargo xtask setup vm")?;
+    archive.file("busybox/busybox", &fs::read(busybox)?, 0o755)?;
+    let mut order = String::new();
+    for module in modules::in_order(&kernel.modules)? {
+        archive.file(&format!("modules/{}.ko", module.name), &module.content, 0o644)?;
+        order.push_str(&module.name);
+        order.push('\n');
+    }
+    archive.file("modules/order", order.as_bytes(), 0o644)?;
+    let programs = PROGRAMS.iter().filter_map(|name| place::program(name));
+    for file in files::with_libraries(programs.chain(machine.files.iter().cloned()))? {
+        archive.copy(&file)?;
+    }
+    archive.finish()
+}
+
+/// A folder of one run, removed at its end.
+struct RunFolder(PathBuf);
+
+impl RunFolder {
+    fn new() -> Result<Self> {
+        let folder = place::machine().join(format!("run-{}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        Ok(Self(folder))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// What the machine's init wrote at the end, or what its console last said.
+    fn outcome(&self) -> Result<Outcome> {
+        let exit = fs::read_to_string(self.path("exit")).unwrap_or_default();
+        if let Ok(code) = exit.trim().parse() {
+            return Ok(Outcome::Exited(code));
+        }
+        let console = fs::read(self.path("console")).unwrap_or_default();
+        let console = String::from_utf8_lossy(&console);
+        let lines: Vec<&str> = console.lines().collect();
+        let last = lines[lines.len().saturating_sub(40)..].join("\n");
+        Ok(Outcome::Crashed { console: last })
+    }
+}
+
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running qemu, killed when dropped.
+struct Guest {
+    qemu: Child,
+}
+
+impl Guest {
+    fn boot(kernel: &Path, image: &Path, folder: &RunFolder) -> Result<Self> {
+        let qemu = place::program("qemu-system-x86_64").context("qemu is missing: cargo xtask setup vm")?;
+        let console = folder.path("console");
+        let exit = folder.path("exit");
+        let mut command = Command::new(qemu);
+        command
+            .args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "2048"])
+            .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"])
+            .arg("-kernel")
+            .arg(kernel)
+            .arg("-initrd")
+            .arg(image)
+            .args([
+                "-append",
+                "console=ttyS0 loglevel=4 panic=-1 oops=panic mitigations=off random.trust_cpu=on",
+            ])
+            // Four serial lines: the console, the command's input and output, its errors, its exit code.
+            .arg("-serial")
+            .arg(format!("file:{}", console.display()))
+            .args(["-chardev", "stdio,id=command,signal=off", "-serial", "chardev:command"])
+            .args(["-serial", "file:/dev/stderr"])
+            .arg("-serial")
+            .arg(format!("file:{}", exit.display()))
+            // A group of its own: Ctrl-C is for the command inside, which gets it as a character.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Ok(Self { qemu: command.spawn().context("starting qemu")? })
+    }
+
+    /// Passes on what the machine says until it ends; false when its time was over before.
+    fn wait(&mut self, timeout: Duration) -> Result<bool> {
+        let interrupt = Interrupt::watch()?;
+        let mut input = self.qemu.stdin.take();
+        let output = pass_on(self.qemu.stdout.take(), io::stdout());
+        let errors = pass_on(self.qemu.stderr.take(), io::stderr());
+        let end = Instant::now() + timeout;
+        let mut interrupts = 0;
+        loop {
+            if let Some(status) = self.qemu.try_wait()? {
+                if !status.success() {
+                    bail!("qemu itself failed: {status}");
+                }
+                break;
+            }
+            if Instant::now() > end {
+                return Ok(false);
+            }
+            if interrupt.taken() {
+                interrupts += 1;
+                if interrupts > 1 {
+                    bail!("interrupted twice: the emulated machine was ended");
+                }
+                send_interrupt(&mut input);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        for reader in [output, errors].into_iter().flatten() {
+            let _ = reader.join();
+        }
+        Ok(true)
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+    }
+}
+
+/// The character that a terminal turns into SIGINT: the command inside has such a terminal.
+fn send_interrupt(input: &mut Option<impl Write>) {
+    if let Some(input) = input {
+        let _ = input.write_all(b"\x03").and_then(|()| input.flush());
+    }
+}
+
+fn pass_on(
+    from: Option<impl Read + Send + 'static>,
+    mut to: impl Write + Send + 'static,
+) -> Option<thread::JoinHandle<()>> {
+    let mut from = from?;
+    Some(thread::spawn(move || {
+        let mut buffer = [0; 16384];
+        while let Ok(read) = from.read(&mut buffer) {
+            // Nobody reads our output any more: the machine still has to be able to end.
+            if read == 0 {
+                break;
+            }
+            let _ = to.write_all(&buffer[..read]).and_then(|()| to.flush());
+        }
+    }))
+}
