@@ -1,0 +1,272 @@
+//! Windows: a device is opened by its name, an event is an auto-reset event, a request is a `DeviceIoControl`.
+//!
+//! The device is opened for overlapped use: the I/O manager would else serialise all requests on the handle, and one
+//! that waits in the driver would hold up every other.
+
+mod request;
+pub mod service;
+
+use crate::{Error, System, Wake};
+use contract::command::{Drained, References};
+use contract::notice::Operate;
+use contract::{Command, Ending, Header, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::time::Duration;
+use windows_sys::Win32::Foundation::{
+    ERROR_FILE_NOT_FOUND, GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0,
+    WAIT_TIMEOUT,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
+};
+use windows_sys::Win32::System::Threading::{
+    INFINITE, OpenEventW, ResetEvent, SYNCHRONIZATION_SYNCHRONIZE, SetEvent, WaitForSingleObject,
+};
+use zerocopy::FromBytes;
+
+/// Bytes that one drain fetches at most.
+const DRAIN_BYTES: usize = 64 * 1024;
+
+/// Windows as the app's half uses it.
+pub struct Windows;
+
+/// An open device of a driver.
+pub struct OpenDevice {
+    name: String,
+    handle: OwnedHandle,
+}
+
+/// An unnamed auto-reset event of this app.
+pub struct OwnEvent {
+    handle: OwnedHandle,
+    ring_bytes: u32,
+}
+
+/// The buffer that drains fetch into, used again and again.
+pub struct Fetch(Vec<u8>);
+
+/// A named event that a driver made, opened to wait on it: the background's way.
+pub struct NamedEvent(OwnedHandle);
+
+impl OpenDevice {
+    /// Opens a device with these rights.
+    fn open(name: &str, rights: u32) -> Result<Self, Error> {
+        let path = wide(name);
+        // SAFETY: a terminated string; the other pointers may be null.
+        let handle = unsafe {
+            CreateFileW(
+                path.as_ptr(),
+                rights,
+                FILE_SHARE_READ | FILE_SHARE_WRITE,
+                std::ptr::null(),
+                OPEN_EXISTING,
+                FILE_FLAG_OVERLAPPED,
+                std::ptr::null_mut(),
+            )
+        };
+        if handle == INVALID_HANDLE_VALUE {
+            return Err(cannot_open(name));
+        }
+        Ok(Self { name: name.to_owned(), handle: own(handle) })
+    }
+
+    /// A request as it is, with any bytes; the answer's length. For tests of what a driver refuses.
+    pub fn request(&self, command: Command, input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
+        request::send(&self.handle, command, input, output)
+    }
+}
+
+impl OwnEvent {
+    fn create(ring_bytes: u32) -> Result<Self, Error> {
+        Ok(Self { handle: request::new_event(false)?, ring_bytes })
+    }
+
+    /// The event's handle in this process.
+    #[must_use]
+    pub fn handle(&self) -> &OwnedHandle {
+        &self.handle
+    }
+}
+
+impl NamedEvent {
+    /// Opens it to wait, the only thing that its maker allows.
+    pub fn open(name: &str) -> Result<Self, Error> {
+        Self::open_with(name, SYNCHRONIZATION_SYNCHRONIZE)
+    }
+
+    /// Opens it with the rights given, which may be refused.
+    pub fn open_with(name: &str, rights: u32) -> Result<Self, Error> {
+        let path = wide(name);
+        // SAFETY: a terminated string.
+        let handle = unsafe { OpenEventW(rights, 0, path.as_ptr()) };
+        if handle.is_null() { Err(cannot_open(name)) } else { Ok(Self(own(handle))) }
+    }
+
+    /// Sleeps until the driver pulses it. A pulse while nobody sleeps is lost.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        wait(&self.0, timeout)
+    }
+
+    /// Tries to reset it; a handle that was opened to wait may not.
+    pub fn reset(&self) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        check(unsafe { ResetEvent(raw(&self.0)) }, "reset the named event")
+    }
+}
+
+impl System for Windows {
+    type Name = str;
+    type Device = OpenDevice;
+    type Event = OwnEvent;
+    type Source = Fetch;
+
+    fn open(name: &str) -> Result<OpenDevice, Error> {
+        OpenDevice::open(name, GENERIC_READ)
+    }
+
+    fn create_event(_: &OpenDevice, ring_bytes: u32) -> Result<OwnEvent, Error> {
+        OwnEvent::create(ring_bytes)
+    }
+
+    fn set(event: &OwnEvent) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        check(unsafe { SetEvent(raw(&event.handle)) }, "set the event")
+    }
+
+    fn clear(event: &OwnEvent) -> Result<(), Error> {
+        // SAFETY: an open handle.
+        check(unsafe { ResetEvent(raw(&event.handle)) }, "clear the event")
+    }
+
+    /// Win32 has no call that looks without taking; NT has.
+    fn is_set(event: &OwnEvent) -> Result<bool, Error> {
+        request::is_set(&event.handle)
+    }
+
+    fn reference(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Fetch, Error> {
+        let event_handle = event.handle.as_raw_handle().addr() as u64;
+        let request =
+            Reference { version: VERSION, ring_bytes: event.ring_bytes, mask: mask.0, event: event_handle };
+        let answer: Referenced = request::ask(&device.handle, Command::Reference, &request)?;
+        if answer.version != VERSION {
+            return Err(Error::Refused { command: Command::Reference, refusal: Refusal::Version });
+        }
+        Ok(Fetch(vec![0; DRAIN_BYTES]))
+    }
+
+    fn dereference(device: &OpenDevice) -> Result<(), Error> {
+        request::send(&device.handle, Command::Dereference, &[], &mut []).map(drop)
+    }
+
+    fn wait(_: &OpenDevice, event: &OwnEvent, _: &Fetch, timeout: Option<Duration>) -> Result<Wake, Error> {
+        wait(&event.handle, timeout)
+    }
+
+    fn drain(
+        device: &OpenDevice,
+        fetch: &mut Fetch,
+        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+    ) -> Result<Option<Ending>, Error> {
+        loop {
+            let used = request::send(&device.handle, Command::Drain, &[], &mut fetch.0)?;
+            let answer = fetch.0.get(..used).unwrap_or(&[]);
+            let (drained, records) = Drained::read_from_prefix(answer).map_err(|_| TOO_SHORT)?;
+            if records.len() != drained.bytes as usize {
+                return Err(Error::Contract("a drain's length is not what it says"));
+            }
+            hand_over(records, each)?;
+            if drained.waiting == 0 || drained.records == 0 {
+                return ending(drained.ended);
+            }
+        }
+    }
+
+    fn ledger(device: &OpenDevice, _: &Fetch) -> Result<Ledger, Error> {
+        request::ask(&device.handle, Command::Account, &())
+    }
+
+    /// A drain with room for no record tells how many wait.
+    fn in_ring(device: &OpenDevice, _: &Fetch) -> Result<u64, Error> {
+        let drained: Drained = request::ask(&device.handle, Command::Drain, &())?;
+        Ok(drained.waiting)
+    }
+
+    fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
+        request.command = Command::Operate as u32;
+        *request = request::ask(&device.handle, Command::Operate, request)?;
+        Ok(())
+    }
+
+    fn references(device: &OpenDevice) -> Result<References, Error> {
+        request::ask(&device.handle, Command::References, &())
+    }
+
+    /// On a handle of its own: only this request needs the right to change the driver.
+    fn detach_all(device: &OpenDevice) -> Result<(), Error> {
+        let writable = OpenDevice::open(&device.name, GENERIC_READ | GENERIC_WRITE)?;
+        request::send(&writable.handle, Command::DetachAll, &[], &mut []).map(drop)
+    }
+}
+
+const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
+
+/// Cuts what a drain fetched into records.
+fn hand_over(mut records: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    while !records.is_empty() {
+        let (header, _) = Header::read_from_prefix(records).map_err(|_| TOO_SHORT)?;
+        let length = header.length as usize;
+        if length < size_of::<Header>() {
+            return Err(Error::Contract("a record is shorter than its header"));
+        }
+        let (record, rest) = records.split_at_checked(length).ok_or(TOO_SHORT)?;
+        each(record)?;
+        records = rest;
+    }
+    Ok(())
+}
+
+fn ending(number: u64) -> Result<Option<Ending>, Error> {
+    match number {
+        0 => Ok(None),
+        n => Ending::try_from(n).map(Some).map_err(|_| Error::Contract("an unknown ending")),
+    }
+}
+
+fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<Wake, Error> {
+    // Rounded up, so that a wait is never shorter than asked for.
+    let milliseconds = timeout.map_or(INFINITE, |timeout| {
+        timeout.as_micros().div_ceil(1000).try_into().unwrap_or(INFINITE).min(INFINITE - 1)
+    });
+    // SAFETY: an open handle.
+    match unsafe { WaitForSingleObject(raw(handle), milliseconds) } {
+        WAIT_OBJECT_0 => Ok(Wake::Signalled),
+        WAIT_TIMEOUT => Ok(Wake::TimedOut),
+        _ => Err(Error::last_os("wait for the event")),
+    }
+}
+
+fn cannot_open(name: &str) -> Error {
+    let source = std::io::Error::last_os_error();
+    let hint = match source.raw_os_error().map(i32::cast_unsigned) {
+        Some(ERROR_FILE_NOT_FOUND) => "is its driver installed and started?",
+        _ => "may this user open it?",
+    };
+    Error::Open { device: name.to_owned(), source, hint }
+}
+
+fn check(result: i32, what: &'static str) -> Result<(), Error> {
+    if result == 0 { Err(Error::last_os(what)) } else { Ok(()) }
+}
+
+fn wide(text: &str) -> Vec<u16> {
+    text.encode_utf16().chain([0]).collect()
+}
+
+fn raw(handle: &OwnedHandle) -> HANDLE {
+    handle.as_raw_handle()
+}
+
+fn own(handle: HANDLE) -> OwnedHandle {
+    // SAFETY: just made by a call that succeeded, and nobody else's.
+    unsafe { OwnedHandle::from_raw_handle(handle) }
+}
