@@ -115,7 +115,7 @@ impl<M: Memory> Reader<M> {
         if there == 0 {
             return Ok(Found::Nothing);
         }
-        if there > self.memory.size() || there % HEADER != 0 {
+        if there > self.memory.size() || !there.is_multiple_of(HEADER) {
             return Err(Lie("a ring that holds more than its size"));
         }
         let header = self.memory.header(self.offset(position));
