@@ -169,7 +169,7 @@ impl Entry {
 }
 
 /// What the cells of a row are.
-pub const COLUMNS: [&str; 7] = ["Time", "What", "Way", "Protocol", "Source → destination", "Rule", "Program"];
+pub const COLUMNS: [&str; 7] = ["Time", "What", "Way", "Protocol", "Source -> destination", "Rule", "Program"];
 
 /// One line for a terminal.
 impl fmt::Display for Entry {
@@ -203,10 +203,10 @@ impl PacketSeen {
         let (from, to) = (address(flow.source), address(flow.destination));
         match flow.protocol {
             ICMP | ICMP6 => {
-                format!("{from} → {to} type {} code {}", flow.source_port, flow.destination_port)
+                format!("{from} -> {to} type {} code {}", flow.source_port, flow.destination_port)
             }
-            TCP | UDP => format!("{} → {}", end(from, flow.source_port), end(to, flow.destination_port)),
-            _ => format!("{from} → {to}"),
+            TCP | UDP => format!("{} -> {}", end(from, flow.source_port), end(to, flow.destination_port)),
+            _ => format!("{from} -> {to}"),
         }
     }
 
@@ -353,7 +353,7 @@ mod tests {
         let entry = Entry::from_packet(UNIX_EPOCH, &packet(), &named).unwrap();
         let cells = entry.cells();
         assert_eq!(cells[1..4], ["refused", "in", "tcp"]);
-        assert_eq!(cells[4], "10.0.0.1:40000 → 10.0.0.2:23");
+        assert_eq!(cells[4], "10.0.0.1:40000 -> 10.0.0.2:23");
         assert_eq!(cells[5], "no-telnet (line 13)");
         assert_eq!(cells[6], "", "who sent it is not known");
     }

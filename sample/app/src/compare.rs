@@ -1,0 +1,319 @@
+//! The three ways of the article, side by side: how many of so many notices arrive, under load?
+//!
+//! Each way gets one request per notice, as fast as the driver answers, and a reader that works a little for each notice
+//! it hears of, while busy threads keep every processor occupied.
+
+use crate::kernel::Kernel;
+use channel::{Attachment, Device, Error, Item, Kind, Mask, Pace, Refusal};
+use contract::Command;
+use contract::notice::{Operate, Operation};
+use serde::Serialize;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Notices for each way.
+pub const NOTICES: u32 = 10_000;
+/// What the reader does with each notice it hears of.
+const WORK: Duration = Duration::from_micros(20);
+/// How long the reader waits for more after the last was sent.
+const GRACE: Duration = Duration::from_millis(200);
+/// No way may take longer.
+const AT_MOST: Duration = Duration::from_secs(30);
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    /// Which kernel.
+    pub kernel: &'static str,
+    /// What "under load" was.
+    pub load: String,
+    /// One for each way.
+    pub ways: Vec<Way>,
+}
+
+/// One way, and how it fared.
+#[derive(Debug, Serialize)]
+pub struct Way {
+    /// What it is.
+    pub name: &'static str,
+    /// Notices that the driver was asked for, and that it did not refuse.
+    pub sent: u64,
+    /// Notices that the app heard of.
+    pub arrived: u64,
+    /// Notices that the app knows it has lost.
+    pub counted_lost: u64,
+    /// Notices that nobody can say anything about.
+    pub unaccounted: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Why it could not be tried here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<&'static str>,
+}
+
+impl Way {
+    /// How it fared, in a log's line.
+    pub fn words(&self) -> String {
+        let Self { sent, arrived, counted_lost, unaccounted, .. } = self;
+        match self.refused {
+            Some(why) => format!("not here: {why}"),
+            None => {
+                format!(
+                    "{arrived} of {sent} arrived, {counted_lost} counted as lost, {unaccounted} unaccounted"
+                )
+            }
+        }
+    }
+}
+
+impl Comparison {
+    /// Whether each notice of ours arrived or was counted.
+    pub fn holds(&self) -> bool {
+        self.ways
+            .iter()
+            .filter(|way| way.name.starts_with("ours"))
+            .all(|way| way.unaccounted == 0 && way.sent > 0)
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} notices each way, {}; {}", NOTICES, self.kernel, self.load)?;
+        writeln!(
+            f,
+            "{:<44} {:>7} {:>8} {:>13} {:>12}",
+            "", "sent", "arrived", "counted lost", "unaccounted"
+        )?;
+        for way in &self.ways {
+            let Way { name, sent, arrived, counted_lost, unaccounted, .. } = way;
+            match way.refused {
+                Some(why) => writeln!(f, "{name:<44} not here: {why}")?,
+                None => {
+                    writeln!(f, "{name:<44} {sent:>7} {arrived:>8} {counted_lost:>13} {unaccounted:>12}")?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The ways, as the article has them, and ours with much and with little room.
+#[derive(Clone, Copy)]
+enum Plan {
+    Named,
+    Bare,
+    Ours { ring_bytes: u32 },
+}
+
+const PLANS: [Plan; 4] =
+    [Plan::Named, Plan::Bare, Plan::Ours { ring_bytes: 1 << 20 }, Plan::Ours { ring_bytes: 1 << 12 }];
+
+impl Plan {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Named => "background: a named event, pulsed",
+            Self::Bare => "article: the app's event, set, with no queue",
+            Self::Ours { ring_bytes: 4096 } => "ours, with room for no more than 56 notices",
+            Self::Ours { .. } => "ours: the app's event, with a queue",
+        }
+    }
+}
+
+/// Tries every way on a device of its own, and tells of each as it is done.
+pub fn run<S: Kernel>(name: &str, notices: u32, mut tell: impl FnMut(&Way)) -> Result<Comparison, Error>
+where
+    Attachment<S>: Send,
+{
+    let load = Load::start();
+    let busy = load.threads.len();
+    let mut ways = Vec::new();
+    for plan in PLANS {
+        let begun = Instant::now();
+        let way = attempt::<S>(plan, S::open_device(name)?, notices);
+        let mut way = match way {
+            Ok(count) => count.of(plan.name()),
+            Err(Error::Refused { refusal: Refusal::Unsupported, .. }) => {
+                Way { refused: Some(Refusal::Unsupported.why()), ..Count::default().of(plan.name()) }
+            }
+            Err(error) => return Err(error),
+        };
+        way.seconds = begun.elapsed().as_secs_f64();
+        tell(&way);
+        ways.push(way);
+    }
+    let load =
+        format!("{busy} busy threads, and a reader that works {} µs for each notice", WORK.as_micros());
+    Ok(Comparison { kernel: S::NAME, load, ways })
+}
+
+fn attempt<S: Kernel>(plan: Plan, device: Device<S>, notices: u32) -> Result<Count, Error>
+where
+    Attachment<S>: Send,
+{
+    match plan {
+        Plan::Named => {
+            let _referenced = attach(&device, 4096, Mask::NONE)?;
+            named(&device, notices)
+        }
+        Plan::Bare => bare(attach(&device, 4096, Mask::NONE)?, notices),
+        Plan::Ours { ring_bytes } => ours(attach(&device, ring_bytes, Mask::of(Kind::NOTICE))?, notices),
+    }
+}
+
+fn attach<S: Kernel>(device: &Device<S>, ring_bytes: u32, mask: Mask) -> Result<Attachment<S>, Error> {
+    let event = device.create_event(ring_bytes)?;
+    Attachment::reference(device.clone(), event, mask).map(|attachment| attachment.with_pace(Pace::Prompt))
+}
+
+/// The background: an event of the driver's, set and cleared at once. The app hears what it waits for just then.
+fn named<S: Kernel>(device: &Device<S>, notices: u32) -> Result<Count, Error> {
+    let mut named = S::open_named(device)?;
+    race(device, Operation::PulseNamed, notices, move |done| {
+        let mut arrived = 0;
+        loop {
+            // Looked at before the wait: what was sent before it is heard by it.
+            let last = done.load(Ordering::SeqCst);
+            if S::wait_named(&mut named, GRACE)?.signalled() {
+                arrived += 1;
+                work();
+            } else if last {
+                return Ok(Count { arrived, ..Count::default() });
+            }
+        }
+    })
+}
+
+/// The article's solution as it stands there: the app's event, set. Ten signals before the app wakes are one.
+fn bare<S: Kernel>(mut attachment: Attachment<S>, notices: u32) -> Result<Count, Error>
+where
+    Attachment<S>: Send,
+{
+    let device = attachment.device().clone();
+    race(&device, Operation::Set, notices, move |done| {
+        let mut arrived = 0;
+        loop {
+            let last = done.load(Ordering::SeqCst);
+            if attachment.wait(Some(GRACE))?.signalled() {
+                attachment.drain(|_| {})?;
+                arrived += 1;
+                work();
+            } else if last {
+                return Ok(Count { arrived, ..Count::default() });
+            }
+        }
+    })
+}
+
+/// Ours: each notice is a record, and a record that found no room is counted.
+fn ours<S: Kernel>(mut attachment: Attachment<S>, notices: u32) -> Result<Count, Error>
+where
+    Attachment<S>: Send,
+{
+    let device = attachment.device().clone();
+    race(&device, Operation::Notify, notices, move |done| {
+        let mut arrived = 0;
+        loop {
+            let last = done.load(Ordering::SeqCst);
+            if attachment.wait(Some(GRACE))?.signalled() {
+                attachment.drain(|item| {
+                    if let Item::Record(_) = item {
+                        arrived += 1;
+                        work();
+                    }
+                })?;
+            } else if last {
+                // A loss that no later record tells of stands in the ledger.
+                let counted_lost = attachment.account()?.kernel.lost_in_all();
+                return Ok(Count { arrived, counted_lost, ..Count::default() });
+            }
+        }
+    })
+}
+
+/// Sends the notices while `reader` counts what it hears of.
+fn race<S: Kernel>(
+    device: &Device<S>,
+    operation: Operation,
+    notices: u32,
+    reader: impl FnOnce(&AtomicBool) -> Result<Count, Error> + Send,
+) -> Result<Count, Error> {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| reader(&done));
+        let sent = send(device, operation, notices);
+        // Pairs with the load before each wait of the reader: then the wait after it sees all that was sent.
+        done.store(true, Ordering::SeqCst);
+        let heard = reader.join().unwrap_or(Err(Error::Contract("the reader has panicked")))?;
+        Ok(Count { sent: sent?, ..heard })
+    })
+}
+
+fn send<S: Kernel>(device: &Device<S>, operation: Operation, notices: u32) -> Result<u64, Error> {
+    let end = Instant::now() + AT_MOST;
+    let mut sent = 0;
+    while sent < u64::from(notices) && Instant::now() < end {
+        let (command, operation) = (Command::Operate as u32, operation as u32);
+        device.operate(&mut Operate { command, operation, count: 1, ..Operate::default() })?;
+        sent += 1;
+    }
+    Ok(sent)
+}
+
+/// The reader's work for one notice.
+fn work() {
+    let end = Instant::now() + WORK;
+    while Instant::now() < end {
+        std::hint::spin_loop();
+    }
+}
+
+/// Keeps every processor busy until it is dropped, and not for ever.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let end = Instant::now() + AT_MOST * PLANS.len() as u32;
+        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+        let busy = |stop: Arc<AtomicBool>| {
+            move || {
+                while !stop.load(Ordering::Relaxed) && Instant::now() < end {
+                    std::hint::spin_loop();
+                }
+            }
+        };
+        let threads = (0..processors).map(|_| std::thread::spawn(busy(stop.clone()))).collect();
+        Self { stop, threads }
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A thread that only spins can't have failed.
+            drop(thread.join());
+        }
+    }
+}
+
+#[derive(Default)]
+struct Count {
+    sent: u64,
+    arrived: u64,
+    counted_lost: u64,
+}
+
+impl Count {
+    fn of(self, name: &'static str) -> Way {
+        let Self { sent, arrived, counted_lost } = self;
+        let unaccounted = sent.saturating_sub(arrived + counted_lost);
+        Way { name, sent, arrived, counted_lost, unaccounted, seconds: 0.0, refused: None }
+    }
+}

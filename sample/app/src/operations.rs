@@ -1,0 +1,437 @@
+//! What each operation does, and what the app and the driver see of it. No window in here.
+
+use crate::compare::{self, Way};
+use crate::kernel::Kernel;
+use crate::log::{By, Line, Log};
+use crate::step::{Burst, Step, state};
+use crate::waiter::{Digest, Waiter};
+use channel::{Account, Attachment, Device, Error, Event, Kind, Mask, Wake};
+use contract::Command;
+use contract::notice::{Operate, Operation, Seen};
+use std::process::Stdio;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The room for records that the app gives its event.
+pub const RING_BYTES: u32 = 1 << 20;
+/// What it wants to be told of. New processes only on demand: they come when they like, and signal the event.
+const NOTICES: Mask = Mask::of(Kind::NOTICE);
+/// How long one wait of the app takes at most.
+const ONE_WAIT: Duration = Duration::from_millis(50);
+/// How long the driver waits until the app sets the event.
+const SET_AFTER: Duration = Duration::from_millis(100);
+/// How long something may take to arrive that is on its way.
+const ARRIVES_IN: Duration = Duration::from_secs(3);
+
+/// The app's side of the sample: one open device, one event.
+pub struct Session<S: Kernel> {
+    name: String,
+    device: Device<S>,
+    event: Option<Event<S>>,
+    hold: Hold<S>,
+    log: Log,
+    view: View<S>,
+}
+
+/// Who has the attachment.
+enum Hold<S: Kernel> {
+    Nobody,
+    Session(Attachment<S>),
+    Thread(Waiter<S>),
+}
+
+/// What a window shows beside the log.
+pub struct View<S: Kernel>(Arc<Mutex<Shown<S>>>);
+
+/// See [`View`].
+pub struct Shown<S: Kernel> {
+    /// The event, as long as it is referenced.
+    pub event: Option<Event<S>>,
+    /// Whether the thread waits.
+    pub waiting: bool,
+    /// The books as they were last asked for.
+    pub account: Option<Account>,
+}
+
+impl<S: Kernel> Clone for View<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S: Kernel> View<S> {
+    /// What is to be shown now.
+    pub fn shown(&self) -> MutexGuard<'_, Shown<S>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Kernel> Session<S>
+where
+    Attachment<S>: Send,
+{
+    /// Opens the driver's device.
+    pub fn open(name: &str, log: Log) -> Result<Self, Error> {
+        let (name, device) = (name.to_owned(), S::open_device(name)?);
+        let shown = Shown { event: None, waiting: false, account: None };
+        let view = View(Arc::new(Mutex::new(shown)));
+        Ok(Self { name, device, event: None, hold: Hold::Nobody, log, view })
+    }
+
+    /// What a window shows beside the log.
+    pub fn view(&self) -> View<S> {
+        self.view.clone()
+    }
+
+    /// Does one step and logs it. A refusal is an answer like any other.
+    pub fn perform(&mut self, step: Step) -> Line {
+        let line = Line::of(By::App, &did(step));
+        let line = match self.attempt(step) {
+            Ok(saw) => line.app(&saw.app).driver(&saw.driver),
+            Err(error) => line.failed(&error),
+        };
+        let line = self.log.add(line);
+        self.show();
+        line
+    }
+
+    fn show(&self) {
+        let mut shown = self.view.shown();
+        shown.waiting = matches!(self.hold, Hold::Thread(_));
+        shown.event = (!matches!(self.hold, Hold::Nobody)).then(|| self.event.clone()).flatten();
+        if let Hold::Session(attachment) = &self.hold {
+            shown.account = attachment.account().ok();
+        }
+    }
+
+    fn attempt(&mut self, step: Step) -> Result<Saw, Error> {
+        match step {
+            Step::Reference => self.reference(NOTICES),
+            Step::ReferenceForProcesses => self.reference(NOTICES.and(Kind::PROCESS_START)),
+            Step::Dereference => self.dereference(),
+            Step::Driver(operation) => self.operate(operation, 0, 0).map(|seen| Saw::driver(states(seen))),
+            Step::Notify(burst) => self.notify(burst),
+            Step::DriverWaits => self.driver_waits(Some(SET_AFTER), Duration::from_secs(2)),
+            Step::DriverWaitsInVain => self.driver_waits(None, SET_AFTER),
+            Step::AppSets => self.event()?.set().and_then(|()| self.looks()),
+            Step::AppClears => self.event()?.clear().and_then(|()| self.looks()),
+            Step::AppLooks => self.looks(),
+            Step::AppWaits => self.app_waits(),
+            Step::StartThread => self.start_thread(),
+            Step::StopThread => self.stop_thread().map(|seen| Saw::app(seen.unwrap_or_default())),
+            Step::StartProcess => self.start_process(),
+            Step::NamedHeard => self.named_heard(),
+            Step::NamedUnheard => self.named_unheard(),
+            Step::NamedReset => self.named_reset(),
+            Step::Account => self.account(),
+            Step::Compare => self.compare(),
+        }
+    }
+
+    /// `CreateEvent`, then `DeviceIoControl(device, IO_REFERENCE_EVENT, event)`.
+    fn reference(&mut self, wanted: Mask) -> Result<Saw, Error> {
+        let event = self.device.create_event(RING_BYTES)?;
+        let attachment = Attachment::reference(self.device.clone(), event.clone(), wanted)?;
+        self.hold = Hold::Session(attachment);
+        self.event = Some(event);
+        self.looks()
+    }
+
+    /// `IO_DEREFERENCE_EVENT`.
+    fn dereference(&mut self) -> Result<Saw, Error> {
+        self.stop_thread()?;
+        let Hold::Session(attachment) = &mut self.hold else { return Err(not_referenced()) };
+        attachment.dereference()?;
+        let books = attachment.device().references()?;
+        self.hold = Hold::Nobody;
+        let taken = format!("references taken {}, released {}", books.taken, books.released);
+        Ok(Saw::driver(taken))
+    }
+
+    fn operate(&self, operation: Operation, count: u32, interval_us: u32) -> Result<Seen, Error> {
+        let (command, operation) = (Command::Operate as u32, operation as u32);
+        let mut request = Operate { command, operation, count, interval_us, ..Operate::default() };
+        self.device.operate(&mut request)?;
+        Ok(request.seen)
+    }
+
+    fn notify(&mut self, burst: Burst) -> Result<Saw, Error> {
+        let operation = if burst.from_timer { Operation::NotifyFromTimer } else { Operation::Notify };
+        let before = self.notices_seen();
+        let seen = self.operate(operation, burst.count, burst.interval_us)?;
+        let driver = if burst.from_timer {
+            format!("{} notices to come from the timer", burst.count)
+        } else {
+            format!("{} notices offered", seen.offered)
+        };
+        let Some(before) = before else {
+            return Ok(Saw { driver, app: format!("nobody waits: {} in the ring", self.in_ring()?) });
+        };
+        let all = before + u64::from(burst.count);
+        let pause = Duration::from_micros(burst.interval_us.into()) * burst.count;
+        until(pause.min(Duration::from_secs(60)) + ARRIVES_IN, || self.notices_seen() >= Some(all));
+        let arrived = self.notices_seen().unwrap_or(0).saturating_sub(before);
+        Ok(Saw { driver, app: format!("{arrived} of {} arrived", burst.count) })
+    }
+
+    /// `KeWaitForSingleObject` in the driver: the thread must not take the signal from it.
+    fn driver_waits(&mut self, set_after: Option<Duration>, at_most: Duration) -> Result<Saw, Error> {
+        let was_waiting = self.stop_thread()?.is_some();
+        let seen = self.met(set_after, at_most);
+        if was_waiting {
+            self.start_thread()?;
+        }
+        let met =
+            set_after.map_or(String::new(), |after| format!("set the event after {} ms", after.as_millis()));
+        seen.map(|seen| Saw { app: met, driver: format!("the wait is over; {}", states(seen)) })
+    }
+
+    fn met(&self, set_after: Option<Duration>, at_most: Duration) -> Result<Seen, Error> {
+        let event = self.event()?;
+        let interval_us = at_most.as_micros() as u32;
+        if S::WAIT_BLOCKS {
+            return std::thread::scope(|scope| {
+                if let Some(after) = set_after {
+                    scope.spawn(move || {
+                        std::thread::sleep(after);
+                        event.set()
+                    });
+                }
+                self.operate(Operation::Wait, 0, interval_us)
+            });
+        }
+        self.operate(Operation::Wait, 0, interval_us)?;
+        std::thread::sleep(set_after.unwrap_or(at_most + SET_AFTER));
+        if set_after.is_some() {
+            event.set()?;
+        }
+        let seen = self.operate(Operation::AppSet, 0, 0);
+        event.clear()?;
+        seen
+    }
+
+    fn looks(&self) -> Result<Saw, Error> {
+        self.event()?.is_set().map(|set| Saw::app(state(set).to_owned()))
+    }
+
+    fn app_waits(&mut self) -> Result<Saw, Error> {
+        let attachment = match &mut self.hold {
+            Hold::Nobody => return Err(not_referenced()),
+            Hold::Thread(_) => return Ok(Saw::app("the thread waits already".to_owned())),
+            Hold::Session(attachment) => attachment,
+        };
+        if attachment.wait(Some(ONE_WAIT))? == Wake::TimedOut {
+            return Ok(Saw::app(format!("nothing for {} ms", ONE_WAIT.as_millis())));
+        }
+        let (digest, _) = Digest::drain(attachment)?;
+        digest.log_processes(&self.log);
+        Ok(Saw::app(format!("woke and drained {}", digest.words())))
+    }
+
+    fn start_thread(&mut self) -> Result<Saw, Error> {
+        match std::mem::replace(&mut self.hold, Hold::Nobody) {
+            Hold::Nobody => Err(not_referenced()),
+            Hold::Session(attachment) => {
+                self.hold = Hold::Thread(Waiter::start(attachment, self.log.clone()));
+                Ok(Saw::app("a thread waits".to_owned()))
+            }
+            waiting => {
+                self.hold = waiting;
+                Ok(Saw::app("the thread waits already".to_owned()))
+            }
+        }
+    }
+
+    /// What the thread saw, if there was one.
+    fn stop_thread(&mut self) -> Result<Option<String>, Error> {
+        match std::mem::replace(&mut self.hold, Hold::Nobody) {
+            Hold::Thread(waiter) => {
+                let seen = waiter.seen.clone();
+                self.hold = Hold::Session(waiter.stop()?);
+                let notices = seen.notices.load(Ordering::SeqCst);
+                Ok(Some(format!("the thread saw {notices} notices in all")))
+            }
+            other => {
+                self.hold = other;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Runs this very program for a moment: the driver's callback sees a process creation.
+    fn start_process(&mut self) -> Result<Saw, Error> {
+        let failed = |source| Error::System { what: "run this program once more", source };
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command = std::process::Command::new(&program);
+        // With the mark the program ends at once: it can't start another.
+        command
+            .arg("--help")
+            .env(crate::MARK, "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.status().map_err(failed)?;
+        let app = "a program ran and ended".to_owned();
+        if !S::REPORTS_PROCESSES {
+            return Ok(Saw { app, driver: format!("the {} reports no processes", S::NAME) });
+        }
+        let stem = program.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        until(ARRIVES_IN, || self.reported(&stem).is_some());
+        match (&self.hold, self.reported(&stem)) {
+            (_, Some(process)) => Ok(Saw { app, driver: format!("reported {process}") }),
+            (Hold::Thread(_), None) => Err(Error::Contract("a process creation that was not reported")),
+            _ => Ok(Saw { app, driver: "nobody waits for the report".to_owned() }),
+        }
+    }
+
+    fn reported(&self, stem: &str) -> Option<String> {
+        let Hold::Thread(waiter) = &self.hold else { return None };
+        let processes = waiter.seen.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes.iter().rev().find(|process| process.contains(stem)).cloned()
+    }
+
+    /// The background's way, when it works: the app waits at the very moment of the pulse.
+    fn named_heard(&mut self) -> Result<Saw, Error> {
+        self.operate(Operation::PulseNamed, 0, 0)?;
+        let mut named = S::open_named(&self.device)?;
+        let heard = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| S::wait_named(&mut named, ARRIVES_IN));
+            std::thread::sleep(SET_AFTER);
+            self.operate(Operation::PulseNamed, 0, 0)?;
+            waiting.join().unwrap_or(Ok(Wake::TimedOut))
+        })?;
+        Ok(Saw { app: heard_words(heard), driver: "pulsed its named event".to_owned() })
+    }
+
+    /// And when it does not: the pulse comes a moment too early.
+    fn named_unheard(&mut self) -> Result<Saw, Error> {
+        let mut named = S::open_named(&self.device)?;
+        self.operate(Operation::PulseNamed, 0, 0)?;
+        let heard = S::wait_named(&mut named, ONE_WAIT)?;
+        Ok(Saw { app: heard_words(heard), driver: "pulsed its named event".to_owned() })
+    }
+
+    fn named_reset(&mut self) -> Result<Saw, Error> {
+        self.operate(Operation::PulseNamed, 0, 0)?;
+        let named = S::open_named(&self.device)?;
+        let app = match S::reset_named(&named) {
+            Ok(()) => "reset it".to_owned(),
+            Err(error) => format!("may not: {error}"),
+        };
+        Ok(Saw::app(app))
+    }
+
+    fn account(&mut self) -> Result<Saw, Error> {
+        let was_waiting = self.stop_thread()?.is_some();
+        let Hold::Session(attachment) = &self.hold else { return Err(not_referenced()) };
+        let account = attachment.account();
+        if was_waiting {
+            self.start_thread()?;
+        }
+        let account = account?;
+        self.view.shown().account = Some(account);
+        let kernel = account.kernel;
+        Ok(Saw {
+            app: format!("delivered {}, in the ring {}", account.delivered, account.in_ring),
+            driver: format!(
+                "offered {}, committed {}, lost {}{}",
+                kernel.offered,
+                kernel.committed,
+                kernel.lost_in_all(),
+                if account.balances() { "; it balances" } else { "; IT DOES NOT BALANCE" },
+            ),
+        })
+    }
+
+    /// On a device and an event of its own.
+    fn compare(&self) -> Result<Saw, Error> {
+        let log = self.log.clone();
+        let tell = |way: &Way| drop(log.add(Line::of(By::App, way.name).app(&way.words())));
+        let comparison = compare::run::<S>(&self.name, compare::NOTICES, tell)?;
+        Ok(Saw::app(comparison.load))
+    }
+
+    fn event(&self) -> Result<&Event<S>, Error> {
+        match self.hold {
+            Hold::Nobody => Err(not_referenced()),
+            _ => self.event.as_ref().ok_or_else(not_referenced),
+        }
+    }
+
+    fn in_ring(&self) -> Result<u64, Error> {
+        match &self.hold {
+            Hold::Session(attachment) => attachment.account().map(|account| account.in_ring),
+            _ => Ok(0),
+        }
+    }
+
+    /// Notices that the thread has seen, if there is one.
+    fn notices_seen(&self) -> Option<u64> {
+        match &self.hold {
+            Hold::Thread(waiter) => Some(waiter.seen.notices.load(Ordering::SeqCst)),
+            _ => None,
+        }
+    }
+}
+
+/// Closes in the order in which it was opened, backwards: the thread first.
+impl<S: Kernel> Drop for Session<S> {
+    fn drop(&mut self) {
+        if let Hold::Thread(waiter) = std::mem::replace(&mut self.hold, Hold::Nobody) {
+            // The app is going away: what the thread still had to say has no reader.
+            drop(waiter.stop());
+        }
+    }
+}
+
+/// What was seen of an operation that was done.
+#[derive(Default)]
+struct Saw {
+    app: String,
+    driver: String,
+}
+
+impl Saw {
+    fn app(app: String) -> Self {
+        Self { app, ..Self::default() }
+    }
+
+    fn driver(driver: String) -> Self {
+        Self { driver, ..Self::default() }
+    }
+}
+
+fn did(step: Step) -> String {
+    match step {
+        Step::Notify(Burst { count, interval_us, from_timer }) => {
+            let whence = if from_timer { "a timer" } else { "a request" };
+            format!("{count} notices from {whence}, {interval_us} µs apart")
+        }
+        step => step.label().to_owned(),
+    }
+}
+
+fn states(seen: Seen) -> String {
+    format!("{} -> {}", state(seen.before != 0), state(seen.after != 0))
+}
+
+fn heard_words(heard: Wake) -> String {
+    match heard {
+        Wake::Signalled => "heard the pulse".to_owned(),
+        Wake::TimedOut => "heard nothing: the pulse is lost".to_owned(),
+    }
+}
+
+/// The app's own refusal, by the same name: it has nothing to ask the driver about.
+fn not_referenced() -> Error {
+    Error::Refused { command: Command::Operate, refusal: channel::Refusal::NotReferenced }
+}
+
+/// Looks every few milliseconds, for so long at most.
+fn until(at_most: Duration, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + at_most;
+    while !done() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
