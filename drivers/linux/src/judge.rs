@@ -1,0 +1,191 @@
+//! One packet: decide, count, tell.
+
+use crate::owner::{self, Owner};
+use crate::packet::Skb;
+use crate::tables::{self, FLOWS, InForce};
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
+use channel::driver::ebpf;
+use contract::Kind;
+use contract::firewall::{FlowEntry, FlowKey};
+use contract::packet::{Decision, Direction, Flow, Packet, Reason, Verdict};
+use engine::{Parsed, Shape, classify, parse};
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// Judges a packet of the zone: the verdict first, then its counter, then the record.
+#[inline(always)]
+pub fn judge(skb: &Skb, length: u32, direction: Direction) -> Verdict {
+    let parsed = parse(skb, length, direction);
+    let decision = decide(&parsed);
+    tables::count(direction as u8, decision.verdict);
+    if decision.log == 1 {
+        report(skb, length, &parsed.flow, &decision);
+    }
+    if decision.verdict == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block }
+}
+
+/// A reply to what was allowed passes; the rules decide about the rest.
+#[inline(always)]
+fn decide(packet: &Parsed) -> Decision {
+    let rules = InForce::now();
+    if packet.shape == Shape::Whole && may_answer(&packet.flow) {
+        if let Some(decision) = reply(packet, &rules) {
+            return decision;
+        }
+    }
+    let decision = classify(packet, &rules);
+    if decision.verdict == Verdict::Allow as u8 && packet.shape == Shape::Whole && may_begin(&packet.flow) {
+        remember(&packet.flow, &decision);
+    }
+    decision
+}
+
+/// The verdict on a reply: that of the conversation's beginning, asked again if the rules have changed since.
+#[inline(always)]
+fn reply(packet: &Parsed, rules: &InForce) -> Option<Decision> {
+    let key = key(&packet.flow);
+    let entry = FLOWS.get_ptr_mut(&key)?;
+    // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
+    let entry = unsafe { &mut *entry };
+    if entry.direction == u32::from(packet.flow.direction) {
+        return None;
+    }
+    if entry.generation != rules.generation() {
+        let beginning = classify(&Parsed { flow: turned(&packet.flow), shape: Shape::Whole }, rules);
+        if beginning.verdict != Verdict::Allow as u8 {
+            let _gone_already = FLOWS.remove(&key);
+            return None;
+        }
+        entry.generation = beginning.generation;
+        entry.rule = beginning.rule;
+    }
+    entry.stamp_ns = now();
+    Some(Decision {
+        rule: entry.rule,
+        generation: entry.generation,
+        verdict: Verdict::Allow as u8,
+        reason: Reason::Reply as u8,
+        log: 0,
+        spare: 0,
+    })
+}
+
+/// Remembers an allowed packet's conversation, unless the other end began it.
+#[inline(always)]
+fn remember(flow: &Flow, decision: &Decision) {
+    let key = key(flow);
+    if let Some(entry) = FLOWS.get_ptr_mut(&key) {
+        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
+        let entry = unsafe { &mut *entry };
+        if entry.direction == u32::from(flow.direction) {
+            entry.stamp_ns = now();
+            entry.rule = decision.rule;
+            entry.generation = decision.generation;
+        }
+        return;
+    }
+    let entry = FlowEntry {
+        stamp_ns: now(),
+        rule: decision.rule,
+        generation: decision.generation,
+        direction: flow.direction.into(),
+        spare: 0,
+    };
+    if FLOWS.insert(&key, &entry, 0).is_err() {
+        tables::count_full();
+    }
+}
+
+/// Whether a packet can begin a conversation: for TCP whatever is no end of one, for ICMP a question.
+#[inline(always)]
+fn may_begin(flow: &Flow) -> bool {
+    match flow.protocol {
+        TCP => flow.tcp_flags & (RST | FIN) == 0,
+        UDP => true,
+        ICMP => flow.source_port == 8,
+        ICMPV6 => flow.source_port == 128,
+        _ => false,
+    }
+}
+
+/// Whether a packet can be a reply: for TCP all but a first SYN, for ICMP an answer.
+#[inline(always)]
+fn may_answer(flow: &Flow) -> bool {
+    match flow.protocol {
+        TCP => flow.tcp_flags & (SYN | ACK) != SYN,
+        UDP => true,
+        ICMP => flow.source_port == 0,
+        ICMPV6 => flow.source_port == 129,
+        _ => false,
+    }
+}
+
+#[inline(always)]
+fn key(flow: &Flow) -> FlowKey {
+    let has_ports = flow.protocol == TCP || flow.protocol == UDP;
+    let (source_port, destination_port) =
+        if has_ports { (flow.source_port, flow.destination_port) } else { (0, 0) };
+    let protocol = flow.protocol.into();
+    if flow.direction == Direction::Outbound as u8 {
+        let (local, remote) = (flow.source, flow.destination);
+        FlowKey { local, remote, local_port: source_port, remote_port: destination_port, protocol }
+    } else {
+        let (local, remote) = (flow.destination, flow.source);
+        FlowKey { local, remote, local_port: destination_port, remote_port: source_port, protocol }
+    }
+}
+
+/// What the conversation began with, of a reply: the same ends, the other way round.
+#[inline(always)]
+fn turned(flow: &Flow) -> Flow {
+    let (source_port, destination_port) = match flow.protocol {
+        ICMP => (8, 0),
+        ICMPV6 => (128, 0),
+        _ => (flow.destination_port, flow.source_port),
+    };
+    Flow {
+        source: flow.destination,
+        destination: flow.source,
+        source_port,
+        destination_port,
+        protocol: flow.protocol,
+        ip_version: flow.ip_version,
+        direction: Direction::Inbound as u8 + Direction::Outbound as u8 - flow.direction,
+        tcp_flags: 0,
+    }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Tells every app that wants to know. Out of line: the verifier then follows few states through it.
+#[inline(never)]
+fn report(skb: &Skb, length: u32, flow: &Flow, decision: &Decision) {
+    let outbound = flow.direction == Direction::Outbound as u8;
+    let socket = skb.socket();
+    let known = outbound && !socket.is_null();
+    let owner = if known { owner::of(socket) } else { Owner::default() };
+    let user = if known { skb.user() } else { u32::MAX };
+    let interface = skb.interface();
+    ebpf::offer(Kind::PACKET, |packet: &mut Packet| {
+        packet.flow = *flow;
+        packet.decision = *decision;
+        packet.length = length;
+        packet.interface = interface;
+        packet.user = user;
+        packet.spare = 0;
+        packet.pid = owner.pid;
+        packet.name = owner.name_bytes();
+    });
+}

@@ -1,0 +1,107 @@
+//! A packet as the kernel holds it.
+
+use crate::ZONE;
+use aya_ebpf::bindings::{__sk_buff, bpf_sock};
+use aya_ebpf::helpers::generated::{bpf_get_socket_uid, bpf_skb_load_bytes_relative, bpf_skb_under_cgroup};
+use core::mem::MaybeUninit;
+use engine::Bytes;
+use zerocopy::FromBytes;
+
+/// `BPF_HDR_START_MAC` and `BPF_HDR_START_NET`.
+const LINK: u32 = 0;
+const NETWORK: u32 = 1;
+
+/// `AF_INET` and `AF_INET6`.
+const INET: u32 = 2;
+const INET6: u32 = 10;
+
+/// `ETH_P_IP` and `ETH_P_IPV6`.
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86DD;
+
+/// Where an Ethernet frame says what it carries, and how long its header is.
+const ETHERTYPE: u32 = 12;
+const ETHERNET_HEADER: u32 = 14;
+
+/// A socket buffer. Its bytes start at the IP header, whatever link carries it.
+#[derive(Clone, Copy)]
+pub struct Skb(pub *mut __sk_buff);
+
+impl Bytes for Skb {
+    #[inline(always)]
+    fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
+        self.load_from(NETWORK, offset)
+    }
+}
+
+impl Skb {
+    /// Bytes of the whole frame: with the link's header at a device, without it at a socket.
+    #[inline(always)]
+    pub fn length(&self) -> u32 {
+        // SAFETY: the program's own context.
+        unsafe { (*self.0).len }
+    }
+
+    /// The device it came in or goes out by.
+    #[inline(always)]
+    pub fn interface(&self) -> u32 {
+        // SAFETY: the program's own context.
+        unsafe { (*self.0).ifindex }
+    }
+
+    /// Whether it carries IP, by what the kernel says or by what the frame itself says: a packet socket may tell the
+    /// kernel whatever it likes.
+    #[inline(always)]
+    pub fn is_ip(&self, link_header: u32) -> bool {
+        // SAFETY: the program's own context.
+        let said = unsafe { (*self.0).protocol } as u16;
+        if ip(u16::from_be(said)) {
+            return true;
+        }
+        link_header == ETHERNET_HEADER
+            && self.load_from::<[u8; 2]>(LINK, ETHERTYPE).is_some_and(|bytes| ip(u16::from_be_bytes(bytes)))
+    }
+
+    /// Whether [`crate::zone_socket_egress`] has seen it: the kernel runs that for whole sockets of IP alone.
+    #[inline(always)]
+    pub fn judged_at_its_socket(&self) -> bool {
+        let socket = self.socket();
+        if socket.is_null() {
+            return false;
+        }
+        // SAFETY: not null; the verifier knows the type.
+        let family = unsafe { (*socket).family };
+        let zone = core::ptr::from_ref(&ZONE).cast_mut().cast();
+        // SAFETY: the program's own context and a map of control groups.
+        (family == INET || family == INET6) && unsafe { bpf_skb_under_cgroup(self.0, zone, 0) } == 1
+    }
+
+    /// The socket that sends it, if there is one.
+    #[inline(always)]
+    pub fn socket(&self) -> *mut bpf_sock {
+        // SAFETY: the program's own context.
+        unsafe { (*self.0).__bindgen_anon_2.sk }
+    }
+
+    /// The user that its socket belongs to.
+    #[inline(always)]
+    pub fn user(&self) -> u32 {
+        // SAFETY: the program's own context.
+        unsafe { bpf_get_socket_uid(self.0) }
+    }
+
+    #[inline(always)]
+    fn load_from<T: FromBytes>(&self, start: u32, offset: u32) -> Option<T> {
+        let mut bytes = MaybeUninit::<T>::uninit();
+        let (to, size) = (bytes.as_mut_ptr().cast(), size_of::<T>() as u32);
+        // SAFETY: `to` has room for `size` bytes; the helper checks where they come from.
+        let failed = unsafe { bpf_skb_load_bytes_relative(self.0.cast(), offset, to, size, start) };
+        // SAFETY: the helper has written all of it, and any bytes are a `T`.
+        (failed == 0).then(|| unsafe { bytes.assume_init() })
+    }
+}
+
+#[inline(always)]
+fn ip(ethertype: u16) -> bool {
+    ethertype == IPV4 || ethertype == IPV6
+}

@@ -1,0 +1,76 @@
+//! What the service fills in, and what the driver counts and remembers.
+
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap};
+use aya_ebpf::macros::btf_map;
+use contract::firewall::{FlowEntry, FlowKey, Generation, MAX_DEVICES, MAX_FLOWS, Verdicts, ZoneDevice};
+use contract::rules::{Head, RuleRow};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use engine::Tables;
+
+/// The generation in force: one entry, replaced as a whole by one update.
+#[btf_map]
+static RULES: ArrayOfMaps<Array<Generation, 1>, 1> = ArrayOfMaps::new();
+#[btf_map]
+static VERDICTS: Array<Verdicts, 1> = Array::new();
+#[btf_map]
+static DEVICES: HashMap<u32, ZoneDevice, MAX_DEVICES> = HashMap::new();
+/// No entry is thrown out for a new one; the service removes what has been idle for long.
+#[btf_map]
+pub static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
+
+/// Bytes of the link's header on a device of the zone; `None` for any other device.
+#[inline(always)]
+pub fn link_header(interface: u32) -> Option<u32> {
+    // SAFETY: read at once; the service changes entries only while it starts.
+    unsafe { DEVICES.get(interface) }.map(|device| device.link_header)
+}
+
+/// Counts a verdict.
+#[inline(always)]
+pub fn count(direction: u8, verdict: u8) {
+    if let Some(verdicts) = VERDICTS.get(0) {
+        add_one(verdicts.counter(direction, verdict));
+    }
+}
+
+/// Counts a flow that found no room.
+#[inline(always)]
+pub fn count_full() {
+    if let Some(verdicts) = VERDICTS.get(0) {
+        add_one(&verdicts.flows_full);
+    }
+}
+
+/// The generation in force, looked up once for each packet.
+pub struct InForce(Option<&'static Generation>);
+
+impl InForce {
+    #[inline(always)]
+    pub fn now() -> Self {
+        Self(RULES.get_value(0, &0))
+    }
+
+    #[inline(always)]
+    pub fn generation(&self) -> u32 {
+        self.0.map_or(0, |generation| generation.head.generation)
+    }
+}
+
+impl Tables for InForce {
+    #[inline(always)]
+    fn head(&self) -> Option<Head> {
+        self.0.map(|generation| generation.head)
+    }
+
+    #[inline(always)]
+    fn row(&self, index: u32) -> Option<&RuleRow> {
+        self.0?.rows.get(index as usize)
+    }
+}
+
+#[inline(always)]
+fn add_one(counter: &u64) {
+    let counter = core::ptr::from_ref(counter).cast_mut();
+    // SAFETY: a map's value, aligned; programs change it by atomic additions alone.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+}
