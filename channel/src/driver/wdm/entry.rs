@@ -207,6 +207,12 @@ unsafe extern "system" fn close<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut I
     let mut irp = unsafe { Irp::new(irp) };
     let context = core::mem::replace(irp.file_context(), null_mut());
     if let Some(file) = NonNull::new(context) {
+        if let Some(channel) = D::late().get() {
+            // SAFETY: from `create`, and not yet given back.
+            let file = unsafe { file.as_ref() };
+            // Once more: a request that ran beside CLEANUP may have started a timer after it. None runs any more now.
+            channel.cleanup(file);
+        }
         // SAFETY: from `create`; CLOSE is a file's last request.
         drop(unsafe { Pooled::from_raw(file) });
     }
