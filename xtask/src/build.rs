@@ -23,6 +23,8 @@ pub enum What {
     Ebpf,
     /// The driver and the programs for Windows
     Windows,
+    /// What only the tests under Wine need
+    Wine,
     /// The programs for this machine: service, app, sample
     Host,
     /// All of these
@@ -32,50 +34,76 @@ pub enum What {
 /// A crate that is built for another machine.
 struct Foreign {
     folder: &'static str,
-    target: &'static str,
-    /// Features of cargo: which library crates are built along.
-    library: &'static str,
+    target: &'static Target,
     extension: &'static str,
 }
 
-const BPF: [Foreign; 2] = [ebpf("sample/driver/linux"), ebpf("drivers/linux")];
-const WDM: [Foreign; 2] = [wdm("sample/driver/windows"), wdm("drivers/windows")];
-const WINDOWS: &str = "x86_64-pc-windows-gnu";
-
-const fn ebpf(folder: &'static str) -> Foreign {
-    Foreign { folder, target: "bpfel-unknown-none", library: "-Zbuild-std=core", extension: "bpf.o" }
+/// What it is built for, and which crates of Rust's library are built along.
+struct Target {
+    name: &'static str,
+    library: &'static str,
+    /// Where cargo builds, in the target folder: one for each, as each has the library in another form.
+    folder: &'static str,
 }
 
-const fn wdm(folder: &'static str) -> Foreign {
-    Foreign { folder, target: "x86_64-pc-windows-msvc", library: "-Zbuild-std=core", extension: "sys" }
-}
+const BPF: Target = Target { name: "bpfel-unknown-none", library: "-Zbuild-std=core", folder: "bpf" };
+const WDM: Target = Target { name: "x86_64-pc-windows-msvc", library: "-Zbuild-std=core", folder: "wdm" };
+const WINDOWS: Target =
+    Target { name: "x86_64-pc-windows-gnu", library: "-Zbuild-std=std,panic_abort", folder: "win" };
+
+const LINUX_DRIVERS: [Foreign; 2] = [
+    Foreign { folder: "sample/driver/linux", target: &BPF, extension: "bpf.o" },
+    Foreign { folder: "drivers/linux", target: &BPF, extension: "bpf.o" },
+];
+const WINDOWS_DRIVERS: [Foreign; 2] = [
+    Foreign { folder: "sample/driver/windows", target: &WDM, extension: "sys" },
+    Foreign { folder: "drivers/windows", target: &WDM, extension: "sys" },
+];
+const STAND_INS: [Foreign; 3] = [
+    Foreign { folder: "tests/wine/kernel", target: &WDM, extension: "sys" },
+    Foreign { folder: "tests/wine/randomness", target: &WDM, extension: "dll" },
+    Foreign { folder: "tests/wine/promises", target: &WINDOWS, extension: "exe" },
+];
 
 /// Builds, and says where each result is.
 pub fn build(what: What) -> Result<()> {
     match what {
         What::Ebpf => ebpf_drivers(),
         What::Windows => windows(),
+        What::Wine => stand_ins(),
         What::Host => host(&[]).map(drop),
-        What::All => ebpf_drivers().and_then(|()| windows()).and_then(|()| host(&[]).map(drop)),
+        What::All => {
+            ebpf_drivers()?;
+            windows()?;
+            stand_ins()?;
+            host(&[]).map(drop)
+        }
     }
 }
 
 /// The eBPF objects, at `target/drivers/*.bpf.o`.
 pub fn ebpf_drivers() -> Result<()> {
     setup::ensure(&[Need::Ebpf])?;
-    drivers(&BPF, "bpf")
+    foreign(&LINUX_DRIVERS, &place::drivers())
 }
 
 /// Everything for Windows: `target/drivers/*.sys` and `target/windows/*.exe`.
 pub fn windows() -> Result<()> {
-    setup::ensure(&[Need::Ebpf, Need::Windows])?;
-    drivers(&WDM, "wdm")?;
+    setup::ensure(&[Need::Windows])?;
+    foreign(&WINDOWS_DRIVERS, &place::drivers())?;
     windows_programs()
+}
+
+/// What the tests under Wine need and nobody ships, at `target/wine`.
+pub fn stand_ins() -> Result<()> {
+    setup::ensure(&[Need::Windows])?;
+    foreign(&STAND_INS, &place::wine())
 }
 
 /// The programs for this machine; returns where each is. No names: all of them.
 pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
-    let all = ["gatebell-service", "gatebell-app", "gatebell-sample-app"];
+    let all =
+        ["gatebell-service", "gatebell-app", "gatebell-sample-app", "gatebell-sample-host", "gatebell-cli"];
     let packages = if packages.is_empty() { &all } else { packages };
     let mut cargo = toolchain::cargo();
     cargo.arg("build").current_dir(place::root());
@@ -89,32 +117,29 @@ pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
     Ok(built)
 }
 
-fn drivers(crates: &[Foreign], folder: &str) -> Result<()> {
-    let toolchain = Toolchain::require()?;
+fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
     for krate in crates.iter().filter(|krate| place::root().join(krate.folder).join("Cargo.toml").is_file()) {
-        let mut cargo = toolchain.cargo();
-        cargo
-            .args(["build", "--release", "--locked", "--target", krate.target, krate.library])
-            .arg("--target-dir")
-            .arg(place::target().join(folder))
-            // Its own folder: cargo reads the configuration that lies there.
-            .current_dir(place::root().join(krate.folder));
+        let mut cargo = cargo_for(krate.target)?;
+        // In its own folder: cargo reads the configuration that lies there.
+        cargo.arg("--release").current_dir(place::root().join(krate.folder));
         for file in executables(&mut cargo).with_context(|| format!("building {}", krate.folder))? {
             let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            keep(&file, &place::drivers().join(format!("{name}.{}", krate.extension)))?;
+            keep(&file, &results.join(format!("{name}.{}", krate.extension)))?;
         }
     }
     Ok(())
 }
 
-fn windows_programs() -> Result<()> {
+fn cargo_for(target: &Target) -> Result<Command> {
     let mut cargo = Toolchain::require()?.cargo();
-    cargo
-        .args(["build", "--locked", "--target", WINDOWS, "-Zbuild-std=std,panic_abort"])
-        .args(["--package", "gatebell-sample-app"])
-        .arg("--target-dir")
-        .arg(place::target().join("win"))
-        .current_dir(place::root());
+    cargo.args(["build", "--locked", "--target", target.name, target.library]);
+    cargo.arg("--target-dir").arg(place::target().join(target.folder));
+    Ok(cargo)
+}
+
+fn windows_programs() -> Result<()> {
+    let mut cargo = cargo_for(&WINDOWS)?;
+    cargo.args(["--package", "gatebell-sample-app"]).current_dir(place::root());
     for file in executables(&mut cargo).context("building the programs for Windows")? {
         let name = file.file_name().unwrap_or_default();
         keep(&file, &place::windows().join(name))?;
@@ -133,17 +158,23 @@ fn keep(file: &Path, at: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a `cargo build` or `cargo test --no-run` and returns the programs it made.
-pub fn executables(cargo: &mut Command) -> Result<Vec<PathBuf>> {
-    Ok(messages(cargo)?
-        .iter()
-        .filter_map(|message| message["executable"].as_str())
-        .map(PathBuf::from)
-        .collect())
+/// Runs a `cargo build` and returns the programs and libraries that it linked.
+fn executables(cargo: &mut Command) -> Result<Vec<PathBuf>> {
+    Ok(messages(cargo)?.iter().filter_map(linked).collect())
+}
+
+/// A program, or a library that other languages load (`cdylib`): cargo names no executable for those.
+fn linked(message: &Value) -> Option<PathBuf> {
+    let file = match message["executable"].as_str() {
+        Some(program) => program,
+        None if message["target"]["crate_types"][0] == "cdylib" => message["filenames"][0].as_str()?,
+        None => return None,
+    };
+    Some(PathBuf::from(file))
 }
 
 /// Runs cargo and returns what it says of each artifact; its progress and errors go to standard error.
-pub fn messages(cargo: &mut Command) -> Result<Vec<Value>> {
+fn messages(cargo: &mut Command) -> Result<Vec<Value>> {
     let _interrupt = interrupt::Interrupt::watch()?;
     let output = cargo
         .arg("--message-format=json-render-diagnostics")

@@ -28,6 +28,11 @@ pub fn windows() -> PathBuf {
     root().join("target/windows")
 }
 
+/// What only the tests under Wine need: stand-ins and their programs.
+pub fn wine() -> PathBuf {
+    root().join("target/wine")
+}
+
 /// Tools that Debian has no package for.
 pub fn tools() -> PathBuf {
     root().join("target/tools")
