@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 mod classify;
+pub mod conversation;
 mod headers;
 mod parse;
 
