@@ -18,6 +18,19 @@ impl Network {
         if self.address.is_ipv4() { 4 } else { 6 }
     }
 
+    /// Whether an address lies in it.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        let other = Self { address, bits: 0 };
+        other.version() == self.version() && other.prefix() & self.mask() == self.prefix()
+    }
+
+    /// The one address, if it has no others.
+    #[must_use]
+    pub fn single(self) -> Option<IpAddr> {
+        (self.mask() == u128::MAX).then_some(self.address)
+    }
+
     /// The prefix as the tables have it: 128 bits, IPv4 in its IPv4-mapped form.
     pub(crate) fn prefix(self) -> u128 {
         match self.address {
@@ -44,6 +57,7 @@ impl fmt::Display for Network {
 }
 
 impl std::str::FromStr for Network {
+    /// What is wrong, and what would be right.
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
