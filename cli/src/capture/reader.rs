@@ -1,0 +1,298 @@
+//! One packet after the other, in a memory that does not grow with the file.
+
+use super::link::{KNOWN, Way};
+use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
+use pcap_parser::{
+    Block, EnhancedPacketBlock, InterfaceDescriptionBlock, LegacyPcapBlock, PcapBlockOwned, PcapError,
+    PcapHeader, SimplePacketBlock, create_reader,
+};
+use std::io::{self, Read};
+
+const FIRST_BUFFER: usize = 1 << 16;
+/// No block is longer: a length beyond it is a lie.
+const LARGEST_BUFFER: usize = 1 << 24;
+/// What libpcap refuses to go beyond, too.
+const LONGEST_PACKET: u32 = 1 << 18;
+const NANOSECONDS: u128 = 1_000_000_000;
+
+/// A packet as it was captured.
+#[derive(Debug, Default)]
+pub struct Packet {
+    /// Its place in the capture, from 1.
+    pub number: u64,
+    /// When it was seen, in nanoseconds since 1970; `None` if the capture does not say.
+    pub time_ns: Option<u64>,
+    /// The kind of its link, as pcap numbers them.
+    pub link_type: i32,
+    /// Which way it went, if the capture says so beside it.
+    pub way: Option<Way>,
+    /// Its bytes, from the link's header on.
+    pub bytes: Vec<u8>,
+    /// How long it was on the way, from the link's header on; no less than there are bytes.
+    pub length: u32,
+}
+
+/// What is wrong with a capture, and after how many good packets.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// It is none.
+    #[error("this is no capture: it begins neither like pcap nor like pcapng")]
+    NoCapture,
+    /// It ends too early.
+    #[error(
+        "the capture is cut off: it ends inside of a packet or a block; {packets} packets were read before"
+    )]
+    CutOff {
+        /// Good packets before.
+        packets: u64,
+    },
+    /// It contradicts itself.
+    #[error("the capture is damaged after packet {packets}: {why}")]
+    Damaged {
+        /// Good packets before.
+        packets: u64,
+        /// In what.
+        why: &'static str,
+    },
+    /// It can't be read.
+    #[error("the capture can't be read on after packet {packets}")]
+    Unreadable {
+        /// Good packets before.
+        packets: u64,
+    },
+    /// Its link type is not known here.
+    #[error("packet {packet} is of link type {link_type}, which is not read here; there are: {KNOWN}")]
+    UnknownLink {
+        /// The packet.
+        packet: u64,
+        /// As pcap numbers them.
+        link_type: i32,
+    },
+}
+
+/// A capture that is being read.
+pub struct Capture {
+    reader: Box<dyn PcapReaderIterator + Send>,
+    interfaces: Vec<Interface>,
+    capacity: usize,
+    packets: u64,
+}
+
+/// What a capture says of one of its interfaces.
+#[derive(Clone, Copy)]
+struct Interface {
+    link_type: i32,
+    snapped_at: u32,
+    units_per_second: u128,
+    offset_seconds: i64,
+}
+
+/// What one look at the file gave.
+enum Step {
+    Packet,
+    Other,
+    ReadOn,
+    Grow,
+    End,
+    Broken(Broken),
+}
+
+impl Capture {
+    /// Begins to read a capture.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn new(source: impl Read + Send + 'static) -> Result<Self, Broken> {
+        let reader = create_reader(FIRST_BUFFER, Filling(source)).map_err(|error| match error {
+            PcapError::ReadError => Broken::Unreadable { packets: 0 },
+            _ => Broken::NoCapture,
+        })?;
+        Ok(Self { reader, interfaces: Vec::new(), capacity: FIRST_BUFFER, packets: 0 })
+    }
+
+    /// Reads the next packet into `packet`; `false` at the end.
+    ///
+    /// # Errors
+    /// The capture can't be read on.
+    pub fn next(&mut self, packet: &mut Packet) -> Result<bool, Broken> {
+        loop {
+            match self.step(packet) {
+                Step::Packet => return Ok(true),
+                Step::Other => {}
+                Step::ReadOn => self.read_on()?,
+                Step::Grow => self.grow()?,
+                Step::End => return Ok(false),
+                Step::Broken(broken) => return Err(broken),
+            }
+        }
+    }
+
+    fn step(&mut self, packet: &mut Packet) -> Step {
+        let packets = self.packets;
+        let (used, step) = match self.reader.next() {
+            Ok((used, block)) => (used, take(&block, &mut self.interfaces, packet)),
+            Err(PcapError::Incomplete(_)) => return Step::ReadOn,
+            Err(PcapError::BufferTooSmall) => return Step::Grow,
+            Err(PcapError::Eof) => return Step::End,
+            Err(PcapError::UnexpectedEof) => return Step::Broken(Broken::CutOff { packets }),
+            Err(_) => return Step::Broken(damaged(packets, "a block contradicts itself")),
+        };
+        self.reader.consume(used);
+        match step {
+            Ok(true) => {
+                self.packets += 1;
+                packet.number = self.packets;
+                Step::Packet
+            }
+            Ok(false) => Step::Other,
+            Err(why) => Step::Broken(damaged(packets, why)),
+        }
+    }
+
+    fn read_on(&mut self) -> Result<(), Broken> {
+        self.reader.refill().map_err(|_| Broken::Unreadable { packets: self.packets })
+    }
+
+    fn grow(&mut self) -> Result<(), Broken> {
+        self.capacity *= 2;
+        if self.capacity > LARGEST_BUFFER || !self.reader.grow(self.capacity) {
+            return Err(damaged(self.packets, "a block says that it is longer than 16 MiB"));
+        }
+        self.read_on()
+    }
+}
+
+fn damaged(packets: u64, why: &'static str) -> Broken {
+    Broken::Damaged { packets, why }
+}
+
+/// Takes what a block says; `true` if it is a packet.
+fn take(
+    block: &PcapBlockOwned<'_>,
+    interfaces: &mut Vec<Interface>,
+    packet: &mut Packet,
+) -> Result<bool, &'static str> {
+    match block {
+        PcapBlockOwned::LegacyHeader(header) => *interfaces = vec![Interface::of_the_only(header)],
+        PcapBlockOwned::NG(Block::SectionHeader(_)) => interfaces.clear(),
+        PcapBlockOwned::NG(Block::InterfaceDescription(said)) => interfaces.push(Interface::described(said)?),
+        PcapBlockOwned::Legacy(block) => return legacy(block, interfaces, packet).map(|()| true),
+        PcapBlockOwned::NG(Block::EnhancedPacket(block)) => {
+            return enhanced(block, interfaces, packet).map(|()| true);
+        }
+        PcapBlockOwned::NG(Block::SimplePacket(block)) => {
+            return simple(block, interfaces, packet).map(|()| true);
+        }
+        PcapBlockOwned::NG(_) => {}
+    }
+    Ok(false)
+}
+
+fn legacy(
+    block: &LegacyPcapBlock<'_>,
+    interfaces: &[Interface],
+    packet: &mut Packet,
+) -> Result<(), &'static str> {
+    let interface = interfaces.first().ok_or("it has no header")?;
+    let time = u128::from(block.ts_sec) * interface.units_per_second + u128::from(block.ts_usec);
+    fill(packet, interface, block.data, block.origlen)?;
+    packet.time_ns = interface.nanoseconds(time);
+    Ok(())
+}
+
+fn enhanced(
+    block: &EnhancedPacketBlock<'_>,
+    interfaces: &[Interface],
+    packet: &mut Packet,
+) -> Result<(), &'static str> {
+    let interface = usize::try_from(block.if_id).ok().and_then(|n| interfaces.get(n));
+    let interface = interface.ok_or("a packet is of an interface that was not described before")?;
+    fill(packet, interface, block.packet_data(), block.origlen)?;
+    packet.time_ns = interface.nanoseconds(u128::from(block.ts_high) << 32 | u128::from(block.ts_low));
+    packet.way = way(block);
+    Ok(())
+}
+
+fn simple(
+    block: &SimplePacketBlock<'_>,
+    interfaces: &[Interface],
+    packet: &mut Packet,
+) -> Result<(), &'static str> {
+    let interface = interfaces.first().ok_or("a packet comes before any interface is described")?;
+    let bytes = block.packet_data();
+    let snapped = usize::try_from(interface.snapped_at).ok().filter(|n| *n != 0).and_then(|n| bytes.get(..n));
+    fill(packet, interface, snapped.unwrap_or(bytes), block.origlen)
+}
+
+fn fill(packet: &mut Packet, interface: &Interface, bytes: &[u8], length: u32) -> Result<(), &'static str> {
+    let captured = u32::try_from(bytes.len()).ok().filter(|n| *n <= LONGEST_PACKET);
+    let captured = captured.ok_or("a packet says that it is longer than 256 KiB")?;
+    packet.bytes.clear();
+    packet.bytes.extend_from_slice(bytes);
+    packet.link_type = interface.link_type;
+    packet.length = length.max(captured);
+    packet.way = None;
+    packet.time_ns = None;
+    Ok(())
+}
+
+/// What an enhanced packet's flags say: option 2, its two lowest bits.
+fn way(block: &EnhancedPacketBlock<'_>) -> Option<Way> {
+    let flags = block.options.iter().find(|option| option.code.0 == 2)?;
+    let bytes: [u8; 4] = flags.value.get(..4)?.try_into().ok()?;
+    let flags = if block.big_endian() { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+    match flags & 3 {
+        1 => Some(Way::In),
+        2 => Some(Way::Out),
+        _ => None,
+    }
+}
+
+impl Interface {
+    fn of_the_only(header: &PcapHeader) -> Self {
+        let units_per_second = if header.is_nanosecond_precision() { NANOSECONDS } else { 1_000_000 };
+        // The upper bits say whether frames end in a checksum.
+        let link_type = header.network.0 & 0xFFFF;
+        Self { link_type, snapped_at: header.snaplen, units_per_second, offset_seconds: 0 }
+    }
+
+    fn described(said: &InterfaceDescriptionBlock<'_>) -> Result<Self, &'static str> {
+        let power = u32::from(said.if_tsresol & 0x7F);
+        let base: u128 = if said.if_tsresol & 0x80 == 0 { 10 } else { 2 };
+        let units_per_second =
+            base.checked_pow(power).ok_or("an interface's clock has an impossible resolution")?;
+        Ok(Self {
+            link_type: said.linktype.0,
+            snapped_at: said.snaplen,
+            units_per_second,
+            offset_seconds: said.if_tsoffset,
+        })
+    }
+
+    /// A time in this interface's units, as nanoseconds since 1970.
+    fn nanoseconds(&self, time: u128) -> Option<u64> {
+        let (seconds, rest) = (time / self.units_per_second, time % self.units_per_second);
+        let seconds = i128::try_from(seconds).ok()? + i128::from(self.offset_seconds);
+        let seconds = u128::try_from(seconds).ok()?;
+        let rest = rest.checked_mul(NANOSECONDS)? / self.units_per_second;
+        u64::try_from(seconds.checked_mul(NANOSECONDS)?.checked_add(rest)?).ok()
+    }
+}
+
+/// Reads until there is no more room: a pipe gives a capture in pieces, and the first must hold its header.
+struct Filling<R>(R);
+
+impl<R: Read> Read for Filling<R> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.0.read(rest) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+}

@@ -1,0 +1,98 @@
+//! `gatebell dry-run`: a capture's packets, judged as the driver would.
+
+mod account;
+mod expect;
+mod judge;
+mod print;
+
+pub use expect::Expectations;
+
+use crate::Error;
+use crate::arguments::DryRunArguments;
+use crate::capture::{Broken, Capture, Packet};
+use crate::progress::Progress;
+use crate::rule_file::{RuleFile, is_standard_input, name};
+use crate::zone::Zone;
+use account::Account;
+use judge::{Judge, Judged};
+use print::Printer;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// Judges the capture, prints what there is to print, and holds it against what was expected.
+pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let rules = RuleFile::load(&arguments.rules)?;
+    let other = arguments.against.as_deref().map(RuleFile::load).transpose()?;
+    expect::check_names(&arguments.expect, &rules, other.is_some())?;
+    let mut account = Account::new(&rules);
+    let printer =
+        Printer { rules: &rules, other: other.as_ref(), quiet: arguments.quiet, json: arguments.json };
+    let ended = judge_all(arguments, &printer, &mut account, out);
+    account.complete = ended.is_ok();
+    if account.complete || account.packets > 0 {
+        printer.summary(&account, out)?;
+    }
+    ended?;
+    expect::hold(&arguments.expect, &rules, &account)?;
+    Ok(0)
+}
+
+fn judge_all(
+    arguments: &DryRunArguments,
+    printer: &Printer<'_>,
+    account: &mut Account,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let file = name(&arguments.pcap);
+    let broken = |broken: Broken| Error::Capture { file: file.clone(), broken };
+    let (source, size) = open(&arguments.pcap)?;
+    let mut progress = Progress::new(size, !arguments.quiet);
+    let mut capture = Capture::new(progress.meter(source)).map_err(broken)?;
+    let mut judge = Judge::new(Zone(&arguments.zone), printer.rules, printer.other);
+    let mut packet = Packet::default();
+    while capture.next(&mut packet).map_err(broken)? {
+        progress.at(packet.number);
+        let judged = match judge.packet(&packet) {
+            Ok(judged) => judged,
+            Err(judge::Stuck::Link(unknown)) => return Err(broken(unknown)),
+            Err(judge::Stuck::Direction(error)) => return Err(error),
+        };
+        take(&judged, printer, account, &packet, out)?;
+    }
+    account.full = judge.full();
+    Ok(())
+}
+
+fn take(
+    judged: &Judged,
+    printer: &Printer<'_>,
+    account: &mut Account,
+    packet: &Packet,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    account.packets += 1;
+    match judged {
+        Judged::Not(reason) => account.unjudged(*reason),
+        Judged::Verdicts(parsed, verdicts) => {
+            for verdict in verdicts {
+                account.verdict(verdict);
+                account.changed += u64::from(printer.changed(verdict));
+                printer.verdict(packet, parsed, verdict, out)?;
+            }
+            return Ok(());
+        }
+    }
+    printer.unjudged(packet, judged, out)?;
+    Ok(())
+}
+
+fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Error> {
+    if is_standard_input(path) {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let unreadable = |cause| Error::Unreadable { file: path.to_owned(), cause };
+    let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    Ok((Box::new(file), Some(size)))
+}

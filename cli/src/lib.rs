@@ -1,0 +1,75 @@
+//! The command line: what needs no driver and no privileges, on every system alike.
+//!
+//! It may depend on `contract`, `engine` and `rules`. What a rule file means is not decided here: the verdicts are the
+//! engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
+//!
+//! Rules that hold here:
+//! - Results go to standard output, everything else to standard error. A reader that goes away is no error.
+//! - Exit codes: 0, it is as you asked; 1, it is not, and a message says what to do; 2, the command line is wrong.
+//! - A capture and a rule file are foreign bytes: any of them gives an answer or an [`Error`], none a panic, and no file
+//!   but a rule file is held in memory as a whole.
+#![forbid(unsafe_code)]
+
+mod arguments;
+pub mod capture;
+mod check;
+mod conversations;
+mod dry_run;
+mod error;
+mod flow;
+mod manual;
+mod miss;
+mod progress;
+mod rule_file;
+mod schema;
+mod show;
+mod style;
+mod why;
+mod zone;
+
+pub use arguments::{Arguments, Command, RulesCommand, command};
+pub use error::Error;
+pub use flow::{FlowText, Question};
+
+use clap::Parser;
+use std::io::{self, BufWriter, Write};
+
+/// The command line that this process was given; ends the process with 2 if it makes no sense.
+#[must_use]
+pub fn parse() -> Arguments {
+    Arguments::parse()
+}
+
+/// Does what the command line asks; the process's exit code.
+#[must_use]
+pub fn run(arguments: &Arguments) -> u8 {
+    let mut out = BufWriter::with_capacity(1 << 16, anstream::stdout().lock());
+    let done = perform(&arguments.command, &mut out);
+    let done = done.and_then(|code| out.flush().map(|()| code).map_err(Error::Output));
+    match done {
+        Ok(code) => code,
+        // Whoever read our output has seen enough.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            // What was found out before stands first. If nobody can read it, the message still matters.
+            let _unread = out.flush();
+            let _unheard = writeln!(anstream::stderr(), "{}error:{0:#} {error}", style::ERROR);
+            1
+        }
+    }
+}
+
+/// Does what a command asks and writes its result; 0 or 1.
+///
+/// # Errors
+/// What kept it from being done.
+pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
+    match command {
+        Command::Rules { command: RulesCommand::Check(arguments) } => check::run(arguments, out),
+        Command::Rules { command: RulesCommand::Show(arguments) } => show::run(arguments, out),
+        Command::Rules { command: RulesCommand::Schema } => schema::run(out),
+        Command::DryRun(arguments) => dry_run::run(arguments, out),
+        Command::Why(arguments) => why::run(arguments, out),
+        Command::Manual { directory } => manual::run(directory, out),
+    }
+}
