@@ -169,7 +169,8 @@ impl Entry {
 }
 
 /// What the cells of a row are.
-pub const COLUMNS: [&str; 7] = ["Time", "What", "Way", "Protocol", "Source -> destination", "Rule", "Program"];
+pub const COLUMNS: [&str; 7] =
+    ["Time", "What", "Way", "Protocol", "Source -> destination", "Rule", "Program"];
 
 /// One line for a terminal.
 impl fmt::Display for Entry {
@@ -319,13 +320,14 @@ impl Clock {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
-mod tests {
+pub mod tests {
     use super::*;
     use contract::Cause;
     use contract::packet::Decision;
     use zerocopy::FromZeros;
 
-    fn packet() -> Packet {
+    /// A telnet packet that rule 3 refused.
+    pub fn packet() -> Packet {
         let mut packet = Packet::new_zeroed();
         let mapped = |host| std::net::Ipv4Addr::new(10, 0, 0, host).to_ipv6_mapped().octets();
         packet.flow = Flow {
@@ -344,7 +346,8 @@ mod tests {
         packet
     }
 
-    fn named(_: u32, rule: u32) -> Option<RuleName> {
+    /// A rule file whose rules have one name.
+    pub fn named(_: u32, rule: u32) -> Option<RuleName> {
         Some(RuleName { id: "no-telnet".to_owned(), line: rule + 10 })
     }
 

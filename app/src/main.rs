@@ -1,4 +1,5 @@
 //! gatebell-app.
 mod entry;
+mod window;
 
 fn main() {}

@@ -211,24 +211,20 @@ fn books(account: Account) -> String {
 fn cells(row: &mut egui_extras::TableRow<'_, '_>, line: &Line) {
     let colour = line.refusal.map(|_| REFUSED);
     let time = format!("{:.3}", line.at);
+    let mut whole = egui::Rect::NOTHING;
     for cell in [&time, line.by.name(), &line.did, &line.app, &line.driver] {
         let text = colour.map_or_else(|| RichText::new(cell), |colour| RichText::new(cell).color(colour));
-        row.col(|ui| {
+        let (place, _) = row.col(|ui| {
             let label = ui.add(egui::Label::new(text).truncate());
             if !cell.is_empty() {
                 label.on_hover_text(cell);
             }
         });
+        whole = whole.union(place);
     }
-    read_aloud(&row.response(), &line.told());
-}
-
-/// What a screen reader says of a row: it is one, and all of it in a sentence.
-fn read_aloud(row: &egui::Response, words: &str) {
-    row.ctx.accesskit_node_builder(row.id, |node| {
-        node.set_role(accesskit::Role::Row);
-        node.set_label(words);
-    });
+    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
+    let response = row.response().with_new_rect(whole);
+    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line.told()));
 }
 
 #[cfg(test)]
