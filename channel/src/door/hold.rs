@@ -78,6 +78,7 @@ pub struct Hold {
     pub ring_id: u32,
     token: u64,
     ledger: LedgerPage,
+    books: OwnedFd,
 }
 
 impl Hold {
@@ -90,11 +91,13 @@ impl Hold {
     ) -> Result<(Self, Answer), Refusal> {
         let memory = |_| Refusal::Memory;
         let books = bpf::create_page(size_of::<Ledger>() as u32).map_err(memory)?;
-        let ledger = LedgerPage::of_door(books.as_fd()).map_err(memory)?;
-        let for_app = bpf::read_only(books.as_fd()).map_err(memory)?;
+        // The app gets the very map: it may read it, and nobody but the programs writes.
+        bpf::freeze(books.as_fd()).map_err(memory)?;
+        let ledger = LedgerPage::new(books.as_fd()).map_err(memory)?;
+        let for_app = books.try_clone().map_err(memory)?;
         let token = token().map_err(memory)?;
-        let hold = Self { slot, ring_id: event.id, token, ledger };
-        hold.enter(driver, request, &event, &books).inspect_err(|_| hold.leave(driver))?;
+        let hold = Self { slot, ring_id: event.id, token, ledger, books };
+        hold.enter(driver, request, &event).inspect_err(|_| hold.leave(driver))?;
         let referenced = Referenced { version: VERSION, slot, token };
         let (mut which, mut given) = (LEDGER, vec![for_app]);
         if event.by_service {
@@ -112,30 +115,26 @@ impl Hold {
     /// Lets go, in an order in which nothing can follow the tombstone: no new offers; no running program that still makes
     /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final.
     pub fn release(self, driver: &Driver, ending: Ending) -> Ledger {
-        let Self { slot, token, ledger, .. } = &self;
-        let closing = Slot { attached: Slot::CLOSING, token: *token, mask: 0 };
-        drop(bpf::update(driver.slots.as_fd(), *slot, closing.as_bytes()));
-        // Deleting from a map of maps returns when every program that may have seen the entry has ended.
-        drop(bpf::delete(driver.ledgers.as_fd(), *slot));
-        ledger.end(ending);
-        let mut ring = Ring { slot: u64::from(*slot), token: *token };
+        let Self { slot, token, .. } = self;
+        let closing = Slot { attached: Slot::CLOSING, token, mask: 0 };
+        drop(bpf::update(driver.slots.as_fd(), slot, closing.as_bytes()));
+        // Changes nothing; but an update of a map of maps returns when every program has ended that was running before.
+        drop(self.keep_books(driver));
+        let mut ring = Ring { slot: u64::from(slot), token, ending: ending as u64 };
         drop(bpf::run(driver.ring.as_fd(), ring.as_mut_bytes()));
         self.leave(driver);
         self.ledger()
     }
 
-    fn enter(
-        &self,
-        driver: &Driver,
-        request: &Reference,
-        event: &Event,
-        books: &OwnedFd,
-    ) -> Result<(), Refusal> {
-        let descriptor = |fd: &OwnedFd| fd.as_raw_fd().to_ne_bytes();
-        bpf::update(driver.ledgers.as_fd(), self.slot, &descriptor(books)).map_err(|_| Refusal::Memory)?;
-        bpf::update(driver.rings.as_fd(), self.slot, &descriptor(&event.ring)).map_err(|e| refusal_of(&e))?;
+    fn enter(&self, driver: &Driver, request: &Reference, event: &Event) -> Result<(), Refusal> {
+        self.keep_books(driver).map_err(|_| Refusal::Memory)?;
+        bpf::update(driver.rings.as_fd(), self.slot, &number(&event.ring)).map_err(|e| refusal_of(&e))?;
         let slot = Slot { attached: Slot::ATTACHED, token: self.token, mask: request.mask };
         bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes()).map_err(|_| Refusal::Memory)
+    }
+
+    fn keep_books(&self, driver: &Driver) -> io::Result<()> {
+        bpf::update(driver.ledgers.as_fd(), self.slot, &number(&self.books))
     }
 
     /// Takes everything of this slot out of the maps. What is not there need not be taken out.
@@ -144,6 +143,11 @@ impl Hold {
         drop(bpf::delete(driver.ledgers.as_fd(), self.slot));
         drop(bpf::delete(driver.rings.as_fd(), self.slot));
     }
+}
+
+/// A map as the value in a map of maps.
+fn number(map: &OwnedFd) -> [u8; 4] {
+    map.as_raw_fd().to_ne_bytes()
 }
 
 /// Why the kernel did not take the ring: it is not what the map of rings holds.

@@ -76,7 +76,7 @@ pub fn offer_to<R: FromBytes + IntoBytes>(slot: u32, kind: Kind, fill: impl Fn(&
         kind: kind.number(),
         version: contract::VERSION,
         processor,
-        sequence: add_one(&line.offered),
+        sequence: next(&line.offered),
         // SAFETY: the helper has no preconditions.
         stamp_ns: unsafe { bpf_ktime_get_boot_ns() },
         lost: line.lost,
@@ -122,12 +122,21 @@ fn lose(line: &Counters, cause: Cause) {
     };
 }
 
-/// Adds one and returns what was there. Relaxed: each counter is exact for itself, none orders another.
+/// Adds one. Relaxed: each counter is exact for itself, none orders another.
 #[inline(always)]
-fn add_one(counter: &u64) -> u64 {
+fn add_one(counter: &u64) {
     let counter = core::ptr::from_ref(counter).cast_mut();
     // SAFETY: a map's value, aligned; programs change it by atomic operations alone.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) }
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+}
+
+/// Adds one and returns what was there. Not relaxed: LLVM 22 makes an add that returns nothing of a relaxed one, and the
+/// "result" is then the 1 that was added.
+#[inline(always)]
+fn next(counter: &u64) -> u64 {
+    let counter = core::ptr::from_ref(counter).cast_mut();
+    // SAFETY: as above.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::AcqRel }>(counter, 1) }
 }
 
 /// Takes what a map's value holds and leaves 0: of two programs at once only one gets it.
@@ -188,16 +197,24 @@ pub fn request<T: FromBytes + IntoBytes>(ctx: &TcContext) -> Option<&mut T> {
 
 /// Linked into every driver's object.
 mod program {
-    use super::{Ring, SLOTS, Slot, TcContext, classifier, request, signal};
+    use super::{
+        AtomicOrdering, LEDGERS, Ring, SLOTS, Slot, TcContext, atomic_xchg, classifier, request, signal,
+    };
 
-    /// Run by the door when it has written an app's tombstone: the last signal.
+    /// Run by the door once nothing is offered to a slot any more: the tombstone, then the last signal.
     #[classifier]
     pub fn gatebell_ring(ctx: TcContext) -> i32 {
-        let Some(&mut Ring { slot, token }) = request::<Ring>(&ctx) else { return 1 };
+        let Some(&mut Ring { slot, token, ending }) = request::<Ring>(&ctx) else { return 1 };
+        let slot = slot as u32;
         let closing = |entry: &Slot| entry.attached == Slot::CLOSING && entry.token == token;
-        if !SLOTS.get(slot as u32).is_some_and(closing) {
+        if !SLOTS.get(slot).is_some_and(closing) {
             return 1;
         }
-        signal(slot as u32).is_err().into()
+        let Some(ledger) = LEDGERS.get_value_ptr_mut(slot, &0) else { return 1 };
+        // SAFETY: the map's value outlives the program; no reference to it is held.
+        let ended = unsafe { &raw mut (*ledger).ended };
+        // SAFETY: aligned. A full barrier: who reads the tombstone sees every record before it.
+        unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(ended, ending) };
+        signal(slot).is_err().into()
     }
 }

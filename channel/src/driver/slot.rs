@@ -9,7 +9,7 @@ pub const SLOTS_MAP: &str = "SLOTS";
 pub const RINGS_MAP: &str = "RINGS";
 /// The map of the apps' ledgers.
 pub const LEDGERS_MAP: &str = "LEDGERS";
-/// The program that rings an app's event for the door, when the driver stops.
+/// The program that writes an app's tombstone and rings its event a last time, for the door.
 pub const RING_PROGRAM: &str = "gatebell_ring";
 
 /// What the programs know of one app. Integers only: the door writes it by one map update.
@@ -47,4 +47,6 @@ pub struct Ring {
     pub slot: u64,
     /// See [`contract::Referenced::token`].
     pub token: u64,
+    /// The [`contract::Ending`] that becomes the tombstone.
+    pub ending: u64,
 }

@@ -9,6 +9,7 @@ const MAP_DELETE_ELEM: i32 = 3;
 const PROG_TEST_RUN: i32 = 10;
 const MAP_GET_FD_BY_ID: i32 = 14;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
+const MAP_FREEZE: i32 = 22;
 
 /// `BPF_MAP_TYPE_ARRAY`.
 pub const ARRAY: u32 = 2;
@@ -105,10 +106,25 @@ pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     Ok(info)
 }
 
-/// Another descriptor of the map, through which nobody can write or map for writing. Needs CAP_SYS_ADMIN.
+/// From now on only programs can write to the map: no call, and no mapping.
+pub fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
+    call(MAP_FREEZE, &mut number(map)).map(drop)
+}
+
+/// Another descriptor of the map, to look at and to wait on. The kernel lets nobody map anything through it. Needs
+/// CAP_SYS_ADMIN.
 pub fn read_only(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let id = map_info(map)?.id;
     call(MAP_GET_FD_BY_ID, &mut ById { id, next: 0, flags: READ_ONLY }).and_then(owned)
+}
+
+/// Whether a map with this number lives. Needs CAP_SYS_ADMIN.
+pub fn map_exists(id: u32) -> io::Result<bool> {
+    match call(MAP_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).and_then(owned) {
+        Ok(_) => Ok(true),
+        Err(gone) if gone.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(other) => Err(other),
+    }
 }
 
 /// Sets the value of `key`.

@@ -113,29 +113,20 @@ impl Memory for Ring {
     }
 }
 
-/// An app's ledger: mapped read-only by the app, and for writing by the door, which writes the ending alone.
+/// An app's ledger, mapped to be read: its map is frozen, only the driver's programs write.
 #[derive(Debug)]
 pub struct LedgerPage(Mapping);
 
 impl LedgerPage {
-    /// Maps it to be read.
-    pub fn of_app(map: BorrowedFd<'_>) -> io::Result<Self> {
+    /// Maps it.
+    pub fn new(map: BorrowedFd<'_>) -> io::Result<Self> {
         Mapping::new(map, size_of::<Ledger>().next_multiple_of(page()), 0, false).map(Self)
     }
 
-    /// Maps it to be ended.
-    pub fn of_door(map: BorrowedFd<'_>) -> io::Result<Self> {
-        Mapping::new(map, size_of::<Ledger>().next_multiple_of(page()), 0, true).map(Self)
-    }
-
-    /// [`Ledger::ended`]. Acquire: pairs with the release of [`Self::end`], so all that was committed before is seen.
+    /// [`Ledger::ended`]. Acquire: pairs with the exchange by which the driver's program writes it, so that all that was
+    /// committed before is seen.
     pub fn ended(&self) -> u64 {
         self.0.word(std::mem::offset_of!(Ledger, ended)).load(Ordering::Acquire)
-    }
-
-    /// Writes the tombstone. For the door's mapping alone.
-    pub fn end(&self, ending: contract::Ending) {
-        self.0.word(std::mem::offset_of!(Ledger, ended)).store(ending as u64, Ordering::Release);
     }
 
     /// The books as they stand. Each number is exact for itself; all together once the driver is quiet.

@@ -183,7 +183,7 @@ impl System for Linux {
         *lock(&device.referenced) = Some(referenced);
         let map = |source| Error::System { what: "map the ring and the ledger", source };
         let reader = Reader::new(Ring::new(ring.as_fd(), event.bytes).map_err(map)?);
-        Ok(Source { reader, ledger: LedgerPage::of_app(ledger.as_fd()).map_err(map)?, ring })
+        Ok(Source { reader, ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?, ring })
     }
 
     fn dereference(device: &OpenDevice) -> Result<(), Error> {

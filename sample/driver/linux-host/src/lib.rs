@@ -109,7 +109,7 @@ impl Sample {
 
 /// Tells the driver which control group is its zone.
 fn watch(driver: &Ebpf, zone: &Path) -> io::Result<()> {
-    let Some(Map::Unsupported(map)) = driver.map("ZONE") else { return Err(io::ErrorKind::NotFound.into()) };
+    let Some(Map::CgroupArray(map)) = driver.map("ZONE") else { return Err(io::ErrorKind::NotFound.into()) };
     let group = File::open(zone)?;
     bpf::update(map.fd().as_fd(), 0, &group.as_raw_fd().to_ne_bytes())
 }

@@ -13,7 +13,7 @@ fn main() -> anyhow::Result<()> {
 
     let path = |name: &'static str| Arg::new(name).long(name).value_parser(value_parser!(PathBuf));
     let object = path("object").default_value("target/drivers/gatebell_sample.bpf.o");
-    let socket = path("socket").default_value("/run/gatebell-sample.sock");
+    let socket = path("socket").default_value("/run/gatebell/sample.sock");
     let everybody = Arg::new("everybody").long("everybody").action(ArgAction::SetTrue);
     let mut said = Command::new("gatebell-sample-host")
         .version(env!("CARGO_PKG_VERSION"))

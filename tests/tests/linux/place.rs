@@ -1,0 +1,208 @@
+//! Where the tests of `linux.rs` run: a started driver, control groups and processes of their own.
+
+use channel::Device;
+use channel::door::Policy;
+use channel::sys::linux::{Linux, socket};
+use sample_host::{Config, Sample};
+use std::fmt::Display;
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+fn unique(what: &str) -> String {
+    format!("gatebell-test-{}-{}{what}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn object() -> PathBuf {
+    let clone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/drivers");
+    let folder = std::env::var_os("GATEBELL_DRIVERS").map_or(clone, PathBuf::from);
+    folder.join("gatebell_sample.bpf.o")
+}
+
+/// The sample's driver, started. Dropped, it is stopped.
+pub struct Host {
+    pub socket: PathBuf,
+    stop: OwnedFd,
+    serving: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    pub fn start(zone: Option<&Zone>) -> Self {
+        let socket = std::env::temp_dir().join(unique(".sock"));
+        let policy = Policy { mode: 0o666, ..Policy::default() };
+        let zone = zone.map(|zone| zone.path().to_owned());
+        let mut sample = Sample::start(&Config { object: object(), socket: socket.clone(), zone, policy })
+            .unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        // SAFETY: no preconditions.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        // SAFETY: the kernel has just made it for us.
+        let stop = unsafe { OwnedFd::from_raw_fd(fd) };
+        let told = stop.try_clone().unwrap();
+        let serving = std::thread::spawn(move || {
+            while !readable(&told) {
+                sample.turn(told.as_fd()).unwrap();
+            }
+        });
+        Self { socket, stop, serving: Some(serving) }
+    }
+
+    pub fn open(&self) -> Device<Linux> {
+        open(self.socket.to_str().unwrap())
+    }
+
+    /// A bare connection, greeted.
+    pub fn line(&self) -> OwnedFd {
+        self.greeted().0
+    }
+
+    /// The driver's command program.
+    pub fn program(&self) -> OwnedFd {
+        self.greeted().1
+    }
+
+    fn greeted(&self) -> (OwnedFd, OwnedFd) {
+        // SAFETY: no preconditions.
+        let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
+        // SAFETY: the kernel has just made it for us.
+        let line = unsafe { OwnedFd::from_raw_fd(fd) };
+        let (address, length) = channel::sys::linux::address(&self.socket).unwrap();
+        // SAFETY: an initialised address and its length.
+        assert_eq!(unsafe { libc::connect(fd, (&raw const address).cast(), length) }, 0);
+        let greeting = socket::receive(line.as_fd(), 0, 0).unwrap().unwrap();
+        (line, greeting.descriptors.into_iter().next().unwrap())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let mut stop = std::fs::File::from(self.stop.try_clone().unwrap());
+        stop.write_all(&1_u64.to_ne_bytes()).unwrap();
+        let ended = self.serving.take().map(JoinHandle::join);
+        assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()), "the host failed");
+    }
+}
+
+fn readable(fd: &OwnedFd) -> bool {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one entry, as said.
+    unsafe { libc::poll(&raw mut entry, 1, 0) > 0 }
+}
+
+pub fn open(socket: &str) -> Device<Linux> {
+    Device::open(Path::new(socket)).unwrap()
+}
+
+/// Asks until it is so, and fails if it is not in time.
+pub fn within(limit: Duration, mut so: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !so() {
+        assert!(Instant::now() < end, "not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A control group of a test's own.
+pub struct Zone(PathBuf);
+
+impl Zone {
+    pub fn make() -> Self {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mount = lines.find(|line| line[2] == "cgroup2").expect("cgroup2 is mounted");
+        let path = Path::new(mount[1]).join(unique(""));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        // A process that has just ended may still count for a moment.
+        within(Duration::from_secs(2), || std::fs::remove_dir(&self.0).is_ok());
+    }
+}
+
+/// A process of a test's own: this program in a role. Dropped, it is killed.
+pub struct Child {
+    process: std::process::Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Child {
+    pub fn start(role: &str, host: &Host) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["child", "--exact", "--nocapture", "--test-threads=1"])
+            .env("GATEBELL_CHILD", role)
+            .env("GATEBELL_DOOR", &host.socket)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        Self { process, output }
+    }
+
+    /// The value that the child says for `key`.
+    pub fn says(&mut self, key: &str) -> String {
+        let start = format!("{key}: ");
+        let mut line = String::new();
+        while self.output.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, value)) = line.trim_end().split_once(&start) {
+                return value.to_owned();
+            }
+            line.clear();
+        }
+        panic!("the child did not say {key:?}");
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub fn ends_well(&mut self) {
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// In a child: tells the test.
+pub fn say(key: &str, value: impl Display) {
+    println!("{key}: {value}");
+}
+
+/// In a child: from now on nobody in particular.
+pub fn drop_rights() {
+    // SAFETY: no groups are given, so none are read.
+    assert_eq!(unsafe { libc::setgroups(0, std::ptr::null()) }, 0);
+    // SAFETY: no preconditions.
+    assert_eq!(unsafe { libc::setgid(65534) }, 0);
+    // SAFETY: no preconditions.
+    assert_eq!(unsafe { libc::setuid(65534) }, 0);
+}
+
+/// In a child: joins the control group, then runs this program once more, in no role.
+pub fn exec_in(zone: &str) {
+    let pid = std::process::id();
+    std::fs::write(Path::new(zone).join("cgroup.procs"), pid.to_string()).unwrap();
+    say("pid", pid);
+    let program = std::env::current_exe().unwrap();
+    let error = Command::new(program).args(["child", "--exact"]).env_remove("GATEBELL_CHILD").exec();
+    panic!("{error}");
+}
