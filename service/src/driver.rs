@@ -26,11 +26,6 @@ type VerdictBytes = [u8; size_of::<Verdicts>()];
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x6B);
 
-/// How long a flow may be idle before it is forgotten, in nanoseconds.
-const TCP_IDLE_NS: u64 = 2 * 60 * 60 * 1_000_000_000;
-const OTHERS_IDLE_NS: u64 = 180 * 1_000_000_000;
-const TCP: u32 = 6;
-
 /// The loaded driver. Dropped, its programs are detached and gone.
 pub struct Driver {
     object: Ebpf,
@@ -81,7 +76,7 @@ impl Driver {
         let mut in_force: ArrayOfMaps<_, Array<MapData, GenerationBytes>> =
             ArrayOfMaps::try_from(self.map("RULES")?)?;
         // The kernel keeps the old one until the last program that looked it up has ended.
-        in_force.set(0, &beside, 0)?;
+        in_force.set(0, &beside, 0).context("the kernel did not take the new generation")?;
         self.generation = number;
         Ok(())
     }
@@ -197,8 +192,7 @@ fn idle(key: &KeyBytes, entry: &EntryBytes, now: u64) -> bool {
     let (Ok(key), Ok(entry)) = (FlowKey::read_from_bytes(key), FlowEntry::read_from_bytes(entry)) else {
         return false;
     };
-    let most = if key.protocol == TCP { TCP_IDLE_NS } else { OTHERS_IDLE_NS };
-    now.saturating_sub(entry.stamp_ns) > most
+    now.saturating_sub(entry.stamp_ns) > engine::conversation::longest_silence_ns(key.protocol)
 }
 
 /// Whether the qdisc was there already.

@@ -6,19 +6,10 @@ use crate::tables::{self, FLOWS, InForce};
 use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use channel::driver::ebpf;
 use contract::Kind;
-use contract::firewall::{FlowEntry, FlowKey};
+use contract::firewall::FlowEntry;
 use contract::packet::{Decision, Direction, Flow, Packet, Reason, Verdict};
+use engine::conversation::{beginning, key, may_answer, may_begin};
 use engine::{Parsed, Shape, classify, parse};
-
-const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
-
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
-const ACK: u8 = 16;
 
 /// Judges a packet of the zone: the verdict first, then its counter, then the record.
 #[inline(always)]
@@ -59,7 +50,7 @@ fn reply(packet: &Parsed, rules: &InForce) -> Option<Decision> {
         return None;
     }
     if entry.generation != rules.generation() {
-        let beginning = classify(&Parsed { flow: turned(&packet.flow), shape: Shape::Whole }, rules);
+        let beginning = classify(&Parsed { flow: beginning(&packet.flow), shape: Shape::Whole }, rules);
         if beginning.verdict != Verdict::Allow as u8 {
             let _gone_already = FLOWS.remove(&key);
             return None;
@@ -101,65 +92,6 @@ fn remember(flow: &Flow, decision: &Decision) {
     };
     if FLOWS.insert(&key, &entry, 0).is_err() {
         tables::count_full();
-    }
-}
-
-/// Whether a packet can begin a conversation: for TCP whatever is no end of one, for ICMP a question.
-#[inline(always)]
-fn may_begin(flow: &Flow) -> bool {
-    match flow.protocol {
-        TCP => flow.tcp_flags & (RST | FIN) == 0,
-        UDP => true,
-        ICMP => flow.source_port == 8,
-        ICMPV6 => flow.source_port == 128,
-        _ => false,
-    }
-}
-
-/// Whether a packet can be a reply: for TCP all but a first SYN, for ICMP an answer.
-#[inline(always)]
-fn may_answer(flow: &Flow) -> bool {
-    match flow.protocol {
-        TCP => flow.tcp_flags & (SYN | ACK) != SYN,
-        UDP => true,
-        ICMP => flow.source_port == 0,
-        ICMPV6 => flow.source_port == 129,
-        _ => false,
-    }
-}
-
-#[inline(always)]
-fn key(flow: &Flow) -> FlowKey {
-    let has_ports = flow.protocol == TCP || flow.protocol == UDP;
-    let (source_port, destination_port) =
-        if has_ports { (flow.source_port, flow.destination_port) } else { (0, 0) };
-    let protocol = flow.protocol.into();
-    if flow.direction == Direction::Outbound as u8 {
-        let (local, remote) = (flow.source, flow.destination);
-        FlowKey { local, remote, local_port: source_port, remote_port: destination_port, protocol }
-    } else {
-        let (local, remote) = (flow.destination, flow.source);
-        FlowKey { local, remote, local_port: destination_port, remote_port: source_port, protocol }
-    }
-}
-
-/// What the conversation began with, of a reply: the same ends, the other way round.
-#[inline(always)]
-fn turned(flow: &Flow) -> Flow {
-    let (source_port, destination_port) = match flow.protocol {
-        ICMP => (8, 0),
-        ICMPV6 => (128, 0),
-        _ => (flow.destination_port, flow.source_port),
-    };
-    Flow {
-        source: flow.destination,
-        destination: flow.source,
-        source_port,
-        destination_port,
-        protocol: flow.protocol,
-        ip_version: flow.ip_version,
-        direction: Direction::Inbound as u8 + Direction::Outbound as u8 - flow.direction,
-        tcp_flags: 0,
     }
 }
 

@@ -7,9 +7,13 @@ use contract::rules::{Head, RuleRow};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use engine::Tables;
 
+/// A [`Generation`], in words. No struct: Linux 6.1 takes a map for another's place only if both have been searched for
+/// timers, or none, and it searches structs that have types; the service's maps have none.
+type Words = [u64; size_of::<Generation>() / size_of::<u64>()];
+
 /// The generation in force: one entry, replaced as a whole by one update.
 #[btf_map]
-static RULES: ArrayOfMaps<Array<Generation, 1>, 1> = ArrayOfMaps::new();
+static RULES: ArrayOfMaps<Array<Words, 1>, 1> = ArrayOfMaps::new();
 #[btf_map]
 static VERDICTS: Array<Verdicts, 1> = Array::new();
 #[btf_map]
@@ -47,7 +51,8 @@ pub struct InForce(Option<&'static Generation>);
 impl InForce {
     #[inline(always)]
     pub fn now() -> Self {
-        Self(RULES.get_value(0, &0))
+        // SAFETY: as long as a generation, as aligned, and any words are one.
+        Self(RULES.get_value(0, &0).map(|words| unsafe { &*core::ptr::from_ref(words).cast::<Generation>() }))
     }
 
     #[inline(always)]
