@@ -29,8 +29,9 @@ const MMAPABLE: usize = 1 << 10;
 
 /// The template of an app's ring; the apps' own may have any size.
 pub type AppRing = RingBuf<(), 4096>;
-/// The template of an app's ledger.
-pub type AppLedger = Array<Ledger, 1, MMAPABLE>;
+/// The template of an app's ledger: a [`Ledger`] as words. Linux 6.1 tells a map whose type data names a struct from one
+/// without type data, as the door makes them, and refuses it as an inner map.
+pub type AppLedger = Array<[u64; size_of::<Ledger>() / 8], 1, MMAPABLE>;
 
 #[btf_map]
 static SLOTS: Array<Slot, COUNT> = Array::new();
@@ -66,7 +67,9 @@ pub fn offer_to<R: FromBytes + IntoBytes>(slot: u32, kind: Kind, fill: impl Fn(&
     if !SLOTS.get(slot).is_some_and(|entry| entry.wants(kind)) {
         return Offered::Unwanted;
     }
-    let Some(ledger) = LEDGERS.get_value(slot, &0) else { return Offered::Unwanted };
+    let Some(ledger) = ledger(slot) else { return Offered::Unwanted };
+    // SAFETY: the map's value outlives the program, and is as long as a `Ledger`; any bytes are one.
+    let ledger = unsafe { &*ledger };
     // Processors above the ledger's share its lines, and with a line its sequence: to the app they are one.
     // SAFETY: the helper has no preconditions.
     let processor = unsafe { bpf_get_smp_processor_id() } % PROCESSORS as u32;
@@ -147,6 +150,11 @@ pub fn take(value: &mut u64) -> u64 {
 }
 
 #[inline(always)]
+fn ledger(slot: u32) -> Option<*mut Ledger> {
+    LEDGERS.get_value_ptr_mut(slot, &0).map(|words| words.cast())
+}
+
+#[inline(always)]
 fn ring(slot: u32) -> Option<*mut c_void> {
     RINGS.get(slot).map(|ring| core::ptr::from_ref(ring).cast_mut().cast())
 }
@@ -198,7 +206,7 @@ pub fn request<T: FromBytes + IntoBytes>(ctx: &TcContext) -> Option<&mut T> {
 /// Linked into every driver's object.
 mod program {
     use super::{
-        AtomicOrdering, LEDGERS, Ring, SLOTS, Slot, TcContext, atomic_xchg, classifier, request, signal,
+        AtomicOrdering, Ring, SLOTS, Slot, TcContext, atomic_xchg, classifier, ledger, request, signal,
     };
 
     /// Run by the door once nothing is offered to a slot any more: the tombstone, then the last signal.
@@ -210,7 +218,7 @@ mod program {
         if !SLOTS.get(slot).is_some_and(closing) {
             return 1;
         }
-        let Some(ledger) = LEDGERS.get_value_ptr_mut(slot, &0) else { return 1 };
+        let Some(ledger) = ledger(slot) else { return 1 };
         // SAFETY: the map's value outlives the program; no reference to it is held.
         let ended = unsafe { &raw mut (*ledger).ended };
         // SAFETY: aligned. A full barrier: who reads the tombstone sees every record before it.
