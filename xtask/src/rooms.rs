@@ -77,6 +77,7 @@ pub const ROOMS: &[Room] = &[
             &["test", "--package", "gatebell-channel", "--release", "--locked"],
         )],
     ),
+    plain("cli", "the command line decides as the kernel does", &[Step::Package("gatebell-cli")]),
     plain("service", "what the service decides by itself", &[Step::Package("gatebell-service")]),
     plain(
         "app",
@@ -85,6 +86,27 @@ pub const ROOMS: &[Room] = &[
     ),
     plain("sample", "the article's window logs every operation", &[Step::Package("gatebell-sample-app")]),
     plain("xtask", "these commands themselves", &[Step::Package("xtask")]),
+    plain(
+        "docs",
+        "each promise in SPECIFICATION.md names a test that exists",
+        &[Step::Kernel("specification")],
+    ),
+    Room {
+        name: "linux",
+        promise: "the channel and the sample's driver keep their promises on this machine's kernel",
+        needs: &[Need::Ebpf, Need::Lab],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[Step::Kernel("linux")],
+    },
+    Room {
+        name: "vm",
+        promise: "the same promises, and the same programs, on Debian's 6.1 kernel",
+        needs: &[Need::Ebpf, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Emulated(&["linux"])],
+    },
 ];
 
 const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]) -> Room {
