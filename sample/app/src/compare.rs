@@ -116,7 +116,7 @@ impl Plan {
         match self {
             Self::Named => "background: a named event, pulsed",
             Self::Bare => "article: the app's event, set, with no queue",
-            Self::Ours { ring_bytes: 4096 } => "ours, with room for no more than 56 notices",
+            Self::Ours { ring_bytes: 4096 } => "ours, with a queue of no more than 4 KiB",
             Self::Ours { .. } => "ours: the app's event, with a queue",
         }
     }

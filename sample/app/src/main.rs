@@ -25,9 +25,9 @@ mod waiter;
 mod window;
 
 use anyhow::Context;
+use channel::Attachment;
 use channel::sys::Host;
 use channel::sys::model::Model;
-use channel::{Attachment, System};
 use clap::Parser;
 use kernel::Kernel;
 use log::Log;
@@ -41,9 +41,9 @@ const MARK: &str = "GATEBELL_SAMPLE_CHILD";
 #[derive(Parser)]
 #[command(name = "gatebell-sample-app", version)]
 struct Options {
-    /// The driver's device.
-    #[arg(long, default_value = <Host as Kernel>::DEVICE)]
-    device: String,
+    /// The driver's device, if it is not where it usually is.
+    #[arg(long)]
+    device: Option<String>,
     /// Do every operation once and print the log; no window.
     #[arg(long)]
     headless: bool,
@@ -75,26 +75,25 @@ fn main() -> anyhow::Result<ExitCode> {
 fn run<S: Kernel>(options: &Options) -> anyhow::Result<ExitCode>
 where
     Attachment<S>: Send,
-    <S as System>::Event: Send + Sync,
 {
+    let device = options.device.as_deref().unwrap_or(S::DEVICE);
     let expected = if options.compare {
-        compare::<S>(options)?
+        compare::<S>(device, options)?
     } else if options.headless {
-        headless::<S>(options)?
+        headless::<S>(device, options.json)?
     } else {
-        window::run::<S>(&options.device)?;
+        window::run::<S>(device)?;
         true
     };
     Ok(if expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn headless<S: Kernel>(options: &Options) -> anyhow::Result<bool>
+fn headless<S: Kernel>(device: &str, json: bool) -> anyhow::Result<bool>
 where
     Attachment<S>: Send,
 {
-    let json = options.json;
     let log = Log::new(move |line| headless::print(line, json));
-    let outcome = headless::run::<S>(&options.device, log)?;
+    let outcome = headless::run::<S>(device, log)?;
     if json {
         println!("{}", serde_json::to_string(&outcome)?);
     } else {
@@ -103,11 +102,11 @@ where
     Ok(outcome.unexpected.is_empty())
 }
 
-fn compare<S: Kernel>(options: &Options) -> anyhow::Result<bool>
+fn compare<S: Kernel>(device: &str, options: &Options) -> anyhow::Result<bool>
 where
     Attachment<S>: Send,
 {
-    let comparison = compare::run::<S>(&options.device, compare::NOTICES, |_| {})?;
+    let comparison = compare::run::<S>(device, compare::NOTICES, |_| {})?;
     if options.json {
         println!("{}", serde_json::to_string(&comparison)?);
     } else {

@@ -62,8 +62,10 @@ impl Digest {
         if self.lost > 0 {
             words.push(format!("LOST {}", self.lost));
         }
-        if !self.processes.is_empty() {
-            words.push(format!("{} processes", self.processes.len()));
+        match self.processes.len() {
+            0 => {}
+            1 => words.push("1 process".to_owned()),
+            n => words.push(format!("{n} processes")),
         }
         if words.is_empty() { "no record".to_owned() } else { words.join(", ") }
     }
@@ -71,7 +73,7 @@ impl Digest {
     /// A line for each process that the driver reported.
     pub fn log_processes(&self, log: &Log) {
         for process in &self.processes {
-            log.add(Line::of(By::Driver, "reports a new process").app(process));
+            log.add(Line::of(By::Driver, "reports a new process").driver(process));
         }
     }
 }

@@ -17,7 +17,7 @@ const PAINT_AFTER: Duration = Duration::from_millis(40);
 /// How often the event's state is looked at while nothing is logged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const ROW: f32 = 20.0;
-const SIDE: f32 = 214.0;
+const SIDE: f32 = 330.0;
 
 /// The columns of the log.
 const COLUMNS: [&str; 5] = ["Time", "By", "Operation", "The app saw", "The driver saw"];
@@ -27,7 +27,7 @@ pub fn run<S: Kernel>(device: &str) -> anyhow::Result<()>
 where
     Attachment<S>: Send,
 {
-    let size = egui::vec2(1180.0, 760.0);
+    let size = egui::vec2(1240.0, 720.0);
     let viewport = egui::ViewportBuilder::default().with_inner_size(size).with_title("Gatebell sample");
     let options = eframe::NativeOptions { viewport, ..Default::default() };
     let device = device.to_owned();
@@ -104,9 +104,7 @@ where
     fn buttons(&mut self, ui: &mut Ui) {
         for (group, steps) in Step::GROUPS {
             caption(ui, group);
-            for step in *steps {
-                self.button(ui, *step);
-            }
+            self.pairs(ui, steps);
             if *group == "The driver operates it" {
                 self.notices(ui);
             }
@@ -119,14 +117,20 @@ where
             let many = egui::DragValue::new(&mut self.burst.count).range(1..=100_000);
             let label = ui.label("how many");
             ui.add(many).labelled_by(label.id);
-        });
-        ui.horizontal(|ui| {
             let apart = egui::DragValue::new(&mut self.burst.interval_us).range(0..=1_000_000).speed(100);
             let label = ui.label("µs apart");
             ui.add(apart).labelled_by(label.id);
         });
-        for from_timer in [false, true] {
-            self.button(ui, Step::Notify(Burst { from_timer, ..self.burst }));
+        self.pairs(ui, &[false, true].map(|from_timer| Step::Notify(Burst { from_timer, ..self.burst })));
+    }
+
+    fn pairs(&self, ui: &mut Ui, steps: &[Step]) {
+        for pair in steps.chunks(2) {
+            ui.columns(2, |columns| {
+                for (column, step) in columns.iter_mut().zip(pair) {
+                    self.button(column, *step);
+                }
+            });
         }
     }
 
