@@ -4,20 +4,22 @@
 //! lets apps in and, as the owner of the driver's *named* event, clears it.
 #![cfg(target_os = "linux")]
 
+mod named;
 mod tracing;
 
 use aya::programs::TracePoint;
 use aya::{Ebpf, maps::Map};
 use channel::door::{Door, DoorError, Parts, Policy};
-use channel::sys::linux::{Ring, bpf};
+use channel::sys::linux::bpf;
+use named::Named;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a pulse of the named event may stay before its owner clears it.
-const CLEAR_AFTER: Duration = Duration::from_millis(100);
+/// How often the named event is looked after.
+const TURN: Duration = Duration::from_millis(100);
 
 /// How the driver is to be started.
 #[derive(Clone, Debug)]
@@ -69,8 +71,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Sample {
     door: Door,
-    named: Ring,
-    cleared: Instant,
+    named: Named,
     _driver: Ebpf,
 }
 
@@ -83,20 +84,16 @@ impl Sample {
             watch(&driver, zone).map_err(|source| StartError::Zone { zone: zone.clone(), source })?;
             attach(&mut driver)?;
         }
-        let named = named(&driver).map_err(StartError::Named)?;
+        let named = Named::of(&driver).map_err(StartError::Named)?;
         let parts = Parts { command: Some("operate"), named: Some("NAMED") };
         let door = Door::open(&mut driver, &config.socket, config.policy, parts)?;
-        Ok(Self { door, named, cleared: Instant::now(), _driver: driver })
+        Ok(Self { door, named, _driver: driver })
     }
 
     /// Serves the apps for a moment. `stop` wakes it.
     pub fn turn(&mut self, stop: BorrowedFd<'_>) -> Result<(), StartError> {
-        self.door.turn(CLEAR_AFTER, &[stop])?;
-        if self.cleared.elapsed() >= CLEAR_AFTER {
-            // KeClearEvent on the named event: only its owner can.
-            self.named.reset();
-            self.cleared = Instant::now();
-        }
+        self.door.turn(TURN, &[stop])?;
+        self.named.look_after();
         Ok(())
     }
 
@@ -123,11 +120,4 @@ fn attach(driver: &mut Ebpf) -> Result<(), StartError> {
     program.load().map_err(|e| failed(&e))?;
     let attached = tracing::with_tracefs(|| program.attach("sched", "sched_process_exec"));
     attached.map_err(|e| failed(&e))?.map(drop).map_err(|e| failed(&e))
-}
-
-/// The named event as its owner sees it.
-fn named(driver: &Ebpf) -> io::Result<Ring> {
-    let Some(Map::RingBuf(map)) = driver.map("NAMED") else { return Err(io::ErrorKind::NotFound.into()) };
-    let size = bpf::map_info(map.fd().as_fd())?.max_entries;
-    Ring::new(map.fd().as_fd(), size)
 }

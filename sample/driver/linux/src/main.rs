@@ -21,9 +21,9 @@ use channel::driver::ebpf;
 use contract::notice::Operate;
 
 /// The named event, the background's way. The service hands it out read-only: an app can wait on it and look, but
-/// only its owner can reset it.
+/// only its owner can clear it. Large, since its owner comes by ten times a second, and each pulse until then takes room.
 #[btf_map]
-static NAMED: RingBuf<(), 65536> = RingBuf::new();
+static NAMED: RingBuf<(), 1048576> = RingBuf::new();
 
 /// The device's control routine. Returns 0 when the request is done; else n: "run me again after n - 1 µs, with what
 /// I gave back", because a program may neither sleep nor run for long.
