@@ -12,7 +12,7 @@ use channel::sys::linux::{Linux, bpf, socket};
 use channel::{Attachment, Device, Ending, Item, Kind, Mask, Record, Refusal, Wake};
 use contract::notice::{Notice, Operate, Operated, Operation};
 use contract::process::Process;
-use contract::{Command, Reference, VERSION};
+use contract::{Command, Reference, SLOTS, VERSION};
 use place::{Child, Host, Zone, within};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -262,6 +262,40 @@ fn a_slot_is_operated_by_whoever_knows_its_token_alone() {
     assert_eq!(app.account().unwrap().kernel.offered, 0);
 }
 
+#[test]
+fn one_user_can_t_take_every_slot_and_the_last_one_is_roots() {
+    let host = Host::start(None);
+    let mut child = Child::start("crowd", &host);
+    assert_eq!(child.says("attached"), "4");
+    assert_eq!(child.says("refused"), "quota");
+    let attach_one = || {
+        let device = host.open();
+        let event = device.create_event(4096).unwrap();
+        Attachment::reference(device, event, Mask::NONE).map_err(|error| error.refusal().unwrap())
+    };
+    let mine: Vec<_> = (4..SLOTS - 1).map(|_| attach_one().unwrap()).collect();
+    let mut late = Child::start("unprivileged", &host);
+    assert_eq!(late.says("refused"), "no_slot");
+    let last = attach_one().unwrap();
+    assert_eq!(attach_one().err(), Some(Refusal::NoSlot));
+    drop((mine, last));
+    child.kill();
+    within(Duration::from_secs(2), || host.open().references().unwrap().attached == 0);
+    attach_one().unwrap();
+}
+
+#[test]
+fn an_app_that_takes_no_answers_is_hung_up_on_and_holds_nobody_up() {
+    let host = Host::start(None);
+    let (line, other) = (host.line(), host.open());
+    let prelude = socket::Prelude { number: Command::References as u32, descriptors: 0 };
+    let asked = (0..100_000).take_while(|_| socket::send(line.as_fd(), prelude, &[], &[], 0).is_ok()).count();
+    assert!(asked < 100_000, "the door still listens");
+    let before = Instant::now();
+    assert_eq!(other.references().unwrap().attached, 0);
+    assert!(before.elapsed() < Duration::from_secs(1));
+}
+
 /// Drains until a record is what `done` looks for, at most five seconds.
 fn drain_until(app: &mut Attachment<Linux>, done: impl Fn(&Record<'_>) -> bool) {
     let (end, mut found) = (Instant::now() + Duration::from_secs(5), false);
@@ -368,8 +402,10 @@ fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
 #[test]
 fn child() {
     let Ok(role) = std::env::var("GATEBELL_CHILD") else { return };
-    if role == "unprivileged" {
-        place::drop_rights();
+    match role.as_str() {
+        "unprivileged" => place::become_user(65534),
+        "crowd" => place::become_user(65533),
+        _ => {}
     }
     let device = place::open(&std::env::var("GATEBELL_DOOR").unwrap());
     match role.split_once(' ').unwrap_or((&role, "")) {
@@ -383,10 +419,27 @@ fn child() {
         ("unprivileged", _) => {
             let event = device.create_event(RING).unwrap();
             place::say("by service", event.system().made_by_service());
-            let mut app = Attachment::reference(device.clone(), event, Mask::of(Kind::NOTICE)).unwrap();
+            let mut app = match Attachment::reference(device.clone(), event, Mask::of(Kind::NOTICE)) {
+                Ok(app) => app,
+                Err(error) => return place::say("refused", error.refusal().unwrap().name()),
+            };
             ask(&device, Operation::Notify, 100, 0).unwrap();
             place::say("delivered", numbers(&mut app).len());
             place::say("detach all", device.detach_all().unwrap_err().refusal().unwrap().name());
+        }
+        ("crowd", _) => {
+            let mut held = Vec::new();
+            let refused = loop {
+                let device = place::open(&std::env::var("GATEBELL_DOOR").unwrap());
+                let event = device.create_event(4096).unwrap();
+                match Attachment::reference(device, event, Mask::NONE) {
+                    Ok(app) => held.push(app),
+                    Err(error) => break error.refusal().unwrap(),
+                }
+            };
+            place::say("attached", held.len());
+            place::say("refused", refused.name());
+            std::thread::sleep(Duration::from_secs(60));
         }
         ("exec", zone) => place::exec_in(zone),
         _ => {}

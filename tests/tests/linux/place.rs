@@ -187,14 +187,14 @@ pub fn say(key: &str, value: impl Display) {
     println!("{key}: {value}");
 }
 
-/// In a child: from now on nobody in particular.
-pub fn drop_rights() {
+/// In a child: from now on a user without rights.
+pub fn become_user(number: u32) {
     // SAFETY: no groups are given, so none are read.
     assert_eq!(unsafe { libc::setgroups(0, std::ptr::null()) }, 0);
     // SAFETY: no preconditions.
-    assert_eq!(unsafe { libc::setgid(65534) }, 0);
+    assert_eq!(unsafe { libc::setgid(number) }, 0);
     // SAFETY: no preconditions.
-    assert_eq!(unsafe { libc::setuid(65534) }, 0);
+    assert_eq!(unsafe { libc::setuid(number) }, 0);
 }
 
 /// In a child: joins the control group, then runs this program once more, in no role.
