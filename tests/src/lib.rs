@@ -1,1 +1,3 @@
 //! Helpers of the tests on real kernels.
+
+pub mod wine;

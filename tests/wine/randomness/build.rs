@@ -1,7 +1,7 @@
 //! A library without a C runtime.
 
 fn main() {
-    for argument in ["/NODEFAULTLIB", "/NOENTRY", "/EXPORT:ProcessPrng"] {
-        println!("cargo::rustc-link-arg-cdylib={argument}");
+    for argument in ["/DLL", "/NODEFAULTLIB", "/NOENTRY", "/EXPORT:ProcessPrng"] {
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
 }

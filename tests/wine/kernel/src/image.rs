@@ -1,6 +1,6 @@
 //! Images as they are loaded: their import tables and entries.
 
-use crate::{files, objects, pool, processes, wine};
+use crate::{events, files, objects, pool, processes, timers, wine};
 use channel::driver::wdm::nt::{DRIVER_OBJECT, HANDLE, NTSTATUS, UNICODE_STRING};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -73,6 +73,12 @@ fn replacement(name: &CStr) -> Option<usize> {
     match name.to_bytes() {
         b"ObReferenceObjectByHandle" => Some(objects::reference as *const () as usize),
         b"PsSetCreateProcessNotifyRoutineEx" => Some(processes::notify as *const () as usize),
+        b"KeSetTimer" => Some(timers::set as *const () as usize),
+        b"KeCancelTimer" => Some(timers::cancel as *const () as usize),
+        b"KeFlushQueuedDpcs" => Some(timers::flush as *const () as usize),
+        b"ZwCreateEvent" => Some(events::create as *const () as usize),
+        b"KeSetEvent" => Some(events::set as *const () as usize),
+        b"KeClearEvent" => Some(events::clear as *const () as usize),
         b"ExAllocatePool2" => Some(pool::allocate as *const () as usize),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! `ObReferenceObjectByHandle`, strict.
 
-use crate::wine;
+use crate::{events, wine};
 use channel::driver::wdm::nt::{self, HANDLE, NTSTATUS, OBJECT_TYPE};
 use core::ffi::c_void;
 use core::ptr::null_mut;
@@ -21,7 +21,13 @@ pub unsafe extern "system" fn reference(
 ) -> NTSTATUS {
     if mode == nt::KERNEL_MODE {
         // SAFETY: passed on as it came.
-        return unsafe { wine::ObReferenceObjectByHandle(handle, access, kind, mode, object, information) };
+        let status =
+            unsafe { wine::ObReferenceObjectByHandle(handle, access, kind, mode, object, information) };
+        if status >= 0 {
+            // SAFETY: written by the call.
+            events::referenced(handle, unsafe { *object });
+        }
+        return status;
     }
     let ours = match duplicate(handle) {
         Ok(ours) => ours,

@@ -92,22 +92,25 @@ impl State {
         }
         let (mut seen, mut count, mut at) = ([0_u32; MOST_PROCESSES], 0, 0_usize);
         loop {
-            let entry = &self.list[at / 8..at / 8 + 12];
             // SYSTEM_PROCESS_INFORMATION: next entry at 0, image name at 0x38, process at 0x50, its parent at 0x58.
-            let (next, pid, parent) = (entry[0] as u32 as usize, entry[10] as u32, entry[11] as u32);
-            if count < MOST_PROCESSES {
+            let (next, pid, parent) =
+                (self.word(at) as u32, self.word(at + 0x50) as u32, self.word(at + 0x58) as u32);
+            // One without a name is just being made: it is looked at again.
+            let name = self.word(at + 0x38) as u16;
+            if count < MOST_PROCESSES && (name != 0 || routine.is_none()) {
                 seen[count] = pid;
                 count += 1;
             }
             if let Some(routine) = routine
+                && name != 0
                 && !self.known[..self.count].contains(&pid)
             {
-                started(routine, pid, parent, entry);
+                started(routine, pid, parent, name, self.word(at + 0x40));
             }
             if next == 0 {
                 break;
             }
-            at += next;
+            at += next as usize;
         }
         for pid in &self.known[..self.count] {
             if let Some(routine) = routine
@@ -119,11 +122,29 @@ impl State {
         }
         (self.known, self.count) = (seen, count);
     }
+
+    /// Eight bytes of the list: Wine's entries start anywhere, also at odd places.
+    fn word(&self, at: usize) -> u64 {
+        assert!(at + 8 <= size_of_val(&self.list));
+        // SAFETY: within the list.
+        let place = unsafe { self.list.as_ptr().cast::<u8>().add(at) };
+        // SAFETY: as above.
+        unsafe { place.cast::<u64>().read_unaligned() }
+    }
 }
 
-fn started(routine: ProcessNotify, pid: u32, parent: u32, entry: &[u64]) {
-    let bytes = entry[7] as u16;
-    let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: entry[8] as *const u16 };
+fn started(routine: ProcessNotify, pid: u32, parent: u32, bytes: u16, text: u64) {
+    // Wine's text may start at an odd place too; drivers may count on Windows' alignment.
+    let mut aligned = [0_u16; 260];
+    let length = usize::from(bytes / 2).min(aligned.len());
+    for (n, unit) in aligned[..length].iter_mut().enumerate() {
+        // SAFETY: within the text.
+        let place = unsafe { (text as *const u16).add(n) };
+        // SAFETY: as above.
+        *unit = unsafe { place.read_unaligned() };
+    }
+    let bytes = (length * 2) as u16;
+    let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: aligned.as_ptr() };
     let start = PS_CREATE_NOTIFY_INFO {
         Size: size_of::<PS_CREATE_NOTIFY_INFO>(),
         Flags: 0,

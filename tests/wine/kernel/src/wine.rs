@@ -1,7 +1,9 @@
 //! What the stand-in uses of Wine itself. A driver under Wine runs in an ordinary process, so user-mode calls work.
 #![allow(non_snake_case, reason = "the names are Microsoft's")]
 
-use channel::driver::wdm::nt::{DEVICE_OBJECT, HANDLE, IRP, NTSTATUS, OBJECT_TYPE, UNICODE_STRING};
+use channel::driver::wdm::nt::{
+    DEVICE_OBJECT, HANDLE, IRP, NTSTATUS, OBJECT_ATTRIBUTES, OBJECT_TYPE, UNICODE_STRING,
+};
 use core::ffi::c_void;
 
 /// What an image notification brings.
@@ -34,6 +36,9 @@ unsafe extern "system" {
     pub static ExEventObjectType: *const OBJECT_TYPE;
 }
 
+/// A timer of Wine's thread pool.
+pub type PoolTimer = *mut c_void;
+
 pub const PROCESS_DUP_HANDLE: u32 = 0x40;
 pub const PAGE_EXECUTE_READWRITE: u32 = 0x40;
 pub const DUPLICATE_SAME_ACCESS: u32 = 2;
@@ -52,6 +57,14 @@ unsafe extern "system" {
         flags: u32,
         id: *mut u32,
     ) -> HANDLE;
+    pub fn CreateThreadpoolTimer(
+        fire: unsafe extern "system" fn(*mut c_void, *mut c_void, PoolTimer),
+        context: *mut c_void,
+        environment: *mut c_void,
+    ) -> PoolTimer;
+    pub fn SetThreadpoolTimer(timer: PoolTimer, due: *const i64, period: u32, window: u32);
+    pub fn WaitForThreadpoolTimerCallbacks(timer: PoolTimer, cancel: i32);
+    pub fn CloseThreadpoolTimer(timer: PoolTimer);
     pub fn Sleep(milliseconds: u32);
     pub fn AcquireSRWLockExclusive(lock: *mut usize);
     pub fn ReleaseSRWLockExclusive(lock: *mut usize);
@@ -59,6 +72,15 @@ unsafe extern "system" {
 
 #[link(name = "ntdll.dll", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
+    pub fn NtCreateEvent(
+        handle: *mut HANDLE,
+        access: u32,
+        attributes: *const OBJECT_ATTRIBUTES,
+        kind: i32,
+        initial: u8,
+    ) -> NTSTATUS;
+    pub fn NtSetEvent(event: HANDLE, before: *mut i32) -> NTSTATUS;
+    pub fn NtResetEvent(event: HANDLE, before: *mut i32) -> NTSTATUS;
     pub fn NtClose(handle: HANDLE) -> NTSTATUS;
     pub fn NtDuplicateObject(
         from: HANDLE,

@@ -1,5 +1,6 @@
 //! Test only: `ProcessPrng`, which Rust's library wants of `bcryptprimitives.dll` and Wine 8 lacks.
 #![no_std]
+#![no_main]
 
 #[link(name = "advapi32.dll", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {

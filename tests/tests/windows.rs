@@ -1,0 +1,73 @@
+//! Promises that a Windows program sees kept, under Wine 8 in a prefix of its own, with the stand-ins of `tests/wine`.
+//!
+//! `tests/wine/promises` tries them all in one run of one machine; each is a test here. Needs what
+//! `cargo xtask build windows` and `cargo xtask build wine` build.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
+use gatebell_tests::wine::{LIMITS, Machine};
+use std::path::Path;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// What the program wrote, or why it could not.
+static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target");
+    let machine = Machine::boot(&built).map_err(|why| format!("Wine does not boot: {why}"))?;
+    machine.copy_driver(&built.join("drivers/gatebell_sample.sys")).map_err(|why| why.to_string())?;
+    let log = machine
+        .run(&built.join("wine/promises.exe"), &[], Duration::from_secs(400))
+        .map_err(|why| why.to_string())?;
+    println!("{LIMITS}\n{log}");
+    Ok(log)
+});
+
+fn kept(name: &str) {
+    let log = RUN.as_ref().expect("the run under Wine");
+    let line = log.lines().find(|line| line.split(' ').nth(1) == Some(name));
+    let line = line.unwrap_or_else(|| panic!("the program did not get to {name}: {log}"));
+    assert!(line.starts_with(&format!("promise {name} kept ")), "{line}");
+}
+
+macro_rules! promises {
+    ($($name:ident)+) => { $(#[test] fn $name() { kept(stringify!($name)); })+ };
+}
+
+promises! {
+    a_driver_is_installed_and_started
+    a_handle_that_is_not_open_is_refused
+    a_handle_on_something_else_is_refused
+    a_handle_without_the_right_to_signal_is_refused
+    another_version_is_refused
+    a_queue_of_a_wrong_size_is_refused
+    a_request_of_a_wrong_length_is_refused
+    an_answer_without_room_is_refused
+    an_unknown_command_is_refused
+    numbers_out_of_range_are_refused
+    a_second_reference_is_refused
+    a_request_before_a_reference_is_refused
+    a_request_after_dereference_is_refused
+    a_request_after_close_is_refused
+    one_app_more_than_there_are_slots_is_refused
+    to_detach_all_takes_the_right_to_change_the_driver
+    set_clear_pulse_and_query_do_what_they_say
+    notices_from_a_request_arrive_in_order
+    notices_from_a_timer_arrive_in_order
+    the_driver_waits_until_the_app_sets
+    a_wait_in_the_driver_ends_when_its_time_is_over
+    a_driver_works_on_one_request_of_an_app_at_a_time
+    one_hundred_thousand_signals_balance
+    a_stopped_reader_loses_exactly_what_is_counted
+    a_named_event_can_be_waited_on_but_not_reset
+    a_named_event_that_nobody_waits_on_says_nothing
+    a_process_that_starts_and_ends_is_reported
+    a_mask_decides_what_is_told
+    two_apps_at_once_each_get_their_own
+    an_app_killed_while_referenced_leaves_no_reference
+    an_app_killed_while_the_driver_waits_leaves_no_reference
+    an_app_that_closes_its_device_leaves_no_reference
+    references_come_and_go_a_thousand_times
+    detach_all_ends_every_app_with_a_tombstone_and_a_last_signal
+    a_driver_is_not_unloaded_while_its_device_is_open
+    a_stopped_driver_starts_again_with_new_books
+    a_driver_is_removed
+}

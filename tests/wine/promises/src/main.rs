@@ -1,0 +1,125 @@
+//! Test only: promises that a program on Windows sees kept. Run under Wine by `tests/tests/windows.rs`, which starts
+//! the stand-in for Wine's kernel first.
+//!
+//! Without arguments it installs and starts the sample's driver, tries every promise, and prints a line for each:
+//! `promise NAME kept` or `promise NAME broken: WHY`; with `only NAME` it tries that one. Any other argument makes it one
+//! of the other apps that a promise needs.
+
+mod apps;
+mod lifetimes;
+mod operations;
+mod refusals;
+
+use anyhow::{Context, Result, ensure};
+use channel::sys::windows::Windows;
+use channel::sys::windows::service::{DriverService, Install, State};
+use channel::{Attachment, Device, Item, Mask};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const DEVICE: &str = r"\\.\GatebellSample";
+const SERVICE: DriverService<'static> = DriverService::new("GatebellSample");
+/// Where `tests/src/wine.rs` has put the driver, and the group in which Wine loads it beside the stand-in.
+const IMAGE: &str = r"C:\windows\system32\drivers\gatebell_sample.sys";
+const GROUP: &str = "Gatebell";
+
+/// No promise takes longer: a hundred thousand signals take Wine half a minute on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// "At once", for a machine with other things to do.
+const SOON: Duration = Duration::from_secs(5);
+
+type Promise = (&'static str, fn() -> Result<()>);
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let only = match arguments.as_slice() {
+        [] => None,
+        [only, name] if only == "only" => Some(name.as_str()),
+        [role, ..] => return apps::play(role),
+    };
+    try_to_keep("a_driver_is_installed_and_started", install_and_start);
+    for (name, promise) in refusals::ALL.iter().chain(operations::ALL).chain(lifetimes::ALL) {
+        if only.is_none_or(|only| only == *name) {
+            try_to_keep(name, *promise);
+        }
+    }
+    try_to_keep("a_stopped_driver_starts_again_with_new_books", restart);
+    try_to_keep("a_driver_is_removed", remove);
+    Ok(())
+}
+
+/// In a thread, so that a promise that hangs is a broken one.
+fn try_to_keep(name: &str, promise: fn() -> Result<()>) {
+    let (done, wait) = std::sync::mpsc::channel();
+    let started = Instant::now();
+    std::thread::spawn(move || done.send(promise()));
+    match wait.recv_timeout(PATIENCE) {
+        Ok(Ok(())) => println!("promise {name} kept in {:?}", started.elapsed()),
+        Ok(Err(why)) => println!("promise {name} broken: {why:#}"),
+        Err(why) => println!("promise {name} broken: {why}"),
+    }
+}
+
+fn install_and_start() -> Result<()> {
+    SERVICE.install(&Install {
+        display_name: "Gatebell sample",
+        image: Path::new(IMAGE),
+        group: Some(GROUP),
+    })?;
+    ensure!(SERVICE.state()? == State::Stopped, "it runs before it was started");
+    SERVICE.start()?;
+    ensure!(SERVICE.state()? == State::Running, "it does not run");
+    open().map(drop)
+}
+
+fn restart() -> Result<()> {
+    SERVICE.stop(DEVICE, SOON)?;
+    ensure!(open().is_err(), "the device is still there");
+    SERVICE.start()?;
+    let references = open()?.references()?;
+    ensure!(references.taken == 0 && references.attached == 0, "{references:?}");
+    Ok(())
+}
+
+fn remove() -> Result<()> {
+    SERVICE.stop(DEVICE, SOON)?;
+    SERVICE.remove()?;
+    until("it is not installed any more", SOON, || Ok(SERVICE.state().is_err()))
+}
+
+fn open() -> Result<Device<Windows>> {
+    Ok(Device::open(DEVICE)?)
+}
+
+/// Opens the device and has it reference a new event with a queue of so many bytes.
+fn attach(ring_bytes: u32, mask: Mask) -> Result<Attachment<Windows>> {
+    let device = open()?;
+    let event = device.create_event(ring_bytes)?;
+    Ok(Attachment::reference(device, event, mask)?)
+}
+
+/// Waits and drains until so many records were delivered; returns the losses that were told of.
+fn receive(attachment: &mut Attachment<Windows>, records: u64) -> Result<u64> {
+    let (mut seen, mut lost) = (0, 0);
+    while seen < records {
+        ensure!(attachment.wait(Some(SOON))?.signalled(), "only {seen} of {records} records came");
+        seen += attachment
+            .drain(|item| {
+                if let Item::Lost(told) = item {
+                    lost += told.count;
+                }
+            })?
+            .records;
+    }
+    Ok(lost)
+}
+
+/// Tries until it is so.
+fn until(what: &str, patience: Duration, mut so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let end = Instant::now() + patience;
+    while !so().context(what.to_owned())? {
+        ensure!(Instant::now() < end, "not within {patience:?}: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
