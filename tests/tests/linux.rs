@@ -263,6 +263,11 @@ fn a_slot_is_operated_by_whoever_knows_its_token_alone() {
 }
 
 #[test]
+fn this_kernel_keeps_records_apart_whatever_the_readers_page_says() {
+    assert!(!Host::start(None).records_may_overlap, "a kernel without the fix of CVE-2024-41009");
+}
+
+#[test]
 fn one_user_can_t_take_every_slot_and_the_last_one_is_roots() {
     let host = Host::start(None);
     let mut child = Child::start("crowd", &host);

@@ -1,7 +1,8 @@
 //! The driver's hold on one app's event: taken, and let go of again.
 
 use super::Answer;
-use crate::driver::slot::{Ring, Slot};
+use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
+use crate::ring::Memory;
 use crate::sys::linux::socket::{LEDGER, RING};
 use crate::sys::linux::{LedgerPage, bpf};
 use contract::command::{MAX_RING, MIN_RING};
@@ -20,6 +21,21 @@ pub struct Driver {
     pub ring: OwnedFd,
     pub command: Option<OwnedFd>,
     pub named: Option<OwnedFd>,
+}
+
+impl Driver {
+    /// Whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position lies: tried
+    /// on a ring of the door's own, which lies as a hostile app would.
+    pub fn records_may_overlap(&self, probe: &OwnedFd) -> io::Result<bool> {
+        let ring = bpf::create_ring(PROBE_RING)?;
+        let pages = crate::sys::linux::Ring::new(ring.as_fd(), PROBE_RING)?;
+        pages.set_consumer(PROBE_RECORD);
+        bpf::update(self.rings.as_fd(), 0, &number(&ring))?;
+        let ran = bpf::run(probe.as_fd(), &mut [0; 16]);
+        bpf::delete(self.rings.as_fd(), 0)?;
+        // The first record with its header, and no second: anything else is no kernel to trust.
+        ran.map(|_| pages.producer() != PROBE_RECORD + 8)
+    }
 }
 
 /// An event, checked: it is a ring of the size that the request says.

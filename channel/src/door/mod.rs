@@ -8,16 +8,18 @@
 //! - One thread, which never waits for an app: an app that does not take its answer is hung up on.
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
 //!
+//! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
+//!   guessed from a version.
+//!
 //! What it does not do yet: live rings that an app keeps mapped after its reference ended are not counted against the
-//! user; and a kernel without the fix of CVE-2024-41009 is not told apart, so there only trusted users belong into the
-//! socket's group.
+//! user.
 
 mod client;
 mod hold;
 mod listener;
 
 use crate::Error;
-use crate::driver::slot::{LEDGERS_MAP, RING_PROGRAM, RINGS_MAP, SLOTS_MAP};
+use crate::driver::slot::{LEDGERS_MAP, PROBE_PROGRAM, RING_PROGRAM, RINGS_MAP, SLOTS_MAP};
 use crate::sys::linux::{bpf, poll, socket};
 use aya::Ebpf;
 use aya::maps::Map;
@@ -98,6 +100,8 @@ pub struct Door {
     driver: Driver,
     policy: Policy,
     stopping: bool,
+    /// See [`Door::records_may_overlap`].
+    overlap: bool,
     taken: u64,
     released: u64,
     past: Totals,
@@ -114,10 +118,13 @@ impl Door {
             command: parts.command.map(|name| program(ebpf, name)).transpose()?,
             named: parts.named.map(|name| named(ebpf, name)).transpose()?,
         };
+        let probe = program(ebpf, PROBE_PROGRAM)?;
+        let overlap = driver.records_may_overlap(&probe);
+        let overlap = overlap.map_err(|source| Error::System { what: "try this kernel's rings", source })?;
         let failed = |source| DoorError::Socket { path: path.display().to_string(), source };
         let listener = Listener::new(path, policy.mode).map_err(failed)?;
-        let (clients, past) = (Vec::new(), Totals::default());
-        Ok(Self { listener, clients, driver, policy, stopping: false, taken: 0, released: 0, past })
+        let (clients, stopping, past) = (Vec::new(), false, Totals::default());
+        Ok(Self { listener, clients, driver, policy, stopping, overlap, taken: 0, released: 0, past })
     }
 
     /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
@@ -149,6 +156,12 @@ impl Door {
     pub fn references(&self) -> References {
         let attached = self.holds().count() as u64;
         References { taken: self.taken, released: self.released, attached, past: self.past }
+    }
+
+    /// Whether this kernel lets a lying reader make records overlap. If so, only root's apps are let in.
+    #[must_use]
+    pub const fn records_may_overlap(&self) -> bool {
+        self.overlap
     }
 
     /// Ends every app's reference and takes no new ones: the first step of stopping the driver.
@@ -228,6 +241,9 @@ impl Door {
         }
         if self.clients[n].hold.is_some() {
             return Err(Refusal::AlreadyReferenced);
+        }
+        if self.overlap && !self.clients[n].may_change_the_driver() {
+            return Err(Refusal::Unsupported);
         }
         let event = hold::event_of(&request, &message.descriptors)?;
         if self.holds().any(|(_, other)| other.ring_id == event.id) {

@@ -9,8 +9,8 @@
 //!   record in the middle of another's loses no count.
 //! - The signal is the kernel's: `bpf_ringbuf_submit` wakes a reader that had caught up.
 
-use super::slot::{Ring, Slot};
-use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP};
+use super::slot::{PROBE_RECORD, Ring, Slot};
+use aya_ebpf::bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, RingBuf};
 use aya_ebpf::helpers::generated::{
     bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_ringbuf_discard, bpf_ringbuf_query,
@@ -206,7 +206,8 @@ pub fn request<T: FromBytes + IntoBytes>(ctx: &TcContext) -> Option<&mut T> {
 /// Linked into every driver's object.
 mod program {
     use super::{
-        AtomicOrdering, Ring, SLOTS, Slot, TcContext, atomic_xchg, classifier, ledger, request, signal,
+        AtomicOrdering, BPF_RB_NO_WAKEUP, PROBE_RECORD, Ring, SLOTS, Slot, TcContext, atomic_xchg,
+        bpf_ringbuf_discard, bpf_ringbuf_reserve, classifier, ledger, request, ring, signal,
     };
 
     /// Run by the door once nothing is offered to a slot any more: the tombstone, then the last signal.
@@ -224,5 +225,26 @@ mod program {
         // SAFETY: aligned. A full barrier: who reads the tombstone sees every record before it.
         unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(ended, ending) };
         signal(slot).is_err().into()
+    }
+
+    /// Run by the door as it opens, on a ring of its own whose reader's position lies: asks for two records at once that
+    /// cannot both fit. The producer's position tells the door whether it got them.
+    #[classifier]
+    pub fn gatebell_probe(_: TcContext) -> i32 {
+        let Some(ring) = ring(0) else { return 1 };
+        // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
+        let first = unsafe { bpf_ringbuf_reserve(ring, PROBE_RECORD, 0) };
+        if first.is_null() {
+            return 1;
+        }
+        // SAFETY: as above.
+        let second = unsafe { bpf_ringbuf_reserve(ring, PROBE_RECORD, 0) };
+        if !second.is_null() {
+            // SAFETY: reserved above, given back once; nothing was written to it.
+            unsafe { bpf_ringbuf_discard(second, BPF_RB_NO_WAKEUP.into()) };
+        }
+        // SAFETY: as above.
+        unsafe { bpf_ringbuf_discard(first, BPF_RB_NO_WAKEUP.into()) };
+        0
     }
 }

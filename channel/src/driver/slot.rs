@@ -11,6 +11,12 @@ pub const RINGS_MAP: &str = "RINGS";
 pub const LEDGERS_MAP: &str = "LEDGERS";
 /// The program that writes an app's tombstone and rings its event a last time, for the door.
 pub const RING_PROGRAM: &str = "gatebell_ring";
+/// The program that tells the door whether this kernel lets a lying reader make records overlap.
+pub const PROBE_PROGRAM: &str = "gatebell_probe";
+/// Bytes of each of the two records that the probe makes in the ring of slot 0, which has [`PROBE_RING`].
+pub const PROBE_RECORD: u64 = 3000;
+/// See [`PROBE_RECORD`].
+pub const PROBE_RING: u32 = 4096;
 
 /// What the programs know of one app. Integers only: the door writes it by one map update.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]

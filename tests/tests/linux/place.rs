@@ -29,6 +29,7 @@ fn object() -> PathBuf {
 /// The sample's driver, started. Dropped, it is stopped.
 pub struct Host {
     pub socket: PathBuf,
+    pub records_may_overlap: bool,
     stop: OwnedFd,
     serving: Option<JoinHandle<()>>,
 }
@@ -40,6 +41,7 @@ impl Host {
         let zone = zone.map(|zone| zone.path().to_owned());
         let mut sample = Sample::start(&Config { object: object(), socket: socket.clone(), zone, policy })
             .unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let records_may_overlap = sample.door().records_may_overlap();
         // SAFETY: no preconditions.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         // SAFETY: the kernel has just made it for us.
@@ -50,7 +52,7 @@ impl Host {
                 sample.turn(told.as_fd()).unwrap();
             }
         });
-        Self { socket, stop, serving: Some(serving) }
+        Self { socket, records_may_overlap, stop, serving: Some(serving) }
     }
 
     pub fn open(&self) -> Device<Linux> {
