@@ -104,9 +104,9 @@ Expectations are NAME=NUMBER, with commas between several:
   changed    with --against: verdicts or rules that are not the same
 
 Examples:
-  gatebell dry-run rules.toml --pcap trace.pcapng --zone 192.0.2.7
+  gatebell dry-run rules.toml --pcap trace.pcapng --zone 192.0.2.7,fd00::2
   gatebell dry-run new.toml --pcap trace.pcap --zone 192.0.2.0/24 --against old.toml
-  gatebell dry-run rules.toml --pcap trace.pcap --zone fd00::2 --quiet --expect blocked=3,allowed=10,rule:no-telnet=2
+  gatebell dry-run rules.toml --pcap trace.pcap --quiet --expect blocked=3,rule:no-telnet=2
 
 Exit codes:
   0  the whole capture was read, and what was expected holds
@@ -124,7 +124,7 @@ pub struct DryRunArguments {
     pub pcap: PathBuf,
     /// The protected addresses: what comes from them goes out, what goes to them comes in. Needed unless the capture itself
     /// says which way each packet went (Linux cooked, pcapng with flags)
-    #[arg(long, value_name = "ADDRESS[/BITS]", num_args = 1..)]
+    #[arg(long, value_name = "ADDRESS[/BITS],…", value_delimiter = ',')]
     pub zone: Vec<Network>,
     /// The rules as they are now: print only the packets about which RULES decides otherwise
     #[arg(long, value_name = "OTHER", value_hint = ValueHint::FilePath)]

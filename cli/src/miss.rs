@@ -19,9 +19,14 @@ pub fn misses(rule: &Rule, packet: &Parsed) -> Vec<String> {
         missed.push("it is not enabled".to_owned());
     }
     missed.extend(direction(rule.direction, flow));
-    missed.extend(protocol(&rule.protocols, flow));
+    let other_protocol = protocol(&rule.protocols, flow);
     missed.extend(end("from", &rule.sources, source(flow)));
     missed.extend(end("to", &rule.destinations, destination(flow)));
+    if let Some(other_protocol) = other_protocol {
+        // Its ports and types mean something else.
+        missed.push(other_protocol);
+        return missed;
+    }
     let asks_ports = !(rule.source_ports.is_empty() && rule.ports.is_empty() && rule.icmp_types.is_empty());
     if asks_ports && *shape == Shape::LaterFragment {
         missed.push("a later fragment shows no ports and no type, and the rule asks for them".to_owned());
@@ -70,4 +75,106 @@ fn either(names: impl ExactSizeIterator<Item = String>) -> String {
     }
     let last = names.pop().unwrap_or_default();
     if names.is_empty() { last } else { format!("{} or {last}", names.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+    use crate::flow::{FlowText, Question};
+    use contract::packet::NO_RULE;
+    use engine::classify;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// A line of a rule, or nothing.
+    fn line(lines: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+        select(lines)
+    }
+
+    fn rule() -> impl Strategy<Value = String> {
+        let kind = line(&[
+            "",
+            "protocol = 'tcp'\nports = [23, '80-90']\n",
+            "protocol = 'udp'\nsource_ports = 53\n",
+            "protocol = ['tcp', 'udp']\nports = 53\nsource_ports = '1000-2000'\n",
+            "protocol = 'icmp'\nicmp_type = ['echo-request', 3]\n",
+            "protocol = 'icmpv6'\n",
+            "protocol = [47, 6]\n",
+        ]);
+        let direction = line(&["", "direction = 'in'\n", "direction = 'out'\n"]);
+        let source = line(&[
+            "",
+            "source = '10.0.0.0/8'\n",
+            "source = ['10.0.0.2', 'fd00::/8']\n",
+            "source = '::/0'\n",
+        ]);
+        let destination = line(&["", "destination = ['0.0.0.0/0', 'fd00::1']\n"]);
+        let enabled = line(&["", "", "", "enabled = false\n"]);
+        (kind, direction, source, destination, enabled).prop_map(
+            |(kind, direction, source, destination, enabled)| {
+                let mixed = source.contains("::/0") && destination.is_empty();
+                let destination = if mixed || !source.contains("::/0") { destination } else { "" };
+                format!(
+                    "[[rule]]\nid = 'r'\naction = 'block'\n{kind}{direction}{source}{destination}{enabled}"
+                )
+            },
+        )
+    }
+
+    fn packet() -> impl Strategy<Value = String> {
+        let ends = [
+            ("10.0.0.2", "10.0.0.1"),
+            ("192.0.2.7", "10.0.0.2"),
+            ("fd00::2", "fd00::1"),
+            ("2001:db8::1", "fd00::2"),
+        ];
+        let ports = select(vec![(53_u16, 1500_u16), (1500, 53), (5000, 23), (5000, 85), (5000, 91)]);
+        let kinds = select(vec!["tcp", "udp", "icmp", "icmpv6", "47", "fragment"]);
+        let types = select(vec!["type echo-request", "type 3 code 1", "type 200 code 255"]);
+        let direction = select(vec!["in", "out"]);
+        (direction, kinds, select(ends.to_vec()), ports, types).prop_map(
+            |(direction, kind, (from, to), ports, types)| {
+                let socket = |address: &str, port| std::net::SocketAddr::new(address.parse().unwrap(), port);
+                match kind {
+                    "tcp" | "udp" => {
+                        format!("{direction} {kind} {} -> {}", socket(from, ports.0), socket(to, ports.1))
+                    }
+                    "47" => format!("{direction} 47 {from} -> {to}"),
+                    "fragment" => format!("{direction} tcp {from} -> {to} fragment"),
+                    icmp => format!("{direction} {icmp} {from} -> {to} {types}"),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_a_rule_is_said_to_miss_on_is_what_the_engine_decides(rule in rule(), packet in packet()) {
+            let text = format!("[default]\ninbound = 'allow'\noutbound = 'allow'\n{rule}");
+            let rules = rules::parse("r", &text).unwrap();
+            let question: Question = packet.parse().unwrap();
+            let matched = classify(&question.0, &rules.compile(1).slices()).rule != NO_RULE;
+            let missed = misses(rules.rule(0).unwrap(), &question.0);
+            prop_assert_eq!(matched, missed.is_empty(), "{:?}", missed);
+        }
+
+        #[test]
+        fn a_packet_that_is_written_is_read_the_same(packet in packet()) {
+            let question: Question = packet.parse().unwrap();
+            let direction = Direction::try_from(question.0.flow.direction).unwrap();
+            let written = FlowText(&question.0, Some(direction)).to_string();
+            let again: Question = written.parse().unwrap();
+            prop_assert_eq!(question.0, again.0, "{}", written);
+        }
+
+        #[test]
+        fn no_text_however_wrong_makes_it_panic(text in "\\PC{0,60}", ends in "(in|out) (tcp|icmp|47) [0-9a-f:.\\[\\]]{0,20} -> [0-9a-f:.]{0,20}( type [a-z0-9]{0,4})?") {
+            let _wrong = text.parse::<Question>();
+            let _wrong = ends.parse::<Question>();
+        }
+    }
 }

@@ -44,7 +44,8 @@ impl Zone<'_> {
         match (self.contains(source), self.contains(destination)) {
             (true, false) => Course::OutOf,
             (false, true) => Course::Into,
-            (true, true) => said.map_or(Course::Within, said_course),
+            // Loopback shows its packets once, as coming in, yet they went out first.
+            (true, true) => Course::Within,
             (false, false) => said.map_or_else(|| unaddressed(source, destination), said_course),
         }
     }

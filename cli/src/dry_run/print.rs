@@ -103,7 +103,7 @@ impl Printer<'_> {
         let mut object = json!({
             "number": packet.number,
             "time_ns": packet.time_ns,
-            "length": packet.length,
+            "frame_length": packet.length,
             "direction": verdict.direction.map(Direction::name),
             "protocol": known.then_some(flow.protocol),
             "source": known.then(|| source(flow)),

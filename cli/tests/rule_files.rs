@@ -1,0 +1,190 @@
+//! What the program says about rule files, and how it explains them.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod commands;
+
+use commands::{err, gatebell, gatebell_given, golden, out};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const WRONG: &str = "[default]\ninbound = \"block\"\n\n[[rule]]\nid = \"web\"\naction = \"alow\"\n\tportz = 80\n\
+                     source = \"10.0.0.1/8\"\n\n[[rule]]\nid = \"web\"\naction = \"allow\"\nports = 99999\n";
+
+#[test]
+fn all_errors_are_shown_with_their_place_and_line() {
+    golden("wrong.txt", &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-"]));
+    golden("wrong.json", &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-", "--json"]));
+}
+
+#[test]
+fn a_shadowed_rule_is_a_warning() {
+    let text = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n[[rule]]\nid = \"all\"\naction = \"allow\"\n\
+                [[rule]]\nid = \"late\"\naction = \"block\"\nprotocol = \"tcp\"\n";
+    golden("shadowed.txt", &gatebell_given(text.as_bytes(), &["rules", "check", "-"]));
+}
+
+#[test]
+fn several_files_are_checked_and_one_that_is_missing_is_an_error() {
+    let output = gatebell(&["rules", "check", "rules.toml", "before.toml"]);
+    assert_eq!((output.status.code(), out(&output).lines().count()), (Some(0), 2));
+    let output = gatebell(&["rules", "check", "there-is-none.toml"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("there-is-none.toml: can't be read"));
+    assert_eq!(gatebell(&["rules", "check"]).status.code(), Some(2));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_an_error_with_their_line() {
+    let output = gatebell_given(b"# fine\n\xFF\xFE", &["rules", "check", "-"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err(&output).contains("line 2 is not UTF-8"), "{}", err(&output));
+}
+
+#[test]
+fn a_foreign_line_cannot_steer_the_terminal() {
+    let output = gatebell_given(b"id = \x1b]0;gotcha\x07", &["rules", "check", "-"]);
+    assert!(!out(&output).contains(['\x1b', '\x07']), "{:?}", out(&output));
+}
+
+#[test]
+fn rules_are_shown_in_the_order_in_which_they_are_tried() {
+    golden("show.txt", &gatebell(&["rules", "show", "rules.toml"]));
+    golden("show.json", &gatebell(&["rules", "show", "rules.toml", "--json"]));
+}
+
+#[test]
+fn why_names_the_rule_and_what_those_before_it_missed_on() {
+    golden(
+        "why-rule.txt",
+        &gatebell(&["why", "rules.toml", "--packet", "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"]),
+    );
+    golden(
+        "why-default.txt",
+        &gatebell(&["why", "rules.toml", "--packet", "in tcp 10.0.0.1:80 -> 10.0.0.2:50000"]),
+    );
+    golden(
+        "why.json",
+        &gatebell(&["why", "rules.toml", "--packet", "out tcp [fd00::2]:5000 -> [fd00::1]:23", "--json"]),
+    );
+    golden("why-what.txt", &gatebell(&["why", "rules.toml", "--packet", "out tcp 10.0.0.2 -> 10.0.0.1:23"]));
+}
+
+#[test]
+fn the_rule_that_why_proposes_turns_the_verdict() {
+    let rules = std::fs::read_to_string(commands::captures().join("rules.toml")).unwrap();
+    for packet in [
+        "out tcp 10.0.0.2:5000 -> 10.0.0.1:23",
+        "out udp [fd00::2]:5000 -> [fd00::1]:53",
+        "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request",
+        "in icmp 10.0.0.1 -> 10.0.0.2 type 77 code 3",
+        "in icmpv6 fd00::1 -> fd00::2 type echo-reply",
+        "out 47 10.0.0.2 -> 10.0.0.1",
+        "in tcp 10.0.0.1 -> 10.0.0.2 fragment",
+    ] {
+        let first = answer(&rules, packet);
+        let snippet = first["to_change"].as_str().unwrap();
+        let changed = rules.replacen("[[rule]]", &format!("{snippet}\n[[rule]]"), 1);
+        let second = answer(&changed, packet);
+        assert_ne!(first["verdict"], second["verdict"], "{packet}");
+        // And back, although a rule of the first name is there already.
+        let snippet = second["to_change"].as_str().unwrap();
+        let back = answer(&changed.replacen("[[rule]]", &format!("{snippet}\n[[rule]]"), 1), packet);
+        assert_eq!(first["verdict"], back["verdict"], "{packet}");
+    }
+}
+
+fn answer(rules: &str, packet: &str) -> Value {
+    let output = gatebell_given(rules.as_bytes(), &["why", "-", "--packet", packet, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn schema() -> Value {
+    serde_json::from_slice(&gatebell(&["rules", "schema"]).stdout).unwrap()
+}
+
+/// The keys that the parser itself lists when it meets one that it does not know.
+fn parsers_keys(text: &str) -> BTreeSet<String> {
+    let errors = rules::parse("r", text).unwrap_err().to_string();
+    let line = errors.lines().find(|line| line.contains("unknown key `qqqqqqqqqqqq`")).unwrap();
+    line.rsplit_once("there are: ").unwrap().1.split(", ").map(str::to_owned).collect()
+}
+
+fn keys(object: &Value) -> BTreeSet<String> {
+    object.as_object().unwrap().keys().cloned().collect()
+}
+
+const DEFAULTS: &str = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n";
+
+#[test]
+fn the_schema_has_the_parsers_keys() {
+    let schema = schema();
+    assert_eq!(keys(&schema["properties"]), parsers_keys("qqqqqqqqqqqq = 1"));
+    assert_eq!(
+        keys(&schema["properties"]["default"]["properties"]),
+        parsers_keys("[default]\nqqqqqqqqqqqq = 1")
+    );
+    assert_eq!(keys(&schema["$defs"]["rule"]["properties"]), parsers_keys("[[rule]]\nqqqqqqqqqqqq = 1"));
+    for required in schema["$defs"]["rule"]["required"].as_array().unwrap() {
+        let errors = rules::parse("r", "[[rule]]\nlog = true").unwrap_err().to_string();
+        assert!(errors.contains(&format!("`{}` is missing", required.as_str().unwrap())), "{errors}");
+    }
+}
+
+#[test]
+fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
+    let defs = &schema()["$defs"];
+    for action in defs["action"]["enum"].as_array().unwrap() {
+        takes(&format!("id = 'r'\naction = {action}"));
+    }
+    for key in ["direction", "id", "comment"] {
+        let values = &defs["rule"]["properties"][key];
+        for value in values["enum"].as_array().or(values["examples"].as_array()).unwrap() {
+            let id = if key == "id" { "" } else { "id = 'r'\n" };
+            takes(&format!("{id}action = 'allow'\n{key} = {value}"));
+        }
+    }
+    each("protocol", "protocol", "", defs);
+    each("network", "source", "", defs);
+    each("network", "destination", "", defs);
+    each("port", "ports", "protocol = 'tcp'\n", defs);
+    each("port", "source_ports", "protocol = ['tcp', 'udp']\n", defs);
+    for (number, protocol) in ["icmp", "icmpv6"].iter().enumerate() {
+        let before = format!("protocol = '{protocol}'\n");
+        each_of(&defs["icmp_type"]["anyOf"][number], "icmp_type", &before);
+        each_of(&defs["icmp_type"]["anyOf"][2], "icmp_type", &before);
+    }
+}
+
+fn each(definition: &str, key: &str, before: &str, defs: &Value) {
+    let definition = &defs[definition];
+    match definition["anyOf"].as_array() {
+        Some(kinds) => kinds.iter().for_each(|kind| each_of(kind, key, before)),
+        None => each_of(definition, key, before),
+    }
+}
+
+/// Every name, example and limit of one kind of value, alone and in a list; and nothing beyond a limit.
+fn each_of(kind: &Value, key: &str, before: &str) {
+    let rule = |value: &str| format!("id = 'r'\naction = 'allow'\n{before}{key} = {value}");
+    let limits = ["minimum", "maximum"].map(|limit| kind[limit].as_i64());
+    let mut values: Vec<String> = limits.iter().flatten().map(ToString::to_string).collect();
+    values.extend(
+        ["enum", "examples"].iter().flat_map(|list| kind[list].as_array()).flatten().map(ToString::to_string),
+    );
+    assert!(!values.is_empty(), "{kind}");
+    for value in &values {
+        takes(&rule(value));
+    }
+    takes(&rule(&format!("[{}]", values.join(", "))));
+    for beyond in [limits[0].map(|n| n - 1), limits[1].map(|n| n + 1)].into_iter().flatten() {
+        assert!(rules::parse("r", &format!("{DEFAULTS}[[rule]]\n{}", rule(&beyond.to_string()))).is_err());
+    }
+}
+
+fn takes(rule: &str) {
+    let text = format!("{DEFAULTS}[[rule]]\n{rule}\n");
+    if let Err(errors) = rules::parse("r", &text) {
+        panic!("{errors}\n{text}");
+    }
+}
