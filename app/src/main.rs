@@ -1,5 +1,121 @@
-//! gatebell-app.
+//! gatebell-app: what was refused, by which rule, as it happens; in a window, in a terminal, or as JSON.
+//!
+//! It may depend on `channel` to be told and on `rules` for the names of rules. It decides nothing.
+//!
+//! Rules that hold here:
+//! - One thread reads, the views only show: what is slow to show is never slow to read.
+//! - What comes from a record is an allegation until `contract` and `entry` have made something of it.
+#![forbid(unsafe_code)]
+
 mod entry;
+mod json;
+mod latency;
+mod reader;
+mod terminal;
 mod window;
 
-fn main() {}
+use anyhow::{Context, Result};
+use clap::Parser;
+use reader::{Names, Told};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
+use terminal::Terminal;
+
+/// Shows each refused packet and each new process as it happens.
+#[derive(Parser)]
+#[command(name = "gatebell-app", version, max_term_width = 100)]
+struct Arguments {
+    /// The driver's device: on Linux its service's socket, on Windows a name such as \\.\Gatebell
+    #[arg(long)]
+    device: Option<PathBuf>,
+    /// The rule file, for the names of rules
+    #[arg(long)]
+    rules: Option<PathBuf>,
+    /// One JSON object per record instead of a view
+    #[arg(long)]
+    json: bool,
+    /// The terminal view, also where there is a display
+    #[arg(long, conflicts_with = "json")]
+    terminal: bool,
+    /// Write the account here at the end, as a JSON object
+    #[arg(long)]
+    account: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gatebell-app: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    let stop = stop_flag()?;
+    let names = Names::read(arguments.rules.as_deref())?;
+    if arguments.json {
+        return read(arguments, &names, &stop, &mut |told| json::print(&told));
+    }
+    if arguments.terminal || !display() {
+        let mut view = Terminal::new();
+        return read(arguments, &names, &stop, &mut |told| view.show(&told));
+    }
+    in_window(arguments, &names, &stop)
+}
+
+/// Reads to the end and writes the account.
+fn read(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>, sink: reader::Sink<'_>) -> Result<()> {
+    let device = arguments.device.clone().unwrap_or_else(reader::default_device);
+    let summary = reader::read(name(&device).as_ref(), names, stop, sink)
+        .with_context(|| format!("can't be told by {}", device.display()))?;
+    let Some(file) = &arguments.account else { return Ok(()) };
+    std::fs::write(file, format!("{}\n", json::summary(&summary)))
+        .with_context(|| format!("can't write the account to {}", file.display()))
+}
+
+/// The window has the main thread, as every desktop wants it; the reader has its own. Closing the window ends both.
+fn in_window(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>) -> Result<()> {
+    let (tell, told) = mpsc::channel();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let done = read(arguments, names, stop, &mut |Told { update, .. }| tell.send(update).is_ok());
+            if stop.load(std::sync::atomic::Ordering::Acquire) {
+                // Asked to end: the window has no say in it.
+                std::process::exit(i32::from(done.is_err()));
+            }
+            done
+        });
+        window::run(told, "Gatebell")?;
+        stop.store(true, std::sync::atomic::Ordering::Release);
+        reader.join().unwrap_or_else(|_| anyhow::bail!("the reader broke down"))
+    })
+}
+
+#[cfg(unix)]
+fn name(device: &Path) -> &Path {
+    device
+}
+
+#[cfg(windows)]
+fn name(device: &Path) -> String {
+    device.display().to_string()
+}
+
+/// Whether there is a display to open a window on.
+fn display() -> bool {
+    let named = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(windows) || named("DISPLAY") || named("WAYLAND_DISPLAY")
+}
+
+/// Set by Ctrl-C and by a polite request to end.
+fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone()).context("can't watch for Ctrl-C")?;
+    }
+    Ok(stop)
+}

@@ -1,0 +1,69 @@
+//! One JSON object per record, one line each.
+
+use crate::entry::{PacketSeen, ProcessSeen, Program, Update, What, address};
+use crate::reader::{Summary, Told};
+use contract::packet::Flow;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::UNIX_EPOCH;
+
+/// Prints what was told. False: nobody reads any more.
+pub fn print(told: &Told<'_>) -> bool {
+    line(told).is_none_or(|line| writeln!(std::io::stdout(), "{line}").is_ok())
+}
+
+fn line(told: &Told<'_>) -> Option<Value> {
+    let Update::Entry(entry) = &told.update else { return None };
+    let mut object = match &entry.what {
+        What::Packet(seen) => packet(seen),
+        What::Process(seen) => process(seen),
+        What::Lost(lost) => {
+            json!({ "kind": "lost", "count": lost.count, "cause": lost.cause.name(), "processor": lost.processor })
+        }
+    };
+    let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    object["time"] = json!(at.as_secs_f64());
+    if let Some(header) = told.record.as_ref().map(|record| *record.header()) {
+        object["stamp_ns"] = json!(header.stamp_ns);
+        object["processor"] = json!(header.processor);
+        object["sequence"] = json!(header.sequence);
+    }
+    Some(object)
+}
+
+fn packet(seen: &PacketSeen) -> Value {
+    let Flow { source, destination, source_port, destination_port, protocol, .. } = seen.flow;
+    let rule = seen.rule.as_ref();
+    json!({
+        "kind": "packet", "verdict": seen.verdict.name(), "direction": seen.direction.name(),
+        "reason": seen.reason.name(), "rule": rule.map(|r| &r.id), "line": rule.map(|r| r.line),
+        "generation": seen.generation, "protocol": seen.protocol(), "protocol_number": protocol,
+        "source": address(source), "source_port": source_port,
+        "destination": address(destination), "destination_port": destination_port,
+        "length": seen.length, "program": program(&seen.program),
+    })
+}
+
+fn process(seen: &ProcessSeen) -> Value {
+    let kind = if seen.ended.is_none() { "process_start" } else { "process_exit" };
+    json!({ "kind": kind, "program": program(&seen.program), "path": seen.path })
+}
+
+fn program(program: &Program) -> Value {
+    if program.pid == 0 {
+        return json!({ "user": program.user });
+    }
+    json!({ "name": program.name, "pid": program.pid, "user": program.user })
+}
+
+/// Both sides' books and what the app counted itself.
+#[must_use]
+pub fn summary(summary: &Summary) -> Value {
+    let Summary { account, processes, latency } = summary;
+    json!({
+        "offered": account.kernel.offered, "committed": account.kernel.committed,
+        "lost": account.kernel.lost_in_all(), "delivered": account.delivered, "in_ring": account.in_ring,
+        "processes": processes,
+        "wake_p50_us": latency.percentile_us(50), "wake_p99_us": latency.percentile_us(99),
+    })
+}
