@@ -218,6 +218,10 @@ impl GiveUp {
     /// Sleeps; `true` if it was given up meanwhile. At PASSIVE_LEVEL only.
     #[must_use]
     pub fn sleep(&self, microseconds: u32) -> bool {
+        if microseconds == 0 {
+            // SAFETY: prepared, and alive as long as `self`.
+            return unsafe { nt::KeReadStateEvent(self.0.get()) != 0 };
+        }
         let timeout = relative(microseconds);
         self.wait(&raw const timeout)
     }

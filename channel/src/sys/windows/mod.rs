@@ -70,9 +70,15 @@ impl OpenDevice {
         Ok(Self { name: name.to_owned(), handle: own(handle) })
     }
 
-    /// A request as it is, with any bytes; the answer's length. For tests of what a driver refuses.
+    /// A request as it is, with any command's bytes; the answer's length.
     pub fn request(&self, command: Command, input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
         request::send(&self.handle, command, input, output)
+    }
+
+    /// The device's handle in this process.
+    #[must_use]
+    pub fn handle(&self) -> &OwnedHandle {
+        &self.handle
     }
 }
 

@@ -5,7 +5,8 @@ use crate::Error;
 use contract::{Command, Refusal};
 use std::os::windows::io::OwnedHandle;
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_INSUFFICIENT_BUFFER, ERROR_IO_PENDING, ERROR_NOT_SUPPORTED, HANDLE,
+    ERROR_ACCESS_DENIED, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_HANDLE, ERROR_IO_PENDING,
+    ERROR_NOT_SUPPORTED, HANDLE,
 };
 use windows_sys::Win32::System::IO::{DeviceIoControl, GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Threading::CreateEventW;
@@ -68,6 +69,7 @@ fn error(command: Command, source: std::io::Error) -> Error {
     let code = source.raw_os_error().unwrap_or(0);
     let refusal = Refusal::from_ntstatus(code).or(match code.cast_unsigned() {
         ERROR_ACCESS_DENIED => Some(Refusal::NotPermitted),
+        ERROR_INVALID_HANDLE => Some(Refusal::Closing),
         ERROR_NOT_SUPPORTED => Some(Refusal::Command),
         ERROR_INSUFFICIENT_BUFFER => Some(Refusal::Room),
         _ => None,
