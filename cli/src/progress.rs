@@ -49,7 +49,7 @@ impl Progress {
 impl Drop for Progress {
     fn drop(&mut self) {
         if self.shown {
-            let _unseen = write!(io::stderr(), "\r\x1b[K");
+            let _unseen = write!(io::stderr(), "\r{:40}\r", "");
         }
     }
 }

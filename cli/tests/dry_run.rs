@@ -246,6 +246,34 @@ proptest! {
     }
 
     #[test]
+    fn no_dry_run_of_it_does_either(
+        ng in any::<bool>(),
+        changes in prop::collection::vec(change(), 1..40),
+        json in any::<bool>(),
+    ) {
+        use clap::Parser;
+        let file = if ng { "any.pcapng" } else { "ethernet.pcap" };
+        let mut bytes = std::fs::read(captures().join(file)).unwrap();
+        let whole = bytes.len();
+        for (at, byte) in changes {
+            bytes[24 + at % (whole - 24)] = byte;
+        }
+        let folder = std::env::temp_dir();
+        let capture = folder.join(format!("gatebell-dry-run-{}", std::process::id()));
+        std::fs::write(&capture, bytes).unwrap();
+        let rules = captures().join("rules.toml");
+        let against = captures().join("before.toml");
+        let line = ["gatebell", "dry-run", rules.to_str().unwrap(), "--pcap", capture.to_str().unwrap(), ZONE,
+            "--against", against.to_str().unwrap()];
+        let line = line.into_iter().chain(json.then_some("--json"));
+        let arguments = cli::Arguments::try_parse_from(line).unwrap();
+        let mut out = Vec::new();
+        let _done = cli::perform(&arguments.command, &mut out);
+        std::fs::remove_file(&capture).unwrap();
+        prop_assert!(std::str::from_utf8(&out).is_ok());
+    }
+
+    #[test]
     fn no_frame_however_wrong_makes_it_panic(link in 0..300_i32, frame in prop::collection::vec(any::<u8>(), 0..80)) {
         let _carried = cli::capture::carried(link, &frame);
     }
