@@ -14,6 +14,7 @@ mod setup;
 mod test;
 mod toolchain;
 mod vm;
+mod wine;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -27,6 +27,8 @@ pub enum Step {
     Kernel(&'static str),
     /// Such files in the emulated machine, on Debian's 6.1 kernel.
     Emulated(&'static [&'static str]),
+    /// A command of `cargo xtask` itself, as a user gives it: what it shows, and its words.
+    Ourselves(&'static str, &'static [&'static str]),
     /// A cargo command of its own: what it shows, flags for rustc, and its arguments.
     Cargo(&'static str, &'static str, &'static [&'static str]),
     /// Every dependency's licence is one that deny.toml allows.
@@ -97,7 +99,21 @@ pub const ROOMS: &[Room] = &[
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
-        steps: &[Step::Kernel("linux")],
+        steps: &[
+            Step::Kernel("linux"),
+            Step::Ourselves("the sample, each operation once", &["sample", "--headless"]),
+        ],
+    },
+    Room {
+        name: "windows",
+        promise: "the driver for Windows keeps its promises, as far as Wine 8 shows",
+        needs: &[Need::Windows, Need::Wine],
+        built: &[What::Windows, What::Wine],
+        root: false,
+        steps: &[
+            Step::Kernel("windows"),
+            Step::Ourselves("the sample, each operation once", &["sample", "--windows", "--headless"]),
+        ],
     },
     Room {
         name: "vm",
@@ -105,7 +121,10 @@ pub const ROOMS: &[Room] = &[
         needs: &[Need::Ebpf, Need::Vm],
         built: &[What::Ebpf],
         root: false,
-        steps: &[Step::Emulated(&["linux"])],
+        steps: &[
+            Step::Emulated(&["linux"]),
+            Step::Ourselves("the sample, each operation once", &["sample", "--vm", "--headless"]),
+        ],
     },
 ];
 

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::build;
 use crate::interrupt;
 use crate::place;
 use crate::setup::{self, Need};
+use crate::toolchain;
 use crate::vm::{self, Machine};
+use crate::wine;
 
 /// What `cargo xtask sample` can be told.
 #[derive(clap::Args)]
@@ -140,7 +142,17 @@ fn windowed(arguments: &Arguments) -> bool {
     display && !arguments.headless && !arguments.json && !arguments.compare
 }
 
-fn on_windows(_arguments: &Arguments) -> Result<i32> {
-    setup::ensure(&[Need::Wine])?;
-    bail!("the sample's driver for Windows can't be loaded yet");
+fn on_windows(arguments: &Arguments) -> Result<i32> {
+    setup::ensure(&[Need::Windows, Need::Wine])?;
+    build::windows()?;
+    build::stand_ins()?;
+    let mut cargo = toolchain::cargo();
+    cargo.args(["run", "--quiet", "--package", "gatebell-tests", "--bin", "sample-under-wine", "--"]);
+    cargo.args(app_arguments(arguments)?).current_dir(place::root());
+    if !arguments.compare && !windowed(arguments) {
+        cargo.arg("--headless");
+    }
+    let code = interrupt::foreground(&mut cargo)?;
+    wine::sweep();
+    Ok(code)
 }

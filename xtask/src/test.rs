@@ -17,6 +17,7 @@ use crate::interrupt::Interrupt;
 use crate::place;
 use crate::rooms::{ROOMS, Room};
 use crate::setup::{self, Need};
+use crate::wine;
 
 /// Says which rooms there are.
 pub fn list() -> i32 {
@@ -32,6 +33,7 @@ pub fn run(name: Option<&str>) -> Result<i32> {
     let rooms = chosen(name)?;
     setup::ensure(&needs(&rooms))?;
     fs::create_dir_all(place::logs())?;
+    wine::sweep();
     let interrupt = Interrupt::watch()?;
     let tasks = task::plan(&rooms, name.is_none());
     let mut programs = Programs::default();
@@ -44,6 +46,7 @@ pub fn run(name: Option<&str>) -> Result<i32> {
             break;
         }
     }
+    wine::sweep();
     Ok(account.close())
 }
 

@@ -80,7 +80,7 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
     let names = steps.filter_map(|step| match step {
         Step::Package(name) => Some(*name),
         Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
-        Step::Cargo(..) | Step::Licences => None,
+        Step::Cargo(..) | Step::Ourselves(..) | Step::Licences => None,
     });
     let mut names: Vec<String> = names.map(|name| format!("--package={name}")).collect();
     names.sort();
@@ -100,7 +100,7 @@ impl Task {
             Work::Step(Step::Package(name)) => (*name).to_owned(),
             Work::Step(Step::Kernel(file)) => format!("{file}, on this machine's kernel"),
             Work::Step(Step::Emulated(files)) => format!("{}, on Debian's 6.1 kernel", files.join(", ")),
-            Work::Step(Step::Cargo(title, ..)) => (*title).to_owned(),
+            Work::Step(Step::Cargo(title, ..) | Step::Ourselves(title, ..)) => (*title).to_owned(),
             Work::Step(Step::Licences) => "licences".to_owned(),
         }
     }
@@ -125,6 +125,7 @@ impl Task {
             Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
             Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
             Work::Step(Step::Emulated(files)) => run.emulated(programs, files),
+            Work::Step(Step::Ourselves(_, words)) => run.one(ourselves()?.args(*words)),
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
             Work::Step(Step::Licences) => Ok(licences_verdict(log)?),
         };
