@@ -65,8 +65,10 @@ impl Window {
         let rows = self.rows.clone();
         std::thread::spawn(move || {
             for update in updates {
-                lock(&rows).take(update);
-                ctx.request_repaint_after(PAINT_AFTER);
+                // The books come again and again: the same books are nothing to paint.
+                if lock(&rows).take(update) {
+                    ctx.request_repaint_after(PAINT_AFTER);
+                }
             }
             lock(&rows).end("the reader has stopped");
             ctx.request_repaint_after(PAINT_AFTER);
@@ -92,6 +94,9 @@ impl Window {
     }
 
     fn table(&mut self, ui: &mut Ui, rows: &Rows) {
+        // Text that is there to be read is as bright as a button's.
+        let visuals = ui.visuals_mut();
+        visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
         let mut table = TableBuilder::new(ui)
             .striped(true)
             .resizable(true)

@@ -26,13 +26,14 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Takes in what the reader says.
-    pub fn take(&mut self, update: Update) {
+    /// Takes in what the reader says; whether that changes anything.
+    pub fn take(&mut self, update: Update) -> bool {
         match update {
             Update::Entry(entry) => self.push(entry),
-            Update::Account(account) => self.account = Some(account),
+            Update::Account(account) => return self.account.replace(account) != Some(account),
             Update::Ended(why) => self.end(&why),
         }
+        true
     }
 
     /// No more will come. The first reason given stays.
@@ -142,7 +143,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_a_selection_stays_on_its_row() {
         let mut rows = Rows::default();
-        (0..KEPT as u64 + 1).for_each(|n| rows.take(lost(n)));
+        (0..KEPT as u64 + 1).for_each(|n| assert!(rows.take(lost(n))));
         assert_eq!(rows.shown(), KEPT + 1 - DROPPED_AT_ONCE);
         assert_eq!(rows.numbered(0), None, "dropped");
         assert_eq!(rows.numbered(50_000).map(count), Some(50_000));
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn a_filter_looks_a_little_at_a_time_and_then_at_what_comes() {
         let mut rows = Rows::default();
-        (0..1_000).for_each(|n| rows.take(lost(n)));
+        (0..1_000).for_each(|n| assert!(rows.take(lost(n))));
         rows.filter("77 Records");
         assert!(rows.look_through(100), "there is more to look at");
         assert!(!rows.look_through(10_000));

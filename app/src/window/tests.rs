@@ -102,6 +102,16 @@ fn the_books_stand_below_and_then_the_end() {
 }
 
 #[test]
+fn the_same_books_again_are_nothing_to_paint() {
+    let window = window();
+    let kernel = Totals { offered: 1, committed: 1, lost: [0; 3] };
+    let books = Account { kernel, delivered: 1, in_ring: 0, lost_told: [0; 3], gaps: 0 };
+    let mut rows = lock(&window.state().rows);
+    assert!(rows.take(Update::Account(books)));
+    assert!(!rows.take(Update::Account(books)));
+}
+
+#[test]
 fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
     let mut window = window();
     for n in 0..500 {

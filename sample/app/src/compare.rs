@@ -61,9 +61,7 @@ impl Way {
         match self.refused {
             Some(why) => format!("not here: {why}"),
             None => {
-                format!(
-                    "{arrived} of {sent} arrived, {counted_lost} counted as lost, {unaccounted} unaccounted"
-                )
+                format!("{arrived} of {sent} arrived, {counted_lost} lost, {unaccounted} unaccounted")
             }
         }
     }

@@ -83,7 +83,7 @@ impl Step {
     pub const fn label(self) -> &'static str {
         match self {
             Self::Reference => "Create and reference",
-            Self::ReferenceForProcesses => "Reference for processes",
+            Self::ReferenceForProcesses => "With new processes",
             Self::Dereference => "Dereference",
             Self::Driver(Operation::Set) => "Driver sets",
             Self::Driver(Operation::Clear) => "Driver clears",

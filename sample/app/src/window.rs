@@ -17,7 +17,7 @@ const PAINT_AFTER: Duration = Duration::from_millis(40);
 /// How often the event's state is looked at while nothing is logged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const ROW: f32 = 20.0;
-const SIDE: f32 = 330.0;
+const SIDE: f32 = 320.0;
 
 /// The columns of the log.
 const COLUMNS: [&str; 5] = ["Time", "By", "Operation", "The app saw", "The driver saw"];
@@ -144,16 +144,17 @@ where
 
     fn log_table(&self, ui: &mut Ui) {
         let lines = self.log.lines();
+        brighten(ui);
         TableBuilder::new(ui)
             .striped(true)
             .resizable(true)
             .stick_to_bottom(true)
             .auto_shrink(false)
             .sense(egui::Sense::hover())
-            .column(Column::exact(70.0))
-            .column(Column::exact(54.0))
-            .column(Column::initial(236.0).clip(true))
-            .column(Column::initial(250.0).clip(true))
+            .column(Column::exact(58.0))
+            .column(Column::exact(48.0))
+            .column(Column::initial(216.0).clip(true))
+            .column(Column::initial(300.0).clip(true))
             .column(Column::remainder().clip(true))
             .header(ROW, |mut header| {
                 for title in COLUMNS {
@@ -200,7 +201,13 @@ const REFUSED: Color32 = Color32::from_rgb(0xe0, 0x6c, 0x5b);
 
 fn caption(ui: &mut Ui, words: &str) {
     ui.add_space(6.0);
-    ui.label(RichText::new(words).small().weak());
+    ui.label(RichText::new(words).size(11.0));
+}
+
+/// Text that is there to be read is as bright as a button's.
+fn brighten(ui: &mut Ui) {
+    let visuals = ui.visuals_mut();
+    visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
 }
 
 fn books(account: Account) -> String {
