@@ -106,6 +106,16 @@ fn the_rules_document_explains_every_key() {
 }
 
 #[test]
+fn the_rules_document_states_the_limits_that_hold() {
+    use engine::conversation::longest_silence_ns;
+    let rows = format!("There is room for {} combinations", contract::rules::MAX_ROWS);
+    assert!(DOCUMENT.contains(&rows), "{rows}");
+    let minutes = [6, 17].map(|protocol| longest_silence_ns(protocol) / 1_000_000_000 / 60);
+    assert_eq!(minutes, [120, 3]);
+    assert!(DOCUMENT.contains("after two hours of silence for TCP, three minutes otherwise"));
+}
+
+#[test]
 fn every_command_in_the_rules_document_makes_sense() {
     use clap::Parser;
     let lines: Vec<_> = blocks(DOCUMENT, "sh").into_iter().flat_map(str::lines).collect();
