@@ -4,14 +4,16 @@
 //! `cargo xtask build windows` and `cargo xtask build wine` build.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
+use gatebell_tests::image::Image;
 use gatebell_tests::wine::{LIMITS, Machine};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
 /// What the program wrote, or why it could not.
 static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target");
+    let built = built();
     let machine = Machine::boot(&built).map_err(|why| format!("Wine does not boot: {why}"))?;
     machine.copy_driver(&built.join("drivers/gatebell_sample.sys")).map_err(|why| why.to_string())?;
     let log = machine
@@ -20,6 +22,37 @@ static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
     println!("{LIMITS}\n{log}");
     Ok(log)
 });
+
+fn built() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target")
+}
+
+fn driver() -> Image {
+    Image::read(&built().join("drivers/gatebell_sample.sys")).unwrap()
+}
+
+#[test]
+fn the_driver_imports_only_what_windows_exports() {
+    let known: BTreeSet<_> =
+        include_str!("../wine/exports.txt").lines().filter(|line| !line.starts_with('#')).collect();
+    let imports = driver().imports().unwrap();
+    let unknown: Vec<_> = imports.iter().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(imports.len() > 20 && unknown.is_empty(), "not known to be exported: {unknown:?}");
+}
+
+#[test]
+fn the_driver_asks_windows_for_every_check() {
+    let driver = driver();
+    assert_eq!(driver.subsystem().unwrap(), 1, "not a driver");
+    assert_ne!(driver.checksum().unwrap(), 0, "no checksum");
+    // High entropy, relocatable, integrity check (process callbacks want it), no code on data pages.
+    assert_eq!(
+        driver.characteristics().unwrap() & 0x01E0,
+        0x01E0,
+        "{:#x}",
+        driver.characteristics().unwrap()
+    );
+}
 
 fn kept(name: &str) {
     let log = RUN.as_ref().expect("the run under Wine");
