@@ -29,8 +29,16 @@ fn main() -> anyhow::Result<()> {
     let everybody = said.get_flag("everybody");
     let policy = Policy { mode: if everybody { 0o666 } else { 0o600 }, ..Policy::default() };
     let signals = stop::Signals::block()?;
+    if let Some(folder) = socket.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     let mut sample = Sample::start(&Config { object, socket: socket.clone(), zone, policy })?;
     eprintln!("gatebell-sample-host: the driver is started, its door is {}", socket.display());
+    if sample.door().records_may_overlap() {
+        eprintln!(
+            "gatebell-sample-host: this kernel lacks the fix of CVE-2024-41009, so only root's apps are let in"
+        );
+    }
     while !signals.came()? {
         sample.turn(signals.as_fd())?;
     }
