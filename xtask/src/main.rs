@@ -4,6 +4,7 @@
 //! on standard error, so that standard output is left to the result.
 
 mod build;
+mod emulated;
 mod interrupt;
 mod licences;
 mod place;
@@ -41,7 +42,17 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Run the firewall on real input: a lab of two network namespaces, until Ctrl-C
-    Run(run::Arguments),
+    ///
+    /// Builds a lab of its own (namespaces, a device pair, a control group, real programs that talk), loads the driver into this
+    /// machine's kernel, and shows each refused packet and each new process as it happens: in a window when there is a display,
+    /// else in the terminal. Where this kernel does not allow that, the same runs in the emulated machine.
+    Run {
+        #[command(flatten)]
+        arguments: run::Arguments,
+        /// In the emulated machine with Debian's 6.1 kernel, also where this kernel would do
+        #[arg(long)]
+        vm: bool,
+    },
     /// Pass every test, or those of one room
     Test(TestArguments),
     /// Run the article's sample: its driver and its app
@@ -110,7 +121,8 @@ fn main() -> ExitCode {
 
 fn perform(task: Task) -> Result<i32> {
     match task {
-        Task::Run(arguments) => run::run(&arguments),
+        Task::Run { vm: true, .. } => emulated::run(),
+        Task::Run { arguments, vm: false } => run::run(&arguments),
         Task::Test(TestArguments { list: true, .. }) => Ok(test::list()),
         Task::Test(TestArguments { room, .. }) => test::run(room.as_deref()),
         Task::Sample(arguments) => sample::run(&arguments),

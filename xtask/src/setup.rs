@@ -45,7 +45,7 @@ impl Need {
             }
             Self::Wine => &["wine", "wine64", "xvfb", "xauth"],
             Self::Vm => &["qemu-system-x86", "busybox-static", "iproute2", "nftables"],
-            Self::Lab => &["iproute2", "nftables", "iputils-ping", "util-linux"],
+            Self::Lab => &["iproute2", "nftables", "util-linux", "busybox-static", "curl"],
             Self::Desktop => &[
                 "libx11-6",
                 "libx11-xcb1",

@@ -66,7 +66,7 @@ impl Outcome {
 }
 
 /// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
-const PROGRAMS: [&str; 9] = ["bash", "ip", "tc", "nft", "ping", "unshare", "nsenter", "timeout", "env"];
+const PROGRAMS: [&str; 8] = ["bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env"];
 
 impl Machine {
     /// A machine that runs `command` with no files of its own.

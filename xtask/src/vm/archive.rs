@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
@@ -61,7 +62,10 @@ impl Archive {
 
     /// A copy of this machine's file, at the same path.
     pub fn copy(&mut self, path: &Path) -> Result<()> {
-        let content = fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+        let content = match without_debug_data(path) {
+            Some(smaller) => smaller,
+            None => fs::read(path).with_context(|| format!("reading {}", path.display()))?,
+        };
         let mode = fs::metadata(path)?.permissions().mode() & 0o777;
         let name = merged(path);
         self.file(&name.to_string_lossy(), &content, mode)
@@ -120,6 +124,27 @@ impl Archive {
         let missing = self.written.wrapping_neg() % 4;
         self.put(&[0; 3][..missing as usize])
     }
+}
+
+/// A large program without what only a debugger reads, most of a program that cargo has just built; none where `strip` is
+/// missing or has nothing to say about the file.
+fn without_debug_data(path: &Path) -> Option<Vec<u8>> {
+    const LARGE: u64 = 8 << 20;
+    let about = fs::metadata(path).ok()?;
+    if about.len() < LARGE || about.permissions().mode() & 0o111 == 0 {
+        return None;
+    }
+    let smaller = std::env::temp_dir().join(format!("gatebell-stripped-{}", std::process::id()));
+    let status = Command::new("strip")
+        .arg("--strip-debug")
+        .arg("-o")
+        .arg(&smaller)
+        .arg(path)
+        .stderr(Stdio::null())
+        .status();
+    let content = fs::read(&smaller).ok().filter(|_| status.is_ok_and(|status| status.success()));
+    let _ = fs::remove_file(&smaller);
+    content
 }
 
 /// The path inside the archive: without the leading slash, and with `/lib` as the `/usr/lib` that it is in Debian.

@@ -26,6 +26,7 @@ fn add_folder(folder: &Path, all: &mut BTreeSet<PathBuf>) -> Result<()> {
         if path.is_dir() {
             add_folder(&path, all)?;
         } else if path.is_file() {
+            all.extend(libraries(&path)?);
             all.insert(path);
         }
     }
