@@ -301,6 +301,7 @@ fn one_user_can_t_take_every_slot_and_the_last_one_is_roots() {
     let mut child = Child::start("crowd", &host);
     assert_eq!(child.says("attached"), "4");
     assert_eq!(child.says("refused"), "quota");
+    assert_eq!(child.says("connected"), "16", "nor every connection");
     let attach_one = || {
         let device = host.open();
         let event = device.create_event(4096).unwrap();
@@ -472,6 +473,11 @@ fn child() {
             };
             place::say("attached", held.len());
             place::say("refused", refused.name());
+            let door = std::env::var("GATEBELL_DOOR").unwrap();
+            let more = std::iter::from_fn(|| Device::<Linux>::open(door.as_ref()).ok()).take(50);
+            let more: Vec<_> = more.collect();
+            // One for itself, one for each that is attached; the one that was refused is closed again.
+            place::say("connected", 1 + held.len() + more.len());
             std::thread::sleep(Duration::from_secs(60));
         }
         ("exec", zone) => place::exec_in(zone),

@@ -37,6 +37,10 @@ use zerocopy::IntoBytes;
 
 /// Connections that are served at the same time; more are hung up on.
 const MOST_CLIENTS: usize = 64;
+/// So many of them are kept for root.
+const FOR_ROOT: usize = 8;
+/// And so many one user may have, who is not root.
+const MOST_OF_A_USER: usize = 16;
 /// The longest request: a [`Reference`].
 const LONGEST: usize = size_of::<Reference>();
 
@@ -179,7 +183,7 @@ impl Door {
     /// Lets one new connection in, and greets it with what everybody may have.
     fn welcome(&mut self) {
         let Ok(client) = self.listener.accept() else { return };
-        if self.clients.len() >= MOST_CLIENTS {
+        if !self.has_room_for(client.user) {
             return;
         }
         let mut given = Vec::new();
@@ -193,6 +197,12 @@ impl Door {
         if client.tell(0, which, &[], &given).is_ok() {
             self.clients.push(client);
         }
+    }
+
+    fn has_room_for(&self, user: u32) -> bool {
+        let of_user = self.clients.iter().filter(|client| client.user == user).count();
+        let most = if user == 0 { MOST_CLIENTS } else { MOST_CLIENTS - FOR_ROOT };
+        self.clients.len() < most && (user == 0 || of_user < MOST_OF_A_USER)
     }
 
     /// Takes one request and answers it. False: the app hung up, or does not take its answers.
