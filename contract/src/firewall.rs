@@ -63,9 +63,9 @@ pub struct FlowKey {
     pub local: [u8; 16],
     /// The other one.
     pub remote: [u8; 16],
-    /// The zone's port; 0 for ICMP.
+    /// The zone's port; for an ICMP echo 1 at the end that asks, 0 at the other.
     pub local_port: u16,
-    /// The other one; 0 for ICMP.
+    /// The other one's.
     pub remote_port: u16,
     /// IP protocol number.
     pub protocol: u32,

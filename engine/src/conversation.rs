@@ -46,9 +46,13 @@ pub fn may_answer(flow: &Flow) -> bool {
 #[must_use]
 #[inline(always)]
 pub fn key(flow: &Flow) -> FlowKey {
-    let has_ports = flow.protocol == TCP || flow.protocol == UDP;
-    let (source_port, destination_port) =
-        if has_ports { (flow.source_port, flow.destination_port) } else { (0, 0) };
+    // Of an echo, the end that asks is marked: each end may ask the other, and these are two conversations.
+    let (source_port, destination_port) = match (flow.protocol, flow.source_port) {
+        (TCP | UDP, _) => (flow.source_port, flow.destination_port),
+        (ICMP, ECHO_REQUEST) | (ICMPV6, ECHO_REQUEST_V6) => (1, 0),
+        (ICMP, ECHO_REPLY) | (ICMPV6, ECHO_REPLY_V6) => (0, 1),
+        _ => (0, 0),
+    };
     let protocol = flow.protocol.into();
     if flow.direction == Direction::Outbound as u8 {
         let (local, remote) = (flow.source, flow.destination);
