@@ -68,6 +68,10 @@ impl Driver for Sample {
             Operation::NotifyFromTimer => {
                 channel.repeat(file, asked.interval_us, Ticking::new(&asked))?;
             }
+            Operation::Notify if asked.is_short() => {
+                let offered = asked.notify(channel.table(), file, |_| false);
+                return asked.answer(channel.table(), file, before, offered, buffer).map(Reply::Done);
+            }
             Operation::Notify | Operation::Wait => return Ok(Reply::Later(asked)),
             // On Windows the app calls SetEvent, and the waiting driver wakes.
             Operation::AppSet => return Err(Refusal::Unsupported),
@@ -87,7 +91,7 @@ impl Driver for Sample {
         let event = channel.table().event(file)?;
         let before = event.is_signalled();
         let offered = match asked.operation {
-            Operation::Notify => asked.notify(channel.table(), file, give_up),
+            Operation::Notify => asked.notify(channel.table(), file, |interval| give_up.sleep(interval)),
             _ => match give_up.wait_for(&event, asked.interval_us) {
                 Waited::Signalled => 0,
                 Waited::TimedOut => return Err(Refusal::TimedOut),

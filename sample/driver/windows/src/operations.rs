@@ -1,13 +1,14 @@
 //! What an app may ask of the sample's driver, checked, and the notices that it sends.
 
 use channel::driver::table::{Buffer, Platform, Table};
-use channel::driver::wdm::{Again, EventReference, GiveUp, Nt, OpenFile};
+use channel::driver::wdm::{Again, EventReference, Nt, OpenFile};
 use channel::{Kind, Refusal};
 use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operation, Seen};
 use contract::{Command, Header};
 
-/// Notices that one tick sends at most: a timer's routine runs above all threads, and they have to wait.
-const MOST_PER_TICK: u64 = 64;
+/// Notices that are sent at most without a thread of the driver's own: by one tick of a timer, whose routine runs above
+/// all threads, or from within the request itself.
+const MOST_AT_ONCE: u32 = 64;
 /// The shortest time between ticks.
 const TICK_US: u32 = 1000;
 
@@ -56,11 +57,19 @@ impl Asked {
         buffer.answer(&answer)
     }
 
-    /// Sends the notices; returns how many, which are fewer if the app is gone or lets go.
-    pub fn notify(&self, table: &Table<Nt>, file: &OpenFile, give_up: &GiveUp) -> u32 {
+    /// Whether the notices are few and at once: no thread is worth it.
+    pub fn is_short(&self) -> bool {
+        self.interval_us == 0 && self.count <= MOST_AT_ONCE
+    }
+
+    /// Sends the notices; returns how many, which are fewer if the app lets go or `sleep` is given up.
+    pub fn notify(&self, table: &Table<Nt>, file: &OpenFile, sleep: impl Fn(u32) -> bool) -> u32 {
         for number in 0..self.count {
-            if send(table, file, number.into(), false).is_err() || give_up.sleep(self.interval_us) {
+            if send(table, file, number.into(), false).is_err() {
                 return number;
+            }
+            if number + 1 < self.count && sleep(self.interval_us) {
+                return number + 1;
             }
         }
         self.count
@@ -85,7 +94,7 @@ impl Ticking {
     pub fn tick(&mut self, table: &Table<Nt>, file: &OpenFile) -> Again {
         let microseconds = Nt::now_ns().saturating_sub(self.started_ns) / 1000;
         let due = microseconds.checked_div(self.interval_us.into()).unwrap_or(self.count).min(self.count);
-        for number in (self.sent..due).take(MOST_PER_TICK as usize) {
+        for number in (self.sent..due).take(MOST_AT_ONCE as usize) {
             if send(table, file, number, true).is_err() {
                 return Again::Never;
             }
