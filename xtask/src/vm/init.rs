@@ -2,6 +2,9 @@
 
 use super::Machine;
 
+/// What the console says right before the command is started.
+pub const STARTED: &str = "gatebell: the command starts";
+
 /// The machine's first process. The serial lines are: ttyS0 the console, ttyS1 the command's input and output, ttyS2 its
 /// errors, ttyS3 its exit code.
 pub fn script(machine: &Machine) -> String {
@@ -37,6 +40,7 @@ ip link set lo up
 (sleep {longest}; echo o >/proc/sysrq-trigger) </dev/null >/dev/null 2>&1 &
 stty -F /dev/ttyS1 115200 -opost -echo -ixon
 stty -F /dev/ttyS2 115200 -opost -echo
+echo "{STARTED}" >/dev/ttyS0
 # A session with ttyS1 as its terminal: the character 3 that arrives there becomes SIGINT for the command.
 setsid -c /usr/bin/bash /command </dev/ttyS1 >/dev/ttyS1 2>/dev/ttyS2
 code=$?
