@@ -9,6 +9,7 @@ use contract::firewall::Verdicts;
 use rules::Rules;
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -47,8 +48,9 @@ struct Arguments {
 /// How often flows that nobody uses any more are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
 
-pub fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+/// Runs the service with this command line, its own name first, until it is asked to end.
+pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    match serve(&Arguments::parse_from(words)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gatebelld: {error:#}");
@@ -57,7 +59,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<()> {
+fn serve(arguments: &Arguments) -> Result<()> {
     let signals = Signals::watch().context("can't watch for signals")?;
     let rules = read(&arguments.rules)?;
     let zone = Zone::enter(arguments.zone_netns.as_deref(), &arguments.zone_device, &arguments.zone_cgroup)?;
@@ -67,7 +69,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     let mut door = Door::open(driver.object(), &arguments.socket, Policy::default(), Parts::default())?;
     driver.attach(&zone)?;
     announce(&json!({ "ready": true, "generation": driver.generation(), "rules": rules.iter().len() }));
-    let served = serve(arguments, &signals, &mut door, &mut driver);
+    let served = turns(arguments, &signals, &mut door, &mut driver);
     // No more verdicts before the last account, and no tombstone before the last record.
     driver.detach();
     announce(&verdicts("end", &driver.verdicts()?));
@@ -75,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     served
 }
 
-fn serve(arguments: &Arguments, signals: &Signals, door: &mut Door, driver: &mut Driver) -> Result<()> {
+fn turns(arguments: &Arguments, signals: &Signals, door: &mut Door, driver: &mut Driver) -> Result<()> {
     let mut sweep = Instant::now() + SWEEP;
     while !signals.stop.load(Ordering::Acquire) {
         door.turn(sweep.saturating_duration_since(Instant::now()), &[signals.wake.as_fd()])?;

@@ -7,7 +7,11 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// Labs that this process has built: each has a name of its own.
+static BUILT: AtomicU32 = AtomicU32::new(0);
 
 /// The zone's addresses, and those of the world outside it.
 pub const INSIDE: &str = "10.77.0.2";
@@ -68,7 +72,7 @@ pub struct Lab {
 impl Lab {
     /// Builds it: namespaces, devices, addresses, control groups, the judge, and servers on both sides.
     pub fn build() -> Result<Self> {
-        let name = format!("gb{}", std::process::id());
+        let name = format!("gb{}x{}", std::process::id(), BUILT.fetch_add(1, Ordering::Relaxed));
         let cgroups = cgroup_root()?.join(&name);
         let folder = std::env::temp_dir().join(format!("gatebell-{name}"));
         // From here on whatever was made is taken away again.
