@@ -89,10 +89,19 @@ fn in_window(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>) -> Re
             }
             done
         });
-        window::run(told, "Gatebell")?;
+        window::run(told, &protected(arguments))?;
         stop.store(true, std::sync::atomic::Ordering::Release);
         reader.join().unwrap_or_else(|_| anyhow::bail!("the reader broke down"))
     })
+}
+
+/// What the window says it shows.
+fn protected(arguments: &Arguments) -> String {
+    let device = arguments.device.clone().unwrap_or_else(reader::default_device);
+    match &arguments.rules {
+        Some(rules) => format!("{}, judged by {}", device.display(), rules.display()),
+        None => device.display().to_string(),
+    }
 }
 
 #[cfg(unix)]

@@ -44,7 +44,7 @@ pub fn advice(entry: &Entry) -> Option<Advice> {
         return Some(Advice { words, snippet: None });
     }
     let place = match &packet.rule {
-        Some(rule) => format!("before line {}, above rule \"{}\"", rule.line, rule.id),
+        Some(rule) => format!("above rule \"{}\" (line {})", rule.id, rule.line),
         None => "anywhere among the rules".to_owned(),
     };
     let words = format!("To allow its like, put this into the rule file {place}:");

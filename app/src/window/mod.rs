@@ -116,7 +116,9 @@ impl Window {
                 let Some((number, entry)) = rows.nth_shown(row.index()) else { return };
                 row.set_selected(self.selected == Some(number));
                 cells(&mut row, entry);
-                if row.response().clicked() {
+                // Already when it is pressed: while rows come, another one may lie there at the release.
+                let response = row.response();
+                if response.clicked() || response.is_pointer_button_down_on() {
                     self.selected = Some(number);
                 }
             });
@@ -139,7 +141,7 @@ impl Window {
         ui.add_space(2.0);
         egui::Frame::group(ui.style()).show(ui, |ui| {
             ui.horizontal_top(|ui| {
-                ui.label(RichText::new(&snippet).monospace());
+                ui.label(RichText::new(snippet.trim_end()).monospace());
                 if ui.button("Copy").clicked() {
                     ui.ctx().copy_text(snippet.clone());
                 }
