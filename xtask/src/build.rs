@@ -59,23 +59,24 @@ const WINDOWS_DRIVERS: [Foreign; 2] = [
     Foreign { folder: "sample/driver/windows", target: &WDM, extension: "sys" },
     Foreign { folder: "drivers/windows", target: &WDM, extension: "sys" },
 ];
-const STAND_INS: [Foreign; 3] = [
+const STAND_INS: [Foreign; 2] = [
     Foreign { folder: "tests/wine/kernel", target: &WDM, extension: "sys" },
     Foreign { folder: "tests/wine/randomness", target: &WDM, extension: "dll" },
-    Foreign { folder: "tests/wine/promises", target: &WINDOWS, extension: "exe" },
 ];
+const PROMISES: [Foreign; 1] =
+    [Foreign { folder: "tests/wine/promises", target: &WINDOWS, extension: "exe" }];
 
 /// Builds, and says where each result is.
 pub fn build(what: What) -> Result<()> {
     match what {
         What::Ebpf => ebpf_drivers(),
         What::Windows => windows(),
-        What::Wine => stand_ins(),
+        What::Wine => wine(),
         What::Host => host(&[]).map(drop),
         What::All => {
             ebpf_drivers()?;
             windows()?;
-            stand_ins()?;
+            wine()?;
             host(&[]).map(drop)
         }
     }
@@ -95,6 +96,12 @@ pub fn windows() -> Result<()> {
 }
 
 /// What the tests under Wine need and nobody ships, at `target/wine`.
+fn wine() -> Result<()> {
+    stand_ins()?;
+    foreign(&PROMISES, &place::wine())
+}
+
+/// What Wine lacks.
 pub fn stand_ins() -> Result<()> {
     setup::ensure(&[Need::Windows])?;
     foreign(&STAND_INS, &place::wine())

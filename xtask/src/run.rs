@@ -16,6 +16,7 @@ use crate::build;
 use crate::interrupt::Interrupt;
 use crate::place;
 use crate::setup::{self, Need};
+use crate::vm;
 
 #[path = "lab.rs"]
 pub mod lab;
@@ -41,14 +42,18 @@ pub struct Arguments {
 /// Runs the main job and returns its exit code.
 pub fn run(arguments: &Arguments) -> Result<i32> {
     if let Err(lab::Why(why)) = lab::possible() {
-        bail!("{why}");
+        if arguments.programs.is_some() {
+            bail!("{why}");
+        }
+        eprintln!("run: {why}");
+        return crate::emulated::run();
     }
     let programs = Programs::find(arguments)?;
     let rules = arguments.rules.clone().unwrap_or_else(|| place::root().join("rules/examples/lab.toml"));
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
-    let mut service = Service::start(&programs, &lab, &rules)?;
-    let mut app = App::start(&programs, &lab, &rules, arguments.json)?;
+    let mut service = Service::start(programs, &lab, &rules)?;
+    let mut app = App::start(programs, &lab, &rules, arguments.json)?;
     // Both counted before: what went before the driver came is the judge's alone.
     let before = service.agree(&lab)?;
     let end = arguments.duration.map(|time| Instant::now() + time);

@@ -98,8 +98,8 @@ impl Task {
             Work::Build(_) => "the programs".to_owned(),
             Work::Compile(_) => "the tests".to_owned(),
             Work::Step(Step::Package(name)) => (*name).to_owned(),
-            Work::Step(Step::Kernel(file)) => format!("{file}, on this machine's kernel"),
-            Work::Step(Step::Emulated(files)) => format!("{}, on Debian's 6.1 kernel", files.join(", ")),
+            Work::Step(Step::Kernel(file)) => format!("tests/{file}.rs"),
+            Work::Step(Step::Emulated(files)) => format!("{} on Debian's 6.1 kernel", files.join(", ")),
             Work::Step(Step::Cargo(title, ..) | Step::Ourselves(title, ..)) => (*title).to_owned(),
             Work::Step(Step::Licences) => "licences".to_owned(),
         }
