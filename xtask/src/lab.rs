@@ -31,26 +31,33 @@ pub struct Why(pub String);
 
 /// Whether this kernel lets us make namespaces, control groups and BPF programs. Leaves nothing behind.
 pub fn possible() -> std::result::Result<(), Why> {
-    let why = |what: &str| Why(what.to_owned());
-    let status =
-        fs::read_to_string("/proc/self/status").map_err(|e| Why(format!("/proc is not readable: {e}")))?;
-    if !status.lines().any(|line| line.starts_with("Uid:\t0\t")) {
-        return Err(why("only root may load a driver; run: sudo -E env \"PATH=$PATH\" cargo xtask run"));
-    }
+    let refused = |why: String| Why(why);
+    let status = fs::read_to_string("/proc/self/status")
+        .map_err(|e| refused(format!("/proc is not readable: {e}")))?;
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap_or("0");
     let capabilities = u64::from_str_radix(capabilities.trim(), 16).unwrap_or(0);
-    // CAP_NET_ADMIN, CAP_SYS_ADMIN.
-    if capabilities >> 12 & 1 == 0 || capabilities >> 21 & 1 == 0 {
-        return Err(why("this container's root may neither make namespaces nor load programs"));
+    if !status.lines().any(|line| line.starts_with("Uid:\t0\t")) {
+        return Err(refused(
+            "only root may load a driver; run: sudo -E env \"PATH=$PATH\" cargo xtask run".to_owned(),
+        ));
     }
-    cgroup_root().map_err(|e| Why(format!("{e:#}")))?;
+    // CAP_NET_ADMIN and CAP_SYS_ADMIN.
+    if capabilities >> 12 & 1 == 0 || capabilities >> 21 & 1 == 0 {
+        return Err(refused(
+            "this container's root may neither make namespaces nor load programs".to_owned(),
+        ));
+    }
+    if !Path::new("/proc/sys/net/core/bpf_jit_enable").exists() {
+        return Err(refused("this kernel has no BPF".to_owned()));
+    }
+    let root = cgroup_root().map_err(|e| refused(format!("{e:#}")))?;
     let name = format!("gbp{}", std::process::id());
+    fs::create_dir(root.join(&name)).map_err(|e| refused(format!("no control group can be made: {e}")))?;
+    let _made_above = fs::remove_dir(root.join(&name));
     done(Command::new("ip").args(["netns", "add", &name]))
-        .map_err(|e| Why(format!("no network namespaces: {e:#}")))?;
-    // Only a kernel that takes BPF programs has this file.
-    let bpf = Path::new("/proc/sys/net/core/bpf_jit_enable").exists();
+        .map_err(|e| refused(format!("no network namespaces: {e:#}")))?;
     let _made_above = done(Command::new("ip").args(["netns", "del", &name]));
-    if bpf { Ok(()) } else { Err(why("this kernel has no BPF")) }
+    Ok(())
 }
 
 /// Both verdicts, by one judge.
