@@ -46,6 +46,8 @@ impl Driver {
         })?;
         let mut driver = Self { object, generation: 0 };
         CgroupArray::try_from(driver.map("ZONE")?)?.set(0, zone.cgroup.as_raw_fd(), 0)?;
+        let mut service: Array<_, [u64; 2]> = Array::try_from(driver.map("SERVICE")?)?;
+        service.set(0, [u64::from(std::process::id()), 0], 0)?;
         let mut devices: HashMap<_, u32, u32> = HashMap::try_from(driver.map("DEVICES")?)?;
         for Device { index, link_header, .. } in &zone.devices {
             let ZoneDevice { link_header } = ZoneDevice { link_header: *link_header };

@@ -126,6 +126,9 @@ impl Protected {
 
 impl Drop for Protected {
     fn drop(&mut self) {
+        if matches!(self.service.try_wait(), Ok(Some(_))) {
+            return;
+        }
         self.signal(Signal::SIGTERM);
         let end = Instant::now() + Duration::from_secs(5);
         while Instant::now() < end && matches!(self.service.try_wait(), Ok(None)) {
@@ -231,7 +234,9 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
 fn what_has_no_socket_is_judged_once_as_it_leaves() {
     let mut zone = Protected::start();
     // Nobody listens there any more: the kernel itself answers, with a RST.
-    zone.lab.inside(&["bash", "-c", "kill $(pgrep -f 'httpd.*8080')"]).output().unwrap();
+    for pid in std::fs::read_to_string(zone.lab.cgroup().join("cgroup.procs")).unwrap().lines() {
+        kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
     let mut app = zone.attach(1 << 20);
     let before = zone.agreed();
     let refused = zone.outside(&format!("echo hello > /dev/tcp/{INSIDE}/8080"));
@@ -277,4 +282,21 @@ fn a_bad_rule_file_changes_nothing_and_a_good_one_takes_the_old_ones_place() {
     zone.signal(Signal::SIGHUP);
     assert_eq!(zone.hear("reloaded"), 2);
     assert!(!refused(&zone));
+}
+
+#[test]
+fn a_killed_service_leaves_the_zone_guarded() {
+    let mut zone = Protected::start();
+    let telnet = zone.lab.outside(&["busybox", "httpd", "-f", "-p", "23"]).spawn().unwrap();
+    let get = |zone: &Protected, port: u16| {
+        let got = zone.inside(&format!("timeout 2 busybox wget -q -O - http://{OUTSIDE}:{port}/"));
+        !got.stdout.is_empty() || String::from_utf8_lossy(&got.stderr).contains("HTTP/")
+    };
+    assert!(get(&zone, 80) && !get(&zone, 23), "while it lives");
+    zone.service.kill().unwrap();
+    zone.service.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(get(&zone, 80), "replies still pass");
+    assert!(!get(&zone, 23), "the filters at the device judge what the hook at the sockets did");
+    drop(telnet);
 }

@@ -50,7 +50,11 @@ pub fn zone_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn zone_egress(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    if skb.judged_at_its_socket() { GO_ON } else { at_device(skb, Direction::Outbound) }
+    if tables::sockets_are_judged() && skb.judged_at_its_socket() {
+        GO_ON
+    } else {
+        at_device(skb, Direction::Outbound)
+    }
 }
 
 #[inline(always)]

@@ -1,6 +1,6 @@
 //! The zone's processes: who starts to run which program, who ends.
 
-use crate::ZONE;
+use crate::{ZONE, tables};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_probe_read_kernel_str};
 use aya_ebpf::programs::TracePointContext;
@@ -28,7 +28,11 @@ pub fn started(ctx: &TracePointContext) {
 /// The current thread has ended; with the first one of a process goes the process.
 #[inline(always)]
 pub fn ended(ctx: &TracePointContext) {
-    if ctx.tgid() == ctx.pid() && of_the_zone() {
+    if ctx.tgid() != ctx.pid() {
+        return;
+    }
+    tables::process_ended(ctx.tgid());
+    if of_the_zone() {
         report(Kind::PROCESS_EXIT, ctx.tgid(), ctx.uid(), core::ptr::null());
     }
 }

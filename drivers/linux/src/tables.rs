@@ -22,6 +22,29 @@ static DEVICES: HashMap<u32, ZoneDevice, MAX_DEVICES> = HashMap::new();
 #[btf_map]
 pub static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
 
+/// The service's process, and 1 once it has ended without taking its programs off: the hook at the sockets went with it,
+/// the filters at the devices stay.
+#[btf_map]
+static SERVICE: Array<[u64; 2], 1> = Array::new();
+
+/// A process has ended: was it the service?
+#[inline(always)]
+pub fn process_ended(pid: u32) {
+    if let Some(service) = SERVICE.get_ptr_mut(0) {
+        // SAFETY: the map's value, which outlives the program.
+        let service = unsafe { &mut *service };
+        if service[0] == u64::from(pid) {
+            service[1] = 1;
+        }
+    }
+}
+
+/// Whether the hook at the sockets is there: what it has judged need not be judged at the device.
+#[inline(always)]
+pub fn sockets_are_judged() -> bool {
+    SERVICE.get(0).is_some_and(|service| service[1] == 0)
+}
+
 /// Bytes of the link's header on a device of the zone; `None` for any other device.
 #[inline(always)]
 pub fn link_header(interface: u32) -> Option<u32> {
