@@ -11,7 +11,7 @@ use contract::notice::{Operate, Operation};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -174,16 +174,15 @@ fn attach<S: Kernel>(device: &Device<S>, ring_bytes: u32, mask: Mask) -> Result<
 /// The background: an event of the driver's, set and cleared at once. The app hears what it waits for just then.
 fn named<S: Kernel>(device: &Device<S>, notices: u32) -> Result<Count, Error> {
     let mut named = S::open_named(device)?;
-    race(device, Operation::PulseNamed, notices, move |done| {
-        let mut arrived = 0;
+    race(device, Operation::PulseNamed, notices, move |sending| {
+        let mut heard = Heard::default();
         loop {
             // Looked at before the wait: what was sent before it is heard by it.
-            let last = done.load(Ordering::SeqCst);
+            let last = sending.done.load(Ordering::SeqCst);
             if S::wait_named(&mut named, GRACE)?.signalled() {
-                arrived += 1;
-                work();
+                heard.wake(sending);
             } else if last {
-                return Ok(Count { arrived, ..Count::default() });
+                return Ok(heard.count());
             }
         }
     })
@@ -195,16 +194,15 @@ where
     Attachment<S>: Send,
 {
     let device = attachment.device().clone();
-    race(&device, Operation::Set, notices, move |done| {
-        let mut arrived = 0;
+    race(&device, Operation::Set, notices, move |sending| {
+        let mut heard = Heard::default();
         loop {
-            let last = done.load(Ordering::SeqCst);
+            let last = sending.done.load(Ordering::SeqCst);
             if attachment.wait(Some(GRACE))?.signalled() {
                 attachment.drain(|_| {})?;
-                arrived += 1;
-                work();
+                heard.wake(sending);
             } else if last {
-                return Ok(Count { arrived, ..Count::default() });
+                return Ok(heard.count());
             }
         }
     })
@@ -216,10 +214,10 @@ where
     Attachment<S>: Send,
 {
     let device = attachment.device().clone();
-    race(&device, Operation::Notify, notices, move |done| {
+    race(&device, Operation::Notify, notices, move |sending| {
         let mut arrived = 0;
         loop {
-            let last = done.load(Ordering::SeqCst);
+            let last = sending.done.load(Ordering::SeqCst);
             if attachment.wait(Some(GRACE))?.signalled() {
                 attachment.drain(|item| {
                     if let Item::Record(_) = item {
@@ -236,31 +234,68 @@ where
     })
 }
 
+/// What the sender is at.
+#[derive(Default)]
+struct Sending {
+    /// Signals begun.
+    begun: AtomicU64,
+    done: AtomicBool,
+}
+
+/// What a reader heard that has only its wakes to count.
+///
+/// It may wake twice within one pulse, between the set and the clear: so it is told which signal is being sent, which no
+/// real app could know, and counts each once.
+#[derive(Default)]
+struct Heard {
+    signals: u64,
+    latest: u64,
+}
+
+impl Heard {
+    fn wake(&mut self, sending: &Sending) {
+        let now = sending.begun.load(Ordering::SeqCst);
+        self.signals += u64::from(now != self.latest);
+        self.latest = now;
+        work();
+    }
+
+    fn count(self) -> Count {
+        Count { arrived: self.signals, ..Count::default() }
+    }
+}
+
 /// Sends the notices while `reader` counts what it hears of.
 fn race<S: Kernel>(
     device: &Device<S>,
     operation: Operation,
     notices: u32,
-    reader: impl FnOnce(&AtomicBool) -> Result<Count, Error> + Send,
+    reader: impl FnOnce(&Sending) -> Result<Count, Error> + Send,
 ) -> Result<Count, Error> {
-    let done = AtomicBool::new(false);
+    let sending = Sending::default();
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| reader(&done));
-        let sent = send(device, operation, notices);
+        let reader = scope.spawn(|| reader(&sending));
+        let sent = send(device, operation, notices, &sending);
         // Pairs with the load before each wait of the reader: then the wait after it sees all that was sent.
-        done.store(true, Ordering::SeqCst);
+        sending.done.store(true, Ordering::SeqCst);
         let heard = reader.join().unwrap_or(Err(Error::Contract("the reader has panicked")))?;
         Ok(Count { sent: sent?, ..heard })
     })
 }
 
-fn send<S: Kernel>(device: &Device<S>, operation: Operation, notices: u32) -> Result<u64, Error> {
+fn send<S: Kernel>(
+    device: &Device<S>,
+    operation: Operation,
+    notices: u32,
+    sending: &Sending,
+) -> Result<u64, Error> {
     // Only notices come in numbers: the other operations are one signal each.
     let count = if operation == Operation::Notify { notices } else { 1 };
     let (command, operation) = (Command::Operate as u32, operation as u32);
     let end = Instant::now() + AT_MOST;
     let mut sent = 0;
     while sent < notices && Instant::now() < end {
+        sending.begun.fetch_add(1, Ordering::SeqCst);
         device.operate(&mut Operate { command, operation, count, ..Operate::default() })?;
         sent += count;
     }
