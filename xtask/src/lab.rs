@@ -120,13 +120,6 @@ impl Lab {
         within(&self.netns_of("o"), &self.cgroups.join("outside"), program)
     }
 
-    /// A program that sits in the zone's namespace but belongs to no control group of the lab's.
-    pub fn beside(&self, program: &[&str]) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net={}", self.netns().display())).args(program);
-        command
-    }
-
     /// What nftables has counted since it was built.
     pub fn judged(&self) -> Result<Counted> {
         let mut sum = Counted::default();

@@ -16,7 +16,6 @@ use crate::build;
 use crate::interrupt::Interrupt;
 use crate::place;
 use crate::setup::{self, Need};
-use crate::vm;
 
 #[path = "lab.rs"]
 pub mod lab;
@@ -52,8 +51,8 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     let rules = arguments.rules.clone().unwrap_or_else(|| place::root().join("rules/examples/lab.toml"));
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
-    let mut service = Service::start(programs, &lab, &rules)?;
-    let mut app = App::start(programs, &lab, &rules, arguments.json)?;
+    let mut service = Service::start(&programs, &lab, &rules)?;
+    let mut app = App::start(&programs, &lab, &rules, arguments.json)?;
     // Both counted before: what went before the driver came is the judge's alone.
     let before = service.agree(&lab)?;
     let end = arguments.duration.map(|time| Instant::now() + time);
