@@ -73,7 +73,7 @@ fn at_device(skb: Skb, direction: Direction) -> i32 {
 #[cgroup_skb]
 pub fn zone_socket_egress(ctx: SkBuffContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    if tables::link_header(skb.interface()).is_none() {
+    if tables::link_header(skb.interface()).is_none() || skb.of_a_listener() {
         return 1;
     }
     match judge::judge(&skb, skb.length(), Direction::Outbound) {
