@@ -105,6 +105,17 @@ pub const ROOMS: &[Room] = &[
         ],
     },
     Room {
+        name: "firewall",
+        promise: "every packet of a zone is judged by the rules, as nftables counts beside",
+        needs: &[Need::Ebpf, Need::Lab],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[
+            Step::Kernel("firewall"),
+            Step::Ourselves("the main job, for some seconds", &["run", "--for", "5s", "--json"]),
+        ],
+    },
+    Room {
         name: "windows",
         promise: "the driver for Windows keeps its promises, as far as Wine 8 shows",
         needs: &[Need::Windows, Need::Wine],
@@ -124,6 +135,17 @@ pub const ROOMS: &[Room] = &[
         steps: &[
             Step::Emulated(&["linux"]),
             Step::Ourselves("the sample, each operation once", &["sample", "--vm", "--headless"]),
+        ],
+    },
+    Room {
+        name: "vm-firewall",
+        promise: "the firewall's promises, and the same programs, on Debian's 6.1 kernel",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[
+            Step::Emulated(&["firewall"]),
+            Step::Ourselves("the main job, for some seconds", &["run", "--vm", "--for", "5s", "--json"]),
         ],
     },
 ];

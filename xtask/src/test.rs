@@ -23,7 +23,7 @@ use crate::wine;
 pub fn list() -> i32 {
     for room in ROOMS {
         let root = if room.root { " (as root)" } else { "" };
-        println!("{:<9} {}{root}", room.name, room.promise);
+        println!("{:<11} {}{root}", room.name, room.promise);
     }
     0
 }

@@ -69,7 +69,7 @@ impl Outcome {
 const BOOTS: usize = 3;
 
 /// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
-const PROGRAMS: [&str; 8] = ["bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env"];
+const PROGRAMS: [&str; 9] = ["bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env", "curl"];
 
 impl Machine {
     /// A machine that runs `command` with no files of its own.
