@@ -70,7 +70,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 /// Reads to the end and writes the account.
 fn read(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>, sink: reader::Sink<'_>) -> Result<()> {
     let device = arguments.device.clone().unwrap_or_else(reader::default_device);
-    let summary = reader::read(name(&device).as_ref(), names, stop, sink)
+    let summary = reader::read(&name(&device), names, stop, sink)
         .with_context(|| format!("can't be told by {}", device.display()))?;
     let Some(file) = &arguments.account else { return Ok(()) };
     std::fs::write(file, format!("{}\n", json::summary(&summary)))
@@ -105,8 +105,8 @@ fn protected(arguments: &Arguments) -> String {
 }
 
 #[cfg(unix)]
-fn name(device: &Path) -> &Path {
-    device
+fn name(device: &Path) -> PathBuf {
+    device.to_owned()
 }
 
 #[cfg(windows)]
