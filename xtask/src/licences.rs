@@ -52,7 +52,8 @@ fn check_manifest(manifest: &Path, allowed: &[String], refused: &mut BTreeMap<St
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let licence = package["license"].as_str().unwrap_or("none named");
         if !permits(licence, allowed) {
-            refused.insert(format!("{} {}", package["name"], package["version"]), licence.to_owned());
+            let [name, version] = ["name", "version"].map(|key| package[key].as_str().unwrap_or_default());
+            refused.insert(format!("{name} {version}"), licence.to_owned());
         }
     }
     Ok(())
