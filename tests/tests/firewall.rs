@@ -287,7 +287,7 @@ fn a_bad_rule_file_changes_nothing_and_a_good_one_takes_the_old_ones_place() {
 #[test]
 fn a_killed_service_leaves_the_zone_guarded() {
     let mut zone = Protected::start();
-    let telnet = zone.lab.outside(&["busybox", "httpd", "-f", "-p", "23"]).spawn().unwrap();
+    zone.lab.serve_outside("23").unwrap();
     let get = |zone: &Protected, port: u16| {
         let got = zone.inside(&format!("timeout 2 busybox wget -q -O - http://{OUTSIDE}:{port}/"));
         !got.stdout.is_empty() || String::from_utf8_lossy(&got.stderr).contains("HTTP/")
@@ -298,5 +298,4 @@ fn a_killed_service_leaves_the_zone_guarded() {
     std::thread::sleep(Duration::from_millis(500));
     assert!(get(&zone, 80), "replies still pass");
     assert!(!get(&zone, 23), "the filters at the device judge what the hook at the sockets did");
-    drop(telnet);
 }

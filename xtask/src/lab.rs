@@ -220,13 +220,15 @@ impl Lab {
         let pages = self.folder.join("pages");
         fs::create_dir_all(&pages)?;
         fs::write(pages.join("index.html"), "a page of the lab\n")?;
-        let pages = pages.display().to_string();
-        let server = |port: &'static str| ["busybox", "httpd", "-f", "-p", port, "-h"];
-        // They end with their control groups.
-        detached(self.outside(&server("80")).arg(&pages))?;
-        detached(self.inside(&server("8080")).arg(&pages))?;
-        self.reachable(&self.netns_of("o"), "80")?;
+        self.serve_outside("80")?;
+        detached(self.inside(&["busybox", "httpd", "-f", "-p", "8080", "-h"]).arg(&pages))?;
         self.reachable(&self.netns(), "8080")
+    }
+
+    /// One more server outside, on another port, once it answers. It ends with its control group, as all do.
+    pub fn serve_outside(&self, port: &str) -> Result<()> {
+        detached(self.outside(&["busybox", "httpd", "-f", "-p", port, "-h"]).arg(self.folder.join("pages")))?;
+        self.reachable(&self.netns_of("o"), port)
     }
 
     fn reachable(&self, netns: &Path, port: &str) -> Result<()> {

@@ -90,7 +90,7 @@ fn conclude(arguments: &Arguments, account: &Value, before: Agreed, after: Agree
     if arguments.json {
         println!("{last}");
     } else {
-        println!("\n{}", told(&last));
+        println!("\n{}", told(&last, arguments.rules.is_none() && driver == nft));
     }
     if arguments.rules.is_some() || driver == nft {
         return Ok(0);
@@ -99,11 +99,12 @@ fn conclude(arguments: &Arguments, account: &Value, before: Agreed, after: Agree
     Ok(1)
 }
 
-/// The account in words.
-fn told(account: &Value) -> String {
+/// The account in words; `agreed` if nftables counted the same.
+fn told(account: &Value, agreed: bool) -> String {
     let n = |name: &str| account[name].to_string();
+    let judge = if agreed { ", as nftables counted" } else { "" };
     format!(
-        "refused {} and let through {} packets, as nftables counted; {} processes started; kernel {}\n\
+        "refused {} and let through {} packets{judge}; {} processes started; kernel {}\n\
          records: offered {} = committed {} + lost {}; delivered {}, in ring {}; woke the app after {} µs (p50), {} µs (p99)",
         n("blocked"),
         n("allowed"),
