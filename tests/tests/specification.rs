@@ -21,20 +21,22 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of all functions that are tests, in this file's sense: `fn name(` somewhere in the project.
-fn functions() -> BTreeSet<String> {
+/// What a test may be called by: `fn name`, or `"name"` as Wine's promises are listed.
+fn known_names() -> BTreeSet<String> {
     let mut files = Vec::new();
     sources(root(), &mut files);
     let mut names = BTreeSet::new();
     for file in files {
         let text = std::fs::read_to_string(file).unwrap();
-        for (at, _) in text.match_indices("fn ") {
-            let name: String =
-                text[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            names.insert(name);
+        for before in ["fn ", "\""] {
+            names.extend(text.match_indices(before).map(|(at, _)| word(&text[at + before.len()..])));
         }
     }
     names
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
 
 /// What stands between backticks in the last column of the specification's tables.
@@ -49,10 +51,19 @@ fn tests_named(specification: &str) -> Vec<String> {
 #[test]
 fn every_promise_names_a_test_that_exists() {
     let specification = std::fs::read_to_string(root().join("SPECIFICATION.md")).unwrap();
-    let (named, known) = (tests_named(&specification), functions());
+    let (named, known) = (tests_named(&specification), known_names());
     assert!(named.len() > 40, "only {} tests are named: is this the right table?", named.len());
     let missing: Vec<_> = named.iter().filter(|name| !known.contains(*name)).collect();
     assert!(missing.is_empty(), "SPECIFICATION.md names tests that do not exist: {missing:#?}");
+}
+
+#[test]
+fn every_answer_to_a_predecessor_names_a_test_that_exists() {
+    let predecessors = std::fs::read_to_string(root().join("docs/predecessors.md")).unwrap();
+    let known = known_names();
+    for name in tests_named(&predecessors).iter().filter(|name| name.contains('_')) {
+        assert!(known.contains(name), "docs/predecessors.md names {name}, which does not exist");
+    }
 }
 
 #[test]
