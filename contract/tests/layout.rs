@@ -3,6 +3,7 @@
 //! When this fails on purpose: raise `contract::VERSION`, and add the new file. The old ones stay as they are.
 
 use contract::command::{Drained, Reference, Referenced, References};
+use contract::firewall::{FlowEntry, FlowKey, Generation, Verdicts, ZoneDevice};
 use contract::notice::{Notice, Operate, Operated, Seen};
 use contract::packet::{Decision, Flow, Packet};
 use contract::process::Process;
@@ -43,6 +44,11 @@ fn layout() -> String {
         Flow { source, destination, source_port, destination_port, protocol, ip_version, direction, tcp_flags }
         Decision { rule, generation, verdict, reason, log, spare }
         Packet { header, flow, decision, length, interface, pid, user, name, spare }
+        Generation { head, rows }
+        Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full }
+        FlowKey { local, remote, local_port, remote_port, protocol }
+        FlowEntry { stamp_ns, rule, generation, direction, spare }
+        ZoneDevice { link_header }
         Head { generation, rows, inbound, outbound, spare }
         Otherwise { verdict, log }
         PortRange { first, last }
