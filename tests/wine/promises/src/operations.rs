@@ -125,14 +125,23 @@ fn a_wait_ends() -> Result<()> {
 
 fn one_at_a_time() -> Result<()> {
     let attachment = attach(4096, Mask::NONE)?;
-    let device = attachment.device().clone();
-    let waiting = std::thread::spawn(move || ask(&device, request(Operation::Wait, 0, 30_000_000)));
-    let mut refused = || {
-        let result = ask(attachment.device(), request(Operation::Wait, 0, 1));
-        let refusal = result.err().and_then(|error| error.downcast_ref::<channel::Error>()?.refusal());
-        Ok(refusal == Some(Refusal::Busy))
+    let wait = |device: &Device<Windows>, longest_us| {
+        let result = ask(device, request(Operation::Wait, 0, longest_us));
+        let busy = |error: &anyhow::Error| error.downcast_ref::<channel::Error>()?.refusal();
+        let refused = result.as_ref().err().and_then(busy) == Some(Refusal::Busy);
+        (refused, result)
     };
-    until("a second wait is refused", SOON, &mut refused)?;
+    let device = attachment.device().clone();
+    let waiting = std::thread::spawn(move || {
+        loop {
+            // A short wait of below may be under way: then it is this one that has to come again.
+            let (refused, result) = wait(&device, 30_000_000);
+            if !refused {
+                return result;
+            }
+        }
+    });
+    until("a second wait is refused", SOON, || Ok(wait(attachment.device(), 1).0))?;
     attachment.event().set()?;
     waiting.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
     Ok(())
