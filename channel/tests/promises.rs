@@ -112,6 +112,21 @@ fn the_mask_keeps_out_what_was_not_asked_for() {
 }
 
 #[test]
+fn the_mask_holds_for_what_the_app_itself_asked_for() {
+    let kernel = Kernel::default();
+    let (device, event) = raw(&kernel.process(false));
+    let mut deaf = Attachment::reference(device, event, Mask::NONE).unwrap();
+    let mut request = Operate {
+        command: Command::Operate as u32,
+        operation: Operation::Notify as u32,
+        count: 3,
+        ..Operate::default()
+    };
+    deaf.device().operate(&mut request).unwrap();
+    assert_eq!((drain_numbers(&mut deaf).len(), deaf.account().unwrap().kernel.offered), (0, 0));
+}
+
+#[test]
 fn two_apps_each_have_an_event_a_queue_and_books() {
     let kernel = Kernel::default();
     let (mut one, mut two) = (attach(&kernel.process(false)), attach(&kernel.process(false)));

@@ -286,7 +286,7 @@ impl<P: Platform> Table<P> {
         }
     }
 
-    /// Offers a record to the app of one file alone, whatever its mask.
+    /// Offers a record to the app of one file alone, if its mask wants the kind.
     pub fn offer_to<R: IntoBytes + Immutable>(
         &self,
         file: &File<P>,
@@ -295,7 +295,7 @@ impl<P: Platform> Table<P> {
     ) -> Result<(), Refusal> {
         self.with_slot(file, |slot| match slot.event {
             Some(_) => {
-                slot.deliver(kind, record.as_bytes());
+                slot.offer(kind, record.as_bytes());
                 Ok(())
             }
             None => Err(Refusal::NotReferenced),

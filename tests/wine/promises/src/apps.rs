@@ -1,7 +1,7 @@
 //! The other apps: processes of their own.
 
 use crate::operations::{ask, request};
-use crate::{SOON, attach, receive};
+use crate::{NOTICES, SOON, attach, receive};
 use anyhow::{Context, Result, bail, ensure};
 use channel::Mask;
 use contract::notice::Operation;
@@ -73,14 +73,14 @@ fn sleeper() -> Result<()> {
 
 /// Has the driver wait for its event, until it is killed.
 fn waiter() -> Result<()> {
-    let attachment = attach(64 * 1024, Mask::NONE)?;
+    let attachment = attach(64 * 1024, NOTICES)?;
     println!("ready");
     ask(attachment.device(), request(Operation::Wait, 0, 60_000_000)).map(drop)
 }
 
 /// Asks for a thousand notices and counts what comes.
 fn counter() -> Result<()> {
-    let mut attachment = attach(64 * 1024, Mask::NONE)?;
+    let mut attachment = attach(64 * 1024, NOTICES)?;
     println!("ready");
     let device = attachment.device().clone();
     let asking = std::thread::spawn(move || ask(&device, request(Operation::Notify, 1000, 100)));

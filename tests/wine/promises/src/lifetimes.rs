@@ -2,7 +2,7 @@
 
 use crate::apps::App;
 use crate::operations::{ask, request};
-use crate::{DEVICE, Promise, SERVICE, SOON, attach, open, receive, until};
+use crate::{DEVICE, NOTICES, Promise, SERVICE, SOON, attach, open, receive, until};
 use anyhow::{Result, ensure};
 use channel::sys::windows::service::State;
 use channel::{Ending, Mask, Refusal};
@@ -23,7 +23,7 @@ pub const ALL: &[Promise] = &[
 ];
 
 fn two_apps() -> Result<()> {
-    let mut mine = attach(64 * 1024, Mask::NONE)?;
+    let mut mine = attach(64 * 1024, NOTICES)?;
     let others = [App::start("counter")?, App::start("counter")?];
     ask(mine.device(), request(Operation::Notify, 500, 100))?;
     receive(&mut mine, 500)?;
@@ -69,11 +69,11 @@ fn closes() -> Result<()> {
 fn a_thousand_times() -> Result<()> {
     let device = open()?;
     let before = device.references()?;
-    let mut attachment = attach(4096, Mask::NONE)?;
+    let mut attachment = attach(4096, NOTICES)?;
     for _ in 0..1000 {
         attachment.dereference()?;
         let event = attachment.device().create_event(4096)?;
-        attachment = channel::Attachment::reference(attachment.device().clone(), event, Mask::NONE)?;
+        attachment = channel::Attachment::reference(attachment.device().clone(), event, NOTICES)?;
     }
     drop(attachment);
     until("its reference is gone", GONE, || Ok(device.references()?.attached == 0))?;
@@ -83,10 +83,10 @@ fn a_thousand_times() -> Result<()> {
 }
 
 fn detach_all() -> Result<()> {
-    let mut mine = attach(64 * 1024, Mask::NONE)?;
+    let mut mine = attach(64 * 1024, NOTICES)?;
     let device = mine.device().clone();
     let asleep = std::thread::spawn({
-        let mut other = attach(64 * 1024, Mask::NONE)?;
+        let mut other = attach(64 * 1024, NOTICES)?;
         move || -> Result<_> {
             let wake = other.wait(Some(SOON))?;
             Ok((wake, other.drain(|_| {})?.ended))
@@ -109,7 +109,7 @@ fn detach_all() -> Result<()> {
     let ended = mine.drain(|_| {})?.ended;
     ensure!(ended == Some(Ending::DriverStopping), "no tombstone: {ended:?}");
 
-    let refused = attach(4096, Mask::NONE).err();
+    let refused = attach(4096, NOTICES).err();
     let refusal = refused.and_then(|error| error.downcast_ref::<channel::Error>()?.refusal());
     ensure!(refusal == Some(Refusal::Stopping), "a reference while stopping: {refusal:?}");
     let references = device.references()?;

@@ -1,7 +1,7 @@
 //! What the driver does with the event, and that both sides' books agree.
 
 use crate::apps::App;
-use crate::{Promise, SOON, attach, receive, until};
+use crate::{NOTICES, Promise, SOON, attach, receive, until};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::{NamedEvent, Windows};
 use channel::{Device, Item, Kind, Mask, Refusal, Wake};
@@ -46,7 +46,7 @@ pub fn ask(device: &Device<Windows>, mut request: Operate) -> Result<Seen> {
 }
 
 fn set_clear_pulse_and_query() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let (device, event) = (attachment.device(), attachment.event());
     let states = |operation| ask(device, request(operation, 0, 0)).map(|seen| (seen.before, seen.after));
     ensure!(states(Operation::Query)? == (0, 0), "a new event is signalled");
@@ -72,7 +72,7 @@ fn notices_from_a_timer() -> Result<()> {
 
 /// Asks for notices and checks each one's number.
 fn notices(operation: Operation, count: u32, interval_us: u32, from_timer: bool) -> Result<()> {
-    let mut attachment = attach(64 * 1024, Mask::NONE)?;
+    let mut attachment = attach(64 * 1024, NOTICES)?;
     let started = Instant::now();
     ask(attachment.device(), request(operation, count, interval_us))?;
     let mut next = 0;
@@ -99,7 +99,7 @@ fn notices(operation: Operation, count: u32, interval_us: u32, from_timer: bool)
 }
 
 fn the_driver_waits() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let device = attachment.device().clone();
     let waiting = std::thread::spawn(move || ask(&device, request(Operation::Wait, 0, 30_000_000)));
     std::thread::sleep(Duration::from_millis(200));
@@ -113,7 +113,7 @@ fn the_driver_waits() -> Result<()> {
 }
 
 fn a_wait_ends() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let started = Instant::now();
     let result = ask(attachment.device(), request(Operation::Wait, 0, 200_000));
     let refusal = result.err().and_then(|error| error.downcast_ref::<channel::Error>()?.refusal());
@@ -124,7 +124,7 @@ fn a_wait_ends() -> Result<()> {
 }
 
 fn one_at_a_time() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let wait = |device: &Device<Windows>, longest_us| {
         let result = ask(device, request(Operation::Wait, 0, longest_us));
         let busy = |error: &anyhow::Error| error.downcast_ref::<channel::Error>()?.refusal();
@@ -150,7 +150,7 @@ fn one_at_a_time() -> Result<()> {
 /// I1, exact: what the driver offered, committed and lost, and what the app got.
 fn one_hundred_thousand() -> Result<()> {
     const SIGNALS: u32 = 100_000;
-    let mut attachment = attach(64 * 1024, Mask::NONE)?;
+    let mut attachment = attach(64 * 1024, NOTICES)?;
     let device = attachment.device().clone();
     let asking = std::thread::spawn(move || ask(&device, request(Operation::Notify, SIGNALS, 0)));
     let mut lost_here = 0;
@@ -174,7 +174,7 @@ fn one_hundred_thousand() -> Result<()> {
 }
 
 fn a_stopped_reader() -> Result<()> {
-    let mut attachment = attach(4096, Mask::NONE)?;
+    let mut attachment = attach(4096, NOTICES)?;
     let fits = 4096 / size_of::<Notice>() as u64;
     ask(attachment.device(), request(Operation::Notify, 1000, 0))?;
     let account = attachment.account()?;
@@ -197,7 +197,7 @@ fn a_named_event() -> Result<()> {
     ensure!(named.reset().is_err(), "a handle to wait with could reset it");
     ensure!(NamedEvent::open_with(NAMED, MODIFY).is_err(), "it could be opened to reset it");
     // A pulse wakes who waits just then. Some may fall between two waits: that is what is wrong with it.
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let woken = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| named.wait(Some(SOON)).inspect(|_| woken.store(true, Ordering::SeqCst)));
@@ -213,7 +213,7 @@ fn a_named_event() -> Result<()> {
 
 fn nobody_waits() -> Result<()> {
     let named = NamedEvent::open(NAMED)?;
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     for _ in 0..10 {
         ask(attachment.device(), request(Operation::PulseNamed, 0, 0))?;
     }

@@ -1,10 +1,10 @@
 //! What a driver refuses, each by its name. Nothing of it changes anything.
 
 use crate::operations::{ask, request};
-use crate::{Promise, attach, open};
+use crate::{NOTICES, Promise, attach, open};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
-use channel::{Device, Mask, Refusal};
+use channel::{Device, Refusal};
 use contract::command::{Reference, Referenced};
 use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
 use contract::{Command, VERSION};
@@ -74,7 +74,7 @@ fn size() -> Result<()> {
 }
 
 fn length() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let device = attachment.device();
     let mut answer = [0; 8192];
     for command in [Command::Reference, Command::Operate] {
@@ -91,7 +91,7 @@ fn length() -> Result<()> {
 }
 
 fn room() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let device = attachment.device();
     for (command, least) in [(Command::Drain, 24), (Command::Account, 4160), (Command::References, 64)] {
         for bytes in [0, least - 1] {
@@ -118,7 +118,7 @@ fn command() -> Result<()> {
 }
 
 fn range() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let notify = request(Operation::Notify, 1, 1);
     for wrong in [
         Operate { count: MAX_COUNT + 1, ..notify },
@@ -132,7 +132,7 @@ fn range() -> Result<()> {
 }
 
 fn second() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     let device = attachment.device();
     let event = device.create_event(4096)?;
     let handle = event.system().handle().as_raw_handle().addr() as u64;
@@ -156,7 +156,7 @@ fn before() -> Result<()> {
 }
 
 fn after_dereference() -> Result<()> {
-    let mut attachment = attach(4096, Mask::NONE)?;
+    let mut attachment = attach(4096, NOTICES)?;
     attachment.dereference()?;
     refuses(attachment.dereference().map_err(Into::into), Refusal::NotReferenced)?;
     refuses(ask(attachment.device(), request(Operation::Set, 0, 0)), Refusal::NotReferenced)?;
@@ -179,14 +179,14 @@ fn after_close() -> Result<()> {
 }
 
 fn slots() -> Result<()> {
-    let apps: Vec<_> = (0..contract::SLOTS).map(|_| attach(4096, Mask::NONE)).collect::<Result<_>>()?;
-    refuses(attach(4096, Mask::NONE), Refusal::NoSlot)?;
+    let apps: Vec<_> = (0..contract::SLOTS).map(|_| attach(4096, NOTICES)).collect::<Result<_>>()?;
+    refuses(attach(4096, NOTICES), Refusal::NoSlot)?;
     drop(apps);
-    attach(4096, Mask::NONE).map(drop)
+    attach(4096, NOTICES).map(drop)
 }
 
 fn detach_all() -> Result<()> {
-    let attachment = attach(4096, Mask::NONE)?;
+    let attachment = attach(4096, NOTICES)?;
     refuses(raw(attachment.device(), Command::DetachAll, &[], &mut []), Refusal::NotPermitted)?;
     ensure!(attachment.device().references()?.attached == 1, "it detached all the same");
     Ok(())
