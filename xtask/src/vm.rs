@@ -12,7 +12,7 @@ mod kernel;
 mod modules;
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -108,7 +108,7 @@ fn write_image(machine: &Machine, kernel: &kernel::Kernel, image: &Path) -> Resu
     let mut archive = archive::Archive::create(image)?;
     archive.skeleton()?;
     archive.file("init", init::script(machine).as_bytes(), 0o755)?;
-    archive.file("command", init::command(machine).as_bytes(), 0o755)?;
+    archive.file("command", init::command(machine, io::stdout().is_terminal()).as_bytes(), 0o755)?;
     let busybox = place::program("busybox").context("busybox is missing: cargo xtask setup vm")?;
     archive.file("busybox/busybox", &fs::read(busybox)?, 0o755)?;
     let mut order = String::new();

@@ -56,15 +56,24 @@ sleep 60
 }
 
 /// The command with its environment and its folder, as a script.
-pub fn command(machine: &Machine) -> String {
-    let mut script = String::from("#!/bin/sh\n");
+///
+/// Inside, its output is always a serial line, which is a terminal. Where ours is none (`to_terminal` is false), the
+/// command shall find none either, and write neither colours nor a status line over itself.
+pub fn command(machine: &Machine, to_terminal: bool) -> String {
+    let mut script = String::from("#!/usr/bin/bash\n");
     for (name, value) in &machine.environment {
         script.push_str(&format!("export {name}={}\n", quoted(value)));
     }
     let folder = quoted(&machine.directory.to_string_lossy());
     script.push_str(&format!("mkdir -p {folder}\ncd {folder}\nulimit -l unlimited\nulimit -c 0\n"));
     let words: Vec<String> = machine.command.iter().map(|word| quoted(word)).collect();
-    script.push_str(&format!("exec {}\n", words.join(" ")));
+    let words = words.join(" ");
+    if to_terminal {
+        script.push_str(&format!("exec {words}\n"));
+    } else {
+        // Ctrl-C is for the command: what carries its last words must outlive it.
+        script.push_str(&format!("{words} | (trap '' INT; exec cat)\nexit ${{PIPESTATUS[0]}}\n"));
+    }
     script
 }
 
@@ -86,8 +95,13 @@ mod tests {
     fn the_command_keeps_its_arguments_apart() {
         let mut machine = Machine::new(vec!["echo".into(), "a b".into()]);
         machine.environment.push(("NAME".into(), "x y".into()));
-        let script = command(&machine);
+        let script = command(&machine, true);
         assert!(script.contains("export NAME='x y'\n"), "{script}");
         assert!(script.ends_with("exec 'echo' 'a b'\n"), "{script}");
+        let script = command(&machine, false);
+        assert!(
+            script.contains("\n'echo' 'a b' | (") && script.ends_with("exit ${PIPESTATUS[0]}\n"),
+            "{script}"
+        );
     }
 }
