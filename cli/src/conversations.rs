@@ -1,89 +1,57 @@
-//! What the driver does with a packet, replies included, on tables of our own.
+//! The conversations of a dry run. What is remembered, and what passes because of it, `engine` decides, as in the driver.
 //!
-//! Step by step as in the Linux driver: a reply to what was allowed passes, the rules decide about the rest, and an allowed
-//! packet that can begin a conversation is remembered. The driver forgets silent conversations when its service comes
-//! round, here they are forgotten on time.
+//! The driver forgets silent conversations when its service comes round; here they are forgotten on time.
 
 use contract::firewall::{FlowEntry, FlowKey, MAX_FLOWS};
-use contract::packet::{Decision, Reason, Verdict};
-use engine::conversation::{key, longest_silence_ns, may_answer, may_begin};
-use engine::{Parsed, Shape, Slices, classify};
+use contract::packet::Decision;
+use engine::conversation::{Conversations, decide, longest_silence_ns};
+use engine::{Parsed, Slices};
 use std::collections::HashMap;
 
-/// The conversations of one dry run under one generation of rules.
+/// The conversations of one dry run.
 #[derive(Default)]
-pub struct Conversations {
+pub struct Remembered {
     known: HashMap<FlowKey, FlowEntry>,
     /// Allowed packets whose conversation found no room.
     pub full: u64,
+    /// The time of the packet that is being judged.
+    now_ns: u64,
 }
 
-impl Conversations {
-    /// Judges a packet that was seen at `now_ns`.
+impl Remembered {
+    /// Judges a packet that was seen at `now_ns`, as the Linux driver does.
     pub fn decide(&mut self, packet: &Parsed, rules: &Slices<'_>, now_ns: u64) -> Decision {
-        let whole = packet.shape == Shape::Whole;
-        if whole
-            && may_answer(&packet.flow)
-            && let Some(decision) = self.reply(packet, now_ns)
-        {
-            return decision;
-        }
-        let decision = classify(packet, rules);
-        if whole && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
-            self.remember(packet, &decision, now_ns);
-        }
-        decision
+        self.now_ns = now_ns;
+        decide(packet, rules, self, now_ns)
     }
 
-    /// The verdict on a reply: that of the conversation's beginning. There is one generation only.
-    fn reply(&mut self, packet: &Parsed, now_ns: u64) -> Option<Decision> {
-        let key = key(&packet.flow);
-        let entry = self.known.get_mut(&key)?;
-        if silent(&key, entry, now_ns) {
-            self.known.remove(&key);
-            return None;
+    fn has_room(&mut self) -> bool {
+        if self.known.len() >= MAX_FLOWS {
+            let now_ns = self.now_ns;
+            self.known.retain(|key, entry| !silent(key, entry, now_ns));
         }
-        if entry.direction == u32::from(packet.flow.direction) {
-            return None;
+        self.known.len() < MAX_FLOWS
+    }
+}
+
+impl Conversations for Remembered {
+    fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
+        if self.known.get(key).is_some_and(|entry| silent(key, entry, self.now_ns)) {
+            self.forget(key);
         }
-        entry.stamp_ns = now_ns;
-        Some(Decision {
-            rule: entry.rule,
-            generation: entry.generation,
-            verdict: Verdict::Allow as u8,
-            reason: Reason::Reply as u8,
-            log: 0,
-            spare: 0,
-        })
+        self.known.get_mut(key)
     }
 
-    /// Remembers an allowed packet's conversation, unless the other end began it.
-    fn remember(&mut self, packet: &Parsed, decision: &Decision, now_ns: u64) {
-        let key = key(&packet.flow);
-        let direction = u32::from(packet.flow.direction);
-        let new = FlowEntry {
-            stamp_ns: now_ns,
-            rule: decision.rule,
-            generation: decision.generation,
-            direction,
-            spare: 0,
-        };
-        if let Some(entry) = self.known.get_mut(&key) {
-            if entry.direction == direction || silent(&key, entry, now_ns) {
-                *entry = new;
-            }
-        } else if self.has_room(now_ns) {
-            self.known.insert(key, new);
+    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
+        if self.has_room() {
+            self.known.insert(*key, *entry);
         } else {
             self.full += 1;
         }
     }
 
-    fn has_room(&mut self, now_ns: u64) -> bool {
-        if self.known.len() >= MAX_FLOWS {
-            self.known.retain(|key, entry| !silent(key, entry, now_ns));
-        }
-        self.known.len() < MAX_FLOWS
+    fn forget(&mut self, key: &FlowKey) {
+        self.known.remove(key);
     }
 }
 
@@ -97,24 +65,21 @@ mod tests {
 
     use super::*;
     use crate::flow::Question;
-    use contract::packet::NO_RULE;
+    use contract::packet::{NO_RULE, Reason, Verdict};
 
     const SECOND: u64 = 1_000_000_000;
 
     /// A dry run under rules that let UDP and TCP out, and nothing else.
     struct Run {
         rules: rules::Table,
-        conversations: Conversations,
+        conversations: Remembered,
     }
 
     impl Run {
         fn new() -> Self {
             let text = "[default]\ninbound = 'block'\noutbound = 'block'\n\
                         [[rule]]\nid = 'out'\naction = 'allow'\ndirection = 'out'\nprotocol = ['tcp', 'udp', 'icmp']\n";
-            Self {
-                rules: rules::parse("r", text).unwrap().compile(1),
-                conversations: Conversations::default(),
-            }
+            Self { rules: rules::parse("r", text).unwrap().compile(1), conversations: Remembered::default() }
         }
 
         fn at(&mut self, seconds: u64, packet: &str) -> (bool, Reason) {

@@ -1,10 +1,91 @@
-//! Which packets begin a conversation, and which can be replies in one.
+//! Decisions on packets that belong together: what begins a conversation, and what is a reply in one.
 //!
-//! Whoever keeps the conversations (a kernel map, a dry run's table) asks here, so that both remember the same.
+//! Where the conversations are kept (a kernel map, a dry run's table) is the caller's: [`Conversations`]. What is
+//! remembered, and what passes because of it, is decided here, once for both.
 
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
-use contract::firewall::FlowKey;
-use contract::packet::{Direction, Flow};
+use crate::{Parsed, Shape, Tables, classify};
+use contract::firewall::{FlowEntry, FlowKey};
+use contract::packet::{Decision, Direction, Flow, Reason, Verdict};
+
+/// Where conversations are kept.
+pub trait Conversations {
+    /// The conversation's entry, unless it is forgotten. What is changed in it stays.
+    fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
+
+    /// Remembers a new one; where there is no room it counts that, and forgets no other for it.
+    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
+
+    /// Forgets one.
+    fn forget(&mut self, key: &FlowKey);
+}
+
+/// Decides on a packet: a reply to what was allowed passes, the rules decide about the rest, and what they allow is
+/// remembered if it can begin a conversation.
+#[inline(always)]
+pub fn decide<T: Tables, C: Conversations>(
+    packet: &Parsed,
+    tables: &T,
+    conversations: &mut C,
+    now_ns: u64,
+) -> Decision {
+    let whole = packet.shape == Shape::Whole;
+    if whole && may_answer(&packet.flow) {
+        if let Some(decision) = reply(packet, tables, conversations, now_ns) {
+            return decision;
+        }
+    }
+    let decision = classify(packet, tables);
+    if whole && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
+        remember(&packet.flow, &decision, conversations, now_ns);
+    }
+    decision
+}
+
+/// The verdict on a reply: that of the conversation's beginning, asked again if the rules have changed since.
+#[inline(always)]
+fn reply<T: Tables, C: Conversations>(
+    packet: &Parsed,
+    tables: &T,
+    conversations: &mut C,
+    now_ns: u64,
+) -> Option<Decision> {
+    let key = key(&packet.flow);
+    let entry = conversations.find(&key)?;
+    if entry.direction == u32::from(packet.flow.direction) {
+        return None;
+    }
+    if entry.generation != tables.head().map_or(0, |head| head.generation) {
+        let beginning = classify(&Parsed { flow: beginning(&packet.flow), shape: Shape::Whole }, tables);
+        if beginning.verdict != Verdict::Allow as u8 {
+            conversations.forget(&key);
+            return None;
+        }
+        entry.generation = beginning.generation;
+        entry.rule = beginning.rule;
+    }
+    entry.stamp_ns = now_ns;
+    let (rule, generation) = (entry.rule, entry.generation);
+    let (verdict, reason) = (Verdict::Allow as u8, Reason::Reply as u8);
+    Some(Decision { rule, generation, verdict, reason, log: 0, spare: 0 })
+}
+
+/// Remembers an allowed packet's conversation, unless the other end began it.
+#[inline(always)]
+fn remember<C: Conversations>(flow: &Flow, decision: &Decision, conversations: &mut C, now_ns: u64) {
+    let key = key(flow);
+    let Decision { rule, generation, .. } = *decision;
+    let direction = u32::from(flow.direction);
+    let Some(entry) = conversations.find(&key) else {
+        conversations.begin(&key, &FlowEntry { stamp_ns: now_ns, rule, generation, direction, spare: 0 });
+        return;
+    };
+    if entry.direction == direction {
+        entry.stamp_ns = now_ns;
+        entry.rule = rule;
+        entry.generation = generation;
+    }
+}
 
 const FIN: u8 = 1;
 const SYN: u8 = 2;

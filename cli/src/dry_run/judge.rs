@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::capture::{Broken, Carried, Packet, Way, carried};
-use crate::conversations::Conversations;
+use crate::conversations::Remembered;
 use crate::flow::{destination, source};
 use crate::rule_file::RuleFile;
 use crate::zone::{Course, Zone, said_course};
@@ -144,12 +144,12 @@ fn cut_in_the_link(packet: &Packet) -> Unjudged {
 /// Rules, and the conversations that go on under them.
 struct Side<'a> {
     file: &'a RuleFile,
-    conversations: Conversations,
+    conversations: Remembered,
 }
 
 impl<'a> Side<'a> {
     fn new(file: &'a RuleFile) -> Self {
-        Self { file, conversations: Conversations::default() }
+        Self { file, conversations: Remembered::default() }
     }
 
     fn decide(&mut self, packet: &Parsed, time: u64) -> Decision {

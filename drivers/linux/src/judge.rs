@@ -2,104 +2,27 @@
 
 use crate::owner::{self, Owner};
 use crate::packet::Skb;
-use crate::tables::{self, FLOWS, InForce};
+use crate::tables::{self, Flows, InForce};
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop};
 use channel::driver::ebpf;
-use contract::firewall::FlowEntry;
-use contract::packet::{Decision, Direction, Flow, Packet, Reason, Verdict};
+use contract::packet::{Decision, Direction, Flow, Packet, Verdict};
 use contract::{Kind, SLOTS};
 use core::ffi::c_void;
-use engine::conversation::{beginning, key, may_answer, may_begin};
-use engine::{Parsed, Shape, classify, parse};
+use engine::conversation::decide;
+use engine::parse;
 
 /// Judges a packet of the zone: the verdict first, then its counter, then the record.
 #[inline(always)]
 pub fn judge(skb: &Skb, length: u32, direction: Direction) -> Verdict {
     let parsed = parse(skb, length, direction);
-    let decision = decide(&parsed);
+    // SAFETY: the helper has no preconditions.
+    let now_ns = unsafe { bpf_ktime_get_boot_ns() };
+    let decision = decide(&parsed, &InForce::now(), &mut Flows, now_ns);
     tables::count(direction as u8, decision.verdict);
     if decision.log == 1 {
         report(skb, length, &parsed.flow, &decision);
     }
     if decision.verdict == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block }
-}
-
-/// A reply to what was allowed passes; the rules decide about the rest.
-#[inline(always)]
-fn decide(packet: &Parsed) -> Decision {
-    let rules = InForce::now();
-    if packet.shape == Shape::Whole && may_answer(&packet.flow) {
-        if let Some(decision) = reply(packet, &rules) {
-            return decision;
-        }
-    }
-    let decision = classify(packet, &rules);
-    if decision.verdict == Verdict::Allow as u8 && packet.shape == Shape::Whole && may_begin(&packet.flow) {
-        remember(&packet.flow, &decision);
-    }
-    decision
-}
-
-/// The verdict on a reply: that of the conversation's beginning, asked again if the rules have changed since.
-#[inline(always)]
-fn reply(packet: &Parsed, rules: &InForce) -> Option<Decision> {
-    let key = key(&packet.flow);
-    let entry = FLOWS.get_ptr_mut(&key)?;
-    // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
-    let entry = unsafe { &mut *entry };
-    if entry.direction == u32::from(packet.flow.direction) {
-        return None;
-    }
-    if entry.generation != rules.generation() {
-        let beginning = classify(&Parsed { flow: beginning(&packet.flow), shape: Shape::Whole }, rules);
-        if beginning.verdict != Verdict::Allow as u8 {
-            let _gone_already = FLOWS.remove(&key);
-            return None;
-        }
-        entry.generation = beginning.generation;
-        entry.rule = beginning.rule;
-    }
-    entry.stamp_ns = now();
-    Some(Decision {
-        rule: entry.rule,
-        generation: entry.generation,
-        verdict: Verdict::Allow as u8,
-        reason: Reason::Reply as u8,
-        log: 0,
-        spare: 0,
-    })
-}
-
-/// Remembers an allowed packet's conversation, unless the other end began it.
-#[inline(always)]
-fn remember(flow: &Flow, decision: &Decision) {
-    let key = key(flow);
-    if let Some(entry) = FLOWS.get_ptr_mut(&key) {
-        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
-        let entry = unsafe { &mut *entry };
-        if entry.direction == u32::from(flow.direction) {
-            entry.stamp_ns = now();
-            entry.rule = decision.rule;
-            entry.generation = decision.generation;
-        }
-        return;
-    }
-    let entry = FlowEntry {
-        stamp_ns: now(),
-        rule: decision.rule,
-        generation: decision.generation,
-        direction: flow.direction.into(),
-        spare: 0,
-    };
-    if FLOWS.insert(&key, &entry, 0).is_err() {
-        tables::count_full();
-    }
-}
-
-#[inline(always)]
-fn now() -> u64 {
-    // SAFETY: the helper has no preconditions.
-    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 /// What there is to tell of a packet.

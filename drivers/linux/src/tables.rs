@@ -6,6 +6,7 @@ use contract::firewall::{FlowEntry, FlowKey, Generation, MAX_DEVICES, MAX_FLOWS,
 use contract::rules::{Head, RuleRow};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use engine::Tables;
+use engine::conversation::Conversations;
 
 /// A [`Generation`], in words. No struct: Linux 6.1 takes a map for another's place only if both have been searched for
 /// timers, or none, and it searches structs that have types; the service's maps have none.
@@ -20,7 +21,7 @@ static VERDICTS: Array<Verdicts, 1> = Array::new();
 static DEVICES: HashMap<u32, ZoneDevice, MAX_DEVICES> = HashMap::new();
 /// No entry is thrown out for a new one; the service removes what has been idle for long.
 #[btf_map]
-pub static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
+static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
 
 /// The service's process, and 1 once it has ended without taking its programs off: the hook at the sockets went with it,
 /// the filters at the devices stay.
@@ -60,11 +61,28 @@ pub fn count(direction: u8, verdict: u8) {
     }
 }
 
-/// Counts a flow that found no room.
-#[inline(always)]
-pub fn count_full() {
-    if let Some(verdicts) = VERDICTS.get(0) {
-        add_one(&verdicts.flows_full);
+/// The conversations, in the kernel's map.
+pub struct Flows;
+
+impl Conversations for Flows {
+    #[inline(always)]
+    fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
+        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
+        FLOWS.get_ptr_mut(key).map(|entry| unsafe { &mut *entry })
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
+        if FLOWS.insert(key, entry, 0).is_err() {
+            if let Some(verdicts) = VERDICTS.get(0) {
+                add_one(&verdicts.flows_full);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn forget(&mut self, key: &FlowKey) {
+        let _gone_already = FLOWS.remove(key);
     }
 }
 
@@ -76,11 +94,6 @@ impl InForce {
     pub fn now() -> Self {
         // SAFETY: as long as a generation, as aligned, and any words are one.
         Self(RULES.get_value(0, &0).map(|words| unsafe { &*core::ptr::from_ref(words).cast::<Generation>() }))
-    }
-
-    #[inline(always)]
-    pub fn generation(&self) -> u32 {
-        self.0.map_or(0, |generation| generation.head.generation)
     }
 }
 
