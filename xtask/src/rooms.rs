@@ -139,14 +139,22 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "vm-firewall",
-        promise: "the firewall's promises, and the same programs, on Debian's 6.1 kernel",
+        promise: "the firewall's promises, by the same programs, on Debian's 6.1 kernel",
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
-        steps: &[
-            Step::Emulated(&["firewall"]),
-            Step::Ourselves("the main job, for some seconds", &["run", "--vm", "--for", "5s", "--json"]),
-        ],
+        steps: &[Step::Emulated(&["firewall"])],
+    },
+    Room {
+        name: "vm-run",
+        promise: "the main job runs on Debian's 6.1 kernel as it does here",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Ourselves(
+            "the main job, for some seconds",
+            &["run", "--vm", "--for", "5s", "--json"],
+        )],
     },
 ];
 
