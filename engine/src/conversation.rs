@@ -30,10 +30,11 @@ pub fn decide<T: Tables, C: Conversations>(
     now_ns: u64,
 ) -> Decision {
     let whole = packet.shape == Shape::Whole;
-    if whole && may_answer(&packet.flow) {
-        if let Some(decision) = reply(packet, tables, conversations, now_ns) {
-            return decision;
-        }
+    if whole
+        && may_answer(&packet.flow)
+        && let Some(decision) = reply(packet, tables, conversations, now_ns)
+    {
+        return decision;
     }
     let decision = classify(packet, tables);
     if whole && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
