@@ -112,6 +112,7 @@ pub const ROOMS: &[Room] = &[
         root: true,
         steps: &[
             Step::Kernel("firewall"),
+            Step::Kernel("service"),
             Step::Ourselves("the main job, for some seconds", &["run", "--for", "5s", "--json"]),
         ],
     },
@@ -144,6 +145,14 @@ pub const ROOMS: &[Room] = &[
         built: &[What::Ebpf],
         root: false,
         steps: &[Step::Emulated(&["firewall"])],
+    },
+    Room {
+        name: "vm-service",
+        promise: "what the service leaves in the kernel, on Debian's 6.1",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Emulated(&["service"])],
     },
     Room {
         name: "vm-run",
