@@ -7,6 +7,8 @@
 //!
 //! What it is not: it has one driver, no interrupt that breaks into a lock's holder, and no memory limits.
 
+mod irql;
+
 use crate::driver::table::{Buffer, File, Lock, Platform, Signal, Table};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -498,36 +500,4 @@ fn gone(what: &'static str) -> Error {
 /// A panic elsewhere has failed its test already; the model's data is whole between statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// The interrupt level of the current thread: how many spin locks it holds.
-mod irql {
-    use std::cell::Cell;
-
-    #[cfg(loom)]
-    loom::thread_local! { static HELD: Cell<u32> = Cell::new(0); }
-    #[cfg(not(loom))]
-    thread_local! { static HELD: Cell<u32> = const { Cell::new(0) }; }
-
-    pub struct Raised(());
-
-    impl Raised {
-        pub fn new() -> Self {
-            HELD.with(|held| held.set(held.get() + 1));
-            Self(())
-        }
-    }
-
-    impl Drop for Raised {
-        fn drop(&mut self) {
-            HELD.with(|held| held.set(held.get() - 1));
-        }
-    }
-
-    /// Stops the "machine" as a real one would stop.
-    pub fn assert_passive(what: &str) {
-        // A thread that is going away holds no lock any more.
-        let held = std::thread::panicking() || HELD.with(|held| held.get() == 0);
-        assert!(held, "IRQL_NOT_LESS_OR_EQUAL: tried to {what} with a spin lock held");
-    }
 }
