@@ -69,6 +69,9 @@ pub const MIN_RING: u32 = 4096;
 /// The largest ring or queue, in bytes.
 pub const MAX_RING: u32 = 8 << 20;
 
+/// Stands in [`Reference::users`] for everybody. On Linux only root gets all; others get their own whatever they ask.
+pub const ALL_USERS: u64 = u64::MAX;
+
 /// The app asks the driver to take hold of its event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -79,6 +82,8 @@ pub struct Reference {
     pub ring_bytes: u32,
     /// A [`crate::Mask`]: the kinds of records that the app wants.
     pub mask: u64,
+    /// Whose records the app wants: a user's number, or [`ALL_USERS`]. Records that are nobody's are told to all.
+    pub users: u64,
     /// Windows: the event's handle in the app, as 64 bits for 32-bit callers too. Linux: 1 if the event's
     /// descriptor comes beside the request, 0 if the service shall make the ring on the app's behalf.
     pub event: u64,
@@ -125,7 +130,7 @@ pub struct References {
 }
 
 const _: () = {
-    assert!(size_of::<Reference>() == 24 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 24);
+    assert!(size_of::<Reference>() == 32 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 24);
     assert!(size_of::<References>() == 64);
     assert!(Command::Reference.control_code() == 0x0022_6004);
 };

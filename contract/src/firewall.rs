@@ -1,20 +1,12 @@
 //! What the firewall's driver and the service that fills its tables share.
 
-use crate::packet::{Direction, Verdict};
-use crate::rules::{Head, MAX_ROWS, RuleRow};
+use crate::packet::{Direction, Local, Verdict};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// One generation of the rules, as a whole: what is read through one reference to it is of one generation (I8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Generation {
-    /// Stands before the rows.
-    pub head: Head,
-    /// The rows; `head.rows` of them count.
-    pub rows: [RuleRow; MAX_ROWS as usize],
-}
+/// Lines of [`Verdicts`]; processors above share them.
+pub const VERDICT_LINES: usize = 64;
 
-/// What the driver counted since it was loaded. Only grows, by atomic adds (I5).
+/// What one processor counted since the driver was loaded, in a cache line of its own. Only grows, by atomic adds (I5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Verdicts {
@@ -28,9 +20,24 @@ pub struct Verdicts {
     pub blocked_out: u64,
     /// Allowed packets whose flow found no room in the table: their replies are judged by the rules alone.
     pub flows_full: u64,
+    /// Fills the cache line.
+    pub spare: [u64; 3],
 }
 
 impl Verdicts {
+    /// Both lines together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            allowed_in: self.allowed_in.wrapping_add(other.allowed_in),
+            blocked_in: self.blocked_in.wrapping_add(other.blocked_in),
+            allowed_out: self.allowed_out.wrapping_add(other.allowed_out),
+            blocked_out: self.blocked_out.wrapping_add(other.blocked_out),
+            flows_full: self.flows_full.wrapping_add(other.flows_full),
+            spare: [0; 3],
+        }
+    }
+
     /// Dropped packets, both directions.
     #[must_use]
     pub const fn blocked(&self) -> u64 {
@@ -55,9 +62,9 @@ impl Verdicts {
     }
 }
 
-/// Both ends of a conversation, as seen from the zone.
+/// Both ends of a conversation, as seen from the zone. Aligned, so that it is copied in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct FlowKey {
     /// The zone's end.
     pub local: [u8; 16],
@@ -72,35 +79,132 @@ pub struct FlowKey {
 }
 
 /// Who began the conversation, and by which rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowEntry {
-    /// When it was last used, in nanoseconds of the clock that includes sleep.
+    /// When it was last used, in nanoseconds of the coarse clock, which stands still while the machine sleeps.
     pub stamp_ns: u64,
+    /// The socket that began it, by the kernel's cookie; 0 if there was none.
+    pub socket: u64,
+    /// Who was at the zone's end when it began.
+    pub local: Local,
     /// The rule that allowed its beginning; [`crate::packet::NO_RULE`] if none did.
     pub rule: u32,
     /// The generation that this rule is of.
     pub generation: u32,
     /// The initiator's [`Direction`].
-    pub direction: u32,
+    pub direction: u8,
+    /// The [`crate::packet::Reason`] of the verdict on its beginning.
+    pub reason: u8,
+    /// What was seen of it: bits [`FlowEntry::INITIATOR_DONE`] and following.
+    pub state: u8,
     /// Fills the last 8 bytes.
-    pub spare: u32,
+    pub spare: [u8; 5],
+}
+
+impl FlowEntry {
+    /// The initiator sends no more (TCP: FIN).
+    pub const INITIATOR_DONE: u8 = 1;
+    /// The other end sends no more.
+    pub const RESPONDER_DONE: u8 = 2;
+    /// One end broke it off (TCP: RST).
+    pub const BROKEN_OFF: u8 = 4;
+    /// The other end has answered.
+    pub const ANSWERED: u8 = 8;
+    /// Both have ended it.
+    pub const DONE: u8 = Self::INITIATOR_DONE | Self::RESPONDER_DONE;
+    /// One of them has, one way or another.
+    pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }
 
 /// How many conversations the driver remembers.
 pub const MAX_FLOWS: usize = 65_536;
+/// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
+pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
+/// How many ended conversations it remembers, so that what is sent again passes.
+pub const MAX_CLOSED: usize = 16_384;
 /// How many devices a zone may have.
-pub const MAX_DEVICES: usize = 64;
+pub const MAX_DEVICES: usize = 1024;
+/// How many programs' paths the driver remembers.
+pub const MAX_PROGRAMS: usize = 8192;
 
 /// A device of the zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ZoneDevice {
+    /// Its name, the rest zero: what rules ask for, as [`Local::interface`].
+    pub name: [u64; 2],
     /// Bytes of the link's header before the IP header: 14 for Ethernet, 0 for a tunnel.
     pub link_header: u32,
+    /// 1 once its filters have been on for a while: what came by before they were has reached its socket by then. Until
+    /// then both judge.
+    pub guarded: u32,
+}
+
+/// The device whose packets never leave the machine, in every network namespace.
+pub const LOOPBACK: u32 = 1;
+
+/// Until when the candidate generation is in force, instead of the confirmed one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Lease {
+    /// The moment at which it ends, in nanoseconds of the clock that includes sleep; 0: there is no candidate.
+    pub deadline_ns: u64,
+    /// Fills 16 bytes.
+    pub spare: u64,
+}
+
+/// Places in the driver's map of generations.
+pub mod place {
+    /// The generation that holds without a lease.
+    pub const CONFIRMED: u32 = 0;
+    /// The one that is tried out.
+    pub const CANDIDATE: u32 = 1;
+}
+
+/// The service's process, as the driver watches over it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Service {
+    /// Its number.
+    pub pid: u64,
+    /// 1 once it has ended.
+    pub gone: u64,
+}
+
+/// Where the driver finds things in this kernel's own structures, in bytes; all zero where the kernel does not say
+/// (no BTF): then processes have no parent, no arguments and no exit code, and sockets no program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Offsets {
+    /// `task_struct.mm`
+    pub task_mm: u32,
+    /// `task_struct.real_parent`
+    pub task_parent: u32,
+    /// `task_struct.tgid`
+    pub task_tgid: u32,
+    /// `task_struct.exit_code`
+    pub task_exit_code: u32,
+    /// `mm_struct.exe_file`
+    pub mm_exe_file: u32,
+    /// `mm_struct.arg_start`
+    pub mm_arg_start: u32,
+    /// `mm_struct.arg_end`
+    pub mm_arg_end: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_ino`
+    pub inode_number: u32,
+    /// `inode.i_sb`
+    pub inode_super_block: u32,
+    /// `super_block.s_dev`
+    pub super_block_device: u32,
+    /// 1 if the others hold.
+    pub known: u32,
 }
 
 const _: () = {
-    assert!(size_of::<Generation>() == 16 + 88 * MAX_ROWS as usize && size_of::<Verdicts>() == 40);
-    assert!(size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 24 && size_of::<ZoneDevice>() == 4);
+    assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 72);
+    assert!(size_of::<ZoneDevice>() == 24 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
+    assert!(size_of::<Offsets>() == 48);
 };

@@ -28,7 +28,7 @@ pub use record::{Header, Kind, Mask};
 pub use refusal::Refusal;
 
 /// The version of everything in this crate. Both sides say theirs; unequal versions refuse each other.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// How many apps may have an event referenced in one driver at the same time.
 pub const SLOTS: usize = 16;

@@ -37,6 +37,8 @@ pub enum Reason {
     Fragment = 4,
     /// A reply to what was allowed.
     Reply = 5,
+    /// The service has ended, and the rules say what then.
+    Gone = 6,
 }
 
 macro_rules! from_integer {
@@ -64,7 +66,7 @@ from_integer! {
     Verdict { Allow = 1, "allow"; Block = 2, "block"; }
     Reason {
         Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
-        Reply = 5, "reply";
+        Reply = 5, "reply"; Gone = 6, "gone";
     }
 }
 
@@ -75,9 +77,9 @@ pub struct UnknownNumber(pub u8);
 /// What the engine reads of a packet: as decoded by `engine`, the same in the driver and in a dry run.
 ///
 /// Addresses are 16 bytes; IPv4 ones stand in their IPv4-mapped form (`::ffff:a.b.c.d`). Ports are in host order;
-/// for ICMP the type stands in `source_port` and the code in `destination_port`.
+/// for ICMP the type stands in `source_port` and the code in `destination_port`. Aligned, so that it is copied in words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Flow {
     /// Where it comes from.
     pub source: [u8; 16],
@@ -111,12 +113,48 @@ pub struct Decision {
     pub reason: u8,
     /// 1 if the packet is to be reported.
     pub log: u8,
-    /// Fills the word.
-    pub spare: u8,
+    /// 1 if the packet goes on with a conversation that was allowed before: the rules were not asked about it.
+    pub known: u8,
 }
 
 /// Stands where no rule decided.
 pub const NO_RULE: u32 = u32::MAX;
+
+/// Stands where no user is known.
+pub const NO_USER: u32 = u32::MAX;
+
+/// Who is at the zone's end of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Local {
+    /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
+    pub program: [u64; 2],
+    /// The device's name as two words of bytes, the rest zero; zeros if not known.
+    pub interface: [u64; 2],
+    /// The user, or [`NO_USER`].
+    pub user: u32,
+    /// Fills the last 8 bytes.
+    pub spare: u32,
+}
+
+impl Local {
+    /// Nobody is known to be there.
+    pub const UNKNOWN: Self = Self { program: [0; 2], interface: [0; 2], user: NO_USER, spare: 0 };
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+/// A device's name as [`Local::interface`] has it; `None` if it is longer than the 15 bytes that Linux allows.
+#[must_use]
+pub fn interface_words(name: &str) -> Option<[u64; 2]> {
+    let mut bytes = [0_u8; 16];
+    bytes.get_mut(..name.len()).filter(|_| name.len() < 16)?.copy_from_slice(name.as_bytes());
+    Some(zerocopy::transmute!(bytes))
+}
 
 /// A packet and its verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -132,17 +170,19 @@ pub struct Packet {
     pub length: u32,
     /// The device it came in or went out by.
     pub interface: u32,
-    /// The process that sent it, 0 if not known.
+    /// The process that made its socket, 0 if not known.
     pub pid: u32,
-    /// The user it runs as, `u32::MAX` if not known.
+    /// The user it runs as, [`NO_USER`] if not known.
     pub user: u32,
+    /// Fills the word.
+    pub spare: u32,
+    /// See [`Local::program`].
+    pub program: [u64; 2],
     /// The process's name, zero if not known.
     pub name: [u8; 16],
-    /// Fills the last 8 bytes.
-    pub spare: u32,
 }
 
 const _: () = {
-    assert!(size_of::<Flow>() == 40 && size_of::<Decision>() == 12);
-    assert!(size_of::<Packet>() == 56 + 40 + 12 + 36);
+    assert!(size_of::<Flow>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 40);
+    assert!(size_of::<Packet>() == 56 + 40 + 12 + 20 + 32);
 };

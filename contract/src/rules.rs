@@ -1,29 +1,184 @@
 //! Rule tables: what the service hands to a driver, one generation at a time.
 //!
-//! A table is a [`Head`] and [`RuleRow`]s in the order in which they are tried. Text becomes rows in `rules`, rows
-//! become verdicts in `engine`. A rule that lists several addresses or ports has several rows, side by side, which
-//! share its number.
+//! A generation is a row of [`Page`]s. Page 0 is its [`Head`]; the others hold search trees, vectors and outcomes, at
+//! the page numbers that the head names. Text becomes pages in `rules`, pages become verdicts in `engine`. The same bytes
+//! serve every kernel, the dry run and the tests.
+//!
+//! - A *vector* is a page with one bit for each rule: which of them take a value. Its first [`SUMMARY_WORDS`] words say
+//!   which of its words are not zero.
+//! - A [`Tree`] finds the vector of a value: the values of a dimension (an address, a port, …) are cut into intervals,
+//!   and all values of one interval have the same vector.
+//! - The first bit that the vectors of all dimensions share is the first rule that matches.
+//!
+//! Sets of addresses are a table of their own, [`SetsHead`], so that generations can share them: it says of an address
+//! which sets hold it, by a number (an *atom*); the generation says which rules ask for these sets.
 
 use crate::packet::Direction;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The most rows that one generation may have.
-pub const MAX_ROWS: u32 = 256;
+/// 64-bit words of a page.
+pub const PAGE_WORDS: usize = 256;
+/// Bytes of a page.
+pub const PAGE_BYTES: usize = PAGE_WORDS * 8;
+/// The unit of every table.
+pub type Page = [u64; PAGE_WORDS];
+/// Words at the start of a vector that say which of all its words are not zero.
+pub const SUMMARY_WORDS: usize = 4;
+/// The most rules that one generation may have: the bits of a vector.
+pub const MAX_RULES: u32 = (PAGE_WORDS - SUMMARY_WORDS) as u32 * 64;
+/// The most pages that one table may have: 128 MiB.
+pub const MAX_PAGES: u32 = 65_536;
+/// 32-bit numbers that a page holds.
+pub const PAGE_NUMBERS: usize = PAGE_WORDS * 2;
+/// The most levels that a tree may have.
+pub const MAX_LEVELS: usize = 8;
+/// 32-bit keys of a tree's block: one cache line.
+pub const NARROW_BLOCK: usize = 16;
+/// 128-bit keys of a tree's block: two cache lines.
+pub const WIDE_BLOCK: usize = 8;
+/// Values of the first dimension: direction, IP version and protocol in one number, [`class`].
+pub const CLASSES: usize = 1024;
 
-/// What stands before the rows of one generation.
+/// How many tables of sets a driver holds at the same time.
+pub const SETS_TABLES: u32 = 8;
+/// Stands in [`Head::sets`] where no rule asks for a set.
+pub const NO_SETS: u32 = u32::MAX;
+
+/// A search tree. Its keys are the lowest values of its intervals, in order; the first one is the lowest there is.
+///
+/// Level 0 has one block. A key of a level is the first key of a block in the level below; the last level's keys are
+/// the intervals themselves. Keys that fill up a level's last block are the highest value there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Tree {
+    /// How many levels there are, at most [`MAX_LEVELS`]; 0: every value has the first of the tree's values.
+    pub levels: u32,
+    /// How many intervals there are.
+    pub intervals: u32,
+    /// The page at which the values start, one 32-bit number for each interval: a vector's page, or an atom.
+    pub values: u32,
+    /// Fills the word.
+    pub spare: u32,
+    /// Always 0, which only whoever runs the search finds out: see `engine`.
+    pub nought: u64,
+    /// The page at which each level starts.
+    pub starts: [u32; MAX_LEVELS],
+}
+
+/// What stands in page 0 of a generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Head {
     /// The generation's number, from 1. 0: a table that nobody has filled yet.
     pub generation: u32,
-    /// How many rows there are, at most [`MAX_ROWS`].
-    pub rows: u32,
+    /// How many rules there are, at most [`MAX_RULES`].
+    pub rules: u32,
+    /// How many pages there are, this one too.
+    pub pages: u32,
     /// What packets get that no rule matches, into the zone.
     pub inbound: Otherwise,
     /// What packets get that no rule matches, out of the zone.
     pub outbound: Otherwise,
-    /// Fills the last 8 bytes.
-    pub spare: u32,
+    /// The driver's table of sets that this generation asks, or [`NO_SETS`].
+    pub sets: u32,
+    /// What rules ask for besides the packet itself: bits [`ASKS_USER`] and following.
+    pub asks: u32,
+    /// What becomes of packets when the service has ended: a [`Gone`].
+    pub gone: u32,
+    /// The page at which the [`CLASSES`] start: for each class the page of its vector.
+    pub classes: u32,
+    /// The page at which the [`Outcome`]s start, one for each rule.
+    pub outcomes: u32,
+    /// The page at which the rules' counters start, 64 bits each. Only a driver writes there.
+    pub hits: u32,
+    /// The vector of the rules that ask for no ports and no ICMP type: what a later fragment can match.
+    pub no_ports: u32,
+    /// The page at which the vectors of atoms start, for sources: a page number each.
+    pub source_sets: u32,
+    /// The same for destinations.
+    pub destination_sets: u32,
+    /// How many atoms these know.
+    pub atoms: u32,
+    /// IPv4 sources, as 32-bit numbers.
+    pub source_v4: Tree,
+    /// IPv4 destinations.
+    pub destination_v4: Tree,
+    /// Source ports; for ICMP the types.
+    pub source_port: Tree,
+    /// Destination ports; for ICMP the codes.
+    pub destination_port: Tree,
+    /// Users, by their number.
+    pub user: Tree,
+    /// IPv6 sources, as 128-bit numbers.
+    pub source_v6: Tree,
+    /// IPv6 destinations.
+    pub destination_v6: Tree,
+    /// Programs, by [`crate::packet::Local::program`].
+    pub program: Tree,
+    /// Devices, by [`crate::packet::Local::interface`].
+    pub interface: Tree,
+}
+
+/// Some rule asks for a user.
+pub const ASKS_USER: u32 = 1;
+/// Some rule asks for a program.
+pub const ASKS_PROGRAM: u32 = 2;
+/// Some rule asks for a device.
+pub const ASKS_INTERFACE: u32 = 4;
+
+/// What stands in page 0 of a table of sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SetsHead {
+    /// How many pages there are, this one too.
+    pub pages: u32,
+    /// How many atoms there are. Atom 0: in no set.
+    pub atoms: u32,
+    /// Atoms of IPv4 addresses.
+    pub v4: Tree,
+    /// Atoms of IPv6 addresses.
+    pub v6: Tree,
+}
+
+macro_rules! page_zero {
+    ($($(#[doc = $doc:literal])+ $page:ident of $head:ident;)+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+        #[repr(C, align(8))]
+        pub struct $page {
+            /// What counts.
+            pub head: $head,
+            /// Fills the page.
+            pub spare: [u32; (PAGE_BYTES - size_of::<$head>()) / 4],
+        }
+
+        impl $page {
+            /// This page's words, seen as what they are.
+            #[must_use]
+            pub fn of(page: &Page) -> &Self {
+                zerocopy::transmute_ref!(page)
+            }
+
+            /// The page as words.
+            #[must_use]
+            pub fn words(&self) -> &Page {
+                zerocopy::transmute_ref!(self)
+            }
+        }
+
+        impl From<$head> for $page {
+            fn from(head: $head) -> Self {
+                Self { head, spare: [0; (PAGE_BYTES - size_of::<$head>()) / 4] }
+            }
+        }
+    )+};
+}
+
+page_zero! {
+    /// Page 0 of a generation.
+    HeadPage of Head;
+    /// Page 0 of a table of sets.
+    SetsPage of SetsHead;
 }
 
 /// What a packet gets that no rule matches.
@@ -36,43 +191,54 @@ pub struct Otherwise {
     pub log: u8,
 }
 
-/// One row of a table: what a packet must be like, and what becomes of it then.
-///
-/// Addresses stand as in [`crate::packet::Flow`], 16 bytes, read as two big-endian words. An address matches if
-/// `address & mask == prefix`: a mask of zeros takes any. A prefix has no bits outside its mask.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct RuleRow {
-    /// Where the packet must come from.
-    pub source: [u64; 2],
-    /// Which bits of that count.
-    pub source_mask: [u64; 2],
-    /// Where the packet must go.
-    pub destination: [u64; 2],
-    /// Which bits of that count.
-    pub destination_mask: [u64; 2],
-    /// Ports that it may come from; for ICMP the types.
-    pub source_ports: PortRange,
-    /// Ports that it may go to; for ICMP the codes.
-    pub destination_ports: PortRange,
-    /// The rule's number in its generation, from 0: its place in the file.
-    pub rule: u32,
-    /// One bit for each direction it holds for: [`direction_bit`].
-    pub directions: u8,
-    /// One bit for each IP version it holds for: [`version_bit`].
-    pub versions: u8,
-    /// The IP protocol's number.
-    pub protocol: u8,
-    /// 255 if the protocol counts, 0 if any will do.
-    pub protocol_mask: u8,
-    /// 1 if the rule asks for ports or an ICMP type: then it can't match a packet that shows none.
-    pub asks_ports: u8,
+/// What a rule does with the packets that it matches, in 32 bits: the verdict in the lowest eight, above them 1 if its
+/// packets are reported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome(pub u32);
+
+impl Outcome {
+    /// Of a verdict and whether to report.
+    #[must_use]
+    pub const fn new(verdict: u8, log: bool) -> Self {
+        Self(verdict as u32 | (log as u32) << 8)
+    }
+
     /// A [`crate::packet::Verdict`].
-    pub verdict: u8,
+    #[must_use]
+    pub const fn verdict(self) -> u8 {
+        self.0 as u8
+    }
+
     /// 1 if such packets are to be reported.
-    pub log: u8,
-    /// Fills the last 8 bytes.
-    pub spare: [u8; 5],
+    #[must_use]
+    pub const fn log(self) -> u8 {
+        (self.0 >> 8) as u8 & 1
+    }
+}
+
+/// What becomes of packets when the service has ended, killed or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Gone {
+    /// The rules stay in force.
+    #[default]
+    Keep = 0,
+    /// Everything passes, uncounted by rules.
+    Open = 1,
+    /// Nothing passes.
+    Block = 2,
+}
+
+impl Gone {
+    /// The name in rule files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Open => "open",
+            Self::Block => "block",
+        }
+    }
 }
 
 /// Ports from the first to the last, both included.
@@ -85,31 +251,16 @@ pub struct PortRange {
     pub last: u16,
 }
 
-impl PortRange {
-    /// Every port.
-    pub const ANY: Self = Self { first: 0, last: u16::MAX };
-}
-
-impl Default for PortRange {
-    fn default() -> Self {
-        Self::ANY
-    }
-}
-
-/// The bit of a direction in [`RuleRow::directions`].
+/// Which of the [`CLASSES`] a packet is in. A version that is not 6 counts as 4: there is no other.
 #[must_use]
-pub const fn direction_bit(direction: Direction) -> u8 {
-    direction as u8
-}
-
-/// The bit of an IP version, 4 or 6, in [`RuleRow::versions`].
-#[must_use]
-pub const fn version_bit(version: u8) -> u8 {
-    1 << (version & 7)
+pub const fn class(direction: u8, version: u8, protocol: u8) -> u32 {
+    let out = (direction == Direction::Outbound as u8) as u32;
+    let six = (version == 6) as u32;
+    out << 9 | six << 8 | protocol as u32
 }
 
 const _: () = {
-    assert!(size_of::<Head>() == 16 && size_of::<Otherwise>() == 2 && size_of::<PortRange>() == 4);
-    assert!(size_of::<RuleRow>() == 88 && align_of::<RuleRow>() == 8);
-    assert!(direction_bit(Direction::Inbound) & direction_bit(Direction::Outbound) == 0);
+    assert!(size_of::<Tree>() == 56 && size_of::<Head>() == 56 + 9 * 56 && size_of::<SetsHead>() == 8 + 112);
+    assert!(size_of::<HeadPage>() == PAGE_BYTES && size_of::<SetsPage>() == PAGE_BYTES);
+    assert!(MAX_RULES == 16_128 && SUMMARY_WORDS * 64 == PAGE_WORDS);
 };

@@ -3,11 +3,11 @@
 //! When this fails on purpose: raise `contract::VERSION`, and add the new file. The old ones stay as they are.
 
 use contract::command::{Drained, Reference, Referenced, References};
-use contract::firewall::{FlowEntry, FlowKey, Generation, Verdicts, ZoneDevice};
+use contract::firewall::{FlowEntry, FlowKey, Lease, Offsets, Service, Verdicts, ZoneDevice};
 use contract::notice::{Notice, Operate, Operated, Seen};
-use contract::packet::{Decision, Flow, Packet};
+use contract::packet::{Decision, Flow, Local, Packet};
 use contract::process::Process;
-use contract::rules::{Head, Otherwise, PortRange, RuleRow};
+use contract::rules::{Head, Otherwise, PortRange, SetsHead, Tree};
 use contract::{Command, Counters, Header, Kind, Ledger, Refusal, Totals, VERSION};
 use std::fmt::Write;
 use std::mem::offset_of;
@@ -32,7 +32,7 @@ fn layout() -> String {
         Counters { offered, committed, lost, spare }
         Ledger { ended, spare, processors }
         Totals { offered, committed, lost }
-        Reference { version, ring_bytes, mask, event }
+        Reference { version, ring_bytes, mask, users, event }
         Referenced { version, slot, token }
         Drained { bytes, records, waiting, ended }
         References { taken, released, attached, past }
@@ -40,22 +40,32 @@ fn layout() -> String {
         Seen { before, after, offered, waiting }
         Notice { header, number, from_timer }
         Operated { header, operation, refusal, seen }
-        Process { header, pid, parent, user, exit_code, name, path }
+        Process {
+            header, pid, parent, user, exit_code, name, path, program, arguments_length, spare, arguments,
+        }
         Flow { source, destination, source_port, destination_port, protocol, ip_version, direction, tcp_flags }
-        Decision { rule, generation, verdict, reason, log, spare }
-        Packet { header, flow, decision, length, interface, pid, user, name, spare }
-        Generation { head, rows }
-        Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full }
+        Decision { rule, generation, verdict, reason, log, known }
+        Local { program, interface, user, spare }
+        Packet { header, flow, decision, length, interface, pid, user, spare, program, name }
+        Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, spare }
         FlowKey { local, remote, local_port, remote_port, protocol }
-        FlowEntry { stamp_ns, rule, generation, direction, spare }
-        ZoneDevice { link_header }
-        Head { generation, rows, inbound, outbound, spare }
+        FlowEntry { stamp_ns, socket, local, rule, generation, direction, reason, state, spare }
+        ZoneDevice { name, link_header, guarded }
+        Lease { deadline_ns, spare }
+        Service { pid, gone }
+        Offsets {
+            task_mm, task_parent, task_tgid, task_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode,
+            inode_number, inode_super_block, super_block_device, known,
+        }
+        Tree { levels, intervals, values, spare, nought, starts }
+        Head {
+            generation, rules, pages, inbound, outbound, sets, asks, gone, classes, outcomes, hits, no_ports,
+            source_sets, destination_sets, atoms, source_v4, destination_v4, source_port,
+            destination_port, user, source_v6, destination_v6, program, interface,
+        }
+        SetsHead { pages, atoms, v4, v6 }
         Otherwise { verdict, log }
         PortRange { first, last }
-        RuleRow {
-            source, source_mask, destination, destination_mask, source_ports, destination_ports, rule, directions,
-            versions, protocol, protocol_mask, asks_ports, verdict, log, spare,
-        }
     }
     text
 }
