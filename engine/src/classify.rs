@@ -1,162 +1,193 @@
-//! From a flow to a decision.
+//! From a flow to a decision: the first rule that all dimensions share.
 
+use crate::tables::{Pages, Tables, head, number};
+use crate::tree::{narrow, wide};
 use crate::{Parsed, Shape};
-use contract::packet::{Decision, Direction, Flow, NO_RULE, Reason, Verdict};
-use contract::rules::{Head, MAX_ROWS, Otherwise, RuleRow, version_bit};
+use contract::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
+use contract::rules::{
+    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, Head, NO_SETS, Otherwise, Outcome, PAGE_WORDS, Page,
+    SUMMARY_WORDS, SetsHead, SetsPage, Tree, class,
+};
+use core::hint::black_box;
 
-/// One generation of the rules, wherever it lives: in kernel maps, in a slice.
-///
-/// A value of it stands for one generation: `head` and `row` must not be from different ones (I8).
-pub trait Tables {
-    /// What stands before the rows; `None` if there is no table.
-    fn head(&self) -> Option<Head>;
+/// Decides what becomes of a packet, by the rules alone. See the head of this crate for what each kind of packet gets.
+#[inline(always)]
+pub fn classify<T: Tables>(packet: &Parsed, local: &Local, tables: &T) -> Decision {
+    let Some(head) = head(tables) else { return unfilled() };
+    if packet.shape == Shape::Malformed {
+        return decision(head.generation, NO_RULE, REFUSED, Reason::Malformed);
+    }
+    if head.generation == 0 {
+        return unfilled();
+    }
+    let fragment = packet.shape == Shape::LaterFragment;
+    let or_fragment = |reason| if fragment { Reason::Fragment } else { reason };
+    match first_match(packet, local, head, tables) {
+        Some(Match::Rule(rule, outcome)) => {
+            decision(head.generation, rule, outcome, or_fragment(Reason::Rule))
+        }
+        Some(Match::None) => {
+            let outcome = otherwise(head, packet.flow.direction);
+            decision(head.generation, NO_RULE, outcome, or_fragment(Reason::Default))
+        }
+        // A table that names pages which it does not have says nothing.
+        None => decision(head.generation, NO_RULE, REFUSED, or_fragment(Reason::Default)),
+    }
+}
 
-    /// The row at `index`; `None` beyond the last.
-    fn row(&self, index: u32) -> Option<&RuleRow>;
+/// Blocked and reported.
+const REFUSED: Outcome = Outcome::new(Verdict::Block as u8, true);
 
-    /// The first row that matches. As given it tries one after the other; a table with a better way overrides it.
+enum Match {
+    Rule(u32, Outcome),
+    None,
+}
+
+/// A table that nobody has filled blocks.
+#[inline(always)]
+fn unfilled() -> Decision {
+    decision(0, NO_RULE, REFUSED, Reason::Default)
+}
+
+#[inline(always)]
+fn otherwise(head: &Head, direction: u8) -> Outcome {
+    let Otherwise { verdict, log } =
+        if direction == Direction::Inbound as u8 { head.inbound } else { head.outbound };
+    Outcome::new(verdict, log == 1)
+}
+
+#[inline(always)]
+fn decision(generation: u32, rule: u32, outcome: Outcome, reason: Reason) -> Decision {
+    // Whatever is no clear "allow" blocks.
+    let verdict = if outcome.verdict() == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block };
+    Decision { rule, generation, verdict: verdict as u8, reason: reason as u8, log: outcome.log(), known: 0 }
+}
+
+/// The vectors of all dimensions. An end of a packet has two: rules may ask for its address, or for a set that holds it.
+struct Vectors<'a> {
+    class: &'a Page,
+    source: [&'a Page; 2],
+    destination: [&'a Page; 2],
+    ports: [&'a Page; 2],
+    local: [&'a Page; 3],
+}
+
+#[inline(always)]
+fn first_match<T: Tables>(packet: &Parsed, local: &Local, head: &Head, tables: &T) -> Option<Match> {
+    let rules = tables.rules()?;
+    let vectors = vectors(packet, local, head, rules, tables)?;
+    let Some(rule) = vectors.first(head.source_v4.nought) else { return Some(Match::None) };
+    Some(Match::Rule(rule, Outcome(number(rules, head.outcomes, rule)?)))
+}
+
+#[inline(always)]
+fn vectors<'a, T: Tables>(
+    packet: &Parsed,
+    local: &Local,
+    head: &Head,
+    rules: &'a T::Pages,
+    tables: &'a T,
+) -> Option<Vectors<'a>> {
+    let flow = &packet.flow;
+    let class =
+        rules.page(number(rules, head.classes, class(flow.direction, flow.ip_version, flow.protocol))?)?;
+    let source = rules.page(end(rules, (&head.source_v4, &head.source_v6), flow, &flow.source))?;
+    let destination =
+        rules.page(end(rules, (&head.destination_v4, &head.destination_v6), flow, &flow.destination))?;
+    let mut vectors = Vectors {
+        class,
+        source: [source; 2],
+        destination: [destination; 2],
+        ports: ports(packet, head, rules)?,
+        // What no rule asks for takes nothing away.
+        local: [class; 3],
+    };
+    if head.sets != NO_SETS {
+        let sets = tables.sets(head.sets)?;
+        let SetsHead { v4, v6, .. } = &SetsPage::of(sets.page(0)?).head;
+        let (from, to) =
+            (end(sets, (v4, v6), flow, &flow.source), end(sets, (v4, v6), flow, &flow.destination));
+        vectors.source[1] = rules.page(number(rules, head.source_sets, from)?)?;
+        vectors.destination[1] = rules.page(number(rules, head.destination_sets, to)?)?;
+    }
+    if head.asks & ASKS_USER != 0 {
+        vectors.local[0] = rules.page(narrow(rules, &head.user, local.user))?;
+    }
+    if head.asks & ASKS_PROGRAM != 0 {
+        vectors.local[1] = rules.page(wide(rules, &head.program, local.program[0], local.program[1]))?;
+    }
+    if head.asks & ASKS_INTERFACE != 0 {
+        vectors.local[2] =
+            rules.page(wide(rules, &head.interface, local.interface[0], local.interface[1]))?;
+    }
+    Some(vectors)
+}
+
+/// What a tree for IPv4 or one for IPv6 says of an end's address.
+#[inline(always)]
+fn end<P: Pages>(pages: &P, (v4, v6): (&Tree, &Tree), flow: &Flow, address: &[u8; 16]) -> u32 {
+    let [high, low] = words(address);
+    if flow.ip_version == 6 { wide(pages, v6, high, low) } else { narrow(pages, v4, low as u32) }
+}
+
+/// A later fragment shows no ports: only rules that ask for none can match it.
+#[inline(always)]
+fn ports<'a, P: Pages>(packet: &Parsed, head: &Head, rules: &'a P) -> Option<[&'a Page; 2]> {
+    if packet.shape == Shape::LaterFragment {
+        return Some([rules.page(head.no_ports)?; 2]);
+    }
+    let Flow { source_port, destination_port, .. } = packet.flow;
+    let source = narrow(rules, &head.source_port, source_port.into());
+    let destination = narrow(rules, &head.destination_port, destination_port.into());
+    Some([rules.page(source)?, rules.page(destination)?])
+}
+
+impl Vectors<'_> {
+    /// The first rule that every dimension has. The summaries say which words are worth looking at. `nought` is 0, which
+    /// keeps a verifier from telling apart in which of them it was found.
     #[inline(always)]
-    fn first_match(&self, head: &Head, packet: &Key) -> Option<&RuleRow> {
-        let mut index = 0;
-        // "Not equal", and no "less than": the compiler would make one bound of both, and Linux 6.1 forgets the
-        // bounds of a number that it had to put on the stack. It must see the constant.
-        while index < MAX_ROWS && index != head.rows {
-            let row = self.row(index)?;
-            if packet.matches(row) {
-                return Some(row);
+    fn first(&self, nought: u64) -> Option<u32> {
+        let mut group = 0;
+        while group < SUMMARY_WORDS as u64 {
+            let mut left = self.word(group);
+            let mut n = 0;
+            while n < 64 && left != 0 {
+                // The compiler knows that there are no more, and would leave the mask out; a verifier does not. In 64 bits
+                // and last of all, for Linux 6.1's.
+                let word = black_box(group * 64 + u64::from(left.trailing_zeros())) & (PAGE_WORDS as u64 - 1);
+                let common = self.word(word);
+                if common != 0 {
+                    let rule =
+                        word.wrapping_sub(SUMMARY_WORDS as u64) * 64 + u64::from(common.trailing_zeros());
+                    return Some((rule ^ nought) as u32);
+                }
+                left &= left.wrapping_sub(1);
+                n += 1;
             }
-            index += 1;
+            group += 1;
         }
         None
     }
-}
 
-/// Tables in user space.
-#[derive(Clone, Copy, Debug)]
-pub struct Slices<'a> {
-    /// What stands before the rows.
-    pub head: Head,
-    /// The rows.
-    pub rows: &'a [RuleRow],
-}
-
-impl Tables for Slices<'_> {
-    fn head(&self) -> Option<Head> {
-        Some(self.head)
-    }
-
-    fn row(&self, index: u32) -> Option<&RuleRow> {
-        self.rows.get(usize::try_from(index).ok()?)
-    }
-}
-
-/// What the rows of a table are compared with: a flow, in words.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    source: [u64; 2],
-    destination: [u64; 2],
-    source_port: u16,
-    destination_port: u16,
-    direction: u8,
-    version: u8,
-    protocol: u8,
-    shows_no_ports: u8,
-}
-
-/// Decides what becomes of a packet. See the head of this crate for what each kind of packet gets.
-///
-/// Out of line for eBPF's sake: called with the flow in memory, it is verified for few states, not for each path that
-/// leads here.
-#[inline(never)]
-pub fn classify<T: Tables>(packet: &Parsed, tables: &T) -> Decision {
-    let head = tables.head().unwrap_or_default();
-    if packet.shape == Shape::Malformed {
-        return decision(&head, NO_RULE, Verdict::Block as u8, Reason::Malformed, 1);
-    }
-    let fragment = packet.shape == Shape::LaterFragment;
-    let Some(row) = tables.first_match(&head, &Key::new(packet)) else {
-        let reason = if fragment { Reason::Fragment } else { Reason::Default };
-        let otherwise = otherwise(&head, packet.flow.direction);
-        return decision(&head, NO_RULE, otherwise.verdict, reason, otherwise.log);
-    };
-    let reason = if fragment { Reason::Fragment } else { Reason::Rule };
-    decision(&head, row.rule, row.verdict, reason, row.log)
-}
-
-/// A table that nobody has filled says nothing: that blocks, and is reported.
-#[inline(always)]
-fn otherwise(head: &Head, direction: u8) -> Otherwise {
-    if head.generation == 0 {
-        Otherwise { verdict: Verdict::Block as u8, log: 1 }
-    } else if direction == Direction::Inbound as u8 {
-        head.inbound
-    } else {
-        head.outbound
-    }
-}
-
-#[inline(always)]
-fn decision(head: &Head, rule: u32, verdict: u8, reason: Reason, log: u8) -> Decision {
-    // Whatever is no clear "allow" blocks.
-    let verdict = if verdict == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block };
-    let generation = head.generation;
-    Decision { rule, generation, verdict: verdict as u8, reason: reason as u8, log, spare: 0 }
-}
-
-impl Key {
-    /// The key of a packet that is not malformed.
-    #[must_use]
+    /// What all dimensions share of one word.
     #[inline(always)]
-    pub fn new(packet: &Parsed) -> Self {
-        let Flow {
-            source, destination, source_port, destination_port, protocol, ip_version, direction, ..
-        } = packet.flow;
-        Self {
-            source: words(source),
-            destination: words(destination),
-            source_port,
-            destination_port,
-            direction,
-            version: version_bit(ip_version),
-            protocol,
-            shows_no_ports: packet.shape as u8 & Shape::LaterFragment as u8,
-        }
-    }
-
-    /// Whether a row takes this packet. One sum of differences and one branch: a verifier has two paths to follow
-    /// for each row, not one for each field.
-    #[must_use]
-    #[inline(always)]
-    pub fn matches(&self, row: &RuleRow) -> bool {
-        let addresses = differs(self.source, row.source_mask, row.source)
-            | differs(self.destination, row.destination_mask, row.destination);
-        let numbers = (self.protocol ^ row.protocol) & row.protocol_mask
-            | self.shows_no_ports & row.asks_ports
-            | self.direction & !row.directions
-            | self.version & !row.versions;
-        let ports = outside(self.source_port, row.source_ports.first, row.source_ports.last)
-            | outside(self.destination_port, row.destination_ports.first, row.destination_ports.last);
-        addresses | u64::from(numbers) | u64::from(ports) == 0
+    fn word(&self, at: u64) -> u64 {
+        let Self { class, source, destination, ports, local } = self;
+        let at = at as usize;
+        class[at]
+            & (source[0][at] | source[1][at])
+            & (destination[0][at] | destination[1][at])
+            & ports[0][at]
+            & ports[1][at]
+            & local[0][at]
+            & local[1][at]
+            & local[2][at]
     }
 }
 
+/// An address as two big-endian words.
 #[inline(always)]
-fn differs(address: [u64; 2], mask: [u64; 2], prefix: [u64; 2]) -> u64 {
-    let [a, b] = address;
-    let [mask_a, mask_b] = mask;
-    let [prefix_a, prefix_b] = prefix;
-    (a & mask_a ^ prefix_a) | (b & mask_b ^ prefix_b)
-}
-
-/// 0 if the port lies in the range: a difference below 0 shows in the upper half.
-#[inline(always)]
-fn outside(port: u16, first: u16, last: u16) -> u32 {
-    let (port, first, last) = (u32::from(port), u32::from(first), u32::from(last));
-    (port.wrapping_sub(first) | last.wrapping_sub(port)) >> 16
-}
-
-#[inline(always)]
-fn words(address: [u8; 16]) -> [u64; 2] {
-    let address = u128::from_be_bytes(address);
+fn words(address: &[u8; 16]) -> [u64; 2] {
+    let address = u128::from_be_bytes(*address);
     [(address >> 64) as u64, address as u64]
 }

@@ -4,9 +4,11 @@
 //! remembered, and what passes because of it, is decided here, once for both.
 
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
-use crate::{Parsed, Shape, Tables, classify};
+use crate::tables::{Tables, head};
+use crate::{Parsed, Shape, classify};
 use contract::firewall::{FlowEntry, FlowKey};
-use contract::packet::{Decision, Direction, Flow, Reason, Verdict};
+use contract::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
+use contract::rules::{ASKS_PROGRAM, ASKS_USER, Gone, Head};
 
 /// Where conversations are kept.
 pub trait Conversations {
@@ -16,76 +18,281 @@ pub trait Conversations {
     /// Remembers a new one; where there is no room it counts that, and forgets no other for it.
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
 
-    /// Forgets one.
-    fn forget(&mut self, key: &FlowKey);
+    /// Forgets one, which began in this [`Direction`].
+    fn forget(&mut self, key: &FlowKey, direction: u8);
+
+    /// Moves one that both ends have ended to where it makes room for others: for a while its last packets may be sent
+    /// again.
+    fn close(&mut self, key: &FlowKey);
+
+    /// The entry of a conversation that was closed, unless it is forgotten.
+    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry>;
 }
 
-/// Decides on a packet: a reply to what was allowed passes, the rules decide about the rest, and what they allow is
-/// remembered if it can begin a conversation.
+/// When a packet is seen, and who is at its end in the zone, which is asked only when it has to be.
+pub trait Ends<T: Tables> {
+    /// Now, in nanoseconds of the clock by which conversations grow old: a coarse one does.
+    fn now_ns(&self) -> u64;
+
+    /// The number of the socket that sends it, which no other ever has; 0 if that is not known.
+    fn socket(&mut self) -> u64;
+
+    /// Writes down who it is.
+    fn find(&mut self, flow: &Flow, local: &mut Local);
+
+    /// What the rules say of the packet. `noted` is who was there when its conversation began; else it is found out, if a
+    /// rule asks.
+    #[inline(always)]
+    fn classify(&mut self, packet: &Parsed, noted: Option<&Local>, tables: &T, decision: &mut Decision) {
+        let asked = head(tables).is_some_and(|head| head.asks != 0);
+        let mut local = noted.copied().unwrap_or_default();
+        if noted.is_none() && asked {
+            self.find(&packet.flow, &mut local);
+        }
+        *decision = classify(packet, &local, tables);
+    }
+}
+
+/// What is known beforehand: captures say when, and nothing of who.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// See [`Ends::now_ns`].
+    pub now_ns: u64,
+    /// Who it is.
+    pub local: Local,
+}
+
+impl<T: Tables> Ends<T> for Known {
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn socket(&mut self) -> u64 {
+        0
+    }
+
+    fn find(&mut self, _: &Flow, local: &mut Local) {
+        *local = self.local;
+    }
+}
+
+/// Decides on a packet: what belongs to a conversation that was allowed passes, the rules decide about the rest, and what
+/// they allow is remembered if it can begin a conversation. The packet is as it was afterwards.
 #[inline(always)]
-pub fn decide<T: Tables, C: Conversations>(
-    packet: &Parsed,
+pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
+    packet: &mut Parsed,
+    ends: &mut E,
     tables: &T,
     conversations: &mut C,
-    now_ns: u64,
 ) -> Decision {
-    let whole = packet.shape == Shape::Whole;
-    if whole
-        && may_answer(&packet.flow)
-        && let Some(decision) = reply(packet, tables, conversations, now_ns)
-    {
-        return decision;
+    let Parsed { flow, shape } = &*packet;
+    let can_converse = *shape == Shape::Whole && (may_begin(flow) || may_answer(flow));
+    let mut decision = Decision::default();
+    if can_converse {
+        match belongs(packet, ends, tables, conversations, &mut decision) {
+            YES => return decision,
+            ASK_AGAIN if still_allowed(packet, ends, tables, conversations, &mut decision) => {
+                return decision;
+            }
+            _ => {}
+        }
     }
-    let decision = classify(packet, tables);
-    if whole && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
-        remember(&packet.flow, &decision, conversations, now_ns);
+    ends.classify(packet, None, tables, &mut decision);
+    if can_converse && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
+        remember(&packet.flow, ends, conversations, &decision);
     }
     decision
 }
 
-/// The verdict on a reply: that of the conversation's beginning, asked again if the rules have changed since.
+/// What [`belongs`] says. Numbers, because eBPF returns nothing else.
+const NO: u32 = 0;
+const YES: u32 = 1;
+const ASK_AGAIN: u32 = 2;
+
+/// What becomes of a packet when the service has ended, if the rules say that something else than they shall decide.
+#[must_use]
 #[inline(always)]
-fn reply<T: Tables, C: Conversations>(
-    packet: &Parsed,
-    tables: &T,
-    conversations: &mut C,
-    now_ns: u64,
-) -> Option<Decision> {
-    let key = key(&packet.flow);
-    let entry = conversations.find(&key)?;
-    if entry.direction == u32::from(packet.flow.direction) {
-        return None;
-    }
-    if entry.generation != tables.head().map_or(0, |head| head.generation) {
-        let beginning = classify(&Parsed { flow: beginning(&packet.flow), shape: Shape::Whole }, tables);
-        if beginning.verdict != Verdict::Allow as u8 {
-            conversations.forget(&key);
-            return None;
-        }
-        entry.generation = beginning.generation;
-        entry.rule = beginning.rule;
-    }
-    entry.stamp_ns = now_ns;
-    let (rule, generation) = (entry.rule, entry.generation);
-    let (verdict, reason) = (Verdict::Allow as u8, Reason::Reply as u8);
-    Some(Decision { rule, generation, verdict, reason, log: 0, spare: 0 })
+pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {
+    let head = head(tables)?;
+    let verdict = match head.gone {
+        open if open == Gone::Open as u32 => Verdict::Allow,
+        block if block == Gone::Block as u32 => Verdict::Block,
+        _ => return None,
+    };
+    Some(verdict_of(head.generation, NO_RULE, verdict, Reason::Gone as u8))
 }
 
-/// Remembers an allowed packet's conversation, unless the other end began it.
-#[inline(always)]
-fn remember<C: Conversations>(flow: &Flow, decision: &Decision, conversations: &mut C, now_ns: u64) {
+/// Whether the packet belongs to a conversation that is remembered, and the verdict on it then: [`YES`]; [`NO`]: the rules
+/// have to say; [`ASK_AGAIN`]: it would, but the rules have changed since.
+///
+/// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
+#[inline(never)]
+fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
+    packet: &Parsed,
+    ends: &mut E,
+    tables: &T,
+    conversations: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    let flow = &packet.flow;
     let key = key(flow);
-    let Decision { rule, generation, .. } = *decision;
-    let direction = u32::from(flow.direction);
+    let Some(head) = head(tables) else { return NO };
     let Some(entry) = conversations.find(&key) else {
-        conversations.begin(&key, &FlowEntry { stamp_ns: now_ns, rule, generation, direction, spare: 0 });
-        return;
+        return sent_again(flow, head, &key, ends.now_ns(), conversations, decision);
     };
-    if entry.direction == direction {
-        entry.stamp_ns = now_ns;
-        entry.rule = rule;
-        entry.generation = generation;
+    let initiates = entry.direction == flow.direction;
+    if initiates {
+        if !still_the_same(flow, head, entry, ends.socket()) {
+            return NO;
+        }
+    } else if !may_answer(flow) {
+        return NO;
+    } else if entry.generation != head.generation {
+        return ASK_AGAIN;
     }
+    if !initiates {
+        entry.state |= FlowEntry::ANSWERED;
+    }
+    entry.stamp_ns = ends.now_ns();
+    let reason = if initiates { entry.reason } else { Reason::Reply as u8 };
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
+    if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
+        conversations.close(&key);
+    }
+    YES
+}
+
+/// Asks the rules about the beginning of the conversation that a reply belongs to. What they don't allow any more is
+/// forgotten. For the question the reply becomes its conversation's beginning: eBPF has no room for both.
+#[inline(always)]
+fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
+    reply: &mut Parsed,
+    ends: &mut E,
+    tables: &T,
+    conversations: &mut C,
+    decision: &mut Decision,
+) -> bool {
+    let Some(entry) = entry_of(&reply.flow, conversations) else { return false };
+    let Flow { source_port, destination_port, .. } = reply.flow;
+    turn_round(&mut reply.flow);
+    ends.classify(reply, Some(&entry.local), tables, decision);
+    turn_round(&mut reply.flow);
+    reply.flow.source_port = source_port;
+    reply.flow.destination_port = destination_port;
+    renew(&reply.flow, ends.now_ns(), conversations, decision);
+    decision.verdict == Verdict::Allow as u8
+}
+
+/// Notes what the rules say now of the beginning of the reply's conversation, and makes it the verdict on the reply.
+#[inline(never)]
+fn renew<C: Conversations>(reply: &Flow, now_ns: u64, conversations: &mut C, decision: &mut Decision) {
+    let key = key(reply);
+    let Some(entry) = conversations.find(&key) else { return };
+    if decision.verdict != Verdict::Allow as u8 {
+        let direction = entry.direction;
+        conversations.forget(&key, direction);
+        return;
+    }
+    entry.generation = decision.generation;
+    entry.rule = decision.rule;
+    entry.reason = decision.reason;
+    entry.stamp_ns = now_ns;
+    decision.reason = Reason::Reply as u8;
+    decision.log = 0;
+    decision.known = 1;
+}
+
+/// Whether the packet belongs to a conversation that was closed.
+#[inline(always)]
+fn sent_again<C: Conversations>(
+    flow: &Flow,
+    head: &Head,
+    key: &FlowKey,
+    now_ns: u64,
+    conversations: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
+        return NO;
+    }
+    let Some(entry) = conversations.closed(key) else { return NO };
+    let reason = if entry.direction == flow.direction { entry.reason } else { Reason::Reply as u8 };
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
+    let recent = now_ns.saturating_sub(entry.stamp_ns) < SENT_AGAIN_NS;
+    if recent && entry.generation == head.generation { YES } else { NO }
+}
+
+/// Remembers an allowed packet's conversation, unless the other end began it and has not ended it.
+#[inline(never)]
+fn remember<T: Tables, E: Ends<T>, C: Conversations>(
+    flow: &Flow,
+    ends: &mut E,
+    conversations: &mut C,
+    decision: &Decision,
+) {
+    let key = key(flow);
+    let Decision { rule, generation, reason, .. } = *decision;
+    let mut entry = FlowEntry {
+        stamp_ns: ends.now_ns(),
+        socket: ends.socket(),
+        local: Local::UNKNOWN,
+        rule,
+        generation,
+        direction: flow.direction,
+        reason,
+        state: 0,
+        spare: [0; 5],
+    };
+    ends.find(flow, &mut entry.local);
+    let Some(known) = conversations.find(&key) else { return conversations.begin(&key, &entry) };
+    if known.direction == entry.direction {
+        *known = entry;
+    } else if known.state & FlowEntry::ENDING != 0 {
+        // Whoever counts those that began outside has to see it go and come.
+        let direction = known.direction;
+        conversations.forget(&key, direction);
+        conversations.begin(&key, &entry);
+    }
+}
+
+/// The entry of a packet's conversation.
+#[inline(never)]
+fn entry_of<'c, C: Conversations>(flow: &Flow, conversations: &'c mut C) -> Option<&'c mut FlowEntry> {
+    conversations.find(&key(flow))
+}
+
+/// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
+/// the very socket that began.
+#[inline(always)]
+fn still_the_same(flow: &Flow, head: &Head, entry: &FlowEntry, socket: u64) -> bool {
+    // Who receives a datagram can change with each one.
+    let receiver_matters = flow.direction == Direction::Inbound as u8
+        && flow.protocol != TCP
+        && head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
+    entry.generation == head.generation && entry.socket == socket && !is_first_syn(flow) && !receiver_matters
+}
+
+/// Notes what a TCP packet says of its conversation's end. True: both ends have said FIN, and this is the packet after that.
+/// The FIN from inside can't be forged outside, so nobody there can bring it to its end.
+#[inline(always)]
+fn follow_to_its_end(flow: &Flow, initiates: bool, entry: &mut FlowEntry) -> bool {
+    if flow.tcp_flags & RST != 0 {
+        entry.state |= FlowEntry::BROKEN_OFF;
+    } else if flow.tcp_flags & FIN != 0 {
+        entry.state |= if initiates { FlowEntry::INITIATOR_DONE } else { FlowEntry::RESPONDER_DONE };
+    } else {
+        return entry.state & FlowEntry::DONE == FlowEntry::DONE;
+    }
+    false
+}
+
+/// For how long the last packets of a closed conversation may be sent again: twice the longest time that a segment lives on
+/// the way (RFC 9293, 3.4.2), as Linux counts it.
+const SENT_AGAIN_NS: u64 = 120 * 1_000_000_000;
+
+#[inline(always)]
+fn verdict_of(generation: u32, rule: u32, verdict: Verdict, reason: u8) -> Decision {
+    Decision { rule, generation, verdict: verdict as u8, reason, log: 0, known: 1 }
 }
 
 const FIN: u8 = 1;
@@ -124,6 +331,12 @@ pub fn may_answer(flow: &Flow) -> bool {
     }
 }
 
+/// Whether a packet asks for a new TCP connection.
+#[inline(always)]
+fn is_first_syn(flow: &Flow) -> bool {
+    flow.protocol == TCP && flow.tcp_flags & (SYN | ACK) == SYN
+}
+
 /// Both ends of a packet's conversation, the same for either direction.
 #[must_use]
 #[inline(always)]
@@ -147,32 +360,39 @@ pub fn key(flow: &Flow) -> FlowKey {
 
 /// What the conversation began with, of a reply: the same ends, the other way round.
 #[must_use]
-#[inline(always)]
 pub fn beginning(reply: &Flow) -> Flow {
-    let (source_port, destination_port) = match reply.protocol {
+    let mut flow = Flow { tcp_flags: 0, ..*reply };
+    turn_round(&mut flow);
+    flow
+}
+
+/// Makes of a reply what its conversation began with; of that again a reply, though an echo's code is lost.
+#[inline(always)]
+fn turn_round(flow: &mut Flow) {
+    (flow.source, flow.destination) = (flow.destination, flow.source);
+    (flow.source_port, flow.destination_port) = match flow.protocol {
         ICMP => (ECHO_REQUEST, 0),
         ICMPV6 => (ECHO_REQUEST_V6, 0),
-        _ => (reply.destination_port, reply.source_port),
+        _ => (flow.destination_port, flow.source_port),
     };
-    Flow {
-        source: reply.destination,
-        destination: reply.source,
-        source_port,
-        destination_port,
-        protocol: reply.protocol,
-        ip_version: reply.ip_version,
-        direction: if reply.direction == Direction::Inbound as u8 {
-            Direction::Outbound as u8
-        } else {
-            Direction::Inbound as u8
-        },
-        tcp_flags: 0,
-    }
+    flow.direction ^= Direction::Inbound as u8 ^ Direction::Outbound as u8;
 }
 
 /// How long a conversation may be silent before it is forgotten, in nanoseconds.
 #[must_use]
-pub const fn longest_silence_ns(protocol: u32) -> u64 {
+pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {
     const SECOND: u64 = 1_000_000_000;
-    if protocol == TCP as u32 { 2 * 60 * 60 * SECOND } else { 180 * SECOND }
+    if entry.state & FlowEntry::ANSWERED == 0 {
+        60 * SECOND
+    } else if protocol != TCP as u32 {
+        180 * SECOND
+    } else if entry.state & FlowEntry::BROKEN_OFF != 0 || entry.state & FlowEntry::DONE == FlowEntry::DONE {
+        // A RST may be forged: what still goes on keeps its entry by going on.
+        10 * SECOND
+    } else if entry.state & FlowEntry::ENDING != 0 {
+        // One end has closed; the other may take its time to send what it has.
+        30 * 60 * SECOND
+    } else {
+        2 * 60 * 60 * SECOND
+    }
 }

@@ -22,10 +22,16 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
 mod classify;
 pub mod conversation;
 mod headers;
 mod parse;
+mod tables;
+mod tree;
 
-pub use classify::{Key, Slices, Tables, classify};
+pub use classify::classify;
 pub use parse::{Bytes, MAX_EXTENSIONS, Parsed, Shape, parse};
+pub use tables::{Pages, Row, Slices, Tables, head};

@@ -82,17 +82,17 @@ struct Fragment {
 /// Out of line, and through a reference: so eBPF's small stack holds the flow once, in the caller's frame.
 #[inline(never)]
 fn network<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
-    let first: u8 = bytes.load(0)?;
-    match first >> 4 {
-        4 => ipv4(bytes, length, flow),
+    // One load for both: no packet that is whole is shorter, of either version.
+    let ip: Ipv4 = bytes.load(0)?;
+    match ip.version_and_words >> 4 {
+        4 => ipv4(bytes, &ip, length, flow),
         6 => ipv6(bytes, length, flow),
         _ => None,
     }
 }
 
 #[inline(always)]
-fn ipv4<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
-    let ip: Ipv4 = bytes.load(0)?;
+fn ipv4<B: Bytes + ?Sized>(bytes: &B, ip: &Ipv4, length: u32, flow: &mut Flow) -> Option<Shape> {
     flow.ip_version = 4;
     flow.source = mapped(ip.source);
     flow.destination = mapped(ip.destination);

@@ -1,12 +1,9 @@
 //! What the head of the crate promises each kind of packet.
 
 use crate::made::{Made, Piece, Plan, Transport, make};
-use contract::packet::{Decision, Direction, NO_RULE, Reason, Verdict};
-use contract::rules::{Head, Otherwise, PortRange, RuleRow};
-use engine::{Parsed, Shape, Slices, Tables, classify};
-
-const ALLOW: Otherwise = Otherwise { verdict: Verdict::Allow as u8, log: 0 };
-const BLOCK: Otherwise = Otherwise { verdict: Verdict::Block as u8, log: 1 };
+use contract::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
+use contract::rules::PAGE_WORDS;
+use engine::{Parsed, Row, Shape, Slices, classify};
 
 fn packet(piece: Piece) -> Parsed {
     let plan = Plan {
@@ -25,67 +22,78 @@ fn packet(piece: Piece) -> Parsed {
     engine::parse(&bytes[..], bytes.len() as u32, direction)
 }
 
-fn row(rule: u32, verdict: Verdict) -> RuleRow {
-    RuleRow { rule, verdict: verdict as u8, directions: 3, versions: 0x50, ..RuleRow::default() }
-}
-
-fn asking_for_ports(row: RuleRow) -> RuleRow {
-    RuleRow { destination_ports: PortRange { first: 0, last: 53 }, asks_ports: 1, ..row }
-}
-
-fn decide(packet: &Parsed, otherwise: Otherwise, rows: &[RuleRow]) -> Decision {
-    let head =
-        Head { generation: 1, rows: rows.len() as u32, inbound: otherwise, outbound: otherwise, spare: 0 };
-    classify(packet, &Slices { head, rows })
+/// A rule file with these rules, and the same default both ways.
+fn decide(packet: &Parsed, otherwise: &str, rules: &str) -> Decision {
+    let text = format!("[default]\ninbound = '{otherwise}'\noutbound = '{otherwise}'\n{rules}");
+    let table = rules::parse("made.toml", &text, &rules::Nowhere).expect("these rules are right").compile(1);
+    classify(packet, &Local::UNKNOWN, &table.slices())
 }
 
 fn outcome(decision: Decision) -> (u8, u8, u32) {
     (decision.verdict, decision.reason, decision.rule)
 }
 
+const ALLOW_ALL: &str = "[[rule]]\nid = 'all'\naction = 'allow'\n";
+const BLOCK_DNS: &str = "[[rule]]\nid = 'dns'\naction = 'block'\nprotocol = 'udp'\nports = '0-53'\n";
+
 #[test]
 fn a_malformed_packet_is_blocked_and_reported_whatever_the_rules_say() {
     let malformed = Parsed { shape: Shape::Malformed, ..packet(Piece::Whole) };
-    let decision = decide(&malformed, ALLOW, &[row(0, Verdict::Allow)]);
+    let decision = decide(&malformed, "allow", ALLOW_ALL);
     assert_eq!(outcome(decision), (Verdict::Block as u8, Reason::Malformed as u8, NO_RULE));
     assert_eq!(decision.log, 1);
 }
 
 #[test]
 fn a_first_fragment_is_judged_by_its_ports() {
-    let rows = [asking_for_ports(row(0, Verdict::Block))];
-    let decision = decide(&packet(Piece::First), ALLOW, &rows);
+    let decision = decide(&packet(Piece::First), "allow", BLOCK_DNS);
     assert_eq!(outcome(decision), (Verdict::Block as u8, Reason::Rule as u8, 0));
 }
 
 #[test]
 fn a_later_fragment_passes_over_rules_that_ask_for_ports() {
     let later = packet(Piece::Later { eights: 100, more: false });
-    let rows = [asking_for_ports(row(0, Verdict::Allow)), row(1, Verdict::Allow)];
     let by_default = (Verdict::Block as u8, Reason::Fragment as u8, NO_RULE);
-    assert_eq!(outcome(decide(&later, BLOCK, &rows[..1])), by_default);
-    assert_eq!(outcome(decide(&later, BLOCK, &rows)), (Verdict::Allow as u8, Reason::Fragment as u8, 1));
+    let allow_dns = BLOCK_DNS.replace("'block'", "'allow'");
+    assert_eq!(outcome(decide(&later, "block", &allow_dns)), by_default);
+    let both = [&allow_dns, ALLOW_ALL].concat();
+    assert_eq!(outcome(decide(&later, "block", &both)), (Verdict::Allow as u8, Reason::Fragment as u8, 1));
 }
 
 #[test]
 fn a_table_that_nobody_filled_blocks() {
-    struct Nothing;
-    impl Tables for Nothing {
-        fn head(&self) -> Option<Head> {
-            None
-        }
-        fn row(&self, _: u32) -> Option<&RuleRow> {
-            None
-        }
-    }
     let blocked = (Verdict::Block as u8, Reason::Default as u8, NO_RULE);
-    assert_eq!(outcome(classify(&packet(Piece::Whole), &Nothing)), blocked);
-    let zeros = Slices { head: Head::default(), rows: &[] };
-    assert_eq!(outcome(classify(&packet(Piece::Whole), &zeros)), blocked);
+    let whole = packet(Piece::Whole);
+    for rules in [&[][..], &[[0; PAGE_WORDS]]] {
+        let tables = Slices { rules: Row(rules), sets: Row(&[]) };
+        assert_eq!(outcome(classify(&whole, &Local::UNKNOWN, &tables)), blocked);
+    }
+}
+
+#[test]
+fn a_table_that_names_pages_which_it_has_not_blocks() {
+    let text = format!("[default]\ninbound = 'allow'\noutbound = 'allow'\n{ALLOW_ALL}");
+    let whole = rules::parse("made.toml", &text, &rules::Nowhere).expect("this rule is right").compile(1);
+    let allowed = (Verdict::Allow as u8, Reason::Rule as u8, 0);
+    let blocked = (Verdict::Block as u8, Reason::Default as u8, NO_RULE);
+    let decided: Vec<_> = (1..=whole.pages.len())
+        .map(|pages| {
+            let tables = Slices { rules: Row(&whole.pages[..pages]), sets: Row(&[]) };
+            outcome(classify(&packet(Piece::Whole), &Local::UNKNOWN, &tables))
+        })
+        .collect();
+    // Some pages are needed for other packets only.
+    assert!(decided.is_sorted_by(|fewer, more| fewer.0 >= more.0), "{decided:?}");
+    assert_eq!((decided.first(), decided.last()), (Some(&blocked), Some(&allowed)));
+    assert!(decided.iter().all(|decision| [blocked, allowed].contains(decision)), "{decided:?}");
 }
 
 #[test]
 fn a_verdict_that_is_none_blocks() {
-    let rows = [RuleRow { verdict: 77, ..row(0, Verdict::Allow) }];
-    assert_eq!(decide(&packet(Piece::Whole), ALLOW, &rows).verdict, Verdict::Block as u8);
+    let text = format!("[default]\ninbound = 'allow'\noutbound = 'allow'\n{ALLOW_ALL}");
+    let mut table = rules::parse("made.toml", &text, &rules::Nowhere).expect("this rule is right").compile(1);
+    let outcomes = table.head().outcomes as usize;
+    table.pages[outcomes][0] = 77;
+    let decision = classify(&packet(Piece::Whole), &Local::UNKNOWN, &table.slices());
+    assert_eq!(decision.verdict, Verdict::Block as u8);
 }

@@ -2,5 +2,4 @@
 
 mod decide;
 mod made;
-mod oracle;
 mod parse;

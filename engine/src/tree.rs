@@ -1,0 +1,134 @@
+//! Searching a tree: which interval a key lies in, and what that interval's value is.
+//!
+//! No branch depends on a key: a processor mispredicts nothing, and a verifier follows each level once, whatever the keys
+//! are. Two things would spoil that. Compilers know comparisons when they see them, and eBPF has none without a branch; and
+//! a verifier keeps the states apart in which it knows the result's bounds. [`Tree::nought`] keeps both from knowing: it is
+//! 0, but only in the table.
+
+use crate::tables::{Pages, number};
+use contract::rules::{MAX_LEVELS, NARROW_BLOCK, PAGE_NUMBERS, PAGE_WORDS, Tree, WIDE_BLOCK};
+
+/// Blocks of 32-bit keys in a page.
+const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / NARROW_BLOCK) as u64;
+/// Blocks of 128-bit keys in a page.
+const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / WIDE_BLOCK) as u64;
+
+/// Stands for a value that the table does not have. There is no page with this number, and no atom.
+const NOWHERE: u32 = u32::MAX;
+
+/// The value of the interval that a 32-bit key lies in; [`NOWHERE`] if the table has none.
+///
+/// Out of line, as is [`wide`]: what they need of eBPF's small stack they need one after the other.
+#[inline(never)]
+pub(crate) fn narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> u32 {
+    if key == u32::MAX { last(pages, tree) } else { find_narrow(pages, tree, key) }.unwrap_or(NOWHERE)
+}
+
+/// The value of the interval that a 128-bit key, of two big-endian words, lies in; [`NOWHERE`] if the table has none.
+#[inline(never)]
+pub(crate) fn wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32 {
+    if high & low == u64::MAX { last(pages, tree) } else { find_wide(pages, tree, [high, low]) }
+        .unwrap_or(NOWHERE)
+}
+
+#[inline(always)]
+fn find_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> Option<u32> {
+    let nought = tree.nought;
+    let mut block = 0_u64;
+    let mut level = 0;
+    while level < MAX_LEVELS && level as u32 != tree.levels {
+        let page = pages.page(tree.starts[level].wrapping_add((block / NARROW_BLOCKS) as u32))?;
+        let keys: &[[u32; NARROW_BLOCK]; NARROW_BLOCKS as usize] = zerocopy::transmute_ref!(page);
+        let keys = &keys[(block & (NARROW_BLOCKS - 1)) as usize];
+        block = (block * NARROW_BLOCK as u64 + narrow_within(keys, key, nought)) ^ nought;
+        level += 1;
+    }
+    number(pages, tree.values, block as u32)
+}
+
+#[inline(always)]
+fn find_wide<P: Pages>(pages: &P, tree: &Tree, key: [u64; 2]) -> Option<u32> {
+    let nought = tree.nought;
+    let mut block = 0_u64;
+    let mut level = 0;
+    while level < MAX_LEVELS && level as u32 != tree.levels {
+        let page = pages.page(tree.starts[level].wrapping_add((block / WIDE_BLOCKS) as u32))?;
+        let keys: &[[[u64; 2]; WIDE_BLOCK]; WIDE_BLOCKS as usize] = zerocopy::transmute_ref!(page);
+        let keys = &keys[(block & (WIDE_BLOCKS - 1)) as usize];
+        block = (block * WIDE_BLOCK as u64 + wide_within(keys, key, nought)) ^ nought;
+        level += 1;
+    }
+    number(pages, tree.values, block as u32)
+}
+
+/// The highest key lies in the last interval. It is not looked for: keys that fill up a block are as high.
+#[inline(always)]
+fn last<P: Pages>(pages: &P, tree: &Tree) -> Option<u32> {
+    number(pages, tree.values, tree.intervals.wrapping_sub(1))
+}
+
+/// Which of a block's keys is the last that is not above `key`. The first one never is.
+#[inline(always)]
+fn narrow_within(keys: &[u32; NARROW_BLOCK], key: u32, nought: u64) -> u64 {
+    let mut at = 0;
+    let mut step = NARROW_BLOCK as u64 / 2;
+    while step != 0 {
+        let middle = keys[(at + step) as usize];
+        at += step * (1 - borrow(key.into(), middle.into(), nought));
+        step /= 2;
+    }
+    at
+}
+
+/// Which of a block's keys is the last that is not above `key`. The first one never is.
+#[inline(always)]
+fn wide_within(keys: &[[u64; 2]; WIDE_BLOCK], key: [u64; 2], nought: u64) -> u64 {
+    let mut at = 0;
+    let mut step = WIDE_BLOCK as u64 / 2;
+    while step != 0 {
+        let [high, low] = keys[(at + step) as usize];
+        at += step * (1 - borrow(key[0], high, borrow(key[1], low, nought)));
+        step /= 2;
+    }
+    at
+}
+
+/// What `a - b - carried` borrows from the next digit: 1 if `a < b + carried`, else 0 (Warren, Hacker's Delight, 2-13).
+#[inline(always)]
+fn borrow(a: u64, b: u64, carried: u64) -> u64 {
+    (!a & b | (!a | b) & a.wrapping_sub(b).wrapping_sub(carried)) >> 63
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CORNERS: [u64; 8] = [0, 1, 2, 1 << 31, (1 << 32) - 1, 1 << 63, u64::MAX - 1, u64::MAX];
+
+    #[test]
+    fn a_comparison_without_a_branch_is_one() {
+        for a in CORNERS {
+            for b in CORNERS {
+                assert_eq!(
+                    (borrow(a, b, 0), borrow(a, b, 1)),
+                    (u64::from(a < b), u64::from(a <= b)),
+                    "{a} {b}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_key_that_is_not_above_is_found() {
+        let keys: [u32; NARROW_BLOCK] = std::array::from_fn(|n| n as u32 * 10);
+        for key in 0..200 {
+            let last = keys.iter().rposition(|k| *k <= key).expect("the first is 0");
+            assert_eq!(narrow_within(&keys, key, 0), last as u64);
+        }
+        let keys: [[u64; 2]; WIDE_BLOCK] = std::array::from_fn(|n| [n as u64 / 3, n as u64 % 3 * 7]);
+        for key in (0..4).flat_map(|high| CORNERS.map(|low| [high, low])) {
+            let last = keys.iter().rposition(|k| *k <= key).expect("the first is 0");
+            assert_eq!(wide_within(&keys, key, 0), last as u64);
+        }
+    }
+}
