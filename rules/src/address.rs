@@ -1,110 +1,192 @@
-//! Addresses and prefixes.
+//! Addresses: one, a prefix, or a range.
 
-use crate::report::Wrong;
+use crate::report::{Wrong, shown};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
-/// An address with how many of its first bits count.
+/// Addresses of one IP version, from the first to the last, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Network {
-    address: IpAddr,
-    bits: u8,
+pub struct Addresses(Span);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Span {
+    V4 { first: u32, last: u32 },
+    V6 { first: u128, last: u128 },
 }
 
-impl Network {
+impl Addresses {
     /// 4 or 6.
     #[must_use]
     pub fn version(self) -> u8 {
-        if self.address.is_ipv4() { 4 } else { 6 }
-    }
-
-    /// Whether an address lies in it.
-    #[must_use]
-    pub fn contains(self, address: IpAddr) -> bool {
-        let other = Self { address, bits: 0 };
-        other.version() == self.version() && other.prefix() & self.mask() == self.prefix()
-    }
-
-    /// The one address, if it has no others.
-    #[must_use]
-    pub fn single(self) -> Option<IpAddr> {
-        (self.mask() == u128::MAX).then_some(self.address)
-    }
-
-    /// The prefix as the tables have it: 128 bits, IPv4 in its IPv4-mapped form.
-    pub(crate) fn prefix(self) -> u128 {
-        match self.address {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(v6) => v6.to_bits(),
+        match self.0 {
+            Span::V4 { .. } => 4,
+            Span::V6 { .. } => 6,
         }
     }
 
-    /// Which of these bits count.
-    pub(crate) fn mask(self) -> u128 {
-        let bits = u32::from(self.bits) + if self.version() == 4 { 96 } else { 0 };
-        leading_ones(bits)
+    /// Whether an address is one of them.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        match (self.0, address) {
+            (Span::V4 { first, last }, IpAddr::V4(v4)) => (first..=last).contains(&v4.to_bits()),
+            (Span::V6 { first, last }, IpAddr::V6(v6)) => (first..=last).contains(&v6.to_bits()),
+            _ => false,
+        }
+    }
+
+    /// The first of them.
+    #[must_use]
+    pub fn first(self) -> IpAddr {
+        match self.0 {
+            Span::V4 { first, .. } => Ipv4Addr::from_bits(first).into(),
+            Span::V6 { first, .. } => Ipv6Addr::from_bits(first).into(),
+        }
+    }
+
+    /// The last of them.
+    #[must_use]
+    pub fn last(self) -> IpAddr {
+        match self.0 {
+            Span::V4 { last, .. } => Ipv4Addr::from_bits(last).into(),
+            Span::V6 { last, .. } => Ipv6Addr::from_bits(last).into(),
+        }
+    }
+
+    pub(crate) fn v4(self) -> Option<(u32, u32)> {
+        match self.0 {
+            Span::V4 { first, last } => Some((first, last)),
+            Span::V6 { .. } => None,
+        }
+    }
+
+    pub(crate) fn v6(self) -> Option<(u128, u128)> {
+        match self.0 {
+            Span::V4 { .. } => None,
+            Span::V6 { first, last } => Some((first, last)),
+        }
+    }
+
+    /// How many first bits all of them share, if they are all addresses that do.
+    fn prefix_length(self) -> Option<u32> {
+        match self.0 {
+            Span::V4 { first, last } => {
+                let bits = (first ^ last).leading_zeros();
+                (cut_v4(first, bits) == (first, last)).then_some(bits)
+            }
+            Span::V6 { first, last } => {
+                let bits = (first ^ last).leading_zeros();
+                (cut_v6(first, bits) == (first, last)).then_some(bits)
+            }
+        }
     }
 }
 
-fn leading_ones(bits: u32) -> u128 {
-    !u128::MAX.checked_shr(bits).unwrap_or(0)
+/// The first and last address with the first `bits` bits of this one.
+fn cut_v4(address: u32, bits: u32) -> (u32, u32) {
+    let rest = u32::MAX.checked_shr(bits).unwrap_or(0);
+    (address & !rest, address | rest)
 }
 
-impl fmt::Display for Network {
+fn cut_v6(address: u128, bits: u32) -> (u128, u128) {
+    let rest = u128::MAX.checked_shr(bits).unwrap_or(0);
+    (address & !rest, address | rest)
+}
+
+impl fmt::Display for Addresses {
+    /// As people write it: one address without a slash, a prefix with one, else a range.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.bits)
+        let (first, last) = (self.first(), self.last());
+        if first == last {
+            return write!(f, "{first}");
+        }
+        match self.prefix_length() {
+            Some(bits) => write!(f, "{first}/{bits}"),
+            None => write!(f, "{first}-{last}"),
+        }
     }
 }
 
-impl std::str::FromStr for Network {
+impl FromStr for Addresses {
     /// What is wrong, and what would be right.
     type Err = Wrong;
 
     fn from_str(text: &str) -> Result<Self, Wrong> {
-        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
-        let address: IpAddr = address.parse().map_err(|_| not_an_address(text))?;
-        let all = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits
-            .map_or(Some(all), prefix_length)
-            .filter(|bits| *bits <= all)
-            .ok_or_else(|| format!("`{text}` has no prefix length from 0 to {all} after its slash"))?;
-        Self { address, bits }.checked()
+        if let Some((address, bits)) = text.split_once('/') {
+            return prefix(text, address, bits);
+        }
+        let Some((first, last)) = text.split_once('-') else {
+            let one = address(text, text)?;
+            return between(text, one, one);
+        };
+        between(text, address(text, first.trim())?, address(text, last.trim())?)
     }
 }
 
-/// A prefix length, without the signs and leading zeros that `u8` would take.
-fn prefix_length(text: &str) -> Option<u8> {
-    text.parse().ok().filter(|bits: &u8| bits.to_string() == text)
+fn address(all: &str, text: &str) -> Result<IpAddr, Wrong> {
+    let address = text.parse().map_err(|_| {
+        format!(
+            "`{}` is no address; write one like 192.0.2.7 or 2001:db8::7, a prefix like 192.0.2.0/24, or a range \
+             like 192.0.2.10-192.0.2.20",
+            shown(all)
+        )
+    })?;
+    match address {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => {
+                Err(format!("`{v6}` is an IPv4 address in disguise, which no packet carries; write {v4}"))
+            }
+            None => Ok(address),
+        },
+        IpAddr::V4(_) => Ok(address),
+    }
 }
 
-fn not_an_address(text: &str) -> Wrong {
-    format!("`{text}` is no address; write one like 192.0.2.7 or 2001:db8::7, or a prefix like 192.0.2.0/24")
-}
-
-impl Network {
-    fn checked(self) -> Result<Self, Wrong> {
-        if let IpAddr::V6(v6) = self.address
-            && let Some(v4) = v6.to_ipv4_mapped()
-        {
+fn between(text: &str, first: IpAddr, last: IpAddr) -> Result<Addresses, Wrong> {
+    let span = match (first, last) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Span::V4 { first: first.to_bits(), last: last.to_bits() },
+        (IpAddr::V6(first), IpAddr::V6(last)) => Span::V6 { first: first.to_bits(), last: last.to_bits() },
+        _ => {
             return Err(format!(
-                "`{v6}` is an IPv4 address in disguise, which no packet carries; write {v4}"
+                "`{}` goes from one IP version to the other; make it two ranges",
+                shown(text)
             ));
         }
-        let right = Self { address: self.cut(), ..self };
-        if right == self {
-            return Ok(self);
-        }
-        Err(format!(
-            "`{self}` has bits set behind its prefix; write {right}, or {} for the one address",
-            self.address
-        ))
+    };
+    if first > last {
+        return Err(format!("`{}` ends before it begins; write {last}-{first}", shown(text)));
     }
+    Ok(Addresses(span))
+}
 
-    fn cut(self) -> IpAddr {
-        let cut = Ipv6Addr::from_bits(self.prefix() & self.mask());
-        match self.address {
-            IpAddr::V4(_) => cut.to_ipv4_mapped().map_or(cut.into(), IpAddr::V4),
-            IpAddr::V6(_) => cut.into(),
+fn prefix(text: &str, start: &str, bits: &str) -> Result<Addresses, Wrong> {
+    let start = address(text, start)?;
+    let all = if start.is_ipv4() { 32 } else { 128 };
+    let bits = length(bits)
+        .filter(|bits| *bits <= all)
+        .ok_or_else(|| format!("`{}` has no prefix length from 0 to {all} after its slash", shown(text)))?;
+    let span = match start {
+        IpAddr::V4(v4) => {
+            let (first, last) = cut_v4(v4.to_bits(), bits);
+            Span::V4 { first, last }
         }
+        IpAddr::V6(v6) => {
+            let (first, last) = cut_v6(v6.to_bits(), bits);
+            Span::V6 { first, last }
+        }
+    };
+    let cut = Addresses(span).first();
+    if cut == start {
+        return Ok(Addresses(span));
     }
+    Err(format!(
+        "`{}` has bits set behind its prefix; write {cut}/{bits}, or {start} for the one address",
+        shown(text)
+    ))
+}
+
+/// A prefix length, without the signs and leading zeros that a number's parser would take.
+fn length(text: &str) -> Option<u32> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    plain.then(|| text.parse().ok())?
 }

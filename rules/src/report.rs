@@ -34,12 +34,19 @@ fn lines(findings: &[Finding]) -> String {
 }
 
 impl Errors {
+    pub(crate) fn of(finding: Finding) -> Self {
+        Self { findings: vec![finding] }
+    }
+
     /// Each error, in the order of their places.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 }
+
+/// How many errors of one list are shown one by one.
+pub(crate) const SHOWN: usize = 10;
 
 /// What goes wrong with one value, before it has a place.
 pub(crate) type Wrong = String;
@@ -50,7 +57,10 @@ pub(crate) struct Report<'a> {
     text: &'a str,
     /// Where each line starts.
     lines: Vec<usize>,
-    findings: Vec<Finding>,
+    errors: Vec<(usize, String)>,
+    warnings: Vec<(usize, String)>,
+    /// Errors in the files of sets.
+    elsewhere: Vec<Finding>,
     broken: bool,
 }
 
@@ -58,7 +68,8 @@ impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after_newlines).collect();
-        Self { file, text, lines, findings: Vec::new(), broken: false }
+        let (errors, warnings, elsewhere) = (Vec::new(), Vec::new(), Vec::new());
+        Self { file, text, lines, errors, warnings, elsewhere, broken: false }
     }
 
     /// The text is no TOML here: what comes after may be cut off.
@@ -68,9 +79,12 @@ impl<'a> Report<'a> {
     }
 
     pub(crate) fn error(&mut self, place: Range<usize>, message: impl Into<String>) {
-        let (line, column) = self.position(place.start);
-        let file = self.file.to_owned();
-        self.findings.push(Finding { file, line, column, message: message.into() });
+        self.errors.push((place.start, message.into()));
+    }
+
+    /// Something that is not wrong but hardly meant.
+    pub(crate) fn warning(&mut self, place: Range<usize>, message: impl Into<String>) {
+        self.warnings.push((place.start, message.into()));
     }
 
     /// Something is missing; not said of a broken text, where it may only be out of sight.
@@ -80,32 +94,68 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Something is wrong in another file.
+    pub(crate) fn error_elsewhere(&mut self, finding: Finding) {
+        self.elsewhere.push(finding);
+    }
+
     /// The line that a place is in, from 1.
     pub(crate) fn line(&self, at: usize) -> usize {
-        self.position(at).0
+        self.lines.partition_point(|start| *start <= at)
     }
 
-    pub(crate) fn close(mut self) -> Result<(), Errors> {
-        if self.findings.is_empty() {
-            return Ok(());
+    /// The warnings, or all that is wrong.
+    pub(crate) fn close(mut self) -> Result<Vec<Finding>, Errors> {
+        if self.errors.is_empty() && self.elsewhere.is_empty() {
+            let warnings = std::mem::take(&mut self.warnings);
+            return Ok(self.placed(warnings));
         }
-        self.findings.sort();
-        self.findings.dedup();
-        Err(Errors { findings: self.findings })
+        let errors = std::mem::take(&mut self.errors);
+        let mut findings = self.placed(errors);
+        findings.append(&mut self.elsewhere);
+        Err(Errors { findings })
     }
 
-    fn position(&self, at: usize) -> (usize, usize) {
-        let line = self.lines.partition_point(|start| *start <= at);
-        let start = line.checked_sub(1).and_then(|before| self.lines.get(before)).copied().unwrap_or(0);
-        (line, self.text.get(start..at).map_or(0, |before| before.chars().count()) + 1)
+    /// The findings in order. Characters are counted once, however many findings a line has.
+    fn placed(&self, mut found: Vec<(usize, String)>) -> Vec<Finding> {
+        found.sort();
+        found.dedup();
+        let (mut counted, mut characters) = (0, 0);
+        let mut findings = Vec::with_capacity(found.len());
+        for (at, message) in found {
+            let line = self.line(at);
+            let start = line.checked_sub(1).and_then(|before| self.lines.get(before)).copied().unwrap_or(0);
+            if counted < start {
+                (counted, characters) = (start, 0);
+            }
+            characters += self.text.get(counted..at).map_or(0, |before| before.chars().count());
+            counted = at;
+            let message = printable(&message);
+            findings.push(Finding { file: self.file.to_owned(), line, column: characters + 1, message });
+        }
+        findings
     }
+}
+
+/// A message that quotes a file, without what could steer a terminal.
+pub(crate) fn printable(message: &str) -> String {
+    message.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+}
+
+/// As much of a foreign text as a message can hold.
+pub(crate) fn shown(text: &str) -> &str {
+    const MOST: usize = 64;
+    text.char_indices().nth(MOST).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
 }
 
 /// What was probably meant by `word`, of what there is; else all there is, if that is not much.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
+    const MUCH: usize = 32;
+    let word = shown(word);
     let near = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
     match near {
         Some((distance, k)) if distance <= 1 + word.len() / 4 => format!("did you mean `{k}`?"),
+        _ if known.len() > MUCH => format!("there are {} others", known.len()),
         _ => format!("there are: {}", known.join(", ")),
     }
 }

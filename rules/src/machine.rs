@@ -1,0 +1,137 @@
+//! This machine: its files, users and programs. The only part of this crate that asks a system.
+
+use crate::surroundings::{SetFile, Surroundings};
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The largest file of a set: a few times what fits into a table.
+const MAX_FILE: u64 = 256 << 20;
+
+/// The machine that this process runs on, for one reading of a rule file: what it has seen of the mounted file systems
+/// it does not look at again.
+#[derive(Debug)]
+pub struct Machine {
+    folder: PathBuf,
+    mounts: OnceCell<system::Mounts>,
+}
+
+impl Machine {
+    /// The machine, for a rule file at this path: the files of its sets are named from its folder on.
+    #[must_use]
+    pub fn beside(rule_file: &Path) -> Self {
+        Self { folder: rule_file.parent().unwrap_or(Path::new("")).to_owned(), mounts: OnceCell::new() }
+    }
+}
+
+impl Surroundings for Machine {
+    fn set_file(&self, path: &str) -> Result<SetFile, String> {
+        let path = self.folder.join(path);
+        let name = path.display().to_string();
+        let bytes = read(&path).map_err(|cause| format!("{name} can't be read: {cause}"))?;
+        Ok(SetFile { name, bytes })
+    }
+
+    fn user(&self, name: &str) -> Result<u32, String> {
+        system::user(name)
+    }
+
+    fn program(&self, path: &str) -> Option<[u64; 2]> {
+        system::program(path, self.mounts.get_or_init(system::mounts))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    // Opening a pipe would wait for whoever writes into it.
+    let found = path.metadata().map_err(|cause| cause.to_string())?;
+    if !found.is_file() {
+        return Err("it is no file".into());
+    }
+    let mut bytes = Vec::new();
+    let mut file = File::open(path).map_err(|cause| cause.to_string())?.take(MAX_FILE + 1);
+    file.read_to_end(&mut bytes).map_err(|cause| cause.to_string())?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
+    }
+    Ok(bytes)
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use nix::sys::stat::{major, minor};
+    use nix::unistd::User;
+    use std::collections::HashMap;
+    use std::fs::{File, OpenOptions};
+    use std::os::fd::AsRawFd;
+    use std::os::linux::fs::MetadataExt;
+    use std::os::unix::fs::OpenOptionsExt;
+
+    pub(super) fn user(name: &str) -> Result<u32, String> {
+        match User::from_name(name) {
+            Ok(Some(user)) => Ok(user.uid.as_raw()),
+            Ok(None) if name.parse::<u32>().is_ok() => {
+                Err(format!("no user is called `{name}`; a number is written without quotes"))
+            }
+            Ok(None) => {
+                Err(format!("no user is called `{name}`; write a name that `id NAME` knows, or a number"))
+            }
+            Err(cause) => Err(format!("the system can't say who `{name}` is: {cause}; write the number")),
+        }
+    }
+
+    /// The kernel's own device number of the file's file system, and the inode. What `stat` calls the device is another
+    /// number on file systems with several trees inside (btrfs, overlayfs); the table of mounts has the kernel's.
+    pub(super) fn program(path: &str, mounts: &Mounts) -> Option<[u64; 2]> {
+        // Only to look at: neither read nor run, so no right to do so is needed.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
+        let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let device = match mounts.get(&mount(&file)?) {
+            Some(device) => *device,
+            // Another namespace's: a disk has the same number everywhere, and what has none can't be told.
+            None => Some(found.st_dev()).filter(|device| major(*device) != 0).map(kernels)?,
+        };
+        Some([device, found.st_ino()])
+    }
+
+    fn kernels(device: u64) -> u64 {
+        major(device) << 20 | minor(device)
+    }
+
+    fn mount(file: &File) -> Option<u64> {
+        let about = std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd())).ok()?;
+        about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+    }
+
+    /// The device number of each mount, as the kernel keeps it: `36 35 98:0 /root /mnt …`.
+    pub(super) type Mounts = HashMap<u64, u64>;
+
+    pub(super) fn mounts() -> Mounts {
+        let text = std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().filter_map(mount_in).collect()
+    }
+
+    fn mount_in(line: &str) -> Option<(u64, u64)> {
+        let mut fields = line.split(' ');
+        let mount = fields.next()?.parse().ok()?;
+        let (major, minor) = fields.nth(1)?.split_once(':')?;
+        Some((mount, major.parse::<u64>().ok()? << 20 | minor.parse::<u64>().ok()?))
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use crate::surroundings::{Nowhere, Surroundings};
+
+    pub(super) fn user(name: &str) -> Result<u32, String> {
+        Nowhere.user(name)
+    }
+
+    pub(super) fn program(path: &str, (): &Mounts) -> Option<[u64; 2]> {
+        Nowhere.program(path)
+    }
+
+    pub(super) type Mounts = ();
+
+    pub(super) fn mounts() {}
+}

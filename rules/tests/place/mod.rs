@@ -1,0 +1,45 @@
+//! Surroundings made for tests.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use rules::{SetFile, Surroundings};
+use std::collections::HashMap;
+
+/// A place with these files, users and programs, and no others.
+#[derive(Default)]
+pub struct Place {
+    pub files: HashMap<String, Vec<u8>>,
+    pub users: HashMap<String, u32>,
+    pub programs: HashMap<String, [u64; 2]>,
+}
+
+impl Place {
+    pub fn file(mut self, path: &str, bytes: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(path.to_owned(), bytes.into());
+        self
+    }
+
+    pub fn user(mut self, name: &str, number: u32) -> Self {
+        self.users.insert(name.to_owned(), number);
+        self
+    }
+
+    pub fn program(mut self, path: &str, identity: [u64; 2]) -> Self {
+        self.programs.insert(path.to_owned(), identity);
+        self
+    }
+}
+
+impl Surroundings for Place {
+    fn set_file(&self, path: &str) -> Result<SetFile, String> {
+        let bytes = self.files.get(path).cloned().ok_or_else(|| format!("{path} can't be read: not made"))?;
+        Ok(SetFile { name: path.to_owned(), bytes })
+    }
+
+    fn user(&self, name: &str) -> Result<u32, String> {
+        self.users.get(name).copied().ok_or_else(|| format!("no user is called `{name}`"))
+    }
+
+    fn program(&self, path: &str) -> Option<[u64; 2]> {
+        self.programs.get(path).copied()
+    }
+}
