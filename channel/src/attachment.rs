@@ -4,7 +4,7 @@ use crate::stream::Stream;
 use crate::{Device, Drain, Error, Event, Item, Record, System, Wake};
 use contract::ledger::CAUSES;
 use contract::{Ending, Mask, Totals};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How an app trades wake-ups for latency. The driver never withholds a signal; this is the reader's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,12 +15,16 @@ pub enum Pace {
     /// single record, go back to sleep at once.
     #[default]
     Coalesce,
+    /// Never sleep: look again and again, and take each record at once. Keeps a processor busy.
+    Spin,
 }
 
 /// A drain that found this many is worth gathering after.
 const GATHER_FROM: u64 = 8;
 /// How long records gather.
 const GATHER_FOR: Duration = Duration::from_micros(500);
+/// So many looks at the ring, then one at everything else that can end a wait.
+const LOOKS: u32 = 64;
 
 /// This app's hold on a driver: dropped, the driver lets go.
 pub struct Attachment<S: System = crate::sys::Host> {
@@ -90,7 +94,27 @@ impl<S: System> Attachment<S> {
             self.last_drain = 0;
             return Ok(Wake::Signalled);
         }
+        if self.pace == Pace::Spin {
+            return self.spin(timeout);
+        }
         S::wait(&self.device.0, &self.event.0, &self.source, timeout)
+    }
+
+    /// A wait that does not sleep. The app's own signal and the end of the reference come a few looks later than records do.
+    fn spin(&self, timeout: Option<Duration>) -> Result<Wake, Error> {
+        let end = timeout.map(|most| Instant::now() + most);
+        loop {
+            for _ in 0..LOOKS {
+                if S::has_record(&self.device.0, &self.source)? {
+                    return Ok(Wake::Signalled);
+                }
+                std::hint::spin_loop();
+            }
+            let woken = S::wait(&self.device.0, &self.event.0, &self.source, Some(Duration::ZERO))?;
+            if woken.signalled() || end.is_some_and(|end| Instant::now() >= end) {
+                return Ok(woken);
+            }
+        }
     }
 
     /// Hands over everything that is there, until nothing is. An error means that the driver broke the contract.

@@ -53,6 +53,10 @@ pub trait System: Sized + 'static {
     fn ledger(device: &Self::Device, source: &Self::Source) -> Result<Ledger, Error>;
     /// How many committed records wait undelivered: counted in the ring or queue itself.
     fn in_ring(device: &Self::Device, source: &Self::Source) -> Result<u64, Error>;
+    /// Whether a drain would find something: asked again and again by a reader that spins.
+    fn has_record(device: &Self::Device, source: &Self::Source) -> Result<bool, Error> {
+        Self::in_ring(device, source).map(|waiting| waiting > 0)
+    }
 
     /// Has the sample's driver operate the referenced event; the answer is in `request.seen`.
     fn operate(device: &Self::Device, request: &mut Operate) -> Result<(), Error>;

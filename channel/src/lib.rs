@@ -8,7 +8,7 @@
 //! use channel::{Attachment, Device, Item, Mask};
 //! use std::path::Path;
 //!
-//! let device: Device = Device::open(Path::new("/run/gatebell/gatebell.sock"))?;
+//! let device: Device = Device::open(Path::new("/run/gatebell/device.sock"))?;
 //! let event = device.create_event(64 * 1024)?;
 //! let mut attachment = Attachment::reference(device, event, Mask::ALL)?;
 //! while attachment.wait(None)?.signalled() {

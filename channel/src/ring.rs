@@ -15,6 +15,9 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 /// Bytes of a header.
 const HEADER: u64 = 8;
+/// The kernel is told of freed room after so many bytes, or a quarter of the ring: it looks at our position for each record,
+/// and each store of it takes that line away from the processor that looks.
+const TELL_AFTER: u64 = 16 * 1024;
 
 /// What the reader shares with the kernel.
 pub trait Memory {
@@ -48,6 +51,8 @@ pub struct Lie(pub &'static str);
 pub struct Reader<M> {
     memory: M,
     position: u64,
+    /// The position that the kernel was told.
+    told: u64,
 }
 
 /// What stands at a position.
@@ -60,7 +65,8 @@ enum Found {
 impl<M: Memory> Reader<M> {
     /// Goes on where the last reader of this ring stopped.
     pub fn new(memory: M) -> Self {
-        Self { position: memory.consumer(), memory }
+        let position = memory.consumer();
+        Self { memory, position, told: position }
     }
 
     /// Hands over records until none is left, at most one ring full of them, so that a flood can't keep the reader here.
@@ -77,6 +83,11 @@ impl<M: Memory> Reader<M> {
         }
     }
 
+    /// Whether a drain would move on. One look, no more.
+    pub fn anything(&self) -> Result<bool, Lie> {
+        Ok(!matches!(self.look(self.position)?, Found::Nothing))
+    }
+
     /// Committed records that wait, counted one by one.
     pub fn waiting(&self) -> Result<u64, Lie> {
         let (mut position, mut count) = (self.position, 0);
@@ -89,7 +100,18 @@ impl<M: Memory> Reader<M> {
         }
     }
 
+    /// Whatever ends it, the kernel knows afterwards where we are: it wakes only a reader that has caught up.
     fn drain_seen<E: From<Lie>>(
+        &mut self,
+        room: &mut [u8; MAX_RECORD],
+        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let outcome = self.take_seen(room, each);
+        self.tell();
+        outcome
+    }
+
+    fn take_seen<E: From<Lie>>(
         &mut self,
         room: &mut [u8; MAX_RECORD],
         each: &mut impl FnMut(&[u8]) -> Result<(), E>,
@@ -134,7 +156,16 @@ impl<M: Memory> Reader<M> {
 
     fn advance(&mut self, next: u64) {
         self.position = next;
-        self.memory.set_consumer(next);
+        if next.wrapping_sub(self.told) >= TELL_AFTER.min(self.memory.size() / 4) {
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.told != self.position {
+            self.told = self.position;
+            self.memory.set_consumer(self.position);
+        }
     }
 
     fn offset(&self, position: u64) -> u64 {
@@ -207,9 +238,29 @@ mod tests {
     }
 
     #[test]
+    fn the_kernel_knows_where_the_reader_is_when_a_drain_ends_well_or_not() {
+        let mut reader = Reader::new(Forged::new(4096).with(8, 16).with(8, 16).with(8 | BUSY, 16));
+        reader.drain(|_| Ok::<(), Lie>(())).expect("no lie");
+        assert_eq!(reader.memory.consumer(), 32);
+        let mut reader = Reader::new(Forged::new(4096).with(8, 16).with(8, 16));
+        assert!(reader.drain(|_| Err(Lie("enough"))).is_err());
+        assert_eq!(reader.memory.consumer(), 16);
+    }
+
+    #[test]
     fn what_waits_is_counted_without_taking_it() {
         let reader = Reader::new(Forged::new(64).with(8, 16).with(8 | DISCARDED, 16).with(8, 16));
         assert_eq!((reader.waiting(), reader.memory.consumer()), (Ok(2), 0));
+    }
+
+    #[test]
+    fn one_look_tells_whether_a_drain_would_move_on() {
+        let anything = |ring: Forged| Reader::new(ring).anything();
+        assert_eq!(anything(Forged::new(64)), Ok(false));
+        assert_eq!(anything(Forged::new(64).with(8 | BUSY, 16)), Ok(false));
+        assert_eq!(anything(Forged::new(64).with(8, 16)), Ok(true));
+        assert_eq!(anything(Forged::new(64).with(8 | DISCARDED, 16)), Ok(true));
+        assert!(anything(Forged::new(64).with(8, 80)).is_err());
     }
 
     #[test]

@@ -136,6 +136,12 @@ fn a_ring_of_two_records_loses_no_signal() {
     explore(64, 16, true);
 }
 
+/// The reader tells of its position after two of these.
+#[test]
+fn a_reader_that_tells_of_several_records_at_once_loses_no_signal() {
+    explore(128, 16, true);
+}
+
 #[test]
 #[should_panic(expected = "I6")]
 fn without_the_fence_a_signal_is_lost() {

@@ -8,7 +8,7 @@
 use channel::driver::table::Signal;
 use channel::sys::model::{Kernel, Model, OpenDevice, Process};
 use channel::{Ending, Kind, Mask, Refusal, System};
-use contract::command::{Drained, Reference, Referenced};
+use contract::command::{ALL_USERS, Drained, Reference, Referenced};
 use contract::{Command, Header, Ledger, VERSION};
 use loom::sync::Arc;
 use loom::thread;
@@ -54,7 +54,8 @@ impl App {
 
     fn reference(&self) -> Result<Vec<u8>, Refusal> {
         let event = self.event.handle();
-        let request = Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, event };
+        let request =
+            Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, users: ALL_USERS, event };
         self.device.request(Command::Reference as u32, request.as_bytes(), size_of::<Referenced>())
     }
 

@@ -4,7 +4,7 @@
 
 use channel::sys::model::{Kernel, Model, Process};
 use channel::{Attachment, Device, Ending, Event, Item, Kind, Mask, Pace, Refusal, Wake};
-use contract::command::{Drained, Reference, Referenced, References};
+use contract::command::{ALL_USERS, Drained, Reference, Referenced, References};
 use contract::notice::{Notice, Operate, Operation};
 use contract::{Command, Header, Ledger, SLOTS, VERSION};
 use std::time::Duration;
@@ -32,7 +32,7 @@ fn raw(process: &Process) -> (Device<Model>, Event<Model>) {
 }
 
 fn request(event: u64) -> Reference {
-    Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, event }
+    Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, users: ALL_USERS, event }
 }
 
 fn ask(device: &Device<Model>, request: &Reference) -> Result<Vec<u8>, Refusal> {
@@ -48,6 +48,27 @@ fn drain_numbers(attachment: &mut Attachment<Model>) -> Vec<u64> {
     };
     attachment.drain(each).unwrap();
     numbers
+}
+
+#[test]
+fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Spin);
+    assert_eq!(attachment.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
+    let driver = std::thread::spawn({
+        let kernel = kernel.clone();
+        move || kernel.offer(Kind::NOTICE, &notice(7))
+    });
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    driver.join().unwrap();
+    assert_eq!(drain_numbers(&mut attachment), [7]);
+    // The record's own signal may still be there.
+    attachment.event().clear().unwrap();
+    attachment.event().set().unwrap();
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    raw(&kernel.process(true)).0.detach_all().unwrap();
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    assert_eq!(attachment.drain(|_| {}).unwrap().ended, Some(Ending::DriverStopping));
 }
 
 #[test]
@@ -294,6 +315,20 @@ fn one_app_more_than_there_are_slots_is_refused_until_another_leaves() {
     assert_eq!(ask(&device, &request(event.system().handle())), Err(Refusal::NoSlot));
     attachments.pop();
     assert!(ask(&device, &request(event.system().handle())).is_ok());
+}
+
+#[test]
+fn what_the_driver_fills_in_is_not_taken_from_the_request() {
+    let attachment = attach(&Kernel::default().process(false));
+    let mut request = Operate {
+        command: Command::Operate as u32,
+        operation: Operation::Notify as u32,
+        count: 2,
+        ..Operate::default()
+    };
+    request.seen.offered = u32::MAX;
+    attachment.device().operate(&mut request).unwrap();
+    assert_eq!((request.seen.offered, request.seen.waiting), (2, 2));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub struct Client {
     pub socket: OwnedFd,
     /// The process that connected: when it dies the connection is over, whoever else has the socket.
     pub process: OwnedFd,
+    pub pid: u32,
     pub user: u32,
     pub hold: Option<Hold>,
     /// The books of the last reference that ended.
@@ -22,7 +23,8 @@ pub struct Client {
 impl Client {
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         let peer = peer(&socket)?;
-        Ok(Self { process: process(peer.pid)?, socket, user: peer.uid, hold: None, last: None, gone: false })
+        let (process, pid) = (process(peer.pid)?, peer.pid.cast_unsigned());
+        Ok(Self { socket, process, pid, user: peer.uid, hold: None, last: None, gone: false })
     }
 
     /// Sends a message, or fails at once: the door waits for nobody.

@@ -4,9 +4,9 @@ use super::Answer;
 use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
 use crate::ring::Memory;
 use crate::sys::linux::socket::{LEDGER, RING};
-use crate::sys::linux::{LedgerPage, bpf};
+use crate::sys::linux::{LedgerPage, Positions, bpf};
 use contract::command::{MAX_RING, MIN_RING};
-use contract::{Ending, Ledger, Reference, Referenced, Refusal, VERSION};
+use contract::{Ending, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use zerocopy::IntoBytes;
@@ -15,6 +15,7 @@ use zerocopy::IntoBytes;
 #[derive(Debug)]
 pub struct Driver {
     pub slots: OwnedFd,
+    pub used: OwnedFd,
     pub rings: OwnedFd,
     pub ledgers: OwnedFd,
     /// Rings an app's event for the door.
@@ -24,6 +25,19 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// Tells the programs how many slots there are to look at.
+    fn note_used(&self) -> io::Result<()> {
+        let mut used = 0_u64;
+        for slot in 0..SLOTS as u32 {
+            let mut entry = Slot::FREE;
+            bpf::lookup(self.slots.as_fd(), &slot.to_ne_bytes(), entry.as_mut_bytes())?;
+            if entry.attached == Slot::ATTACHED {
+                used = u64::from(slot) + 1;
+            }
+        }
+        bpf::update(self.used.as_fd(), 0, used.as_bytes())
+    }
+
     /// Whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position lies: tried
     /// on a ring of the door's own, which lies as a hostile app would.
     pub fn records_may_overlap(&self, probe: &OwnedFd) -> io::Result<bool> {
@@ -95,6 +109,8 @@ pub struct Hold {
     token: u64,
     ledger: LedgerPage,
     books: OwnedFd,
+    /// Of the ring; none: a door before this one took hold of it.
+    positions: Option<Positions>,
 }
 
 impl Hold {
@@ -112,7 +128,8 @@ impl Hold {
         let ledger = LedgerPage::new(books.as_fd()).map_err(memory)?;
         let for_app = books.try_clone().map_err(memory)?;
         let token = token().map_err(memory)?;
-        let hold = Self { slot, ring_id: event.id, token, ledger, books };
+        let positions = Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
+        let hold = Self { slot, ring_id: event.id, token, ledger, books, positions };
         hold.enter(driver, request, &event).inspect_err(|_| hold.leave(driver))?;
         let referenced = Referenced { version: VERSION, slot, token };
         let (mut which, mut given) = (LEDGER, vec![for_app]);
@@ -121,6 +138,29 @@ impl Hold {
             given.push(event.ring);
         }
         Ok((hold, Answer { which, body: referenced.as_bytes().to_vec(), given }))
+    }
+
+    /// What a door that was killed has left in this slot, if it left a reference there.
+    pub fn left_over(driver: &Driver, slot: u32) -> Option<Self> {
+        let mut entry = Slot::FREE;
+        // What can't be read can't be released either, and is cleared.
+        let read = bpf::lookup(driver.slots.as_fd(), &slot.to_ne_bytes(), entry.as_mut_bytes());
+        let books = bpf::inner(driver.ledgers.as_fd(), slot).ok().flatten();
+        let ledger = books.as_ref().and_then(|books| LedgerPage::new(books.as_fd()).ok());
+        match (read, books, ledger) {
+            (Ok(true), Some(books), Some(ledger)) if entry.attached != Slot::FREE.attached => {
+                Some(Self { slot, ring_id: 0, token: entry.token, ledger, books, positions: None })
+            }
+            _ => {
+                clear(driver, slot);
+                None
+            }
+        }
+    }
+
+    /// Whether the app's page of the ring lies about what it has read.
+    pub fn lies(&self) -> bool {
+        self.positions.as_ref().is_some_and(Positions::lie)
     }
 
     /// The books as they stand.
@@ -132,7 +172,7 @@ impl Hold {
     /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final.
     pub fn release(self, driver: &Driver, ending: Ending) -> Ledger {
         let Self { slot, token, .. } = self;
-        let closing = Slot { attached: Slot::CLOSING, token, mask: 0 };
+        let closing = Slot { attached: Slot::CLOSING, token, ..Slot::FREE };
         drop(bpf::update(driver.slots.as_fd(), slot, closing.as_bytes()));
         // Changes nothing; but an update of a map of maps returns when every program has ended that was running before.
         drop(self.keep_books(driver));
@@ -145,20 +185,28 @@ impl Hold {
     fn enter(&self, driver: &Driver, request: &Reference, event: &Event) -> Result<(), Refusal> {
         self.keep_books(driver).map_err(|_| Refusal::Memory)?;
         bpf::update(driver.rings.as_fd(), self.slot, &number(&event.ring)).map_err(|e| refusal_of(&e))?;
-        let slot = Slot { attached: Slot::ATTACHED, token: self.token, mask: request.mask };
-        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes()).map_err(|_| Refusal::Memory)
+        let slot =
+            Slot { attached: Slot::ATTACHED, token: self.token, mask: request.mask, users: request.users };
+        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes()).map_err(|_| Refusal::Memory)?;
+        driver.note_used().map_err(|_| Refusal::Memory)
     }
 
     fn keep_books(&self, driver: &Driver) -> io::Result<()> {
         bpf::update(driver.ledgers.as_fd(), self.slot, &number(&self.books))
     }
 
-    /// Takes everything of this slot out of the maps. What is not there need not be taken out.
     fn leave(&self, driver: &Driver) {
-        drop(bpf::update(driver.slots.as_fd(), self.slot, Slot::FREE.as_bytes()));
-        drop(bpf::delete(driver.ledgers.as_fd(), self.slot));
-        drop(bpf::delete(driver.rings.as_fd(), self.slot));
+        clear(driver, self.slot);
     }
+}
+
+/// Takes everything of this slot out of the maps. What is not there need not be taken out.
+fn clear(driver: &Driver, slot: u32) {
+    drop(bpf::update(driver.slots.as_fd(), slot, Slot::FREE.as_bytes()));
+    drop(bpf::delete(driver.ledgers.as_fd(), slot));
+    drop(bpf::delete(driver.rings.as_fd(), slot));
+    // Programs that look at a slot too many find it free.
+    drop(driver.note_used());
 }
 
 /// A map as the value in a map of maps.

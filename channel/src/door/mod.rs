@@ -14,16 +14,20 @@
 //! What it does not do yet: live rings that an app keeps mapped after its reference ended are not counted against the
 //! user.
 
+mod books;
 mod client;
 mod hold;
 mod listener;
 
 use crate::Error;
-use crate::driver::slot::{LEDGERS_MAP, PROBE_PROGRAM, RING_PROGRAM, RINGS_MAP, SLOTS_MAP};
+use crate::driver::slot::{
+    BOOKS_MAP, LEDGERS_MAP, PROBE_PROGRAM, RING_PROGRAM, RINGS_MAP, SLOTS_MAP, USED_MAP,
+};
 use crate::sys::linux::{bpf, poll, socket};
 use aya::Ebpf;
 use aya::maps::Map;
 use aya::programs::SchedClassifier;
+use books::Books;
 use client::Client;
 use contract::command::References;
 use contract::{Command, Ending, Ledger, Reference, Refusal, SLOTS, Totals, VERSION};
@@ -106,9 +110,22 @@ pub struct Door {
     stopping: bool,
     /// See [`Door::records_may_overlap`].
     overlap: bool,
-    taken: u64,
-    released: u64,
-    past: Totals,
+    books: Books,
+}
+
+/// One app's books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppBooks {
+    /// Its slot.
+    pub slot: u32,
+    /// Its process, when it connected.
+    pub pid: u32,
+    /// Its user.
+    pub user: u32,
+    /// What the driver counted for it.
+    pub totals: Totals,
+    /// Whether its page of the ring says what no reader can have come to. That harms nobody but itself.
+    pub lies: bool,
 }
 
 impl Door {
@@ -116,19 +133,22 @@ impl Door {
     pub fn open(ebpf: &mut Ebpf, path: &Path, policy: Policy, parts: Parts<'_>) -> Result<Self, DoorError> {
         let driver = Driver {
             slots: map(ebpf, SLOTS_MAP)?,
+            used: map(ebpf, USED_MAP)?,
             rings: map(ebpf, RINGS_MAP)?,
             ledgers: map(ebpf, LEDGERS_MAP)?,
             ring: program(ebpf, RING_PROGRAM)?,
             command: parts.command.map(|name| program(ebpf, name)).transpose()?,
             named: parts.named.map(|name| named(ebpf, name)).transpose()?,
         };
+        let kept = |source| Error::System { what: "take over the driver's books", source };
+        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver).map_err(kept)?;
         let probe = program(ebpf, PROBE_PROGRAM)?;
         let overlap = driver.records_may_overlap(&probe);
         let overlap = overlap.map_err(|source| Error::System { what: "try this kernel's rings", source })?;
         let failed = |source| DoorError::Socket { path: path.display().to_string(), source };
         let listener = Listener::new(path, policy.mode).map_err(failed)?;
-        let (clients, stopping, past) = (Vec::new(), false, Totals::default());
-        Ok(Self { listener, clients, driver, policy, stopping, overlap, taken: 0, released: 0, past })
+        let (clients, stopping) = (Vec::new(), false);
+        Ok(Self { listener, clients, driver, policy, stopping, overlap, books })
     }
 
     /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
@@ -158,8 +178,18 @@ impl Door {
     /// What the driver counted of its references.
     #[must_use]
     pub fn references(&self) -> References {
-        let attached = self.holds().count() as u64;
-        References { taken: self.taken, released: self.released, attached, past: self.past }
+        self.books.references(self.holds().count() as u64)
+    }
+
+    /// The books of every app that is attached.
+    pub fn accounts(&self) -> impl Iterator<Item = AppBooks> {
+        self.holds().map(|(client, hold)| AppBooks {
+            slot: hold.slot,
+            pid: client.pid,
+            user: client.user,
+            totals: hold.ledger().totals(),
+            lies: hold.lies(),
+        })
     }
 
     /// Whether this kernel lets a lying reader make records overlap. If so, only root's apps are let in.
@@ -242,7 +272,12 @@ impl Door {
     }
 
     fn reference(&mut self, n: usize, message: &socket::Message) -> Result<Answer, Refusal> {
-        let request = message.read::<Reference>()?;
+        let client = &self.clients[n];
+        let mut request = message.read::<Reference>()?;
+        // What is other people's is for root to see.
+        if !client.may_change_the_driver() {
+            request.users = client.user.into();
+        }
         if request.version != VERSION {
             return Err(Refusal::Version);
         }
@@ -262,7 +297,7 @@ impl Door {
         let slot = self.free_slot(self.clients[n].user)?;
         let (hold, answer) = Hold::take(&self.driver, slot, &request, event)?;
         self.clients[n].hold = Some(hold);
-        self.taken += 1;
+        self.books.took();
         Ok(answer)
     }
 
@@ -291,8 +326,7 @@ impl Door {
     fn release(&mut self, n: usize, ending: Ending) {
         if let Some(hold) = self.clients[n].hold.take() {
             let ledger = hold.release(&self.driver, ending);
-            self.past = self.past.plus(ledger.totals());
-            self.released += 1;
+            self.books.released(&ledger);
             self.clients[n].last = Some(ledger);
         }
     }

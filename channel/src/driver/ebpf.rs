@@ -18,6 +18,7 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
+use contract::command::References;
 use contract::ledger::PROCESSORS;
 use contract::{Cause, Counters, Header, Kind, Ledger, Refusal, SLOTS as COUNT};
 use core::ffi::c_void;
@@ -36,9 +37,14 @@ pub type AppLedger = Array<[u64; size_of::<Ledger>() / 8], 1, MMAPABLE>;
 #[btf_map]
 static SLOTS: Array<Slot, COUNT> = Array::new();
 #[btf_map]
+static USED: Array<u64, 1> = Array::new();
+#[btf_map]
 static RINGS: ArrayOfMaps<AppRing, COUNT> = ArrayOfMaps::new();
 #[btf_map]
 static LEDGERS: ArrayOfMaps<AppLedger, COUNT> = ArrayOfMaps::new();
+/// The door's own books. No program touches them: they are here so that they outlive the door, pinned with the rest.
+#[btf_map]
+static BOOKS: Array<References, 1> = Array::new();
 
 /// What became of a record that was offered to one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +57,36 @@ pub enum Offered {
     Lost,
 }
 
-/// Offers a record to every app that wants its kind. `fill` writes what follows the header; the header is ours.
+/// Offers a record that is about `user`, or about [`NO_USER`](contract::packet::NO_USER), to every app that wants such.
+/// `fill` writes what follows the header; the header is ours.
 #[inline(always)]
-pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, fill: impl Fn(&mut R)) {
+pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut R)) {
+    if used() == 0 {
+        return;
+    }
     for slot in 0..COUNT as u32 {
-        offer_to(slot, kind, &fill);
+        offer_to(slot, kind, user, &fill);
     }
 }
 
-/// Offers a record to the app in `slot`, if it wants its kind.
+/// The slots to look at: apps have the lowest ones. 0: nobody listens.
 #[inline(always)]
-pub fn offer_to<R: FromBytes + IntoBytes>(slot: u32, kind: Kind, fill: impl Fn(&mut R)) -> Offered {
+pub fn used() -> u32 {
+    let used = USED.get(0).copied().unwrap_or(0);
+    if used > COUNT as u64 { COUNT as u32 } else { used as u32 }
+}
+
+/// Offers a record to the app in `slot`, if it wants such.
+#[inline(always)]
+pub fn offer_to<R: FromBytes + IntoBytes>(
+    slot: u32,
+    kind: Kind,
+    user: u32,
+    fill: impl Fn(&mut R),
+) -> Offered {
     const { assert!(size_of::<R>() >= size_of::<Header>() && size_of::<R>() <= contract::record::MAX_RECORD) };
     const { assert!(size_of::<R>() % 8 == 0 && align_of::<R>() <= 8) };
-    if !SLOTS.get(slot).is_some_and(|entry| entry.wants(kind)) {
+    if !SLOTS.get(slot).is_some_and(|entry| entry.wants(kind, user)) {
         return Offered::Unwanted;
     }
     let Some(ledger) = ledger(slot) else { return Offered::Unwanted };

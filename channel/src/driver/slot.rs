@@ -1,14 +1,20 @@
 //! The slot of one app in an eBPF driver: written by the door, read by the programs.
 
 use contract::Mask;
+use contract::command::ALL_USERS;
+use contract::packet::NO_USER;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The map of [`Slot`]s, one for each app.
 pub const SLOTS_MAP: &str = "SLOTS";
+/// The map of one number: above the last slot in which an app is attached. Programs look no further.
+pub const USED_MAP: &str = "USED";
 /// The map of the apps' rings.
 pub const RINGS_MAP: &str = "RINGS";
 /// The map of the apps' ledgers.
 pub const LEDGERS_MAP: &str = "LEDGERS";
+/// The map of the books that outlive the door: what it took, released and lost ([`contract::command::References`]).
+pub const BOOKS_MAP: &str = "BOOKS";
 /// The program that writes an app's tombstone and rings its event a last time, for the door.
 pub const RING_PROGRAM: &str = "gatebell_ring";
 /// The program that tells the door whether this kernel lets a lying reader make records overlap.
@@ -28,6 +34,8 @@ pub struct Slot {
     pub token: u64,
     /// A [`Mask`]: what the app wants to be told of.
     pub mask: u64,
+    /// Whose records it is told: a user's number, or [`ALL_USERS`].
+    pub users: u64,
 }
 
 impl Slot {
@@ -36,12 +44,13 @@ impl Slot {
     /// It is being let go of: nothing is offered any more, the last signal is still to come.
     pub const CLOSING: u64 = 2;
     /// No app has it.
-    pub const FREE: Self = Self { attached: 0, token: 0, mask: 0 };
+    pub const FREE: Self = Self { attached: 0, token: 0, mask: 0, users: 0 };
 
-    /// Whether the app that has the slot wants to be told of `kind`.
+    /// Whether the app that has the slot is to be told of a record of this kind, which is about this user.
     #[must_use]
-    pub const fn wants(&self, kind: contract::Kind) -> bool {
-        self.attached == Self::ATTACHED && Mask(self.mask).wants(kind)
+    pub const fn wants(&self, kind: contract::Kind, user: u32) -> bool {
+        let theirs = self.users == ALL_USERS || self.users == user as u64 || user == NO_USER;
+        self.attached == Self::ATTACHED && Mask(self.mask).wants(kind) && theirs
     }
 }
 

@@ -13,8 +13,8 @@ use crate::driver::table::{Buffer, File, Lock, Platform, Signal, Table};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::{Error, System, Wake};
-use contract::command::{Drained, References};
-use contract::notice::{Notice, Operate, Operation};
+use contract::command::{ALL_USERS, Drained, References};
+use contract::notice::{Notice, Operate, Operation, Seen};
 use contract::record::MAX_RECORD;
 use contract::{Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
 use std::collections::BTreeMap;
@@ -307,7 +307,9 @@ impl OpenDevice {
 
     /// The sample's operations, as far as a model without timers and threads of its own has them.
     fn operate(&self, buffer: &mut Buffer<'_>) -> Result<usize, Refusal> {
-        let mut request: Operate = buffer.request()?;
+        let asked: Operate = buffer.request()?;
+        // What the driver fills in is the driver's alone.
+        let mut request = Operate { seen: Seen::default(), ..asked };
         let event = self.table().event(&self.file.driver)?;
         request.seen.before = event.is_set().into();
         match Operation::try_from(request.operation)? {
@@ -418,8 +420,13 @@ impl System for Model {
     }
 
     fn reference(device: &OpenDevice, event: &AppEvent, mask: Mask) -> Result<(), Error> {
-        let request =
-            Reference { version: VERSION, ring_bytes: event.ring_bytes, mask: mask.0, event: event.handle };
+        let request = Reference {
+            version: VERSION,
+            ring_bytes: event.ring_bytes,
+            mask: mask.0,
+            users: ALL_USERS,
+            event: event.handle,
+        };
         let answer = device.call(Command::Reference, request.as_bytes(), size_of::<Referenced>())?;
         Referenced::read_from_bytes(&answer)
             .map(drop)

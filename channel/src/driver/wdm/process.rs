@@ -2,8 +2,9 @@
 
 use super::nt::{self, NTSTATUS};
 use super::{Installed, text};
-use contract::process::{PATH_BYTES, Process};
-use contract::{Header, Kind};
+use contract::Kind;
+use contract::process::Process;
+use zerocopy::FromZeros;
 
 /// Has the kernel call the driver for every process.
 pub(super) fn watch<D: Installed>() -> Result<(), NTSTATUS> {
@@ -26,15 +27,9 @@ unsafe extern "system" fn notify<D: Installed>(
     let Some(channel) = D::late().get() else { return };
     // SAFETY: null at a process's end, else valid during the call.
     let start = unsafe { start.as_ref() };
-    let mut process = Process {
-        header: Header::default(),
-        pid: id.addr() as u32,
-        parent: 0,
-        user: 0,
-        exit_code: 0,
-        name: [0; 16],
-        path: [0; PATH_BYTES],
-    };
+    // What is not filled in here, Windows does not say.
+    let mut process = Process::new_zeroed();
+    process.pid = id.addr() as u32;
     let Some(start) = start else { return channel.driver().process(channel, Kind::PROCESS_EXIT, &process) };
     process.parent = start.ParentProcessId.addr() as u32;
     let path = image_name(start);

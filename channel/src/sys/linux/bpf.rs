@@ -1,15 +1,25 @@
-//! The few `bpf()` calls that an app and the door need, without a library between.
+//! The few `bpf()` calls that an app, the door and a service need, without a library between.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 const MAP_CREATE: i32 = 0;
+const MAP_LOOKUP_ELEM: i32 = 1;
 const MAP_UPDATE_ELEM: i32 = 2;
 const MAP_DELETE_ELEM: i32 = 3;
+const OBJ_PIN: i32 = 6;
+const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const MAP_GET_FD_BY_ID: i32 = 14;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
 const MAP_FREEZE: i32 = 22;
+const MAP_LOOKUP_BATCH: i32 = 24;
+const MAP_UPDATE_BATCH: i32 = 26;
+const LINK_UPDATE: i32 = 29;
+const LINK_DETACH: i32 = 34;
 
 /// `BPF_MAP_TYPE_ARRAY`.
 pub const ARRAY: u32 = 2;
@@ -17,6 +27,10 @@ pub const ARRAY: u32 = 2;
 pub const RINGBUF: u32 = 27;
 /// `BPF_F_MMAPABLE`.
 pub const MMAPABLE: u32 = 1 << 10;
+/// `BPF_F_INNER_MAP`: another one may stand in its place in a map of maps, whatever its size.
+pub const INNER_MAP: u32 = 1 << 12;
+/// `BPF_LINK_TYPE_CGROUP`.
+const LINK_CGROUP: u32 = 3;
 /// `BPF_F_RDONLY`: of the descriptor, not of the map.
 const READ_ONLY: u32 = 1 << 3;
 
@@ -44,6 +58,46 @@ struct ById {
     id: u32,
     next: u32,
     flags: u32,
+}
+
+#[repr(C)]
+struct Object {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
+}
+
+#[repr(C)]
+struct Batch {
+    start: u64,
+    next: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// The start of `struct bpf_link_info`, as far as a control group's link has it.
+#[derive(Default)]
+#[repr(C)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    spare: u32,
+    cgroup: u64,
+    attach_type: u32,
+    last: u32,
 }
 
 #[repr(C)]
@@ -138,6 +192,167 @@ pub fn update(map: BorrowedFd<'_>, key: u32, value: &[u8]) -> io::Result<()> {
 pub fn delete(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
     let key = (&raw const key).addr() as u64;
     call(MAP_DELETE_ELEM, &mut Element { map: number(map), spare: 0, key, value: 0, flags: 0 }).map(drop)
+}
+
+/// What stands at `key`, written into `value`; both are as long as the map's. False: nothing stands there.
+pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    check(map, key, Some(value.len()))?;
+    let (key, value) = (key.as_ptr().addr() as u64, value.as_mut_ptr().addr() as u64);
+    match call(MAP_LOOKUP_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags: 0 }) {
+        Ok(_) => Ok(true),
+        Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// Sets the value of a key of any length.
+pub fn insert(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    check(map, key, Some(value.len()))?;
+    let (key, value) = (key.as_ptr().addr() as u64, value.as_ptr().addr() as u64);
+    call(MAP_UPDATE_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags: 0 }).map(drop)
+}
+
+/// Deletes a key of any length. False: nothing stood there.
+pub fn remove(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
+    check(map, key, None)?;
+    let key = key.as_ptr().addr() as u64;
+    match call(MAP_DELETE_ELEM, &mut Element { map: number(map), spare: 0, key, value: 0, flags: 0 }) {
+        Ok(_) => Ok(true),
+        Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+/// The kernel reads and writes as many bytes as the map says, so the slices must have exactly these.
+fn check(map: BorrowedFd<'_>, key: &[u8], value: Option<usize>) -> io::Result<()> {
+    let info = map_info(map)?;
+    let fits =
+        info.key_size as usize == key.len() && value.is_none_or(|length| info.value_size as usize == length);
+    if fits { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+/// The map that stands at `key` in a map of maps; none: nothing stands there. Needs CAP_SYS_ADMIN.
+pub fn inner(map: BorrowedFd<'_>, key: u32) -> io::Result<Option<OwnedFd>> {
+    let mut id = [0; 4];
+    if !lookup(map, &key.to_ne_bytes(), &mut id)? {
+        return Ok(None);
+    }
+    let id = u32::from_ne_bytes(id);
+    call(MAP_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).and_then(owned).map(Some)
+}
+
+/// Makes an array of values of `size` bytes each, filled with `values`, which can be mapped and can stand in a map of maps.
+pub fn create_filled(values: &[u8], size: u32) -> io::Result<OwnedFd> {
+    let count = values.len() / size.max(1) as usize;
+    let count = u32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let flags = MMAPABLE | INNER_MAP;
+    let array = create(Create { kind: ARRAY, key_size: 4, value_size: size, max_entries: count, flags })?;
+    let keys: Vec<u32> = (0..count).collect();
+    let mut batch = Batch {
+        start: 0,
+        next: 0,
+        keys: keys.as_ptr().addr() as u64,
+        values: values.as_ptr().addr() as u64,
+        count,
+        map: number(std::os::fd::AsFd::as_fd(&array)),
+        element_flags: 0,
+        flags: 0,
+    };
+    call(MAP_UPDATE_BATCH, &mut batch)?;
+    if batch.count == count { Ok(array) } else { Err(io::ErrorKind::WriteZero.into()) }
+}
+
+/// Every entry of a hash map, as it is met: keys and values of these sizes. What is put in or taken out meanwhile may be met
+/// or not.
+pub fn entries(
+    map: BorrowedFd<'_>,
+    key_size: usize,
+    value_size: usize,
+    mut meet: impl FnMut(&[u8], &[u8]),
+) -> io::Result<()> {
+    const AT_ONCE: usize = 4096;
+    let info = map_info(map)?;
+    if info.key_size as usize != key_size || info.value_size as usize != value_size {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // Values stand at multiples of their size, keys too. The kernel's own position is at most 8 bytes or a key.
+    let mut keys = vec![0; AT_ONCE * key_size];
+    let mut values = vec![0; AT_ONCE * value_size];
+    let mut place = vec![0_u8; key_size.max(8)];
+    let mut started = false;
+    loop {
+        let at = place.as_mut_ptr().addr() as u64;
+        let mut batch = Batch {
+            start: if started { at } else { 0 },
+            next: at,
+            keys: keys.as_mut_ptr().addr() as u64,
+            values: values.as_mut_ptr().addr() as u64,
+            count: AT_ONCE as u32,
+            map: number(map),
+            element_flags: 0,
+            flags: 0,
+        };
+        let last = match call(MAP_LOOKUP_BATCH, &mut batch) {
+            Ok(_) => false,
+            Err(end) if end.raw_os_error() == Some(libc::ENOENT) => true,
+            Err(other) => return Err(other),
+        };
+        let met = (batch.count as usize).min(AT_ONCE);
+        for (key, value) in keys.chunks_exact(key_size).zip(values.chunks_exact(value_size)).take(met) {
+            meet(key, value);
+        }
+        if last {
+            return Ok(());
+        }
+        started = true;
+    }
+}
+
+/// Gives a map, a program or a link a name in a bpffs: it then outlives whoever made it.
+pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = name(path)?;
+    let path = path.as_ptr().addr() as u64;
+    call(OBJ_PIN, &mut Object { path, fd: number(object), flags: 0 }).map(drop)
+}
+
+/// What has this name in a bpffs; none: nothing has.
+pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let path = name(path)?;
+    let path = path.as_ptr().addr() as u64;
+    match call(OBJ_GET, &mut Object { path, fd: 0, flags: 0 }).and_then(owned) {
+        Ok(object) => Ok(Some(object)),
+        Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(other) => Err(other),
+    }
+}
+
+/// Puts another program into a link's place: every packet meets the old one or the new one.
+pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate { link: number(link), program: number(program), flags: 0, old_program: 0 };
+    call(LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Takes a link's program off now, whoever still holds the link. False: this kind of link has no such call; it ends with the
+/// last who holds it, a little later.
+pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<bool> {
+    match call(LINK_DETACH, &mut number(link)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of the control group that a link is at, which is its folder's inode; none: it is another kind of link, or its
+/// control group is gone.
+pub fn link_cgroup(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
+    let mut info = LinkInfo::default();
+    let (length, at) = (size_of::<LinkInfo>() as u32, (&raw mut info).addr() as u64);
+    call(OBJ_GET_INFO_BY_FD, &mut InfoByFd { fd: number(link), length, info: at })?;
+    Ok((info.kind == LINK_CGROUP && info.cgroup != 0).then_some(info.cgroup))
+}
+
+fn name(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
 /// Runs a program once on `data`, as if it were a packet, and returns what the program returned. The program's changes

@@ -113,6 +113,36 @@ impl Memory for Ring {
     }
 }
 
+/// Where an app's reader is in its ring, and where the kernel is: what the app writes, seen by somebody else.
+#[derive(Debug)]
+#[cfg(feature = "door")]
+pub struct Positions {
+    reader: Mapping,
+    kernel: Mapping,
+    size: u64,
+}
+
+#[cfg(feature = "door")]
+impl Positions {
+    /// Maps the two pages of a ring of `size` bytes, to be read.
+    pub fn new(ring: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
+        let (reader, kernel) =
+            (Mapping::new(ring, page(), 0, false)?, Mapping::new(ring, page(), page(), false)?);
+        Ok(Self { reader, kernel, size: size.into() })
+    }
+
+    /// Whether the app's page says what no reader of records can have come to.
+    pub fn lie(&self) -> bool {
+        let at = || self.reader.word(0).load(Ordering::Acquire);
+        let before = at();
+        let kernel = self.kernel.word(0).load(Ordering::Acquire);
+        // A reader that moves meanwhile is still no further than the kernel is by now.
+        let distance = kernel.wrapping_sub(before);
+        let too_far_behind = distance > self.size && before == at();
+        !before.is_multiple_of(8) || before > kernel || too_far_behind
+    }
+}
+
 /// An app's ledger, mapped to be read: its map is frozen, only the driver's programs write.
 #[derive(Debug)]
 pub struct LedgerPage(Mapping);

@@ -6,12 +6,14 @@ mod mapping;
 mod named;
 pub mod socket;
 
+#[cfg(feature = "door")]
+pub(crate) use mapping::Positions;
 pub use mapping::{LedgerPage, Ring};
 pub use named::NamedEvent;
 
 use crate::ring::{Lie, Reader};
 use crate::{Error, System, Wake};
-use contract::command::References;
+use contract::command::{ALL_USERS, References};
 use contract::notice::{MAX_COUNT, Operate};
 use contract::{Command, Ending, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
 use socket::{LEDGER, Message, NAMED, PROGRAM, RING};
@@ -170,6 +172,7 @@ impl System for Linux {
             version: VERSION,
             ring_bytes: event.bytes,
             mask: mask.0,
+            users: ALL_USERS,
             event: ours.is_some().into(),
         };
         let answer = device.ask(Command::Reference, request.as_bytes(), ours, size_of::<Referenced>())?;
@@ -230,6 +233,10 @@ impl System for Linux {
 
     fn in_ring(_: &OpenDevice, source: &Source) -> Result<u64, Error> {
         Ok(source.reader.waiting()?)
+    }
+
+    fn has_record(_: &OpenDevice, source: &Source) -> Result<bool, Error> {
+        Ok(source.reader.anything()?)
     }
 
     fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {

@@ -7,7 +7,7 @@ mod request;
 pub mod service;
 
 use crate::{Error, System, Wake};
-use contract::command::{Drained, References};
+use contract::command::{ALL_USERS, Drained, References};
 use contract::notice::Operate;
 use contract::{Command, Ending, Header, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
@@ -151,8 +151,13 @@ impl System for Windows {
 
     fn reference(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Fetch, Error> {
         let event_handle = event.handle.as_raw_handle().addr() as u64;
-        let request =
-            Reference { version: VERSION, ring_bytes: event.ring_bytes, mask: mask.0, event: event_handle };
+        let request = Reference {
+            version: VERSION,
+            ring_bytes: event.ring_bytes,
+            mask: mask.0,
+            users: ALL_USERS,
+            event: event_handle,
+        };
         let answer: Referenced = request::ask(&device.handle, Command::Reference, &request)?;
         if answer.version != VERSION {
             return Err(Error::Refused { command: Command::Reference, refusal: Refusal::Version });

@@ -3,6 +3,7 @@
 use crate::{pulse_named, timer};
 use channel::driver::ebpf::{self, Offered};
 use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen};
+use contract::packet::NO_USER;
 use contract::{Kind, Refusal};
 
 /// Notices in one run of the program; the kernel lets others run in between.
@@ -77,7 +78,7 @@ fn notify(slot: u32, request: &mut Operate) -> i32 {
 /// One notice with a payload.
 #[inline(always)]
 pub fn send(slot: u32, number: u64, from_timer: bool) -> Offered {
-    ebpf::offer_to(slot, Kind::NOTICE, |notice: &mut Notice| {
+    ebpf::offer_to(slot, Kind::NOTICE, NO_USER, |notice: &mut Notice| {
         notice.number = number;
         notice.from_timer = from_timer.into();
     })
@@ -86,7 +87,7 @@ pub fn send(slot: u32, number: u64, from_timer: bool) -> Offered {
 /// What the driver saw, as a record too: the app's log shows both.
 #[inline(always)]
 pub fn report(slot: u32, operation: u32, refusal: u32, seen: Seen) {
-    ebpf::offer_to(slot, Kind::OPERATED, |operated: &mut Operated| {
+    ebpf::offer_to(slot, Kind::OPERATED, NO_USER, |operated: &mut Operated| {
         operated.operation = operation;
         operated.refusal = refusal;
         operated.seen = seen;

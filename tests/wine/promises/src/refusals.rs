@@ -5,7 +5,7 @@ use crate::{NOTICES, Promise, attach, open};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
 use channel::{Device, Refusal};
-use contract::command::{Reference, Referenced};
+use contract::command::{ALL_USERS, Reference, Referenced};
 use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
 use contract::{Command, VERSION};
 use std::os::windows::io::AsRawHandle;
@@ -194,7 +194,7 @@ fn detach_all() -> Result<()> {
 
 /// A request that would be granted, but for its event.
 fn good() -> Result<Reference> {
-    Ok(Reference { version: VERSION, ring_bytes: 4096, mask: 0, event: 0 })
+    Ok(Reference { version: VERSION, ring_bytes: 4096, mask: 0, users: ALL_USERS, event: 0 })
 }
 
 fn reference(event: u64) -> Result<()> {
