@@ -3,26 +3,105 @@
 use crate::owner::{self, Owner};
 use crate::packet::Skb;
 use crate::tables::{self, Flows, InForce};
-use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop};
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop};
 use channel::driver::ebpf;
-use contract::packet::{Decision, Direction, Flow, Packet, Verdict};
-use contract::{Kind, SLOTS};
+use contract::Kind;
+use contract::packet::{Decision, Direction, Flow, Local, Packet, Verdict};
 use core::ffi::c_void;
-use engine::conversation::decide;
-use engine::parse;
+use engine::conversation::{Ends, decide, decide_alone};
+use engine::{Parsed, classify, head, parse};
 
-/// Judges a packet of the zone: the verdict first, then its counter, then the record.
+/// Judges a packet of the zone: the verdict first, then its counters, then the record.
 #[inline(always)]
-pub fn judge(skb: &Skb, length: u32, direction: Direction) -> Verdict {
-    let parsed = parse(skb, length, direction);
-    // SAFETY: the helper has no preconditions.
-    let now_ns = unsafe { bpf_ktime_get_boot_ns() };
-    let decision = decide(&parsed, &InForce::now(), &mut Flows, now_ns);
+pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
+    let mut parsed = parse(&skb, length, direction);
+    let mut ends = AtSocket(skb);
+    let rules = InForce::now();
+    let alone = if tables::service_is_gone() { decide_alone(&rules) } else { None };
+    let decision = match alone {
+        Some(decision) => decision,
+        None => decide(&mut parsed, &mut ends, &rules, &mut Flows),
+    };
     tables::count(direction as u8, decision.verdict);
+    rules.count(&decision);
     if decision.log == 1 {
-        report(skb, length, &parsed.flow, &decision);
+        report(&ends.0, length, &parsed.flow, &decision);
     }
     if decision.verdict == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block }
+}
+
+/// Who is at the zone's end of a packet, by its socket.
+struct AtSocket(Skb);
+
+impl Ends<InForce> for AtSocket {
+    #[inline(always)]
+    fn now_ns(&self) -> u64 {
+        // SAFETY: the helper has no preconditions.
+        unsafe { bpf_ktime_get_coarse_ns() }
+    }
+
+    #[inline(always)]
+    fn socket(&mut self) -> u64 {
+        self.0.socket_number()
+    }
+
+    #[inline(always)]
+    fn find(&mut self, flow: &Flow, local: &mut Local) {
+        find_local(&self.0, flow, local);
+    }
+
+    /// Asks a function of its own, which the verifier follows once, and not once for each state that leads here.
+    #[inline(always)]
+    fn classify(&mut self, packet: &Parsed, noted: Option<&Local>, _: &InForce, decision: &mut Decision) {
+        let noted = noted.map_or(core::ptr::null(), core::ptr::from_ref);
+        gatebell_classify(self.0.0, packet, noted, decision);
+    }
+}
+
+/// Finds out who it is. Out of line: it is asked for the verdict and for the conversation.
+#[inline(never)]
+fn find_local(skb: &Skb, flow: &Flow, local: &mut Local) {
+    local.interface = tables::device(skb.interface()).map_or([0; 2], |device| device.name);
+    owner::with(skb, flow, |Owner { program, user, .. }| {
+        local.program = *program;
+        local.user = *user;
+    });
+}
+
+/// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
+/// looked at. `noted` is who was at the zone's end when its conversation began; null: whoever is there now.
+///
+/// A global function for the verifier: it is checked by itself, whatever its callers know.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_classify(
+    skb: *mut __sk_buff,
+    packet: *const Parsed,
+    noted: *const Local,
+    answer: *mut Decision,
+) -> i32 {
+    if packet.is_null() || answer.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; it comes from the one caller above, which the verifier holds to a packet's bytes, all written.
+    let packet = unsafe { &*packet };
+    let rules = InForce::now();
+    let mut now = Local::UNKNOWN;
+    // SAFETY: null, or as above.
+    let local = match unsafe { noted.as_ref() } {
+        Some(noted) => noted,
+        None => {
+            if head(&rules).is_some_and(|head| head.asks != 0) {
+                find_local(&Skb(skb), &packet.flow, &mut now);
+            }
+            &now
+        }
+    };
+    let decision = classify(packet, local, &rules);
+    // SAFETY: not null, and the verifier knows that there is room for one.
+    unsafe { answer.write(decision) };
+    0
 }
 
 /// What there is to tell of a packet.
@@ -30,38 +109,38 @@ struct Seen<'a> {
     flow: &'a Flow,
     decision: &'a Decision,
     owner: Owner,
-    user: u32,
     length: u32,
     interface: u32,
 }
 
 /// Tells every app that wants to know. The kernel does the loop: its verifier then follows one turn of it, not sixteen
-/// times as many states as lead here.
+/// times as many states as lead here. Who sent the packet is looked for only if somebody listens.
 #[inline(never)]
 fn report(skb: &Skb, length: u32, flow: &Flow, decision: &Decision) {
-    let outbound = flow.direction == Direction::Outbound as u8;
-    let socket = skb.socket();
-    let known = outbound && !socket.is_null();
-    let owner = if known { owner::of(socket) } else { Owner::default() };
-    let user = if known { skb.user() } else { u32::MAX };
-    let mut seen = Seen { flow, decision, owner, user, length, interface: skb.interface() };
+    let used = ebpf::used();
+    if used == 0 {
+        return;
+    }
+    let mut seen = Seen { flow, decision, owner: Owner::NOBODY, length, interface: skb.interface() };
+    owner::with(skb, flow, |owner| seen.owner = *owner);
     let turn: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
-    unsafe { bpf_loop(SLOTS as u32, turn as *mut c_void, (&raw mut seen).cast(), 0) };
+    unsafe { bpf_loop(used, turn as *mut c_void, (&raw mut seen).cast(), 0) };
 }
 
 /// One turn: the app in `slot`. 0: go on.
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
     let seen = unsafe { &*seen };
-    ebpf::offer_to(slot, Kind::PACKET, |packet: &mut Packet| {
+    ebpf::offer_to(slot, Kind::PACKET, seen.owner.user, |packet: &mut Packet| {
         packet.flow = *seen.flow;
         packet.decision = *seen.decision;
         packet.length = seen.length;
         packet.interface = seen.interface;
-        packet.user = seen.user;
-        packet.spare = 0;
         packet.pid = seen.owner.pid;
+        packet.user = seen.owner.user;
+        packet.spare = 0;
+        packet.program = seen.owner.program;
         packet.name = seen.owner.name_bytes();
     });
     0

@@ -5,6 +5,7 @@
 //!   EPERM, and the record names it.
 //! - [`zone_egress`] judges what leaves by the zone's devices without having passed there: a RST or an echo reply of
 //!   the kernel itself, frames of packet sockets. What was judged is not judged again, so nothing is counted twice.
+//! - [`zone_socket_ingress`] judges what reaches the zone's sockets by devices that have no program of ours yet.
 //! - [`socket_made`] remembers who makes a socket; [`program_started`] and [`process_ended`] report processes.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
@@ -20,14 +21,17 @@
 #![expect(internal_features, reason = "see above")]
 
 mod judge;
+mod kernel;
 mod owner;
 mod packet;
 mod process;
+mod programs;
 mod tables;
 
 use aya_ebpf::btf_maps::CgroupArray;
 use aya_ebpf::macros::{btf_map, cgroup_skb, cgroup_sock, classifier, tracepoint};
 use aya_ebpf::programs::{SkBuffContext, SockContext, TcContext, TracePointContext};
+use contract::firewall::LOOPBACK;
 use contract::packet::{Direction, Verdict};
 use packet::Skb;
 
@@ -50,20 +54,17 @@ pub fn zone_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn zone_egress(ctx: TcContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    if tables::sockets_are_judged() && skb.judged_at_its_socket() {
-        GO_ON
-    } else {
-        at_device(skb, Direction::Outbound)
-    }
+    if skb.judged_at_its_socket() { GO_ON } else { at_device(skb, Direction::Outbound) }
 }
 
 #[inline(always)]
 fn at_device(skb: Skb, direction: Direction) -> i32 {
-    let Some(link_header) = tables::link_header(skb.interface()) else { return GO_ON };
+    let Some(device) = tables::device(skb.interface()) else { return GO_ON };
+    let link_header = device.link_header;
     if !skb.is_ip(link_header) {
         return GO_ON;
     }
-    match judge::judge(&skb, skb.length().saturating_sub(link_header), direction) {
+    match judge::judge(skb, skb.length().saturating_sub(link_header), direction) {
         Verdict::Allow => GO_ON,
         Verdict::Block => DROP,
     }
@@ -73,10 +74,27 @@ fn at_device(skb: Skb, direction: Direction) -> i32 {
 #[cgroup_skb]
 pub fn zone_socket_egress(ctx: SkBuffContext) -> i32 {
     let skb = Skb(ctx.skb.skb);
-    if tables::link_header(skb.interface()).is_none() || skb.of_a_listener() {
+    if skb.interface() == LOOPBACK || skb.of_a_listener() {
         return 1;
     }
-    match judge::judge(&skb, skb.length(), Direction::Outbound) {
+    at_socket(skb, Direction::Outbound)
+}
+
+/// Every packet that reaches a socket of the zone. What came by a device with programs of ours was judged there.
+#[cgroup_skb]
+pub fn zone_socket_ingress(ctx: SkBuffContext) -> i32 {
+    let skb = Skb(ctx.skb.skb);
+    if skb.interface() == LOOPBACK
+        || tables::device(skb.interface()).is_some_and(|device| device.guarded == 1)
+    {
+        return 1;
+    }
+    at_socket(skb, Direction::Inbound)
+}
+
+#[inline(always)]
+fn at_socket(skb: Skb, direction: Direction) -> i32 {
+    match judge::judge(skb, skb.length(), direction) {
         Verdict::Allow => 1,
         Verdict::Block => 0,
     }

@@ -2,24 +2,34 @@
 //!
 //! The kernel frees the storage with the socket, and a connection that is accepted inherits its listener's owner.
 
+use crate::kernel::Task;
+use crate::packet::Skb;
+use crate::tables;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
-use aya_ebpf::bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
-use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_sk_storage_get};
+use aya_ebpf::bindings::{BPF_F_CURRENT_NETNS, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_comm, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release, bpf_sk_storage_get,
+};
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::SockContext;
+use contract::packet::{Direction, Flow, NO_USER};
 use core::ffi::c_void;
 
 /// Who made a socket. In words, which the compiler copies without a loop.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub struct Owner {
     pub pid: u32,
     pub user: u32,
     pub name: [u64; 2],
+    pub program: [u64; 2],
 }
 
 impl Owner {
+    /// Not known.
+    pub const NOBODY: Self = Self { pid: 0, user: NO_USER, name: [0; 2], program: [0; 2] };
+
     /// The name as it travels.
     #[inline(always)]
     pub fn name_bytes(&self) -> [u8; 16] {
@@ -64,18 +74,98 @@ pub fn remember(ctx: &SockContext) {
     owner.user = ctx.uid();
     // SAFETY: 16 bytes of the socket's storage.
     unsafe { bpf_get_current_comm(owner.name.as_mut_ptr().cast(), 16) };
+    owner.program = Task::current().map_or([0; 2], |task| task.program());
 }
 
-/// Who made the socket; zeros if that was not seen.
+/// Shows who is at the zone's end of a packet, if that is known: its socket's maker, or of one that comes in at a device,
+/// the maker of the socket that will get it.
 #[inline(always)]
-pub fn of(socket: *mut bpf_sock) -> Owner {
-    if socket.is_null() {
-        return Owner::default();
+pub fn with(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
+    let socket = skb.socket();
+    let outbound = flow.direction == Direction::Outbound as u8;
+    // What comes in at a device may still have the socket that sent it, if that is in the same kernel.
+    let senders = !outbound && tables::device(skb.interface()).is_some();
+    if socket.is_null() || senders {
+        if !outbound {
+            with_receiver(skb, flow, see);
+        }
+    } else if outbound {
+        // The user as it is now: who made the socket may have been root, and given it away.
+        let mut owner = of(socket);
+        owner.user = skb.user();
+        see(&owner);
+    } else {
+        see(&of(socket));
     }
-    let Some(owner) = storage(socket, 0) else { return Owner::default() };
-    // SAFETY: the kernel's storage, as below. Volatile, so that the compiler copies it here, behind the check for null,
-    // and computes no address ahead of it: the verifier takes none.
-    unsafe { core::ptr::read_volatile(owner) }
+}
+
+#[inline(always)]
+fn with_receiver(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
+    const TCP: u8 = 6;
+    const UDP: u8 = 17;
+    if flow.protocol != TCP && flow.protocol != UDP {
+        return;
+    }
+    let mut words = [0; 9];
+    let length = ends(flow, &mut words);
+    let (context, ends) = (skb.0.cast(), words.as_mut_ptr().cast());
+    let here = BPF_F_CURRENT_NETNS as i32 as i64 as u64;
+    let socket = if flow.protocol == TCP {
+        // SAFETY: the program's own context, and as many bytes of `ends` as said.
+        unsafe { bpf_sk_lookup_tcp(context, ends, length, here, 0) }
+    } else {
+        // SAFETY: as above.
+        unsafe { bpf_sk_lookup_udp(context, ends, length, here, 0) }
+    };
+    if socket.is_null() {
+        return;
+    }
+    see(&of(socket));
+    // SAFETY: looked up just now, let go of once.
+    unsafe { bpf_sk_release(socket.cast()) };
+}
+
+/// Both ends as the kernel's look-up has them (`struct bpf_sock_tuple`, in words), and how many bytes of them count.
+#[inline(always)]
+fn ends(flow: &Flow, words: &mut [u32; 9]) -> u32 {
+    let ports = u32::from(flow.source_port.to_be()) | u32::from(flow.destination_port.to_be()) << 16;
+    let (source, destination) = (numbers(flow.source), numbers(flow.destination));
+    if flow.ip_version == 4 {
+        words[0] = source[3];
+        words[1] = destination[3];
+        words[2] = ports;
+        return 12;
+    }
+    words[..4].copy_from_slice(&source);
+    words[4..8].copy_from_slice(&destination);
+    words[8] = ports;
+    36
+}
+
+#[inline(always)]
+fn numbers(address: [u8; 16]) -> [u32; 4] {
+    zerocopy::transmute!(address)
+}
+
+/// Who made the socket, if that was seen.
+#[inline(always)]
+fn of(socket: *mut bpf_sock) -> Owner {
+    let Some(owner) = storage(socket, 0) else { return Owner::NOBODY };
+    let Owner { pid, user, name, program } = owner;
+    Owner {
+        pid: behind_the_check(pid),
+        user: behind_the_check(user),
+        name: behind_the_check(name),
+        program: behind_the_check(program),
+    }
+}
+
+/// Volatile, so that the compiler reads it behind the check for null, and computes no address ahead of it: the verifier
+/// takes none.
+#[inline(always)]
+fn behind_the_check<T: Copy>(value: &T) -> T {
+    // SAFETY: a reference is readable, and what it refers to is a number or two.
+    unsafe { core::ptr::read_volatile(value) }
 }
 
 #[inline(always)]

@@ -2,7 +2,9 @@
 
 use crate::ZONE;
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::generated::{bpf_get_socket_uid, bpf_skb_load_bytes_relative, bpf_skb_under_cgroup};
+use aya_ebpf::helpers::generated::{
+    bpf_get_socket_cookie, bpf_get_socket_uid, bpf_skb_load_bytes_relative, bpf_skb_under_cgroup,
+};
 use core::mem::MaybeUninit;
 use engine::Bytes;
 use zerocopy::FromBytes;
@@ -98,6 +100,14 @@ impl Skb {
     pub fn socket(&self) -> *mut bpf_sock {
         // SAFETY: the program's own context.
         unsafe { (*self.0).__bindgen_anon_2.sk }
+    }
+
+    /// The number of the socket that sends it; 0 if none does. What comes in has been given to none yet, or to one that
+    /// shares it with others.
+    #[inline(always)]
+    pub fn socket_number(&self) -> u64 {
+        // SAFETY: the program's own context.
+        unsafe { bpf_get_socket_cookie(self.0.cast()) }
     }
 
     /// The user that its socket belongs to.

@@ -1,12 +1,16 @@
 //! The zone's processes: who starts to run which program, who ends.
 
+use crate::kernel::Task;
+use crate::programs;
 use crate::{ZONE, tables};
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_probe_read_kernel_str};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_comm, bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user,
+};
 use aya_ebpf::programs::TracePointContext;
 use channel::driver::ebpf;
-use contract::Kind;
-use contract::process::{PATH_BYTES, Process};
+use contract::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
+use contract::{Kind, SLOTS};
 use core::ffi::c_void;
 
 /// Where `sched_process_exec` says at which offset its file name stands. Fixed since the event exists.
@@ -15,14 +19,17 @@ const FILENAME: usize = 8;
 /// The current process has started to run a program.
 #[inline(always)]
 pub fn started(ctx: &TracePointContext) {
-    if !of_the_zone() {
-        return;
-    }
     // SAFETY: an offset within the tracepoint's own data.
     let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else { return };
     // SAFETY: the low half is an offset from there; only a helper that checks ever reads it.
     let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
-    report(Kind::PROCESS_START, ctx.tgid(), ctx.uid(), path);
+    let task = Task::current();
+    if let Some(task) = &task {
+        programs::remember(task.program(), path);
+    }
+    if of_the_zone() {
+        report(Kind::PROCESS_START, ctx, task, path);
+    }
 }
 
 /// The current thread has ended; with the first one of a process goes the process.
@@ -33,7 +40,7 @@ pub fn ended(ctx: &TracePointContext) {
     }
     tables::process_ended(ctx.tgid());
     if of_the_zone() {
-        report(Kind::PROCESS_EXIT, ctx.tgid(), ctx.uid(), core::ptr::null());
+        report(Kind::PROCESS_EXIT, ctx, Task::current(), core::ptr::null());
     }
 }
 
@@ -42,19 +49,67 @@ fn of_the_zone() -> bool {
     ZONE.current_task_under_cgroup(0) == Ok(true)
 }
 
+/// What there is to tell of a process.
+struct Seen {
+    kind: Kind,
+    pid: u32,
+    parent: u32,
+    user: u32,
+    exit_code: u32,
+    program: [u64; 2],
+    path: *const c_void,
+    /// Where its arguments are, and how many bytes.
+    arguments: u64,
+    length: u64,
+}
+
 #[inline(always)]
-fn report(kind: Kind, pid: u32, user: u32, path: *const c_void) {
-    ebpf::offer(kind, |process: &mut Process| {
-        process.pid = pid;
-        process.parent = 0;
-        process.user = user;
-        process.exit_code = 0;
+fn report(kind: Kind, ctx: &TracePointContext, task: Option<Task>, path: *const c_void) {
+    let starts = kind == Kind::PROCESS_START;
+    let (start, end) = task.as_ref().filter(|_| starts).and_then(Task::arguments).unwrap_or((0, 0));
+    let mut seen = Seen {
+        kind,
+        pid: ctx.tgid(),
+        parent: task.as_ref().map_or(0, Task::parent),
+        user: ctx.uid(),
+        exit_code: if starts { 0 } else { task.as_ref().map_or(0, Task::exit_code) },
+        program: task.as_ref().map_or([0; 2], Task::program),
+        path,
+        arguments: start,
+        length: end.saturating_sub(start),
+    };
+    let turn: extern "C" fn(u32, *mut Seen) -> i64 = tell;
+    // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
+    unsafe { bpf_loop(SLOTS as u32, turn as *mut c_void, (&raw mut seen).cast(), 0) };
+}
+
+/// One turn: the app in `slot`. 0: go on.
+extern "C" fn tell(slot: u32, seen: *mut Seen) -> i64 {
+    // SAFETY: the kernel hands on what `report` gave it.
+    let seen = unsafe { &*seen };
+    ebpf::offer_to(slot, seen.kind, seen.user, |process: &mut Process| {
+        process.pid = seen.pid;
+        process.parent = seen.parent;
+        process.user = seen.user;
+        process.exit_code = seen.exit_code;
+        process.program = seen.program;
         process.path = [0; PATH_BYTES];
+        process.arguments = [0; ARGUMENT_BYTES];
+        process.arguments_length = seen.length as u32;
+        process.spare = 0;
         // SAFETY: 16 bytes of the record.
         unsafe { bpf_get_current_comm(process.name.as_mut_ptr().cast(), 16) };
-        if kind == Kind::PROCESS_START {
+        if !seen.path.is_null() {
             // SAFETY: PATH_BYTES bytes of the record; the helper checks what it reads.
-            unsafe { bpf_probe_read_kernel_str(process.path.as_mut_ptr().cast(), PATH_BYTES as u32, path) };
+            unsafe {
+                bpf_probe_read_kernel_str(process.path.as_mut_ptr().cast(), PATH_BYTES as u32, seen.path)
+            };
         }
+        let fits = seen.length.min(ARGUMENT_BYTES as u64) as u32;
+        // SAFETY: `fits` bytes of the record; the helper checks what it reads.
+        unsafe {
+            bpf_probe_read_user(process.arguments.as_mut_ptr().cast(), fits, seen.arguments as *const c_void)
+        };
     });
+    0
 }

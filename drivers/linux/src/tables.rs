@@ -1,32 +1,45 @@
 //! What the service fills in, and what the driver counts and remembers.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_map;
-use contract::firewall::{FlowEntry, FlowKey, Generation, MAX_DEVICES, MAX_FLOWS, Verdicts, ZoneDevice};
-use contract::rules::{Head, RuleRow};
+use contract::firewall::{
+    FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_DEVICES, MAX_FLOWS, Service, VERDICT_LINES,
+    Verdicts, ZoneDevice, place,
+};
+use contract::packet::{Decision, Direction, NO_RULE};
+use contract::rules::{PAGE_WORDS, Page, SETS_TABLES};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use engine::Tables;
 use engine::conversation::Conversations;
+use engine::{Pages, Tables, head};
 
-/// A [`Generation`], in words. No struct: Linux 6.1 takes a map for another's place only if both have been searched for
-/// timers, or none, and it searches structs that have types; the service's maps have none.
-type Words = [u64; size_of::<Generation>() / size_of::<u64>()];
+/// `BPF_F_MMAPABLE`, by which the service fills a table in one go, and `BPF_F_INNER_MAP`: each has a size of its own.
+const TABLE_FLAGS: usize = 1 << 10 | 1 << 12;
+type Table = Array<Page, 1, TABLE_FLAGS>;
 
-/// The generation in force: one entry, replaced as a whole by one update.
+/// The generation in force, and the one that is tried out under a lease: each replaced as a whole by one update.
 #[btf_map]
-static RULES: ArrayOfMaps<Array<Words, 1>, 1> = ArrayOfMaps::new();
+static RULES: ArrayOfMaps<Table, 2> = ArrayOfMaps::new();
+/// Tables of sets, which generations share: a generation names its own by its place.
 #[btf_map]
-static VERDICTS: Array<Verdicts, 1> = Array::new();
+static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
+#[btf_map]
+static LEASE: Array<Lease, 1> = Array::new();
+#[btf_map]
+static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
 #[btf_map]
 static DEVICES: HashMap<u32, ZoneDevice, MAX_DEVICES> = HashMap::new();
 /// No entry is thrown out for a new one; the service removes what has been idle for long.
 #[btf_map]
 static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
-
-/// The service's process, and 1 once it has ended without taking its programs off: the hook at the sockets went with it,
-/// the filters at the devices stay.
+/// How many of them began outside. Programs add and take away; the service counts them anew when it comes round.
 #[btf_map]
-static SERVICE: Array<[u64; 2], 1> = Array::new();
+static ARRIVALS: Array<u64, 1> = Array::new();
+/// Conversations that both ends have ended. The oldest makes room for the next.
+#[btf_map]
+static CLOSED: LruHashMap<FlowKey, FlowEntry, MAX_CLOSED> = LruHashMap::new();
+#[btf_map]
+static SERVICE: Array<Service, 1> = Array::new();
 
 /// A process has ended: was it the service?
 #[inline(always)]
@@ -34,34 +47,42 @@ pub fn process_ended(pid: u32) {
     if let Some(service) = SERVICE.get_ptr_mut(0) {
         // SAFETY: the map's value, which outlives the program.
         let service = unsafe { &mut *service };
-        if service[0] == u64::from(pid) {
-            service[1] = 1;
+        if service.pid == u64::from(pid) {
+            service.gone = 1;
         }
     }
 }
 
-/// Whether the hook at the sockets is there: what it has judged need not be judged at the device.
+/// Whether the service has ended, one way or another.
 #[inline(always)]
-pub fn sockets_are_judged() -> bool {
-    SERVICE.get(0).is_some_and(|service| service[1] == 0)
+pub fn service_is_gone() -> bool {
+    SERVICE.get(0).is_some_and(|service| service.gone == 1)
 }
 
-/// Bytes of the link's header on a device of the zone; `None` for any other device.
+/// The device, if it is one of the zone that has programs of ours.
 #[inline(always)]
-pub fn link_header(interface: u32) -> Option<u32> {
-    // SAFETY: read at once; the service changes entries only while it starts.
-    unsafe { DEVICES.get(interface) }.map(|device| device.link_header)
+pub fn device(interface: u32) -> Option<&'static ZoneDevice> {
+    // SAFETY: read at once; the service replaces entries as a whole.
+    unsafe { DEVICES.get(interface) }
 }
 
 /// Counts a verdict.
 #[inline(always)]
 pub fn count(direction: u8, verdict: u8) {
-    if let Some(verdicts) = VERDICTS.get(0) {
-        add_one(verdicts.counter(direction, verdict));
+    if let Some(line) = verdicts() {
+        add(line.counter(direction, verdict), 1);
     }
 }
 
-/// The conversations, in the kernel's map.
+/// This processor's line.
+#[inline(always)]
+fn verdicts() -> Option<&'static Verdicts> {
+    // SAFETY: the helper has no preconditions.
+    let processor = unsafe { bpf_get_smp_processor_id() };
+    VERDICTS.get(processor % VERDICT_LINES as u32)
+}
+
+/// The conversations, in the kernel's maps.
 pub struct Flows;
 
 impl Conversations for Flows {
@@ -73,45 +94,120 @@ impl Conversations for Flows {
 
     #[inline(always)]
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        if FLOWS.insert(key, entry, 0).is_err() {
-            if let Some(verdicts) = VERDICTS.get(0) {
-                add_one(&verdicts.flows_full);
+        let arrives = entry.direction == Direction::Inbound as u8;
+        let has_room = !arrives || ARRIVALS.get(0).is_some_and(|arrivals| *arrivals < MAX_ARRIVALS as u64);
+        if has_room && FLOWS.insert(key, entry, 0).is_ok() {
+            if arrives {
+                note_arrivals(1);
             }
+        } else if let Some(line) = verdicts() {
+            add(&line.flows_full, 1);
         }
     }
 
     #[inline(always)]
-    fn forget(&mut self, key: &FlowKey) {
-        let _gone_already = FLOWS.remove(key);
-    }
-}
-
-/// The generation in force, looked up once for each packet.
-pub struct InForce(Option<&'static Generation>);
-
-impl InForce {
-    #[inline(always)]
-    pub fn now() -> Self {
-        // SAFETY: as long as a generation, as aligned, and any words are one.
-        Self(RULES.get_value(0, &0).map(|words| unsafe { &*core::ptr::from_ref(words).cast::<Generation>() }))
-    }
-}
-
-impl Tables for InForce {
-    #[inline(always)]
-    fn head(&self) -> Option<Head> {
-        self.0.map(|generation| generation.head)
+    fn forget(&mut self, key: &FlowKey, direction: u8) {
+        if FLOWS.remove(key).is_ok() && direction == Direction::Inbound as u8 {
+            note_arrivals(-1);
+        }
     }
 
     #[inline(always)]
-    fn row(&self, index: u32) -> Option<&RuleRow> {
-        self.0?.rows.get(index as usize)
+    fn close(&mut self, key: &FlowKey) {
+        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
+        let Some(entry) = (unsafe { FLOWS.get(key) }) else { return };
+        // The kernel copies it from one map to the other.
+        let _no_room_for_even_that = CLOSED.insert(key, entry, 0);
+        self.forget(key, entry.direction);
+    }
+
+    #[inline(always)]
+    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry> {
+        // SAFETY: read at once; a reused entry has another key's values, which its reader compares or does not mind.
+        unsafe { CLOSED.get(key) }
     }
 }
 
 #[inline(always)]
-fn add_one(counter: &u64) {
+fn note_arrivals(more: i64) {
+    if let Some(arrivals) = ARRIVALS.get(0) {
+        add(arrivals, more.cast_unsigned());
+    }
+}
+
+/// A table of pages, as the kernel holds it.
+#[repr(transparent)]
+pub struct KernelPages(Table);
+
+impl KernelPages {
+    #[inline(always)]
+    fn of(table: &'static Table) -> &'static Self {
+        // SAFETY: the same thing by another name (transparent).
+        unsafe { &*core::ptr::from_ref(table).cast::<Self>() }
+    }
+}
+
+impl Pages for KernelPages {
+    #[inline(always)]
+    fn page(&self, number: u32) -> Option<&Page> {
+        self.0.get(number)
+    }
+}
+
+/// Now, on the clock that includes sleep. Where the machine's counter has to be asked, not cheap: only a lease asks.
+#[inline(always)]
+fn boot_ns() -> u64 {
+    // SAFETY: the helper has no preconditions.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// The generation in force, looked up once for a decision.
+#[derive(Clone, Copy)]
+pub struct InForce(Option<&'static KernelPages>);
+
+impl InForce {
+    /// The candidate until its lease ends, else the confirmed generation. Nobody has to be alive for that.
+    #[inline(always)]
+    pub fn now() -> Self {
+        let leased =
+            LEASE.get(0).is_some_and(|lease| lease.deadline_ns != 0 && boot_ns() < lease.deadline_ns);
+        let candidate = if leased { RULES.get(place::CANDIDATE) } else { None };
+        let rules = if candidate.is_some() { candidate } else { RULES.get(place::CONFIRMED) };
+        Self(rules.map(KernelPages::of))
+    }
+
+    /// Counts that a rule has decided, in the generation itself. What goes on with what it allowed is not counted.
+    #[inline(always)]
+    pub fn count(&self, decision: &Decision) {
+        if decision.rule == NO_RULE || decision.known == 1 {
+            return;
+        }
+        // A generation that was published meanwhile has other rules: what it decided this once is counted nowhere.
+        let Some(head) = head(self).filter(|head| head.generation == decision.generation) else { return };
+        let page = head.hits.wrapping_add(decision.rule / PAGE_WORDS as u32);
+        let Some(page) = self.0.and_then(|rules| rules.page(page)) else { return };
+        let within = u64::from(decision.rule) & (PAGE_WORDS as u64 - 1);
+        add(&page[within as usize], 1);
+    }
+}
+
+impl Tables for InForce {
+    type Pages = KernelPages;
+
+    #[inline(always)]
+    fn rules(&self) -> Option<&KernelPages> {
+        self.0
+    }
+
+    #[inline(always)]
+    fn sets(&self, place: u32) -> Option<&KernelPages> {
+        SETS.get(place).map(KernelPages::of)
+    }
+}
+
+#[inline(always)]
+fn add(counter: &u64, more: u64) {
     let counter = core::ptr::from_ref(counter).cast_mut();
     // SAFETY: a map's value, aligned; programs change it by atomic additions alone.
-    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };
 }
