@@ -1,91 +1,64 @@
-//! The driver's object: loaded, filled, attached.
+//! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
 
-use crate::zone::{Device, Zone};
-use anyhow::{Context, Result};
-use aya::maps::{Array, ArrayOfMaps, CgroupArray, HashMap, MapData};
-use aya::programs::tc::{NlOptions, TcAttachOptions, TcHandle};
-use aya::programs::{CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock};
-use aya::programs::{Program, ProgramError, SchedClassifier, TcAttachType, TracePoint, tc};
+use crate::devices::Device;
+use crate::pins::{self, Pins};
+use crate::zone::Zone;
+use crate::{hooks, offsets};
+use anyhow::{Context, Result, bail};
+use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfLoader};
-use contract::firewall::{FlowEntry, FlowKey, Generation, Verdicts, ZoneDevice};
-use contract::rules::{MAX_ROWS, RuleRow};
+use aya_obj::EbpfSectionKind;
+use channel::sys::linux::bpf;
+use contract::firewall::{FlowEntry, FlowKey, Lease, Service, VERDICT_LINES, Verdicts, ZoneDevice};
+use contract::packet::{Direction, interface_words};
+use contract::process::PATH_BYTES;
+use contract::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
 use nix::time::{ClockId, clock_gettime};
-use rules::Rules;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
-use zerocopy::{FromBytes, IntoBytes};
+use std::time::Duration;
+use tracing::warn;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A generation, a flow's key and its entry, as the kernel's maps hold them.
-type GenerationBytes = [u8; size_of::<Generation>()];
-type KeyBytes = [u8; size_of::<FlowKey>()];
-type EntryBytes = [u8; size_of::<FlowEntry>()];
-type VerdictBytes = [u8; size_of::<Verdicts>()];
+/// What a packet takes at most, on a busy machine too, from its device to its socket.
+const UNTIL_ITS_SOCKET: Duration = Duration::from_millis(20);
 
-/// The place of our filters on a device: early, and always the same, so that an upgrade finds them.
-const PRIORITY: u16 = 1;
-const HANDLE: TcHandle = TcHandle::new(0, 0x6B);
-
-/// The loaded driver. Dropped, its programs are detached and gone.
+/// The loaded driver. What it attached stays when it is dropped.
 pub struct Driver {
     object: Ebpf,
-    generation: u32,
+    /// Whether tables of an earlier service were there.
+    adopted: bool,
 }
 
 impl Driver {
-    /// Loads the object and tells it what the zone is. Nothing is attached yet.
-    pub fn load(file: &Path, zone: &Zone) -> Result<Self> {
-        let bytes = std::fs::read(file).with_context(|| {
+    /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept there.
+    /// Nothing is attached yet.
+    pub fn load(file: &Path, pins: &Pins) -> Result<Self> {
+        let bytes = fs::read(file).with_context(|| {
             format!("can't read the driver {}; `cargo xtask build ebpf` makes it", file.display())
         })?;
-        let object = EbpfLoader::new().load(&bytes).with_context(|| {
+        let names = kept(&bytes, pins)?;
+        let adopted = pins.is_there();
+        let offsets: [u32; 12] = zerocopy::transmute!(offsets::of_this_kernel());
+        let mut loader = EbpfLoader::new();
+        loader.btf(None).override_global("OFFSETS", &offsets, true);
+        for name in &names {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut object = loader.load(&bytes).with_context(|| {
             format!(
                 "the kernel did not take the driver {}; it needs root and a kernel from 6.1 on",
                 file.display()
             )
         })?;
-        let mut driver = Self { object, generation: 0 };
-        CgroupArray::try_from(driver.map("ZONE")?)?.set(0, zone.cgroup.as_raw_fd(), 0)?;
-        let mut service: Array<_, [u64; 2]> = Array::try_from(driver.map("SERVICE")?)?;
-        service.set(0, [u64::from(std::process::id()), 0], 0)?;
-        let mut devices: HashMap<_, u32, u32> = HashMap::try_from(driver.map("DEVICES")?)?;
-        for Device { index, link_header, .. } in &zone.devices {
-            let ZoneDevice { link_header } = ZoneDevice { link_header: *link_header };
-            devices.insert(index, link_header, 0)?;
-        }
-        Ok(driver)
+        hooks::load(&mut object)?;
+        Ok(Self { object, adopted })
     }
 
-    /// Makes these rules the generation in force, by one update.
-    pub fn publish(&mut self, rules: &Rules) -> Result<()> {
-        let number = self.generation + 1;
-        let table = rules.compile(number);
-        let mut rows = [RuleRow::default(); MAX_ROWS as usize];
-        let room = rows.get_mut(..table.rows.len()).with_context(|| {
-            format!(
-                "the rules make {} rows, and the driver takes {MAX_ROWS}; nothing was changed",
-                table.rows.len()
-            )
-        })?;
-        room.copy_from_slice(&table.rows);
-        let mut bytes: GenerationBytes = [0; size_of::<Generation>()];
-        Generation { head: table.head, rows }
-            .write_to(&mut bytes)
-            .ok()
-            .context("a generation has a fixed size")?;
-        let mut beside: Array<MapData, GenerationBytes> = Array::create(1, 0)?;
-        beside.set(0, bytes, 0)?;
-        let mut in_force: ArrayOfMaps<_, Array<MapData, GenerationBytes>> =
-            ArrayOfMaps::try_from(self.map("RULES")?)?;
-        // The kernel keeps the old one until the last program that looked it up has ended.
-        in_force.set(0, &beside, 0).context("the kernel did not take the new generation")?;
-        self.generation = number;
-        Ok(())
-    }
-
-    /// The number of the generation in force.
-    pub fn generation(&self) -> u32 {
-        self.generation
+    /// Whether an earlier service left its tables.
+    pub const fn adopted(&self) -> bool {
+        self.adopted
     }
 
     /// The object, for the door to find its parts in.
@@ -93,120 +66,275 @@ impl Driver {
         &mut self.object
     }
 
-    /// Attaches every program. From now on packets are judged.
-    pub fn attach(&mut self, zone: &Zone) -> Result<()> {
-        let cgroup = &zone.cgroup;
-        let mode = CgroupAttachMode::Single;
-        let makers: &mut CgroupSock = self.program("socket_made")?;
-        makers.load().and_then(|()| makers.attach(cgroup, mode)).context("watching who makes sockets")?;
-        for (name, event) in
-            [("program_started", "sched_process_exec"), ("process_ended", "sched_process_exit")]
-        {
-            let program: &mut TracePoint = self.program(name)?;
-            program
-                .load()
-                .and_then(|()| program.attach("sched", event))
-                .with_context(|| format!("watching {event}"))?;
+    /// Tells the driver what the zone is and who serves it.
+    pub fn serve(&self, zone: &Zone) -> Result<()> {
+        bpf::update(self.map("ZONE")?, 0, &zone.cgroup.as_raw_fd().to_ne_bytes())
+            .context("naming the zone")?;
+        self.set("SERVICE", 0, &Service { pid: std::process::id().into(), gone: 0 })
+    }
+
+    /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged.
+    pub fn attach(&mut self, pins: &Pins, zone: &Zone) -> Result<()> {
+        hooks::attach(&mut self.object, pins, &zone.cgroup)
+    }
+
+    /// Guards a device by filters of its own. Returns whether it had no place for filters before.
+    pub fn guard(&mut self, device: &Device) -> Result<bool> {
+        let mut entry = ZoneDevice::default();
+        // One that is not there is none that is guarded.
+        let _known = bpf::lookup(self.map("DEVICES")?, device.index.as_bytes(), entry.as_mut_bytes())
+            .with_context(|| format!("looking for the device {}", device.name))?;
+        entry.name = interface_words(&device.name).unwrap_or_default();
+        entry.link_header = device.link_header;
+        self.name(device, &entry)?;
+        let made = hooks::filter(&mut self.object, &device.name)
+            .with_context(|| format!("attaching to {}", device.name))?;
+        if entry.guarded == 0 {
+            // For a moment both judge, so that nothing slips between them.
+            std::thread::sleep(UNTIL_ITS_SOCKET);
+            entry.guarded = 1;
+            self.name(device, &entry)?;
         }
-        for device in &zone.devices {
-            self.attach_at_device(&device.name).with_context(|| format!("attaching to {}", device.name))?;
-        }
-        let program: &mut CgroupSkb = self.program("zone_socket_egress")?;
-        program
-            .load()
-            .and_then(|()| program.attach(cgroup, CgroupSkbAttachType::Egress, mode))
-            .context("attaching to the zone's control group")?;
+        Ok(made)
+    }
+
+    fn name(&self, device: &Device, entry: &ZoneDevice) -> Result<()> {
+        bpf::insert(self.map("DEVICES")?, device.index.as_bytes(), entry.as_bytes())
+            .with_context(|| format!("naming the device {}", device.name))
+    }
+
+    /// A device is gone, and its filters with it.
+    pub fn unguard(&self, index: u32) -> Result<()> {
+        bpf::remove(self.map("DEVICES")?, index.as_bytes()).context("forgetting a device")?;
         Ok(())
     }
 
-    fn attach_at_device(&mut self, device: &str) -> Result<()> {
-        match tc::qdisc_add_clsact(device) {
-            Err(error) if !there_already(&error) => return Err(error).context("can't add the clsact qdisc"),
-            _ => {}
-        }
-        for (name, side) in [("zone_ingress", TcAttachType::Ingress), ("zone_egress", TcAttachType::Egress)] {
-            // What a service that was killed left behind. Nothing there is as good.
-            let _none_left = tc::qdisc_detach_program(device, side, name);
-            let program: &mut SchedClassifier = self.program(name)?;
-            if program.fd().is_err() {
-                program.load().with_context(|| format!("loading {name}"))?;
-            }
-            let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
-            program.attach_with_options(device, side, TcAttachOptions::Netlink(options))?;
-        }
-        Ok(())
-    }
-
-    /// Takes every program off again.
-    pub fn detach(&mut self) {
-        for (_, program) in self.object.programs_mut() {
-            // One that was never loaded has nothing to take off.
-            let _not_loaded = match program {
-                Program::SchedClassifier(program) => program.unload(),
-                Program::CgroupSkb(program) => program.unload(),
-                Program::CgroupSock(program) => program.unload(),
-                Program::TracePoint(program) => program.unload(),
-                _ => Ok(()),
-            };
-        }
+    /// The devices that the tables speak of.
+    pub fn guarded(&self) -> Result<Vec<u32>> {
+        let mut found = Vec::new();
+        self.each("DEVICES", |index: &u32, _: &ZoneDevice| found.push(*index))?;
+        Ok(found)
     }
 
     /// What the driver counted.
-    pub fn verdicts(&mut self) -> Result<Verdicts> {
-        let counted: Array<_, VerdictBytes> = Array::try_from(self.map("VERDICTS")?)?;
-        Verdicts::read_from_bytes(&counted.get(&0, 0)?).ok().context("the driver counts otherwise")
+    pub fn verdicts(&self) -> Result<Verdicts> {
+        (0..VERDICT_LINES as u32)
+            .try_fold(Verdicts::default(), |sum, line| Ok(sum.plus(self.value("VERDICTS", line)?)))
     }
 
-    /// Forgets flows that nobody has used for long.
-    pub fn forget_idle_flows(&mut self) -> Result<()> {
-        let now = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
-        let now = now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned();
-        let mut flows: HashMap<_, KeyBytes, EntryBytes> = HashMap::try_from(self.map("FLOWS")?)?;
-        let idle: Vec<KeyBytes> = flows
-            .iter()
-            .filter_map(Result::ok)
-            .filter(|(key, entry)| idle(key, entry, now))
-            .map(|(key, _)| key)
-            .collect();
-        for key in idle {
+    /// The conversations: forgets those that nobody has used for long, and returns how many are left.
+    pub fn forget_idle_flows(&self) -> Result<u64> {
+        let now = coarse_ns()?;
+        let before: u64 = self.value("ARRIVALS", 0)?;
+        let (mut idle, mut left, mut arrived) = (Vec::new(), 0, 0_u64);
+        self.each("FLOWS", |key: &FlowKey, entry: &FlowEntry| {
+            if is_idle(key, entry, now) {
+                idle.push(*key);
+            } else {
+                left += 1;
+                arrived += u64::from(entry.direction == Direction::Inbound as u8);
+            }
+        })?;
+        let flows = self.map("FLOWS")?;
+        for key in &idle {
             // The driver may have been quicker.
-            let _gone_already = flows.remove(&key);
+            bpf::remove(flows, key.as_bytes()).context("forgetting a conversation")?;
         }
+        // What began meanwhile was met or was not. Until the next time round it counts for both: a flood that comes just now
+        // must not find more room than it should.
+        let meanwhile = self.value::<u64>("ARRIVALS", 0)?.wrapping_sub(before).cast_signed().max(0);
+        self.set("ARRIVALS", 0, &arrived.saturating_add(meanwhile.cast_unsigned()))?;
+        Ok(left)
+    }
+
+    /// The path of a program, as the driver or we have seen it.
+    pub fn program(&self, id: [u64; 2]) -> Result<Option<String>> {
+        let mut path = [0; PATH_BYTES];
+        let found =
+            bpf::lookup(self.map("PROGRAMS")?, id.as_bytes(), &mut path).context("reading PROGRAMS")?;
+        let length = path.iter().position(|byte| *byte == 0).unwrap_or(PATH_BYTES);
+        Ok(found.then(|| String::from_utf8_lossy(&path[..length]).into_owned()))
+    }
+
+    /// Tells the driver a program's path.
+    pub fn name_program(&self, id: [u64; 2], path: &str) -> Result<()> {
+        let mut bytes = [0; PATH_BYTES];
+        let length = path.len().min(PATH_BYTES - 1);
+        bytes[..length].copy_from_slice(&path.as_bytes()[..length]);
+        bpf::insert(self.map("PROGRAMS")?, id.as_bytes(), &bytes).context("naming a program")
+    }
+
+    /// What the generation at this place says of itself; none: there is none.
+    pub fn head(&self, place: u32) -> Result<Option<Head>> {
+        let Some(rules) = bpf::inner(self.map("RULES")?, place).context("reading the rules")? else {
+            return Ok(None);
+        };
+        let mut page: Page = [0; PAGE_BYTES / 8];
+        bpf::lookup(rules.as_fd(), &0_u32.to_ne_bytes(), page.as_mut_bytes()).context("reading the rules")?;
+        let head = HeadPage::of(&page).head;
+        Ok((head.generation != 0).then_some(head))
+    }
+
+    /// Puts a generation at this place, by one update.
+    pub fn put_rules(&self, place: u32, pages: &[Page]) -> Result<()> {
+        self.put("RULES", place, pages).context("the kernel did not take the new generation")
+    }
+
+    /// Puts the generation of one place at another one too, by one update.
+    pub fn copy_rules(&self, from: u32, to: u32) -> Result<()> {
+        let rules = self.map("RULES")?;
+        let generation = bpf::inner(rules, from)?.context("there is no such generation")?;
+        bpf::update(rules, to, &generation.as_raw_fd().to_ne_bytes())
+            .context("the kernel did not take the generation")
+    }
+
+    /// Takes the generation of this place away. Nothing there is as good.
+    pub fn drop_rules(&self, place: u32) -> Result<()> {
+        bpf::remove(self.map("RULES")?, &place.to_ne_bytes()).context("dropping a generation")?;
         Ok(())
     }
 
-    fn map(&mut self, name: &str) -> Result<&mut aya::maps::Map> {
-        self.object
-            .map_mut(name)
-            .with_context(|| format!("the driver's object has no map {name}: another release?"))
+    /// Puts a table of sets at a place that nobody uses.
+    pub fn put_sets(&self, place: u32, pages: &[Page]) -> Result<()> {
+        self.put("SETS", place, pages).context("the kernel did not take the sets")
     }
 
-    fn program<'a, P>(&'a mut self, name: &str) -> Result<&'a mut P>
-    where
-        &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
-    {
-        let missing = || format!("the driver's object has no program {name}: another release?");
-        Ok(self.object.program_mut(name).with_context(missing)?.try_into()?)
-    }
-}
-
-fn idle(key: &KeyBytes, entry: &EntryBytes, now: u64) -> bool {
-    let (Ok(key), Ok(entry)) = (FlowKey::read_from_bytes(key), FlowEntry::read_from_bytes(entry)) else {
-        return false;
-    };
-    now.saturating_sub(entry.stamp_ns) > engine::conversation::longest_silence_ns(key.protocol)
-}
-
-/// Whether the qdisc was there already.
-fn there_already(error: &tc::TcError) -> bool {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(this) = cause {
-        let exists =
-            this.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::AlreadyExists);
-        if exists {
-            return true;
+    /// How often each rule of the generation at this place has decided, in their order.
+    pub fn hits(&self, place: u32) -> Result<Vec<u64>> {
+        let rules = bpf::inner(self.map("RULES")?, place).context("reading the rules")?;
+        let (Some(head), Some(rules)) = (self.head(place)?, rules) else { return Ok(Vec::new()) };
+        let mut hits = Vec::new();
+        for number in head.hits..head.hits + head.rules.div_ceil(PAGE_WORDS as u32) {
+            let mut page: Page = [0; PAGE_WORDS];
+            bpf::lookup(rules.as_fd(), &number.to_ne_bytes(), page.as_mut_bytes())?;
+            hits.extend(page);
         }
-        cause = this.source();
+        hits.truncate(head.rules as usize);
+        Ok(hits)
     }
-    false
+
+    /// Takes a table of sets away that nobody uses any more.
+    pub fn drop_sets(&self, place: u32) -> Result<()> {
+        bpf::remove(self.map("SETS")?, &place.to_ne_bytes()).context("dropping a table of sets")?;
+        Ok(())
+    }
+
+    /// The lease, as the driver compares it with its clock.
+    pub fn lease(&self) -> Result<Lease> {
+        self.value("LEASE", 0)
+    }
+
+    /// Says until when the candidate is in force.
+    pub fn set_lease(&self, lease: Lease) -> Result<()> {
+        self.set("LEASE", 0, &lease)
+    }
+
+    /// Bytes of kernel memory that the tables take, as the kernel itself says.
+    pub fn memory(&self) -> u64 {
+        let tables = self.object.maps().filter_map(|(_, map)| data(map)).map(|map| locked(map.fd().as_fd()));
+        let inner = [("RULES", 2), ("SETS", SETS_TABLES), ("RINGS", contract::SLOTS as u32)];
+        let inner = inner.iter().flat_map(|(name, places)| (0..*places).map(move |place| (*name, place)));
+        let inner = inner.filter_map(|(name, place)| bpf::inner(self.map(name).ok()?, place).ok()?);
+        tables.sum::<u64>() + inner.map(|map| locked(map.as_fd())).sum::<u64>()
+    }
+
+    fn put(&self, name: &str, place: u32, pages: &[Page]) -> Result<()> {
+        let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
+        // The kernel keeps the old one until the last program that looked it up has ended.
+        Ok(bpf::update(self.map(name)?, place, &beside.as_raw_fd().to_ne_bytes())?)
+    }
+
+    fn value<T: FromBytes + IntoBytes>(&self, name: &str, key: u32) -> Result<T> {
+        let mut value = T::new_zeroed();
+        bpf::lookup(self.map(name)?, &key.to_ne_bytes(), value.as_mut_bytes())
+            .with_context(|| format!("reading {name}"))?;
+        Ok(value)
+    }
+
+    fn set<T: IntoBytes + Immutable>(&self, name: &str, key: u32, value: &T) -> Result<()> {
+        bpf::insert(self.map(name)?, &key.to_ne_bytes(), value.as_bytes())
+            .with_context(|| format!("writing {name}"))
+    }
+
+    fn each<K, V>(&self, name: &str, mut meet: impl FnMut(&K, &V)) -> Result<()>
+    where
+        K: FromBytes + Immutable + KnownLayout,
+        V: FromBytes + Immutable + KnownLayout,
+    {
+        bpf::entries(self.map(name)?, size_of::<K>(), size_of::<V>(), |key, value| {
+            if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
+                meet(&key, &value);
+            }
+        })
+        .with_context(|| format!("reading {name}"))
+    }
+
+    fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
+        let map = self.object.map(name).and_then(data);
+        let missing = || format!("the driver's object has no map {name}: another release?");
+        Ok(map.with_context(missing)?.fd().as_fd())
+    }
+}
+
+/// Nanoseconds of the clock that includes sleep, by which the driver measures leases.
+pub fn now_ns() -> Result<u64> {
+    nanoseconds(ClockId::CLOCK_BOOTTIME)
+}
+
+/// Nanoseconds of the clock by which conversations grow old. It stands still while the machine sleeps, and is cheap.
+fn coarse_ns() -> Result<u64> {
+    nanoseconds(ClockId::CLOCK_MONOTONIC_COARSE)
+}
+
+fn nanoseconds(clock: ClockId) -> Result<u64> {
+    let now = clock_gettime(clock)?;
+    Ok(now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned())
+}
+
+fn is_idle(key: &FlowKey, entry: &FlowEntry, now: u64) -> bool {
+    now.saturating_sub(entry.stamp_ns) > engine::conversation::longest_silence_ns(key.protocol, entry)
+}
+
+/// What is behind a map, of the kinds that the driver has.
+fn data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::ArrayOfMaps(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::CgroupArray(data)
+        | Map::ProgramArray(data)
+        | Map::SkStorage(data)
+        | Map::RingBuf(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// What the kernel says a map takes.
+fn locked(map: BorrowedFd<'_>) -> u64 {
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).unwrap_or_default();
+    let line = about.lines().find_map(|line| line.strip_prefix("memlock:"));
+    line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The names of the maps that are kept. What an earlier service left and does not fit is put aside first.
+fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
+    let object = aya_obj::Object::parse(object).context("the driver's file is no BPF object")?;
+    let mut names = Vec::new();
+    let mut fits = true;
+    for (name, map) in &object.maps {
+        // The program's own constants are of this very load.
+        if matches!(map.section_kind(), EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps) {
+            fits &= pins::fits(&pins.map(name), map)?;
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        bail!("the driver's object has no maps: another release?");
+    }
+    if !fits {
+        warn!("the tables of an earlier service do not fit this driver; starting with new ones");
+        pins.put_aside().context("putting the tables of an earlier service aside")?;
+    }
+    Ok(names)
 }

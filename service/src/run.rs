@@ -1,166 +1,197 @@
 //! The service's life: start, serve, reload, stop.
 
-use crate::driver::Driver;
-use crate::zone::Zone;
-use anyhow::{Context, Result, bail};
-use channel::door::{Door, Parts, Policy};
+use crate::control::{self, Control};
+use crate::firewall::{Config, Desk, Firewall, Inbox, Stats};
+use crate::log;
+use crate::manager::Manager;
+use crate::recover::{self, Places};
+use crate::signals::Signals;
+use anyhow::{Context, Result};
 use clap::Parser;
-use contract::firewall::Verdicts;
-use rules::Rules;
-use serde_json::json;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use serde_json::{Value, json};
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tracing::error;
 
 /// The Gatebell service: loads the driver into a zone and is its door.
 ///
-/// SIGHUP reads the rules again, SIGUSR1 prints the verdicts so far, SIGTERM or SIGINT takes everything out and ends.
+/// SIGHUP reads the rules again, SIGUSR1 prints what was counted so far, SIGTERM or SIGINT ends the service. The driver stays in
+/// the kernel then, also when the service is killed: what becomes of packets the rule file's `service_gone` says. The next
+/// start takes over; `gatebelld --recover` takes everything out.
 #[derive(Parser)]
 #[command(name = "gatebelld", version, max_term_width = 100)]
 struct Arguments {
     /// The zone's network namespace: a path, or a name under /run/netns; left out: the one it is started in
     #[arg(long)]
     zone_netns: Option<PathBuf>,
-    /// A device of the zone; may be given several times
-    #[arg(long, required = true)]
+    /// A device of the zone, may be given several times; left out: every device but loopback, those too that come later
+    #[arg(long)]
     zone_device: Vec<String>,
     /// The zone's control group (version 2), as a folder
-    #[arg(long)]
+    #[arg(long, default_value = "/sys/fs/cgroup")]
     zone_cgroup: PathBuf,
     /// The rule file
-    #[arg(long)]
+    #[arg(long, default_value = "/etc/gatebell/rules.toml")]
     rules: PathBuf,
-    /// Where apps find the door
-    #[arg(long, default_value = "/run/gatebell/gatebell.sock")]
+    /// Where apps find the driver's door
+    #[arg(long, default_value = "/run/gatebell/device.sock")]
     socket: PathBuf,
+    /// Where `gatebell` finds the service
+    #[arg(long, default_value = control::SOCKET)]
+    control: PathBuf,
     /// The driver's object
     #[arg(long, default_value = "/usr/lib/gatebell/gatebell_firewall.bpf.o")]
     driver: PathBuf,
+    /// The folder, in a bpffs, in which the kernel keeps the driver when the service is gone
+    #[arg(long, default_value = recover::PINS)]
+    pins: PathBuf,
+    /// The folder in which the service writes down what the next one has to know
+    #[arg(long, default_value = recover::STATE)]
+    state: PathBuf,
+    /// Take everything out of the kernel when asked to end: for a zone that ends with the service
+    #[arg(long)]
+    leave_nothing: bool,
+    /// Take everything out of the kernel now, whatever state it is in, say what was there, and end
+    #[arg(long)]
+    recover: bool,
 }
 
-/// How often flows that nobody uses any more are looked for.
-const SWEEP: Duration = Duration::from_secs(30);
+/// How often conversations that nobody uses any more are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// Runs the service with this command line, its own name first, until it is asked to end.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match serve(&Arguments::parse_from(words)) {
+    let arguments = Arguments::parse_from(words);
+    log::open();
+    let done = if arguments.recover { recovered(&arguments.places()) } else { serve(&arguments) };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("gatebelld: {error:#}");
+        Err(failed) => {
+            error!("{failed:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn serve(arguments: &Arguments) -> Result<()> {
-    let signals = Signals::watch().context("can't watch for signals")?;
-    let rules = read(&arguments.rules)?;
-    let zone = Zone::enter(arguments.zone_netns.as_deref(), &arguments.zone_device, &arguments.zone_cgroup)?;
-    let mut driver = Driver::load(&arguments.driver, &zone)?;
-    driver.publish(&rules)?;
-    // The door first: an app that is attached by then misses nothing.
-    let mut door = Door::open(driver.object(), &arguments.socket, Policy::default(), Parts::default())?;
-    driver.attach(&zone)?;
-    announce(&json!({ "ready": true, "generation": driver.generation(), "rules": rules.iter().len() }));
-    let served = turns(arguments, &signals, &mut door, &mut driver);
-    // No more verdicts before the last account, and no tombstone before the last record.
-    driver.detach();
-    announce(&verdicts("end", &driver.verdicts()?));
-    door.detach_all();
-    served
+impl Arguments {
+    fn config(&self) -> Config {
+        Config {
+            netns: self.zone_netns.clone(),
+            devices: self.zone_device.clone(),
+            cgroup: self.zone_cgroup.clone(),
+            rules: self.rules.clone(),
+            driver: self.driver.clone(),
+            pins: self.pins.clone(),
+            state: self.state.clone(),
+            socket: self.socket.clone(),
+            control: self.control.clone(),
+        }
+    }
+
+    fn places(&self) -> Places {
+        self.config().places()
+    }
 }
 
-fn turns(arguments: &Arguments, signals: &Signals, door: &mut Door, driver: &mut Driver) -> Result<()> {
+fn recovered(places: &Places) -> Result<()> {
+    let taken = recover::recover(places)?;
+    announce(&json!({ "recovered": taken }));
+    Ok(())
+}
+
+fn serve(arguments: &Arguments) -> Result<()> {
+    let signals = Signals::watch().context("can't watch for signals")?;
+    let mut manager = Manager::meet();
+    let mut firewall = Firewall::start(arguments.config())?;
+    let (desk, inbox) = Desk::open().context("can't make the main loop's desk")?;
+    let control = Control::open(&arguments.control, desk)
+        .with_context(|| format!("can't open the control socket {}", arguments.control.display()));
+    // Without it the firewall guards all the same.
+    let _control = control.inspect_err(|cause| error!("{cause:#}"));
+    let status = firewall.status();
+    announce(&json!({
+        "ready": true, "generation": status.rules.generation, "rules": status.rules.rules, "adopted": status.adopted,
+    }));
+    manager.ready(&in_short(&mut firewall));
+    let served = turns(&mut firewall, &signals, &inbox, &mut manager);
+    manager.stopping();
+    // Whoever still waits for an answer hears that there is none.
+    drop(inbox);
+    // Nothing is decided on any more before the last account, and no tombstone comes before the last record.
+    let out = if arguments.leave_nothing { recover::take_out(&arguments.places()) } else { Ok(Vec::new()) };
+    announce(&counted("end", &mut firewall)?);
+    firewall.detach_apps();
+    served.and(out.map(drop))
+}
+
+fn turns(firewall: &mut Firewall, signals: &Signals, inbox: &Inbox, manager: &mut Manager) -> Result<()> {
     let mut sweep = Instant::now() + SWEEP;
-    while !signals.stop.load(Ordering::Acquire) {
-        door.turn(sweep.saturating_duration_since(Instant::now()), &[signals.wake.as_fd()])?;
+    while !signals.stop() {
+        let due = manager.due().map_or(sweep, |due| due.min(sweep));
+        let timeout = due.saturating_duration_since(Instant::now());
+        firewall.turn(timeout, &[signals.as_fd(), inbox.as_fd()])?;
         signals.drain();
-        if signals.reload.swap(false, Ordering::AcqRel) {
-            reload(&arguments.rules, driver);
+        inbox.work_off(firewall);
+        if signals.reload() {
+            reload(firewall, manager);
         }
-        if signals.tell.swap(false, Ordering::AcqRel) {
-            announce(&verdicts("verdicts", &driver.verdicts()?));
+        if signals.tell() {
+            announce(&counted("verdicts", firewall)?);
+        }
+        if let Some(generation) = firewall.expire() {
+            announce(&json!({ "lease_ended": generation, "generation": firewall.rules().generation }));
+            manager.status(&in_short(firewall));
         }
         if Instant::now() >= sweep {
-            driver.forget_idle_flows()?;
+            firewall.sweep();
             sweep = Instant::now() + SWEEP;
         }
+        manager.alive();
     }
     Ok(())
 }
 
 /// A bad file changes nothing: the generation in force stays.
-fn reload(file: &Path, driver: &mut Driver) {
-    let published = read(file).and_then(|rules| driver.publish(&rules));
-    let generation = driver.generation();
-    match published {
-        Ok(()) => eprintln!("gatebelld: {} is in force as generation {generation}", file.display()),
-        Err(error) => eprintln!("gatebelld: {error:#}\ngatebelld: generation {generation} stays in force"),
-    }
-    announce(&json!({ "reloaded": generation }));
+fn reload(firewall: &mut Firewall, manager: &Manager) {
+    manager.reloading();
+    // What is wrong was said where it was found.
+    let _said = firewall.reload();
+    announce(&json!({ "reloaded": firewall.rules().generation }));
+    manager.ready(&in_short(firewall));
 }
 
-fn read(file: &Path) -> Result<Rules> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("can't read the rule file {name}"))?;
-    let rules = match rules::parse(&name, &text) {
-        Ok(rules) => rules,
-        Err(errors) => bail!("the rule file is not right, nothing was changed:\n{errors}"),
-    };
-    for warning in rules.warnings() {
-        eprintln!("gatebelld: {warning}");
+/// One line for `systemctl status`.
+fn in_short(firewall: &mut Firewall) -> String {
+    let status = firewall.status();
+    let mut line = format!("generation {}, {} rules", status.rules.generation, status.rules.rules);
+    if let Some(lease) = status.lease {
+        line.push_str(&format!(", on a lease: generation {} returns unless it is confirmed", lease.fallback));
     }
-    Ok(rules)
+    if let Some(trouble) = status.trouble.first().and_then(|trouble| trouble.lines().next()) {
+        line.push_str(&format!("; {trouble}"));
+    }
+    line
 }
 
-fn verdicts(what: &str, counted: &Verdicts) -> serde_json::Value {
-    json!({
+fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
+    let Stats { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, flows, .. } =
+        firewall.stats()?;
+    Ok(json!({
         what: {
-            "blocked": counted.blocked(), "allowed": counted.allowed(),
-            "blocked_in": counted.blocked_in, "blocked_out": counted.blocked_out,
-            "allowed_in": counted.allowed_in, "allowed_out": counted.allowed_out,
-            "flows_full": counted.flows_full,
+            "blocked": blocked_in + blocked_out, "allowed": allowed_in + allowed_out,
+            "blocked_in": blocked_in, "blocked_out": blocked_out,
+            "allowed_in": allowed_in, "allowed_out": allowed_out,
+            "flows_full": flows_full, "flows": flows,
         }
-    })
+    }))
 }
 
 /// One line for the program that started us. Whether it still reads is its own affair.
-fn announce(line: &serde_json::Value) {
+fn announce(line: &Value) {
     let mut out = std::io::stdout().lock();
     let _nobody_reads = writeln!(out, "{line}").and_then(|()| out.flush());
-}
-
-/// What signals ask for, and a descriptor that wakes the door's wait.
-struct Signals {
-    stop: Arc<AtomicBool>,
-    reload: Arc<AtomicBool>,
-    tell: Arc<AtomicBool>,
-    wake: UnixStream,
-}
-
-impl Signals {
-    fn watch() -> std::io::Result<Self> {
-        let (wake, bell) = UnixStream::pair()?;
-        wake.set_nonblocking(true)?;
-        let flags = || Arc::new(AtomicBool::new(false));
-        let (stop, reload, tell) = (flags(), flags(), flags());
-        for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload), (SIGUSR1, &tell)] {
-            // The flag before the bell: who is woken finds it.
-            signal_hook::flag::register(signal, flag.clone())?;
-            signal_hook::low_level::pipe::register(signal, bell.try_clone()?)?;
-        }
-        Ok(Self { stop, reload, tell, wake })
-    }
-
-    fn drain(&self) {
-        let mut rings = [0; 64];
-        while matches!((&self.wake).read(&mut rings), Ok(1..)) {}
-    }
 }

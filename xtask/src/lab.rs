@@ -89,6 +89,7 @@ impl Lab {
             fs::create_dir(group)
                 .with_context(|| format!("can't make the control group {}", group.display()))?;
         }
+        lab.mount_bpffs().context("can't mount a bpffs for the lab")?;
         lab.network().context("can't make the lab's network")?;
         lab.judge_by_nft().context("can't set nftables up as a judge")?;
         lab.serve()?;
@@ -108,6 +109,11 @@ impl Lab {
     /// A folder that goes with the lab.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// A folder in a bpffs of the lab's own, for what outlives the service; it goes with the lab.
+    pub fn pins(&self) -> PathBuf {
+        self.bpffs().join("gatebell")
     }
 
     /// A program inside the zone: in its namespace and its control group.
@@ -148,6 +154,15 @@ impl Lab {
 
     fn netns_of(&self, side: &str) -> PathBuf {
         Path::new("/run/netns").join(format!("{}{side}", self.name))
+    }
+
+    fn bpffs(&self) -> PathBuf {
+        self.folder.join("bpf")
+    }
+
+    fn mount_bpffs(&self) -> Result<()> {
+        fs::create_dir(self.bpffs())?;
+        done(Command::new("mount").args(["-t", "bpf", "bpf"]).arg(self.bpffs()))
     }
 
     fn network(&self) -> Result<()> {
@@ -254,6 +269,8 @@ impl Drop for Lab {
             let _not_made =
                 quietly(Command::new("ip").args(["netns", "del", &format!("{}{side}", self.name)]));
         }
+        // With it goes all that is pinned there.
+        let _not_mounted = quietly(Command::new("umount").arg("-l").arg(self.bpffs()));
         let _not_made = fs::remove_dir_all(&self.folder);
     }
 }

@@ -161,6 +161,13 @@ impl Service {
         command.arg("--zone-netns").arg(lab.netns()).args(["--zone-device", lab::DEVICE]);
         command.arg("--zone-cgroup").arg(lab.cgroup()).arg("--rules").arg(rules);
         command.arg("--socket").arg(socket(lab)).arg("--driver").arg(&programs.driver);
+        command.arg("--control").arg(lab.folder().join("control.sock"));
+        command
+            .arg("--pins")
+            .arg(lab.pins())
+            .arg("--state")
+            .arg(lab.folder().join("state"))
+            .arg("--leave-nothing");
         let mut process = Process::start(command.stdout(Stdio::piped())).context("starting the service")?;
         let out = process.0.stdout.take().context("the service has no output")?;
         let mut service = Self { process, says: BufReader::new(out).lines() };
@@ -286,7 +293,7 @@ impl Drop for Process {
 }
 
 /// A time such as `20s`, `2m` or `90`.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let (number, unit) = match text.strip_suffix('m') {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),

@@ -1,0 +1,189 @@
+//! The other end: how the command line asks.
+
+use super::INTERFACE;
+use crate::firewall::{Accounts, Applied, Hits, InForce, RuleText, Stats, Status};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+use varlink::sansio::protocol::serialize_request;
+use varlink::{Reply, Request};
+
+/// How long an answer may take: a rule file with a million addresses takes seconds, on a slow machine many.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest answer: the text of a rule file.
+const LONGEST: u64 = 64 << 20;
+
+/// A connection to the running service.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failed {
+    /// Nobody serves that socket.
+    NotRunning,
+    /// This user may not connect.
+    NotAllowed,
+    /// The service hung up: it has ended, or this user asks too much.
+    HungUp,
+    /// The service refused, and says why and what to do.
+    Refused {
+        /// The error's name, without the interface's.
+        name: String,
+        /// What is wrong and what to do.
+        message: String,
+        /// With `RulesWrong`: each error.
+        errors: Vec<String>,
+    },
+    /// Something else that the system says.
+    System(io::Error),
+    /// The service answers what this release does not understand.
+    Misfit(String),
+}
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotRunning => {
+                f.write_str("gatebelld is not running; start it with `sudo systemctl start gatebell`")
+            }
+            Self::NotAllowed => f.write_str(
+                "you may not ask the firewall; run this as root, or have root add you to the group gatebell: \
+                 `sudo usermod -aG gatebell $USER`, then log in again",
+            ),
+            Self::HungUp => f.write_str(
+                "gatebelld hung up; `systemctl status gatebelld` says whether it has ended, else ask again more slowly",
+            ),
+            Self::Refused { message, .. } => f.write_str(message),
+            Self::System(error) => write!(f, "can't ask gatebelld: {error}; `systemctl status gatebelld` says how it is"),
+            Self::Misfit(what) => {
+                write!(f, "gatebelld answers {what}; install the same release of gatebell and gatebelld, then restart it")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl From<io::Error> for Failed {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => Self::NotRunning,
+            ErrorKind::PermissionDenied => Self::NotAllowed,
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => Self::HungUp,
+            _ => Self::System(error),
+        }
+    }
+}
+
+impl Client {
+    /// Connects to the service behind the control socket at `path`.
+    pub fn connect(path: &Path) -> Result<Self, Failed> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// How the firewall is.
+    pub fn status(&mut self) -> Result<Status, Failed> {
+        self.ask("GetStatus", json!({}), "status")
+    }
+
+    /// Takes these rules; with a lease, until it ends.
+    pub fn apply(&mut self, name: &str, text: &str, lease: Option<Duration>) -> Result<Applied, Failed> {
+        let mut parameters = json!({ "name": name, "text": text });
+        if let Some(lease) = lease {
+            parameters["lease_seconds"] = json!(lease.as_secs());
+        }
+        self.ask("ApplyRules", parameters, "applied")
+    }
+
+    /// Makes the candidate the confirmed rules.
+    pub fn confirm(&mut self) -> Result<Applied, Failed> {
+        self.ask("ConfirmRules", json!({}), "applied")
+    }
+
+    /// Ends the lease: the confirmed rules are back.
+    pub fn revert(&mut self) -> Result<InForce, Failed> {
+        self.ask("RevertRules", json!({}), "rules")
+    }
+
+    /// Reads the rule file again.
+    pub fn reload(&mut self) -> Result<Applied, Failed> {
+        self.ask("ReloadRules", json!({}), "applied")
+    }
+
+    /// The text of the rules that are judged by now.
+    pub fn rules(&mut self) -> Result<RuleText, Failed> {
+        self.ask("GetRules", json!({}), "rules")
+    }
+
+    /// What the driver counted.
+    pub fn stats(&mut self) -> Result<Stats, Failed> {
+        self.ask("GetStats", json!({}), "stats")
+    }
+
+    /// How often each rule has decided.
+    pub fn hits(&mut self) -> Result<Hits, Failed> {
+        self.ask("GetHits", json!({}), "hits")
+    }
+
+    /// Every app's books; for others than root, their own.
+    pub fn accounts(&mut self) -> Result<Accounts, Failed> {
+        self.ask("GetAccounts", json!({}), "accounts")
+    }
+
+    /// The path of a program that records name by its file's device and inode.
+    pub fn program(&mut self, device: u64, inode: u64) -> Result<Option<String>, Failed> {
+        self.ask("GetProgram", json!({ "device": device, "inode": inode }), "path")
+    }
+
+    /// Asks, and takes one field of the answer.
+    fn ask<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        parameters: Value,
+        field: &str,
+    ) -> Result<T, Failed> {
+        let request = Request::create(format!("{INTERFACE}.{method}"), Some(parameters));
+        let request = serialize_request(&request).map_err(|error| Failed::Misfit(error.to_string()))?;
+        // Who is hung up on while it still speaks may have been told why.
+        let sent = self.stream.get_mut().write_all(&request);
+        let reply = self.hear();
+        if let (Err(unsent), Err(_)) = (sent, &reply) {
+            return Err(unsent.into());
+        }
+        let mut parameters = parameters_of(reply?)?;
+        let value = parameters.get_mut(field).map(Value::take).unwrap_or_default();
+        serde_json::from_value(value).map_err(|error| Failed::Misfit(format!("{method} otherwise ({error})")))
+    }
+
+    fn hear(&mut self) -> Result<Reply, Failed> {
+        let mut message = Vec::new();
+        self.stream.by_ref().take(LONGEST).read_until(0, &mut message)?;
+        match message.pop() {
+            Some(0) => serde_json::from_slice(&message).map_err(|error| Failed::Misfit(error.to_string())),
+            Some(_) if message.len() as u64 + 1 == LONGEST => Err(Failed::Misfit("without end".to_owned())),
+            _ => Err(Failed::HungUp),
+        }
+    }
+}
+
+/// The parameters of a reply that is no error.
+fn parameters_of(reply: Reply) -> Result<Value, Failed> {
+    let parameters = reply.parameters.unwrap_or_default();
+    let Some(error) = reply.error else { return Ok(parameters) };
+    let name = error.strip_prefix(INTERFACE).and_then(|rest| rest.strip_prefix('.'));
+    let Some(name) = name else { return Err(Failed::Misfit(format!("{error} {parameters}"))) };
+    let message = parameters["message"].as_str().unwrap_or("the service does not say why").to_owned();
+    let errors = parameters["errors"].as_array().into_iter().flatten();
+    let errors = errors.filter_map(Value::as_str).map(str::to_owned).collect();
+    Err(Failed::Refused { name: name.to_owned(), message, errors })
+}

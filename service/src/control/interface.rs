@@ -1,0 +1,224 @@
+//! The interface as varlink sees it: methods in, answers or named errors out.
+
+use super::guest::Asker;
+use crate::firewall::{Accounts, Desk, Firewall, Refused};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::io::BufRead;
+use std::sync::Arc;
+use std::time::Duration;
+use varlink::{Call, CallTrait, Reply};
+
+/// The interface's name.
+pub const INTERFACE: &str = "org.gatebell.Firewall";
+/// Its description, which `GetInterfaceDescription` hands out.
+pub const DESCRIPTION: &str = include_str!("org.gatebell.Firewall.varlink");
+
+/// The longest lease that can be asked for.
+const LONGEST_LEASE: u64 = 24 * 60 * 60;
+/// The longest name of a rule file.
+const LONGEST_NAME: usize = 4096;
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Status,
+    Apply { name: String, text: String, lease: Option<Duration> },
+    Confirm,
+    Revert,
+    Reload,
+    Rules,
+    Stats,
+    Hits,
+    Accounts,
+    Program { device: u64, inode: u64 },
+}
+
+/// An answer's parameters, or why there is none.
+pub type Answered = Result<Value, Failure>;
+
+/// Whoever has the answers.
+pub trait Answer: Fn(Ask, Asker) -> Answered + Send + Sync + 'static {}
+
+impl<F: Fn(Ask, Asker) -> Answered + Send + Sync + 'static> Answer for F {}
+
+/// An error of the interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failure {
+    pub name: &'static str,
+    pub parameters: Value,
+}
+
+impl Failure {
+    /// An error that needs no more than a sentence.
+    pub fn new(name: &'static str, message: impl Into<String>) -> Self {
+        Self { name, parameters: json!({ "message": message.into() }) }
+    }
+
+    /// Of a parameter that is beyond what there is.
+    pub fn out_of_range(parameter: &str, message: String) -> Self {
+        Self { name: "OutOfRange", parameters: json!({ "parameter": parameter, "message": message }) }
+    }
+
+    /// Of a request that is longer than it may be.
+    pub fn too_long(most: usize) -> Self {
+        let message = format!("a request of yours may have {most} bytes; rule files are applied by root");
+        Self { name: "MessageTooLong", parameters: json!({ "most": most, "message": message }) }
+    }
+
+    /// The whole reply.
+    pub fn reply(self) -> Reply {
+        Reply::error(format!("{INTERFACE}.{}", self.name), Some(self.parameters))
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        let message = refused.to_string();
+        match refused {
+            Refused::Rules(errors) => {
+                let message = "the rules are not right, and nothing was changed; put right what is listed";
+                Self { name: "RulesWrong", parameters: json!({ "errors": errors, "message": message }) }
+            }
+            Refused::NoLease => Self::new("NoLease", message),
+            Refused::LeaseOver => Self::new("LeaseOver", message),
+            Refused::System(_) => Self::new("SystemFailed", message),
+        }
+    }
+}
+
+/// Has the service's main loop answer.
+pub fn at_desk(desk: &Desk, ask: Ask, asker: Asker) -> Answered {
+    let ending = |_| Failure::new("ServiceEnding", "the service is about to end; ask again once it runs");
+    desk.ask(move |firewall| perform(firewall, ask, asker)).map_err(ending)?
+}
+
+fn perform(firewall: &mut Firewall, ask: Ask, asker: Asker) -> Answered {
+    Ok(match ask {
+        Ask::Status => json!({ "status": firewall.status() }),
+        Ask::Apply { name, text, lease } => json!({ "applied": firewall.apply(&name, &text, lease)? }),
+        Ask::Confirm => json!({ "applied": firewall.confirm()? }),
+        Ask::Revert => json!({ "rules": firewall.revert()? }),
+        Ask::Reload => json!({ "applied": firewall.reload()? }),
+        Ask::Rules => json!({ "rules": firewall.rules() }),
+        Ask::Stats => json!({ "stats": firewall.stats()? }),
+        Ask::Hits => json!({ "hits": firewall.hits()? }),
+        Ask::Accounts => json!({ "accounts": visible(firewall.accounts(), asker) }),
+        Ask::Program { device, inode } => json!({ "path": firewall.program([device, inode]) }),
+    })
+}
+
+/// Other people's apps are theirs; that everything balances is everybody's.
+fn visible(mut accounts: Accounts, asker: Asker) -> Accounts {
+    accounts.apps.retain(|app| asker.may_change || app.user == asker.user);
+    accounts
+}
+
+/// The interface for one connection.
+pub struct Interface {
+    pub answer: Arc<dyn Answer>,
+    pub asker: Asker,
+}
+
+impl varlink::Interface for Interface {
+    fn get_description(&self) -> &'static str {
+        DESCRIPTION
+    }
+
+    fn get_name(&self) -> &'static str {
+        INTERFACE
+    }
+
+    fn call_upgraded(&self, _: &mut Call<'_>, _: &mut dyn BufRead) -> varlink::Result<Vec<u8>> {
+        // No method upgrades a connection.
+        Ok(Vec::new())
+    }
+
+    fn call(&self, call: &mut Call<'_>) -> varlink::Result<()> {
+        let Some(request) = call.get_request() else { return Ok(()) };
+        let method = request.method.rsplit('.').next().unwrap_or_default().to_owned();
+        match understand(&method, request.parameters.as_ref()) {
+            Ok(ask) => call.reply_struct(self.reply(ask)),
+            Err(Misunderstood::Method) => call.reply_method_not_found(method),
+            Err(Misunderstood::Parameter(name)) => call.reply_invalid_parameter(name),
+            Err(Misunderstood::Range(failure)) => call.reply_struct(failure.reply()),
+        }
+    }
+}
+
+impl Interface {
+    fn reply(&self, ask: Ask) -> Reply {
+        let answered = if changes(&ask) && !self.asker.may_change {
+            Err(Failure::new("NotPermitted", "only root may change the firewall; ask again as root"))
+        } else {
+            (self.answer)(ask, self.asker)
+        };
+        answered.map_or_else(Failure::reply, |parameters| Reply::parameters(Some(parameters)))
+    }
+}
+
+/// Whether it takes root.
+fn changes(ask: &Ask) -> bool {
+    matches!(ask, Ask::Apply { .. } | Ask::Confirm | Ask::Revert | Ask::Reload)
+}
+
+/// Why a request makes no sense.
+enum Misunderstood {
+    Method,
+    Parameter(String),
+    Range(Failure),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Apply {
+    name: String,
+    text: String,
+    lease_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Program {
+    device: u64,
+    inode: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunderstood> {
+    let without = |ask| read::<Nothing>(parameters).map(|Nothing {}| ask);
+    match method {
+        "GetStatus" => without(Ask::Status),
+        "ApplyRules" => apply(read(parameters)?),
+        "ConfirmRules" => without(Ask::Confirm),
+        "RevertRules" => without(Ask::Revert),
+        "ReloadRules" => without(Ask::Reload),
+        "GetRules" => without(Ask::Rules),
+        "GetStats" => without(Ask::Stats),
+        "GetHits" => without(Ask::Hits),
+        "GetAccounts" => without(Ask::Accounts),
+        "GetProgram" => read(parameters).map(|Program { device, inode }| Ask::Program { device, inode }),
+        _ => Err(Misunderstood::Method),
+    }
+}
+
+fn apply(Apply { name, text, lease_seconds }: Apply) -> Result<Ask, Misunderstood> {
+    let range = |parameter, message| Err(Misunderstood::Range(Failure::out_of_range(parameter, message)));
+    if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return range("name", format!("the name has 1 to {LONGEST_NAME} bytes, none of them for control"));
+    }
+    if lease_seconds.is_some_and(|seconds| !(1..=LONGEST_LEASE).contains(&seconds)) {
+        return range("lease_seconds", format!("a lease has 1 to {LONGEST_LEASE} seconds"));
+    }
+    Ok(Ask::Apply { name, text, lease: lease_seconds.map(Duration::from_secs) })
+}
+
+/// Parameters as a type; none are as good as no fields. What serde says names the field.
+fn read<T: DeserializeOwned>(parameters: Option<&Value>) -> Result<T, Misunderstood> {
+    let none = json!({});
+    T::deserialize(parameters.unwrap_or(&none)).map_err(|error| Misunderstood::Parameter(error.to_string()))
+}

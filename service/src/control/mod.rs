@@ -1,0 +1,72 @@
+//! The control socket: what can be asked of the running service, as varlink's `org.gatebell.Firewall`.
+//!
+//! It is not the driver's door. Records and events go by the device's socket, in the contract's bytes; here are questions
+//! about the firewall as a whole, and changes to it, in a documented protocol that other programs speak too. docs/control.md
+//! says why varlink, and how to use it without the command line.
+//!
+//! It may depend on `varlink` for the protocol and on [`crate::firewall`] for the answers. It has a thread of its own, so that
+//! reading and writing texts holds up neither records nor devices; what is asked is done by the main loop.
+//!
+//! Rules that hold here:
+//! - Who is connected, the kernel says. Root may change things, others may ask.
+//! - Every message, every answer that waits and every user's share is bounded; nobody waits for somebody else's slowness.
+//! - A request is an allegation: what is not understood gets varlink's own error, what is no message at all is hung up on.
+//! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
+
+mod client;
+mod guest;
+mod interface;
+mod quota;
+mod server;
+mod socket;
+
+pub use client::{Client, Failed};
+pub use interface::{DESCRIPTION, INTERFACE};
+
+use crate::firewall::Desk;
+use server::Server;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::thread::JoinHandle;
+
+/// Where the control socket is, unless the command line says otherwise.
+pub const SOCKET: &str = "/run/gatebell/gatebell.sock";
+
+/// The group whose members may ask.
+pub const GROUP: &str = "gatebell";
+
+/// The open control socket. Dropped, it hangs up on everybody and takes the socket away.
+pub struct Control {
+    thread: Option<JoinHandle<()>>,
+    /// Its end is what the thread hears of.
+    stop: Option<UnixStream>,
+}
+
+impl Control {
+    /// Opens the control socket at `path`. What is asked there is handed in at `desk`.
+    pub fn open(path: &Path, desk: Desk) -> io::Result<Self> {
+        Self::serve(path, move |ask, asker| interface::at_desk(&desk, ask, asker))
+    }
+
+    fn serve(path: &Path, answer: impl interface::Answer) -> io::Result<Self> {
+        let (stop, stopped) = UnixStream::pair()?;
+        let server = Server::open(path, stopped, answer)?;
+        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || server.run())?;
+        Ok(Self { thread: Some(thread), stop: Some(stop) })
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A thread that broke down has nothing more to take away.
+            let _broke_down = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests;

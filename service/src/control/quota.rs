@@ -1,0 +1,139 @@
+//! What one user may have of the control socket, so that the others have theirs.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// Connections at the same time; more are hung up on.
+pub const MOST_GUESTS: usize = 64;
+/// So many of them are kept for root.
+const FOR_ROOT: usize = 8;
+/// And so many one user may have, who is not root.
+pub const MOST_OF_A_USER: usize = 8;
+/// Requests and connections that one user may make at once after some rest.
+pub const BURST: u32 = 64;
+/// And how long one more takes to become free.
+const EACH: Duration = Duration::from_millis(25);
+/// Users that are remembered. Those who rested long enough are forgotten.
+const MOST_USERS: usize = 256;
+
+/// Everybody's share.
+#[derive(Debug, Default)]
+pub struct Quotas(HashMap<u32, Share>);
+
+/// One user's.
+#[derive(Debug)]
+struct Share {
+    connections: usize,
+    /// The moment at which all of the burst is free again.
+    rested: Instant,
+}
+
+impl Quotas {
+    /// Whether this user may have one more connection now. If so, it is counted.
+    pub fn enter(&mut self, user: u32, now: Instant) -> bool {
+        let all: usize = self.0.values().map(|share| share.connections).sum();
+        if user == 0 {
+            if all < MOST_GUESTS {
+                self.share(user, now).connections += 1;
+            }
+            return all < MOST_GUESTS;
+        }
+        self.forget(now);
+        let known = self.0.contains_key(&user) || self.0.len() < MOST_USERS;
+        if !known || all >= MOST_GUESTS - FOR_ROOT || !self.take(user, now) {
+            return false;
+        }
+        let share = self.share(user, now);
+        let room = share.connections < MOST_OF_A_USER;
+        share.connections += usize::from(room);
+        room
+    }
+
+    /// A connection of this user is over.
+    pub fn leave(&mut self, user: u32) {
+        if let Some(share) = self.0.get_mut(&user) {
+            share.connections = share.connections.saturating_sub(1);
+        }
+    }
+
+    /// Takes one request of this user's burst, if there is one. Root's are not counted.
+    pub fn take(&mut self, user: u32, now: Instant) -> bool {
+        if self.wait(user, now).is_some() {
+            return false;
+        }
+        if user != 0 {
+            let share = self.share(user, now);
+            share.rested = share.rested.max(now) + EACH;
+        }
+        true
+    }
+
+    /// How long this user has to wait for the next request.
+    pub fn wait(&self, user: u32, now: Instant) -> Option<Duration> {
+        let busy = self.0.get(&user)?.rested.checked_duration_since(now)?;
+        let over = (busy + EACH).checked_sub(EACH * BURST)?;
+        (!over.is_zero() && user != 0).then_some(over)
+    }
+
+    fn share(&mut self, user: u32, now: Instant) -> &mut Share {
+        self.0.entry(user).or_insert(Share { connections: 0, rested: now })
+    }
+
+    fn forget(&mut self, now: Instant) {
+        self.0.retain(|_, share| share.connections > 0 || share.rested > now);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    const USER: u32 = 1000;
+
+    #[test]
+    fn one_user_has_a_burst_and_then_waits_for_each() {
+        let (mut quotas, now) = (Quotas::default(), Instant::now());
+        let at_once = (0..1000).filter(|_| quotas.take(USER, now)).count();
+        assert_eq!(at_once, BURST as usize);
+        let wait = quotas.wait(USER, now).unwrap();
+        assert!(wait <= EACH, "{wait:?}");
+        assert!(quotas.take(USER, now + EACH) && !quotas.take(USER, now + EACH));
+        assert!(quotas.take(USER + 1, now), "others have theirs");
+        assert!((0..1000).all(|_| quotas.take(0, now)), "root's are not counted");
+    }
+
+    #[test]
+    fn one_user_leaves_connections_for_others_and_all_leave_some_for_root() {
+        let (mut quotas, now) = (Quotas::default(), Instant::now());
+        assert_eq!((0..100).filter(|_| quotas.enter(USER, now)).count(), MOST_OF_A_USER);
+        let others = (1..100).flat_map(|n| [USER + n; 3]).filter(|user| quotas.enter(*user, now)).count();
+        assert_eq!(MOST_OF_A_USER + others, MOST_GUESTS - FOR_ROOT);
+        assert_eq!((0..100).filter(|_| quotas.enter(0, now)).count(), FOR_ROOT);
+        quotas.leave(USER);
+        assert!(!quotas.enter(USER, now), "what is root's stays root's");
+        quotas.leave(0);
+        assert!(quotas.enter(0, now));
+    }
+
+    #[test]
+    fn who_connects_and_hangs_up_all_day_is_bounded_too() {
+        let (mut quotas, now) = (Quotas::default(), Instant::now());
+        let entered =
+            (0..1000).filter(|_| quotas.enter(USER, now).then(|| quotas.leave(USER)).is_some()).count();
+        assert_eq!(entered, BURST as usize);
+    }
+
+    #[test]
+    fn users_that_came_by_are_forgotten() {
+        let (mut quotas, now) = (Quotas::default(), Instant::now());
+        for user in 1..10_000 {
+            if quotas.enter(user, now) {
+                quotas.leave(user);
+            }
+        }
+        assert!(quotas.0.len() <= MOST_USERS);
+        assert!(quotas.enter(20_000, now + EACH * BURST));
+        assert_eq!(quotas.0.len(), 1);
+    }
+}

@@ -1,0 +1,91 @@
+//! Where other threads hand in work for the main loop, which alone touches the kernel's tables.
+
+use crate::firewall::Firewall;
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+
+/// Work for the main loop; none any more once it has ended.
+type Pile = Arc<Mutex<Option<VecDeque<Work>>>>;
+type Work = Box<dyn FnOnce(&mut Firewall) + Send>;
+
+/// Where other threads hand in work for the main loop. Cheap to clone.
+#[derive(Clone)]
+pub struct Desk {
+    pile: Pile,
+    bell: Arc<UnixStream>,
+}
+
+/// The service ends and takes no more work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending;
+
+impl Desk {
+    /// A desk, and the main loop's side of it.
+    pub fn open() -> std::io::Result<(Self, Inbox)> {
+        let (bell, wake) = UnixStream::pair()?;
+        bell.set_nonblocking(true)?;
+        wake.set_nonblocking(true)?;
+        let pile: Pile = Arc::new(Mutex::new(Some(VecDeque::new())));
+        let bell = Arc::new(bell);
+        Ok((Self { pile: pile.clone(), bell: bell.clone() }, Inbox { pile, wake, _bell: bell }))
+    }
+
+    /// Has the main loop do this, and waits for what comes back: `desk.ask(|firewall| firewall.status())`.
+    pub fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Firewall) -> T + Send + 'static,
+    ) -> Result<T, Ending> {
+        let (tell, hear) = mpsc::sync_channel(1);
+        let work = Box::new(move |firewall: &mut Firewall| {
+            // Who asked may have gone.
+            let _nobody_waits = tell.send(work(firewall));
+        });
+        lock(&self.pile).as_mut().ok_or(Ending)?.push_back(work);
+        // A full bell has been rung.
+        let _rung_already = (&*self.bell).write(&[1]);
+        hear.recv().map_err(|_| Ending)
+    }
+}
+
+/// The main loop's side of a [`Desk`]. Dropped, whoever waits is told that the service ends.
+pub struct Inbox {
+    pile: Pile,
+    wake: UnixStream,
+    /// So that it never ends: a desk that is gone (its control socket could not be opened) would wake the loop for ever.
+    _bell: Arc<UnixStream>,
+}
+
+impl Inbox {
+    /// Does all that was handed in.
+    pub fn work_off(&self, firewall: &mut Firewall) {
+        let mut rings = [0; 64];
+        while matches!((&self.wake).read(&mut rings), Ok(1..)) {}
+        while let Some(work) = self.next() {
+            work(firewall);
+        }
+    }
+
+    fn next(&self) -> Option<Work> {
+        lock(&self.pile).as_mut()?.pop_front()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        // With the work goes the sender that each of them holds: who waits for it hears of that.
+        *lock(&self.pile) = None;
+    }
+}
+
+fn lock(pile: &Pile) -> MutexGuard<'_, Option<VecDeque<Work>>> {
+    pile.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AsFd for Inbox {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wake.as_fd()
+    }
+}

@@ -1,0 +1,58 @@
+//! What the service manager is told: systemd, or nobody.
+
+use sd_notify::{NotifyState, notify};
+use std::time::{Duration, Instant};
+
+/// The service manager, if one started us.
+pub struct Manager {
+    /// How often it wants to hear that we live, and when it is to hear so next.
+    watchdog: Option<(Duration, Instant)>,
+}
+
+impl Manager {
+    pub fn meet() -> Self {
+        // Twice as often as it asks: one may come late.
+        let watchdog = sd_notify::watchdog_enabled().map(|time| (time / 2, Instant::now()));
+        Self { watchdog }
+    }
+
+    pub fn ready(&self, status: &str) {
+        tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// We have begun to read the rules again; [`Self::ready`] says that it is done.
+    pub fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => tell(&[NotifyState::Reloading, now]),
+            Err(_) => tell(&[NotifyState::Reloading]),
+        }
+    }
+
+    pub fn stopping(&self) {
+        tell(&[NotifyState::Stopping]);
+    }
+
+    pub fn status(&self, status: &str) {
+        tell(&[NotifyState::Status(status)]);
+    }
+
+    /// When it wants to hear of us.
+    pub fn due(&self) -> Option<Instant> {
+        self.watchdog.map(|(_, due)| due)
+    }
+
+    /// Says that we live, if it is time to.
+    pub fn alive(&mut self) {
+        if let Some((every, due)) = &mut self.watchdog
+            && Instant::now() >= *due
+        {
+            tell(&[NotifyState::Watchdog]);
+            *due = Instant::now() + *every;
+        }
+    }
+}
+
+/// A manager that does not listen is none.
+fn tell(what: &[NotifyState<'_>]) {
+    let _does_not_listen = notify(what);
+}

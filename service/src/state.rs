@@ -1,0 +1,192 @@
+//! What a service writes down of itself while it runs, for the one after it and for `recover`: a folder below `/run`.
+//!
+//! - `lock` is held by the service that lives, and by no other.
+//! - `zone.json` says what it guards and where its parts are.
+//! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
+
+use anyhow::{Context, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Where a service is, and what it guards.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Its process.
+    pub pid: u32,
+    /// The zone's network namespace; none: the one that it was started in.
+    pub netns: Option<PathBuf>,
+    /// The zone's control group.
+    pub cgroup: PathBuf,
+    /// Where the kernel keeps the driver.
+    pub pins: PathBuf,
+    /// Where it is found: the door, and the control socket.
+    pub sockets: Vec<PathBuf>,
+    /// The devices that have our filters.
+    pub devices: Vec<Guarded>,
+}
+
+/// A device with our filters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Guarded {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// Whether the place for filters was made by us too.
+    pub hooks_made: bool,
+}
+
+/// A rule text that the kernel has a generation of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub generation: u32,
+    /// What the file was called.
+    pub name: String,
+    pub text: String,
+}
+
+/// Which of the two texts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    Confirmed,
+    Candidate,
+}
+
+/// The folder, held by the service that lives.
+pub struct State {
+    folder: PathBuf,
+    _lock: Flock<File>,
+}
+
+impl State {
+    /// Takes the folder; an error if another service lives there.
+    pub fn take(folder: &Path) -> Result<Self> {
+        let failed = || format!("can't use the folder {}", folder.display());
+        fs::create_dir_all(folder).with_context(failed)?;
+        match lock(folder).with_context(failed)? {
+            Some(lock) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            None => bail!(
+                "another service lives in {}; stop it first, or name another folder with --state",
+                folder.display()
+            ),
+        }
+    }
+
+    /// Writes down where the service is.
+    pub fn write(&self, written: &Written) -> Result<()> {
+        let text = serde_json::to_string_pretty(written)?;
+        replace(&self.folder.join(ZONE), format!("{text}\n").as_bytes())
+    }
+
+    /// Keeps a rule text beside the kernel's tables.
+    pub fn keep(&self, which: Which, kept: &Kept) -> Result<()> {
+        let Kept { generation, name, text } = kept;
+        // One line of our own before the text; a name with a line's end in it is none that a file has.
+        let name = name.replace('\n', " ");
+        replace(&self.path(which), format!("{generation} {name}\n{text}").as_bytes())
+    }
+
+    /// The text of this generation, if it was kept.
+    pub fn kept(&self, which: Which, generation: u32) -> Option<Kept> {
+        let kept = fs::read_to_string(self.path(which)).ok()?;
+        let (first, text) = kept.split_once('\n')?;
+        let (number, name) = first.split_once(' ')?;
+        let number: u32 = number.parse().ok()?;
+        (number == generation).then(|| Kept { generation, name: name.to_owned(), text: text.to_owned() })
+    }
+
+    /// Forgets a text.
+    pub fn forget(&self, which: Which) {
+        // Not there is as good.
+        let _not_there = fs::remove_file(self.path(which));
+    }
+
+    fn path(&self, which: Which) -> PathBuf {
+        self.folder.join(match which {
+            Which::Confirmed => CONFIRMED,
+            Which::Candidate => CANDIDATE,
+        })
+    }
+}
+
+/// What was written down in this folder last; none: nothing that can be read.
+pub fn read(folder: &Path) -> Option<Written> {
+    serde_json::from_str(&fs::read_to_string(folder.join(ZONE)).ok()?).ok()
+}
+
+/// Whether a service lives that has this folder.
+pub fn is_held(folder: &Path) -> bool {
+    folder.join(LOCK).exists() && lock(folder).is_ok_and(|lock| lock.is_none())
+}
+
+/// Takes away what a service wrote down, and the folder if nothing else is in it. Says what went.
+pub fn remove(folder: &Path) -> Result<Vec<String>> {
+    let mut said = Vec::new();
+    for name in [ZONE, CONFIRMED, CANDIDATE, LOCK] {
+        let path = folder.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => said.push(path.display().to_string()),
+            Err(none) if none.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("can't remove {}", path.display())),
+        }
+    }
+    // Others may keep things there.
+    let _not_empty = fs::remove_dir(folder);
+    Ok(said)
+}
+
+/// Replaces a file as a whole: who reads it finds the old text or the new one, after a power cut too.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let failed = || format!("can't write {}", path.display());
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    let beside = PathBuf::from(beside);
+    let mut file = File::create(&beside).with_context(failed)?;
+    if let Ok(before) = fs::metadata(&path) {
+        file.set_permissions(before.permissions()).with_context(failed)?;
+    }
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)?;
+    fs::rename(&beside, &path).with_context(failed)?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)
+}
+
+const ZONE: &str = "zone.json";
+const CONFIRMED: &str = "confirmed.toml";
+const CANDIDATE: &str = "candidate.toml";
+const LOCK: &str = "lock";
+
+/// None: somebody else has it.
+fn lock(folder: &Path) -> io::Result<Option<Flock<File>>> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, other)) => Err(other.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_again_by_its_generation_alone() {
+        let folder = std::env::temp_dir().join(format!("gatebell-state-{}", std::process::id()));
+        let state = State::take(&folder).expect("a folder of our own");
+        assert!(is_held(&folder) && State::take(&folder).is_err());
+        let kept = Kept { generation: 7, name: "a b.toml".into(), text: "x = 1\ny = 2\n".into() };
+        state.keep(Which::Candidate, &kept).expect("it can be written");
+        assert_eq!(state.kept(Which::Candidate, 7), Some(kept));
+        assert_eq!(state.kept(Which::Candidate, 8), None);
+        assert_eq!(state.kept(Which::Confirmed, 7), None);
+        drop(state);
+        assert!(!is_held(&folder));
+        remove(&folder).expect("it can be removed");
+        assert!(!folder.exists());
+    }
+}
