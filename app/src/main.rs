@@ -1,35 +1,30 @@
 //! gatebell-app: what was refused, by which rule, as it happens; in a window, in a terminal, or as JSON.
 //!
-//! It may depend on `channel` to be told and on `rules` for the names of rules. It decides nothing.
+//! It may depend on `view` for what records look like, and on what that needs. It decides nothing.
 //!
 //! Rules that hold here:
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
-//! - What comes from a record is an allegation until `contract` and `entry` have made something of it.
 #![forbid(unsafe_code)]
 
-mod entry;
-mod json;
-mod latency;
-mod reader;
-mod terminal;
 mod window;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use reader::{Names, Told};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
-use terminal::Terminal;
+use view::json;
+use view::reader::{self, FileNames, Told};
+use view::terminal::Terminal;
 
 /// Shows each refused packet and each new process as it happens.
 #[derive(Parser)]
 #[command(name = "gatebell-app", version, max_term_width = 100)]
 struct Arguments {
     /// The driver's device: on Linux its service's socket, on Windows a name such as \\.\Gatebell
-    #[arg(long)]
-    device: Option<PathBuf>,
+    #[arg(long, default_value = reader::DEVICE)]
+    device: PathBuf,
     /// The rule file, for the names of rules
     #[arg(long)]
     rules: Option<PathBuf>,
@@ -56,21 +51,26 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let stop = stop_flag()?;
-    let names = Names::read(arguments.rules.as_deref())?;
+    let mut names = FileNames::read(arguments.rules.as_deref())?;
     if arguments.json {
-        return read(arguments, &names, &stop, &mut |told| json::print(&told));
+        return read(arguments, &mut names, &stop, &mut |told| json::print(&told));
     }
     if arguments.terminal || !display() {
-        let mut view = Terminal::new();
-        return read(arguments, &names, &stop, &mut |told| view.show(&told));
+        let mut view = Terminal::new("gatebell-app");
+        return read(arguments, &mut names, &stop, &mut |told| view.show(&told));
     }
-    in_window(arguments, &names, &stop)
+    in_window(arguments, &mut names, &stop)
 }
 
 /// Reads to the end and writes the account.
-fn read(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>, sink: reader::Sink<'_>) -> Result<()> {
-    let device = arguments.device.clone().unwrap_or_else(reader::default_device);
-    let summary = reader::read(&name(&device), names, stop, sink)
+fn read(
+    arguments: &Arguments,
+    names: &mut FileNames,
+    stop: &Arc<AtomicBool>,
+    sink: reader::Sink<'_>,
+) -> Result<()> {
+    let device = &arguments.device;
+    let summary = reader::read(&name(device), reader::everything(), names, stop, sink)
         .with_context(|| format!("can't be told by {}", device.display()))?;
     let Some(file) = &arguments.account else { return Ok(()) };
     std::fs::write(file, format!("{}\n", json::summary(&summary)))
@@ -78,7 +78,7 @@ fn read(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>, sink: read
 }
 
 /// The window has the main thread, as every desktop wants it; the reader has its own. Closing the window ends both.
-fn in_window(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>) -> Result<()> {
+fn in_window(arguments: &Arguments, names: &mut FileNames, stop: &Arc<AtomicBool>) -> Result<()> {
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
@@ -97,7 +97,7 @@ fn in_window(arguments: &Arguments, names: &Names, stop: &Arc<AtomicBool>) -> Re
 
 /// What the window says it shows.
 fn protected(arguments: &Arguments) -> String {
-    let device = arguments.device.clone().unwrap_or_else(reader::default_device);
+    let device = &arguments.device;
     match &arguments.rules {
         Some(rules) => format!("{}, judged by {}", device.display(), rules.display()),
         None => device.display().to_string(),

@@ -1,8 +1,8 @@
 //! Which rule refused a packet, and what to write into the rule file to allow its like.
 
-use crate::entry::{Entry, ICMP, ICMP6, PacketSeen, TCP, UDP, What, address, protocol_name};
 use contract::packet::{Reason, Verdict};
 use std::fmt::Write;
+use view::entry::{Entry, ICMP, ICMP6, PacketSeen, TCP, UDP, What, address, protocol_name};
 
 /// What can be done about a refusal.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +28,7 @@ pub fn why(entry: &Entry) -> String {
         (None, Reason::Malformed) => "because its headers are cut off or contradict themselves".to_owned(),
         (None, Reason::Fragment) => "as a later fragment, which shows no ports".to_owned(),
         (None, Reason::Reply) => "as a reply to what was allowed".to_owned(),
+        (None, Reason::Gone) => "because the service has ended, and the rule file says what then".to_owned(),
         (None, Reason::Rule) => "by a rule".to_owned(),
     };
     format!("{outcome} {by} (generation {}): {}", packet.generation, packet.ends())
@@ -87,23 +88,24 @@ fn name_of(packet: &PacketSeen) -> String {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
-    use crate::entry::tests::{named, packet};
-    use contract::packet::{Decision, Flow, Packet};
+    use contract::packet::{Decision, Flow, Local, Packet};
     use engine::{Parsed, Shape};
+    use rules::Nowhere;
     use std::time::UNIX_EPOCH;
+    use view::example::{Named, packet};
 
     const HEAD: &str = "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n";
 
     fn entry(packet: &Packet) -> Entry {
-        Entry::from_packet(UNIX_EPOCH, packet, &named).unwrap()
+        Entry::from_packet(UNIX_EPOCH, packet, &mut Named).unwrap()
     }
 
     /// What the engine itself says of the packet once the advice was followed.
     fn followed(packet: &Packet) -> Decision {
         let snippet = advice(&entry(packet)).unwrap().snippet.unwrap();
-        let rules = rules::parse("rules.toml", &format!("{HEAD}{snippet}")).expect(&snippet);
+        let rules = rules::parse("rules.toml", &format!("{HEAD}{snippet}"), &Nowhere).expect(&snippet);
         let shape = Shape::Whole;
-        engine::classify(&Parsed { flow: packet.flow, shape }, &rules.compile(1).slices())
+        engine::classify(&Parsed { flow: packet.flow, shape }, &Local::UNKNOWN, &rules.compile(1).slices())
     }
 
     #[test]

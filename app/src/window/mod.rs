@@ -11,7 +11,6 @@ mod rows;
 #[cfg(test)]
 mod tests;
 
-use crate::entry::{COLUMNS, Entry, Update, What};
 use contract::packet::Verdict;
 use eframe::egui::{self, Color32, RichText, Ui, accesskit};
 use egui_extras::{Column, TableBuilder};
@@ -19,6 +18,7 @@ use rows::Rows;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use view::entry::{COLUMNS, Entry, Update, What};
 
 /// Entries that come close together are painted together.
 const PAINT_AFTER: Duration = Duration::from_millis(100);

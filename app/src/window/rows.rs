@@ -1,8 +1,8 @@
 //! What the window keeps, bounded, and what of it the filter lets through.
 
-use crate::entry::{Entry, Update};
 use channel::Account;
 use std::collections::VecDeque;
+use view::entry::{Entry, Update};
 
 /// Entries that are kept.
 const KEPT: usize = 100_000;
@@ -123,10 +123,10 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::What;
     use channel::Lost;
     use contract::Cause;
     use std::time::UNIX_EPOCH;
+    use view::entry::What;
 
     fn lost(count: u64) -> Update {
         let lost = Lost { processor: 0, cause: Cause::NoRoom, count };

@@ -2,12 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::*;
-use crate::entry::tests::{named, packet};
 use channel::{Account, Lost};
 use contract::{Cause, Totals};
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::time::UNIX_EPOCH;
+use view::example::{Named, packet};
 
 fn window() -> Harness<'static, Window> {
     let mut frame = eframe::Frame::_new_kittest();
@@ -22,7 +22,7 @@ fn tell(window: &Harness<'_, Window>, update: Update) {
 }
 
 fn refused() -> Update {
-    Update::Entry(Entry::from_packet(UNIX_EPOCH, &packet(), &named).unwrap())
+    Update::Entry(Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap())
 }
 
 fn lost(count: u64) -> Update {

@@ -17,6 +17,7 @@ const CLEAR: &str = "\r\x1b[2K";
 
 /// The view. Colours and the line at the foot are for terminals only; a file gets plain lines.
 pub struct Terminal {
+    program: &'static str,
     lively: bool,
     refused: u64,
     processes: u64,
@@ -24,19 +25,33 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// A view on standard output.
+    /// A view on standard output, of the program with this name.
     #[must_use]
-    pub fn new() -> Self {
-        Self { lively: std::io::stdout().is_terminal(), refused: 0, processes: 0, foot: String::new() }
+    pub fn new(program: &'static str) -> Self {
+        let lively =
+            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        Self { program, lively, refused: 0, processes: 0, foot: String::new() }
+    }
+
+    /// What to write for what was told.
+    #[must_use]
+    pub fn text(&mut self, told: &Told<'_>) -> String {
+        match &told.update {
+            Update::Entry(entry) => self.entry(entry),
+            Update::Account(account) => self.account(account),
+            Update::Ended(why) => self.remark(why),
+        }
+    }
+
+    /// What to write before anything else than this view is written: the foot goes.
+    pub fn leave(&mut self) -> &'static str {
+        self.foot.clear();
+        if self.lively { CLEAR } else { "" }
     }
 
     /// Shows what was told. False: nobody looks any more.
     pub fn show(&mut self, told: &Told<'_>) -> bool {
-        let text = match &told.update {
-            Update::Entry(entry) => self.entry(entry),
-            Update::Account(account) => self.account(account),
-            Update::Ended(why) => format!("{}gatebell-app: {why}\n", self.clear()),
-        };
+        let text = self.text(told);
         let mut out = std::io::stdout().lock();
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
     }
@@ -84,8 +99,10 @@ impl Terminal {
         if unchanged { String::new() } else { text }
     }
 
-    fn clear(&self) -> &'static str {
-        if self.lively { CLEAR } else { "" }
+    /// What the program itself has to say, above the foot.
+    fn remark(&self, text: &str) -> String {
+        let (clear, foot) = if self.lively { (CLEAR, self.foot.as_str()) } else { ("", "") };
+        format!("{clear}{}: {text}\n{foot}", self.program)
     }
 }
 
@@ -97,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_file_gets_plain_lines() {
-        let mut plain = Terminal { lively: false, refused: 0, processes: 0, foot: String::new() };
+        let mut plain =
+            Terminal { program: "test", lively: false, refused: 0, processes: 0, foot: String::new() };
         let lost = Lost { processor: 0, cause: Cause::NoRoom, count: 3 };
         let line = plain.entry(&Entry::lost(UNIX_EPOCH, lost));
         assert!(line.contains("LOST") && !line.contains('\x1b'), "{line:?}");
@@ -105,7 +123,8 @@ mod tests {
 
     #[test]
     fn the_foot_stays_below_the_lines() {
-        let mut lively = Terminal { lively: true, refused: 0, processes: 0, foot: "the foot".to_owned() };
+        let mut lively =
+            Terminal { program: "test", lively: true, refused: 0, processes: 0, foot: "the foot".to_owned() };
         let lost = Lost { processor: 0, cause: Cause::NoRoom, count: 3 };
         assert!(lively.entry(&Entry::lost(UNIX_EPOCH, lost)).ends_with("the foot"));
     }

@@ -1,6 +1,6 @@
 //! One JSON object per record, one line each.
 
-use crate::entry::{PacketSeen, ProcessSeen, Program, Update, What, address};
+use crate::entry::{End, PacketSeen, ProcessSeen, Program, Update, What, address};
 use crate::reader::{Summary, Told};
 use contract::packet::Flow;
 use serde_json::{Value, json};
@@ -12,7 +12,9 @@ pub fn print(told: &Told<'_>) -> bool {
     line(told).is_none_or(|line| writeln!(std::io::stdout(), "{line}").is_ok())
 }
 
-fn line(told: &Told<'_>) -> Option<Value> {
+/// What was told as an object, if it is a record or a loss.
+#[must_use]
+pub fn line(told: &Told<'_>) -> Option<Value> {
     let Update::Entry(entry) = &told.update else { return None };
     let mut object = match &entry.what {
         What::Packet(seen) => packet(seen),
@@ -37,33 +39,54 @@ fn packet(seen: &PacketSeen) -> Value {
     json!({
         "kind": "packet", "verdict": seen.verdict.name(), "direction": seen.direction.name(),
         "reason": seen.reason.name(), "rule": rule.map(|r| &r.id), "line": rule.map(|r| r.line),
+        "file": rule.and_then(|r| r.file.as_deref()),
         "generation": seen.generation, "protocol": seen.protocol(), "protocol_number": protocol,
         "source": address(source), "source_port": source_port,
         "destination": address(destination), "destination_port": destination_port,
-        "length": seen.length, "program": program(&seen.program),
+        "length": seen.length, "device": seen.device.as_deref(), "program": program(&seen.program),
     })
 }
 
 fn process(seen: &ProcessSeen) -> Value {
     let kind = if seen.ended.is_none() { "process_start" } else { "process_exit" };
-    json!({ "kind": kind, "program": program(&seen.program), "path": seen.path })
+    let mut object = json!({
+        "kind": kind, "program": program(&seen.program), "path": seen.path, "parent": seen.parent,
+        "arguments": seen.arguments, "arguments_cut": seen.arguments_cut,
+    });
+    match seen.ended {
+        Some(End::Exit(code)) => object["exit_code"] = json!(code),
+        Some(End::Signal(signal)) => object["signal"] = json!(signal),
+        None => {}
+    }
+    object
 }
 
 fn program(program: &Program) -> Value {
-    if program.pid == 0 {
-        return json!({ "user": program.user });
+    let Program { name, pid, user, file, path } = program;
+    let mut object = json!({ "user": user });
+    if *pid != 0 {
+        object["name"] = json!(name);
+        object["pid"] = json!(pid);
     }
-    json!({ "name": program.name, "pid": program.pid, "user": program.user })
+    if let Some([device, inode]) = file {
+        object["device"] = json!(device);
+        object["inode"] = json!(inode);
+    }
+    if let Some(path) = path {
+        object["path"] = json!(path.as_ref());
+    }
+    object
 }
 
 /// Both sides' books and what the app counted itself.
 #[must_use]
 pub fn summary(summary: &Summary) -> Value {
-    let Summary { account, processes, latency } = summary;
+    let Summary { account, processes, latency, ended } = summary;
     json!({
         "offered": account.kernel.offered, "committed": account.kernel.committed,
         "lost": account.kernel.lost_in_all(), "delivered": account.delivered, "in_ring": account.in_ring,
         "processes": processes,
+        "ended": ended.map(|why| format!("{why:?}")),
         "wake_p50_us": latency.percentile_us(50), "wake_p99_us": latency.percentile_us(99),
     })
 }

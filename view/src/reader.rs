@@ -1,14 +1,15 @@
 //! The thread that waits for the driver and turns its records into what the views show.
 
-use crate::entry::{Clock, Entry, RuleName, Update};
+use crate::entry::{Clock, Entry, Names, RuleName, Update};
 use crate::latency::Latency;
 use anyhow::{Context, Result};
 use channel::sys::Host;
 use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
-use contract::Kind;
 use contract::packet::Packet;
 use contract::process::Process;
-use std::path::{Path, PathBuf};
+use contract::{Ending, Kind};
+use rules::Machine;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -29,24 +30,28 @@ pub struct Told<'a> {
     pub record: Option<Record<'a>>,
 }
 
-/// The rule file, for the names of rules.
-pub struct Names {
-    rules: Option<rules::Rules>,
+/// The names of one rule file, or none.
+pub struct FileNames {
+    known: Option<(rules::Rules, Arc<str>)>,
 }
 
-impl Names {
+impl FileNames {
     /// Reads the rule file that the service was given.
     pub fn read(file: Option<&Path>) -> Result<Self> {
-        let Some(file) = file else { return Ok(Self { rules: None }) };
+        let Some(file) = file else { return Ok(Self { known: None }) };
         let name = file.display().to_string();
         let text =
             std::fs::read_to_string(file).with_context(|| format!("can't read the rule file {name}"))?;
-        Ok(Self { rules: Some(rules::parse(&name, &text)?) })
+        let rules = rules::parse(&name, &text, &Machine::beside(file))?;
+        Ok(Self { known: Some((rules, name.into())) })
     }
+}
 
-    fn of(&self, rule: u32) -> Option<RuleName> {
-        let rule = self.rules.as_ref()?.rule(rule)?;
-        Some(RuleName { id: rule.id.clone(), line: u32::try_from(rule.line).unwrap_or(u32::MAX) })
+impl Names for FileNames {
+    /// The names are those of the file that was read, whatever the generation.
+    fn rule(&mut self, _: u32, rule: u32) -> Option<RuleName> {
+        let (rules, file) = self.known.as_ref()?;
+        RuleName::of(rules, file, rule)
     }
 }
 
@@ -59,44 +64,68 @@ pub struct Summary {
     pub processes: u64,
     /// From the driver's stamp to this app, for records that woke it.
     pub latency: Latency,
+    /// Why the driver ended the reference, if this side did not.
+    pub ended: Option<Ending>,
+}
+
+/// Everything that the views know how to show.
+#[must_use]
+pub const fn everything() -> Mask {
+    Mask::of(Kind::PACKET).and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT)
 }
 
 /// Waits and drains until `stop` is set, the driver ends the reference, or the view wants no more.
+///
+/// Who ends it from here lets go first and takes what is there then, so that the books at the end are exact.
 pub fn read(
     name: &<Host as System>::Name,
-    names: &Names,
+    mask: Mask,
+    names: &mut dyn Names,
     stop: &Arc<AtomicBool>,
     sink: Sink<'_>,
 ) -> Result<Summary> {
     let device = Device::open(name)?;
     let event = device.create_event(RING_BYTES)?;
-    let mask = Mask::of(Kind::PACKET).and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT);
     let mut attachment = Attachment::reference(device, event, mask)?.with_pace(channel::Pace::Prompt);
     let mut reader = Reader { names, clock: Clock::default(), processes: 0, latency: Latency::default() };
     loop {
-        let stopping = stop.load(Ordering::Acquire);
         let asleep = !attachment.event().is_set()?;
-        let woken =
-            attachment.wait(Some(if stopping { Duration::ZERO } else { TURN }))? == Wake::Signalled && asleep;
-        let more = reader.drain(&mut attachment, woken, sink)?;
+        let woken = attachment.wait(Some(TURN))? == Wake::Signalled && asleep;
+        let mut drained = reader.drain(&mut attachment, woken, sink)?;
+        let stopping = stop.load(Ordering::Acquire) || !drained.wanted;
+        if stopping && drained.ended.is_none() {
+            // A service that is gone by now has let go already.
+            let _gone = attachment.dereference();
+            drained.wanted &= reader.drain(&mut attachment, false, sink)?.wanted;
+        }
         let account = attachment.account()?;
-        let wanted = sink(Told { update: Update::Account(account), record: None });
-        if stopping || !more || !wanted {
-            return Ok(Summary { account, processes: reader.processes, latency: reader.latency });
+        let wanted = drained.wanted && sink(Told { update: Update::Account(account), record: None });
+        if let (Some(ending), true) = (drained.ended, wanted) {
+            sink(Told { update: Update::Ended(format!("the driver ended it: {ending:?}")), record: None });
+        }
+        if stopping || !wanted || drained.ended.is_some() {
+            let Reader { processes, latency, .. } = reader;
+            return Ok(Summary { account, processes, latency, ended: drained.ended });
         }
     }
 }
 
+/// What a drain came to: whether the view wants more, and whether more will come.
+struct Drained {
+    wanted: bool,
+    ended: Option<Ending>,
+}
+
 struct Reader<'a> {
-    names: &'a Names,
+    names: &'a mut dyn Names,
     clock: Clock,
     processes: u64,
     latency: Latency,
 }
 
 impl Reader<'_> {
-    /// Takes all that is there. False: no more will come, or nobody wants it.
-    fn drain(&mut self, attachment: &mut Attachment, woken: bool, sink: Sink<'_>) -> Result<bool> {
+    /// Takes all that is there. A view that wants no more gets no more, but the books go on.
+    fn drain(&mut self, attachment: &mut Attachment, woken: bool, sink: Sink<'_>) -> Result<Drained> {
         let mut first = woken;
         let mut wanted = true;
         let drained = attachment.drain(|item| {
@@ -104,15 +133,11 @@ impl Reader<'_> {
                 self.latency.note(record.header().stamp_ns);
                 first = false;
             }
-            if let Some(told) = self.entry(item) {
-                wanted &= sink(told);
+            if let Some(told) = self.entry(item).filter(|_| wanted) {
+                wanted = sink(told);
             }
         })?;
-        if let Some(ending) = drained.ended {
-            let why = format!("the driver ended it: {ending:?}");
-            sink(Told { update: Update::Ended(why), record: None });
-        }
-        Ok(wanted && drained.ended.is_none())
+        Ok(Drained { wanted, ended: drained.ended })
     }
 
     fn entry<'a>(&mut self, item: Item<'a>) -> Option<Told<'a>> {
@@ -127,8 +152,7 @@ impl Reader<'_> {
         let entry = match record.kind() {
             Kind::PACKET => {
                 let packet: Packet = record.read().ok()?;
-                // The names are those of the file that was read, the service's first generation.
-                Entry::from_packet(at, &packet, &|_, rule| self.names.of(rule)).ok()?
+                Entry::from_packet(at, &packet, self.names).ok()?
             }
             kind => {
                 self.processes += u64::from(kind == Kind::PROCESS_START);
@@ -139,8 +163,5 @@ impl Reader<'_> {
     }
 }
 
-/// Where the door is, unless the command line says otherwise.
-#[must_use]
-pub fn default_device() -> PathBuf {
-    PathBuf::from(if cfg!(windows) { r"\\.\Gatebell" } else { "/run/gatebell/gatebell.sock" })
-}
+/// Where the driver's device is, unless the command line says otherwise.
+pub const DEVICE: &str = if cfg!(windows) { r"\\.\Gatebell" } else { "/run/gatebell/device.sock" };

@@ -4,10 +4,11 @@
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
 
 use channel::{Account, Lost};
-use contract::packet::{Direction, Flow, NO_RULE, Packet, Reason, UnknownNumber, Verdict};
+use contract::packet::{Direction, Flow, NO_RULE, NO_USER, Packet, Reason, UnknownNumber, Verdict};
 use contract::process::Process;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What the reader thread tells a view.
@@ -58,6 +59,8 @@ pub struct PacketSeen {
     pub flow: Flow,
     /// Bytes, from the IP header on.
     pub length: u32,
+    /// The device it came in or went out by, if its name is known.
+    pub device: Option<Arc<str>>,
     /// Who sent it, as far as it is known.
     pub program: Program,
 }
@@ -69,10 +72,33 @@ pub struct ProcessSeen {
     pub program: Program,
     /// The program's path, as it was asked for.
     pub path: String,
+    /// Its arguments, the first one too, as far as they are known.
+    pub arguments: Vec<String>,
+    /// Whether there are more of them.
+    pub arguments_cut: bool,
     /// The parent's number, 0 if not known.
     pub parent: u32,
     /// How it ended, if it did.
-    pub ended: Option<u32>,
+    pub ended: Option<End>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this exit code.
+    Exit(u8),
+    /// By a signal.
+    Signal(u8),
+}
+
+impl End {
+    /// As `wait` has it: the code in the second byte, the signal in the first.
+    const fn of(status: u32) -> Self {
+        match (status & 0x7f) as u8 {
+            0 => Self::Exit((status >> 8) as u8),
+            signal => Self::Signal(signal),
+        }
+    }
 }
 
 /// Who did it. Each part may be unknown.
@@ -84,6 +110,10 @@ pub struct Program {
     pub pid: u32,
     /// Its user, if known.
     pub user: Option<u32>,
+    /// The program's file, as the kernel knows it: its file system's device and its inode.
+    pub file: Option<[u64; 2]>,
+    /// The file's path, if somebody knows it.
+    pub path: Option<Arc<str>>,
 }
 
 /// A rule as the rule file names it.
@@ -91,19 +121,56 @@ pub struct Program {
 pub struct RuleName {
     /// Its name in the file.
     pub id: String,
+    /// What the file is called, if that is known.
+    pub file: Option<Arc<str>>,
     /// The line of the file that it stands on.
     pub line: u32,
 }
 
-/// A rule's name by generation and number.
-pub type RuleNames<'a> = &'a dyn Fn(u32, u32) -> Option<RuleName>;
+impl RuleName {
+    /// The name of the rule with this number in this file.
+    #[must_use]
+    pub fn of(rules: &rules::Rules, file: &Arc<str>, number: u32) -> Option<Self> {
+        let rule = rules.rule(number)?;
+        let line = u32::try_from(rule.line).unwrap_or(u32::MAX);
+        Some(Self { id: rule.id.clone(), file: Some(file.clone()), line })
+    }
+}
+
+/// Who knows what the numbers in records are called.
+pub trait Names {
+    /// The rule with this number in this generation.
+    fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
+
+    /// The path of a program, by its file: [`contract::packet::Local::program`].
+    fn program(&mut self, _file: [u64; 2]) -> Option<Arc<str>> {
+        None
+    }
+
+    /// A device, by its number.
+    fn device(&mut self, _number: u32) -> Option<Arc<str>> {
+        None
+    }
+}
 
 impl Entry {
     /// A packet's record. Numbers that the contract gives no meaning to are an error of the driver's.
-    pub fn from_packet(at: SystemTime, packet: &Packet, rules: RuleNames<'_>) -> Result<Self, UnknownNumber> {
+    pub fn from_packet(
+        at: SystemTime,
+        packet: &Packet,
+        names: &mut dyn Names,
+    ) -> Result<Self, UnknownNumber> {
         let decision = &packet.decision;
-        let known = (decision.rule != NO_RULE).then(|| rules(decision.generation, decision.rule)).flatten();
-        let user = (packet.user != u32::MAX).then_some(packet.user);
+        let known =
+            (decision.rule != NO_RULE).then(|| names.rule(decision.generation, decision.rule)).flatten();
+        let file = known_file(packet.program);
+        let program = Program {
+            name: text(&packet.name),
+            pid: packet.pid,
+            user: (packet.user != NO_USER).then_some(packet.user),
+            path: file.and_then(|file| names.program(file)),
+            file,
+        };
         let seen = PacketSeen {
             direction: packet.flow.direction.try_into()?,
             verdict: decision.verdict.try_into()?,
@@ -112,7 +179,8 @@ impl Entry {
             generation: decision.generation,
             flow: packet.flow,
             length: packet.length,
-            program: Program { name: text(&packet.name), pid: packet.pid, user },
+            device: names.device(packet.interface),
+            program,
         };
         Ok(Self { at, what: What::Packet(seen) })
     }
@@ -120,9 +188,23 @@ impl Entry {
     /// A process's record.
     #[must_use]
     pub fn from_process(at: SystemTime, process: &Process, ended: bool) -> Self {
-        let program = Program { name: text(&process.name), pid: process.pid, user: Some(process.user) };
-        let ended = ended.then_some(process.exit_code);
-        let seen = ProcessSeen { program, path: text(&process.path), parent: process.parent, ended };
+        let file = known_file(process.program);
+        let path = text(&process.path);
+        let program = Program {
+            name: text(&process.name),
+            pid: process.pid,
+            user: Some(process.user),
+            path: None,
+            file,
+        };
+        let seen = ProcessSeen {
+            program,
+            path,
+            arguments: arguments(process),
+            arguments_cut: process.arguments_length as usize > process.arguments.len(),
+            parent: process.parent,
+            ended: ended.then(|| End::of(process.exit_code)),
+        };
         Self { at, what: What::Process(seen) }
     }
 
@@ -151,7 +233,7 @@ impl Entry {
                 process.outcome(),
                 String::new(),
                 String::new(),
-                process.path.clone(),
+                process.line(),
                 String::new(),
                 process.program.to_string(),
             ],
@@ -228,10 +310,38 @@ impl ProcessSeen {
     pub fn outcome(&self) -> String {
         match self.ended {
             None => "started".to_owned(),
-            Some(0) => "ended".to_owned(),
-            Some(code) => format!("ended {code}"),
+            Some(End::Exit(0)) => "ended".to_owned(),
+            Some(End::Exit(code)) => format!("ended {code}"),
+            Some(End::Signal(signal)) => format!("killed {signal}"),
         }
     }
+
+    /// The path and what it was given, as one would type it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.path.clone();
+        for argument in self.arguments.iter().skip(1) {
+            line.push(' ');
+            line.push_str(argument);
+        }
+        if self.arguments_cut {
+            line.push_str(" …");
+        }
+        line
+    }
+}
+
+/// The arguments that travelled: each ended by a zero, the last one perhaps cut off.
+fn arguments(process: &Process) -> Vec<String> {
+    let length = (process.arguments_length as usize).min(process.arguments.len());
+    let all = &process.arguments[..length];
+    let all = all.strip_suffix(&[0]).unwrap_or(all);
+    if all.is_empty() { Vec::new() } else { all.split(|byte| *byte == 0).map(text).collect() }
+}
+
+/// Zeros are nobody's file.
+fn known_file(file: [u64; 2]) -> Option<[u64; 2]> {
+    (file != [0; 2]).then_some(file)
 }
 
 impl fmt::Display for Program {
@@ -320,40 +430,15 @@ impl Clock {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
-pub mod tests {
+mod tests {
     use super::*;
+    use crate::example::{Named, packet};
     use contract::Cause;
-    use contract::packet::Decision;
     use zerocopy::FromZeros;
-
-    /// A telnet packet that rule 3 refused.
-    pub fn packet() -> Packet {
-        let mut packet = Packet::new_zeroed();
-        let mapped = |host| std::net::Ipv4Addr::new(10, 0, 0, host).to_ipv6_mapped().octets();
-        packet.flow = Flow {
-            source: mapped(1),
-            destination: mapped(2),
-            source_port: 40_000,
-            destination_port: 23,
-            protocol: TCP,
-            ip_version: 4,
-            direction: Direction::Inbound as u8,
-            tcp_flags: 2,
-        };
-        packet.decision =
-            Decision { rule: 3, generation: 1, verdict: Verdict::Block as u8, reason: 1, log: 1, spare: 0 };
-        packet.user = u32::MAX;
-        packet
-    }
-
-    /// A rule file whose rules have one name.
-    pub fn named(_: u32, rule: u32) -> Option<RuleName> {
-        Some(RuleName { id: "no-telnet".to_owned(), line: rule + 10 })
-    }
 
     #[test]
     fn a_refused_packet_shows_its_ends_and_its_rule() {
-        let entry = Entry::from_packet(UNIX_EPOCH, &packet(), &named).unwrap();
+        let entry = Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap();
         let cells = entry.cells();
         assert_eq!(cells[1..4], ["refused", "in", "tcp"]);
         assert_eq!(cells[4], "10.0.0.1:40000 -> 10.0.0.2:23");
@@ -365,7 +450,7 @@ pub mod tests {
     fn a_number_without_a_meaning_is_not_guessed_at() {
         let mut packet = packet();
         packet.decision.verdict = 9;
-        assert_eq!(Entry::from_packet(UNIX_EPOCH, &packet, &named), Err(UnknownNumber(9)));
+        assert_eq!(Entry::from_packet(UNIX_EPOCH, &packet, &mut Named), Err(UnknownNumber(9)));
     }
 
     #[test]
@@ -374,6 +459,22 @@ pub mod tests {
         process.name[..5].copy_from_slice(b"a\x1b[2J");
         let entry = Entry::from_process(UNIX_EPOCH, &process, false);
         assert!(!entry.to_string().contains('\x1b'), "{entry}");
+    }
+
+    #[test]
+    fn a_process_shows_what_it_was_given_and_how_it_ended() {
+        let mut process = Process::new_zeroed();
+        process.path[..7].copy_from_slice(b"/bin/nc");
+        process.arguments[..9].copy_from_slice(b"nc\0-l\0\x1b9\0");
+        process.arguments_length = 9;
+        process.exit_code = 3 << 8;
+        let started = Entry::from_process(UNIX_EPOCH, &process, false);
+        assert_eq!(started.cells()[1..5], ["started", "", "", "/bin/nc -l \u{fffd}9"]);
+        assert_eq!(Entry::from_process(UNIX_EPOCH, &process, true).cells()[1], "ended 3");
+        process.exit_code = 9;
+        assert_eq!(Entry::from_process(UNIX_EPOCH, &process, true).cells()[1], "killed 9");
+        process.arguments_length = 4000;
+        assert!(Entry::from_process(UNIX_EPOCH, &process, false).cells()[4].ends_with('…'));
     }
 
     #[test]

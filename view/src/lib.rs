@@ -1,0 +1,20 @@
+//! What a driver's records look like to a person and to a program: a line, the cells of a row, a JSON object.
+//!
+//! The window, the terminal views and the command line show the same records, so what is shown of them is written here,
+//! once. It may depend on `channel` to be told and on `rules` for the names of rules. It decides nothing.
+//!
+//! Rules that hold here:
+//! - What comes from a record is an allegation until `contract` and [`entry`] have made something of it.
+//! - What another program may have named moves no cursor.
+#![forbid(unsafe_code)]
+
+pub mod entry;
+#[cfg(any(test, feature = "example"))]
+pub mod example;
+pub mod json;
+mod latency;
+pub mod reader;
+pub mod terminal;
+
+pub use entry::Entry;
+pub use latency::Latency;
