@@ -1,8 +1,8 @@
 //! A packet in one line, written and read: `out tcp 10.0.0.2:5000 -> 10.0.0.1:23`.
 
-use contract::packet::{Direction, Flow};
+use contract::packet::{Direction, Flow, Local, interface_words};
 use engine::{Parsed, Shape};
-use rules::Protocol;
+use rules::{Protocol, Surroundings};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -68,14 +68,77 @@ fn write_type(f: &mut fmt::Formatter<'_>, protocol: Protocol, flow: &Flow) -> fm
     if flow.destination_port == 0 { Ok(()) } else { write!(f, " code {}", flow.destination_port) }
 }
 
-/// A packet that someone asks about.
+/// A packet that someone asks about, and who is at the zone's end of it.
 #[derive(Clone, Debug)]
-pub struct Question(pub Parsed);
+pub struct Question(pub Parsed, pub Who);
+
+/// Who is at the zone's end of a packet, as far as it is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// The user, by number or name.
+    pub user: Option<String>,
+    /// The program's whole path.
+    pub program: Option<String>,
+    /// The device's name.
+    pub interface: Option<String>,
+}
+
+impl Who {
+    /// The same as drivers have it.
+    ///
+    /// # Errors
+    /// There is no such user; the text says what would be right.
+    pub fn local(&self, surroundings: &dyn Surroundings) -> Result<Local, String> {
+        let mut local = Local::UNKNOWN;
+        if let Some(user) = &self.user {
+            local.user = user.parse().map_or_else(|_| surroundings.user(user), Ok)?;
+        }
+        if let Some(program) = &self.program {
+            local.program = surroundings.program(program).unwrap_or_default();
+        }
+        if let Some(interface) = &self.interface {
+            local.interface = interface_words(interface).unwrap_or_default();
+        }
+        Ok(local)
+    }
+
+    /// Takes in one word and what it says. `false` if it says nothing here.
+    fn take(&mut self, key: &str, value: &str) -> Result<bool, String> {
+        let place = match key {
+            "user" => &mut self.user,
+            "program" if value.starts_with('/') => &mut self.program,
+            "program" => {
+                return Err(format!("`{value}` is no program's whole path; write it like /usr/bin/curl"));
+            }
+            "interface" if interface_words(value).is_some() => &mut self.interface,
+            "interface" => {
+                return Err(format!("`{value}` is longer than the 15 bytes that a device's name may have"));
+            }
+            _ => return Ok(false),
+        };
+        *place = Some(value.to_owned());
+        Ok(true)
+    }
+}
+
+impl fmt::Display for Who {
+    /// What follows a packet: ` user 1000 program /usr/bin/curl`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (key, value) in [("user", &self.user), ("program", &self.program), ("interface", &self.interface)]
+        {
+            if let Some(value) = value {
+                write!(f, " {key} {value}")?;
+            }
+        }
+        Ok(())
+    }
+}
 
 /// How a packet is written, for messages.
 const FORM: &str = "write it like 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23', 'in udp [fd00::1]:53 -> [fd00::2]:50000', \
                     'in icmp 10.0.0.1 -> 10.0.0.2 type echo-request', 'out 47 10.0.0.2 -> 10.0.0.1' or \
-                    'in tcp 10.0.0.1 -> 10.0.0.2 fragment'";
+                    'in tcp 10.0.0.1 -> 10.0.0.2 fragment'; behind it may stand: user 1000, program /usr/bin/curl, \
+                    interface eth0";
 
 impl FromStr for Question {
     /// What is wrong, and what would be right.
@@ -91,7 +154,8 @@ impl FromStr for Question {
             protocol: self::protocol(protocol)?.0,
             ..Flow::default()
         };
-        let shape = if *rest == ["fragment"] { Shape::LaterFragment } else { Shape::Whole };
+        let (rest, who) = who(rest)?;
+        let shape = if rest == ["fragment"] { Shape::LaterFragment } else { Shape::Whole };
         ends(&mut flow, shape, source, destination)?;
         match rest {
             [] | ["fragment"] => {}
@@ -99,16 +163,27 @@ impl FromStr for Question {
             ["type", kind, "code", code] => icmp(&mut flow, kind, code)?,
             _ => return Err(format!("`{}` is not understood; {FORM}", rest.join(" "))),
         }
-        complete(flow, shape, rest.is_empty())
+        complete(flow, shape, rest.is_empty()).map(|packet| Self(packet, who))
     }
 }
 
-fn complete(flow: Flow, shape: Shape, nothing_follows: bool) -> Result<Question, String> {
+/// Takes from the end of a packet's words what they say of its ends; what is left says more of itself.
+fn who<'w>(mut words: &'w [&'w str]) -> Result<(&'w [&'w str], Who), String> {
+    let mut who = Who::default();
+    while let [rest @ .., key, value] = words
+        && who.take(key, value)?
+    {
+        words = rest;
+    }
+    Ok((words, who))
+}
+
+fn complete(flow: Flow, shape: Shape, nothing_follows: bool) -> Result<Parsed, String> {
     let protocol = Protocol(flow.protocol);
     if protocol.has_types() && nothing_follows {
         return Err(format!("{protocol} packets have a type; add one, like: type echo-request"));
     }
-    Ok(Question(Parsed { flow, shape }))
+    Ok(Parsed { flow, shape })
 }
 
 fn direction(text: &str) -> Result<Direction, String> {

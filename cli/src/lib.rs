@@ -1,6 +1,7 @@
-//! The command line: what needs no driver and no privileges, on every system alike.
+//! The command line: what needs no driver and no privileges, on every system alike; and, on Linux, what asks the running
+//! service or is told by the driver ([`live`]).
 //!
-//! It may depend on `contract`, `engine` and `rules`. What a rule file means is not decided here: the verdicts are the
+//! It may depend on `contract`, `engine` and `rules`; [`live`] on `view`, `channel` and on `service` for its client too. What a rule file means is not decided here: the verdicts are the
 //! engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
 //!
 //! Rules that hold here:
@@ -17,9 +18,13 @@ mod conversations;
 mod dry_run;
 mod error;
 mod flow;
+mod here;
+#[cfg(target_os = "linux")]
+mod live;
 mod manual;
 mod miss;
 mod progress;
+mod record;
 mod rule_file;
 mod schema;
 mod show;
@@ -29,15 +34,22 @@ mod zone;
 
 pub use arguments::{Arguments, Command, RulesCommand, command};
 pub use error::Error;
-pub use flow::{FlowText, Question};
+pub use flow::{FlowText, Question, Who};
 
 use clap::Parser;
+use std::ffi::OsString;
 use std::io::{self, BufWriter, Write};
 
 /// The command line that this process was given; ends the process with 2 if it makes no sense.
 #[must_use]
 pub fn parse() -> Arguments {
     Arguments::parse()
+}
+
+/// The same for these words, the program's own name first.
+#[must_use]
+pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Arguments {
+    Arguments::parse_from(words)
 }
 
 /// Does what the command line asks; the process's exit code.
@@ -68,6 +80,22 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         Command::Rules { command: RulesCommand::Check(arguments) } => check::run(arguments, out),
         Command::Rules { command: RulesCommand::Show(arguments) } => show::run(arguments, out),
         Command::Rules { command: RulesCommand::Schema } => schema::run(out),
+        #[cfg(target_os = "linux")]
+        Command::Rules { command: RulesCommand::Apply(arguments) } => live::apply(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Rules { command: RulesCommand::Confirm(arguments) } => live::confirm(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Rules { command: RulesCommand::Revert(arguments) } => live::revert(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Status(arguments) => live::status(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Watch(arguments) => live::watch(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Audit(arguments) => live::audit(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Recover(arguments) => live::recover(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Stats(arguments) => live::stats(arguments, out),
         Command::DryRun(arguments) => dry_run::run(arguments, out),
         Command::Why(arguments) => why::run(arguments, out),
         Command::Manual { directory } => manual::run(directory, out),

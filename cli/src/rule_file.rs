@@ -2,7 +2,7 @@
 
 use crate::{Error, style};
 use contract::packet::{Decision, Direction, NO_RULE};
-use rules::{Finding, Rule, Rules, Table};
+use rules::{Finding, Machine, Rule, Rules, Surroundings, Table};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -22,25 +22,35 @@ impl RuleFile {
     /// # Errors
     /// It can't be read, or not understood.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let text = read(path)?;
-        let name = name(path);
-        let errors = match Self::parse(&name, &text) {
+        Self::understand(&Source::read(path)?, &Machine::beside(path))
+    }
+
+    /// Understands a rule file; what is wrong with it is shown on standard error.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn understand(
+        Source { name, text }: &Source,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Error> {
+        let errors = match Self::parse(name, text, surroundings) {
             Ok(file) => return Ok(file),
             Err(errors) => errors,
         };
         let mut shown = anstream::stderr().lock();
+        let lines = Lines::of(name, text);
         for finding in &errors {
-            show(&mut shown, finding, Severity::Error, &text)?;
+            show(&mut shown, finding, Severity::Error, &lines)?;
         }
-        Err(Error::Rules { file: name, errors: errors.len() })
+        Err(Error::Rules { file: name.to_owned(), errors: errors.len() })
     }
 
     /// Understands a rule file's text.
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn parse(name: &str, text: &str) -> Result<Self, Vec<Finding>> {
-        let rules = rules::parse(name, text).map_err(|errors| errors.findings().to_vec())?;
+    pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Self, Vec<Finding>> {
+        let rules = rules::parse(name, text, surroundings).map_err(|errors| errors.findings().to_vec())?;
         let table = rules.compile(1);
         Ok(Self { name: name.to_owned(), rules, table })
     }
@@ -53,6 +63,47 @@ impl RuleFile {
     /// Where a rule stands.
     pub fn place(&self, rule: &Rule) -> String {
         format!("{}:{}", self.name, rule.line)
+    }
+}
+
+/// A rule file's text, and what it is called.
+pub struct Source {
+    /// What it is called in messages; for what is a file, its path.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl Source {
+    /// The rule file at this path.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self { name: name(path), text: read(path)? })
+    }
+
+    /// The rule file at this path, or if there is none the rules that the service has in force.
+    ///
+    /// # Errors
+    /// It can't be read; or there is no service.
+    #[cfg(target_os = "linux")]
+    pub fn given(path: Option<&Path>, service: &crate::arguments::SocketArguments) -> Result<Self, Error> {
+        path.map_or_else(|| crate::live::in_force(&service.socket), Self::read)
+    }
+
+    /// The rule file at this path. There is no service that could be asked for others.
+    ///
+    /// # Errors
+    /// It can't be read; or there is no path.
+    #[cfg(not(target_os = "linux"))]
+    pub fn given(path: Option<&Path>) -> Result<Self, Error> {
+        path.map_or(Err(Error::NoFile), Self::read)
+    }
+
+    /// Where the rule file's own paths begin.
+    pub fn place(&self) -> &Path {
+        Path::new(&self.name)
     }
 }
 
@@ -106,11 +157,30 @@ impl Severity {
     }
 }
 
+/// A rule file's text in lines, to show what findings are about.
+pub struct Lines<'a> {
+    name: &'a str,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Lines<'a> {
+    /// The lines of the file that is called so in messages.
+    pub fn of(name: &'a str, text: &'a str) -> Self {
+        Self { name, lines: text.lines().collect() }
+    }
+
+    /// The line that a finding is about, if it is one of this file's, and how many of its characters stand before the place.
+    fn about(&self, finding: &Finding) -> Option<(&'a str, usize)> {
+        let said = self.lines.get(finding.line.checked_sub(1)?).filter(|_| finding.file == self.name)?;
+        (!said.trim().is_empty()).then_some((*said, finding.column.saturating_sub(1)))
+    }
+}
+
 /// Shows a finding and the line that it is about.
 ///
 /// # Errors
 /// The output can't be written.
-pub fn show(out: &mut dyn Write, finding: &Finding, severity: Severity, text: &str) -> io::Result<()> {
+pub fn show(out: &mut dyn Write, finding: &Finding, severity: Severity, lines: &Lines<'_>) -> io::Result<()> {
     let Finding { file, line, column, message } = finding;
     let colour = if severity == Severity::Error { style::ERROR } else { style::WARNING };
     let strong = style::STRONG;
@@ -119,15 +189,25 @@ pub fn show(out: &mut dyn Write, finding: &Finding, severity: Severity, text: &s
         "{strong}{file}:{line}:{column}:{strong:#} {colour}{}:{colour:#} {message}",
         severity.name()
     )?;
-    let Some(said) = text.lines().nth(line.saturating_sub(1)).filter(|said| !said.trim().is_empty()) else {
-        return Ok(());
-    };
+    let Some((said, before)) = lines.about(finding) else { return Ok(()) };
+    let (said, before) = part(said, before);
     let faint = style::FAINT;
-    writeln!(out, "{faint}{line:>5} |{faint:#} {}", printable(said))?;
+    writeln!(out, "{faint}{line:>5} |{faint:#} {}", printable(&said))?;
     // A tab stays a tab, so that the mark stands under what it marks.
-    let before: String =
-        said.chars().take(column.saturating_sub(1)).map(|c| if c == '\t' { c } else { ' ' }).collect();
+    let before: String = said.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
     writeln!(out, "{faint}      |{faint:#} {before}{colour}^{colour:#}")
+}
+
+/// Of a long line what stands around a place, and how much of that stands before it.
+fn part(line: &str, before: usize) -> (String, usize) {
+    const AROUND: usize = 80;
+    let skipped = before.saturating_sub(AROUND);
+    let mut rest = line.chars().skip(skipped);
+    let mut part: String = rest.by_ref().take(2 * AROUND).collect();
+    if rest.next().is_some() {
+        part.push('…');
+    }
+    if skipped == 0 { (part, before) } else { (format!("…{part}"), before - skipped + 1) }
 }
 
 /// A foreign line, without what could steer a terminal.

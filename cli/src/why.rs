@@ -2,33 +2,100 @@
 
 use crate::Error;
 use crate::arguments::WhyArguments;
-use crate::flow::{FlowText, Question, destination, source};
+use crate::flow::{FlowText, Question, Who, destination, source};
+use crate::here::Here;
 use crate::miss::misses;
-use crate::rule_file::{RuleFile, default_name};
+use crate::record::Record;
+use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
-use contract::packet::{Decision, Direction, Flow, Verdict};
+use contract::packet::{Decision, Direction, Flow, Local, Verdict};
 use engine::conversation::{beginning, may_answer};
 use engine::{Parsed, Shape, classify};
 use rules::{Protocol, Rule};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::Path;
 
 /// Answers the question.
 pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let file = RuleFile::load(&arguments.rules)?;
-    let answer = Answer::find(&file, &arguments.packet);
+    let record = arguments.record()?;
+    let question = match &record {
+        Some(record) => record.question().map_err(Error::Record)?,
+        None => arguments.packet.clone(),
+    };
+    // A packet that contradicts itself is asked about by nobody.
+    let file = question.as_ref().map(|_| arguments.rule_file()).transpose()?;
+    let answer = match (&file, &question) {
+        (Some((file, here)), Some(question)) => {
+            let local = question.1.local(here).map_err(Error::Who)?;
+            Some(Answer::find(file, question, local))
+        }
+        _ => None,
+    };
     if arguments.json {
-        writeln!(out, "{}", answer.object())?;
-    } else {
+        let now = answer.map(|answer| answer.object()).unwrap_or_default();
+        let object = record.map_or_else(|| now.clone(), |record| json!({ "then": record.whole, "now": now }));
+        writeln!(out, "{object}")?;
+        return Ok(0);
+    }
+    if let Some(record) = record {
+        let strong = style::STRONG;
+        writeln!(out, "{strong}Then:{strong:#} {}", record.decided())?;
+    }
+    if let Some(answer) = answer {
         answer.print(out)?;
     }
     Ok(0)
 }
 
+impl WhyArguments {
+    /// The record that is asked about, if one is.
+    fn record(&self) -> Result<Option<Record>, Error> {
+        let text = match &self.record {
+            Some(place) if place == "-" => rule_file::read(Path::new(place))?,
+            Some(text) => text.clone(),
+            None => match self.last_record()? {
+                Some(text) => text,
+                None => return Ok(None),
+            },
+        };
+        text.parse().map(Some).map_err(Error::Record)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn last_record(&self) -> Result<Option<String>, Error> {
+        if self.last { crate::live::last().map(Some) } else { Ok(None) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn last_record(&self) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    fn rule_file(&self) -> Result<(RuleFile, Here), Error> {
+        let source = self.source()?;
+        let here = Here::beside(source.place());
+        Ok((RuleFile::understand(&source, &here)?, here))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn source(&self) -> Result<Source, Error> {
+        Source::given(self.rules.as_deref(), &self.service)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn source(&self) -> Result<Source, Error> {
+        Source::given(self.rules.as_deref())
+    }
+}
+
 struct Answer<'a> {
     file: &'a RuleFile,
     packet: Parsed,
+    /// Who is at its end in the zone: as it was said, and as drivers have it.
+    who: &'a Who,
+    local: Local,
     direction: Direction,
     verdict: Verdict,
     decision: Decision,
@@ -39,19 +106,21 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn find(file: &'a RuleFile, question: &Question) -> Self {
-        let packet = question.0;
-        let decision = classify(&packet, &file.table.slices());
+    fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
+        let packet = *packet;
+        let decision = classify(&packet, &local, &file.table.slices());
         let rule = file.rule_of(&decision);
         let before = file.rules.iter().take_while(|before| rule.is_none_or(|rule| rule.id != before.id));
         Self {
             file,
             packet,
+            who,
+            local,
             direction: Direction::try_from(packet.flow.direction).unwrap_or(Direction::Inbound),
             verdict: Verdict::try_from(decision.verdict).unwrap_or(Verdict::Block),
             decision,
             rule,
-            before: before.map(|rule| (rule, misses(rule, &packet))).collect(),
+            before: before.map(|rule| (rule, misses(rule, &packet, &local, &file.rules))).collect(),
         }
     }
 
@@ -62,7 +131,7 @@ impl<'a> Answer<'a> {
             .map(|(rule, missed)| json!({ "rule": rule.id, "line": rule.line, "missed": missed }))
             .collect();
         json!({
-            "packet": FlowText(&self.packet, Some(self.direction)).to_string(),
+            "packet": format!("{}{}", FlowText(&self.packet, Some(self.direction)), self.who),
             "verdict": self.verdict.name(),
             "rule": self.rule.map(|rule| &rule.id),
             "file": self.file.name,
@@ -75,7 +144,7 @@ impl<'a> Answer<'a> {
 
     fn print(&self, out: &mut dyn Write) -> Result<(), Error> {
         let (strong, colour) = (style::STRONG, style::verdict(self.verdict));
-        writeln!(out, "{strong}{}{strong:#}", FlowText(&self.packet, Some(self.direction)))?;
+        writeln!(out, "{strong}{}{}{strong:#}", FlowText(&self.packet, Some(self.direction)), self.who)?;
         let reported = if self.decision.log == 1 { "reported" } else { "not reported" };
         let verdict = format!("{colour}{}{colour:#}", self.verdict.name());
         writeln!(out, "  {verdict}, {reported}: {}", self.decided_by())?;
@@ -114,7 +183,7 @@ impl<'a> Answer<'a> {
             return Ok(());
         }
         let first = Parsed { flow: beginning(flow), shape: Shape::Whole };
-        let asked = classify(&first, &self.file.table.slices());
+        let asked = classify(&first, &self.local, &self.file.table.slices());
         if asked.verdict == Verdict::Allow as u8 {
             let direction = Direction::try_from(first.flow.direction).ok();
             writeln!(
@@ -149,6 +218,7 @@ impl<'a> Answer<'a> {
         if self.packet.shape == Shape::Whole {
             text.push_str(&last_line(protocol, flow));
         }
+        text.push_str(&who_lines(self.who));
         text
     }
 
@@ -179,6 +249,24 @@ fn opposite(verdict: Verdict) -> Verdict {
 fn protocol_value(protocol: Protocol) -> String {
     let named = protocol.has_ports() || protocol.has_types();
     if named { format!("\"{protocol}\"") } else { protocol.0.to_string() }
+}
+
+/// Who is at its end in the zone, as far as it was said.
+fn who_lines(who: &Who) -> String {
+    let mut text = String::new();
+    if let Some(user) = &who.user {
+        let number: Result<u32, _> = user.parse();
+        let _infallible = match number {
+            Ok(number) => writeln!(text, "user = {number}"),
+            Err(_) => writeln!(text, "user = \"{user}\""),
+        };
+    }
+    for (key, value) in [("program", &who.program), ("interface", &who.interface)] {
+        if let Some(value) = value {
+            let _infallible = writeln!(text, "{key} = \"{value}\"");
+        }
+    }
+    text
 }
 
 /// The port it goes to, or the type.

@@ -2,11 +2,11 @@
 
 use crate::capture::Way;
 use contract::packet::Direction;
-use rules::Network;
+use rules::Addresses;
 use std::net::IpAddr;
 
 /// The addresses that are protected; none if the capture's word is all there is.
-pub struct Zone<'a>(pub &'a [Network]);
+pub struct Zone<'a>(pub &'a [Addresses]);
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Zone<'_> {
     }
 
     fn contains(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(address))
+        self.0.iter().any(|addresses| addresses.contains(address))
     }
 }
 

@@ -112,6 +112,17 @@ fn links() -> Vec<(&'static str, u32, MakesHeader)> {
     ]
 }
 
+#[test]
+fn a_link_header_that_is_cut_off_carries_no_packet() {
+    for (name, number, header) in links() {
+        let frame = header([8, 0]);
+        for cut in 0..frame.len() {
+            let carried = cli::capture::carried(number.try_into().unwrap(), &frame[..cut]);
+            assert_eq!(carried, Some(cli::capture::Carried::CutOff), "{name} of {cut} bytes");
+        }
+    }
+}
+
 /// The capture's IP packets behind other link headers.
 fn relinked(link_type: u32, header: &MakesHeader) -> Vec<u8> {
     let capture = ethernet();

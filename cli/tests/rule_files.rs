@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod commands;
+#[path = "../../rules/tests/place/mod.rs"]
+mod place;
 
 use commands::{err, gatebell, gatebell_given, golden, out};
+use place::Place;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -17,10 +20,42 @@ fn all_errors_are_shown_with_their_place_and_line() {
 }
 
 #[test]
+fn of_a_long_line_the_part_around_the_error_is_shown() {
+    let list = "192.0.2.1', '".repeat(100);
+    let text = format!("{DEFAULTS}[[set]]\nid = 's'\naddresses = ['{list}no', '{list}::1']\n");
+    let output = gatebell_given(text.as_bytes(), &["rules", "check", "-"]);
+    let lines: Vec<_> = out(&output).lines().map(str::to_owned).collect();
+    let mark = lines[2].chars().position(|c| c == '^').unwrap();
+    let marked: String = lines[1].chars().skip(mark).take(4).collect();
+    assert_eq!(marked, "'no'");
+    assert!(lines[1].chars().count() < 200, "{}", lines[1]);
+}
+
+#[test]
 fn a_shadowed_rule_is_a_warning() {
     let text = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n[[rule]]\nid = \"all\"\naction = \"allow\"\n\
                 [[rule]]\nid = \"late\"\naction = \"block\"\nprotocol = \"tcp\"\n";
     golden("shadowed.txt", &gatebell_given(text.as_bytes(), &["rules", "check", "-"]));
+}
+
+#[test]
+fn an_error_in_a_sets_file_is_shown_with_that_files_line() {
+    golden("wrong-list.txt", &gatebell(&["rules", "check", "wrong-list.toml"]));
+}
+
+#[test]
+fn sets_users_programs_and_devices_are_checked_shown_and_asked_about() {
+    golden("who-check.txt", &gatebell(&["rules", "check", "who.toml"]));
+    golden("who-show.txt", &gatebell(&["rules", "show", "who.toml"]));
+    golden("who-show.json", &gatebell(&["rules", "show", "who.toml", "--json"]));
+    let why = |name: &str, who: &str| {
+        let packet = format!("out tcp 10.0.0.2:5000 -> 192.0.2.9:443{who}");
+        golden(name, &gatebell(&["why", "who.toml", "--packet", &packet]));
+    };
+    why("who-nobody.txt", "");
+    why("who-tool.txt", " program /opt/there-is-none/tool user 1000");
+    why("who-root.txt", " user root program /opt/there-is-none/other interface eth0");
+    why("who-unknown.txt", " user there-is-none");
 }
 
 #[test]
@@ -80,6 +115,8 @@ fn the_rule_that_why_proposes_turns_the_verdict() {
         "in icmpv6 fd00::1 -> fd00::2 type echo-reply",
         "out 47 10.0.0.2 -> 10.0.0.1",
         "in tcp 10.0.0.1 -> 10.0.0.2 fragment",
+        "out tcp 10.0.0.2:5000 -> 10.0.0.1:23 user 1000 program /opt/there-is-none/tool interface eth0",
+        "out tcp 10.0.0.2:5000 -> 10.0.0.1:23 user root",
     ] {
         let first = answer(&rules, packet);
         let snippet = first["to_change"].as_str().unwrap();
@@ -105,7 +142,7 @@ fn schema() -> Value {
 
 /// The keys that the parser itself lists when it meets one that it does not know.
 fn parsers_keys(text: &str) -> BTreeSet<String> {
-    let errors = rules::parse("r", text).unwrap_err().to_string();
+    let errors = rules::parse("r", text, &here()).unwrap_err().to_string();
     let line = errors.lines().find(|line| line.contains("unknown key `qqqqqqqqqqqq`")).unwrap();
     line.rsplit_once("there are: ").unwrap().1.split(", ").map(str::to_owned).collect()
 }
@@ -124,9 +161,14 @@ fn the_schema_has_the_parsers_keys() {
         keys(&schema["properties"]["default"]["properties"]),
         parsers_keys("[default]\nqqqqqqqqqqqq = 1")
     );
+    assert_eq!(
+        keys(&schema["properties"]["service"]["properties"]),
+        parsers_keys("[service]\nqqqqqqqqqqqq = 1")
+    );
+    assert_eq!(keys(&schema["$defs"]["set"]["properties"]), parsers_keys("[[set]]\nqqqqqqqqqqqq = 1"));
     assert_eq!(keys(&schema["$defs"]["rule"]["properties"]), parsers_keys("[[rule]]\nqqqqqqqqqqqq = 1"));
     for required in schema["$defs"]["rule"]["required"].as_array().unwrap() {
-        let errors = rules::parse("r", "[[rule]]\nlog = true").unwrap_err().to_string();
+        let errors = rules::parse("r", "[[rule]]\nlog = true", &here()).unwrap_err().to_string();
         assert!(errors.contains(&format!("`{}` is missing", required.as_str().unwrap())), "{errors}");
     }
 }
@@ -145,8 +187,17 @@ fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
         }
     }
     each("protocol", "protocol", "", defs);
-    each("network", "source", "", defs);
-    each("network", "destination", "", defs);
+    for key in ["source", "destination"] {
+        each("addresses", key, "", defs);
+        each_of(&defs["end"]["anyOf"][1], key, "");
+    }
+    for key in ["interface", "user", "program"] {
+        each(key, key, "", defs);
+    }
+    for gone in schema()["properties"]["service"]["properties"]["gone"]["enum"].as_array().unwrap() {
+        takes_file(&format!("{DEFAULTS}[service]\ngone = {gone}\n"));
+    }
+    sets_are_taken(defs);
     each("port", "ports", "protocol = 'tcp'\n", defs);
     each("port", "source_ports", "protocol = ['tcp', 'udp']\n", defs);
     for (number, protocol) in ["icmp", "icmpv6"].iter().enumerate() {
@@ -178,13 +229,38 @@ fn each_of(kind: &Value, key: &str, before: &str) {
     }
     takes(&rule(&format!("[{}]", values.join(", "))));
     for beyond in [limits[0].map(|n| n - 1), limits[1].map(|n| n + 1)].into_iter().flatten() {
-        assert!(rules::parse("r", &format!("{DEFAULTS}[[rule]]\n{}", rule(&beyond.to_string()))).is_err());
+        assert!(
+            rules::parse("r", &format!("{DEFAULTS}[[rule]]\n{}", rule(&beyond.to_string())), &here())
+                .is_err()
+        );
     }
 }
 
+/// Each example of a set's keys.
+fn sets_are_taken(defs: &Value) {
+    let set = |keys: &str| takes_file(&format!("{DEFAULTS}[[set]]\nid = 's'\n{keys}\n"));
+    for addresses in defs["addresses"]["examples"].as_array().unwrap() {
+        set(&format!("addresses = [{addresses}, {addresses}]"));
+    }
+    for key in ["file", "comment"] {
+        for value in defs["set"]["properties"][key]["examples"].as_array().unwrap() {
+            set(&format!("addresses = '::1'\n{key} = {value}"));
+        }
+    }
+}
+
+/// Where the schema's examples are right.
+fn here() -> Place {
+    let place = Place::default().user("root", 0).program("/usr/bin/curl", [1, 2]);
+    place.file("lists/bad.txt", "192.0.2.1\n").file("/etc/gatebell/bad.txt", "")
+}
+
 fn takes(rule: &str) {
-    let text = format!("{DEFAULTS}[[rule]]\n{rule}\n");
-    if let Err(errors) = rules::parse("r", &text) {
+    takes_file(&format!("{DEFAULTS}[[set]]\nid = 'bad-hosts'\naddresses = '::1'\n[[rule]]\n{rule}\n"));
+}
+
+fn takes_file(text: &str) {
+    if let Err(errors) = rules::parse("r", text, &here()) {
         panic!("{errors}\n{text}");
     }
 }

@@ -72,7 +72,7 @@ fn named(kind: u16, start: usize, way: Option<Way>) -> Carried {
 /// Linux cooked, version 2: the Ethernet type stands first; tags, if any, behind the header.
 fn cooked(frame: &[u8], kind: u16) -> Option<Carried> {
     const HEADER: usize = 20;
-    let outer = number(frame, 0)?;
+    let outer = number(frame.get(..HEADER)?, 0)?;
     if VLANS.contains(&outer) {
         return ethertype(frame, HEADER + 2, way(kind));
     }

@@ -9,7 +9,7 @@ use crate::rule_file::{RuleFile, default_name};
 use crate::style;
 use contract::packet::{Decision, Direction, Reason, Verdict};
 use engine::{Parsed, Shape};
-use rules::Protocol;
+use rules::{Protocol, Rule};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -160,11 +160,30 @@ impl Printer<'_> {
         for (number, what) in more.iter().filter(|(number, _)| *number > 0) {
             writeln!(out, "  {number} {what}")?;
         }
+        self.unseen(out)?;
         if let Some(other) = self.other {
             let (changed, rules, other) = (account.changed, &self.rules.name, &other.name);
             writeln!(out, "  {} changed from {other} to {rules}", counted(changed, "verdict"))?;
         }
         Ok(())
+    }
+
+    /// A capture does not show all that rules may ask for.
+    fn unseen(&self, out: &mut dyn Write) -> io::Result<()> {
+        let asks = |rule: &&Rule| {
+            rule.enabled && !(rule.users.is_empty() && rule.programs.is_empty() && rule.interfaces.is_empty())
+        };
+        match self.rules.rules.iter().filter(asks).count() {
+            0 => Ok(()),
+            1 => writeln!(
+                out,
+                "  1 rule matched nothing: it asks for a user, program or device, which captures do not show"
+            ),
+            many => writeln!(
+                out,
+                "  {many} rules matched nothing: they ask for users, programs or devices, which captures do not show"
+            ),
+        }
     }
 
     fn by_rule(&self, account: &Account, out: &mut dyn Write) -> io::Result<()> {

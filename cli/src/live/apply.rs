@@ -1,0 +1,119 @@
+//! `gatebell rules apply`, `confirm` and `revert`.
+
+use super::change::changes;
+use super::connect;
+use super::names::text_in_force;
+use super::status::in_force;
+use crate::Error;
+use crate::arguments::{ApplyArguments, SocketArguments};
+use crate::check::counted;
+use crate::rule_file::{RuleFile, Source, is_standard_input, name, read};
+use crate::style;
+use rules::Machine;
+use service::control::{Client, Failed};
+use service::firewall::{Applied, Lease};
+use std::io::Write;
+use std::path::Path;
+
+/// Checks a rule file here, says what changes, and has the service take it.
+pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let source = Source { name: full_name(&arguments.file), text: read(&arguments.file)? };
+    let file = RuleFile::understand(&source, &Machine::beside(source.place()))?;
+    let mut client = connect(&arguments.service.socket)?;
+    say_changes(&mut client, &file, out)?;
+    let applied =
+        client.apply(&source.name, &source.text, arguments.lease.map(|lease| lease.0)).map_err(wrong)?;
+    warn(&applied)?;
+    say_taken(&applied, out)?;
+    Ok(0)
+}
+
+/// Keeps what is tried out.
+pub fn confirm(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let applied = connect(&arguments.socket)?.confirm()?;
+    say_taken(&applied, out)?;
+    Ok(0)
+}
+
+/// Takes back what is tried out.
+pub fn revert(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let rules = connect(&arguments.socket)?.revert()?;
+    writeln!(out, "The lease is over. In force is {}.", in_force(&rules))?;
+    Ok(0)
+}
+
+/// The service may be started elsewhere: what a file is called there is its whole path.
+fn full_name(path: &Path) -> String {
+    let whole = path.canonicalize().ok().filter(|_| !is_standard_input(path));
+    whole.map_or_else(|| name(path), |whole| whole.display().to_string())
+}
+
+fn say_changes(client: &mut Client, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
+    let old = text_in_force(client)?;
+    let Ok(old) = RuleFile::parse(&old.name, &old.text, &Machine::beside(old.place())) else {
+        writeln!(out, "What changes can't be said: the rules in force can't be read here.")?;
+        return Ok(());
+    };
+    let lines = changes(&old, new);
+    if lines.is_empty() {
+        writeln!(out, "No verdict changes.")?;
+    }
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn say_taken(applied: &Applied, out: &mut dyn Write) -> Result<(), Error> {
+    let Applied { generation, rules, lease, .. } = applied;
+    let strong = style::STRONG;
+    let rules = counted(u64::from(*rules), "rule");
+    writeln!(out, "{strong}Generation {generation} is in force{strong:#}: {rules}.")?;
+    match lease {
+        None => writeln!(out, "It is confirmed, and is there after a restart too.")?,
+        Some(Lease { fallback, milliseconds_left, .. }) => writeln!(
+            out,
+            "Confirm it within {} s: gatebell rules confirm\nOtherwise generation {fallback} returns by itself, also if \
+             this connection is cut; `gatebell rules revert` brings it back now.",
+            milliseconds_left.div_ceil(1000)
+        )?,
+    }
+    Ok(())
+}
+
+fn warn(applied: &Applied) -> Result<(), Error> {
+    let mut err = anstream::stderr().lock();
+    let warning = style::WARNING;
+    for text in &applied.warnings {
+        writeln!(err, "{warning}warning:{warning:#} {text}")?;
+    }
+    Ok(())
+}
+
+/// What the service finds wrong, although nothing was found here: it reads other files, or is of another release.
+fn wrong(failed: Failed) -> Error {
+    match failed {
+        Failed::Refused { errors, message, .. } if !errors.is_empty() => {
+            Error::Applied { errors: errors.join("\n"), message }
+        }
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn a_lease_says_how_to_confirm_and_what_happens_otherwise() {
+        let lease = Some(Lease { generation: 8, fallback: 7, milliseconds_left: 59_990 });
+        let mut shown = Vec::new();
+        say_taken(&Applied { generation: 8, rules: 1, warnings: vec![], lease }, &mut shown).unwrap();
+        let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
+        assert!(shown.contains("Generation 8 is in force: 1 rule."), "{shown}");
+        assert!(shown.contains("within 60 s: gatebell rules confirm"), "{shown}");
+        assert!(shown.contains("Otherwise generation 7 returns by itself"), "{shown}");
+    }
+}

@@ -1,0 +1,136 @@
+//! `gatebell audit`: whether every app's books balance (I1, I7).
+
+use super::connect;
+use crate::Error;
+use crate::arguments::AskArguments;
+use crate::check::counted as number_of;
+use crate::style;
+use service::firewall::{Account, Accounts, Counted};
+use std::io::Write;
+use std::time::Duration;
+
+/// How often books that do not balance are read again, and how long after.
+const TRIES: usize = 20;
+const BREATH: Duration = Duration::from_millis(100);
+
+/// Shows every app's books; 1 if some do not balance.
+pub fn audit(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let mut client = connect(&arguments.socket)?;
+    let mut accounts = client.accounts()?;
+    // What moves while it is read does not balance at that moment. What is lost stays lost.
+    for _ in 0..TRIES {
+        if accounts.balances {
+            break;
+        }
+        std::thread::sleep(BREATH);
+        accounts = client.accounts()?;
+    }
+    if arguments.json {
+        writeln!(out, "{}", serde_json::json!(accounts))?;
+    } else {
+        print(&accounts, out)?;
+        out.flush()?;
+        warn(&accounts)?;
+    }
+    let faults = faults(&accounts);
+    if faults.is_empty() { Ok(0) } else { Err(Error::Unbalanced(faults.join("; "))) }
+}
+
+fn print(accounts: &Accounts, out: &mut dyn Write) -> Result<(), Error> {
+    for app in &accounts.apps {
+        let sign = if app.balances { "" } else { "  DOES NOT BALANCE" };
+        writeln!(out, "{:<34} {}{sign}", name(app), books(&app.counted))?;
+    }
+    writeln!(out, "{:<34} {}", "apps that are gone", books(&accounts.past))?;
+    let attached = accounts.taken.wrapping_sub(accounts.released);
+    let Accounts { taken, released, .. } = accounts;
+    writeln!(out, "{:<34} {taken} taken = {released} released + {attached} held", "references")?;
+    if accounts.balances {
+        let strong = style::STRONG;
+        let apps = number_of(accounts.apps.len() as u64, "app");
+        writeln!(
+            out,
+            "{strong}Every record is accounted for{strong:#}: {apps} attached, and those that are gone."
+        )?;
+    }
+    Ok(())
+}
+
+/// Names the apps whose pages lie. The driver's books are not made of what apps say, so they balance all the same.
+fn warn(accounts: &Accounts) -> Result<(), Error> {
+    let mut err = anstream::stderr().lock();
+    let warning = style::WARNING;
+    for liar in accounts.apps.iter().filter(|app| app.lies) {
+        writeln!(
+            err,
+            "{warning}warning:{warning:#} {} lies about what it has read of its ring; that harms nobody but itself: what it \
+             shows is not to be trusted, end it",
+            name(liar)
+        )?;
+    }
+    Ok(())
+}
+
+fn name(app: &Account) -> String {
+    format!("slot {}, process {}, user {}", app.slot, app.pid, app.user)
+}
+
+fn books(counted: &Counted) -> String {
+    let Counted { offered, committed, lost_no_room, lost_closing, lost_too_large } = *counted;
+    let lost = lost_no_room.wrapping_add(lost_closing).wrapping_add(lost_too_large);
+    let causes = [("no room", lost_no_room), ("closing", lost_closing), ("too large", lost_too_large)];
+    let causes: Vec<_> = causes
+        .iter()
+        .filter(|(_, count)| *count > 0)
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+    format!("offered {offered} = committed {committed} + lost {lost}{causes}")
+}
+
+/// Who or what does not balance.
+fn faults(accounts: &Accounts) -> Vec<String> {
+    let mut faults: Vec<_> = accounts.apps.iter().filter(|app| !app.balances).map(name).collect();
+    if faults.is_empty() && !accounts.balances {
+        faults.push("the references, or the books of apps that are gone".to_owned());
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    fn accounts(balances: bool) -> Accounts {
+        let counted =
+            Counted { offered: 10, committed: 7, lost_no_room: 2, lost_closing: 1, lost_too_large: 0 };
+        let app =
+            |slot, balances| Account { slot, pid: 100 + slot, user: 1000, counted, balances, lies: false };
+        let apps = vec![app(0, true), app(1, balances)];
+        Accounts { taken: 5, released: 3, apps, past: Counted::default(), balances }
+    }
+
+    #[test]
+    fn who_does_not_balance_is_named() {
+        assert_eq!(faults(&accounts(true)), Vec::<String>::new());
+        assert_eq!(faults(&accounts(false)), ["slot 1, process 101, user 1000"]);
+    }
+
+    #[test]
+    fn references_that_do_not_balance_are_nobodys_and_named_too() {
+        let mut accounts = accounts(true);
+        accounts.balances = false;
+        assert_eq!(faults(&accounts).len(), 1);
+    }
+
+    #[test]
+    fn losses_are_shown_by_their_causes() {
+        let mut shown = Vec::new();
+        print(&accounts(true), &mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(shown.contains("offered 10 = committed 7 + lost 3 (no room 2, closing 1)"), "{shown}");
+        assert!(shown.contains("5 taken = 3 released + 2 held"), "{shown}");
+    }
+}
