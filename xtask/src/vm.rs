@@ -6,10 +6,12 @@
 //! has no network card; it ends by itself, also when whoever started it is killed.
 
 mod archive;
+mod debian;
 mod files;
 mod init;
 mod kernel;
 mod modules;
+mod systemd;
 
 use std::fs;
 use std::io::{self, IsTerminal, Read, Write};
@@ -36,7 +38,25 @@ pub struct Machine {
     pub command: Vec<String>,
     /// The machine is ended after this long.
     pub timeout: Duration,
+    /// What the command finds around it.
+    pub system: System,
 }
+
+/// What a machine is beside its kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum System {
+    /// Nothing but the files that were brought along.
+    Bare,
+    /// A Debian under systemd on a disk. The command is a service of it. If it ends with [`REBOOT`], the machine is rebooted
+    /// in the way of its system and the command is started again; the disk is as it was left.
+    Debian,
+}
+
+/// The exit code with which a command under systemd asks to be started again after a reboot.
+pub const REBOOT: i32 = 194;
+
+/// A command that wants to be started again more often than this goes round in circles.
+const REBOOTS: usize = 8;
 
 /// How an emulated machine ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +100,7 @@ impl Machine {
             directory: PathBuf::from("/root"),
             command,
             timeout: Duration::from_secs(170),
+            system: System::Bare,
         }
     }
 }
@@ -92,22 +113,40 @@ pub fn run(machine: &Machine) -> Result<Outcome> {
     let folder = RunFolder::new()?;
     let image = folder.path("initramfs");
     write_image(machine, &kernel, &image).context("writing the emulated machine's file system")?;
-    let mut outcome = folder.run_once(&kernel.image, &image, machine.timeout)?;
-    for _ in 1..BOOTS {
-        // On a busy host the emulated clock may stand still long enough for the kernel to give up before it has started.
-        if !matches!(outcome, Outcome::Crashed { .. }) || folder.started() {
-            break;
+    let disk = match machine.system {
+        System::Bare => None,
+        System::Debian => {
+            let disk = folder.path("disk");
+            debian::copy(&debian::prepare()?, &disk)?;
+            Some(disk)
         }
-        eprintln!("vm: the machine did not start; booting it again");
-        outcome = folder.run_once(&kernel.image, &image, machine.timeout)?;
+    };
+    let end = Instant::now() + machine.timeout;
+    let parts = Parts { kernel: &kernel.image, image: &image, disk: disk.as_deref() };
+    for _ in 0..=REBOOTS {
+        match folder.run(&parts, end)? {
+            Outcome::Exited(REBOOT) if machine.system == System::Debian => folder.forget()?,
+            other => return Ok(other),
+        }
     }
-    Ok(outcome)
+    bail!("the command asked for more than {REBOOTS} reboots")
+}
+
+/// What a machine is booted from.
+struct Parts<'a> {
+    kernel: &'a Path,
+    image: &'a Path,
+    disk: Option<&'a Path>,
 }
 
 fn write_image(machine: &Machine, kernel: &kernel::Kernel, image: &Path) -> Result<()> {
     let mut archive = archive::Archive::create(image)?;
     archive.skeleton()?;
-    archive.file("init", init::script(machine).as_bytes(), 0o755)?;
+    let (init, brought) = match machine.system {
+        System::Bare => (init::script(machine), Path::new("")),
+        System::Debian => (systemd::script(machine), Path::new(systemd::BROUGHT)),
+    };
+    archive.file("init", init.as_bytes(), 0o755)?;
     archive.file("command", init::command(machine, io::stdout().is_terminal()).as_bytes(), 0o755)?;
     let busybox = place::program("busybox").context("busybox is missing: cargo xtask setup vm")?;
     archive.file("busybox/busybox", &fs::read(busybox)?, 0o755)?;
@@ -118,9 +157,17 @@ fn write_image(machine: &Machine, kernel: &kernel::Kernel, image: &Path) -> Resu
         order.push('\n');
     }
     archive.file("modules/order", order.as_bytes(), 0o644)?;
-    let programs = PROGRAMS.iter().filter_map(|name| place::program(name));
-    for file in files::with_libraries(programs.chain(machine.files.iter().cloned()))? {
-        archive.copy(&file)?;
+    let wanted = machine.files.iter().cloned();
+    let files = match machine.system {
+        System::Bare => {
+            let programs = PROGRAMS.iter().filter_map(|name| place::program(name));
+            files::with_libraries(programs.chain(wanted))?
+        }
+        // Debian has its own.
+        System::Debian => files::without_libraries(wanted)?,
+    };
+    for file in files {
+        archive.copy(&file, brought)?;
     }
     archive.finish()
 }
@@ -139,9 +186,29 @@ impl RunFolder {
         self.0.join(name)
     }
 
-    fn run_once(&self, kernel: &Path, image: &Path, timeout: Duration) -> Result<Outcome> {
-        let mut guest = Guest::boot(kernel, image, self)?;
-        if guest.wait(timeout)? { self.outcome() } else { Ok(Outcome::TimedOut) }
+    /// Boots until the command was started, and waits for its end.
+    fn run(&self, parts: &Parts, end: Instant) -> Result<Outcome> {
+        let mut outcome = self.run_once(parts, end)?;
+        for _ in 1..BOOTS {
+            // On a busy host the emulated clock may stand still long enough for the kernel to give up before it has started.
+            if !matches!(outcome, Outcome::Crashed { .. }) || self.started() {
+                break;
+            }
+            eprintln!("vm: the machine did not start; booting it again");
+            outcome = self.run_once(parts, end)?;
+        }
+        Ok(outcome)
+    }
+
+    fn run_once(&self, parts: &Parts, end: Instant) -> Result<Outcome> {
+        let mut guest = Guest::boot(parts, self)?;
+        if guest.wait(end)? { self.outcome() } else { Ok(Outcome::TimedOut) }
+    }
+
+    /// The next boot has its own end, and its own start.
+    fn forget(&self) -> Result<()> {
+        fs::remove_file(self.path("exit"))?;
+        Ok(fs::remove_file(self.path("console"))?)
     }
 
     /// Whether the command was started: it must not be run twice.
@@ -176,7 +243,7 @@ struct Guest {
 }
 
 impl Guest {
-    fn boot(kernel: &Path, image: &Path, folder: &RunFolder) -> Result<Self> {
+    fn boot(parts: &Parts, folder: &RunFolder) -> Result<Self> {
         let qemu = place::program("qemu-system-x86_64").context("qemu is missing: cargo xtask setup vm")?;
         let console = folder.path("console");
         let exit = folder.path("exit");
@@ -185,12 +252,13 @@ impl Guest {
             .args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max", "-smp", "2", "-m", "2048"])
             .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-nic", "none"])
             .arg("-kernel")
-            .arg(kernel)
+            .arg(parts.kernel)
             .arg("-initrd")
-            .arg(image)
+            .arg(parts.image)
             .args([
                 "-append",
-                "console=ttyS0 loglevel=4 panic=-1 oops=panic mitigations=off no_timer_check random.trust_cpu=on",
+                "console=ttyS0 loglevel=4 panic=-1 oops=panic mitigations=off no_timer_check random.trust_cpu=on \
+                 systemd.getty_auto=no",
             ])
             // Four serial lines: the console, the command's input and output, its errors, its exit code.
             .arg("-serial")
@@ -204,16 +272,20 @@ impl Guest {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(disk) = parts.disk {
+            // What is lost when this very machine loses its power need not be kept.
+            let drive = format!("file={},if=virtio,format=raw,cache=unsafe", disk.display());
+            command.arg("-drive").arg(drive);
+        }
         Ok(Self { qemu: command.spawn().context("starting qemu")? })
     }
 
     /// Passes on what the machine says until it ends; false when its time was over before.
-    fn wait(&mut self, timeout: Duration) -> Result<bool> {
+    fn wait(&mut self, end: Instant) -> Result<bool> {
         let interrupt = Interrupt::watch()?;
         let mut input = self.qemu.stdin.take();
         let output = pass_on(self.qemu.stdout.take(), io::stdout());
         let errors = pass_on(self.qemu.stderr.take(), io::stderr());
-        let end = Instant::now() + timeout;
         let mut interrupts = 0;
         loop {
             if let Some(status) = self.qemu.try_wait()? {

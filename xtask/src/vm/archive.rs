@@ -60,14 +60,14 @@ impl Archive {
         self.entry(&name.to_string_lossy(), REGULAR | mode, content, (0, 0))
     }
 
-    /// A copy of this machine's file, at the same path.
-    pub fn copy(&mut self, path: &Path) -> Result<()> {
+    /// A copy of this machine's file, at the same path below a folder.
+    pub fn copy(&mut self, path: &Path, below: &Path) -> Result<()> {
         let content = match without_debug_data(path) {
             Some(smaller) => smaller,
             None => fs::read(path).with_context(|| format!("reading {}", path.display()))?,
         };
         let mode = fs::metadata(path)?.permissions().mode() & 0o777;
-        let name = merged(path);
+        let name = below.join(merged(path));
         self.file(&name.to_string_lossy(), &content, mode)
     }
 

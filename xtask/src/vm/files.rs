@@ -8,13 +8,23 @@ use anyhow::{Context, Result, bail};
 
 /// The files themselves, all files of those that are folders, and the libraries of those that are programs.
 pub fn with_libraries(files: impl Iterator<Item = PathBuf>) -> Result<BTreeSet<PathBuf>> {
+    let mut all = without_libraries(files)?;
+    for file in all.clone() {
+        all.extend(libraries(&file)?);
+    }
+    Ok(all)
+}
+
+/// The files themselves, and all files of those that are folders.
+pub fn without_libraries(files: impl Iterator<Item = PathBuf>) -> Result<BTreeSet<PathBuf>> {
     let mut all = BTreeSet::new();
     for file in files {
         if file.is_dir() {
             add_folder(&file, &mut all)?;
-        } else {
-            all.extend(libraries(&file)?);
+        } else if file.is_file() {
             all.insert(file);
+        } else {
+            bail!("{} is not there to be copied into the emulated machine", file.display());
         }
     }
     Ok(all)
@@ -26,7 +36,6 @@ fn add_folder(folder: &Path, all: &mut BTreeSet<PathBuf>) -> Result<()> {
         if path.is_dir() {
             add_folder(&path, all)?;
         } else if path.is_file() {
-            all.extend(libraries(&path)?);
             all.insert(path);
         }
     }
@@ -34,9 +43,6 @@ fn add_folder(folder: &Path, all: &mut BTreeSet<PathBuf>) -> Result<()> {
 }
 
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
-    if !program.is_file() {
-        bail!("{} is not there to be copied into the emulated machine", program.display());
-    }
     // ldd fails on what is not a dynamic program (a script, an eBPF object): that has no libraries.
     let output = Command::new("ldd").arg(program).output().context("running ldd")?;
     let text = String::from_utf8_lossy(&output.stdout);

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::debian;
 use crate::place;
 
 /// The package that always depends on the newest kernel of its line.
@@ -34,7 +35,7 @@ pub fn prepare() -> Result<Kernel> {
     // Unpacked beside and then renamed, so that a broken run leaves no half kernel that looks like a whole one.
     let beside = place::machine().join(format!("kernel-{}", std::process::id()));
     fs::create_dir_all(&beside)?;
-    let done = fetch(&package, &beside).and_then(|()| rename(&beside, &unpacked));
+    let done = debian::unpack(&package, &beside).and_then(|()| rename(&beside, &unpacked));
     let _ = fs::remove_dir_all(&beside);
     done?;
     find(&unpacked).with_context(|| format!("{package} holds no kernel image"))
@@ -65,28 +66,4 @@ fn newest_package() -> Result<String> {
         Some(package) => Ok(package.to_owned()),
         None => bail!("no package {LINE}* is known to apt here: run `apt-get update` on a Debian 12 machine"),
     }
-}
-
-fn fetch(package: &str, folder: &Path) -> Result<()> {
-    let status = Command::new("apt-get")
-        // Without a sandbox user: that user could not write into a folder of ours, and apt warns about it.
-        .args(["-qq", "-o", "APT::Sandbox::User=root", "download", package])
-        .current_dir(folder)
-        .status()
-        .context("running apt-get")?;
-    if !status.success() {
-        bail!("apt-get download {package} failed: {status}");
-    }
-    let archive = folder
-        .read_dir()?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.extension() == Some("deb".as_ref()));
-    let archive = archive.context("apt-get left no package")?;
-    let status =
-        Command::new("dpkg-deb").arg("-x").arg(&archive).arg(folder).status().context("running dpkg-deb")?;
-    if !status.success() {
-        bail!("unpacking {} failed: {status}", archive.display());
-    }
-    Ok(fs::remove_file(archive)?)
 }

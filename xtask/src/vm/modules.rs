@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// What is asked for; what these need comes along. One that a kernel doesn't have, it has built in.
-const WANTED: [&str; 34] = [
+const WANTED: [&str; 36] = [
+    "virtio_pci",
+    "virtio_blk",
     "veth",
     "dummy",
     "tun",

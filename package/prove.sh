@@ -1,0 +1,227 @@
+#!/bin/bash
+# What the package promises, on a machine of its own under systemd: `cargo xtask package --prove` boots that machine, runs
+# this in it, and runs it again after each reboot (exit code 194 asks for one). Each point is one line, "ok" or "FAILED".
+#
+# The machine is the root namespace; `outside`, a namespace behind a pair of devices, is the world. `traffic` sends at a
+# constant pace to a port that the rules refuse and counts on this side of it what arrives there all the same.
+set -u
+package=$1 upgrade=$2 traffic=$3
+state=/var/lib/package-proof
+refused=7777 confirmed=7778
+inside=10.78.0.2 outside=10.78.0.1 inside6=fd78::2 outside6=fd78::1
+
+failed=0
+# With the seconds since this boot's start: an emulated machine is slow, and it shows where.
+ok() { printf 'ok      %4ss  %s\n' $SECONDS "$*"; }
+no() { printf 'FAILED  %4ss  %s\n' $SECONDS "$*"; failed=1; }
+# check WHAT COMMAND…: the command succeeds. refute: it does not.
+check() { local what=$1; shift; if "$@"; then ok "$what"; else no "$what"; fi; }
+refute() { local what=$1; shift; if "$@"; then no "$what"; else ok "$what"; fi; }
+# within SECONDS COMMAND…: it succeeds some time.
+within() {
+    local end=$((SECONDS + $1)); shift
+    until "$@"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
+}
+world() { ip netns exec outside "$@"; }
+active() { [ "$(systemctl is-active gatebell)" = active ]; }
+process() { systemctl show --value -p MainPID gatebell; }
+
+# --- The world outside ------------------------------------------------------------------------------------------------
+joined() { # joined NAME ADDRESS ADDRESS6 THEIRS THEIRS6: one more device of this machine, with the world at its other end
+    ip link add "$1" type veth peer name "$1" netns outside
+    ip addr add "$2/24" dev "$1"; ip addr add "$3/64" dev "$1" nodad; ip link set "$1" up
+    world ip addr add "$4/24" dev "$1"; world ip addr add "$5/64" dev "$1" nodad; world ip link set "$1" up
+}
+a_world() {
+    ip netns add outside
+    world ip link set lo up
+    joined wan0 $inside $inside6 $outside $outside6
+    "$traffic" serve 22 $refused $confirmed >$state/served & server=$!
+    within 10 grep -q serving $state/served || no "the machine's own servers start"
+}
+# Connects, sends a datagram and asks for an echo: an answer to each.
+answers() { world "$traffic" ask all "$1" "$2"; }
+connects() { world "$traffic" ask tcp "$1" "$2"; }
+# Any answer at all: what a refused port must not give.
+leaks() { world "$traffic" ask any "$1" "$2"; }
+pings() { world ping -c 1 -W 2 -q "$1" >/dev/null; }
+
+# Sends to a refused port for as long as a command takes, and says how many datagrams and connections arrived.
+under_traffic() { # under_traffic WHAT COMMAND…
+    local what=$1; shift
+    local before after sender asker
+    before=$(arrived)
+    ip netns exec outside "$traffic" send $refused $inside $inside6 >$state/sent & sender=$!
+    ip netns exec outside "$traffic" keep-asking $inside 22 >$state/asked & asker=$!
+    sleep 2
+    check "$what" "$@"
+    sleep 2
+    kill -TERM $sender $asker; wait $sender $asker
+    after=$(arrived)
+    local sent; sent=$(cat $state/sent)
+    check "… meanwhile $sent refused packets were sent" [ "${sent:-0}" -gt 500 ]
+    check "… of which $((after - before)) got through" [ "$before" = "$after" ]
+    echo "                  and an allowed port was asked: $(cat $state/asked)"
+}
+# What the refused port has got so far: the server counts.
+arrived() { kill -USR1 $server; sleep 0.3; tail -n 1 $state/served | grep -o "\b$refused=[0-9]*" | cut -d= -f2; }
+
+# --- What is promised, point by point ---------------------------------------------------------------------------------
+first() {
+    check "before: the port that will be refused answers (IPv4)" answers $inside $refused
+    check "before: the port that will be refused answers (IPv6)" answers $inside6 $refused
+    it_protects_the_machine_that_it_is_installed_on
+    a_device_that_appears_later_is_protected
+    a_killed_service_lets_nothing_through
+    an_upgrade_lets_nothing_through
+    systemd_reloads_it
+    rules_are_confirmed_and_others_on_a_lease
+}
+second() {
+    after_a_reboot_the_confirmed_rules_protect_it
+    a_purge_leaves_nothing
+}
+
+it_protects_the_machine_that_it_is_installed_on() {
+    check "dpkg installs the package" dpkg -i "$package"
+    check "the service is active" active
+    check "it is enabled" systemctl -q is-enabled gatebell
+    check "the group is there" getent group gatebell
+    systemd-analyze security gatebell --no-pager 2>/dev/null | tail -n 1
+    protected
+    check "the status says so" gatebell status
+    within 20 reported || no "gatebell watch --json reports the refused packet"
+}
+protected() {
+    check "an allowed port answers (IPv4)" connects $inside 22
+    check "an allowed port answers (IPv6)" connects $inside6 22
+    check "ping answers (IPv4)" pings $inside
+    check "ping answers (IPv6)" pings $inside6
+    refute "a refused port does not answer (IPv4)" leaks $inside $refused
+    refute "a refused port does not answer (IPv6)" leaks $inside6 $refused
+}
+reported() {
+    timeout 4 gatebell watch --json >$state/watched & local watcher=$!
+    sleep 1.5
+    leaks $inside $refused
+    wait $watcher
+    grep -q "\"destination_port\":$refused\b" $state/watched || return 1
+    ok "gatebell watch --json: $(grep -m 1 "\"destination_port\":$refused\b" $state/watched)"
+}
+
+a_device_that_appears_later_is_protected() {
+    joined wan1 10.79.0.2 fd79::2 10.79.0.1 fd79::1
+    refute "a device that appears later is protected (IPv4)" leaks 10.79.0.2 $refused
+    refute "a device that appears later is protected (IPv6)" leaks fd79::2 $refused
+    check "… and lets in what is allowed" connects 10.79.0.2 22
+}
+
+a_killed_service_lets_nothing_through() {
+    under_traffic "a killed service is started again by systemd" killed
+    check "… once" [ "$(systemctl show --value -p NRestarts gatebell)" = 1 ]
+}
+killed() {
+    local before; before=$(process)
+    [ "$before" -gt 1 ] || return 1
+    kill -9 "$before"
+    sleep 0.2
+    within 60 restarted "$before"
+}
+restarted() { active && [ "$(process)" != "$1" ]; }
+
+an_upgrade_lets_nothing_through() {
+    under_traffic "an upgrade takes over" upgraded
+    check "… with the new version" [ "$(installed)" = "$(dpkg-deb -f "$upgrade" Version)" ]
+    protected
+}
+upgraded() {
+    local before; before=$(process)
+    dpkg -i "$upgrade" && within 60 restarted "$before"
+}
+installed() { dpkg-query -W -f '${Version}' gatebell; }
+
+systemd_reloads_it() {
+    check "systemd reloads it" systemctl reload gatebell
+    check "… and it stays active" active
+}
+
+# A rule that is confirmed, and one on a lease that nobody confirms.
+rules_are_confirmed_and_others_on_a_lease() {
+    allowing confirmed $confirmed >$state/confirmed.toml
+    check "rules are applied and confirmed" gatebell rules apply $state/confirmed.toml
+    check "… and hold" answers $inside $confirmed
+    allowing leased $refused >$state/leased.toml
+    check "rules are applied on a lease of an hour" gatebell rules apply $state/leased.toml --lease 1h
+    check "… and hold until then" answers $inside $refused
+}
+allowing() { # allowing ID PORT: the machine's rules and one more
+    cat /etc/gatebell/rules.toml
+    printf '\n[[rule]]\nid = "%s"\naction = "allow"\ndirection = "in"\nprotocol = ["tcp", "udp"]\nports = %s\n' "$1" "$2"
+}
+
+after_a_reboot_the_confirmed_rules_protect_it() {
+    check "after the reboot: the service is active" active
+    check "… and was so before the network" started_before_network
+    check "… with the rules as confirmed" answers $inside $confirmed
+    protected
+}
+started_before_network() {
+    local ours network
+    ours=$(systemctl show --value -p ActiveEnterTimestampMonotonic gatebell)
+    network=$(systemctl show --value -p ActiveEnterTimestampMonotonic network-pre.target)
+    [ "$ours" -gt 0 ] && [ "$ours" -le "$network" ]
+}
+
+a_purge_leaves_nothing() {
+    check "dpkg purges the package" dpkg --purge gatebell
+    check "the refused port answers again (IPv4)" answers $inside $refused
+    check "the refused port answers again (IPv6)" answers $inside6 $refused
+    nothing "processes" pgrep -x 'gatebelld?'
+    nothing "pins" find /sys/fs/bpf -mindepth 1
+    nothing "filters" filters
+    nothing "programs of control groups" ours cgroup tree
+    nothing "programs" ours prog show
+    nothing "maps" bash -c 'bpftool map show | grep -E "name (RULES|FLOWS|DEVICES|VERDICTS|LEDGERS|RINGS) "'
+    nothing "links" bash -c 'bpftool link show | grep -E "^[0-9]+: (tracing|perf_event)|cgroup_inet_sock_create"'
+    nothing "files" files
+    nothing "the group" getent group gatebell
+    nothing "the unit" systemctl list-unit-files --no-legend gatebell.service
+}
+ours() { bpftool "$@" | grep -E 'zone_|socket_made|program_start|process_ended'; }
+filters() {
+    local device
+    for device in $(ls /sys/class/net); do
+        tc filter show dev "$device" ingress 2>/dev/null
+        tc filter show dev "$device" egress 2>/dev/null
+        tc qdisc show dev "$device" | grep clsact
+    done
+}
+# The packages that were brought here, this machine's own unit and the journal are not the package's.
+files() {
+    find / /run \( -path /proc -o -path /sys -o -path /dev -o -path /var/log -o -path /run/gatebell-vm \) -prune \
+        -o -name '*gatebell*' ! -name '*.deb' ! -name 'gatebell-vm*' ! -path "$(dirname "$traffic")*" -print
+}
+# nothing WHAT COMMAND…: it prints nothing.
+nothing() {
+    local what=$1 left; shift
+    left=$("$@" 2>/dev/null)
+    if [ -z "$left" ]; then ok "nothing left: $what"; else no "left over: $what: $left"; fi
+}
+
+# --- Which boot is it? ------------------------------------------------------------------------------------------------
+mkdir -p $state
+boot=$(($(cat $state/boot 2>/dev/null || echo 0) + 1))
+echo $boot >$state/boot
+a_world
+case $boot in
+1) first; next=194 ;;
+2) second; next=0 ;;
+esac
+kill $server
+[ $failed = 0 ] || echo 1 >$state/failed
+if [ $next = 0 ] && [ -e $state/failed ]; then
+    echo "the journal of gatebell:"
+    journalctl --no-pager -q -u gatebell | tail -n 60
+    next=1
+fi
+exit $next

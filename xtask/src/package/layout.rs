@@ -1,0 +1,321 @@
+//! One package's folder, as `dpkg-deb` takes it.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use super::{fresh, notices};
+use crate::place;
+
+/// What is in a package.
+pub struct Package {
+    /// Its name; `package/NAME` in the clone has its control file and its maintainer scripts.
+    pub name: &'static str,
+    /// The programs: cargo's package and the file that it makes.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// Everything else too, each at its place.
+    pub items: &'static [Item],
+}
+
+/// One file: where it is from, where it goes, and its mode.
+pub struct Item(pub From, pub &'static str, pub u32);
+
+/// Where a file of a package is from.
+pub enum From {
+    /// A program that cargo built, without its debug data.
+    Program(&'static str),
+    /// The firewall's driver.
+    Driver,
+    /// A file of the clone as it is.
+    Clone(&'static str),
+    /// A manual page of the clone; version and date are filled in.
+    Page(&'static str),
+    /// What `gatebell manual` writes: a file, or all pages of a folder.
+    Manual(&'static str),
+}
+
+/// A package being laid out.
+pub struct Layout<'a> {
+    /// What goes in.
+    pub package: &'a Package,
+    /// Its version.
+    pub version: &'a str,
+    /// Where it is laid out.
+    pub folder: &'a Path,
+    /// The time of everything in it.
+    pub epoch: u64,
+    /// The programs that cargo built.
+    pub built: &'a [PathBuf],
+}
+
+const MAINTAINER: &str = "The founders of Gatebell <founders@gatebell.invalid>";
+
+/// What dpkg runs, where a package has it.
+const SCRIPTS: [&str; 4] = ["preinst", "postinst", "prerm", "postrm"];
+
+impl Layout<'_> {
+    /// Fills the folder.
+    pub fn write(&self) -> Result<()> {
+        fresh(self.folder)?;
+        let depends = self.depends()?;
+        for Item(from, to, mode) in self.package.items {
+            self.put(from, to, *mode).with_context(|| format!("placing {to}"))?;
+        }
+        self.documents()?;
+        self.control(&depends)
+    }
+
+    /// Makes the package of the folder.
+    pub fn pack(&self, archive: &Path) -> Result<()> {
+        pack(self.folder, archive, self.epoch)
+    }
+
+    fn put(&self, from: &From, to: &str, mode: u32) -> Result<()> {
+        match from {
+            From::Program(name) => strip(self.program(name)?, &self.place(to)?)?,
+            From::Driver => {
+                fs::copy(place::drivers().join("gatebell_firewall.bpf.o"), self.place(to)?)?;
+            }
+            From::Clone(name) => {
+                fs::copy(place::root().join(name), self.place(to)?)?;
+            }
+            From::Page(name) => {
+                fs::write(self.place(to)?, compressed(self.filled(name)?.as_bytes())?)?;
+            }
+            From::Manual(name) => return self.manual(name, to, mode),
+        }
+        set_mode(&self.folder.join(to), mode)
+    }
+
+    /// Pages are compressed, as Debian has them; completions are not.
+    fn manual(&self, name: &str, to: &str, mode: u32) -> Result<()> {
+        let manual = place::packages().join("manual");
+        fresh(&manual)?;
+        output(Command::new(self.program("gatebell")?).arg("manual").arg(&manual))?;
+        let from = manual.join(name);
+        if from.is_file() {
+            fs::copy(from, self.place(to)?)?;
+            return set_mode(&self.folder.join(to), mode);
+        }
+        for page in from.read_dir()? {
+            let page = page?.path();
+            let name = page.file_name().context("a page has a name")?.to_string_lossy().into_owned();
+            let at = format!("{to}/{name}.gz");
+            fs::write(self.place(&at)?, compressed(&fs::read(&page)?)?)?;
+            set_mode(&self.folder.join(&at), mode)?;
+        }
+        Ok(())
+    }
+
+    /// Copyright, the libraries' notices and the changelog: what every Debian package says of itself.
+    fn documents(&self) -> Result<()> {
+        let folder = format!("usr/share/doc/{}", self.package.name);
+        let mit = fs::read_to_string(place::root().join("LICENSE-MIT"))?;
+        let copyright = fs::read_to_string(place::root().join("package/copyright"))?;
+        let crates: Vec<&str> = self.package.programs.iter().map(|(krate, _)| *krate).collect();
+        let date = output(Command::new("date").args(["-u", "-R", "-d", &format!("@{}", self.epoch)]))?;
+        let changelog = format!(
+            "{} ({}) unstable; urgency=medium\n\n  * See the project's own history.\n\n -- {MAINTAINER}  {date}",
+            self.package.name, self.version
+        );
+        let files = [
+            ("copyright", copyright.replace("@MIT@", &paragraphs(&mit)).into_bytes()),
+            ("libraries.txt.gz", compressed(notices::of(&crates)?.as_bytes())?),
+            ("changelog.gz", compressed(changelog.as_bytes())?),
+        ];
+        for (name, content) in files {
+            let to = format!("{folder}/{name}");
+            fs::write(self.place(&to)?, content)?;
+            set_mode(&self.folder.join(&to), 0o644)?;
+        }
+        Ok(())
+    }
+
+    fn control(&self, depends: &str) -> Result<()> {
+        let from = place::root().join("package").join(self.package.name);
+        let to = self.folder.join("DEBIAN");
+        let (sums, size) = (sums(self.folder)?, size(self.folder)?);
+        fs::create_dir_all(&to)?;
+        let control = fs::read_to_string(from.join("control"))?
+            .replace("@VERSION@", self.version)
+            .replace("@MAINTAINER@", MAINTAINER)
+            .replace("@SIZE@", &size.to_string())
+            .replace("@DEPENDS@", depends);
+        fs::write(to.join("control"), control)?;
+        fs::write(to.join("md5sums"), sums)?;
+        for name in SCRIPTS.iter().chain(&["conffiles"]).filter(|name| from.join(name).is_file()) {
+            fs::copy(from.join(name), to.join(name))?;
+            set_mode(&to.join(name), if SCRIPTS.contains(name) { 0o755 } else { 0o644 })?;
+        }
+        Ok(())
+    }
+
+    /// The shared libraries' packages and the versions that the programs' symbols ask for.
+    fn depends(&self) -> Result<String> {
+        // dpkg-shlibdeps wants to stand in a source package.
+        let stand = place::packages().join("shlibdeps");
+        fresh(&stand.join("debian"))?;
+        let source = format!("Source: gatebell\n\nPackage: {}\nArchitecture: any\n", self.package.name);
+        fs::write(stand.join("debian/control"), source)?;
+        let mut command = Command::new("dpkg-shlibdeps");
+        command.current_dir(&stand).arg("-O");
+        for (_, name) in self.package.programs {
+            command.arg(format!("-e{}", self.program(name)?.display()));
+        }
+        let said = output(&mut command)?;
+        let depends = said.trim().strip_prefix("shlibs:Depends=");
+        depends.map(str::to_owned).with_context(|| format!("dpkg-shlibdeps said: {said}"))
+    }
+
+    fn filled(&self, name: &str) -> Result<String> {
+        let date = output(Command::new("date").args(["-u", "-I", "-d", &format!("@{}", self.epoch)]))?;
+        let text = fs::read_to_string(place::root().join(name))?;
+        Ok(text.replace("@VERSION@", self.version).replace("@DATE@", date.trim()))
+    }
+
+    fn program(&self, name: &str) -> Result<&Path> {
+        let found = self.built.iter().find(|file| file.file_name().is_some_and(|file| file == name));
+        found.map(PathBuf::as_path).with_context(|| format!("cargo built no {name}"))
+    }
+
+    /// The place of a file, whose folders are made.
+    fn place(&self, to: &str) -> Result<PathBuf> {
+        let at = self.folder.join(to);
+        fs::create_dir_all(at.parent().context("a file has a folder")?)?;
+        Ok(at)
+    }
+}
+
+/// Puts a laid out folder into a package. Folders get the usual mode here: a umask must not show.
+fn pack(folder: &Path, archive: &Path, epoch: u64) -> Result<()> {
+    for entry in walk(folder)?.iter().filter(|path| path.is_dir()) {
+        set_mode(entry, 0o755)?;
+    }
+    let mut command = Command::new("dpkg-deb");
+    command.env("SOURCE_DATE_EPOCH", epoch.to_string());
+    output(command.args(["--root-owner-group", "--build"]).arg(folder).arg(archive)).map(drop)
+}
+
+/// A text as a field of a control file holds it.
+fn paragraphs(text: &str) -> String {
+    let line = |line: &str| if line.trim().is_empty() { " .".to_owned() } else { format!(" {line}") };
+    text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// What dpkg compares installed files with.
+fn sums(folder: &Path) -> Result<String> {
+    let mut command = Command::new("md5sum");
+    command.current_dir(folder).arg("--");
+    for file in walk(folder)?.iter().filter(|path| path.is_file()) {
+        command.arg(file.strip_prefix(folder)?);
+    }
+    output(&mut command)
+}
+
+/// In KiB, as Debian's policy counts: a file's size rounded up, a folder one.
+fn size(folder: &Path) -> Result<u64> {
+    let sizes = walk(folder)?
+        .iter()
+        .map(|path| Ok(if path.is_dir() { 1 } else { fs::metadata(path)?.len().div_ceil(1024) }))
+        .collect::<Result<Vec<u64>>>()?;
+    Ok(sizes.iter().sum())
+}
+
+/// The folder and everything below, sorted.
+fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = vec![folder.to_path_buf()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        if path.is_dir() {
+            for entry in path.read_dir()? {
+                found.push(entry?.path());
+            }
+        }
+        next += 1;
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn strip(program: &Path, to: &Path) -> Result<()> {
+    let mut command = Command::new("strip");
+    command.args(["--strip-unneeded", "--remove-section=.comment", "-o"]).arg(to).arg(program);
+    output(&mut command).map(drop)
+}
+
+/// As gzip does it without name and time.
+fn compressed(content: &[u8]) -> Result<Vec<u8>> {
+    let mut gzip = Command::new("gzip")
+        .arg("-9n")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting gzip")?;
+    let mut input = gzip.stdin.take().context("gzip has no input")?;
+    let content = content.to_vec();
+    let writer = std::thread::spawn(move || input.write_all(&content));
+    let output = gzip.wait_with_output()?;
+    if !output.status.success() || !matches!(writer.join(), Ok(Ok(()))) {
+        bail!("gzip failed: {}", output.status);
+    }
+    Ok(output.stdout)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let done = command.stdin(Stdio::null()).output().with_context(|| format!("starting {name}"))?;
+    if !done.status.success() {
+        bail!("{name} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTROL: &str =
+        "Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@x.invalid>\nDescription: x\n";
+
+    fn laid_out(at: &Path, first: &str, second: &str) -> Result<()> {
+        fresh(&at.join("DEBIAN"))?;
+        fs::write(at.join("DEBIAN/control"), CONTROL)?;
+        for name in [first, second] {
+            fs::write(at.join(name), name)?;
+            set_mode(&at.join(name), 0o644)?;
+        }
+        set_mode(at, 0o700)
+    }
+
+    #[test]
+    fn the_same_files_make_the_same_package_whenever_and_in_whatever_order_they_were_written() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("gatebell-package-{}", std::process::id()));
+        let archives =
+            [("one", ["a", "b"], 0), ("two", ["b", "a"], 1100)].map(|(name, [first, second], wait)| {
+                let at = folder.join(name);
+                std::thread::sleep(std::time::Duration::from_millis(wait));
+                laid_out(&at, first, second)?;
+                let archive = folder.join(format!("{name}.deb"));
+                pack(&at, &archive, 1_000_000_000)?;
+                Ok(fs::read(archive)?)
+            });
+        let [one, two] = archives.map(|archive: Result<Vec<u8>>| archive.unwrap_or_default());
+        fs::remove_dir_all(&folder)?;
+        assert!(!one.is_empty());
+        assert_eq!(one, two);
+        Ok(())
+    }
+
+    #[test]
+    fn an_empty_line_of_a_licence_is_a_dot() {
+        assert_eq!(paragraphs("one\n\ntwo\n"), " one\n .\n two");
+    }
+}

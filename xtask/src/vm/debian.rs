@@ -1,0 +1,122 @@
+//! A Debian under systemd for the emulated machine: the image of a disk, made of the packages that this machine's own apt
+//! sources offer, once. Every machine gets a copy of its own.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::place;
+
+/// Beside the essential packages: systemd, and what jobs look at the kernel with.
+const PACKAGES: [&str; 8] =
+    ["systemd-sysv", "udev", "dbus", "iproute2", "iputils-ping", "procps", "bpftool", "nftables"];
+
+/// Room for what is installed later.
+const SIZE: &str = "768M";
+
+/// The disk that an earlier run made, or one made now.
+pub fn prepare() -> Result<PathBuf> {
+    let sources = sources()?;
+    let image = place::machine().join(format!("debian-{:016x}.ext4", fingerprint(&sources)));
+    if image.is_file() {
+        return Ok(image);
+    }
+    eprintln!("vm: making a Debian with systemd for the emulated machine (a minute, once)");
+    let folder = place::machine().join(format!("debian-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    // Made beside and then renamed: a broken run leaves no half disk.
+    let made = make(&sources, &folder).and_then(|disk| Ok(fs::rename(disk, &image)?));
+    let _ = fs::remove_dir_all(&folder);
+    made.map(|()| image)
+}
+
+/// A copy of the disk that one machine may write to.
+pub fn copy(image: &Path, to: &Path) -> Result<()> {
+    // Most of it are holes; cp keeps them.
+    done(Command::new("cp").arg("--sparse=always").arg(image).arg(to))
+}
+
+/// Where this machine itself gets Debian's packages from.
+fn sources() -> Result<String> {
+    let output = Command::new("apt-get")
+        .args(["indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"])
+        .args(["Created-By: Packages", "Origin: Debian"])
+        .output()
+        .context("running apt-get")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    if lines.is_empty() {
+        bail!("apt knows no Debian archive here: run `apt-get update` on a Debian 12 machine");
+    }
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Another list of packages makes another disk.
+fn fingerprint(sources: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (PACKAGES, SIZE, SCRIPT, sources).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Unpacks the archive, takes out what only people read, and fills the image. A machine's own number is given to it here:
+/// one without would take its first boot for a new installation, and decide on every service anew.
+const SCRIPT: &str = r#"
+set -e
+mkdir root
+tar -C root -xpf root.tar
+rm -rf root/usr/share/doc root/usr/share/locale root/usr/share/man
+echo 6761746562656c6c2d6d616368696e65 >root/etc/machine-id
+echo gatebell-vm >root/etc/hostname
+printf '127.0.0.1 localhost gatebell-vm\n::1 localhost\n' >root/etc/hosts
+mke2fs -q -t ext4 -L gatebell -d root -E root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1 disk "$1"
+"#;
+
+fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
+    fs::write(folder.join("sources.list"), sources)?;
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap_or("bookworm");
+    let packages = format!("--include={}", PACKAGES.join(","));
+    done(
+        Command::new("mmdebstrap")
+            .args(["--quiet", "--variant=essential", &packages, suite, "root.tar", "sources.list"])
+            .current_dir(folder),
+    )
+    .context("making a Debian; `cargo xtask setup vm` installs what it takes")?;
+    // Files keep their owners in the image, also where we are not root.
+    let mut shell = match nix::unistd::geteuid().is_root() {
+        true => Command::new("sh"),
+        false => {
+            let mut fake = Command::new("fakeroot");
+            fake.arg("sh");
+            fake
+        }
+    };
+    shell.args(["-c", SCRIPT, "sh", SIZE]).env("PATH", path_of_root()).current_dir(folder);
+    done(&mut shell)?;
+    Ok(folder.join("disk"))
+}
+
+/// mke2fs is where a user's PATH may not lead.
+fn path_of_root() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
+}
+
+fn done(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(std::io::stderr())
+        .status()
+        .with_context(|| format!("starting {name}"))?;
+    if !status.success() {
+        bail!("{name} failed: {status}");
+    }
+    Ok(())
+}
