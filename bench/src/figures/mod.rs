@@ -1,0 +1,47 @@
+//! The figures, one file each.
+
+mod guard;
+mod idle;
+mod latency;
+mod program;
+mod refused;
+mod rules;
+mod storm;
+mod through;
+
+use crate::book::Book;
+use crate::gatebell::Programs;
+use crate::ground::Ground;
+use anyhow::Result;
+
+/// What a figure is measured with.
+pub struct Setting<'a> {
+    /// Where the programs are.
+    pub programs: &'a Programs,
+    /// Where it is measured.
+    pub ground: &'a Ground,
+    /// Fewer and shorter rounds.
+    pub quick: bool,
+}
+
+impl Setting<'_> {
+    /// One number for a whole run, another for a short one.
+    pub fn choose<T>(&self, whole: T, quick: T) -> T {
+        if self.quick { quick } else { whole }
+    }
+}
+
+/// Measures a figure.
+pub fn measure(figure: &str, setting: &Setting<'_>, book: &mut Book) -> Result<()> {
+    match figure {
+        "refused" => refused::measure(setting, book),
+        "program" => program::measure(setting, book),
+        "through" => through::measure(setting, book),
+        "storm" => storm::measure(setting, book),
+        "latency" => latency::measure(setting, book),
+        "rules" => rules::measure(setting, book),
+        "idle" => idle::measure(setting, book),
+        // Names are checked on the command line.
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,60 @@
+//! One byte there, one byte back, over one connection: what netperf calls TCP_RR.
+
+use super::Done;
+use anyhow::{Context, Result};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+/// Answers connections one after the other, until the time is over.
+pub fn answer(at: SocketAddr, seconds: u64) -> Result<()> {
+    let listener = TcpListener::bind(at)?;
+    listener.set_nonblocking(true)?;
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while Instant::now() < end {
+        match listener.accept() {
+            // A connection that breaks off is over, no more.
+            Ok((asker, _)) => drop(answer_one(asker)),
+            Err(none) if none.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => return Err(error).context("can't take a connection"),
+        }
+    }
+    Ok(())
+}
+
+fn answer_one(mut asker: TcpStream) -> std::io::Result<()> {
+    asker.set_nonblocking(false)?;
+    asker.set_nodelay(true)?;
+    asker.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let mut byte = [0];
+    while asker.read(&mut byte)? == 1 {
+        asker.write_all(&byte)?;
+    }
+    Ok(())
+}
+
+/// Asks for so long, and counts the answers.
+pub fn ask(to: SocketAddr, milliseconds: u64) -> Result<Done> {
+    let mut stream = connect(to)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    let (start, most, mut count, mut byte) = (Instant::now(), Duration::from_millis(milliseconds), 0, [b'.']);
+    while start.elapsed() < most {
+        stream.write_all(&byte)?;
+        stream.read_exact(&mut byte).context("no answer")?;
+        count += 1;
+    }
+    Ok(Done { count, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// The one who answers may just be starting.
+fn connect(to: SocketAddr) -> Result<TcpStream> {
+    let end = Instant::now() + Duration::from_secs(3);
+    loop {
+        match TcpStream::connect_timeout(&to, Duration::from_secs(1)) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if Instant::now() >= end => return Err(error).context("nobody answers"),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The loads: programs of our own that run inside the zone or outside of it. Each is bounded in count and in time, and says
+//! at its end what it did, as JSON.
+
+mod ask;
+mod storm;
+mod udp;
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// One load.
+#[derive(Subcommand)]
+pub enum Load {
+    /// Datagrams as fast as they go
+    Flood {
+        /// Where to
+        to: SocketAddr,
+        /// How many
+        count: u64,
+        /// How many seconds at most
+        seconds: u64,
+    },
+    /// Datagrams one at a time, each to a port of its own from 20000 on; with the time of each
+    Beat {
+        /// The receiver
+        to: std::net::IpAddr,
+        /// How many
+        count: u16,
+        /// Microseconds between two
+        pause: u64,
+    },
+    /// Takes datagrams and does nothing with them, for so many seconds
+    Sink {
+        /// Where
+        at: SocketAddr,
+        /// How long
+        seconds: u64,
+    },
+    /// Answers each request of one connection
+    Answer {
+        /// Where
+        at: SocketAddr,
+        /// For how many seconds at most
+        seconds: u64,
+    },
+    /// Asks, waits for the answer, asks again
+    Ask {
+        /// Where to
+        to: SocketAddr,
+        /// For how many milliseconds
+        milliseconds: u64,
+    },
+    /// Starts processes that end at once
+    Storm {
+        /// How many
+        count: u32,
+    },
+}
+
+/// What was done, and how long it took.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Done {
+    /// Packets, requests or processes.
+    pub count: u64,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+impl Done {
+    /// In a second.
+    pub fn rate(&self) -> f64 {
+        self.count as f64 / self.seconds
+    }
+}
+
+/// The moments of a beat, in nanoseconds of the clock of the records' stamps.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Sent {
+    /// One for each datagram.
+    pub stamps: Vec<u64>,
+}
+
+/// The first port of a beat.
+pub const BEAT_PORT: u16 = 20_000;
+
+/// Does it, and says what it did.
+pub fn run(load: &Load) -> Result<()> {
+    match *load {
+        Load::Flood { to, count, seconds } => say(&udp::flood(to, count, seconds)?),
+        Load::Beat { to, count, pause } => say(&udp::beat(to, count, pause)?),
+        Load::Sink { at, seconds } => udp::sink(at, seconds),
+        Load::Answer { at, seconds } => ask::answer(at, seconds),
+        Load::Ask { to, milliseconds } => say(&ask::ask(to, milliseconds)?),
+        Load::Storm { count } => say(&storm::storm(count)?),
+    }
+}
+
+fn say(what: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string(what)?);
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! Every figure that is promised: its target, and what was predicted before the first whole run. Targets are not moved.
+
+use serde::Serialize;
+
+/// What a figure is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// The median is to be this or more.
+    AtLeast(f64),
+    /// The median is to be this or less.
+    AtMost(f64),
+}
+
+impl Target {
+    /// Whether a median holds it.
+    pub fn holds(self, median: f64) -> bool {
+        match self {
+            Self::AtLeast(least) => median >= least,
+            Self::AtMost(most) => median <= most,
+        }
+    }
+
+    /// By how much it misses, as a share of the target.
+    pub fn missed_by(self, median: f64) -> f64 {
+        match self {
+            Self::AtLeast(least) => (least - median) / least,
+            Self::AtMost(most) => (median - most) / most,
+        }
+    }
+}
+
+/// One line of the page.
+pub struct Promise {
+    /// Its name in JSON.
+    pub id: &'static str,
+    /// The figure that it belongs to: what `cargo xtask figures` is told.
+    pub figure: &'static str,
+    /// What is measured.
+    pub says: &'static str,
+    /// In which unit.
+    pub unit: &'static str,
+    /// What it has to be.
+    pub target: Target,
+    /// What was expected, before anything was measured.
+    pub predicted: f64,
+}
+
+use Target::{AtLeast, AtMost};
+
+const fn promise(
+    figure: &'static str,
+    id: &'static str,
+    says: &'static str,
+    target: Target,
+    unit: &'static str,
+    predicted: f64,
+) -> Promise {
+    Promise { id, figure, says, unit, target, predicted }
+}
+
+/// All of them, in the order of the page.
+pub const PROMISES: &[Promise] = &[
+    promise(
+        "refused",
+        "refused_nflog_1",
+        "refused packets reported, against nft log with threshold 1",
+        AtLeast(3.0),
+        "×",
+        3.6,
+    ),
+    promise(
+        "refused",
+        "refused_nflog_100",
+        "the same against nft log with threshold 100",
+        AtLeast(1.5),
+        "×",
+        1.6,
+    ),
+    promise(
+        "refused",
+        "refused_nfqueue",
+        "the same against NFQUEUE with a verdict in user space",
+        AtLeast(3.0),
+        "×",
+        3.6,
+    ),
+    promise(
+        "refused",
+        "refused_unaccounted",
+        "refused packets that neither the app nor a counter knows of",
+        AtMost(0.0),
+        "packets",
+        0.0,
+    ),
+    promise(
+        "refused",
+        "refused_cost",
+        "what reporting costs of the rate at which packets are only dropped",
+        AtMost(15.0),
+        "%",
+        13.0,
+    ),
+    promise(
+        "refused",
+        "refused_four_apps",
+        "a record for four apps instead of one, more in the kernel",
+        AtMost(130.0),
+        "ns",
+        100.0,
+    ),
+    promise(
+        "program",
+        "program_known",
+        "a packet of a known flow, 10 rules, above an empty program",
+        AtMost(100.0),
+        "ns",
+        90.0,
+    ),
+    promise(
+        "program",
+        "program_known_10000",
+        "a packet of a known flow, 10,000 rules, above an empty program",
+        AtMost(100.0),
+        "ns",
+        90.0,
+    ),
+    promise(
+        "program",
+        "program_first_v4",
+        "a first packet, cold, 10,000 rules, IPv4",
+        AtMost(1000.0),
+        "ns",
+        800.0,
+    ),
+    promise(
+        "program",
+        "program_first_v6",
+        "a first packet, cold, 10,000 rules, IPv6",
+        AtMost(1000.0),
+        "ns",
+        900.0,
+    ),
+    promise(
+        "program",
+        "program_set_exact",
+        "an address in a set of 1,000,000 addresses, cold",
+        AtMost(400.0),
+        "ns",
+        350.0,
+    ),
+    promise(
+        "program",
+        "program_set_prefixes",
+        "an address in a set of 1,000,000 prefixes, cold",
+        AtMost(1500.0),
+        "ns",
+        500.0,
+    ),
+    promise(
+        "through",
+        "through_tcp",
+        "TCP bytes (iperf3), of the unprotected rate",
+        AtLeast(97.0),
+        "%",
+        98.0,
+    ),
+    promise(
+        "through",
+        "through_udp",
+        "64-byte UDP packets, offloads off, of the unprotected rate",
+        AtLeast(95.0),
+        "%",
+        88.0,
+    ),
+    promise(
+        "through",
+        "through_ask",
+        "TCP requests and responses, offloads off, of the unprotected rate",
+        AtLeast(95.0),
+        "%",
+        97.0,
+    ),
+    promise(
+        "through",
+        "through_http",
+        "new HTTP connections (ab -c 4, nginx), of the unprotected rate",
+        AtLeast(95.0),
+        "%",
+        94.0,
+    ),
+    promise(
+        "storm",
+        "storm_unnamed",
+        "processes of a storm whose exec was neither named nor counted as lost",
+        AtMost(0.0),
+        "processes",
+        0.0,
+    ),
+    promise(
+        "storm",
+        "storm_unended",
+        "processes of a storm whose exit was neither reported nor counted as lost",
+        AtMost(0.0),
+        "processes",
+        0.0,
+    ),
+    promise(
+        "storm",
+        "storm_slower",
+        "a storm of 10,000 processes with an app told of each, slower by",
+        AtMost(3.0),
+        "%",
+        1.5,
+    ),
+    promise(
+        "latency",
+        "latency_nflog",
+        "from the kernel's stamp to a sleeping app, p50, against NFLOG",
+        AtMost(1.1),
+        "×",
+        1.05,
+    ),
+    promise(
+        "latency",
+        "latency_spin",
+        "from the kernel's stamp to a spinning app, p50",
+        AtMost(2.0),
+        "µs",
+        1.0,
+    ),
+    promise("rules", "rules_10000", "10,000 rules parsed, compiled and published", AtMost(0.5), "s", 0.3),
+    promise(
+        "rules",
+        "rules_set",
+        "a set of 1,000,000 prefixes parsed, compiled and published",
+        AtMost(4.0),
+        "s",
+        2.5,
+    ),
+    promise("idle", "idle_processor", "processor time of the idle service over 10 s", AtMost(0.0), "ms", 0.0),
+    promise("idle", "idle_memory", "resident memory of the idle service", AtMost(24.0), "MiB", 12.0),
+];
+
+/// The figures by name, in order.
+pub fn figures() -> Vec<&'static str> {
+    let mut names: Vec<&str> = PROMISES.iter().map(|promise| promise.figure).collect();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_held_at_its_very_edge_and_missed_by_a_share_of_it() {
+        assert!(AtLeast(3.0).holds(3.0) && !AtLeast(3.0).holds(2.9));
+        assert!(AtMost(3.0).holds(3.0) && !AtMost(3.0).holds(3.1));
+        assert!((AtLeast(100.0).missed_by(90.0) - 0.1).abs() < 1e-9);
+        assert!((AtMost(100.0).missed_by(110.0) - 0.1).abs() < 1e-9);
+    }
+
+    #[test]
+    fn every_promise_has_a_name_of_its_own() {
+        let mut ids: Vec<&str> = PROMISES.iter().map(|promise| promise.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), PROMISES.len());
+    }
+}

@@ -1,0 +1,82 @@
+//! `cargo xtask figures`: how fast Gatebell is, and others beside it in the same run. What is measured and how is in
+//! `bench/`; here is only what it needs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::build;
+use crate::debian;
+use crate::interrupt::Interrupt;
+use crate::place;
+use crate::run::lab;
+use crate::setup::{self, Need};
+
+/// What `cargo xtask figures` can be told.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Which figures; nothing named: all of them
+    figures: Vec<String>,
+    /// One JSON object with everything, on standard output
+    #[arg(long)]
+    json: bool,
+    /// Fewer and shorter rounds: about two minutes in all, and figures that vary more
+    #[arg(long)]
+    quick: bool,
+    /// Where the page is written
+    #[arg(long, default_value_os_t = place::root().join("docs/figures.md"))]
+    page: PathBuf,
+}
+
+/// Peers that would start services if they were installed: unpacked instead. The package, and the program in it.
+const PEERS: [(&str, &str); 2] = [("nginx", "usr/sbin/nginx"), ("opensnitch", "usr/bin/opensnitchd")];
+
+/// Measures, and returns the exit code.
+pub fn run(arguments: &Arguments) -> Result<i32> {
+    if let Err(lab::Why(why)) = lab::possible() {
+        bail!("nothing can be measured here: {why}");
+    }
+    setup::ensure(&[Need::Lab, Need::Figures])?;
+    let peers = peers()?;
+    build::ebpf_drivers()?;
+    let built = build::release(&["gatebell-service", "gatebell-bench"])?;
+    let program = |name: &str| {
+        let found = built.iter().find(|path| path.file_name().is_some_and(|file| file == name));
+        found.cloned().with_context(|| format!("cargo built no {name}"))
+    };
+    // Before everything else on the machine: Gatebell, its peers and their loads alike.
+    let mut command = Command::new("nice");
+    command.args(["-n", "-20"]).arg(program("gatebell-figures")?);
+    command.arg("measure").arg("--service").arg(program("gatebelld")?);
+    command.arg("--driver").arg(place::drivers().join("gatebell_firewall.bpf.o"));
+    command.arg("--peers").arg(peers).arg("--page").arg(&arguments.page).args(&arguments.figures);
+    command.args(arguments.json.then_some("--json")).args(arguments.quick.then_some("--quick"));
+    // Ctrl-C goes to it as well: it takes down what it has made.
+    let _waits_for_it = Interrupt::watch()?;
+    let status = command.status().context("starting gatebell-figures")?;
+    Ok(status.code().unwrap_or(1))
+}
+
+/// The folder in which the unpacked peers are.
+fn peers() -> Result<PathBuf> {
+    let folder = place::target().join("peers");
+    for (package, program) in PEERS {
+        let at = folder.join(package);
+        if !at.join(program).is_file() {
+            eprintln!("figures: fetching {package} to measure beside it (unpacked, not installed)");
+            fetch(package, &at)?;
+        }
+    }
+    Ok(folder)
+}
+
+/// Unpacked beside and then renamed: a broken run leaves no half of a package.
+fn fetch(package: &str, at: &Path) -> Result<()> {
+    let beside = at.with_extension(format!("new-{}", std::process::id()));
+    fs::create_dir_all(&beside)?;
+    let done = debian::unpack(package, &beside).and_then(|()| Ok(fs::rename(&beside, at)?));
+    let _renamed = fs::remove_dir_all(&beside);
+    done.with_context(|| format!("fetching the Debian package {package}"))
+}
