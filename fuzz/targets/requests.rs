@@ -1,0 +1,94 @@
+//! Requests to a driver's device, on the model of a kernel: served or refused by name, and the books are right afterwards.
+#![no_main]
+
+use channel::sys::model::{Kernel, Model, Process};
+use channel::{Device, Event, Kind};
+use contract::command::MIN_RING;
+use contract::notice::{MAX_COUNT, Notice, Operate, Operation};
+use contract::record::MAX_RECORD;
+use contract::{Command, Header, Reference};
+use gatebell_fuzz::Bytes;
+use zerocopy::{FromBytes, IntoBytes};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_requests_leave_the_books_right(bytes));
+
+/// How many requests of one input are made, and how many apps make them.
+const REQUESTS: usize = 64;
+const APPS: usize = 3;
+/// How many notices one request may ask for, and how long it may wait: more of the same finds nothing new.
+const NOTICES: u32 = 40;
+const WAIT_US: u32 = 1;
+
+struct App {
+    process: Process,
+    device: Device<Model>,
+    event: Event<Model>,
+}
+
+fn any_requests_leave_the_books_right(bytes: &[u8]) {
+    let (mut bytes, kernel) = (Bytes(bytes), Kernel::default());
+    let apps: Vec<App> = (0..APPS).map(|number| App::start(&kernel, number == 0)).collect();
+    for _ in 0..REQUESTS {
+        if bytes.is_empty() {
+            break;
+        }
+        let app = &apps[usize::from(bytes.byte()) % APPS];
+        app.ask(&mut bytes);
+        kernel.offer(Kind::NOTICE, &Notice { header: Header::default(), number: 7, from_timer: 0 });
+    }
+    apps.iter().for_each(|app| app.process.kill());
+    drop(apps);
+    let books = kernel.unload().expect("nobody has a file open");
+    assert_eq!((books.taken, books.attached), (books.released, 0), "every reference was let go of");
+    assert_eq!(kernel.live_events(), 0, "no event is left");
+}
+
+impl App {
+    fn start(kernel: &Kernel, admin: bool) -> Self {
+        let process = kernel.process(admin);
+        let device = Device::open(&process).expect("a device");
+        let event = device.create_event(MIN_RING).expect("an event");
+        Self { process, device, event }
+    }
+
+    fn ask(&self, bytes: &mut Bytes<'_>) {
+        let [number, how, size, room] = bytes.array();
+        let room = usize::from(room) * 8;
+        let number = if how & 1 == 0 { number.into() } else { u32::from_le_bytes(bytes.array()) };
+        let input = self.with_a_handle_that_is_right(bytes.take(size.into()), how);
+        let input = with_less_to_do(number, input);
+        if let Some(command) = Command::from_control_code(number) {
+            assert_eq!(command.control_code(), number);
+        }
+        match self.device.system().request(number, &input, room) {
+            Ok(answer) => assert!(answer.len() <= room, "an answer longer than its room"),
+            Err(refusal) => assert_eq!(channel::Refusal::try_from(refusal as u32), Ok(refusal)),
+        }
+    }
+
+    /// A handle is a number that a fuzzer would have to guess.
+    fn with_a_handle_that_is_right(&self, input: &[u8], how: u8) -> Vec<u8> {
+        match Reference::read_from_bytes(input) {
+            Ok(request) if how & 2 == 0 => {
+                let event = self.event.system().handle();
+                Reference { event, ..request }.as_bytes().to_vec()
+            }
+            _ => input.to_vec(),
+        }
+    }
+}
+
+/// Bounds what one request makes the model do, where that is a number in it.
+fn with_less_to_do(command: u32, input: Vec<u8>) -> Vec<u8> {
+    match Operate::read_from_bytes(&input) {
+        Ok(request) if command == Command::Operate as u32 => {
+            let count = if request.count > MAX_COUNT { request.count } else { request.count % NOTICES };
+            let waits = Operation::try_from(request.operation) == Ok(Operation::Wait);
+            let interval_us = if waits { WAIT_US } else { request.interval_us };
+            Operate { count, interval_us, ..request }.as_bytes().to_vec()
+        }
+        _ => input,
+    }
+}
+
+const _: () = assert!(MAX_RECORD < 256 * 8);
