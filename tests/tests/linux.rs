@@ -10,6 +10,7 @@ mod place;
 
 use channel::sys::linux::{Linux, bpf, socket};
 use channel::{Attachment, Device, Ending, Item, Kind, Mask, Record, Refusal, Wake};
+use contract::command::ALL_USERS;
 use contract::notice::{Notice, Operate, Operated, Operation};
 use contract::process::Process;
 use contract::{Command, Reference, SLOTS, VERSION};
@@ -192,7 +193,7 @@ fn allege(host: &Host, command: u32, body: &[u8], beside: &[BorrowedFd<'_>]) -> 
 #[test]
 fn every_false_request_is_refused_by_name() {
     let host = Host::start(None);
-    let honest = Reference { version: VERSION, ring_bytes: RING, mask: 0, event: 1 };
+    let honest = Reference { version: VERSION, ring_bytes: RING, mask: 0, users: ALL_USERS, event: 1 };
     let (ring, page) = (bpf::create_ring(RING).unwrap(), bpf::create_page(8).unwrap());
     let (file, look) =
         (std::fs::File::open("/proc/self/exe").unwrap(), bpf::read_only(ring.as_fd()).unwrap());

@@ -8,20 +8,20 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Every Rust file of the project's own.
+/// Every file of the project's own that may hold a test.
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && name != "target" && !name.starts_with('.') {
             sources(&path, found);
-        } else if name.ends_with(".rs") {
+        } else if name.ends_with(".rs") || name.ends_with(".sh") {
             found.push(path);
         }
     }
 }
 
-/// What a test may be called by: `fn name`, or `"name"` as Wine's promises are listed.
+/// What a test may be called by: `fn name`, or `"name"` as Wine's promises are listed, or `name() {` in a script.
 fn known_names() -> BTreeSet<String> {
     let mut files = Vec::new();
     sources(root(), &mut files);
@@ -31,6 +31,7 @@ fn known_names() -> BTreeSet<String> {
         for before in ["fn ", "\""] {
             names.extend(text.match_indices(before).map(|(at, _)| word(&text[at + before.len()..])));
         }
+        names.extend(text.lines().filter_map(|line| line.strip_suffix("() {")).map(word));
     }
     names
 }

@@ -111,9 +111,17 @@ pub fn stand_ins() -> Result<()> {
 pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
     let all =
         ["gatebell-service", "gatebell-app", "gatebell-sample-app", "gatebell-sample-host", "gatebell-cli"];
-    let packages = if packages.is_empty() { &all } else { packages };
+    native(if packages.is_empty() { &all } else { packages }, &[])
+}
+
+/// The same as they are shipped: optimised, and exactly what the lock file says.
+pub fn release(packages: &[&str]) -> Result<Vec<PathBuf>> {
+    native(packages, &["--release", "--locked"])
+}
+
+fn native(packages: &[&str], flags: &[&str]) -> Result<Vec<PathBuf>> {
     let mut cargo = toolchain::cargo();
-    cargo.arg("build").current_dir(place::root());
+    cargo.arg("build").args(flags).current_dir(place::root());
     for package in packages {
         cargo.args(["--package", package]);
     }

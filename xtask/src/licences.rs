@@ -12,12 +12,13 @@ use crate::place;
 use crate::toolchain::{self, Toolchain};
 
 /// Every workspace of the clone; those with a driver build with the library's source.
-const MANIFESTS: [&str; 5] = [
+const MANIFESTS: [&str; 6] = [
     "Cargo.toml",
     "sample/driver/linux/Cargo.toml",
     "sample/driver/windows/Cargo.toml",
     "drivers/linux/Cargo.toml",
     "drivers/windows/Cargo.toml",
+    "fuzz/Cargo.toml",
 ];
 const PLATFORMS: [&str; 2] = ["x86_64-unknown-linux-gnu", "x86_64-pc-windows-gnu"];
 

@@ -4,9 +4,13 @@
 //! on standard error, so that standard output is left to the result.
 
 mod build;
+mod debian;
 mod emulated;
+mod figures;
+mod fuzz;
 mod interrupt;
 mod licences;
+mod package;
 mod place;
 mod rooms;
 mod run;
@@ -57,6 +61,15 @@ enum Task {
     Test(TestArguments),
     /// Run the article's sample: its driver and its app
     Sample(sample::Arguments),
+    /// Measure how fast it is, and others beside it in the same run; writes docs/figures.md
+    ///
+    /// Needs root, a lab of its own, and some ten minutes in which nothing else keeps the processors busy.
+    Figures(figures::Arguments),
+    /// Feed any bytes at all to what reads foreign bytes, guided by what they reach
+    ///
+    /// The targets are in fuzz/. What they found is kept in target/fuzz/found for the next time, what broke one in
+    /// target/fuzz/crashes, and how to run that again is said.
+    Fuzz(fuzz::Arguments),
     /// Build drivers and programs, and say where they are
     ///
     /// Drivers end up in target/drivers, programs for Windows in target/windows. Drivers and Windows programs are built by
@@ -66,6 +79,8 @@ enum Task {
         #[arg(default_value = "all")]
         what: What,
     },
+    /// Make the Debian packages: target/package/gatebell_VERSION_amd64.deb, and the window's
+    Package(package::Arguments),
     /// Install what is missing: Debian packages and the eBPF linker
     ///
     /// Every other command does this by itself for what it needs. As root it installs with apt-get, after it has said what
@@ -80,7 +95,8 @@ enum Task {
     /// Run a command in the emulated machine with Debian's 6.1 kernel
     ///
     /// The machine holds busybox, bash, ip, tc, nft and the files you name, at the same paths as here. It has no network
-    /// card and forgets everything. The command's output and exit code come back; Ctrl-C goes to the command.
+    /// card and forgets everything. The command's output and exit code come back; Ctrl-C goes to the command. With --systemd
+    /// it is a Debian on a disk, started by systemd, and a command that ends with 194 is run again after a reboot.
     Vm(VmArguments),
 }
 
@@ -101,6 +117,9 @@ struct VmArguments {
     /// A variable for the command
     #[arg(long = "env", value_name = "NAME=VALUE")]
     environment: Vec<String>,
+    /// A whole Debian under systemd instead, of packages that apt offers here
+    #[arg(long)]
+    systemd: bool,
     /// End the machine after so many seconds
     #[arg(long, default_value_t = 170)]
     timeout: u64,
@@ -126,7 +145,10 @@ fn perform(task: Task) -> Result<i32> {
         Task::Test(TestArguments { list: true, .. }) => Ok(test::list()),
         Task::Test(TestArguments { room, .. }) => test::run(room.as_deref()),
         Task::Sample(arguments) => sample::run(&arguments),
+        Task::Figures(arguments) => figures::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Build { what } => build::build(what).map(|()| 0),
+        Task::Package(arguments) => package::run(&arguments),
         Task::Setup { needs, check } => set_up(&needs, check),
         Task::Vm(arguments) => emulate(arguments),
     }
@@ -143,10 +165,13 @@ fn set_up(needs: &[Need], check: bool) -> Result<i32> {
 }
 
 fn emulate(arguments: VmArguments) -> Result<i32> {
-    setup::ensure(&[Need::Vm])?;
+    setup::ensure(if arguments.systemd { &[Need::Vm, Need::Systemd] } else { &[Need::Vm] })?;
     let mut machine = vm::Machine::new(arguments.command);
     machine.files = arguments.files.iter().map(std::path::absolute).collect::<Result<_, _>>()?;
     machine.timeout = Duration::from_secs(arguments.timeout);
+    if arguments.systemd {
+        machine.system = vm::System::Debian;
+    }
     for pair in &arguments.environment {
         let Some((name, value)) = pair.split_once('=') else { bail!("--env {pair}: NAME=VALUE is expected") };
         machine.environment.push((name.to_owned(), value.to_owned()));

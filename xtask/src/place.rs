@@ -43,6 +43,16 @@ pub fn machine() -> PathBuf {
     root().join("target/vm")
 }
 
+/// Debian packages, and the folders that they were made of.
+pub fn packages() -> PathBuf {
+    root().join("target/package")
+}
+
+/// Fuzz targets as they are built, and what they found.
+pub fn fuzz() -> PathBuf {
+    root().join("target/fuzz")
+}
+
 /// The output of each test step.
 pub fn logs() -> PathBuf {
     root().join("target/test-logs")

@@ -84,7 +84,7 @@ pub const ROOMS: &[Room] = &[
     plain(
         "app",
         "the window and the terminal view show what they are told",
-        &[Step::Package("gatebell-app")],
+        &[Step::Package("gatebell-view"), Step::Package("gatebell-app")],
     ),
     plain("sample", "the article's window logs every operation", &[Step::Package("gatebell-sample-app")]),
     plain("xtask", "these commands themselves", &[Step::Package("xtask")]),
@@ -93,6 +93,14 @@ pub const ROOMS: &[Room] = &[
         "each promise in SPECIFICATION.md names a test that exists",
         &[Step::Kernel("specification")],
     ),
+    Room {
+        name: "fuzz",
+        promise: "any bytes are taken or refused: packets, rules, captures, records, requests",
+        needs: &[Need::Fuzz],
+        built: &[],
+        root: false,
+        steps: &[Step::Ourselves("each target, for some seconds", &["fuzz", "--for", "5s"])],
+    },
     Room {
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",
@@ -107,14 +115,38 @@ pub const ROOMS: &[Room] = &[
     Room {
         name: "firewall",
         promise: "every packet of a zone is judged by the rules, as nftables counts beside",
-        needs: &[Need::Ebpf, Need::Lab],
+        needs: &[Need::Ebpf, Need::Lab, Need::Scan],
         built: &[What::Ebpf],
         root: true,
         steps: &[
             Step::Kernel("firewall"),
-            Step::Kernel("service"),
+            Step::Kernel("decisions"),
             Step::Ourselves("the main job, for some seconds", &["run", "--for", "5s", "--json"]),
         ],
+    },
+    Room {
+        name: "flood",
+        promise: "under load, and while rules change, every packet is judged and every record accounted for",
+        needs: &[Need::Ebpf, Need::Lab],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[Step::Kernel("flood")],
+    },
+    Room {
+        name: "control",
+        promise: "what can be asked of the running service, by whom, and what the command line makes of it",
+        needs: &[Need::Ebpf, Need::Lab],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[Step::Kernel("control")],
+    },
+    Room {
+        name: "outlives",
+        promise: "what the service leaves in the kernel is taken over, and taken out",
+        needs: &[Need::Ebpf, Need::Lab],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[Step::Kernel("service"), Step::Kernel("states")],
     },
     Room {
         name: "windows",
@@ -147,12 +179,28 @@ pub const ROOMS: &[Room] = &[
         steps: &[Step::Emulated(&["firewall"])],
     },
     Room {
+        name: "vm-flood",
+        promise: "the same under load on Debian's 6.1",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Emulated(&["flood"])],
+    },
+    Room {
         name: "vm-service",
         promise: "what the service leaves in the kernel, on Debian's 6.1",
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
         steps: &[Step::Emulated(&["service"])],
+    },
+    Room {
+        name: "vm-control",
+        promise: "the same questions and answers on Debian's 6.1",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Emulated(&["control"])],
     },
     Room {
         name: "vm-run",
@@ -164,6 +212,14 @@ pub const ROOMS: &[Room] = &[
             "the main job, for some seconds",
             &["run", "--vm", "--for", "5s", "--json"],
         )],
+    },
+    Room {
+        name: "package",
+        promise: "the package protects a machine under systemd, survives, and leaves nothing",
+        needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Ourselves("install, kill, upgrade, reboot, purge", &["package", "--prove"])],
     },
 ];
 

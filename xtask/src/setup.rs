@@ -24,10 +24,20 @@ pub enum Need {
     Wine,
     /// Run the emulated machine with Debian's 6.1 kernel
     Vm,
+    /// Run a Debian under systemd in the emulated machine
+    Systemd,
+    /// Make Debian packages
+    Package,
     /// Network namespaces with nftables, for the lab and the tests
     Lab,
+    /// Scan the lab's zone from outside
+    Scan,
     /// Show the window, also on a display without a screen
     Desktop,
+    /// Measure Gatebell beside others
+    Figures,
+    /// Build the fuzz targets
+    Fuzz,
 }
 
 const LIBRARY_SOURCE: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
@@ -35,7 +45,19 @@ const BPF_LINKER: &str = "0.13.0";
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 6] = [Self::Ebpf, Self::Windows, Self::Wine, Self::Vm, Self::Lab, Self::Desktop];
+    pub const ALL: [Self; 11] = [
+        Self::Ebpf,
+        Self::Windows,
+        Self::Wine,
+        Self::Vm,
+        Self::Systemd,
+        Self::Package,
+        Self::Lab,
+        Self::Scan,
+        Self::Desktop,
+        Self::Figures,
+        Self::Fuzz,
+    ];
 
     fn packages(self) -> &'static [&'static str] {
         match self {
@@ -45,7 +67,10 @@ impl Need {
             }
             Self::Wine => &["wine", "wine64", "xvfb", "xauth"],
             Self::Vm => &["qemu-system-x86", "busybox-static", "iproute2", "nftables"],
+            Self::Systemd => &["mmdebstrap", "e2fsprogs", "fakeroot"],
+            Self::Package => &["dpkg-dev", "binutils"],
             Self::Lab => &["iproute2", "nftables", "util-linux", "busybox-static", "curl"],
+            Self::Scan => &["nmap"],
             Self::Desktop => &[
                 "libx11-6",
                 "libx11-xcb1",
@@ -57,6 +82,12 @@ impl Need {
                 "xvfb",
                 "xauth",
             ],
+            // The last one is a library of opensnitch's, which is only unpacked, as nginx is (`peers.rs`).
+            Self::Figures => {
+                &["iperf3", "apache2-utils", "forkstat", "iptables", "ethtool", "libnetfilter-queue1"]
+            }
+            // libFuzzer is C++.
+            Self::Fuzz => &["g++"],
         }
     }
 
@@ -66,8 +97,13 @@ impl Need {
             Self::Windows => "build the driver and the programs for Windows",
             Self::Wine => "load the Windows driver under Wine",
             Self::Vm => "run the emulated machine with Debian's 6.1 kernel",
+            Self::Systemd => "make a Debian with systemd for the emulated machine",
+            Self::Package => "make Debian packages",
             Self::Lab => "make the lab's namespaces, their devices and nft counters",
+            Self::Scan => "scan the lab's zone from outside, as a stranger would",
             Self::Desktop => "show the window",
+            Self::Figures => "measure Gatebell beside others",
+            Self::Fuzz => "build the fuzz targets",
         }
     }
 

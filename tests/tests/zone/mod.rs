@@ -1,12 +1,18 @@
 //! A protected zone for the tests: a lab with the service in it. The service runs as the test program itself, started
 //! again.
 
-use super::lab::{self, Counted, Lab};
+pub mod lie;
+pub mod probe;
+pub mod stream;
+pub mod tun;
+
+use super::lab::{Counted, Lab};
 use channel::sys::linux::Linux;
 use channel::{Attachment, Device, Kind, Mask};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
+use service::control::Client;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
@@ -18,80 +24,85 @@ pub const RULES: &str = include_str!("../../../rules/examples/lab.toml");
 
 /// A lab with a service in it.
 pub struct Protected {
-    pub service: Child,
-    says: Lines<BufReader<ChildStdout>>,
+    pub service: Service,
     pub rules: PathBuf,
     // Last: the service goes first.
     pub lab: Lab,
 }
 
+/// A running service, and what it says.
+pub struct Service {
+    pub process: Child,
+    says: Lines<BufReader<ChildStdout>>,
+}
+
 impl Protected {
     /// Builds the lab, and waits until the service is ready.
     pub fn start() -> Self {
+        Self::with(RULES)
+    }
+
+    /// The same with other rules.
+    pub fn with(text: &str) -> Self {
         let lab = Lab::build().unwrap();
         let rules = lab.folder().join("rules.toml");
-        std::fs::write(&rules, RULES).unwrap();
-        let words: Vec<OsString> = vec![
-            "gatebelld".into(),
-            "--zone-netns".into(),
-            lab.netns().into(),
-            "--zone-device".into(),
-            lab::DEVICE.into(),
-            "--zone-cgroup".into(),
-            lab.cgroup().into(),
-            "--rules".into(),
-            rules.clone().into(),
-            "--socket".into(),
-            lab.folder().join("s").into(),
-            "--driver".into(),
-            driver().into(),
-        ];
-        let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
-        let mut service = Command::new(std::env::current_exe().unwrap())
-            .args(["zone::the_service", "--exact", "--nocapture"])
-            .env("GATEBELL_SERVICE", words.join("\n"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let says = BufReader::new(service.stdout.take().unwrap()).lines();
-        let mut protected = Self { service, says, rules, lab };
-        protected.hear("ready");
-        protected
+        std::fs::write(&rules, text).unwrap();
+        let mut service = Service::start(&words(&lab));
+        service.hear("ready");
+        Self { service, rules, lab }
+    }
+
+    /// Starts another service where the last one was, and waits until it is ready. Returns whether it took over.
+    pub fn start_again(&mut self) -> bool {
+        self.service = Service::start(&words(&self.lab));
+        self.service.says("ready")["adopted"].as_bool().unwrap()
+    }
+
+    /// Starts another service where the last one was, which does not get to its work. Returns whether it ended so.
+    pub fn fails_to_start(&mut self) -> bool {
+        self.service = Service::start(&words(&self.lab));
+        !self.service.process.wait().unwrap().success()
+    }
+
+    /// Takes everything out of the kernel, and returns what was there.
+    pub fn recover(&self) -> Vec<String> {
+        let mut line = where_it_is(&self.lab);
+        line.push("--recover".into());
+        let said = Service::start(&line).says("recovered");
+        serde_json::from_value(said["recovered"].clone()).unwrap()
     }
 
     /// The next thing that the service says of `what`.
     pub fn hear(&mut self, what: &str) -> Value {
-        for line in self.says.by_ref() {
-            // The test harness speaks on the same pipe.
-            let said = serde_json::from_str::<Value>(&line.unwrap())
-                .ok()
-                .and_then(|mut l| l.get_mut(what).map(Value::take));
-            if let Some(said) = said {
-                return said;
-            }
-        }
-        panic!("the service has ended");
+        self.service.hear(what)
     }
 
     pub fn signal(&self, which: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.service.id()).unwrap()), which).unwrap();
+        self.service.signal(which);
+    }
+
+    /// What the driver has counted, as the service says.
+    pub fn counted(&mut self) -> Counted {
+        self.signal(Signal::SIGUSR1);
+        let said = self.hear("verdicts");
+        Counted { blocked: said["blocked"].as_u64().unwrap(), allowed: said["allowed"].as_u64().unwrap() }
     }
 
     /// What both judges have counted, at a moment at which nothing moves: the driver and nftables.
     pub fn agreed(&mut self) -> (Counted, Counted) {
         for _ in 0..20 {
             let nft = self.lab.quiet().unwrap();
-            self.signal(Signal::SIGUSR1);
-            let said = self.hear("verdicts");
-            let driver = Counted {
-                blocked: said["blocked"].as_u64().unwrap(),
-                allowed: said["allowed"].as_u64().unwrap(),
-            };
+            let driver = self.counted();
             if self.lab.judged().unwrap() == nft {
                 return (driver, nft);
             }
         }
         panic!("the lab does not come to rest");
+    }
+
+    /// The running service, to be asked.
+    pub fn ask(&self) -> Client {
+        Client::connect(&self.lab.folder().join("c")).unwrap()
     }
 
     pub fn device(&self) -> Device<Linux> {
@@ -113,19 +124,91 @@ impl Protected {
     }
 }
 
-impl Drop for Protected {
-    fn drop(&mut self) {
-        if matches!(self.service.try_wait(), Ok(Some(_))) {
+impl Service {
+    fn start(words: &[OsString]) -> Self {
+        let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["zone::the_service", "--exact", "--nocapture"])
+            .env("GATEBELL_SERVICE", words.join("\n"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let says = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, says }
+    }
+
+    /// The next line that has `what` in it, as a whole.
+    fn says(&mut self, what: &str) -> Value {
+        for line in self.says.by_ref() {
+            // The test harness speaks on the same pipe.
+            let said = serde_json::from_str::<Value>(&line.unwrap()).ok();
+            if let Some(said) = said.filter(|said| said.get(what).is_some()) {
+                return said;
+            }
+        }
+        panic!("the service has ended");
+    }
+
+    /// The next thing that it says of `what`.
+    pub fn hear(&mut self, what: &str) -> Value {
+        self.says(what)[what].take()
+    }
+
+    pub fn signal(&self, which: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), which).unwrap();
+    }
+
+    /// Ends it as no service wants to end.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(Some(_))) {
             return;
         }
         self.signal(Signal::SIGTERM);
         let end = Instant::now() + Duration::from_secs(5);
-        while Instant::now() < end && matches!(self.service.try_wait(), Ok(None)) {
+        while Instant::now() < end && matches!(self.process.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.service.kill().unwrap();
-        self.service.wait().unwrap();
+        self.kill();
     }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The command line of a service in this lab.
+fn words(lab: &Lab) -> Vec<OsString> {
+    let pairs = [
+        ("--zone-cgroup", lab.cgroup()),
+        ("--rules", lab.folder().join("rules.toml")),
+        ("--driver", driver()),
+    ];
+    where_it_is(lab).into_iter().chain(options(pairs)).collect()
+}
+
+/// As much of it as says where to look for a service.
+fn where_it_is(lab: &Lab) -> Vec<OsString> {
+    let folder = lab.folder();
+    let pairs = [
+        ("--zone-netns", lab.netns()),
+        ("--socket", folder.join("s")),
+        ("--control", folder.join("c")),
+        ("--pins", lab.pins()),
+        ("--state", folder.join("state")),
+    ];
+    std::iter::once("gatebelld".into()).chain(options(pairs)).collect()
+}
+
+fn options<const N: usize>(pairs: [(&str, PathBuf); N]) -> impl Iterator<Item = OsString> {
+    pairs.into_iter().flat_map(|(option, value)| [option.into(), value.into()])
 }
 
 /// Not a promise: what a started-again copy of this program does.

@@ -1,0 +1,372 @@
+//! Promises of the control socket and of the command line's live commands, on a real kernel: this machine's, and Debian's 6.1
+//! emulated.
+//!
+//! Needs what the tests of the firewall need.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[path = "../../xtask/src/lab.rs"]
+mod lab;
+#[path = "control/person.rs"]
+mod person;
+#[allow(dead_code, reason = "shared with the tests of the firewall, each of which needs a part")]
+mod zone;
+
+use lab::OUTSIDE;
+use person::{Person, Watch, connect_as};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use zone::lie::pretend;
+use zone::{Protected, RULES};
+
+/// Somebody with no rights.
+const NOBODY: u32 = 65_534;
+
+/// The zone's control socket.
+fn control(zone: &Protected) -> PathBuf {
+    zone.lab.folder().join("c")
+}
+
+/// Has the zone send a packet to the discard port; whether it was refused.
+fn discard(zone: &Protected) -> bool {
+    !zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/9")).status.success()
+}
+
+fn request(method: &str, parameters: &Value) -> Vec<u8> {
+    let request = json!({ "method": format!("org.gatebell.Firewall.{method}"), "parameters": parameters });
+    format!("{request}\0").into_bytes()
+}
+
+/// Says this, and returns the answer; none if the service hangs up.
+fn say(stream: &mut UnixStream, bytes: &[u8]) -> Option<Value> {
+    // It may be hung up on before it has said everything.
+    let _unheard = stream.write_all(bytes);
+    hear(stream)
+}
+
+fn hear(stream: &mut UnixStream) -> Option<Value> {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut answer = Vec::new();
+    let _reset = BufReader::with_capacity(1, stream).read_until(0, &mut answer);
+    (answer.pop() == Some(0)).then(|| serde_json::from_slice(&answer).unwrap())
+}
+
+/// The driver still judges, the service still answers, and nothing is unaccounted for.
+fn all_is_well(zone: &Protected) {
+    assert!(discard(zone));
+    let root = Person::root(zone);
+    assert_eq!(root.ok(&["status", "--json"])["trouble"], json!([]));
+    assert_eq!(root.run(&["audit"]).code, 0);
+}
+
+#[test]
+fn each_question_is_answered_in_words_and_as_json() {
+    let zone = Protected::start();
+    let root = Person::root(&zone);
+    assert!(discard(&zone));
+    let status = root.ok(&["status", "--json"]);
+    assert_eq!(status["rules"]["generation"], 1);
+    assert_eq!(status["devices"][0]["name"], lab::DEVICE);
+    let words = root.run(&["status"]);
+    assert!(words.code == 0 && words.out.contains("generation 1: 6 rules of"), "{words:?}");
+    let stats = root.ok(&["stats", "--json"]);
+    assert_eq!(stats["blocked_out"], 1, "{stats}");
+    let rule = stats["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == "no-discard").unwrap();
+    assert_eq!(rule["hits"], 1, "{stats}");
+    assert!(root.run(&["stats"]).out.contains("conversations"));
+    let audit = root.run(&["audit"]);
+    assert!(audit.code == 0 && audit.out.contains("Every record is accounted for"), "{audit:?}");
+    let show = root.run(&["rules", "show"]);
+    assert!(show.code == 0 && show.out.contains("no-telnet"), "{show:?}");
+}
+
+#[test]
+fn without_a_service_each_command_says_how_to_start_it() {
+    let root = Person::alone();
+    let commands: [&[&str]; 6] = [
+        &["status"],
+        &["watch"],
+        &["audit"],
+        &["stats"],
+        &["rules", "confirm"],
+        &["why", "--packet", "in tcp 10.0.0.1:1 -> 10.0.0.2:23"],
+    ];
+    for command in commands {
+        let said = root.run(command);
+        assert_eq!(said.code, 1, "{command:?}: {said:?}");
+        assert!(said.err.contains("gatebelld is not running; start it with"), "{command:?}: {said:?}");
+    }
+}
+
+#[test]
+fn watch_shows_a_refused_packet_with_its_rule_and_ends_with_books_that_balance() {
+    let zone = Protected::start();
+    let mut watch = Watch::start(&zone, &["--kind", "packet", "--verdict", "block"]);
+    let record = watch.next_of(&zone, "packet");
+    assert_eq!(record["rule"], "no-discard", "{record}");
+    let line = RULES.lines().position(|line| line == "id = \"no-discard\"").unwrap() + 1;
+    assert_eq!(record["line"], line, "{record}");
+    assert_eq!(record["generation"], 1);
+    assert_eq!(record["program"]["name"], "bash");
+    let (account, ended) = watch.end();
+    assert_eq!(ended.code(), Some(0));
+    assert_eq!(account["offered"], account["delivered"], "{account}");
+    assert_eq!(account["lost"], 0);
+    assert_eq!(account["in_ring"], 0);
+}
+
+#[test]
+fn why_explains_what_was_refused_then_and_what_the_rules_say_now() {
+    let zone = Protected::start();
+    let root = Person::root(&zone);
+    let mut watch = Watch::start(&zone, &["--kind", "packet", "--verdict", "block"]);
+    let record = watch.next_of(&zone, "packet").to_string();
+    watch.end();
+    let then = format!("block by rule `no-discard` ({}:", zone.rules.display());
+    for question in [&["why", "--last"] as &[_], &["why", "--record", &record]] {
+        let why = root.run(question);
+        assert!(why.code == 0 && why.out.contains(&then), "{why:?}");
+        assert!(why.out.contains("out udp"), "{why:?}");
+    }
+    let other = RULES.replace("ports = 9\n", "ports = 19\n");
+    std::fs::write(&zone.rules, other).unwrap();
+    assert_eq!(root.run(&["rules", "apply", zone.rules.to_str().unwrap()]).code, 0);
+    let why = root.ok(&["why", "--record", &record, "--json"]);
+    assert_eq!(why["then"]["rule"], "no-discard", "{why}");
+    assert_eq!(why["now"]["verdict"], "allow", "{why}");
+}
+
+#[test]
+fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
+    let zone = Protected::start();
+    let root = Person::root(&zone);
+    let open = zone.lab.folder().join("open.toml");
+    std::fs::write(&open, RULES.replace("ports = 9\n", "ports = 19\n")).unwrap();
+    let open = open.to_str().unwrap();
+    let apply = |lease: &str| root.run(&["rules", "apply", open, "--lease", lease]);
+
+    let applied = apply("2s");
+    assert_eq!(applied.code, 0, "{applied:?}");
+    for said in ["~ rule `no-discard`", "gatebell rules confirm", "Otherwise generation 1 returns by itself"]
+    {
+        assert!(applied.out.contains(said), "{said}: {applied:?}");
+    }
+    assert!(!discard(&zone), "the candidate is in force");
+    let end = Instant::now() + Duration::from_secs(20);
+    while !discard(&zone) {
+        assert!(Instant::now() < end, "the lease does not end");
+    }
+    let late = root.run(&["rules", "confirm"]);
+    assert_eq!(late.code, 1, "{late:?}");
+
+    assert_eq!(apply("1h").code, 0);
+    assert!(!discard(&zone));
+    let status = root.run(&["status"]);
+    assert!(status.out.contains("then generation 1 returns by itself"), "{status:?}");
+    assert_eq!(root.run(&["rules", "revert"]).code, 0);
+    assert!(discard(&zone), "taken back");
+
+    assert_eq!(apply("1h").code, 0);
+    let confirmed = root.run(&["rules", "confirm"]);
+    assert!(confirmed.code == 0 && confirmed.out.contains("It is confirmed"), "{confirmed:?}");
+    assert!(!discard(&zone));
+    assert_eq!(root.ok(&["status", "--json"])["lease"], Value::Null);
+}
+
+#[test]
+fn rules_that_are_wrong_are_named_with_their_places_and_change_nothing() {
+    let zone = Protected::start();
+    let root = Person::root(&zone);
+    let wrong = zone.lab.folder().join("wrong.toml");
+    std::fs::write(&wrong, "[default]\ninbound = 'perhaps'\noutbound = 'allow'\n").unwrap();
+    let said = root.run(&["rules", "apply", wrong.to_str().unwrap()]);
+    assert!(said.code == 1 && said.err.contains("wrong.toml:2:"), "{said:?}");
+    // And if the command line had let it pass.
+    let mut stream = UnixStream::connect(control(&zone)).unwrap();
+    let text = json!({ "name": "wrong.toml", "text": "[default]\ninbound = 'perhaps'\n[[rule]]\nid = 1\n" });
+    let answer = say(&mut stream, &request("ApplyRules", &text)).unwrap();
+    assert_eq!(answer["error"], "org.gatebell.Firewall.RulesWrong");
+    assert!(answer["parameters"]["errors"].as_array().unwrap().len() > 1, "{answer}");
+    assert!(answer["parameters"]["errors"][0].as_str().unwrap().starts_with("wrong.toml:"), "{answer}");
+    assert_eq!(root.ok(&["status", "--json"])["rules"]["generation"], 1);
+    all_is_well(&zone);
+}
+
+#[test]
+fn hostile_requests_are_answered_or_hung_up_on_and_hold_up_nobody() {
+    let zone = Protected::start();
+    let connect = || UnixStream::connect(control(&zone)).unwrap();
+    let mut half = connect();
+    half.write_all(b"{\"method\":\"org.gatebell").unwrap();
+    let mut deaf = connect();
+    // Pipelined, and never listened to.
+    deaf.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    for _ in 0..10_000 {
+        if deaf.write_all(&request("GetRules", &json!({}))).is_err() {
+            break;
+        }
+    }
+    for bytes in [&b"\0"[..], b"garbage\0", b"{}\0", b"\xff\0", b"{\"method\":7}\0", b"[[[[\0"] {
+        assert_eq!(say(&mut connect(), bytes), None, "{bytes:?}");
+    }
+    let endless = vec![b' '; 16 << 20];
+    let answer = say(&mut connect(), &endless).unwrap();
+    assert_eq!(answer["error"], "org.gatebell.Firewall.MessageTooLong", "{answer}");
+    let odd = [
+        ("ApplyRules", json!({})),
+        ("ApplyRules", json!({ "name": "\u{1b}[2J", "text": "" })),
+        ("ApplyRules", json!({ "name": "n", "text": RULES, "lease_seconds": -1 })),
+        ("ApplyRules", json!({ "name": "n", "text": RULES, "lease_seconds": u64::MAX })),
+        ("GetProgram", json!({ "device": "x", "inode": null })),
+        ("GetStatus", json!([1, 2, 3])),
+        ("Nothing", json!({})),
+    ];
+    for (method, parameters) in odd {
+        let answer = say(&mut connect(), &request(method, &parameters)).unwrap();
+        assert!(answer["error"].is_string(), "{method}: {answer}");
+    }
+    let mut busy = connect();
+    for _ in 0..3000 {
+        assert!(say(&mut busy, &request("GetStats", &json!({}))).unwrap()["parameters"].is_object());
+    }
+    all_is_well(&zone);
+    // Who takes too long is hung up on.
+    half.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    assert_eq!(half.read(&mut [0; 1]).unwrap_or(0), 0);
+}
+
+#[test]
+fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
+    let zone = Protected::start();
+    let nobody = Person::root(&zone).user(NOBODY);
+    let refused = connect_as(NOBODY, &control(&zone)).unwrap_err();
+    assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
+    let said = nobody.run(&["status"]);
+    assert!(said.code == 1 && said.err.contains("group gatebell"), "{said:?}");
+
+    // What the group would let in, by the file of this very socket: no group of the machine's is touched.
+    std::fs::set_permissions(control(&zone), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let app = zone.attach(1 << 16);
+    let mut stream = connect_as(NOBODY, &control(&zone)).unwrap();
+    for method in ["GetStatus", "GetRules", "GetStats"] {
+        let answer = say(&mut stream, &request(method, &json!({}))).unwrap();
+        assert!(answer["parameters"].is_object() && answer["error"].is_null(), "{answer}");
+    }
+    let accounts = say(&mut stream, &request("GetAccounts", &json!({}))).unwrap();
+    assert_eq!(accounts["parameters"]["accounts"]["apps"], json!([]), "root's app is not theirs");
+    for (method, parameters) in [
+        ("ApplyRules", json!({ "name": "mine", "text": RULES })),
+        ("ConfirmRules", json!({})),
+        ("RevertRules", json!({})),
+        ("ReloadRules", json!({})),
+    ] {
+        let answer = say(&mut stream, &request(method, &parameters)).unwrap();
+        assert_eq!(answer["error"], "org.gatebell.Firewall.NotPermitted", "{method}");
+    }
+    let said = nobody.run(&["rules", "revert"]);
+    assert!(said.code == 1 && said.err.contains("only root may change the firewall"), "{said:?}");
+    let long = say(&mut stream, &vec![b' '; 200_000]).unwrap();
+    assert_eq!(long["parameters"]["most"], 16 << 10);
+    drop(app);
+    all_is_well(&zone);
+}
+
+#[test]
+fn one_user_asks_only_so_much_and_others_notice_nothing() {
+    let zone = Protected::start();
+    std::fs::set_permissions(control(&zone), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let mut all: Vec<_> = (0..40).map(|_| connect_as(NOBODY, &control(&zone)).unwrap()).collect();
+    let answered = all.iter_mut().filter_map(|stream| say(stream, &request("GetStats", &json!({}))));
+    assert_eq!(answered.count(), 8, "so many connections one user has");
+    drop(all);
+    std::thread::sleep(Duration::from_secs(2));
+    let mut greedy = connect_as(NOBODY, &control(&zone)).unwrap();
+    let many: Vec<u8> = (0..200).flat_map(|_| request("GetStats", &json!({}))).collect();
+    let begun = Instant::now();
+    greedy.write_all(&many).unwrap();
+    for _ in 0..50 {
+        assert_eq!(Person::root(&zone).run_here(&["status", "--json"]), 0);
+    }
+    for _ in 0..200 {
+        assert!(hear(&mut greedy).is_some());
+    }
+    // Not a speed: after the burst of 64 there are 40 a second, whoever is quick.
+    assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_flood_past_a_reader_that_stopped_is_accounted_for_to_the_last_record() {
+    let mut zone = Protected::start();
+    let root = Person::root(&zone);
+    let mut stopped = zone.attach(4096);
+    let mut watch = Watch::start(&zone, &["--kind", "packet"]);
+    zone.inside(&format!("for n in {{1..400}}; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null"));
+    zone.agreed();
+    let audit = root.ok(&["audit", "--json"]);
+    assert_eq!(audit["balances"], true, "{audit}");
+    let apps = audit["apps"].as_array().unwrap();
+    assert_eq!(apps.len(), 2, "{audit}");
+    assert!(apps.iter().any(|app| app["counted"]["lost_no_room"].as_u64() > Some(300)), "{audit}");
+    let (account, ended) = watch.end();
+    assert_eq!(ended.code(), Some(0), "{account}");
+    stopped.dereference().unwrap();
+    drop(stopped);
+    let audit = root.run(&["audit"]);
+    assert!(audit.code == 0 && audit.out.contains("0 held"), "{audit:?}");
+}
+
+#[test]
+fn an_app_whose_page_lies_is_named_and_harms_nobody_else() {
+    let mut zone = Protected::start();
+    let root = Person::root(&zone);
+    let liar = zone.attach(4096);
+    let honest = zone.attach(1 << 20);
+    assert!(discard(&zone));
+    let lies =
+        |audit: &Value| audit["apps"].as_array().unwrap().iter().filter(|app| app["lies"] == true).count();
+    assert_eq!(lies(&root.ok(&["audit", "--json"])), 0);
+    // As if it had read what was never written.
+    pretend(&liar, 1 << 40);
+    zone.inside(&format!("for n in {{1..50}}; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null"));
+    zone.agreed();
+    assert_eq!(lies(&root.ok(&["audit", "--json"])), 1);
+    let audit = root.run(&["audit"]);
+    assert!(audit.code == 0 && audit.err.contains("lies about what it has read"), "{audit:?}");
+    assert_eq!(honest.account().unwrap().in_ring, 51);
+}
+
+#[test]
+fn watch_outlives_the_service_and_says_so() {
+    let mut zone = Protected::start();
+    let mut watch = Watch::start(&zone, &["--kind", "packet", "--verdict", "block"]);
+    watch.next_of(&zone, "packet");
+    zone.service.kill();
+    let ended = watch.hear("ended");
+    assert_eq!(ended["offered"], ended["delivered"], "{ended}");
+    zone.start_again();
+    watch.hear("attached");
+    assert_eq!(watch.next_of(&zone, "packet")["rule"], "no-discard");
+    let (_, ended) = watch.end();
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn recover_takes_everything_out_and_twice_in_a_row_is_fine() {
+    let mut zone = Protected::start();
+    let root = Person::root(&zone);
+    assert!(discard(&zone));
+    let taken = root.recover();
+    assert!(!taken["recovered"].as_array().unwrap().is_empty());
+    zone.service.process.wait().unwrap();
+    assert!(!discard(&zone), "nothing is filtered any more");
+    assert!(!control(&zone).exists());
+    assert_eq!(root.recover()["recovered"], json!([]));
+    let nobody = root.user(NOBODY);
+    let said = nobody.run(&["recover"]);
+    assert!(said.code == 1 && said.err.contains("sudo gatebell recover"), "{said:?}");
+}

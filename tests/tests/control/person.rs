@@ -1,0 +1,197 @@
+//! Somebody at the command line. It runs as the test program itself, started again.
+
+use super::zone::Protected;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, setgid, setgroups, setuid};
+use serde_json::Value;
+use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Who asks, and whom.
+pub struct Person {
+    folder: PathBuf,
+    pins: PathBuf,
+    socket: PathBuf,
+    device: PathBuf,
+    user: Option<u32>,
+}
+
+/// What a command came to.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+/// Stands before what the command line prints: the test harness speaks on the same pipe.
+const BEGIN: &str = "---- gatebell ----\n";
+
+impl Person {
+    /// Root, who asks the zone's service.
+    pub fn root(zone: &Protected) -> Self {
+        let folder = zone.lab.folder().to_owned();
+        let (socket, device) = (super::control(zone), folder.join("s"));
+        Self { folder, pins: zone.lab.pins(), socket, device, user: None }
+    }
+
+    /// Somebody else, who asks the same service.
+    pub fn user(self, number: u32) -> Self {
+        Self { user: Some(number), ..self }
+    }
+
+    /// Somebody who asks where nobody serves.
+    pub fn alone() -> Self {
+        let folder = std::env::temp_dir();
+        let nowhere = folder.join("gatebell-no-such-socket");
+        Self { pins: folder.clone(), folder, socket: nowhere.clone(), device: nowhere, user: None }
+    }
+
+    pub fn run(&self, words: &[&str]) -> Said {
+        let output = self.command(words).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let out = text(output.stdout);
+        let (_, out) = out.split_once(BEGIN).unwrap_or_else(|| panic!("{words:?}: {out}"));
+        Said { code: output.status.code().unwrap(), out: out.to_owned(), err: text(output.stderr) }
+    }
+
+    /// The JSON object of a command that succeeds.
+    pub fn ok(&self, words: &[&str]) -> Value {
+        let said = self.run(words);
+        assert_eq!(said.code, 0, "{words:?}: {said:?}");
+        serde_json::from_str(&said.out).unwrap()
+    }
+
+    /// The exit code of a command, run in this very process.
+    pub fn run_here(&self, words: &[&str]) -> u8 {
+        let arguments = cli::parse_from(self.words(words).into_iter().map(Into::into));
+        cli::perform(&arguments.command, &mut io::sink()).unwrap()
+    }
+
+    /// Takes everything of this zone out.
+    pub fn recover(&self) -> Value {
+        let (state, pins) = (self.folder.join("state"), &self.pins);
+        self.ok(&["recover", "--json", "--state", state.to_str().unwrap(), "--pins", pins.to_str().unwrap()])
+    }
+
+    fn words(&self, words: &[&str]) -> Vec<String> {
+        let mut all: Vec<String> =
+            std::iter::once("gatebell").chain(words.iter().copied()).map(Into::into).collect();
+        all.extend(["--socket".to_owned(), self.socket.display().to_string()]);
+        if matches!(words[0], "recover" | "watch") {
+            all.extend(["--device".to_owned(), self.device.display().to_string()]);
+        }
+        all
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["person::the_command_line", "--exact", "--nocapture"]);
+        command.env("GATEBELL_WORDS", self.words(words).join("\n"));
+        command.env("XDG_RUNTIME_DIR", &self.folder);
+        if let Some(user) = self.user {
+            command.env("GATEBELL_USER", user.to_string());
+        }
+        command
+    }
+}
+
+/// A `gatebell watch --json` that runs. Dropped, it is ended.
+pub struct Watch {
+    child: Child,
+    says: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watch {
+    pub fn start(zone: &Protected, words: &[&str]) -> Self {
+        let words: Vec<_> = ["watch", "--json"].iter().chain(words).copied().collect();
+        let mut command = Person::root(zone).command(&words);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut says = BufReader::new(child.stdout.take().unwrap()).lines();
+        // With one processor the harness has begun the line.
+        while !says.next().unwrap().unwrap().ends_with(BEGIN.trim_end()) {}
+        let watch = Self { child, says };
+        watch.wait_until_attached(zone);
+        watch
+    }
+
+    fn wait_until_attached(&self, zone: &Protected) {
+        let end = Instant::now() + Duration::from_secs(20);
+        let pid = self.child.id();
+        while !Person::root(zone).ok(&["audit", "--json"])["apps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|app| app["pid"] == pid)
+        {
+            assert!(Instant::now() < end, "watch does not attach");
+        }
+    }
+
+    /// The next line of this kind.
+    pub fn hear(&mut self, kind: &str) -> Value {
+        for line in self.says.by_ref() {
+            let said: Value = serde_json::from_str(&line.unwrap()).unwrap();
+            if said["kind"] == kind {
+                return said;
+            }
+        }
+        panic!("watch has ended");
+    }
+
+    /// The next line of this kind, of what the zone does now: it sends to the discard port.
+    pub fn next_of(&mut self, zone: &Protected, kind: &str) -> Value {
+        assert!(super::discard(zone));
+        self.hear(kind)
+    }
+
+    /// Ctrl-C: the account, and how it ended.
+    pub fn end(&mut self) -> (Value, ExitStatus) {
+        self.signal();
+        let account = self.hear("account");
+        (account, self.child.wait().unwrap())
+    }
+
+    fn signal(&self) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.child.kill().unwrap();
+            self.child.wait().unwrap();
+        }
+    }
+}
+
+/// Not a promise: what a started-again copy of this program does.
+#[test]
+fn the_command_line() {
+    let Ok(words) = std::env::var("GATEBELL_WORDS") else { return };
+    if let Some(user) = std::env::var("GATEBELL_USER").ok().and_then(|user| user.parse::<u32>().ok()) {
+        setgroups(&[]).unwrap();
+        setgid(user.into()).unwrap();
+        setuid(user.into()).unwrap();
+    }
+    print!("{BEGIN}");
+    io::stdout().flush().unwrap();
+    let code = cli::run(&cli::parse_from(words.lines().map(Into::into)));
+    std::process::exit(code.into());
+}
+
+/// Connects as somebody else: a thread has an identity of its own, and the socket keeps that of who connected.
+pub fn connect_as(user: u32, path: &Path) -> io::Result<UnixStream> {
+    let path = path.to_owned();
+    let connecting = std::thread::spawn(move || {
+        // SAFETY: no preconditions; glibc's own function would change every thread.
+        let done = unsafe { libc::syscall(libc::SYS_setresuid, -1, user, -1) };
+        assert_eq!(done, 0);
+        UnixStream::connect(path)
+    });
+    connecting.join().unwrap()
+}

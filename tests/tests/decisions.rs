@@ -1,0 +1,397 @@
+//! Promises of the firewall about what rules may ask for, and about what it reports, on a Linux kernel.
+//!
+//! Needs what the tests of the firewall need; for the scan `nmap`.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[path = "decisions/judges.rs"]
+mod judges;
+#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[path = "../../xtask/src/lab.rs"]
+mod lab;
+#[path = "decisions/somebody.rs"]
+mod somebody;
+#[path = "decisions/wire.rs"]
+mod wire;
+#[allow(dead_code, reason = "shared with the tests of the service, each of which needs a part")]
+mod zone;
+
+use channel::sys::linux::Linux;
+use channel::{Attachment, Item, Kind, Mask};
+use contract::firewall::MAX_ARRIVALS;
+use contract::packet::{Direction, NO_RULE, NO_USER, Packet, Verdict};
+use contract::process::Process;
+use judges::{Dice, Judged};
+use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use somebody::{Somebody, patience};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use wire::{Made, Sender, TCP, UDP, outside, within};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+use zone::Protected;
+use zone::probe::{Pair, ip, name, wait_until};
+
+/// A user whom nobody else is.
+const USER: u32 = 4711;
+
+/// Everything out, nothing in, but what IPv6 needs. It is rule 0.
+const QUIET: &str = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n[[rule]]\nid = \"neighbours\"\n\
+                     action = \"allow\"\nprotocol = \"icmpv6\"\nicmp_type = [133, 134, 135, 136, 143]\n";
+
+/// A rule in text.
+fn rule(id: &str, action: &str, keys: &str) -> String {
+    format!("\n[[rule]]\nid = \"{id}\"\naction = \"{action}\"\n{keys}\n")
+}
+
+/// A file of the test's own. Dropped, it is gone.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn named(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id())))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It may not have been made.
+        let _none = fs::remove_file(&self.0);
+    }
+}
+
+/// What an app is told, kept until it is asked for.
+struct Told<T> {
+    app: Attachment<Linux>,
+    kept: Vec<(Kind, T)>,
+}
+
+impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
+    fn of(zone: &Protected, mask: Mask) -> Self {
+        let device = zone.device();
+        let event = device.create_event(1 << 20).unwrap();
+        Self { app: Attachment::reference(device, event, mask).unwrap(), kept: Vec::new() }
+    }
+
+    /// Waits for a record that is as asked for.
+    fn wait_for(&mut self, kind: Kind, wanted: impl Fn(&T) -> bool) -> T {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(at) = self.kept.iter().position(|(of, record)| *of == kind && wanted(record)) {
+                return self.kept.remove(at).1;
+            }
+            assert!(Instant::now() < end, "no such record came");
+            self.hear(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits once; whether there was anything.
+    fn hear(&mut self, most: Duration) -> bool {
+        let signalled = self.app.wait(Some(most)).unwrap().signalled();
+        let kept = &mut self.kept;
+        self.app
+            .drain(|item| {
+                if let Item::Record(record) = item {
+                    kept.push((record.kind(), record.read().unwrap()));
+                }
+            })
+            .unwrap();
+        signalled
+    }
+}
+
+impl Told<Packet> {
+    /// Waits for the record of a packet that was refused on its way to a port.
+    fn refused(&mut self, protocol: u8, port: u16) -> Packet {
+        self.wait_for(Kind::PACKET, |packet| {
+            packet.decision.verdict == Verdict::Block as u8
+                && (packet.flow.protocol, packet.flow.destination_port) == (protocol, port)
+        })
+    }
+}
+
+/// A datagram or a connection from outside.
+fn knock(zone: &Protected, tcp: bool, to: &str, meant: bool) {
+    let to: SocketAddr = to.parse().unwrap();
+    within(&outside(zone), move || {
+        if tcp {
+            // Whether it comes about is for who listens to say.
+            let _refused = TcpStream::connect_timeout(&to, patience(meant));
+        } else {
+            UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })
+                .unwrap()
+                .send_to(b"hello", to)
+                .unwrap();
+        }
+    });
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap().trim_end_matches('\0')
+}
+
+#[test]
+fn a_rule_for_a_user_or_a_program_decides_both_ways() {
+    let program = Temporary::named("somebody");
+    fs::copy(std::env::current_exe().unwrap(), &program.0).unwrap();
+    let ask = [format!("user = {USER}"), format!("program = \"{}\"", program.0.display())];
+    let mut rules = QUIET.to_owned();
+    for (who, keys) in ["user", "program"].into_iter().zip(&ask) {
+        rules += &rule(&format!("no-{who}"), "block", &format!("direction = \"out\"\n{keys}"));
+        rules += &rule(&format!("to-{who}"), "allow", &format!("direction = \"in\"\n{keys}"));
+    }
+    let zone = Protected::with(&rules);
+    let everybody =
+        [(Somebody::root(), false), (Somebody::user(USER), true), (Somebody::program(&program.0), true)];
+    for (somebody, meant) in &everybody {
+        for what in [
+            format!("connect {OUTSIDE}:80"),
+            format!("connect [{OUTSIDE_V6}]:80"),
+            format!("send {OUTSIDE}:7000"),
+            format!("send [{OUTSIDE_V6}]:7000"),
+        ] {
+            assert_eq!(somebody.does(&zone, &what, !meant), !meant, "{what}, meant by a rule: {meant}");
+        }
+        for (tcp, address) in [(true, INSIDE), (false, INSIDE), (true, INSIDE_V6), (false, INSIDE_V6)] {
+            let to =
+                if address.contains(':') { format!("[{address}]:7001") } else { format!("{address}:7001") };
+            let what = format!("{} {to}", if tcp { "accept" } else { "receive" });
+            let listener = somebody.starts(&zone, &what);
+            knock(&zone, tcp, &to, *meant);
+            assert_eq!(listener.gets_it(*meant), *meant, "{what}, meant by a rule: {meant}");
+        }
+    }
+    // Each rule decided about two connections and two datagrams. A SYN may be sent twice.
+    let hits = zone.ask().hits().unwrap().hits;
+    assert!(hits[1..].iter().all(|hits| *hits >= 4), "{hits:?}");
+}
+
+#[test]
+fn a_rule_for_a_device_or_a_set_decides_both_ways_in_both_versions() {
+    let list = Temporary::named("list");
+    fs::write(&list.0, "# kept elsewhere\n10.77.0.40\nfd77::40\n10.77.0.48/29\n").unwrap();
+    let mut rules = QUIET.replace("inbound = \"block\"", "inbound = \"allow\"");
+    rules += &format!("\n[[set]]\nid = \"listed\"\nfile = \"{}\"\n", list.0.display());
+    rules += "\n[[set]]\nid = \"here\"\naddresses = [\"10.77.0.20-10.77.0.29\", \"fd77::20-fd77::2f\"]\n";
+    rules += &rule("to-listed", "block", "direction = \"out\"\ndestination = \"@listed\"");
+    rules += &rule("to-here", "block", "direction = \"out\"\ndestination = [\"10.77.0.60\", \"@here\"]");
+    rules += &rule("from-sets", "block", "direction = \"in\"\nsource = [\"@here\", \"@listed\"]");
+    rules += &rule("by-device", "block", "interface = \"gb2\"\nprotocol = \"udp\"");
+    let zone = Protected::with(&rules);
+    let pair = Pair::add(&zone, "gb2", "gb3", 1);
+    let (here, there) = (name(&zone.lab.netns()), name(&outside(&zone)));
+    ip(&["-n", &here, "addr", "add", "fd78::2/64", "dev", "gb2", "nodad"]);
+    ip(&["-n", &there, "addr", "add", "fd78::1/64", "dev", "gb3", "nodad"]);
+    wait_until("its filters come", || pair.has_filters());
+
+    let sends = |to: &str| Somebody::root().does(&zone, &format!("send {to}"), true);
+    let refused = [
+        "10.77.0.40:9",
+        "10.77.0.48:9",
+        "10.77.0.55:9",
+        "[fd77::40]:9",
+        "10.77.0.20:9",
+        "10.77.0.29:9",
+        "[fd77::20]:9",
+        "[fd77::2f]:9",
+        "10.77.0.60:9",
+        "10.78.1.1:9",
+        "[fd78::1]:9",
+    ];
+    assert_eq!(refused.iter().filter(|to| sends(to)).collect::<Vec<_>>(), [&""; 0], "allowed");
+    let allowed = [
+        "10.77.0.41:9",
+        "10.77.0.47:9",
+        "10.77.0.56:9",
+        "[fd77::41]:9",
+        "10.77.0.19:9",
+        "10.77.0.30:9",
+        "[fd77::1f]:9",
+        "[fd77::30]:9",
+        "10.77.0.61:9",
+        "10.77.0.1:9",
+    ];
+    assert_eq!(allowed.iter().filter(|to| !sends(to)).collect::<Vec<_>>(), [&""; 0], "refused");
+
+    // In, by where it comes from: each datagram says it, so what arrives can be told apart.
+    let from =
+        ["10.77.0.20", "10.77.0.29", "10.77.0.30", "10.77.0.40", "10.77.0.41", "10.77.0.55", "10.77.0.56"];
+    let from_v6 = ["fd77::1f", "fd77::20", "fd77::2f", "fd77::30", "fd77::40", "fd77::41"];
+    let ends = from.map(|from| (from, INSIDE)).into_iter().chain(from_v6.map(|from| (from, INSIDE_V6)));
+    let ends: Vec<_> = ends.chain([("10.78.1.1", "10.78.1.2"), ("fd78::1", "fd78::2")]).collect();
+    let listener = within(&zone.lab.netns(), || UdpSocket::bind("[::]:7000").unwrap());
+    let sender = Sender::open(&outside(&zone));
+    for (source, destination) in &ends {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        sender.send(&Made { protocol: UDP, source, destination, source_port: 7000, port: 7000 });
+    }
+    listener.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+    let mut came = BTreeSet::new();
+    while let Ok((_, from)) = listener.recv_from(&mut [0; 16]) {
+        came.insert(from.ip().to_canonical().to_string());
+    }
+    let expected = ["10.77.0.30", "10.77.0.41", "10.77.0.56", "fd77::1f", "fd77::30", "fd77::41"];
+    assert_eq!(came, expected.map(str::to_owned).into());
+}
+
+#[test]
+fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
+    let found = Command::new("sh").args(["-c", "command -v busybox"]).output().unwrap();
+    let busybox = text(&found.stdout).trim_end();
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+    let arguments = |process: &Process| process.arguments[..process.arguments_length as usize].to_owned();
+
+    let parent = Somebody::user(USER).starts(&zone, &format!("start {busybox} sleep 60"));
+    let began = app.wait_for(Kind::PROCESS_START, |it| it.parent == parent.0.id());
+    assert_eq!((text(&began.name), text(&began.path), began.user), ("busybox", busybox, USER));
+    assert_eq!(arguments(&began), format!("{busybox}\0sleep\x0060\0").into_bytes());
+    let file = zone.ask().program(began.program[0], began.program[1]).unwrap();
+    assert_eq!(file.as_deref(), Some(busybox));
+    kill(Pid::from_raw(began.pid as i32), Signal::SIGKILL).unwrap();
+    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
+    assert_eq!((ended.exit_code, ended.user, text(&ended.name)), (9, USER, "busybox"));
+
+    let line = format!("{busybox} sh -c 'exit 7'; true");
+    let shell = zone.lab.inside(&["bash", "-c", &line]).spawn().unwrap();
+    let pid = shell.id();
+    assert!(shell.wait_with_output().unwrap().status.success());
+    let began = app.wait_for(Kind::PROCESS_START, |it| it.parent == pid);
+    assert_eq!((text(&began.name), text(&began.path), began.user), ("busybox", busybox, 0));
+    assert_eq!(arguments(&began), format!("{busybox}\0sh\0-c\0exit 7\0").into_bytes());
+    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
+    assert_eq!((ended.exit_code, ended.parent), (7 << 8, pid));
+}
+
+#[test]
+fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does() {
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Packet>::of(&zone, Mask::of(Kind::PACKET));
+    let ourselves = std::env::current_exe().unwrap();
+    for (tcp, act, address) in [
+        (true, "accept", format!("{INSIDE}:7001")),
+        (false, "receive", format!("{INSIDE}:7002")),
+        (true, "accept", format!("[{INSIDE_V6}]:7003")),
+        (false, "receive", format!("[{INSIDE_V6}]:7004")),
+    ] {
+        let (protocol, port) = (if tcp { TCP } else { UDP }, address.parse::<SocketAddr>().unwrap().port());
+        let listener = Somebody::user(USER).starts(&zone, &format!("{act} {address}"));
+        knock(&zone, tcp, &address, false);
+        let packet = app.refused(protocol, port);
+        assert_eq!((packet.pid, packet.user), (listener.0.id(), USER), "{address}");
+        let program = zone.ask().program(packet.program[0], packet.program[1]).unwrap();
+        assert_eq!(program.map(PathBuf::from).as_ref(), Some(&ourselves), "{address}");
+        assert_eq!(packet.flow.direction, Direction::Inbound as u8);
+        // The same place on another port, where nobody listens.
+        let closed = address.replace(":70", ":71");
+        knock(&zone, tcp, &closed, false);
+        let packet = app.refused(protocol, port + 100);
+        assert_eq!(
+            (packet.pid, packet.user, packet.program, packet.name),
+            (0, NO_USER, [0; 2], [0; 16]),
+            "{closed}"
+        );
+    }
+}
+
+#[test]
+fn a_table_filled_from_outside_is_counted_and_leaves_room_for_what_the_zone_begins() {
+    const DATAGRAMS: u16 = 40_000;
+    let rules =
+        QUIET.to_owned() + &rule("any", "allow", "direction = \"in\"\nprotocol = \"udp\"\nports = 7000");
+    let zone = Protected::with(&rules);
+    // Nobody reads, nobody answers.
+    let _listener = within(&zone.lab.netns(), || UdpSocket::bind("0.0.0.0:7000").unwrap());
+    let sender = Sender::open(&outside(&zone));
+    let (source, destination) = (OUTSIDE.parse().unwrap(), INSIDE.parse().unwrap());
+    for source_port in 1..=DATAGRAMS {
+        sender.send(&Made { protocol: UDP, source, destination, source_port, port: 7000 });
+    }
+    let full = zone.ask().stats().unwrap();
+    // Fewer, where the service counted them anew meanwhile; never more.
+    assert!(full.flows <= MAX_ARRIVALS as u64 && full.flows_full > 0, "{full:?}");
+    assert_eq!(full.flows + full.flows_full, u64::from(DATAGRAMS), "{full:?}");
+    assert_eq!(full.allowed_in, u64::from(DATAGRAMS), "what finds no room is allowed all the same");
+    for url in [format!("http://{OUTSIDE}/"), format!("http://[{OUTSIDE_V6}]/")] {
+        let got = zone.inside(&format!("timeout 3 busybox wget -q -O - '{url}'"));
+        assert_eq!(text(&got.stdout), "a page of the lab\n", "{url}");
+    }
+    let stats = zone.ask().stats().unwrap();
+    assert!(stats.flows_full == full.flows_full && stats.blocked_in == 0, "{stats:?}");
+}
+
+#[test]
+fn nftables_judges_the_same_packets_by_the_same_rules_alike() {
+    const RULES: usize = 40;
+    const PACKETS: u16 = 600;
+    let mut dice = Dice(20_260);
+    let (rules, packets) = (judges::rules(&mut dice, RULES), judges::packets(&mut dice, PACKETS));
+    let zone = Protected::with(&judges::toml(&rules));
+    judges::lead(&zone);
+    for inside in [true, false] {
+        let judge = ["nft", "-f", "-"];
+        let mut command = if inside { zone.lab.inside(&judge) } else { zone.lab.outside(&judge) };
+        let mut nft = command.stdin(Stdio::piped()).spawn().unwrap();
+        nft.stdin.take().unwrap().write_all(judges::nft(&rules, inside).as_bytes()).unwrap();
+        assert!(nft.wait().unwrap().success());
+    }
+    let before = zone.ask().stats().unwrap();
+    let (here, there) = (Sender::open(&zone.lab.netns()), Sender::open(&outside(&zone)));
+    for (out, packet) in &packets {
+        if *out { &here } else { &there }.send(packet);
+    }
+    zone.lab.quiet().unwrap();
+    let [inside, outside] = [true, false].map(|inside| Judged::read(&zone, inside, RULES));
+    let hits = zone.ask().hits().unwrap().hits;
+    for (number, rule) in rules.iter().enumerate() {
+        let nft = inside.rules[number] + outside.rules[number];
+        assert_eq!(hits[number + 1], nft, "r{number}: the driver's count, nftables': {rule:?}");
+    }
+    // No rule decided: neither does the driver count it with one.
+    let by_rules: u64 = hits[1..].iter().sum();
+    assert_eq!(
+        by_rules + inside.default + outside.default,
+        u64::from(PACKETS),
+        "each packet was judged once"
+    );
+    // What came through is what nftables would have let through.
+    assert_eq!(inside.came, outside.allowed(&rules, false), "in");
+    assert_eq!(outside.came, inside.allowed(&rules, true), "out");
+    let after = zone.ask().stats().unwrap();
+    assert!(after.blocked_in > before.blocked_in && after.blocked_out > before.blocked_out, "{after:?}");
+    // Rules that nothing reaches prove nothing.
+    assert!(hits[1..].iter().filter(|hits| **hits > 0).count() > RULES / 2, "{hits:?}");
+}
+
+#[test]
+fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() {
+    if !Command::new("nmap").arg("-V").output().is_ok_and(|found| found.status.success()) {
+        println!("skipped: nmap is not here");
+        return;
+    }
+    let zone = Protected::start();
+    let mut app = Told::<Packet>::of(&zone, Mask::of(Kind::PACKET));
+    let line = format!(
+        "nmap -n -Pn -sS -sU -p T:22,80,8080,U:9,53 --max-retries 0 --host-timeout 8s -oG - {INSIDE}"
+    );
+    let said = zone.outside(&line);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    for port in
+        ["22/filtered/tcp", "80/filtered/tcp", "8080/open/tcp", "9/open|filtered/udp", "53/open|filtered/udp"]
+    {
+        assert!(said.contains(port), "{port}: {said}");
+    }
+    while app.hear(Duration::from_millis(300)) {}
+    let mut probes = BTreeSet::new();
+    for (_, Packet { flow, decision, .. }) in app.kept {
+        assert_eq!((decision.rule, decision.verdict), (NO_RULE, Verdict::Block as u8), "{flow:?}");
+        probes.insert((flow.protocol, flow.destination_port));
+    }
+    assert_eq!(probes, [(TCP, 22), (TCP, 80), (UDP, 9), (UDP, 53)].into(), "refused probes, each reported");
+}

@@ -1,0 +1,153 @@
+//! Somebody in the zone with one thing to do: this very program, started again, as another user or from another file.
+
+use super::zone::Protected;
+use nix::unistd::{setgid, setgroups, setuid};
+use std::io::{self, BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long to wait for what is meant to come about, and for what is not.
+pub const fn patience(meant: bool) -> Duration {
+    Duration::from_millis(if meant { 5000 } else { 300 })
+}
+
+/// What somebody says once they listen; the test harness speaks on the same pipe.
+const READY: &str = "---- ready ----";
+
+/// Who it is.
+pub struct Somebody {
+    program: PathBuf,
+    user: u32,
+}
+
+impl Somebody {
+    pub fn root() -> Self {
+        Self { program: std::env::current_exe().unwrap(), user: 0 }
+    }
+
+    pub fn user(user: u32) -> Self {
+        Self { user, ..Self::root() }
+    }
+
+    pub fn program(program: &Path) -> Self {
+        Self { program: program.to_owned(), ..Self::root() }
+    }
+
+    /// Whether they may connect to, or send to, this address: `connect ADDRESS` or `send ADDRESS`. They try for long if it
+    /// is meant to come about.
+    pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
+        let output = self.command(zone, what).env("GATEBELL_MEANT", meant.to_string()).output().unwrap();
+        match output.status.code() {
+            Some(0) => true,
+            Some(REFUSED) => false,
+            _ => panic!("{what}: {output:?}"),
+        }
+    }
+
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, or `start PROGRAM ARGUMENT…`.
+    pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
+        let mut process = self.command(zone, what).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
+        // With one processor the harness has begun the line.
+        while !said.next().expect("somebody has ended").unwrap().ends_with(READY) {}
+        Acting(process)
+    }
+
+    fn command(&self, zone: &Protected, what: &str) -> Command {
+        let program = [self.program.to_str().unwrap(), "somebody::acts", "--exact", "--nocapture"];
+        let mut command = zone.lab.inside(&program);
+        command.env("GATEBELL_ACT", what).env("GATEBELL_USER", self.user.to_string());
+        command
+    }
+}
+
+/// Somebody who is at it. Dropped, they are ended.
+pub struct Acting(pub Child);
+
+impl Acting {
+    /// Whether what they wait for comes; they wait for long if it is meant to.
+    pub fn gets_it(mut self, meant: bool) -> bool {
+        let end = Instant::now() + patience(meant);
+        while Instant::now() < end {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                assert!(status.success(), "{status}");
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ended = self.0.kill();
+        let _waited = self.0.wait();
+    }
+}
+
+const REFUSED: i32 = 3;
+
+/// Not a promise: what a started-again copy of this program does.
+#[test]
+fn acts() {
+    let Ok(what) = std::env::var("GATEBELL_ACT") else { return };
+    let user = std::env::var("GATEBELL_USER").unwrap().parse::<u32>().unwrap();
+    if user != 0 {
+        setgroups(&[]).unwrap();
+        setgid(user.into()).unwrap();
+        setuid(user.into()).unwrap();
+    }
+    let words: Vec<&str> = what.split(' ').collect();
+    let done = match words[0] {
+        "connect" => {
+            let meant = std::env::var("GATEBELL_MEANT").unwrap() == "true";
+            TcpStream::connect_timeout(&address(words[1]), patience(meant)).map(drop)
+        }
+        "send" => send(address(words[1])),
+        "accept" => accept(address(words[1])),
+        "receive" => receive(address(words[1])),
+        _ => start(&words[1..]),
+    };
+    std::process::exit(match done {
+        Ok(()) => 0,
+        Err(error) if refused(&error) => REFUSED,
+        Err(error) => panic!("{what}: {error}"),
+    });
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A refused datagram is an error; of a refused SYN nothing is heard.
+fn refused(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut)
+}
+
+fn send(to: SocketAddr) -> io::Result<()> {
+    let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    UdpSocket::bind(from)?.send_to(b"hello", to).map(drop)
+}
+
+fn accept(at: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(at)?;
+    println!("{READY}");
+    listener.accept().map(drop)
+}
+
+fn receive(at: SocketAddr) -> io::Result<()> {
+    let socket = UdpSocket::bind(at)?;
+    println!("{READY}");
+    socket.recv(&mut [0; 16]).map(drop)
+}
+
+fn start(words: &[&str]) -> io::Result<()> {
+    let mut child = Command::new(words[0]).args(&words[1..]).spawn()?;
+    println!("{READY}");
+    // How it ends is for others to say.
+    child.wait().map(drop)
+}

@@ -1,0 +1,77 @@
+//! Apps that read in threads of their own, and what they were told.
+
+use channel::sys::linux::Linux;
+use channel::{Attachment, Item, Kind};
+use contract::packet::Packet;
+use contract::process::Process;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What an app was told.
+#[derive(Default)]
+pub struct Tally {
+    pub records: u64,
+    /// Losses handed over among the records.
+    pub losses: u64,
+    /// How many packets were decided by which generation's which rule, and went to which port.
+    pub decided: HashMap<(u32, u32, u16), u64>,
+    /// How many records of which kind were about which user.
+    pub about: HashMap<(u32, u32), u64>,
+}
+
+/// Takes in everything that is there.
+pub fn tally(app: &mut Attachment<Linux>, got: &mut Tally) {
+    app.drain(|item| match item {
+        Item::Lost(lost) => got.losses += lost.count,
+        Item::Record(record) => {
+            got.records += 1;
+            let user = if record.kind() == Kind::PACKET {
+                let Packet { decision, flow, user, .. } = record.read::<Packet>().unwrap();
+                let decided = (decision.generation, decision.rule, flow.destination_port);
+                *got.decided.entry(decided).or_default() += 1;
+                user
+            } else {
+                record.read::<Process>().unwrap().user
+            };
+            *got.about.entry((record.kind().number(), user)).or_default() += 1;
+        }
+    })
+    .unwrap();
+}
+
+/// An app that reads.
+pub struct Reading {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<(Attachment<Linux>, Tally)>,
+}
+
+impl Reading {
+    /// Rests that long between two drains. What it is offered must never become less.
+    pub fn start(mut app: Attachment<Linux>, rest: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let (mut got, mut offered) = (Tally::default(), 0);
+            while !stopped.load(Ordering::Relaxed) {
+                app.wait(Some(Duration::from_millis(50))).unwrap();
+                tally(&mut app, &mut got);
+                let now = app.account().unwrap().kernel.offered;
+                assert!(now >= offered, "{now} after {offered}");
+                offered = now;
+                std::thread::sleep(rest);
+            }
+            tally(&mut app, &mut got);
+            (app, got)
+        });
+        Self { stop, thread }
+    }
+
+    /// Ends it once it has read everything.
+    pub fn end(self) -> (Attachment<Linux>, Tally) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}

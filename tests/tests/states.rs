@@ -1,0 +1,175 @@
+//! Promises of the service about the rules that it holds and the states that it finds, which no kernel's release changes.
+//!
+//! Needs what the tests of the firewall need.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[path = "../../xtask/src/lab.rs"]
+mod lab;
+#[allow(dead_code, reason = "shared with other tests, each of which needs a part")]
+mod zone;
+
+use lab::{INSIDE, OUTSIDE};
+use nix::sys::signal::Signal;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+use zone::probe::{
+    Pair, allowing, has_filters, ip, lets_in, name, nothing_is_left, refuses, version, wait_until,
+};
+use zone::{Protected, RULES};
+
+#[test]
+fn a_bad_rule_file_changes_nothing_and_a_good_one_takes_the_old_ones_place() {
+    let mut zone = Protected::start();
+    fs::write(&zone.rules, "[default]\ninbound = \"perhaps\"\n").unwrap();
+    zone.signal(Signal::SIGHUP);
+    assert_eq!(zone.hear("reloaded"), 1);
+    assert!(refuses(&zone));
+    fs::write(&zone.rules, allowing()).unwrap();
+    zone.signal(Signal::SIGHUP);
+    assert_eq!(zone.hear("reloaded"), 2);
+    assert!(!refuses(&zone));
+}
+
+#[test]
+fn what_the_service_leaves_is_what_the_rules_say_of_its_end() {
+    let gone = |what: &str| format!("{RULES}\n[service]\ngone = \"{what}\"\n");
+    let get = |zone: &Protected| {
+        !zone.inside(&format!("timeout 2 busybox wget -q -O - http://{OUTSIDE}/")).stdout.is_empty()
+    };
+    let mut zone = Protected::with(&gone("block"));
+    assert!(get(&zone) && refuses(&zone), "while it lives");
+    zone.service.kill();
+    assert!(!get(&zone), "block");
+    fs::write(&zone.rules, gone("open")).unwrap();
+    zone.start_again();
+    assert!(get(&zone) && refuses(&zone), "the next one serves");
+    zone.service.kill();
+    assert!(get(&zone) && !refuses(&zone), "open");
+    fs::write(&zone.rules, gone("keep")).unwrap();
+    zone.start_again();
+    zone.service.stop();
+    assert!(get(&zone) && refuses(&zone), "keep, also when it was asked to end");
+}
+
+#[test]
+fn a_renamed_device_keeps_its_filters_and_rules_know_its_new_name() {
+    let rule =
+        "\n[[rule]]\nid = \"no-uplink\"\naction = \"block\"\ndirection = \"out\"\ninterface = \"uplink\"\n";
+    let zone = Protected::with(&format!("{RULES}{rule}"));
+    let pair = Pair::add(&zone, "gb2", "gb3", 1);
+    wait_until("its filters come", || pair.has_filters());
+    let sends = || zone.inside("echo > /dev/udp/10.78.1.1/19").status.success();
+    assert!(sends());
+    let netns = name(&zone.lab.netns());
+    ip(&["-n", &netns, "link", "set", "gb2", "down"]);
+    ip(&["-n", &netns, "link", "set", "gb2", "name", "uplink"]);
+    ip(&["-n", &netns, "link", "set", "uplink", "up"]);
+    wait_until("its new name is known", || !sends());
+    assert!(has_filters(&zone, "uplink"));
+}
+
+#[test]
+fn a_lease_goes_on_through_a_killed_service_and_the_next_one_can_confirm_it() {
+    let mut zone = Protected::start();
+    zone.ask().apply("new.toml", &allowing(), Some(Duration::from_secs(600))).unwrap();
+    zone.service.kill();
+    zone.start_again();
+    assert!(zone.ask().status().unwrap().lease.is_some() && !refuses(&zone));
+    assert_eq!(fs::read_to_string(&zone.rules).unwrap(), RULES, "until then the disk has what was confirmed");
+    zone.ask().confirm().unwrap();
+    assert_eq!(fs::read_to_string(&zone.rules).unwrap(), allowing());
+    zone.service.kill();
+    zone.start_again();
+    assert!(zone.ask().status().unwrap().lease.is_none() && !refuses(&zone));
+}
+
+#[test]
+fn a_second_lease_takes_the_candidates_place_and_never_that_of_the_confirmed_rules() {
+    let mut zone = Protected::start();
+    let lease = Some(Duration::from_secs(600));
+    let first = zone.ask().apply("first.toml", &RULES.replace("\"allow\"", "\"block\""), lease).unwrap();
+    let second = zone.ask().apply("second.toml", &allowing(), Some(Duration::from_secs(3))).unwrap();
+    assert!(second.generation > first.generation && !refuses(&zone));
+    assert_eq!(second.lease.unwrap().fallback, 1);
+    assert_eq!(zone.hear("lease_ended"), second.generation);
+    assert!(refuses(&zone));
+    assert_eq!(zone.ask().status().unwrap().rules.generation, 1);
+    zone.ask().apply("third.toml", &allowing(), lease).unwrap();
+    assert_eq!(zone.ask().revert().unwrap().generation, 1);
+    assert!(refuses(&zone) && fs::read_to_string(&zone.rules).unwrap() == RULES);
+}
+
+#[test]
+fn hooks_of_another_release_go_once_the_new_ones_are_on() {
+    let mut zone = Protected::start();
+    zone.service.kill();
+    fs::rename(version(&zone), zone.lab.pins().join("v1")).unwrap();
+    assert!(refuses(&zone));
+    assert!(!zone.start_again(), "its tables can't be used");
+    assert!(version(&zone).exists() && !zone.lab.pins().join("v1").exists());
+    assert!(refuses(&zone) && !lets_in(&zone, INSIDE, 5353));
+    fs::write(&zone.rules, allowing()).unwrap();
+    zone.signal(Signal::SIGHUP);
+    zone.hear("reloaded");
+    assert!(!refuses(&zone), "nobody judges by the old rules any more");
+}
+
+#[test]
+fn a_bad_file_at_the_start_keeps_the_rules_that_the_kernel_has_and_without_any_nothing_starts() {
+    let mut zone = Protected::start();
+    zone.service.kill();
+    fs::write(&zone.rules, "[default]\n").unwrap();
+    assert!(zone.start_again() && refuses(&zone));
+    let status = zone.ask().status().unwrap();
+    assert_eq!((status.rules.generation, status.trouble.len()), (1, 1), "{status:?}");
+    assert_eq!(zone.ask().rules().unwrap().text.as_deref(), Some(RULES), "their text is kept beside");
+    fs::write(&zone.rules, allowing()).unwrap();
+    zone.ask().reload().unwrap();
+    assert!(zone.ask().status().unwrap().trouble.is_empty() && !refuses(&zone));
+    zone.recover();
+    zone.service.process.wait().unwrap();
+    fs::write(&zone.rules, "[default]\n").unwrap();
+    assert!(zone.fails_to_start());
+    assert!(zone.recover().is_empty() && !refuses(&zone), "it left nothing");
+}
+
+#[test]
+fn a_program_that_was_replaced_is_known_again() {
+    let program = std::env::temp_dir().join(format!("gatebell-program-{}", std::process::id()));
+    let busybox =
+        String::from_utf8(Command::new("sh").args(["-c", "command -v busybox"]).output().unwrap().stdout)
+            .unwrap();
+    fs::copy(busybox.trim(), &program).unwrap();
+    let path = program.display();
+    let rule = format!(
+        "\n[[rule]]\nid = \"not-it\"\naction = \"block\"\ndirection = \"out\"\nprogram = \"{path}\"\n"
+    );
+    let zone = Protected::with(&format!("{RULES}{rule}"));
+    let gets = || !zone.inside(&format!("timeout 3 {path} wget -q -O - http://{OUTSIDE}/")).stdout.is_empty();
+    assert!(!gets() && !zone.inside(&format!("busybox wget -q -O - http://{OUTSIDE}/")).stdout.is_empty());
+    let upgraded = program.with_extension("new");
+    fs::copy(busybox.trim(), &upgraded).unwrap();
+    fs::rename(&upgraded, &program).unwrap();
+    wait_until("the new file is known", || zone.ask().status().unwrap().rules.generation == 2);
+    assert!(!gets());
+    fs::remove_file(program).unwrap();
+}
+
+#[test]
+fn recover_takes_out_what_is_half_there_or_another_releases() {
+    let mut zone = Protected::start();
+    zone.service.kill();
+    fs::remove_file(version(&zone).join("RULES")).unwrap();
+    fs::remove_file(version(&zone).join("link_zone_socket_egress")).unwrap();
+    assert!(!zone.recover().is_empty(), "half of it was there");
+    nothing_is_left(&zone);
+    zone.start_again();
+    zone.service.kill();
+    fs::rename(version(&zone), zone.lab.pins().join("v1")).unwrap();
+    fs::remove_file(zone.lab.folder().join("state/zone.json")).unwrap();
+    assert!(!zone.recover().is_empty(), "another version's, and nobody wrote down where");
+    nothing_is_left(&zone);
+}

@@ -1,0 +1,114 @@
+//! Questions to a protected zone: what gets through, what has filters, and more devices for it.
+
+use super::{Protected, RULES};
+use crate::lab::{DEVICE, INSIDE, OUTSIDE};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Whether a datagram to port 9, which the lab's rules refuse, is.
+pub fn refuses(zone: &Protected) -> bool {
+    refuses_to(zone, OUTSIDE)
+}
+
+pub fn refuses_to(zone: &Protected, address: &str) -> bool {
+    let sent = zone.inside(&format!("echo > /dev/udp/{address}/9"));
+    let said = String::from_utf8_lossy(&sent.stderr).into_owned();
+    assert!(sent.status.success() || said.contains("not permitted"), "{said}");
+    !sent.status.success()
+}
+
+/// Whether somebody outside gets to a server of the zone on this port.
+pub fn lets_in(zone: &Protected, address: &str, port: u16) -> bool {
+    let listen = format!("exec timeout 10 busybox nc -l -p {port}");
+    let listener = zone.lab.inside(&["bash", "-c", &listen]).stdout(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    // It may not listen yet.
+    zone.outside(&format!(
+        "for n in 1 2 3; do timeout 1 bash -c 'echo hello > /dev/tcp/{address}/{port}' && break; sleep 0.3; done"
+    ));
+    // It ends by itself if somebody came.
+    let pid = Pid::from_raw(i32::try_from(listener.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    listener.wait_with_output().unwrap().stdout == b"hello\n"
+}
+
+/// The lab's rules without the one that refuses port 9.
+pub fn allowing() -> String {
+    RULES.replace("ports = 9\n", "ports = 19\n")
+}
+
+/// Ends the lab's own servers: the judge knows their ports, so conversations need these.
+pub fn end_servers(zone: &Protected) {
+    for group in [zone.lab.cgroup(), zone.lab.cgroup().with_file_name("outside")] {
+        for pid in fs::read_to_string(group.join("cgroup.procs")).unwrap().lines() {
+            kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
+        }
+    }
+}
+
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+pub fn ip(words: &[&str]) {
+    assert!(Command::new("ip").args(words).status().unwrap().success(), "ip {words:?}");
+}
+
+/// Another pair of devices between the zone and the world outside.
+pub struct Pair<'a> {
+    zone: &'a Protected,
+    inside: &'static str,
+}
+
+impl<'a> Pair<'a> {
+    /// Addresses `10.78.N.2` in the zone and `10.78.N.1` outside.
+    pub fn add(zone: &'a Protected, inside: &'static str, outside: &'static str, net: u8) -> Self {
+        let (zone_ns, other_ns) = (name(&zone.lab.netns()), name(&zone.lab.netns()).replace('i', "o"));
+        ip(&[
+            "link", "add", inside, "netns", &zone_ns, "type", "veth", "peer", "name", outside, "netns",
+            &other_ns,
+        ]);
+        for (netns, device, host) in [(&zone_ns, inside, 2), (&other_ns, outside, 1)] {
+            ip(&["-n", netns, "addr", "add", &format!("10.78.{net}.{host}/24"), "dev", device]);
+            ip(&["-n", netns, "link", "set", device, "up"]);
+        }
+        Self { zone, inside }
+    }
+
+    pub fn has_filters(&self) -> bool {
+        has_filters(self.zone, self.inside)
+    }
+}
+
+pub fn name(netns: &Path) -> String {
+    netns.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+pub fn has_filters(zone: &Protected, device: &str) -> bool {
+    ["ingress", "egress"].iter().all(|side| {
+        let shown = zone.inside(&format!("tc filter show dev {device} {side}"));
+        String::from_utf8_lossy(&shown.stdout).contains(&format!("zone_{side}"))
+    })
+}
+
+/// That everything is taken out, and that there is nothing to be taken out a second time.
+pub fn nothing_is_left(zone: &Protected) {
+    let left = zone.recover();
+    assert!(left.is_empty(), "the second time nothing is left: {left:?}");
+    assert!(!has_filters(zone, DEVICE) && !zone.lab.pins().exists());
+    assert!(!refuses(zone) && lets_in(zone, INSIDE, 5353), "nothing judges any more");
+    assert!(["s", "c", "state"].iter().all(|file| !zone.lab.folder().join(file).exists()));
+}
+
+/// Where the service of this release keeps its pins.
+pub fn version(zone: &Protected) -> PathBuf {
+    zone.lab.pins().join(format!("v{}", contract::VERSION))
+}
