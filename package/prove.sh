@@ -198,8 +198,9 @@ filters() {
 }
 # The packages that were brought here, this machine's own unit and the journal are not the package's.
 files() {
-    find / /run \( -path /proc -o -path /sys -o -path /dev -o -path /var/log -o -path /run/gatebell-vm \) -prune \
-        -o -name '*gatebell*' ! -name '*.deb' ! -name 'gatebell-vm*' ! -path "$(dirname "$traffic")*" -print
+    # /run/udev: the name of the disk that this machine was made with.
+    find / /run \( -path /proc -o -path /sys -o -path /dev -o -path /var/log -o -path /run/udev -o -path /run/gatebell-vm \) -prune \
+        -o -name '*gatebell*' ! -name '*.deb' ! -name '*gatebell-vm*' ! -path "$(dirname "$traffic")*" -print
 }
 # nothing WHAT COMMAND…: it prints nothing.
 nothing() {
