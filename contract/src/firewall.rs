@@ -150,8 +150,8 @@ pub const LOOPBACK: u32 = 1;
 pub struct Lease {
     /// The moment at which it ends, in nanoseconds of the clock that includes sleep; 0: there is no candidate.
     pub deadline_ns: u64,
-    /// Fills 16 bytes.
-    pub spare: u64,
+    /// The highest generation's number that was given out. None is given twice, also over restarts of the service.
+    pub last_generation: u64,
 }
 
 /// Places in the driver's map of generations.

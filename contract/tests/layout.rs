@@ -51,7 +51,7 @@ fn layout() -> String {
         FlowKey { local, remote, local_port, remote_port, protocol }
         FlowEntry { stamp_ns, socket, local, rule, generation, direction, reason, state, spare }
         ZoneDevice { name, link_header, guarded }
-        Lease { deadline_ns, spare }
+        Lease { deadline_ns, last_generation }
         Service { pid, gone }
         Offsets {
             task_mm, task_parent, task_tgid, task_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode,

@@ -58,7 +58,7 @@ impl Rulebook {
         let confirmed = held(place::CONFIRMED, Which::Confirmed)?;
         let candidate = held(place::CANDIDATE, Which::Candidate)?;
         let numbers = [&confirmed, &candidate].map(|held| held.as_ref().map_or(0, |held| held.generation));
-        let given = u32::try_from(lease.spare).unwrap_or(0);
+        let given = u32::try_from(lease.last_generation).unwrap_or(0);
         let last = numbers.into_iter().fold(given, u32::max);
         let candidate = candidate.map(|held| (held, lease.deadline_ns));
         Ok(Self { confirmed, candidate, last, sets: Default::default() })
@@ -104,7 +104,7 @@ impl Rulebook {
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = now_ns()?.saturating_add(time);
         self.candidate = Some((held.clone(), deadline_ns));
-        driver.set_lease(Lease { deadline_ns, spare: self.last.into() })?;
+        driver.set_lease(Lease { deadline_ns, last_generation: self.last.into() })?;
         self.free_sets(driver)?;
         Ok(held)
     }
@@ -201,7 +201,7 @@ impl Rulebook {
         driver.put_rules(at, &table.pages)?;
         // From here on the number is taken, whatever comes.
         self.last = generation;
-        driver.set_lease(Lease { spare: generation.into(), ..driver.lease()? })?;
+        driver.set_lease(Lease { last_generation: generation.into(), ..driver.lease()? })?;
         let head = table.head();
         let text = Some((new.name.to_owned(), new.text.to_owned()));
         let programs = new.rules.iter().flat_map(|rule| &rule.programs).cloned().collect();
@@ -240,7 +240,7 @@ impl Rulebook {
     }
 
     fn end_lease(&mut self, driver: &Driver, state: &State) -> Result<()> {
-        driver.set_lease(Lease { deadline_ns: 0, spare: self.last.into() })?;
+        driver.set_lease(Lease { deadline_ns: 0, last_generation: self.last.into() })?;
         driver.drop_rules(place::CANDIDATE)?;
         self.candidate = None;
         state.forget(Which::Candidate);
