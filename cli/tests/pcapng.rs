@@ -146,6 +146,21 @@ fn a_block_longer_than_any_buffer_is_an_error_in_bounded_memory() {
     assert!(matches!(ended, Err(Broken::Damaged { packets: 1, .. })), "{ended:?}");
 }
 
+/// A block of a process (0x80000001) that says it is shorter than a block's own frame: the library subtracts before it looks.
+#[test]
+fn a_block_shorter_than_its_own_frame_is_an_error_in_both_byte_orders() {
+    for (w, kind, length) in [false, true].into_iter().flat_map(|big| {
+        let w = Writer { big };
+        [1, 3, 6, 0x8000_0001, 0x0BAD].into_iter().flat_map(move |kind| (0..12).map(move |n| (w, kind, n)))
+    }) {
+        let short = [w.u32(kind), w.u32(length), vec![0; 64]].concat();
+        let start = [w.section(), w.interface(101, 0, &[]), w.enhanced(0, 0, FRAME, None)].concat();
+        let (packets, ended) = read([start, short].concat());
+        assert_eq!(packets.len(), 1);
+        assert!(matches!(ended, Err(Broken::Damaged { packets: 1, .. })), "{kind:#x}, {length}: {ended:?}");
+    }
+}
+
 #[test]
 fn a_packet_larger_than_the_first_buffer_is_read() {
     let w = Writer { big: false };

@@ -14,6 +14,10 @@ const LARGEST_BUFFER: usize = 1 << 24;
 /// What libpcap refuses to go beyond, too.
 const LONGEST_PACKET: u32 = 1 << 18;
 const NANOSECONDS: u128 = 1_000_000_000;
+/// How pcapng begins, in either byte order.
+const SECTION: [u8; 4] = [0x0A, 0x0D, 0x0D, 0x0A];
+/// What each block of pcapng is at least: its kind, its length, and its length again.
+const SHORTEST_BLOCK: u32 = 12;
 
 /// A packet as it was captured.
 #[derive(Debug, Default)]
@@ -73,6 +77,8 @@ pub enum Broken {
 /// A capture that is being read.
 pub struct Capture {
     reader: Box<dyn PcapReaderIterator + Send>,
+    /// pcapng, which comes in blocks.
+    in_blocks: bool,
     interfaces: Vec<Interface>,
     capacity: usize,
     packets: u64,
@@ -107,7 +113,8 @@ impl Capture {
             PcapError::ReadError => Broken::Unreadable { packets: 0 },
             _ => Broken::NoCapture,
         })?;
-        Ok(Self { reader, interfaces: Vec::new(), capacity: FIRST_BUFFER, packets: 0 })
+        let in_blocks = reader.data().starts_with(&SECTION);
+        Ok(Self { reader, in_blocks, interfaces: Vec::new(), capacity: FIRST_BUFFER, packets: 0 })
     }
 
     /// Reads the next packet into `packet`; `false` at the end.
@@ -129,6 +136,9 @@ impl Capture {
 
     fn step(&mut self, packet: &mut Packet) -> Step {
         let packets = self.packets;
+        if self.in_blocks && is_too_short(self.reader.data()) {
+            return Step::Broken(damaged(packets, "a block says that it is shorter than a block can be"));
+        }
         let (used, step) = match self.reader.next() {
             Ok((used, block)) => (used, take(&block, &mut self.interfaces, packet)),
             Err(PcapError::Incomplete(_)) => return Step::ReadOn,
@@ -164,6 +174,14 @@ impl Capture {
 
 fn damaged(packets: u64, why: &'static str) -> Broken {
     Broken::Damaged { packets, why }
+}
+
+/// Whether the block that begins here lies so: the library takes the length of some kinds at its word, and subtracts.
+///
+/// A length that is this small in the other byte order is one that no buffer holds.
+fn is_too_short(block: &[u8]) -> bool {
+    let Some(&length) = block.get(4..).and_then(<[u8]>::first_chunk) else { return false };
+    u32::from_le_bytes(length) < SHORTEST_BLOCK || u32::from_be_bytes(length) < SHORTEST_BLOCK
 }
 
 /// Takes what a block says; `true` if it is a packet.
