@@ -26,6 +26,9 @@ pub struct Arguments {
     /// For how long each
     #[arg(long = "for", value_name = "TIME", value_parser = seconds, default_value = "60s")]
     duration: Duration,
+    /// Where the dice begin, for the same inputs as last time; not given: others each time
+    #[arg(long, value_name = "NUMBER")]
+    seed: Option<u32>,
     /// Run a target on this file alone, once: what a crash left, for example
     #[arg(long, value_name = "FILE", requires = "target")]
     again: Option<PathBuf>,
@@ -80,7 +83,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     for (number, target) in targets.iter().enumerate() {
         let time = arguments.duration.as_secs();
         eprintln!("fuzz: [{}/{}] {}, for {time} s", number + 1, targets.len(), target.name());
-        let status = target.fuzz(time)?;
+        let status = target.fuzz(time, arguments.seed)?;
         if interrupt.taken() || status.code() == Some(INTERRUPTED) {
             eprintln!("fuzz: interrupted");
             return Ok(130);
@@ -157,12 +160,13 @@ impl Target {
     }
 
     /// Feeds it for so many seconds. What it found is kept for the next time, what broke it for us.
-    fn fuzz(self, seconds: u64) -> Result<ExitStatus> {
+    fn fuzz(self, seconds: u64, seed: Option<u32>) -> Result<ExitStatus> {
         let (found, crashes) = (self.folder("found")?, self.folder("crashes")?);
         let mut program = self.program();
         program.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={}", self.longest()));
         program.arg(format!("-artifact_prefix={}/", crashes.display()));
         program.args(["-print_final_stats=1", "-reload=0"]);
+        program.args(seed.map(|seed| format!("-seed={seed}")));
         if self == Self::Rules {
             program.arg(format!("-dict={}", place::root().join("fuzz/rules.dict").display()));
         }
