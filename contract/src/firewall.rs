@@ -1,6 +1,6 @@
 //! What the firewall's driver and the service that fills its tables share.
 
-use crate::packet::{Direction, Local, Verdict};
+use crate::packet::{Direction, Verdict};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Lines of [`Verdicts`]; processors above share them.
@@ -86,8 +86,6 @@ pub struct FlowEntry {
     pub stamp_ns: u64,
     /// The socket that began it, by the kernel's cookie; 0 if there was none.
     pub socket: u64,
-    /// Who was at the zone's end when it began.
-    pub local: Local,
     /// The rule that allowed its beginning; [`crate::packet::NO_RULE`] if none did.
     pub rule: u32,
     /// The generation that this rule is of.
@@ -132,7 +130,7 @@ pub const MAX_PROGRAMS: usize = 8192;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ZoneDevice {
-    /// Its name, the rest zero: what rules ask for, as [`Local::interface`].
+    /// Its name, the rest zero: what rules ask for, as [`crate::packet::Local::interface`].
     pub name: [u64; 2],
     /// Bytes of the link's header before the IP header: 14 for Ethernet, 0 for a tunnel.
     pub link_header: u32,
@@ -204,7 +202,7 @@ pub struct Offsets {
 }
 
 const _: () = {
-    assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 72);
+    assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32);
     assert!(size_of::<ZoneDevice>() == 24 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
     assert!(size_of::<Offsets>() == 48);
 };

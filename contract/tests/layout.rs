@@ -49,7 +49,7 @@ fn layout() -> String {
         Packet { header, flow, decision, length, interface, pid, user, spare, program, name }
         Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, spare }
         FlowKey { local, remote, local_port, remote_port, protocol }
-        FlowEntry { stamp_ns, socket, local, rule, generation, direction, reason, state, spare }
+        FlowEntry { stamp_ns, socket, rule, generation, direction, reason, state, spare }
         ZoneDevice { name, link_header, guarded }
         Lease { deadline_ns, last_generation }
         Service { pid, gone }

@@ -15,7 +15,7 @@ pub trait Conversations {
     /// The conversation's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one; where there is no room it counts that, and forgets no other for it.
+    /// Remembers a new one, unless it was begun meanwhile; where there is no room it counts that, and forgets no other for it.
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
 
     /// Forgets one, which began in this [`Direction`].
@@ -40,17 +40,44 @@ pub trait Ends<T: Tables> {
     /// Writes down who it is.
     fn find(&mut self, flow: &Flow, local: &mut Local);
 
-    /// What the rules say of the packet. `noted` is who was there when its conversation began; else it is found out, if a
-    /// rule asks.
+    /// What the rules say of the packet or, of a reply, of its conversation's beginning. Who is at the zone's end is found
+    /// out if a rule asks: there it is the same for both. The packet is as it was afterwards.
     #[inline(always)]
-    fn classify(&mut self, packet: &Parsed, noted: Option<&Local>, tables: &T, decision: &mut Decision) {
-        let asked = head(tables).is_some_and(|head| head.asks != 0);
-        let mut local = noted.copied().unwrap_or_default();
-        if noted.is_none() && asked {
+    fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
+        let mut local = Local::UNKNOWN;
+        if head(tables).is_some_and(|head| head.asks != 0) {
             self.find(&packet.flow, &mut local);
         }
-        *decision = classify(packet, &local, tables);
+        *decision = classify_as(packet, asked, &local, tables);
     }
+}
+
+/// What the rules are asked about. A number, because eBPF's functions take no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Asked {
+    /// The packet itself.
+    Packet = 0,
+    /// What its conversation began with: the packet is a reply.
+    Beginning = 1,
+}
+
+/// What the rules say of what is asked about, when it is known who is at the zone's end.
+///
+/// A reply becomes its conversation's beginning meanwhile: eBPF has no room for both.
+#[inline(always)]
+pub fn classify_as<T: Tables>(packet: &mut Parsed, asked: Asked, local: &Local, tables: &T) -> Decision {
+    let Flow { source_port, destination_port, .. } = packet.flow;
+    if asked == Asked::Beginning {
+        turn_round(&mut packet.flow);
+    }
+    let decision = classify(packet, local, tables);
+    if asked == Asked::Beginning {
+        turn_round(&mut packet.flow);
+        packet.flow.source_port = source_port;
+        packet.flow.destination_port = destination_port;
+    }
+    decision
 }
 
 /// What is known beforehand: captures say when, and nothing of who.
@@ -88,26 +115,31 @@ pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
     let Parsed { flow, shape } = &*packet;
     let can_converse = *shape == Shape::Whole && (may_begin(flow) || may_answer(flow));
     let mut decision = Decision::default();
+    let mut belongs_to = NONE;
     if can_converse {
-        match belongs(packet, ends, tables, conversations, &mut decision) {
-            YES => return decision,
-            ASK_AGAIN if still_allowed(packet, ends, tables, conversations, &mut decision) => {
-                return decision;
-            }
-            _ => {}
+        belongs_to = belongs(packet, ends, tables, conversations, &mut decision);
+        if belongs_to == ALLOWED {
+            return decision;
+        }
+        if belongs_to == OUTDATED && still_allowed(packet, ends, tables, conversations, &mut decision) {
+            return decision;
         }
     }
-    ends.classify(packet, None, tables, &mut decision);
+    ends.classify(packet, Asked::Packet, tables, &mut decision);
     if can_converse && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
-        remember(&packet.flow, ends, conversations, &decision);
+        remember(&packet.flow, belongs_to, ends, conversations, &decision);
     }
     decision
 }
 
-/// What [`belongs`] says. Numbers, because eBPF returns nothing else.
-const NO: u32 = 0;
-const YES: u32 = 1;
-const ASK_AGAIN: u32 = 2;
+/// What [`belongs`] says, in numbers, because eBPF returns nothing else: no conversation that is remembered,
+const NONE: u32 = 0;
+/// to one that was allowed,
+const ALLOWED: u32 = 1;
+/// as a reply to one that was allowed, but the rules have changed since,
+const OUTDATED: u32 = 2;
+/// to one of which the rules have to say again whether it is.
+const OTHER: u32 = 3;
 
 /// What becomes of a packet when the service has ended, if the rules say that something else than they shall decide.
 #[must_use]
@@ -122,8 +154,7 @@ pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {
     Some(verdict_of(head.generation, NO_RULE, verdict, Reason::Gone as u8))
 }
 
-/// Whether the packet belongs to a conversation that is remembered, and the verdict on it then: [`YES`]; [`NO`]: the rules
-/// have to say; [`ASK_AGAIN`]: it would, but the rules have changed since.
+/// To which conversation the packet belongs, and the verdict on it if that was [`ALLOWED`].
 ///
 /// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
 #[inline(never)]
@@ -136,19 +167,19 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
 ) -> u32 {
     let flow = &packet.flow;
     let key = key(flow);
-    let Some(head) = head(tables) else { return NO };
+    let Some(head) = head(tables) else { return NONE };
     let Some(entry) = conversations.find(&key) else {
         return sent_again(flow, head, &key, ends.now_ns(), conversations, decision);
     };
     let initiates = entry.direction == flow.direction;
     if initiates {
         if !still_the_same(flow, head, entry, ends.socket()) {
-            return NO;
+            return OTHER;
         }
     } else if !may_answer(flow) {
-        return NO;
+        return OTHER;
     } else if entry.generation != head.generation {
-        return ASK_AGAIN;
+        return OUTDATED;
     }
     if !initiates {
         entry.state |= FlowEntry::ANSWERED;
@@ -159,11 +190,11 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
         conversations.close(&key);
     }
-    YES
+    ALLOWED
 }
 
 /// Asks the rules about the beginning of the conversation that a reply belongs to. What they don't allow any more is
-/// forgotten. For the question the reply becomes its conversation's beginning: eBPF has no room for both.
+/// forgotten.
 #[inline(always)]
 fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
     reply: &mut Parsed,
@@ -172,13 +203,7 @@ fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
     conversations: &mut C,
     decision: &mut Decision,
 ) -> bool {
-    let Some(entry) = entry_of(&reply.flow, conversations) else { return false };
-    let Flow { source_port, destination_port, .. } = reply.flow;
-    turn_round(&mut reply.flow);
-    ends.classify(reply, Some(&entry.local), tables, decision);
-    turn_round(&mut reply.flow);
-    reply.flow.source_port = source_port;
-    reply.flow.destination_port = destination_port;
+    ends.classify(reply, Asked::Beginning, tables, decision);
     renew(&reply.flow, ends.now_ns(), conversations, decision);
     decision.verdict == Verdict::Allow as u8
 }
@@ -202,7 +227,7 @@ fn renew<C: Conversations>(reply: &Flow, now_ns: u64, conversations: &mut C, dec
     decision.known = 1;
 }
 
-/// Whether the packet belongs to a conversation that was closed.
+/// Whether the packet belongs to a conversation that was closed, as [`belongs`] says it.
 #[inline(always)]
 fn sent_again<C: Conversations>(
     flow: &Flow,
@@ -213,29 +238,29 @@ fn sent_again<C: Conversations>(
     decision: &mut Decision,
 ) -> u32 {
     if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
-        return NO;
+        return NONE;
     }
-    let Some(entry) = conversations.closed(key) else { return NO };
+    let Some(entry) = conversations.closed(key) else { return NONE };
     let reason = if entry.direction == flow.direction { entry.reason } else { Reason::Reply as u8 };
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     let recent = now_ns.saturating_sub(entry.stamp_ns) < SENT_AGAIN_NS;
-    if recent && entry.generation == head.generation { YES } else { NO }
+    if recent && entry.generation == head.generation { ALLOWED } else { NONE }
 }
 
 /// Remembers an allowed packet's conversation, unless the other end began it and has not ended it.
 #[inline(never)]
 fn remember<T: Tables, E: Ends<T>, C: Conversations>(
     flow: &Flow,
+    belongs_to: u32,
     ends: &mut E,
     conversations: &mut C,
     decision: &Decision,
 ) {
     let key = key(flow);
     let Decision { rule, generation, reason, .. } = *decision;
-    let mut entry = FlowEntry {
+    let entry = FlowEntry {
         stamp_ns: ends.now_ns(),
         socket: ends.socket(),
-        local: Local::UNKNOWN,
         rule,
         generation,
         direction: flow.direction,
@@ -243,7 +268,9 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
         state: 0,
         spare: [0; 5],
     };
-    ends.find(flow, &mut entry.local);
+    if belongs_to == NONE {
+        return conversations.begin(&key, &entry);
+    }
     let Some(known) = conversations.find(&key) else { return conversations.begin(&key, &entry) };
     if known.direction == entry.direction {
         *known = entry;
@@ -253,12 +280,6 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
         conversations.forget(&key, direction);
         conversations.begin(&key, &entry);
     }
-}
-
-/// The entry of a packet's conversation.
-#[inline(never)]
-fn entry_of<'c, C: Conversations>(flow: &Flow, conversations: &'c mut C) -> Option<&'c mut FlowEntry> {
-    conversations.find(&key(flow))
 }
 
 /// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from

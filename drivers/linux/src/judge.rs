@@ -9,8 +9,8 @@ use channel::driver::ebpf;
 use contract::Kind;
 use contract::packet::{Decision, Direction, Flow, Local, Packet, Verdict};
 use core::ffi::c_void;
-use engine::conversation::{Ends, decide, decide_alone};
-use engine::{Parsed, classify, head, parse};
+use engine::conversation::{Asked, Ends, classify_as, decide, decide_alone};
+use engine::{Parsed, head, parse};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record.
 #[inline(always)]
@@ -53,13 +53,41 @@ impl Ends<InForce> for AtSocket {
 
     /// Asks a function of its own, which the verifier follows once, and not once for each state that leads here.
     #[inline(always)]
-    fn classify(&mut self, packet: &Parsed, noted: Option<&Local>, _: &InForce, decision: &mut Decision) {
-        let noted = noted.map_or(core::ptr::null(), core::ptr::from_ref);
-        gatebell_classify(self.0.0, packet, noted, decision);
+    fn classify(&mut self, packet: &mut Parsed, asked: Asked, _: &InForce, decision: &mut Decision) {
+        gatebell_classify(self.0.context(), packet, asked as u32, decision);
     }
 }
 
-/// Finds out who it is. Out of line: it is asked for the verdict and for the conversation.
+/// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
+/// looked at.
+///
+/// A global function for the verifier: it is checked by itself, whatever its callers know.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_classify(
+    skb: *mut __sk_buff,
+    packet: *mut Parsed,
+    asked: u32,
+    answer: *mut Decision,
+) -> i32 {
+    if packet.is_null() || answer.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; it comes from the one caller above, which the verifier holds to a packet's bytes, all written.
+    let packet = unsafe { &mut *packet };
+    let rules = InForce::now();
+    let mut local = Local::UNKNOWN;
+    if head(&rules).is_some_and(|head| head.asks != 0) {
+        find_local(&Skb::at_socket(skb), &packet.flow, &mut local);
+    }
+    let asked = if asked == Asked::Packet as u32 { Asked::Packet } else { Asked::Beginning };
+    let decision = classify_as(packet, asked, &local, &rules);
+    // SAFETY: not null, and the verifier knows that there is room for one.
+    unsafe { answer.write(decision) };
+    0
+}
+
+/// Finds out who is at the zone's end.
 #[inline(never)]
 fn find_local(skb: &Skb, flow: &Flow, local: &mut Local) {
     local.interface = tables::device(skb.interface()).map_or([0; 2], |device| device.name);
@@ -67,41 +95,6 @@ fn find_local(skb: &Skb, flow: &Flow, local: &mut Local) {
         local.program = *program;
         local.user = *user;
     });
-}
-
-/// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
-/// looked at. `noted` is who was at the zone's end when its conversation began; null: whoever is there now.
-///
-/// A global function for the verifier: it is checked by itself, whatever its callers know.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_classify(
-    skb: *mut __sk_buff,
-    packet: *const Parsed,
-    noted: *const Local,
-    answer: *mut Decision,
-) -> i32 {
-    if packet.is_null() || answer.is_null() {
-        return 1;
-    }
-    // SAFETY: not null; it comes from the one caller above, which the verifier holds to a packet's bytes, all written.
-    let packet = unsafe { &*packet };
-    let rules = InForce::now();
-    let mut now = Local::UNKNOWN;
-    // SAFETY: null, or as above.
-    let local = match unsafe { noted.as_ref() } {
-        Some(noted) => noted,
-        None => {
-            if head(&rules).is_some_and(|head| head.asks != 0) {
-                find_local(&Skb(skb), &packet.flow, &mut now);
-            }
-            &now
-        }
-    };
-    let decision = classify(packet, local, &rules);
-    // SAFETY: not null, and the verifier knows that there is room for one.
-    unsafe { answer.write(decision) };
-    0
 }
 
 /// What there is to tell of a packet.

@@ -28,6 +28,7 @@ mod process;
 mod programs;
 mod tables;
 
+use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::btf_maps::CgroupArray;
 use aya_ebpf::macros::{btf_map, cgroup_skb, cgroup_sock, classifier, tracepoint};
 use aya_ebpf::programs::{SkBuffContext, SockContext, TcContext, TracePointContext};
@@ -47,20 +48,21 @@ const DROP: i32 = 2;
 /// Every frame that comes in on a device of the zone.
 #[classifier]
 pub fn zone_ingress(ctx: TcContext) -> i32 {
-    at_device(Skb(ctx.skb.skb), Direction::Inbound)
+    at_device(ctx.skb.skb, Direction::Inbound)
 }
 
 /// Every frame that leaves by a device of the zone.
 #[classifier]
 pub fn zone_egress(ctx: TcContext) -> i32 {
-    let skb = Skb(ctx.skb.skb);
-    if skb.judged_at_its_socket() { GO_ON } else { at_device(skb, Direction::Outbound) }
+    let skb = ctx.skb.skb;
+    if Skb::at_socket(skb).judged_at_its_socket() { GO_ON } else { at_device(skb, Direction::Outbound) }
 }
 
 #[inline(always)]
-fn at_device(skb: Skb, direction: Direction) -> i32 {
-    let Some(device) = tables::device(skb.interface()) else { return GO_ON };
+fn at_device(skb: *mut __sk_buff, direction: Direction) -> i32 {
+    let Some(device) = tables::device(Skb::at_socket(skb).interface()) else { return GO_ON };
     let link_header = device.link_header;
+    let skb = Skb::at_device(skb, link_header);
     if !skb.is_ip(link_header) {
         return GO_ON;
     }
@@ -73,7 +75,7 @@ fn at_device(skb: Skb, direction: Direction) -> i32 {
 /// Every packet that a socket of the zone sends. 0: the sender gets EPERM.
 #[cgroup_skb]
 pub fn zone_socket_egress(ctx: SkBuffContext) -> i32 {
-    let skb = Skb(ctx.skb.skb);
+    let skb = Skb::at_socket(ctx.skb.skb);
     if skb.interface() == LOOPBACK || skb.of_a_listener() {
         return 1;
     }
@@ -83,7 +85,7 @@ pub fn zone_socket_egress(ctx: SkBuffContext) -> i32 {
 /// Every packet that reaches a socket of the zone. What came by a device with programs of ours was judged there.
 #[cgroup_skb]
 pub fn zone_socket_ingress(ctx: SkBuffContext) -> i32 {
-    let skb = Skb(ctx.skb.skb);
+    let skb = Skb::at_socket(ctx.skb.skb);
     if skb.interface() == LOOPBACK
         || tables::device(skb.interface()).is_some_and(|device| device.guarded == 1)
     {

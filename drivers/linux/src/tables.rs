@@ -82,6 +82,12 @@ fn verdicts() -> Option<&'static Verdicts> {
     VERDICTS.get(processor % VERDICT_LINES as u32)
 }
 
+/// `BPF_NOEXIST`, and what the kernel says then of a key that is there: `EEXIST`.
+const ONLY_NEW: u64 = 1;
+const ALREADY_THERE: i32 = -17;
+/// `E2BIG`, as the kernel says it of a map that is full.
+const NO_ROOM: i32 = -7;
+
 /// The conversations, in the kernel's maps.
 pub struct Flows;
 
@@ -96,11 +102,14 @@ impl Conversations for Flows {
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
         let arrives = entry.direction == Direction::Inbound as u8;
         let has_room = !arrives || ARRIVALS.get(0).is_some_and(|arrivals| *arrivals < MAX_ARRIVALS as u64);
-        if has_room && FLOWS.insert(key, entry, 0).is_ok() {
+        let begun = if has_room { FLOWS.insert(key, entry, ONLY_NEW) } else { Err(NO_ROOM) };
+        if begun.is_ok() {
             if arrives {
                 note_arrivals(1);
             }
-        } else if let Some(line) = verdicts() {
+        } else if begun != Err(ALREADY_THERE)
+            && let Some(line) = verdicts()
+        {
             add(&line.flows_full, 1);
         }
     }
