@@ -41,28 +41,64 @@ pub const CLASSES: usize = 1024;
 
 /// How many tables of sets a driver holds at the same time.
 pub const SETS_TABLES: u32 = 8;
-/// Stands in [`Head::sets`] where no rule asks for a set.
+/// Stands in [`Head::sets`] and at its ends where no rule asks for a set.
 pub const NO_SETS: u32 = u32::MAX;
 
 /// A search tree. Its keys are the lowest values of its intervals, in order; the first one is the lowest there is.
 ///
-/// Level 0 has one block. A key of a level is the first key of a block in the level below; the last level's keys are
-/// the intervals themselves. Keys that fill up a level's last block are the highest value there is.
+/// Level 0 has one block. A key of a level is the first key of a block in the level below. Below the last level stand the
+/// leaves, as many as fit into each page: their keys are the intervals themselves, and beside them stands what each interval
+/// has, so that it is in the same memory page. Keys that fill up a level's last block are the highest value there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Tree {
-    /// How many levels there are, at most [`MAX_LEVELS`]; 0: every value has the first of the tree's values.
+    /// How many levels there are above the leaves, at most [`MAX_LEVELS`].
     pub levels: u32,
-    /// How many intervals there are.
+    /// How many intervals there are. 1: there are no leaves.
     pub intervals: u32,
-    /// The page at which the values start, one 32-bit number for each interval: a vector's page, or an atom.
-    pub values: u32,
+    /// The page at which the leaves start. If there are none, what everything has: a vector's page, or an atom.
+    pub leaves: u32,
     /// Fills the word.
     pub spare: u32,
     /// Always 0, which only whoever runs the search finds out: see `engine`.
     pub nought: u64,
     /// The page at which each level starts.
     pub starts: [u32; MAX_LEVELS],
+}
+
+/// A leaf with 32-bit keys: two cache lines, side by side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NarrowLeaf {
+    /// The lowest value of each interval.
+    pub keys: [u32; NARROW_BLOCK],
+    /// What each has: a vector's page, or an atom.
+    pub values: [u32; NARROW_BLOCK],
+}
+
+/// A leaf with 128-bit keys, each of two words, the higher one first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WideLeaf {
+    /// The lowest value of each interval.
+    pub keys: [[u64; 2]; WIDE_BLOCK],
+    /// What each has.
+    pub values: [u32; WIDE_BLOCK],
+}
+
+/// Leaves with 32-bit keys in a page.
+pub const NARROW_LEAVES: usize = PAGE_BYTES / size_of::<NarrowLeaf>();
+/// Leaves with 128-bit keys in a page, of which something is left.
+pub const WIDE_LEAVES: usize = PAGE_BYTES / size_of::<WideLeaf>();
+
+/// A page of leaves with 128-bit keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct WideLeaves {
+    /// What counts.
+    pub leaves: [WideLeaf; WIDE_LEAVES],
+    /// Fills the page.
+    pub spare: [u64; (PAGE_BYTES - WIDE_LEAVES * size_of::<WideLeaf>()) / 8],
 }
 
 /// What stands in page 0 of a generation.
@@ -93,7 +129,7 @@ pub struct Head {
     pub hits: u32,
     /// The vector of the rules that ask for no ports and no ICMP type: what a later fragment can match.
     pub no_ports: u32,
-    /// The page at which the vectors of atoms start, for sources: a page number each.
+    /// The page at which the vectors of atoms start, for sources: a page number each. [`NO_SETS`]: no rule asks.
     pub source_sets: u32,
     /// The same for destinations.
     pub destination_sets: u32,
@@ -261,6 +297,8 @@ pub const fn class(direction: u8, version: u8, protocol: u8) -> u32 {
 
 const _: () = {
     assert!(size_of::<Tree>() == 56 && size_of::<Head>() == 56 + 9 * 56 && size_of::<SetsHead>() == 8 + 112);
+    assert!(size_of::<NarrowLeaf>() == 128 && size_of::<WideLeaf>() == 160);
+    assert!(NARROW_LEAVES * size_of::<NarrowLeaf>() == PAGE_BYTES && size_of::<WideLeaves>() == PAGE_BYTES);
     assert!(size_of::<HeadPage>() == PAGE_BYTES && size_of::<SetsPage>() == PAGE_BYTES);
     assert!(MAX_RULES == 16_128 && SUMMARY_WORDS * 64 == PAGE_WORDS);
 };

@@ -57,7 +57,7 @@ fn layout() -> String {
             task_mm, task_parent, task_tgid, task_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode,
             inode_number, inode_super_block, super_block_device, known,
         }
-        Tree { levels, intervals, values, spare, nought, starts }
+        Tree { levels, intervals, leaves, spare, nought, starts }
         Head {
             generation, rules, pages, inbound, outbound, sets, asks, gone, classes, outcomes, hits, no_ports,
             source_sets, destination_sets, atoms, source_v4, destination_v4, source_port,

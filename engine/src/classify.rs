@@ -105,10 +105,14 @@ fn vectors<'a, T: Tables>(
     if head.sets != NO_SETS {
         let sets = tables.sets(head.sets)?;
         let SetsHead { v4, v6, .. } = &SetsPage::of(sets.page(0)?).head;
-        let (from, to) =
-            (end(sets, (v4, v6), flow, &flow.source), end(sets, (v4, v6), flow, &flow.destination));
-        vectors.source[1] = rules.page(number(rules, head.source_sets, from)?)?;
-        vectors.destination[1] = rules.page(number(rules, head.destination_sets, to)?)?;
+        if head.source_sets != NO_SETS {
+            let atom = end(sets, (v4, v6), flow, &flow.source);
+            vectors.source[1] = rules.page(number(rules, head.source_sets, atom)?)?;
+        }
+        if head.destination_sets != NO_SETS {
+            let atom = end(sets, (v4, v6), flow, &flow.destination);
+            vectors.destination[1] = rules.page(number(rules, head.destination_sets, atom)?)?;
+        }
     }
     if head.asks & ASKS_USER != 0 {
         vectors.local[0] = rules.page(narrow(rules, &head.user, local.user))?;

@@ -5,8 +5,11 @@
 //! a verifier keeps the states apart in which it knows the result's bounds. [`Tree::nought`] keeps both from knowing: it is
 //! 0, but only in the table.
 
-use crate::tables::{Pages, number};
-use contract::rules::{MAX_LEVELS, NARROW_BLOCK, PAGE_NUMBERS, PAGE_WORDS, Tree, WIDE_BLOCK};
+use crate::tables::Pages;
+use contract::rules::{
+    MAX_LEVELS, NARROW_BLOCK, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Tree, WIDE_BLOCK,
+    WIDE_LEAVES, WideLeaf, WideLeaves,
+};
 
 /// Blocks of 32-bit keys in a page.
 const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / NARROW_BLOCK) as u64;
@@ -17,17 +20,26 @@ const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / WIDE_BLOCK) as u64;
 const NOWHERE: u32 = u32::MAX;
 
 /// The value of the interval that a 32-bit key lies in; [`NOWHERE`] if the table has none.
-///
-/// Out of line, as is [`wide`]: what they need of eBPF's small stack they need one after the other.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> u32 {
-    if key == u32::MAX { last(pages, tree) } else { find_narrow(pages, tree, key) }.unwrap_or(NOWHERE)
+    if tree.intervals == 1 { tree.leaves } else { search_narrow(pages, tree, key) }
 }
 
 /// The value of the interval that a 128-bit key, of two big-endian words, lies in; [`NOWHERE`] if the table has none.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32 {
-    if high & low == u64::MAX { last(pages, tree) } else { find_wide(pages, tree, [high, low]) }
+    if tree.intervals == 1 { tree.leaves } else { search_wide(pages, tree, high, low) }
+}
+
+/// Out of line, as is [`search_wide`]: what they need of eBPF's small stack they need one after the other.
+#[inline(never)]
+fn search_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> u32 {
+    if key == u32::MAX { last_narrow(pages, tree) } else { find_narrow(pages, tree, key) }.unwrap_or(NOWHERE)
+}
+
+#[inline(never)]
+fn search_wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32 {
+    if high & low == u64::MAX { last_wide(pages, tree) } else { find_wide(pages, tree, [high, low]) }
         .unwrap_or(NOWHERE)
 }
 
@@ -43,7 +55,8 @@ fn find_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> Option<u32> {
         block = (block * NARROW_BLOCK as u64 + narrow_within(keys, key, nought)) ^ nought;
         level += 1;
     }
-    number(pages, tree.values, block as u32)
+    let NarrowLeaf { keys, values } = narrow_leaf(pages, tree, block)?;
+    Some(values[narrow_within(keys, key, nought) as usize])
 }
 
 #[inline(always)]
@@ -58,13 +71,47 @@ fn find_wide<P: Pages>(pages: &P, tree: &Tree, key: [u64; 2]) -> Option<u32> {
         block = (block * WIDE_BLOCK as u64 + wide_within(keys, key, nought)) ^ nought;
         level += 1;
     }
-    number(pages, tree.values, block as u32)
+    let WideLeaf { keys, values } = wide_leaf(pages, tree, block)?;
+    Some(values[wide_within(keys, key, nought) as usize])
 }
 
 /// The highest key lies in the last interval. It is not looked for: keys that fill up a block are as high.
 #[inline(always)]
-fn last<P: Pages>(pages: &P, tree: &Tree) -> Option<u32> {
-    number(pages, tree.values, tree.intervals.wrapping_sub(1))
+fn last_narrow<P: Pages>(pages: &P, tree: &Tree) -> Option<u32> {
+    let last = u64::from(tree.intervals.wrapping_sub(1));
+    let leaf = narrow_leaf(pages, tree, last / NARROW_BLOCK as u64)?;
+    Some(leaf.values[(last & (NARROW_BLOCK as u64 - 1)) as usize])
+}
+
+#[inline(always)]
+fn last_wide<P: Pages>(pages: &P, tree: &Tree) -> Option<u32> {
+    let last = u64::from(tree.intervals.wrapping_sub(1));
+    let leaf = wide_leaf(pages, tree, last / WIDE_BLOCK as u64)?;
+    Some(leaf.values[(last & (WIDE_BLOCK as u64 - 1)) as usize])
+}
+
+#[inline(always)]
+fn narrow_leaf<'a, P: Pages>(pages: &'a P, tree: &Tree, number: u64) -> Option<&'a NarrowLeaf> {
+    const IN_A_PAGE: u64 = NARROW_LEAVES as u64;
+    let page = pages.page(tree.leaves.wrapping_add((number / IN_A_PAGE) as u32))?;
+    let leaves: &[NarrowLeaf; NARROW_LEAVES] = zerocopy::transmute_ref!(page);
+    Some(&leaves[(number & (IN_A_PAGE - 1)) as usize])
+}
+
+#[inline(always)]
+fn wide_leaf<'a, P: Pages>(pages: &'a P, tree: &Tree, number: u64) -> Option<&'a WideLeaf> {
+    let at = twelfth(number);
+    let page = pages.page(tree.leaves.wrapping_add(at as u32))?;
+    let WideLeaves { leaves, .. } = zerocopy::transmute_ref!(page);
+    leaves.get(number.wrapping_sub(at * WIDE_LEAVES as u64) as usize)
+}
+
+/// A number of 32 bits by [`WIDE_LEAVES`], which is no power of two: processors divide slowly, and eBPF's compiler does not
+/// know this way round it (Warren, Hacker's Delight, 10-9).
+#[inline(always)]
+fn twelfth(number: u64) -> u64 {
+    const { assert!(WIDE_LEAVES == 12) };
+    number.wrapping_mul(0xAAAA_AAAB) >> 35
 }
 
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
@@ -116,6 +163,13 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_twelfth_is_one_of_every_size() {
+        let corners =
+            (0..100).chain([1 << 31, (1 << 32) - 1]).flat_map(|n: u64| [n, n ^ 0x5555, n / 12 * 12]);
+        assert!(corners.into_iter().all(|n| twelfth(n) == n / 12));
     }
 
     #[test]

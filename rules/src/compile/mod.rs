@@ -148,8 +148,8 @@ impl Building<'_> {
             outcomes: self.outcomes()?,
             hits: self.hits()?,
             no_ports: self.no_ports()?,
-            source_sets: 0,
-            destination_sets: 0,
+            source_sets: NO_SETS,
+            destination_sets: NO_SETS,
             atoms: 0,
             source_v4: self.narrow(SOURCE_V4)?,
             destination_v4: self.narrow(DESTINATION_V4)?,
@@ -245,7 +245,7 @@ impl Building<'_> {
         self.source.enabled().fold(0, |all, (_, rule)| all | asks(rule))
     }
 
-    /// For each atom the vector of the rules that ask for one of its sets.
+    /// For each atom the vector of the rules that ask for one of its sets, if any asks at this end.
     fn atoms(&mut self, sets: &Sets, asked: impl Fn(&Rule) -> &[u32]) -> Result<u32, Full> {
         let rules = self.source;
         let mut by_set: Vec<Vec<usize>> = Vec::new();
@@ -255,6 +255,9 @@ impl Building<'_> {
                 by_set.resize_with(by_set.len().max(set + 1), Vec::new);
                 by_set.get_mut(set).into_iter().for_each(|askers| askers.push(number));
             }
+        }
+        if by_set.is_empty() {
+            return Ok(NO_SETS);
         }
         self.room("combinations of sets", |pages| {
             let mut vectors = Vec::with_capacity(sets.combinations().len());

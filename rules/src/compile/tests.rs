@@ -96,7 +96,7 @@ fn every_boundary_of_a_tree_with_32_bit_keys_is_found() {
         let key = |n: usize| if n + 1 == count { u32::MAX } else { n as u32 * 60_000 };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
         assert_eq!(tree.intervals as usize, count);
-        assert!(NARROW_BLOCK.pow(tree.levels) >= count && (tree.levels as usize) < MAX_LEVELS);
+        assert!(NARROW_BLOCK.pow(tree.levels + 1) >= count && (tree.levels as usize) < MAX_LEVELS);
         let searched = Searched::new(pages, all, tree, ASKS_USER);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|user| searched.user(user));
@@ -115,7 +115,7 @@ fn every_boundary_of_a_tree_with_128_bit_keys_is_found() {
             if n + 1 == count { u128::MAX } else { (n as u128 / 3) << 64 | (n as u128 % 3 + 1) << 62 }
         };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
-        assert!(WIDE_BLOCK.pow(tree.levels) >= count && (tree.levels as usize) < MAX_LEVELS);
+        assert!(WIDE_BLOCK.pow(tree.levels + 1) >= count && (tree.levels as usize) < MAX_LEVELS);
         let searched = Searched::new(pages, all, tree, ASKS_PROGRAM);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|program| searched.program(program));
@@ -126,19 +126,20 @@ fn every_boundary_of_a_tree_with_128_bit_keys_is_found() {
 }
 
 #[test]
-fn what_is_left_of_a_block_is_the_highest_key_and_values_stand_in_pages_of_their_own() {
+fn what_is_left_of_a_block_is_the_highest_key_and_values_stand_beside_their_keys() {
     let mut pages = Pages::new();
-    let intervals: Vec<(u32, u32)> = (0..17).map(|n| (n * 10, n)).collect();
+    let intervals: Vec<(u32, u32)> = (0..17).map(|n| (n * 10, n + 1)).collect();
     let tree = lay(&mut pages, &intervals).unwrap();
-    assert_eq!((tree.levels, tree.intervals), (2, 17));
+    assert_eq!((tree.levels, tree.intervals), (1, 17));
     let pages = pages.pages;
-    let numbers =
-        |page: u32| (0..PAGE_NUMBERS).map(|n| u32::read(&pages[page as usize], n)).collect::<Vec<_>>();
-    let top = numbers(tree.starts[0]);
+    let top: &[u32; PAGE_NUMBERS] = zerocopy::transmute_ref!(&pages[tree.starts[0] as usize]);
     assert_eq!((top[0], top[1], top[2], top[15]), (0, 160, u32::MAX, u32::MAX));
-    let leaves = numbers(tree.starts[1]);
-    assert_eq!((leaves[0], leaves[16], leaves[17], leaves[31]), (0, 160, u32::MAX, u32::MAX));
-    assert_eq!(numbers(tree.values)[..18], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0]);
+    let leaves: &[u32; PAGE_NUMBERS] = zerocopy::transmute_ref!(&pages[tree.leaves as usize]);
+    assert_eq!((leaves[0], leaves[15], leaves[16], leaves[31]), (0, 150, 1, 16));
+    assert_eq!(
+        (leaves[32], leaves[33], leaves[47], leaves[48], leaves[49]),
+        (160, u32::MAX, u32::MAX, 17, 0)
+    );
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Search trees as `contract::rules` lays them out.
 
 use super::vectors::{Full, Pages};
-use contract::rules::{MAX_LEVELS, NARROW_BLOCK, PAGE_NUMBERS, PAGE_WORDS, Page, Tree, WIDE_BLOCK};
-use zerocopy::transmute_mut;
+use contract::rules::{
+    MAX_LEVELS, NARROW_BLOCK, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Page, Tree, WIDE_BLOCK,
+    WIDE_LEAVES, WideLeaf, WideLeaves,
+};
+use zerocopy::{transmute_mut, transmute_ref};
 
 /// What a tree is searched by.
 pub(crate) trait Key: Copy + Ord + Default {
@@ -12,6 +15,8 @@ pub(crate) trait Key: Copy + Ord + Default {
     const BLOCK: usize;
     /// How many a page has.
     const IN_A_PAGE: usize;
+    /// How many leaves a page has.
+    const LEAVES: usize;
 
     /// The next one; there is none behind the highest.
     fn next(self) -> Option<Self>;
@@ -19,14 +24,18 @@ pub(crate) trait Key: Copy + Ord + Default {
     /// Writes it to its place in a page.
     fn write(self, page: &mut Page, place: usize);
 
+    /// Writes an interval to its place in a leaf of a page.
+    fn write_leaf(page: &mut Page, leaf: usize, place: usize, interval: (Self, u32));
+
     /// Reads it from there.
-    fn read(page: &Page, place: usize) -> Self;
+    fn read_leaf(page: &Page, leaf: usize, place: usize) -> (Self, u32);
 }
 
 impl Key for u32 {
     const HIGHEST: Self = Self::MAX;
     const BLOCK: usize = NARROW_BLOCK;
     const IN_A_PAGE: usize = PAGE_NUMBERS;
+    const LEAVES: usize = NARROW_LEAVES;
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
@@ -39,9 +48,18 @@ impl Key for u32 {
         }
     }
 
-    fn read(page: &Page, place: usize) -> Self {
-        let numbers: &[Self; PAGE_NUMBERS] = zerocopy::transmute_ref!(page);
-        numbers.get(place).copied().unwrap_or_default()
+    fn write_leaf(page: &mut Page, leaf: usize, place: usize, (key, value): (Self, u32)) {
+        let leaves: &mut [NarrowLeaf; NARROW_LEAVES] = transmute_mut!(page);
+        let Some(NarrowLeaf { keys, values }) = leaves.get_mut(leaf) else { return };
+        if let (Some(its_key), Some(its_value)) = (keys.get_mut(place), values.get_mut(place)) {
+            (*its_key, *its_value) = (key, value);
+        }
+    }
+
+    fn read_leaf(page: &Page, leaf: usize, place: usize) -> (Self, u32) {
+        let leaves: &[NarrowLeaf; NARROW_LEAVES] = transmute_ref!(page);
+        let NarrowLeaf { keys, values } = leaves.get(leaf).copied().unwrap_or_default();
+        keys.get(place).copied().zip(values.get(place).copied()).unwrap_or_default()
     }
 }
 
@@ -49,6 +67,7 @@ impl Key for u128 {
     const HIGHEST: Self = Self::MAX;
     const BLOCK: usize = WIDE_BLOCK;
     const IN_A_PAGE: usize = PAGE_WORDS / 2;
+    const LEAVES: usize = WIDE_LEAVES;
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
@@ -62,21 +81,34 @@ impl Key for u128 {
         }
     }
 
-    fn read(page: &Page, place: usize) -> Self {
-        let (pairs, _) = page.as_chunks::<2>();
-        let [high, low] = pairs.get(place).copied().unwrap_or_default();
-        Self::from(high) << 64 | Self::from(low)
+    fn write_leaf(page: &mut Page, leaf: usize, place: usize, (key, value): (Self, u32)) {
+        let WideLeaves { leaves, .. } = transmute_mut!(page);
+        let Some(WideLeaf { keys, values }) = leaves.get_mut(leaf) else { return };
+        if let (Some(its_key), Some(its_value)) = (keys.get_mut(place), values.get_mut(place)) {
+            (*its_key, *its_value) = ([(key >> 64) as u64, key as u64], value);
+        }
+    }
+
+    fn read_leaf(page: &Page, leaf: usize, place: usize) -> (Self, u32) {
+        let WideLeaves { leaves, .. } = transmute_ref!(page);
+        let WideLeaf { keys, values } = leaves.get(leaf).copied().unwrap_or_default();
+        let found = keys.get(place).copied().zip(values.get(place).copied());
+        let ([high, low], value) = found.unwrap_or_default();
+        (Self::from(high) << 64 | Self::from(low), value)
     }
 }
 
 /// Lays a tree over intervals: the lowest value of each, in order, the first of them the lowest there is, and what all of
 /// its values have.
 pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<Tree, Full> {
-    let values = numbers(pages, intervals.len(), |n| intervals.get(n).map_or(0, |(_, value)| *value))?;
+    if let [(_, only)] = intervals {
+        return Ok(Tree { intervals: 1, leaves: *only, ..Tree::default() });
+    }
+    let leaves = leaves(pages, intervals)?;
     let mut starts = [0; MAX_LEVELS];
-    // From the intervals up to the one block: every level has a key for each block of the one below.
+    // From the leaves up to the one block: every level has a key for each block of the one below.
     let mut heights = Vec::new();
-    let mut step = 1;
+    let mut step = K::BLOCK;
     while intervals.len().div_ceil(step) > 1 {
         heights.push(step);
         step *= K::BLOCK;
@@ -85,7 +117,21 @@ pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<T
         *start = level(pages, intervals, *step)?;
     }
     let levels = heights.len() as u32;
-    Ok(Tree { levels, intervals: intervals.len() as u32, values, starts, ..Tree::default() })
+    Ok(Tree { levels, intervals: intervals.len() as u32, leaves, starts, ..Tree::default() })
+}
+
+/// The intervals with what they have. What is left of the last page has the highest key.
+fn leaves<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<u32, Full> {
+    let start = pages.count();
+    let mut intervals = intervals.iter().copied().peekable();
+    while intervals.peek().is_some() {
+        let mut page = [0; PAGE_WORDS];
+        for (leaf, place) in (0..K::LEAVES).flat_map(|leaf| (0..K::BLOCK).map(move |place| (leaf, place))) {
+            K::write_leaf(&mut page, leaf, place, intervals.next().unwrap_or((K::HIGHEST, 0)));
+        }
+        pages.add(&page)?;
+    }
+    Ok(start)
 }
 
 /// One level: every `step`th key. What is left of its last page is the highest key.
@@ -115,18 +161,20 @@ pub(crate) fn numbers(pages: &mut Pages, count: usize, number: impl Fn(usize) ->
     Ok(start)
 }
 
-/// The value of the interval that a key lies in. Only the intervals are looked at, not the levels above them.
+/// The value of the interval that a key lies in. Only the leaves are looked at, not the levels above them.
 pub(crate) fn value<K: Key>(pages: &[Page], tree: &Tree, key: K) -> u32 {
-    let page = |start: u32, number: usize, in_a_page: usize| pages.get(start as usize + number / in_a_page);
-    let leaves = tree.levels.checked_sub(1).and_then(|last| tree.starts.get(last as usize)).copied();
-    let (mut low, mut high) = (0, tree.intervals as usize);
-    if let Some(start) = leaves {
-        while high - low > 1 {
-            let middle = low.midpoint(high);
-            let at = page(start, middle, K::IN_A_PAGE);
-            let found = at.map_or(K::HIGHEST, |page| K::read(page, middle % K::IN_A_PAGE));
-            if found <= key { low = middle } else { high = middle }
-        }
+    if tree.intervals == 1 {
+        return tree.leaves;
     }
-    page(tree.values, low, PAGE_NUMBERS).map_or(0, |page| u32::read(page, low % PAGE_NUMBERS))
+    let interval = |number: usize| {
+        let (leaf, place) = (number / K::BLOCK, number % K::BLOCK);
+        let page = pages.get(tree.leaves as usize + leaf / K::LEAVES);
+        page.map_or((K::HIGHEST, 0), |page| K::read_leaf(page, leaf % K::LEAVES, place))
+    };
+    let (mut low, mut high) = (0, tree.intervals as usize);
+    while high - low > 1 {
+        let middle = low.midpoint(high);
+        if interval(middle).0 <= key { low = middle } else { high = middle }
+    }
+    interval(low).1
 }
