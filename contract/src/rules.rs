@@ -30,12 +30,14 @@ pub const MAX_RULES: u32 = (PAGE_WORDS - SUMMARY_WORDS) as u32 * 64;
 pub const MAX_PAGES: u32 = 65_536;
 /// 32-bit numbers that a page holds.
 pub const PAGE_NUMBERS: usize = PAGE_WORDS * 2;
-/// The most levels that a tree may have.
-pub const MAX_LEVELS: usize = 8;
-/// 32-bit keys of a tree's block: one cache line.
-pub const NARROW_BLOCK: usize = 16;
-/// 128-bit keys of a tree's block: two cache lines.
-pub const WIDE_BLOCK: usize = 8;
+/// The most levels that a tree may have above its leaves: no table has room for leaves that need more.
+pub const MAX_LEVELS: usize = 4;
+/// Keys of a tree's block, whatever their size: many, so that there are few levels. These are soon in the caches.
+pub const BLOCK: usize = 64;
+/// 32-bit keys of a leaf: one cache line, because what a leaf costs is to fetch it.
+pub const NARROW_LEAF: usize = 16;
+/// 128-bit keys of a leaf: two cache lines.
+pub const WIDE_LEAF: usize = 8;
 /// Values of the first dimension: direction, IP version and protocol in one number, [`class`].
 pub const CLASSES: usize = 1024;
 
@@ -46,9 +48,9 @@ pub const NO_SETS: u32 = u32::MAX;
 
 /// A search tree. Its keys are the lowest values of its intervals, in order; the first one is the lowest there is.
 ///
-/// Level 0 has one block. A key of a level is the first key of a block in the level below. Below the last level stand the
+/// Level 0 has one block. A key of a level is the first key of a block, or leaf, in the level below. Below the last level stand the
 /// leaves, as many as fit into each page: their keys are the intervals themselves, and beside them stands what each interval
-/// has, so that it is in the same memory page. Keys that fill up a level's last block are the highest value there is.
+/// has, so that it is in the same memory page. Keys that fill up a level's last block, or the last leaf, are the highest value there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Tree {
@@ -71,9 +73,9 @@ pub struct Tree {
 #[repr(C)]
 pub struct NarrowLeaf {
     /// The lowest value of each interval.
-    pub keys: [u32; NARROW_BLOCK],
+    pub keys: [u32; NARROW_LEAF],
     /// What each has: a vector's page, or an atom.
-    pub values: [u32; NARROW_BLOCK],
+    pub values: [u32; NARROW_LEAF],
 }
 
 /// A leaf with 128-bit keys, each of two words, the higher one first.
@@ -81,9 +83,9 @@ pub struct NarrowLeaf {
 #[repr(C)]
 pub struct WideLeaf {
     /// The lowest value of each interval.
-    pub keys: [[u64; 2]; WIDE_BLOCK],
+    pub keys: [[u64; 2]; WIDE_LEAF],
     /// What each has.
-    pub values: [u32; WIDE_BLOCK],
+    pub values: [u32; WIDE_LEAF],
 }
 
 /// Leaves with 32-bit keys in a page.
@@ -296,7 +298,8 @@ pub const fn class(direction: u8, version: u8, protocol: u8) -> u32 {
 }
 
 const _: () = {
-    assert!(size_of::<Tree>() == 56 && size_of::<Head>() == 56 + 9 * 56 && size_of::<SetsHead>() == 8 + 112);
+    assert!(size_of::<Tree>() == 40 && size_of::<Head>() == 56 + 9 * 40 && size_of::<SetsHead>() == 8 + 80);
+    assert!(MAX_PAGES as usize * NARROW_LEAVES <= BLOCK.pow(MAX_LEVELS as u32));
     assert!(size_of::<NarrowLeaf>() == 128 && size_of::<WideLeaf>() == 160);
     assert!(NARROW_LEAVES * size_of::<NarrowLeaf>() == PAGE_BYTES && size_of::<WideLeaves>() == PAGE_BYTES);
     assert!(size_of::<HeadPage>() == PAGE_BYTES && size_of::<SetsPage>() == PAGE_BYTES);

@@ -7,14 +7,14 @@
 
 use crate::tables::Pages;
 use contract::rules::{
-    MAX_LEVELS, NARROW_BLOCK, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Tree, WIDE_BLOCK,
+    BLOCK, MAX_LEVELS, NARROW_LEAF, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Tree, WIDE_LEAF,
     WIDE_LEAVES, WideLeaf, WideLeaves,
 };
 
 /// Blocks of 32-bit keys in a page.
-const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / NARROW_BLOCK) as u64;
+const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / BLOCK) as u64;
 /// Blocks of 128-bit keys in a page.
-const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / WIDE_BLOCK) as u64;
+const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / BLOCK) as u64;
 
 /// Stands for a value that the table does not have. There is no page with this number, and no atom.
 const NOWHERE: u32 = u32::MAX;
@@ -50,9 +50,9 @@ fn find_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> Option<u32> {
     let mut level = 0;
     while level < MAX_LEVELS && level as u32 != tree.levels {
         let page = pages.page(tree.starts[level].wrapping_add((block / NARROW_BLOCKS) as u32))?;
-        let keys: &[[u32; NARROW_BLOCK]; NARROW_BLOCKS as usize] = zerocopy::transmute_ref!(page);
+        let keys: &[[u32; BLOCK]; NARROW_BLOCKS as usize] = zerocopy::transmute_ref!(page);
         let keys = &keys[(block & (NARROW_BLOCKS - 1)) as usize];
-        block = (block * NARROW_BLOCK as u64 + narrow_within(keys, key, nought)) ^ nought;
+        block = (block * BLOCK as u64 + narrow_within(keys, key, nought)) ^ nought;
         level += 1;
     }
     let NarrowLeaf { keys, values } = narrow_leaf(pages, tree, block)?;
@@ -66,9 +66,9 @@ fn find_wide<P: Pages>(pages: &P, tree: &Tree, key: [u64; 2]) -> Option<u32> {
     let mut level = 0;
     while level < MAX_LEVELS && level as u32 != tree.levels {
         let page = pages.page(tree.starts[level].wrapping_add((block / WIDE_BLOCKS) as u32))?;
-        let keys: &[[[u64; 2]; WIDE_BLOCK]; WIDE_BLOCKS as usize] = zerocopy::transmute_ref!(page);
+        let keys: &[[[u64; 2]; BLOCK]; WIDE_BLOCKS as usize] = zerocopy::transmute_ref!(page);
         let keys = &keys[(block & (WIDE_BLOCKS - 1)) as usize];
-        block = (block * WIDE_BLOCK as u64 + wide_within(keys, key, nought)) ^ nought;
+        block = (block * BLOCK as u64 + wide_within(keys, key, nought)) ^ nought;
         level += 1;
     }
     let WideLeaf { keys, values } = wide_leaf(pages, tree, block)?;
@@ -79,15 +79,15 @@ fn find_wide<P: Pages>(pages: &P, tree: &Tree, key: [u64; 2]) -> Option<u32> {
 #[inline(always)]
 fn last_narrow<P: Pages>(pages: &P, tree: &Tree) -> Option<u32> {
     let last = u64::from(tree.intervals.wrapping_sub(1));
-    let leaf = narrow_leaf(pages, tree, last / NARROW_BLOCK as u64)?;
-    Some(leaf.values[(last & (NARROW_BLOCK as u64 - 1)) as usize])
+    let leaf = narrow_leaf(pages, tree, last / NARROW_LEAF as u64)?;
+    Some(leaf.values[(last & (NARROW_LEAF as u64 - 1)) as usize])
 }
 
 #[inline(always)]
 fn last_wide<P: Pages>(pages: &P, tree: &Tree) -> Option<u32> {
     let last = u64::from(tree.intervals.wrapping_sub(1));
-    let leaf = wide_leaf(pages, tree, last / WIDE_BLOCK as u64)?;
-    Some(leaf.values[(last & (WIDE_BLOCK as u64 - 1)) as usize])
+    let leaf = wide_leaf(pages, tree, last / WIDE_LEAF as u64)?;
+    Some(leaf.values[(last & (WIDE_LEAF as u64 - 1)) as usize])
 }
 
 #[inline(always)]
@@ -116,9 +116,9 @@ fn twelfth(number: u64) -> u64 {
 
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
 #[inline(always)]
-fn narrow_within(keys: &[u32; NARROW_BLOCK], key: u32, nought: u64) -> u64 {
+fn narrow_within<const N: usize>(keys: &[u32; N], key: u32, nought: u64) -> u64 {
     let mut at = 0;
-    let mut step = NARROW_BLOCK as u64 / 2;
+    let mut step = N as u64 / 2;
     while step != 0 {
         let middle = keys[(at + step) as usize];
         at += step * (1 - borrow(key.into(), middle.into(), nought));
@@ -129,9 +129,9 @@ fn narrow_within(keys: &[u32; NARROW_BLOCK], key: u32, nought: u64) -> u64 {
 
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
 #[inline(always)]
-fn wide_within(keys: &[[u64; 2]; WIDE_BLOCK], key: [u64; 2], nought: u64) -> u64 {
+fn wide_within<const N: usize>(keys: &[[u64; 2]; N], key: [u64; 2], nought: u64) -> u64 {
     let mut at = 0;
-    let mut step = WIDE_BLOCK as u64 / 2;
+    let mut step = N as u64 / 2;
     while step != 0 {
         let [high, low] = keys[(at + step) as usize];
         at += step * (1 - borrow(key[0], high, borrow(key[1], low, nought)));
@@ -174,12 +174,12 @@ mod tests {
 
     #[test]
     fn the_last_key_that_is_not_above_is_found() {
-        let keys: [u32; NARROW_BLOCK] = std::array::from_fn(|n| n as u32 * 10);
+        let keys: [u32; NARROW_LEAF] = std::array::from_fn(|n| n as u32 * 10);
         for key in 0..200 {
             let last = keys.iter().rposition(|k| *k <= key).expect("the first is 0");
             assert_eq!(narrow_within(&keys, key, 0), last as u64);
         }
-        let keys: [[u64; 2]; WIDE_BLOCK] = std::array::from_fn(|n| [n as u64 / 3, n as u64 % 3 * 7]);
+        let keys: [[u64; 2]; WIDE_LEAF] = std::array::from_fn(|n| [n as u64 / 3, n as u64 % 3 * 7]);
         for key in (0..4).flat_map(|high| CORNERS.map(|low| [high, low])) {
             let last = keys.iter().rposition(|k| *k <= key).expect("the first is 0");
             assert_eq!(wide_within(&keys, key, 0), last as u64);

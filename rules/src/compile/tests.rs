@@ -7,8 +7,8 @@ use super::vectors::{Pages, Running};
 use super::write_head;
 use contract::packet::{Direction, Flow, Local};
 use contract::rules::{
-    ASKS_PROGRAM, ASKS_USER, Head, MAX_LEVELS, NARROW_BLOCK, NO_SETS, Outcome, PAGE_NUMBERS, PAGE_WORDS,
-    Page, Tree, WIDE_BLOCK,
+    ASKS_PROGRAM, ASKS_USER, BLOCK, Head, MAX_LEVELS, NARROW_LEAF, NO_SETS, Outcome, PAGE_NUMBERS,
+    PAGE_WORDS, Page, Tree, WIDE_LEAF,
 };
 use engine::{Parsed, Row, Shape, Slices, classify};
 
@@ -96,7 +96,7 @@ fn every_boundary_of_a_tree_with_32_bit_keys_is_found() {
         let key = |n: usize| if n + 1 == count { u32::MAX } else { n as u32 * 60_000 };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
         assert_eq!(tree.intervals as usize, count);
-        assert!(NARROW_BLOCK.pow(tree.levels + 1) >= count && (tree.levels as usize) < MAX_LEVELS);
+        assert!(BLOCK.pow(tree.levels) * NARROW_LEAF >= count && (tree.levels as usize) < MAX_LEVELS);
         let searched = Searched::new(pages, all, tree, ASKS_USER);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|user| searched.user(user));
@@ -115,7 +115,7 @@ fn every_boundary_of_a_tree_with_128_bit_keys_is_found() {
             if n + 1 == count { u128::MAX } else { (n as u128 / 3) << 64 | (n as u128 % 3 + 1) << 62 }
         };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
-        assert!(WIDE_BLOCK.pow(tree.levels + 1) >= count && (tree.levels as usize) < MAX_LEVELS);
+        assert!(BLOCK.pow(tree.levels) * WIDE_LEAF >= count && (tree.levels as usize) < MAX_LEVELS);
         let searched = Searched::new(pages, all, tree, ASKS_PROGRAM);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|program| searched.program(program));

@@ -2,8 +2,8 @@
 
 use super::vectors::{Full, Pages};
 use contract::rules::{
-    MAX_LEVELS, NARROW_BLOCK, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Page, Tree, WIDE_BLOCK,
-    WIDE_LEAVES, WideLeaf, WideLeaves,
+    BLOCK, MAX_LEVELS, NARROW_LEAF, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Page, Tree,
+    WIDE_LEAF, WIDE_LEAVES, WideLeaf, WideLeaves,
 };
 use zerocopy::{transmute_mut, transmute_ref};
 
@@ -11,8 +11,8 @@ use zerocopy::{transmute_mut, transmute_ref};
 pub(crate) trait Key: Copy + Ord + Default {
     /// The highest.
     const HIGHEST: Self;
-    /// How many a block has.
-    const BLOCK: usize;
+    /// How many a leaf has.
+    const LEAF: usize;
     /// How many a page has.
     const IN_A_PAGE: usize;
     /// How many leaves a page has.
@@ -33,7 +33,7 @@ pub(crate) trait Key: Copy + Ord + Default {
 
 impl Key for u32 {
     const HIGHEST: Self = Self::MAX;
-    const BLOCK: usize = NARROW_BLOCK;
+    const LEAF: usize = NARROW_LEAF;
     const IN_A_PAGE: usize = PAGE_NUMBERS;
     const LEAVES: usize = NARROW_LEAVES;
 
@@ -65,7 +65,7 @@ impl Key for u32 {
 
 impl Key for u128 {
     const HIGHEST: Self = Self::MAX;
-    const BLOCK: usize = WIDE_BLOCK;
+    const LEAF: usize = WIDE_LEAF;
     const IN_A_PAGE: usize = PAGE_WORDS / 2;
     const LEAVES: usize = WIDE_LEAVES;
 
@@ -108,10 +108,10 @@ pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<T
     let mut starts = [0; MAX_LEVELS];
     // From the leaves up to the one block: every level has a key for each block of the one below.
     let mut heights = Vec::new();
-    let mut step = K::BLOCK;
+    let mut step = K::LEAF;
     while intervals.len().div_ceil(step) > 1 {
         heights.push(step);
-        step *= K::BLOCK;
+        step *= BLOCK;
     }
     for (start, step) in starts.iter_mut().zip(heights.iter().rev()) {
         *start = level(pages, intervals, *step)?;
@@ -126,7 +126,7 @@ fn leaves<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<u32, Full
     let mut intervals = intervals.iter().copied().peekable();
     while intervals.peek().is_some() {
         let mut page = [0; PAGE_WORDS];
-        for (leaf, place) in (0..K::LEAVES).flat_map(|leaf| (0..K::BLOCK).map(move |place| (leaf, place))) {
+        for (leaf, place) in (0..K::LEAVES).flat_map(|leaf| (0..K::LEAF).map(move |place| (leaf, place))) {
             K::write_leaf(&mut page, leaf, place, intervals.next().unwrap_or((K::HIGHEST, 0)));
         }
         pages.add(&page)?;
@@ -167,7 +167,7 @@ pub(crate) fn value<K: Key>(pages: &[Page], tree: &Tree, key: K) -> u32 {
         return tree.leaves;
     }
     let interval = |number: usize| {
-        let (leaf, place) = (number / K::BLOCK, number % K::BLOCK);
+        let (leaf, place) = (number / K::LEAF, number % K::LEAF);
         let page = pages.get(tree.leaves as usize + leaf / K::LEAVES);
         page.map_or((K::HIGHEST, 0), |page| K::read_leaf(page, leaf % K::LEAVES, place))
     };
