@@ -121,22 +121,37 @@ pub const MAX_FLOWS: usize = 65_536;
 pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
 /// How many ended conversations it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;
-/// How many devices a zone may have.
-pub const MAX_DEVICES: usize = 1024;
+/// Slots for the zone's devices: so many more than a zone has that each finds one of its own.
+pub const DEVICE_SLOTS: u32 = 4096;
+/// In how many slots a device may be.
+pub const DEVICE_TRIES: u32 = 4;
 /// How many programs' paths the driver remembers.
 pub const MAX_PROGRAMS: usize = 8192;
 
-/// A device of the zone.
+/// The slots in which the device with this number may be, one for each of its [`DEVICE_TRIES`]. Numbers count up, so the first
+/// one is nearly always free; the others lie elsewhere for each (Fibonacci hashing: Knuth, The Art of Computer Programming 3, 6.4).
+#[must_use]
+pub const fn device_slot(index: u32, attempt: u32) -> u32 {
+    const GOLDEN: u32 = 0x9E37_79B1;
+    let scattered = if attempt == 0 { index } else { index.wrapping_mul(GOLDEN) >> (attempt * 6) };
+    scattered % DEVICE_SLOTS
+}
+
+/// A device of the zone, in one of its slots.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ZoneDevice {
     /// Its name, the rest zero: what rules ask for, as [`crate::packet::Local::interface`].
     pub name: [u64; 2],
+    /// Its number; 0: the slot is free.
+    pub index: u32,
     /// Bytes of the link's header before the IP header: 14 for Ethernet, 0 for a tunnel.
     pub link_header: u32,
     /// 1 once its filters have been on for a while: what came by before they were has reached its socket by then. Until
     /// then both judge.
     pub guarded: u32,
+    /// Fills the last 8 bytes.
+    pub spare: u32,
 }
 
 /// The device whose packets never leave the machine, in every network namespace.
@@ -203,6 +218,6 @@ pub struct Offsets {
 
 const _: () = {
     assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32);
-    assert!(size_of::<ZoneDevice>() == 24 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
+    assert!(size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
     assert!(size_of::<Offsets>() == 48);
 };

@@ -50,7 +50,7 @@ fn layout() -> String {
         Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, spare }
         FlowKey { local, remote, local_port, remote_port, protocol }
         FlowEntry { stamp_ns, socket, rule, generation, direction, reason, state, spare }
-        ZoneDevice { name, link_header, guarded }
+        ZoneDevice { name, index, link_header, guarded, spare }
         Lease { deadline_ns, last_generation }
         Service { pid, gone }
         Offsets {

@@ -9,7 +9,9 @@ use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
-use contract::firewall::{FlowEntry, FlowKey, Lease, Service, VERDICT_LINES, Verdicts, ZoneDevice};
+use contract::firewall::{
+    DEVICE_TRIES, FlowEntry, FlowKey, Lease, Service, VERDICT_LINES, Verdicts, ZoneDevice, device_slot,
+};
 use contract::packet::{Direction, interface_words};
 use contract::process::PATH_BYTES;
 use contract::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
@@ -30,6 +32,9 @@ pub struct Driver {
     /// Whether tables of an earlier service were there.
     adopted: bool,
 }
+
+/// What stands in a slot that no device has.
+const FREE: u32 = 0;
 
 impl Driver {
     /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept there.
@@ -80,39 +85,47 @@ impl Driver {
 
     /// Guards a device by filters of its own. Returns whether it had no place for filters before.
     pub fn guard(&mut self, device: &Device) -> Result<bool> {
-        let mut entry = ZoneDevice::default();
-        // One that is not there is none that is guarded.
-        let _known = bpf::lookup(self.map("DEVICES")?, device.index.as_bytes(), entry.as_mut_bytes())
-            .with_context(|| format!("looking for the device {}", device.name))?;
+        let its_own = self.slot(device.index, device.index)?;
+        let slot = if its_own.is_some() { its_own } else { self.slot(device.index, FREE)? };
+        let (slot, mut entry) =
+            slot.context("too many devices: each slot that this one may have is taken")?;
         entry.name = interface_words(&device.name).unwrap_or_default();
+        entry.index = device.index;
         entry.link_header = device.link_header;
-        self.name(device, &entry)?;
+        self.set("DEVICES", slot, &entry)?;
         let made = hooks::filter(&mut self.object, &device.name)
             .with_context(|| format!("attaching to {}", device.name))?;
         if entry.guarded == 0 {
             // For a moment both judge, so that nothing slips between them.
             std::thread::sleep(UNTIL_ITS_SOCKET);
             entry.guarded = 1;
-            self.name(device, &entry)?;
+            self.set("DEVICES", slot, &entry)?;
         }
         Ok(made)
     }
 
-    fn name(&self, device: &Device, entry: &ZoneDevice) -> Result<()> {
-        bpf::insert(self.map("DEVICES")?, device.index.as_bytes(), entry.as_bytes())
-            .with_context(|| format!("naming the device {}", device.name))
+    /// Of the slots in which this device may be, the first that holds that one, and what stands there.
+    fn slot(&self, index: u32, holder: u32) -> Result<Option<(u32, ZoneDevice)>> {
+        for slot in (0..DEVICE_TRIES).map(|attempt| device_slot(index, attempt)) {
+            let entry: ZoneDevice = self.value("DEVICES", slot)?;
+            if entry.index == holder {
+                return Ok(Some((slot, entry)));
+            }
+        }
+        Ok(None)
     }
 
     /// A device is gone, and its filters with it.
     pub fn unguard(&self, index: u32) -> Result<()> {
-        bpf::remove(self.map("DEVICES")?, index.as_bytes()).context("forgetting a device")?;
-        Ok(())
+        let Some((slot, _)) = self.slot(index, index)? else { return Ok(()) };
+        self.set("DEVICES", slot, &ZoneDevice::default())
     }
 
     /// The devices that the tables speak of.
     pub fn guarded(&self) -> Result<Vec<u32>> {
         let mut found = Vec::new();
-        self.each("DEVICES", |index: &u32, _: &ZoneDevice| found.push(*index))?;
+        self.each("DEVICES", |_: &u32, device: &ZoneDevice| found.push(device.index))?;
+        found.retain(|index| *index != 0);
         Ok(found)
     }
 

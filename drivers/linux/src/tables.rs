@@ -4,8 +4,8 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_map;
 use contract::firewall::{
-    FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_DEVICES, MAX_FLOWS, Service, VERDICT_LINES,
-    Verdicts, ZoneDevice, place,
+    DEVICE_SLOTS, DEVICE_TRIES, FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS, Service,
+    VERDICT_LINES, Verdicts, ZoneDevice, device_slot, place,
 };
 use contract::packet::{Decision, Direction, NO_RULE};
 use contract::rules::{PAGE_WORDS, Page, SETS_TABLES};
@@ -27,8 +27,9 @@ static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
 static LEASE: Array<Lease, 1> = Array::new();
 #[btf_map]
 static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
+/// Slots in an array: each packet asks, and an array answers without a call.
 #[btf_map]
-static DEVICES: HashMap<u32, ZoneDevice, MAX_DEVICES> = HashMap::new();
+static DEVICES: Array<ZoneDevice, { DEVICE_SLOTS as usize }> = Array::new();
 /// No entry is thrown out for a new one; the service removes what has been idle for long.
 #[btf_map]
 static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
@@ -62,8 +63,15 @@ pub fn service_is_gone() -> bool {
 /// The device, if it is one of the zone that has programs of ours.
 #[inline(always)]
 pub fn device(interface: u32) -> Option<&'static ZoneDevice> {
-    // SAFETY: read at once; the service replaces entries as a whole.
-    unsafe { DEVICES.get(interface) }
+    let mut attempt = 0;
+    while attempt < DEVICE_TRIES {
+        let device = DEVICES.get(device_slot(interface, attempt))?;
+        if device.index == interface {
+            return Some(device);
+        }
+        attempt += 1;
+    }
+    None
 }
 
 /// Counts a verdict.
