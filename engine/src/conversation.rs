@@ -173,7 +173,7 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     };
     let initiates = entry.direction == flow.direction;
     if initiates {
-        if !still_the_same(flow, head, entry, ends.socket()) {
+        if !still_the_same(flow, head, entry, sender(flow, ends)) {
             return OTHER;
         }
     } else if !may_answer(flow) {
@@ -260,7 +260,7 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
     let Decision { rule, generation, reason, .. } = *decision;
     let entry = FlowEntry {
         stamp_ns: ends.now_ns(),
-        socket: ends.socket(),
+        socket: sender(flow, ends),
         rule,
         generation,
         direction: flow.direction,
@@ -280,6 +280,12 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
         conversations.forget(&key, direction);
         conversations.begin(&key, &entry);
     }
+}
+
+/// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
+#[inline(always)]
+fn sender<T: Tables, E: Ends<T>>(flow: &Flow, ends: &mut E) -> u64 {
+    if flow.direction == Direction::Outbound as u8 { ends.socket() } else { 0 }
 }
 
 /// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
