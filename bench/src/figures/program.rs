@@ -131,6 +131,8 @@ fn nft(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         let done: Done = setting.ground.load(false, &["flood", &format!("{INSIDE}:{PORT}"), count, "3"])?;
         Ok(done.seconds * 1e9 / done.count as f64)
     };
+    // Each datagram goes by itself.
+    setting.ground.offload(false)?;
     let _sink = setting.ground.serve(true, &["sink", &format!("{INSIDE}:{PORT}"), "60"])?;
     let rules = chain("prerouting", "raw", &Ordered::of(MANY).nft);
     let mut costs = Vec::new();

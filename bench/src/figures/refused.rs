@@ -43,6 +43,8 @@ struct Rates {
 /// Measures all of it.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let mut rates = Rates::default();
+    // Each datagram goes by itself.
+    setting.ground.offload(false)?;
     for _ in 0..setting.choose(5, 2) {
         ours(setting, &mut rates)?;
         theirs(setting, &mut rates)?;
@@ -82,7 +84,7 @@ fn write_down(rates: &Rates, book: &mut Book) {
     book.note(
         FIGURE,
         "Frames of 64 bytes (UDP) as fast as one processor sends them into the zone, where one rule refuses them; the reader is on \
-         another processor. nftables and NFQUEUE refuse at their earliest hook for all of them, `prerouting raw`. Each reader counts \
+         another processor. The sender hands the kernel 64 datagrams at once, so that the rates are about the refusing. nftables and NFQUEUE refuse at their earliest hook for all of them, `prerouting raw`. Each reader counts \
          what it got; a rate is what was reported, not what was sent.",
     );
 }
