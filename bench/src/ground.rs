@@ -69,7 +69,8 @@ impl Ground {
     pub fn offload(&self, on: bool) -> Result<()> {
         let how = if on { "on" } else { "off" };
         for (inside, device) in [(true, DEVICE), (false, FAR_DEVICE)] {
-            self.done(inside, &["ethtool", "-K", device, "tso", how, "gso", how, "gro", how])?;
+            let cut = ["tso", how, "gso", how, "gro", how, "tx-udp-segmentation", how];
+            self.done(inside, &[&["ethtool", "-K", device], &cut[..]].concat())?;
         }
         Ok(())
     }
