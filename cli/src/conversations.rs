@@ -4,8 +4,8 @@
 
 use contract::firewall::{FlowEntry, FlowKey, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS};
 use contract::packet::{Decision, Direction};
-use engine::conversation::{Conversations, Known, decide, longest_silence_ns};
-use engine::{Parsed, Slices};
+use engine::conversation::{Conversations, Known, decide, key_of, longest_silence_ns};
+use engine::{Parsed, Slices, is_error, quoted};
 use std::collections::{HashMap, VecDeque};
 
 /// The conversations of one dry run.
@@ -24,11 +24,13 @@ pub struct Remembered {
 }
 
 impl Remembered {
-    /// Judges a packet that was seen at `now_ns`, as the Linux driver does.
-    pub fn decide(&mut self, packet: &Parsed, rules: &Slices<'_>, now_ns: u64) -> Decision {
+    /// Judges a packet that was seen at `now_ns`, as the Linux driver does. `bytes`: what there is of it.
+    pub fn decide(&mut self, packet: &Parsed, bytes: &[u8], rules: &Slices<'_>, now_ns: u64) -> Decision {
         self.now_ns = now_ns;
         let mut packet = *packet;
-        decide(&mut packet, &mut Known { now_ns, ..Known::default() }, rules, self)
+        let mut key = key_of(&packet.flow);
+        let quoted = (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
+        decide(&mut packet, &mut Known { now_ns, quoted, ..Known::default() }, rules, self)
     }
 
     fn has_room(&mut self, arrives: bool) -> bool {
@@ -131,7 +133,7 @@ mod tests {
         fn with_flags(&mut self, seconds: u64, packet: &str, flags: u8) -> (bool, Reason) {
             let mut packet = packet.parse::<Question>().unwrap().0;
             packet.flow.tcp_flags = flags;
-            let decision = self.conversations.decide(&packet, &self.rules.slices(), seconds * SECOND);
+            let decision = self.conversations.decide(&packet, &[], &self.rules.slices(), seconds * SECOND);
             (decision.verdict == Verdict::Allow as u8, Reason::try_from(decision.reason).unwrap())
         }
     }
@@ -157,7 +159,7 @@ mod tests {
         let mut run = Run::new();
         for (packet, known) in [(ASKED, 0), (ASKED, 1), (ANSWERED, 1), (ASKED, 1)] {
             let packet = packet.parse::<Question>().unwrap().0;
-            let decision = run.conversations.decide(&packet, &run.rules.slices(), SECOND);
+            let decision = run.conversations.decide(&packet, &[], &run.rules.slices(), SECOND);
             assert_eq!((decision.verdict, decision.known), (Verdict::Allow as u8, known));
         }
     }
@@ -194,12 +196,12 @@ mod tests {
         let mut packet = "in udp 10.0.0.1:5000 -> 10.0.0.2:7".parse::<Question>().unwrap().0;
         for number in 0..MAX_ARRIVALS as u32 + 5 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
-            run.conversations.decide(&packet, &run.rules.slices(), 0);
+            run.conversations.decide(&packet, &[], &run.rules.slices(), 0);
         }
         assert_eq!((run.conversations.full, run.conversations.arrivals), (5, MAX_ARRIVALS));
         assert_eq!((run.at(1, ASKED).0, run.at(1, ANSWERED)), (true, REPLY));
         // Once they are silent, others may arrive.
-        run.conversations.decide(&packet, &run.rules.slices(), 62 * SECOND);
+        run.conversations.decide(&packet, &[], &run.rules.slices(), 62 * SECOND);
         assert_eq!((run.conversations.full, run.conversations.arrivals), (5, 1));
     }
 
@@ -223,13 +225,87 @@ mod tests {
         assert_eq!(run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-reply"), REPLY);
     }
 
+    /// An ICMP error of this type, about a UDP packet from one machine (…2) to another (…1) between these ports.
+    fn error(kind: u8, six: bool, ports: (u16, u16), direction: Direction) -> (Parsed, Vec<u8>) {
+        let header = |protocol: u8, payload: u8, from: u8, to: u8| -> Vec<u8> {
+            if six {
+                let address = |last| [&[0xFD][..], &[0; 14], &[last]].concat();
+                [&[0x60, 0, 0, 0, 0, payload, protocol, 64][..], &address(from), &address(to)].concat()
+            } else {
+                let start = [0x45, 0, 0, 20 + payload, 0, 0, 0, 0, 64, protocol, 0, 0];
+                [&start[..], &[10, 0, 0, from], &[10, 0, 0, to]].concat()
+            }
+        };
+        let (from, to) = (2, 1);
+        let quoted = [
+            header(17, 12, from, to),
+            [ports.0.to_be_bytes(), ports.1.to_be_bytes(), [0, 12], [0; 2]].concat(),
+        ];
+        let icmp = [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &quoted.concat()].concat();
+        let bytes = [header(if six { 58 } else { 1 }, icmp.len() as u8, 9, from), icmp].concat();
+        (engine::parse(&bytes[..], bytes.len() as u32, direction), bytes)
+    }
+
+    #[test]
+    fn an_error_about_a_conversation_passes_with_it_and_changes_nothing_in_it() {
+        let mut run = Run::new();
+        let judge = |run: &mut Run, (packet, bytes): &(Parsed, Vec<u8>)| {
+            let decision = run.conversations.decide(packet, bytes, &run.rules.slices(), 10 * SECOND);
+            (decision.verdict == Verdict::Allow as u8, Reason::try_from(decision.reason).unwrap())
+        };
+        let inbound = Direction::Inbound;
+        for (six, errors, others) in
+            [(false, &[3, 11, 12][..], &[5, 13][..]), (true, &[1, 2, 3, 4], &[137, 128])]
+        {
+            let ends =
+                if six { ("[fd00::2]:5000", "[fd00::1]:53") } else { ("10.0.0.2:5000", "10.0.0.1:53") };
+            for kind in errors {
+                let about_it = error(*kind, six, (5000, 53), inbound);
+                assert_eq!(judge(&mut run, &about_it), REFUSED, "nobody has begun it: {kind}");
+            }
+            run.at(0, &format!("out udp {} -> {}", ends.0, ends.1));
+            for kind in errors {
+                let about_it = error(*kind, six, (5000, 53), inbound);
+                assert_eq!(judge(&mut run, &about_it), REPLY, "{kind}");
+                for cut in 1..about_it.1.len() {
+                    let cut = (about_it.0, about_it.1[..about_it.1.len() - cut].to_vec());
+                    let quoted_enough = cut.1.len() >= about_it.1.len() - 4;
+                    assert_eq!(
+                        judge(&mut run, &cut) == REPLY,
+                        quoted_enough,
+                        "{kind}, {} bytes",
+                        cut.1.len()
+                    );
+                }
+                for ports in [(5001, 53), (5000, 54), (53, 5000)] {
+                    assert_eq!(judge(&mut run, &error(*kind, six, ports, inbound)), REFUSED);
+                }
+            }
+            for kind in others {
+                assert_eq!(judge(&mut run, &error(*kind, six, (5000, 53), inbound)), REFUSED, "{kind}");
+            }
+            // It was not answered by any of this.
+            assert_eq!(run.at(61, &format!("in udp {} -> {}", ends.1, ends.0)), REFUSED);
+            // What begins outside may be answered by an error from inside.
+            let begins = if six {
+                "in udp [fd00::2]:5000 -> [fd00::1]:7"
+            } else {
+                "in udp 10.0.0.2:5000 -> 10.0.0.1:7"
+            };
+            let answer = error(errors[0], six, (5000, 7), Direction::Outbound);
+            assert_ne!(judge(&mut run, &answer), REPLY);
+            assert!(run.at(0, begins).0);
+            assert_eq!(judge(&mut run, &answer), REPLY);
+        }
+    }
+
     #[test]
     fn a_full_table_remembers_nothing_new_until_something_falls_silent() {
         let mut run = Run::new();
         let mut packet = ASKED.parse::<Question>().unwrap().0;
         for number in 0..MAX_FLOWS as u32 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
-            let decision = run.conversations.decide(&packet, &run.rules.slices(), 0);
+            let decision = run.conversations.decide(&packet, &[], &run.rules.slices(), 0);
             assert_ne!(decision.rule, NO_RULE);
         }
         assert_eq!(run.conversations.full, 0);

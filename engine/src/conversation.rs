@@ -5,7 +5,7 @@
 
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::tables::{Tables, head};
-use crate::{Parsed, Shape, classify};
+use crate::{Parsed, Shape, classify, is_error};
 use contract::firewall::{FlowEntry, FlowKey};
 use contract::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
 use contract::rules::{ASKS_PROGRAM, ASKS_USER, Gone, Head};
@@ -36,6 +36,9 @@ pub trait Ends<T: Tables> {
 
     /// The number of the socket that sends it, which no other ever has; 0 if that is not known.
     fn socket(&mut self) -> u64;
+
+    /// Writes down which conversation an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
+    fn quoted(&mut self, error: &Flow, key: &mut FlowKey) -> bool;
 
     /// Writes down who it is.
     fn find(&mut self, flow: &Flow, local: &mut Local);
@@ -87,6 +90,8 @@ pub struct Known {
     pub now_ns: u64,
     /// Who it is.
     pub local: Local,
+    /// See [`Ends::quoted`].
+    pub quoted: Option<FlowKey>,
 }
 
 impl<T: Tables> Ends<T> for Known {
@@ -96,6 +101,10 @@ impl<T: Tables> Ends<T> for Known {
 
     fn socket(&mut self) -> u64 {
         0
+    }
+
+    fn quoted(&mut self, _: &Flow, key: &mut FlowKey) -> bool {
+        self.quoted.map(|quoted| *key = quoted).is_some()
     }
 
     fn find(&mut self, _: &Flow, local: &mut Local) {
@@ -113,7 +122,7 @@ pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
     conversations: &mut C,
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
-    let can_converse = *shape == Shape::Whole && (may_begin(flow) || may_answer(flow));
+    let can_converse = *shape == Shape::Whole && (may_begin(flow) || may_answer(flow) || is_error(flow));
     let mut decision = Decision::default();
     let mut belongs_to = NONE;
     if can_converse {
@@ -166,11 +175,17 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     decision: &mut Decision,
 ) -> u32 {
     let flow = &packet.flow;
-    let key = key(flow);
+    let mut key = key_of(flow);
+    if is_error(flow) && !ends.quoted(flow, &mut key) {
+        return NONE;
+    }
     let Some(head) = head(tables) else { return NONE };
     let Some(entry) = conversations.find(&key) else {
         return sent_again(flow, head, &key, ends.now_ns(), conversations, decision);
     };
+    if is_error(flow) {
+        return about(entry, head, decision);
+    }
     let initiates = entry.direction == flow.direction;
     if initiates {
         if !still_the_same(flow, head, entry, sender(flow, ends)) {
@@ -193,6 +208,16 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     ALLOWED
 }
 
+/// What becomes of an ICMP error that is about this conversation. It changes nothing in it: anybody on the way may have sent it.
+#[inline(always)]
+fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
+    if entry.generation != head.generation {
+        return OTHER;
+    }
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, Reason::Reply as u8);
+    ALLOWED
+}
+
 /// Asks the rules about the beginning of the conversation that a reply belongs to. What they don't allow any more is
 /// forgotten.
 #[inline(always)]
@@ -211,7 +236,7 @@ fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
 /// Notes what the rules say now of the beginning of the reply's conversation, and makes it the verdict on the reply.
 #[inline(never)]
 fn renew<C: Conversations>(reply: &Flow, now_ns: u64, conversations: &mut C, decision: &mut Decision) {
-    let key = key(reply);
+    let key = key_of(reply);
     let Some(entry) = conversations.find(&key) else { return };
     if decision.verdict != Verdict::Allow as u8 {
         let direction = entry.direction;
@@ -256,7 +281,7 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
     conversations: &mut C,
     decision: &Decision,
 ) {
-    let key = key(flow);
+    let key = key_of(flow);
     let Decision { rule, generation, reason, .. } = *decision;
     let entry = FlowEntry {
         stamp_ns: ends.now_ns(),
@@ -367,7 +392,7 @@ fn is_first_syn(flow: &Flow) -> bool {
 /// Both ends of a packet's conversation, the same for either direction.
 #[must_use]
 #[inline(always)]
-pub fn key(flow: &Flow) -> FlowKey {
+pub fn key_of(flow: &Flow) -> FlowKey {
     // Of an echo, the end that asks is marked: each end may ask the other, and these are two conversations.
     let (source_port, destination_port) = match (flow.protocol, flow.source_port) {
         (TCP | UDP, _) => (flow.source_port, flow.destination_port),

@@ -29,9 +29,11 @@ mod classify;
 pub mod conversation;
 mod headers;
 mod parse;
+mod quoted;
 mod tables;
 mod tree;
 
 pub use classify::classify;
 pub use parse::{Bytes, MAX_EXTENSIONS, Parsed, Shape, parse};
+pub use quoted::{is_error, quoted};
 pub use tables::{Pages, Row, Slices, Tables, head};

@@ -229,6 +229,6 @@ fn said_length(said: u32, zero: bool, length: u32) -> Option<u32> {
 
 /// An IPv4 address in its IPv4-mapped form.
 #[inline(always)]
-fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+pub(crate) fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d]
 }

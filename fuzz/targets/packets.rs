@@ -3,8 +3,8 @@
 
 use contract::firewall::{FlowEntry, FlowKey};
 use contract::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
-use engine::conversation::{Conversations, Known, decide};
-use engine::{Parsed, Shape, Slices, classify, parse};
+use engine::conversation::{Conversations, Known, decide, key_of};
+use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
 use gatebell_fuzz::{Bytes, Machine};
 use rules::Table;
 use std::collections::HashMap;
@@ -41,7 +41,9 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
         let more = u32::from(how >> 4 & 3) * 16;
         let packet = bytes.take(size.into());
         let parsed = any_packet_is_read_the_same_however_much_is_there(packet, more, direction);
-        let known = Known { now_ns, local: local(how) };
+        let mut key = key_of(&parsed.flow);
+        let quoted = (is_error(&parsed.flow) && quoted(packet, &parsed.flow, &mut key)).then_some(key);
+        let known = Known { now_ns, local: local(how), quoted };
         any_packet_gets_a_decision(parsed, known, table, &mut conversations);
     }
 }

@@ -329,6 +329,39 @@ fn a_table_filled_from_outside_is_counted_and_leaves_room_for_what_the_zone_begi
 }
 
 #[test]
+fn an_error_about_an_allowed_conversation_comes_in_and_no_other_does() {
+    // No rule lets errors in.
+    let zone = Protected::with(QUIET);
+    let refusal = |place: String| {
+        let answered = within(&zone.lab.netns(), move || {
+            let to: SocketAddr = place.parse().unwrap();
+            let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
+            socket.connect(to).unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket.send(b"anybody?").unwrap();
+            socket.recv(&mut [0; 16]).unwrap_err().kind()
+        });
+        assert_eq!(
+            answered,
+            std::io::ErrorKind::ConnectionRefused,
+            "the other kernel says that nobody listens"
+        );
+    };
+    refusal(format!("{OUTSIDE}:7009"));
+    refusal(format!("[{OUTSIDE_V6}]:7009"));
+    let sender = Sender::open(&outside(&zone));
+    let before = zone.ask().stats().unwrap();
+    for (source, destination, protocol, kind) in [(OUTSIDE, INSIDE, 1, 3), (OUTSIDE_V6, INSIDE_V6, 58, 1)] {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        // It quotes nothing that anybody sent.
+        sender.send(&Made { protocol, source, destination, source_port: kind, port: 0 });
+    }
+    zone.lab.quiet().unwrap();
+    let after = zone.ask().stats().unwrap();
+    assert_eq!(after.blocked_in, before.blocked_in + 2, "{after:?}");
+}
+
+#[test]
 fn nftables_judges_the_same_packets_by_the_same_rules_alike() {
     const RULES: usize = 40;
     const PACKETS: u16 = 600;

@@ -78,7 +78,7 @@ impl<'a> Judge<'a> {
         }
         let time = packet.time_ns.unwrap_or(0);
         if parsed.flow.ip_version == 0 {
-            return Ok(self.endless(parsed, way, time));
+            return Ok(self.endless(parsed, &captured, way, time));
         }
         let course = self.zone.course(source(&parsed.flow), destination(&parsed.flow), way);
         match course {
@@ -88,7 +88,7 @@ impl<'a> Judge<'a> {
                 destination_address: destination(&parsed.flow),
             })),
             Course::Outside => Ok(Judged::Not(Unjudged::Outside)),
-            course => Ok(Judged::Verdicts(parsed, self.along(parsed, course, time))),
+            course => Ok(Judged::Verdicts(parsed, self.along(parsed, &captured, course, time))),
         }
     }
 
@@ -98,19 +98,25 @@ impl<'a> Judge<'a> {
     }
 
     /// A packet that shows no ends is malformed, whichever way it goes.
-    fn endless(&mut self, parsed: Parsed, way: Option<Way>, time: u64) -> Judged {
+    fn endless(&mut self, parsed: Parsed, captured: &Captured<'_>, way: Option<Way>, time: u64) -> Judged {
         let direction = way.and_then(|way| said_course(way).directions().first().copied());
-        let (now, before) = self.decide(&parsed, time, (true, true));
+        let (now, before) = self.decide(&parsed, captured, time, (true, true));
         Judged::Verdicts(parsed, vec![BothSides { direction, now, before }])
     }
 
     /// The verdicts along a packet's course: what is blocked goes no further.
-    fn along(&mut self, mut packet: Parsed, course: Course, time: u64) -> Vec<BothSides> {
+    fn along(
+        &mut self,
+        mut packet: Parsed,
+        captured: &Captured<'_>,
+        course: Course,
+        time: u64,
+    ) -> Vec<BothSides> {
         let mut goes_on = (true, true);
         let mut verdicts = Vec::with_capacity(1);
         for direction in course.directions() {
             packet.flow.direction = *direction as u8;
-            let (now, before) = self.decide(&packet, time, goes_on);
+            let (now, before) = self.decide(&packet, captured, time, goes_on);
             goes_on = (allowed(now), allowed(before));
             verdicts.push(BothSides { direction: Some(*direction), now, before });
             if goes_on == (false, false) {
@@ -123,11 +129,12 @@ impl<'a> Judge<'a> {
     fn decide(
         &mut self,
         packet: &Parsed,
+        captured: &Captured<'_>,
         time: u64,
         asked: (bool, bool),
     ) -> (Option<Decision>, Option<Decision>) {
-        let now = asked.0.then(|| self.now.decide(packet, time));
-        let before = self.before.as_mut().filter(|_| asked.1).map(|side| side.decide(packet, time));
+        let now = asked.0.then(|| self.now.decide(packet, captured, time));
+        let before = self.before.as_mut().filter(|_| asked.1).map(|side| side.decide(packet, captured, time));
         (now, before)
     }
 }
@@ -152,8 +159,8 @@ impl<'a> Side<'a> {
         Self { file, conversations: Remembered::default() }
     }
 
-    fn decide(&mut self, packet: &Parsed, time: u64) -> Decision {
-        self.conversations.decide(packet, &self.file.table.slices(), time)
+    fn decide(&mut self, packet: &Parsed, captured: &Captured<'_>, time: u64) -> Decision {
+        self.conversations.decide(packet, captured.bytes, &self.file.table.slices(), time)
     }
 }
 

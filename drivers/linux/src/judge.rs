@@ -7,6 +7,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop};
 use channel::driver::ebpf;
 use contract::Kind;
+use contract::firewall::FlowKey;
 use contract::packet::{Decision, Direction, Flow, Local, Packet, Verdict};
 use core::ffi::c_void;
 use engine::conversation::{Asked, Ends, classify_as, decide, decide_alone};
@@ -44,6 +45,11 @@ impl Ends<InForce> for AtSocket {
     #[inline(always)]
     fn socket(&mut self) -> u64 {
         self.0.socket_number()
+    }
+
+    #[inline(always)]
+    fn quoted(&mut self, error: &Flow, key: &mut FlowKey) -> bool {
+        engine::quoted(&self.0, error, key)
     }
 
     #[inline(always)]
