@@ -23,8 +23,8 @@ pub enum Pace {
 const GATHER_FROM: u64 = 8;
 /// How long records gather.
 const GATHER_FOR: Duration = Duration::from_micros(500);
-/// So many looks at the ring, then one at everything else that can end a wait.
-const LOOKS: u32 = 64;
+/// So many looks at the ring, then one at everything else that can end a wait: that is a system call, in which a record would wait.
+const LOOKS: u32 = 1024;
 
 /// This app's hold on a driver: dropped, the driver lets go.
 pub struct Attachment<S: System = crate::sys::Host> {
@@ -100,7 +100,7 @@ impl<S: System> Attachment<S> {
         S::wait(&self.device.0, &self.event.0, &self.source, timeout)
     }
 
-    /// A wait that does not sleep. The app's own signal and the end of the reference come a few looks later than records do.
+    /// A wait that does not sleep. The app's own signal and the end of the reference come some microseconds later than records do.
     fn spin(&self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let end = timeout.map(|most| Instant::now() + most);
         loop {

@@ -214,16 +214,13 @@ impl System for Linux {
         source: &mut Source,
         each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
     ) -> Result<Option<Ending>, Error> {
-        // The tombstone is looked for first: what was committed before it was written is then drained below.
-        let ended = match source.ledger.ended() {
-            0 if device.hung_up()? => Some(Ending::DriverStopping),
-            0 => None,
-            n => Some(
-                Ending::try_from(n)
-                    .map_err(|_| Error::Contract("an ending that this version does not know"))?,
-            ),
-        };
-        source.reader.drain(each)?;
+        // What is there is handed over at once; whether that was all takes a system call to know.
+        source.reader.drain(&mut *each)?;
+        let ended = ending(device, source)?;
+        if ended.is_some() {
+            // What was committed before it ended, and had not come yet.
+            source.reader.drain(each)?;
+        }
         Ok(ended)
     }
 
@@ -260,6 +257,17 @@ impl System for Linux {
 
     fn detach_all(device: &OpenDevice) -> Result<(), Error> {
         device.ask(Command::DetachAll, &[], None, 0).map(drop)
+    }
+}
+
+/// Whether the reference has ended, by the tombstone or with the service, and how.
+fn ending(device: &OpenDevice, source: &Source) -> Result<Option<Ending>, Error> {
+    match source.ledger.ended() {
+        0 if device.hung_up()? => Ok(Some(Ending::DriverStopping)),
+        0 => Ok(None),
+        n => Ending::try_from(n)
+            .map(Some)
+            .map_err(|_| Error::Contract("an ending that this version does not know")),
     }
 }
 
