@@ -55,13 +55,16 @@ impl Times {
 /// Measures all readers in turns.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let [mut coalesce, mut prompt, mut spin, mut nflog] = std::array::from_fn(|_| Times::default());
-    for _ in 0..setting.choose(5, 2) {
-        for (pace, times) in
-            [(Pace::Coalesce, &mut coalesce), (Pace::Prompt, &mut prompt), (Pace::Spin, &mut spin)]
-        {
-            ours(setting, pace, times)?;
+    for round in 0..setting.choose(8, 4) {
+        // Nobody is always the first, or always behind the same one.
+        for place in 0..4 {
+            match (round + place) % 4 {
+                0 => ours(setting, Pace::Coalesce, &mut coalesce)?,
+                1 => theirs(setting, &mut nflog)?,
+                2 => ours(setting, Pace::Prompt, &mut prompt)?,
+                _ => ours(setting, Pace::Spin, &mut spin)?,
+            }
         }
-        theirs(setting, &mut nflog)?;
     }
     book.put("latency_nflog", &ratios(&coalesce.p50, &nflog.p50));
     book.put("latency_spin", &spin.p50);
