@@ -10,7 +10,7 @@ use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
 use contract::packet::{Decision, Direction, Flow, Local, Verdict};
 use engine::conversation::{beginning, may_answer};
-use engine::{Parsed, Shape, classify};
+use engine::{Parsed, Shape, classify, is_error};
 use rules::{Protocol, Rule};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -176,10 +176,19 @@ impl<'a> Answer<'a> {
         Ok(())
     }
 
-    /// A packet that may be a reply passes without being asked about, if the other direction was allowed.
+    /// A packet that may be a reply, or an error about one, passes without being asked about, if the other direction was allowed.
     fn print_reply(&self, out: &mut dyn Write) -> Result<(), Error> {
         let flow = &self.packet.flow;
-        if self.verdict == Verdict::Allow || self.packet.shape != Shape::Whole || !may_answer(flow) {
+        if self.verdict == Verdict::Allow || self.packet.shape != Shape::Whole {
+            return Ok(());
+        }
+        if is_error(flow) {
+            writeln!(
+                out,
+                "\nIf it is about a conversation that is allowed and goes on, it passes without a rule."
+            )?;
+        }
+        if !may_answer(flow) {
             return Ok(());
         }
         let first = Parsed { flow: beginning(flow), shape: Shape::Whole };

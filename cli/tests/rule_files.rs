@@ -101,6 +101,10 @@ fn why_names_the_rule_and_what_those_before_it_missed_on() {
         "why.json",
         &gatebell(&["why", "rules.toml", "--packet", "out tcp [fd00::2]:5000 -> [fd00::1]:23", "--json"]),
     );
+    golden(
+        "why-error.txt",
+        &gatebell(&["why", "rules.toml", "--packet", "in icmp 10.0.0.1 -> 10.0.0.2 type time-exceeded"]),
+    );
     golden("why-what.txt", &gatebell(&["why", "rules.toml", "--packet", "out tcp 10.0.0.2 -> 10.0.0.1:23"]));
 }
 
