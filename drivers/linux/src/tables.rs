@@ -63,6 +63,10 @@ pub fn service_is_gone() -> bool {
 /// The device, if it is one of the zone that has programs of ours.
 #[inline(always)]
 pub fn device(interface: u32) -> Option<&'static ZoneDevice> {
+    // No device has the number of a free slot.
+    if interface == 0 {
+        return None;
+    }
     let mut attempt = 0;
     while attempt < DEVICE_TRIES {
         let device = DEVICES.get(device_slot(interface, attempt))?;
