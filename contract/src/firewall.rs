@@ -186,7 +186,8 @@ pub struct Service {
 }
 
 /// Where the driver finds things in this kernel's own structures, in bytes; all zero where the kernel does not say
-/// (no BTF): then processes have no parent, no arguments and no exit code, and sockets no program.
+/// (no BTF): then processes have no parent, no arguments and no exit code, and end with their first thread, and sockets have
+/// no program.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Offsets {
@@ -196,8 +197,18 @@ pub struct Offsets {
     pub task_parent: u32,
     /// `task_struct.tgid`
     pub task_tgid: u32,
-    /// `task_struct.exit_code`
-    pub task_exit_code: u32,
+    /// `task_struct.signal`
+    pub task_signal: u32,
+    /// `task_struct.group_leader`
+    pub task_leader: u32,
+    /// `task_struct.comm`
+    pub task_name: u32,
+    /// `task_struct.start_boottime`
+    pub task_started: u32,
+    /// `signal_struct.live`
+    pub signal_live: u32,
+    /// `signal_struct.group_exit_code`
+    pub signal_exit_code: u32,
     /// `mm_struct.exe_file`
     pub mm_exe_file: u32,
     /// `mm_struct.arg_start`
@@ -212,12 +223,17 @@ pub struct Offsets {
     pub inode_super_block: u32,
     /// `super_block.s_dev`
     pub super_block_device: u32,
+    /// `group_dead` in what `sched_process_exit` says; 0 where it does not (before Linux 6.16).
+    pub exit_group_dead: u32,
     /// 1 if the others hold.
     pub known: u32,
 }
 
+/// [`Offsets`] in words, as the driver has them.
+pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
+
 const _: () = {
     assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32);
     assert!(size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
-    assert!(size_of::<Offsets>() == 48);
+    assert!(size_of::<Offsets>() == 72);
 };

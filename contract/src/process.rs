@@ -23,7 +23,7 @@ pub struct Process {
     pub user: u32,
     /// How it ended (exit only), as `wait` has it: the code in the second byte, the signal in the first.
     pub exit_code: u32,
-    /// The name that the kernel gives the task; the rest is zero.
+    /// The name that the kernel gives its first thread; the rest is zero.
     pub name: [u8; 16],
     /// The program's path as it was asked for, cut to its first bytes; the rest is zero.
     pub path: [u8; PATH_BYTES],

@@ -54,8 +54,9 @@ fn layout() -> String {
         Lease { deadline_ns, last_generation }
         Service { pid, gone }
         Offsets {
-            task_mm, task_parent, task_tgid, task_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode,
-            inode_number, inode_super_block, super_block_device, known,
+            task_mm, task_parent, task_tgid, task_signal, task_leader, task_name, task_started, signal_live,
+            signal_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode, inode_number, inode_super_block,
+            super_block_device, exit_group_dead, known,
         }
         Tree { levels, intervals, leaves, spare, nought, starts }
         Head {

@@ -10,7 +10,8 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
 use contract::firewall::{
-    DEVICE_TRIES, FlowEntry, FlowKey, Lease, Service, VERDICT_LINES, Verdicts, ZoneDevice, device_slot,
+    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Service, VERDICT_LINES, Verdicts, ZoneDevice,
+    device_slot,
 };
 use contract::packet::{Direction, interface_words};
 use contract::process::PATH_BYTES;
@@ -45,7 +46,7 @@ impl Driver {
         })?;
         let names = kept(&bytes, pins)?;
         let adopted = pins.is_there();
-        let offsets: [u32; 12] = zerocopy::transmute!(offsets::of_this_kernel());
+        let offsets: OffsetWords = zerocopy::transmute!(offsets::of_this_kernel());
         let mut loader = EbpfLoader::new();
         loader.btf(None).override_global("OFFSETS", &offsets, true);
         for name in &names {

@@ -9,6 +9,9 @@ use std::path::Path;
 /// Where the kernel shows it.
 const SHOWN: &str = "/sys/kernel/btf/vmlinux";
 
+/// What the tracepoint at a thread's end says, where that is more than others say.
+const EXIT: &str = "trace_event_raw_sched_process_exit";
+
 /// The offsets, or all zero where the kernel shows no type data or none that we understand.
 pub fn of_this_kernel() -> Offsets {
     std::fs::read(Path::new(SHOWN)).ok().and_then(|bytes| offsets(&bytes)).unwrap_or_default()
@@ -17,6 +20,7 @@ pub fn of_this_kernel() -> Offsets {
 fn offsets(bytes: &[u8]) -> Option<Offsets> {
     let types = Types::of(bytes)?;
     let task = types.structure("task_struct")?;
+    let signal = types.structure("signal_struct")?;
     let memory = types.structure("mm_struct")?;
     let file = types.structure("file")?;
     let inode = types.structure("inode")?;
@@ -25,7 +29,12 @@ fn offsets(bytes: &[u8]) -> Option<Offsets> {
         task_mm: types.member(task, "mm")?,
         task_parent: types.member(task, "real_parent")?,
         task_tgid: types.member(task, "tgid")?,
-        task_exit_code: types.member(task, "exit_code")?,
+        task_signal: types.member(task, "signal")?,
+        task_leader: types.member(task, "group_leader")?,
+        task_name: types.member(task, "comm")?,
+        task_started: types.member(task, "start_boottime")?,
+        signal_live: types.member(signal, "live")?,
+        signal_exit_code: types.member(signal, "group_exit_code")?,
         mm_exe_file: types.member(memory, "exe_file")?,
         mm_arg_start: types.member(memory, "arg_start")?,
         mm_arg_end: types.member(memory, "arg_end")?,
@@ -33,6 +42,7 @@ fn offsets(bytes: &[u8]) -> Option<Offsets> {
         inode_number: types.member(inode, "i_ino")?,
         inode_super_block: types.member(inode, "i_sb")?,
         super_block_device: types.member(super_block, "s_dev")?,
+        exit_group_dead: types.structure(EXIT).and_then(|exit| types.member(exit, "group_dead")).unwrap_or(0),
         known: 1,
     })
 }

@@ -11,6 +11,8 @@ mod judges;
 mod lab;
 #[path = "decisions/somebody.rs"]
 mod somebody;
+#[path = "decisions/threads.rs"]
+mod threads;
 #[path = "decisions/wire.rs"]
 mod wire;
 #[allow(dead_code, reason = "shared with the tests of the service, each of which needs a part")]
@@ -30,6 +32,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -103,6 +106,16 @@ impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
             })
             .unwrap();
         signalled
+    }
+}
+
+impl Told<Process> {
+    /// How often the end of this process was reported, by now: another one that has ended since was.
+    fn ends(&mut self, zone: &Protected, pid: u32) -> usize {
+        let mut other = zone.lab.inside(&["busybox", "true"]).spawn().unwrap();
+        other.wait().unwrap();
+        self.wait_for(Kind::PROCESS_EXIT, |it| it.pid == other.id());
+        self.kept.iter().filter(|(kind, it)| *kind == Kind::PROCESS_EXIT && it.pid == pid).count()
     }
 }
 
@@ -267,6 +280,51 @@ fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
     assert_eq!(arguments(&began), format!("{busybox}\0sh\0-c\0exit 7\0").into_bytes());
     let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
     assert_eq!((ended.exit_code, ended.parent), (7 << 8, pid));
+}
+
+#[test]
+fn a_process_ends_with_its_last_thread_and_not_with_its_first() {
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+    let mut somebody = Somebody::user(USER).starts(&zone, "outlive");
+    let pid = somebody.0.id();
+    assert_eq!(app.ends(&zone, pid), 0, "its first thread has ended");
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    kill(Pid::from_raw(pid as i32), Signal::SIGTERM).unwrap();
+    let status = somebody.0.wait().unwrap();
+    assert_eq!(app.ends(&zone, pid), 1, "the others have");
+    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
+    // It goes by the name of the first one, and ends as whoever waits for it is told.
+    assert_eq!((text(&ended.name), ended.user), (name.trim_end(), USER));
+    assert_eq!((ended.exit_code as i32, ended.parent), (status.into_raw(), std::process::id()));
+}
+
+#[test]
+fn a_thread_that_starts_a_program_ends_no_process() {
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+    let somebody = Somebody::user(USER).starts(&zone, "become busybox sleep 60");
+    let pid = somebody.0.id();
+    app.wait_for(Kind::PROCESS_START, |it| it.pid == pid && text(&it.name) == "busybox");
+    assert_eq!(app.ends(&zone, pid), 0, "it goes on as the program");
+    drop(somebody);
+    assert_eq!(app.ends(&zone, pid), 1);
+    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
+    assert_eq!((ended.exit_code, text(&ended.name)), (9, "busybox"));
+}
+
+#[test]
+fn a_process_whose_threads_end_together_is_reported_once() {
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_EXIT));
+    for _ in 0..40 {
+        let mut somebody = Somebody::root().begins(&zone, "together");
+        let pid = somebody.0.id();
+        assert_eq!(somebody.0.wait().unwrap().code(), Some(7));
+        assert_eq!(app.ends(&zone, pid), 1);
+        let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
+        assert_eq!((ended.exit_code, ended.parent), (7 << 8, std::process::id()));
+    }
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
-use contract::firewall::Offsets;
+use contract::firewall::{OffsetWords, Offsets};
 use core::mem::MaybeUninit;
 
 /// Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
-static OFFSETS: Global<[u32; 12]> = Global::new([0; 12]);
+static OFFSETS: Global<OffsetWords> = Global::new([0; size_of::<OffsetWords>() / 4]);
 
-/// The current process, as the kernel sees it.
+/// The current thread, as the kernel sees it.
 pub struct Task {
     address: u64,
     offsets: Offsets,
@@ -53,10 +53,35 @@ impl Task {
         read(parent, self.offsets.task_tgid).unwrap_or(0)
     }
 
-    /// How it ended, as `wait` has it.
+    /// How its process ended, as `wait` has it. Once its last thread ends, the kernel knows.
     #[inline(always)]
     pub fn exit_code(&self) -> u32 {
-        read(self.address, self.offsets.task_exit_code).unwrap_or(0)
+        self.signal().and_then(|signal| read(signal, self.offsets.signal_exit_code)).unwrap_or(0)
+    }
+
+    /// How many threads of its process have not begun to end.
+    #[inline(always)]
+    pub fn live(&self) -> Option<u32> {
+        read(self.signal()?, self.offsets.signal_live)
+    }
+
+    /// Where `sched_process_exit` says whether this thread is the last one.
+    #[inline(always)]
+    pub fn last_is_said_at(&self) -> Option<usize> {
+        let at = self.offsets.exit_group_dead;
+        (at != 0).then_some(at as usize)
+    }
+
+    /// When its process began, in nanoseconds of the clock that includes sleep: with the process's number, no other's.
+    #[inline(always)]
+    pub fn process_began(&self) -> Option<u64> {
+        read(self.leader()?, self.offsets.task_started)
+    }
+
+    /// The name of its process: the first thread's, also once that has ended.
+    #[inline(always)]
+    pub fn process_name(&self) -> Option<[u64; 2]> {
+        read(self.leader()?, self.offsets.task_name)
     }
 
     /// Where its arguments start and end, in its own memory.
@@ -64,6 +89,16 @@ impl Task {
     pub fn arguments(&self) -> Option<(u64, u64)> {
         let memory = self.memory()?;
         Some((read(memory, self.offsets.mm_arg_start)?, read(memory, self.offsets.mm_arg_end)?))
+    }
+
+    #[inline(always)]
+    fn leader(&self) -> Option<u64> {
+        read(self.address, self.offsets.task_leader)
+    }
+
+    #[inline(always)]
+    fn signal(&self) -> Option<u64> {
+        read(self.address, self.offsets.task_signal)
     }
 
     #[inline(always)]

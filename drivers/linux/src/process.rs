@@ -4,9 +4,12 @@ use crate::kernel::Task;
 use crate::programs;
 use crate::{ZONE, tables};
 use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::helpers::generated::{
     bpf_get_current_comm, bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user,
 };
+use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TracePointContext;
 use channel::driver::ebpf;
 use contract::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
@@ -32,16 +35,42 @@ pub fn started(ctx: &TracePointContext) {
     }
 }
 
-/// The current thread has ended; with the first one of a process goes the process.
+/// The current thread ends; with the last one of a process goes the process.
 #[inline(always)]
 pub fn ended(ctx: &TracePointContext) {
-    if ctx.tgid() != ctx.pid() {
+    let task = Task::current();
+    if !is_the_last(ctx, task.as_ref()) {
         return;
     }
     tables::process_ended(ctx.tgid());
     if of_the_zone() {
-        report(Kind::PROCESS_EXIT, ctx, Task::current(), core::ptr::null());
+        report(Kind::PROCESS_EXIT, ctx, task, core::ptr::null());
     }
+}
+
+/// Whether nothing is left of the process. A kernel that does not say where to look has its first thread stand for it.
+#[inline(always)]
+fn is_the_last(ctx: &TracePointContext, task: Option<&Task>) -> bool {
+    let Some(task) = task else { return ctx.tgid() == ctx.pid() };
+    match task.last_is_said_at() {
+        // SAFETY: an offset within the tracepoint's own data.
+        Some(at) => (unsafe { ctx.read_at::<u8>(at) }) == Ok(1),
+        None => task.live() == Some(0) && is_first_to_say_so(ctx, task),
+    }
+}
+
+/// Processes that were found to have ended, by their beginning and their number.
+#[btf_map]
+static ENDED: LruHashMap<[u64; 2], u64, MAX_ENDED> = LruHashMap::new();
+/// Some more than can end while one ends.
+const MAX_ENDED: usize = 1024;
+
+/// The kernel counts its threads down before it comes here: of those that end together several may find that none is left.
+/// Whoever is first says so.
+#[inline(always)]
+fn is_first_to_say_so(ctx: &TracePointContext, task: &Task) -> bool {
+    let process = [task.process_began().unwrap_or(0), ctx.tgid().into()];
+    ENDED.insert(process, 0, BPF_NOEXIST.into()).is_ok()
 }
 
 #[inline(always)]
@@ -56,6 +85,7 @@ struct Seen {
     parent: u32,
     user: u32,
     exit_code: u32,
+    name: [u64; 2],
     program: [u64; 2],
     path: *const c_void,
     /// Where its arguments are, and how many bytes.
@@ -73,11 +103,16 @@ fn report(kind: Kind, ctx: &TracePointContext, task: Option<Task>, path: *const 
         parent: task.as_ref().map_or(0, Task::parent),
         user: ctx.uid(),
         exit_code: if starts { 0 } else { task.as_ref().map_or(0, Task::exit_code) },
+        name: task.as_ref().and_then(Task::process_name).unwrap_or([0; 2]),
         program: task.as_ref().map_or([0; 2], Task::program),
         path,
         arguments: start,
         length: end.saturating_sub(start),
     };
+    if task.is_none() {
+        // SAFETY: 16 bytes of the name.
+        unsafe { bpf_get_current_comm(seen.name.as_mut_ptr().cast(), 16) };
+    }
     let turn: extern "C" fn(u32, *mut Seen) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
     unsafe { bpf_loop(SLOTS as u32, turn as *mut c_void, (&raw mut seen).cast(), 0) };
@@ -97,8 +132,7 @@ extern "C" fn tell(slot: u32, seen: *mut Seen) -> i64 {
         process.arguments = [0; ARGUMENT_BYTES];
         process.arguments_length = seen.length as u32;
         process.spare = 0;
-        // SAFETY: 16 bytes of the record.
-        unsafe { bpf_get_current_comm(process.name.as_mut_ptr().cast(), 16) };
+        process.name = zerocopy::transmute!(seen.name);
         if !seen.path.is_null() {
             // SAFETY: PATH_BYTES bytes of the record; the helper checks what it reads.
             unsafe {

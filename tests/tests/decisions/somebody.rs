@@ -1,9 +1,11 @@
 //! Somebody in the zone with one thing to do: this very program, started again, as another user or from another file.
 
+use super::threads::{end_of_the_first, together};
 use super::zone::Protected;
 use nix::unistd::{setgid, setgroups, setuid};
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -46,13 +48,19 @@ impl Somebody {
         }
     }
 
-    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, or `start PROGRAM ARGUMENT…`.
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread
+    /// that is not the first does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
         let mut process = self.command(zone, what).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
         // With one processor the harness has begun the line.
         while !said.next().expect("somebody has ended").unwrap().ends_with(READY) {}
         Acting(process)
+    }
+
+    /// Starts them with what does not say when it has begun: `together`, many threads that end at once.
+    pub fn begins(&self, zone: &Protected, what: &str) -> Acting {
+        Acting(self.command(zone, what).stdout(Stdio::null()).spawn().unwrap())
     }
 
     fn command(&self, zone: &Protected, what: &str) -> Command {
@@ -110,6 +118,9 @@ fn acts() {
         "send" => send(address(words[1])),
         "accept" => accept(address(words[1])),
         "receive" => receive(address(words[1])),
+        "become" => become_another(&words[1..]),
+        "outlive" => outlive(),
+        "together" => together(),
         _ => start(&words[1..]),
     };
     std::process::exit(match done {
@@ -150,4 +161,21 @@ fn start(words: &[&str]) -> io::Result<()> {
     println!("{READY}");
     // How it ends is for others to say.
     child.wait().map(drop)
+}
+
+/// The harness runs this in a thread of its own, but says nowhere that it does.
+fn become_another(words: &[&str]) -> io::Result<()> {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    println!("{READY}");
+    let other = std::thread::spawn(move || command.exec());
+    // If it comes back at all.
+    Err(other.join().unwrap())
+}
+
+fn outlive() -> io::Result<()> {
+    end_of_the_first()?;
+    println!("{READY}");
+    std::thread::sleep(Duration::from_secs(60));
+    Ok(())
 }
