@@ -76,6 +76,15 @@ pub fn used() -> u32 {
     if used > COUNT as u64 { COUNT as u32 } else { used as u32 }
 }
 
+/// Whether any app wants a record of this kind that is about `user`: whether what it says is worth finding out.
+#[inline(always)]
+pub fn wanted(kind: Kind, user: u32) -> bool {
+    let used = used();
+    (0..COUNT as u32)
+        .take_while(|slot| *slot < used)
+        .any(|slot| SLOTS.get(slot).is_some_and(|entry| entry.wants(kind, user)))
+}
+
 /// Offers a record to the app in `slot`, if it wants such.
 #[inline(always)]
 pub fn offer_to<R: FromBytes + IntoBytes>(

@@ -12,8 +12,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TracePointContext;
 use channel::driver::ebpf;
+use contract::Kind;
 use contract::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
-use contract::{Kind, SLOTS};
 use core::ffi::c_void;
 
 /// Where `sched_process_exec` says at which offset its file name stands. Fixed since the event exists.
@@ -27,12 +27,9 @@ pub fn started(ctx: &TracePointContext) {
     // SAFETY: the low half is an offset from there; only a helper that checks ever reads it.
     let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
     let task = Task::current();
-    if let Some(task) = &task {
-        programs::remember(task.program(), path);
-    }
-    if of_the_zone() {
-        report(Kind::PROCESS_START, ctx, task, path);
-    }
+    let program = task.as_ref().map_or([0; 2], Task::program);
+    programs::remember(program, path);
+    report(Kind::PROCESS_START, ctx, task.as_ref(), || program, path);
 }
 
 /// The current thread ends; with the last one of a process goes the process.
@@ -43,9 +40,8 @@ pub fn ended(ctx: &TracePointContext) {
         return;
     }
     tables::process_ended(ctx.tgid());
-    if of_the_zone() {
-        report(Kind::PROCESS_EXIT, ctx, task, core::ptr::null());
-    }
+    let program = || task.as_ref().map_or([0; 2], Task::program);
+    report(Kind::PROCESS_EXIT, ctx, task.as_ref(), program, core::ptr::null());
 }
 
 /// Whether nothing is left of the process. A kernel that does not say where to look has its first thread stand for it.
@@ -93,18 +89,29 @@ struct Seen {
     length: u64,
 }
 
+/// Tells of it who wants to be told. What there is to tell is found out only then, and once for all.
 #[inline(always)]
-fn report(kind: Kind, ctx: &TracePointContext, task: Option<Task>, path: *const c_void) {
+fn report(
+    kind: Kind,
+    ctx: &TracePointContext,
+    task: Option<&Task>,
+    program: impl FnOnce() -> [u64; 2],
+    path: *const c_void,
+) {
+    let user = ctx.uid();
+    if !ebpf::wanted(kind, user) || !of_the_zone() {
+        return;
+    }
     let starts = kind == Kind::PROCESS_START;
-    let (start, end) = task.as_ref().filter(|_| starts).and_then(Task::arguments).unwrap_or((0, 0));
+    let (start, end) = task.filter(|_| starts).and_then(Task::arguments).unwrap_or((0, 0));
     let mut seen = Seen {
         kind,
         pid: ctx.tgid(),
-        parent: task.as_ref().map_or(0, Task::parent),
-        user: ctx.uid(),
-        exit_code: if starts { 0 } else { task.as_ref().map_or(0, Task::exit_code) },
-        name: task.as_ref().and_then(Task::process_name).unwrap_or([0; 2]),
-        program: task.as_ref().map_or([0; 2], Task::program),
+        parent: task.map_or(0, Task::parent),
+        user,
+        exit_code: if starts { 0 } else { task.map_or(0, Task::exit_code) },
+        name: task.and_then(Task::process_name).unwrap_or([0; 2]),
+        program: program(),
         path,
         arguments: start,
         length: end.saturating_sub(start),
@@ -115,7 +122,7 @@ fn report(kind: Kind, ctx: &TracePointContext, task: Option<Task>, path: *const 
     }
     let turn: extern "C" fn(u32, *mut Seen) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
-    unsafe { bpf_loop(SLOTS as u32, turn as *mut c_void, (&raw mut seen).cast(), 0) };
+    unsafe { bpf_loop(ebpf::used(), turn as *mut c_void, (&raw mut seen).cast(), 0) };
 }
 
 /// One turn: the app in `slot`. 0: go on.
@@ -139,11 +146,17 @@ extern "C" fn tell(slot: u32, seen: *mut Seen) -> i64 {
                 bpf_probe_read_kernel_str(process.path.as_mut_ptr().cast(), PATH_BYTES as u32, seen.path)
             };
         }
-        let fits = seen.length.min(ARGUMENT_BYTES as u64) as u32;
-        // SAFETY: `fits` bytes of the record; the helper checks what it reads.
-        unsafe {
-            bpf_probe_read_user(process.arguments.as_mut_ptr().cast(), fits, seen.arguments as *const c_void)
-        };
+        if seen.length > 0 {
+            let fits = seen.length.min(ARGUMENT_BYTES as u64) as u32;
+            // SAFETY: `fits` bytes of the record; the helper checks what it reads.
+            unsafe {
+                bpf_probe_read_user(
+                    process.arguments.as_mut_ptr().cast(),
+                    fits,
+                    seen.arguments as *const c_void,
+                )
+            };
+        }
     });
     0
 }
