@@ -1,28 +1,12 @@
 //! An event that the driver has referenced: wait, drain, account.
 
+use crate::pace::{Gathering, Pace};
 use crate::stream::Stream;
 use crate::{Device, Drain, Error, Event, Item, Record, System, Wake};
 use contract::ledger::CAUSES;
 use contract::{Ending, Mask, Totals};
 use std::time::{Duration, Instant};
 
-/// How an app trades wake-ups for latency. The driver never withholds a signal; this is the reader's choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pace {
-    /// Wait for the signal each time.
-    Prompt,
-    /// After a drain that found several records, let more gather for half a millisecond; after one that found a
-    /// single record, go back to sleep at once.
-    #[default]
-    Coalesce,
-    /// Never sleep: look again and again, and take each record at once. Keeps a processor busy.
-    Spin,
-}
-
-/// A drain that found this many is worth gathering after.
-const GATHER_FROM: u64 = 8;
-/// How long records gather.
-const GATHER_FOR: Duration = Duration::from_micros(500);
 /// So many looks at the ring, then one at everything else that can end a wait: that is a system call, in which a record would wait.
 const LOOKS: u32 = 1024;
 
@@ -33,8 +17,8 @@ pub struct Attachment<S: System = crate::sys::Host> {
     device: Device<S>,
     stream: Stream,
     delivered: u64,
-    last_drain: u64,
     pace: Pace,
+    gathering: Gathering,
     ended: Option<Ending>,
 }
 
@@ -71,8 +55,8 @@ impl<S: System> Attachment<S> {
     /// Has the driver of `device` take hold of `event` and put into its ring what `mask` asks for.
     pub fn reference(device: Device<S>, event: Event<S>, mask: Mask) -> Result<Self, Error> {
         let source = S::reference(&device.0, &event.0, mask)?;
-        let (stream, pace) = (Stream::default(), Pace::default());
-        Ok(Self { source, event, device, stream, delivered: 0, last_drain: 0, pace, ended: None })
+        let (stream, pace, gathering) = (Stream::default(), Pace::default(), Gathering::default());
+        Ok(Self { source, event, device, stream, delivered: 0, pace, gathering, ended: None })
     }
 
     /// Chooses how wake-ups are traded for latency.
@@ -89,9 +73,10 @@ impl<S: System> Attachment<S> {
         if self.ended.is_some() {
             return Ok(Wake::Signalled);
         }
-        if self.pace == Pace::Coalesce && self.last_drain >= GATHER_FROM {
-            std::thread::sleep(timeout.map_or(GATHER_FOR, |most| most.min(GATHER_FOR)));
-            self.last_drain = 0;
+        if self.pace == Pace::Coalesce
+            && let Some(time) = self.gathering.next()
+        {
+            std::thread::sleep(timeout.map_or(time, |most| most.min(time)));
             return Ok(Wake::Signalled);
         }
         if self.pace == Pace::Spin {
@@ -119,17 +104,18 @@ impl<S: System> Attachment<S> {
 
     /// Hands over everything that is there, until nothing is. An error means that the driver broke the contract.
     pub fn drain(&mut self, mut each: impl FnMut(Item<'_>)) -> Result<Drain, Error> {
-        let Self { source, device, stream, delivered, .. } = self;
+        let Self { source, device, stream, delivered, gathering, .. } = self;
         let before = *delivered;
+        gathering.begin();
         let ended = S::drain(&device.0, source, &mut |bytes| {
             let record = Record::check(bytes)?;
             *delivered += 1;
+            gathering.note(record.header().stamp_ns);
             stream.take(record, &mut |item| each(item));
             Ok(())
         })?;
-        self.last_drain = self.delivered - before;
         self.ended = ended;
-        Ok(Drain { records: self.last_drain, ended })
+        Ok(Drain { records: self.delivered - before, ended })
     }
 
     /// Both sides' books as they stand. Exact once the driver is quiet.

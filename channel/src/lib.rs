@@ -53,15 +53,18 @@ pub mod door;
 #[cfg(feature = "app")]
 mod error;
 #[cfg(feature = "app")]
+mod pace;
+#[cfg(feature = "app")]
 mod stream;
 #[cfg(feature = "app")]
 pub mod sys;
 
 #[cfg(feature = "app")]
 pub use {
-    attachment::{Account, Attachment, Pace},
+    attachment::{Account, Attachment},
     device::{Device, Drain, Event, System, Wake},
     error::Error,
+    pace::Pace,
     stream::{Item, Lost, Record},
 };
 

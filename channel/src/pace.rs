@@ -1,0 +1,111 @@
+//! How an app trades wake-ups for latency.
+
+use std::time::Duration;
+
+/// How an app trades wake-ups for latency. The driver never withholds a signal; this is the reader's choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pace {
+    /// Wait for the signal each time.
+    Prompt,
+    /// While records follow each other closely, or come by the dozen, let more gather: for half a millisecond at first, for up
+    /// to four while few come. After a single record, or none, go back to sleep at once.
+    #[default]
+    Coalesce,
+    /// Never sleep: look again and again, and take each record at once. Keeps a processor busy.
+    Spin,
+}
+
+/// A drain that found this many is worth gathering after, however late they came.
+const SEVERAL: u64 = 8;
+/// A drain that found this many took enough at once, and a ring has to hold what gathers.
+const MANY: u64 = 64;
+/// Records that come within this time of the last one have a wake-up each, if nothing gathers.
+const CLOSE: Duration = Duration::from_micros(500);
+/// How long records gather.
+const SHORTEST: Duration = Duration::from_micros(500);
+const LONGEST: Duration = Duration::from_millis(4);
+
+/// What [`Pace::Coalesce`] goes by: what the last drain found. It asks no clock, only the records' stamps.
+#[derive(Debug, Default)]
+pub struct Gathering {
+    /// The newest stamp of all.
+    newest: u64,
+    /// Records of the last drain.
+    found: u64,
+    /// Whether the first of them followed closely.
+    close: bool,
+    /// How long the last ones gathered; nothing if they did not.
+    last: Duration,
+}
+
+impl Gathering {
+    /// A drain begins.
+    pub fn begin(&mut self) {
+        (self.found, self.close) = (0, false);
+    }
+
+    /// It has found a record with this stamp.
+    pub fn note(&mut self, stamp_ns: u64) {
+        if self.found == 0 {
+            self.close = Duration::from_nanos(stamp_ns.saturating_sub(self.newest)) < CLOSE;
+        }
+        self.found += 1;
+        self.newest = self.newest.max(stamp_ns);
+    }
+
+    /// How long to let more gather before the next drain. `None`: sleep until there is a signal.
+    pub fn next(&mut self) -> Option<Duration> {
+        // Whoever waits twice after one drain sleeps.
+        let (found, close) = (std::mem::take(&mut self.found), self.close);
+        self.last = if found == 0 || (found < SEVERAL && !close) {
+            Duration::ZERO
+        } else if found >= MANY {
+            (self.last / 2).max(SHORTEST)
+        } else {
+            (self.last * 2).clamp(SHORTEST, LONGEST)
+        };
+        (!self.last.is_zero()).then_some(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MICROSECOND: u64 = 1000;
+
+    /// What a reader does after drains that find records with these stamps, in microseconds: how long it lets more gather.
+    fn after<const N: usize>(drains: [&[u64]; N]) -> [Option<u64>; N] {
+        let mut gathering = Gathering::default();
+        drains.map(|stamps| {
+            gathering.begin();
+            stamps.iter().for_each(|stamp| gathering.note(stamp * MICROSECOND));
+            gathering.next().map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+        })
+    }
+
+    #[test]
+    fn records_that_come_alone_are_taken_at_once() {
+        assert_eq!(after([&[1000], &[2000], &[], &[3000, 3001], &[4000]]), [None; 5]);
+    }
+
+    #[test]
+    fn records_that_follow_closely_gather_for_longer_and_longer_until_none_comes() {
+        let steady = after([&[1000], &[1200], &[1400, 1600], &[1800], &[2000], &[2200], &[], &[9000]]);
+        assert_eq!(steady, [None, Some(500), Some(1000), Some(2000), Some(4000), Some(4000), None, None]);
+    }
+
+    #[test]
+    fn many_at_once_gather_for_a_shorter_time_but_for_some() {
+        let (several, many) = ([1000; SEVERAL as usize], [1000; MANY as usize]);
+        let flood = after([&several, &several, &many, &many, &[]]);
+        assert_eq!(flood, [Some(500), Some(1000), Some(500), Some(500), None]);
+    }
+
+    #[test]
+    fn whoever_waits_twice_after_one_drain_sleeps() {
+        let mut gathering = Gathering::default();
+        (0..SEVERAL).for_each(|_| gathering.note(1));
+        assert!(gathering.next().is_some() && gathering.next().is_none());
+    }
+}
