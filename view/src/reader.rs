@@ -86,7 +86,7 @@ pub fn read(
 ) -> Result<Summary> {
     let device = Device::open(name)?;
     let event = device.create_event(RING_BYTES)?;
-    let mut attachment = Attachment::reference(device, event, mask)?.with_pace(channel::Pace::Prompt);
+    let mut attachment = Attachment::reference(device, event, mask)?;
     let mut reader = Reader { names, clock: Clock::default(), processes: 0, latency: Latency::default() };
     loop {
         let asleep = !attachment.event().is_set()?;
