@@ -319,6 +319,22 @@ fn one_user_can_t_take_every_slot_and_the_last_one_is_roots() {
     attach_one().unwrap();
 }
 
+/// No descriptor, no reference: one mapped page is enough for a ring to live, and for the kernel to say so.
+#[test]
+fn rings_that_one_user_keeps_mapped_count_until_they_are_unmapped() {
+    let host = Host::start(None);
+    let mut child = Child::start("keeper", &host);
+    assert_eq!(child.says("kept"), "8");
+    assert_eq!(child.says("refused"), "quota");
+    assert_eq!(child.says("attached"), "0", "no slot is taken");
+    let device = host.open();
+    drop(attach(&device, RING, Mask::NONE));
+    assert_eq!(child.says("unmapped"), "attached again");
+    assert_eq!(child.says("largest"), "4", "of the largest rings one user has less");
+    assert_eq!(child.says("refused"), "quota");
+    child.ends_well();
+}
+
 #[test]
 fn an_app_that_takes_no_answers_is_hung_up_on_and_holds_nobody_up() {
     let host = Host::start(None);
@@ -440,6 +456,7 @@ fn child() {
     match role.as_str() {
         "unprivileged" => place::become_user(65534),
         "crowd" => place::become_user(65533),
+        "keeper" => place::become_user(65532),
         _ => {}
     }
     let device = place::open(&std::env::var("GATEBELL_DOOR").unwrap());
@@ -480,6 +497,30 @@ fn child() {
             // One for itself, one for each that is attached; the one that was refused is closed again.
             place::say("connected", 1 + held.len() + more.len());
             std::thread::sleep(Duration::from_secs(60));
+        }
+        ("keeper", _) => {
+            let keep = |bytes| {
+                let mut kept = Vec::new();
+                loop {
+                    let event = device.create_event(bytes).unwrap();
+                    let mut app = match Attachment::reference(device.clone(), event, Mask::NONE) {
+                        Ok(app) => app,
+                        Err(error) => break (kept, error.refusal().unwrap()),
+                    };
+                    kept.push(place::Page::of(app.event().system().descriptor().unwrap()));
+                    app.dereference().unwrap();
+                }
+            };
+            let (kept, refused) = keep(4096);
+            place::say("kept", kept.len());
+            place::say("refused", refused.name());
+            place::say("attached", device.references().unwrap().attached);
+            drop(kept);
+            attach(&device, 4096, Mask::NONE).dereference().unwrap();
+            place::say("unmapped", "attached again");
+            let (kept, refused) = keep(8 << 20);
+            place::say("largest", kept.len());
+            place::say("refused", refused.name());
         }
         ("exec", zone) => place::exec_in(zone),
         _ => {}

@@ -68,7 +68,15 @@ pub const ROOMS: &[Room] = &[
     plain(
         "channel",
         "event, reference, records and losses on the model of a kernel",
-        &[Step::Package("gatebell-channel")],
+        &[
+            Step::Package("gatebell-channel"),
+            // By itself the package is built without it.
+            Step::Cargo(
+                "the door's own tests",
+                "",
+                &["test", "--package", "gatebell-channel", "--features", "door", "--lib", "--locked"],
+            ),
+        ],
     ),
     plain(
         "loom",

@@ -2,6 +2,7 @@
 //! counted over restarts, also where a door was killed.
 
 use super::hold::{Driver, Hold};
+use super::memory::LetGo;
 use crate::sys::linux::bpf;
 use contract::command::References;
 use contract::{Ending, Ledger, SLOTS};
@@ -17,7 +18,7 @@ pub struct Books {
 
 impl Books {
     /// Reads them, and releases what a door that was killed has left: its apps get their tombstones.
-    pub fn open(map: OwnedFd, driver: &Driver) -> io::Result<Self> {
+    pub fn open(map: OwnedFd, driver: &Driver, let_go: &mut LetGo) -> io::Result<Self> {
         let mut kept = References::new_zeroed();
         bpf::lookup(map.as_fd(), &0_u32.to_ne_bytes(), kept.as_mut_bytes())?;
         let mut books = Self { map, kept };
@@ -27,7 +28,9 @@ impl Books {
         *taken = (*taken).max(released.saturating_add(left.len() as u64));
         *released = taken.saturating_sub(left.len() as u64);
         for hold in left {
-            books.released(&hold.release(driver, Ending::DriverStopping));
+            let (ledger, charge) = hold.release(driver, Ending::DriverStopping);
+            books.released(&ledger);
+            let_go.add(charge);
         }
         books.write()?;
         Ok(books)

@@ -1,11 +1,12 @@
 //! The driver's hold on one app's event: taken, and let go of again.
 
 use super::Answer;
+use super::memory::Charge;
 use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
 use crate::ring::Memory;
 use crate::sys::linux::socket::{LEDGER, RING};
 use crate::sys::linux::{LedgerPage, Positions, bpf};
-use contract::command::{MAX_RING, MIN_RING};
+use contract::command::{ALL_USERS, MAX_RING, MIN_RING};
 use contract::{Ending, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -60,20 +61,21 @@ pub struct Event {
     by_service: bool,
 }
 
-/// The event that a request speaks of: the app's own, or one that is made here on its behalf.
-pub fn event_of(request: &Reference, descriptors: &[OwnedFd]) -> Result<Event, Refusal> {
+/// The app's own event, if the request speaks of one; none: one is to be made on its behalf.
+pub fn sent_event(request: &Reference, descriptors: &[OwnedFd]) -> Result<Option<Event>, Refusal> {
     let bytes = request.ring_bytes;
     if !bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&bytes) {
         return Err(Refusal::Size);
     }
     match request.event {
-        0 => made_for_the_app(bytes),
-        1 => sent_by_the_app(bytes, descriptors.first().ok_or(Refusal::Handle)?),
+        0 => Ok(None),
+        1 => sent_by_the_app(bytes, descriptors.first().ok_or(Refusal::Handle)?).map(Some),
         _ => Err(Refusal::Range),
     }
 }
 
-fn made_for_the_app(bytes: u32) -> Result<Event, Refusal> {
+/// An event on an app's behalf.
+pub fn made_event(bytes: u32) -> Result<Event, Refusal> {
     let ring = bpf::create_ring(bytes).map_err(|_| Refusal::Memory)?;
     let id = bpf::map_info(ring.as_fd()).map_err(|_| Refusal::Memory)?.id;
     Ok(Event { ring, id, by_service: true })
@@ -111,6 +113,7 @@ pub struct Hold {
     books: OwnedFd,
     /// Of the ring; none: a door before this one took hold of it.
     positions: Option<Positions>,
+    pub charge: Charge,
 }
 
 impl Hold {
@@ -118,6 +121,7 @@ impl Hold {
     pub fn take(
         driver: &Driver,
         slot: u32,
+        user: u32,
         request: &Reference,
         event: Event,
     ) -> Result<(Self, Answer), Refusal> {
@@ -129,7 +133,8 @@ impl Hold {
         let for_app = books.try_clone().map_err(memory)?;
         let token = token().map_err(memory)?;
         let positions = Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
-        let hold = Self { slot, ring_id: event.id, token, ledger, books, positions };
+        let charge = Charge::of(user, &[event.ring.as_fd(), books.as_fd()]);
+        let hold = Self { slot, ring_id: event.id, token, ledger, books, positions, charge };
         hold.enter(driver, request, &event).inspect_err(|_| hold.leave(driver))?;
         let referenced = Referenced { version: VERSION, slot, token };
         let (mut which, mut given) = (LEDGER, vec![for_app]);
@@ -149,7 +154,12 @@ impl Hold {
         let ledger = books.as_ref().and_then(|books| LedgerPage::new(books.as_fd()).ok());
         match (read, books, ledger) {
             (Ok(true), Some(books), Some(ledger)) if entry.attached != Slot::FREE.attached => {
-                Some(Self { slot, ring_id: 0, token: entry.token, ledger, books, positions: None })
+                let ring = bpf::inner(driver.rings.as_fd(), slot).ok().flatten();
+                let maps: Vec<_> = ring.iter().chain([&books]).collect();
+                // Whose it is nobody wrote down. Of others than root, what they are told is their own.
+                let user = if entry.users == ALL_USERS { 0 } else { entry.users as u32 };
+                let charge = Charge::of(user, &maps);
+                Some(Self { slot, ring_id: 0, token: entry.token, ledger, books, positions: None, charge })
             }
             _ => {
                 clear(driver, slot);
@@ -169,8 +179,8 @@ impl Hold {
     }
 
     /// Lets go, in an order in which nothing can follow the tombstone: no new offers; no running program that still makes
-    /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final.
-    pub fn release(self, driver: &Driver, ending: Ending) -> Ledger {
+    /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final, and what may live on.
+    pub fn release(self, driver: &Driver, ending: Ending) -> (Ledger, Charge) {
         let Self { slot, token, .. } = self;
         let closing = Slot { attached: Slot::CLOSING, token, ..Slot::FREE };
         drop(bpf::update(driver.slots.as_fd(), slot, closing.as_bytes()));
@@ -179,7 +189,7 @@ impl Hold {
         let mut ring = Ring { slot: u64::from(slot), token, ending: ending as u64 };
         drop(bpf::run(driver.ring.as_fd(), ring.as_mut_bytes()));
         self.leave(driver);
-        self.ledger()
+        (self.ledger(), self.charge)
     }
 
     fn enter(&self, driver: &Driver, request: &Reference, event: &Event) -> Result<(), Refusal> {

@@ -7,17 +7,18 @@
 //!   touched, and what is refused is refused by name.
 //! - One thread, which never waits for an app: an app that does not take its answer is hung up on.
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
-//!
 //! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
 //!   guessed from a version.
-//!
-//! What it does not do yet: live rings that an app keeps mapped after its reference ended are not counted against the
-//! user.
+//! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A door that was
+//!   killed takes with it what it knew of rings that were let go of by then.
 
 mod books;
 mod client;
 mod hold;
 mod listener;
+mod memory;
+
+pub use memory::{RingMemory, Room};
 
 use crate::Error;
 use crate::driver::slot::{
@@ -29,10 +30,11 @@ use aya::maps::Map;
 use aya::programs::SchedClassifier;
 use books::Books;
 use client::Client;
-use contract::command::References;
+use contract::command::{MAX_RING, References};
 use contract::{Command, Ending, Ledger, Reference, Refusal, SLOTS, Totals, VERSION};
 use hold::{Driver, Hold};
 use listener::Listener;
+use memory::{Charge, LetGo, needed};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -55,11 +57,17 @@ pub struct Policy {
     pub mode: u32,
     /// Slots that one user (not root) may have at the same time. One slot is always kept for root.
     pub slots_per_user: usize,
+    /// Rings that one user (not root) may have alive at the same time, those that were let go of and are still mapped too.
+    pub rings_per_user: usize,
+    /// Bytes of kernel memory that those may take.
+    pub ring_bytes_per_user: u64,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { mode: 0o600, slots_per_user: 4 }
+        // Each slot with the largest ring, and some for one that is just being replaced.
+        let ring_bytes_per_user = needed(MAX_RING) * 9 / 2;
+        Self { mode: 0o600, slots_per_user: 4, rings_per_user: 8, ring_bytes_per_user }
     }
 }
 
@@ -111,6 +119,8 @@ pub struct Door {
     /// See [`Door::records_may_overlap`].
     overlap: bool,
     books: Books,
+    let_go: LetGo,
+    room: Room,
 }
 
 /// One app's books.
@@ -141,14 +151,15 @@ impl Door {
             named: parts.named.map(|name| named(ebpf, name)).transpose()?,
         };
         let kept = |source| Error::System { what: "take over the driver's books", source };
-        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver).map_err(kept)?;
+        let mut let_go = LetGo::default();
+        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, &mut let_go).map_err(kept)?;
         let probe = program(ebpf, PROBE_PROGRAM)?;
         let overlap = driver.records_may_overlap(&probe);
         let overlap = overlap.map_err(|source| Error::System { what: "try this kernel's rings", source })?;
         let failed = |source| DoorError::Socket { path: path.display().to_string(), source };
         let listener = Listener::new(path, policy.mode).map_err(failed)?;
-        let (clients, stopping) = (Vec::new(), false);
-        Ok(Self { listener, clients, driver, policy, stopping, overlap, books })
+        let (clients, stopping, room) = (Vec::new(), false, Room::UNBOUNDED);
+        Ok(Self { listener, clients, driver, policy, stopping, overlap, books, let_go, room })
     }
 
     /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
@@ -196,6 +207,17 @@ impl Door {
     #[must_use]
     pub const fn records_may_overlap(&self) -> bool {
         self.overlap
+    }
+
+    /// What the apps' rings take of the kernel's memory.
+    pub fn memory(&mut self) -> RingMemory {
+        let attached = self.holds().map(|(_, hold)| hold.charge.bytes()).sum();
+        RingMemory { attached, let_go: self.let_go.living().iter().map(Charge::bytes).sum() }
+    }
+
+    /// Says how much of it they may take from now on. Nothing is taken from an app that has more.
+    pub const fn set_room(&mut self, room: Room) {
+        self.room = room;
     }
 
     /// Ends every app's reference and takes no new ones: the first step of stopping the driver.
@@ -290,12 +312,20 @@ impl Door {
         if self.overlap && !self.clients[n].may_change_the_driver() {
             return Err(Refusal::Unsupported);
         }
-        let event = hold::event_of(&request, &message.descriptors)?;
-        if self.holds().any(|(_, other)| other.ring_id == event.id) {
+        let sent = hold::sent_event(&request, &message.descriptors)?;
+        if let Some(event) = &sent
+            && self.holds().any(|(_, other)| other.ring_id == event.id)
+        {
             return Err(Refusal::AlreadyReferenced);
         }
-        let slot = self.free_slot(self.clients[n].user)?;
-        let (hold, answer) = Hold::take(&self.driver, slot, &request, event)?;
+        let user = self.clients[n].user;
+        let slot = self.free_slot(user)?;
+        if let Some(event) = &sent {
+            self.let_go.taken_again(event.id);
+        }
+        self.check_memory(user, needed(request.ring_bytes))?;
+        let event = sent.map_or_else(|| hold::made_event(request.ring_bytes), Ok)?;
+        let (hold, answer) = Hold::take(&self.driver, slot, user, &request, event)?;
         self.clients[n].hold = Some(hold);
         self.books.took();
         Ok(answer)
@@ -315,6 +345,14 @@ impl Door {
         (0..SLOTS as u32).find(|slot| !taken(*slot)).ok_or(Refusal::NoSlot)
     }
 
+    /// Whether one more ring fits beside those that live, attached or not.
+    fn check_memory(&mut self, user: u32, more: u64) -> Result<(), Refusal> {
+        let let_go = self.let_go.living().to_vec();
+        let attached = self.holds().map(|(_, hold)| &hold.charge);
+        let all: Vec<_> = attached.chain(&let_go).collect();
+        memory::check(&self.policy, self.room, user, more, &all)
+    }
+
     /// The app's books, also after the reference ended.
     fn account(&self, n: usize) -> Result<Answer, Refusal> {
         let client = &self.clients[n];
@@ -325,8 +363,9 @@ impl Door {
 
     fn release(&mut self, n: usize, ending: Ending) {
         if let Some(hold) = self.clients[n].hold.take() {
-            let ledger = hold.release(&self.driver, ending);
+            let (ledger, charge) = hold.release(&self.driver, ending);
             self.books.released(&ledger);
+            self.let_go.add(charge);
             self.clients[n].last = Some(ledger);
         }
     }

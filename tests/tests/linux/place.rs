@@ -6,7 +6,7 @@ use channel::sys::linux::{Linux, socket};
 use sample_host::{Config, Sample};
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
@@ -99,6 +99,28 @@ fn readable(fd: &OwnedFd) -> bool {
 
 pub fn open(socket: &str) -> Device<Linux> {
     Device::open(Path::new(socket)).unwrap()
+}
+
+/// The reader's page of a ring, mapped, with no descriptor of the ring. Dropped, it is unmapped.
+pub struct Page(*mut libc::c_void);
+
+const PAGE: usize = 4096;
+
+impl Page {
+    pub fn of(ring: BorrowedFd<'_>) -> Self {
+        let (rights, fd) = (libc::PROT_READ | libc::PROT_WRITE, ring.as_raw_fd());
+        // SAFETY: a new mapping, at a place of the kernel's choice.
+        let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, rights, libc::MAP_SHARED, fd, 0) };
+        assert_ne!(page, libc::MAP_FAILED);
+        Self(page)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `of`, and nobody reads it.
+        unsafe { libc::munmap(self.0, PAGE) };
+    }
 }
 
 /// Asks until it is so, and fails if it is not in time.

@@ -1,6 +1,7 @@
 //! The few `bpf()` calls that an app, the door and a service need, without a library between.
 
 use std::ffi::CString;
+use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -21,8 +22,12 @@ const MAP_UPDATE_BATCH: i32 = 26;
 const LINK_UPDATE: i32 = 29;
 const LINK_DETACH: i32 = 34;
 
+/// `BPF_MAP_TYPE_HASH`.
+const HASH: u32 = 1;
 /// `BPF_MAP_TYPE_ARRAY`.
 pub const ARRAY: u32 = 2;
+/// `BPF_MAP_TYPE_LRU_HASH`.
+const LRU_HASH: u32 = 9;
 /// `BPF_MAP_TYPE_RINGBUF`.
 pub const RINGBUF: u32 = 27;
 /// `BPF_F_MMAPABLE`.
@@ -158,6 +163,35 @@ pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     let (length, at) = (size_of::<MapInfo>() as u32, (&raw mut info).addr() as u64);
     call(OBJ_GET_INFO_BY_FD, &mut InfoByFd { fd: number(map), length, info: at })?;
     Ok(info)
+}
+
+/// Bytes of kernel memory that a map takes: what the kernel says, or what we know that it takes at least. Kernels before 6.4
+/// say nothing of a ring, and of a table with keys only the keys and values.
+pub fn memory(map: BorrowedFd<'_>) -> u64 {
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).unwrap_or_default();
+    let line = about.lines().find_map(|line| line.strip_prefix("memlock:"));
+    let said = line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0);
+    map_info(map).map_or(said, |info| said.max(at_least(&info)))
+}
+
+/// Bytes of kernel memory that a ring takes at least: its data, the pages beside it, and two pointers for each page.
+pub fn ring_memory(bytes: u32) -> u64 {
+    const PAGE: u64 = 4096;
+    let data = u64::from(bytes).next_multiple_of(PAGE);
+    data + 3 * PAGE + data / PAGE * 16
+}
+
+fn at_least(info: &MapInfo) -> u64 {
+    /// What stands before an entry, and its share of the buckets.
+    const BESIDE: u64 = 64;
+    let words = |bytes: u32| u64::from(bytes).next_multiple_of(8);
+    match info.kind {
+        RINGBUF => ring_memory(info.max_entries),
+        HASH | LRU_HASH => {
+            u64::from(info.max_entries) * (words(info.key_size) + words(info.value_size) + BESIDE)
+        }
+        _ => 0,
+    }
 }
 
 /// From now on only programs can write to the map: no call, and no mapping.
