@@ -32,10 +32,29 @@ pub struct Status {
     pub lease: Option<Lease>,
     /// What holds when the service is gone: `keep`, `open` or `block`.
     pub service_gone: String,
-    /// Bytes of kernel memory that the driver's tables take.
-    pub kernel_memory: u64,
+    /// The kernel memory that the firewall holds.
+    pub kernel_memory: Memory,
     /// What is not as it should be, each in one sentence that says what to do. Empty: all is well.
     pub trouble: Vec<String>,
+}
+
+/// Bytes of kernel memory that the firewall holds, and how many it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// How many it may hold: rules and rings that would take more are refused.
+    pub budget: u64,
+    /// How many it holds: the sum of what follows.
+    pub used: u64,
+    /// The driver's own tables: conversations, programs, devices, counters.
+    pub tables: u64,
+    /// The rules of every generation that is held.
+    pub rules: u64,
+    /// Their sets.
+    pub sets: u64,
+    /// The rings of apps that are attached, and their ledgers.
+    pub rings: u64,
+    /// Those that were let go of, and that somebody still has mapped or open.
+    pub rings_let_go: u64,
 }
 
 /// A device of the zone.
@@ -181,6 +200,15 @@ pub struct Counted {
 pub enum Refused {
     /// The rules are not right: each error with file, line and column.
     Rules(Vec<String>),
+    /// The rules' tables do not fit into the budget of kernel memory, in bytes.
+    TooMuchMemory {
+        /// What they take.
+        needed: u64,
+        /// What is left.
+        left: u64,
+        /// The whole budget.
+        budget: u64,
+    },
     /// There is no lease: nothing to confirm or to take back.
     NoLease,
     /// The lease ended before: the confirmed rules are back.
@@ -193,6 +221,15 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Rules(errors) => f.write_str(&errors.join("\n")),
+            Self::TooMuchMemory { needed, left, budget } => write!(
+                f,
+                "the rules take {} of kernel memory, and {} of the budget of {} are left while what is there stays in \
+                 force: give gatebelld a larger --kernel-memory, or make the sets smaller; `gatebell status` shows what \
+                 takes how much",
+                mebibytes(*needed),
+                mebibytes(*left),
+                mebibytes(*budget)
+            ),
             Self::NoLease => f.write_str("no lease runs; `gatebell rules apply --lease` starts one"),
             Self::LeaseOver => f.write_str(
                 "the lease has ended, and the rules that were confirmed are back; apply them again",
@@ -203,6 +240,10 @@ impl std::fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
 
 impl Stats {
     /// What the driver counted.

@@ -17,6 +17,7 @@ use contract::packet::{Direction, interface_words};
 use contract::process::PATH_BYTES;
 use contract::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
 use nix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
@@ -27,11 +28,34 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// What a packet takes at most, on a busy machine too, from its device to its socket.
 const UNTIL_ITS_SOCKET: Duration = Duration::from_millis(20);
 
+/// Places for generations of rules: the confirmed one, and a candidate.
+const GENERATIONS: u32 = 2;
+
 /// The loaded driver. What it attached stays when it is dropped.
 pub struct Driver {
     object: Ebpf,
     /// Whether tables of an earlier service were there.
     adopted: bool,
+    /// What the tables take, since they were last changed.
+    taken: Cell<Option<Taken>>,
+}
+
+/// Bytes of kernel memory that tables take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The driver's own.
+    pub own: u64,
+    /// Those of all generations.
+    pub rules: u64,
+    /// Their sets'.
+    pub sets: u64,
+}
+
+impl Taken {
+    /// All together.
+    pub const fn sum(self) -> u64 {
+        self.own + self.rules + self.sets
+    }
 }
 
 /// What stands in a slot that no device has.
@@ -59,7 +83,7 @@ impl Driver {
             )
         })?;
         hooks::load(&mut object)?;
-        Ok(Self { object, adopted })
+        Ok(Self { object, adopted, taken: Cell::new(None) })
     }
 
     /// Whether an earlier service left its tables.
@@ -196,6 +220,7 @@ impl Driver {
 
     /// Puts the generation of one place at another one too, by one update.
     pub fn copy_rules(&self, from: u32, to: u32) -> Result<()> {
+        self.taken.set(None);
         let rules = self.map("RULES")?;
         let generation = bpf::inner(rules, from)?.context("there is no such generation")?;
         bpf::update(rules, to, &generation.as_raw_fd().to_ne_bytes())
@@ -204,6 +229,7 @@ impl Driver {
 
     /// Takes the generation of this place away. Nothing there is as good.
     pub fn drop_rules(&self, place: u32) -> Result<()> {
+        self.taken.set(None);
         bpf::remove(self.map("RULES")?, &place.to_ne_bytes()).context("dropping a generation")?;
         Ok(())
     }
@@ -229,6 +255,7 @@ impl Driver {
 
     /// Takes a table of sets away that nobody uses any more.
     pub fn drop_sets(&self, place: u32) -> Result<()> {
+        self.taken.set(None);
         bpf::remove(self.map("SETS")?, &place.to_ne_bytes()).context("dropping a table of sets")?;
         Ok(())
     }
@@ -243,16 +270,29 @@ impl Driver {
         self.set("LEASE", 0, &lease)
     }
 
-    /// Bytes of kernel memory that the tables take, as the kernel itself says.
-    pub fn memory(&self) -> u64 {
-        let tables = self.object.maps().filter_map(|(_, map)| data(map)).map(|map| locked(map.fd().as_fd()));
-        let inner = [("RULES", 2), ("SETS", SETS_TABLES), ("RINGS", contract::SLOTS as u32)];
-        let inner = inner.iter().flat_map(|(name, places)| (0..*places).map(move |place| (*name, place)));
-        let inner = inner.filter_map(|(name, place)| bpf::inner(self.map(name).ok()?, place).ok()?);
-        tables.sum::<u64>() + inner.map(|map| locked(map.as_fd())).sum::<u64>()
+    /// Bytes of kernel memory that the tables take.
+    pub fn memory(&self) -> Taken {
+        let taken = self.taken.get().unwrap_or_else(|| Taken {
+            own: self
+                .object
+                .maps()
+                .filter_map(|(_, map)| data(map))
+                .map(|map| bpf::memory(map.fd().as_fd()))
+                .sum(),
+            rules: self.inner("RULES", GENERATIONS),
+            sets: self.inner("SETS", SETS_TABLES),
+        });
+        self.taken.set(Some(taken));
+        taken
+    }
+
+    fn inner(&self, name: &str, places: u32) -> u64 {
+        let inner = (0..places).filter_map(|place| bpf::inner(self.map(name).ok()?, place).ok()?);
+        inner.map(|map| bpf::memory(map.as_fd())).sum()
     }
 
     fn put(&self, name: &str, place: u32, pages: &[Page]) -> Result<()> {
+        self.taken.set(None);
         let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
         // The kernel keeps the old one until the last program that looked it up has ended.
         Ok(bpf::update(self.map(name)?, place, &beside.as_raw_fd().to_ne_bytes())?)
@@ -324,11 +364,11 @@ fn data(map: &Map) -> Option<&MapData> {
     }
 }
 
-/// What the kernel says a map takes.
-fn locked(map: BorrowedFd<'_>) -> u64 {
-    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).unwrap_or_default();
-    let line = about.lines().find_map(|line| line.strip_prefix("memlock:"));
-    line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0)
+/// Bytes of kernel memory that a table of so many pages takes.
+pub const fn needed(pages: usize) -> u64 {
+    /// What the kernel keeps beside.
+    const BESIDE: u64 = 8192;
+    (pages * PAGE_BYTES) as u64 + BESIDE
 }
 
 /// The names of the maps that are kept. What an earlier service left and does not fit is put aside first.

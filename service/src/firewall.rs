@@ -4,21 +4,22 @@
 //! back.
 
 pub use crate::answers::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Refused, RuleText, Stats, Status,
+    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText, Stats,
+    Status,
 };
 pub use crate::desk::{Desk, Ending, Inbox};
 
 use crate::control;
 use crate::devices::{self, Changes, Devices};
 use crate::driver::Driver;
-use crate::lease::{Held, New, Rulebook, refused};
+use crate::lease::{Budget, Held, New, Rulebook, refused};
 use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recover::{self, Places};
 use crate::state::{self, Guarded, State, Written};
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
-use channel::door::{Door, Parts, Policy};
+use channel::door::{Door, Parts, Policy, Room};
 use nix::unistd::{Group, chown};
 use rules::{Machine, Rules};
 use std::fs::{self, Permissions};
@@ -49,6 +50,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Where `gatebell` finds the service.
     pub control: PathBuf,
+    /// Bytes of kernel memory that it may take.
+    pub kernel_memory: u64,
 }
 
 impl Config {
@@ -197,6 +200,7 @@ impl Firewall {
             .into_iter()
             .flatten()
             .fold(timeout, Duration::min);
+        self.door.set_room(self.room());
         let mut wakers = vec![self.devices.as_fd(), self.programs.as_fd()];
         wakers.extend(beside);
         self.door.turn(timeout, &wakers)?;
@@ -253,7 +257,7 @@ impl Firewall {
             rules: held.map_or(nothing, Held::in_force),
             lease: self.rulebook.lease(),
             service_gone: held.map(|held| held.gone).unwrap_or_default().name().to_owned(),
-            kernel_memory: self.driver.memory(),
+            kernel_memory: self.memory(),
             trouble: self.bad_file.iter().chain(&self.trouble).cloned().collect(),
         }
     }
@@ -263,7 +267,7 @@ impl Firewall {
     /// lease takes the candidate's place, never that of the confirmed rules.
     pub fn apply(&mut self, name: &str, text: &str, lease: Option<Duration>) -> Result<Applied, Refused> {
         let rules = self.read(name, text)?;
-        let new = New { name, text, rules: &rules };
+        let new = New { name, text, rules: &rules, budget: self.budget() };
         let Some(time) = lease else {
             let held =
                 self.rulebook.confirm_at_once(&self.driver, &self.state, new, true).map_err(refused)?;
@@ -371,7 +375,7 @@ impl Firewall {
         for warning in rules.warnings() {
             warn!("{warning}");
         }
-        let new = New { name: &name, text: &text, rules: &rules };
+        let new = New { name: &name, text: &text, rules: &rules, budget: self.budget() };
         let held = self.rulebook.confirm_at_once(&self.driver, &self.state, new, false).map_err(refused)?;
         Ok(self.applied(&held, &rules))
     }
@@ -399,7 +403,8 @@ impl Firewall {
     /// A program that rules name may be another file by now.
     fn renew(&mut self) {
         let machine = Machine::beside(&self.config.rules);
-        let renewed = self.rulebook.renew(&self.driver, &self.state, &machine);
+        let budget = self.budget();
+        let renewed = self.rulebook.renew(&self.driver, &self.state, &machine, budget);
         if let Some(generation) = self.noted(renewed.context("following a program's new file")).flatten() {
             info!("a program that rules name is another file now; generation {generation} knows it");
         }
@@ -439,6 +444,33 @@ impl Firewall {
                 self.devices.forget(device.index);
             }
         }
+    }
+
+    fn memory(&mut self) -> Memory {
+        let (taken, rings) = (self.driver.memory(), self.door.memory());
+        Memory {
+            budget: self.config.kernel_memory,
+            used: taken.sum() + rings.attached + rings.let_go,
+            tables: taken.own,
+            rules: taken.rules,
+            sets: taken.sets,
+            rings: rings.attached,
+            rings_let_go: rings.let_go,
+        }
+    }
+
+    /// What rings leave to tables.
+    fn budget(&mut self) -> Budget {
+        let (whole, rings) = (self.config.kernel_memory, self.door.memory());
+        Budget { whole, tables: whole.saturating_sub(rings.attached + rings.let_go) }
+    }
+
+    /// What tables leave to rings. Others than root have a share of their own, so that they can't keep root from changing the
+    /// rules.
+    fn room(&self) -> Room {
+        let whole = self.config.kernel_memory;
+        let all = whole.saturating_sub(self.driver.memory().sum());
+        Room { all, others: all.min(whole / 4) }
     }
 
     fn write_down(&self) -> Result<()> {

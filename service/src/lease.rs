@@ -10,7 +10,7 @@
 //! - A table of sets that a generation names is never written to.
 
 use crate::answers::{InForce, Lease as LeaseLeft, Refused, RuleText};
-use crate::driver::{Driver, now_ns};
+use crate::driver::{Driver, needed, now_ns};
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use contract::firewall::{Lease, place};
@@ -136,7 +136,13 @@ impl Rulebook {
     }
 
     /// Publishes what names a program whose file is another one by now. Returns the last generation that came of it.
-    pub fn renew(&mut self, driver: &Driver, state: &State, machine: &Machine) -> Result<Option<u32>> {
+    pub fn renew(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        machine: &Machine,
+        budget: Budget,
+    ) -> Result<Option<u32>> {
         let mut last = None;
         for which in [Which::Confirmed, Which::Candidate] {
             let held = match which {
@@ -146,7 +152,7 @@ impl Rulebook {
             let Some(held) = held.filter(|held| held.is_outdated(machine)) else { continue };
             let Some((name, text)) = &held.text else { continue };
             let rules = rules::parse(name, text, machine)?;
-            let new = New { name, text, rules: &rules };
+            let new = New { name, text, rules: &rules, budget };
             let at = if which == Which::Confirmed { place::CONFIRMED } else { place::CANDIDATE };
             let renewed = self.put(driver, at, &new)?;
             self.keep(state, which, &renewed)?;
@@ -196,6 +202,7 @@ impl Rulebook {
     fn put(&mut self, driver: &Driver, at: u32, new: &New<'_>) -> Result<Held> {
         let generation = self.next();
         let mut table = new.rules.compile(generation);
+        self.check_memory(driver, &table, new.budget)?;
         let sets = self.place_sets(driver, &table)?;
         table.place_sets(sets);
         driver.put_rules(at, &table.pages)?;
@@ -206,6 +213,18 @@ impl Rulebook {
         let text = Some((new.name.to_owned(), new.text.to_owned()));
         let programs = new.rules.iter().flat_map(|rule| &rule.programs).cloned().collect();
         Ok(Held { generation, count: head.rules, gone: gone(head.gone), text, programs, sets })
+    }
+
+    /// Whether the kernel may hold this table beside those that it has: until they are replaced they stay in force.
+    fn check_memory(&self, driver: &Driver, table: &Table, budget: Budget) -> Result<(), Refused> {
+        let there = |content| self.sets.contains(&Some(content));
+        let sets = table.sets.as_ref().filter(|sets| !there(sets.content));
+        let needed = needed(table.pages.len()) + sets.map_or(0, |sets| needed(sets.pages.len()));
+        let left = budget.tables.saturating_sub(driver.memory().sum());
+        if needed > left {
+            return Err(Refused::TooMuchMemory { needed, left, budget: budget.whole });
+        }
+        Ok(())
     }
 
     /// Where the sets are that this table asks; they are put where nobody uses the place unless they are there.
@@ -267,6 +286,16 @@ pub struct New<'a> {
     pub name: &'a str,
     pub text: &'a str,
     pub rules: &'a Rules,
+    pub budget: Budget,
+}
+
+/// Bytes of kernel memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// What the firewall may take.
+    pub whole: u64,
+    /// What of that tables may take, all together.
+    pub tables: u64,
 }
 
 impl Held {
@@ -292,7 +321,7 @@ impl Held {
 
 /// What an error of the system is to who asked.
 pub fn refused(error: anyhow::Error) -> Refused {
-    Refused::System(format!("{error:#}"))
+    error.downcast().unwrap_or_else(|other| Refused::System(format!("{other:#}")))
 }
 
 fn gone(number: u32) -> Gone {

@@ -52,6 +52,9 @@ struct Arguments {
     /// The folder in which the service writes down what the next one has to know
     #[arg(long, default_value = recover::STATE)]
     state: PathBuf,
+    /// Kernel memory that the firewall may take, as 256MiB or 1GiB: rules and apps' rings that would take more are refused
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    kernel_memory: u64,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service
     #[arg(long)]
     leave_nothing: bool,
@@ -89,12 +92,27 @@ impl Arguments {
             state: self.state.clone(),
             socket: self.socket.clone(),
             control: self.control.clone(),
+            kernel_memory: self.kernel_memory,
         }
     }
 
     fn places(&self) -> Places {
         self.config().places()
     }
+}
+
+/// A number of bytes, as people write it.
+fn size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no size; write a whole number and a unit, as 256MiB or 1GiB");
+    let digits = text.chars().take_while(char::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.parse().ok().and_then(|number: u64| number.checked_mul(unit)).ok_or_else(wrong)
 }
 
 fn recovered(places: &Places) -> Result<()> {
@@ -194,4 +212,19 @@ fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
 fn announce(line: &Value) {
     let mut out = std::io::stdout().lock();
     let _nobody_reads = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_a_unit() {
+        assert_eq!(size("256MiB"), Ok(256 << 20));
+        assert_eq!(size("1G"), size("1GiB"));
+        assert_eq!(size("3K"), Ok(3072));
+        for wrong in ["", "256", "MiB", "-1MiB", "1.5GiB", "1mb", "99999999999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
 }

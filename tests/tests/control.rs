@@ -13,6 +13,7 @@ mod person;
 #[allow(dead_code, reason = "shared with the tests of the firewall, each of which needs a part")]
 mod zone;
 
+use channel::{Attachment, Mask, Refusal};
 use lab::OUTSIDE;
 use person::{Person, Watch, connect_as};
 use serde_json::{Value, json};
@@ -194,6 +195,59 @@ fn rules_that_are_wrong_are_named_with_their_places_and_change_nothing() {
     assert!(answer["parameters"]["errors"].as_array().unwrap().len() > 1, "{answer}");
     assert!(answer["parameters"]["errors"][0].as_str().unwrap().starts_with("wrong.toml:"), "{answer}");
     assert_eq!(root.ok(&["status", "--json"])["rules"]["generation"], 1);
+    all_is_well(&zone);
+}
+
+#[test]
+fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_shows_what_takes_it() {
+    let taken = {
+        let zone = Protected::start();
+        let memory = Person::root(&zone).ok(&["status", "--json"])["kernel_memory"].clone();
+        assert_eq!(memory["budget"], 256 << 20, "as gatebelld has it by itself: {memory}");
+        memory["used"].as_u64().unwrap()
+    };
+    let budget = format!("{}KiB", taken / 1024 + 1024);
+    let zone = Protected::with_options(RULES, &["--kernel-memory", &budget]);
+    let root = Person::root(&zone);
+    let memory = || root.ok(&["status", "--json"])["kernel_memory"].clone();
+    let before = memory();
+    assert_eq!(before["used"], taken);
+    let parts =
+        ["tables", "rules", "sets", "rings", "rings_let_go"].map(|part| before[part].as_u64().unwrap());
+    assert_eq!(parts.iter().sum::<u64>(), taken, "{before}");
+
+    // Addresses with gaps between them: each is an interval of its own.
+    let list: String = (0..100_000_u32).map(|n| format!("{}\n", std::net::Ipv4Addr::from(n * 2))).collect();
+    std::fs::write(zone.lab.folder().join("list.txt"), list).unwrap();
+    let large = zone.lab.folder().join("large.toml");
+    let rule = "[[rule]]\nid = \"all\"\naction = \"block\"\nsource = \"@all\"\n";
+    std::fs::write(&large, format!("{RULES}\n[[set]]\nid = \"all\"\nfile = \"list.txt\"\n{rule}")).unwrap();
+    let refused = root.run(&["rules", "apply", large.to_str().unwrap()]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    for said in ["MiB of kernel memory, and", "are left", "--kernel-memory", "gatebell status"] {
+        assert!(refused.err.contains(said), "{said}: {refused:?}");
+    }
+    assert_eq!(memory(), before, "nothing was changed");
+    assert_eq!(root.ok(&["status", "--json"])["rules"]["generation"], 1);
+
+    let attach = |bytes| {
+        let device = zone.device();
+        Attachment::reference(device.clone(), device.create_event(bytes).unwrap(), Mask::ALL)
+    };
+    assert_eq!(attach(2 << 20).err().and_then(|error| error.refusal()), Some(Refusal::Memory));
+    let mut app = attach(512 << 10).unwrap();
+    assert!(memory()["rings"].as_u64() > Some(512 << 10), "{}", memory());
+    app.dereference().unwrap();
+    let let_go = memory();
+    assert!(let_go["rings"] == 0 && let_go["rings_let_go"].as_u64() > Some(512 << 10), "{let_go}");
+    assert!(root.run(&["status"]).out.contains("rings let go of and still mapped"));
+    assert_eq!(
+        attach(512 << 10).err().and_then(|error| error.refusal()),
+        Some(Refusal::Memory),
+        "it lives, and counts"
+    );
+    drop(app);
+    drop(attach(512 << 10).unwrap());
     all_is_well(&zone);
 }
 

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::check::counted;
 use crate::style;
-use service::firewall::{Device, InForce, Lease, Status};
+use service::firewall::{Device, InForce, Lease, Memory, Status};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -34,7 +34,7 @@ fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
     line(out, "zone", &zone(status))?;
     let devices: Vec<_> = status.devices.iter().map(device).collect();
     line(out, "devices", &if devices.is_empty() { "none yet".to_owned() } else { devices.join(", ") })?;
-    line(out, "memory", &format!("{} in the kernel", bytes(*kernel_memory)))?;
+    line(out, "memory", &memory(kernel_memory))?;
     line(out, "when gone", &gone(service_gone, &pins.display().to_string()))?;
     if *adopted {
         line(
@@ -82,6 +82,21 @@ fn zone(status: &Status) -> String {
     }
 }
 
+/// What is there at all, by part, and of how much.
+fn memory(memory: &Memory) -> String {
+    let Memory { budget, used, tables, rules, sets, rings, rings_let_go } = memory;
+    let parts = [
+        (tables, "tables"),
+        (rules, "rules"),
+        (sets, "sets"),
+        (rings, "rings of apps"),
+        (rings_let_go, "rings let go of and still mapped"),
+    ];
+    let parts = parts.iter().filter(|(part, _)| **part > 0);
+    let parts: Vec<_> = parts.map(|(part, what)| format!("{} {what}", bytes(**part))).collect();
+    format!("{} of {} in the kernel: {}", bytes(*used), bytes(*budget), parts.join(", "))
+}
+
 fn device(device: &Device) -> String {
     let Device { name, filtered, .. } = device;
     if *filtered { name.clone() } else { format!("{name} (by the control group's hooks)") }
@@ -123,7 +138,13 @@ mod tests {
             rules: InForce { generation: 8, name: Some("/etc/gatebell/rules.toml".to_owned()), rules: 12 },
             lease: Some(Lease { generation: 8, fallback: 7, milliseconds_left: 40_001 }),
             service_gone: "keep".to_owned(),
-            kernel_memory: 12 << 20,
+            kernel_memory: Memory {
+                budget: 256 << 20,
+                used: 12 << 20,
+                tables: 11 << 20,
+                rules: 1 << 20,
+                ..Memory::default()
+            },
             trouble: vec!["the disk is full; make room".to_owned()],
         }
     }
@@ -138,7 +159,7 @@ mod tests {
             "generation 8: 12 rules of /etc/gatebell/rules.toml",
             "generation 8 has 41 s left, then generation 7 returns by itself; `gatebell rules confirm`",
             "eth0, tun0 (by the control group's hooks)",
-            "12.0 MiB in the kernel",
+            "12.0 MiB of 256.0 MiB in the kernel: 11.0 MiB tables, 1.0 MiB rules",
             "`gatebell recover`",
             "trouble    the disk is full; make room",
         ] {

@@ -81,6 +81,10 @@ impl From<Refused> for Failure {
                 let message = "the rules are not right, and nothing was changed; put right what is listed";
                 Self { name: "RulesWrong", parameters: json!({ "errors": errors, "message": message }) }
             }
+            Refused::TooMuchMemory { needed, left, budget } => Self {
+                name: "TooMuchMemory",
+                parameters: json!({ "needed": needed, "left": left, "budget": budget, "message": message }),
+            },
             Refused::NoLease => Self::new("NoLease", message),
             Refused::LeaseOver => Self::new("LeaseOver", message),
             Refused::System(_) => Self::new("SystemFailed", message),

@@ -4,7 +4,8 @@ use super::guest::Asker;
 use super::interface::{Answered, Ask, Failure, Interface};
 use super::*;
 use crate::firewall::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Refused, RuleText, Stats, Status,
+    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText, Stats,
+    Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -83,7 +84,7 @@ fn status() -> Status {
         rules: InForce { generation: 7, name: Some("r".to_owned()), rules: 8 },
         lease: Some(lease()),
         service_gone: "keep".to_owned(),
-        kernel_memory: 9,
+        kernel_memory: Memory { budget: 9, used: 8, ..Memory::default() },
         trouble: vec![],
     }
 }
@@ -329,8 +330,9 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 11] = [
+    let sent: [(&str, Value); 12] = [
         ("Status", json!(status())),
+        ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
         ("InForce", json!(status().rules)),
         ("Lease", json!(lease())),
@@ -388,6 +390,7 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
 fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
     let known = [
         Failure::from(Refused::Rules(vec![])),
+        Failure::from(Refused::TooMuchMemory { needed: 3, left: 2, budget: 1 }),
         Failure::from(Refused::NoLease),
         Failure::from(Refused::LeaseOver),
         Failure::from(Refused::System(String::new())),

@@ -44,10 +44,16 @@ impl Protected {
 
     /// The same with other rules.
     pub fn with(text: &str) -> Self {
+        Self::with_options(text, &[])
+    }
+
+    /// And with more on the service's command line.
+    pub fn with_options(text: &str, options: &[&str]) -> Self {
         let lab = Lab::build().unwrap();
         let rules = lab.folder().join("rules.toml");
         std::fs::write(&rules, text).unwrap();
-        let mut service = Service::start(&words(&lab));
+        let words: Vec<_> = words(&lab).into_iter().chain(options.iter().map(Into::into)).collect();
+        let mut service = Service::start(&words);
         service.hear("ready");
         Self { service, rules, lab }
     }
