@@ -121,7 +121,9 @@ impl Refusal {
             Self::NoSlot => "as many apps as the driver can serve are attached; close one",
             Self::Size => "the ring's size is not allowed: a power of two from 4 KiB to 8 MiB",
             Self::NotPermitted => "the caller may not ask for this",
-            Self::Memory => "the kernel has no memory for it",
+            Self::Memory => {
+                "the kernel has no memory for it, or its share of the memory budget is taken; close another app"
+            }
             Self::Quota => "the user has as many rings as one may have; close one",
             Self::ReaderOwnsState => "only the reader's own position clears the event; drain it instead",
             Self::Range => "a number in the request is out of range",
