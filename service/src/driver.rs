@@ -2,6 +2,7 @@
 
 use crate::devices::Device;
 use crate::pins::{self, Pins};
+use crate::sweep::Swept;
 use crate::zone::Zone;
 use crate::{hooks, offsets};
 use anyhow::{Context, Result, bail};
@@ -160,16 +161,18 @@ impl Driver {
             .try_fold(Verdicts::default(), |sum, line| Ok(sum.plus(self.value("VERDICTS", line)?)))
     }
 
-    /// The conversations: forgets those that nobody has used for long, and returns how many are left.
-    pub fn forget_idle_flows(&self) -> Result<u64> {
+    /// Forgets the conversations that nobody has used for long.
+    pub fn forget_idle_flows(&self) -> Result<Swept> {
         let now = coarse_ns()?;
         let before: u64 = self.value("ARRIVALS", 0)?;
-        let (mut idle, mut left, mut arrived) = (Vec::new(), 0, 0_u64);
+        let (mut idle, mut left, mut soonest_ns, mut arrived) = (Vec::new(), 0, None, 0_u64);
         self.each("FLOWS", |key: &FlowKey, entry: &FlowEntry| {
-            if is_idle(key, entry, now) {
+            let until_idle_ns = until_idle_ns(key, entry, now);
+            if until_idle_ns == 0 {
                 idle.push(*key);
             } else {
                 left += 1;
+                soonest_ns = Some(soonest_ns.unwrap_or(u64::MAX).min(until_idle_ns));
                 arrived += u64::from(entry.direction == Direction::Inbound as u8);
             }
         })?;
@@ -182,7 +185,8 @@ impl Driver {
         // must not find more room than it should.
         let meanwhile = self.value::<u64>("ARRIVALS", 0)?.wrapping_sub(before).cast_signed().max(0);
         self.set("ARRIVALS", 0, &arrived.saturating_add(meanwhile.cast_unsigned()))?;
-        Ok(left)
+        let soonest = soonest_ns.map(Duration::from_nanos);
+        Ok(Swept { forgotten: idle.len() as u64, left, soonest })
     }
 
     /// The path of a program, as the driver or we have seen it.
@@ -345,8 +349,10 @@ fn nanoseconds(clock: ClockId) -> Result<u64> {
     Ok(now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned())
 }
 
-fn is_idle(key: &FlowKey, entry: &FlowEntry, now: u64) -> bool {
-    now.saturating_sub(entry.stamp_ns) > engine::conversation::longest_silence_ns(key.protocol, entry)
+/// How long this conversation may still be silent; 0: it was for too long.
+fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
+    let longest = engine::conversation::longest_silence_ns(key.protocol, entry);
+    longest.saturating_add(1).saturating_sub(now.saturating_sub(entry.stamp_ns))
 }
 
 /// What is behind a map, of the kinds that the driver has.

@@ -17,6 +17,7 @@ use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recover::{self, Places};
 use crate::state::{self, Guarded, State, Written};
+use crate::sweep::EVERY;
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
 use channel::door::{Door, Parts, Policy, Room};
@@ -196,7 +197,9 @@ impl Firewall {
 
     /// Does what there is to do, or waits for it at most this long. `beside` wakes it too.
     pub(crate) fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<()> {
-        let timeout = [self.rulebook.time_left(), self.programs.due()]
+        // A device that could not be guarded is tried again soon.
+        let behind = self.devices.is_behind().then_some(EVERY);
+        let timeout = [self.rulebook.time_left(), self.programs.due(), behind]
             .into_iter()
             .flatten()
             .fold(timeout, Duration::min);
@@ -220,10 +223,11 @@ impl Firewall {
         })
     }
 
-    /// Forgets conversations that nobody has used for long.
-    pub(crate) fn sweep(&mut self) {
-        let left = self.driver.forget_idle_flows();
-        self.flows = self.noted(left).unwrap_or(self.flows);
+    /// Forgets conversations that nobody has used for long. Returns when to do so again at the latest.
+    pub(crate) fn sweep(&mut self) -> Duration {
+        let swept = self.driver.forget_idle_flows();
+        let swept = self.noted(swept);
+        self.flows = swept.map_or(self.flows, |swept| swept.left);
         if self.devices.is_behind() {
             let again = self
                 .devices
@@ -232,6 +236,9 @@ impl Firewall {
                 .and_then(|changes| self.follow(changes));
             self.noted(again);
         }
+        // What failed is tried again soon.
+        let quiet = swept.filter(|_| self.trouble.is_none() && !self.devices.is_behind());
+        quiet.map_or(EVERY, |swept| swept.rest())
     }
 
     /// Ends every app's reference. What is attached in the kernel stays.
@@ -314,7 +321,7 @@ impl Firewall {
 
     /// What the driver counted.
     pub fn stats(&mut self) -> Result<Stats, Refused> {
-        self.flows = self.driver.forget_idle_flows().map_err(refused)?;
+        self.flows = self.driver.forget_idle_flows().map_err(refused)?.left;
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
         Ok(Stats::of(generation, self.driver.verdicts().map_err(refused)?, self.flows))
     }

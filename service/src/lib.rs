@@ -31,6 +31,7 @@ mod recover;
 mod run;
 mod signals;
 mod state;
+mod sweep;
 mod zone;
 
 pub use recover::{PINS, Places, STATE, recover};

@@ -6,6 +6,7 @@ use crate::log;
 use crate::manager::Manager;
 use crate::recover::{self, Places};
 use crate::signals::Signals;
+use crate::sweep::EVERY;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::error;
 
 /// The Gatebell service: loads the driver into a zone and is its door.
@@ -62,9 +63,6 @@ struct Arguments {
     #[arg(long)]
     recover: bool,
 }
-
-/// How often conversations that nobody uses any more are looked for.
-const SWEEP: Duration = Duration::from_secs(5);
 
 /// Runs the service with this command line, its own name first, until it is asked to end.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -147,9 +145,9 @@ fn serve(arguments: &Arguments) -> Result<()> {
 }
 
 fn turns(firewall: &mut Firewall, signals: &Signals, inbox: &Inbox, manager: &mut Manager) -> Result<()> {
-    let mut sweep = Instant::now() + SWEEP;
+    let (mut swept, mut rest) = (Instant::now(), firewall.sweep());
     while !signals.stop() {
-        let due = manager.due().map_or(sweep, |due| due.min(sweep));
+        let due = manager.due().map_or(swept + rest, |due| due.min(swept + rest));
         let timeout = due.saturating_duration_since(Instant::now());
         firewall.turn(timeout, &[signals.as_fd(), inbox.as_fd()])?;
         signals.drain();
@@ -164,9 +162,9 @@ fn turns(firewall: &mut Firewall, signals: &Signals, inbox: &Inbox, manager: &mu
             announce(&json!({ "lease_ended": generation, "generation": firewall.rules().generation }));
             manager.status(&in_short(firewall));
         }
-        if Instant::now() >= sweep {
-            firewall.sweep();
-            sweep = Instant::now() + SWEEP;
+        // Its rest is over, or something else has woken us and we are here.
+        if swept.elapsed() >= EVERY {
+            (swept, rest) = (Instant::now(), firewall.sweep());
         }
         manager.alive();
     }
