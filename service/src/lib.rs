@@ -28,6 +28,7 @@ mod offsets;
 mod pins;
 mod programs;
 mod recover;
+mod refused;
 mod run;
 mod signals;
 mod state;

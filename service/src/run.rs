@@ -5,6 +5,7 @@ use crate::firewall::{Config, Desk, Firewall, Inbox, Stats};
 use crate::log;
 use crate::manager::Manager;
 use crate::recover::{self, Places};
+use crate::refused;
 use crate::signals::Signals;
 use crate::sweep::EVERY;
 use anyhow::{Context, Result};
@@ -72,7 +73,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            error!("{failed:#}");
+            error!("{}", refused::said(&failed, &arguments.state));
             ExitCode::FAILURE
         }
     }

@@ -2,8 +2,10 @@
 //!
 //! - `lock` is held by the service that lives, and by no other.
 //! - `zone.json` says what it guards and where its parts are.
+//! - `verifier.log` is what the kernel's verifier said, if it refused the driver.
 //! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
 
+use crate::refused::KEPT;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -67,7 +69,11 @@ impl State {
         let failed = || format!("can't use the folder {}", folder.display());
         fs::create_dir_all(folder).with_context(failed)?;
         match lock(folder).with_context(failed)? {
-            Some(lock) => Ok(Self { folder: folder.to_owned(), _lock: lock }),
+            Some(lock) => {
+                // It speaks of an earlier start, if it is there.
+                let _not_there = fs::remove_file(folder.join(KEPT));
+                Ok(Self { folder: folder.to_owned(), _lock: lock })
+            }
             None => bail!(
                 "another service lives in {}; stop it first, or name another folder with --state",
                 folder.display()
@@ -125,7 +131,7 @@ pub fn is_held(folder: &Path) -> bool {
 /// Takes away what a service wrote down, and the folder if nothing else is in it. Says what went.
 pub fn remove(folder: &Path) -> Result<Vec<String>> {
     let mut said = Vec::new();
-    for name in [ZONE, CONFIRMED, CANDIDATE, LOCK] {
+    for name in [ZONE, CONFIRMED, CANDIDATE, KEPT, LOCK] {
         let path = folder.join(name);
         match fs::remove_file(&path) {
             Ok(()) => said.push(path.display().to_string()),

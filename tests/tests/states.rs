@@ -33,6 +33,35 @@ fn a_bad_rule_file_changes_nothing_and_a_good_one_takes_the_old_ones_place() {
     assert!(!refuses(&zone));
 }
 
+/// Where this section of an object file begins.
+fn section(object: &[u8], wanted: &str) -> usize {
+    let number = |at: usize, bytes: usize| {
+        object[at..at + bytes].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let header = |n: usize| number(0x28, 8) + n * number(0x3A, 2);
+    let names = number(header(number(0x3E, 2)) + 0x18, 8);
+    let is_wanted = |n: &usize| {
+        let name = names + number(header(*n), 4);
+        object[name..].starts_with(format!("{wanted}\0").as_bytes())
+    };
+    number(header((0..number(0x3C, 2)).find(is_wanted).unwrap()) + 0x18, 8)
+}
+
+#[test]
+fn a_driver_that_the_kernel_refuses_is_said_in_short_and_what_its_verifier_says_is_kept() {
+    let mut driver = fs::read(zone::driver()).unwrap();
+    let program = section(&driver, "cgroup/sock_create");
+    // r0 = r9, which nobody has written.
+    driver[program..program + 8].copy_from_slice(&[0xBF, 0x90, 0, 0, 0, 0, 0, 0]);
+    let (said, left) = Protected::refused_driver(&driver);
+    let [(file, log)] = &left[..] else { panic!("{left:?}") };
+    assert!(file.ends_with("verifier.log") && log.contains("R9 !read_ok"), "{left:?}");
+    for part in ["the program socket_made", "R9 !read_ok", &file.display().to_string()] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(said.matches("R9 !read_ok").count(), 1, "{said}");
+}
+
 #[test]
 fn what_the_service_leaves_is_what_the_rules_say_of_its_end() {
     let gone = |what: &str| format!("{RULES}\n[service]\ngone = \"{what}\"\n");

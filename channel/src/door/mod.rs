@@ -88,7 +88,7 @@ pub enum DoorError {
     #[error("the driver's object has no usable {0}; build it with the same release of channel")]
     Part(String),
     /// The kernel's verifier refused a program.
-    #[error("the kernel refused the program {name}: {source}")]
+    #[error("the kernel refused the program {name}")]
     Program {
         /// Which.
         name: String,

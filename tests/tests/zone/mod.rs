@@ -64,6 +64,25 @@ impl Protected {
         self.service.says("ready")["adopted"].as_bool().unwrap()
     }
 
+    /// Starts a service with another driver in a lab of its own, which does not get to its work. Returns what it says of
+    /// that, and what is left in its folder then.
+    pub fn refused_driver(object: &[u8]) -> (String, Vec<(PathBuf, String)>) {
+        let lab = Lab::build().unwrap();
+        let file = lab.folder().join("driver.o");
+        std::fs::write(&file, object).unwrap();
+        let words: Vec<_> = words(&lab)
+            .into_iter()
+            .map(|word| if word == driver() { file.clone().into() } else { word })
+            .collect();
+        std::fs::write(lab.folder().join("rules.toml"), RULES).unwrap();
+        let mut command = Service::command(&words);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        assert!(!output.status.success());
+        let left = std::fs::read_dir(lab.folder().join("state")).unwrap().map(|entry| entry.unwrap().path());
+        let left = left.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
+        (String::from_utf8(output.stderr).unwrap(), left)
+    }
+
     /// Starts another service where the last one was, which does not get to its work. Returns whether it ended so.
     pub fn fails_to_start(&mut self) -> bool {
         self.service = Service::start(&words(&self.lab));
@@ -131,14 +150,16 @@ impl Protected {
 }
 
 impl Service {
-    fn start(words: &[OsString]) -> Self {
+    fn command(words: &[OsString]) -> Command {
         let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["zone::the_service", "--exact", "--nocapture"])
-            .env("GATEBELL_SERVICE", words.join("\n"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["zone::the_service", "--exact", "--nocapture"]);
+        command.env("GATEBELL_SERVICE", words.join("\n")).stdout(Stdio::piped());
+        command
+    }
+
+    fn start(words: &[OsString]) -> Self {
+        let mut process = Self::command(words).spawn().unwrap();
         let says = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, says }
     }
@@ -225,7 +246,7 @@ fn the_service() {
     std::process::exit(i32::from(failed));
 }
 
-fn driver() -> PathBuf {
+pub fn driver() -> PathBuf {
     let clone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/drivers");
     std::env::var_os("GATEBELL_DRIVERS").map_or(clone, PathBuf::from).join("gatebell_firewall.bpf.o")
 }
