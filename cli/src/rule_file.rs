@@ -4,7 +4,7 @@ use crate::{Error, style};
 use contract::packet::{Decision, Direction, NO_RULE};
 use rules::{Finding, Machine, Rule, Rules, Surroundings, Table};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A rule file that was found right.
 pub struct RuleFile {
@@ -30,7 +30,7 @@ impl RuleFile {
     /// # Errors
     /// It is not understood.
     pub fn understand(
-        Source { name, text }: &Source,
+        Source { name, text, .. }: &Source,
         surroundings: &dyn Surroundings,
     ) -> Result<Self, Error> {
         let errors = match Self::parse(name, text, surroundings) {
@@ -72,6 +72,8 @@ pub struct Source {
     pub name: String,
     /// What is in it.
     pub text: String,
+    /// Where the rule file's own paths begin: beside this.
+    pub place: PathBuf,
 }
 
 impl Source {
@@ -80,7 +82,7 @@ impl Source {
     /// # Errors
     /// It can't be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Ok(Self { name: name(path), text: read(path)? })
+        Ok(Self { name: name(path), text: read(path)?, place: path.to_owned() })
     }
 
     /// The rule file at this path, or if there is none the rules that the service has in force.
@@ -99,11 +101,6 @@ impl Source {
     #[cfg(not(target_os = "linux"))]
     pub fn given(path: Option<&Path>) -> Result<Self, Error> {
         path.map_or(Err(Error::NoFile), Self::read)
-    }
-
-    /// Where the rule file's own paths begin.
-    pub fn place(&self) -> &Path {
-        Path::new(&self.name)
     }
 }
 

@@ -13,7 +13,7 @@ use std::io::Write;
 /// Shows a rule file.
 pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let source = arguments.source()?;
-    let file = RuleFile::understand(&source, &Machine::beside(source.place()))?;
+    let file = RuleFile::understand(&source, &Machine::beside(&source.place))?;
     if arguments.json {
         writeln!(out, "{}", object(&file))?;
     } else {

@@ -75,7 +75,7 @@ impl WhyArguments {
 
     fn rule_file(&self) -> Result<(RuleFile, Here), Error> {
         let source = self.source()?;
-        let here = Here::beside(source.place());
+        let here = Here::beside(&source.place);
         Ok((RuleFile::understand(&source, &here)?, here))
     }
 

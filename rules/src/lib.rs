@@ -56,6 +56,7 @@
 mod address;
 mod compile;
 mod machine;
+mod paths;
 mod ports;
 mod protocol;
 mod read;
@@ -69,6 +70,7 @@ mod value;
 pub use address::Addresses;
 pub use compile::{Sets, Table};
 pub use machine::Machine;
+pub use paths::with_whole_paths;
 pub use protocol::Protocol;
 pub use report::{Errors, Finding};
 pub use set::{Set, grouped};

@@ -114,6 +114,8 @@ pub struct RuleText {
     pub name: Option<String>,
     /// What is in it; none: see [`InForce::name`].
     pub text: Option<String>,
+    /// The service's folder for rules, from which on they name the files of sets.
+    pub folder: PathBuf,
 }
 
 /// What the driver counted since its tables were made.

@@ -80,6 +80,11 @@ impl Config {
     fn rule_file(&self) -> String {
         self.rules.display().to_string()
     }
+
+    fn rule_folder(&self) -> PathBuf {
+        let file = std::path::absolute(&self.rules).unwrap_or_else(|_| self.rules.clone());
+        file.parent().unwrap_or(&file).to_owned()
+    }
 }
 
 /// Lets the group's members in, if there is such a group: the door shows each of them what is theirs to see.
@@ -358,8 +363,11 @@ impl Firewall {
     /// The text of the rules that are judged by now: the candidate's while a lease runs.
     #[must_use]
     pub fn rules(&mut self) -> RuleText {
-        let nothing = RuleText { generation: 0, name: None, text: None };
-        self.rulebook.in_force().map_or(nothing, Held::rule_text)
+        let folder = self.config.rule_folder();
+        match self.rulebook.in_force() {
+            Some(held) => held.rule_text(folder),
+            None => RuleText { generation: 0, name: None, text: None, folder },
+        }
     }
 
     /// The path of a program that a record names: its file system's device and its inode.

@@ -16,6 +16,7 @@ use anyhow::{Context, Result};
 use contract::firewall::{Lease, place};
 use contract::rules::{Gone, NO_SETS, SETS_TABLES};
 use rules::{Machine, Program, Rules, Surroundings, Table};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Rules that the kernel has.
@@ -313,9 +314,9 @@ impl Held {
     }
 
     /// For who asks.
-    pub fn rule_text(&self) -> RuleText {
+    pub fn rule_text(&self, folder: PathBuf) -> RuleText {
         let (name, text) = self.text.clone().unzip();
-        RuleText { generation: self.generation, name, text }
+        RuleText { generation: self.generation, name, text, folder }
     }
 }
 

@@ -199,6 +199,43 @@ fn rules_that_are_wrong_are_named_with_their_places_and_change_nothing() {
 }
 
 #[test]
+fn the_files_of_sets_stand_beside_the_file_that_is_applied_for_the_service_too() {
+    let mut zone = Protected::start();
+    let sends = |zone: &Protected| zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/19")).status.success();
+    let set = "\n[[set]]\nid = \"list\"\nfile = \"list.txt\"\n";
+    let rule = "[[rule]]\nid = \"listed\"\naction = \"block\"\ndestination = \"@list\"\n";
+    let text = format!("{RULES}{set}{rule}");
+    let folder = zone.lab.folder().join("else where");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("new.toml"), &text).unwrap();
+    std::fs::write(folder.join("list.txt"), OUTSIDE).unwrap();
+    // What would be found from the service's folder on is another list.
+    std::fs::write(zone.lab.folder().join("list.txt"), "192.0.2.1").unwrap();
+    assert!(sends(&zone));
+    let applied = Person::root(&zone).run(&["rules", "apply", folder.join("new.toml").to_str().unwrap()]);
+    assert!(
+        applied.code == 0 && applied.out.contains("else where/list.txt, by the service too"),
+        "{applied:?}"
+    );
+    assert!(!sends(&zone), "the list beside the file is meant");
+    zone.service.stop();
+    zone.start_again();
+    assert!(!sends(&zone), "after a start too");
+    assert!(Person::root(&zone).run(&["rules", "show"]).out.contains("listed"));
+
+    let beside = zone.lab.folder().join("new.toml");
+    std::fs::write(&beside, &text).unwrap();
+    let applied = Person::root(&zone).run(&["rules", "apply", beside.to_str().unwrap()]);
+    assert!(applied.code == 0 && !applied.out.contains("by the service too"), "{applied:?}");
+    assert!(sends(&zone), "the other list");
+    assert_eq!(
+        std::fs::read_to_string(&zone.rules).unwrap(),
+        text,
+        "a file of the same folder is kept as it is"
+    );
+}
+
+#[test]
 fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_shows_what_takes_it() {
     let taken = {
         let zone = Protected::start();

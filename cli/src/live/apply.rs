@@ -10,19 +10,21 @@ use crate::check::counted;
 use crate::rule_file::{RuleFile, Source, is_standard_input, name, read};
 use crate::style;
 use rules::Machine;
-use service::control::{Client, Failed};
+use service::control::Failed;
 use service::firewall::{Applied, Lease};
 use std::io::Write;
 use std::path::Path;
 
 /// Checks a rule file here, says what changes, and has the service take it.
 pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let source = Source { name: full_name(&arguments.file), text: read(&arguments.file)? };
-    let file = RuleFile::understand(&source, &Machine::beside(source.place()))?;
+    let place = std::path::absolute(&arguments.file)?;
+    let source = Source { name: full_name(&arguments.file), text: read(&arguments.file)?, place };
+    let file = RuleFile::understand(&source, &Machine::beside(&source.place))?;
     let mut client = connect(&arguments.service.socket)?;
-    say_changes(&mut client, &file, out)?;
-    let applied =
-        client.apply(&source.name, &source.text, arguments.lease.map(|lease| lease.0)).map_err(wrong)?;
+    let old = text_in_force(&mut client)?;
+    say_changes(&old, &file, out)?;
+    let text = as_the_service_reads_it(&source, &old, &file, out)?;
+    let applied = client.apply(&source.name, &text, arguments.lease.map(|lease| lease.0)).map_err(wrong)?;
     warn(&applied)?;
     say_taken(&applied, out)?;
     Ok(0)
@@ -48,9 +50,30 @@ fn full_name(path: &Path) -> String {
     whole.map_or_else(|| name(path), |whole| whole.display().to_string())
 }
 
-fn say_changes(client: &mut Client, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
-    let old = text_in_force(client)?;
-    let Ok(old) = RuleFile::parse(&old.name, &old.text, &Machine::beside(old.place())) else {
+/// The service keeps the text as its own rule file, and finds what is named in it from its own folder on. So if the file is in
+/// another one, the files of sets get their whole paths: those are meant that stand beside it.
+fn as_the_service_reads_it(
+    new: &Source,
+    old: &Source,
+    file: &RuleFile,
+    out: &mut dyn Write,
+) -> Result<String, Error> {
+    let folder = |place: &Path| place.parent().and_then(|folder| folder.canonicalize().ok());
+    let (here, there) = (new.place.parent().unwrap_or(&new.place), folder(&old.place));
+    if there.is_some() && folder(&new.place) == there {
+        return Ok(new.text.clone());
+    }
+    for set in file.rules.sets() {
+        if let Some(list) = set.file.as_ref().filter(|list| Path::new(list).is_relative()) {
+            let list = here.join(list);
+            writeln!(out, "The set `{}` is read from {}, by the service too.", set.id, list.display())?;
+        }
+    }
+    Ok(rules::with_whole_paths(&new.text, here))
+}
+
+fn say_changes(old: &Source, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
+    let Ok(old) = RuleFile::parse(&old.name, &old.text, &Machine::beside(&old.place)) else {
         writeln!(out, "What changes can't be said: the rules in force can't be read here.")?;
         return Ok(());
     };

@@ -21,7 +21,8 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
 pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
     let rules = client.rules()?;
     let text = rules.text.ok_or(Error::NoText)?;
-    Ok(Source { name: rules.name.unwrap_or_else(|| "the rules in force".to_owned()), text })
+    let name = rules.name.unwrap_or_else(|| "the rules in force".to_owned());
+    Ok(Source { name, text, place: rules.folder.join("rules.toml") })
 }
 
 /// The rules of one generation, for their names.
@@ -172,7 +173,12 @@ mod tests {
         let text = "[default]\ninbound = 'block'\noutbound = 'allow'\n\
                     [[set]]\nid = 'list'\nfile = '/root/secret.txt'\n\
                     [[rule]]\nid = 'r'\naction = 'block'\nsource = '@list'\nuser = 'nobody-here'\nprogram = '/no/such'\n";
-        let asked = RuleText { generation: 1, name: Some("f".to_owned()), text: Some(text.to_owned()) };
+        let asked = RuleText {
+            generation: 1,
+            name: Some("f".to_owned()),
+            text: Some(text.to_owned()),
+            folder: PathBuf::new(),
+        };
         let name = named(asked).unwrap().rule(0).unwrap();
         assert_eq!((name.id.as_str(), name.line), ("r", 8));
     }

@@ -98,7 +98,7 @@ fn applied() -> Applied {
 }
 
 fn text() -> RuleText {
-    RuleText { generation: 7, name: None, text: None }
+    RuleText { generation: 7, name: None, text: None, folder: "/r".into() }
 }
 
 fn hits() -> Hits {
