@@ -47,6 +47,8 @@ enum Target {
     Records,
     /// Requests to a driver's device, on the model of a kernel
     Requests,
+    /// Requests on the control socket
+    Control,
 }
 
 /// What counts the branches for libFuzzer: each of these is one that cargo-fuzz passes.
@@ -130,6 +132,7 @@ impl Target {
             Self::Captures => "captures",
             Self::Records => "records",
             Self::Requests => "requests",
+            Self::Control => "control",
         }
     }
 
@@ -141,6 +144,7 @@ impl Target {
             Self::Captures => &["cli/tests/captures"],
             Self::Records => &["fuzz/seeds/records"],
             Self::Requests => &["fuzz/seeds/requests"],
+            Self::Control => &["fuzz/seeds/control"],
         }
     }
 
@@ -148,7 +152,7 @@ impl Target {
     fn longest(self) -> u32 {
         match self {
             Self::Rules | Self::Captures => 8192,
-            Self::Packets | Self::Records | Self::Requests => 2048,
+            Self::Packets | Self::Records | Self::Requests | Self::Control => 2048,
         }
     }
 

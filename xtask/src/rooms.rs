@@ -103,7 +103,7 @@ pub const ROOMS: &[Room] = &[
     ),
     Room {
         name: "fuzz",
-        promise: "any bytes are taken or refused: packets, rules, captures, records, requests",
+        promise: "any bytes are taken or refused: packets, rules, captures, records, requests, questions",
         needs: &[Need::Fuzz],
         built: &[],
         root: false,

@@ -46,9 +46,13 @@ pub struct Guest {
 impl Guest {
     /// Greets somebody who has connected.
     pub fn new(stream: UnixStream, answer: Arc<dyn Answer>) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
         let user = getsockopt(&stream, PeerCredentials)?.uid();
-        let asker = Asker { user, may_change: user == 0 || user == geteuid().as_raw() };
+        Self::who(Asker { user, may_change: user == 0 || user == geteuid().as_raw() }, stream, answer)
+    }
+
+    /// The same, where it is known who that is.
+    pub fn who(asker: Asker, stream: UnixStream, answer: Arc<dyn Answer>) -> io::Result<Self> {
+        stream.set_nonblocking(true)?;
         let service = VarlinkService::new(
             "Gatebell",
             "gatebelld",

@@ -163,7 +163,7 @@ impl Interface {
 }
 
 /// Whether it takes root.
-fn changes(ask: &Ask) -> bool {
+pub fn changes(ask: &Ask) -> bool {
     matches!(ask, Ask::Apply { .. } | Ask::Confirm | Ask::Revert | Ask::Reload)
 }
 

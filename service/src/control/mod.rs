@@ -14,6 +14,8 @@
 //! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
 
 mod client;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod guest;
 mod interface;
 mod quota;
