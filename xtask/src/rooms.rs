@@ -187,6 +187,14 @@ pub const ROOMS: &[Room] = &[
         steps: &[Step::Emulated(&["firewall"])],
     },
     Room {
+        name: "vm-decisions",
+        promise: "what decides about packets and tells of processes, on Debian's 6.1",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: &[Step::Emulated(&["decisions"])],
+    },
+    Room {
         name: "vm-flood",
         promise: "the same under load on Debian's 6.1",
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
