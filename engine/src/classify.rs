@@ -13,7 +13,18 @@ use core::hint::black_box;
 /// Decides what becomes of a packet, by the rules alone. See the head of this crate for what each kind of packet gets.
 #[inline(always)]
 pub fn classify<T: Tables>(packet: &Parsed, local: &Local, tables: &T) -> Decision {
-    let Some(head) = head(tables) else { return unfilled() };
+    classify_under(head(tables), packet, local, tables)
+}
+
+/// The same, when the head has been looked up.
+#[inline(always)]
+pub(crate) fn classify_under<T: Tables>(
+    head: Option<&Head>,
+    packet: &Parsed,
+    local: &Local,
+    tables: &T,
+) -> Decision {
+    let Some(head) = head else { return unfilled() };
     if packet.shape == Shape::Malformed {
         return decision(head.generation, NO_RULE, REFUSED, Reason::Malformed);
     }
@@ -91,14 +102,14 @@ fn vectors<'a, T: Tables>(
     let flow = &packet.flow;
     let class =
         rules.page(number(rules, head.classes, class(flow.direction, flow.ip_version, flow.protocol))?)?;
-    let source = rules.page(end(rules, (&head.source_v4, &head.source_v6), flow, &flow.source))?;
-    let destination =
-        rules.page(end(rules, (&head.destination_v4, &head.destination_v6), flow, &flow.destination))?;
+    let source = Vector::at(rules, end(rules, (&head.source_v4, &head.source_v6), flow, &flow.source))?;
+    let destination = end(rules, (&head.destination_v4, &head.destination_v6), flow, &flow.destination);
+    let destination = source.or_at(rules, destination)?;
     let mut vectors = Vectors {
         class,
-        source: [source; 2],
+        source: [source.page; 2],
         destination: [destination; 2],
-        ports: ports(packet, head, rules)?,
+        ports: ports(packet, head, rules, &source)?,
         // What no rule asks for takes nothing away.
         local: [class; 3],
     };
@@ -127,6 +138,25 @@ fn vectors<'a, T: Tables>(
     Some(vectors)
 }
 
+/// A vector and where it stands. Dimensions that no rule asks for have the same one: it is looked up once.
+struct Vector<'a> {
+    at: u32,
+    page: &'a Page,
+}
+
+impl<'a> Vector<'a> {
+    #[inline(always)]
+    fn at<P: Pages>(rules: &'a P, at: u32) -> Option<Self> {
+        Some(Self { at, page: rules.page(at)? })
+    }
+
+    /// The vector at this place, which may be the same.
+    #[inline(always)]
+    fn or_at<P: Pages>(&self, rules: &'a P, at: u32) -> Option<&'a Page> {
+        if at == self.at { Some(self.page) } else { rules.page(at) }
+    }
+}
+
 /// What a tree for IPv4 or one for IPv6 says of an end's address.
 #[inline(always)]
 fn end<P: Pages>(pages: &P, (v4, v6): (&Tree, &Tree), flow: &Flow, address: &[u8; 16]) -> u32 {
@@ -136,14 +166,19 @@ fn end<P: Pages>(pages: &P, (v4, v6): (&Tree, &Tree), flow: &Flow, address: &[u8
 
 /// A later fragment shows no ports: only rules that ask for none can match it.
 #[inline(always)]
-fn ports<'a, P: Pages>(packet: &Parsed, head: &Head, rules: &'a P) -> Option<[&'a Page; 2]> {
+fn ports<'a, P: Pages>(
+    packet: &Parsed,
+    head: &Head,
+    rules: &'a P,
+    known: &Vector<'a>,
+) -> Option<[&'a Page; 2]> {
     if packet.shape == Shape::LaterFragment {
         return Some([rules.page(head.no_ports)?; 2]);
     }
     let Flow { source_port, destination_port, .. } = packet.flow;
     let source = narrow(rules, &head.source_port, source_port.into());
     let destination = narrow(rules, &head.destination_port, destination_port.into());
-    Some([rules.page(source)?, rules.page(destination)?])
+    Some([known.or_at(rules, source)?, known.or_at(rules, destination)?])
 }
 
 impl Vectors<'_> {

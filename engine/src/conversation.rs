@@ -3,9 +3,10 @@
 //! Where the conversations are kept (a kernel map, a dry run's table) is the caller's: [`Conversations`]. What is
 //! remembered, and what passes because of it, is decided here, once for both.
 
+use crate::classify::classify_under;
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::tables::{Tables, head};
-use crate::{Parsed, Shape, classify, is_error};
+use crate::{Parsed, Shape, is_error};
 use contract::firewall::{FlowEntry, FlowKey};
 use contract::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
 use contract::rules::{ASKS_PROGRAM, ASKS_USER, Gone, Head};
@@ -48,10 +49,11 @@ pub trait Ends<T: Tables> {
     #[inline(always)]
     fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
         let mut local = Local::UNKNOWN;
-        if head(tables).is_some_and(|head| head.asks != 0) {
+        let head = head(tables);
+        if head.is_some_and(|head| head.asks != 0) {
             self.find(&packet.flow, &mut local);
         }
-        *decision = classify_as(packet, asked, &local, tables);
+        *decision = classify_as(packet, asked, &local, head, tables);
     }
 }
 
@@ -69,12 +71,18 @@ pub enum Asked {
 ///
 /// A reply becomes its conversation's beginning meanwhile: eBPF has no room for both.
 #[inline(always)]
-pub fn classify_as<T: Tables>(packet: &mut Parsed, asked: Asked, local: &Local, tables: &T) -> Decision {
+pub fn classify_as<T: Tables>(
+    packet: &mut Parsed,
+    asked: Asked,
+    local: &Local,
+    head: Option<&Head>,
+    tables: &T,
+) -> Decision {
     let Flow { source_port, destination_port, .. } = packet.flow;
     if asked == Asked::Beginning {
         turn_round(&mut packet.flow);
     }
-    let decision = classify(packet, local, tables);
+    let decision = classify_under(head, packet, local, tables);
     if asked == Asked::Beginning {
         turn_round(&mut packet.flow);
         packet.flow.source_port = source_port;

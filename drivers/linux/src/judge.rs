@@ -25,7 +25,6 @@ pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
         None => decide(&mut parsed, &mut ends, &rules, &mut Flows),
     };
     tables::count(direction as u8, decision.verdict);
-    rules.count(&decision);
     if decision.log == 1 {
         report(&ends.0, length, &parsed.flow, &decision);
     }
@@ -65,7 +64,7 @@ impl Ends<InForce> for AtSocket {
 }
 
 /// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
-/// looked at.
+/// looked at. What it answers of a packet itself is the verdict, and is counted in that generation.
 ///
 /// A global function for the verifier: it is checked by itself, whatever its callers know.
 #[unsafe(no_mangle)]
@@ -82,13 +81,17 @@ pub extern "C" fn gatebell_classify(
     // SAFETY: not null; it comes from the one caller above, which the verifier holds to a packet's bytes, all written.
     let packet = unsafe { &mut *packet };
     let rules = InForce::now();
+    let head = head(&rules);
     let mut local = Local::UNKNOWN;
-    if let Some(head) = head(&rules).filter(|head| head.asks != 0) {
+    if let Some(head) = head.filter(|head| head.asks != 0) {
         find_local(&Skb::at_socket(skb), &packet.flow, &mut local);
         blur(&mut local, head.user.nought);
     }
     let asked = if asked == Asked::Packet as u32 { Asked::Packet } else { Asked::Beginning };
-    let decision = classify_as(packet, asked, &local, &rules);
+    let decision = classify_as(packet, asked, &local, head, &rules);
+    if let Some(head) = head.filter(|_| asked == Asked::Packet) {
+        rules.count(head, decision.rule);
+    }
     // SAFETY: not null, and the verifier knows that there is room for one.
     unsafe { answer.write(decision) };
     0

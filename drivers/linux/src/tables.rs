@@ -7,11 +7,11 @@ use contract::firewall::{
     DEVICE_SLOTS, DEVICE_TRIES, FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS, Service,
     VERDICT_LINES, Verdicts, ZoneDevice, device_slot, place,
 };
-use contract::packet::{Decision, Direction, NO_RULE};
-use contract::rules::{PAGE_WORDS, Page, SETS_TABLES};
+use contract::packet::{Direction, NO_RULE};
+use contract::rules::{Head, PAGE_WORDS, Page, SETS_TABLES};
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use engine::conversation::Conversations;
-use engine::{Pages, Tables, head};
+use engine::{Pages, Tables};
 
 /// `BPF_F_MMAPABLE`, by which the service fills a table in one go, and `BPF_F_INNER_MAP`: each has a size of its own.
 const TABLE_FLAGS: usize = 1 << 10 | 1 << 12;
@@ -197,17 +197,15 @@ impl InForce {
         Self(rules.map(KernelPages::of))
     }
 
-    /// Counts that a rule has decided, in the generation itself. What goes on with what it allowed is not counted.
+    /// Counts that a rule of this generation has decided. What goes on with what it allowed is not counted.
     #[inline(always)]
-    pub fn count(&self, decision: &Decision) {
-        if decision.rule == NO_RULE || decision.known == 1 {
+    pub fn count(&self, head: &Head, rule: u32) {
+        if rule == NO_RULE {
             return;
         }
-        // A generation that was published meanwhile has other rules: what it decided this once is counted nowhere.
-        let Some(head) = head(self).filter(|head| head.generation == decision.generation) else { return };
-        let page = head.hits.wrapping_add(decision.rule / PAGE_WORDS as u32);
+        let page = head.hits.wrapping_add(rule / PAGE_WORDS as u32);
         let Some(page) = self.0.and_then(|rules| rules.page(page)) else { return };
-        let within = u64::from(decision.rule) & (PAGE_WORDS as u64 - 1);
+        let within = u64::from(rule) & (PAGE_WORDS as u64 - 1);
         add(&page[within as usize], 1);
     }
 }
