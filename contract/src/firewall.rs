@@ -82,7 +82,7 @@ pub struct FlowKey {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowEntry {
-    /// When it was last used, in nanoseconds of the coarse clock, which stands still while the machine sleeps.
+    /// When it was last used, in nanoseconds by the kernel's [`Ticks`].
     pub stamp_ns: u64,
     /// The socket that began it, by the kernel's cookie; 0 if there was none.
     pub socket: u64,
@@ -185,6 +185,34 @@ pub struct Service {
     pub gone: u64,
 }
 
+/// How the kernel's count of ticks becomes nanoseconds since it started. Ticks stand still while the machine sleeps, and nobody
+/// corrects them as the clocks are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ticks {
+    /// The count as the kernel started.
+    pub start: u64,
+    /// Nanoseconds of one.
+    pub length_ns: u64,
+}
+
+impl Ticks {
+    /// Of a kernel whose ticks are so long. Its count starts five minutes before it fits no more into 32 bits (Linux,
+    /// `INITIAL_JIFFIES`).
+    #[must_use]
+    pub const fn of(length_ns: u64) -> Self {
+        let per_second = if length_ns == 0 { 0 } else { 1_000_000_000 / length_ns };
+        Self { start: (1 << 32) - 300 * per_second, length_ns }
+    }
+
+    /// Nanoseconds since the kernel started, at this count.
+    #[must_use]
+    #[inline(always)]
+    pub const fn nanoseconds(self, count: u64) -> u64 {
+        count.wrapping_sub(self.start).wrapping_mul(self.length_ns)
+    }
+}
+
 /// Where the driver finds things in this kernel's own structures, in bytes; all zero where the kernel does not say
 /// (no BTF): then processes have no parent, no arguments and no exit code, and end with their first thread, and sockets have
 /// no program.
@@ -235,5 +263,5 @@ pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 const _: () = {
     assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32);
     assert!(size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
-    assert!(size_of::<Offsets>() == 72);
+    assert!(size_of::<Offsets>() == 72 && size_of::<Ticks>() == 16);
 };

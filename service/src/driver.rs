@@ -11,13 +11,14 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
 use contract::firewall::{
-    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Service, VERDICT_LINES, Verdicts, ZoneDevice,
-    device_slot,
+    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Service, Ticks, VERDICT_LINES, Verdicts,
+    ZoneDevice, device_slot,
 };
 use contract::packet::{Direction, interface_words};
 use contract::process::PATH_BYTES;
 use contract::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_getres, clock_gettime};
 use std::cell::Cell;
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -73,7 +74,8 @@ impl Driver {
         let adopted = pins.is_there();
         let offsets: OffsetWords = zerocopy::transmute!(offsets::of_this_kernel());
         let mut loader = EbpfLoader::new();
-        loader.btf(None).override_global("OFFSETS", &offsets, true);
+        let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
+        loader.btf(None).override_global("OFFSETS", &offsets, true).override_global("TICKS", &ticks, true);
         for name in &names {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -163,7 +165,7 @@ impl Driver {
 
     /// Forgets the conversations that nobody has used for long.
     pub fn forget_idle_flows(&self) -> Result<Swept> {
-        let now = coarse_ns()?;
+        let now = hooks::clock_ns(&self.object)?;
         let before: u64 = self.value("ARRIVALS", 0)?;
         let (mut idle, mut left, mut soonest_ns, mut arrived) = (Vec::new(), 0, None, 0_u64);
         self.each("FLOWS", |key: &FlowKey, entry: &FlowEntry| {
@@ -336,17 +338,17 @@ impl Driver {
 
 /// Nanoseconds of the clock that includes sleep, by which the driver measures leases.
 pub fn now_ns() -> Result<u64> {
-    nanoseconds(ClockId::CLOCK_BOOTTIME)
+    Ok(nanoseconds(clock_gettime(ClockId::CLOCK_BOOTTIME)?))
 }
 
-/// Nanoseconds of the clock by which conversations grow old. It stands still while the machine sleeps, and is cheap.
-fn coarse_ns() -> Result<u64> {
-    nanoseconds(ClockId::CLOCK_MONOTONIC_COARSE)
+/// This kernel's ticks: what a coarse clock is exact to.
+fn ticks() -> Result<Ticks> {
+    let length = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel has no coarse clock")?;
+    Ok(Ticks::of(nanoseconds(length)))
 }
 
-fn nanoseconds(clock: ClockId) -> Result<u64> {
-    let now = clock_gettime(clock)?;
-    Ok(now.tv_sec().cast_unsigned() * 1_000_000_000 + now.tv_nsec().cast_unsigned())
+fn nanoseconds(time: TimeSpec) -> u64 {
+    time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned()
 }
 
 /// How long this conversation may still be silent; 0: it was for too long.

@@ -39,6 +39,9 @@ const SOCKET_MADE: &str = "socket_made";
 const TRACEPOINTS: [(&str, &str); 2] =
     [("program_started", "sched_process_exec"), ("process_ended", "sched_process_exit")];
 
+/// What is attached nowhere.
+const CLOCK: &str = "read_clock";
+
 /// Has the kernel check every program, before anything is attached.
 pub fn load(object: &mut Ebpf) -> Result<()> {
     for (name, _) in FILTERS {
@@ -49,6 +52,8 @@ pub fn load(object: &mut Ebpf) -> Result<()> {
         let program: &mut CgroupSkb = program(object, name)?;
         program.load().with_context(|| refused(name))?;
     }
+    let clock: &mut SchedClassifier = program(object, CLOCK)?;
+    clock.load().with_context(|| refused(CLOCK))?;
     let makers: &mut CgroupSock = program(object, SOCKET_MADE)?;
     makers.load().with_context(|| refused(SOCKET_MADE))?;
     for (name, _) in TRACEPOINTS {
@@ -79,6 +84,15 @@ pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What time it is on the driver's clock of conversations: see [`contract::firewall::Ticks`].
+pub fn clock_ns(object: &Ebpf) -> Result<u64> {
+    let failed = "asking the driver what time it is";
+    let clock: &SchedClassifier = object.program(CLOCK).context(failed)?.try_into()?;
+    let mut frame = [[0; 8]; 2];
+    bpf::run(clock.fd()?.as_fd(), frame.as_flattened_mut()).context(failed)?;
+    Ok(u64::from_ne_bytes(frame[0]))
 }
 
 /// Puts the filters on a device, in the place of those that are there. Returns whether the device had no place for filters

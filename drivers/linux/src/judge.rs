@@ -1,10 +1,11 @@
 //! One packet: decide, count, tell.
 
+use crate::clock;
 use crate::owner::{self, Owner};
 use crate::packet::Skb;
 use crate::tables::{self, Flows, InForce};
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_ktime_get_coarse_ns, bpf_loop};
+use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use contract::Kind;
 use contract::firewall::FlowKey;
@@ -37,8 +38,7 @@ struct AtSocket(Skb);
 impl Ends<InForce> for AtSocket {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
-        // SAFETY: the helper has no preconditions.
-        unsafe { bpf_ktime_get_coarse_ns() }
+        clock::now_ns()
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@
 //!   the kernel itself, frames of packet sockets. What was judged is not judged again, so nothing is counted twice.
 //! - [`zone_socket_ingress`] judges what reaches the zone's sockets by devices that have no program of ours yet.
 //! - [`socket_made`] remembers who makes a socket; [`program_started`] and [`process_ended`] report processes.
+//! - [`read_clock`] is run by the service, which forgets what has been silent for long.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
 //! depend on these and `contract` alone.
@@ -20,6 +21,7 @@
 #![feature(core_intrinsics)]
 #![expect(internal_features, reason = "see above")]
 
+mod clock;
 mod judge;
 mod kernel;
 mod owner;
@@ -121,6 +123,13 @@ pub fn program_started(ctx: TracePointContext) -> u32 {
 pub fn process_ended(ctx: TracePointContext) -> u32 {
     process::ended(&ctx);
     0
+}
+
+/// Tells the service what time it is on the clock of the conversations. Run for it alone, attached nowhere.
+#[classifier]
+pub fn read_clock(ctx: TcContext) -> i32 {
+    clock::tell(&ctx);
+    GO_ON
 }
 
 /// Licensed so that the kernel lends its tracepoint helpers.
