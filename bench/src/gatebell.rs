@@ -140,8 +140,8 @@ pub struct App<S> {
 
 /// What an app has heard.
 pub struct Heard<S> {
-    /// From the first of them to the last.
-    pub span: Duration,
+    /// When it had the last of them, in nanoseconds of the records' clock; 0: it had none.
+    pub last_ns: u64,
     /// Both sides' books.
     pub account: Account,
     /// What `each` made of them.
@@ -184,7 +184,7 @@ fn read<S>(
     mut state: S,
     each: fn(&mut S, &Record<'_>),
 ) -> Result<Heard<S>> {
-    let (mut first, mut last) = (None, Instant::now());
+    let mut last_ns = 0;
     loop {
         let ending = stop.load(Ordering::Acquire);
         attachment.wait(Some(QUIET))?;
@@ -194,14 +194,12 @@ fn read<S>(
             }
         })?;
         if drained.records > 0 {
-            last = Instant::now();
-            first.get_or_insert(last);
+            last_ns = now_ns();
         } else if ending {
             break;
         }
     }
-    let span = first.map_or(Duration::ZERO, |first| last - first);
-    Ok(Heard { span, account: attachment.account()?, state })
+    Ok(Heard { last_ns, account: attachment.account()?, state })
 }
 
 /// Now, on the clock of the records' stamps.

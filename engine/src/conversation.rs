@@ -204,16 +204,25 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     } else if entry.generation != head.generation {
         return OUTDATED;
     }
-    if !initiates {
-        entry.state |= FlowEntry::ANSWERED;
-    }
-    entry.stamp_ns = ends.now_ns();
+    note_use(entry, initiates, ends.now_ns());
     let reason = if initiates { entry.reason } else { Reason::Reply as u8 };
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
         conversations.close(&key);
     }
     ALLOWED
+}
+
+/// Notes that the conversation goes on. Written only when it changes: processors share what they read, and take turns at what
+/// they write.
+#[inline(always)]
+fn note_use(entry: &mut FlowEntry, initiates: bool, now_ns: u64) {
+    if !initiates && entry.state & FlowEntry::ANSWERED == 0 {
+        entry.state |= FlowEntry::ANSWERED;
+    }
+    if entry.stamp_ns != now_ns {
+        entry.stamp_ns = now_ns;
+    }
 }
 
 /// What becomes of an ICMP error that is about this conversation. It changes nothing in it: anybody on the way may have sent it.

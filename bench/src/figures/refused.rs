@@ -127,7 +127,7 @@ fn told(setting: &Setting<'_>, gatebell: &Gatebell, pace: Pace, apps: usize) -> 
         let heard = app.stop()?;
         let lost = heard.account.kernel.lost_in_all() as f64;
         let wrong = if heard.account.balances() { 0.0 } else { 1.0 };
-        slowest = slowest.min(heard.state as f64 / done.seconds.max(heard.span.as_secs_f64()) / 1000.0);
+        slowest = slowest.min(heard.state as f64 / done.seconds_until(heard.last_ns) / 1000.0);
         unaccounted = unaccounted.max((sent - heard.state as f64 - lost).abs() + wrong);
         lost_share = lost_share.max(lost / sent * 100.0);
     }
@@ -178,7 +178,7 @@ fn nflog(setting: &Setting<'_>, ground: &Ground, threshold: u32) -> Result<(f64,
 
 /// The rate in thousands, and the share in percent that did not come.
 fn got(done: &Done, got: &Got) -> (f64, f64) {
-    let seconds = done.seconds.max(got.span.as_secs_f64());
+    let seconds = done.seconds_until(got.last_ns);
     let sent = (done.count + 1) as f64;
     (got.packets as f64 / seconds / 1000.0, (sent - got.packets as f64) / sent * 100.0)
 }

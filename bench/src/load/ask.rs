@@ -1,6 +1,7 @@
 //! One byte there, one byte back, over one connection: what netperf calls TCP_RR.
 
 use super::Done;
+use crate::gatebell::now_ns;
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -38,13 +39,14 @@ pub fn ask(to: SocketAddr, milliseconds: u64) -> Result<Done> {
     let mut stream = connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let (start, most, mut count, mut byte) = (Instant::now(), Duration::from_millis(milliseconds), 0, [b'.']);
+    let (began_ns, start, most, mut count, mut byte) =
+        (now_ns(), Instant::now(), Duration::from_millis(milliseconds), 0, [b'.']);
     while start.elapsed() < most {
         stream.write_all(&byte)?;
         stream.read_exact(&mut byte).context("no answer")?;
         count += 1;
     }
-    Ok(Done { count, seconds: start.elapsed().as_secs_f64() })
+    Ok(Done::since(began_ns, count))
 }
 
 /// The one who answers may just be starting.

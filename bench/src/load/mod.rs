@@ -5,6 +5,7 @@ mod ask;
 mod storm;
 mod udp;
 
+use crate::gatebell::now_ns;
 use anyhow::Result;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
@@ -64,11 +65,23 @@ pub enum Load {
 pub struct Done {
     /// Packets, requests or processes.
     pub count: u64,
+    /// When it began, in nanoseconds of the clock of the records' stamps.
+    pub began_ns: u64,
     /// Seconds.
     pub seconds: f64,
 }
 
 impl Done {
+    /// So many, from then to now.
+    fn since(began_ns: u64, count: u64) -> Self {
+        Self { count, began_ns, seconds: seconds(began_ns, now_ns()) }
+    }
+
+    /// How long it took until a reader had the last of it, which may be later than the end.
+    pub fn seconds_until(&self, last_ns: u64) -> f64 {
+        self.seconds.max(seconds(self.began_ns, last_ns))
+    }
+
     /// In a second.
     pub fn rate(&self) -> f64 {
         self.count as f64 / self.seconds
@@ -84,6 +97,10 @@ pub struct Sent {
 
 /// The first port of a beat.
 pub const BEAT_PORT: u16 = 20_000;
+
+fn seconds(from_ns: u64, to_ns: u64) -> f64 {
+    to_ns.saturating_sub(from_ns) as f64 / 1e9
+}
 
 /// Does it, and says what it did.
 pub fn run(load: &Load) -> Result<()> {

@@ -8,15 +8,14 @@ pub mod opensnitch;
 use crate::ground::Ground;
 use anyhow::{Context, Result};
 use std::fs;
-use std::time::Duration;
 
 /// What a reader in user space has got.
 #[derive(Debug, Default)]
 pub struct Got {
     /// Packets.
     pub packets: u64,
-    /// From the first to the last.
-    pub span: Duration,
+    /// When the last one was there, in nanoseconds of the records' clock; 0: none was.
+    pub last_ns: u64,
     /// How often the kernel said that it threw something away for want of room.
     pub overruns: u64,
     /// The port that a packet went to, and when it was there (nanoseconds of the records' clock).

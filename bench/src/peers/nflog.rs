@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 /// The group that our rules log to.
 pub const GROUP: u16 = 5;
@@ -78,7 +77,7 @@ fn configured(threshold: u32) -> Result<Netlink> {
 }
 
 fn listen(netlink: &Netlink, stop: &AtomicBool, times: bool) -> Result<Got> {
-    let (mut got, mut first, mut last) = (Got::default(), None, Instant::now());
+    let mut got = Got::default();
     let mut room = vec![0; 256 << 10];
     loop {
         let ending = stop.load(Ordering::Acquire);
@@ -88,12 +87,10 @@ fn listen(netlink: &Netlink, stop: &AtomicBool, times: bool) -> Result<Got> {
             Received::Overrun => got.overruns += 1,
             Received::Bytes(length) => {
                 take(&room[..length], times, &mut got);
-                last = Instant::now();
-                first.get_or_insert(last);
+                got.last_ns = now_ns();
             }
         }
     }
-    got.span = first.map_or(got.span, |first| last - first);
     Ok(got)
 }
 

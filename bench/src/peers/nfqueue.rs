@@ -2,6 +2,7 @@
 
 use super::Got;
 use super::netlink::{Message, Netlink, Received, attribute, each};
+use crate::gatebell::now_ns;
 use crate::ground::thread_in;
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Instant;
 
 const QUEUE: u8 = 3;
 const VERDICT: u8 = 1;
@@ -74,7 +74,7 @@ fn configured() -> Result<Netlink> {
 }
 
 fn decide(netlink: &Netlink, stop: &AtomicBool, verdict: Verdict) -> Result<Got> {
-    let (mut got, mut first, mut last) = (Got::default(), None, Instant::now());
+    let mut got = Got::default();
     let mut room = vec![0; 64 << 10];
     loop {
         let ending = stop.load(Ordering::Acquire);
@@ -84,12 +84,10 @@ fn decide(netlink: &Netlink, stop: &AtomicBool, verdict: Verdict) -> Result<Got>
             Received::Overrun => got.overruns += 1,
             Received::Bytes(length) => {
                 answer(netlink, &room[..length], verdict, &mut got)?;
-                last = Instant::now();
-                first.get_or_insert(last);
+                got.last_ns = now_ns();
             }
         }
     }
-    got.span = first.map_or(got.span, |first| last - first);
     Ok(got)
 }
 
