@@ -1,6 +1,6 @@
 //! A packet in one line, written and read: `out tcp 10.0.0.2:5000 -> 10.0.0.1:23`.
 
-use contract::packet::{Direction, Flow, Local, interface_words};
+use contract::packet::{Direction, Flow, Local, name_words};
 use engine::{Parsed, Shape};
 use rules::{Protocol, Surroundings};
 use std::fmt;
@@ -97,7 +97,7 @@ impl Who {
             local.program = surroundings.program(program).unwrap_or_default();
         }
         if let Some(interface) = &self.interface {
-            local.interface = interface_words(interface).unwrap_or_default();
+            local.interface = name_words(interface).unwrap_or_default();
         }
         Ok(local)
     }
@@ -110,7 +110,7 @@ impl Who {
             "program" => {
                 return Err(format!("`{value}` is no program's whole path; write it like /usr/bin/curl"));
             }
-            "interface" if interface_words(value).is_some() => &mut self.interface,
+            "interface" if name_words(value).is_some() => &mut self.interface,
             "interface" => {
                 return Err(format!("`{value}` is longer than the 15 bytes that a device's name may have"));
             }

@@ -5,7 +5,7 @@
 
 use crate::flow::{destination, source};
 use crate::show::{end_names, icmp_type, range, user};
-use contract::packet::{Direction, Flow, Local, NO_USER, interface_words};
+use contract::packet::{Direction, Flow, Local, NO_USER, name_words};
 use contract::rules::PortRange;
 use engine::{Parsed, Shape};
 use rules::{Addresses, Protocol, Rule, Rules};
@@ -63,7 +63,7 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
     let Rule { users, programs, interfaces, .. } = rule;
     let by_user = users.iter().any(|user| user.number == local.user);
     let by_program = programs.iter().any(|program| program.identity == Some(local.program));
-    let by_interface = interfaces.iter().any(|name| interface_words(name) == Some(local.interface));
+    let by_interface = interfaces.iter().any(|name| name_words(name) == Some(local.interface));
     let missed = [
         (by_user, "user", local.user != NO_USER, users.iter().map(user).collect::<Vec<_>>()),
         (by_program, "program", local.program != [0; 2], programs.iter().map(|p| p.path.clone()).collect()),

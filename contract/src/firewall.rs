@@ -1,6 +1,6 @@
 //! What the firewall's driver and the service that fills its tables share.
 
-use crate::packet::{Direction, Verdict};
+use crate::packet::{Direction, NO_USER, Verdict};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Lines of [`Verdicts`]; processors above share them.
@@ -175,6 +175,25 @@ pub mod place {
     pub const CANDIDATE: u32 = 1;
 }
 
+/// Who made a socket: what the driver keeps with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Owner {
+    /// The process; 0: not known.
+    pub pid: u32,
+    /// The user it ran as; [`NO_USER`]: not known.
+    pub user: u32,
+    /// The process's name, in words, which eBPF's compiler copies without a loop.
+    pub name: [u64; 2],
+    /// See [`crate::packet::Local::program`].
+    pub program: [u64; 2],
+}
+
+impl Owner {
+    /// Not known.
+    pub const NOBODY: Self = Self { pid: 0, user: NO_USER, name: [0; 2], program: [0; 2] };
+}
+
 /// The service's process, as the driver watches over it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -263,5 +282,5 @@ pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 const _: () = {
     assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32);
     assert!(size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
-    assert!(size_of::<Offsets>() == 72 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 72 && size_of::<Ticks>() == 16);
 };

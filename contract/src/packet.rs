@@ -148,9 +148,10 @@ impl Default for Local {
     }
 }
 
-/// A device's name as [`Local::interface`] has it; `None` if it is longer than the 15 bytes that Linux allows.
+/// The name of a device, as [`Local::interface`] has it, or of a process; `None` if it is longer than the 15 bytes that Linux
+/// allows.
 #[must_use]
-pub fn interface_words(name: &str) -> Option<[u64; 2]> {
+pub fn name_words(name: &str) -> Option<[u64; 2]> {
     let mut bytes = [0_u8; 16];
     bytes.get_mut(..name.len()).filter(|_| name.len() < 16)?.copy_from_slice(name.as_bytes());
     Some(zerocopy::transmute!(bytes))

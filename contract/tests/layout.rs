@@ -3,7 +3,7 @@
 //! When this fails on purpose: raise `contract::VERSION`, and add the new file. The old ones stay as they are.
 
 use contract::command::{Drained, Reference, Referenced, References};
-use contract::firewall::{FlowEntry, FlowKey, Lease, Offsets, Service, Verdicts, ZoneDevice};
+use contract::firewall::{FlowEntry, FlowKey, Lease, Offsets, Owner, Service, Ticks, Verdicts, ZoneDevice};
 use contract::notice::{Notice, Operate, Operated, Seen};
 use contract::packet::{Decision, Flow, Local, Packet};
 use contract::process::Process;
@@ -52,7 +52,9 @@ fn layout() -> String {
         FlowEntry { stamp_ns, socket, rule, generation, direction, reason, state, spare }
         ZoneDevice { name, index, link_header, guarded, spare }
         Lease { deadline_ns, last_generation }
+        Owner { pid, user, name, program }
         Service { pid, gone }
+        Ticks { start, length_ns }
         Offsets {
             task_mm, task_parent, task_tgid, task_signal, task_leader, task_name, task_started, signal_live,
             signal_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode, inode_number, inode_super_block,

@@ -2,7 +2,7 @@
 
 use crate::report::{Wrong, shown, suggestion};
 use crate::{Addresses, Protocol, User, ports};
-use contract::packet::{Direction, NO_USER, Verdict, interface_words};
+use contract::packet::{Direction, NO_USER, Verdict, name_words};
 use contract::rules::{Gone, PortRange};
 use toml::de::DeValue;
 
@@ -76,7 +76,7 @@ pub(crate) fn user(
 /// A device's name.
 pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
     let name = string(value)?;
-    if interface_words(name).is_none() {
+    if name_words(name).is_none() {
         return Err(format!("`{}` is longer than the 15 bytes that a device's name may have", shown(name)));
     }
     let fits =

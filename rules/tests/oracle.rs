@@ -4,7 +4,7 @@
 mod dice;
 mod place;
 
-use contract::packet::{Direction, Flow, Local, NO_RULE, NO_USER, Reason, Verdict, interface_words};
+use contract::packet::{Direction, Flow, Local, NO_RULE, NO_USER, Reason, Verdict, name_words};
 use dice::Dice;
 use engine::{Parsed, Shape, classify};
 use place::Place;
@@ -380,7 +380,7 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
     };
     let local = Local {
         program: if seen.program == 0 { [0; 2] } else { [1, seen.program] },
-        interface: seen.interface.map_or([0; 2], |name| interface_words(name).unwrap()),
+        interface: seen.interface.map_or([0; 2], |name| name_words(name).unwrap()),
         user: seen.user,
         spare: 0,
     };

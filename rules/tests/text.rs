@@ -3,7 +3,7 @@
 
 mod place;
 
-use contract::packet::{Direction, Local, NO_RULE, NO_USER, Verdict, interface_words};
+use contract::packet::{Direction, Local, NO_RULE, NO_USER, Verdict, name_words};
 use contract::rules::{Gone, MAX_RULES};
 use place::Place;
 use rules::{Rules, parse};
@@ -376,8 +376,8 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
     }
     assert_eq!(judged_of(&rules, Local { program: [1, 7], ..unknown }), 1);
     assert_eq!(judged_of(&rules, Local { program: [2, 7], ..unknown }), NO_RULE);
-    assert_eq!(judged_of(&rules, Local { interface: interface_words("eth0").unwrap(), ..unknown }), 2);
-    assert_eq!(judged_of(&rules, Local { interface: interface_words("eth00").unwrap(), ..unknown }), NO_RULE);
+    assert_eq!(judged_of(&rules, Local { interface: name_words("eth0").unwrap(), ..unknown }), 2);
+    assert_eq!(judged_of(&rules, Local { interface: name_words("eth00").unwrap(), ..unknown }), NO_RULE);
 }
 
 #[test]

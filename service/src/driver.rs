@@ -4,17 +4,17 @@ use crate::devices::Device;
 use crate::pins::{self, Pins};
 use crate::sweep::Swept;
 use crate::zone::Zone;
-use crate::{hooks, offsets};
+use crate::{hooks, offsets, sockets};
 use anyhow::{Context, Result, bail};
 use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
 use contract::firewall::{
-    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Service, Ticks, VERDICT_LINES, Verdicts,
+    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES, Verdicts,
     ZoneDevice, device_slot,
 };
-use contract::packet::{Direction, interface_words};
+use contract::packet::{Direction, name_words};
 use contract::process::PATH_BYTES;
 use contract::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
 use nix::sys::time::TimeSpec;
@@ -24,7 +24,7 @@ use std::fs;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
-use tracing::warn;
+use tracing::{debug, warn};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// What a packet takes at most, on a busy machine too, from its device to its socket.
@@ -108,6 +108,12 @@ impl Driver {
 
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged.
     pub fn attach(&mut self, pins: &Pins, zone: &Zone) -> Result<()> {
+        hooks::watch_makers(&mut self.object, pins, &zone.cgroup)?;
+        // Between the two: no socket is missed, and no packet is judged before its socket is known.
+        match sockets::name_older(self, zone) {
+            Ok(told) => debug!("{told} sockets are older than the driver, and known by who holds them"),
+            Err(refused) => warn!("sockets from before the service's start have no program: {refused:#}"),
+        }
         hooks::attach(&mut self.object, pins, &zone.cgroup)
     }
 
@@ -117,7 +123,7 @@ impl Driver {
         let slot = if its_own.is_some() { its_own } else { self.slot(device.index, FREE)? };
         let (slot, mut entry) =
             slot.context("too many devices: each slot that this one may have is taken")?;
-        entry.name = interface_words(&device.name).unwrap_or_default();
+        entry.name = name_words(&device.name).unwrap_or_default();
         entry.index = device.index;
         entry.link_header = device.link_header;
         self.set("DEVICES", slot, &entry)?;
@@ -206,6 +212,12 @@ impl Driver {
         let length = path.len().min(PATH_BYTES - 1);
         bytes[..length].copy_from_slice(&path.as_bytes()[..length]);
         bpf::insert(self.map("PROGRAMS")?, id.as_bytes(), &bytes).context("naming a program")
+    }
+
+    /// Tells the driver whose this socket is. False: it knows.
+    pub fn name_socket(&self, socket: &impl AsFd, owner: &Owner) -> Result<bool> {
+        let number = socket.as_fd().as_raw_fd().to_ne_bytes();
+        bpf::insert_new(self.map("OWNERS")?, &number, owner.as_bytes()).context("naming a socket's owner")
     }
 
     /// What the generation at this place says of itself; none: there is none.

@@ -39,6 +39,8 @@ const SOCKET_MADE: &str = "socket_made";
 const TRACEPOINTS: [(&str, &str); 2] =
     [("program_started", "sched_process_exec"), ("process_ended", "sched_process_exit")];
 
+/// How we attach to a control group: nobody else's program there goes before ours.
+const ALONE: CgroupAttachMode = CgroupAttachMode::Single;
 /// What is attached nowhere.
 const CLOCK: &str = "read_clock";
 
@@ -63,14 +65,18 @@ pub fn load(object: &mut Ebpf) -> Result<()> {
     Ok(())
 }
 
-/// Attaches what belongs to the whole zone, or takes over what an earlier service left there.
-pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
-    let mode = CgroupAttachMode::Single;
+/// Begins to watch who makes sockets in the zone, or takes that over from an earlier service.
+pub fn watch_makers(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
     let makers: &mut CgroupSock = program(object, SOCKET_MADE)?;
     if !taken_over(pins, SOCKET_MADE, cgroup, makers.fd()?.as_fd())? {
-        let link = makers.attach(cgroup, mode).and_then(|id| makers.take_link(id));
+        let link = makers.attach(cgroup, ALONE).and_then(|id| makers.take_link(id));
         keep(pins, SOCKET_MADE, link.context("watching who makes sockets")?.try_into())?;
     }
+    Ok(())
+}
+
+/// Attaches what judges packets and tells of processes in the whole zone, or takes over what an earlier service left there.
+pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
     for (name, event) in TRACEPOINTS {
         let program: &mut TracePoint = program(object, name)?;
         let link = program.attach("sched", event).and_then(|id| program.take_link(id));
@@ -79,7 +85,7 @@ pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
     for (name, side) in SOCKETS {
         let program: &mut CgroupSkb = program(object, name)?;
         if !taken_over(pins, name, cgroup, program.fd()?.as_fd())? {
-            let link = program.attach(cgroup, side, mode).and_then(|id| program.take_link(id));
+            let link = program.attach(cgroup, side, ALONE).and_then(|id| program.take_link(id));
             keep(pins, name, link.context("attaching to the zone's control group")?.try_into())?;
         }
     }

@@ -31,6 +31,7 @@ mod recover;
 mod refused;
 mod run;
 mod signals;
+mod sockets;
 mod state;
 mod sweep;
 mod zone;

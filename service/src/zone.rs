@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// The zone; the process has entered its network namespace.
@@ -15,6 +16,11 @@ pub struct Zone {
 const TRACEPOINTS: &str = "/sys/kernel/tracing";
 
 impl Zone {
+    /// Its control group's folder, whatever becomes of the path that it was named by.
+    pub fn folder(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.cgroup.as_raw_fd()).into()
+    }
+
     /// Enters the zone's network namespace.
     pub fn enter(netns: Option<&Path>, cgroup: &Path) -> Result<Self> {
         let cgroup = open_cgroup(cgroup)?;

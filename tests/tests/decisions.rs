@@ -27,7 +27,7 @@ use judges::{Dice, Judged};
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use somebody::{Somebody, patience};
+use somebody::{Acting, Somebody, patience};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write;
@@ -356,6 +356,35 @@ fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does
             "{closed}"
         );
     }
+}
+
+#[test]
+fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
+    let ourselves = std::env::current_exe().unwrap();
+    let theirs = format!("direction = \"in\"\nprotocol = \"udp\"\nports = 7002\nprogram = {ourselves:?}");
+    let mut zone = Protected::with(&(QUIET.to_owned() + &rule("theirs", "allow", &theirs)));
+    zone.service.stop();
+    assert!(!zone.recover().is_empty(), "the driver goes");
+    let accepts = Somebody::user(USER).starts(&zone, &format!("accept {INSIDE}:7001"));
+    let receives = Somebody::user(USER).starts(&zone, &format!("receive {INSIDE}:7002"));
+    assert!(!zone.start_again(), "and comes again as a new one");
+    let mut app = Told::<Packet>::of(&zone, Mask::of(Kind::PACKET));
+    knock(&zone, true, &format!("{INSIDE}:7001"), false);
+    let packet = app.refused(TCP, 7001);
+    assert_eq!((packet.pid, packet.user), (accepts.0.id(), USER));
+    assert_eq!(packet.name, name_of(&accepts), "as the process is called");
+    let program = zone.ask().program(packet.program[0], packet.program[1]).unwrap();
+    assert_eq!(program.map(PathBuf::from).as_ref(), Some(&ourselves));
+    knock(&zone, false, &format!("{INSIDE}:7002"), true);
+    assert!(receives.gets_it(true), "the rule for the program lets it in");
+}
+
+/// The name of a process, as packets have it.
+fn name_of(somebody: &Acting) -> [u8; 16] {
+    let mut name = fs::read(format!("/proc/{}/comm", somebody.0.id())).unwrap();
+    name.pop();
+    name.resize(16, 0);
+    name.try_into().unwrap()
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! One packet: decide, count, tell.
 
 use crate::clock;
-use crate::owner::{self, Owner};
+use crate::owner;
 use crate::packet::Skb;
 use crate::tables::{self, Flows, InForce};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use contract::Kind;
-use contract::firewall::FlowKey;
+use contract::firewall::{FlowKey, Owner};
 use contract::packet::{Decision, Direction, Flow, Local, Packet, Verdict};
 use core::ffi::c_void;
 use engine::conversation::{Asked, Ends, classify_as, decide, decide_alone};
@@ -155,7 +155,7 @@ extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
         packet.user = seen.owner.user;
         packet.spare = 0;
         packet.program = seen.owner.program;
-        packet.name = seen.owner.name_bytes();
+        packet.name = zerocopy::transmute!(seen.owner.name);
     });
     0
 }

@@ -1,4 +1,5 @@
-//! Whose socket it is: the process that made it, remembered in the socket's own storage.
+//! Whose socket it is: the process that made it, remembered in the socket's own storage. The service tells of those sockets that
+//! are older than the driver.
 //!
 //! The kernel frees the storage with the socket, and a connection that is accepted inherits its listener's owner.
 
@@ -13,30 +14,9 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::SockContext;
-use contract::packet::{Direction, Flow, NO_USER};
+use contract::firewall::Owner;
+use contract::packet::{Direction, Flow};
 use core::ffi::c_void;
-
-/// Who made a socket. In words, which the compiler copies without a loop.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub struct Owner {
-    pub pid: u32,
-    pub user: u32,
-    pub name: [u64; 2],
-    pub program: [u64; 2],
-}
-
-impl Owner {
-    /// Not known.
-    pub const NOBODY: Self = Self { pid: 0, user: NO_USER, name: [0; 2], program: [0; 2] };
-
-    /// The name as it travels.
-    #[inline(always)]
-    pub fn name_bytes(&self) -> [u8; 16] {
-        let [first, second] = self.name;
-        (u128::from(second) << 64 | u128::from(first)).to_le_bytes()
-    }
-}
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands, and `BPF_F_CLONE`: an accepted connection inherits.
 const FLAGS: usize = 1 | 1 << 9;

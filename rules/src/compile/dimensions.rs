@@ -2,7 +2,7 @@
 
 use super::sweep::Takes;
 use crate::{Addresses, Protocol, Rule};
-use contract::packet::{Direction, interface_words};
+use contract::packet::{Direction, name_words};
 use contract::rules::class;
 
 /// A dimension of 32-bit values: what it is called, and what a rule takes of it.
@@ -23,9 +23,8 @@ pub(crate) const SOURCE_V6: Wide =
 pub(crate) const DESTINATION_V6: Wide =
     ("IPv6 destinations", |rule| addresses(&rule.destinations, &rule.destination_sets, Addresses::v6));
 pub(crate) const PROGRAM: Wide = ("programs", program);
-pub(crate) const INTERFACE: Wide = ("devices", |rule| {
-    among(&rule.interfaces, |name| joined_words(interface_words(name).unwrap_or_default()))
-});
+pub(crate) const INTERFACE: Wide =
+    ("devices", |rule| among(&rule.interfaces, |name| joined_words(name_words(name).unwrap_or_default())));
 
 /// Values one by one; an empty list takes all.
 fn among<T, K: Copy>(list: &[T], value: impl Fn(&T) -> K) -> Takes<K> {

@@ -36,6 +36,8 @@ pub const MMAPABLE: u32 = 1 << 10;
 pub const INNER_MAP: u32 = 1 << 12;
 /// `BPF_LINK_TYPE_CGROUP`.
 const LINK_CGROUP: u32 = 3;
+/// `BPF_NOEXIST`.
+const ONLY_NEW: u64 = 1;
 /// `BPF_F_RDONLY`: of the descriptor, not of the map.
 const READ_ONLY: u32 = 1 << 3;
 
@@ -241,9 +243,22 @@ pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<b
 
 /// Sets the value of a key of any length.
 pub fn insert(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
+    set(map, key, value, 0)
+}
+
+/// Sets the value of a key of any length that has none. False: it has one, which stays.
+pub fn insert_new(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<bool> {
+    match set(map, key, value, ONLY_NEW) {
+        Ok(()) => Ok(true),
+        Err(there) if there.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+        Err(other) => Err(other),
+    }
+}
+
+fn set(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
     check(map, key, Some(value.len()))?;
     let (key, value) = (key.as_ptr().addr() as u64, value.as_ptr().addr() as u64);
-    call(MAP_UPDATE_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags: 0 }).map(drop)
+    call(MAP_UPDATE_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags }).map(drop)
 }
 
 /// Deletes a key of any length. False: nothing stood there.
