@@ -117,33 +117,40 @@ fn twelfth(number: u64) -> u64 {
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
 #[inline(always)]
 fn narrow_within<const N: usize>(keys: &[u32; N], key: u32, nought: u64) -> u64 {
-    let mut at = 0;
-    let mut step = N as u64 / 2;
-    while step != 0 {
-        let middle = keys[(at + step) as usize];
-        at += step * (1 - borrow(key.into(), middle.into(), nought));
-        step /= 2;
-    }
-    at
+    within::<N>(nought, |at| borrow(key.into(), keys[at].into(), nought))
 }
 
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
 #[inline(always)]
 fn wide_within<const N: usize>(keys: &[[u64; 2]; N], key: [u64; 2], nought: u64) -> u64 {
-    let mut at = 0;
-    let mut step = N as u64 / 2;
+    within::<N>(nought, |at| {
+        let [high, low] = keys[at];
+        borrow(key[0], high, borrow(key[1], low, nought))
+    })
+}
+
+/// Halves `N`, a power of two, until one is left. `is_above` says of a key by a 1 that it lies above the one that is looked for.
+///
+/// What it says passes through `nought`: a compiler that knows it for 0 or 1 makes a branch of it again.
+#[inline(always)]
+fn within<const N: usize>(nought: u64, is_above: impl Fn(usize) -> u64) -> u64 {
+    const { assert!(N.is_power_of_two()) };
+    let most = N as u64 - 1;
+    let (mut at, mut step) = (0, N as u64 / 2);
     while step != 0 {
-        let [high, low] = keys[(at + step) as usize];
-        at += step * (1 - borrow(key[0], high, borrow(key[1], low, nought)));
+        let is_not = 1_u64.wrapping_sub(is_above(((at + step) & most) as usize) ^ nought);
+        at = at.wrapping_add(step.wrapping_mul(is_not)) & most;
         step /= 2;
     }
     at
 }
 
-/// What `a - b - carried` borrows from the next digit: 1 if `a < b + carried`, else 0 (Warren, Hacker's Delight, 2-13).
+/// What `a - b - carried` borrows from the next digit: 1 if `a < b + carried`, else 0. Where the highest bits differ it is that of
+/// `b`, where they are alike that of the difference (Warren, Hacker's Delight, 2-13).
 #[inline(always)]
 fn borrow(a: u64, b: u64, carried: u64) -> u64 {
-    (!a & b | (!a | b) & a.wrapping_sub(b).wrapping_sub(carried)) >> 63
+    let difference = a.wrapping_sub(b).wrapping_sub(carried);
+    (difference ^ (a ^ b) & (b ^ difference)) >> 63
 }
 
 #[cfg(test)]

@@ -63,11 +63,13 @@ pub fn zone_egress(ctx: TcContext) -> i32 {
 #[inline(always)]
 fn at_device(skb: *mut __sk_buff, direction: Direction) -> i32 {
     let Some(device) = tables::device(Skb::at_socket(skb).interface()) else { return GO_ON };
-    let link_header = device.link_header;
-    let skb = Skb::at_device(skb, link_header);
-    if !skb.is_ip(link_header) {
+    if !Skb::at_socket(skb).is_ip(device.link_header) {
         return GO_ON;
     }
+    // Read anew: the verifier knows nothing of it then, and follows what comes once, not for each link that there may be.
+    // SAFETY: a map's value, which outlives the program.
+    let link_header = unsafe { core::ptr::read_volatile(&raw const device.link_header) };
+    let skb = Skb::at_device(skb, link_header);
     match judge::judge(skb, skb.length().saturating_sub(link_header), direction) {
         Verdict::Allow => GO_ON,
         Verdict::Block => DROP,
