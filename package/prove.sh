@@ -107,6 +107,8 @@ reported() {
     wait $watcher
     grep -q "\"destination_port\":$refused\b" $state/watched || return 1
     ok "gatebell watch --json: $(grep -m 1 "\"destination_port\":$refused\b" $state/watched)"
+    check "… and whose port it is: that server was there before the firewall" \
+        grep -q "\"destination_port\":$refused\b.*\"pid\":$server\b" $state/watched
 }
 
 a_device_that_appears_later_is_protected() {
@@ -142,7 +144,7 @@ installed() { dpkg-query -W -f '${Version}' gatebell; }
 
 systemd_reloads_it() {
     check "systemd reloads it" systemctl reload gatebell
-    check "… and it stays active" active
+    check "… and it stays active" within 10 active
 }
 
 # A rule that is confirmed, and one on a lease that nobody confirms.
