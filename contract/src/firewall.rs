@@ -220,8 +220,8 @@ impl Ticks {
     /// `INITIAL_JIFFIES`).
     #[must_use]
     pub const fn of(length_ns: u64) -> Self {
-        let per_second = if length_ns == 0 { 0 } else { 1_000_000_000 / length_ns };
-        Self { start: (1 << 32) - 300 * per_second, length_ns }
+        let five_minutes = if length_ns == 0 { 0 } else { 300 * (1_000_000_000 / length_ns) };
+        Self { start: (1_u64 << 32).wrapping_sub(five_minutes), length_ns }
     }
 
     /// Nanoseconds since the kernel started, at this count.

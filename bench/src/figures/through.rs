@@ -7,7 +7,7 @@ use crate::ground::{Ground, Server, until};
 use crate::lab::OUTSIDE;
 use crate::load::Done;
 use crate::statistics::ratios;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use std::fs;
 use std::time::Duration;
@@ -149,15 +149,20 @@ fn nginx(setting: &Setting<'_>) -> Result<Server> {
 fn tcp(setting: &Setting<'_>) -> Result<f64> {
     let seconds = setting.choose("2", "1");
     let words = ["iperf3", "-c", OUTSIDE, "-t", seconds, "-J"];
-    let mut said = String::new();
-    // The server takes one at a time, and may not be done with the last one.
+    let mut bits = Err(anyhow!("iperf3 does not measure"));
+    // The server takes one at a time, and may not be done with the last one: what it says then is no measurement.
     until(Duration::from_secs(10), || {
-        said = setting.ground.done(true, &words).unwrap_or_default();
-        !said.is_empty()
+        bits = setting.ground.done(true, &words).and_then(|said| received(&said));
+        bits.is_ok()
     });
-    let said: Value = serde_json::from_str(&said).context("iperf3 does not measure")?;
-    let bits = said["end"]["sum_received"]["bits_per_second"].as_f64().context("iperf3 speaks otherwise")?;
-    Ok(bits / 1e9)
+    bits.map(|bits| bits / 1e9)
+}
+
+/// The bits in a second that arrived, as iperf3 says it.
+fn received(said: &str) -> Result<f64> {
+    let said: Value = serde_json::from_str(said).context("iperf3 speaks otherwise")?;
+    let bits = said["end"]["sum_received"]["bits_per_second"].as_f64();
+    bits.with_context(|| format!("iperf3 says no rate, but: {}", said["error"]))
 }
 
 /// What arrives outside, counted by the device there.
