@@ -220,7 +220,10 @@ impl Ticks {
     /// `INITIAL_JIFFIES`).
     #[must_use]
     pub const fn of(length_ns: u64) -> Self {
-        let five_minutes = if length_ns == 0 { 0 } else { 300 * (1_000_000_000 / length_ns) };
+        let five_minutes = match 1_000_000_000_u64.checked_div(length_ns) {
+            Some(per_second) => 300 * per_second,
+            None => 0,
+        };
         Self { start: (1_u64 << 32).wrapping_sub(five_minutes), length_ns }
     }
 

@@ -110,9 +110,13 @@ impl Driver {
     pub fn attach(&mut self, pins: &Pins, zone: &Zone) -> Result<()> {
         hooks::watch_makers(&mut self.object, pins, &zone.cgroup)?;
         // Between the two: no socket is missed, and no packet is judged before its socket is known.
-        match sockets::name_older(self, zone) {
-            Ok(told) => debug!("{told} sockets are older than the driver, and known by who holds them"),
-            Err(refused) => warn!("sockets from before the service's start have no program: {refused:#}"),
+        let named = sockets::name_older(self, zone);
+        debug!("{} sockets are older than the driver, and known by who holds them", named.sockets);
+        if !named.closed.is_empty() {
+            warn!(
+                "older sockets of these processes have no program, as nobody may look at them: {:?}",
+                named.closed
+            );
         }
         hooks::attach(&mut self.object, pins, &zone.cgroup)
     }

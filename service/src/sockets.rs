@@ -6,7 +6,6 @@
 
 use crate::driver::Driver;
 use crate::zone::Zone;
-use anyhow::{Context, Result};
 use contract::firewall::Owner;
 use contract::packet::name_words;
 use rules::{Machine, Surroundings};
@@ -20,29 +19,43 @@ use std::os::fd::OwnedFd;
 use std::os::linux::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// Tells the driver who holds the zone's sockets, where it does not know. Returns how many it was told of.
-pub fn name_older(driver: &Driver, zone: &Zone) -> Result<usize> {
-    let (machine, mut seen, mut told) = (Machine::beside(Path::new("/")), HashSet::new(), 0);
+/// What came of it.
+#[derive(Default)]
+pub struct Named {
+    /// How many sockets the driver was told of.
+    pub sockets: usize,
+    /// Processes whose sockets nobody may look at, not even we: those have no program.
+    pub closed: Vec<u32>,
+}
+
+/// Tells the driver who holds the zone's sockets, where it does not know.
+pub fn name_older(driver: &Driver, zone: &Zone) -> Named {
+    let (machine, mut seen, mut named) = (Machine::beside(Path::new("/")), HashSet::new(), Named::default());
     for process in processes(&zone.folder()) {
-        let mut owner = None;
+        let mut holder = None;
         for (number, name) in sockets(process) {
             if seen.contains(&name) {
                 continue;
             }
             match taken(process, number) {
                 Ok(Some(socket)) => {
+                    let holder = *holder.get_or_insert_with(|| holder_of(process, &machine));
+                    let user = socket.metadata().map_or(holder.user, |of| of.st_uid());
+                    let owner = Owner { user, ..holder };
+                    // A program can leave its socket no room for such a note: then it stays nobody's.
+                    named.sockets += usize::from(driver.name_socket(&socket, &owner).unwrap_or(false));
                     seen.insert(name);
-                    let owner = owner.get_or_insert_with(|| holder(process, &machine));
-                    let user = socket.metadata().map_or(owner.user, |of| of.st_uid());
-                    told += usize::from(driver.name_socket(&socket, &Owner { user, ..*owner })?);
                 }
-                Ok(None) => {}
-                Err(gone) if gone.kind() != io::ErrorKind::PermissionDenied => {}
-                Err(refused) => return Err(refused).context("looking at the sockets of running programs"),
+                Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => {
+                    named.closed.push(process);
+                    break;
+                }
+                // It does not speak IP, or is gone.
+                Ok(None) | Err(_) => {}
             }
         }
     }
-    Ok(told)
+    named
 }
 
 /// The processes of a control group and of those below it, in order.
@@ -74,7 +87,7 @@ fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
 }
 
 /// What the driver would have noted, had the process made the socket now.
-fn holder(process: u32, machine: &Machine) -> Owner {
+fn holder_of(process: u32, machine: &Machine) -> Owner {
     let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     Owner {
         pid: process,
