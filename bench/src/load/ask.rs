@@ -1,7 +1,6 @@
 //! One byte there, one byte back, over one connection: what netperf calls TCP_RR.
 
 use super::Done;
-use crate::gatebell::now_ns;
 use anyhow::{Context, Result};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -39,14 +38,13 @@ pub fn ask(to: SocketAddr, milliseconds: u64) -> Result<Done> {
     let mut stream = connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let (began_ns, start, most, mut count, mut byte) =
-        (now_ns(), Instant::now(), Duration::from_millis(milliseconds), 0, [b'.']);
+    let (start, most, mut count, mut byte) = (Instant::now(), Duration::from_millis(milliseconds), 0, [b'.']);
     while start.elapsed() < most {
         stream.write_all(&byte)?;
         stream.read_exact(&mut byte).context("no answer")?;
         count += 1;
     }
-    Ok(Done::since(began_ns, count))
+    Ok(Done::since(start, count))
 }
 
 /// The one who answers may just be starting.

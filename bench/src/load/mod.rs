@@ -10,6 +10,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// One load.
 #[derive(Subcommand)]
@@ -73,13 +74,14 @@ pub struct Done {
 
 impl Done {
     /// So many, from then to now.
-    fn since(began_ns: u64, count: u64) -> Self {
-        Self { count, began_ns, seconds: seconds(began_ns, now_ns()) }
+    fn since(start: Instant, count: u64) -> Self {
+        let took = start.elapsed();
+        Self { count, began_ns: now_ns().saturating_sub(took.as_nanos() as u64), seconds: took.as_secs_f64() }
     }
 
     /// How long it took until a reader had the last of it, which may be later than the end.
     pub fn seconds_until(&self, last_ns: u64) -> f64 {
-        self.seconds.max(seconds(self.began_ns, last_ns))
+        self.seconds.max(last_ns.saturating_sub(self.began_ns) as f64 / 1e9)
     }
 
     /// In a second.
@@ -97,10 +99,6 @@ pub struct Sent {
 
 /// The first port of a beat.
 pub const BEAT_PORT: u16 = 20_000;
-
-fn seconds(from_ns: u64, to_ns: u64) -> f64 {
-    to_ns.saturating_sub(from_ns) as f64 / 1e9
-}
 
 /// Does it, and says what it did.
 pub fn run(load: &Load) -> Result<()> {

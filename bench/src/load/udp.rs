@@ -21,12 +21,12 @@ pub fn flood(to: SocketAddr, count: u64, seconds: u64) -> Result<Done> {
     let socket = connected(to)?;
     setsockopt(&socket, sockopt::UdpGsoSegment, &(PAYLOAD.len() as i32)).context("UDP_SEGMENT")?;
     let bytes = PAYLOAD.repeat(BATCH);
-    let (began_ns, start, most, mut sent) = (now_ns(), Instant::now(), Duration::from_secs(seconds), 0);
+    let (start, most, mut sent) = (Instant::now(), Duration::from_secs(seconds), 0);
     while sent < count && start.elapsed() < most {
         let batch = &bytes[..PAYLOAD.len() * BATCH.min((count - sent) as usize)];
         sent += (socket.send(batch).context("can't send")? / PAYLOAD.len()) as u64;
     }
-    Ok(Done::since(began_ns, sent))
+    Ok(Done::since(start, sent))
 }
 
 /// Sends one at a time, each to the next port.

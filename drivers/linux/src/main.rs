@@ -66,9 +66,8 @@ fn at_device(skb: *mut __sk_buff, direction: Direction) -> i32 {
     if !Skb::at_socket(skb).is_ip(device.link_header) {
         return GO_ON;
     }
-    // Read anew: the verifier knows nothing of it then, and follows what comes once, not for each link that there may be.
-    // SAFETY: a map's value, which outlives the program.
-    let link_header = unsafe { core::ptr::read_volatile(&raw const device.link_header) };
+    // The verifier follows what comes once, not for each link that there may be.
+    let link_header = tables::read_anew(&device.link_header);
     let skb = Skb::at_device(skb, link_header);
     match judge::judge(skb, skb.length().saturating_sub(link_header), direction) {
         Verdict::Allow => GO_ON,

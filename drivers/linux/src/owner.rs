@@ -133,19 +133,11 @@ fn of(socket: *mut bpf_sock) -> Owner {
     let Some(owner) = storage(socket, 0) else { return Owner::NOBODY };
     let Owner { pid, user, name, program } = owner;
     Owner {
-        pid: behind_the_check(pid),
-        user: behind_the_check(user),
-        name: behind_the_check(name),
-        program: behind_the_check(program),
+        pid: tables::read_anew(pid),
+        user: tables::read_anew(user),
+        name: tables::read_anew(name),
+        program: tables::read_anew(program),
     }
-}
-
-/// Volatile, so that the compiler reads it behind the check for null, and computes no address ahead of it: the verifier
-/// takes none.
-#[inline(always)]
-fn behind_the_check<T: Copy>(value: &T) -> T {
-    // SAFETY: a reference is readable, and what it refers to is a number or two.
-    unsafe { core::ptr::read_volatile(value) }
 }
 
 #[inline(always)]
