@@ -72,7 +72,9 @@ fn read(
     let device = &arguments.device;
     let summary = reader::read(&name(device), reader::everything(), names, stop, sink)
         .with_context(|| format!("can't be told by {}", device.display()))?;
-    let Some(file) = &arguments.account else { return Ok(()) };
+    let Some(file) = &arguments.account else {
+        return Ok(());
+    };
     std::fs::write(file, format!("{}\n", json::summary(&summary)))
         .with_context(|| format!("can't write the account to {}", file.display()))
 }
@@ -82,7 +84,9 @@ fn in_window(arguments: &Arguments, names: &mut FileNames, stop: &Arc<AtomicBool
     let (tell, told) = mpsc::channel();
     std::thread::scope(|scope| {
         let reader = scope.spawn(move || {
-            let done = read(arguments, names, stop, &mut |Told { update, .. }| tell.send(update).is_ok());
+            let done = read(arguments, names, stop, &mut |Told { update, .. }| {
+                tell.send(update).is_ok()
+            });
             if stop.load(std::sync::atomic::Ordering::Acquire) {
                 // Asked to end: the window has no say in it.
                 std::process::exit(i32::from(done.is_err()));
@@ -91,7 +95,9 @@ fn in_window(arguments: &Arguments, names: &mut FileNames, stop: &Arc<AtomicBool
         });
         window::run(told, &protected(arguments))?;
         stop.store(true, std::sync::atomic::Ordering::Release);
-        reader.join().unwrap_or_else(|_| anyhow::bail!("the reader broke down"))
+        reader
+            .join()
+            .unwrap_or_else(|_| anyhow::bail!("the reader broke down"))
     })
 }
 

@@ -37,8 +37,10 @@ pub struct Book {
 impl Book {
     /// Writes down what the rounds of a promise came to.
     pub fn put(&mut self, id: &'static str, rounds: &[f64]) {
-        let outcome = Spread::of(rounds)
-            .map_or_else(|| Outcome::NotMeasured("no round came to an end".to_owned()), Outcome::Measured);
+        let outcome = Spread::of(rounds).map_or_else(
+            || Outcome::NotMeasured("no round came to an end".to_owned()),
+            Outcome::Measured,
+        );
         self.outcomes.insert(id, outcome);
     }
 
@@ -50,7 +52,9 @@ impl Book {
     /// Writes down why a whole figure was not: what was measured before stays.
     pub fn cannot_all(&mut self, figure: &str, why: &str) {
         for promise in PROMISES.iter().filter(|promise| promise.figure == figure) {
-            self.outcomes.entry(promise.id).or_insert_with(|| Outcome::NotMeasured(why.to_owned()));
+            self.outcomes
+                .entry(promise.id)
+                .or_insert_with(|| Outcome::NotMeasured(why.to_owned()));
         }
     }
 
@@ -63,7 +67,11 @@ impl Book {
         unit: &'static str,
     ) {
         if let Some(value) = Spread::of(rounds) {
-            self.beside.entry(figure).or_default().push(Beside { who: who.into(), value, unit });
+            self.beside.entry(figure).or_default().push(Beside {
+                who: who.into(),
+                value,
+                unit,
+            });
         }
     }
 

@@ -1,6 +1,9 @@
 //! A program that does nothing, to be measured beside ours: `return 0`. The one place with a system call of our own, because no
 //! library loads bare instructions.
-#![expect(unsafe_code, reason = "the system call bpf() and its descriptor; see above")]
+#![expect(
+    unsafe_code,
+    reason = "the system call bpf() and its descriptor; see above"
+)]
 
 use anyhow::{Context, Result};
 use std::fs;
@@ -43,7 +46,8 @@ impl Empty {
             log_at: 0,
         };
         // SAFETY: the start of the union for this command, all of it initialised; the code and the licence outlive the call.
-        let made = unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>()) };
+        let made =
+            unsafe { libc::syscall(libc::SYS_bpf, PROG_LOAD, &raw mut load, size_of::<Load>()) };
         if made < 0 {
             return Err(io::Error::last_os_error()).context("the kernel loads no program");
         }
@@ -51,8 +55,13 @@ impl Empty {
         // SAFETY: the kernel has just made this descriptor for us.
         let descriptor = unsafe { OwnedFd::from_raw_fd(made) };
         let told = fs::read_to_string(format!("/proc/self/fdinfo/{}", descriptor.as_raw_fd()))?;
-        let id = told.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
-        Ok(Self { _descriptor: descriptor, id: id.context("the program has no number")? })
+        let id = told
+            .lines()
+            .find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+        Ok(Self {
+            _descriptor: descriptor,
+            id: id.context("the program has no number")?,
+        })
     }
 
     /// Its number in the machine.

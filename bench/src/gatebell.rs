@@ -50,19 +50,42 @@ impl Gatebell {
         let (file, socket) = (folder.join("figures.toml"), folder.join("figures.sock"));
         fs::write(&file, rules)?;
         let mut command = Command::new(&programs.service);
-        command.arg("--zone-netns").arg(ground.netns()).args(["--zone-device", lab::DEVICE]);
-        command.arg("--zone-cgroup").arg(ground.lab.cgroup()).arg("--rules").arg(&file);
-        command.arg("--socket").arg(&socket).arg("--driver").arg(&programs.driver);
+        command
+            .arg("--zone-netns")
+            .arg(ground.netns())
+            .args(["--zone-device", lab::DEVICE]);
+        command
+            .arg("--zone-cgroup")
+            .arg(ground.lab.cgroup())
+            .arg("--rules")
+            .arg(&file);
+        command
+            .arg("--socket")
+            .arg(&socket)
+            .arg("--driver")
+            .arg(&programs.driver);
         // What outlives it goes when it ends: the ground is used again without it.
-        command.arg("--pins").arg(ground.lab.pins()).arg("--leave-nothing");
+        command
+            .arg("--pins")
+            .arg(ground.lab.pins())
+            .arg("--leave-nothing");
         command.arg("--state").arg(folder.join("figures.state"));
         command.arg("--control").arg(folder.join("figures.control"));
         let messages = fs::File::create(folder.join("figures.log"))?;
-        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(messages);
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(messages);
         let mut child = command.spawn().context("can't start the service")?;
         let out = child.stdout.take().context("the service has no output")?;
         let says = BufReader::new(out).lines();
-        let mut gatebell = Self { child, says, rules: file, socket, generation: 0 };
+        let mut gatebell = Self {
+            child,
+            says,
+            rules: file,
+            socket,
+            generation: 0,
+        };
         match gatebell.hear("ready") {
             Ok(said) => gatebell.generation = said["generation"].as_u64().unwrap_or(0),
             Err(_) => bail!("the service did not start: {}", gatebell.complaint()),
@@ -88,7 +111,11 @@ impl Gatebell {
     /// The last line of what the service says to people.
     fn complaint(&self) -> String {
         let said = fs::read_to_string(self.rules.with_extension("log")).unwrap_or_default();
-        said.trim().lines().last().unwrap_or("it says nothing").to_owned()
+        said.trim()
+            .lines()
+            .last()
+            .unwrap_or("it says nothing")
+            .to_owned()
     }
 
     /// The service's process.
@@ -113,7 +140,8 @@ impl Gatebell {
     /// The next line that says this.
     fn hear(&mut self, what: &str) -> Result<Value> {
         for line in self.says.by_ref() {
-            let line: Value = serde_json::from_str(&line?).context("the service speaks otherwise")?;
+            let line: Value =
+                serde_json::from_str(&line?).context("the service speaks otherwise")?;
             if line.get(what).is_some() {
                 return Ok(line);
             }
@@ -126,7 +154,9 @@ impl Drop for Gatebell {
     fn drop(&mut self) {
         self.signal(Signal::SIGTERM);
         let child = &mut self.child;
-        let _soon = until(Duration::from_secs(5), || !matches!(child.try_wait(), Ok(None)));
+        let _soon = until(Duration::from_secs(5), || {
+            !matches!(child.try_wait(), Ok(None))
+        });
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }
@@ -174,7 +204,9 @@ impl<S: Send + 'static> App<S> {
     pub fn stop(self) -> Result<Heard<S>> {
         // Pairs with the acquire load in `read`; nothing but the wish itself is handed over.
         self.stop.store(true, Ordering::Release);
-        self.thread.join().unwrap_or_else(|_| bail!("an app that measures has panicked"))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| bail!("an app that measures has panicked"))
     }
 }
 
@@ -199,7 +231,11 @@ fn read<S>(
             break;
         }
     }
-    Ok(Heard { last_ns, account: attachment.account()?, state })
+    Ok(Heard {
+        last_ns,
+        account: attachment.account()?,
+        state,
+    })
 }
 
 /// Now, on the clock of the records' stamps.
@@ -215,13 +251,25 @@ pub fn nanoseconds(clock: ClockId) -> u64 {
 
 /// Bytes of BPF maps and programs that a process holds, as the kernel accounts for them.
 pub fn kernel_bytes(pid: u32) -> u64 {
-    let Ok(entries) = Path::new("/proc").join(pid.to_string()).join("fdinfo").read_dir() else { return 0 };
-    let texts = entries.flatten().filter_map(|entry| fs::read_to_string(entry.path()).ok());
+    let Ok(entries) = Path::new("/proc")
+        .join(pid.to_string())
+        .join("fdinfo")
+        .read_dir()
+    else {
+        return 0;
+    };
+    let texts = entries
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok());
     // A map or a program may have several descriptors.
     let mut seen = std::collections::BTreeMap::new();
     for text in texts {
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        let id: Option<u64> = value("map_id:").or_else(|| value("prog_id:").map(|id: u64| id | 1 << 32));
+        let value = |name: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+        };
+        let id: Option<u64> =
+            value("map_id:").or_else(|| value("prog_id:").map(|id: u64| id | 1 << 32));
         if let (Some(id), Some(bytes)) = (id, value("memlock:")) {
             seen.insert(id, bytes);
         }

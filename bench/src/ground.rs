@@ -41,13 +41,20 @@ impl Ground {
 
     /// A program inside the zone or outside of it.
     pub fn program(&self, inside: bool, words: &[&str]) -> Command {
-        if inside { self.lab.inside(words) } else { self.lab.outside(words) }
+        if inside {
+            self.lab.inside(words)
+        } else {
+            self.lab.outside(words)
+        }
     }
 
     /// Runs a program to its end, which has to be a good one.
     pub fn done(&self, inside: bool, words: &[&str]) -> Result<String> {
         let done = self.program(inside, words).stdin(Stdio::null()).output();
-        text(words, &done.with_context(|| format!("can't start {}", words.join(" ")))?)
+        text(
+            words,
+            &done.with_context(|| format!("can't start {}", words.join(" ")))?,
+        )
     }
 
     /// One of our own loads, on that side; what it says at its end.
@@ -56,7 +63,8 @@ impl Ground {
         let ourselves = ourselves()?;
         let words = [&[ourselves.as_str(), "load"], words].concat();
         let said = self.done(inside, &words)?;
-        serde_json::from_str(&said).with_context(|| format!("{} speaks otherwise: {said}", words.join(" ")))
+        serde_json::from_str(&said)
+            .with_context(|| format!("{} speaks otherwise: {said}", words.join(" ")))
     }
 
     /// One of our own loads that serves another one.
@@ -69,7 +77,16 @@ impl Ground {
     pub fn offload(&self, on: bool) -> Result<()> {
         let how = if on { "on" } else { "off" };
         for (inside, device) in [(true, DEVICE), (false, FAR_DEVICE)] {
-            let cut = ["tso", how, "gso", how, "gro", how, "tx-udp-segmentation", how];
+            let cut = [
+                "tso",
+                how,
+                "gso",
+                how,
+                "gro",
+                how,
+                "tx-udp-segmentation",
+                how,
+            ];
             self.done(inside, &[&["ethtool", "-K", device], &cut[..]].concat())?;
         }
         Ok(())
@@ -79,7 +96,9 @@ impl Ground {
     pub fn arrived(&self) -> Result<u64> {
         let said = self.done(false, &["ip", "-j", "-s", "link", "show", FAR_DEVICE])?;
         let said: serde_json::Value = serde_json::from_str(&said).context("ip speaks otherwise")?;
-        said[0]["stats64"]["rx"]["packets"].as_u64().context("ip counts no packets")
+        said[0]["stats64"]["rx"]["packets"]
+            .as_u64()
+            .context("ip counts no packets")
     }
 
     /// The zone's network namespace.
@@ -102,7 +121,10 @@ pub fn watch_for_the_end() -> Result<()> {
 
 /// An error once that has come.
 pub fn go_on() -> Result<()> {
-    if INTERRUPTED.get().is_some_and(|flag| flag.load(Ordering::Acquire)) {
+    if INTERRUPTED
+        .get()
+        .is_some_and(|flag| flag.load(Ordering::Acquire))
+    {
         bail!("interrupted");
     }
     Ok(())
@@ -115,7 +137,11 @@ pub fn ourselves() -> Result<String> {
 
 fn text(words: &[&str], done: &Output) -> Result<String> {
     if !done.status.success() {
-        bail!("{} failed: {}", words.join(" "), String::from_utf8_lossy(&done.stderr).trim());
+        bail!(
+            "{} failed: {}",
+            words.join(" "),
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -128,7 +154,8 @@ pub fn thread_in<T: Send + 'static>(
 ) -> Result<JoinHandle<Result<T>>> {
     let netns = File::open(netns).with_context(|| format!("can't open {}", netns.display()))?;
     Ok(std::thread::spawn(move || {
-        setns(netns, CloneFlags::CLONE_NEWNET).context("can't enter the zone's network namespace")?;
+        setns(netns, CloneFlags::CLONE_NEWNET)
+            .context("can't enter the zone's network namespace")?;
         if let Some(processor) = processor {
             pin(processor)?;
         }
@@ -146,7 +173,9 @@ pub fn pin(processor: usize) -> Result<()> {
 
 /// Takes what a thread came to.
 pub fn join<T>(thread: JoinHandle<Result<T>>) -> Result<T> {
-    thread.join().unwrap_or_else(|_| bail!("a thread that measures has panicked"))
+    thread
+        .join()
+        .unwrap_or_else(|_| bail!("a thread that measures has panicked"))
 }
 
 /// A program that runs beside. Dropped, it is asked to end, and made to.
@@ -156,8 +185,14 @@ impl Server {
     /// Starts it; what it says is not wanted.
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().map(Self).with_context(|| format!("can't start {name}"))
+        let command = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command
+            .spawn()
+            .map(Self)
+            .with_context(|| format!("can't start {name}"))
     }
 
     /// Whether it still runs.

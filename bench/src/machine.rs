@@ -32,7 +32,11 @@ impl Machine {
             memory_mib: kibibytes("/proc/meminfo", "MemTotal").unwrap_or(0) / 1024,
             kernel: read("/proc/sys/kernel/osrelease"),
             date: date(),
-            load: read("/proc/loadavg").split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0),
+            load: read("/proc/loadavg")
+                .split(' ')
+                .next()
+                .and_then(|word| word.parse().ok())
+                .unwrap_or(0.0),
             quick,
         }
     }
@@ -46,14 +50,21 @@ pub fn kibibytes(file: &str, name: &str) -> Option<u64> {
 fn after(file: &str, name: &str) -> Option<String> {
     let text = fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
-    line.split_once(':').map(|(_, value)| value.trim().to_owned())
+    line.split_once(':')
+        .map(|(_, value)| value.trim().to_owned())
 }
 
 fn read(file: &str) -> String {
-    fs::read_to_string(file).unwrap_or_default().trim().to_owned()
+    fs::read_to_string(file)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 fn date() -> String {
-    let said = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M"]).output();
-    said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned()).unwrap_or_default()
+    let said = Command::new("date")
+        .args(["-u", "+%Y-%m-%d %H:%M"])
+        .output();
+    said.map(|said| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+        .unwrap_or_default()
 }

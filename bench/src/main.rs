@@ -23,7 +23,10 @@ mod promises;
 mod ruleset;
 mod statistics;
 
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
 
@@ -101,7 +104,10 @@ fn run(measure: &Measure) -> Result<()> {
         eprintln!("figures: {figure} …");
         one(figure, measure, &mut book);
         ground::go_on().context("nothing was written")?;
-        eprintln!("figures: {figure} took {:.0} s", start.elapsed().as_secs_f64());
+        eprintln!(
+            "figures: {figure} took {:.0} s",
+            start.elapsed().as_secs_f64()
+        );
     }
     std::fs::write(&measure.page, page::markdown(&book, &machine))
         .with_context(|| format!("can't write {}", measure.page.display()))?;
@@ -112,7 +118,11 @@ fn run(measure: &Measure) -> Result<()> {
 /// A ground for each figure: nothing is left of the last one. One that fails leaves the others alone.
 fn one(figure: &str, measure: &Measure, book: &mut Book) {
     let measured = Ground::make().and_then(|ground| {
-        let setting = Setting { programs: &measure.programs, ground: &ground, quick: measure.quick };
+        let setting = Setting {
+            programs: &measure.programs,
+            ground: &ground,
+            quick: measure.quick,
+        };
         figures::measure(figure, &setting, book)
     });
     if let Err(why) = measured {

@@ -23,7 +23,10 @@ pub fn json(book: &Book, machine: &Machine) -> Value {
     let beside: serde_json::Map<String, Value> = self::figures()
         .into_iter()
         .map(|figure| {
-            (figure.to_owned(), json!({ "numbers": book.beside_of(figure), "notes": book.notes_of(figure) }))
+            (
+                figure.to_owned(),
+                json!({ "numbers": book.beside_of(figure), "notes": book.notes_of(figure) }),
+            )
         })
         .collect();
     json!({ "machine": machine, "figures": figures, "beside": beside })
@@ -32,7 +35,12 @@ pub fn json(book: &Book, machine: &Machine) -> Value {
 /// One line for the terminal.
 pub fn line(book: &Book, promise: &Promise) -> String {
     let (measured, verdict) = said(book, promise);
-    format!("{:<78} {:>10}  {:>22}  {verdict}", promise.says, aim(promise), measured)
+    format!(
+        "{:<78} {:>10}  {:>22}  {verdict}",
+        promise.says,
+        aim(promise),
+        measured
+    )
 }
 
 fn one(book: &Book, promise: &Promise) -> Value {
@@ -48,8 +56,20 @@ fn one(book: &Book, promise: &Promise) -> Value {
 }
 
 fn head(machine: &Machine) -> String {
-    let Machine { processor, processors, memory_mib, kernel, date, load, quick } = machine;
-    let length = if *quick { "a short run (`--quick`)" } else { "a whole run" };
+    let Machine {
+        processor,
+        processors,
+        memory_mib,
+        kernel,
+        date,
+        load,
+        quick,
+    } = machine;
+    let length = if *quick {
+        "a short run (`--quick`)"
+    } else {
+        "a whole run"
+    };
     format!(
         "# Figures\n\n\
          Written by `cargo xtask figures`; nothing here is older than the run. Measured on {date} UTC, in {length}:\n\
@@ -64,8 +84,12 @@ fn table(page: &mut String, book: &Book) {
     for promise in PROMISES {
         let (measured, verdict) = said(book, promise);
         let predicted = number(promise.predicted, promise.unit);
-        let _written =
-            writeln!(page, "| {} | {} | {predicted} | {measured} | {verdict} |", promise.says, aim(promise));
+        let _written = writeln!(
+            page,
+            "| {} | {} | {predicted} | {measured} | {verdict} |",
+            promise.says,
+            aim(promise)
+        );
     }
     page.push('\n');
 }
@@ -84,7 +108,9 @@ fn section(page: &mut String, book: &Book, figure: &str) {
     }
     page.push_str("| | median | lowest | highest | |\n| --- | ---: | ---: | ---: | --- |\n");
     for Beside { who, value, unit } in numbers {
-        let Spread { median, low, high, .. } = *value;
+        let Spread {
+            median, low, high, ..
+        } = *value;
         let [median, low, high] = [median, low, high].map(plain);
         let _written = writeln!(page, "| {who} | {median} | {low} | {high} | {unit} |");
     }
@@ -95,7 +121,12 @@ fn section(page: &mut String, book: &Book, figure: &str) {
 fn said(book: &Book, promise: &Promise) -> (String, String) {
     match book.outcome(promise) {
         Outcome::NotMeasured(why) => ("not measured".to_owned(), why),
-        Outcome::Measured(Spread { median, low, high, rounds }) => {
+        Outcome::Measured(Spread {
+            median,
+            low,
+            high,
+            rounds,
+        }) => {
             let mut measured = number(median, promise.unit);
             if rounds > 1 {
                 let _written = write!(measured, " ({}–{})", plain(low), plain(high));
@@ -110,7 +141,11 @@ fn verdict(promise: &Promise, median: f64) -> String {
         return "holds".to_owned();
     }
     let missed = promise.target.missed_by(median) * 100.0;
-    if missed.is_finite() { format!("**misses by {missed:.0} %**") } else { "**misses**".to_owned() }
+    if missed.is_finite() {
+        format!("**misses by {missed:.0} %**")
+    } else {
+        "**misses**".to_owned()
+    }
 }
 
 fn aim(promise: &Promise) -> String {
@@ -139,7 +174,10 @@ fn trimmed(digits: String) -> String {
     if !digits.contains('.') {
         return digits;
     }
-    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
+    digits
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
 }
 
 fn thousands(value: i64) -> String {
@@ -173,7 +211,10 @@ mod tests {
     #[test]
     fn what_was_not_measured_has_no_number() {
         let page = markdown(&Book::default(), &machine());
-        let lines: Vec<&str> = page.lines().filter(|line| line.contains("not measured")).collect();
+        let lines: Vec<&str> = page
+            .lines()
+            .filter(|line| line.contains("not measured"))
+            .collect();
         assert_eq!(lines.len(), PROMISES.len());
     }
 
@@ -187,7 +228,10 @@ mod tests {
         assert!(page.contains("| 4 × (3–5) | holds |"), "{page}");
         let said = json(&book, &machine());
         let held: Vec<&Value> = said["figures"].as_array().map_or(Vec::new(), |figures| {
-            figures.iter().filter(|figure| figure["holds"] == json!(false)).collect()
+            figures
+                .iter()
+                .filter(|figure| figure["holds"] == json!(false))
+                .collect()
         });
         assert_eq!(held.len(), 1);
     }
@@ -195,6 +239,9 @@ mod tests {
     #[test]
     fn numbers_have_three_digits() {
         let said = [0.0, 0.123, 1.5, 12.34, 123.4, 1234.5, 1_234_567.0].map(plain);
-        assert_eq!(said, ["0", "0.12", "1.5", "12.3", "123", "1,235", "1,234,567"]);
+        assert_eq!(
+            said,
+            ["0", "0.12", "1.5", "12.3", "123", "1,235", "1,234,567"]
+        );
     }
 }

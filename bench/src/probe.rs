@@ -24,15 +24,26 @@ const CONTEXT: usize = 44;
 impl Probe {
     /// Finds the program that is attached.
     pub fn at_ingress(ground: &Ground) -> Result<Self> {
-        let filters = ground.done(true, &["tc", "-j", "filter", "show", "dev", DEVICE, "ingress"])?;
+        let filters = ground.done(
+            true,
+            &["tc", "-j", "filter", "show", "dev", DEVICE, "ingress"],
+        )?;
         let filters: Value = serde_json::from_str(&filters).context("tc speaks otherwise")?;
-        let program = find_program(&filters).context("no program is attached to the zone's device")?;
+        let program =
+            find_program(&filters).context("no program is attached to the zone's device")?;
         let links = ground.done(true, &["ip", "-j", "link", "show", DEVICE])?;
         let links: Value = serde_json::from_str(&links).context("ip speaks otherwise")?;
-        let device = links[0]["ifindex"].as_u64().context("the device has no number")? as u32;
+        let device = links[0]["ifindex"]
+            .as_u64()
+            .context("the device has no number")? as u32;
         let mut context = [0; CONTEXT];
         context[CONTEXT - 4..].copy_from_slice(&device.to_ne_bytes());
-        Ok(Self { netns: ground.netns(), program, empty: empty::Empty::load()?, context })
+        Ok(Self {
+            netns: ground.netns(),
+            program,
+            empty: empty::Empty::load()?,
+            context,
+        })
     }
 
     /// Nanoseconds of one run on this packet, the mean of so many.
@@ -45,7 +56,9 @@ impl Probe {
     pub fn beside_empty(&self, packet: &[u8], runs: u32, rounds: usize) -> Result<Vec<f64>> {
         let packet = packet.to_vec();
         self.with(move |timed| {
-            (0..rounds).map(|_| Ok(timed.ours(&packet, runs)? - timed.nothing(&packet, runs)?)).collect()
+            (0..rounds)
+                .map(|_| Ok(timed.ours(&packet, runs)? - timed.nothing(&packet, runs)?))
+                .collect()
         })
     }
 
@@ -62,11 +75,18 @@ impl Probe {
     }
 
     /// Runs happen in the zone's namespace, where the device's number means the device, on one processor.
-    fn with<T: Send + 'static>(&self, what: impl FnOnce(&Timed) -> Result<T> + Send + 'static) -> Result<T> {
+    fn with<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&Timed) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let (program, empty, context) = (self.program, self.empty.id(), self.context);
         join(thread_in(&self.netns, None, move || {
             pin(1)?;
-            what(&Timed { program: opened(program)?, empty: opened(empty)?, context })
+            what(&Timed {
+                program: opened(program)?,
+                empty: opened(empty)?,
+                context,
+            })
         })?)
     }
 }
@@ -100,7 +120,9 @@ impl Timed {
         options.data_in = Some(packet);
         options.ctx_in = Some(&self.context);
         options.repeat = runs;
-        let result = program.test_run(options).context("the kernel does not run the program")?;
+        let result = program
+            .test_run(options)
+            .context("the kernel does not run the program")?;
         Ok(nanoseconds(result.duration))
     }
 }

@@ -56,7 +56,14 @@ const fn promise(
     unit: &'static str,
     predicted: f64,
 ) -> Promise {
-    Promise { id, figure, says, unit, target, predicted }
+    Promise {
+        id,
+        figure,
+        says,
+        unit,
+        target,
+        predicted,
+    }
 }
 
 /// All of them, in the order of the page.
@@ -229,7 +236,14 @@ pub const PROMISES: &[Promise] = &[
         "µs",
         1.0,
     ),
-    promise("rules", "rules_10000", "10,000 rules parsed, compiled and published", AtMost(0.5), "s", 0.3),
+    promise(
+        "rules",
+        "rules_10000",
+        "10,000 rules parsed, compiled and published",
+        AtMost(0.5),
+        "s",
+        0.3,
+    ),
     promise(
         "rules",
         "rules_set",
@@ -238,8 +252,22 @@ pub const PROMISES: &[Promise] = &[
         "s",
         2.5,
     ),
-    promise("idle", "idle_processor", "processor time of the idle service over 10 s", AtMost(0.0), "ms", 0.0),
-    promise("idle", "idle_memory", "resident memory of the idle service", AtMost(24.0), "MiB", 12.0),
+    promise(
+        "idle",
+        "idle_processor",
+        "processor time of the idle service over 10 s",
+        AtMost(0.0),
+        "ms",
+        0.0,
+    ),
+    promise(
+        "idle",
+        "idle_memory",
+        "resident memory of the idle service",
+        AtMost(24.0),
+        "MiB",
+        12.0,
+    ),
 ];
 
 /// The figures by name, in order.

@@ -28,11 +28,21 @@ pub struct Ordered {
 impl Ordered {
     /// Makes them. The same number makes the same rules.
     pub fn of(count: u32) -> Self {
-        let mut toml = "version = 1\n[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n".to_owned();
+        let mut toml =
+            "version = 1\n[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n".to_owned();
         let mut nft = String::new();
         for number in 1..count {
-            let Line { source, port, to_port, tcp, six } = Line::of(number);
-            let (protocol, family) = (if tcp { "tcp" } else { "udp" }, if six { "ip6" } else { "ip" });
+            let Line {
+                source,
+                port,
+                to_port,
+                tcp,
+                six,
+            } = Line::of(number);
+            let (protocol, family) = (
+                if tcp { "tcp" } else { "udp" },
+                if six { "ip6" } else { "ip" },
+            );
             toml += &format!(
                 "[[rule]]\nid = \"r{number}\"\naction = \"block\"\nprotocol = \"{protocol}\"\n\
                  source = \"{source}\"\nports = \"{port}-{to_port}\"\nlog = false\n\n"
@@ -60,10 +70,18 @@ impl Listed {
         let (mut list, mut members) = (String::with_capacity(20 * count as usize), Vec::new());
         for _ in 0..count {
             let [a, b, c, d, length, ..] = scatter.next().to_be_bytes();
-            let length = if prefixes { 20 + u32::from(length % 11) } else { 32 };
+            let length = if prefixes {
+                20 + u32::from(length % 11)
+            } else {
+                32
+            };
             let address = u32::from_be_bytes([100 + a % 100, b, c, d]) & u32::MAX << (32 - length);
             let [a, b, c, d] = address.to_be_bytes();
-            let end = if prefixes { format!("/{length}") } else { String::new() };
+            let end = if prefixes {
+                format!("/{length}")
+            } else {
+                String::new()
+            };
             let _written = writeln!(list, "{a}.{b}.{c}.{d}{end}");
             if members.len() < 20_000 {
                 members.push([a, b, c, d]);
@@ -74,7 +92,8 @@ impl Listed {
 
     /// Rules that refuse what comes from this source, and everything else too, without a word.
     pub fn rules(source: &str, set: Option<&Path>) -> String {
-        let set = set.map(|file| format!("[[set]]\nid = \"many\"\nfile = \"{}\"\n\n", file.display()));
+        let set =
+            set.map(|file| format!("[[set]]\nid = \"many\"\nfile = \"{}\"\n\n", file.display()));
         format!(
             "version = 1\n[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n{}\
              [[rule]]\nid = \"listed\"\naction = \"block\"\ndirection = \"in\"\nsource = \"{source}\"\nlog = false\n\n\
@@ -100,11 +119,21 @@ impl Line {
         let port = 1024 + (number.wrapping_mul(7919) % 60_000) as u16;
         let six = number.is_multiple_of(2);
         let source = if six {
-            format!("2001:{:x}:{:x}::/48", u16::from_be_bytes([a, b]), u16::from(c) << 8 | 1)
+            format!(
+                "2001:{:x}:{:x}::/48",
+                u16::from_be_bytes([a, b]),
+                u16::from(c) << 8 | 1
+            )
         } else {
             format!("{}.{b}.{c}.0/24", 100 + a % 100)
         };
-        Self { source, port, to_port: port + (number % 50) as u16, tcp: number.is_multiple_of(3), six }
+        Self {
+            source,
+            port,
+            to_port: port + (number % 50) as u16,
+            tcp: number.is_multiple_of(3),
+            six,
+        }
     }
 }
 

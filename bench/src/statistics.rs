@@ -18,17 +18,28 @@ pub struct Spread {
 impl Spread {
     /// Of at least one round.
     pub fn of(rounds: &[f64]) -> Option<Self> {
-        let mut sorted: Vec<f64> = rounds.iter().copied().filter(|value| value.is_finite()).collect();
+        let mut sorted: Vec<f64> = rounds
+            .iter()
+            .copied()
+            .filter(|value| value.is_finite())
+            .collect();
         sorted.sort_by(f64::total_cmp);
         let (low, high) = (*sorted.first()?, *sorted.last()?);
-        Some(Self { median: middle(&sorted), low, high, rounds: sorted.len() })
+        Some(Self {
+            median: middle(&sorted),
+            low,
+            high,
+            rounds: sorted.len(),
+        })
     }
 }
 
 fn middle(sorted: &[f64]) -> f64 {
     let half = sorted.len() / 2;
     match (sorted.get(half.wrapping_sub(1)), sorted.get(half)) {
-        (Some(below), Some(above)) if sorted.len().is_multiple_of(2) => f64::midpoint(*below, *above),
+        (Some(below), Some(above)) if sorted.len().is_multiple_of(2) => {
+            f64::midpoint(*below, *above)
+        }
         (_, Some(value)) => *value,
         _ => f64::NAN,
     }
@@ -43,7 +54,10 @@ pub fn quantile(values: &mut [f64], share: f64) -> f64 {
 
 /// Round by round, one divided by the other: what drifts in the machine drifts in both.
 pub fn ratios(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
+    ours.iter()
+        .zip(theirs)
+        .map(|(ours, theirs)| ours / theirs)
+        .collect()
 }
 
 #[cfg(test)]
@@ -52,8 +66,14 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_round_or_the_mean_of_the_two_in_the_middle() {
-        assert_eq!(Spread::of(&[3.0, 1.0, 2.0]).map(|spread| spread.median), Some(2.0));
-        assert_eq!(Spread::of(&[4.0, 1.0, 2.0, 3.0]).map(|spread| spread.median), Some(2.5));
+        assert_eq!(
+            Spread::of(&[3.0, 1.0, 2.0]).map(|spread| spread.median),
+            Some(2.0)
+        );
+        assert_eq!(
+            Spread::of(&[4.0, 1.0, 2.0, 3.0]).map(|spread| spread.median),
+            Some(2.5)
+        );
         assert_eq!(Spread::of(&[]), None);
         assert_eq!(Spread::of(&[f64::NAN]), None);
     }
@@ -61,7 +81,10 @@ mod tests {
     #[test]
     fn a_quantile_is_one_of_the_values() {
         let mut values: Vec<f64> = (1..=101).rev().map(f64::from).collect();
-        assert_eq!((quantile(&mut values, 0.5), quantile(&mut values, 0.99)), (51.0, 100.0));
+        assert_eq!(
+            (quantile(&mut values, 0.5), quantile(&mut values, 0.99)),
+            (51.0, 100.0)
+        );
         assert!(quantile(&mut [], 0.5).is_nan());
     }
 }

@@ -47,7 +47,9 @@ impl Account {
     /// Losses that no record has told of yet, because none was committed since: seen in the ledger alone.
     #[must_use]
     pub fn lost_untold(&self) -> u64 {
-        self.kernel.lost_in_all().saturating_sub(self.lost_told.iter().sum())
+        self.kernel
+            .lost_in_all()
+            .saturating_sub(self.lost_told.iter().sum())
     }
 }
 
@@ -56,7 +58,16 @@ impl<S: System> Attachment<S> {
     pub fn reference(device: Device<S>, event: Event<S>, mask: Mask) -> Result<Self, Error> {
         let source = S::reference(&device.0, &event.0, mask)?;
         let (stream, pace, gathering) = (Stream::default(), Pace::default(), Gathering::default());
-        Ok(Self { source, event, device, stream, delivered: 0, pace, gathering, ended: None })
+        Ok(Self {
+            source,
+            event,
+            device,
+            stream,
+            delivered: 0,
+            pace,
+            gathering,
+            ended: None,
+        })
     }
 
     /// Chooses how wake-ups are traded for latency.
@@ -95,7 +106,12 @@ impl<S: System> Attachment<S> {
                 }
                 std::hint::spin_loop();
             }
-            let woken = S::wait(&self.device.0, &self.event.0, &self.source, Some(Duration::ZERO))?;
+            let woken = S::wait(
+                &self.device.0,
+                &self.event.0,
+                &self.source,
+                Some(Duration::ZERO),
+            )?;
             if woken.signalled() || end.is_some_and(|end| Instant::now() >= end) {
                 return Ok(woken);
             }
@@ -104,7 +120,14 @@ impl<S: System> Attachment<S> {
 
     /// Hands over everything that is there, until nothing is. An error means that the driver broke the contract.
     pub fn drain(&mut self, mut each: impl FnMut(Item<'_>)) -> Result<Drain, Error> {
-        let Self { source, device, stream, delivered, gathering, .. } = self;
+        let Self {
+            source,
+            device,
+            stream,
+            delivered,
+            gathering,
+            ..
+        } = self;
         let before = *delivered;
         gathering.begin();
         let ended = S::drain(&device.0, source, &mut |bytes| {
@@ -115,7 +138,10 @@ impl<S: System> Attachment<S> {
             Ok(())
         })?;
         self.ended = ended;
-        Ok(Drain { records: self.delivered - before, ended })
+        Ok(Drain {
+            records: self.delivered - before,
+            ended,
+        })
     }
 
     /// Both sides' books as they stand. Exact once the driver is quiet.

@@ -33,7 +33,11 @@ pub trait System: Sized + 'static {
     fn is_set(event: &Self::Event) -> Result<bool, Error>;
 
     /// Has the driver take hold of the event.
-    fn reference(device: &Self::Device, event: &Self::Event, mask: Mask) -> Result<Self::Source, Error>;
+    fn reference(
+        device: &Self::Device,
+        event: &Self::Event,
+        mask: Mask,
+    ) -> Result<Self::Source, Error>;
     /// Has the driver let go of it. Records already committed can still be drained.
     fn dereference(device: &Self::Device) -> Result<(), Error>;
     /// Blocks until the event is signalled (which it takes), the reference ended, or `timeout` is over.

@@ -42,7 +42,10 @@ impl Error {
     /// The last error of this thread's last system call.
     #[must_use]
     pub fn last_os(what: &'static str) -> Self {
-        Self::System { what, source: io::Error::last_os_error() }
+        Self::System {
+            what,
+            source: io::Error::last_os_error(),
+        }
     }
 
     /// The refusal, if it was one.

@@ -79,20 +79,48 @@ mod tests {
         let mut gathering = Gathering::default();
         drains.map(|stamps| {
             gathering.begin();
-            stamps.iter().for_each(|stamp| gathering.note(stamp * MICROSECOND));
-            gathering.next().map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+            stamps
+                .iter()
+                .for_each(|stamp| gathering.note(stamp * MICROSECOND));
+            gathering
+                .next()
+                .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
         })
     }
 
     #[test]
     fn records_that_come_alone_are_taken_at_once() {
-        assert_eq!(after([&[1000], &[2000], &[], &[3000, 3001], &[4000]]), [None; 5]);
+        assert_eq!(
+            after([&[1000], &[2000], &[], &[3000, 3001], &[4000]]),
+            [None; 5]
+        );
     }
 
     #[test]
     fn records_that_follow_closely_gather_for_longer_and_longer_until_none_comes() {
-        let steady = after([&[1000], &[1200], &[1400, 1600], &[1800], &[2000], &[2200], &[], &[9000]]);
-        assert_eq!(steady, [None, Some(500), Some(1000), Some(2000), Some(4000), Some(4000), None, None]);
+        let steady = after([
+            &[1000],
+            &[1200],
+            &[1400, 1600],
+            &[1800],
+            &[2000],
+            &[2200],
+            &[],
+            &[9000],
+        ]);
+        assert_eq!(
+            steady,
+            [
+                None,
+                Some(500),
+                Some(1000),
+                Some(2000),
+                Some(4000),
+                Some(4000),
+                None,
+                None
+            ]
+        );
     }
 
     #[test]

@@ -66,12 +66,19 @@ impl<M: Memory> Reader<M> {
     /// Goes on where the last reader of this ring stopped.
     pub fn new(memory: M) -> Self {
         let position = memory.consumer();
-        Self { memory, position, told: position }
+        Self {
+            memory,
+            position,
+            told: position,
+        }
     }
 
     /// Hands over records until none is left, at most one ring full of them, so that a flood can't keep the reader here.
     /// When it returns before that, the next commit will wake.
-    pub fn drain<E: From<Lie>>(&mut self, mut each: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn drain<E: From<Lie>>(
+        &mut self,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut room = [0; MAX_RECORD];
         let enough = self.position.wrapping_add(self.memory.size());
         loop {
@@ -122,7 +129,9 @@ impl<M: Memory> Reader<M> {
                 Found::Nothing => return Ok(()),
                 Found::Discarded { next } => self.advance(next),
                 Found::Record { length, next } => {
-                    let bytes = room.get_mut(..length).ok_or(Lie("a record longer than any may be"))?;
+                    let bytes = room
+                        .get_mut(..length)
+                        .ok_or(Lie("a record longer than any may be"))?;
                     self.memory.read(self.offset(self.position), bytes);
                     self.advance(next);
                     each(bytes)?;
@@ -151,7 +160,11 @@ impl<M: Memory> Reader<M> {
         }
         let next = position.wrapping_add(whole);
         let length = length as usize;
-        Ok(if header & DISCARDED != 0 { Found::Discarded { next } } else { Found::Record { length, next } })
+        Ok(if header & DISCARDED != 0 {
+            Found::Discarded { next }
+        } else {
+            Found::Record { length, next }
+        })
     }
 
     fn advance(&mut self, next: u64) {
@@ -187,7 +200,11 @@ mod tests {
 
     impl Forged {
         fn new(size: usize) -> Self {
-            Self { bytes: vec![0; size], producer: 0, consumer: Cell::new(0) }
+            Self {
+                bytes: vec![0; size],
+                producer: 0,
+                consumer: Cell::new(0),
+            }
         }
 
         fn with(mut self, header: u32, moves: u64) -> Self {
@@ -213,7 +230,12 @@ mod tests {
         }
         fn header(&self, offset: u64) -> u32 {
             let at = offset as usize;
-            u32::from_ne_bytes([self.bytes[at], self.bytes[at + 1], self.bytes[at + 2], self.bytes[at + 3]])
+            u32::from_ne_bytes([
+                self.bytes[at],
+                self.bytes[at + 1],
+                self.bytes[at + 2],
+                self.bytes[at + 3],
+            ])
         }
         fn read(&self, offset: u64, into: &mut [u8]) {
             for (n, byte) in into.iter_mut().enumerate() {
@@ -233,7 +255,11 @@ mod tests {
 
     #[test]
     fn discarded_records_are_skipped_and_busy_ones_waited_for() {
-        let ring = Forged::new(64).with(8, 16).with(8 | DISCARDED, 16).with(4, 16).with(8 | BUSY, 16);
+        let ring = Forged::new(64)
+            .with(8, 16)
+            .with(8 | DISCARDED, 16)
+            .with(4, 16)
+            .with(8 | BUSY, 16);
         assert_eq!(drain(ring), (Ok(()), 2, 48));
     }
 
@@ -249,7 +275,12 @@ mod tests {
 
     #[test]
     fn what_waits_is_counted_without_taking_it() {
-        let reader = Reader::new(Forged::new(64).with(8, 16).with(8 | DISCARDED, 16).with(8, 16));
+        let reader = Reader::new(
+            Forged::new(64)
+                .with(8, 16)
+                .with(8 | DISCARDED, 16)
+                .with(8, 16),
+        );
         assert_eq!((reader.waiting(), reader.memory.consumer()), (Ok(2), 0));
     }
 

@@ -49,11 +49,17 @@ impl<'a> Record<'a> {
             return Err(Error::Contract("a record whose length is a lie"));
         }
         if header.processor >= MAX_PROCESSORS {
-            return Err(Error::Contract("a record of a processor that no machine has"));
+            return Err(Error::Contract(
+                "a record of a processor that no machine has",
+            ));
         }
         let kind = Kind::try_from(header.kind)
             .map_err(|_| Error::Contract("a record of a kind nobody asked for"))?;
-        Ok(Self { header, kind, bytes })
+        Ok(Self {
+            header,
+            kind,
+            bytes,
+        })
     }
 
     /// The header.
@@ -100,12 +106,21 @@ pub(crate) struct Stream {
 impl Stream {
     /// Takes a record in: first the losses that it tells of, then the record.
     pub fn take<'a>(&mut self, record: Record<'a>, each: &mut dyn FnMut(Item<'a>)) {
-        let Header { processor, sequence, lost, .. } = record.header;
+        let Header {
+            processor,
+            sequence,
+            lost,
+            ..
+        } = record.header;
         let line = self.line(processor);
         for cause in Cause::ALL {
             let (told, known) = (lost[cause as usize], &mut line.lost[cause as usize]);
             if told > *known {
-                each(Item::Lost(Lost { processor, cause, count: told - *known }));
+                each(Item::Lost(Lost {
+                    processor,
+                    cause,
+                    count: told - *known,
+                }));
                 *known = told;
             }
         }
@@ -127,7 +142,10 @@ impl Stream {
 
     /// Sequence numbers that never came, below the highest that did (I2).
     pub fn gaps(&self) -> u64 {
-        self.lines.iter().map(|line| line.next.saturating_sub(line.received)).sum()
+        self.lines
+            .iter()
+            .map(|line| line.next.saturating_sub(line.received))
+            .sum()
     }
 
     fn line(&mut self, processor: u32) -> &mut Line {
@@ -147,7 +165,15 @@ mod tests {
     fn header(processor: u32, sequence: u64, no_room: u64) -> Header {
         let length = size_of::<Header>() as u32;
         let lost = [no_room, 0, 0];
-        Header { length, kind: 16, version: contract::VERSION, processor, sequence, lost, stamp_ns: 0 }
+        Header {
+            length,
+            kind: 16,
+            version: contract::VERSION,
+            processor,
+            sequence,
+            lost,
+            stamp_ns: 0,
+        }
     }
 
     fn take_all(headers: &[Header]) -> (Stream, Vec<String>) {
@@ -195,7 +221,10 @@ mod tests {
         let mut version = header(0, 0, 0);
         version.version += 1;
         for lie in [long, kind, processor, version] {
-            assert!(matches!(Record::check(lie.as_bytes()), Err(Error::Contract(_))), "{lie:?}");
+            assert!(
+                matches!(Record::check(lie.as_bytes()), Err(Error::Contract(_))),
+                "{lie:?}"
+            );
         }
         assert!(Record::check(&[0; 20]).is_err());
     }

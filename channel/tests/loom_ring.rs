@@ -25,9 +25,18 @@ struct Kernel {
 
 impl Kernel {
     fn new(size: u64, fenced: bool) -> Self {
-        let words = (0..size / 8).map(|_| (AtomicU32::new(0), AtomicU64::new(0))).collect();
+        let words = (0..size / 8)
+            .map(|_| (AtomicU32::new(0), AtomicU64::new(0)))
+            .collect();
         let (consumer, producer) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { size, consumer, producer, words, signal: AtomicBool::new(false), fenced }
+        Self {
+            size,
+            consumer,
+            producer,
+            words,
+            signal: AtomicBool::new(false),
+            fenced,
+        }
     }
 
     fn at(&self, position: u64) -> &(AtomicU32, AtomicU64) {
@@ -97,7 +106,10 @@ fn explore(size: u64, length: u32, fenced: bool) {
         let shared = Shared(kernel.clone());
         let driver = thread::spawn(move || {
             let offer = |payload| {
-                kernel.reserve(length).map(|position| kernel.commit(position, length, payload)).is_some()
+                kernel
+                    .reserve(length)
+                    .map(|position| kernel.commit(position, length, payload))
+                    .is_some()
             };
             (0..3).filter(|payload| offer(*payload)).count() as u64
         });
@@ -110,7 +122,10 @@ fn explore(size: u64, length: u32, fenced: bool) {
         let committed = driver.join().expect("the driver does not panic");
         let waiting = reader.waiting().expect("the kernel does not lie");
         assert_eq!(committed, delivered.len() as u64 + waiting, "I1");
-        assert!(delivered.is_sorted_by(|a, b| a < b), "each once, in order: {delivered:?}");
+        assert!(
+            delivered.is_sorted_by(|a, b| a < b),
+            "each once, in order: {delivered:?}"
+        );
         assert!(
             waiting == 0 || shared.0.signal.load(Ordering::Acquire),
             "I6: {waiting} wait and nobody is told"

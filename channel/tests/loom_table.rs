@@ -54,9 +54,18 @@ impl App {
 
     fn reference(&self) -> Result<Vec<u8>, Refusal> {
         let event = self.event.handle();
-        let request =
-            Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, users: ALL_USERS, event };
-        self.device.request(Command::Reference as u32, request.as_bytes(), size_of::<Referenced>())
+        let request = Reference {
+            version: VERSION,
+            ring_bytes: RING,
+            mask: Mask::ALL.0,
+            users: ALL_USERS,
+            event,
+        };
+        self.device.request(
+            Command::Reference as u32,
+            request.as_bytes(),
+            size_of::<Referenced>(),
+        )
     }
 
     fn wait(&self) {
@@ -69,7 +78,11 @@ impl App {
         loop {
             let answer = self
                 .device
-                .request(Command::Drain as u32, &[], size_of::<Drained>() + RING as usize)
+                .request(
+                    Command::Drain as u32,
+                    &[],
+                    size_of::<Drained>() + RING as usize,
+                )
                 .unwrap();
             let drained = Drained::read_from_prefix(&answer).unwrap().0;
             records += u64::from(drained.records);
@@ -136,7 +149,9 @@ fn two_signallers_and_a_waiter_lose_no_signal() {
             thread::spawn(move || kernel.offer(Kind::NOTICE, &WHOLE))
         });
         app.read_all(2);
-        drivers.into_iter().for_each(|driver| driver.join().unwrap());
+        drivers
+            .into_iter()
+            .for_each(|driver| driver.join().unwrap());
     });
 }
 
@@ -149,12 +164,17 @@ fn letting_go_while_the_driver_signals_keeps_the_books() {
             let kernel = kernel.clone();
             move || (0..2).for_each(|_| kernel.offer(Kind::NOTICE, &WHOLE))
         });
-        app.device.request(Command::Dereference as u32, &[], 0).unwrap();
+        app.device
+            .request(Command::Dereference as u32, &[], 0)
+            .unwrap();
         driver.join().unwrap();
         let (delivered, ended) = app.drain();
         let totals = app.ledger().totals();
         assert_eq!(ended, Some(Ending::Dereferenced));
-        assert!(totals.balances() && totals.committed == delivered, "{totals:?}, {delivered}");
+        assert!(
+            totals.balances() && totals.committed == delivered,
+            "{totals:?}, {delivered}"
+        );
         let books = Model::references(&app.device).unwrap();
         assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
         drop(app);
@@ -196,7 +216,10 @@ fn a_reference_that_races_with_its_apps_death_is_refused_or_released() {
         dying.kill();
         match request.join().unwrap() {
             // The handle was closed first, or the file was.
-            Err(refusal) => assert!(matches!(refusal, Refusal::Handle | Refusal::Closing), "{refusal:?}"),
+            Err(refusal) => assert!(
+                matches!(refusal, Refusal::Handle | Refusal::Closing),
+                "{refusal:?}"
+            ),
             Ok(_) => {}
         }
         assert_eq!(kernel.live_events(), 0, "no reference outlives the file");
@@ -235,7 +258,10 @@ fn dereference_and_the_drivers_stop_let_go_once() {
         let stop = thread::spawn(move || Model::detach_all(&Model::open(&admin).unwrap()).unwrap());
         let answer = app.device.request(Command::Dereference as u32, &[], 0);
         stop.join().unwrap();
-        assert!(matches!(answer, Ok(_) | Err(Refusal::NotReferenced)), "{answer:?}");
+        assert!(
+            matches!(answer, Ok(_) | Err(Refusal::NotReferenced)),
+            "{answer:?}"
+        );
         let books = Model::references(&app.device).unwrap();
         assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
     });
@@ -294,4 +320,5 @@ impl Signaller {
     }
 }
 
-const _: () = assert!(size_of::<Whole>() == RING as usize && size_of::<Header>() < size_of::<Half>());
+const _: () =
+    assert!(size_of::<Whole>() == RING as usize && size_of::<Header>() < size_of::<Half>());

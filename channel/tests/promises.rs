@@ -16,7 +16,11 @@ const FIT: u64 = RING as u64 / size_of::<Notice>() as u64;
 const SOON: Option<Duration> = Some(Duration::from_secs(10));
 
 fn notice(number: u64) -> Notice {
-    Notice { header: Header::default(), number, from_timer: 0 }
+    Notice {
+        header: Header::default(),
+        number,
+        from_timer: 0,
+    }
 }
 
 fn attach(process: &Process) -> Attachment<Model> {
@@ -32,11 +36,21 @@ fn raw(process: &Process) -> (Device<Model>, Event<Model>) {
 }
 
 fn request(event: u64) -> Reference {
-    Reference { version: VERSION, ring_bytes: RING, mask: Mask::ALL.0, users: ALL_USERS, event }
+    Reference {
+        version: VERSION,
+        ring_bytes: RING,
+        mask: Mask::ALL.0,
+        users: ALL_USERS,
+        event,
+    }
 }
 
 fn ask(device: &Device<Model>, request: &Reference) -> Result<Vec<u8>, Refusal> {
-    device.system().request(Command::Reference as u32, request.as_bytes(), size_of::<Referenced>())
+    device.system().request(
+        Command::Reference as u32,
+        request.as_bytes(),
+        size_of::<Referenced>(),
+    )
 }
 
 fn drain_numbers(attachment: &mut Attachment<Model>) -> Vec<u64> {
@@ -54,7 +68,10 @@ fn drain_numbers(attachment: &mut Attachment<Model>) -> Vec<u64> {
 fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
     let kernel = Kernel::default();
     let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Spin);
-    assert_eq!(attachment.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
+    assert_eq!(
+        attachment.wait(Some(Duration::from_millis(20))).unwrap(),
+        Wake::TimedOut
+    );
     let driver = std::thread::spawn({
         let kernel = kernel.clone();
         move || kernel.offer(Kind::NOTICE, &notice(7))
@@ -68,7 +85,10 @@ fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
     assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
     raw(&kernel.process(true)).0.detach_all().unwrap();
     assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
-    assert_eq!(attachment.drain(|_| {}).unwrap().ended, Some(Ending::DriverStopping));
+    assert_eq!(
+        attachment.drain(|_| {}).unwrap().ended,
+        Some(Ending::DriverStopping)
+    );
 }
 
 #[test]
@@ -81,7 +101,11 @@ fn every_record_reaches_the_app_that_waits() {
     });
     let (mut seen, mut lost) = (0_u64, 0_u64);
     while seen + lost < 10_000 {
-        assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled, "a signal is missing");
+        assert_eq!(
+            attachment.wait(SOON).unwrap(),
+            Wake::Signalled,
+            "a signal is missing"
+        );
         attachment
             .drain(|item| match item {
                 Item::Record(_) => seen += 1,
@@ -102,9 +126,15 @@ fn a_stopped_reader_loses_exactly_what_does_not_fit() {
     let mut attachment = attach(&kernel.process(false));
     (0..1_000).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
     let account = attachment.account().unwrap();
-    assert_eq!((account.kernel.offered, account.kernel.committed), (1_000, FIT));
+    assert_eq!(
+        (account.kernel.offered, account.kernel.committed),
+        (1_000, FIT)
+    );
     assert_eq!(account.kernel.lost, [1_000 - FIT, 0, 0]);
-    assert_eq!((account.in_ring, account.delivered, account.lost_untold()), (FIT, 0, 1_000 - FIT));
+    assert_eq!(
+        (account.in_ring, account.delivered, account.lost_untold()),
+        (FIT, 0, 1_000 - FIT)
+    );
     assert_eq!(drain_numbers(&mut attachment), (0..FIT).collect::<Vec<_>>());
 
     kernel.offer(Kind::NOTICE, &notice(1_000));
@@ -116,10 +146,18 @@ fn a_stopped_reader_loses_exactly_what_does_not_fit() {
             }
         })
         .unwrap();
-    assert_eq!(told, [1_000 - FIT], "the loss is told before the record that follows it");
+    assert_eq!(
+        told,
+        [1_000 - FIT],
+        "the loss is told before the record that follows it"
+    );
     let account = attachment.account().unwrap();
     assert!(account.balances(), "{account:?}");
-    assert_eq!((account.gaps, account.lost_untold()), (1_000 - FIT, 0), "gaps seen are losses counted");
+    assert_eq!(
+        (account.gaps, account.lost_untold()),
+        (1_000 - FIT, 0),
+        "gaps seen are losses counted"
+    );
 }
 
 #[test]
@@ -144,18 +182,30 @@ fn the_mask_holds_for_what_the_app_itself_asked_for() {
         ..Operate::default()
     };
     deaf.device().operate(&mut request).unwrap();
-    assert_eq!((drain_numbers(&mut deaf).len(), deaf.account().unwrap().kernel.offered), (0, 0));
+    assert_eq!(
+        (
+            drain_numbers(&mut deaf).len(),
+            deaf.account().unwrap().kernel.offered
+        ),
+        (0, 0)
+    );
 }
 
 #[test]
 fn two_apps_each_have_an_event_a_queue_and_books() {
     let kernel = Kernel::default();
-    let (mut one, mut two) = (attach(&kernel.process(false)), attach(&kernel.process(false)));
+    let (mut one, mut two) = (
+        attach(&kernel.process(false)),
+        attach(&kernel.process(false)),
+    );
     (0..FIT).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
     assert_eq!(drain_numbers(&mut one).len() as u64, FIT);
     kernel.offer(Kind::NOTICE, &notice(FIT));
     let (first, second) = (one.account().unwrap(), two.account().unwrap());
-    assert_eq!((first.kernel.lost_in_all(), second.kernel.lost_in_all()), (0, 1));
+    assert_eq!(
+        (first.kernel.lost_in_all(), second.kernel.lost_in_all()),
+        (0, 1)
+    );
     assert_eq!(drain_numbers(&mut one), [FIT]);
     assert_eq!(drain_numbers(&mut two).len() as u64, FIT);
     assert_eq!(one.device().references().unwrap().attached, 2);
@@ -167,8 +217,16 @@ fn an_event_that_is_none_is_refused_by_name() {
     let (process, other) = (kernel.process(false), kernel.process(false));
     let (device, event) = raw(&process);
     let (_other_device, theirs) = raw(&other);
-    let foreign = (0..9).filter_map(|_| other.duplicate_without_signal(theirs.system().handle()).ok()).max();
-    let weak = process.duplicate_without_signal(event.system().handle()).unwrap();
+    let foreign = (0..9)
+        .filter_map(|_| {
+            other
+                .duplicate_without_signal(theirs.system().handle())
+                .ok()
+        })
+        .max();
+    let weak = process
+        .duplicate_without_signal(event.system().handle())
+        .unwrap();
     let cases = [
         (0, Refusal::Handle),
         (u64::MAX, Refusal::Handle),
@@ -176,14 +234,30 @@ fn an_event_that_is_none_is_refused_by_name() {
         (weak, Refusal::Access),
     ];
     for (handle, refusal) in cases {
-        assert_eq!(ask(&device, &request(handle)), Err(refusal), "handle {handle}");
+        assert_eq!(
+            ask(&device, &request(handle)),
+            Err(refusal),
+            "handle {handle}"
+        );
     }
     process.close(event.system().handle());
-    assert_eq!(ask(&device, &request(event.system().handle())), Err(Refusal::Handle), "a closed handle");
+    assert_eq!(
+        ask(&device, &request(event.system().handle())),
+        Err(Refusal::Handle),
+        "a closed handle"
+    );
     let foreign = ask(&device, &request(foreign.unwrap()));
-    assert_eq!(foreign, Err(Refusal::Handle), "a handle of another process means nothing here");
+    assert_eq!(
+        foreign,
+        Err(Refusal::Handle),
+        "a handle of another process means nothing here"
+    );
     let books = device.references().unwrap();
-    assert_eq!((books.taken, books.released), (0, 0), "what is refused takes no reference");
+    assert_eq!(
+        (books.taken, books.released),
+        (0, 0),
+        "what is refused takes no reference"
+    );
 }
 
 #[test]
@@ -196,18 +270,44 @@ fn a_request_of_the_wrong_shape_is_refused_by_name() {
     let send = |command: u32, input: &[u8], room| device.system().request(command, input, room);
     let reference = Command::Reference as u32;
     assert_eq!(send(reference, &[], answer), Err(Refusal::Length));
-    assert_eq!(send(reference, &good.as_bytes()[1..], answer), Err(Refusal::Length));
+    assert_eq!(
+        send(reference, &good.as_bytes()[1..], answer),
+        Err(Refusal::Length)
+    );
     assert_eq!(send(reference, &[0; 4096], answer), Err(Refusal::Length));
-    assert_eq!(send(reference, good.as_bytes(), answer - 1), Err(Refusal::Room));
-    assert_eq!(ask(&device, &Reference { version: VERSION + 1, ..good }), Err(Refusal::Version));
+    assert_eq!(
+        send(reference, good.as_bytes(), answer - 1),
+        Err(Refusal::Room)
+    );
+    assert_eq!(
+        ask(
+            &device,
+            &Reference {
+                version: VERSION + 1,
+                ..good
+            }
+        ),
+        Err(Refusal::Version)
+    );
     for ring_bytes in [0, 8, 4095, 12_288, 16 << 20, u32::MAX] {
-        assert_eq!(ask(&device, &Reference { ring_bytes, ..good }), Err(Refusal::Size), "{ring_bytes}");
+        assert_eq!(
+            ask(&device, &Reference { ring_bytes, ..good }),
+            Err(Refusal::Size),
+            "{ring_bytes}"
+        );
     }
     for command in [0, 7, 99, u32::MAX] {
         assert_eq!(send(command, &[], 0), Err(Refusal::Command), "{command}");
     }
-    assert_eq!(send(Command::Dereference as u32, &[0], 0), Err(Refusal::Length));
-    assert_eq!(device.references().unwrap(), References::default(), "nothing of it left a trace");
+    assert_eq!(
+        send(Command::Dereference as u32, &[0], 0),
+        Err(Refusal::Length)
+    );
+    assert_eq!(
+        device.references().unwrap(),
+        References::default(),
+        "nothing of it left a trace"
+    );
 }
 
 #[test]
@@ -219,7 +319,11 @@ fn a_second_registration_is_refused_and_changes_nothing() {
     let refused = ask(attachment.device(), &request(second.system().handle()));
     assert_eq!(refused, Err(Refusal::AlreadyReferenced));
     kernel.offer(Kind::NOTICE, &notice(7));
-    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled, "the first event is still the one signalled");
+    assert_eq!(
+        attachment.wait(SOON).unwrap(),
+        Wake::Signalled,
+        "the first event is still the one signalled"
+    );
     assert_eq!(drain_numbers(&mut attachment), [7]);
     assert!(!second.is_set().unwrap());
 }
@@ -230,7 +334,10 @@ fn what_was_let_go_is_let_go_once() {
     let mut attachment = attach(&kernel.process(false));
     kernel.offer(Kind::NOTICE, &notice(1));
     attachment.dereference().unwrap();
-    assert_eq!(attachment.dereference().unwrap_err().refusal(), Some(Refusal::NotReferenced));
+    assert_eq!(
+        attachment.dereference().unwrap_err().refusal(),
+        Some(Refusal::NotReferenced)
+    );
     kernel.offer(Kind::NOTICE, &notice(2));
     assert_eq!(
         drain_numbers(&mut attachment),
@@ -238,10 +345,16 @@ fn what_was_let_go_is_let_go_once() {
         "committed records can still be drained, none come after"
     );
     let account = attachment.account().unwrap();
-    assert!(account.balances() && account.kernel.offered == 1, "{account:?}");
+    assert!(
+        account.balances() && account.kernel.offered == 1,
+        "{account:?}"
+    );
     let books = attachment.device().references().unwrap();
     assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
-    let again = ask(attachment.device(), &request(attachment.event().system().handle()));
+    let again = ask(
+        attachment.device(),
+        &request(attachment.event().system().handle()),
+    );
     assert!(again.is_ok(), "the same open device may reference again");
 }
 
@@ -270,11 +383,18 @@ fn a_killed_app_leaves_no_reference_and_its_losses_stay_booked() {
     (0..FIT + 5).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
     assert_eq!(kernel.live_events(), 1);
     killed.kill();
-    assert_eq!(kernel.live_events(), 0, "the event object is gone with the last reference");
+    assert_eq!(
+        kernel.live_events(),
+        0,
+        "the event object is gone with the last reference"
+    );
     let (device, _event) = raw(&watcher);
     let books = device.references().unwrap();
     assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
-    assert_eq!((books.past.offered, books.past.committed, books.past.lost), (FIT + 5, FIT, [5, 0, 0]));
+    assert_eq!(
+        (books.past.offered, books.past.committed, books.past.lost),
+        (FIT + 5, FIT, [5, 0, 0])
+    );
     kernel.offer(Kind::NOTICE, &notice(0));
     assert!(attachment.account().is_err(), "a dead process asks nothing");
 }
@@ -286,21 +406,40 @@ fn a_stopping_driver_leaves_each_app_a_tombstone_and_a_last_signal() {
     let mut attachments = [attach(&user), attach(&user), attach(&admin)];
     let (by_user, _event) = raw(&user);
     let (by_admin, event) = raw(&admin);
-    assert_eq!(by_user.detach_all().unwrap_err().refusal(), Some(Refusal::NotPermitted));
+    assert_eq!(
+        by_user.detach_all().unwrap_err().refusal(),
+        Some(Refusal::NotPermitted)
+    );
     (0..FIT + 1).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
-    attachments.iter().for_each(|attachment| attachment.event().clear().unwrap());
+    attachments
+        .iter()
+        .for_each(|attachment| attachment.event().clear().unwrap());
 
     by_admin.detach_all().unwrap();
     for attachment in &mut attachments {
-        assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled, "nobody hangs");
+        assert_eq!(
+            attachment.wait(SOON).unwrap(),
+            Wake::Signalled,
+            "nobody hangs"
+        );
         let drained = attachment.drain(|_| {}).unwrap();
-        assert_eq!((drained.records, drained.ended), (FIT, Some(Ending::DriverStopping)));
+        assert_eq!(
+            (drained.records, drained.ended),
+            (FIT, Some(Ending::DriverStopping))
+        );
         assert_eq!(attachment.wait(None).unwrap(), Wake::Signalled, "nor later");
     }
-    assert_eq!(ask(&by_admin, &request(event.system().handle())), Err(Refusal::Stopping));
+    assert_eq!(
+        ask(&by_admin, &request(event.system().handle())),
+        Err(Refusal::Stopping)
+    );
     let books = by_admin.references().unwrap();
     assert_eq!((books.taken, books.released, books.attached), (4, 4, 0));
-    assert_eq!(kernel.unload(), Err(Refusal::Busy), "NT unloads no driver with open files");
+    assert_eq!(
+        kernel.unload(),
+        Err(Refusal::Busy),
+        "NT unloads no driver with open files"
+    );
     drop(attachments);
     drop((by_user, by_admin));
     assert!(kernel.unload().is_ok());
@@ -312,7 +451,10 @@ fn one_app_more_than_there_are_slots_is_refused_until_another_leaves() {
     let process = kernel.process(false);
     let mut attachments: Vec<_> = (0..SLOTS).map(|_| attach(&process)).collect();
     let (device, event) = raw(&process);
-    assert_eq!(ask(&device, &request(event.system().handle())), Err(Refusal::NoSlot));
+    assert_eq!(
+        ask(&device, &request(event.system().handle())),
+        Err(Refusal::NoSlot)
+    );
     attachments.pop();
     assert!(ask(&device, &request(event.system().handle())).is_ok());
 }
@@ -355,15 +497,26 @@ fn the_driver_operates_the_event_as_the_app_asks() {
         "an auto-reset event: the wait took the signal"
     );
     attachment.event().set().unwrap();
-    assert_eq!(operate(Operation::Wait, 0).unwrap().before, 1, "the driver waits for what the app sets");
-    assert_eq!(operate(Operation::Wait, 0).unwrap_err().refusal(), Some(Refusal::TimedOut));
+    assert_eq!(
+        operate(Operation::Wait, 0).unwrap().before,
+        1,
+        "the driver waits for what the app sets"
+    );
+    assert_eq!(
+        operate(Operation::Wait, 0).unwrap_err().refusal(),
+        Some(Refusal::TimedOut)
+    );
     operate(Operation::Set, 0).unwrap();
     let seen = operate(Operation::Clear, 0).unwrap();
     assert_eq!((seen.before, seen.after), (1, 0));
     let seen = operate(Operation::Pulse, 0).unwrap();
     assert_eq!((seen.before, seen.after), (0, 0));
     let nothing = attachment.wait(Some(Duration::from_millis(1))).unwrap();
-    assert_eq!(nothing, Wake::TimedOut, "a pulse between two waits is lost: the article's fault");
+    assert_eq!(
+        nothing,
+        Wake::TimedOut,
+        "a pulse between two waits is lost: the article's fault"
+    );
     let seen = operate(Operation::Notify, 3).unwrap();
     assert_eq!((seen.offered, seen.waiting, seen.after), (3, 3, 1));
     assert_eq!(drain_numbers(&mut attachment), [0, 1, 2]);
@@ -374,7 +527,12 @@ fn a_drain_for_less_than_its_head_is_refused_and_one_for_the_head_takes_nothing(
     let kernel = Kernel::default();
     let attachment = attach(&kernel.process(false));
     kernel.offer(Kind::NOTICE, &notice(0));
-    let drain = |room| attachment.device().system().request(Command::Drain as u32, &[], room);
+    let drain = |room| {
+        attachment
+            .device()
+            .system()
+            .request(Command::Drain as u32, &[], room)
+    };
     assert_eq!(drain(size_of::<Drained>() - 1), Err(Refusal::Room));
     let head = Drained::read_from_bytes(&drain(size_of::<Drained>()).unwrap()).unwrap();
     assert_eq!((head.records, head.waiting, head.ended), (0, 1, 0));

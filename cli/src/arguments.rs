@@ -279,7 +279,9 @@ impl FromStr for Way {
     fn from_str(text: &str) -> Result<Self, String> {
         let known = [Direction::Inbound, Direction::Outbound];
         let found = known.into_iter().find(|direction| direction.name() == text);
-        found.map(Self).ok_or_else(|| "it is in or out, seen from what is protected".to_owned())
+        found
+            .map(Self)
+            .ok_or_else(|| "it is in or out, seen from what is protected".to_owned())
     }
 }
 
@@ -291,8 +293,12 @@ impl FromStr for Outcome {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = [Verdict::Allow, Verdict::Block].into_iter().find(|verdict| verdict.name() == text);
-        found.map(Self).ok_or_else(|| "it is allow or block".to_owned())
+        let found = [Verdict::Allow, Verdict::Block]
+            .into_iter()
+            .find(|verdict| verdict.name() == text);
+        found
+            .map(Self)
+            .ok_or_else(|| "it is allow or block".to_owned())
     }
 }
 
@@ -445,7 +451,13 @@ mod tests {
     #[test]
     fn times_are_read_as_people_write_them() {
         let read = |text: &str| text.parse::<Time>().ok().map(|time| time.0.as_secs());
-        assert_eq!(["60s", "5m", "1h", "90"].map(read), [Some(60), Some(300), Some(3600), Some(90)]);
-        assert_eq!(["", "s", "0s", "-1s", "1.5s", "99999999999999999h"].map(read), [None; 6]);
+        assert_eq!(
+            ["60s", "5m", "1h", "90"].map(read),
+            [Some(60), Some(300), Some(3600), Some(90)]
+        );
+        assert_eq!(
+            ["", "s", "0s", "-1s", "1.5s", "99999999999999999h"].map(read),
+            [None; 6]
+        );
     }
 }

@@ -41,7 +41,12 @@ fn check(path: &Path, json: bool, out: &mut dyn Write) -> Result<bool, Error> {
 }
 
 fn object(finding: &Finding, severity: Severity) -> serde_json::Value {
-    let Finding { file, line, column, message } = finding;
+    let Finding {
+        file,
+        line,
+        column,
+        message,
+    } = finding;
     json!({ "file": file, "line": line, "column": column, "severity": severity.name(), "message": message })
 }
 
@@ -49,12 +54,18 @@ fn summary(name: &str, parsed: &Result<RuleFile, Vec<Finding>>) -> String {
     match parsed {
         Ok(file) => {
             let warnings = file.rules.warnings().len() as u64;
-            let warned =
-                if warnings == 0 { String::new() } else { format!(", {}", counted(warnings, "warning")) };
+            let warned = if warnings == 0 {
+                String::new()
+            } else {
+                format!(", {}", counted(warnings, "warning"))
+            };
             format!("{name}: ok, {}{warned}; {}", contents(file), room(file))
         }
         Err(errors) => {
-            format!("{name}: {}; the file would not be taken", counted(errors.len() as u64, "error"))
+            format!(
+                "{name}: {}; the file would not be taken",
+                counted(errors.len() as u64, "error")
+            )
         }
     }
 }
@@ -62,12 +73,17 @@ fn summary(name: &str, parsed: &Result<RuleFile, Vec<Finding>>) -> String {
 /// How many rules there are, and sets with what they hold.
 fn contents(file: &RuleFile) -> String {
     let rules = counted(file.rules.iter().len() as u64, "rule");
-    let (sets, entries) =
-        file.rules.sets().fold((0, 0), |(sets, all), set| (sets + 1, all + set.entries as u64));
+    let (sets, entries) = file.rules.sets().fold((0, 0), |(sets, all), set| {
+        (sets + 1, all + set.entries as u64)
+    });
     if sets == 0 {
         rules
     } else {
-        format!("{rules}, {} of {} entries", counted(sets, "set"), grouped(entries as usize))
+        format!(
+            "{rules}, {} of {} entries",
+            counted(sets, "set"),
+            grouped(entries as usize)
+        )
     }
 }
 
@@ -84,5 +100,9 @@ fn room(file: &RuleFile) -> String {
 
 /// `1 rule`, `2 rules`, `1,234 rules`.
 pub fn counted(number: u64, word: &str) -> String {
-    format!("{} {word}{}", grouped(number as usize), if number == 1 { "" } else { "s" })
+    format!(
+        "{} {word}{}",
+        grouped(number as usize),
+        if number == 1 { "" } else { "s" }
+    )
 }

@@ -25,19 +25,39 @@ pub struct Remembered {
 
 impl Remembered {
     /// Judges a packet that was seen at `now_ns`, as the Linux driver does. `bytes`: what there is of it.
-    pub fn decide(&mut self, packet: &Parsed, bytes: &[u8], rules: &Slices<'_>, now_ns: u64) -> Decision {
+    pub fn decide(
+        &mut self,
+        packet: &Parsed,
+        bytes: &[u8],
+        rules: &Slices<'_>,
+        now_ns: u64,
+    ) -> Decision {
         self.now_ns = now_ns;
         let mut packet = *packet;
         let mut key = key_of(&packet.flow);
-        let quoted = (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
-        decide(&mut packet, &mut Known { now_ns, quoted, ..Known::default() }, rules, self)
+        let quoted =
+            (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
+        decide(
+            &mut packet,
+            &mut Known {
+                now_ns,
+                quoted,
+                ..Known::default()
+            },
+            rules,
+            self,
+        )
     }
 
     fn has_room(&mut self, arrives: bool) -> bool {
         if !self.has_room_now(arrives) {
             let now_ns = self.now_ns;
             self.known.retain(|key, entry| !silent(key, entry, now_ns));
-            self.arrivals = self.known.values().filter(|entry| arrived(entry.direction)).count();
+            self.arrivals = self
+                .known
+                .values()
+                .filter(|entry| arrived(entry.direction))
+                .count();
         }
         self.has_room_now(arrives)
     }
@@ -50,7 +70,11 @@ impl Remembered {
 
 impl Conversations for Remembered {
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
-        if let Some(entry) = self.known.get(key).filter(|entry| silent(key, entry, self.now_ns)) {
+        if let Some(entry) = self
+            .known
+            .get(key)
+            .filter(|entry| silent(key, entry, self.now_ns))
+        {
             self.forget(key, entry.direction);
         }
         self.known.get_mut(key)
@@ -73,7 +97,9 @@ impl Conversations for Remembered {
     }
 
     fn close(&mut self, key: &FlowKey) {
-        let Some(entry) = self.known.get(key).copied() else { return };
+        let Some(entry) = self.known.get(key).copied() else {
+            return;
+        };
         self.forget(key, entry.direction);
         if self.closed.insert(*key, entry).is_none() {
             self.by_age.push_back(*key);
@@ -133,8 +159,13 @@ mod tests {
         fn with_flags(&mut self, seconds: u64, packet: &str, flags: u8) -> (bool, Reason) {
             let mut packet = packet.parse::<Question>().unwrap().0;
             packet.flow.tcp_flags = flags;
-            let decision = self.conversations.decide(&packet, &[], &self.rules.slices(), seconds * SECOND);
-            (decision.verdict == Verdict::Allow as u8, Reason::try_from(decision.reason).unwrap())
+            let decision =
+                self.conversations
+                    .decide(&packet, &[], &self.rules.slices(), seconds * SECOND);
+            (
+                decision.verdict == Verdict::Allow as u8,
+                Reason::try_from(decision.reason).unwrap(),
+            )
         }
     }
 
@@ -159,8 +190,13 @@ mod tests {
         let mut run = Run::new();
         for (packet, known) in [(ASKED, 0), (ASKED, 1), (ANSWERED, 1), (ASKED, 1)] {
             let packet = packet.parse::<Question>().unwrap().0;
-            let decision = run.conversations.decide(&packet, &[], &run.rules.slices(), SECOND);
-            assert_eq!((decision.verdict, decision.known), (Verdict::Allow as u8, known));
+            let decision = run
+                .conversations
+                .decide(&packet, &[], &run.rules.slices(), SECOND);
+            assert_eq!(
+                (decision.verdict, decision.known),
+                (Verdict::Allow as u8, known)
+            );
         }
     }
 
@@ -179,13 +215,22 @@ mod tests {
     #[test]
     fn the_last_packets_of_an_ended_conversation_may_be_sent_again() {
         let (ack, fin) = (16, 17);
-        let (out, back) = ("out tcp 10.0.0.2:5000 -> 10.0.0.1:80", "in tcp 10.0.0.1:80 -> 10.0.0.2:5000");
+        let (out, back) = (
+            "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+            "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+        );
         let mut run = Run::new();
         run.with_flags(0, out, 2);
         for (packet, flags) in [(back, 18), (out, ack), (out, fin), (back, fin), (out, ack)] {
             assert!(run.with_flags(1, packet, flags).0);
         }
-        assert_eq!((run.conversations.known.len(), run.conversations.closed.len()), (0, 1));
+        assert_eq!(
+            (
+                run.conversations.known.len(),
+                run.conversations.closed.len()
+            ),
+            (0, 1)
+        );
         assert_eq!(run.with_flags(100, back, fin), REPLY);
         assert_eq!(run.with_flags(122, back, fin), REFUSED);
     }
@@ -193,22 +238,33 @@ mod tests {
     #[test]
     fn a_flood_from_outside_leaves_room_for_what_begins_inside() {
         let mut run = Run::new();
-        let mut packet = "in udp 10.0.0.1:5000 -> 10.0.0.2:7".parse::<Question>().unwrap().0;
+        let mut packet = "in udp 10.0.0.1:5000 -> 10.0.0.2:7"
+            .parse::<Question>()
+            .unwrap()
+            .0;
         for number in 0..MAX_ARRIVALS as u32 + 5 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
-            run.conversations.decide(&packet, &[], &run.rules.slices(), 0);
+            run.conversations
+                .decide(&packet, &[], &run.rules.slices(), 0);
         }
-        assert_eq!((run.conversations.full, run.conversations.arrivals), (5, MAX_ARRIVALS));
+        assert_eq!(
+            (run.conversations.full, run.conversations.arrivals),
+            (5, MAX_ARRIVALS)
+        );
         assert_eq!((run.at(1, ASKED).0, run.at(1, ANSWERED)), (true, REPLY));
         // Once they are silent, others may arrive.
-        run.conversations.decide(&packet, &[], &run.rules.slices(), 62 * SECOND);
+        run.conversations
+            .decide(&packet, &[], &run.rules.slices(), 62 * SECOND);
         assert_eq!((run.conversations.full, run.conversations.arrivals), (5, 1));
     }
 
     #[test]
     fn a_first_syn_is_no_reply_and_an_end_begins_nothing() {
         let (syn, ack, fin) = (2, 16, 17);
-        let (out, back) = ("out tcp 10.0.0.2:5000 -> 10.0.0.1:80", "in tcp 10.0.0.1:80 -> 10.0.0.2:5000");
+        let (out, back) = (
+            "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+            "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+        );
         let mut run = Run::new();
         run.with_flags(0, out, fin);
         assert_eq!(run.with_flags(1, back, ack), REFUSED);
@@ -221,8 +277,14 @@ mod tests {
     fn echo_is_answered_by_echo_reply_alone() {
         let mut run = Run::new();
         run.at(0, "out icmp 10.0.0.2 -> 10.0.0.1 type echo-request");
-        assert_eq!(run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"), REFUSED);
-        assert_eq!(run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-reply"), REPLY);
+        assert_eq!(
+            run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"),
+            REFUSED
+        );
+        assert_eq!(
+            run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-reply"),
+            REPLY
+        );
     }
 
     /// An ICMP error of this type, about a UDP packet from one machine (…2) to another (…1) between these ports.
@@ -230,7 +292,12 @@ mod tests {
         let header = |protocol: u8, payload: u8, from: u8, to: u8| -> Vec<u8> {
             if six {
                 let address = |last| [&[0xFD][..], &[0; 14], &[last]].concat();
-                [&[0x60, 0, 0, 0, 0, payload, protocol, 64][..], &address(from), &address(to)].concat()
+                [
+                    &[0x60, 0, 0, 0, 0, payload, protocol, 64][..],
+                    &address(from),
+                    &address(to),
+                ]
+                .concat()
             } else {
                 let start = [0x45, 0, 0, 20 + payload, 0, 0, 0, 0, 64, protocol, 0, 0];
                 [&start[..], &[10, 0, 0, from], &[10, 0, 0, to]].concat()
@@ -239,29 +306,55 @@ mod tests {
         let (from, to) = (2, 1);
         let quoted = [
             header(17, 12, from, to),
-            [ports.0.to_be_bytes(), ports.1.to_be_bytes(), [0, 12], [0; 2]].concat(),
+            [
+                ports.0.to_be_bytes(),
+                ports.1.to_be_bytes(),
+                [0, 12],
+                [0; 2],
+            ]
+            .concat(),
         ];
         let icmp = [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &quoted.concat()].concat();
-        let bytes = [header(if six { 58 } else { 1 }, icmp.len() as u8, 9, from), icmp].concat();
-        (engine::parse(&bytes[..], bytes.len() as u32, direction), bytes)
+        let bytes = [
+            header(if six { 58 } else { 1 }, icmp.len() as u8, 9, from),
+            icmp,
+        ]
+        .concat();
+        (
+            engine::parse(&bytes[..], bytes.len() as u32, direction),
+            bytes,
+        )
     }
 
     #[test]
     fn an_error_about_a_conversation_passes_with_it_and_changes_nothing_in_it() {
         let mut run = Run::new();
         let judge = |run: &mut Run, (packet, bytes): &(Parsed, Vec<u8>)| {
-            let decision = run.conversations.decide(packet, bytes, &run.rules.slices(), 10 * SECOND);
-            (decision.verdict == Verdict::Allow as u8, Reason::try_from(decision.reason).unwrap())
+            let decision =
+                run.conversations
+                    .decide(packet, bytes, &run.rules.slices(), 10 * SECOND);
+            (
+                decision.verdict == Verdict::Allow as u8,
+                Reason::try_from(decision.reason).unwrap(),
+            )
         };
         let inbound = Direction::Inbound;
-        for (six, errors, others) in
-            [(false, &[3, 11, 12][..], &[5, 13][..]), (true, &[1, 2, 3, 4], &[137, 128])]
-        {
-            let ends =
-                if six { ("[fd00::2]:5000", "[fd00::1]:53") } else { ("10.0.0.2:5000", "10.0.0.1:53") };
+        for (six, errors, others) in [
+            (false, &[3, 11, 12][..], &[5, 13][..]),
+            (true, &[1, 2, 3, 4], &[137, 128]),
+        ] {
+            let ends = if six {
+                ("[fd00::2]:5000", "[fd00::1]:53")
+            } else {
+                ("10.0.0.2:5000", "10.0.0.1:53")
+            };
             for kind in errors {
                 let about_it = error(*kind, six, (5000, 53), inbound);
-                assert_eq!(judge(&mut run, &about_it), REFUSED, "nobody has begun it: {kind}");
+                assert_eq!(
+                    judge(&mut run, &about_it),
+                    REFUSED,
+                    "nobody has begun it: {kind}"
+                );
             }
             run.at(0, &format!("out udp {} -> {}", ends.0, ends.1));
             for kind in errors {
@@ -282,10 +375,17 @@ mod tests {
                 }
             }
             for kind in others {
-                assert_eq!(judge(&mut run, &error(*kind, six, (5000, 53), inbound)), REFUSED, "{kind}");
+                assert_eq!(
+                    judge(&mut run, &error(*kind, six, (5000, 53), inbound)),
+                    REFUSED,
+                    "{kind}"
+                );
             }
             // It was not answered by any of this.
-            assert_eq!(run.at(61, &format!("in udp {} -> {}", ends.1, ends.0)), REFUSED);
+            assert_eq!(
+                run.at(61, &format!("in udp {} -> {}", ends.1, ends.0)),
+                REFUSED
+            );
             // What begins outside may be answered by an error from inside.
             let begins = if six {
                 "in udp [fd00::2]:5000 -> [fd00::1]:7"
@@ -305,7 +405,9 @@ mod tests {
         let mut packet = ASKED.parse::<Question>().unwrap().0;
         for number in 0..MAX_FLOWS as u32 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
-            let decision = run.conversations.decide(&packet, &[], &run.rules.slices(), 0);
+            let decision = run
+                .conversations
+                .decide(&packet, &[], &run.rules.slices(), 0);
             assert_ne!(decision.rule, NO_RULE);
         }
         assert_eq!(run.conversations.full, 0);

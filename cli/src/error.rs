@@ -113,7 +113,9 @@ pub enum Error {
     Recover(anyhow::Error),
     /// No refused packet was kept.
     #[cfg(target_os = "linux")]
-    #[error("no refused packet was shown to you yet; let `gatebell watch` run until one is, then ask again")]
+    #[error(
+        "no refused packet was shown to you yet; let `gatebell watch` run until one is, then ask again"
+    )]
     NoLast,
     /// There is no place to keep one.
     #[cfg(target_os = "linux")]
@@ -141,7 +143,9 @@ impl Error {
         match self {
             Self::Service(service::control::Failed::NotRunning) => true,
             Self::Device(error) => match error.downcast_ref() {
-                Some(channel::Error::Refused { refusal, .. }) => *refusal == contract::Refusal::Stopping,
+                Some(channel::Error::Refused { refusal, .. }) => {
+                    *refusal == contract::Refusal::Stopping
+                }
                 Some(channel::Error::System { .. }) => true,
                 _ => false,
             },

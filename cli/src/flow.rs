@@ -60,12 +60,18 @@ impl fmt::Display for FlowText<'_> {
 }
 
 fn write_type(f: &mut fmt::Formatter<'_>, protocol: Protocol, flow: &Flow) -> fmt::Result {
-    let name = u8::try_from(flow.source_port).ok().and_then(|number| protocol.icmp_type_name(number));
+    let name = u8::try_from(flow.source_port)
+        .ok()
+        .and_then(|number| protocol.icmp_type_name(number));
     match name {
         Some(name) => write!(f, " type {name}")?,
         None => write!(f, " type {}", flow.source_port)?,
     }
-    if flow.destination_port == 0 { Ok(()) } else { write!(f, " code {}", flow.destination_port) }
+    if flow.destination_port == 0 {
+        Ok(())
+    } else {
+        write!(f, " code {}", flow.destination_port)
+    }
 }
 
 /// A packet that someone asks about, and who is at the zone's end of it.
@@ -108,11 +114,15 @@ impl Who {
             "user" => &mut self.user,
             "program" if value.starts_with('/') => &mut self.program,
             "program" => {
-                return Err(format!("`{value}` is no program's whole path; write it like /usr/bin/curl"));
+                return Err(format!(
+                    "`{value}` is no program's whole path; write it like /usr/bin/curl"
+                ));
             }
             "interface" if name_words(value).is_some() => &mut self.interface,
             "interface" => {
-                return Err(format!("`{value}` is longer than the 15 bytes that a device's name may have"));
+                return Err(format!(
+                    "`{value}` is longer than the 15 bytes that a device's name may have"
+                ));
             }
             _ => return Ok(false),
         };
@@ -124,8 +134,11 @@ impl Who {
 impl fmt::Display for Who {
     /// What follows a packet: ` user 1000 program /usr/bin/curl`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (key, value) in [("user", &self.user), ("program", &self.program), ("interface", &self.interface)]
-        {
+        for (key, value) in [
+            ("user", &self.user),
+            ("program", &self.program),
+            ("interface", &self.interface),
+        ] {
             if let Some(value) = value {
                 write!(f, " {key} {value}")?;
             }
@@ -155,7 +168,11 @@ impl FromStr for Question {
             ..Flow::default()
         };
         let (rest, who) = who(rest)?;
-        let shape = if rest == ["fragment"] { Shape::LaterFragment } else { Shape::Whole };
+        let shape = if rest == ["fragment"] {
+            Shape::LaterFragment
+        } else {
+            Shape::Whole
+        };
         ends(&mut flow, shape, source, destination)?;
         match rest {
             [] | ["fragment"] => {}
@@ -181,7 +198,9 @@ fn who<'w>(mut words: &'w [&'w str]) -> Result<(&'w [&'w str], Who), String> {
 fn complete(flow: Flow, shape: Shape, nothing_follows: bool) -> Result<Parsed, String> {
     let protocol = Protocol(flow.protocol);
     if protocol.has_types() && nothing_follows {
-        return Err(format!("{protocol} packets have a type; add one, like: type echo-request"));
+        return Err(format!(
+            "{protocol} packets have a type; add one, like: type echo-request"
+        ));
     }
     Ok(Parsed { flow, shape })
 }
@@ -190,12 +209,16 @@ fn direction(text: &str) -> Result<Direction, String> {
     let known = [Direction::Inbound, Direction::Outbound];
     let found = known.into_iter().find(|direction| direction.name() == text);
     found.ok_or_else(|| {
-        format!("`{text}` is no direction: it is `in` or `out`, seen from what is protected; {FORM}")
+        format!(
+            "`{text}` is no direction: it is `in` or `out`, seen from what is protected; {FORM}"
+        )
     })
 }
 
 fn protocol(text: &str) -> Result<Protocol, String> {
-    text.parse().map(Protocol).or_else(|_| Protocol::named(text))
+    text.parse()
+        .map(Protocol)
+        .or_else(|_| Protocol::named(text))
 }
 
 /// Fills in addresses, and ports where the packet shows any.
@@ -204,7 +227,9 @@ fn ends(flow: &mut Flow, shape: Shape, source: &str, destination: &str) -> Resul
     let (source, source_port) = end(source, with_ports)?;
     let (destination, destination_port) = end(destination, with_ports)?;
     if source.is_ipv4() != destination.is_ipv4() {
-        return Err(format!("{source} and {destination} are not of the same IP version: no packet has both"));
+        return Err(format!(
+            "{source} and {destination} are not of the same IP version: no packet has both"
+        ));
     }
     flow.ip_version = if source.is_ipv4() { 4 } else { 6 };
     (flow.source, flow.source_port) = (bytes(source), source_port);
@@ -217,12 +242,16 @@ fn end(text: &str, with_port: bool) -> Result<(IpAddr, u16), String> {
         let end: SocketAddr = text.parse().map_err(|_| no_socket(text))?;
         (end.ip(), end.port())
     } else {
-        (text.parse().map_err(|_| format!("`{text}` is no address, like 10.0.0.1 or fd00::1"))?, 0)
+        (
+            text.parse()
+                .map_err(|_| format!("`{text}` is no address, like 10.0.0.1 or fd00::1"))?,
+            0,
+        )
     };
     match address {
-        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-            Err(format!("{v6} is an IPv4 address in disguise, which no packet carries; write it as IPv4"))
-        }
+        IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => Err(format!(
+            "{v6} is an IPv4 address in disguise, which no packet carries; write it as IPv4"
+        )),
         _ => Ok((address, port)),
     }
 }
@@ -238,10 +267,14 @@ fn no_socket(text: &str) -> String {
 fn icmp(flow: &mut Flow, kind: &str, code: &str) -> Result<(), String> {
     let protocol = Protocol(flow.protocol);
     if !protocol.has_types() {
-        return Err(format!("{protocol} packets have no type: leave it out, or ask about icmp or icmpv6"));
+        return Err(format!(
+            "{protocol} packets have no type: leave it out, or ask about icmp or icmpv6"
+        ));
     }
     let kind = kind.parse().or_else(|_| protocol.icmp_type(kind))?;
-    let code: u8 = code.parse().map_err(|_| format!("`{code}` is no code: it is a number from 0 to 255"))?;
+    let code: u8 = code
+        .parse()
+        .map_err(|_| format!("`{code}` is no code: it is a number from 0 to 255"))?;
     (flow.source_port, flow.destination_port) = (u16::from(kind), u16::from(code));
     Ok(())
 }

@@ -77,15 +77,27 @@ pub fn run(arguments: &Arguments) -> u8 {
 /// What kept it from being done.
 pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
     match command {
-        Command::Rules { command: RulesCommand::Check(arguments) } => check::run(arguments, out),
-        Command::Rules { command: RulesCommand::Show(arguments) } => show::run(arguments, out),
-        Command::Rules { command: RulesCommand::Schema } => schema::run(out),
+        Command::Rules {
+            command: RulesCommand::Check(arguments),
+        } => check::run(arguments, out),
+        Command::Rules {
+            command: RulesCommand::Show(arguments),
+        } => show::run(arguments, out),
+        Command::Rules {
+            command: RulesCommand::Schema,
+        } => schema::run(out),
         #[cfg(target_os = "linux")]
-        Command::Rules { command: RulesCommand::Apply(arguments) } => live::apply(arguments, out),
+        Command::Rules {
+            command: RulesCommand::Apply(arguments),
+        } => live::apply(arguments, out),
         #[cfg(target_os = "linux")]
-        Command::Rules { command: RulesCommand::Confirm(arguments) } => live::confirm(arguments, out),
+        Command::Rules {
+            command: RulesCommand::Confirm(arguments),
+        } => live::confirm(arguments, out),
         #[cfg(target_os = "linux")]
-        Command::Rules { command: RulesCommand::Revert(arguments) } => live::revert(arguments, out),
+        Command::Rules {
+            command: RulesCommand::Revert(arguments),
+        } => live::revert(arguments, out),
         #[cfg(target_os = "linux")]
         Command::Status(arguments) => live::status(arguments, out),
         #[cfg(target_os = "linux")]

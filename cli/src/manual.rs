@@ -13,15 +13,23 @@ pub fn run(directory: &Path, out: &mut dyn Write) -> Result<u8, Error> {
     let (pages, completions) = (directory.join("man"), directory.join("completions"));
     write(&pages, |to| clap_mangen::generate_to(command(), to))?;
     write(&completions, |to| {
-        SHELLS
-            .into_iter()
-            .try_for_each(|shell| clap_complete::generate_to(shell, &mut command(), "gatebell", to).map(drop))
+        SHELLS.into_iter().try_for_each(|shell| {
+            clap_complete::generate_to(shell, &mut command(), "gatebell", to).map(drop)
+        })
     })?;
-    writeln!(out, "{}: manual pages\n{}: completions", pages.display(), completions.display())?;
+    writeln!(
+        out,
+        "{}: manual pages\n{}: completions",
+        pages.display(),
+        completions.display()
+    )?;
     Ok(0)
 }
 
 fn write(directory: &Path, generate: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
     let made = fs::create_dir_all(directory).and_then(|()| generate(directory));
-    made.map_err(|cause| Error::Unwritable { file: directory.to_owned(), cause })
+    made.map_err(|cause| Error::Unwritable {
+        file: directory.to_owned(),
+        cause,
+    })
 }

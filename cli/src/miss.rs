@@ -20,17 +20,30 @@ pub fn misses(rule: &Rule, packet: &Parsed, local: &Local, rules: &Rules) -> Vec
     }
     missed.extend(direction(rule.direction, flow));
     let other_protocol = protocol(&rule.protocols, flow);
-    missed.extend(end("from", (&rule.sources, &rule.source_sets), source(flow), rules));
-    missed.extend(end("to", (&rule.destinations, &rule.destination_sets), destination(flow), rules));
+    missed.extend(end(
+        "from",
+        (&rule.sources, &rule.source_sets),
+        source(flow),
+        rules,
+    ));
+    missed.extend(end(
+        "to",
+        (&rule.destinations, &rule.destination_sets),
+        destination(flow),
+        rules,
+    ));
     missed.extend(who(rule, local));
     if let Some(other_protocol) = other_protocol {
         // Its ports and types mean something else.
         missed.push(other_protocol);
         return missed;
     }
-    let asks_ports = !(rule.source_ports.is_empty() && rule.ports.is_empty() && rule.icmp_types.is_empty());
+    let asks_ports =
+        !(rule.source_ports.is_empty() && rule.ports.is_empty() && rule.icmp_types.is_empty());
     if asks_ports && *shape == Shape::LaterFragment {
-        missed.push("a later fragment shows no ports and no type, and the rule asks for them".to_owned());
+        missed.push(
+            "a later fragment shows no ports and no type, and the rule asks for them".to_owned(),
+        );
     } else {
         missed.extend(ports("from port", &rule.source_ports, flow.source_port));
         missed.extend(ports("to port", &rule.ports, flow.destination_port));
@@ -46,30 +59,73 @@ fn direction(asked: Option<Direction>, flow: &Flow) -> Option<String> {
 
 fn protocol(asked: &[Protocol], flow: &Flow) -> Option<String> {
     let found = asked.is_empty() || asked.contains(&Protocol(flow.protocol));
-    (!found).then(|| format!("protocol is not {}", either(asked.iter().map(ToString::to_string))))
+    (!found).then(|| {
+        format!(
+            "protocol is not {}",
+            either(asked.iter().map(ToString::to_string))
+        )
+    })
 }
 
 /// An end that is neither among the addresses nor in one of the sets.
-fn end(which: &str, (asked, sets): (&[Addresses], &[u32]), address: IpAddr, rules: &Rules) -> Option<String> {
-    let holders = rules.members().map_or(&[][..], |members| members.of(address));
+fn end(
+    which: &str,
+    (asked, sets): (&[Addresses], &[u32]),
+    address: IpAddr,
+    rules: &Rules,
+) -> Option<String> {
+    let holders = rules
+        .members()
+        .map_or(&[][..], |members| members.of(address));
     let found = asked.is_empty() && sets.is_empty()
         || asked.iter().any(|addresses| addresses.contains(address))
         || sets.iter().any(|set| holders.contains(set));
-    (!found).then(|| format!("not {which} {}", either(end_names(asked, sets, rules).into_iter())))
+    (!found).then(|| {
+        format!(
+            "not {which} {}",
+            either(end_names(asked, sets, rules).into_iter())
+        )
+    })
 }
 
 /// What is asked of whoever is at the zone's end.
 fn who(rule: &Rule, local: &Local) -> Vec<String> {
-    let Rule { users, programs, interfaces, .. } = rule;
+    let Rule {
+        users,
+        programs,
+        interfaces,
+        ..
+    } = rule;
     let by_user = users.iter().any(|user| user.number == local.user);
-    let by_program = programs.iter().any(|program| program.identity == Some(local.program));
-    let by_interface = interfaces.iter().any(|name| name_words(name) == Some(local.interface));
+    let by_program = programs
+        .iter()
+        .any(|program| program.identity == Some(local.program));
+    let by_interface = interfaces
+        .iter()
+        .any(|name| name_words(name) == Some(local.interface));
     let missed = [
-        (by_user, "user", local.user != NO_USER, users.iter().map(user).collect::<Vec<_>>()),
-        (by_program, "program", local.program != [0; 2], programs.iter().map(|p| p.path.clone()).collect()),
-        (by_interface, "interface", local.interface != [0; 2], interfaces.clone()),
+        (
+            by_user,
+            "user",
+            local.user != NO_USER,
+            users.iter().map(user).collect::<Vec<_>>(),
+        ),
+        (
+            by_program,
+            "program",
+            local.program != [0; 2],
+            programs.iter().map(|p| p.path.clone()).collect(),
+        ),
+        (
+            by_interface,
+            "interface",
+            local.interface != [0; 2],
+            interfaces.clone(),
+        ),
     ];
-    let missed = missed.into_iter().filter(|(found, _, _, asked)| !found && !asked.is_empty());
+    let missed = missed
+        .into_iter()
+        .filter(|(found, _, _, asked)| !found && !asked.is_empty());
     missed
         .map(|(_, what, given, asked)| {
             let asked = either(asked.into_iter());
@@ -83,14 +139,27 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
 }
 
 fn ports(which: &str, asked: &[PortRange], port: u16) -> Option<String> {
-    let found = asked.is_empty() || asked.iter().any(|range| (range.first..=range.last).contains(&port));
-    (!found).then(|| format!("not {which} {}", either(asked.iter().map(|ports| range(*ports)))))
+    let found = asked.is_empty()
+        || asked
+            .iter()
+            .any(|range| (range.first..=range.last).contains(&port));
+    (!found).then(|| {
+        format!(
+            "not {which} {}",
+            either(asked.iter().map(|ports| range(*ports)))
+        )
+    })
 }
 
 fn types(rule: &Rule, flow: &Flow) -> Option<String> {
     let asked = &rule.icmp_types;
-    let found = asked.is_empty() || asked.iter().any(|number| u16::from(*number) == flow.source_port);
-    let names = asked.iter().map(|number| icmp_type(rule.protocols.first(), *number));
+    let found = asked.is_empty()
+        || asked
+            .iter()
+            .any(|number| u16::from(*number) == flow.source_port);
+    let names = asked
+        .iter()
+        .map(|number| icmp_type(rule.protocols.first(), *number));
     (!found).then(|| format!("type is not {}", either(names)))
 }
 
@@ -103,7 +172,11 @@ fn either(names: impl ExactSizeIterator<Item = String>) -> String {
         return format!("{} or {} more", names.join(", "), count - SHOWN);
     }
     let last = names.pop().unwrap_or_default();
-    if names.is_empty() { last } else { format!("{} or {last}", names.join(", ")) }
+    if names.is_empty() {
+        last
+    } else {
+        format!("{} or {last}", names.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -146,8 +219,11 @@ mod tests {
             "source = '@s'\n",
             "source = ['10.0.0.2-10.0.0.9', '@t']\n",
         ]);
-        let destination =
-            line(&["", "destination = ['0.0.0.0/0', 'fd00::1']\n", "destination = ['@t', 'fd00::1']\n"]);
+        let destination = line(&[
+            "",
+            "destination = ['0.0.0.0/0', 'fd00::1']\n",
+            "destination = ['@t', 'fd00::1']\n",
+        ]);
         let enabled = line(&["", "", "", "enabled = false\n"]);
         let who = line(&[
             "",
@@ -175,9 +251,19 @@ mod tests {
             ("fd00::2", "fd00::1"),
             ("2001:db8::1", "fd00::2"),
         ];
-        let ports = select(vec![(53_u16, 1500_u16), (1500, 53), (5000, 23), (5000, 85), (5000, 91)]);
+        let ports = select(vec![
+            (53_u16, 1500_u16),
+            (1500, 53),
+            (5000, 23),
+            (5000, 85),
+            (5000, 91),
+        ]);
         let kinds = select(vec!["tcp", "udp", "icmp", "icmpv6", "47", "fragment"]);
-        let types = select(vec!["type echo-request", "type 3 code 1", "type 200 code 255"]);
+        let types = select(vec![
+            "type echo-request",
+            "type 3 code 1",
+            "type 200 code 255",
+        ]);
         let direction = select(vec!["in", "out"]);
         let who = select(vec![
             "",
@@ -188,10 +274,15 @@ mod tests {
         ]);
         (direction, kinds, select(ends.to_vec()), ports, types, who).prop_map(
             |(direction, kind, (from, to), ports, types, who)| {
-                let socket = |address: &str, port| std::net::SocketAddr::new(address.parse().unwrap(), port);
+                let socket =
+                    |address: &str, port| std::net::SocketAddr::new(address.parse().unwrap(), port);
                 let packet = match kind {
                     "tcp" | "udp" => {
-                        format!("{direction} {kind} {} -> {}", socket(from, ports.0), socket(to, ports.1))
+                        format!(
+                            "{direction} {kind} {} -> {}",
+                            socket(from, ports.0),
+                            socket(to, ports.1)
+                        )
                     }
                     "47" => format!("{direction} 47 {from} -> {to}"),
                     "fragment" => format!("{direction} tcp {from} -> {to} fragment"),

@@ -23,12 +23,21 @@ impl Progress {
     /// `busy`: whether standard output shows a line for each packet.
     pub fn new(size: Option<u64>, busy: bool) -> Self {
         let visible = io::stderr().is_terminal() && !(busy && io::stdout().is_terminal());
-        Self { read: Arc::default(), size, last: Instant::now(), visible, shown: false }
+        Self {
+            read: Arc::default(),
+            size,
+            last: Instant::now(),
+            visible,
+            shown: false,
+        }
     }
 
     /// Counts what is read through it.
     pub fn meter<R>(&self, inner: R) -> Meter<R> {
-        Meter { inner, read: Arc::clone(&self.read) }
+        Meter {
+            inner,
+            read: Arc::clone(&self.read),
+        }
     }
 
     /// Called with each packet's number.
@@ -40,9 +49,15 @@ impl Progress {
         self.shown = true;
         // A count for the eye, ordered with nothing.
         let read = self.read.load(Ordering::Relaxed);
-        let part =
-            self.size.filter(|size| *size != 0).map(|size| format!("{:3} %, ", read.min(size) * 100 / size));
-        let _unseen = write!(io::stderr(), "\r{}{packet} packets", part.unwrap_or_default());
+        let part = self
+            .size
+            .filter(|size| *size != 0)
+            .map(|size| format!("{:3} %, ", read.min(size) * 100 / size));
+        let _unseen = write!(
+            io::stderr(),
+            "\r{}{packet} packets",
+            part.unwrap_or_default()
+        );
     }
 }
 

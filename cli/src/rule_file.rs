@@ -42,17 +42,29 @@ impl RuleFile {
         for finding in &errors {
             show(&mut shown, finding, Severity::Error, &lines)?;
         }
-        Err(Error::Rules { file: name.to_owned(), errors: errors.len() })
+        Err(Error::Rules {
+            file: name.to_owned(),
+            errors: errors.len(),
+        })
     }
 
     /// Understands a rule file's text.
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Self, Vec<Finding>> {
-        let rules = rules::parse(name, text, surroundings).map_err(|errors| errors.findings().to_vec())?;
+    pub fn parse(
+        name: &str,
+        text: &str,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Vec<Finding>> {
+        let rules =
+            rules::parse(name, text, surroundings).map_err(|errors| errors.findings().to_vec())?;
         let table = rules.compile(1);
-        Ok(Self { name: name.to_owned(), rules, table })
+        Ok(Self {
+            name: name.to_owned(),
+            rules,
+            table,
+        })
     }
 
     /// The rule that a decision names.
@@ -82,7 +94,11 @@ impl Source {
     /// # Errors
     /// It can't be read.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        Ok(Self { name: name(path), text: read(path)?, place: path.to_owned() })
+        Ok(Self {
+            name: name(path),
+            text: read(path)?,
+            place: path.to_owned(),
+        })
     }
 
     /// The rule file at this path, or if there is none the rules that the service has in force.
@@ -90,7 +106,10 @@ impl Source {
     /// # Errors
     /// It can't be read; or there is no service.
     #[cfg(target_os = "linux")]
-    pub fn given(path: Option<&Path>, service: &crate::arguments::SocketArguments) -> Result<Self, Error> {
+    pub fn given(
+        path: Option<&Path>,
+        service: &crate::arguments::SocketArguments,
+    ) -> Result<Self, Error> {
         path.map_or_else(|| crate::live::in_force(&service.socket), Self::read)
     }
 
@@ -106,7 +125,11 @@ impl Source {
 
 /// What a path is called in messages.
 pub fn name(path: &Path) -> String {
-    if is_standard_input(path) { "standard input".to_owned() } else { path.display().to_string() }
+    if is_standard_input(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
 }
 
 /// A file's text, or that of standard input for `-`. Bytes that are no UTF-8 become errors of their place.
@@ -120,11 +143,17 @@ pub fn read(path: &Path) -> Result<String, Error> {
     } else {
         std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
     };
-    let unreadable = |cause| Error::Unreadable { file: path.to_owned(), cause };
+    let unreadable = |cause| Error::Unreadable {
+        file: path.to_owned(),
+        cause,
+    };
     read.map_err(unreadable)?;
     String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
         let cause = format!("line {line} is not UTF-8; save it as UTF-8");
         unreadable(io::Error::new(io::ErrorKind::InvalidData, cause))
     })
@@ -163,12 +192,18 @@ pub struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// The lines of the file that is called so in messages.
     pub fn of(name: &'a str, text: &'a str) -> Self {
-        Self { name, lines: text.lines().collect() }
+        Self {
+            name,
+            lines: text.lines().collect(),
+        }
     }
 
     /// The line that a finding is about, if it is one of this file's, and how many of its characters stand before the place.
     fn about(&self, finding: &Finding) -> Option<(&'a str, usize)> {
-        let said = self.lines.get(finding.line.checked_sub(1)?).filter(|_| finding.file == self.name)?;
+        let said = self
+            .lines
+            .get(finding.line.checked_sub(1)?)
+            .filter(|_| finding.file == self.name)?;
         (!said.trim().is_empty()).then_some((*said, finding.column.saturating_sub(1)))
     }
 }
@@ -177,21 +212,41 @@ impl<'a> Lines<'a> {
 ///
 /// # Errors
 /// The output can't be written.
-pub fn show(out: &mut dyn Write, finding: &Finding, severity: Severity, lines: &Lines<'_>) -> io::Result<()> {
-    let Finding { file, line, column, message } = finding;
-    let colour = if severity == Severity::Error { style::ERROR } else { style::WARNING };
+pub fn show(
+    out: &mut dyn Write,
+    finding: &Finding,
+    severity: Severity,
+    lines: &Lines<'_>,
+) -> io::Result<()> {
+    let Finding {
+        file,
+        line,
+        column,
+        message,
+    } = finding;
+    let colour = if severity == Severity::Error {
+        style::ERROR
+    } else {
+        style::WARNING
+    };
     let strong = style::STRONG;
     writeln!(
         out,
         "{strong}{file}:{line}:{column}:{strong:#} {colour}{}:{colour:#} {message}",
         severity.name()
     )?;
-    let Some((said, before)) = lines.about(finding) else { return Ok(()) };
+    let Some((said, before)) = lines.about(finding) else {
+        return Ok(());
+    };
     let (said, before) = part(said, before);
     let faint = style::FAINT;
     writeln!(out, "{faint}{line:>5} |{faint:#} {}", printable(&said))?;
     // A tab stays a tab, so that the mark stands under what it marks.
-    let before: String = said.chars().take(before).map(|c| if c == '\t' { c } else { ' ' }).collect();
+    let before: String = said
+        .chars()
+        .take(before)
+        .map(|c| if c == '\t' { c } else { ' ' })
+        .collect();
     writeln!(out, "{faint}      |{faint:#} {before}{colour}^{colour:#}")
 }
 
@@ -204,12 +259,24 @@ fn part(line: &str, before: usize) -> (String, usize) {
     if rest.next().is_some() {
         part.push('…');
     }
-    if skipped == 0 { (part, before) } else { (format!("…{part}"), before - skipped + 1) }
+    if skipped == 0 {
+        (part, before)
+    } else {
+        (format!("…{part}"), before - skipped + 1)
+    }
 }
 
 /// A foreign line, without what could steer a terminal.
 fn printable(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{FFFD}' } else { c }).collect()
+    line.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 /// The words for what a packet gets that no rule matches.

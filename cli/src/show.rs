@@ -55,13 +55,22 @@ fn object(file: &RuleFile) -> Value {
 }
 
 fn set_object(set: &Set) -> Value {
-    let Set { id, line, file, entries, comment } = set;
+    let Set {
+        id,
+        line,
+        file,
+        entries,
+        comment,
+    } = set;
     json!({ "id": id, "line": line, "file": file, "entries": entries, "comment": comment })
 }
 
 fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
     let ports = |ranges: &[PortRange]| {
-        ranges.iter().map(|range| json!([range.first, range.last])).collect::<Vec<_>>()
+        ranges
+            .iter()
+            .map(|range| json!([range.first, range.last]))
+            .collect::<Vec<_>>()
     };
     json!({
         "number": number,
@@ -86,20 +95,32 @@ fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
 
 /// Addresses and sets as people write them.
 pub fn end_names(addresses: &[Addresses], sets: &[u32], rules: &Rules) -> Vec<String> {
-    let sets = sets.iter().filter_map(|set| rules.set(*set)).map(|set| format!("@{}", set.id));
-    addresses.iter().map(ToString::to_string).chain(sets).collect()
+    let sets = sets
+        .iter()
+        .filter_map(|set| rules.set(*set))
+        .map(|set| format!("@{}", set.id));
+    addresses
+        .iter()
+        .map(ToString::to_string)
+        .chain(sets)
+        .collect()
 }
 
 /// A user by name and number.
 pub fn user(user: &User) -> String {
     let User { number, name } = user;
-    name.as_ref().map_or_else(|| number.to_string(), |name| format!("{name} ({number})"))
+    name.as_ref()
+        .map_or_else(|| number.to_string(), |name| format!("{name} ({number})"))
 }
 
 /// A port, or a range of them.
 pub fn range(range: PortRange) -> String {
     let PortRange { first, last } = range;
-    if first == last { first.to_string() } else { format!("{first}-{last}") }
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
 }
 
 /// An ICMP type by its name, if it has one.
@@ -109,8 +130,9 @@ pub fn icmp_type(protocol: Option<&Protocol>, number: u8) -> String {
 }
 
 const COLUMNS: usize = 11;
-const TITLES: [&str; COLUMNS] =
-    ["#", "line", "id", "action", "dir", "protocol", "from", "to", "who", "log", "comment"];
+const TITLES: [&str; COLUMNS] = [
+    "#", "line", "id", "action", "dir", "protocol", "from", "to", "who", "log", "comment",
+];
 const ACTION: usize = 3;
 
 /// A rule as lines of cells: a list goes down its column.
@@ -121,14 +143,26 @@ struct Entry {
 }
 
 fn table(file: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
-    let mut entries: Vec<_> =
-        (0..).zip(file.rules.iter()).map(|(number, rule)| entry(number, rule, &file.rules)).collect();
-    entries.extend([Direction::Inbound, Direction::Outbound].map(|direction| default_entry(file, direction)));
+    let mut entries: Vec<_> = (0..)
+        .zip(file.rules.iter())
+        .map(|(number, rule)| entry(number, rule, &file.rules))
+        .collect();
+    entries.extend(
+        [Direction::Inbound, Direction::Outbound].map(|direction| default_entry(file, direction)),
+    );
     let widths = widths(&entries);
     let faint = style::FAINT;
-    writeln!(out, "{faint}{}{faint:#}", line(&widths, |column| TITLES[column].to_owned(), None))?;
+    writeln!(
+        out,
+        "{faint}{}{faint:#}",
+        line(&widths, |column| TITLES[column].to_owned(), None)
+    )?;
     for entry in &entries {
-        let colour = if entry.enabled { style::verdict(entry.action) } else { faint };
+        let colour = if entry.enabled {
+            style::verdict(entry.action)
+        } else {
+            faint
+        };
         let height = entry.cells.iter().map(Vec::len).max().unwrap_or(0);
         for row in 0..height {
             let cell = |column: usize| entry.cells[column].get(row).cloned().unwrap_or_default();
@@ -153,7 +187,11 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
             vec![number.to_string()],
             vec![rule.line.to_string()],
             vec![rule.id.clone()],
-            one(if rule.enabled { rule.action.name() } else { "off" }),
+            one(if rule.enabled {
+                rule.action.name()
+            } else {
+                "off"
+            }),
             one(rule.direction.map_or("both", Direction::name)),
             protocols(rule),
             ends(&rule.sources, &rule.source_sets, &rule.source_ports),
@@ -168,40 +206,79 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
 }
 
 fn or_any(cell: Vec<String>) -> Vec<String> {
-    if cell.is_empty() { vec!["any".to_owned()] } else { cell }
+    if cell.is_empty() {
+        vec!["any".to_owned()]
+    } else {
+        cell
+    }
 }
 
 /// What is asked of whoever is at the zone's end.
 fn who(rule: &Rule) -> Vec<String> {
-    let users = rule.users.iter().map(|asked| format!("user {}", user(asked)));
+    let users = rule
+        .users
+        .iter()
+        .map(|asked| format!("user {}", user(asked)));
     let programs = rule.programs.iter().map(|program| program.path.clone());
-    users.chain(programs).chain(rule.interfaces.iter().map(|name| format!("on {name}"))).collect()
+    users
+        .chain(programs)
+        .chain(rule.interfaces.iter().map(|name| format!("on {name}")))
+        .collect()
 }
 
 fn protocols(rule: &Rule) -> Vec<String> {
     let mut cell: Vec<_> = rule.protocols.iter().map(ToString::to_string).collect();
-    cell.extend(rule.icmp_types.iter().map(|number| icmp_type(rule.protocols.first(), *number)));
+    cell.extend(
+        rule.icmp_types
+            .iter()
+            .map(|number| icmp_type(rule.protocols.first(), *number)),
+    );
     or_any(cell)
 }
 
 fn default_entry(file: &RuleFile, direction: Direction) -> Entry {
     let DefaultAction { action, log } = file.rules.default_for(direction);
     let log = if log { "yes" } else { "no" };
-    let cells = ["", "", "(default)", action.name(), direction.name(), "any", "any", "any", "any", log, ""];
-    Entry { cells: cells.map(|cell| vec![cell.to_owned()]), action, enabled: true }
+    let cells = [
+        "",
+        "",
+        "(default)",
+        action.name(),
+        direction.name(),
+        "any",
+        "any",
+        "any",
+        "any",
+        log,
+        "",
+    ];
+    Entry {
+        cells: cells.map(|cell| vec![cell.to_owned()]),
+        action,
+        enabled: true,
+    }
 }
 
 fn widths(entries: &[Entry]) -> [usize; COLUMNS] {
     let mut widths = TITLES.map(|title| title.chars().count());
     for entry in entries {
         for (width, cell) in widths.iter_mut().zip(&entry.cells) {
-            *width = cell.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(*width);
+            *width = cell
+                .iter()
+                .map(|text| text.chars().count())
+                .max()
+                .unwrap_or(0)
+                .max(*width);
         }
     }
     widths
 }
 
-fn line(widths: &[usize; COLUMNS], cell: impl Fn(usize) -> String, colour: Option<anstyle::Style>) -> String {
+fn line(
+    widths: &[usize; COLUMNS],
+    cell: impl Fn(usize) -> String,
+    colour: Option<anstyle::Style>,
+) -> String {
     let cells = widths.iter().enumerate().map(|(column, width)| {
         let text = format!("{:<width$}", cell(column));
         match colour {

@@ -25,7 +25,10 @@ pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
         None => arguments.packet.clone(),
     };
     // A packet that contradicts itself is asked about by nobody.
-    let file = question.as_ref().map(|_| arguments.rule_file()).transpose()?;
+    let file = question
+        .as_ref()
+        .map(|_| arguments.rule_file())
+        .transpose()?;
     let answer = match (&file, &question) {
         (Some((file, here)), Some(question)) => {
             let local = question.1.local(here).map_err(Error::Who)?;
@@ -35,7 +38,10 @@ pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
     };
     if arguments.json {
         let now = answer.map(|answer| answer.object()).unwrap_or_default();
-        let object = record.map_or_else(|| now.clone(), |record| json!({ "then": record.whole, "now": now }));
+        let object = record.map_or_else(
+            || now.clone(),
+            |record| json!({ "then": record.whole, "now": now }),
+        );
         writeln!(out, "{object}")?;
         return Ok(0);
     }
@@ -65,7 +71,11 @@ impl WhyArguments {
 
     #[cfg(target_os = "linux")]
     fn last_record(&self) -> Result<Option<String>, Error> {
-        if self.last { crate::live::last().map(Some) } else { Ok(None) }
+        if self.last {
+            crate::live::last().map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -110,7 +120,10 @@ impl<'a> Answer<'a> {
         let packet = *packet;
         let decision = classify(&packet, &local, &file.table.slices());
         let rule = file.rule_of(&decision);
-        let before = file.rules.iter().take_while(|before| rule.is_none_or(|rule| rule.id != before.id));
+        let before = file
+            .rules
+            .iter()
+            .take_while(|before| rule.is_none_or(|rule| rule.id != before.id));
         Self {
             file,
             packet,
@@ -120,7 +133,9 @@ impl<'a> Answer<'a> {
             verdict: Verdict::try_from(decision.verdict).unwrap_or(Verdict::Block),
             decision,
             rule,
-            before: before.map(|rule| (rule, misses(rule, &packet, &local, &file.rules))).collect(),
+            before: before
+                .map(|rule| (rule, misses(rule, &packet, &local, &file.rules)))
+                .collect(),
         }
     }
 
@@ -144,13 +159,27 @@ impl<'a> Answer<'a> {
 
     fn print(&self, out: &mut dyn Write) -> Result<(), Error> {
         let (strong, colour) = (style::STRONG, style::verdict(self.verdict));
-        writeln!(out, "{strong}{}{}{strong:#}", FlowText(&self.packet, Some(self.direction)), self.who)?;
-        let reported = if self.decision.log == 1 { "reported" } else { "not reported" };
+        writeln!(
+            out,
+            "{strong}{}{}{strong:#}",
+            FlowText(&self.packet, Some(self.direction)),
+            self.who
+        )?;
+        let reported = if self.decision.log == 1 {
+            "reported"
+        } else {
+            "not reported"
+        };
         let verdict = format!("{colour}{}{colour:#}", self.verdict.name());
         writeln!(out, "  {verdict}, {reported}: {}", self.decided_by())?;
         self.print_before(out)?;
         self.print_reply(out)?;
-        writeln!(out, "\nTo {} it, put this {}:\n", opposite(self.verdict).name(), self.place_for_snippet())?;
+        writeln!(
+            out,
+            "\nTo {} it, put this {}:\n",
+            opposite(self.verdict).name(),
+            self.place_for_snippet()
+        )?;
         write!(out, "{}", self.snippet())?;
         Ok(())
     }
@@ -158,7 +187,11 @@ impl<'a> Answer<'a> {
     fn decided_by(&self) -> String {
         match self.rule {
             Some(rule) => format!("rule `{}` ({})", rule.id, self.file.place(rule)),
-            None => format!("{} ({}), as no rule matches", default_name(self.direction), self.file.name),
+            None => format!(
+                "{} ({}), as no rule matches",
+                default_name(self.direction),
+                self.file.name
+            ),
         }
     }
 
@@ -167,11 +200,21 @@ impl<'a> Answer<'a> {
             return Ok(());
         }
         writeln!(out, "\nTried before, and missed:")?;
-        let width = self.before.iter().map(|(rule, _)| rule.id.chars().count()).max().unwrap_or(0);
+        let width = self
+            .before
+            .iter()
+            .map(|(rule, _)| rule.id.chars().count())
+            .max()
+            .unwrap_or(0);
         let faint = style::FAINT;
         for (rule, missed) in &self.before {
             let place = self.file.place(rule);
-            writeln!(out, "  {:<width$}  {}  {faint}{place}{faint:#}", rule.id, missed.join("; "))?;
+            writeln!(
+                out,
+                "  {:<width$}  {}  {faint}{place}{faint:#}",
+                rule.id,
+                missed.join("; ")
+            )?;
         }
         Ok(())
     }
@@ -191,7 +234,10 @@ impl<'a> Answer<'a> {
         if !may_answer(flow) {
             return Ok(());
         }
-        let first = Parsed { flow: beginning(flow), shape: Shape::Whole };
+        let first = Parsed {
+            flow: beginning(flow),
+            shape: Shape::Whole,
+        };
         let asked = classify(&first, &self.local, &self.file.table.slices());
         if asked.verdict == Verdict::Allow as u8 {
             let direction = Direction::try_from(first.flow.direction).ok();
@@ -215,7 +261,10 @@ impl<'a> Answer<'a> {
     fn snippet(&self) -> String {
         let (flow, action) = (&self.packet.flow, opposite(self.verdict).name());
         let protocol = Protocol(flow.protocol);
-        let mut text = format!("[[rule]]\nid = \"{}\"\naction = \"{action}\"\n", self.new_id(action));
+        let mut text = format!(
+            "[[rule]]\nid = \"{}\"\naction = \"{action}\"\n",
+            self.new_id(action)
+        );
         let _infallible = write!(
             text,
             "direction = \"{}\"\nprotocol = {}\nsource = \"{}\"\ndestination = \"{}\"\n",
@@ -244,7 +293,10 @@ impl<'a> Answer<'a> {
         if !taken(&id) {
             return id;
         }
-        (2..).map(|n: u64| format!("{id}-{n}")).find(|id| !taken(id)).unwrap_or(id)
+        (2..)
+            .map(|n: u64| format!("{id}-{n}"))
+            .find(|id| !taken(id))
+            .unwrap_or(id)
     }
 }
 
@@ -257,7 +309,11 @@ fn opposite(verdict: Verdict) -> Verdict {
 
 fn protocol_value(protocol: Protocol) -> String {
     let named = protocol.has_ports() || protocol.has_types();
-    if named { format!("\"{protocol}\"") } else { protocol.0.to_string() }
+    if named {
+        format!("\"{protocol}\"")
+    } else {
+        protocol.0.to_string()
+    }
 }
 
 /// Who is at its end in the zone, as far as it was said.
@@ -284,8 +340,13 @@ fn last_line(protocol: Protocol, flow: &Flow) -> String {
         format!("ports = {}\n", flow.destination_port)
     } else if protocol.has_types() {
         let number = flow.source_port;
-        let name = u8::try_from(number).ok().and_then(|number| protocol.icmp_type_name(number));
-        name.map_or_else(|| format!("icmp_type = {number}\n"), |name| format!("icmp_type = \"{name}\"\n"))
+        let name = u8::try_from(number)
+            .ok()
+            .and_then(|number| protocol.icmp_type_name(number));
+        name.map_or_else(
+            || format!("icmp_type = {number}\n"),
+            |name| format!("icmp_type = \"{name}\"\n"),
+        )
     } else {
         String::new()
     }

@@ -70,5 +70,9 @@ fn unaddressed(source: IpAddr, destination: IpAddr) -> Course {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.is_multicast(),
     };
-    if to_everyone && !source.is_unspecified() { Course::Into } else { Course::Outside }
+    if to_everyone && !source.is_unspecified() {
+        Course::Into
+    } else {
+        Course::Outside
+    }
 }

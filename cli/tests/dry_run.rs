@@ -15,12 +15,22 @@ fn ethernet() -> Vec<u8> {
 
 #[test]
 fn each_packet_gets_its_verdict_with_rule_and_reason() {
-    golden("ethernet.txt", &gatebell(&["dry-run", "rules.toml", "--pcap", "ethernet.pcap", ZONE]));
+    golden(
+        "ethernet.txt",
+        &gatebell(&["dry-run", "rules.toml", "--pcap", "ethernet.pcap", ZONE]),
+    );
 }
 
 #[test]
 fn json_says_the_same() {
-    let output = gatebell(&["dry-run", "rules.toml", "--pcap", "ethernet.pcap", ZONE, "--json"]);
+    let output = gatebell(&[
+        "dry-run",
+        "rules.toml",
+        "--pcap",
+        "ethernet.pcap",
+        ZONE,
+        "--json",
+    ]);
     golden("ethernet.json", &output);
     for line in out(&output).lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap();
@@ -29,19 +39,32 @@ fn json_says_the_same() {
 
 #[test]
 fn a_cooked_pcapng_says_which_way_packets_went() {
-    golden("any.txt", &gatebell(&["dry-run", "rules.toml", "--pcap", "any.pcapng"]));
+    golden(
+        "any.txt",
+        &gatebell(&["dry-run", "rules.toml", "--pcap", "any.pcapng"]),
+    );
 }
 
 #[test]
 fn within_the_zone_a_packet_is_judged_on_its_way_out_and_in() {
     let zone = "--zone=127.0.0.0/8";
-    golden("loopback.txt", &gatebell(&["dry-run", "rules.toml", "--pcap", "any.pcapng", zone]));
+    golden(
+        "loopback.txt",
+        &gatebell(&["dry-run", "rules.toml", "--pcap", "any.pcapng", zone]),
+    );
 }
 
 #[test]
 fn against_other_rules_only_what_changes_is_shown() {
-    let output =
-        gatebell(&["dry-run", "rules.toml", "--pcap", "ethernet.pcap", ZONE, "--against", "before.toml"]);
+    let output = gatebell(&[
+        "dry-run",
+        "rules.toml",
+        "--pcap",
+        "ethernet.pcap",
+        ZONE,
+        "--against",
+        "before.toml",
+    ]);
     golden("against.txt", &output);
     let same = [
         "dry-run",
@@ -59,7 +82,16 @@ fn against_other_rules_only_what_changes_is_shown() {
 fn expectations_set_the_exit_code() {
     let code = |expected: &str| {
         let expect = format!("--expect={expected}");
-        gatebell(&["dry-run", "rules.toml", "--pcap=ethernet.pcap", ZONE, "--quiet", &expect]).status.code()
+        gatebell(&[
+            "dry-run",
+            "rules.toml",
+            "--pcap=ethernet.pcap",
+            ZONE,
+            "--quiet",
+            &expect,
+        ])
+        .status
+        .code()
     };
     assert_eq!(code("packets=47,rule:no-telnet=2,rule:never=0"), Some(0));
     assert_eq!(code("packets=47,rule:no-telnet=3"), Some(1));
@@ -73,7 +105,11 @@ fn expectations_set_the_exit_code() {
 fn without_a_direction_the_message_names_the_zones_to_choose_from() {
     let output = gatebell(&["dry-run", "rules.toml", "--pcap", "ethernet.pcap"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("--zone 10.77.0.2 or --zone 10.77.0.1"), "{}", err(&output));
+    assert!(
+        err(&output).contains("--zone 10.77.0.2 or --zone 10.77.0.1"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]
@@ -90,8 +126,13 @@ fn judged(capture: &[u8]) -> Vec<String> {
     let output = gatebell_given(capture, &["dry-run", "rules.toml", "--pcap", "-", ZONE]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let text = out(&output);
-    let packets = text.lines().take_while(|line| !line.is_empty()).filter(|line| !line.contains("not IP"));
-    packets.map(|line| line.get(25..).unwrap().to_owned()).collect()
+    let packets = text
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !line.contains("not IP"));
+    packets
+        .map(|line| line.get(25..).unwrap().to_owned())
+        .collect()
 }
 
 type MakesHeader = Box<dyn Fn([u8; 2]) -> Vec<u8>>;
@@ -102,13 +143,41 @@ fn links() -> Vec<(&'static str, u32, MakesHeader)> {
     let family = move |kind| if v6(kind) { 10_u32 } else { 2 };
     vec![
         ("raw IP", 101, Box::new(|_| Vec::new())),
-        ("802.1Q", 1, Box::new(|kind| [&[0; 12][..], &[0x81, 0, 0, 7], &kind].concat())),
-        ("802.1ad", 1, Box::new(|kind| [&[0; 12][..], &[0x88, 0xA8, 0, 7, 0x81, 0, 0, 8], &kind].concat())),
-        ("Linux cooked v1", 113, Box::new(|kind| [&[0xFF; 2][..], &[0; 12], &kind].concat())),
-        ("Linux cooked v2", 276, Box::new(|kind| [&kind[..], &[0; 8], &[0xFF], &[0; 9]].concat())),
-        ("null, little-endian", 0, Box::new(move |kind| family(kind).to_le_bytes().to_vec())),
-        ("null, big-endian", 0, Box::new(move |kind| family(kind).to_be_bytes().to_vec())),
-        ("loopback", 108, Box::new(move |kind| family(kind).to_be_bytes().to_vec())),
+        (
+            "802.1Q",
+            1,
+            Box::new(|kind| [&[0; 12][..], &[0x81, 0, 0, 7], &kind].concat()),
+        ),
+        (
+            "802.1ad",
+            1,
+            Box::new(|kind| [&[0; 12][..], &[0x88, 0xA8, 0, 7, 0x81, 0, 0, 8], &kind].concat()),
+        ),
+        (
+            "Linux cooked v1",
+            113,
+            Box::new(|kind| [&[0xFF; 2][..], &[0; 12], &kind].concat()),
+        ),
+        (
+            "Linux cooked v2",
+            276,
+            Box::new(|kind| [&kind[..], &[0; 8], &[0xFF], &[0; 9]].concat()),
+        ),
+        (
+            "null, little-endian",
+            0,
+            Box::new(move |kind| family(kind).to_le_bytes().to_vec()),
+        ),
+        (
+            "null, big-endian",
+            0,
+            Box::new(move |kind| family(kind).to_be_bytes().to_vec()),
+        ),
+        (
+            "loopback",
+            108,
+            Box::new(move |kind| family(kind).to_be_bytes().to_vec()),
+        ),
     ]
 }
 
@@ -118,7 +187,11 @@ fn a_link_header_that_is_cut_off_carries_no_packet() {
         let frame = header([8, 0]);
         for cut in 0..frame.len() {
             let carried = cli::capture::carried(number.try_into().unwrap(), &frame[..cut]);
-            assert_eq!(carried, Some(cli::capture::Carried::CutOff), "{name} of {cut} bytes");
+            assert_eq!(
+                carried,
+                Some(cli::capture::Carried::CutOff),
+                "{name} of {cut} bytes"
+            );
         }
     }
 }
@@ -137,7 +210,9 @@ fn relinked(link_type: u32, header: &MakesHeader) -> Vec<u8> {
             continue;
         }
         let header = header(kind);
-        let length = u32::try_from(length - 14 + header.len()).unwrap().to_le_bytes();
+        let length = u32::try_from(length - 14 + header.len())
+            .unwrap()
+            .to_le_bytes();
         relinked.extend([&record[..8], &length, &length, &header, &record[30..]].concat());
     }
     relinked
@@ -149,16 +224,25 @@ fn an_unknown_link_is_named_with_the_known_ones() {
     capture[20..24].copy_from_slice(&127_u32.to_le_bytes());
     let output = gatebell_given(&capture, &["dry-run", "rules.toml", "--pcap", "-", ZONE]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("packet 1 is of link type 127") && err(&output).contains("Ethernet (1)"));
+    assert!(
+        err(&output).contains("packet 1 is of link type 127")
+            && err(&output).contains("Ethernet (1)")
+    );
 }
 
 #[test]
 fn a_capture_that_is_cut_off_says_how_many_packets_were_read() {
     let capture = ethernet();
-    let output =
-        gatebell_given(&capture[..capture.len() - 5], &["dry-run", "rules.toml", "--pcap", "-", ZONE, "-q"]);
+    let output = gatebell_given(
+        &capture[..capture.len() - 5],
+        &["dry-run", "rules.toml", "--pcap", "-", ZONE, "-q"],
+    );
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("46 packets were read before"), "{}", err(&output));
+    assert!(
+        err(&output).contains("46 packets were read before"),
+        "{}",
+        err(&output)
+    );
     assert!(out(&output).contains("46 packets:"), "{}", out(&output));
 }
 
@@ -167,7 +251,11 @@ fn what_is_no_capture_is_called_so() {
     for foreign in [&b""[..], b"x", b"[default]\ninbound = 'block'\n"] {
         let output = gatebell_given(foreign, &["dry-run", "rules.toml", "--pcap", "-", ZONE]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(err(&output).contains("this is no capture"), "{}", err(&output));
+        assert!(
+            err(&output).contains("this is no capture"),
+            "{}",
+            err(&output)
+        );
     }
 }
 
@@ -182,7 +270,10 @@ fn a_packet_that_the_capture_cut_is_not_called_malformed() {
     snapped[8..12].copy_from_slice(&34_u32.to_le_bytes());
     capture.extend(snapped);
     let expect = "--expect=packets=1,malformed=0,unjudged=1";
-    let output = gatebell_given(&capture, &["dry-run", "rules.toml", "--pcap", "-", ZONE, expect]);
+    let output = gatebell_given(
+        &capture,
+        &["dry-run", "rules.toml", "--pcap", "-", ZONE, expect],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(out(&output).contains("the capture holds too little of it"));
 }
@@ -211,15 +302,23 @@ fn a_reader_that_goes_away_is_no_error() {
 fn colours_are_for_terminals_only() {
     let output = gatebell(&["dry-run", "rules.toml", "--pcap", "ethernet.pcap", ZONE]);
     assert!(!out(&output).contains('\x1b'));
-    let asked = command(&["rules", "show", "rules.toml"]).env("CLICOLOR_FORCE", "1").output().unwrap();
+    let asked = command(&["rules", "show", "rules.toml"])
+        .env("CLICOLOR_FORCE", "1")
+        .output()
+        .unwrap();
     assert!(out(&asked).contains('\x1b'));
-    let refused = command(&["rules", "show", "rules.toml"]).env("NO_COLOR", "1").output().unwrap();
+    let refused = command(&["rules", "show", "rules.toml"])
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
     assert!(!out(&refused).contains('\x1b'));
 }
 
 /// Reads a capture to its end or its error; every packet's link is looked at too.
 fn read(bytes: Vec<u8>) -> u64 {
-    let Ok(mut capture) = cli::capture::Capture::new(std::io::Cursor::new(bytes)) else { return 0 };
+    let Ok(mut capture) = cli::capture::Capture::new(std::io::Cursor::new(bytes)) else {
+        return 0;
+    };
     let mut packet = cli::capture::Packet::default();
     let mut packets = 0;
     while let Ok(true) = capture.next(&mut packet) {
@@ -293,5 +392,8 @@ proptest! {
 #[test]
 fn a_whole_capture_is_read_to_its_last_packet() {
     assert_eq!(read(ethernet()), 47);
-    assert_eq!(read(std::fs::read(captures().join("any.pcapng")).unwrap()), 16);
+    assert_eq!(
+        read(std::fs::read(captures().join("any.pcapng")).unwrap()),
+        16
+    );
 }

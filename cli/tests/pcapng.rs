@@ -12,11 +12,19 @@ struct Writer {
 
 impl Writer {
     fn u16(self, n: u16) -> Vec<u8> {
-        if self.big { n.to_be_bytes().to_vec() } else { n.to_le_bytes().to_vec() }
+        if self.big {
+            n.to_be_bytes().to_vec()
+        } else {
+            n.to_le_bytes().to_vec()
+        }
     }
 
     fn u32(self, n: u32) -> Vec<u8> {
-        if self.big { n.to_be_bytes().to_vec() } else { n.to_le_bytes().to_vec() }
+        if self.big {
+            n.to_be_bytes().to_vec()
+        } else {
+            n.to_le_bytes().to_vec()
+        }
     }
 
     fn block(self, kind: u32, body: &[u8]) -> Vec<u8> {
@@ -26,27 +34,64 @@ impl Writer {
     }
 
     fn option(self, code: u16, value: &[u8]) -> Vec<u8> {
-        [self.u16(code), self.u16(u16::try_from(value.len()).unwrap()), padded(value)].concat()
+        [
+            self.u16(code),
+            self.u16(u16::try_from(value.len()).unwrap()),
+            padded(value),
+        ]
+        .concat()
     }
 
     fn section(self) -> Vec<u8> {
-        self.block(0x0A0D_0D0A, &[self.u32(0x1A2B_3C4D), self.u16(1), self.u16(0), vec![0xFF; 8]].concat())
+        self.block(
+            0x0A0D_0D0A,
+            &[
+                self.u32(0x1A2B_3C4D),
+                self.u16(1),
+                self.u16(0),
+                vec![0xFF; 8],
+            ]
+            .concat(),
+        )
     }
 
     fn interface(self, link_type: u16, snapped_at: u32, options: &[Vec<u8>]) -> Vec<u8> {
-        let end = if options.is_empty() { Vec::new() } else { self.option(0, &[]) };
+        let end = if options.is_empty() {
+            Vec::new()
+        } else {
+            self.option(0, &[])
+        };
         self.block(
             1,
-            &[self.u16(link_type), self.u16(0), self.u32(snapped_at), options.concat(), end].concat(),
+            &[
+                self.u16(link_type),
+                self.u16(0),
+                self.u32(snapped_at),
+                options.concat(),
+                end,
+            ]
+            .concat(),
         )
     }
 
     fn enhanced(self, interface: u32, time: u64, bytes: &[u8], flags: Option<u32>) -> Vec<u8> {
         let length = self.u32(u32::try_from(bytes.len()).unwrap());
-        let options = flags
-            .map_or(Vec::new(), |flags| [self.option(2, &self.u32(flags)), self.option(0, &[])].concat());
+        let options = flags.map_or(Vec::new(), |flags| {
+            [self.option(2, &self.u32(flags)), self.option(0, &[])].concat()
+        });
         let times = [self.u32((time >> 32) as u32), self.u32(time as u32)].concat();
-        self.block(6, &[self.u32(interface), times, length.clone(), length, padded(bytes), options].concat())
+        self.block(
+            6,
+            &[
+                self.u32(interface),
+                times,
+                length.clone(),
+                length,
+                padded(bytes),
+                options,
+            ]
+            .concat(),
+        )
     }
 
     fn simple(self, length: u32, bytes: &[u8]) -> Vec<u8> {
@@ -98,7 +143,10 @@ fn both_byte_orders_flags_and_clocks_are_understood() {
             .concat(),
         );
         assert_eq!(ended, Ok(()));
-        let seen: Vec<_> = packets.iter().map(|p| (p.number, p.link_type, p.time_ns, p.way)).collect();
+        let seen: Vec<_> = packets
+            .iter()
+            .map(|p| (p.number, p.link_type, p.time_ns, p.way))
+            .collect();
         assert_eq!(
             seen,
             [
@@ -115,35 +163,74 @@ fn both_byte_orders_flags_and_clocks_are_understood() {
 fn a_simple_packet_is_as_long_as_its_interface_let_it_be() {
     let w = Writer { big: false };
     let (packets, ended) = read(
-        [w.section(), w.interface(101, 5, &[]), w.simple(1500, &padded(FRAME)), w.simple(4, &FRAME[..4])]
-            .concat(),
+        [
+            w.section(),
+            w.interface(101, 5, &[]),
+            w.simple(1500, &padded(FRAME)),
+            w.simple(4, &FRAME[..4]),
+        ]
+        .concat(),
     );
     assert_eq!(ended, Ok(()));
-    let seen: Vec<_> = packets.iter().map(|p| (p.bytes.len(), p.length, p.time_ns)).collect();
+    let seen: Vec<_> = packets
+        .iter()
+        .map(|p| (p.bytes.len(), p.length, p.time_ns))
+        .collect();
     assert_eq!(seen, [(5, 1500, None), (4, 4, None)]);
 }
 
 #[test]
 fn a_new_section_describes_its_own_interfaces() {
     let (le, be) = (Writer { big: false }, Writer { big: true });
-    let first = [le.section(), le.interface(101, 0, &[]), le.enhanced(0, 0, FRAME, None)].concat();
-    let (packets, ended) =
-        read([first.clone(), be.section(), be.interface(1, 0, &[]), be.enhanced(0, 0, FRAME, None)].concat());
+    let first = [
+        le.section(),
+        le.interface(101, 0, &[]),
+        le.enhanced(0, 0, FRAME, None),
+    ]
+    .concat();
+    let (packets, ended) = read(
+        [
+            first.clone(),
+            be.section(),
+            be.interface(1, 0, &[]),
+            be.enhanced(0, 0, FRAME, None),
+        ]
+        .concat(),
+    );
     assert_eq!(ended, Ok(()));
-    assert_eq!(packets.iter().map(|packet| packet.link_type).collect::<Vec<_>>(), [101, 1]);
+    assert_eq!(
+        packets
+            .iter()
+            .map(|packet| packet.link_type)
+            .collect::<Vec<_>>(),
+        [101, 1]
+    );
     let (packets, ended) = read([first, be.section(), be.enhanced(0, 0, FRAME, None)].concat());
     assert_eq!(packets.len(), 1);
-    assert!(matches!(ended, Err(Broken::Damaged { packets: 1, .. })), "{ended:?}");
+    assert!(
+        matches!(ended, Err(Broken::Damaged { packets: 1, .. })),
+        "{ended:?}"
+    );
 }
 
 #[test]
 fn a_block_longer_than_any_buffer_is_an_error_in_bounded_memory() {
     let w = Writer { big: false };
     let huge = [w.u32(6), w.u32(0x7FFF_FFF0), vec![0; 40 << 20]].concat();
-    let (packets, ended) =
-        read([w.section(), w.interface(101, 0, &[]), w.enhanced(0, 0, FRAME, None), huge].concat());
+    let (packets, ended) = read(
+        [
+            w.section(),
+            w.interface(101, 0, &[]),
+            w.enhanced(0, 0, FRAME, None),
+            huge,
+        ]
+        .concat(),
+    );
     assert_eq!(packets.len(), 1);
-    assert!(matches!(ended, Err(Broken::Damaged { packets: 1, .. })), "{ended:?}");
+    assert!(
+        matches!(ended, Err(Broken::Damaged { packets: 1, .. })),
+        "{ended:?}"
+    );
 }
 
 /// A block of a process (0x80000001) that says it is shorter than a block's own frame: the library subtracts before it looks.
@@ -151,13 +238,23 @@ fn a_block_longer_than_any_buffer_is_an_error_in_bounded_memory() {
 fn a_block_shorter_than_its_own_frame_is_an_error_in_both_byte_orders() {
     for (w, kind, length) in [false, true].into_iter().flat_map(|big| {
         let w = Writer { big };
-        [1, 3, 6, 0x8000_0001, 0x0BAD].into_iter().flat_map(move |kind| (0..12).map(move |n| (w, kind, n)))
+        [1, 3, 6, 0x8000_0001, 0x0BAD]
+            .into_iter()
+            .flat_map(move |kind| (0..12).map(move |n| (w, kind, n)))
     }) {
         let short = [w.u32(kind), w.u32(length), vec![0; 64]].concat();
-        let start = [w.section(), w.interface(101, 0, &[]), w.enhanced(0, 0, FRAME, None)].concat();
+        let start = [
+            w.section(),
+            w.interface(101, 0, &[]),
+            w.enhanced(0, 0, FRAME, None),
+        ]
+        .concat();
         let (packets, ended) = read([start, short].concat());
         assert_eq!(packets.len(), 1);
-        assert!(matches!(ended, Err(Broken::Damaged { packets: 1, .. })), "{kind:#x}, {length}: {ended:?}");
+        assert!(
+            matches!(ended, Err(Broken::Damaged { packets: 1, .. })),
+            "{kind:#x}, {length}: {ended:?}"
+        );
     }
 }
 
@@ -165,8 +262,14 @@ fn a_block_shorter_than_its_own_frame_is_an_error_in_both_byte_orders() {
 fn a_packet_larger_than_the_first_buffer_is_read() {
     let w = Writer { big: false };
     let jumbo = vec![0x45; 200_000];
-    let (packets, ended) =
-        read([w.section(), w.interface(101, 0, &[]), w.enhanced(0, 0, &jumbo, None)].concat());
+    let (packets, ended) = read(
+        [
+            w.section(),
+            w.interface(101, 0, &[]),
+            w.enhanced(0, 0, &jumbo, None),
+        ]
+        .concat(),
+    );
     assert_eq!((ended, packets[0].bytes.len()), (Ok(()), 200_000));
 }
 
@@ -175,5 +278,8 @@ fn an_impossible_clock_is_an_error() {
     let w = Writer { big: false };
     let impossible = w.option(9, &[127]);
     let (_, ended) = read([w.section(), w.interface(101, 0, &[impossible])].concat());
-    assert!(matches!(ended, Err(Broken::Damaged { packets: 0, .. })), "{ended:?}");
+    assert!(
+        matches!(ended, Err(Broken::Damaged { packets: 0, .. })),
+        "{ended:?}"
+    );
 }

@@ -15,8 +15,14 @@ const WRONG: &str = "[default]\ninbound = \"block\"\n\n[[rule]]\nid = \"web\"\na
 
 #[test]
 fn all_errors_are_shown_with_their_place_and_line() {
-    golden("wrong.txt", &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-"]));
-    golden("wrong.json", &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-", "--json"]));
+    golden(
+        "wrong.txt",
+        &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-"]),
+    );
+    golden(
+        "wrong.json",
+        &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-", "--json"]),
+    );
 }
 
 #[test]
@@ -35,33 +41,48 @@ fn of_a_long_line_the_part_around_the_error_is_shown() {
 fn a_shadowed_rule_is_a_warning() {
     let text = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n[[rule]]\nid = \"all\"\naction = \"allow\"\n\
                 [[rule]]\nid = \"late\"\naction = \"block\"\nprotocol = \"tcp\"\n";
-    golden("shadowed.txt", &gatebell_given(text.as_bytes(), &["rules", "check", "-"]));
+    golden(
+        "shadowed.txt",
+        &gatebell_given(text.as_bytes(), &["rules", "check", "-"]),
+    );
 }
 
 #[test]
 fn an_error_in_a_sets_file_is_shown_with_that_files_line() {
-    golden("wrong-list.txt", &gatebell(&["rules", "check", "wrong-list.toml"]));
+    golden(
+        "wrong-list.txt",
+        &gatebell(&["rules", "check", "wrong-list.toml"]),
+    );
 }
 
 #[test]
 fn sets_users_programs_and_devices_are_checked_shown_and_asked_about() {
     golden("who-check.txt", &gatebell(&["rules", "check", "who.toml"]));
     golden("who-show.txt", &gatebell(&["rules", "show", "who.toml"]));
-    golden("who-show.json", &gatebell(&["rules", "show", "who.toml", "--json"]));
+    golden(
+        "who-show.json",
+        &gatebell(&["rules", "show", "who.toml", "--json"]),
+    );
     let why = |name: &str, who: &str| {
         let packet = format!("out tcp 10.0.0.2:5000 -> 192.0.2.9:443{who}");
         golden(name, &gatebell(&["why", "who.toml", "--packet", &packet]));
     };
     why("who-nobody.txt", "");
     why("who-tool.txt", " program /opt/there-is-none/tool user 1000");
-    why("who-root.txt", " user root program /opt/there-is-none/other interface eth0");
+    why(
+        "who-root.txt",
+        " user root program /opt/there-is-none/other interface eth0",
+    );
     why("who-unknown.txt", " user there-is-none");
 }
 
 #[test]
 fn several_files_are_checked_and_one_that_is_missing_is_an_error() {
     let output = gatebell(&["rules", "check", "rules.toml", "before.toml"]);
-    assert_eq!((output.status.code(), out(&output).lines().count()), (Some(0), 2));
+    assert_eq!(
+        (output.status.code(), out(&output).lines().count()),
+        (Some(0), 2)
+    );
     let output = gatebell(&["rules", "check", "there-is-none.toml"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(err(&output).contains("there-is-none.toml: can't be read"));
@@ -72,40 +93,80 @@ fn several_files_are_checked_and_one_that_is_missing_is_an_error() {
 fn bytes_that_are_no_text_are_an_error_with_their_line() {
     let output = gatebell_given(b"# fine\n\xFF\xFE", &["rules", "check", "-"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("line 2 is not UTF-8"), "{}", err(&output));
+    assert!(
+        err(&output).contains("line 2 is not UTF-8"),
+        "{}",
+        err(&output)
+    );
 }
 
 #[test]
 fn a_foreign_line_cannot_steer_the_terminal() {
     let output = gatebell_given(b"id = \x1b]0;gotcha\x07", &["rules", "check", "-"]);
-    assert!(!out(&output).contains(['\x1b', '\x07']), "{:?}", out(&output));
+    assert!(
+        !out(&output).contains(['\x1b', '\x07']),
+        "{:?}",
+        out(&output)
+    );
 }
 
 #[test]
 fn rules_are_shown_in_the_order_in_which_they_are_tried() {
     golden("show.txt", &gatebell(&["rules", "show", "rules.toml"]));
-    golden("show.json", &gatebell(&["rules", "show", "rules.toml", "--json"]));
+    golden(
+        "show.json",
+        &gatebell(&["rules", "show", "rules.toml", "--json"]),
+    );
 }
 
 #[test]
 fn why_names_the_rule_and_what_those_before_it_missed_on() {
     golden(
         "why-rule.txt",
-        &gatebell(&["why", "rules.toml", "--packet", "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"]),
+        &gatebell(&[
+            "why",
+            "rules.toml",
+            "--packet",
+            "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request",
+        ]),
     );
     golden(
         "why-default.txt",
-        &gatebell(&["why", "rules.toml", "--packet", "in tcp 10.0.0.1:80 -> 10.0.0.2:50000"]),
+        &gatebell(&[
+            "why",
+            "rules.toml",
+            "--packet",
+            "in tcp 10.0.0.1:80 -> 10.0.0.2:50000",
+        ]),
     );
     golden(
         "why.json",
-        &gatebell(&["why", "rules.toml", "--packet", "out tcp [fd00::2]:5000 -> [fd00::1]:23", "--json"]),
+        &gatebell(&[
+            "why",
+            "rules.toml",
+            "--packet",
+            "out tcp [fd00::2]:5000 -> [fd00::1]:23",
+            "--json",
+        ]),
     );
     golden(
         "why-error.txt",
-        &gatebell(&["why", "rules.toml", "--packet", "in icmp 10.0.0.1 -> 10.0.0.2 type time-exceeded"]),
+        &gatebell(&[
+            "why",
+            "rules.toml",
+            "--packet",
+            "in icmp 10.0.0.1 -> 10.0.0.2 type time-exceeded",
+        ]),
     );
-    golden("why-what.txt", &gatebell(&["why", "rules.toml", "--packet", "out tcp 10.0.0.2 -> 10.0.0.1:23"]));
+    golden(
+        "why-what.txt",
+        &gatebell(&[
+            "why",
+            "rules.toml",
+            "--packet",
+            "out tcp 10.0.0.2 -> 10.0.0.1:23",
+        ]),
+    );
 }
 
 #[test]
@@ -129,13 +190,19 @@ fn the_rule_that_why_proposes_turns_the_verdict() {
         assert_ne!(first["verdict"], second["verdict"], "{packet}");
         // And back, although a rule of the first name is there already.
         let snippet = second["to_change"].as_str().unwrap();
-        let back = answer(&changed.replacen("[[rule]]", &format!("{snippet}\n[[rule]]"), 1), packet);
+        let back = answer(
+            &changed.replacen("[[rule]]", &format!("{snippet}\n[[rule]]"), 1),
+            packet,
+        );
         assert_eq!(first["verdict"], back["verdict"], "{packet}");
     }
 }
 
 fn answer(rules: &str, packet: &str) -> Value {
-    let output = gatebell_given(rules.as_bytes(), &["why", "-", "--packet", packet, "--json"]);
+    let output = gatebell_given(
+        rules.as_bytes(),
+        &["why", "-", "--packet", packet, "--json"],
+    );
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -147,8 +214,16 @@ fn schema() -> Value {
 /// The keys that the parser itself lists when it meets one that it does not know.
 fn parsers_keys(text: &str) -> BTreeSet<String> {
     let errors = rules::parse("r", text, &here()).unwrap_err().to_string();
-    let line = errors.lines().find(|line| line.contains("unknown key `qqqqqqqqqqqq`")).unwrap();
-    line.rsplit_once("there are: ").unwrap().1.split(", ").map(str::to_owned).collect()
+    let line = errors
+        .lines()
+        .find(|line| line.contains("unknown key `qqqqqqqqqqqq`"))
+        .unwrap();
+    line.rsplit_once("there are: ")
+        .unwrap()
+        .1
+        .split(", ")
+        .map(str::to_owned)
+        .collect()
 }
 
 fn keys(object: &Value) -> BTreeSet<String> {
@@ -160,7 +235,10 @@ const DEFAULTS: &str = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n";
 #[test]
 fn the_schema_has_the_parsers_keys() {
     let schema = schema();
-    assert_eq!(keys(&schema["properties"]), parsers_keys("qqqqqqqqqqqq = 1"));
+    assert_eq!(
+        keys(&schema["properties"]),
+        parsers_keys("qqqqqqqqqqqq = 1")
+    );
     assert_eq!(
         keys(&schema["properties"]["default"]["properties"]),
         parsers_keys("[default]\nqqqqqqqqqqqq = 1")
@@ -169,11 +247,22 @@ fn the_schema_has_the_parsers_keys() {
         keys(&schema["properties"]["service"]["properties"]),
         parsers_keys("[service]\nqqqqqqqqqqqq = 1")
     );
-    assert_eq!(keys(&schema["$defs"]["set"]["properties"]), parsers_keys("[[set]]\nqqqqqqqqqqqq = 1"));
-    assert_eq!(keys(&schema["$defs"]["rule"]["properties"]), parsers_keys("[[rule]]\nqqqqqqqqqqqq = 1"));
+    assert_eq!(
+        keys(&schema["$defs"]["set"]["properties"]),
+        parsers_keys("[[set]]\nqqqqqqqqqqqq = 1")
+    );
+    assert_eq!(
+        keys(&schema["$defs"]["rule"]["properties"]),
+        parsers_keys("[[rule]]\nqqqqqqqqqqqq = 1")
+    );
     for required in schema["$defs"]["rule"]["required"].as_array().unwrap() {
-        let errors = rules::parse("r", "[[rule]]\nlog = true", &here()).unwrap_err().to_string();
-        assert!(errors.contains(&format!("`{}` is missing", required.as_str().unwrap())), "{errors}");
+        let errors = rules::parse("r", "[[rule]]\nlog = true", &here())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            errors.contains(&format!("`{}` is missing", required.as_str().unwrap())),
+            "{errors}"
+        );
     }
 }
 
@@ -185,7 +274,11 @@ fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
     }
     for key in ["direction", "id", "comment"] {
         let values = &defs["rule"]["properties"][key];
-        for value in values["enum"].as_array().or(values["examples"].as_array()).unwrap() {
+        for value in values["enum"]
+            .as_array()
+            .or(values["examples"].as_array())
+            .unwrap()
+        {
             let id = if key == "id" { "" } else { "id = 'r'\n" };
             takes(&format!("{id}action = 'allow'\n{key} = {value}"));
         }
@@ -198,7 +291,10 @@ fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
     for key in ["interface", "user", "program"] {
         each(key, key, "", defs);
     }
-    for gone in schema()["properties"]["service"]["properties"]["gone"]["enum"].as_array().unwrap() {
+    for gone in schema()["properties"]["service"]["properties"]["gone"]["enum"]
+        .as_array()
+        .unwrap()
+    {
         takes_file(&format!("{DEFAULTS}[service]\ngone = {gone}\n"));
     }
     sets_are_taken(defs);
@@ -225,17 +321,28 @@ fn each_of(kind: &Value, key: &str, before: &str) {
     let limits = ["minimum", "maximum"].map(|limit| kind[limit].as_i64());
     let mut values: Vec<String> = limits.iter().flatten().map(ToString::to_string).collect();
     values.extend(
-        ["enum", "examples"].iter().flat_map(|list| kind[list].as_array()).flatten().map(ToString::to_string),
+        ["enum", "examples"]
+            .iter()
+            .flat_map(|list| kind[list].as_array())
+            .flatten()
+            .map(ToString::to_string),
     );
     assert!(!values.is_empty(), "{kind}");
     for value in &values {
         takes(&rule(value));
     }
     takes(&rule(&format!("[{}]", values.join(", "))));
-    for beyond in [limits[0].map(|n| n - 1), limits[1].map(|n| n + 1)].into_iter().flatten() {
+    for beyond in [limits[0].map(|n| n - 1), limits[1].map(|n| n + 1)]
+        .into_iter()
+        .flatten()
+    {
         assert!(
-            rules::parse("r", &format!("{DEFAULTS}[[rule]]\n{}", rule(&beyond.to_string())), &here())
-                .is_err()
+            rules::parse(
+                "r",
+                &format!("{DEFAULTS}[[rule]]\n{}", rule(&beyond.to_string())),
+                &here()
+            )
+            .is_err()
         );
     }
 }
@@ -247,7 +354,10 @@ fn sets_are_taken(defs: &Value) {
         set(&format!("addresses = [{addresses}, {addresses}]"));
     }
     for key in ["file", "comment"] {
-        for value in defs["set"]["properties"][key]["examples"].as_array().unwrap() {
+        for value in defs["set"]["properties"][key]["examples"]
+            .as_array()
+            .unwrap()
+        {
             set(&format!("addresses = '::1'\n{key} = {value}"));
         }
     }
@@ -255,12 +365,18 @@ fn sets_are_taken(defs: &Value) {
 
 /// Where the schema's examples are right.
 fn here() -> Place {
-    let place = Place::default().user("root", 0).program("/usr/bin/curl", [1, 2]);
-    place.file("lists/bad.txt", "192.0.2.1\n").file("/etc/gatebell/bad.txt", "")
+    let place = Place::default()
+        .user("root", 0)
+        .program("/usr/bin/curl", [1, 2]);
+    place
+        .file("lists/bad.txt", "192.0.2.1\n")
+        .file("/etc/gatebell/bad.txt", "")
 }
 
 fn takes(rule: &str) {
-    takes_file(&format!("{DEFAULTS}[[set]]\nid = 'bad-hosts'\naddresses = '::1'\n[[rule]]\n{rule}\n"));
+    takes_file(&format!(
+        "{DEFAULTS}[[set]]\nid = 'bad-hosts'\naddresses = '::1'\n[[rule]]\n{rule}\n"
+    ));
 }
 
 fn takes_file(text: &str) {

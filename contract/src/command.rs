@@ -34,7 +34,11 @@ impl Command {
         const DEVICE_UNKNOWN: u32 = 0x22;
         const READ: u32 = 1;
         const WRITE: u32 = 2;
-        let access = if matches!(self, Self::DetachAll) { WRITE } else { READ };
+        let access = if matches!(self, Self::DetachAll) {
+            WRITE
+        } else {
+            READ
+        };
         DEVICE_UNKNOWN << 16 | access << 14 | (0x800 + self as u32) << 2
     }
 
@@ -102,7 +106,9 @@ pub struct Referenced {
 }
 
 /// Stands before the records that a drain returns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Drained {
     /// Bytes of whole records that follow.
@@ -116,7 +122,9 @@ pub struct Drained {
 }
 
 /// References that a driver took and released since it was loaded (I7).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct References {
     /// References taken on apps' events.
@@ -130,7 +138,9 @@ pub struct References {
 }
 
 const _: () = {
-    assert!(size_of::<Reference>() == 32 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 24);
+    assert!(
+        size_of::<Reference>() == 32 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 24
+    );
     assert!(size_of::<References>() == 64);
     assert!(Command::Reference.control_code() == 0x0022_6004);
 };

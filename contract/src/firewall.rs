@@ -7,7 +7,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const VERDICT_LINES: usize = 64;
 
 /// What one processor counted since the driver was loaded, in a cache line of its own. Only grows, by atomic adds (I5).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Verdicts {
     /// Packets into the zone that went on.
@@ -53,7 +55,10 @@ impl Verdicts {
     /// The counter of one direction and verdict, given as numbers of the contract.
     #[must_use]
     pub const fn counter(&self, direction: u8, verdict: u8) -> &u64 {
-        match (direction == Direction::Inbound as u8, verdict == Verdict::Allow as u8) {
+        match (
+            direction == Direction::Inbound as u8,
+            verdict == Verdict::Allow as u8,
+        ) {
             (true, true) => &self.allowed_in,
             (true, false) => &self.blocked_in,
             (false, true) => &self.allowed_out,
@@ -79,7 +84,9 @@ pub struct FlowKey {
 }
 
 /// Who began the conversation, and by which rule.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct FlowEntry {
     /// When it was last used, in nanoseconds by the kernel's [`Ticks`].
@@ -133,12 +140,18 @@ pub const MAX_PROGRAMS: usize = 8192;
 #[must_use]
 pub const fn device_slot(index: u32, attempt: u32) -> u32 {
     const GOLDEN: u32 = 0x9E37_79B1;
-    let scattered = if attempt == 0 { index } else { index.wrapping_mul(GOLDEN) >> (attempt * 6) };
+    let scattered = if attempt == 0 {
+        index
+    } else {
+        index.wrapping_mul(GOLDEN) >> (attempt * 6)
+    };
     scattered % DEVICE_SLOTS
 }
 
 /// A device of the zone, in one of its slots.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct ZoneDevice {
     /// Its name, the rest zero: what rules ask for, as [`crate::packet::Local::interface`].
@@ -158,7 +171,9 @@ pub struct ZoneDevice {
 pub const LOOPBACK: u32 = 1;
 
 /// Until when the candidate generation is in force, instead of the confirmed one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Lease {
     /// The moment at which it ends, in nanoseconds of the clock that includes sleep; 0: there is no candidate.
@@ -191,11 +206,18 @@ pub struct Owner {
 
 impl Owner {
     /// Not known.
-    pub const NOBODY: Self = Self { pid: 0, user: NO_USER, name: [0; 2], program: [0; 2] };
+    pub const NOBODY: Self = Self {
+        pid: 0,
+        user: NO_USER,
+        name: [0; 2],
+        program: [0; 2],
+    };
 }
 
 /// The service's process, as the driver watches over it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Service {
     /// Its number.
@@ -206,7 +228,9 @@ pub struct Service {
 
 /// How the kernel's count of ticks becomes nanoseconds since it started. Ticks stand still while the machine sleeps, and nobody
 /// corrects them as the clocks are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Ticks {
     /// The count as the kernel started.
@@ -224,7 +248,10 @@ impl Ticks {
             Some(per_second) => 300 * per_second,
             None => 0,
         };
-        Self { start: (1_u64 << 32).wrapping_sub(five_minutes), length_ns }
+        Self {
+            start: (1_u64 << 32).wrapping_sub(five_minutes),
+            length_ns,
+        }
     }
 
     /// Nanoseconds since the kernel started, at this count.
@@ -238,7 +265,9 @@ impl Ticks {
 /// Where the driver finds things in this kernel's own structures, in bytes; all zero where the kernel does not say
 /// (no BTF): then processes have no parent, no arguments and no exit code, and end with their first thread, and sockets have
 /// no program.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Offsets {
     /// `task_struct.mm`
@@ -283,7 +312,11 @@ pub struct Offsets {
 pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 
 const _: () = {
-    assert!(size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32);
-    assert!(size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16);
+    assert!(
+        size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32
+    );
+    assert!(
+        size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16
+    );
     assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 72 && size_of::<Ticks>() == 16);
 };

@@ -39,7 +39,9 @@ impl Cause {
 }
 
 /// What one processor counted for one app. One cache line, so that processors do not share.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Counters {
     /// Records that the app's mask asked for: attempts, whatever became of them.
@@ -94,7 +96,9 @@ impl TryFrom<u64> for Ending {
 pub struct UnknownEnding(pub u64);
 
 /// A ledger summed over its processors, or several apps' together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Totals {
     /// See [`Counters::offered`].
@@ -107,23 +111,38 @@ pub struct Totals {
 
 impl Ledger {
     /// A ledger in which nothing has happened.
-    pub const ZERO: Self = Self { ended: 0, spare: [0; 7], processors: [Counters::ZERO; PROCESSORS] };
+    pub const ZERO: Self = Self {
+        ended: 0,
+        spare: [0; 7],
+        processors: [Counters::ZERO; PROCESSORS],
+    };
 
     /// The sum over all processors.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.processors.iter().fold(Totals::default(), |sum, line| sum.plus(line.totals()))
+        self.processors
+            .iter()
+            .fold(Totals::default(), |sum, line| sum.plus(line.totals()))
     }
 }
 
 impl Counters {
     /// Nothing counted.
-    pub const ZERO: Self = Self { offered: 0, committed: 0, lost: [0; CAUSES], spare: [0; 3] };
+    pub const ZERO: Self = Self {
+        offered: 0,
+        committed: 0,
+        lost: [0; CAUSES],
+        spare: [0; 3],
+    };
 
     /// This line alone.
     #[must_use]
     pub const fn totals(&self) -> Totals {
-        Totals { offered: self.offered, committed: self.committed, lost: self.lost }
+        Totals {
+            offered: self.offered,
+            committed: self.committed,
+            lost: self.lost,
+        }
     }
 }
 

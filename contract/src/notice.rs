@@ -53,7 +53,9 @@ pub const MAX_COUNT: u32 = 1_000_000;
 pub const MAX_INTERVAL_US: u32 = 60_000_000;
 
 /// The app asks the sample's driver to operate the event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Operate {
     /// [`crate::Command::Operate`], then room for what an Ethernet header would take: Linux runs the program on
@@ -76,7 +78,9 @@ pub struct Operate {
 }
 
 /// What the driver saw of the event as it operated it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Seen {
     /// The event's state before: 1 signalled, 0 not.

@@ -78,7 +78,9 @@ pub struct UnknownNumber(pub u8);
 ///
 /// Addresses are 16 bytes; IPv4 ones stand in their IPv4-mapped form (`::ffff:a.b.c.d`). Ports are in host order;
 /// for ICMP the type stands in `source_port` and the code in `destination_port`. Aligned, so that it is copied in words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C, align(8))]
 pub struct Flow {
     /// Where it comes from.
@@ -100,7 +102,9 @@ pub struct Flow {
 }
 
 /// A decision, as it travels.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Decision {
     /// The rule's number in its generation, from 0; [`NO_RULE`] if no rule decided.
@@ -139,7 +143,12 @@ pub struct Local {
 
 impl Local {
     /// Nobody is known to be there.
-    pub const UNKNOWN: Self = Self { program: [0; 2], interface: [0; 2], user: NO_USER, spare: 0 };
+    pub const UNKNOWN: Self = Self {
+        program: [0; 2],
+        interface: [0; 2],
+        user: NO_USER,
+        spare: 0,
+    };
 }
 
 impl Default for Local {
@@ -153,7 +162,10 @@ impl Default for Local {
 #[must_use]
 pub fn name_words(name: &str) -> Option<[u64; 2]> {
     let mut bytes = [0_u8; 16];
-    bytes.get_mut(..name.len()).filter(|_| name.len() < 16)?.copy_from_slice(name.as_bytes());
+    bytes
+        .get_mut(..name.len())
+        .filter(|_| name.len() < 16)?
+        .copy_from_slice(name.as_bytes());
     Some(zerocopy::transmute!(bytes))
 }
 

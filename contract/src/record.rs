@@ -10,7 +10,9 @@ pub const MAX_RECORD: usize = 512;
 ///
 /// `sequence` counts the attempts for this app on this processor, failed ones too, from 0: a gap is a loss.
 /// `lost` holds what was lost for this app on this processor *before* this attempt, by [`Cause`](crate::Cause).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Header {
     /// The whole record in bytes, this header included: a multiple of 8, at most [`MAX_RECORD`].
@@ -48,7 +50,11 @@ impl Kind {
     /// A kind of a driver that is not ours; `None` unless `n` is 32 to 63.
     #[must_use]
     pub const fn own(n: u32) -> Option<Self> {
-        if n >= 32 && n < 64 { Some(Self(n)) } else { None }
+        if n >= 32 && n < 64 {
+            Some(Self(n))
+        } else {
+            None
+        }
     }
 
     /// The number that crosses.
@@ -62,7 +68,11 @@ impl TryFrom<u32> for Kind {
     type Error = UnknownKind;
 
     fn try_from(n: u32) -> Result<Self, UnknownKind> {
-        if n < 64 { Ok(Self(n)) } else { Err(UnknownKind(n)) }
+        if n < 64 {
+            Ok(Self(n))
+        } else {
+            Err(UnknownKind(n))
+        }
     }
 }
 

@@ -99,7 +99,10 @@ impl Refusal {
     #[must_use]
     pub fn from_ntstatus(status: i32) -> Option<Self> {
         let status = status.cast_unsigned();
-        (status & 0xFFFF_0000 == NTSTATUS_BASE).then_some(status & 0xFFFF)?.try_into().ok()
+        (status & 0xFFFF_0000 == NTSTATUS_BASE)
+            .then_some(status & 0xFFFF)?
+            .try_into()
+            .ok()
     }
 
     /// Which rule was broken, in a sentence's second half: "the driver refused: …".
@@ -114,7 +117,9 @@ impl Refusal {
             Self::Handle => "the handle sent is not open in the app",
             Self::Type => "the handle sent is not an event",
             Self::Access => "the handle sent may not be signalled with",
-            Self::AlreadyReferenced => "this open device has an event referenced; dereference it first",
+            Self::AlreadyReferenced => {
+                "this open device has an event referenced; dereference it first"
+            }
             Self::NotReferenced => "this open device has no event referenced",
             Self::Closing => "the device is being closed",
             Self::Stopping => "the driver is stopping; open it again once it is started",
@@ -125,7 +130,9 @@ impl Refusal {
                 "the kernel has no memory for it, or its share of the memory budget is taken; close another app"
             }
             Self::Quota => "the user has as many rings as one may have; close one",
-            Self::ReaderOwnsState => "only the reader's own position clears the event; drain it instead",
+            Self::ReaderOwnsState => {
+                "only the reader's own position clears the event; drain it instead"
+            }
             Self::Range => "a number in the request is out of range",
             Self::Room => "the answer does not fit into the room given for it",
             Self::TimedOut => "the wait's time ran out",

@@ -51,7 +51,9 @@ pub const NO_SETS: u32 = u32::MAX;
 /// Level 0 has one block. A key of a level is the first key of a block, or leaf, in the level below. Below the last level stand the
 /// leaves, as many as fit into each page: their keys are the intervals themselves, and beside them stands what each interval
 /// has, so that it is in the same memory page. Keys that fill up a level's last block, or the last leaf, are the highest value there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Tree {
     /// How many levels there are above the leaves, at most [`MAX_LEVELS`].
@@ -69,7 +71,9 @@ pub struct Tree {
 }
 
 /// A leaf with 32-bit keys: two cache lines, side by side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct NarrowLeaf {
     /// The lowest value of each interval.
@@ -79,7 +83,9 @@ pub struct NarrowLeaf {
 }
 
 /// A leaf with 128-bit keys, each of two words, the higher one first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct WideLeaf {
     /// The lowest value of each interval.
@@ -104,7 +110,9 @@ pub struct WideLeaves {
 }
 
 /// What stands in page 0 of a generation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Head {
     /// The generation's number, from 1. 0: a table that nobody has filled yet.
@@ -165,7 +173,9 @@ pub const ASKS_PROGRAM: u32 = 2;
 pub const ASKS_INTERFACE: u32 = 4;
 
 /// What stands in page 0 of a table of sets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SetsHead {
     /// How many pages there are, this one too.
@@ -220,7 +230,9 @@ page_zero! {
 }
 
 /// What a packet gets that no rule matches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Otherwise {
     /// A [`crate::packet::Verdict`].
@@ -298,10 +310,17 @@ pub const fn class(direction: u8, version: u8, protocol: u8) -> u32 {
 }
 
 const _: () = {
-    assert!(size_of::<Tree>() == 40 && size_of::<Head>() == 56 + 9 * 40 && size_of::<SetsHead>() == 8 + 80);
+    assert!(
+        size_of::<Tree>() == 40
+            && size_of::<Head>() == 56 + 9 * 40
+            && size_of::<SetsHead>() == 8 + 80
+    );
     assert!(MAX_PAGES as usize * NARROW_LEAVES <= BLOCK.pow(MAX_LEVELS as u32));
     assert!(size_of::<NarrowLeaf>() == 128 && size_of::<WideLeaf>() == 160);
-    assert!(NARROW_LEAVES * size_of::<NarrowLeaf>() == PAGE_BYTES && size_of::<WideLeaves>() == PAGE_BYTES);
+    assert!(
+        NARROW_LEAVES * size_of::<NarrowLeaf>() == PAGE_BYTES
+            && size_of::<WideLeaves>() == PAGE_BYTES
+    );
     assert!(size_of::<HeadPage>() == PAGE_BYTES && size_of::<SetsPage>() == PAGE_BYTES);
     assert!(MAX_RULES == 16_128 && SUMMARY_WORDS * 64 == PAGE_WORDS);
 };

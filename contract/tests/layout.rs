@@ -3,7 +3,9 @@
 //! When this fails on purpose: raise `contract::VERSION`, and add the new file. The old ones stay as they are.
 
 use contract::command::{Drained, Reference, Referenced, References};
-use contract::firewall::{FlowEntry, FlowKey, Lease, Offsets, Owner, Service, Ticks, Verdicts, ZoneDevice};
+use contract::firewall::{
+    FlowEntry, FlowKey, Lease, Offsets, Owner, Service, Ticks, Verdicts, ZoneDevice,
+};
 use contract::notice::{Notice, Operate, Operated, Seen};
 use contract::packet::{Decision, Flow, Local, Packet};
 use contract::process::Process;
@@ -24,7 +26,10 @@ macro_rules! describe {
     )+};
 }
 
-#[allow(non_snake_case, reason = "the functions in `describe` are named after the types")]
+#[allow(
+    non_snake_case,
+    reason = "the functions in `describe` are named after the types"
+)]
 fn layout() -> String {
     let mut text = String::new();
     describe! { text,
@@ -78,7 +83,10 @@ fn a_changed_layout_has_a_new_version() {
     let file = format!("{}/tests/layouts/{VERSION}.txt", env!("CARGO_MANIFEST_DIR"));
     let known = std::fs::read_to_string(&file).unwrap_or_default();
     let layout = layout();
-    assert!(layout == known, "this is not the layout of version {VERSION} in {file}:\n{layout}");
+    assert!(
+        layout == known,
+        "this is not the layout of version {VERSION} in {file}:\n{layout}"
+    );
 }
 
 #[test]
@@ -90,10 +98,17 @@ fn numbers_that_cross_come_back_as_they_went() {
     assert!(Refusal::try_from(0).is_err() && Refusal::from_ntstatus(0).is_none());
     for n in 0..=u16::MAX.into() {
         if let Ok(command) = Command::try_from(n) {
-            assert_eq!(Command::from_control_code(command.control_code()), Some(command));
+            assert_eq!(
+                Command::from_control_code(command.control_code()),
+                Some(command)
+            );
         }
     }
-    assert_eq!(Command::from_control_code(Command::Reference.control_code() | 3), None, "METHOD_NEITHER");
+    assert_eq!(
+        Command::from_control_code(Command::Reference.control_code() | 3),
+        None,
+        "METHOD_NEITHER"
+    );
     assert!((0..64).all(|n| Kind::try_from(n).is_ok()) && Kind::try_from(64).is_err());
     assert!(Kind::own(31).is_none() && Kind::own(32).is_some() && Kind::own(64).is_none());
 }

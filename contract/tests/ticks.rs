@@ -12,7 +12,10 @@ fn ticks_count_from_five_minutes_before_they_would_fill_32_bits() {
         assert_eq!(ticks.nanoseconds(1 << 32), 300 * SECOND, "{length_ns}");
     }
     // 300 in a second is no whole number of nanoseconds.
-    assert_eq!(Ticks::of(3_333_333).nanoseconds(1 << 32) / 1_000_000, 299_999);
+    assert_eq!(
+        Ticks::of(3_333_333).nanoseconds(1 << 32) / 1_000_000,
+        299_999
+    );
 }
 
 #[test]

@@ -39,10 +39,20 @@ pub(crate) fn classify_under<T: Tables>(
         }
         Some(Match::None) => {
             let outcome = otherwise(head, packet.flow.direction);
-            decision(head.generation, NO_RULE, outcome, or_fragment(Reason::Default))
+            decision(
+                head.generation,
+                NO_RULE,
+                outcome,
+                or_fragment(Reason::Default),
+            )
         }
         // A table that names pages which it does not have says nothing.
-        None => decision(head.generation, NO_RULE, REFUSED, or_fragment(Reason::Default)),
+        None => decision(
+            head.generation,
+            NO_RULE,
+            REFUSED,
+            or_fragment(Reason::Default),
+        ),
     }
 }
 
@@ -62,16 +72,30 @@ fn unfilled() -> Decision {
 
 #[inline(always)]
 fn otherwise(head: &Head, direction: u8) -> Outcome {
-    let Otherwise { verdict, log } =
-        if direction == Direction::Inbound as u8 { head.inbound } else { head.outbound };
+    let Otherwise { verdict, log } = if direction == Direction::Inbound as u8 {
+        head.inbound
+    } else {
+        head.outbound
+    };
     Outcome::new(verdict, log == 1)
 }
 
 #[inline(always)]
 fn decision(generation: u32, rule: u32, outcome: Outcome, reason: Reason) -> Decision {
     // Whatever is no clear "allow" blocks.
-    let verdict = if outcome.verdict() == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block };
-    Decision { rule, generation, verdict: verdict as u8, reason: reason as u8, log: outcome.log(), known: 0 }
+    let verdict = if outcome.verdict() == Verdict::Allow as u8 {
+        Verdict::Allow
+    } else {
+        Verdict::Block
+    };
+    Decision {
+        rule,
+        generation,
+        verdict: verdict as u8,
+        reason: reason as u8,
+        log: outcome.log(),
+        known: 0,
+    }
 }
 
 /// The vectors of all dimensions. An end of a packet has two: rules may ask for its address, or for a set that holds it.
@@ -84,11 +108,21 @@ struct Vectors<'a> {
 }
 
 #[inline(always)]
-fn first_match<T: Tables>(packet: &Parsed, local: &Local, head: &Head, tables: &T) -> Option<Match> {
+fn first_match<T: Tables>(
+    packet: &Parsed,
+    local: &Local,
+    head: &Head,
+    tables: &T,
+) -> Option<Match> {
     let rules = tables.rules()?;
     let vectors = vectors(packet, local, head, rules, tables)?;
-    let Some(rule) = vectors.first(head.source_v4.nought) else { return Some(Match::None) };
-    Some(Match::Rule(rule, Outcome(number(rules, head.outcomes, rule)?)))
+    let Some(rule) = vectors.first(head.source_v4.nought) else {
+        return Some(Match::None);
+    };
+    Some(Match::Rule(
+        rule,
+        Outcome(number(rules, head.outcomes, rule)?),
+    ))
 }
 
 #[inline(always)]
@@ -100,10 +134,26 @@ fn vectors<'a, T: Tables>(
     tables: &'a T,
 ) -> Option<Vectors<'a>> {
     let flow = &packet.flow;
-    let class =
-        rules.page(number(rules, head.classes, class(flow.direction, flow.ip_version, flow.protocol))?)?;
-    let source = Vector::at(rules, end(rules, (&head.source_v4, &head.source_v6), flow, &flow.source))?;
-    let destination = end(rules, (&head.destination_v4, &head.destination_v6), flow, &flow.destination);
+    let class = rules.page(number(
+        rules,
+        head.classes,
+        class(flow.direction, flow.ip_version, flow.protocol),
+    )?)?;
+    let source = Vector::at(
+        rules,
+        end(
+            rules,
+            (&head.source_v4, &head.source_v6),
+            flow,
+            &flow.source,
+        ),
+    )?;
+    let destination = end(
+        rules,
+        (&head.destination_v4, &head.destination_v6),
+        flow,
+        &flow.destination,
+    );
     let destination = source.or_at(rules, destination)?;
     let mut vectors = Vectors {
         class,
@@ -129,11 +179,20 @@ fn vectors<'a, T: Tables>(
         vectors.local[0] = rules.page(narrow(rules, &head.user, local.user))?;
     }
     if head.asks & ASKS_PROGRAM != 0 {
-        vectors.local[1] = rules.page(wide(rules, &head.program, local.program[0], local.program[1]))?;
+        vectors.local[1] = rules.page(wide(
+            rules,
+            &head.program,
+            local.program[0],
+            local.program[1],
+        ))?;
     }
     if head.asks & ASKS_INTERFACE != 0 {
-        vectors.local[2] =
-            rules.page(wide(rules, &head.interface, local.interface[0], local.interface[1]))?;
+        vectors.local[2] = rules.page(wide(
+            rules,
+            &head.interface,
+            local.interface[0],
+            local.interface[1],
+        ))?;
     }
     Some(vectors)
 }
@@ -147,13 +206,20 @@ struct Vector<'a> {
 impl<'a> Vector<'a> {
     #[inline(always)]
     fn at<P: Pages>(rules: &'a P, at: u32) -> Option<Self> {
-        Some(Self { at, page: rules.page(at)? })
+        Some(Self {
+            at,
+            page: rules.page(at)?,
+        })
     }
 
     /// The vector at this place, which may be the same.
     #[inline(always)]
     fn or_at<P: Pages>(&self, rules: &'a P, at: u32) -> Option<&'a Page> {
-        if at == self.at { Some(self.page) } else { rules.page(at) }
+        if at == self.at {
+            Some(self.page)
+        } else {
+            rules.page(at)
+        }
     }
 }
 
@@ -161,7 +227,11 @@ impl<'a> Vector<'a> {
 #[inline(always)]
 fn end<P: Pages>(pages: &P, (v4, v6): (&Tree, &Tree), flow: &Flow, address: &[u8; 16]) -> u32 {
     let [high, low] = words(address);
-    if flow.ip_version == 6 { wide(pages, v6, high, low) } else { narrow(pages, v4, low as u32) }
+    if flow.ip_version == 6 {
+        wide(pages, v6, high, low)
+    } else {
+        narrow(pages, v4, low as u32)
+    }
 }
 
 /// A later fragment shows no ports: only rules that ask for none can match it.
@@ -175,10 +245,17 @@ fn ports<'a, P: Pages>(
     if packet.shape == Shape::LaterFragment {
         return Some([rules.page(head.no_ports)?; 2]);
     }
-    let Flow { source_port, destination_port, .. } = packet.flow;
+    let Flow {
+        source_port,
+        destination_port,
+        ..
+    } = packet.flow;
     let source = narrow(rules, &head.source_port, source_port.into());
     let destination = narrow(rules, &head.destination_port, destination_port.into());
-    Some([known.or_at(rules, source)?, known.or_at(rules, destination)?])
+    Some([
+        known.or_at(rules, source)?,
+        known.or_at(rules, destination)?,
+    ])
 }
 
 impl Vectors<'_> {
@@ -193,11 +270,12 @@ impl Vectors<'_> {
             while n < 64 && left != 0 {
                 // The compiler knows that there are no more, and would leave the mask out; a verifier does not. In 64 bits
                 // and last of all, for Linux 6.1's.
-                let word = black_box(group * 64 + u64::from(left.trailing_zeros())) & (PAGE_WORDS as u64 - 1);
+                let word = black_box(group * 64 + u64::from(left.trailing_zeros()))
+                    & (PAGE_WORDS as u64 - 1);
                 let common = self.word(word);
                 if common != 0 {
-                    let rule =
-                        word.wrapping_sub(SUMMARY_WORDS as u64) * 64 + u64::from(common.trailing_zeros());
+                    let rule = word.wrapping_sub(SUMMARY_WORDS as u64) * 64
+                        + u64::from(common.trailing_zeros());
                     return Some((rule ^ nought) as u32);
                 }
                 left &= left.wrapping_sub(1);
@@ -211,7 +289,13 @@ impl Vectors<'_> {
     /// What all dimensions share of one word.
     #[inline(always)]
     fn word(&self, at: u64) -> u64 {
-        let Self { class, source, destination, ports, local } = self;
+        let Self {
+            class,
+            source,
+            destination,
+            ports,
+            local,
+        } = self;
         let at = at as usize;
         class[at]
             & (source[0][at] | source[1][at])

@@ -78,7 +78,11 @@ pub fn classify_as<T: Tables>(
     head: Option<&Head>,
     tables: &T,
 ) -> Decision {
-    let Flow { source_port, destination_port, .. } = packet.flow;
+    let Flow {
+        source_port,
+        destination_port,
+        ..
+    } = packet.flow;
     if asked == Asked::Beginning {
         turn_round(&mut packet.flow);
     }
@@ -130,7 +134,8 @@ pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
     conversations: &mut C,
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
-    let can_converse = *shape == Shape::Whole && (may_begin(flow) || may_answer(flow) || is_error(flow));
+    let can_converse =
+        *shape == Shape::Whole && (may_begin(flow) || may_answer(flow) || is_error(flow));
     let mut decision = Decision::default();
     let mut belongs_to = NONE;
     if can_converse {
@@ -138,7 +143,9 @@ pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
         if belongs_to == ALLOWED {
             return decision;
         }
-        if belongs_to == OUTDATED && still_allowed(packet, ends, tables, conversations, &mut decision) {
+        if belongs_to == OUTDATED
+            && still_allowed(packet, ends, tables, conversations, &mut decision)
+        {
             return decision;
         }
     }
@@ -168,7 +175,12 @@ pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {
         block if block == Gone::Block as u32 => Verdict::Block,
         _ => return None,
     };
-    Some(verdict_of(head.generation, NO_RULE, verdict, Reason::Gone as u8))
+    Some(verdict_of(
+        head.generation,
+        NO_RULE,
+        verdict,
+        Reason::Gone as u8,
+    ))
 }
 
 /// To which conversation the packet belongs, and the verdict on it if that was [`ALLOWED`].
@@ -187,7 +199,9 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     if is_error(flow) && !ends.quoted(flow, &mut key) {
         return NONE;
     }
-    let Some(head) = head(tables) else { return NONE };
+    let Some(head) = head(tables) else {
+        return NONE;
+    };
     let Some(entry) = conversations.find(&key) else {
         return sent_again(flow, head, &key, ends.now_ns(), conversations, decision);
     };
@@ -205,7 +219,11 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
         return OUTDATED;
     }
     note_use(entry, initiates, ends.now_ns());
-    let reason = if initiates { entry.reason } else { Reason::Reply as u8 };
+    let reason = if initiates {
+        entry.reason
+    } else {
+        Reason::Reply as u8
+    };
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
         conversations.close(&key);
@@ -231,7 +249,12 @@ fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
     if entry.generation != head.generation {
         return OTHER;
     }
-    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, Reason::Reply as u8);
+    *decision = verdict_of(
+        entry.generation,
+        entry.rule,
+        Verdict::Allow,
+        Reason::Reply as u8,
+    );
     ALLOWED
 }
 
@@ -252,9 +275,16 @@ fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
 
 /// Notes what the rules say now of the beginning of the reply's conversation, and makes it the verdict on the reply.
 #[inline(never)]
-fn renew<C: Conversations>(reply: &Flow, now_ns: u64, conversations: &mut C, decision: &mut Decision) {
+fn renew<C: Conversations>(
+    reply: &Flow,
+    now_ns: u64,
+    conversations: &mut C,
+    decision: &mut Decision,
+) {
     let key = key_of(reply);
-    let Some(entry) = conversations.find(&key) else { return };
+    let Some(entry) = conversations.find(&key) else {
+        return;
+    };
     if decision.verdict != Verdict::Allow as u8 {
         let direction = entry.direction;
         conversations.forget(&key, direction);
@@ -282,11 +312,21 @@ fn sent_again<C: Conversations>(
     if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
         return NONE;
     }
-    let Some(entry) = conversations.closed(key) else { return NONE };
-    let reason = if entry.direction == flow.direction { entry.reason } else { Reason::Reply as u8 };
+    let Some(entry) = conversations.closed(key) else {
+        return NONE;
+    };
+    let reason = if entry.direction == flow.direction {
+        entry.reason
+    } else {
+        Reason::Reply as u8
+    };
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     let recent = now_ns.saturating_sub(entry.stamp_ns) < SENT_AGAIN_NS;
-    if recent && entry.generation == head.generation { ALLOWED } else { NONE }
+    if recent && entry.generation == head.generation {
+        ALLOWED
+    } else {
+        NONE
+    }
 }
 
 /// Remembers an allowed packet's conversation, unless the other end began it and has not ended it.
@@ -299,7 +339,12 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
     decision: &Decision,
 ) {
     let key = key_of(flow);
-    let Decision { rule, generation, reason, .. } = *decision;
+    let Decision {
+        rule,
+        generation,
+        reason,
+        ..
+    } = *decision;
     let entry = FlowEntry {
         stamp_ns: ends.now_ns(),
         socket: sender(flow, ends),
@@ -313,7 +358,9 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
     if belongs_to == NONE {
         return conversations.begin(&key, &entry);
     }
-    let Some(known) = conversations.find(&key) else { return conversations.begin(&key, &entry) };
+    let Some(known) = conversations.find(&key) else {
+        return conversations.begin(&key, &entry);
+    };
     if known.direction == entry.direction {
         *known = entry;
     } else if known.state & FlowEntry::ENDING != 0 {
@@ -327,7 +374,11 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
 /// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
 #[inline(always)]
 fn sender<T: Tables, E: Ends<T>>(flow: &Flow, ends: &mut E) -> u64 {
-    if flow.direction == Direction::Outbound as u8 { ends.socket() } else { 0 }
+    if flow.direction == Direction::Outbound as u8 {
+        ends.socket()
+    } else {
+        0
+    }
 }
 
 /// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
@@ -338,7 +389,10 @@ fn still_the_same(flow: &Flow, head: &Head, entry: &FlowEntry, socket: u64) -> b
     let receiver_matters = flow.direction == Direction::Inbound as u8
         && flow.protocol != TCP
         && head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
-    entry.generation == head.generation && entry.socket == socket && !is_first_syn(flow) && !receiver_matters
+    entry.generation == head.generation
+        && entry.socket == socket
+        && !is_first_syn(flow)
+        && !receiver_matters
 }
 
 /// Notes what a TCP packet says of its conversation's end. True: both ends have said FIN, and this is the packet after that.
@@ -348,7 +402,11 @@ fn follow_to_its_end(flow: &Flow, initiates: bool, entry: &mut FlowEntry) -> boo
     if flow.tcp_flags & RST != 0 {
         entry.state |= FlowEntry::BROKEN_OFF;
     } else if flow.tcp_flags & FIN != 0 {
-        entry.state |= if initiates { FlowEntry::INITIATOR_DONE } else { FlowEntry::RESPONDER_DONE };
+        entry.state |= if initiates {
+            FlowEntry::INITIATOR_DONE
+        } else {
+            FlowEntry::RESPONDER_DONE
+        };
     } else {
         return entry.state & FlowEntry::DONE == FlowEntry::DONE;
     }
@@ -361,7 +419,14 @@ const SENT_AGAIN_NS: u64 = 120 * 1_000_000_000;
 
 #[inline(always)]
 fn verdict_of(generation: u32, rule: u32, verdict: Verdict, reason: u8) -> Decision {
-    Decision { rule, generation, verdict: verdict as u8, reason, log: 0, known: 1 }
+    Decision {
+        rule,
+        generation,
+        verdict: verdict as u8,
+        reason,
+        log: 0,
+        known: 1,
+    }
 }
 
 const FIN: u8 = 1;
@@ -420,17 +485,32 @@ pub fn key_of(flow: &Flow) -> FlowKey {
     let protocol = flow.protocol.into();
     if flow.direction == Direction::Outbound as u8 {
         let (local, remote) = (flow.source, flow.destination);
-        FlowKey { local, remote, local_port: source_port, remote_port: destination_port, protocol }
+        FlowKey {
+            local,
+            remote,
+            local_port: source_port,
+            remote_port: destination_port,
+            protocol,
+        }
     } else {
         let (local, remote) = (flow.destination, flow.source);
-        FlowKey { local, remote, local_port: destination_port, remote_port: source_port, protocol }
+        FlowKey {
+            local,
+            remote,
+            local_port: destination_port,
+            remote_port: source_port,
+            protocol,
+        }
     }
 }
 
 /// What the conversation began with, of a reply: the same ends, the other way round.
 #[must_use]
 pub fn beginning(reply: &Flow) -> Flow {
-    let mut flow = Flow { tcp_flags: 0, ..*reply };
+    let mut flow = Flow {
+        tcp_flags: 0,
+        ..*reply
+    };
     turn_round(&mut flow);
     flow
 }
@@ -455,7 +535,9 @@ pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {
         60 * SECOND
     } else if protocol != TCP as u32 {
         180 * SECOND
-    } else if entry.state & FlowEntry::BROKEN_OFF != 0 || entry.state & FlowEntry::DONE == FlowEntry::DONE {
+    } else if entry.state & FlowEntry::BROKEN_OFF != 0
+        || entry.state & FlowEntry::DONE == FlowEntry::DONE
+    {
         // A RST may be forged: what still goes on keeps its entry by going on.
         10 * SECOND
     } else if entry.state & FlowEntry::ENDING != 0 {

@@ -58,7 +58,10 @@ pub const MAX_EXTENSIONS: u32 = 6;
 ///   of a TCP header.
 #[inline(always)]
 pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) -> Parsed {
-    let mut flow = Flow { direction: direction as u8, ..Flow::default() };
+    let mut flow = Flow {
+        direction: direction as u8,
+        ..Flow::default()
+    };
     let shape = network(bytes, length, &mut flow).unwrap_or(Shape::Malformed);
     Parsed { flow, shape }
 }
@@ -104,8 +107,19 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, ip: &Ipv4, length: u32, flow: &mut Flow) -
         return None;
     }
     let field = u32::from(u16::from_be_bytes(ip.fragment));
-    let fragment = Fragment { offset: (field & 0x1FFF) * 8, more: field & 0x2000 != 0 };
-    transport(bytes, &Payload { start, end, fragment }, flow)
+    let fragment = Fragment {
+        offset: (field & 0x1FFF) * 8,
+        more: field & 0x2000 != 0,
+    };
+    transport(
+        bytes,
+        &Payload {
+            start,
+            end,
+            fragment,
+        },
+        flow,
+    )
 }
 
 #[inline(always)]
@@ -126,7 +140,10 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
 #[inline(always)]
 fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option<Payload> {
     let mut start = 40;
-    let mut fragment = Fragment { offset: 0, more: false };
+    let mut fragment = Fragment {
+        offset: 0,
+        more: false,
+    };
     let mut fragmented = false;
     let mut seen = 0;
     while let protocol::HOP_BY_HOP
@@ -145,7 +162,10 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option
             protocol::FRAGMENT if fragmented => return None,
             protocol::FRAGMENT => {
                 let field = u32::from(u16::from_be_bytes(header.fragment));
-                fragment = Fragment { offset: field & 0xFFF8, more: field & 1 != 0 };
+                fragment = Fragment {
+                    offset: field & 0xFFF8,
+                    more: field & 1 != 0,
+                };
                 fragmented = true;
                 start += 8;
             }
@@ -157,7 +177,11 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option
             break;
         }
     }
-    Some(Payload { start, end, fragment })
+    Some(Payload {
+        start,
+        end,
+        fragment,
+    })
 }
 
 #[inline(always)]
@@ -182,7 +206,11 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, payload: &Payload, flow: &mut Flow) -
 #[inline(always)]
 fn later_fragment(offset: u32, flow: &Flow) -> Option<Shape> {
     let inside_the_header = flow.protocol == protocol::TCP && offset < 20;
-    if inside_the_header { None } else { Some(Shape::LaterFragment) }
+    if inside_the_header {
+        None
+    } else {
+        Some(Shape::LaterFragment)
+    }
 }
 
 #[inline(always)]
@@ -192,17 +220,31 @@ fn tcp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, flow: &mut Flow) -> 
     flow.destination_port = u16::from_be_bytes(tcp.destination);
     flow.tcp_flags = tcp.flags;
     let length = u32::from(tcp.words >> 4) * 4;
-    if length < 20 || length > room { None } else { Some(Shape::Whole) }
+    if length < 20 || length > room {
+        None
+    } else {
+        Some(Shape::Whole)
+    }
 }
 
 #[inline(always)]
-fn udp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, more: bool, flow: &mut Flow) -> Option<Shape> {
+fn udp<B: Bytes + ?Sized>(
+    bytes: &B,
+    start: u32,
+    room: u32,
+    more: bool,
+    flow: &mut Flow,
+) -> Option<Shape> {
     let udp: Udp = within(8, room).and_then(|()| bytes.load(start))?;
     flow.source_port = u16::from_be_bytes(udp.source);
     flow.destination_port = u16::from_be_bytes(udp.destination);
     let length = u32::from(u16::from_be_bytes(udp.length));
     // The first fragment says how long the datagram is that all of them make.
-    if length < 8 || length > room && !more { None } else { Some(Shape::Whole) }
+    if length < 8 || length > room && !more {
+        None
+    } else {
+        Some(Shape::Whole)
+    }
 }
 
 #[inline(always)]
@@ -224,7 +266,11 @@ fn within(header: u32, room: u32) -> Option<()> {
 #[inline(always)]
 fn said_length(said: u32, zero: bool, length: u32) -> Option<u32> {
     let beyond_the_field = zero && length > said + 0xFFFF;
-    if beyond_the_field { Some(length) } else { (said <= length).then_some(said) }
+    if beyond_the_field {
+        Some(length)
+    } else {
+        (said <= length).then_some(said)
+    }
 }
 
 /// An IPv4 address in its IPv4-mapped form.

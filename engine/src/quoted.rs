@@ -31,7 +31,10 @@ pub fn is_error(flow: &Flow) -> bool {
 #[inline(never)]
 pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &Flow, key: &mut FlowKey) -> bool {
     let there_and_back = Direction::Inbound as u8 ^ Direction::Outbound as u8;
-    let mut flow = Flow { direction: error.direction ^ there_and_back, ..Flow::default() };
+    let mut flow = Flow {
+        direction: error.direction ^ there_and_back,
+        ..Flow::default()
+    };
     if !read(bytes, error.protocol == ICMP, &mut flow) {
         return false;
     }
@@ -41,7 +44,12 @@ pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &Flow, key: &mut FlowKey) -> 
 
 #[inline(never)]
 fn read<B: Bytes + ?Sized>(bytes: &B, four: bool, flow: &mut Flow) -> bool {
-    if four { ipv4(bytes, flow) } else { ipv6(bytes, flow) }.is_some()
+    if four {
+        ipv4(bytes, flow)
+    } else {
+        ipv6(bytes, flow)
+    }
+    .is_some()
 }
 
 #[inline(always)]
@@ -98,7 +106,9 @@ const NOTHING: u64 = u64::MAX;
 
 #[inline(never)]
 fn load_word<B: Bytes + ?Sized>(bytes: &B, offset: u32) -> u64 {
-    bytes.load(offset).map_or(NOTHING, |word| u32::from_be_bytes(word).into())
+    bytes
+        .load(offset)
+        .map_or(NOTHING, |word| u32::from_be_bytes(word).into())
 }
 
 #[inline(always)]

@@ -7,8 +7,8 @@
 
 use crate::tables::Pages;
 use contract::rules::{
-    BLOCK, MAX_LEVELS, NARROW_LEAF, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Tree, WIDE_LEAF,
-    WIDE_LEAVES, WideLeaf, WideLeaves,
+    BLOCK, MAX_LEVELS, NARROW_LEAF, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Tree,
+    WIDE_LEAF, WIDE_LEAVES, WideLeaf, WideLeaves,
 };
 
 /// Blocks of 32-bit keys in a page.
@@ -22,25 +22,42 @@ const NOWHERE: u32 = u32::MAX;
 /// The value of the interval that a 32-bit key lies in; [`NOWHERE`] if the table has none.
 #[inline(always)]
 pub(crate) fn narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> u32 {
-    if tree.intervals == 1 { tree.leaves } else { search_narrow(pages, tree, key) }
+    if tree.intervals == 1 {
+        tree.leaves
+    } else {
+        search_narrow(pages, tree, key)
+    }
 }
 
 /// The value of the interval that a 128-bit key, of two big-endian words, lies in; [`NOWHERE`] if the table has none.
 #[inline(always)]
 pub(crate) fn wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32 {
-    if tree.intervals == 1 { tree.leaves } else { search_wide(pages, tree, high, low) }
+    if tree.intervals == 1 {
+        tree.leaves
+    } else {
+        search_wide(pages, tree, high, low)
+    }
 }
 
 /// Out of line, as is [`search_wide`]: what they need of eBPF's small stack they need one after the other.
 #[inline(never)]
 fn search_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> u32 {
-    if key == u32::MAX { last_narrow(pages, tree) } else { find_narrow(pages, tree, key) }.unwrap_or(NOWHERE)
+    if key == u32::MAX {
+        last_narrow(pages, tree)
+    } else {
+        find_narrow(pages, tree, key)
+    }
+    .unwrap_or(NOWHERE)
 }
 
 #[inline(never)]
 fn search_wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32 {
-    if high & low == u64::MAX { last_wide(pages, tree) } else { find_wide(pages, tree, [high, low]) }
-        .unwrap_or(NOWHERE)
+    if high & low == u64::MAX {
+        last_wide(pages, tree)
+    } else {
+        find_wide(pages, tree, [high, low])
+    }
+    .unwrap_or(NOWHERE)
 }
 
 #[inline(always)]
@@ -157,7 +174,16 @@ fn borrow(a: u64, b: u64, carried: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const CORNERS: [u64; 8] = [0, 1, 2, 1 << 31, (1 << 32) - 1, 1 << 63, u64::MAX - 1, u64::MAX];
+    const CORNERS: [u64; 8] = [
+        0,
+        1,
+        2,
+        1 << 31,
+        (1 << 32) - 1,
+        1 << 63,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
 
     #[test]
     fn a_comparison_without_a_branch_is_one() {
@@ -174,8 +200,9 @@ mod tests {
 
     #[test]
     fn a_twelfth_is_one_of_every_size() {
-        let corners =
-            (0..100).chain([1 << 31, (1 << 32) - 1]).flat_map(|n: u64| [n, n ^ 0x5555, n / 12 * 12]);
+        let corners = (0..100)
+            .chain([1 << 31, (1 << 32) - 1])
+            .flat_map(|n: u64| [n, n ^ 0x5555, n / 12 * 12]);
         assert!(corners.into_iter().all(|n| twelfth(n) == n / 12));
     }
 
@@ -183,12 +210,18 @@ mod tests {
     fn the_last_key_that_is_not_above_is_found() {
         let keys: [u32; NARROW_LEAF] = std::array::from_fn(|n| n as u32 * 10);
         for key in 0..200 {
-            let last = keys.iter().rposition(|k| *k <= key).expect("the first is 0");
+            let last = keys
+                .iter()
+                .rposition(|k| *k <= key)
+                .expect("the first is 0");
             assert_eq!(narrow_within(&keys, key, 0), last as u64);
         }
         let keys: [[u64; 2]; WIDE_LEAF] = std::array::from_fn(|n| [n as u64 / 3, n as u64 % 3 * 7]);
         for key in (0..4).flat_map(|high| CORNERS.map(|low| [high, low])) {
-            let last = keys.iter().rposition(|k| *k <= key).expect("the first is 0");
+            let last = keys
+                .iter()
+                .rposition(|k| *k <= key)
+                .expect("the first is 0");
             assert_eq!(wide_within(&keys, key, 0), last as u64);
         }
     }

@@ -48,11 +48,18 @@ pub struct Machine<'a> {
 
 impl Surroundings for Machine<'_> {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
-        Ok(SetFile { name: path.to_owned(), bytes: self.list.to_vec() })
+        Ok(SetFile {
+            name: path.to_owned(),
+            bytes: self.list.to_vec(),
+        })
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {
-        if name == "root" { Ok(0) } else { Err("only root has a name here".to_owned()) }
+        if name == "root" {
+            Ok(0)
+        } else {
+            Err("only root has a name here".to_owned())
+        }
     }
 
     fn program(&self, _: &str) -> Option<[u64; 2]> {

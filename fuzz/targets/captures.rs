@@ -35,7 +35,10 @@ fn read_through(source: impl Read + Send + 'static, size: usize) -> (u64, Result
 
 fn any_frame_carries_something_or_not(packet: &Packet) {
     if let Some(Carried::Ip { start, .. }) = carried(packet.link_type, &packet.bytes) {
-        let carried = packet.bytes.get(start..).expect("it begins inside of the frame");
+        let carried = packet
+            .bytes
+            .get(start..)
+            .expect("it begins inside of the frame");
         parse(carried, packet.length - start as u32, Direction::Inbound);
     }
 }

@@ -12,19 +12,34 @@ const LONG: usize = 17 << 10;
 fn any_requests_are_answered_or_hung_up_on(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let [how, bite] = bytes.array();
-    let mut said = if how & 2 == 0 { Vec::new() } else { vec![b' '; LONG] };
+    let mut said = if how & 2 == 0 {
+        Vec::new()
+    } else {
+        vec![b' '; LONG]
+    };
     said.extend_from_slice(bytes.take(usize::MAX));
     let may_change = how & 1 == 1;
     let answers = answered(may_change, [said.as_slice()]);
     for answer in answers.split_inclusive(|byte| *byte == 0) {
         let (end, object) = answer.split_last().expect("an answer");
         assert_eq!(*end, 0, "half an answer");
-        assert!(object.starts_with(b"{") && object.ends_with(b"}"), "{}", String::from_utf8_lossy(object));
-        assert!(std::str::from_utf8(object).is_ok(), "an answer that is no text");
+        assert!(
+            object.starts_with(b"{") && object.ends_with(b"}"),
+            "{}",
+            String::from_utf8_lossy(object)
+        );
+        assert!(
+            std::str::from_utf8(object).is_ok(),
+            "an answer that is no text"
+        );
     }
     // In bites of one byte a long one takes long and says no more.
     let bite = usize::from(bite).max(said.len() / 256 + 1);
-    assert_eq!(answered(may_change, said.chunks(bite)), answers, "other answers, in bites of {bite}");
+    assert_eq!(
+        answered(may_change, said.chunks(bite)),
+        answers,
+        "other answers, in bites of {bite}"
+    );
 }
 
 fn answered<'a>(may_change: bool, bites: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {

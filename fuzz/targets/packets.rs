@@ -18,7 +18,10 @@ const PACKETS: usize = 64;
 
 /// Two generations of the rules. The second has none but its defaults.
 static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
-    let machine = Machine { list: b"203.0.113.0/24\n2001:db8:bad::/48\n", program: Some([7, 7]) };
+    let machine = Machine {
+        list: b"203.0.113.0/24\n2001:db8:bad::/48\n",
+        program: Some([7, 7]),
+    };
     let compiled = |text: &str, generation| match rules::parse("everything.toml", text, &machine) {
         Ok(rules) => rules.compile(generation),
         Err(errors) => panic!("{errors}"),
@@ -34,7 +37,11 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
             return;
         }
         let [how, size] = bytes.array();
-        let direction = if how & 1 == 0 { Direction::Outbound } else { Direction::Inbound };
+        let direction = if how & 1 == 0 {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
         let table = &TABLES[usize::from(how >> 1 & 1)];
         // From a nanosecond to some hours.
         now_ns += 1_u64 << (how >> 2 & 3) * 14;
@@ -42,8 +49,13 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
         let packet = bytes.take(size.into());
         let parsed = any_packet_is_read_the_same_however_much_is_there(packet, more, direction);
         let mut key = key_of(&parsed.flow);
-        let quoted = (is_error(&parsed.flow) && quoted(packet, &parsed.flow, &mut key)).then_some(key);
-        let known = Known { now_ns, local: local(how), quoted };
+        let quoted =
+            (is_error(&parsed.flow) && quoted(packet, &parsed.flow, &mut key)).then_some(key);
+        let known = Known {
+            now_ns,
+            local: local(how),
+            quoted,
+        };
         any_packet_gets_a_decision(parsed, known, table, &mut conversations);
     }
 }
@@ -58,13 +70,20 @@ fn any_packet_is_read_the_same_however_much_is_there(
     let parsed = parse(packet, length, direction);
     assert_eq!(parsed.flow.direction, direction as u8);
     // What lies behind a packet's end, as Ethernet pads, is not looked at.
-    let padded = parse(&[packet, &[0xFF; 64]].concat()[..], packet.len() as u32, direction);
+    let padded = parse(
+        &[packet, &[0xFF; 64]].concat()[..],
+        packet.len() as u32,
+        direction,
+    );
     let bare = parse(packet, packet.len() as u32, direction);
     assert!(padded == bare || padded.shape == Shape::Malformed && bare.shape == Shape::Malformed);
     // A capture that kept less of it says the same, or that it can't say.
     for kept in [packet.len() / 2, packet.len().saturating_sub(1)] {
         let less = parse(&packet[..kept], length, direction);
-        assert!(less.shape == Shape::Malformed || less == parsed, "{less:?} {parsed:?}");
+        assert!(
+            less.shape == Shape::Malformed || less == parsed,
+            "{less:?} {parsed:?}"
+        );
     }
     if parsed.shape != Shape::Malformed {
         what_was_read_fits_into_the_packet(&parsed, packet.len(), length);
@@ -87,36 +106,68 @@ fn what_was_read_fits_into_the_packet(Parsed { flow, shape }: &Parsed, there: us
     };
     assert!(there >= network + transport && length as usize >= network + transport);
     if *shape == Shape::LaterFragment {
-        assert_eq!((flow.source_port, flow.destination_port, flow.tcp_flags), (0, 0, 0));
+        assert_eq!(
+            (flow.source_port, flow.destination_port, flow.tcp_flags),
+            (0, 0, 0)
+        );
     }
 }
 
-fn any_packet_gets_a_decision(packet: Parsed, known: Known, table: &Table, conversations: &mut Remembered) {
+fn any_packet_gets_a_decision(
+    packet: Parsed,
+    known: Known,
+    table: &Table,
+    conversations: &mut Remembered,
+) {
     let tables: Slices<'_> = table.slices();
     let (mut after, mut ends) = (packet, known);
     let decision = decide(&mut after, &mut ends, &tables, conversations);
     assert_eq!(after, packet, "the packet is as it was");
-    let Decision { rule, generation, verdict, reason, log, known: goes_on } = decision;
+    let Decision {
+        rule,
+        generation,
+        verdict,
+        reason,
+        log,
+        known: goes_on,
+    } = decision;
     let verdict = Verdict::try_from(verdict).expect("a verdict");
     let reason = Reason::try_from(reason).expect("a reason");
     let head = table.head();
     assert!(log <= 1 && goes_on <= 1);
     if packet.shape == Shape::Malformed {
-        assert_eq!((verdict, reason, rule), (Verdict::Block, Reason::Malformed, NO_RULE));
+        assert_eq!(
+            (verdict, reason, rule),
+            (Verdict::Block, Reason::Malformed, NO_RULE)
+        );
     }
     if goes_on == 0 && reason != Reason::Reply {
-        assert_eq!(decision, classify(&packet, &known.local, &tables), "the rules' own decision");
+        assert_eq!(
+            decision,
+            classify(&packet, &known.local, &tables),
+            "the rules' own decision"
+        );
         assert_eq!(generation, head.generation);
         assert!(rule == NO_RULE || rule < head.rules);
     } else {
-        assert_eq!(verdict, Verdict::Allow, "no conversation is remembered that was refused");
+        assert_eq!(
+            verdict,
+            Verdict::Allow,
+            "no conversation is remembered that was refused"
+        );
     }
 }
 
 fn local(how: u8) -> Local {
     match how & 0xC0 {
-        0x40 => Local { user: 1000, ..Local::default() },
-        0x80 => Local { program: [7, 7], ..Local::default() },
+        0x40 => Local {
+            user: 1000,
+            ..Local::default()
+        },
+        0x80 => Local {
+            program: [7, 7],
+            ..Local::default()
+        },
         _ => Local::default(),
     }
 }

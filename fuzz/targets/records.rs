@@ -16,7 +16,10 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_ring_is_read_to_its_end_or_to_its
 fn any_ring_is_read_to_its_end_or_to_its_lie(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     // The reader's position is a multiple of 8 wherever it started; the kernel's is what it says.
-    let (start, moves) = (u64::from_le_bytes(bytes.array()) & !7, u16::from_le_bytes(bytes.array()));
+    let (start, moves) = (
+        u64::from_le_bytes(bytes.array()) & !7,
+        u16::from_le_bytes(bytes.array()),
+    );
     let ring = Ring::new(bytes.0, start, start.wrapping_add(moves.into()));
     let size = ring.bytes.len() as u64;
     let mut reader = Reader::new(&ring);
@@ -31,7 +34,10 @@ fn any_ring_is_read_to_its_end_or_to_its_lie(bytes: &[u8]) {
         Ok::<(), Lie>(())
     });
     let came = ring.consumer.get().wrapping_sub(start);
-    assert!(came <= u64::from(moves) && came <= size && read <= came, "it stays where something is");
+    assert!(
+        came <= u64::from(moves) && came <= size && read <= came,
+        "it stays where something is"
+    );
     if let (Ok(waiting), Ok(())) = (waiting, drained) {
         assert_eq!(waiting, count, "what waited was handed over");
     }
@@ -41,11 +47,18 @@ fn any_ring_is_read_to_its_end_or_to_its_lie(bytes: &[u8]) {
 }
 
 fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
-    let Ok(record) = Record::check(bytes) else { return };
-    assert_eq!((record.bytes(), record.header().length as usize), (bytes, bytes.len()));
+    let Ok(record) = Record::check(bytes) else {
+        return;
+    };
+    assert_eq!(
+        (record.bytes(), record.header().length as usize),
+        (bytes, bytes.len())
+    );
     match record.kind() {
         Kind::PACKET => {
-            let Ok(packet) = record.read::<Packet>() else { return };
+            let Ok(packet) = record.read::<Packet>() else {
+                return;
+            };
             assert!(bytes.len() >= size_of::<Packet>() && packet.header == *record.header());
             let _direction = Direction::try_from(packet.flow.direction);
             let _verdict = Verdict::try_from(packet.decision.verdict);
@@ -56,7 +69,9 @@ fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
             assert_eq!(read.is_ok(), bytes.len() >= size_of::<Process>());
         }
         Kind::NOTICE => {
-            let Ok(notice) = record.read::<Notice>() else { return };
+            let Ok(notice) = record.read::<Notice>() else {
+                return;
+            };
             let _ending = Ending::try_from(notice.number);
         }
         Kind::OPERATED => {
@@ -77,7 +92,11 @@ impl Ring {
     fn new(content: &[u8], consumer: u64, producer: u64) -> Self {
         let mut bytes = content.to_vec();
         bytes.resize(content.len().next_power_of_two().max(64), 0);
-        Self { bytes, consumer: Cell::new(consumer), producer }
+        Self {
+            bytes,
+            consumer: Cell::new(consumer),
+            producer,
+        }
     }
 }
 
@@ -100,7 +119,9 @@ impl Memory for &Ring {
 
     fn header(&self, offset: u64) -> u32 {
         let at = offset as usize;
-        let word = self.bytes[at..].first_chunk().expect("a header inside of the ring");
+        let word = self.bytes[at..]
+            .first_chunk()
+            .expect("a header inside of the ring");
         u32::from_le_bytes(*word)
     }
 

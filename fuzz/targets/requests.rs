@@ -27,19 +27,32 @@ struct App {
 
 fn any_requests_leave_the_books_right(bytes: &[u8]) {
     let (mut bytes, kernel) = (Bytes(bytes), Kernel::default());
-    let apps: Vec<App> = (0..APPS).map(|number| App::start(&kernel, number == 0)).collect();
+    let apps: Vec<App> = (0..APPS)
+        .map(|number| App::start(&kernel, number == 0))
+        .collect();
     for _ in 0..REQUESTS {
         if bytes.is_empty() {
             break;
         }
         let app = &apps[usize::from(bytes.byte()) % APPS];
         app.ask(&mut bytes);
-        kernel.offer(Kind::NOTICE, &Notice { header: Header::default(), number: 7, from_timer: 0 });
+        kernel.offer(
+            Kind::NOTICE,
+            &Notice {
+                header: Header::default(),
+                number: 7,
+                from_timer: 0,
+            },
+        );
     }
     apps.iter().for_each(|app| app.process.kill());
     drop(apps);
     let books = kernel.unload().expect("nobody has a file open");
-    assert_eq!((books.taken, books.attached), (books.released, 0), "every reference was let go of");
+    assert_eq!(
+        (books.taken, books.attached),
+        (books.released, 0),
+        "every reference was let go of"
+    );
     assert_eq!(kernel.live_events(), 0, "no event is left");
 }
 
@@ -48,13 +61,21 @@ impl App {
         let process = kernel.process(admin);
         let device = Device::open(&process).expect("a device");
         let event = device.create_event(MIN_RING).expect("an event");
-        Self { process, device, event }
+        Self {
+            process,
+            device,
+            event,
+        }
     }
 
     fn ask(&self, bytes: &mut Bytes<'_>) {
         let [number, how, size, room] = bytes.array();
         let room = usize::from(room) * 8;
-        let number = if how & 1 == 0 { number.into() } else { u32::from_le_bytes(bytes.array()) };
+        let number = if how & 1 == 0 {
+            number.into()
+        } else {
+            u32::from_le_bytes(bytes.array())
+        };
         let input = self.with_a_handle_that_is_right(bytes.take(size.into()), how);
         let input = with_less_to_do(number, input);
         if let Some(command) = Command::from_control_code(number) {
@@ -82,10 +103,20 @@ impl App {
 fn with_less_to_do(command: u32, input: Vec<u8>) -> Vec<u8> {
     match Operate::read_from_bytes(&input) {
         Ok(request) if command == Command::Operate as u32 => {
-            let count = if request.count > MAX_COUNT { request.count } else { request.count % NOTICES };
+            let count = if request.count > MAX_COUNT {
+                request.count
+            } else {
+                request.count % NOTICES
+            };
             let waits = Operation::try_from(request.operation) == Ok(Operation::Wait);
             let interval_us = if waits { WAIT_US } else { request.interval_us };
-            Operate { count, interval_us, ..request }.as_bytes().to_vec()
+            Operate {
+                count,
+                interval_us,
+                ..request
+            }
+            .as_bytes()
+            .to_vec()
         }
         _ => input,
     }

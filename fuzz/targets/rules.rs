@@ -6,7 +6,9 @@ use engine::{Shape, classify, parse};
 use gatebell_fuzz::Machine;
 use rules::{Rules, Table};
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_text_is_taken_or_refused_and_what_is_taken_compiles(bytes));
+libfuzzer_sys::fuzz_target!(
+    |bytes: &[u8]| any_text_is_taken_or_refused_and_what_is_taken_compiles(bytes)
+);
 
 /// A first packet of TCP, and an echo's answer over IPv6.
 const PACKETS: [&[u8]; 2] = [
@@ -18,11 +20,17 @@ const PACKETS: [&[u8]; 2] = [
 fn any_text_is_taken_or_refused_and_what_is_taken_compiles(bytes: &[u8]) {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let text = String::from_utf8_lossy(parts.next().unwrap_or_default());
-    let machine = Machine { list: parts.next().unwrap_or_default(), program: Some([7, 7]) };
+    let machine = Machine {
+        list: parts.next().unwrap_or_default(),
+        program: Some([7, 7]),
+    };
     match rules::parse("any.toml", &text, &machine) {
         Ok(rules) => what_was_taken_compiles(rules),
         Err(errors) => {
-            assert!(!errors.findings().is_empty(), "refused, and nothing is wrong with it");
+            assert!(
+                !errors.findings().is_empty(),
+                "refused, and nothing is wrong with it"
+            );
             let _told = errors.to_string();
         }
     }
@@ -30,7 +38,11 @@ fn any_text_is_taken_or_refused_and_what_is_taken_compiles(bytes: &[u8]) {
 
 fn what_was_taken_compiles(mut rules: Rules) {
     let table = rules.compile(1);
-    assert_eq!(table, rules.compile(1), "the same rules make the same table");
+    assert_eq!(
+        table,
+        rules.compile(1),
+        "the same rules make the same table"
+    );
     assert_eq!(table.head().pages as usize, table.pages.len());
     assert_eq!(table.head().rules as usize, rules.iter().len());
     for packet in PACKETS {
@@ -39,7 +51,9 @@ fn what_was_taken_compiles(mut rules: Rules) {
         }
     }
     // The programs are gone; which can't make the table larger.
-    rules.look_again(&Machine::default()).expect("room for less");
+    rules
+        .look_again(&Machine::default())
+        .expect("room for less");
     assert!(!rules.compile(2).pages.is_empty());
 }
 

@@ -119,7 +119,11 @@ impl FromStr for Addresses {
             let one = address(text, text)?;
             return between(text, one, one);
         };
-        between(text, address(text, first.trim())?, address(text, last.trim())?)
+        between(
+            text,
+            address(text, first.trim())?,
+            address(text, last.trim())?,
+        )
     }
 }
 
@@ -133,9 +137,9 @@ fn address(all: &str, text: &str) -> Result<IpAddr, Wrong> {
     })?;
     match address {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
-            Some(v4) => {
-                Err(format!("`{v6}` is an IPv4 address in disguise, which no packet carries; write {v4}"))
-            }
+            Some(v4) => Err(format!(
+                "`{v6}` is an IPv4 address in disguise, which no packet carries; write {v4}"
+            )),
             None => Ok(address),
         },
         IpAddr::V4(_) => Ok(address),
@@ -144,8 +148,14 @@ fn address(all: &str, text: &str) -> Result<IpAddr, Wrong> {
 
 fn between(text: &str, first: IpAddr, last: IpAddr) -> Result<Addresses, Wrong> {
     let span = match (first, last) {
-        (IpAddr::V4(first), IpAddr::V4(last)) => Span::V4 { first: first.to_bits(), last: last.to_bits() },
-        (IpAddr::V6(first), IpAddr::V6(last)) => Span::V6 { first: first.to_bits(), last: last.to_bits() },
+        (IpAddr::V4(first), IpAddr::V4(last)) => Span::V4 {
+            first: first.to_bits(),
+            last: last.to_bits(),
+        },
+        (IpAddr::V6(first), IpAddr::V6(last)) => Span::V6 {
+            first: first.to_bits(),
+            last: last.to_bits(),
+        },
         _ => {
             return Err(format!(
                 "`{}` goes from one IP version to the other; make it two ranges",
@@ -154,7 +164,10 @@ fn between(text: &str, first: IpAddr, last: IpAddr) -> Result<Addresses, Wrong> 
         }
     };
     if first > last {
-        return Err(format!("`{}` ends before it begins; write {last}-{first}", shown(text)));
+        return Err(format!(
+            "`{}` ends before it begins; write {last}-{first}",
+            shown(text)
+        ));
     }
     Ok(Addresses(span))
 }
@@ -162,9 +175,12 @@ fn between(text: &str, first: IpAddr, last: IpAddr) -> Result<Addresses, Wrong> 
 fn prefix(text: &str, start: &str, bits: &str) -> Result<Addresses, Wrong> {
     let start = address(text, start)?;
     let all = if start.is_ipv4() { 32 } else { 128 };
-    let bits = length(bits)
-        .filter(|bits| *bits <= all)
-        .ok_or_else(|| format!("`{}` has no prefix length from 0 to {all} after its slash", shown(text)))?;
+    let bits = length(bits).filter(|bits| *bits <= all).ok_or_else(|| {
+        format!(
+            "`{}` has no prefix length from 0 to {all} after its slash",
+            shown(text)
+        )
+    })?;
     let span = match start {
         IpAddr::V4(v4) => {
             let (first, last) = cut_v4(v4.to_bits(), bits);
@@ -187,6 +203,7 @@ fn prefix(text: &str, start: &str, bits: &str) -> Result<Addresses, Wrong> {
 
 /// A prefix length, without the signs and leading zeros that a number's parser would take.
 fn length(text: &str) -> Option<u32> {
-    let plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text.len() == 1 || !text.starts_with('0'));
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text.len() == 1 || !text.starts_with('0'));
     plain.then(|| text.parse().ok())?
 }

@@ -169,12 +169,31 @@ pub struct DefaultAction {
 /// All that is wrong with the text, and with the files of its sets.
 pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Rules, Errors> {
     let mut report = report::Report::new(name, text);
-    let read::File { inbound, outbound, gone, rules, sets, members } =
-        read::file(text, &mut report, surroundings);
+    let read::File {
+        inbound,
+        outbound,
+        gone,
+        rules,
+        sets,
+        members,
+    } = read::file(text, &mut report, surroundings);
     let mut warnings = report.close()?;
-    let too_big = |message| Errors::of(Finding { file: name.to_owned(), line: 1, column: 1, message });
-    let asked = rules.iter().any(|rule| !(rule.source_sets.is_empty() && rule.destination_sets.is_empty()));
-    let members = if asked { Some(Arc::new(Sets::build(members, &sets).map_err(too_big)?)) } else { None };
+    let too_big = |message| {
+        Errors::of(Finding {
+            file: name.to_owned(),
+            line: 1,
+            column: 1,
+            message,
+        })
+    };
+    let asked = rules
+        .iter()
+        .any(|rule| !(rule.source_sets.is_empty() && rule.destination_sets.is_empty()));
+    let members = if asked {
+        Some(Arc::new(Sets::build(members, &sets).map_err(too_big)?))
+    } else {
+        None
+    };
     let mut read = Rules {
         inbound,
         outbound,
@@ -196,7 +215,12 @@ pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<
 impl fmt::Debug for Rules {
     /// Without the pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { inbound, outbound, rules, .. } = self;
+        let Self {
+            inbound,
+            outbound,
+            rules,
+            ..
+        } = self;
         let mut shown = f.debug_struct("Rules");
         shown
             .field("inbound", inbound)
@@ -260,9 +284,15 @@ impl Rules {
     /// The tables of these rules, as a generation with this number (from 1).
     #[must_use]
     pub fn compile(&self, generation: u32) -> Table {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ready = self
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         // They fitted when they were parsed, or last looked at: they do again. No table at all would block.
-        let pages = ready.or_else(|| Some(compile::build(self.source()).ok()?.pages)).unwrap_or_default();
+        let pages = ready
+            .or_else(|| Some(compile::build(self.source()).ok()?.pages))
+            .unwrap_or_default();
         let sets = self.members.clone().filter(|_| compile::asks_sets(&pages));
         let mut table = Table { pages, sets };
         table.number(generation);
@@ -276,14 +306,17 @@ impl Rules {
     /// The tables would be too large; nothing has changed.
     pub fn look_again(&mut self, surroundings: &dyn Surroundings) -> Result<bool, String> {
         let before: Vec<_> = self.programs().map(|program| program.identity).collect();
-        self.programs().for_each(|program| program.identity = surroundings.program(&program.path));
+        self.programs()
+            .for_each(|program| program.identity = surroundings.program(&program.path));
         if self.programs().map(|program| &program.identity).eq(&before) {
             return Ok(false);
         }
         match compile::build(self.source()) {
             Ok(built) => self.ready = Mutex::new(Some(built.pages)),
             Err(too_big) => {
-                self.programs().zip(before).for_each(|(program, before)| program.identity = before);
+                self.programs()
+                    .zip(before)
+                    .for_each(|(program, before)| program.identity = before);
                 return Err(too_big);
             }
         }
@@ -295,7 +328,14 @@ impl Rules {
     }
 
     fn source(&self) -> compile::Source<'_> {
-        let Self { inbound, outbound, gone, rules, members, .. } = self;
+        let Self {
+            inbound,
+            outbound,
+            gone,
+            rules,
+            members,
+            ..
+        } = self;
         compile::Source {
             rules,
             inbound: *inbound,

@@ -21,7 +21,10 @@ impl Machine {
     /// The machine, for a rule file at this path: the files of its sets are named from its folder on.
     #[must_use]
     pub fn beside(rule_file: &Path) -> Self {
-        Self { folder: rule_file.parent().unwrap_or(Path::new("")).to_owned(), mounts: OnceCell::new() }
+        Self {
+            folder: rule_file.parent().unwrap_or(Path::new("")).to_owned(),
+            mounts: OnceCell::new(),
+        }
     }
 }
 
@@ -49,8 +52,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
         return Err("it is no file".into());
     }
     let mut bytes = Vec::new();
-    let mut file = File::open(path).map_err(|cause| cause.to_string())?.take(MAX_FILE + 1);
-    file.read_to_end(&mut bytes).map_err(|cause| cause.to_string())?;
+    let mut file = File::open(path)
+        .map_err(|cause| cause.to_string())?
+        .take(MAX_FILE + 1);
+    file.read_to_end(&mut bytes)
+        .map_err(|cause| cause.to_string())?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
     }
@@ -70,13 +76,15 @@ mod system {
     pub(super) fn user(name: &str) -> Result<u32, String> {
         match User::from_name(name) {
             Ok(Some(user)) => Ok(user.uid.as_raw()),
-            Ok(None) if name.parse::<u32>().is_ok() => {
-                Err(format!("no user is called `{name}`; a number is written without quotes"))
-            }
-            Ok(None) => {
-                Err(format!("no user is called `{name}`; write a name that `id NAME` knows, or a number"))
-            }
-            Err(cause) => Err(format!("the system can't say who `{name}` is: {cause}; write the number")),
+            Ok(None) if name.parse::<u32>().is_ok() => Err(format!(
+                "no user is called `{name}`; a number is written without quotes"
+            )),
+            Ok(None) => Err(format!(
+                "no user is called `{name}`; write a name that `id NAME` knows, or a number"
+            )),
+            Err(cause) => Err(format!(
+                "the system can't say who `{name}` is: {cause}; write the number"
+            )),
         }
     }
 
@@ -84,12 +92,18 @@ mod system {
     /// number on file systems with several trees inside (btrfs, overlayfs); the table of mounts has the kernel's.
     pub(super) fn program(path: &str, mounts: &Mounts) -> Option<[u64; 2]> {
         // Only to look at: neither read nor run, so no right to do so is needed.
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH).open(path).ok()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(path)
+            .ok()?;
         let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
         let device = match mounts.get(&mount(&file)?) {
             Some(device) => *device,
             // Another namespace's: a disk has the same number everywhere, and what has none can't be told.
-            None => Some(found.st_dev()).filter(|device| major(*device) != 0).map(kernels)?,
+            None => Some(found.st_dev())
+                .filter(|device| major(*device) != 0)
+                .map(kernels)?,
         };
         Some([device, found.st_ino()])
     }
@@ -99,8 +113,15 @@ mod system {
     }
 
     fn mount(file: &File) -> Option<u64> {
-        let about = std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd())).ok()?;
-        about.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
+        let about =
+            std::fs::read_to_string(format!("/proc/thread-self/fdinfo/{}", file.as_raw_fd()))
+                .ok()?;
+        about
+            .lines()
+            .find_map(|line| line.strip_prefix("mnt_id:"))?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// The device number of each mount, as the kernel keeps it: `36 35 98:0 /root /mnt …`.
@@ -108,14 +129,20 @@ mod system {
 
     pub(super) fn mounts() -> Mounts {
         let text = std::fs::read("/proc/thread-self/mountinfo").unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().filter_map(mount_in).collect()
+        String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(mount_in)
+            .collect()
     }
 
     fn mount_in(line: &str) -> Option<(u64, u64)> {
         let mut fields = line.split(' ');
         let mount = fields.next()?.parse().ok()?;
         let (major, minor) = fields.nth(1)?.split_once(':')?;
-        Some((mount, major.parse::<u64>().ok()? << 20 | minor.parse::<u64>().ok()?))
+        Some((
+            mount,
+            major.parse::<u64>().ok()? << 20 | minor.parse::<u64>().ok()?,
+        ))
     }
 }
 

@@ -9,13 +9,27 @@ use toml::de::{DeTable, DeValue};
 /// text that is not understood comes back as it is.
 #[must_use]
 pub fn with_whole_paths(text: &str, folder: &Path) -> String {
-    let Ok(table) = DeTable::parse(text) else { return text.to_owned() };
-    let sets = table.get_ref().get("set").and_then(|sets| sets.get_ref().as_array()).into_iter().flatten();
-    let mut files: Vec<_> = sets.filter_map(|set| set.get_ref().as_table()?.get("file")).collect();
+    let Ok(table) = DeTable::parse(text) else {
+        return text.to_owned();
+    };
+    let sets = table
+        .get_ref()
+        .get("set")
+        .and_then(|sets| sets.get_ref().as_array())
+        .into_iter()
+        .flatten();
+    let mut files: Vec<_> = sets
+        .filter_map(|set| set.get_ref().as_table()?.get("file"))
+        .collect();
     files.sort_by_key(|file| file.span().start);
     let (mut whole, mut done) = (String::with_capacity(text.len()), 0);
-    for (file, path) in files.into_iter().filter_map(|file| Some((file, relative(file)?))) {
-        let Some(before) = text.get(done..file.span().start) else { continue };
+    for (file, path) in files
+        .into_iter()
+        .filter_map(|file| Some((file, relative(file)?)))
+    {
+        let Some(before) = text.get(done..file.span().start) else {
+            continue;
+        };
         whole.push_str(before);
         whole.push_str(&quoted(&folder.join(path).display().to_string()));
         done = file.span().end;
@@ -25,7 +39,9 @@ pub fn with_whole_paths(text: &str, folder: &Path) -> String {
 }
 
 fn relative<'a>(file: &'a Spanned<DeValue<'_>>) -> Option<&'a str> {
-    file.get_ref().as_str().filter(|path| Path::new(path).is_relative())
+    file.get_ref()
+        .as_str()
+        .filter(|path| Path::new(path).is_relative())
 }
 
 /// As TOML has a string.
@@ -72,8 +88,13 @@ mod tests {
     fn what_is_written_is_read_as_the_same_path() {
         let text = whole("[[set]]\nfile = 'f'\n");
         let table = DeTable::parse(&text).expect("it is right");
-        let set = table.get_ref()["set"].get_ref().as_array().expect("sets")[0].get_ref().as_table();
-        assert_eq!(set.expect("a set")["file"].get_ref().as_str(), Some("/a \"b\"\\c\u{7}/f"));
+        let set = table.get_ref()["set"].get_ref().as_array().expect("sets")[0]
+            .get_ref()
+            .as_table();
+        assert_eq!(
+            set.expect("a set")["file"].get_ref().as_str(),
+            Some("/a \"b\"\\c\u{7}/f")
+        );
     }
 
     #[test]

@@ -7,11 +7,19 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol(pub u8);
 
-const NAMES: [(&str, Protocol); 4] =
-    [("tcp", Protocol::TCP), ("udp", Protocol::UDP), ("icmp", Protocol::ICMP), ("icmpv6", Protocol::ICMPV6)];
+const NAMES: [(&str, Protocol); 4] = [
+    ("tcp", Protocol::TCP),
+    ("udp", Protocol::UDP),
+    ("icmp", Protocol::ICMP),
+    ("icmpv6", Protocol::ICMPV6),
+];
 
-const ICMP_TYPES: [(&str, u8); 4] =
-    [("echo-reply", 0), ("destination-unreachable", 3), ("echo-request", 8), ("time-exceeded", 11)];
+const ICMP_TYPES: [(&str, u8); 4] = [
+    ("echo-reply", 0),
+    ("destination-unreachable", 3),
+    ("echo-request", 8),
+    ("time-exceeded", 11),
+];
 
 const ICMPV6_TYPES: [(&str, u8); 10] = [
     ("destination-unreachable", 1),
@@ -54,8 +62,16 @@ impl Protocol {
     /// No such name is known; the text says which are.
     pub fn named(name: &str) -> Result<Self, Wrong> {
         let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
-        let found = NAMES.iter().find(|(known, _)| *known == name).map(|(_, protocol)| *protocol);
-        found.ok_or_else(|| format!("no protocol `{name}`; {}, or a number", suggestion(name, &names)))
+        let found = NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, protocol)| *protocol);
+        found.ok_or_else(|| {
+            format!(
+                "no protocol `{name}`; {}, or a number",
+                suggestion(name, &names)
+            )
+        })
     }
 
     /// The number of an ICMP type of this protocol.
@@ -65,20 +81,35 @@ impl Protocol {
     pub fn icmp_type(self, name: &str) -> Result<u8, Wrong> {
         let types = self.types();
         let names: Vec<_> = types.iter().map(|(name, _)| *name).collect();
-        let found = types.iter().find(|(known, _)| *known == name).map(|(_, number)| *number);
-        found.ok_or_else(|| format!("{self} has no type `{name}`; {}, or a number", suggestion(name, &names)))
+        let found = types
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, number)| *number);
+        found.ok_or_else(|| {
+            format!(
+                "{self} has no type `{name}`; {}, or a number",
+                suggestion(name, &names)
+            )
+        })
     }
 
     /// The name of an ICMP type of this protocol, if it has one.
     #[must_use]
     pub fn icmp_type_name(self, number: u8) -> Option<&'static str> {
         let types = if self.has_types() { self.types() } else { &[] };
-        types.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+        types
+            .iter()
+            .find(|(_, known)| *known == number)
+            .map(|(name, _)| *name)
     }
 
     /// Those of ICMP unless it is ICMPv6: what else a protocol may be was complained about elsewhere.
     fn types(self) -> &'static [(&'static str, u8)] {
-        if self == Self::ICMPV6 { &ICMPV6_TYPES } else { &ICMP_TYPES }
+        if self == Self::ICMPV6 {
+            &ICMPV6_TYPES
+        } else {
+            &ICMP_TYPES
+        }
     }
 }
 

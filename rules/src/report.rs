@@ -18,7 +18,11 @@ pub struct Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        write!(
+            f,
+            "{}:{}:{}: {}",
+            self.file, self.line, self.column, self.message
+        )
     }
 }
 
@@ -30,12 +34,18 @@ pub struct Errors {
 }
 
 fn lines(findings: &[Finding]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    findings
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 impl Errors {
     pub(crate) fn of(finding: Finding) -> Self {
-        Self { findings: vec![finding] }
+        Self {
+            findings: vec![finding],
+        }
     }
 
     /// Each error, in the order of their places.
@@ -69,7 +79,15 @@ impl<'a> Report<'a> {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after_newlines).collect();
         let (errors, warnings, elsewhere) = (Vec::new(), Vec::new(), Vec::new());
-        Self { file, text, lines, errors, warnings, elsewhere, broken: false }
+        Self {
+            file,
+            text,
+            lines,
+            errors,
+            warnings,
+            elsewhere,
+            broken: false,
+        }
     }
 
     /// The text is no TOML here: what comes after may be cut off.
@@ -124,14 +142,26 @@ impl<'a> Report<'a> {
         let mut findings = Vec::with_capacity(found.len());
         for (at, message) in found {
             let line = self.line(at);
-            let start = line.checked_sub(1).and_then(|before| self.lines.get(before)).copied().unwrap_or(0);
+            let start = line
+                .checked_sub(1)
+                .and_then(|before| self.lines.get(before))
+                .copied()
+                .unwrap_or(0);
             if counted < start {
                 (counted, characters) = (start, 0);
             }
-            characters += self.text.get(counted..at).map_or(0, |before| before.chars().count());
+            characters += self
+                .text
+                .get(counted..at)
+                .map_or(0, |before| before.chars().count());
             counted = at;
             let message = printable(&message);
-            findings.push(Finding { file: self.file.to_owned(), line, column: characters + 1, message });
+            findings.push(Finding {
+                file: self.file.to_owned(),
+                line,
+                column: characters + 1,
+                message,
+            });
         }
         findings
     }
@@ -139,20 +169,28 @@ impl<'a> Report<'a> {
 
 /// A message that quotes a file, without what could steer a terminal.
 pub(crate) fn printable(message: &str) -> String {
-    message.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect()
+    message
+        .chars()
+        .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
+        .collect()
 }
 
 /// As much of a foreign text as a message can hold.
 pub(crate) fn shown(text: &str) -> &str {
     const MOST: usize = 64;
-    text.char_indices().nth(MOST).map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
+    text.char_indices()
+        .nth(MOST)
+        .map_or(text, |(at, _)| text.get(..at).unwrap_or(text))
 }
 
 /// What was probably meant by `word`, of what there is; else all there is, if that is not much.
 pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
     const MUCH: usize = 32;
     let word = shown(word);
-    let near = known.iter().map(|k| (strsim::damerau_levenshtein(word, k), k)).min();
+    let near = known
+        .iter()
+        .map(|k| (strsim::damerau_levenshtein(word, k), k))
+        .min();
     match near {
         Some((distance, k)) if distance <= 1 + word.len() / 4 => format!("did you mean `{k}`?"),
         _ if known.len() > MUCH => format!("there are {} others", known.len()),

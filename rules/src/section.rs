@@ -17,9 +17,16 @@ pub(crate) struct Section<'a, 'r, 't> {
 
 impl<'a, 't> Section<'a, '_, 't> {
     pub(crate) fn unknown_keys(&mut self, known: &[&str]) {
-        for key in self.table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+        for key in self
+            .table
+            .keys()
+            .filter(|key| !known.contains(&key.get_ref().as_ref()))
+        {
             let name = shown(key.get_ref());
-            self.report.error(key.span(), format!("unknown key `{name}`; {}", suggestion(name, known)));
+            self.report.error(
+                key.span(),
+                format!("unknown key `{name}`; {}", suggestion(name, known)),
+            );
         }
     }
 
@@ -34,7 +41,8 @@ impl<'a, 't> Section<'a, '_, 't> {
     ) -> Option<T> {
         let value = self.value(key)?;
         let read = read(value.get_ref());
-        read.map_err(|wrong| self.report.error(value.span(), format!("`{key}`: {wrong}"))).ok()
+        read.map_err(|wrong| self.report.error(value.span(), format!("`{key}`: {wrong}")))
+            .ok()
     }
 
     pub(crate) fn required<T>(
@@ -67,7 +75,9 @@ impl<'a, 't> Section<'a, '_, 't> {
         key: &str,
         mut read: impl FnMut(&Value<'_>) -> Result<T, Wrong>,
     ) -> Vec<T> {
-        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
         let values: &[Value<'_>] = match value.get_ref().as_array() {
             Some(list) => list,
             None => std::slice::from_ref(value),
@@ -85,12 +95,16 @@ impl<'a, 't> Section<'a, '_, 't> {
                 Err(_) if wrong == SHOWN => (wrong, beyond) = (wrong + 1, value.span()),
                 Err(message) => {
                     wrong += 1;
-                    self.report.error(value.span(), format!("`{key}`: {message}"));
+                    self.report
+                        .error(value.span(), format!("`{key}`: {message}"));
                 }
             }
         }
         if let more @ 1.. = wrong.saturating_sub(SHOWN) {
-            let message = format!("`{key}`: and {} more of this list are wrong, from here on", grouped(more));
+            let message = format!(
+                "`{key}`: and {} more of this list are wrong, from here on",
+                grouped(more)
+            );
             self.report.error(beyond, message);
         }
         taken
@@ -100,26 +114,39 @@ impl<'a, 't> Section<'a, '_, 't> {
     pub(crate) fn table(&mut self, key: &str) -> Option<Section<'a, '_, 't>> {
         let value = self.value(key)?;
         let Some(table) = value.get_ref().as_table() else {
-            self.report.error(value.span(), format!("`{key}` is a table; write [{key}] and its keys below"));
+            self.report.error(
+                value.span(),
+                format!("`{key}` is a table; write [{key}] and its keys below"),
+            );
             return None;
         };
-        Some(Section { table, place: value.span(), report: self.report })
+        Some(Section {
+            table,
+            place: value.span(),
+            report: self.report,
+        })
     }
 
     /// The tables of `[[key]]`.
     pub(crate) fn tables(&mut self, key: &str) -> Vec<(&'a DeTable<'a>, Range<usize>)> {
-        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
         let Some(list) = value.get_ref().as_array() else {
-            self.report.error(value.span(), format!("`{key}` stands once for each {key}; write [[{key}]]"));
+            self.report.error(
+                value.span(),
+                format!("`{key}` stands once for each {key}; write [[{key}]]"),
+            );
             return Vec::new();
         };
         let mut tables = Vec::new();
         for value in list.iter() {
             match value.get_ref().as_table() {
                 Some(table) => tables.push((table, value.span())),
-                None => {
-                    self.report.error(value.span(), format!("this is no table; write [[{key}]] and its keys"))
-                }
+                None => self.report.error(
+                    value.span(),
+                    format!("this is no table; write [[{key}]] and its keys"),
+                ),
             }
         }
         tables

@@ -41,9 +41,16 @@ impl Members {
 pub(crate) fn read_file(file: &SetFile, members: &mut Members, report: &mut Report<'_>) {
     let mut wrong = 0_usize;
     let mut beyond = 0;
-    let text = file.bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&file.bytes);
+    let text = file
+        .bytes
+        .strip_prefix(b"\xEF\xBB\xBF")
+        .unwrap_or(&file.bytes);
     for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-        let entry = line.split(|byte| matches!(byte, b'#' | b';')).next().unwrap_or_default().trim_ascii();
+        let entry = line
+            .split(|byte| matches!(byte, b'#' | b';'))
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
         if entry.is_empty() {
             continue;
         }
@@ -52,7 +59,10 @@ pub(crate) fn read_file(file: &SetFile, members: &mut Members, report: &mut Repo
             Err(message) => {
                 wrong += 1;
                 if wrong <= SHOWN {
-                    let column = 1 + line.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                    let column = 1 + line
+                        .iter()
+                        .take_while(|byte| byte.is_ascii_whitespace())
+                        .count();
                     report.error_elsewhere(finding(file, number, column, &message));
                 } else if wrong == SHOWN + 1 {
                     beyond = number;
@@ -61,13 +71,21 @@ pub(crate) fn read_file(file: &SetFile, members: &mut Members, report: &mut Repo
         }
     }
     if wrong > SHOWN {
-        let message = format!("and {} more lines are wrong, from this one on", grouped(wrong - SHOWN));
+        let message = format!(
+            "and {} more lines are wrong, from this one on",
+            grouped(wrong - SHOWN)
+        );
         report.error_elsewhere(finding(file, beyond, 1, &message));
     }
 }
 
 fn finding(file: &SetFile, line: usize, column: usize, message: &str) -> Finding {
-    Finding { file: file.name.clone(), line, column, message: printable(message) }
+    Finding {
+        file: file.name.clone(),
+        line,
+        column,
+        message: printable(message),
+    }
 }
 
 fn addresses(entry: &[u8]) -> Result<Addresses, String> {

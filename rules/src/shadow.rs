@@ -4,8 +4,8 @@
 //! do, so ten thousand rules take milliseconds. That several rules take it together is not found.
 
 use crate::compile::{
-    Built, CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Key, SOURCE_PORT, SOURCE_V4,
-    SOURCE_V6, Takes, USER, can_be, joined, place, value,
+    Built, CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Key, SOURCE_PORT,
+    SOURCE_V4, SOURCE_V6, Takes, USER, can_be, joined, place, value,
 };
 use crate::{Addresses, Finding, Rule};
 use contract::rules::{PAGE_WORDS, Page, Tree};
@@ -19,13 +19,23 @@ pub(crate) fn warnings(file: &str, rules: &[Rule], built: &Built) -> Vec<Finding
     let mut found = Vec::new();
     for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.enabled) {
         let candidates = Candidates::of(number, rule, built);
-        let by = candidates.iter().take(COMPARED).filter_map(|before| rules.get(before));
-        let Some(by) = by.into_iter().find(|before| covers(before, rule)) else { continue };
+        let by = candidates
+            .iter()
+            .take(COMPARED)
+            .filter_map(|before| rules.get(before));
+        let Some(by) = by.into_iter().find(|before| covers(before, rule)) else {
+            continue;
+        };
         let message = format!(
             "rule `{}` can never match: `{}` (line {}) before it takes all of its packets",
             rule.id, by.id, by.line
         );
-        found.push(Finding { file: file.to_owned(), line: rule.line, column: 1, message });
+        found.push(Finding {
+            file: file.to_owned(),
+            line: rule.line,
+            column: 1,
+            message,
+        });
     }
     found
 }
@@ -39,14 +49,22 @@ impl Candidates {
     fn of(number: usize, rule: &Rule, built: &Built) -> Self {
         let (last, bit) = place(number);
         let mut words = [0; PAGE_WORDS];
-        words.iter_mut().take(last).for_each(|word| *word = u64::MAX);
-        words.get_mut(last).into_iter().for_each(|word| *word = (1 << bit) - 1);
+        words
+            .iter_mut()
+            .take(last)
+            .for_each(|word| *word = u64::MAX);
+        words
+            .get_mut(last)
+            .into_iter()
+            .for_each(|word| *word = (1 << bit) - 1);
         let mut candidates = Self { words };
         let (pages, head) = (&built.pages, &built.head);
         candidates.narrow_by(pages, &built.class, (CLASS.1)(rule));
-        for (tree, (_, takes)) in
-            [(&head.source_port, SOURCE_PORT), (&head.destination_port, DESTINATION_PORT), (&head.user, USER)]
-        {
+        for (tree, (_, takes)) in [
+            (&head.source_port, SOURCE_PORT),
+            (&head.destination_port, DESTINATION_PORT),
+            (&head.user, USER),
+        ] {
             candidates.narrow_by(pages, tree, takes(rule));
         }
         candidates.narrow_by(pages, &head.interface, (INTERFACE.1)(rule));
@@ -67,18 +85,31 @@ impl Candidates {
             Takes::All => vec![(K::default(), K::HIGHEST)],
             Takes::Only(spans) => spans,
         };
-        for corner in spans.into_iter().take(CORNERS).flat_map(|(first, last)| [first, last]) {
-            let Some(vector) = pages.get(value(pages, tree, corner) as usize) else { continue };
-            self.words.iter_mut().zip(vector).for_each(|(word, takers)| *word &= takers);
+        for corner in spans
+            .into_iter()
+            .take(CORNERS)
+            .flat_map(|(first, last)| [first, last])
+        {
+            let Some(vector) = pages.get(value(pages, tree, corner) as usize) else {
+                continue;
+            };
+            self.words
+                .iter_mut()
+                .zip(vector)
+                .for_each(|(word, takers)| *word &= takers);
         }
     }
 
     fn iter(&self) -> impl Iterator<Item = usize> {
         let rules = self.words.iter().enumerate().skip(place(0).0);
-        rules.filter(|(_, word)| **word != 0).flat_map(|(at, word)| {
-            let first = (at - place(0).0) * 64;
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| first + bit)
-        })
+        rules
+            .filter(|(_, word)| **word != 0)
+            .flat_map(|(at, word)| {
+                let first = (at - place(0).0) * 64;
+                (0..64)
+                    .filter(move |bit| word >> bit & 1 == 1)
+                    .map(move |bit| first + bit)
+            })
     }
 }
 
@@ -95,8 +126,13 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
                 .all(|program| wide.programs.iter().any(|other| other.path == program.path));
     named
         && sets_within(&rule.source_sets, (&wide.sources, &wide.source_sets))
-        && sets_within(&rule.destination_sets, (&wide.destinations, &wide.destination_sets))
-        && [CLASS, SOURCE_PORT, DESTINATION_PORT, USER].iter().all(|(_, takes)| narrow(*takes))
+        && sets_within(
+            &rule.destination_sets,
+            (&wide.destinations, &wide.destination_sets),
+        )
+        && [CLASS, SOURCE_PORT, DESTINATION_PORT, USER]
+            .iter()
+            .all(|(_, takes)| narrow(*takes))
         && broad(INTERFACE.1)
         && (!can_be(rule, 4) || narrow(SOURCE_V4.1) && narrow(DESTINATION_V4.1))
         && (!can_be(rule, 6) || broad(SOURCE_V6.1) && broad(DESTINATION_V6.1))

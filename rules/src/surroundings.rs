@@ -37,7 +37,9 @@ impl Surroundings for Nowhere {
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {
-        Err(format!("the users' names are not known here, so nobody is called `{name}`; write the number"))
+        Err(format!(
+            "the users' names are not known here, so nobody is called `{name}`; write the number"
+        ))
     }
 
     fn program(&self, _: &str) -> Option<[u64; 2]> {

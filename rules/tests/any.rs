@@ -16,7 +16,10 @@ const KEYS: &str = "version = 1\n[default]\ninbound = 'block'\noutbound = 'allow
     program = '/bin/sh'\nlog = true\n";
 
 fn place(list: impl Into<Vec<u8>>) -> Place {
-    Place::default().file("s.txt", list).user("root", 0).program("/bin/sh", [u64::MAX; 2])
+    Place::default()
+        .file("s.txt", list)
+        .user("root", 0)
+        .program("/bin/sh", [u64::MAX; 2])
 }
 
 proptest! {

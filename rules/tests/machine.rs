@@ -40,8 +40,13 @@ fn a_sets_file_is_named_from_the_rule_files_folder_on() {
     let folder = Folder::new("sets");
     let path = folder.file("lists/bad.txt", "192.0.2.1\n");
     let found = folder.here().set_file("lists/bad.txt").unwrap();
-    assert_eq!((found.name.as_str(), found.bytes.as_slice()), (path.to_str().unwrap(), &b"192.0.2.1\n"[..]));
-    let whole = Machine::beside(Path::new("elsewhere/rules.toml")).set_file(path.to_str().unwrap()).unwrap();
+    assert_eq!(
+        (found.name.as_str(), found.bytes.as_slice()),
+        (path.to_str().unwrap(), &b"192.0.2.1\n"[..])
+    );
+    let whole = Machine::beside(Path::new("elsewhere/rules.toml"))
+        .set_file(path.to_str().unwrap())
+        .unwrap();
     assert_eq!(whole.bytes, found.bytes);
 }
 
@@ -49,9 +54,16 @@ fn a_sets_file_is_named_from_the_rule_files_folder_on() {
 fn what_is_no_file_is_not_read() {
     let folder = Folder::new("no-files");
     nix::unistd::mkfifo(&folder.0.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    for (name, why) in [("pipe", "it is no file"), (".", "it is no file"), ("missing", "No such file")] {
+    for (name, why) in [
+        ("pipe", "it is no file"),
+        (".", "it is no file"),
+        ("missing", "No such file"),
+    ] {
         let said = folder.here().set_file(name).unwrap_err();
-        assert!(said.contains("can't be read") && said.contains(why), "{said}");
+        assert!(
+            said.contains("can't be read") && said.contains(why),
+            "{said}"
+        );
     }
 }
 
@@ -59,8 +71,18 @@ fn what_is_no_file_is_not_read() {
 fn users_are_known_by_name() {
     let machine = Machine::beside(Path::new("rules.toml"));
     assert_eq!(machine.user("root"), Ok(0));
-    assert!(machine.user("nobody-is-called-so").unwrap_err().contains("no user is called"));
-    assert!(machine.user("1000").unwrap_err().contains("a number is written without quotes"));
+    assert!(
+        machine
+            .user("nobody-is-called-so")
+            .unwrap_err()
+            .contains("no user is called")
+    );
+    assert!(
+        machine
+            .user("1000")
+            .unwrap_err()
+            .contains("a number is written without quotes")
+    );
 }
 
 #[test]
@@ -74,7 +96,10 @@ fn a_program_is_its_file_whatever_path_leads_there() {
     let program = |name: &str| machine.program(folder.0.join(name).to_str().unwrap());
     let [_, inode] = program("tool").unwrap();
     assert_eq!(inode, path.metadata().unwrap().st_ino());
-    assert_eq!((program("link"), program("second")), (program("tool"), program("tool")));
+    assert_eq!(
+        (program("link"), program("second")),
+        (program("tool"), program("tool"))
+    );
     assert_ne!(program("copy"), program("tool"));
     assert_eq!((program("missing"), program(".")), (None, None));
     // It need not be one that we may read.
@@ -86,14 +111,21 @@ fn a_program_is_its_file_whatever_path_leads_there() {
 fn a_program_is_called_what_the_kernel_calls_it() {
     // The kernel's own numbers of the file that this test runs from: `5581-5582 r--p 0 fd:01 1234 /path`.
     let path = std::env::current_exe().unwrap();
-    if nix::sys::statfs::statfs(&path).unwrap().filesystem_type() == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC {
+    if nix::sys::statfs::statfs(&path).unwrap().filesystem_type()
+        == nix::sys::statfs::OVERLAYFS_SUPER_MAGIC
+    {
         // Of files in such a file system older kernels name the file below it there.
         return;
     }
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-    let line = maps.lines().find(|line| line.ends_with(path.to_str().unwrap())).unwrap();
+    let line = maps
+        .lines()
+        .find(|line| line.ends_with(path.to_str().unwrap()))
+        .unwrap();
     let fields: Vec<_> = line.split_whitespace().collect();
-    let [_, _, _, device, inode, ..] = fields.as_slice() else { panic!("{line}") };
+    let [_, _, _, device, inode, ..] = fields.as_slice() else {
+        panic!("{line}")
+    };
     let (major, minor) = device.split_once(':').unwrap();
     let number = |hex| u64::from_str_radix(hex, 16).unwrap();
     let expected = Some([number(major) << 20 | number(minor), inode.parse().unwrap()]);

@@ -71,14 +71,31 @@ struct Seen {
 
 /// Rule, verdict, reason, and whether it is reported.
 fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
-    let verdict = |allow| if allow { Verdict::Allow } else { Verdict::Block };
-    let or_fragment = |reason| if seen.shape == Shape::LaterFragment { Reason::Fragment } else { reason };
+    let verdict = |allow| {
+        if allow {
+            Verdict::Allow
+        } else {
+            Verdict::Block
+        }
+    };
+    let or_fragment = |reason| {
+        if seen.shape == Shape::LaterFragment {
+            Reason::Fragment
+        } else {
+            reason
+        }
+    };
     if seen.shape == Shape::Malformed {
         return (NO_RULE, Verdict::Block, Reason::Malformed, true);
     }
     for (number, wish) in (0..).zip(&file.wishes) {
         if wanted(wish, file, seen) {
-            return (number, verdict(wish.allow), or_fragment(Reason::Rule), wish.log);
+            return (
+                number,
+                verdict(wish.allow),
+                or_fragment(Reason::Rule),
+                wish.log,
+            );
         }
     }
     let (allow, log) = file.defaults[usize::from(seen.direction == Direction::Outbound)];
@@ -88,19 +105,32 @@ fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
 fn wanted(wish: &Wish, file: &File, seen: &Seen) -> bool {
     let whole = seen.shape == Shape::Whole;
     let within = |ranges: &[(u16, u16)], port| {
-        ranges.is_empty() || whole && ranges.iter().any(|(first, last)| *first <= port && port <= *last)
+        ranges.is_empty()
+            || whole
+                && ranges
+                    .iter()
+                    .any(|(first, last)| *first <= port && port <= *last)
     };
     wish.enabled
-        && wish.direction.is_none_or(|direction| direction == seen.direction)
+        && wish
+            .direction
+            .is_none_or(|direction| direction == seen.direction)
         && (wish.protocols.is_empty() || wish.protocols.contains(&seen.protocol))
         && end(&wish.sources, file, seen.source)
         && end(&wish.destinations, file, seen.destination)
         && within(&wish.source_ports, seen.ports.0)
         && within(&wish.ports, seen.ports.1)
         && (wish.types.is_empty() || whole && wish.types.contains(&seen.ports.0))
-        && (wish.interfaces.is_empty() || seen.interface.is_some_and(|name| wish.interfaces.contains(&name)))
+        && (wish.interfaces.is_empty()
+            || seen
+                .interface
+                .is_some_and(|name| wish.interfaces.contains(&name)))
         && (wish.users.is_empty() || wish.users.contains(&seen.user))
-        && (wish.programs.is_empty() || wish.programs.iter().any(|n| *n == seen.program && there(*n)))
+        && (wish.programs.is_empty()
+            || wish
+                .programs
+                .iter()
+                .any(|n| *n == seen.program && there(*n)))
 }
 
 fn end(ends: &[End], file: &File, address: IpAddr) -> bool {
@@ -153,14 +183,21 @@ fn text(file: &File) -> String {
         }
     }
     for (n, wish) in file.wishes.iter().enumerate() {
-        let Wish { allow, log, enabled, .. } = *wish;
+        let Wish {
+            allow,
+            log,
+            enabled,
+            ..
+        } = *wish;
         writeln!(
             text,
             "[[rule]]\nid = 'r{n}'\naction = '{}'\nenabled = {enabled}\nlog = {log}",
             action(allow)
         )
         .unwrap();
-        wish.direction.iter().for_each(|way| writeln!(text, "direction = '{}'", way.name()).unwrap());
+        wish.direction
+            .iter()
+            .for_each(|way| writeln!(text, "direction = '{}'", way.name()).unwrap());
         let numbers: Vec<_> = wish.protocols.iter().map(ToString::to_string).collect();
         if !numbers.is_empty() {
             writeln!(text, "protocol = [{}]", numbers.join(",")).unwrap();
@@ -168,10 +205,21 @@ fn text(file: &File) -> String {
         list(&mut text, "source", &wish.sources);
         list(&mut text, "destination", &wish.destinations);
         let range = |(first, last): &(u16, u16)| format!("{first}-{last}");
-        list(&mut text, "source_ports", &wish.source_ports.iter().map(range).collect::<Vec<_>>());
-        list(&mut text, "ports", &wish.ports.iter().map(range).collect::<Vec<_>>());
+        list(
+            &mut text,
+            "source_ports",
+            &wish.source_ports.iter().map(range).collect::<Vec<_>>(),
+        );
+        list(
+            &mut text,
+            "ports",
+            &wish.ports.iter().map(range).collect::<Vec<_>>(),
+        );
         for (key, numbers) in [
-            ("icmp_type", wish.types.iter().map(|n| u32::from(*n)).collect::<Vec<_>>()),
+            (
+                "icmp_type",
+                wish.types.iter().map(|n| u32::from(*n)).collect::<Vec<_>>(),
+            ),
             ("user", wish.users.clone()),
         ] {
             if !numbers.is_empty() {
@@ -179,7 +227,15 @@ fn text(file: &File) -> String {
             }
         }
         list(&mut text, "interface", &wish.interfaces);
-        list(&mut text, "program", &wish.programs.iter().map(|n| format!("/p{n}")).collect::<Vec<_>>());
+        list(
+            &mut text,
+            "program",
+            &wish
+                .programs
+                .iter()
+                .map(|n| format!("/p{n}"))
+                .collect::<Vec<_>>(),
+        );
     }
     text
 }
@@ -210,9 +266,14 @@ impl Display for End {
 }
 
 fn place(file: &File) -> Place {
-    let mut place = Place::default().program("/p1", [1, 1]).program("/p2", [1, 2]);
+    let mut place = Place::default()
+        .program("/p1", [1, 1])
+        .program("/p2", [1, 2]);
     for (n, set) in file.sets.iter().enumerate() {
-        let lines: String = set[set.len() / 2..].iter().map(|span| format!("{span} # a comment\n")).collect();
+        let lines: String = set[set.len() / 2..]
+            .iter()
+            .map(|span| format!("{span} # a comment\n"))
+            .collect();
         place = place.file(&format!("s{n}.txt"), lines);
     }
     place
@@ -232,7 +293,17 @@ fn address(dice: &mut Dice, version: u8) -> IpAddr {
         (_, 0) => Ipv6Addr::UNSPECIFIED.into(),
         (_, 1) => Ipv6Addr::from_bits(u128::MAX).into(),
         // Two words, so that both are looked at.
-        _ => Ipv6Addr::new(0x2001, 0xDB8, net.into(), 0, 0, 0, dice.below(2) as u16, host.into()).into(),
+        _ => Ipv6Addr::new(
+            0x2001,
+            0xDB8,
+            net.into(),
+            0,
+            0,
+            0,
+            dice.below(2) as u16,
+            host.into(),
+        )
+        .into(),
     }
 }
 
@@ -241,7 +312,11 @@ fn span(dice: &mut Dice, version: u8) -> Span {
         let (a, b) = (address(dice, version), address(dice, version));
         return Span::Range(a.min(b), a.max(b));
     }
-    let bits = if version == 4 { [0, 8, 15, 16, 31, 32] } else { [0, 32, 47, 48, 127, 128] };
+    let bits = if version == 4 {
+        [0, 8, 15, 16, 31, 32]
+    } else {
+        [0, 32, 47, 48, 127, 128]
+    };
     let bits = dice.of(&bits);
     Span::Prefix(cut(address(dice, version), bits), bits)
 }
@@ -249,10 +324,12 @@ fn span(dice: &mut Dice, version: u8) -> Span {
 fn cut(address: IpAddr, bits: u8) -> IpAddr {
     match address {
         IpAddr::V4(v4) => {
-            Ipv4Addr::from_bits(v4.to_bits() & !u32::MAX.checked_shr(bits.into()).unwrap_or(0)).into()
+            Ipv4Addr::from_bits(v4.to_bits() & !u32::MAX.checked_shr(bits.into()).unwrap_or(0))
+                .into()
         }
         IpAddr::V6(v6) => {
-            Ipv6Addr::from_bits(v6.to_bits() & !u128::MAX.checked_shr(bits.into()).unwrap_or(0)).into()
+            Ipv6Addr::from_bits(v6.to_bits() & !u128::MAX.checked_shr(bits.into()).unwrap_or(0))
+                .into()
         }
     }
 }
@@ -266,7 +343,11 @@ fn direction(dice: &mut Dice) -> Direction {
 }
 
 fn port(dice: &mut Dice) -> u16 {
-    if dice.one_in(10) { u16::MAX } else { dice.below(50) as u16 }
+    if dice.one_in(10) {
+        u16::MAX
+    } else {
+        dice.below(50) as u16
+    }
 }
 
 fn ranges(dice: &mut Dice) -> Vec<(u16, u16)> {
@@ -285,7 +366,11 @@ fn ends(dice: &mut Dice, sets: usize) -> Vec<End> {
             End::Span(span(dice, version))
         }
     };
-    if dice.one_in(2) { Vec::new() } else { dice.several(3, end) }
+    if dice.one_in(2) {
+        Vec::new()
+    } else {
+        dice.several(3, end)
+    }
 }
 
 /// Whether an end may be of each version.
@@ -293,34 +378,66 @@ fn versions(ends: &[End]) -> [bool; 2] {
     [true, false].map(|v4| {
         let may_be = |end: &End| match end {
             End::Set(_) => true,
-            End::Span(Span::Prefix(address, _) | Span::Range(address, _)) => address.is_ipv4() == v4,
+            End::Span(Span::Prefix(address, _) | Span::Range(address, _)) => {
+                address.is_ipv4() == v4
+            }
         };
         ends.is_empty() || ends.iter().any(may_be)
     })
 }
 
 fn wish(dice: &mut Dice, sets: usize) -> Wish {
-    let protocols = dice.of(&[&[][..], &[], &[6], &[17], &[6, 17], &[1], &[58], &[47, 6]]).to_vec();
+    let protocols = dice
+        .of(&[&[][..], &[], &[6], &[17], &[6, 17], &[1], &[58], &[47, 6]])
+        .to_vec();
     let with_ports = matches!(protocols.as_slice(), [6] | [17] | [6, 17]);
     let with_types = matches!(protocols.as_slice(), [1 | 58]) && dice.one_in(2);
     let (sources, mut destinations) = (ends(dice, sets), ends(dice, sets));
     // Ends of different versions are an error.
-    if !versions(&sources).iter().zip(versions(&destinations)).any(|(a, b)| *a && b) {
+    if !versions(&sources)
+        .iter()
+        .zip(versions(&destinations))
+        .any(|(a, b)| *a && b)
+    {
         destinations.clear();
     }
     Wish {
         allow: dice.one_in(2),
         log: dice.one_in(2),
         enabled: !dice.one_in(10),
-        direction: if dice.one_in(2) { Some(direction(dice)) } else { None },
+        direction: if dice.one_in(2) {
+            Some(direction(dice))
+        } else {
+            None
+        },
         sources,
         destinations,
-        source_ports: if with_ports && dice.one_in(3) { ranges(dice) } else { Vec::new() },
+        source_ports: if with_ports && dice.one_in(3) {
+            ranges(dice)
+        } else {
+            Vec::new()
+        },
         ports: if with_ports { ranges(dice) } else { Vec::new() },
-        types: if with_types { dice.several(3, |dice| dice.of(&[0, 3, 8, 128, 255])) } else { Vec::new() },
-        interfaces: if dice.one_in(4) { dice.several(2, |dice| dice.of(&INTERFACES)) } else { Vec::new() },
-        users: if dice.one_in(4) { dice.several(2, |dice| dice.of(&USERS)) } else { Vec::new() },
-        programs: if dice.one_in(4) { dice.several(2, |dice| 1 + dice.below(3)) } else { Vec::new() },
+        types: if with_types {
+            dice.several(3, |dice| dice.of(&[0, 3, 8, 128, 255]))
+        } else {
+            Vec::new()
+        },
+        interfaces: if dice.one_in(4) {
+            dice.several(2, |dice| dice.of(&INTERFACES))
+        } else {
+            Vec::new()
+        },
+        users: if dice.one_in(4) {
+            dice.several(2, |dice| dice.of(&USERS))
+        } else {
+            Vec::new()
+        },
+        programs: if dice.one_in(4) {
+            dice.several(2, |dice| 1 + dice.below(3))
+        } else {
+            Vec::new()
+        },
         protocols,
     }
 }
@@ -331,10 +448,16 @@ fn file(dice: &mut Dice) -> File {
         span(dice, version)
     };
     let mut sets: Vec<Vec<Span>> = dice.several(3, |dice| dice.several(4, member));
-    sets.iter_mut().filter(|set| set.is_empty()).for_each(|set| set.push(member(dice)));
+    sets.iter_mut()
+        .filter(|set| set.is_empty())
+        .for_each(|set| set.push(member(dice)));
     let wishes = dice.several(8, |dice| wish(dice, sets.len()));
     let mut default = || (dice.one_in(2), dice.one_in(2));
-    File { defaults: [default(), default()], sets, wishes }
+    File {
+        defaults: [default(), default()],
+        sets,
+        wishes,
+    }
 }
 
 fn seen(dice: &mut Dice) -> Seen {
@@ -357,8 +480,16 @@ fn seen(dice: &mut Dice) -> Seen {
         protocol,
         ports: if shape == Shape::Whole { ports } else { (0, 0) },
         shape,
-        interface: if dice.one_in(3) { None } else { Some(dice.of(&INTERFACES)) },
-        user: if dice.one_in(4) { NO_USER } else { dice.of(&USERS) },
+        interface: if dice.one_in(3) {
+            None
+        } else {
+            Some(dice.of(&INTERFACES))
+        },
+        user: if dice.one_in(4) {
+            NO_USER
+        } else {
+            dice.of(&USERS)
+        },
         program: dice.below(4),
     }
 }
@@ -379,12 +510,24 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
         tcp_flags: 0,
     };
     let local = Local {
-        program: if seen.program == 0 { [0; 2] } else { [1, seen.program] },
-        interface: seen.interface.map_or([0; 2], |name| name_words(name).unwrap()),
+        program: if seen.program == 0 {
+            [0; 2]
+        } else {
+            [1, seen.program]
+        },
+        interface: seen
+            .interface
+            .map_or([0; 2], |name| name_words(name).unwrap()),
         user: seen.user,
         spare: 0,
     };
-    (Parsed { flow, shape: seen.shape }, local)
+    (
+        Parsed {
+            flow,
+            shape: seen.shape,
+        },
+        local,
+    )
 }
 
 /// Packets for each of the rule files: a million pairs in all.

@@ -223,7 +223,11 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Rules(errors) => f.write_str(&errors.join("\n")),
-            Self::TooMuchMemory { needed, left, budget } => write!(
+            Self::TooMuchMemory {
+                needed,
+                left,
+                budget,
+            } => write!(
                 f,
                 "the rules take {} of kernel memory, and {} of the budget of {} are left while what is there stays in \
                  force: give gatebelld a larger --kernel-memory, or make the sets smaller; `gatebell status` shows what \
@@ -232,7 +236,9 @@ impl std::fmt::Display for Refused {
                 mebibytes(*left),
                 mebibytes(*budget)
             ),
-            Self::NoLease => f.write_str("no lease runs; `gatebell rules apply --lease` starts one"),
+            Self::NoLease => {
+                f.write_str("no lease runs; `gatebell rules apply --lease` starts one")
+            }
             Self::LeaseOver => f.write_str(
                 "the lease has ended, and the rules that were confirmed are back; apply them again",
             ),
@@ -251,15 +257,41 @@ impl Stats {
     /// What the driver counted.
     #[must_use]
     pub const fn of(generation: u32, verdicts: Verdicts, flows: u64) -> Self {
-        let Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, spare: _ } = verdicts;
+        let Verdicts {
+            allowed_in,
+            blocked_in,
+            allowed_out,
+            blocked_out,
+            flows_full,
+            spare: _,
+        } = verdicts;
         let flows_most = contract::firewall::MAX_FLOWS as u64;
-        Self { generation, allowed_in, blocked_in, allowed_out, blocked_out, flows_full, flows, flows_most }
+        Self {
+            generation,
+            allowed_in,
+            blocked_in,
+            allowed_out,
+            blocked_out,
+            flows_full,
+            flows,
+            flows_most,
+        }
     }
 }
 
 impl From<Totals> for Counted {
     fn from(totals: Totals) -> Self {
-        let Totals { offered, committed, lost: [lost_no_room, lost_closing, lost_too_large] } = totals;
-        Self { offered, committed, lost_no_room, lost_closing, lost_too_large }
+        let Totals {
+            offered,
+            committed,
+            lost: [lost_no_room, lost_closing, lost_too_large],
+        } = totals;
+        Self {
+            offered,
+            committed,
+            lost_no_room,
+            lost_closing,
+            lost_too_large,
+        }
     }
 }

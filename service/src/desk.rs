@@ -30,7 +30,17 @@ impl Desk {
         wake.set_nonblocking(true)?;
         let pile: Pile = Arc::new(Mutex::new(Some(VecDeque::new())));
         let bell = Arc::new(bell);
-        Ok((Self { pile: pile.clone(), bell: bell.clone() }, Inbox { pile, wake, _bell: bell }))
+        Ok((
+            Self {
+                pile: pile.clone(),
+                bell: bell.clone(),
+            },
+            Inbox {
+                pile,
+                wake,
+                _bell: bell,
+            },
+        ))
     }
 
     /// Has the main loop do this, and waits for what comes back: `desk.ask(|firewall| firewall.status())`.

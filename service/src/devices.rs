@@ -41,7 +41,12 @@ pub struct Devices {
 impl Devices {
     /// Those of the network namespace that this thread is in. The bell hangs before they are listed, so that none is missed.
     pub fn watch(named: &[String]) -> io::Result<Self> {
-        Ok(Self { named: named.to_vec(), known: Vec::new(), behind: false, bell: Bell::hang_up()? })
+        Ok(Self {
+            named: named.to_vec(),
+            known: Vec::new(),
+            behind: false,
+            bell: Bell::hang_up()?,
+        })
     }
 
     /// Every device that the zone has, as far as we know.
@@ -51,12 +56,19 @@ impl Devices {
 
     /// What changed; nothing unless the kernel said that something did.
     pub fn changes(&mut self) -> io::Result<Changes> {
-        if self.bell.rang() { self.look() } else { Ok(Changes::default()) }
+        if self.bell.rang() {
+            self.look()
+        } else {
+            Ok(Changes::default())
+        }
     }
 
     /// Looks whether anything changed.
     pub fn look(&mut self) -> io::Result<Changes> {
-        let now: Vec<Device> = netlink::links()?.into_iter().filter_map(|link| self.of_zone(link)).collect();
+        let now: Vec<Device> = netlink::links()?
+            .into_iter()
+            .filter_map(|link| self.of_zone(link))
+            .collect();
         let changes = compare(&self.known, &now);
         self.known = now;
         self.behind = false;
@@ -76,7 +88,11 @@ impl Devices {
 
     fn of_zone(&self, link: netlink::Link) -> Option<Device> {
         let asked_for = self.named.is_empty() || self.named.contains(&link.name);
-        let link_header = if link.kind == ETHERNET { ETHERNET_HEADER } else { 0 };
+        let link_header = if link.kind == ETHERNET {
+            ETHERNET_HEADER
+        } else {
+            0
+        };
         (asked_for && link.kind != LOOPBACK).then_some(Device {
             index: link.index,
             name: link.name,
@@ -92,9 +108,16 @@ impl AsFd for Devices {
 }
 
 fn compare(before: &[Device], now: &[Device]) -> Changes {
-    let come = now.iter().filter(|device| !before.contains(device)).cloned().collect();
+    let come = now
+        .iter()
+        .filter(|device| !before.contains(device))
+        .cloned()
+        .collect();
     let gone = |device: &&Device| now.iter().all(|other| other.index != device.index);
-    Changes { come, gone: before.iter().filter(gone).cloned().collect() }
+    Changes {
+        come,
+        gone: before.iter().filter(gone).cloned().collect(),
+    }
 }
 
 #[cfg(test)]
@@ -102,12 +125,19 @@ mod tests {
     use super::*;
 
     fn device(index: u32, name: &str) -> Device {
-        Device { index, name: name.to_owned(), link_header: 14 }
+        Device {
+            index,
+            name: name.to_owned(),
+            link_header: 14,
+        }
     }
 
     #[test]
     fn a_renamed_device_comes_under_its_new_name_and_is_not_gone() {
-        let changes = compare(&[device(2, "a"), device(3, "b")], &[device(2, "c"), device(4, "b")]);
+        let changes = compare(
+            &[device(2, "a"), device(3, "b")],
+            &[device(2, "c"), device(4, "b")],
+        );
         assert_eq!(changes.come, [device(2, "c"), device(4, "b")]);
         assert_eq!(changes.gone, [device(3, "b")]);
     }

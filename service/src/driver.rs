@@ -11,8 +11,8 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
 use contract::firewall::{
-    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES, Verdicts,
-    ZoneDevice, device_slot,
+    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES,
+    Verdicts, ZoneDevice, device_slot,
 };
 use contract::packet::{Direction, name_words};
 use contract::process::PATH_BYTES;
@@ -68,14 +68,20 @@ impl Driver {
     /// Nothing is attached yet.
     pub fn load(file: &Path, pins: &Pins) -> Result<Self> {
         let bytes = fs::read(file).with_context(|| {
-            format!("can't read the driver {}; `cargo xtask build ebpf` makes it", file.display())
+            format!(
+                "can't read the driver {}; `cargo xtask build ebpf` makes it",
+                file.display()
+            )
         })?;
         let names = kept(&bytes, pins)?;
         let adopted = pins.is_there();
         let offsets: OffsetWords = zerocopy::transmute!(offsets::of_this_kernel());
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
-        loader.btf(None).override_global("OFFSETS", &offsets, true).override_global("TICKS", &ticks, true);
+        loader
+            .btf(None)
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("TICKS", &ticks, true);
         for name in &names {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -86,7 +92,11 @@ impl Driver {
             )
         })?;
         hooks::load(&mut object)?;
-        Ok(Self { object, adopted, taken: Cell::new(None) })
+        Ok(Self {
+            object,
+            adopted,
+            taken: Cell::new(None),
+        })
     }
 
     /// Whether an earlier service left its tables.
@@ -103,7 +113,14 @@ impl Driver {
     pub fn serve(&self, zone: &Zone) -> Result<()> {
         bpf::update(self.map("ZONE")?, 0, &zone.cgroup.as_raw_fd().to_ne_bytes())
             .context("naming the zone")?;
-        self.set("SERVICE", 0, &Service { pid: std::process::id().into(), gone: 0 })
+        self.set(
+            "SERVICE",
+            0,
+            &Service {
+                pid: std::process::id().into(),
+                gone: 0,
+            },
+        )
     }
 
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged.
@@ -111,7 +128,10 @@ impl Driver {
         hooks::watch_makers(&mut self.object, pins, &zone.cgroup)?;
         // Between the two: no socket is missed, and no packet is judged before its socket is known.
         let named = sockets::name_older(self, zone);
-        debug!("{} sockets are older than the driver, and known by who holds them", named.sockets);
+        debug!(
+            "{} sockets are older than the driver, and known by who holds them",
+            named.sockets
+        );
         if !named.closed.is_empty() {
             warn!(
                 "older sockets of these processes have no program, as nobody may look at them: {:?}",
@@ -124,7 +144,11 @@ impl Driver {
     /// Guards a device by filters of its own. Returns whether it had no place for filters before.
     pub fn guard(&mut self, device: &Device) -> Result<bool> {
         let its_own = self.slot(device.index, device.index)?;
-        let slot = if its_own.is_some() { its_own } else { self.slot(device.index, FREE)? };
+        let slot = if its_own.is_some() {
+            its_own
+        } else {
+            self.slot(device.index, FREE)?
+        };
         let (slot, mut entry) =
             slot.context("too many devices: each slot that this one may have is taken")?;
         entry.name = name_words(&device.name).unwrap_or_default();
@@ -155,22 +179,27 @@ impl Driver {
 
     /// A device is gone, and its filters with it.
     pub fn unguard(&self, index: u32) -> Result<()> {
-        let Some((slot, _)) = self.slot(index, index)? else { return Ok(()) };
+        let Some((slot, _)) = self.slot(index, index)? else {
+            return Ok(());
+        };
         self.set("DEVICES", slot, &ZoneDevice::default())
     }
 
     /// The devices that the tables speak of.
     pub fn guarded(&self) -> Result<Vec<u32>> {
         let mut found = Vec::new();
-        self.each("DEVICES", |_: &u32, device: &ZoneDevice| found.push(device.index))?;
+        self.each("DEVICES", |_: &u32, device: &ZoneDevice| {
+            found.push(device.index)
+        })?;
         found.retain(|index| *index != 0);
         Ok(found)
     }
 
     /// What the driver counted.
     pub fn verdicts(&self) -> Result<Verdicts> {
-        (0..VERDICT_LINES as u32)
-            .try_fold(Verdicts::default(), |sum, line| Ok(sum.plus(self.value("VERDICTS", line)?)))
+        (0..VERDICT_LINES as u32).try_fold(Verdicts::default(), |sum, line| {
+            Ok(sum.plus(self.value("VERDICTS", line)?))
+        })
     }
 
     /// Forgets the conversations that nobody has used for long.
@@ -195,18 +224,33 @@ impl Driver {
         }
         // What began meanwhile was met or was not. Until the next time round it counts for both: a flood that comes just now
         // must not find more room than it should.
-        let meanwhile = self.value::<u64>("ARRIVALS", 0)?.wrapping_sub(before).cast_signed().max(0);
-        self.set("ARRIVALS", 0, &arrived.saturating_add(meanwhile.cast_unsigned()))?;
+        let meanwhile = self
+            .value::<u64>("ARRIVALS", 0)?
+            .wrapping_sub(before)
+            .cast_signed()
+            .max(0);
+        self.set(
+            "ARRIVALS",
+            0,
+            &arrived.saturating_add(meanwhile.cast_unsigned()),
+        )?;
         let soonest = soonest_ns.map(Duration::from_nanos);
-        Ok(Swept { forgotten: idle.len() as u64, left, soonest })
+        Ok(Swept {
+            forgotten: idle.len() as u64,
+            left,
+            soonest,
+        })
     }
 
     /// The path of a program, as the driver or we have seen it.
     pub fn program(&self, id: [u64; 2]) -> Result<Option<String>> {
         let mut path = [0; PATH_BYTES];
-        let found =
-            bpf::lookup(self.map("PROGRAMS")?, id.as_bytes(), &mut path).context("reading PROGRAMS")?;
-        let length = path.iter().position(|byte| *byte == 0).unwrap_or(PATH_BYTES);
+        let found = bpf::lookup(self.map("PROGRAMS")?, id.as_bytes(), &mut path)
+            .context("reading PROGRAMS")?;
+        let length = path
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(PATH_BYTES);
         Ok(found.then(|| String::from_utf8_lossy(&path[..length]).into_owned()))
     }
 
@@ -221,23 +265,27 @@ impl Driver {
     /// Tells the driver whose this socket is. False: it knows.
     pub fn name_socket(&self, socket: &impl AsFd, owner: &Owner) -> Result<bool> {
         let number = socket.as_fd().as_raw_fd().to_ne_bytes();
-        bpf::insert_new(self.map("OWNERS")?, &number, owner.as_bytes()).context("naming a socket's owner")
+        bpf::insert_new(self.map("OWNERS")?, &number, owner.as_bytes())
+            .context("naming a socket's owner")
     }
 
     /// What the generation at this place says of itself; none: there is none.
     pub fn head(&self, place: u32) -> Result<Option<Head>> {
-        let Some(rules) = bpf::inner(self.map("RULES")?, place).context("reading the rules")? else {
+        let Some(rules) = bpf::inner(self.map("RULES")?, place).context("reading the rules")?
+        else {
             return Ok(None);
         };
         let mut page: Page = [0; PAGE_BYTES / 8];
-        bpf::lookup(rules.as_fd(), &0_u32.to_ne_bytes(), page.as_mut_bytes()).context("reading the rules")?;
+        bpf::lookup(rules.as_fd(), &0_u32.to_ne_bytes(), page.as_mut_bytes())
+            .context("reading the rules")?;
         let head = HeadPage::of(&page).head;
         Ok((head.generation != 0).then_some(head))
     }
 
     /// Puts a generation at this place, by one update.
     pub fn put_rules(&self, place: u32, pages: &[Page]) -> Result<()> {
-        self.put("RULES", place, pages).context("the kernel did not take the new generation")
+        self.put("RULES", place, pages)
+            .context("the kernel did not take the new generation")
     }
 
     /// Puts the generation of one place at another one too, by one update.
@@ -258,13 +306,16 @@ impl Driver {
 
     /// Puts a table of sets at a place that nobody uses.
     pub fn put_sets(&self, place: u32, pages: &[Page]) -> Result<()> {
-        self.put("SETS", place, pages).context("the kernel did not take the sets")
+        self.put("SETS", place, pages)
+            .context("the kernel did not take the sets")
     }
 
     /// How often each rule of the generation at this place has decided, in their order.
     pub fn hits(&self, place: u32) -> Result<Vec<u64>> {
         let rules = bpf::inner(self.map("RULES")?, place).context("reading the rules")?;
-        let (Some(head), Some(rules)) = (self.head(place)?, rules) else { return Ok(Vec::new()) };
+        let (Some(head), Some(rules)) = (self.head(place)?, rules) else {
+            return Ok(Vec::new());
+        };
         let mut hits = Vec::new();
         for number in head.hits..head.hits + head.rules.div_ceil(PAGE_WORDS as u32) {
             let mut page: Page = [0; PAGE_WORDS];
@@ -317,7 +368,11 @@ impl Driver {
         self.taken.set(None);
         let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
         // The kernel keeps the old one until the last program that looked it up has ended.
-        Ok(bpf::update(self.map(name)?, place, &beside.as_raw_fd().to_ne_bytes())?)
+        Ok(bpf::update(
+            self.map(name)?,
+            place,
+            &beside.as_raw_fd().to_ne_bytes(),
+        )?)
     }
 
     fn value<T: FromBytes + IntoBytes>(&self, name: &str, key: u32) -> Result<T> {
@@ -337,11 +392,16 @@ impl Driver {
         K: FromBytes + Immutable + KnownLayout,
         V: FromBytes + Immutable + KnownLayout,
     {
-        bpf::entries(self.map(name)?, size_of::<K>(), size_of::<V>(), |key, value| {
-            if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
-                meet(&key, &value);
-            }
-        })
+        bpf::entries(
+            self.map(name)?,
+            size_of::<K>(),
+            size_of::<V>(),
+            |key, value| {
+                if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
+                    meet(&key, &value);
+                }
+            },
+        )
         .with_context(|| format!("reading {name}"))
     }
 
@@ -359,7 +419,8 @@ pub fn now_ns() -> Result<u64> {
 
 /// This kernel's ticks: what a coarse clock is exact to.
 fn ticks() -> Result<Ticks> {
-    let length = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel has no coarse clock")?;
+    let length =
+        clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel has no coarse clock")?;
     Ok(Ticks::of(nanoseconds(length)))
 }
 
@@ -370,7 +431,9 @@ fn nanoseconds(time: TimeSpec) -> u64 {
 /// How long this conversation may still be silent; 0: it was for too long.
 fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
     let longest = engine::conversation::longest_silence_ns(key.protocol, entry);
-    longest.saturating_add(1).saturating_sub(now.saturating_sub(entry.stamp_ns))
+    longest
+        .saturating_add(1)
+        .saturating_sub(now.saturating_sub(entry.stamp_ns))
 }
 
 /// What is behind a map, of the kinds that the driver has.
@@ -402,7 +465,10 @@ fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
     let mut fits = true;
     for (name, map) in &object.maps {
         // The program's own constants are of this very load.
-        if matches!(map.section_kind(), EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps) {
+        if matches!(
+            map.section_kind(),
+            EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps
+        ) {
             fits &= pins::fits(&pins.map(name), map)?;
             names.push(name.clone());
         }
@@ -412,7 +478,8 @@ fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
     }
     if !fits {
         warn!("the tables of an earlier service do not fit this driver; starting with new ones");
-        pins.put_aside().context("putting the tables of an earlier service aside")?;
+        pins.put_aside()
+            .context("putting the tables of an earlier service aside")?;
     }
     Ok(names)
 }

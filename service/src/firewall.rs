@@ -4,8 +4,8 @@
 //! back.
 
 pub use crate::answers::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText, Stats,
-    Status,
+    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
+    Stats, Status,
 };
 pub use crate::desk::{Desk, Ending, Inbox};
 
@@ -70,8 +70,8 @@ impl Config {
     /// Whether the rule file can be used; says all that is wrong with it.
     fn check_rules(&self) -> Result<()> {
         let name = self.rule_file();
-        let text =
-            fs::read_to_string(&self.rules).with_context(|| format!("can't read the rule file {name}"))?;
+        let text = fs::read_to_string(&self.rules)
+            .with_context(|| format!("can't read the rule file {name}"))?;
         rules::parse(&name, &text, &Machine::beside(&self.rules))
             .context("the rule file is not right, and nothing was changed")?;
         Ok(())
@@ -148,12 +148,20 @@ impl Firewall {
             programs::name_running(&driver);
         }
         // The door before the hooks: an app that is attached by then misses nothing.
-        let door = Door::open(driver.object(), &config.socket, Policy::default(), Parts::default())?;
+        let door = Door::open(
+            driver.object(),
+            &config.socket,
+            Policy::default(),
+            Parts::default(),
+        )?;
         open_to_group(&config.socket).context("can't open the door to the group")?;
         let mut firewall = Self {
             devices: Devices::watch(&config.devices).context("can't watch the devices")?,
             programs: Watch::new().context("can't watch the programs' files")?,
-            since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+            since: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
             config,
             state,
             driver,
@@ -171,18 +179,27 @@ impl Firewall {
         firewall.driver.attach(pins, zone)?;
         firewall.first_devices()?;
         for folder in pins.remove_others()? {
-            info!("took off the hooks that an earlier release had left in {}", folder.display());
+            info!(
+                "took off the hooks that an earlier release had left in {}",
+                folder.display()
+            );
         }
         Ok(firewall)
     }
 
     /// The rule file's; or what the kernel has, if the file is no good.
     fn first_rules(&mut self) -> Result<()> {
-        let Err(wrong) = self.reload() else { return Ok(()) };
-        let Some(held) = self.rulebook.confirmed() else {
-            return Err(anyhow!("{wrong}")).context("the rule file is no good, and nothing was changed");
+        let Err(wrong) = self.reload() else {
+            return Ok(());
         };
-        error!("generation {} stays in force, which the kernel still has", held.generation);
+        let Some(held) = self.rulebook.confirmed() else {
+            return Err(anyhow!("{wrong}"))
+                .context("the rule file is no good, and nothing was changed");
+        };
+        error!(
+            "generation {} stays in force, which the kernel still has",
+            held.generation
+        );
         Ok(())
     }
 
@@ -194,9 +211,13 @@ impl Firewall {
                 self.driver.unguard(index)?;
             }
         }
-        let before = state::read(&self.config.state).map(|written| written.devices).unwrap_or_default();
-        self.guarded =
-            before.into_iter().filter(|old| changes.come.iter().any(|new| new.index == old.index)).collect();
+        let before = state::read(&self.config.state)
+            .map(|written| written.devices)
+            .unwrap_or_default();
+        self.guarded = before
+            .into_iter()
+            .filter(|old| changes.come.iter().any(|new| new.index == old.index))
+            .collect();
         self.follow(changes)
     }
 
@@ -254,7 +275,11 @@ impl Firewall {
     /// How it is.
     #[must_use]
     pub fn status(&mut self) -> Status {
-        let nothing = InForce { generation: 0, name: None, rules: 0 };
+        let nothing = InForce {
+            generation: 0,
+            name: None,
+            rules: 0,
+        };
         let held = self.rulebook.in_force();
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -264,11 +289,20 @@ impl Firewall {
             adopted: self.driver.adopted(),
             netns: self.config.netns.clone(),
             cgroup: self.config.cgroup.clone(),
-            devices: self.devices.known().iter().map(|device| self.device(device)).collect(),
+            devices: self
+                .devices
+                .known()
+                .iter()
+                .map(|device| self.device(device))
+                .collect(),
             pins: self.config.pins.clone(),
             rules: held.map_or(nothing, Held::in_force),
             lease: self.rulebook.lease(),
-            service_gone: held.map(|held| held.gone).unwrap_or_default().name().to_owned(),
+            service_gone: held
+                .map(|held| held.gone)
+                .unwrap_or_default()
+                .name()
+                .to_owned(),
             kernel_memory: self.memory(),
             trouble: self.bad_file.iter().chain(&self.trouble).cloned().collect(),
         }
@@ -277,18 +311,37 @@ impl Firewall {
     /// Takes these rules. `name` is what they are called in messages. Without a lease they are confirmed at once, and the
     /// rule file is replaced; with one they hold until then and no longer, unless [`Self::confirm`] comes first. A second
     /// lease takes the candidate's place, never that of the confirmed rules.
-    pub fn apply(&mut self, name: &str, text: &str, lease: Option<Duration>) -> Result<Applied, Refused> {
+    pub fn apply(
+        &mut self,
+        name: &str,
+        text: &str,
+        lease: Option<Duration>,
+    ) -> Result<Applied, Refused> {
         let rules = self.read(name, text)?;
-        let new = New { name, text, rules: &rules, budget: self.budget() };
+        let new = New {
+            name,
+            text,
+            rules: &rules,
+            budget: self.budget(),
+        };
         let Some(time) = lease else {
-            let held =
-                self.rulebook.confirm_at_once(&self.driver, &self.state, new, true).map_err(refused)?;
+            let held = self
+                .rulebook
+                .confirm_at_once(&self.driver, &self.state, new, true)
+                .map_err(refused)?;
             self.write_file(text)?;
             info!("generation {} is in force", held.generation);
             return Ok(self.applied(&held, &rules));
         };
-        let held = self.rulebook.try_out(&self.driver, &self.state, new, time).map_err(refused)?;
-        info!("generation {} is in force for {} s, unless it is confirmed", held.generation, time.as_secs());
+        let held = self
+            .rulebook
+            .try_out(&self.driver, &self.state, new, time)
+            .map_err(refused)?;
+        info!(
+            "generation {} is in force for {} s, unless it is confirmed",
+            held.generation,
+            time.as_secs()
+        );
         Ok(self.applied(&held, &rules))
     }
 
@@ -298,7 +351,8 @@ impl Firewall {
         info!("generation {} is confirmed", held.generation);
         let (name, text) = held.text.clone().ok_or_else(|| {
             Refused::System(
-                "the rules are confirmed in the kernel, but their text is lost: apply them again".into(),
+                "the rules are confirmed in the kernel, but their text is lost: apply them again"
+                    .into(),
             )
         })?;
         self.write_file(&text)?;
@@ -328,13 +382,20 @@ impl Firewall {
     pub fn stats(&mut self) -> Result<Stats, Refused> {
         self.flows = self.driver.forget_idle_flows().map_err(refused)?.left;
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
-        Ok(Stats::of(generation, self.driver.verdicts().map_err(refused)?, self.flows))
+        Ok(Stats::of(
+            generation,
+            self.driver.verdicts().map_err(refused)?,
+            self.flows,
+        ))
     }
 
     /// How often each rule has decided.
     pub fn hits(&mut self) -> Result<Hits, Refused> {
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
-        let hits = self.driver.hits(self.rulebook.place_in_force()).map_err(refused)?;
+        let hits = self
+            .driver
+            .hits(self.rulebook.place_in_force())
+            .map_err(refused)?;
         Ok(Hits { generation, hits })
     }
 
@@ -354,10 +415,22 @@ impl Firewall {
                 lies: app.lies,
             })
             .collect();
-        let attached = references.taken.checked_sub(references.released) == Some(references.attached);
-        let balances = attached && references.past.balances() && apps.iter().all(|app| app.balances);
-        let (taken, released, past) = (references.taken, references.released, references.past.into());
-        Accounts { taken, released, apps, past, balances }
+        let attached =
+            references.taken.checked_sub(references.released) == Some(references.attached);
+        let balances =
+            attached && references.past.balances() && apps.iter().all(|app| app.balances);
+        let (taken, released, past) = (
+            references.taken,
+            references.released,
+            references.past.into(),
+        );
+        Accounts {
+            taken,
+            released,
+            apps,
+            past,
+            balances,
+        }
     }
 
     /// The text of the rules that are judged by now: the candidate's while a lease runs.
@@ -366,7 +439,12 @@ impl Firewall {
         let folder = self.config.rule_folder();
         match self.rulebook.in_force() {
             Some(held) => held.rule_text(folder),
-            None => RuleText { generation: 0, name: None, text: None, folder },
+            None => RuleText {
+                generation: 0,
+                name: None,
+                text: None,
+                folder,
+            },
         }
     }
 
@@ -378,28 +456,46 @@ impl Firewall {
 
     fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
         let machine = Machine::beside(&self.config.rules);
-        rules::parse(name, text, &machine)
-            .map_err(|errors| Refused::Rules(errors.findings().iter().map(ToString::to_string).collect()))
+        rules::parse(name, text, &machine).map_err(|errors| {
+            Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
+        })
     }
 
     fn reload_file(&mut self) -> Result<Applied, Refused> {
         let name = self.config.rule_file();
-        let text = fs::read_to_string(&self.config.rules)
-            .map_err(|cause| Refused::System(format!("can't read the rule file {name}: {cause}")))?;
+        let text = fs::read_to_string(&self.config.rules).map_err(|cause| {
+            Refused::System(format!("can't read the rule file {name}: {cause}"))
+        })?;
         let rules = self.read(&name, &text)?;
         for warning in rules.warnings() {
             warn!("{warning}");
         }
-        let new = New { name: &name, text: &text, rules: &rules, budget: self.budget() };
-        let held = self.rulebook.confirm_at_once(&self.driver, &self.state, new, false).map_err(refused)?;
+        let new = New {
+            name: &name,
+            text: &text,
+            rules: &rules,
+            budget: self.budget(),
+        };
+        let held = self
+            .rulebook
+            .confirm_at_once(&self.driver, &self.state, new, false)
+            .map_err(refused)?;
         Ok(self.applied(&held, &rules))
     }
 
     fn applied(&mut self, held: &Held, rules: &Rules) -> Applied {
         self.programs.follow(self.rulebook.programs());
-        let lease = self.rulebook.lease().filter(|lease| lease.generation == held.generation);
+        let lease = self
+            .rulebook
+            .lease()
+            .filter(|lease| lease.generation == held.generation);
         let warnings = rules.warnings().iter().map(ToString::to_string).collect();
-        Applied { generation: held.generation, rules: held.count, warnings, lease }
+        Applied {
+            generation: held.generation,
+            rules: held.count,
+            warnings,
+            lease,
+        }
     }
 
     /// The kernel has them by now; the disk is to have them after the next start too.
@@ -411,7 +507,9 @@ impl Firewall {
             )
         });
         written.map_err(|cause| {
-            Refused::System(format!("the rules are in force, but the rule file is the old one: {cause:#}"))
+            Refused::System(format!(
+                "the rules are in force, but the rule file is the old one: {cause:#}"
+            ))
         })
     }
 
@@ -419,9 +517,16 @@ impl Firewall {
     fn renew(&mut self) {
         let machine = Machine::beside(&self.config.rules);
         let budget = self.budget();
-        let renewed = self.rulebook.renew(&self.driver, &self.state, &machine, budget);
-        if let Some(generation) = self.noted(renewed.context("following a program's new file")).flatten() {
-            info!("a program that rules name is another file now; generation {generation} knows it");
+        let renewed = self
+            .rulebook
+            .renew(&self.driver, &self.state, &machine, budget);
+        if let Some(generation) = self
+            .noted(renewed.context("following a program's new file"))
+            .flatten()
+        {
+            info!(
+                "a program that rules name is another file now; generation {generation} knows it"
+            );
         }
         self.programs.follow(self.rulebook.programs());
     }
@@ -445,7 +550,11 @@ impl Firewall {
     fn guard(&mut self, device: &devices::Device) {
         match self.driver.guard(device) {
             Ok(made) => {
-                let made = made || self.guarded.iter().any(|old| old.index == device.index && old.hooks_made);
+                let made = made
+                    || self
+                        .guarded
+                        .iter()
+                        .any(|old| old.index == device.index && old.hooks_made);
                 self.guarded.retain(|guarded| guarded.index != device.index);
                 self.guarded.push(Guarded {
                     name: device.name.clone(),
@@ -477,7 +586,10 @@ impl Firewall {
     /// What rings leave to tables.
     fn budget(&mut self) -> Budget {
         let (whole, rings) = (self.config.kernel_memory, self.door.memory());
-        Budget { whole, tables: whole.saturating_sub(rings.attached + rings.let_go) }
+        Budget {
+            whole,
+            tables: whole.saturating_sub(rings.attached + rings.let_go),
+        }
     }
 
     /// What tables leave to rings. Others than root have a share of their own, so that they can't keep root from changing the
@@ -485,7 +597,10 @@ impl Firewall {
     fn room(&self) -> Room {
         let whole = self.config.kernel_memory;
         let all = whole.saturating_sub(self.driver.memory().sum());
-        Room { all, others: all.min(whole / 4) }
+        Room {
+            all,
+            others: all.min(whole / 4),
+        }
     }
 
     fn write_down(&self) -> Result<()> {
@@ -504,7 +619,10 @@ impl Firewall {
             name: device.name.clone(),
             index: device.index,
             link_header: device.link_header,
-            filtered: self.guarded.iter().any(|guarded| guarded.index == device.index),
+            filtered: self
+                .guarded
+                .iter()
+                .any(|guarded| guarded.index == device.index),
         }
     }
 

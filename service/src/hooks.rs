@@ -13,8 +13,8 @@ use aya::Ebpf;
 use aya::programs::links::FdLink;
 use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
 use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, Program, ProgramError, SchedClassifier,
-    TcAttachType, TracePoint, tc,
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, Program, ProgramError,
+    SchedClassifier, TcAttachType, TracePoint, tc,
 };
 use channel::sys::linux::bpf;
 use nix::libc;
@@ -28,16 +28,20 @@ const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 0x6B);
 
 /// The filters of a device, by name.
-const FILTERS: [(&str, TcAttachType); 2] =
-    [("zone_ingress", TcAttachType::Ingress), ("zone_egress", TcAttachType::Egress)];
+const FILTERS: [(&str, TcAttachType); 2] = [
+    ("zone_ingress", TcAttachType::Ingress),
+    ("zone_egress", TcAttachType::Egress),
+];
 /// The control group's hooks that see packets.
 const SOCKETS: [(&str, CgroupSkbAttachType); 2] = [
     ("zone_socket_egress", CgroupSkbAttachType::Egress),
     ("zone_socket_ingress", CgroupSkbAttachType::Ingress),
 ];
 const SOCKET_MADE: &str = "socket_made";
-const TRACEPOINTS: [(&str, &str); 2] =
-    [("program_started", "sched_process_exec"), ("process_ended", "sched_process_exit")];
+const TRACEPOINTS: [(&str, &str); 2] = [
+    ("program_started", "sched_process_exec"),
+    ("process_ended", "sched_process_exit"),
+];
 
 /// How we attach to a control group: nobody else's program there goes before ours.
 const ALONE: CgroupAttachMode = CgroupAttachMode::Single;
@@ -69,8 +73,14 @@ pub fn load(object: &mut Ebpf) -> Result<()> {
 pub fn watch_makers(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
     let makers: &mut CgroupSock = program(object, SOCKET_MADE)?;
     if !taken_over(pins, SOCKET_MADE, cgroup, makers.fd()?.as_fd())? {
-        let link = makers.attach(cgroup, ALONE).and_then(|id| makers.take_link(id));
-        keep(pins, SOCKET_MADE, link.context("watching who makes sockets")?.try_into())?;
+        let link = makers
+            .attach(cgroup, ALONE)
+            .and_then(|id| makers.take_link(id));
+        keep(
+            pins,
+            SOCKET_MADE,
+            link.context("watching who makes sockets")?.try_into(),
+        )?;
     }
     Ok(())
 }
@@ -79,14 +89,28 @@ pub fn watch_makers(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()>
 pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
     for (name, event) in TRACEPOINTS {
         let program: &mut TracePoint = program(object, name)?;
-        let link = program.attach("sched", event).and_then(|id| program.take_link(id));
-        keep(pins, name, link.with_context(|| format!("watching {event}"))?.try_into())?;
+        let link = program
+            .attach("sched", event)
+            .and_then(|id| program.take_link(id));
+        keep(
+            pins,
+            name,
+            link.with_context(|| format!("watching {event}"))?
+                .try_into(),
+        )?;
     }
     for (name, side) in SOCKETS {
         let program: &mut CgroupSkb = program(object, name)?;
         if !taken_over(pins, name, cgroup, program.fd()?.as_fd())? {
-            let link = program.attach(cgroup, side, ALONE).and_then(|id| program.take_link(id));
-            keep(pins, name, link.context("attaching to the zone's control group")?.try_into())?;
+            let link = program
+                .attach(cgroup, side, ALONE)
+                .and_then(|id| program.take_link(id));
+            keep(
+                pins,
+                name,
+                link.context("attaching to the zone's control group")?
+                    .try_into(),
+            )?;
         }
     }
     Ok(())
@@ -114,7 +138,11 @@ pub fn filter(object: &mut Ebpf, device: &str) -> Result<bool> {
         let place = SchedClassifierLink::attached(device, side, PRIORITY, HANDLE, None)?;
         let id = match program.attach_to_link(place) {
             Err(error) if nothing_there(&error) => {
-                let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+                let options = NlOptions {
+                    priority: PRIORITY,
+                    handle: HANDLE,
+                    classid: None,
+                };
                 program.attach_with_options(device, side, TcAttachOptions::Netlink(options))
             }
             replaced => replaced,
@@ -142,7 +170,9 @@ pub fn unfilter(device: &str) -> Result<usize> {
 /// Puts the program into the link that is kept for it. False: none is, or it is at another control group.
 fn taken_over(pins: &Pins, name: &str, cgroup: &File, program: BorrowedFd<'_>) -> Result<bool> {
     let failed = || format!("taking over the hook {name}");
-    let Some(link) = pins.link(name).with_context(failed)? else { return Ok(false) };
+    let Some(link) = pins.link(name).with_context(failed)? else {
+        return Ok(false);
+    };
     let here = Some(cgroup.metadata().with_context(failed)?.ino());
     if bpf::link_cgroup(link.as_fd()).with_context(failed)? != here {
         return Ok(false);
@@ -186,7 +216,10 @@ fn nothing(error: &tc::TcError) -> bool {
             error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
         }
         tc::TcError::NetlinkError(error) => {
-            matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EINVAL | libc::ENODEV))
+            matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)
+            )
         }
         _ => false,
     }
@@ -196,7 +229,10 @@ fn nothing(error: &tc::TcError) -> bool {
 fn raised(error: &(dyn std::error::Error + 'static), kind: io::ErrorKind) -> bool {
     let mut cause = Some(error);
     while let Some(this) = cause {
-        if this.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == kind) {
+        if this
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == kind)
+        {
             return true;
         }
         cause = this.source();

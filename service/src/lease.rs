@@ -50,19 +50,36 @@ impl Rulebook {
     pub fn found(driver: &Driver, state: &State) -> Result<Self> {
         let lease = driver.lease()?;
         let held = |at, which| -> Result<Option<Held>> {
-            let Some(head) = driver.head(at)? else { return Ok(None) };
-            let text = state.kept(which, head.generation).map(|Kept { name, text, .. }| (name, text));
+            let Some(head) = driver.head(at)? else {
+                return Ok(None);
+            };
+            let text = state
+                .kept(which, head.generation)
+                .map(|Kept { name, text, .. }| (name, text));
             let gone = gone(head.gone);
             let (generation, count, sets) = (head.generation, head.rules, head.sets);
-            Ok(Some(Held { generation, count, gone, text, programs: Vec::new(), sets }))
+            Ok(Some(Held {
+                generation,
+                count,
+                gone,
+                text,
+                programs: Vec::new(),
+                sets,
+            }))
         };
         let confirmed = held(place::CONFIRMED, Which::Confirmed)?;
         let candidate = held(place::CANDIDATE, Which::Candidate)?;
-        let numbers = [&confirmed, &candidate].map(|held| held.as_ref().map_or(0, |held| held.generation));
+        let numbers =
+            [&confirmed, &candidate].map(|held| held.as_ref().map_or(0, |held| held.generation));
         let given = u32::try_from(lease.last_generation).unwrap_or(0);
         let last = numbers.into_iter().fold(given, u32::max);
         let candidate = candidate.map(|held| (held, lease.deadline_ns));
-        Ok(Self { confirmed, candidate, last, sets: Default::default() })
+        Ok(Self {
+            confirmed,
+            candidate,
+            last,
+            sets: Default::default(),
+        })
     }
 
     /// The rules that hold without a lease.
@@ -72,12 +89,19 @@ impl Rulebook {
 
     /// The rules that are judged by now.
     pub fn in_force(&self) -> Option<&Held> {
-        self.candidate.as_ref().map(|(held, _)| held).or(self.confirmed.as_ref())
+        self.candidate
+            .as_ref()
+            .map(|(held, _)| held)
+            .or(self.confirmed.as_ref())
     }
 
     /// Where the driver has them.
     pub const fn place_in_force(&self) -> u32 {
-        if self.candidate.is_some() { place::CANDIDATE } else { place::CONFIRMED }
+        if self.candidate.is_some() {
+            place::CANDIDATE
+        } else {
+            place::CONFIRMED
+        }
     }
 
     /// Makes these the confirmed rules. A lease that runs goes on, unless it is to end with this.
@@ -99,13 +123,22 @@ impl Rulebook {
     }
 
     /// Tries these rules out for so long.
-    pub fn try_out(&mut self, driver: &Driver, state: &State, new: New<'_>, time: Duration) -> Result<Held> {
+    pub fn try_out(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        new: New<'_>,
+        time: Duration,
+    ) -> Result<Held> {
         let held = self.put(driver, place::CANDIDATE, &new)?;
         self.keep(state, Which::Candidate, &held)?;
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = now_ns()?.saturating_add(time);
         self.candidate = Some((held.clone(), deadline_ns));
-        driver.set_lease(Lease { deadline_ns, last_generation: self.last.into() })?;
+        driver.set_lease(Lease {
+            deadline_ns,
+            last_generation: self.last.into(),
+        })?;
         self.free_sets(driver)?;
         Ok(held)
     }
@@ -116,7 +149,9 @@ impl Rulebook {
         if now_ns().map_err(refused)? >= deadline_ns {
             return Err(Refused::LeaseOver);
         }
-        driver.copy_rules(place::CANDIDATE, place::CONFIRMED).map_err(refused)?;
+        driver
+            .copy_rules(place::CANDIDATE, place::CONFIRMED)
+            .map_err(refused)?;
         self.confirmed = Some(held.clone());
         self.keep(state, Which::Confirmed, &held).map_err(refused)?;
         self.end_lease(driver, state).map_err(refused)?;
@@ -150,17 +185,32 @@ impl Rulebook {
                 Which::Confirmed => self.confirmed.clone(),
                 Which::Candidate => self.candidate.as_ref().map(|(held, _)| held.clone()),
             };
-            let Some(held) = held.filter(|held| held.is_outdated(machine)) else { continue };
-            let Some((name, text)) = &held.text else { continue };
+            let Some(held) = held.filter(|held| held.is_outdated(machine)) else {
+                continue;
+            };
+            let Some((name, text)) = &held.text else {
+                continue;
+            };
             let rules = rules::parse(name, text, machine)?;
-            let new = New { name, text, rules: &rules, budget };
-            let at = if which == Which::Confirmed { place::CONFIRMED } else { place::CANDIDATE };
+            let new = New {
+                name,
+                text,
+                rules: &rules,
+                budget,
+            };
+            let at = if which == Which::Confirmed {
+                place::CONFIRMED
+            } else {
+                place::CANDIDATE
+            };
             let renewed = self.put(driver, at, &new)?;
             self.keep(state, which, &renewed)?;
             last = Some(renewed.generation);
             match which {
                 Which::Confirmed => self.confirmed = Some(renewed),
-                Which::Candidate => self.candidate = self.candidate.take().map(|(_, until)| (renewed, until)),
+                Which::Candidate => {
+                    self.candidate = self.candidate.take().map(|(_, until)| (renewed, until))
+                }
             }
         }
         self.free_sets(driver)?;
@@ -169,7 +219,9 @@ impl Rulebook {
 
     /// Tidies up after a lease whose time is over. Returns the candidate's generation if there was one.
     pub fn expire(&mut self, driver: &Driver, state: &State) -> Result<Option<u32>> {
-        let Some((held, deadline_ns)) = &self.candidate else { return Ok(None) };
+        let Some((held, deadline_ns)) = &self.candidate else {
+            return Ok(None);
+        };
         if now_ns()? < *deadline_ns {
             return Ok(None);
         }
@@ -181,7 +233,9 @@ impl Rulebook {
     /// How long the lease still runs, if one does.
     pub fn time_left(&self) -> Option<Duration> {
         let (_, deadline_ns) = self.candidate.as_ref()?;
-        Some(Duration::from_nanos(deadline_ns.saturating_sub(now_ns().unwrap_or(u64::MAX))))
+        Some(Duration::from_nanos(
+            deadline_ns.saturating_sub(now_ns().unwrap_or(u64::MAX)),
+        ))
     }
 
     /// The lease, for who asks.
@@ -209,11 +263,26 @@ impl Rulebook {
         driver.put_rules(at, &table.pages)?;
         // From here on the number is taken, whatever comes.
         self.last = generation;
-        driver.set_lease(Lease { last_generation: generation.into(), ..driver.lease()? })?;
+        driver.set_lease(Lease {
+            last_generation: generation.into(),
+            ..driver.lease()?
+        })?;
         let head = table.head();
         let text = Some((new.name.to_owned(), new.text.to_owned()));
-        let programs = new.rules.iter().flat_map(|rule| &rule.programs).cloned().collect();
-        Ok(Held { generation, count: head.rules, gone: gone(head.gone), text, programs, sets })
+        let programs = new
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.programs)
+            .cloned()
+            .collect();
+        Ok(Held {
+            generation,
+            count: head.rules,
+            gone: gone(head.gone),
+            text,
+            programs,
+            sets,
+        })
     }
 
     /// Whether the kernel may hold this table beside those that it has: until they are replaced they stay in force.
@@ -223,20 +292,30 @@ impl Rulebook {
         let needed = needed(table.pages.len()) + sets.map_or(0, |sets| needed(sets.pages.len()));
         let left = budget.tables.saturating_sub(driver.memory().sum());
         if needed > left {
-            return Err(Refused::TooMuchMemory { needed, left, budget: budget.whole });
+            return Err(Refused::TooMuchMemory {
+                needed,
+                left,
+                budget: budget.whole,
+            });
         }
         Ok(())
     }
 
     /// Where the sets are that this table asks; they are put where nobody uses the place unless they are there.
     fn place_sets(&mut self, driver: &Driver, table: &Table) -> Result<u32> {
-        let Some(sets) = &table.sets else { return Ok(NO_SETS) };
-        let there = self.sets.iter().position(|content| *content == Some(sets.content));
+        let Some(sets) = &table.sets else {
+            return Ok(NO_SETS);
+        };
+        let there = self
+            .sets
+            .iter()
+            .position(|content| *content == Some(sets.content));
         if let Some(place) = there {
             return Ok(place as u32);
         }
-        let place =
-            (0..SETS_TABLES).find(|place| !self.uses(*place)).context("every place for sets is in use")?;
+        let place = (0..SETS_TABLES)
+            .find(|place| !self.uses(*place))
+            .context("every place for sets is in use")?;
         driver.put_sets(place, &sets.pages)?;
         self.sets[place as usize] = Some(sets.content);
         Ok(place)
@@ -247,12 +326,17 @@ impl Rulebook {
     }
 
     fn held(&self) -> impl Iterator<Item = &Held> {
-        self.confirmed.iter().chain(self.candidate.as_ref().map(|(held, _)| held))
+        self.confirmed
+            .iter()
+            .chain(self.candidate.as_ref().map(|(held, _)| held))
     }
 
     /// Once the update of a generation has returned, no program runs that still reads the old one.
     fn free_sets(&mut self, driver: &Driver) -> Result<()> {
-        for place in (0..SETS_TABLES).filter(|place| !self.uses(*place)).collect::<Vec<_>>() {
+        for place in (0..SETS_TABLES)
+            .filter(|place| !self.uses(*place))
+            .collect::<Vec<_>>()
+        {
             self.sets[place as usize] = None;
             driver.drop_sets(place)?;
         }
@@ -260,7 +344,10 @@ impl Rulebook {
     }
 
     fn end_lease(&mut self, driver: &Driver, state: &State) -> Result<()> {
-        driver.set_lease(Lease { deadline_ns: 0, last_generation: self.last.into() })?;
+        driver.set_lease(Lease {
+            deadline_ns: 0,
+            last_generation: self.last.into(),
+        })?;
         driver.drop_rules(place::CANDIDATE)?;
         self.candidate = None;
         state.forget(Which::Candidate);
@@ -270,7 +357,11 @@ impl Rulebook {
     fn keep(&self, state: &State, which: Which, held: &Held) -> Result<()> {
         match &held.text {
             Some((name, text)) => {
-                let kept = Kept { generation: held.generation, name: name.clone(), text: text.clone() };
+                let kept = Kept {
+                    generation: held.generation,
+                    name: name.clone(),
+                    text: text.clone(),
+                };
                 state.keep(which, &kept)
             }
             None => {
@@ -301,7 +392,9 @@ pub struct Budget {
 
 impl Held {
     fn is_outdated(&self, machine: &Machine) -> bool {
-        self.programs.iter().any(|program| machine.program(&program.path) != program.identity)
+        self.programs
+            .iter()
+            .any(|program| machine.program(&program.path) != program.identity)
     }
 
     /// For who asks.
@@ -316,15 +409,25 @@ impl Held {
     /// For who asks.
     pub fn rule_text(&self, folder: PathBuf) -> RuleText {
         let (name, text) = self.text.clone().unzip();
-        RuleText { generation: self.generation, name, text, folder }
+        RuleText {
+            generation: self.generation,
+            name,
+            text,
+            folder,
+        }
     }
 }
 
 /// What an error of the system is to who asked.
 pub fn refused(error: anyhow::Error) -> Refused {
-    error.downcast().unwrap_or_else(|other| Refused::System(format!("{other:#}")))
+    error
+        .downcast()
+        .unwrap_or_else(|other| Refused::System(format!("{other:#}")))
 }
 
 fn gone(number: u32) -> Gone {
-    [Gone::Open, Gone::Block].into_iter().find(|gone| *gone as u32 == number).unwrap_or(Gone::Keep)
+    [Gone::Open, Gone::Block]
+        .into_iter()
+        .find(|gone| *gone as u32 == number)
+        .unwrap_or(Gone::Keep)
 }

@@ -12,9 +12,13 @@ pub fn open() {
     let heard = match journal() {
         Some(journal) => started.with(journal).try_init(),
         None => {
-            let people =
-                tracing_subscriber::fmt::layer().with_writer(stderr).without_time().with_target(false);
-            started.with(people.with_ansi(stderr().is_terminal())).try_init()
+            let people = tracing_subscriber::fmt::layer()
+                .with_writer(stderr)
+                .without_time()
+                .with_target(false);
+            started
+                .with(people.with_ansi(stderr().is_terminal()))
+                .try_init()
         }
     };
     // Another program that uses this library has its own.

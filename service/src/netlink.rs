@@ -9,8 +9,8 @@ use netlink_packet_core::{NetlinkBuffer, NlasIterator};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::libc::{
-    IFLA_IFNAME, MSG_DONTWAIT, RTM_DELQDISC, RTM_GETLINK, RTM_GETTFILTER, RTM_NEWLINK, RTM_NEWTFILTER,
-    RTMGRP_LINK,
+    IFLA_IFNAME, MSG_DONTWAIT, RTM_DELQDISC, RTM_GETLINK, RTM_GETTFILTER, RTM_NEWLINK,
+    RTM_NEWTFILTER, RTMGRP_LINK,
 };
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -40,9 +40,15 @@ pub fn has_filters(index: u32) -> io::Result<bool> {
     let mut found = false;
     for parent in [INGRESS, EGRESS] {
         // A hook whose chain nobody ever used says so by an entry without a handle.
-        let met = ask(RTM_GETTFILTER, NLM_F_DUMP, &tc(index, 0, parent), |kind, body| {
-            found |= kind == RTM_NEWTFILTER && word(body, TC_HANDLE).is_some_and(|handle| handle != 0);
-        });
+        let met = ask(
+            RTM_GETTFILTER,
+            NLM_F_DUMP,
+            &tc(index, 0, parent),
+            |kind, body| {
+                found |= kind == RTM_NEWTFILTER
+                    && word(body, TC_HANDLE).is_some_and(|handle| handle != 0);
+            },
+        );
         ignore_missing(met)?;
     }
     Ok(found)
@@ -50,7 +56,12 @@ pub fn has_filters(index: u32) -> io::Result<bool> {
 
 /// Takes the two hooks off a device. What is not there is as good.
 pub fn remove_hooks(index: u32) -> io::Result<()> {
-    ignore_missing(ask(RTM_DELQDISC, NLM_F_ACK, &tc(index, CLSACT_HANDLE, CLSACT), |_, _| {}))
+    ignore_missing(ask(
+        RTM_DELQDISC,
+        NLM_F_ACK,
+        &tc(index, CLSACT_HANDLE, CLSACT),
+        |_, _| {},
+    ))
 }
 
 /// Rings when a device appears, changes or vanishes. What became of which, [`links`] says: a bell that is missed once its
@@ -116,8 +127,12 @@ fn link(body: &[u8]) -> Option<Link> {
     let kind = u16::from_ne_bytes(body.get(LINK_TYPE..LINK_TYPE + 2)?.try_into().ok()?);
     let index = word(body, LINK_INDEX)?;
     let attributes = NlasIterator::new(body.get(LINK_HEADER..)?);
-    let name = attributes.filter_map(Result::ok).find(|attribute| attribute.kind() == IFLA_IFNAME)?;
-    let name = String::from_utf8_lossy(name.value()).trim_end_matches('\0').to_owned();
+    let name = attributes
+        .filter_map(Result::ok)
+        .find(|attribute| attribute.kind() == IFLA_IFNAME)?;
+    let name = String::from_utf8_lossy(name.value())
+        .trim_end_matches('\0')
+        .to_owned();
     Some(Link { index, kind, name })
 }
 
@@ -175,7 +190,14 @@ fn error(body: &[u8]) -> io::Result<bool> {
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(none) if matches!(none.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::EINVAL)) => Ok(()),
+        Err(none)
+            if matches!(
+                none.raw_os_error(),
+                Some(nix::libc::ENOENT | nix::libc::EINVAL)
+            ) =>
+        {
+            Ok(())
+        }
         other => other,
     }
 }
@@ -187,7 +209,10 @@ mod tests {
     #[test]
     fn the_loopback_device_is_listed_as_what_it_is() {
         let links = links().expect("the kernel lists its devices");
-        let loopback = links.iter().find(|link| link.name == "lo").expect("every namespace has one");
+        let loopback = links
+            .iter()
+            .find(|link| link.name == "lo")
+            .expect("every namespace has one");
         assert_eq!((loopback.index, loopback.kind), (1, 772));
     }
 

@@ -14,7 +14,10 @@ const EXIT: &str = "trace_event_raw_sched_process_exit";
 
 /// The offsets, or all zero where the kernel shows no type data or none that we understand.
 pub fn of_this_kernel() -> Offsets {
-    std::fs::read(Path::new(SHOWN)).ok().and_then(|bytes| offsets(&bytes)).unwrap_or_default()
+    std::fs::read(Path::new(SHOWN))
+        .ok()
+        .and_then(|bytes| offsets(&bytes))
+        .unwrap_or_default()
 }
 
 fn offsets(bytes: &[u8]) -> Option<Offsets> {
@@ -42,7 +45,10 @@ fn offsets(bytes: &[u8]) -> Option<Offsets> {
         inode_number: types.member(inode, "i_ino")?,
         inode_super_block: types.member(inode, "i_sb")?,
         super_block_device: types.member(super_block, "s_dev")?,
-        exit_group_dead: types.structure(EXIT).and_then(|exit| types.member(exit, "group_dead")).unwrap_or(0),
+        exit_group_dead: types
+            .structure(EXIT)
+            .and_then(|exit| types.member(exit, "group_dead"))
+            .unwrap_or(0),
         known: 1,
     })
 }
@@ -95,10 +101,17 @@ impl<'a> Types<'a> {
         }
         let header = word(bytes, 4)? as usize;
         let part = |at: usize| {
-            let (start, length) = (header + word(bytes, at)? as usize, word(bytes, at + 4)? as usize);
+            let (start, length) = (
+                header + word(bytes, at)? as usize,
+                word(bytes, at + 4)? as usize,
+            );
             bytes.get(start..start.checked_add(length)?)
         };
-        let mut all = Self { types: part(8)?, names: part(16)?, places: vec![0] };
+        let mut all = Self {
+            types: part(8)?,
+            names: part(16)?,
+            places: vec![0],
+        };
         let mut at = 0;
         while at < all.types.len() {
             all.places.push(u32::try_from(at).ok()?);
@@ -121,7 +134,16 @@ impl<'a> Types<'a> {
         };
         let (name, other) = (word(self.types, at)?, word(self.types, at + 8)?);
         let members = self.types.get(at + TYPE..at + TYPE + besides)?;
-        Some((Type { name, kind, bit_fields: info >> 31 == 1, other, members }, TYPE + besides))
+        Some((
+            Type {
+                name,
+                kind,
+                bit_fields: info >> 31 == 1,
+                other,
+                members,
+            },
+            TYPE + besides,
+        ))
     }
 
     fn number(&self, number: u32) -> Option<Type<'a>> {
@@ -131,12 +153,15 @@ impl<'a> Types<'a> {
 
     fn is_called(&self, name: u32, wanted: &str) -> bool {
         let here = self.names.get(name as usize..).unwrap_or_default();
-        here.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+        here.strip_prefix(wanted.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0))
     }
 
     fn structure(&self, name: &str) -> Option<Type<'a>> {
-        let all = (1..self.places.len()).filter_map(|number| self.number(u32::try_from(number).ok()?));
-        all.into_iter().find(|found| found.kind == STRUCT && self.is_called(found.name, name))
+        let all =
+            (1..self.places.len()).filter_map(|number| self.number(u32::try_from(number).ok()?));
+        all.into_iter()
+            .find(|found| found.kind == STRUCT && self.is_called(found.name, name))
     }
 
     /// Where a member stands in a structure, in bytes.
@@ -148,12 +173,18 @@ impl<'a> Types<'a> {
     fn member_within(&self, structure: Type<'_>, name: &str, deep: u32) -> Option<u32> {
         for member in structure.members.chunks_exact(MEMBER) {
             let (called, kind, place) = (word(member, 0)?, word(member, 4)?, word(member, 8)?);
-            let bits = if structure.bit_fields { place & 0x00FF_FFFF } else { place };
+            let bits = if structure.bit_fields {
+                place & 0x00FF_FFFF
+            } else {
+                place
+            };
             if self.is_called(called, name) {
                 return Some(bits / 8);
             }
             if called == 0 && deep > 0 {
-                let inside = self.resolved(kind).and_then(|inner| self.member_within(inner, name, deep - 1));
+                let inside = self
+                    .resolved(kind)
+                    .and_then(|inner| self.member_within(inner, name, deep - 1));
                 if let Some(inside) = inside {
                     return Some(bits / 8 + inside);
                 }
@@ -175,7 +206,9 @@ impl<'a> Types<'a> {
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+    Some(u32::from_ne_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
 }
 
 #[cfg(test)]
@@ -191,7 +224,13 @@ mod tests {
         let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
         let mut bytes = MAGIC.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);
-        for word in [24, 0, types.len() as u32, types.len() as u32, names.len() as u32] {
+        for word in [
+            24,
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            names.len() as u32,
+        ] {
             bytes.extend(word.to_ne_bytes());
         }
         bytes.extend(types);
@@ -212,7 +251,8 @@ mod tests {
     fn data_that_is_cut_short_or_changed_gives_nothing_and_does_not_panic() {
         let whole = made();
         for cut in 0..whole.len() {
-            let _nothing = Types::of(&whole[..cut]).and_then(|types| types.structure("outer").map(|_| ()));
+            let _nothing =
+                Types::of(&whole[..cut]).and_then(|types| types.structure("outer").map(|_| ()));
             let mut changed = whole.clone();
             changed[cut] ^= 0xFF;
             let _anything = offsets(&changed);

@@ -33,7 +33,12 @@ impl Pins {
     pub fn open(parent: &Path) -> Result<Self> {
         on_bpffs(parent)?;
         let folder = parent.join(format!("v{}", contract::VERSION));
-        let failed = || format!("can't make the folder {} for what outlives the service", folder.display());
+        let failed = || {
+            format!(
+                "can't make the folder {} for what outlives the service",
+                folder.display()
+            )
+        };
         fs::create_dir_all(&folder).with_context(failed)?;
         Ok(Self { folder })
     }
@@ -58,7 +63,9 @@ impl Pins {
         let failed = || format!("can't keep the hook {program} in {}", self.folder.display());
         let beside = self.folder.join(format!("{LINK}{program}_new"));
         match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).with_context(failed),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(failed);
+            }
             _ => {}
         }
         link.pin(&beside).with_context(failed)?;
@@ -78,7 +85,10 @@ impl Pins {
     /// Takes away the folders of other versions, and what was put aside. Says which.
     pub fn remove_others(&self) -> Result<Vec<PathBuf>> {
         let parent = self.folder.parent().unwrap_or(&self.folder);
-        let others: Vec<PathBuf> = versions(parent)?.into_iter().filter(|at| *at != self.folder).collect();
+        let others: Vec<PathBuf> = versions(parent)?
+            .into_iter()
+            .filter(|at| *at != self.folder)
+            .collect();
         for folder in &others {
             empty(folder)?;
         }
@@ -87,7 +97,8 @@ impl Pins {
 
     fn aside(&self, n: u32) -> PathBuf {
         // No dots: the kernel keeps those names for itself.
-        self.folder.with_file_name(format!("v{}-old{n}", contract::VERSION))
+        self.folder
+            .with_file_name(format!("v{}-old{n}", contract::VERSION))
     }
 
     fn link_path(&self, program: &str) -> PathBuf {
@@ -103,7 +114,10 @@ pub fn remove_all(parent: &Path) -> Result<Vec<String>> {
     }
     for folder in versions(parent)? {
         let (links, maps) = empty(&folder)?;
-        said.push(format!("{links} links and {maps} maps under {}", folder.display()));
+        said.push(format!(
+            "{links} links and {maps} maps under {}",
+            folder.display()
+        ));
     }
     match fs::remove_dir(parent) {
         // A sandbox shows the folder's own folder read only: an empty one may stay there.
@@ -130,7 +144,9 @@ fn versions(parent: &Path) -> Result<Vec<PathBuf>> {
 fn empty(folder: &Path) -> Result<(usize, usize)> {
     let failed = || format!("can't empty the folder {}", folder.display());
     let entries = fs::read_dir(folder).with_context(failed)?;
-    let paths: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?;
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
     let (links, maps): (Vec<_>, Vec<_>) = paths.iter().partition(|path| is_link(path));
     for path in &links {
         // Without its name a link ends a little later. Where it can, it ends now, before we say so.
@@ -146,7 +162,8 @@ fn empty(folder: &Path) -> Result<(usize, usize)> {
 }
 
 fn is_link(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(LINK.as_bytes()))
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(LINK.as_bytes()))
 }
 
 /// The folder must lie in a bpffs. Where the machine has none in its usual place, one is mounted there.
@@ -157,7 +174,10 @@ fn on_bpffs(folder: &Path) -> Result<()> {
         mount(Some("bpf"), usual, Some("bpf"), MsFlags::empty(), none)
             .with_context(|| format!("can't mount a bpffs at {USUAL}; run as root"))?;
     }
-    let there = folder.ancestors().find(|at| at.exists()).unwrap_or(Path::new("/"));
+    let there = folder
+        .ancestors()
+        .find(|at| at.exists())
+        .unwrap_or(Path::new("/"));
     if !is_bpffs(there) {
         bail!(
             "{} is on no bpffs, and only there the kernel keeps a driver; name a folder below {USUAL} with --pins",
@@ -174,7 +194,9 @@ fn is_bpffs(path: &Path) -> bool {
 /// Whether what is kept under this name, if anything is, is a map like `wanted`.
 pub fn fits(path: &Path, wanted: &aya_obj::Map) -> Result<bool> {
     let failed = || format!("can't read {}", path.display());
-    let Some(map) = bpf::pinned(path).with_context(failed)? else { return Ok(true) };
+    let Some(map) = bpf::pinned(path).with_context(failed)? else {
+        return Ok(true);
+    };
     let is = bpf::map_info(map.as_fd()).with_context(failed)?;
     // Of a map of maps the kernel itself says how large its values are.
     let of_maps = matches!(is.kind, ARRAY_OF_MAPS | HASH_OF_MAPS);

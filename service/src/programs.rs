@@ -15,9 +15,15 @@ use std::time::{Duration, Instant};
 pub fn name_running(driver: &Driver) {
     let machine = Machine::beside(Path::new("/"));
     let mut seen = BTreeSet::new();
-    for process in fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok) {
+    for process in fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok)
+    {
         let file = process.path().join("exe");
-        let Ok(path) = fs::read_link(&file) else { continue };
+        let Ok(path) = fs::read_link(&file) else {
+            continue;
+        };
         if !seen.insert(path.clone()) {
             continue;
         }
@@ -41,13 +47,18 @@ pub struct Watch {
 impl Watch {
     pub fn new() -> nix::Result<Self> {
         let kernel = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        Ok(Self { kernel, folders: BTreeMap::new(), due: None })
+        Ok(Self {
+            kernel,
+            folders: BTreeMap::new(),
+            due: None,
+        })
     }
 
     /// Watches for these programs and for no others.
     pub fn follow<'a>(&mut self, programs: impl Iterator<Item = &'a Program>) {
-        let wanted: BTreeSet<PathBuf> =
-            programs.flat_map(|program| folders(Path::new(&program.path))).collect();
+        let wanted: BTreeSet<PathBuf> = programs
+            .flat_map(|program| folders(Path::new(&program.path)))
+            .collect();
         let kernel = &self.kernel;
         self.folders.retain(|folder, watch| {
             let keep = wanted.contains(folder);
@@ -74,7 +85,8 @@ impl Watch {
 
     /// When there is something to look at.
     pub fn due(&self) -> Option<Duration> {
-        self.due.map(|due| due.saturating_duration_since(Instant::now()))
+        self.due
+            .map(|due| due.saturating_duration_since(Instant::now()))
     }
 
     /// Whether something changed in these folders and has come to rest.
@@ -107,5 +119,6 @@ impl AsFd for Watch {
 fn folders(program: &Path) -> impl Iterator<Item = PathBuf> {
     let target = fs::canonicalize(program).ok();
     let here = program.parent().map(Path::to_owned);
-    here.into_iter().chain(target.and_then(|target| target.parent().map(Path::to_owned)))
+    here.into_iter()
+        .chain(target.and_then(|target| target.parent().map(Path::to_owned)))
 }

@@ -57,17 +57,32 @@ fn all(places: &Places, ended: Result<Vec<String>>) -> Result<Vec<String>> {
     step(ended);
     step(filters(places, written.as_ref()));
     let (mut folders, mut sockets) = (vec![places.pins.clone()], places.sockets.clone());
-    if let Some(Written { pins, sockets: more, .. }) = written {
+    if let Some(Written {
+        pins,
+        sockets: more,
+        ..
+    }) = written
+    {
         folders.extend(Some(pins).filter(|other| *other != places.pins));
-        sockets.extend(more.into_iter().filter(|other| !places.sockets.contains(other)));
+        sockets.extend(
+            more.into_iter()
+                .filter(|other| !places.sockets.contains(other)),
+        );
     }
-    folders.iter().for_each(|folder| step(pins::remove_all(folder)));
-    sockets.iter().for_each(|socket| step(remove_socket(socket)));
+    folders
+        .iter()
+        .for_each(|folder| step(pins::remove_all(folder)));
+    sockets
+        .iter()
+        .for_each(|socket| step(remove_socket(socket)));
     step(state::remove(&places.state));
     if failed.is_empty() {
         Ok(said)
     } else {
-        Err(anyhow!("not everything could be taken out: {}", failed.join("; ")))
+        Err(anyhow!(
+            "not everything could be taken out: {}",
+            failed.join("; ")
+        ))
     }
 }
 
@@ -78,10 +93,17 @@ fn end_service(state: &Path, written: Option<&Written>) -> Result<Vec<String>> {
     if !state::is_held(state) {
         return Ok(Vec::new());
     }
-    let pid = written.map(|written| written.pid).filter(|pid| *pid > 1 && *pid != std::process::id());
-    let pid = pid.and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw);
+    let pid = written
+        .map(|written| written.pid)
+        .filter(|pid| *pid > 1 && *pid != std::process::id());
+    let pid = pid
+        .and_then(|pid| i32::try_from(pid).ok())
+        .map(Pid::from_raw);
     let pid = pid.with_context(|| {
-        format!("a service lives in {}, but does not say which process it is; end it", state.display())
+        format!(
+            "a service lives in {}, but does not say which process it is; end it",
+            state.display()
+        )
     })?;
     for signal in [Signal::SIGTERM, Signal::SIGKILL] {
         kill(pid, signal).with_context(|| format!("can't end the service, process {pid}"))?;
@@ -98,11 +120,18 @@ fn end_service(state: &Path, written: Option<&Written>) -> Result<Vec<String>> {
 
 /// In a thread of its own, which may enter the zone's network namespace without taking the caller along.
 fn filters(places: &Places, written: Option<&Written>) -> Result<Vec<String>> {
-    let netns = places.netns.as_ref().or(written.and_then(|written| written.netns.as_ref()));
+    let netns = places
+        .netns
+        .as_ref()
+        .or(written.and_then(|written| written.netns.as_ref()));
     let netns = netns.map(|netns| zone::named(netns));
-    let devices = written.map(|written| written.devices.clone()).unwrap_or_default();
+    let devices = written
+        .map(|written| written.devices.clone())
+        .unwrap_or_default();
     let taking = std::thread::spawn(move || filters_of(netns.as_deref(), &devices));
-    taking.join().unwrap_or_else(|_| Err(anyhow!("taking the filters off failed")))
+    taking
+        .join()
+        .unwrap_or_else(|_| Err(anyhow!("taking the filters off failed")))
 }
 
 fn filters_of(netns: Option<&Path>, guarded: &[Guarded]) -> Result<Vec<String>> {
@@ -118,16 +147,21 @@ fn filters_of(netns: Option<&Path>, guarded: &[Guarded]) -> Result<Vec<String>> 
         if hooks::unfilter(&link.name)? > 0 {
             said.push(format!("the filters on {}", link.name));
         }
-        let ours = guarded.iter().any(|device| device.index == link.index && device.hooks_made);
+        let ours = guarded
+            .iter()
+            .any(|device| device.index == link.index && device.hooks_made);
         if ours && !netlink::has_filters(link.index)? {
-            netlink::remove_hooks(link.index).with_context(|| format!("can't clear {}", link.name))?;
+            netlink::remove_hooks(link.index)
+                .with_context(|| format!("can't clear {}", link.name))?;
         }
     }
     Ok(said)
 }
 
 fn remove_socket(socket: &Path) -> Result<Vec<String>> {
-    let Ok(about) = fs::symlink_metadata(socket) else { return Ok(Vec::new()) };
+    let Ok(about) = fs::symlink_metadata(socket) else {
+        return Ok(Vec::new());
+    };
     if !about.file_type().is_socket() {
         return Ok(Vec::new());
     }

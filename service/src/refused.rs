@@ -19,7 +19,11 @@ pub fn said(failed: &Error, folder: &Path) -> String {
     for cause in failed.chain() {
         if let Some((error, log)) = refused(cause) {
             causes.push(error.to_string());
-            return format!("{}. {}", causes.join(": "), in_short(&log, keep(&log, folder)));
+            return format!(
+                "{}. {}",
+                causes.join(": "),
+                in_short(&log, keep(&log, folder))
+            );
         }
         causes.push(cause.to_string());
     }
@@ -32,7 +36,10 @@ fn refused<'a>(cause: &'a (dyn StdError + 'static)) -> Option<(&'a io::Error, St
     // The door's error has it in a box.
     let error = error.or_else(|| cause.downcast_ref::<Box<ProgramError>>().map(AsRef::as_ref))?;
     match error {
-        ProgramError::LoadError { io_error, verifier_log } => Some((io_error, verifier_log.to_string())),
+        ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } => Some((io_error, verifier_log.to_string())),
         _ => None,
     }
 }
@@ -51,7 +58,10 @@ fn in_short(log: &str, kept: io::Result<PathBuf>) -> String {
         Ok(path) => format!("all {} are in {}", lines.len(), path.display()),
         Err(cause) => format!("all {} could not be kept: {cause}", lines.len()),
     };
-    format!("The last lines of its verifier ({rest}):\n{}", last.join("\n"))
+    format!(
+        "The last lines of its verifier ({rest}):\n{}",
+        last.join("\n")
+    )
 }
 
 #[cfg(test)]
@@ -64,17 +74,28 @@ mod tests {
     fn refusal() -> ProgramError {
         let log = (1..=3000).map(|n| format!("line {n}\n")).collect();
         let io_error = io::Error::from_raw_os_error(13);
-        ProgramError::LoadError { io_error, verifier_log: VerifierLog::new(log) }
+        ProgramError::LoadError {
+            io_error,
+            verifier_log: VerifierLog::new(log),
+        }
     }
 
     #[test]
     fn of_a_long_verifier_log_the_last_lines_are_said_and_all_are_kept() {
         let folder = std::env::temp_dir().join(format!("gatebell-refused-{}", std::process::id()));
-        let boxed = Err::<(), _>(Box::new(refusal())).context("the door").unwrap_err();
+        let boxed = Err::<(), _>(Box::new(refusal()))
+            .context("the door")
+            .unwrap_err();
         for failed in [Error::new(refusal()).context("the program x"), boxed] {
             let said = said(&failed, &folder);
-            assert!(said.contains("Permission denied (os error 13). The last lines"), "{said}");
-            assert!(said.contains(&format!("all 3000 are in {}", folder.join(KEPT).display())), "{said}");
+            assert!(
+                said.contains("Permission denied (os error 13). The last lines"),
+                "{said}"
+            );
+            assert!(
+                said.contains(&format!("all 3000 are in {}", folder.join(KEPT).display())),
+                "{said}"
+            );
             assert!(said.ends_with("line 2999\nline 3000"), "{said}");
             assert_eq!(said.lines().count(), 1 + LINES, "{said}");
             let kept = fs::read_to_string(folder.join(KEPT)).unwrap();
@@ -85,7 +106,11 @@ mod tests {
 
     #[test]
     fn other_failures_are_said_whole() {
-        let failed = anyhow::anyhow!("{}", "wrong\n".repeat(100)).context("the rule file is no good");
-        assert_eq!(said(&failed, Path::new("/nonexistent")), format!("{failed:#}"));
+        let failed =
+            anyhow::anyhow!("{}", "wrong\n".repeat(100)).context("the rule file is no good");
+        assert_eq!(
+            said(&failed, Path::new("/nonexistent")),
+            format!("{failed:#}")
+        );
     }
 }

@@ -69,7 +69,11 @@ struct Arguments {
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = Arguments::parse_from(words);
     log::open();
-    let done = if arguments.recover { recovered(&arguments.places()) } else { serve(&arguments) };
+    let done = if arguments.recover {
+        recovered(&arguments.places())
+    } else {
+        serve(&arguments)
+    };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
@@ -102,7 +106,8 @@ impl Arguments {
 
 /// A number of bytes, as people write it.
 fn size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is no size; write a whole number and a unit, as 256MiB or 1GiB");
+    let wrong =
+        || format!("`{text}` is no size; write a whole number and a unit, as 256MiB or 1GiB");
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
@@ -111,7 +116,11 @@ fn size(text: &str) -> Result<u64, String> {
         "GiB" | "G" => 1 << 30,
         _ => return Err(wrong()),
     };
-    number.parse().ok().and_then(|number: u64| number.checked_mul(unit)).ok_or_else(wrong)
+    number
+        .parse()
+        .ok()
+        .and_then(|number: u64| number.checked_mul(unit))
+        .ok_or_else(wrong)
 }
 
 fn recovered(places: &Places) -> Result<()> {
@@ -125,8 +134,12 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let mut manager = Manager::meet();
     let mut firewall = Firewall::start(arguments.config())?;
     let (desk, inbox) = Desk::open().context("can't make the main loop's desk")?;
-    let control = Control::open(&arguments.control, desk)
-        .with_context(|| format!("can't open the control socket {}", arguments.control.display()));
+    let control = Control::open(&arguments.control, desk).with_context(|| {
+        format!(
+            "can't open the control socket {}",
+            arguments.control.display()
+        )
+    });
     // Without it the firewall guards all the same.
     let _control = control.inspect_err(|cause| error!("{cause:#}"));
     let status = firewall.status();
@@ -139,16 +152,27 @@ fn serve(arguments: &Arguments) -> Result<()> {
     // Whoever still waits for an answer hears that there is none.
     drop(inbox);
     // Nothing is decided on any more before the last account, and no tombstone comes before the last record.
-    let out = if arguments.leave_nothing { recover::take_out(&arguments.places()) } else { Ok(Vec::new()) };
+    let out = if arguments.leave_nothing {
+        recover::take_out(&arguments.places())
+    } else {
+        Ok(Vec::new())
+    };
     announce(&counted("end", &mut firewall)?);
     firewall.detach_apps();
     served.and(out.map(drop))
 }
 
-fn turns(firewall: &mut Firewall, signals: &Signals, inbox: &Inbox, manager: &mut Manager) -> Result<()> {
+fn turns(
+    firewall: &mut Firewall,
+    signals: &Signals,
+    inbox: &Inbox,
+    manager: &mut Manager,
+) -> Result<()> {
     let (mut swept, mut rest) = (Instant::now(), firewall.sweep());
     while !signals.stop() {
-        let due = manager.due().map_or(swept + rest, |due| due.min(swept + rest));
+        let due = manager
+            .due()
+            .map_or(swept + rest, |due| due.min(swept + rest));
         let timeout = due.saturating_duration_since(Instant::now());
         firewall.turn(timeout, &[signals.as_fd(), inbox.as_fd()])?;
         signals.drain();
@@ -160,7 +184,9 @@ fn turns(firewall: &mut Firewall, signals: &Signals, inbox: &Inbox, manager: &mu
             announce(&counted("verdicts", firewall)?);
         }
         if let Some(generation) = firewall.expire() {
-            announce(&json!({ "lease_ended": generation, "generation": firewall.rules().generation }));
+            announce(
+                &json!({ "lease_ended": generation, "generation": firewall.rules().generation }),
+            );
             manager.status(&in_short(firewall));
         }
         // Its rest is over, or something else has woken us and we are here.
@@ -184,19 +210,36 @@ fn reload(firewall: &mut Firewall, manager: &Manager) {
 /// One line for `systemctl status`.
 fn in_short(firewall: &mut Firewall) -> String {
     let status = firewall.status();
-    let mut line = format!("generation {}, {} rules", status.rules.generation, status.rules.rules);
+    let mut line = format!(
+        "generation {}, {} rules",
+        status.rules.generation, status.rules.rules
+    );
     if let Some(lease) = status.lease {
-        line.push_str(&format!(", on a lease: generation {} returns unless it is confirmed", lease.fallback));
+        line.push_str(&format!(
+            ", on a lease: generation {} returns unless it is confirmed",
+            lease.fallback
+        ));
     }
-    if let Some(trouble) = status.trouble.first().and_then(|trouble| trouble.lines().next()) {
+    if let Some(trouble) = status
+        .trouble
+        .first()
+        .and_then(|trouble| trouble.lines().next())
+    {
         line.push_str(&format!("; {trouble}"));
     }
     line
 }
 
 fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
-    let Stats { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, flows, .. } =
-        firewall.stats()?;
+    let Stats {
+        allowed_in,
+        blocked_in,
+        allowed_out,
+        blocked_out,
+        flows_full,
+        flows,
+        ..
+    } = firewall.stats()?;
     Ok(json!({
         what: {
             "blocked": blocked_in + blocked_out, "allowed": allowed_in + allowed_out,
@@ -222,7 +265,15 @@ mod tests {
         assert_eq!(size("256MiB"), Ok(256 << 20));
         assert_eq!(size("1G"), size("1GiB"));
         assert_eq!(size("3K"), Ok(3072));
-        for wrong in ["", "256", "MiB", "-1MiB", "1.5GiB", "1mb", "99999999999999999GiB"] {
+        for wrong in [
+            "",
+            "256",
+            "MiB",
+            "-1MiB",
+            "1.5GiB",
+            "1mb",
+            "99999999999999999GiB",
+        ] {
             assert!(size(wrong).is_err(), "{wrong}");
         }
     }

@@ -20,12 +20,22 @@ impl Signals {
         wake.set_nonblocking(true)?;
         let flags = || Arc::new(AtomicBool::new(false));
         let (stop, reload, tell) = (flags(), flags(), flags());
-        for (signal, flag) in [(SIGTERM, &stop), (SIGINT, &stop), (SIGHUP, &reload), (SIGUSR1, &tell)] {
+        for (signal, flag) in [
+            (SIGTERM, &stop),
+            (SIGINT, &stop),
+            (SIGHUP, &reload),
+            (SIGUSR1, &tell),
+        ] {
             // The flag before the bell: who is woken finds it.
             signal_hook::flag::register(signal, flag.clone())?;
             signal_hook::low_level::pipe::register(signal, bell.try_clone()?)?;
         }
-        Ok(Self { stop, reload, tell, wake })
+        Ok(Self {
+            stop,
+            reload,
+            tell,
+            wake,
+        })
     }
 
     pub fn stop(&self) -> bool {

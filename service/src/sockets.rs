@@ -30,7 +30,11 @@ pub struct Named {
 
 /// Tells the driver who holds the zone's sockets, where it does not know.
 pub fn name_older(driver: &Driver, zone: &Zone) -> Named {
-    let (machine, mut seen, mut named) = (Machine::beside(Path::new("/")), HashSet::new(), Named::default());
+    let (machine, mut seen, mut named) = (
+        Machine::beside(Path::new("/")),
+        HashSet::new(),
+        Named::default(),
+    );
     for process in processes(&zone.folder()) {
         let mut holder = None;
         for (number, name) in sockets(process) {
@@ -43,7 +47,8 @@ pub fn name_older(driver: &Driver, zone: &Zone) -> Named {
                     let user = socket.metadata().map_or(holder.user, |of| of.st_uid());
                     let owner = Owner { user, ..holder };
                     // A program can leave its socket no room for such a note: then it stays nobody's.
-                    named.sockets += usize::from(driver.name_socket(&socket, &owner).unwrap_or(false));
+                    named.sockets +=
+                        usize::from(driver.name_socket(&socket, &owner).unwrap_or(false));
                     seen.insert(name);
                 }
                 Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => {
@@ -64,25 +69,40 @@ fn processes(cgroup: &Path) -> BTreeSet<u32> {
     let below = fs::read_dir(cgroup).into_iter().flatten().flatten();
     let below = below.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let below = below.flat_map(|entry| processes(&entry.path()));
-    here.lines().filter_map(|line| line.parse().ok()).chain(below).collect()
+    here.lines()
+        .filter_map(|line| line.parse().ok())
+        .chain(below)
+        .collect()
 }
 
 /// The descriptors of a process that are sockets, each with the socket's name. None, if the process has ended.
 fn sockets(process: u32) -> impl Iterator<Item = (i32, PathBuf)> {
-    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    let files = fs::read_dir(format!("/proc/{process}/fd"))
+        .into_iter()
+        .flatten()
+        .flatten();
     files.filter_map(|file| {
         let name = fs::read_link(file.path()).ok()?;
-        let is_socket = name.to_str().is_some_and(|name| name.starts_with("socket:["));
+        let is_socket = name
+            .to_str()
+            .is_some_and(|name| name.starts_with("socket:["));
         Some((file.file_name().to_str()?.parse().ok()?, name)).filter(|_| is_socket)
     })
 }
 
 /// A descriptor of our own for a socket of that process; none: it does not speak IP.
 fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
-    let process = process.try_into().ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    let process = process
+        .try_into()
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or(io::ErrorKind::InvalidInput)?;
     let process = pidfd_open(process, PidfdFlags::empty())?;
     let socket: OwnedFd = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
-    let speaks_ip = matches!(socket_domain(&socket)?, AddressFamily::INET | AddressFamily::INET6);
+    let speaks_ip = matches!(
+        socket_domain(&socket)?,
+        AddressFamily::INET | AddressFamily::INET6
+    );
     Ok(speaks_ip.then(|| socket.into()))
 }
 
@@ -93,6 +113,8 @@ fn holder_of(process: u32, machine: &Machine) -> Owner {
         pid: process,
         user: fs::metadata(format!("/proc/{process}")).map_or(Owner::NOBODY.user, |of| of.st_uid()),
         name: name_words(name.trim_end_matches('\n')).unwrap_or_default(),
-        program: machine.program(&format!("/proc/{process}/exe")).unwrap_or_default(),
+        program: machine
+            .program(&format!("/proc/{process}/exe"))
+            .unwrap_or_default(),
     }
 }

@@ -72,7 +72,10 @@ impl State {
             Some(lock) => {
                 // It speaks of an earlier start, if it is there.
                 let _not_there = fs::remove_file(folder.join(KEPT));
-                Ok(Self { folder: folder.to_owned(), _lock: lock })
+                Ok(Self {
+                    folder: folder.to_owned(),
+                    _lock: lock,
+                })
             }
             None => bail!(
                 "another service lives in {}; stop it first, or name another folder with --state",
@@ -89,10 +92,17 @@ impl State {
 
     /// Keeps a rule text beside the kernel's tables.
     pub fn keep(&self, which: Which, kept: &Kept) -> Result<()> {
-        let Kept { generation, name, text } = kept;
+        let Kept {
+            generation,
+            name,
+            text,
+        } = kept;
         // One line of our own before the text; a name with a line's end in it is none that a file has.
         let name = name.replace('\n', " ");
-        replace(&self.path(which), format!("{generation} {name}\n{text}").as_bytes())
+        replace(
+            &self.path(which),
+            format!("{generation} {name}\n{text}").as_bytes(),
+        )
     }
 
     /// The text of this generation, if it was kept.
@@ -101,7 +111,11 @@ impl State {
         let (first, text) = kept.split_once('\n')?;
         let (number, name) = first.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
-        (number == generation).then(|| Kept { generation, name: name.to_owned(), text: text.to_owned() })
+        (number == generation).then(|| Kept {
+            generation,
+            name: name.to_owned(),
+            text: text.to_owned(),
+        })
     }
 
     /// Forgets a text.
@@ -136,7 +150,9 @@ pub fn remove(folder: &Path) -> Result<Vec<String>> {
         match fs::remove_file(&path) {
             Ok(()) => said.push(path.display().to_string()),
             Err(none) if none.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error).with_context(|| format!("can't remove {}", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("can't remove {}", path.display()));
+            }
         }
     }
     // Others may keep things there.
@@ -153,12 +169,20 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     let beside = PathBuf::from(beside);
     let mut file = File::create(&beside).with_context(failed)?;
     if let Ok(before) = fs::metadata(&path) {
-        file.set_permissions(before.permissions()).with_context(failed)?;
+        file.set_permissions(before.permissions())
+            .with_context(failed)?;
     }
-    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(failed)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .with_context(failed)?;
     fs::rename(&beside, &path).with_context(failed)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).with_context(failed)
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .with_context(failed)
 }
 
 const ZONE: &str = "zone.json";
@@ -168,7 +192,11 @@ const LOCK: &str = "lock";
 
 /// None: somebody else has it.
 fn lock(folder: &Path) -> io::Result<Option<Flock<File>>> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join(LOCK))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(lock)),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -185,8 +213,14 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("gatebell-state-{}", std::process::id()));
         let state = State::take(&folder).expect("a folder of our own");
         assert!(is_held(&folder) && State::take(&folder).is_err());
-        let kept = Kept { generation: 7, name: "a b.toml".into(), text: "x = 1\ny = 2\n".into() };
-        state.keep(Which::Candidate, &kept).expect("it can be written");
+        let kept = Kept {
+            generation: 7,
+            name: "a b.toml".into(),
+            text: "x = 1\ny = 2\n".into(),
+        };
+        state
+            .keep(Which::Candidate, &kept)
+            .expect("it can be written");
         assert_eq!(state.kept(Which::Candidate, 7), Some(kept));
         assert_eq!(state.kept(Which::Candidate, 8), None);
         assert_eq!(state.kept(Which::Confirmed, 7), None);

@@ -45,7 +45,13 @@ mod tests {
     use super::*;
 
     fn rest(forgotten: u64, left: u64, soonest: Option<u64>) -> u64 {
-        Swept { forgotten, left, soonest: soonest.map(Duration::from_secs) }.rest().as_secs()
+        Swept {
+            forgotten,
+            left,
+            soonest: soonest.map(Duration::from_secs),
+        }
+        .rest()
+        .as_secs()
     }
 
     #[test]

@@ -31,18 +31,26 @@ impl Zone {
             setns(file, CloneFlags::CLONE_NEWNET)
                 .with_context(|| format!("can't enter {}; run as root", path.display()))?;
         }
-        tracepoints().context("can't mount what the kernel tells of its tracepoints; run as root")?;
+        tracepoints()
+            .context("can't mount what the kernel tells of its tracepoints; run as root")?;
         Ok(Self { cgroup })
     }
 }
 
 pub fn named(netns: &Path) -> PathBuf {
-    if netns.components().count() > 1 { netns.to_path_buf() } else { Path::new("/run/netns").join(netns) }
+    if netns.components().count() > 1 {
+        netns.to_path_buf()
+    } else {
+        Path::new("/run/netns").join(netns)
+    }
 }
 
 fn open_cgroup(path: &Path) -> Result<File> {
     if !path.join("cgroup.procs").is_file() || !path.join("cgroup.controllers").is_file() {
-        bail!("{} is no control group of version 2; make one below the cgroup2 mount", path.display());
+        bail!(
+            "{} is no control group of version 2; make one below the cgroup2 mount",
+            path.display()
+        );
     }
     File::open(path).with_context(|| format!("can't open the control group {}", path.display()))
 }
@@ -56,5 +64,11 @@ fn tracepoints() -> nix::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("tracefs"), TRACEPOINTS, Some("tracefs"), MsFlags::empty(), none)
+    mount(
+        Some("tracefs"),
+        TRACEPOINTS,
+        Some("tracefs"),
+        MsFlags::empty(),
+        none,
+    )
 }

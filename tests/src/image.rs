@@ -44,7 +44,9 @@ impl Image {
         let mut descriptor = self.place(self.number(self.headers + 0x90)?)?;
         // Each descriptor: its names at 0, its library's name at 12; 20 bytes.
         while self.number(descriptor + 12)? != 0 {
-            let library = self.text(self.place(self.number(descriptor + 12)?)?)?.to_lowercase();
+            let library = self
+                .text(self.place(self.number(descriptor + 12)?)?)?
+                .to_lowercase();
             let mut names = self.place(self.number(descriptor)?)?;
             while self.number(names)? != 0 {
                 // Two bytes of hint stand before the name.
@@ -58,8 +60,14 @@ impl Image {
     }
 
     fn number(&self, at: usize) -> Result<usize, String> {
-        let bytes = self.bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-        Ok(u32::from_le_bytes(bytes.ok_or_else(|| format!("the image ends before {at:#x}"))?) as usize)
+        let bytes = self
+            .bytes
+            .get(at..at + 4)
+            .and_then(|bytes| bytes.try_into().ok());
+        Ok(
+            u32::from_le_bytes(bytes.ok_or_else(|| format!("the image ends before {at:#x}"))?)
+                as usize,
+        )
     }
 
     fn text(&self, at: usize) -> Result<String, String> {

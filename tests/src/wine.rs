@@ -41,20 +41,34 @@ impl Machine {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let prefix = built.join(format!("wine/machine-{}-{number}", std::process::id()));
         fs::create_dir_all(&prefix)?;
-        let mut machine = Self { prefix, keeper: None };
+        let mut machine = Self {
+            prefix,
+            keeper: None,
+        };
         machine.succeed(machine.wine("wineboot").arg("--init"), BOOT)?;
         // Booting goes on in the background until its server ends.
         machine.succeed(machine.server().arg("-w"), BOOT)?;
         let system = machine.system();
-        fs::copy(built.join("wine/bcryptprimitives.dll"), system.join("bcryptprimitives.dll"))?;
-        machine.keeper = Some(machine.wine("cmd").args(["/c", "pause"]).stdin(Stdio::piped()).spawn()?);
+        fs::copy(
+            built.join("wine/bcryptprimitives.dll"),
+            system.join("bcryptprimitives.dll"),
+        )?;
+        machine.keeper = Some(
+            machine
+                .wine("cmd")
+                .args(["/c", "pause"])
+                .stdin(Stdio::piped())
+                .spawn()?,
+        );
         machine.start_driver("GatebellKernel", &built.join("wine/gatebell_kernel.sys"))?;
         Ok(machine)
     }
 
     /// Puts a driver's image where Windows has them, under its own name.
     pub fn copy_driver(&self, image: &Path) -> io::Result<()> {
-        let name = image.file_name().ok_or_else(|| io::Error::other("a driver's image is a file"))?;
+        let name = image
+            .file_name()
+            .ok_or_else(|| io::Error::other("a driver's image is a file"))?;
         fs::copy(image, self.system().join("drivers").join(name)).map(drop)
     }
 
@@ -64,7 +78,12 @@ impl Machine {
         let name = image.file_name().unwrap_or_default().to_string_lossy();
         let there = format!(r"C:\windows\system32\drivers\{name}");
         let group = ["type=", "kernel", "group=", GROUP];
-        self.succeed(self.wine("sc").args(["create", service, "binPath=", &there]).args(group), BOOT)?;
+        self.succeed(
+            self.wine("sc")
+                .args(["create", service, "binPath=", &there])
+                .args(group),
+            BOOT,
+        )?;
         self.succeed(self.wine("sc").args(["start", service]), BOOT)?;
         // `sc start` may return before it runs, and says so with success even where it failed.
         let state = self.output(self.wine("sc").args(["query", service]), BOOT)?;
@@ -85,7 +104,12 @@ impl Machine {
     }
 
     /// Runs a program to its end and returns what it wrote; an error if it was not content or took longer.
-    pub fn run(&self, program: &Path, arguments: &[&str], patience: Duration) -> io::Result<String> {
+    pub fn run(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        patience: Duration,
+    ) -> io::Result<String> {
         self.output(self.command(program).args(arguments), patience)
     }
 
@@ -121,7 +145,9 @@ impl Machine {
     /// Through a file: a pipe that Wine's services inherit would never end.
     fn output(&self, command: &mut Command, patience: Duration) -> io::Result<String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let log = self.prefix.join(format!("output-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let log = self
+            .prefix
+            .join(format!("output-{}", NEXT.fetch_add(1, Ordering::Relaxed)));
         let file = fs::File::create(&log)?;
         let mut child = command.stdout(file.try_clone()?).stderr(file).spawn()?;
         let until = Instant::now() + patience;
@@ -133,7 +159,9 @@ impl Machine {
                 child.kill()?;
                 child.wait()?;
                 let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-                return Err(io::Error::other(format!("{command:?} took longer than {patience:?}: {text}")));
+                return Err(io::Error::other(format!(
+                    "{command:?} took longer than {patience:?}: {text}"
+                )));
             }
             std::thread::sleep(Duration::from_millis(20));
         };

@@ -5,12 +5,18 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
 #[path = "control/person.rs"]
 mod person;
-#[allow(dead_code, reason = "shared with the tests of the firewall, each of which needs a part")]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the firewall, each of which needs a part"
+)]
 mod zone;
 
 use channel::{Attachment, Mask, Refusal};
@@ -35,11 +41,15 @@ fn control(zone: &Protected) -> PathBuf {
 
 /// Has the zone send a packet to the discard port; whether it was refused.
 fn discard(zone: &Protected) -> bool {
-    !zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/9")).status.success()
+    !zone
+        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
+        .status
+        .success()
 }
 
 fn request(method: &str, parameters: &Value) -> Vec<u8> {
-    let request = json!({ "method": format!("org.gatebell.Firewall.{method}"), "parameters": parameters });
+    let request =
+        json!({ "method": format!("org.gatebell.Firewall.{method}"), "parameters": parameters });
     format!("{request}\0").into_bytes()
 }
 
@@ -51,7 +61,9 @@ fn say(stream: &mut UnixStream, bytes: &[u8]) -> Option<Value> {
 }
 
 fn hear(stream: &mut UnixStream) -> Option<Value> {
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     let mut answer = Vec::new();
     let _reset = BufReader::with_capacity(1, stream).read_until(0, &mut answer);
     (answer.pop() == Some(0)).then(|| serde_json::from_slice(&answer).unwrap())
@@ -74,14 +86,25 @@ fn each_question_is_answered_in_words_and_as_json() {
     assert_eq!(status["rules"]["generation"], 1);
     assert_eq!(status["devices"][0]["name"], lab::DEVICE);
     let words = root.run(&["status"]);
-    assert!(words.code == 0 && words.out.contains("generation 1: 6 rules of"), "{words:?}");
+    assert!(
+        words.code == 0 && words.out.contains("generation 1: 6 rules of"),
+        "{words:?}"
+    );
     let stats = root.ok(&["stats", "--json"]);
     assert_eq!(stats["blocked_out"], 1, "{stats}");
-    let rule = stats["rules"].as_array().unwrap().iter().find(|rule| rule["id"] == "no-discard").unwrap();
+    let rule = stats["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|rule| rule["id"] == "no-discard")
+        .unwrap();
     assert_eq!(rule["hits"], 1, "{stats}");
     assert!(root.run(&["stats"]).out.contains("conversations"));
     let audit = root.run(&["audit"]);
-    assert!(audit.code == 0 && audit.out.contains("Every record is accounted for"), "{audit:?}");
+    assert!(
+        audit.code == 0 && audit.out.contains("Every record is accounted for"),
+        "{audit:?}"
+    );
     let show = root.run(&["rules", "show"]);
     assert!(show.code == 0 && show.out.contains("no-telnet"), "{show:?}");
 }
@@ -100,7 +123,10 @@ fn without_a_service_each_command_says_how_to_start_it() {
     for command in commands {
         let said = root.run(command);
         assert_eq!(said.code, 1, "{command:?}: {said:?}");
-        assert!(said.err.contains("gatebelld is not running; start it with"), "{command:?}: {said:?}");
+        assert!(
+            said.err.contains("gatebelld is not running; start it with"),
+            "{command:?}: {said:?}"
+        );
     }
 }
 
@@ -110,7 +136,11 @@ fn watch_shows_a_refused_packet_with_its_rule_and_ends_with_books_that_balance()
     let mut watch = Watch::start(&zone, &["--kind", "packet", "--verdict", "block"]);
     let record = watch.next_of(&zone, "packet");
     assert_eq!(record["rule"], "no-discard", "{record}");
-    let line = RULES.lines().position(|line| line == "id = \"no-discard\"").unwrap() + 1;
+    let line = RULES
+        .lines()
+        .position(|line| line == "id = \"no-discard\"")
+        .unwrap()
+        + 1;
     assert_eq!(record["line"], line, "{record}");
     assert_eq!(record["generation"], 1);
     assert_eq!(record["program"]["name"], "bash");
@@ -136,7 +166,11 @@ fn why_explains_what_was_refused_then_and_what_the_rules_say_now() {
     }
     let other = RULES.replace("ports = 9\n", "ports = 19\n");
     std::fs::write(&zone.rules, other).unwrap();
-    assert_eq!(root.run(&["rules", "apply", zone.rules.to_str().unwrap()]).code, 0);
+    assert_eq!(
+        root.run(&["rules", "apply", zone.rules.to_str().unwrap()])
+            .code,
+        0
+    );
     let why = root.ok(&["why", "--record", &record, "--json"]);
     assert_eq!(why["then"]["rule"], "no-discard", "{why}");
     assert_eq!(why["now"]["verdict"], "allow", "{why}");
@@ -153,8 +187,11 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
 
     let applied = apply("2s");
     assert_eq!(applied.code, 0, "{applied:?}");
-    for said in ["~ rule `no-discard`", "gatebell rules confirm", "Otherwise generation 1 returns by itself"]
-    {
+    for said in [
+        "~ rule `no-discard`",
+        "gatebell rules confirm",
+        "Otherwise generation 1 returns by itself",
+    ] {
         assert!(applied.out.contains(said), "{said}: {applied:?}");
     }
     assert!(!discard(&zone), "the candidate is in force");
@@ -168,13 +205,19 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
     assert_eq!(apply("1h").code, 0);
     assert!(!discard(&zone));
     let status = root.run(&["status"]);
-    assert!(status.out.contains("then generation 1 returns by itself"), "{status:?}");
+    assert!(
+        status.out.contains("then generation 1 returns by itself"),
+        "{status:?}"
+    );
     assert_eq!(root.run(&["rules", "revert"]).code, 0);
     assert!(discard(&zone), "taken back");
 
     assert_eq!(apply("1h").code, 0);
     let confirmed = root.run(&["rules", "confirm"]);
-    assert!(confirmed.code == 0 && confirmed.out.contains("It is confirmed"), "{confirmed:?}");
+    assert!(
+        confirmed.code == 0 && confirmed.out.contains("It is confirmed"),
+        "{confirmed:?}"
+    );
     assert!(!discard(&zone));
     assert_eq!(root.ok(&["status", "--json"])["lease"], Value::Null);
 }
@@ -184,16 +227,32 @@ fn rules_that_are_wrong_are_named_with_their_places_and_change_nothing() {
     let zone = Protected::start();
     let root = Person::root(&zone);
     let wrong = zone.lab.folder().join("wrong.toml");
-    std::fs::write(&wrong, "[default]\ninbound = 'perhaps'\noutbound = 'allow'\n").unwrap();
+    std::fs::write(
+        &wrong,
+        "[default]\ninbound = 'perhaps'\noutbound = 'allow'\n",
+    )
+    .unwrap();
     let said = root.run(&["rules", "apply", wrong.to_str().unwrap()]);
-    assert!(said.code == 1 && said.err.contains("wrong.toml:2:"), "{said:?}");
+    assert!(
+        said.code == 1 && said.err.contains("wrong.toml:2:"),
+        "{said:?}"
+    );
     // And if the command line had let it pass.
     let mut stream = UnixStream::connect(control(&zone)).unwrap();
     let text = json!({ "name": "wrong.toml", "text": "[default]\ninbound = 'perhaps'\n[[rule]]\nid = 1\n" });
     let answer = say(&mut stream, &request("ApplyRules", &text)).unwrap();
     assert_eq!(answer["error"], "org.gatebell.Firewall.RulesWrong");
-    assert!(answer["parameters"]["errors"].as_array().unwrap().len() > 1, "{answer}");
-    assert!(answer["parameters"]["errors"][0].as_str().unwrap().starts_with("wrong.toml:"), "{answer}");
+    assert!(
+        answer["parameters"]["errors"].as_array().unwrap().len() > 1,
+        "{answer}"
+    );
+    assert!(
+        answer["parameters"]["errors"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("wrong.toml:"),
+        "{answer}"
+    );
     assert_eq!(root.ok(&["status", "--json"])["rules"]["generation"], 1);
     all_is_well(&zone);
 }
@@ -201,7 +260,11 @@ fn rules_that_are_wrong_are_named_with_their_places_and_change_nothing() {
 #[test]
 fn the_files_of_sets_stand_beside_the_file_that_is_applied_for_the_service_too() {
     let mut zone = Protected::start();
-    let sends = |zone: &Protected| zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/19")).status.success();
+    let sends = |zone: &Protected| {
+        zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/19"))
+            .status
+            .success()
+    };
     let set = "\n[[set]]\nid = \"list\"\nfile = \"list.txt\"\n";
     let rule = "[[rule]]\nid = \"listed\"\naction = \"block\"\ndestination = \"@list\"\n";
     let text = format!("{RULES}{set}{rule}");
@@ -212,21 +275,33 @@ fn the_files_of_sets_stand_beside_the_file_that_is_applied_for_the_service_too()
     // What would be found from the service's folder on is another list.
     std::fs::write(zone.lab.folder().join("list.txt"), "192.0.2.1").unwrap();
     assert!(sends(&zone));
-    let applied = Person::root(&zone).run(&["rules", "apply", folder.join("new.toml").to_str().unwrap()]);
+    let applied =
+        Person::root(&zone).run(&["rules", "apply", folder.join("new.toml").to_str().unwrap()]);
     assert!(
-        applied.code == 0 && applied.out.contains("else where/list.txt, by the service too"),
+        applied.code == 0
+            && applied
+                .out
+                .contains("else where/list.txt, by the service too"),
         "{applied:?}"
     );
     assert!(!sends(&zone), "the list beside the file is meant");
     zone.service.stop();
     zone.start_again();
     assert!(!sends(&zone), "after a start too");
-    assert!(Person::root(&zone).run(&["rules", "show"]).out.contains("listed"));
+    assert!(
+        Person::root(&zone)
+            .run(&["rules", "show"])
+            .out
+            .contains("listed")
+    );
 
     let beside = zone.lab.folder().join("new.toml");
     std::fs::write(&beside, &text).unwrap();
     let applied = Person::root(&zone).run(&["rules", "apply", beside.to_str().unwrap()]);
-    assert!(applied.code == 0 && !applied.out.contains("by the service too"), "{applied:?}");
+    assert!(
+        applied.code == 0 && !applied.out.contains("by the service too"),
+        "{applied:?}"
+    );
     assert!(sends(&zone), "the other list");
     assert_eq!(
         std::fs::read_to_string(&zone.rules).unwrap(),
@@ -240,7 +315,11 @@ fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_sho
     let taken = {
         let zone = Protected::start();
         let memory = Person::root(&zone).ok(&["status", "--json"])["kernel_memory"].clone();
-        assert_eq!(memory["budget"], 256 << 20, "as gatebelld has it by itself: {memory}");
+        assert_eq!(
+            memory["budget"],
+            256 << 20,
+            "as gatebelld has it by itself: {memory}"
+        );
         memory["used"].as_u64().unwrap()
     };
     let budget = format!("{}KiB", taken / 1024 + 1024);
@@ -249,19 +328,30 @@ fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_sho
     let memory = || root.ok(&["status", "--json"])["kernel_memory"].clone();
     let before = memory();
     assert_eq!(before["used"], taken);
-    let parts =
-        ["tables", "rules", "sets", "rings", "rings_let_go"].map(|part| before[part].as_u64().unwrap());
+    let parts = ["tables", "rules", "sets", "rings", "rings_let_go"]
+        .map(|part| before[part].as_u64().unwrap());
     assert_eq!(parts.iter().sum::<u64>(), taken, "{before}");
 
     // Addresses with gaps between them: each is an interval of its own.
-    let list: String = (0..100_000_u32).map(|n| format!("{}\n", std::net::Ipv4Addr::from(n * 2))).collect();
+    let list: String = (0..100_000_u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from(n * 2)))
+        .collect();
     std::fs::write(zone.lab.folder().join("list.txt"), list).unwrap();
     let large = zone.lab.folder().join("large.toml");
     let rule = "[[rule]]\nid = \"all\"\naction = \"block\"\nsource = \"@all\"\n";
-    std::fs::write(&large, format!("{RULES}\n[[set]]\nid = \"all\"\nfile = \"list.txt\"\n{rule}")).unwrap();
+    std::fs::write(
+        &large,
+        format!("{RULES}\n[[set]]\nid = \"all\"\nfile = \"list.txt\"\n{rule}"),
+    )
+    .unwrap();
     let refused = root.run(&["rules", "apply", large.to_str().unwrap()]);
     assert_eq!(refused.code, 1, "{refused:?}");
-    for said in ["MiB of kernel memory, and", "are left", "--kernel-memory", "gatebell status"] {
+    for said in [
+        "MiB of kernel memory, and",
+        "are left",
+        "--kernel-memory",
+        "gatebell status",
+    ] {
         assert!(refused.err.contains(said), "{said}: {refused:?}");
     }
     assert_eq!(memory(), before, "nothing was changed");
@@ -269,15 +359,29 @@ fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_sho
 
     let attach = |bytes| {
         let device = zone.device();
-        Attachment::reference(device.clone(), device.create_event(bytes).unwrap(), Mask::ALL)
+        Attachment::reference(
+            device.clone(),
+            device.create_event(bytes).unwrap(),
+            Mask::ALL,
+        )
     };
-    assert_eq!(attach(2 << 20).err().and_then(|error| error.refusal()), Some(Refusal::Memory));
+    assert_eq!(
+        attach(2 << 20).err().and_then(|error| error.refusal()),
+        Some(Refusal::Memory)
+    );
     let mut app = attach(512 << 10).unwrap();
     assert!(memory()["rings"].as_u64() > Some(512 << 10), "{}", memory());
     app.dereference().unwrap();
     let let_go = memory();
-    assert!(let_go["rings"] == 0 && let_go["rings_let_go"].as_u64() > Some(512 << 10), "{let_go}");
-    assert!(root.run(&["status"]).out.contains("rings let go of and still mapped"));
+    assert!(
+        let_go["rings"] == 0 && let_go["rings_let_go"].as_u64() > Some(512 << 10),
+        "{let_go}"
+    );
+    assert!(
+        root.run(&["status"])
+            .out
+            .contains("rings let go of and still mapped")
+    );
     assert_eq!(
         attach(512 << 10).err().and_then(|error| error.refusal()),
         Some(Refusal::Memory),
@@ -296,23 +400,40 @@ fn hostile_requests_are_answered_or_hung_up_on_and_hold_up_nobody() {
     half.write_all(b"{\"method\":\"org.gatebell").unwrap();
     let mut deaf = connect();
     // Pipelined, and never listened to.
-    deaf.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    deaf.set_write_timeout(Some(Duration::from_secs(1)))
+        .unwrap();
     for _ in 0..10_000 {
         if deaf.write_all(&request("GetRules", &json!({}))).is_err() {
             break;
         }
     }
-    for bytes in [&b"\0"[..], b"garbage\0", b"{}\0", b"\xff\0", b"{\"method\":7}\0", b"[[[[\0"] {
+    for bytes in [
+        &b"\0"[..],
+        b"garbage\0",
+        b"{}\0",
+        b"\xff\0",
+        b"{\"method\":7}\0",
+        b"[[[[\0",
+    ] {
         assert_eq!(say(&mut connect(), bytes), None, "{bytes:?}");
     }
     let endless = vec![b' '; 16 << 20];
     let answer = say(&mut connect(), &endless).unwrap();
-    assert_eq!(answer["error"], "org.gatebell.Firewall.MessageTooLong", "{answer}");
+    assert_eq!(
+        answer["error"], "org.gatebell.Firewall.MessageTooLong",
+        "{answer}"
+    );
     let odd = [
         ("ApplyRules", json!({})),
         ("ApplyRules", json!({ "name": "\u{1b}[2J", "text": "" })),
-        ("ApplyRules", json!({ "name": "n", "text": RULES, "lease_seconds": -1 })),
-        ("ApplyRules", json!({ "name": "n", "text": RULES, "lease_seconds": u64::MAX })),
+        (
+            "ApplyRules",
+            json!({ "name": "n", "text": RULES, "lease_seconds": -1 }),
+        ),
+        (
+            "ApplyRules",
+            json!({ "name": "n", "text": RULES, "lease_seconds": u64::MAX }),
+        ),
         ("GetProgram", json!({ "device": "x", "inode": null })),
         ("GetStatus", json!([1, 2, 3])),
         ("Nothing", json!({})),
@@ -323,11 +444,14 @@ fn hostile_requests_are_answered_or_hung_up_on_and_hold_up_nobody() {
     }
     let mut busy = connect();
     for _ in 0..3000 {
-        assert!(say(&mut busy, &request("GetStats", &json!({}))).unwrap()["parameters"].is_object());
+        assert!(
+            say(&mut busy, &request("GetStats", &json!({}))).unwrap()["parameters"].is_object()
+        );
     }
     all_is_well(&zone);
     // Who takes too long is hung up on.
-    half.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    half.set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
     assert_eq!(half.read(&mut [0; 1]).unwrap_or(0), 0);
 }
 
@@ -338,7 +462,10 @@ fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
     let refused = connect_as(NOBODY, &control(&zone)).unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
     let said = nobody.run(&["status"]);
-    assert!(said.code == 1 && said.err.contains("group gatebell"), "{said:?}");
+    assert!(
+        said.code == 1 && said.err.contains("group gatebell"),
+        "{said:?}"
+    );
 
     // What the group would let in, by the file of this very socket: no group of the machine's is touched.
     std::fs::set_permissions(control(&zone), std::fs::Permissions::from_mode(0o666)).unwrap();
@@ -346,10 +473,17 @@ fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
     let mut stream = connect_as(NOBODY, &control(&zone)).unwrap();
     for method in ["GetStatus", "GetRules", "GetStats"] {
         let answer = say(&mut stream, &request(method, &json!({}))).unwrap();
-        assert!(answer["parameters"].is_object() && answer["error"].is_null(), "{answer}");
+        assert!(
+            answer["parameters"].is_object() && answer["error"].is_null(),
+            "{answer}"
+        );
     }
     let accounts = say(&mut stream, &request("GetAccounts", &json!({}))).unwrap();
-    assert_eq!(accounts["parameters"]["accounts"]["apps"], json!([]), "root's app is not theirs");
+    assert_eq!(
+        accounts["parameters"]["accounts"]["apps"],
+        json!([]),
+        "root's app is not theirs"
+    );
     for (method, parameters) in [
         ("ApplyRules", json!({ "name": "mine", "text": RULES })),
         ("ConfirmRules", json!({})),
@@ -357,10 +491,16 @@ fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
         ("ReloadRules", json!({})),
     ] {
         let answer = say(&mut stream, &request(method, &parameters)).unwrap();
-        assert_eq!(answer["error"], "org.gatebell.Firewall.NotPermitted", "{method}");
+        assert_eq!(
+            answer["error"], "org.gatebell.Firewall.NotPermitted",
+            "{method}"
+        );
     }
     let said = nobody.run(&["rules", "revert"]);
-    assert!(said.code == 1 && said.err.contains("only root may change the firewall"), "{said:?}");
+    assert!(
+        said.code == 1 && said.err.contains("only root may change the firewall"),
+        "{said:?}"
+    );
     let long = say(&mut stream, &vec![b' '; 200_000]).unwrap();
     assert_eq!(long["parameters"]["most"], 16 << 10);
     drop(app);
@@ -371,13 +511,19 @@ fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
 fn one_user_asks_only_so_much_and_others_notice_nothing() {
     let zone = Protected::start();
     std::fs::set_permissions(control(&zone), std::fs::Permissions::from_mode(0o666)).unwrap();
-    let mut all: Vec<_> = (0..40).map(|_| connect_as(NOBODY, &control(&zone)).unwrap()).collect();
-    let answered = all.iter_mut().filter_map(|stream| say(stream, &request("GetStats", &json!({}))));
+    let mut all: Vec<_> = (0..40)
+        .map(|_| connect_as(NOBODY, &control(&zone)).unwrap())
+        .collect();
+    let answered = all
+        .iter_mut()
+        .filter_map(|stream| say(stream, &request("GetStats", &json!({}))));
     assert_eq!(answered.count(), 8, "so many connections one user has");
     drop(all);
     std::thread::sleep(Duration::from_secs(2));
     let mut greedy = connect_as(NOBODY, &control(&zone)).unwrap();
-    let many: Vec<u8> = (0..200).flat_map(|_| request("GetStats", &json!({}))).collect();
+    let many: Vec<u8> = (0..200)
+        .flat_map(|_| request("GetStats", &json!({})))
+        .collect();
     let begun = Instant::now();
     greedy.write_all(&many).unwrap();
     for _ in 0..50 {
@@ -387,7 +533,11 @@ fn one_user_asks_only_so_much_and_others_notice_nothing() {
         assert!(hear(&mut greedy).is_some());
     }
     // Not a speed: after the burst of 64 there are 40 a second, whoever is quick.
-    assert!(begun.elapsed() > Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() > Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
@@ -396,13 +546,19 @@ fn a_flood_past_a_reader_that_stopped_is_accounted_for_to_the_last_record() {
     let root = Person::root(&zone);
     let mut stopped = zone.attach(4096);
     let mut watch = Watch::start(&zone, &["--kind", "packet"]);
-    zone.inside(&format!("for n in {{1..400}}; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null"));
+    zone.inside(&format!(
+        "for n in {{1..400}}; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null"
+    ));
     zone.agreed();
     let audit = root.ok(&["audit", "--json"]);
     assert_eq!(audit["balances"], true, "{audit}");
     let apps = audit["apps"].as_array().unwrap();
     assert_eq!(apps.len(), 2, "{audit}");
-    assert!(apps.iter().any(|app| app["counted"]["lost_no_room"].as_u64() > Some(300)), "{audit}");
+    assert!(
+        apps.iter()
+            .any(|app| app["counted"]["lost_no_room"].as_u64() > Some(300)),
+        "{audit}"
+    );
     let (account, ended) = watch.end();
     assert_eq!(ended.code(), Some(0), "{account}");
     stopped.dereference().unwrap();
@@ -418,16 +574,27 @@ fn an_app_whose_page_lies_is_named_and_harms_nobody_else() {
     let liar = zone.attach(4096);
     let honest = zone.attach(1 << 20);
     assert!(discard(&zone));
-    let lies =
-        |audit: &Value| audit["apps"].as_array().unwrap().iter().filter(|app| app["lies"] == true).count();
+    let lies = |audit: &Value| {
+        audit["apps"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|app| app["lies"] == true)
+            .count()
+    };
     assert_eq!(lies(&root.ok(&["audit", "--json"])), 0);
     // As if it had read what was never written.
     pretend(&liar, 1 << 40);
-    zone.inside(&format!("for n in {{1..50}}; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null"));
+    zone.inside(&format!(
+        "for n in {{1..50}}; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null"
+    ));
     zone.agreed();
     assert_eq!(lies(&root.ok(&["audit", "--json"])), 1);
     let audit = root.run(&["audit"]);
-    assert!(audit.code == 0 && audit.err.contains("lies about what it has read"), "{audit:?}");
+    assert!(
+        audit.code == 0 && audit.err.contains("lies about what it has read"),
+        "{audit:?}"
+    );
     assert_eq!(honest.account().unwrap().in_ring, 51);
 }
 
@@ -459,5 +626,8 @@ fn recover_takes_everything_out_and_twice_in_a_row_is_fine() {
     assert_eq!(root.recover()["recovered"], json!([]));
     let nobody = root.user(NOBODY);
     let said = nobody.run(&["recover"]);
-    assert!(said.code == 1 && said.err.contains("sudo gatebell recover"), "{said:?}");
+    assert!(
+        said.code == 1 && said.err.contains("sudo gatebell recover"),
+        "{said:?}"
+    );
 }

@@ -6,7 +6,10 @@
 
 #[path = "decisions/judges.rs"]
 mod judges;
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
 #[path = "decisions/somebody.rs"]
@@ -15,7 +18,10 @@ mod somebody;
 mod threads;
 #[path = "decisions/wire.rs"]
 mod wire;
-#[allow(dead_code, reason = "shared with the tests of the service, each of which needs a part")]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the service, each of which needs a part"
+)]
 mod zone;
 
 use channel::sys::linux::Linux;
@@ -79,14 +85,21 @@ impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
     fn of(zone: &Protected, mask: Mask) -> Self {
         let device = zone.device();
         let event = device.create_event(1 << 20).unwrap();
-        Self { app: Attachment::reference(device, event, mask).unwrap(), kept: Vec::new() }
+        Self {
+            app: Attachment::reference(device, event, mask).unwrap(),
+            kept: Vec::new(),
+        }
     }
 
     /// Waits for a record that is as asked for.
     fn wait_for(&mut self, kind: Kind, wanted: impl Fn(&T) -> bool) -> T {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
-            if let Some(at) = self.kept.iter().position(|(of, record)| *of == kind && wanted(record)) {
+            if let Some(at) = self
+                .kept
+                .iter()
+                .position(|(of, record)| *of == kind && wanted(record))
+            {
                 return self.kept.remove(at).1;
             }
             assert!(Instant::now() < end, "no such record came");
@@ -115,7 +128,10 @@ impl Told<Process> {
         let mut other = zone.lab.inside(&["busybox", "true"]).spawn().unwrap();
         other.wait().unwrap();
         self.wait_for(Kind::PROCESS_EXIT, |it| it.pid == other.id());
-        self.kept.iter().filter(|(kind, it)| *kind == Kind::PROCESS_EXIT && it.pid == pid).count()
+        self.kept
+            .iter()
+            .filter(|(kind, it)| *kind == Kind::PROCESS_EXIT && it.pid == pid)
+            .count()
     }
 }
 
@@ -153,15 +169,29 @@ fn text(bytes: &[u8]) -> &str {
 fn a_rule_for_a_user_or_a_program_decides_both_ways() {
     let program = Temporary::named("somebody");
     fs::copy(std::env::current_exe().unwrap(), &program.0).unwrap();
-    let ask = [format!("user = {USER}"), format!("program = \"{}\"", program.0.display())];
+    let ask = [
+        format!("user = {USER}"),
+        format!("program = \"{}\"", program.0.display()),
+    ];
     let mut rules = QUIET.to_owned();
     for (who, keys) in ["user", "program"].into_iter().zip(&ask) {
-        rules += &rule(&format!("no-{who}"), "block", &format!("direction = \"out\"\n{keys}"));
-        rules += &rule(&format!("to-{who}"), "allow", &format!("direction = \"in\"\n{keys}"));
+        rules += &rule(
+            &format!("no-{who}"),
+            "block",
+            &format!("direction = \"out\"\n{keys}"),
+        );
+        rules += &rule(
+            &format!("to-{who}"),
+            "allow",
+            &format!("direction = \"in\"\n{keys}"),
+        );
     }
     let zone = Protected::with(&rules);
-    let everybody =
-        [(Somebody::root(), false), (Somebody::user(USER), true), (Somebody::program(&program.0), true)];
+    let everybody = [
+        (Somebody::root(), false),
+        (Somebody::user(USER), true),
+        (Somebody::program(&program.0), true),
+    ];
     for (somebody, meant) in &everybody {
         for what in [
             format!("connect {OUTSIDE}:80"),
@@ -169,15 +199,31 @@ fn a_rule_for_a_user_or_a_program_decides_both_ways() {
             format!("send {OUTSIDE}:7000"),
             format!("send [{OUTSIDE_V6}]:7000"),
         ] {
-            assert_eq!(somebody.does(&zone, &what, !meant), !meant, "{what}, meant by a rule: {meant}");
+            assert_eq!(
+                somebody.does(&zone, &what, !meant),
+                !meant,
+                "{what}, meant by a rule: {meant}"
+            );
         }
-        for (tcp, address) in [(true, INSIDE), (false, INSIDE), (true, INSIDE_V6), (false, INSIDE_V6)] {
-            let to =
-                if address.contains(':') { format!("[{address}]:7001") } else { format!("{address}:7001") };
+        for (tcp, address) in [
+            (true, INSIDE),
+            (false, INSIDE),
+            (true, INSIDE_V6),
+            (false, INSIDE_V6),
+        ] {
+            let to = if address.contains(':') {
+                format!("[{address}]:7001")
+            } else {
+                format!("{address}:7001")
+            };
             let what = format!("{} {to}", if tcp { "accept" } else { "receive" });
             let listener = somebody.starts(&zone, &what);
             knock(&zone, tcp, &to, *meant);
-            assert_eq!(listener.gets_it(*meant), *meant, "{what}, meant by a rule: {meant}");
+            assert_eq!(
+                listener.gets_it(*meant),
+                *meant,
+                "{what}, meant by a rule: {meant}"
+            );
         }
     }
     // Each rule decided about two connections and two datagrams. A SYN may be sent twice.
@@ -188,19 +234,60 @@ fn a_rule_for_a_user_or_a_program_decides_both_ways() {
 #[test]
 fn a_rule_for_a_device_or_a_set_decides_both_ways_in_both_versions() {
     let list = Temporary::named("list");
-    fs::write(&list.0, "# kept elsewhere\n10.77.0.40\nfd77::40\n10.77.0.48/29\n").unwrap();
+    fs::write(
+        &list.0,
+        "# kept elsewhere\n10.77.0.40\nfd77::40\n10.77.0.48/29\n",
+    )
+    .unwrap();
     let mut rules = QUIET.replace("inbound = \"block\"", "inbound = \"allow\"");
-    rules += &format!("\n[[set]]\nid = \"listed\"\nfile = \"{}\"\n", list.0.display());
+    rules += &format!(
+        "\n[[set]]\nid = \"listed\"\nfile = \"{}\"\n",
+        list.0.display()
+    );
     rules += "\n[[set]]\nid = \"here\"\naddresses = [\"10.77.0.20-10.77.0.29\", \"fd77::20-fd77::2f\"]\n";
-    rules += &rule("to-listed", "block", "direction = \"out\"\ndestination = \"@listed\"");
-    rules += &rule("to-here", "block", "direction = \"out\"\ndestination = [\"10.77.0.60\", \"@here\"]");
-    rules += &rule("from-sets", "block", "direction = \"in\"\nsource = [\"@here\", \"@listed\"]");
-    rules += &rule("by-device", "block", "interface = \"gb2\"\nprotocol = \"udp\"");
+    rules += &rule(
+        "to-listed",
+        "block",
+        "direction = \"out\"\ndestination = \"@listed\"",
+    );
+    rules += &rule(
+        "to-here",
+        "block",
+        "direction = \"out\"\ndestination = [\"10.77.0.60\", \"@here\"]",
+    );
+    rules += &rule(
+        "from-sets",
+        "block",
+        "direction = \"in\"\nsource = [\"@here\", \"@listed\"]",
+    );
+    rules += &rule(
+        "by-device",
+        "block",
+        "interface = \"gb2\"\nprotocol = \"udp\"",
+    );
     let zone = Protected::with(&rules);
     let pair = Pair::add(&zone, "gb2", "gb3", 1);
     let (here, there) = (name(&zone.lab.netns()), name(&outside(&zone)));
-    ip(&["-n", &here, "addr", "add", "fd78::2/64", "dev", "gb2", "nodad"]);
-    ip(&["-n", &there, "addr", "add", "fd78::1/64", "dev", "gb3", "nodad"]);
+    ip(&[
+        "-n",
+        &here,
+        "addr",
+        "add",
+        "fd78::2/64",
+        "dev",
+        "gb2",
+        "nodad",
+    ]);
+    ip(&[
+        "-n",
+        &there,
+        "addr",
+        "add",
+        "fd78::1/64",
+        "dev",
+        "gb3",
+        "nodad",
+    ]);
     wait_until("its filters come", || pair.has_filters());
 
     let sends = |to: &str| Somebody::root().does(&zone, &format!("send {to}"), true);
@@ -217,7 +304,11 @@ fn a_rule_for_a_device_or_a_set_decides_both_ways_in_both_versions() {
         "10.78.1.1:9",
         "[fd78::1]:9",
     ];
-    assert_eq!(refused.iter().filter(|to| sends(to)).collect::<Vec<_>>(), [&""; 0], "allowed");
+    assert_eq!(
+        refused.iter().filter(|to| sends(to)).collect::<Vec<_>>(),
+        [&""; 0],
+        "allowed"
+    );
     let allowed = [
         "10.77.0.41:9",
         "10.77.0.47:9",
@@ -230,54 +321,109 @@ fn a_rule_for_a_device_or_a_set_decides_both_ways_in_both_versions() {
         "10.77.0.61:9",
         "10.77.0.1:9",
     ];
-    assert_eq!(allowed.iter().filter(|to| !sends(to)).collect::<Vec<_>>(), [&""; 0], "refused");
+    assert_eq!(
+        allowed.iter().filter(|to| !sends(to)).collect::<Vec<_>>(),
+        [&""; 0],
+        "refused"
+    );
 
     // In, by where it comes from: each datagram says it, so what arrives can be told apart.
-    let from =
-        ["10.77.0.20", "10.77.0.29", "10.77.0.30", "10.77.0.40", "10.77.0.41", "10.77.0.55", "10.77.0.56"];
-    let from_v6 = ["fd77::1f", "fd77::20", "fd77::2f", "fd77::30", "fd77::40", "fd77::41"];
-    let ends = from.map(|from| (from, INSIDE)).into_iter().chain(from_v6.map(|from| (from, INSIDE_V6)));
-    let ends: Vec<_> = ends.chain([("10.78.1.1", "10.78.1.2"), ("fd78::1", "fd78::2")]).collect();
+    let from = [
+        "10.77.0.20",
+        "10.77.0.29",
+        "10.77.0.30",
+        "10.77.0.40",
+        "10.77.0.41",
+        "10.77.0.55",
+        "10.77.0.56",
+    ];
+    let from_v6 = [
+        "fd77::1f", "fd77::20", "fd77::2f", "fd77::30", "fd77::40", "fd77::41",
+    ];
+    let ends = from
+        .map(|from| (from, INSIDE))
+        .into_iter()
+        .chain(from_v6.map(|from| (from, INSIDE_V6)));
+    let ends: Vec<_> = ends
+        .chain([("10.78.1.1", "10.78.1.2"), ("fd78::1", "fd78::2")])
+        .collect();
     let listener = within(&zone.lab.netns(), || UdpSocket::bind("[::]:7000").unwrap());
     let sender = Sender::open(&outside(&zone));
     for (source, destination) in &ends {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
-        sender.send(&Made { protocol: UDP, source, destination, source_port: 7000, port: 7000 });
+        sender.send(&Made {
+            protocol: UDP,
+            source,
+            destination,
+            source_port: 7000,
+            port: 7000,
+        });
     }
-    listener.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
+    listener
+        .set_read_timeout(Some(Duration::from_millis(700)))
+        .unwrap();
     let mut came = BTreeSet::new();
     while let Ok((_, from)) = listener.recv_from(&mut [0; 16]) {
         came.insert(from.ip().to_canonical().to_string());
     }
-    let expected = ["10.77.0.30", "10.77.0.41", "10.77.0.56", "fd77::1f", "fd77::30", "fd77::41"];
+    let expected = [
+        "10.77.0.30",
+        "10.77.0.41",
+        "10.77.0.56",
+        "fd77::1f",
+        "fd77::30",
+        "fd77::41",
+    ];
     assert_eq!(came, expected.map(str::to_owned).into());
 }
 
 #[test]
 fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
-    let found = Command::new("sh").args(["-c", "command -v busybox"]).output().unwrap();
+    let found = Command::new("sh")
+        .args(["-c", "command -v busybox"])
+        .output()
+        .unwrap();
     let busybox = text(&found.stdout).trim_end();
     let zone = Protected::with(QUIET);
     let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
-    let arguments = |process: &Process| process.arguments[..process.arguments_length as usize].to_owned();
+    let arguments =
+        |process: &Process| process.arguments[..process.arguments_length as usize].to_owned();
 
     let parent = Somebody::user(USER).starts(&zone, &format!("start {busybox} sleep 60"));
     let began = app.wait_for(Kind::PROCESS_START, |it| it.parent == parent.0.id());
-    assert_eq!((text(&began.name), text(&began.path), began.user), ("busybox", busybox, USER));
-    assert_eq!(arguments(&began), format!("{busybox}\0sleep\x0060\0").into_bytes());
-    let file = zone.ask().program(began.program[0], began.program[1]).unwrap();
+    assert_eq!(
+        (text(&began.name), text(&began.path), began.user),
+        ("busybox", busybox, USER)
+    );
+    assert_eq!(
+        arguments(&began),
+        format!("{busybox}\0sleep\x0060\0").into_bytes()
+    );
+    let file = zone
+        .ask()
+        .program(began.program[0], began.program[1])
+        .unwrap();
     assert_eq!(file.as_deref(), Some(busybox));
     kill(Pid::from_raw(began.pid as i32), Signal::SIGKILL).unwrap();
     let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
-    assert_eq!((ended.exit_code, ended.user, text(&ended.name)), (9, USER, "busybox"));
+    assert_eq!(
+        (ended.exit_code, ended.user, text(&ended.name)),
+        (9, USER, "busybox")
+    );
 
     let line = format!("{busybox} sh -c 'exit 7'; true");
     let shell = zone.lab.inside(&["bash", "-c", &line]).spawn().unwrap();
     let pid = shell.id();
     assert!(shell.wait_with_output().unwrap().status.success());
     let began = app.wait_for(Kind::PROCESS_START, |it| it.parent == pid);
-    assert_eq!((text(&began.name), text(&began.path), began.user), ("busybox", busybox, 0));
-    assert_eq!(arguments(&began), format!("{busybox}\0sh\0-c\0exit 7\0").into_bytes());
+    assert_eq!(
+        (text(&began.name), text(&began.path), began.user),
+        ("busybox", busybox, 0)
+    );
+    assert_eq!(
+        arguments(&began),
+        format!("{busybox}\0sh\0-c\0exit 7\0").into_bytes()
+    );
     let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
     assert_eq!((ended.exit_code, ended.parent), (7 << 8, pid));
 }
@@ -296,7 +442,10 @@ fn a_process_ends_with_its_last_thread_and_not_with_its_first() {
     let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
     // It goes by the name of the first one, and ends as whoever waits for it is told.
     assert_eq!((text(&ended.name), ended.user), (name.trim_end(), USER));
-    assert_eq!((ended.exit_code as i32, ended.parent), (status.into_raw(), std::process::id()));
+    assert_eq!(
+        (ended.exit_code as i32, ended.parent),
+        (status.into_raw(), std::process::id())
+    );
 }
 
 #[test]
@@ -305,7 +454,9 @@ fn a_thread_that_starts_a_program_ends_no_process() {
     let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
     let somebody = Somebody::user(USER).starts(&zone, "become busybox sleep 60");
     let pid = somebody.0.id();
-    app.wait_for(Kind::PROCESS_START, |it| it.pid == pid && text(&it.name) == "busybox");
+    app.wait_for(Kind::PROCESS_START, |it| {
+        it.pid == pid && text(&it.name) == "busybox"
+    });
     assert_eq!(app.ends(&zone, pid), 0, "it goes on as the program");
     drop(somebody);
     assert_eq!(app.ends(&zone, pid), 1);
@@ -323,7 +474,10 @@ fn a_process_whose_threads_end_together_is_reported_once() {
         assert_eq!(somebody.0.wait().unwrap().code(), Some(7));
         assert_eq!(app.ends(&zone, pid), 1);
         let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
-        assert_eq!((ended.exit_code, ended.parent), (7 << 8, std::process::id()));
+        assert_eq!(
+            (ended.exit_code, ended.parent),
+            (7 << 8, std::process::id())
+        );
     }
 }
 
@@ -338,13 +492,27 @@ fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does
         (true, "accept", format!("[{INSIDE_V6}]:7003")),
         (false, "receive", format!("[{INSIDE_V6}]:7004")),
     ] {
-        let (protocol, port) = (if tcp { TCP } else { UDP }, address.parse::<SocketAddr>().unwrap().port());
+        let (protocol, port) = (
+            if tcp { TCP } else { UDP },
+            address.parse::<SocketAddr>().unwrap().port(),
+        );
         let listener = Somebody::user(USER).starts(&zone, &format!("{act} {address}"));
         knock(&zone, tcp, &address, false);
         let packet = app.refused(protocol, port);
-        assert_eq!((packet.pid, packet.user), (listener.0.id(), USER), "{address}");
-        let program = zone.ask().program(packet.program[0], packet.program[1]).unwrap();
-        assert_eq!(program.map(PathBuf::from).as_ref(), Some(&ourselves), "{address}");
+        assert_eq!(
+            (packet.pid, packet.user),
+            (listener.0.id(), USER),
+            "{address}"
+        );
+        let program = zone
+            .ask()
+            .program(packet.program[0], packet.program[1])
+            .unwrap();
+        assert_eq!(
+            program.map(PathBuf::from).as_ref(),
+            Some(&ourselves),
+            "{address}"
+        );
         assert_eq!(packet.flow.direction, Direction::Inbound as u8);
         // The same place on another port, where nobody listens.
         let closed = address.replace(":70", ":71");
@@ -361,7 +529,8 @@ fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does
 #[test]
 fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     let ourselves = std::env::current_exe().unwrap();
-    let theirs = format!("direction = \"in\"\nprotocol = \"udp\"\nports = 7002\nprogram = {ourselves:?}");
+    let theirs =
+        format!("direction = \"in\"\nprotocol = \"udp\"\nports = 7002\nprogram = {ourselves:?}");
     let mut zone = Protected::with(&(QUIET.to_owned() + &rule("theirs", "allow", &theirs)));
     zone.service.stop();
     assert!(!zone.recover().is_empty(), "the driver goes");
@@ -373,10 +542,16 @@ fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     let packet = app.refused(TCP, 7001);
     assert_eq!((packet.pid, packet.user), (accepts.0.id(), USER));
     assert_eq!(packet.name, name_of(&accepts), "as the process is called");
-    let program = zone.ask().program(packet.program[0], packet.program[1]).unwrap();
+    let program = zone
+        .ask()
+        .program(packet.program[0], packet.program[1])
+        .unwrap();
     assert_eq!(program.map(PathBuf::from).as_ref(), Some(&ourselves));
     knock(&zone, false, &format!("{INSIDE}:7002"), true);
-    assert!(receives.gets_it(true), "the rule for the program lets it in");
+    assert!(
+        receives.gets_it(true),
+        "the rule for the program lets it in"
+    );
 }
 
 /// The name of a process, as packets have it.
@@ -390,29 +565,58 @@ fn name_of(somebody: &Acting) -> [u8; 16] {
 #[test]
 fn a_table_filled_from_outside_is_counted_and_leaves_room_for_what_the_zone_begins() {
     const DATAGRAMS: u16 = 40_000;
-    let rules =
-        QUIET.to_owned() + &rule("any", "allow", "direction = \"in\"\nprotocol = \"udp\"\nports = 7000");
+    let rules = QUIET.to_owned()
+        + &rule(
+            "any",
+            "allow",
+            "direction = \"in\"\nprotocol = \"udp\"\nports = 7000",
+        );
     let zone = Protected::with(&rules);
     // Nobody reads, nobody answers.
-    let _listener = within(&zone.lab.netns(), || UdpSocket::bind("0.0.0.0:7000").unwrap());
+    let _listener = within(&zone.lab.netns(), || {
+        UdpSocket::bind("0.0.0.0:7000").unwrap()
+    });
     let sender = Sender::open(&outside(&zone));
     let (source, destination) = (OUTSIDE.parse().unwrap(), INSIDE.parse().unwrap());
     for source_port in 1..=DATAGRAMS {
-        sender.send(&Made { protocol: UDP, source, destination, source_port, port: 7000 });
+        sender.send(&Made {
+            protocol: UDP,
+            source,
+            destination,
+            source_port,
+            port: 7000,
+        });
     }
     let full = zone.ask().stats().unwrap();
     // Fewer, where the service counted them anew meanwhile; never more.
-    assert!(full.flows <= MAX_ARRIVALS as u64 && full.flows_full > 0, "{full:?}");
-    assert_eq!(full.flows + full.flows_full, u64::from(DATAGRAMS), "{full:?}");
+    assert!(
+        full.flows <= MAX_ARRIVALS as u64 && full.flows_full > 0,
+        "{full:?}"
+    );
+    assert_eq!(
+        full.flows + full.flows_full,
+        u64::from(DATAGRAMS),
+        "{full:?}"
+    );
     // By the rule's own count: neighbours, which are allowed too, may come in between.
     let by_rule = zone.ask().hits().unwrap().hits[1];
-    assert_eq!(by_rule, u64::from(DATAGRAMS), "what finds no room is allowed all the same");
-    for url in [format!("http://{OUTSIDE}/"), format!("http://[{OUTSIDE_V6}]/")] {
+    assert_eq!(
+        by_rule,
+        u64::from(DATAGRAMS),
+        "what finds no room is allowed all the same"
+    );
+    for url in [
+        format!("http://{OUTSIDE}/"),
+        format!("http://[{OUTSIDE_V6}]/"),
+    ] {
         let got = zone.inside(&format!("timeout 3 busybox wget -q -O - '{url}'"));
         assert_eq!(text(&got.stdout), "a page of the lab\n", "{url}");
     }
     let stats = zone.ask().stats().unwrap();
-    assert!(stats.flows_full == full.flows_full && stats.blocked_in == 0, "{stats:?}");
+    assert!(
+        stats.flows_full == full.flows_full && stats.blocked_in == 0,
+        "{stats:?}"
+    );
 }
 
 #[test]
@@ -422,9 +626,12 @@ fn an_error_about_an_allowed_conversation_comes_in_and_no_other_does() {
     let refusal = |place: String| {
         let answered = within(&zone.lab.netns(), move || {
             let to: SocketAddr = place.parse().unwrap();
-            let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
+            let socket =
+                UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" }).unwrap();
             socket.connect(to).unwrap();
-            socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            socket
+                .set_read_timeout(Some(Duration::from_secs(5)))
+                .unwrap();
             socket.send(b"anybody?").unwrap();
             socket.recv(&mut [0; 16]).unwrap_err().kind()
         });
@@ -438,10 +645,18 @@ fn an_error_about_an_allowed_conversation_comes_in_and_no_other_does() {
     refusal(format!("[{OUTSIDE_V6}]:7009"));
     let sender = Sender::open(&outside(&zone));
     let before = zone.ask().stats().unwrap();
-    for (source, destination, protocol, kind) in [(OUTSIDE, INSIDE, 1, 3), (OUTSIDE_V6, INSIDE_V6, 58, 1)] {
+    for (source, destination, protocol, kind) in
+        [(OUTSIDE, INSIDE, 1, 3), (OUTSIDE_V6, INSIDE_V6, 58, 1)]
+    {
         let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
         // It quotes nothing that anybody sent.
-        sender.send(&Made { protocol, source, destination, source_port: kind, port: 0 });
+        sender.send(&Made {
+            protocol,
+            source,
+            destination,
+            source_port: kind,
+            port: 0,
+        });
     }
     zone.lab.quiet().unwrap();
     let after = zone.ask().stats().unwrap();
@@ -453,18 +668,32 @@ fn nftables_judges_the_same_packets_by_the_same_rules_alike() {
     const RULES: usize = 40;
     const PACKETS: u16 = 600;
     let mut dice = Dice(20_260);
-    let (rules, packets) = (judges::rules(&mut dice, RULES), judges::packets(&mut dice, PACKETS));
+    let (rules, packets) = (
+        judges::rules(&mut dice, RULES),
+        judges::packets(&mut dice, PACKETS),
+    );
     let zone = Protected::with(&judges::toml(&rules));
     judges::lead(&zone);
     for inside in [true, false] {
         let judge = ["nft", "-f", "-"];
-        let mut command = if inside { zone.lab.inside(&judge) } else { zone.lab.outside(&judge) };
+        let mut command = if inside {
+            zone.lab.inside(&judge)
+        } else {
+            zone.lab.outside(&judge)
+        };
         let mut nft = command.stdin(Stdio::piped()).spawn().unwrap();
-        nft.stdin.take().unwrap().write_all(judges::nft(&rules, inside).as_bytes()).unwrap();
+        nft.stdin
+            .take()
+            .unwrap()
+            .write_all(judges::nft(&rules, inside).as_bytes())
+            .unwrap();
         assert!(nft.wait().unwrap().success());
     }
     let before = zone.ask().stats().unwrap();
-    let (here, there) = (Sender::open(&zone.lab.netns()), Sender::open(&outside(&zone)));
+    let (here, there) = (
+        Sender::open(&zone.lab.netns()),
+        Sender::open(&outside(&zone)),
+    );
     for (out, packet) in &packets {
         if *out { &here } else { &there }.send(packet);
     }
@@ -473,7 +702,11 @@ fn nftables_judges_the_same_packets_by_the_same_rules_alike() {
     let hits = zone.ask().hits().unwrap().hits;
     for (number, rule) in rules.iter().enumerate() {
         let nft = inside.rules[number] + outside.rules[number];
-        assert_eq!(hits[number + 1], nft, "r{number}: the driver's count, nftables': {rule:?}");
+        assert_eq!(
+            hits[number + 1],
+            nft,
+            "r{number}: the driver's count, nftables': {rule:?}"
+        );
     }
     // No rule decided: neither does the driver count it with one.
     let by_rules: u64 = hits[1..].iter().sum();
@@ -486,14 +719,24 @@ fn nftables_judges_the_same_packets_by_the_same_rules_alike() {
     assert_eq!(inside.came, outside.allowed(&rules, false), "in");
     assert_eq!(outside.came, inside.allowed(&rules, true), "out");
     let after = zone.ask().stats().unwrap();
-    assert!(after.blocked_in > before.blocked_in && after.blocked_out > before.blocked_out, "{after:?}");
+    assert!(
+        after.blocked_in > before.blocked_in && after.blocked_out > before.blocked_out,
+        "{after:?}"
+    );
     // Rules that nothing reaches prove nothing.
-    assert!(hits[1..].iter().filter(|hits| **hits > 0).count() > RULES / 2, "{hits:?}");
+    assert!(
+        hits[1..].iter().filter(|hits| **hits > 0).count() > RULES / 2,
+        "{hits:?}"
+    );
 }
 
 #[test]
 fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() {
-    if !Command::new("nmap").arg("-V").output().is_ok_and(|found| found.status.success()) {
+    if !Command::new("nmap")
+        .arg("-V")
+        .output()
+        .is_ok_and(|found| found.status.success())
+    {
         println!("skipped: nmap is not here");
         return;
     }
@@ -504,16 +747,28 @@ fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() 
     );
     let said = zone.outside(&line);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
-    for port in
-        ["22/filtered/tcp", "80/filtered/tcp", "8080/open/tcp", "9/open|filtered/udp", "53/open|filtered/udp"]
-    {
+    for port in [
+        "22/filtered/tcp",
+        "80/filtered/tcp",
+        "8080/open/tcp",
+        "9/open|filtered/udp",
+        "53/open|filtered/udp",
+    ] {
         assert!(said.contains(port), "{port}: {said}");
     }
     while app.hear(Duration::from_millis(300)) {}
     let mut probes = BTreeSet::new();
     for (_, Packet { flow, decision, .. }) in app.kept {
-        assert_eq!((decision.rule, decision.verdict), (NO_RULE, Verdict::Block as u8), "{flow:?}");
+        assert_eq!(
+            (decision.rule, decision.verdict),
+            (NO_RULE, Verdict::Block as u8),
+            "{flow:?}"
+        );
         probes.insert((flow.protocol, flow.destination_port));
     }
-    assert_eq!(probes, [(TCP, 22), (TCP, 80), (UDP, 9), (UDP, 53)].into(), "refused probes, each reported");
+    assert_eq!(
+        probes,
+        [(TCP, 22), (TCP, 80), (UDP, 9), (UDP, 53)].into(),
+        "refused probes, each reported"
+    );
 }

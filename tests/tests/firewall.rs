@@ -5,10 +5,16 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
-#[allow(dead_code, reason = "shared with the tests of the service, each of which needs a part")]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the service, each of which needs a part"
+)]
 mod zone;
 
 use channel::sys::linux::Linux;
@@ -50,7 +56,9 @@ fn blocked_by(packet: &Packet, rule: u32) -> bool {
 }
 
 fn name(packet: &Packet) -> &str {
-    std::str::from_utf8(&packet.name).unwrap().trim_end_matches('\0')
+    std::str::from_utf8(&packet.name)
+        .unwrap()
+        .trim_end_matches('\0')
 }
 
 #[test]
@@ -62,15 +70,24 @@ fn a_refused_packet_names_its_rule_its_process_and_its_user_and_the_program_is_t
         let said = String::from_utf8_lossy(&told.stderr).into_owned();
         assert!(said.contains("Operation not permitted"), "{said}");
         let record = packet(&mut app, |packet| blocked_by(packet, NO_DISCARD));
-        assert_eq!((name(&record), record.user, record.decision.generation), ("bash", 0, 1));
+        assert_eq!(
+            (name(&record), record.user, record.decision.generation),
+            ("bash", 0, 1)
+        );
         assert!(record.pid > 1);
     }
     zone.inside(&format!("timeout 0.5 busybox nc {OUTSIDE} 23"));
     let record = packet(&mut app, |packet| blocked_by(packet, NO_TELNET));
-    assert_eq!((name(&record), record.flow.destination_port), ("busybox", 23));
+    assert_eq!(
+        (name(&record), record.flow.destination_port),
+        ("busybox", 23)
+    );
     zone.outside(&format!("timeout 0.5 busybox nc {INSIDE} 2222"));
     let record = packet(&mut app, |packet| blocked_by(packet, NO_RULE));
-    assert_eq!((record.flow.direction, record.flow.destination_port), (Direction::Inbound as u8, 2222));
+    assert_eq!(
+        (record.flow.direction, record.flow.destination_port),
+        (Direction::Inbound as u8, 2222)
+    );
 }
 
 #[test]
@@ -84,20 +101,41 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
         (false, format!("http://[{INSIDE_V6}]:8080/")),
     ] {
         let line = format!("timeout 5 busybox wget -q -O - '{url}'");
-        let got = if inside { zone.inside(&line) } else { zone.outside(&line) };
-        assert_eq!(String::from_utf8_lossy(&got.stdout), "a page of the lab\n", "{url}");
+        let got = if inside {
+            zone.inside(&line)
+        } else {
+            zone.outside(&line)
+        };
+        assert_eq!(
+            String::from_utf8_lossy(&got.stdout),
+            "a page of the lab\n",
+            "{url}"
+        );
     }
     // Each end asks the other: two conversations, one answer each.
-    for (inside, address) in [(false, INSIDE), (true, OUTSIDE), (false, INSIDE_V6), (true, OUTSIDE_V6)] {
+    for (inside, address) in [
+        (false, INSIDE),
+        (true, OUTSIDE),
+        (false, INSIDE_V6),
+        (true, OUTSIDE_V6),
+    ] {
         let line = format!("busybox ping -c 1 -W 5 {address}");
-        let asked = if inside { zone.inside(&line) } else { zone.outside(&line) };
+        let asked = if inside {
+            zone.inside(&line)
+        } else {
+            zone.outside(&line)
+        };
         assert!(asked.status.success(), "{line}");
     }
     zone.inside(&format!("echo hello > /dev/udp/{OUTSIDE}/9"));
     zone.outside(&format!("echo hello > /dev/udp/{INSIDE}/5353"));
     let after = zone.agreed();
-    let counted =
-        |before: Counted, after: Counted| (after.blocked - before.blocked, after.allowed - before.allowed);
+    let counted = |before: Counted, after: Counted| {
+        (
+            after.blocked - before.blocked,
+            after.allowed - before.allowed,
+        )
+    };
     let (driver, nft) = (counted(before.0, after.0), counted(before.1, after.1));
     assert_eq!(driver, nft, "blocked and allowed: the driver's, nftables'");
     assert!(driver.0 >= 2 && driver.1 >= 40, "{driver:?}");
@@ -107,7 +145,10 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
 fn what_has_no_socket_is_judged_once_as_it_leaves() {
     let mut zone = Protected::start();
     // Nobody listens there any more: the kernel itself answers, with a RST.
-    for pid in std::fs::read_to_string(zone.lab.cgroup().join("cgroup.procs")).unwrap().lines() {
+    for pid in std::fs::read_to_string(zone.lab.cgroup().join("cgroup.procs"))
+        .unwrap()
+        .lines()
+    {
         kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
     }
     let mut app = zone.attach(1 << 20);
@@ -119,7 +160,10 @@ fn what_has_no_socket_is_judged_once_as_it_leaves() {
         packet.decision.rule == PING && packet.decision.verdict == Verdict::Allow as u8
     });
     let after = zone.agreed();
-    let (driver, nft) = (after.0.allowed - before.0.allowed, after.1.allowed - before.1.allowed);
+    let (driver, nft) = (
+        after.0.allowed - before.0.allowed,
+        after.1.allowed - before.1.allowed,
+    );
     assert_eq!(driver, nft, "{said}");
     assert!(driver >= 4, "{driver}");
 }
@@ -139,6 +183,9 @@ fn a_full_ring_or_no_app_changes_no_verdict() {
     let (driver, _) = zone.agreed();
     assert_eq!(driver.blocked, 120);
     let account = stopped.account().unwrap();
-    assert!(account.balances() && account.kernel.offered == 60, "{account:?}");
+    assert!(
+        account.balances() && account.kernel.offered == 60,
+        "{account:?}"
+    );
     assert!(account.kernel.lost_in_all() > 0, "{account:?}");
 }

@@ -7,14 +7,20 @@
 
 #[path = "flood/crowd.rs"]
 mod crowd;
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
 #[path = "flood/publishing.rs"]
 mod publishing;
 #[path = "flood/reading.rs"]
 mod reading;
-#[allow(dead_code, reason = "shared with the tests of the firewall, each of which needs a part")]
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the firewall, each of which needs a part"
+)]
 mod zone;
 
 use channel::sys::linux::{Linux, bpf};
@@ -60,9 +66,16 @@ impl Counters {
         self.note("released", accounts.released);
         self.note_all("past", &serde_json::to_value(accounts.past).unwrap());
         for app in accounts.apps {
-            self.note_all(&format!("app {}", app.slot), &serde_json::to_value(app.counted).unwrap());
+            self.note_all(
+                &format!("app {}", app.slot),
+                &serde_json::to_value(app.counted).unwrap(),
+            );
         }
-        for (name, now) in [("in", stats.blocked_in), ("out", stats.blocked_out), ("on", stats.allowed_out)] {
+        for (name, now) in [
+            ("in", stats.blocked_in),
+            ("out", stats.blocked_out),
+            ("on", stats.allowed_out),
+        ] {
             self.note(name, now);
         }
     }
@@ -82,12 +95,21 @@ impl Counters {
 /// The books of an honest app that has read everything, after a last record on every processor.
 fn balance(name: &str, app: &Attachment<Linux>, got: &Tally, offered: u64) {
     let account = app.account().unwrap();
-    assert!(account.balances() && account.in_ring == 0, "{name}: {account:?}");
+    assert!(
+        account.balances() && account.in_ring == 0,
+        "{name}: {account:?}"
+    );
     assert_eq!(account.kernel.offered, offered, "{name}: {account:?}");
     assert_eq!(account.delivered, got.records, "{name}: {account:?}");
     let lost = account.kernel.lost_in_all();
-    assert_eq!(account.gaps, lost, "{name}: what never came is what was counted: {account:?}");
-    assert_eq!(got.losses, lost, "{name}: and so is what it was told: {account:?}");
+    assert_eq!(
+        account.gaps, lost,
+        "{name}: what never came is what was counted: {account:?}"
+    );
+    assert_eq!(
+        got.losses, lost,
+        "{name}: and so is what it was told: {account:?}"
+    );
     assert_eq!(account.lost_untold(), 0, "{name}: {account:?}");
 }
 
@@ -120,7 +142,14 @@ fn a_flood_past_all_kinds_of_readers_is_refused_and_accounted_for_while_rules_ch
     });
     for turn in 0_u64.. {
         // As if it had read everything, then as if it had read what was never written.
-        pretend(&liar, if turn % 2 == 0 { written(&liar) } else { 1 << 40 });
+        pretend(
+            &liar,
+            if turn % 2 == 0 {
+                written(&liar)
+            } else {
+                1 << 40
+            },
+        );
         counters.look(&mut service);
         if flood.has_ended() {
             break;
@@ -138,46 +167,93 @@ fn a_flood_past_all_kinds_of_readers_is_refused_and_accounted_for_while_rules_ch
     assert_eq!(driver.blocked - before.0.blocked, tried);
     assert_eq!(nft.blocked - before.1.blocked, tried);
     let account = stopped.account().unwrap();
-    assert!(account.balances() && account.in_ring == account.kernel.committed, "{account:?}");
-    assert!(account.kernel.lost_in_all() > 0 && account.gaps == 0, "{account:?}");
+    assert!(
+        account.balances() && account.in_ring == account.kernel.committed,
+        "{account:?}"
+    );
+    assert!(
+        account.kernel.lost_in_all() > 0 && account.gaps == 0,
+        "{account:?}"
+    );
     tally(&mut stopped, &mut late);
     let few = refused_everywhere(&zone);
     assert_eq!(zone.agreed().0.blocked - before.0.blocked, tried + few);
     tally(&mut stopped, &mut late);
 
     let ((fast, at_once), (slow, in_time)) = (fast.end(), slow.end());
-    let apps = [("fast", &fast, &at_once), ("slow", &slow, &in_time), ("stopped", &stopped, &late)];
+    let apps = [
+        ("fast", &fast, &at_once),
+        ("slow", &slow, &in_time),
+        ("stopped", &stopped, &late),
+    ];
     for (name, app, got) in apps {
         balance(name, app, got, tried + few);
-        eprintln!("{name}: {} of {}, {} generations", got.records, tried + few, rules.len());
+        eprintln!(
+            "{name}: {} of {}, {} generations",
+            got.records,
+            tried + few,
+            rules.len()
+        );
         for (generation, rule, port) in got.decided.keys() {
-            assert_eq!((rules.get(generation), *port), (Some(rule), 9), "{name}: generation {generation}");
+            assert_eq!(
+                (rules.get(generation), *port),
+                (Some(rule), 9),
+                "{name}: generation {generation}"
+            );
         }
     }
     let generations = at_once.decided.keys().map(|(generation, ..)| generation);
-    assert!(generations.max() > Some(&3), "rules changed under the flood");
+    assert!(
+        generations.max() > Some(&3),
+        "rules changed under the flood"
+    );
 
-    wait_until("the killed one's ring goes", || !bpf::map_exists(ring).unwrap());
+    wait_until("the killed one's ring goes", || {
+        !bpf::map_exists(ring).unwrap()
+    });
     let references = zone.device().references().unwrap();
-    assert_eq!((references.taken, references.released, references.attached), (5, 1, 4));
+    assert_eq!(
+        (references.taken, references.released, references.attached),
+        (5, 1, 4)
+    );
     let past = references.past;
-    assert!(past.balances() && past.committed > 0 && past.offered < tried, "in the midst of it: {past:?}");
+    assert!(
+        past.balances() && past.committed > 0 && past.offered < tried,
+        "in the midst of it: {past:?}"
+    );
     counters.look(&mut service);
     let accounts = service.accounts().unwrap();
-    assert!(accounts.balances && accounts.apps.iter().all(|app| app.balances), "{accounts:?}");
-    assert_eq!(accounts.apps.iter().filter(|app| app.lies).count(), 1, "{accounts:?}");
-    assert!(accounts.apps.iter().all(|app| app.counted.offered == tried + few), "{accounts:?}");
+    assert!(
+        accounts.balances && accounts.apps.iter().all(|app| app.balances),
+        "{accounts:?}"
+    );
+    assert_eq!(
+        accounts.apps.iter().filter(|app| app.lies).count(),
+        1,
+        "{accounts:?}"
+    );
+    assert!(
+        accounts
+            .apps
+            .iter()
+            .all(|app| app.counted.offered == tried + few),
+        "{accounts:?}"
+    );
 }
 
 /// The files that the service has open, maps among them.
 fn open_files(zone: &Protected) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", zone.service.process.id())).unwrap().count()
+    fs::read_dir(format!("/proc/{}/fd", zone.service.process.id()))
+        .unwrap()
+        .count()
 }
 
 /// How many slots of one of the channel's maps hold another map.
 fn held(zone: &Protected, name: &str) -> usize {
     let map = bpf::pinned(&version(zone).join(name)).unwrap().unwrap();
-    (0..SLOTS as u32).filter(|slot| bpf::inner(map.as_fd(), *slot).unwrap().is_some()).count()
+    (0..SLOTS as u32)
+        .filter(|slot| bpf::inner(map.as_fd(), *slot).unwrap().is_some())
+        .count()
 }
 
 #[test]
@@ -204,15 +280,24 @@ fn apps_that_come_and_go_five_hundred_times_leave_nothing_behind_and_others_go_o
             app.dereference().unwrap();
         }
     }
-    wait_until("the last one is let go of", || device.references().unwrap().attached == 1);
+    wait_until("the last one is let go of", || {
+        device.references().unwrap().attached == 1
+    });
     let (tried, refused) = (flood.number("tried"), flood.number("refused"));
     assert!(tried > 0 && refused == tried, "{refused} of {tried}");
     let references = device.references().unwrap();
     assert_eq!((references.taken, references.released), (501, 500));
-    assert!(references.past.balances() && references.past.offered > sent, "{references:?}");
+    assert!(
+        references.past.balances() && references.past.offered > sent,
+        "{references:?}"
+    );
     assert_eq!((held(&zone, "RINGS"), held(&zone, "LEDGERS")), (1, 1));
-    wait_until("their rings go", || rings.iter().all(|ring| !bpf::map_exists(*ring).unwrap()));
-    wait_until("the service closes their files", || open_files(&zone) == files);
+    wait_until("their rings go", || {
+        rings.iter().all(|ring| !bpf::map_exists(*ring).unwrap())
+    });
+    wait_until("the service closes their files", || {
+        open_files(&zone) == files
+    });
     sent += refused_everywhere(&zone);
     let (stays, got) = stays.end();
     balance("the one that stays", &stays, &got, tried + sent);
@@ -221,7 +306,11 @@ fn apps_that_come_and_go_five_hundred_times_leave_nothing_behind_and_others_go_o
 
 /// Lets everybody in, as the group would be: by the file of this very socket.
 fn open_to_all(zone: &Protected) {
-    fs::set_permissions(zone.lab.folder().join("s"), fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(
+        zone.lab.folder().join("s"),
+        fs::Permissions::from_mode(0o666),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -231,29 +320,48 @@ fn one_user_takes_only_so_much_of_the_firewalls_door_and_others_get_in() {
     let mut crowd = Child::beside(&zone, NOBODY, "crowd");
     let (attached, refused) = (crowd.number("attached"), crowd.says("refused"));
     let overlaps = refused == "unsupported";
-    assert_eq!((attached, refused.as_str()), if overlaps { (0, "unsupported") } else { (4, "quota") });
+    assert_eq!(
+        (attached, refused.as_str()),
+        if overlaps {
+            (0, "unsupported")
+        } else {
+            (4, "quota")
+        }
+    );
     assert_eq!(crowd.number("connected"), 16, "connections of one user");
     let mut other = Child::beside(&zone, SOMEBODY, "listen");
-    assert_eq!(other.says("attached"), if overlaps { "unsupported" } else { "yes" });
+    assert_eq!(
+        other.says("attached"),
+        if overlaps { "unsupported" } else { "yes" }
+    );
     let roots = Reading::start(zone.attach(1 << 20), Duration::ZERO);
     for user in [ROOT, NOBODY, SOMEBODY] {
         let mut sender = Child::inside(&zone, user, "send 100");
-        assert_eq!((sender.number("tried"), sender.number("refused")), (100, 100));
+        assert_eq!(
+            (sender.number("tried"), sender.number("refused")),
+            (100, 100)
+        );
     }
     let attached = attached + 1 + u64::from(!overlaps);
     assert_eq!(zone.device().references().unwrap().attached, attached);
     crowd.kill();
     stop_apps(&zone);
-    wait_until("the crowd goes", || zone.device().references().unwrap().attached == 1);
+    wait_until("the crowd goes", || {
+        zone.device().references().unwrap().attached == 1
+    });
     let (roots, got) = roots.end();
     balance("root's", &roots, &got, 300);
     let accounts = zone.ask().accounts().unwrap();
-    assert!(accounts.balances && accounts.apps.len() == 1, "{accounts:?}");
+    assert!(
+        accounts.balances && accounts.apps.len() == 1,
+        "{accounts:?}"
+    );
 }
 
 /// A file of so many MiB in which no two places are alike.
 fn large_file(mebibytes: u64) -> Vec<u8> {
-    let words = (0..mebibytes << 17).map(|n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_ne_bytes());
+    let words =
+        (0..mebibytes << 17).map(|n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_ne_bytes());
     words.flatten().collect()
 }
 
@@ -275,26 +383,48 @@ fn transfers_complete_byte_for_byte_while_rules_change_and_nothing_refused_passe
             file.display()
         );
         let line = ["timeout", "60", "bash", "-c", &line];
-        let mut command = if inside { zone.lab.inside(&line) } else { zone.lab.outside(&line) };
+        let mut command = if inside {
+            zone.lab.inside(&line)
+        } else {
+            zone.lab.outside(&line)
+        };
         (command.stdin(Stdio::null()).spawn().unwrap(), file)
     };
-    let transfers =
-        [get(true, &format!("http://{OUTSIDE}"), "out"), get(false, &format!("http://{INSIDE}:8080"), "in")];
+    let transfers = [
+        get(true, &format!("http://{OUTSIDE}"), "out"),
+        get(false, &format!("http://{INSIDE}:8080"), "in"),
+    ];
     let mut flood = Child::inside(&zone, ROOT, "flood 20000");
-    zone.outside(&format!("for n in {{1..50}}; do echo > /dev/udp/{INSIDE}/5353; sleep 0.02; done"));
+    zone.outside(&format!(
+        "for n in {{1..50}}; do echo > /dev/udp/{INSIDE}/5353; sleep 0.02; done"
+    ));
     for (mut transfer, file) in transfers {
         assert!(transfer.wait().unwrap().success());
         let got = fs::read(&file).unwrap();
-        assert!(got == bytes, "{}: {} bytes of {}", file.display(), got.len(), bytes.len());
+        assert!(
+            got == bytes,
+            "{}: {} bytes of {}",
+            file.display(),
+            got.len(),
+            bytes.len()
+        );
     }
     let rules = rules.end();
-    assert!(rules.len() > 3, "{} generations while they went", rules.len());
+    assert!(
+        rules.len() > 3,
+        "{} generations while they went",
+        rules.len()
+    );
     let (tried, refused) = (flood.number("tried"), flood.number("refused"));
     assert!(tried > 0 && refused == tried, "{refused} of {tried}");
     assert_eq!(Stream::leaked(&zone), 0);
     let after = zone.agreed();
-    let since =
-        |before: Counted, after: Counted| (after.blocked - before.blocked, after.allowed - before.allowed);
+    let since = |before: Counted, after: Counted| {
+        (
+            after.blocked - before.blocked,
+            after.allowed - before.allowed,
+        )
+    };
     let (driver, nft) = (since(before.0, after.0), since(before.1, after.1));
     assert_eq!(driver, nft, "blocked and allowed: the driver's, nftables'");
     assert!(driver.0 == tried + 50 && driver.1 > 700, "{driver:?}");
@@ -315,17 +445,24 @@ fn other_users_are_told_of_their_own_packets_and_processes_and_root_of_all() {
     assert_eq!(roots.says("attached"), "yes");
     for (user, count) in [(ROOT, 50), (NOBODY, 30), (SOMEBODY, 10)] {
         let mut sender = Child::inside(&zone, user, &format!("send {count}"));
-        assert_eq!((sender.number("tried"), sender.number("refused")), (count, count));
+        assert_eq!(
+            (sender.number("tried"), sender.number("refused")),
+            (count, count)
+        );
         wait_until("its end is reported too", || sender.has_ended());
     }
     // Nobody's: there is no socket that it is for.
-    zone.outside(&format!("for n in {{1..5}}; do echo > /dev/udp/{INSIDE}/5353; done"));
+    zone.outside(&format!(
+        "for n in {{1..5}}; do echo > /dev/udp/{INSIDE}/5353; done"
+    ));
     assert!(refuses(&zone));
     stop_apps(&zone);
     let told = |app: &mut Child| {
         assert_eq!(app.says("balances"), "true");
         let told: Vec<(u32, u32, u64)> = serde_json::from_str(&app.says("told")).unwrap();
-        told.into_iter().map(|(kind, user, count)| ((kind, user), count)).collect::<HashMap<_, _>>()
+        told.into_iter()
+            .map(|(kind, user, count)| ((kind, user), count))
+            .collect::<HashMap<_, _>>()
     };
     let (theirs, roots) = (told(&mut theirs), told(&mut roots));
     let packets = |user| (Kind::PACKET.number(), user);
@@ -334,10 +471,15 @@ fn other_users_are_told_of_their_own_packets_and_processes_and_root_of_all() {
     }
     for kind in [Kind::PROCESS_START, Kind::PROCESS_EXIT] {
         for user in [ROOT, NOBODY, SOMEBODY] {
-            assert!(roots.contains_key(&(kind.number(), user)), "{kind:?} of {user}: {roots:?}");
+            assert!(
+                roots.contains_key(&(kind.number(), user)),
+                "{kind:?} of {user}: {roots:?}"
+            );
         }
     }
-    let own: HashMap<_, _> =
-        roots.into_iter().filter(|((_, user), _)| [NOBODY, NO_USER].contains(user)).collect();
+    let own: HashMap<_, _> = roots
+        .into_iter()
+        .filter(|((_, user), _)| [NOBODY, NO_USER].contains(user))
+        .collect();
     assert_eq!(theirs, own, "what is theirs or nobody's, and no more");
 }

@@ -33,8 +33,16 @@ fn ask(
     count: u32,
     interval_us: u32,
 ) -> Result<Operate, Refusal> {
-    let mut request = Operate { operation: operation as u32, count, interval_us, ..Operate::default() };
-    device.operate(&mut request).map(|()| request).map_err(|error| error.refusal().unwrap())
+    let mut request = Operate {
+        operation: operation as u32,
+        count,
+        interval_us,
+        ..Operate::default()
+    };
+    device
+        .operate(&mut request)
+        .map(|()| request)
+        .map_err(|error| error.refusal().unwrap())
 }
 
 /// The notices' numbers that one drain hands over.
@@ -55,15 +63,26 @@ fn numbers(attachment: &mut Attachment<Linux>) -> Vec<u64> {
 fn two_apps_at_once_each_get_their_own_notices() {
     let host = Host::start(None);
     let devices = [host.open(), host.open()];
-    let mut apps = devices.each_ref().map(|device| attach(device, RING, Mask::of(Kind::NOTICE)));
+    let mut apps = devices
+        .each_ref()
+        .map(|device| attach(device, RING, Mask::of(Kind::NOTICE)));
     for (device, count) in devices.iter().zip([300, 200]) {
-        assert_eq!(ask(device, Operation::Notify, count, 0).unwrap().seen.offered, count);
+        assert_eq!(
+            ask(device, Operation::Notify, count, 0)
+                .unwrap()
+                .seen
+                .offered,
+            count
+        );
     }
     for (app, count) in apps.iter_mut().zip([300, 200]) {
         assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::Signalled);
         assert_eq!(numbers(app), (0..count).collect::<Vec<u64>>());
         let account = app.account().unwrap();
-        assert!(account.balances() && account.kernel.offered == count, "{account:?}");
+        assert!(
+            account.balances() && account.kernel.offered == count,
+            "{account:?}"
+        );
     }
     assert_eq!(devices[0].references().unwrap().attached, 2);
 }
@@ -77,7 +96,12 @@ fn a_hundred_thousand_signals_balance() {
     ask(&device, Operation::NotifyFromTimer, 100, 50).unwrap();
     let run = || {
         let device = device.clone();
-        std::thread::spawn(move || ask(&device, Operation::Notify, 25_000, 0).unwrap().seen.offered)
+        std::thread::spawn(move || {
+            ask(&device, Operation::Notify, 25_000, 0)
+                .unwrap()
+                .seen
+                .offered
+        })
     };
     let programs = [(); 4].map(|()| run());
     let mut numbers = HashSet::new();
@@ -105,7 +129,11 @@ fn a_hundred_thousand_signals_balance() {
     assert!(account.balances() && account.in_ring == 0, "{account:?}");
     // Each number once and none beyond what was offered: the numbers that did not come are the losses.
     assert_eq!(numbers.len() as u64, account.kernel.committed);
-    assert!(numbers.iter().all(|(_, sequence)| *sequence < account.kernel.offered));
+    assert!(
+        numbers
+            .iter()
+            .all(|(_, sequence)| *sequence < account.kernel.offered)
+    );
     eprintln!("100,100 offered, {} lost", account.kernel.lost_in_all());
 }
 
@@ -116,17 +144,35 @@ fn a_stopped_reader_loses_exactly_what_is_counted() {
     let mut app = attach(&device, 4096, Mask::of(Kind::NOTICE));
     ask(&device, Operation::Notify, 1000, 0).unwrap();
     let stopped = app.account().unwrap();
-    assert!(stopped.balances() && stopped.kernel.offered == 1000, "{stopped:?}");
+    assert!(
+        stopped.balances() && stopped.kernel.offered == 1000,
+        "{stopped:?}"
+    );
     assert_eq!(stopped.in_ring, stopped.kernel.committed);
-    assert_eq!(stopped.lost_untold(), 1000 - stopped.in_ring, "the ledger tells of what no record does");
+    assert_eq!(
+        stopped.lost_untold(),
+        1000 - stopped.in_ring,
+        "the ledger tells of what no record does"
+    );
     assert_eq!(numbers(&mut app).len() as u64, stopped.in_ring);
     // One more on each processor would tell; on this one it does.
     ask(&device, Operation::Notify, 1, 0).unwrap();
     assert_eq!(numbers(&mut app), [0]);
     let account = app.account().unwrap();
-    assert!(account.balances() && account.kernel.offered == 1001, "{account:?}");
-    assert_eq!(account.gaps, account.lost_told.iter().sum::<u64>(), "{account:?}");
-    assert_eq!(account.gaps + account.lost_untold(), account.kernel.lost_in_all(), "{account:?}");
+    assert!(
+        account.balances() && account.kernel.offered == 1001,
+        "{account:?}"
+    );
+    assert_eq!(
+        account.gaps,
+        account.lost_told.iter().sum::<u64>(),
+        "{account:?}"
+    );
+    assert_eq!(
+        account.gaps + account.lost_untold(),
+        account.kernel.lost_in_all(),
+        "{account:?}"
+    );
 }
 
 #[test]
@@ -138,11 +184,16 @@ fn a_killed_apps_reference_is_gone_within_a_second() {
     let device = host.open();
     assert_eq!(device.references().unwrap().attached, 1);
     child.kill();
-    within(Duration::from_secs(1), || device.references().unwrap().attached == 0);
+    within(Duration::from_secs(1), || {
+        device.references().unwrap().attached == 0
+    });
     within(Duration::from_secs(1), || !bpf::map_exists(ring).unwrap());
     let references = device.references().unwrap();
     assert_eq!((references.taken, references.released), (1, 1));
-    assert!(references.past.balances() && references.past.offered > 0, "{references:?}");
+    assert!(
+        references.past.balances() && references.past.offered > 0,
+        "{references:?}"
+    );
 }
 
 #[test]
@@ -152,14 +203,21 @@ fn a_driver_that_stops_leaves_a_tombstone_and_a_last_signal() {
     let mut app = attach(&device, RING, Mask::of(Kind::NOTICE));
     ask(&device, Operation::Notify, 3, 0).unwrap();
     assert_eq!(numbers(&mut app), [0, 1, 2]);
-    assert_eq!(app.wait(Some(Duration::from_millis(20))).unwrap(), Wake::TimedOut);
-    let waiter = std::thread::spawn(move || (app.wait(Some(Duration::from_secs(20))).unwrap(), app));
+    assert_eq!(
+        app.wait(Some(Duration::from_millis(20))).unwrap(),
+        Wake::TimedOut
+    );
+    let waiter =
+        std::thread::spawn(move || (app.wait(Some(Duration::from_secs(20))).unwrap(), app));
     std::thread::sleep(Duration::from_millis(50));
     let before = Instant::now();
     drop(host);
     let (wake, mut app) = waiter.join().unwrap();
     assert!(wake == Wake::Signalled && before.elapsed() < Duration::from_secs(5));
-    assert_eq!(app.drain(|_| ()).unwrap().ended, Some(Ending::DriverStopping));
+    assert_eq!(
+        app.drain(|_| ()).unwrap().ended,
+        Some(Ending::DriverStopping)
+    );
     assert!(app.account().unwrap().balances());
 }
 
@@ -173,18 +231,27 @@ fn detaching_all_ends_every_reference_and_refuses_new_ones() {
     admin.detach_all().unwrap();
     assert_eq!(app.wait(None).unwrap(), Wake::Signalled);
     let drained = app.drain(|_| ()).unwrap();
-    assert!(drained.records > 0 && drained.ended == Some(Ending::DriverStopping), "{drained:?}");
+    assert!(
+        drained.records > 0 && drained.ended == Some(Ending::DriverStopping),
+        "{drained:?}"
+    );
     let again = Attachment::reference(admin.clone(), admin.create_event(RING).unwrap(), Mask::ALL);
     assert_eq!(again.err().unwrap().refusal(), Some(Refusal::Stopping));
     let references = admin.references().unwrap();
-    assert_eq!((references.taken, references.released, references.attached), (1, 1, 0));
+    assert_eq!(
+        (references.taken, references.released, references.attached),
+        (1, 1, 0)
+    );
     assert_eq!(references.past.offered, 1000);
 }
 
 /// Sends a request as no honest app would, and returns the refusal.
 fn allege(host: &Host, command: u32, body: &[u8], beside: &[BorrowedFd<'_>]) -> Refusal {
     let line = host.line();
-    let prelude = socket::Prelude { number: command, descriptors: 0 };
+    let prelude = socket::Prelude {
+        number: command,
+        descriptors: 0,
+    };
     socket::send(line.as_fd(), prelude, body, beside, 0).unwrap();
     let answer = socket::receive(line.as_fd(), 8192, 0).unwrap().unwrap();
     Refusal::try_from(answer.prelude.number).expect("a refusal")
@@ -193,29 +260,69 @@ fn allege(host: &Host, command: u32, body: &[u8], beside: &[BorrowedFd<'_>]) -> 
 #[test]
 fn every_false_request_is_refused_by_name() {
     let host = Host::start(None);
-    let honest = Reference { version: VERSION, ring_bytes: RING, mask: 0, users: ALL_USERS, event: 1 };
-    let (ring, page) = (bpf::create_ring(RING).unwrap(), bpf::create_page(8).unwrap());
-    let (file, look) =
-        (std::fs::File::open("/proc/self/exe").unwrap(), bpf::read_only(ring.as_fd()).unwrap());
+    let honest = Reference {
+        version: VERSION,
+        ring_bytes: RING,
+        mask: 0,
+        users: ALL_USERS,
+        event: 1,
+    };
+    let (ring, page) = (
+        bpf::create_ring(RING).unwrap(),
+        bpf::create_page(8).unwrap(),
+    );
+    let (file, look) = (
+        std::fs::File::open("/proc/self/exe").unwrap(),
+        bpf::read_only(ring.as_fd()).unwrap(),
+    );
     let refer = |request: Reference, beside: &[BorrowedFd<'_>]| {
         allege(&host, Command::Reference as u32, request.as_bytes(), beside)
     };
     let ring = [ring.as_fd()];
-    assert_eq!(refer(Reference { version: VERSION + 1, ..honest }, &ring), Refusal::Version);
+    assert_eq!(
+        refer(
+            Reference {
+                version: VERSION + 1,
+                ..honest
+            },
+            &ring
+        ),
+        Refusal::Version
+    );
     assert_eq!(refer(honest, &[]), Refusal::Handle);
     assert_eq!(refer(honest, &[file.as_fd()]), Refusal::Type);
     assert_eq!(refer(honest, &[page.as_fd()]), Refusal::Type);
     assert_eq!(refer(honest, &[look.as_fd()]), Refusal::Access);
     for ring_bytes in [2 * RING, 0, 2048, 5000, 16 << 20, u32::MAX] {
-        assert_eq!(refer(Reference { ring_bytes, ..honest }, &ring), Refusal::Size, "{ring_bytes}");
+        assert_eq!(
+            refer(
+                Reference {
+                    ring_bytes,
+                    ..honest
+                },
+                &ring
+            ),
+            Refusal::Size,
+            "{ring_bytes}"
+        );
     }
-    assert_eq!(refer(Reference { event: 2, ..honest }, &ring), Refusal::Range);
+    assert_eq!(
+        refer(Reference { event: 2, ..honest }, &ring),
+        Refusal::Range
+    );
     for length in [0, 8, 23] {
-        assert_eq!(allege(&host, 1, &honest.as_bytes()[..length], &ring), Refusal::Length);
+        assert_eq!(
+            allege(&host, 1, &honest.as_bytes()[..length], &ring),
+            Refusal::Length
+        );
     }
     assert_eq!(allege(&host, 1, &[1; 4096], &ring), Refusal::Length);
     for command in [0, 3, 7, 16, u32::MAX] {
-        assert_eq!(allege(&host, command, &[], &[]), Refusal::Command, "{command}");
+        assert_eq!(
+            allege(&host, command, &[], &[]),
+            Refusal::Command,
+            "{command}"
+        );
     }
     assert_eq!(host.open().references().unwrap().taken, 0);
 }
@@ -225,23 +332,46 @@ fn a_second_reference_is_refused_and_so_is_a_request_after_the_end() {
     let host = Host::start(None);
     let device = host.open();
     let mut app = attach(&device, RING, Mask::of(Kind::NOTICE));
-    let second = Attachment::reference(device.clone(), device.create_event(RING).unwrap(), Mask::ALL);
-    assert_eq!(second.err().unwrap().refusal(), Some(Refusal::AlreadyReferenced));
+    let second = Attachment::reference(
+        device.clone(),
+        device.create_event(RING).unwrap(),
+        Mask::ALL,
+    );
+    assert_eq!(
+        second.err().unwrap().refusal(),
+        Some(Refusal::AlreadyReferenced)
+    );
     let other = Attachment::reference(host.open(), app.event().clone(), Mask::ALL);
-    assert_eq!(other.err().unwrap().refusal(), Some(Refusal::AlreadyReferenced), "one ring, two readers");
+    assert_eq!(
+        other.err().unwrap().refusal(),
+        Some(Refusal::AlreadyReferenced),
+        "one ring, two readers"
+    );
     ask(&device, Operation::Notify, 5, 0).unwrap();
     app.dereference().unwrap();
-    assert_eq!(app.dereference().unwrap_err().refusal(), Some(Refusal::NotReferenced));
-    assert_eq!(ask(&device, Operation::Notify, 5, 0).unwrap_err(), Refusal::NotReferenced);
+    assert_eq!(
+        app.dereference().unwrap_err().refusal(),
+        Some(Refusal::NotReferenced)
+    );
+    assert_eq!(
+        ask(&device, Operation::Notify, 5, 0).unwrap_err(),
+        Refusal::NotReferenced
+    );
     let drained = app.drain(|_| ()).unwrap();
-    assert_eq!((drained.records, drained.ended), (5, Some(Ending::Dereferenced)));
+    assert_eq!(
+        (drained.records, drained.ended),
+        (5, Some(Ending::Dereferenced))
+    );
     let account = app.account().unwrap();
     assert!(
         account.balances() && account.kernel.offered == 5,
         "the books outlive the reference: {account:?}"
     );
     let again = attach(&device, RING, Mask::of(Kind::NOTICE));
-    assert_eq!(ask(&device, Operation::Notify, 1, 0).unwrap().seen.offered, 1);
+    assert_eq!(
+        ask(&device, Operation::Notify, 1, 0).unwrap().seen.offered,
+        1
+    );
     assert_eq!(again.account().unwrap().in_ring, 1);
 }
 
@@ -250,8 +380,9 @@ fn the_driver_operates_the_event_as_the_app_asks() {
     let host = Host::start(None);
     let device = host.open();
     let mut app = attach(&device, RING, Mask::NONE);
-    let states =
-        |operation| ask(&device, operation, 0, 0).map(|answer| (answer.seen.before, answer.seen.after));
+    let states = |operation| {
+        ask(&device, operation, 0, 0).map(|answer| (answer.seen.before, answer.seen.after))
+    };
     assert_eq!(states(Operation::Query), Ok((0, 0)));
     for operation in [Operation::Set, Operation::Pulse] {
         assert_eq!(states(operation), Ok((0, 1)));
@@ -262,10 +393,21 @@ fn the_driver_operates_the_event_as_the_app_asks() {
         assert_eq!(states(Operation::Query), Ok((0, 0)));
         assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
     }
-    assert_eq!(app.account().unwrap().kernel.offered, 0, "a signal is no record");
-    assert_eq!(ask(&device, Operation::Notify, u32::MAX, 0).unwrap_err(), Refusal::Range);
+    assert_eq!(
+        app.account().unwrap().kernel.offered,
+        0,
+        "a signal is no record"
+    );
+    assert_eq!(
+        ask(&device, Operation::Notify, u32::MAX, 0).unwrap_err(),
+        Refusal::Range
+    );
     app.event().set().unwrap();
-    assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::Signalled, "the app may set it too");
+    assert_eq!(
+        app.wait(Some(Duration::ZERO)).unwrap(),
+        Wake::Signalled,
+        "the app may set it too"
+    );
 }
 
 #[test]
@@ -276,9 +418,21 @@ fn a_slot_is_operated_by_whoever_knows_its_token_alone() {
     let _other = attach(&other, RING, Mask::ALL);
     let program = host.program();
     for (slot, token) in [(0, 0), (0, u64::MAX), (1, 1), (16, 0), (u32::MAX, 0)] {
-        let mut request = Operate { operation: Operation::Set as u32, slot, token, ..Operate::default() };
-        assert_eq!(bpf::run(program.as_fd(), request.as_mut_bytes()).unwrap(), 0);
-        let refusal = if slot < 16 { Refusal::NotReferenced } else { Refusal::Range };
+        let mut request = Operate {
+            operation: Operation::Set as u32,
+            slot,
+            token,
+            ..Operate::default()
+        };
+        assert_eq!(
+            bpf::run(program.as_fd(), request.as_mut_bytes()).unwrap(),
+            0
+        );
+        let refusal = if slot < 16 {
+            Refusal::NotReferenced
+        } else {
+            Refusal::Range
+        };
         assert_eq!(request.refusal, refusal.number());
     }
     assert_eq!(app.account().unwrap().kernel.offered, 0);
@@ -315,7 +469,9 @@ fn one_user_can_t_take_every_slot_and_the_last_one_is_roots() {
     assert_eq!(attach_one().err(), Some(Refusal::NoSlot));
     drop((mine, last));
     child.kill();
-    within(Duration::from_secs(2), || host.open().references().unwrap().attached == 0);
+    within(Duration::from_secs(2), || {
+        host.open().references().unwrap().attached == 0
+    });
     attach_one().unwrap();
 }
 
@@ -330,7 +486,11 @@ fn rings_that_one_user_keeps_mapped_count_until_they_are_unmapped() {
     let device = host.open();
     drop(attach(&device, RING, Mask::NONE));
     assert_eq!(child.says("unmapped"), "attached again");
-    assert_eq!(child.says("largest"), "4", "of the largest rings one user has less");
+    assert_eq!(
+        child.says("largest"),
+        "4",
+        "of the largest rings one user has less"
+    );
     assert_eq!(child.says("refused"), "quota");
     child.ends_well();
 }
@@ -339,8 +499,13 @@ fn rings_that_one_user_keeps_mapped_count_until_they_are_unmapped() {
 fn an_app_that_takes_no_answers_is_hung_up_on_and_holds_nobody_up() {
     let host = Host::start(None);
     let (line, other) = (host.line(), host.open());
-    let prelude = socket::Prelude { number: Command::References as u32, descriptors: 0 };
-    let asked = (0..100_000).take_while(|_| socket::send(line.as_fd(), prelude, &[], &[], 0).is_ok()).count();
+    let prelude = socket::Prelude {
+        number: Command::References as u32,
+        descriptors: 0,
+    };
+    let asked = (0..100_000)
+        .take_while(|_| socket::send(line.as_fd(), prelude, &[], &[], 0).is_ok())
+        .count();
     assert!(asked < 100_000, "the door still listens");
     let before = Instant::now();
     assert_eq!(other.references().unwrap().attached, 0);
@@ -373,10 +538,20 @@ fn the_driver_sends_from_a_timer_and_waits_for_the_app() {
     let device = host.open();
     let mut app = attach(&device, RING, Mask::of(Kind::NOTICE).and(Kind::OPERATED));
     ask(&device, Operation::NotifyFromTimer, 5, 2000).unwrap();
-    assert_eq!(ask(&device, Operation::NotifyFromTimer, 1, 0).unwrap_err(), Refusal::Busy);
+    assert_eq!(
+        ask(&device, Operation::NotifyFromTimer, 1, 0).unwrap_err(),
+        Refusal::Busy
+    );
     drain_until(&mut app, |record| {
         record.kind() == Kind::NOTICE
-            && matches!(record.read::<Notice>().unwrap(), Notice { number: 4, from_timer: 1, .. })
+            && matches!(
+                record.read::<Notice>().unwrap(),
+                Notice {
+                    number: 4,
+                    from_timer: 1,
+                    ..
+                }
+            )
     });
     assert_eq!(
         ask(&device, Operation::AppSet, 0, 0).unwrap_err(),
@@ -395,7 +570,14 @@ fn the_driver_sends_from_a_timer_and_waits_for_the_app() {
 fn the_service_makes_the_ring_of_an_app_that_may_not() {
     let host = Host::start(None);
     let device = host.open();
-    assert!(!device.create_event(RING).unwrap().system().made_by_service(), "root makes its own");
+    assert!(
+        !device
+            .create_event(RING)
+            .unwrap()
+            .system()
+            .made_by_service(),
+        "root makes its own"
+    );
     let mut child = Child::start("unprivileged", &host);
     assert_eq!(child.says("by service"), "true");
     assert_eq!(child.says("delivered"), "100");
@@ -409,10 +591,18 @@ fn the_named_event_can_be_waited_on_but_not_reset() {
     let device = host.open();
     let _app = attach(&device, RING, Mask::NONE);
     let named = device.system().named().unwrap();
-    assert_eq!(named.wait(Some(Duration::from_millis(10))).unwrap(), Wake::TimedOut);
+    assert_eq!(
+        named.wait(Some(Duration::from_millis(10))).unwrap(),
+        Wake::TimedOut
+    );
     ask(&device, Operation::PulseNamed, 0, 0).unwrap();
-    assert_eq!(named.wait(Some(Duration::from_millis(10))).unwrap(), Wake::TimedOut, "nobody waited: lost");
-    let waiter = std::thread::spawn(move || (named.wait(Some(Duration::from_secs(2))).unwrap(), named));
+    assert_eq!(
+        named.wait(Some(Duration::from_millis(10))).unwrap(),
+        Wake::TimedOut,
+        "nobody waited: lost"
+    );
+    let waiter =
+        std::thread::spawn(move || (named.wait(Some(Duration::from_secs(2))).unwrap(), named));
     std::thread::sleep(Duration::from_millis(100));
     ask(&device, Operation::PulseNamed, 0, 0).unwrap();
     let (wake, named) = waiter.join().unwrap();
@@ -440,19 +630,30 @@ fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
             }
         })
         .unwrap();
-        let [process] = seen[..] else { panic!("not one process: {seen:?}") };
+        let [process] = seen[..] else {
+            panic!("not one process: {seen:?}")
+        };
         assert_eq!((process.pid, process.user), (pid, 0));
         let path = std::env::current_exe().unwrap().display().to_string();
         let told = process.path.split(|byte| *byte == 0).next().unwrap();
-        assert!(path.as_bytes().starts_with(told) && told.len() > 8, "{process:?}");
+        assert!(
+            path.as_bytes().starts_with(told) && told.len() > 8,
+            "{process:?}"
+        );
     }
-    assert_eq!(pulsed.join().unwrap(), Wake::Signalled, "the background's way");
+    assert_eq!(
+        pulsed.join().unwrap(),
+        Wake::Signalled,
+        "the background's way"
+    );
 }
 
 /// What the processes do that these tests start: this same program. Without a role it does nothing.
 #[test]
 fn child() {
-    let Ok(role) = std::env::var("GATEBELL_CHILD") else { return };
+    let Ok(role) = std::env::var("GATEBELL_CHILD") else {
+        return;
+    };
     match role.as_str() {
         "unprivileged" => place::become_user(65534),
         "crowd" => place::become_user(65533),
@@ -464,20 +665,26 @@ fn child() {
         ("attach", _) => {
             let app = attach(&device, RING, Mask::of(Kind::NOTICE));
             ask(&device, Operation::Notify, 10, 0).unwrap();
-            let ring = bpf::map_info(app.event().system().descriptor().unwrap()).unwrap().id;
+            let ring = bpf::map_info(app.event().system().descriptor().unwrap())
+                .unwrap()
+                .id;
             place::say("ring", ring);
             std::thread::sleep(Duration::from_secs(60));
         }
         ("unprivileged", _) => {
             let event = device.create_event(RING).unwrap();
             place::say("by service", event.system().made_by_service());
-            let mut app = match Attachment::reference(device.clone(), event, Mask::of(Kind::NOTICE)) {
+            let mut app = match Attachment::reference(device.clone(), event, Mask::of(Kind::NOTICE))
+            {
                 Ok(app) => app,
                 Err(error) => return place::say("refused", error.refusal().unwrap().name()),
             };
             ask(&device, Operation::Notify, 100, 0).unwrap();
             place::say("delivered", numbers(&mut app).len());
-            place::say("detach all", device.detach_all().unwrap_err().refusal().unwrap().name());
+            place::say(
+                "detach all",
+                device.detach_all().unwrap_err().refusal().unwrap().name(),
+            );
         }
         ("crowd", _) => {
             let mut held = Vec::new();

@@ -4,10 +4,16 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
-#[allow(dead_code, reason = "shared with other tests, each of which needs a part")]
+#[allow(
+    dead_code,
+    reason = "shared with other tests, each of which needs a part"
+)]
 mod zone;
 
 use contract::Ending;
@@ -16,15 +22,16 @@ use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use zone::probe::{
-    Pair, allowing, end_servers, has_filters, ip, lets_in, name, nothing_is_left, refuses, refuses_to,
-    wait_until,
+    Pair, allowing, end_servers, has_filters, ip, lets_in, name, nothing_is_left, refuses,
+    refuses_to, wait_until,
 };
 use zone::stream::Stream;
 use zone::tun::Tun;
 use zone::{Protected, RULES};
 
 #[test]
-fn nothing_refused_passes_and_conversations_go_on_while_a_service_is_killed_and_the_next_one_comes() {
+fn nothing_refused_passes_and_conversations_go_on_while_a_service_is_killed_and_the_next_one_comes()
+{
     let mut zone = Protected::start();
     Stream::watch_leaks(&zone);
     let before = zone.agreed();
@@ -41,7 +48,10 @@ fn nothing_refused_passes_and_conversations_go_on_while_a_service_is_killed_and_
     assert!(went.came.0 > 20 && went.came.0 == went.came.1, "{went:?}");
     let after = zone.agreed();
     let counted = |before: lab::Counted, after: lab::Counted| {
-        (after.blocked - before.blocked, after.allowed - before.allowed)
+        (
+            after.blocked - before.blocked,
+            after.allowed - before.allowed,
+        )
     };
     let (driver, nft) = (counted(before.0, after.0), counted(before.1, after.1));
     assert_eq!(driver, nft, "blocked and allowed: the driver's, nftables'");
@@ -61,11 +71,16 @@ fn devices_that_come_later_are_guarded_from_the_first_packet_also_while_the_serv
         refuses_to(&zone, "10.78.2.1") && !lets_in(&zone, "10.78.2.2", 5353),
         "by the control group's hooks"
     );
-    assert!(zone.start_again() && has_filters(&zone, "gb4"), "the next service takes it over");
+    assert!(
+        zone.start_again() && has_filters(&zone, "gb4"),
+        "the next service takes it over"
+    );
     assert!(refuses_to(&zone, "10.78.2.1") && !lets_in(&zone, "10.78.2.2", 5353));
     let netns = name(&zone.lab.netns());
     ip(&["-n", &netns, "link", "del", "gb4"]);
-    wait_until("it leaves the status", || zone.ask().status().unwrap().devices.len() == 2);
+    wait_until("it leaves the status", || {
+        zone.ask().status().unwrap().devices.len() == 2
+    });
 }
 
 #[test]
@@ -79,9 +94,16 @@ fn a_tun_device_is_guarded_both_ways() {
     ip(&["-n", &netns, "addr", "add", "10.80.0.2/24", "dev", "tun7"]);
     ip(&["-n", &netns, "link", "set", "tun7", "up"]);
     wait_until("its filters come", || has_filters(&zone, "tun7"));
-    assert!(refuses_to(&zone, "10.80.0.1") && zone.inside("echo > /dev/udp/10.80.0.1/19").status.success());
-    let udp: Vec<u16> =
-        tun.comes().iter().filter(|came| came.protocol == 17).map(|came| came.destination_port).collect();
+    assert!(
+        refuses_to(&zone, "10.80.0.1")
+            && zone.inside("echo > /dev/udp/10.80.0.1/19").status.success()
+    );
+    let udp: Vec<u16> = tun
+        .comes()
+        .iter()
+        .filter(|came| came.protocol == 17)
+        .map(|came| came.destination_port)
+        .collect();
     assert_eq!(udp, [19]);
     const SYN: u8 = 2;
     const ANSWER: u8 = 0x12;
@@ -91,7 +113,8 @@ fn a_tun_device_is_guarded_both_ways() {
     tun.arrive((outside, 5556), (inside, 2222), SYN);
     let came = tun.comes();
     assert!(
-        came.iter().all(|came| came.source_port == 8080) && came.iter().any(|came| came.flags == ANSWER),
+        came.iter().all(|came| came.source_port == 8080)
+            && came.iter().any(|came| came.flags == ANSWER),
         "{came:?}"
     );
 }
@@ -100,8 +123,10 @@ fn a_tun_device_is_guarded_both_ways() {
 fn a_wireguard_device_is_guarded_like_any_other() {
     let zone = Protected::start();
     let netns = name(&zone.lab.netns());
-    let made =
-        Command::new("ip").args(["-n", &netns, "link", "add", "wg0", "type", "wireguard"]).output().unwrap();
+    let made = Command::new("ip")
+        .args(["-n", &netns, "link", "add", "wg0", "type", "wireguard"])
+        .output()
+        .unwrap();
     if !made.status.success() {
         println!("skipped: this kernel has no WireGuard");
         return;
@@ -115,31 +140,54 @@ fn a_wireguard_device_is_guarded_like_any_other() {
     };
     assert!(said(9).contains("Operation not permitted"), "{}", said(9));
     // What is allowed gets as far as WireGuard itself, which knows no peer for it.
-    assert!(!said(19).contains("Operation not permitted"), "{}", said(19));
+    assert!(
+        !said(19).contains("Operation not permitted"),
+        "{}",
+        said(19)
+    );
 }
 
 #[test]
 fn rules_on_a_lease_go_by_the_clock_alone() {
     let mut zone = Protected::start();
-    let applied = zone.ask().apply("new.toml", &allowing(), Some(Duration::from_secs(4))).unwrap();
+    let applied = zone
+        .ask()
+        .apply("new.toml", &allowing(), Some(Duration::from_secs(4)))
+        .unwrap();
     let end = Instant::now() + Duration::from_secs(4);
-    assert_eq!((applied.generation, applied.lease.unwrap().fallback), (2, 1));
+    assert_eq!(
+        (applied.generation, applied.lease.unwrap().fallback),
+        (2, 1)
+    );
     zone.service.kill();
-    assert!(!refuses(&zone), "the candidate holds though nobody serves it");
+    assert!(
+        !refuses(&zone),
+        "the candidate holds though nobody serves it"
+    );
     std::thread::sleep(end.saturating_duration_since(Instant::now()));
     assert!(refuses(&zone), "and is over though nobody ends it");
     zone.start_again();
     let status = zone.ask().status().unwrap();
-    assert_eq!((status.lease, status.rules.generation), (None, 3), "no number is given twice");
+    assert_eq!(
+        (status.lease, status.rules.generation),
+        (None, 3),
+        "no number is given twice"
+    );
     assert!(refuses(&zone) && fs::read_to_string(&zone.rules).unwrap() == RULES);
-    assert!(matches!(zone.ask().confirm(), Err(Failed::Refused { .. })), "there is nothing to confirm");
+    assert!(
+        matches!(zone.ask().confirm(), Err(Failed::Refused { .. })),
+        "there is nothing to confirm"
+    );
 }
 
 #[test]
 fn recover_takes_everything_out_of_a_service_that_lives_or_was_killed_twice_too() {
     let mut zone = Protected::start();
     let said = zone.recover();
-    assert!(said.iter().any(|line| line.contains("the service")), "it was alive: {said:?}");
+    assert!(
+        said.iter().any(|line| line.contains("the service")),
+        "it was alive: {said:?}"
+    );
     zone.service.process.wait().unwrap();
     nothing_is_left(&zone);
     assert!(!zone.start_again() && refuses(&zone), "it begins anew");
@@ -159,10 +207,24 @@ fn what_a_killed_service_owed_its_apps_is_settled_by_the_next_one() {
     for app in &mut apps {
         let mut records = 0;
         let drained = app.drain(|_| records += 1).unwrap();
-        assert_eq!((records, drained.ended), (2, Some(Ending::DriverStopping)), "while nobody served it too");
+        assert_eq!(
+            (records, drained.ended),
+            (2, Some(Ending::DriverStopping)),
+            "while nobody served it too"
+        );
     }
     let accounts = zone.ask().accounts().unwrap();
-    assert_eq!((accounts.taken, accounts.released, accounts.apps.len()), (2, 2, 0));
-    assert_eq!((accounts.past.offered, accounts.past.committed, accounts.balances), (4, 4, true));
+    assert_eq!(
+        (accounts.taken, accounts.released, accounts.apps.len()),
+        (2, 2, 0)
+    );
+    assert_eq!(
+        (
+            accounts.past.offered,
+            accounts.past.committed,
+            accounts.balances
+        ),
+        (4, 4, true)
+    );
     let _every_slot: Vec<_> = (0..contract::SLOTS).map(|_| zone.attach(4096)).collect();
 }

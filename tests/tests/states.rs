@@ -4,10 +4,16 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(dead_code, reason = "the lab of `cargo xtask run`, not all of which is needed here")]
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
-#[allow(dead_code, reason = "shared with other tests, each of which needs a part")]
+#[allow(
+    dead_code,
+    reason = "shared with other tests, each of which needs a part"
+)]
 mod zone;
 
 use lab::{INSIDE, OUTSIDE};
@@ -36,7 +42,10 @@ fn a_bad_rule_file_changes_nothing_and_a_good_one_takes_the_old_ones_place() {
 /// Where this section of an object file begins.
 fn section(object: &[u8], wanted: &str) -> usize {
     let number = |at: usize, bytes: usize| {
-        object[at..at + bytes].iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+        object[at..at + bytes]
+            .iter()
+            .rev()
+            .fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
     };
     let header = |n: usize| number(0x28, 8) + n * number(0x3A, 2);
     let names = number(header(number(0x3E, 2)) + 0x18, 8);
@@ -44,7 +53,10 @@ fn section(object: &[u8], wanted: &str) -> usize {
         let name = names + number(header(*n), 4);
         object[name..].starts_with(format!("{wanted}\0").as_bytes())
     };
-    number(header((0..number(0x3C, 2)).find(is_wanted).unwrap()) + 0x18, 8)
+    number(
+        header((0..number(0x3C, 2)).find(is_wanted).unwrap()) + 0x18,
+        8,
+    )
 }
 
 #[test]
@@ -54,9 +66,18 @@ fn a_driver_that_the_kernel_refuses_is_said_in_short_and_what_its_verifier_says_
     // r0 = r9, which nobody has written.
     driver[program..program + 8].copy_from_slice(&[0xBF, 0x90, 0, 0, 0, 0, 0, 0]);
     let (said, left) = Protected::refused_driver(&driver);
-    let [(file, log)] = &left[..] else { panic!("{left:?}") };
-    assert!(file.ends_with("verifier.log") && log.contains("R9 !read_ok"), "{left:?}");
-    for part in ["the program socket_made", "R9 !read_ok", &file.display().to_string()] {
+    let [(file, log)] = &left[..] else {
+        panic!("{left:?}")
+    };
+    assert!(
+        file.ends_with("verifier.log") && log.contains("R9 !read_ok"),
+        "{left:?}"
+    );
+    for part in [
+        "the program socket_made",
+        "R9 !read_ok",
+        &file.display().to_string(),
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!(said.matches("R9 !read_ok").count(), 1, "{said}");
@@ -66,7 +87,10 @@ fn a_driver_that_the_kernel_refuses_is_said_in_short_and_what_its_verifier_says_
 fn what_the_service_leaves_is_what_the_rules_say_of_its_end() {
     let gone = |what: &str| format!("{RULES}\n[service]\ngone = \"{what}\"\n");
     let get = |zone: &Protected| {
-        !zone.inside(&format!("timeout 2 busybox wget -q -O - http://{OUTSIDE}/")).stdout.is_empty()
+        !zone
+            .inside(&format!("timeout 2 busybox wget -q -O - http://{OUTSIDE}/"))
+            .stdout
+            .is_empty()
     };
     let mut zone = Protected::with(&gone("block"));
     assert!(get(&zone) && refuses(&zone), "while it lives");
@@ -80,13 +104,15 @@ fn what_the_service_leaves_is_what_the_rules_say_of_its_end() {
     fs::write(&zone.rules, gone("keep")).unwrap();
     zone.start_again();
     zone.service.stop();
-    assert!(get(&zone) && refuses(&zone), "keep, also when it was asked to end");
+    assert!(
+        get(&zone) && refuses(&zone),
+        "keep, also when it was asked to end"
+    );
 }
 
 #[test]
 fn a_renamed_device_keeps_its_filters_and_rules_know_its_new_name() {
-    let rule =
-        "\n[[rule]]\nid = \"no-uplink\"\naction = \"block\"\ndirection = \"out\"\ninterface = \"uplink\"\n";
+    let rule = "\n[[rule]]\nid = \"no-uplink\"\naction = \"block\"\ndirection = \"out\"\ninterface = \"uplink\"\n";
     let zone = Protected::with(&format!("{RULES}{rule}"));
     let pair = Pair::add(&zone, "gb2", "gb3", 1);
     wait_until("its filters come", || pair.has_filters());
@@ -103,11 +129,17 @@ fn a_renamed_device_keeps_its_filters_and_rules_know_its_new_name() {
 #[test]
 fn a_lease_goes_on_through_a_killed_service_and_the_next_one_can_confirm_it() {
     let mut zone = Protected::start();
-    zone.ask().apply("new.toml", &allowing(), Some(Duration::from_secs(600))).unwrap();
+    zone.ask()
+        .apply("new.toml", &allowing(), Some(Duration::from_secs(600)))
+        .unwrap();
     zone.service.kill();
     zone.start_again();
     assert!(zone.ask().status().unwrap().lease.is_some() && !refuses(&zone));
-    assert_eq!(fs::read_to_string(&zone.rules).unwrap(), RULES, "until then the disk has what was confirmed");
+    assert_eq!(
+        fs::read_to_string(&zone.rules).unwrap(),
+        RULES,
+        "until then the disk has what was confirmed"
+    );
     zone.ask().confirm().unwrap();
     assert_eq!(fs::read_to_string(&zone.rules).unwrap(), allowing());
     zone.service.kill();
@@ -119,8 +151,18 @@ fn a_lease_goes_on_through_a_killed_service_and_the_next_one_can_confirm_it() {
 fn a_second_lease_takes_the_candidates_place_and_never_that_of_the_confirmed_rules() {
     let mut zone = Protected::start();
     let lease = Some(Duration::from_secs(600));
-    let first = zone.ask().apply("first.toml", &RULES.replace("\"allow\"", "\"block\""), lease).unwrap();
-    let second = zone.ask().apply("second.toml", &allowing(), Some(Duration::from_secs(3))).unwrap();
+    let first = zone
+        .ask()
+        .apply(
+            "first.toml",
+            &RULES.replace("\"allow\"", "\"block\""),
+            lease,
+        )
+        .unwrap();
+    let second = zone
+        .ask()
+        .apply("second.toml", &allowing(), Some(Duration::from_secs(3)))
+        .unwrap();
     assert!(second.generation > first.generation && !refuses(&zone));
     assert_eq!(second.lease.unwrap().fallback, 1);
     assert_eq!(zone.hear("lease_ended"), second.generation);
@@ -153,8 +195,16 @@ fn a_bad_file_at_the_start_keeps_the_rules_that_the_kernel_has_and_without_any_n
     fs::write(&zone.rules, "[default]\n").unwrap();
     assert!(zone.start_again() && refuses(&zone));
     let status = zone.ask().status().unwrap();
-    assert_eq!((status.rules.generation, status.trouble.len()), (1, 1), "{status:?}");
-    assert_eq!(zone.ask().rules().unwrap().text.as_deref(), Some(RULES), "their text is kept beside");
+    assert_eq!(
+        (status.rules.generation, status.trouble.len()),
+        (1, 1),
+        "{status:?}"
+    );
+    assert_eq!(
+        zone.ask().rules().unwrap().text.as_deref(),
+        Some(RULES),
+        "their text is kept beside"
+    );
     fs::write(&zone.rules, allowing()).unwrap();
     zone.ask().reload().unwrap();
     assert!(zone.ask().status().unwrap().trouble.is_empty() && !refuses(&zone));
@@ -162,27 +212,48 @@ fn a_bad_file_at_the_start_keeps_the_rules_that_the_kernel_has_and_without_any_n
     zone.service.process.wait().unwrap();
     fs::write(&zone.rules, "[default]\n").unwrap();
     assert!(zone.fails_to_start());
-    assert!(zone.recover().is_empty() && !refuses(&zone), "it left nothing");
+    assert!(
+        zone.recover().is_empty() && !refuses(&zone),
+        "it left nothing"
+    );
 }
 
 #[test]
 fn a_program_that_was_replaced_is_known_again() {
     let program = std::env::temp_dir().join(format!("gatebell-program-{}", std::process::id()));
-    let busybox =
-        String::from_utf8(Command::new("sh").args(["-c", "command -v busybox"]).output().unwrap().stdout)
-            .unwrap();
+    let busybox = String::from_utf8(
+        Command::new("sh")
+            .args(["-c", "command -v busybox"])
+            .output()
+            .unwrap()
+            .stdout,
+    )
+    .unwrap();
     fs::copy(busybox.trim(), &program).unwrap();
     let path = program.display();
     let rule = format!(
         "\n[[rule]]\nid = \"not-it\"\naction = \"block\"\ndirection = \"out\"\nprogram = \"{path}\"\n"
     );
     let zone = Protected::with(&format!("{RULES}{rule}"));
-    let gets = || !zone.inside(&format!("timeout 3 {path} wget -q -O - http://{OUTSIDE}/")).stdout.is_empty();
-    assert!(!gets() && !zone.inside(&format!("busybox wget -q -O - http://{OUTSIDE}/")).stdout.is_empty());
+    let gets = || {
+        !zone
+            .inside(&format!("timeout 3 {path} wget -q -O - http://{OUTSIDE}/"))
+            .stdout
+            .is_empty()
+    };
+    assert!(
+        !gets()
+            && !zone
+                .inside(&format!("busybox wget -q -O - http://{OUTSIDE}/"))
+                .stdout
+                .is_empty()
+    );
     let upgraded = program.with_extension("new");
     fs::copy(busybox.trim(), &upgraded).unwrap();
     fs::rename(&upgraded, &program).unwrap();
-    wait_until("the new file is known", || zone.ask().status().unwrap().rules.generation == 2);
+    wait_until("the new file is known", || {
+        zone.ask().status().unwrap().rules.generation == 2
+    });
     assert!(!gets());
     fs::remove_file(program).unwrap();
 }
@@ -199,6 +270,9 @@ fn recover_takes_out_what_is_half_there_or_another_releases() {
     zone.service.kill();
     fs::rename(version(&zone), zone.lab.pins().join("v1")).unwrap();
     fs::remove_file(zone.lab.folder().join("state/zone.json")).unwrap();
-    assert!(!zone.recover().is_empty(), "another version's, and nobody wrote down where");
+    assert!(
+        !zone.recover().is_empty(),
+        "another version's, and nobody wrote down where"
+    );
     nothing_is_left(&zone);
 }

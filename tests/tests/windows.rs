@@ -15,16 +15,25 @@ use std::time::Duration;
 static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
     let built = built();
     let machine = Machine::boot(&built).map_err(|why| format!("Wine does not boot: {why}"))?;
-    machine.copy_driver(&built.join("drivers/gatebell_sample.sys")).map_err(|why| why.to_string())?;
+    machine
+        .copy_driver(&built.join("drivers/gatebell_sample.sys"))
+        .map_err(|why| why.to_string())?;
     let log = machine
-        .run(&built.join("wine/promises.exe"), &[], Duration::from_secs(400))
+        .run(
+            &built.join("wine/promises.exe"),
+            &[],
+            Duration::from_secs(400),
+        )
         .map_err(|why| why.to_string())?;
     println!("{LIMITS}\n{log}");
     Ok(log)
 });
 
 fn built() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("target")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .join("target")
 }
 
 fn driver() -> Image {
@@ -33,11 +42,19 @@ fn driver() -> Image {
 
 #[test]
 fn the_driver_imports_only_what_windows_exports() {
-    let known: BTreeSet<_> =
-        include_str!("../wine/exports.txt").lines().filter(|line| !line.starts_with('#')).collect();
+    let known: BTreeSet<_> = include_str!("../wine/exports.txt")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect();
     let imports = driver().imports().unwrap();
-    let unknown: Vec<_> = imports.iter().filter(|name| !known.contains(name.as_str())).collect();
-    assert!(imports.len() > 20 && unknown.is_empty(), "not known to be exported: {unknown:?}");
+    let unknown: Vec<_> = imports
+        .iter()
+        .filter(|name| !known.contains(name.as_str()))
+        .collect();
+    assert!(
+        imports.len() > 20 && unknown.is_empty(),
+        "not known to be exported: {unknown:?}"
+    );
 }
 
 #[test]
@@ -56,7 +73,9 @@ fn the_driver_asks_windows_for_every_check() {
 
 fn kept(name: &str) {
     let log = RUN.as_ref().expect("the run under Wine");
-    let line = log.lines().find(|line| line.split(' ').nth(1) == Some(name));
+    let line = log
+        .lines()
+        .find(|line| line.split(' ').nth(1) == Some(name));
     let line = line.unwrap_or_else(|| panic!("the program did not get to {name}: {log}"));
     assert!(line.starts_with(&format!("promise {name} kept ")), "{line}");
 }

@@ -133,7 +133,11 @@ impl RuleName {
     pub fn of(rules: &rules::Rules, file: &Arc<str>, number: u32) -> Option<Self> {
         let rule = rules.rule(number)?;
         let line = u32::try_from(rule.line).unwrap_or(u32::MAX);
-        Some(Self { id: rule.id.clone(), file: Some(file.clone()), line })
+        Some(Self {
+            id: rule.id.clone(),
+            file: Some(file.clone()),
+            line,
+        })
     }
 }
 
@@ -161,8 +165,9 @@ impl Entry {
         names: &mut dyn Names,
     ) -> Result<Self, UnknownNumber> {
         let decision = &packet.decision;
-        let known =
-            (decision.rule != NO_RULE).then(|| names.rule(decision.generation, decision.rule)).flatten();
+        let known = (decision.rule != NO_RULE)
+            .then(|| names.rule(decision.generation, decision.rule))
+            .flatten();
         let file = known_file(packet.program);
         let program = Program {
             name: text(&packet.name),
@@ -182,7 +187,10 @@ impl Entry {
             device: names.device(packet.interface),
             program,
         };
-        Ok(Self { at, what: What::Packet(seen) })
+        Ok(Self {
+            at,
+            what: What::Packet(seen),
+        })
     }
 
     /// A process's record.
@@ -205,13 +213,19 @@ impl Entry {
             parent: process.parent,
             ended: ended.then(|| End::of(process.exit_code)),
         };
-        Self { at, what: What::Process(seen) }
+        Self {
+            at,
+            what: What::Process(seen),
+        }
     }
 
     /// A loss, in its place between two records.
     #[must_use]
     pub const fn lost(at: SystemTime, lost: Lost) -> Self {
-        Self { at, what: What::Lost(lost) }
+        Self {
+            at,
+            what: What::Lost(lost),
+        }
     }
 
     /// The cells of its row, as [`COLUMNS`] names them.
@@ -242,7 +256,12 @@ impl Entry {
                 "LOST".to_owned(),
                 String::new(),
                 String::new(),
-                format!("{} records ({}), processor {}", lost.count, lost.cause.name(), lost.processor),
+                format!(
+                    "{} records ({}), processor {}",
+                    lost.count,
+                    lost.cause.name(),
+                    lost.processor
+                ),
                 String::new(),
                 String::new(),
             ],
@@ -251,14 +270,22 @@ impl Entry {
 }
 
 /// What the cells of a row are.
-pub const COLUMNS: [&str; 7] =
-    ["Time", "What", "Way", "Protocol", "Source -> destination", "Rule", "Program"];
+pub const COLUMNS: [&str; 7] = [
+    "Time",
+    "What",
+    "Way",
+    "Protocol",
+    "Source -> destination",
+    "Rule",
+    "Program",
+];
 
 /// One line for a terminal.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [time, what, way, protocol, ends, rule, program] = self.cells();
-        let line = format!("{time}  {what:<8} {way:<3} {protocol:<6} {ends:<44} {rule:<28} {program}");
+        let line =
+            format!("{time}  {what:<8} {way:<3} {protocol:<6} {ends:<44} {rule:<28} {program}");
         f.write_str(line.trim_end())
     }
 }
@@ -276,7 +303,8 @@ impl PacketSeen {
     /// The protocol's name, or its number.
     #[must_use]
     pub fn protocol(&self) -> String {
-        protocol_name(self.flow.protocol).map_or_else(|| self.flow.protocol.to_string(), str::to_owned)
+        protocol_name(self.flow.protocol)
+            .map_or_else(|| self.flow.protocol.to_string(), str::to_owned)
     }
 
     /// Where from and where to.
@@ -286,9 +314,16 @@ impl PacketSeen {
         let (from, to) = (address(flow.source), address(flow.destination));
         match flow.protocol {
             ICMP | ICMP6 => {
-                format!("{from} -> {to} type {} code {}", flow.source_port, flow.destination_port)
+                format!(
+                    "{from} -> {to} type {} code {}",
+                    flow.source_port, flow.destination_port
+                )
             }
-            TCP | UDP => format!("{} -> {}", end(from, flow.source_port), end(to, flow.destination_port)),
+            TCP | UDP => format!(
+                "{} -> {}",
+                end(from, flow.source_port),
+                end(to, flow.destination_port)
+            ),
             _ => format!("{from} -> {to}"),
         }
     }
@@ -336,7 +371,11 @@ fn arguments(process: &Process) -> Vec<String> {
     let length = (process.arguments_length as usize).min(process.arguments.len());
     let all = &process.arguments[..length];
     let all = all.strip_suffix(&[0]).unwrap_or(all);
-    if all.is_empty() { Vec::new() } else { all.split(|byte| *byte == 0).map(text).collect() }
+    if all.is_empty() {
+        Vec::new()
+    } else {
+        all.split(|byte| *byte == 0).map(text).collect()
+    }
 }
 
 /// Zeros are nobody's file.
@@ -385,7 +424,9 @@ pub const fn protocol_name(number: u8) -> Option<&'static str> {
 #[must_use]
 pub fn address(bytes: [u8; 16]) -> IpAddr {
     let address = Ipv6Addr::from(bytes);
-    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
+    address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
 fn end(address: IpAddr, port: u16) -> String {
@@ -404,7 +445,12 @@ fn text(bytes: &[u8]) -> String {
 pub fn clock_time(at: SystemTime) -> String {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (seconds, millis) = (since.as_secs() % 86_400, since.subsec_millis());
-    format!("{:02}:{:02}:{:02}.{millis:03}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}.{millis:03}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Turns the driver's stamps into the time of day.
@@ -420,7 +466,9 @@ impl Clock {
     /// When a record with this stamp was made; to be asked as the record is read.
     pub fn time_of(&mut self, stamp_ns: u64) -> SystemTime {
         let stamp = Duration::from_nanos(stamp_ns);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let distance = now.saturating_sub(stamp);
         let offset = self.offset.map_or(distance, |known| known.min(distance));
         self.offset = Some(offset);
@@ -450,7 +498,10 @@ mod tests {
     fn a_number_without_a_meaning_is_not_guessed_at() {
         let mut packet = packet();
         packet.decision.verdict = 9;
-        assert_eq!(Entry::from_packet(UNIX_EPOCH, &packet, &mut Named), Err(UnknownNumber(9)));
+        assert_eq!(
+            Entry::from_packet(UNIX_EPOCH, &packet, &mut Named),
+            Err(UnknownNumber(9))
+        );
     }
 
     #[test]
@@ -469,19 +520,35 @@ mod tests {
         process.arguments_length = 9;
         process.exit_code = 3 << 8;
         let started = Entry::from_process(UNIX_EPOCH, &process, false);
-        assert_eq!(started.cells()[1..5], ["started", "", "", "/bin/nc -l \u{fffd}9"]);
-        assert_eq!(Entry::from_process(UNIX_EPOCH, &process, true).cells()[1], "ended 3");
+        assert_eq!(
+            started.cells()[1..5],
+            ["started", "", "", "/bin/nc -l \u{fffd}9"]
+        );
+        assert_eq!(
+            Entry::from_process(UNIX_EPOCH, &process, true).cells()[1],
+            "ended 3"
+        );
         process.exit_code = 9;
-        assert_eq!(Entry::from_process(UNIX_EPOCH, &process, true).cells()[1], "killed 9");
+        assert_eq!(
+            Entry::from_process(UNIX_EPOCH, &process, true).cells()[1],
+            "killed 9"
+        );
         process.arguments_length = 4000;
         assert!(Entry::from_process(UNIX_EPOCH, &process, false).cells()[4].ends_with('…'));
     }
 
     #[test]
     fn a_loss_says_how_many_and_why() {
-        let lost = Lost { processor: 1, cause: Cause::NoRoom, count: 7 };
+        let lost = Lost {
+            processor: 1,
+            cause: Cause::NoRoom,
+            count: 7,
+        };
         let line = Entry::lost(UNIX_EPOCH, lost).to_string();
-        assert!(line.contains("LOST") && line.contains("7 records (no_room)"), "{line}");
+        assert!(
+            line.contains("LOST") && line.contains("7 records (no_room)"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -8,7 +8,11 @@ use zerocopy::FromZeros;
 #[must_use]
 pub fn packet() -> Packet {
     let mut packet = Packet::new_zeroed();
-    let mapped = |host| std::net::Ipv4Addr::new(10, 0, 0, host).to_ipv6_mapped().octets();
+    let mapped = |host| {
+        std::net::Ipv4Addr::new(10, 0, 0, host)
+            .to_ipv6_mapped()
+            .octets()
+    };
     packet.flow = Flow {
         source: mapped(1),
         destination: mapped(2),
@@ -19,8 +23,14 @@ pub fn packet() -> Packet {
         direction: Direction::Inbound as u8,
         tcp_flags: 2,
     };
-    packet.decision =
-        Decision { rule: 3, generation: 1, verdict: Verdict::Block as u8, reason: 1, log: 1, known: 0 };
+    packet.decision = Decision {
+        rule: 3,
+        generation: 1,
+        verdict: Verdict::Block as u8,
+        reason: 1,
+        log: 1,
+        known: 0,
+    };
     packet.user = NO_USER;
     packet
 }
@@ -30,6 +40,10 @@ pub struct Named;
 
 impl Names for Named {
     fn rule(&mut self, _: u32, rule: u32) -> Option<RuleName> {
-        Some(RuleName { id: "no-telnet".to_owned(), file: Some("lab.toml".into()), line: rule + 10 })
+        Some(RuleName {
+            id: "no-telnet".to_owned(),
+            file: Some("lab.toml".into()),
+            line: rule + 10,
+        })
     }
 }

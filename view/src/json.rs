@@ -15,7 +15,9 @@ pub fn print(told: &Told<'_>) -> bool {
 /// What was told as an object, if it is a record or a loss.
 #[must_use]
 pub fn line(told: &Told<'_>) -> Option<Value> {
-    let Update::Entry(entry) = &told.update else { return None };
+    let Update::Entry(entry) = &told.update else {
+        return None;
+    };
     let mut object = match &entry.what {
         What::Packet(seen) => packet(seen),
         What::Process(seen) => process(seen),
@@ -34,7 +36,14 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
 }
 
 fn packet(seen: &PacketSeen) -> Value {
-    let Flow { source, destination, source_port, destination_port, protocol, .. } = seen.flow;
+    let Flow {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        ..
+    } = seen.flow;
     let rule = seen.rule.as_ref();
     json!({
         "kind": "packet", "verdict": seen.verdict.name(), "direction": seen.direction.name(),
@@ -48,7 +57,11 @@ fn packet(seen: &PacketSeen) -> Value {
 }
 
 fn process(seen: &ProcessSeen) -> Value {
-    let kind = if seen.ended.is_none() { "process_start" } else { "process_exit" };
+    let kind = if seen.ended.is_none() {
+        "process_start"
+    } else {
+        "process_exit"
+    };
     let mut object = json!({
         "kind": kind, "program": program(&seen.program), "path": seen.path, "parent": seen.parent,
         "arguments": seen.arguments, "arguments_cut": seen.arguments_cut,
@@ -62,7 +75,13 @@ fn process(seen: &ProcessSeen) -> Value {
 }
 
 fn program(program: &Program) -> Value {
-    let Program { name, pid, user, file, path } = program;
+    let Program {
+        name,
+        pid,
+        user,
+        file,
+        path,
+    } = program;
     let mut object = json!({ "user": user });
     if *pid != 0 {
         object["name"] = json!(name);
@@ -81,7 +100,12 @@ fn program(program: &Program) -> Value {
 /// Both sides' books and what the app counted itself.
 #[must_use]
 pub fn summary(summary: &Summary) -> Value {
-    let Summary { account, processes, latency, ended } = summary;
+    let Summary {
+        account,
+        processes,
+        latency,
+        ended,
+    } = summary;
     json!({
         "offered": account.kernel.offered, "committed": account.kernel.committed,
         "lost": account.kernel.lost_in_all(), "delivered": account.delivered, "in_ring": account.in_ring,

@@ -23,7 +23,10 @@ impl Latency {
         let mut sorted = self.samples.clone();
         sorted.sort_unstable();
         let last = sorted.len().checked_sub(1)?;
-        let rank = (sorted.len() * percent).div_ceil(100).saturating_sub(1).min(last);
+        let rank = (sorted.len() * percent)
+            .div_ceil(100)
+            .saturating_sub(1)
+            .min(last);
         let ns = u32::try_from(sorted.get(rank).copied()?).unwrap_or(u32::MAX);
         Some(f64::from(ns) / 1000.0)
     }
@@ -48,9 +51,15 @@ mod tests {
 
     #[test]
     fn a_percentile_is_a_sample_that_was_seen() {
-        let latency = Latency { samples: (1..=100).map(|n| n * 1000).collect() };
+        let latency = Latency {
+            samples: (1..=100).map(|n| n * 1000).collect(),
+        };
         assert_eq!(latency.percentile_us(50), Some(50.0));
         assert_eq!(latency.percentile_us(99), Some(99.0));
-        assert_eq!(Latency::default().percentile_us(50), None, "no sample, no figure");
+        assert_eq!(
+            Latency::default().percentile_us(50),
+            None,
+            "no sample, no figure"
+        );
     }
 }

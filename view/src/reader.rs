@@ -38,12 +38,16 @@ pub struct FileNames {
 impl FileNames {
     /// Reads the rule file that the service was given.
     pub fn read(file: Option<&Path>) -> Result<Self> {
-        let Some(file) = file else { return Ok(Self { known: None }) };
+        let Some(file) = file else {
+            return Ok(Self { known: None });
+        };
         let name = file.display().to_string();
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("can't read the rule file {name}"))?;
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("can't read the rule file {name}"))?;
         let rules = rules::parse(&name, &text, &Machine::beside(file))?;
-        Ok(Self { known: Some((rules, name.into())) })
+        Ok(Self {
+            known: Some((rules, name.into())),
+        })
     }
 }
 
@@ -71,7 +75,9 @@ pub struct Summary {
 /// Everything that the views know how to show.
 #[must_use]
 pub const fn everything() -> Mask {
-    Mask::of(Kind::PACKET).and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT)
+    Mask::of(Kind::PACKET)
+        .and(Kind::PROCESS_START)
+        .and(Kind::PROCESS_EXIT)
 }
 
 /// Waits and drains until `stop` is set, the driver ends the reference, or the view wants no more.
@@ -87,7 +93,12 @@ pub fn read(
     let device = Device::open(name)?;
     let event = device.create_event(RING_BYTES)?;
     let mut attachment = Attachment::reference(device, event, mask)?;
-    let mut reader = Reader { names, clock: Clock::default(), processes: 0, latency: Latency::default() };
+    let mut reader = Reader {
+        names,
+        clock: Clock::default(),
+        processes: 0,
+        latency: Latency::default(),
+    };
     loop {
         let asleep = !attachment.event().is_set()?;
         let woken = attachment.wait(Some(TURN))? == Wake::Signalled && asleep;
@@ -99,13 +110,27 @@ pub fn read(
             drained.wanted &= reader.drain(&mut attachment, false, sink)?.wanted;
         }
         let account = attachment.account()?;
-        let wanted = drained.wanted && sink(Told { update: Update::Account(account), record: None });
+        let wanted = drained.wanted
+            && sink(Told {
+                update: Update::Account(account),
+                record: None,
+            });
         if let (Some(ending), true) = (drained.ended, wanted) {
-            sink(Told { update: Update::Ended(format!("the driver ended it: {ending:?}")), record: None });
+            sink(Told {
+                update: Update::Ended(format!("the driver ended it: {ending:?}")),
+                record: None,
+            });
         }
         if stopping || !wanted || drained.ended.is_some() {
-            let Reader { processes, latency, .. } = reader;
-            return Ok(Summary { account, processes, latency, ended: drained.ended });
+            let Reader {
+                processes, latency, ..
+            } = reader;
+            return Ok(Summary {
+                account,
+                processes,
+                latency,
+                ended: drained.ended,
+            });
         }
     }
 }
@@ -125,7 +150,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// Takes all that is there. A view that wants no more gets no more, but the books go on.
-    fn drain(&mut self, attachment: &mut Attachment, woken: bool, sink: Sink<'_>) -> Result<Drained> {
+    fn drain(
+        &mut self,
+        attachment: &mut Attachment,
+        woken: bool,
+        sink: Sink<'_>,
+    ) -> Result<Drained> {
         let mut first = woken;
         let mut wanted = true;
         let drained = attachment.drain(|item| {
@@ -137,14 +167,20 @@ impl Reader<'_> {
                 wanted = sink(told);
             }
         })?;
-        Ok(Drained { wanted, ended: drained.ended })
+        Ok(Drained {
+            wanted,
+            ended: drained.ended,
+        })
     }
 
     fn entry<'a>(&mut self, item: Item<'a>) -> Option<Told<'a>> {
         let record = match item {
             Item::Lost(lost) => {
                 let update = Update::Entry(Entry::lost(SystemTime::now(), lost));
-                return Some(Told { update, record: None });
+                return Some(Told {
+                    update,
+                    record: None,
+                });
             }
             Item::Record(record) => record,
         };
@@ -156,12 +192,23 @@ impl Reader<'_> {
             }
             kind => {
                 self.processes += u64::from(kind == Kind::PROCESS_START);
-                Entry::from_process(at, &record.read::<Process>().ok()?, kind == Kind::PROCESS_EXIT)
+                Entry::from_process(
+                    at,
+                    &record.read::<Process>().ok()?,
+                    kind == Kind::PROCESS_EXIT,
+                )
             }
         };
-        Some(Told { update: Update::Entry(entry), record: Some(record) })
+        Some(Told {
+            update: Update::Entry(entry),
+            record: Some(record),
+        })
     }
 }
 
 /// Where the driver's device is, unless the command line says otherwise.
-pub const DEVICE: &str = if cfg!(windows) { r"\\.\Gatebell" } else { "/run/gatebell/device.sock" };
+pub const DEVICE: &str = if cfg!(windows) {
+    r"\\.\Gatebell"
+} else {
+    "/run/gatebell/device.sock"
+};

@@ -28,9 +28,15 @@ impl Terminal {
     /// A view on standard output, of the program with this name.
     #[must_use]
     pub fn new(program: &'static str) -> Self {
-        let lively =
-            std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-        Self { program, lively, refused: 0, processes: 0, foot: String::new() }
+        let lively = std::io::stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        Self {
+            program,
+            lively,
+            refused: 0,
+            processes: 0,
+            foot: String::new(),
+        }
     }
 
     /// What to write for what was told.
@@ -53,7 +59,9 @@ impl Terminal {
     pub fn show(&mut self, told: &Told<'_>) -> bool {
         let text = self.text(told);
         let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_ok()
     }
 
     fn entry(&mut self, entry: &Entry) -> String {
@@ -101,7 +109,11 @@ impl Terminal {
 
     /// What the program itself has to say, above the foot.
     fn remark(&self, text: &str) -> String {
-        let (clear, foot) = if self.lively { (CLEAR, self.foot.as_str()) } else { ("", "") };
+        let (clear, foot) = if self.lively {
+            (CLEAR, self.foot.as_str())
+        } else {
+            ("", "")
+        };
         format!("{clear}{}: {text}\n{foot}", self.program)
     }
 }
@@ -114,18 +126,40 @@ mod tests {
 
     #[test]
     fn a_file_gets_plain_lines() {
-        let mut plain =
-            Terminal { program: "test", lively: false, refused: 0, processes: 0, foot: String::new() };
-        let lost = Lost { processor: 0, cause: Cause::NoRoom, count: 3 };
+        let mut plain = Terminal {
+            program: "test",
+            lively: false,
+            refused: 0,
+            processes: 0,
+            foot: String::new(),
+        };
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count: 3,
+        };
         let line = plain.entry(&Entry::lost(UNIX_EPOCH, lost));
         assert!(line.contains("LOST") && !line.contains('\x1b'), "{line:?}");
     }
 
     #[test]
     fn the_foot_stays_below_the_lines() {
-        let mut lively =
-            Terminal { program: "test", lively: true, refused: 0, processes: 0, foot: "the foot".to_owned() };
-        let lost = Lost { processor: 0, cause: Cause::NoRoom, count: 3 };
-        assert!(lively.entry(&Entry::lost(UNIX_EPOCH, lost)).ends_with("the foot"));
+        let mut lively = Terminal {
+            program: "test",
+            lively: true,
+            refused: 0,
+            processes: 0,
+            foot: "the foot".to_owned(),
+        };
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count: 3,
+        };
+        assert!(
+            lively
+                .entry(&Entry::lost(UNIX_EPOCH, lost))
+                .ends_with("the foot")
+        );
     }
 }

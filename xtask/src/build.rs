@@ -46,25 +46,63 @@ struct Target {
     folder: &'static str,
 }
 
-const BPF: Target = Target { name: "bpfel-unknown-none", library: "-Zbuild-std=core", folder: "bpf" };
-const WDM: Target = Target { name: "x86_64-pc-windows-msvc", library: "-Zbuild-std=core", folder: "wdm" };
-const WINDOWS: Target =
-    Target { name: "x86_64-pc-windows-gnu", library: "-Zbuild-std=std,panic_abort", folder: "win" };
+const BPF: Target = Target {
+    name: "bpfel-unknown-none",
+    library: "-Zbuild-std=core",
+    folder: "bpf",
+};
+const WDM: Target = Target {
+    name: "x86_64-pc-windows-msvc",
+    library: "-Zbuild-std=core",
+    folder: "wdm",
+};
+const WINDOWS: Target = Target {
+    name: "x86_64-pc-windows-gnu",
+    library: "-Zbuild-std=std,panic_abort",
+    folder: "win",
+};
 
 const LINUX_DRIVERS: [Foreign; 2] = [
-    Foreign { folder: "sample/driver/linux", target: &BPF, extension: "bpf.o" },
-    Foreign { folder: "drivers/linux", target: &BPF, extension: "bpf.o" },
+    Foreign {
+        folder: "sample/driver/linux",
+        target: &BPF,
+        extension: "bpf.o",
+    },
+    Foreign {
+        folder: "drivers/linux",
+        target: &BPF,
+        extension: "bpf.o",
+    },
 ];
 const WINDOWS_DRIVERS: [Foreign; 2] = [
-    Foreign { folder: "sample/driver/windows", target: &WDM, extension: "sys" },
-    Foreign { folder: "drivers/windows", target: &WDM, extension: "sys" },
+    Foreign {
+        folder: "sample/driver/windows",
+        target: &WDM,
+        extension: "sys",
+    },
+    Foreign {
+        folder: "drivers/windows",
+        target: &WDM,
+        extension: "sys",
+    },
 ];
 const STAND_INS: [Foreign; 2] = [
-    Foreign { folder: "tests/wine/kernel", target: &WDM, extension: "sys" },
-    Foreign { folder: "tests/wine/randomness", target: &WDM, extension: "dll" },
+    Foreign {
+        folder: "tests/wine/kernel",
+        target: &WDM,
+        extension: "sys",
+    },
+    Foreign {
+        folder: "tests/wine/randomness",
+        target: &WDM,
+        extension: "dll",
+    },
 ];
-const PROMISES: [Foreign; 1] =
-    [Foreign { folder: "tests/wine/promises", target: &WINDOWS, extension: "exe" }];
+const PROMISES: [Foreign; 1] = [Foreign {
+    folder: "tests/wine/promises",
+    target: &WINDOWS,
+    extension: "exe",
+}];
 
 /// Builds, and says where each result is.
 pub fn build(what: What) -> Result<()> {
@@ -109,8 +147,13 @@ pub fn stand_ins() -> Result<()> {
 
 /// The programs for this machine; returns where each is. No names: all of them.
 pub fn host(packages: &[&str]) -> Result<Vec<PathBuf>> {
-    let all =
-        ["gatebell-service", "gatebell-app", "gatebell-sample-app", "gatebell-sample-host", "gatebell-cli"];
+    let all = [
+        "gatebell-service",
+        "gatebell-app",
+        "gatebell-sample-app",
+        "gatebell-sample-host",
+        "gatebell-cli",
+    ];
     native(if packages.is_empty() { &all } else { packages }, &[])
 }
 
@@ -133,12 +176,23 @@ fn native(packages: &[&str], flags: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
-    for krate in crates.iter().filter(|krate| place::root().join(krate.folder).join("Cargo.toml").is_file()) {
+    for krate in crates.iter().filter(|krate| {
+        place::root()
+            .join(krate.folder)
+            .join("Cargo.toml")
+            .is_file()
+    }) {
         let mut cargo = cargo_for(krate.target)?;
         // In its own folder: cargo reads the configuration that lies there.
-        cargo.arg("--release").current_dir(place::root().join(krate.folder));
+        cargo
+            .arg("--release")
+            .current_dir(place::root().join(krate.folder));
         for file in executables(&mut cargo).with_context(|| format!("building {}", krate.folder))? {
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             keep(&file, &results.join(format!("{name}.{}", krate.extension)))?;
         }
     }
@@ -148,13 +202,17 @@ fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
 fn cargo_for(target: &Target) -> Result<Command> {
     let mut cargo = Toolchain::require()?.cargo();
     cargo.args(["build", "--locked", "--target", target.name, target.library]);
-    cargo.arg("--target-dir").arg(place::target().join(target.folder));
+    cargo
+        .arg("--target-dir")
+        .arg(place::target().join(target.folder));
     Ok(cargo)
 }
 
 fn windows_programs() -> Result<()> {
     let mut cargo = cargo_for(&WINDOWS)?;
-    cargo.args(["--package", "gatebell-sample-app"]).current_dir(place::root());
+    cargo
+        .args(["--package", "gatebell-sample-app"])
+        .current_dir(place::root());
     for file in executables(&mut cargo).context("building the programs for Windows")? {
         let name = file.file_name().unwrap_or_default();
         keep(&file, &place::windows().join(name))?;
@@ -182,7 +240,9 @@ fn executables(cargo: &mut Command) -> Result<Vec<PathBuf>> {
 fn linked(message: &Value) -> Option<PathBuf> {
     let file = match message["executable"].as_str() {
         Some(program) => program,
-        None if message["target"]["crate_types"][0] == "cdylib" => message["filenames"][0].as_str()?,
+        None if message["target"]["crate_types"][0] == "cdylib" => {
+            message["filenames"][0].as_str()?
+        }
         None => return None,
     };
     Some(PathBuf::from(file))
@@ -200,10 +260,16 @@ fn messages(cargo: &mut Command) -> Result<Vec<Value>> {
         bail!("cargo failed ({}): its message is above", output.status);
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect())
 }
 
 /// A path as seen from the clone.
 fn shown(path: &Path) -> String {
-    path.strip_prefix(place::root()).unwrap_or(path).display().to_string()
+    path.strip_prefix(place::root())
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }

@@ -23,8 +23,12 @@ pub fn unpack(package: &str, folder: &Path) -> Result<()> {
         .map(|entry| entry.path())
         .find(|path| path.extension() == Some("deb".as_ref()));
     let archive = archive.context("apt-get left no package")?;
-    let status =
-        Command::new("dpkg-deb").arg("-x").arg(&archive).arg(folder).status().context("running dpkg-deb")?;
+    let status = Command::new("dpkg-deb")
+        .arg("-x")
+        .arg(&archive)
+        .arg(folder)
+        .status()
+        .context("running dpkg-deb")?;
     if !status.success() {
         bail!("unpacking {} failed: {status}", archive.display());
     }

@@ -23,7 +23,12 @@ pub fn run() -> Result<i32> {
     eprintln!("run: booting an emulated machine with Debian's 6.1 kernel; its processors are slow");
     let mut machine = Machine::new(command(&programs.0)?);
     let curl = place::program("curl").context("curl is missing: cargo xtask setup lab")?;
-    machine.files = vec![env::current_exe()?, programs.0.clone(), place::root().join("rules/examples"), curl];
+    machine.files = vec![
+        env::current_exe()?,
+        programs.0.clone(),
+        place::root().join("rules/examples"),
+        curl,
+    ];
     machine.files.extend(rule_file());
     machine.directory = env::current_dir()?;
     machine.timeout = LONGEST;
@@ -33,8 +38,12 @@ pub fn run() -> Result<i32> {
 /// This very program with the words that it was given, and where its programs are.
 fn command(programs: &Path) -> Result<Vec<String>> {
     let ourselves = env::current_exe()?.to_string_lossy().into_owned();
-    let mut words =
-        vec![ourselves, "run".to_owned(), "--programs".to_owned(), programs.to_string_lossy().into_owned()];
+    let mut words = vec![
+        ourselves,
+        "run".to_owned(),
+        "--programs".to_owned(),
+        programs.to_string_lossy().into_owned(),
+    ];
     words.extend(env::args().skip(2).filter(|word| word != "--vm"));
     Ok(words)
 }
@@ -42,9 +51,16 @@ fn command(programs: &Path) -> Result<Vec<String>> {
 /// The rule file among our words, so that it is there too.
 fn rule_file() -> Option<PathBuf> {
     let words: Vec<String> = env::args().collect();
-    let after = words.iter().position(|word| word == "--rules").and_then(|at| words.get(at + 1)).cloned();
-    let file =
-        after.or_else(|| words.iter().find_map(|word| word.strip_prefix("--rules=").map(str::to_owned)))?;
+    let after = words
+        .iter()
+        .position(|word| word == "--rules")
+        .and_then(|at| words.get(at + 1))
+        .cloned();
+    let file = after.or_else(|| {
+        words
+            .iter()
+            .find_map(|word| word.strip_prefix("--rules=").map(str::to_owned))
+    })?;
     std::path::absolute(file).ok()
 }
 
@@ -59,7 +75,8 @@ impl Folder {
         files.push(place::drivers().join("gatebell_firewall.bpf.o"));
         for file in files {
             let name = file.file_name().context("a program has a name")?;
-            fs::copy(&file, folder.0.join(name)).with_context(|| format!("copying {}", file.display()))?;
+            fs::copy(&file, folder.0.join(name))
+                .with_context(|| format!("copying {}", file.display()))?;
         }
         Ok(folder)
     }

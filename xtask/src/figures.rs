@@ -31,7 +31,10 @@ pub struct Arguments {
 }
 
 /// Peers that would start services if they were installed: unpacked instead. The package, and the program in it.
-const PEERS: [(&str, &str); 2] = [("nginx", "usr/sbin/nginx"), ("opensnitch", "usr/bin/opensnitchd")];
+const PEERS: [(&str, &str); 2] = [
+    ("nginx", "usr/sbin/nginx"),
+    ("opensnitch", "usr/bin/opensnitchd"),
+];
 
 /// Measures, and returns the exit code.
 pub fn run(arguments: &Arguments) -> Result<i32> {
@@ -43,16 +46,34 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     build::ebpf_drivers()?;
     let built = build::release(&["gatebell-service", "gatebell-bench"])?;
     let program = |name: &str| {
-        let found = built.iter().find(|path| path.file_name().is_some_and(|file| file == name));
-        found.cloned().with_context(|| format!("cargo built no {name}"))
+        let found = built
+            .iter()
+            .find(|path| path.file_name().is_some_and(|file| file == name));
+        found
+            .cloned()
+            .with_context(|| format!("cargo built no {name}"))
     };
     // Before everything else on the machine: Gatebell, its peers and their loads alike.
     let mut command = Command::new("nice");
-    command.args(["-n", "-20"]).arg(program("gatebell-figures")?);
-    command.arg("measure").arg("--service").arg(program("gatebelld")?);
-    command.arg("--driver").arg(place::drivers().join("gatebell_firewall.bpf.o"));
-    command.arg("--peers").arg(peers).arg("--page").arg(&arguments.page).args(&arguments.figures);
-    command.args(arguments.json.then_some("--json")).args(arguments.quick.then_some("--quick"));
+    command
+        .args(["-n", "-20"])
+        .arg(program("gatebell-figures")?);
+    command
+        .arg("measure")
+        .arg("--service")
+        .arg(program("gatebelld")?);
+    command
+        .arg("--driver")
+        .arg(place::drivers().join("gatebell_firewall.bpf.o"));
+    command
+        .arg("--peers")
+        .arg(peers)
+        .arg("--page")
+        .arg(&arguments.page)
+        .args(&arguments.figures);
+    command
+        .args(arguments.json.then_some("--json"))
+        .args(arguments.quick.then_some("--quick"));
     // Ctrl-C goes to it as well: it takes down what it has made.
     let _waits_for_it = Interrupt::watch()?;
     let status = command.status().context("starting gatebell-figures")?;

@@ -68,15 +68,24 @@ const HANGS: u32 = 10;
 /// What a target may take, in MiB: a length that lies must not be believed.
 const MEMORY: u32 = 1024;
 /// How lines of libFuzzer's begin that say nothing new to us: settings, figures that we sum up, words that it tried often.
-const DETAILS: [&str; 7] =
-    ["INFO:", "stat::", "Base64:", "Dictionary:", "WARNING: Failed to find function", "######", "\""];
+const DETAILS: [&str; 7] = [
+    "INFO:",
+    "stat::",
+    "Base64:",
+    "Dictionary:",
+    "WARNING: Failed to find function",
+    "######",
+    "\"",
+];
 /// libFuzzer's exit code after Ctrl-C.
 const INTERRUPTED: i32 = 72;
 
 /// Runs one target or all; the exit code is 0 when nothing was found.
 pub fn run(arguments: &Arguments) -> Result<i32> {
     setup::ensure(&[Need::Fuzz])?;
-    let targets = arguments.target.map_or_else(|| Target::value_variants().to_vec(), |one| vec![one]);
+    let targets = arguments
+        .target
+        .map_or_else(|| Target::value_variants().to_vec(), |one| vec![one]);
     build(&targets)?;
     if let (Some(file), [target]) = (&arguments.again, &targets[..]) {
         return again(*target, file);
@@ -84,7 +93,12 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     let interrupt = Interrupt::watch()?;
     for (number, target) in targets.iter().enumerate() {
         let time = arguments.duration.as_secs();
-        eprintln!("fuzz: [{}/{}] {}, for {time} s", number + 1, targets.len(), target.name());
+        eprintln!(
+            "fuzz: [{}/{}] {}, for {time} s",
+            number + 1,
+            targets.len(),
+            target.name()
+        );
         let status = target.fuzz(time, arguments.seed)?;
         if interrupt.taken() || status.code() == Some(INTERRUPTED) {
             eprintln!("fuzz: interrupted");
@@ -98,16 +112,35 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
 }
 
 fn build(targets: &[Target]) -> Result<()> {
-    eprintln!("fuzz: building {} (the first time takes minutes)", plural(targets.len()));
+    eprintln!(
+        "fuzz: building {} (the first time takes minutes)",
+        plural(targets.len())
+    );
     let mut cargo = toolchain::cargo();
-    cargo.args(["build", "--release", "--locked", "--target", PLATFORM, "--manifest-path"]);
+    cargo.args([
+        "build",
+        "--release",
+        "--locked",
+        "--target",
+        PLATFORM,
+        "--manifest-path",
+    ]);
     cargo.arg(place::root().join("fuzz/Cargo.toml"));
-    cargo.args(targets.iter().map(|target| format!("--bin={}", target.name())));
+    cargo.args(
+        targets
+            .iter()
+            .map(|target| format!("--bin={}", target.name())),
+    );
     if !io::stderr().is_terminal() {
         cargo.arg("--quiet");
     }
-    cargo.env("RUSTFLAGS", FLAGS.join(" ")).env("CARGO_TARGET_DIR", place::fuzz().join("build"));
-    let status = cargo.stdout(io::stderr()).status().context("running cargo")?;
+    cargo
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        .env("CARGO_TARGET_DIR", place::fuzz().join("build"));
+    let status = cargo
+        .stdout(io::stderr())
+        .status()
+        .context("running cargo")?;
     if !status.success() {
         bail!("building the fuzz targets failed: {status}");
     }
@@ -115,12 +148,20 @@ fn build(targets: &[Target]) -> Result<()> {
 }
 
 fn plural(count: usize) -> String {
-    if count == 1 { "one target".to_owned() } else { format!("{count} targets") }
+    if count == 1 {
+        "one target".to_owned()
+    } else {
+        format!("{count} targets")
+    }
 }
 
 /// One input, once. libFuzzer shows what it makes of it.
 fn again(target: Target, file: &Path) -> Result<i32> {
-    let status = target.program().arg(std::path::absolute(file)?).status().context("starting the target")?;
+    let status = target
+        .program()
+        .arg(std::path::absolute(file)?)
+        .status()
+        .context("starting the target")?;
     Ok(i32::from(!status.success()))
 }
 
@@ -157,9 +198,16 @@ impl Target {
     }
 
     fn program(self) -> Command {
-        let mut program =
-            Command::new(place::fuzz().join("build").join(PLATFORM).join("release").join(self.name()));
-        program.arg(format!("-timeout={HANGS}")).arg(format!("-rss_limit_mb={MEMORY}"));
+        let mut program = Command::new(
+            place::fuzz()
+                .join("build")
+                .join(PLATFORM)
+                .join("release")
+                .join(self.name()),
+        );
+        program
+            .arg(format!("-timeout={HANGS}"))
+            .arg(format!("-rss_limit_mb={MEMORY}"));
         program
     }
 
@@ -167,15 +215,25 @@ impl Target {
     fn fuzz(self, seconds: u64, seed: Option<u32>) -> Result<ExitStatus> {
         let (found, crashes) = (self.folder("found")?, self.folder("crashes")?);
         let mut program = self.program();
-        program.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={}", self.longest()));
+        program
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={}", self.longest()));
         program.arg(format!("-artifact_prefix={}/", crashes.display()));
         program.args(["-print_final_stats=1", "-reload=0"]);
         program.args(seed.map(|seed| format!("-seed={seed}")));
         if self == Self::Rules {
-            program.arg(format!("-dict={}", place::root().join("fuzz/rules.dict").display()));
+            program.arg(format!(
+                "-dict={}",
+                place::root().join("fuzz/rules.dict").display()
+            ));
         }
-        program.arg(found).args(self.seeds().iter().map(|folder| place::root().join(folder)));
-        let mut child = program.stderr(Stdio::piped()).spawn().context("starting the target")?;
+        program
+            .arg(found)
+            .args(self.seeds().iter().map(|folder| place::root().join(folder)));
+        let mut child = program
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("starting the target")?;
         let mut told = Told::default();
         for line in BufReader::new(child.stderr.take().context("its words")?).split(b'\n') {
             told.hear(&String::from_utf8_lossy(&line?));
@@ -216,7 +274,9 @@ impl Told {
         if let Some((_, file)) = line.split_once("Test unit written to ") {
             self.kept = Some(PathBuf::from(file.trim()));
         }
-        let one_more = ["\tNEW", "\tREDUCE", "\tRELOAD"].iter().any(|word| line.contains(word));
+        let one_more = ["\tNEW", "\tREDUCE", "\tRELOAD"]
+            .iter()
+            .any(|word| line.contains(word));
         let detail = DETAILS.iter().any(|start| line.starts_with(start));
         if !(one_more || detail) {
             eprintln!("  {line}");
@@ -224,7 +284,15 @@ impl Told {
     }
 
     fn sum_up(&self, target: Target) {
-        let (name, Self { executions, rate, coverage, kept }) = (target.name(), self);
+        let (
+            name,
+            Self {
+                executions,
+                rate,
+                coverage,
+                kept,
+            },
+        ) = (target.name(), self);
         eprintln!(
             "fuzz: {name}: {executions} inputs, {rate} in each second; {coverage} places in the code were reached"
         );
@@ -238,7 +306,11 @@ impl Told {
 /// The number that stands behind these words.
 fn after(line: &str, words: &str) -> Option<u64> {
     let (_, rest) = line.split_once(words)?;
-    let digits: String = rest.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    let digits: String = rest
+        .trim_start()
+        .chars()
+        .take_while(char::is_ascii_digit)
+        .collect();
     digits.parse().ok()
 }
 
@@ -258,14 +330,21 @@ mod tests {
         ] {
             told.hear(line);
         }
-        assert_eq!((told.coverage, told.executions, told.rate), (313, 8192, 2048));
+        assert_eq!(
+            (told.coverage, told.executions, told.rate),
+            (313, 8192, 2048)
+        );
         assert_eq!(told.kept.as_deref(), Some(Path::new("/tmp/x/crash-12")));
     }
 
     #[test]
     fn every_target_has_its_program_and_its_seeds() {
         for target in Target::value_variants() {
-            assert!(place::root().join(format!("fuzz/targets/{}.rs", target.name())).is_file());
+            assert!(
+                place::root()
+                    .join(format!("fuzz/targets/{}.rs", target.name()))
+                    .is_file()
+            );
             for folder in target.seeds() {
                 assert!(place::root().join(folder).is_dir(), "{folder}");
             }

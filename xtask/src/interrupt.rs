@@ -23,7 +23,8 @@ impl Interrupt {
         let flag = Arc::new(AtomicBool::new(false));
         let mut ids = Vec::new();
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            let id = signal_hook::flag::register(signal, Arc::clone(&flag)).context("watching for Ctrl-C")?;
+            let id = signal_hook::flag::register(signal, Arc::clone(&flag))
+                .context("watching for Ctrl-C")?;
             ids.push(id);
         }
         Ok(Self { flag, ids })
@@ -45,7 +46,9 @@ impl Drop for Interrupt {
 
 /// Ends the process group that `leader` leads: asks first, and insists after `patience`.
 pub fn end_group(leader: &mut std::process::Child, patience: Duration) {
-    let Ok(id) = i32::try_from(leader.id()) else { return };
+    let Ok(id) = i32::try_from(leader.id()) else {
+        return;
+    };
     let group = Pid::from_raw(id);
     let _ = signal::killpg(group, Signal::SIGINT);
     let end = Instant::now() + patience;
@@ -61,6 +64,8 @@ pub fn end_group(leader: &mut std::process::Child, patience: Duration) {
 pub fn foreground(command: &mut Command) -> Result<i32> {
     let _interrupt = Interrupt::watch()?;
     let name = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("starting {name}"))?;
+    let status = command
+        .status()
+        .with_context(|| format!("starting {name}"))?;
     Ok(status.code().unwrap_or(130))
 }

@@ -34,11 +34,15 @@ pub fn possible() -> std::result::Result<(), Why> {
     let refused = |why: String| Why(why);
     let status = fs::read_to_string("/proc/self/status")
         .map_err(|e| refused(format!("/proc is not readable: {e}")))?;
-    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).unwrap_or("0");
+    let capabilities = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:\t"))
+        .unwrap_or("0");
     let capabilities = u64::from_str_radix(capabilities.trim(), 16).unwrap_or(0);
     if !status.lines().any(|line| line.starts_with("Uid:\t0\t")) {
         return Err(refused(
-            "only root may load a driver; run: sudo -E env \"PATH=$PATH\" cargo xtask run".to_owned(),
+            "only root may load a driver; run: sudo -E env \"PATH=$PATH\" cargo xtask run"
+                .to_owned(),
         ));
     }
     // CAP_NET_ADMIN and CAP_SYS_ADMIN.
@@ -52,7 +56,8 @@ pub fn possible() -> std::result::Result<(), Why> {
     }
     let root = cgroup_root().map_err(|e| refused(format!("{e:#}")))?;
     let name = format!("gbp{}", std::process::id());
-    fs::create_dir(root.join(&name)).map_err(|e| refused(format!("no control group can be made: {e}")))?;
+    fs::create_dir(root.join(&name))
+        .map_err(|e| refused(format!("no control group can be made: {e}")))?;
     let _made_above = fs::remove_dir(root.join(&name));
     done(Command::new("ip").args(["netns", "add", &name]))
         .map_err(|e| refused(format!("no network namespaces: {e:#}")))?;
@@ -79,19 +84,29 @@ pub struct Lab {
 impl Lab {
     /// Builds it: namespaces, devices, addresses, control groups, the judge, and servers on both sides.
     pub fn build() -> Result<Self> {
-        let name = format!("gb{}x{}", std::process::id(), BUILT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "gb{}x{}",
+            std::process::id(),
+            BUILT.fetch_add(1, Ordering::Relaxed)
+        );
         let cgroups = cgroup_root()?.join(&name);
         let folder = std::env::temp_dir().join(format!("gatebell-{name}"));
         // From here on whatever was made is taken away again.
-        let lab = Self { name, folder, cgroups };
+        let lab = Self {
+            name,
+            folder,
+            cgroups,
+        };
         fs::create_dir_all(&lab.folder)?;
         for group in [&lab.cgroups, &lab.cgroup(), &lab.cgroups.join("outside")] {
             fs::create_dir(group)
                 .with_context(|| format!("can't make the control group {}", group.display()))?;
         }
-        lab.mount_bpffs().context("can't mount a bpffs for the lab")?;
+        lab.mount_bpffs()
+            .context("can't mount a bpffs for the lab")?;
         lab.network().context("can't make the lab's network")?;
-        lab.judge_by_nft().context("can't set nftables up as a judge")?;
+        lab.judge_by_nft()
+            .context("can't set nftables up as a judge")?;
         lab.serve()?;
         Ok(lab)
     }
@@ -162,7 +177,11 @@ impl Lab {
 
     fn mount_bpffs(&self) -> Result<()> {
         fs::create_dir(self.bpffs())?;
-        done(Command::new("mount").args(["-t", "bpf", "bpf"]).arg(self.bpffs()))
+        done(
+            Command::new("mount")
+                .args(["-t", "bpf", "bpf"])
+                .arg(self.bpffs()),
+        )
     }
 
     fn network(&self) -> Result<()> {
@@ -188,9 +207,20 @@ impl Lab {
             "netns",
         ];
         done(Command::new("ip").args(pair).arg(&outside))?;
-        let ends = [(&inside, DEVICE, INSIDE, INSIDE_V6), (&outside, OUTSIDE_DEVICE, OUTSIDE, OUTSIDE_V6)];
+        let ends = [
+            (&inside, DEVICE, INSIDE, INSIDE_V6),
+            (&outside, OUTSIDE_DEVICE, OUTSIDE, OUTSIDE_V6),
+        ];
         for (netns, device, v4, v6) in ends {
-            done(Command::new("ip").args(["-n", netns, "addr", "add", &format!("{v4}/24"), "dev", device]))?;
+            done(Command::new("ip").args([
+                "-n",
+                netns,
+                "addr",
+                "add",
+                &format!("{v4}/24"),
+                "dev",
+                device,
+            ]))?;
             done(Command::new("ip").args([
                 "-n",
                 netns,
@@ -226,7 +256,12 @@ impl Lab {
         for (side, device, rules) in [("i", DEVICE, outbound), ("o", OUTSIDE_DEVICE, inbound)] {
             let file = self.folder.join(format!("{side}.nft"));
             fs::write(&file, frame(device, rules))?;
-            done(within_net(&self.netns_of(side)).arg("nft").arg("-f").arg(&file))?;
+            done(
+                within_net(&self.netns_of(side))
+                    .arg("nft")
+                    .arg("-f")
+                    .arg(&file),
+            )?;
         }
         Ok(())
     }
@@ -236,13 +271,19 @@ impl Lab {
         fs::create_dir_all(&pages)?;
         fs::write(pages.join("index.html"), "a page of the lab\n")?;
         self.serve_outside("80")?;
-        detached(self.inside(&["busybox", "httpd", "-f", "-p", "8080", "-h"]).arg(&pages))?;
+        detached(
+            self.inside(&["busybox", "httpd", "-f", "-p", "8080", "-h"])
+                .arg(&pages),
+        )?;
         self.reachable(&self.netns(), "8080")
     }
 
     /// One more server outside, on another port, once it answers. It ends with its control group, as all do.
     pub fn serve_outside(&self, port: &str) -> Result<()> {
-        detached(self.outside(&["busybox", "httpd", "-f", "-p", port, "-h"]).arg(self.folder.join("pages")))?;
+        detached(
+            self.outside(&["busybox", "httpd", "-f", "-p", port, "-h"])
+                .arg(self.folder.join("pages")),
+        )?;
         self.reachable(&self.netns_of("o"), port)
     }
 
@@ -255,13 +296,19 @@ impl Lab {
             }
             std::thread::sleep(Duration::from_millis(50));
         }
-        bail!("the lab's server on port {port} does not answer; is busybox there (package busybox-static)?")
+        bail!(
+            "the lab's server on port {port} does not answer; is busybox there (package busybox-static)?"
+        )
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        for group in [self.cgroup(), self.cgroups.join("outside"), self.cgroups.clone()] {
+        for group in [
+            self.cgroup(),
+            self.cgroups.join("outside"),
+            self.cgroups.clone(),
+        ] {
             empty(&group);
             let _not_made = fs::remove_dir(&group);
         }
@@ -279,27 +326,43 @@ impl Drop for Lab {
 pub fn traffic(lab: &Lab) {
     let web = |address: &str| format!("http://{address}/");
     let get = |url: &str| {
-        ["curl", "-sS", "-o", "/dev/null", "-m", "2"].map(str::to_owned).into_iter().chain([url.to_owned()])
+        ["curl", "-sS", "-o", "/dev/null", "-m", "2"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([url.to_owned()])
     };
     let v6 = |address: &str| format!("[{address}]");
     let strings = |args: Vec<String>| args;
     let round = [
         (true, strings(get(&web(OUTSIDE)).collect())),
         (true, strings(get(&web(&v6(OUTSIDE_V6))).collect())),
-        (false, strings(get(&web(&format!("{INSIDE}:8080"))).collect())),
-        (false, strings(get(&web(&format!("{}:8080", v6(INSIDE_V6)))).collect())),
+        (
+            false,
+            strings(get(&web(&format!("{INSIDE}:8080"))).collect()),
+        ),
+        (
+            false,
+            strings(get(&web(&format!("{}:8080", v6(INSIDE_V6)))).collect()),
+        ),
         (false, words(&format!("busybox ping -c 1 -W 1 {INSIDE}"))),
         (false, words(&format!("busybox ping -c 1 -W 1 {INSIDE_V6}"))),
         (true, words(&format!("busybox ping -c 1 -W 1 {OUTSIDE}"))),
         (true, send(&format!("/dev/udp/{OUTSIDE}/9"))),
         (true, send(&format!("/dev/udp/{OUTSIDE_V6}/9"))),
         (true, words(&format!("timeout 0.5 busybox nc {OUTSIDE} 23"))),
-        (false, words(&format!("timeout 0.5 busybox nc {INSIDE} 2222"))),
+        (
+            false,
+            words(&format!("timeout 0.5 busybox nc {INSIDE} 2222")),
+        ),
         (false, send(&format!("/dev/udp/{INSIDE}/5353"))),
     ];
     for (inside, program) in round {
         let program: Vec<&str> = program.iter().map(String::as_str).collect();
-        let mut command = if inside { lab.inside(&program) } else { lab.outside(&program) };
+        let mut command = if inside {
+            lab.inside(&program)
+        } else {
+            lab.outside(&program)
+        };
         // Some of it is refused; that is the point.
         let _refused = quietly(&mut command);
     }
@@ -311,22 +374,30 @@ fn words(line: &str) -> Vec<String> {
 
 /// A datagram, sent by bash itself.
 fn send(to: &str) -> Vec<String> {
-    ["bash", "-c", &format!("echo hello > {to}")].map(str::to_owned).to_vec()
+    ["bash", "-c", &format!("echo hello > {to}")]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// The cgroup2 mount, wherever this machine has it.
 fn cgroup_root() -> Result<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").context("can't read /proc/self/mounts")?;
-    let mount =
-        mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>()).find(|m| m.get(2) == Some(&"cgroup2"));
+    let mount = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|m| m.get(2) == Some(&"cgroup2"));
     let at = mount.and_then(|m| m.get(1).copied());
-    at.map(PathBuf::from).context("control groups of version 2 are not mounted here")
+    at.map(PathBuf::from)
+        .context("control groups of version 2 are not mounted here")
 }
 
 /// The shell joins the control group and becomes the program: nothing but the program ever runs there.
 fn within(netns: &Path, cgroup: &Path, program: &[&str]) -> Command {
     let mut command = within_net(netns);
-    command.args(["sh", "-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""]).arg(cgroup).args(program);
+    command
+        .args(["sh", "-c", "echo $$ > \"$0/cgroup.procs\" && exec \"$@\""])
+        .arg(cgroup)
+        .args(program);
     command
 }
 
@@ -371,9 +442,15 @@ fn done(command: &mut Command) -> Result<()> {
 }
 
 fn output(command: &mut Command) -> Result<String> {
-    let done = command.stdin(Stdio::null()).output().with_context(|| format!("can't start {command:?}"))?;
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("can't start {command:?}"))?;
     if !done.status.success() {
-        bail!("{command:?} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+        bail!(
+            "{command:?} failed: {}",
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -383,6 +460,11 @@ fn counter(text: &str, name: &str) -> Result<u64> {
     let (_, after) = text
         .split_once(&format!("counter {name} {{"))
         .with_context(|| format!("nft has no counter {name}"))?;
-    let packets = after.split_whitespace().skip_while(|word| *word != "packets").nth(1);
-    packets.and_then(|n| n.parse().ok()).with_context(|| format!("nft's counter {name} has no packets"))
+    let packets = after
+        .split_whitespace()
+        .skip_while(|word| *word != "packets")
+        .nth(1);
+    packets
+        .and_then(|n| n.parse().ok())
+        .with_context(|| format!("nft's counter {name} has no packets"))
 }

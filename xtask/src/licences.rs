@@ -24,8 +24,9 @@ const PLATFORMS: [&str; 2] = ["x86_64-unknown-linux-gnu", "x86_64-pc-windows-gnu
 
 /// Fails when a dependency has no licence that deny.toml allows.
 pub fn check() -> Result<()> {
-    let allowed =
-        allowed(&fs::read_to_string(place::root().join("deny.toml")).context("reading deny.toml")?)?;
+    let allowed = allowed(
+        &fs::read_to_string(place::root().join("deny.toml")).context("reading deny.toml")?,
+    )?;
     let mut refused = BTreeMap::new();
     for manifest in MANIFESTS.map(|name| place::root().join(name)) {
         if manifest.is_file() {
@@ -35,25 +36,46 @@ pub fn check() -> Result<()> {
     if refused.is_empty() {
         return Ok(());
     }
-    let lines: Vec<String> =
-        refused.iter().map(|(package, licence)| format!("  {package}: {licence}")).collect();
-    bail!("deny.toml allows none of these licences:\n{}", lines.join("\n"))
+    let lines: Vec<String> = refused
+        .iter()
+        .map(|(package, licence)| format!("  {package}: {licence}"))
+        .collect();
+    bail!(
+        "deny.toml allows none of these licences:\n{}",
+        lines.join("\n")
+    )
 }
 
-fn check_manifest(manifest: &Path, allowed: &[String], refused: &mut BTreeMap<String, String>) -> Result<()> {
-    let mut cargo =
-        Toolchain::with_library_source().map_or_else(toolchain::cargo, |toolchain| toolchain.cargo());
-    cargo.args(["metadata", "--format-version=1", "--locked", "--manifest-path"]).arg(manifest);
+fn check_manifest(
+    manifest: &Path,
+    allowed: &[String],
+    refused: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    let mut cargo = Toolchain::with_library_source()
+        .map_or_else(toolchain::cargo, |toolchain| toolchain.cargo());
+    cargo
+        .args([
+            "metadata",
+            "--format-version=1",
+            "--locked",
+            "--manifest-path",
+        ])
+        .arg(manifest);
     cargo.args(PLATFORMS.map(|platform| format!("--filter-platform={platform}")));
     let output = cargo.output().context("running cargo metadata")?;
     if !output.status.success() {
-        bail!("cargo metadata of {}: {}", manifest.display(), String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "cargo metadata of {}: {}",
+            manifest.display(),
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let licence = package["license"].as_str().unwrap_or("none named");
         if !permits(licence, allowed) {
-            let [name, version] = ["name", "version"].map(|key| package[key].as_str().unwrap_or_default());
+            let [name, version] =
+                ["name", "version"].map(|key| package[key].as_str().unwrap_or_default());
             refused.insert(format!("{name} {version}"), licence.to_owned());
         }
     }
@@ -62,20 +84,36 @@ fn check_manifest(manifest: &Path, allowed: &[String], refused: &mut BTreeMap<St
 
 /// The strings of `allow = [ … ]` in the section `[licenses]`.
 fn allowed(deny: &str) -> Result<Vec<String>> {
-    let section = deny.split("\n[licenses]").nth(1).context("deny.toml has no [licenses]")?;
-    let list = section.split("allow = [").nth(1).and_then(|rest| rest.split(']').next());
+    let section = deny
+        .split("\n[licenses]")
+        .nth(1)
+        .context("deny.toml has no [licenses]")?;
+    let list = section
+        .split("allow = [")
+        .nth(1)
+        .and_then(|rest| rest.split(']').next());
     let list = list.context("[licenses] in deny.toml has no allow = [ … ]")?;
-    let lines = list.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let names = lines.flat_map(|line| line.split(',')).map(|word| word.trim().trim_matches('"').to_owned());
+    let lines = list
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let names = lines
+        .flat_map(|line| line.split(','))
+        .map(|word| word.trim().trim_matches('"').to_owned());
     Ok(names.filter(|name| !name.is_empty()).collect())
 }
 
 /// Whether a licence expression can be satisfied with the allowed ones.
 fn permits(expression: &str, allowed: &[String]) -> bool {
     // An old way to write OR.
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
+    let spaced = expression
+        .replace('/', " OR ")
+        .replace('(', " ( ")
+        .replace(')', " ) ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut parser = Expression { words: &words, allowed };
+    let mut parser = Expression {
+        words: &words,
+        allowed,
+    };
     let result = parser.any();
     result && parser.words.is_empty()
 }
@@ -107,10 +145,14 @@ impl Expression<'_> {
         if self.take("(") {
             return self.any() && self.take(")");
         }
-        let Some((name, rest)) = self.words.split_first() else { return false };
+        let Some((name, rest)) = self.words.split_first() else {
+            return false;
+        };
         self.words = rest;
         if self.take("WITH") {
-            let Some((exception, rest)) = self.words.split_first() else { return false };
+            let Some((exception, rest)) = self.words.split_first() else {
+                return false;
+            };
             self.words = rest;
             return self.allows(&format!("{name} WITH {exception}"));
         }
@@ -139,7 +181,11 @@ mod tests {
     fn permitted(expression: &str) -> bool {
         permits(
             expression,
-            &["MIT".to_owned(), "Apache-2.0 WITH LLVM-exception".to_owned(), "Zlib".to_owned()],
+            &[
+                "MIT".to_owned(),
+                "Apache-2.0 WITH LLVM-exception".to_owned(),
+                "Zlib".to_owned(),
+            ],
         )
     }
 
@@ -157,7 +203,8 @@ mod tests {
 
     #[test]
     fn the_list_is_read_without_its_comments() -> Result<()> {
-        let text = "[bans]\nallow = []\n[licenses]\nallow = [\n  \"MIT\", # short\n  \"Zlib\",\n]\n";
+        let text =
+            "[bans]\nallow = []\n[licenses]\nallow = [\n  \"MIT\", # short\n  \"Zlib\",\n]\n";
         assert_eq!(allowed(text)?, ["MIT", "Zlib"]);
         Ok(())
     }

@@ -141,7 +141,10 @@ fn main() -> ExitCode {
 fn perform(task: Task) -> Result<i32> {
     match task {
         Task::Run { vm: true, .. } => emulated::run(),
-        Task::Run { arguments, vm: false } => run::run(&arguments),
+        Task::Run {
+            arguments,
+            vm: false,
+        } => run::run(&arguments),
         Task::Test(TestArguments { list: true, .. }) => Ok(test::list()),
         Task::Test(TestArguments { room, .. }) => test::run(room.as_deref()),
         Task::Sample(arguments) => sample::run(&arguments),
@@ -165,16 +168,28 @@ fn set_up(needs: &[Need], check: bool) -> Result<i32> {
 }
 
 fn emulate(arguments: VmArguments) -> Result<i32> {
-    setup::ensure(if arguments.systemd { &[Need::Vm, Need::Systemd] } else { &[Need::Vm] })?;
+    setup::ensure(if arguments.systemd {
+        &[Need::Vm, Need::Systemd]
+    } else {
+        &[Need::Vm]
+    })?;
     let mut machine = vm::Machine::new(arguments.command);
-    machine.files = arguments.files.iter().map(std::path::absolute).collect::<Result<_, _>>()?;
+    machine.files = arguments
+        .files
+        .iter()
+        .map(std::path::absolute)
+        .collect::<Result<_, _>>()?;
     machine.timeout = Duration::from_secs(arguments.timeout);
     if arguments.systemd {
         machine.system = vm::System::Debian;
     }
     for pair in &arguments.environment {
-        let Some((name, value)) = pair.split_once('=') else { bail!("--env {pair}: NAME=VALUE is expected") };
-        machine.environment.push((name.to_owned(), value.to_owned()));
+        let Some((name, value)) = pair.split_once('=') else {
+            bail!("--env {pair}: NAME=VALUE is expected")
+        };
+        machine
+            .environment
+            .push((name.to_owned(), value.to_owned()));
     }
     vm::run(&machine)?.code()
 }

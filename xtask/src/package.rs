@@ -40,34 +40,69 @@ pub struct Arguments {
 
 const SERVICE: Package = Package {
     name: "gatebell",
-    programs: &[("gatebell-service", "gatebelld"), ("gatebell-cli", "gatebell")],
+    programs: &[
+        ("gatebell-service", "gatebelld"),
+        ("gatebell-cli", "gatebell"),
+    ],
     items: &[
         Item(From::Program("gatebelld"), "usr/sbin/gatebelld", 0o755),
         Item(From::Program("gatebell"), "usr/bin/gatebell", 0o755),
-        Item(From::Driver, "usr/lib/gatebell/gatebell_firewall.bpf.o", 0o644),
-        Item(From::Clone("package/gatebell/gatebell.service"), "lib/systemd/system/gatebell.service", 0o644),
-        Item(From::Clone("package/gatebell/gatebell.sysusers"), "usr/lib/sysusers.d/gatebell.conf", 0o644),
-        Item(From::Clone("package/gatebell/rules.toml"), "etc/gatebell/rules.toml", 0o644),
+        Item(
+            From::Driver,
+            "usr/lib/gatebell/gatebell_firewall.bpf.o",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell.service"),
+            "lib/systemd/system/gatebell.service",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell.sysusers"),
+            "usr/lib/sysusers.d/gatebell.conf",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/rules.toml"),
+            "etc/gatebell/rules.toml",
+            0o644,
+        ),
         Item(
             From::Clone("package/gatebell/lintian-overrides"),
             "usr/share/lintian/overrides/gatebell",
             0o644,
         ),
-        Item(From::Clone("docs/rules.md"), "usr/share/doc/gatebell/rules.md", 0o644),
-        Item(From::Clone("SECURITY.md"), "usr/share/doc/gatebell/SECURITY.md", 0o644),
+        Item(
+            From::Clone("docs/rules.md"),
+            "usr/share/doc/gatebell/rules.md",
+            0o644,
+        ),
+        Item(
+            From::Clone("SECURITY.md"),
+            "usr/share/doc/gatebell/SECURITY.md",
+            0o644,
+        ),
         Item(From::Manual("man"), "usr/share/man/man1", 0o644),
         Item(
             From::Manual("completions/gatebell.bash"),
             "usr/share/bash-completion/completions/gatebell",
             0o644,
         ),
-        Item(From::Manual("completions/_gatebell"), "usr/share/zsh/vendor-completions/_gatebell", 0o644),
+        Item(
+            From::Manual("completions/_gatebell"),
+            "usr/share/zsh/vendor-completions/_gatebell",
+            0o644,
+        ),
         Item(
             From::Manual("completions/gatebell.fish"),
             "usr/share/fish/vendor_completions.d/gatebell.fish",
             0o644,
         ),
-        Item(From::Page("package/gatebell/gatebelld.8"), "usr/share/man/man8/gatebelld.8.gz", 0o644),
+        Item(
+            From::Page("package/gatebell/gatebelld.8"),
+            "usr/share/man/man8/gatebelld.8.gz",
+            0o644,
+        ),
     ],
 };
 
@@ -94,7 +129,10 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     if arguments.prove {
         return prove::run();
     }
-    let version = arguments.version.as_deref().unwrap_or(env!("CARGO_PKG_VERSION"));
+    let version = arguments
+        .version
+        .as_deref()
+        .unwrap_or(env!("CARGO_PKG_VERSION"));
     println!("{}", make(&SERVICE, version)?.display());
     if !arguments.without_window {
         println!("{}", make(&WINDOW, version)?.display());
@@ -107,12 +145,24 @@ fn make(package: &Package, version: &str) -> Result<PathBuf> {
     setup::ensure(&[Need::Package])?;
     let crates: Vec<&str> = package.programs.iter().map(|(krate, _)| *krate).collect();
     let built = build::release(&crates)?;
-    if package.items.iter().any(|item| matches!(item.0, From::Driver)) {
+    if package
+        .items
+        .iter()
+        .any(|item| matches!(item.0, From::Driver))
+    {
         build::ebpf_drivers()?;
     }
     let folder = place::packages().join(package.name);
-    let layout = Layout { package, version, folder: &folder, epoch: epoch()?, built: &built };
-    layout.write().with_context(|| format!("laying out {}", package.name))?;
+    let layout = Layout {
+        package,
+        version,
+        folder: &folder,
+        epoch: epoch()?,
+        built: &built,
+    };
+    layout
+        .write()
+        .with_context(|| format!("laying out {}", package.name))?;
     let archive = place::packages().join(format!("{}_{version}_amd64.deb", package.name));
     layout.pack(&archive)?;
     Ok(archive)
@@ -121,13 +171,22 @@ fn make(package: &Package, version: &str) -> Result<PathBuf> {
 /// The time that everything in a package has: SOURCE_DATE_EPOCH, else the last commit's.
 fn epoch() -> Result<u64> {
     if let Ok(given) = std::env::var("SOURCE_DATE_EPOCH") {
-        return given.parse().with_context(|| format!("SOURCE_DATE_EPOCH={given} is no number of seconds"));
+        return given
+            .parse()
+            .with_context(|| format!("SOURCE_DATE_EPOCH={given} is no number of seconds"));
     }
     let mut git = Command::new("git");
-    let asked = git.args(["log", "-1", "--format=%ct"]).current_dir(place::root()).output();
-    let time = asked.ok().and_then(|output| String::from_utf8(output.stdout).ok());
+    let asked = git
+        .args(["log", "-1", "--format=%ct"])
+        .current_dir(place::root())
+        .output();
+    let time = asked
+        .ok()
+        .and_then(|output| String::from_utf8(output.stdout).ok());
     // Sources without their history: any time will do, if it is always the same.
-    Ok(time.and_then(|text| text.trim().parse().ok()).unwrap_or(1_700_000_000))
+    Ok(time
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1_700_000_000))
 }
 
 /// Empties a folder, or makes it.

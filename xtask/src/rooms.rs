@@ -46,7 +46,14 @@ pub const ROOMS: &[Room] = &[
             Step::Cargo(
                 "clippy",
                 "",
-                &["clippy", "--workspace", "--all-targets", "--locked", "--", "-Dwarnings"],
+                &[
+                    "clippy",
+                    "--workspace",
+                    "--all-targets",
+                    "--locked",
+                    "--",
+                    "-Dwarnings",
+                ],
             ),
         ],
     ),
@@ -74,7 +81,15 @@ pub const ROOMS: &[Room] = &[
             Step::Cargo(
                 "the door's own tests",
                 "",
-                &["test", "--package", "gatebell-channel", "--features", "door", "--lib", "--locked"],
+                &[
+                    "test",
+                    "--package",
+                    "gatebell-channel",
+                    "--features",
+                    "door",
+                    "--lib",
+                    "--locked",
+                ],
             ),
         ],
     ),
@@ -84,18 +99,43 @@ pub const ROOMS: &[Room] = &[
         &[Step::Cargo(
             "every order of waiter and signaller",
             "--cfg loom",
-            &["test", "--package", "gatebell-channel", "--release", "--locked"],
+            &[
+                "test",
+                "--package",
+                "gatebell-channel",
+                "--release",
+                "--locked",
+            ],
         )],
     ),
-    plain("cli", "the command line decides as the kernel does", &[Step::Package("gatebell-cli")]),
-    plain("service", "what the service decides by itself", &[Step::Package("gatebell-service")]),
+    plain(
+        "cli",
+        "the command line decides as the kernel does",
+        &[Step::Package("gatebell-cli")],
+    ),
+    plain(
+        "service",
+        "what the service decides by itself",
+        &[Step::Package("gatebell-service")],
+    ),
     plain(
         "app",
         "the window and the terminal view show what they are told",
-        &[Step::Package("gatebell-view"), Step::Package("gatebell-app")],
+        &[
+            Step::Package("gatebell-view"),
+            Step::Package("gatebell-app"),
+        ],
     ),
-    plain("sample", "the article's window logs every operation", &[Step::Package("gatebell-sample-app")]),
-    plain("xtask", "these commands themselves", &[Step::Package("xtask")]),
+    plain(
+        "sample",
+        "the article's window logs every operation",
+        &[Step::Package("gatebell-sample-app")],
+    ),
+    plain(
+        "xtask",
+        "these commands themselves",
+        &[Step::Package("xtask")],
+    ),
     plain(
         "docs",
         "each promise in SPECIFICATION.md names a test that exists",
@@ -107,7 +147,10 @@ pub const ROOMS: &[Room] = &[
         needs: &[Need::Fuzz],
         built: &[],
         root: false,
-        steps: &[Step::Ourselves("each target, for some seconds", &["fuzz", "--for", "5s", "--seed", "1"])],
+        steps: &[Step::Ourselves(
+            "each target, for some seconds",
+            &["fuzz", "--for", "5s", "--seed", "1"],
+        )],
     },
     Room {
         name: "linux",
@@ -129,7 +172,10 @@ pub const ROOMS: &[Room] = &[
         steps: &[
             Step::Kernel("firewall"),
             Step::Kernel("decisions"),
-            Step::Ourselves("the main job, for some seconds", &["run", "--for", "5s", "--json"]),
+            Step::Ourselves(
+                "the main job, for some seconds",
+                &["run", "--for", "5s", "--json"],
+            ),
         ],
     },
     Room {
@@ -164,7 +210,10 @@ pub const ROOMS: &[Room] = &[
         root: false,
         steps: &[
             Step::Kernel("windows"),
-            Step::Ourselves("the sample, each operation once", &["sample", "--windows", "--headless"]),
+            Step::Ourselves(
+                "the sample, each operation once",
+                &["sample", "--windows", "--headless"],
+            ),
         ],
     },
     Room {
@@ -175,7 +224,10 @@ pub const ROOMS: &[Room] = &[
         root: false,
         steps: &[
             Step::Emulated(&["linux"]),
-            Step::Ourselves("the sample, each operation once", &["sample", "--vm", "--headless"]),
+            Step::Ourselves(
+                "the sample, each operation once",
+                &["sample", "--vm", "--headless"],
+            ),
         ],
     },
     Room {
@@ -235,10 +287,20 @@ pub const ROOMS: &[Room] = &[
         needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
         built: &[What::Ebpf],
         root: false,
-        steps: &[Step::Ourselves("install, kill, upgrade, reboot, purge", &["package", "--prove"])],
+        steps: &[Step::Ourselves(
+            "install, kill, upgrade, reboot, purge",
+            &["package", "--prove"],
+        )],
     },
 ];
 
 const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]) -> Room {
-    Room { name, promise, needs: &[], built: &[], root: false, steps }
+    Room {
+        name,
+        promise,
+        needs: &[],
+        built: &[],
+        root: false,
+        steps,
+    }
 }

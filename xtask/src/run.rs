@@ -48,7 +48,10 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
         return crate::emulated::run();
     }
     let programs = Programs::find(arguments)?;
-    let rules = arguments.rules.clone().unwrap_or_else(|| place::root().join("rules/examples/lab.toml"));
+    let rules = arguments
+        .rules
+        .clone()
+        .unwrap_or_else(|| place::root().join("rules/examples/lab.toml"));
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
     let mut service = Service::start(&programs, &lab, &rules)?;
@@ -90,7 +93,10 @@ fn conclude(arguments: &Arguments, account: &Value, before: Agreed, after: Agree
     if arguments.json {
         println!("{last}");
     } else {
-        println!("\n{}", told(&last, arguments.rules.is_none() && driver == nft));
+        println!(
+            "\n{}",
+            told(&last, arguments.rules.is_none() && driver == nft)
+        );
     }
     if arguments.rules.is_some() || driver == nft {
         return Ok(0);
@@ -141,11 +147,19 @@ impl Programs {
         build::ebpf_drivers()?;
         let built = build::host(&["gatebell-service", "gatebell-app"])?;
         let program = |name: &str| {
-            let found = built.iter().find(|path| path.file_name().is_some_and(|file| file == name));
-            found.cloned().with_context(|| format!("cargo built no {name}"))
+            let found = built
+                .iter()
+                .find(|path| path.file_name().is_some_and(|file| file == name));
+            found
+                .cloned()
+                .with_context(|| format!("cargo built no {name}"))
         };
         let driver = place::drivers().join("gatebell_firewall.bpf.o");
-        Ok(Self { service: program("gatebelld")?, app: program("gatebell-app")?, driver })
+        Ok(Self {
+            service: program("gatebelld")?,
+            app: program("gatebell-app")?,
+            driver,
+        })
     }
 }
 
@@ -158,27 +172,51 @@ struct Service {
 impl Service {
     fn start(programs: &Programs, lab: &Lab, rules: &Path) -> Result<Self> {
         let mut command = Command::new(&programs.service);
-        command.arg("--zone-netns").arg(lab.netns()).args(["--zone-device", lab::DEVICE]);
-        command.arg("--zone-cgroup").arg(lab.cgroup()).arg("--rules").arg(rules);
-        command.arg("--socket").arg(socket(lab)).arg("--driver").arg(&programs.driver);
-        command.arg("--control").arg(lab.folder().join("control.sock"));
+        command
+            .arg("--zone-netns")
+            .arg(lab.netns())
+            .args(["--zone-device", lab::DEVICE]);
+        command
+            .arg("--zone-cgroup")
+            .arg(lab.cgroup())
+            .arg("--rules")
+            .arg(rules);
+        command
+            .arg("--socket")
+            .arg(socket(lab))
+            .arg("--driver")
+            .arg(&programs.driver);
+        command
+            .arg("--control")
+            .arg(lab.folder().join("control.sock"));
         command
             .arg("--pins")
             .arg(lab.pins())
             .arg("--state")
             .arg(lab.folder().join("state"))
             .arg("--leave-nothing");
-        let mut process = Process::start(command.stdout(Stdio::piped())).context("starting the service")?;
-        let out = process.0.stdout.take().context("the service has no output")?;
-        let mut service = Self { process, says: BufReader::new(out).lines() };
-        service.hear("ready").context("the service did not start; its message is above")?;
+        let mut process =
+            Process::start(command.stdout(Stdio::piped())).context("starting the service")?;
+        let out = process
+            .0
+            .stdout
+            .take()
+            .context("the service has no output")?;
+        let mut service = Self {
+            process,
+            says: BufReader::new(out).lines(),
+        };
+        service
+            .hear("ready")
+            .context("the service did not start; its message is above")?;
         Ok(service)
     }
 
     /// The next line that says `what`.
     fn hear(&mut self, what: &str) -> Result<Value> {
         for line in self.says.by_ref() {
-            let mut line: Value = serde_json::from_str(&line?).context("the service speaks otherwise")?;
+            let mut line: Value =
+                serde_json::from_str(&line?).context("the service speaks otherwise")?;
             if let Some(said) = line.get_mut(what) {
                 return Ok(said.take());
             }
@@ -189,9 +227,15 @@ impl Service {
     fn counted(&mut self) -> Result<Counted> {
         self.process.signal(Signal::SIGUSR1);
         let said = self.hear("verdicts")?;
-        let number =
-            |name: &str| said[name].as_u64().with_context(|| format!("the service counts no {name}"));
-        Ok(Counted { blocked: number("blocked")?, allowed: number("allowed")? })
+        let number = |name: &str| {
+            said[name]
+                .as_u64()
+                .with_context(|| format!("the service counts no {name}"))
+        };
+        Ok(Counted {
+            blocked: number("blocked")?,
+            allowed: number("allowed")?,
+        })
     }
 
     /// Both judges' counts at one moment at which nothing moves.
@@ -223,11 +267,20 @@ impl App {
     fn start(programs: &Programs, lab: &Lab, rules: &Path, json: bool) -> Result<Self> {
         let account = lab.folder().join("account.json");
         let mut command = Command::new(&programs.app);
-        command.arg("--device").arg(socket(lab)).arg("--rules").arg(rules).arg("--account").arg(&account);
+        command
+            .arg("--device")
+            .arg(socket(lab))
+            .arg("--rules")
+            .arg(rules)
+            .arg("--account")
+            .arg(&account);
         if json {
             command.arg("--json");
         }
-        Ok(Self { process: Process::start(&mut command).context("starting the app")?, account })
+        Ok(Self {
+            process: Process::start(&mut command).context("starting the app")?,
+            account,
+        })
     }
 
     fn runs(&mut self) -> bool {
@@ -253,7 +306,11 @@ struct Process(Child);
 impl Process {
     fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        command.process_group(0).spawn().map(Self).with_context(|| format!("can't start {name}"))
+        command
+            .process_group(0)
+            .spawn()
+            .map(Self)
+            .with_context(|| format!("can't start {name}"))
     }
 
     fn signal(&self, which: Signal) {
@@ -298,6 +355,8 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
         Some(minutes) => (minutes, 60),
         None => (text.strip_suffix('s').unwrap_or(text), 1),
     };
-    let count: u64 = number.parse().map_err(|_| format!("{text} is no time; 20s or 2m is"))?;
+    let count: u64 = number
+        .parse()
+        .map_err(|_| format!("{text} is no time; 20s or 2m is"))?;
     Ok(Duration::from_secs(count.saturating_mul(unit)))
 }

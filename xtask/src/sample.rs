@@ -79,8 +79,12 @@ impl Sample {
         build::ebpf_drivers()?;
         let programs = build::host(&["gatebell-sample-host", "gatebell-sample-app"])?;
         let named = |name: &str| {
-            let found = programs.iter().find(|program| program.file_name() == Some(name.as_ref()));
-            found.cloned().with_context(|| format!("cargo built no {name}"))
+            let found = programs
+                .iter()
+                .find(|program| program.file_name() == Some(name.as_ref()));
+            found
+                .cloned()
+                .with_context(|| format!("cargo built no {name}"))
         };
         Ok(Self {
             driver: place::drivers().join("gatebell_sample.bpf.o"),
@@ -147,8 +151,18 @@ fn on_windows(arguments: &Arguments) -> Result<i32> {
     build::windows()?;
     build::stand_ins()?;
     let mut cargo = toolchain::cargo();
-    cargo.args(["run", "--quiet", "--package", "gatebell-tests", "--bin", "sample-under-wine", "--"]);
-    cargo.args(app_arguments(arguments)?).current_dir(place::root());
+    cargo.args([
+        "run",
+        "--quiet",
+        "--package",
+        "gatebell-tests",
+        "--bin",
+        "sample-under-wine",
+        "--",
+    ]);
+    cargo
+        .args(app_arguments(arguments)?)
+        .current_dir(place::root());
     if !arguments.compare && !windowed(arguments) {
         cargo.arg("--headless");
     }

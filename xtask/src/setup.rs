@@ -62,14 +62,23 @@ impl Need {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Ebpf => &["llvm-22-dev", "libelf-dev", "zlib1g-dev"],
-            Self::Windows => {
-                &["lld-22", "gcc-mingw-w64-x86-64", "binutils-mingw-w64-x86-64", "mingw-w64-x86-64-dev"]
-            }
+            Self::Windows => &[
+                "lld-22",
+                "gcc-mingw-w64-x86-64",
+                "binutils-mingw-w64-x86-64",
+                "mingw-w64-x86-64-dev",
+            ],
             Self::Wine => &["wine", "wine64", "xvfb", "xauth"],
             Self::Vm => &["qemu-system-x86", "busybox-static", "iproute2", "nftables"],
             Self::Systemd => &["mmdebstrap", "e2fsprogs", "fakeroot"],
             Self::Package => &["dpkg-dev", "binutils"],
-            Self::Lab => &["iproute2", "nftables", "util-linux", "busybox-static", "curl"],
+            Self::Lab => &[
+                "iproute2",
+                "nftables",
+                "util-linux",
+                "busybox-static",
+                "curl",
+            ],
             Self::Scan => &["nmap"],
             Self::Desktop => &[
                 "libx11-6",
@@ -83,9 +92,14 @@ impl Need {
                 "xauth",
             ],
             // The last one is a library of opensnitch's, which is only unpacked, as nginx is (`peers.rs`).
-            Self::Figures => {
-                &["iperf3", "apache2-utils", "forkstat", "iptables", "ethtool", "libnetfilter-queue1"]
-            }
+            Self::Figures => &[
+                "iperf3",
+                "apache2-utils",
+                "forkstat",
+                "iptables",
+                "ethtool",
+                "libnetfilter-queue1",
+            ],
             // libFuzzer is C++.
             Self::Fuzz => &["g++"],
         }
@@ -130,7 +144,14 @@ pub fn report(needs: &[Need]) -> Result<bool> {
     for need in needs {
         println!("{need:?}: to {}", need.reason());
         for package in need.packages() {
-            println!("  {package}: {}", if missing.contains_key(package) { "MISSING" } else { "there" });
+            println!(
+                "  {package}: {}",
+                if missing.contains_key(package) {
+                    "MISSING"
+                } else {
+                    "there"
+                }
+            );
         }
     }
     let mut complete = missing.is_empty();
@@ -142,7 +163,10 @@ pub fn report(needs: &[Need]) -> Result<bool> {
     }
     if needs.contains(&Need::Ebpf) {
         let there = has_bpf_linker();
-        println!("bpf-linker {BPF_LINKER}: {}", if there { "there" } else { "MISSING" });
+        println!(
+            "bpf-linker {BPF_LINKER}: {}",
+            if there { "there" } else { "MISSING" }
+        );
         complete &= there;
     }
     Ok(complete)
@@ -153,9 +177,14 @@ type Missing = BTreeMap<&'static str, &'static str>;
 fn missing_packages(needs: &[Need]) -> Result<Missing> {
     let mut wanted = Missing::new();
     for need in needs {
-        wanted.extend(need.packages().iter().map(|package| (*package, need.reason())));
+        wanted.extend(
+            need.packages()
+                .iter()
+                .map(|package| (*package, need.reason())),
+        );
     }
-    if needs.iter().any(|need| need.builds_library()) && Toolchain::with_library_source().is_none() {
+    if needs.iter().any(|need| need.builds_library()) && Toolchain::with_library_source().is_none()
+    {
         let reason = "the source of Rust's library, which drivers are built with";
         wanted.extend(LIBRARY_SOURCE.map(|package| (package, reason)));
     }
@@ -171,11 +200,18 @@ fn installed<'a>(packages: impl Iterator<Item = &'a str>) -> Result<Vec<String>>
         .output()
         .context("running dpkg-query: this project's own machine is Debian 12")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text.lines().filter_map(|line| line.strip_suffix(" installed")).map(str::to_owned).collect())
+    Ok(text
+        .lines()
+        .filter_map(|line| line.strip_suffix(" installed"))
+        .map(str::to_owned)
+        .collect())
 }
 
 fn install_packages(missing: &Missing) -> Result<()> {
-    eprintln!("setup: this machine lacks {} Debian packages:", missing.len());
+    eprintln!(
+        "setup: this machine lacks {} Debian packages:",
+        missing.len()
+    );
     for (package, reason) in missing {
         eprintln!("  {package:<28} to {}", reason.trim_start_matches("to "));
     }
@@ -187,12 +223,18 @@ fn install_packages(missing: &Missing) -> Result<()> {
             names.join(" ")
         );
     }
-    eprintln!("setup: installing them with apt-get (their dependencies come along, recommendations do not)");
+    eprintln!(
+        "setup: installing them with apt-get (their dependencies come along, recommendations do not)"
+    );
     let fresh = !known(&names);
     if fresh {
         apt(&["update"])?;
     }
-    let install = [&["install", "-y", "--no-install-recommends"], names.as_slice()].concat();
+    let install = [
+        &["install", "-y", "--no-install-recommends"],
+        names.as_slice(),
+    ]
+    .concat();
     match apt(&install) {
         // The lists may be older than the archive.
         Err(_) if !fresh => apt(&["update"]).and_then(|()| apt(&install)),
@@ -227,9 +269,20 @@ fn apt(arguments: &[&str]) -> Result<()> {
 
 fn has_bpf_linker() -> bool {
     let ours = place::tools().join("bin/bpf-linker");
-    let program = if ours.is_file() { ours } else { "bpf-linker".into() };
-    let output = Command::new(program).arg("--version").env_remove("LD_LIBRARY_PATH").output();
-    output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).trim().ends_with(BPF_LINKER))
+    let program = if ours.is_file() {
+        ours
+    } else {
+        "bpf-linker".into()
+    };
+    let output = Command::new(program)
+        .arg("--version")
+        .env_remove("LD_LIBRARY_PATH")
+        .output();
+    output.is_ok_and(|output| {
+        String::from_utf8_lossy(&output.stdout)
+            .trim()
+            .ends_with(BPF_LINKER)
+    })
 }
 
 fn install_bpf_linker() -> Result<()> {
@@ -241,7 +294,13 @@ fn install_bpf_linker() -> Result<()> {
     eprintln!("       drivers for Linux, and Debian has no package of it");
     let status = toolchain::cargo()
         .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"])
-        .args(["--no-default-features", "--features", "llvm-22", "--quiet", "--root"])
+        .args([
+            "--no-default-features",
+            "--features",
+            "llvm-22",
+            "--quiet",
+            "--root",
+        ])
         .arg(&tools)
         // A target folder of its own: this project's would keep its hundred dependencies for nothing.
         .env_remove("CARGO_TARGET_DIR")

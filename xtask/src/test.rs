@@ -39,7 +39,13 @@ pub fn run(name: Option<&str>) -> Result<i32> {
     let mut programs = Programs::default();
     let mut account = Account::default();
     for (number, task) in tasks.iter().enumerate() {
-        let line = format!("[{}/{}] {}: {}", number + 1, tasks.len(), task.room, task.title());
+        let line = format!(
+            "[{}/{}] {}: {}",
+            number + 1,
+            tasks.len(),
+            task.room,
+            task.title()
+        );
         let verdict = perform(task, &line, &mut programs, &interrupt)?;
         account.add(&line, verdict);
         if account.interrupted() {
@@ -50,7 +56,12 @@ pub fn run(name: Option<&str>) -> Result<i32> {
     Ok(account.close())
 }
 
-fn perform(task: &Task, line: &str, programs: &mut Programs, interrupt: &Interrupt) -> Result<Verdict> {
+fn perform(
+    task: &Task,
+    line: &str,
+    programs: &mut Programs,
+    interrupt: &Interrupt,
+) -> Result<Verdict> {
     // On a terminal the line is there while the step runs; in a log it comes once, whole.
     let terminal = io::stdout().is_terminal();
     if terminal {
@@ -81,7 +92,9 @@ fn perform(task: &Task, line: &str, programs: &mut Programs, interrupt: &Interru
 }
 
 fn chosen(name: Option<&str>) -> Result<Vec<&'static Room>> {
-    let Some(name) = name else { return Ok(ROOMS.iter().collect()) };
+    let Some(name) = name else {
+        return Ok(ROOMS.iter().collect());
+    };
     match ROOMS.iter().find(|room| room.name == name) {
         Some(room) => Ok(vec![room]),
         None => bail!("no room is called {name}: `cargo xtask test --list` says which there are"),

@@ -57,16 +57,24 @@ impl Toolchain {
     }
 
     fn fits(&self) -> bool {
-        let library = self.sysroot.join("lib/rustlib/src/rust/library/core/Cargo.toml");
+        let library = self
+            .sysroot
+            .join("lib/rustlib/src/rust/library/core/Cargo.toml");
         library.is_file() && self.program("cargo").is_file() && self.llvm().starts_with(LLVM)
     }
 
     fn llvm(&self) -> String {
-        let Some(text) = output(Command::new(self.program("rustc")).arg("-vV").env_remove("LD_LIBRARY_PATH"))
-        else {
+        let Some(text) = output(
+            Command::new(self.program("rustc"))
+                .arg("-vV")
+                .env_remove("LD_LIBRARY_PATH"),
+        ) else {
             return String::new();
         };
-        text.lines().find_map(|line| line.strip_prefix("LLVM version: ")).unwrap_or_default().to_owned()
+        text.lines()
+            .find_map(|line| line.strip_prefix("LLVM version: "))
+            .unwrap_or_default()
+            .to_owned()
     }
 }
 
@@ -87,7 +95,14 @@ fn tools_first() -> std::ffi::OsString {
 
 /// Takes away what `cargo run` gave to us: it names our package and our toolchain, not the one to be built.
 fn clean(command: &mut Command) {
-    for name in ["CARGO", "RUSTC", "RUSTDOC", "LD_LIBRARY_PATH", "CARGO_MANIFEST_DIR", "RUSTFLAGS"] {
+    for name in [
+        "CARGO",
+        "RUSTC",
+        "RUSTDOC",
+        "LD_LIBRARY_PATH",
+        "CARGO_MANIFEST_DIR",
+        "RUSTFLAGS",
+    ] {
         command.env_remove(name);
     }
     for (name, _) in env::vars_os() {
@@ -99,21 +114,38 @@ fn clean(command: &mut Command) {
 
 fn candidates() -> Vec<Toolchain> {
     let mut found = Vec::new();
-    found.extend(sysroot(&mut Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))));
+    found.extend(sysroot(&mut Command::new(
+        env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()),
+    )));
     if let Some(list) = output(Command::new("rustup").args(["toolchain", "list"])) {
-        let names = list.lines().filter_map(|line| line.split_whitespace().next());
-        found.extend(names.filter_map(|name| sysroot(Command::new("rustup").args(["run", name, "rustc"]))));
+        let names = list
+            .lines()
+            .filter_map(|line| line.split_whitespace().next());
+        found.extend(
+            names.filter_map(|name| sysroot(Command::new("rustup").args(["run", name, "rustc"]))),
+        );
     }
-    found.push(Toolchain { sysroot: Path::new("/usr").to_path_buf() });
+    found.push(Toolchain {
+        sysroot: Path::new("/usr").to_path_buf(),
+    });
     found
 }
 
 fn sysroot(rustc: &mut Command) -> Option<Toolchain> {
-    let text = output(rustc.args(["--print", "sysroot"]).env("RUSTUP_AUTO_INSTALL", "0"))?;
-    Some(Toolchain { sysroot: PathBuf::from(text.trim()) })
+    let text = output(
+        rustc
+            .args(["--print", "sysroot"])
+            .env("RUSTUP_AUTO_INSTALL", "0"),
+    )?;
+    Some(Toolchain {
+        sysroot: PathBuf::from(text.trim()),
+    })
 }
 
 fn output(command: &mut Command) -> Option<String> {
-    let output = command.output().ok().filter(|output| output.status.success())?;
+    let output = command
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
 }

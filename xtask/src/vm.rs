@@ -89,7 +89,9 @@ impl Outcome {
 const BOOTS: usize = 3;
 
 /// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
-const PROGRAMS: [&str; 9] = ["bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env", "curl"];
+const PROGRAMS: [&str; 9] = [
+    "bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env", "curl",
+];
 
 impl Machine {
     /// A machine that runs `command` with no files of its own.
@@ -122,7 +124,11 @@ pub fn run(machine: &Machine) -> Result<Outcome> {
         }
     };
     let end = Instant::now() + machine.timeout;
-    let parts = Parts { kernel: &kernel.image, image: &image, disk: disk.as_deref() };
+    let parts = Parts {
+        kernel: &kernel.image,
+        image: &image,
+        disk: disk.as_deref(),
+    };
     for _ in 0..=REBOOTS {
         match folder.run(&parts, end)? {
             Outcome::Exited(REBOOT) if machine.system == System::Debian => folder.forget()?,
@@ -147,12 +153,20 @@ fn write_image(machine: &Machine, kernel: &kernel::Kernel, image: &Path) -> Resu
         System::Debian => (systemd::script(machine), Path::new(systemd::BROUGHT)),
     };
     archive.file("init", init.as_bytes(), 0o755)?;
-    archive.file("command", init::command(machine, io::stdout().is_terminal()).as_bytes(), 0o755)?;
+    archive.file(
+        "command",
+        init::command(machine, io::stdout().is_terminal()).as_bytes(),
+        0o755,
+    )?;
     let busybox = place::program("busybox").context("busybox is missing: cargo xtask setup vm")?;
     archive.file("busybox/busybox", &fs::read(busybox)?, 0o755)?;
     let mut order = String::new();
     for module in modules::in_order(&kernel.modules)? {
-        archive.file(&format!("modules/{}.ko", module.name), &module.content, 0o644)?;
+        archive.file(
+            &format!("modules/{}.ko", module.name),
+            &module.content,
+            0o644,
+        )?;
         order.push_str(&module.name);
         order.push('\n');
     }
@@ -202,7 +216,11 @@ impl RunFolder {
 
     fn run_once(&self, parts: &Parts, end: Instant) -> Result<Outcome> {
         let mut guest = Guest::boot(parts, self)?;
-        if guest.wait(end)? { self.outcome() } else { Ok(Outcome::TimedOut) }
+        if guest.wait(end)? {
+            self.outcome()
+        } else {
+            Ok(Outcome::TimedOut)
+        }
     }
 
     /// The next boot has its own end, and its own start.
@@ -244,7 +262,8 @@ struct Guest {
 
 impl Guest {
     fn boot(parts: &Parts, folder: &RunFolder) -> Result<Self> {
-        let qemu = place::program("qemu-system-x86_64").context("qemu is missing: cargo xtask setup vm")?;
+        let qemu = place::program("qemu-system-x86_64")
+            .context("qemu is missing: cargo xtask setup vm")?;
         let console = folder.path("console");
         let exit = folder.path("exit");
         let mut command = Command::new(qemu);
@@ -277,7 +296,9 @@ impl Guest {
             let drive = format!("file={},if=virtio,format=raw,cache=unsafe", disk.display());
             command.arg("-drive").arg(drive);
         }
-        Ok(Self { qemu: command.spawn().context("starting qemu")? })
+        Ok(Self {
+            qemu: command.spawn().context("starting qemu")?,
+        })
     }
 
     /// Passes on what the machine says until it ends; false when its time was over before.

@@ -34,9 +34,13 @@ const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
 ///
 /// A bounded channel is the one to use: if the window is slow, the reader is, and then the driver counts what is lost.
 pub fn run(updates: Receiver<Update>, title: &str) -> anyhow::Result<()> {
-    let viewport =
-        egui::ViewportBuilder::default().with_inner_size(egui::vec2(1180.0, 720.0)).with_title("Gatebell");
-    let options = eframe::NativeOptions { viewport, ..Default::default() };
+    let viewport = egui::ViewportBuilder::default()
+        .with_inner_size(egui::vec2(1180.0, 720.0))
+        .with_title("Gatebell");
+    let options = eframe::NativeOptions {
+        viewport,
+        ..Default::default()
+    };
     let title = title.to_owned();
     let window = |cc: &eframe::CreationContext<'_>| {
         let window = Window::new(title);
@@ -57,7 +61,12 @@ struct Window {
 
 impl Window {
     fn new(title: String) -> Self {
-        Self { title, rows: Arc::default(), filter: String::new(), selected: None }
+        Self {
+            title,
+            rows: Arc::default(),
+            filter: String::new(),
+            selected: None,
+        }
     }
 
     /// Takes in what comes, and has it painted.
@@ -84,7 +93,9 @@ impl Window {
         ui.horizontal(|ui| {
             let label = ui.label("Filter");
             let hint = "an address, a port, a rule, a program";
-            let edit = egui::TextEdit::singleline(&mut self.filter).hint_text(hint).desired_width(320.0);
+            let edit = egui::TextEdit::singleline(&mut self.filter)
+                .hint_text(hint)
+                .desired_width(320.0);
             if ui.add(edit).labelled_by(label.id).changed() {
                 rows.filter(&self.filter);
             }
@@ -106,14 +117,18 @@ impl Window {
         for width in WIDTHS {
             table = table.column(Column::initial(width).clip(true));
         }
-        let table = table.column(Column::remainder().clip(true)).header(ROW, |mut header| {
-            for title in COLUMNS {
-                header.col(|ui| drop(ui.strong(title)));
-            }
-        });
+        let table = table
+            .column(Column::remainder().clip(true))
+            .header(ROW, |mut header| {
+                for title in COLUMNS {
+                    header.col(|ui| drop(ui.strong(title)));
+                }
+            });
         table.body(|body| {
             body.rows(ROW, rows.shown(), |mut row| {
-                let Some((number, entry)) = rows.nth_shown(row.index()) else { return };
+                let Some((number, entry)) = rows.nth_shown(row.index()) else {
+                    return;
+                };
                 row.set_selected(self.selected == Some(number));
                 cells(&mut row, entry);
                 // Already when it is pressed: while rows come, another one may lie there at the release.
@@ -135,9 +150,13 @@ impl Window {
                 }
             });
         });
-        let Some(advice) = allow::advice(entry) else { return };
+        let Some(advice) = allow::advice(entry) else {
+            return;
+        };
         ui.label(advice.words);
-        let Some(snippet) = advice.snippet else { return };
+        let Some(snippet) = advice.snippet else {
+            return;
+        };
         ui.add_space(2.0);
         egui::Frame::group(ui.style()).show(ui, |ui| {
             ui.horizontal_top(|ui| {
@@ -175,11 +194,21 @@ fn status(ui: &mut Ui, rows: &Rows) {
             Some(account) => {
                 let kernel = account.kernel;
                 let lost = kernel.lost_in_all();
-                ui.label(format!("driver: offered {}, committed {}", kernel.offered, kernel.committed));
+                ui.label(format!(
+                    "driver: offered {}, committed {}",
+                    kernel.offered, kernel.committed
+                ));
                 let lost_words = RichText::new(format!("lost {lost}"));
-                ui.label(if lost > 0 { lost_words.color(LOST) } else { lost_words });
+                ui.label(if lost > 0 {
+                    lost_words.color(LOST)
+                } else {
+                    lost_words
+                });
                 ui.separator();
-                ui.label(format!("app: delivered {}, in the ring {}", account.delivered, account.in_ring));
+                ui.label(format!(
+                    "app: delivered {}, in the ring {}",
+                    account.delivered, account.in_ring
+                ));
             }
         }
         if let Some(why) = rows.ended() {
@@ -194,8 +223,12 @@ fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry) {
     let colour = colour(&entry.what);
     let mut whole = egui::Rect::NOTHING;
     for cell in &cells {
-        let text = colour.map_or_else(|| RichText::new(cell), |colour| RichText::new(cell).color(colour));
-        let (place, _) = row.col(|ui| drop(ui.add(egui::Label::new(text).truncate().selectable(false))));
+        let text = colour.map_or_else(
+            || RichText::new(cell),
+            |colour| RichText::new(cell).color(colour),
+        );
+        let (place, _) =
+            row.col(|ui| drop(ui.add(egui::Label::new(text).truncate().selectable(false))));
         whole = whole.union(place);
     }
     // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.

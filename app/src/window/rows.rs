@@ -55,7 +55,10 @@ impl Rows {
             return false;
         }
         for number in (self.next..end).take(at_most) {
-            if self.numbered(number).is_some_and(|entry| self.passes(entry)) {
+            if self
+                .numbered(number)
+                .is_some_and(|entry| self.passes(entry))
+            {
                 self.passed.push_back(number);
             }
             self.next = number + 1;
@@ -65,13 +68,20 @@ impl Rows {
 
     /// How many entries the table has.
     pub fn shown(&self) -> usize {
-        if self.filter.is_empty() { self.entries.len() } else { self.passed.len() }
+        if self.filter.is_empty() {
+            self.entries.len()
+        } else {
+            self.passed.len()
+        }
     }
 
     /// One of them, with its number.
     pub fn nth_shown(&self, n: usize) -> Option<(u64, &Entry)> {
-        let number =
-            if self.filter.is_empty() { self.first + n as u64 } else { self.passed.get(n).copied()? };
+        let number = if self.filter.is_empty() {
+            self.first + n as u64
+        } else {
+            self.passed.get(n).copied()?
+        };
         self.numbered(number).map(|entry| (number, entry))
     }
 
@@ -84,8 +94,11 @@ impl Rows {
     /// In words, beside the filter.
     pub fn shown_of_all(&self) -> String {
         let all = self.entries.len();
-        let dropped =
-            if self.first > 0 { format!(", {} older ones dropped", self.first) } else { String::new() };
+        let dropped = if self.first > 0 {
+            format!(", {} older ones dropped", self.first)
+        } else {
+            String::new()
+        };
         if self.filter.is_empty() {
             format!("{all} rows{dropped}")
         } else {
@@ -109,14 +122,21 @@ impl Rows {
             self.entries.drain(..DROPPED_AT_ONCE);
             self.first += DROPPED_AT_ONCE as u64;
             self.next = self.next.max(self.first);
-            while self.passed.front().is_some_and(|number| *number < self.first) {
+            while self
+                .passed
+                .front()
+                .is_some_and(|number| *number < self.first)
+            {
                 self.passed.pop_front();
             }
         }
     }
 
     fn passes(&self, entry: &Entry) -> bool {
-        entry.cells().iter().any(|cell| cell.to_lowercase().contains(&self.filter))
+        entry
+            .cells()
+            .iter()
+            .any(|cell| cell.to_lowercase().contains(&self.filter))
     }
 }
 
@@ -129,7 +149,11 @@ mod tests {
     use view::entry::What;
 
     fn lost(count: u64) -> Update {
-        let lost = Lost { processor: 0, cause: Cause::NoRoom, count };
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count,
+        };
         Update::Entry(Entry::lost(UNIX_EPOCH, lost))
     }
 
@@ -147,7 +171,11 @@ mod tests {
         assert_eq!(rows.shown(), KEPT + 1 - DROPPED_AT_ONCE);
         assert_eq!(rows.numbered(0), None, "dropped");
         assert_eq!(rows.numbered(50_000).map(count), Some(50_000));
-        assert_eq!(rows.nth_shown(0).map(|(number, entry)| (number, count(entry))), Some((10_000, 10_000)));
+        assert_eq!(
+            rows.nth_shown(0)
+                .map(|(number, entry)| (number, count(entry))),
+            Some((10_000, 10_000))
+        );
     }
 
     #[test]
@@ -160,7 +188,10 @@ mod tests {
         assert_eq!(rows.shown(), 10, "77, 177, … 977");
         rows.take(lost(5077));
         assert!(!rows.look_through(10_000));
-        assert_eq!(rows.nth_shown(10).map(|(_, entry)| count(entry)), Some(5077));
+        assert_eq!(
+            rows.nth_shown(10).map(|(_, entry)| count(entry)),
+            Some(5077)
+        );
         rows.filter("");
         assert_eq!(rows.shown(), 1_001);
     }

@@ -56,7 +56,10 @@ impl Guard {
                 measured
             }
             Self::Nft => {
-                let lines = format!("  ct state established,related accept\n{}", Ordered::of(RULES).nft);
+                let lines = format!(
+                    "  ct state established,related accept\n{}",
+                    Ordered::of(RULES).nft
+                );
                 let both = chain("input", "filter", &lines).replace("chain c", "chain i")
                     + &chain("output", "filter", &lines).replace("chain c", "chain o");
                 let _rules = Nft::with(ground, &both)?;
@@ -66,7 +69,10 @@ impl Guard {
                 let decides = Nfqueue::start(&ground.netns(), Verdict::Accept, None)?;
                 let queue = ["-j", "NFQUEUE", "--queue-num", "0"];
                 let (inward, outward) = (["mangle", "INPUT"], ["mangle", "OUTPUT"]);
-                let rules = [[&inward[..], &queue].concat(), [&outward[..], &queue].concat()];
+                let rules = [
+                    [&inward[..], &queue].concat(),
+                    [&outward[..], &queue].concat(),
+                ];
                 let rules = Iptables::with(ground, &[&rules[0], &rules[1]])?;
                 let measured = measure();
                 drop(rules);

@@ -21,11 +21,26 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     std::thread::sleep(Duration::from_secs(10));
     book.put("idle_processor", &[processor_ms(pid)? - before]);
     book.put("idle_memory", &[resident_mib(pid)?]);
-    book.beside(FIGURE, "kernel memory of its maps and programs", &[kernel_bytes(pid) as f64 / MIB], "MiB");
+    book.beside(
+        FIGURE,
+        "kernel memory of its maps and programs",
+        &[kernel_bytes(pid) as f64 / MIB],
+        "MiB",
+    );
     // A release that has no room for so many says so in the figure `rules`.
     if gatebell.publish(&Ordered::of(10_000).toml).is_ok() {
-        book.beside(FIGURE, "resident memory after 10,000 rules", &[resident_mib(pid)?], "MiB");
-        book.beside(FIGURE, "kernel memory with 10,000 rules", &[kernel_bytes(pid) as f64 / MIB], "MiB");
+        book.beside(
+            FIGURE,
+            "resident memory after 10,000 rules",
+            &[resident_mib(pid)?],
+            "MiB",
+        );
+        book.beside(
+            FIGURE,
+            "kernel memory with 10,000 rules",
+            &[kernel_bytes(pid) as f64 / MIB],
+            "MiB",
+        );
     }
     Ok(())
 }
@@ -42,6 +57,7 @@ fn processor_ms(pid: u32) -> Result<f64> {
 }
 
 fn resident_mib(pid: u32) -> Result<f64> {
-    let kib = kibibytes(&format!("/proc/{pid}/status"), "VmRSS").context("the service has no memory")?;
+    let kib =
+        kibibytes(&format!("/proc/{pid}/status"), "VmRSS").context("the service has no memory")?;
     Ok(kib as f64 / 1024.0)
 }

@@ -48,7 +48,12 @@ impl Times {
     fn beside(&self, who: &str, book: &mut Book) {
         book.beside(FIGURE, format!("{who}, p50"), &self.p50, "µs");
         book.beside(FIGURE, format!("{who}, p99"), &self.p99, "µs");
-        book.beside(FIGURE, format!("{who}, from the sender's moment, p50"), &self.whole, "µs");
+        book.beside(
+            FIGURE,
+            format!("{who}, from the sender's moment, p50"),
+            &self.whole,
+            "µs",
+        );
     }
 }
 
@@ -87,7 +92,10 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
 }
 
 fn beat(setting: &Setting<'_>) -> Result<Sent> {
-    setting.ground.load(false, &["beat", INSIDE, setting.choose("1500", "600"), "1000"])
+    setting.ground.load(
+        false,
+        &["beat", INSIDE, setting.choose("1500", "600"), "1000"],
+    )
 }
 
 /// What one app made of it.
@@ -100,14 +108,23 @@ struct Heard {
 fn ours(setting: &Setting<'_>, pace: Pace, times: &mut Times) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, RULES)?;
     let attachment = gatebell.attach(Mask::of(Kind::PACKET), pace, 1 << 20)?;
-    let app = App::start(attachment, READER, Heard::default(), |heard, record: &Record<'_>| {
-        let now = now_ns();
-        let port = record.read::<Packet>().map_or(0, |packet| packet.flow.destination_port);
-        if port >= BEAT_PORT {
-            heard.delays.push(now.saturating_sub(record.header().stamp_ns) as f64);
-            heard.arrivals.push((port, now));
-        }
-    });
+    let app = App::start(
+        attachment,
+        READER,
+        Heard::default(),
+        |heard, record: &Record<'_>| {
+            let now = now_ns();
+            let port = record
+                .read::<Packet>()
+                .map_or(0, |packet| packet.flow.destination_port);
+            if port >= BEAT_PORT {
+                heard
+                    .delays
+                    .push(now.saturating_sub(record.header().stamp_ns) as f64);
+                heard.arrivals.push((port, now));
+            }
+        },
+    );
     let sent = beat(setting);
     let heard = app.stop()?.state;
     times.take(heard.delays, &sent?, &heard.arrivals);

@@ -21,8 +21,12 @@ type Part = fn(&Setting<'_>, &mut Book) -> Result<()>;
 /// Measures all of it. What this release can't do leaves the rest alone.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let parts: [(&[&'static str], Part); 5] = [
-        (&["program_known"], |setting, book| known(setting, 10, "program_known", book)),
-        (&["program_known_10000"], |setting, book| known(setting, MANY, "program_known_10000", book)),
+        (&["program_known"], |setting, book| {
+            known(setting, 10, "program_known", book)
+        }),
+        (&["program_known_10000"], |setting, book| {
+            known(setting, MANY, "program_known_10000", book)
+        }),
         (&["program_first_v4", "program_first_v6"], first),
         (&["program_set_exact", "program_set_prefixes"], sets),
         (&[], nft),
@@ -30,7 +34,9 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     for (promises, part) in parts {
         if let Err(why) = part(setting, book) {
             eprintln!("figures: {why:#}");
-            promises.iter().for_each(|id| book.cannot(id, format!("{why:#}")));
+            promises
+                .iter()
+                .for_each(|id| book.cannot(id, format!("{why:#}")));
         }
     }
     Ok(())
@@ -62,7 +68,12 @@ fn first(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         drop(gatebell);
         book.put(id, &medians);
         let version = if six { "IPv6" } else { "IPv4" };
-        book.beside(FIGURE, format!("a first packet, cold, 10,000 rules, {version}, p99"), &nearly_all, "ns");
+        book.beside(
+            FIGURE,
+            format!("a first packet, cold, 10,000 rules, {version}, p99"),
+            &nearly_all,
+            "ns",
+        );
     }
     Ok(())
 }
@@ -70,7 +81,10 @@ fn first(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
 /// The median and the 99th percentile, above the empty program's median.
 fn above_empty(mut singles: Singles) -> (f64, f64) {
     let nothing = quantile(&mut singles.empty, 0.5);
-    (quantile(&mut singles.ours, 0.5) - nothing, quantile(&mut singles.ours, 0.99) - nothing)
+    (
+        quantile(&mut singles.ours, 0.5) - nothing,
+        quantile(&mut singles.ours, 0.99) - nothing,
+    )
 }
 
 /// Packets of flows that nobody has seen, from addresses all over.
@@ -81,7 +95,11 @@ fn strangers(six: bool, seed: u64, count: usize) -> Vec<Vec<u8>> {
         let from = 1024 + (scatter.next() % 60_000) as u16;
         let [a, b, c, d, e, f, ..] = word.to_be_bytes();
         if six {
-            UDP.v6([0x20, 1, a, b, c, d, e, f, a, c, 0, 0, 0, 0, 0, 1], from, PORT)
+            UDP.v6(
+                [0x20, 1, a, b, c, d, e, f, a, c, 0, 0, 0, 0, 0, 1],
+                from,
+                PORT,
+            )
         } else {
             UDP.v4([100 + a % 100, b, c, d], from, PORT)
         }
@@ -95,7 +113,10 @@ fn sets(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         let listed = Listed::of(1_000_000, prefixes, 7);
         let file = setting.ground.lab.folder().join("many.txt");
         std::fs::write(&file, &listed.list)?;
-        let (small, large) = (Listed::rules("192.0.2.1", None), Listed::rules("@many", Some(&file)));
+        let (small, large) = (
+            Listed::rules("192.0.2.1", None),
+            Listed::rules("@many", Some(&file)),
+        );
         let mut gatebell = Gatebell::start(setting.programs, setting.ground, &small)?;
         let probe = Probe::at_ingress(setting.ground)?;
         let (mut without, mut with) = (Vec::new(), Vec::new());
@@ -105,11 +126,25 @@ fn sets(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
             with.push(above_empty(probe.each_once(asked(&listed, 2 * round + 1))?).0);
             gatebell.publish(&small)?;
         }
-        let more: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with - without).collect();
+        let more: Vec<f64> = with
+            .iter()
+            .zip(&without)
+            .map(|(with, without)| with - without)
+            .collect();
         book.put(id, &more);
         let what = if prefixes { "prefixes" } else { "addresses" };
-        book.beside(FIGURE, format!("a refused packet, cold, with a set of 1,000,000 {what}"), &with, "ns");
-        book.beside(FIGURE, "the same with one address in its place", &without, "ns");
+        book.beside(
+            FIGURE,
+            format!("a refused packet, cold, with a set of 1,000,000 {what}"),
+            &with,
+            "ns",
+        );
+        book.beside(
+            FIGURE,
+            "the same with one address in its place",
+            &without,
+            "ns",
+        );
     }
     Ok(())
 }
@@ -128,12 +163,16 @@ fn asked(listed: &Listed, round: u64) -> Vec<Vec<u8>> {
 /// The same linear rules under nftables: what a packet takes longer with them than without any.
 fn nft(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let flood = |count: &str| -> Result<f64> {
-        let done: Done = setting.ground.load(false, &["flood", &format!("{INSIDE}:{PORT}"), count, "3"])?;
+        let done: Done = setting
+            .ground
+            .load(false, &["flood", &format!("{INSIDE}:{PORT}"), count, "3"])?;
         Ok(done.seconds * 1e9 / done.count as f64)
     };
     // Each datagram goes by itself.
     setting.ground.offload(false)?;
-    let _sink = setting.ground.serve(true, &["sink", &format!("{INSIDE}:{PORT}"), "60"])?;
+    let _sink = setting
+        .ground
+        .serve(true, &["sink", &format!("{INSIDE}:{PORT}"), "60"])?;
     let rules = chain("prerouting", "raw", &Ordered::of(MANY).nft);
     let mut costs = Vec::new();
     for _ in 0..setting.choose(3, 1) {
@@ -143,6 +182,11 @@ fn nft(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         drop(there);
         costs.push(with - without);
     }
-    book.beside(FIGURE, "nft, the same 10,000 rules one after the other, IPv4", &costs, "ns");
+    book.beside(
+        FIGURE,
+        "nft, the same 10,000 rules one after the other, IPv4",
+        &costs,
+        "ns",
+    );
     Ok(())
 }

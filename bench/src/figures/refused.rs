@@ -58,7 +58,10 @@ fn write_down(rates: &Rates, book: &mut Book) {
     book.put("refused_nflog_100", &ratios(&rates.one, &rates.nflog_100));
     book.put("refused_nfqueue", &ratios(&rates.one, &rates.nfqueue));
     book.put("refused_unaccounted", &rates.unaccounted);
-    let cost: Vec<f64> = ratios(&rates.one, &rates.dropped).iter().map(|kept| (1.0 - kept) * 100.0).collect();
+    let cost: Vec<f64> = ratios(&rates.one, &rates.dropped)
+        .iter()
+        .map(|kept| (1.0 - kept) * 100.0)
+        .collect();
     book.put("refused_cost", &cost);
     let unit = "thousand packets/s";
     for (who, rate) in [
@@ -77,9 +80,18 @@ fn write_down(rates: &Rates, book: &mut Book) {
     names.sort_unstable();
     names.dedup();
     for name in names {
-        let lost: Vec<f64> =
-            rates.lost.iter().filter(|(who, _)| *who == name).map(|(_, lost)| *lost).collect();
-        book.beside(FIGURE, format!("{name}: refused, but not reported"), &lost, "%");
+        let lost: Vec<f64> = rates
+            .lost
+            .iter()
+            .filter(|(who, _)| *who == name)
+            .map(|(_, lost)| *lost)
+            .collect();
+        book.beside(
+            FIGURE,
+            format!("{name}: refused, but not reported"),
+            &lost,
+            "%",
+        );
     }
     book.note(
         FIGURE,
@@ -91,7 +103,9 @@ fn write_down(rates: &Rates, book: &mut Book) {
 
 fn flood(setting: &Setting<'_>) -> Result<Done> {
     let count = setting.choose("500000", "200000");
-    setting.ground.load(false, &["flood", &format!("{INSIDE}:{PORT}"), count, "10"])
+    setting
+        .ground
+        .load(false, &["flood", &format!("{INSIDE}:{PORT}"), count, "10"])
 }
 
 fn ours(setting: &Setting<'_>, rates: &mut Rates) -> Result<()> {
@@ -106,14 +120,23 @@ fn ours(setting: &Setting<'_>, rates: &mut Rates) -> Result<()> {
             _ => rates.four.push(rate),
         }
         rates.unaccounted.push(unaccounted);
-        let name = if apps == 4 { "Gatebell, four apps" } else { "Gatebell, one app" };
+        let name = if apps == 4 {
+            "Gatebell, four apps"
+        } else {
+            "Gatebell, one app"
+        };
         rates.lost.push((name, lost));
     }
     Ok(())
 }
 
 /// The rate of the slowest app, what nobody knows of, and the share that was lost, counted.
-fn told(setting: &Setting<'_>, gatebell: &Gatebell, pace: Pace, apps: usize) -> Result<(f64, f64, f64)> {
+fn told(
+    setting: &Setting<'_>,
+    gatebell: &Gatebell,
+    pace: Pace,
+    apps: usize,
+) -> Result<(f64, f64, f64)> {
     let attach = |_| {
         let attachment = gatebell.attach(Mask::of(Kind::PACKET), pace, RING)?;
         Ok(App::start(attachment, READER, 0_u64, count))
@@ -135,7 +158,10 @@ fn told(setting: &Setting<'_>, gatebell: &Gatebell, pace: Pace, apps: usize) -> 
 }
 
 fn count(refused: &mut u64, record: &Record<'_>) {
-    if record.read::<Packet>().is_ok_and(|packet| packet.flow.destination_port == PORT) {
+    if record
+        .read::<Packet>()
+        .is_ok_and(|packet| packet.flow.destination_port == PORT)
+    {
         *refused += 1;
     }
 }
@@ -155,7 +181,18 @@ fn theirs(setting: &Setting<'_>, rates: &mut Rates) -> Result<()> {
         rates.lost.push((name, lost));
     }
     let nfqueue = Nfqueue::start(&ground.netns(), Verdict::Drop, READER)?;
-    let rule = ["raw", "PREROUTING", "-p", "udp", "--dport", "9", "-j", "NFQUEUE", "--queue-num", "0"];
+    let rule = [
+        "raw",
+        "PREROUTING",
+        "-p",
+        "udp",
+        "--dport",
+        "9",
+        "-j",
+        "NFQUEUE",
+        "--queue-num",
+        "0",
+    ];
     let rule = Iptables::with(ground, &[&rule])?;
     let done = flood(setting);
     std::mem::drop(rule);
@@ -180,7 +217,10 @@ fn nflog(setting: &Setting<'_>, ground: &Ground, threshold: u32) -> Result<(f64,
 fn got(done: &Done, got: &Got) -> (f64, f64) {
     let seconds = done.seconds_until(got.last_ns);
     let sent = (done.count + 1) as f64;
-    (got.packets as f64 / seconds / 1000.0, (sent - got.packets as f64) / sent * 100.0)
+    (
+        got.packets as f64 / seconds / 1000.0,
+        (sent - got.packets as f64) / sent * 100.0,
+    )
 }
 
 /// The kernel's part alone, by runs of the program: rings are drained between the runs.
@@ -192,9 +232,19 @@ fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let packet = UDP.v4([192, 0, 2, 1], 4000, PORT);
     let rounds = setting.choose(15, 5);
     let costs = || -> Result<Vec<f64>> { (0..rounds).map(|_| probe.cost(&packet, RUNS)).collect() };
-    book.beside(FIGURE, "Gatebell's program, a refused packet of which nothing is told", &costs()?, "ns");
+    book.beside(
+        FIGURE,
+        "Gatebell's program, a refused packet of which nothing is told",
+        &costs()?,
+        "ns",
+    );
     gatebell.publish(&refuse(true))?;
-    book.beside(FIGURE, "the same, told, but nobody is attached", &costs()?, "ns");
+    book.beside(
+        FIGURE,
+        "the same, told, but nobody is attached",
+        &costs()?,
+        "ns",
+    );
     let attach = || gatebell.attach(Mask::of(Kind::PACKET), Pace::Prompt, LARGE);
     let mut first = attach()?;
     let (mut one, mut four) = (Vec::new(), Vec::new());
@@ -207,7 +257,11 @@ fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
             app.drain(|_| {})?;
         }
     }
-    let more: Vec<f64> = four.iter().zip(&one).map(|(four, one)| four - one).collect();
+    let more: Vec<f64> = four
+        .iter()
+        .zip(&one)
+        .map(|(four, one)| four - one)
+        .collect();
     book.put("refused_four_apps", &more);
     book.beside(FIGURE, "the same, one app told", &one, "ns");
     book.beside(FIGURE, "the same, four apps told", &four, "ns");

@@ -36,7 +36,11 @@ fn set(setting: &Setting<'_>, gatebell: &mut Gatebell) -> Result<Vec<f64>> {
     for round in 0..setting.choose(3, 2) {
         let file = setting.ground.lab.folder().join("many.txt");
         std::fs::write(&file, Listed::of(1_000_000, true, 100 + round).list)?;
-        seconds.push(gatebell.publish(&Listed::rules("@many", Some(&file)))?.as_secs_f64());
+        seconds.push(
+            gatebell
+                .publish(&Listed::rules("@many", Some(&file)))?
+                .as_secs_f64(),
+        );
         gatebell.publish(&refuse(true))?;
     }
     Ok(seconds)

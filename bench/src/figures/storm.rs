@@ -55,7 +55,10 @@ struct Turns<'a> {
 /// Measures with and without, in turns, and forkstat beside.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let [mut told, mut driver, mut gone, mut forkstat] = std::array::from_fn(|_| Storms::default());
-    let mut turns = Turns { setting, free: vec![storm(setting)?.seconds] };
+    let mut turns = Turns {
+        setting,
+        free: vec![storm(setting)?.seconds],
+    };
     let mut no_forkstat = None;
     for round in 0..setting.choose(40, 16) {
         turns.take_both(&mut told, &mut driver, round % 2 == 0)?;
@@ -72,13 +75,36 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     book.beside(FIGURE, "a storm, nobody watching", &turns.free, "s");
     book.beside(FIGURE, "a storm, Gatebell's app told", &told.seconds, "s");
     book.beside(FIGURE, "records lost, counted", &told.lost, "records");
-    book.beside(FIGURE, "Gatebell's driver with no app: slower by", &driver.slower, "%");
+    book.beside(
+        FIGURE,
+        "Gatebell's driver with no app: slower by",
+        &driver.slower,
+        "%",
+    );
     let by_telling = ratios(&told.seconds, &driver.seconds);
-    let by_telling: Vec<f64> = by_telling.iter().map(|ratio| (ratio - 1.0) * 100.0).collect();
-    book.beside(FIGURE, "an app told, against the driver with no app: slower by", &by_telling, "%");
-    book.beside(FIGURE, "nobody, once a service was there and is gone: slower by", &gone.slower, "%");
+    let by_telling: Vec<f64> = by_telling
+        .iter()
+        .map(|ratio| (ratio - 1.0) * 100.0)
+        .collect();
+    book.beside(
+        FIGURE,
+        "an app told, against the driver with no app: slower by",
+        &by_telling,
+        "%",
+    );
+    book.beside(
+        FIGURE,
+        "nobody, once a service was there and is gone: slower by",
+        &gone.slower,
+        "%",
+    );
     book.beside(FIGURE, "forkstat: slower by", &forkstat.slower, "%");
-    book.beside(FIGURE, "forkstat: processes whose exec it did not name", &forkstat.unnamed, "processes");
+    book.beside(
+        FIGURE,
+        "forkstat: processes whose exec it did not name",
+        &forkstat.unnamed,
+        "processes",
+    );
     if let Some(why) = no_forkstat {
         book.note(FIGURE, format!("forkstat not measured: {why:#}."));
     }
@@ -106,9 +132,18 @@ impl Turns<'_> {
     }
 
     /// Two storms in one life of the service, now this one first, now the other; and the next one that nobody watches.
-    fn take_both(&mut self, told: &mut Storms, driver: &mut Storms, told_first: bool) -> Result<()> {
+    fn take_both(
+        &mut self,
+        told: &mut Storms,
+        driver: &mut Storms,
+        told_first: bool,
+    ) -> Result<()> {
         let gatebell = Gatebell::start(self.setting.programs, self.setting.ground, &refuse(true))?;
-        let first = if told_first { None } else { Some(storm(self.setting)?) };
+        let first = if told_first {
+            None
+        } else {
+            Some(storm(self.setting)?)
+        };
         let done = under_app(self.setting, &gatebell, told)?;
         let alone = first.map_or_else(|| storm(self.setting), Ok)?;
         drop(gatebell);
@@ -141,18 +176,29 @@ fn storm(setting: &Setting<'_>) -> Result<Done> {
 
 fn under_app(setting: &Setting<'_>, gatebell: &Gatebell, storms: &mut Storms) -> Result<Done> {
     let mask = Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT);
-    let app = App::start(gatebell.attach(mask, Pace::Coalesce, 1 << 20)?, None, Told::default(), hear);
+    let app = App::start(
+        gatebell.attach(mask, Pace::Coalesce, 1 << 20)?,
+        None,
+        Told::default(),
+        hear,
+    );
     let done = storm(setting)?;
     let heard = app.stop()?;
     let gone = heard.account.kernel.lost_in_all();
     storms.lost.push(gone as f64);
-    storms.unnamed.push(done.count.saturating_sub(heard.state.started + gone) as f64);
-    storms.unended.push(done.count.saturating_sub(heard.state.ended + gone) as f64);
+    storms
+        .unnamed
+        .push(done.count.saturating_sub(heard.state.started + gone) as f64);
+    storms
+        .unended
+        .push(done.count.saturating_sub(heard.state.ended + gone) as f64);
     Ok(done)
 }
 
 fn hear(told: &mut Told, record: &Record<'_>) {
-    let Ok(process) = record.read::<Process>() else { return };
+    let Ok(process) = record.read::<Process>() else {
+        return;
+    };
     if !process.name.starts_with(NAME) {
         return;
     }
@@ -163,7 +209,11 @@ fn hear(told: &mut Told, record: &Record<'_>) {
 }
 
 fn after_all(setting: &Setting<'_>, _: &mut Storms) -> Result<Done> {
-    drop(Gatebell::start(setting.programs, setting.ground, &refuse(true))?);
+    drop(Gatebell::start(
+        setting.programs,
+        setting.ground,
+        &refuse(true),
+    )?);
     storm(setting)
 }
 
@@ -172,15 +222,31 @@ fn under_forkstat(setting: &Setting<'_>, storms: &mut Storms) -> Result<Done> {
     let file = setting.ground.lab.folder().join("forkstat");
     let mut command = Command::new("forkstat");
     // Line by line, so that what it said is there when it is ended.
-    command.args(["-l", "-e", "exec,exit"]).stdin(Stdio::null()).stdout(fs::File::create(&file)?);
-    let mut listener = Server(command.stderr(Stdio::null()).spawn().context("can't start forkstat")?);
-    until(Duration::from_secs(2), || fs::metadata(&file).is_ok_and(|about| about.len() > 0));
-    ensure!(listener.runs(), "it has ended: the kernel's process connector is not there");
+    command
+        .args(["-l", "-e", "exec,exit"])
+        .stdin(Stdio::null())
+        .stdout(fs::File::create(&file)?);
+    let mut listener = Server(
+        command
+            .stderr(Stdio::null())
+            .spawn()
+            .context("can't start forkstat")?,
+    );
+    until(Duration::from_secs(2), || {
+        fs::metadata(&file).is_ok_and(|about| about.len() > 0)
+    });
+    ensure!(
+        listener.runs(),
+        "it has ended: the kernel's process connector is not there"
+    );
     let done = storm(setting)?;
     std::thread::sleep(Duration::from_millis(500));
     drop(listener);
     let said = fs::read_to_string(&file).context("forkstat's words are no text")?;
-    let named = said.lines().filter(|line| line.contains("exec") && line.contains("busybox")).count();
+    let named = said
+        .lines()
+        .filter(|line| line.contains("exec") && line.contains("busybox"))
+        .count();
     storms.unnamed.push(done.count as f64 - named as f64);
     Ok(done)
 }

@@ -24,7 +24,13 @@ struct Way {
 }
 
 const WAYS: [Way; 4] = [
-    Way { promise: "through_tcp", says: "TCP bytes", unit: "Gbit/s", offloads: true, measure: tcp },
+    Way {
+        promise: "through_tcp",
+        says: "TCP bytes",
+        unit: "Gbit/s",
+        offloads: true,
+        measure: tcp,
+    },
     Way {
         promise: "through_udp",
         says: "64-byte UDP packets",
@@ -54,12 +60,23 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let mut all: Vec<(Guard, usize, f64)> = Vec::new();
     let mut failed: Vec<String> = Vec::new();
     for round in 0..setting.choose(7, 2) {
-        let peers = if round < setting.choose(3, 1) { &Guard::PEERS[..] } else { &[] };
+        let peers = if round < setting.choose(3, 1) {
+            &Guard::PEERS[..]
+        } else {
+            &[]
+        };
         for guard in [Guard::Nobody, Guard::Gatebell].iter().chain(peers) {
             match guard.over(setting, || each_way(setting)) {
-                Ok(values) => all.extend(values.iter().enumerate().map(|(way, value)| (*guard, way, *value))),
+                Ok(values) => all.extend(
+                    values
+                        .iter()
+                        .enumerate()
+                        .map(|(way, value)| (*guard, way, *value)),
+                ),
                 // One that can't be measured here leaves the others alone.
-                Err(why) if Guard::PEERS.contains(guard) => failed.push(format!("{}: {why:#}", guard.name())),
+                Err(why) if Guard::PEERS.contains(guard) => {
+                    failed.push(format!("{}: {why:#}", guard.name()))
+                }
                 Err(why) => return Err(why),
             }
         }
@@ -88,14 +105,34 @@ fn write_down(all: &[(Guard, usize, f64)], book: &mut Book) {
                 .collect()
         };
         let free = of(Guard::Nobody);
-        let kept = |guard| ratios(&of(guard), &free).iter().map(|ratio| ratio * 100.0).collect::<Vec<f64>>();
+        let kept = |guard| {
+            ratios(&of(guard), &free)
+                .iter()
+                .map(|ratio| ratio * 100.0)
+                .collect::<Vec<f64>>()
+        };
         book.put(way.promise, &kept(Guard::Gatebell));
-        book.beside(FIGURE, format!("{}, unprotected", way.says), &free, way.unit);
-        book.beside(FIGURE, format!("{}, Gatebell", way.says), &of(Guard::Gatebell), way.unit);
+        book.beside(
+            FIGURE,
+            format!("{}, unprotected", way.says),
+            &free,
+            way.unit,
+        );
+        book.beside(
+            FIGURE,
+            format!("{}, Gatebell", way.says),
+            &of(Guard::Gatebell),
+            way.unit,
+        );
         for peer in Guard::PEERS {
             let name = format!("{}, {}", way.says, peer.name());
             book.beside(FIGURE, name.clone(), &of(peer), way.unit);
-            book.beside(FIGURE, format!("{name}, of the unprotected rate"), &kept(peer), "%");
+            book.beside(
+                FIGURE,
+                format!("{name}, of the unprotected rate"),
+                &kept(peer),
+                "%",
+            );
         }
     }
     book.note(
@@ -143,7 +180,11 @@ fn nginx(setting: &Setting<'_>) -> Result<Server> {
     )?;
     let program = setting.programs.peers.join("nginx/usr/sbin/nginx");
     let program = program.to_str().context("a path is no text")?;
-    Server::start(&mut setting.ground.program(false, &[program, "-p", folder, "-c", &file]))
+    Server::start(
+        &mut setting
+            .ground
+            .program(false, &[program, "-p", folder, "-c", &file]),
+    )
 }
 
 fn tcp(setting: &Setting<'_>) -> Result<f64> {
@@ -152,7 +193,10 @@ fn tcp(setting: &Setting<'_>) -> Result<f64> {
     let mut bits = Err(anyhow!("iperf3 does not measure"));
     // The server takes one at a time, and may not be done with the last one: what it says then is no measurement.
     until(Duration::from_secs(10), || {
-        bits = setting.ground.done(true, &words).and_then(|said| received(&said));
+        bits = setting
+            .ground
+            .done(true, &words)
+            .and_then(|said| received(&said));
         bits.is_ok()
     });
     bits.map(|bits| bits / 1e9)
@@ -177,15 +221,22 @@ fn udp(setting: &Setting<'_>) -> Result<f64> {
 
 fn ask(setting: &Setting<'_>) -> Result<f64> {
     let time = setting.choose("1000", "500");
-    let done: Done = setting.ground.load(true, &["ask", &format!("{OUTSIDE}:{ANSWER}"), time])?;
+    let done: Done = setting
+        .ground
+        .load(true, &["ask", &format!("{OUTSIDE}:{ANSWER}"), time])?;
     Ok(done.rate() / 1000.0)
 }
 
 fn http(setting: &Setting<'_>) -> Result<f64> {
     let url = format!("http://{OUTSIDE}:{WEB}/");
     let seconds = setting.choose("2", "1");
-    let said = setting.ground.done(true, &["ab", "-q", "-c", "4", "-t", seconds, "-n", "30000", &url])?;
-    let rate = said.lines().find_map(|line| line.strip_prefix("Requests per second:"));
+    let said = setting.ground.done(
+        true,
+        &["ab", "-q", "-c", "4", "-t", seconds, "-n", "30000", &url],
+    )?;
+    let rate = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Requests per second:"));
     let rate = rate.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
     Ok(rate.context("ab speaks otherwise")? / 1000.0)
 }

@@ -15,7 +15,9 @@ pub fn answer(at: SocketAddr, seconds: u64) -> Result<()> {
         match listener.accept() {
             // A connection that breaks off is over, no more.
             Ok((asker, _)) => drop(answer_one(asker)),
-            Err(none) if none.kind() == ErrorKind::WouldBlock => std::thread::sleep(Duration::from_millis(5)),
+            Err(none) if none.kind() == ErrorKind::WouldBlock => {
+                std::thread::sleep(Duration::from_millis(5))
+            }
             Err(error) => return Err(error).context("can't take a connection"),
         }
     }
@@ -38,7 +40,12 @@ pub fn ask(to: SocketAddr, milliseconds: u64) -> Result<Done> {
     let mut stream = connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    let (start, most, mut count, mut byte) = (Instant::now(), Duration::from_millis(milliseconds), 0, [b'.']);
+    let (start, most, mut count, mut byte) = (
+        Instant::now(),
+        Duration::from_millis(milliseconds),
+        0,
+        [b'.'],
+    );
     while start.elapsed() < most {
         stream.write_all(&byte)?;
         stream.read_exact(&mut byte).context("no answer")?;

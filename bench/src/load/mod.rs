@@ -76,12 +76,17 @@ impl Done {
     /// So many, from then to now.
     fn since(start: Instant, count: u64) -> Self {
         let took = start.elapsed();
-        Self { count, began_ns: now_ns().saturating_sub(took.as_nanos() as u64), seconds: took.as_secs_f64() }
+        Self {
+            count,
+            began_ns: now_ns().saturating_sub(took.as_nanos() as u64),
+            seconds: took.as_secs_f64(),
+        }
     }
 
     /// How long it took until a reader had the last of it, which may be later than the end.
     pub fn seconds_until(&self, last_ns: u64) -> f64 {
-        self.seconds.max(last_ns.saturating_sub(self.began_ns) as f64 / 1e9)
+        self.seconds
+            .max(last_ns.saturating_sub(self.began_ns) as f64 / 1e9)
     }
 
     /// In a second.

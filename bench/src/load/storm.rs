@@ -14,7 +14,10 @@ const MOST_SECONDS: f64 = 60.0;
 pub fn storm(count: u32) -> Result<Done> {
     let (start, mut done) = (Instant::now(), 0);
     while done < u64::from(count) && start.elapsed().as_secs_f64() < MOST_SECONDS {
-        let ended = Command::new(PROGRAM).arg("true").stdin(Stdio::null()).status();
+        let ended = Command::new(PROGRAM)
+            .arg("true")
+            .stdin(Stdio::null())
+            .status();
         ended.with_context(|| format!("can't start {PROGRAM}"))?;
         done += 1;
     }

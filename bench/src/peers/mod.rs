@@ -33,7 +33,14 @@ impl<'a> Nft<'a> {
         let file = ground.lab.folder().join("peer.nft");
         fs::write(&file, rules)?;
         let there = Self(ground);
-        there.0.done(true, &["nft", "-f", file.to_str().context("a folder's name is no text")?])?;
+        there.0.done(
+            true,
+            &[
+                "nft",
+                "-f",
+                file.to_str().context("a folder's name is no text")?,
+            ],
+        )?;
         Ok(there)
     }
 }
@@ -54,7 +61,10 @@ pub struct Iptables<'a> {
 impl<'a> Iptables<'a> {
     /// Puts rules there, each given as table, chain and the rest.
     pub fn with(ground: &'a Ground, rules: &[&[&'a str]]) -> Result<Self> {
-        let mut there = Self { ground, rules: Vec::new() };
+        let mut there = Self {
+            ground,
+            rules: Vec::new(),
+        };
         for rule in rules {
             there.rule("-A", rule)?;
             there.rules.push(rule.to_vec());

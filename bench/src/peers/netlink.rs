@@ -6,8 +6,8 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::sockopt::RcvBufForce;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
-    socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
+    setsockopt, socket,
 };
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -39,7 +39,12 @@ impl Netlink {
     /// Opens one.
     pub fn open() -> Result<Self> {
         let flags = SockFlag::SOCK_CLOEXEC;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, flags, SockProtocol::NetlinkNetFilter)?;
+        let socket = socket(
+            AddressFamily::Netlink,
+            SockType::Raw,
+            flags,
+            SockProtocol::NetlinkNetFilter,
+        )?;
         bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
         setsockopt(&socket, RcvBufForce, &RECEIVE_BYTES).context("can't have a large buffer")?;
         Ok(Self(socket))
@@ -52,10 +57,15 @@ impl Netlink {
         loop {
             let length = recv(self.0.as_raw_fd(), &mut answer, MsgFlags::empty())?;
             let mut said = None;
-            each(&answer[..length], |kind, body| said = said.or((kind == ERROR).then(|| number(body, 0))));
+            each(&answer[..length], |kind, body| {
+                said = said.or((kind == ERROR).then(|| number(body, 0)))
+            });
             match said {
                 Some(0) => return Ok(()),
-                Some(error) => bail!("netfilter refuses: {}", Errno::from_raw(-error.cast_signed())),
+                Some(error) => bail!(
+                    "netfilter refuses: {}",
+                    Errno::from_raw(-error.cast_signed())
+                ),
                 None => {}
             }
         }
@@ -63,7 +73,9 @@ impl Netlink {
 
     /// Sends bytes of messages that want no answer.
     pub fn tell(&self, bytes: &[u8]) -> Result<()> {
-        send(self.0.as_raw_fd(), bytes, MsgFlags::empty()).map(drop).context("can't talk to netfilter")
+        send(self.0.as_raw_fd(), bytes, MsgFlags::empty())
+            .map(drop)
+            .context("can't talk to netfilter")
     }
 
     /// Waits for something, and takes what one call gets.
@@ -151,7 +163,10 @@ pub fn attribute(body: &[u8], wanted: u16) -> Option<&[u8]> {
 
 /// A number of four bytes, 0 if it is not there.
 fn number(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..at + 4).and_then(|four| four.try_into().ok()).map_or(0, u32::from_ne_bytes)
+    bytes
+        .get(at..at + 4)
+        .and_then(|four| four.try_into().ok())
+        .map_or(0, u32::from_ne_bytes)
 }
 
 #[cfg(test)]
@@ -160,13 +175,19 @@ mod tests {
 
     #[test]
     fn what_a_message_was_made_of_is_found_in_it() {
-        let bytes = Message::new(4, 1, 7).with(1, &[9]).with(5, &3_u32.to_be_bytes()).finished(REQUEST);
+        let bytes = Message::new(4, 1, 7)
+            .with(1, &[9])
+            .with(5, &3_u32.to_be_bytes())
+            .finished(REQUEST);
         let mut found = Vec::new();
         each(&bytes, |kind, body| {
             let attribute = |wanted| attribute(body, wanted).map(<[u8]>::to_vec);
             found.push((kind, attribute(1), attribute(5), attribute(2)));
         });
-        assert_eq!(found, [(0x0401, Some(vec![9]), Some(vec![0, 0, 0, 3]), None)]);
+        assert_eq!(
+            found,
+            [(0x0401, Some(vec![9]), Some(vec![0, 0, 0, 3]), None)]
+        );
     }
 
     #[test]

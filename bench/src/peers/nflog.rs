@@ -38,7 +38,12 @@ pub struct Nflog {
 
 impl Nflog {
     /// Listens with this threshold. `times`: whether the moment of each packet is of interest.
-    pub fn start(netns: &Path, threshold: u32, times: bool, processor: Option<usize>) -> Result<Self> {
+    pub fn start(
+        netns: &Path,
+        threshold: u32,
+        times: bool,
+        processor: Option<usize>,
+    ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = stop.clone();
         let (ready, is_ready) = mpsc::channel();
@@ -60,7 +65,9 @@ impl Nflog {
     pub fn stop(self) -> Result<Got> {
         // Pairs with the acquire load in `listen`; nothing but the wish itself is handed over.
         self.stop.store(true, Ordering::Release);
-        self.thread.join().unwrap_or_else(|_| bail!("the reader of NFLOG has panicked"))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| bail!("the reader of NFLOG has panicked"))
     }
 }
 
@@ -102,8 +109,9 @@ fn take(bytes: &[u8], times: bool, got: &mut Got) {
         got.packets += 1;
         if times {
             got.arrivals.extend(port(body).map(|port| (port, now_ns())));
-            got.delays
-                .extend(stamp_ns(body).map(|stamp| (nanoseconds(ClockId::CLOCK_REALTIME) as f64) - stamp));
+            got.delays.extend(
+                stamp_ns(body).map(|stamp| (nanoseconds(ClockId::CLOCK_REALTIME) as f64) - stamp),
+            );
         }
     });
 }
@@ -117,6 +125,12 @@ fn port(body: &[u8]) -> Option<u16> {
 /// The kernel's stamp. It counts whole microseconds; on average half a one has gone by more.
 fn stamp_ns(body: &[u8]) -> Option<f64> {
     let stamp = attribute(body, STAMP)?;
-    let number = |at: usize| stamp.get(at..at + 8)?.try_into().ok().map(u64::from_be_bytes);
+    let number = |at: usize| {
+        stamp
+            .get(at..at + 8)?
+            .try_into()
+            .ok()
+            .map(u64::from_be_bytes)
+    };
     Some((number(0)? * 1_000_000_000 + number(8)? * 1000 + 500) as f64)
 }

@@ -60,7 +60,9 @@ impl Nfqueue {
     pub fn stop(self) -> Result<Got> {
         // Pairs with the acquire load in `decide`; nothing but the wish itself is handed over.
         self.stop.store(true, Ordering::Release);
-        self.thread.join().unwrap_or_else(|_| bail!("the one who decides for NFQUEUE has panicked"))
+        self.thread
+            .join()
+            .unwrap_or_else(|_| bail!("the one who decides for NFQUEUE has panicked"))
     }
 }
 
@@ -94,13 +96,19 @@ fn decide(netlink: &Netlink, stop: &AtomicBool, verdict: Verdict) -> Result<Got>
 fn answer(netlink: &Netlink, bytes: &[u8], verdict: Verdict, got: &mut Got) -> Result<()> {
     let mut failed = Ok(());
     each(bytes, |kind, body| {
-        let Some(about) = attribute(body, ABOUT).filter(|_| kind == PACKET) else { return };
+        let Some(about) = attribute(body, ABOUT).filter(|_| kind == PACKET) else {
+            return;
+        };
         got.packets += 1;
         let mut decided = [0; 8];
         decided[..4].copy_from_slice(&(verdict as u32).to_be_bytes());
         // The packet's number, as it came.
         decided[4..].copy_from_slice(about.get(..4).unwrap_or(&[0; 4]));
-        let told = netlink.tell(&Message::new(QUEUE, VERDICT, 0).with(DECIDED, &decided).finished(1));
+        let told = netlink.tell(
+            &Message::new(QUEUE, VERDICT, 0)
+                .with(DECIDED, &decided)
+                .finished(1),
+        );
         if told.is_err() {
             failed = told;
         }

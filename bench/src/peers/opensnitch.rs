@@ -19,7 +19,11 @@ impl<'a> Opensnitch<'a> {
         let daemon = programs.peers.join("opensnitch/usr/bin/opensnitchd");
         let folder = ground.lab.folder().join("opensnitch");
         fs::create_dir_all(&folder)?;
-        let text = |path: &std::path::Path| path.to_str().map(str::to_owned).context("a path is no text");
+        let text = |path: &std::path::Path| {
+            path.to_str()
+                .map(str::to_owned)
+                .context("a path is no text")
+        };
         let (daemon, folder) = (text(&daemon)?, text(&folder)?);
         let log = format!("{folder}/log");
         let mut command = ground.program(
@@ -37,20 +41,30 @@ impl<'a> Opensnitch<'a> {
             ],
         );
         let said = fs::File::create(&log)?;
-        command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        command
+            .stdin(Stdio::null())
+            .stdout(said.try_clone()?)
+            .stderr(said);
         let daemon = Server(command.spawn().context("can't start opensnitchd")?);
         let mut opensnitch = Self { ground, daemon };
         if !until(Duration::from_secs(8), || opensnitch.intercepts()) {
-            bail!("opensnitchd makes no rules: {}", fs::read_to_string(&log).unwrap_or_default().trim());
+            bail!(
+                "opensnitchd makes no rules: {}",
+                fs::read_to_string(&log).unwrap_or_default().trim()
+            );
         }
         Ok(opensnitch)
     }
 
     /// Whether new connections go to its queue.
     fn intercepts(&mut self) -> bool {
-        let rules =
-            ["iptables -w -t mangle -S OUTPUT; iptables-legacy -w -t mangle -S OUTPUT; nft list ruleset"];
-        let said = self.ground.done(true, &[&["sh", "-c"], rules.as_slice()].concat()).unwrap_or_default();
+        let rules = [
+            "iptables -w -t mangle -S OUTPUT; iptables-legacy -w -t mangle -S OUTPUT; nft list ruleset",
+        ];
+        let said = self
+            .ground
+            .done(true, &[&["sh", "-c"], rules.as_slice()].concat())
+            .unwrap_or_default();
         self.daemon.runs() && (said.contains("NFQUEUE") || said.contains("queue"))
     }
 }
@@ -59,7 +73,12 @@ impl Drop for Opensnitch<'_> {
     fn drop(&mut self) {
         self.daemon.signal(nix::sys::signal::Signal::SIGTERM);
         let _soon = until(Duration::from_secs(3), || !self.daemon.runs());
-        for program in ["iptables", "iptables-legacy", "ip6tables", "ip6tables-legacy"] {
+        for program in [
+            "iptables",
+            "iptables-legacy",
+            "ip6tables",
+            "ip6tables-legacy",
+        ] {
             for table in ["mangle", "filter"] {
                 // It leaves its rules when it is not asked nicely.
                 let _gone = self.ground.done(true, &[program, "-w", "-t", table, "-F"]);

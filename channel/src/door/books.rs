@@ -22,9 +22,13 @@ impl Books {
         let mut kept = References::new_zeroed();
         bpf::lookup(map.as_fd(), &0_u32.to_ne_bytes(), kept.as_mut_bytes())?;
         let mut books = Self { map, kept };
-        let left: Vec<Hold> = (0..SLOTS as u32).filter_map(|slot| Hold::left_over(driver, slot)).collect();
+        let left: Vec<Hold> = (0..SLOTS as u32)
+            .filter_map(|slot| Hold::left_over(driver, slot))
+            .collect();
         // It may have been killed between taking or releasing and writing that down. What is there is what counts.
-        let References { taken, released, .. } = &mut books.kept;
+        let References {
+            taken, released, ..
+        } = &mut books.kept;
         *taken = (*taken).max(released.saturating_add(left.len() as u64));
         *released = taken.saturating_sub(left.len() as u64);
         for hold in left {
@@ -51,7 +55,10 @@ impl Books {
 
     /// What was counted, beside so many apps that are attached now.
     pub const fn references(&self, attached: u64) -> References {
-        References { attached, ..self.kept }
+        References {
+            attached,
+            ..self.kept
+        }
     }
 
     /// A kernel that takes no more writes has other troubles; the next write is as good.

@@ -24,13 +24,36 @@ impl Client {
     pub fn new(socket: OwnedFd) -> io::Result<Self> {
         let peer = peer(&socket)?;
         let (process, pid) = (process(peer.pid)?, peer.pid.cast_unsigned());
-        Ok(Self { socket, process, pid, user: peer.uid, hold: None, last: None, gone: false })
+        Ok(Self {
+            socket,
+            process,
+            pid,
+            user: peer.uid,
+            hold: None,
+            last: None,
+            gone: false,
+        })
     }
 
     /// Sends a message, or fails at once: the door waits for nobody.
-    pub fn tell(&self, number: u32, which: u32, body: &[u8], given: &[BorrowedFd<'_>]) -> io::Result<()> {
-        let prelude = Prelude { number, descriptors: which };
-        socket::send(self.socket.as_fd(), prelude, body, given, libc::MSG_DONTWAIT)
+    pub fn tell(
+        &self,
+        number: u32,
+        which: u32,
+        body: &[u8],
+        given: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let prelude = Prelude {
+            number,
+            descriptors: which,
+        };
+        socket::send(
+            self.socket.as_fd(),
+            prelude,
+            body,
+            given,
+            libc::MSG_DONTWAIT,
+        )
     }
 
     /// Root, or the user that the service runs as.
@@ -43,12 +66,21 @@ impl Client {
 
 /// Who connected, as the kernel noted it.
 fn peer(socket: &OwnedFd) -> io::Result<libc::ucred> {
-    let mut peer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
     let mut length = size_of::<libc::ucred>() as libc::socklen_t;
     let (fd, at) = (socket.as_raw_fd(), (&raw mut peer).cast());
     // SAFETY: room for what is asked for, as long as said.
-    let got = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, at, &raw mut length) };
-    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(peer) }
+    let got =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, at, &raw mut length) };
+    if got < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(peer)
+    }
 }
 
 /// A descriptor that can be read once the process is dead.

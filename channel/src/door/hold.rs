@@ -31,7 +31,11 @@ impl Driver {
         let mut used = 0_u64;
         for slot in 0..SLOTS as u32 {
             let mut entry = Slot::FREE;
-            bpf::lookup(self.slots.as_fd(), &slot.to_ne_bytes(), entry.as_mut_bytes())?;
+            bpf::lookup(
+                self.slots.as_fd(),
+                &slot.to_ne_bytes(),
+                entry.as_mut_bytes(),
+            )?;
             if entry.attached == Slot::ATTACHED {
                 used = u64::from(slot) + 1;
             }
@@ -78,7 +82,11 @@ pub fn sent_event(request: &Reference, descriptors: &[OwnedFd]) -> Result<Option
 pub fn made_event(bytes: u32) -> Result<Event, Refusal> {
     let ring = bpf::create_ring(bytes).map_err(|_| Refusal::Memory)?;
     let id = bpf::map_info(ring.as_fd()).map_err(|_| Refusal::Memory)?.id;
-    Ok(Event { ring, id, by_service: true })
+    Ok(Event {
+        ring,
+        id,
+        by_service: true,
+    })
 }
 
 fn sent_by_the_app(bytes: u32, sent: &OwnedFd) -> Result<Event, Refusal> {
@@ -93,7 +101,11 @@ fn sent_by_the_app(bytes: u32, sent: &OwnedFd) -> Result<Event, Refusal> {
         return Err(Refusal::Access);
     }
     let ring = sent.try_clone().map_err(|_| Refusal::Memory)?;
-    Ok(Event { ring, id: info.id, by_service: false })
+    Ok(Event {
+        ring,
+        id: info.id,
+        by_service: false,
+    })
 }
 
 /// A descriptor that was opened only to look, such as the named event's, is no right to signal.
@@ -132,34 +144,73 @@ impl Hold {
         let ledger = LedgerPage::new(books.as_fd()).map_err(memory)?;
         let for_app = books.try_clone().map_err(memory)?;
         let token = token().map_err(memory)?;
-        let positions = Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
+        let positions =
+            Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
         let charge = Charge::of(user, &[event.ring.as_fd(), books.as_fd()]);
-        let hold = Self { slot, ring_id: event.id, token, ledger, books, positions, charge };
-        hold.enter(driver, request, &event).inspect_err(|_| hold.leave(driver))?;
-        let referenced = Referenced { version: VERSION, slot, token };
+        let hold = Self {
+            slot,
+            ring_id: event.id,
+            token,
+            ledger,
+            books,
+            positions,
+            charge,
+        };
+        hold.enter(driver, request, &event)
+            .inspect_err(|_| hold.leave(driver))?;
+        let referenced = Referenced {
+            version: VERSION,
+            slot,
+            token,
+        };
         let (mut which, mut given) = (LEDGER, vec![for_app]);
         if event.by_service {
             which |= RING;
             given.push(event.ring);
         }
-        Ok((hold, Answer { which, body: referenced.as_bytes().to_vec(), given }))
+        Ok((
+            hold,
+            Answer {
+                which,
+                body: referenced.as_bytes().to_vec(),
+                given,
+            },
+        ))
     }
 
     /// What a door that was killed has left in this slot, if it left a reference there.
     pub fn left_over(driver: &Driver, slot: u32) -> Option<Self> {
         let mut entry = Slot::FREE;
         // What can't be read can't be released either, and is cleared.
-        let read = bpf::lookup(driver.slots.as_fd(), &slot.to_ne_bytes(), entry.as_mut_bytes());
+        let read = bpf::lookup(
+            driver.slots.as_fd(),
+            &slot.to_ne_bytes(),
+            entry.as_mut_bytes(),
+        );
         let books = bpf::inner(driver.ledgers.as_fd(), slot).ok().flatten();
-        let ledger = books.as_ref().and_then(|books| LedgerPage::new(books.as_fd()).ok());
+        let ledger = books
+            .as_ref()
+            .and_then(|books| LedgerPage::new(books.as_fd()).ok());
         match (read, books, ledger) {
             (Ok(true), Some(books), Some(ledger)) if entry.attached != Slot::FREE.attached => {
                 let ring = bpf::inner(driver.rings.as_fd(), slot).ok().flatten();
                 let maps: Vec<_> = ring.iter().chain([&books]).collect();
                 // Whose it is nobody wrote down. Of others than root, what they are told is their own.
-                let user = if entry.users == ALL_USERS { 0 } else { entry.users as u32 };
+                let user = if entry.users == ALL_USERS {
+                    0
+                } else {
+                    entry.users as u32
+                };
                 let charge = Charge::of(user, &maps);
-                Some(Self { slot, ring_id: 0, token: entry.token, ledger, books, positions: None, charge })
+                Some(Self {
+                    slot,
+                    ring_id: 0,
+                    token: entry.token,
+                    ledger,
+                    books,
+                    positions: None,
+                    charge,
+                })
             }
             _ => {
                 clear(driver, slot);
@@ -182,11 +233,19 @@ impl Hold {
     /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final, and what may live on.
     pub fn release(self, driver: &Driver, ending: Ending) -> (Ledger, Charge) {
         let Self { slot, token, .. } = self;
-        let closing = Slot { attached: Slot::CLOSING, token, ..Slot::FREE };
+        let closing = Slot {
+            attached: Slot::CLOSING,
+            token,
+            ..Slot::FREE
+        };
         drop(bpf::update(driver.slots.as_fd(), slot, closing.as_bytes()));
         // Changes nothing; but an update of a map of maps returns when every program has ended that was running before.
         drop(self.keep_books(driver));
-        let mut ring = Ring { slot: u64::from(slot), token, ending: ending as u64 };
+        let mut ring = Ring {
+            slot: u64::from(slot),
+            token,
+            ending: ending as u64,
+        };
         drop(bpf::run(driver.ring.as_fd(), ring.as_mut_bytes()));
         self.leave(driver);
         (self.ledger(), self.charge)
@@ -194,10 +253,16 @@ impl Hold {
 
     fn enter(&self, driver: &Driver, request: &Reference, event: &Event) -> Result<(), Refusal> {
         self.keep_books(driver).map_err(|_| Refusal::Memory)?;
-        bpf::update(driver.rings.as_fd(), self.slot, &number(&event.ring)).map_err(|e| refusal_of(&e))?;
-        let slot =
-            Slot { attached: Slot::ATTACHED, token: self.token, mask: request.mask, users: request.users };
-        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes()).map_err(|_| Refusal::Memory)?;
+        bpf::update(driver.rings.as_fd(), self.slot, &number(&event.ring))
+            .map_err(|e| refusal_of(&e))?;
+        let slot = Slot {
+            attached: Slot::ATTACHED,
+            token: self.token,
+            mask: request.mask,
+            users: request.users,
+        };
+        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes())
+            .map_err(|_| Refusal::Memory)?;
         driver.note_used().map_err(|_| Refusal::Memory)
     }
 
@@ -212,7 +277,11 @@ impl Hold {
 
 /// Takes everything of this slot out of the maps. What is not there need not be taken out.
 fn clear(driver: &Driver, slot: u32) {
-    drop(bpf::update(driver.slots.as_fd(), slot, Slot::FREE.as_bytes()));
+    drop(bpf::update(
+        driver.slots.as_fd(),
+        slot,
+        Slot::FREE.as_bytes(),
+    ));
     drop(bpf::delete(driver.ledgers.as_fd(), slot));
     drop(bpf::delete(driver.rings.as_fd(), slot));
     // Programs that look at a slot too many find it free.
@@ -237,5 +306,9 @@ fn token() -> io::Result<u64> {
     let mut bytes = [0; 8];
     // SAFETY: eight bytes to fill.
     let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
-    if got == 8 { Ok(u64::from_ne_bytes(bytes)) } else { Err(io::Error::last_os_error()) }
+    if got == 8 {
+        Ok(u64::from_ne_bytes(bytes))
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

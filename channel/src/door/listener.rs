@@ -26,7 +26,10 @@ impl Listener {
         remove_stale(path, &socket, at, length)?;
         // SAFETY: an initialised address and its length.
         done(unsafe { libc::bind(socket.as_raw_fd(), at, length) })?;
-        let listener = Self { socket, path: path.to_owned() };
+        let listener = Self {
+            socket,
+            path: path.to_owned(),
+        };
         set_permissions(path, Permissions::from_mode(mode))?;
         // SAFETY: no preconditions.
         done(unsafe { libc::listen(listener.socket.as_raw_fd(), 16) })?;
@@ -57,11 +60,19 @@ impl Drop for Listener {
 }
 
 /// A name that nobody listens at is what a killed service left; one that answers is another service's.
-fn remove_stale(path: &Path, socket: &OwnedFd, at: *const libc::sockaddr, length: u32) -> io::Result<()> {
+fn remove_stale(
+    path: &Path,
+    socket: &OwnedFd,
+    at: *const libc::sockaddr,
+    length: u32,
+) -> io::Result<()> {
     // SAFETY: an initialised address and its length.
     let connected = unsafe { libc::connect(socket.as_raw_fd(), at, length) };
     match done(connected) {
-        Ok(()) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another service has this door open")),
+        Ok(()) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another service has this door open",
+        )),
         Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => remove_file(path),
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(other) => Err(other),
@@ -75,5 +86,9 @@ fn owned(fd: i32) -> io::Result<OwnedFd> {
 }
 
 fn done(result: i32) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -20,7 +20,10 @@ pub struct Room {
 
 impl Room {
     /// As much as the kernel gives.
-    pub const UNBOUNDED: Self = Self { all: u64::MAX, others: u64::MAX };
+    pub const UNBOUNDED: Self = Self {
+        all: u64::MAX,
+        others: u64::MAX,
+    };
 }
 
 /// Bytes of kernel memory that rings take, their ledgers with them.
@@ -42,9 +45,16 @@ pub struct Charge {
 impl Charge {
     /// What can't be looked at is not counted: it could not be put into the driver's maps either.
     pub fn of(user: u32, maps: &[impl AsFd]) -> Self {
-        let number =
-            |map: &_| Some((bpf::map_info(AsFd::as_fd(map)).ok()?.id, bpf::memory(AsFd::as_fd(map))));
-        Self { user, maps: maps.iter().filter_map(number).collect() }
+        let number = |map: &_| {
+            Some((
+                bpf::map_info(AsFd::as_fd(map)).ok()?.id,
+                bpf::memory(AsFd::as_fd(map)),
+            ))
+        };
+        Self {
+            user,
+            maps: maps.iter().filter_map(number).collect(),
+        }
     }
 
     pub fn bytes(&self) -> u64 {
@@ -54,7 +64,8 @@ impl Charge {
     /// Forgets what does not live any more. False: nothing does.
     fn lives(&mut self) -> bool {
         // What the kernel does not want to say now counts as alive.
-        self.maps.retain(|(id, _)| bpf::map_exists(*id).unwrap_or(true));
+        self.maps
+            .retain(|(id, _)| bpf::map_exists(*id).unwrap_or(true));
         !self.maps.is_empty()
     }
 }
@@ -76,7 +87,9 @@ impl LetGo {
 
     /// Somebody has this ring referenced again, and it is counted there.
     pub fn taken_again(&mut self, ring: u32) {
-        self.0.iter_mut().for_each(|charge| charge.maps.retain(|(id, _)| *id != ring));
+        self.0
+            .iter_mut()
+            .for_each(|charge| charge.maps.retain(|(id, _)| *id != ring));
     }
 
     /// Those that live.
@@ -87,34 +100,61 @@ impl LetGo {
 }
 
 /// Whether one more reference that takes `more` bytes has room beside these.
-pub fn check(policy: &Policy, room: Room, user: u32, more: u64, all: &[&Charge]) -> Result<(), Refusal> {
+pub fn check(
+    policy: &Policy,
+    room: Room,
+    user: u32,
+    more: u64,
+    all: &[&Charge],
+) -> Result<(), Refusal> {
     let bytes = |of: &dyn Fn(u32) -> bool| -> u64 {
         let theirs = all.iter().filter(|charge| of(charge.user));
-        theirs.map(|charge| charge.bytes()).sum::<u64>().saturating_add(more)
+        theirs
+            .map(|charge| charge.bytes())
+            .sum::<u64>()
+            .saturating_add(more)
     };
     if user != 0 {
         let rings = all.iter().filter(|charge| charge.user == user).count();
-        if rings >= policy.rings_per_user || bytes(&|other| other == user) > policy.ring_bytes_per_user {
+        if rings >= policy.rings_per_user
+            || bytes(&|other| other == user) > policy.ring_bytes_per_user
+        {
             return Err(Refusal::Quota);
         }
         if bytes(&|other| other != 0) > room.others {
             return Err(Refusal::Memory);
         }
     }
-    if bytes(&|_| true) > room.all { Err(Refusal::Memory) } else { Ok(()) }
+    if bytes(&|_| true) > room.all {
+        Err(Refusal::Memory)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const POLICY: Policy =
-        Policy { mode: 0o600, slots_per_user: 4, rings_per_user: 3, ring_bytes_per_user: 100 };
-    const ROOM: Room = Room { all: 200, others: 150 };
+    const POLICY: Policy = Policy {
+        mode: 0o600,
+        slots_per_user: 4,
+        rings_per_user: 3,
+        ring_bytes_per_user: 100,
+    };
+    const ROOM: Room = Room {
+        all: 200,
+        others: 150,
+    };
 
     fn asks(user: u32, more: u64, all: &[(u32, u64)]) -> Result<(), Refusal> {
-        let all: Vec<_> =
-            all.iter().map(|(user, bytes)| Charge { user: *user, maps: vec![(1, *bytes)] }).collect();
+        let all: Vec<_> = all
+            .iter()
+            .map(|(user, bytes)| Charge {
+                user: *user,
+                maps: vec![(1, *bytes)],
+            })
+            .collect();
         check(&POLICY, ROOM, user, more, &all.iter().collect::<Vec<_>>())
     }
 
@@ -125,7 +165,11 @@ mod tests {
         assert_eq!(asks(7, 100, &[]), Ok(()));
         assert_eq!(asks(7, 100, &[(7, 1)]), Err(Refusal::Quota));
         assert_eq!(asks(8, 100, &[(7, 1), (7, 1), (7, 1)]), Ok(()));
-        assert_eq!(asks(0, 1, &[(0, 1), (0, 1), (0, 1), (0, 1)]), Ok(()), "root's are not");
+        assert_eq!(
+            asks(0, 1, &[(0, 1), (0, 1), (0, 1), (0, 1)]),
+            Ok(()),
+            "root's are not"
+        );
     }
 
     #[test]
@@ -134,8 +178,20 @@ mod tests {
         assert_eq!(asks(8, 61, &[(7, 90)]), Err(Refusal::Memory));
         assert_eq!(asks(0, 110, &[(7, 90)]), Ok(()));
         assert_eq!(asks(0, 111, &[(7, 90)]), Err(Refusal::Memory));
-        assert_eq!(asks(8, 20, &[(0, 180)]), Ok(()), "what root has is none of theirs");
-        assert_eq!(asks(8, 21, &[(0, 180)]), Err(Refusal::Memory), "but takes of the whole");
-        assert_eq!(asks(0, u64::MAX, &[(0, 1)]), Err(Refusal::Memory), "and no sum overflows");
+        assert_eq!(
+            asks(8, 20, &[(0, 180)]),
+            Ok(()),
+            "what root has is none of theirs"
+        );
+        assert_eq!(
+            asks(8, 21, &[(0, 180)]),
+            Err(Refusal::Memory),
+            "but takes of the whole"
+        );
+        assert_eq!(
+            asks(0, u64::MAX, &[(0, 1)]),
+            Err(Refusal::Memory),
+            "and no sum overflows"
+        );
     }
 }

@@ -67,7 +67,12 @@ impl Default for Policy {
     fn default() -> Self {
         // Each slot with the largest ring, and some for one that is just being replaced.
         let ring_bytes_per_user = needed(MAX_RING) * 9 / 2;
-        Self { mode: 0o600, slots_per_user: 4, rings_per_user: 8, ring_bytes_per_user }
+        Self {
+            mode: 0o600,
+            slots_per_user: 4,
+            rings_per_user: 8,
+            ring_bytes_per_user,
+        }
     }
 }
 
@@ -140,7 +145,12 @@ pub struct AppBooks {
 
 impl Door {
     /// Opens the door to a loaded object at `path`.
-    pub fn open(ebpf: &mut Ebpf, path: &Path, policy: Policy, parts: Parts<'_>) -> Result<Self, DoorError> {
+    pub fn open(
+        ebpf: &mut Ebpf,
+        path: &Path,
+        policy: Policy,
+        parts: Parts<'_>,
+    ) -> Result<Self, DoorError> {
         let driver = Driver {
             slots: map(ebpf, SLOTS_MAP)?,
             used: map(ebpf, USED_MAP)?,
@@ -150,16 +160,35 @@ impl Door {
             command: parts.command.map(|name| program(ebpf, name)).transpose()?,
             named: parts.named.map(|name| named(ebpf, name)).transpose()?,
         };
-        let kept = |source| Error::System { what: "take over the driver's books", source };
+        let kept = |source| Error::System {
+            what: "take over the driver's books",
+            source,
+        };
         let mut let_go = LetGo::default();
         let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, &mut let_go).map_err(kept)?;
         let probe = program(ebpf, PROBE_PROGRAM)?;
         let overlap = driver.records_may_overlap(&probe);
-        let overlap = overlap.map_err(|source| Error::System { what: "try this kernel's rings", source })?;
-        let failed = |source| DoorError::Socket { path: path.display().to_string(), source };
+        let overlap = overlap.map_err(|source| Error::System {
+            what: "try this kernel's rings",
+            source,
+        })?;
+        let failed = |source| DoorError::Socket {
+            path: path.display().to_string(),
+            source,
+        };
         let listener = Listener::new(path, policy.mode).map_err(failed)?;
         let (clients, stopping, room) = (Vec::new(), false, Room::UNBOUNDED);
-        Ok(Self { listener, clients, driver, policy, stopping, overlap, books, let_go, room })
+        Ok(Self {
+            listener,
+            clients,
+            driver,
+            policy,
+            stopping,
+            overlap,
+            books,
+            let_go,
+            room,
+        })
     }
 
     /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
@@ -173,7 +202,11 @@ impl Door {
         let ready = poll(&fds, Some(timeout))?;
         let mut ready = ready.each();
         let knocks = ready.next() == Some(true);
-        let states: Vec<_> = self.clients.iter().map(|_| (ready.next(), ready.next())).collect();
+        let states: Vec<_> = self
+            .clients
+            .iter()
+            .map(|_| (ready.next(), ready.next()))
+            .collect();
         for (n, (speaks, died)) in states.into_iter().enumerate() {
             if died == Some(true) || speaks == Some(true) && !self.hear(n) {
                 self.hang_up(n);
@@ -212,7 +245,10 @@ impl Door {
     /// What the apps' rings take of the kernel's memory.
     pub fn memory(&mut self) -> RingMemory {
         let attached = self.holds().map(|(_, hold)| hold.charge.bytes()).sum();
-        RingMemory { attached, let_go: self.let_go.living().iter().map(Charge::bytes).sum() }
+        RingMemory {
+            attached,
+            let_go: self.let_go.living().iter().map(Charge::bytes).sum(),
+        }
     }
 
     /// Says how much of it they may take from now on. Nothing is taken from an app that has more.
@@ -229,18 +265,25 @@ impl Door {
     }
 
     fn holds(&self) -> impl Iterator<Item = (&Client, &Hold)> {
-        self.clients.iter().filter_map(|client| client.hold.as_ref().map(|hold| (client, hold)))
+        self.clients
+            .iter()
+            .filter_map(|client| client.hold.as_ref().map(|hold| (client, hold)))
     }
 
     /// Lets one new connection in, and greets it with what everybody may have.
     fn welcome(&mut self) {
-        let Ok(client) = self.listener.accept() else { return };
+        let Ok(client) = self.listener.accept() else {
+            return;
+        };
         if !self.has_room_for(client.user) {
             return;
         }
         let mut given = Vec::new();
         let mut which = 0;
-        for (bit, part) in [(socket::PROGRAM, &self.driver.command), (socket::NAMED, &self.driver.named)] {
+        for (bit, part) in [
+            (socket::PROGRAM, &self.driver.command),
+            (socket::NAMED, &self.driver.named),
+        ] {
             if let Some(part) = part {
                 which |= bit;
                 given.push(part.as_fd());
@@ -252,18 +295,27 @@ impl Door {
     }
 
     fn has_room_for(&self, user: u32) -> bool {
-        let of_user = self.clients.iter().filter(|client| client.user == user).count();
-        let most = if user == 0 { MOST_CLIENTS } else { MOST_CLIENTS - FOR_ROOT };
+        let of_user = self
+            .clients
+            .iter()
+            .filter(|client| client.user == user)
+            .count();
+        let most = if user == 0 {
+            MOST_CLIENTS
+        } else {
+            MOST_CLIENTS - FOR_ROOT
+        };
         self.clients.len() < most && (user == 0 || of_user < MOST_OF_A_USER)
     }
 
     /// Takes one request and answers it. False: the app hung up, or does not take its answers.
     fn hear(&mut self, n: usize) -> bool {
-        let message = match socket::receive(self.clients[n].socket.as_fd(), LONGEST, libc::MSG_DONTWAIT) {
-            Ok(Some(message)) => message,
-            Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => return true,
-            Ok(None) | Err(_) => return false,
-        };
+        let message =
+            match socket::receive(self.clients[n].socket.as_fd(), LONGEST, libc::MSG_DONTWAIT) {
+                Ok(Some(message)) => message,
+                Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(None) | Err(_) => return false,
+            };
         match self.answer(n, &message) {
             Ok(Answer { which, body, given }) => {
                 let given: Vec<_> = given.iter().map(AsFd::as_fd).collect();
@@ -280,7 +332,9 @@ impl Door {
         }
         message.read::<()>()?;
         match command {
-            Command::Dereference if self.clients[n].hold.is_none() => return Err(Refusal::NotReferenced),
+            Command::Dereference if self.clients[n].hold.is_none() => {
+                return Err(Refusal::NotReferenced);
+            }
             Command::Dereference => self.release(n, Ending::Dereferenced),
             Command::Account => return self.account(n),
             Command::References => return Ok(Answer::of(self.references().as_bytes())),
@@ -333,7 +387,10 @@ impl Door {
 
     /// A slot for this user, within the quota; the last one is root's.
     fn free_slot(&self, user: u32) -> Result<u32, Refusal> {
-        let of_user = self.holds().filter(|(client, _)| client.user == user).count();
+        let of_user = self
+            .holds()
+            .filter(|(client, _)| client.user == user)
+            .count();
         if user != 0 && of_user >= self.policy.slots_per_user {
             return Err(Refusal::Quota);
         }
@@ -342,7 +399,9 @@ impl Door {
             return Err(Refusal::NoSlot);
         }
         let taken = |slot| self.holds().any(|(_, hold)| hold.slot == slot);
-        (0..SLOTS as u32).find(|slot| !taken(*slot)).ok_or(Refusal::NoSlot)
+        (0..SLOTS as u32)
+            .find(|slot| !taken(*slot))
+            .ok_or(Refusal::NoSlot)
     }
 
     /// Whether one more ring fits beside those that live, attached or not.
@@ -393,16 +452,21 @@ struct Answer {
 
 impl Answer {
     fn of(body: &[u8]) -> Self {
-        Self { body: body.to_vec(), ..Self::default() }
+        Self {
+            body: body.to_vec(),
+            ..Self::default()
+        }
     }
 }
 
 fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
     let missing = || DoorError::Part(name.to_owned());
     match ebpf.map(name).ok_or_else(missing)? {
-        Map::Array(data) | Map::ArrayOfMaps(data) | Map::RingBuf(data) => {
-            data.fd().as_fd().try_clone_to_owned().map_err(|_| missing())
-        }
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::RingBuf(data) => data
+            .fd()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|_| missing()),
         _ => Err(missing()),
     }
 }
@@ -410,17 +474,30 @@ fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
 /// The driver's own event, as it is handed out: nobody resets it through this descriptor.
 fn named(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
     let ring = map(ebpf, name)?;
-    bpf::read_only(ring.as_fd())
-        .map_err(|source| Error::System { what: "open the named event read-only", source }.into())
+    bpf::read_only(ring.as_fd()).map_err(|source| {
+        Error::System {
+            what: "open the named event read-only",
+            source,
+        }
+        .into()
+    })
 }
 
 fn program(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
     let missing = || DoorError::Part(name.to_owned());
-    let refused = |source| DoorError::Program { name: name.to_owned(), source: Box::new(source) };
+    let refused = |source| DoorError::Program {
+        name: name.to_owned(),
+        source: Box::new(source),
+    };
     let program = ebpf.program_mut(name).ok_or_else(missing)?;
     let program: &mut SchedClassifier = program.try_into().map_err(refused)?;
     if program.fd().is_err() {
         program.load().map_err(refused)?;
     }
-    program.fd().map_err(refused)?.as_fd().try_clone_to_owned().map_err(|_| missing())
+    program
+        .fd()
+        .map_err(refused)?
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|_| missing())
 }

@@ -73,7 +73,11 @@ pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut
 #[inline(always)]
 pub fn used() -> u32 {
     let used = USED.get(0).copied().unwrap_or(0);
-    if used > COUNT as u64 { COUNT as u32 } else { used as u32 }
+    if used > COUNT as u64 {
+        COUNT as u32
+    } else {
+        used as u32
+    }
 }
 
 /// Whether any app wants a record of this kind that is about `user`: whether what it says is worth finding out.
@@ -93,12 +97,18 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
     user: u32,
     fill: impl Fn(&mut R),
 ) -> Offered {
-    const { assert!(size_of::<R>() >= size_of::<Header>() && size_of::<R>() <= contract::record::MAX_RECORD) };
+    const {
+        assert!(
+            size_of::<R>() >= size_of::<Header>() && size_of::<R>() <= contract::record::MAX_RECORD
+        )
+    };
     const { assert!(size_of::<R>() % 8 == 0 && align_of::<R>() <= 8) };
     if !SLOTS.get(slot).is_some_and(|entry| entry.wants(kind, user)) {
         return Offered::Unwanted;
     }
-    let Some(ledger) = ledger(slot) else { return Offered::Unwanted };
+    let Some(ledger) = ledger(slot) else {
+        return Offered::Unwanted;
+    };
     // SAFETY: the map's value outlives the program, and is as long as a `Ledger`; any bytes are one.
     let ledger = unsafe { &*ledger };
     // Processors above the ledger's share its lines, and with a line its sequence: to the app they are one.
@@ -128,7 +138,11 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
 }
 
 #[inline(always)]
-fn commit<R: FromBytes + IntoBytes>(slot: u32, header: Header, fill: impl Fn(&mut R)) -> Result<(), Cause> {
+fn commit<R: FromBytes + IntoBytes>(
+    slot: u32,
+    header: Header,
+    fill: impl Fn(&mut R),
+) -> Result<(), Cause> {
     // The door deletes the ring first, the ledger after every running program has ended: no ring means closing.
     let ring = ring(slot).ok_or(Cause::Closing)?;
     // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
@@ -182,19 +196,27 @@ pub fn take(value: &mut u64) -> u64 {
 
 #[inline(always)]
 fn ledger(slot: u32) -> Option<*mut Ledger> {
-    LEDGERS.get_value_ptr_mut(slot, &0).map(|words| words.cast())
+    LEDGERS
+        .get_value_ptr_mut(slot, &0)
+        .map(|words| words.cast())
 }
 
 #[inline(always)]
 fn ring(slot: u32) -> Option<*mut c_void> {
-    RINGS.get(slot).map(|ring| core::ptr::from_ref(ring).cast_mut().cast())
+    RINGS
+        .get(slot)
+        .map(|ring| core::ptr::from_ref(ring).cast_mut().cast())
 }
 
 /// Whether `slot` is attached and `token` is its own: a caller's allegation, checked.
 #[inline(always)]
 pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
     let slot = SLOTS.get(slot).ok_or(Refusal::Range)?;
-    if slot.attached == Slot::ATTACHED && slot.token == token { Ok(()) } else { Err(Refusal::NotReferenced) }
+    if slot.attached == Slot::ATTACHED && slot.token == token {
+        Ok(())
+    } else {
+        Err(Refusal::NotReferenced)
+    }
 }
 
 /// Bytes that wait in the ring of `slot`, discarded ones too: not 0 is what the event's "signalled" is here.
@@ -244,7 +266,14 @@ mod program {
     /// Run by the door once nothing is offered to a slot any more: the tombstone, then the last signal.
     #[classifier]
     pub fn gatebell_ring(ctx: TcContext) -> i32 {
-        let Some(&mut Ring { slot, token, ending }) = request::<Ring>(&ctx) else { return 1 };
+        let Some(&mut Ring {
+            slot,
+            token,
+            ending,
+        }) = request::<Ring>(&ctx)
+        else {
+            return 1;
+        };
         let slot = slot as u32;
         let closing = |entry: &Slot| entry.attached == Slot::CLOSING && entry.token == token;
         if !SLOTS.get(slot).is_some_and(closing) {

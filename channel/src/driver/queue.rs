@@ -37,7 +37,12 @@ impl Queue {
         if self.tail.wrapping_sub(self.head) + words > room {
             return Err(Cause::NoRoom);
         }
-        for (word, chunk) in header.as_bytes().chunks_exact(8).chain(rest.chunks_exact(8)).enumerate() {
+        for (word, chunk) in header
+            .as_bytes()
+            .chunks_exact(8)
+            .chain(rest.chunks_exact(8))
+            .enumerate()
+        {
             let cell = word_at(memory, self.tail + word as u64);
             if let (Some(cell), Ok(value)) = (cell, u64::read_from_bytes(chunk)) {
                 *cell = value;
@@ -52,7 +57,9 @@ impl Queue {
     pub fn pop(&mut self, memory: &mut [u64], out: &mut [u8]) -> (u32, u32) {
         let (mut bytes, mut records) = (0_usize, 0_u32);
         while let Some(words) = self.first(memory) {
-            let Some(room) = out.get_mut(bytes..bytes + words * 8) else { break };
+            let Some(room) = out.get_mut(bytes..bytes + words * 8) else {
+                break;
+            };
             for (word, chunk) in room.chunks_exact_mut(8).enumerate() {
                 if let Some(cell) = word_at(memory, self.head + word as u64) {
                     chunk.copy_from_slice(cell.as_bytes());
@@ -88,7 +95,11 @@ mod tests {
     use super::*;
 
     fn header(sequence: u64, rest: usize) -> Header {
-        Header { length: (size_of::<Header>() + rest) as u32, sequence, ..Header::default() }
+        Header {
+            length: (size_of::<Header>() + rest) as u32,
+            sequence,
+            ..Header::default()
+        }
     }
 
     #[test]
@@ -101,10 +112,14 @@ mod tests {
                     .push(&mut memory, &header(round * 2 + n, 16), &[round as u8; 16])
                     .expect("room for two");
             }
-            assert_eq!(queue.push(&mut memory, &header(0, 120), &[0; 120]), Err(Cause::NoRoom));
+            assert_eq!(
+                queue.push(&mut memory, &header(0, 120), &[0; 120]),
+                Err(Cause::NoRoom)
+            );
             assert_eq!(queue.pop(&mut memory, &mut out), (144, 2));
             for n in 0..2_usize {
-                let (head, rest) = Header::read_from_prefix(&out[n * 72..n * 72 + 72]).expect("a header");
+                let (head, rest) =
+                    Header::read_from_prefix(&out[n * 72..n * 72 + 72]).expect("a header");
                 assert_eq!(head.sequence, round * 2 + n as u64);
                 assert_eq!(rest, [round as u8; 16]);
             }
@@ -114,7 +129,10 @@ mod tests {
     #[test]
     fn a_record_larger_than_the_ring_is_too_large() {
         let (mut queue, mut memory) = (Queue::default(), [0_u64; 8]);
-        assert_eq!(queue.push(&mut memory, &header(0, 16), &[0; 16]), Err(Cause::TooLarge));
+        assert_eq!(
+            queue.push(&mut memory, &header(0, 16), &[0; 16]),
+            Err(Cause::TooLarge)
+        );
         assert_eq!(queue.push(&mut memory, &header(0, 8), &[0; 8]), Ok(()));
     }
 
@@ -122,7 +140,9 @@ mod tests {
     fn a_short_buffer_takes_only_whole_records() {
         let (mut queue, mut memory) = (Queue::default(), [0_u64; 32]);
         for n in 0..3 {
-            queue.push(&mut memory, &header(n, 8), &[0; 8]).expect("room for three");
+            queue
+                .push(&mut memory, &header(n, 8), &[0; 8])
+                .expect("room for three");
         }
         assert_eq!(queue.pop(&mut memory, &mut [0; 63]), (0, 0));
         assert_eq!(queue.pop(&mut memory, &mut [0; 150]), (128, 2));

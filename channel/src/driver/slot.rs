@@ -25,7 +25,9 @@ pub const PROBE_RECORD: u64 = 3000;
 pub const PROBE_RING: u32 = 4096;
 
 /// What the programs know of one app. Integers only: the door writes it by one map update.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Slot {
     /// [`Slot::ATTACHED`] while the reference stands: only then do the programs offer.
@@ -44,7 +46,12 @@ impl Slot {
     /// It is being let go of: nothing is offered any more, the last signal is still to come.
     pub const CLOSING: u64 = 2;
     /// No app has it.
-    pub const FREE: Self = Self { attached: 0, token: 0, mask: 0, users: 0 };
+    pub const FREE: Self = Self {
+        attached: 0,
+        token: 0,
+        mask: 0,
+        users: 0,
+    };
 
     /// Whether the app that has the slot is to be told of a record of this kind, which is about this user.
     #[must_use]
@@ -55,7 +62,9 @@ impl Slot {
 }
 
 /// What the door hands to [`RING_PROGRAM`] as if it were a packet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Ring {
     /// See [`contract::Referenced::slot`].

@@ -11,7 +11,8 @@ use crate::sync::atomic::{AtomicBool, Ordering};
 use contract::command::{Drained, MAX_RING, MIN_RING, References};
 use contract::ledger::PROCESSORS;
 use contract::{
-    Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals, VERSION,
+    Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals,
+    VERSION,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -107,7 +108,10 @@ pub struct Buffer<'a> {
 
 impl Buffer<'_> {
     fn input(&self, length: usize) -> Result<&[u8], Refusal> {
-        self.bytes.get(..self.input).filter(|bytes| bytes.len() == length).ok_or(Refusal::Length)
+        self.bytes
+            .get(..self.input)
+            .filter(|bytes| bytes.len() == length)
+            .ok_or(Refusal::Length)
     }
 
     fn output(&mut self) -> Result<&mut [u8], Refusal> {
@@ -116,7 +120,10 @@ impl Buffer<'_> {
 
     /// Puts the answer in place of the request; returns its length.
     pub fn answer<T: IntoBytes + Immutable>(&mut self, answer: &T) -> Result<usize, Refusal> {
-        let room = self.output()?.get_mut(..size_of::<T>()).ok_or(Refusal::Room)?;
+        let room = self
+            .output()?
+            .get_mut(..size_of::<T>())
+            .ok_or(Refusal::Room)?;
         room.copy_from_slice(answer.as_bytes());
         Ok(size_of::<T>())
     }
@@ -144,11 +151,17 @@ impl<P: Platform> Table<P> {
             Command::Reference => {
                 let request = buffer.request()?;
                 // The answer's room first: an app that can't be told its slot must not have one.
-                buffer.output()?.get(..size_of::<Referenced>()).ok_or(Refusal::Room)?;
+                buffer
+                    .output()?
+                    .get(..size_of::<Referenced>())
+                    .ok_or(Refusal::Room)?;
                 let referenced = self.reference(file, &request, take)?;
                 buffer.answer(&referenced)
             }
-            Command::Dereference => buffer.input(0).and_then(|_| self.dereference(file)).map(|()| 0),
+            Command::Dereference => buffer
+                .input(0)
+                .and_then(|_| self.dereference(file))
+                .map(|()| 0),
             Command::Drain => {
                 buffer.input(0)?;
                 self.drain(file, buffer.output()?)
@@ -186,7 +199,11 @@ impl<P: Platform> Table<P> {
                 if let Some(old) = old {
                     self.retire(old);
                 }
-                Ok(Referenced { version: VERSION, slot: number as u32, token: 0 })
+                Ok(Referenced {
+                    version: VERSION,
+                    slot: number as u32,
+                    token: 0,
+                })
             }
             Err((refusal, slot)) => {
                 drop(slot);
@@ -197,7 +214,11 @@ impl<P: Platform> Table<P> {
     }
 
     /// Finds a slot for the file: its old one if that reference ended, else a free one. Gives back what the slot held.
-    fn place(&self, file: &mut FileState, slot: Slot<P>) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
+    fn place(
+        &self,
+        file: &mut FileState,
+        slot: Slot<P>,
+    ) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
         if file.closing {
             return Err((Refusal::Closing, slot));
         }
@@ -218,8 +239,14 @@ impl<P: Platform> Table<P> {
         Err((Refusal::NoSlot, slot))
     }
 
-    fn replace(&self, number: usize, slot: Slot<P>) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
-        let Some(lock) = self.slots.get(number) else { return Err((Refusal::NoSlot, slot)) };
+    fn replace(
+        &self,
+        number: usize,
+        slot: Slot<P>,
+    ) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
+        let Some(lock) = self.slots.get(number) else {
+            return Err((Refusal::NoSlot, slot));
+        };
         let ended = |held: &Option<Slot<P>>| held.as_ref().is_none_or(|held| held.event.is_none());
         match lock.with(|held| self.put(held, slot, ended)) {
             Ok(old) => Ok((number, old)),
@@ -247,8 +274,9 @@ impl<P: Platform> Table<P> {
 
     /// The app wants its event back. What is queued can still be drained.
     pub fn dereference(&self, file: &File<P>) -> Result<(), Refusal> {
-        let event =
-            self.with_slot(file, |slot| slot.end(Ending::Dereferenced))?.ok_or(Refusal::NotReferenced)?;
+        let event = self
+            .with_slot(file, |slot| slot.end(Ending::Dereferenced))?
+            .ok_or(Refusal::NotReferenced)?;
         self.release(event);
         Ok(())
     }
@@ -259,7 +287,9 @@ impl<P: Platform> Table<P> {
             state.closing = true;
             state.slot.take()
         });
-        let slot = number.and_then(|number| self.slots.get(number)).and_then(|lock| lock.with(Option::take));
+        let slot = number
+            .and_then(|number| self.slots.get(number))
+            .and_then(|lock| lock.with(Option::take));
         if let Some(slot) = slot {
             self.retire(slot);
         }
@@ -311,7 +341,12 @@ impl<P: Platform> Table<P> {
     pub fn account(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
         self.with_slot(file, |slot| {
             let room = out.get_mut(..size_of::<Ledger>()).ok_or(Refusal::Room)?;
-            let ledger = slot.ledger.as_ref().as_bytes().get(..room.len()).ok_or(Refusal::Room)?;
+            let ledger = slot
+                .ledger
+                .as_ref()
+                .as_bytes()
+                .get(..room.len())
+                .ok_or(Refusal::Room)?;
             room.copy_from_slice(ledger);
             Ok(room.len())
         })?
@@ -319,7 +354,8 @@ impl<P: Platform> Table<P> {
 
     /// A further reference on the app's event, for a driver that operates it. It counts for nobody: drop it soon.
     pub fn event(&self, file: &File<P>) -> Result<P::Event, Refusal> {
-        self.with_slot(file, |slot| slot.event.clone())?.ok_or(Refusal::NotReferenced)
+        self.with_slot(file, |slot| slot.event.clone())?
+            .ok_or(Refusal::NotReferenced)
     }
 
     /// How many records wait for the app.
@@ -337,17 +373,30 @@ impl<P: Platform> Table<P> {
         references
     }
 
-    fn with_slot<R>(&self, file: &File<P>, run: impl FnOnce(&mut Slot<P>) -> R) -> Result<R, Refusal> {
-        let number =
-            file.0.with(|state| if state.closing { Err(Refusal::Closing) } else { Ok(state.slot) })?;
-        let lock = number.and_then(|number| self.slots.get(number)).ok_or(Refusal::NotReferenced)?;
-        lock.with(|slot| slot.as_mut().map(run)).ok_or(Refusal::NotReferenced)
+    fn with_slot<R>(
+        &self,
+        file: &File<P>,
+        run: impl FnOnce(&mut Slot<P>) -> R,
+    ) -> Result<R, Refusal> {
+        let number = file.0.with(|state| {
+            if state.closing {
+                Err(Refusal::Closing)
+            } else {
+                Ok(state.slot)
+            }
+        })?;
+        let lock = number
+            .and_then(|number| self.slots.get(number))
+            .ok_or(Refusal::NotReferenced)?;
+        lock.with(|slot| slot.as_mut().map(run))
+            .ok_or(Refusal::NotReferenced)
     }
 
     /// Books a slot that nobody reads any more, and lets go of its event.
     fn retire(&self, mut slot: Slot<P>) {
         let totals = slot.totals();
-        self.books.with(|books| books.past = books.past.plus(totals));
+        self.books
+            .with(|books| books.past = books.past.plus(totals));
         if let Some(event) = slot.end(Ending::Dereferenced) {
             self.release(event);
         }
@@ -368,14 +417,23 @@ impl<P: Platform> Slot<P> {
         if request.version != VERSION {
             return Err(Refusal::Version);
         }
-        if !request.ring_bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&request.ring_bytes) {
+        if !request.ring_bytes.is_power_of_two()
+            || !(MIN_RING..=MAX_RING).contains(&request.ring_bytes)
+        {
             return Err(Refusal::Size);
         }
         let memory = P::allocate(request.ring_bytes as usize / 8).ok_or(Refusal::Memory)?;
         let ledger = P::allocate(LEDGER_WORDS).ok_or(Refusal::Memory)?;
         let event = Some(take(request.event)?);
         let (mask, queue, ended) = (Mask(request.mask), Queue::default(), None);
-        Ok(Self { event, mask, queue, memory, ledger, ended })
+        Ok(Self {
+            event,
+            mask,
+            queue,
+            memory,
+            ledger,
+            ended,
+        })
     }
 
     fn offer(&mut self, kind: Kind, record: &[u8]) {
@@ -386,9 +444,13 @@ impl<P: Platform> Slot<P> {
 
     /// One attempt: the next sequence number, the queue, the books, the signal.
     fn deliver(&mut self, kind: Kind, record: &[u8]) {
-        let Some(rest) = record.get(size_of::<Header>()..) else { return };
+        let Some(rest) = record.get(size_of::<Header>()..) else {
+            return;
+        };
         let processor = P::processor();
-        let Some(line) = line(&mut self.ledger, processor) else { return };
+        let Some(line) = line(&mut self.ledger, processor) else {
+            return;
+        };
         let header = Header {
             length: record.len() as u32,
             kind: kind.number(),
@@ -411,10 +473,17 @@ impl<P: Platform> Slot<P> {
     }
 
     fn drain(&mut self, out: &mut [u8]) -> Result<usize, Refusal> {
-        let (head, room) = out.split_at_mut_checked(size_of::<Drained>()).ok_or(Refusal::Room)?;
+        let (head, room) = out
+            .split_at_mut_checked(size_of::<Drained>())
+            .ok_or(Refusal::Room)?;
         let (bytes, records) = self.queue.pop(self.memory.as_mut(), room);
         let ended = self.ended.map_or(0, |ending| ending as u64);
-        let drained = Drained { bytes, records, waiting: self.queue.records(), ended };
+        let drained = Drained {
+            bytes,
+            records,
+            waiting: self.queue.records(),
+            ended,
+        };
         head.copy_from_slice(drained.as_bytes());
         Ok(size_of::<Drained>() + bytes as usize)
     }
@@ -430,7 +499,8 @@ impl<P: Platform> Slot<P> {
     }
 
     fn totals(&self) -> Totals {
-        Ledger::ref_from_bytes(self.ledger.as_ref().as_bytes()).map_or(Totals::default(), Ledger::totals)
+        Ledger::ref_from_bytes(self.ledger.as_ref().as_bytes())
+            .map_or(Totals::default(), Ledger::totals)
     }
 }
 

@@ -16,7 +16,9 @@ use crate::{Error, System, Wake};
 use contract::command::{ALL_USERS, Drained, References};
 use contract::notice::{Notice, Operate, Operation, Seen};
 use contract::record::MAX_RECORD;
-use contract::{Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use contract::{
+    Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, VERSION,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
@@ -41,7 +43,11 @@ impl Kernel {
     /// Starts a process. `admin` says whether it may change the driver for others.
     #[must_use]
     pub fn process(&self, admin: bool) -> Process {
-        Process { kernel: self.clone(), admin, own: Arc::new(Mutex::new(Own::default())) }
+        Process {
+            kernel: self.clone(),
+            admin,
+            own: Arc::new(Mutex::new(Own::default())),
+        }
     }
 
     /// The driver offers a record to every app that wants its kind.
@@ -81,7 +87,10 @@ struct Own {
 }
 
 enum Object {
-    Event { event: KernelEvent, may_signal: bool },
+    Event {
+        event: KernelEvent,
+        may_signal: bool,
+    },
     Other,
 }
 
@@ -90,7 +99,10 @@ impl Process {
     pub fn duplicate_without_signal(&self, handle: u64) -> Result<u64, Error> {
         let mut own = lock(&self.own);
         let event = own.event(handle)?.clone();
-        Ok(own.add(Object::Event { event, may_signal: false }))
+        Ok(own.add(Object::Event {
+            event,
+            may_signal: false,
+        }))
     }
 
     /// A handle on something that is no event.
@@ -110,7 +122,10 @@ impl Process {
         let (objects, files) = {
             let mut own = lock(&self.own);
             own.dead = true;
-            (std::mem::take(&mut own.objects), std::mem::take(&mut own.files))
+            (
+                std::mem::take(&mut own.objects),
+                std::mem::take(&mut own.files),
+            )
         };
         drop(objects);
         for file in files {
@@ -123,7 +138,9 @@ impl Process {
         match lock(&self.own).objects.get(&handle) {
             None => Err(Refusal::Handle),
             Some(Object::Other) => Err(Refusal::Type),
-            Some(Object::Event { may_signal: false, .. }) => Err(Refusal::Access),
+            Some(Object::Event {
+                may_signal: false, ..
+            }) => Err(Refusal::Access),
             Some(Object::Event { event, .. }) => Ok(event.clone()),
         }
     }
@@ -158,7 +175,11 @@ impl KernelEvent {
     fn create(kernel: &Kernel) -> Self {
         let live = kernel.0.live_events.clone();
         live.fetch_add(1, Ordering::SeqCst);
-        Self(Arc::new(EventObject { set: Mutex::new(false), wake: Condvar::new(), live }))
+        Self(Arc::new(EventObject {
+            set: Mutex::new(false),
+            wake: Condvar::new(),
+            live,
+        }))
     }
 
     fn is_set(&self) -> bool {
@@ -176,7 +197,11 @@ impl KernelEvent {
         let mut set = lock(&self.0.set);
         while !*set {
             set = match until {
-                None => self.0.wake.wait(set).unwrap_or_else(std::sync::PoisonError::into_inner),
+                None => self
+                    .0
+                    .wake
+                    .wait(set)
+                    .unwrap_or_else(std::sync::PoisonError::into_inner),
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -275,7 +300,9 @@ impl OpenFile {
 
 impl Drop for OpenDevice {
     fn drop(&mut self) {
-        lock(&self.process.own).files.retain(|file| !Arc::ptr_eq(file, &self.file));
+        lock(&self.process.own)
+            .files
+            .retain(|file| !Arc::ptr_eq(file, &self.file));
         self.file.close();
     }
 }
@@ -286,7 +313,11 @@ impl OpenDevice {
         let command = Command::try_from(command)?;
         let mut bytes = vec![0; input.len().max(room)];
         bytes[..input.len()].copy_from_slice(input);
-        let mut buffer = Buffer { bytes: &mut bytes, input: input.len(), output: room };
+        let mut buffer = Buffer {
+            bytes: &mut bytes,
+            input: input.len(),
+            output: room,
+        };
         let length = match command {
             Command::Operate => self.operate(&mut buffer)?,
             _ => self.table().request(
@@ -309,7 +340,10 @@ impl OpenDevice {
     fn operate(&self, buffer: &mut Buffer<'_>) -> Result<usize, Refusal> {
         let asked: Operate = buffer.request()?;
         // What the driver fills in is the driver's alone.
-        let mut request = Operate { seen: Seen::default(), ..asked };
+        let mut request = Operate {
+            seen: Seen::default(),
+            ..asked
+        };
         let event = self.table().event(&self.file.driver)?;
         request.seen.before = event.is_set().into();
         match Operation::try_from(request.operation)? {
@@ -341,8 +375,13 @@ impl OpenDevice {
             return Err(Refusal::Range);
         }
         for number in 0..request.count.into() {
-            let notice = Notice { header: Header::default(), number, from_timer: 0 };
-            self.table().offer_to(&self.file.driver, Kind::NOTICE, &notice)?;
+            let notice = Notice {
+                header: Header::default(),
+                number,
+                from_timer: 0,
+            };
+            self.table()
+                .offer_to(&self.file.driver, Kind::NOTICE, &notice)?;
             request.seen.offered += 1;
         }
         Ok(())
@@ -352,7 +391,8 @@ impl OpenDevice {
         if lock(&self.process.own).dead {
             return Err(gone("use a device"));
         }
-        self.request(command as u32, input, room).map_err(|refusal| Error::Refused { command, refusal })
+        self.request(command as u32, input, room)
+            .map_err(|refusal| Error::Refused { command, refusal })
     }
 }
 
@@ -390,21 +430,35 @@ impl System for Model {
 
     fn open(process: &Process) -> Result<OpenDevice, Error> {
         let kernel = process.kernel.clone();
-        let file = Arc::new(OpenFile { kernel, driver: File::default(), open: Mutex::new(true) });
+        let file = Arc::new(OpenFile {
+            kernel,
+            driver: File::default(),
+            open: Mutex::new(true),
+        });
         let mut own = lock(&process.own);
         if own.dead {
             return Err(gone("open a device"));
         }
         process.kernel.0.open_files.fetch_add(1, Ordering::SeqCst);
         own.files.push(file.clone());
-        Ok(OpenDevice { process: process.clone(), file })
+        Ok(OpenDevice {
+            process: process.clone(),
+            file,
+        })
     }
 
     fn create_event(device: &OpenDevice, ring_bytes: u32) -> Result<AppEvent, Error> {
         let process = device.process.clone();
         let event = KernelEvent::create(&process.kernel);
-        let handle = lock(&process.own).add(Object::Event { event, may_signal: true });
-        Ok(AppEvent { process, handle, ring_bytes })
+        let handle = lock(&process.own).add(Object::Event {
+            event,
+            may_signal: true,
+        });
+        Ok(AppEvent {
+            process,
+            handle,
+            ring_bytes,
+        })
     }
 
     fn set(event: &AppEvent) -> Result<(), Error> {
@@ -427,7 +481,11 @@ impl System for Model {
             users: ALL_USERS,
             event: event.handle,
         };
-        let answer = device.call(Command::Reference, request.as_bytes(), size_of::<Referenced>())?;
+        let answer = device.call(
+            Command::Reference,
+            request.as_bytes(),
+            size_of::<Referenced>(),
+        )?;
         Referenced::read_from_bytes(&answer)
             .map(drop)
             .map_err(|_| Error::Contract("an answer of the wrong length"))
@@ -459,9 +517,12 @@ impl System for Model {
             let (drained, mut records) = Drained::read_from_prefix(&answer)
                 .map_err(|_| Error::Contract("an answer shorter than its head"))?;
             while let Ok((header, _)) = Header::read_from_prefix(records) {
-                let (record, rest) = records
-                    .split_at_checked(header.length as usize)
-                    .ok_or(Error::Contract("a record longer than the answer it came in"))?;
+                let (record, rest) =
+                    records
+                        .split_at_checked(header.length as usize)
+                        .ok_or(Error::Contract(
+                            "a record longer than the answer it came in",
+                        ))?;
                 each(record)?;
                 records = rest;
             }
@@ -473,13 +534,16 @@ impl System for Model {
 
     fn ledger(device: &OpenDevice, (): &()) -> Result<Ledger, Error> {
         let answer = device.call(Command::Account, &[], size_of::<Ledger>())?;
-        Ledger::read_from_bytes(&answer).map_err(|_| Error::Contract("an answer of the wrong length"))
+        Ledger::read_from_bytes(&answer)
+            .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
     fn in_ring(device: &OpenDevice, (): &()) -> Result<u64, Error> {
         let answer = device.call(Command::Drain, &[], size_of::<Drained>())?;
         let drained = Drained::read_from_bytes(&answer);
-        drained.map(|drained| drained.waiting).map_err(|_| Error::Contract("an answer of the wrong length"))
+        drained
+            .map(|drained| drained.waiting)
+            .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
     fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
@@ -491,7 +555,8 @@ impl System for Model {
 
     fn references(device: &OpenDevice) -> Result<References, Error> {
         let answer = device.call(Command::References, &[], size_of::<References>())?;
-        References::read_from_bytes(&answer).map_err(|_| Error::Contract("an answer of the wrong length"))
+        References::read_from_bytes(&answer)
+            .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
     fn detach_all(device: &OpenDevice) -> Result<(), Error> {
@@ -501,10 +566,15 @@ impl System for Model {
 
 /// What a dead process's call, or one on a closed handle, gets.
 fn gone(what: &'static str) -> Error {
-    Error::System { what, source: io::Error::from(io::ErrorKind::BrokenPipe) }
+    Error::System {
+        what,
+        source: io::Error::from(io::ErrorKind::BrokenPipe),
+    }
 }
 
 /// A panic elsewhere has failed its test already; the model's data is whole between statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -40,17 +40,21 @@ pub fn carried(link_type: i32, frame: &[u8]) -> Option<Carried> {
     let carried = match link_type {
         0 | 108 => family(frame),
         1 => ethertype(frame, 12, None),
-        12 | 14 | 101 | 228 | 229 => Some(Carried::Ip { start: 0, way: None }),
+        12 | 14 | 101 | 228 | 229 => Some(Carried::Ip {
+            start: 0,
+            way: None,
+        }),
         113 => number(frame, 0).and_then(|kind| ethertype(frame, 14, way(kind))),
-        276 => frame.get(10).and_then(|kind| cooked(frame, u16::from(*kind))),
+        276 => frame
+            .get(10)
+            .and_then(|kind| cooked(frame, u16::from(*kind))),
         _ => return None,
     };
     Some(carried.unwrap_or(Carried::CutOff))
 }
 
 /// The link types that are known here, for messages.
-pub const KNOWN: &str =
-    "Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276), null and loopback (0, 108)";
+pub const KNOWN: &str = "Ethernet (1), raw IP (12, 14, 101, 228, 229), Linux cooked (113, 276), null and loopback (0, 108)";
 
 /// Follows an Ethernet type, over VLAN tags. What comes behind it is what it names.
 fn ethertype(frame: &[u8], mut at: usize, way: Option<Way>) -> Option<Carried> {
@@ -66,7 +70,11 @@ fn ethertype(frame: &[u8], mut at: usize, way: Option<Way>) -> Option<Carried> {
 }
 
 fn named(kind: u16, start: usize, way: Option<Way>) -> Carried {
-    if kind == IPV4 || kind == IPV6 { Carried::Ip { start, way } } else { Carried::Other }
+    if kind == IPV4 || kind == IPV6 {
+        Carried::Ip { start, way }
+    } else {
+        Carried::Other
+    }
 }
 
 /// Linux cooked, version 2: the Ethernet type stands first; tags, if any, behind the header.
@@ -95,7 +103,14 @@ fn family(frame: &[u8]) -> Option<Carried> {
     let ip = [u32::from_be_bytes(bytes), u32::from_le_bytes(bytes)]
         .iter()
         .any(|family| matches!(family, 2 | 10 | 24 | 28 | 30));
-    Some(if ip { Carried::Ip { start: 4, way: None } } else { Carried::Other })
+    Some(if ip {
+        Carried::Ip {
+            start: 4,
+            way: None,
+        }
+    } else {
+        Carried::Other
+    })
 }
 
 fn number(frame: &[u8], at: usize) -> Option<u16> {

@@ -3,8 +3,8 @@
 use super::link::{KNOWN, Way};
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{
-    Block, EnhancedPacketBlock, InterfaceDescriptionBlock, LegacyPcapBlock, PcapBlockOwned, PcapError,
-    PcapHeader, SimplePacketBlock, create_reader,
+    Block, EnhancedPacketBlock, InterfaceDescriptionBlock, LegacyPcapBlock, PcapBlockOwned,
+    PcapError, PcapHeader, SimplePacketBlock, create_reader,
 };
 use std::io::{self, Read};
 
@@ -65,7 +65,9 @@ pub enum Broken {
         packets: u64,
     },
     /// Its link type is not known here.
-    #[error("packet {packet} is of link type {link_type}, which is not read here; there are: {KNOWN}")]
+    #[error(
+        "packet {packet} is of link type {link_type}, which is not read here; there are: {KNOWN}"
+    )]
     UnknownLink {
         /// The packet.
         packet: u64,
@@ -114,7 +116,13 @@ impl Capture {
             _ => Broken::NoCapture,
         })?;
         let in_blocks = reader.data().starts_with(&SECTION);
-        Ok(Self { reader, in_blocks, interfaces: Vec::new(), capacity: FIRST_BUFFER, packets: 0 })
+        Ok(Self {
+            reader,
+            in_blocks,
+            interfaces: Vec::new(),
+            capacity: FIRST_BUFFER,
+            packets: 0,
+        })
     }
 
     /// Reads the next packet into `packet`; `false` at the end.
@@ -137,7 +145,10 @@ impl Capture {
     fn step(&mut self, packet: &mut Packet) -> Step {
         let packets = self.packets;
         if self.in_blocks && is_too_short(self.reader.data()) {
-            return Step::Broken(damaged(packets, "a block says that it is shorter than a block can be"));
+            return Step::Broken(damaged(
+                packets,
+                "a block says that it is shorter than a block can be",
+            ));
         }
         let (used, step) = match self.reader.next() {
             Ok((used, block)) => (used, take(&block, &mut self.interfaces, packet)),
@@ -160,13 +171,18 @@ impl Capture {
     }
 
     fn read_on(&mut self) -> Result<(), Broken> {
-        self.reader.refill().map_err(|_| Broken::Unreadable { packets: self.packets })
+        self.reader.refill().map_err(|_| Broken::Unreadable {
+            packets: self.packets,
+        })
     }
 
     fn grow(&mut self) -> Result<(), Broken> {
         self.capacity *= 2;
         if self.capacity > LARGEST_BUFFER || !self.reader.grow(self.capacity) {
-            return Err(damaged(self.packets, "a block says that it is longer than 16 MiB"));
+            return Err(damaged(
+                self.packets,
+                "a block says that it is longer than 16 MiB",
+            ));
         }
         self.read_on()
     }
@@ -180,7 +196,9 @@ fn damaged(packets: u64, why: &'static str) -> Broken {
 ///
 /// A length that is this small in the other byte order is one that no buffer holds.
 fn is_too_short(block: &[u8]) -> bool {
-    let Some(&length) = block.get(4..).and_then(<[u8]>::first_chunk) else { return false };
+    let Some(&length) = block.get(4..).and_then(<[u8]>::first_chunk) else {
+        return false;
+    };
     u32::from_le_bytes(length) < SHORTEST_BLOCK || u32::from_be_bytes(length) < SHORTEST_BLOCK
 }
 
@@ -193,7 +211,9 @@ fn take(
     match block {
         PcapBlockOwned::LegacyHeader(header) => *interfaces = vec![Interface::of_the_only(header)],
         PcapBlockOwned::NG(Block::SectionHeader(_)) => interfaces.clear(),
-        PcapBlockOwned::NG(Block::InterfaceDescription(said)) => interfaces.push(Interface::described(said)?),
+        PcapBlockOwned::NG(Block::InterfaceDescription(said)) => {
+            interfaces.push(Interface::described(said)?)
+        }
         PcapBlockOwned::Legacy(block) => return legacy(block, interfaces, packet).map(|()| true),
         PcapBlockOwned::NG(Block::EnhancedPacket(block)) => {
             return enhanced(block, interfaces, packet).map(|()| true);
@@ -223,10 +243,13 @@ fn enhanced(
     interfaces: &[Interface],
     packet: &mut Packet,
 ) -> Result<(), &'static str> {
-    let interface = usize::try_from(block.if_id).ok().and_then(|n| interfaces.get(n));
+    let interface = usize::try_from(block.if_id)
+        .ok()
+        .and_then(|n| interfaces.get(n));
     let interface = interface.ok_or("a packet is of an interface that was not described before")?;
     fill(packet, interface, block.packet_data(), block.origlen)?;
-    packet.time_ns = interface.nanoseconds(u128::from(block.ts_high) << 32 | u128::from(block.ts_low));
+    packet.time_ns =
+        interface.nanoseconds(u128::from(block.ts_high) << 32 | u128::from(block.ts_low));
     packet.way = way(block);
     Ok(())
 }
@@ -236,14 +259,26 @@ fn simple(
     interfaces: &[Interface],
     packet: &mut Packet,
 ) -> Result<(), &'static str> {
-    let interface = interfaces.first().ok_or("a packet comes before any interface is described")?;
+    let interface = interfaces
+        .first()
+        .ok_or("a packet comes before any interface is described")?;
     let bytes = block.packet_data();
-    let snapped = usize::try_from(interface.snapped_at).ok().filter(|n| *n != 0).and_then(|n| bytes.get(..n));
+    let snapped = usize::try_from(interface.snapped_at)
+        .ok()
+        .filter(|n| *n != 0)
+        .and_then(|n| bytes.get(..n));
     fill(packet, interface, snapped.unwrap_or(bytes), block.origlen)
 }
 
-fn fill(packet: &mut Packet, interface: &Interface, bytes: &[u8], length: u32) -> Result<(), &'static str> {
-    let captured = u32::try_from(bytes.len()).ok().filter(|n| *n <= LONGEST_PACKET);
+fn fill(
+    packet: &mut Packet,
+    interface: &Interface,
+    bytes: &[u8],
+    length: u32,
+) -> Result<(), &'static str> {
+    let captured = u32::try_from(bytes.len())
+        .ok()
+        .filter(|n| *n <= LONGEST_PACKET);
     let captured = captured.ok_or("a packet says that it is longer than 256 KiB")?;
     packet.bytes.clear();
     packet.bytes.extend_from_slice(bytes);
@@ -258,7 +293,11 @@ fn fill(packet: &mut Packet, interface: &Interface, bytes: &[u8], length: u32) -
 fn way(block: &EnhancedPacketBlock<'_>) -> Option<Way> {
     let flags = block.options.iter().find(|option| option.code.0 == 2)?;
     let bytes: [u8; 4] = flags.value.get(..4)?.try_into().ok()?;
-    let flags = if block.big_endian() { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+    let flags = if block.big_endian() {
+        u32::from_be_bytes(bytes)
+    } else {
+        u32::from_le_bytes(bytes)
+    };
     match flags & 3 {
         1 => Some(Way::In),
         2 => Some(Way::Out),
@@ -268,17 +307,27 @@ fn way(block: &EnhancedPacketBlock<'_>) -> Option<Way> {
 
 impl Interface {
     fn of_the_only(header: &PcapHeader) -> Self {
-        let units_per_second = if header.is_nanosecond_precision() { NANOSECONDS } else { 1_000_000 };
+        let units_per_second = if header.is_nanosecond_precision() {
+            NANOSECONDS
+        } else {
+            1_000_000
+        };
         // The upper bits say whether frames end in a checksum.
         let link_type = header.network.0 & 0xFFFF;
-        Self { link_type, snapped_at: header.snaplen, units_per_second, offset_seconds: 0 }
+        Self {
+            link_type,
+            snapped_at: header.snaplen,
+            units_per_second,
+            offset_seconds: 0,
+        }
     }
 
     fn described(said: &InterfaceDescriptionBlock<'_>) -> Result<Self, &'static str> {
         let power = u32::from(said.if_tsresol & 0x7F);
         let base: u128 = if said.if_tsresol & 0x80 == 0 { 10 } else { 2 };
-        let units_per_second =
-            base.checked_pow(power).ok_or("an interface's clock has an impossible resolution")?;
+        let units_per_second = base
+            .checked_pow(power)
+            .ok_or("an interface's clock has an impossible resolution")?;
         Ok(Self {
             link_type: said.linktype.0,
             snapped_at: said.snaplen,

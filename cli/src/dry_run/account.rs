@@ -45,7 +45,10 @@ pub struct Hits {
 
 impl Account {
     pub fn new(rules: &RuleFile) -> Self {
-        Self { rules: vec![Hits::default(); rules.rules.iter().len()], ..Self::default() }
+        Self {
+            rules: vec![Hits::default(); rules.rules.iter().len()],
+            ..Self::default()
+        }
     }
 
     pub fn unjudged(&mut self, reason: Unjudged) {
@@ -64,8 +67,11 @@ impl Account {
 
     pub fn verdict(&mut self, verdict: &BothSides) {
         let Some(decision) = &verdict.now else { return };
-        let counter =
-            if decision.verdict == Verdict::Allow as u8 { &mut self.allowed } else { &mut self.blocked };
+        let counter = if decision.verdict == Verdict::Allow as u8 {
+            &mut self.allowed
+        } else {
+            &mut self.blocked
+        };
         *counter += 1;
         match Reason::try_from(decision.reason) {
             Ok(Reason::Malformed) => self.malformed += 1,
@@ -78,7 +84,9 @@ impl Account {
 
     fn by_rule(&mut self, decision: &Decision, direction: Option<Direction>) {
         let reply = decision.reason == Reason::Reply as u8;
-        let rule = usize::try_from(decision.rule).ok().and_then(|number| self.rules.get_mut(number));
+        let rule = usize::try_from(decision.rule)
+            .ok()
+            .and_then(|number| self.rules.get_mut(number));
         match (rule, direction) {
             (Some(hits), _) if reply => hits.replies += 1,
             (Some(hits), _) => hits.packets += 1,

@@ -41,16 +41,25 @@ impl FromStr for Expectations {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.split(',').map(expectation).collect::<Result<_, _>>().map(Self)
+        text.split(',')
+            .map(expectation)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 }
 
 fn expectation(text: &str) -> Result<Expectation, String> {
-    let (name, number) =
-        text.rsplit_once('=').ok_or_else(|| format!("`{text}` is not NAME=NUMBER, like blocked=3"))?;
-    let number =
-        number.trim().parse().map_err(|_| format!("`{number}` is no number; write it like {name}=3"))?;
-    Ok(Expectation { what: what(name.trim())?, number })
+    let (name, number) = text
+        .rsplit_once('=')
+        .ok_or_else(|| format!("`{text}` is not NAME=NUMBER, like blocked=3"))?;
+    let number = number
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{number}` is no number; write it like {name}=3"))?;
+    Ok(Expectation {
+        what: what(name.trim())?,
+        number,
+    })
 }
 
 fn what(name: &str) -> Result<What, String> {
@@ -60,7 +69,10 @@ fn what(name: &str) -> Result<What, String> {
     let total = TOTALS.iter().find(|(known, _)| *known == name);
     total.map(What::Total).ok_or_else(|| {
         let known: Vec<_> = TOTALS.iter().map(|(name, _)| *name).collect();
-        format!("nothing is called `{name}`; there are: {}, rule:ID", known.join(", "))
+        format!(
+            "nothing is called `{name}`; there are: {}, rule:ID",
+            known.join(", ")
+        )
     })
 }
 
@@ -77,14 +89,20 @@ impl What {
             Self::Total((_, number)) => number(account),
             Self::Rule(id) => {
                 let number = rules.rules.iter().position(|rule| rule.id == *id);
-                number.and_then(|number| account.rules.get(number)).map_or(0, |hits| hits.packets)
+                number
+                    .and_then(|number| account.rules.get(number))
+                    .map_or(0, |hits| hits.packets)
             }
         }
     }
 }
 
 /// Looks for names that mean nothing here, before a long capture is read for them.
-pub fn check_names(expected: &[Expectations], rules: &RuleFile, against: bool) -> Result<(), Error> {
+pub fn check_names(
+    expected: &[Expectations],
+    rules: &RuleFile,
+    against: bool,
+) -> Result<(), Error> {
     for Expectation { what, .. } in all(expected) {
         match what {
             What::Rule(id) if !rules.rules.iter().any(|rule| rule.id == *id) => {
@@ -112,7 +130,11 @@ pub fn hold(expected: &[Expectations], rules: &RuleFile, account: &Account) -> R
             (found != *number).then(|| format!("{} is {found}, not {number}", what.name()))
         })
         .collect();
-    if differences.is_empty() { Ok(()) } else { Err(Error::Unexpected(differences.join("; "))) }
+    if differences.is_empty() {
+        Ok(())
+    } else {
+        Err(Error::Unexpected(differences.join("; ")))
+    }
 }
 
 fn all(expected: &[Expectations]) -> impl Iterator<Item = &Expectation> {

@@ -59,13 +59,21 @@ pub enum Stuck {
 
 impl<'a> Judge<'a> {
     pub fn new(zone: Zone<'a>, rules: &'a RuleFile, other: Option<&'a RuleFile>) -> Self {
-        Self { zone, now: Side::new(rules), before: other.map(Side::new) }
+        Self {
+            zone,
+            now: Side::new(rules),
+            before: other.map(Side::new),
+        }
     }
 
     /// Judges a packet.
     pub fn packet(&mut self, packet: &Packet) -> Result<Judged, Stuck> {
-        let unknown =
-            || Stuck::Link(Broken::UnknownLink { packet: packet.number, link_type: packet.link_type });
+        let unknown = || {
+            Stuck::Link(Broken::UnknownLink {
+                packet: packet.number,
+                link_type: packet.link_type,
+            })
+        };
         let (start, way) = match carried(packet.link_type, &packet.bytes).ok_or_else(unknown)? {
             Carried::Ip { start, way } => (start, packet.way.or(way)),
             Carried::Other => return Ok(Judged::Not(Unjudged::NotIp)),
@@ -80,7 +88,9 @@ impl<'a> Judge<'a> {
         if parsed.flow.ip_version == 0 {
             return Ok(self.endless(parsed, &captured, way, time));
         }
-        let course = self.zone.course(source(&parsed.flow), destination(&parsed.flow), way);
+        let course = self
+            .zone
+            .course(source(&parsed.flow), destination(&parsed.flow), way);
         match course {
             Course::Unknown => Err(Stuck::Direction(Error::NoDirection {
                 number: packet.number,
@@ -88,7 +98,10 @@ impl<'a> Judge<'a> {
                 destination_address: destination(&parsed.flow),
             })),
             Course::Outside => Ok(Judged::Not(Unjudged::Outside)),
-            course => Ok(Judged::Verdicts(parsed, self.along(parsed, &captured, course, time))),
+            course => Ok(Judged::Verdicts(
+                parsed,
+                self.along(parsed, &captured, course, time),
+            )),
         }
     }
 
@@ -98,10 +111,23 @@ impl<'a> Judge<'a> {
     }
 
     /// A packet that shows no ends is malformed, whichever way it goes.
-    fn endless(&mut self, parsed: Parsed, captured: &Captured<'_>, way: Option<Way>, time: u64) -> Judged {
+    fn endless(
+        &mut self,
+        parsed: Parsed,
+        captured: &Captured<'_>,
+        way: Option<Way>,
+        time: u64,
+    ) -> Judged {
         let direction = way.and_then(|way| said_course(way).directions().first().copied());
         let (now, before) = self.decide(&parsed, captured, time, (true, true));
-        Judged::Verdicts(parsed, vec![BothSides { direction, now, before }])
+        Judged::Verdicts(
+            parsed,
+            vec![BothSides {
+                direction,
+                now,
+                before,
+            }],
+        )
     }
 
     /// The verdicts along a packet's course: what is blocked goes no further.
@@ -118,7 +144,11 @@ impl<'a> Judge<'a> {
             packet.flow.direction = *direction as u8;
             let (now, before) = self.decide(&packet, captured, time, goes_on);
             goes_on = (allowed(now), allowed(before));
-            verdicts.push(BothSides { direction: Some(*direction), now, before });
+            verdicts.push(BothSides {
+                direction: Some(*direction),
+                now,
+                before,
+            });
             if goes_on == (false, false) {
                 break;
             }
@@ -134,7 +164,11 @@ impl<'a> Judge<'a> {
         asked: (bool, bool),
     ) -> (Option<Decision>, Option<Decision>) {
         let now = asked.0.then(|| self.now.decide(packet, captured, time));
-        let before = self.before.as_mut().filter(|_| asked.1).map(|side| side.decide(packet, captured, time));
+        let before = self
+            .before
+            .as_mut()
+            .filter(|_| asked.1)
+            .map(|side| side.decide(packet, captured, time));
         (now, before)
     }
 }
@@ -145,7 +179,11 @@ fn allowed(decision: Option<Decision>) -> bool {
 
 fn cut_in_the_link(packet: &Packet) -> Unjudged {
     let all_there = usize::try_from(packet.length).is_ok_and(|length| packet.bytes.len() >= length);
-    if all_there { Unjudged::NotIp } else { Unjudged::Cut }
+    if all_there {
+        Unjudged::NotIp
+    } else {
+        Unjudged::Cut
+    }
 }
 
 /// Rules, and the conversations that go on under them.
@@ -156,11 +194,15 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn new(file: &'a RuleFile) -> Self {
-        Self { file, conversations: Remembered::default() }
+        Self {
+            file,
+            conversations: Remembered::default(),
+        }
     }
 
     fn decide(&mut self, packet: &Parsed, captured: &Captured<'_>, time: u64) -> Decision {
-        self.conversations.decide(packet, captured.bytes, &self.file.table.slices(), time)
+        self.conversations
+            .decide(packet, captured.bytes, &self.file.table.slices(), time)
     }
 }
 
@@ -176,14 +218,20 @@ impl<'a> Captured<'a> {
     fn from(packet: &'a Packet, start: usize) -> Self {
         let bytes = packet.bytes.get(start..).unwrap_or_default();
         let length = u32::try_from(start).map_or(0, |start| packet.length.saturating_sub(start));
-        Self { bytes, length, missed: Cell::new(false) }
+        Self {
+            bytes,
+            length,
+            missed: Cell::new(false),
+        }
     }
 }
 
 impl Bytes for Captured<'_> {
     fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
         let loaded = self.bytes.load(offset);
-        let end = u32::try_from(size_of::<T>()).ok().and_then(|size| offset.checked_add(size));
+        let end = u32::try_from(size_of::<T>())
+            .ok()
+            .and_then(|size| offset.checked_add(size));
         if loaded.is_none() && end.is_some_and(|end| end <= self.length) {
             self.missed.set(true);
         }
@@ -198,12 +246,25 @@ mod tests {
 
     #[test]
     fn a_header_that_the_capture_cut_is_told_from_one_that_was_never_there() {
-        let header = [0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1];
-        let snapped = Captured { bytes: &header, length: 40, missed: Cell::new(false) };
+        let header = [
+            0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1,
+        ];
+        let snapped = Captured {
+            bytes: &header,
+            length: 40,
+            missed: Cell::new(false),
+        };
         let _shape = parse(&snapped, 40, Direction::Inbound);
         assert!(snapped.missed.get());
-        let lying = Captured { bytes: &header, length: 20, missed: Cell::new(false) };
-        assert_eq!(parse(&lying, 20, Direction::Inbound).shape, Shape::Malformed);
+        let lying = Captured {
+            bytes: &header,
+            length: 20,
+            missed: Cell::new(false),
+        };
+        assert_eq!(
+            parse(&lying, 20, Direction::Inbound).shape,
+            Shape::Malformed
+        );
         assert!(!lying.missed.get());
     }
 }

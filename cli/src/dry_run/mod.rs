@@ -23,11 +23,19 @@ use std::path::Path;
 /// Judges the capture, prints what there is to print, and holds it against what was expected.
 pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let rules = RuleFile::load(&arguments.rules)?;
-    let other = arguments.against.as_deref().map(RuleFile::load).transpose()?;
+    let other = arguments
+        .against
+        .as_deref()
+        .map(RuleFile::load)
+        .transpose()?;
     expect::check_names(&arguments.expect, &rules, other.is_some())?;
     let mut account = Account::new(&rules);
-    let printer =
-        Printer { rules: &rules, other: other.as_ref(), quiet: arguments.quiet, json: arguments.json };
+    let printer = Printer {
+        rules: &rules,
+        other: other.as_ref(),
+        quiet: arguments.quiet,
+        json: arguments.json,
+    };
     let ended = judge_all(arguments, &printer, &mut account, out);
     account.complete = ended.is_ok();
     if account.complete || account.packets > 0 {
@@ -45,7 +53,10 @@ fn judge_all(
     out: &mut dyn Write,
 ) -> Result<(), Error> {
     let file = name(&arguments.pcap);
-    let broken = |broken: Broken| Error::Capture { file: file.clone(), broken };
+    let broken = |broken: Broken| Error::Capture {
+        file: file.clone(),
+        broken,
+    };
     let (source, size) = open(&arguments.pcap)?;
     let mut progress = Progress::new(size, !arguments.quiet);
     let mut capture = Capture::new(progress.meter(source)).map_err(broken)?;
@@ -91,7 +102,10 @@ fn open(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>), Error> {
     if is_standard_input(path) {
         return Ok((Box::new(io::stdin()), None));
     }
-    let unreadable = |cause| Error::Unreadable { file: path.to_owned(), cause };
+    let unreadable = |cause| Error::Unreadable {
+        file: path.to_owned(),
+        cause,
+    };
     let file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     Ok((Box::new(file), Some(size)))

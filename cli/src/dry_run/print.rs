@@ -28,9 +28,17 @@ pub struct Printer<'a> {
 impl Printer<'_> {
     /// Whether the other rules decided otherwise: another verdict, or for another reason.
     pub fn changed(&self, verdict: &BothSides) -> bool {
-        let Some(other) = self.other else { return false };
+        let Some(other) = self.other else {
+            return false;
+        };
         let essence = |decision: Option<Decision>, file: &RuleFile| {
-            decision.map(|d| (d.verdict, d.reason, file.rule_of(&d).map(|rule| rule.id.clone())))
+            decision.map(|d| {
+                (
+                    d.verdict,
+                    d.reason,
+                    file.rule_of(&d).map(|rule| rule.id.clone()),
+                )
+            })
         };
         essence(verdict.now, self.rules) != essence(verdict.before, other)
     }
@@ -51,7 +59,11 @@ impl Printer<'_> {
         }
         let text = FlowText(parsed, verdict.direction).to_string();
         write!(out, "{:>6}  {}  {text:<52}  ", packet.number, time(packet))?;
-        write!(out, "{}", self.decided(verdict.now, self.rules, verdict.direction))?;
+        write!(
+            out,
+            "{}",
+            self.decided(verdict.now, self.rules, verdict.direction)
+        )?;
         if let Some(other) = self.other {
             let before = self.decided(verdict.before, other, verdict.direction);
             write!(out, "  {}was{:#} {before}", style::FAINT, style::FAINT)?;
@@ -59,18 +71,34 @@ impl Printer<'_> {
         writeln!(out)
     }
 
-    fn decided(&self, decision: Option<Decision>, file: &RuleFile, direction: Option<Direction>) -> String {
+    fn decided(
+        &self,
+        decision: Option<Decision>,
+        file: &RuleFile,
+        direction: Option<Direction>,
+    ) -> String {
         let Some(decision) = decision else {
             return "not reached: it was blocked on its way out".to_owned();
         };
         let verdict = Verdict::try_from(decision.verdict).unwrap_or(Verdict::Block);
         let colour = style::verdict(verdict);
-        format!("{colour}{}{colour:#}  {}", verdict.name(), cause(&decision, file, direction))
+        format!(
+            "{colour}{}{colour:#}  {}",
+            verdict.name(),
+            cause(&decision, file, direction)
+        )
     }
 
     /// A packet without a verdict.
-    pub fn unjudged(&self, packet: &Packet, judged: &Judged, out: &mut dyn Write) -> io::Result<()> {
-        let Judged::Not(reason) = judged else { return Ok(()) };
+    pub fn unjudged(
+        &self,
+        packet: &Packet,
+        judged: &Judged,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let Judged::Not(reason) = judged else {
+            return Ok(());
+        };
         if self.quiet || self.other.is_some() {
             return Ok(());
         }
@@ -92,7 +120,12 @@ impl Printer<'_> {
             "cut" => "not judged: the capture holds too little of it",
             _ => "not judged: neither from the zone nor to it",
         };
-        writeln!(out, "{faint}{:>6}  {}  {words}{faint:#}", packet.number, time(packet))
+        writeln!(
+            out,
+            "{faint}{:>6}  {}  {words}{faint:#}",
+            packet.number,
+            time(packet)
+        )
     }
 
     fn verdict_object(&self, packet: &Packet, parsed: &Parsed, verdict: &BothSides) -> Value {
@@ -115,7 +148,9 @@ impl Printer<'_> {
             "packet": FlowText(parsed, verdict.direction).to_string(),
         });
         let decided = decision_object(verdict.now, self.rules);
-        let before = self.other.map(|other| json!({ "before": decision_object(verdict.before, other) }));
+        let before = self
+            .other
+            .map(|other| json!({ "before": decision_object(verdict.before, other) }));
         for more in [Some(decided), before].into_iter().flatten() {
             if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
                 object.extend(more);
@@ -137,7 +172,15 @@ impl Printer<'_> {
     }
 
     fn totals(&self, account: &Account, out: &mut dyn Write) -> io::Result<()> {
-        let Account { packets, allowed, blocked, replies, malformed, fragments, .. } = account;
+        let Account {
+            packets,
+            allowed,
+            blocked,
+            replies,
+            malformed,
+            fragments,
+            ..
+        } = account;
         let strong = style::STRONG;
         writeln!(
             out,
@@ -145,13 +188,19 @@ impl Printer<'_> {
             counted(*packets, "packet")
         )?;
         let more = [
-            (*fragments, "verdicts are on later fragments, which show no ports"),
+            (
+                *fragments,
+                "verdicts are on later fragments, which show no ports",
+            ),
             (account.not_ip, "not judged: not IP"),
             (
                 account.cut,
                 "not judged: the capture holds too little of them; capture with a larger snapshot length",
             ),
-            (account.outside, "not judged: neither from the zone nor to it"),
+            (
+                account.outside,
+                "not judged: neither from the zone nor to it",
+            ),
             (
                 account.full,
                 "allowed, but the table of conversations was full: replies to them are judged by the rules",
@@ -163,7 +212,11 @@ impl Printer<'_> {
         self.unseen(out)?;
         if let Some(other) = self.other {
             let (changed, rules, other) = (account.changed, &self.rules.name, &other.name);
-            writeln!(out, "  {} changed from {other} to {rules}", counted(changed, "verdict"))?;
+            writeln!(
+                out,
+                "  {} changed from {other} to {rules}",
+                counted(changed, "verdict")
+            )?;
         }
         Ok(())
     }
@@ -171,7 +224,10 @@ impl Printer<'_> {
     /// A capture does not show all that rules may ask for.
     fn unseen(&self, out: &mut dyn Write) -> io::Result<()> {
         let asks = |rule: &&Rule| {
-            rule.enabled && !(rule.users.is_empty() && rule.programs.is_empty() && rule.interfaces.is_empty())
+            rule.enabled
+                && !(rule.users.is_empty()
+                    && rule.programs.is_empty()
+                    && rule.interfaces.is_empty())
         };
         match self.rules.rules.iter().filter(asks).count() {
             0 => Ok(()),
@@ -197,19 +253,32 @@ impl Printer<'_> {
             .partition(|(_, hits)| hits.packets + hits.replies > 0);
         for (rule, hits) in used {
             let place = self.rules.place(rule);
-            writeln!(out, "{:>8} {:>8}  {}  {faint}{place}{faint:#}", hits.packets, hits.replies, rule.id)?;
+            writeln!(
+                out,
+                "{:>8} {:>8}  {}  {faint}{place}{faint:#}",
+                hits.packets, hits.replies, rule.id
+            )?;
         }
-        for (direction, number) in [Direction::Inbound, Direction::Outbound].into_iter().zip(account.defaults)
+        for (direction, number) in [Direction::Inbound, Direction::Outbound]
+            .into_iter()
+            .zip(account.defaults)
         {
             if number > 0 {
                 writeln!(out, "{number:>8}           {}", default_name(direction))?;
             }
         }
         if account.malformed > 0 {
-            writeln!(out, "{:>8}           no rule: malformed packets are blocked", account.malformed)?;
+            writeln!(
+                out,
+                "{:>8}           no rule: malformed packets are blocked",
+                account.malformed
+            )?;
         }
-        let never: Vec<_> =
-            never.iter().filter(|(rule, _)| rule.enabled).map(|(rule, _)| rule.id.as_str()).collect();
+        let never: Vec<_> = never
+            .iter()
+            .filter(|(rule, _)| rule.enabled)
+            .map(|(rule, _)| rule.id.as_str())
+            .collect();
         if !never.is_empty() {
             writeln!(out, "Never decided here: {}", never.join(", "))?;
         }
@@ -275,7 +344,14 @@ fn cause(decision: &Decision, file: &RuleFile, direction: Option<Direction>) -> 
 /// The time of day, UTC, as captures are commonly read.
 fn time(packet: &Packet) -> String {
     const DAY: u64 = 24 * 60 * 60;
-    let Some(time_ns) = packet.time_ns else { return format!("{:15}", "-") };
+    let Some(time_ns) = packet.time_ns else {
+        return format!("{:15}", "-");
+    };
     let (seconds, micros) = (time_ns / 1_000_000_000 % DAY, time_ns / 1000 % 1_000_000);
-    format!("{:02}:{:02}:{:02}.{micros:06}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{:02}:{:02}:{:02}.{micros:06}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }

@@ -18,13 +18,19 @@ use std::path::Path;
 /// Checks a rule file here, says what changes, and has the service take it.
 pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let place = std::path::absolute(&arguments.file)?;
-    let source = Source { name: full_name(&arguments.file), text: read(&arguments.file)?, place };
+    let source = Source {
+        name: full_name(&arguments.file),
+        text: read(&arguments.file)?,
+        place,
+    };
     let file = RuleFile::understand(&source, &Machine::beside(&source.place))?;
     let mut client = connect(&arguments.service.socket)?;
     let old = text_in_force(&mut client)?;
     say_changes(&old, &file, out)?;
     let text = as_the_service_reads_it(&source, &old, &file, out)?;
-    let applied = client.apply(&source.name, &text, arguments.lease.map(|lease| lease.0)).map_err(wrong)?;
+    let applied = client
+        .apply(&source.name, &text, arguments.lease.map(|lease| lease.0))
+        .map_err(wrong)?;
     warn(&applied)?;
     say_taken(&applied, out)?;
     Ok(0)
@@ -46,7 +52,10 @@ pub fn revert(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, Er
 
 /// The service may be started elsewhere: what a file is called there is its whole path.
 fn full_name(path: &Path) -> String {
-    let whole = path.canonicalize().ok().filter(|_| !is_standard_input(path));
+    let whole = path
+        .canonicalize()
+        .ok()
+        .filter(|_| !is_standard_input(path));
     whole.map_or_else(|| name(path), |whole| whole.display().to_string())
 }
 
@@ -64,9 +73,18 @@ fn as_the_service_reads_it(
         return Ok(new.text.clone());
     }
     for set in file.rules.sets() {
-        if let Some(list) = set.file.as_ref().filter(|list| Path::new(list).is_relative()) {
+        if let Some(list) = set
+            .file
+            .as_ref()
+            .filter(|list| Path::new(list).is_relative())
+        {
             let list = here.join(list);
-            writeln!(out, "The set `{}` is read from {}, by the service too.", set.id, list.display())?;
+            writeln!(
+                out,
+                "The set `{}` is read from {}, by the service too.",
+                set.id,
+                list.display()
+            )?;
         }
     }
     Ok(rules::with_whole_paths(&new.text, here))
@@ -74,7 +92,10 @@ fn as_the_service_reads_it(
 
 fn say_changes(old: &Source, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
     let Ok(old) = RuleFile::parse(&old.name, &old.text, &Machine::beside(&old.place)) else {
-        writeln!(out, "What changes can't be said: the rules in force can't be read here.")?;
+        writeln!(
+            out,
+            "What changes can't be said: the rules in force can't be read here."
+        )?;
         return Ok(());
     };
     let lines = changes(&old, new);
@@ -88,13 +109,25 @@ fn say_changes(old: &Source, new: &RuleFile, out: &mut dyn Write) -> Result<(), 
 }
 
 fn say_taken(applied: &Applied, out: &mut dyn Write) -> Result<(), Error> {
-    let Applied { generation, rules, lease, .. } = applied;
+    let Applied {
+        generation,
+        rules,
+        lease,
+        ..
+    } = applied;
     let strong = style::STRONG;
     let rules = counted(u64::from(*rules), "rule");
-    writeln!(out, "{strong}Generation {generation} is in force{strong:#}: {rules}.")?;
+    writeln!(
+        out,
+        "{strong}Generation {generation} is in force{strong:#}: {rules}."
+    )?;
     match lease {
         None => writeln!(out, "It is confirmed, and is there after a restart too.")?,
-        Some(Lease { fallback, milliseconds_left, .. }) => writeln!(
+        Some(Lease {
+            fallback,
+            milliseconds_left,
+            ..
+        }) => writeln!(
             out,
             "Confirm it within {} s: gatebell rules confirm\nOtherwise generation {fallback} returns by itself, also if \
              this connection is cut; `gatebell rules revert` brings it back now.",
@@ -116,9 +149,12 @@ fn warn(applied: &Applied) -> Result<(), Error> {
 /// What the service finds wrong, although nothing was found here: it reads other files, or is of another release.
 fn wrong(failed: Failed) -> Error {
     match failed {
-        Failed::Refused { errors, message, .. } if !errors.is_empty() => {
-            Error::Applied { errors: errors.join("\n"), message }
-        }
+        Failed::Refused {
+            errors, message, ..
+        } if !errors.is_empty() => Error::Applied {
+            errors: errors.join("\n"),
+            message,
+        },
         other => other.into(),
     }
 }
@@ -131,12 +167,34 @@ mod tests {
 
     #[test]
     fn a_lease_says_how_to_confirm_and_what_happens_otherwise() {
-        let lease = Some(Lease { generation: 8, fallback: 7, milliseconds_left: 59_990 });
+        let lease = Some(Lease {
+            generation: 8,
+            fallback: 7,
+            milliseconds_left: 59_990,
+        });
         let mut shown = Vec::new();
-        say_taken(&Applied { generation: 8, rules: 1, warnings: vec![], lease }, &mut shown).unwrap();
+        say_taken(
+            &Applied {
+                generation: 8,
+                rules: 1,
+                warnings: vec![],
+                lease,
+            },
+            &mut shown,
+        )
+        .unwrap();
         let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
-        assert!(shown.contains("Generation 8 is in force: 1 rule."), "{shown}");
-        assert!(shown.contains("within 60 s: gatebell rules confirm"), "{shown}");
-        assert!(shown.contains("Otherwise generation 7 returns by itself"), "{shown}");
+        assert!(
+            shown.contains("Generation 8 is in force: 1 rule."),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("within 60 s: gatebell rules confirm"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("Otherwise generation 7 returns by itself"),
+            "{shown}"
+        );
     }
 }

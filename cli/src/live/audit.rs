@@ -33,18 +33,37 @@ pub fn audit(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error>
         warn(&accounts)?;
     }
     let faults = faults(&accounts);
-    if faults.is_empty() { Ok(0) } else { Err(Error::Unbalanced(faults.join("; "))) }
+    if faults.is_empty() {
+        Ok(0)
+    } else {
+        Err(Error::Unbalanced(faults.join("; ")))
+    }
 }
 
 fn print(accounts: &Accounts, out: &mut dyn Write) -> Result<(), Error> {
     for app in &accounts.apps {
-        let sign = if app.balances { "" } else { "  DOES NOT BALANCE" };
+        let sign = if app.balances {
+            ""
+        } else {
+            "  DOES NOT BALANCE"
+        };
         writeln!(out, "{:<34} {}{sign}", name(app), books(&app.counted))?;
     }
-    writeln!(out, "{:<34} {}", "apps that are gone", books(&accounts.past))?;
+    writeln!(
+        out,
+        "{:<34} {}",
+        "apps that are gone",
+        books(&accounts.past)
+    )?;
     let attached = accounts.taken.wrapping_sub(accounts.released);
-    let Accounts { taken, released, .. } = accounts;
-    writeln!(out, "{:<34} {taken} taken = {released} released + {attached} held", "references")?;
+    let Accounts {
+        taken, released, ..
+    } = accounts;
+    writeln!(
+        out,
+        "{:<34} {taken} taken = {released} released + {attached} held",
+        "references"
+    )?;
     if accounts.balances {
         let strong = style::STRONG;
         let apps = number_of(accounts.apps.len() as u64, "app");
@@ -76,21 +95,42 @@ fn name(app: &Account) -> String {
 }
 
 fn books(counted: &Counted) -> String {
-    let Counted { offered, committed, lost_no_room, lost_closing, lost_too_large } = *counted;
-    let lost = lost_no_room.wrapping_add(lost_closing).wrapping_add(lost_too_large);
-    let causes = [("no room", lost_no_room), ("closing", lost_closing), ("too large", lost_too_large)];
+    let Counted {
+        offered,
+        committed,
+        lost_no_room,
+        lost_closing,
+        lost_too_large,
+    } = *counted;
+    let lost = lost_no_room
+        .wrapping_add(lost_closing)
+        .wrapping_add(lost_too_large);
+    let causes = [
+        ("no room", lost_no_room),
+        ("closing", lost_closing),
+        ("too large", lost_too_large),
+    ];
     let causes: Vec<_> = causes
         .iter()
         .filter(|(_, count)| *count > 0)
         .map(|(cause, count)| format!("{cause} {count}"))
         .collect();
-    let causes = if causes.is_empty() { String::new() } else { format!(" ({})", causes.join(", ")) };
+    let causes = if causes.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", causes.join(", "))
+    };
     format!("offered {offered} = committed {committed} + lost {lost}{causes}")
 }
 
 /// Who or what does not balance.
 fn faults(accounts: &Accounts) -> Vec<String> {
-    let mut faults: Vec<_> = accounts.apps.iter().filter(|app| !app.balances).map(name).collect();
+    let mut faults: Vec<_> = accounts
+        .apps
+        .iter()
+        .filter(|app| !app.balances)
+        .map(name)
+        .collect();
     if faults.is_empty() && !accounts.balances {
         faults.push("the references, or the books of apps that are gone".to_owned());
     }
@@ -104,12 +144,29 @@ mod tests {
     use super::*;
 
     fn accounts(balances: bool) -> Accounts {
-        let counted =
-            Counted { offered: 10, committed: 7, lost_no_room: 2, lost_closing: 1, lost_too_large: 0 };
-        let app =
-            |slot, balances| Account { slot, pid: 100 + slot, user: 1000, counted, balances, lies: false };
+        let counted = Counted {
+            offered: 10,
+            committed: 7,
+            lost_no_room: 2,
+            lost_closing: 1,
+            lost_too_large: 0,
+        };
+        let app = |slot, balances| Account {
+            slot,
+            pid: 100 + slot,
+            user: 1000,
+            counted,
+            balances,
+            lies: false,
+        };
         let apps = vec![app(0, true), app(1, balances)];
-        Accounts { taken: 5, released: 3, apps, past: Counted::default(), balances }
+        Accounts {
+            taken: 5,
+            released: 3,
+            apps,
+            past: Counted::default(),
+            balances,
+        }
     }
 
     #[test]
@@ -130,7 +187,10 @@ mod tests {
         let mut shown = Vec::new();
         print(&accounts(true), &mut shown).unwrap();
         let shown = String::from_utf8(shown).unwrap();
-        assert!(shown.contains("offered 10 = committed 7 + lost 3 (no room 2, closing 1)"), "{shown}");
+        assert!(
+            shown.contains("offered 10 = committed 7 + lost 3 (no room 2, closing 1)"),
+            "{shown}"
+        );
         assert!(shown.contains("5 taken = 3 released + 2 held"), "{shown}");
     }
 }

@@ -12,13 +12,19 @@ pub fn changes(old: &RuleFile, new: &RuleFile) -> Vec<String> {
     for (id, rule) in &after {
         match before.get(id) {
             None => lines.push(format!("+ rule `{id}` ({})", new.place(rule))),
-            Some(was) if !same(was, rule) => lines.push(format!("~ rule `{id}` ({})", new.place(rule))),
+            Some(was) if !same(was, rule) => {
+                lines.push(format!("~ rule `{id}` ({})", new.place(rule)))
+            }
             Some(_) => {}
         }
     }
     let gone = before.iter().filter(|(id, _)| !after.contains_key(*id));
     lines.extend(gone.map(|(id, rule)| format!("- rule `{id}` ({})", old.place(rule))));
-    let kept: BTreeSet<_> = before.keys().filter(|id| after.contains_key(*id)).copied().collect();
+    let kept: BTreeSet<_> = before
+        .keys()
+        .filter(|id| after.contains_key(*id))
+        .copied()
+        .collect();
     if !order(old, &kept).eq(order(new, &kept)) {
         lines.push("~ the order in which rules are tried".to_owned());
     }
@@ -27,26 +33,56 @@ pub fn changes(old: &RuleFile, new: &RuleFile) -> Vec<String> {
 
 fn defaults(old: &RuleFile, new: &RuleFile) -> Vec<String> {
     let changed = |direction| {
-        let (was, is) = (old.rules.default_for(direction), new.rules.default_for(direction));
+        let (was, is) = (
+            old.rules.default_for(direction),
+            new.rules.default_for(direction),
+        );
         let said = |default: DefaultAction| {
-            format!("{}, {}", default.action.name(), if default.log { "reported" } else { "not reported" })
+            format!(
+                "{}, {}",
+                default.action.name(),
+                if default.log {
+                    "reported"
+                } else {
+                    "not reported"
+                }
+            )
         };
-        (was != is).then(|| format!("~ {}: {} instead of {}", default_name(direction), said(is), said(was)))
+        (was != is).then(|| {
+            format!(
+                "~ {}: {} instead of {}",
+                default_name(direction),
+                said(is),
+                said(was)
+            )
+        })
     };
-    [Direction::Inbound, Direction::Outbound].into_iter().filter_map(changed).collect()
+    [Direction::Inbound, Direction::Outbound]
+        .into_iter()
+        .filter_map(changed)
+        .collect()
 }
 
 fn by_name(file: &RuleFile) -> BTreeMap<&str, &Rule> {
-    file.rules.iter().map(|rule| (rule.id.as_str(), rule)).collect()
+    file.rules
+        .iter()
+        .map(|rule| (rule.id.as_str(), rule))
+        .collect()
 }
 
 fn order<'a>(file: &'a RuleFile, kept: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a str> {
-    file.rules.iter().map(|rule| rule.id.as_str()).filter(|id| kept.contains(id))
+    file.rules
+        .iter()
+        .map(|rule| rule.id.as_str())
+        .filter(|id| kept.contains(id))
 }
 
 /// Where a rule stands changes nothing.
 fn same(was: &Rule, is: &Rule) -> bool {
-    Rule { line: is.line, ..was.clone() } == *is
+    Rule {
+        line: is.line,
+        ..was.clone()
+    } == *is
 }
 
 #[cfg(test)]
@@ -65,8 +101,24 @@ mod tests {
 
     #[test]
     fn each_difference_that_matters_is_named_and_no_other() {
-        let old = file("block", &[("a", "allow"), ("b", "block"), ("c", "block"), ("d", "block")]);
-        let new = file("allow", &[("e", "allow"), ("a", "block"), ("d", "block"), ("c", "block")]);
+        let old = file(
+            "block",
+            &[
+                ("a", "allow"),
+                ("b", "block"),
+                ("c", "block"),
+                ("d", "block"),
+            ],
+        );
+        let new = file(
+            "allow",
+            &[
+                ("e", "allow"),
+                ("a", "block"),
+                ("d", "block"),
+                ("c", "block"),
+            ],
+        );
         let expected = [
             "~ the default for in: allow, not reported instead of block, reported",
             "~ rule `a` (f:9)",

@@ -20,7 +20,9 @@ impl Filter<'_> {
         ];
         // What only packets have, no process can match.
         let wanted = |kind| wanted(kind) && (kind == RecordKind::Packet || !self.asks_of_packets());
-        all.into_iter().filter(|(kind, _)| wanted(*kind)).fold(Mask::NONE, |mask, (_, kind)| mask.and(kind))
+        all.into_iter()
+            .filter(|(kind, _)| wanted(*kind))
+            .fold(Mask::NONE, |mask, (_, kind)| mask.and(kind))
     }
 
     /// Whether to show it.
@@ -33,13 +35,31 @@ impl Filter<'_> {
     }
 
     fn asks_of_packets(&self) -> bool {
-        let WatchArguments { direction, verdict, address, rule, .. } = self.0;
+        let WatchArguments {
+            direction,
+            verdict,
+            address,
+            rule,
+            ..
+        } = self.0;
         direction.is_some() || verdict.is_some() || !address.is_empty() || !rule.is_empty()
     }
 
     fn packet(&self, packet: &PacketSeen) -> bool {
-        let WatchArguments { direction, verdict, address, rule, program, .. } = self.0;
-        let rule_asked = || packet.rule.as_ref().is_some_and(|decided| rule.contains(&decided.id));
+        let WatchArguments {
+            direction,
+            verdict,
+            address,
+            rule,
+            program,
+            ..
+        } = self.0;
+        let rule_asked = || {
+            packet
+                .rule
+                .as_ref()
+                .is_some_and(|decided| rule.contains(&decided.id))
+        };
         direction.is_none_or(|asked| asked.0 == packet.direction)
             && verdict.is_none_or(|asked| asked.0 == packet.verdict)
             && (address.is_empty() || at_an_end(address, &packet.flow))
@@ -50,13 +70,18 @@ impl Filter<'_> {
     fn process(&self, process: &ProcessSeen) -> bool {
         let by_path = |asked: &String| *asked == process.path;
         let asked = &self.0.program;
-        asked.is_empty() || asked.iter().any(|asked| by_path(asked) || is(asked, &process.program))
+        asked.is_empty()
+            || asked
+                .iter()
+                .any(|asked| by_path(asked) || is(asked, &process.program))
     }
 }
 
 fn at_an_end(asked: &[Addresses], flow: &Flow) -> bool {
     let ends = [address(flow.source), address(flow.destination)];
-    asked.iter().any(|addresses| ends.iter().any(|end| addresses.contains(*end)))
+    asked
+        .iter()
+        .any(|addresses| ends.iter().any(|end| addresses.contains(*end)))
 }
 
 /// A program is asked for by its path, or by the kernel's name of the task. Where the path is not known, its last part is
@@ -94,13 +119,26 @@ mod tests {
         let mut packet = view::example::packet();
         packet.name[..4].copy_from_slice(b"curl");
         packet.pid = 7;
-        Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named).unwrap().what
+        Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named)
+            .unwrap()
+            .what
     }
 
     fn process(path: &str) -> What {
-        let program = Program { name: "busybox".to_owned(), pid: 7, ..Program::default() };
+        let program = Program {
+            name: "busybox".to_owned(),
+            pid: 7,
+            ..Program::default()
+        };
         let (path, arguments) = (path.to_owned(), vec![]);
-        What::Process(ProcessSeen { program, path, arguments, arguments_cut: false, parent: 1, ended: None })
+        What::Process(ProcessSeen {
+            program,
+            path,
+            arguments,
+            arguments_cut: false,
+            parent: 1,
+            ended: None,
+        })
     }
 
     #[test]
@@ -112,7 +150,10 @@ mod tests {
             (["--address", "10.0.0.0/24"], ["--address", "fd00::/8"]),
             (["--rule", "no-telnet"], ["--rule", "no-smtp"]),
             (["--program", "curl"], ["--program", "wget"]),
-            (["--program", "/usr/bin/curl"], ["--program", "/usr/bin/wget"]),
+            (
+                ["--program", "/usr/bin/curl"],
+                ["--program", "/usr/bin/wget"],
+            ),
         ];
         for (shown, hidden) in filters {
             assert!(Filter(&watch(&shown)).shows(&packet()), "{shown:?}");
@@ -122,14 +163,19 @@ mod tests {
 
     #[test]
     fn a_process_is_asked_for_by_name_or_path() {
-        let shows = |asked: &str, path: &str| Filter(&watch(&["--program", asked])).shows(&process(path));
+        let shows =
+            |asked: &str, path: &str| Filter(&watch(&["--program", asked])).shows(&process(path));
         assert!(shows("busybox", "/bin/busybox") && shows("/bin/busybox", "/bin/busybox"));
         assert!(!shows("bash", "/bin/busybox") && !shows("/bin/bash", "/bin/busybox"));
     }
 
     #[test]
     fn a_loss_is_shown_whatever_is_asked_for() {
-        let lost = What::Lost(Lost { processor: 0, cause: Cause::NoRoom, count: 1 });
+        let lost = What::Lost(Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count: 1,
+        });
         assert!(Filter(&watch(&["--rule", "none", "--direction", "out"])).shows(&lost));
     }
 
@@ -137,12 +183,19 @@ mod tests {
     fn what_is_not_shown_does_not_travel() {
         let mask = |words: &[&str]| Filter(&watch(words)).mask();
         let packets = Mask::of(Kind::PACKET);
-        assert_eq!(mask(&[]), packets.and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+        assert_eq!(
+            mask(&[]),
+            packets.and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT)
+        );
         assert_eq!(mask(&["--kind", "packet"]), packets);
         assert_eq!(
             mask(&["--kind", "start", "--kind", "exit"]),
             Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT)
         );
-        assert_eq!(mask(&["--verdict", "block"]), packets, "processes have no verdict");
+        assert_eq!(
+            mask(&["--verdict", "block"]),
+            packets,
+            "processes have no verdict"
+        );
     }
 }

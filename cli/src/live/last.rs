@@ -30,7 +30,13 @@ pub fn keep(record: &str) {
 
 /// In the folder that only this user writes: the session's, or for root the machine's.
 fn place() -> Option<PathBuf> {
-    let session = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let folder = session.or_else(|| nix::unistd::geteuid().is_root().then(|| PathBuf::from("/run")))?;
+    let session = std::env::var_os("XDG_RUNTIME_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map(PathBuf::from);
+    let folder = session.or_else(|| {
+        nix::unistd::geteuid()
+            .is_root()
+            .then(|| PathBuf::from("/run"))
+    })?;
     Some(folder.join("gatebell-last.json"))
 }

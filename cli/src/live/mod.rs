@@ -58,8 +58,22 @@ mod tests {
     #[test]
     fn times_and_sizes_are_said_as_people_say_them() {
         let times = [0, 119, 120, 7199, 7200, 90_061, 172_800].map(for_how_long);
-        assert_eq!(times, ["0 s", "119 s", "2 min", "119 min", "2 h 0 min", "25 h 1 min", "2 days"]);
+        assert_eq!(
+            times,
+            [
+                "0 s",
+                "119 s",
+                "2 min",
+                "119 min",
+                "2 h 0 min",
+                "25 h 1 min",
+                "2 days"
+            ]
+        );
         let sizes = [1023, 1024, 1536, 1 << 20, 13 << 20].map(bytes);
-        assert_eq!(sizes, ["1023 bytes", "1.0 KiB", "1.5 KiB", "1.0 MiB", "13.0 MiB"]);
+        assert_eq!(
+            sizes,
+            ["1023 bytes", "1.0 KiB", "1.5 KiB", "1.0 MiB", "13.0 MiB"]
+        );
     }
 }

@@ -21,8 +21,14 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
 pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
     let rules = client.rules()?;
     let text = rules.text.ok_or(Error::NoText)?;
-    let name = rules.name.unwrap_or_else(|| "the rules in force".to_owned());
-    Ok(Source { name, text, place: rules.folder.join("rules.toml") })
+    let name = rules
+        .name
+        .unwrap_or_else(|| "the rules in force".to_owned());
+    Ok(Source {
+        name,
+        text,
+        place: rules.folder.join("rules.toml"),
+    })
 }
 
 /// The rules of one generation, for their names.
@@ -44,7 +50,11 @@ impl Named {
 pub fn named(asked: RuleText) -> Option<Named> {
     let file = asked.name.unwrap_or_default();
     let rules = rules::parse(&file, &asked.text?, &NamesOnly).ok()?;
-    Some(Named { generation: asked.generation, rules, file: file.into() })
+    Some(Named {
+        generation: asked.generation,
+        rules,
+        file: file.into(),
+    })
 }
 
 /// What the numbers in records are called, as the service knows it.
@@ -88,7 +98,10 @@ impl LiveNames {
         if self.again.is_some_and(|again| Instant::now() < again) {
             return None;
         }
-        let client = self.client.take().map_or_else(|| Client::connect(&self.socket), Ok);
+        let client = self
+            .client
+            .take()
+            .map_or_else(|| Client::connect(&self.socket), Ok);
         let asked = client.and_then(|mut client| Ok((ask(&mut client)?, client)));
         let Ok((answer, client)) = asked else {
             self.again = Some(Instant::now() + BREATH);
@@ -100,7 +113,9 @@ impl LiveNames {
 
     /// Asks for the rules in force, which may be of a later generation by now: then this one keeps no names.
     fn learn(&mut self, generation: u32) {
-        let Some(asked) = self.ask(Client::rules) else { return };
+        let Some(asked) = self.ask(Client::rules) else {
+            return;
+        };
         self.generations.insert(generation, None);
         let latest = asked.generation;
         self.generations.insert(latest, named(asked));
@@ -122,7 +137,9 @@ impl Names for LiveNames {
         if let Some(known) = self.programs.get(&file) {
             return known.clone();
         }
-        let path = self.ask(|client| client.program(file[0], file[1]))?.map(Arc::from);
+        let path = self
+            .ask(|client| client.program(file[0], file[1]))?
+            .map(Arc::from);
         if self.programs.len() >= KEPT {
             self.programs.clear();
         }
@@ -139,8 +156,12 @@ impl Names for LiveNames {
             self.devices.clear();
         }
         self.devices.insert(number, None);
-        self.devices
-            .extend(status.devices.into_iter().map(|device| (device.index, Some(device.name.into()))));
+        self.devices.extend(
+            status
+                .devices
+                .into_iter()
+                .map(|device| (device.index, Some(device.name.into()))),
+        );
         self.devices.get(&number)?.clone()
     }
 }
@@ -150,7 +171,10 @@ struct NamesOnly;
 
 impl Surroundings for NamesOnly {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
-        Ok(SetFile { name: path.to_owned(), bytes: b"192.0.2.1\n".to_vec() })
+        Ok(SetFile {
+            name: path.to_owned(),
+            bytes: b"192.0.2.1\n".to_vec(),
+        })
     }
 
     fn user(&self, _: &str) -> Result<u32, String> {

@@ -11,9 +11,21 @@ pub fn recover(arguments: &RecoverArguments, out: &mut dyn Write) -> Result<u8, 
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
-    let RecoverArguments { state, pins, device, socket, netns, json } = arguments;
+    let RecoverArguments {
+        state,
+        pins,
+        device,
+        socket,
+        netns,
+        json,
+    } = arguments;
     let (state, pins, netns) = (state.clone(), pins.clone(), netns.clone());
-    let places = Places { state, pins, sockets: vec![device.clone(), socket.clone()], netns };
+    let places = Places {
+        state,
+        pins,
+        sockets: vec![device.clone(), socket.clone()],
+        netns,
+    };
     let taken = service::recover(&places).map_err(Error::Recover)?;
     if *json {
         writeln!(out, "{}", serde_json::json!({ "recovered": taken }))?;

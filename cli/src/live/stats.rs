@@ -35,7 +35,9 @@ pub fn stats(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error>
 fn rules(client: &mut Client) -> Result<Vec<(RuleName, u64)>, Error> {
     let Hits { generation, hits } = client.hits()?;
     let named = named(client.rules()?).filter(|named| named.generation == generation);
-    let Some(named) = named else { return Ok(Vec::new()) };
+    let Some(named) = named else {
+        return Ok(Vec::new());
+    };
     let names = (0..).map_while(|number| named.rule(number));
     Ok(names.zip(hits).collect())
 }
@@ -52,14 +54,41 @@ fn print_rules(rules: &[(RuleName, u64)], out: &mut dyn Write) -> Result<(), Err
 }
 
 fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
-    let Stats { generation, allowed_in, blocked_in, allowed_out, blocked_out, flows_full, flows, flows_most } =
-        *stats;
-    let (allow, block) = (style::verdict(Verdict::Allow), style::verdict(Verdict::Block));
+    let Stats {
+        generation,
+        allowed_in,
+        blocked_in,
+        allowed_out,
+        blocked_out,
+        flows_full,
+        flows,
+        flows_most,
+    } = *stats;
+    let (allow, block) = (
+        style::verdict(Verdict::Allow),
+        style::verdict(Verdict::Block),
+    );
     let (faint, strong) = (style::FAINT, style::STRONG);
-    writeln!(out, "{faint}{:<14}{:>14}{:>14}{faint:#}", "packets", "in", "out")?;
-    writeln!(out, "{allow}{:<14}{allow:#}{allowed_in:>14}{allowed_out:>14}", "allowed")?;
-    writeln!(out, "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}", "refused")?;
-    writeln!(out, "{strong}{:<14}{strong:#}{flows:>14} of {flows_most}", "conversations")?;
+    writeln!(
+        out,
+        "{faint}{:<14}{:>14}{:>14}{faint:#}",
+        "packets", "in", "out"
+    )?;
+    writeln!(
+        out,
+        "{allow}{:<14}{allow:#}{allowed_in:>14}{allowed_out:>14}",
+        "allowed"
+    )?;
+    writeln!(
+        out,
+        "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}",
+        "refused"
+    )?;
+    writeln!(
+        out,
+        "{strong}{:<14}{strong:#}{flows:>14} of {flows_most}",
+        "conversations"
+    )?;
     if flows_full > 0 {
         writeln!(
             out,
@@ -67,7 +96,10 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
              the replies by a rule, or end what opens so many"
         )?;
     }
-    writeln!(out, "{faint}since the driver's tables were made; generation {generation} judges now{faint:#}")?;
+    writeln!(
+        out,
+        "{faint}since the driver's tables were made; generation {generation} judges now{faint:#}"
+    )?;
     Ok(())
 }
 
@@ -90,8 +122,17 @@ mod tests {
         };
         print(&stats, &mut shown).unwrap();
         let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
-        assert!(shown.contains("allowed                    5             0"), "{shown}");
-        assert!(shown.contains("refused                    0             6"), "{shown}");
-        assert!(shown.contains("8 of 9") && shown.contains("7 conversations found no room"), "{shown}");
+        assert!(
+            shown.contains("allowed                    5             0"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("refused                    0             6"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("8 of 9") && shown.contains("7 conversations found no room"),
+            "{shown}"
+        );
     }
 }

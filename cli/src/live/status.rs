@@ -15,27 +15,55 @@ pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error
     if arguments.json {
         writeln!(out, "{}", serde_json::json!(status))?;
     } else {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
         print(&status, now, out)?;
     }
     Ok(u8::from(!status.trouble.is_empty()))
 }
 
 fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
-    let Status { version, contract, pid, since, adopted, rules, service_gone, kernel_memory, pins, .. } =
-        status;
+    let Status {
+        version,
+        contract,
+        pid,
+        since,
+        adopted,
+        rules,
+        service_gone,
+        kernel_memory,
+        pins,
+        ..
+    } = status;
     let strong = style::STRONG;
     let age = for_how_long(now.saturating_sub(*since));
-    writeln!(out, "{strong}gatebelld {version}{strong:#}, process {pid}, for {age}; contract {contract}")?;
+    writeln!(
+        out,
+        "{strong}gatebelld {version}{strong:#}, process {pid}, for {age}; contract {contract}"
+    )?;
     line(out, "rules", &in_force(rules))?;
     if let Some(lease) = &status.lease {
         line(out, "lease", &on_probation(lease))?;
     }
     line(out, "zone", &zone(status))?;
     let devices: Vec<_> = status.devices.iter().map(device).collect();
-    line(out, "devices", &if devices.is_empty() { "none yet".to_owned() } else { devices.join(", ") })?;
+    line(
+        out,
+        "devices",
+        &if devices.is_empty() {
+            "none yet".to_owned()
+        } else {
+            devices.join(", ")
+        },
+    )?;
     line(out, "memory", &memory(kernel_memory))?;
-    line(out, "when gone", &gone(service_gone, &pins.display().to_string()))?;
+    line(
+        out,
+        "when gone",
+        &gone(service_gone, &pins.display().to_string()),
+    )?;
     if *adopted {
         line(
             out,
@@ -57,16 +85,28 @@ fn line(out: &mut dyn Write, what: &str, text: &str) -> Result<(), Error> {
 
 /// The rules by which packets are judged.
 pub fn in_force(rules: &InForce) -> String {
-    let InForce { generation, name, rules } = rules;
-    let from = name
-        .as_deref()
-        .map_or_else(|| ", found in the kernel, of no file".to_owned(), |name| format!(" of {name}"));
-    format!("generation {generation}: {}{from}", counted(u64::from(*rules), "rule"))
+    let InForce {
+        generation,
+        name,
+        rules,
+    } = rules;
+    let from = name.as_deref().map_or_else(
+        || ", found in the kernel, of no file".to_owned(),
+        |name| format!(" of {name}"),
+    );
+    format!(
+        "generation {generation}: {}{from}",
+        counted(u64::from(*rules), "rule")
+    )
 }
 
 /// A lease, and what to do about it.
 pub fn on_probation(lease: &Lease) -> String {
-    let Lease { generation, fallback, milliseconds_left } = lease;
+    let Lease {
+        generation,
+        fallback,
+        milliseconds_left,
+    } = lease;
     format!(
         "generation {generation} has {} left, then generation {fallback} returns by itself; `gatebell rules confirm` keeps \
          it, `gatebell rules revert` takes it back now",
@@ -77,14 +117,25 @@ pub fn on_probation(lease: &Lease) -> String {
 fn zone(status: &Status) -> String {
     let group = status.cgroup.display();
     match &status.netns {
-        Some(netns) => format!("network namespace {}, control group {group}", netns.display()),
+        Some(netns) => format!(
+            "network namespace {}, control group {group}",
+            netns.display()
+        ),
         None => format!("the network namespace of the service, control group {group}"),
     }
 }
 
 /// What is there at all, by part, and of how much.
 fn memory(memory: &Memory) -> String {
-    let Memory { budget, used, tables, rules, sets, rings, rings_let_go } = memory;
+    let Memory {
+        budget,
+        used,
+        tables,
+        rules,
+        sets,
+        rings,
+        rings_let_go,
+    } = memory;
     let parts = [
         (tables, "tables"),
         (rules, "rules"),
@@ -93,13 +144,24 @@ fn memory(memory: &Memory) -> String {
         (rings_let_go, "rings let go of and still mapped"),
     ];
     let parts = parts.iter().filter(|(part, _)| **part > 0);
-    let parts: Vec<_> = parts.map(|(part, what)| format!("{} {what}", bytes(**part))).collect();
-    format!("{} of {} in the kernel: {}", bytes(*used), bytes(*budget), parts.join(", "))
+    let parts: Vec<_> = parts
+        .map(|(part, what)| format!("{} {what}", bytes(**part)))
+        .collect();
+    format!(
+        "{} of {} in the kernel: {}",
+        bytes(*used),
+        bytes(*budget),
+        parts.join(", ")
+    )
 }
 
 fn device(device: &Device) -> String {
     let Device { name, filtered, .. } = device;
-    if *filtered { name.clone() } else { format!("{name} (by the control group's hooks)") }
+    if *filtered {
+        name.clone()
+    } else {
+        format!("{name} (by the control group's hooks)")
+    }
 }
 
 fn gone(what: &str, pins: &str) -> String {
@@ -108,7 +170,9 @@ fn gone(what: &str, pins: &str) -> String {
         "block" => "nothing passes",
         _ => "the rules stay in force",
     };
-    format!("{then} if the service ends; the kernel keeps it in {pins}, `gatebell recover` takes it all out")
+    format!(
+        "{then} if the service ends; the kernel keeps it in {pins}, `gatebell recover` takes it all out"
+    )
 }
 
 #[cfg(test)]
@@ -135,8 +199,16 @@ mod tests {
                 })
                 .into(),
             pins: "/sys/fs/bpf/gatebell".into(),
-            rules: InForce { generation: 8, name: Some("/etc/gatebell/rules.toml".to_owned()), rules: 12 },
-            lease: Some(Lease { generation: 8, fallback: 7, milliseconds_left: 40_001 }),
+            rules: InForce {
+                generation: 8,
+                name: Some("/etc/gatebell/rules.toml".to_owned()),
+                rules: 12,
+            },
+            lease: Some(Lease {
+                generation: 8,
+                fallback: 7,
+                milliseconds_left: 40_001,
+            }),
             service_gone: "keep".to_owned(),
             kernel_memory: Memory {
                 budget: 256 << 20,

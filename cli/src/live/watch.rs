@@ -46,7 +46,11 @@ pub fn watch(arguments: &WatchArguments, out: &mut dyn Write) -> Result<u8, Erro
         (attached_before, view.away) = (true, true);
         names.forget();
     }
-    if code == 0 { Ok(0) } else { Err(Error::Unbalanced("this app".to_owned())) }
+    if code == 0 {
+        Ok(0)
+    } else {
+        Err(Error::Unbalanced("this app".to_owned()))
+    }
 }
 
 struct View<'a> {
@@ -64,7 +68,14 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(arguments: &'a WatchArguments) -> Self {
         let terminal = Terminal::new("gatebell");
-        Self { arguments, terminal, hidden: 0, deaf: false, away: false, last: None }
+        Self {
+            arguments,
+            terminal,
+            hidden: 0,
+            deaf: false,
+            away: false,
+            last: None,
+        }
     }
 
     /// Attaches, and shows all until it ends.
@@ -76,7 +87,8 @@ impl<'a> View<'a> {
     ) -> Result<Summary, Error> {
         let mask = Filter(self.arguments).mask();
         let device = &self.arguments.device;
-        reader::read(device, mask, names, stop, &mut |told| self.show(&told, out)).map_err(Error::of_device)
+        reader::read(device, mask, names, stop, &mut |told| self.show(&told, out))
+            .map_err(Error::of_device)
     }
 
     /// Shows one thing. False: nobody looks any more.
@@ -95,7 +107,11 @@ impl<'a> View<'a> {
                 if let Some(record) = self.last.take() {
                     keep(&record.to_string());
                 }
-                let foot = if self.arguments.json { String::new() } else { self.terminal.text(told) };
+                let foot = if self.arguments.json {
+                    String::new()
+                } else {
+                    self.terminal.text(told)
+                };
                 out.write_all(foot.as_bytes()).and_then(|()| out.flush())
             }
             // Said with the account.
@@ -107,7 +123,11 @@ impl<'a> View<'a> {
 
     fn entry(&mut self, what: &What, told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
         let refused = matches!(what, What::Packet(packet) if packet.verdict == Verdict::Block);
-        let object = if refused || self.arguments.json { view::json::line(told) } else { None };
+        let object = if refused || self.arguments.json {
+            view::json::line(told)
+        } else {
+            None
+        };
         let written = match &object {
             Some(object) if self.arguments.json => writeln!(out, "{object}"),
             _ => out.write_all(self.terminal.text(told).as_bytes()),
@@ -119,7 +139,12 @@ impl<'a> View<'a> {
     }
 
     /// What an attachment came to; if the service ended it, that it is waited for.
-    fn account(&mut self, summary: &Summary, ended: bool, out: &mut dyn Write) -> Result<(), Error> {
+    fn account(
+        &mut self,
+        summary: &Summary,
+        ended: bool,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
         let hidden = std::mem::take(&mut self.hidden);
         if self.arguments.json {
             let mut object = view::json::summary(summary);
@@ -127,7 +152,12 @@ impl<'a> View<'a> {
             object["hidden"] = json!(hidden);
             writeln!(out, "{object}")?;
         } else {
-            writeln!(out, "{}{}", self.terminal.leave(), books(&summary.account, hidden))?;
+            writeln!(
+                out,
+                "{}{}",
+                self.terminal.leave(),
+                books(&summary.account, hidden)
+            )?;
             if ended {
                 writeln!(
                     out,
@@ -150,10 +180,23 @@ impl<'a> View<'a> {
 }
 
 fn books(account: &Account, hidden: u64) -> String {
-    let Account { kernel, delivered, in_ring, .. } = account;
+    let Account {
+        kernel,
+        delivered,
+        in_ring,
+        ..
+    } = account;
     let lost = kernel.lost_in_all();
-    let sign = if account.balances() { "" } else { "  DOES NOT BALANCE" };
-    let hidden = if hidden == 0 { String::new() } else { format!(", {hidden} of them not shown, as asked") };
+    let sign = if account.balances() {
+        ""
+    } else {
+        "  DOES NOT BALANCE"
+    };
+    let hidden = if hidden == 0 {
+        String::new()
+    } else {
+        format!(", {hidden} of them not shown, as asked")
+    };
     let untold = match account.lost_untold() {
         0 => String::new(),
         n => format!("; {n} of the losses came last, after the last record"),
@@ -180,14 +223,27 @@ mod tests {
 
     #[test]
     fn the_account_says_what_was_lost_and_what_was_not_shown() {
-        let kernel = Totals { offered: 10, committed: 7, lost: [3, 0, 0] };
-        let account = Account { kernel, delivered: 7, in_ring: 0, lost_told: [1, 0, 0], gaps: 1 };
+        let kernel = Totals {
+            offered: 10,
+            committed: 7,
+            lost: [3, 0, 0],
+        };
+        let account = Account {
+            kernel,
+            delivered: 7,
+            in_ring: 0,
+            lost_told: [1, 0, 0],
+            gaps: 1,
+        };
         assert_eq!(
             books(&account, 4),
             "offered 10 = committed 7 + lost 3; delivered 7, 4 of them not shown, as asked, in ring 0; \
              2 of the losses came last, after the last record"
         );
-        let account = Account { delivered: 6, ..account };
+        let account = Account {
+            delivered: 6,
+            ..account
+        };
         assert!(books(&account, 0).ends_with("DOES NOT BALANCE"));
     }
 }

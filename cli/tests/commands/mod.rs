@@ -48,7 +48,12 @@ pub fn err(output: &Output) -> String {
 
 /// What a run shows: both outputs and the exit code.
 pub fn shown(output: &Output) -> String {
-    format!("{}{}exit code {}\n", out(output), err(output), output.status.code().unwrap())
+    format!(
+        "{}{}exit code {}\n",
+        out(output),
+        err(output),
+        output.status.code().unwrap()
+    )
 }
 
 /// Holds what a run shows against the file of that name.

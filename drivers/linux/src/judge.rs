@@ -20,7 +20,11 @@ pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
     let mut parsed = parse(&skb, length, direction);
     let mut ends = AtSocket(skb);
     let rules = InForce::now();
-    let alone = if tables::service_is_gone() { decide_alone(&rules) } else { None };
+    let alone = if tables::service_is_gone() {
+        decide_alone(&rules)
+    } else {
+        None
+    };
     let decision = match alone {
         Some(decision) => decision,
         None => decide(&mut parsed, &mut ends, &rules, &mut Flows),
@@ -29,7 +33,11 @@ pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
     if decision.log == 1 {
         report(&ends.0, length, &parsed.flow, &decision);
     }
-    if decision.verdict == Verdict::Allow as u8 { Verdict::Allow } else { Verdict::Block }
+    if decision.verdict == Verdict::Allow as u8 {
+        Verdict::Allow
+    } else {
+        Verdict::Block
+    }
 }
 
 /// Who is at the zone's end of a packet, by its socket.
@@ -58,7 +66,13 @@ impl Ends<InForce> for AtSocket {
 
     /// Asks a function of its own, which the verifier follows once, and not once for each state that leads here.
     #[inline(always)]
-    fn classify(&mut self, packet: &mut Parsed, asked: Asked, _: &InForce, decision: &mut Decision) {
+    fn classify(
+        &mut self,
+        packet: &mut Parsed,
+        asked: Asked,
+        _: &InForce,
+        decision: &mut Decision,
+    ) {
         gatebell_classify(self.0.context(), packet, asked as u32, decision);
     }
 }
@@ -87,7 +101,11 @@ pub extern "C" fn gatebell_classify(
         find_local(&Skb::at_socket(skb), &packet.flow, &mut local);
         blur(&mut local, head.user.nought);
     }
-    let asked = if asked == Asked::Packet as u32 { Asked::Packet } else { Asked::Beginning };
+    let asked = if asked == Asked::Packet as u32 {
+        Asked::Packet
+    } else {
+        Asked::Beginning
+    };
     let decision = classify_as(packet, asked, &local, head, &rules);
     if let Some(head) = head.filter(|_| asked == Asked::Packet) {
         rules.count(head, decision.rule);
@@ -135,7 +153,13 @@ fn report(skb: &Skb, length: u32, flow: &Flow, decision: &Decision) {
     if used == 0 {
         return;
     }
-    let mut seen = Seen { flow, decision, owner: Owner::NOBODY, length, interface: skb.interface() };
+    let mut seen = Seen {
+        flow,
+        decision,
+        owner: Owner::NOBODY,
+        length,
+        interface: skb.interface(),
+    };
     owner::with(skb, flow, |owner| seen.owner = *owner);
     let turn: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
@@ -146,16 +170,21 @@ fn report(skb: &Skb, length: u32, flow: &Flow, decision: &Decision) {
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
     let seen = unsafe { &*seen };
-    ebpf::offer_to(slot, Kind::PACKET, seen.owner.user, |packet: &mut Packet| {
-        packet.flow = *seen.flow;
-        packet.decision = *seen.decision;
-        packet.length = seen.length;
-        packet.interface = seen.interface;
-        packet.pid = seen.owner.pid;
-        packet.user = seen.owner.user;
-        packet.spare = 0;
-        packet.program = seen.owner.program;
-        packet.name = zerocopy::transmute!(seen.owner.name);
-    });
+    ebpf::offer_to(
+        slot,
+        Kind::PACKET,
+        seen.owner.user,
+        |packet: &mut Packet| {
+            packet.flow = *seen.flow;
+            packet.decision = *seen.decision;
+            packet.length = seen.length;
+            packet.interface = seen.interface;
+            packet.pid = seen.owner.pid;
+            packet.user = seen.owner.user;
+            packet.spare = 0;
+            packet.program = seen.owner.program;
+            packet.name = zerocopy::transmute!(seen.owner.name);
+        },
+    );
     0
 }

@@ -36,8 +36,14 @@ impl Task {
 
     #[inline(always)]
     fn find_program(&self) -> Option<[u64; 2]> {
-        let Offsets { mm_exe_file, file_inode, inode_number, inode_super_block, super_block_device, .. } =
-            self.offsets;
+        let Offsets {
+            mm_exe_file,
+            file_inode,
+            inode_number,
+            inode_super_block,
+            super_block_device,
+            ..
+        } = self.offsets;
         let file: u64 = read(self.memory()?, mm_exe_file)?;
         let inode: u64 = read(file, file_inode)?;
         let number: u64 = read(inode, inode_number)?;
@@ -49,14 +55,18 @@ impl Task {
     /// The process that waits for its end; 0 if that is not known.
     #[inline(always)]
     pub fn parent(&self) -> u32 {
-        let Some(parent) = read::<u64>(self.address, self.offsets.task_parent) else { return 0 };
+        let Some(parent) = read::<u64>(self.address, self.offsets.task_parent) else {
+            return 0;
+        };
         read(parent, self.offsets.task_tgid).unwrap_or(0)
     }
 
     /// How its process ended, as `wait` has it. Once its last thread ends, the kernel knows.
     #[inline(always)]
     pub fn exit_code(&self) -> u32 {
-        self.signal().and_then(|signal| read(signal, self.offsets.signal_exit_code)).unwrap_or(0)
+        self.signal()
+            .and_then(|signal| read(signal, self.offsets.signal_exit_code))
+            .unwrap_or(0)
     }
 
     /// How many threads of its process have not begun to end.
@@ -88,7 +98,10 @@ impl Task {
     #[inline(always)]
     pub fn arguments(&self) -> Option<(u64, u64)> {
         let memory = self.memory()?;
-        Some((read(memory, self.offsets.mm_arg_start)?, read(memory, self.offsets.mm_arg_end)?))
+        Some((
+            read(memory, self.offsets.mm_arg_start)?,
+            read(memory, self.offsets.mm_arg_end)?,
+        ))
     }
 
     #[inline(always)]
@@ -113,7 +126,8 @@ fn read<T>(structure: u64, offset: u32) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
     let at = (structure + u64::from(offset)) as *const core::ffi::c_void;
     // SAFETY: the helper checks the address, and `value` has room for what is asked for.
-    let failed = unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, at) };
+    let failed =
+        unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, at) };
     // SAFETY: written; used for integers alone, of which any bytes are one.
     (failed == 0).then(|| unsafe { value.assume_init() })
 }

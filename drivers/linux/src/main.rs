@@ -57,12 +57,18 @@ pub fn zone_ingress(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn zone_egress(ctx: TcContext) -> i32 {
     let skb = ctx.skb.skb;
-    if Skb::at_socket(skb).judged_at_its_socket() { GO_ON } else { at_device(skb, Direction::Outbound) }
+    if Skb::at_socket(skb).judged_at_its_socket() {
+        GO_ON
+    } else {
+        at_device(skb, Direction::Outbound)
+    }
 }
 
 #[inline(always)]
 fn at_device(skb: *mut __sk_buff, direction: Direction) -> i32 {
-    let Some(device) = tables::device(Skb::at_socket(skb).interface()) else { return GO_ON };
+    let Some(device) = tables::device(Skb::at_socket(skb).interface()) else {
+        return GO_ON;
+    };
     if !Skb::at_socket(skb).is_ip(device.link_header) {
         return GO_ON;
     }

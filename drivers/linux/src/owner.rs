@@ -39,7 +39,13 @@ impl Sockets {
         const fn none<T>() -> *const T {
             core::ptr::null()
         }
-        Self { r#type: none(), key: none(), value: none(), max_entries: none(), map_flags: none() }
+        Self {
+            r#type: none(),
+            key: none(),
+            value: none(),
+            max_entries: none(),
+            map_flags: none(),
+        }
     }
 }
 
@@ -49,7 +55,9 @@ static OWNERS: Sockets = Sockets::new();
 /// Remembers the current process as the maker of the socket.
 #[inline(always)]
 pub fn remember(ctx: &SockContext) {
-    let Some(owner) = storage(ctx.sock, BPF_SK_STORAGE_GET_F_CREATE.into()) else { return };
+    let Some(owner) = storage(ctx.sock, BPF_SK_STORAGE_GET_F_CREATE.into()) else {
+        return;
+    };
     owner.pid = ctx.tgid();
     owner.user = ctx.uid();
     // SAFETY: 16 bytes of the socket's storage.
@@ -108,7 +116,8 @@ fn with_receiver(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
 /// Both ends as the kernel's look-up has them (`struct bpf_sock_tuple`, in words), and how many bytes of them count.
 #[inline(always)]
 fn ends(flow: &Flow, words: &mut [u32; 9]) -> u32 {
-    let ports = u32::from(flow.source_port.to_be()) | u32::from(flow.destination_port.to_be()) << 16;
+    let ports =
+        u32::from(flow.source_port.to_be()) | u32::from(flow.destination_port.to_be()) << 16;
     let (source, destination) = (numbers(flow.source), numbers(flow.destination));
     if flow.ip_version == 4 {
         words[0] = source[3];
@@ -130,8 +139,15 @@ fn numbers(address: [u8; 16]) -> [u32; 4] {
 /// Who made the socket, if that was seen.
 #[inline(always)]
 fn of(socket: *mut bpf_sock) -> Owner {
-    let Some(owner) = storage(socket, 0) else { return Owner::NOBODY };
-    let Owner { pid, user, name, program } = owner;
+    let Some(owner) = storage(socket, 0) else {
+        return Owner::NOBODY;
+    };
+    let Owner {
+        pid,
+        user,
+        name,
+        program,
+    } = owner;
     Owner {
         pid: tables::read_anew(pid),
         user: tables::read_anew(user),
@@ -144,8 +160,8 @@ fn of(socket: *mut bpf_sock) -> Owner {
 fn storage<'a>(socket: *mut bpf_sock, flags: u64) -> Option<&'a mut Owner> {
     let owners: *mut c_void = core::ptr::from_ref(&OWNERS).cast_mut().cast();
     // SAFETY: the verifier knows the socket; the kernel checks that it is a whole one.
-    let owner =
-        unsafe { bpf_sk_storage_get(owners, socket.cast(), core::ptr::null_mut(), flags) }.cast::<Owner>();
+    let owner = unsafe { bpf_sk_storage_get(owners, socket.cast(), core::ptr::null_mut(), flags) }
+        .cast::<Owner>();
     // SAFETY: null, or the kernel's storage for an `Owner`, zeroed when it was made; it outlives the program.
     unsafe { owner.as_mut() }
 }

@@ -55,7 +55,10 @@ impl Skb {
     /// At a device, where a frame starts with its link's header.
     #[inline(always)]
     pub fn at_device(context: *mut __sk_buff, link_header: u32) -> Self {
-        Self { context, start: link_header.into() }
+        Self {
+            context,
+            start: link_header.into(),
+        }
     }
 
     /// At a socket, where there is no link.
@@ -94,7 +97,9 @@ impl Skb {
             return true;
         }
         link_header == ETHERNET_HEADER
-            && self.copy::<[u8; 2]>(LINK, ETHERTYPE).is_some_and(|bytes| ip(u16::from_be_bytes(bytes)))
+            && self
+                .copy::<[u8; 2]>(LINK, ETHERTYPE)
+                .is_some_and(|bytes| ip(u16::from_be_bytes(bytes)))
     }
 
     /// Whether it is sent for a listener: an answer to who knocks (SYN-ACK), which is owned by no whole socket yet. Linux
@@ -121,7 +126,8 @@ impl Skb {
         let family = unsafe { (*socket).family };
         let zone = core::ptr::from_ref(&ZONE).cast_mut().cast();
         // SAFETY: the program's own context and a map of control groups.
-        (family == INET || family == INET6) && unsafe { bpf_skb_under_cgroup(self.context, zone, 0) } == 1
+        (family == INET || family == INET6)
+            && unsafe { bpf_skb_under_cgroup(self.context, zone, 0) } == 1
     }
 
     /// The socket that sends it, if there is one.
@@ -149,7 +155,12 @@ impl Skb {
     #[inline(always)]
     fn read<T: FromBytes>(&self, offset: u32) -> Option<T> {
         // SAFETY: the program's own context.
-        let (data, end) = unsafe { ((*self.context).data as usize, (*self.context).data_end as usize) };
+        let (data, end) = unsafe {
+            (
+                (*self.context).data as usize,
+                (*self.context).data_end as usize,
+            )
+        };
         let within = self.start + u64::from(offset);
         if within > REACH {
             return None;
@@ -167,7 +178,8 @@ impl Skb {
         let mut bytes = MaybeUninit::<T>::uninit();
         let (to, size) = (bytes.as_mut_ptr().cast(), size_of::<T>() as u32);
         // SAFETY: `to` has room for `size` bytes; the helper checks where they come from.
-        let failed = unsafe { bpf_skb_load_bytes_relative(self.context.cast(), offset, to, size, start) };
+        let failed =
+            unsafe { bpf_skb_load_bytes_relative(self.context.cast(), offset, to, size, start) };
         // SAFETY: the helper has written all of it, and any bytes are a `T`.
         (failed == 0).then(|| unsafe { bytes.assume_init() })
     }

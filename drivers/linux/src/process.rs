@@ -23,7 +23,9 @@ const FILENAME: usize = 8;
 #[inline(always)]
 pub fn started(ctx: &TracePointContext) {
     // SAFETY: an offset within the tracepoint's own data.
-    let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else { return };
+    let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
+        return;
+    };
     // SAFETY: the low half is an offset from there; only a helper that checks ever reads it.
     let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
     let task = Task::current();
@@ -41,13 +43,21 @@ pub fn ended(ctx: &TracePointContext) {
     }
     tables::process_ended(ctx.tgid());
     let program = || task.as_ref().map_or([0; 2], Task::program);
-    report(Kind::PROCESS_EXIT, ctx, task.as_ref(), program, core::ptr::null());
+    report(
+        Kind::PROCESS_EXIT,
+        ctx,
+        task.as_ref(),
+        program,
+        core::ptr::null(),
+    );
 }
 
 /// Whether nothing is left of the process. A kernel that does not say where to look has its first thread stand for it.
 #[inline(always)]
 fn is_the_last(ctx: &TracePointContext, task: Option<&Task>) -> bool {
-    let Some(task) = task else { return ctx.tgid() == ctx.pid() };
+    let Some(task) = task else {
+        return ctx.tgid() == ctx.pid();
+    };
     match task.last_is_said_at() {
         // SAFETY: an offset within the tracepoint's own data.
         Some(at) => (unsafe { ctx.read_at::<u8>(at) }) == Ok(1),
@@ -103,13 +113,20 @@ fn report(
         return;
     }
     let starts = kind == Kind::PROCESS_START;
-    let (start, end) = task.filter(|_| starts).and_then(Task::arguments).unwrap_or((0, 0));
+    let (start, end) = task
+        .filter(|_| starts)
+        .and_then(Task::arguments)
+        .unwrap_or((0, 0));
     let mut seen = Seen {
         kind,
         pid: ctx.tgid(),
         parent: task.map_or(0, Task::parent),
         user,
-        exit_code: if starts { 0 } else { task.map_or(0, Task::exit_code) },
+        exit_code: if starts {
+            0
+        } else {
+            task.map_or(0, Task::exit_code)
+        },
         name: task.and_then(Task::process_name).unwrap_or([0; 2]),
         program: program(),
         path,
@@ -143,7 +160,11 @@ extern "C" fn tell(slot: u32, seen: *mut Seen) -> i64 {
         if !seen.path.is_null() {
             // SAFETY: PATH_BYTES bytes of the record; the helper checks what it reads.
             unsafe {
-                bpf_probe_read_kernel_str(process.path.as_mut_ptr().cast(), PATH_BYTES as u32, seen.path)
+                bpf_probe_read_kernel_str(
+                    process.path.as_mut_ptr().cast(),
+                    PATH_BYTES as u32,
+                    seen.path,
+                )
             };
         }
         if seen.length > 0 {

@@ -24,7 +24,8 @@ pub fn remember(program: [u64; 2], path: *const c_void) {
     }
     let mut bytes = MaybeUninit::<Path>::uninit();
     // SAFETY: the helper writes at most as many bytes as there are, and checks what it reads.
-    let length = unsafe { bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), PATH_BYTES as u32, path) };
+    let length =
+        unsafe { bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), PATH_BYTES as u32, path) };
     if length > 0 {
         // SAFETY: the kernel sees to it that all of it was written before it reads it.
         let _no_room = PROGRAMS.insert(program, unsafe { bytes.assume_init_ref() }, 0);

@@ -4,8 +4,8 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_map;
 use contract::firewall::{
-    DEVICE_SLOTS, DEVICE_TRIES, FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS, Service,
-    VERDICT_LINES, Verdicts, ZoneDevice, device_slot, place,
+    DEVICE_SLOTS, DEVICE_TRIES, FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS,
+    Service, VERDICT_LINES, Verdicts, ZoneDevice, device_slot, place,
 };
 use contract::packet::{Direction, NO_RULE};
 use contract::rules::{Head, PAGE_WORDS, Page, SETS_TABLES};
@@ -113,8 +113,15 @@ impl Conversations for Flows {
     #[inline(always)]
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
         let arrives = entry.direction == Direction::Inbound as u8;
-        let has_room = !arrives || ARRIVALS.get(0).is_some_and(|arrivals| *arrivals < MAX_ARRIVALS as u64);
-        let begun = if has_room { FLOWS.insert(key, entry, ONLY_NEW) } else { Err(NO_ROOM) };
+        let has_room = !arrives
+            || ARRIVALS
+                .get(0)
+                .is_some_and(|arrivals| *arrivals < MAX_ARRIVALS as u64);
+        let begun = if has_room {
+            FLOWS.insert(key, entry, ONLY_NEW)
+        } else {
+            Err(NO_ROOM)
+        };
         if begun.is_ok() {
             if arrives {
                 note_arrivals(1);
@@ -136,7 +143,9 @@ impl Conversations for Flows {
     #[inline(always)]
     fn close(&mut self, key: &FlowKey) {
         // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
-        let Some(entry) = (unsafe { FLOWS.get(key) }) else { return };
+        let Some(entry) = (unsafe { FLOWS.get(key) }) else {
+            return;
+        };
         // The kernel copies it from one map to the other.
         let _no_room_for_even_that = CLOSED.insert(key, entry, 0);
         self.forget(key, entry.direction);
@@ -190,10 +199,19 @@ impl InForce {
     /// The candidate until its lease ends, else the confirmed generation. Nobody has to be alive for that.
     #[inline(always)]
     pub fn now() -> Self {
-        let leased =
-            LEASE.get(0).is_some_and(|lease| lease.deadline_ns != 0 && boot_ns() < lease.deadline_ns);
-        let candidate = if leased { RULES.get(place::CANDIDATE) } else { None };
-        let rules = if candidate.is_some() { candidate } else { RULES.get(place::CONFIRMED) };
+        let leased = LEASE
+            .get(0)
+            .is_some_and(|lease| lease.deadline_ns != 0 && boot_ns() < lease.deadline_ns);
+        let candidate = if leased {
+            RULES.get(place::CANDIDATE)
+        } else {
+            None
+        };
+        let rules = if candidate.is_some() {
+            candidate
+        } else {
+            RULES.get(place::CONFIRMED)
+        };
         Self(rules.map(KernelPages::of))
     }
 
@@ -204,7 +222,9 @@ impl InForce {
             return;
         }
         let page = head.hits.wrapping_add(rule / PAGE_WORDS as u32);
-        let Some(page) = self.0.and_then(|rules| rules.page(page)) else { return };
+        let Some(page) = self.0.and_then(|rules| rules.page(page)) else {
+            return;
+        };
         let within = u64::from(rule) & (PAGE_WORDS as u64 - 1);
         add(&page[within as usize], 1);
     }

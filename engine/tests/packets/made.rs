@@ -16,9 +16,18 @@ pub struct Made {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Transport {
-    Tcp { ports: (u16, u16), flags: u8, option_words: u8 },
-    Udp { ports: (u16, u16) },
-    Icmp { kind: u8, code: u8 },
+    Tcp {
+        ports: (u16, u16),
+        flags: u8,
+        option_words: u8,
+    },
+    Udp {
+        ports: (u16, u16),
+    },
+    Icmp {
+        kind: u8,
+        code: u8,
+    },
     Other(u8),
 }
 
@@ -47,15 +56,27 @@ pub struct Plan {
 
 pub fn make(plan: &Plan) -> Made {
     let mut body = transport(plan);
-    body.resize(body.len().next_multiple_of(8) + usize::from(plan.payload_eights) * 8, 0xA5);
+    body.resize(
+        body.len().next_multiple_of(8) + usize::from(plan.payload_eights) * 8,
+        0xA5,
+    );
     if let (Transport::Udp { .. }, Piece::Whole) = (plan.transport, plan.piece) {
         let length = (body.len() as u16).to_be_bytes();
         body[4..6].copy_from_slice(&length);
     }
-    let mut bytes = if plan.version == 4 { ipv4(plan, &body) } else { ipv6(plan, &body) };
+    let mut bytes = if plan.version == 4 {
+        ipv4(plan, &body)
+    } else {
+        ipv6(plan, &body)
+    };
     let length = bytes.len();
     bytes.resize(length + usize::from(plan.padding), 0);
-    Made { bytes, direction: plan.direction, expected: expected(plan), length }
+    Made {
+        bytes,
+        direction: plan.direction,
+        expected: expected(plan),
+        length,
+    }
 }
 
 fn protocol(plan: &Plan) -> u8 {
@@ -70,7 +91,11 @@ fn protocol(plan: &Plan) -> u8 {
 
 fn transport(plan: &Plan) -> Vec<u8> {
     let (mut bytes, (source, destination)) = match plan.transport {
-        Transport::Tcp { ports, flags, option_words } => {
+        Transport::Tcp {
+            ports,
+            flags,
+            option_words,
+        } => {
             let mut tcp = vec![0; 20 + usize::from(option_words) * 4];
             tcp[12] = (5 + option_words) << 4;
             tcp[13] = flags;
@@ -109,8 +134,11 @@ fn ipv6(plan: &Plan, body: &[u8]) -> Vec<u8> {
         Piece::First => Some(1),
         Piece::Later { eights, more } => Some(eights << 3 | u16::from(more)),
     };
-    let mut chain: Vec<_> =
-        plan.extensions.iter().map(|(kind, words)| (*kind, extension(*kind, *words))).collect();
+    let mut chain: Vec<_> = plan
+        .extensions
+        .iter()
+        .map(|(kind, words)| (*kind, extension(*kind, *words)))
+        .collect();
     if let Some(field) = fragment {
         let [high, low] = field.to_be_bytes();
         chain.push((44, vec![0, 0, high, low, 0, 0, 0, 0]));
@@ -120,7 +148,11 @@ fn ipv6(plan: &Plan, body: &[u8]) -> Vec<u8> {
         bytes[0] = next;
         next = *kind;
     }
-    let rest: Vec<u8> = chain.into_iter().flat_map(|(_, bytes)| bytes).chain(body.iter().copied()).collect();
+    let rest: Vec<u8> = chain
+        .into_iter()
+        .flat_map(|(_, bytes)| bytes)
+        .chain(body.iter().copied())
+        .collect();
     let mut bytes = vec![0x60, 0, 0, 0];
     bytes.extend((rest.len() as u16).to_be_bytes());
     bytes.extend([next, 64]);
@@ -130,7 +162,11 @@ fn ipv6(plan: &Plan, body: &[u8]) -> Vec<u8> {
 }
 
 fn extension(kind: u8, words: u8) -> Vec<u8> {
-    let length = if kind == 51 { usize::from(words) * 4 + 8 } else { usize::from(words) * 8 + 8 };
+    let length = if kind == 51 {
+        usize::from(words) * 4 + 8
+    } else {
+        usize::from(words) * 8 + 8
+    };
     let mut bytes = vec![0; length];
     bytes[1] = words;
     bytes
@@ -146,7 +182,10 @@ fn expected(plan: &Plan) -> Parsed {
         ..Flow::default()
     };
     if let Piece::Later { .. } = plan.piece {
-        return Parsed { flow, shape: Shape::LaterFragment };
+        return Parsed {
+            flow,
+            shape: Shape::LaterFragment,
+        };
     }
     match plan.transport {
         Transport::Tcp { ports, flags, .. } => {
@@ -159,7 +198,10 @@ fn expected(plan: &Plan) -> Parsed {
         }
         Transport::Other(_) => {}
     }
-    Parsed { flow, shape: Shape::Whole }
+    Parsed {
+        flow,
+        shape: Shape::Whole,
+    }
 }
 
 /// A few addresses, so that rules meet them.
@@ -177,10 +219,12 @@ fn any_transport() -> impl Strategy<Value = Transport> {
     let port = prop_oneof![Just(22_u16), Just(80), Just(443), any::<u16>()];
     let ports = (port.clone(), port);
     prop_oneof![
-        (ports.clone(), any::<u8>(), 0..=10_u8).prop_map(|(ports, flags, option_words)| Transport::Tcp {
-            ports,
-            flags,
-            option_words
+        (ports.clone(), any::<u8>(), 0..=10_u8).prop_map(|(ports, flags, option_words)| {
+            Transport::Tcp {
+                ports,
+                flags,
+                option_words,
+            }
         }),
         ports.prop_map(|ports| Transport::Udp { ports }),
         (any::<u8>(), any::<u8>()).prop_map(|(kind, code)| Transport::Icmp { kind, code }),
@@ -202,22 +246,21 @@ pub fn any_plan() -> impl Strategy<Value = Plan> {
     let kind = prop_oneof![Just(0_u8), Just(43), Just(51), Just(60)];
     // One place is left for the fragment header.
     let extensions = proptest::collection::vec((kind, 0..4_u8), 0..engine::MAX_EXTENSIONS as usize);
-    let ends = prop_oneof![Just(4_u8), Just(6)].prop_flat_map(|v| (Just(v), address(v), address(v)));
-    (ends, 0..=10_u8, extensions, any_transport(), any_piece(), 0..4_u8, 0..20_u8, direction).prop_map(
-        |(
-            (version, source, destination),
-            option_words,
-            extensions,
-            transport,
-            piece,
-            payload_eights,
-            padding,
-            direction,
-        )| {
-            Plan {
-                version,
-                source,
-                destination,
+    let ends =
+        prop_oneof![Just(4_u8), Just(6)].prop_flat_map(|v| (Just(v), address(v), address(v)));
+    (
+        ends,
+        0..=10_u8,
+        extensions,
+        any_transport(),
+        any_piece(),
+        0..4_u8,
+        0..20_u8,
+        direction,
+    )
+        .prop_map(
+            |(
+                (version, source, destination),
                 option_words,
                 extensions,
                 transport,
@@ -225,7 +268,19 @@ pub fn any_plan() -> impl Strategy<Value = Plan> {
                 payload_eights,
                 padding,
                 direction,
-            }
-        },
-    )
+            )| {
+                Plan {
+                    version,
+                    source,
+                    destination,
+                    option_words,
+                    extensions,
+                    transport,
+                    piece,
+                    payload_eights,
+                    padding,
+                    direction,
+                }
+            },
+        )
 }

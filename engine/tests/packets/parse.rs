@@ -5,8 +5,14 @@ use contract::packet::Direction;
 use engine::{Parsed, Shape, parse};
 use proptest::prelude::*;
 
-const TCP: Transport = Transport::Tcp { ports: (40_000, 443), flags: 2, option_words: 0 };
-const UDP: Transport = Transport::Udp { ports: (40_000, 53) };
+const TCP: Transport = Transport::Tcp {
+    ports: (40_000, 443),
+    flags: 2,
+    option_words: 0,
+};
+const UDP: Transport = Transport::Udp {
+    ports: (40_000, 53),
+};
 
 fn plan(version: u8, transport: Transport) -> Plan {
     let mut address = [0; 16];
@@ -119,17 +125,30 @@ fn a_length_of_zero_is_malformed_unless_the_packet_is_too_long_for_the_field() {
 #[test]
 fn a_length_beyond_every_field_is_no_trouble() {
     for version in [4, 6] {
-        let piece = Piece::Later { eights: 0x1FFF, more: false };
-        let Made { mut bytes, .. } = make(&Plan { piece, ..plan(version, UDP) });
+        let piece = Piece::Later {
+            eights: 0x1FFF,
+            more: false,
+        };
+        let Made { mut bytes, .. } = make(&Plan {
+            piece,
+            ..plan(version, UDP)
+        });
         let field = if version == 4 { 2..4 } else { 4..6 };
         bytes[field].fill(0);
-        assert_eq!(parse(&bytes[..], u32::MAX, Direction::Inbound).shape, Shape::Malformed);
+        assert_eq!(
+            parse(&bytes[..], u32::MAX, Direction::Inbound).shape,
+            Shape::Malformed
+        );
     }
 }
 
 #[test]
 fn an_ipv6_header_with_nothing_behind_it_is_whole() {
-    let nothing = make(&Plan { payload_eights: 0, padding: 6, ..plan(6, Transport::Other(59)) });
+    let nothing = make(&Plan {
+        payload_eights: 0,
+        padding: 6,
+        ..plan(6, Transport::Other(59))
+    });
     assert_eq!(read(&nothing.bytes), nothing.expected);
 }
 
@@ -151,8 +170,16 @@ fn a_udp_header_whose_length_lies_is_malformed() {
 
 #[test]
 fn a_first_fragment_without_its_whole_tcp_header_is_malformed() {
-    let tcp = Transport::Tcp { ports: (1, 2), flags: 0, option_words: 5 };
-    let Made { mut bytes, .. } = make(&Plan { piece: Piece::First, payload_eights: 0, ..plan(4, tcp) });
+    let tcp = Transport::Tcp {
+        ports: (1, 2),
+        flags: 0,
+        option_words: 5,
+    };
+    let Made { mut bytes, .. } = make(&Plan {
+        piece: Piece::First,
+        payload_eights: 0,
+        ..plan(4, tcp)
+    });
     assert_eq!(read(&bytes).shape, Shape::Whole);
     // Of the 40 bytes of header, 24 are in the first fragment.
     bytes.truncate(44);
@@ -163,10 +190,37 @@ fn a_first_fragment_without_its_whole_tcp_header_is_malformed() {
 #[test]
 fn a_fragment_that_begins_inside_of_a_tcp_header_is_malformed() {
     for version in [4, 6] {
-        for (eights, expected) in [(1, Shape::Malformed), (2, Shape::Malformed), (3, Shape::LaterFragment)] {
-            let piece = Piece::Later { eights, more: false };
-            assert_eq!(read(&make(&Plan { piece, ..plan(version, TCP) }).bytes).shape, expected);
-            assert_eq!(read(&make(&Plan { piece, ..plan(version, UDP) }).bytes).shape, Shape::LaterFragment);
+        for (eights, expected) in [
+            (1, Shape::Malformed),
+            (2, Shape::Malformed),
+            (3, Shape::LaterFragment),
+        ] {
+            let piece = Piece::Later {
+                eights,
+                more: false,
+            };
+            assert_eq!(
+                read(
+                    &make(&Plan {
+                        piece,
+                        ..plan(version, TCP)
+                    })
+                    .bytes
+                )
+                .shape,
+                expected
+            );
+            assert_eq!(
+                read(
+                    &make(&Plan {
+                        piece,
+                        ..plan(version, UDP)
+                    })
+                    .bytes
+                )
+                .shape,
+                Shape::LaterFragment
+            );
         }
     }
 }
@@ -174,15 +228,35 @@ fn a_fragment_that_begins_inside_of_a_tcp_header_is_malformed() {
 #[test]
 fn fragments_that_make_more_than_a_packet_can_hold_are_malformed() {
     for version in [4, 6] {
-        let piece = Piece::Later { eights: 0x1FFF, more: false };
-        assert_eq!(read(&make(&Plan { piece, ..plan(version, UDP) }).bytes).shape, Shape::Malformed);
+        let piece = Piece::Later {
+            eights: 0x1FFF,
+            more: false,
+        };
+        assert_eq!(
+            read(
+                &make(&Plan {
+                    piece,
+                    ..plan(version, UDP)
+                })
+                .bytes
+            )
+            .shape,
+            Shape::Malformed
+        );
     }
 }
 
 #[test]
 fn a_fragment_before_the_last_has_a_multiple_of_eight_bytes() {
-    let piece = Piece::Later { eights: 100, more: true };
-    let mut bytes = make(&Plan { piece, ..plan(4, UDP) }).bytes;
+    let piece = Piece::Later {
+        eights: 100,
+        more: true,
+    };
+    let mut bytes = make(&Plan {
+        piece,
+        ..plan(4, UDP)
+    })
+    .bytes;
     assert_eq!(read(&bytes).shape, Shape::LaterFragment);
     bytes.push(0);
     bytes[3] += 1;
@@ -191,7 +265,10 @@ fn a_fragment_before_the_last_has_a_multiple_of_eight_bytes() {
 
 #[test]
 fn more_extension_headers_than_a_packet_may_have_are_malformed() {
-    let with = |count| Plan { extensions: vec![(60, 0); count], ..plan(6, TCP) };
+    let with = |count| Plan {
+        extensions: vec![(60, 0); count],
+        ..plan(6, TCP)
+    };
     assert_eq!(read(&make(&with(6)).bytes).shape, Shape::Whole);
     assert_eq!(read(&make(&with(7)).bytes).shape, Shape::Malformed);
 }
@@ -199,9 +276,22 @@ fn more_extension_headers_than_a_packet_may_have_are_malformed() {
 #[test]
 fn a_second_fragment_header_is_malformed() {
     // An extension of kind 44 and all zeros is a fragment header that says "whole".
-    let plan = Plan { extensions: vec![(44, 0)], ..plan(6, TCP) };
+    let plan = Plan {
+        extensions: vec![(44, 0)],
+        ..plan(6, TCP)
+    };
     assert_eq!(read(&make(&plan).bytes).shape, Shape::Whole);
-    assert_eq!(read(&make(&Plan { piece: Piece::First, ..plan }).bytes).shape, Shape::Malformed);
+    assert_eq!(
+        read(
+            &make(&Plan {
+                piece: Piece::First,
+                ..plan
+            })
+            .bytes
+        )
+        .shape,
+        Shape::Malformed
+    );
 }
 
 #[test]

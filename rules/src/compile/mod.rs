@@ -11,8 +11,8 @@ mod vectors;
 pub use sets::Sets;
 
 pub(crate) use dimensions::{
-    CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Narrow, SOURCE_PORT, SOURCE_V4,
-    SOURCE_V6, USER, Wide, can_be,
+    CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Narrow, SOURCE_PORT,
+    SOURCE_V4, SOURCE_V6, USER, Wide, can_be,
 };
 pub(crate) use sweep::{Takes, joined};
 pub(crate) use tree::{Key, value};
@@ -21,8 +21,8 @@ pub(crate) use vectors::place;
 use crate::set::grouped;
 use crate::{DefaultAction, Rule};
 use contract::rules::{
-    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, Gone, Head, HeadPage, MAX_PAGES, NO_SETS, Otherwise,
-    Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
+    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, Gone, Head, HeadPage, MAX_PAGES, NO_SETS,
+    Otherwise, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
 };
 use dimensions::{PROGRAM, asks_ports};
 use std::fmt;
@@ -44,19 +44,28 @@ impl Table {
     /// What stands before the other pages.
     #[must_use]
     pub fn head(&self) -> Head {
-        self.pages.first().map(|page| HeadPage::of(page).head).unwrap_or_default()
+        self.pages
+            .first()
+            .map(|page| HeadPage::of(page).head)
+            .unwrap_or_default()
     }
 
     /// Says where the driver keeps the table of sets.
     pub fn place_sets(&mut self, place: u32) {
         let sets = if self.sets.is_some() { place } else { NO_SETS };
-        let head = Head { sets, ..self.head() };
+        let head = Head {
+            sets,
+            ..self.head()
+        };
         write_head(&mut self.pages, head);
     }
 
     /// Says which generation it is.
     pub(crate) fn number(&mut self, generation: u32) {
-        let head = Head { generation, ..self.head() };
+        let head = Head {
+            generation,
+            ..self.head()
+        };
         write_head(&mut self.pages, head);
     }
 
@@ -64,7 +73,10 @@ impl Table {
     #[must_use]
     pub fn slices(&self) -> engine::Slices<'_> {
         let sets = self.sets.as_ref().map_or(&[][..], |sets| &sets.pages);
-        engine::Slices { rules: engine::Row(&self.pages), sets: engine::Row(sets) }
+        engine::Slices {
+            rules: engine::Row(&self.pages),
+            sets: engine::Row(sets),
+        }
     }
 
     /// How many bytes a driver keeps for it, those of the sets too.
@@ -77,7 +89,10 @@ impl Table {
 impl fmt::Debug for Table {
     /// Without its pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Table").field("head", &self.head()).field("sets", &self.sets).finish_non_exhaustive()
+        f.debug_struct("Table")
+            .field("head", &self.head())
+            .field("sets", &self.sets)
+            .finish_non_exhaustive()
     }
 }
 
@@ -99,12 +114,17 @@ pub(crate) struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn enabled(&self) -> impl Iterator<Item = (usize, &'a Rule)> + use<'a> {
-        self.rules.iter().enumerate().filter(|(_, rule)| rule.enabled)
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.enabled)
     }
 
     /// The sets, if a rule that is enabled asks for one.
     fn asked_sets(&self) -> Option<&'a Sets> {
-        let asks = |(_, rule): (_, &Rule)| !(rule.source_sets.is_empty() && rule.destination_sets.is_empty());
+        let asks = |(_, rule): (_, &Rule)| {
+            !(rule.source_sets.is_empty() && rule.destination_sets.is_empty())
+        };
         self.sets.filter(|_| self.enabled().any(asks))
     }
 }
@@ -121,7 +141,11 @@ pub(crate) struct Built {
 /// # Errors
 /// It would be larger than drivers take; the text says what takes the room.
 pub(crate) fn build(source: Source<'_>) -> Result<Built, String> {
-    let mut building = Building { source, pages: Pages::new(), rooms: Vec::new() };
+    let mut building = Building {
+        source,
+        pages: Pages::new(),
+        rooms: Vec::new(),
+    };
     building.all().map_err(|Full| building.too_big())
 }
 
@@ -177,7 +201,10 @@ impl Building<'_> {
     fn narrow(&mut self, (name, takes): Narrow) -> Result<Tree, Full> {
         let rules = self.source;
         self.room(name, |pages| {
-            let intervals = sweep(pages, rules.enabled().map(|(number, rule)| (number, takes(rule))))?;
+            let intervals = sweep(
+                pages,
+                rules.enabled().map(|(number, rule)| (number, takes(rule))),
+            )?;
             lay(pages, &intervals)
         })
     }
@@ -185,7 +212,10 @@ impl Building<'_> {
     fn wide(&mut self, (name, takes): Wide) -> Result<Tree, Full> {
         let rules = self.source;
         self.room(name, |pages| {
-            let intervals = sweep(pages, rules.enabled().map(|(number, rule)| (number, takes(rule))))?;
+            let intervals = sweep(
+                pages,
+                rules.enabled().map(|(number, rule)| (number, takes(rule))),
+            )?;
             lay(pages, &intervals)
         })
     }
@@ -204,16 +234,23 @@ impl Building<'_> {
 
     /// Every class's vector, by its number.
     fn classes(&mut self, tree: &Tree) -> Result<u32, Full> {
-        let vectors: Vec<u32> =
-            (0..CLASSES as u32).map(|class| value(&self.pages.pages, tree, class)).collect();
-        self.room(CLASS.0, |pages| numbers(pages, CLASSES, |class| vectors.get(class).copied().unwrap_or(0)))
+        let vectors: Vec<u32> = (0..CLASSES as u32)
+            .map(|class| value(&self.pages.pages, tree, class))
+            .collect();
+        self.room(CLASS.0, |pages| {
+            numbers(pages, CLASSES, |class| {
+                vectors.get(class).copied().unwrap_or(0)
+            })
+        })
     }
 
     fn outcomes(&mut self) -> Result<u32, Full> {
         let rules = self.source.rules;
         let outcome = |rule: &Rule| Outcome::new(rule.action as u8, rule.log).0;
         self.room("outcomes", |pages| {
-            numbers(pages, rules.len(), |number| rules.get(number).map_or(0, outcome))
+            numbers(pages, rules.len(), |number| {
+                rules.get(number).map_or(0, outcome)
+            })
         })
     }
 
@@ -242,7 +279,9 @@ impl Building<'_> {
                 | if_any(rule.programs.is_empty(), ASKS_PROGRAM)
                 | if_any(rule.interfaces.is_empty(), ASKS_INTERFACE)
         };
-        self.source.enabled().fold(0, |all, (_, rule)| all | asks(rule))
+        self.source
+            .enabled()
+            .fold(0, |all, (_, rule)| all | asks(rule))
     }
 
     /// For each atom the vector of the rules that ask for one of its sets, if any asks at this end.
@@ -253,7 +292,10 @@ impl Building<'_> {
             for set in asked(rule) {
                 let set = *set as usize;
                 by_set.resize_with(by_set.len().max(set + 1), Vec::new);
-                by_set.get_mut(set).into_iter().for_each(|askers| askers.push(number));
+                by_set
+                    .get_mut(set)
+                    .into_iter()
+                    .for_each(|askers| askers.push(number));
             }
         }
         if by_set.is_empty() {
@@ -262,7 +304,10 @@ impl Building<'_> {
         self.room("combinations of sets", |pages| {
             let mut vectors = Vec::with_capacity(sets.combinations().len());
             for combination in sets.combinations() {
-                let askers = combination.iter().filter_map(|set| by_set.get(*set as usize)).flatten();
+                let askers = combination
+                    .iter()
+                    .filter_map(|set| by_set.get(*set as usize))
+                    .flatten();
                 let mut askers: Vec<usize> = askers.copied().collect();
                 askers.sort_unstable();
                 askers.dedup();
@@ -270,7 +315,9 @@ impl Building<'_> {
                 askers.into_iter().for_each(|rule| vector.toggle(rule));
                 vectors.push(pages.vector(&vector)?);
             }
-            numbers(pages, vectors.len(), |atom| vectors.get(atom).copied().unwrap_or(0))
+            numbers(pages, vectors.len(), |atom| {
+                vectors.get(atom).copied().unwrap_or(0)
+            })
         })
     }
 
@@ -278,8 +325,9 @@ impl Building<'_> {
         let mut rooms = self.rooms.clone();
         rooms.sort_by_key(|(_, pages)| std::cmp::Reverse(*pages));
         let most = rooms.iter().take(2).filter(|(_, pages)| *pages > 0);
-        let most: Vec<_> =
-            most.map(|(name, pages)| format!("{name} ({})", grouped(*pages as usize))).collect();
+        let most: Vec<_> = most
+            .map(|(name, pages)| format!("{name} ({})", grouped(*pages as usize)))
+            .collect();
         format!(
             "these rules need more than {} pages of memory, which is the most; what takes them: {}; join what lies side \
              by side, or put addresses into sets",
@@ -290,10 +338,15 @@ impl Building<'_> {
 }
 
 fn otherwise(default: DefaultAction) -> Otherwise {
-    Otherwise { verdict: default.action as u8, log: u8::from(default.log) }
+    Otherwise {
+        verdict: default.action as u8,
+        log: u8::from(default.log),
+    }
 }
 
 /// Whether a table asks for sets.
 pub(crate) fn asks_sets(pages: &[Page]) -> bool {
-    pages.first().is_some_and(|page| HeadPage::of(page).head.sets != NO_SETS)
+    pages
+        .first()
+        .is_some_and(|page| HeadPage::of(page).head.sets != NO_SETS)
 }

@@ -45,24 +45,37 @@ impl Sets {
         let mut pages = Pages::new();
         let v4 = lay(&mut pages, &atoms.intervals(v4)?)?;
         let v6 = lay(&mut pages, &atoms.intervals(v6)?)?;
-        let head = SetsHead { pages: pages.count(), atoms: atoms.combinations.len() as u32, v4, v6 };
+        let head = SetsHead {
+            pages: pages.count(),
+            atoms: atoms.combinations.len() as u32,
+            v4,
+            v6,
+        };
         let mut pages = pages.pages;
         if let Some(first) = pages.first_mut() {
             *first = *SetsPage::from(head).words();
         }
-        Ok(Self { content: content(&pages), pages, combinations: atoms.combinations })
+        Ok(Self {
+            content: content(&pages),
+            pages,
+            combinations: atoms.combinations,
+        })
     }
 
     /// Which sets an address is in, by their places in the file.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> &[u32] {
-        let Some(page) = self.pages.first() else { return &[] };
+        let Some(page) = self.pages.first() else {
+            return &[];
+        };
         let SetsHead { v4, v6, .. } = &SetsPage::of(page).head;
         let atom = match address {
             IpAddr::V4(address) => value(&self.pages, v4, address.to_bits()),
             IpAddr::V6(address) => value(&self.pages, v6, address.to_bits()),
         };
-        self.combinations.get(atom as usize).map_or(&[], |sets| sets)
+        self.combinations
+            .get(atom as usize)
+            .map_or(&[], |sets| sets)
     }
 
     pub(crate) fn combinations(&self) -> &[Combination] {
@@ -73,7 +86,9 @@ impl Sets {
 impl fmt::Debug for Sets {
     /// Without its pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sets").field("content", &self.content).finish_non_exhaustive()
+        f.debug_struct("Sets")
+            .field("content", &self.content)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +108,10 @@ impl Atoms {
     /// Atom 0 is in no set.
     fn new() -> Self {
         let none = Combination::default();
-        Self { known: HashMap::from([(none.clone(), 0)]), combinations: vec![none] }
+        Self {
+            known: HashMap::from([(none.clone(), 0)]),
+            combinations: vec![none],
+        }
     }
 
     fn intervals<K: Key>(&mut self, sets: Vec<Vec<(K, K)>>) -> Result<Vec<(K, u32)>, Full> {

@@ -32,7 +32,11 @@ pub(crate) fn sweep<K: Key>(
 }
 
 /// Where each span begins, and where what lies behind it does.
-pub(crate) fn boundaries_of<K: Key, T: Copy>(spans: &[(K, K)], whose: T, boundaries: &mut Vec<(K, T)>) {
+pub(crate) fn boundaries_of<K: Key, T: Copy>(
+    spans: &[(K, K)],
+    whose: T,
+    boundaries: &mut Vec<(K, T)>,
+) {
     for (first, last) in spans {
         boundaries.push((*first, whose));
         boundaries.extend(last.next().map(|behind| (behind, whose)));

@@ -69,23 +69,46 @@ impl Searched {
     }
 
     fn rule(&self, local: Local) -> usize {
-        let flow = Flow { ip_version: 4, direction: Direction::Inbound as u8, ..Flow::default() };
-        let tables = Slices { rules: Row(&self.pages), sets: Row(&[]) };
-        classify(&Parsed { flow, shape: Shape::Whole }, &local, &tables).rule as usize
+        let flow = Flow {
+            ip_version: 4,
+            direction: Direction::Inbound as u8,
+            ..Flow::default()
+        };
+        let tables = Slices {
+            rules: Row(&self.pages),
+            sets: Row(&[]),
+        };
+        classify(
+            &Parsed {
+                flow,
+                shape: Shape::Whole,
+            },
+            &local,
+            &tables,
+        )
+        .rule as usize
     }
 
     fn user(&self, user: u32) -> usize {
-        self.rule(Local { user, ..Local::UNKNOWN })
+        self.rule(Local {
+            user,
+            ..Local::UNKNOWN
+        })
     }
 
     fn program(&self, program: u128) -> usize {
-        self.rule(Local { program: [(program >> 64) as u64, program as u64], ..Local::UNKNOWN })
+        self.rule(Local {
+            program: [(program >> 64) as u64, program as u64],
+            ..Local::UNKNOWN
+        })
     }
 }
 
 /// So many intervals, each of which has another rule than its neighbours.
 fn intervals<K: Key>(count: usize, alone: &[u32], key: impl Fn(usize) -> K) -> Vec<(K, u32)> {
-    (0..count).map(|n| (if n == 0 { K::default() } else { key(n) }, alone[n % RULES])).collect()
+    (0..count)
+        .map(|n| (if n == 0 { K::default() } else { key(n) }, alone[n % RULES]))
+        .collect()
 }
 
 #[test]
@@ -93,16 +116,32 @@ fn every_boundary_of_a_tree_with_32_bit_keys_is_found() {
     for count in SIZES {
         let (mut pages, alone, all) = vectors();
         // The last interval begins at the highest value there is.
-        let key = |n: usize| if n + 1 == count { u32::MAX } else { n as u32 * 60_000 };
+        let key = |n: usize| {
+            if n + 1 == count {
+                u32::MAX
+            } else {
+                n as u32 * 60_000
+            }
+        };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
         assert_eq!(tree.intervals as usize, count);
-        assert!(BLOCK.pow(tree.levels) * NARROW_LEAF >= count && (tree.levels as usize) < MAX_LEVELS);
+        assert!(
+            BLOCK.pow(tree.levels) * NARROW_LEAF >= count && (tree.levels as usize) < MAX_LEVELS
+        );
         let searched = Searched::new(pages, all, tree, ASKS_USER);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|user| searched.user(user));
-            assert_eq!(at, [(n - 1) % RULES, n % RULES, n % RULES], "{n} of {count}");
+            assert_eq!(
+                at,
+                [(n - 1) % RULES, n % RULES, n % RULES],
+                "{n} of {count}"
+            );
         }
-        assert_eq!((searched.user(0), searched.user(u32::MAX)), (0, (count - 1) % RULES), "{count}");
+        assert_eq!(
+            (searched.user(0), searched.user(u32::MAX)),
+            (0, (count - 1) % RULES),
+            "{count}"
+        );
     }
 }
 
@@ -112,16 +151,29 @@ fn every_boundary_of_a_tree_with_128_bit_keys_is_found() {
         let (mut pages, alone, all) = vectors();
         // Some differ in the higher word, some in the lower one alone.
         let key = |n: usize| {
-            if n + 1 == count { u128::MAX } else { (n as u128 / 3) << 64 | (n as u128 % 3 + 1) << 62 }
+            if n + 1 == count {
+                u128::MAX
+            } else {
+                (n as u128 / 3) << 64 | (n as u128 % 3 + 1) << 62
+            }
         };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
         assert!(BLOCK.pow(tree.levels) * WIDE_LEAF >= count && (tree.levels as usize) < MAX_LEVELS);
         let searched = Searched::new(pages, all, tree, ASKS_PROGRAM);
         for n in 1..count {
-            let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|program| searched.program(program));
-            assert_eq!(at, [(n - 1) % RULES, n % RULES, n % RULES], "{n} of {count}");
+            let at = [key(n) - 1, key(n), key(n).saturating_add(1)]
+                .map(|program| searched.program(program));
+            assert_eq!(
+                at,
+                [(n - 1) % RULES, n % RULES, n % RULES],
+                "{n} of {count}"
+            );
         }
-        assert_eq!((searched.program(0), searched.program(u128::MAX)), (0, (count - 1) % RULES), "{count}");
+        assert_eq!(
+            (searched.program(0), searched.program(u128::MAX)),
+            (0, (count - 1) % RULES),
+            "{count}"
+        );
     }
 }
 
@@ -133,9 +185,15 @@ fn what_is_left_of_a_block_is_the_highest_key_and_values_stand_beside_their_keys
     assert_eq!((tree.levels, tree.intervals), (1, 17));
     let pages = pages.pages;
     let top: &[u32; PAGE_NUMBERS] = zerocopy::transmute_ref!(&pages[tree.starts[0] as usize]);
-    assert_eq!((top[0], top[1], top[2], top[15]), (0, 160, u32::MAX, u32::MAX));
+    assert_eq!(
+        (top[0], top[1], top[2], top[15]),
+        (0, 160, u32::MAX, u32::MAX)
+    );
     let leaves: &[u32; PAGE_NUMBERS] = zerocopy::transmute_ref!(&pages[tree.leaves as usize]);
-    assert_eq!((leaves[0], leaves[15], leaves[16], leaves[31]), (0, 150, 1, 16));
+    assert_eq!(
+        (leaves[0], leaves[15], leaves[16], leaves[31]),
+        (0, 150, 1, 16)
+    );
     assert_eq!(
         (leaves[32], leaves[33], leaves[47], leaves[48], leaves[49]),
         (160, u32::MAX, u32::MAX, 17, 0)
@@ -151,7 +209,10 @@ fn our_own_look_up_finds_what_the_engine_finds() {
         let searched = Searched::new(pages, all, tree, ASKS_USER);
         for user in (0..count as u32 * 7 + 20).chain([u32::MAX - 1, u32::MAX]) {
             let ours = value(&searched.pages, &tree, user);
-            assert_eq!(alone.iter().position(|vector| *vector == ours), Some(searched.user(user)));
+            assert_eq!(
+                alone.iter().position(|vector| *vector == ours),
+                Some(searched.user(user))
+            );
         }
     }
 }
@@ -177,7 +238,15 @@ fn a_vector_is_kept_once_and_its_summary_names_its_words() {
 
 #[test]
 fn spans_that_meet_or_touch_are_one() {
-    let spans = vec![(7, 9), (0, 3), (4, 5), (8, 20), (30, u32::MAX), (40, 50), (22, 22)];
+    let spans = vec![
+        (7, 9),
+        (0, 3),
+        (4, 5),
+        (8, 20),
+        (30, u32::MAX),
+        (40, 50),
+        (22, 22),
+    ];
     assert_eq!(joined(spans), [(0, 5), (7, 20), (22, 22), (30, u32::MAX)]);
     assert_eq!(joined(Vec::<(u128, u128)>::new()), []);
 }

@@ -2,8 +2,8 @@
 
 use super::vectors::{Full, Pages};
 use contract::rules::{
-    BLOCK, MAX_LEVELS, NARROW_LEAF, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Page, Tree,
-    WIDE_LEAF, WIDE_LEAVES, WideLeaf, WideLeaves,
+    BLOCK, MAX_LEVELS, NARROW_LEAF, NARROW_LEAVES, NarrowLeaf, PAGE_NUMBERS, PAGE_WORDS, Page,
+    Tree, WIDE_LEAF, WIDE_LEAVES, WideLeaf, WideLeaves,
 };
 use zerocopy::{transmute_mut, transmute_ref};
 
@@ -50,7 +50,9 @@ impl Key for u32 {
 
     fn write_leaf(page: &mut Page, leaf: usize, place: usize, (key, value): (Self, u32)) {
         let leaves: &mut [NarrowLeaf; NARROW_LEAVES] = transmute_mut!(page);
-        let Some(NarrowLeaf { keys, values }) = leaves.get_mut(leaf) else { return };
+        let Some(NarrowLeaf { keys, values }) = leaves.get_mut(leaf) else {
+            return;
+        };
         if let (Some(its_key), Some(its_value)) = (keys.get_mut(place), values.get_mut(place)) {
             (*its_key, *its_value) = (key, value);
         }
@@ -59,7 +61,10 @@ impl Key for u32 {
     fn read_leaf(page: &Page, leaf: usize, place: usize) -> (Self, u32) {
         let leaves: &[NarrowLeaf; NARROW_LEAVES] = transmute_ref!(page);
         let NarrowLeaf { keys, values } = leaves.get(leaf).copied().unwrap_or_default();
-        keys.get(place).copied().zip(values.get(place).copied()).unwrap_or_default()
+        keys.get(place)
+            .copied()
+            .zip(values.get(place).copied())
+            .unwrap_or_default()
     }
 }
 
@@ -83,7 +88,9 @@ impl Key for u128 {
 
     fn write_leaf(page: &mut Page, leaf: usize, place: usize, (key, value): (Self, u32)) {
         let WideLeaves { leaves, .. } = transmute_mut!(page);
-        let Some(WideLeaf { keys, values }) = leaves.get_mut(leaf) else { return };
+        let Some(WideLeaf { keys, values }) = leaves.get_mut(leaf) else {
+            return;
+        };
         if let (Some(its_key), Some(its_value)) = (keys.get_mut(place), values.get_mut(place)) {
             (*its_key, *its_value) = ([(key >> 64) as u64, key as u64], value);
         }
@@ -102,7 +109,11 @@ impl Key for u128 {
 /// its values have.
 pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<Tree, Full> {
     if let [(_, only)] = intervals {
-        return Ok(Tree { intervals: 1, leaves: *only, ..Tree::default() });
+        return Ok(Tree {
+            intervals: 1,
+            leaves: *only,
+            ..Tree::default()
+        });
     }
     let leaves = leaves(pages, intervals)?;
     let mut starts = [0; MAX_LEVELS];
@@ -117,7 +128,13 @@ pub(crate) fn lay<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<T
         *start = level(pages, intervals, *step)?;
     }
     let levels = heights.len() as u32;
-    Ok(Tree { levels, intervals: intervals.len() as u32, leaves, starts, ..Tree::default() })
+    Ok(Tree {
+        levels,
+        intervals: intervals.len() as u32,
+        leaves,
+        starts,
+        ..Tree::default()
+    })
 }
 
 /// The intervals with what they have. What is left of the last page has the highest key.
@@ -126,8 +143,15 @@ fn leaves<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<u32, Full
     let mut intervals = intervals.iter().copied().peekable();
     while intervals.peek().is_some() {
         let mut page = [0; PAGE_WORDS];
-        for (leaf, place) in (0..K::LEAVES).flat_map(|leaf| (0..K::LEAF).map(move |place| (leaf, place))) {
-            K::write_leaf(&mut page, leaf, place, intervals.next().unwrap_or((K::HIGHEST, 0)));
+        for (leaf, place) in
+            (0..K::LEAVES).flat_map(|leaf| (0..K::LEAF).map(move |place| (leaf, place)))
+        {
+            K::write_leaf(
+                &mut page,
+                leaf,
+                place,
+                intervals.next().unwrap_or((K::HIGHEST, 0)),
+            );
         }
         pages.add(&page)?;
     }
@@ -137,7 +161,11 @@ fn leaves<K: Key>(pages: &mut Pages, intervals: &[(K, u32)]) -> Result<u32, Full
 /// One level: every `step`th key. What is left of its last page is the highest key.
 fn level<K: Key>(pages: &mut Pages, intervals: &[(K, u32)], step: usize) -> Result<u32, Full> {
     let start = pages.count();
-    let mut keys = intervals.iter().step_by(step).map(|(key, _)| *key).peekable();
+    let mut keys = intervals
+        .iter()
+        .step_by(step)
+        .map(|(key, _)| *key)
+        .peekable();
     while keys.peek().is_some() {
         let mut page = [0; PAGE_WORDS];
         for place in 0..K::IN_A_PAGE {
@@ -149,7 +177,11 @@ fn level<K: Key>(pages: &mut Pages, intervals: &[(K, u32)], step: usize) -> Resu
 }
 
 /// Numbers that start at a page of their own.
-pub(crate) fn numbers(pages: &mut Pages, count: usize, number: impl Fn(usize) -> u32) -> Result<u32, Full> {
+pub(crate) fn numbers(
+    pages: &mut Pages,
+    count: usize,
+    number: impl Fn(usize) -> u32,
+) -> Result<u32, Full> {
     let start = pages.count();
     for first in (0..count.max(1)).step_by(PAGE_NUMBERS) {
         let mut page = [0; PAGE_WORDS];
@@ -169,12 +201,18 @@ pub(crate) fn value<K: Key>(pages: &[Page], tree: &Tree, key: K) -> u32 {
     let interval = |number: usize| {
         let (leaf, place) = (number / K::LEAF, number % K::LEAF);
         let page = pages.get(tree.leaves as usize + leaf / K::LEAVES);
-        page.map_or((K::HIGHEST, 0), |page| K::read_leaf(page, leaf % K::LEAVES, place))
+        page.map_or((K::HIGHEST, 0), |page| {
+            K::read_leaf(page, leaf % K::LEAVES, place)
+        })
     };
     let (mut low, mut high) = (0, tree.intervals as usize);
     while high - low > 1 {
         let middle = low.midpoint(high);
-        if interval(middle).0 <= key { low = middle } else { high = middle }
+        if interval(middle).0 <= key {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     interval(low).1
 }

@@ -17,7 +17,10 @@ pub(crate) struct Pages {
 impl Pages {
     /// A table of which page 0 is yet to be written.
     pub(crate) fn new() -> Self {
-        Self { pages: vec![[0; PAGE_WORDS]], known: HashMap::new() }
+        Self {
+            pages: vec![[0; PAGE_WORDS]],
+            known: HashMap::new(),
+        }
     }
 
     /// How many there are.
@@ -61,14 +64,19 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn empty() -> Self {
-        Self { words: [0; PAGE_WORDS], mark: 0 }
+        Self {
+            words: [0; PAGE_WORDS],
+            mark: 0,
+        }
     }
 
     /// Takes a rule in, or out if it was in.
     pub(crate) fn toggle(&mut self, rule: usize) {
         let (word, bit) = place(rule);
         self.mark ^= scattered(rule as u64);
-        let Some(bits) = self.words.get_mut(word) else { return };
+        let Some(bits) = self.words.get_mut(word) else {
+            return;
+        };
         *bits ^= 1 << bit;
         let some = u64::from(*bits != 0);
         if let Some(summary) = self.words.get_mut(word / 64) {

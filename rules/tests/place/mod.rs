@@ -31,12 +31,22 @@ impl Place {
 
 impl Surroundings for Place {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
-        let bytes = self.files.get(path).cloned().ok_or_else(|| format!("{path} can't be read: not made"))?;
-        Ok(SetFile { name: path.to_owned(), bytes })
+        let bytes = self
+            .files
+            .get(path)
+            .cloned()
+            .ok_or_else(|| format!("{path} can't be read: not made"))?;
+        Ok(SetFile {
+            name: path.to_owned(),
+            bytes,
+        })
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {
-        self.users.get(name).copied().ok_or_else(|| format!("no user is called `{name}`"))
+        self.users
+            .get(name)
+            .copied()
+            .ok_or_else(|| format!("no user is called `{name}`"))
     }
 
     fn program(&self, path: &str) -> Option<[u64; 2]> {

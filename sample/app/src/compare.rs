@@ -60,11 +60,19 @@ pub struct Way {
 impl Way {
     /// How it fared, in a log's line.
     pub fn words(&self) -> String {
-        let Self { sent, arrived, counted_lost, unaccounted, .. } = self;
+        let Self {
+            sent,
+            arrived,
+            counted_lost,
+            unaccounted,
+            ..
+        } = self;
         match self.refused {
             Some(why) => format!("not here: {why}"),
             None => {
-                format!("{arrived} of {sent} arrived, {counted_lost} lost, {unaccounted} unaccounted")
+                format!(
+                    "{arrived} of {sent} arrived, {counted_lost} lost, {unaccounted} unaccounted"
+                )
             }
         }
     }
@@ -82,18 +90,32 @@ impl Comparison {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} notices each way, {}; {}", NOTICES, self.kernel, self.load)?;
+        writeln!(
+            f,
+            "{} notices each way, {}; {}",
+            NOTICES, self.kernel, self.load
+        )?;
         writeln!(
             f,
             "{:<44} {:>7} {:>8} {:>13} {:>12}",
             "", "sent", "arrived", "counted lost", "unaccounted"
         )?;
         for way in &self.ways {
-            let Way { name, sent, arrived, counted_lost, unaccounted, .. } = way;
+            let Way {
+                name,
+                sent,
+                arrived,
+                counted_lost,
+                unaccounted,
+                ..
+            } = way;
             match way.refused {
                 Some(why) => writeln!(f, "{name:<44} not here: {why}")?,
                 None => {
-                    writeln!(f, "{name:<44} {sent:>7} {arrived:>8} {counted_lost:>13} {unaccounted:>12}")?;
+                    writeln!(
+                        f,
+                        "{name:<44} {sent:>7} {arrived:>8} {counted_lost:>13} {unaccounted:>12}"
+                    )?;
                 }
             }
         }
@@ -109,8 +131,16 @@ enum Plan {
     Ours { ring_bytes: u32 },
 }
 
-const PLANS: [Plan; 4] =
-    [Plan::Named, Plan::Bare, Plan::Ours { ring_bytes: 1 << 20 }, Plan::Ours { ring_bytes: 1 << 12 }];
+const PLANS: [Plan; 4] = [
+    Plan::Named,
+    Plan::Bare,
+    Plan::Ours {
+        ring_bytes: 1 << 20,
+    },
+    Plan::Ours {
+        ring_bytes: 1 << 12,
+    },
+];
 
 impl Plan {
     const fn name(self) -> &'static str {
@@ -124,7 +154,11 @@ impl Plan {
 }
 
 /// Tries every way on a device of its own, and tells of each as it is done.
-pub fn run<S: Kernel>(name: &str, notices: u32, mut tell: impl FnMut(&Way)) -> Result<Comparison, Error>
+pub fn run<S: Kernel>(
+    name: &str,
+    notices: u32,
+    mut tell: impl FnMut(&Way),
+) -> Result<Comparison, Error>
 where
     Attachment<S>: Send,
 {
@@ -136,9 +170,13 @@ where
         let way = attempt::<S>(plan, S::open_device(name)?, notices);
         let mut way = match way {
             Ok(count) => count.of(plan.name()),
-            Err(Error::Refused { refusal: Refusal::Unsupported, .. }) => {
-                Way { refused: Some(Refusal::Unsupported.why()), ..Count::default().of(plan.name()) }
-            }
+            Err(Error::Refused {
+                refusal: Refusal::Unsupported,
+                ..
+            }) => Way {
+                refused: Some(Refusal::Unsupported.why()),
+                ..Count::default().of(plan.name())
+            },
             Err(error) => return Err(error),
         };
         way.seconds = begun.elapsed().as_secs_f64();
@@ -149,7 +187,11 @@ where
         "{busy} threads busy half of the time, and a reader that works {} µs for each notice",
         WORK.as_micros()
     );
-    Ok(Comparison { kernel: S::NAME, load, ways })
+    Ok(Comparison {
+        kernel: S::NAME,
+        load,
+        ways,
+    })
 }
 
 fn attempt<S: Kernel>(plan: Plan, device: Device<S>, notices: u32) -> Result<Count, Error>
@@ -162,13 +204,21 @@ where
             named(&device, notices)
         }
         Plan::Bare => bare(attach(&device, 4096, Mask::NONE)?, notices),
-        Plan::Ours { ring_bytes } => ours(attach(&device, ring_bytes, Mask::of(Kind::NOTICE))?, notices),
+        Plan::Ours { ring_bytes } => ours(
+            attach(&device, ring_bytes, Mask::of(Kind::NOTICE))?,
+            notices,
+        ),
     }
 }
 
-fn attach<S: Kernel>(device: &Device<S>, ring_bytes: u32, mask: Mask) -> Result<Attachment<S>, Error> {
+fn attach<S: Kernel>(
+    device: &Device<S>,
+    ring_bytes: u32,
+    mask: Mask,
+) -> Result<Attachment<S>, Error> {
     let event = device.create_event(ring_bytes)?;
-    Attachment::reference(device.clone(), event, mask).map(|attachment| attachment.with_pace(Pace::Prompt))
+    Attachment::reference(device.clone(), event, mask)
+        .map(|attachment| attachment.with_pace(Pace::Prompt))
 }
 
 /// The background: an event of the driver's, set and cleared at once. The app hears what it waits for just then.
@@ -228,7 +278,11 @@ where
             } else if last {
                 // A loss that no later record tells of stands in the ledger.
                 let counted_lost = attachment.account()?.kernel.lost_in_all();
-                return Ok(Count { arrived, counted_lost, ..Count::default() });
+                return Ok(Count {
+                    arrived,
+                    counted_lost,
+                    ..Count::default()
+                });
             }
         }
     })
@@ -261,7 +315,10 @@ impl Heard {
     }
 
     fn count(self) -> Count {
-        Count { arrived: self.signals, ..Count::default() }
+        Count {
+            arrived: self.signals,
+            ..Count::default()
+        }
     }
 }
 
@@ -278,8 +335,13 @@ fn race<S: Kernel>(
         let sent = send(device, operation, notices, &sending);
         // Pairs with the load before each wait of the reader: then the wait after it sees all that was sent.
         sending.done.store(true, Ordering::SeqCst);
-        let heard = reader.join().unwrap_or(Err(Error::Contract("the reader has panicked")))?;
-        Ok(Count { sent: sent?, ..heard })
+        let heard = reader
+            .join()
+            .unwrap_or(Err(Error::Contract("the reader has panicked")))?;
+        Ok(Count {
+            sent: sent?,
+            ..heard
+        })
     })
 }
 
@@ -290,13 +352,22 @@ fn send<S: Kernel>(
     sending: &Sending,
 ) -> Result<u64, Error> {
     // Only notices come in numbers: the other operations are one signal each.
-    let count = if operation == Operation::Notify { notices } else { 1 };
+    let count = if operation == Operation::Notify {
+        notices
+    } else {
+        1
+    };
     let (command, operation) = (Command::Operate as u32, operation as u32);
     let end = Instant::now() + AT_MOST;
     let mut sent = 0;
     while sent < notices && Instant::now() < end {
         sending.begun.fetch_add(1, Ordering::SeqCst);
-        device.operate(&mut Operate { command, operation, count, ..Operate::default() })?;
+        device.operate(&mut Operate {
+            command,
+            operation,
+            count,
+            ..Operate::default()
+        })?;
         sent += count;
     }
     Ok(sent.into())
@@ -324,7 +395,9 @@ impl Load {
     fn start() -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let end = Instant::now() + AT_MOST * PLANS.len() as u32;
-        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
+        let processors = std::thread::available_parallelism()
+            .map_or(2, std::num::NonZero::get)
+            .min(8);
         let busy = |stop: Arc<AtomicBool>| {
             move || {
                 while !stop.load(Ordering::Relaxed) && Instant::now() < end {
@@ -333,7 +406,9 @@ impl Load {
                 }
             }
         };
-        let threads = (0..processors).map(|_| std::thread::spawn(busy(stop.clone()))).collect();
+        let threads = (0..processors)
+            .map(|_| std::thread::spawn(busy(stop.clone())))
+            .collect();
         Self { stop, threads }
     }
 }
@@ -357,8 +432,20 @@ struct Count {
 
 impl Count {
     fn of(self, name: &'static str) -> Way {
-        let Self { sent, arrived, counted_lost } = self;
+        let Self {
+            sent,
+            arrived,
+            counted_lost,
+        } = self;
         let unaccounted = sent.saturating_sub(arrived + counted_lost);
-        Way { name, sent, arrived, counted_lost, unaccounted, seconds: 0.0, refused: None }
+        Way {
+            name,
+            sent,
+            arrived,
+            counted_lost,
+            unaccounted,
+            seconds: 0.0,
+            refused: None,
+        }
     }
 }

@@ -26,8 +26,15 @@ where
 {
     let mut session = Session::<S>::open(device, log)?;
     let script = script::<S>();
-    let unexpected = script.iter().filter_map(|act| surprise(act, &session.perform(act.step))).collect();
-    Ok(Outcome { kernel: S::NAME, operations: script.len(), unexpected })
+    let unexpected = script
+        .iter()
+        .filter_map(|act| surprise(act, &session.perform(act.step)))
+        .collect();
+    Ok(Outcome {
+        kernel: S::NAME,
+        operations: script.len(),
+        unexpected,
+    })
 }
 
 /// What is wrong with a line, if anything is.
@@ -35,14 +42,20 @@ fn surprise(act: &Act, line: &Line) -> Option<String> {
     let wanted = act.refusal.map(Refusal::name);
     if line.refusal != wanted {
         let answer = |name: Option<&'static str>| name.unwrap_or("done");
-        return Some(format!("{}: {}, not {}", line.told(), answer(line.refusal), answer(wanted)));
+        return Some(format!(
+            "{}: {}, not {}",
+            line.told(),
+            answer(line.refusal),
+            answer(wanted)
+        ));
     }
     let told = line.told();
-    let short = line
-        .app
-        .split_once(" of ")
-        .is_some_and(|(arrived, rest)| rest.strip_suffix(" arrived").is_some_and(|sent| sent != arrived));
-    let wrong = act.app.is_some_and(|app| app != line.app) || short || told.contains("DOES NOT BALANCE");
+    let short = line.app.split_once(" of ").is_some_and(|(arrived, rest)| {
+        rest.strip_suffix(" arrived")
+            .is_some_and(|sent| sent != arrived)
+    });
+    let wrong =
+        act.app.is_some_and(|app| app != line.app) || short || told.contains("DOES NOT BALANCE");
     wrong.then(|| format!("{told}; wanted {}", act.app.unwrap_or("all of it")))
 }
 
@@ -56,8 +69,18 @@ pub fn print(line: &Line, json: bool) {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kernel, operations, unexpected } = self;
-        write!(f, "{operations} operations on the {kernel} kernel, {} unexpected", unexpected.len())?;
-        unexpected.iter().try_for_each(|what| write!(f, "\n  unexpected: {what}"))
+        let Self {
+            kernel,
+            operations,
+            unexpected,
+        } = self;
+        write!(
+            f,
+            "{operations} operations on the {kernel} kernel, {} unexpected",
+            unexpected.len()
+        )?;
+        unexpected
+            .iter()
+            .try_for_each(|what| write!(f, "\n  unexpected: {what}"))
     }
 }

@@ -51,7 +51,10 @@ impl Kernel for Model {
     }
 
     fn open_named(_: &Device<Self>) -> Result<(), Error> {
-        Err(Error::Refused { command: Command::Operate, refusal: Refusal::Unsupported })
+        Err(Error::Refused {
+            command: Command::Operate,
+            refusal: Refusal::Unsupported,
+        })
     }
 
     fn wait_named((): &mut (), _: Duration) -> Result<Wake, Error> {

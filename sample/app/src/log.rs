@@ -90,7 +90,11 @@ impl Log {
     /// An empty log that calls `listener` for each line.
     pub fn new(listener: impl Fn(&Line) + Send + 'static) -> Self {
         let lines = Mutex::new(VecDeque::new());
-        Self(Arc::new(Shared { begun: Instant::now(), lines, listener: Mutex::new(Box::new(listener)) }))
+        Self(Arc::new(Shared {
+            begun: Instant::now(),
+            lines,
+            listener: Mutex::new(Box::new(listener)),
+        }))
     }
 
     /// Adds a line, with the time it is now.
@@ -102,7 +106,10 @@ impl Log {
         }
         lines.push_back(line.clone());
         drop(lines);
-        self.0.listener.lock().unwrap_or_else(PoisonError::into_inner)(&line);
+        self.0
+            .listener
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)(&line);
         line
     }
 
@@ -115,7 +122,14 @@ impl Log {
 impl Line {
     /// A line that tells of something.
     pub fn of(by: By, did: &str) -> Self {
-        Self { at: 0.0, by, did: did.to_owned(), app: String::new(), driver: String::new(), refusal: None }
+        Self {
+            at: 0.0,
+            by,
+            did: did.to_owned(),
+            app: String::new(),
+            driver: String::new(),
+            refusal: None,
+        }
     }
 
     /// With what the app saw.

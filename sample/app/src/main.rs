@@ -69,7 +69,11 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let options = Options::parse();
-    if options.model { run::<Model>(&options) } else { run::<Host>(&options) }
+    if options.model {
+        run::<Model>(&options)
+    } else {
+        run::<Host>(&options)
+    }
 }
 
 fn run<S: Kernel>(options: &Options) -> anyhow::Result<ExitCode>
@@ -85,7 +89,11 @@ where
         window::run::<S>(device)?;
         true
     };
-    Ok(if expected { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if expected {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn headless<S: Kernel>(device: &str, json: bool) -> anyhow::Result<bool>

@@ -74,9 +74,20 @@ where
     /// Opens the driver's device.
     pub fn open(name: &str, log: Log) -> Result<Self, Error> {
         let (name, device) = (name.to_owned(), S::open_device(name)?);
-        let shown = Shown { event: None, waiting: false, account: None };
+        let shown = Shown {
+            event: None,
+            waiting: false,
+            account: None,
+        };
         let view = View(Arc::new(Mutex::new(shown)));
-        Ok(Self { name, device, event: None, hold: Hold::Nobody, log, view })
+        Ok(Self {
+            name,
+            device,
+            event: None,
+            hold: Hold::Nobody,
+            log,
+            view,
+        })
     }
 
     /// What a window shows beside the log.
@@ -99,7 +110,9 @@ where
     fn show(&self) {
         let mut shown = self.view.shown();
         shown.waiting = matches!(self.hold, Hold::Thread(_));
-        shown.event = (!matches!(self.hold, Hold::Nobody)).then(|| self.event.clone()).flatten();
+        shown.event = (!matches!(self.hold, Hold::Nobody))
+            .then(|| self.event.clone())
+            .flatten();
         if let Hold::Session(attachment) = &self.hold {
             shown.account = attachment.account().ok();
         }
@@ -110,7 +123,9 @@ where
             Step::Reference => self.reference(NOTICES),
             Step::ReferenceForProcesses => self.reference(NOTICES.and(Kind::PROCESS_START)),
             Step::Dereference => self.dereference(),
-            Step::Driver(operation) => self.operate(operation, 0, 0).map(|seen| Saw::driver(states(seen))),
+            Step::Driver(operation) => self
+                .operate(operation, 0, 0)
+                .map(|seen| Saw::driver(states(seen))),
             Step::Notify(burst) => self.notify(burst),
             Step::DriverWaits => self.driver_waits(Some(SET_AFTER), Duration::from_secs(2)),
             Step::DriverWaitsInVain => self.driver_waits(None, SET_AFTER),
@@ -119,7 +134,9 @@ where
             Step::AppLooks => self.looks(),
             Step::AppWaits => self.app_waits(),
             Step::StartThread => self.start_thread(),
-            Step::StopThread => self.stop_thread().map(|seen| Saw::app(seen.unwrap_or_default())),
+            Step::StopThread => self
+                .stop_thread()
+                .map(|seen| Saw::app(seen.unwrap_or_default())),
             Step::StartProcess => self.start_process(),
             Step::NamedHeard => self.named_heard(),
             Step::NamedUnheard => self.named_unheard(),
@@ -141,23 +158,38 @@ where
     /// `IO_DEREFERENCE_EVENT`.
     fn dereference(&mut self) -> Result<Saw, Error> {
         self.stop_thread()?;
-        let Hold::Session(attachment) = &mut self.hold else { return Err(not_referenced()) };
+        let Hold::Session(attachment) = &mut self.hold else {
+            return Err(not_referenced());
+        };
         attachment.dereference()?;
         let books = attachment.device().references()?;
         self.hold = Hold::Nobody;
-        let taken = format!("references taken {}, released {}", books.taken, books.released);
+        let taken = format!(
+            "references taken {}, released {}",
+            books.taken, books.released
+        );
         Ok(Saw::driver(taken))
     }
 
     fn operate(&self, operation: Operation, count: u32, interval_us: u32) -> Result<Seen, Error> {
         let (command, operation) = (Command::Operate as u32, operation as u32);
-        let mut request = Operate { command, operation, count, interval_us, ..Operate::default() };
+        let mut request = Operate {
+            command,
+            operation,
+            count,
+            interval_us,
+            ..Operate::default()
+        };
         self.device.operate(&mut request)?;
         Ok(request.seen)
     }
 
     fn notify(&mut self, burst: Burst) -> Result<Saw, Error> {
-        let operation = if burst.from_timer { Operation::NotifyFromTimer } else { Operation::Notify };
+        let operation = if burst.from_timer {
+            Operation::NotifyFromTimer
+        } else {
+            Operation::Notify
+        };
         let before = self.notices_seen();
         let seen = self.operate(operation, burst.count, burst.interval_us)?;
         let driver = if burst.from_timer {
@@ -166,25 +198,41 @@ where
             format!("{} notices offered", seen.offered)
         };
         let Some(before) = before else {
-            return Ok(Saw { driver, app: format!("nobody waits: {} in the ring", self.in_ring()?) });
+            return Ok(Saw {
+                driver,
+                app: format!("nobody waits: {} in the ring", self.in_ring()?),
+            });
         };
         let all = before + u64::from(burst.count);
         let pause = Duration::from_micros(burst.interval_us.into()) * burst.count;
-        until(pause.min(Duration::from_secs(60)) + ARRIVES_IN, || self.notices_seen() >= Some(all));
+        until(pause.min(Duration::from_secs(60)) + ARRIVES_IN, || {
+            self.notices_seen() >= Some(all)
+        });
         let arrived = self.notices_seen().unwrap_or(0).saturating_sub(before);
-        Ok(Saw { driver, app: format!("{arrived} of {} arrived", burst.count) })
+        Ok(Saw {
+            driver,
+            app: format!("{arrived} of {} arrived", burst.count),
+        })
     }
 
     /// `KeWaitForSingleObject` in the driver: the thread must not take the signal from it.
-    fn driver_waits(&mut self, set_after: Option<Duration>, at_most: Duration) -> Result<Saw, Error> {
+    fn driver_waits(
+        &mut self,
+        set_after: Option<Duration>,
+        at_most: Duration,
+    ) -> Result<Saw, Error> {
         let was_waiting = self.stop_thread()?.is_some();
         let seen = self.met(set_after, at_most);
         if was_waiting {
             self.start_thread()?;
         }
-        let met =
-            set_after.map_or(String::new(), |after| format!("set the event after {} ms", after.as_millis()));
-        seen.map(|seen| Saw { app: met, driver: format!("the wait is over; {}", states(seen)) })
+        let met = set_after.map_or(String::new(), |after| {
+            format!("set the event after {} ms", after.as_millis())
+        });
+        seen.map(|seen| Saw {
+            app: met,
+            driver: format!("the wait is over; {}", states(seen)),
+        })
     }
 
     fn met(&self, set_after: Option<Duration>, at_most: Duration) -> Result<Seen, Error> {
@@ -212,7 +260,9 @@ where
     }
 
     fn looks(&self) -> Result<Saw, Error> {
-        self.event()?.is_set().map(|set| Saw::app(state(set).to_owned()))
+        self.event()?
+            .is_set()
+            .map(|set| Saw::app(state(set).to_owned()))
     }
 
     fn app_waits(&mut self) -> Result<Saw, Error> {
@@ -261,7 +311,10 @@ where
 
     /// Runs this very program for a moment: the driver's callback sees a process creation.
     fn start_process(&mut self) -> Result<Saw, Error> {
-        let failed = |source| Error::System { what: "run this program once more", source };
+        let failed = |source| Error::System {
+            what: "run this program once more",
+            source,
+        };
         let program = std::env::current_exe().map_err(failed)?;
         let mut command = std::process::Command::new(&program);
         // With the mark the program ends at once: it can't start another.
@@ -274,21 +327,45 @@ where
         command.status().map_err(failed)?;
         let app = "a program ran and ended".to_owned();
         if !S::REPORTS_PROCESSES {
-            return Ok(Saw { app, driver: format!("the {} reports no processes", S::NAME) });
+            return Ok(Saw {
+                app,
+                driver: format!("the {} reports no processes", S::NAME),
+            });
         }
-        let stem = program.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let stem = program
+            .file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+            .unwrap_or_default();
         until(ARRIVES_IN, || self.reported(&stem).is_some());
         match (&self.hold, self.reported(&stem)) {
-            (_, Some(process)) => Ok(Saw { app, driver: format!("reported {process}") }),
-            (Hold::Thread(_), None) => Err(Error::Contract("a process creation that was not reported")),
-            _ => Ok(Saw { app, driver: "nobody waits for the report".to_owned() }),
+            (_, Some(process)) => Ok(Saw {
+                app,
+                driver: format!("reported {process}"),
+            }),
+            (Hold::Thread(_), None) => {
+                Err(Error::Contract("a process creation that was not reported"))
+            }
+            _ => Ok(Saw {
+                app,
+                driver: "nobody waits for the report".to_owned(),
+            }),
         }
     }
 
     fn reported(&self, stem: &str) -> Option<String> {
-        let Hold::Thread(waiter) = &self.hold else { return None };
-        let processes = waiter.seen.processes.lock().unwrap_or_else(PoisonError::into_inner);
-        processes.iter().rev().find(|process| process.contains(stem)).cloned()
+        let Hold::Thread(waiter) = &self.hold else {
+            return None;
+        };
+        let processes = waiter
+            .seen
+            .processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        processes
+            .iter()
+            .rev()
+            .find(|process| process.contains(stem))
+            .cloned()
     }
 
     /// The background's way, when it works: the app waits at the very moment of the pulse.
@@ -301,7 +378,10 @@ where
             self.operate(Operation::PulseNamed, 0, 0)?;
             waiting.join().unwrap_or(Ok(Wake::TimedOut))
         })?;
-        Ok(Saw { app: heard_words(heard), driver: "pulsed its named event".to_owned() })
+        Ok(Saw {
+            app: heard_words(heard),
+            driver: "pulsed its named event".to_owned(),
+        })
     }
 
     /// And when it does not: the pulse comes a moment too early.
@@ -309,7 +389,10 @@ where
         let mut named = S::open_named(&self.device)?;
         self.operate(Operation::PulseNamed, 0, 0)?;
         let heard = S::wait_named(&mut named, ONE_WAIT)?;
-        Ok(Saw { app: heard_words(heard), driver: "pulsed its named event".to_owned() })
+        Ok(Saw {
+            app: heard_words(heard),
+            driver: "pulsed its named event".to_owned(),
+        })
     }
 
     fn named_reset(&mut self) -> Result<Saw, Error> {
@@ -324,7 +407,9 @@ where
 
     fn account(&mut self) -> Result<Saw, Error> {
         let was_waiting = self.stop_thread()?.is_some();
-        let Hold::Session(attachment) = &self.hold else { return Err(not_referenced()) };
+        let Hold::Session(attachment) = &self.hold else {
+            return Err(not_referenced());
+        };
         let account = attachment.account();
         if was_waiting {
             self.start_thread()?;
@@ -333,13 +418,20 @@ where
         self.view.shown().account = Some(account);
         let kernel = account.kernel;
         Ok(Saw {
-            app: format!("delivered {}, in the ring {}", account.delivered, account.in_ring),
+            app: format!(
+                "delivered {}, in the ring {}",
+                account.delivered, account.in_ring
+            ),
             driver: format!(
                 "offered {}, committed {}, lost {}{}",
                 kernel.offered,
                 kernel.committed,
                 kernel.lost_in_all(),
-                if account.balances() { "; it balances" } else { "; IT DOES NOT BALANCE" },
+                if account.balances() {
+                    "; it balances"
+                } else {
+                    "; IT DOES NOT BALANCE"
+                },
             ),
         })
     }
@@ -394,17 +486,27 @@ struct Saw {
 
 impl Saw {
     fn app(app: String) -> Self {
-        Self { app, ..Self::default() }
+        Self {
+            app,
+            ..Self::default()
+        }
     }
 
     fn driver(driver: String) -> Self {
-        Self { driver, ..Self::default() }
+        Self {
+            driver,
+            ..Self::default()
+        }
     }
 }
 
 fn did(step: Step) -> String {
     match step {
-        Step::Notify(Burst { count, interval_us, from_timer }) => {
+        Step::Notify(Burst {
+            count,
+            interval_us,
+            from_timer,
+        }) => {
             let whence = if from_timer { "a timer" } else { "a request" };
             format!("{count} notices from {whence}, {interval_us} µs apart")
         }
@@ -425,7 +527,10 @@ fn heard_words(heard: Wake) -> String {
 
 /// The app's own refusal, by the same name: it has nothing to ask the driver about.
 fn not_referenced() -> Error {
-    Error::Refused { command: Command::Operate, refusal: channel::Refusal::NotReferenced }
+    Error::Refused {
+        command: Command::Operate,
+        refusal: channel::Refusal::NotReferenced,
+    }
 }
 
 /// Looks every few milliseconds, for so long at most.

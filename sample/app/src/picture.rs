@@ -28,7 +28,13 @@ pub fn svg(comparison: &Comparison, seen: &str) -> String {
         title = title(comparison),
     );
     out += &text(LEFT, 30.0, 18.0, INK, &title(comparison));
-    out += &text(LEFT, 52.0, 12.0, QUIET, &format!("{seen}; {}", comparison.load));
+    out += &text(
+        LEFT,
+        52.0,
+        12.0,
+        QUIET,
+        &format!("{seen}; {}", comparison.load),
+    );
     for (n, way) in comparison.ways.iter().enumerate() {
         out += &bar(way, STEP.mul_add(n as f64, TOP));
     }
@@ -38,18 +44,33 @@ pub fn svg(comparison: &Comparison, seen: &str) -> String {
 }
 
 fn title(comparison: &Comparison) -> String {
-    let most = comparison.ways.iter().map(|way| way.sent).max().unwrap_or(0);
+    let most = comparison
+        .ways
+        .iter()
+        .map(|way| way.sent)
+        .max()
+        .unwrap_or(0);
     format!("{most} notices each way: how many arrive?")
 }
 
 fn bar(way: &Way, y: f64) -> String {
-    let words = way.refused.map_or_else(|| way.words(), |why| format!("not here: {why}"));
+    let words = way
+        .refused
+        .map_or_else(|| way.words(), |why| format!("not here: {why}"));
     let mut out = text(LEFT, y, 13.0, INK, &format!("{} — {words}", way.name));
-    let share = |n: u64| if way.sent == 0 { 0.0 } else { WIDTH * n as f64 / way.sent as f64 };
+    let share = |n: u64| {
+        if way.sent == 0 {
+            0.0
+        } else {
+            WIDTH * n as f64 / way.sent as f64
+        }
+    };
     let mut x = LEFT;
-    for (count, colour) in
-        [(way.arrived, ARRIVED), (way.counted_lost, COUNTED), (way.unaccounted, UNACCOUNTED)]
-    {
+    for (count, colour) in [
+        (way.arrived, ARRIVED),
+        (way.counted_lost, COUNTED),
+        (way.unaccounted, UNACCOUNTED),
+    ] {
         let width = share(count);
         if width > 0.0 {
             out += &block(x, y + 8.0, width, 18.0, colour);
@@ -61,8 +82,11 @@ fn bar(way: &Way, y: f64) -> String {
 
 fn legend(y: f64) -> String {
     let mut out = String::new();
-    let entries =
-        [(ARRIVED, "arrived"), (COUNTED, "counted as lost"), (UNACCOUNTED, "unaccounted: nobody knows")];
+    let entries = [
+        (ARRIVED, "arrived"),
+        (COUNTED, "counted as lost"),
+        (UNACCOUNTED, "unaccounted: nobody knows"),
+    ];
     for (n, (colour, words)) in entries.into_iter().enumerate() {
         let x = 190.0f64.mul_add(n as f64, LEFT);
         out += &block(x, y - 10.0, 12.0, 12.0, colour);
@@ -72,7 +96,9 @@ fn legend(y: f64) -> String {
 }
 
 fn block(x: f64, y: f64, width: f64, height: f64, colour: &str) -> String {
-    format!(r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="{colour}"/>"#)
+    format!(
+        r#"<rect x="{x:.1}" y="{y:.1}" width="{width:.1}" height="{height:.1}" fill="{colour}"/>"#
+    )
 }
 
 fn text(x: f64, y: f64, size: f64, colour: &str, words: &str) -> String {

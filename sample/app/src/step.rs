@@ -61,7 +61,15 @@ pub struct Burst {
 impl Step {
     /// The buttons, by the group that they stand in.
     pub const GROUPS: &[(&str, &[Self])] = &[
-        ("The event", &[Self::Reference, Self::ReferenceForProcesses, Self::Dereference, Self::Account]),
+        (
+            "The event",
+            &[
+                Self::Reference,
+                Self::ReferenceForProcesses,
+                Self::Dereference,
+                Self::Account,
+            ],
+        ),
         (
             "The driver operates it",
             &[
@@ -71,10 +79,27 @@ impl Step {
                 Self::Driver(Operation::Query),
             ],
         ),
-        ("The app operates it", &[Self::AppSets, Self::AppClears, Self::AppLooks, Self::AppWaits]),
-        ("A thread of the app", &[Self::StartThread, Self::StopThread]),
-        ("The driver waits", &[Self::DriverWaits, Self::DriverWaitsInVain]),
-        ("Background: a named event", &[Self::NamedHeard, Self::NamedUnheard, Self::NamedReset]),
+        (
+            "The app operates it",
+            &[
+                Self::AppSets,
+                Self::AppClears,
+                Self::AppLooks,
+                Self::AppWaits,
+            ],
+        ),
+        (
+            "A thread of the app",
+            &[Self::StartThread, Self::StopThread],
+        ),
+        (
+            "The driver waits",
+            &[Self::DriverWaits, Self::DriverWaitsInVain],
+        ),
+        (
+            "Background: a named event",
+            &[Self::NamedHeard, Self::NamedUnheard, Self::NamedReset],
+        ),
         ("A new process", &[Self::StartProcess]),
         ("The three ways", &[Self::Compare]),
     ];
@@ -90,8 +115,12 @@ impl Step {
             Self::Driver(Operation::Pulse) => "Driver pulses",
             Self::Driver(Operation::Query) => "Driver queries",
             Self::Driver(_) => "Driver operates",
-            Self::Notify(Burst { from_timer: false, .. }) => "From a request",
-            Self::Notify(Burst { from_timer: true, .. }) => "From a timer",
+            Self::Notify(Burst {
+                from_timer: false, ..
+            }) => "From a request",
+            Self::Notify(Burst {
+                from_timer: true, ..
+            }) => "From a timer",
             Self::DriverWaits => "Driver waits, app sets",
             Self::DriverWaitsInVain => "Driver waits in vain",
             Self::AppSets => "App sets",
@@ -129,23 +158,59 @@ pub const fn state(set: bool) -> &'static str {
 /// All operations, in an order that shows what each does.
 pub fn script<S: Kernel>() -> Vec<Act> {
     use Step::{
-        Account, AppClears, AppLooks, AppSets, AppWaits, Dereference, Driver, DriverWaits, DriverWaitsInVain,
-        NamedHeard, NamedReset, NamedUnheard, Notify, Reference, ReferenceForProcesses, StartProcess,
-        StartThread, StopThread,
+        Account, AppClears, AppLooks, AppSets, AppWaits, Dereference, Driver, DriverWaits,
+        DriverWaitsInVain, NamedHeard, NamedReset, NamedUnheard, Notify, Reference,
+        ReferenceForProcesses, StartProcess, StartThread, StopThread,
     };
     let (set, clear) = (Some(state(true)), Some(state(false)));
-    let done = |step| Act { step, refusal: None, app: None };
-    let refused = |step, refusal| Act { step, refusal: Some(refusal), app: None };
-    let looks = |app| Act { step: AppLooks, refusal: None, app };
-    let driver = |operation| Act { step: Driver(operation), refusal: S::refuses(operation), app: None };
-    let burst = |count, interval_us, from_timer| {
-        let operation = if from_timer { Operation::NotifyFromTimer } else { Operation::Notify };
-        let step = Notify(Burst { count, interval_us, from_timer });
-        Act { step, refusal: S::refuses(operation), app: None }
+    let done = |step| Act {
+        step,
+        refusal: None,
+        app: None,
     };
-    let cleared = if S::refuses(Operation::Clear).is_some() { set } else { clear };
+    let refused = |step, refusal| Act {
+        step,
+        refusal: Some(refusal),
+        app: None,
+    };
+    let looks = |app| Act {
+        step: AppLooks,
+        refusal: None,
+        app,
+    };
+    let driver = |operation| Act {
+        step: Driver(operation),
+        refusal: S::refuses(operation),
+        app: None,
+    };
+    let burst = |count, interval_us, from_timer| {
+        let operation = if from_timer {
+            Operation::NotifyFromTimer
+        } else {
+            Operation::Notify
+        };
+        let step = Notify(Burst {
+            count,
+            interval_us,
+            from_timer,
+        });
+        Act {
+            step,
+            refusal: S::refuses(operation),
+            app: None,
+        }
+    };
+    let cleared = if S::refuses(Operation::Clear).is_some() {
+        set
+    } else {
+        clear
+    };
     let pulsed = if S::PULSE_STAYS { set } else { clear };
-    let named = |step| Act { step, refusal: S::refuses(Operation::PulseNamed), app: None };
+    let named = |step| Act {
+        step,
+        refusal: S::refuses(Operation::PulseNamed),
+        app: None,
+    };
     vec![
         refused(Driver(Operation::Query), Refusal::NotReferenced),
         done(Reference),

@@ -25,7 +25,9 @@ pub struct Digest {
 
 impl Digest {
     /// Drains until nothing is left.
-    pub fn drain<S: Kernel>(attachment: &mut Attachment<S>) -> Result<(Self, channel::Drain), Error> {
+    pub fn drain<S: Kernel>(
+        attachment: &mut Attachment<S>,
+    ) -> Result<(Self, channel::Drain), Error> {
         let mut digest = Self::default();
         let drain = attachment.drain(|item| match item {
             Item::Record(record) => digest.take(record),
@@ -35,7 +37,11 @@ impl Digest {
     }
 
     fn take(&mut self, record: Record<'_>) {
-        match (record.kind(), record.read::<Notice>(), record.read::<Process>()) {
+        match (
+            record.kind(),
+            record.read::<Notice>(),
+            record.read::<Process>(),
+        ) {
             (Kind::NOTICE, Ok(notice), _) => {
                 if self.notices == 0 {
                     self.first = notice.number;
@@ -67,7 +73,11 @@ impl Digest {
             1 => words.push("1 process".to_owned()),
             n => words.push(format!("{n} processes")),
         }
-        if words.is_empty() { "no record".to_owned() } else { words.join(", ") }
+        if words.is_empty() {
+            "no record".to_owned()
+        } else {
+            words.join(", ")
+        }
     }
 
     /// A line for each process that the driver reported.
@@ -83,10 +93,17 @@ fn name(process: &Process) -> String {
     let text = |bytes: &[u8]| {
         let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
         let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-        String::from_utf8_lossy(whole).chars().map(clean).collect::<String>()
+        String::from_utf8_lossy(whole)
+            .chars()
+            .map(clean)
+            .collect::<String>()
     };
     let path = text(&process.path);
-    let program = if path.is_empty() { text(&process.name) } else { path };
+    let program = if path.is_empty() {
+        text(&process.name)
+    } else {
+        path
+    };
     format!("{program} (pid {})", process.pid)
 }
 
@@ -121,7 +138,11 @@ impl<S: Kernel> Waiter<S> {
             let seen = seen.clone();
             move || wait(attachment, &seen, &log)
         });
-        Self { thread, event, seen }
+        Self {
+            thread,
+            event,
+            seen,
+        }
     }
 
     /// Stops to wait: the app sets its own event, so that the thread wakes and looks.
@@ -129,7 +150,9 @@ impl<S: Kernel> Waiter<S> {
         // Pairs with the load in `wait`: whoever wakes by this signal sees the wish.
         self.seen.stop.store(true, Ordering::SeqCst);
         self.event.set()?;
-        self.thread.join().map_err(|_| Error::Contract("the thread that waits has panicked"))
+        self.thread
+            .join()
+            .map_err(|_| Error::Contract("the thread that waits has panicked"))
     }
 }
 
@@ -144,7 +167,9 @@ fn wait<S: Kernel>(mut attachment: Attachment<S>, seen: &Seen, log: &Log) -> Att
             Ok((digest, drain)) => {
                 tell(&digest, seen, log);
                 if let Some(ending) = drain.ended {
-                    log.add(Line::of(By::Driver, "let go of the event").app(&format!("{ending:?}")));
+                    log.add(
+                        Line::of(By::Driver, "let go of the event").app(&format!("{ending:?}")),
+                    );
                     return attachment;
                 }
             }
@@ -161,7 +186,10 @@ fn tell(digest: &Digest, seen: &Seen, log: &Log) {
     digest.log_processes(log);
     seen.wakes.fetch_add(1, Ordering::SeqCst);
     seen.notices.fetch_add(digest.notices, Ordering::SeqCst);
-    let mut processes = seen.processes.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut processes = seen
+        .processes
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     processes.extend(digest.processes.iter().cloned());
     let surplus = processes.len().saturating_sub(1_000);
     processes.drain(..surplus);

@@ -28,8 +28,13 @@ where
     Attachment<S>: Send,
 {
     let size = egui::vec2(1240.0, 720.0);
-    let viewport = egui::ViewportBuilder::default().with_inner_size(size).with_title("Gatebell sample");
-    let options = eframe::NativeOptions { viewport, ..Default::default() };
+    let viewport = egui::ViewportBuilder::default()
+        .with_inner_size(size)
+        .with_title("Gatebell sample");
+    let options = eframe::NativeOptions {
+        viewport,
+        ..Default::default()
+    };
     let device = device.to_owned();
     let window = |cc: &eframe::CreationContext<'_>| {
         Ok(Box::new(Window::<S>::open(&device, &cc.egui_ctx)?) as Box<dyn eframe::App>)
@@ -60,9 +65,23 @@ where
         let mut session = Session::<S>::open(device, log.clone())?;
         let view = session.view();
         let (steps, asked) = mpsc::channel();
-        std::thread::spawn(move || asked.into_iter().for_each(|step| drop(session.perform(step))));
-        let burst = Burst { count: 10, interval_us: 0, from_timer: false };
-        Ok(Self { title: format!("{device} on the {} kernel", S::NAME), steps, log, view, burst })
+        std::thread::spawn(move || {
+            asked
+                .into_iter()
+                .for_each(|step| drop(session.perform(step)))
+        });
+        let burst = Burst {
+            count: 10,
+            interval_us: 0,
+            from_timer: false,
+        };
+        Ok(Self {
+            title: format!("{device} on the {} kernel", S::NAME),
+            steps,
+            log,
+            view,
+            burst,
+        })
     }
 
     /// The log, as the window shows it.
@@ -90,7 +109,11 @@ where
         ui.horizontal(|ui| {
             lamp(ui, set);
             ui.separator();
-            ui.label(if waiting { "a thread waits on it" } else { "no thread waits on it" });
+            ui.label(if waiting {
+                "a thread waits on it"
+            } else {
+                "no thread waits on it"
+            });
             ui.separator();
             ui.label(account.map_or_else(|| "no books yet".to_owned(), books));
         });
@@ -117,11 +140,21 @@ where
             let many = egui::DragValue::new(&mut self.burst.count).range(1..=100_000);
             let label = ui.label("how many");
             ui.add(many).labelled_by(label.id);
-            let apart = egui::DragValue::new(&mut self.burst.interval_us).range(0..=1_000_000).speed(100);
+            let apart = egui::DragValue::new(&mut self.burst.interval_us)
+                .range(0..=1_000_000)
+                .speed(100);
             let label = ui.label("µs apart");
             ui.add(apart).labelled_by(label.id);
         });
-        self.pairs(ui, &[false, true].map(|from_timer| Step::Notify(Burst { from_timer, ..self.burst })));
+        self.pairs(
+            ui,
+            &[false, true].map(|from_timer| {
+                Step::Notify(Burst {
+                    from_timer,
+                    ..self.burst
+                })
+            }),
+        );
     }
 
     fn pairs(&self, ui: &mut Ui, steps: &[Step]) {
@@ -136,7 +169,10 @@ where
 
     fn button(&self, ui: &mut Ui, step: Step) {
         let size = egui::vec2(ui.available_width(), 22.0);
-        if ui.add_sized(size, egui::Button::new(step.label())).clicked() {
+        if ui
+            .add_sized(size, egui::Button::new(step.label()))
+            .clicked()
+        {
             // The thread that takes the steps lives as long as this sender, so there is no error to speak of.
             self.steps.send(step).unwrap_or_default();
         }
@@ -177,9 +213,14 @@ where
 {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         egui::Panel::top("head").show(ui, |ui| self.head(ui));
-        egui::Panel::left("operations").resizable(false).exact_size(SIDE).show(ui, |ui| {
-            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.buttons(ui));
-        });
+        egui::Panel::left("operations")
+            .resizable(false)
+            .exact_size(SIDE)
+            .show(ui, |ui| {
+                egui::ScrollArea::vertical()
+                    .auto_shrink(false)
+                    .show(ui, |ui| self.buttons(ui));
+            });
         egui::CentralPanel::default().show(ui, |ui| self.log_table(ui));
     }
 }
@@ -187,8 +228,14 @@ where
 /// The event's state, as colour and as words.
 fn lamp(ui: &mut Ui, set: Option<bool>) {
     let (colour, words) = match set {
-        None => (ui.visuals().weak_text_color(), "no event is referenced".to_owned()),
-        Some(set) => (if set { SIGNALLED } else { CALM }, format!("the event is {}", state(set))),
+        None => (
+            ui.visuals().weak_text_color(),
+            "no event is referenced".to_owned(),
+        ),
+        Some(set) => (
+            if set { SIGNALLED } else { CALM },
+            format!("the event is {}", state(set)),
+        ),
     };
     let (rect, _) = ui.allocate_exact_size(egui::vec2(14.0, 14.0), egui::Sense::hover());
     ui.painter().circle_filled(rect.center(), 6.0, colour);
@@ -224,7 +271,10 @@ fn cells(row: &mut egui_extras::TableRow<'_, '_>, line: &Line) {
     let time = format!("{:.3}", line.at);
     let mut whole = egui::Rect::NOTHING;
     for cell in [&time, line.by.name(), &line.did, &line.app, &line.driver] {
-        let text = colour.map_or_else(|| RichText::new(cell), |colour| RichText::new(cell).color(colour));
+        let text = colour.map_or_else(
+            || RichText::new(cell),
+            |colour| RichText::new(cell).color(colour),
+        );
         let (place, _) = row.col(|ui| {
             let label = ui.add(egui::Label::new(text).truncate());
             if !cell.is_empty() {

@@ -15,9 +15,10 @@ fn window() -> Clicked {
     let size = egui::vec2(1400.0, 2400.0);
     let mut frame = eframe::Frame::_new_kittest();
     let state = Window::<Model>::open("", &egui::Context::default()).unwrap();
-    Harness::builder()
-        .with_size(size)
-        .build_ui_state(move |ui, window: &mut Window<Model>| eframe::App::ui(window, ui, &mut frame), state)
+    Harness::builder().with_size(size).build_ui_state(
+        move |ui, window: &mut Window<Model>| eframe::App::ui(window, ui, &mut frame),
+        state,
+    )
 }
 
 /// Clicks the step's button and waits until the log tells of it.
@@ -27,7 +28,9 @@ fn click(window: &mut Clicked, step: Step) {
         window.state_mut().set_burst(burst);
     }
     window.step();
-    window.get_by_role_and_label(accesskit::Role::Button, step.label()).click();
+    window
+        .get_by_role_and_label(accesskit::Role::Button, step.label())
+        .click();
     window.step();
     let end = Instant::now() + Duration::from_secs(10);
     while by_user(window.state().log()).len() == before {
@@ -39,7 +42,11 @@ fn click(window: &mut Clicked, step: Step) {
 
 /// What the log tells of the operations. The thread's own lines come when they come.
 fn by_user(log: &Log) -> Vec<String> {
-    log.lines().iter().filter(|line| line.by == crate::log::By::App).map(Line::told).collect()
+    log.lines()
+        .iter()
+        .filter(|line| line.by == crate::log::By::App)
+        .map(Line::told)
+        .collect()
 }
 
 #[test]
@@ -64,8 +71,14 @@ fn the_log_can_be_read_row_by_row() {
         .map(|row| row.accesskit_node().label().unwrap())
         .collect();
     assert_eq!(rows.len(), 2, "{rows:?}");
-    assert!(rows[1].contains("Driver sets; driver saw: not signalled -> signalled"), "{rows:?}");
-    assert!(window.query_by_label("the event is signalled").is_some(), "the state is shown live");
+    assert!(
+        rows[1].contains("Driver sets; driver saw: not signalled -> signalled"),
+        "{rows:?}"
+    );
+    assert!(
+        window.query_by_label("the event is signalled").is_some(),
+        "the state is shown live"
+    );
 }
 
 #[test]

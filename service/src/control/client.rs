@@ -76,7 +76,9 @@ impl From<io::Error> for Failed {
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Self::NotRunning,
             ErrorKind::PermissionDenied => Self::NotAllowed,
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => Self::HungUp,
+            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::UnexpectedEof => {
+                Self::HungUp
+            }
             _ => Self::System(error),
         }
     }
@@ -88,7 +90,9 @@ impl Client {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self {
+            stream: BufReader::new(stream),
+        })
     }
 
     /// How the firewall is.
@@ -97,7 +101,12 @@ impl Client {
     }
 
     /// Takes these rules; with a lease, until it ends.
-    pub fn apply(&mut self, name: &str, text: &str, lease: Option<Duration>) -> Result<Applied, Failed> {
+    pub fn apply(
+        &mut self,
+        name: &str,
+        text: &str,
+        lease: Option<Duration>,
+    ) -> Result<Applied, Failed> {
         let mut parameters = json!({ "name": name, "text": text });
         if let Some(lease) = lease {
             parameters["lease_seconds"] = json!(lease.as_secs());
@@ -142,7 +151,11 @@ impl Client {
 
     /// The path of a program that records name by its file's device and inode.
     pub fn program(&mut self, device: u64, inode: u64) -> Result<Option<String>, Failed> {
-        self.ask("GetProgram", json!({ "device": device, "inode": inode }), "path")
+        self.ask(
+            "GetProgram",
+            json!({ "device": device, "inode": inode }),
+            "path",
+        )
     }
 
     /// Asks, and takes one field of the answer.
@@ -153,7 +166,8 @@ impl Client {
         field: &str,
     ) -> Result<T, Failed> {
         let request = Request::create(format!("{INTERFACE}.{method}"), Some(parameters));
-        let request = serialize_request(&request).map_err(|error| Failed::Misfit(error.to_string()))?;
+        let request =
+            serialize_request(&request).map_err(|error| Failed::Misfit(error.to_string()))?;
         // Who is hung up on while it still speaks may have been told why.
         let sent = self.stream.get_mut().write_all(&request);
         let reply = self.hear();
@@ -161,16 +175,27 @@ impl Client {
             return Err(unsent.into());
         }
         let mut parameters = parameters_of(reply?)?;
-        let value = parameters.get_mut(field).map(Value::take).unwrap_or_default();
-        serde_json::from_value(value).map_err(|error| Failed::Misfit(format!("{method} otherwise ({error})")))
+        let value = parameters
+            .get_mut(field)
+            .map(Value::take)
+            .unwrap_or_default();
+        serde_json::from_value(value)
+            .map_err(|error| Failed::Misfit(format!("{method} otherwise ({error})")))
     }
 
     fn hear(&mut self) -> Result<Reply, Failed> {
         let mut message = Vec::new();
-        self.stream.by_ref().take(LONGEST).read_until(0, &mut message)?;
+        self.stream
+            .by_ref()
+            .take(LONGEST)
+            .read_until(0, &mut message)?;
         match message.pop() {
-            Some(0) => serde_json::from_slice(&message).map_err(|error| Failed::Misfit(error.to_string())),
-            Some(_) if message.len() as u64 + 1 == LONGEST => Err(Failed::Misfit("without end".to_owned())),
+            Some(0) => {
+                serde_json::from_slice(&message).map_err(|error| Failed::Misfit(error.to_string()))
+            }
+            Some(_) if message.len() as u64 + 1 == LONGEST => {
+                Err(Failed::Misfit("without end".to_owned()))
+            }
             _ => Err(Failed::HungUp),
         }
     }
@@ -179,11 +204,27 @@ impl Client {
 /// The parameters of a reply that is no error.
 fn parameters_of(reply: Reply) -> Result<Value, Failed> {
     let parameters = reply.parameters.unwrap_or_default();
-    let Some(error) = reply.error else { return Ok(parameters) };
-    let name = error.strip_prefix(INTERFACE).and_then(|rest| rest.strip_prefix('.'));
-    let Some(name) = name else { return Err(Failed::Misfit(format!("{error} {parameters}"))) };
-    let message = parameters["message"].as_str().unwrap_or("the service does not say why").to_owned();
+    let Some(error) = reply.error else {
+        return Ok(parameters);
+    };
+    let name = error
+        .strip_prefix(INTERFACE)
+        .and_then(|rest| rest.strip_prefix('.'));
+    let Some(name) = name else {
+        return Err(Failed::Misfit(format!("{error} {parameters}")));
+    };
+    let message = parameters["message"]
+        .as_str()
+        .unwrap_or("the service does not say why")
+        .to_owned();
     let errors = parameters["errors"].as_array().into_iter().flatten();
-    let errors = errors.filter_map(Value::as_str).map(str::to_owned).collect();
-    Err(Failed::Refused { name: name.to_owned(), message, errors })
+    let errors = errors
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    Err(Failed::Refused {
+        name: name.to_owned(),
+        message,
+        errors,
+    })
 }

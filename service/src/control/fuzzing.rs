@@ -23,14 +23,20 @@ impl Talk {
     pub fn begin(may_change: bool) -> Self {
         let (asker, stream) = UnixStream::pair().expect("a pair of sockets");
         asker.set_nonblocking(true).expect("it does not wait");
-        let who = Asker { user: 1000, may_change };
+        let who = Asker {
+            user: 1000,
+            may_change,
+        };
         let guest = Guest::who(who, stream, Arc::new(at_nobody)).expect("a connection");
         Self { guest, asker }
     }
 
     /// Says this, has every request answered that is whole by then, and adds what comes back. False: it was hung up on.
     pub fn say(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> bool {
-        let said = self.asker.write(bytes).is_ok_and(|wrote| wrote == bytes.len());
+        let said = self
+            .asker
+            .write(bytes)
+            .is_ok_and(|wrote| wrote == bytes.len());
         let stays = said && self.guest.hear(Instant::now()) && self.answer_all(answers);
         self.listen(answers);
         stays
@@ -43,7 +49,11 @@ impl Talk {
             if !stays || self.guest.owes() > 0 && !self.guest.speak() {
                 return false;
             }
-            assert_eq!(self.guest.owes(), 0, "more in one answer than a socket takes");
+            assert_eq!(
+                self.guest.owes(),
+                0,
+                "more in one answer than a socket takes"
+            );
         }
         true
     }
@@ -62,10 +72,19 @@ impl Talk {
 
 /// Stands where the firewall is: what comes here is what the interface promises to let through.
 fn at_nobody(ask: Ask, asker: Asker) -> Answered {
-    assert!(asker.may_change || !interface::changes(&ask), "{ask:?} of somebody who may not");
+    assert!(
+        asker.may_change || !interface::changes(&ask),
+        "{ask:?} of somebody who may not"
+    );
     if let Ask::Apply { name, lease, .. } = &ask {
-        assert!((1..=4096).contains(&name.len()) && !name.contains(char::is_control), "{name:?}");
-        assert!(lease.is_none_or(|lease| (1..=86_400).contains(&lease.as_secs())), "{lease:?}");
+        assert!(
+            (1..=4096).contains(&name.len()) && !name.contains(char::is_control),
+            "{name:?}"
+        );
+        assert!(
+            lease.is_none_or(|lease| (1..=86_400).contains(&lease.as_secs())),
+            "{lease:?}"
+        );
     }
     Ok(json!({ "asked": format!("{ask:?}") }))
 }

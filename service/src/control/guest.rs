@@ -47,7 +47,14 @@ impl Guest {
     /// Greets somebody who has connected.
     pub fn new(stream: UnixStream, answer: Arc<dyn Answer>) -> io::Result<Self> {
         let user = getsockopt(&stream, PeerCredentials)?.uid();
-        Self::who(Asker { user, may_change: user == 0 || user == geteuid().as_raw() }, stream, answer)
+        Self::who(
+            Asker {
+                user,
+                may_change: user == 0 || user == geteuid().as_raw(),
+            },
+            stream,
+            answer,
+        )
     }
 
     /// The same, where it is known who that is.
@@ -62,7 +69,17 @@ impl Guest {
         );
         let (came_in, goes_out) = (Vec::new(), Vec::new());
         let (looked_at, went_out, deadline, leaving) = (0, 0, None, false);
-        Ok(Self { stream, asker, service, came_in, looked_at, goes_out, went_out, deadline, leaving })
+        Ok(Self {
+            stream,
+            asker,
+            service,
+            came_in,
+            looked_at,
+            goes_out,
+            went_out,
+            deadline,
+            leaving,
+        })
     }
 
     /// Bytes that wait to be taken.
@@ -72,7 +89,9 @@ impl Guest {
 
     /// Whether a whole request has come already.
     pub fn has_asked(&self) -> bool {
-        self.came_in.get(..self.looked_at).is_some_and(|seen| seen.last() == Some(&0))
+        self.came_in
+            .get(..self.looked_at)
+            .is_some_and(|seen| seen.last() == Some(&0))
     }
 
     /// By when something must have happened.
@@ -106,7 +125,11 @@ impl Guest {
             return self.part(Failure::too_long(self.longest()), now);
         }
         let mut reply = Vec::new();
-        if self.service.handle(&mut request.as_slice(), &mut reply, None).is_err() {
+        if self
+            .service
+            .handle(&mut request.as_slice(), &mut reply, None)
+            .is_err()
+        {
             return false;
         }
         self.look();
@@ -119,7 +142,11 @@ impl Guest {
 
     /// Hands over as much of the answer as is taken. False: nobody takes it.
     pub fn speak(&mut self) -> bool {
-        while let Some(rest) = self.goes_out.get(self.went_out..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = self
+            .goes_out
+            .get(self.went_out..)
+            .filter(|rest| !rest.is_empty())
+        {
             match self.stream.write(rest) {
                 Ok(0) => return false,
                 Ok(wrote) => self.went_out += wrote,
@@ -153,7 +180,11 @@ impl Guest {
     }
 
     fn longest(&self) -> usize {
-        if self.asker.may_change { LONGEST_OF_ROOT } else { LONGEST_OF_OTHERS }
+        if self.asker.may_change {
+            LONGEST_OF_ROOT
+        } else {
+            LONGEST_OF_OTHERS
+        }
     }
 }
 

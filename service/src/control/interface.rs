@@ -24,7 +24,11 @@ const LONGEST_NAME: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
     Status,
-    Apply { name: String, text: String, lease: Option<Duration> },
+    Apply {
+        name: String,
+        text: String,
+        lease: Option<Duration>,
+    },
     Confirm,
     Revert,
     Reload,
@@ -32,7 +36,10 @@ pub enum Ask {
     Stats,
     Hits,
     Accounts,
-    Program { device: u64, inode: u64 },
+    Program {
+        device: u64,
+        inode: u64,
+    },
 }
 
 /// An answer's parameters, or why there is none.
@@ -53,18 +60,28 @@ pub struct Failure {
 impl Failure {
     /// An error that needs no more than a sentence.
     pub fn new(name: &'static str, message: impl Into<String>) -> Self {
-        Self { name, parameters: json!({ "message": message.into() }) }
+        Self {
+            name,
+            parameters: json!({ "message": message.into() }),
+        }
     }
 
     /// Of a parameter that is beyond what there is.
     pub fn out_of_range(parameter: &str, message: String) -> Self {
-        Self { name: "OutOfRange", parameters: json!({ "parameter": parameter, "message": message }) }
+        Self {
+            name: "OutOfRange",
+            parameters: json!({ "parameter": parameter, "message": message }),
+        }
     }
 
     /// Of a request that is longer than it may be.
     pub fn too_long(most: usize) -> Self {
-        let message = format!("a request of yours may have {most} bytes; rule files are applied by root");
-        Self { name: "MessageTooLong", parameters: json!({ "most": most, "message": message }) }
+        let message =
+            format!("a request of yours may have {most} bytes; rule files are applied by root");
+        Self {
+            name: "MessageTooLong",
+            parameters: json!({ "most": most, "message": message }),
+        }
     }
 
     /// The whole reply.
@@ -78,10 +95,18 @@ impl From<Refused> for Failure {
         let message = refused.to_string();
         match refused {
             Refused::Rules(errors) => {
-                let message = "the rules are not right, and nothing was changed; put right what is listed";
-                Self { name: "RulesWrong", parameters: json!({ "errors": errors, "message": message }) }
+                let message =
+                    "the rules are not right, and nothing was changed; put right what is listed";
+                Self {
+                    name: "RulesWrong",
+                    parameters: json!({ "errors": errors, "message": message }),
+                }
             }
-            Refused::TooMuchMemory { needed, left, budget } => Self {
+            Refused::TooMuchMemory {
+                needed,
+                left,
+                budget,
+            } => Self {
                 name: "TooMuchMemory",
                 parameters: json!({ "needed": needed, "left": left, "budget": budget, "message": message }),
             },
@@ -94,14 +119,22 @@ impl From<Refused> for Failure {
 
 /// Has the service's main loop answer.
 pub fn at_desk(desk: &Desk, ask: Ask, asker: Asker) -> Answered {
-    let ending = |_| Failure::new("ServiceEnding", "the service is about to end; ask again once it runs");
-    desk.ask(move |firewall| perform(firewall, ask, asker)).map_err(ending)?
+    let ending = |_| {
+        Failure::new(
+            "ServiceEnding",
+            "the service is about to end; ask again once it runs",
+        )
+    };
+    desk.ask(move |firewall| perform(firewall, ask, asker))
+        .map_err(ending)?
 }
 
 fn perform(firewall: &mut Firewall, ask: Ask, asker: Asker) -> Answered {
     Ok(match ask {
         Ask::Status => json!({ "status": firewall.status() }),
-        Ask::Apply { name, text, lease } => json!({ "applied": firewall.apply(&name, &text, lease)? }),
+        Ask::Apply { name, text, lease } => {
+            json!({ "applied": firewall.apply(&name, &text, lease)? })
+        }
         Ask::Confirm => json!({ "applied": firewall.confirm()? }),
         Ask::Revert => json!({ "rules": firewall.revert()? }),
         Ask::Reload => json!({ "applied": firewall.reload()? }),
@@ -115,7 +148,9 @@ fn perform(firewall: &mut Firewall, ask: Ask, asker: Asker) -> Answered {
 
 /// Other people's apps are theirs; that everything balances is everybody's.
 fn visible(mut accounts: Accounts, asker: Asker) -> Accounts {
-    accounts.apps.retain(|app| asker.may_change || app.user == asker.user);
+    accounts
+        .apps
+        .retain(|app| asker.may_change || app.user == asker.user);
     accounts
 }
 
@@ -140,8 +175,15 @@ impl varlink::Interface for Interface {
     }
 
     fn call(&self, call: &mut Call<'_>) -> varlink::Result<()> {
-        let Some(request) = call.get_request() else { return Ok(()) };
-        let method = request.method.rsplit('.').next().unwrap_or_default().to_owned();
+        let Some(request) = call.get_request() else {
+            return Ok(());
+        };
+        let method = request
+            .method
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         match understand(&method, request.parameters.as_ref()) {
             Ok(ask) => call.reply_struct(self.reply(ask)),
             Err(Misunderstood::Method) => call.reply_method_not_found(method),
@@ -154,17 +196,25 @@ impl varlink::Interface for Interface {
 impl Interface {
     fn reply(&self, ask: Ask) -> Reply {
         let answered = if changes(&ask) && !self.asker.may_change {
-            Err(Failure::new("NotPermitted", "only root may change the firewall; ask again as root"))
+            Err(Failure::new(
+                "NotPermitted",
+                "only root may change the firewall; ask again as root",
+            ))
         } else {
             (self.answer)(ask, self.asker)
         };
-        answered.map_or_else(Failure::reply, |parameters| Reply::parameters(Some(parameters)))
+        answered.map_or_else(Failure::reply, |parameters| {
+            Reply::parameters(Some(parameters))
+        })
     }
 }
 
 /// Whether it takes root.
 pub fn changes(ask: &Ask) -> bool {
-    matches!(ask, Ask::Apply { .. } | Ask::Confirm | Ask::Revert | Ask::Reload)
+    matches!(
+        ask,
+        Ask::Apply { .. } | Ask::Confirm | Ask::Revert | Ask::Reload
+    )
 }
 
 /// Why a request makes no sense.
@@ -205,24 +255,47 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "GetStats" => without(Ask::Stats),
         "GetHits" => without(Ask::Hits),
         "GetAccounts" => without(Ask::Accounts),
-        "GetProgram" => read(parameters).map(|Program { device, inode }| Ask::Program { device, inode }),
+        "GetProgram" => {
+            read(parameters).map(|Program { device, inode }| Ask::Program { device, inode })
+        }
         _ => Err(Misunderstood::Method),
     }
 }
 
-fn apply(Apply { name, text, lease_seconds }: Apply) -> Result<Ask, Misunderstood> {
-    let range = |parameter, message| Err(Misunderstood::Range(Failure::out_of_range(parameter, message)));
+fn apply(
+    Apply {
+        name,
+        text,
+        lease_seconds,
+    }: Apply,
+) -> Result<Ask, Misunderstood> {
+    let range = |parameter, message| {
+        Err(Misunderstood::Range(Failure::out_of_range(
+            parameter, message,
+        )))
+    };
     if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
-        return range("name", format!("the name has 1 to {LONGEST_NAME} bytes, none of them for control"));
+        return range(
+            "name",
+            format!("the name has 1 to {LONGEST_NAME} bytes, none of them for control"),
+        );
     }
     if lease_seconds.is_some_and(|seconds| !(1..=LONGEST_LEASE).contains(&seconds)) {
-        return range("lease_seconds", format!("a lease has 1 to {LONGEST_LEASE} seconds"));
+        return range(
+            "lease_seconds",
+            format!("a lease has 1 to {LONGEST_LEASE} seconds"),
+        );
     }
-    Ok(Ask::Apply { name, text, lease: lease_seconds.map(Duration::from_secs) })
+    Ok(Ask::Apply {
+        name,
+        text,
+        lease: lease_seconds.map(Duration::from_secs),
+    })
 }
 
 /// Parameters as a type; none are as good as no fields. What serde says names the field.
 fn read<T: DeserializeOwned>(parameters: Option<&Value>) -> Result<T, Misunderstood> {
     let none = json!({});
-    T::deserialize(parameters.unwrap_or(&none)).map_err(|error| Misunderstood::Parameter(error.to_string()))
+    T::deserialize(parameters.unwrap_or(&none))
+        .map_err(|error| Misunderstood::Parameter(error.to_string()))
 }

@@ -48,14 +48,21 @@ pub struct Control {
 impl Control {
     /// Opens the control socket at `path`. What is asked there is handed in at `desk`.
     pub fn open(path: &Path, desk: Desk) -> io::Result<Self> {
-        Self::serve(path, move |ask, asker| interface::at_desk(&desk, ask, asker))
+        Self::serve(path, move |ask, asker| {
+            interface::at_desk(&desk, ask, asker)
+        })
     }
 
     fn serve(path: &Path, answer: impl interface::Answer) -> io::Result<Self> {
         let (stop, stopped) = UnixStream::pair()?;
         let server = Server::open(path, stopped, answer)?;
-        let thread = std::thread::Builder::new().name("control".to_owned()).spawn(move || server.run())?;
-        Ok(Self { thread: Some(thread), stop: Some(stop) })
+        let thread = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || server.run())?;
+        Ok(Self {
+            thread: Some(thread),
+            stop: Some(stop),
+        })
     }
 }
 

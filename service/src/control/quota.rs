@@ -76,11 +76,15 @@ impl Quotas {
     }
 
     fn share(&mut self, user: u32, now: Instant) -> &mut Share {
-        self.0.entry(user).or_insert(Share { connections: 0, rested: now })
+        self.0.entry(user).or_insert(Share {
+            connections: 0,
+            rested: now,
+        })
     }
 
     fn forget(&mut self, now: Instant) {
-        self.0.retain(|_, share| share.connections > 0 || share.rested > now);
+        self.0
+            .retain(|_, share| share.connections > 0 || share.rested > now);
     }
 }
 
@@ -100,14 +104,23 @@ mod tests {
         assert!(wait <= EACH, "{wait:?}");
         assert!(quotas.take(USER, now + EACH) && !quotas.take(USER, now + EACH));
         assert!(quotas.take(USER + 1, now), "others have theirs");
-        assert!((0..1000).all(|_| quotas.take(0, now)), "root's are not counted");
+        assert!(
+            (0..1000).all(|_| quotas.take(0, now)),
+            "root's are not counted"
+        );
     }
 
     #[test]
     fn one_user_leaves_connections_for_others_and_all_leave_some_for_root() {
         let (mut quotas, now) = (Quotas::default(), Instant::now());
-        assert_eq!((0..100).filter(|_| quotas.enter(USER, now)).count(), MOST_OF_A_USER);
-        let others = (1..100).flat_map(|n| [USER + n; 3]).filter(|user| quotas.enter(*user, now)).count();
+        assert_eq!(
+            (0..100).filter(|_| quotas.enter(USER, now)).count(),
+            MOST_OF_A_USER
+        );
+        let others = (1..100)
+            .flat_map(|n| [USER + n; 3])
+            .filter(|user| quotas.enter(*user, now))
+            .count();
         assert_eq!(MOST_OF_A_USER + others, MOST_GUESTS - FOR_ROOT);
         assert_eq!((0..100).filter(|_| quotas.enter(0, now)).count(), FOR_ROOT);
         quotas.leave(USER);
@@ -119,8 +132,14 @@ mod tests {
     #[test]
     fn who_connects_and_hangs_up_all_day_is_bounded_too() {
         let (mut quotas, now) = (Quotas::default(), Instant::now());
-        let entered =
-            (0..1000).filter(|_| quotas.enter(USER, now).then(|| quotas.leave(USER)).is_some()).count();
+        let entered = (0..1000)
+            .filter(|_| {
+                quotas
+                    .enter(USER, now)
+                    .then(|| quotas.leave(USER))
+                    .is_some()
+            })
+            .count();
         assert_eq!(entered, BURST as usize);
     }
 

@@ -33,7 +33,13 @@ impl Server {
     pub fn open(path: &Path, stopped: UnixStream, answer: impl Answer) -> io::Result<Self> {
         let socket = Socket::open(path, GROUP)?;
         let (guests, quotas) = (Vec::new(), Quotas::default());
-        Ok(Self { socket, stopped, answer: Arc::new(answer), guests, quotas })
+        Ok(Self {
+            socket,
+            stopped,
+            answer: Arc::new(answer),
+            guests,
+            quotas,
+        })
     }
 
     /// Serves until it is stopped.
@@ -62,14 +68,22 @@ impl Server {
             PollFd::new(self.socket.listener.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(
-            self.guests.iter().map(|guest| PollFd::new(guest.stream.as_fd(), self.interest(guest, now))),
+            self.guests
+                .iter()
+                .map(|guest| PollFd::new(guest.stream.as_fd(), self.interest(guest, now))),
         );
         poll(&mut fds, timeout(self.next(now)))?;
         // What this version has no name for is an error that we have not heard of.
-        let mut ready = fds.iter().map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR));
+        let mut ready = fds
+            .iter()
+            .map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR));
         let mut own = || ready.next().is_some_and(|events| !events.is_empty());
         let (stopped, knocks) = (own(), own());
-        Ok(Ready { stopped, knocks, guests: ready.collect() })
+        Ok(Ready {
+            stopped,
+            knocks,
+            guests: ready.collect(),
+        })
     }
 
     /// What a guest is waited for. Who hangs up is heard of in any case.
@@ -86,7 +100,9 @@ impl Server {
     /// The next moment at which something is to be done without anybody's doing.
     fn next(&self, now: Instant) -> Option<Duration> {
         let of = |guest: &Guest| {
-            let patience = guest.deadline().map(|end| end.saturating_duration_since(now));
+            let patience = guest
+                .deadline()
+                .map(|end| end.saturating_duration_since(now));
             let request = match self.must_wait(guest.asker, now) {
                 None if guest.has_asked() && guest.owes() == 0 => Some(Duration::ZERO),
                 turn => turn,
@@ -99,8 +115,12 @@ impl Server {
     /// How long a user's requests wait, because of how many there were or because of answers that wait to be taken: those
     /// have a deadline of their own.
     fn must_wait(&self, asker: Asker, now: Instant) -> Option<Duration> {
-        let owed: usize =
-            self.guests.iter().filter(|guest| guest.asker.user == asker.user).map(Guest::owes).sum();
+        let owed: usize = self
+            .guests
+            .iter()
+            .filter(|guest| guest.asker.user == asker.user)
+            .map(Guest::owes)
+            .sum();
         if asker.user != 0 && owed > MOST_OWED {
             return Some(BREATH);
         }
@@ -109,7 +129,11 @@ impl Server {
 
     /// Gives every guest one turn.
     fn turn(&mut self, ready: &[PollFlags], now: Instant) {
-        let turns: Vec<_> = ready.iter().enumerate().map(|(n, events)| self.serve(n, *events, now)).collect();
+        let turns: Vec<_> = ready
+            .iter()
+            .enumerate()
+            .map(|(n, events)| self.serve(n, *events, now))
+            .collect();
         let mut stays = turns.into_iter();
         let quotas = &mut self.quotas;
         self.guests.retain(|guest| {
@@ -146,8 +170,12 @@ impl Server {
     /// Lets those in who knock, within their users' shares; the others are hung up on.
     fn welcome(&mut self, now: Instant) {
         for _ in 0..quota::MOST_GUESTS {
-            let Ok((stream, _)) = self.socket.listener.accept() else { return };
-            let Ok(guest) = Guest::new(stream, self.answer.clone()) else { continue };
+            let Ok((stream, _)) = self.socket.listener.accept() else {
+                return;
+            };
+            let Ok(guest) = Guest::new(stream, self.answer.clone()) else {
+                continue;
+            };
             if self.quotas.enter(guest.asker.user, now) {
                 self.guests.push(guest);
             }
@@ -163,7 +191,9 @@ struct Ready {
 }
 
 fn timeout(time: Option<Duration>) -> PollTimeout {
-    let Some(time) = time else { return PollTimeout::NONE };
+    let Some(time) = time else {
+        return PollTimeout::NONE;
+    };
     // Rounded up, so that what was waited for is there.
     PollTimeout::try_from(time.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
 }

@@ -1,6 +1,8 @@
 //! The control socket's file: who can connect.
 
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
 use nix::unistd::{Group, chown};
 use std::fs::{Permissions, remove_file, set_permissions};
 use std::io::{self, ErrorKind};
@@ -26,7 +28,10 @@ impl Socket {
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
         bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-        let opened = Self { listener: socket.into(), path: path.to_owned() };
+        let opened = Self {
+            listener: socket.into(),
+            path: path.to_owned(),
+        };
         let mode = match Group::from_name(group)? {
             Some(group) => {
                 chown(path, None, Some(group.gid))?;

@@ -4,8 +4,8 @@ use super::guest::Asker;
 use super::interface::{Answered, Ask, Failure, Interface};
 use super::*;
 use crate::firewall::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText, Stats,
-    Status,
+    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
+    Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -29,8 +29,12 @@ impl Served {
     }
 
     fn at(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gatebell-control-{}-{name}", std::process::id()));
-        Self { control: Some(Control::serve(&path, made_up).unwrap()), path }
+        let path =
+            std::env::temp_dir().join(format!("gatebell-control-{}-{name}", std::process::id()));
+        Self {
+            control: Some(Control::serve(&path, made_up).unwrap()),
+            path,
+        }
     }
 
     fn client(&self) -> Client {
@@ -39,7 +43,9 @@ impl Served {
 
     fn stream(&self) -> UnixStream {
         let stream = UnixStream::connect(&self.path).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
         stream
     }
 }
@@ -55,8 +61,10 @@ fn made_up(ask: Ask, _: Asker) -> Answered {
             if text.is_empty() {
                 Err(Refused::Rules(vec![format!("{name}:1:1: nothing")]))?;
             }
-            let lease =
-                lease.map(|lease| Lease { milliseconds_left: lease.as_millis() as u64, ..self::lease() });
+            let lease = lease.map(|lease| Lease {
+                milliseconds_left: lease.as_millis() as u64,
+                ..self::lease()
+            });
             json!({ "applied": Applied { lease, ..applied() } })
         }
         Ask::Confirm => Err(Refused::NoLease)?,
@@ -79,36 +87,79 @@ fn status() -> Status {
         adopted: false,
         netns: None,
         cgroup: "/c".into(),
-        devices: vec![Device { name: "d".to_owned(), index: 1, link_header: 14, filtered: true }],
+        devices: vec![Device {
+            name: "d".to_owned(),
+            index: 1,
+            link_header: 14,
+            filtered: true,
+        }],
         pins: "/p".into(),
-        rules: InForce { generation: 7, name: Some("r".to_owned()), rules: 8 },
+        rules: InForce {
+            generation: 7,
+            name: Some("r".to_owned()),
+            rules: 8,
+        },
         lease: Some(lease()),
         service_gone: "keep".to_owned(),
-        kernel_memory: Memory { budget: 9, used: 8, ..Memory::default() },
+        kernel_memory: Memory {
+            budget: 9,
+            used: 8,
+            ..Memory::default()
+        },
         trouble: vec![],
     }
 }
 
 fn lease() -> Lease {
-    Lease { generation: 8, fallback: 7, milliseconds_left: 1000 }
+    Lease {
+        generation: 8,
+        fallback: 7,
+        milliseconds_left: 1000,
+    }
 }
 
 fn applied() -> Applied {
-    Applied { generation: 8, rules: 1, warnings: vec![], lease: None }
+    Applied {
+        generation: 8,
+        rules: 1,
+        warnings: vec![],
+        lease: None,
+    }
 }
 
 fn text() -> RuleText {
-    RuleText { generation: 7, name: None, text: None, folder: "/r".into() }
+    RuleText {
+        generation: 7,
+        name: None,
+        text: None,
+        folder: "/r".into(),
+    }
 }
 
 fn hits() -> Hits {
-    Hits { generation: 7, hits: vec![0, u64::MAX] }
+    Hits {
+        generation: 7,
+        hits: vec![0, u64::MAX],
+    }
 }
 
 fn accounts() -> Accounts {
     let counted = Counted::default();
-    let app = Account { slot: 0, pid: 1, user: 1000, counted, balances: true, lies: false };
-    Accounts { taken: 1, released: 0, apps: vec![app], past: counted, balances: true }
+    let app = Account {
+        slot: 0,
+        pid: 1,
+        user: 1000,
+        counted,
+        balances: true,
+        lies: false,
+    };
+    Accounts {
+        taken: 1,
+        released: 0,
+        apps: vec![app],
+        past: counted,
+        balances: true,
+    }
 }
 
 /// Says this, and returns the answer up to its end, or what there is when the service hangs up.
@@ -140,10 +191,18 @@ fn every_method_is_answered_as_its_type_says() {
     assert_eq!(client.stats().unwrap(), Stats::default());
     assert_eq!(client.hits().unwrap(), hits());
     assert_eq!(client.accounts().unwrap(), accounts());
-    assert_eq!(client.rules().unwrap().text.map(|text| text.len()), Some(LONG));
-    assert_eq!(client.program(u64::MAX, 2).unwrap().unwrap(), format!("/{}/2", u64::MAX));
+    assert_eq!(
+        client.rules().unwrap().text.map(|text| text.len()),
+        Some(LONG)
+    );
+    assert_eq!(
+        client.program(u64::MAX, 2).unwrap().unwrap(),
+        format!("/{}/2", u64::MAX)
+    );
     assert_eq!(client.apply("r", "x", None).unwrap(), applied());
-    let leased = client.apply("r", "x", Some(Duration::from_secs(9))).unwrap();
+    let leased = client
+        .apply("r", "x", Some(Duration::from_secs(9)))
+        .unwrap();
     assert_eq!(leased.lease.unwrap().milliseconds_left, 9000);
 }
 
@@ -157,29 +216,54 @@ fn every_refusal_has_a_name_and_says_what_to_do() {
         client.reload().map(drop),
         client.apply("r", "", None).map(drop),
         client.apply("", "x", None).map(drop),
-        client.apply("r", "x", Some(Duration::from_secs(1 << 20))).map(drop),
+        client
+            .apply("r", "x", Some(Duration::from_secs(1 << 20)))
+            .map(drop),
     ];
     let names = failures.map(|failure| match failure.unwrap_err() {
-        Failed::Refused { name, message, errors } => {
+        Failed::Refused {
+            name,
+            message,
+            errors,
+        } => {
             assert!(message.len() > 20, "{name}: {message}");
             assert_eq!(errors.len(), usize::from(name == "RulesWrong"));
             name
         }
         other => panic!("{other:?}"),
     });
-    assert_eq!(names, ["NoLease", "LeaseOver", "SystemFailed", "RulesWrong", "OutOfRange", "OutOfRange"]);
+    assert_eq!(
+        names,
+        [
+            "NoLease",
+            "LeaseOver",
+            "SystemFailed",
+            "RulesWrong",
+            "OutOfRange",
+            "OutOfRange"
+        ]
+    );
 }
 
 #[test]
 fn the_protocols_own_questions_are_answered() {
     let served = Served::start();
     let mut stream = served.stream();
-    let info = parsed(&say(&mut stream, b"{\"method\":\"org.varlink.service.GetInfo\"}\0"));
-    assert_eq!(info["parameters"]["interfaces"], json!(["org.varlink.service", INTERFACE]));
+    let info = parsed(&say(
+        &mut stream,
+        b"{\"method\":\"org.varlink.service.GetInfo\"}\0",
+    ));
+    assert_eq!(
+        info["parameters"]["interfaces"],
+        json!(["org.varlink.service", INTERFACE])
+    );
     let ask = format!(
         "{{\"method\":\"org.varlink.service.GetInterfaceDescription\",\"parameters\":{{\"interface\":\"{INTERFACE}\"}}}}\0"
     );
-    assert_eq!(parsed(&say(&mut stream, ask.as_bytes()))["parameters"]["description"], DESCRIPTION);
+    assert_eq!(
+        parsed(&say(&mut stream, ask.as_bytes()))["parameters"]["description"],
+        DESCRIPTION
+    );
     let unknown = parsed(&say(&mut stream, &request("Nothing")));
     assert_eq!(unknown["error"], "org.varlink.service.MethodNotFound");
     let unknown = parsed(&say(&mut stream, b"{\"method\":\"org.example.Other\"}\0"));
@@ -192,11 +276,25 @@ fn the_protocols_own_questions_are_answered() {
 #[test]
 fn what_is_no_message_is_hung_up_on() {
     let served = Served::start();
-    let nested = format!("{{\"method\":\"a.b\",\"parameters\":{}\0", "[".repeat(100_000));
-    let garbage: [&[u8]; 6] =
-        [b"\0", b"garbage\0", b"{}\0", b"\xff\xfe\0", b"{\"method\":1}\0", nested.as_bytes()];
+    let nested = format!(
+        "{{\"method\":\"a.b\",\"parameters\":{}\0",
+        "[".repeat(100_000)
+    );
+    let garbage: [&[u8]; 6] = [
+        b"\0",
+        b"garbage\0",
+        b"{}\0",
+        b"\xff\xfe\0",
+        b"{\"method\":1}\0",
+        nested.as_bytes(),
+    ];
     for bytes in garbage {
-        assert_eq!(say(&mut served.stream(), bytes), b"", "{:?}", bytes.get(..20));
+        assert_eq!(
+            say(&mut served.stream(), bytes),
+            b"",
+            "{:?}",
+            bytes.get(..20)
+        );
     }
     assert!(served.client().status().is_ok(), "and nobody else notices");
 }
@@ -248,8 +346,12 @@ fn who_says_half_or_never_listens_holds_up_nobody() {
     for _ in 0..20 {
         assert_eq!(served.client().status().unwrap(), status());
     }
-    half.write_all(&request("GetStatus")[b"{\"method\":".len()..]).unwrap();
-    assert_eq!(parsed(&hear(&mut half))["parameters"]["status"], json!(status()));
+    half.write_all(&request("GetStatus")[b"{\"method\":".len()..])
+        .unwrap();
+    assert_eq!(
+        parsed(&hear(&mut half))["parameters"]["status"],
+        json!(status())
+    );
     // What it did not listen to is there when it does.
     let mut all = Vec::new();
     deaf[0].shutdown(std::net::Shutdown::Write).unwrap();
@@ -260,11 +362,23 @@ fn who_says_half_or_never_listens_holds_up_nobody() {
 #[test]
 fn only_so_many_are_let_in_at_once() {
     let served = Served::start();
-    let mut all: Vec<_> = (0..quota::MOST_GUESTS + 20).map(|_| served.stream()).collect();
-    let answered =
-        all.iter_mut().map(|stream| say(stream, &request("GetStats"))).filter(|a| !a.is_empty()).count();
+    let mut all: Vec<_> = (0..quota::MOST_GUESTS + 20)
+        .map(|_| served.stream())
+        .collect();
+    let answered = all
+        .iter_mut()
+        .map(|stream| say(stream, &request("GetStats")))
+        .filter(|a| !a.is_empty())
+        .count();
     let user = nix::unistd::geteuid().as_raw();
-    assert_eq!(answered, if user == 0 { quota::MOST_GUESTS } else { quota::MOST_OF_A_USER });
+    assert_eq!(
+        answered,
+        if user == 0 {
+            quota::MOST_GUESTS
+        } else {
+            quota::MOST_OF_A_USER
+        }
+    );
     drop(all);
     std::thread::sleep(Duration::from_millis(100));
     assert!(served.client().status().is_ok());
@@ -288,7 +402,10 @@ fn the_socket_goes_with_the_service_and_has_one() {
 
 #[test]
 fn who_is_not_root_may_ask_and_change_nothing() {
-    let asker = Asker { user: 1000, may_change: false };
+    let asker = Asker {
+        user: 1000,
+        may_change: false,
+    };
     let harmless = |ask: Ask, asker| {
         assert!(matches!(
             ask,
@@ -297,15 +414,26 @@ fn who_is_not_root_may_ask_and_change_nothing() {
         made_up(ask, asker)
     };
     for method in ["GetStatus", "GetRules", "GetStats", "GetAccounts"] {
-        assert_eq!(answered(harmless, asker, method, json!({}))["error"], Value::Null, "{method}");
+        assert_eq!(
+            answered(harmless, asker, method, json!({}))["error"],
+            Value::Null,
+            "{method}"
+        );
     }
     let apply = json!({ "name": "r", "text": "" });
     let none = json!({});
-    let changes =
-        [("ConfirmRules", &none), ("RevertRules", &none), ("ReloadRules", &none), ("ApplyRules", &apply)];
+    let changes = [
+        ("ConfirmRules", &none),
+        ("RevertRules", &none),
+        ("ReloadRules", &none),
+        ("ApplyRules", &apply),
+    ];
     for (method, parameters) in changes {
         let reply = answered(harmless, asker, method, parameters.clone());
-        assert_eq!(reply["error"], "org.gatebell.Firewall.NotPermitted", "{method}");
+        assert_eq!(
+            reply["error"], "org.gatebell.Firewall.NotPermitted",
+            "{method}"
+        );
     }
 }
 
@@ -322,11 +450,19 @@ fn the_description_names_every_field_method_and_error_that_there_is() {
 
 /// Types, methods and errors share their names: readers of varlink take two of one name for an error, or for each other.
 fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
-    let types = description.custom_types().map(|described| described.name().as_str());
+    let types = description
+        .custom_types()
+        .map(|described| described.name().as_str());
     let methods = description.methods().map(|method| method.name().as_str());
-    let all: Vec<_> =
-        types.chain(methods).chain(description.errors().map(|error| error.name().as_str())).collect();
-    assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "{all:?}");
+    let all: Vec<_> = types
+        .chain(methods)
+        .chain(description.errors().map(|error| error.name().as_str()))
+        .collect();
+    assert_eq!(
+        all.len(),
+        all.iter().collect::<BTreeSet<_>>().len(),
+        "{all:?}"
+    );
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
@@ -344,14 +480,23 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("Account", json!(accounts().apps[0])),
         ("Counted", json!(Counted::default())),
     ];
-    let said: BTreeSet<_> = description.custom_types().map(|described| described.name().as_str()).collect();
+    let said: BTreeSet<_> = description
+        .custom_types()
+        .map(|described| described.name().as_str())
+        .collect();
     assert_eq!(said, sent.iter().map(|(name, _)| *name).collect());
     for described in description.custom_types() {
         let fields = names(described.as_object().unwrap().fields());
-        let (name, value) = sent.iter().find(|(name, _)| *name == described.name().as_str()).unwrap();
+        let (name, value) = sent
+            .iter()
+            .find(|(name, _)| *name == described.name().as_str())
+            .unwrap();
         assert_eq!(fields, keys(value), "{name}");
         for field in described.as_object().unwrap().fields() {
-            assert!(fits(field.ty(), &value[field.name().as_str()]), "{name}: {field:?}");
+            assert!(
+                fits(field.ty(), &value[field.name().as_str()]),
+                "{name}: {field:?}"
+            );
         }
     }
 }
@@ -362,7 +507,9 @@ fn fits(described: &Type<'_>, sent: &Value) -> bool {
         Type::Int => sent.is_u64(),
         Type::String => sent.is_string(),
         Type::Custom(_) => sent.is_object(),
-        Type::Array(of) => sent.as_array().is_some_and(|all| all.iter().all(|one| fits(of, one))),
+        Type::Array(of) => sent
+            .as_array()
+            .is_some_and(|all| all.iter().all(|one| fits(of, one))),
         Type::Optional(of) => sent.is_null() || fits(of, sent),
         _ => false,
     }
@@ -375,12 +522,22 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
     ];
     for method in description.methods() {
         let name = method.name().as_str();
-        let given = given.iter().find(|(named, _)| *named == name).map(|(_, given)| given.clone());
+        let given = given
+            .iter()
+            .find(|(named, _)| *named == name)
+            .map(|(_, given)| given.clone());
         assert_eq!(given.is_some(), !method.has_no_inputs(), "{name}");
-        let asker = Asker { user: 0, may_change: true };
+        let asker = Asker {
+            user: 0,
+            may_change: true,
+        };
         let reply = answered(made_up, asker, name, given.unwrap_or_else(|| json!({})));
         match reply["error"].as_str() {
-            None => assert_eq!(names(method.outputs()), keys(&reply["parameters"]), "{name}"),
+            None => assert_eq!(
+                names(method.outputs()),
+                keys(&reply["parameters"]),
+                "{name}"
+            ),
             // Errors of the protocol would say that there is no such method.
             Some(error) => assert!(error.starts_with(INTERFACE), "{name}: {error}"),
         }
@@ -390,7 +547,11 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
 fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
     let known = [
         Failure::from(Refused::Rules(vec![])),
-        Failure::from(Refused::TooMuchMemory { needed: 3, left: 2, budget: 1 }),
+        Failure::from(Refused::TooMuchMemory {
+            needed: 3,
+            left: 2,
+            budget: 1,
+        }),
         Failure::from(Refused::NoLease),
         Failure::from(Refused::LeaseOver),
         Failure::from(Refused::System(String::new())),
@@ -399,11 +560,16 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         Failure::out_of_range("", String::new()),
         Failure::too_long(1),
     ];
-    let said: BTreeSet<_> = description.errors().map(|error| error.name().as_str()).collect();
+    let said: BTreeSet<_> = description
+        .errors()
+        .map(|error| error.name().as_str())
+        .collect();
     assert_eq!(said, known.iter().map(|failure| failure.name).collect());
     for error in description.errors() {
-        let Failure { name, parameters } =
-            known.iter().find(|known| known.name == error.name().as_str()).unwrap();
+        let Failure { name, parameters } = known
+            .iter()
+            .find(|known| known.name == error.name().as_str())
+            .unwrap();
         assert_eq!(names(error.fields()), keys(parameters), "{name}");
     }
 }
@@ -413,7 +579,12 @@ fn names<'a>(fields: impl Iterator<Item = &'a Field<'a>>) -> BTreeSet<&'a str> {
 }
 
 fn keys(value: &Value) -> BTreeSet<&str> {
-    value.as_object().unwrap().keys().map(String::as_str).collect()
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
 }
 
 /// The reply to one request, without a socket.
@@ -423,10 +594,15 @@ fn answered(
     method: &str,
     parameters: Value,
 ) -> Value {
-    let interface = Interface { answer: Arc::new(answer), asker };
+    let interface = Interface {
+        answer: Arc::new(answer),
+        asker,
+    };
     let service = VarlinkService::new("", "", "", "", vec![Box::new(interface) as Box<_>]);
     let request = json!({ "method": format!("{INTERFACE}.{method}"), "parameters": parameters });
     let mut reply = Vec::new();
-    service.handle(&mut format!("{request}\0").as_bytes(), &mut reply, None).unwrap();
+    service
+        .handle(&mut format!("{request}\0").as_bytes(), &mut reply, None)
+        .unwrap();
     parsed(&reply)
 }

@@ -12,8 +12,16 @@ fn main() -> std::io::Result<ExitCode> {
     machine.start_driver(SAMPLE_SERVICE, &built.join("drivers/gatebell_sample.sys"))?;
     let mut app = machine.command(&built.join("windows/gatebell-sample-app.exe"));
     app.args(std::env::args_os().skip(1));
-    let status = app.stdin(Stdio::inherit()).stdout(Stdio::inherit()).stderr(Stdio::inherit()).status()?;
+    let status = app
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        .stderr(Stdio::inherit())
+        .status()?;
     drop(machine);
     eprintln!("sample: {LIMITS}");
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if status.success() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -31,7 +31,9 @@ fn main() -> Result<ExitCode, Failure> {
         ["ask", "all", address, port] => ask(address, port, |tcp, udp| tcp && udp),
         ["ask", "any", address, port] => ask(address, port, |tcp, udp| tcp || udp),
         ["ask", "tcp", address, port] => ask(address, port, |tcp, _| tcp),
-        ["keep-asking", address, port] => keep_asking(SocketAddr::new(address.parse()?, port.parse()?)),
+        ["keep-asking", address, port] => {
+            keep_asking(SocketAddr::new(address.parse()?, port.parse()?))
+        }
         ["send", port, addresses @ ..] => send(port, addresses),
         _ => Err("see the head of tests/src/bin/traffic.rs".into()),
     }
@@ -65,20 +67,29 @@ fn serve(ports: &[&str]) -> Result<ExitCode, Failure> {
     say("serving")?;
     loop {
         if tell.swap(false, Ordering::Relaxed) {
-            let counts =
-                counts.iter().map(|(port, count)| format!("{port}={}", count.load(Ordering::Relaxed)));
+            let counts = counts
+                .iter()
+                .map(|(port, count)| format!("{port}={}", count.load(Ordering::Relaxed)));
             say(&counts.collect::<Vec<_>>().join(" "))?;
         }
         thread::sleep(Duration::from_millis(20));
     }
 }
 
-fn ask(address: &str, port: &str, enough: impl Fn(bool, bool) -> bool) -> Result<ExitCode, Failure> {
+fn ask(
+    address: &str,
+    port: &str,
+    enough: impl Fn(bool, bool) -> bool,
+) -> Result<ExitCode, Failure> {
     let to = SocketAddr::new(address.parse()?, port.parse()?);
     let tcp = thread::spawn(move || tcp_answers(to));
     let udp = udp_answers(to).unwrap_or(false);
     let tcp = tcp.join().unwrap_or(false);
-    Ok(if enough(tcp, udp) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if enough(tcp, udp) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn tcp_answers(to: SocketAddr) -> bool {
@@ -111,14 +122,19 @@ fn keep_asking(to: SocketAddr) -> Result<ExitCode, Failure> {
 fn send(port: &str, addresses: &[&str]) -> Result<ExitCode, Failure> {
     let stop = flag(SIGTERM)?;
     let port = port.parse()?;
-    let to = addresses.iter().map(|address| Ok(SocketAddr::new(address.parse()?, port)));
+    let to = addresses
+        .iter()
+        .map(|address| Ok(SocketAddr::new(address.parse()?, port)));
     let to: Vec<SocketAddr> = to.collect::<Result<_, Failure>>()?;
     let connected = to.iter().map(|to| {
         let (to, stop) = (*to, stop.clone());
         thread::spawn(move || connect(to, &stop))
     });
     let connected: Vec<_> = connected.collect();
-    let sockets = to.iter().map(|to| any_socket(to.ip())).collect::<io::Result<Vec<_>>>()?;
+    let sockets = to
+        .iter()
+        .map(|to| any_socket(to.ip()))
+        .collect::<io::Result<Vec<_>>>()?;
     let mut sent = 0_u64;
     let mut next = Instant::now();
     while !stop.load(Ordering::Relaxed) {
@@ -128,7 +144,10 @@ fn send(port: &str, addresses: &[&str]) -> Result<ExitCode, Failure> {
         next += Duration::from_millis(5);
         thread::sleep(next.saturating_duration_since(Instant::now()));
     }
-    let connections: u64 = connected.into_iter().map(|thread| thread.join().unwrap_or_default()).sum();
+    let connections: u64 = connected
+        .into_iter()
+        .map(|thread| thread.join().unwrap_or_default())
+        .sum();
     say(&(sent + connections).to_string())?;
     Ok(ExitCode::SUCCESS)
 }

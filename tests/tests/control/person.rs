@@ -35,27 +35,48 @@ impl Person {
     pub fn root(zone: &Protected) -> Self {
         let folder = zone.lab.folder().to_owned();
         let (socket, device) = (super::control(zone), folder.join("s"));
-        Self { folder, pins: zone.lab.pins(), socket, device, user: None }
+        Self {
+            folder,
+            pins: zone.lab.pins(),
+            socket,
+            device,
+            user: None,
+        }
     }
 
     /// Somebody else, who asks the same service.
     pub fn user(self, number: u32) -> Self {
-        Self { user: Some(number), ..self }
+        Self {
+            user: Some(number),
+            ..self
+        }
     }
 
     /// Somebody who asks where nobody serves.
     pub fn alone() -> Self {
         let folder = std::env::temp_dir();
         let nowhere = folder.join("gatebell-no-such-socket");
-        Self { pins: folder.clone(), folder, socket: nowhere.clone(), device: nowhere, user: None }
+        Self {
+            pins: folder.clone(),
+            folder,
+            socket: nowhere.clone(),
+            device: nowhere,
+            user: None,
+        }
     }
 
     pub fn run(&self, words: &[&str]) -> Said {
         let output = self.command(words).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         let out = text(output.stdout);
-        let (_, out) = out.split_once(BEGIN).unwrap_or_else(|| panic!("{words:?}: {out}"));
-        Said { code: output.status.code().unwrap(), out: out.to_owned(), err: text(output.stderr) }
+        let (_, out) = out
+            .split_once(BEGIN)
+            .unwrap_or_else(|| panic!("{words:?}: {out}"));
+        Said {
+            code: output.status.code().unwrap(),
+            out: out.to_owned(),
+            err: text(output.stderr),
+        }
     }
 
     /// The JSON object of a command that succeeds.
@@ -74,12 +95,21 @@ impl Person {
     /// Takes everything of this zone out.
     pub fn recover(&self) -> Value {
         let (state, pins) = (self.folder.join("state"), &self.pins);
-        self.ok(&["recover", "--json", "--state", state.to_str().unwrap(), "--pins", pins.to_str().unwrap()])
+        self.ok(&[
+            "recover",
+            "--json",
+            "--state",
+            state.to_str().unwrap(),
+            "--pins",
+            pins.to_str().unwrap(),
+        ])
     }
 
     fn words(&self, words: &[&str]) -> Vec<String> {
-        let mut all: Vec<String> =
-            std::iter::once("gatebell").chain(words.iter().copied()).map(Into::into).collect();
+        let mut all: Vec<String> = std::iter::once("gatebell")
+            .chain(words.iter().copied())
+            .map(Into::into)
+            .collect();
         all.extend(["--socket".to_owned(), self.socket.display().to_string()]);
         if matches!(words[0], "recover" | "watch") {
             all.extend(["--device".to_owned(), self.device.display().to_string()]);
@@ -156,7 +186,11 @@ impl Watch {
     }
 
     fn signal(&self) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), Signal::SIGINT).unwrap();
+        kill(
+            Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
+            Signal::SIGINT,
+        )
+        .unwrap();
     }
 }
 
@@ -172,8 +206,13 @@ impl Drop for Watch {
 /// Not a promise: what a started-again copy of this program does.
 #[test]
 fn the_command_line() {
-    let Ok(words) = std::env::var("GATEBELL_WORDS") else { return };
-    if let Some(user) = std::env::var("GATEBELL_USER").ok().and_then(|user| user.parse::<u32>().ok()) {
+    let Ok(words) = std::env::var("GATEBELL_WORDS") else {
+        return;
+    };
+    if let Some(user) = std::env::var("GATEBELL_USER")
+        .ok()
+        .and_then(|user| user.parse::<u32>().ok())
+    {
         setgroups(&[]).unwrap();
         setgid(user.into()).unwrap();
         setuid(user.into()).unwrap();

@@ -12,7 +12,10 @@ pub struct Dice(pub u64);
 
 impl Dice {
     fn below(&mut self, n: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (self.0 >> 33) % n
     }
 
@@ -47,7 +50,17 @@ pub const FIRST_PORT: u16 = 1000;
 /// One end's addresses, 16 of each version. Nobody has them, so nobody answers.
 fn address(v6: bool, zone: bool, low: u64) -> IpAddr {
     if v6 {
-        Ipv6Addr::new(if zone { 0xFD90 } else { 0xFD91 }, 0, 0, 0, 0, 0, 0, low as u16).into()
+        Ipv6Addr::new(
+            if zone { 0xFD90 } else { 0xFD91 },
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            low as u16,
+        )
+        .into()
     } else {
         Ipv4Addr::new(10, if zone { 90 } else { 91 }, 0, low as u8).into()
     }
@@ -57,7 +70,11 @@ impl Rule {
     fn random(dice: &mut Dice) -> Self {
         let v6 = dice.below(3) == 0;
         let holds = dice.of(&[(true, false), (false, true), (true, true)]);
-        let (icmp, types) = if v6 { (ICMPV6, TYPES_V6) } else { (ICMP, TYPES) };
+        let (icmp, types) = if v6 {
+            (ICMPV6, TYPES_V6)
+        } else {
+            (ICMP, TYPES)
+        };
         let protocols = match dice.below(6) {
             0 => vec![],
             1 => vec![icmp],
@@ -79,7 +96,10 @@ impl Rule {
         };
         if with_ports && dice.below(4) != 0 {
             let first = dice.below(24) as u16 + 1;
-            rule.ports = vec![(first, first + dice.below(8) as u16), (36 + dice.below(4) as u16, 40)];
+            rule.ports = vec![
+                (first, first + dice.below(8) as u16),
+                (36 + dice.below(4) as u16, 40),
+            ];
         }
         if dice.below(2) == 0 {
             rule.source = Some(addresses(dice, v6, holds.1));
@@ -106,8 +126,11 @@ impl Rule {
             (false, true) => text.push_str("direction = \"out\"\n"),
             _ => {}
         }
-        let names: Vec<_> =
-            self.protocols.iter().map(|protocol| format!("\"{}\"", name(*protocol))).collect();
+        let names: Vec<_> = self
+            .protocols
+            .iter()
+            .map(|protocol| format!("\"{}\"", name(*protocol)))
+            .collect();
         if !names.is_empty() {
             writeln!(text, "protocol = [{}]", names.join(", ")).unwrap();
         }
@@ -118,7 +141,10 @@ impl Rule {
         }
         for (key, ports) in [("ports", &self.ports), ("source_ports", &self.source_ports)] {
             if !ports.is_empty() {
-                let ranges: Vec<_> = ports.iter().map(|(from, to)| format!("\"{from}-{to}\"")).collect();
+                let ranges: Vec<_> = ports
+                    .iter()
+                    .map(|(from, to)| format!("\"{from}-{to}\""))
+                    .collect();
                 writeln!(text, "{key} = [{}]", ranges.join(", ")).unwrap();
             }
         }
@@ -143,7 +169,10 @@ impl Rule {
         }
         for (key, ports) in [("dport", &self.ports), ("sport", &self.source_ports)] {
             if !ports.is_empty() {
-                let ranges: Vec<_> = ports.iter().map(|(from, to)| interval(*from, *to)).collect();
+                let ranges: Vec<_> = ports
+                    .iter()
+                    .map(|(from, to)| interval(*from, *to))
+                    .collect();
                 write!(text, "th {key} {{ {} }} ", ranges.join(", ")).unwrap();
             }
         }
@@ -158,7 +187,11 @@ impl Rule {
 
 /// nftables takes no range of one.
 fn interval(from: u16, to: u16) -> String {
-    if from == to { from.to_string() } else { format!("{from}-{to}") }
+    if from == to {
+        from.to_string()
+    } else {
+        format!("{from}-{to}")
+    }
 }
 
 fn name(protocol: u8) -> &'static str {
@@ -176,7 +209,11 @@ fn addresses(dice: &mut Dice, v6: bool, zone: bool) -> String {
         1 => {
             let bits = dice.below(4);
             let low = dice.below(16) >> bits << bits;
-            format!("{}/{}", address(v6, zone, low), if v6 { 128 - bits } else { 32 - bits })
+            format!(
+                "{}/{}",
+                address(v6, zone, low),
+                if v6 { 128 - bits } else { 32 - bits }
+            )
         }
         _ => {
             let first = dice.below(12);
@@ -192,7 +229,8 @@ pub fn rules(dice: &mut Dice, count: usize) -> Vec<Rule> {
 
 /// Leads each side's packets to the other, which has none of these addresses, lets nothing through and answers nothing.
 pub fn lead(zone: &Protected) {
-    let still = "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding";
+    let still =
+        "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding";
     let routes = |net: u32, own: u32, v4: &str, v6: &str| {
         // The first ping finds the way: packets that wait for that are few.
         format!(
@@ -200,8 +238,10 @@ pub fn lead(zone: &Protected) {
              ip route add blackhole fd{own}::/16 && {{ busybox ping -c 1 -W 1 {v4}; busybox ping -c 1 -W 1 {v6}; true; }}"
         )
     };
-    let led =
-        [zone.inside(&routes(91, 90, OUTSIDE, OUTSIDE_V6)), zone.outside(&routes(90, 91, INSIDE, INSIDE_V6))];
+    let led = [
+        zone.inside(&routes(91, 90, OUTSIDE, OUTSIDE_V6)),
+        zone.outside(&routes(90, 91, INSIDE, INSIDE_V6)),
+    ];
     assert!(led.iter().all(|led| led.status.success()), "{led:?}");
 }
 
@@ -211,7 +251,12 @@ pub fn toml(rules: &[Rule]) -> String {
         "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n[[rule]]\nid = \"neighbours\"\naction = \"allow\"\n\
          protocol = \"icmpv6\"\nicmp_type = [133, 134, 135, 136, 143]\n",
     );
-    text.extend(rules.iter().enumerate().map(|(number, rule)| rule.toml(number)));
+    text.extend(
+        rules
+            .iter()
+            .enumerate()
+            .map(|(number, rule)| rule.toml(number)),
+    );
     text
 }
 
@@ -249,15 +294,30 @@ pub struct Judged {
 impl Judged {
     pub fn read(zone: &Protected, inside: bool, rules: usize) -> Self {
         let list = ["nft", "-j", "list", "counters", "table", "inet", "both"];
-        let mut command = if inside { zone.lab.inside(&list) } else { zone.lab.outside(&list) };
-        let said: serde_json::Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
-        let counters = said["nftables"].as_array().unwrap().iter().map(|object| &object["counter"]);
+        let mut command = if inside {
+            zone.lab.inside(&list)
+        } else {
+            zone.lab.outside(&list)
+        };
+        let said: serde_json::Value =
+            serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let counters = said["nftables"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|object| &object["counter"]);
         let counter = |name: &str| {
             let mut found = counters.clone().filter(|counter| counter["name"] == name);
             found.next().unwrap()["packets"].as_u64().unwrap()
         };
-        let counted = (0..rules).map(|number| counter(&format!("r{number}"))).collect();
-        Self { rules: counted, default: counter("default"), came: counter("came") }
+        let counted = (0..rules)
+            .map(|number| counter(&format!("r{number}")))
+            .collect();
+        Self {
+            rules: counted,
+            default: counter("default"),
+            came: counter("came"),
+        }
     }
 
     /// Packets that by these rules may go on.
@@ -282,7 +342,16 @@ pub fn packets(dice: &mut Dice, count: u16) -> Vec<(bool, Made)> {
         };
         // Whoever asks the same again goes on with a conversation.
         if asked.insert((source, destination, source_port)) {
-            packets.push((out, Made { protocol, source, destination, source_port, port }));
+            packets.push((
+                out,
+                Made {
+                    protocol,
+                    source,
+                    destination,
+                    source_port,
+                    port,
+                },
+            ));
         }
     }
     packets

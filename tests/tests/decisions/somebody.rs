@@ -26,21 +26,34 @@ pub struct Somebody {
 
 impl Somebody {
     pub fn root() -> Self {
-        Self { program: std::env::current_exe().unwrap(), user: 0 }
+        Self {
+            program: std::env::current_exe().unwrap(),
+            user: 0,
+        }
     }
 
     pub fn user(user: u32) -> Self {
-        Self { user, ..Self::root() }
+        Self {
+            user,
+            ..Self::root()
+        }
     }
 
     pub fn program(program: &Path) -> Self {
-        Self { program: program.to_owned(), ..Self::root() }
+        Self {
+            program: program.to_owned(),
+            ..Self::root()
+        }
     }
 
     /// Whether they may connect to, or send to, this address: `connect ADDRESS` or `send ADDRESS`. They try for long if it
     /// is meant to come about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
-        let output = self.command(zone, what).env("GATEBELL_MEANT", meant.to_string()).output().unwrap();
+        let output = self
+            .command(zone, what)
+            .env("GATEBELL_MEANT", meant.to_string())
+            .output()
+            .unwrap();
         match output.status.code() {
             Some(0) => true,
             Some(REFUSED) => false,
@@ -51,22 +64,43 @@ impl Somebody {
     /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread
     /// that is not the first does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
-        let mut process = self.command(zone, what).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = self
+            .command(zone, what)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
         // With one processor the harness has begun the line.
-        while !said.next().expect("somebody has ended").unwrap().ends_with(READY) {}
+        while !said
+            .next()
+            .expect("somebody has ended")
+            .unwrap()
+            .ends_with(READY)
+        {}
         Acting(process)
     }
 
     /// Starts them with what does not say when it has begun: `together`, many threads that end at once.
     pub fn begins(&self, zone: &Protected, what: &str) -> Acting {
-        Acting(self.command(zone, what).stdout(Stdio::null()).spawn().unwrap())
+        Acting(
+            self.command(zone, what)
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
     }
 
     fn command(&self, zone: &Protected, what: &str) -> Command {
-        let program = [self.program.to_str().unwrap(), "somebody::acts", "--exact", "--nocapture"];
+        let program = [
+            self.program.to_str().unwrap(),
+            "somebody::acts",
+            "--exact",
+            "--nocapture",
+        ];
         let mut command = zone.lab.inside(&program);
-        command.env("GATEBELL_ACT", what).env("GATEBELL_USER", self.user.to_string());
+        command
+            .env("GATEBELL_ACT", what)
+            .env("GATEBELL_USER", self.user.to_string());
         command
     }
 }
@@ -102,8 +136,13 @@ const REFUSED: i32 = 3;
 /// Not a promise: what a started-again copy of this program does.
 #[test]
 fn acts() {
-    let Ok(what) = std::env::var("GATEBELL_ACT") else { return };
-    let user = std::env::var("GATEBELL_USER").unwrap().parse::<u32>().unwrap();
+    let Ok(what) = std::env::var("GATEBELL_ACT") else {
+        return;
+    };
+    let user = std::env::var("GATEBELL_USER")
+        .unwrap()
+        .parse::<u32>()
+        .unwrap();
     if user != 0 {
         setgroups(&[]).unwrap();
         setgid(user.into()).unwrap();
@@ -136,7 +175,10 @@ fn address(text: &str) -> SocketAddr {
 
 /// A refused datagram is an error; of a refused SYN nothing is heard.
 fn refused(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut)
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut
+    )
 }
 
 fn send(to: SocketAddr) -> io::Result<()> {

@@ -8,7 +8,11 @@ use std::{fs, io};
 
 /// Ends the thread with which this process began, and no other. Returns once it has ended.
 pub fn end_of_the_first() -> io::Result<()> {
-    let action = SigAction::new(SigHandler::Handler(end_this), SaFlags::empty(), SigSet::empty());
+    let action = SigAction::new(
+        SigHandler::Handler(end_this),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
     // SAFETY: the handler makes one system call, which is safe in one.
     unsafe { sigaction(Signal::SIGUSR1, &action)? };
     let first = std::process::id() as i32;

@@ -47,7 +47,9 @@ pub struct Made {
 impl Made {
     /// IPv4 needs none, IPv6 takes no datagram without (RFC 8200, 8.1).
     fn udp_checksum(&self) -> u16 {
-        let (IpAddr::V6(source), IpAddr::V6(destination)) = (self.source, self.destination) else { return 0 };
+        let (IpAddr::V6(source), IpAddr::V6(destination)) = (self.source, self.destination) else {
+            return 0;
+        };
         let addresses = source.segments().into_iter().chain(destination.segments());
         // Of the pseudo header and the header: its length stands in both.
         let words = addresses.chain([8, UDP.into(), self.source_port, self.port, 8]);
@@ -69,7 +71,20 @@ impl Made {
         let header = match (self.source, self.destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 let length = (20 + body.len() as u16).to_be_bytes();
-                let first = [0x45, 0, length[0], length[1], 0, 1, 0, 0, HOPS, self.protocol, 0, 0];
+                let first = [
+                    0x45,
+                    0,
+                    length[0],
+                    length[1],
+                    0,
+                    1,
+                    0,
+                    0,
+                    HOPS,
+                    self.protocol,
+                    0,
+                    0,
+                ];
                 [&first[..], &source.octets(), &destination.octets()].concat()
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -91,7 +106,10 @@ pub struct Sender {
 
 impl Sender {
     pub fn open(netns: &Path) -> Self {
-        within(netns, || Self { v4: raw(libc::AF_INET), v6: raw(libc::AF_INET6) })
+        within(netns, || Self {
+            v4: raw(libc::AF_INET),
+            v6: raw(libc::AF_INET6),
+        })
     }
 
     pub fn send(&self, packet: &Made) {
@@ -119,7 +137,13 @@ impl Sender {
 /// A socket that sends packets with their headers.
 fn raw(family: i32) -> OwnedFd {
     // SAFETY: no preconditions.
-    let fd = unsafe { libc::socket(family, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::IPPROTO_RAW) };
+    let fd = unsafe {
+        libc::socket(
+            family,
+            libc::SOCK_RAW | libc::SOCK_CLOEXEC,
+            libc::IPPROTO_RAW,
+        )
+    };
     assert!(fd >= 0, "{}", io::Error::last_os_error());
     // SAFETY: the kernel has just made it for us.
     unsafe { OwnedFd::from_raw_fd(fd) }

@@ -33,7 +33,9 @@ impl Child {
     /// In the zone: its namespace and its control group.
     pub fn inside(zone: &Protected, user: u32, role: &str) -> Self {
         let program = env::current_exe().unwrap();
-        let command = zone.lab.inside(&[program.to_str().unwrap(), WHAT, "--exact", "--nocapture"]);
+        let command = zone
+            .lab
+            .inside(&[program.to_str().unwrap(), WHAT, "--exact", "--nocapture"]);
         Self::spawn(command, zone, user, role)
     }
 
@@ -45,9 +47,15 @@ impl Child {
     }
 
     fn spawn(mut command: Command, zone: &Protected, user: u32, role: &str) -> Self {
-        command.env("GATEBELL_ROLE", role).env("GATEBELL_USER", user.to_string());
+        command
+            .env("GATEBELL_ROLE", role)
+            .env("GATEBELL_USER", user.to_string());
         command.env("GATEBELL_FOLDER", zone.lab.folder());
-        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let says = BufReader::new(process.stdout.take().unwrap());
         Self { process, says }
     }
@@ -95,7 +103,9 @@ pub fn stop_apps(zone: &Protected) {
 
 /// The number of an app's ring among the kernel's maps.
 pub fn ring_of(app: &Attachment<Linux>) -> u32 {
-    bpf::map_info(app.event().system().descriptor().unwrap()).unwrap().id
+    bpf::map_info(app.event().system().descriptor().unwrap())
+        .unwrap()
+        .id
 }
 
 const WHAT: &str = "crowd::the_child";
@@ -103,7 +113,9 @@ const WHAT: &str = "crowd::the_child";
 /// Not a promise: what a started-again copy of this program does.
 #[test]
 fn the_child() {
-    let Ok(role) = env::var("GATEBELL_ROLE") else { return };
+    let Ok(role) = env::var("GATEBELL_ROLE") else {
+        return;
+    };
     become_user(env::var("GATEBELL_USER").unwrap().parse().unwrap());
     let (what, count) = role.split_once(' ').unwrap_or((&role, "0"));
     let count: u64 = count.parse().unwrap();
@@ -141,7 +153,8 @@ impl Sent {
     fn send(&mut self, socket: &UdpSocket) {
         self.tried += 1;
         let sent = socket.send_to(b"flood", (OUTSIDE, 9));
-        self.refused += u64::from(sent.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
+        self.refused +=
+            u64::from(sent.is_err_and(|error| error.raw_os_error() == Some(libc::EPERM)));
     }
 
     fn said(&self) {
@@ -170,7 +183,13 @@ fn send(count: u64) {
     let (socket, mut sent) = (socket(), Sent::default());
     (0..count).for_each(|_| sent.send(&socket));
     // And a program of this user's.
-    assert!(Command::new("busybox").arg("true").status().unwrap().success());
+    assert!(
+        Command::new("busybox")
+            .arg("true")
+            .status()
+            .unwrap()
+            .success()
+    );
     sent.said();
 }
 
@@ -218,7 +237,9 @@ fn read_for_ever() {
 
 /// An app that reads until it is stopped, and says whom it was told of.
 fn listen() {
-    let mask = Mask::of(Kind::PACKET).and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT);
+    let mask = Mask::of(Kind::PACKET)
+        .and(Kind::PROCESS_START)
+        .and(Kind::PROCESS_EXIT);
     let mut app = match attach(mask) {
         Ok(app) => app,
         Err(error) => return say("attached", error.refusal().unwrap().name()),
@@ -231,10 +252,17 @@ fn listen() {
         tally(&mut app, &mut got);
     }
     tally(&mut app, &mut got);
-    let mut said: Vec<_> = got.about.iter().map(|((kind, user), count)| (*kind, *user, *count)).collect();
+    let mut said: Vec<_> = got
+        .about
+        .iter()
+        .map(|((kind, user), count)| (*kind, *user, *count))
+        .collect();
     said.sort_unstable();
     let account = app.account().unwrap();
-    say("balances", account.balances() && account.in_ring == 0 && account.kernel.lost_in_all() == 0);
+    say(
+        "balances",
+        account.balances() && account.in_ring == 0 && account.kernel.lost_in_all() == 0,
+    );
     say("told", serde_json::to_string(&said).unwrap());
 }
 

@@ -13,8 +13,7 @@ const EVERY: Duration = Duration::from_millis(100);
 const NO_DISCARD: u32 = 5;
 
 /// A rule that matches nothing here. Where it stands first, the others have other numbers.
-const BEFORE: &str =
-    "[[rule]]\nid = \"first\"\naction = \"block\"\nprotocol = \"udp\"\ndirection = \"out\"\nports = 7\n\n";
+const BEFORE: &str = "[[rule]]\nid = \"first\"\naction = \"block\"\nprotocol = \"udp\"\ndirection = \"out\"\nports = 7\n\n";
 
 /// Two rule files that take each other's place, for as long as this is there.
 pub struct Publishing {
@@ -35,7 +34,11 @@ impl Publishing {
                 let places = [(RULES, NO_DISCARD), (&other, NO_DISCARD + 1)];
                 let (text, rule) = places[refusing.len() % 2];
                 let taken = service.apply("rules.toml", text, None).unwrap();
-                assert_eq!(refusing.insert(taken.generation, rule), None, "each generation has its number");
+                assert_eq!(
+                    refusing.insert(taken.generation, rule),
+                    None,
+                    "each generation has its number"
+                );
                 std::thread::sleep(EVERY.saturating_sub(begun.elapsed()));
             }
             refusing

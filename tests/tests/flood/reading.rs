@@ -29,7 +29,12 @@ pub fn tally(app: &mut Attachment<Linux>, got: &mut Tally) {
         Item::Record(record) => {
             got.records += 1;
             let user = if record.kind() == Kind::PACKET {
-                let Packet { decision, flow, user, .. } = record.read::<Packet>().unwrap();
+                let Packet {
+                    decision,
+                    flow,
+                    user,
+                    ..
+                } = record.read::<Packet>().unwrap();
                 let decided = (decision.generation, decision.rule, flow.destination_port);
                 *got.decided.entry(decided).or_default() += 1;
                 user

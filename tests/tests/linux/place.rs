@@ -17,7 +17,11 @@ use std::time::{Duration, Instant};
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 fn unique(what: &str) -> String {
-    format!("gatebell-test-{}-{}{what}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "gatebell-test-{}-{}{what}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 fn object() -> PathBuf {
@@ -37,10 +41,18 @@ pub struct Host {
 impl Host {
     pub fn start(zone: Option<&Zone>) -> Self {
         let socket = std::env::temp_dir().join(unique(".sock"));
-        let policy = Policy { mode: 0o666, ..Policy::default() };
+        let policy = Policy {
+            mode: 0o666,
+            ..Policy::default()
+        };
         let zone = zone.map(|zone| zone.path().to_owned());
-        let mut sample = Sample::start(&Config { object: object(), socket: socket.clone(), zone, policy })
-            .unwrap_or_else(|error| panic!("{error}: {error:?}"));
+        let mut sample = Sample::start(&Config {
+            object: object(),
+            socket: socket.clone(),
+            zone,
+            policy,
+        })
+        .unwrap_or_else(|error| panic!("{error}: {error:?}"));
         let records_may_overlap = sample.door().records_may_overlap();
         // SAFETY: no preconditions.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
@@ -52,7 +64,12 @@ impl Host {
                 sample.turn(told.as_fd()).unwrap();
             }
         });
-        Self { socket, records_may_overlap, stop, serving: Some(serving) }
+        Self {
+            socket,
+            records_may_overlap,
+            stop,
+            serving: Some(serving),
+        }
     }
 
     pub fn open(&self) -> Device<Linux> {
@@ -71,12 +88,16 @@ impl Host {
 
     fn greeted(&self) -> (OwnedFd, OwnedFd) {
         // SAFETY: no preconditions.
-        let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
+        let fd =
+            unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
         // SAFETY: the kernel has just made it for us.
         let line = unsafe { OwnedFd::from_raw_fd(fd) };
         let (address, length) = channel::sys::linux::address(&self.socket).unwrap();
         // SAFETY: an initialised address and its length.
-        assert_eq!(unsafe { libc::connect(fd, (&raw const address).cast(), length) }, 0);
+        assert_eq!(
+            unsafe { libc::connect(fd, (&raw const address).cast(), length) },
+            0
+        );
         let greeting = socket::receive(line.as_fd(), 0, 0).unwrap().unwrap();
         (line, greeting.descriptors.into_iter().next().unwrap())
     }
@@ -87,12 +108,19 @@ impl Drop for Host {
         let mut stop = std::fs::File::from(self.stop.try_clone().unwrap());
         stop.write_all(&1_u64.to_ne_bytes()).unwrap();
         let ended = self.serving.take().map(JoinHandle::join);
-        assert!(std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()), "the host failed");
+        assert!(
+            std::thread::panicking() || ended.is_some_and(|ended| ended.is_ok()),
+            "the host failed"
+        );
     }
 }
 
 fn readable(fd: &OwnedFd) -> bool {
-    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut entry = libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
     // SAFETY: one entry, as said.
     unsafe { libc::poll(&raw mut entry, 1, 0) > 0 }
 }
@@ -110,7 +138,8 @@ impl Page {
     pub fn of(ring: BorrowedFd<'_>) -> Self {
         let (rights, fd) = (libc::PROT_READ | libc::PROT_WRITE, ring.as_raw_fd());
         // SAFETY: a new mapping, at a place of the kernel's choice.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, rights, libc::MAP_SHARED, fd, 0) };
+        let page =
+            unsafe { libc::mmap(std::ptr::null_mut(), PAGE, rights, libc::MAP_SHARED, fd, 0) };
         assert_ne!(page, libc::MAP_FAILED);
         Self(page)
     }
@@ -138,8 +167,12 @@ pub struct Zone(PathBuf);
 impl Zone {
     pub fn make() -> Self {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
-        let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
-        let mount = lines.find(|line| line[2] == "cgroup2").expect("cgroup2 is mounted");
+        let mut lines = mounts
+            .lines()
+            .map(|line| line.split(' ').collect::<Vec<_>>());
+        let mount = lines
+            .find(|line| line[2] == "cgroup2")
+            .expect("cgroup2 is mounted");
         let path = Path::new(mount[1]).join(unique(""));
         std::fs::create_dir(&path).unwrap();
         Self(path)
@@ -153,7 +186,9 @@ impl Zone {
 impl Drop for Zone {
     fn drop(&mut self) {
         // A process that has just ended may still count for a moment.
-        within(Duration::from_secs(2), || std::fs::remove_dir(&self.0).is_ok());
+        within(Duration::from_secs(2), || {
+            std::fs::remove_dir(&self.0).is_ok()
+        });
     }
 }
 
@@ -227,6 +262,9 @@ pub fn exec_in(zone: &str) {
     std::fs::write(Path::new(zone).join("cgroup.procs"), pid.to_string()).unwrap();
     say("pid", pid);
     let program = std::env::current_exe().unwrap();
-    let error = Command::new(program).args(["child", "--exact"]).env_remove("GATEBELL_CHILD").exec();
+    let error = Command::new(program)
+        .args(["child", "--exact"])
+        .env_remove("GATEBELL_CHILD")
+        .exec();
     panic!("{error}");
 }

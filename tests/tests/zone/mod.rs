@@ -52,10 +52,17 @@ impl Protected {
         let lab = Lab::build().unwrap();
         let rules = lab.folder().join("rules.toml");
         std::fs::write(&rules, text).unwrap();
-        let words: Vec<_> = words(&lab).into_iter().chain(options.iter().map(Into::into)).collect();
+        let words: Vec<_> = words(&lab)
+            .into_iter()
+            .chain(options.iter().map(Into::into))
+            .collect();
         let mut service = Service::start(&words);
         service.hear("ready");
-        Self { service, rules, lab }
+        Self {
+            service,
+            rules,
+            lab,
+        }
     }
 
     /// Starts another service where the last one was, and waits until it is ready. Returns whether it took over.
@@ -72,14 +79,24 @@ impl Protected {
         std::fs::write(&file, object).unwrap();
         let words: Vec<_> = words(&lab)
             .into_iter()
-            .map(|word| if word == driver() { file.clone().into() } else { word })
+            .map(|word| {
+                if word == driver() {
+                    file.clone().into()
+                } else {
+                    word
+                }
+            })
             .collect();
         std::fs::write(lab.folder().join("rules.toml"), RULES).unwrap();
         let mut command = Service::command(&words);
         let output = command.stderr(Stdio::piped()).output().unwrap();
         assert!(!output.status.success());
-        let left = std::fs::read_dir(lab.folder().join("state")).unwrap().map(|entry| entry.unwrap().path());
-        let left = left.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
+        let left = std::fs::read_dir(lab.folder().join("state"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let left = left
+            .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+            .collect();
         (String::from_utf8(output.stderr).unwrap(), left)
     }
 
@@ -110,7 +127,10 @@ impl Protected {
     pub fn counted(&mut self) -> Counted {
         self.signal(Signal::SIGUSR1);
         let said = self.hear("verdicts");
-        Counted { blocked: said["blocked"].as_u64().unwrap(), allowed: said["allowed"].as_u64().unwrap() }
+        Counted {
+            blocked: said["blocked"].as_u64().unwrap(),
+            allowed: said["allowed"].as_u64().unwrap(),
+        }
     }
 
     /// What both judges have counted, at a moment at which nothing moves: the driver and nftables.
@@ -154,7 +174,9 @@ impl Service {
         let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["zone::the_service", "--exact", "--nocapture"]);
-        command.env("GATEBELL_SERVICE", words.join("\n")).stdout(Stdio::piped());
+        command
+            .env("GATEBELL_SERVICE", words.join("\n"))
+            .stdout(Stdio::piped());
         command
     }
 
@@ -182,7 +204,11 @@ impl Service {
     }
 
     pub fn signal(&self, which: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), which).unwrap();
+        kill(
+            Pid::from_raw(i32::try_from(self.process.id()).unwrap()),
+            which,
+        )
+        .unwrap();
     }
 
     /// Ends it as no service wants to end.
@@ -231,22 +257,30 @@ fn where_it_is(lab: &Lab) -> Vec<OsString> {
         ("--pins", lab.pins()),
         ("--state", folder.join("state")),
     ];
-    std::iter::once("gatebelld".into()).chain(options(pairs)).collect()
+    std::iter::once("gatebelld".into())
+        .chain(options(pairs))
+        .collect()
 }
 
 fn options<const N: usize>(pairs: [(&str, PathBuf); N]) -> impl Iterator<Item = OsString> {
-    pairs.into_iter().flat_map(|(option, value)| [option.into(), value.into()])
+    pairs
+        .into_iter()
+        .flat_map(|(option, value)| [option.into(), value.into()])
 }
 
 /// Not a promise: what a started-again copy of this program does.
 #[test]
 fn the_service() {
-    let Ok(words) = std::env::var("GATEBELL_SERVICE") else { return };
+    let Ok(words) = std::env::var("GATEBELL_SERVICE") else {
+        return;
+    };
     let failed = service::run(words.lines().map(OsString::from)) != std::process::ExitCode::SUCCESS;
     std::process::exit(i32::from(failed));
 }
 
 pub fn driver() -> PathBuf {
     let clone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/drivers");
-    std::env::var_os("GATEBELL_DRIVERS").map_or(clone, PathBuf::from).join("gatebell_firewall.bpf.o")
+    std::env::var_os("GATEBELL_DRIVERS")
+        .map_or(clone, PathBuf::from)
+        .join("gatebell_firewall.bpf.o")
 }

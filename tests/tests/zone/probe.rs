@@ -17,14 +17,22 @@ pub fn refuses(zone: &Protected) -> bool {
 pub fn refuses_to(zone: &Protected, address: &str) -> bool {
     let sent = zone.inside(&format!("echo > /dev/udp/{address}/9"));
     let said = String::from_utf8_lossy(&sent.stderr).into_owned();
-    assert!(sent.status.success() || said.contains("not permitted"), "{said}");
+    assert!(
+        sent.status.success() || said.contains("not permitted"),
+        "{said}"
+    );
     !sent.status.success()
 }
 
 /// Whether somebody outside gets to a server of the zone on this port.
 pub fn lets_in(zone: &Protected, address: &str, port: u16) -> bool {
     let listen = format!("exec timeout 10 busybox nc -l -p {port}");
-    let listener = zone.lab.inside(&["bash", "-c", &listen]).stdout(Stdio::piped()).spawn().unwrap();
+    let listener = zone
+        .lab
+        .inside(&["bash", "-c", &listen])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::thread::sleep(Duration::from_millis(300));
     // It may not listen yet.
     zone.outside(&format!(
@@ -43,8 +51,14 @@ pub fn allowing() -> String {
 
 /// Ends the lab's own servers: the judge knows their ports, so conversations need these.
 pub fn end_servers(zone: &Protected) {
-    for group in [zone.lab.cgroup(), zone.lab.cgroup().with_file_name("outside")] {
-        for pid in fs::read_to_string(group.join("cgroup.procs")).unwrap().lines() {
+    for group in [
+        zone.lab.cgroup(),
+        zone.lab.cgroup().with_file_name("outside"),
+    ] {
+        for pid in fs::read_to_string(group.join("cgroup.procs"))
+            .unwrap()
+            .lines()
+        {
             kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
         }
     }
@@ -59,7 +73,10 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub fn ip(words: &[&str]) {
-    assert!(Command::new("ip").args(words).status().unwrap().success(), "ip {words:?}");
+    assert!(
+        Command::new("ip").args(words).status().unwrap().success(),
+        "ip {words:?}"
+    );
 }
 
 /// Another pair of devices between the zone and the world outside.
@@ -71,13 +88,24 @@ pub struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// Addresses `10.78.N.2` in the zone and `10.78.N.1` outside.
     pub fn add(zone: &'a Protected, inside: &'static str, outside: &'static str, net: u8) -> Self {
-        let (zone_ns, other_ns) = (name(&zone.lab.netns()), name(&zone.lab.netns()).replace('i', "o"));
+        let (zone_ns, other_ns) = (
+            name(&zone.lab.netns()),
+            name(&zone.lab.netns()).replace('i', "o"),
+        );
         ip(&[
-            "link", "add", inside, "netns", &zone_ns, "type", "veth", "peer", "name", outside, "netns",
-            &other_ns,
+            "link", "add", inside, "netns", &zone_ns, "type", "veth", "peer", "name", outside,
+            "netns", &other_ns,
         ]);
         for (netns, device, host) in [(&zone_ns, inside, 2), (&other_ns, outside, 1)] {
-            ip(&["-n", netns, "addr", "add", &format!("10.78.{net}.{host}/24"), "dev", device]);
+            ip(&[
+                "-n",
+                netns,
+                "addr",
+                "add",
+                &format!("10.78.{net}.{host}/24"),
+                "dev",
+                device,
+            ]);
             ip(&["-n", netns, "link", "set", device, "up"]);
         }
         Self { zone, inside }
@@ -104,8 +132,15 @@ pub fn nothing_is_left(zone: &Protected) {
     let left = zone.recover();
     assert!(left.is_empty(), "the second time nothing is left: {left:?}");
     assert!(!has_filters(zone, DEVICE) && !zone.lab.pins().exists());
-    assert!(!refuses(zone) && lets_in(zone, INSIDE, 5353), "nothing judges any more");
-    assert!(["s", "c", "state"].iter().all(|file| !zone.lab.folder().join(file).exists()));
+    assert!(
+        !refuses(zone) && lets_in(zone, INSIDE, 5353),
+        "nothing judges any more"
+    );
+    assert!(
+        ["s", "c", "state"]
+            .iter()
+            .all(|file| !zone.lab.folder().join(file).exists())
+    );
 }
 
 /// Where the service of this release keeps its pins.

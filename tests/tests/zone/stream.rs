@@ -40,7 +40,11 @@ impl Stream {
                  type filter hook prerouting priority -400\n  udp dport {ports} counter name leaked\n }}\n}}"
             );
             let nft = ["nft", &rules];
-            let mut command = if inside { zone.lab.inside(&nft) } else { zone.lab.outside(&nft) };
+            let mut command = if inside {
+                zone.lab.inside(&nft)
+            } else {
+                zone.lab.outside(&nft)
+            };
             assert!(command.status().unwrap().success());
         }
     }
@@ -49,21 +53,30 @@ impl Stream {
     pub fn leaked(zone: &Protected) -> u64 {
         let list = ["nft", "list", "counter", "inet", "leaks", "leaked"];
         let lists = [zone.lab.inside(&list), zone.lab.outside(&list)];
-        lists.into_iter().map(|mut list| packets(&list.output().unwrap().stdout)).sum()
+        lists
+            .into_iter()
+            .map(|mut list| packets(&list.output().unwrap().stdout))
+            .sum()
     }
 
     /// Starts it, and waits until both conversations are there.
     pub fn start(zone: &Protected) -> Self {
         let folder = zone.lab.folder().join("stream");
         std::fs::create_dir(&folder).unwrap();
-        let mut stream = Self { stop: folder.join("stop"), folder, children: Vec::new() };
+        let mut stream = Self {
+            stop: folder.join("stop"),
+            folder,
+            children: Vec::new(),
+        };
         let round = |body: &str| {
             format!(
                 "for n in {{1..{ROUNDS}}}; do [ -e \"$STOP\" ] && break; {body}; sleep 0.02; done; echo $n"
             )
         };
-        let hear = |port: u16, file: &str| format!("exec busybox nc -l -p {port} > \"$FOLDER/{file}\"");
-        let speak = |to: &str, port: u16| format!("exec 3<>/dev/tcp/{to}/{port}; {}", round("echo $n >&3"));
+        let hear =
+            |port: u16, file: &str| format!("exec busybox nc -l -p {port} > \"$FOLDER/{file}\"");
+        let speak =
+            |to: &str, port: u16| format!("exec 3<>/dev/tcp/{to}/{port}; {}", round("echo $n >&3"));
         let send = |to: &str, port: u16| round(&format!("echo > /dev/udp/{to}/{port}"));
         stream.run(zone, "hear out", false, &hear(OUT, "out"));
         stream.run(zone, "hear in", true, &hear(IN, "in"));
@@ -81,8 +94,16 @@ impl Stream {
         let heard = || ["out", "in"].map(|file| self.heard(file));
         let before = heard();
         let end = Instant::now() + Duration::from_secs(20);
-        while heard().iter().zip(before).any(|(now, before)| *now < before + 3) {
-            assert!(Instant::now() < end, "a conversation does not go on: {before:?}, then {:?}", heard());
+        while heard()
+            .iter()
+            .zip(before)
+            .any(|(now, before)| *now < before + 3)
+        {
+            assert!(
+                Instant::now() < end,
+                "a conversation does not go on: {before:?}, then {:?}",
+                heard()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -90,20 +111,32 @@ impl Stream {
     /// Ends it, and says what went on.
     pub fn end(mut self) -> Went {
         std::fs::write(&self.stop, "").unwrap();
-        let ended: Vec<_> =
-            self.children.drain(..).map(|(what, child)| (what, child.wait_with_output().unwrap())).collect();
+        let ended: Vec<_> = self
+            .children
+            .drain(..)
+            .map(|(what, child)| (what, child.wait_with_output().unwrap()))
+            .collect();
         let said = |wanted: &str| {
             let (_, output) = ended.iter().find(|(what, _)| *what == wanted).unwrap();
-            let rounds = String::from_utf8_lossy(&output.stdout).trim().parse::<u64>().unwrap();
+            let rounds = String::from_utf8_lossy(&output.stdout)
+                .trim()
+                .parse::<u64>()
+                .unwrap();
             // The round in which it found the file was none.
-            let told =
-                String::from_utf8_lossy(&output.stderr).matches("Operation not permitted").count() as u64;
+            let told = String::from_utf8_lossy(&output.stderr)
+                .matches("Operation not permitted")
+                .count() as u64;
             (rounds - 1, told)
         };
         let (tried, told) = said("refused out");
         let out = (said("speak out").0, self.heard("out"));
         let came = (said("speak in").0, self.heard("in"));
-        Went { tried, told, out, came }
+        Went {
+            tried,
+            told,
+            out,
+            came,
+        }
     }
 
     fn heard(&self, file: &str) -> u64 {
@@ -113,9 +146,16 @@ impl Stream {
 
     fn run(&mut self, zone: &Protected, what: &'static str, inside: bool, line: &str) {
         let line = ["bash", "-c", line];
-        let mut command: Command = if inside { zone.lab.inside(&line) } else { zone.lab.outside(&line) };
+        let mut command: Command = if inside {
+            zone.lab.inside(&line)
+        } else {
+            zone.lab.outside(&line)
+        };
         command.env("STOP", &self.stop).env("FOLDER", &self.folder);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         self.children.push((what, command.spawn().unwrap()));
     }
 }
@@ -133,6 +173,9 @@ impl Drop for Stream {
 /// The packets of the one counter in nft's answer.
 fn packets(text: &[u8]) -> u64 {
     let text = String::from_utf8_lossy(text);
-    let after = text.split_whitespace().skip_while(|word| *word != "packets").nth(1);
+    let after = text
+        .split_whitespace()
+        .skip_while(|word| *word != "packets")
+        .nth(1);
     after.and_then(|number| number.parse().ok()).unwrap()
 }

@@ -42,9 +42,16 @@ impl Tun {
         let opened = std::thread::spawn(move || {
             setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
             let mut both_ways = OpenOptions::new();
-            both_ways.read(true).write(true).custom_flags(libc::O_NONBLOCK);
+            both_ways
+                .read(true)
+                .write(true)
+                .custom_flags(libc::O_NONBLOCK);
             let file = both_ways.open("/dev/net/tun").ok()?;
-            let mut request = Request { name: [0; 16], flags: TUN | NOTHING_BEFORE, spare: [0; 22] };
+            let mut request = Request {
+                name: [0; 16],
+                flags: TUN | NOTHING_BEFORE,
+                spare: [0; 22],
+            };
             request.name[..name.len()].copy_from_slice(name.as_bytes());
             // SAFETY: a request as long as the kernel reads and writes it.
             let set = unsafe { libc::ioctl(file.as_raw_fd(), SET, &raw mut request) };
@@ -78,7 +85,12 @@ impl Tun {
                 Ok(28..) if packet[0] == 0x45 => {
                     let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
                     let (source_port, destination_port) = (port(20), port(22));
-                    came.push(Came { protocol: packet[9], source_port, destination_port, flags: packet[33] });
+                    came.push(Came {
+                        protocol: packet[9],
+                        source_port,
+                        destination_port,
+                        flags: packet[33],
+                    });
                     quiet = Instant::now() + Duration::from_millis(700);
                 }
                 Ok(_) => {}
@@ -90,7 +102,9 @@ impl Tun {
 }
 
 fn checksum(bytes: &[u8]) -> u16 {
-    let words = bytes.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(*two.get(1).unwrap_or(&0)));
+    let words = bytes
+        .chunks(2)
+        .map(|two| u32::from(two[0]) << 8 | u32::from(*two.get(1).unwrap_or(&0)));
     let mut sum: u32 = words.sum();
     while sum > 0xFFFF {
         sum = (sum & 0xFFFF) + (sum >> 16);

@@ -1,9 +1,13 @@
 //! Linked as a driver, for Wine's loader.
 
 fn main() {
-    for argument in
-        ["/DRIVER:WDM", "/SUBSYSTEM:NATIVE,10.00", "/ENTRY:DriverEntry", "/NODEFAULTLIB", "/DYNAMICBASE"]
-    {
+    for argument in [
+        "/DRIVER:WDM",
+        "/SUBSYSTEM:NATIVE,10.00",
+        "/ENTRY:DriverEntry",
+        "/NODEFAULTLIB",
+        "/DYNAMICBASE",
+    ] {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
 }

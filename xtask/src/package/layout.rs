@@ -63,7 +63,8 @@ impl Layout<'_> {
         fresh(self.folder)?;
         let depends = self.depends()?;
         for Item(from, to, mode) in self.package.items {
-            self.put(from, to, *mode).with_context(|| format!("placing {to}"))?;
+            self.put(from, to, *mode)
+                .with_context(|| format!("placing {to}"))?;
         }
         self.documents()?;
         self.control(&depends)
@@ -78,7 +79,10 @@ impl Layout<'_> {
         match from {
             From::Program(name) => strip(self.program(name)?, &self.place(to)?)?,
             From::Driver => {
-                fs::copy(place::drivers().join("gatebell_firewall.bpf.o"), self.place(to)?)?;
+                fs::copy(
+                    place::drivers().join("gatebell_firewall.bpf.o"),
+                    self.place(to)?,
+                )?;
             }
             From::Clone(name) => {
                 fs::copy(place::root().join(name), self.place(to)?)?;
@@ -95,7 +99,11 @@ impl Layout<'_> {
     fn manual(&self, name: &str, to: &str, mode: u32) -> Result<()> {
         let manual = place::packages().join("manual");
         fresh(&manual)?;
-        output(Command::new(self.program("gatebell")?).arg("manual").arg(&manual))?;
+        output(
+            Command::new(self.program("gatebell")?)
+                .arg("manual")
+                .arg(&manual),
+        )?;
         let from = manual.join(name);
         if from.is_file() {
             fs::copy(from, self.place(to)?)?;
@@ -103,7 +111,11 @@ impl Layout<'_> {
         }
         for page in from.read_dir()? {
             let page = page?.path();
-            let name = page.file_name().context("a page has a name")?.to_string_lossy().into_owned();
+            let name = page
+                .file_name()
+                .context("a page has a name")?
+                .to_string_lossy()
+                .into_owned();
             let at = format!("{to}/{name}.gz");
             fs::write(self.place(&at)?, compressed(&fs::read(&page)?)?)?;
             set_mode(&self.folder.join(&at), mode)?;
@@ -116,15 +128,27 @@ impl Layout<'_> {
         let folder = format!("usr/share/doc/{}", self.package.name);
         let mit = fs::read_to_string(place::root().join("LICENSE-MIT"))?;
         let copyright = fs::read_to_string(place::root().join("package/copyright"))?;
-        let crates: Vec<&str> = self.package.programs.iter().map(|(krate, _)| *krate).collect();
-        let date = output(Command::new("date").args(["-u", "-R", "-d", &format!("@{}", self.epoch)]))?;
+        let crates: Vec<&str> = self
+            .package
+            .programs
+            .iter()
+            .map(|(krate, _)| *krate)
+            .collect();
+        let date =
+            output(Command::new("date").args(["-u", "-R", "-d", &format!("@{}", self.epoch)]))?;
         let changelog = format!(
             "{} ({}) unstable; urgency=medium\n\n  * See the project's own history.\n\n -- {MAINTAINER}  {date}",
             self.package.name, self.version
         );
         let files = [
-            ("copyright", copyright.replace("@MIT@", &paragraphs(&mit)).into_bytes()),
-            ("libraries.txt.gz", compressed(notices::of(&crates)?.as_bytes())?),
+            (
+                "copyright",
+                copyright.replace("@MIT@", &paragraphs(&mit)).into_bytes(),
+            ),
+            (
+                "libraries.txt.gz",
+                compressed(notices::of(&crates)?.as_bytes())?,
+            ),
             ("changelog.gz", compressed(changelog.as_bytes())?),
         ];
         for (name, content) in files {
@@ -147,9 +171,16 @@ impl Layout<'_> {
             .replace("@DEPENDS@", depends);
         fs::write(to.join("control"), control)?;
         fs::write(to.join("md5sums"), sums)?;
-        for name in SCRIPTS.iter().chain(&["conffiles"]).filter(|name| from.join(name).is_file()) {
+        for name in SCRIPTS
+            .iter()
+            .chain(&["conffiles"])
+            .filter(|name| from.join(name).is_file())
+        {
             fs::copy(from.join(name), to.join(name))?;
-            set_mode(&to.join(name), if SCRIPTS.contains(name) { 0o755 } else { 0o644 })?;
+            set_mode(
+                &to.join(name),
+                if SCRIPTS.contains(name) { 0o755 } else { 0o644 },
+            )?;
         }
         Ok(())
     }
@@ -159,7 +190,10 @@ impl Layout<'_> {
         // dpkg-shlibdeps wants to stand in a source package.
         let stand = place::packages().join("shlibdeps");
         fresh(&stand.join("debian"))?;
-        let source = format!("Source: gatebell\n\nPackage: {}\nArchitecture: any\n", self.package.name);
+        let source = format!(
+            "Source: gatebell\n\nPackage: {}\nArchitecture: any\n",
+            self.package.name
+        );
         fs::write(stand.join("debian/control"), source)?;
         let mut command = Command::new("dpkg-shlibdeps");
         command.current_dir(&stand).arg("-O");
@@ -168,18 +202,28 @@ impl Layout<'_> {
         }
         let said = output(&mut command)?;
         let depends = said.trim().strip_prefix("shlibs:Depends=");
-        depends.map(str::to_owned).with_context(|| format!("dpkg-shlibdeps said: {said}"))
+        depends
+            .map(str::to_owned)
+            .with_context(|| format!("dpkg-shlibdeps said: {said}"))
     }
 
     fn filled(&self, name: &str) -> Result<String> {
-        let date = output(Command::new("date").args(["-u", "-I", "-d", &format!("@{}", self.epoch)]))?;
+        let date =
+            output(Command::new("date").args(["-u", "-I", "-d", &format!("@{}", self.epoch)]))?;
         let text = fs::read_to_string(place::root().join(name))?;
-        Ok(text.replace("@VERSION@", self.version).replace("@DATE@", date.trim()))
+        Ok(text
+            .replace("@VERSION@", self.version)
+            .replace("@DATE@", date.trim()))
     }
 
     fn program(&self, name: &str) -> Result<&Path> {
-        let found = self.built.iter().find(|file| file.file_name().is_some_and(|file| file == name));
-        found.map(PathBuf::as_path).with_context(|| format!("cargo built no {name}"))
+        let found = self
+            .built
+            .iter()
+            .find(|file| file.file_name().is_some_and(|file| file == name));
+        found
+            .map(PathBuf::as_path)
+            .with_context(|| format!("cargo built no {name}"))
     }
 
     /// The place of a file, whose folders are made.
@@ -197,13 +241,29 @@ fn pack(folder: &Path, archive: &Path, epoch: u64) -> Result<()> {
     }
     let mut command = Command::new("dpkg-deb");
     command.env("SOURCE_DATE_EPOCH", epoch.to_string());
-    output(command.args(["--root-owner-group", "--build"]).arg(folder).arg(archive)).map(drop)
+    output(
+        command
+            .args(["--root-owner-group", "--build"])
+            .arg(folder)
+            .arg(archive),
+    )
+    .map(drop)
 }
 
 /// A text as a field of a control file holds it.
 fn paragraphs(text: &str) -> String {
-    let line = |line: &str| if line.trim().is_empty() { " .".to_owned() } else { format!(" {line}") };
-    text.trim_end().lines().map(line).collect::<Vec<_>>().join("\n")
+    let line = |line: &str| {
+        if line.trim().is_empty() {
+            " .".to_owned()
+        } else {
+            format!(" {line}")
+        }
+    };
+    text.trim_end()
+        .lines()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What dpkg compares installed files with.
@@ -220,7 +280,13 @@ fn sums(folder: &Path) -> Result<String> {
 fn size(folder: &Path) -> Result<u64> {
     let sizes = walk(folder)?
         .iter()
-        .map(|path| Ok(if path.is_dir() { 1 } else { fs::metadata(path)?.len().div_ceil(1024) }))
+        .map(|path| {
+            Ok(if path.is_dir() {
+                1
+            } else {
+                fs::metadata(path)?.len().div_ceil(1024)
+            })
+        })
         .collect::<Result<Vec<u64>>>()?;
     Ok(sizes.iter().sum())
 }
@@ -243,7 +309,10 @@ fn walk(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn strip(program: &Path, to: &Path) -> Result<()> {
     let mut command = Command::new("strip");
-    command.args(["--strip-unneeded", "--remove-section=.comment", "-o"]).arg(to).arg(program);
+    command
+        .args(["--strip-unneeded", "--remove-section=.comment", "-o"])
+        .arg(to)
+        .arg(program);
     output(&mut command).map(drop)
 }
 
@@ -271,9 +340,15 @@ fn set_mode(path: &Path, mode: u32) -> Result<()> {
 
 fn output(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let done = command.stdin(Stdio::null()).output().with_context(|| format!("starting {name}"))?;
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("starting {name}"))?;
     if !done.status.success() {
-        bail!("{name} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+        bail!(
+            "{name} failed: {}",
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
     }
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
@@ -296,17 +371,19 @@ mod tests {
     }
 
     #[test]
-    fn the_same_files_make_the_same_package_whenever_and_in_whatever_order_they_were_written() -> Result<()> {
+    fn the_same_files_make_the_same_package_whenever_and_in_whatever_order_they_were_written()
+    -> Result<()> {
         let folder = std::env::temp_dir().join(format!("gatebell-package-{}", std::process::id()));
-        let archives =
-            [("one", ["a", "b"], 0), ("two", ["b", "a"], 1100)].map(|(name, [first, second], wait)| {
+        let archives = [("one", ["a", "b"], 0), ("two", ["b", "a"], 1100)].map(
+            |(name, [first, second], wait)| {
                 let at = folder.join(name);
                 std::thread::sleep(std::time::Duration::from_millis(wait));
                 laid_out(&at, first, second)?;
                 let archive = folder.join(format!("{name}.deb"));
                 pack(&at, &archive, 1_000_000_000)?;
                 Ok(fs::read(archive)?)
-            });
+            },
+        );
         let [one, two] = archives.map(|archive: Result<Vec<u8>>| archive.unwrap_or_default());
         fs::remove_dir_all(&folder)?;
         assert!(!one.is_empty());

@@ -20,10 +20,13 @@ pub fn run() -> Result<i32> {
     let package = make(&SERVICE, version)?;
     let upgrade = make(&SERVICE, &format!("{version}+1"))?;
     let traffic = build::host(&["gatebell-tests"])?;
-    let traffic = traffic.iter().find(|file| file.file_name().is_some_and(|name| name == "traffic"));
+    let traffic = traffic
+        .iter()
+        .find(|file| file.file_name().is_some_and(|name| name == "traffic"));
     let traffic = traffic.context("cargo built no traffic")?.clone();
     let script = place::root().join("package/prove.sh");
-    let words = [&script, &package, &upgrade, &traffic].map(|path| path.to_string_lossy().into_owned());
+    let words =
+        [&script, &package, &upgrade, &traffic].map(|path| path.to_string_lossy().into_owned());
     let mut machine = Machine::new(["bash".to_owned()].into_iter().chain(words).collect());
     machine.files = vec![script, package, upgrade, traffic];
     machine.timeout = LONGEST;

@@ -36,7 +36,12 @@ impl Account {
         for line in &self.failed {
             println!("FAILED  {line}");
         }
-        println!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped.len());
+        println!(
+            "{} passed, {} failed, {} skipped",
+            self.passed,
+            self.failed.len(),
+            self.skipped.len()
+        );
         match (self.interrupted, self.failed.is_empty()) {
             (true, _) => 130,
             (false, true) => 0,

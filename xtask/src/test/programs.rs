@@ -25,14 +25,20 @@ pub struct Programs(Vec<Program>);
 impl Programs {
     /// Reads cargo's messages, one JSON object a line.
     pub fn read(messages: &str) -> Self {
-        let values = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let values = messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok());
         Self(values.filter_map(|message| program(&message)).collect())
     }
 
     /// All programs of a package; none is an error, for then nothing was tested.
     pub fn of_package(&self, package: &str) -> Result<Vec<Program>> {
-        let found: Vec<Program> =
-            self.0.iter().filter(|program| program.package == package).cloned().collect();
+        let found: Vec<Program> = self
+            .0
+            .iter()
+            .filter(|program| program.package == package)
+            .cloned()
+            .collect();
         if found.is_empty() {
             bail!("cargo compiled no tests of {package}");
         }
@@ -41,8 +47,13 @@ impl Programs {
 
     /// One program of a package.
     pub fn one(&self, package: &str, target: &str) -> Result<Program> {
-        let found = self.0.iter().find(|program| program.package == package && program.target == target);
-        found.cloned().with_context(|| format!("cargo compiled no tests/{target}.rs of {package}"))
+        let found = self
+            .0
+            .iter()
+            .find(|program| program.package == package && program.target == target);
+        found
+            .cloned()
+            .with_context(|| format!("cargo compiled no tests/{target}.rs of {package}"))
     }
 }
 
@@ -51,10 +62,17 @@ fn program(message: &Value) -> Option<Program> {
         return None;
     }
     let file = PathBuf::from(message["executable"].as_str()?);
-    let folder = Path::new(message["manifest_path"].as_str()?).parent()?.to_path_buf();
+    let folder = Path::new(message["manifest_path"].as_str()?)
+        .parent()?
+        .to_path_buf();
     let package = package_name(message["package_id"].as_str()?)?;
     let target = message["target"]["name"].as_str()?.to_owned();
-    Some(Program { package, target, file, folder })
+    Some(Program {
+        package,
+        target,
+        file,
+        folder,
+    })
 }
 
 /// The name in `path+file:///clone/contract#gatebell-contract@0.1.0`, or, where the folder has the package's name, in
@@ -77,7 +95,10 @@ mod tests {
             package_name("path+file:///x/contract#gatebell-contract@0.1.0").as_deref(),
             Some("gatebell-contract")
         );
-        assert_eq!(package_name("path+file:///x/xtask#0.1.0").as_deref(), Some("xtask"));
+        assert_eq!(
+            package_name("path+file:///x/xtask#0.1.0").as_deref(),
+            Some("xtask")
+        );
     }
 
     #[test]

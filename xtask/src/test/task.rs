@@ -56,14 +56,26 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
     for what in [What::Ebpf, What::Windows, What::Wine, What::Host] {
         if rooms.iter().any(|room| room.built.contains(&what)) {
-            tasks.push(Task { room: "build", root: false, work: Work::Build(what) });
+            tasks.push(Task {
+                room: "build",
+                root: false,
+                work: Work::Build(what),
+            });
         }
     }
     let packages = packages(rooms);
     if !packages.is_empty() {
         // All at once where all are wanted: cargo then builds each library in one form only.
-        let selection = if all { vec!["--workspace".to_owned()] } else { packages };
-        tasks.push(Task { room: "build", root: false, work: Work::Compile(selection) });
+        let selection = if all {
+            vec!["--workspace".to_owned()]
+        } else {
+            packages
+        };
+        tasks.push(Task {
+            room: "build",
+            root: false,
+            work: Work::Compile(selection),
+        });
     }
     for room in rooms {
         tasks.extend(room.steps.iter().map(|step| Task {
@@ -99,7 +111,9 @@ impl Task {
             Work::Compile(_) => "the tests".to_owned(),
             Work::Step(Step::Package(name)) => (*name).to_owned(),
             Work::Step(Step::Kernel(file)) => format!("tests/{file}.rs"),
-            Work::Step(Step::Emulated(files)) => format!("{} on Debian's 6.1 kernel", files.join(", ")),
+            Work::Step(Step::Emulated(files)) => {
+                format!("{} on Debian's 6.1 kernel", files.join(", "))
+            }
             Work::Step(Step::Cargo(title, ..) | Step::Ourselves(title, ..)) => (*title).to_owned(),
             Work::Step(Step::Licences) => "licences".to_owned(),
         }
@@ -107,18 +121,33 @@ impl Task {
 
     /// The name of its log.
     pub fn file_name(&self) -> String {
-        let title: String =
-            self.title().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let title: String = self
+            .title()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         format!("{}-{title}.log", self.room)
     }
 
     /// Does it; an error is a fault of the runner, a failed step is a verdict.
-    pub fn perform(&self, programs: &mut Programs, log: &Path, interrupt: &Interrupt) -> Result<Verdict> {
+    pub fn perform(
+        &self,
+        programs: &mut Programs,
+        log: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Verdict> {
         if self.root && !nix::unistd::geteuid().is_root() {
-            let reason = format!("needs root (namespaces and BPF): `sudo -E cargo xtask test {}`", self.room);
+            let reason = format!(
+                "needs root (namespaces and BPF): `sudo -E cargo xtask test {}`",
+                self.room
+            );
             return Ok(Verdict::Skipped(reason));
         }
-        let mut run = Run { log: File::create(log)?, interrupt, end: Instant::now() + LONGEST };
+        let mut run = Run {
+            log: File::create(log)?,
+            interrupt,
+            end: Instant::now() + LONGEST,
+        };
         let verdict = match &self.work {
             Work::Build(what) => run.one(ourselves()?.arg("build").arg(name(*what))),
             Work::Compile(selection) => compile(selection, programs, &mut run, log),
@@ -145,7 +174,9 @@ fn name(what: What) -> &'static str {
 }
 
 fn ourselves() -> Result<Command> {
-    Ok(Command::new(env::current_exe().context("finding this very program")?))
+    Ok(Command::new(
+        env::current_exe().context("finding this very program")?,
+    ))
 }
 
 fn cargo(flags: &str, arguments: &[&str]) -> Command {
@@ -154,16 +185,28 @@ fn cargo(flags: &str, arguments: &[&str]) -> Command {
     if !flags.is_empty() {
         // Other flags build everything anew: a folder of their own keeps both.
         let folder: String = flags.chars().filter(char::is_ascii_alphanumeric).collect();
-        cargo.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", place::target().join(folder));
+        cargo
+            .env("RUSTFLAGS", flags)
+            .env("CARGO_TARGET_DIR", place::target().join(folder));
     }
     cargo
 }
 
-fn compile(selection: &[String], programs: &mut Programs, run: &mut Run, log: &Path) -> Result<Verdict> {
+fn compile(
+    selection: &[String],
+    programs: &mut Programs,
+    run: &mut Run,
+    log: &Path,
+) -> Result<Verdict> {
     let messages = log.with_extension("json");
     let mut cargo = toolchain::cargo();
     cargo
-        .args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"])
+        .args([
+            "test",
+            "--no-run",
+            "--locked",
+            "--message-format=json-render-diagnostics",
+        ])
         .args(selection)
         .current_dir(place::root());
     let verdict = run.with_output(&mut cargo, File::create(&messages)?)?;
@@ -176,7 +219,9 @@ fn licences_verdict(log: &Path) -> Result<Verdict> {
         Ok(()) => Ok(Verdict::Passed),
         Err(error) => {
             fs::write(log, format!("{error:#}\n"))?;
-            Ok(Verdict::Failed("a licence is not allowed, or could not be read".to_owned()))
+            Ok(Verdict::Failed(
+                "a licence is not allowed, or could not be read".to_owned(),
+            ))
         }
     }
 }
@@ -192,7 +237,9 @@ impl Run<'_> {
     fn all(&mut self, programs: &[Program]) -> Result<Verdict> {
         for program in programs {
             let mut command = Command::new(&program.file);
-            command.current_dir(&program.folder).env("CARGO_MANIFEST_DIR", &program.folder);
+            command
+                .current_dir(&program.folder)
+                .env("CARGO_MANIFEST_DIR", &program.folder);
             if program.package == KERNEL_TESTS {
                 // One after the other: they count, and share two processors.
                 command.arg("--test-threads=1");
@@ -208,7 +255,10 @@ impl Run<'_> {
     /// The files one after the other in one machine: booting is what costs.
     fn emulated(&mut self, programs: &Programs, files: &[&str]) -> Result<Verdict> {
         let mut command = ourselves()?;
-        command.args(["vm", "--timeout", "900"]).arg("--file").arg(place::drivers());
+        command
+            .args(["vm", "--timeout", "900"])
+            .arg("--file")
+            .arg(place::drivers());
         let mut script = String::from("failed=0\n");
         for file in files {
             let program = programs.one(KERNEL_TESTS, file)?;
@@ -230,13 +280,23 @@ impl Run<'_> {
 
     fn with_output(&mut self, command: &mut Command, output: File) -> Result<Verdict> {
         // A process group of its own, so that it can be ended with all that it started.
-        command.process_group(0).stdin(Stdio::null()).stdout(output).stderr(self.log.try_clone()?);
+        command
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(self.log.try_clone()?);
         let name = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.spawn().with_context(|| format!("starting {name}"))?;
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
         loop {
             if let Some(status) = child.try_wait()? {
                 let failed = Verdict::Failed(status.to_string());
-                return Ok(if status.success() { Verdict::Passed } else { failed });
+                return Ok(if status.success() {
+                    Verdict::Passed
+                } else {
+                    failed
+                });
             }
             if self.interrupt.taken() {
                 interrupt::end_group(&mut child, PATIENCE);

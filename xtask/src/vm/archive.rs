@@ -26,14 +26,29 @@ impl Archive {
     /// An empty archive in a new file.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-        Ok(Self { out: BufWriter::new(file), written: 0, entries: 0, names: BTreeSet::new() })
+        Ok(Self {
+            out: BufWriter::new(file),
+            written: 0,
+            entries: 0,
+            names: BTreeSet::new(),
+        })
     }
 
     /// Debian's merged layout, the mount points, and the console that init starts with.
     pub fn skeleton(&mut self) -> Result<()> {
-        for folder in
-            ["usr/bin", "usr/sbin", "usr/lib", "usr/lib64", "proc", "sys", "dev", "run", "tmp", "root", "etc"]
-        {
+        for folder in [
+            "usr/bin",
+            "usr/sbin",
+            "usr/lib",
+            "usr/lib64",
+            "proc",
+            "sys",
+            "dev",
+            "run",
+            "tmp",
+            "root",
+            "etc",
+        ] {
             self.folder(Path::new(folder))?;
         }
         for name in ["bin", "sbin", "lib", "lib64"] {
@@ -102,7 +117,21 @@ impl Archive {
         let size = u32::try_from(content.len()).context("a file of more than 4 GiB")?;
         let (major, minor) = device;
         // inode, mode, uid, gid, links, mtime, size, device (two), device of the node (two), name's length, checksum
-        let fields = [self.entries, mode, 0, 0, 1, 0, size, 0, 0, major, minor, name.len() as u32 + 1, 0];
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            size,
+            0,
+            0,
+            major,
+            minor,
+            name.len() as u32 + 1,
+            0,
+        ];
         let mut header = String::from("070701");
         for field in fields {
             header.push_str(&format!("{field:08X}"));
@@ -142,17 +171,23 @@ fn without_debug_data(path: &Path) -> Option<Vec<u8>> {
         .arg(path)
         .stderr(Stdio::null())
         .status();
-    let content = fs::read(&smaller).ok().filter(|_| status.is_ok_and(|status| status.success()));
+    let content = fs::read(&smaller)
+        .ok()
+        .filter(|_| status.is_ok_and(|status| status.success()));
     let _ = fs::remove_file(&smaller);
     content
 }
 
 /// The path inside the archive: without the leading slash, and with `/lib` as the `/usr/lib` that it is in Debian.
 fn merged(path: &Path) -> PathBuf {
-    let parts: Vec<Component> =
-        path.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    let parts: Vec<Component> = path
+        .components()
+        .filter(|part| matches!(part, Component::Normal(_)))
+        .collect();
     let relative: PathBuf = parts.iter().collect();
-    let first = parts.first().map(|part| part.as_os_str().to_string_lossy().into_owned());
+    let first = parts
+        .first()
+        .map(|part| part.as_os_str().to_string_lossy().into_owned());
     match first.as_deref() {
         Some("bin" | "sbin" | "lib" | "lib64") => Path::new("usr").join(relative),
         _ => relative,
@@ -165,8 +200,14 @@ mod tests {
 
     #[test]
     fn old_folders_become_their_merged_ones() {
-        assert_eq!(merged(Path::new("/lib/x86_64/libc.so.6")), Path::new("usr/lib/x86_64/libc.so.6"));
-        assert_eq!(merged(Path::new("/home/x/lib/y")), Path::new("home/x/lib/y"));
+        assert_eq!(
+            merged(Path::new("/lib/x86_64/libc.so.6")),
+            Path::new("usr/lib/x86_64/libc.so.6")
+        );
+        assert_eq!(
+            merged(Path::new("/home/x/lib/y")),
+            Path::new("home/x/lib/y")
+        );
     }
 
     #[test]
@@ -178,10 +219,16 @@ mod tests {
         let bytes = fs::read(&path)?;
         fs::remove_file(&path)?;
         assert_eq!(bytes.len() % 4, 0);
-        let starts: Vec<usize> = (0..bytes.len() - 6).filter(|at| &bytes[*at..at + 6] == b"070701").collect();
+        let starts: Vec<usize> = (0..bytes.len() - 6)
+            .filter(|at| &bytes[*at..at + 6] == b"070701")
+            .collect();
         assert_eq!(starts.len(), 3, "the folder, the file, the trailer");
         assert!(starts.iter().all(|at| at % 4 == 0));
-        assert!(bytes[starts[2]..].windows(10).any(|part| part == b"TRAILER!!!"));
+        assert!(
+            bytes[starts[2]..]
+                .windows(10)
+                .any(|part| part == b"TRAILER!!!")
+        );
         Ok(())
     }
 }

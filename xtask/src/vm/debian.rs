@@ -11,8 +11,16 @@ use anyhow::{Context, Result, bail};
 use crate::place;
 
 /// Beside the essential packages: systemd, and what jobs look at the kernel with.
-const PACKAGES: [&str; 8] =
-    ["systemd-sysv", "udev", "dbus", "iproute2", "iputils-ping", "procps", "bpftool", "nftables"];
+const PACKAGES: [&str; 8] = [
+    "systemd-sysv",
+    "udev",
+    "dbus",
+    "iproute2",
+    "iputils-ping",
+    "procps",
+    "bpftool",
+    "nftables",
+];
 
 /// Room for what is installed later.
 const SIZE: &str = "768M";
@@ -42,7 +50,11 @@ pub fn copy(image: &Path, to: &Path) -> Result<()> {
 /// Where this machine itself gets Debian's packages from.
 fn sources() -> Result<String> {
     let output = Command::new("apt-get")
-        .args(["indextargets", "--format", "deb $(REPO_URI) $(RELEASE) $(COMPONENT)"])
+        .args([
+            "indextargets",
+            "--format",
+            "deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
+        ])
         .args(["Created-By: Packages", "Origin: Debian"])
         .output()
         .context("running apt-get")?;
@@ -79,11 +91,21 @@ mke2fs -q -t ext4 -L gatebell -d root -E root_owner=0:0,lazy_itable_init=1,lazy_
 fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
     fs::write(folder.join("sources.list"), sources)?;
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let suite = release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME=")).unwrap_or("bookworm");
+    let suite = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .unwrap_or("bookworm");
     let packages = format!("--include={}", PACKAGES.join(","));
     done(
         Command::new("mmdebstrap")
-            .args(["--quiet", "--variant=essential", &packages, suite, "root.tar", "sources.list"])
+            .args([
+                "--quiet",
+                "--variant=essential",
+                &packages,
+                suite,
+                "root.tar",
+                "sources.list",
+            ])
             .current_dir(folder),
     )
     .context("making a Debian; `cargo xtask setup vm` installs what it takes")?;
@@ -96,7 +118,10 @@ fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
             fake
         }
     };
-    shell.args(["-c", SCRIPT, "sh", SIZE]).env("PATH", path_of_root()).current_dir(folder);
+    shell
+        .args(["-c", SCRIPT, "sh", SIZE])
+        .env("PATH", path_of_root())
+        .current_dir(folder);
     done(&mut shell)?;
     Ok(folder.join("disk"))
 }

@@ -24,14 +24,20 @@ pub fn without_libraries(files: impl Iterator<Item = PathBuf>) -> Result<BTreeSe
         } else if file.is_file() {
             all.insert(file);
         } else {
-            bail!("{} is not there to be copied into the emulated machine", file.display());
+            bail!(
+                "{} is not there to be copied into the emulated machine",
+                file.display()
+            );
         }
     }
     Ok(all)
 }
 
 fn add_folder(folder: &Path, all: &mut BTreeSet<PathBuf>) -> Result<()> {
-    for entry in folder.read_dir().with_context(|| format!("reading {}", folder.display()))? {
+    for entry in folder
+        .read_dir()
+        .with_context(|| format!("reading {}", folder.display()))?
+    {
         let path = entry?.path();
         if path.is_dir() {
             add_folder(&path, all)?;
@@ -44,7 +50,10 @@ fn add_folder(folder: &Path, all: &mut BTreeSet<PathBuf>) -> Result<()> {
 
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     // ldd fails on what is not a dynamic program (a script, an eBPF object): that has no libraries.
-    let output = Command::new("ldd").arg(program).output().context("running ldd")?;
+    let output = Command::new("ldd")
+        .arg(program)
+        .output()
+        .context("running ldd")?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text.lines().filter_map(library).collect())
 }
@@ -62,7 +71,10 @@ mod tests {
     #[test]
     fn a_library_is_the_first_path_of_its_line() {
         let line = "\tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f)";
-        assert_eq!(library(line), Some(PathBuf::from("/lib/x86_64-linux-gnu/libc.so.6")));
+        assert_eq!(
+            library(line),
+            Some(PathBuf::from("/lib/x86_64-linux-gnu/libc.so.6"))
+        );
         assert_eq!(library("\tlinux-vdso.so.1 (0x00007f)"), None);
         assert_eq!(library("\tnot a dynamic executable"), None);
     }

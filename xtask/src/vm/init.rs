@@ -65,14 +65,18 @@ pub fn command(machine: &Machine, to_terminal: bool) -> String {
         script.push_str(&format!("export {name}={}\n", quoted(value)));
     }
     let folder = quoted(&machine.directory.to_string_lossy());
-    script.push_str(&format!("mkdir -p {folder}\ncd {folder}\nulimit -l unlimited\nulimit -c 0\n"));
+    script.push_str(&format!(
+        "mkdir -p {folder}\ncd {folder}\nulimit -l unlimited\nulimit -c 0\n"
+    ));
     let words: Vec<String> = machine.command.iter().map(|word| quoted(word)).collect();
     let words = words.join(" ");
     if to_terminal {
         script.push_str(&format!("exec {words}\n"));
     } else {
         // Ctrl-C is for the command: what carries its last words must outlive it.
-        script.push_str(&format!("{words} | (trap '' INT; exec cat)\nexit ${{PIPESTATUS[0]}}\n"));
+        script.push_str(&format!(
+            "{words} | (trap '' INT; exec cat)\nexit ${{PIPESTATUS[0]}}\n"
+        ));
     }
     script
 }

@@ -51,7 +51,9 @@ fn rename(beside: &Path, unpacked: &Path) -> Result<()> {
 
 fn find(unpacked: &Path) -> Option<Kernel> {
     let boot = unpacked.join("boot").read_dir().ok()?;
-    let mut names = boot.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names = boot
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned());
     let version = names.find_map(|name| name.strip_prefix("vmlinuz-").map(str::to_owned))?;
     let image = unpacked.join(format!("boot/vmlinuz-{version}"));
     let modules = unpacked.join(format!("lib/modules/{version}/kernel"));
@@ -59,11 +61,16 @@ fn find(unpacked: &Path) -> Option<Kernel> {
 }
 
 fn newest_package() -> Result<String> {
-    let output = Command::new("apt-cache").args(["depends", NEWEST]).output().context("running apt-cache")?;
+    let output = Command::new("apt-cache")
+        .args(["depends", NEWEST])
+        .output()
+        .context("running apt-cache")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let package = text.split_whitespace().find(|word| word.starts_with(LINE));
     match package {
         Some(package) => Ok(package.to_owned()),
-        None => bail!("no package {LINE}* is known to apt here: run `apt-get update` on a Debian 12 machine"),
+        None => bail!(
+            "no package {LINE}* is known to apt here: run `apt-get update` on a Debian 12 machine"
+        ),
     }
 }

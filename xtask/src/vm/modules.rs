@@ -58,7 +58,11 @@ pub struct Module {
 pub fn in_order(folder: &Path) -> Result<Vec<Module>> {
     let mut files = BTreeMap::new();
     find(folder, &mut files)?;
-    let mut order = Order { files: &files, seen: BTreeSet::new(), modules: Vec::new() };
+    let mut order = Order {
+        files: &files,
+        seen: BTreeSet::new(),
+        modules: Vec::new(),
+    };
     for name in WANTED {
         order.add(name)?;
     }
@@ -73,7 +77,9 @@ struct Order<'a> {
 
 impl Order<'_> {
     fn add(&mut self, name: &str) -> Result<()> {
-        let Some(file) = self.files.get(name) else { return Ok(()) };
+        let Some(file) = self.files.get(name) else {
+            return Ok(());
+        };
         if !self.seen.insert(name.to_owned()) {
             return Ok(());
         }
@@ -81,13 +87,19 @@ impl Order<'_> {
         for needed in needs(&content) {
             self.add(&needed)?;
         }
-        self.modules.push(Module { name: name.to_owned(), content });
+        self.modules.push(Module {
+            name: name.to_owned(),
+            content,
+        });
         Ok(())
     }
 }
 
 fn find(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
-    for entry in folder.read_dir().with_context(|| format!("reading {}", folder.display()))? {
+    for entry in folder
+        .read_dir()
+        .with_context(|| format!("reading {}", folder.display()))?
+    {
         let path = entry?.path();
         if path.is_dir() {
             find(&path, files)?;
@@ -102,11 +114,19 @@ fn find(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> Result<()> {
 /// The names behind `depends=` in a module's own description.
 fn needs(module: &[u8]) -> Vec<String> {
     const KEY: &[u8] = b"\0depends=";
-    let Some(at) = module.windows(KEY.len()).position(|part| part == KEY) else { return Vec::new() };
+    let Some(at) = module.windows(KEY.len()).position(|part| part == KEY) else {
+        return Vec::new();
+    };
     let list = &module[at + KEY.len()..];
-    let end = list.iter().position(|byte| *byte == 0).unwrap_or(list.len());
+    let end = list
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(list.len());
     let list = String::from_utf8_lossy(&list[..end]).replace('-', "_");
-    list.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    list.split(',')
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]

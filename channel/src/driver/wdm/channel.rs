@@ -41,7 +41,12 @@ pub trait Driver: Default + Send + Sync + Sized + 'static {
     ) -> Result<usize, Refusal>;
 
     /// Repeated work, from a timer: at DISPATCH_LEVEL, with a spin lock held.
-    fn tick(&'static self, channel: &'static Channel<Self>, file: &OpenFile, tick: &mut Self::Tick) -> Again;
+    fn tick(
+        &'static self,
+        channel: &'static Channel<Self>,
+        file: &OpenFile,
+        tick: &mut Self::Tick,
+    ) -> Again;
 
     /// A process started or ended, if the driver asked for it.
     fn process(&'static self, channel: &'static Channel<Self>, kind: Kind, process: &Process);
@@ -97,7 +102,12 @@ impl<D: Installed> Channel<D> {
     }
 
     /// Has [`Driver::tick`] called for the file, first after so many microseconds; refused if it is already.
-    pub fn repeat(&'static self, file: &OpenFile, first: u32, tick: D::Tick) -> Result<(), Refusal> {
+    pub fn repeat(
+        &'static self,
+        file: &OpenFile,
+        first: u32,
+        tick: D::Tick,
+    ) -> Result<(), Refusal> {
         self.repeats.start(file, first, tick)
     }
 
@@ -136,7 +146,9 @@ impl<D: Installed> Channel<D> {
             return self.driver.operate(self, file, buffer);
         }
         // The I/O manager has checked the right that the control code asks for (FILE_WRITE_ACCESS for DETACH_ALL).
-        let answered = self.table.request(file, command, buffer, true, EventReference::from_app);
+        let answered = self
+            .table
+            .request(file, command, buffer, true, EventReference::from_app);
         if answered.is_ok() {
             match command {
                 Command::Dereference => self.let_go(file),

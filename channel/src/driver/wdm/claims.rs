@@ -36,8 +36,11 @@ impl Claims {
             if places.contains(&Some(file)) {
                 return Err(Refusal::Busy);
             }
-            let (place, free) =
-                places.iter_mut().enumerate().find(|(_, held)| held.is_none()).ok_or(Refusal::Busy)?;
+            let (place, free) = places
+                .iter_mut()
+                .enumerate()
+                .find(|(_, held)| held.is_none())
+                .ok_or(Refusal::Busy)?;
             *free = Some(file);
             Ok(place)
         })

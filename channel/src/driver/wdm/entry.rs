@@ -23,7 +23,10 @@ impl<T> Late<T> {
     /// Nothing yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self { value: AtomicPtr::new(null_mut()), memory: UnsafeCell::new(core::mem::MaybeUninit::uninit()) }
+        Self {
+            value: AtomicPtr::new(null_mut()),
+            memory: UnsafeCell::new(core::mem::MaybeUninit::uninit()),
+        }
     }
 
     /// The value, while there is one.
@@ -123,7 +126,11 @@ pub unsafe fn driver_entry<D: Installed>(driver: *mut DRIVER_OBJECT) -> NTSTATUS
         }
     }
     driver.DriverUnload = Some(unload::<D>);
-    match D::late().put(Channel::default()).prepare().and_then(|()| open_door::<D>(driver)) {
+    match D::late()
+        .put(Channel::default())
+        .prepare()
+        .and_then(|()| open_door::<D>(driver))
+    {
         Ok(()) => nt::STATUS_SUCCESS,
         Err(status) => {
             take_down::<D>(driver);
@@ -181,7 +188,9 @@ unsafe extern "system" fn unload<D: Installed>(driver: *mut DRIVER_OBJECT) {
 }
 
 unsafe extern "system" fn create<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    let Some(irp) = NonNull::new(irp) else {
+        return nt::STATUS_INVALID_DEVICE_REQUEST;
+    };
     // SAFETY: just handed to us.
     let mut irp = unsafe { Irp::new(irp) };
     let Some(file) = Pooled::new(OpenFile::default()) else {
@@ -192,7 +201,9 @@ unsafe extern "system" fn create<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut 
 }
 
 unsafe extern "system" fn cleanup<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    let Some(irp) = NonNull::new(irp) else {
+        return nt::STATUS_INVALID_DEVICE_REQUEST;
+    };
     // SAFETY: just handed to us.
     let mut irp = unsafe { Irp::new(irp) };
     if let (Some(channel), Some(file)) = (D::late().get(), irp.file()) {
@@ -202,7 +213,9 @@ unsafe extern "system" fn cleanup<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut
 }
 
 unsafe extern "system" fn close<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    let Some(irp) = NonNull::new(irp) else {
+        return nt::STATUS_INVALID_DEVICE_REQUEST;
+    };
     // SAFETY: just handed to us.
     let mut irp = unsafe { Irp::new(irp) };
     let context = core::mem::replace(irp.file_context(), null_mut());
@@ -220,7 +233,9 @@ unsafe extern "system" fn close<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut I
 }
 
 unsafe extern "system" fn control<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(irp) = NonNull::new(irp) else { return nt::STATUS_INVALID_DEVICE_REQUEST };
+    let Some(irp) = NonNull::new(irp) else {
+        return nt::STATUS_INVALID_DEVICE_REQUEST;
+    };
     // SAFETY: just handed to us.
     let mut irp = unsafe { Irp::new(irp) };
     let (Some(channel), Some(file)) = (D::late().get(), irp.file()) else {

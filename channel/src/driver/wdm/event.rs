@@ -82,10 +82,19 @@ fn reference(handle: HANDLE, mode: i8) -> Result<EventReference, NTSTATUS> {
     let mut object = null_mut();
     // SAFETY: the kernel checks the handle, its type and its rights; `object` is written on success only.
     let status = unsafe {
-        nt::ObReferenceObjectByHandle(handle, nt::EVENT_MODIFY_STATE, kind, mode, &raw mut object, null_mut())
+        nt::ObReferenceObjectByHandle(
+            handle,
+            nt::EVENT_MODIFY_STATE,
+            kind,
+            mode,
+            &raw mut object,
+            null_mut(),
+        )
     };
     nt::check(status)?;
-    NonNull::new(object.cast()).map(EventReference).ok_or(nt::STATUS_INVALID_HANDLE)
+    NonNull::new(object.cast())
+        .map(EventReference)
+        .ok_or(nt::STATUS_INVALID_HANDLE)
 }
 
 /// The background's way: an event that the *driver* makes under a name. Apps can open it to wait, not to reset it.
@@ -234,7 +243,13 @@ impl GiveUp {
     fn wait(&self, timeout: *const i64) -> bool {
         // SAFETY: prepared, and alive as long as `self`; the timeout is null or outlives the call.
         let status = unsafe {
-            nt::KeWaitForSingleObject(self.0.get().cast(), nt::EXECUTIVE, nt::KERNEL_MODE, 0, timeout)
+            nt::KeWaitForSingleObject(
+                self.0.get().cast(),
+                nt::EXECUTIVE,
+                nt::KERNEL_MODE,
+                0,
+                timeout,
+            )
         };
         status != nt::STATUS_TIMEOUT
     }

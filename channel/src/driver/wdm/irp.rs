@@ -56,15 +56,26 @@ impl Irp {
     /// What the app sent, and room for the answer: METHOD_BUFFERED has both in one place.
     pub(super) fn buffer(&mut self) -> Buffer<'_> {
         let sizes = &self.stack().DeviceIoControl;
-        let (input, output) = (sizes.InputBufferLength as usize, sizes.OutputBufferLength as usize);
+        let (input, output) = (
+            sizes.InputBufferLength as usize,
+            sizes.OutputBufferLength as usize,
+        );
         let start = self.raw().SystemBuffer.cast::<u8>();
         if start.is_null() {
-            return Buffer { bytes: &mut [], input: 0, output: 0 };
+            return Buffer {
+                bytes: &mut [],
+                input: 0,
+                output: 0,
+            };
         }
         // SAFETY: the I/O manager made the buffer as long as the longer of the two, and nobody else has it. What lies
         // beyond the input is old pool memory: bytes like any others, and only what the driver wrote goes back.
         let bytes = unsafe { core::slice::from_raw_parts_mut(start, input.max(output)) };
-        Buffer { bytes, input, output }
+        Buffer {
+            bytes,
+            input,
+            output,
+        }
     }
 
     /// Says that the request will be completed later, and what a cancellation rings.
@@ -79,7 +90,13 @@ impl Irp {
         raw.CancelRoutine.swap(routine as *mut _, Ordering::SeqCst);
         // SAFETY: alive; the I/O manager may be setting it just now, hence volatile.
         let cancelled = unsafe { (&raw const self.raw().Cancel).read_volatile() } != 0;
-        if cancelled && !self.raw().CancelRoutine.swap(null_mut(), Ordering::SeqCst).is_null() {
+        if cancelled
+            && !self
+                .raw()
+                .CancelRoutine
+                .swap(null_mut(), Ordering::SeqCst)
+                .is_null()
+        {
             return Err(self);
         }
         Ok(self)
@@ -87,7 +104,12 @@ impl Irp {
 
     /// No cancellation from here on. One that has begun is waited for: it still uses the request.
     pub(super) fn take_back(&mut self, cancellation: &Cancellation) {
-        if self.raw().CancelRoutine.swap(null_mut(), Ordering::SeqCst).is_null() {
+        if self
+            .raw()
+            .CancelRoutine
+            .swap(null_mut(), Ordering::SeqCst)
+            .is_null()
+        {
             cancellation.done.wait_given_up();
         }
     }
@@ -98,7 +120,10 @@ impl Irp {
             Ok(bytes) => (nt::STATUS_SUCCESS, bytes),
             Err(status) => (status, 0),
         };
-        self.raw().IoStatus = nt::IO_STATUS_BLOCK { Status: status, Information: bytes };
+        self.raw().IoStatus = nt::IO_STATUS_BLOCK {
+            Status: status,
+            Information: bytes,
+        };
         // SAFETY: owned, its status is set, and it is gone with `self`.
         unsafe { nt::IofCompleteRequest(self.0.as_ptr(), 0) };
         status

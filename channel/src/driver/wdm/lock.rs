@@ -16,7 +16,10 @@ unsafe impl<T: Send> Sync for SpinLock<T> {}
 impl<T> Lock<T> for SpinLock<T> {
     fn new(value: T) -> Self {
         // KeInitializeSpinLock writes a zero, and is a macro in the kernel's headers.
-        Self { lock: UnsafeCell::new(0), value: UnsafeCell::new(value) }
+        Self {
+            lock: UnsafeCell::new(0),
+            value: UnsafeCell::new(value),
+        }
     }
 
     fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {

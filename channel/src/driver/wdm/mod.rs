@@ -63,6 +63,8 @@ impl Platform for Nt {
         let counter = unsafe { nt::KeQueryPerformanceCounter(&raw mut frequency) }.cast_unsigned();
         let frequency = NonZeroU64::new(frequency.cast_unsigned()).unwrap_or(NonZeroU64::MIN);
         let (seconds, rest) = (counter / frequency, counter % frequency);
-        seconds.wrapping_mul(1_000_000_000).wrapping_add(rest.wrapping_mul(1_000_000_000) / frequency)
+        seconds
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(rest.wrapping_mul(1_000_000_000) / frequency)
     }
 }

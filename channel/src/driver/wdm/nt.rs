@@ -5,7 +5,11 @@
 //! `windows-sys` is not used here: its driver-side layouts are wrong for a kernel (the parameters of
 //! `DeviceIoControl` lack their pointer alignment), and it links some names to `ntdll.dll`.
 #![allow(missing_docs, reason = "the names and their meaning are Microsoft's")]
-#![allow(non_snake_case, non_camel_case_types, reason = "the names are Microsoft's")]
+#![allow(
+    non_snake_case,
+    non_camel_case_types,
+    reason = "the names are Microsoft's"
+)]
 
 use core::ffi::c_void;
 use core::sync::atomic::AtomicPtr;
@@ -219,8 +223,10 @@ pub struct PS_CREATE_NOTIFY_INFO {
     pub CreationStatus: NTSTATUS,
 }
 
-pub type ProcessNotify = unsafe extern "system" fn(*mut EPROCESS, HANDLE, *const PS_CREATE_NOTIFY_INFO);
-pub type DeferredRoutine = unsafe extern "system" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void);
+pub type ProcessNotify =
+    unsafe extern "system" fn(*mut EPROCESS, HANDLE, *const PS_CREATE_NOTIFY_INFO);
+pub type DeferredRoutine =
+    unsafe extern "system" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void);
 pub type ThreadStart = unsafe extern "system" fn(*mut c_void);
 
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
@@ -238,7 +244,10 @@ unsafe extern "system" {
         device: *mut *mut DEVICE_OBJECT,
     ) -> NTSTATUS;
     pub fn IoDeleteDevice(device: *mut DEVICE_OBJECT);
-    pub fn IoCreateSymbolicLink(link: *const UNICODE_STRING, target: *const UNICODE_STRING) -> NTSTATUS;
+    pub fn IoCreateSymbolicLink(
+        link: *const UNICODE_STRING,
+        target: *const UNICODE_STRING,
+    ) -> NTSTATUS;
     pub fn IoDeleteSymbolicLink(link: *const UNICODE_STRING) -> NTSTATUS;
     pub fn IofCompleteRequest(irp: *mut IRP, boost: i8);
     pub fn IoAcquireCancelSpinLock(irql: *mut KIRQL);
@@ -263,7 +272,11 @@ unsafe extern "system" {
         mode: i8,
         handle: *mut HANDLE,
     ) -> NTSTATUS;
-    pub fn ZwSetSecurityObject(handle: HANDLE, information: u32, descriptor: *const c_void) -> NTSTATUS;
+    pub fn ZwSetSecurityObject(
+        handle: HANDLE,
+        information: u32,
+        descriptor: *const c_void,
+    ) -> NTSTATUS;
     pub fn ZwCreateEvent(
         handle: *mut HANDLE,
         access: u32,
@@ -340,7 +353,9 @@ const _: () = {
     assert!(offset_of!(IRP, IoStatus) == 0x30 && offset_of!(IRP, CancelIrql) == 0x45);
     assert!(offset_of!(IRP, CancelRoutine) == 0x68 && offset_of!(IRP, DriverContext) == 0x78);
     assert!(offset_of!(IRP, CurrentStackLocation) == 0xB8);
-    assert!(size_of::<IO_STACK_LOCATION>() == 0x48 && offset_of!(IO_STACK_LOCATION, FileObject) == 0x30);
+    assert!(
+        size_of::<IO_STACK_LOCATION>() == 0x48 && offset_of!(IO_STACK_LOCATION, FileObject) == 0x30
+    );
     assert!(offset_of!(IO_STACK_LOCATION, DeviceIoControl) == 8);
     assert!(offset_of!(DEVICE_IO_CONTROL, IoControlCode) == 0x10);
     assert!(offset_of!(PS_CREATE_NOTIFY_INFO, ImageFileName) == 0x30);

@@ -24,24 +24,37 @@ unsafe extern "system" fn notify<D: Installed>(
     id: nt::HANDLE,
     start: *const nt::PS_CREATE_NOTIFY_INFO,
 ) {
-    let Some(channel) = D::late().get() else { return };
+    let Some(channel) = D::late().get() else {
+        return;
+    };
     // SAFETY: null at a process's end, else valid during the call.
     let start = unsafe { start.as_ref() };
     // What is not filled in here, Windows does not say.
     let mut process = Process::new_zeroed();
     process.pid = id.addr() as u32;
-    let Some(start) = start else { return channel.driver().process(channel, Kind::PROCESS_EXIT, &process) };
+    let Some(start) = start else {
+        return channel
+            .driver()
+            .process(channel, Kind::PROCESS_EXIT, &process);
+    };
     process.parent = start.ParentProcessId.addr() as u32;
     let path = image_name(start);
     text::fill(&mut process.path, path.iter().copied());
-    let last = path.rsplit(|unit| *unit == u16::from(b'\\')).next().unwrap_or(path);
+    let last = path
+        .rsplit(|unit| *unit == u16::from(b'\\'))
+        .next()
+        .unwrap_or(path);
     text::fill(&mut process.name, last.iter().copied());
-    channel.driver().process(channel, Kind::PROCESS_START, &process);
+    channel
+        .driver()
+        .process(channel, Kind::PROCESS_START, &process);
 }
 
 fn image_name(start: &nt::PS_CREATE_NOTIFY_INFO) -> &[u16] {
     // SAFETY: null, or valid as long as `start`.
-    let Some(name) = (unsafe { start.ImageFileName.as_ref() }) else { return &[] };
+    let Some(name) = (unsafe { start.ImageFileName.as_ref() }) else {
+        return &[];
+    };
     if name.Buffer.is_null() {
         return &[];
     }

@@ -49,7 +49,10 @@ unsafe impl Send for FilePointer {}
 
 impl<D: Driver> Default for Repeats<D> {
     fn default() -> Self {
-        Self { claims: Claims::default(), places: core::array::from_fn(|_| Repeat::default()) }
+        Self {
+            claims: Claims::default(),
+            places: core::array::from_fn(|_| Repeat::default()),
+        }
     }
 }
 
@@ -70,11 +73,18 @@ impl<D: Installed> Repeats<D> {
     }
 
     /// Calls [`Driver::tick`] after so many microseconds, and again as it says.
-    pub(super) fn start(&'static self, file: &OpenFile, first: u32, tick: D::Tick) -> Result<(), Refusal> {
+    pub(super) fn start(
+        &'static self,
+        file: &OpenFile,
+        first: u32,
+        tick: D::Tick,
+    ) -> Result<(), Refusal> {
         let place = self.claims.claim(file)?;
         let repeat = self.places.get(place).ok_or(Refusal::Busy)?;
         let file = FilePointer(NonNull::from(file));
-        repeat.running.with(|running| *running = Some(Running { place, file, tick }));
+        repeat
+            .running
+            .with(|running| *running = Some(Running { place, file, tick }));
         repeat.arm(first);
         Ok(())
     }
@@ -83,12 +93,15 @@ impl<D: Installed> Repeats<D> {
     pub(super) fn stop(&self, file: &OpenFile) {
         let mut found = None;
         self.claims.with_place_of(file, |place| found = Some(place));
-        let Some((place, repeat)) = found.and_then(|place| Some((place, self.places.get(place)?))) else {
+        let Some((place, repeat)) = found.and_then(|place| Some((place, self.places.get(place)?)))
+        else {
             return;
         };
         // A tick that ended meanwhile has released the place, and another file may have it by now.
         let ours = |running: &Running<D>| FileId::of_pointer(running.file.0) == FileId::of(file);
-        let stopped = repeat.running.with(|running| running.take_if(|running| ours(running)));
+        let stopped = repeat
+            .running
+            .with(|running| running.take_if(|running| ours(running)));
         if stopped.is_some() {
             repeat.disarm();
             self.claims.release(place);
@@ -114,7 +127,13 @@ impl<D: Installed> Repeat<D> {
 
     fn arm(&self, microseconds: u32) {
         // SAFETY: both were prepared.
-        unsafe { nt::KeSetTimer(self.timer.get(), relative(microseconds), self.deferred.get()) };
+        unsafe {
+            nt::KeSetTimer(
+                self.timer.get(),
+                relative(microseconds),
+                self.deferred.get(),
+            )
+        };
     }
 
     fn disarm(&self) {

@@ -43,7 +43,11 @@ impl Descriptor {
             at += 8 + who.len();
             entry += 1;
         }
-        put(&mut bytes, 20, &[2, 0, (at - 20) as u8, 0, entries.len() as u8]);
+        put(
+            &mut bytes,
+            20,
+            &[2, 0, (at - 20) as u8, 0, entries.len() as u8],
+        );
         Self(bytes)
     }
 
@@ -69,7 +73,9 @@ impl Descriptor {
         };
         nt::check(status)?;
         // SAFETY: an open handle, a valid descriptor.
-        let status = unsafe { nt::ZwSetSecurityObject(handle, nt::DACL_SECURITY_INFORMATION, self.as_ptr()) };
+        let status = unsafe {
+            nt::ZwSetSecurityObject(handle, nt::DACL_SECURITY_INFORMATION, self.as_ptr())
+        };
         // SAFETY: opened above, closed once.
         unsafe { nt::ZwClose(handle) };
         nt::check(status)

@@ -11,7 +11,11 @@ impl Name {
     pub(super) const fn unicode(self) -> UNICODE_STRING {
         // A name is a few dozen characters: `Wide::new` checked that its bytes can be counted.
         let bytes = (self.0.len() * 2) as u16;
-        UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: self.0.as_ptr() }
+        UNICODE_STRING {
+            Length: bytes,
+            MaximumLength: bytes,
+            Buffer: self.0.as_ptr(),
+        }
     }
 }
 
@@ -19,7 +23,8 @@ impl Name {
 #[macro_export]
 macro_rules! wide_name {
     ($text:expr) => {{
-        static WIDE: $crate::driver::wdm::Wide<{ $text.len() }> = $crate::driver::wdm::Wide::new($text);
+        static WIDE: $crate::driver::wdm::Wide<{ $text.len() }> =
+            $crate::driver::wdm::Wide::new($text);
         WIDE.name()
     }};
 }
@@ -50,11 +55,17 @@ impl<const N: usize> Wide<N> {
 /// Writes UTF-16 as UTF-8 into a fixed field: whole characters, as many as fit; the rest of the field stays.
 pub(super) fn fill(field: &mut [u8], units: impl Iterator<Item = u16>) {
     let mut used = 0;
-    for character in char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)) {
+    for character in
+        char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+    {
         let mut buffer = [0; 4];
         let bytes = character.encode_utf8(&mut buffer).as_bytes();
-        let Some(room) = field.get_mut(used..used + bytes.len()) else { return };
-        room.iter_mut().zip(bytes).for_each(|(room, byte)| *room = *byte);
+        let Some(room) = field.get_mut(used..used + bytes.len()) else {
+            return;
+        };
+        room.iter_mut()
+            .zip(bytes)
+            .for_each(|(room, byte)| *room = *byte);
         used += bytes.len();
     }
 }

@@ -15,7 +15,10 @@ impl Thread {
     ///
     /// # Safety
     /// `start` may be called with `context` until the thread has ended, and must end by [`Thread::exit`].
-    pub(super) unsafe fn start(start: nt::ThreadStart, context: *mut c_void) -> Result<Self, NTSTATUS> {
+    pub(super) unsafe fn start(
+        start: nt::ThreadStart,
+        context: *mut c_void,
+    ) -> Result<Self, NTSTATUS> {
         let mut handle = null_mut();
         let attributes = nt::OBJECT_ATTRIBUTES {
             Length: size_of::<nt::OBJECT_ATTRIBUTES>() as u32,
@@ -54,7 +57,9 @@ impl Thread {
         };
         // SAFETY: opened above, closed once.
         unsafe { nt::ZwClose(handle) };
-        NonNull::new(object).map(Self).ok_or(nt::STATUS_INVALID_HANDLE)
+        NonNull::new(object)
+            .map(Self)
+            .ok_or(nt::STATUS_INVALID_HANDLE)
     }
 
     /// Waits until it has ended: none of its code runs any more.

@@ -34,7 +34,10 @@ struct Task<D: Driver> {
 
 impl<D: Driver> Default for Works<D> {
     fn default() -> Self {
-        Self { claims: Claims::default(), places: core::array::from_fn(|_| Work::default()) }
+        Self {
+            claims: Claims::default(),
+            places: core::array::from_fn(|_| Work::default()),
+        }
     }
 }
 
@@ -52,7 +55,9 @@ impl<D: Driver> Default for Work<D> {
 impl<D: Installed> Works<D> {
     /// Before the device can be opened.
     pub(super) fn prepare(&'static self) {
-        self.places.iter().for_each(|work| work.cancellation.prepare());
+        self.places
+            .iter()
+            .for_each(|work| work.cancellation.prepare());
     }
 
     /// Starts a thread on the request; returns the status to give to the I/O manager.
@@ -61,7 +66,9 @@ impl<D: Installed> Works<D> {
             Ok(place) => place,
             Err(refusal) => return irp.complete(Err(refusal.ntstatus())),
         };
-        let Some(work) = self.places.get(place) else { return irp.complete(Err(Refusal::Busy.ntstatus())) };
+        let Some(work) = self.places.get(place) else {
+            return irp.complete(Err(Refusal::Busy.ntstatus()));
+        };
         // The one before has completed its request and is about to end.
         if let Some(last) = work.thread.with(Option::take) {
             last.join();
@@ -76,7 +83,8 @@ impl<D: Installed> Works<D> {
             }
         };
         work.users.store(2, Ordering::Relaxed);
-        work.task.with(|task| *task = Some(Task { irp, job, place }));
+        work.task
+            .with(|task| *task = Some(Task { irp, job, place }));
         let context = core::ptr::from_ref(work).cast_mut().cast();
         // SAFETY: `run` ends by `Thread::exit`, and the place lives until the driver is unloaded, which joins first.
         match unsafe { Thread::start(run::<D>, context) } {
@@ -100,7 +108,9 @@ impl<D: Installed> Works<D> {
 
     /// Has all work given up.
     pub(super) fn give_up_all(&self) {
-        self.places.iter().for_each(|work| work.cancellation.give_up.give_up());
+        self.places
+            .iter()
+            .for_each(|work| work.cancellation.give_up.give_up());
     }
 
     /// Before the driver is unloaded: none of its threads is left.
@@ -131,11 +141,22 @@ impl<D: Installed> Work<D> {
     }
 
     fn run(&self, channel: &'static Channel<D>) {
-        let Some(Task { mut irp, job, place }) = self.task.with(Option::take) else { return };
+        let Some(Task {
+            mut irp,
+            job,
+            place,
+        }) = self.task.with(Option::take)
+        else {
+            return;
+        };
         let result = match irp.file() {
-            Some(file) => {
-                channel.driver().work(channel, file, job, &self.cancellation.give_up, &mut irp.buffer())
-            }
+            Some(file) => channel.driver().work(
+                channel,
+                file,
+                job,
+                &self.cancellation.give_up,
+                &mut irp.buffer(),
+            ),
             None => Err(Refusal::Closing),
         };
         irp.take_back(&self.cancellation);

@@ -150,12 +150,24 @@ pub struct MapInfo {
 
 /// Makes a ring buffer.
 pub fn create_ring(bytes: u32) -> io::Result<OwnedFd> {
-    create(Create { kind: RINGBUF, key_size: 0, value_size: 0, max_entries: bytes, flags: 0 })
+    create(Create {
+        kind: RINGBUF,
+        key_size: 0,
+        value_size: 0,
+        max_entries: bytes,
+        flags: 0,
+    })
 }
 
 /// Makes an array of one value that can be mapped.
 pub fn create_page(bytes: u32) -> io::Result<OwnedFd> {
-    create(Create { kind: ARRAY, key_size: 4, value_size: bytes, max_entries: 1, flags: MMAPABLE })
+    create(Create {
+        kind: ARRAY,
+        key_size: 4,
+        value_size: bytes,
+        max_entries: 1,
+        flags: MMAPABLE,
+    })
 }
 
 /// What a descriptor is; an error if it is nothing of BPF's at all. A program's answers here as if it were a map: what it
@@ -163,16 +175,26 @@ pub fn create_page(bytes: u32) -> io::Result<OwnedFd> {
 pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     let mut info = MapInfo::default();
     let (length, at) = (size_of::<MapInfo>() as u32, (&raw mut info).addr() as u64);
-    call(OBJ_GET_INFO_BY_FD, &mut InfoByFd { fd: number(map), length, info: at })?;
+    call(
+        OBJ_GET_INFO_BY_FD,
+        &mut InfoByFd {
+            fd: number(map),
+            length,
+            info: at,
+        },
+    )?;
     Ok(info)
 }
 
 /// Bytes of kernel memory that a map takes: what the kernel says, or what we know that it takes at least. Kernels before 6.4
 /// say nothing of a ring, and of a table with keys only the keys and values.
 pub fn memory(map: BorrowedFd<'_>) -> u64 {
-    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).unwrap_or_default();
+    let about =
+        fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).unwrap_or_default();
     let line = about.lines().find_map(|line| line.strip_prefix("memlock:"));
-    let said = line.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0);
+    let said = line
+        .and_then(|bytes| bytes.trim().parse().ok())
+        .unwrap_or(0);
     map_info(map).map_or(said, |info| said.max(at_least(&info)))
 }
 
@@ -205,12 +227,29 @@ pub fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
 /// CAP_SYS_ADMIN.
 pub fn read_only(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let id = map_info(map)?.id;
-    call(MAP_GET_FD_BY_ID, &mut ById { id, next: 0, flags: READ_ONLY }).and_then(owned)
+    call(
+        MAP_GET_FD_BY_ID,
+        &mut ById {
+            id,
+            next: 0,
+            flags: READ_ONLY,
+        },
+    )
+    .and_then(owned)
 }
 
 /// Whether a map with this number lives. Needs CAP_SYS_ADMIN.
 pub fn map_exists(id: u32) -> io::Result<bool> {
-    match call(MAP_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).and_then(owned) {
+    match call(
+        MAP_GET_FD_BY_ID,
+        &mut ById {
+            id,
+            next: 0,
+            flags: 0,
+        },
+    )
+    .and_then(owned)
+    {
         Ok(_) => Ok(true),
         Err(gone) if gone.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(other) => Err(other),
@@ -221,20 +260,49 @@ pub fn map_exists(id: u32) -> io::Result<bool> {
 pub fn update(map: BorrowedFd<'_>, key: u32, value: &[u8]) -> io::Result<()> {
     let (key, value) = (&raw const key, value.as_ptr());
     let (key, value) = (key.addr() as u64, value.addr() as u64);
-    call(MAP_UPDATE_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags: 0 }).map(drop)
+    call(
+        MAP_UPDATE_ELEM,
+        &mut Element {
+            map: number(map),
+            spare: 0,
+            key,
+            value,
+            flags: 0,
+        },
+    )
+    .map(drop)
 }
 
 /// Deletes `key`. From a map of maps, the kernel returns when no running program can still see what was there.
 pub fn delete(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
     let key = (&raw const key).addr() as u64;
-    call(MAP_DELETE_ELEM, &mut Element { map: number(map), spare: 0, key, value: 0, flags: 0 }).map(drop)
+    call(
+        MAP_DELETE_ELEM,
+        &mut Element {
+            map: number(map),
+            spare: 0,
+            key,
+            value: 0,
+            flags: 0,
+        },
+    )
+    .map(drop)
 }
 
 /// What stands at `key`, written into `value`; both are as long as the map's. False: nothing stands there.
 pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
     check(map, key, Some(value.len()))?;
     let (key, value) = (key.as_ptr().addr() as u64, value.as_mut_ptr().addr() as u64);
-    match call(MAP_LOOKUP_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags: 0 }) {
+    match call(
+        MAP_LOOKUP_ELEM,
+        &mut Element {
+            map: number(map),
+            spare: 0,
+            key,
+            value,
+            flags: 0,
+        },
+    ) {
         Ok(_) => Ok(true),
         Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(other) => Err(other),
@@ -258,14 +326,33 @@ pub fn insert_new(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<b
 fn set(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
     check(map, key, Some(value.len()))?;
     let (key, value) = (key.as_ptr().addr() as u64, value.as_ptr().addr() as u64);
-    call(MAP_UPDATE_ELEM, &mut Element { map: number(map), spare: 0, key, value, flags }).map(drop)
+    call(
+        MAP_UPDATE_ELEM,
+        &mut Element {
+            map: number(map),
+            spare: 0,
+            key,
+            value,
+            flags,
+        },
+    )
+    .map(drop)
 }
 
 /// Deletes a key of any length. False: nothing stood there.
 pub fn remove(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
     check(map, key, None)?;
     let key = key.as_ptr().addr() as u64;
-    match call(MAP_DELETE_ELEM, &mut Element { map: number(map), spare: 0, key, value: 0, flags: 0 }) {
+    match call(
+        MAP_DELETE_ELEM,
+        &mut Element {
+            map: number(map),
+            spare: 0,
+            key,
+            value: 0,
+            flags: 0,
+        },
+    ) {
         Ok(_) => Ok(true),
         Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(other) => Err(other),
@@ -275,9 +362,13 @@ pub fn remove(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
 /// The kernel reads and writes as many bytes as the map says, so the slices must have exactly these.
 fn check(map: BorrowedFd<'_>, key: &[u8], value: Option<usize>) -> io::Result<()> {
     let info = map_info(map)?;
-    let fits =
-        info.key_size as usize == key.len() && value.is_none_or(|length| info.value_size as usize == length);
-    if fits { Ok(()) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    let fits = info.key_size as usize == key.len()
+        && value.is_none_or(|length| info.value_size as usize == length);
+    if fits {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
 }
 
 /// The map that stands at `key` in a map of maps; none: nothing stands there. Needs CAP_SYS_ADMIN.
@@ -287,7 +378,16 @@ pub fn inner(map: BorrowedFd<'_>, key: u32) -> io::Result<Option<OwnedFd>> {
         return Ok(None);
     }
     let id = u32::from_ne_bytes(id);
-    call(MAP_GET_FD_BY_ID, &mut ById { id, next: 0, flags: 0 }).and_then(owned).map(Some)
+    call(
+        MAP_GET_FD_BY_ID,
+        &mut ById {
+            id,
+            next: 0,
+            flags: 0,
+        },
+    )
+    .and_then(owned)
+    .map(Some)
 }
 
 /// Makes an array of values of `size` bytes each, filled with `values`, which can be mapped and can stand in a map of maps.
@@ -295,7 +395,13 @@ pub fn create_filled(values: &[u8], size: u32) -> io::Result<OwnedFd> {
     let count = values.len() / size.max(1) as usize;
     let count = u32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput)?;
     let flags = MMAPABLE | INNER_MAP;
-    let array = create(Create { kind: ARRAY, key_size: 4, value_size: size, max_entries: count, flags })?;
+    let array = create(Create {
+        kind: ARRAY,
+        key_size: 4,
+        value_size: size,
+        max_entries: count,
+        flags,
+    })?;
     let keys: Vec<u32> = (0..count).collect();
     let mut batch = Batch {
         start: 0,
@@ -308,7 +414,11 @@ pub fn create_filled(values: &[u8], size: u32) -> io::Result<OwnedFd> {
         flags: 0,
     };
     call(MAP_UPDATE_BATCH, &mut batch)?;
-    if batch.count == count { Ok(array) } else { Err(io::ErrorKind::WriteZero.into()) }
+    if batch.count == count {
+        Ok(array)
+    } else {
+        Err(io::ErrorKind::WriteZero.into())
+    }
 }
 
 /// Every entry of a hash map, as it is met: keys and values of these sizes. What is put in or taken out meanwhile may be met
@@ -347,7 +457,11 @@ pub fn entries(
             Err(other) => return Err(other),
         };
         let met = (batch.count as usize).min(AT_ONCE);
-        for (key, value) in keys.chunks_exact(key_size).zip(values.chunks_exact(value_size)).take(met) {
+        for (key, value) in keys
+            .chunks_exact(key_size)
+            .zip(values.chunks_exact(value_size))
+            .take(met)
+        {
             meet(key, value);
         }
         if last {
@@ -361,14 +475,31 @@ pub fn entries(
 pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = name(path)?;
     let path = path.as_ptr().addr() as u64;
-    call(OBJ_PIN, &mut Object { path, fd: number(object), flags: 0 }).map(drop)
+    call(
+        OBJ_PIN,
+        &mut Object {
+            path,
+            fd: number(object),
+            flags: 0,
+        },
+    )
+    .map(drop)
 }
 
 /// What has this name in a bpffs; none: nothing has.
 pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
     let path = name(path)?;
     let path = path.as_ptr().addr() as u64;
-    match call(OBJ_GET, &mut Object { path, fd: 0, flags: 0 }).and_then(owned) {
+    match call(
+        OBJ_GET,
+        &mut Object {
+            path,
+            fd: 0,
+            flags: 0,
+        },
+    )
+    .and_then(owned)
+    {
         Ok(object) => Ok(Some(object)),
         Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(other) => Err(other),
@@ -377,7 +508,12 @@ pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
 
 /// Puts another program into a link's place: every packet meets the old one or the new one.
 pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
-    let mut attr = LinkUpdate { link: number(link), program: number(program), flags: 0, old_program: 0 };
+    let mut attr = LinkUpdate {
+        link: number(link),
+        program: number(program),
+        flags: 0,
+        old_program: 0,
+    };
     call(LINK_UPDATE, &mut attr).map(drop)
 }
 
@@ -396,7 +532,14 @@ pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<bool> {
 pub fn link_cgroup(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut info = LinkInfo::default();
     let (length, at) = (size_of::<LinkInfo>() as u32, (&raw mut info).addr() as u64);
-    call(OBJ_GET_INFO_BY_FD, &mut InfoByFd { fd: number(link), length, info: at })?;
+    call(
+        OBJ_GET_INFO_BY_FD,
+        &mut InfoByFd {
+            fd: number(link),
+            length,
+            info: at,
+        },
+    )?;
     Ok((info.kind == LINK_CGROUP && info.cgroup != 0).then_some(info.cgroup))
 }
 
@@ -444,5 +587,9 @@ fn call<T>(command: i32, attr: &mut T) -> io::Result<i64> {
     // SAFETY: `attr` is the start of the union for this command, all of it initialised; what it points to outlives the
     // call and is as long as it says.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<T>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
 }

@@ -20,14 +20,30 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     fn new(map: BorrowedFd<'_>, length: usize, offset: usize, write: bool) -> io::Result<Self> {
-        let rights = if write { libc::PROT_READ | libc::PROT_WRITE } else { libc::PROT_READ };
+        let rights = if write {
+            libc::PROT_READ | libc::PROT_WRITE
+        } else {
+            libc::PROT_READ
+        };
         let (fd, offset) = (map.as_raw_fd(), offset as libc::off_t);
         // SAFETY: a new mapping, at a place of the kernel's choice.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), length, rights, libc::MAP_SHARED, fd, offset) };
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                rights,
+                libc::MAP_SHARED,
+                fd,
+                offset,
+            )
+        };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Self { start: start.cast(), length })
+        Ok(Self {
+            start: start.cast(),
+            length,
+        })
     }
 
     /// The 64-bit word at `at`, which is a constant, or checked, below the length.
@@ -69,7 +85,12 @@ impl Ring {
         let (data, size) = (page(), size as usize);
         let consumer = Mapping::new(map, data, 0, true)?;
         let producer = Mapping::new(map, data + 2 * size, data, false)?;
-        Ok(Self { consumer, producer, data, size: size as u64 })
+        Ok(Self {
+            consumer,
+            producer,
+            data,
+            size: size as u64,
+        })
     }
 
     /// Throws away what is there: the reader of a named event's owner.
@@ -126,9 +147,15 @@ pub struct Positions {
 impl Positions {
     /// Maps the two pages of a ring of `size` bytes, to be read.
     pub fn new(ring: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
-        let (reader, kernel) =
-            (Mapping::new(ring, page(), 0, false)?, Mapping::new(ring, page(), page(), false)?);
-        Ok(Self { reader, kernel, size: size.into() })
+        let (reader, kernel) = (
+            Mapping::new(ring, page(), 0, false)?,
+            Mapping::new(ring, page(), page(), false)?,
+        );
+        Ok(Self {
+            reader,
+            kernel,
+            size: size.into(),
+        })
     }
 
     /// Whether the app's page says what no reader of records can have come to.
@@ -156,7 +183,9 @@ impl LedgerPage {
     /// [`Ledger::ended`]. Acquire: pairs with the exchange by which the driver's program writes it, so that all that was
     /// committed before is seen.
     pub fn ended(&self) -> u64 {
-        self.0.word(std::mem::offset_of!(Ledger, ended)).load(Ordering::Acquire)
+        self.0
+            .word(std::mem::offset_of!(Ledger, ended))
+            .load(Ordering::Acquire)
     }
 
     /// The books as they stand. Each number is exact for itself; all together once the driver is quiet.

@@ -83,7 +83,10 @@ impl OpenDevice {
             source: io::ErrorKind::NotFound.into(),
         };
         let ring = self.named.as_ref().ok_or_else(missing)?;
-        let source = |source| Error::System { what: "open the driver's named event", source };
+        let source = |source| Error::System {
+            what: "open the driver's named event",
+            source,
+        };
         NamedEvent::new(ring.try_clone().map_err(source)?)
     }
 
@@ -96,12 +99,17 @@ impl OpenDevice {
     ) -> Result<Message, Error> {
         let _one = lock(&self.asking);
         socket::ask(self.socket.as_fd(), command, body, beside, most)
-            .map_err(|source| Error::System { what: "talk to the driver's door", source })?
+            .map_err(|source| Error::System {
+                what: "talk to the driver's door",
+                source,
+            })?
             .map_err(|refusal| Error::Refused { command, refusal })
     }
 
     fn ask_for<T: FromBytes>(&self, command: Command, body: &[u8]) -> Result<T, Error> {
-        self.ask(command, body, None, size_of::<T>())?.read().map_err(|_| MISFIT)
+        self.ask(command, body, None, size_of::<T>())?
+            .read()
+            .map_err(|_| MISFIT)
     }
 
     fn hung_up(&self) -> Result<bool, Error> {
@@ -124,13 +132,23 @@ impl System for Linux {
             source,
         })?;
         let greeting = socket::receive(socket.as_fd(), 0, 0);
-        let greeting =
-            greeting.map_err(|source| Error::System { what: "hear the driver's door greet", source })?;
-        let greeting =
-            greeting.ok_or(Error::Refused { command: Command::Reference, refusal: Refusal::Quota })?;
+        let greeting = greeting.map_err(|source| Error::System {
+            what: "hear the driver's door greet",
+            source,
+        })?;
+        let greeting = greeting.ok_or(Error::Refused {
+            command: Command::Reference,
+            refusal: Refusal::Quota,
+        })?;
         let mut given = Given::new(greeting);
         let (program, named) = (given.take(PROGRAM), given.take(NAMED));
-        Ok(OpenDevice { socket, asking: Mutex::new(()), program, named, referenced: Mutex::new(None) })
+        Ok(OpenDevice {
+            socket,
+            asking: Mutex::new(()),
+            program,
+            named,
+            referenced: Mutex::new(None),
+        })
     }
 
     fn create_event(_: &OpenDevice, ring_bytes: u32) -> Result<OwnEvent, Error> {
@@ -141,18 +159,35 @@ impl System for Linux {
             Ok(made) => (OnceLock::from(Arc::new(made)), false),
             Err(refused) if refused.raw_os_error() == Some(libc::EPERM) => (OnceLock::new(), true),
             Err(odd) if odd.raw_os_error() == Some(libc::EINVAL) => {
-                return Err(Error::Refused { command: Command::Reference, refusal: Refusal::Size });
+                return Err(Error::Refused {
+                    command: Command::Reference,
+                    refusal: Refusal::Size,
+                });
             }
-            Err(source) => return Err(Error::System { what: "make a ring", source }),
+            Err(source) => {
+                return Err(Error::System {
+                    what: "make a ring",
+                    source,
+                });
+            }
         };
-        Ok(OwnEvent { bytes: ring_bytes, ring, by_service, own })
+        Ok(OwnEvent {
+            bytes: ring_bytes,
+            ring,
+            by_service,
+            own,
+        })
     }
 
     fn set(event: &OwnEvent) -> Result<(), Error> {
         let one = 1_u64.to_ne_bytes();
         // SAFETY: eight bytes, as an eventfd takes them.
         let wrote = unsafe { libc::write(event.own.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        if wrote < 0 { Err(Error::last_os("set an event")) } else { Ok(()) }
+        if wrote < 0 {
+            Err(Error::last_os("set an event"))
+        } else {
+            Ok(())
+        }
     }
 
     fn clear(event: &OwnEvent) -> Result<(), Error> {
@@ -175,18 +210,32 @@ impl System for Linux {
             users: ALL_USERS,
             event: ours.is_some().into(),
         };
-        let answer = device.ask(Command::Reference, request.as_bytes(), ours, size_of::<Referenced>())?;
+        let answer = device.ask(
+            Command::Reference,
+            request.as_bytes(),
+            ours,
+            size_of::<Referenced>(),
+        )?;
         let referenced = answer.read::<Referenced>().map_err(|_| MISFIT)?;
         let mut given = Given::new(answer);
         let ledger = given.take(LEDGER).ok_or(MISFIT)?;
         let made = given.take(RING).map(Arc::new);
-        let ring = made
-            .map_or_else(|| event.ring.get().cloned(), |made| Some(event.ring.get_or_init(|| made).clone()));
+        let ring = made.map_or_else(
+            || event.ring.get().cloned(),
+            |made| Some(event.ring.get_or_init(|| made).clone()),
+        );
         let ring = ring.ok_or(MISFIT)?;
         *lock(&device.referenced) = Some(referenced);
-        let map = |source| Error::System { what: "map the ring and the ledger", source };
+        let map = |source| Error::System {
+            what: "map the ring and the ledger",
+            source,
+        };
         let reader = Reader::new(Ring::new(ring.as_fd(), event.bytes).map_err(map)?);
-        Ok(Source { reader, ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?, ring })
+        Ok(Source {
+            reader,
+            ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?,
+            ring,
+        })
     }
 
     fn dereference(device: &OpenDevice) -> Result<(), Error> {
@@ -201,12 +250,19 @@ impl System for Linux {
         source: &Source,
         timeout: Option<Duration>,
     ) -> Result<Wake, Error> {
-        let ready =
-            poll_beside(&[event.own.as_fd(), source.ring.as_fd()], Some(device.socket.as_fd()), timeout)?;
+        let ready = poll_beside(
+            &[event.own.as_fd(), source.ring.as_fd()],
+            Some(device.socket.as_fd()),
+            timeout,
+        )?;
         if ready.first() {
             take_own(event);
         }
-        Ok(if ready.any() { Wake::Signalled } else { Wake::TimedOut })
+        Ok(if ready.any() {
+            Wake::Signalled
+        } else {
+            Wake::TimedOut
+        })
     }
 
     fn drain(
@@ -239,10 +295,19 @@ impl System for Linux {
     fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
         let command = Command::Operate;
         let refused = |refusal| Error::Refused { command, refusal };
-        let program = device.program.as_ref().ok_or(refused(Refusal::Unsupported))?;
+        let program = device
+            .program
+            .as_ref()
+            .ok_or(refused(Refusal::Unsupported))?;
         let Referenced { slot, token, .. } =
             lock(&device.referenced).ok_or(refused(Refusal::NotReferenced))?;
-        *request = Operate { command: command as u32, slot, token, refusal: 0, ..*request };
+        *request = Operate {
+            command: command as u32,
+            slot,
+            token,
+            refusal: 0,
+            ..*request
+        };
         request.seen = contract::notice::Seen::default();
         run_to_the_end(program.as_fd(), request)?;
         match request.refusal {
@@ -275,7 +340,10 @@ fn ending(device: &OpenDevice, source: &Source) -> Result<Option<Ending>, Error>
 fn run_to_the_end(program: BorrowedFd<'_>, request: &mut Operate) -> Result<(), Error> {
     for _ in 0..=MAX_COUNT {
         let run = bpf::run(program, request.as_mut_bytes());
-        let again = run.map_err(|source| Error::System { what: "run the driver's program", source })?;
+        let again = run.map_err(|source| Error::System {
+            what: "run the driver's program",
+            source,
+        })?;
         match again {
             0 => return Ok(()),
             1 => {}
@@ -293,12 +361,19 @@ struct Given {
 
 impl Given {
     fn new(message: Message) -> Self {
-        Self { which: message.prelude.descriptors, descriptors: message.descriptors.into_iter() }
+        Self {
+            which: message.prelude.descriptors,
+            descriptors: message.descriptors.into_iter(),
+        }
     }
 
     /// The next one, if it is this. Asked for in the order of the bits.
     fn take(&mut self, bit: u32) -> Option<OwnedFd> {
-        if self.which & bit != 0 { self.descriptors.next() } else { None }
+        if self.which & bit != 0 {
+            self.descriptors.next()
+        } else {
+            None
+        }
     }
 }
 
@@ -332,10 +407,15 @@ fn connect(path: &Path) -> io::Result<OwnedFd> {
 pub fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();
-    let mut address =
-        libc::sockaddr_un { sun_family: libc::AF_UNIX as libc::sa_family_t, sun_path: [0; 108] };
+    let mut address = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as libc::sa_family_t,
+        sun_path: [0; 108],
+    };
     if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "a socket's path has at most 107 bytes"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "a socket's path has at most 107 bytes",
+        ));
     }
     for (place, byte) in address.sun_path.iter_mut().zip(bytes) {
         *place = *byte as libc::c_char;
@@ -345,7 +425,9 @@ pub fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> 
 
 fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => "start the driver's service first",
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "start the driver's service first"
+        }
         io::ErrorKind::PermissionDenied => {
             "ask whoever runs the service to let your user or group use its socket"
         }
@@ -383,15 +465,28 @@ fn poll_beside(
     line: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
 ) -> Result<Ready, Error> {
-    let entry = |fd: &BorrowedFd<'_>, events| libc::pollfd { fd: fd.as_raw_fd(), events, revents: 0 };
+    let entry = |fd: &BorrowedFd<'_>, events| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events,
+        revents: 0,
+    };
     let mut entries: Vec<_> = fds.iter().map(|fd| entry(fd, libc::POLLIN)).collect();
     entries.extend(line.iter().map(|fd| entry(fd, 0)));
     let until = timeout.map(timespec);
     let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: as many entries as said; the time outlives the call.
-    let got = unsafe { libc::ppoll(entries.as_mut_ptr(), entries.len() as _, until, std::ptr::null()) };
+    let got = unsafe {
+        libc::ppoll(
+            entries.as_mut_ptr(),
+            entries.len() as _,
+            until,
+            std::ptr::null(),
+        )
+    };
     woken(got)?;
-    Ok(Ready(entries.iter().map(|entry| entry.revents != 0).collect()))
+    Ok(Ready(
+        entries.iter().map(|entry| entry.revents != 0).collect(),
+    ))
 }
 
 /// What a wait returned; a signal handler that came in between is no error.
@@ -405,26 +500,44 @@ fn woken(got: i32) -> Result<Wake, Error> {
 }
 
 fn timespec(time: Duration) -> libc::timespec {
-    libc::timespec { tv_sec: time.as_secs() as _, tv_nsec: time.subsec_nanos().into() }
+    libc::timespec {
+        tv_sec: time.as_secs() as _,
+        tv_nsec: time.subsec_nanos().into(),
+    }
 }
 
 fn milliseconds(timeout: Option<Duration>) -> i32 {
-    timeout.map_or(-1, |time| i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX))
+    timeout.map_or(-1, |time| {
+        i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+    })
 }
 
 fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, events: i32) -> Result<(), Error> {
-    let mut event = libc::epoll_event { events: events.cast_unsigned(), u64: 0 };
+    let mut event = libc::epoll_event {
+        events: events.cast_unsigned(),
+        u64: 0,
+    };
     let (epoll, fd) = (epoll.as_raw_fd(), fd.as_raw_fd());
     // SAFETY: an initialised event, which the kernel copies.
     let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };
-    if done < 0 { Err(Error::last_os("wait for an event")) } else { Ok(()) }
+    if done < 0 {
+        Err(Error::last_os("wait for an event"))
+    } else {
+        Ok(())
+    }
 }
 
 fn take_own(event: &OwnEvent) {
     let mut count = [0; 8];
     // Not signalled is no error: then there is nothing to take.
     // SAFETY: eight bytes, as an eventfd gives them.
-    unsafe { libc::read(event.own.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+    unsafe {
+        libc::read(
+            event.own.as_raw_fd(),
+            count.as_mut_ptr().cast(),
+            count.len(),
+        )
+    };
 }
 
 fn owned(fd: i32, what: &'static str) -> Result<OwnedFd, Error> {

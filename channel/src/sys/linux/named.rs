@@ -37,7 +37,10 @@ impl NamedEvent {
     pub fn reset(&self) -> Result<(), Error> {
         super::mapping::Ring::new(self.ring.as_fd(), super::page_bytes())
             .map(|ring| ring.reset())
-            .map_err(|source| Error::System { what: "reset an event that the driver owns", source })
+            .map_err(|source| Error::System {
+                what: "reset an event that the driver owns",
+                source,
+            })
     }
 
     fn await_edge(&self, timeout: Option<Duration>) -> Result<Wake, Error> {

@@ -6,7 +6,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Stands before the door's greeting, each request and each answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Prelude {
     /// A request's [`contract::Command`]; an answer's [`Refusal`], or 0.
@@ -61,8 +63,18 @@ pub fn send(
     let mut header = header(&mut parts, &mut control);
     header.msg_controllen = attach(&mut control, descriptors)?;
     // SAFETY: everything that the header points to is alive and as long as it says; the kernel only reads it.
-    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags | libc::MSG_NOSIGNAL) };
-    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    let sent = unsafe {
+        libc::sendmsg(
+            socket.as_raw_fd(),
+            &raw const header,
+            flags | libc::MSG_NOSIGNAL,
+        )
+    };
+    if sent < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 /// Receives one message of at most `most` bytes of body. `None`: the other side hung up.
@@ -75,7 +87,13 @@ pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Op
     let mut header = header(&mut parts, &mut control);
     header.msg_controllen = size_of::<Control>();
     // SAFETY: everything that the header points to is alive, ours and as long as it says.
-    let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags | libc::MSG_CMSG_CLOEXEC) };
+    let got = unsafe {
+        libc::recvmsg(
+            socket.as_raw_fd(),
+            &raw mut header,
+            flags | libc::MSG_CMSG_CLOEXEC,
+        )
+    };
     let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
     let descriptors = detach(&control, header.msg_controllen);
     if got == 0 {
@@ -86,15 +104,25 @@ pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Op
         // No command has the number 0, so half a prelude is refused as one.
         prelude = Prelude::default();
     }
-    Ok(Some(Message { prelude, body, descriptors }))
+    Ok(Some(Message {
+        prelude,
+        body,
+        descriptors,
+    }))
 }
 
 fn part(bytes: &[u8]) -> libc::iovec {
-    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+    libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    }
 }
 
 fn part_mut(bytes: &mut [u8]) -> libc::iovec {
-    libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() }
+    libc::iovec {
+        iov_base: bytes.as_mut_ptr().cast(),
+        iov_len: bytes.len(),
+    }
 }
 
 fn header(parts: &mut [libc::iovec; 2], control: &mut Control) -> libc::msghdr {
@@ -135,7 +163,9 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
     let count = said.min(length).saturating_sub(CMSG) / 4;
     let numbers = (0..count).map(|n| word(CMSG + 4 * n));
     // SAFETY: the kernel has just made these descriptors for us.
-    numbers.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }).collect()
+    numbers
+        .map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+        .collect()
 }
 
 /// Asks, and waits for the answer. The refusal in it becomes `Ok(Err)`.
@@ -146,7 +176,10 @@ pub fn ask(
     beside: Option<BorrowedFd<'_>>,
     most: usize,
 ) -> io::Result<Result<Message, Refusal>> {
-    let prelude = Prelude { number: command as u32, descriptors: 0 };
+    let prelude = Prelude {
+        number: command as u32,
+        descriptors: 0,
+    };
     send(socket.as_fd(), prelude, body, beside.as_slice(), 0)?;
     let answer = receive(socket, most, 0)?.ok_or(io::ErrorKind::ConnectionAborted)?;
     Ok(match answer.prelude.number {

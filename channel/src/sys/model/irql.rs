@@ -26,5 +26,8 @@ impl Drop for Raised {
 pub fn assert_passive(what: &str) {
     // A thread that is going away holds no lock any more.
     let held = std::thread::panicking() || HELD.with(|held| held.get() == 0);
-    assert!(held, "IRQL_NOT_LESS_OR_EQUAL: tried to {what} with a spin lock held");
+    assert!(
+        held,
+        "IRQL_NOT_LESS_OR_EQUAL: tried to {what} with a spin lock held"
+    );
 }

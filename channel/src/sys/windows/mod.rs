@@ -67,11 +67,19 @@ impl OpenDevice {
         if handle == INVALID_HANDLE_VALUE {
             return Err(cannot_open(name));
         }
-        Ok(Self { name: name.to_owned(), handle: own(handle) })
+        Ok(Self {
+            name: name.to_owned(),
+            handle: own(handle),
+        })
     }
 
     /// A request as it is, with any command's bytes; the answer's length.
-    pub fn request(&self, command: Command, input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
+    pub fn request(
+        &self,
+        command: Command,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<usize, Error> {
         request::send(&self.handle, command, input, output)
     }
 
@@ -84,7 +92,10 @@ impl OpenDevice {
 
 impl OwnEvent {
     fn create(ring_bytes: u32) -> Result<Self, Error> {
-        Ok(Self { handle: request::new_event(false)?, ring_bytes })
+        Ok(Self {
+            handle: request::new_event(false)?,
+            ring_bytes,
+        })
     }
 
     /// The event's handle in this process.
@@ -105,7 +116,11 @@ impl NamedEvent {
         let path = wide(name);
         // SAFETY: a terminated string.
         let handle = unsafe { OpenEventW(rights, 0, path.as_ptr()) };
-        if handle.is_null() { Err(cannot_open(name)) } else { Ok(Self(own(handle))) }
+        if handle.is_null() {
+            Err(cannot_open(name))
+        } else {
+            Ok(Self(own(handle)))
+        }
     }
 
     /// Sleeps until the driver pulses it. A pulse while nobody sleeps is lost.
@@ -160,7 +175,10 @@ impl System for Windows {
         };
         let answer: Referenced = request::ask(&device.handle, Command::Reference, &request)?;
         if answer.version != VERSION {
-            return Err(Error::Refused { command: Command::Reference, refusal: Refusal::Version });
+            return Err(Error::Refused {
+                command: Command::Reference,
+                refusal: Refusal::Version,
+            });
         }
         Ok(Fetch(vec![0; DRAIN_BYTES]))
     }
@@ -169,7 +187,12 @@ impl System for Windows {
         request::send(&device.handle, Command::Dereference, &[], &mut []).map(drop)
     }
 
-    fn wait(_: &OpenDevice, event: &OwnEvent, _: &Fetch, timeout: Option<Duration>) -> Result<Wake, Error> {
+    fn wait(
+        _: &OpenDevice,
+        event: &OwnEvent,
+        _: &Fetch,
+        timeout: Option<Duration>,
+    ) -> Result<Wake, Error> {
         wait(&event.handle, timeout)
     }
 
@@ -222,7 +245,10 @@ impl System for Windows {
 const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
 
 /// Cuts what a drain fetched into records.
-fn hand_over(mut records: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+fn hand_over(
+    mut records: &[u8],
+    each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
     while !records.is_empty() {
         let (header, _) = Header::read_from_prefix(records).map_err(|_| TOO_SHORT)?;
         let length = header.length as usize;
@@ -239,14 +265,21 @@ fn hand_over(mut records: &[u8], each: &mut dyn FnMut(&[u8]) -> Result<(), Error
 fn ending(number: u64) -> Result<Option<Ending>, Error> {
     match number {
         0 => Ok(None),
-        n => Ending::try_from(n).map(Some).map_err(|_| Error::Contract("an unknown ending")),
+        n => Ending::try_from(n)
+            .map(Some)
+            .map_err(|_| Error::Contract("an unknown ending")),
     }
 }
 
 fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<Wake, Error> {
     // Rounded up, so that a wait is never shorter than asked for.
     let milliseconds = timeout.map_or(INFINITE, |timeout| {
-        timeout.as_micros().div_ceil(1000).try_into().unwrap_or(INFINITE).min(INFINITE - 1)
+        timeout
+            .as_micros()
+            .div_ceil(1000)
+            .try_into()
+            .unwrap_or(INFINITE)
+            .min(INFINITE - 1)
     });
     // SAFETY: an open handle.
     match unsafe { WaitForSingleObject(raw(handle), milliseconds) } {
@@ -262,11 +295,19 @@ fn cannot_open(name: &str) -> Error {
         Some(ERROR_FILE_NOT_FOUND) => "is its driver installed and started?",
         _ => "may this user open it?",
     };
-    Error::Open { device: name.to_owned(), source, hint }
+    Error::Open {
+        device: name.to_owned(),
+        source,
+        hint,
+    }
 }
 
 fn check(result: i32, what: &'static str) -> Result<(), Error> {
-    if result == 0 { Err(Error::last_os(what)) } else { Ok(()) }
+    if result == 0 {
+        Err(Error::last_os(what))
+    } else {
+        Ok(())
+    }
 }
 
 fn wide(text: &str) -> Vec<u16> {

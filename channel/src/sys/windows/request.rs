@@ -20,7 +20,11 @@ pub(super) fn ask<T: FromBytes + IntoBytes>(
 ) -> Result<T, Error> {
     let mut answer = T::new_zeroed();
     let used = send(device, command, input.as_bytes(), answer.as_mut_bytes())?;
-    if used < size_of::<T>() { Err(TOO_SHORT) } else { Ok(answer) }
+    if used < size_of::<T>() {
+        Err(TOO_SHORT)
+    } else {
+        Ok(answer)
+    }
 }
 
 /// A request as it is; returns the answer's length.
@@ -30,12 +34,21 @@ pub(super) fn send(
     input: &[u8],
     output: &mut [u8],
 ) -> Result<usize, Error> {
-    send_code(device, command.control_code(), input, output).map_err(|source| error(command, source))
+    send_code(device, command.control_code(), input, output)
+        .map_err(|source| error(command, source))
 }
 
-fn send_code(device: &OwnedHandle, code: u32, input: &[u8], output: &mut [u8]) -> std::io::Result<usize> {
+fn send_code(
+    device: &OwnedHandle,
+    code: u32,
+    input: &[u8],
+    output: &mut [u8],
+) -> std::io::Result<usize> {
     let done = event_handle(true)?;
-    let mut overlapped = OVERLAPPED { hEvent: raw(&done), ..OVERLAPPED::default() };
+    let mut overlapped = OVERLAPPED {
+        hEvent: raw(&done),
+        ..OVERLAPPED::default()
+    };
     let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     // SAFETY: buffers of the lengths said; they and `overlapped` stay until the request is done, below.
     let at_once = unsafe {
@@ -76,19 +89,30 @@ fn error(command: Command, source: std::io::Error) -> Error {
     });
     match refusal {
         Some(refusal) => Error::Refused { command, refusal },
-        None => Error::System { what: "ask the driver", source },
+        None => Error::System {
+            what: "ask the driver",
+            source,
+        },
     }
 }
 
 /// A new unnamed event, not signalled.
 pub(super) fn new_event(manual_reset: bool) -> Result<OwnedHandle, Error> {
-    event_handle(manual_reset).map_err(|source| Error::System { what: "create an event", source })
+    event_handle(manual_reset).map_err(|source| Error::System {
+        what: "create an event",
+        source,
+    })
 }
 
 fn event_handle(manual_reset: bool) -> std::io::Result<OwnedHandle> {
     // SAFETY: no name, no attributes.
-    let handle = unsafe { CreateEventW(std::ptr::null(), manual_reset.into(), 0, std::ptr::null()) };
-    if handle.is_null() { Err(std::io::Error::last_os_error()) } else { Ok(own(handle)) }
+    let handle =
+        unsafe { CreateEventW(std::ptr::null(), manual_reset.into(), 0, std::ptr::null()) };
+    if handle.is_null() {
+        Err(std::io::Error::last_os_error())
+    } else {
+        Ok(own(handle))
+    }
 }
 
 /// What `NtQueryEvent` writes.
@@ -101,7 +125,13 @@ struct EventBasic {
 
 #[link(name = "ntdll")]
 unsafe extern "system" {
-    fn NtQueryEvent(event: HANDLE, class: u32, out: *mut EventBasic, bytes: u32, used: *mut u32) -> i32;
+    fn NtQueryEvent(
+        event: HANDLE,
+        class: u32,
+        out: *mut EventBasic,
+        bytes: u32,
+        used: *mut u32,
+    ) -> i32;
 }
 
 /// Whether an event is signalled; does not take the signal, as a wait would.
@@ -109,7 +139,8 @@ pub(super) fn is_set(event: &OwnedHandle) -> Result<bool, Error> {
     let mut basic = EventBasic::default();
     let bytes = size_of::<EventBasic>() as u32;
     // SAFETY: an open handle, and room for what is written.
-    let status = unsafe { NtQueryEvent(raw(event), 0, &raw mut basic, bytes, std::ptr::null_mut()) };
+    let status =
+        unsafe { NtQueryEvent(raw(event), 0, &raw mut basic, bytes, std::ptr::null_mut()) };
     if status < 0 {
         return Err(Error::System {
             what: "look at the event",

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use windows_sys::Win32::Foundation::ERROR_SERVICE_NOT_ACTIVE;
 use windows_sys::Win32::System::Services::{
-    CloseServiceHandle, ControlService, CreateServiceW, DeleteService, OpenSCManagerW, OpenServiceW,
-    QueryServiceStatus, SC_HANDLE, SC_MANAGER_CONNECT, SC_MANAGER_CREATE_SERVICE, SERVICE_CONTROL_STOP,
-    SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, SERVICE_KERNEL_DRIVER, SERVICE_QUERY_STATUS, SERVICE_RUNNING,
-    SERVICE_START, SERVICE_STATUS, SERVICE_STOP, SERVICE_STOPPED, StartServiceW,
+    CloseServiceHandle, ControlService, CreateServiceW, DeleteService, OpenSCManagerW,
+    OpenServiceW, QueryServiceStatus, SC_HANDLE, SC_MANAGER_CONNECT, SC_MANAGER_CREATE_SERVICE,
+    SERVICE_CONTROL_STOP, SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, SERVICE_KERNEL_DRIVER,
+    SERVICE_QUERY_STATUS, SERVICE_RUNNING, SERVICE_START, SERVICE_STATUS, SERVICE_STOP,
+    SERVICE_STOPPED, StartServiceW,
 };
 
 /// The right to delete an object; the same number for every kind.
@@ -83,7 +84,10 @@ impl<'a> DriverService<'a> {
     pub fn start(&self) -> Result<(), Error> {
         let service = self.open(SERVICE_START)?;
         // SAFETY: an open service, no arguments.
-        check(unsafe { StartServiceW(service.0, 0, std::ptr::null()) }, "start the driver")
+        check(
+            unsafe { StartServiceW(service.0, 0, std::ptr::null()) },
+            "start the driver",
+        )
     }
 
     /// Stops it. First every app is told, so that it closes the device: the kernel does not unload a driver whose
@@ -107,9 +111,14 @@ impl<'a> DriverService<'a> {
         let until = Instant::now() + patience;
         while service.state()? != State::Stopped {
             if Instant::now() > until {
-                let source =
-                    std::io::Error::new(std::io::ErrorKind::TimedOut, "an app still has its device open");
-                return Err(Error::System { what: "stop the driver", source });
+                let source = std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    "an app still has its device open",
+                );
+                return Err(Error::System {
+                    what: "stop the driver",
+                    source,
+                });
             }
             std::thread::sleep(LOOK_EVERY);
         }
@@ -132,7 +141,10 @@ impl<'a> DriverService<'a> {
         let manager = Handle::manager(SC_MANAGER_CONNECT)?;
         let name = wide(self.name);
         // SAFETY: an open manager, a terminated string.
-        Handle::new(unsafe { OpenServiceW(manager.0, name.as_ptr(), rights) }, "open the driver's service")
+        Handle::new(
+            unsafe { OpenServiceW(manager.0, name.as_ptr(), rights) },
+            "open the driver's service",
+        )
     }
 }
 
@@ -141,19 +153,29 @@ struct Handle(SC_HANDLE);
 
 impl Handle {
     fn new(handle: SC_HANDLE, what: &'static str) -> Result<Self, Error> {
-        if handle.is_null() { Err(Error::last_os(what)) } else { Ok(Self(handle)) }
+        if handle.is_null() {
+            Err(Error::last_os(what))
+        } else {
+            Ok(Self(handle))
+        }
     }
 
     fn manager(rights: u32) -> Result<Self, Error> {
         // SAFETY: this machine, its active database.
         let handle = unsafe { OpenSCManagerW(std::ptr::null(), std::ptr::null(), rights) };
-        Self::new(handle, "reach the service manager (it takes an administrator)")
+        Self::new(
+            handle,
+            "reach the service manager (it takes an administrator)",
+        )
     }
 
     fn state(&self) -> Result<State, Error> {
         let mut status = SERVICE_STATUS::default();
         // SAFETY: an open service, and room for its status.
-        check(unsafe { QueryServiceStatus(self.0, &raw mut status) }, "look at the driver's service")?;
+        check(
+            unsafe { QueryServiceStatus(self.0, &raw mut status) },
+            "look at the driver's service",
+        )?;
         Ok(match status.dwCurrentState {
             SERVICE_STOPPED => State::Stopped,
             SERVICE_RUNNING => State::Running,

@@ -78,16 +78,29 @@ pub struct Sample {
 impl Sample {
     /// Installs and starts the driver.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let failed = |source| StartError::Load { object: config.object.clone(), source: Box::new(source) };
+        let failed = |source| StartError::Load {
+            object: config.object.clone(),
+            source: Box::new(source),
+        };
         let mut driver = Ebpf::load_file(&config.object).map_err(failed)?;
         if let Some(zone) = &config.zone {
-            watch(&driver, zone).map_err(|source| StartError::Zone { zone: zone.clone(), source })?;
+            watch(&driver, zone).map_err(|source| StartError::Zone {
+                zone: zone.clone(),
+                source,
+            })?;
             attach(&mut driver)?;
         }
         let named = Named::of(&driver).map_err(StartError::Named)?;
-        let parts = Parts { command: Some("operate"), named: Some("NAMED") };
+        let parts = Parts {
+            command: Some("operate"),
+            named: Some("NAMED"),
+        };
         let door = Door::open(&mut driver, &config.socket, config.policy, parts)?;
-        Ok(Self { door, named, _driver: driver })
+        Ok(Self {
+            door,
+            named,
+            _driver: driver,
+        })
     }
 
     /// Serves the apps for a moment. `stop` wakes it.
@@ -106,7 +119,9 @@ impl Sample {
 
 /// Tells the driver which control group is its zone.
 fn watch(driver: &Ebpf, zone: &Path) -> io::Result<()> {
-    let Some(Map::CgroupArray(map)) = driver.map("ZONE") else { return Err(io::ErrorKind::NotFound.into()) };
+    let Some(Map::CgroupArray(map)) = driver.map("ZONE") else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
     let group = File::open(zone)?;
     bpf::update(map.fd().as_fd(), 0, &group.as_raw_fd().to_ne_bytes())
 }
@@ -114,10 +129,16 @@ fn watch(driver: &Ebpf, zone: &Path) -> io::Result<()> {
 /// Has the kernel call the driver at each process creation.
 fn attach(driver: &mut Ebpf) -> Result<(), StartError> {
     let failed = |error: &dyn std::fmt::Display| StartError::Attach(error.to_string());
-    let program =
-        driver.program_mut("process_created").ok_or_else(|| failed(&"the driver has no such program"))?;
-    let program: &mut TracePoint = program.try_into().map_err(|e: aya::programs::ProgramError| failed(&e))?;
+    let program = driver
+        .program_mut("process_created")
+        .ok_or_else(|| failed(&"the driver has no such program"))?;
+    let program: &mut TracePoint = program
+        .try_into()
+        .map_err(|e: aya::programs::ProgramError| failed(&e))?;
     program.load().map_err(|e| failed(&e))?;
     let attached = tracing::with_tracefs(|| program.attach("sched", "sched_process_exec"));
-    attached.map_err(|e| failed(&e))?.map(drop).map_err(|e| failed(&e))
+    attached
+        .map_err(|e| failed(&e))?
+        .map(drop)
+        .map_err(|e| failed(&e))
 }

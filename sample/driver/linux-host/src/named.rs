@@ -21,9 +21,15 @@ pub struct Named {
 impl Named {
     /// Opens it in a loaded driver.
     pub fn of(driver: &Ebpf) -> io::Result<Self> {
-        let Some(Map::RingBuf(map)) = driver.map("NAMED") else { return Err(io::ErrorKind::NotFound.into()) };
+        let Some(Map::RingBuf(map)) = driver.map("NAMED") else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
         let size = bpf::map_info(map.fd().as_fd())?.max_entries;
-        Ok(Self { ring: Ring::new(map.fd().as_fd(), size)?, looked: Instant::now(), seen: 0 })
+        Ok(Self {
+            ring: Ring::new(map.fd().as_fd(), size)?,
+            looked: Instant::now(),
+            seen: 0,
+        })
     }
 
     /// `KeClearEvent`, a while after the last pulse, or when pulses have taken half of the ring's room.

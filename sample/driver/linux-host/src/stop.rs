@@ -17,7 +17,8 @@ impl Signals {
         // SAFETY: an initialised set; the old one is not asked for.
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
         // SAFETY: an initialised set.
-        let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        let fd =
+            unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -27,10 +28,18 @@ impl Signals {
 
     /// Whether one came.
     pub fn came(&self) -> io::Result<bool> {
-        let mut entry = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        let mut entry = libc::pollfd {
+            fd: self.0.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
         // SAFETY: one entry, as said.
         let got = unsafe { libc::poll(&raw mut entry, 1, 0) };
-        if got < 0 { Err(io::Error::last_os_error()) } else { Ok(got > 0) }
+        if got < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(got > 0)
+        }
     }
 }
 

@@ -15,7 +15,11 @@ pub fn with_tracefs<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
     }
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| mount().map(|()| work()));
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that mounts tracefs ended early")))
+        thread.join().unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the thread that mounts tracefs ended early",
+            ))
+        })
     })
 }
 
@@ -27,12 +31,29 @@ fn mount() -> io::Result<()> {
     mount_at(c"tracefs", PLACE, Some(c"tracefs"), 0)
 }
 
-fn mount_at(source: &CStr, target: &CStr, kind: Option<&CStr>, flags: libc::c_ulong) -> io::Result<()> {
+fn mount_at(
+    source: &CStr,
+    target: &CStr,
+    kind: Option<&CStr>,
+    flags: libc::c_ulong,
+) -> io::Result<()> {
     let kind = kind.map_or(std::ptr::null(), CStr::as_ptr);
     // SAFETY: strings that end in zero and outlive the call; no data.
-    done(unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind, flags, std::ptr::null()) })
+    done(unsafe {
+        libc::mount(
+            source.as_ptr(),
+            target.as_ptr(),
+            kind,
+            flags,
+            std::ptr::null(),
+        )
+    })
 }
 
 fn done(result: i32) -> io::Result<()> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }

@@ -72,7 +72,11 @@ fn notify(slot: u32, request: &mut Operate) -> i32 {
         }
         request.seen.offered += 1;
     }
-    if request.seen.offered >= request.count { 0 } else { request.interval_us as i32 + 1 }
+    if request.seen.offered >= request.count {
+        0
+    } else {
+        request.interval_us as i32 + 1
+    }
 }
 
 /// One notice with a payload.

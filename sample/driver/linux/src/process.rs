@@ -25,7 +25,9 @@ pub fn report(ctx: &TracePointContext) {
     let pid = ctx.tgid();
     let user = ctx.uid();
     // SAFETY: an offset within the tracepoint's own data.
-    let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else { return };
+    let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
+        return;
+    };
     // SAFETY: as above; it is only ever read by a helper that checks.
     let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
     ebpf::offer(Kind::PROCESS_START, user, |process: &mut Process| {
@@ -41,7 +43,9 @@ pub fn report(ctx: &TracePointContext) {
         // SAFETY: 16 bytes of the record.
         unsafe { bpf_get_current_comm(process.name.as_mut_ptr().cast(), 16) };
         // SAFETY: PATH_BYTES bytes of the record; the helper checks what it reads.
-        unsafe { bpf_probe_read_kernel_str(process.path.as_mut_ptr().cast(), PATH_BYTES as u32, path) };
+        unsafe {
+            bpf_probe_read_kernel_str(process.path.as_mut_ptr().cast(), PATH_BYTES as u32, path)
+        };
     });
     pulse_named();
 }

@@ -37,12 +37,26 @@ type Tick = extern "C" fn(*mut c_void, *mut u32, *mut Timer) -> i32;
 
 /// Starts `count` notices from the timer.
 pub fn notify(slot: u32, request: &Operate) -> Result<(), Refusal> {
-    start(&NOTIFY, slot, request.token, request.count.into(), request.interval_us, notify_tick)
+    start(
+        &NOTIFY,
+        slot,
+        request.token,
+        request.count.into(),
+        request.interval_us,
+        notify_tick,
+    )
 }
 
 /// The driver waits (`KeWaitForSingleObject`), at most for the request's interval.
 pub fn wait(slot: u32, request: &Operate) -> Result<(), Refusal> {
-    start(&WAIT, slot, request.token, 1, request.interval_us, wait_tick)
+    start(
+        &WAIT,
+        slot,
+        request.token,
+        1,
+        request.interval_us,
+        wait_tick,
+    )
 }
 
 /// The app has set the event: the driver's wait is over. Refused if the driver does not wait.
@@ -129,6 +143,11 @@ extern "C" fn wait_tick(_map: *mut c_void, slot: *mut u32, timer: *mut Timer) ->
 #[inline(always)]
 fn waited(slot: u32, refusal: u32) {
     let after = operations::signalled(slot).unwrap_or(0);
-    let seen = Seen { before: u32::from(refusal == 0), after, offered: 0, waiting: 0 };
+    let seen = Seen {
+        before: u32::from(refusal == 0),
+        after,
+        offered: 0,
+        waiting: 0,
+    };
     operations::report(slot, Operation::Wait as u32, refusal, seen);
 }

@@ -39,7 +39,10 @@ impl Driver for Sample {
     type Tick = Ticking;
 
     fn names() -> [Name; 2] {
-        [wide_name!(r"\Device\GatebellSample"), wide_name!(r"\DosDevices\Global\GatebellSample")]
+        [
+            wide_name!(r"\Device\GatebellSample"),
+            wide_name!(r"\DosDevices\Global\GatebellSample"),
+        ]
     }
 
     fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS> {
@@ -70,13 +73,17 @@ impl Driver for Sample {
             }
             Operation::Notify if asked.is_short() => {
                 let offered = asked.notify(channel.table(), file, |_| false);
-                return asked.answer(channel.table(), file, before, offered, buffer).map(Reply::Done);
+                return asked
+                    .answer(channel.table(), file, before, offered, buffer)
+                    .map(Reply::Done);
             }
             Operation::Notify | Operation::Wait => return Ok(Reply::Later(asked)),
             // On Windows the app calls SetEvent, and the waiting driver wakes.
             Operation::AppSet => return Err(Refusal::Unsupported),
         }
-        asked.answer(channel.table(), file, before, 0, buffer).map(Reply::Done)
+        asked
+            .answer(channel.table(), file, before, 0, buffer)
+            .map(Reply::Done)
     }
 
     /// What takes time: in a system thread of its own.
@@ -91,7 +98,9 @@ impl Driver for Sample {
         let event = channel.table().event(file)?;
         let before = event.is_signalled();
         let offered = match asked.operation {
-            Operation::Notify => asked.notify(channel.table(), file, |interval| give_up.sleep(interval)),
+            Operation::Notify => {
+                asked.notify(channel.table(), file, |interval| give_up.sleep(interval))
+            }
             _ => match give_up.wait_for(&event, asked.interval_us) {
                 Waited::Signalled => 0,
                 Waited::TimedOut => return Err(Refusal::TimedOut),
@@ -103,7 +112,12 @@ impl Driver for Sample {
     }
 
     /// The timer's notices: those that are due by now.
-    fn tick(&'static self, channel: &'static Channel<Self>, file: &OpenFile, ticking: &mut Ticking) -> Again {
+    fn tick(
+        &'static self,
+        channel: &'static Channel<Self>,
+        file: &OpenFile,
+        ticking: &mut Ticking,
+    ) -> Again {
         ticking.tick(channel.table(), file)
     }
 
@@ -120,6 +134,7 @@ impl Driver for Sample {
 impl Sample {
     /// `KeSetEvent`, `KeClearEvent`: who does not wait in between never hears of it.
     fn pulse_named(&'static self) {
-        self.named.with(|named| named.as_ref().map(NamedEvent::pulse));
+        self.named
+            .with(|named| named.as_ref().map(NamedEvent::pulse));
     }
 }

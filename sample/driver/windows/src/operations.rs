@@ -34,7 +34,12 @@ impl Asked {
             return Err(Refusal::Range);
         }
         let operation = Operation::try_from(request.operation)?;
-        Ok(Self { operation, count: request.count, interval_us: request.interval_us, request })
+        Ok(Self {
+            operation,
+            count: request.count,
+            interval_us: request.interval_us,
+            request,
+        })
     }
 
     /// The request again, with what the driver saw.
@@ -50,7 +55,11 @@ impl Asked {
         answer.refusal = 0;
         answer.seen = Seen {
             before: before.into(),
-            after: table.event(file).as_ref().is_ok_and(EventReference::is_signalled).into(),
+            after: table
+                .event(file)
+                .as_ref()
+                .is_ok_and(EventReference::is_signalled)
+                .into(),
             offered,
             waiting: table.waiting(file)? as u32,
         };
@@ -87,25 +96,41 @@ pub struct Ticking {
 impl Ticking {
     pub fn new(asked: &Asked) -> Self {
         let (count, interval_us) = (asked.count.into(), asked.interval_us);
-        Self { sent: 0, count, interval_us, started_ns: Nt::now_ns() }
+        Self {
+            sent: 0,
+            count,
+            interval_us,
+            started_ns: Nt::now_ns(),
+        }
     }
 
     /// Sends what is due by now: a timer's ticks are coarser than an app's interval may be.
     pub fn tick(&mut self, table: &Table<Nt>, file: &OpenFile) -> Again {
         let microseconds = Nt::now_ns().saturating_sub(self.started_ns) / 1000;
-        let due = microseconds.checked_div(self.interval_us.into()).unwrap_or(self.count).min(self.count);
+        let due = microseconds
+            .checked_div(self.interval_us.into())
+            .unwrap_or(self.count)
+            .min(self.count);
         for number in (self.sent..due).take(MOST_AT_ONCE as usize) {
             if send(table, file, number, true).is_err() {
                 return Again::Never;
             }
             self.sent = number + 1;
         }
-        if self.sent < self.count { Again::In(self.interval_us.max(TICK_US)) } else { Again::Never }
+        if self.sent < self.count {
+            Again::In(self.interval_us.max(TICK_US))
+        } else {
+            Again::Never
+        }
     }
 }
 
 /// One notice with a payload, to one app.
 fn send(table: &Table<Nt>, file: &OpenFile, number: u64, from_timer: bool) -> Result<(), Refusal> {
-    let notice = Notice { header: Header::default(), number, from_timer: from_timer.into() };
+    let notice = Notice {
+        header: Header::default(),
+        number,
+        from_timer: from_timer.into(),
+    };
     table.offer_to(file, Kind::NOTICE, &notice)
 }

@@ -2,8 +2,8 @@
 
 use crate::wine;
 use channel::driver::wdm::nt::{
-    DEVICE_OBJECT, DRIVER_OBJECT, Dispatch, FILE_OBJECT, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE,
-    NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, Unload,
+    DEVICE_OBJECT, DRIVER_OBJECT, Dispatch, FILE_OBJECT, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
+    IRP_MJ_CREATE, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, Unload,
 };
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -23,13 +23,24 @@ struct Place(UnsafeCell<Watched>);
 // SAFETY: written once per load, before the driver can be opened.
 unsafe impl Sync for Place {}
 
-static WATCHED: Place = Place(UnsafeCell::new(Watched { create: None, close: None, unload: None }));
+static WATCHED: Place = Place(UnsafeCell::new(Watched {
+    create: None,
+    close: None,
+    unload: None,
+}));
 static OPEN: AtomicU32 = AtomicU32::new(0);
 
 /// After the driver's `DriverEntry` has succeeded.
 pub fn watch(driver: &mut DRIVER_OBJECT) {
-    let [create, close] = [driver.MajorFunction[IRP_MJ_CREATE], driver.MajorFunction[IRP_MJ_CLOSE]];
-    let watched = Watched { create, close, unload: driver.DriverUnload };
+    let [create, close] = [
+        driver.MajorFunction[IRP_MJ_CREATE],
+        driver.MajorFunction[IRP_MJ_CLOSE],
+    ];
+    let watched = Watched {
+        create,
+        close,
+        unload: driver.DriverUnload,
+    };
     // SAFETY: the driver can't be opened yet, and the one before is unloaded.
     unsafe { *WATCHED.0.get() = watched };
     driver.MajorFunction[IRP_MJ_CREATE] = Some(created);
@@ -43,7 +54,9 @@ fn watched() -> &'static Watched {
 }
 
 unsafe extern "system" fn created(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(create) = watched().create else { return STATUS_INVALID_DEVICE_REQUEST };
+    let Some(create) = watched().create else {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    };
     OPEN.fetch_add(1, Ordering::SeqCst);
     // SAFETY: passed on as it came.
     let status = unsafe { create(device, irp) };
@@ -54,7 +67,9 @@ unsafe extern "system" fn created(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> 
 }
 
 unsafe extern "system" fn closed(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
-    let Some(close) = watched().close else { return STATUS_INVALID_DEVICE_REQUEST };
+    let Some(close) = watched().close else {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    };
     // SAFETY: a live request.
     let stack = unsafe { (*irp).CurrentStackLocation };
     // SAFETY: the request's own stack location.

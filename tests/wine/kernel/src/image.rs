@@ -19,7 +19,11 @@ unsafe impl Sync for Saved {}
 static SAVED: Saved = Saved(UnsafeCell::new(([0; JUMP], core::ptr::null_mut())));
 
 /// Called by the kernel for each image, before its entry.
-pub unsafe extern "system" fn loaded(_: *const UNICODE_STRING, _: HANDLE, info: *const wine::ImageInfo) {
+pub unsafe extern "system" fn loaded(
+    _: *const UNICODE_STRING,
+    _: HANDLE,
+    info: *const wine::ImageInfo,
+) {
     // SAFETY: valid during the call.
     let base = unsafe { (*info).base };
     let header = field(base, 0x3C) as usize;
@@ -98,7 +102,10 @@ fn wrap_entry(base: *mut u8, at: usize) {
 }
 
 /// Stands in for an image's `DriverEntry`: calls it, then watches its files.
-unsafe extern "system" fn entered(driver: *mut DRIVER_OBJECT, path: *const UNICODE_STRING) -> NTSTATUS {
+unsafe extern "system" fn entered(
+    driver: *mut DRIVER_OBJECT,
+    path: *const UNICODE_STRING,
+) -> NTSTATUS {
     // SAFETY: written when this image was loaded.
     let (code, base) = unsafe { *SAVED.0.get() };
     let at = field(base, field(base, 0x3C) as usize + 0x28) as usize;
@@ -123,7 +130,12 @@ fn write(base: *mut u8, at: usize, bytes: &[u8]) {
     let mut old = 0;
     // SAFETY: pages of a loaded image.
     unsafe {
-        wine::VirtualProtect(place.cast(), bytes.len(), wine::PAGE_EXECUTE_READWRITE, &raw mut old);
+        wine::VirtualProtect(
+            place.cast(),
+            bytes.len(),
+            wine::PAGE_EXECUTE_READWRITE,
+            &raw mut old,
+        );
     }
     // SAFETY: writable now, and nobody runs this code yet.
     unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };

@@ -21,8 +21,9 @@ pub unsafe extern "system" fn reference(
 ) -> NTSTATUS {
     if mode == nt::KERNEL_MODE {
         // SAFETY: passed on as it came.
-        let status =
-            unsafe { wine::ObReferenceObjectByHandle(handle, access, kind, mode, object, information) };
+        let status = unsafe {
+            wine::ObReferenceObjectByHandle(handle, access, kind, mode, object, information)
+        };
         if status >= 0 {
             // SAFETY: written by the call.
             events::referenced(handle, unsafe { *object });
@@ -36,7 +37,14 @@ pub unsafe extern "system" fn reference(
     let status = match check(ours, access, kind) {
         // SAFETY: a handle of this process now; the object outlives it by the reference taken here.
         Ok(()) => unsafe {
-            wine::ObReferenceObjectByHandle(ours, access, kind, nt::KERNEL_MODE, object, information)
+            wine::ObReferenceObjectByHandle(
+                ours,
+                access,
+                kind,
+                nt::KERNEL_MODE,
+                object,
+                information,
+            )
         },
         Err(status) => status,
     };
@@ -66,11 +74,21 @@ fn duplicate(handle: HANDLE) -> Result<HANDLE, NTSTATUS> {
     let mut ours = null_mut();
     // SAFETY: an open process, any handle value, room for the result.
     let status = unsafe {
-        wine::NtDuplicateObject(process, handle, SELF, &raw mut ours, 0, 0, wine::DUPLICATE_SAME_ACCESS)
+        wine::NtDuplicateObject(
+            process,
+            handle,
+            SELF,
+            &raw mut ours,
+            0,
+            0,
+            wine::DUPLICATE_SAME_ACCESS,
+        )
     };
     // SAFETY: opened above, closed once.
     unsafe { wine::NtClose(process) };
-    nt::check(status).map(|()| ours).map_err(|_| nt::STATUS_INVALID_HANDLE)
+    nt::check(status)
+        .map(|()| ours)
+        .map_err(|_| nt::STATUS_INVALID_HANDLE)
 }
 
 fn check(ours: HANDLE, access: u32, kind: *const OBJECT_TYPE) -> Result<(), NTSTATUS> {
@@ -105,6 +123,12 @@ fn granted(ours: HANDLE) -> Result<u32, NTSTATUS> {
 fn query(ours: HANDLE, class: u32, out: &mut [u64]) -> Result<(), NTSTATUS> {
     // SAFETY: as many bytes as are said.
     nt::check(unsafe {
-        wine::NtQueryObject(ours, class, out.as_mut_ptr().cast(), (out.len() * 8) as u32, null_mut())
+        wine::NtQueryObject(
+            ours,
+            class,
+            out.as_mut_ptr().cast(),
+            (out.len() * 8) as u32,
+            null_mut(),
+        )
     })
 }

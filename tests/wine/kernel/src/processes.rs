@@ -85,16 +85,20 @@ impl State {
     fn look(&mut self, routine: Option<ProcessNotify>) {
         let (bytes, list) = (size_of_val(&self.list) as u32, self.list.as_mut_ptr());
         // SAFETY: as many bytes as are said.
-        let status =
-            unsafe { wine::NtQuerySystemInformation(SYSTEM_PROCESSES, list.cast(), bytes, null_mut()) };
+        let status = unsafe {
+            wine::NtQuerySystemInformation(SYSTEM_PROCESSES, list.cast(), bytes, null_mut())
+        };
         if status < 0 {
             return;
         }
         let (mut seen, mut count, mut at) = ([0_u32; MOST_PROCESSES], 0, 0_usize);
         loop {
             // SYSTEM_PROCESS_INFORMATION: next entry at 0, image name at 0x38, process at 0x50, its parent at 0x58.
-            let (next, pid, parent) =
-                (self.word(at) as u32, self.word(at + 0x50) as u32, self.word(at + 0x58) as u32);
+            let (next, pid, parent) = (
+                self.word(at) as u32,
+                self.word(at + 0x50) as u32,
+                self.word(at + 0x58) as u32,
+            );
             // One without a name is just being made: it is looked at again.
             let name = self.word(at + 0x38) as u16;
             if count < MOST_PROCESSES && (name != 0 || routine.is_none()) {
@@ -144,7 +148,11 @@ fn started(routine: ProcessNotify, pid: u32, parent: u32, bytes: u16, text: u64)
         *unit = unsafe { place.read_unaligned() };
     }
     let bytes = (length * 2) as u16;
-    let name = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: aligned.as_ptr() };
+    let name = UNICODE_STRING {
+        Length: bytes,
+        MaximumLength: bytes,
+        Buffer: aligned.as_ptr(),
+    };
     let start = PS_CREATE_NOTIFY_INFO {
         Size: size_of::<PS_CREATE_NOTIFY_INFO>(),
         Flags: 0,

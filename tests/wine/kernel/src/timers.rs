@@ -66,5 +66,12 @@ unsafe extern "system" fn fire(_: *mut c_void, timer: *mut c_void, _: PoolTimer)
     // SAFETY: the routine that KeInitializeDpc was given.
     let routine = unsafe { core::mem::transmute::<u64, DeferredRoutine>(words[ROUTINE]) };
     // SAFETY: as it was initialised.
-    unsafe { routine(deferred, words[CONTEXT] as *mut c_void, null_mut(), null_mut()) };
+    unsafe {
+        routine(
+            deferred,
+            words[CONTEXT] as *mut c_void,
+            null_mut(),
+            null_mut(),
+        )
+    };
 }

@@ -98,5 +98,10 @@ unsafe extern "system" {
         bytes: u32,
         used: *mut u32,
     ) -> NTSTATUS;
-    pub fn NtQuerySystemInformation(class: u32, out: *mut c_void, bytes: u32, used: *mut u32) -> NTSTATUS;
+    pub fn NtQuerySystemInformation(
+        class: u32,
+        out: *mut c_void,
+        bytes: u32,
+        used: *mut u32,
+    ) -> NTSTATUS;
 }

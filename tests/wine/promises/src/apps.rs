@@ -16,7 +16,10 @@ impl App {
     /// Starts one, and waits until it says that it is ready.
     pub fn start(role: &str) -> Result<Self> {
         let program = std::env::current_exe()?;
-        let mut child = Command::new(program).arg(role).stdout(Stdio::piped()).spawn()?;
+        let mut child = Command::new(program)
+            .arg(role)
+            .stdout(Stdio::piped())
+            .spawn()?;
         let output = child.stdout.take().context("no output")?;
         let app = Self(child);
         let mut line = String::new();
@@ -85,9 +88,14 @@ fn counter() -> Result<()> {
     let device = attachment.device().clone();
     let asking = std::thread::spawn(move || ask(&device, request(Operation::Notify, 1000, 100)));
     receive(&mut attachment, 1000)?;
-    asking.join().map_err(|_| anyhow::anyhow!("the asking thread panicked"))??;
+    asking
+        .join()
+        .map_err(|_| anyhow::anyhow!("the asking thread panicked"))??;
     let account = attachment.account()?;
-    ensure!(account.balances() && account.delivered == 1000, "{account:?}");
+    ensure!(
+        account.balances() && account.delivered == 1000,
+        "{account:?}"
+    );
     Ok(())
 }
 

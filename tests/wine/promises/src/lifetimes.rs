@@ -15,11 +15,20 @@ const GONE: Duration = Duration::from_secs(1);
 pub const ALL: &[Promise] = &[
     ("two_apps_at_once_each_get_their_own", two_apps),
     ("an_app_killed_while_referenced_leaves_no_reference", killed),
-    ("an_app_killed_while_the_driver_waits_leaves_no_reference", killed_while_waiting),
+    (
+        "an_app_killed_while_the_driver_waits_leaves_no_reference",
+        killed_while_waiting,
+    ),
     ("an_app_that_closes_its_device_leaves_no_reference", closes),
     ("references_come_and_go_a_thousand_times", a_thousand_times),
-    ("detach_all_ends_every_app_with_a_tombstone_and_a_last_signal", detach_all),
-    ("a_driver_is_not_unloaded_while_its_device_is_open", not_unloaded),
+    (
+        "detach_all_ends_every_app_with_a_tombstone_and_a_last_signal",
+        detach_all,
+    ),
+    (
+        "a_driver_is_not_unloaded_while_its_device_is_open",
+        not_unloaded,
+    ),
 ];
 
 fn two_apps() -> Result<()> {
@@ -31,7 +40,10 @@ fn two_apps() -> Result<()> {
         other.finish()?;
     }
     let account = mine.account()?;
-    ensure!(account.balances() && account.delivered == 500, "another app's notices came here: {account:?}");
+    ensure!(
+        account.balances() && account.delivered == 500,
+        "another app's notices came here: {account:?}"
+    );
     Ok(())
 }
 
@@ -48,11 +60,19 @@ fn killed_while_waiting() -> Result<()> {
 fn dies(app: App) -> Result<()> {
     let device = open()?;
     let before = device.references()?;
-    ensure!(before.attached == 1 && before.taken == before.released + 1, "{before:?}");
+    ensure!(
+        before.attached == 1 && before.taken == before.released + 1,
+        "{before:?}"
+    );
     app.kill()?;
-    until("its reference is gone", GONE, || Ok(device.references()?.attached == 0))?;
+    until("its reference is gone", GONE, || {
+        Ok(device.references()?.attached == 0)
+    })?;
     let after = device.references()?;
-    ensure!(after.taken == before.taken && after.released == after.taken, "{after:?}");
+    ensure!(
+        after.taken == before.taken && after.released == after.taken,
+        "{after:?}"
+    );
     Ok(())
 }
 
@@ -62,7 +82,9 @@ fn closes() -> Result<()> {
     drop(attach(4096, Mask::ALL)?);
     until("its reference is gone", GONE, || {
         let now = device.references()?;
-        Ok(now.attached == 0 && now.taken == before.taken + 1 && now.released == before.released + 1)
+        Ok(now.attached == 0
+            && now.taken == before.taken + 1
+            && now.released == before.released + 1)
     })
 }
 
@@ -76,9 +98,14 @@ fn a_thousand_times() -> Result<()> {
         attachment = channel::Attachment::reference(attachment.device().clone(), event, NOTICES)?;
     }
     drop(attachment);
-    until("its reference is gone", GONE, || Ok(device.references()?.attached == 0))?;
+    until("its reference is gone", GONE, || {
+        Ok(device.references()?.attached == 0)
+    })?;
     let after = device.references()?;
-    ensure!(after.taken == before.taken + 1001 && after.released == after.taken, "{before:?} {after:?}");
+    ensure!(
+        after.taken == before.taken + 1001 && after.released == after.taken,
+        "{before:?} {after:?}"
+    );
     Ok(())
 }
 
@@ -100,20 +127,40 @@ fn detach_all() -> Result<()> {
 
     let started = Instant::now();
     device.detach_all()?;
-    let (wake, ended) = asleep.join().map_err(|_| anyhow::anyhow!("the sleeping thread panicked"))??;
+    let (wake, ended) = asleep
+        .join()
+        .map_err(|_| anyhow::anyhow!("the sleeping thread panicked"))??;
     ensure!(wake.signalled(), "no last signal");
-    ensure!(ended == Some(Ending::DriverStopping), "no tombstone: {ended:?}");
+    ensure!(
+        ended == Some(Ending::DriverStopping),
+        "no tombstone: {ended:?}"
+    );
     // Whether the last signal or the driver's giving up ended it does not matter; that it ended does.
-    let waited = in_driver.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))?;
-    ensure!(started.elapsed() < SOON, "somebody hung: {:?}, {waited:?}", started.elapsed());
+    let waited = in_driver
+        .join()
+        .map_err(|_| anyhow::anyhow!("the waiting thread panicked"))?;
+    ensure!(
+        started.elapsed() < SOON,
+        "somebody hung: {:?}, {waited:?}",
+        started.elapsed()
+    );
     let ended = mine.drain(|_| {})?.ended;
-    ensure!(ended == Some(Ending::DriverStopping), "no tombstone: {ended:?}");
+    ensure!(
+        ended == Some(Ending::DriverStopping),
+        "no tombstone: {ended:?}"
+    );
 
     let refused = attach(4096, NOTICES).err();
     let refusal = refused.and_then(|error| error.downcast_ref::<channel::Error>()?.refusal());
-    ensure!(refusal == Some(Refusal::Stopping), "a reference while stopping: {refusal:?}");
+    ensure!(
+        refusal == Some(Refusal::Stopping),
+        "a reference while stopping: {refusal:?}"
+    );
     let references = device.references()?;
-    ensure!(references.taken == references.released && references.attached == 0, "{references:?}");
+    ensure!(
+        references.taken == references.released && references.attached == 0,
+        "{references:?}"
+    );
     Ok(())
 }
 
@@ -125,7 +172,9 @@ fn not_unloaded() -> Result<()> {
     // It still serves who has it open.
     device.references()?;
     drop(device);
-    stopping.join().map_err(|_| anyhow::anyhow!("the stopping thread panicked"))??;
+    stopping
+        .join()
+        .map_err(|_| anyhow::anyhow!("the stopping thread panicked"))??;
     ensure!(SERVICE.state()? == State::Stopped, "{:?}", SERVICE.state()?);
     SERVICE.start()?;
     open().map(drop)

@@ -41,7 +41,11 @@ fn main() -> Result<()> {
         [role, ..] => return apps::play(role),
     };
     try_to_keep("a_driver_is_installed_and_started", install_and_start);
-    for (name, promise) in refusals::ALL.iter().chain(operations::ALL).chain(lifetimes::ALL) {
+    for (name, promise) in refusals::ALL
+        .iter()
+        .chain(operations::ALL)
+        .chain(lifetimes::ALL)
+    {
         if only.is_none_or(|only| only == *name) {
             try_to_keep(name, *promise);
         }
@@ -69,7 +73,10 @@ fn install_and_start() -> Result<()> {
         image: Path::new(IMAGE),
         group: Some(GROUP),
     })?;
-    ensure!(SERVICE.state()? == State::Stopped, "it runs before it was started");
+    ensure!(
+        SERVICE.state()? == State::Stopped,
+        "it runs before it was started"
+    );
     SERVICE.start()?;
     ensure!(SERVICE.state()? == State::Running, "it does not run");
     open().map(drop)
@@ -80,14 +87,19 @@ fn restart() -> Result<()> {
     ensure!(open().is_err(), "the device is still there");
     SERVICE.start()?;
     let references = open()?.references()?;
-    ensure!(references.taken == 0 && references.attached == 0, "{references:?}");
+    ensure!(
+        references.taken == 0 && references.attached == 0,
+        "{references:?}"
+    );
     Ok(())
 }
 
 fn remove() -> Result<()> {
     SERVICE.stop(DEVICE, SOON)?;
     SERVICE.remove()?;
-    until("it is not installed any more", SOON, || Ok(SERVICE.state().is_err()))
+    until("it is not installed any more", SOON, || {
+        Ok(SERVICE.state().is_err())
+    })
 }
 
 fn open() -> Result<Device<Windows>> {
@@ -105,7 +117,10 @@ fn attach(ring_bytes: u32, mask: Mask) -> Result<Attachment<Windows>> {
 fn receive(attachment: &mut Attachment<Windows>, records: u64) -> Result<u64> {
     let (mut seen, mut lost) = (0, 0);
     while seen < records {
-        ensure!(attachment.wait(Some(SOON))?.signalled(), "only {seen} of {records} records came");
+        ensure!(
+            attachment.wait(Some(SOON))?.signalled(),
+            "only {seen} of {records} records came"
+        );
         seen += attachment
             .drain(|item| {
                 if let Item::Lost(told) = item {

@@ -16,16 +16,37 @@ const NAMED: &str = r"Global\GatebellSampleProcess";
 const MODIFY: u32 = 2;
 
 pub const ALL: &[Promise] = &[
-    ("set_clear_pulse_and_query_do_what_they_say", set_clear_pulse_and_query),
-    ("notices_from_a_request_arrive_in_order", notices_from_a_request),
+    (
+        "set_clear_pulse_and_query_do_what_they_say",
+        set_clear_pulse_and_query,
+    ),
+    (
+        "notices_from_a_request_arrive_in_order",
+        notices_from_a_request,
+    ),
     ("notices_from_a_timer_arrive_in_order", notices_from_a_timer),
     ("the_driver_waits_until_the_app_sets", the_driver_waits),
-    ("a_wait_in_the_driver_ends_when_its_time_is_over", a_wait_ends),
-    ("a_driver_works_on_one_request_of_an_app_at_a_time", one_at_a_time),
+    (
+        "a_wait_in_the_driver_ends_when_its_time_is_over",
+        a_wait_ends,
+    ),
+    (
+        "a_driver_works_on_one_request_of_an_app_at_a_time",
+        one_at_a_time,
+    ),
     ("one_hundred_thousand_signals_balance", one_hundred_thousand),
-    ("a_stopped_reader_loses_exactly_what_is_counted", a_stopped_reader),
-    ("a_named_event_can_be_waited_on_but_not_reset", a_named_event),
-    ("a_named_event_that_nobody_waits_on_says_nothing", nobody_waits),
+    (
+        "a_stopped_reader_loses_exactly_what_is_counted",
+        a_stopped_reader,
+    ),
+    (
+        "a_named_event_can_be_waited_on_but_not_reset",
+        a_named_event,
+    ),
+    (
+        "a_named_event_that_nobody_waits_on_says_nothing",
+        nobody_waits,
+    ),
     ("a_process_that_starts_and_ends_is_reported", a_process),
     ("a_mask_decides_what_is_told", a_mask),
 ];
@@ -48,12 +69,25 @@ pub fn ask(device: &Device<Windows>, mut request: Operate) -> Result<Seen> {
 fn set_clear_pulse_and_query() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
     let (device, event) = (attachment.device(), attachment.event());
-    let states = |operation| ask(device, request(operation, 0, 0)).map(|seen| (seen.before, seen.after));
-    ensure!(states(Operation::Query)? == (0, 0), "a new event is signalled");
+    let states =
+        |operation| ask(device, request(operation, 0, 0)).map(|seen| (seen.before, seen.after));
+    ensure!(
+        states(Operation::Query)? == (0, 0),
+        "a new event is signalled"
+    );
     ensure!(states(Operation::Set)? == (0, 1) && event.is_set()?, "set");
-    ensure!(states(Operation::Query)? == (1, 1) && event.is_set()?, "query");
-    ensure!(states(Operation::Clear)? == (1, 0) && !event.is_set()?, "clear");
-    ensure!(states(Operation::Pulse)? == (0, 0) && !event.is_set()?, "pulse");
+    ensure!(
+        states(Operation::Query)? == (1, 1) && event.is_set()?,
+        "query"
+    );
+    ensure!(
+        states(Operation::Clear)? == (1, 0) && !event.is_set()?,
+        "clear"
+    );
+    ensure!(
+        states(Operation::Pulse)? == (0, 0) && !event.is_set()?,
+        "pulse"
+    );
     // The other way round: the app changes it, the driver looks.
     event.set()?;
     ensure!(states(Operation::Query)? == (1, 1), "the app's set");
@@ -77,7 +111,10 @@ fn notices(operation: Operation, count: u32, interval_us: u32, from_timer: bool)
     ask(attachment.device(), request(operation, count, interval_us))?;
     let mut next = 0;
     while next < u64::from(count) {
-        ensure!(attachment.wait(Some(SOON))?.signalled(), "only {next} notices came");
+        ensure!(
+            attachment.wait(Some(SOON))?.signalled(),
+            "only {next} notices came"
+        );
         let mut wrong = None;
         attachment.drain(|item| {
             let notice = match item {
@@ -85,14 +122,20 @@ fn notices(operation: Operation, count: u32, interval_us: u32, from_timer: bool)
                 Item::Lost(_) => None,
             };
             match notice {
-                Some(notice) if notice.number == next && (notice.from_timer == 1) == from_timer => next += 1,
+                Some(notice) if notice.number == next && (notice.from_timer == 1) == from_timer => {
+                    next += 1
+                }
                 other => wrong = Some(format!("{other:?} instead of {next}")),
             }
         })?;
         ensure!(wrong.is_none(), "{wrong:?}");
     }
     let least = Duration::from_micros(u64::from(interval_us) * u64::from(count - 1));
-    ensure!(started.elapsed() >= least, "too early: {:?} instead of {least:?}", started.elapsed());
+    ensure!(
+        started.elapsed() >= least,
+        "too early: {:?} instead of {least:?}",
+        started.elapsed()
+    );
     let account = attachment.account()?;
     ensure!(account.balances() && account.gaps == 0, "{account:?}");
     Ok(())
@@ -107,8 +150,13 @@ fn the_driver_waits() -> Result<()> {
     // Other requests on the same device are served meanwhile.
     ask(attachment.device(), request(Operation::Query, 0, 0))?;
     attachment.event().set()?;
-    let seen = waiting.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
-    ensure!(seen.before == 0 && seen.after == 0, "the wait did not take the signal: {seen:?}");
+    let seen = waiting
+        .join()
+        .map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
+    ensure!(
+        seen.before == 0 && seen.after == 0,
+        "the wait did not take the signal: {seen:?}"
+    );
     Ok(())
 }
 
@@ -116,10 +164,15 @@ fn a_wait_ends() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
     let started = Instant::now();
     let result = ask(attachment.device(), request(Operation::Wait, 0, 200_000));
-    let refusal = result.err().and_then(|error| error.downcast_ref::<channel::Error>()?.refusal());
+    let refusal = result
+        .err()
+        .and_then(|error| error.downcast_ref::<channel::Error>()?.refusal());
     ensure!(refusal == Some(Refusal::TimedOut), "{refusal:?}");
     let took = started.elapsed();
-    ensure!(took >= Duration::from_millis(190) && took < SOON, "{took:?}");
+    ensure!(
+        took >= Duration::from_millis(190) && took < SOON,
+        "{took:?}"
+    );
     Ok(())
 }
 
@@ -141,9 +194,13 @@ fn one_at_a_time() -> Result<()> {
             }
         }
     });
-    until("a second wait is refused", SOON, || Ok(wait(attachment.device(), 1).0))?;
+    until("a second wait is refused", SOON, || {
+        Ok(wait(attachment.device(), 1).0)
+    })?;
     attachment.event().set()?;
-    waiting.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
+    waiting
+        .join()
+        .map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
     Ok(())
 }
 
@@ -162,14 +219,25 @@ fn one_hundred_thousand() -> Result<()> {
             }
         })?;
     }
-    let seen = asking.join().map_err(|_| anyhow::anyhow!("the asking thread panicked"))??;
+    let seen = asking
+        .join()
+        .map_err(|_| anyhow::anyhow!("the asking thread panicked"))??;
     attachment.drain(|_| {})?;
     let account = attachment.account()?;
     println!("{account:?}");
-    ensure!(seen.offered == SIGNALS && account.kernel.offered == u64::from(SIGNALS), "{seen:?} {account:?}");
+    ensure!(
+        seen.offered == SIGNALS && account.kernel.offered == u64::from(SIGNALS),
+        "{seen:?} {account:?}"
+    );
     ensure!(account.balances() && account.in_ring == 0, "{account:?}");
-    ensure!(account.delivered + account.kernel.lost_in_all() == u64::from(SIGNALS), "{account:?}");
-    ensure!(account.lost_told.iter().sum::<u64>() >= lost_here, "{account:?}");
+    ensure!(
+        account.delivered + account.kernel.lost_in_all() == u64::from(SIGNALS),
+        "{account:?}"
+    );
+    ensure!(
+        account.lost_told.iter().sum::<u64>() >= lost_here,
+        "{account:?}"
+    );
     Ok(())
 }
 
@@ -178,34 +246,55 @@ fn a_stopped_reader() -> Result<()> {
     let fits = 4096 / size_of::<Notice>() as u64;
     ask(attachment.device(), request(Operation::Notify, 1000, 0))?;
     let account = attachment.account()?;
-    ensure!(account.kernel.committed == fits && account.in_ring == fits, "{account:?}");
+    ensure!(
+        account.kernel.committed == fits && account.in_ring == fits,
+        "{account:?}"
+    );
     ensure!(account.kernel.lost == [1000 - fits, 0, 0], "{account:?}");
     // It reads again: first what waited, then what comes, and each loss is told of or seen in the ledger.
     receive(&mut attachment, fits)?;
     ask(attachment.device(), request(Operation::Notify, 10, 1000))?;
     receive(&mut attachment, 10)?;
     let account = attachment.account()?;
-    ensure!(account.balances() && account.delivered == fits + 10, "{account:?}");
+    ensure!(
+        account.balances() && account.delivered == fits + 10,
+        "{account:?}"
+    );
     let told: u64 = account.lost_told.iter().sum();
-    ensure!(told == account.gaps, "losses told and gaps differ: {account:?}");
+    ensure!(
+        told == account.gaps,
+        "losses told and gaps differ: {account:?}"
+    );
     ensure!(told + account.lost_untold() == 1000 - fits, "{account:?}");
     Ok(())
 }
 
 fn a_named_event() -> Result<()> {
     let named = NamedEvent::open(NAMED)?;
-    ensure!(named.reset().is_err(), "a handle to wait with could reset it");
-    ensure!(NamedEvent::open_with(NAMED, MODIFY).is_err(), "it could be opened to reset it");
+    ensure!(
+        named.reset().is_err(),
+        "a handle to wait with could reset it"
+    );
+    ensure!(
+        NamedEvent::open_with(NAMED, MODIFY).is_err(),
+        "it could be opened to reset it"
+    );
     // A pulse wakes who waits just then. Some may fall between two waits: that is what is wrong with it.
     let attachment = attach(4096, NOTICES)?;
     let woken = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| named.wait(Some(SOON)).inspect(|_| woken.store(true, Ordering::SeqCst)));
+        let waiting = scope.spawn(|| {
+            named
+                .wait(Some(SOON))
+                .inspect(|_| woken.store(true, Ordering::SeqCst))
+        });
         until("a pulse wakes the waiter", SOON, || {
             ask(attachment.device(), request(Operation::PulseNamed, 0, 0))?;
             Ok(woken.load(Ordering::SeqCst))
         })?;
-        let wake = waiting.join().map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
+        let wake = waiting
+            .join()
+            .map_err(|_| anyhow::anyhow!("the waiting thread panicked"))??;
         ensure!(wake == Wake::Signalled, "{wake:?}");
         Ok(())
     })
@@ -223,7 +312,10 @@ fn nobody_waits() -> Result<()> {
 }
 
 fn a_process() -> Result<()> {
-    let mut attachment = attach(64 * 1024, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT))?;
+    let mut attachment = attach(
+        64 * 1024,
+        Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT),
+    )?;
     let app = App::start("passer-by")?;
     let pid = app.pid();
     app.finish()?;
@@ -244,8 +336,16 @@ fn a_process() -> Result<()> {
         Ok(started.is_some() && ended.is_some())
     })?;
     let started = started.context("no start")?;
-    ensure!(started.parent == std::process::id(), "its parent is said to be {}", started.parent);
-    ensure!(started.name.starts_with(b"promises.exe\0"), "its name is said to be {:?}", started.name);
+    ensure!(
+        started.parent == std::process::id(),
+        "its parent is said to be {}",
+        started.parent
+    );
+    ensure!(
+        started.name.starts_with(b"promises.exe\0"),
+        "its name is said to be {:?}",
+        started.name
+    );
     Ok(())
 }
 

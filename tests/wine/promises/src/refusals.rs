@@ -29,12 +29,16 @@ pub const ALL: &[Promise] = &[
     ("a_request_after_dereference_is_refused", after_dereference),
     ("a_request_after_close_is_refused", after_close),
     ("one_app_more_than_there_are_slots_is_refused", slots),
-    ("to_detach_all_takes_the_right_to_change_the_driver", detach_all),
+    (
+        "to_detach_all_takes_the_right_to_change_the_driver",
+        detach_all,
+    ),
 ];
 
 fn not_open() -> Result<()> {
     for handle in [0, 0x7FFC, 0xFFFF_FFF0, u64::MAX - 15] {
-        refuses(reference(handle), Refusal::Handle).with_context(|| format!("handle {handle:#x}"))?;
+        refuses(reference(handle), Refusal::Handle)
+            .with_context(|| format!("handle {handle:#x}"))?;
     }
     Ok(())
 }
@@ -56,19 +60,40 @@ fn no_right() -> Result<()> {
     let this = unsafe { GetCurrentProcess() };
     let strong = event.system().handle().as_raw_handle();
     // SAFETY: an open handle of this process, and room for another.
-    let made =
-        unsafe { DuplicateHandle(this, strong, this, &raw mut weaker, SYNCHRONIZATION_SYNCHRONIZE, 0, 0) };
+    let made = unsafe {
+        DuplicateHandle(
+            this,
+            strong,
+            this,
+            &raw mut weaker,
+            SYNCHRONIZATION_SYNCHRONIZE,
+            0,
+            0,
+        )
+    };
     ensure!(made != 0, "can't make a handle that may only wait");
     refuses(reference(weaker.addr() as u64), Refusal::Access)
 }
 
 fn version() -> Result<()> {
-    refuses(send(Reference { version: VERSION + 1, ..good()? }), Refusal::Version)
+    refuses(
+        send(Reference {
+            version: VERSION + 1,
+            ..good()?
+        }),
+        Refusal::Version,
+    )
 }
 
 fn size() -> Result<()> {
     for ring_bytes in [0, 1, 4095, 4097, 12 * 1024, 16 << 20, u32::MAX] {
-        refuses(send(Reference { ring_bytes, ..good()? }), Refusal::Size)?;
+        refuses(
+            send(Reference {
+                ring_bytes,
+                ..good()?
+            }),
+            Refusal::Size,
+        )?;
     }
     Ok(())
 }
@@ -79,30 +104,57 @@ fn length() -> Result<()> {
     let mut answer = [0; 8192];
     for command in [Command::Reference, Command::Operate] {
         for bytes in [0, 1, 8, 23, 25, 47, 49, 64, 4096] {
-            refuses(raw(device, command, &[0; 4096][..bytes], &mut answer), Refusal::Length)?;
+            refuses(
+                raw(device, command, &[0; 4096][..bytes], &mut answer),
+                Refusal::Length,
+            )?;
         }
     }
-    for command in [Command::Dereference, Command::Drain, Command::Account, Command::References] {
+    for command in [
+        Command::Dereference,
+        Command::Drain,
+        Command::Account,
+        Command::References,
+    ] {
         refuses(raw(device, command, &[0; 4], &mut answer), Refusal::Length)?;
     }
     let references = device.references()?;
-    ensure!(references.attached == 1, "a refused request changed something: {references:?}");
+    ensure!(
+        references.attached == 1,
+        "a refused request changed something: {references:?}"
+    );
     Ok(())
 }
 
 fn room() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
     let device = attachment.device();
-    for (command, least) in [(Command::Drain, 24), (Command::Account, 4160), (Command::References, 64)] {
+    for (command, least) in [
+        (Command::Drain, 24),
+        (Command::Account, 4160),
+        (Command::References, 64),
+    ] {
         for bytes in [0, least - 1] {
-            refuses(raw(device, command, &[], &mut [0; 4160][..bytes]), Refusal::Room)?;
+            refuses(
+                raw(device, command, &[], &mut [0; 4160][..bytes]),
+                Refusal::Room,
+            )?;
         }
     }
     let query = request(Operation::Query, 0, 0);
-    refuses(raw(device, Command::Operate, query.as_bytes(), &mut [0; 47]), Refusal::Room)?;
+    refuses(
+        raw(device, Command::Operate, query.as_bytes(), &mut [0; 47]),
+        Refusal::Room,
+    )?;
     let other = open()?;
-    refuses(raw(&other, Command::Reference, good()?.as_bytes(), &mut [0; 15]), Refusal::Room)?;
-    ensure!(other.references()?.attached == 1, "a refused reference stayed");
+    refuses(
+        raw(&other, Command::Reference, good()?.as_bytes(), &mut [0; 15]),
+        Refusal::Room,
+    )?;
+    ensure!(
+        other.references()?.attached == 1,
+        "a refused reference stayed"
+    );
     Ok(())
 }
 
@@ -110,7 +162,13 @@ fn command() -> Result<()> {
     let device = open()?;
     // Numbers that are no command's; a command's with another transfer method, another right, another device type.
     let reference = Command::Reference.control_code();
-    for code in [0x0022_6000, 0x0022_6020, reference | 1, reference | 2, reference + (1 << 16)] {
+    for code in [
+        0x0022_6000,
+        0x0022_6020,
+        reference | 1,
+        reference | 2,
+        reference + (1 << 16),
+    ] {
         let code = raw_code(&device, code);
         ensure!(code == Some(Refusal::Command), "{code:?}");
     }
@@ -121,10 +179,22 @@ fn range() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
     let notify = request(Operation::Notify, 1, 1);
     for wrong in [
-        Operate { count: MAX_COUNT + 1, ..notify },
-        Operate { interval_us: MAX_INTERVAL_US + 1, ..notify },
-        Operate { operation: 0, ..notify },
-        Operate { operation: u32::MAX, ..notify },
+        Operate {
+            count: MAX_COUNT + 1,
+            ..notify
+        },
+        Operate {
+            interval_us: MAX_INTERVAL_US + 1,
+            ..notify
+        },
+        Operate {
+            operation: 0,
+            ..notify
+        },
+        Operate {
+            operation: u32::MAX,
+            ..notify
+        },
     ] {
         refuses(ask(attachment.device(), wrong), Refusal::Range)?;
     }
@@ -136,12 +206,21 @@ fn second() -> Result<()> {
     let device = attachment.device();
     let event = device.create_event(4096)?;
     let handle = event.system().handle().as_raw_handle().addr() as u64;
-    let request = Reference { event: handle, ..good()? };
+    let request = Reference {
+        event: handle,
+        ..good()?
+    };
     let answer = &mut [0; size_of::<Referenced>()];
-    refuses(raw(device, Command::Reference, request.as_bytes(), answer), Refusal::AlreadyReferenced)?;
+    refuses(
+        raw(device, Command::Reference, request.as_bytes(), answer),
+        Refusal::AlreadyReferenced,
+    )?;
     // The first one still works.
     ask(device, self::request(Operation::Set, 0, 0))?;
-    ensure!(attachment.event().is_set()?, "the first event is not signalled any more");
+    ensure!(
+        attachment.event().is_set()?,
+        "the first event is not signalled any more"
+    );
     ensure!(!event.is_set()?, "the second event was signalled");
     Ok(())
 }
@@ -150,16 +229,28 @@ fn before() -> Result<()> {
     let device = open()?;
     let mut answer = [0; 8192];
     for command in [Command::Dereference, Command::Drain, Command::Account] {
-        refuses(raw(&device, command, &[], &mut answer), Refusal::NotReferenced)?;
+        refuses(
+            raw(&device, command, &[], &mut answer),
+            Refusal::NotReferenced,
+        )?;
     }
-    refuses(ask(&device, request(Operation::Set, 0, 0)), Refusal::NotReferenced)
+    refuses(
+        ask(&device, request(Operation::Set, 0, 0)),
+        Refusal::NotReferenced,
+    )
 }
 
 fn after_dereference() -> Result<()> {
     let mut attachment = attach(4096, NOTICES)?;
     attachment.dereference()?;
-    refuses(attachment.dereference().map_err(Into::into), Refusal::NotReferenced)?;
-    refuses(ask(attachment.device(), request(Operation::Set, 0, 0)), Refusal::NotReferenced)?;
+    refuses(
+        attachment.dereference().map_err(Into::into),
+        Refusal::NotReferenced,
+    )?;
+    refuses(
+        ask(attachment.device(), request(Operation::Set, 0, 0)),
+        Refusal::NotReferenced,
+    )?;
     // What was counted stays readable, and the app finds its tombstone.
     attachment.account()?;
     let ended = attachment.drain(|_| {})?.ended;
@@ -173,13 +264,18 @@ fn after_close() -> Result<()> {
     // else is opened meanwhile.
     let closed = unsafe { CloseHandle(device.system().handle().as_raw_handle()) };
     ensure!(closed != 0, "can't close the device");
-    let refused = refuses(raw(&device, Command::References, &[], &mut [0; 64]), Refusal::Closing);
+    let refused = refuses(
+        raw(&device, Command::References, &[], &mut [0; 64]),
+        Refusal::Closing,
+    );
     std::mem::forget(device);
     refused
 }
 
 fn slots() -> Result<()> {
-    let apps: Vec<_> = (0..contract::SLOTS).map(|_| attach(4096, NOTICES)).collect::<Result<_>>()?;
+    let apps: Vec<_> = (0..contract::SLOTS)
+        .map(|_| attach(4096, NOTICES))
+        .collect::<Result<_>>()?;
     refuses(attach(4096, NOTICES), Refusal::NoSlot)?;
     drop(apps);
     attach(4096, NOTICES).map(drop)
@@ -187,14 +283,26 @@ fn slots() -> Result<()> {
 
 fn detach_all() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
-    refuses(raw(attachment.device(), Command::DetachAll, &[], &mut []), Refusal::NotPermitted)?;
-    ensure!(attachment.device().references()?.attached == 1, "it detached all the same");
+    refuses(
+        raw(attachment.device(), Command::DetachAll, &[], &mut []),
+        Refusal::NotPermitted,
+    )?;
+    ensure!(
+        attachment.device().references()?.attached == 1,
+        "it detached all the same"
+    );
     Ok(())
 }
 
 /// A request that would be granted, but for its event.
 fn good() -> Result<Reference> {
-    Ok(Reference { version: VERSION, ring_bytes: 4096, mask: 0, users: ALL_USERS, event: 0 })
+    Ok(Reference {
+        version: VERSION,
+        ring_bytes: 4096,
+        mask: 0,
+        users: ALL_USERS,
+        event: 0,
+    })
 }
 
 fn reference(event: u64) -> Result<()> {
@@ -205,9 +313,17 @@ fn reference(event: u64) -> Result<()> {
 fn send(request: Reference) -> Result<()> {
     let device = open()?;
     let before = device.references()?;
-    let result = raw(&device, Command::Reference, request.as_bytes(), &mut [0; size_of::<Referenced>()]);
+    let result = raw(
+        &device,
+        Command::Reference,
+        request.as_bytes(),
+        &mut [0; size_of::<Referenced>()],
+    );
     let after = device.references()?;
-    ensure!(before.attached == after.attached, "a refused reference stayed");
+    ensure!(
+        before.attached == after.attached,
+        "a refused reference stayed"
+    );
     result
 }
 
@@ -239,13 +355,24 @@ fn raw_code(device: &Device<Windows>, code: u32) -> Option<Refusal> {
         )
     };
     let code = std::io::Error::last_os_error().raw_os_error()?;
-    if done != 0 { None } else { Refusal::from_ntstatus(code) }
+    if done != 0 {
+        None
+    } else {
+        Refusal::from_ntstatus(code)
+    }
 }
 
 /// Whether it was refused, and for this.
 fn refuses<T>(result: Result<T>, refusal: Refusal) -> Result<()> {
-    let Err(error) = result else { anyhow::bail!("not refused: expected {refusal:?}") };
-    let found = error.downcast_ref::<channel::Error>().and_then(channel::Error::refusal);
-    ensure!(found == Some(refusal), "expected {refusal:?}, found {error:#}");
+    let Err(error) = result else {
+        anyhow::bail!("not refused: expected {refusal:?}")
+    };
+    let found = error
+        .downcast_ref::<channel::Error>()
+        .and_then(channel::Error::refusal);
+    ensure!(
+        found == Some(refusal),
+        "expected {refusal:?}, found {error:#}"
+    );
     Ok(())
 }
