@@ -3,8 +3,8 @@
 use crate::pace::{Gathering, Pace};
 use crate::stream::Stream;
 use crate::{Device, Drain, Error, Event, Item, Record, System, Wake};
-use contract::ledger::CAUSES;
-use contract::{Ending, Mask, Totals};
+use channel_abi::ledger::CAUSES;
+use channel_abi::{Ending, Mask, Totals};
 use std::time::{Duration, Instant};
 
 /// So many looks at the ring, then one at everything else that can end a wait: that is a system call, in which a record would wait.

@@ -2,9 +2,9 @@
 
 use crate::Error;
 use crate::sync::Arc;
-use contract::command::References;
-use contract::notice::Operate;
-use contract::{Ending, Ledger, Mask};
+use channel_abi::command::References;
+use channel_abi::notice::Operate;
+use channel_abi::{Ending, Ledger, Mask};
 use std::time::Duration;
 
 /// A kernel as the app's half needs it. Three of them: [`crate::sys`].

@@ -1,6 +1,6 @@
 //! What can go wrong for an app, and whose fault it is.
 
-use contract::{Command, Refusal};
+use channel_abi::{Command, Refusal};
 use std::io;
 
 /// Why the channel could not do what the app asked for.

@@ -48,12 +48,12 @@ mod sync;
 mod attachment;
 #[cfg(feature = "app")]
 mod device;
-#[cfg(all(feature = "door", target_os = "linux"))]
-pub mod door;
 #[cfg(feature = "app")]
 mod error;
 #[cfg(feature = "app")]
 mod pace;
+#[cfg(all(feature = "server", target_os = "linux"))]
+pub mod server;
 #[cfg(feature = "app")]
 mod stream;
 #[cfg(feature = "app")]
@@ -68,4 +68,4 @@ pub use {
     stream::{Item, Lost, Record},
 };
 
-pub use contract::{Cause, Ending, Kind, Mask, Refusal};
+pub use channel_abi::{Cause, Ending, Kind, Mask, Refusal};

@@ -7,7 +7,7 @@
 //! position is the very record that it committed: that is how it knows that the reader had caught up.
 
 use crate::sync::atomic::{Ordering, fence};
-use contract::record::MAX_RECORD;
+use channel_abi::record::MAX_RECORD;
 
 /// The record is reserved, not yet committed.
 const BUSY: u32 = 1 << 31;

@@ -1,9 +1,9 @@
 //! Records as they come out of a ring, with the losses put where they happened.
 
 use crate::Error;
-use contract::ledger::CAUSES;
-use contract::record::MAX_RECORD;
-use contract::{Cause, Header, Kind};
+use channel_abi::ledger::CAUSES;
+use channel_abi::record::MAX_RECORD;
+use channel_abi::{Cause, Header, Kind};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Processors that a record may claim to come from. More than any kernel has; a larger number is a lie.
@@ -42,7 +42,7 @@ impl<'a> Record<'a> {
     pub fn check(bytes: &'a [u8]) -> Result<Self, Error> {
         let (header, _) = Header::read_from_prefix(bytes)
             .map_err(|_| Error::Contract("a record shorter than its header"))?;
-        if header.version != contract::VERSION {
+        if header.version != channel_abi::VERSION {
             return Err(Error::Contract("a record of another version"));
         }
         if header.length as usize != bytes.len() || bytes.len() > MAX_RECORD {
@@ -168,7 +168,7 @@ mod tests {
         Header {
             length,
             kind: 16,
-            version: contract::VERSION,
+            version: channel_abi::VERSION,
             processor,
             sequence,
             lost,

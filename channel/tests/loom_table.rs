@@ -8,8 +8,8 @@
 use channel::driver::table::Signal;
 use channel::sys::model::{Kernel, Model, OpenDevice, Process};
 use channel::{Ending, Kind, Mask, Refusal, System};
-use contract::command::{ALL_USERS, Drained, Reference, Referenced};
-use contract::{Command, Header, Ledger, VERSION};
+use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced};
+use channel_abi::{Command, Header, Ledger, VERSION};
 use loom::sync::Arc;
 use loom::thread;
 use zerocopy::{FromBytes, Immutable, IntoBytes};

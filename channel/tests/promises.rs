@@ -4,9 +4,9 @@
 
 use channel::sys::model::{Kernel, Model, Process};
 use channel::{Attachment, Device, Ending, Event, Item, Kind, Mask, Pace, Refusal, Wake};
-use contract::command::{ALL_USERS, Drained, Reference, Referenced, References};
-use contract::notice::{Notice, Operate, Operation};
-use contract::{Command, Header, Ledger, SLOTS, VERSION};
+use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced, References};
+use channel_abi::notice::{Notice, Operate, Operation};
+use channel_abi::{Command, Header, Ledger, SLOTS, VERSION};
 use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
 

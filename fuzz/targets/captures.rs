@@ -2,8 +2,8 @@
 #![no_main]
 
 use cli::capture::{Broken, Capture, Carried, Packet, carried};
-use contract::packet::Direction;
 use engine::parse;
+use firewall_abi::packet::Direction;
 use std::io::{self, Read};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_bytes_are_a_capture_or_none(bytes));

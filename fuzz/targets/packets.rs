@@ -1,10 +1,10 @@
 //! Packets one after the other, of one zone: parsed, and decided on with the conversations that they make.
 #![no_main]
 
-use contract::firewall::{FlowEntry, FlowKey};
-use contract::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
 use engine::conversation::{Conversations, Known, decide, key_of};
 use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
+use firewall_abi::firewall::{FlowEntry, FlowKey};
+use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
 use gatebell_fuzz::{Bytes, Machine};
 use rules::Table;
 use std::collections::HashMap;

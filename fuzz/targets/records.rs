@@ -3,11 +3,11 @@
 
 use channel::Record;
 use channel::ring::{Lie, Memory, Reader};
-use contract::notice::{Notice, Operated};
-use contract::packet::{Direction, Packet, Reason, Verdict};
-use contract::process::Process;
-use contract::record::MAX_RECORD;
-use contract::{Ending, Kind};
+use channel_abi::notice::{Notice, Operated};
+use channel_abi::process::Process;
+use channel_abi::record::MAX_RECORD;
+use channel_abi::{Ending, Kind};
+use firewall_abi::packet::{Direction, Packet, Reason, Verdict};
 use gatebell_fuzz::Bytes;
 use std::cell::Cell;
 

@@ -3,10 +3,10 @@
 
 use channel::sys::model::{Kernel, Model, Process};
 use channel::{Device, Event, Kind};
-use contract::command::MIN_RING;
-use contract::notice::{MAX_COUNT, Notice, Operate, Operation};
-use contract::record::MAX_RECORD;
-use contract::{Command, Header, Reference};
+use channel_abi::command::MIN_RING;
+use channel_abi::notice::{MAX_COUNT, Notice, Operate, Operation};
+use channel_abi::record::MAX_RECORD;
+use channel_abi::{Command, Header, Reference};
 use gatebell_fuzz::Bytes;
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -1,8 +1,8 @@
 //! Rule files, and the lists that they name: taken or refused, and what was taken compiles and decides.
 #![no_main]
 
-use contract::packet::{Direction, Local, NO_RULE, Verdict};
 use engine::{Shape, classify, parse};
+use firewall_abi::packet::{Direction, Local, NO_RULE, Verdict};
 use gatebell_fuzz::Machine;
 use rules::{Rules, Table};
 

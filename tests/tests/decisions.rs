@@ -26,9 +26,9 @@ mod zone;
 
 use channel::sys::linux::Linux;
 use channel::{Attachment, Item, Kind, Mask};
-use contract::firewall::MAX_ARRIVALS;
-use contract::packet::{Direction, NO_RULE, NO_USER, Packet, Verdict};
-use contract::process::Process;
+use channel_abi::process::Process;
+use firewall_abi::firewall::MAX_ARRIVALS;
+use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Packet, Verdict};
 use judges::{Dice, Judged};
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};

@@ -19,7 +19,7 @@ mod zone;
 
 use channel::sys::linux::Linux;
 use channel::{Attachment, Item};
-use contract::packet::{Direction, NO_RULE, Packet, Verdict};
+use firewall_abi::packet::{Direction, NO_RULE, Packet, Verdict};
 use lab::{Counted, INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -25,9 +25,9 @@ mod zone;
 
 use channel::sys::linux::{Linux, bpf};
 use channel::{Attachment, Kind};
-use contract::SLOTS;
-use contract::packet::NO_USER;
+use channel_abi::SLOTS;
 use crowd::{Child, ring_of, stop_apps};
+use firewall_abi::packet::NO_USER;
 use lab::{Counted, INSIDE, OUTSIDE};
 use publishing::Publishing;
 use reading::{Reading, Tally, tally};

@@ -10,10 +10,10 @@ mod place;
 
 use channel::sys::linux::{Linux, bpf, socket};
 use channel::{Attachment, Device, Ending, Item, Kind, Mask, Record, Refusal, Wake};
-use contract::command::ALL_USERS;
-use contract::notice::{Notice, Operate, Operated, Operation};
-use contract::process::Process;
-use contract::{Command, Reference, SLOTS, VERSION};
+use channel_abi::command::ALL_USERS;
+use channel_abi::notice::{Notice, Operate, Operated, Operation};
+use channel_abi::process::Process;
+use channel_abi::{Command, Reference, SLOTS, VERSION};
 use place::{Child, Host, Zone, within};
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};

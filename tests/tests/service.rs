@@ -16,7 +16,7 @@ mod lab;
 )]
 mod zone;
 
-use contract::Ending;
+use channel_abi::Ending;
 use service::control::Failed;
 use std::fs;
 use std::process::Command;
@@ -226,5 +226,5 @@ fn what_a_killed_service_owed_its_apps_is_settled_by_the_next_one() {
         ),
         (4, 4, true)
     );
-    let _every_slot: Vec<_> = (0..contract::SLOTS).map(|_| zone.attach(4096)).collect();
+    let _every_slot: Vec<_> = (0..channel_abi::SLOTS).map(|_| zone.attach(4096)).collect();
 }

@@ -69,7 +69,7 @@ const LINUX_DRIVERS: [Foreign; 2] = [
         extension: "bpf.o",
     },
     Foreign {
-        folder: "drivers/linux",
+        folder: "firewall/driver/linux",
         target: &BPF,
         extension: "bpf.o",
     },
@@ -81,7 +81,7 @@ const WINDOWS_DRIVERS: [Foreign; 2] = [
         extension: "sys",
     },
     Foreign {
-        folder: "drivers/windows",
+        folder: "firewall/driver/windows",
         target: &WDM,
         extension: "sys",
     },

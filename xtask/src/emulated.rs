@@ -26,7 +26,7 @@ pub fn run() -> Result<i32> {
     machine.files = vec![
         env::current_exe()?,
         programs.0.clone(),
-        place::root().join("rules/examples"),
+        place::root().join("firewall/rules/examples"),
         curl,
     ];
     machine.files.extend(rule_file());

@@ -181,8 +181,8 @@ impl Target {
     fn seeds(self) -> &'static [&'static str] {
         match self {
             Self::Packets => &["fuzz/seeds/packets"],
-            Self::Rules => &["rules/examples", "fuzz/seeds/rules"],
-            Self::Captures => &["cli/tests/captures"],
+            Self::Rules => &["firewall/rules/examples", "fuzz/seeds/rules"],
+            Self::Captures => &["firewall/cli/tests/captures"],
             Self::Records => &["fuzz/seeds/records"],
             Self::Requests => &["fuzz/seeds/requests"],
             Self::Control => &["fuzz/seeds/control"],

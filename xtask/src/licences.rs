@@ -16,8 +16,8 @@ const MANIFESTS: [&str; 6] = [
     "Cargo.toml",
     "sample/driver/linux/Cargo.toml",
     "sample/driver/windows/Cargo.toml",
-    "drivers/linux/Cargo.toml",
-    "drivers/windows/Cargo.toml",
+    "firewall/driver/linux/Cargo.toml",
+    "firewall/driver/windows/Cargo.toml",
     "fuzz/Cargo.toml",
 ];
 const PLATFORMS: [&str; 2] = ["x86_64-unknown-linux-gnu", "x86_64-pc-windows-gnu"];

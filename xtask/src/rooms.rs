@@ -58,9 +58,12 @@ pub const ROOMS: &[Room] = &[
         ],
     ),
     plain(
-        "contract",
+        "abi",
         "what crosses the kernel's boundary keeps its layout",
-        &[Step::Package("gatebell-contract")],
+        &[
+            Step::Package("gatebell-channel-abi"),
+            Step::Package("gatebell-firewall-abi"),
+        ],
     ),
     plain(
         "engine",
@@ -86,7 +89,7 @@ pub const ROOMS: &[Room] = &[
                     "--package",
                     "gatebell-channel",
                     "--features",
-                    "door",
+                    "server",
                     "--lib",
                     "--locked",
                 ],

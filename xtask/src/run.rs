@@ -51,7 +51,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     let rules = arguments
         .rules
         .clone()
-        .unwrap_or_else(|| place::root().join("rules/examples/lab.toml"));
+        .unwrap_or_else(|| place::root().join("firewall/rules/examples/lab.toml"));
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
     let mut service = Service::start(&programs, &lab, &rules)?;

@@ -11,7 +11,7 @@ use crate::ruleset::chain;
 use crate::statistics::{quantile, ratios};
 use anyhow::Result;
 use channel::{Kind, Mask, Pace, Record};
-use contract::packet::Packet;
+use firewall_abi::packet::Packet;
 
 const FIGURE: &str = "latency";
 /// The sender is on processor 0.

@@ -14,7 +14,7 @@ use crate::ruleset::{chain, refuse};
 use crate::statistics::ratios;
 use anyhow::{Context, Result};
 use channel::{Kind, Mask, Pace, Record};
-use contract::packet::Packet;
+use firewall_abi::packet::Packet;
 use std::time::Duration;
 
 const FIGURE: &str = "refused";

@@ -13,7 +13,7 @@ use crate::ruleset::refuse;
 use crate::statistics::ratios;
 use anyhow::{Context, Result, ensure};
 use channel::{Kind, Mask, Pace, Record};
-use contract::process::Process;
+use channel_abi::process::Process;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;

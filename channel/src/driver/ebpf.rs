@@ -18,9 +18,9 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
-use contract::command::References;
-use contract::ledger::PROCESSORS;
-use contract::{Cause, Counters, Header, Kind, Ledger, Refusal, SLOTS as COUNT};
+use channel_abi::command::References;
+use channel_abi::ledger::PROCESSORS;
+use channel_abi::{Cause, Counters, Header, Kind, Ledger, Refusal, SLOTS as COUNT};
 use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
 use zerocopy::{FromBytes, IntoBytes};
@@ -57,7 +57,7 @@ pub enum Offered {
     Lost,
 }
 
-/// Offers a record that is about `user`, or about [`NO_USER`](contract::packet::NO_USER), to every app that wants such.
+/// Offers a record that is about `user`, or about [`NO_USER`](channel_abi::command::NO_USER), to every app that wants such.
 /// `fill` writes what follows the header; the header is ours.
 #[inline(always)]
 pub fn offer<R: FromBytes + IntoBytes>(kind: Kind, user: u32, fill: impl Fn(&mut R)) {
@@ -99,7 +99,8 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
 ) -> Offered {
     const {
         assert!(
-            size_of::<R>() >= size_of::<Header>() && size_of::<R>() <= contract::record::MAX_RECORD
+            size_of::<R>() >= size_of::<Header>()
+                && size_of::<R>() <= channel_abi::record::MAX_RECORD
         )
     };
     const { assert!(size_of::<R>() % 8 == 0 && align_of::<R>() <= 8) };
@@ -118,7 +119,7 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
     let header = Header {
         length: size_of::<R>() as u32,
         kind: kind.number(),
-        version: contract::VERSION,
+        version: channel_abi::VERSION,
         processor,
         sequence: next(&line.offered),
         // SAFETY: the helper has no preconditions.

@@ -9,7 +9,7 @@
 pub mod ebpf;
 #[cfg(not(target_arch = "bpf"))]
 pub mod queue;
-#[cfg(any(feature = "ebpf", feature = "door"))]
+#[cfg(any(feature = "ebpf", feature = "server"))]
 pub mod slot;
 #[cfg(not(target_arch = "bpf"))]
 pub mod table;

@@ -2,7 +2,7 @@
 //!
 //! No allocation, no panic: every access is checked, so nothing is left for a driver to panic on.
 
-use contract::{Cause, Header};
+use channel_abi::{Cause, Header};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Words of a header.

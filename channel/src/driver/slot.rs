@@ -1,8 +1,8 @@
 //! The slot of one app in an eBPF driver: written by the door, read by the programs.
 
-use contract::Mask;
-use contract::command::ALL_USERS;
-use contract::packet::NO_USER;
+use channel_abi::Mask;
+use channel_abi::command::ALL_USERS;
+use channel_abi::command::NO_USER;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The map of [`Slot`]s, one for each app.
@@ -13,7 +13,7 @@ pub const USED_MAP: &str = "USED";
 pub const RINGS_MAP: &str = "RINGS";
 /// The map of the apps' ledgers.
 pub const LEDGERS_MAP: &str = "LEDGERS";
-/// The map of the books that outlive the door: what it took, released and lost ([`contract::command::References`]).
+/// The map of the books that outlive the door: what it took, released and lost ([`channel_abi::command::References`]).
 pub const BOOKS_MAP: &str = "BOOKS";
 /// The program that writes an app's tombstone and rings its event a last time, for the door.
 pub const RING_PROGRAM: &str = "gatebell_ring";
@@ -55,7 +55,7 @@ impl Slot {
 
     /// Whether the app that has the slot is to be told of a record of this kind, which is about this user.
     #[must_use]
-    pub const fn wants(&self, kind: contract::Kind, user: u32) -> bool {
+    pub const fn wants(&self, kind: channel_abi::Kind, user: u32) -> bool {
         let theirs = self.users == ALL_USERS || self.users == user as u64 || user == NO_USER;
         self.attached == Self::ATTACHED && Mask(self.mask).wants(kind) && theirs
     }
@@ -67,10 +67,10 @@ impl Slot {
 )]
 #[repr(C)]
 pub struct Ring {
-    /// See [`contract::Referenced::slot`].
+    /// See [`channel_abi::Referenced::slot`].
     pub slot: u64,
-    /// See [`contract::Referenced::token`].
+    /// See [`channel_abi::Referenced::token`].
     pub token: u64,
-    /// The [`contract::Ending`] that becomes the tombstone.
+    /// The [`channel_abi::Ending`] that becomes the tombstone.
     pub ending: u64,
 }

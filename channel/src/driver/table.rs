@@ -8,9 +8,9 @@
 
 use super::queue::Queue;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use contract::command::{Drained, MAX_RING, MIN_RING, References};
-use contract::ledger::PROCESSORS;
-use contract::{
+use channel_abi::command::{Drained, MAX_RING, MIN_RING, References};
+use channel_abi::ledger::PROCESSORS;
+use channel_abi::{
     Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals,
     VERSION,
 };
@@ -505,7 +505,7 @@ impl<P: Platform> Slot<P> {
 }
 
 /// A processor's line in a ledger.
-fn line<M: AsMut<[u64]>>(ledger: &mut M, processor: u32) -> Option<&mut contract::Counters> {
+fn line<M: AsMut<[u64]>>(ledger: &mut M, processor: u32) -> Option<&mut channel_abi::Counters> {
     let ledger = Ledger::mut_from_bytes(ledger.as_mut().as_mut_bytes()).ok()?;
     ledger.processors.get_mut(processor as usize % PROCESSORS)
 }

@@ -13,10 +13,10 @@ use crate::driver::table::{Buffer, File, Lock, Platform, Signal, Table};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::{Error, System, Wake};
-use contract::command::{ALL_USERS, Drained, References};
-use contract::notice::{Notice, Operate, Operation, Seen};
-use contract::record::MAX_RECORD;
-use contract::{
+use channel_abi::command::{ALL_USERS, Drained, References};
+use channel_abi::notice::{Notice, Operate, Operation, Seen};
+use channel_abi::record::MAX_RECORD;
+use channel_abi::{
     Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, VERSION,
 };
 use std::collections::BTreeMap;
@@ -371,7 +371,7 @@ impl OpenDevice {
     }
 
     fn notify(&self, request: &mut Operate) -> Result<(), Refusal> {
-        if request.count > contract::notice::MAX_COUNT {
+        if request.count > channel_abi::notice::MAX_COUNT {
             return Err(Refusal::Range);
         }
         for number in 0..request.count.into() {

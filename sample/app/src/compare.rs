@@ -6,8 +6,8 @@
 
 use crate::kernel::Kernel;
 use channel::{Attachment, Device, Error, Item, Kind, Mask, Pace, Refusal};
-use contract::Command;
-use contract::notice::{Operate, Operation};
+use channel_abi::Command;
+use channel_abi::notice::{Operate, Operation};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;

@@ -5,8 +5,8 @@
 
 use channel::sys::model::{self, Model};
 use channel::{Device, Error, Refusal, System, Wake};
-use contract::Command;
-use contract::notice::Operation;
+use channel_abi::Command;
+use channel_abi::notice::Operation;
 use std::time::Duration;
 
 /// A kernel, with what the sample needs besides the channel.

@@ -2,7 +2,7 @@
 
 use crate::kernel::Kernel;
 use channel::Refusal;
-use contract::notice::Operation;
+use channel_abi::notice::Operation;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 use crate::kernel::Kernel;
 use crate::log::{By, Line, Log};
 use channel::{Attachment, Error, Item, Kind, Record};
-use contract::notice::Notice;
-use contract::process::Process;
+use channel_abi::notice::Notice;
+use channel_abi::process::Process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;

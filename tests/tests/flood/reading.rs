@@ -2,8 +2,8 @@
 
 use channel::sys::linux::Linux;
 use channel::{Attachment, Item, Kind};
-use contract::packet::Packet;
-use contract::process::Process;
+use channel_abi::process::Process;
+use firewall_abi::packet::Packet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

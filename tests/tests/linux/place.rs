@@ -1,7 +1,7 @@
 //! Where the tests of `linux.rs` run: a started driver, control groups and processes of their own.
 
 use channel::Device;
-use channel::door::Policy;
+use channel::server::Policy;
 use channel::sys::linux::{Linux, socket};
 use sample_host::{Config, Sample};
 use std::fmt::Display;

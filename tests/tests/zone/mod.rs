@@ -20,7 +20,7 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// What the zone is judged by.
-pub const RULES: &str = include_str!("../../../rules/examples/lab.toml");
+pub const RULES: &str = include_str!("../../../firewall/rules/examples/lab.toml");
 
 /// A lab with a service in it.
 pub struct Protected {

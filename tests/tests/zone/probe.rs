@@ -145,5 +145,5 @@ pub fn nothing_is_left(zone: &Protected) {
 
 /// Where the service of this release keeps its pins.
 pub fn version(zone: &Protected) -> PathBuf {
-    zone.lab.pins().join(format!("v{}", contract::VERSION))
+    zone.lab.pins().join(format!("v{}", firewall_abi::VERSION))
 }

@@ -18,7 +18,7 @@ const NAMES: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"
 pub fn of(packages: &[&str]) -> Result<String> {
     let mut linked = linked(&place::root(), packages)?;
     let mut about = about(&place::root())?;
-    let driver = place::root().join("drivers/linux");
+    let driver = place::root().join("firewall/driver/linux");
     linked.extend(self::linked(&driver, &[])?);
     about.extend(self::about(&driver)?);
     let mut listed =

@@ -5,8 +5,8 @@ use super::repeat::{Again, Repeats};
 use super::work::Works;
 use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile, process};
 use crate::driver::table::{Buffer, Table};
-use contract::process::Process;
-use contract::{Command, Kind, Refusal};
+use channel_abi::process::Process;
+use channel_abi::{Command, Kind, Refusal};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What a driver of its own brings. All of it but `tick` runs at PASSIVE_LEVEL.

@@ -2,7 +2,7 @@
 
 use super::{OpenFile, SpinLock};
 use crate::driver::table::Lock;
-use contract::{Refusal, SLOTS};
+use channel_abi::{Refusal, SLOTS};
 use core::ptr::NonNull;
 
 /// A file's identity while it is open: an address, never followed.

@@ -5,7 +5,7 @@ use super::irp::Irp;
 use super::nt::{self, DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 use super::pool::Pooled;
 use super::{OpenFile, security};
-use contract::{Command, Refusal};
+use channel_abi::{Command, Refusal};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};

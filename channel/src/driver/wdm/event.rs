@@ -4,7 +4,7 @@ use super::nt::{self, HANDLE, KEVENT, NTSTATUS};
 use super::security::Descriptor;
 use super::text::Name;
 use crate::driver::table::Signal;
-use contract::Refusal;
+use channel_abi::Refusal;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::{NonNull, null_mut};

@@ -2,8 +2,8 @@
 
 use super::nt::{self, NTSTATUS};
 use super::{Installed, text};
-use contract::Kind;
-use contract::process::Process;
+use channel_abi::Kind;
+use channel_abi::process::Process;
 use zerocopy::FromZeros;
 
 /// Has the kernel call the driver for every process.

@@ -6,7 +6,7 @@ use super::event::relative;
 use super::nt::{self, KDPC, KTIMER};
 use super::{Installed, OpenFile, SpinLock};
 use crate::driver::table::Lock;
-use contract::{Refusal, SLOTS};
+use channel_abi::{Refusal, SLOTS};
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::ptr::NonNull;

@@ -7,7 +7,7 @@ use super::nt::{self, NTSTATUS};
 use super::thread::Thread;
 use super::{Installed, OpenFile, SpinLock};
 use crate::driver::table::Lock;
-use contract::{Refusal, SLOTS};
+use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU8, Ordering};
 

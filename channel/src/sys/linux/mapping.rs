@@ -1,7 +1,7 @@
 //! Pages shared with the kernel, and what is read in them: each word by an atomic load.
 
 use crate::ring::Memory;
-use contract::{Counters, Ledger};
+use channel_abi::{Counters, Ledger};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -136,14 +136,14 @@ impl Memory for Ring {
 
 /// Where an app's reader is in its ring, and where the kernel is: what the app writes, seen by somebody else.
 #[derive(Debug)]
-#[cfg(feature = "door")]
+#[cfg(feature = "server")]
 pub struct Positions {
     reader: Mapping,
     kernel: Mapping,
     size: u64,
 }
 
-#[cfg(feature = "door")]
+#[cfg(feature = "server")]
 impl Positions {
     /// Maps the two pages of a ring of `size` bytes, to be read.
     pub fn new(ring: BorrowedFd<'_>, size: u32) -> io::Result<Self> {

@@ -6,16 +6,16 @@ mod mapping;
 mod named;
 pub mod socket;
 
-#[cfg(feature = "door")]
+#[cfg(feature = "server")]
 pub(crate) use mapping::Positions;
 pub use mapping::{LedgerPage, Ring};
 pub use named::NamedEvent;
 
 use crate::ring::{Lie, Reader};
 use crate::{Error, System, Wake};
-use contract::command::{ALL_USERS, References};
-use contract::notice::{MAX_COUNT, Operate};
-use contract::{Command, Ending, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use channel_abi::command::{ALL_USERS, References};
+use channel_abi::notice::{MAX_COUNT, Operate};
+use channel_abi::{Command, Ending, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
 use socket::{LEDGER, Message, NAMED, PROGRAM, RING};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -308,7 +308,7 @@ impl System for Linux {
             refusal: 0,
             ..*request
         };
-        request.seen = contract::notice::Seen::default();
+        request.seen = channel_abi::notice::Seen::default();
         run_to_the_end(program.as_fd(), request)?;
         match request.refusal {
             0 => Ok(()),
@@ -448,7 +448,7 @@ impl Ready {
     }
 
     /// One by one, in the order asked for.
-    #[cfg(feature = "door")]
+    #[cfg(feature = "server")]
     pub(crate) fn each(&self) -> impl Iterator<Item = bool> {
         self.0.iter().copied()
     }

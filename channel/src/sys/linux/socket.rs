@@ -1,6 +1,6 @@
 //! The door's socket as both sides see it: one message a request, one an answer, with descriptors beside it.
 
-use contract::Refusal;
+use channel_abi::Refusal;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 )]
 #[repr(C)]
 pub struct Prelude {
-    /// A request's [`contract::Command`]; an answer's [`Refusal`], or 0.
+    /// A request's [`channel_abi::Command`]; an answer's [`Refusal`], or 0.
     pub number: u32,
     /// The door's: which descriptors come beside it, in the order of these bits: [`LEDGER`], [`RING`], ….
     pub descriptors: u32,
@@ -171,7 +171,7 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
 /// Asks, and waits for the answer. The refusal in it becomes `Ok(Err)`.
 pub fn ask(
     socket: BorrowedFd<'_>,
-    command: contract::Command,
+    command: channel_abi::Command,
     body: &[u8],
     beside: Option<BorrowedFd<'_>>,
     most: usize,

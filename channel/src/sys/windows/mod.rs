@@ -7,9 +7,9 @@ mod request;
 pub mod service;
 
 use crate::{Error, System, Wake};
-use contract::command::{ALL_USERS, Drained, References};
-use contract::notice::Operate;
-use contract::{Command, Ending, Header, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use channel_abi::command::{ALL_USERS, Drained, References};
+use channel_abi::notice::Operate;
+use channel_abi::{Command, Ending, Header, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{

@@ -2,7 +2,7 @@
 
 use super::{TOO_SHORT, own, raw};
 use crate::Error;
-use contract::{Command, Refusal};
+use channel_abi::{Command, Refusal};
 use std::os::windows::io::OwnedHandle;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_HANDLE, ERROR_IO_PENDING,

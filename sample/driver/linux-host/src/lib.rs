@@ -9,7 +9,7 @@ mod tracing;
 
 use aya::programs::TracePoint;
 use aya::{Ebpf, maps::Map};
-use channel::door::{Door, DoorError, Parts, Policy};
+use channel::server::{Door, DoorError, Parts, Policy};
 use channel::sys::linux::bpf;
 use named::Named;
 use std::fs::File;

@@ -5,7 +5,7 @@ mod stop;
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<()> {
-    use channel::door::Policy;
+    use channel::server::Policy;
     use clap::{Arg, ArgAction, Command, value_parser};
     use sample_host::{Config, Sample};
     use std::os::fd::AsFd;

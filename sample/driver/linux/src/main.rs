@@ -18,7 +18,7 @@ use aya_ebpf::btf_maps::RingBuf;
 use aya_ebpf::macros::{btf_map, classifier, tracepoint};
 use aya_ebpf::programs::{TcContext, TracePointContext};
 use channel::driver::ebpf;
-use contract::notice::Operate;
+use channel_abi::notice::Operate;
 
 /// The named event, the background's way. The service hands it out read-only: an app can wait on it and look, but
 /// only its owner can clear it. Large, since its owner comes by ten times a second, and each pulse until then takes room.

@@ -2,9 +2,9 @@
 
 use crate::{pulse_named, timer};
 use channel::driver::ebpf::{self, Offered};
-use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen};
-use contract::packet::NO_USER;
-use contract::{Kind, Refusal};
+use channel_abi::command::NO_USER;
+use channel_abi::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen};
+use channel_abi::{Kind, Refusal};
 
 /// Notices in one run of the program; the kernel lets others run in between.
 const BATCH: u32 = 32;

@@ -7,8 +7,8 @@ use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_probe_read_kernel_s
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TracePointContext;
 use channel::driver::ebpf;
-use contract::Kind;
-use contract::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
+use channel_abi::Kind;
+use channel_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
 
 /// The control group whose processes are reported: the zone. Empty until the service fills it: nothing is reported.
 #[btf_map]

@@ -6,8 +6,8 @@ use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use aya_ebpf::macros::btf_map;
 use channel::driver::ebpf::{self, Offered};
-use contract::notice::{Operate, Operation, Seen};
-use contract::{Refusal, SLOTS};
+use channel_abi::notice::{Operate, Operation, Seen};
+use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
 
 /// A timer of one slot and what it is to do.

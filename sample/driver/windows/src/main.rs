@@ -22,8 +22,8 @@ use channel::driver::wdm::{
     Again, Channel, Driver, GiveUp, Name, NamedEvent, OpenFile, Reply, SpinLock, Waited,
 };
 use channel::{Kind, Refusal, wide_name};
-use contract::notice::Operation;
-use contract::process::Process;
+use channel_abi::notice::Operation;
+use channel_abi::process::Process;
 use operations::{Asked, Ticking};
 
 /// What the driver keeps beside its channel: the background's way.

@@ -3,8 +3,8 @@
 use channel::driver::table::{Buffer, Platform, Table};
 use channel::driver::wdm::{Again, EventReference, Nt, OpenFile};
 use channel::{Kind, Refusal};
-use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operation, Seen};
-use contract::{Command, Header};
+use channel_abi::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operation, Seen};
+use channel_abi::{Command, Header};
 
 /// Notices that are sent at most without a thread of the driver's own: by one tick of a timer, whose routine runs above
 /// all threads, or from within the request itself.

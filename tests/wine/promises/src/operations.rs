@@ -5,8 +5,8 @@ use crate::{NOTICES, Promise, SOON, attach, receive, until};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::{NamedEvent, Windows};
 use channel::{Device, Item, Kind, Mask, Refusal, Wake};
-use contract::notice::{Notice, Operate, Operation, Seen};
-use contract::process::Process;
+use channel_abi::notice::{Notice, Operate, Operation, Seen};
+use channel_abi::process::Process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub const ALL: &[Promise] = &[
 
 pub fn request(operation: Operation, count: u32, interval_us: u32) -> Operate {
     Operate {
-        command: contract::Command::Operate as u32,
+        command: channel_abi::Command::Operate as u32,
         operation: operation as u32,
         count,
         interval_us,

@@ -5,9 +5,9 @@ use crate::{NOTICES, Promise, attach, open};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
 use channel::{Device, Refusal};
-use contract::command::{ALL_USERS, Reference, Referenced};
-use contract::notice::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
-use contract::{Command, VERSION};
+use channel_abi::command::{ALL_USERS, Reference, Referenced};
+use channel_abi::notice::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
+use channel_abi::{Command, VERSION};
 use std::os::windows::io::AsRawHandle;
 use windows_sys::Win32::Foundation::{CloseHandle, DuplicateHandle, HANDLE};
 use windows_sys::Win32::System::IO::DeviceIoControl;
@@ -273,7 +273,7 @@ fn after_close() -> Result<()> {
 }
 
 fn slots() -> Result<()> {
-    let apps: Vec<_> = (0..contract::SLOTS)
+    let apps: Vec<_> = (0..channel_abi::SLOTS)
         .map(|_| attach(4096, NOTICES))
         .collect::<Result<_>>()?;
     refuses(attach(4096, NOTICES), Refusal::NoSlot)?;

@@ -1,0 +1,31 @@
+//! What crosses the boundary between a driver and the programs that talk with it.
+//!
+//! The same bytes on every kernel: this crate is compiled into the Windows driver, the eBPF objects, the
+//! service and the apps. It may depend on nothing but `zerocopy`, which turns foreign bytes into these types.
+//!
+//! Rules that hold here:
+//! - Every type that crosses is `repr(C)`, made of integers only, without padding: any bytes of the right
+//!   length are a valid value, and an enum is never read out of foreign memory. Integers become enums by
+//!   `TryFrom`, which can refuse.
+//! - What is laid out here is asserted at compile time. A changed layout means a new [`VERSION`].
+//! - No panic, no allocation, no `unsafe`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod command;
+pub mod ledger;
+pub mod notice;
+pub mod process;
+pub mod record;
+mod refusal;
+
+pub use command::{Command, Reference, Referenced};
+pub use ledger::{Cause, Counters, Ending, Ledger, Totals};
+pub use record::{Header, Kind, Mask};
+pub use refusal::Refusal;
+
+/// The version of everything in this crate. Both sides say theirs; unequal versions refuse each other.
+pub const VERSION: u32 = 2;
+
+/// How many apps may have an event referenced in one driver at the same time.
+pub const SLOTS: usize = 16;

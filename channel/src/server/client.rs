@@ -1,0 +1,96 @@
+//! One connection: an open device of one process.
+
+use super::hold::Hold;
+use crate::sys::linux::socket::{self, Prelude};
+use channel_abi::Ledger;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// An app that is connected.
+#[derive(Debug)]
+pub struct Client {
+    pub socket: OwnedFd,
+    /// The process that connected: when it dies the connection is over, whoever else has the socket.
+    pub process: OwnedFd,
+    pub pid: u32,
+    pub user: u32,
+    pub hold: Option<Hold>,
+    /// The books of the last reference that ended.
+    pub last: Option<Ledger>,
+    pub gone: bool,
+}
+
+impl Client {
+    pub fn new(socket: OwnedFd) -> io::Result<Self> {
+        let peer = peer(&socket)?;
+        let (process, pid) = (process(peer.pid)?, peer.pid.cast_unsigned());
+        Ok(Self {
+            socket,
+            process,
+            pid,
+            user: peer.uid,
+            hold: None,
+            last: None,
+            gone: false,
+        })
+    }
+
+    /// Sends a message, or fails at once: the door waits for nobody.
+    pub fn tell(
+        &self,
+        number: u32,
+        which: u32,
+        body: &[u8],
+        given: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
+        let prelude = Prelude {
+            number,
+            descriptors: which,
+        };
+        socket::send(
+            self.socket.as_fd(),
+            prelude,
+            body,
+            given,
+            libc::MSG_DONTWAIT,
+        )
+    }
+
+    /// Root, or the user that the service runs as.
+    pub fn may_change_the_driver(&self) -> bool {
+        // SAFETY: no preconditions.
+        let service = unsafe { libc::geteuid() };
+        self.user == 0 || self.user == service
+    }
+}
+
+/// Who connected, as the kernel noted it.
+fn peer(socket: &OwnedFd) -> io::Result<libc::ucred> {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let (fd, at) = (socket.as_raw_fd(), (&raw mut peer).cast());
+    // SAFETY: room for what is asked for, as long as said.
+    let got =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, at, &raw mut length) };
+    if got < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(peer)
+    }
+}
+
+/// A descriptor that can be read once the process is dead.
+fn process(pid: libc::pid_t) -> io::Result<OwnedFd> {
+    // SAFETY: no preconditions.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).map_err(|_| io::ErrorKind::InvalidData)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}

@@ -1,0 +1,314 @@
+//! The driver's hold on one app's event: taken, and let go of again.
+
+use super::Answer;
+use super::memory::Charge;
+use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
+use crate::ring::Memory;
+use crate::sys::linux::socket::{LEDGER, RING};
+use crate::sys::linux::{LedgerPage, Positions, bpf};
+use channel_abi::command::{ALL_USERS, MAX_RING, MIN_RING};
+use channel_abi::{Ending, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use zerocopy::IntoBytes;
+
+/// What the door holds of the driver.
+#[derive(Debug)]
+pub struct Driver {
+    pub slots: OwnedFd,
+    pub used: OwnedFd,
+    pub rings: OwnedFd,
+    pub ledgers: OwnedFd,
+    /// Rings an app's event for the door.
+    pub ring: OwnedFd,
+    pub command: Option<OwnedFd>,
+    pub named: Option<OwnedFd>,
+}
+
+impl Driver {
+    /// Tells the programs how many slots there are to look at.
+    fn note_used(&self) -> io::Result<()> {
+        let mut used = 0_u64;
+        for slot in 0..SLOTS as u32 {
+            let mut entry = Slot::FREE;
+            bpf::lookup(
+                self.slots.as_fd(),
+                &slot.to_ne_bytes(),
+                entry.as_mut_bytes(),
+            )?;
+            if entry.attached == Slot::ATTACHED {
+                used = u64::from(slot) + 1;
+            }
+        }
+        bpf::update(self.used.as_fd(), 0, used.as_bytes())
+    }
+
+    /// Whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position lies: tried
+    /// on a ring of the door's own, which lies as a hostile app would.
+    pub fn records_may_overlap(&self, probe: &OwnedFd) -> io::Result<bool> {
+        let ring = bpf::create_ring(PROBE_RING)?;
+        let pages = crate::sys::linux::Ring::new(ring.as_fd(), PROBE_RING)?;
+        pages.set_consumer(PROBE_RECORD);
+        bpf::update(self.rings.as_fd(), 0, &number(&ring))?;
+        let ran = bpf::run(probe.as_fd(), &mut [0; 16]);
+        bpf::delete(self.rings.as_fd(), 0)?;
+        // The first record with its header, and no second: anything else is no kernel to trust.
+        ran.map(|_| pages.producer() != PROBE_RECORD + 8)
+    }
+}
+
+/// An event, checked: it is a ring of the size that the request says.
+#[derive(Debug)]
+pub struct Event {
+    ring: OwnedFd,
+    pub id: u32,
+    by_service: bool,
+}
+
+/// The app's own event, if the request speaks of one; none: one is to be made on its behalf.
+pub fn sent_event(request: &Reference, descriptors: &[OwnedFd]) -> Result<Option<Event>, Refusal> {
+    let bytes = request.ring_bytes;
+    if !bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&bytes) {
+        return Err(Refusal::Size);
+    }
+    match request.event {
+        0 => Ok(None),
+        1 => sent_by_the_app(bytes, descriptors.first().ok_or(Refusal::Handle)?).map(Some),
+        _ => Err(Refusal::Range),
+    }
+}
+
+/// An event on an app's behalf.
+pub fn made_event(bytes: u32) -> Result<Event, Refusal> {
+    let ring = bpf::create_ring(bytes).map_err(|_| Refusal::Memory)?;
+    let id = bpf::map_info(ring.as_fd()).map_err(|_| Refusal::Memory)?.id;
+    Ok(Event {
+        ring,
+        id,
+        by_service: true,
+    })
+}
+
+fn sent_by_the_app(bytes: u32, sent: &OwnedFd) -> Result<Event, Refusal> {
+    let info = bpf::map_info(sent.as_fd()).map_err(|_| Refusal::Type)?;
+    if info.kind != bpf::RINGBUF || info.flags != 0 {
+        return Err(Refusal::Type);
+    }
+    if info.max_entries != bytes {
+        return Err(Refusal::Size);
+    }
+    if !may_be_written(sent.as_fd()) {
+        return Err(Refusal::Access);
+    }
+    let ring = sent.try_clone().map_err(|_| Refusal::Memory)?;
+    Ok(Event {
+        ring,
+        id: info.id,
+        by_service: false,
+    })
+}
+
+/// A descriptor that was opened only to look, such as the named event's, is no right to signal.
+fn may_be_written(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: no preconditions.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDWR
+}
+
+/// One reference.
+#[derive(Debug)]
+pub struct Hold {
+    pub slot: u32,
+    pub ring_id: u32,
+    token: u64,
+    ledger: LedgerPage,
+    books: OwnedFd,
+    /// Of the ring; none: a door before this one took hold of it.
+    positions: Option<Positions>,
+    pub charge: Charge,
+}
+
+impl Hold {
+    /// Puts the event and new books into the driver's maps: the kernel resolves the descriptors and holds both.
+    pub fn take(
+        driver: &Driver,
+        slot: u32,
+        user: u32,
+        request: &Reference,
+        event: Event,
+    ) -> Result<(Self, Answer), Refusal> {
+        let memory = |_| Refusal::Memory;
+        let books = bpf::create_page(size_of::<Ledger>() as u32).map_err(memory)?;
+        // The app gets the very map: it may read it, and nobody but the programs writes.
+        bpf::freeze(books.as_fd()).map_err(memory)?;
+        let ledger = LedgerPage::new(books.as_fd()).map_err(memory)?;
+        let for_app = books.try_clone().map_err(memory)?;
+        let token = token().map_err(memory)?;
+        let positions =
+            Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
+        let charge = Charge::of(user, &[event.ring.as_fd(), books.as_fd()]);
+        let hold = Self {
+            slot,
+            ring_id: event.id,
+            token,
+            ledger,
+            books,
+            positions,
+            charge,
+        };
+        hold.enter(driver, request, &event)
+            .inspect_err(|_| hold.leave(driver))?;
+        let referenced = Referenced {
+            version: VERSION,
+            slot,
+            token,
+        };
+        let (mut which, mut given) = (LEDGER, vec![for_app]);
+        if event.by_service {
+            which |= RING;
+            given.push(event.ring);
+        }
+        Ok((
+            hold,
+            Answer {
+                which,
+                body: referenced.as_bytes().to_vec(),
+                given,
+            },
+        ))
+    }
+
+    /// What a door that was killed has left in this slot, if it left a reference there.
+    pub fn left_over(driver: &Driver, slot: u32) -> Option<Self> {
+        let mut entry = Slot::FREE;
+        // What can't be read can't be released either, and is cleared.
+        let read = bpf::lookup(
+            driver.slots.as_fd(),
+            &slot.to_ne_bytes(),
+            entry.as_mut_bytes(),
+        );
+        let books = bpf::inner(driver.ledgers.as_fd(), slot).ok().flatten();
+        let ledger = books
+            .as_ref()
+            .and_then(|books| LedgerPage::new(books.as_fd()).ok());
+        match (read, books, ledger) {
+            (Ok(true), Some(books), Some(ledger)) if entry.attached != Slot::FREE.attached => {
+                let ring = bpf::inner(driver.rings.as_fd(), slot).ok().flatten();
+                let maps: Vec<_> = ring.iter().chain([&books]).collect();
+                // Whose it is nobody wrote down. Of others than root, what they are told is their own.
+                let user = if entry.users == ALL_USERS {
+                    0
+                } else {
+                    entry.users as u32
+                };
+                let charge = Charge::of(user, &maps);
+                Some(Self {
+                    slot,
+                    ring_id: 0,
+                    token: entry.token,
+                    ledger,
+                    books,
+                    positions: None,
+                    charge,
+                })
+            }
+            _ => {
+                clear(driver, slot);
+                None
+            }
+        }
+    }
+
+    /// Whether the app's page of the ring lies about what it has read.
+    pub fn lies(&self) -> bool {
+        self.positions.as_ref().is_some_and(Positions::lie)
+    }
+
+    /// The books as they stand.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.read()
+    }
+
+    /// Lets go, in an order in which nothing can follow the tombstone: no new offers; no running program that still makes
+    /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final, and what may live on.
+    pub fn release(self, driver: &Driver, ending: Ending) -> (Ledger, Charge) {
+        let Self { slot, token, .. } = self;
+        let closing = Slot {
+            attached: Slot::CLOSING,
+            token,
+            ..Slot::FREE
+        };
+        drop(bpf::update(driver.slots.as_fd(), slot, closing.as_bytes()));
+        // Changes nothing; but an update of a map of maps returns when every program has ended that was running before.
+        drop(self.keep_books(driver));
+        let mut ring = Ring {
+            slot: u64::from(slot),
+            token,
+            ending: ending as u64,
+        };
+        drop(bpf::run(driver.ring.as_fd(), ring.as_mut_bytes()));
+        self.leave(driver);
+        (self.ledger(), self.charge)
+    }
+
+    fn enter(&self, driver: &Driver, request: &Reference, event: &Event) -> Result<(), Refusal> {
+        self.keep_books(driver).map_err(|_| Refusal::Memory)?;
+        bpf::update(driver.rings.as_fd(), self.slot, &number(&event.ring))
+            .map_err(|e| refusal_of(&e))?;
+        let slot = Slot {
+            attached: Slot::ATTACHED,
+            token: self.token,
+            mask: request.mask,
+            users: request.users,
+        };
+        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes())
+            .map_err(|_| Refusal::Memory)?;
+        driver.note_used().map_err(|_| Refusal::Memory)
+    }
+
+    fn keep_books(&self, driver: &Driver) -> io::Result<()> {
+        bpf::update(driver.ledgers.as_fd(), self.slot, &number(&self.books))
+    }
+
+    fn leave(&self, driver: &Driver) {
+        clear(driver, self.slot);
+    }
+}
+
+/// Takes everything of this slot out of the maps. What is not there need not be taken out.
+fn clear(driver: &Driver, slot: u32) {
+    drop(bpf::update(
+        driver.slots.as_fd(),
+        slot,
+        Slot::FREE.as_bytes(),
+    ));
+    drop(bpf::delete(driver.ledgers.as_fd(), slot));
+    drop(bpf::delete(driver.rings.as_fd(), slot));
+    // Programs that look at a slot too many find it free.
+    drop(driver.note_used());
+}
+
+/// A map as the value in a map of maps.
+fn number(map: &OwnedFd) -> [u8; 4] {
+    map.as_raw_fd().to_ne_bytes()
+}
+
+/// Why the kernel did not take the ring: it is not what the map of rings holds.
+fn refusal_of(error: &io::Error) -> Refusal {
+    match error.raw_os_error() {
+        Some(libc::ENOMEM) => Refusal::Memory,
+        _ => Refusal::Type,
+    }
+}
+
+/// Hard to guess, so that an app can't have another's slot operated.
+fn token() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    // SAFETY: eight bytes to fill.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), 0) };
+    if got == 8 {
+        Ok(u64::from_ne_bytes(bytes))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -1,0 +1,503 @@
+//! The door to an eBPF driver: the service's half on Linux. It owns the driver's maps and serves the apps' requests.
+//!
+//! It may depend on `aya`, to find maps and programs of a loaded object, and on this crate's own `bpf()` calls.
+//!
+//! Rules that hold here:
+//! - A request is an allegation: its length, its numbers and the descriptors beside it are checked before anything is
+//!   touched, and what is refused is refused by name.
+//! - One thread, which never waits for an app: an app that does not take its answer is hung up on.
+//! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
+//! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
+//!   guessed from a version.
+//! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A door that was
+//!   killed takes with it what it knew of rings that were let go of by then.
+
+mod books;
+mod client;
+mod hold;
+mod listener;
+mod memory;
+
+pub use memory::{RingMemory, Room};
+
+use crate::Error;
+use crate::driver::slot::{
+    BOOKS_MAP, LEDGERS_MAP, PROBE_PROGRAM, RING_PROGRAM, RINGS_MAP, SLOTS_MAP, USED_MAP,
+};
+use crate::sys::linux::{bpf, poll, socket};
+use aya::Ebpf;
+use aya::maps::Map;
+use aya::programs::SchedClassifier;
+use books::Books;
+use channel_abi::command::{MAX_RING, References};
+use channel_abi::{Command, Ending, Ledger, Reference, Refusal, SLOTS, Totals, VERSION};
+use client::Client;
+use hold::{Driver, Hold};
+use listener::Listener;
+use memory::{Charge, LetGo, needed};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+use zerocopy::IntoBytes;
+
+/// Connections that are served at the same time; more are hung up on.
+const MOST_CLIENTS: usize = 64;
+/// So many of them are kept for root.
+const FOR_ROOT: usize = 8;
+/// And so many one user may have, who is not root.
+const MOST_OF_A_USER: usize = 16;
+/// The longest request: a [`Reference`].
+const LONGEST: usize = size_of::<Reference>();
+
+/// Who may come in, and how much one may have.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// The socket's mode: 0o600 lets only the service's own user in, 0o660 its group too, 0o666 everybody.
+    pub mode: u32,
+    /// Slots that one user (not root) may have at the same time. One slot is always kept for root.
+    pub slots_per_user: usize,
+    /// Rings that one user (not root) may have alive at the same time, those that were let go of and are still mapped too.
+    pub rings_per_user: usize,
+    /// Bytes of kernel memory that those may take.
+    pub ring_bytes_per_user: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        // Each slot with the largest ring, and some for one that is just being replaced.
+        let ring_bytes_per_user = needed(MAX_RING) * 9 / 2;
+        Self {
+            mode: 0o600,
+            slots_per_user: 4,
+            rings_per_user: 8,
+            ring_bytes_per_user,
+        }
+    }
+}
+
+/// What of the loaded object the door hands out besides the rings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts<'a> {
+    /// The program that answers [`Command::Operate`].
+    pub command: Option<&'a str>,
+    /// The ring that is the driver's own named event.
+    pub named: Option<&'a str>,
+}
+
+/// Why the door can't be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DoorError {
+    /// The object was built without `channel::driver::ebpf`, or with another release of it.
+    #[error("the driver's object has no usable {0}; build it with the same release of channel")]
+    Part(String),
+    /// The kernel's verifier refused a program.
+    #[error("the kernel refused the program {name}")]
+    Program {
+        /// Which.
+        name: String,
+        /// What aya says of it.
+        source: Box<aya::programs::ProgramError>,
+    },
+    /// The socket could not be made.
+    #[error("can't open the door at {path}: {source}")]
+    Socket {
+        /// Where.
+        path: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Something the door needs for itself.
+    #[error(transparent)]
+    Channel(#[from] Error),
+}
+
+/// An open door. Dropped, it ends every reference with a tombstone and a last signal, and takes the socket away.
+#[derive(Debug)]
+pub struct Door {
+    listener: Listener,
+    clients: Vec<Client>,
+    driver: Driver,
+    policy: Policy,
+    stopping: bool,
+    /// See [`Door::records_may_overlap`].
+    overlap: bool,
+    books: Books,
+    let_go: LetGo,
+    room: Room,
+}
+
+/// One app's books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppBooks {
+    /// Its slot.
+    pub slot: u32,
+    /// Its process, when it connected.
+    pub pid: u32,
+    /// Its user.
+    pub user: u32,
+    /// What the driver counted for it.
+    pub totals: Totals,
+    /// Whether its page of the ring says what no reader can have come to. That harms nobody but itself.
+    pub lies: bool,
+}
+
+impl Door {
+    /// Opens the door to a loaded object at `path`.
+    pub fn open(
+        ebpf: &mut Ebpf,
+        path: &Path,
+        policy: Policy,
+        parts: Parts<'_>,
+    ) -> Result<Self, DoorError> {
+        let driver = Driver {
+            slots: map(ebpf, SLOTS_MAP)?,
+            used: map(ebpf, USED_MAP)?,
+            rings: map(ebpf, RINGS_MAP)?,
+            ledgers: map(ebpf, LEDGERS_MAP)?,
+            ring: program(ebpf, RING_PROGRAM)?,
+            command: parts.command.map(|name| program(ebpf, name)).transpose()?,
+            named: parts.named.map(|name| named(ebpf, name)).transpose()?,
+        };
+        let kept = |source| Error::System {
+            what: "take over the driver's books",
+            source,
+        };
+        let mut let_go = LetGo::default();
+        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, &mut let_go).map_err(kept)?;
+        let probe = program(ebpf, PROBE_PROGRAM)?;
+        let overlap = driver.records_may_overlap(&probe);
+        let overlap = overlap.map_err(|source| Error::System {
+            what: "try this kernel's rings",
+            source,
+        })?;
+        let failed = |source| DoorError::Socket {
+            path: path.display().to_string(),
+            source,
+        };
+        let listener = Listener::new(path, policy.mode).map_err(failed)?;
+        let (clients, stopping, room) = (Vec::new(), false, Room::UNBOUNDED);
+        Ok(Self {
+            listener,
+            clients,
+            driver,
+            policy,
+            stopping,
+            overlap,
+            books,
+            let_go,
+            room,
+        })
+    }
+
+    /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
+    /// app, apps that are gone. `beside` wakes it too, so that the caller can stop.
+    pub fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let mut fds = vec![self.listener.as_fd()];
+        for client in &self.clients {
+            fds.extend([client.socket.as_fd(), client.process.as_fd()]);
+        }
+        fds.extend(beside);
+        let ready = poll(&fds, Some(timeout))?;
+        let mut ready = ready.each();
+        let knocks = ready.next() == Some(true);
+        let states: Vec<_> = self
+            .clients
+            .iter()
+            .map(|_| (ready.next(), ready.next()))
+            .collect();
+        for (n, (speaks, died)) in states.into_iter().enumerate() {
+            if died == Some(true) || speaks == Some(true) && !self.hear(n) {
+                self.hang_up(n);
+            }
+        }
+        self.clients.retain(|client| !client.gone);
+        if knocks {
+            self.welcome();
+        }
+        Ok(())
+    }
+
+    /// What the driver counted of its references.
+    #[must_use]
+    pub fn references(&self) -> References {
+        self.books.references(self.holds().count() as u64)
+    }
+
+    /// The books of every app that is attached.
+    pub fn accounts(&self) -> impl Iterator<Item = AppBooks> {
+        self.holds().map(|(client, hold)| AppBooks {
+            slot: hold.slot,
+            pid: client.pid,
+            user: client.user,
+            totals: hold.ledger().totals(),
+            lies: hold.lies(),
+        })
+    }
+
+    /// Whether this kernel lets a lying reader make records overlap. If so, only root's apps are let in.
+    #[must_use]
+    pub const fn records_may_overlap(&self) -> bool {
+        self.overlap
+    }
+
+    /// What the apps' rings take of the kernel's memory.
+    pub fn memory(&mut self) -> RingMemory {
+        let attached = self.holds().map(|(_, hold)| hold.charge.bytes()).sum();
+        RingMemory {
+            attached,
+            let_go: self.let_go.living().iter().map(Charge::bytes).sum(),
+        }
+    }
+
+    /// Says how much of it they may take from now on. Nothing is taken from an app that has more.
+    pub const fn set_room(&mut self, room: Room) {
+        self.room = room;
+    }
+
+    /// Ends every app's reference and takes no new ones: the first step of stopping the driver.
+    pub fn detach_all(&mut self) {
+        self.stopping = true;
+        for n in 0..self.clients.len() {
+            self.release(n, Ending::DriverStopping);
+        }
+    }
+
+    fn holds(&self) -> impl Iterator<Item = (&Client, &Hold)> {
+        self.clients
+            .iter()
+            .filter_map(|client| client.hold.as_ref().map(|hold| (client, hold)))
+    }
+
+    /// Lets one new connection in, and greets it with what everybody may have.
+    fn welcome(&mut self) {
+        let Ok(client) = self.listener.accept() else {
+            return;
+        };
+        if !self.has_room_for(client.user) {
+            return;
+        }
+        let mut given = Vec::new();
+        let mut which = 0;
+        for (bit, part) in [
+            (socket::PROGRAM, &self.driver.command),
+            (socket::NAMED, &self.driver.named),
+        ] {
+            if let Some(part) = part {
+                which |= bit;
+                given.push(part.as_fd());
+            }
+        }
+        if client.tell(0, which, &[], &given).is_ok() {
+            self.clients.push(client);
+        }
+    }
+
+    fn has_room_for(&self, user: u32) -> bool {
+        let of_user = self
+            .clients
+            .iter()
+            .filter(|client| client.user == user)
+            .count();
+        let most = if user == 0 {
+            MOST_CLIENTS
+        } else {
+            MOST_CLIENTS - FOR_ROOT
+        };
+        self.clients.len() < most && (user == 0 || of_user < MOST_OF_A_USER)
+    }
+
+    /// Takes one request and answers it. False: the app hung up, or does not take its answers.
+    fn hear(&mut self, n: usize) -> bool {
+        let message =
+            match socket::receive(self.clients[n].socket.as_fd(), LONGEST, libc::MSG_DONTWAIT) {
+                Ok(Some(message)) => message,
+                Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(None) | Err(_) => return false,
+            };
+        match self.answer(n, &message) {
+            Ok(Answer { which, body, given }) => {
+                let given: Vec<_> = given.iter().map(AsFd::as_fd).collect();
+                self.clients[n].tell(0, which, &body, &given).is_ok()
+            }
+            Err(refusal) => self.clients[n].tell(refusal.number(), 0, &[], &[]).is_ok(),
+        }
+    }
+
+    fn answer(&mut self, n: usize, message: &socket::Message) -> Result<Answer, Refusal> {
+        let command = Command::try_from(message.prelude.number)?;
+        if command == Command::Reference {
+            return self.reference(n, message);
+        }
+        message.read::<()>()?;
+        match command {
+            Command::Dereference if self.clients[n].hold.is_none() => {
+                return Err(Refusal::NotReferenced);
+            }
+            Command::Dereference => self.release(n, Ending::Dereferenced),
+            Command::Account => return self.account(n),
+            Command::References => return Ok(Answer::of(self.references().as_bytes())),
+            Command::DetachAll if !self.clients[n].may_change_the_driver() => {
+                return Err(Refusal::NotPermitted);
+            }
+            Command::DetachAll => self.detach_all(),
+            _ => return Err(Refusal::Command),
+        }
+        Ok(Answer::default())
+    }
+
+    fn reference(&mut self, n: usize, message: &socket::Message) -> Result<Answer, Refusal> {
+        let client = &self.clients[n];
+        let mut request = message.read::<Reference>()?;
+        // What is other people's is for root to see.
+        if !client.may_change_the_driver() {
+            request.users = client.user.into();
+        }
+        if request.version != VERSION {
+            return Err(Refusal::Version);
+        }
+        if self.stopping {
+            return Err(Refusal::Stopping);
+        }
+        if self.clients[n].hold.is_some() {
+            return Err(Refusal::AlreadyReferenced);
+        }
+        if self.overlap && !self.clients[n].may_change_the_driver() {
+            return Err(Refusal::Unsupported);
+        }
+        let sent = hold::sent_event(&request, &message.descriptors)?;
+        if let Some(event) = &sent
+            && self.holds().any(|(_, other)| other.ring_id == event.id)
+        {
+            return Err(Refusal::AlreadyReferenced);
+        }
+        let user = self.clients[n].user;
+        let slot = self.free_slot(user)?;
+        if let Some(event) = &sent {
+            self.let_go.taken_again(event.id);
+        }
+        self.check_memory(user, needed(request.ring_bytes))?;
+        let event = sent.map_or_else(|| hold::made_event(request.ring_bytes), Ok)?;
+        let (hold, answer) = Hold::take(&self.driver, slot, user, &request, event)?;
+        self.clients[n].hold = Some(hold);
+        self.books.took();
+        Ok(answer)
+    }
+
+    /// A slot for this user, within the quota; the last one is root's.
+    fn free_slot(&self, user: u32) -> Result<u32, Refusal> {
+        let of_user = self
+            .holds()
+            .filter(|(client, _)| client.user == user)
+            .count();
+        if user != 0 && of_user >= self.policy.slots_per_user {
+            return Err(Refusal::Quota);
+        }
+        let most = if user == 0 { SLOTS } else { SLOTS - 1 };
+        if self.holds().count() >= most {
+            return Err(Refusal::NoSlot);
+        }
+        let taken = |slot| self.holds().any(|(_, hold)| hold.slot == slot);
+        (0..SLOTS as u32)
+            .find(|slot| !taken(*slot))
+            .ok_or(Refusal::NoSlot)
+    }
+
+    /// Whether one more ring fits beside those that live, attached or not.
+    fn check_memory(&mut self, user: u32, more: u64) -> Result<(), Refusal> {
+        let let_go = self.let_go.living().to_vec();
+        let attached = self.holds().map(|(_, hold)| &hold.charge);
+        let all: Vec<_> = attached.chain(&let_go).collect();
+        memory::check(&self.policy, self.room, user, more, &all)
+    }
+
+    /// The app's books, also after the reference ended.
+    fn account(&self, n: usize) -> Result<Answer, Refusal> {
+        let client = &self.clients[n];
+        let standing = client.hold.as_ref().map(Hold::ledger);
+        let ledger: Ledger = standing.or(client.last).ok_or(Refusal::NotReferenced)?;
+        Ok(Answer::of(ledger.as_bytes()))
+    }
+
+    fn release(&mut self, n: usize, ending: Ending) {
+        if let Some(hold) = self.clients[n].hold.take() {
+            let (ledger, charge) = hold.release(&self.driver, ending);
+            self.books.released(&ledger);
+            self.let_go.add(charge);
+            self.clients[n].last = Some(ledger);
+        }
+    }
+
+    /// The app is gone, or has to go: the driver lets go of its event.
+    fn hang_up(&mut self, n: usize) {
+        self.release(n, Ending::Dereferenced);
+        self.clients[n].gone = true;
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.detach_all();
+    }
+}
+
+/// An answer that is no refusal.
+#[derive(Debug, Default)]
+struct Answer {
+    which: u32,
+    body: Vec<u8>,
+    given: Vec<OwnedFd>,
+}
+
+impl Answer {
+    fn of(body: &[u8]) -> Self {
+        Self {
+            body: body.to_vec(),
+            ..Self::default()
+        }
+    }
+}
+
+fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
+    let missing = || DoorError::Part(name.to_owned());
+    match ebpf.map(name).ok_or_else(missing)? {
+        Map::Array(data) | Map::ArrayOfMaps(data) | Map::RingBuf(data) => data
+            .fd()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(|_| missing()),
+        _ => Err(missing()),
+    }
+}
+
+/// The driver's own event, as it is handed out: nobody resets it through this descriptor.
+fn named(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
+    let ring = map(ebpf, name)?;
+    bpf::read_only(ring.as_fd()).map_err(|source| {
+        Error::System {
+            what: "open the named event read-only",
+            source,
+        }
+        .into()
+    })
+}
+
+fn program(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, DoorError> {
+    let missing = || DoorError::Part(name.to_owned());
+    let refused = |source| DoorError::Program {
+        name: name.to_owned(),
+        source: Box::new(source),
+    };
+    let program = ebpf.program_mut(name).ok_or_else(missing)?;
+    let program: &mut SchedClassifier = program.try_into().map_err(refused)?;
+    if program.fd().is_err() {
+        program.load().map_err(refused)?;
+    }
+    program
+        .fd()
+        .map_err(refused)?
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|_| missing())
+}

@@ -1,0 +1,19 @@
+//! What the firewall's driver, the service that fills its tables, and the tools that read its records share.
+//!
+//! Private to one release: driver, service and tools are built from the same tree, and nothing of it is promised to others.
+//! It may depend on `channel_abi` and `zerocopy` alone.
+//!
+//! Rules that hold here:
+//! - Every type that crosses is `repr(C)`, made of integers only, without padding: any bytes of the right length are a
+//!   valid value. Integers become enums by `TryFrom`, which can refuse.
+//! - What is laid out here is asserted at compile time.
+//! - No panic, no allocation, no `unsafe`.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod firewall;
+pub mod packet;
+pub mod rules;
+
+/// The version of what is laid out here: the driver's pinned maps carry it, and another one replaces them.
+pub const VERSION: u32 = 2;

@@ -1,0 +1,199 @@
+//! A packet's header and what became of it: kind `PACKET`.
+
+use channel_abi::Header;
+pub use channel_abi::command::NO_USER;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Which way a packet goes, seen from the protected zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Direction {
+    /// Into the zone.
+    Inbound = 1,
+    /// Out of the zone.
+    Outbound = 2,
+}
+
+/// What the engine decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    /// The packet goes on.
+    Allow = 1,
+    /// The packet is dropped.
+    Block = 2,
+}
+
+/// Why the verdict is what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// A rule matched: the first one that did.
+    Rule = 1,
+    /// No rule matched; the default of the packet's direction applied.
+    Default = 2,
+    /// The packet's headers contradict themselves or are cut off.
+    Malformed = 3,
+    /// A later fragment, which has no ports to check.
+    Fragment = 4,
+    /// A reply to what was allowed.
+    Reply = 5,
+    /// The service has ended, and the rules say what then.
+    Gone = 6,
+}
+
+macro_rules! from_integer {
+    ($($kind:ident { $($name:ident = $number:literal, $key:literal;)+ })+) => {$(
+        impl TryFrom<u8> for $kind {
+            type Error = UnknownNumber;
+
+            fn try_from(n: u8) -> Result<Self, UnknownNumber> {
+                match n { $($number => Ok(Self::$name),)+ n => Err(UnknownNumber(n)) }
+            }
+        }
+
+        impl $kind {
+            /// The name in JSON, in rule files and on the command line.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $key,)+ }
+            }
+        }
+    )+};
+}
+
+from_integer! {
+    Direction { Inbound = 1, "in"; Outbound = 2, "out"; }
+    Verdict { Allow = 1, "allow"; Block = 2, "block"; }
+    Reason {
+        Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
+        Reply = 5, "reply"; Gone = 6, "gone";
+    }
+}
+
+/// Not a number that this version of the contract gives a meaning to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownNumber(pub u8);
+
+/// What the engine reads of a packet: as decoded by `engine`, the same in the driver and in a dry run.
+///
+/// Addresses are 16 bytes; IPv4 ones stand in their IPv4-mapped form (`::ffff:a.b.c.d`). Ports are in host order;
+/// for ICMP the type stands in `source_port` and the code in `destination_port`. Aligned, so that it is copied in words.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C, align(8))]
+pub struct Flow {
+    /// Where it comes from.
+    pub source: [u8; 16],
+    /// Where it goes.
+    pub destination: [u8; 16],
+    /// Port, or ICMP type.
+    pub source_port: u16,
+    /// Port, or ICMP code.
+    pub destination_port: u16,
+    /// IP protocol number: 6 TCP, 17 UDP, 1 ICMP, 58 ICMPv6.
+    pub protocol: u8,
+    /// 4 or 6.
+    pub ip_version: u8,
+    /// A [`Direction`].
+    pub direction: u8,
+    /// TCP flags, else 0.
+    pub tcp_flags: u8,
+}
+
+/// A decision, as it travels.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Decision {
+    /// The rule's number in its generation, from 0; [`NO_RULE`] if no rule decided.
+    pub rule: u32,
+    /// The generation of the rules that decided.
+    pub generation: u32,
+    /// A [`Verdict`].
+    pub verdict: u8,
+    /// A [`Reason`].
+    pub reason: u8,
+    /// 1 if the packet is to be reported.
+    pub log: u8,
+    /// 1 if the packet goes on with a conversation that was allowed before: the rules were not asked about it.
+    pub known: u8,
+}
+
+/// Stands where no rule decided.
+pub const NO_RULE: u32 = u32::MAX;
+
+/// Who is at the zone's end of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Local {
+    /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
+    pub program: [u64; 2],
+    /// The device's name as two words of bytes, the rest zero; zeros if not known.
+    pub interface: [u64; 2],
+    /// The user, or [`NO_USER`].
+    pub user: u32,
+    /// Fills the last 8 bytes.
+    pub spare: u32,
+}
+
+impl Local {
+    /// Nobody is known to be there.
+    pub const UNKNOWN: Self = Self {
+        program: [0; 2],
+        interface: [0; 2],
+        user: NO_USER,
+        spare: 0,
+    };
+}
+
+impl Default for Local {
+    fn default() -> Self {
+        Self::UNKNOWN
+    }
+}
+
+/// The name of a device, as [`Local::interface`] has it, or of a process; `None` if it is longer than the 15 bytes that Linux
+/// allows.
+#[must_use]
+pub fn name_words(name: &str) -> Option<[u64; 2]> {
+    let mut bytes = [0_u8; 16];
+    bytes
+        .get_mut(..name.len())
+        .filter(|_| name.len() < 16)?
+        .copy_from_slice(name.as_bytes());
+    Some(zerocopy::transmute!(bytes))
+}
+
+/// A packet and its verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Packet {
+    /// Stands first in every record.
+    pub header: Header,
+    /// The packet's headers.
+    pub flow: Flow,
+    /// What was decided.
+    pub decision: Decision,
+    /// The packet's length in bytes, from its IP header on.
+    pub length: u32,
+    /// The device it came in or went out by.
+    pub interface: u32,
+    /// The process that made its socket, 0 if not known.
+    pub pid: u32,
+    /// The user it runs as, [`NO_USER`] if not known.
+    pub user: u32,
+    /// Fills the word.
+    pub spare: u32,
+    /// See [`Local::program`].
+    pub program: [u64; 2],
+    /// The process's name, zero if not known.
+    pub name: [u8; 16],
+}
+
+const _: () = {
+    assert!(size_of::<Flow>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 40);
+    assert!(size_of::<Packet>() == 56 + 40 + 12 + 20 + 32);
+};

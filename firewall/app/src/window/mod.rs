@@ -1,0 +1,250 @@
+//! The window: what was refused and what was started, as it happens; for each refused packet the rule that did it, and
+//! how to allow it.
+//!
+//! - `rows`: what is kept, and what of it the filter lets through.
+//! - `allow`: what to write into the rule file.
+//! - here: what is painted. Nothing is painted while nothing happens.
+
+mod allow;
+mod rows;
+
+#[cfg(test)]
+mod tests;
+
+use eframe::egui::{self, Color32, RichText, Ui, accesskit};
+use egui_extras::{Column, TableBuilder};
+use firewall_abi::packet::Verdict;
+use rows::Rows;
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use view::entry::{COLUMNS, Entry, Update, What};
+
+/// Entries that come close together are painted together.
+const PAINT_AFTER: Duration = Duration::from_millis(100);
+/// Rows that one painting looks through for the filter at most.
+const FILTERED_AT_ONCE: usize = 5_000;
+const ROW: f32 = 20.0;
+const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
+
+const REFUSED: Color32 = Color32::from_rgb(0xe0, 0x6c, 0x5b);
+const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
+
+/// Shows what `updates` brings until the window is closed. `title` says what is protected, and by which rules.
+///
+/// A bounded channel is the one to use: if the window is slow, the reader is, and then the driver counts what is lost.
+pub fn run(updates: Receiver<Update>, title: &str) -> anyhow::Result<()> {
+    let viewport = egui::ViewportBuilder::default()
+        .with_inner_size(egui::vec2(1180.0, 720.0))
+        .with_title("Gatebell");
+    let options = eframe::NativeOptions {
+        viewport,
+        ..Default::default()
+    };
+    let title = title.to_owned();
+    let window = |cc: &eframe::CreationContext<'_>| {
+        let window = Window::new(title);
+        window.receive(updates, cc.egui_ctx.clone());
+        Ok(Box::new(window) as Box<dyn eframe::App>)
+    };
+    eframe::run_native("gatebell-app", options, Box::new(window))
+        .map_err(|error| anyhow::anyhow!("can't show a window: {error}; a terminal needs none"))
+}
+
+/// The window's own state.
+struct Window {
+    title: String,
+    rows: Arc<Mutex<Rows>>,
+    filter: String,
+    selected: Option<u64>,
+}
+
+impl Window {
+    fn new(title: String) -> Self {
+        Self {
+            title,
+            rows: Arc::default(),
+            filter: String::new(),
+            selected: None,
+        }
+    }
+
+    /// Takes in what comes, and has it painted.
+    fn receive(&self, updates: Receiver<Update>, ctx: egui::Context) {
+        let rows = self.rows.clone();
+        std::thread::spawn(move || {
+            for update in updates {
+                // The books come again and again: the same books are nothing to paint.
+                if lock(&rows).take(update) {
+                    ctx.request_repaint_after(PAINT_AFTER);
+                }
+            }
+            lock(&rows).end("the reader has stopped");
+            ctx.request_repaint_after(PAINT_AFTER);
+        });
+    }
+
+    fn head(&mut self, ui: &mut Ui, rows: &mut Rows) {
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            ui.heading("Gatebell");
+            ui.label(RichText::new(&self.title).weak());
+        });
+        ui.horizontal(|ui| {
+            let label = ui.label("Filter");
+            let hint = "an address, a port, a rule, a program";
+            let edit = egui::TextEdit::singleline(&mut self.filter)
+                .hint_text(hint)
+                .desired_width(320.0);
+            if ui.add(edit).labelled_by(label.id).changed() {
+                rows.filter(&self.filter);
+            }
+            ui.label(RichText::new(rows.shown_of_all()).weak());
+        });
+        ui.add_space(4.0);
+    }
+
+    fn table(&mut self, ui: &mut Ui, rows: &Rows) {
+        // Text that is there to be read is as bright as a button's.
+        let visuals = ui.visuals_mut();
+        visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
+        let mut table = TableBuilder::new(ui)
+            .striped(true)
+            .resizable(true)
+            .stick_to_bottom(true)
+            .auto_shrink(false)
+            .sense(egui::Sense::click());
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let table = table
+            .column(Column::remainder().clip(true))
+            .header(ROW, |mut header| {
+                for title in COLUMNS {
+                    header.col(|ui| drop(ui.strong(title)));
+                }
+            });
+        table.body(|body| {
+            body.rows(ROW, rows.shown(), |mut row| {
+                let Some((number, entry)) = rows.nth_shown(row.index()) else {
+                    return;
+                };
+                row.set_selected(self.selected == Some(number));
+                cells(&mut row, entry);
+                // Already when it is pressed: while rows come, another one may lie there at the release.
+                let response = row.response();
+                if response.clicked() || response.is_pointer_button_down_on() {
+                    self.selected = Some(number);
+                }
+            });
+        });
+    }
+
+    fn details(&mut self, ui: &mut Ui, entry: &Entry) {
+        ui.add_space(4.0);
+        ui.horizontal(|ui| {
+            ui.strong(allow::why(entry));
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                if ui.button("Close").clicked() {
+                    self.selected = None;
+                }
+            });
+        });
+        let Some(advice) = allow::advice(entry) else {
+            return;
+        };
+        ui.label(advice.words);
+        let Some(snippet) = advice.snippet else {
+            return;
+        };
+        ui.add_space(2.0);
+        egui::Frame::group(ui.style()).show(ui, |ui| {
+            ui.horizontal_top(|ui| {
+                ui.label(RichText::new(snippet.trim_end()).monospace());
+                if ui.button("Copy").clicked() {
+                    ui.ctx().copy_text(snippet.clone());
+                }
+            });
+        });
+        ui.add_space(4.0);
+    }
+}
+
+impl eframe::App for Window {
+    fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
+        let shared = self.rows.clone();
+        let mut rows = lock(&shared);
+        if rows.look_through(FILTERED_AT_ONCE) {
+            ui.ctx().request_repaint_after(Duration::from_millis(1));
+        }
+        egui::Panel::top("head").show(ui, |ui| self.head(ui, &mut rows));
+        egui::Panel::bottom("status").show(ui, |ui| status(ui, &rows));
+        if let Some(entry) = self.selected.and_then(|number| rows.numbered(number)) {
+            egui::Panel::bottom("details").show(ui, |ui| self.details(ui, entry));
+        }
+        egui::CentralPanel::default().show(ui, |ui| self.table(ui, &rows));
+    }
+}
+
+/// Both sides' books, and the end when it has come.
+fn status(ui: &mut Ui, rows: &Rows) {
+    ui.horizontal(|ui| {
+        match rows.account() {
+            None => drop(ui.label("no books yet")),
+            Some(account) => {
+                let kernel = account.kernel;
+                let lost = kernel.lost_in_all();
+                ui.label(format!(
+                    "driver: offered {}, committed {}",
+                    kernel.offered, kernel.committed
+                ));
+                let lost_words = RichText::new(format!("lost {lost}"));
+                ui.label(if lost > 0 {
+                    lost_words.color(LOST)
+                } else {
+                    lost_words
+                });
+                ui.separator();
+                ui.label(format!(
+                    "app: delivered {}, in the ring {}",
+                    account.delivered, account.in_ring
+                ));
+            }
+        }
+        if let Some(why) = rows.ended() {
+            ui.separator();
+            ui.label(RichText::new(why).color(LOST));
+        }
+    });
+}
+
+fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry) {
+    let cells = entry.cells();
+    let colour = colour(&entry.what);
+    let mut whole = egui::Rect::NOTHING;
+    for cell in &cells {
+        let text = colour.map_or_else(
+            || RichText::new(cell),
+            |colour| RichText::new(cell).color(colour),
+        );
+        let (place, _) =
+            row.col(|ui| drop(ui.add(egui::Label::new(text).truncate().selectable(false))));
+        whole = whole.union(place);
+    }
+    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
+    let response = row.response().with_new_rect(whole);
+    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, cells.join(" ")));
+}
+
+fn colour(what: &What) -> Option<Color32> {
+    match what {
+        What::Packet(packet) if packet.verdict == Verdict::Block => Some(REFUSED),
+        What::Lost(_) => Some(LOST),
+        _ => None,
+    }
+}
+
+/// A panic elsewhere leaves the rows whole: they are changed one at a time.
+fn lock(rows: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
+    rows.lock().unwrap_or_else(PoisonError::into_inner)
+}

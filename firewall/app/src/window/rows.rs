@@ -1,0 +1,198 @@
+//! What the window keeps, bounded, and what of it the filter lets through.
+
+use channel::Account;
+use std::collections::VecDeque;
+use view::entry::{Entry, Update};
+
+/// Entries that are kept.
+const KEPT: usize = 100_000;
+/// The oldest go this many at a time, so that a table somebody reads does not creep under the eyes.
+const DROPPED_AT_ONCE: usize = 10_000;
+
+/// The entries. Each has a number that it keeps, so that a selection stays on its row.
+#[derive(Debug, Default)]
+pub struct Rows {
+    entries: VecDeque<Entry>,
+    /// The number of the first entry that is still here.
+    first: u64,
+    /// Lower case; empty: everything is shown.
+    filter: String,
+    /// The numbers of the entries that the filter lets through, as far as it has looked.
+    passed: VecDeque<u64>,
+    /// The number of the entry that the filter looks at next.
+    next: u64,
+    account: Option<Account>,
+    ended: Option<String>,
+}
+
+impl Rows {
+    /// Takes in what the reader says; whether that changes anything.
+    pub fn take(&mut self, update: Update) -> bool {
+        match update {
+            Update::Entry(entry) => self.push(entry),
+            Update::Account(account) => return self.account.replace(account) != Some(account),
+            Update::Ended(why) => self.end(&why),
+        }
+        true
+    }
+
+    /// No more will come. The first reason given stays.
+    pub fn end(&mut self, why: &str) {
+        self.ended.get_or_insert_with(|| why.to_owned());
+    }
+
+    /// Shows only entries with this in one of their cells.
+    pub fn filter(&mut self, text: &str) {
+        self.filter = text.trim().to_lowercase();
+        self.passed.clear();
+        self.next = self.first;
+    }
+
+    /// Has the filter look at so many further entries at most; whether it has more to look at.
+    pub fn look_through(&mut self, at_most: usize) -> bool {
+        let end = self.first + self.entries.len() as u64;
+        if self.filter.is_empty() {
+            return false;
+        }
+        for number in (self.next..end).take(at_most) {
+            if self
+                .numbered(number)
+                .is_some_and(|entry| self.passes(entry))
+            {
+                self.passed.push_back(number);
+            }
+            self.next = number + 1;
+        }
+        self.next < end
+    }
+
+    /// How many entries the table has.
+    pub fn shown(&self) -> usize {
+        if self.filter.is_empty() {
+            self.entries.len()
+        } else {
+            self.passed.len()
+        }
+    }
+
+    /// One of them, with its number.
+    pub fn nth_shown(&self, n: usize) -> Option<(u64, &Entry)> {
+        let number = if self.filter.is_empty() {
+            self.first + n as u64
+        } else {
+            self.passed.get(n).copied()?
+        };
+        self.numbered(number).map(|entry| (number, entry))
+    }
+
+    /// The entry with this number, if it is still here.
+    pub fn numbered(&self, number: u64) -> Option<&Entry> {
+        let place = number.checked_sub(self.first)?;
+        self.entries.get(usize::try_from(place).ok()?)
+    }
+
+    /// In words, beside the filter.
+    pub fn shown_of_all(&self) -> String {
+        let all = self.entries.len();
+        let dropped = if self.first > 0 {
+            format!(", {} older ones dropped", self.first)
+        } else {
+            String::new()
+        };
+        if self.filter.is_empty() {
+            format!("{all} rows{dropped}")
+        } else {
+            format!("{} of {all} rows{dropped}", self.shown())
+        }
+    }
+
+    /// The books as they were told last.
+    pub fn account(&self) -> Option<Account> {
+        self.account
+    }
+
+    /// Why no more will come.
+    pub fn ended(&self) -> Option<&str> {
+        self.ended.as_deref()
+    }
+
+    fn push(&mut self, entry: Entry) {
+        self.entries.push_back(entry);
+        if self.entries.len() > KEPT {
+            self.entries.drain(..DROPPED_AT_ONCE);
+            self.first += DROPPED_AT_ONCE as u64;
+            self.next = self.next.max(self.first);
+            while self
+                .passed
+                .front()
+                .is_some_and(|number| *number < self.first)
+            {
+                self.passed.pop_front();
+            }
+        }
+    }
+
+    fn passes(&self, entry: &Entry) -> bool {
+        entry
+            .cells()
+            .iter()
+            .any(|cell| cell.to_lowercase().contains(&self.filter))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use channel::Lost;
+    use channel_abi::Cause;
+    use std::time::UNIX_EPOCH;
+    use view::entry::What;
+
+    fn lost(count: u64) -> Update {
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count,
+        };
+        Update::Entry(Entry::lost(UNIX_EPOCH, lost))
+    }
+
+    fn count(entry: &Entry) -> u64 {
+        match &entry.what {
+            What::Lost(lost) => lost.count,
+            _ => 0,
+        }
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_selection_stays_on_its_row() {
+        let mut rows = Rows::default();
+        (0..KEPT as u64 + 1).for_each(|n| assert!(rows.take(lost(n))));
+        assert_eq!(rows.shown(), KEPT + 1 - DROPPED_AT_ONCE);
+        assert_eq!(rows.numbered(0), None, "dropped");
+        assert_eq!(rows.numbered(50_000).map(count), Some(50_000));
+        assert_eq!(
+            rows.nth_shown(0)
+                .map(|(number, entry)| (number, count(entry))),
+            Some((10_000, 10_000))
+        );
+    }
+
+    #[test]
+    fn a_filter_looks_a_little_at_a_time_and_then_at_what_comes() {
+        let mut rows = Rows::default();
+        (0..1_000).for_each(|n| assert!(rows.take(lost(n))));
+        rows.filter("77 Records");
+        assert!(rows.look_through(100), "there is more to look at");
+        assert!(!rows.look_through(10_000));
+        assert_eq!(rows.shown(), 10, "77, 177, … 977");
+        rows.take(lost(5077));
+        assert!(!rows.look_through(10_000));
+        assert_eq!(
+            rows.nth_shown(10).map(|(_, entry)| count(entry)),
+            Some(5077)
+        );
+        rows.filter("");
+        assert_eq!(rows.shown(), 1_001);
+    }
+}

@@ -1,0 +1,463 @@
+//! What can be asked on the command line; the manual pages and completions are made of this too.
+
+use crate::dry_run::Expectations;
+use crate::flow::Question;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+use firewall_abi::packet::{Direction, Verdict};
+use rules::Addresses;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold());
+
+const EXIT_CODES: &str = "Exit codes:
+  0  it is as you asked
+  1  it is not: errors in a file, an expectation that does not hold; a message says what to do
+  2  the command line is wrong";
+
+/// Gatebell on the command line: see what the firewall refuses, check rules, try them out, put them in force
+#[derive(Debug, Parser)]
+#[command(name = "gatebell", version, styles = STYLES, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Say how the firewall is: rules in force, lease, zone, devices, memory
+    #[cfg(target_os = "linux")]
+    #[command(after_help = STATUS_HELP)]
+    Status(AskArguments),
+    /// Show packets and programs as it happens, until Ctrl-C
+    ///
+    /// Each record is shown where it happened, and so is each loss, with its number and cause. At the end stand the books: how
+    /// many records the driver offered, committed and lost, and how many were delivered. A service that ends is waited for.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = WATCH_HELP)]
+    Watch(WatchArguments),
+    /// Check rule files, show what they mean, put them in force, print their schema
+    #[command(after_help = EXIT_CODES)]
+    Rules {
+        /// What about them.
+        #[command(subcommand)]
+        command: RulesCommand,
+    },
+    /// Judge the packets of a capture by a rule file, with the engine that the kernel runs
+    ///
+    /// Prints each packet's verdict and the rule and reason for it, then how often each rule decided. Replies to what was
+    /// allowed pass, as in the driver: the initiator's packets are judged by the rules, the other end's pass as replies.
+    /// A capture does not show users, programs and devices: rules that ask for them match nothing. Nothing of this machine is
+    /// changed.
+    #[command(after_help = DRY_RUN_HELP)]
+    DryRun(DryRunArguments),
+    /// Say which rule decides about a packet, why those before it do not, and how to change that
+    #[command(after_help = WHY_HELP)]
+    Why(WhyArguments),
+    /// Check that every record is accounted for, app by app
+    ///
+    /// Of each app that is attached, and of those that are gone: what the driver offered is what it committed and what it lost,
+    /// by cause. Root sees every app, others their own.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = AUDIT_HELP)]
+    Audit(AskArguments),
+    /// Take the firewall out of the kernel, whatever state it is in: nothing is filtered any more
+    ///
+    /// Ends the service, and takes out its programs, filters and tables. Works as well if the service was killed, has never
+    /// started, or was of another release; twice in a row is fine. The rule file stays.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = RECOVER_HELP)]
+    Recover(RecoverArguments),
+    /// Print what the driver counted: packets by direction and verdict, conversations
+    #[cfg(target_os = "linux")]
+    #[command(after_help = EXIT_CODES)]
+    Stats(AskArguments),
+    /// Write the manual pages and the shells' completions
+    #[command(hide = true)]
+    Manual {
+        /// Where to; made if it is not there
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+}
+
+/// What can be done with rule files.
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Find all that is wrong with rule files, each with its line and column and what would be right
+    ///
+    /// Rules that can never match, because one before them takes all of their packets, are warnings, and so are sets that no
+    /// rule asks for and programs that are not there.
+    #[command(after_help = EXIT_CODES)]
+    Check(CheckArguments),
+    /// Show the rules in the order in which they are tried
+    #[command(after_help = EXIT_CODES)]
+    Show(ShowArguments),
+    /// Put a rule file in force, for good or on a lease
+    ///
+    /// The file is checked first, and what changes is printed. With a lease the rules that were confirmed return by themselves
+    /// unless `gatebell rules confirm` comes in time: also if you have locked yourself out, the service has ended or the
+    /// machine is restarted.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = APPLY_HELP)]
+    Apply(ApplyArguments),
+    /// Keep the rules that a lease tries out
+    #[cfg(target_os = "linux")]
+    #[command(after_help = EXIT_CODES)]
+    Confirm(SocketArguments),
+    /// End a lease now: the rules that were confirmed return
+    #[cfg(target_os = "linux")]
+    #[command(after_help = EXIT_CODES)]
+    Revert(SocketArguments),
+    /// Print the JSON Schema of rule files, for editors that complete and check TOML
+    ///
+    /// Save it, and name it in the first line of a rule file: #:schema ./gatebell-rules.schema.json
+    #[command(after_help = EXIT_CODES)]
+    Schema,
+}
+
+const STATUS_HELP: &str = "\
+Exit codes:
+  0  all is well
+  1  something is not: the service does not run, or says what troubles it
+  2  the command line is wrong";
+
+const WATCH_HELP: &str = "\
+Examples:
+  gatebell watch --verdict block
+  gatebell watch --direction out --program /usr/bin/curl --address 192.0.2.0/24
+  gatebell watch --json --kind packet --rule no-telnet
+
+With --json each line is an object: kind packet, process_start, process_exit, lost; ended and attached when the service ends
+and is back; account at the end.
+
+Exit codes:
+  0  every record is accounted for
+  1  it is not, or there is no service; a message says what to do
+  2  the command line is wrong";
+
+const AUDIT_HELP: &str = "\
+Exit codes:
+  0  every record is accounted for
+  1  it is not, and the app is named; or there is no service
+  2  the command line is wrong";
+
+const RECOVER_HELP: &str = "\
+Exit codes:
+  0  nothing of Gatebell is in the kernel any more
+  1  something still is, and a message says what; or not root
+  2  the command line is wrong";
+
+const APPLY_HELP: &str = "\
+Examples:
+  gatebell rules apply new.toml --lease 60s
+  gatebell rules confirm
+
+Exit codes:
+  0  the rules are in force
+  1  they are not, and nothing was changed: errors in the file, no service, not root
+  2  the command line is wrong";
+
+/// Where the running service is asked.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct SocketArguments {
+    /// The service's control socket
+    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+}
+
+/// A question to the running service.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct AskArguments {
+    /// The service's control socket
+    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gatebell recover`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// The folder in which the service writes things down
+    #[arg(long, value_name = "FOLDER", default_value = service::STATE, value_hint = ValueHint::DirPath)]
+    pub state: PathBuf,
+    /// The folder in which the kernel keeps the driver
+    #[arg(long, value_name = "FOLDER", default_value = service::PINS, value_hint = ValueHint::DirPath)]
+    pub pins: PathBuf,
+    /// The driver's device
+    #[arg(long, value_name = "PATH", default_value = view::reader::DEVICE, value_hint = ValueHint::FilePath)]
+    pub device: PathBuf,
+    /// The service's control socket
+    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+    /// The zone's network namespace, if the service wrote none down and it is not this one
+    #[arg(long, value_name = "NETNS")]
+    pub netns: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gatebell rules apply`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// The rule file; - is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Return to the rules before unless these are confirmed within this time: 60s, 5m
+    #[arg(long, value_name = "TIME")]
+    pub lease: Option<Time>,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// `gatebell watch`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    /// Only records of this kind; may be given several times
+    #[arg(long)]
+    pub kind: Vec<RecordKind>,
+    /// Only packets that go this way, seen from what is protected
+    #[arg(long, value_name = "in|out")]
+    pub direction: Option<Way>,
+    /// Only packets that get this verdict
+    #[arg(long, value_name = "allow|block")]
+    pub verdict: Option<Outcome>,
+    /// Only packets with such an address at one end; may be given several times
+    #[arg(long, value_name = "ADDRESS[/BITS]")]
+    pub address: Vec<Addresses>,
+    /// Only packets that the rule with this name decided; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub rule: Vec<String>,
+    /// Only what this program does: its path, or the kernel's name of it; may be given several times
+    #[arg(long, value_name = "PROGRAM")]
+    pub program: Vec<String>,
+    /// Print one JSON object for each record, loss and event
+    #[arg(long)]
+    pub json: bool,
+    /// The driver's device
+    #[arg(long, value_name = "PATH", default_value = view::reader::DEVICE, value_hint = ValueHint::FilePath)]
+    pub device: PathBuf,
+    /// The service's control socket, which knows the names of rules
+    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+}
+
+/// A kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RecordKind {
+    /// Packets
+    Packet,
+    /// Programs that start
+    Start,
+    /// Processes that end
+    Exit,
+}
+
+/// A direction, by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Way(pub Direction);
+
+impl FromStr for Way {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = [Direction::Inbound, Direction::Outbound];
+        let found = known.into_iter().find(|direction| direction.name() == text);
+        found
+            .map(Self)
+            .ok_or_else(|| "it is in or out, seen from what is protected".to_owned())
+    }
+}
+
+/// A verdict, by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome(pub Verdict);
+
+impl FromStr for Outcome {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = [Verdict::Allow, Verdict::Block]
+            .into_iter()
+            .find(|verdict| verdict.name() == text);
+        found
+            .map(Self)
+            .ok_or_else(|| "it is allow or block".to_owned())
+    }
+}
+
+/// A time in whole seconds, as people write it: 60s, 5m, 1h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Time(pub Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let units = [("s", 1), ("m", 60), ("h", 3600)];
+        let (number, unit) = units
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
+            .unwrap_or((text, 1));
+        let count: Option<u64> = number.parse().ok().filter(|count| *count > 0);
+        let seconds = count.and_then(|count| count.checked_mul(unit));
+        seconds
+            .map(|seconds| Self(Duration::from_secs(seconds)))
+            .ok_or_else(|| "write it like 60s, 5m or 1h".to_owned())
+    }
+}
+
+/// `gatebell rules check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Rule files; - is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// Print one JSON object for each finding, nothing else
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `gatebell rules show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The rule file; - is standard input; left out: the rules in force
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+const DRY_RUN_HELP: &str = "\
+Expectations are NAME=NUMBER, with commas between several:
+  packets    all that were captured         allowed, blocked  verdicts
+  replies    allowed as replies             malformed         blocked as malformed
+  fragments  verdicts on later fragments    rule:ID           packets that this rule decided
+  unjudged   not IP, cut off by the capture, or not of the zone
+  changed    with --against: verdicts or rules that are not the same
+
+Examples:
+  gatebell dry-run rules.toml --pcap trace.pcapng --zone 192.0.2.7,fd00::2
+  gatebell dry-run new.toml --pcap trace.pcap --zone 192.0.2.0/24 --against old.toml
+  gatebell dry-run rules.toml --pcap trace.pcap --quiet --expect blocked=3,rule:no-telnet=2
+
+Exit codes:
+  0  the whole capture was read, and what was expected holds
+  1  an expectation does not hold, the capture is cut off or damaged, a rule file has errors
+  2  the command line is wrong";
+
+/// `gatebell dry-run`.
+#[derive(Debug, Args)]
+pub struct DryRunArguments {
+    /// The rule file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub rules: PathBuf,
+    /// The capture, pcap or pcapng; - is standard input
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pcap: PathBuf,
+    /// The protected addresses, prefixes or ranges: what comes from them goes out, what goes to them comes in. Needed unless the capture itself
+    /// says which way each packet went (Linux cooked, pcapng with flags)
+    #[arg(long, value_name = "ADDRESSES,…", value_delimiter = ',')]
+    pub zone: Vec<Addresses>,
+    /// The rules as they are now: print only the packets about which RULES decides otherwise
+    #[arg(long, value_name = "OTHER", value_hint = ValueHint::FilePath)]
+    pub against: Option<PathBuf>,
+    /// Fail unless these numbers come out; see below
+    #[arg(long, value_name = "NAME=NUMBER,…")]
+    pub expect: Vec<Expectations>,
+    /// Print the summary only
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print one JSON object for each packet, and last the summary
+    #[arg(long)]
+    pub json: bool,
+}
+
+const WHY_HELP: &str = "\
+Examples:
+  gatebell why rules.toml --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23'
+  gatebell why rules.toml --packet 'in udp [fd00::1]:53 -> [fd00::2]:50000'
+  gatebell why rules.toml --packet 'in icmp 10.0.0.1 -> 10.0.0.2 type echo-request'
+  gatebell why rules.toml --packet 'out 47 10.0.0.2 -> 10.0.0.1'
+  gatebell why rules.toml --packet 'in tcp 10.0.0.1 -> 10.0.0.2 fragment'
+  gatebell why rules.toml --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:443 user alice program /usr/bin/curl interface eth0'
+  gatebell why --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23'      (by the rules in force)
+  gatebell why --last                                                (what was refused just now)
+
+Exit codes:
+  0  the question is answered, whatever the verdict
+  1  the rule file has errors, there is no service to ask, or no such packet
+  2  the command line is wrong";
+
+/// `gatebell why`.
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("asked").required(true))]
+pub struct WhyArguments {
+    /// The rule file; - is standard input; left out: the rules in force
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub rules: Option<PathBuf>,
+    /// The packet, as the dry run prints it: DIRECTION PROTOCOL SOURCE -> DESTINATION; in and out are seen from what is
+    /// protected. Behind it may stand who is at that end: user NAME, program PATH, interface NAME
+    #[arg(long, value_name = "PACKET", group = "asked")]
+    pub packet: Option<Question>,
+    /// A packet as `gatebell watch --json` printed it; - is standard input
+    #[arg(long, value_name = "JSON", group = "asked")]
+    pub record: Option<String>,
+    /// The last refused packet that `gatebell watch` showed you
+    #[cfg(target_os = "linux")]
+    #[arg(long, group = "asked")]
+    pub last: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// The command line as a whole, for the manual.
+#[must_use]
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let read = |text: &str| text.parse::<Time>().ok().map(|time| time.0.as_secs());
+        assert_eq!(
+            ["60s", "5m", "1h", "90"].map(read),
+            [Some(60), Some(300), Some(3600), Some(90)]
+        );
+        assert_eq!(
+            ["", "s", "0s", "-1s", "1.5s", "99999999999999999h"].map(read),
+            [None; 6]
+        );
+    }
+}

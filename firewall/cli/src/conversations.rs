@@ -1,0 +1,419 @@
+//! The conversations of a dry run. What is remembered, and what passes because of it, `engine` decides, as in the driver.
+//!
+//! The driver forgets silent conversations when its service comes round; here they are forgotten on time.
+
+use engine::conversation::{Conversations, Known, decide, key_of, longest_silence_ns};
+use engine::{Parsed, Slices, is_error, quoted};
+use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS};
+use firewall_abi::packet::{Decision, Direction};
+use std::collections::{HashMap, VecDeque};
+
+/// The conversations of one dry run.
+#[derive(Default)]
+pub struct Remembered {
+    known: HashMap<FlowKey, FlowEntry>,
+    /// How many of them began outside.
+    arrivals: usize,
+    closed: HashMap<FlowKey, FlowEntry>,
+    /// The closed ones, the oldest first.
+    by_age: VecDeque<FlowKey>,
+    /// Allowed packets whose conversation found no room.
+    pub full: u64,
+    /// The time of the packet that is being judged.
+    now_ns: u64,
+}
+
+impl Remembered {
+    /// Judges a packet that was seen at `now_ns`, as the Linux driver does. `bytes`: what there is of it.
+    pub fn decide(
+        &mut self,
+        packet: &Parsed,
+        bytes: &[u8],
+        rules: &Slices<'_>,
+        now_ns: u64,
+    ) -> Decision {
+        self.now_ns = now_ns;
+        let mut packet = *packet;
+        let mut key = key_of(&packet.flow);
+        let quoted =
+            (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
+        decide(
+            &mut packet,
+            &mut Known {
+                now_ns,
+                quoted,
+                ..Known::default()
+            },
+            rules,
+            self,
+        )
+    }
+
+    fn has_room(&mut self, arrives: bool) -> bool {
+        if !self.has_room_now(arrives) {
+            let now_ns = self.now_ns;
+            self.known.retain(|key, entry| !silent(key, entry, now_ns));
+            self.arrivals = self
+                .known
+                .values()
+                .filter(|entry| arrived(entry.direction))
+                .count();
+        }
+        self.has_room_now(arrives)
+    }
+
+    /// Whoever floods the zone leaves room for what it begins itself.
+    fn has_room_now(&self, arrives: bool) -> bool {
+        self.known.len() < MAX_FLOWS && !(arrives && self.arrivals >= MAX_ARRIVALS)
+    }
+}
+
+impl Conversations for Remembered {
+    fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
+        if let Some(entry) = self
+            .known
+            .get(key)
+            .filter(|entry| silent(key, entry, self.now_ns))
+        {
+            self.forget(key, entry.direction);
+        }
+        self.known.get_mut(key)
+    }
+
+    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
+        let arrives = arrived(entry.direction);
+        if self.has_room(arrives) {
+            self.known.insert(*key, *entry);
+            self.arrivals += usize::from(arrives);
+        } else {
+            self.full += 1;
+        }
+    }
+
+    fn forget(&mut self, key: &FlowKey, direction: u8) {
+        if self.known.remove(key).is_some() && arrived(direction) {
+            self.arrivals = self.arrivals.saturating_sub(1);
+        }
+    }
+
+    fn close(&mut self, key: &FlowKey) {
+        let Some(entry) = self.known.get(key).copied() else {
+            return;
+        };
+        self.forget(key, entry.direction);
+        if self.closed.insert(*key, entry).is_none() {
+            self.by_age.push_back(*key);
+        }
+        if self.closed.len() > MAX_CLOSED
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.closed.remove(&oldest);
+        }
+    }
+
+    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry> {
+        self.closed.get(key)
+    }
+}
+
+/// Whether what began in this direction began outside.
+fn arrived(direction: u8) -> bool {
+    direction == Direction::Inbound as u8
+}
+
+fn silent(key: &FlowKey, entry: &FlowEntry, now_ns: u64) -> bool {
+    now_ns.saturating_sub(entry.stamp_ns) > longest_silence_ns(key.protocol, entry)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+    use crate::flow::Question;
+    use firewall_abi::packet::{NO_RULE, Reason, Verdict};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    /// A dry run under rules that let UDP and TCP out, and one UDP port in.
+    struct Run {
+        rules: rules::Table,
+        conversations: Remembered,
+    }
+
+    impl Run {
+        fn new() -> Self {
+            let text = "[default]\ninbound = 'block'\noutbound = 'block'\n\
+                        [[rule]]\nid = 'out'\naction = 'allow'\ndirection = 'out'\nprotocol = ['tcp', 'udp', 'icmp']\n\
+                        [[rule]]\nid = 'in'\naction = 'allow'\ndirection = 'in'\nprotocol = 'udp'\nports = 7\n";
+            Self {
+                rules: rules::parse("r", text, &rules::Nowhere).unwrap().compile(1),
+                conversations: Remembered::default(),
+            }
+        }
+
+        fn at(&mut self, seconds: u64, packet: &str) -> (bool, Reason) {
+            self.with_flags(seconds, packet, 0)
+        }
+
+        fn with_flags(&mut self, seconds: u64, packet: &str, flags: u8) -> (bool, Reason) {
+            let mut packet = packet.parse::<Question>().unwrap().0;
+            packet.flow.tcp_flags = flags;
+            let decision =
+                self.conversations
+                    .decide(&packet, &[], &self.rules.slices(), seconds * SECOND);
+            (
+                decision.verdict == Verdict::Allow as u8,
+                Reason::try_from(decision.reason).unwrap(),
+            )
+        }
+    }
+
+    const ASKED: &str = "out udp 10.0.0.2:5000 -> 10.0.0.1:53";
+    const ANSWERED: &str = "in udp 10.0.0.1:53 -> 10.0.0.2:5000";
+    const REFUSED: (bool, Reason) = (false, Reason::Default);
+    const REPLY: (bool, Reason) = (true, Reason::Reply);
+
+    #[test]
+    fn only_the_other_end_replies_and_only_to_what_was_allowed() {
+        let mut run = Run::new();
+        assert_eq!(run.at(0, ANSWERED), REFUSED);
+        assert_eq!(run.at(1, ASKED), (true, Reason::Rule));
+        assert_eq!(run.at(2, ANSWERED), REPLY);
+        assert_eq!(run.at(3, "in udp 10.0.0.1:54 -> 10.0.0.2:5000"), REFUSED);
+        assert_eq!(run.at(4, "in udp 10.0.0.1:5000 -> 10.0.0.2:53"), REFUSED);
+        assert_eq!(run.at(5, ASKED), (true, Reason::Rule));
+    }
+
+    #[test]
+    fn the_rules_are_asked_about_the_beginning_alone() {
+        let mut run = Run::new();
+        for (packet, known) in [(ASKED, 0), (ASKED, 1), (ANSWERED, 1), (ASKED, 1)] {
+            let packet = packet.parse::<Question>().unwrap().0;
+            let decision = run
+                .conversations
+                .decide(&packet, &[], &run.rules.slices(), SECOND);
+            assert_eq!(
+                (decision.verdict, decision.known),
+                (Verdict::Allow as u8, known)
+            );
+        }
+    }
+
+    #[test]
+    fn a_silent_conversation_is_forgotten_and_a_reply_keeps_it() {
+        let mut run = Run::new();
+        run.at(0, ASKED);
+        assert_eq!(run.at(60, ANSWERED), REPLY);
+        assert_eq!(run.at(240, ANSWERED), REPLY);
+        assert_eq!(run.at(421, ANSWERED), REFUSED);
+        // Whoever was never answered is waited for no longer than a minute.
+        run.at(500, ASKED);
+        assert_eq!(run.at(561, ANSWERED), REFUSED);
+    }
+
+    #[test]
+    fn the_last_packets_of_an_ended_conversation_may_be_sent_again() {
+        let (ack, fin) = (16, 17);
+        let (out, back) = (
+            "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+            "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+        );
+        let mut run = Run::new();
+        run.with_flags(0, out, 2);
+        for (packet, flags) in [(back, 18), (out, ack), (out, fin), (back, fin), (out, ack)] {
+            assert!(run.with_flags(1, packet, flags).0);
+        }
+        assert_eq!(
+            (
+                run.conversations.known.len(),
+                run.conversations.closed.len()
+            ),
+            (0, 1)
+        );
+        assert_eq!(run.with_flags(100, back, fin), REPLY);
+        assert_eq!(run.with_flags(122, back, fin), REFUSED);
+    }
+
+    #[test]
+    fn a_flood_from_outside_leaves_room_for_what_begins_inside() {
+        let mut run = Run::new();
+        let mut packet = "in udp 10.0.0.1:5000 -> 10.0.0.2:7"
+            .parse::<Question>()
+            .unwrap()
+            .0;
+        for number in 0..MAX_ARRIVALS as u32 + 5 {
+            packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
+            run.conversations
+                .decide(&packet, &[], &run.rules.slices(), 0);
+        }
+        assert_eq!(
+            (run.conversations.full, run.conversations.arrivals),
+            (5, MAX_ARRIVALS)
+        );
+        assert_eq!((run.at(1, ASKED).0, run.at(1, ANSWERED)), (true, REPLY));
+        // Once they are silent, others may arrive.
+        run.conversations
+            .decide(&packet, &[], &run.rules.slices(), 62 * SECOND);
+        assert_eq!((run.conversations.full, run.conversations.arrivals), (5, 1));
+    }
+
+    #[test]
+    fn a_first_syn_is_no_reply_and_an_end_begins_nothing() {
+        let (syn, ack, fin) = (2, 16, 17);
+        let (out, back) = (
+            "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+            "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+        );
+        let mut run = Run::new();
+        run.with_flags(0, out, fin);
+        assert_eq!(run.with_flags(1, back, ack), REFUSED);
+        run.with_flags(2, out, syn);
+        assert_eq!(run.with_flags(3, back, syn | ack), REPLY);
+        assert_eq!(run.with_flags(4, back, syn), REFUSED);
+    }
+
+    #[test]
+    fn echo_is_answered_by_echo_reply_alone() {
+        let mut run = Run::new();
+        run.at(0, "out icmp 10.0.0.2 -> 10.0.0.1 type echo-request");
+        assert_eq!(
+            run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"),
+            REFUSED
+        );
+        assert_eq!(
+            run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-reply"),
+            REPLY
+        );
+    }
+
+    /// An ICMP error of this type, about a UDP packet from one machine (…2) to another (…1) between these ports.
+    fn error(kind: u8, six: bool, ports: (u16, u16), direction: Direction) -> (Parsed, Vec<u8>) {
+        let header = |protocol: u8, payload: u8, from: u8, to: u8| -> Vec<u8> {
+            if six {
+                let address = |last| [&[0xFD][..], &[0; 14], &[last]].concat();
+                [
+                    &[0x60, 0, 0, 0, 0, payload, protocol, 64][..],
+                    &address(from),
+                    &address(to),
+                ]
+                .concat()
+            } else {
+                let start = [0x45, 0, 0, 20 + payload, 0, 0, 0, 0, 64, protocol, 0, 0];
+                [&start[..], &[10, 0, 0, from], &[10, 0, 0, to]].concat()
+            }
+        };
+        let (from, to) = (2, 1);
+        let quoted = [
+            header(17, 12, from, to),
+            [
+                ports.0.to_be_bytes(),
+                ports.1.to_be_bytes(),
+                [0, 12],
+                [0; 2],
+            ]
+            .concat(),
+        ];
+        let icmp = [&[kind, 0, 0, 0, 0, 0, 0, 0][..], &quoted.concat()].concat();
+        let bytes = [
+            header(if six { 58 } else { 1 }, icmp.len() as u8, 9, from),
+            icmp,
+        ]
+        .concat();
+        (
+            engine::parse(&bytes[..], bytes.len() as u32, direction),
+            bytes,
+        )
+    }
+
+    #[test]
+    fn an_error_about_a_conversation_passes_with_it_and_changes_nothing_in_it() {
+        let mut run = Run::new();
+        let judge = |run: &mut Run, (packet, bytes): &(Parsed, Vec<u8>)| {
+            let decision =
+                run.conversations
+                    .decide(packet, bytes, &run.rules.slices(), 10 * SECOND);
+            (
+                decision.verdict == Verdict::Allow as u8,
+                Reason::try_from(decision.reason).unwrap(),
+            )
+        };
+        let inbound = Direction::Inbound;
+        for (six, errors, others) in [
+            (false, &[3, 11, 12][..], &[5, 13][..]),
+            (true, &[1, 2, 3, 4], &[137, 128]),
+        ] {
+            let ends = if six {
+                ("[fd00::2]:5000", "[fd00::1]:53")
+            } else {
+                ("10.0.0.2:5000", "10.0.0.1:53")
+            };
+            for kind in errors {
+                let about_it = error(*kind, six, (5000, 53), inbound);
+                assert_eq!(
+                    judge(&mut run, &about_it),
+                    REFUSED,
+                    "nobody has begun it: {kind}"
+                );
+            }
+            run.at(0, &format!("out udp {} -> {}", ends.0, ends.1));
+            for kind in errors {
+                let about_it = error(*kind, six, (5000, 53), inbound);
+                assert_eq!(judge(&mut run, &about_it), REPLY, "{kind}");
+                for cut in 1..about_it.1.len() {
+                    let cut = (about_it.0, about_it.1[..about_it.1.len() - cut].to_vec());
+                    let quoted_enough = cut.1.len() >= about_it.1.len() - 4;
+                    assert_eq!(
+                        judge(&mut run, &cut) == REPLY,
+                        quoted_enough,
+                        "{kind}, {} bytes",
+                        cut.1.len()
+                    );
+                }
+                for ports in [(5001, 53), (5000, 54), (53, 5000)] {
+                    assert_eq!(judge(&mut run, &error(*kind, six, ports, inbound)), REFUSED);
+                }
+            }
+            for kind in others {
+                assert_eq!(
+                    judge(&mut run, &error(*kind, six, (5000, 53), inbound)),
+                    REFUSED,
+                    "{kind}"
+                );
+            }
+            // It was not answered by any of this.
+            assert_eq!(
+                run.at(61, &format!("in udp {} -> {}", ends.1, ends.0)),
+                REFUSED
+            );
+            // What begins outside may be answered by an error from inside.
+            let begins = if six {
+                "in udp [fd00::2]:5000 -> [fd00::1]:7"
+            } else {
+                "in udp 10.0.0.2:5000 -> 10.0.0.1:7"
+            };
+            let answer = error(errors[0], six, (5000, 7), Direction::Outbound);
+            assert_ne!(judge(&mut run, &answer), REPLY);
+            assert!(run.at(0, begins).0);
+            assert_eq!(judge(&mut run, &answer), REPLY);
+        }
+    }
+
+    #[test]
+    fn a_full_table_remembers_nothing_new_until_something_falls_silent() {
+        let mut run = Run::new();
+        let mut packet = ASKED.parse::<Question>().unwrap().0;
+        for number in 0..MAX_FLOWS as u32 {
+            packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
+            let decision = run
+                .conversations
+                .decide(&packet, &[], &run.rules.slices(), 0);
+            assert_ne!(decision.rule, NO_RULE);
+        }
+        assert_eq!(run.conversations.full, 0);
+        run.at(1, ASKED);
+        assert_eq!((run.conversations.full, run.at(1, ANSWERED)), (1, REFUSED));
+        run.at(181, ASKED);
+        assert_eq!((run.conversations.full, run.at(181, ANSWERED)), (1, REPLY));
+    }
+}

@@ -1,0 +1,104 @@
+//! What came of a whole capture, in numbers.
+
+use super::judge::{BothSides, Unjudged};
+use crate::rule_file::RuleFile;
+use firewall_abi::packet::{Decision, Direction, NO_RULE, Reason, Verdict};
+
+/// Numbers over a whole capture.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Packets that were captured.
+    pub packets: u64,
+    /// Verdicts, by what they are.
+    pub allowed: u64,
+    pub blocked: u64,
+    /// Allowed as replies.
+    pub replies: u64,
+    /// Blocked as malformed.
+    pub malformed: u64,
+    /// Verdicts on later fragments.
+    pub fragments: u64,
+    /// Packets without a verdict, by why.
+    pub not_ip: u64,
+    pub cut: u64,
+    pub outside: u64,
+    /// Verdicts about which the other rules decided otherwise.
+    pub changed: u64,
+    /// Allowed packets whose conversation found no room.
+    pub full: u64,
+    /// What the defaults decided, for in and out.
+    pub defaults: [u64; 2],
+    /// What each rule decided, by its number.
+    pub rules: Vec<Hits>,
+    /// Whether the capture was read to its end.
+    pub complete: bool,
+}
+
+/// What one rule decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hits {
+    /// Packets that it matched first.
+    pub packets: u64,
+    /// Replies to those that it allowed.
+    pub replies: u64,
+}
+
+impl Account {
+    pub fn new(rules: &RuleFile) -> Self {
+        Self {
+            rules: vec![Hits::default(); rules.rules.iter().len()],
+            ..Self::default()
+        }
+    }
+
+    pub fn unjudged(&mut self, reason: Unjudged) {
+        let counter = match reason {
+            Unjudged::NotIp => &mut self.not_ip,
+            Unjudged::Cut => &mut self.cut,
+            Unjudged::Outside => &mut self.outside,
+        };
+        *counter += 1;
+    }
+
+    /// Packets without a verdict.
+    pub fn unjudged_packets(&self) -> u64 {
+        self.not_ip + self.cut + self.outside
+    }
+
+    pub fn verdict(&mut self, verdict: &BothSides) {
+        let Some(decision) = &verdict.now else { return };
+        let counter = if decision.verdict == Verdict::Allow as u8 {
+            &mut self.allowed
+        } else {
+            &mut self.blocked
+        };
+        *counter += 1;
+        match Reason::try_from(decision.reason) {
+            Ok(Reason::Malformed) => self.malformed += 1,
+            Ok(Reason::Fragment) => self.fragments += 1,
+            Ok(Reason::Reply) => self.replies += 1,
+            _ => {}
+        }
+        self.by_rule(decision, verdict.direction);
+    }
+
+    fn by_rule(&mut self, decision: &Decision, direction: Option<Direction>) {
+        let reply = decision.reason == Reason::Reply as u8;
+        let rule = usize::try_from(decision.rule)
+            .ok()
+            .and_then(|number| self.rules.get_mut(number));
+        match (rule, direction) {
+            (Some(hits), _) if reply => hits.replies += 1,
+            (Some(hits), _) => hits.packets += 1,
+            (None, Some(direction)) if decided_by_default(decision) => {
+                self.defaults[usize::from(direction == Direction::Outbound)] += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn decided_by_default(decision: &Decision) -> bool {
+    let default = [Reason::Default, Reason::Fragment].map(|reason| reason as u8);
+    decision.rule == NO_RULE && default.contains(&decision.reason)
+}

@@ -1,0 +1,155 @@
+//! What keeps a command from doing what it was asked.
+
+use crate::capture::Broken;
+use std::io;
+use std::path::PathBuf;
+
+/// What keeps a command from doing what it was asked; each says what to do next.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Standard output can't be written.
+    #[error("the output can't be written: {0}")]
+    Output(#[from] io::Error),
+    /// A file can't be read.
+    #[error("{}: can't be read: {cause}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A file can't be written.
+    #[error("{}: can't be written: {cause}", file.display())]
+    Unwritable {
+        /// The file.
+        file: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A rule file has errors, which were shown before.
+    #[error("{file} has {errors} error{}; nothing was judged: put right what is shown above", if *.errors == 1 { "" } else { "s" })]
+    Rules {
+        /// The file.
+        file: String,
+        /// How many.
+        errors: usize,
+    },
+    /// A capture can't be read on.
+    #[error("{file}: {broken}")]
+    Capture {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        broken: Broken,
+    },
+    /// Nobody is known by this name.
+    #[error("--packet: {0}")]
+    Who(String),
+    /// Nobody said which way a packet goes.
+    #[error(
+        "packet {number}, {source_address} -> {destination_address}: the capture does not say which way it goes; say which \
+         addresses are protected: --zone {source_address} or --zone {destination_address}"
+    )]
+    NoDirection {
+        /// The packet's number.
+        number: u64,
+        /// One end.
+        source_address: std::net::IpAddr,
+        /// The other.
+        destination_address: std::net::IpAddr,
+    },
+    /// It is not as it was said to be.
+    #[error("not as expected: {0}")]
+    Unexpected(String),
+    /// `--expect` asks for something that there is not.
+    #[error("--expect: {0}")]
+    Expectation(String),
+    /// What is to be a record is none.
+    #[error("--record: {0}")]
+    Record(String),
+    /// No rule file is given where there is no service that could be asked for its rules.
+    #[cfg(not(target_os = "linux"))]
+    #[error(
+        "name a rule file; on this system there is no service that could be asked for the rules in force"
+    )]
+    NoFile,
+    /// The service does not answer, or refuses.
+    #[cfg(target_os = "linux")]
+    #[error(transparent)]
+    Service(#[from] service::control::Failed),
+    /// The driver's device does not tell.
+    #[cfg(target_os = "linux")]
+    #[error("can't be told by the driver: {0:#}")]
+    Device(anyhow::Error),
+    /// The service found errors in a rule file.
+    #[cfg(target_os = "linux")]
+    #[error("{errors}\n{message}")]
+    Applied {
+        /// Each one.
+        errors: String,
+        /// What to do.
+        message: String,
+    },
+    /// The service has no text of the rules in force.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE"
+    )]
+    NoText,
+    /// Records are unaccounted for.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "the books do not balance: {0}; things may still have been moving, so ask again once it is quiet, and report it if it \
+         stays so"
+    )]
+    Unbalanced(String),
+    /// It takes root.
+    #[cfg(target_os = "linux")]
+    #[error("only root can take the firewall out of the kernel; run: sudo gatebell recover")]
+    NotRoot,
+    /// Not everything could be taken out.
+    #[cfg(target_os = "linux")]
+    #[error("{0:#}; put that right and run it again, it can be run as often as you like")]
+    Recover(anyhow::Error),
+    /// No refused packet was kept.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "no refused packet was shown to you yet; let `gatebell watch` run until one is, then ask again"
+    )]
+    NoLast,
+    /// There is no place to keep one.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "there is no place of your own for the last refused packet, as XDG_RUNTIME_DIR is not set; give the record itself: \
+         gatebell why --record '{{…}}', as `gatebell watch --json` prints it"
+    )]
+    NoPlace,
+}
+
+#[cfg(target_os = "linux")]
+impl Error {
+    /// What the driver's device says, by its cause.
+    pub(crate) fn of_device(error: anyhow::Error) -> Self {
+        match error.downcast_ref() {
+            Some(channel::Error::Open { source, .. }) => {
+                service::control::Failed::from(io::Error::from(source.kind())).into()
+            }
+            _ => Self::Device(error),
+        }
+    }
+
+    /// Whether the service is gone, or about to be.
+    pub(crate) fn gone(&self) -> bool {
+        match self {
+            Self::Service(service::control::Failed::NotRunning) => true,
+            Self::Device(error) => match error.downcast_ref() {
+                Some(channel::Error::Refused { refusal, .. }) => {
+                    *refusal == channel_abi::Refusal::Stopping
+                }
+                Some(channel::Error::System { .. }) => true,
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+}

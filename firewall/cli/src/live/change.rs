@@ -1,0 +1,139 @@
+//! What changes from one rule file to another.
+
+use crate::rule_file::{RuleFile, default_name};
+use firewall_abi::packet::Direction;
+use rules::{DefaultAction, Rule};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One line for each difference that matters to a packet; none if nothing changes for any.
+pub fn changes(old: &RuleFile, new: &RuleFile) -> Vec<String> {
+    let mut lines = defaults(old, new);
+    let (before, after) = (by_name(old), by_name(new));
+    for (id, rule) in &after {
+        match before.get(id) {
+            None => lines.push(format!("+ rule `{id}` ({})", new.place(rule))),
+            Some(was) if !same(was, rule) => {
+                lines.push(format!("~ rule `{id}` ({})", new.place(rule)))
+            }
+            Some(_) => {}
+        }
+    }
+    let gone = before.iter().filter(|(id, _)| !after.contains_key(*id));
+    lines.extend(gone.map(|(id, rule)| format!("- rule `{id}` ({})", old.place(rule))));
+    let kept: BTreeSet<_> = before
+        .keys()
+        .filter(|id| after.contains_key(*id))
+        .copied()
+        .collect();
+    if !order(old, &kept).eq(order(new, &kept)) {
+        lines.push("~ the order in which rules are tried".to_owned());
+    }
+    lines
+}
+
+fn defaults(old: &RuleFile, new: &RuleFile) -> Vec<String> {
+    let changed = |direction| {
+        let (was, is) = (
+            old.rules.default_for(direction),
+            new.rules.default_for(direction),
+        );
+        let said = |default: DefaultAction| {
+            format!(
+                "{}, {}",
+                default.action.name(),
+                if default.log {
+                    "reported"
+                } else {
+                    "not reported"
+                }
+            )
+        };
+        (was != is).then(|| {
+            format!(
+                "~ {}: {} instead of {}",
+                default_name(direction),
+                said(is),
+                said(was)
+            )
+        })
+    };
+    [Direction::Inbound, Direction::Outbound]
+        .into_iter()
+        .filter_map(changed)
+        .collect()
+}
+
+fn by_name(file: &RuleFile) -> BTreeMap<&str, &Rule> {
+    file.rules
+        .iter()
+        .map(|rule| (rule.id.as_str(), rule))
+        .collect()
+}
+
+fn order<'a>(file: &'a RuleFile, kept: &'a BTreeSet<&str>) -> impl Iterator<Item = &'a str> {
+    file.rules
+        .iter()
+        .map(|rule| rule.id.as_str())
+        .filter(|id| kept.contains(id))
+}
+
+/// Where a rule stands changes nothing.
+fn same(was: &Rule, is: &Rule) -> bool {
+    Rule {
+        line: is.line,
+        ..was.clone()
+    } == *is
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    fn file(inbound: &str, rules: &[(&str, &str)]) -> RuleFile {
+        let mut text = format!("[default]\ninbound = '{inbound}'\noutbound = 'allow'\n");
+        for (id, action) in rules {
+            text += &format!("[[rule]]\nid = '{id}'\naction = '{action}'\nprotocol = 'tcp'\n");
+        }
+        RuleFile::parse("f", &text, &rules::Nowhere).unwrap_or_else(|errors| panic!("{errors:?}"))
+    }
+
+    #[test]
+    fn each_difference_that_matters_is_named_and_no_other() {
+        let old = file(
+            "block",
+            &[
+                ("a", "allow"),
+                ("b", "block"),
+                ("c", "block"),
+                ("d", "block"),
+            ],
+        );
+        let new = file(
+            "allow",
+            &[
+                ("e", "allow"),
+                ("a", "block"),
+                ("d", "block"),
+                ("c", "block"),
+            ],
+        );
+        let expected = [
+            "~ the default for in: allow, not reported instead of block, reported",
+            "~ rule `a` (f:9)",
+            "+ rule `e` (f:5)",
+            "- rule `b` (f:9)",
+            "~ the order in which rules are tried",
+        ];
+        assert_eq!(changes(&old, &new), expected);
+    }
+
+    #[test]
+    fn a_line_further_down_is_no_change() {
+        let old = file("block", &[("a", "allow"), ("b", "block")]);
+        let new = file("block", &[("b", "block")]);
+        assert_eq!(changes(&old, &new), ["- rule `a` (f:5)"]);
+        assert_eq!(changes(&old, &old), Vec::<String>::new());
+    }
+}

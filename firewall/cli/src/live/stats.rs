@@ -1,0 +1,138 @@
+//! `gatebell stats`: what the driver counted.
+
+use super::connect;
+use super::names::named;
+use crate::Error;
+use crate::arguments::AskArguments;
+use crate::style;
+use firewall_abi::packet::Verdict;
+use serde_json::json;
+use service::control::Client;
+use service::firewall::{Hits, Stats};
+use std::io::Write;
+use view::entry::RuleName;
+
+/// Prints what the driver counted.
+pub fn stats(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let mut client = connect(&arguments.socket)?;
+    let stats = client.stats()?;
+    let rules = rules(&mut client)?;
+    if arguments.json {
+        let mut object = json!(stats);
+        object["rules"] = rules
+            .iter()
+            .map(|(rule, hits)| json!({ "id": rule.id, "line": rule.line, "hits": hits }))
+            .collect();
+        writeln!(out, "{object}")?;
+    } else {
+        print(&stats, out)?;
+        print_rules(&rules, out)?;
+    }
+    Ok(0)
+}
+
+/// The rules in force, each with how often it has decided; none if their text is not known, or is another's by now.
+fn rules(client: &mut Client) -> Result<Vec<(RuleName, u64)>, Error> {
+    let Hits { generation, hits } = client.hits()?;
+    let named = named(client.rules()?).filter(|named| named.generation == generation);
+    let Some(named) = named else {
+        return Ok(Vec::new());
+    };
+    let names = (0..).map_while(|number| named.rule(number));
+    Ok(names.zip(hits).collect())
+}
+
+fn print_rules(rules: &[(RuleName, u64)], out: &mut dyn Write) -> Result<(), Error> {
+    let faint = style::FAINT;
+    if !rules.is_empty() {
+        writeln!(out, "\n{faint}{:<28}{:>14}{faint:#}", "rule", "has decided")?;
+    }
+    for (RuleName { id, line, .. }, hits) in rules {
+        writeln!(out, "{id:<28}{hits:>14}  {faint}line {line}{faint:#}")?;
+    }
+    Ok(())
+}
+
+fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
+    let Stats {
+        generation,
+        allowed_in,
+        blocked_in,
+        allowed_out,
+        blocked_out,
+        flows_full,
+        flows,
+        flows_most,
+    } = *stats;
+    let (allow, block) = (
+        style::verdict(Verdict::Allow),
+        style::verdict(Verdict::Block),
+    );
+    let (faint, strong) = (style::FAINT, style::STRONG);
+    writeln!(
+        out,
+        "{faint}{:<14}{:>14}{:>14}{faint:#}",
+        "packets", "in", "out"
+    )?;
+    writeln!(
+        out,
+        "{allow}{:<14}{allow:#}{allowed_in:>14}{allowed_out:>14}",
+        "allowed"
+    )?;
+    writeln!(
+        out,
+        "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}",
+        "refused"
+    )?;
+    writeln!(
+        out,
+        "{strong}{:<14}{strong:#}{flows:>14} of {flows_most}",
+        "conversations"
+    )?;
+    if flows_full > 0 {
+        writeln!(
+            out,
+            "{flows_full} conversations found no room in the table: what answers them is judged by the rules alone. Allow \
+             the replies by a rule, or end what opens so many"
+        )?;
+    }
+    writeln!(
+        out,
+        "{faint}since the driver's tables were made; generation {generation} judges now{faint:#}"
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn a_table_that_was_full_is_said_with_what_to_do() {
+        let mut shown = Vec::new();
+        let stats = Stats {
+            allowed_in: 5,
+            blocked_out: 6,
+            flows_full: 7,
+            flows: 8,
+            flows_most: 9,
+            ..Stats::default()
+        };
+        print(&stats, &mut shown).unwrap();
+        let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
+        assert!(
+            shown.contains("allowed                    5             0"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("refused                    0             6"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("8 of 9") && shown.contains("7 conversations found no room"),
+            "{shown}"
+        );
+    }
+}

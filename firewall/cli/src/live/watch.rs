@@ -1,0 +1,249 @@
+//! `gatebell watch`: what the driver tells, as it happens.
+
+use super::filter::Filter;
+use super::last::keep;
+use super::names::LiveNames;
+use crate::Error;
+use crate::arguments::WatchArguments;
+use channel::Account;
+use firewall_abi::packet::Verdict;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use view::entry::{Update, What};
+use view::reader::{self, Summary, Told};
+use view::terminal::Terminal;
+
+/// How often a service that is gone is looked for.
+const AGAIN: Duration = Duration::from_millis(250);
+
+/// Shows what happens until Ctrl-C; 1 if records are unaccounted for.
+pub fn watch(arguments: &WatchArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let stop = stop_flag()?;
+    let mut names = LiveNames::new(&arguments.socket);
+    let mut view = View::new(arguments);
+    let mut code = 0;
+    let mut attached_before = false;
+    while !view.deaf {
+        let summary = match view.read(&mut names, &stop, out) {
+            Ok(summary) => summary,
+            // Gone, or not there yet again: it is waited for, if it has been there before.
+            Err(error) if attached_before && error.gone() && !stop.load(Ordering::Acquire) => {
+                std::thread::sleep(AGAIN);
+                continue;
+            }
+            Err(_) if attached_before && stop.load(Ordering::Acquire) => break,
+            Err(error) => return Err(error),
+        };
+        code |= u8::from(!summary.account.balances());
+        let ended = summary.ended.is_some() && !stop.load(Ordering::Acquire);
+        view.account(&summary, ended, out)?;
+        if !ended {
+            break;
+        }
+        (attached_before, view.away) = (true, true);
+        names.forget();
+    }
+    if code == 0 {
+        Ok(0)
+    } else {
+        Err(Error::Unbalanced("this app".to_owned()))
+    }
+}
+
+struct View<'a> {
+    arguments: &'a WatchArguments,
+    terminal: Terminal,
+    hidden: u64,
+    /// Nobody reads what is shown.
+    deaf: bool,
+    /// The service has ended, and it is not known yet to be back.
+    away: bool,
+    /// The last refused packet that was shown.
+    last: Option<Value>,
+}
+
+impl<'a> View<'a> {
+    fn new(arguments: &'a WatchArguments) -> Self {
+        let terminal = Terminal::new("gatebell");
+        Self {
+            arguments,
+            terminal,
+            hidden: 0,
+            deaf: false,
+            away: false,
+            last: None,
+        }
+    }
+
+    /// Attaches, and shows all until it ends.
+    fn read(
+        &mut self,
+        names: &mut LiveNames,
+        stop: &Arc<AtomicBool>,
+        out: &mut dyn Write,
+    ) -> Result<Summary, Error> {
+        let mask = Filter(self.arguments).mask();
+        let device = &self.arguments.device;
+        reader::read(device, mask, names, stop, &mut |told| self.show(&told, out))
+            .map_err(Error::of_device)
+    }
+
+    /// Shows one thing. False: nobody looks any more.
+    fn show(&mut self, told: &Told<'_>, out: &mut dyn Write) -> bool {
+        if std::mem::take(&mut self.away) {
+            self.deaf |= self.back(out).is_err();
+        }
+        let shown = match &told.update {
+            Update::Entry(entry) if !Filter(self.arguments).shows(&entry.what) => {
+                self.hidden += 1;
+                return true;
+            }
+            Update::Entry(entry) => self.entry(&entry.what, told, out),
+            // The end of a drain.
+            Update::Account(_) => {
+                if let Some(record) = self.last.take() {
+                    keep(&record.to_string());
+                }
+                let foot = if self.arguments.json {
+                    String::new()
+                } else {
+                    self.terminal.text(told)
+                };
+                out.write_all(foot.as_bytes()).and_then(|()| out.flush())
+            }
+            // Said with the account.
+            Update::Ended(_) => Ok(()),
+        };
+        self.deaf |= shown.is_err();
+        shown.is_ok()
+    }
+
+    fn entry(&mut self, what: &What, told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
+        let refused = matches!(what, What::Packet(packet) if packet.verdict == Verdict::Block);
+        let object = if refused || self.arguments.json {
+            view::json::line(told)
+        } else {
+            None
+        };
+        let written = match &object {
+            Some(object) if self.arguments.json => writeln!(out, "{object}"),
+            _ => out.write_all(self.terminal.text(told).as_bytes()),
+        };
+        if refused {
+            self.last = object;
+        }
+        written
+    }
+
+    /// What an attachment came to; if the service ended it, that it is waited for.
+    fn account(
+        &mut self,
+        summary: &Summary,
+        ended: bool,
+        out: &mut dyn Write,
+    ) -> Result<(), Error> {
+        let hidden = std::mem::take(&mut self.hidden);
+        if self.arguments.json {
+            let mut object = view::json::summary(summary);
+            object["kind"] = json!(if ended { "ended" } else { "account" });
+            object["hidden"] = json!(hidden);
+            writeln!(out, "{object}")?;
+        } else {
+            writeln!(
+                out,
+                "{}{}",
+                self.terminal.leave(),
+                books(&summary.account, hidden)
+            )?;
+            if ended {
+                writeln!(
+                    out,
+                    "The service has ended. Its rules may stay in force, but what happens is not seen here until it is back: waiting for it."
+                )?;
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    /// That the service is back.
+    fn back(&mut self, out: &mut dyn Write) -> Result<(), Error> {
+        if self.arguments.json {
+            writeln!(out, "{}", json!({ "kind": "attached" }))?;
+        } else {
+            writeln!(out, "The service is back.")?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn books(account: &Account, hidden: u64) -> String {
+    let Account {
+        kernel,
+        delivered,
+        in_ring,
+        ..
+    } = account;
+    let lost = kernel.lost_in_all();
+    let sign = if account.balances() {
+        ""
+    } else {
+        "  DOES NOT BALANCE"
+    };
+    let hidden = if hidden == 0 {
+        String::new()
+    } else {
+        format!(", {hidden} of them not shown, as asked")
+    };
+    let untold = match account.lost_untold() {
+        0 => String::new(),
+        n => format!("; {n} of the losses came last, after the last record"),
+    };
+    format!(
+        "offered {} = committed {} + lost {lost}; delivered {delivered}{hidden}, in ring {in_ring}{untold}{sign}",
+        kernel.offered, kernel.committed
+    )
+}
+
+/// Set by Ctrl-C and by a polite request to end.
+fn stop_flag() -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use channel_abi::Totals;
+
+    #[test]
+    fn the_account_says_what_was_lost_and_what_was_not_shown() {
+        let kernel = Totals {
+            offered: 10,
+            committed: 7,
+            lost: [3, 0, 0],
+        };
+        let account = Account {
+            kernel,
+            delivered: 7,
+            in_ring: 0,
+            lost_told: [1, 0, 0],
+            gaps: 1,
+        };
+        assert_eq!(
+            books(&account, 4),
+            "offered 10 = committed 7 + lost 3; delivered 7, 4 of them not shown, as asked, in ring 0; \
+             2 of the losses came last, after the last record"
+        );
+        let account = Account {
+            delivered: 6,
+            ..account
+        };
+        assert!(books(&account, 0).ends_with("DOES NOT BALANCE"));
+    }
+}

@@ -1,0 +1,288 @@
+//! A rule file, read and understood, and what is said about one that is not.
+
+use crate::{Error, style};
+use firewall_abi::packet::{Decision, Direction, NO_RULE};
+use rules::{Finding, Machine, Rule, Rules, Surroundings, Table};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// A rule file that was found right.
+pub struct RuleFile {
+    /// What it is called in messages.
+    pub name: String,
+    /// Its rules.
+    pub rules: Rules,
+    /// The same as the engine takes them: generation 1.
+    pub table: Table,
+}
+
+impl RuleFile {
+    /// Reads a rule file; what is wrong with it is shown on standard error.
+    ///
+    /// # Errors
+    /// It can't be read, or not understood.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        Self::understand(&Source::read(path)?, &Machine::beside(path))
+    }
+
+    /// Understands a rule file; what is wrong with it is shown on standard error.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn understand(
+        Source { name, text, .. }: &Source,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Error> {
+        let errors = match Self::parse(name, text, surroundings) {
+            Ok(file) => return Ok(file),
+            Err(errors) => errors,
+        };
+        let mut shown = anstream::stderr().lock();
+        let lines = Lines::of(name, text);
+        for finding in &errors {
+            show(&mut shown, finding, Severity::Error, &lines)?;
+        }
+        Err(Error::Rules {
+            file: name.to_owned(),
+            errors: errors.len(),
+        })
+    }
+
+    /// Understands a rule file's text.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(
+        name: &str,
+        text: &str,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Vec<Finding>> {
+        let rules =
+            rules::parse(name, text, surroundings).map_err(|errors| errors.findings().to_vec())?;
+        let table = rules.compile(1);
+        Ok(Self {
+            name: name.to_owned(),
+            rules,
+            table,
+        })
+    }
+
+    /// The rule that a decision names.
+    pub fn rule_of(&self, decision: &Decision) -> Option<&Rule> {
+        (decision.rule != NO_RULE).then(|| self.rules.rule(decision.rule))?
+    }
+
+    /// Where a rule stands.
+    pub fn place(&self, rule: &Rule) -> String {
+        format!("{}:{}", self.name, rule.line)
+    }
+}
+
+/// A rule file's text, and what it is called.
+pub struct Source {
+    /// What it is called in messages; for what is a file, its path.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+    /// Where the rule file's own paths begin: beside this.
+    pub place: PathBuf,
+}
+
+impl Source {
+    /// The rule file at this path.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            name: name(path),
+            text: read(path)?,
+            place: path.to_owned(),
+        })
+    }
+
+    /// The rule file at this path, or if there is none the rules that the service has in force.
+    ///
+    /// # Errors
+    /// It can't be read; or there is no service.
+    #[cfg(target_os = "linux")]
+    pub fn given(
+        path: Option<&Path>,
+        service: &crate::arguments::SocketArguments,
+    ) -> Result<Self, Error> {
+        path.map_or_else(|| crate::live::in_force(&service.socket), Self::read)
+    }
+
+    /// The rule file at this path. There is no service that could be asked for others.
+    ///
+    /// # Errors
+    /// It can't be read; or there is no path.
+    #[cfg(not(target_os = "linux"))]
+    pub fn given(path: Option<&Path>) -> Result<Self, Error> {
+        path.map_or(Err(Error::NoFile), Self::read)
+    }
+}
+
+/// What a path is called in messages.
+pub fn name(path: &Path) -> String {
+    if is_standard_input(path) {
+        "standard input".to_owned()
+    } else {
+        path.display().to_string()
+    }
+}
+
+/// A file's text, or that of standard input for `-`. Bytes that are no UTF-8 become errors of their place.
+///
+/// # Errors
+/// It can't be read.
+pub fn read(path: &Path) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    let read = if is_standard_input(path) {
+        io::stdin().lock().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(path).and_then(|mut file| file.read_to_end(&mut bytes))
+    };
+    let unreadable = |cause| Error::Unreadable {
+        file: path.to_owned(),
+        cause,
+    };
+    read.map_err(unreadable)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        let cause = format!("line {line} is not UTF-8; save it as UTF-8");
+        unreadable(io::Error::new(io::ErrorKind::InvalidData, cause))
+    })
+}
+
+/// Whether a path stands for standard input.
+pub fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file is not taken.
+    Error,
+    /// It is taken, but probably not meant so.
+    Warning,
+}
+
+impl Severity {
+    /// Its name in messages and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A rule file's text in lines, to show what findings are about.
+pub struct Lines<'a> {
+    name: &'a str,
+    lines: Vec<&'a str>,
+}
+
+impl<'a> Lines<'a> {
+    /// The lines of the file that is called so in messages.
+    pub fn of(name: &'a str, text: &'a str) -> Self {
+        Self {
+            name,
+            lines: text.lines().collect(),
+        }
+    }
+
+    /// The line that a finding is about, if it is one of this file's, and how many of its characters stand before the place.
+    fn about(&self, finding: &Finding) -> Option<(&'a str, usize)> {
+        let said = self
+            .lines
+            .get(finding.line.checked_sub(1)?)
+            .filter(|_| finding.file == self.name)?;
+        (!said.trim().is_empty()).then_some((*said, finding.column.saturating_sub(1)))
+    }
+}
+
+/// Shows a finding and the line that it is about.
+///
+/// # Errors
+/// The output can't be written.
+pub fn show(
+    out: &mut dyn Write,
+    finding: &Finding,
+    severity: Severity,
+    lines: &Lines<'_>,
+) -> io::Result<()> {
+    let Finding {
+        file,
+        line,
+        column,
+        message,
+    } = finding;
+    let colour = if severity == Severity::Error {
+        style::ERROR
+    } else {
+        style::WARNING
+    };
+    let strong = style::STRONG;
+    writeln!(
+        out,
+        "{strong}{file}:{line}:{column}:{strong:#} {colour}{}:{colour:#} {message}",
+        severity.name()
+    )?;
+    let Some((said, before)) = lines.about(finding) else {
+        return Ok(());
+    };
+    let (said, before) = part(said, before);
+    let faint = style::FAINT;
+    writeln!(out, "{faint}{line:>5} |{faint:#} {}", printable(&said))?;
+    // A tab stays a tab, so that the mark stands under what it marks.
+    let before: String = said
+        .chars()
+        .take(before)
+        .map(|c| if c == '\t' { c } else { ' ' })
+        .collect();
+    writeln!(out, "{faint}      |{faint:#} {before}{colour}^{colour:#}")
+}
+
+/// Of a long line what stands around a place, and how much of that stands before it.
+fn part(line: &str, before: usize) -> (String, usize) {
+    const AROUND: usize = 80;
+    let skipped = before.saturating_sub(AROUND);
+    let mut rest = line.chars().skip(skipped);
+    let mut part: String = rest.by_ref().take(2 * AROUND).collect();
+    if rest.next().is_some() {
+        part.push('…');
+    }
+    if skipped == 0 {
+        (part, before)
+    } else {
+        (format!("…{part}"), before - skipped + 1)
+    }
+}
+
+/// A foreign line, without what could steer a terminal.
+fn printable(line: &str) -> String {
+    line.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                '\u{FFFD}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// The words for what a packet gets that no rule matches.
+pub fn default_name(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "the default for in",
+        Direction::Outbound => "the default for out",
+    }
+}

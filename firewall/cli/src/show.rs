@@ -1,0 +1,290 @@
+//! `gatebell rules show`: the rules in the order in which they are tried.
+
+use crate::Error;
+use crate::arguments::ShowArguments;
+use crate::rule_file::{RuleFile, Source};
+use crate::style;
+use firewall_abi::packet::{Direction, Verdict};
+use firewall_abi::rules::PortRange;
+use rules::{Addresses, DefaultAction, Machine, Protocol, Rule, Rules, Set, User};
+use serde_json::{Value, json};
+use std::io::Write;
+
+/// Shows a rule file.
+pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let source = arguments.source()?;
+    let file = RuleFile::understand(&source, &Machine::beside(&source.place))?;
+    if arguments.json {
+        writeln!(out, "{}", object(&file))?;
+    } else {
+        table(&file, out)?;
+    }
+    Ok(0)
+}
+
+impl ShowArguments {
+    #[cfg(target_os = "linux")]
+    fn source(&self) -> Result<Source, Error> {
+        Source::given(self.file.as_deref(), &self.service)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn source(&self) -> Result<Source, Error> {
+        Source::given(self.file.as_deref())
+    }
+}
+
+fn object(file: &RuleFile) -> Value {
+    let rules = &file.rules;
+    let default = |direction| rules.default_for(direction).action.name();
+    let log = |direction| rules.default_for(direction).log;
+    json!({
+        "file": file.name,
+        "pages": file.table.pages.len(),
+        "set_pages": file.table.sets.as_ref().map_or(0, |sets| sets.pages.len()),
+        "default": {
+            "in": default(Direction::Inbound),
+            "out": default(Direction::Outbound),
+            "log_in": log(Direction::Inbound),
+            "log_out": log(Direction::Outbound),
+        },
+        "service_gone": rules.gone().name(),
+        "sets": rules.sets().map(set_object).collect::<Vec<_>>(),
+        "rules": (0..).zip(rules.iter()).map(|(number, rule)| rule_object(number, rule, rules)).collect::<Vec<_>>(),
+    })
+}
+
+fn set_object(set: &Set) -> Value {
+    let Set {
+        id,
+        line,
+        file,
+        entries,
+        comment,
+    } = set;
+    json!({ "id": id, "line": line, "file": file, "entries": entries, "comment": comment })
+}
+
+fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
+    let ports = |ranges: &[PortRange]| {
+        ranges
+            .iter()
+            .map(|range| json!([range.first, range.last]))
+            .collect::<Vec<_>>()
+    };
+    json!({
+        "number": number,
+        "id": rule.id,
+        "line": rule.line,
+        "enabled": rule.enabled,
+        "action": rule.action.name(),
+        "direction": rule.direction.map(Direction::name),
+        "protocols": rule.protocols.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "sources": end_names(&rule.sources, &rule.source_sets, rules),
+        "source_ports": ports(&rule.source_ports),
+        "destinations": end_names(&rule.destinations, &rule.destination_sets, rules),
+        "ports": ports(&rule.ports),
+        "icmp_types": rule.icmp_types,
+        "interfaces": rule.interfaces,
+        "users": rule.users.iter().map(|user| json!({ "number": user.number, "name": user.name })).collect::<Vec<_>>(),
+        "programs": rule.programs.iter().map(|program| &program.path).collect::<Vec<_>>(),
+        "log": rule.log,
+        "comment": rule.comment,
+    })
+}
+
+/// Addresses and sets as people write them.
+pub fn end_names(addresses: &[Addresses], sets: &[u32], rules: &Rules) -> Vec<String> {
+    let sets = sets
+        .iter()
+        .filter_map(|set| rules.set(*set))
+        .map(|set| format!("@{}", set.id));
+    addresses
+        .iter()
+        .map(ToString::to_string)
+        .chain(sets)
+        .collect()
+}
+
+/// A user by name and number.
+pub fn user(user: &User) -> String {
+    let User { number, name } = user;
+    name.as_ref()
+        .map_or_else(|| number.to_string(), |name| format!("{name} ({number})"))
+}
+
+/// A port, or a range of them.
+pub fn range(range: PortRange) -> String {
+    let PortRange { first, last } = range;
+    if first == last {
+        first.to_string()
+    } else {
+        format!("{first}-{last}")
+    }
+}
+
+/// An ICMP type by its name, if it has one.
+pub fn icmp_type(protocol: Option<&Protocol>, number: u8) -> String {
+    let name = protocol.and_then(|protocol| protocol.icmp_type_name(number));
+    name.map_or_else(|| number.to_string(), str::to_owned)
+}
+
+const COLUMNS: usize = 11;
+const TITLES: [&str; COLUMNS] = [
+    "#", "line", "id", "action", "dir", "protocol", "from", "to", "who", "log", "comment",
+];
+const ACTION: usize = 3;
+
+/// A rule as lines of cells: a list goes down its column.
+struct Entry {
+    cells: [Vec<String>; COLUMNS],
+    action: Verdict,
+    enabled: bool,
+}
+
+fn table(file: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
+    let mut entries: Vec<_> = (0..)
+        .zip(file.rules.iter())
+        .map(|(number, rule)| entry(number, rule, &file.rules))
+        .collect();
+    entries.extend(
+        [Direction::Inbound, Direction::Outbound].map(|direction| default_entry(file, direction)),
+    );
+    let widths = widths(&entries);
+    let faint = style::FAINT;
+    writeln!(
+        out,
+        "{faint}{}{faint:#}",
+        line(&widths, |column| TITLES[column].to_owned(), None)
+    )?;
+    for entry in &entries {
+        let colour = if entry.enabled {
+            style::verdict(entry.action)
+        } else {
+            faint
+        };
+        let height = entry.cells.iter().map(Vec::len).max().unwrap_or(0);
+        for row in 0..height {
+            let cell = |column: usize| entry.cells[column].get(row).cloned().unwrap_or_default();
+            writeln!(out, "{}", line(&widths, cell, Some(colour)))?;
+        }
+    }
+    Ok(())
+}
+
+fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
+    let one = |text: &str| vec![text.to_owned()];
+    let ends = |addresses: &[Addresses], sets: &[u32], ports: &[PortRange]| {
+        let mut cell = end_names(addresses, sets, rules);
+        if !ports.is_empty() {
+            let ports: Vec<_> = ports.iter().map(|ports| range(*ports)).collect();
+            cell.push(format!("port {}", ports.join(", ")));
+        }
+        or_any(cell)
+    };
+    Entry {
+        cells: [
+            vec![number.to_string()],
+            vec![rule.line.to_string()],
+            vec![rule.id.clone()],
+            one(if rule.enabled {
+                rule.action.name()
+            } else {
+                "off"
+            }),
+            one(rule.direction.map_or("both", Direction::name)),
+            protocols(rule),
+            ends(&rule.sources, &rule.source_sets, &rule.source_ports),
+            ends(&rule.destinations, &rule.destination_sets, &rule.ports),
+            or_any(who(rule)),
+            one(if rule.log { "yes" } else { "no" }),
+            vec![rule.comment.clone().unwrap_or_default()],
+        ],
+        action: rule.action,
+        enabled: rule.enabled,
+    }
+}
+
+fn or_any(cell: Vec<String>) -> Vec<String> {
+    if cell.is_empty() {
+        vec!["any".to_owned()]
+    } else {
+        cell
+    }
+}
+
+/// What is asked of whoever is at the zone's end.
+fn who(rule: &Rule) -> Vec<String> {
+    let users = rule
+        .users
+        .iter()
+        .map(|asked| format!("user {}", user(asked)));
+    let programs = rule.programs.iter().map(|program| program.path.clone());
+    users
+        .chain(programs)
+        .chain(rule.interfaces.iter().map(|name| format!("on {name}")))
+        .collect()
+}
+
+fn protocols(rule: &Rule) -> Vec<String> {
+    let mut cell: Vec<_> = rule.protocols.iter().map(ToString::to_string).collect();
+    cell.extend(
+        rule.icmp_types
+            .iter()
+            .map(|number| icmp_type(rule.protocols.first(), *number)),
+    );
+    or_any(cell)
+}
+
+fn default_entry(file: &RuleFile, direction: Direction) -> Entry {
+    let DefaultAction { action, log } = file.rules.default_for(direction);
+    let log = if log { "yes" } else { "no" };
+    let cells = [
+        "",
+        "",
+        "(default)",
+        action.name(),
+        direction.name(),
+        "any",
+        "any",
+        "any",
+        "any",
+        log,
+        "",
+    ];
+    Entry {
+        cells: cells.map(|cell| vec![cell.to_owned()]),
+        action,
+        enabled: true,
+    }
+}
+
+fn widths(entries: &[Entry]) -> [usize; COLUMNS] {
+    let mut widths = TITLES.map(|title| title.chars().count());
+    for entry in entries {
+        for (width, cell) in widths.iter_mut().zip(&entry.cells) {
+            *width = cell
+                .iter()
+                .map(|text| text.chars().count())
+                .max()
+                .unwrap_or(0)
+                .max(*width);
+        }
+    }
+    widths
+}
+
+fn line(
+    widths: &[usize; COLUMNS],
+    cell: impl Fn(usize) -> String,
+    colour: Option<anstyle::Style>,
+) -> String {
+    let cells = widths.iter().enumerate().map(|(column, width)| {
+        let text = format!("{:<width$}", cell(column));
+        match colour {
+            Some(colour) if column == ACTION => format!("{colour}{text}{colour:#}"),
+            _ => text,
+        }
+    });
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}

@@ -1,0 +1,24 @@
+//! Colours. They are always written; `anstream` takes them out where no terminal shows them or `NO_COLOR` is set.
+
+use anstyle::{AnsiColor, Style};
+use firewall_abi::packet::Verdict;
+
+/// What keeps something from being done.
+pub const ERROR: Style = AnsiColor::Red.on_default().bold();
+/// What is probably not meant.
+pub const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+/// What a reader looks for first.
+pub const STRONG: Style = Style::new().bold();
+/// What a reader can skip.
+pub const FAINT: Style = Style::new().dimmed();
+
+const ALLOW: Style = AnsiColor::Green.on_default();
+const BLOCK: Style = AnsiColor::Red.on_default();
+
+/// The colour of a verdict.
+pub const fn verdict(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Allow => ALLOW,
+        Verdict::Block => BLOCK,
+    }
+}

@@ -1,0 +1,353 @@
+//! `gatebell why`: which rule decides, why those before it do not, and how to change that.
+
+use crate::Error;
+use crate::arguments::WhyArguments;
+use crate::flow::{FlowText, Question, Who, destination, source};
+use crate::here::Here;
+use crate::miss::misses;
+use crate::record::Record;
+use crate::rule_file::{self, RuleFile, Source, default_name};
+use crate::style;
+use engine::conversation::{beginning, may_answer};
+use engine::{Parsed, Shape, classify, is_error};
+use firewall_abi::packet::{Decision, Direction, Flow, Local, Verdict};
+use rules::{Protocol, Rule};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::path::Path;
+
+/// Answers the question.
+pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let record = arguments.record()?;
+    let question = match &record {
+        Some(record) => record.question().map_err(Error::Record)?,
+        None => arguments.packet.clone(),
+    };
+    // A packet that contradicts itself is asked about by nobody.
+    let file = question
+        .as_ref()
+        .map(|_| arguments.rule_file())
+        .transpose()?;
+    let answer = match (&file, &question) {
+        (Some((file, here)), Some(question)) => {
+            let local = question.1.local(here).map_err(Error::Who)?;
+            Some(Answer::find(file, question, local))
+        }
+        _ => None,
+    };
+    if arguments.json {
+        let now = answer.map(|answer| answer.object()).unwrap_or_default();
+        let object = record.map_or_else(
+            || now.clone(),
+            |record| json!({ "then": record.whole, "now": now }),
+        );
+        writeln!(out, "{object}")?;
+        return Ok(0);
+    }
+    if let Some(record) = record {
+        let strong = style::STRONG;
+        writeln!(out, "{strong}Then:{strong:#} {}", record.decided())?;
+    }
+    if let Some(answer) = answer {
+        answer.print(out)?;
+    }
+    Ok(0)
+}
+
+impl WhyArguments {
+    /// The record that is asked about, if one is.
+    fn record(&self) -> Result<Option<Record>, Error> {
+        let text = match &self.record {
+            Some(place) if place == "-" => rule_file::read(Path::new(place))?,
+            Some(text) => text.clone(),
+            None => match self.last_record()? {
+                Some(text) => text,
+                None => return Ok(None),
+            },
+        };
+        text.parse().map(Some).map_err(Error::Record)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn last_record(&self) -> Result<Option<String>, Error> {
+        if self.last {
+            crate::live::last().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn last_record(&self) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
+
+    fn rule_file(&self) -> Result<(RuleFile, Here), Error> {
+        let source = self.source()?;
+        let here = Here::beside(&source.place);
+        Ok((RuleFile::understand(&source, &here)?, here))
+    }
+
+    #[cfg(target_os = "linux")]
+    fn source(&self) -> Result<Source, Error> {
+        Source::given(self.rules.as_deref(), &self.service)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn source(&self) -> Result<Source, Error> {
+        Source::given(self.rules.as_deref())
+    }
+}
+
+struct Answer<'a> {
+    file: &'a RuleFile,
+    packet: Parsed,
+    /// Who is at its end in the zone: as it was said, and as drivers have it.
+    who: &'a Who,
+    local: Local,
+    direction: Direction,
+    verdict: Verdict,
+    decision: Decision,
+    /// The one that decided, if one did.
+    rule: Option<&'a Rule>,
+    /// The ones that were tried before.
+    before: Vec<(&'a Rule, Vec<String>)>,
+}
+
+impl<'a> Answer<'a> {
+    fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
+        let packet = *packet;
+        let decision = classify(&packet, &local, &file.table.slices());
+        let rule = file.rule_of(&decision);
+        let before = file
+            .rules
+            .iter()
+            .take_while(|before| rule.is_none_or(|rule| rule.id != before.id));
+        Self {
+            file,
+            packet,
+            who,
+            local,
+            direction: Direction::try_from(packet.flow.direction).unwrap_or(Direction::Inbound),
+            verdict: Verdict::try_from(decision.verdict).unwrap_or(Verdict::Block),
+            decision,
+            rule,
+            before: before
+                .map(|rule| (rule, misses(rule, &packet, &local, &file.rules)))
+                .collect(),
+        }
+    }
+
+    fn object(&self) -> serde_json::Value {
+        let before: Vec<_> = self
+            .before
+            .iter()
+            .map(|(rule, missed)| json!({ "rule": rule.id, "line": rule.line, "missed": missed }))
+            .collect();
+        json!({
+            "packet": format!("{}{}", FlowText(&self.packet, Some(self.direction)), self.who),
+            "verdict": self.verdict.name(),
+            "rule": self.rule.map(|rule| &rule.id),
+            "file": self.file.name,
+            "line": self.rule.map(|rule| rule.line),
+            "log": self.decision.log == 1,
+            "before": before,
+            "to_change": self.snippet(),
+        })
+    }
+
+    fn print(&self, out: &mut dyn Write) -> Result<(), Error> {
+        let (strong, colour) = (style::STRONG, style::verdict(self.verdict));
+        writeln!(
+            out,
+            "{strong}{}{}{strong:#}",
+            FlowText(&self.packet, Some(self.direction)),
+            self.who
+        )?;
+        let reported = if self.decision.log == 1 {
+            "reported"
+        } else {
+            "not reported"
+        };
+        let verdict = format!("{colour}{}{colour:#}", self.verdict.name());
+        writeln!(out, "  {verdict}, {reported}: {}", self.decided_by())?;
+        self.print_before(out)?;
+        self.print_reply(out)?;
+        writeln!(
+            out,
+            "\nTo {} it, put this {}:\n",
+            opposite(self.verdict).name(),
+            self.place_for_snippet()
+        )?;
+        write!(out, "{}", self.snippet())?;
+        Ok(())
+    }
+
+    fn decided_by(&self) -> String {
+        match self.rule {
+            Some(rule) => format!("rule `{}` ({})", rule.id, self.file.place(rule)),
+            None => format!(
+                "{} ({}), as no rule matches",
+                default_name(self.direction),
+                self.file.name
+            ),
+        }
+    }
+
+    fn print_before(&self, out: &mut dyn Write) -> Result<(), Error> {
+        if self.before.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "\nTried before, and missed:")?;
+        let width = self
+            .before
+            .iter()
+            .map(|(rule, _)| rule.id.chars().count())
+            .max()
+            .unwrap_or(0);
+        let faint = style::FAINT;
+        for (rule, missed) in &self.before {
+            let place = self.file.place(rule);
+            writeln!(
+                out,
+                "  {:<width$}  {}  {faint}{place}{faint:#}",
+                rule.id,
+                missed.join("; ")
+            )?;
+        }
+        Ok(())
+    }
+
+    /// A packet that may be a reply, or an error about one, passes without being asked about, if the other direction was allowed.
+    fn print_reply(&self, out: &mut dyn Write) -> Result<(), Error> {
+        let flow = &self.packet.flow;
+        if self.verdict == Verdict::Allow || self.packet.shape != Shape::Whole {
+            return Ok(());
+        }
+        if is_error(flow) {
+            writeln!(
+                out,
+                "\nIf it is about a conversation that is allowed and goes on, it passes without a rule."
+            )?;
+        }
+        if !may_answer(flow) {
+            return Ok(());
+        }
+        let first = Parsed {
+            flow: beginning(flow),
+            shape: Shape::Whole,
+        };
+        let asked = classify(&first, &self.local, &self.file.table.slices());
+        if asked.verdict == Verdict::Allow as u8 {
+            let direction = Direction::try_from(first.flow.direction).ok();
+            writeln!(
+                out,
+                "\nAs a reply it would pass: `{}` is allowed, and so is what answers it.",
+                FlowText(&first, direction)
+            )?;
+        }
+        Ok(())
+    }
+
+    fn place_for_snippet(&self) -> String {
+        match self.rule {
+            Some(rule) => format!("before rule `{}` ({})", rule.id, self.file.place(rule)),
+            None => format!("at the end of {}", self.file.name),
+        }
+    }
+
+    /// A rule that takes this packet and gives it the other verdict.
+    fn snippet(&self) -> String {
+        let (flow, action) = (&self.packet.flow, opposite(self.verdict).name());
+        let protocol = Protocol(flow.protocol);
+        let mut text = format!(
+            "[[rule]]\nid = \"{}\"\naction = \"{action}\"\n",
+            self.new_id(action)
+        );
+        let _infallible = write!(
+            text,
+            "direction = \"{}\"\nprotocol = {}\nsource = \"{}\"\ndestination = \"{}\"\n",
+            self.direction.name(),
+            protocol_value(protocol),
+            source(flow),
+            destination(flow),
+        );
+        if self.packet.shape == Shape::Whole {
+            text.push_str(&last_line(protocol, flow));
+        }
+        text.push_str(&who_lines(self.who));
+        text
+    }
+
+    /// A name that no rule has yet.
+    fn new_id(&self, action: &str) -> String {
+        let flow = &self.packet.flow;
+        let what = if Protocol(flow.protocol).has_ports() && self.packet.shape == Shape::Whole {
+            format!("{}-{}", Protocol(flow.protocol), flow.destination_port)
+        } else {
+            Protocol(flow.protocol).to_string()
+        };
+        let id = format!("{action}-{what}-{}", self.direction.name());
+        let taken = |id: &str| self.file.rules.iter().any(|rule| rule.id == id);
+        if !taken(&id) {
+            return id;
+        }
+        (2..)
+            .map(|n: u64| format!("{id}-{n}"))
+            .find(|id| !taken(id))
+            .unwrap_or(id)
+    }
+}
+
+fn opposite(verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Allow => Verdict::Block,
+        Verdict::Block => Verdict::Allow,
+    }
+}
+
+fn protocol_value(protocol: Protocol) -> String {
+    let named = protocol.has_ports() || protocol.has_types();
+    if named {
+        format!("\"{protocol}\"")
+    } else {
+        protocol.0.to_string()
+    }
+}
+
+/// Who is at its end in the zone, as far as it was said.
+fn who_lines(who: &Who) -> String {
+    let mut text = String::new();
+    if let Some(user) = &who.user {
+        let number: Result<u32, _> = user.parse();
+        let _infallible = match number {
+            Ok(number) => writeln!(text, "user = {number}"),
+            Err(_) => writeln!(text, "user = \"{user}\""),
+        };
+    }
+    for (key, value) in [("program", &who.program), ("interface", &who.interface)] {
+        if let Some(value) = value {
+            let _infallible = writeln!(text, "{key} = \"{value}\"");
+        }
+    }
+    text
+}
+
+/// The port it goes to, or the type.
+fn last_line(protocol: Protocol, flow: &Flow) -> String {
+    if protocol.has_ports() {
+        format!("ports = {}\n", flow.destination_port)
+    } else if protocol.has_types() {
+        let number = flow.source_port;
+        let name = u8::try_from(number)
+            .ok()
+            .and_then(|number| protocol.icmp_type_name(number));
+        name.map_or_else(
+            || format!("icmp_type = {number}\n"),
+            |name| format!("icmp_type = \"{name}\"\n"),
+        )
+    } else {
+        String::new()
+    }
+}

@@ -1,0 +1,216 @@
+//! The manual names what there is, and every example in the documents does what it says.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod commands;
+#[path = "../../rules/tests/place/mod.rs"]
+mod place;
+
+use commands::gatebell;
+use place::Place;
+use std::path::PathBuf;
+
+/// A folder of this test's own, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let path = std::env::temp_dir().join(format!("gatebell-manual-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone_already = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_manual_has_a_page_for_every_command_and_names_each_of_its_options() {
+    let folder = Folder::new();
+    let output = gatebell(&["manual", folder.0.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", commands::err(&output));
+    let mut pages = 0;
+    visit(&cli::command(), "gatebell", &mut |command, name| {
+        let page = folder.0.join("man").join(format!("{name}.1"));
+        let page = std::fs::read_to_string(&page)
+            .unwrap_or_else(|_| panic!("{} is missing", page.display()));
+        let page = page.replace('\\', "");
+        for option in command.get_arguments().filter_map(clap::Arg::get_long) {
+            assert!(page.contains(&format!("--{option}")), "{name}: --{option}");
+        }
+        for below in visible(command) {
+            assert!(
+                page.contains(&format!("{name}-{}(1)", below.get_name())),
+                "{name}: {}",
+                below.get_name()
+            );
+        }
+        pages += 1;
+    });
+    // On Linux there are those that ask a running service too.
+    assert_eq!(pages, if cfg!(target_os = "linux") { 15 } else { 7 });
+    for file in [
+        "gatebell.bash",
+        "_gatebell",
+        "gatebell.fish",
+        "_gatebell.ps1",
+    ] {
+        let completion = std::fs::read_to_string(folder.0.join("completions").join(file)).unwrap();
+        assert!(
+            completion.contains("dry-run") && completion.contains("schema"),
+            "{file}"
+        );
+    }
+}
+
+fn visible(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+    command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set() && below.get_name() != "help")
+}
+
+fn visit(command: &clap::Command, name: &str, check: &mut impl FnMut(&clap::Command, &str)) {
+    check(command, name);
+    for below in visible(command) {
+        visit(below, &format!("{name}-{}", below.get_name()), check);
+    }
+}
+
+#[test]
+fn every_command_says_what_it_is_for_and_its_exit_codes() {
+    visit(&cli::command(), "gatebell", &mut |command, name| {
+        assert!(command.get_about().is_some(), "{name}");
+        assert!(
+            command
+                .get_after_help()
+                .is_some_and(|help| help.to_string().contains("Exit codes")),
+            "{name}"
+        );
+    });
+}
+
+/// The fenced blocks of a document in one language.
+fn blocks<'d>(document: &'d str, language: &str) -> Vec<&'d str> {
+    let opening = format!("```{language}\n");
+    document
+        .split(&opening)
+        .skip(1)
+        .filter_map(|rest| Some(rest.split_once("```")?.0))
+        .collect()
+}
+
+const DOCUMENT: &str = include_str!("../../../docs/rules.md");
+
+#[test]
+fn every_example_in_the_rules_document_compiles_without_a_warning() {
+    let examples = blocks(DOCUMENT, "toml");
+    assert!(examples.len() >= 8, "{}", examples.len());
+    for example in examples {
+        let defaults = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n";
+        let text = if example.contains("[default]") {
+            example.to_owned()
+        } else {
+            format!("{defaults}{example}")
+        };
+        match rules::parse("docs/rules.md", &text, &here()) {
+            Ok(rules) => assert_eq!(rules.warnings(), [], "{example}"),
+            Err(errors) => panic!("{errors}\n{example}"),
+        }
+    }
+}
+
+#[test]
+fn the_rules_document_explains_every_key() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&gatebell(&["rules", "schema"]).stdout).unwrap();
+    let (file, defs) = (&schema["properties"], &schema["$defs"]);
+    for table in [
+        &defs["rule"],
+        &defs["set"],
+        &file["default"],
+        &file["service"],
+    ] {
+        for key in table["properties"].as_object().unwrap().keys() {
+            assert!(DOCUMENT.contains(&format!("| `{key}` |")), "{key}");
+        }
+    }
+}
+
+#[test]
+fn the_rules_document_states_the_limits_that_hold() {
+    use engine::conversation::longest_silence_ns;
+    use firewall_abi::firewall::FlowEntry;
+    use firewall_abi::rules::{MAX_PAGES, MAX_RULES, PAGE_BYTES};
+    assert_eq!(
+        (MAX_RULES, MAX_PAGES as usize * PAGE_BYTES),
+        (16_128, 128 << 20)
+    );
+    assert!(DOCUMENT.contains("There is room for 16,128 rules") && DOCUMENT.contains("128 MiB"));
+    let minutes = |protocol, state| {
+        longest_silence_ns(
+            protocol,
+            &FlowEntry {
+                state,
+                ..FlowEntry::default()
+            },
+        ) / 1_000_000_000
+            / 60
+    };
+    assert_eq!(
+        [minutes(6, 8), minutes(17, 8), minutes(6, 0), minutes(17, 0)],
+        [120, 3, 1, 1]
+    );
+    assert!(DOCUMENT.contains(
+        "after two hours of silence for TCP, three minutes otherwise, and after one while"
+    ));
+}
+
+/// Where the document's examples are right.
+fn here() -> Place {
+    let place = Place::default()
+        .user("alice", 1000)
+        .user("backup", 34)
+        .user("root", 0);
+    let programs = [
+        "/usr/bin/curl",
+        "/usr/bin/rsync",
+        "/usr/bin/python3",
+        "/usr/lib/firefox-esr/firefox-esr",
+    ];
+    let place = programs
+        .iter()
+        .zip(1..)
+        .fold(place, |place, (path, inode)| {
+            place.program(path, [1, inode])
+        });
+    place.file("lists/bad.txt", "192.0.2.1\n")
+}
+
+#[test]
+fn every_command_in_the_rules_document_makes_sense() {
+    use clap::Parser;
+    let lines: Vec<_> = blocks(DOCUMENT, "sh")
+        .into_iter()
+        .flat_map(str::lines)
+        .collect();
+    assert!(lines.len() >= 4);
+    for line in lines {
+        let words = words(line);
+        assert!(cli::Arguments::try_parse_from(&words).is_ok(), "{line}");
+    }
+}
+
+/// Splits a command as a shell does, as far as single quotes go.
+fn words(line: &str) -> Vec<String> {
+    let quoted = |(number, part): (usize, &str)| {
+        let parts: Vec<_> = if number % 2 == 1 {
+            vec![part]
+        } else {
+            part.split_whitespace().collect()
+        };
+        parts.into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    line.split('\'').enumerate().flat_map(quoted).collect()
+}

@@ -1,0 +1,183 @@
+//! The zone's processes: who starts to run which program, who ends.
+
+use crate::kernel::Task;
+use crate::programs;
+use crate::{ZONE, tables};
+use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::btf_maps::LruHashMap;
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_comm, bpf_loop, bpf_probe_read_kernel_str, bpf_probe_read_user,
+};
+use aya_ebpf::macros::btf_map;
+use aya_ebpf::programs::TracePointContext;
+use channel::driver::ebpf;
+use channel_abi::Kind;
+use channel_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
+use core::ffi::c_void;
+
+/// Where `sched_process_exec` says at which offset its file name stands. Fixed since the event exists.
+const FILENAME: usize = 8;
+
+/// The current process has started to run a program.
+#[inline(always)]
+pub fn started(ctx: &TracePointContext) {
+    // SAFETY: an offset within the tracepoint's own data.
+    let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
+        return;
+    };
+    // SAFETY: the low half is an offset from there; only a helper that checks ever reads it.
+    let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
+    let task = Task::current();
+    let program = task.as_ref().map_or([0; 2], Task::program);
+    programs::remember(program, path);
+    report(Kind::PROCESS_START, ctx, task.as_ref(), || program, path);
+}
+
+/// The current thread ends; with the last one of a process goes the process.
+#[inline(always)]
+pub fn ended(ctx: &TracePointContext) {
+    let task = Task::current();
+    if !is_the_last(ctx, task.as_ref()) {
+        return;
+    }
+    tables::process_ended(ctx.tgid());
+    let program = || task.as_ref().map_or([0; 2], Task::program);
+    report(
+        Kind::PROCESS_EXIT,
+        ctx,
+        task.as_ref(),
+        program,
+        core::ptr::null(),
+    );
+}
+
+/// Whether nothing is left of the process. A kernel that does not say where to look has its first thread stand for it.
+#[inline(always)]
+fn is_the_last(ctx: &TracePointContext, task: Option<&Task>) -> bool {
+    let Some(task) = task else {
+        return ctx.tgid() == ctx.pid();
+    };
+    match task.last_is_said_at() {
+        // SAFETY: an offset within the tracepoint's own data.
+        Some(at) => (unsafe { ctx.read_at::<u8>(at) }) == Ok(1),
+        None => task.live() == Some(0) && is_first_to_say_so(ctx, task),
+    }
+}
+
+/// Processes that were found to have ended, by their beginning and their number.
+#[btf_map]
+static ENDED: LruHashMap<[u64; 2], u64, MAX_ENDED> = LruHashMap::new();
+/// Some more than can end while one ends.
+const MAX_ENDED: usize = 1024;
+
+/// The kernel counts its threads down before it comes here: of those that end together several may find that none is left.
+/// Whoever is first says so.
+#[inline(always)]
+fn is_first_to_say_so(ctx: &TracePointContext, task: &Task) -> bool {
+    let process = [task.process_began().unwrap_or(0), ctx.tgid().into()];
+    ENDED.insert(process, 0, BPF_NOEXIST.into()).is_ok()
+}
+
+#[inline(always)]
+fn of_the_zone() -> bool {
+    ZONE.current_task_under_cgroup(0) == Ok(true)
+}
+
+/// What there is to tell of a process.
+struct Seen {
+    kind: Kind,
+    pid: u32,
+    parent: u32,
+    user: u32,
+    exit_code: u32,
+    name: [u64; 2],
+    program: [u64; 2],
+    path: *const c_void,
+    /// Where its arguments are, and how many bytes.
+    arguments: u64,
+    length: u64,
+}
+
+/// Tells of it who wants to be told. What there is to tell is found out only then, and once for all.
+#[inline(always)]
+fn report(
+    kind: Kind,
+    ctx: &TracePointContext,
+    task: Option<&Task>,
+    program: impl FnOnce() -> [u64; 2],
+    path: *const c_void,
+) {
+    let user = ctx.uid();
+    if !ebpf::wanted(kind, user) || !of_the_zone() {
+        return;
+    }
+    let starts = kind == Kind::PROCESS_START;
+    let (start, end) = task
+        .filter(|_| starts)
+        .and_then(Task::arguments)
+        .unwrap_or((0, 0));
+    let mut seen = Seen {
+        kind,
+        pid: ctx.tgid(),
+        parent: task.map_or(0, Task::parent),
+        user,
+        exit_code: if starts {
+            0
+        } else {
+            task.map_or(0, Task::exit_code)
+        },
+        name: task.and_then(Task::process_name).unwrap_or([0; 2]),
+        program: program(),
+        path,
+        arguments: start,
+        length: end.saturating_sub(start),
+    };
+    if task.is_none() {
+        // SAFETY: 16 bytes of the name.
+        unsafe { bpf_get_current_comm(seen.name.as_mut_ptr().cast(), 16) };
+    }
+    let turn: extern "C" fn(u32, *mut Seen) -> i64 = tell;
+    // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
+    unsafe { bpf_loop(ebpf::used(), turn as *mut c_void, (&raw mut seen).cast(), 0) };
+}
+
+/// One turn: the app in `slot`. 0: go on.
+extern "C" fn tell(slot: u32, seen: *mut Seen) -> i64 {
+    // SAFETY: the kernel hands on what `report` gave it.
+    let seen = unsafe { &*seen };
+    ebpf::offer_to(slot, seen.kind, seen.user, |process: &mut Process| {
+        process.pid = seen.pid;
+        process.parent = seen.parent;
+        process.user = seen.user;
+        process.exit_code = seen.exit_code;
+        process.program = seen.program;
+        process.path = [0; PATH_BYTES];
+        process.arguments = [0; ARGUMENT_BYTES];
+        process.arguments_length = seen.length as u32;
+        process.spare = 0;
+        process.name = zerocopy::transmute!(seen.name);
+        if !seen.path.is_null() {
+            // SAFETY: PATH_BYTES bytes of the record; the helper checks what it reads.
+            unsafe {
+                bpf_probe_read_kernel_str(
+                    process.path.as_mut_ptr().cast(),
+                    PATH_BYTES as u32,
+                    seen.path,
+                )
+            };
+        }
+        if seen.length > 0 {
+            let fits = seen.length.min(ARGUMENT_BYTES as u64) as u32;
+            // SAFETY: `fits` bytes of the record; the helper checks what it reads.
+            unsafe {
+                bpf_probe_read_user(
+                    process.arguments.as_mut_ptr().cast(),
+                    fits,
+                    seen.arguments as *const c_void,
+                )
+            };
+        }
+    });
+    0
+}

@@ -1,0 +1,549 @@
+//! Decisions on packets that belong together: what begins a conversation, and what is a reply in one.
+//!
+//! Where the conversations are kept (a kernel map, a dry run's table) is the caller's: [`Conversations`]. What is
+//! remembered, and what passes because of it, is decided here, once for both.
+
+use crate::classify::classify_under;
+use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
+use crate::tables::{Tables, head};
+use crate::{Parsed, Shape, is_error};
+use firewall_abi::firewall::{FlowEntry, FlowKey};
+use firewall_abi::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
+use firewall_abi::rules::{ASKS_PROGRAM, ASKS_USER, Gone, Head};
+
+/// Where conversations are kept.
+pub trait Conversations {
+    /// The conversation's entry, unless it is forgotten. What is changed in it stays.
+    fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
+
+    /// Remembers a new one, unless it was begun meanwhile; where there is no room it counts that, and forgets no other for it.
+    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
+
+    /// Forgets one, which began in this [`Direction`].
+    fn forget(&mut self, key: &FlowKey, direction: u8);
+
+    /// Moves one that both ends have ended to where it makes room for others: for a while its last packets may be sent
+    /// again.
+    fn close(&mut self, key: &FlowKey);
+
+    /// The entry of a conversation that was closed, unless it is forgotten.
+    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry>;
+}
+
+/// When a packet is seen, and who is at its end in the zone, which is asked only when it has to be.
+pub trait Ends<T: Tables> {
+    /// Now, in nanoseconds of the clock by which conversations grow old: a coarse one does.
+    fn now_ns(&self) -> u64;
+
+    /// The number of the socket that sends it, which no other ever has; 0 if that is not known.
+    fn socket(&mut self) -> u64;
+
+    /// Writes down which conversation an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
+    fn quoted(&mut self, error: &Flow, key: &mut FlowKey) -> bool;
+
+    /// Writes down who it is.
+    fn find(&mut self, flow: &Flow, local: &mut Local);
+
+    /// What the rules say of the packet or, of a reply, of its conversation's beginning. Who is at the zone's end is found
+    /// out if a rule asks: there it is the same for both. The packet is as it was afterwards.
+    #[inline(always)]
+    fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
+        let mut local = Local::UNKNOWN;
+        let head = head(tables);
+        if head.is_some_and(|head| head.asks != 0) {
+            self.find(&packet.flow, &mut local);
+        }
+        *decision = classify_as(packet, asked, &local, head, tables);
+    }
+}
+
+/// What the rules are asked about. A number, because eBPF's functions take no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Asked {
+    /// The packet itself.
+    Packet = 0,
+    /// What its conversation began with: the packet is a reply.
+    Beginning = 1,
+}
+
+/// What the rules say of what is asked about, when it is known who is at the zone's end.
+///
+/// A reply becomes its conversation's beginning meanwhile: eBPF has no room for both.
+#[inline(always)]
+pub fn classify_as<T: Tables>(
+    packet: &mut Parsed,
+    asked: Asked,
+    local: &Local,
+    head: Option<&Head>,
+    tables: &T,
+) -> Decision {
+    let Flow {
+        source_port,
+        destination_port,
+        ..
+    } = packet.flow;
+    if asked == Asked::Beginning {
+        turn_round(&mut packet.flow);
+    }
+    let decision = classify_under(head, packet, local, tables);
+    if asked == Asked::Beginning {
+        turn_round(&mut packet.flow);
+        packet.flow.source_port = source_port;
+        packet.flow.destination_port = destination_port;
+    }
+    decision
+}
+
+/// What is known beforehand: captures say when, and nothing of who.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// See [`Ends::now_ns`].
+    pub now_ns: u64,
+    /// Who it is.
+    pub local: Local,
+    /// See [`Ends::quoted`].
+    pub quoted: Option<FlowKey>,
+}
+
+impl<T: Tables> Ends<T> for Known {
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn socket(&mut self) -> u64 {
+        0
+    }
+
+    fn quoted(&mut self, _: &Flow, key: &mut FlowKey) -> bool {
+        self.quoted.map(|quoted| *key = quoted).is_some()
+    }
+
+    fn find(&mut self, _: &Flow, local: &mut Local) {
+        *local = self.local;
+    }
+}
+
+/// Decides on a packet: what belongs to a conversation that was allowed passes, the rules decide about the rest, and what
+/// they allow is remembered if it can begin a conversation. The packet is as it was afterwards.
+#[inline(always)]
+pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
+    packet: &mut Parsed,
+    ends: &mut E,
+    tables: &T,
+    conversations: &mut C,
+) -> Decision {
+    let Parsed { flow, shape } = &*packet;
+    let can_converse =
+        *shape == Shape::Whole && (may_begin(flow) || may_answer(flow) || is_error(flow));
+    let mut decision = Decision::default();
+    let mut belongs_to = NONE;
+    if can_converse {
+        belongs_to = belongs(packet, ends, tables, conversations, &mut decision);
+        if belongs_to == ALLOWED {
+            return decision;
+        }
+        if belongs_to == OUTDATED
+            && still_allowed(packet, ends, tables, conversations, &mut decision)
+        {
+            return decision;
+        }
+    }
+    ends.classify(packet, Asked::Packet, tables, &mut decision);
+    if can_converse && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
+        remember(&packet.flow, belongs_to, ends, conversations, &decision);
+    }
+    decision
+}
+
+/// What [`belongs`] says, in numbers, because eBPF returns nothing else: no conversation that is remembered,
+const NONE: u32 = 0;
+/// to one that was allowed,
+const ALLOWED: u32 = 1;
+/// as a reply to one that was allowed, but the rules have changed since,
+const OUTDATED: u32 = 2;
+/// to one of which the rules have to say again whether it is.
+const OTHER: u32 = 3;
+
+/// What becomes of a packet when the service has ended, if the rules say that something else than they shall decide.
+#[must_use]
+#[inline(always)]
+pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {
+    let head = head(tables)?;
+    let verdict = match head.gone {
+        open if open == Gone::Open as u32 => Verdict::Allow,
+        block if block == Gone::Block as u32 => Verdict::Block,
+        _ => return None,
+    };
+    Some(verdict_of(
+        head.generation,
+        NO_RULE,
+        verdict,
+        Reason::Gone as u8,
+    ))
+}
+
+/// To which conversation the packet belongs, and the verdict on it if that was [`ALLOWED`].
+///
+/// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
+#[inline(never)]
+fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
+    packet: &Parsed,
+    ends: &mut E,
+    tables: &T,
+    conversations: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    let flow = &packet.flow;
+    let mut key = key_of(flow);
+    if is_error(flow) && !ends.quoted(flow, &mut key) {
+        return NONE;
+    }
+    let Some(head) = head(tables) else {
+        return NONE;
+    };
+    let Some(entry) = conversations.find(&key) else {
+        return sent_again(flow, head, &key, ends.now_ns(), conversations, decision);
+    };
+    if is_error(flow) {
+        return about(entry, head, decision);
+    }
+    let initiates = entry.direction == flow.direction;
+    if initiates {
+        if !still_the_same(flow, head, entry, sender(flow, ends)) {
+            return OTHER;
+        }
+    } else if !may_answer(flow) {
+        return OTHER;
+    } else if entry.generation != head.generation {
+        return OUTDATED;
+    }
+    note_use(entry, initiates, ends.now_ns());
+    let reason = if initiates {
+        entry.reason
+    } else {
+        Reason::Reply as u8
+    };
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
+    if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
+        conversations.close(&key);
+    }
+    ALLOWED
+}
+
+/// Notes that the conversation goes on. Written only when it changes: processors share what they read, and take turns at what
+/// they write.
+#[inline(always)]
+fn note_use(entry: &mut FlowEntry, initiates: bool, now_ns: u64) {
+    if !initiates && entry.state & FlowEntry::ANSWERED == 0 {
+        entry.state |= FlowEntry::ANSWERED;
+    }
+    if entry.stamp_ns != now_ns {
+        entry.stamp_ns = now_ns;
+    }
+}
+
+/// What becomes of an ICMP error that is about this conversation. It changes nothing in it: anybody on the way may have sent it.
+#[inline(always)]
+fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
+    if entry.generation != head.generation {
+        return OTHER;
+    }
+    *decision = verdict_of(
+        entry.generation,
+        entry.rule,
+        Verdict::Allow,
+        Reason::Reply as u8,
+    );
+    ALLOWED
+}
+
+/// Asks the rules about the beginning of the conversation that a reply belongs to. What they don't allow any more is
+/// forgotten.
+#[inline(always)]
+fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
+    reply: &mut Parsed,
+    ends: &mut E,
+    tables: &T,
+    conversations: &mut C,
+    decision: &mut Decision,
+) -> bool {
+    ends.classify(reply, Asked::Beginning, tables, decision);
+    renew(&reply.flow, ends.now_ns(), conversations, decision);
+    decision.verdict == Verdict::Allow as u8
+}
+
+/// Notes what the rules say now of the beginning of the reply's conversation, and makes it the verdict on the reply.
+#[inline(never)]
+fn renew<C: Conversations>(
+    reply: &Flow,
+    now_ns: u64,
+    conversations: &mut C,
+    decision: &mut Decision,
+) {
+    let key = key_of(reply);
+    let Some(entry) = conversations.find(&key) else {
+        return;
+    };
+    if decision.verdict != Verdict::Allow as u8 {
+        let direction = entry.direction;
+        conversations.forget(&key, direction);
+        return;
+    }
+    entry.generation = decision.generation;
+    entry.rule = decision.rule;
+    entry.reason = decision.reason;
+    entry.stamp_ns = now_ns;
+    decision.reason = Reason::Reply as u8;
+    decision.log = 0;
+    decision.known = 1;
+}
+
+/// Whether the packet belongs to a conversation that was closed, as [`belongs`] says it.
+#[inline(always)]
+fn sent_again<C: Conversations>(
+    flow: &Flow,
+    head: &Head,
+    key: &FlowKey,
+    now_ns: u64,
+    conversations: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
+        return NONE;
+    }
+    let Some(entry) = conversations.closed(key) else {
+        return NONE;
+    };
+    let reason = if entry.direction == flow.direction {
+        entry.reason
+    } else {
+        Reason::Reply as u8
+    };
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
+    let recent = now_ns.saturating_sub(entry.stamp_ns) < SENT_AGAIN_NS;
+    if recent && entry.generation == head.generation {
+        ALLOWED
+    } else {
+        NONE
+    }
+}
+
+/// Remembers an allowed packet's conversation, unless the other end began it and has not ended it.
+#[inline(never)]
+fn remember<T: Tables, E: Ends<T>, C: Conversations>(
+    flow: &Flow,
+    belongs_to: u32,
+    ends: &mut E,
+    conversations: &mut C,
+    decision: &Decision,
+) {
+    let key = key_of(flow);
+    let Decision {
+        rule,
+        generation,
+        reason,
+        ..
+    } = *decision;
+    let entry = FlowEntry {
+        stamp_ns: ends.now_ns(),
+        socket: sender(flow, ends),
+        rule,
+        generation,
+        direction: flow.direction,
+        reason,
+        state: 0,
+        spare: [0; 5],
+    };
+    if belongs_to == NONE {
+        return conversations.begin(&key, &entry);
+    }
+    let Some(known) = conversations.find(&key) else {
+        return conversations.begin(&key, &entry);
+    };
+    if known.direction == entry.direction {
+        *known = entry;
+    } else if known.state & FlowEntry::ENDING != 0 {
+        // Whoever counts those that began outside has to see it go and come.
+        let direction = known.direction;
+        conversations.forget(&key, direction);
+        conversations.begin(&key, &entry);
+    }
+}
+
+/// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
+#[inline(always)]
+fn sender<T: Tables, E: Ends<T>>(flow: &Flow, ends: &mut E) -> u64 {
+    if flow.direction == Direction::Outbound as u8 {
+        ends.socket()
+    } else {
+        0
+    }
+}
+
+/// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
+/// the very socket that began.
+#[inline(always)]
+fn still_the_same(flow: &Flow, head: &Head, entry: &FlowEntry, socket: u64) -> bool {
+    // Who receives a datagram can change with each one.
+    let receiver_matters = flow.direction == Direction::Inbound as u8
+        && flow.protocol != TCP
+        && head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
+    entry.generation == head.generation
+        && entry.socket == socket
+        && !is_first_syn(flow)
+        && !receiver_matters
+}
+
+/// Notes what a TCP packet says of its conversation's end. True: both ends have said FIN, and this is the packet after that.
+/// The FIN from inside can't be forged outside, so nobody there can bring it to its end.
+#[inline(always)]
+fn follow_to_its_end(flow: &Flow, initiates: bool, entry: &mut FlowEntry) -> bool {
+    if flow.tcp_flags & RST != 0 {
+        entry.state |= FlowEntry::BROKEN_OFF;
+    } else if flow.tcp_flags & FIN != 0 {
+        entry.state |= if initiates {
+            FlowEntry::INITIATOR_DONE
+        } else {
+            FlowEntry::RESPONDER_DONE
+        };
+    } else {
+        return entry.state & FlowEntry::DONE == FlowEntry::DONE;
+    }
+    false
+}
+
+/// For how long the last packets of a closed conversation may be sent again: twice the longest time that a segment lives on
+/// the way (RFC 9293, 3.4.2), as Linux counts it.
+const SENT_AGAIN_NS: u64 = 120 * 1_000_000_000;
+
+#[inline(always)]
+fn verdict_of(generation: u32, rule: u32, verdict: Verdict, reason: u8) -> Decision {
+    Decision {
+        rule,
+        generation,
+        verdict: verdict as u8,
+        reason,
+        log: 0,
+        known: 1,
+    }
+}
+
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+const ECHO_REQUEST: u16 = 8;
+const ECHO_REPLY: u16 = 0;
+const ECHO_REQUEST_V6: u16 = 128;
+const ECHO_REPLY_V6: u16 = 129;
+
+/// Whether a packet can begin a conversation: for TCP whatever is no end of one, for ICMP a question.
+#[must_use]
+#[inline(always)]
+pub fn may_begin(flow: &Flow) -> bool {
+    match flow.protocol {
+        TCP => flow.tcp_flags & (RST | FIN) == 0,
+        UDP => true,
+        ICMP => flow.source_port == ECHO_REQUEST,
+        ICMPV6 => flow.source_port == ECHO_REQUEST_V6,
+        _ => false,
+    }
+}
+
+/// Whether a packet can be a reply: for TCP all but a first SYN, for ICMP an answer.
+#[must_use]
+#[inline(always)]
+pub fn may_answer(flow: &Flow) -> bool {
+    match flow.protocol {
+        TCP => flow.tcp_flags & (SYN | ACK) != SYN,
+        UDP => true,
+        ICMP => flow.source_port == ECHO_REPLY,
+        ICMPV6 => flow.source_port == ECHO_REPLY_V6,
+        _ => false,
+    }
+}
+
+/// Whether a packet asks for a new TCP connection.
+#[inline(always)]
+fn is_first_syn(flow: &Flow) -> bool {
+    flow.protocol == TCP && flow.tcp_flags & (SYN | ACK) == SYN
+}
+
+/// Both ends of a packet's conversation, the same for either direction.
+#[must_use]
+#[inline(always)]
+pub fn key_of(flow: &Flow) -> FlowKey {
+    // Of an echo, the end that asks is marked: each end may ask the other, and these are two conversations.
+    let (source_port, destination_port) = match (flow.protocol, flow.source_port) {
+        (TCP | UDP, _) => (flow.source_port, flow.destination_port),
+        (ICMP, ECHO_REQUEST) | (ICMPV6, ECHO_REQUEST_V6) => (1, 0),
+        (ICMP, ECHO_REPLY) | (ICMPV6, ECHO_REPLY_V6) => (0, 1),
+        _ => (0, 0),
+    };
+    let protocol = flow.protocol.into();
+    if flow.direction == Direction::Outbound as u8 {
+        let (local, remote) = (flow.source, flow.destination);
+        FlowKey {
+            local,
+            remote,
+            local_port: source_port,
+            remote_port: destination_port,
+            protocol,
+        }
+    } else {
+        let (local, remote) = (flow.destination, flow.source);
+        FlowKey {
+            local,
+            remote,
+            local_port: destination_port,
+            remote_port: source_port,
+            protocol,
+        }
+    }
+}
+
+/// What the conversation began with, of a reply: the same ends, the other way round.
+#[must_use]
+pub fn beginning(reply: &Flow) -> Flow {
+    let mut flow = Flow {
+        tcp_flags: 0,
+        ..*reply
+    };
+    turn_round(&mut flow);
+    flow
+}
+
+/// Makes of a reply what its conversation began with; of that again a reply, though an echo's code is lost.
+#[inline(always)]
+fn turn_round(flow: &mut Flow) {
+    (flow.source, flow.destination) = (flow.destination, flow.source);
+    (flow.source_port, flow.destination_port) = match flow.protocol {
+        ICMP => (ECHO_REQUEST, 0),
+        ICMPV6 => (ECHO_REQUEST_V6, 0),
+        _ => (flow.destination_port, flow.source_port),
+    };
+    flow.direction ^= Direction::Inbound as u8 ^ Direction::Outbound as u8;
+}
+
+/// How long a conversation may be silent before it is forgotten, in nanoseconds.
+#[must_use]
+pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    if entry.state & FlowEntry::ANSWERED == 0 {
+        60 * SECOND
+    } else if protocol != TCP as u32 {
+        180 * SECOND
+    } else if entry.state & FlowEntry::BROKEN_OFF != 0
+        || entry.state & FlowEntry::DONE == FlowEntry::DONE
+    {
+        // A RST may be forged: what still goes on keeps its entry by going on.
+        10 * SECOND
+    } else if entry.state & FlowEntry::ENDING != 0 {
+        // One end has closed; the other may take its time to send what it has.
+        30 * 60 * SECOND
+    } else {
+        2 * 60 * 60 * SECOND
+    }
+}

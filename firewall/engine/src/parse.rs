@@ -1,0 +1,280 @@
+//! From bytes to a flow.
+
+use crate::headers::{Extension, Icmp, Ipv4, Ipv6, Tcp, Udp, protocol};
+use firewall_abi::packet::{Direction, Flow};
+use zerocopy::FromBytes;
+
+/// The bytes of a packet, from its IP header on.
+///
+/// Slices back it in user space, `bpf_skb_load_bytes` does in eBPF: loads of a fixed size at any offset, which every
+/// verifier takes.
+pub trait Bytes {
+    /// The bytes at `offset`, or `None` if the packet does not reach that far.
+    fn load<T: FromBytes>(&self, offset: u32) -> Option<T>;
+}
+
+impl Bytes for [u8] {
+    fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
+        let bytes = self.get(usize::try_from(offset).ok()?..)?;
+        Some(T::read_from_prefix(bytes).ok()?.0)
+    }
+}
+
+/// What there is to know of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// Its headers; of a malformed packet, as far as they could be read.
+    pub flow: Flow,
+    /// Whether they can be judged.
+    pub shape: Shape,
+}
+
+/// How much of itself a packet shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Shape {
+    /// All that rules ask for. First fragments are whole, as far as rules are concerned.
+    Whole = 0,
+    /// A later fragment: addresses and protocol, no ports.
+    LaterFragment = 1,
+    /// Cut off, or in contradiction with itself.
+    Malformed = 2,
+}
+
+/// The most extension headers that are followed: each kind once, and destination options twice (RFC 8200, 4.1).
+pub const MAX_EXTENSIONS: u32 = 6;
+
+/// Reads a packet's headers.
+///
+/// `length` is the packet's length on the way, from the IP header on; `bytes` may hold less of it (a capture that was
+/// cut) as long as the headers are there.
+///
+/// A packet is malformed if
+/// - its version is neither 4 nor 6, or a header that has to be read is cut off or does not fit into its lengths;
+/// - it says it is longer than it is (it may be shorter: Ethernet pads);
+/// - a UDP or TCP header's own length is less than that header, or more than what is there;
+/// - IPv6 has more than [`MAX_EXTENSIONS`] extension headers, or two fragment headers;
+/// - a fragment reaches beyond 65,535 bytes, has a length that no fragment before the last may have, or begins inside
+///   of a TCP header.
+#[inline(always)]
+pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) -> Parsed {
+    let mut flow = Flow {
+        direction: direction as u8,
+        ..Flow::default()
+    };
+    let shape = network(bytes, length, &mut flow).unwrap_or(Shape::Malformed);
+    Parsed { flow, shape }
+}
+
+/// What lies behind the IP headers.
+struct Payload {
+    /// Where it starts.
+    start: u32,
+    /// Where it ends.
+    end: u32,
+    /// Its place in the whole, if this is a fragment.
+    fragment: Fragment,
+}
+
+#[derive(Clone, Copy)]
+struct Fragment {
+    offset: u32,
+    more: bool,
+}
+
+/// Out of line, and through a reference: so eBPF's small stack holds the flow once, in the caller's frame.
+#[inline(never)]
+fn network<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
+    // One load for both: no packet that is whole is shorter, of either version.
+    let ip: Ipv4 = bytes.load(0)?;
+    match ip.version_and_words >> 4 {
+        4 => ipv4(bytes, &ip, length, flow),
+        6 => ipv6(bytes, length, flow),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn ipv4<B: Bytes + ?Sized>(bytes: &B, ip: &Ipv4, length: u32, flow: &mut Flow) -> Option<Shape> {
+    flow.ip_version = 4;
+    flow.source = mapped(ip.source);
+    flow.destination = mapped(ip.destination);
+    flow.protocol = ip.protocol;
+    let start = u32::from(ip.version_and_words & 15) * 4;
+    let said = u32::from(u16::from_be_bytes(ip.length));
+    let end = said_length(said, said == 0, length)?;
+    if start < 20 {
+        return None;
+    }
+    let field = u32::from(u16::from_be_bytes(ip.fragment));
+    let fragment = Fragment {
+        offset: (field & 0x1FFF) * 8,
+        more: field & 0x2000 != 0,
+    };
+    transport(
+        bytes,
+        &Payload {
+            start,
+            end,
+            fragment,
+        },
+        flow,
+    )
+}
+
+#[inline(always)]
+fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
+    const HEADER: u32 = 40;
+    let ip: Ipv6 = bytes.load(0)?;
+    flow.ip_version = 6;
+    flow.source = ip.source;
+    flow.destination = ip.destination;
+    flow.protocol = ip.next;
+    let said = u32::from(u16::from_be_bytes(ip.payload)) + HEADER;
+    let end = said_length(said, said == HEADER, length)?;
+    let payload = extensions(bytes, end, flow)?;
+    transport(bytes, &payload, flow)
+}
+
+/// Walks over IPv6's extension headers and leaves in `flow.protocol` what comes behind them.
+#[inline(always)]
+fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option<Payload> {
+    let mut start = 40;
+    let mut fragment = Fragment {
+        offset: 0,
+        more: false,
+    };
+    let mut fragmented = false;
+    let mut seen = 0;
+    while let protocol::HOP_BY_HOP
+    | protocol::ROUTING
+    | protocol::DESTINATION
+    | protocol::AUTHENTICATION
+    | protocol::FRAGMENT = flow.protocol
+    {
+        if seen == MAX_EXTENSIONS {
+            return None;
+        }
+        seen += 1;
+        let header: Extension = bytes.load(start)?;
+        let words = u32::from(header.length);
+        match flow.protocol {
+            protocol::FRAGMENT if fragmented => return None,
+            protocol::FRAGMENT => {
+                let field = u32::from(u16::from_be_bytes(header.fragment));
+                fragment = Fragment {
+                    offset: field & 0xFFF8,
+                    more: field & 1 != 0,
+                };
+                fragmented = true;
+                start += 8;
+            }
+            protocol::AUTHENTICATION => start += words * 4 + 8,
+            _ => start += words * 8 + 8,
+        }
+        flow.protocol = header.next;
+        if fragment.offset != 0 {
+            break;
+        }
+    }
+    Some(Payload {
+        start,
+        end,
+        fragment,
+    })
+}
+
+#[inline(always)]
+fn transport<B: Bytes + ?Sized>(bytes: &B, payload: &Payload, flow: &mut Flow) -> Option<Shape> {
+    let room = payload.end.checked_sub(payload.start)?;
+    let Fragment { offset, more } = payload.fragment;
+    let reaches_too_far = room > 0xFFFF - offset;
+    if (more || offset != 0) && reaches_too_far || more && room % 8 != 0 {
+        return None;
+    }
+    if offset != 0 {
+        return later_fragment(offset, flow);
+    }
+    match flow.protocol {
+        protocol::TCP => tcp(bytes, payload.start, room, flow),
+        protocol::UDP => udp(bytes, payload.start, room, more, flow),
+        protocol::ICMP | protocol::ICMPV6 => icmp(bytes, payload.start, room, flow),
+        _ => Some(Shape::Whole),
+    }
+}
+
+#[inline(always)]
+fn later_fragment(offset: u32, flow: &Flow) -> Option<Shape> {
+    let inside_the_header = flow.protocol == protocol::TCP && offset < 20;
+    if inside_the_header {
+        None
+    } else {
+        Some(Shape::LaterFragment)
+    }
+}
+
+#[inline(always)]
+fn tcp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, flow: &mut Flow) -> Option<Shape> {
+    let tcp: Tcp = within(20, room).and_then(|()| bytes.load(start))?;
+    flow.source_port = u16::from_be_bytes(tcp.source);
+    flow.destination_port = u16::from_be_bytes(tcp.destination);
+    flow.tcp_flags = tcp.flags;
+    let length = u32::from(tcp.words >> 4) * 4;
+    if length < 20 || length > room {
+        None
+    } else {
+        Some(Shape::Whole)
+    }
+}
+
+#[inline(always)]
+fn udp<B: Bytes + ?Sized>(
+    bytes: &B,
+    start: u32,
+    room: u32,
+    more: bool,
+    flow: &mut Flow,
+) -> Option<Shape> {
+    let udp: Udp = within(8, room).and_then(|()| bytes.load(start))?;
+    flow.source_port = u16::from_be_bytes(udp.source);
+    flow.destination_port = u16::from_be_bytes(udp.destination);
+    let length = u32::from(u16::from_be_bytes(udp.length));
+    // The first fragment says how long the datagram is that all of them make.
+    if length < 8 || length > room && !more {
+        None
+    } else {
+        Some(Shape::Whole)
+    }
+}
+
+#[inline(always)]
+fn icmp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, flow: &mut Flow) -> Option<Shape> {
+    let icmp: Icmp = within(4, room).and_then(|()| bytes.load(start))?;
+    flow.source_port = u16::from(icmp.kind);
+    flow.destination_port = u16::from(icmp.code);
+    Some(Shape::Whole)
+}
+
+#[inline(always)]
+fn within(header: u32, room: u32) -> Option<()> {
+    (header <= room).then_some(())
+}
+
+/// How long the packet is, of what its header says and what is there.
+///
+/// A field of 0 stands for a length that it can't hold: Linux hands such packets around inside of a machine (BIG TCP).
+#[inline(always)]
+fn said_length(said: u32, zero: bool, length: u32) -> Option<u32> {
+    let beyond_the_field = zero && length > said + 0xFFFF;
+    if beyond_the_field {
+        Some(length)
+    } else {
+        (said <= length).then_some(said)
+    }
+}
+
+/// An IPv4 address in its IPv4-mapped form.
+#[inline(always)]
+pub(crate) fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, a, b, c, d]
+}

@@ -1,0 +1,72 @@
+//! One generation of the rules, wherever it lives: in kernel maps, in slices.
+
+use firewall_abi::rules::{Head, HeadPage, NO_SETS, PAGE_NUMBERS, Page};
+
+/// A row of pages.
+pub trait Pages {
+    /// The page with this number; `None` beyond the last.
+    fn page(&self, number: u32) -> Option<&Page>;
+}
+
+/// One generation of the rules, with the sets that it asks for.
+///
+/// A value of it stands for one generation: everything that is read through it must be of the same one (I8).
+pub trait Tables {
+    /// Where its pages are.
+    type Pages: Pages;
+
+    /// The rules; `None` if there are none.
+    fn rules(&self) -> Option<&Self::Pages>;
+
+    /// The table of sets at this place.
+    fn sets(&self, place: u32) -> Option<&Self::Pages>;
+}
+
+/// What stands before a generation's other pages.
+#[must_use]
+#[inline(always)]
+pub fn head<T: Tables>(tables: &T) -> Option<&Head> {
+    Some(&HeadPage::of(tables.rules()?.page(0)?).head)
+}
+
+/// Pages in user space.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a>(pub &'a [Page]);
+
+impl Pages for Row<'_> {
+    fn page(&self, number: u32) -> Option<&Page> {
+        self.0.get(usize::try_from(number).ok()?)
+    }
+}
+
+/// Tables in user space: a generation, and the only table of sets that it can ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Slices<'a> {
+    /// The generation's pages.
+    pub rules: Row<'a>,
+    /// Those of the sets; none if it asks for none.
+    pub sets: Row<'a>,
+}
+
+impl<'a> Tables for Slices<'a> {
+    type Pages = Row<'a>;
+
+    fn rules(&self) -> Option<&Row<'a>> {
+        Some(&self.rules)
+    }
+
+    fn sets(&self, place: u32) -> Option<&Row<'a>> {
+        (place != NO_SETS).then_some(&self.sets)
+    }
+}
+
+/// The 32-bit number at `index` of those that start at page `start`.
+#[inline(always)]
+pub(crate) fn number<P: Pages>(pages: &P, start: u32, index: u32) -> Option<u32> {
+    const IN_A_PAGE: u32 = PAGE_NUMBERS as u32;
+    let page = pages.page(start.wrapping_add(index / IN_A_PAGE))?;
+    let numbers: &[u32; PAGE_NUMBERS] = zerocopy::transmute_ref!(page);
+    // In 64 bits: Linux 6.1's verifier loses a bound that is made in 32.
+    let within = u64::from(index) & (PAGE_NUMBERS as u64 - 1);
+    Some(numbers[within as usize])
+}

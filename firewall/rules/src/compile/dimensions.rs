@@ -1,0 +1,142 @@
+//! What a rule takes of each dimension.
+
+use super::sweep::Takes;
+use crate::{Addresses, Protocol, Rule};
+use firewall_abi::packet::{Direction, name_words};
+use firewall_abi::rules::class;
+
+/// A dimension of 32-bit values: what it is called, and what a rule takes of it.
+pub(crate) type Narrow = (&'static str, fn(&Rule) -> Takes<u32>);
+/// One of 128-bit values.
+pub(crate) type Wide = (&'static str, fn(&Rule) -> Takes<u128>);
+
+pub(crate) const CLASS: Narrow = ("directions and protocols", of_class);
+pub(crate) const SOURCE_V4: Narrow = ("IPv4 sources", |rule| {
+    addresses(&rule.sources, &rule.source_sets, Addresses::v4)
+});
+pub(crate) const DESTINATION_V4: Narrow = ("IPv4 destinations", |rule| {
+    addresses(&rule.destinations, &rule.destination_sets, Addresses::v4)
+});
+pub(crate) const SOURCE_PORT: Narrow = ("source ports and ICMP types", source_port);
+pub(crate) const DESTINATION_PORT: Narrow = ("destination ports", destination_port);
+pub(crate) const USER: Narrow = ("users", |rule| among(&rule.users, |user| user.number));
+pub(crate) const SOURCE_V6: Wide = ("IPv6 sources", |rule| {
+    addresses(&rule.sources, &rule.source_sets, Addresses::v6)
+});
+pub(crate) const DESTINATION_V6: Wide = ("IPv6 destinations", |rule| {
+    addresses(&rule.destinations, &rule.destination_sets, Addresses::v6)
+});
+pub(crate) const PROGRAM: Wide = ("programs", program);
+pub(crate) const INTERFACE: Wide = ("devices", |rule| {
+    among(&rule.interfaces, |name| {
+        joined_words(name_words(name).unwrap_or_default())
+    })
+});
+
+/// Values one by one; an empty list takes all.
+fn among<T, K: Copy>(list: &[T], value: impl Fn(&T) -> K) -> Takes<K> {
+    if list.is_empty() {
+        return Takes::All;
+    }
+    Takes::Only(list.iter().map(|item| (value(item), value(item))).collect())
+}
+
+/// A program that is not there is no value.
+fn program(rule: &Rule) -> Takes<u128> {
+    if rule.programs.is_empty() {
+        return Takes::All;
+    }
+    let there = rule
+        .programs
+        .iter()
+        .filter_map(|program| program.identity)
+        .map(joined_words);
+    Takes::Only(there.map(|value| (value, value)).collect())
+}
+
+fn joined_words([high, low]: [u64; 2]) -> u128 {
+    u128::from(high) << 64 | u128::from(low)
+}
+
+/// An end's addresses of one version. What it takes by sets is not among them.
+fn addresses<K>(
+    asked: &[Addresses],
+    sets: &[u32],
+    version: impl Fn(Addresses) -> Option<(K, K)>,
+) -> Takes<K> {
+    if asked.is_empty() && sets.is_empty() {
+        return Takes::All;
+    }
+    Takes::Only(
+        asked
+            .iter()
+            .filter_map(|addresses| version(*addresses))
+            .collect(),
+    )
+}
+
+/// For ICMP the types stand where other packets have the port that they come from.
+fn source_port(rule: &Rule) -> Takes<u32> {
+    if rule.source_ports.is_empty() && rule.icmp_types.is_empty() {
+        return Takes::All;
+    }
+    let ports = rule
+        .source_ports
+        .iter()
+        .map(|range| (range.first.into(), range.last.into()));
+    let types = rule
+        .icmp_types
+        .iter()
+        .map(|number| (u32::from(*number), u32::from(*number)));
+    Takes::Only(ports.chain(types).collect())
+}
+
+fn destination_port(rule: &Rule) -> Takes<u32> {
+    if rule.ports.is_empty() {
+        return Takes::All;
+    }
+    Takes::Only(
+        rule.ports
+            .iter()
+            .map(|range| (range.first.into(), range.last.into()))
+            .collect(),
+    )
+}
+
+/// Whether a rule asks for what a later fragment does not show.
+pub(crate) fn asks_ports(rule: &Rule) -> bool {
+    !(rule.source_ports.is_empty() && rule.ports.is_empty() && rule.icmp_types.is_empty())
+}
+
+/// Whether packets of this IP version can match a rule, as far as its addresses say.
+pub(crate) fn can_be(rule: &Rule, version: u8) -> bool {
+    let end = |addresses: &[Addresses], sets: &[u32]| {
+        let any = addresses.is_empty() && sets.is_empty();
+        any || !sets.is_empty()
+            || addresses
+                .iter()
+                .any(|addresses| addresses.version() == version)
+    };
+    end(&rule.sources, &rule.source_sets) && end(&rule.destinations, &rule.destination_sets)
+}
+
+fn of_class(rule: &Rule) -> Takes<u32> {
+    let directions = [Direction::Inbound, Direction::Outbound].into_iter();
+    let directions =
+        directions.filter(|direction| rule.direction.is_none_or(|only| only == *direction));
+    let mut spans = Vec::new();
+    for direction in directions {
+        for version in [4, 6].into_iter().filter(|version| can_be(rule, *version)) {
+            let class = |protocol| class(direction as u8, version, protocol);
+            if rule.protocols.is_empty() {
+                spans.push((class(0), class(u8::MAX)));
+            }
+            spans.extend(
+                rule.protocols
+                    .iter()
+                    .map(|Protocol(number)| (class(*number), class(*number))),
+            );
+        }
+    }
+    Takes::Only(spans)
+}

@@ -1,0 +1,352 @@
+//! From checked rules to the pages that the engine searches.
+
+mod dimensions;
+mod sets;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod vectors;
+
+pub use sets::Sets;
+
+pub(crate) use dimensions::{
+    CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Narrow, SOURCE_PORT,
+    SOURCE_V4, SOURCE_V6, USER, Wide, can_be,
+};
+pub(crate) use sweep::{Takes, joined};
+pub(crate) use tree::{Key, value};
+pub(crate) use vectors::place;
+
+use crate::set::grouped;
+use crate::{DefaultAction, Rule};
+use dimensions::{PROGRAM, asks_ports};
+use firewall_abi::rules::{
+    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, Gone, Head, HeadPage, MAX_PAGES, NO_SETS,
+    Otherwise, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
+};
+use std::fmt;
+use std::sync::Arc;
+use sweep::sweep;
+use tree::{lay, numbers};
+use vectors::{Full, Pages, Running};
+
+/// One generation of the rules, ready for a driver or a dry run.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its pages; the first is a [`Head`].
+    pub pages: Vec<Page>,
+    /// The table of sets that its rules ask, if they ask for any.
+    pub sets: Option<Arc<Sets>>,
+}
+
+impl Table {
+    /// What stands before the other pages.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.pages
+            .first()
+            .map(|page| HeadPage::of(page).head)
+            .unwrap_or_default()
+    }
+
+    /// Says where the driver keeps the table of sets.
+    pub fn place_sets(&mut self, place: u32) {
+        let sets = if self.sets.is_some() { place } else { NO_SETS };
+        let head = Head {
+            sets,
+            ..self.head()
+        };
+        write_head(&mut self.pages, head);
+    }
+
+    /// Says which generation it is.
+    pub(crate) fn number(&mut self, generation: u32) {
+        let head = Head {
+            generation,
+            ..self.head()
+        };
+        write_head(&mut self.pages, head);
+    }
+
+    /// The same, as the engine takes it.
+    #[must_use]
+    pub fn slices(&self) -> engine::Slices<'_> {
+        let sets = self.sets.as_ref().map_or(&[][..], |sets| &sets.pages);
+        engine::Slices {
+            rules: engine::Row(&self.pages),
+            sets: engine::Row(sets),
+        }
+    }
+
+    /// How many bytes a driver keeps for it, those of the sets too.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        (self.pages.len() + self.sets.as_ref().map_or(0, |sets| sets.pages.len())) * PAGE_BYTES
+    }
+}
+
+impl fmt::Debug for Table {
+    /// Without its pages: they are many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table")
+            .field("head", &self.head())
+            .field("sets", &self.sets)
+            .finish_non_exhaustive()
+    }
+}
+
+fn write_head(pages: &mut [Page], head: Head) {
+    if let Some(first) = pages.first_mut() {
+        *first = *HeadPage::from(head).words();
+    }
+}
+
+/// What a table is built from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) rules: &'a [Rule],
+    pub(crate) inbound: DefaultAction,
+    pub(crate) outbound: DefaultAction,
+    pub(crate) gone: Gone,
+    pub(crate) sets: Option<&'a Sets>,
+}
+
+impl<'a> Source<'a> {
+    fn enabled(&self) -> impl Iterator<Item = (usize, &'a Rule)> + use<'a> {
+        self.rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.enabled)
+    }
+
+    /// The sets, if a rule that is enabled asks for one.
+    fn asked_sets(&self) -> Option<&'a Sets> {
+        let asks = |(_, rule): (_, &Rule)| {
+            !(rule.source_sets.is_empty() && rule.destination_sets.is_empty())
+        };
+        self.sets.filter(|_| self.enabled().any(asks))
+    }
+}
+
+/// A table without its generation's number, and the trees in it that finding shadowed rules takes.
+pub(crate) struct Built {
+    pub(crate) pages: Vec<Page>,
+    pub(crate) head: Head,
+    pub(crate) class: Tree,
+}
+
+/// Builds the table.
+///
+/// # Errors
+/// It would be larger than drivers take; the text says what takes the room.
+pub(crate) fn build(source: Source<'_>) -> Result<Built, String> {
+    let mut building = Building {
+        source,
+        pages: Pages::new(),
+        rooms: Vec::new(),
+    };
+    building.all().map_err(|Full| building.too_big())
+}
+
+struct Building<'a> {
+    source: Source<'a>,
+    pages: Pages,
+    /// How many pages were taken for what.
+    rooms: Vec<(&'static str, u32)>,
+}
+
+impl Building<'_> {
+    fn all(&mut self) -> Result<Built, Full> {
+        let class = self.narrow(CLASS)?;
+        let mut head = Head {
+            generation: 0,
+            rules: self.source.rules.len() as u32,
+            pages: 0,
+            inbound: otherwise(self.source.inbound),
+            outbound: otherwise(self.source.outbound),
+            sets: NO_SETS,
+            asks: self.asks(),
+            gone: self.source.gone as u32,
+            classes: self.classes(&class)?,
+            outcomes: self.outcomes()?,
+            hits: self.hits()?,
+            no_ports: self.no_ports()?,
+            source_sets: NO_SETS,
+            destination_sets: NO_SETS,
+            atoms: 0,
+            source_v4: self.narrow(SOURCE_V4)?,
+            destination_v4: self.narrow(DESTINATION_V4)?,
+            source_port: self.narrow(SOURCE_PORT)?,
+            destination_port: self.narrow(DESTINATION_PORT)?,
+            user: self.narrow(USER)?,
+            source_v6: self.wide(SOURCE_V6)?,
+            destination_v6: self.wide(DESTINATION_V6)?,
+            program: self.wide(PROGRAM)?,
+            interface: self.wide(INTERFACE)?,
+        };
+        let source = self.source;
+        if let Some(sets) = source.asked_sets() {
+            head.sets = 0;
+            head.atoms = sets.combinations().len() as u32;
+            head.source_sets = self.atoms(sets, |rule| &rule.source_sets)?;
+            head.destination_sets = self.atoms(sets, |rule| &rule.destination_sets)?;
+        }
+        head.pages = self.pages.count();
+        let mut pages = std::mem::take(&mut self.pages.pages);
+        write_head(&mut pages, head);
+        Ok(Built { pages, head, class })
+    }
+
+    fn narrow(&mut self, (name, takes): Narrow) -> Result<Tree, Full> {
+        let rules = self.source;
+        self.room(name, |pages| {
+            let intervals = sweep(
+                pages,
+                rules.enabled().map(|(number, rule)| (number, takes(rule))),
+            )?;
+            lay(pages, &intervals)
+        })
+    }
+
+    fn wide(&mut self, (name, takes): Wide) -> Result<Tree, Full> {
+        let rules = self.source;
+        self.room(name, |pages| {
+            let intervals = sweep(
+                pages,
+                rules.enabled().map(|(number, rule)| (number, takes(rule))),
+            )?;
+            lay(pages, &intervals)
+        })
+    }
+
+    /// Does something that takes room, and notes how much it took.
+    fn room<T>(
+        &mut self,
+        name: &'static str,
+        fill: impl FnOnce(&mut Pages) -> Result<T, Full>,
+    ) -> Result<T, Full> {
+        let before = self.pages.count();
+        let filled = fill(&mut self.pages);
+        self.rooms.push((name, self.pages.count() - before));
+        filled
+    }
+
+    /// Every class's vector, by its number.
+    fn classes(&mut self, tree: &Tree) -> Result<u32, Full> {
+        let vectors: Vec<u32> = (0..CLASSES as u32)
+            .map(|class| value(&self.pages.pages, tree, class))
+            .collect();
+        self.room(CLASS.0, |pages| {
+            numbers(pages, CLASSES, |class| {
+                vectors.get(class).copied().unwrap_or(0)
+            })
+        })
+    }
+
+    fn outcomes(&mut self) -> Result<u32, Full> {
+        let rules = self.source.rules;
+        let outcome = |rule: &Rule| Outcome::new(rule.action as u8, rule.log).0;
+        self.room("outcomes", |pages| {
+            numbers(pages, rules.len(), |number| {
+                rules.get(number).map_or(0, outcome)
+            })
+        })
+    }
+
+    fn hits(&mut self) -> Result<u32, Full> {
+        let needed = self.source.rules.len().div_ceil(PAGE_WORDS).max(1);
+        self.room("counters", |pages| {
+            let start = pages.count();
+            (0..needed).try_for_each(|_| pages.add(&[0; PAGE_WORDS]).map(drop))?;
+            Ok(start)
+        })
+    }
+
+    fn no_ports(&mut self) -> Result<u32, Full> {
+        let mut vector = Running::empty();
+        self.source
+            .enabled()
+            .filter(|(_, rule)| !asks_ports(rule))
+            .for_each(|(number, _)| vector.toggle(number));
+        self.pages.vector(&vector)
+    }
+
+    fn asks(&self) -> u32 {
+        let asks = |rule: &Rule| {
+            let if_any = |none: bool, bit| if none { 0 } else { bit };
+            if_any(rule.users.is_empty(), ASKS_USER)
+                | if_any(rule.programs.is_empty(), ASKS_PROGRAM)
+                | if_any(rule.interfaces.is_empty(), ASKS_INTERFACE)
+        };
+        self.source
+            .enabled()
+            .fold(0, |all, (_, rule)| all | asks(rule))
+    }
+
+    /// For each atom the vector of the rules that ask for one of its sets, if any asks at this end.
+    fn atoms(&mut self, sets: &Sets, asked: impl Fn(&Rule) -> &[u32]) -> Result<u32, Full> {
+        let rules = self.source;
+        let mut by_set: Vec<Vec<usize>> = Vec::new();
+        for (number, rule) in rules.enabled() {
+            for set in asked(rule) {
+                let set = *set as usize;
+                by_set.resize_with(by_set.len().max(set + 1), Vec::new);
+                by_set
+                    .get_mut(set)
+                    .into_iter()
+                    .for_each(|askers| askers.push(number));
+            }
+        }
+        if by_set.is_empty() {
+            return Ok(NO_SETS);
+        }
+        self.room("combinations of sets", |pages| {
+            let mut vectors = Vec::with_capacity(sets.combinations().len());
+            for combination in sets.combinations() {
+                let askers = combination
+                    .iter()
+                    .filter_map(|set| by_set.get(*set as usize))
+                    .flatten();
+                let mut askers: Vec<usize> = askers.copied().collect();
+                askers.sort_unstable();
+                askers.dedup();
+                let mut vector = Running::empty();
+                askers.into_iter().for_each(|rule| vector.toggle(rule));
+                vectors.push(pages.vector(&vector)?);
+            }
+            numbers(pages, vectors.len(), |atom| {
+                vectors.get(atom).copied().unwrap_or(0)
+            })
+        })
+    }
+
+    fn too_big(&self) -> String {
+        let mut rooms = self.rooms.clone();
+        rooms.sort_by_key(|(_, pages)| std::cmp::Reverse(*pages));
+        let most = rooms.iter().take(2).filter(|(_, pages)| *pages > 0);
+        let most: Vec<_> = most
+            .map(|(name, pages)| format!("{name} ({})", grouped(*pages as usize)))
+            .collect();
+        format!(
+            "these rules need more than {} pages of memory, which is the most; what takes them: {}; join what lies side \
+             by side, or put addresses into sets",
+            grouped(MAX_PAGES as usize),
+            most.join(", ")
+        )
+    }
+}
+
+fn otherwise(default: DefaultAction) -> Otherwise {
+    Otherwise {
+        verdict: default.action as u8,
+        log: u8::from(default.log),
+    }
+}
+
+/// Whether a table asks for sets.
+pub(crate) fn asks_sets(pages: &[Page]) -> bool {
+    pages
+        .first()
+        .is_some_and(|page| HeadPage::of(page).head.sets != NO_SETS)
+}

@@ -1,0 +1,347 @@
+//! Rule text: parsed, checked with the place of each error, compiled to the engine's tables.
+//!
+//! One TOML file is the whole configuration. [`parse`] reads no file and asks no kernel: the service, the dry run and
+//! the command line hand it text, and [`Surroundings`] for what stands outside of it. [`Machine`] is the real ones, and
+//! the only part of this crate that asks a system. It may depend on `contract`, `engine` and a TOML parser.
+//!
+//! Rules that hold here:
+//! - A file is taken whole or not at all, and all that is wrong with it is said at once: file, line, column, what is
+//!   wrong and what would be right.
+//! - Nothing is guessed: an unknown key is an error, a default that is not written is one too.
+//! - What was parsed can be compiled: whatever could fail failed in [`parse`].
+//!
+//! # The keys
+//! ```toml
+//! version = 1                  # of this format; may be left out
+//!
+//! [default]                    # for packets that no rule matches
+//! inbound = "block"
+//! outbound = "allow"
+//! log_inbound = true           # reported? if left out: refused ones are, allowed ones are not
+//! log_outbound = false
+//!
+//! [service]
+//! gone = "keep"                # when the service has ended: the rules stay; or "open", or "block" everything
+//!
+//! [[set]]                      # addresses under one name; rules ask for it as "@bad-hosts"
+//! id = "bad-hosts"
+//! addresses = ["192.0.2.0/24", "2001:db8::1-2001:db8::ff"]   # here
+//! file = "lists/bad.txt"       # and in a file, one entry a line; beside the rule file unless it begins with /
+//! comment = "where it is from"
+//!
+//! [[rule]]                     # tried in this order, the first that matches decides
+//! id = "web"                   # its name in records and messages
+//! action = "allow"             # or "block"
+//! direction = "in"             # or "out"; both if left out
+//! protocol = "tcp"             # tcp, udp, icmp, icmpv6, a number, or a list of them; any if left out
+//! source = ["192.0.2.0/24", "2001:db8::/32", "@bad-hosts"]   # address, prefix, range, set, or a list; any if left out
+//! destination = "198.51.100.7-198.51.100.9"
+//! ports = [80, 443, "8000-8080"]               # the ones it goes to: with tcp and udp only
+//! source_ports = "1024-65535"                  # the ones it comes from
+//! interface = ["eth0", "wg0"]                  # the device it comes in or goes out by, or a list
+//! user = [1000, "root"]                        # the user at this machine's end: a number, a name, or a list
+//! program = "/usr/bin/curl"                    # the program at this machine's end, or a list
+//! log = true                   # reported? if left out: blocked packets are, allowed ones are not
+//! enabled = true
+//! comment = "what it is for"
+//!
+//! [[rule]]
+//! id = "ping"
+//! action = "allow"
+//! protocol = "icmp"            # one protocol: the types of icmp and icmpv6 have different numbers
+//! icmp_type = "echo-request"   # or a number, or a list
+//! ```
+#![forbid(unsafe_code)]
+
+mod address;
+mod compile;
+mod machine;
+mod paths;
+mod ports;
+mod protocol;
+mod read;
+mod report;
+mod section;
+mod set;
+mod shadow;
+mod surroundings;
+mod value;
+
+pub use address::Addresses;
+pub use compile::{Sets, Table};
+pub use machine::Machine;
+pub use paths::with_whole_paths;
+pub use protocol::Protocol;
+pub use report::{Errors, Finding};
+pub use set::{Set, grouped};
+pub use surroundings::{Nowhere, SetFile, Surroundings};
+
+use firewall_abi::packet::{Direction, Verdict};
+use firewall_abi::rules::{Gone, Page, PortRange};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A rule file that was read and found right.
+pub struct Rules {
+    inbound: DefaultAction,
+    outbound: DefaultAction,
+    gone: Gone,
+    rules: Vec<Rule>,
+    sets: Vec<Set>,
+    /// What the sets hold, if rules ask for any.
+    members: Option<Arc<Sets>>,
+    warnings: Vec<Finding>,
+    /// The pages that were built to see whether they fit. The first who compiles gets them.
+    ready: Mutex<Option<Vec<Page>>>,
+}
+
+/// One rule. An empty list takes anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name, unlike any other's in the file.
+    pub id: String,
+    /// The line that its name stands in.
+    pub line: usize,
+    /// What becomes of packets that it matches.
+    pub action: Verdict,
+    /// The one direction it holds for.
+    pub direction: Option<Direction>,
+    /// Protocols.
+    pub protocols: Vec<Protocol>,
+    /// Where packets come from; it takes anything if it names no sets either.
+    pub sources: Vec<Addresses>,
+    /// Sets that these may be in, by their places in the file: [`Rules::set`].
+    pub source_sets: Vec<u32>,
+    /// Where they go.
+    pub destinations: Vec<Addresses>,
+    /// Sets that these may be in.
+    pub destination_sets: Vec<u32>,
+    /// Ports they come from.
+    pub source_ports: Vec<PortRange>,
+    /// Ports they go to.
+    pub ports: Vec<PortRange>,
+    /// ICMP types.
+    pub icmp_types: Vec<u8>,
+    /// Devices they come in or go out by.
+    pub interfaces: Vec<String>,
+    /// Users at the zone's end.
+    pub users: Vec<User>,
+    /// Programs at the zone's end.
+    pub programs: Vec<Program>,
+    /// Whether its packets are reported.
+    pub log: bool,
+    /// Whether it is tried at all.
+    pub enabled: bool,
+    /// What it is for.
+    pub comment: Option<String>,
+}
+
+/// A user that a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The number.
+    pub number: u32,
+    /// The name, if the rule file has one.
+    pub name: Option<String>,
+}
+
+/// A program that a rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// The file.
+    pub path: String,
+    /// What the kernel called it when it was last looked for; `None` if it was not there.
+    pub identity: Option<[u64; 2]>,
+}
+
+/// What packets get that no rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultAction {
+    /// What becomes of them.
+    pub action: Verdict,
+    /// Whether they are reported.
+    pub log: bool,
+}
+
+/// Reads a rule file's text. `name` is what the file is called in messages.
+///
+/// # Errors
+/// All that is wrong with the text, and with the files of its sets.
+pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Rules, Errors> {
+    let mut report = report::Report::new(name, text);
+    let read::File {
+        inbound,
+        outbound,
+        gone,
+        rules,
+        sets,
+        members,
+    } = read::file(text, &mut report, surroundings);
+    let mut warnings = report.close()?;
+    let too_big = |message| {
+        Errors::of(Finding {
+            file: name.to_owned(),
+            line: 1,
+            column: 1,
+            message,
+        })
+    };
+    let asked = rules
+        .iter()
+        .any(|rule| !(rule.source_sets.is_empty() && rule.destination_sets.is_empty()));
+    let members = if asked {
+        Some(Arc::new(Sets::build(members, &sets).map_err(too_big)?))
+    } else {
+        None
+    };
+    let mut read = Rules {
+        inbound,
+        outbound,
+        gone,
+        rules,
+        sets,
+        members,
+        warnings: Vec::new(),
+        ready: Mutex::default(),
+    };
+    let built = compile::build(read.source()).map_err(too_big)?;
+    warnings.extend(shadow::warnings(name, &read.rules, &built));
+    warnings.sort();
+    read.warnings = warnings;
+    read.ready = Mutex::new(Some(built.pages));
+    Ok(read)
+}
+
+impl fmt::Debug for Rules {
+    /// Without the pages: they are many.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            inbound,
+            outbound,
+            rules,
+            ..
+        } = self;
+        let mut shown = f.debug_struct("Rules");
+        shown
+            .field("inbound", inbound)
+            .field("outbound", outbound)
+            .field("rules", rules)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Rules {
+    /// The rule that a decision names: its place in the file, from 0.
+    #[must_use]
+    pub fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.get(usize::try_from(number).ok()?)
+    }
+
+    /// Every rule in order, the disabled ones too.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// The set that a rule names: its place in the file, from 0.
+    #[must_use]
+    pub fn set(&self, number: u32) -> Option<&Set> {
+        self.sets.get(usize::try_from(number).ok()?)
+    }
+
+    /// Every set in order.
+    pub fn sets(&self) -> impl ExactSizeIterator<Item = &Set> {
+        self.sets.iter()
+    }
+
+    /// What the sets hold, if rules ask for any.
+    #[must_use]
+    pub fn members(&self) -> Option<&Arc<Sets>> {
+        self.members.as_ref()
+    }
+
+    /// What is not wrong but hardly meant: rules that can never match, sets that nobody asks for, programs that are not
+    /// there.
+    #[must_use]
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
+    }
+
+    /// What packets get that no rule matches.
+    #[must_use]
+    pub fn default_for(&self, direction: Direction) -> DefaultAction {
+        match direction {
+            Direction::Inbound => self.inbound,
+            Direction::Outbound => self.outbound,
+        }
+    }
+
+    /// What becomes of packets when the service has ended.
+    #[must_use]
+    pub fn gone(&self) -> Gone {
+        self.gone
+    }
+
+    /// The tables of these rules, as a generation with this number (from 1).
+    #[must_use]
+    pub fn compile(&self, generation: u32) -> Table {
+        let ready = self
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // They fitted when they were parsed, or last looked at: they do again. No table at all would block.
+        let pages = ready
+            .or_else(|| Some(compile::build(self.source()).ok()?.pages))
+            .unwrap_or_default();
+        let sets = self.members.clone().filter(|_| compile::asks_sets(&pages));
+        let mut table = Table { pages, sets };
+        table.number(generation);
+        table
+    }
+
+    /// Looks again for every program that rules name. Whether the kernel calls one of them otherwise now: it was installed,
+    /// replaced or removed, and only tables that are compiled after this know it.
+    ///
+    /// # Errors
+    /// The tables would be too large; nothing has changed.
+    pub fn look_again(&mut self, surroundings: &dyn Surroundings) -> Result<bool, String> {
+        let before: Vec<_> = self.programs().map(|program| program.identity).collect();
+        self.programs()
+            .for_each(|program| program.identity = surroundings.program(&program.path));
+        if self.programs().map(|program| &program.identity).eq(&before) {
+            return Ok(false);
+        }
+        match compile::build(self.source()) {
+            Ok(built) => self.ready = Mutex::new(Some(built.pages)),
+            Err(too_big) => {
+                self.programs()
+                    .zip(before)
+                    .for_each(|(program, before)| program.identity = before);
+                return Err(too_big);
+            }
+        }
+        Ok(true)
+    }
+
+    fn programs(&mut self) -> impl Iterator<Item = &mut Program> {
+        self.rules.iter_mut().flat_map(|rule| &mut rule.programs)
+    }
+
+    fn source(&self) -> compile::Source<'_> {
+        let Self {
+            inbound,
+            outbound,
+            gone,
+            rules,
+            members,
+            ..
+        } = self;
+        compile::Source {
+            rules,
+            inbound: *inbound,
+            outbound: *outbound,
+            gone: *gone,
+            sets: members.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! From TOML to rules and sets, saying all that is wrong.
+
+use crate::report::{Report, suggestion};
+use crate::section::{Section, Value};
+use crate::set::{Members, Set, grouped, read_file};
+use crate::surroundings::Surroundings;
+use crate::value::{
+    action, addresses, boolean, direction, gone, icmp_type, id, interface, port_range, program,
+    protocol, text, user, version,
+};
+use crate::{Addresses, DefaultAction, Program, Protocol, Rule, compile};
+use firewall_abi::packet::Verdict;
+use firewall_abi::rules::{Gone, MAX_RULES};
+use std::collections::HashMap;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::DeTable;
+
+const FILE_KEYS: &[&str] = &["version", "default", "service", "set", "rule"];
+const DEFAULT_KEYS: &[&str] = &["inbound", "outbound", "log_inbound", "log_outbound"];
+const SERVICE_KEYS: &[&str] = &["gone"];
+const SET_KEYS: &[&str] = &["id", "addresses", "file", "comment"];
+const RULE_KEYS: &[&str] = &[
+    "id",
+    "action",
+    "direction",
+    "protocol",
+    "source",
+    "destination",
+    "source_ports",
+    "ports",
+    "icmp_type",
+    "interface",
+    "user",
+    "program",
+    "log",
+    "enabled",
+    "comment",
+];
+
+/// What a file says.
+pub(crate) struct File {
+    pub(crate) inbound: DefaultAction,
+    pub(crate) outbound: DefaultAction,
+    pub(crate) gone: Gone,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) sets: Vec<Set>,
+    /// What each set holds; nothing if no rule asks for it.
+    pub(crate) members: Vec<Members>,
+}
+
+/// What a whole text says. What was reported makes the result void.
+pub(crate) fn file(text: &str, report: &mut Report<'_>, surroundings: &dyn Surroundings) -> File {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        report.syntax(error.span().unwrap_or(0..0), error.message());
+    }
+    let mut section = Section {
+        table: table.get_ref(),
+        place: 0..0,
+        report,
+    };
+    section.unknown_keys(FILE_KEYS);
+    section.optional("version", version);
+    let (inbound, outbound) = defaults(&mut section);
+    let gone = service(&mut section);
+    let sets = section.tables("set");
+    let sets: Vec<_> = sets
+        .into_iter()
+        .map(|(table, place)| set(table, place, section.report, surroundings))
+        .collect();
+    check_ids(
+        sets.iter()
+            .map(|(set, _, place)| (&set.id, set.line, place)),
+        "set",
+        section.report,
+    );
+    let mut names = Names::new(&sets, surroundings);
+    let tables = section.tables("rule");
+    let rules: Vec<_> = tables
+        .into_iter()
+        .map(|(table, place)| rule(table, place, section.report, &mut names))
+        .collect();
+    check_ids(
+        rules
+            .iter()
+            .map(|(rule, place)| (&rule.id, rule.line, place)),
+        "rule",
+        section.report,
+    );
+    check_size(&rules, section.report);
+    let asked = names.asked;
+    let rules = rules.into_iter().map(|(rule, _)| rule).collect();
+    let (sets, members) = asked_sets(sets, &asked, section.report);
+    File {
+        inbound,
+        outbound,
+        gone,
+        rules,
+        sets,
+        members,
+    }
+}
+
+fn defaults(file: &mut Section<'_, '_, '_>) -> (DefaultAction, DefaultAction) {
+    let refused = DefaultAction {
+        action: Verdict::Block,
+        log: true,
+    };
+    if file.value("default").is_none() {
+        let message =
+            "`default` is missing; add [default] with inbound = \"block\" and outbound = \"allow\"";
+        file.report.missing(0..0, message);
+    }
+    let Some(mut section) = file.table("default") else {
+        return (refused, refused);
+    };
+    section.unknown_keys(DEFAULT_KEYS);
+    let mut default = |key, example, log_key| {
+        let action = section
+            .required(key, example, action)
+            .unwrap_or(Verdict::Block);
+        let log = section
+            .optional(log_key, boolean)
+            .unwrap_or(action == Verdict::Block);
+        DefaultAction { action, log }
+    };
+    let inbound = default("inbound", "\"block\"", "log_inbound");
+    (inbound, default("outbound", "\"allow\"", "log_outbound"))
+}
+
+fn service(file: &mut Section<'_, '_, '_>) -> Gone {
+    let Some(mut section) = file.table("service") else {
+        return Gone::Keep;
+    };
+    section.unknown_keys(SERVICE_KEYS);
+    section.optional("gone", gone).unwrap_or_default()
+}
+
+/// A set, what it holds, and where its name stands.
+type ReadSet = (Set, Members, Range<usize>);
+
+fn set(
+    table: &DeTable<'_>,
+    place: Range<usize>,
+    report: &mut Report<'_>,
+    surroundings: &dyn Surroundings,
+) -> ReadSet {
+    let mut section = Section {
+        table,
+        place: place.clone(),
+        report,
+    };
+    section.unknown_keys(SET_KEYS);
+    let id_place = section.value("id").map_or(place.clone(), Spanned::span);
+    let name = section
+        .required("id", "\"bad-hosts\"", id)
+        .unwrap_or_default();
+    let mut members = Members::default();
+    section
+        .several("addresses", addresses)
+        .into_iter()
+        .for_each(|addresses| members.add(addresses));
+    let file = section.optional("file", text);
+    if let Some(path) = &file {
+        let place = section.value("file").map_or(place.clone(), Spanned::span);
+        match surroundings.set_file(path) {
+            Ok(file) => read_file(&file, &mut members, section.report),
+            Err(wrong) => section.report.error(place, format!("`file`: {wrong}")),
+        }
+    } else if section.value("addresses").is_none() && section.value("file").is_none() {
+        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\", or both";
+        section.report.missing(place, message);
+    }
+    let comment = section.optional("comment", text);
+    let line = section.report.line(id_place.start);
+    (
+        Set {
+            id: name,
+            line,
+            file,
+            entries: members.entries(),
+            comment,
+        },
+        members,
+        id_place,
+    )
+}
+
+/// The sets, with what those hold that a rule asks for.
+fn asked_sets(
+    sets: Vec<ReadSet>,
+    asked: &[bool],
+    report: &mut Report<'_>,
+) -> (Vec<Set>, Vec<Members>) {
+    let mut kept = (
+        Vec::with_capacity(sets.len()),
+        Vec::with_capacity(sets.len()),
+    );
+    for ((set, members, place), asked) in sets.into_iter().zip(asked) {
+        if !asked {
+            report.warning(
+                place,
+                format!(
+                    "no rule asks for the set `{0}`; one would by \"@{0}\"",
+                    set.id
+                ),
+            );
+        } else if set.entries == 0 {
+            report.warning(
+                place,
+                format!("the set `{}` is empty: it holds no address", set.id),
+            );
+        }
+        kept.0.push(set);
+        kept.1
+            .push(if *asked { members } else { Members::default() });
+    }
+    kept
+}
+
+/// What rules name, and what was found out about it.
+struct Names<'a> {
+    surroundings: &'a dyn Surroundings,
+    sets: HashMap<String, u32>,
+    /// Which sets a rule asks for, by their places.
+    asked: Vec<bool>,
+    users: HashMap<String, Result<u32, String>>,
+    programs: HashMap<String, Option<[u64; 2]>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(sets: &[ReadSet], surroundings: &'a dyn Surroundings) -> Self {
+        let places = (0..)
+            .zip(sets)
+            .map(|(place, (set, ..))| (set.id.clone(), place));
+        Self {
+            surroundings,
+            sets: places.collect(),
+            asked: vec![false; sets.len()],
+            users: HashMap::new(),
+            programs: HashMap::new(),
+        }
+    }
+
+    fn set(&mut self, name: &str) -> Result<u32, String> {
+        let Some(place) = self.sets.get(name) else {
+            if self.sets.is_empty() {
+                return Err(format!(
+                    "there is no set `{name}`; add [[set]] with id = \"{name}\""
+                ));
+            }
+            let known: Vec<_> = self.sets.keys().map(String::as_str).collect();
+            return Err(format!(
+                "there is no set `{name}`; {}",
+                suggestion(name, &known)
+            ));
+        };
+        self.asked
+            .get_mut(*place as usize)
+            .into_iter()
+            .for_each(|asked| *asked = true);
+        Ok(*place)
+    }
+
+    fn user(&mut self, name: &str) -> Result<u32, String> {
+        let surroundings = self.surroundings;
+        self.users
+            .entry(name.to_owned())
+            .or_insert_with(|| surroundings.user(name))
+            .clone()
+    }
+
+    fn program(&mut self, path: String) -> Program {
+        let surroundings = self.surroundings;
+        let look = || surroundings.program(&path);
+        let identity = *self.programs.entry(path.clone()).or_insert_with(look);
+        Program { path, identity }
+    }
+}
+
+fn rule(
+    table: &DeTable<'_>,
+    place: Range<usize>,
+    report: &mut Report<'_>,
+    names: &mut Names<'_>,
+) -> (Rule, Range<usize>) {
+    let mut section = Section {
+        table,
+        place: place.clone(),
+        report,
+    };
+    section.unknown_keys(RULE_KEYS);
+    let action = section
+        .required("action", "\"allow\"", action)
+        .unwrap_or(Verdict::Block);
+    let protocols = section.several("protocol", protocol);
+    let types_of = protocols.first().copied().unwrap_or(Protocol::ICMP);
+    let id_place = section.value("id").map_or(place, Spanned::span);
+    let (sources, source_sets) = end(&mut section, "source", names);
+    let (destinations, destination_sets) = end(&mut section, "destination", names);
+    let rule = Rule {
+        id: section.required("id", "\"web\"", id).unwrap_or_default(),
+        line: section.report.line(id_place.start),
+        action,
+        direction: section.optional("direction", direction),
+        sources,
+        source_sets,
+        destinations,
+        destination_sets,
+        source_ports: section.several("source_ports", port_range),
+        ports: section.several("ports", port_range),
+        icmp_types: section.several("icmp_type", |value| icmp_type(types_of, value)),
+        interfaces: section.several("interface", interface),
+        users: section.several_placed("user", |value: &Value<'_>| {
+            user(value.get_ref(), |name| names.user(name))
+        }),
+        programs: programs(&mut section, names),
+        log: section
+            .optional("log", boolean)
+            .unwrap_or(action == Verdict::Block),
+        enabled: section.optional("enabled", boolean).unwrap_or(true),
+        comment: section.optional("comment", text),
+        protocols,
+    };
+    check_together(&rule, &mut section);
+    (rule, id_place)
+}
+
+/// One end of a packet: addresses, and sets by their places.
+fn end(
+    section: &mut Section<'_, '_, '_>,
+    key: &str,
+    names: &mut Names<'_>,
+) -> (Vec<Addresses>, Vec<u32>) {
+    let mut sets = Vec::new();
+    let listed = section.several_placed(key, |value: &Value<'_>| {
+        match value
+            .get_ref()
+            .as_str()
+            .and_then(|text| text.strip_prefix('@'))
+        {
+            Some(name) => names.set(name).map(|set| {
+                sets.push(set);
+                None
+            }),
+            None => addresses(value.get_ref()).map(Some),
+        }
+    });
+    (listed.into_iter().flatten().collect(), sets)
+}
+
+fn programs(section: &mut Section<'_, '_, '_>, names: &mut Names<'_>) -> Vec<Program> {
+    let mut missing = Vec::new();
+    let programs = section.several_placed("program", |value: &Value<'_>| {
+        let program = names.program(program(value.get_ref())?);
+        if program.identity.is_none() {
+            missing.push((value.span(), program.path.clone()));
+        }
+        Ok(program)
+    });
+    for (place, path) in missing {
+        let message =
+            format!("`program`: there is no file {path}; the rule matches it once it is there");
+        section.report.warning(place, message);
+    }
+    programs
+}
+
+/// What is right alone but not beside the rule's other keys.
+fn check_together(rule: &Rule, section: &mut Section<'_, '_, '_>) {
+    let with_ports = !rule.protocols.is_empty() && rule.protocols.iter().all(|p| p.has_ports());
+    let wrong_protocol = section.value("protocol").is_some() && rule.protocols.is_empty();
+    for key in ["ports", "source_ports"] {
+        if let Some(value) = section.value(key)
+            && !with_ports
+            && !wrong_protocol
+        {
+            let message = format!(
+                "`{key}` goes with protocols that have ports; add protocol = \"tcp\", \"udp\" or both"
+            );
+            section.report.error(value.span(), message);
+        }
+    }
+    if let Some(value) = section.value("icmp_type")
+        && !wrong_protocol
+        && !matches!(rule.protocols.as_slice(), [one] if one.has_types())
+    {
+        let message = "`icmp_type` goes with one protocol, icmp or icmpv6; add protocol = \"icmp\"";
+        section.report.error(value.span(), message);
+    }
+    if let (Some(first), Some(_)) = (rule.sources.first(), rule.destinations.first())
+        && !compile::can_be(rule, 4)
+        && !compile::can_be(rule, 6)
+    {
+        let place = section
+            .value("destination")
+            .map_or(section.place.clone(), Spanned::span);
+        let version = first.version();
+        let message = format!(
+            "`source` is IPv{version} and `destination` is not: no packet has both; make it two rules"
+        );
+        section.report.error(place, message);
+    }
+}
+
+/// Names must tell one from the other. Each comes with its line and place.
+fn check_ids<'a>(
+    named: impl Iterator<Item = (&'a String, usize, &'a Range<usize>)>,
+    what: &str,
+    report: &mut Report<'_>,
+) {
+    let mut first_line = HashMap::new();
+    for (id, line, place) in named.filter(|(id, ..)| !id.is_empty()) {
+        if let Some(line) = first_line.insert(id, line) {
+            let message = format!(
+                "`id`: the {what} in line {line} is called `{id}` too; each needs a name of its own"
+            );
+            report.error(place.clone(), message);
+        }
+    }
+}
+
+fn check_size(rules: &[(Rule, Range<usize>)], report: &mut Report<'_>) {
+    if let Some((_, place)) = rules.get(MAX_RULES as usize) {
+        let (most, count) = (grouped(MAX_RULES as usize), grouped(rules.len()));
+        let message = format!(
+            "there are {count} rules, and {most} is the most; a rule may list many addresses and ports, or a set"
+        );
+        report.error(place.clone(), message);
+    }
+}

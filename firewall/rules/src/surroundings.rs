@@ -1,0 +1,48 @@
+//! What a rule file needs to know of the machine that it is for.
+
+/// What [`crate::parse`] asks of the machine: it reads no file and asks no kernel itself.
+pub trait Surroundings {
+    /// The file of a set, by the path that the rule file gives it.
+    ///
+    /// # Errors
+    /// It can't be read; the text says why, and what would be right.
+    fn set_file(&self, path: &str) -> Result<SetFile, String>;
+
+    /// The number of the user with this name.
+    ///
+    /// # Errors
+    /// There is none; the text says what would be right.
+    fn user(&self, name: &str) -> Result<u32, String>;
+
+    /// What the kernel calls this program's file: [`firewall_abi::packet::Local::program`]. `None` if it is not there.
+    fn program(&self, path: &str) -> Option<[u64; 2]>;
+}
+
+/// The file of a set.
+#[derive(Clone, Debug)]
+pub struct SetFile {
+    /// What it is called in messages.
+    pub name: String,
+    /// What stands in it.
+    pub bytes: Vec<u8>,
+}
+
+/// Surroundings of which nothing is known: no files, no users, no programs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn set_file(&self, _: &str) -> Result<SetFile, String> {
+        Err("no files are read here; write the addresses into the rule file".into())
+    }
+
+    fn user(&self, name: &str) -> Result<u32, String> {
+        Err(format!(
+            "the users' names are not known here, so nobody is called `{name}`; write the number"
+        ))
+    }
+
+    fn program(&self, _: &str) -> Option<[u64; 2]> {
+        None
+    }
+}

@@ -1,0 +1,165 @@
+//! Single values, from TOML to what they mean.
+
+use crate::report::{Wrong, shown, suggestion};
+use crate::{Addresses, Protocol, User, ports};
+use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
+use firewall_abi::rules::{Gone, PortRange};
+use toml::de::DeValue;
+
+pub(crate) fn version(value: &DeValue<'_>) -> Result<(), Wrong> {
+    match integer(value) {
+        Some(1) => Ok(()),
+        _ => Err("this release reads version 1 only; write version = 1".into()),
+    }
+}
+
+pub(crate) fn id(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let text = string(value)?;
+    let fits = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "a name has 1 to 64 characters, all of them visible".into())
+}
+
+pub(crate) fn action(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
+    one_of(
+        value,
+        &[
+            (Verdict::Allow.name(), Verdict::Allow),
+            (Verdict::Block.name(), Verdict::Block),
+        ],
+    )
+}
+
+pub(crate) fn direction(value: &DeValue<'_>) -> Result<Direction, Wrong> {
+    let (into, out) = (Direction::Inbound, Direction::Outbound);
+    one_of(value, &[(into.name(), into), (out.name(), out)])
+        .map_err(|wrong| format!("{wrong}; leave the key out for both directions"))
+}
+
+pub(crate) fn one_of<T: Copy>(value: &DeValue<'_>, known: &[(&str, T)]) -> Result<T, Wrong> {
+    let text = string(value)?;
+    let names: Vec<_> = known.iter().map(|(name, _)| *name).collect();
+    let found = known
+        .iter()
+        .find(|(name, _)| *name == text)
+        .map(|(_, meaning)| *meaning);
+    found.ok_or_else(|| {
+        format!(
+            "`{}` is not known here; {}",
+            shown(text),
+            suggestion(text, &names)
+        )
+    })
+}
+
+pub(crate) fn protocol(value: &DeValue<'_>) -> Result<Protocol, Wrong> {
+    match value.as_str() {
+        Some(name) => Protocol::named(name),
+        None => small(value).map(Protocol),
+    }
+}
+
+pub(crate) fn icmp_type(of: Protocol, value: &DeValue<'_>) -> Result<u8, Wrong> {
+    match value.as_str() {
+        Some(name) => of.icmp_type(name),
+        None => small(value),
+    }
+}
+
+pub(crate) fn addresses(value: &DeValue<'_>) -> Result<Addresses, Wrong> {
+    string(value)?.parse()
+}
+
+pub(crate) fn gone(value: &DeValue<'_>) -> Result<Gone, Wrong> {
+    one_of(
+        value,
+        &[Gone::Keep, Gone::Open, Gone::Block].map(|gone| (gone.name(), gone)),
+    )
+}
+
+/// A user by number or name. `number` says which number a name has.
+pub(crate) fn user(
+    value: &DeValue<'_>,
+    number: impl FnOnce(&str) -> Result<u32, String>,
+) -> Result<User, Wrong> {
+    if let Some(name) = value.as_str() {
+        return Ok(User {
+            number: number(name)?,
+            name: Some(name.to_owned()),
+        });
+    }
+    let found = integer(value)
+        .and_then(|number| u32::try_from(number).ok())
+        .filter(|number| *number != NO_USER);
+    let number = found.ok_or_else(|| {
+        format!(
+            "write a user's name in quotes, or a number from 0 to {}",
+            NO_USER - 1
+        )
+    })?;
+    Ok(User { number, name: None })
+}
+
+/// A device's name.
+pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = string(value)?;
+    if name_words(name).is_none() {
+        return Err(format!(
+            "`{}` is longer than the 15 bytes that a device's name may have",
+            shown(name)
+        ));
+    }
+    let fits = !name.is_empty()
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || "/:".contains(c));
+    fits.then(|| name.to_owned()).ok_or_else(|| {
+        format!(
+            "`{name}` is no device's name; `ip link` shows them, like eth0 or wg0, each to be written out"
+        )
+    })
+}
+
+/// The path of a program.
+pub(crate) fn program(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let path = string(value)?;
+    let fits = path.starts_with('/') && !path.ends_with('/') && !path.contains(char::is_control);
+    fits.then(|| path.to_owned()).ok_or_else(|| {
+        format!(
+            "`{}` is no program's whole path; write it like /usr/bin/curl",
+            shown(path)
+        )
+    })
+}
+
+/// Text of any kind.
+pub(crate) fn text(value: &DeValue<'_>) -> Result<String, Wrong> {
+    string(value).map(str::to_owned)
+}
+
+pub(crate) fn port_range(value: &DeValue<'_>) -> Result<PortRange, Wrong> {
+    match value.as_integer() {
+        Some(number) if number.radix() == 10 => ports::range(number.as_str()),
+        _ => ports::range(string(value)?),
+    }
+}
+
+pub(crate) fn boolean(value: &DeValue<'_>) -> Result<bool, Wrong> {
+    value
+        .as_bool()
+        .ok_or_else(|| "write true or false, without quotes".into())
+}
+
+pub(crate) fn string<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Wrong> {
+    value
+        .as_str()
+        .ok_or_else(|| format!("this is {}, not text; write it in quotes", value.type_str()))
+}
+
+pub(crate) fn small(value: &DeValue<'_>) -> Result<u8, Wrong> {
+    let number = integer(value).and_then(|number| u8::try_from(number).ok());
+    number.ok_or_else(|| "write a name in quotes, or a number from 0 to 255".into())
+}
+
+pub(crate) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let number = value.as_integer()?;
+    i64::from_str_radix(number.as_str(), number.radix()).ok()
+}

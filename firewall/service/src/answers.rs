@@ -1,0 +1,297 @@
+//! What a running firewall answers: plain values, ready to be sent on.
+
+use channel_abi::Totals;
+use firewall_abi::firewall::Verdicts;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// How the firewall is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The service's version.
+    pub version: String,
+    /// The contract that driver and service speak.
+    pub contract: u32,
+    /// The service's process.
+    pub pid: u32,
+    /// When the service started, in seconds since 1970.
+    pub since: u64,
+    /// Whether it took over hooks that an earlier service had left in the kernel.
+    pub adopted: bool,
+    /// The zone's network namespace; none: the one that the service was started in.
+    pub netns: Option<PathBuf>,
+    /// The zone's control group.
+    pub cgroup: PathBuf,
+    /// The zone's devices.
+    pub devices: Vec<Device>,
+    /// Where the kernel keeps the driver when the service is gone.
+    pub pins: PathBuf,
+    /// The rules that are judged by now.
+    pub rules: InForce,
+    /// The lease that runs, if one does.
+    pub lease: Option<Lease>,
+    /// What holds when the service is gone: `keep`, `open` or `block`.
+    pub service_gone: String,
+    /// The kernel memory that the firewall holds.
+    pub kernel_memory: Memory,
+    /// What is not as it should be, each in one sentence that says what to do. Empty: all is well.
+    pub trouble: Vec<String>,
+}
+
+/// Bytes of kernel memory that the firewall holds, and how many it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    /// How many it may hold: rules and rings that would take more are refused.
+    pub budget: u64,
+    /// How many it holds: the sum of what follows.
+    pub used: u64,
+    /// The driver's own tables: conversations, programs, devices, counters.
+    pub tables: u64,
+    /// The rules of every generation that is held.
+    pub rules: u64,
+    /// Their sets.
+    pub sets: u64,
+    /// The rings of apps that are attached, and their ledgers.
+    pub rings: u64,
+    /// Those that were let go of, and that somebody still has mapped or open.
+    pub rings_let_go: u64,
+}
+
+/// A device of the zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// Its name now.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+    /// Bytes before the IP header.
+    pub link_header: u32,
+    /// Whether it has filters of its own. Without, the control group's hooks judge what the zone sends and gets there.
+    pub filtered: bool,
+}
+
+/// Rules as the kernel has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// The generation's number.
+    pub generation: u32,
+    /// What the file is called; none: the service found these rules in the kernel and no text for them.
+    pub name: Option<String>,
+    /// How many rules there are.
+    pub rules: u32,
+}
+
+/// Rules on probation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The candidate's generation.
+    pub generation: u32,
+    /// The confirmed generation, which returns unless the candidate is confirmed.
+    pub fallback: u32,
+    /// Milliseconds until it returns.
+    pub milliseconds_left: u64,
+}
+
+/// Rules that were taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Their generation.
+    pub generation: u32,
+    /// How many rules there are.
+    pub rules: u32,
+    /// What is not wrong but hardly meant, each with its place.
+    pub warnings: Vec<String>,
+    /// The lease, if they have one to be confirmed in.
+    pub lease: Option<Lease>,
+}
+
+/// The text of the rules that are judged by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleText {
+    /// Their generation.
+    pub generation: u32,
+    /// What the file is called.
+    pub name: Option<String>,
+    /// What is in it; none: see [`InForce::name`].
+    pub text: Option<String>,
+    /// The service's folder for rules, from which on they name the files of sets.
+    pub folder: PathBuf,
+}
+
+/// What the driver counted since its tables were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The generation that is judged by.
+    pub generation: u32,
+    /// Packets into the zone that went on.
+    pub allowed_in: u64,
+    /// Packets into the zone that were dropped.
+    pub blocked_in: u64,
+    /// Packets out of the zone that went on.
+    pub allowed_out: u64,
+    /// Packets out of the zone that were dropped.
+    pub blocked_out: u64,
+    /// Allowed packets whose conversation found no room in the table.
+    pub flows_full: u64,
+    /// Conversations in the table.
+    pub flows: u64,
+    /// Conversations that it has room for.
+    pub flows_most: u64,
+}
+
+/// How often each rule has decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hits {
+    /// The generation that is judged by.
+    pub generation: u32,
+    /// A number for each of its rules, in their order, since it was put in force. What goes on with what a rule allowed is not
+    /// counted.
+    pub hits: Vec<u64>,
+}
+
+/// The books of every app, and of those that are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    /// References taken.
+    pub taken: u64,
+    /// References released.
+    pub released: u64,
+    /// Those that stand.
+    pub apps: Vec<Account>,
+    /// All that are gone, together.
+    pub past: Counted,
+    /// Whether every one of these balances, and the references do.
+    pub balances: bool,
+}
+
+/// One app's books as the driver keeps them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its slot.
+    pub slot: u32,
+    /// Its process.
+    pub pid: u32,
+    /// Its user.
+    pub user: u32,
+    /// What it was offered.
+    pub counted: Counted,
+    /// Whether what was offered is what was committed and lost.
+    pub balances: bool,
+    /// Whether its page of the ring says what no reader can have come to. That harms nobody but itself.
+    pub lies: bool,
+}
+
+/// What was offered, and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Records that the mask asked for.
+    pub offered: u64,
+    /// Records put into the ring.
+    pub committed: u64,
+    /// Records lost for want of room.
+    pub lost_no_room: u64,
+    /// Records lost because the reference was being let go of.
+    pub lost_closing: u64,
+    /// Records lost because they are larger than the ring.
+    pub lost_too_large: u64,
+}
+
+/// Why something was not done. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refused {
+    /// The rules are not right: each error with file, line and column.
+    Rules(Vec<String>),
+    /// The rules' tables do not fit into the budget of kernel memory, in bytes.
+    TooMuchMemory {
+        /// What they take.
+        needed: u64,
+        /// What is left.
+        left: u64,
+        /// The whole budget.
+        budget: u64,
+    },
+    /// There is no lease: nothing to confirm or to take back.
+    NoLease,
+    /// The lease ended before: the confirmed rules are back.
+    LeaseOver,
+    /// The system did not let us; what it said and what to do.
+    System(String),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rules(errors) => f.write_str(&errors.join("\n")),
+            Self::TooMuchMemory {
+                needed,
+                left,
+                budget,
+            } => write!(
+                f,
+                "the rules take {} of kernel memory, and {} of the budget of {} are left while what is there stays in \
+                 force: give gatebelld a larger --kernel-memory, or make the sets smaller; `gatebell status` shows what \
+                 takes how much",
+                mebibytes(*needed),
+                mebibytes(*left),
+                mebibytes(*budget)
+            ),
+            Self::NoLease => {
+                f.write_str("no lease runs; `gatebell rules apply --lease` starts one")
+            }
+            Self::LeaseOver => f.write_str(
+                "the lease has ended, and the rules that were confirmed are back; apply them again",
+            ),
+            Self::System(said) => f.write_str(said),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+impl Stats {
+    /// What the driver counted.
+    #[must_use]
+    pub const fn of(generation: u32, verdicts: Verdicts, flows: u64) -> Self {
+        let Verdicts {
+            allowed_in,
+            blocked_in,
+            allowed_out,
+            blocked_out,
+            flows_full,
+            spare: _,
+        } = verdicts;
+        let flows_most = firewall_abi::firewall::MAX_FLOWS as u64;
+        Self {
+            generation,
+            allowed_in,
+            blocked_in,
+            allowed_out,
+            blocked_out,
+            flows_full,
+            flows,
+            flows_most,
+        }
+    }
+}
+
+impl From<Totals> for Counted {
+    fn from(totals: Totals) -> Self {
+        let Totals {
+            offered,
+            committed,
+            lost: [lost_no_room, lost_closing, lost_too_large],
+        } = totals;
+        Self {
+            offered,
+            committed,
+            lost_no_room,
+            lost_closing,
+            lost_too_large,
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
+
+use crate::devices::Device;
+use crate::pins::{self, Pins};
+use crate::sweep::Swept;
+use crate::zone::Zone;
+use crate::{hooks, offsets, sockets};
+use anyhow::{Context, Result, bail};
+use aya::maps::{Map, MapData};
+use aya::{Ebpf, EbpfLoader};
+use aya_obj::EbpfSectionKind;
+use channel::sys::linux::bpf;
+use channel_abi::process::PATH_BYTES;
+use firewall_abi::firewall::{
+    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES,
+    Verdicts, ZoneDevice, device_slot,
+};
+use firewall_abi::packet::{Direction, name_words};
+use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
+use nix::sys::time::TimeSpec;
+use nix::time::{ClockId, clock_getres, clock_gettime};
+use std::cell::Cell;
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
+use std::time::Duration;
+use tracing::{debug, warn};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// What a packet takes at most, on a busy machine too, from its device to its socket.
+const UNTIL_ITS_SOCKET: Duration = Duration::from_millis(20);
+
+/// Places for generations of rules: the confirmed one, and a candidate.
+const GENERATIONS: u32 = 2;
+
+/// The loaded driver. What it attached stays when it is dropped.
+pub struct Driver {
+    object: Ebpf,
+    /// Whether tables of an earlier service were there.
+    adopted: bool,
+    /// What the tables take, since they were last changed.
+    taken: Cell<Option<Taken>>,
+}
+
+/// Bytes of kernel memory that tables take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// The driver's own.
+    pub own: u64,
+    /// Those of all generations.
+    pub rules: u64,
+    /// Their sets'.
+    pub sets: u64,
+}
+
+impl Taken {
+    /// All together.
+    pub const fn sum(self) -> u64 {
+        self.own + self.rules + self.sets
+    }
+}
+
+/// What stands in a slot that no device has.
+const FREE: u32 = 0;
+
+impl Driver {
+    /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept there.
+    /// Nothing is attached yet.
+    pub fn load(file: &Path, pins: &Pins) -> Result<Self> {
+        let bytes = fs::read(file).with_context(|| {
+            format!(
+                "can't read the driver {}; `cargo xtask build ebpf` makes it",
+                file.display()
+            )
+        })?;
+        let names = kept(&bytes, pins)?;
+        let adopted = pins.is_there();
+        let offsets: OffsetWords = zerocopy::transmute!(offsets::of_this_kernel());
+        let mut loader = EbpfLoader::new();
+        let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
+        loader
+            .btf(None)
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("TICKS", &ticks, true);
+        for name in &names {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut object = loader.load(&bytes).with_context(|| {
+            format!(
+                "the kernel did not take the driver {}; it needs root and a kernel from 6.1 on",
+                file.display()
+            )
+        })?;
+        hooks::load(&mut object)?;
+        Ok(Self {
+            object,
+            adopted,
+            taken: Cell::new(None),
+        })
+    }
+
+    /// Whether an earlier service left its tables.
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The object, for the door to find its parts in.
+    pub fn object(&mut self) -> &mut Ebpf {
+        &mut self.object
+    }
+
+    /// Tells the driver what the zone is and who serves it.
+    pub fn serve(&self, zone: &Zone) -> Result<()> {
+        bpf::update(self.map("ZONE")?, 0, &zone.cgroup.as_raw_fd().to_ne_bytes())
+            .context("naming the zone")?;
+        self.set(
+            "SERVICE",
+            0,
+            &Service {
+                pid: std::process::id().into(),
+                gone: 0,
+            },
+        )
+    }
+
+    /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged.
+    pub fn attach(&mut self, pins: &Pins, zone: &Zone) -> Result<()> {
+        hooks::watch_makers(&mut self.object, pins, &zone.cgroup)?;
+        // Between the two: no socket is missed, and no packet is judged before its socket is known.
+        let named = sockets::name_older(self, zone);
+        debug!(
+            "{} sockets are older than the driver, and known by who holds them",
+            named.sockets
+        );
+        if !named.closed.is_empty() {
+            warn!(
+                "older sockets of these processes have no program, as nobody may look at them: {:?}",
+                named.closed
+            );
+        }
+        hooks::attach(&mut self.object, pins, &zone.cgroup)
+    }
+
+    /// Guards a device by filters of its own. Returns whether it had no place for filters before.
+    pub fn guard(&mut self, device: &Device) -> Result<bool> {
+        let its_own = self.slot(device.index, device.index)?;
+        let slot = if its_own.is_some() {
+            its_own
+        } else {
+            self.slot(device.index, FREE)?
+        };
+        let (slot, mut entry) =
+            slot.context("too many devices: each slot that this one may have is taken")?;
+        entry.name = name_words(&device.name).unwrap_or_default();
+        entry.index = device.index;
+        entry.link_header = device.link_header;
+        self.set("DEVICES", slot, &entry)?;
+        let made = hooks::filter(&mut self.object, &device.name)
+            .with_context(|| format!("attaching to {}", device.name))?;
+        if entry.guarded == 0 {
+            // For a moment both judge, so that nothing slips between them.
+            std::thread::sleep(UNTIL_ITS_SOCKET);
+            entry.guarded = 1;
+            self.set("DEVICES", slot, &entry)?;
+        }
+        Ok(made)
+    }
+
+    /// Of the slots in which this device may be, the first that holds that one, and what stands there.
+    fn slot(&self, index: u32, holder: u32) -> Result<Option<(u32, ZoneDevice)>> {
+        for slot in (0..DEVICE_TRIES).map(|attempt| device_slot(index, attempt)) {
+            let entry: ZoneDevice = self.value("DEVICES", slot)?;
+            if entry.index == holder {
+                return Ok(Some((slot, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A device is gone, and its filters with it.
+    pub fn unguard(&self, index: u32) -> Result<()> {
+        let Some((slot, _)) = self.slot(index, index)? else {
+            return Ok(());
+        };
+        self.set("DEVICES", slot, &ZoneDevice::default())
+    }
+
+    /// The devices that the tables speak of.
+    pub fn guarded(&self) -> Result<Vec<u32>> {
+        let mut found = Vec::new();
+        self.each("DEVICES", |_: &u32, device: &ZoneDevice| {
+            found.push(device.index)
+        })?;
+        found.retain(|index| *index != 0);
+        Ok(found)
+    }
+
+    /// What the driver counted.
+    pub fn verdicts(&self) -> Result<Verdicts> {
+        (0..VERDICT_LINES as u32).try_fold(Verdicts::default(), |sum, line| {
+            Ok(sum.plus(self.value("VERDICTS", line)?))
+        })
+    }
+
+    /// Forgets the conversations that nobody has used for long.
+    pub fn forget_idle_flows(&self) -> Result<Swept> {
+        let now = hooks::clock_ns(&self.object)?;
+        let before: u64 = self.value("ARRIVALS", 0)?;
+        let (mut idle, mut left, mut soonest_ns, mut arrived) = (Vec::new(), 0, None, 0_u64);
+        self.each("FLOWS", |key: &FlowKey, entry: &FlowEntry| {
+            let until_idle_ns = until_idle_ns(key, entry, now);
+            if until_idle_ns == 0 {
+                idle.push(*key);
+            } else {
+                left += 1;
+                soonest_ns = Some(soonest_ns.unwrap_or(u64::MAX).min(until_idle_ns));
+                arrived += u64::from(entry.direction == Direction::Inbound as u8);
+            }
+        })?;
+        let flows = self.map("FLOWS")?;
+        for key in &idle {
+            // The driver may have been quicker.
+            bpf::remove(flows, key.as_bytes()).context("forgetting a conversation")?;
+        }
+        // What began meanwhile was met or was not. Until the next time round it counts for both: a flood that comes just now
+        // must not find more room than it should.
+        let meanwhile = self
+            .value::<u64>("ARRIVALS", 0)?
+            .wrapping_sub(before)
+            .cast_signed()
+            .max(0);
+        self.set(
+            "ARRIVALS",
+            0,
+            &arrived.saturating_add(meanwhile.cast_unsigned()),
+        )?;
+        let soonest = soonest_ns.map(Duration::from_nanos);
+        Ok(Swept {
+            forgotten: idle.len() as u64,
+            left,
+            soonest,
+        })
+    }
+
+    /// The path of a program, as the driver or we have seen it.
+    pub fn program(&self, id: [u64; 2]) -> Result<Option<String>> {
+        let mut path = [0; PATH_BYTES];
+        let found = bpf::lookup(self.map("PROGRAMS")?, id.as_bytes(), &mut path)
+            .context("reading PROGRAMS")?;
+        let length = path
+            .iter()
+            .position(|byte| *byte == 0)
+            .unwrap_or(PATH_BYTES);
+        Ok(found.then(|| String::from_utf8_lossy(&path[..length]).into_owned()))
+    }
+
+    /// Tells the driver a program's path.
+    pub fn name_program(&self, id: [u64; 2], path: &str) -> Result<()> {
+        let mut bytes = [0; PATH_BYTES];
+        let length = path.len().min(PATH_BYTES - 1);
+        bytes[..length].copy_from_slice(&path.as_bytes()[..length]);
+        bpf::insert(self.map("PROGRAMS")?, id.as_bytes(), &bytes).context("naming a program")
+    }
+
+    /// Tells the driver whose this socket is. False: it knows.
+    pub fn name_socket(&self, socket: &impl AsFd, owner: &Owner) -> Result<bool> {
+        let number = socket.as_fd().as_raw_fd().to_ne_bytes();
+        bpf::insert_new(self.map("OWNERS")?, &number, owner.as_bytes())
+            .context("naming a socket's owner")
+    }
+
+    /// What the generation at this place says of itself; none: there is none.
+    pub fn head(&self, place: u32) -> Result<Option<Head>> {
+        let Some(rules) = bpf::inner(self.map("RULES")?, place).context("reading the rules")?
+        else {
+            return Ok(None);
+        };
+        let mut page: Page = [0; PAGE_BYTES / 8];
+        bpf::lookup(rules.as_fd(), &0_u32.to_ne_bytes(), page.as_mut_bytes())
+            .context("reading the rules")?;
+        let head = HeadPage::of(&page).head;
+        Ok((head.generation != 0).then_some(head))
+    }
+
+    /// Puts a generation at this place, by one update.
+    pub fn put_rules(&self, place: u32, pages: &[Page]) -> Result<()> {
+        self.put("RULES", place, pages)
+            .context("the kernel did not take the new generation")
+    }
+
+    /// Puts the generation of one place at another one too, by one update.
+    pub fn copy_rules(&self, from: u32, to: u32) -> Result<()> {
+        self.taken.set(None);
+        let rules = self.map("RULES")?;
+        let generation = bpf::inner(rules, from)?.context("there is no such generation")?;
+        bpf::update(rules, to, &generation.as_raw_fd().to_ne_bytes())
+            .context("the kernel did not take the generation")
+    }
+
+    /// Takes the generation of this place away. Nothing there is as good.
+    pub fn drop_rules(&self, place: u32) -> Result<()> {
+        self.taken.set(None);
+        bpf::remove(self.map("RULES")?, &place.to_ne_bytes()).context("dropping a generation")?;
+        Ok(())
+    }
+
+    /// Puts a table of sets at a place that nobody uses.
+    pub fn put_sets(&self, place: u32, pages: &[Page]) -> Result<()> {
+        self.put("SETS", place, pages)
+            .context("the kernel did not take the sets")
+    }
+
+    /// How often each rule of the generation at this place has decided, in their order.
+    pub fn hits(&self, place: u32) -> Result<Vec<u64>> {
+        let rules = bpf::inner(self.map("RULES")?, place).context("reading the rules")?;
+        let (Some(head), Some(rules)) = (self.head(place)?, rules) else {
+            return Ok(Vec::new());
+        };
+        let mut hits = Vec::new();
+        for number in head.hits..head.hits + head.rules.div_ceil(PAGE_WORDS as u32) {
+            let mut page: Page = [0; PAGE_WORDS];
+            bpf::lookup(rules.as_fd(), &number.to_ne_bytes(), page.as_mut_bytes())?;
+            hits.extend(page);
+        }
+        hits.truncate(head.rules as usize);
+        Ok(hits)
+    }
+
+    /// Takes a table of sets away that nobody uses any more.
+    pub fn drop_sets(&self, place: u32) -> Result<()> {
+        self.taken.set(None);
+        bpf::remove(self.map("SETS")?, &place.to_ne_bytes()).context("dropping a table of sets")?;
+        Ok(())
+    }
+
+    /// The lease, as the driver compares it with its clock.
+    pub fn lease(&self) -> Result<Lease> {
+        self.value("LEASE", 0)
+    }
+
+    /// Says until when the candidate is in force.
+    pub fn set_lease(&self, lease: Lease) -> Result<()> {
+        self.set("LEASE", 0, &lease)
+    }
+
+    /// Bytes of kernel memory that the tables take.
+    pub fn memory(&self) -> Taken {
+        let taken = self.taken.get().unwrap_or_else(|| Taken {
+            own: self
+                .object
+                .maps()
+                .filter_map(|(_, map)| data(map))
+                .map(|map| bpf::memory(map.fd().as_fd()))
+                .sum(),
+            rules: self.inner("RULES", GENERATIONS),
+            sets: self.inner("SETS", SETS_TABLES),
+        });
+        self.taken.set(Some(taken));
+        taken
+    }
+
+    fn inner(&self, name: &str, places: u32) -> u64 {
+        let inner = (0..places).filter_map(|place| bpf::inner(self.map(name).ok()?, place).ok()?);
+        inner.map(|map| bpf::memory(map.as_fd())).sum()
+    }
+
+    fn put(&self, name: &str, place: u32, pages: &[Page]) -> Result<()> {
+        self.taken.set(None);
+        let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
+        // The kernel keeps the old one until the last program that looked it up has ended.
+        Ok(bpf::update(
+            self.map(name)?,
+            place,
+            &beside.as_raw_fd().to_ne_bytes(),
+        )?)
+    }
+
+    fn value<T: FromBytes + IntoBytes>(&self, name: &str, key: u32) -> Result<T> {
+        let mut value = T::new_zeroed();
+        bpf::lookup(self.map(name)?, &key.to_ne_bytes(), value.as_mut_bytes())
+            .with_context(|| format!("reading {name}"))?;
+        Ok(value)
+    }
+
+    fn set<T: IntoBytes + Immutable>(&self, name: &str, key: u32, value: &T) -> Result<()> {
+        bpf::insert(self.map(name)?, &key.to_ne_bytes(), value.as_bytes())
+            .with_context(|| format!("writing {name}"))
+    }
+
+    fn each<K, V>(&self, name: &str, mut meet: impl FnMut(&K, &V)) -> Result<()>
+    where
+        K: FromBytes + Immutable + KnownLayout,
+        V: FromBytes + Immutable + KnownLayout,
+    {
+        bpf::entries(
+            self.map(name)?,
+            size_of::<K>(),
+            size_of::<V>(),
+            |key, value| {
+                if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
+                    meet(&key, &value);
+                }
+            },
+        )
+        .with_context(|| format!("reading {name}"))
+    }
+
+    fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
+        let map = self.object.map(name).and_then(data);
+        let missing = || format!("the driver's object has no map {name}: another release?");
+        Ok(map.with_context(missing)?.fd().as_fd())
+    }
+}
+
+/// Nanoseconds of the clock that includes sleep, by which the driver measures leases.
+pub fn now_ns() -> Result<u64> {
+    Ok(nanoseconds(clock_gettime(ClockId::CLOCK_BOOTTIME)?))
+}
+
+/// This kernel's ticks: what a coarse clock is exact to.
+fn ticks() -> Result<Ticks> {
+    let length =
+        clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).context("the kernel has no coarse clock")?;
+    Ok(Ticks::of(nanoseconds(length)))
+}
+
+fn nanoseconds(time: TimeSpec) -> u64 {
+    time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned()
+}
+
+/// How long this conversation may still be silent; 0: it was for too long.
+fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
+    let longest = engine::conversation::longest_silence_ns(key.protocol, entry);
+    longest
+        .saturating_add(1)
+        .saturating_sub(now.saturating_sub(entry.stamp_ns))
+}
+
+/// What is behind a map, of the kinds that the driver has.
+fn data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data)
+        | Map::ArrayOfMaps(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data)
+        | Map::CgroupArray(data)
+        | Map::ProgramArray(data)
+        | Map::SkStorage(data)
+        | Map::RingBuf(data) => Some(data),
+        _ => None,
+    }
+}
+
+/// Bytes of kernel memory that a table of so many pages takes.
+pub const fn needed(pages: usize) -> u64 {
+    /// What the kernel keeps beside.
+    const BESIDE: u64 = 8192;
+    (pages * PAGE_BYTES) as u64 + BESIDE
+}
+
+/// The names of the maps that are kept. What an earlier service left and does not fit is put aside first.
+fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
+    let object = aya_obj::Object::parse(object).context("the driver's file is no BPF object")?;
+    let mut names = Vec::new();
+    let mut fits = true;
+    for (name, map) in &object.maps {
+        // The program's own constants are of this very load.
+        if matches!(
+            map.section_kind(),
+            EbpfSectionKind::Maps | EbpfSectionKind::BtfMaps
+        ) {
+            fits &= pins::fits(&pins.map(name), map)?;
+            names.push(name.clone());
+        }
+    }
+    if names.is_empty() {
+        bail!("the driver's object has no maps: another release?");
+    }
+    if !fits {
+        warn!("the tables of an earlier service do not fit this driver; starting with new ones");
+        pins.put_aside()
+            .context("putting the tables of an earlier service aside")?;
+    }
+    Ok(names)
+}

@@ -1,0 +1,637 @@
+//! The firewall as a whole: driver, door, rules and devices, and what can be asked of it.
+//!
+//! A [`Firewall`] lives on the service's main loop. Other threads have a [`Desk`]: they hand in work and wait for what comes
+//! back.
+
+pub use crate::answers::{
+    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
+    Stats, Status,
+};
+pub use crate::desk::{Desk, Ending, Inbox};
+
+use crate::control;
+use crate::devices::{self, Changes, Devices};
+use crate::driver::Driver;
+use crate::lease::{Budget, Held, New, Rulebook, refused};
+use crate::pins::Pins;
+use crate::programs::{self, Watch};
+use crate::recover::{self, Places};
+use crate::state::{self, Guarded, State, Written};
+use crate::sweep::EVERY;
+use crate::zone::Zone;
+use anyhow::{Context, Result, anyhow};
+use channel::server::{Door, Parts, Policy, Room};
+use nix::unistd::{Group, chown};
+use rules::{Machine, Rules};
+use std::fs::{self, Permissions};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing::{error, info, warn};
+
+/// What a service is told when it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The zone's network namespace; none: the one that the service is started in.
+    pub netns: Option<PathBuf>,
+    /// The only devices that the zone has; none given: all but loopback.
+    pub devices: Vec<String>,
+    /// The zone's control group.
+    pub cgroup: PathBuf,
+    /// The rule file.
+    pub rules: PathBuf,
+    /// The driver's object.
+    pub driver: PathBuf,
+    /// Where the kernel keeps the driver.
+    pub pins: PathBuf,
+    /// Where the service writes down what the next one has to know.
+    pub state: PathBuf,
+    /// Where apps find the door.
+    pub socket: PathBuf,
+    /// Where `gatebell` finds the service.
+    pub control: PathBuf,
+    /// Bytes of kernel memory that it may take.
+    pub kernel_memory: u64,
+}
+
+impl Config {
+    /// Where to look for what such a service leaves.
+    #[must_use]
+    pub fn places(&self) -> Places {
+        Places {
+            state: self.state.clone(),
+            pins: self.pins.clone(),
+            sockets: vec![self.socket.clone(), self.control.clone()],
+            netns: self.netns.clone(),
+        }
+    }
+
+    /// Whether the rule file can be used; says all that is wrong with it.
+    fn check_rules(&self) -> Result<()> {
+        let name = self.rule_file();
+        let text = fs::read_to_string(&self.rules)
+            .with_context(|| format!("can't read the rule file {name}"))?;
+        rules::parse(&name, &text, &Machine::beside(&self.rules))
+            .context("the rule file is not right, and nothing was changed")?;
+        Ok(())
+    }
+
+    fn rule_file(&self) -> String {
+        self.rules.display().to_string()
+    }
+
+    fn rule_folder(&self) -> PathBuf {
+        let file = std::path::absolute(&self.rules).unwrap_or_else(|_| self.rules.clone());
+        file.parent().unwrap_or(&file).to_owned()
+    }
+}
+
+/// Lets the group's members in, if there is such a group: the door shows each of them what is theirs to see.
+fn open_to_group(socket: &Path) -> Result<()> {
+    if let Some(group) = Group::from_name(control::GROUP)? {
+        chown(socket, None, Some(group.gid))?;
+        fs::set_permissions(socket, Permissions::from_mode(0o660))?;
+    }
+    Ok(())
+}
+
+/// The firewall: driver, door, rules and devices.
+pub struct Firewall {
+    config: Config,
+    state: State,
+    driver: Driver,
+    rulebook: Rulebook,
+    devices: Devices,
+    guarded: Vec<Guarded>,
+    programs: Watch,
+    door: Door,
+    flows: u64,
+    since: u64,
+    /// What is wrong with the rule file on disk.
+    bad_file: Option<String>,
+    /// What else is not as it should be.
+    trouble: Option<String>,
+}
+
+impl Firewall {
+    /// Starts it: takes over what an earlier service left in the kernel, or begins anew. When this returns, packets are
+    /// judged.
+    pub(crate) fn start(config: Config) -> Result<Self> {
+        // Before we may get mounts of our own: what is mounted for this, everybody is to see.
+        let pins = Pins::open(&config.pins)?;
+        let state = State::take(&config.state)?;
+        let begins = !pins.is_there();
+        let places = config.places();
+        Self::enter(config, state, &pins, begins).map_err(|error| {
+            // What an earlier service left stays in force. What we began alone is no firewall yet, and is taken out again.
+            match begins.then(|| recover::take_out(&places)) {
+                Some(Err(left)) => error.context(left.to_string()),
+                _ => error,
+            }
+        })
+    }
+
+    fn enter(config: Config, state: State, pins: &Pins, begins: bool) -> Result<Self> {
+        if begins {
+            // Before the kernel's verifier is kept busy.
+            config.check_rules()?;
+        }
+        let zone = Zone::enter(config.netns.as_deref(), &config.cgroup)?;
+        Self::begin(config, state, pins, &zone)
+    }
+
+    fn begin(config: Config, state: State, pins: &Pins, zone: &Zone) -> Result<Self> {
+        let mut driver = Driver::load(&config.driver, pins)?;
+        let rulebook = Rulebook::found(&driver, &state)?;
+        if !driver.adopted() {
+            programs::name_running(&driver);
+        }
+        // The door before the hooks: an app that is attached by then misses nothing.
+        let door = Door::open(
+            driver.object(),
+            &config.socket,
+            Policy::default(),
+            Parts::default(),
+        )?;
+        open_to_group(&config.socket).context("can't open the door to the group")?;
+        let mut firewall = Self {
+            devices: Devices::watch(&config.devices).context("can't watch the devices")?,
+            programs: Watch::new().context("can't watch the programs' files")?,
+            since: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
+            config,
+            state,
+            driver,
+            rulebook,
+            door,
+            guarded: Vec::new(),
+            flows: 0,
+            bad_file: None,
+            trouble: None,
+        };
+        // A lease may have ended while no service was there.
+        firewall.expire();
+        firewall.first_rules()?;
+        firewall.driver.serve(zone)?;
+        firewall.driver.attach(pins, zone)?;
+        firewall.first_devices()?;
+        for folder in pins.remove_others()? {
+            info!(
+                "took off the hooks that an earlier release had left in {}",
+                folder.display()
+            );
+        }
+        Ok(firewall)
+    }
+
+    /// The rule file's; or what the kernel has, if the file is no good.
+    fn first_rules(&mut self) -> Result<()> {
+        let Err(wrong) = self.reload() else {
+            return Ok(());
+        };
+        let Some(held) = self.rulebook.confirmed() else {
+            return Err(anyhow!("{wrong}"))
+                .context("the rule file is no good, and nothing was changed");
+        };
+        error!(
+            "generation {} stays in force, which the kernel still has",
+            held.generation
+        );
+        Ok(())
+    }
+
+    /// Devices that went while nobody looked leave the tables, those that are there get our filters.
+    fn first_devices(&mut self) -> Result<()> {
+        let changes = self.devices.look().context("can't list the devices")?;
+        for index in self.driver.guarded()? {
+            if changes.come.iter().all(|device| device.index != index) {
+                self.driver.unguard(index)?;
+            }
+        }
+        let before = state::read(&self.config.state)
+            .map(|written| written.devices)
+            .unwrap_or_default();
+        self.guarded = before
+            .into_iter()
+            .filter(|old| changes.come.iter().any(|new| new.index == old.index))
+            .collect();
+        self.follow(changes)
+    }
+
+    /// Does what there is to do, or waits for it at most this long. `beside` wakes it too.
+    pub(crate) fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<()> {
+        // A device that could not be guarded is tried again soon.
+        let behind = self.devices.is_behind().then_some(EVERY);
+        let timeout = [self.rulebook.time_left(), self.programs.due(), behind]
+            .into_iter()
+            .flatten()
+            .fold(timeout, Duration::min);
+        self.door.set_room(self.room());
+        let mut wakers = vec![self.devices.as_fd(), self.programs.as_fd()];
+        wakers.extend(beside);
+        self.door.turn(timeout, &wakers)?;
+        let changes = self.devices.changes().context("can't list the devices")?;
+        self.follow(changes)?;
+        if self.programs.changed() {
+            self.renew();
+        }
+        Ok(())
+    }
+
+    /// Tidies up after a lease whose time is over. Returns the generation that is no longer tried out.
+    pub(crate) fn expire(&mut self) -> Option<u32> {
+        let ended = self.rulebook.expire(&self.driver, &self.state);
+        self.noted(ended.context("ending a lease")).flatten().inspect(|generation| {
+            warn!("generation {generation} was not confirmed in time; the confirmed rules are back");
+        })
+    }
+
+    /// Forgets conversations that nobody has used for long. Returns when to do so again at the latest.
+    pub(crate) fn sweep(&mut self) -> Duration {
+        let swept = self.driver.forget_idle_flows();
+        let swept = self.noted(swept);
+        self.flows = swept.map_or(self.flows, |swept| swept.left);
+        if self.devices.is_behind() {
+            let again = self
+                .devices
+                .look()
+                .context("can't list the devices")
+                .and_then(|changes| self.follow(changes));
+            self.noted(again);
+        }
+        // What failed is tried again soon.
+        let quiet = swept.filter(|_| self.trouble.is_none() && !self.devices.is_behind());
+        quiet.map_or(EVERY, |swept| swept.rest())
+    }
+
+    /// Ends every app's reference. What is attached in the kernel stays.
+    pub(crate) fn detach_apps(&mut self) {
+        self.door.detach_all();
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn status(&mut self) -> Status {
+        let nothing = InForce {
+            generation: 0,
+            name: None,
+            rules: 0,
+        };
+        let held = self.rulebook.in_force();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: firewall_abi::VERSION,
+            pid: std::process::id(),
+            since: self.since,
+            adopted: self.driver.adopted(),
+            netns: self.config.netns.clone(),
+            cgroup: self.config.cgroup.clone(),
+            devices: self
+                .devices
+                .known()
+                .iter()
+                .map(|device| self.device(device))
+                .collect(),
+            pins: self.config.pins.clone(),
+            rules: held.map_or(nothing, Held::in_force),
+            lease: self.rulebook.lease(),
+            service_gone: held
+                .map(|held| held.gone)
+                .unwrap_or_default()
+                .name()
+                .to_owned(),
+            kernel_memory: self.memory(),
+            trouble: self.bad_file.iter().chain(&self.trouble).cloned().collect(),
+        }
+    }
+
+    /// Takes these rules. `name` is what they are called in messages. Without a lease they are confirmed at once, and the
+    /// rule file is replaced; with one they hold until then and no longer, unless [`Self::confirm`] comes first. A second
+    /// lease takes the candidate's place, never that of the confirmed rules.
+    pub fn apply(
+        &mut self,
+        name: &str,
+        text: &str,
+        lease: Option<Duration>,
+    ) -> Result<Applied, Refused> {
+        let rules = self.read(name, text)?;
+        let new = New {
+            name,
+            text,
+            rules: &rules,
+            budget: self.budget(),
+        };
+        let Some(time) = lease else {
+            let held = self
+                .rulebook
+                .confirm_at_once(&self.driver, &self.state, new, true)
+                .map_err(refused)?;
+            self.write_file(text)?;
+            info!("generation {} is in force", held.generation);
+            return Ok(self.applied(&held, &rules));
+        };
+        let held = self
+            .rulebook
+            .try_out(&self.driver, &self.state, new, time)
+            .map_err(refused)?;
+        info!(
+            "generation {} is in force for {} s, unless it is confirmed",
+            held.generation,
+            time.as_secs()
+        );
+        Ok(self.applied(&held, &rules))
+    }
+
+    /// Makes the candidate the confirmed rules, and then replaces the rule file.
+    pub fn confirm(&mut self) -> Result<Applied, Refused> {
+        let held = self.rulebook.confirm(&self.driver, &self.state)?;
+        info!("generation {} is confirmed", held.generation);
+        let (name, text) = held.text.clone().ok_or_else(|| {
+            Refused::System(
+                "the rules are confirmed in the kernel, but their text is lost: apply them again"
+                    .into(),
+            )
+        })?;
+        self.write_file(&text)?;
+        let rules = self.read(&name, &text)?;
+        Ok(self.applied(&held, &rules))
+    }
+
+    /// Ends the lease: the confirmed rules are back.
+    pub fn revert(&mut self) -> Result<InForce, Refused> {
+        self.rulebook.revert(&self.driver, &self.state)?;
+        let held = self.rulebook.confirmed().ok_or(Refused::NoLease)?;
+        info!("the lease is ended; generation {} is back", held.generation);
+        Ok(held.in_force())
+    }
+
+    /// Reads the rule file again, as SIGHUP does. A lease that runs goes on.
+    pub fn reload(&mut self) -> Result<Applied, Refused> {
+        let reloaded = self.reload_file();
+        self.bad_file = reloaded.as_ref().err().map(|wrong| {
+            error!("{wrong}");
+            format!("the rule file is no good; mend it and reload: {wrong}")
+        });
+        reloaded
+    }
+
+    /// What the driver counted.
+    pub fn stats(&mut self) -> Result<Stats, Refused> {
+        self.flows = self.driver.forget_idle_flows().map_err(refused)?.left;
+        let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
+        Ok(Stats::of(
+            generation,
+            self.driver.verdicts().map_err(refused)?,
+            self.flows,
+        ))
+    }
+
+    /// How often each rule has decided.
+    pub fn hits(&mut self) -> Result<Hits, Refused> {
+        let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
+        let hits = self
+            .driver
+            .hits(self.rulebook.place_in_force())
+            .map_err(refused)?;
+        Ok(Hits { generation, hits })
+    }
+
+    /// Every app's books.
+    #[must_use]
+    pub fn accounts(&mut self) -> Accounts {
+        let references = self.door.references();
+        let apps: Vec<Account> = self
+            .door
+            .accounts()
+            .map(|app| Account {
+                slot: app.slot,
+                pid: app.pid,
+                user: app.user,
+                counted: app.totals.into(),
+                balances: app.totals.balances(),
+                lies: app.lies,
+            })
+            .collect();
+        let attached =
+            references.taken.checked_sub(references.released) == Some(references.attached);
+        let balances =
+            attached && references.past.balances() && apps.iter().all(|app| app.balances);
+        let (taken, released, past) = (
+            references.taken,
+            references.released,
+            references.past.into(),
+        );
+        Accounts {
+            taken,
+            released,
+            apps,
+            past,
+            balances,
+        }
+    }
+
+    /// The text of the rules that are judged by now: the candidate's while a lease runs.
+    #[must_use]
+    pub fn rules(&mut self) -> RuleText {
+        let folder = self.config.rule_folder();
+        match self.rulebook.in_force() {
+            Some(held) => held.rule_text(folder),
+            None => RuleText {
+                generation: 0,
+                name: None,
+                text: None,
+                folder,
+            },
+        }
+    }
+
+    /// The path of a program that a record names: its file system's device and its inode.
+    #[must_use]
+    pub fn program(&mut self, id: [u64; 2]) -> Option<String> {
+        self.driver.program(id).ok().flatten()
+    }
+
+    fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
+        let machine = Machine::beside(&self.config.rules);
+        rules::parse(name, text, &machine).map_err(|errors| {
+            Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
+        })
+    }
+
+    fn reload_file(&mut self) -> Result<Applied, Refused> {
+        let name = self.config.rule_file();
+        let text = fs::read_to_string(&self.config.rules).map_err(|cause| {
+            Refused::System(format!("can't read the rule file {name}: {cause}"))
+        })?;
+        let rules = self.read(&name, &text)?;
+        for warning in rules.warnings() {
+            warn!("{warning}");
+        }
+        let new = New {
+            name: &name,
+            text: &text,
+            rules: &rules,
+            budget: self.budget(),
+        };
+        let held = self
+            .rulebook
+            .confirm_at_once(&self.driver, &self.state, new, false)
+            .map_err(refused)?;
+        Ok(self.applied(&held, &rules))
+    }
+
+    fn applied(&mut self, held: &Held, rules: &Rules) -> Applied {
+        self.programs.follow(self.rulebook.programs());
+        let lease = self
+            .rulebook
+            .lease()
+            .filter(|lease| lease.generation == held.generation);
+        let warnings = rules.warnings().iter().map(ToString::to_string).collect();
+        Applied {
+            generation: held.generation,
+            rules: held.count,
+            warnings,
+            lease,
+        }
+    }
+
+    /// The kernel has them by now; the disk is to have them after the next start too.
+    fn write_file(&mut self, text: &str) -> Result<(), Refused> {
+        let written = state::replace(&self.config.rules, text.as_bytes());
+        self.bad_file = written.as_ref().err().map(|cause| {
+            format!(
+                "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
+            )
+        });
+        written.map_err(|cause| {
+            Refused::System(format!(
+                "the rules are in force, but the rule file is the old one: {cause:#}"
+            ))
+        })
+    }
+
+    /// A program that rules name may be another file by now.
+    fn renew(&mut self) {
+        let machine = Machine::beside(&self.config.rules);
+        let budget = self.budget();
+        let renewed = self
+            .rulebook
+            .renew(&self.driver, &self.state, &machine, budget);
+        if let Some(generation) = self
+            .noted(renewed.context("following a program's new file"))
+            .flatten()
+        {
+            info!(
+                "a program that rules name is another file now; generation {generation} knows it"
+            );
+        }
+        self.programs.follow(self.rulebook.programs());
+    }
+
+    fn follow(&mut self, changes: Changes) -> Result<()> {
+        if changes == Changes::default() {
+            return Ok(());
+        }
+        for device in &changes.gone {
+            self.driver.unguard(device.index)?;
+            self.guarded.retain(|guarded| guarded.index != device.index);
+            info!("the device {} is gone", device.name);
+        }
+        for device in &changes.come {
+            self.guard(device);
+        }
+        self.write_down()
+    }
+
+    /// A device may go while we come. Until it has its filters, the control group's hooks judge.
+    fn guard(&mut self, device: &devices::Device) {
+        match self.driver.guard(device) {
+            Ok(made) => {
+                let made = made
+                    || self
+                        .guarded
+                        .iter()
+                        .any(|old| old.index == device.index && old.hooks_made);
+                self.guarded.retain(|guarded| guarded.index != device.index);
+                self.guarded.push(Guarded {
+                    name: device.name.clone(),
+                    index: device.index,
+                    hooks_made: made,
+                });
+                info!("the device {} is guarded", device.name);
+            }
+            Err(cause) => {
+                warn!("{cause:#}; until it has filters, the control group's hooks judge");
+                self.devices.forget(device.index);
+            }
+        }
+    }
+
+    fn memory(&mut self) -> Memory {
+        let (taken, rings) = (self.driver.memory(), self.door.memory());
+        Memory {
+            budget: self.config.kernel_memory,
+            used: taken.sum() + rings.attached + rings.let_go,
+            tables: taken.own,
+            rules: taken.rules,
+            sets: taken.sets,
+            rings: rings.attached,
+            rings_let_go: rings.let_go,
+        }
+    }
+
+    /// What rings leave to tables.
+    fn budget(&mut self) -> Budget {
+        let (whole, rings) = (self.config.kernel_memory, self.door.memory());
+        Budget {
+            whole,
+            tables: whole.saturating_sub(rings.attached + rings.let_go),
+        }
+    }
+
+    /// What tables leave to rings. Others than root have a share of their own, so that they can't keep root from changing the
+    /// rules.
+    fn room(&self) -> Room {
+        let whole = self.config.kernel_memory;
+        let all = whole.saturating_sub(self.driver.memory().sum());
+        Room {
+            all,
+            others: all.min(whole / 4),
+        }
+    }
+
+    fn write_down(&self) -> Result<()> {
+        self.state.write(&Written {
+            pid: std::process::id(),
+            netns: self.config.netns.clone(),
+            cgroup: self.config.cgroup.clone(),
+            pins: self.config.pins.clone(),
+            sockets: vec![self.config.socket.clone(), self.config.control.clone()],
+            devices: self.guarded.clone(),
+        })
+    }
+
+    fn device(&self, device: &devices::Device) -> Device {
+        Device {
+            name: device.name.clone(),
+            index: device.index,
+            link_header: device.link_header,
+            filtered: self
+                .guarded
+                .iter()
+                .any(|guarded| guarded.index == device.index),
+        }
+    }
+
+    /// What should not fail and did: said, and shown in the status until it succeeds.
+    fn noted<T>(&mut self, result: Result<T>) -> Option<T> {
+        self.trouble = result.as_ref().err().map(|cause| format!("{cause:#}"));
+        if let Some(trouble) = &self.trouble {
+            error!("{trouble}");
+        }
+        result.ok()
+    }
+}

@@ -1,0 +1,433 @@
+//! The rules that the kernel has: the confirmed ones, and a candidate that holds while its lease runs.
+//!
+//! The kernel alone decides between the two, by its clock: before the deadline the candidate, then the confirmed rules. No
+//! process has to be alive for that. The service notices the end and tidies up.
+//!
+//! Rules that hold here:
+//! - A generation's number is never given twice, also over restarts: conversations remember by which one they began.
+//! - A candidate takes the place of a candidate, never that of the confirmed rules.
+//! - First the kernel's tables, then the file on disk: the disk has what was confirmed and nothing else.
+//! - A table of sets that a generation names is never written to.
+
+use crate::answers::{InForce, Lease as LeaseLeft, Refused, RuleText};
+use crate::driver::{Driver, needed, now_ns};
+use crate::state::{Kept, State, Which};
+use anyhow::{Context, Result};
+use firewall_abi::firewall::{Lease, place};
+use firewall_abi::rules::{Gone, NO_SETS, SETS_TABLES};
+use rules::{Machine, Program, Rules, Surroundings, Table};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Rules that the kernel has.
+#[derive(Clone, Debug)]
+pub struct Held {
+    pub generation: u32,
+    /// How many rules there are.
+    pub count: u32,
+    pub gone: Gone,
+    /// What the file was called and what was in it; none: that is not known.
+    pub text: Option<(String, String)>,
+    /// The programs that its rules name, and what the kernel calls each.
+    pub programs: Vec<Program>,
+    /// The place of the sets that it asks.
+    sets: u32,
+}
+
+/// What holds now, and what is given out next.
+#[derive(Debug)]
+pub struct Rulebook {
+    confirmed: Option<Held>,
+    candidate: Option<(Held, u64)>,
+    /// The highest number given to a generation.
+    last: u32,
+    /// What is in the tables of sets that we put there, by place.
+    sets: [Option<u64>; SETS_TABLES as usize],
+}
+
+impl Rulebook {
+    /// What an earlier service left, or nothing.
+    pub fn found(driver: &Driver, state: &State) -> Result<Self> {
+        let lease = driver.lease()?;
+        let held = |at, which| -> Result<Option<Held>> {
+            let Some(head) = driver.head(at)? else {
+                return Ok(None);
+            };
+            let text = state
+                .kept(which, head.generation)
+                .map(|Kept { name, text, .. }| (name, text));
+            let gone = gone(head.gone);
+            let (generation, count, sets) = (head.generation, head.rules, head.sets);
+            Ok(Some(Held {
+                generation,
+                count,
+                gone,
+                text,
+                programs: Vec::new(),
+                sets,
+            }))
+        };
+        let confirmed = held(place::CONFIRMED, Which::Confirmed)?;
+        let candidate = held(place::CANDIDATE, Which::Candidate)?;
+        let numbers =
+            [&confirmed, &candidate].map(|held| held.as_ref().map_or(0, |held| held.generation));
+        let given = u32::try_from(lease.last_generation).unwrap_or(0);
+        let last = numbers.into_iter().fold(given, u32::max);
+        let candidate = candidate.map(|held| (held, lease.deadline_ns));
+        Ok(Self {
+            confirmed,
+            candidate,
+            last,
+            sets: Default::default(),
+        })
+    }
+
+    /// The rules that hold without a lease.
+    pub const fn confirmed(&self) -> Option<&Held> {
+        self.confirmed.as_ref()
+    }
+
+    /// The rules that are judged by now.
+    pub fn in_force(&self) -> Option<&Held> {
+        self.candidate
+            .as_ref()
+            .map(|(held, _)| held)
+            .or(self.confirmed.as_ref())
+    }
+
+    /// Where the driver has them.
+    pub const fn place_in_force(&self) -> u32 {
+        if self.candidate.is_some() {
+            place::CANDIDATE
+        } else {
+            place::CONFIRMED
+        }
+    }
+
+    /// Makes these the confirmed rules. A lease that runs goes on, unless it is to end with this.
+    pub fn confirm_at_once(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        new: New<'_>,
+        ends_lease: bool,
+    ) -> Result<Held> {
+        let held = self.put(driver, place::CONFIRMED, &new)?;
+        self.confirmed = Some(held.clone());
+        if ends_lease {
+            self.end_lease(driver, state)?;
+        }
+        self.keep(state, Which::Confirmed, &held)?;
+        self.free_sets(driver)?;
+        Ok(held)
+    }
+
+    /// Tries these rules out for so long.
+    pub fn try_out(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        new: New<'_>,
+        time: Duration,
+    ) -> Result<Held> {
+        let held = self.put(driver, place::CANDIDATE, &new)?;
+        self.keep(state, Which::Candidate, &held)?;
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let deadline_ns = now_ns()?.saturating_add(time);
+        self.candidate = Some((held.clone(), deadline_ns));
+        driver.set_lease(Lease {
+            deadline_ns,
+            last_generation: self.last.into(),
+        })?;
+        self.free_sets(driver)?;
+        Ok(held)
+    }
+
+    /// Makes the candidate the confirmed rules: the very tables that were tried out.
+    pub fn confirm(&mut self, driver: &Driver, state: &State) -> Result<Held, Refused> {
+        let (held, deadline_ns) = self.candidate.clone().ok_or(Refused::NoLease)?;
+        if now_ns().map_err(refused)? >= deadline_ns {
+            return Err(Refused::LeaseOver);
+        }
+        driver
+            .copy_rules(place::CANDIDATE, place::CONFIRMED)
+            .map_err(refused)?;
+        self.confirmed = Some(held.clone());
+        self.keep(state, Which::Confirmed, &held).map_err(refused)?;
+        self.end_lease(driver, state).map_err(refused)?;
+        Ok(held)
+    }
+
+    /// Ends the lease, whether its time is over or not: the confirmed rules are back.
+    pub fn revert(&mut self, driver: &Driver, state: &State) -> Result<(), Refused> {
+        if self.candidate.is_none() {
+            return Err(Refused::NoLease);
+        }
+        self.end_lease(driver, state).map_err(refused)
+    }
+
+    /// The programs that rules name.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.held().flat_map(|held| &held.programs)
+    }
+
+    /// Publishes what names a program whose file is another one by now. Returns the last generation that came of it.
+    pub fn renew(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        machine: &Machine,
+        budget: Budget,
+    ) -> Result<Option<u32>> {
+        let mut last = None;
+        for which in [Which::Confirmed, Which::Candidate] {
+            let held = match which {
+                Which::Confirmed => self.confirmed.clone(),
+                Which::Candidate => self.candidate.as_ref().map(|(held, _)| held.clone()),
+            };
+            let Some(held) = held.filter(|held| held.is_outdated(machine)) else {
+                continue;
+            };
+            let Some((name, text)) = &held.text else {
+                continue;
+            };
+            let rules = rules::parse(name, text, machine)?;
+            let new = New {
+                name,
+                text,
+                rules: &rules,
+                budget,
+            };
+            let at = if which == Which::Confirmed {
+                place::CONFIRMED
+            } else {
+                place::CANDIDATE
+            };
+            let renewed = self.put(driver, at, &new)?;
+            self.keep(state, which, &renewed)?;
+            last = Some(renewed.generation);
+            match which {
+                Which::Confirmed => self.confirmed = Some(renewed),
+                Which::Candidate => {
+                    self.candidate = self.candidate.take().map(|(_, until)| (renewed, until))
+                }
+            }
+        }
+        self.free_sets(driver)?;
+        Ok(last)
+    }
+
+    /// Tidies up after a lease whose time is over. Returns the candidate's generation if there was one.
+    pub fn expire(&mut self, driver: &Driver, state: &State) -> Result<Option<u32>> {
+        let Some((held, deadline_ns)) = &self.candidate else {
+            return Ok(None);
+        };
+        if now_ns()? < *deadline_ns {
+            return Ok(None);
+        }
+        let generation = held.generation;
+        self.end_lease(driver, state)?;
+        Ok(Some(generation))
+    }
+
+    /// How long the lease still runs, if one does.
+    pub fn time_left(&self) -> Option<Duration> {
+        let (_, deadline_ns) = self.candidate.as_ref()?;
+        Some(Duration::from_nanos(
+            deadline_ns.saturating_sub(now_ns().unwrap_or(u64::MAX)),
+        ))
+    }
+
+    /// The lease, for who asks.
+    pub fn lease(&self) -> Option<LeaseLeft> {
+        let (held, _) = self.candidate.as_ref()?;
+        let left = self.time_left()?.as_millis();
+        Some(LeaseLeft {
+            generation: held.generation,
+            fallback: self.confirmed.as_ref().map_or(0, |held| held.generation),
+            milliseconds_left: u64::try_from(left).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The number of the generation that is published next.
+    pub const fn next(&self) -> u32 {
+        self.last + 1
+    }
+
+    fn put(&mut self, driver: &Driver, at: u32, new: &New<'_>) -> Result<Held> {
+        let generation = self.next();
+        let mut table = new.rules.compile(generation);
+        self.check_memory(driver, &table, new.budget)?;
+        let sets = self.place_sets(driver, &table)?;
+        table.place_sets(sets);
+        driver.put_rules(at, &table.pages)?;
+        // From here on the number is taken, whatever comes.
+        self.last = generation;
+        driver.set_lease(Lease {
+            last_generation: generation.into(),
+            ..driver.lease()?
+        })?;
+        let head = table.head();
+        let text = Some((new.name.to_owned(), new.text.to_owned()));
+        let programs = new
+            .rules
+            .iter()
+            .flat_map(|rule| &rule.programs)
+            .cloned()
+            .collect();
+        Ok(Held {
+            generation,
+            count: head.rules,
+            gone: gone(head.gone),
+            text,
+            programs,
+            sets,
+        })
+    }
+
+    /// Whether the kernel may hold this table beside those that it has: until they are replaced they stay in force.
+    fn check_memory(&self, driver: &Driver, table: &Table, budget: Budget) -> Result<(), Refused> {
+        let there = |content| self.sets.contains(&Some(content));
+        let sets = table.sets.as_ref().filter(|sets| !there(sets.content));
+        let needed = needed(table.pages.len()) + sets.map_or(0, |sets| needed(sets.pages.len()));
+        let left = budget.tables.saturating_sub(driver.memory().sum());
+        if needed > left {
+            return Err(Refused::TooMuchMemory {
+                needed,
+                left,
+                budget: budget.whole,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the sets are that this table asks; they are put where nobody uses the place unless they are there.
+    fn place_sets(&mut self, driver: &Driver, table: &Table) -> Result<u32> {
+        let Some(sets) = &table.sets else {
+            return Ok(NO_SETS);
+        };
+        let there = self
+            .sets
+            .iter()
+            .position(|content| *content == Some(sets.content));
+        if let Some(place) = there {
+            return Ok(place as u32);
+        }
+        let place = (0..SETS_TABLES)
+            .find(|place| !self.uses(*place))
+            .context("every place for sets is in use")?;
+        driver.put_sets(place, &sets.pages)?;
+        self.sets[place as usize] = Some(sets.content);
+        Ok(place)
+    }
+
+    fn uses(&self, place: u32) -> bool {
+        self.held().any(|held| held.sets == place)
+    }
+
+    fn held(&self) -> impl Iterator<Item = &Held> {
+        self.confirmed
+            .iter()
+            .chain(self.candidate.as_ref().map(|(held, _)| held))
+    }
+
+    /// Once the update of a generation has returned, no program runs that still reads the old one.
+    fn free_sets(&mut self, driver: &Driver) -> Result<()> {
+        for place in (0..SETS_TABLES)
+            .filter(|place| !self.uses(*place))
+            .collect::<Vec<_>>()
+        {
+            self.sets[place as usize] = None;
+            driver.drop_sets(place)?;
+        }
+        Ok(())
+    }
+
+    fn end_lease(&mut self, driver: &Driver, state: &State) -> Result<()> {
+        driver.set_lease(Lease {
+            deadline_ns: 0,
+            last_generation: self.last.into(),
+        })?;
+        driver.drop_rules(place::CANDIDATE)?;
+        self.candidate = None;
+        state.forget(Which::Candidate);
+        self.free_sets(driver)
+    }
+
+    fn keep(&self, state: &State, which: Which, held: &Held) -> Result<()> {
+        match &held.text {
+            Some((name, text)) => {
+                let kept = Kept {
+                    generation: held.generation,
+                    name: name.clone(),
+                    text: text.clone(),
+                };
+                state.keep(which, &kept)
+            }
+            None => {
+                state.forget(which);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Rules to be put into the kernel, and the text that they were read from.
+#[derive(Clone, Copy)]
+pub struct New<'a> {
+    pub name: &'a str,
+    pub text: &'a str,
+    pub rules: &'a Rules,
+    pub budget: Budget,
+}
+
+/// Bytes of kernel memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// What the firewall may take.
+    pub whole: u64,
+    /// What of that tables may take, all together.
+    pub tables: u64,
+}
+
+impl Held {
+    fn is_outdated(&self, machine: &Machine) -> bool {
+        self.programs
+            .iter()
+            .any(|program| machine.program(&program.path) != program.identity)
+    }
+
+    /// For who asks.
+    pub fn in_force(&self) -> InForce {
+        InForce {
+            generation: self.generation,
+            name: self.text.as_ref().map(|(name, _)| name.clone()),
+            rules: self.count,
+        }
+    }
+
+    /// For who asks.
+    pub fn rule_text(&self, folder: PathBuf) -> RuleText {
+        let (name, text) = self.text.clone().unzip();
+        RuleText {
+            generation: self.generation,
+            name,
+            text,
+            folder,
+        }
+    }
+}
+
+/// What an error of the system is to who asked.
+pub fn refused(error: anyhow::Error) -> Refused {
+    error
+        .downcast()
+        .unwrap_or_else(|other| Refused::System(format!("{other:#}")))
+}
+
+fn gone(number: u32) -> Gone {
+    [Gone::Open, Gone::Block]
+        .into_iter()
+        .find(|gone| *gone as u32 == number)
+        .unwrap_or(Gone::Keep)
+}

@@ -1,0 +1,268 @@
+//! Where the driver finds things in this kernel's own structures: read from the type data (BTF) that the kernel shows of
+//! itself. Rust's compiler writes no relocations for such fields, so the driver is told when it is loaded.
+//!
+//! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
+
+use firewall_abi::firewall::Offsets;
+use std::path::Path;
+
+/// Where the kernel shows it.
+const SHOWN: &str = "/sys/kernel/btf/vmlinux";
+
+/// What the tracepoint at a thread's end says, where that is more than others say.
+const EXIT: &str = "trace_event_raw_sched_process_exit";
+
+/// The offsets, or all zero where the kernel shows no type data or none that we understand.
+pub fn of_this_kernel() -> Offsets {
+    std::fs::read(Path::new(SHOWN))
+        .ok()
+        .and_then(|bytes| offsets(&bytes))
+        .unwrap_or_default()
+}
+
+fn offsets(bytes: &[u8]) -> Option<Offsets> {
+    let types = Types::of(bytes)?;
+    let task = types.structure("task_struct")?;
+    let signal = types.structure("signal_struct")?;
+    let memory = types.structure("mm_struct")?;
+    let file = types.structure("file")?;
+    let inode = types.structure("inode")?;
+    let super_block = types.structure("super_block")?;
+    Some(Offsets {
+        task_mm: types.member(task, "mm")?,
+        task_parent: types.member(task, "real_parent")?,
+        task_tgid: types.member(task, "tgid")?,
+        task_signal: types.member(task, "signal")?,
+        task_leader: types.member(task, "group_leader")?,
+        task_name: types.member(task, "comm")?,
+        task_started: types.member(task, "start_boottime")?,
+        signal_live: types.member(signal, "live")?,
+        signal_exit_code: types.member(signal, "group_exit_code")?,
+        mm_exe_file: types.member(memory, "exe_file")?,
+        mm_arg_start: types.member(memory, "arg_start")?,
+        mm_arg_end: types.member(memory, "arg_end")?,
+        file_inode: types.member(file, "f_inode")?,
+        inode_number: types.member(inode, "i_ino")?,
+        inode_super_block: types.member(inode, "i_sb")?,
+        super_block_device: types.member(super_block, "s_dev")?,
+        exit_group_dead: types
+            .structure(EXIT)
+            .and_then(|exit| types.member(exit, "group_dead"))
+            .unwrap_or(0),
+        known: 1,
+    })
+}
+
+/// `BTF_KIND_`.
+const INT: u32 = 1;
+const ARRAY: u32 = 3;
+const STRUCT: u32 = 4;
+const UNION: u32 = 5;
+const ENUM: u32 = 6;
+const PROTOTYPE: u32 = 13;
+const VARIABLE: u32 = 14;
+const SECTION: u32 = 15;
+const DECLARATION_TAG: u32 = 17;
+const ENUM64: u32 = 19;
+/// The kinds that stand for another type: typedef, volatile, const, restrict, type tag.
+const OTHERS: [u32; 5] = [8, 9, 10, 11, 18];
+
+const MAGIC: u16 = 0xEB9F;
+/// Bytes of a type before what its kind has besides, and of a member.
+const TYPE: usize = 12;
+const MEMBER: usize = 12;
+/// Structures without a name in structures: deeper than any kernel's.
+const DEEPEST: u32 = 8;
+
+/// Type data, where it lies.
+struct Types<'a> {
+    types: &'a [u8],
+    names: &'a [u8],
+    /// Where each type starts, by its number; type 0 is `void` and has no place.
+    places: Vec<u32>,
+}
+
+/// One type.
+#[derive(Clone, Copy)]
+struct Type<'a> {
+    name: u32,
+    kind: u32,
+    /// Whether members may be bit fields, which stand in the offset's upper byte.
+    bit_fields: bool,
+    /// Size, or the type that it stands for.
+    other: u32,
+    members: &'a [u8],
+}
+
+impl<'a> Types<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        if u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?) != MAGIC {
+            return None;
+        }
+        let header = word(bytes, 4)? as usize;
+        let part = |at: usize| {
+            let (start, length) = (
+                header + word(bytes, at)? as usize,
+                word(bytes, at + 4)? as usize,
+            );
+            bytes.get(start..start.checked_add(length)?)
+        };
+        let mut all = Self {
+            types: part(8)?,
+            names: part(16)?,
+            places: vec![0],
+        };
+        let mut at = 0;
+        while at < all.types.len() {
+            all.places.push(u32::try_from(at).ok()?);
+            let (_, length) = all.at(at)?;
+            at += length;
+        }
+        Some(all)
+    }
+
+    /// The type at a place, and how many bytes it takes.
+    fn at(&self, at: usize) -> Option<(Type<'a>, usize)> {
+        let info = word(self.types, at + 4)?;
+        let (count, kind) = ((info & 0xFFFF) as usize, info >> 24 & 0x1F);
+        let besides = match kind {
+            INT | VARIABLE | DECLARATION_TAG => 4,
+            ARRAY => 12,
+            STRUCT | UNION | SECTION | ENUM64 => count * 12,
+            ENUM | PROTOTYPE => count * 8,
+            _ => 0,
+        };
+        let (name, other) = (word(self.types, at)?, word(self.types, at + 8)?);
+        let members = self.types.get(at + TYPE..at + TYPE + besides)?;
+        Some((
+            Type {
+                name,
+                kind,
+                bit_fields: info >> 31 == 1,
+                other,
+                members,
+            },
+            TYPE + besides,
+        ))
+    }
+
+    fn number(&self, number: u32) -> Option<Type<'a>> {
+        let place = self.places.get(number as usize).filter(|_| number != 0)?;
+        self.at(*place as usize).map(|(found, _)| found)
+    }
+
+    fn is_called(&self, name: u32, wanted: &str) -> bool {
+        let here = self.names.get(name as usize..).unwrap_or_default();
+        here.strip_prefix(wanted.as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    fn structure(&self, name: &str) -> Option<Type<'a>> {
+        let all =
+            (1..self.places.len()).filter_map(|number| self.number(u32::try_from(number).ok()?));
+        all.into_iter()
+            .find(|found| found.kind == STRUCT && self.is_called(found.name, name))
+    }
+
+    /// Where a member stands in a structure, in bytes.
+    fn member(&self, structure: Type<'_>, name: &str) -> Option<u32> {
+        self.member_within(structure, name, DEEPEST)
+    }
+
+    /// Members of a structure without a name count as those of the one around it.
+    fn member_within(&self, structure: Type<'_>, name: &str, deep: u32) -> Option<u32> {
+        for member in structure.members.chunks_exact(MEMBER) {
+            let (called, kind, place) = (word(member, 0)?, word(member, 4)?, word(member, 8)?);
+            let bits = if structure.bit_fields {
+                place & 0x00FF_FFFF
+            } else {
+                place
+            };
+            if self.is_called(called, name) {
+                return Some(bits / 8);
+            }
+            if called == 0 && deep > 0 {
+                let inside = self
+                    .resolved(kind)
+                    .and_then(|inner| self.member_within(inner, name, deep - 1));
+                if let Some(inside) = inside {
+                    return Some(bits / 8 + inside);
+                }
+            }
+        }
+        None
+    }
+
+    fn resolved(&self, mut number: u32) -> Option<Type<'a>> {
+        for _ in 0..DEEPEST {
+            let found = self.number(number)?;
+            if matches!(found.kind, STRUCT | UNION) {
+                return Some(found);
+            }
+            number = OTHERS.contains(&found.kind).then_some(found.other)?;
+        }
+        None
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(
+        bytes.get(at..at.checked_add(4)?)?.try_into().ok()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `struct outer { int a; struct { int b; int c; }; }`, as a compiler would write it.
+    fn made() -> Vec<u8> {
+        let names = b"\0int\0a\0b\0c\0outer\0";
+        let mut types: Vec<u32> = vec![1, INT << 24, 4, 32];
+        types.extend([0, STRUCT << 24 | 2, 8, 7, 1, 0, 9, 1, 32]);
+        types.extend([11, STRUCT << 24 | 2, 12, 5, 1, 0, 0, 2, 32]);
+        let types: Vec<u8> = types.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut bytes = MAGIC.to_ne_bytes().to_vec();
+        bytes.extend([1, 0]);
+        for word in [
+            24,
+            0,
+            types.len() as u32,
+            types.len() as u32,
+            names.len() as u32,
+        ] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        bytes.extend(types);
+        bytes.extend(names);
+        bytes
+    }
+
+    #[test]
+    fn a_member_is_found_also_in_a_structure_without_a_name() {
+        let bytes = made();
+        let types = Types::of(&bytes).expect("it is whole");
+        let outer = types.structure("outer").expect("it is there");
+        let found = ["a", "b", "c", "d"].map(|name| types.member(outer, name));
+        assert_eq!(found, [Some(0), Some(4), Some(8), None]);
+    }
+
+    #[test]
+    fn data_that_is_cut_short_or_changed_gives_nothing_and_does_not_panic() {
+        let whole = made();
+        for cut in 0..whole.len() {
+            let _nothing =
+                Types::of(&whole[..cut]).and_then(|types| types.structure("outer").map(|_| ()));
+            let mut changed = whole.clone();
+            changed[cut] ^= 0xFF;
+            let _anything = offsets(&changed);
+        }
+    }
+
+    #[test]
+    fn this_kernel_says_where_its_structures_have_what() {
+        if Path::new(SHOWN).exists() {
+            assert_eq!(of_this_kernel().known, 1);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Where the kernel keeps the driver when the service is gone: a folder in a bpffs.
+//!
+//! `DIR/v2/` holds the maps and the links of a driver that speaks version 2 of the contract. A map or a link with a name
+//! lives on without us; so does what a link attached.
+//!
+//! Rules that hold here:
+//! - A link is never taken away before another one is in its place: the new one takes over its very name.
+//! - A folder is adopted only if its maps are what the object wants. Another one is left alone until the new hooks are on.
+
+use anyhow::{Context, Result, bail};
+use aya::programs::links::FdLink;
+use channel::sys::linux::bpf;
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// Where a machine has its bpffs.
+const USUAL: &str = "/sys/fs/bpf";
+/// Links stand beside maps; no map's name starts like this.
+const LINK: &str = "link_";
+
+/// The folder of one version of the contract.
+#[derive(Debug)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+impl Pins {
+    /// The folder below `parent`, made if it is not there.
+    pub fn open(parent: &Path) -> Result<Self> {
+        on_bpffs(parent)?;
+        let folder = parent.join(format!("v{}", firewall_abi::VERSION));
+        let failed = || {
+            format!(
+                "can't make the folder {} for what outlives the service",
+                folder.display()
+            )
+        };
+        fs::create_dir_all(&folder).with_context(failed)?;
+        Ok(Self { folder })
+    }
+
+    /// Whether a driver is there already.
+    pub fn is_there(&self) -> bool {
+        fs::read_dir(&self.folder).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Where a map of this name is kept.
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The link of a program of this name.
+    pub fn link(&self, program: &str) -> io::Result<Option<OwnedFd>> {
+        bpf::pinned(&self.link_path(program))
+    }
+
+    /// Keeps a link under the program's name, in the place of the one that had it.
+    pub fn keep_link(&self, program: &str, link: FdLink) -> Result<()> {
+        let failed = || format!("can't keep the hook {program} in {}", self.folder.display());
+        let beside = self.folder.join(format!("{LINK}{program}_new"));
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(error).with_context(failed);
+            }
+            _ => {}
+        }
+        link.pin(&beside).with_context(failed)?;
+        fs::rename(beside, self.link_path(program)).with_context(failed)
+    }
+
+    /// Puts what is there aside, for hooks that are to be taken off once others are on.
+    pub fn put_aside(&self) -> io::Result<()> {
+        let mut n = 0;
+        while self.aside(n).exists() {
+            n += 1;
+        }
+        fs::rename(&self.folder, self.aside(n))?;
+        fs::create_dir(&self.folder)
+    }
+
+    /// Takes away the folders of other versions, and what was put aside. Says which.
+    pub fn remove_others(&self) -> Result<Vec<PathBuf>> {
+        let parent = self.folder.parent().unwrap_or(&self.folder);
+        let others: Vec<PathBuf> = versions(parent)?
+            .into_iter()
+            .filter(|at| *at != self.folder)
+            .collect();
+        for folder in &others {
+            empty(folder)?;
+        }
+        Ok(others)
+    }
+
+    fn aside(&self, n: u32) -> PathBuf {
+        // No dots: the kernel keeps those names for itself.
+        self.folder
+            .with_file_name(format!("v{}-old{n}", firewall_abi::VERSION))
+    }
+
+    fn link_path(&self, program: &str) -> PathBuf {
+        self.folder.join(format!("{LINK}{program}"))
+    }
+}
+
+/// Takes away every version's folder below `parent`, and `parent` itself. Says what went.
+pub fn remove_all(parent: &Path) -> Result<Vec<String>> {
+    let mut said = Vec::new();
+    if !parent.exists() {
+        return Ok(said);
+    }
+    for folder in versions(parent)? {
+        let (links, maps) = empty(&folder)?;
+        said.push(format!(
+            "{links} links and {maps} maps under {}",
+            folder.display()
+        ));
+    }
+    match fs::remove_dir(parent) {
+        // A sandbox shows the folder's own folder read only: an empty one may stay there.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(said),
+        Err(error) => Err(error).with_context(|| format!("can't remove {}", parent.display())),
+        Ok(()) => Ok(said),
+    }
+}
+
+/// The folders of versions, and nothing else that may lie there.
+fn versions(parent: &Path) -> Result<Vec<PathBuf>> {
+    let failed = || format!("can't read the folder {}", parent.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir(parent).with_context(failed)? {
+        let entry = entry.with_context(failed)?;
+        if entry.file_name().as_encoded_bytes().starts_with(b"v") && entry.path().is_dir() {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// Links first: no hook outlives the tables that it reads. Returns how many links and maps there were.
+fn empty(folder: &Path) -> Result<(usize, usize)> {
+    let failed = || format!("can't empty the folder {}", folder.display());
+    let entries = fs::read_dir(folder).with_context(failed)?;
+    let paths: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()?;
+    let (links, maps): (Vec<_>, Vec<_>) = paths.iter().partition(|path| is_link(path));
+    for path in &links {
+        // Without its name a link ends a little later. Where it can, it ends now, before we say so.
+        if let Some(link) = bpf::pinned(path).with_context(failed)? {
+            let _ends_later = bpf::detach_link(link.as_fd());
+        }
+    }
+    for path in links.iter().chain(&maps) {
+        fs::remove_file(path).with_context(failed)?;
+    }
+    fs::remove_dir(folder).with_context(failed)?;
+    Ok((links.len(), maps.len()))
+}
+
+fn is_link(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(LINK.as_bytes()))
+}
+
+/// The folder must lie in a bpffs. Where the machine has none in its usual place, one is mounted there.
+fn on_bpffs(folder: &Path) -> Result<()> {
+    let usual = Path::new(USUAL);
+    if folder.starts_with(usual) && usual.is_dir() && !is_bpffs(usual) {
+        let none: Option<&str> = None;
+        mount(Some("bpf"), usual, Some("bpf"), MsFlags::empty(), none)
+            .with_context(|| format!("can't mount a bpffs at {USUAL}; run as root"))?;
+    }
+    let there = folder
+        .ancestors()
+        .find(|at| at.exists())
+        .unwrap_or(Path::new("/"));
+    if !is_bpffs(there) {
+        bail!(
+            "{} is on no bpffs, and only there the kernel keeps a driver; name a folder below {USUAL} with --pins",
+            folder.display()
+        );
+    }
+    Ok(())
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|about| about.filesystem_type() == BPF_FS_MAGIC)
+}
+
+/// Whether what is kept under this name, if anything is, is a map like `wanted`.
+pub fn fits(path: &Path, wanted: &aya_obj::Map) -> Result<bool> {
+    let failed = || format!("can't read {}", path.display());
+    let Some(map) = bpf::pinned(path).with_context(failed)? else {
+        return Ok(true);
+    };
+    let is = bpf::map_info(map.as_fd()).with_context(failed)?;
+    // Of a map of maps the kernel itself says how large its values are.
+    let of_maps = matches!(is.kind, ARRAY_OF_MAPS | HASH_OF_MAPS);
+    Ok(is.kind == wanted.map_type()
+        && is.max_entries == wanted.max_entries()
+        && is.key_size == wanted.key_size()
+        && (of_maps || is.value_size == wanted.value_size()))
+}
+
+/// `BPF_MAP_TYPE_ARRAY_OF_MAPS` and its like with keys.
+const ARRAY_OF_MAPS: u32 = 12;
+const HASH_OF_MAPS: u32 = 13;

@@ -1,0 +1,70 @@
+//! When the conversations are looked through for those that nobody uses any more.
+//!
+//! While there are many, or some were forgotten, every five seconds. A table that is nearly empty is left alone until the first
+//! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. Whatever else wakes the
+//! service ends that rest.
+//!
+//! What a rest costs: a flood that begins during one finds entries up to a minute later forgotten than they could be, once; then
+//! it is every five seconds again. What expires earliest are conversations that were broken off, after 10 s, so that one flood
+//! of such keeps its room for 60 s instead of 15. One of beginnings that nobody answers keeps its own for 60 s in any case, and
+//! none gets more than the half of the table that may begin outside.
+
+use firewall_abi::firewall::MAX_FLOWS;
+use std::time::Duration;
+
+/// How often, as long as there is something to do.
+pub const EVERY: Duration = Duration::from_secs(5);
+/// And how long it may be left alone.
+const REST: Duration = Duration::from_secs(60);
+/// So many conversations are few.
+const FEW: u64 = MAX_FLOWS as u64 / 64;
+
+/// What looking through them found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Conversations that were forgotten.
+    pub forgotten: u64,
+    /// Those that are left.
+    pub left: u64,
+    /// When the first of them can be forgotten, if it stays silent.
+    pub soonest: Option<Duration>,
+}
+
+impl Swept {
+    /// How long there is nothing to do, if nothing wakes us.
+    pub fn rest(&self) -> Duration {
+        if self.forgotten > 0 || self.left > FEW {
+            return EVERY;
+        }
+        self.soonest.unwrap_or(REST).clamp(EVERY, REST)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rest(forgotten: u64, left: u64, soonest: Option<u64>) -> u64 {
+        Swept {
+            forgotten,
+            left,
+            soonest: soonest.map(Duration::from_secs),
+        }
+        .rest()
+        .as_secs()
+    }
+
+    #[test]
+    fn a_table_that_is_nearly_empty_is_left_alone_until_its_first_entry_can_be_old() {
+        assert_eq!(rest(0, 0, None), 60);
+        assert_eq!(rest(0, 3, Some(17)), 17);
+        assert_eq!(rest(0, 3, Some(7200)), 60);
+        assert_eq!(rest(0, 3, Some(0)), 5);
+    }
+
+    #[test]
+    fn while_many_come_or_go_it_is_looked_through_every_five_seconds() {
+        assert_eq!(rest(1, 0, None), 5);
+        assert_eq!(rest(0, FEW + 1, Some(7200)), 5);
+    }
+}

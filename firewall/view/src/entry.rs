@@ -1,0 +1,563 @@
+//! What the app shows, in a window or in a terminal: one entry for each packet, process and loss.
+//!
+//! The reader thread makes entries from records ([`Entry::from_packet`], [`Entry::from_process`], [`Entry::lost`]) and
+//! sends them as [`Update`]s; what is shown of them is written here once, for both views.
+
+use channel::{Account, Lost};
+use channel_abi::process::Process;
+use firewall_abi::packet::{
+    Direction, Flow, NO_RULE, NO_USER, Packet, Reason, UnknownNumber, Verdict,
+};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What the reader thread tells a view.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// Something happened.
+    Entry(Entry),
+    /// Both sides' books, as they stand now.
+    Account(Account),
+    /// No more will come, and why.
+    Ended(String),
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When the driver saw it.
+    pub at: SystemTime,
+    /// What it saw.
+    pub what: What,
+}
+
+/// What a row is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A packet and its verdict.
+    Packet(PacketSeen),
+    /// A process that started (`ended: None`) or ended.
+    Process(ProcessSeen),
+    /// Records that did not reach this app, here.
+    Lost(Lost),
+}
+
+/// A packet, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketSeen {
+    /// Into the zone or out of it.
+    pub direction: Direction,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The rule that decided, if one did.
+    pub rule: Option<RuleName>,
+    /// The generation of the rules that decided.
+    pub generation: u32,
+    /// Its headers.
+    pub flow: Flow,
+    /// Bytes, from the IP header on.
+    pub length: u32,
+    /// The device it came in or went out by, if its name is known.
+    pub device: Option<Arc<str>>,
+    /// Who sent it, as far as it is known.
+    pub program: Program,
+}
+
+/// A process, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSeen {
+    /// Who.
+    pub program: Program,
+    /// The program's path, as it was asked for.
+    pub path: String,
+    /// Its arguments, the first one too, as far as they are known.
+    pub arguments: Vec<String>,
+    /// Whether there are more of them.
+    pub arguments_cut: bool,
+    /// The parent's number, 0 if not known.
+    pub parent: u32,
+    /// How it ended, if it did.
+    pub ended: Option<End>,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this exit code.
+    Exit(u8),
+    /// By a signal.
+    Signal(u8),
+}
+
+impl End {
+    /// As `wait` has it: the code in the second byte, the signal in the first.
+    const fn of(status: u32) -> Self {
+        match (status & 0x7f) as u8 {
+            0 => Self::Exit((status >> 8) as u8),
+            signal => Self::Signal(signal),
+        }
+    }
+}
+
+/// Who did it. Each part may be unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Program {
+    /// The kernel's name for the task.
+    pub name: String,
+    /// Its number, 0 if not known.
+    pub pid: u32,
+    /// Its user, if known.
+    pub user: Option<u32>,
+    /// The program's file, as the kernel knows it: its file system's device and its inode.
+    pub file: Option<[u64; 2]>,
+    /// The file's path, if somebody knows it.
+    pub path: Option<Arc<str>>,
+}
+
+/// A rule as the rule file names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleName {
+    /// Its name in the file.
+    pub id: String,
+    /// What the file is called, if that is known.
+    pub file: Option<Arc<str>>,
+    /// The line of the file that it stands on.
+    pub line: u32,
+}
+
+impl RuleName {
+    /// The name of the rule with this number in this file.
+    #[must_use]
+    pub fn of(rules: &rules::Rules, file: &Arc<str>, number: u32) -> Option<Self> {
+        let rule = rules.rule(number)?;
+        let line = u32::try_from(rule.line).unwrap_or(u32::MAX);
+        Some(Self {
+            id: rule.id.clone(),
+            file: Some(file.clone()),
+            line,
+        })
+    }
+}
+
+/// Who knows what the numbers in records are called.
+pub trait Names {
+    /// The rule with this number in this generation.
+    fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
+
+    /// The path of a program, by its file: [`firewall_abi::packet::Local::program`].
+    fn program(&mut self, _file: [u64; 2]) -> Option<Arc<str>> {
+        None
+    }
+
+    /// A device, by its number.
+    fn device(&mut self, _number: u32) -> Option<Arc<str>> {
+        None
+    }
+}
+
+impl Entry {
+    /// A packet's record. Numbers that the contract gives no meaning to are an error of the driver's.
+    pub fn from_packet(
+        at: SystemTime,
+        packet: &Packet,
+        names: &mut dyn Names,
+    ) -> Result<Self, UnknownNumber> {
+        let decision = &packet.decision;
+        let known = (decision.rule != NO_RULE)
+            .then(|| names.rule(decision.generation, decision.rule))
+            .flatten();
+        let file = known_file(packet.program);
+        let program = Program {
+            name: text(&packet.name),
+            pid: packet.pid,
+            user: (packet.user != NO_USER).then_some(packet.user),
+            path: file.and_then(|file| names.program(file)),
+            file,
+        };
+        let seen = PacketSeen {
+            direction: packet.flow.direction.try_into()?,
+            verdict: decision.verdict.try_into()?,
+            reason: decision.reason.try_into()?,
+            rule: known,
+            generation: decision.generation,
+            flow: packet.flow,
+            length: packet.length,
+            device: names.device(packet.interface),
+            program,
+        };
+        Ok(Self {
+            at,
+            what: What::Packet(seen),
+        })
+    }
+
+    /// A process's record.
+    #[must_use]
+    pub fn from_process(at: SystemTime, process: &Process, ended: bool) -> Self {
+        let file = known_file(process.program);
+        let path = text(&process.path);
+        let program = Program {
+            name: text(&process.name),
+            pid: process.pid,
+            user: Some(process.user),
+            path: None,
+            file,
+        };
+        let seen = ProcessSeen {
+            program,
+            path,
+            arguments: arguments(process),
+            arguments_cut: process.arguments_length as usize > process.arguments.len(),
+            parent: process.parent,
+            ended: ended.then(|| End::of(process.exit_code)),
+        };
+        Self {
+            at,
+            what: What::Process(seen),
+        }
+    }
+
+    /// A loss, in its place between two records.
+    #[must_use]
+    pub const fn lost(at: SystemTime, lost: Lost) -> Self {
+        Self {
+            at,
+            what: What::Lost(lost),
+        }
+    }
+
+    /// The cells of its row, as [`COLUMNS`] names them.
+    #[must_use]
+    pub fn cells(&self) -> [String; COLUMNS.len()] {
+        let time = clock_time(self.at);
+        match &self.what {
+            What::Packet(packet) => [
+                time,
+                packet.outcome().to_owned(),
+                packet.direction.name().to_owned(),
+                packet.protocol(),
+                packet.ends(),
+                packet.decided_by(),
+                packet.program.to_string(),
+            ],
+            What::Process(process) => [
+                time,
+                process.outcome(),
+                String::new(),
+                String::new(),
+                process.line(),
+                String::new(),
+                process.program.to_string(),
+            ],
+            What::Lost(lost) => [
+                time,
+                "LOST".to_owned(),
+                String::new(),
+                String::new(),
+                format!(
+                    "{} records ({}), processor {}",
+                    lost.count,
+                    lost.cause.name(),
+                    lost.processor
+                ),
+                String::new(),
+                String::new(),
+            ],
+        }
+    }
+}
+
+/// What the cells of a row are.
+pub const COLUMNS: [&str; 7] = [
+    "Time",
+    "What",
+    "Way",
+    "Protocol",
+    "Source -> destination",
+    "Rule",
+    "Program",
+];
+
+/// One line for a terminal.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [time, what, way, protocol, ends, rule, program] = self.cells();
+        let line =
+            format!("{time}  {what:<8} {way:<3} {protocol:<6} {ends:<44} {rule:<28} {program}");
+        f.write_str(line.trim_end())
+    }
+}
+
+impl PacketSeen {
+    /// The verdict as a word of its own.
+    #[must_use]
+    pub const fn outcome(&self) -> &'static str {
+        match self.verdict {
+            Verdict::Allow => "allowed",
+            Verdict::Block => "refused",
+        }
+    }
+
+    /// The protocol's name, or its number.
+    #[must_use]
+    pub fn protocol(&self) -> String {
+        protocol_name(self.flow.protocol)
+            .map_or_else(|| self.flow.protocol.to_string(), str::to_owned)
+    }
+
+    /// Where from and where to.
+    #[must_use]
+    pub fn ends(&self) -> String {
+        let flow = &self.flow;
+        let (from, to) = (address(flow.source), address(flow.destination));
+        match flow.protocol {
+            ICMP | ICMP6 => {
+                format!(
+                    "{from} -> {to} type {} code {}",
+                    flow.source_port, flow.destination_port
+                )
+            }
+            TCP | UDP => format!(
+                "{} -> {}",
+                end(from, flow.source_port),
+                end(to, flow.destination_port)
+            ),
+            _ => format!("{from} -> {to}"),
+        }
+    }
+
+    /// The rule with its line, or the reason if no rule decided.
+    #[must_use]
+    pub fn decided_by(&self) -> String {
+        match (&self.rule, self.reason) {
+            (Some(rule), _) => format!("{} (line {})", rule.id, rule.line),
+            (None, Reason::Rule) => format!("a rule of generation {}", self.generation),
+            (None, reason) => reason.name().to_owned(),
+        }
+    }
+}
+
+impl ProcessSeen {
+    /// Started, or ended and how.
+    #[must_use]
+    pub fn outcome(&self) -> String {
+        match self.ended {
+            None => "started".to_owned(),
+            Some(End::Exit(0)) => "ended".to_owned(),
+            Some(End::Exit(code)) => format!("ended {code}"),
+            Some(End::Signal(signal)) => format!("killed {signal}"),
+        }
+    }
+
+    /// The path and what it was given, as one would type it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut line = self.path.clone();
+        for argument in self.arguments.iter().skip(1) {
+            line.push(' ');
+            line.push_str(argument);
+        }
+        if self.arguments_cut {
+            line.push_str(" …");
+        }
+        line
+    }
+}
+
+/// The arguments that travelled: each ended by a zero, the last one perhaps cut off.
+fn arguments(process: &Process) -> Vec<String> {
+    let length = (process.arguments_length as usize).min(process.arguments.len());
+    let all = &process.arguments[..length];
+    let all = all.strip_suffix(&[0]).unwrap_or(all);
+    if all.is_empty() {
+        Vec::new()
+    } else {
+        all.split(|byte| *byte == 0).map(text).collect()
+    }
+}
+
+/// Zeros are nobody's file.
+fn known_file(file: [u64; 2]) -> Option<[u64; 2]> {
+    (file != [0; 2]).then_some(file)
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.name.is_empty() {
+            parts.push(self.name.clone());
+        }
+        if self.pid != 0 {
+            parts.push(format!("pid {}", self.pid));
+        }
+        if let (Some(user), true) = (self.user, self.pid != 0) {
+            parts.push(format!("user {user}"));
+        }
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// IP protocol numbers that have ports or types.
+pub const ICMP: u8 = 1;
+/// See [`ICMP`].
+pub const TCP: u8 = 6;
+/// See [`ICMP`].
+pub const UDP: u8 = 17;
+/// See [`ICMP`].
+pub const ICMP6: u8 = 58;
+
+/// The name of a protocol that rule files name too.
+#[must_use]
+pub const fn protocol_name(number: u8) -> Option<&'static str> {
+    match number {
+        ICMP => Some("icmp"),
+        TCP => Some("tcp"),
+        UDP => Some("udp"),
+        ICMP6 => Some("icmpv6"),
+        _ => None,
+    }
+}
+
+/// An address of a [`Flow`], in the form that people write.
+#[must_use]
+pub fn address(bytes: [u8; 16]) -> IpAddr {
+    let address = Ipv6Addr::from(bytes);
+    address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4)
+}
+
+fn end(address: IpAddr, port: u16) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// Bytes up to the first zero. Names come from any program: control characters are shown as such, never obeyed.
+fn text(bytes: &[u8]) -> String {
+    let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    String::from_utf8_lossy(whole).chars().map(clean).collect()
+}
+
+/// The time of day, UTC, to the millisecond.
+#[must_use]
+pub fn clock_time(at: SystemTime) -> String {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let (seconds, millis) = (since.as_secs() % 86_400, since.subsec_millis());
+    format!(
+        "{:02}:{:02}:{:02}.{millis:03}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    )
+}
+
+/// Turns the driver's stamps into the time of day.
+///
+/// A record is read after it was stamped, so the smallest distance ever seen between the two clocks is the best guess
+/// at what lies between them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clock {
+    offset: Option<Duration>,
+}
+
+impl Clock {
+    /// When a record with this stamp was made; to be asked as the record is read.
+    pub fn time_of(&mut self, stamp_ns: u64) -> SystemTime {
+        let stamp = Duration::from_nanos(stamp_ns);
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let distance = now.saturating_sub(stamp);
+        let offset = self.offset.map_or(distance, |known| known.min(distance));
+        self.offset = Some(offset);
+        UNIX_EPOCH + offset + stamp
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use crate::example::{Named, packet};
+    use channel_abi::Cause;
+    use zerocopy::FromZeros;
+
+    #[test]
+    fn a_refused_packet_shows_its_ends_and_its_rule() {
+        let entry = Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap();
+        let cells = entry.cells();
+        assert_eq!(cells[1..4], ["refused", "in", "tcp"]);
+        assert_eq!(cells[4], "10.0.0.1:40000 -> 10.0.0.2:23");
+        assert_eq!(cells[5], "no-telnet (line 13)");
+        assert_eq!(cells[6], "", "who sent it is not known");
+    }
+
+    #[test]
+    fn a_number_without_a_meaning_is_not_guessed_at() {
+        let mut packet = packet();
+        packet.decision.verdict = 9;
+        assert_eq!(
+            Entry::from_packet(UNIX_EPOCH, &packet, &mut Named),
+            Err(UnknownNumber(9))
+        );
+    }
+
+    #[test]
+    fn a_name_from_outside_moves_no_cursor() {
+        let mut process = Process::new_zeroed();
+        process.name[..5].copy_from_slice(b"a\x1b[2J");
+        let entry = Entry::from_process(UNIX_EPOCH, &process, false);
+        assert!(!entry.to_string().contains('\x1b'), "{entry}");
+    }
+
+    #[test]
+    fn a_process_shows_what_it_was_given_and_how_it_ended() {
+        let mut process = Process::new_zeroed();
+        process.path[..7].copy_from_slice(b"/bin/nc");
+        process.arguments[..9].copy_from_slice(b"nc\0-l\0\x1b9\0");
+        process.arguments_length = 9;
+        process.exit_code = 3 << 8;
+        let started = Entry::from_process(UNIX_EPOCH, &process, false);
+        assert_eq!(
+            started.cells()[1..5],
+            ["started", "", "", "/bin/nc -l \u{fffd}9"]
+        );
+        assert_eq!(
+            Entry::from_process(UNIX_EPOCH, &process, true).cells()[1],
+            "ended 3"
+        );
+        process.exit_code = 9;
+        assert_eq!(
+            Entry::from_process(UNIX_EPOCH, &process, true).cells()[1],
+            "killed 9"
+        );
+        process.arguments_length = 4000;
+        assert!(Entry::from_process(UNIX_EPOCH, &process, false).cells()[4].ends_with('…'));
+    }
+
+    #[test]
+    fn a_loss_says_how_many_and_why() {
+        let lost = Lost {
+            processor: 1,
+            cause: Cause::NoRoom,
+            count: 7,
+        };
+        let line = Entry::lost(UNIX_EPOCH, lost).to_string();
+        assert!(
+            line.contains("LOST") && line.contains("7 records (no_room)"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn stamps_keep_their_distances_as_times_of_day() {
+        let mut clock = Clock::default();
+        let first = clock.time_of(1_000_000);
+        let second = clock.time_of(3_000_000);
+        assert!(second.duration_since(first).unwrap() <= Duration::from_millis(2));
+    }
+}

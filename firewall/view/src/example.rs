@@ -1,0 +1,49 @@
+//! A packet to try views with.
+
+use crate::entry::{Names, RuleName, TCP};
+use firewall_abi::packet::{Decision, Direction, Flow, NO_USER, Packet, Verdict};
+use zerocopy::FromZeros;
+
+/// A telnet packet that rule 3 refused.
+#[must_use]
+pub fn packet() -> Packet {
+    let mut packet = Packet::new_zeroed();
+    let mapped = |host| {
+        std::net::Ipv4Addr::new(10, 0, 0, host)
+            .to_ipv6_mapped()
+            .octets()
+    };
+    packet.flow = Flow {
+        source: mapped(1),
+        destination: mapped(2),
+        source_port: 40_000,
+        destination_port: 23,
+        protocol: TCP,
+        ip_version: 4,
+        direction: Direction::Inbound as u8,
+        tcp_flags: 2,
+    };
+    packet.decision = Decision {
+        rule: 3,
+        generation: 1,
+        verdict: Verdict::Block as u8,
+        reason: 1,
+        log: 1,
+        known: 0,
+    };
+    packet.user = NO_USER;
+    packet
+}
+
+/// A rule file whose rules have one name.
+pub struct Named;
+
+impl Names for Named {
+    fn rule(&mut self, _: u32, rule: u32) -> Option<RuleName> {
+        Some(RuleName {
+            id: "no-telnet".to_owned(),
+            file: Some("lab.toml".into()),
+            line: rule + 10,
+        })
+    }
+}

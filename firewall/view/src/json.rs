@@ -1,0 +1,116 @@
+//! One JSON object per record, one line each.
+
+use crate::entry::{End, PacketSeen, ProcessSeen, Program, Update, What, address};
+use crate::reader::{Summary, Told};
+use firewall_abi::packet::Flow;
+use serde_json::{Value, json};
+use std::io::Write;
+use std::time::UNIX_EPOCH;
+
+/// Prints what was told. False: nobody reads any more.
+pub fn print(told: &Told<'_>) -> bool {
+    line(told).is_none_or(|line| writeln!(std::io::stdout(), "{line}").is_ok())
+}
+
+/// What was told as an object, if it is a record or a loss.
+#[must_use]
+pub fn line(told: &Told<'_>) -> Option<Value> {
+    let Update::Entry(entry) = &told.update else {
+        return None;
+    };
+    let mut object = match &entry.what {
+        What::Packet(seen) => packet(seen),
+        What::Process(seen) => process(seen),
+        What::Lost(lost) => {
+            json!({ "kind": "lost", "count": lost.count, "cause": lost.cause.name(), "processor": lost.processor })
+        }
+    };
+    let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    object["time"] = json!(at.as_secs_f64());
+    if let Some(header) = told.record.as_ref().map(|record| *record.header()) {
+        object["stamp_ns"] = json!(header.stamp_ns);
+        object["processor"] = json!(header.processor);
+        object["sequence"] = json!(header.sequence);
+    }
+    Some(object)
+}
+
+fn packet(seen: &PacketSeen) -> Value {
+    let Flow {
+        source,
+        destination,
+        source_port,
+        destination_port,
+        protocol,
+        ..
+    } = seen.flow;
+    let rule = seen.rule.as_ref();
+    json!({
+        "kind": "packet", "verdict": seen.verdict.name(), "direction": seen.direction.name(),
+        "reason": seen.reason.name(), "rule": rule.map(|r| &r.id), "line": rule.map(|r| r.line),
+        "file": rule.and_then(|r| r.file.as_deref()),
+        "generation": seen.generation, "protocol": seen.protocol(), "protocol_number": protocol,
+        "source": address(source), "source_port": source_port,
+        "destination": address(destination), "destination_port": destination_port,
+        "length": seen.length, "device": seen.device.as_deref(), "program": program(&seen.program),
+    })
+}
+
+fn process(seen: &ProcessSeen) -> Value {
+    let kind = if seen.ended.is_none() {
+        "process_start"
+    } else {
+        "process_exit"
+    };
+    let mut object = json!({
+        "kind": kind, "program": program(&seen.program), "path": seen.path, "parent": seen.parent,
+        "arguments": seen.arguments, "arguments_cut": seen.arguments_cut,
+    });
+    match seen.ended {
+        Some(End::Exit(code)) => object["exit_code"] = json!(code),
+        Some(End::Signal(signal)) => object["signal"] = json!(signal),
+        None => {}
+    }
+    object
+}
+
+fn program(program: &Program) -> Value {
+    let Program {
+        name,
+        pid,
+        user,
+        file,
+        path,
+    } = program;
+    let mut object = json!({ "user": user });
+    if *pid != 0 {
+        object["name"] = json!(name);
+        object["pid"] = json!(pid);
+    }
+    if let Some([device, inode]) = file {
+        object["device"] = json!(device);
+        object["inode"] = json!(inode);
+    }
+    if let Some(path) = path {
+        object["path"] = json!(path.as_ref());
+    }
+    object
+}
+
+/// Both sides' books and what the app counted itself.
+#[must_use]
+pub fn summary(summary: &Summary) -> Value {
+    let Summary {
+        account,
+        processes,
+        latency,
+        ended,
+    } = summary;
+    json!({
+        "offered": account.kernel.offered, "committed": account.kernel.committed,
+        "lost": account.kernel.lost_in_all(), "delivered": account.delivered, "in_ring": account.in_ring,
+        "processes": processes,
+        "ended": ended.map(|why| format!("{why:?}")),
+        "wake_p50_us": latency.percentile_us(50), "wake_p99_us": latency.percentile_us(99),
+    })
+}

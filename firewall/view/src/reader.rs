@@ -1,0 +1,214 @@
+//! The thread that waits for the driver and turns its records into what the views show.
+
+use crate::entry::{Clock, Entry, Names, RuleName, Update};
+use crate::latency::Latency;
+use anyhow::{Context, Result};
+use channel::sys::Host;
+use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
+use channel_abi::process::Process;
+use channel_abi::{Ending, Kind};
+use firewall_abi::packet::Packet;
+use rules::Machine;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+/// Bytes of this app's ring.
+const RING_BYTES: u32 = 1 << 20;
+/// How often the books are shown, and the wish to stop is looked at.
+const TURN: Duration = Duration::from_millis(200);
+
+/// What a view is handed. Returns whether it wants more.
+pub type Sink<'a> = &'a mut dyn FnMut(Told<'_>) -> bool;
+
+/// One thing to show, with the record it came from.
+pub struct Told<'a> {
+    /// What the views show.
+    pub update: Update,
+    /// The record itself, where there is one.
+    pub record: Option<Record<'a>>,
+}
+
+/// The names of one rule file, or none.
+pub struct FileNames {
+    known: Option<(rules::Rules, Arc<str>)>,
+}
+
+impl FileNames {
+    /// Reads the rule file that the service was given.
+    pub fn read(file: Option<&Path>) -> Result<Self> {
+        let Some(file) = file else {
+            return Ok(Self { known: None });
+        };
+        let name = file.display().to_string();
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("can't read the rule file {name}"))?;
+        let rules = rules::parse(&name, &text, &Machine::beside(file))?;
+        Ok(Self {
+            known: Some((rules, name.into())),
+        })
+    }
+}
+
+impl Names for FileNames {
+    /// The names are those of the file that was read, whatever the generation.
+    fn rule(&mut self, _: u32, rule: u32) -> Option<RuleName> {
+        let (rules, file) = self.known.as_ref()?;
+        RuleName::of(rules, file, rule)
+    }
+}
+
+/// What a whole run came to.
+#[derive(Debug)]
+pub struct Summary {
+    /// Both sides' books.
+    pub account: Account,
+    /// Processes that started.
+    pub processes: u64,
+    /// From the driver's stamp to this app, for records that woke it.
+    pub latency: Latency,
+    /// Why the driver ended the reference, if this side did not.
+    pub ended: Option<Ending>,
+}
+
+/// Everything that the views know how to show.
+#[must_use]
+pub const fn everything() -> Mask {
+    Mask::of(Kind::PACKET)
+        .and(Kind::PROCESS_START)
+        .and(Kind::PROCESS_EXIT)
+}
+
+/// Waits and drains until `stop` is set, the driver ends the reference, or the view wants no more.
+///
+/// Who ends it from here lets go first and takes what is there then, so that the books at the end are exact.
+pub fn read(
+    name: &<Host as System>::Name,
+    mask: Mask,
+    names: &mut dyn Names,
+    stop: &Arc<AtomicBool>,
+    sink: Sink<'_>,
+) -> Result<Summary> {
+    let device = Device::open(name)?;
+    let event = device.create_event(RING_BYTES)?;
+    let mut attachment = Attachment::reference(device, event, mask)?;
+    let mut reader = Reader {
+        names,
+        clock: Clock::default(),
+        processes: 0,
+        latency: Latency::default(),
+    };
+    loop {
+        let asleep = !attachment.event().is_set()?;
+        let woken = attachment.wait(Some(TURN))? == Wake::Signalled && asleep;
+        let mut drained = reader.drain(&mut attachment, woken, sink)?;
+        let stopping = stop.load(Ordering::Acquire) || !drained.wanted;
+        if stopping && drained.ended.is_none() {
+            // A service that is gone by now has let go already.
+            let _gone = attachment.dereference();
+            drained.wanted &= reader.drain(&mut attachment, false, sink)?.wanted;
+        }
+        let account = attachment.account()?;
+        let wanted = drained.wanted
+            && sink(Told {
+                update: Update::Account(account),
+                record: None,
+            });
+        if let (Some(ending), true) = (drained.ended, wanted) {
+            sink(Told {
+                update: Update::Ended(format!("the driver ended it: {ending:?}")),
+                record: None,
+            });
+        }
+        if stopping || !wanted || drained.ended.is_some() {
+            let Reader {
+                processes, latency, ..
+            } = reader;
+            return Ok(Summary {
+                account,
+                processes,
+                latency,
+                ended: drained.ended,
+            });
+        }
+    }
+}
+
+/// What a drain came to: whether the view wants more, and whether more will come.
+struct Drained {
+    wanted: bool,
+    ended: Option<Ending>,
+}
+
+struct Reader<'a> {
+    names: &'a mut dyn Names,
+    clock: Clock,
+    processes: u64,
+    latency: Latency,
+}
+
+impl Reader<'_> {
+    /// Takes all that is there. A view that wants no more gets no more, but the books go on.
+    fn drain(
+        &mut self,
+        attachment: &mut Attachment,
+        woken: bool,
+        sink: Sink<'_>,
+    ) -> Result<Drained> {
+        let mut first = woken;
+        let mut wanted = true;
+        let drained = attachment.drain(|item| {
+            if let (Item::Record(record), true) = (item, first) {
+                self.latency.note(record.header().stamp_ns);
+                first = false;
+            }
+            if let Some(told) = self.entry(item).filter(|_| wanted) {
+                wanted = sink(told);
+            }
+        })?;
+        Ok(Drained {
+            wanted,
+            ended: drained.ended,
+        })
+    }
+
+    fn entry<'a>(&mut self, item: Item<'a>) -> Option<Told<'a>> {
+        let record = match item {
+            Item::Lost(lost) => {
+                let update = Update::Entry(Entry::lost(SystemTime::now(), lost));
+                return Some(Told {
+                    update,
+                    record: None,
+                });
+            }
+            Item::Record(record) => record,
+        };
+        let at = self.clock.time_of(record.header().stamp_ns);
+        let entry = match record.kind() {
+            Kind::PACKET => {
+                let packet: Packet = record.read().ok()?;
+                Entry::from_packet(at, &packet, self.names).ok()?
+            }
+            kind => {
+                self.processes += u64::from(kind == Kind::PROCESS_START);
+                Entry::from_process(
+                    at,
+                    &record.read::<Process>().ok()?,
+                    kind == Kind::PROCESS_EXIT,
+                )
+            }
+        };
+        Some(Told {
+            update: Update::Entry(entry),
+            record: Some(record),
+        })
+    }
+}
+
+/// Where the driver's device is, unless the command line says otherwise.
+pub const DEVICE: &str = if cfg!(windows) {
+    r"\\.\Gatebell"
+} else {
+    "/run/gatebell/device.sock"
+};

@@ -1,0 +1,165 @@
+//! The live terminal view: a line for each record where it happened, and the books at the foot.
+
+use crate::entry::{Entry, Update, What};
+use crate::reader::Told;
+use channel::Account;
+use firewall_abi::packet::Verdict;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+
+const RED: &str = "\x1b[31m";
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[1;33m";
+const DIM: &str = "\x1b[2m";
+const PLAIN: &str = "\x1b[0m";
+/// Back to the line's start, and nothing on it.
+const CLEAR: &str = "\r\x1b[2K";
+
+/// The view. Colours and the line at the foot are for terminals only; a file gets plain lines.
+pub struct Terminal {
+    program: &'static str,
+    lively: bool,
+    refused: u64,
+    processes: u64,
+    foot: String,
+}
+
+impl Terminal {
+    /// A view on standard output, of the program with this name.
+    #[must_use]
+    pub fn new(program: &'static str) -> Self {
+        let lively = std::io::stdout().is_terminal()
+            && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        Self {
+            program,
+            lively,
+            refused: 0,
+            processes: 0,
+            foot: String::new(),
+        }
+    }
+
+    /// What to write for what was told.
+    #[must_use]
+    pub fn text(&mut self, told: &Told<'_>) -> String {
+        match &told.update {
+            Update::Entry(entry) => self.entry(entry),
+            Update::Account(account) => self.account(account),
+            Update::Ended(why) => self.remark(why),
+        }
+    }
+
+    /// What to write before anything else than this view is written: the foot goes.
+    pub fn leave(&mut self) -> &'static str {
+        self.foot.clear();
+        if self.lively { CLEAR } else { "" }
+    }
+
+    /// Shows what was told. False: nobody looks any more.
+    pub fn show(&mut self, told: &Told<'_>) -> bool {
+        let text = self.text(told);
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .is_ok()
+    }
+
+    fn entry(&mut self, entry: &Entry) -> String {
+        let colour = match &entry.what {
+            What::Packet(packet) if packet.verdict == Verdict::Block => {
+                self.refused += 1;
+                RED
+            }
+            What::Packet(_) => GREEN,
+            What::Process(process) => {
+                self.processes += u64::from(process.ended.is_none());
+                DIM
+            }
+            What::Lost(_) => YELLOW,
+        };
+        if self.lively {
+            format!("{CLEAR}{colour}{entry}{PLAIN}\n{}", self.foot)
+        } else {
+            format!("{entry}\n")
+        }
+    }
+
+    /// The books, at the foot of a terminal.
+    fn account(&mut self, account: &Account) -> String {
+        if !self.lively {
+            return String::new();
+        }
+        let mut foot = String::new();
+        let lost = account.kernel.lost_in_all();
+        let _infallible = write!(
+            foot,
+            "{DIM}{} refused, {} processes · offered {} = committed {} + lost {lost} · delivered {} + in ring {}{PLAIN}",
+            self.refused,
+            self.processes,
+            account.kernel.offered,
+            account.kernel.committed,
+            account.delivered,
+            account.in_ring
+        );
+        let text = format!("{CLEAR}{foot}");
+        let unchanged = foot == self.foot;
+        self.foot = foot;
+        if unchanged { String::new() } else { text }
+    }
+
+    /// What the program itself has to say, above the foot.
+    fn remark(&self, text: &str) -> String {
+        let (clear, foot) = if self.lively {
+            (CLEAR, self.foot.as_str())
+        } else {
+            ("", "")
+        };
+        format!("{clear}{}: {text}\n{foot}", self.program)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use channel::{Cause, Lost};
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn a_file_gets_plain_lines() {
+        let mut plain = Terminal {
+            program: "test",
+            lively: false,
+            refused: 0,
+            processes: 0,
+            foot: String::new(),
+        };
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count: 3,
+        };
+        let line = plain.entry(&Entry::lost(UNIX_EPOCH, lost));
+        assert!(line.contains("LOST") && !line.contains('\x1b'), "{line:?}");
+    }
+
+    #[test]
+    fn the_foot_stays_below_the_lines() {
+        let mut lively = Terminal {
+            program: "test",
+            lively: true,
+            refused: 0,
+            processes: 0,
+            foot: "the foot".to_owned(),
+        };
+        let lost = Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count: 3,
+        };
+        assert!(
+            lively
+                .entry(&Entry::lost(UNIX_EPOCH, lost))
+                .ends_with("the foot")
+        );
+    }
+}
