@@ -31,7 +31,7 @@
 //!   model of a kernel. The model is never more lenient than a real one.
 //! - Each side counts for itself, and what an app was not told of is counted by cause (I1 to I5 in DESIGN's words:
 //!   see ARCHITECTURE.md).
-//! - Bytes from the other side of the boundary are an allegation until `contract` has made a type of them.
+//! - Bytes from the other side of the boundary are untrusted until `contract` has made a type of them.
 //! - `unsafe` stays in `sys/`, in `door/`, in `driver/ebpf.rs` and in `driver/wdm/`.
 #![cfg_attr(not(feature = "app"), no_std)]
 // Rust's own atomic types add nothing on a target without compare-and-swap, which eBPF is for it.

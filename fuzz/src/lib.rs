@@ -4,7 +4,7 @@
 //! all of them; that nothing panics, overflows or hangs goes without saying. `cargo xtask fuzz` builds and runs them.
 #![forbid(unsafe_code)]
 
-use rules::{SetFile, Surroundings};
+use rules::{Resolver, SetFile};
 
 /// A fuzzer's bytes, taken from the front. What is no more there reads as zero.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -46,7 +46,7 @@ pub struct Machine<'a> {
     pub program: Option<[u64; 2]>,
 }
 
-impl Surroundings for Machine<'_> {
+impl Resolver for Machine<'_> {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         Ok(SetFile {
             name: path.to_owned(),

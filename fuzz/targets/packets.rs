@@ -1,7 +1,7 @@
-//! Packets one after the other, of one zone: parsed, and decided on with the conversations that they make.
+//! Packets one after the other, of one zone: parsed, and decided on with the connections that they make.
 #![no_main]
 
-use engine::conversation::{Conversations, Known, decide, key_of};
+use engine::connection::{Connections, Known, decide, key_of};
 use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
 use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
@@ -31,7 +31,7 @@ static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
 });
 
 fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
-    let (mut bytes, mut conversations, mut now_ns) = (Bytes(bytes), Remembered::default(), 0);
+    let (mut bytes, mut connections, mut now_ns) = (Bytes(bytes), Remembered::default(), 0);
     for _ in 0..PACKETS {
         if bytes.is_empty() {
             return;
@@ -56,7 +56,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
             local: local(how),
             quoted,
         };
-        any_packet_gets_a_decision(parsed, known, table, &mut conversations);
+        any_packet_gets_a_decision(parsed, known, table, &mut connections);
     }
 }
 
@@ -117,11 +117,11 @@ fn any_packet_gets_a_decision(
     packet: Parsed,
     known: Known,
     table: &Table,
-    conversations: &mut Remembered,
+    connections: &mut Remembered,
 ) {
     let tables: Slices<'_> = table.slices();
     let (mut after, mut ends) = (packet, known);
-    let decision = decide(&mut after, &mut ends, &tables, conversations);
+    let decision = decide(&mut after, &mut ends, &tables, connections);
     assert_eq!(after, packet, "the packet is as it was");
     let Decision {
         rule,
@@ -153,7 +153,7 @@ fn any_packet_gets_a_decision(
         assert_eq!(
             verdict,
             Verdict::Allow,
-            "no conversation is remembered that was refused"
+            "no connection is remembered that was refused"
         );
     }
 }
@@ -178,7 +178,7 @@ struct Remembered {
     closed: HashMap<FlowKey, FlowEntry>,
 }
 
-impl Conversations for Remembered {
+impl Connections for Remembered {
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
         self.known.get_mut(key)
     }

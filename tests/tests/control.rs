@@ -99,7 +99,7 @@ fn each_question_is_answered_in_words_and_as_json() {
         .find(|rule| rule["id"] == "no-discard")
         .unwrap();
     assert_eq!(rule["hits"], 1, "{stats}");
-    assert!(root.run(&["stats"]).out.contains("conversations"));
+    assert!(root.run(&["stats"]).out.contains("connections"));
     let audit = root.run(&["audit"]);
     assert!(
         audit.code == 0 && audit.out.contains("Every record is accounted for"),

@@ -112,7 +112,7 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
             "{url}"
         );
     }
-    // Each end asks the other: two conversations, one answer each.
+    // Each end asks the other: two connections, one answer each.
     for (inside, address) in [
         (false, INSIDE),
         (true, OUTSIDE),

@@ -374,7 +374,7 @@ fn transfers_complete_byte_for_byte_while_rules_change_and_nothing_refused_passe
     let bytes = large_file(MEBIBYTES);
     fs::write(zone.lab.folder().join("pages/large"), &bytes).unwrap();
     let rules = Publishing::start(&zone);
-    // Whoever takes it rests between its parts, so that the conversation goes on for some seconds.
+    // Whoever takes it rests between its parts, so that the connection goes on for some seconds.
     let get = |inside: bool, url: &str, file: &str| {
         let file = zone.lab.folder().join(file);
         let line = format!(

@@ -215,8 +215,8 @@ impl RunFolder {
     }
 
     fn run_once(&self, parts: &Parts, end: Instant) -> Result<Outcome> {
-        let mut guest = Guest::boot(parts, self)?;
-        if guest.wait(end)? {
+        let mut peer = PeerConnection::boot(parts, self)?;
+        if peer.wait(end)? {
             self.outcome()
         } else {
             Ok(Outcome::TimedOut)
@@ -256,11 +256,11 @@ impl Drop for RunFolder {
 }
 
 /// A running qemu, killed when dropped.
-struct Guest {
+struct PeerConnection {
     qemu: Child,
 }
 
-impl Guest {
+impl PeerConnection {
     fn boot(parts: &Parts, folder: &RunFolder) -> Result<Self> {
         let qemu = place::program("qemu-system-x86_64")
             .context("qemu is missing: cargo xtask setup vm")?;
@@ -334,7 +334,7 @@ impl Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for PeerConnection {
     fn drop(&mut self) {
         let _ = self.qemu.kill();
         let _ = self.qemu.wait();

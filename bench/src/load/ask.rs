@@ -14,7 +14,7 @@ pub fn answer(at: SocketAddr, seconds: u64) -> Result<()> {
     while Instant::now() < end {
         match listener.accept() {
             // A connection that breaks off is over, no more.
-            Ok((asker, _)) => drop(answer_one(asker)),
+            Ok((requester, _)) => drop(answer_one(requester)),
             Err(none) if none.kind() == ErrorKind::WouldBlock => {
                 std::thread::sleep(Duration::from_millis(5))
             }
@@ -24,13 +24,13 @@ pub fn answer(at: SocketAddr, seconds: u64) -> Result<()> {
     Ok(())
 }
 
-fn answer_one(mut asker: TcpStream) -> std::io::Result<()> {
-    asker.set_nonblocking(false)?;
-    asker.set_nodelay(true)?;
-    asker.set_read_timeout(Some(Duration::from_secs(2)))?;
+fn answer_one(mut requester: TcpStream) -> std::io::Result<()> {
+    requester.set_nonblocking(false)?;
+    requester.set_nodelay(true)?;
+    requester.set_read_timeout(Some(Duration::from_secs(2)))?;
     let mut byte = [0];
-    while asker.read(&mut byte)? == 1 {
-        asker.write_all(&byte)?;
+    while requester.read(&mut byte)? == 1 {
+        requester.write_all(&byte)?;
     }
     Ok(())
 }

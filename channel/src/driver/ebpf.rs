@@ -209,7 +209,7 @@ fn ring(slot: u32) -> Option<*mut c_void> {
         .map(|ring| core::ptr::from_ref(ring).cast_mut().cast())
 }
 
-/// Whether `slot` is attached and `token` is its own: a caller's allegation, checked.
+/// Whether `slot` is attached and `token` is its own: a caller's untrusted input, checked.
 #[inline(always)]
 pub fn check(slot: u32, token: u64) -> Result<(), Refusal> {
     let slot = SLOTS.get(slot).ok_or(Refusal::Range)?;

@@ -1,8 +1,8 @@
 //! The door's own books. They are kept in a map of the driver, so that they outlive the door: what was taken and released is
 //! counted over restarts, also where a door was killed.
 
-use super::hold::{Driver, Hold};
-use super::memory::LetGo;
+use super::hold::{Driver, Registration};
+use super::memory::Orphaned;
 use crate::sys::linux::bpf;
 use channel_abi::command::References;
 use channel_abi::{Ending, Ledger, SLOTS};
@@ -18,12 +18,12 @@ pub struct Books {
 
 impl Books {
     /// Reads them, and releases what a door that was killed has left: its apps get their tombstones.
-    pub fn open(map: OwnedFd, driver: &Driver, let_go: &mut LetGo) -> io::Result<Self> {
+    pub fn open(map: OwnedFd, driver: &Driver, let_go: &mut Orphaned) -> io::Result<Self> {
         let mut kept = References::new_zeroed();
         bpf::lookup(map.as_fd(), &0_u32.to_ne_bytes(), kept.as_mut_bytes())?;
         let mut books = Self { map, kept };
-        let left: Vec<Hold> = (0..SLOTS as u32)
-            .filter_map(|slot| Hold::left_over(driver, slot))
+        let left: Vec<Registration> = (0..SLOTS as u32)
+            .filter_map(|slot| Registration::left_over(driver, slot))
             .collect();
         // It may have been killed between taking or releasing and writing that down. What is there is what counts.
         let References {

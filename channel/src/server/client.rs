@@ -1,6 +1,6 @@
 //! One connection: an open device of one process.
 
-use super::hold::Hold;
+use super::hold::Registration;
 use crate::sys::linux::socket::{self, Prelude};
 use channel_abi::Ledger;
 use std::io;
@@ -14,7 +14,7 @@ pub struct Client {
     pub process: OwnedFd,
     pub pid: u32,
     pub user: u32,
-    pub hold: Option<Hold>,
+    pub hold: Option<Registration>,
     /// The books of the last reference that ended.
     pub last: Option<Ledger>,
     pub gone: bool,

@@ -1,7 +1,7 @@
 //! The driver's hold on one app's event: taken, and let go of again.
 
 use super::Answer;
-use super::memory::Charge;
+use super::memory::MemoryCharge;
 use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
 use crate::ring::Memory;
 use crate::sys::linux::socket::{LEDGER, RING};
@@ -117,7 +117,7 @@ fn may_be_written(fd: BorrowedFd<'_>) -> bool {
 
 /// One reference.
 #[derive(Debug)]
-pub struct Hold {
+pub struct Registration {
     pub slot: u32,
     pub ring_id: u32,
     token: u64,
@@ -125,10 +125,10 @@ pub struct Hold {
     books: OwnedFd,
     /// Of the ring; none: a door before this one took hold of it.
     positions: Option<Positions>,
-    pub charge: Charge,
+    pub charge: MemoryCharge,
 }
 
-impl Hold {
+impl Registration {
     /// Puts the event and new books into the driver's maps: the kernel resolves the descriptors and holds both.
     pub fn take(
         driver: &Driver,
@@ -146,7 +146,7 @@ impl Hold {
         let token = token().map_err(memory)?;
         let positions =
             Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
-        let charge = Charge::of(user, &[event.ring.as_fd(), books.as_fd()]);
+        let charge = MemoryCharge::of(user, &[event.ring.as_fd(), books.as_fd()]);
         let hold = Self {
             slot,
             ring_id: event.id,
@@ -201,7 +201,7 @@ impl Hold {
                 } else {
                     entry.users as u32
                 };
-                let charge = Charge::of(user, &maps);
+                let charge = MemoryCharge::of(user, &maps);
                 Some(Self {
                     slot,
                     ring_id: 0,
@@ -231,7 +231,7 @@ impl Hold {
 
     /// Lets go, in an order in which nothing can follow the tombstone: no new offers; no running program that still makes
     /// one; then the tombstone, the last signal, and the ring. Returns the books, which are final, and what may live on.
-    pub fn release(self, driver: &Driver, ending: Ending) -> (Ledger, Charge) {
+    pub fn release(self, driver: &Driver, ending: Ending) -> (Ledger, MemoryCharge) {
         let Self { slot, token, .. } = self;
         let closing = Slot {
             attached: Slot::CLOSING,

@@ -37,12 +37,12 @@ pub struct RingMemory {
 
 /// What one reference has in the kernel: a ring and a ledger, each by its number and its bytes.
 #[derive(Clone, Debug)]
-pub struct Charge {
+pub struct MemoryCharge {
     pub user: u32,
     maps: Vec<(u32, u64)>,
 }
 
-impl Charge {
+impl MemoryCharge {
     /// What can't be looked at is not counted: it could not be put into the driver's maps either.
     pub fn of(user: u32, maps: &[impl AsFd]) -> Self {
         let number = |map: &_| {
@@ -77,11 +77,11 @@ pub fn needed(ring_bytes: u32) -> u64 {
 
 /// What was let go of and still lives.
 #[derive(Debug, Default)]
-pub struct LetGo(Vec<Charge>);
+pub struct Orphaned(Vec<MemoryCharge>);
 
-impl LetGo {
+impl Orphaned {
     /// A reference has ended. Nothing of it is held here.
-    pub fn add(&mut self, charge: Charge) {
+    pub fn add(&mut self, charge: MemoryCharge) {
         self.0.push(charge);
     }
 
@@ -93,8 +93,8 @@ impl LetGo {
     }
 
     /// Those that live.
-    pub fn living(&mut self) -> &[Charge] {
-        self.0.retain_mut(Charge::lives);
+    pub fn living(&mut self) -> &[MemoryCharge] {
+        self.0.retain_mut(MemoryCharge::lives);
         &self.0
     }
 }
@@ -105,7 +105,7 @@ pub fn check(
     room: Room,
     user: u32,
     more: u64,
-    all: &[&Charge],
+    all: &[&MemoryCharge],
 ) -> Result<(), Refusal> {
     let bytes = |of: &dyn Fn(u32) -> bool| -> u64 {
         let theirs = all.iter().filter(|charge| of(charge.user));
@@ -150,7 +150,7 @@ mod tests {
     fn asks(user: u32, more: u64, all: &[(u32, u64)]) -> Result<(), Refusal> {
         let all: Vec<_> = all
             .iter()
-            .map(|(user, bytes)| Charge {
+            .map(|(user, bytes)| MemoryCharge {
                 user: *user,
                 maps: vec![(1, *bytes)],
             })

@@ -3,7 +3,7 @@
 //! It may depend on `aya`, to find maps and programs of a loaded object, and on this crate's own `bpf()` calls.
 //!
 //! Rules that hold here:
-//! - A request is an allegation: its length, its numbers and the descriptors beside it are checked before anything is
+//! - A request is untrusted: its length, its numbers and the descriptors beside it are checked before anything is
 //!   touched, and what is refused is refused by name.
 //! - One thread, which never waits for an app: an app that does not take its answer is hung up on.
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
@@ -32,9 +32,9 @@ use books::Books;
 use channel_abi::command::{MAX_RING, References};
 use channel_abi::{Command, Ending, Ledger, Reference, Refusal, SLOTS, Totals, VERSION};
 use client::Client;
-use hold::{Driver, Hold};
+use hold::{Driver, Registration};
 use listener::Listener;
-use memory::{Charge, LetGo, needed};
+use memory::{MemoryCharge, Orphaned, needed};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -115,16 +115,16 @@ pub enum DoorError {
 
 /// An open door. Dropped, it ends every reference with a tombstone and a last signal, and takes the socket away.
 #[derive(Debug)]
-pub struct Door {
+pub struct DeviceServer {
     listener: Listener,
     clients: Vec<Client>,
     driver: Driver,
     policy: Policy,
     stopping: bool,
-    /// See [`Door::records_may_overlap`].
+    /// See [`DeviceServer::records_may_overlap`].
     overlap: bool,
     books: Books,
-    let_go: LetGo,
+    let_go: Orphaned,
     room: Room,
 }
 
@@ -143,7 +143,7 @@ pub struct AppBooks {
     pub lies: bool,
 }
 
-impl Door {
+impl DeviceServer {
     /// Opens the door to a loaded object at `path`.
     pub fn open(
         ebpf: &mut Ebpf,
@@ -164,7 +164,7 @@ impl Door {
             what: "take over the driver's books",
             source,
         };
-        let mut let_go = LetGo::default();
+        let mut let_go = Orphaned::default();
         let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, &mut let_go).map_err(kept)?;
         let probe = program(ebpf, PROBE_PROGRAM)?;
         let overlap = driver.records_may_overlap(&probe);
@@ -247,7 +247,7 @@ impl Door {
         let attached = self.holds().map(|(_, hold)| hold.charge.bytes()).sum();
         RingMemory {
             attached,
-            let_go: self.let_go.living().iter().map(Charge::bytes).sum(),
+            let_go: self.let_go.living().iter().map(MemoryCharge::bytes).sum(),
         }
     }
 
@@ -264,7 +264,7 @@ impl Door {
         }
     }
 
-    fn holds(&self) -> impl Iterator<Item = (&Client, &Hold)> {
+    fn holds(&self) -> impl Iterator<Item = (&Client, &Registration)> {
         self.clients
             .iter()
             .filter_map(|client| client.hold.as_ref().map(|hold| (client, hold)))
@@ -379,7 +379,7 @@ impl Door {
         }
         self.check_memory(user, needed(request.ring_bytes))?;
         let event = sent.map_or_else(|| hold::made_event(request.ring_bytes), Ok)?;
-        let (hold, answer) = Hold::take(&self.driver, slot, user, &request, event)?;
+        let (hold, answer) = Registration::take(&self.driver, slot, user, &request, event)?;
         self.clients[n].hold = Some(hold);
         self.books.took();
         Ok(answer)
@@ -415,7 +415,7 @@ impl Door {
     /// The app's books, also after the reference ended.
     fn account(&self, n: usize) -> Result<Answer, Refusal> {
         let client = &self.clients[n];
-        let standing = client.hold.as_ref().map(Hold::ledger);
+        let standing = client.hold.as_ref().map(Registration::ledger);
         let ledger: Ledger = standing.or(client.last).ok_or(Refusal::NotReferenced)?;
         Ok(Answer::of(ledger.as_bytes()))
     }
@@ -436,7 +436,7 @@ impl Door {
     }
 }
 
-impl Drop for Door {
+impl Drop for DeviceServer {
     fn drop(&mut self) {
         self.detach_all();
     }

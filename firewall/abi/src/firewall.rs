@@ -67,7 +67,7 @@ impl Verdicts {
     }
 }
 
-/// Both ends of a conversation, as seen from the zone. Aligned, so that it is copied in words.
+/// Both ends of a connection, as seen from the zone. Aligned, so that it is copied in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct FlowKey {
@@ -83,7 +83,7 @@ pub struct FlowKey {
     pub protocol: u32,
 }
 
-/// Who began the conversation, and by which rule.
+/// Who began the connection, and by which rule.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -122,11 +122,11 @@ impl FlowEntry {
     pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }
 
-/// How many conversations the driver remembers.
+/// How many connections the driver remembers.
 pub const MAX_FLOWS: usize = 65_536;
 /// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
 pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
-/// How many ended conversations it remembers, so that what is sent again passes.
+/// How many ended connections it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;
 /// Slots for the zone's devices: so many more than a zone has that each finds one of its own.
 pub const DEVICE_SLOTS: u32 = 4096;

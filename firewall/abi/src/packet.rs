@@ -39,7 +39,7 @@ pub enum Reason {
     /// A reply to what was allowed.
     Reply = 5,
     /// The service has ended, and the rules say what then.
-    Gone = 6,
+    FailMode = 6,
 }
 
 macro_rules! from_integer {
@@ -67,7 +67,7 @@ from_integer! {
     Verdict { Allow = 1, "allow"; Block = 2, "block"; }
     Reason {
         Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
-        Reply = 5, "reply"; Gone = 6, "gone";
+        Reply = 5, "reply"; FailMode = 6, "fail_mode";
     }
 }
 
@@ -83,7 +83,7 @@ pub struct UnknownNumber(pub u8);
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C, align(8))]
-pub struct Flow {
+pub struct PacketHeaders {
     /// Where it comes from.
     pub source: [u8; 16],
     /// Where it goes.
@@ -118,7 +118,7 @@ pub struct Decision {
     pub reason: u8,
     /// 1 if the packet is to be reported.
     pub log: u8,
-    /// 1 if the packet goes on with a conversation that was allowed before: the rules were not asked about it.
+    /// 1 if the packet goes on with a connection that was allowed before: the rules were not asked about it.
     pub known: u8,
 }
 
@@ -174,7 +174,7 @@ pub struct Packet {
     /// Stands first in every record.
     pub header: Header,
     /// The packet's headers.
-    pub flow: Flow,
+    pub flow: PacketHeaders,
     /// What was decided.
     pub decision: Decision,
     /// The packet's length in bytes, from its IP header on.
@@ -194,6 +194,8 @@ pub struct Packet {
 }
 
 const _: () = {
-    assert!(size_of::<Flow>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 40);
+    assert!(
+        size_of::<PacketHeaders>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 40
+    );
     assert!(size_of::<Packet>() == 56 + 40 + 12 + 20 + 32);
 };

@@ -11,7 +11,7 @@
 //! - The first bit that the vectors of all dimensions share is the first rule that matches.
 //!
 //! Sets of addresses are a table of their own, [`SetsHead`], so that generations can share them: it says of an address
-//! which sets hold it, by a number (an *atom*); the generation says which rules ask for these sets.
+//! which sets hold it, by a number (an *class*); the generation says which rules ask for these sets.
 
 use crate::packet::Direction;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -60,12 +60,12 @@ pub struct Tree {
     pub levels: u32,
     /// How many intervals there are. 1: there are no leaves.
     pub intervals: u32,
-    /// The page at which the leaves start. If there are none, what everything has: a vector's page, or an atom.
+    /// The page at which the leaves start. If there are none, what everything has: a vector's page, or an class.
     pub leaves: u32,
     /// Fills the word.
     pub spare: u32,
     /// Always 0, which only whoever runs the search finds out: see `engine`.
-    pub nought: u64,
+    pub opaque_zero: u64,
     /// The page at which each level starts.
     pub starts: [u32; MAX_LEVELS],
 }
@@ -78,7 +78,7 @@ pub struct Tree {
 pub struct NarrowLeaf {
     /// The lowest value of each interval.
     pub keys: [u32; NARROW_LEAF],
-    /// What each has: a vector's page, or an atom.
+    /// What each has: a vector's page, or an class.
     pub values: [u32; NARROW_LEAF],
 }
 
@@ -122,15 +122,15 @@ pub struct Head {
     /// How many pages there are, this one too.
     pub pages: u32,
     /// What packets get that no rule matches, into the zone.
-    pub inbound: Otherwise,
+    pub inbound: DefaultPolicy,
     /// What packets get that no rule matches, out of the zone.
-    pub outbound: Otherwise,
+    pub outbound: DefaultPolicy,
     /// The driver's table of sets that this generation asks, or [`NO_SETS`].
     pub sets: u32,
     /// What rules ask for besides the packet itself: bits [`ASKS_USER`] and following.
     pub asks: u32,
-    /// What becomes of packets when the service has ended: a [`Gone`].
-    pub gone: u32,
+    /// What becomes of packets when the service has ended: a [`FailMode`].
+    pub fail_mode: u32,
     /// The page at which the [`CLASSES`] start: for each class the page of its vector.
     pub classes: u32,
     /// The page at which the [`Outcome`]s start, one for each rule.
@@ -139,12 +139,12 @@ pub struct Head {
     pub hits: u32,
     /// The vector of the rules that ask for no ports and no ICMP type: what a later fragment can match.
     pub no_ports: u32,
-    /// The page at which the vectors of atoms start, for sources: a page number each. [`NO_SETS`]: no rule asks.
+    /// The page at which the vectors of equivalence classes start, for sources: a page number each. [`NO_SETS`]: no rule asks.
     pub source_sets: u32,
     /// The same for destinations.
     pub destination_sets: u32,
-    /// How many atoms these know.
-    pub atoms: u32,
+    /// How many equivalence classes these know.
+    pub equivalence_classes: u32,
     /// IPv4 sources, as 32-bit numbers.
     pub source_v4: Tree,
     /// IPv4 destinations.
@@ -180,11 +180,11 @@ pub const ASKS_INTERFACE: u32 = 4;
 pub struct SetsHead {
     /// How many pages there are, this one too.
     pub pages: u32,
-    /// How many atoms there are. Atom 0: in no set.
-    pub atoms: u32,
-    /// Atoms of IPv4 addresses.
+    /// How many equivalence classes there are. Class 0: in no set.
+    pub equivalence_classes: u32,
+    /// EquivalenceClasses of IPv4 addresses.
     pub v4: Tree,
-    /// Atoms of IPv6 addresses.
+    /// EquivalenceClasses of IPv6 addresses.
     pub v6: Tree,
 }
 
@@ -234,7 +234,7 @@ page_zero! {
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
 #[repr(C)]
-pub struct Otherwise {
+pub struct DefaultPolicy {
     /// A [`crate::packet::Verdict`].
     pub verdict: u8,
     /// 1 if such packets are to be reported.
@@ -269,24 +269,24 @@ impl Outcome {
 /// What becomes of packets when the service has ended, killed or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u32)]
-pub enum Gone {
+pub enum FailMode {
     /// The rules stay in force.
     #[default]
-    Keep = 0,
+    Static = 0,
     /// Everything passes, uncounted by rules.
     Open = 1,
     /// Nothing passes.
-    Block = 2,
+    Closed = 2,
 }
 
-impl Gone {
+impl FailMode {
     /// The name in rule files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Keep => "keep",
+            Self::Static => "static",
             Self::Open => "open",
-            Self::Block => "block",
+            Self::Closed => "closed",
         }
     }
 }

@@ -6,8 +6,8 @@ use firewall_abi::VERSION;
 use firewall_abi::firewall::{
     FlowEntry, FlowKey, Lease, Offsets, Owner, Service, Ticks, Verdicts, ZoneDevice,
 };
-use firewall_abi::packet::{Decision, Flow, Local, Packet};
-use firewall_abi::rules::{Head, Otherwise, PortRange, SetsHead, Tree};
+use firewall_abi::packet::{Decision, Local, Packet, PacketHeaders};
+use firewall_abi::rules::{DefaultPolicy, Head, PortRange, SetsHead, Tree};
 use std::fmt::Write;
 use std::mem::offset_of;
 
@@ -30,7 +30,7 @@ macro_rules! describe {
 fn layout() -> String {
     let mut text = String::new();
     describe! { text,
-        Flow { source, destination, source_port, destination_port, protocol, ip_version, direction, tcp_flags }
+        PacketHeaders { source, destination, source_port, destination_port, protocol, ip_version, direction, tcp_flags }
         Decision { rule, generation, verdict, reason, log, known }
         Local { program, interface, user, spare }
         Packet { header, flow, decision, length, interface, pid, user, spare, program, name }
@@ -47,14 +47,14 @@ fn layout() -> String {
             signal_exit_code, mm_exe_file, mm_arg_start, mm_arg_end, file_inode, inode_number, inode_super_block,
             super_block_device, exit_group_dead, known,
         }
-        Tree { levels, intervals, leaves, spare, nought, starts }
+        Tree { levels, intervals, leaves, spare, opaque_zero, starts }
         Head {
-            generation, rules, pages, inbound, outbound, sets, asks, gone, classes, outcomes, hits, no_ports,
-            source_sets, destination_sets, atoms, source_v4, destination_v4, source_port,
+            generation, rules, pages, inbound, outbound, sets, asks, fail_mode, classes, outcomes, hits, no_ports,
+            source_sets, destination_sets, equivalence_classes, source_v4, destination_v4, source_port,
             destination_port, user, source_v6, destination_v6, program, interface,
         }
-        SetsHead { pages, atoms, v4, v6 }
-        Otherwise { verdict, log }
+        SetsHead { pages, equivalence_classes, v4, v6 }
+        DefaultPolicy { verdict, log }
         PortRange { first, last }
     }
     text

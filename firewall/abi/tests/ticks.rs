@@ -1,4 +1,4 @@
-//! The clock of conversations, for the lengths of a tick that kernels are built with.
+//! The clock of connections, for the lengths of a tick that kernels are built with.
 
 use firewall_abi::firewall::Ticks;
 

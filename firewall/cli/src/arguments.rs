@@ -75,7 +75,7 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = RECOVER_HELP)]
     Recover(RecoverArguments),
-    /// Print what the driver counted: packets by direction and verdict, conversations
+    /// Print what the driver counted: packets by direction and verdict, connections
     #[cfg(target_os = "linux")]
     #[command(after_help = EXIT_CODES)]
     Stats(AskArguments),

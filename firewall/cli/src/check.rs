@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::arguments::CheckArguments;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
-use rules::{Finding, Machine, grouped};
+use rules::{Finding, SystemResolver, grouped};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -21,7 +21,7 @@ pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<u8, Error>
 fn check(path: &Path, json: bool, out: &mut dyn Write) -> Result<bool, Error> {
     let text = read(path)?;
     let name = name(path);
-    let parsed = RuleFile::parse(&name, &text, &Machine::beside(path));
+    let parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path));
     let (severity, findings) = match &parsed {
         Ok(file) => (Severity::Warning, file.rules.warnings()),
         Err(errors) => (Severity::Error, errors.as_slice()),

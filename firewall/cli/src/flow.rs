@@ -1,19 +1,19 @@
 //! A packet in one line, written and read: `out tcp 10.0.0.2:5000 -> 10.0.0.1:23`.
 
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Flow, Local, name_words};
-use rules::{Protocol, Surroundings};
+use firewall_abi::packet::{Direction, Local, PacketHeaders, name_words};
+use rules::{Protocol, Resolver};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// Where a flow comes from.
-pub fn source(flow: &Flow) -> IpAddr {
+pub fn source(flow: &PacketHeaders) -> IpAddr {
     address(flow.ip_version, flow.source)
 }
 
 /// Where a flow goes.
-pub fn destination(flow: &Flow) -> IpAddr {
+pub fn destination(flow: &PacketHeaders) -> IpAddr {
     address(flow.ip_version, flow.destination)
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for FlowText<'_> {
     }
 }
 
-fn write_type(f: &mut fmt::Formatter<'_>, protocol: Protocol, flow: &Flow) -> fmt::Result {
+fn write_type(f: &mut fmt::Formatter<'_>, protocol: Protocol, flow: &PacketHeaders) -> fmt::Result {
     let name = u8::try_from(flow.source_port)
         .ok()
         .and_then(|number| protocol.icmp_type_name(number));
@@ -94,13 +94,13 @@ impl Who {
     ///
     /// # Errors
     /// There is no such user; the text says what would be right.
-    pub fn local(&self, surroundings: &dyn Surroundings) -> Result<Local, String> {
+    pub fn local(&self, resolver: &dyn Resolver) -> Result<Local, String> {
         let mut local = Local::UNKNOWN;
         if let Some(user) = &self.user {
-            local.user = user.parse().map_or_else(|_| surroundings.user(user), Ok)?;
+            local.user = user.parse().map_or_else(|_| resolver.user(user), Ok)?;
         }
         if let Some(program) = &self.program {
-            local.program = surroundings.program(program).unwrap_or_default();
+            local.program = resolver.program(program).unwrap_or_default();
         }
         if let Some(interface) = &self.interface {
             local.interface = name_words(interface).unwrap_or_default();
@@ -162,10 +162,10 @@ impl FromStr for Question {
         let [direction, protocol, source, "->", destination, rest @ ..] = words.as_slice() else {
             return Err(FORM.to_owned());
         };
-        let mut flow = Flow {
+        let mut flow = PacketHeaders {
             direction: self::direction(direction)? as u8,
             protocol: self::protocol(protocol)?.0,
-            ..Flow::default()
+            ..PacketHeaders::default()
         };
         let (rest, who) = who(rest)?;
         let shape = if rest == ["fragment"] {
@@ -195,7 +195,7 @@ fn who<'w>(mut words: &'w [&'w str]) -> Result<(&'w [&'w str], Who), String> {
     Ok((words, who))
 }
 
-fn complete(flow: Flow, shape: Shape, nothing_follows: bool) -> Result<Parsed, String> {
+fn complete(flow: PacketHeaders, shape: Shape, nothing_follows: bool) -> Result<Parsed, String> {
     let protocol = Protocol(flow.protocol);
     if protocol.has_types() && nothing_follows {
         return Err(format!(
@@ -222,7 +222,12 @@ fn protocol(text: &str) -> Result<Protocol, String> {
 }
 
 /// Fills in addresses, and ports where the packet shows any.
-fn ends(flow: &mut Flow, shape: Shape, source: &str, destination: &str) -> Result<(), String> {
+fn ends(
+    flow: &mut PacketHeaders,
+    shape: Shape,
+    source: &str,
+    destination: &str,
+) -> Result<(), String> {
     let with_ports = Protocol(flow.protocol).has_ports() && shape == Shape::Whole;
     let (source, source_port) = end(source, with_ports)?;
     let (destination, destination_port) = end(destination, with_ports)?;
@@ -264,7 +269,7 @@ fn no_socket(text: &str) -> String {
     }
 }
 
-fn icmp(flow: &mut Flow, kind: &str, code: &str) -> Result<(), String> {
+fn icmp(flow: &mut PacketHeaders, kind: &str, code: &str) -> Result<(), String> {
     let protocol = Protocol(flow.protocol);
     if !protocol.has_types() {
         return Err(format!(

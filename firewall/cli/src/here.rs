@@ -1,20 +1,20 @@
 //! This machine, for questions about packets.
 
-use rules::{Machine, SetFile, Surroundings};
+use rules::{Resolver, SetFile, SystemResolver};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 /// This machine, where a program that is not installed can still be asked about: it is told from others by its path.
-pub struct Here(Machine);
+pub struct Here(SystemResolver);
 
 impl Here {
     /// The machine, for a rule file at this path.
     pub fn beside(rule_file: &Path) -> Self {
-        Self(Machine::beside(rule_file))
+        Self(SystemResolver::beside(rule_file))
     }
 }
 
-impl Surroundings for Here {
+impl Resolver for Here {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         self.0.set_file(path)
     }

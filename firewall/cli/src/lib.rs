@@ -14,7 +14,7 @@
 mod arguments;
 pub mod capture;
 mod check;
-mod conversations;
+mod connections;
 mod dry_run;
 mod error;
 mod flow;

@@ -6,7 +6,7 @@
 use crate::flow::{destination, source};
 use crate::show::{end_names, icmp_type, range, user};
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Flow, Local, NO_USER, name_words};
+use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders, name_words};
 use firewall_abi::rules::PortRange;
 use rules::{Addresses, Protocol, Rule, Rules};
 use std::net::IpAddr;
@@ -52,12 +52,12 @@ pub fn misses(rule: &Rule, packet: &Parsed, local: &Local, rules: &Rules) -> Vec
     missed
 }
 
-fn direction(asked: Option<Direction>, flow: &Flow) -> Option<String> {
+fn direction(asked: Option<Direction>, flow: &PacketHeaders) -> Option<String> {
     let asked = asked.filter(|asked| *asked as u8 != flow.direction)?;
     Some(format!("direction is not {}", asked.name()))
 }
 
-fn protocol(asked: &[Protocol], flow: &Flow) -> Option<String> {
+fn protocol(asked: &[Protocol], flow: &PacketHeaders) -> Option<String> {
     let found = asked.is_empty() || asked.contains(&Protocol(flow.protocol));
     (!found).then(|| {
         format!(
@@ -151,7 +151,7 @@ fn ports(which: &str, asked: &[PortRange], port: u16) -> Option<String> {
     })
 }
 
-fn types(rule: &Rule, flow: &Flow) -> Option<String> {
+fn types(rule: &Rule, flow: &PacketHeaders) -> Option<String> {
     let asked = &rule.icmp_types;
     let found = asked.is_empty()
         || asked

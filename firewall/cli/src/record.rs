@@ -130,7 +130,7 @@ impl Record {
             (None, _, _, "fragment") => {
                 "by the default, as no rule took the later fragment".to_owned()
             }
-            (None, _, _, "gone") => {
+            (None, _, _, "fail_mode") => {
                 "because the service had ended, and the rules say what then".to_owned()
             }
             (None, _, _, "reply") => "as a reply to what was allowed".to_owned(),

@@ -2,7 +2,7 @@
 
 use crate::{Error, style};
 use firewall_abi::packet::{Decision, Direction, NO_RULE};
-use rules::{Finding, Machine, Rule, Rules, Surroundings, Table};
+use rules::{Finding, Resolver, Rule, Rules, SystemResolver, Table};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ impl RuleFile {
     /// # Errors
     /// It can't be read, or not understood.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        Self::understand(&Source::read(path)?, &Machine::beside(path))
+        Self::understand(&Source::read(path)?, &SystemResolver::beside(path))
     }
 
     /// Understands a rule file; what is wrong with it is shown on standard error.
@@ -31,9 +31,9 @@ impl RuleFile {
     /// It is not understood.
     pub fn understand(
         Source { name, text, .. }: &Source,
-        surroundings: &dyn Surroundings,
+        resolver: &dyn Resolver,
     ) -> Result<Self, Error> {
-        let errors = match Self::parse(name, text, surroundings) {
+        let errors = match Self::parse(name, text, resolver) {
             Ok(file) => return Ok(file),
             Err(errors) => errors,
         };
@@ -52,13 +52,9 @@ impl RuleFile {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn parse(
-        name: &str,
-        text: &str,
-        surroundings: &dyn Surroundings,
-    ) -> Result<Self, Vec<Finding>> {
+    pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Self, Vec<Finding>> {
         let rules =
-            rules::parse(name, text, surroundings).map_err(|errors| errors.findings().to_vec())?;
+            rules::parse(name, text, resolver).map_err(|errors| errors.findings().to_vec())?;
         let table = rules.compile(1);
         Ok(Self {
             name: name.to_owned(),

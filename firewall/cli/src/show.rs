@@ -6,14 +6,14 @@ use crate::rule_file::{RuleFile, Source};
 use crate::style;
 use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
-use rules::{Addresses, DefaultAction, Machine, Protocol, Rule, Rules, Set, User};
+use rules::{Addresses, DefaultAction, Protocol, Rule, Rules, Set, SystemResolver, User};
 use serde_json::{Value, json};
 use std::io::Write;
 
 /// Shows a rule file.
 pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let source = arguments.source()?;
-    let file = RuleFile::understand(&source, &Machine::beside(&source.place))?;
+    let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
     if arguments.json {
         writeln!(out, "{}", object(&file))?;
     } else {
@@ -48,7 +48,7 @@ fn object(file: &RuleFile) -> Value {
             "log_in": log(Direction::Inbound),
             "log_out": log(Direction::Outbound),
         },
-        "service_gone": rules.gone().name(),
+        "fail_mode": rules.fail_mode().name(),
         "sets": rules.sets().map(set_object).collect::<Vec<_>>(),
         "rules": (0..).zip(rules.iter()).map(|(number, rule)| rule_object(number, rule, rules)).collect::<Vec<_>>(),
     })

@@ -8,9 +8,9 @@ use crate::miss::misses;
 use crate::record::Record;
 use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
-use engine::conversation::{beginning, may_answer};
+use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error};
-use firewall_abi::packet::{Decision, Direction, Flow, Local, Verdict};
+use firewall_abi::packet::{Decision, Direction, Local, PacketHeaders, Verdict};
 use rules::{Protocol, Rule};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -228,7 +228,7 @@ impl<'a> Answer<'a> {
         if is_error(flow) {
             writeln!(
                 out,
-                "\nIf it is about a conversation that is allowed and goes on, it passes without a rule."
+                "\nIf it is about a connection that is allowed and goes on, it passes without a rule."
             )?;
         }
         if !may_answer(flow) {
@@ -335,7 +335,7 @@ fn who_lines(who: &Who) -> String {
 }
 
 /// The port it goes to, or the type.
-fn last_line(protocol: Protocol, flow: &Flow) -> String {
+fn last_line(protocol: Protocol, flow: &PacketHeaders) -> String {
     if protocol.has_ports() {
         format!("ports = {}\n", flow.destination_port)
     } else if protocol.has_types() {

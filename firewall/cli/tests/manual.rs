@@ -140,7 +140,7 @@ fn the_rules_document_explains_every_key() {
 
 #[test]
 fn the_rules_document_states_the_limits_that_hold() {
-    use engine::conversation::longest_silence_ns;
+    use engine::connection::longest_silence_ns;
     use firewall_abi::firewall::FlowEntry;
     use firewall_abi::rules::{MAX_PAGES, MAX_RULES, PAGE_BYTES};
     assert_eq!(

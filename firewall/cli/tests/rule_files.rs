@@ -291,11 +291,11 @@ fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
     for key in ["interface", "user", "program"] {
         each(key, key, "", defs);
     }
-    for gone in schema()["properties"]["service"]["properties"]["gone"]["enum"]
+    for gone in schema()["properties"]["service"]["properties"]["fail_mode"]["enum"]
         .as_array()
         .unwrap()
     {
-        takes_file(&format!("{DEFAULTS}[service]\ngone = {gone}\n"));
+        takes_file(&format!("{DEFAULTS}[service]\nfail_mode = {gone}\n"));
     }
     sets_are_taken(defs);
     each("port", "ports", "protocol = 'tcp'\n", defs);

@@ -4,10 +4,10 @@ use crate::tables::{Pages, Tables, head, number};
 use crate::tree::{narrow, wide};
 use crate::{Parsed, Shape};
 use core::hint::black_box;
-use firewall_abi::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
+use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, Head, NO_SETS, Otherwise, Outcome, PAGE_WORDS, Page,
-    SUMMARY_WORDS, SetsHead, SetsPage, Tree, class,
+    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, DefaultPolicy, Head, NO_SETS, Outcome, PAGE_WORDS,
+    Page, SUMMARY_WORDS, SetsHead, SetsPage, Tree, class,
 };
 
 /// Decides what becomes of a packet, by the rules alone. See the head of this crate for what each kind of packet gets.
@@ -38,7 +38,7 @@ pub(crate) fn classify_under<T: Tables>(
             decision(head.generation, rule, outcome, or_fragment(Reason::Rule))
         }
         Some(Match::None) => {
-            let outcome = otherwise(head, packet.flow.direction);
+            let outcome = default_policy(head, packet.flow.direction);
             decision(
                 head.generation,
                 NO_RULE,
@@ -71,8 +71,8 @@ fn unfilled() -> Decision {
 }
 
 #[inline(always)]
-fn otherwise(head: &Head, direction: u8) -> Outcome {
-    let Otherwise { verdict, log } = if direction == Direction::Inbound as u8 {
+fn default_policy(head: &Head, direction: u8) -> Outcome {
+    let DefaultPolicy { verdict, log } = if direction == Direction::Inbound as u8 {
         head.inbound
     } else {
         head.outbound
@@ -116,7 +116,7 @@ fn first_match<T: Tables>(
 ) -> Option<Match> {
     let rules = tables.rules()?;
     let vectors = vectors(packet, local, head, rules, tables)?;
-    let Some(rule) = vectors.first(head.source_v4.nought) else {
+    let Some(rule) = vectors.first(head.source_v4.opaque_zero) else {
         return Some(Match::None);
     };
     Some(Match::Rule(
@@ -167,12 +167,12 @@ fn vectors<'a, T: Tables>(
         let sets = tables.sets(head.sets)?;
         let SetsHead { v4, v6, .. } = &SetsPage::of(sets.page(0)?).head;
         if head.source_sets != NO_SETS {
-            let atom = end(sets, (v4, v6), flow, &flow.source);
-            vectors.source[1] = rules.page(number(rules, head.source_sets, atom)?)?;
+            let class = end(sets, (v4, v6), flow, &flow.source);
+            vectors.source[1] = rules.page(number(rules, head.source_sets, class)?)?;
         }
         if head.destination_sets != NO_SETS {
-            let atom = end(sets, (v4, v6), flow, &flow.destination);
-            vectors.destination[1] = rules.page(number(rules, head.destination_sets, atom)?)?;
+            let class = end(sets, (v4, v6), flow, &flow.destination);
+            vectors.destination[1] = rules.page(number(rules, head.destination_sets, class)?)?;
         }
     }
     if head.asks & ASKS_USER != 0 {
@@ -225,7 +225,12 @@ impl<'a> Vector<'a> {
 
 /// What a tree for IPv4 or one for IPv6 says of an end's address.
 #[inline(always)]
-fn end<P: Pages>(pages: &P, (v4, v6): (&Tree, &Tree), flow: &Flow, address: &[u8; 16]) -> u32 {
+fn end<P: Pages>(
+    pages: &P,
+    (v4, v6): (&Tree, &Tree),
+    flow: &PacketHeaders,
+    address: &[u8; 16],
+) -> u32 {
     let [high, low] = words(address);
     if flow.ip_version == 6 {
         wide(pages, v6, high, low)
@@ -245,7 +250,7 @@ fn ports<'a, P: Pages>(
     if packet.shape == Shape::LaterFragment {
         return Some([rules.page(head.no_ports)?; 2]);
     }
-    let Flow {
+    let PacketHeaders {
         source_port,
         destination_port,
         ..
@@ -259,10 +264,10 @@ fn ports<'a, P: Pages>(
 }
 
 impl Vectors<'_> {
-    /// The first rule that every dimension has. The summaries say which words are worth looking at. `nought` is 0, which
+    /// The first rule that every dimension has. The summaries say which words are worth looking at. `opaque_zero` is 0, which
     /// keeps a verifier from telling apart in which of them it was found.
     #[inline(always)]
-    fn first(&self, nought: u64) -> Option<u32> {
+    fn first(&self, opaque_zero: u64) -> Option<u32> {
         let mut group = 0;
         while group < SUMMARY_WORDS as u64 {
             let mut left = self.word(group);
@@ -276,7 +281,7 @@ impl Vectors<'_> {
                 if common != 0 {
                     let rule = word.wrapping_sub(SUMMARY_WORDS as u64) * 64
                         + u64::from(common.trailing_zeros());
-                    return Some((rule ^ nought) as u32);
+                    return Some((rule ^ opaque_zero) as u32);
                 }
                 left &= left.wrapping_sub(1);
                 n += 1;

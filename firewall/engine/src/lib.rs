@@ -26,7 +26,7 @@
 extern crate std;
 
 mod classify;
-pub mod conversation;
+pub mod connection;
 mod headers;
 mod parse;
 mod quoted;

@@ -1,7 +1,7 @@
 //! From bytes to a flow.
 
 use crate::headers::{Extension, Icmp, Ipv4, Ipv6, Tcp, Udp, protocol};
-use firewall_abi::packet::{Direction, Flow};
+use firewall_abi::packet::{Direction, PacketHeaders};
 use zerocopy::FromBytes;
 
 /// The bytes of a packet, from its IP header on.
@@ -24,7 +24,7 @@ impl Bytes for [u8] {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// Its headers; of a malformed packet, as far as they could be read.
-    pub flow: Flow,
+    pub flow: PacketHeaders,
     /// Whether they can be judged.
     pub shape: Shape,
 }
@@ -58,9 +58,9 @@ pub const MAX_EXTENSIONS: u32 = 6;
 ///   of a TCP header.
 #[inline(always)]
 pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) -> Parsed {
-    let mut flow = Flow {
+    let mut flow = PacketHeaders {
         direction: direction as u8,
-        ..Flow::default()
+        ..PacketHeaders::default()
     };
     let shape = network(bytes, length, &mut flow).unwrap_or(Shape::Malformed);
     Parsed { flow, shape }
@@ -84,7 +84,7 @@ struct Fragment {
 
 /// Out of line, and through a reference: so eBPF's small stack holds the flow once, in the caller's frame.
 #[inline(never)]
-fn network<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
+fn network<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut PacketHeaders) -> Option<Shape> {
     // One load for both: no packet that is whole is shorter, of either version.
     let ip: Ipv4 = bytes.load(0)?;
     match ip.version_and_words >> 4 {
@@ -95,7 +95,12 @@ fn network<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option
 }
 
 #[inline(always)]
-fn ipv4<B: Bytes + ?Sized>(bytes: &B, ip: &Ipv4, length: u32, flow: &mut Flow) -> Option<Shape> {
+fn ipv4<B: Bytes + ?Sized>(
+    bytes: &B,
+    ip: &Ipv4,
+    length: u32,
+    flow: &mut PacketHeaders,
+) -> Option<Shape> {
     flow.ip_version = 4;
     flow.source = mapped(ip.source);
     flow.destination = mapped(ip.destination);
@@ -123,7 +128,7 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, ip: &Ipv4, length: u32, flow: &mut Flow) -
 }
 
 #[inline(always)]
-fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Shape> {
+fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut PacketHeaders) -> Option<Shape> {
     const HEADER: u32 = 40;
     let ip: Ipv6 = bytes.load(0)?;
     flow.ip_version = 6;
@@ -138,7 +143,7 @@ fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut Flow) -> Option<Sh
 
 /// Walks over IPv6's extension headers and leaves in `flow.protocol` what comes behind them.
 #[inline(always)]
-fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option<Payload> {
+fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut PacketHeaders) -> Option<Payload> {
     let mut start = 40;
     let mut fragment = Fragment {
         offset: 0,
@@ -185,7 +190,11 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut Flow) -> Option
 }
 
 #[inline(always)]
-fn transport<B: Bytes + ?Sized>(bytes: &B, payload: &Payload, flow: &mut Flow) -> Option<Shape> {
+fn transport<B: Bytes + ?Sized>(
+    bytes: &B,
+    payload: &Payload,
+    flow: &mut PacketHeaders,
+) -> Option<Shape> {
     let room = payload.end.checked_sub(payload.start)?;
     let Fragment { offset, more } = payload.fragment;
     let reaches_too_far = room > 0xFFFF - offset;
@@ -204,7 +213,7 @@ fn transport<B: Bytes + ?Sized>(bytes: &B, payload: &Payload, flow: &mut Flow) -
 }
 
 #[inline(always)]
-fn later_fragment(offset: u32, flow: &Flow) -> Option<Shape> {
+fn later_fragment(offset: u32, flow: &PacketHeaders) -> Option<Shape> {
     let inside_the_header = flow.protocol == protocol::TCP && offset < 20;
     if inside_the_header {
         None
@@ -214,7 +223,12 @@ fn later_fragment(offset: u32, flow: &Flow) -> Option<Shape> {
 }
 
 #[inline(always)]
-fn tcp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, flow: &mut Flow) -> Option<Shape> {
+fn tcp<B: Bytes + ?Sized>(
+    bytes: &B,
+    start: u32,
+    room: u32,
+    flow: &mut PacketHeaders,
+) -> Option<Shape> {
     let tcp: Tcp = within(20, room).and_then(|()| bytes.load(start))?;
     flow.source_port = u16::from_be_bytes(tcp.source);
     flow.destination_port = u16::from_be_bytes(tcp.destination);
@@ -233,7 +247,7 @@ fn udp<B: Bytes + ?Sized>(
     start: u32,
     room: u32,
     more: bool,
-    flow: &mut Flow,
+    flow: &mut PacketHeaders,
 ) -> Option<Shape> {
     let udp: Udp = within(8, room).and_then(|()| bytes.load(start))?;
     flow.source_port = u16::from_be_bytes(udp.source);
@@ -248,7 +262,12 @@ fn udp<B: Bytes + ?Sized>(
 }
 
 #[inline(always)]
-fn icmp<B: Bytes + ?Sized>(bytes: &B, start: u32, room: u32, flow: &mut Flow) -> Option<Shape> {
+fn icmp<B: Bytes + ?Sized>(
+    bytes: &B,
+    start: u32,
+    room: u32,
+    flow: &mut PacketHeaders,
+) -> Option<Shape> {
     let icmp: Icmp = within(4, room).and_then(|()| bytes.load(start))?;
     flow.source_port = u16::from(icmp.kind);
     flow.destination_port = u16::from(icmp.code);

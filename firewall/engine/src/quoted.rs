@@ -1,11 +1,11 @@
-//! The packet that an ICMP error is about: it quotes how that began, which is enough to know its conversation.
+//! The packet that an ICMP error is about: it quotes how that began, which is enough to know its connection.
 
 use crate::Bytes;
-use crate::conversation::key_of;
+use crate::connection::key_of;
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::parse::mapped;
 use firewall_abi::firewall::FlowKey;
-use firewall_abi::packet::{Direction, Flow};
+use firewall_abi::packet::{Direction, PacketHeaders};
 
 /// What stands before the quoted packet: type, code, checksum, and four bytes that depend on the type (RFC 792, RFC 4443).
 const ICMP_HEADER: u32 = 8;
@@ -15,7 +15,7 @@ const IPV6_HEADER: u32 = 40;
 /// big, which is IPv6's alone. A redirect is none: it asks for another way, and rules have to say who may.
 #[must_use]
 #[inline(always)]
-pub fn is_error(flow: &Flow) -> bool {
+pub fn is_error(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         ICMP => matches!(flow.source_port, 3 | 11 | 12),
         ICMPV6 => matches!(flow.source_port, 1..=4),
@@ -23,17 +23,17 @@ pub fn is_error(flow: &Flow) -> bool {
     }
 }
 
-/// Finds the conversation of the packet that an error quotes, which went the other way; false: it shows none. It is cut off too
+/// Finds the connection of the packet that an error quotes, which went the other way; false: it shows none. It is cut off too
 /// early, a later fragment, of a protocol without ports, or has IPv4 options or IPv6 extension headers.
 ///
 /// Out of line, and through a reference, for the sake of eBPF's small stack.
 #[must_use]
 #[inline(never)]
-pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &Flow, key: &mut FlowKey) -> bool {
+pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &PacketHeaders, key: &mut FlowKey) -> bool {
     let there_and_back = Direction::Inbound as u8 ^ Direction::Outbound as u8;
-    let mut flow = Flow {
+    let mut flow = PacketHeaders {
         direction: error.direction ^ there_and_back,
-        ..Flow::default()
+        ..PacketHeaders::default()
     };
     if !read(bytes, error.protocol == ICMP, &mut flow) {
         return false;
@@ -43,7 +43,7 @@ pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &Flow, key: &mut FlowKey) -> 
 }
 
 #[inline(never)]
-fn read<B: Bytes + ?Sized>(bytes: &B, four: bool, flow: &mut Flow) -> bool {
+fn read<B: Bytes + ?Sized>(bytes: &B, four: bool, flow: &mut PacketHeaders) -> bool {
     if four {
         ipv4(bytes, flow)
     } else {
@@ -53,7 +53,7 @@ fn read<B: Bytes + ?Sized>(bytes: &B, four: bool, flow: &mut Flow) -> bool {
 }
 
 #[inline(always)]
-fn ipv4<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> Option<()> {
+fn ipv4<B: Bytes + ?Sized>(bytes: &B, flow: &mut PacketHeaders) -> Option<()> {
     /// Version 4, and a header of five words.
     const PLAIN: u8 = 0x45;
     let [first, ..] = word(bytes, 0)?;
@@ -73,7 +73,7 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> Option<()> {
 }
 
 #[inline(always)]
-fn ipv6<B: Bytes + ?Sized>(bytes: &B, flow: &mut Flow) -> Option<()> {
+fn ipv6<B: Bytes + ?Sized>(bytes: &B, flow: &mut PacketHeaders) -> Option<()> {
     let start = IPV6_HEADER + ICMP_HEADER;
     let [_, _, outer_next, _] = word(bytes, 4)?;
     let [first, ..] = word(bytes, start)?;
@@ -112,7 +112,7 @@ fn load_word<B: Bytes + ?Sized>(bytes: &B, offset: u32) -> u64 {
 }
 
 #[inline(always)]
-fn ends([a, b, c, d]: [u8; 4], flow: &mut Flow) -> Option<()> {
+fn ends([a, b, c, d]: [u8; 4], flow: &mut PacketHeaders) -> Option<()> {
     (flow.source_port, flow.destination_port) = match flow.protocol {
         TCP | UDP => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
         ICMP | ICMPV6 => (a.into(), b.into()),

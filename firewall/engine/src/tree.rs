@@ -2,7 +2,7 @@
 //!
 //! No branch depends on a key: a processor mispredicts nothing, and a verifier follows each level once, whatever the keys
 //! are. Two things would spoil that. Compilers know comparisons when they see them, and eBPF has none without a branch; and
-//! a verifier keeps the states apart in which it knows the result's bounds. [`Tree::nought`] keeps both from knowing: it is
+//! a verifier keeps the states apart in which it knows the result's bounds. [`Tree::opaque_zero`] keeps both from knowing: it is
 //! 0, but only in the table.
 
 use crate::tables::Pages;
@@ -16,7 +16,7 @@ const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / BLOCK) as u64;
 /// Blocks of 128-bit keys in a page.
 const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / BLOCK) as u64;
 
-/// Stands for a value that the table does not have. There is no page with this number, and no atom.
+/// Stands for a value that the table does not have. There is no page with this number, and no class.
 const NOWHERE: u32 = u32::MAX;
 
 /// The value of the interval that a 32-bit key lies in; [`NOWHERE`] if the table has none.
@@ -62,34 +62,34 @@ fn search_wide<P: Pages>(pages: &P, tree: &Tree, high: u64, low: u64) -> u32 {
 
 #[inline(always)]
 fn find_narrow<P: Pages>(pages: &P, tree: &Tree, key: u32) -> Option<u32> {
-    let nought = tree.nought;
+    let opaque_zero = tree.opaque_zero;
     let mut block = 0_u64;
     let mut level = 0;
     while level < MAX_LEVELS && level as u32 != tree.levels {
         let page = pages.page(tree.starts[level].wrapping_add((block / NARROW_BLOCKS) as u32))?;
         let keys: &[[u32; BLOCK]; NARROW_BLOCKS as usize] = zerocopy::transmute_ref!(page);
         let keys = &keys[(block & (NARROW_BLOCKS - 1)) as usize];
-        block = (block * BLOCK as u64 + narrow_within(keys, key, nought)) ^ nought;
+        block = (block * BLOCK as u64 + narrow_within(keys, key, opaque_zero)) ^ opaque_zero;
         level += 1;
     }
     let NarrowLeaf { keys, values } = narrow_leaf(pages, tree, block)?;
-    Some(values[narrow_within(keys, key, nought) as usize])
+    Some(values[narrow_within(keys, key, opaque_zero) as usize])
 }
 
 #[inline(always)]
 fn find_wide<P: Pages>(pages: &P, tree: &Tree, key: [u64; 2]) -> Option<u32> {
-    let nought = tree.nought;
+    let opaque_zero = tree.opaque_zero;
     let mut block = 0_u64;
     let mut level = 0;
     while level < MAX_LEVELS && level as u32 != tree.levels {
         let page = pages.page(tree.starts[level].wrapping_add((block / WIDE_BLOCKS) as u32))?;
         let keys: &[[[u64; 2]; BLOCK]; WIDE_BLOCKS as usize] = zerocopy::transmute_ref!(page);
         let keys = &keys[(block & (WIDE_BLOCKS - 1)) as usize];
-        block = (block * BLOCK as u64 + wide_within(keys, key, nought)) ^ nought;
+        block = (block * BLOCK as u64 + wide_within(keys, key, opaque_zero)) ^ opaque_zero;
         level += 1;
     }
     let WideLeaf { keys, values } = wide_leaf(pages, tree, block)?;
-    Some(values[wide_within(keys, key, nought) as usize])
+    Some(values[wide_within(keys, key, opaque_zero) as usize])
 }
 
 /// The highest key lies in the last interval. It is not looked for: keys that fill up a block are as high.
@@ -133,29 +133,31 @@ fn twelfth(number: u64) -> u64 {
 
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
 #[inline(always)]
-fn narrow_within<const N: usize>(keys: &[u32; N], key: u32, nought: u64) -> u64 {
-    within::<N>(nought, |at| borrow(key.into(), keys[at].into(), nought))
+fn narrow_within<const N: usize>(keys: &[u32; N], key: u32, opaque_zero: u64) -> u64 {
+    within::<N>(opaque_zero, |at| {
+        borrow(key.into(), keys[at].into(), opaque_zero)
+    })
 }
 
 /// Which of a block's keys is the last that is not above `key`. The first one never is.
 #[inline(always)]
-fn wide_within<const N: usize>(keys: &[[u64; 2]; N], key: [u64; 2], nought: u64) -> u64 {
-    within::<N>(nought, |at| {
+fn wide_within<const N: usize>(keys: &[[u64; 2]; N], key: [u64; 2], opaque_zero: u64) -> u64 {
+    within::<N>(opaque_zero, |at| {
         let [high, low] = keys[at];
-        borrow(key[0], high, borrow(key[1], low, nought))
+        borrow(key[0], high, borrow(key[1], low, opaque_zero))
     })
 }
 
 /// Halves `N`, a power of two, until one is left. `is_above` says of a key by a 1 that it lies above the one that is looked for.
 ///
-/// What it says passes through `nought`: a compiler that knows it for 0 or 1 makes a branch of it again.
+/// What it says passes through `opaque_zero`: a compiler that knows it for 0 or 1 makes a branch of it again.
 #[inline(always)]
-fn within<const N: usize>(nought: u64, is_above: impl Fn(usize) -> u64) -> u64 {
+fn within<const N: usize>(opaque_zero: u64, is_above: impl Fn(usize) -> u64) -> u64 {
     const { assert!(N.is_power_of_two()) };
     let most = N as u64 - 1;
     let (mut at, mut step) = (0, N as u64 / 2);
     while step != 0 {
-        let is_not = 1_u64.wrapping_sub(is_above(((at + step) & most) as usize) ^ nought);
+        let is_not = 1_u64.wrapping_sub(is_above(((at + step) & most) as usize) ^ opaque_zero);
         at = at.wrapping_add(step.wrapping_mul(is_not)) & most;
         step /= 2;
     }

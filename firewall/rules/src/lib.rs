@@ -1,7 +1,7 @@
 //! Rule text: parsed, checked with the place of each error, compiled to the engine's tables.
 //!
 //! One TOML file is the whole configuration. [`parse`] reads no file and asks no kernel: the service, the dry run and
-//! the command line hand it text, and [`Surroundings`] for what stands outside of it. [`Machine`] is the real ones, and
+//! the command line hand it text, and [`Resolver`] for what stands outside of it. [`SystemResolver`] is the real ones, and
 //! the only part of this crate that asks a system. It may depend on `contract`, `engine` and a TOML parser.
 //!
 //! Rules that hold here:
@@ -21,7 +21,7 @@
 //! log_outbound = false
 //!
 //! [service]
-//! gone = "keep"                # when the service has ended: the rules stay; or "open", or "block" everything
+//! fail_mode = "static"                # when the service has ended: the rules stay; or "open", or "block" everything
 //!
 //! [[set]]                      # addresses under one name; rules ask for it as "@bad-hosts"
 //! id = "bad-hosts"
@@ -55,29 +55,29 @@
 
 mod address;
 mod compile;
-mod machine;
 mod paths;
 mod ports;
 mod protocol;
 mod read;
 mod report;
+mod resolver;
 mod section;
 mod set;
 mod shadow;
-mod surroundings;
+mod system_resolver;
 mod value;
 
 pub use address::Addresses;
 pub use compile::{Sets, Table};
-pub use machine::Machine;
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
 pub use report::{Errors, Finding};
+pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, grouped};
-pub use surroundings::{Nowhere, SetFile, Surroundings};
+pub use system_resolver::SystemResolver;
 
 use firewall_abi::packet::{Direction, Verdict};
-use firewall_abi::rules::{Gone, Page, PortRange};
+use firewall_abi::rules::{FailMode, Page, PortRange};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -85,7 +85,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Rules {
     inbound: DefaultAction,
     outbound: DefaultAction,
-    gone: Gone,
+    fail_mode: FailMode,
     rules: Vec<Rule>,
     sets: Vec<Set>,
     /// What the sets hold, if rules ask for any.
@@ -167,16 +167,16 @@ pub struct DefaultAction {
 ///
 /// # Errors
 /// All that is wrong with the text, and with the files of its sets.
-pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<Rules, Errors> {
+pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, Errors> {
     let mut report = report::Report::new(name, text);
     let read::File {
         inbound,
         outbound,
-        gone,
+        fail_mode,
         rules,
         sets,
         members,
-    } = read::file(text, &mut report, surroundings);
+    } = read::file(text, &mut report, resolver);
     let mut warnings = report.close()?;
     let too_big = |message| {
         Errors::of(Finding {
@@ -197,7 +197,7 @@ pub fn parse(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<
     let mut read = Rules {
         inbound,
         outbound,
-        gone,
+        fail_mode,
         rules,
         sets,
         members,
@@ -259,7 +259,7 @@ impl Rules {
         self.members.as_ref()
     }
 
-    /// What is not wrong but hardly meant: rules that can never match, sets that nobody asks for, programs that are not
+    /// What is not wrong but suspicious: rules that can never match, sets that nobody asks for, programs that are not
     /// there.
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
@@ -277,8 +277,8 @@ impl Rules {
 
     /// What becomes of packets when the service has ended.
     #[must_use]
-    pub fn gone(&self) -> Gone {
-        self.gone
+    pub fn fail_mode(&self) -> FailMode {
+        self.fail_mode
     }
 
     /// The tables of these rules, as a generation with this number (from 1).
@@ -304,10 +304,10 @@ impl Rules {
     ///
     /// # Errors
     /// The tables would be too large; nothing has changed.
-    pub fn look_again(&mut self, surroundings: &dyn Surroundings) -> Result<bool, String> {
+    pub fn look_again(&mut self, resolver: &dyn Resolver) -> Result<bool, String> {
         let before: Vec<_> = self.programs().map(|program| program.identity).collect();
         self.programs()
-            .for_each(|program| program.identity = surroundings.program(&program.path));
+            .for_each(|program| program.identity = resolver.program(&program.path));
         if self.programs().map(|program| &program.identity).eq(&before) {
             return Ok(false);
         }
@@ -331,7 +331,7 @@ impl Rules {
         let Self {
             inbound,
             outbound,
-            gone,
+            fail_mode,
             rules,
             members,
             ..
@@ -340,7 +340,7 @@ impl Rules {
             rules,
             inbound: *inbound,
             outbound: *outbound,
-            gone: *gone,
+            fail_mode: *fail_mode,
             sets: members.as_deref(),
         }
     }

@@ -1,16 +1,16 @@
 //! From TOML to rules and sets, saying all that is wrong.
 
 use crate::report::{Report, suggestion};
+use crate::resolver::Resolver;
 use crate::section::{Section, Value};
 use crate::set::{Members, Set, grouped, read_file};
-use crate::surroundings::Surroundings;
 use crate::value::{
-    action, addresses, boolean, direction, gone, icmp_type, id, interface, port_range, program,
-    protocol, text, user, version,
+    action, addresses, boolean, direction, fail_mode, icmp_type, id, interface, port_range,
+    program, protocol, text, user, version,
 };
 use crate::{Addresses, DefaultAction, Program, Protocol, Rule, compile};
 use firewall_abi::packet::Verdict;
-use firewall_abi::rules::{Gone, MAX_RULES};
+use firewall_abi::rules::{FailMode, MAX_RULES};
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::Spanned;
@@ -18,7 +18,7 @@ use toml::de::DeTable;
 
 const FILE_KEYS: &[&str] = &["version", "default", "service", "set", "rule"];
 const DEFAULT_KEYS: &[&str] = &["inbound", "outbound", "log_inbound", "log_outbound"];
-const SERVICE_KEYS: &[&str] = &["gone"];
+const SERVICE_KEYS: &[&str] = &["fail_mode"];
 const SET_KEYS: &[&str] = &["id", "addresses", "file", "comment"];
 const RULE_KEYS: &[&str] = &[
     "id",
@@ -42,7 +42,7 @@ const RULE_KEYS: &[&str] = &[
 pub(crate) struct File {
     pub(crate) inbound: DefaultAction,
     pub(crate) outbound: DefaultAction,
-    pub(crate) gone: Gone,
+    pub(crate) fail_mode: FailMode,
     pub(crate) rules: Vec<Rule>,
     pub(crate) sets: Vec<Set>,
     /// What each set holds; nothing if no rule asks for it.
@@ -50,7 +50,7 @@ pub(crate) struct File {
 }
 
 /// What a whole text says. What was reported makes the result void.
-pub(crate) fn file(text: &str, report: &mut Report<'_>, surroundings: &dyn Surroundings) -> File {
+pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver) -> File {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         report.syntax(error.span().unwrap_or(0..0), error.message());
@@ -63,11 +63,11 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, surroundings: &dyn Surro
     section.unknown_keys(FILE_KEYS);
     section.optional("version", version);
     let (inbound, outbound) = defaults(&mut section);
-    let gone = service(&mut section);
+    let fail_mode = service(&mut section);
     let sets = section.tables("set");
     let sets: Vec<_> = sets
         .into_iter()
-        .map(|(table, place)| set(table, place, section.report, surroundings))
+        .map(|(table, place)| set(table, place, section.report, resolver))
         .collect();
     check_ids(
         sets.iter()
@@ -75,7 +75,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, surroundings: &dyn Surro
         "set",
         section.report,
     );
-    let mut names = Names::new(&sets, surroundings);
+    let mut names = Names::new(&sets, resolver);
     let tables = section.tables("rule");
     let rules: Vec<_> = tables
         .into_iter()
@@ -95,7 +95,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, surroundings: &dyn Surro
     File {
         inbound,
         outbound,
-        gone,
+        fail_mode,
         rules,
         sets,
         members,
@@ -129,12 +129,12 @@ fn defaults(file: &mut Section<'_, '_, '_>) -> (DefaultAction, DefaultAction) {
     (inbound, default("outbound", "\"allow\"", "log_outbound"))
 }
 
-fn service(file: &mut Section<'_, '_, '_>) -> Gone {
+fn service(file: &mut Section<'_, '_, '_>) -> FailMode {
     let Some(mut section) = file.table("service") else {
-        return Gone::Keep;
+        return FailMode::Static;
     };
     section.unknown_keys(SERVICE_KEYS);
-    section.optional("gone", gone).unwrap_or_default()
+    section.optional("fail_mode", fail_mode).unwrap_or_default()
 }
 
 /// A set, what it holds, and where its name stands.
@@ -144,7 +144,7 @@ fn set(
     table: &DeTable<'_>,
     place: Range<usize>,
     report: &mut Report<'_>,
-    surroundings: &dyn Surroundings,
+    resolver: &dyn Resolver,
 ) -> ReadSet {
     let mut section = Section {
         table,
@@ -164,7 +164,7 @@ fn set(
     let file = section.optional("file", text);
     if let Some(path) = &file {
         let place = section.value("file").map_or(place.clone(), Spanned::span);
-        match surroundings.set_file(path) {
+        match resolver.set_file(path) {
             Ok(file) => read_file(&file, &mut members, section.report),
             Err(wrong) => section.report.error(place, format!("`file`: {wrong}")),
         }
@@ -221,7 +221,7 @@ fn asked_sets(
 
 /// What rules name, and what was found out about it.
 struct Names<'a> {
-    surroundings: &'a dyn Surroundings,
+    resolver: &'a dyn Resolver,
     sets: HashMap<String, u32>,
     /// Which sets a rule asks for, by their places.
     asked: Vec<bool>,
@@ -230,12 +230,12 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn new(sets: &[ReadSet], surroundings: &'a dyn Surroundings) -> Self {
+    fn new(sets: &[ReadSet], resolver: &'a dyn Resolver) -> Self {
         let places = (0..)
             .zip(sets)
             .map(|(place, (set, ..))| (set.id.clone(), place));
         Self {
-            surroundings,
+            resolver,
             sets: places.collect(),
             asked: vec![false; sets.len()],
             users: HashMap::new(),
@@ -264,16 +264,16 @@ impl<'a> Names<'a> {
     }
 
     fn user(&mut self, name: &str) -> Result<u32, String> {
-        let surroundings = self.surroundings;
+        let resolver = self.resolver;
         self.users
             .entry(name.to_owned())
-            .or_insert_with(|| surroundings.user(name))
+            .or_insert_with(|| resolver.user(name))
             .clone()
     }
 
     fn program(&mut self, path: String) -> Program {
-        let surroundings = self.surroundings;
-        let look = || surroundings.program(&path);
+        let resolver = self.resolver;
+        let look = || resolver.program(&path);
         let identity = *self.programs.entry(path.clone()).or_insert_with(look);
         Program { path, identity }
     }

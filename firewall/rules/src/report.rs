@@ -100,7 +100,7 @@ impl<'a> Report<'a> {
         self.errors.push((place.start, message.into()));
     }
 
-    /// Something that is not wrong but hardly meant.
+    /// Something that is not wrong but suspicious.
     pub(crate) fn warning(&mut self, place: Range<usize>, message: impl Into<String>) {
         self.warnings.push((place.start, message.into()));
     }

@@ -2,7 +2,7 @@
 
 use crate::address::Addresses;
 use crate::report::{Finding, Report, SHOWN, printable, shown};
-use crate::surroundings::SetFile;
+use crate::resolver::SetFile;
 
 /// A named set of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use crate::report::{Wrong, shown, suggestion};
 use crate::{Addresses, Protocol, User, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
-use firewall_abi::rules::{Gone, PortRange};
+use firewall_abi::rules::{FailMode, PortRange};
 use toml::de::DeValue;
 
 pub(crate) fn version(value: &DeValue<'_>) -> Result<(), Wrong> {
@@ -70,10 +70,11 @@ pub(crate) fn addresses(value: &DeValue<'_>) -> Result<Addresses, Wrong> {
     string(value)?.parse()
 }
 
-pub(crate) fn gone(value: &DeValue<'_>) -> Result<Gone, Wrong> {
+pub(crate) fn fail_mode(value: &DeValue<'_>) -> Result<FailMode, Wrong> {
     one_of(
         value,
-        &[Gone::Keep, Gone::Open, Gone::Block].map(|gone| (gone.name(), gone)),
+        &[FailMode::Static, FailMode::Open, FailMode::Closed]
+            .map(|fail_mode| (fail_mode.name(), fail_mode)),
     )
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 const EXAMPLE: &str = include_str!("../examples/workstation.toml");
 
 /// Every key with values that are nearly right.
-const KEYS: &str = "version = 1\n[default]\ninbound = 'block'\noutbound = 'allow'\nlog_inbound = true\n[service]\ngone = 'open'\n\
+const KEYS: &str = "version = 1\n[default]\ninbound = 'block'\noutbound = 'allow'\nlog_inbound = true\n[service]\nfail_mode = 'open'\n\
     [[set]]\nid = 's'\nfile = 's.txt'\naddresses = ['::1-::2', '10.0.0.0/8']\n\
     [[rule]]\nid = 'r'\naction = 'block'\ndirection = 'in'\nprotocol = 'tcp'\nsource = ['@s', '10.0.0.0-10.255.255.255']\n\
     destination = '::/0'\nports = [0, '1-65535']\nsource_ports = 65535\ninterface = 'eth0'\nuser = ['root', 4294967294]\n\

@@ -6,7 +6,9 @@ mod place;
 
 use dice::Dice;
 use engine::{Parsed, Shape, classify};
-use firewall_abi::packet::{Direction, Flow, Local, NO_RULE, NO_USER, Reason, Verdict, name_words};
+use firewall_abi::packet::{
+    Direction, Local, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict, name_words,
+};
 use place::Place;
 use proptest::prelude::*;
 use std::fmt::{Display, Write};
@@ -499,7 +501,7 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
         IpAddr::V4(v4) => Ipv4Addr::to_ipv6_mapped(&v4).octets(),
         IpAddr::V6(v6) => v6.octets(),
     };
-    let flow = Flow {
+    let flow = PacketHeaders {
         source: mapped(seen.source),
         destination: mapped(seen.destination),
         source_port: seen.ports.0,

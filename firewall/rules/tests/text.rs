@@ -4,7 +4,7 @@
 mod place;
 
 use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Verdict, name_words};
-use firewall_abi::rules::{Gone, MAX_RULES};
+use firewall_abi::rules::{FailMode, MAX_RULES};
 use place::Place;
 use rules::{Rules, parse};
 
@@ -102,7 +102,10 @@ fn the_keys_as_documented_are_the_keys_that_are_read() {
         rules.default_for(Direction::Inbound),
         rules.default_for(Direction::Outbound),
     );
-    assert_eq!((into.log, out.log, rules.gone()), (true, false, Gone::Keep));
+    assert_eq!(
+        (into.log, out.log, rules.fail_mode()),
+        (true, false, FailMode::Static)
+    );
     let set = rules.set(0).unwrap();
     assert_eq!(
         (set.id.as_str(), set.entries, set.file.as_deref()),
@@ -266,11 +269,11 @@ fn an_error_says_what_would_be_right() {
             "no device's name",
         ),
         (
-            "id='a'\naction='allow'\n[service]\ngone='closed'",
-            "8:6: `gone`: `closed` is not known here; there are: keep, open, block",
+            "id='a'\naction='allow'\n[service]\nfail_mode='block'",
+            "8:11: `fail_mode`: `block` is not known here; there are: static, open, closed",
         ),
         (
-            "id='a'\naction='allow'\n[[service]]\ngone='keep'",
+            "id='a'\naction='allow'\n[[service]]\nfail_mode='static'",
             "`service` is a table; write [service]",
         ),
         (

@@ -31,7 +31,7 @@ pub struct Status {
     /// The lease that runs, if one does.
     pub lease: Option<Lease>,
     /// What holds when the service is gone: `keep`, `open` or `block`.
-    pub service_gone: String,
+    pub fail_mode: String,
     /// The kernel memory that the firewall holds.
     pub kernel_memory: Memory,
     /// What is not as it should be, each in one sentence that says what to do. Empty: all is well.
@@ -45,7 +45,7 @@ pub struct Memory {
     pub budget: u64,
     /// How many it holds: the sum of what follows.
     pub used: u64,
-    /// The driver's own tables: conversations, programs, devices, counters.
+    /// The driver's own tables: connections, programs, devices, counters.
     pub tables: u64,
     /// The rules of every generation that is held.
     pub rules: u64,
@@ -99,7 +99,7 @@ pub struct Applied {
     pub generation: u32,
     /// How many rules there are.
     pub rules: u32,
-    /// What is not wrong but hardly meant, each with its place.
+    /// What is not wrong but suspicious, each with its place.
     pub warnings: Vec<String>,
     /// The lease, if they have one to be confirmed in.
     pub lease: Option<Lease>,
@@ -131,11 +131,11 @@ pub struct Stats {
     pub allowed_out: u64,
     /// Packets out of the zone that were dropped.
     pub blocked_out: u64,
-    /// Allowed packets whose conversation found no room in the table.
+    /// Allowed packets whose connection found no room in the table.
     pub flows_full: u64,
-    /// Conversations in the table.
+    /// Connections in the table.
     pub flows: u64,
-    /// Conversations that it has room for.
+    /// Connections that it has room for.
     pub flows_most: u64,
 }
 

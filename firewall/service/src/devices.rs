@@ -1,6 +1,6 @@
 //! The zone's devices: which there are, and which came and went since we looked last.
 
-use crate::netlink::{self, Bell};
+use crate::netlink::{self, LinkMonitor};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -35,7 +35,7 @@ pub struct Devices {
     known: Vec<Device>,
     /// Whether one of them could not be guarded.
     behind: bool,
-    bell: Bell,
+    bell: LinkMonitor,
 }
 
 impl Devices {
@@ -45,7 +45,7 @@ impl Devices {
             named: named.to_vec(),
             known: Vec::new(),
             behind: false,
-            bell: Bell::hang_up()?,
+            bell: LinkMonitor::hang_up()?,
         })
     }
 

@@ -202,7 +202,7 @@ impl Driver {
         })
     }
 
-    /// Forgets the conversations that nobody has used for long.
+    /// Forgets the connections that nobody has used for long.
     pub fn forget_idle_flows(&self) -> Result<Swept> {
         let now = hooks::clock_ns(&self.object)?;
         let before: u64 = self.value("ARRIVALS", 0)?;
@@ -220,7 +220,7 @@ impl Driver {
         let flows = self.map("FLOWS")?;
         for key in &idle {
             // The driver may have been quicker.
-            bpf::remove(flows, key.as_bytes()).context("forgetting a conversation")?;
+            bpf::remove(flows, key.as_bytes()).context("forgetting a connection")?;
         }
         // What began meanwhile was met or was not. Until the next time round it counts for both: a flood that comes just now
         // must not find more room than it should.
@@ -428,9 +428,9 @@ fn nanoseconds(time: TimeSpec) -> u64 {
     time.tv_sec().cast_unsigned() * 1_000_000_000 + time.tv_nsec().cast_unsigned()
 }
 
-/// How long this conversation may still be silent; 0: it was for too long.
+/// How long this connection may still be silent; 0: it was for too long.
 fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
-    let longest = engine::conversation::longest_silence_ns(key.protocol, entry);
+    let longest = engine::connection::longest_silence_ns(key.protocol, entry);
     longest
         .saturating_add(1)
         .saturating_sub(now.saturating_sub(entry.stamp_ns))

@@ -1,13 +1,13 @@
 //! The firewall as a whole: driver, door, rules and devices, and what can be asked of it.
 //!
-//! A [`Firewall`] lives on the service's main loop. Other threads have a [`Desk`]: they hand in work and wait for what comes
+//! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
 
 pub use crate::answers::{
     Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
     Stats, Status,
 };
-pub use crate::desk::{Desk, Ending, Inbox};
+pub use crate::mailbox::{Ending, Inbox, Mailbox};
 
 use crate::control;
 use crate::devices::{self, Changes, Devices};
@@ -20,9 +20,9 @@ use crate::state::{self, Guarded, State, Written};
 use crate::sweep::EVERY;
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
-use channel::server::{Door, Parts, Policy, Room};
+use channel::server::{DeviceServer, Parts, Policy, Room};
 use nix::unistd::{Group, chown};
-use rules::{Machine, Rules};
+use rules::{Rules, SystemResolver};
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -72,7 +72,7 @@ impl Config {
         let name = self.rule_file();
         let text = fs::read_to_string(&self.rules)
             .with_context(|| format!("can't read the rule file {name}"))?;
-        rules::parse(&name, &text, &Machine::beside(&self.rules))
+        rules::parse(&name, &text, &SystemResolver::beside(&self.rules))
             .context("the rule file is not right, and nothing was changed")?;
         Ok(())
     }
@@ -105,7 +105,7 @@ pub struct Firewall {
     devices: Devices,
     guarded: Vec<Guarded>,
     programs: Watch,
-    door: Door,
+    door: DeviceServer,
     flows: u64,
     since: u64,
     /// What is wrong with the rule file on disk.
@@ -148,7 +148,7 @@ impl Firewall {
             programs::name_running(&driver);
         }
         // The door before the hooks: an app that is attached by then misses nothing.
-        let door = Door::open(
+        let door = DeviceServer::open(
             driver.object(),
             &config.socket,
             Policy::default(),
@@ -249,7 +249,7 @@ impl Firewall {
         })
     }
 
-    /// Forgets conversations that nobody has used for long. Returns when to do so again at the latest.
+    /// Forgets connections that nobody has used for long. Returns when to do so again at the latest.
     pub(crate) fn sweep(&mut self) -> Duration {
         let swept = self.driver.forget_idle_flows();
         let swept = self.noted(swept);
@@ -298,7 +298,7 @@ impl Firewall {
             pins: self.config.pins.clone(),
             rules: held.map_or(nothing, Held::in_force),
             lease: self.rulebook.lease(),
-            service_gone: held
+            fail_mode: held
                 .map(|held| held.gone)
                 .unwrap_or_default()
                 .name()
@@ -455,7 +455,7 @@ impl Firewall {
     }
 
     fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
-        let machine = Machine::beside(&self.config.rules);
+        let machine = SystemResolver::beside(&self.config.rules);
         rules::parse(name, text, &machine).map_err(|errors| {
             Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
         })
@@ -515,7 +515,7 @@ impl Firewall {
 
     /// A program that rules name may be another file by now.
     fn renew(&mut self) {
-        let machine = Machine::beside(&self.config.rules);
+        let machine = SystemResolver::beside(&self.config.rules);
         let budget = self.budget();
         let renewed = self
             .rulebook

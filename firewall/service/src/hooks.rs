@@ -116,7 +116,7 @@ pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
     Ok(())
 }
 
-/// What time it is on the driver's clock of conversations: see [`firewall_abi::firewall::Ticks`].
+/// What time it is on the driver's clock of connections: see [`firewall_abi::firewall::Ticks`].
 pub fn clock_ns(object: &Ebpf) -> Result<u64> {
     let failed = "asking the driver what time it is";
     let clock: &SchedClassifier = object.program(CLOCK).context(failed)?.try_into()?;

@@ -4,7 +4,7 @@
 //! process has to be alive for that. The service notices the end and tidies up.
 //!
 //! Rules that hold here:
-//! - A generation's number is never given twice, also over restarts: conversations remember by which one they began.
+//! - A generation's number is never given twice, also over restarts: connections remember by which one they began.
 //! - A candidate takes the place of a candidate, never that of the confirmed rules.
 //! - First the kernel's tables, then the file on disk: the disk has what was confirmed and nothing else.
 //! - A table of sets that a generation names is never written to.
@@ -14,8 +14,8 @@ use crate::driver::{Driver, needed, now_ns};
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use firewall_abi::firewall::{Lease, place};
-use firewall_abi::rules::{Gone, NO_SETS, SETS_TABLES};
-use rules::{Machine, Program, Rules, Surroundings, Table};
+use firewall_abi::rules::{FailMode, NO_SETS, SETS_TABLES};
+use rules::{Program, Resolver, Rules, SystemResolver, Table};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub struct Held {
     pub generation: u32,
     /// How many rules there are.
     pub count: u32,
-    pub gone: Gone,
+    pub gone: FailMode,
     /// What the file was called and what was in it; none: that is not known.
     pub text: Option<(String, String)>,
     /// The programs that its rules name, and what the kernel calls each.
@@ -56,7 +56,7 @@ impl Rulebook {
             let text = state
                 .kept(which, head.generation)
                 .map(|Kept { name, text, .. }| (name, text));
-            let gone = gone(head.gone);
+            let gone = gone(head.fail_mode);
             let (generation, count, sets) = (head.generation, head.rules, head.sets);
             Ok(Some(Held {
                 generation,
@@ -176,7 +176,7 @@ impl Rulebook {
         &mut self,
         driver: &Driver,
         state: &State,
-        machine: &Machine,
+        machine: &SystemResolver,
         budget: Budget,
     ) -> Result<Option<u32>> {
         let mut last = None;
@@ -278,7 +278,7 @@ impl Rulebook {
         Ok(Held {
             generation,
             count: head.rules,
-            gone: gone(head.gone),
+            gone: gone(head.fail_mode),
             text,
             programs,
             sets,
@@ -391,7 +391,7 @@ pub struct Budget {
 }
 
 impl Held {
-    fn is_outdated(&self, machine: &Machine) -> bool {
+    fn is_outdated(&self, machine: &SystemResolver) -> bool {
         self.programs
             .iter()
             .any(|program| machine.program(&program.path) != program.identity)
@@ -425,9 +425,9 @@ pub fn refused(error: anyhow::Error) -> Refused {
         .unwrap_or_else(|other| Refused::System(format!("{other:#}")))
 }
 
-fn gone(number: u32) -> Gone {
-    [Gone::Open, Gone::Block]
+fn gone(number: u32) -> FailMode {
+    [FailMode::Open, FailMode::Closed]
         .into_iter()
         .find(|gone| *gone as u32 == number)
-        .unwrap_or(Gone::Keep)
+        .unwrap_or(FailMode::Static)
 }

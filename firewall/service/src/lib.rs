@@ -8,20 +8,20 @@
 //! - What is attached outlives the service. It is taken over by the next one, or taken out by [`recover`], and nothing else
 //!   takes it off.
 //! - A bad rule file changes nothing, and all that is wrong with it is said at once.
-//! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Desk`].
+//! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Mailbox`].
 //! - Standard output is for programs (one JSON object per line), standard error or the journal for people.
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
 mod answers;
 pub mod control;
-mod desk;
 mod devices;
 mod driver;
 pub mod firewall;
 mod hooks;
 mod lease;
 mod log;
+mod mailbox;
 mod manager;
 mod netlink;
 mod offsets;

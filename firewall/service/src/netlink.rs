@@ -66,9 +66,9 @@ pub fn remove_hooks(index: u32) -> io::Result<()> {
 
 /// Rings when a device appears, changes or vanishes. What became of which, [`links`] says: a bell that is missed once its
 /// buffer is full has rung all the same.
-pub struct Bell(Socket);
+pub struct LinkMonitor(Socket);
 
-impl Bell {
+impl LinkMonitor {
     pub fn hang_up() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind(&SocketAddr::new(0, RTMGRP_LINK.cast_unsigned()))?;
@@ -92,7 +92,7 @@ impl Bell {
     }
 }
 
-impl AsFd for Bell {
+impl AsFd for LinkMonitor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

@@ -4,7 +4,7 @@
 use crate::driver::Driver;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use rules::{Machine, Program, Surroundings};
+use rules::{Program, Resolver, SystemResolver};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Tells the driver the paths of programs that run already. What can't be read has ended, or is the kernel's own.
 pub fn name_running(driver: &Driver) {
-    let machine = Machine::beside(Path::new("/"));
+    let machine = SystemResolver::beside(Path::new("/"));
     let mut seen = BTreeSet::new();
     for process in fs::read_dir("/proc")
         .into_iter()

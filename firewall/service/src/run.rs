@@ -1,7 +1,7 @@
 //! The service's life: start, serve, reload, stop.
 
 use crate::control::{self, Control};
-use crate::firewall::{Config, Desk, Firewall, Inbox, Stats};
+use crate::firewall::{Config, Firewall, Inbox, Mailbox, Stats};
 use crate::log;
 use crate::manager::Manager;
 use crate::recover::{self, Places};
@@ -22,7 +22,7 @@ use tracing::error;
 /// The Gatebell service: loads the driver into a zone and is its door.
 ///
 /// SIGHUP reads the rules again, SIGUSR1 prints what was counted so far, SIGTERM or SIGINT ends the service. The driver stays in
-/// the kernel then, also when the service is killed: what becomes of packets the rule file's `service_gone` says. The next
+/// the kernel then, also when the service is killed: what becomes of packets the rule file's `fail_mode` says. The next
 /// start takes over; `gatebelld --recover` takes everything out.
 #[derive(Parser)]
 #[command(name = "gatebelld", version, max_term_width = 100)]
@@ -133,8 +133,8 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let signals = Signals::watch().context("can't watch for signals")?;
     let mut manager = Manager::meet();
     let mut firewall = Firewall::start(arguments.config())?;
-    let (desk, inbox) = Desk::open().context("can't make the main loop's desk")?;
-    let control = Control::open(&arguments.control, desk).with_context(|| {
+    let (mailbox, inbox) = Mailbox::open().context("can't make the main loop's mailbox")?;
+    let control = Control::open(&arguments.control, mailbox).with_context(|| {
         format!(
             "can't open the control socket {}",
             arguments.control.display()

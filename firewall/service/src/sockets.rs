@@ -8,7 +8,7 @@ use crate::driver::Driver;
 use crate::zone::Zone;
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::name_words;
-use rules::{Machine, Surroundings};
+use rules::{Resolver, SystemResolver};
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -31,7 +31,7 @@ pub struct Named {
 /// Tells the driver who holds the zone's sockets, where it does not know.
 pub fn name_older(driver: &Driver, zone: &Zone) -> Named {
     let (machine, mut seen, mut named) = (
-        Machine::beside(Path::new("/")),
+        SystemResolver::beside(Path::new("/")),
         HashSet::new(),
         Named::default(),
     );
@@ -107,7 +107,7 @@ fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
 }
 
 /// What the driver would have noted, had the process made the socket now.
-fn holder_of(process: u32, machine: &Machine) -> Owner {
+fn holder_of(process: u32, machine: &SystemResolver) -> Owner {
     let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     Owner {
         pid: process,

@@ -1,11 +1,11 @@
-//! When the conversations are looked through for those that nobody uses any more.
+//! When the connections are looked through for those that nobody uses any more.
 //!
 //! While there are many, or some were forgotten, every five seconds. A table that is nearly empty is left alone until the first
 //! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. Whatever else wakes the
 //! service ends that rest.
 //!
 //! What a rest costs: a flood that begins during one finds entries up to a minute later forgotten than they could be, once; then
-//! it is every five seconds again. What expires earliest are conversations that were broken off, after 10 s, so that one flood
+//! it is every five seconds again. What expires earliest are connections that were broken off, after 10 s, so that one flood
 //! of such keeps its room for 60 s instead of 15. One of beginnings that nobody answers keeps its own for 60 s in any case, and
 //! none gets more than the half of the table that may begin outside.
 
@@ -16,13 +16,13 @@ use std::time::Duration;
 pub const EVERY: Duration = Duration::from_secs(5);
 /// And how long it may be left alone.
 const REST: Duration = Duration::from_secs(60);
-/// So many conversations are few.
+/// So many connections are few.
 const FEW: u64 = MAX_FLOWS as u64 / 64;
 
 /// What looking through them found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Conversations that were forgotten.
+    /// Connections that were forgotten.
     pub forgotten: u64,
     /// Those that are left.
     pub left: u64,

@@ -6,7 +6,7 @@
 use channel::{Account, Lost};
 use channel_abi::process::Process;
 use firewall_abi::packet::{
-    Direction, Flow, NO_RULE, NO_USER, Packet, Reason, UnknownNumber, Verdict,
+    Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -58,7 +58,7 @@ pub struct PacketSeen {
     /// The generation of the rules that decided.
     pub generation: u32,
     /// Its headers.
-    pub flow: Flow,
+    pub flow: PacketHeaders,
     /// Bytes, from the IP header on.
     pub length: u32,
     /// The device it came in or went out by, if its name is known.
@@ -422,7 +422,7 @@ pub const fn protocol_name(number: u8) -> Option<&'static str> {
     }
 }
 
-/// An address of a [`Flow`], in the form that people write.
+/// An address of a [`PacketHeaders`], in the form that people write.
 #[must_use]
 pub fn address(bytes: [u8; 16]) -> IpAddr {
     let address = Ipv6Addr::from(bytes);

@@ -1,7 +1,7 @@
 //! A packet to try views with.
 
 use crate::entry::{Names, RuleName, TCP};
-use firewall_abi::packet::{Decision, Direction, Flow, NO_USER, Packet, Verdict};
+use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
 
 /// A telnet packet that rule 3 refused.
@@ -13,7 +13,7 @@ pub fn packet() -> Packet {
             .to_ipv6_mapped()
             .octets()
     };
-    packet.flow = Flow {
+    packet.flow = PacketHeaders {
         source: mapped(1),
         destination: mapped(2),
         source_port: 40_000,

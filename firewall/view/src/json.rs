@@ -2,7 +2,7 @@
 
 use crate::entry::{End, PacketSeen, ProcessSeen, Program, Update, What, address};
 use crate::reader::{Summary, Told};
-use firewall_abi::packet::Flow;
+use firewall_abi::packet::PacketHeaders;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::UNIX_EPOCH;
@@ -36,7 +36,7 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
 }
 
 fn packet(seen: &PacketSeen) -> Value {
-    let Flow {
+    let PacketHeaders {
         source,
         destination,
         source_port,

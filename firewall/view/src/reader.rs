@@ -8,7 +8,7 @@ use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
 use channel_abi::process::Process;
 use channel_abi::{Ending, Kind};
 use firewall_abi::packet::Packet;
-use rules::Machine;
+use rules::SystemResolver;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +44,7 @@ impl FileNames {
         let name = file.display().to_string();
         let text = std::fs::read_to_string(file)
             .with_context(|| format!("can't read the rule file {name}"))?;
-        let rules = rules::parse(&name, &text, &Machine::beside(file))?;
+        let rules = rules::parse(&name, &text, &SystemResolver::beside(file))?;
         Ok(Self {
             known: Some((rules, name.into())),
         })

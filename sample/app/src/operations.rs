@@ -29,13 +29,13 @@ pub struct Session<S: Kernel> {
     name: String,
     device: Device<S>,
     event: Option<Event<S>>,
-    hold: Hold<S>,
+    hold: Registration<S>,
     log: Log,
     view: View<S>,
 }
 
 /// Who has the attachment.
-enum Hold<S: Kernel> {
+enum Registration<S: Kernel> {
     Nobody,
     Session(Attachment<S>),
     Thread(Waiter<S>),
@@ -84,7 +84,7 @@ where
             name,
             device,
             event: None,
-            hold: Hold::Nobody,
+            hold: Registration::Nobody,
             log,
             view,
         })
@@ -109,11 +109,11 @@ where
 
     fn show(&self) {
         let mut shown = self.view.shown();
-        shown.waiting = matches!(self.hold, Hold::Thread(_));
-        shown.event = (!matches!(self.hold, Hold::Nobody))
+        shown.waiting = matches!(self.hold, Registration::Thread(_));
+        shown.event = (!matches!(self.hold, Registration::Nobody))
             .then(|| self.event.clone())
             .flatten();
-        if let Hold::Session(attachment) = &self.hold {
+        if let Registration::Session(attachment) = &self.hold {
             shown.account = attachment.account().ok();
         }
     }
@@ -150,7 +150,7 @@ where
     fn reference(&mut self, wanted: Mask) -> Result<Saw, Error> {
         let event = self.device.create_event(RING_BYTES)?;
         let attachment = Attachment::reference(self.device.clone(), event.clone(), wanted)?;
-        self.hold = Hold::Session(attachment);
+        self.hold = Registration::Session(attachment);
         self.event = Some(event);
         self.looks()
     }
@@ -158,12 +158,12 @@ where
     /// `IO_DEREFERENCE_EVENT`.
     fn dereference(&mut self) -> Result<Saw, Error> {
         self.stop_thread()?;
-        let Hold::Session(attachment) = &mut self.hold else {
+        let Registration::Session(attachment) = &mut self.hold else {
             return Err(not_referenced());
         };
         attachment.dereference()?;
         let books = attachment.device().references()?;
-        self.hold = Hold::Nobody;
+        self.hold = Registration::Nobody;
         let taken = format!(
             "references taken {}, released {}",
             books.taken, books.released
@@ -267,9 +267,9 @@ where
 
     fn app_waits(&mut self) -> Result<Saw, Error> {
         let attachment = match &mut self.hold {
-            Hold::Nobody => return Err(not_referenced()),
-            Hold::Thread(_) => return Ok(Saw::app("the thread waits already".to_owned())),
-            Hold::Session(attachment) => attachment,
+            Registration::Nobody => return Err(not_referenced()),
+            Registration::Thread(_) => return Ok(Saw::app("the thread waits already".to_owned())),
+            Registration::Session(attachment) => attachment,
         };
         if attachment.wait(Some(ONE_WAIT))? == Wake::TimedOut {
             return Ok(Saw::app(format!("nothing for {} ms", ONE_WAIT.as_millis())));
@@ -280,10 +280,10 @@ where
     }
 
     fn start_thread(&mut self) -> Result<Saw, Error> {
-        match std::mem::replace(&mut self.hold, Hold::Nobody) {
-            Hold::Nobody => Err(not_referenced()),
-            Hold::Session(attachment) => {
-                self.hold = Hold::Thread(Waiter::start(attachment, self.log.clone()));
+        match std::mem::replace(&mut self.hold, Registration::Nobody) {
+            Registration::Nobody => Err(not_referenced()),
+            Registration::Session(attachment) => {
+                self.hold = Registration::Thread(Waiter::start(attachment, self.log.clone()));
                 Ok(Saw::app("a thread waits".to_owned()))
             }
             waiting => {
@@ -295,10 +295,10 @@ where
 
     /// What the thread saw, if there was one.
     fn stop_thread(&mut self) -> Result<Option<String>, Error> {
-        match std::mem::replace(&mut self.hold, Hold::Nobody) {
-            Hold::Thread(waiter) => {
+        match std::mem::replace(&mut self.hold, Registration::Nobody) {
+            Registration::Thread(waiter) => {
                 let seen = waiter.seen.clone();
-                self.hold = Hold::Session(waiter.stop()?);
+                self.hold = Registration::Session(waiter.stop()?);
                 let notices = seen.notices.load(Ordering::SeqCst);
                 Ok(Some(format!("the thread saw {notices} notices in all")))
             }
@@ -342,7 +342,7 @@ where
                 app,
                 driver: format!("reported {process}"),
             }),
-            (Hold::Thread(_), None) => {
+            (Registration::Thread(_), None) => {
                 Err(Error::Contract("a process creation that was not reported"))
             }
             _ => Ok(Saw {
@@ -353,7 +353,7 @@ where
     }
 
     fn reported(&self, stem: &str) -> Option<String> {
-        let Hold::Thread(waiter) = &self.hold else {
+        let Registration::Thread(waiter) = &self.hold else {
             return None;
         };
         let processes = waiter
@@ -407,7 +407,7 @@ where
 
     fn account(&mut self) -> Result<Saw, Error> {
         let was_waiting = self.stop_thread()?.is_some();
-        let Hold::Session(attachment) = &self.hold else {
+        let Registration::Session(attachment) = &self.hold else {
             return Err(not_referenced());
         };
         let account = attachment.account();
@@ -446,14 +446,16 @@ where
 
     fn event(&self) -> Result<&Event<S>, Error> {
         match self.hold {
-            Hold::Nobody => Err(not_referenced()),
+            Registration::Nobody => Err(not_referenced()),
             _ => self.event.as_ref().ok_or_else(not_referenced),
         }
     }
 
     fn in_ring(&self) -> Result<u64, Error> {
         match &self.hold {
-            Hold::Session(attachment) => attachment.account().map(|account| account.in_ring),
+            Registration::Session(attachment) => {
+                attachment.account().map(|account| account.in_ring)
+            }
             _ => Ok(0),
         }
     }
@@ -461,7 +463,7 @@ where
     /// Notices that the thread has seen, if there is one.
     fn notices_seen(&self) -> Option<u64> {
         match &self.hold {
-            Hold::Thread(waiter) => Some(waiter.seen.notices.load(Ordering::SeqCst)),
+            Registration::Thread(waiter) => Some(waiter.seen.notices.load(Ordering::SeqCst)),
             _ => None,
         }
     }
@@ -470,7 +472,9 @@ where
 /// Closes in the order in which it was opened, backwards: the thread first.
 impl<S: Kernel> Drop for Session<S> {
     fn drop(&mut self) {
-        if let Hold::Thread(waiter) = std::mem::replace(&mut self.hold, Hold::Nobody) {
+        if let Registration::Thread(waiter) =
+            std::mem::replace(&mut self.hold, Registration::Nobody)
+        {
             // The app is going away: what the thread still had to say has no reader.
             drop(waiter.stop());
         }

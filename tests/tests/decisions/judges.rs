@@ -40,11 +40,11 @@ pub struct Rule {
     types: Vec<u16>,
 }
 
-/// Types of ICMP that are no answers: answers may belong to a conversation, which nftables is not asked about.
+/// Types of ICMP that are no answers: answers may belong to a connection, which nftables is not asked about.
 const TYPES: [u16; 4] = [8, 3, 5, 11];
 const TYPES_V6: [u16; 4] = [128, 1, 3, 100];
 
-/// Source ports are all different: each packet begins a conversation of its own.
+/// Source ports are all different: each packet begins a connection of its own.
 pub const FIRST_PORT: u16 = 1000;
 
 /// One end's addresses, 16 of each version. Nobody has them, so nobody answers.
@@ -340,7 +340,7 @@ pub fn packets(dice: &mut Dice, count: u16) -> Vec<(bool, Made)> {
             ICMPV6 => (dice.of(&TYPES_V6), 0),
             _ => (FIRST_PORT + packets.len() as u16, 1 + dice.below(40) as u16),
         };
-        // Whoever asks the same again goes on with a conversation.
+        // Whoever asks the same again goes on with a connection.
         if asked.insert((source, destination, source_port)) {
             packets.push((
                 out,

@@ -49,7 +49,7 @@ pub fn allowing() -> String {
     RULES.replace("ports = 9\n", "ports = 19\n")
 }
 
-/// Ends the lab's own servers: the judge knows their ports, so conversations need these.
+/// Ends the lab's own servers: the judge knows their ports, so connections need these.
 pub fn end_servers(zone: &Protected) {
     for group in [
         zone.lab.cgroup(),

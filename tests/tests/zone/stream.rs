@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Refused and allowed packets both ways, and two conversations, one begun on each side.
+/// Refused and allowed packets both ways, and two connections, one begun on each side.
 pub struct Stream {
     stop: PathBuf,
     folder: PathBuf,
@@ -19,12 +19,12 @@ pub struct Went {
     /// Datagrams to a refused port that the zone tried to send, and those of them that the program was told of.
     pub tried: u64,
     pub told: u64,
-    /// Lines sent and received in each conversation: the zone's own, and the one that came from outside.
+    /// Lines sent and received in each connection: the zone's own, and the one that came from outside.
     pub out: (u64, u64),
     pub came: (u64, u64),
 }
 
-/// Ports of the conversations: those that nftables' rules know, so that both judges count the same.
+/// Ports of the connections: those that nftables' rules know, so that both judges count the same.
 const OUT: u16 = 80;
 const IN: u16 = 8080;
 
@@ -59,7 +59,7 @@ impl Stream {
             .sum()
     }
 
-    /// Starts it, and waits until both conversations are there.
+    /// Starts it, and waits until both connections are there.
     pub fn start(zone: &Protected) -> Self {
         let folder = zone.lab.folder().join("stream");
         std::fs::create_dir(&folder).unwrap();
@@ -89,7 +89,7 @@ impl Stream {
         stream
     }
 
-    /// Waits until both conversations have gone on from here.
+    /// Waits until both connections have gone on from here.
     pub fn wait_for_more(&self) {
         let heard = || ["out", "in"].map(|file| self.heard(file));
         let before = heard();
@@ -101,7 +101,7 @@ impl Stream {
         {
             assert!(
                 Instant::now() < end,
-                "a conversation does not go on: {before:?}, then {:?}",
+                "a connection does not go on: {before:?}, then {:?}",
                 heard()
             );
             std::thread::sleep(Duration::from_millis(50));

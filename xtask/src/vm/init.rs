@@ -1,4 +1,4 @@
-//! What runs inside: an init that prepares the machine, and the command with its surroundings.
+//! What runs inside: an init that prepares the machine, and the command with its resolver.
 
 use super::Machine;
 

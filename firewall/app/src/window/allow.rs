@@ -38,7 +38,7 @@ pub fn why(entry: &Entry) -> String {
         }
         (None, Reason::Fragment) => "as a later fragment, which shows no ports".to_owned(),
         (None, Reason::Reply) => "as a reply to what was allowed".to_owned(),
-        (None, Reason::Gone) => {
+        (None, Reason::FailMode) => {
             "because the service has ended, and the rule file says what then".to_owned()
         }
         (None, Reason::Rule) => "by a rule".to_owned(),
@@ -123,8 +123,8 @@ fn name_of(packet: &PacketSeen) -> String {
 mod tests {
     use super::*;
     use engine::{Parsed, Shape};
-    use firewall_abi::packet::{Decision, Flow, Local, Packet};
-    use rules::Nowhere;
+    use firewall_abi::packet::{Decision, Local, Packet, PacketHeaders};
+    use rules::NoResolver;
     use std::time::UNIX_EPOCH;
     use view::example::{Named, packet};
 
@@ -138,7 +138,7 @@ mod tests {
     fn followed(packet: &Packet) -> Decision {
         let snippet = advice(&entry(packet)).unwrap().snippet.unwrap();
         let rules =
-            rules::parse("rules.toml", &format!("{HEAD}{snippet}"), &Nowhere).expect(&snippet);
+            rules::parse("rules.toml", &format!("{HEAD}{snippet}"), &NoResolver).expect(&snippet);
         let shape = Shape::Whole;
         engine::classify(
             &Parsed {
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn advice_that_is_followed_allows_the_packet() {
         let tcp = packet();
-        let flow = |protocol, source_port| Flow {
+        let flow = |protocol, source_port| PacketHeaders {
             protocol,
             source_port,
             destination_port: 0,
@@ -166,7 +166,7 @@ mod tests {
             .unwrap()
             .octets();
         six.ip_version = 6;
-        let icmp6 = Flow {
+        let icmp6 = PacketHeaders {
             protocol: ICMP6,
             source_port: 128,
             destination_port: 0,

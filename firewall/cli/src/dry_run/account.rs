@@ -24,7 +24,7 @@ pub struct Account {
     pub outside: u64,
     /// Verdicts about which the other rules decided otherwise.
     pub changed: u64,
-    /// Allowed packets whose conversation found no room.
+    /// Allowed packets whose connection found no room.
     pub full: u64,
     /// What the defaults decided, for in and out.
     pub defaults: [u64; 2],

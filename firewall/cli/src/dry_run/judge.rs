@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::capture::{Broken, Carried, Packet, Way, carried};
-use crate::conversations::Remembered;
+use crate::connections::Remembered;
 use crate::flow::{destination, source};
 use crate::rule_file::RuleFile;
 use crate::zone::{Course, Zone, said_course};
@@ -105,9 +105,9 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Allowed packets whose conversation found no room.
+    /// Allowed packets whose connection found no room.
     pub fn full(&self) -> u64 {
-        self.now.conversations.full
+        self.now.connections.full
     }
 
     /// A packet that shows no ends is malformed, whichever way it goes.
@@ -186,22 +186,22 @@ fn cut_in_the_link(packet: &Packet) -> Unjudged {
     }
 }
 
-/// Rules, and the conversations that go on under them.
+/// Rules, and the connections that go on under them.
 struct Side<'a> {
     file: &'a RuleFile,
-    conversations: Remembered,
+    connections: Remembered,
 }
 
 impl<'a> Side<'a> {
     fn new(file: &'a RuleFile) -> Self {
         Self {
             file,
-            conversations: Remembered::default(),
+            connections: Remembered::default(),
         }
     }
 
     fn decide(&mut self, packet: &Parsed, captured: &Captured<'_>, time: u64) -> Decision {
-        self.conversations
+        self.connections
             .decide(packet, captured.bytes, &self.file.table.slices(), time)
     }
 }

@@ -203,7 +203,7 @@ impl Printer<'_> {
             ),
             (
                 account.full,
-                "allowed, but the table of conversations was full: replies to them are judged by the rules",
+                "allowed, but the table of connections was full: replies to them are judged by the rules",
             ),
         ];
         for (number, what) in more.iter().filter(|(number, _)| *number > 0) {

@@ -9,7 +9,7 @@ use crate::arguments::{ApplyArguments, SocketArguments};
 use crate::check::counted;
 use crate::rule_file::{RuleFile, Source, is_standard_input, name, read};
 use crate::style;
-use rules::Machine;
+use rules::SystemResolver;
 use service::control::Failed;
 use service::firewall::{Applied, Lease};
 use std::io::Write;
@@ -23,7 +23,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
         text: read(&arguments.file)?,
         place,
     };
-    let file = RuleFile::understand(&source, &Machine::beside(&source.place))?;
+    let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
     let mut client = connect(&arguments.service.socket)?;
     let old = text_in_force(&mut client)?;
     say_changes(&old, &file, out)?;
@@ -91,7 +91,7 @@ fn as_the_service_reads_it(
 }
 
 fn say_changes(old: &Source, new: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
-    let Ok(old) = RuleFile::parse(&old.name, &old.text, &Machine::beside(&old.place)) else {
+    let Ok(old) = RuleFile::parse(&old.name, &old.text, &SystemResolver::beside(&old.place)) else {
         writeln!(
             out,
             "What changes can't be said: the rules in force can't be read here."

@@ -96,7 +96,8 @@ mod tests {
         for (id, action) in rules {
             text += &format!("[[rule]]\nid = '{id}'\naction = '{action}'\nprotocol = 'tcp'\n");
         }
-        RuleFile::parse("f", &text, &rules::Nowhere).unwrap_or_else(|errors| panic!("{errors:?}"))
+        RuleFile::parse("f", &text, &rules::NoResolver)
+            .unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 
     #[test]

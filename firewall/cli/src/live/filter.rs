@@ -2,7 +2,7 @@
 
 use crate::arguments::{RecordKind, WatchArguments};
 use channel::{Kind, Mask};
-use firewall_abi::packet::Flow;
+use firewall_abi::packet::PacketHeaders;
 use rules::Addresses;
 use view::entry::{PacketSeen, ProcessSeen, Program, What, address};
 
@@ -77,7 +77,7 @@ impl Filter<'_> {
     }
 }
 
-fn at_an_end(asked: &[Addresses], flow: &Flow) -> bool {
+fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
     let ends = [address(flow.source), address(flow.destination)];
     asked
         .iter()

@@ -3,7 +3,7 @@
 use super::connect;
 use crate::Error;
 use crate::rule_file::Source;
-use rules::{Rules, SetFile, Surroundings};
+use rules::{Resolver, Rules, SetFile};
 use service::control::{Client, Failed};
 use service::firewall::RuleText;
 use std::collections::{BTreeMap, HashMap};
@@ -166,10 +166,10 @@ impl Names for LiveNames {
     }
 }
 
-/// Surroundings for who wants to know what rules are called, and not what they mean: any will do.
+/// Resolver for who wants to know what rules are called, and not what they mean: any will do.
 struct NamesOnly;
 
-impl Surroundings for NamesOnly {
+impl Resolver for NamesOnly {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         Ok(SetFile {
             name: path.to_owned(),

@@ -87,12 +87,12 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
     writeln!(
         out,
         "{strong}{:<14}{strong:#}{flows:>14} of {flows_most}",
-        "conversations"
+        "connections"
     )?;
     if flows_full > 0 {
         writeln!(
             out,
-            "{flows_full} conversations found no room in the table: what answers them is judged by the rules alone. Allow \
+            "{flows_full} connections found no room in the table: what answers them is judged by the rules alone. Allow \
              the replies by a rule, or end what opens so many"
         )?;
     }
@@ -131,7 +131,7 @@ mod tests {
             "{shown}"
         );
         assert!(
-            shown.contains("8 of 9") && shown.contains("7 conversations found no room"),
+            shown.contains("8 of 9") && shown.contains("7 connections found no room"),
             "{shown}"
         );
     }

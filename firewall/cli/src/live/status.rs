@@ -32,7 +32,7 @@ fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
         since,
         adopted,
         rules,
-        service_gone,
+        fail_mode,
         kernel_memory,
         pins,
         ..
@@ -62,7 +62,7 @@ fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
     line(
         out,
         "when gone",
-        &gone(service_gone, &pins.display().to_string()),
+        &gone(fail_mode, &pins.display().to_string()),
     )?;
     if *adopted {
         line(
@@ -167,7 +167,7 @@ fn device(device: &Device) -> String {
 fn gone(what: &str, pins: &str) -> String {
     let then = match what {
         "open" => "everything passes",
-        "block" => "nothing passes",
+        "closed" => "nothing passes",
         _ => "the rules stay in force",
     };
     format!(
@@ -209,7 +209,7 @@ mod tests {
                 fallback: 7,
                 milliseconds_left: 40_001,
             }),
-            service_gone: "keep".to_owned(),
+            fail_mode: "static".to_owned(),
             kernel_memory: Memory {
                 budget: 256 << 20,
                 used: 12 << 20,

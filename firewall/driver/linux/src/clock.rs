@@ -1,4 +1,4 @@
-//! The clock by which conversations grow old: the kernel's ticks, whose count a program reads without a call.
+//! The clock by which connections grow old: the kernel's ticks, whose count a program reads without a call.
 
 use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::bpf_jiffies64;

@@ -9,10 +9,10 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use channel_abi::Kind;
 use core::ffi::c_void;
-use engine::conversation::{Asked, Ends, classify_as, decide, decide_alone};
+use engine::connection::{Asked, Ends, classify_as, decide, decide_alone};
 use engine::{Parsed, head, parse};
 use firewall_abi::firewall::{FlowKey, Owner};
-use firewall_abi::packet::{Decision, Direction, Flow, Local, Packet, Verdict};
+use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record.
 #[inline(always)]
@@ -55,12 +55,12 @@ impl Ends<InForce> for AtSocket {
     }
 
     #[inline(always)]
-    fn quoted(&mut self, error: &Flow, key: &mut FlowKey) -> bool {
+    fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool {
         engine::quoted(&self.0, error, key)
     }
 
     #[inline(always)]
-    fn find(&mut self, flow: &Flow, local: &mut Local) {
+    fn find(&mut self, flow: &PacketHeaders, local: &mut Local) {
         find_local(&self.0, flow, local);
     }
 
@@ -99,7 +99,7 @@ pub extern "C" fn gatebell_classify(
     let mut local = Local::UNKNOWN;
     if let Some(head) = head.filter(|head| head.asks != 0) {
         find_local(&Skb::at_socket(skb), &packet.flow, &mut local);
-        blur(&mut local, head.user.nought);
+        launder(&mut local, head.user.opaque_zero);
     }
     let asked = if asked == Asked::Packet as u32 {
         Asked::Packet
@@ -115,20 +115,20 @@ pub extern "C" fn gatebell_classify(
     0
 }
 
-/// Changes nothing, because `nought` is 0. The verifier forgets by it what it knows of who was found, and by which way: it
+/// Changes nothing, because `opaque_zero` is 0. The verifier forgets by it what it knows of who was found, and by which way: it
 /// would follow the search through the rules for each of them.
 #[inline(always)]
-fn blur(local: &mut Local, nought: u64) {
-    local.program[0] ^= nought;
-    local.program[1] ^= nought;
-    local.interface[0] ^= nought;
-    local.interface[1] ^= nought;
-    local.user ^= nought as u32;
+fn launder(local: &mut Local, opaque_zero: u64) {
+    local.program[0] ^= opaque_zero;
+    local.program[1] ^= opaque_zero;
+    local.interface[0] ^= opaque_zero;
+    local.interface[1] ^= opaque_zero;
+    local.user ^= opaque_zero as u32;
 }
 
 /// Finds out who is at the zone's end.
 #[inline(never)]
-fn find_local(skb: &Skb, flow: &Flow, local: &mut Local) {
+fn find_local(skb: &Skb, flow: &PacketHeaders, local: &mut Local) {
     local.interface = tables::device(skb.interface()).map_or([0; 2], |device| device.name);
     owner::with(skb, flow, |Owner { program, user, .. }| {
         local.program = *program;
@@ -138,7 +138,7 @@ fn find_local(skb: &Skb, flow: &Flow, local: &mut Local) {
 
 /// What there is to tell of a packet.
 struct Seen<'a> {
-    flow: &'a Flow,
+    flow: &'a PacketHeaders,
     decision: &'a Decision,
     owner: Owner,
     length: u32,
@@ -148,7 +148,7 @@ struct Seen<'a> {
 /// Tells every app that wants to know. The kernel does the loop: its verifier then follows one turn of it, not sixteen
 /// times as many states as lead here. Who sent the packet is looked for only if somebody listens.
 #[inline(never)]
-fn report(skb: &Skb, length: u32, flow: &Flow, decision: &Decision) {
+fn report(skb: &Skb, length: u32, flow: &PacketHeaders, decision: &Decision) {
     let used = ebpf::used();
     if used == 0 {
         return;

@@ -132,7 +132,7 @@ pub fn process_ended(ctx: TracePointContext) -> u32 {
     0
 }
 
-/// Tells the service what time it is on the clock of the conversations. Run for it alone, attached nowhere.
+/// Tells the service what time it is on the clock of the connections. Run for it alone, attached nowhere.
 #[classifier]
 pub fn read_clock(ctx: TcContext) -> i32 {
     clock::tell(&ctx);

@@ -16,7 +16,7 @@ use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::SockContext;
 use core::ffi::c_void;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Direction, Flow};
+use firewall_abi::packet::{Direction, PacketHeaders};
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands, and `BPF_F_CLONE`: an accepted connection inherits.
 const FLAGS: usize = 1 | 1 << 9;
@@ -68,7 +68,7 @@ pub fn remember(ctx: &SockContext) {
 /// Shows who is at the zone's end of a packet, if that is known: its socket's maker, or of one that comes in at a device,
 /// the maker of the socket that will get it.
 #[inline(always)]
-pub fn with(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
+pub fn with(skb: &Skb, flow: &PacketHeaders, mut see: impl FnMut(&Owner)) {
     let socket = skb.socket();
     let outbound = flow.direction == Direction::Outbound as u8;
     // What comes in at a device may still have the socket that sent it, if that is in the same kernel.
@@ -88,7 +88,7 @@ pub fn with(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
 }
 
 #[inline(always)]
-fn with_receiver(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
+fn with_receiver(skb: &Skb, flow: &PacketHeaders, mut see: impl FnMut(&Owner)) {
     const TCP: u8 = 6;
     const UDP: u8 = 17;
     if flow.protocol != TCP && flow.protocol != UDP {
@@ -115,7 +115,7 @@ fn with_receiver(skb: &Skb, flow: &Flow, mut see: impl FnMut(&Owner)) {
 
 /// Both ends as the kernel's look-up has them (`struct bpf_sock_tuple`, in words), and how many bytes of them count.
 #[inline(always)]
-fn ends(flow: &Flow, words: &mut [u32; 9]) -> u32 {
+fn ends(flow: &PacketHeaders, words: &mut [u32; 9]) -> u32 {
     let ports =
         u32::from(flow.source_port.to_be()) | u32::from(flow.destination_port.to_be()) << 16;
     let (source, destination) = (numbers(flow.source), numbers(flow.destination));

@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_map;
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use engine::conversation::Conversations;
+use engine::connection::Connections;
 use engine::{Pages, Tables};
 use firewall_abi::firewall::{
     DEVICE_SLOTS, DEVICE_TRIES, FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS,
@@ -36,7 +36,7 @@ static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
 /// How many of them began outside. Programs add and take away; the service counts them anew when it comes round.
 #[btf_map]
 static ARRIVALS: Array<u64, 1> = Array::new();
-/// Conversations that both ends have ended. The oldest makes room for the next.
+/// Connections that both ends have ended. The oldest makes room for the next.
 #[btf_map]
 static CLOSED: LruHashMap<FlowKey, FlowEntry, MAX_CLOSED> = LruHashMap::new();
 #[btf_map]
@@ -100,10 +100,10 @@ const ALREADY_THERE: i32 = -17;
 /// `E2BIG`, as the kernel says it of a map that is full.
 const NO_ROOM: i32 = -7;
 
-/// The conversations, in the kernel's maps.
+/// The connections, in the kernel's maps.
 pub struct Flows;
 
-impl Conversations for Flows {
+impl Connections for Flows {
     #[inline(always)]
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
         // SAFETY: the kernel keeps the entry's memory for as long as the program runs.

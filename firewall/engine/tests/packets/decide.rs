@@ -27,7 +27,7 @@ fn packet(piece: Piece) -> Parsed {
 /// A rule file with these rules, and the same default both ways.
 fn decide(packet: &Parsed, otherwise: &str, rules: &str) -> Decision {
     let text = format!("[default]\ninbound = '{otherwise}'\noutbound = '{otherwise}'\n{rules}");
-    let table = rules::parse("made.toml", &text, &rules::Nowhere)
+    let table = rules::parse("made.toml", &text, &rules::NoResolver)
         .expect("these rules are right")
         .compile(1);
     classify(packet, &Local::UNKNOWN, &table.slices())
@@ -96,7 +96,7 @@ fn a_table_that_nobody_filled_blocks() {
 #[test]
 fn a_table_that_names_pages_which_it_has_not_blocks() {
     let text = format!("[default]\ninbound = 'allow'\noutbound = 'allow'\n{ALLOW_ALL}");
-    let whole = rules::parse("made.toml", &text, &rules::Nowhere)
+    let whole = rules::parse("made.toml", &text, &rules::NoResolver)
         .expect("this rule is right")
         .compile(1);
     let allowed = (Verdict::Allow as u8, Reason::Rule as u8, 0);
@@ -130,7 +130,7 @@ fn a_table_that_names_pages_which_it_has_not_blocks() {
 #[test]
 fn a_verdict_that_is_none_blocks() {
     let text = format!("[default]\ninbound = 'allow'\noutbound = 'allow'\n{ALLOW_ALL}");
-    let mut table = rules::parse("made.toml", &text, &rules::Nowhere)
+    let mut table = rules::parse("made.toml", &text, &rules::NoResolver)
         .expect("this rule is right")
         .compile(1);
     let outcomes = table.head().outcomes as usize;

@@ -1,7 +1,7 @@
 //! Packets made from what they are to say, to see whether the engine reads just that.
 
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Flow};
+use firewall_abi::packet::{Direction, PacketHeaders};
 use proptest::prelude::*;
 
 /// A packet's bytes and what is to be read of them.
@@ -173,13 +173,13 @@ fn extension(kind: u8, words: u8) -> Vec<u8> {
 }
 
 fn expected(plan: &Plan) -> Parsed {
-    let mut flow = Flow {
+    let mut flow = PacketHeaders {
         source: plan.source,
         destination: plan.destination,
         protocol: protocol(plan),
         ip_version: plan.version,
         direction: plan.direction as u8,
-        ..Flow::default()
+        ..PacketHeaders::default()
     };
     if let Piece::Later { .. } = plan.piece {
         return Parsed {

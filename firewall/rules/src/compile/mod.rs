@@ -22,8 +22,8 @@ use crate::set::grouped;
 use crate::{DefaultAction, Rule};
 use dimensions::{PROGRAM, asks_ports};
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, Gone, Head, HeadPage, MAX_PAGES, NO_SETS,
-    Otherwise, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
+    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, DefaultPolicy, FailMode, Head, HeadPage,
+    MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ pub(crate) struct Source<'a> {
     pub(crate) rules: &'a [Rule],
     pub(crate) inbound: DefaultAction,
     pub(crate) outbound: DefaultAction,
-    pub(crate) gone: Gone,
+    pub(crate) fail_mode: FailMode,
     pub(crate) sets: Option<&'a Sets>,
 }
 
@@ -163,18 +163,18 @@ impl Building<'_> {
             generation: 0,
             rules: self.source.rules.len() as u32,
             pages: 0,
-            inbound: otherwise(self.source.inbound),
-            outbound: otherwise(self.source.outbound),
+            inbound: default_policy(self.source.inbound),
+            outbound: default_policy(self.source.outbound),
             sets: NO_SETS,
             asks: self.asks(),
-            gone: self.source.gone as u32,
+            fail_mode: self.source.fail_mode as u32,
             classes: self.classes(&class)?,
             outcomes: self.outcomes()?,
             hits: self.hits()?,
             no_ports: self.no_ports()?,
             source_sets: NO_SETS,
             destination_sets: NO_SETS,
-            atoms: 0,
+            equivalence_classes: 0,
             source_v4: self.narrow(SOURCE_V4)?,
             destination_v4: self.narrow(DESTINATION_V4)?,
             source_port: self.narrow(SOURCE_PORT)?,
@@ -188,9 +188,10 @@ impl Building<'_> {
         let source = self.source;
         if let Some(sets) = source.asked_sets() {
             head.sets = 0;
-            head.atoms = sets.combinations().len() as u32;
-            head.source_sets = self.atoms(sets, |rule| &rule.source_sets)?;
-            head.destination_sets = self.atoms(sets, |rule| &rule.destination_sets)?;
+            head.equivalence_classes = sets.combinations().len() as u32;
+            head.source_sets = self.equivalence_classes(sets, |rule| &rule.source_sets)?;
+            head.destination_sets =
+                self.equivalence_classes(sets, |rule| &rule.destination_sets)?;
         }
         head.pages = self.pages.count();
         let mut pages = std::mem::take(&mut self.pages.pages);
@@ -284,8 +285,12 @@ impl Building<'_> {
             .fold(0, |all, (_, rule)| all | asks(rule))
     }
 
-    /// For each atom the vector of the rules that ask for one of its sets, if any asks at this end.
-    fn atoms(&mut self, sets: &Sets, asked: impl Fn(&Rule) -> &[u32]) -> Result<u32, Full> {
+    /// For each class the vector of the rules that ask for one of its sets, if any asks at this end.
+    fn equivalence_classes(
+        &mut self,
+        sets: &Sets,
+        asked: impl Fn(&Rule) -> &[u32],
+    ) -> Result<u32, Full> {
         let rules = self.source;
         let mut by_set: Vec<Vec<usize>> = Vec::new();
         for (number, rule) in rules.enabled() {
@@ -295,7 +300,7 @@ impl Building<'_> {
                 by_set
                     .get_mut(set)
                     .into_iter()
-                    .for_each(|askers| askers.push(number));
+                    .for_each(|requesters| requesters.push(number));
             }
         }
         if by_set.is_empty() {
@@ -304,19 +309,19 @@ impl Building<'_> {
         self.room("combinations of sets", |pages| {
             let mut vectors = Vec::with_capacity(sets.combinations().len());
             for combination in sets.combinations() {
-                let askers = combination
+                let requesters = combination
                     .iter()
                     .filter_map(|set| by_set.get(*set as usize))
                     .flatten();
-                let mut askers: Vec<usize> = askers.copied().collect();
-                askers.sort_unstable();
-                askers.dedup();
+                let mut requesters: Vec<usize> = requesters.copied().collect();
+                requesters.sort_unstable();
+                requesters.dedup();
                 let mut vector = Running::empty();
-                askers.into_iter().for_each(|rule| vector.toggle(rule));
+                requesters.into_iter().for_each(|rule| vector.toggle(rule));
                 vectors.push(pages.vector(&vector)?);
             }
-            numbers(pages, vectors.len(), |atom| {
-                vectors.get(atom).copied().unwrap_or(0)
+            numbers(pages, vectors.len(), |class| {
+                vectors.get(class).copied().unwrap_or(0)
             })
         })
     }
@@ -337,8 +342,8 @@ impl Building<'_> {
     }
 }
 
-fn otherwise(default: DefaultAction) -> Otherwise {
-    Otherwise {
+fn default_policy(default: DefaultAction) -> DefaultPolicy {
+    DefaultPolicy {
         verdict: default.action as u8,
         log: u8::from(default.log),
     }

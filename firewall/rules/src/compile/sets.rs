@@ -18,7 +18,7 @@ pub struct Sets {
     pub pages: Vec<Page>,
     /// The same for tables with the same pages, and for others by no likely chance.
     pub content: u64,
-    /// Which sets each atom stands for.
+    /// Which sets each class stands for.
     combinations: Vec<Combination>,
 }
 
@@ -40,14 +40,14 @@ impl Sets {
     }
 
     fn fill(members: Vec<Members>) -> Result<Self, Full> {
-        let mut atoms = Atoms::new();
+        let mut equivalence_classes = EquivalenceClasses::new();
         let (v4, v6): (Vec<_>, Vec<_>) = members.into_iter().map(|set| (set.v4, set.v6)).unzip();
         let mut pages = Pages::new();
-        let v4 = lay(&mut pages, &atoms.intervals(v4)?)?;
-        let v6 = lay(&mut pages, &atoms.intervals(v6)?)?;
+        let v4 = lay(&mut pages, &equivalence_classes.intervals(v4)?)?;
+        let v6 = lay(&mut pages, &equivalence_classes.intervals(v6)?)?;
         let head = SetsHead {
             pages: pages.count(),
-            atoms: atoms.combinations.len() as u32,
+            equivalence_classes: equivalence_classes.combinations.len() as u32,
             v4,
             v6,
         };
@@ -58,7 +58,7 @@ impl Sets {
         Ok(Self {
             content: content(&pages),
             pages,
-            combinations: atoms.combinations,
+            combinations: equivalence_classes.combinations,
         })
     }
 
@@ -69,12 +69,12 @@ impl Sets {
             return &[];
         };
         let SetsHead { v4, v6, .. } = &SetsPage::of(page).head;
-        let atom = match address {
+        let class = match address {
             IpAddr::V4(address) => value(&self.pages, v4, address.to_bits()),
             IpAddr::V6(address) => value(&self.pages, v6, address.to_bits()),
         };
         self.combinations
-            .get(atom as usize)
+            .get(class as usize)
             .map_or(&[], |sets| sets)
     }
 
@@ -98,14 +98,14 @@ fn content(pages: &[Page]) -> u64 {
     hasher.finish()
 }
 
-/// Atoms are numbered as their combinations come up, so that the same sets make the same pages.
-struct Atoms {
+/// EquivalenceClasses are numbered as their combinations come up, so that the same sets make the same pages.
+struct EquivalenceClasses {
     known: HashMap<Combination, u32>,
     combinations: Vec<Combination>,
 }
 
-impl Atoms {
-    /// Atom 0 is in no set.
+impl EquivalenceClasses {
+    /// Class 0 is in no set.
     fn new() -> Self {
         let none = Combination::default();
         Self {
@@ -129,17 +129,17 @@ impl Atoms {
                     Err(place) => running.insert(place, *set),
                 }
             }
-            Ok(self.atom(&running))
+            Ok(self.class(&running))
         })
     }
 
-    fn atom(&mut self, sets: &[u32]) -> u32 {
-        if let Some(atom) = self.known.get(sets) {
-            return *atom;
+    fn class(&mut self, sets: &[u32]) -> u32 {
+        if let Some(class) = self.known.get(sets) {
+            return *class;
         }
-        let atom = self.combinations.len() as u32;
-        self.known.insert(sets.into(), atom);
+        let class = self.combinations.len() as u32;
+        self.known.insert(sets.into(), class);
         self.combinations.push(sets.into());
-        atom
+        class
     }
 }

@@ -6,7 +6,7 @@ use super::tree::{Key, lay, value};
 use super::vectors::{Pages, Running};
 use super::write_head;
 use engine::{Parsed, Row, Shape, Slices, classify};
-use firewall_abi::packet::{Direction, Flow, Local};
+use firewall_abi::packet::{Direction, Local, PacketHeaders};
 use firewall_abi::rules::{
     ASKS_PROGRAM, ASKS_USER, BLOCK, Head, MAX_LEVELS, NARROW_LEAF, NO_SETS, Outcome, PAGE_NUMBERS,
     PAGE_WORDS, Page, Tree, WIDE_LEAF,
@@ -69,10 +69,10 @@ impl Searched {
     }
 
     fn rule(&self, local: Local) -> usize {
-        let flow = Flow {
+        let flow = PacketHeaders {
             ip_version: 4,
             direction: Direction::Inbound as u8,
-            ..Flow::default()
+            ..PacketHeaders::default()
         };
         let tables = Slices {
             rules: Row(&self.pages),

@@ -1,7 +1,7 @@
-//! Surroundings made for tests.
+//! Resolver made for tests.
 #![allow(dead_code, reason = "each test file uses a part")]
 
-use rules::{SetFile, Surroundings};
+use rules::{Resolver, SetFile};
 use std::collections::HashMap;
 
 /// A place with these files, users and programs, and no others.
@@ -29,7 +29,7 @@ impl Place {
     }
 }
 
-impl Surroundings for Place {
+impl Resolver for Place {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         let bytes = self
             .files

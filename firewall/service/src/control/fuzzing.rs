@@ -1,7 +1,7 @@
 //! One connection with nobody behind it, for `fuzz/targets/control.rs` alone: only `cargo xtask fuzz` builds this.
 
-use super::guest::{Asker, Guest};
 use super::interface::{self, Answered, Ask};
+use super::peer::{PeerConnection, Requester};
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -10,8 +10,8 @@ use std::time::Instant;
 
 /// Somebody who is connected, and both ends of the connection.
 pub struct Talk {
-    guest: Guest,
-    asker: UnixStream,
+    peer: PeerConnection,
+    requester: UnixStream,
 }
 
 impl Talk {
@@ -21,36 +21,36 @@ impl Talk {
     /// The system has no sockets for it.
     #[must_use]
     pub fn begin(may_change: bool) -> Self {
-        let (asker, stream) = UnixStream::pair().expect("a pair of sockets");
-        asker.set_nonblocking(true).expect("it does not wait");
-        let who = Asker {
+        let (requester, stream) = UnixStream::pair().expect("a pair of sockets");
+        requester.set_nonblocking(true).expect("it does not wait");
+        let who = Requester {
             user: 1000,
             may_change,
         };
-        let guest = Guest::who(who, stream, Arc::new(at_nobody)).expect("a connection");
-        Self { guest, asker }
+        let peer = PeerConnection::who(who, stream, Arc::new(at_nobody)).expect("a connection");
+        Self { peer, requester }
     }
 
     /// Says this, has every request answered that is whole by then, and adds what comes back. False: it was hung up on.
     pub fn say(&mut self, bytes: &[u8], answers: &mut Vec<u8>) -> bool {
         let said = self
-            .asker
+            .requester
             .write(bytes)
             .is_ok_and(|wrote| wrote == bytes.len());
-        let stays = said && self.guest.hear(Instant::now()) && self.answer_all(answers);
+        let stays = said && self.peer.hear(Instant::now()) && self.answer_all(answers);
         self.listen(answers);
         stays
     }
 
     fn answer_all(&mut self, answers: &mut Vec<u8>) -> bool {
-        while self.guest.has_asked() {
-            let stays = self.guest.answer(Instant::now());
+        while self.peer.has_asked() {
+            let stays = self.peer.answer(Instant::now());
             self.listen(answers);
-            if !stays || self.guest.owes() > 0 && !self.guest.speak() {
+            if !stays || self.peer.owes() > 0 && !self.peer.speak() {
                 return false;
             }
             assert_eq!(
-                self.guest.owes(),
+                self.peer.owes(),
                 0,
                 "more in one answer than a socket takes"
             );
@@ -61,7 +61,7 @@ impl Talk {
     fn listen(&mut self, answers: &mut Vec<u8>) {
         let mut bite = [0; 4096];
         loop {
-            match self.asker.read(&mut bite) {
+            match self.requester.read(&mut bite) {
                 Ok(got @ 1..) => answers.extend_from_slice(&bite[..got]),
                 Err(again) if again.kind() == ErrorKind::Interrupted => {}
                 _ => return,
@@ -71,9 +71,9 @@ impl Talk {
 }
 
 /// Stands where the firewall is: what comes here is what the interface promises to let through.
-fn at_nobody(ask: Ask, asker: Asker) -> Answered {
+fn at_nobody(ask: Ask, requester: Requester) -> Answered {
     assert!(
-        asker.may_change || !interface::changes(&ask),
+        requester.may_change || !interface::changes(&ask),
         "{ask:?} of somebody who may not"
     );
     if let Ask::Apply { name, lease, .. } = &ask {

@@ -1,7 +1,7 @@
 //! The interface as varlink sees it: methods in, answers or named errors out.
 
-use super::guest::Asker;
-use crate::firewall::{Accounts, Desk, Firewall, Refused};
+use super::peer::Requester;
+use crate::firewall::{Accounts, Firewall, Mailbox, Refused};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -46,9 +46,9 @@ pub enum Ask {
 pub type Answered = Result<Value, Failure>;
 
 /// Whoever has the answers.
-pub trait Answer: Fn(Ask, Asker) -> Answered + Send + Sync + 'static {}
+pub trait Answer: Fn(Ask, Requester) -> Answered + Send + Sync + 'static {}
 
-impl<F: Fn(Ask, Asker) -> Answered + Send + Sync + 'static> Answer for F {}
+impl<F: Fn(Ask, Requester) -> Answered + Send + Sync + 'static> Answer for F {}
 
 /// An error of the interface.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,18 +118,19 @@ impl From<Refused> for Failure {
 }
 
 /// Has the service's main loop answer.
-pub fn at_desk(desk: &Desk, ask: Ask, asker: Asker) -> Answered {
+pub fn at_desk(mailbox: &Mailbox, ask: Ask, requester: Requester) -> Answered {
     let ending = |_| {
         Failure::new(
             "ServiceEnding",
             "the service is about to end; ask again once it runs",
         )
     };
-    desk.ask(move |firewall| perform(firewall, ask, asker))
+    mailbox
+        .ask(move |firewall| perform(firewall, ask, requester))
         .map_err(ending)?
 }
 
-fn perform(firewall: &mut Firewall, ask: Ask, asker: Asker) -> Answered {
+fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered {
     Ok(match ask {
         Ask::Status => json!({ "status": firewall.status() }),
         Ask::Apply { name, text, lease } => {
@@ -141,23 +142,23 @@ fn perform(firewall: &mut Firewall, ask: Ask, asker: Asker) -> Answered {
         Ask::Rules => json!({ "rules": firewall.rules() }),
         Ask::Stats => json!({ "stats": firewall.stats()? }),
         Ask::Hits => json!({ "hits": firewall.hits()? }),
-        Ask::Accounts => json!({ "accounts": visible(firewall.accounts(), asker) }),
+        Ask::Accounts => json!({ "accounts": visible(firewall.accounts(), requester) }),
         Ask::Program { device, inode } => json!({ "path": firewall.program([device, inode]) }),
     })
 }
 
 /// Other people's apps are theirs; that everything balances is everybody's.
-fn visible(mut accounts: Accounts, asker: Asker) -> Accounts {
+fn visible(mut accounts: Accounts, requester: Requester) -> Accounts {
     accounts
         .apps
-        .retain(|app| asker.may_change || app.user == asker.user);
+        .retain(|app| requester.may_change || app.user == requester.user);
     accounts
 }
 
 /// The interface for one connection.
 pub struct Interface {
     pub answer: Arc<dyn Answer>,
-    pub asker: Asker,
+    pub requester: Requester,
 }
 
 impl varlink::Interface for Interface {
@@ -195,13 +196,13 @@ impl varlink::Interface for Interface {
 
 impl Interface {
     fn reply(&self, ask: Ask) -> Reply {
-        let answered = if changes(&ask) && !self.asker.may_change {
+        let answered = if changes(&ask) && !self.requester.may_change {
             Err(Failure::new(
                 "NotPermitted",
                 "only root may change the firewall; ask again as root",
             ))
         } else {
-            (self.answer)(ask, self.asker)
+            (self.answer)(ask, self.requester)
         };
         answered.map_or_else(Failure::reply, |parameters| {
             Reply::parameters(Some(parameters))

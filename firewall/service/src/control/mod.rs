@@ -10,14 +10,14 @@
 //! Rules that hold here:
 //! - Who is connected, the kernel says. Root may change things, others may ask.
 //! - Every message, every answer that waits and every user's share is bounded; nobody waits for somebody else's slowness.
-//! - A request is an allegation: what is not understood gets varlink's own error, what is no message at all is hung up on.
+//! - A request is untrusted: what is not understood gets varlink's own error, what is no message at all is hung up on.
 //! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
 
 mod client;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod guest;
 mod interface;
+mod peer;
 mod quota;
 mod server;
 mod socket;
@@ -25,7 +25,7 @@ mod socket;
 pub use client::{Client, Failed};
 pub use interface::{DESCRIPTION, INTERFACE};
 
-use crate::firewall::Desk;
+use crate::firewall::Mailbox;
 use server::Server;
 use std::io;
 use std::os::unix::net::UnixStream;
@@ -46,10 +46,10 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the control socket at `path`. What is asked there is handed in at `desk`.
-    pub fn open(path: &Path, desk: Desk) -> io::Result<Self> {
-        Self::serve(path, move |ask, asker| {
-            interface::at_desk(&desk, ask, asker)
+    /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`.
+    pub fn open(path: &Path, mailbox: Mailbox) -> io::Result<Self> {
+        Self::serve(path, move |ask, requester| {
+            interface::at_desk(&mailbox, ask, requester)
         })
     }
 

@@ -1,7 +1,7 @@
 //! The thread's loop: everybody gets one turn, nobody is waited for.
 
-use super::guest::{Asker, Guest};
 use super::interface::Answer;
+use super::peer::{PeerConnection, Requester};
 use super::quota::Quotas;
 use super::socket::Socket;
 use super::{GROUP, quota};
@@ -24,7 +24,7 @@ pub struct Server {
     socket: Socket,
     stopped: UnixStream,
     answer: Arc<dyn Answer>,
-    guests: Vec<Guest>,
+    peers: Vec<PeerConnection>,
     quotas: Quotas,
 }
 
@@ -32,12 +32,12 @@ impl Server {
     /// Opens the socket. It serves until the other end of `stopped` is closed.
     pub fn open(path: &Path, stopped: UnixStream, answer: impl Answer) -> io::Result<Self> {
         let socket = Socket::open(path, GROUP)?;
-        let (guests, quotas) = (Vec::new(), Quotas::default());
+        let (peers, quotas) = (Vec::new(), Quotas::default());
         Ok(Self {
             socket,
             stopped,
             answer: Arc::new(answer),
-            guests,
+            peers,
             quotas,
         })
     }
@@ -54,7 +54,7 @@ impl Server {
                     continue;
                 }
             };
-            self.turn(&ready.guests, Instant::now());
+            self.turn(&ready.peers, Instant::now());
             if ready.knocks {
                 self.welcome(Instant::now());
             }
@@ -68,9 +68,9 @@ impl Server {
             PollFd::new(self.socket.listener.as_fd(), PollFlags::POLLIN),
         ];
         fds.extend(
-            self.guests
+            self.peers
                 .iter()
-                .map(|guest| PollFd::new(guest.stream.as_fd(), self.interest(guest, now))),
+                .map(|peer| PollFd::new(peer.stream.as_fd(), self.interest(peer, now))),
         );
         poll(&mut fds, timeout(self.next(now)))?;
         // What this version has no name for is an error that we have not heard of.
@@ -82,15 +82,15 @@ impl Server {
         Ok(Ready {
             stopped,
             knocks,
-            guests: ready.collect(),
+            peers: ready.collect(),
         })
     }
 
-    /// What a guest is waited for. Who hangs up is heard of in any case.
-    fn interest(&self, guest: &Guest, now: Instant) -> PollFlags {
-        if guest.owes() > 0 {
+    /// What a peer is waited for. Who hangs up is heard of in any case.
+    fn interest(&self, peer: &PeerConnection, now: Instant) -> PollFlags {
+        if peer.owes() > 0 {
             PollFlags::POLLOUT
-        } else if guest.has_asked() || self.must_wait(guest.asker, now).is_some() {
+        } else if peer.has_asked() || self.must_wait(peer.requester, now).is_some() {
             PollFlags::empty()
         } else {
             PollFlags::POLLIN
@@ -99,35 +99,35 @@ impl Server {
 
     /// The next moment at which something is to be done without anybody's doing.
     fn next(&self, now: Instant) -> Option<Duration> {
-        let of = |guest: &Guest| {
-            let patience = guest
+        let of = |peer: &PeerConnection| {
+            let patience = peer
                 .deadline()
                 .map(|end| end.saturating_duration_since(now));
-            let request = match self.must_wait(guest.asker, now) {
-                None if guest.has_asked() && guest.owes() == 0 => Some(Duration::ZERO),
+            let request = match self.must_wait(peer.requester, now) {
+                None if peer.has_asked() && peer.owes() == 0 => Some(Duration::ZERO),
                 turn => turn,
             };
             patience.into_iter().chain(request).min()
         };
-        self.guests.iter().filter_map(of).min()
+        self.peers.iter().filter_map(of).min()
     }
 
     /// How long a user's requests wait, because of how many there were or because of answers that wait to be taken: those
     /// have a deadline of their own.
-    fn must_wait(&self, asker: Asker, now: Instant) -> Option<Duration> {
+    fn must_wait(&self, requester: Requester, now: Instant) -> Option<Duration> {
         let owed: usize = self
-            .guests
+            .peers
             .iter()
-            .filter(|guest| guest.asker.user == asker.user)
-            .map(Guest::owes)
+            .filter(|peer| peer.requester.user == requester.user)
+            .map(PeerConnection::owes)
             .sum();
-        if asker.user != 0 && owed > MOST_OWED {
+        if requester.user != 0 && owed > MOST_OWED {
             return Some(BREATH);
         }
-        self.quotas.wait(asker.user, now)
+        self.quotas.wait(requester.user, now)
     }
 
-    /// Gives every guest one turn.
+    /// Gives every peer one turn.
     fn turn(&mut self, ready: &[PollFlags], now: Instant) {
         let turns: Vec<_> = ready
             .iter()
@@ -136,35 +136,35 @@ impl Server {
             .collect();
         let mut stays = turns.into_iter();
         let quotas = &mut self.quotas;
-        self.guests.retain(|guest| {
+        self.peers.retain(|peer| {
             let stays = stays.next() == Some(true);
             if !stays {
-                quotas.leave(guest.asker.user);
+                quotas.leave(peer.requester.user);
             }
             stays
         });
     }
 
-    /// One guest's turn: an answer goes on, or something comes, and one request is answered. False: it is over.
+    /// One peer's turn: an answer goes on, or something comes, and one request is answered. False: it is over.
     fn serve(&mut self, n: usize, events: PollFlags, now: Instant) -> bool {
-        if self.guests[n].deadline().is_some_and(|end| end <= now) {
+        if self.peers[n].deadline().is_some_and(|end| end <= now) {
             return false;
         }
-        if self.guests[n].owes() > 0 {
-            return events.is_empty() || self.guests[n].speak();
+        if self.peers[n].owes() > 0 {
+            return events.is_empty() || self.peers[n].speak();
         }
-        let asker = self.guests[n].asker;
-        if self.must_wait(asker, now).is_some() {
+        let requester = self.peers[n].requester;
+        if self.must_wait(requester, now).is_some() {
             return !events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
         }
-        if !self.guests[n].has_asked() && !events.is_empty() && !self.guests[n].hear(now) {
+        if !self.peers[n].has_asked() && !events.is_empty() && !self.peers[n].hear(now) {
             return false;
         }
-        if self.guests[n].owes() > 0 || !self.guests[n].has_asked() {
+        if self.peers[n].owes() > 0 || !self.peers[n].has_asked() {
             return true;
         }
-        self.quotas.take(asker.user, now);
-        self.guests[n].answer(Instant::now())
+        self.quotas.take(requester.user, now);
+        self.peers[n].answer(Instant::now())
     }
 
     /// Lets those in who knock, within their users' shares; the others are hung up on.
@@ -173,11 +173,11 @@ impl Server {
             let Ok((stream, _)) = self.socket.listener.accept() else {
                 return;
             };
-            let Ok(guest) = Guest::new(stream, self.answer.clone()) else {
+            let Ok(peer) = PeerConnection::new(stream, self.answer.clone()) else {
                 continue;
             };
-            if self.quotas.enter(guest.asker.user, now) {
-                self.guests.push(guest);
+            if self.quotas.enter(peer.requester.user, now) {
+                self.peers.push(peer);
             }
         }
     }
@@ -187,7 +187,7 @@ impl Server {
 struct Ready {
     stopped: bool,
     knocks: bool,
-    guests: Vec<PollFlags>,
+    peers: Vec<PollFlags>,
 }
 
 fn timeout(time: Option<Duration>) -> PollTimeout {

@@ -1,7 +1,7 @@
 //! The socket by hand, with answers made up: what a kernel's tables would say is another test's.
 
-use super::guest::Asker;
 use super::interface::{Answered, Ask, Failure, Interface};
+use super::peer::Requester;
 use super::*;
 use crate::firewall::{
     Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
@@ -54,7 +54,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 const LONG: usize = 6 << 20;
 
-fn made_up(ask: Ask, _: Asker) -> Answered {
+fn made_up(ask: Ask, _: Requester) -> Answered {
     Ok(match ask {
         Ask::Status => json!({ "status": status() }),
         Ask::Apply { name, text, lease } => {
@@ -100,7 +100,7 @@ fn status() -> Status {
             rules: 8,
         },
         lease: Some(lease()),
-        service_gone: "keep".to_owned(),
+        fail_mode: "static".to_owned(),
         kernel_memory: Memory {
             budget: 9,
             used: 8,
@@ -303,10 +303,10 @@ fn what_is_no_message_is_hung_up_on() {
 fn a_request_without_end_is_told_why_it_is_hung_up_on() {
     let served = Served::start();
     let mut stream = served.stream();
-    let long = vec![b' '; guest::LONGEST_OF_ROOT + (1 << 20)];
+    let long = vec![b' '; peer::LONGEST_OF_ROOT + (1 << 20)];
     let answer = parsed(&say(&mut stream, &long));
     assert_eq!(answer["error"], "org.gatebell.Firewall.MessageTooLong");
-    assert_eq!(answer["parameters"]["most"], guest::LONGEST_OF_ROOT);
+    assert_eq!(answer["parameters"]["most"], peer::LONGEST_OF_ROOT);
     assert_eq!(hear(&mut stream), b"");
 }
 
@@ -402,20 +402,20 @@ fn the_socket_goes_with_the_service_and_has_one() {
 
 #[test]
 fn who_is_not_root_may_ask_and_change_nothing() {
-    let asker = Asker {
+    let requester = Requester {
         user: 1000,
         may_change: false,
     };
-    let harmless = |ask: Ask, asker| {
+    let harmless = |ask: Ask, requester| {
         assert!(matches!(
             ask,
             Ask::Status | Ask::Rules | Ask::Stats | Ask::Hits | Ask::Accounts | Ask::Program { .. }
         ));
-        made_up(ask, asker)
+        made_up(ask, requester)
     };
     for method in ["GetStatus", "GetRules", "GetStats", "GetAccounts"] {
         assert_eq!(
-            answered(harmless, asker, method, json!({}))["error"],
+            answered(harmless, requester, method, json!({}))["error"],
             Value::Null,
             "{method}"
         );
@@ -429,7 +429,7 @@ fn who_is_not_root_may_ask_and_change_nothing() {
         ("ApplyRules", &apply),
     ];
     for (method, parameters) in changes {
-        let reply = answered(harmless, asker, method, parameters.clone());
+        let reply = answered(harmless, requester, method, parameters.clone());
         assert_eq!(
             reply["error"], "org.gatebell.Firewall.NotPermitted",
             "{method}"
@@ -527,11 +527,11 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
             .find(|(named, _)| *named == name)
             .map(|(_, given)| given.clone());
         assert_eq!(given.is_some(), !method.has_no_inputs(), "{name}");
-        let asker = Asker {
+        let requester = Requester {
             user: 0,
             may_change: true,
         };
-        let reply = answered(made_up, asker, name, given.unwrap_or_else(|| json!({})));
+        let reply = answered(made_up, requester, name, given.unwrap_or_else(|| json!({})));
         match reply["error"].as_str() {
             None => assert_eq!(
                 names(method.outputs()),
@@ -589,14 +589,14 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 
 /// The reply to one request, without a socket.
 fn answered(
-    answer: impl Fn(Ask, Asker) -> Answered + Send + Sync + 'static,
-    asker: Asker,
+    answer: impl Fn(Ask, Requester) -> Answered + Send + Sync + 'static,
+    requester: Requester,
     method: &str,
     parameters: Value,
 ) -> Value {
     let interface = Interface {
         answer: Arc::new(answer),
-        asker,
+        requester,
     };
     let service = VarlinkService::new("", "", "", "", vec![Box::new(interface) as Box<_>]);
     let request = json!({ "method": format!("{INTERFACE}.{method}"), "parameters": parameters });

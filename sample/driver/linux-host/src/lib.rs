@@ -9,7 +9,7 @@ mod tracing;
 
 use aya::programs::TracePoint;
 use aya::{Ebpf, maps::Map};
-use channel::server::{Door, DoorError, Parts, Policy};
+use channel::server::{DeviceServer, DoorError, Parts, Policy};
 use channel::sys::linux::bpf;
 use named::Named;
 use std::fs::File;
@@ -61,7 +61,7 @@ pub enum StartError {
     Named(io::Error),
     /// The door.
     #[error(transparent)]
-    Door(#[from] DoorError),
+    DeviceServer(#[from] DoorError),
     /// The door, while it was served.
     #[error(transparent)]
     Channel(#[from] channel::Error),
@@ -70,7 +70,7 @@ pub enum StartError {
 /// The driver, loaded and started. Dropped, it is stopped: apps get their tombstones first, then the kernel unloads it.
 #[derive(Debug)]
 pub struct Sample {
-    door: Door,
+    door: DeviceServer,
     named: Named,
     _driver: Ebpf,
 }
@@ -95,7 +95,7 @@ impl Sample {
             command: Some("operate"),
             named: Some("NAMED"),
         };
-        let door = Door::open(&mut driver, &config.socket, config.policy, parts)?;
+        let door = DeviceServer::open(&mut driver, &config.socket, config.policy, parts)?;
         Ok(Self {
             door,
             named,
@@ -112,7 +112,7 @@ impl Sample {
 
     /// The door, to look at its books.
     #[must_use]
-    pub fn door(&self) -> &Door {
+    pub fn door(&self) -> &DeviceServer {
         &self.door
     }
 }

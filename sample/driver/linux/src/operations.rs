@@ -23,7 +23,7 @@ pub fn run(request: &mut Operate) -> i32 {
     }
 }
 
-/// Every number in the request is an allegation.
+/// Every number in the request is untrusted.
 fn checked(request: &mut Operate) -> Result<i32, Refusal> {
     let slot = request.slot;
     ebpf::check(slot, request.token)?;

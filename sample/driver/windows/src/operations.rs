@@ -21,7 +21,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Everything in the buffer is an allegation.
+    /// Everything in the buffer is untrusted.
     pub fn parse(buffer: &Buffer<'_>) -> Result<Self, Refusal> {
         let request: Operate = buffer.request()?;
         if buffer.output < size_of::<Operate>() {

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use rules::{Machine, Surroundings};
+use rules::{Resolver, SystemResolver};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ impl Folder {
         path
     }
 
-    fn here(&self) -> Machine {
-        Machine::beside(&self.0.join("rules.toml"))
+    fn here(&self) -> SystemResolver {
+        SystemResolver::beside(&self.0.join("rules.toml"))
     }
 }
 
@@ -44,7 +44,7 @@ fn a_sets_file_is_named_from_the_rule_files_folder_on() {
         (found.name.as_str(), found.bytes.as_slice()),
         (path.to_str().unwrap(), &b"192.0.2.1\n"[..])
     );
-    let whole = Machine::beside(Path::new("elsewhere/rules.toml"))
+    let whole = SystemResolver::beside(Path::new("elsewhere/rules.toml"))
         .set_file(path.to_str().unwrap())
         .unwrap();
     assert_eq!(whole.bytes, found.bytes);
@@ -69,7 +69,7 @@ fn what_is_no_file_is_not_read() {
 
 #[test]
 fn users_are_known_by_name() {
-    let machine = Machine::beside(Path::new("rules.toml"));
+    let machine = SystemResolver::beside(Path::new("rules.toml"));
     assert_eq!(machine.user("root"), Ok(0));
     assert!(
         machine
@@ -129,7 +129,7 @@ fn a_program_is_called_what_the_kernel_calls_it() {
     let (major, minor) = device.split_once(':').unwrap();
     let number = |hex| u64::from_str_radix(hex, 16).unwrap();
     let expected = Some([number(major) << 20 | number(minor), inode.parse().unwrap()]);
-    let machine = Machine::beside(Path::new("rules.toml"));
+    let machine = SystemResolver::beside(Path::new("rules.toml"));
     assert_eq!(machine.program(path.to_str().unwrap()), expected);
     assert_eq!(machine.program("/proc/self/exe"), expected);
 }

@@ -13,7 +13,7 @@ type Work = Box<dyn FnOnce(&mut Firewall) + Send>;
 
 /// Where other threads hand in work for the main loop. Cheap to clone.
 #[derive(Clone)]
-pub struct Desk {
+pub struct Mailbox {
     pile: Pile,
     bell: Arc<UnixStream>,
 }
@@ -22,8 +22,8 @@ pub struct Desk {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending;
 
-impl Desk {
-    /// A desk, and the main loop's side of it.
+impl Mailbox {
+    /// A mailbox, and the main loop's side of it.
     pub fn open() -> std::io::Result<(Self, Inbox)> {
         let (bell, wake) = UnixStream::pair()?;
         bell.set_nonblocking(true)?;
@@ -43,7 +43,7 @@ impl Desk {
         ))
     }
 
-    /// Has the main loop do this, and waits for what comes back: `desk.ask(|firewall| firewall.status())`.
+    /// Has the main loop do this, and waits for what comes back: `mailbox.ask(|firewall| firewall.status())`.
     pub fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Firewall) -> T + Send + 'static,
@@ -60,11 +60,11 @@ impl Desk {
     }
 }
 
-/// The main loop's side of a [`Desk`]. Dropped, whoever waits is told that the service ends.
+/// The main loop's side of a [`Mailbox`]. Dropped, whoever waits is told that the service ends.
 pub struct Inbox {
     pile: Pile,
     wake: UnixStream,
-    /// So that it never ends: a desk that is gone (its control socket could not be opened) would wake the loop for ever.
+    /// So that it never ends: a mailbox that is gone (its control socket could not be opened) would wake the loop for ever.
     _bell: Arc<UnixStream>,
 }
 

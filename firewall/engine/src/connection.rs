@@ -1,6 +1,6 @@
-//! Decisions on packets that belong together: what begins a conversation, and what is a reply in one.
+//! Decisions on packets that belong together: what begins a connection, and what is a reply in one.
 //!
-//! Where the conversations are kept (a kernel map, a dry run's table) is the caller's: [`Conversations`]. What is
+//! Where the connections are kept (a kernel map, a dry run's table) is the caller's: [`Connections`]. What is
 //! remembered, and what passes because of it, is decided here, once for both.
 
 use crate::classify::classify_under;
@@ -8,12 +8,12 @@ use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
-use firewall_abi::packet::{Decision, Direction, Flow, Local, NO_RULE, Reason, Verdict};
-use firewall_abi::rules::{ASKS_PROGRAM, ASKS_USER, Gone, Head};
+use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
+use firewall_abi::rules::{ASKS_PROGRAM, ASKS_USER, FailMode, Head};
 
-/// Where conversations are kept.
-pub trait Conversations {
-    /// The conversation's entry, unless it is forgotten. What is changed in it stays.
+/// Where connections are kept.
+pub trait Connections {
+    /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
     /// Remembers a new one, unless it was begun meanwhile; where there is no room it counts that, and forgets no other for it.
@@ -26,25 +26,25 @@ pub trait Conversations {
     /// again.
     fn close(&mut self, key: &FlowKey);
 
-    /// The entry of a conversation that was closed, unless it is forgotten.
+    /// The entry of a connection that was closed, unless it is forgotten.
     fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry>;
 }
 
 /// When a packet is seen, and who is at its end in the zone, which is asked only when it has to be.
 pub trait Ends<T: Tables> {
-    /// Now, in nanoseconds of the clock by which conversations grow old: a coarse one does.
+    /// Now, in nanoseconds of the clock by which connections grow old: a coarse one does.
     fn now_ns(&self) -> u64;
 
     /// The number of the socket that sends it, which no other ever has; 0 if that is not known.
     fn socket(&mut self) -> u64;
 
-    /// Writes down which conversation an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
-    fn quoted(&mut self, error: &Flow, key: &mut FlowKey) -> bool;
+    /// Writes down which connection an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
+    fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool;
 
     /// Writes down who it is.
-    fn find(&mut self, flow: &Flow, local: &mut Local);
+    fn find(&mut self, flow: &PacketHeaders, local: &mut Local);
 
-    /// What the rules say of the packet or, of a reply, of its conversation's beginning. Who is at the zone's end is found
+    /// What the rules say of the packet or, of a reply, of its connection's beginning. Who is at the zone's end is found
     /// out if a rule asks: there it is the same for both. The packet is as it was afterwards.
     #[inline(always)]
     fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
@@ -63,13 +63,13 @@ pub trait Ends<T: Tables> {
 pub enum Asked {
     /// The packet itself.
     Packet = 0,
-    /// What its conversation began with: the packet is a reply.
+    /// What its connection began with: the packet is a reply.
     Beginning = 1,
 }
 
 /// What the rules say of what is asked about, when it is known who is at the zone's end.
 ///
-/// A reply becomes its conversation's beginning meanwhile: eBPF has no room for both.
+/// A reply becomes its connection's beginning meanwhile: eBPF has no room for both.
 #[inline(always)]
 pub fn classify_as<T: Tables>(
     packet: &mut Parsed,
@@ -78,7 +78,7 @@ pub fn classify_as<T: Tables>(
     head: Option<&Head>,
     tables: &T,
 ) -> Decision {
-    let Flow {
+    let PacketHeaders {
         source_port,
         destination_port,
         ..
@@ -115,23 +115,23 @@ impl<T: Tables> Ends<T> for Known {
         0
     }
 
-    fn quoted(&mut self, _: &Flow, key: &mut FlowKey) -> bool {
+    fn quoted(&mut self, _: &PacketHeaders, key: &mut FlowKey) -> bool {
         self.quoted.map(|quoted| *key = quoted).is_some()
     }
 
-    fn find(&mut self, _: &Flow, local: &mut Local) {
+    fn find(&mut self, _: &PacketHeaders, local: &mut Local) {
         *local = self.local;
     }
 }
 
-/// Decides on a packet: what belongs to a conversation that was allowed passes, the rules decide about the rest, and what
-/// they allow is remembered if it can begin a conversation. The packet is as it was afterwards.
+/// Decides on a packet: what belongs to a connection that was allowed passes, the rules decide about the rest, and what
+/// they allow is remembered if it can begin a connection. The packet is as it was afterwards.
 #[inline(always)]
-pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
+pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
     packet: &mut Parsed,
     ends: &mut E,
     tables: &T,
-    conversations: &mut C,
+    connections: &mut C,
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
     let can_converse =
@@ -139,24 +139,23 @@ pub fn decide<T: Tables, E: Ends<T>, C: Conversations>(
     let mut decision = Decision::default();
     let mut belongs_to = NONE;
     if can_converse {
-        belongs_to = belongs(packet, ends, tables, conversations, &mut decision);
+        belongs_to = belongs(packet, ends, tables, connections, &mut decision);
         if belongs_to == ALLOWED {
             return decision;
         }
-        if belongs_to == OUTDATED
-            && still_allowed(packet, ends, tables, conversations, &mut decision)
+        if belongs_to == OUTDATED && still_allowed(packet, ends, tables, connections, &mut decision)
         {
             return decision;
         }
     }
     ends.classify(packet, Asked::Packet, tables, &mut decision);
     if can_converse && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
-        remember(&packet.flow, belongs_to, ends, conversations, &decision);
+        remember(&packet.flow, belongs_to, ends, connections, &decision);
     }
     decision
 }
 
-/// What [`belongs`] says, in numbers, because eBPF returns nothing else: no conversation that is remembered,
+/// What [`belongs`] says, in numbers, because eBPF returns nothing else: no connection that is remembered,
 const NONE: u32 = 0;
 /// to one that was allowed,
 const ALLOWED: u32 = 1;
@@ -170,28 +169,28 @@ const OTHER: u32 = 3;
 #[inline(always)]
 pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {
     let head = head(tables)?;
-    let verdict = match head.gone {
-        open if open == Gone::Open as u32 => Verdict::Allow,
-        block if block == Gone::Block as u32 => Verdict::Block,
+    let verdict = match head.fail_mode {
+        open if open == FailMode::Open as u32 => Verdict::Allow,
+        block if block == FailMode::Closed as u32 => Verdict::Block,
         _ => return None,
     };
     Some(verdict_of(
         head.generation,
         NO_RULE,
         verdict,
-        Reason::Gone as u8,
+        Reason::FailMode as u8,
     ))
 }
 
-/// To which conversation the packet belongs, and the verdict on it if that was [`ALLOWED`].
+/// To which connection the packet belongs, and the verdict on it if that was [`ALLOWED`].
 ///
 /// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
 #[inline(never)]
-fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
+fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     packet: &Parsed,
     ends: &mut E,
     tables: &T,
-    conversations: &mut C,
+    connections: &mut C,
     decision: &mut Decision,
 ) -> u32 {
     let flow = &packet.flow;
@@ -202,8 +201,8 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     let Some(head) = head(tables) else {
         return NONE;
     };
-    let Some(entry) = conversations.find(&key) else {
-        return sent_again(flow, head, &key, ends.now_ns(), conversations, decision);
+    let Some(entry) = connections.find(&key) else {
+        return sent_again(flow, head, &key, ends.now_ns(), connections, decision);
     };
     if is_error(flow) {
         return about(entry, head, decision);
@@ -226,12 +225,12 @@ fn belongs<T: Tables, E: Ends<T>, C: Conversations>(
     };
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
-        conversations.close(&key);
+        connections.close(&key);
     }
     ALLOWED
 }
 
-/// Notes that the conversation goes on. Written only when it changes: processors share what they read, and take turns at what
+/// Notes that the connection goes on. Written only when it changes: processors share what they read, and take turns at what
 /// they write.
 #[inline(always)]
 fn note_use(entry: &mut FlowEntry, initiates: bool, now_ns: u64) {
@@ -243,7 +242,7 @@ fn note_use(entry: &mut FlowEntry, initiates: bool, now_ns: u64) {
     }
 }
 
-/// What becomes of an ICMP error that is about this conversation. It changes nothing in it: anybody on the way may have sent it.
+/// What becomes of an ICMP error that is about this connection. It changes nothing in it: anybody on the way may have sent it.
 #[inline(always)]
 fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
     if entry.generation != head.generation {
@@ -258,36 +257,36 @@ fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
     ALLOWED
 }
 
-/// Asks the rules about the beginning of the conversation that a reply belongs to. What they don't allow any more is
+/// Asks the rules about the beginning of the connection that a reply belongs to. What they don't allow any more is
 /// forgotten.
 #[inline(always)]
-fn still_allowed<T: Tables, E: Ends<T>, C: Conversations>(
+fn still_allowed<T: Tables, E: Ends<T>, C: Connections>(
     reply: &mut Parsed,
     ends: &mut E,
     tables: &T,
-    conversations: &mut C,
+    connections: &mut C,
     decision: &mut Decision,
 ) -> bool {
     ends.classify(reply, Asked::Beginning, tables, decision);
-    renew(&reply.flow, ends.now_ns(), conversations, decision);
+    renew(&reply.flow, ends.now_ns(), connections, decision);
     decision.verdict == Verdict::Allow as u8
 }
 
-/// Notes what the rules say now of the beginning of the reply's conversation, and makes it the verdict on the reply.
+/// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply.
 #[inline(never)]
-fn renew<C: Conversations>(
-    reply: &Flow,
+fn renew<C: Connections>(
+    reply: &PacketHeaders,
     now_ns: u64,
-    conversations: &mut C,
+    connections: &mut C,
     decision: &mut Decision,
 ) {
     let key = key_of(reply);
-    let Some(entry) = conversations.find(&key) else {
+    let Some(entry) = connections.find(&key) else {
         return;
     };
     if decision.verdict != Verdict::Allow as u8 {
         let direction = entry.direction;
-        conversations.forget(&key, direction);
+        connections.forget(&key, direction);
         return;
     }
     entry.generation = decision.generation;
@@ -299,20 +298,20 @@ fn renew<C: Conversations>(
     decision.known = 1;
 }
 
-/// Whether the packet belongs to a conversation that was closed, as [`belongs`] says it.
+/// Whether the packet belongs to a connection that was closed, as [`belongs`] says it.
 #[inline(always)]
-fn sent_again<C: Conversations>(
-    flow: &Flow,
+fn sent_again<C: Connections>(
+    flow: &PacketHeaders,
     head: &Head,
     key: &FlowKey,
     now_ns: u64,
-    conversations: &mut C,
+    connections: &mut C,
     decision: &mut Decision,
 ) -> u32 {
     if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
         return NONE;
     }
-    let Some(entry) = conversations.closed(key) else {
+    let Some(entry) = connections.closed(key) else {
         return NONE;
     };
     let reason = if entry.direction == flow.direction {
@@ -329,13 +328,13 @@ fn sent_again<C: Conversations>(
     }
 }
 
-/// Remembers an allowed packet's conversation, unless the other end began it and has not ended it.
+/// Remembers an allowed packet's connection, unless the other end began it and has not ended it.
 #[inline(never)]
-fn remember<T: Tables, E: Ends<T>, C: Conversations>(
-    flow: &Flow,
+fn remember<T: Tables, E: Ends<T>, C: Connections>(
+    flow: &PacketHeaders,
     belongs_to: u32,
     ends: &mut E,
-    conversations: &mut C,
+    connections: &mut C,
     decision: &Decision,
 ) {
     let key = key_of(flow);
@@ -356,24 +355,24 @@ fn remember<T: Tables, E: Ends<T>, C: Conversations>(
         spare: [0; 5],
     };
     if belongs_to == NONE {
-        return conversations.begin(&key, &entry);
+        return connections.begin(&key, &entry);
     }
-    let Some(known) = conversations.find(&key) else {
-        return conversations.begin(&key, &entry);
+    let Some(known) = connections.find(&key) else {
+        return connections.begin(&key, &entry);
     };
     if known.direction == entry.direction {
         *known = entry;
     } else if known.state & FlowEntry::ENDING != 0 {
         // Whoever counts those that began outside has to see it go and come.
         let direction = known.direction;
-        conversations.forget(&key, direction);
-        conversations.begin(&key, &entry);
+        connections.forget(&key, direction);
+        connections.begin(&key, &entry);
     }
 }
 
 /// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
 #[inline(always)]
-fn sender<T: Tables, E: Ends<T>>(flow: &Flow, ends: &mut E) -> u64 {
+fn sender<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u64 {
     if flow.direction == Direction::Outbound as u8 {
         ends.socket()
     } else {
@@ -384,7 +383,7 @@ fn sender<T: Tables, E: Ends<T>>(flow: &Flow, ends: &mut E) -> u64 {
 /// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
 /// the very socket that began.
 #[inline(always)]
-fn still_the_same(flow: &Flow, head: &Head, entry: &FlowEntry, socket: u64) -> bool {
+fn still_the_same(flow: &PacketHeaders, head: &Head, entry: &FlowEntry, socket: u64) -> bool {
     // Who receives a datagram can change with each one.
     let receiver_matters = flow.direction == Direction::Inbound as u8
         && flow.protocol != TCP
@@ -395,10 +394,10 @@ fn still_the_same(flow: &Flow, head: &Head, entry: &FlowEntry, socket: u64) -> b
         && !receiver_matters
 }
 
-/// Notes what a TCP packet says of its conversation's end. True: both ends have said FIN, and this is the packet after that.
+/// Notes what a TCP packet says of its connection's end. True: both ends have said FIN, and this is the packet after that.
 /// The FIN from inside can't be forged outside, so nobody there can bring it to its end.
 #[inline(always)]
-fn follow_to_its_end(flow: &Flow, initiates: bool, entry: &mut FlowEntry) -> bool {
+fn follow_to_its_end(flow: &PacketHeaders, initiates: bool, entry: &mut FlowEntry) -> bool {
     if flow.tcp_flags & RST != 0 {
         entry.state |= FlowEntry::BROKEN_OFF;
     } else if flow.tcp_flags & FIN != 0 {
@@ -413,7 +412,7 @@ fn follow_to_its_end(flow: &Flow, initiates: bool, entry: &mut FlowEntry) -> boo
     false
 }
 
-/// For how long the last packets of a closed conversation may be sent again: twice the longest time that a segment lives on
+/// For how long the last packets of a closed connection may be sent again: twice the longest time that a segment lives on
 /// the way (RFC 9293, 3.4.2), as Linux counts it.
 const SENT_AGAIN_NS: u64 = 120 * 1_000_000_000;
 
@@ -439,10 +438,10 @@ const ECHO_REPLY: u16 = 0;
 const ECHO_REQUEST_V6: u16 = 128;
 const ECHO_REPLY_V6: u16 = 129;
 
-/// Whether a packet can begin a conversation: for TCP whatever is no end of one, for ICMP a question.
+/// Whether a packet can begin a connection: for TCP whatever is no end of one, for ICMP a question.
 #[must_use]
 #[inline(always)]
-pub fn may_begin(flow: &Flow) -> bool {
+pub fn may_begin(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         TCP => flow.tcp_flags & (RST | FIN) == 0,
         UDP => true,
@@ -455,7 +454,7 @@ pub fn may_begin(flow: &Flow) -> bool {
 /// Whether a packet can be a reply: for TCP all but a first SYN, for ICMP an answer.
 #[must_use]
 #[inline(always)]
-pub fn may_answer(flow: &Flow) -> bool {
+pub fn may_answer(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         TCP => flow.tcp_flags & (SYN | ACK) != SYN,
         UDP => true,
@@ -467,15 +466,15 @@ pub fn may_answer(flow: &Flow) -> bool {
 
 /// Whether a packet asks for a new TCP connection.
 #[inline(always)]
-fn is_first_syn(flow: &Flow) -> bool {
+fn is_first_syn(flow: &PacketHeaders) -> bool {
     flow.protocol == TCP && flow.tcp_flags & (SYN | ACK) == SYN
 }
 
-/// Both ends of a packet's conversation, the same for either direction.
+/// Both ends of a packet's connection, the same for either direction.
 #[must_use]
 #[inline(always)]
-pub fn key_of(flow: &Flow) -> FlowKey {
-    // Of an echo, the end that asks is marked: each end may ask the other, and these are two conversations.
+pub fn key_of(flow: &PacketHeaders) -> FlowKey {
+    // Of an echo, the end that asks is marked: each end may ask the other, and these are two connections.
     let (source_port, destination_port) = match (flow.protocol, flow.source_port) {
         (TCP | UDP, _) => (flow.source_port, flow.destination_port),
         (ICMP, ECHO_REQUEST) | (ICMPV6, ECHO_REQUEST_V6) => (1, 0),
@@ -504,10 +503,10 @@ pub fn key_of(flow: &Flow) -> FlowKey {
     }
 }
 
-/// What the conversation began with, of a reply: the same ends, the other way round.
+/// What the connection began with, of a reply: the same ends, the other way round.
 #[must_use]
-pub fn beginning(reply: &Flow) -> Flow {
-    let mut flow = Flow {
+pub fn beginning(reply: &PacketHeaders) -> PacketHeaders {
+    let mut flow = PacketHeaders {
         tcp_flags: 0,
         ..*reply
     };
@@ -515,9 +514,9 @@ pub fn beginning(reply: &Flow) -> Flow {
     flow
 }
 
-/// Makes of a reply what its conversation began with; of that again a reply, though an echo's code is lost.
+/// Makes of a reply what its connection began with; of that again a reply, though an echo's code is lost.
 #[inline(always)]
-fn turn_round(flow: &mut Flow) {
+fn turn_round(flow: &mut PacketHeaders) {
     (flow.source, flow.destination) = (flow.destination, flow.source);
     (flow.source_port, flow.destination_port) = match flow.protocol {
         ICMP => (ECHO_REQUEST, 0),
@@ -527,7 +526,7 @@ fn turn_round(flow: &mut Flow) {
     flow.direction ^= Direction::Inbound as u8 ^ Direction::Outbound as u8;
 }
 
-/// How long a conversation may be silent before it is forgotten, in nanoseconds.
+/// How long a connection may be silent before it is forgotten, in nanoseconds.
 #[must_use]
 pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {
     const SECOND: u64 = 1_000_000_000;

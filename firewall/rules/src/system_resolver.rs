@@ -1,6 +1,6 @@
 //! This machine: its files, users and programs. The only part of this crate that asks a system.
 
-use crate::surroundings::{SetFile, Surroundings};
+use crate::resolver::{Resolver, SetFile};
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
@@ -12,12 +12,12 @@ const MAX_FILE: u64 = 256 << 20;
 /// The machine that this process runs on, for one reading of a rule file: what it has seen of the mounted file systems
 /// it does not look at again.
 #[derive(Debug)]
-pub struct Machine {
+pub struct SystemResolver {
     folder: PathBuf,
     mounts: OnceCell<system::Mounts>,
 }
 
-impl Machine {
+impl SystemResolver {
     /// The machine, for a rule file at this path: the files of its sets are named from its folder on.
     #[must_use]
     pub fn beside(rule_file: &Path) -> Self {
@@ -28,7 +28,7 @@ impl Machine {
     }
 }
 
-impl Surroundings for Machine {
+impl Resolver for SystemResolver {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         let path = self.folder.join(path);
         let name = path.display().to_string();
@@ -148,14 +148,14 @@ mod system {
 
 #[cfg(not(target_os = "linux"))]
 mod system {
-    use crate::surroundings::{Nowhere, Surroundings};
+    use crate::resolver::{NoResolver, Resolver};
 
     pub(super) fn user(name: &str) -> Result<u32, String> {
-        Nowhere.user(name)
+        NoResolver.user(name)
     }
 
     pub(super) fn program(path: &str, (): &Mounts) -> Option<[u64; 2]> {
-        Nowhere.program(path)
+        NoResolver.program(path)
     }
 
     pub(super) type Mounts = ();

@@ -1,14 +1,14 @@
-//! The conversations of a dry run. What is remembered, and what passes because of it, `engine` decides, as in the driver.
+//! The connections of a dry run. What is remembered, and what passes because of it, `engine` decides, as in the driver.
 //!
-//! The driver forgets silent conversations when its service comes round; here they are forgotten on time.
+//! The driver forgets silent connections when its service comes round; here they are forgotten on time.
 
-use engine::conversation::{Conversations, Known, decide, key_of, longest_silence_ns};
+use engine::connection::{Connections, Known, decide, key_of, longest_silence_ns};
 use engine::{Parsed, Slices, is_error, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS};
 use firewall_abi::packet::{Decision, Direction};
 use std::collections::{HashMap, VecDeque};
 
-/// The conversations of one dry run.
+/// The connections of one dry run.
 #[derive(Default)]
 pub struct Remembered {
     known: HashMap<FlowKey, FlowEntry>,
@@ -17,7 +17,7 @@ pub struct Remembered {
     closed: HashMap<FlowKey, FlowEntry>,
     /// The closed ones, the oldest first.
     by_age: VecDeque<FlowKey>,
-    /// Allowed packets whose conversation found no room.
+    /// Allowed packets whose connection found no room.
     pub full: u64,
     /// The time of the packet that is being judged.
     now_ns: u64,
@@ -68,7 +68,7 @@ impl Remembered {
     }
 }
 
-impl Conversations for Remembered {
+impl Connections for Remembered {
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
         if let Some(entry) = self
             .known
@@ -138,7 +138,7 @@ mod tests {
     /// A dry run under rules that let UDP and TCP out, and one UDP port in.
     struct Run {
         rules: rules::Table,
-        conversations: Remembered,
+        connections: Remembered,
     }
 
     impl Run {
@@ -147,8 +147,10 @@ mod tests {
                         [[rule]]\nid = 'out'\naction = 'allow'\ndirection = 'out'\nprotocol = ['tcp', 'udp', 'icmp']\n\
                         [[rule]]\nid = 'in'\naction = 'allow'\ndirection = 'in'\nprotocol = 'udp'\nports = 7\n";
             Self {
-                rules: rules::parse("r", text, &rules::Nowhere).unwrap().compile(1),
-                conversations: Remembered::default(),
+                rules: rules::parse("r", text, &rules::NoResolver)
+                    .unwrap()
+                    .compile(1),
+                connections: Remembered::default(),
             }
         }
 
@@ -160,7 +162,7 @@ mod tests {
             let mut packet = packet.parse::<Question>().unwrap().0;
             packet.flow.tcp_flags = flags;
             let decision =
-                self.conversations
+                self.connections
                     .decide(&packet, &[], &self.rules.slices(), seconds * SECOND);
             (
                 decision.verdict == Verdict::Allow as u8,
@@ -191,7 +193,7 @@ mod tests {
         for (packet, known) in [(ASKED, 0), (ASKED, 1), (ANSWERED, 1), (ASKED, 1)] {
             let packet = packet.parse::<Question>().unwrap().0;
             let decision = run
-                .conversations
+                .connections
                 .decide(&packet, &[], &run.rules.slices(), SECOND);
             assert_eq!(
                 (decision.verdict, decision.known),
@@ -225,10 +227,7 @@ mod tests {
             assert!(run.with_flags(1, packet, flags).0);
         }
         assert_eq!(
-            (
-                run.conversations.known.len(),
-                run.conversations.closed.len()
-            ),
+            (run.connections.known.len(), run.connections.closed.len()),
             (0, 1)
         );
         assert_eq!(run.with_flags(100, back, fin), REPLY);
@@ -244,18 +243,17 @@ mod tests {
             .0;
         for number in 0..MAX_ARRIVALS as u32 + 5 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
-            run.conversations
-                .decide(&packet, &[], &run.rules.slices(), 0);
+            run.connections.decide(&packet, &[], &run.rules.slices(), 0);
         }
         assert_eq!(
-            (run.conversations.full, run.conversations.arrivals),
+            (run.connections.full, run.connections.arrivals),
             (5, MAX_ARRIVALS)
         );
         assert_eq!((run.at(1, ASKED).0, run.at(1, ANSWERED)), (true, REPLY));
         // Once they are silent, others may arrive.
-        run.conversations
+        run.connections
             .decide(&packet, &[], &run.rules.slices(), 62 * SECOND);
-        assert_eq!((run.conversations.full, run.conversations.arrivals), (5, 1));
+        assert_eq!((run.connections.full, run.connections.arrivals), (5, 1));
     }
 
     #[test]
@@ -330,9 +328,9 @@ mod tests {
     fn an_error_about_a_conversation_passes_with_it_and_changes_nothing_in_it() {
         let mut run = Run::new();
         let judge = |run: &mut Run, (packet, bytes): &(Parsed, Vec<u8>)| {
-            let decision =
-                run.conversations
-                    .decide(packet, bytes, &run.rules.slices(), 10 * SECOND);
+            let decision = run
+                .connections
+                .decide(packet, bytes, &run.rules.slices(), 10 * SECOND);
             (
                 decision.verdict == Verdict::Allow as u8,
                 Reason::try_from(decision.reason).unwrap(),
@@ -405,15 +403,13 @@ mod tests {
         let mut packet = ASKED.parse::<Question>().unwrap().0;
         for number in 0..MAX_FLOWS as u32 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
-            let decision = run
-                .conversations
-                .decide(&packet, &[], &run.rules.slices(), 0);
+            let decision = run.connections.decide(&packet, &[], &run.rules.slices(), 0);
             assert_ne!(decision.rule, NO_RULE);
         }
-        assert_eq!(run.conversations.full, 0);
+        assert_eq!(run.connections.full, 0);
         run.at(1, ASKED);
-        assert_eq!((run.conversations.full, run.at(1, ANSWERED)), (1, REFUSED));
+        assert_eq!((run.connections.full, run.at(1, ANSWERED)), (1, REFUSED));
         run.at(181, ASKED);
-        assert_eq!((run.conversations.full, run.at(181, ANSWERED)), (1, REPLY));
+        assert_eq!((run.connections.full, run.at(181, ANSWERED)), (1, REPLY));
     }
 }

@@ -1,7 +1,7 @@
 //! What a rule file needs to know of the machine that it is for.
 
 /// What [`crate::parse`] asks of the machine: it reads no file and asks no kernel itself.
-pub trait Surroundings {
+pub trait Resolver {
     /// The file of a set, by the path that the rule file gives it.
     ///
     /// # Errors
@@ -27,11 +27,11 @@ pub struct SetFile {
     pub bytes: Vec<u8>,
 }
 
-/// Surroundings of which nothing is known: no files, no users, no programs.
+/// Resolver of which nothing is known: no files, no users, no programs.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nowhere;
+pub struct NoResolver;
 
-impl Surroundings for Nowhere {
+impl Resolver for NoResolver {
     fn set_file(&self, _: &str) -> Result<SetFile, String> {
         Err("no files are read here; write the addresses into the rule file".into())
     }

@@ -21,16 +21,16 @@ const BITE: usize = 64 << 10;
 
 /// Who asks, as the kernel noted it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asker {
+pub struct Requester {
     pub user: u32,
     /// Root, or the user that the service runs as.
     pub may_change: bool,
 }
 
 /// Somebody who is connected.
-pub struct Guest {
+pub struct PeerConnection {
     pub stream: UnixStream,
-    pub asker: Asker,
+    pub requester: Requester,
     service: VarlinkService,
     came_in: Vec<u8>,
     /// So many bytes of that were looked at and have no end of a message in them.
@@ -43,12 +43,12 @@ pub struct Guest {
     leaving: bool,
 }
 
-impl Guest {
+impl PeerConnection {
     /// Greets somebody who has connected.
     pub fn new(stream: UnixStream, answer: Arc<dyn Answer>) -> io::Result<Self> {
         let user = getsockopt(&stream, PeerCredentials)?.uid();
         Self::who(
-            Asker {
+            Requester {
                 user,
                 may_change: user == 0 || user == geteuid().as_raw(),
             },
@@ -58,20 +58,24 @@ impl Guest {
     }
 
     /// The same, where it is known who that is.
-    pub fn who(asker: Asker, stream: UnixStream, answer: Arc<dyn Answer>) -> io::Result<Self> {
+    pub fn who(
+        requester: Requester,
+        stream: UnixStream,
+        answer: Arc<dyn Answer>,
+    ) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let service = VarlinkService::new(
             "Gatebell",
             "gatebelld",
             env!("CARGO_PKG_VERSION"),
             "docs/control.md",
-            vec![Box::new(Interface { answer, asker })],
+            vec![Box::new(Interface { answer, requester })],
         );
         let (came_in, goes_out) = (Vec::new(), Vec::new());
         let (looked_at, went_out, deadline, leaving) = (0, 0, None, false);
         Ok(Self {
             stream,
-            asker,
+            requester,
             service,
             came_in,
             looked_at,
@@ -180,7 +184,7 @@ impl Guest {
     }
 
     fn longest(&self) -> usize {
-        if self.asker.may_change {
+        if self.requester.may_change {
             LONGEST_OF_ROOT
         } else {
             LONGEST_OF_OTHERS
@@ -188,7 +192,7 @@ impl Guest {
     }
 }
 
-/// Whether the asker wants no answer.
+/// Whether the requester wants no answer.
 fn is_oneway(request: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
     struct Oneway {
