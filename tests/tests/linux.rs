@@ -5,6 +5,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+#[path = "linux/hostile.rs"]
+mod hostile;
 #[path = "linux/place.rs"]
 mod place;
 
@@ -14,6 +16,7 @@ use channel_abi::command::ALL_USERS;
 use channel_abi::notice::{Notice, Operate, Operated, Operation};
 use channel_abi::process::Process;
 use channel_abi::{Command, Reference, SLOTS, VERSION};
+use hostile::Lingering;
 use place::{Child, Host, Zone, within};
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -510,6 +513,41 @@ fn an_app_that_takes_no_answers_is_hung_up_on_and_holds_nobody_up() {
     let before = Instant::now();
     assert_eq!(other.references().unwrap().attached, 0);
     assert!(before.elapsed() < Duration::from_secs(1));
+}
+
+#[test]
+fn no_foreign_descriptor_holds_the_door_up() {
+    let host = Host::start(None);
+    let other = host.open();
+    let mut lines = Vec::new();
+    // An empty message ends the connection; a command that there is not is refused; a reference is looked at.
+    for bytes in [&[][..], &[0; 8], &(Command::Reference as u64).to_ne_bytes()] {
+        let lingering = Lingering::connect();
+        let line = host.line();
+        hostile::send(line.as_fd(), bytes, &hostile::many(&lingering.socket)).unwrap();
+        lines.push(line);
+        // The peer stays; the door has the last descriptors of the end that waits.
+        lines.push(lingering.give_away());
+        assert_eq!(other.references().unwrap().attached, 0, "{bytes:?}");
+    }
+    // What was sent to a connection that ends before it is read, and what is no ring.
+    let no_rings = hostile::no_rings();
+    for beside in &no_rings {
+        let lingering = Lingering::connect();
+        let line = host.line();
+        let both = [beside.as_fd(), lingering.socket.as_fd()];
+        for _ in 0..3 {
+            hostile::send(line.as_fd(), &[0; 8], &both).unwrap();
+        }
+        drop(line);
+        lines.push(lingering.give_away());
+    }
+    drop(no_rings);
+    assert_eq!(other.references().unwrap().attached, 0);
+    let late = host.open();
+    let app = attach(&late, RING, Mask::of(Kind::NOTICE));
+    assert_eq!(other.references().unwrap().attached, 1);
+    drop(app);
 }
 
 /// Drains until a record is what `done` looks for, at most five seconds.

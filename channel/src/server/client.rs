@@ -1,7 +1,8 @@
 //! One connection: an open device of one process.
 
 use super::hold::Registration;
-use crate::sys::linux::socket::{self, Prelude};
+use crate::sys::linux::socket::{self, Message, Prelude};
+use crate::sys::linux::{Closer, ForeignFd};
 use channel_abi::Ledger;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -9,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// An app that is connected.
 #[derive(Debug)]
 pub struct Client {
-    pub socket: OwnedFd,
+    pub socket: ForeignFd,
     /// The process that connected: when it dies the connection is over, whoever else has the socket.
     pub process: OwnedFd,
     pub pid: u32,
@@ -21,8 +22,12 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(socket: OwnedFd) -> io::Result<Self> {
-        let peer = peer(&socket)?;
+    pub fn new(socket: OwnedFd, closer: &Closer) -> io::Result<Self> {
+        let peer = peer(&socket);
+        // From here on, however this ends, it is closed by others.
+        let user = peer.as_ref().map_or(NOBODY, |peer| peer.uid);
+        let socket = closer.take(user, socket);
+        let peer = peer?;
         let (process, pid) = (process(peer.pid)?, peer.pid.cast_unsigned());
         Ok(Self {
             socket,
@@ -33,6 +38,15 @@ impl Client {
             last: None,
             gone: false,
         })
+    }
+
+    /// Takes one request, if there is one, with all that came beside it. None: the app hung up.
+    pub fn receive(&self, most: usize, closer: &Closer) -> io::Result<Option<Request>> {
+        let (mut message, is_empty) =
+            socket::receive_any(self.socket.as_fd(), most, libc::MSG_DONTWAIT)?;
+        let sent = std::mem::take(&mut message.descriptors).into_iter();
+        let beside = sent.map(|fd| closer.take(self.user, fd)).collect();
+        Ok((!is_empty).then_some(Request { message, beside }))
     }
 
     /// Sends a message, or fails at once: the door waits for nobody.
@@ -63,6 +77,16 @@ impl Client {
         self.user == 0 || self.user == service
     }
 }
+
+/// A request, and the descriptors beside it, which are closed by others.
+#[derive(Debug)]
+pub struct Request {
+    pub message: Message,
+    pub beside: Vec<ForeignFd>,
+}
+
+/// A user that there is not.
+const NOBODY: u32 = u32::MAX;
 
 /// Who connected, as the kernel noted it.
 fn peer(socket: &OwnedFd) -> io::Result<libc::ucred> {

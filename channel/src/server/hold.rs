@@ -5,7 +5,7 @@ use super::memory::MemoryCharge;
 use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
 use crate::ring::Memory;
 use crate::sys::linux::socket::{LEDGER, RING};
-use crate::sys::linux::{LedgerPage, Positions, bpf};
+use crate::sys::linux::{ForeignFd, LedgerPage, Positions, bpf};
 use channel_abi::command::{ALL_USERS, MAX_RING, MIN_RING};
 use channel_abi::{Ending, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
 use std::io;
@@ -66,14 +66,14 @@ pub struct Event {
 }
 
 /// The app's own event, if the request speaks of one; none: one is to be made on its behalf.
-pub fn sent_event(request: &Reference, descriptors: &[OwnedFd]) -> Result<Option<Event>, Refusal> {
+pub fn sent_event(request: &Reference, beside: &[ForeignFd]) -> Result<Option<Event>, Refusal> {
     let bytes = request.ring_bytes;
     if !bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&bytes) {
         return Err(Refusal::Size);
     }
     match request.event {
         0 => Ok(None),
-        1 => sent_by_the_app(bytes, descriptors.first().ok_or(Refusal::Handle)?).map(Some),
+        1 => sent_by_the_app(bytes, beside.first().ok_or(Refusal::Handle)?.as_fd()).map(Some),
         _ => Err(Refusal::Range),
     }
 }
@@ -89,18 +89,19 @@ pub fn made_event(bytes: u32) -> Result<Event, Refusal> {
     })
 }
 
-fn sent_by_the_app(bytes: u32, sent: &OwnedFd) -> Result<Event, Refusal> {
-    let info = bpf::map_info(sent.as_fd()).map_err(|_| Refusal::Type)?;
+fn sent_by_the_app(bytes: u32, sent: BorrowedFd<'_>) -> Result<Event, Refusal> {
+    let info = bpf::map_info(sent).map_err(|_| Refusal::Type)?;
     if info.kind != bpf::RINGBUF || info.flags != 0 {
         return Err(Refusal::Type);
     }
     if info.max_entries != bytes {
         return Err(Refusal::Size);
     }
-    if !may_be_written(sent.as_fd()) {
+    if !may_be_written(sent) {
         return Err(Refusal::Access);
     }
-    let ring = sent.try_clone().map_err(|_| Refusal::Memory)?;
+    // A ring, which is closed without waiting.
+    let ring = sent.try_clone_to_owned().map_err(|_| Refusal::Memory)?;
     Ok(Event {
         ring,
         id: info.id,

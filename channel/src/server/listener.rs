@@ -1,7 +1,7 @@
 //! The socket that apps connect to.
 
 use super::client::Client;
-use crate::sys::linux::address;
+use crate::sys::linux::{Closer, address, socket};
 use std::fs::{Permissions, remove_file, set_permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -31,18 +31,20 @@ impl Listener {
             path: path.to_owned(),
         };
         set_permissions(path, Permissions::from_mode(mode))?;
+        // Who is not let in has sent nothing that we would have to close. An older kernel can't say so.
+        let _older = socket::pass_descriptors(listener.socket.as_fd(), false);
         // SAFETY: no preconditions.
         done(unsafe { libc::listen(listener.socket.as_raw_fd(), 16) })?;
         Ok(listener)
     }
 
     /// The next app that knocks.
-    pub fn accept(&self) -> io::Result<Client> {
+    pub fn accept(&self, closer: &Closer) -> io::Result<Client> {
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let (nowhere, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: no room for an address is given, and none asked for.
         let fd = unsafe { libc::accept4(self.socket.as_raw_fd(), nowhere, no_length, flags) };
-        owned(fd).and_then(Client::new)
+        owned(fd).and_then(|socket| Client::new(socket, closer))
     }
 }
 

@@ -5,7 +5,8 @@
 //! Rules that hold here:
 //! - A request is untrusted: its length, its numbers and the descriptors beside it are checked before anything is
 //!   touched, and what is refused is refused by name.
-//! - One thread, which never waits for an app: an app that does not take its answer is hung up on.
+//! - One thread, which never waits for an app: an app that does not take its answer is hung up on, and what an app has sent
+//!   or had a hand in is closed by others ([`Closer`]).
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
 //! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
 //!   guessed from a version.
@@ -24,14 +25,15 @@ use crate::Error;
 use crate::driver::slot::{
     BOOKS_MAP, LEDGERS_MAP, PROBE_PROGRAM, RING_PROGRAM, RINGS_MAP, SLOTS_MAP, USED_MAP,
 };
-use crate::sys::linux::{bpf, poll, socket};
+use crate::sys::linux::socket::{self, Message};
+use crate::sys::linux::{Closer, ForeignFd, bpf, poll};
 use aya::Ebpf;
 use aya::maps::Map;
 use aya::programs::SchedClassifier;
 use books::Books;
 use channel_abi::command::{MAX_RING, References};
 use channel_abi::{Command, Ending, Ledger, Reference, Refusal, SLOTS, Totals, VERSION};
-use client::Client;
+use client::{Client, Request};
 use hold::{Driver, Registration};
 use listener::Listener;
 use memory::{MemoryCharge, Orphaned, needed};
@@ -47,6 +49,8 @@ const MOST_CLIENTS: usize = 64;
 const FOR_ROOT: usize = 8;
 /// And so many one user may have, who is not root.
 const MOST_OF_A_USER: usize = 16;
+/// How long we leave those alone whose files are still to be closed.
+const BREATH: Duration = Duration::from_millis(100);
 /// The longest request: a [`Reference`].
 const LONGEST: usize = size_of::<Reference>();
 
@@ -126,6 +130,7 @@ pub struct DeviceServer {
     books: Books,
     let_go: Orphaned,
     room: Room,
+    closer: Closer,
 }
 
 /// One app's books.
@@ -188,20 +193,34 @@ impl DeviceServer {
             books,
             let_go,
             room,
+            closer: Closer::default(),
         })
     }
 
     /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
     /// app, apps that are gone. `beside` wakes it too, so that the caller can stop.
     pub fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        let mut fds = vec![self.listener.as_fd()];
+        let (mut fds, mut timeout) = (Vec::new(), timeout);
+        let is_full = self.closer.is_full();
+        if is_full {
+            timeout = timeout.min(BREATH);
+        } else {
+            fds.push(self.listener.as_fd());
+        }
         for client in &self.clients {
-            fds.extend([client.socket.as_fd(), client.process.as_fd()]);
+            let process = client.process.as_fd();
+            if self.closer.is_behind(client.user) {
+                timeout = timeout.min(BREATH);
+                // Not heard for now; its process may end all the same.
+                fds.extend([process, process]);
+            } else {
+                fds.extend([client.socket.as_fd(), process]);
+            }
         }
         fds.extend(beside);
         let ready = poll(&fds, Some(timeout))?;
         let mut ready = ready.each();
-        let knocks = ready.next() == Some(true);
+        let knocks = !is_full && ready.next() == Some(true);
         let states: Vec<_> = self
             .clients
             .iter()
@@ -272,12 +291,14 @@ impl DeviceServer {
 
     /// Lets one new connection in, and greets it with what everybody may have.
     fn welcome(&mut self) {
-        let Ok(client) = self.listener.accept() else {
+        let Ok(client) = self.listener.accept(&self.closer) else {
             return;
         };
         if !self.has_room_for(client.user) {
             return;
         }
+        // It sends them once it was greeted.
+        let _older_kernel = socket::pass_descriptors(client.socket.as_fd(), true);
         let mut given = Vec::new();
         let mut which = 0;
         for (bit, part) in [
@@ -310,13 +331,12 @@ impl DeviceServer {
 
     /// Takes one request and answers it. False: the app hung up, or does not take its answers.
     fn hear(&mut self, n: usize) -> bool {
-        let message =
-            match socket::receive(self.clients[n].socket.as_fd(), LONGEST, libc::MSG_DONTWAIT) {
-                Ok(Some(message)) => message,
-                Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => return true,
-                Ok(None) | Err(_) => return false,
-            };
-        match self.answer(n, &message) {
+        let Request { message, beside } = match self.clients[n].receive(LONGEST, &self.closer) {
+            Ok(Some(request)) => request,
+            Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => return true,
+            Ok(None) | Err(_) => return false,
+        };
+        match self.answer(n, &message, &beside) {
             Ok(Answer { which, body, given }) => {
                 let given: Vec<_> = given.iter().map(AsFd::as_fd).collect();
                 self.clients[n].tell(0, which, &body, &given).is_ok()
@@ -325,10 +345,15 @@ impl DeviceServer {
         }
     }
 
-    fn answer(&mut self, n: usize, message: &socket::Message) -> Result<Answer, Refusal> {
+    fn answer(
+        &mut self,
+        n: usize,
+        message: &Message,
+        beside: &[ForeignFd],
+    ) -> Result<Answer, Refusal> {
         let command = Command::try_from(message.prelude.number)?;
         if command == Command::Reference {
-            return self.reference(n, message);
+            return self.reference(n, message, beside);
         }
         message.read::<()>()?;
         match command {
@@ -347,7 +372,12 @@ impl DeviceServer {
         Ok(Answer::default())
     }
 
-    fn reference(&mut self, n: usize, message: &socket::Message) -> Result<Answer, Refusal> {
+    fn reference(
+        &mut self,
+        n: usize,
+        message: &Message,
+        beside: &[ForeignFd],
+    ) -> Result<Answer, Refusal> {
         let client = &self.clients[n];
         let mut request = message.read::<Reference>()?;
         // What is other people's is for root to see.
@@ -366,7 +396,7 @@ impl DeviceServer {
         if self.overlap && !self.clients[n].may_change_the_driver() {
             return Err(Refusal::Unsupported);
         }
-        let sent = hold::sent_event(&request, &message.descriptors)?;
+        let sent = hold::sent_event(&request, beside)?;
         if let Some(event) = &sent
             && self.holds().any(|(_, other)| other.ring_id == event.id)
         {

@@ -2,10 +2,14 @@
 //! its program.
 
 pub mod bpf;
+#[cfg(feature = "server")]
+mod closer;
 mod mapping;
 mod named;
 pub mod socket;
 
+#[cfg(feature = "server")]
+pub use closer::{Closer, ForeignFd};
 #[cfg(feature = "server")]
 pub(crate) use mapping::Positions;
 pub use mapping::{LedgerPage, Ring};

@@ -26,8 +26,11 @@ pub const PROGRAM: u32 = 4;
 /// In the greeting: the driver's named event, read-only, if it has one.
 pub const NAMED: u32 = 8;
 
-/// Descriptors that a message may carry. More are closed unseen.
+/// Descriptors that a message of ours carries at most.
 const MOST: usize = 4;
+/// Descriptors that the kernel lets a message carry: `SCM_MAX_FD`. All are received, because the kernel closes those for which
+/// there is no room before the call returns, however long that takes.
+const MOST_RECEIVED: usize = 253;
 
 /// What came in: a message and the descriptors beside it.
 #[derive(Debug)]
@@ -47,8 +50,13 @@ impl Message {
     }
 }
 
+/// Room for one control message with as many descriptors as there can be.
 #[repr(C, align(8))]
-struct Control([u8; 64]);
+struct Control([u8; (CMSG + 4 * MOST_RECEIVED).next_multiple_of(8)]);
+
+impl Control {
+    const EMPTY: Self = Self([0; size_of::<Self>()]);
+}
 
 /// Sends one message. `flags` may say that it is not to wait.
 pub fn send(
@@ -59,7 +67,7 @@ pub fn send(
     flags: i32,
 ) -> io::Result<()> {
     let mut parts = [part(prelude.as_bytes()), part(body)];
-    let mut control = Control([0; 64]);
+    let mut control = Control::EMPTY;
     let mut header = header(&mut parts, &mut control);
     header.msg_controllen = attach(&mut control, descriptors)?;
     // SAFETY: everything that the header points to is alive and as long as it says; the kernel only reads it.
@@ -79,11 +87,18 @@ pub fn send(
 
 /// Receives one message of at most `most` bytes of body. `None`: the other side hung up.
 pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Option<Message>> {
+    let (message, is_empty) = receive_any(socket, most, flags)?;
+    Ok((!is_empty).then_some(message))
+}
+
+/// The same, of somebody who may mean harm: an empty message, which is no different from a hang-up, can have descriptors
+/// beside it. Returns whether it is empty.
+pub fn receive_any(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<(Message, bool)> {
     let mut prelude = Prelude::default();
     // One more than allowed, so that a longer message shows itself.
     let mut body = vec![0; most + 1];
     let mut parts = [part_mut(prelude.as_mut_bytes()), part_mut(&mut body)];
-    let mut control = Control([0; 64]);
+    let mut control = Control::EMPTY;
     let mut header = header(&mut parts, &mut control);
     header.msg_controllen = size_of::<Control>();
     // SAFETY: everything that the header points to is alive, ours and as long as it says.
@@ -96,19 +111,42 @@ pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Op
     };
     let got = usize::try_from(got).map_err(|_| io::Error::last_os_error())?;
     let descriptors = detach(&control, header.msg_controllen);
-    if got == 0 {
-        return Ok(None);
-    }
     body.truncate(got.saturating_sub(size_of::<Prelude>()));
     if got < size_of::<Prelude>() {
         // No command has the number 0, so half a prelude is refused as one.
         prelude = Prelude::default();
     }
-    Ok(Some(Message {
+    let message = Message {
         prelude,
         body,
         descriptors,
-    }))
+    };
+    Ok((message, got == 0))
+}
+
+/// Says whether descriptors may be sent to this unix socket, and to the connections that a listening one gets from here on.
+///
+/// # Errors
+/// The kernel is older than 6.16 and takes them in any case (`ENOPROTOOPT`).
+pub fn pass_descriptors(socket: BorrowedFd<'_>, may: bool) -> io::Result<()> {
+    const SO_PASSRIGHTS: i32 = 83;
+    let word = i32::from(may);
+    let (at, length) = ((&raw const word).cast(), size_of_val(&word) as u32);
+    // SAFETY: a number, as long as said.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            at,
+            length,
+        )
+    };
+    if set < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 fn part(bytes: &[u8]) -> libc::iovec {
