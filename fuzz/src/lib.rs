@@ -51,6 +51,7 @@ impl Resolver for Machine<'_> {
         Ok(SetFile {
             name: path.to_owned(),
             bytes: self.list.to_vec(),
+            trouble: None,
         })
     }
 

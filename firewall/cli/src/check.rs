@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::arguments::CheckArguments;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
-use rules::{Finding, SystemResolver, grouped};
+use rules::{Finding, Rules, SystemResolver, grouped};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -22,12 +22,15 @@ fn check(path: &Path, json: bool, out: &mut dyn Write) -> Result<bool, Error> {
     let text = read(path)?;
     let name = name(path);
     let parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path));
-    let (severity, findings) = match &parsed {
-        Ok(file) => (Severity::Warning, file.rules.warnings()),
-        Err(errors) => (Severity::Error, errors.as_slice()),
+    let found: Vec<_> = match &parsed {
+        Ok(file) => said(&file.rules).collect(),
+        Err(errors) => errors
+            .iter()
+            .map(|error| (Severity::Error, error))
+            .collect(),
     };
     let lines = Lines::of(&name, &text);
-    for finding in findings {
+    for (severity, finding) in found {
         if json {
             writeln!(out, "{}", object(finding, severity))?;
         } else {
@@ -40,6 +43,19 @@ fn check(path: &Path, json: bool, out: &mut dyn Write) -> Result<bool, Error> {
     Ok(parsed.is_ok())
 }
 
+/// What is to be said of rules that are taken.
+fn said(rules: &Rules) -> impl Iterator<Item = (Severity, &Finding)> {
+    let troubles = rules
+        .troubles()
+        .iter()
+        .map(|found| (Severity::Trouble, found));
+    let warnings = rules
+        .warnings()
+        .iter()
+        .map(|found| (Severity::Warning, found));
+    troubles.chain(warnings)
+}
+
 fn object(finding: &Finding, severity: Severity) -> serde_json::Value {
     let Finding {
         file,
@@ -47,18 +63,28 @@ fn object(finding: &Finding, severity: Severity) -> serde_json::Value {
         column,
         message,
     } = finding;
-    json!({ "file": file, "line": line, "column": column, "severity": severity.name(), "message": message })
+    json!({
+        "file": file,
+        "line": line,
+        "column": column,
+        "severity": severity.name(),
+        "trouble": severity == Severity::Trouble,
+        "message": message,
+    })
 }
 
 fn summary(name: &str, parsed: &Result<RuleFile, Vec<Finding>>) -> String {
     match parsed {
         Ok(file) => {
-            let warnings = file.rules.warnings().len() as u64;
-            let warned = if warnings == 0 {
-                String::new()
-            } else {
-                format!(", {}", counted(warnings, "warning"))
-            };
+            let counts = [
+                (file.rules.troubles().len(), "trouble"),
+                (file.rules.warnings().len(), "warning"),
+            ];
+            let warned: String = counts
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, what)| format!(", {}", counted(count as u64, what)))
+                .collect();
             format!("{name}: ok, {}{warned}; {}", contents(file), room(file))
         }
         Err(errors) => {

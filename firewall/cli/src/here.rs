@@ -23,6 +23,10 @@ impl Resolver for Here {
         self.0.user(name)
     }
 
+    fn other_users(&self) -> Vec<u32> {
+        self.0.other_users()
+    }
+
     fn program(&self, path: &str) -> Option<[u64; 2]> {
         self.0.program(path).or_else(|| Some(made_up(path)))
     }

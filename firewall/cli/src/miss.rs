@@ -22,13 +22,17 @@ pub fn misses(rule: &Rule, packet: &Parsed, local: &Local, rules: &Rules) -> Vec
     let other_protocol = protocol(&rule.protocols, flow);
     missed.extend(end(
         "from",
-        (&rule.sources, &rule.source_sets),
+        (&rule.sources, &rule.source_sets, &rule.presumed.sources),
         source(flow),
         rules,
     ));
     missed.extend(end(
         "to",
-        (&rule.destinations, &rule.destination_sets),
+        (
+            &rule.destinations,
+            &rule.destination_sets,
+            &rule.presumed.destinations,
+        ),
         destination(flow),
         rules,
     ));
@@ -70,7 +74,7 @@ fn protocol(asked: &[Protocol], flow: &PacketHeaders) -> Option<String> {
 /// An end that is neither among the addresses nor in one of the sets.
 fn end(
     which: &str,
-    (asked, sets): (&[Addresses], &[u32]),
+    (asked, sets, presumed): (&[Addresses], &[u32], &[Addresses]),
     address: IpAddr,
     rules: &Rules,
 ) -> Option<String> {
@@ -78,7 +82,10 @@ fn end(
         .members()
         .map_or(&[][..], |members| members.of(address));
     let found = asked.is_empty() && sets.is_empty()
-        || asked.iter().any(|addresses| addresses.contains(address))
+        || asked
+            .iter()
+            .chain(presumed)
+            .any(|addresses| addresses.contains(address))
         || sets.iter().any(|set| holders.contains(set));
     (!found).then(|| {
         format!(
@@ -94,12 +101,18 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
         users,
         programs,
         interfaces,
+        presumed,
         ..
     } = rule;
-    let by_user = users.iter().any(|user| user.number == local.user);
-    let by_program = programs
-        .iter()
-        .any(|program| program.identity == Some(local.program));
+    let by_user = users.iter().any(|user| user.number == Some(local.user))
+        || presumed
+            .users
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(&local.user));
+    let by_program = presumed.programs
+        || programs
+            .iter()
+            .any(|program| program.identity == Some(local.program));
     let by_interface = interfaces
         .iter()
         .any(|name| name_words(name) == Some(local.interface));

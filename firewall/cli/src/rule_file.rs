@@ -17,12 +17,19 @@ pub struct RuleFile {
 }
 
 impl RuleFile {
-    /// Reads a rule file; what is wrong with it is shown on standard error.
+    /// Reads a rule file; what is wrong with it, or what it names and can't be had, is shown on standard error.
     ///
     /// # Errors
     /// It can't be read, or not understood.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        Self::understand(&Source::read(path)?, &SystemResolver::beside(path))
+        let source = Source::read(path)?;
+        let file = Self::understand(&source, &SystemResolver::beside(path))?;
+        let mut shown = anstream::stderr().lock();
+        let lines = Lines::of(&source.name, &source.text);
+        for finding in file.rules.troubles() {
+            show(&mut shown, finding, Severity::Trouble, &lines)?;
+        }
+        Ok(file)
     }
 
     /// Understands a rule file; what is wrong with it is shown on standard error.
@@ -167,6 +174,8 @@ pub enum Severity {
     Error,
     /// It is taken, but probably not meant so.
     Warning,
+    /// It is taken, but something that it names can't be had; a warning, and a loud one.
+    Trouble,
 }
 
 impl Severity {
@@ -174,7 +183,7 @@ impl Severity {
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
-            Self::Warning => "warning",
+            Self::Warning | Self::Trouble => "warning",
         }
     }
 }
@@ -220,10 +229,9 @@ pub fn show(
         column,
         message,
     } = finding;
-    let colour = if severity == Severity::Error {
-        style::ERROR
-    } else {
-        style::WARNING
+    let colour = match severity {
+        Severity::Error | Severity::Trouble => style::ERROR,
+        Severity::Warning => style::WARNING,
     };
     let strong = style::STRONG;
     writeln!(

@@ -4,7 +4,7 @@ use crate::Error;
 use crate::arguments::ShowArguments;
 use crate::rule_file::{RuleFile, Source};
 use crate::style;
-use firewall_abi::packet::{Direction, Verdict};
+use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::PortRange;
 use rules::{Addresses, DefaultAction, Protocol, Rule, Rules, Set, SystemResolver, User};
 use serde_json::{Value, json};
@@ -60,9 +60,19 @@ fn set_object(set: &Set) -> Value {
         line,
         file,
         entries,
+        trouble,
+        except,
         comment,
     } = set;
-    json!({ "id": id, "line": line, "file": file, "entries": entries, "comment": comment })
+    json!({
+        "id": id,
+        "line": line,
+        "file": file,
+        "entries": entries,
+        "trouble": trouble,
+        "except": except.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "comment": comment,
+    })
 }
 
 fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
@@ -109,8 +119,11 @@ pub fn end_names(addresses: &[Addresses], sets: &[u32], rules: &Rules) -> Vec<St
 /// A user by name and number.
 pub fn user(user: &User) -> String {
     let User { number, name } = user;
-    name.as_ref()
-        .map_or_else(|| number.to_string(), |name| format!("{name} ({number})"))
+    match (name, number) {
+        (Some(name), Some(number)) => format!("{name} ({number})"),
+        (Some(name), None) => format!("{name} (nobody known)"),
+        (None, number) => number.unwrap_or(NO_USER).to_string(),
+    }
 }
 
 /// A port, or a range of them.

@@ -48,7 +48,7 @@ fn a_shadowed_rule_is_a_warning() {
 }
 
 #[test]
-fn an_error_in_a_sets_file_is_shown_with_that_files_line() {
+fn a_wrong_entry_in_a_sets_file_is_shown_with_that_files_line() {
     golden(
         "wrong-list.txt",
         &gatebell(&["rules", "check", "wrong-list.toml"]),

@@ -53,6 +53,16 @@ impl Addresses {
         }
     }
 
+    /// From the first to the last, both included.
+    pub(crate) fn of_v4((first, last): (u32, u32)) -> Self {
+        Self(Span::V4 { first, last })
+    }
+
+    /// From the first to the last, both included.
+    pub(crate) fn of_v6((first, last): (u128, u128)) -> Self {
+        Self(Span::V6 { first, last })
+    }
+
     pub(crate) fn v4(self) -> Option<(u32, u32)> {
         match self.0 {
             Span::V4 { first, last } => Some((first, last)),
@@ -128,13 +138,7 @@ impl FromStr for Addresses {
 }
 
 fn address(all: &str, text: &str) -> Result<IpAddr, Wrong> {
-    let address = text.parse().map_err(|_| {
-        format!(
-            "`{}` is no address; write one like 192.0.2.7 or 2001:db8::7, a prefix like 192.0.2.0/24, or a range \
-             like 192.0.2.10-192.0.2.20",
-            shown(all)
-        )
-    })?;
+    let address = text.parse().map_err(|_| no_address(all))?;
     match address {
         IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
             Some(v4) => Err(format!(
@@ -144,6 +148,14 @@ fn address(all: &str, text: &str) -> Result<IpAddr, Wrong> {
         },
         IpAddr::V4(_) => Ok(address),
     }
+}
+
+fn no_address(all: &str) -> Wrong {
+    format!(
+        "`{}` is no address; write one like 192.0.2.7 or 2001:db8::7, a prefix like 192.0.2.0/24, or a range \
+         like 192.0.2.10-192.0.2.20",
+        shown(all)
+    )
 }
 
 fn between(text: &str, first: IpAddr, last: IpAddr) -> Result<Addresses, Wrong> {
@@ -181,7 +193,20 @@ fn prefix(text: &str, start: &str, bits: &str) -> Result<Addresses, Wrong> {
             shown(text)
         )
     })?;
-    let span = match start {
+    let prefix = with_first_bits(start, bits);
+    let cut = prefix.first();
+    if cut == start {
+        return Ok(prefix);
+    }
+    Err(format!(
+        "`{}` has bits set behind its prefix; write {cut}/{bits}, or {start} for the one address",
+        shown(text)
+    ))
+}
+
+/// All addresses that share the first `bits` bits with this one.
+fn with_first_bits(address: IpAddr, bits: u32) -> Addresses {
+    Addresses(match address {
         IpAddr::V4(v4) => {
             let (first, last) = cut_v4(v4.to_bits(), bits);
             Span::V4 { first, last }
@@ -190,15 +215,77 @@ fn prefix(text: &str, start: &str, bits: &str) -> Result<Addresses, Wrong> {
             let (first, last) = cut_v6(v6.to_bits(), bits);
             Span::V6 { first, last }
         }
-    };
-    let cut = Addresses(span).first();
-    if cut == start {
-        return Ok(Addresses(span));
+    })
+}
+
+/// An entry of a list as others publish them: zeros in front of a decimal number, netmasks, bits behind a prefix and IPv4
+/// addresses in IPv6's form are all read. The second says whether bits behind the prefix were cut off.
+pub(crate) fn listed(text: &str) -> Result<(Addresses, bool), Wrong> {
+    if let Some((start, bits)) = text.split_once('/') {
+        return listed_prefix(text, start.trim(), bits.trim());
     }
-    Err(format!(
-        "`{}` has bits set behind its prefix; write {cut}/{bits}, or {start} for the one address",
-        shown(text)
-    ))
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, _) = listed_address(text, first.trim())?;
+    let (last, _) = listed_address(text, last.trim())?;
+    Ok((between(text, first, last)?, false))
+}
+
+fn listed_prefix(text: &str, start: &str, bits: &str) -> Result<(Addresses, bool), Wrong> {
+    let (start, folded) = listed_address(text, start)?;
+    let all = if start.is_ipv4() { 32 } else { 128 };
+    let bits = match bits.contains('.').then(|| netmask(bits)) {
+        Some(bits) => bits.filter(|_| start.is_ipv4() && !folded),
+        None if folded => digits(bits).and_then(|bits| bits.checked_sub(MAPPED_BITS)),
+        None => digits(bits),
+    };
+    let bits = bits.filter(|bits| *bits <= all).ok_or_else(|| {
+        format!(
+            "`{}` has neither a prefix length nor a netmask after its slash",
+            shown(text)
+        )
+    })?;
+    let cut = with_first_bits(start, bits);
+    Ok((cut, cut.first() != start))
+}
+
+/// How many bits of an IPv6 address stand before the IPv4 address in it.
+const MAPPED_BITS: u32 = 96;
+
+/// An address, and whether it is an IPv4 one that was written as IPv6.
+fn listed_address(all: &str, text: &str) -> Result<(IpAddr, bool), Wrong> {
+    let read = decimal_v4(text)
+        .map(IpAddr::V4)
+        .or_else(|| text.parse().ok());
+    match read {
+        Some(IpAddr::V6(v6)) => Ok(v6
+            .to_ipv4_mapped()
+            .map_or((IpAddr::V6(v6), false), |v4| (IpAddr::V4(v4), true))),
+        Some(v4) => Ok((v4, false)),
+        None => Err(no_address(all)),
+    }
+}
+
+/// Four decimal numbers, whatever zeros stand in front of them.
+fn decimal_v4(text: &str) -> Option<Ipv4Addr> {
+    let mut octets = [0; 4];
+    let mut parts = text.split('.');
+    for octet in &mut octets {
+        let part = parts.next().filter(|part| part.len() <= 3)?;
+        *octet = u8::try_from(digits(part)?).ok()?;
+    }
+    parts.next().is_none().then(|| octets.into())
+}
+
+fn digits(text: &str) -> Option<u32> {
+    let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok())?
+}
+
+/// How many bits a netmask keeps, if it is one.
+pub(crate) fn netmask(text: &str) -> Option<u32> {
+    let mask = decimal_v4(text)?.to_bits();
+    let bits = mask.leading_ones();
+    (mask.checked_shl(bits).unwrap_or(0) == 0).then_some(bits)
 }
 
 /// A prefix length, without the signs and leading zeros that a number's parser would take.

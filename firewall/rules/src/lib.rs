@@ -27,6 +27,8 @@
 //! id = "bad-hosts"
 //! addresses = ["192.0.2.0/24", "2001:db8::1-2001:db8::ff"]   # here
 //! file = "lists/bad.txt"       # and in a file, one entry a line; beside the rule file unless it begins with /
+//! except = "192.168.0.0/16"    # what it does not hold, whatever the file says
+//! strict = false               # true: a file with one wrong entry is not read at all
 //! comment = "where it is from"
 //!
 //! [[rule]]                     # tried in this order, the first that matches decides
@@ -55,6 +57,7 @@
 
 mod address;
 mod compile;
+mod list;
 mod paths;
 mod ports;
 mod protocol;
@@ -69,6 +72,7 @@ mod value;
 
 pub use address::Addresses;
 pub use compile::{Sets, Table};
+pub use list::list_entries;
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
 pub use report::{Errors, Finding};
@@ -91,6 +95,7 @@ pub struct Rules {
     /// What the sets hold, if rules ask for any.
     members: Option<Arc<Sets>>,
     warnings: Vec<Finding>,
+    troubles: Vec<Finding>,
     /// The pages that were built to see whether they fit. The first who compiles gets them.
     ready: Mutex<Option<Vec<Page>>>,
 }
@@ -134,13 +139,37 @@ pub struct Rule {
     pub enabled: bool,
     /// What it is for.
     pub comment: Option<String>,
+    /// What it matches beside the above while something that it names can't be had.
+    pub presumed: Presumed,
+}
+
+/// What a rule that blocks matches beside what it names, while something that it names can't be had: all that this might be.
+/// A rule that allows presumes nothing: it matches what is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Presumed {
+    /// Addresses that its sets may hold at the source.
+    pub sources: Vec<Addresses>,
+    /// The same at the destination.
+    pub destinations: Vec<Addresses>,
+    /// Users that may be the one whom it names, from the first to the last of each pair.
+    pub users: Vec<(u32, u32)>,
+    /// Any program may be the one that it names.
+    pub programs: bool,
+}
+
+impl Presumed {
+    /// Whether all that the rule names is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A user that a rule asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
-    /// The number.
-    pub number: u32,
+    /// The number; `None` while nobody is known by the name.
+    pub number: Option<u32>,
     /// The name, if the rule file has one.
     pub name: Option<String>,
 }
@@ -165,8 +194,10 @@ pub struct DefaultAction {
 
 /// Reads a rule file's text. `name` is what the file is called in messages.
 ///
+/// What stands outside of the text is no error of it: see [`Rules::troubles`].
+///
 /// # Errors
-/// All that is wrong with the text, and with the files of its sets.
+/// All that is wrong with the text.
 pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, Errors> {
     let mut report = report::Report::new(name, text);
     let read::File {
@@ -177,7 +208,11 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
         sets,
         members,
     } = read::file(text, &mut report, resolver);
-    let mut warnings = report.close()?;
+    let report::Remarks {
+        mut warnings,
+        troubles,
+        mut elsewhere,
+    } = report.close()?;
     let too_big = |message| {
         Errors::of(Finding {
             file: name.to_owned(),
@@ -202,11 +237,13 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
         sets,
         members,
         warnings: Vec::new(),
+        troubles,
         ready: Mutex::default(),
     };
     let built = compile::build(read.source()).map_err(too_big)?;
     warnings.extend(shadow::warnings(name, &read.rules, &built));
     warnings.sort();
+    warnings.append(&mut elsewhere);
     read.warnings = warnings;
     read.ready = Mutex::new(Some(built.pages));
     Ok(read)
@@ -264,6 +301,14 @@ impl Rules {
     #[must_use]
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
+    }
+
+    /// What the rules name and the machine could not give: a list that can't be read or is none, a user whom nobody knows, a
+    /// program that can't be looked at. The rules hold nevertheless, each on its safe side ([`Presumed`]); what is said here
+    /// lasts until the text is parsed again.
+    #[must_use]
+    pub fn troubles(&self) -> &[Finding] {
+        &self.troubles
     }
 
     /// What packets get that no rule matches.

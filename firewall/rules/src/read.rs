@@ -1,15 +1,16 @@
 //! From TOML to rules and sets, saying all that is wrong.
 
-use crate::report::{Report, suggestion};
-use crate::resolver::Resolver;
+use crate::list::{self, List};
+use crate::report::{Finding, Report, suggestion};
+use crate::resolver::{Resolver, SetFile};
 use crate::section::{Section, Value};
-use crate::set::{Members, Set, grouped, read_file};
+use crate::set::{Members, Set, grouped, outside};
 use crate::value::{
     action, addresses, boolean, direction, fail_mode, icmp_type, id, interface, port_range,
     program, protocol, text, user, version,
 };
-use crate::{Addresses, DefaultAction, Program, Protocol, Rule, compile};
-use firewall_abi::packet::Verdict;
+use crate::{Addresses, DefaultAction, Presumed, Program, Protocol, Rule, User, compile};
+use firewall_abi::packet::{NO_USER, Verdict};
 use firewall_abi::rules::{FailMode, MAX_RULES};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -19,7 +20,7 @@ use toml::de::DeTable;
 const FILE_KEYS: &[&str] = &["version", "default", "service", "set", "rule"];
 const DEFAULT_KEYS: &[&str] = &["inbound", "outbound", "log_inbound", "log_outbound"];
 const SERVICE_KEYS: &[&str] = &["fail_mode"];
-const SET_KEYS: &[&str] = &["id", "addresses", "file", "comment"];
+const SET_KEYS: &[&str] = &["id", "addresses", "file", "except", "strict", "comment"];
 const RULE_KEYS: &[&str] = &[
     "id",
     "action",
@@ -71,7 +72,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
         .collect();
     check_ids(
         sets.iter()
-            .map(|(set, _, place)| (&set.id, set.line, place)),
+            .map(|(set, _, [place, _])| (&set.id, set.line, place)),
         "set",
         section.report,
     );
@@ -137,8 +138,8 @@ fn service(file: &mut Section<'_, '_, '_>) -> FailMode {
     section.optional("fail_mode", fail_mode).unwrap_or_default()
 }
 
-/// A set, what it holds, and where its name stands.
-type ReadSet = (Set, Members, Range<usize>);
+/// A set, what it holds, and where its name stands and its file's.
+type ReadSet = (Set, Members, [Range<usize>; 2]);
 
 fn set(
     table: &DeTable<'_>,
@@ -161,12 +162,18 @@ fn set(
         .several("addresses", addresses)
         .into_iter()
         .for_each(|addresses| members.add(addresses));
+    let except = section.several("except", addresses);
+    let strict = section.optional("strict", boolean).unwrap_or(false);
     let file = section.optional("file", text);
+    let file_place = section.value("file").map_or(place.clone(), Spanned::span);
+    let mut trouble = None;
     if let Some(path) = &file {
-        let place = section.value("file").map_or(place.clone(), Spanned::span);
-        match resolver.set_file(path) {
-            Ok(file) => read_file(&file, &mut members, section.report),
-            Err(wrong) => section.report.error(place, format!("`file`: {wrong}")),
+        let listed = resolver
+            .set_file(path)
+            .and_then(|file| listed(&file, strict, &file_place, section.report));
+        match listed {
+            Ok(more) => members.append(more),
+            Err(wrong) => trouble = Some(wrong),
         }
     } else if section.value("addresses").is_none() && section.value("file").is_none() {
         let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\", or both";
@@ -174,17 +181,55 @@ fn set(
     }
     let comment = section.optional("comment", text);
     let line = section.report.line(id_place.start);
+    let entries = members.entries();
+    members.except(&except);
     (
         Set {
             id: name,
             line,
             file,
-            entries: members.entries(),
+            entries,
+            trouble,
+            except,
             comment,
         },
         members,
-        id_place,
+        [id_place, file_place],
     )
+}
+
+/// What a set's file holds; what is wrong with single entries is said.
+fn listed(
+    file: &SetFile,
+    strict: bool,
+    place: &Range<usize>,
+    report: &mut Report<'_>,
+) -> Result<Members, String> {
+    if let Some(trouble) = &file.trouble {
+        report.trouble(place.clone(), format!("`file`: {trouble}"));
+    }
+    let List {
+        members,
+        remarks,
+        wrong,
+        ..
+    } = list::read(&file.bytes).map_err(|what| format!("{} is no list: {what}", file.name))?;
+    for remark in remarks {
+        report.warning_elsewhere(Finding {
+            file: file.name.clone(),
+            line: remark.line,
+            column: remark.column,
+            message: remark.message,
+        });
+    }
+    if strict && wrong > 0 {
+        return Err(format!(
+            "{} has entries that can't be read ({}), and the set is strict",
+            file.name,
+            grouped(wrong)
+        ));
+    }
+    Ok(members)
 }
 
 /// The sets, with what those hold that a rule asks for.
@@ -197,12 +242,21 @@ fn asked_sets(
         Vec::with_capacity(sets.len()),
         Vec::with_capacity(sets.len()),
     );
-    for ((set, members, place), asked) in sets.into_iter().zip(asked) {
+    for ((set, members, [place, file]), asked) in sets.into_iter().zip(asked) {
         if !asked {
             report.warning(
                 place,
                 format!(
                     "no rule asks for the set `{0}`; one would by \"@{0}\"",
+                    set.id
+                ),
+            );
+        } else if let Some(trouble) = &set.trouble {
+            report.trouble(
+                file,
+                format!(
+                    "`file`: {trouble}; until it can be read, rules that block take `@{}` for every address but those of \
+                     its `except`, and rules that allow for none that is not in its `addresses`",
                     set.id
                 ),
             );
@@ -223,10 +277,12 @@ fn asked_sets(
 struct Names<'a> {
     resolver: &'a dyn Resolver,
     sets: HashMap<String, u32>,
+    /// What each set may hold while its file is not known.
+    presumed: Vec<Vec<Addresses>>,
     /// Which sets a rule asks for, by their places.
     asked: Vec<bool>,
     users: HashMap<String, Result<u32, String>>,
-    programs: HashMap<String, Option<[u64; 2]>>,
+    programs: HashMap<String, (Option<[u64; 2]>, Option<String>)>,
 }
 
 impl<'a> Names<'a> {
@@ -237,6 +293,7 @@ impl<'a> Names<'a> {
         Self {
             resolver,
             sets: places.collect(),
+            presumed: sets.iter().map(|(set, ..)| set.presumed()).collect(),
             asked: vec![false; sets.len()],
             users: HashMap::new(),
             programs: HashMap::new(),
@@ -271,11 +328,45 @@ impl<'a> Names<'a> {
             .clone()
     }
 
-    fn program(&mut self, path: String) -> Program {
+    /// A program, and why it can't be looked at.
+    fn program(&mut self, path: String) -> (Program, Option<String>) {
         let resolver = self.resolver;
-        let look = || resolver.program(&path);
-        let identity = *self.programs.entry(path.clone()).or_insert_with(look);
-        Program { path, identity }
+        let look = || {
+            let identity = resolver.program(&path);
+            let known = identity.is_some();
+            let trouble = if known {
+                None
+            } else {
+                resolver.program_trouble(&path)
+            };
+            (identity, trouble)
+        };
+        let (identity, trouble) = self
+            .programs
+            .entry(path.clone())
+            .or_insert_with(look)
+            .clone();
+        (Program { path, identity }, trouble)
+    }
+
+    /// Who may be a user whom nobody knows.
+    fn strangers(&self) -> Vec<(u32, u32)> {
+        let mut others: Vec<_> = self
+            .resolver
+            .other_users()
+            .into_iter()
+            .map(|number| (number, number))
+            .collect();
+        others.push((NO_USER, NO_USER));
+        outside(&others)
+    }
+
+    /// What these sets may hold while their files are not known.
+    fn presumed(&self, sets: &[u32]) -> Vec<Addresses> {
+        let presumed = sets
+            .iter()
+            .filter_map(|set| self.presumed.get(*set as usize));
+        presumed.flatten().copied().collect()
     }
 }
 
@@ -299,6 +390,22 @@ fn rule(
     let id_place = section.value("id").map_or(place, Spanned::span);
     let (sources, source_sets) = end(&mut section, "source", names);
     let (destinations, destination_sets) = end(&mut section, "destination", names);
+    let (users, unknown_user) = users(&mut section, names, action);
+    let (programs, unknown_program) = programs(&mut section, names, action);
+    let presumed = if action == Verdict::Block {
+        Presumed {
+            sources: names.presumed(&source_sets),
+            destinations: names.presumed(&destination_sets),
+            users: if unknown_user {
+                names.strangers()
+            } else {
+                Vec::new()
+            },
+            programs: unknown_program,
+        }
+    } else {
+        Presumed::default()
+    };
     let rule = Rule {
         id: section.required("id", "\"web\"", id).unwrap_or_default(),
         line: section.report.line(id_place.start),
@@ -312,16 +419,15 @@ fn rule(
         ports: section.several("ports", port_range),
         icmp_types: section.several("icmp_type", |value| icmp_type(types_of, value)),
         interfaces: section.several("interface", interface),
-        users: section.several_placed("user", |value: &Value<'_>| {
-            user(value.get_ref(), |name| names.user(name))
-        }),
-        programs: programs(&mut section, names),
+        users,
+        programs,
         log: section
             .optional("log", boolean)
             .unwrap_or(action == Verdict::Block),
         enabled: section.optional("enabled", boolean).unwrap_or(true),
         comment: section.optional("comment", text),
         protocols,
+        presumed,
     };
     check_together(&rule, &mut section);
     (rule, id_place)
@@ -350,12 +456,51 @@ fn end(
     (listed.into_iter().flatten().collect(), sets)
 }
 
-fn programs(section: &mut Section<'_, '_, '_>, names: &mut Names<'_>) -> Vec<Program> {
-    let mut missing = Vec::new();
+/// The users, and whether one of them is not known.
+fn users(
+    section: &mut Section<'_, '_, '_>,
+    names: &mut Names<'_>,
+    action: Verdict,
+) -> (Vec<User>, bool) {
+    let mut troubles = Vec::new();
+    let users = section.several_placed("user", |value: &Value<'_>| {
+        user(value.get_ref(), |name| {
+            let found = names.user(name);
+            found
+                .map_err(|wrong| troubles.push((value.span(), wrong)))
+                .ok()
+        })
+    });
+    let unknown = !troubles.is_empty();
+    for (place, wrong) in troubles {
+        let until = match action {
+            Verdict::Block => {
+                "until then the rule blocks everybody who is no user of this machine's own"
+            }
+            Verdict::Allow => "until then the rule allows nothing for this name",
+        };
+        section
+            .report
+            .trouble(place, format!("`user`: {wrong}; {until}"));
+    }
+    (users, unknown)
+}
+
+/// The programs, and whether one of them can't be looked at.
+fn programs(
+    section: &mut Section<'_, '_, '_>,
+    names: &mut Names<'_>,
+    action: Verdict,
+) -> (Vec<Program>, bool) {
+    let (mut missing, mut troubles) = (Vec::new(), Vec::new());
     let programs = section.several_placed("program", |value: &Value<'_>| {
-        let program = names.program(program(value.get_ref())?);
-        if program.identity.is_none() {
-            missing.push((value.span(), program.path.clone()));
+        let (program, trouble) = names.program(program(value.get_ref())?);
+        match trouble {
+            Some(trouble) => troubles.push((value.span(), program.path.clone(), trouble)),
+            None if program.identity.is_none() => {
+                missing.push((value.span(), program.path.clone()))
+            }
+            None => {}
         }
         Ok(program)
     });
@@ -364,7 +509,16 @@ fn programs(section: &mut Section<'_, '_, '_>, names: &mut Names<'_>) -> Vec<Pro
             format!("`program`: there is no file {path}; the rule matches it once it is there");
         section.report.warning(place, message);
     }
-    programs
+    let unknown = !troubles.is_empty();
+    for (place, path, trouble) in troubles {
+        let until = match action {
+            Verdict::Block => "until it can be, the rule blocks every program",
+            Verdict::Allow => "until it can be, the rule does not match it",
+        };
+        let message = format!("`program`: {path} can't be looked at: {trouble}; {until}");
+        section.report.trouble(place, message);
+    }
+    (programs, unknown)
 }
 
 /// What is right alone but not beside the rule's other keys.

@@ -55,6 +55,16 @@ impl Errors {
     }
 }
 
+/// What is to be said of a text that is right.
+pub(crate) struct Remarks {
+    /// What is suspicious.
+    pub(crate) warnings: Vec<Finding>,
+    /// What of the machine could not be had.
+    pub(crate) troubles: Vec<Finding>,
+    /// What is suspicious in the files of sets, in the order of the sets.
+    pub(crate) elsewhere: Vec<Finding>,
+}
+
 /// How many errors of one list are shown one by one.
 pub(crate) const SHOWN: usize = 10;
 
@@ -69,7 +79,9 @@ pub(crate) struct Report<'a> {
     lines: Vec<usize>,
     errors: Vec<(usize, String)>,
     warnings: Vec<(usize, String)>,
-    /// Errors in the files of sets.
+    /// What of the machine could not be had.
+    troubles: Vec<(usize, String)>,
+    /// Warnings about the files of sets.
     elsewhere: Vec<Finding>,
     broken: bool,
 }
@@ -78,14 +90,14 @@ impl<'a> Report<'a> {
     pub(crate) fn new(file: &'a str, text: &'a str) -> Self {
         let after_newlines = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(after_newlines).collect();
-        let (errors, warnings, elsewhere) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             file,
             text,
             lines,
-            errors,
-            warnings,
-            elsewhere,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            troubles: Vec::new(),
+            elsewhere: Vec::new(),
             broken: false,
         }
     }
@@ -112,8 +124,13 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Something is wrong in another file.
-    pub(crate) fn error_elsewhere(&mut self, finding: Finding) {
+    /// Something that the text names can't be had; what stands outside of the text is no error of it.
+    pub(crate) fn trouble(&mut self, place: Range<usize>, message: impl Into<String>) {
+        self.troubles.push((place.start, message.into()));
+    }
+
+    /// Something in another file is passed over.
+    pub(crate) fn warning_elsewhere(&mut self, finding: Finding) {
         self.elsewhere.push(finding);
     }
 
@@ -122,16 +139,22 @@ impl<'a> Report<'a> {
         self.lines.partition_point(|start| *start <= at)
     }
 
-    /// The warnings, or all that is wrong.
-    pub(crate) fn close(mut self) -> Result<Vec<Finding>, Errors> {
-        if self.errors.is_empty() && self.elsewhere.is_empty() {
-            let warnings = std::mem::take(&mut self.warnings);
-            return Ok(self.placed(warnings));
-        }
+    /// What is to be said of a right text, or all that is wrong.
+    pub(crate) fn close(mut self) -> Result<Remarks, Errors> {
         let errors = std::mem::take(&mut self.errors);
-        let mut findings = self.placed(errors);
-        findings.append(&mut self.elsewhere);
-        Err(Errors { findings })
+        if !errors.is_empty() {
+            let findings = self.placed(errors);
+            return Err(Errors { findings });
+        }
+        let (warnings, troubles) = (
+            std::mem::take(&mut self.warnings),
+            std::mem::take(&mut self.troubles),
+        );
+        Ok(Remarks {
+            warnings: self.placed(warnings),
+            troubles: self.placed(troubles),
+            elsewhere: self.elsewhere,
+        })
     }
 
     /// The findings in order. Characters are counted once, however many findings a line has.

@@ -14,6 +14,17 @@ pub trait Resolver {
     /// There is none; the text says what would be right.
     fn user(&self, name: &str) -> Result<u32, String>;
 
+    /// Numbers of users that surely have other names than one that [`Self::user`] does not know: of this machine's own.
+    /// While a name is not known, a rule that blocks takes anybody else for who bears it.
+    fn other_users(&self) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// Why it can't be told whether this program's file is there or what the kernel calls it; `None` if it can.
+    fn program_trouble(&self, _path: &str) -> Option<String> {
+        None
+    }
+
     /// What the kernel calls this program's file: [`firewall_abi::packet::Local::program`]. `None` if it is not there.
     fn program(&self, path: &str) -> Option<[u64; 2]>;
 }
@@ -25,6 +36,8 @@ pub struct SetFile {
     pub name: String,
     /// What stands in it.
     pub bytes: Vec<u8>,
+    /// Why these bytes are not what stands there now, if they are an older copy.
+    pub trouble: Option<String>,
 }
 
 /// Resolver of which nothing is known: no files, no users, no programs.

@@ -1,8 +1,7 @@
 //! Sets of addresses: in the rule file itself, or in files as public block lists come.
 
 use crate::address::Addresses;
-use crate::report::{Finding, Report, SHOWN, printable, shown};
-use crate::resolver::SetFile;
+use crate::compile::{Key, joined};
 
 /// A named set of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +14,27 @@ pub struct Set {
     pub file: Option<String>,
     /// How many entries it has, those of its file too.
     pub entries: usize,
+    /// Why it is not known what its file holds. Rules that block then take the set to hold all but [`Set::except`], rules
+    /// that allow only what the rule file itself lists.
+    pub trouble: Option<String>,
+    /// What it does not hold, whatever its file says.
+    pub except: Vec<Addresses>,
     /// What it is for.
     pub comment: Option<String>,
+}
+
+impl Set {
+    /// What it may hold while its file is not known; nothing if it is.
+    pub(crate) fn presumed(&self) -> Vec<Addresses> {
+        if self.trouble.is_none() {
+            return Vec::new();
+        }
+        let v4: Vec<_> = self.except.iter().filter_map(|a| a.v4()).collect();
+        let v6: Vec<_> = self.except.iter().filter_map(|a| a.v6()).collect();
+        let v4 = outside(&v4).into_iter().map(Addresses::of_v4);
+        v4.chain(outside(&v6).into_iter().map(Addresses::of_v6))
+            .collect()
+    }
 }
 
 /// The addresses of a set, in any order, as often as they stand there.
@@ -32,76 +50,62 @@ impl Members {
         self.v6.extend(addresses.v6());
     }
 
+    pub(crate) fn append(&mut self, mut more: Self) {
+        self.v4.append(&mut more.v4);
+        self.v6.append(&mut more.v6);
+    }
+
+    /// Takes these addresses out.
+    pub(crate) fn except(&mut self, except: &[Addresses]) {
+        if except.is_empty() {
+            return;
+        }
+        let v4: Vec<_> = except.iter().filter_map(|a| a.v4()).collect();
+        let v6: Vec<_> = except.iter().filter_map(|a| a.v6()).collect();
+        self.v4 = without(std::mem::take(&mut self.v4), &v4);
+        self.v6 = without(std::mem::take(&mut self.v6), &v6);
+    }
+
     pub(crate) fn entries(&self) -> usize {
         self.v4.len() + self.v6.len()
     }
 }
 
-/// Reads a file of one entry a line, with comments behind `#` or `;`.
-pub(crate) fn read_file(file: &SetFile, members: &mut Members, report: &mut Report<'_>) {
-    let mut wrong = 0_usize;
-    let mut beyond = 0;
-    let text = file
-        .bytes
-        .strip_prefix(b"\xEF\xBB\xBF")
-        .unwrap_or(&file.bytes);
-    for (number, line) in (1..).zip(text.split(|byte| *byte == b'\n')) {
-        let entry = line
-            .split(|byte| matches!(byte, b'#' | b';'))
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
-        if entry.is_empty() {
-            continue;
-        }
-        match addresses(entry) {
-            Ok(addresses) => members.add(addresses),
-            Err(message) => {
-                wrong += 1;
-                if wrong <= SHOWN {
-                    let column = 1 + line
-                        .iter()
-                        .take_while(|byte| byte.is_ascii_whitespace())
-                        .count();
-                    report.error_elsewhere(finding(file, number, column, &message));
-                } else if wrong == SHOWN + 1 {
-                    beyond = number;
-                }
-            }
-        }
+/// Spans without what lies in others.
+fn without<K: Key>(spans: Vec<(K, K)>, except: &[(K, K)]) -> Vec<(K, K)> {
+    let outside = outside(except);
+    let mut kept = Vec::new();
+    let mut from = 0;
+    for (first, last) in joined(spans) {
+        // Those that end before this span do so before all that follow it, too.
+        from += outside
+            .iter()
+            .skip(from)
+            .take_while(|(_, end)| *end < first)
+            .count();
+        let meeting = outside
+            .iter()
+            .skip(from)
+            .take_while(|(start, _)| *start <= last);
+        kept.extend(meeting.map(|(start, end)| (first.max(*start), last.min(*end))));
     }
-    if wrong > SHOWN {
-        let message = format!(
-            "and {} more lines are wrong, from this one on",
-            grouped(wrong - SHOWN)
-        );
-        report.error_elsewhere(finding(file, beyond, 1, &message));
-    }
+    kept
 }
 
-fn finding(file: &SetFile, line: usize, column: usize, message: &str) -> Finding {
-    Finding {
-        file: file.name.clone(),
-        line,
-        column,
-        message: printable(message),
-    }
-}
-
-fn addresses(entry: &[u8]) -> Result<Addresses, String> {
-    let Ok(text) = std::str::from_utf8(entry) else {
-        return Err("this is no text; a line holds an address, a prefix or a range".into());
-    };
-    text.parse().map_err(|wrong| {
-        if text.split_ascii_whitespace().nth(1).is_some() && !text.contains('-') {
-            return format!(
-                "`{}` is more than one entry: a line holds one address, prefix or range; lists of host names are \
-                 not read",
-                shown(text)
-            );
+/// All values that are in none of these spans.
+pub(crate) fn outside<K: Key>(spans: &[(K, K)]) -> Vec<(K, K)> {
+    let mut rest = Vec::new();
+    let mut from = Some(K::default());
+    for (first, last) in joined(spans.to_vec()) {
+        if let (Some(from), Some(before)) = (from, first.before())
+            && from <= before
+        {
+            rest.push((from, before));
         }
-        wrong
-    })
+        from = last.next();
+    }
+    rest.extend(from.map(|from| (from, K::HIGHEST)));
+    rest
 }
 
 /// A number as messages have it: `1,234`.

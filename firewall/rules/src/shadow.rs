@@ -116,6 +116,10 @@ impl Candidates {
 /// Whether every packet that matches `rule` matches `wide` too. Programs and sets are compared by their names: what is
 /// behind a name may change.
 fn covers(wide: &Rule, rule: &Rule) -> bool {
+    // What is presumed of it is not what it was written for.
+    if !wide.presumed.is_empty() {
+        return false;
+    }
     let narrow = |takes: fn(&Rule) -> Takes<u32>| within(takes(rule), takes(wide));
     let broad = |takes: fn(&Rule) -> Takes<u128>| within(takes(rule), takes(wide));
     let named = wide.programs.is_empty()

@@ -1,13 +1,11 @@
 //! This machine: its files, users and programs. The only part of this crate that asks a system.
 
+use crate::list::MAX_TEXT;
 use crate::resolver::{Resolver, SetFile};
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-
-/// The largest file of a set: a few times what fits into a table.
-const MAX_FILE: u64 = 256 << 20;
 
 /// The machine that this process runs on, for one reading of a rule file: what it has seen of the mounted file systems
 /// it does not look at again.
@@ -33,15 +31,27 @@ impl Resolver for SystemResolver {
         let path = self.folder.join(path);
         let name = path.display().to_string();
         let bytes = read(&path).map_err(|cause| format!("{name} can't be read: {cause}"))?;
-        Ok(SetFile { name, bytes })
+        Ok(SetFile {
+            name,
+            bytes,
+            trouble: None,
+        })
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {
         system::user(name)
     }
 
+    fn other_users(&self) -> Vec<u32> {
+        system::local_users()
+    }
+
     fn program(&self, path: &str) -> Option<[u64; 2]> {
         system::program(path, self.mounts.get_or_init(system::mounts))
+    }
+
+    fn program_trouble(&self, path: &str) -> Option<String> {
+        system::program_trouble(path, self.mounts.get_or_init(system::mounts))
     }
 }
 
@@ -54,11 +64,11 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut file = File::open(path)
         .map_err(|cause| cause.to_string())?
-        .take(MAX_FILE + 1);
+        .take(MAX_TEXT + 1);
     file.read_to_end(&mut bytes)
         .map_err(|cause| cause.to_string())?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(format!("it is larger than {} MiB", MAX_FILE >> 20));
+    if bytes.len() as u64 > MAX_TEXT {
+        return Err(format!("it is larger than {} MiB", MAX_TEXT >> 20));
     }
     Ok(bytes)
 }
@@ -69,6 +79,7 @@ mod system {
     use nix::unistd::User;
     use std::collections::HashMap;
     use std::fs::{File, OpenOptions};
+    use std::io::ErrorKind;
     use std::os::fd::AsRawFd;
     use std::os::linux::fs::MetadataExt;
     use std::os::unix::fs::OpenOptionsExt;
@@ -85,6 +96,35 @@ mod system {
             Err(cause) => Err(format!(
                 "the system can't say who `{name}` is: {cause}; write the number"
             )),
+        }
+    }
+
+    /// The users that stand in this machine's own file, whatever other sources of names there are.
+    pub(super) fn local_users() -> Vec<u32> {
+        let text = std::fs::read("/etc/passwd").unwrap_or_default();
+        String::from_utf8_lossy(&text)
+            .lines()
+            .filter_map(|line| line.split(':').nth(2)?.parse().ok())
+            .collect()
+    }
+
+    /// A file that is surely not there is no trouble: nobody runs it.
+    pub(super) fn program_trouble(path: &str, mounts: &Mounts) -> Option<String> {
+        let opened = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH)
+            .open(path);
+        match opened.and_then(|file| file.metadata()) {
+            Ok(found) if found.is_file() && program(path, mounts).is_none() => {
+                Some("the kernel's number of its file system is not known".to_owned())
+            }
+            Ok(_) => None,
+            Err(cause)
+                if matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                None
+            }
+            Err(cause) => Some(cause.to_string()),
         }
     }
 
@@ -152,6 +192,14 @@ mod system {
 
     pub(super) fn user(name: &str) -> Result<u32, String> {
         NoResolver.user(name)
+    }
+
+    pub(super) fn local_users() -> Vec<u32> {
+        NoResolver.other_users()
+    }
+
+    pub(super) fn program_trouble(path: &str, (): &Mounts) -> Option<String> {
+        NoResolver.program_trouble(path)
     }
 
     pub(super) fn program(path: &str, (): &Mounts) -> Option<[u64; 2]> {

@@ -81,11 +81,11 @@ pub(crate) fn fail_mode(value: &DeValue<'_>) -> Result<FailMode, Wrong> {
 /// A user by number or name. `number` says which number a name has.
 pub(crate) fn user(
     value: &DeValue<'_>,
-    number: impl FnOnce(&str) -> Result<u32, String>,
+    number: impl FnOnce(&str) -> Option<u32>,
 ) -> Result<User, Wrong> {
     if let Some(name) = value.as_str() {
         return Ok(User {
-            number: number(name)?,
+            number: number(name),
             name: Some(name.to_owned()),
         });
     }
@@ -98,7 +98,10 @@ pub(crate) fn user(
             NO_USER - 1
         )
     })?;
-    Ok(User { number, name: None })
+    Ok(User {
+        number: Some(number),
+        name: None,
+    })
 }
 
 /// A device's name.

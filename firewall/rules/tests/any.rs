@@ -36,12 +36,11 @@ proptest! {
     }
 
     #[test]
-    fn any_list_at_all_is_taken_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines in "([0-9a-f:./ -]{0,40}\r?\n){0,8}") {
+    fn any_list_at_all_is_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200), lines in "(([{\\[\"<#!;,x\t]|add s |cidr)?[0-9a-f:./, \t\"}\\]-]{0,40}\r?\n){0,8}") {
         for list in [bytes, lines.into_bytes()] {
-            match rules::parse("any.toml", KEYS, &place(list)) {
-                Ok(rules) => prop_assert!(!rules.compile(1).pages.is_empty()),
-                Err(errors) => prop_assert!(errors.findings().iter().all(|finding| finding.file == "s.txt")),
-            }
+            let rules = rules::parse("any.toml", KEYS, &place(list)).expect("a list is no error of the rule file");
+            prop_assert!(!rules.compile(1).pages.is_empty());
+
         }
     }
 }

@@ -467,7 +467,7 @@ impl Firewall {
             Refused::System(format!("can't read the rule file {name}: {cause}"))
         })?;
         let rules = self.read(&name, &text)?;
-        for warning in rules.warnings() {
+        for warning in rules.warnings().iter().chain(rules.troubles()) {
             warn!("{warning}");
         }
         let new = New {
@@ -489,7 +489,12 @@ impl Firewall {
             .rulebook
             .lease()
             .filter(|lease| lease.generation == held.generation);
-        let warnings = rules.warnings().iter().map(ToString::to_string).collect();
+        let warnings = rules
+            .warnings()
+            .iter()
+            .chain(rules.troubles())
+            .map(ToString::to_string)
+            .collect();
         Applied {
             generation: held.generation,
             rules: held.count,

@@ -12,19 +12,39 @@ pub(crate) type Wide = (&'static str, fn(&Rule) -> Takes<u128>);
 
 pub(crate) const CLASS: Narrow = ("directions and protocols", of_class);
 pub(crate) const SOURCE_V4: Narrow = ("IPv4 sources", |rule| {
-    addresses(&rule.sources, &rule.source_sets, Addresses::v4)
+    addresses(
+        &rule.sources,
+        &rule.source_sets,
+        &rule.presumed.sources,
+        Addresses::v4,
+    )
 });
 pub(crate) const DESTINATION_V4: Narrow = ("IPv4 destinations", |rule| {
-    addresses(&rule.destinations, &rule.destination_sets, Addresses::v4)
+    addresses(
+        &rule.destinations,
+        &rule.destination_sets,
+        &rule.presumed.destinations,
+        Addresses::v4,
+    )
 });
 pub(crate) const SOURCE_PORT: Narrow = ("source ports and ICMP types", source_port);
 pub(crate) const DESTINATION_PORT: Narrow = ("destination ports", destination_port);
-pub(crate) const USER: Narrow = ("users", |rule| among(&rule.users, |user| user.number));
+pub(crate) const USER: Narrow = ("users", user);
 pub(crate) const SOURCE_V6: Wide = ("IPv6 sources", |rule| {
-    addresses(&rule.sources, &rule.source_sets, Addresses::v6)
+    addresses(
+        &rule.sources,
+        &rule.source_sets,
+        &rule.presumed.sources,
+        Addresses::v6,
+    )
 });
 pub(crate) const DESTINATION_V6: Wide = ("IPv6 destinations", |rule| {
-    addresses(&rule.destinations, &rule.destination_sets, Addresses::v6)
+    addresses(
+        &rule.destinations,
+        &rule.destination_sets,
+        &rule.presumed.destinations,
+        Addresses::v6,
+    )
 });
 pub(crate) const PROGRAM: Wide = ("programs", program);
 pub(crate) const INTERFACE: Wide = ("devices", |rule| {
@@ -41,9 +61,19 @@ fn among<T, K: Copy>(list: &[T], value: impl Fn(&T) -> K) -> Takes<K> {
     Takes::Only(list.iter().map(|item| (value(item), value(item))).collect())
 }
 
+/// A user whom nobody knows is no value, but for what is presumed of him.
+fn user(rule: &Rule) -> Takes<u32> {
+    if rule.users.is_empty() {
+        return Takes::All;
+    }
+    let known = rule.users.iter().filter_map(|user| user.number);
+    let known = known.map(|number| (number, number));
+    Takes::Only(known.chain(rule.presumed.users.iter().copied()).collect())
+}
+
 /// A program that is not there is no value.
 fn program(rule: &Rule) -> Takes<u128> {
-    if rule.programs.is_empty() {
+    if rule.programs.is_empty() || rule.presumed.programs {
         return Takes::All;
     }
     let there = rule
@@ -62,6 +92,7 @@ fn joined_words([high, low]: [u64; 2]) -> u128 {
 fn addresses<K>(
     asked: &[Addresses],
     sets: &[u32],
+    presumed: &[Addresses],
     version: impl Fn(Addresses) -> Option<(K, K)>,
 ) -> Takes<K> {
     if asked.is_empty() && sets.is_empty() {
@@ -70,6 +101,7 @@ fn addresses<K>(
     Takes::Only(
         asked
             .iter()
+            .chain(presumed)
             .filter_map(|addresses| version(*addresses))
             .collect(),
     )

@@ -21,6 +21,9 @@ pub(crate) trait Key: Copy + Ord + Default {
     /// The next one; there is none behind the highest.
     fn next(self) -> Option<Self>;
 
+    /// The one before; there is none before the lowest.
+    fn before(self) -> Option<Self>;
+
     /// Writes it to its place in a page.
     fn write(self, page: &mut Page, place: usize);
 
@@ -39,6 +42,10 @@ impl Key for u32 {
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
+    }
+
+    fn before(self) -> Option<Self> {
+        self.checked_sub(1)
     }
 
     fn write(self, page: &mut Page, place: usize) {
@@ -76,6 +83,10 @@ impl Key for u128 {
 
     fn next(self) -> Option<Self> {
         self.checked_add(1)
+    }
+
+    fn before(self) -> Option<Self> {
+        self.checked_sub(1)
     }
 
     /// As two words, the higher one first.

@@ -10,6 +10,12 @@ pub struct Place {
     pub files: HashMap<String, Vec<u8>>,
     pub users: HashMap<String, u32>,
     pub programs: HashMap<String, [u64; 2]>,
+    /// Why its files are older copies, if they are.
+    pub stale: Option<String>,
+    /// Users of this place's own.
+    pub others: Vec<u32>,
+    /// Programs that can't be looked at.
+    pub hidden: Vec<String>,
 }
 
 impl Place {
@@ -39,6 +45,7 @@ impl Resolver for Place {
         Ok(SetFile {
             name: path.to_owned(),
             bytes,
+            trouble: self.stale.clone(),
         })
     }
 
@@ -47,6 +54,15 @@ impl Resolver for Place {
             .get(name)
             .copied()
             .ok_or_else(|| format!("no user is called `{name}`"))
+    }
+
+    fn other_users(&self) -> Vec<u32> {
+        self.others.clone()
+    }
+
+    fn program_trouble(&self, path: &str) -> Option<String> {
+        let hidden = self.hidden.iter().any(|hidden| hidden == path);
+        hidden.then(|| "not for you".to_owned())
     }
 
     fn program(&self, path: &str) -> Option<[u64; 2]> {

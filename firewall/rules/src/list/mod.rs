@@ -1,0 +1,188 @@
+//! Lists of addresses as others publish them.
+//!
+//! A list is somebody else's: one line of it may be anything. What can be read is used, what can't is counted and named,
+//! and only a text of which nothing can be read (a web page, names of hosts) is no list.
+
+mod json;
+mod line;
+
+use crate::address::Addresses;
+use crate::report::{SHOWN, printable};
+use crate::set::{Members, grouped};
+use flate2::read::MultiGzDecoder;
+use std::borrow::Cow;
+use std::io::Read;
+
+/// The longest text of a list, also of one that was compressed, in bytes: a few times what fits into a table.
+pub(crate) const MAX_TEXT: u64 = 256 << 20;
+
+/// A list that was read.
+#[derive(Debug, Default)]
+pub(crate) struct List {
+    pub(crate) members: Members,
+    /// What could not be read or was read otherwise than it stands there: the first few of each kind, by their places.
+    pub(crate) remarks: Vec<Remark>,
+    /// How many entries could not be read.
+    pub(crate) wrong: usize,
+    /// How many had bits behind their prefix, which were cut off.
+    cut: usize,
+}
+
+/// What is to be said of one place in a list.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Remark {
+    pub(crate) line: usize,
+    pub(crate) column: usize,
+    pub(crate) message: String,
+}
+
+/// How many entries a list has that could be read: for who keeps the last good copy of one. `bytes` is the file as it is.
+///
+/// # Errors
+/// It is no list: nothing of it could be read. The text says what it is, and what would be right.
+pub fn list_entries(bytes: &[u8]) -> Result<usize, String> {
+    read(bytes).map(|list| list.members.entries())
+}
+
+/// Reads a list. An empty one is one.
+///
+/// # Errors
+/// It is no list; the text says what it is instead.
+pub(crate) fn read(bytes: &[u8]) -> Result<List, String> {
+    let unpacked = unpack(bytes)?;
+    let text = decode(&unpacked);
+    let begins = text.trim_ascii_start();
+    if let Some(what) = foreign(begins) {
+        return Err(what.to_owned());
+    }
+    let mut list = List::default();
+    if matches!(begins.first(), Some(b'{' | b'[')) {
+        json::read(&text, &mut list);
+    } else {
+        line::read(&text, &mut list);
+    }
+    list.close();
+    if list.members.entries() == 0
+        && list.wrong > 0
+        && let Some(first) = list.remarks.first()
+    {
+        return Err(format!(
+            "nothing of it can be read; line {}: {}",
+            first.line, first.message
+        ));
+    }
+    Ok(list)
+}
+
+impl List {
+    fn add(&mut self, addresses: Addresses) {
+        self.members.add(addresses);
+    }
+
+    /// An entry whose bits behind the prefix don't count.
+    fn add_cut(&mut self, addresses: Addresses, line: usize, column: usize, entry: &str) {
+        self.cut += 1;
+        if self.cut <= SHOWN {
+            let message = format!("`{entry}` has bits set behind its prefix; taken as {addresses}");
+            self.remark(line, column, &message);
+        }
+        self.add(addresses);
+    }
+
+    fn wrong(&mut self, line: usize, column: usize, message: &str) {
+        self.wrong += 1;
+        if self.wrong <= SHOWN {
+            self.remark(line, column, message);
+        }
+    }
+
+    fn remark(&mut self, line: usize, column: usize, message: &str) {
+        let message = printable(message);
+        self.remarks.push(Remark {
+            line,
+            column,
+            message,
+        });
+    }
+
+    /// Says how much was not shown.
+    fn close(&mut self) {
+        let line = self.remarks.last().map_or(1, |last| last.line);
+        for (count, what) in [
+            (self.wrong, "can't be read and are passed over"),
+            (
+                self.cut,
+                "have bits set behind their prefix, which are cut off",
+            ),
+        ] {
+            if let more @ 1.. = count.saturating_sub(SHOWN) {
+                self.remark(
+                    line,
+                    1,
+                    &format!("and {} more entries {what}", grouped(more)),
+                );
+            }
+        }
+    }
+}
+
+/// What begins as no list does.
+fn foreign(begins: &[u8]) -> Option<&'static str> {
+    const PACKED: [(&[u8], &str); 4] = [
+        (b"PK\x03\x04", "it is a zip archive; unpack it"),
+        (
+            b"\xFD7zXZ",
+            "it is compressed by xz; unpack it, or take gzip",
+        ),
+        (b"BZh", "it is compressed by bzip2; unpack it, or take gzip"),
+        (
+            b"\x28\xB5\x2F\xFD",
+            "it is compressed by zstd; unpack it, or take gzip",
+        ),
+    ];
+    let packed = PACKED.iter().find(|(magic, _)| begins.starts_with(magic));
+    if let Some((_, what)) = packed {
+        return Some(what);
+    }
+    if begins.first() == Some(&b'<') {
+        return Some("it is a web page or XML; see what its address answers today");
+    }
+    let head = begins.get(..8)?.to_ascii_lowercase();
+    (head == b"[adblock").then_some(
+        "it is a list for ad blockers: it names hosts, and sets hold addresses; take one of addresses",
+    )
+}
+
+/// What gzip holds; all else as it is.
+fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    if !bytes.starts_with(b"\x1F\x8B") {
+        return Ok(bytes.into());
+    }
+    let mut text = Vec::new();
+    MultiGzDecoder::new(bytes)
+        .take(MAX_TEXT + 1)
+        .read_to_end(&mut text)
+        .map_err(|cause| format!("it is compressed by gzip and can't be unpacked: {cause}"))?;
+    if text.len() as u64 > MAX_TEXT {
+        return Err(format!("unpacked it is larger than {} MiB", MAX_TEXT >> 20));
+    }
+    Ok(text.into())
+}
+
+/// The text without its mark, UTF-16 as UTF-8. Comments may be in any other encoding.
+fn decode(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let wide = |bytes: &[u8], number: fn([u8; 2]) -> u16| {
+        let (units, _) = bytes.as_chunks();
+        let units = units.iter().map(|unit| number(*unit));
+        let letters = char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER));
+        Cow::Owned(letters.collect::<String>().into_bytes())
+    };
+    match bytes {
+        [0xEF, 0xBB, 0xBF, rest @ ..] => rest.into(),
+        [0xFF, 0xFE, rest @ ..] => wide(rest, u16::from_le_bytes),
+        [0xFE, 0xFF, rest @ ..] => wide(rest, u16::from_be_bytes),
+        [1..=255, 0, 1..=255, 0, ..] => wide(bytes, u16::from_le_bytes),
+        [0, 1..=255, 0, 1..=255, ..] => wide(bytes, u16::from_be_bytes),
+        _ => bytes.into(),
+    }
+}
