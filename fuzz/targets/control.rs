@@ -2,7 +2,7 @@
 #![no_main]
 
 use gatebell_fuzz::Bytes;
-use service::control::fuzzing::Talk;
+use service::control_server::fuzzing::Talk;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_requests_are_answered_or_hung_up_on(bytes));
 

@@ -17,7 +17,7 @@ mod lab;
 mod zone;
 
 use channel_abi::Ending;
-use service::control::Failed;
+use control::Failed;
 use std::fs;
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -23,7 +23,7 @@ use view::terminal::Terminal;
 #[command(name = "gatebell-app", version, max_term_width = 100)]
 struct Arguments {
     /// The driver's device: on Linux its service's socket, on Windows a name such as \\.\Gatebell
-    #[arg(long, default_value = reader::DEVICE)]
+    #[arg(long, default_value = control::DEVICE)]
     device: PathBuf,
     /// The rule file, for the names of rules
     #[arg(long)]

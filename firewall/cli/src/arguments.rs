@@ -170,7 +170,7 @@ Exit codes:
 #[derive(Debug, Args)]
 pub struct SocketArguments {
     /// The service's control socket
-    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
 }
 
@@ -179,7 +179,7 @@ pub struct SocketArguments {
 #[derive(Debug, Args)]
 pub struct AskArguments {
     /// The service's control socket
-    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -191,16 +191,16 @@ pub struct AskArguments {
 #[derive(Debug, Args)]
 pub struct RecoverArguments {
     /// The folder in which the service writes things down
-    #[arg(long, value_name = "FOLDER", default_value = service::STATE, value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "FOLDER", default_value = control::STATE, value_hint = ValueHint::DirPath)]
     pub state: PathBuf,
     /// The folder in which the kernel keeps the driver
-    #[arg(long, value_name = "FOLDER", default_value = service::PINS, value_hint = ValueHint::DirPath)]
+    #[arg(long, value_name = "FOLDER", default_value = control::PINS, value_hint = ValueHint::DirPath)]
     pub pins: PathBuf,
     /// The driver's device
-    #[arg(long, value_name = "PATH", default_value = view::reader::DEVICE, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", default_value = control::DEVICE, value_hint = ValueHint::FilePath)]
     pub device: PathBuf,
     /// The service's control socket
-    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
     /// The zone's network namespace, if the service wrote none down and it is not this one
     #[arg(long, value_name = "NETNS")]
@@ -251,10 +251,10 @@ pub struct WatchArguments {
     #[arg(long)]
     pub json: bool,
     /// The driver's device
-    #[arg(long, value_name = "PATH", default_value = view::reader::DEVICE, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", default_value = control::DEVICE, value_hint = ValueHint::FilePath)]
     pub device: PathBuf,
     /// The service's control socket, which knows the names of rules
-    #[arg(long, value_name = "PATH", default_value = service::control::SOCKET, value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
 }
 

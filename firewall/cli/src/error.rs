@@ -76,7 +76,7 @@ pub enum Error {
     /// The service does not answer, or refuses.
     #[cfg(target_os = "linux")]
     #[error(transparent)]
-    Service(#[from] service::control::Failed),
+    Service(#[from] control::Failed),
     /// The driver's device does not tell.
     #[cfg(target_os = "linux")]
     #[error("can't be told by the driver: {0:#}")]
@@ -132,7 +132,7 @@ impl Error {
     pub(crate) fn of_device(error: anyhow::Error) -> Self {
         match error.downcast_ref() {
             Some(channel::Error::Open { source, .. }) => {
-                service::control::Failed::from(io::Error::from(source.kind())).into()
+                control::Failed::from(io::Error::from(source.kind())).into()
             }
             _ => Self::Device(error),
         }
@@ -141,7 +141,7 @@ impl Error {
     /// Whether the service is gone, or about to be.
     pub(crate) fn gone(&self) -> bool {
         match self {
-            Self::Service(service::control::Failed::NotRunning) => true,
+            Self::Service(control::Failed::NotRunning) => true,
             Self::Device(error) => match error.downcast_ref() {
                 Some(channel::Error::Refused { refusal, .. }) => {
                     *refusal == channel_abi::Refusal::Stopping

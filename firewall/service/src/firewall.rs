@@ -3,13 +3,8 @@
 //! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
 
-pub use crate::answers::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
-    Stats, Status,
-};
 pub use crate::mailbox::{Ending, Inbox, Mailbox};
 
-use crate::control;
 use crate::devices::{self, Changes, Devices};
 use crate::driver::Driver;
 use crate::lease::{Budget, Held, New, Rulebook, refused};
@@ -21,6 +16,9 @@ use crate::sweep::EVERY;
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
 use channel::server::{DeviceServer, Parts, Policy, Room};
+use control::{
+    Account, Accounts, Applied, Device, Hits, InForce, Memory, Refused, RuleText, Stats, Status,
+};
 use nix::unistd::{Group, chown};
 use rules::{Rules, SystemResolver};
 use std::fs::{self, Permissions};

@@ -9,10 +9,10 @@
 //! - First the kernel's tables, then the file on disk: the disk has what was confirmed and nothing else.
 //! - A table of sets that a generation names is never written to.
 
-use crate::answers::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use crate::driver::{Driver, needed, now_ns};
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
+use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use firewall_abi::firewall::{Lease, place};
 use firewall_abi::rules::{FailMode, NO_SETS, SETS_TABLES};
 use rules::{Program, Resolver, Rules, SystemResolver, Table};

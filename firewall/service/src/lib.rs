@@ -13,8 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
-mod answers;
-pub mod control;
+pub mod control_server;
 mod devices;
 mod driver;
 pub mod firewall;
@@ -36,5 +35,5 @@ mod state;
 mod sweep;
 mod zone;
 
-pub use recover::{PINS, Places, STATE, recover};
+pub use recover::{Places, recover};
 pub use run::run;

@@ -14,11 +14,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Where the service writes things down, unless the command line says otherwise.
-pub const STATE: &str = "/run/gatebell";
-/// Where the kernel keeps the driver, unless the command line says otherwise.
-pub const PINS: &str = "/sys/fs/bpf/gatebell";
-
 /// Where to look. What the service wrote down of itself is looked at besides.
 #[derive(Clone, Debug)]
 pub struct Places {

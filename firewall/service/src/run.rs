@@ -1,7 +1,7 @@
 //! The service's life: start, serve, reload, stop.
 
-use crate::control::{self, Control};
-use crate::firewall::{Config, Firewall, Inbox, Mailbox, Stats};
+use crate::control_server::Control;
+use crate::firewall::{Config, Firewall, Inbox, Mailbox};
 use crate::log;
 use crate::manager::Manager;
 use crate::recover::{self, Places};
@@ -10,6 +10,7 @@ use crate::signals::Signals;
 use crate::sweep::EVERY;
 use anyhow::{Context, Result};
 use clap::Parser;
+use control::Stats;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -49,10 +50,10 @@ struct Arguments {
     #[arg(long, default_value = "/usr/lib/gatebell/gatebell_firewall.bpf.o")]
     driver: PathBuf,
     /// The folder, in a bpffs, in which the kernel keeps the driver when the service is gone
-    #[arg(long, default_value = recover::PINS)]
+    #[arg(long, default_value = control::PINS)]
     pins: PathBuf,
     /// The folder in which the service writes down what the next one has to know
-    #[arg(long, default_value = recover::STATE)]
+    #[arg(long, default_value = control::STATE)]
     state: PathBuf,
     /// Kernel memory that the firewall may take, as 256MiB or 1GiB: rules and apps' rings that would take more are refused
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]

@@ -5,6 +5,7 @@
 
 use channel::{Account, Lost};
 use channel_abi::process::Process;
+use control::{Names, RuleName};
 use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
@@ -116,47 +117,6 @@ pub struct Program {
     pub file: Option<[u64; 2]>,
     /// The file's path, if somebody knows it.
     pub path: Option<Arc<str>>,
-}
-
-/// A rule as the rule file names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleName {
-    /// Its name in the file.
-    pub id: String,
-    /// What the file is called, if that is known.
-    pub file: Option<Arc<str>>,
-    /// The line of the file that it stands on.
-    pub line: u32,
-}
-
-impl RuleName {
-    /// The name of the rule with this number in this file.
-    #[must_use]
-    pub fn of(rules: &rules::Rules, file: &Arc<str>, number: u32) -> Option<Self> {
-        let rule = rules.rule(number)?;
-        let line = u32::try_from(rule.line).unwrap_or(u32::MAX);
-        Some(Self {
-            id: rule.id.clone(),
-            file: Some(file.clone()),
-            line,
-        })
-    }
-}
-
-/// Who knows what the numbers in records are called.
-pub trait Names {
-    /// The rule with this number in this generation.
-    fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
-
-    /// The path of a program, by its file: [`firewall_abi::packet::Local::program`].
-    fn program(&mut self, _file: [u64; 2]) -> Option<Arc<str>> {
-        None
-    }
-
-    /// A device, by its number.
-    fn device(&mut self, _number: u32) -> Option<Arc<str>> {
-        None
-    }
 }
 
 impl Entry {

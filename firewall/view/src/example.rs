@@ -1,6 +1,7 @@
 //! A packet to try views with.
 
-use crate::entry::{Names, RuleName, TCP};
+use crate::entry::TCP;
+use control::{Names, RuleName};
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
 

@@ -1,12 +1,13 @@
 //! The thread that waits for the driver and turns its records into what the views show.
 
-use crate::entry::{Clock, Entry, Names, RuleName, Update};
+use crate::entry::{Clock, Entry, Update};
 use crate::latency::Latency;
 use anyhow::{Context, Result};
 use channel::sys::Host;
 use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
 use channel_abi::process::Process;
 use channel_abi::{Ending, Kind};
+use control::{Names, RuleName};
 use firewall_abi::packet::Packet;
 use rules::SystemResolver;
 use std::path::Path;
@@ -205,10 +206,3 @@ impl Reader<'_> {
         })
     }
 }
-
-/// Where the driver's device is, unless the command line says otherwise.
-pub const DEVICE: &str = if cfg!(windows) {
-    r"\\.\Gatebell"
-} else {
-    "/run/gatebell/device.sock"
-};

@@ -2,16 +2,16 @@
 
 use super::change::changes;
 use super::connect;
-use super::names::text_in_force;
 use super::status::in_force;
+use super::text_in_force;
 use crate::Error;
 use crate::arguments::{ApplyArguments, SocketArguments};
 use crate::check::counted;
 use crate::rule_file::{RuleFile, Source, is_standard_input, name, read};
 use crate::style;
+use control::Failed;
+use control::{Applied, Lease};
 use rules::SystemResolver;
-use service::control::Failed;
-use service::firewall::{Applied, Lease};
 use std::io::Write;
 use std::path::Path;
 

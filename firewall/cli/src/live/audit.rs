@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::check::counted as number_of;
 use crate::style;
-use service::firewall::{Account, Accounts, Counted};
+use control::{Account, Accounts, Counted};
 use std::io::Write;
 use std::time::Duration;
 

@@ -7,7 +7,6 @@ mod audit;
 mod change;
 mod filter;
 mod last;
-mod names;
 mod recover;
 mod stats;
 mod status;
@@ -16,19 +15,38 @@ mod watch;
 pub use apply::{apply, confirm, revert};
 pub use audit::audit;
 pub use last::last;
-pub use names::in_force;
 pub use recover::recover;
 pub use stats::stats;
 pub use status::status;
 pub use watch::watch;
 
 use crate::Error;
-use service::control::Client;
+use crate::rule_file::Source;
+use control::Client;
 use std::path::Path;
 
 /// A connection to the running service.
 fn connect(socket: &Path) -> Result<Client, Error> {
     Ok(Client::connect(socket)?)
+}
+
+/// The rules that are judged by now.
+pub fn in_force(socket: &Path) -> Result<Source, Error> {
+    text_in_force(&mut connect(socket)?)
+}
+
+/// The same, over a connection that there is.
+pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
+    let rules = client.rules()?;
+    let text = rules.text.ok_or(Error::NoText)?;
+    let name = rules
+        .name
+        .unwrap_or_else(|| "the rules in force".to_owned());
+    Ok(Source {
+        name,
+        text,
+        place: rules.folder.join("rules.toml"),
+    })
 }
 
 /// `3 s`, `5 min`, `2 h 3 min`, `4 days`.

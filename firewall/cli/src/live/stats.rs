@@ -1,16 +1,16 @@
 //! `gatebell stats`: what the driver counted.
 
 use super::connect;
-use super::names::named;
 use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
+use control::Client;
+use control::RuleName;
+use control::named;
+use control::{Hits, Stats};
 use firewall_abi::packet::Verdict;
 use serde_json::json;
-use service::control::Client;
-use service::firewall::{Hits, Stats};
 use std::io::Write;
-use view::entry::RuleName;
 
 /// Prints what the driver counted.
 pub fn stats(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::check::counted;
 use crate::style;
-use service::firewall::{Device, InForce, Lease, Memory, Status};
+use control::{Device, InForce, Lease, Memory, Status};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 

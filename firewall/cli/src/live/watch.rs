@@ -2,10 +2,10 @@
 
 use super::filter::Filter;
 use super::last::keep;
-use super::names::LiveNames;
 use crate::Error;
 use crate::arguments::WatchArguments;
 use channel::Account;
+use control::LiveNames;
 use firewall_abi::packet::Verdict;
 use serde_json::{Value, json};
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
 //! The other end: how the command line asks.
 
-use super::INTERFACE;
-use crate::firewall::{Accounts, Applied, Hits, InForce, RuleText, Stats, Status};
+use crate::INTERFACE;
+use crate::{Accounts, Applied, Hits, InForce, RuleText, Stats, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};

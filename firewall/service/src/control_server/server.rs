@@ -2,9 +2,10 @@
 
 use super::interface::Answer;
 use super::peer::{PeerConnection, Requester};
+use super::quota;
 use super::quota::Quotas;
 use super::socket::Socket;
-use super::{GROUP, quota};
+use control::GROUP;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;

@@ -13,7 +13,6 @@
 //! - A request is untrusted: what is not understood gets varlink's own error, what is no message at all is hung up on.
 //! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
 
-mod client;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod interface;
@@ -22,21 +21,12 @@ mod quota;
 mod server;
 mod socket;
 
-pub use client::{Client, Failed};
-pub use interface::{DESCRIPTION, INTERFACE};
-
 use crate::firewall::Mailbox;
 use server::Server;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread::JoinHandle;
-
-/// Where the control socket is, unless the command line says otherwise.
-pub const SOCKET: &str = "/run/gatebell/gatebell.sock";
-
-/// The group whose members may ask.
-pub const GROUP: &str = "gatebell";
 
 /// The open control socket. Dropped, it hangs up on everybody and takes the socket away.
 pub struct Control {

@@ -3,9 +3,9 @@
 use super::interface::{Answered, Ask, Failure, Interface};
 use super::peer::Requester;
 use super::*;
-use crate::firewall::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
-    Stats, Status,
+use control::{
+    Account, Accounts, Applied, Client, Counted, DESCRIPTION, Device, Failed, Hits, INTERFACE,
+    InForce, Lease, Memory, Refused, RuleText, Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

@@ -1,34 +1,51 @@
 //! The rules in force, and what they are called in each generation.
 
-use super::connect;
-use crate::Error;
-use crate::rule_file::Source;
+use crate::{Client, Failed, RuleText};
 use rules::{Resolver, Rules, SetFile};
-use service::control::{Client, Failed};
-use service::firewall::RuleText;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use view::entry::{Names, RuleName};
 
-/// The rules that are judged by now.
-pub fn in_force(socket: &Path) -> Result<Source, Error> {
-    text_in_force(&mut connect(socket)?)
+/// A rule as the rule file names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleName {
+    /// Its name in the file.
+    pub id: String,
+    /// What the file is called, if that is known.
+    pub file: Option<Arc<str>>,
+    /// The line of the file that it stands on.
+    pub line: u32,
 }
 
-/// The same, over a connection that there is.
-pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
-    let rules = client.rules()?;
-    let text = rules.text.ok_or(Error::NoText)?;
-    let name = rules
-        .name
-        .unwrap_or_else(|| "the rules in force".to_owned());
-    Ok(Source {
-        name,
-        text,
-        place: rules.folder.join("rules.toml"),
-    })
+impl RuleName {
+    /// The name of the rule with this number in this file.
+    #[must_use]
+    pub fn of(rules: &rules::Rules, file: &Arc<str>, number: u32) -> Option<Self> {
+        let rule = rules.rule(number)?;
+        let line = u32::try_from(rule.line).unwrap_or(u32::MAX);
+        Some(Self {
+            id: rule.id.clone(),
+            file: Some(file.clone()),
+            line,
+        })
+    }
+}
+
+/// Who knows what the numbers in records are called.
+pub trait Names {
+    /// The rule with this number in this generation.
+    fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
+
+    /// The path of a program, by its file: [`firewall_abi::packet::Local::program`].
+    fn program(&mut self, _file: [u64; 2]) -> Option<Arc<str>> {
+        None
+    }
+
+    /// A device, by its number.
+    fn device(&mut self, _number: u32) -> Option<Arc<str>> {
+        None
+    }
 }
 
 /// The rules of one generation, for their names.

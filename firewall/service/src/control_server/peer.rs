@@ -1,6 +1,7 @@
 //! One connection: what came in, what has to go out, and by when.
 
-use super::interface::{Answer, DESCRIPTION, Failure, Interface};
+use super::interface::{Answer, Failure, Interface};
+use control::DESCRIPTION;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use std::io::{self, ErrorKind, Read, Write};

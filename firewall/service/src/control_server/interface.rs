@@ -1,7 +1,8 @@
 //! The interface as varlink sees it: methods in, answers or named errors out.
 
 use super::peer::Requester;
-use crate::firewall::{Accounts, Firewall, Mailbox, Refused};
+use crate::firewall::{Firewall, Mailbox};
+use control::{Accounts, DESCRIPTION, INTERFACE, Refused};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -9,11 +10,6 @@ use std::io::BufRead;
 use std::sync::Arc;
 use std::time::Duration;
 use varlink::{Call, CallTrait, Reply};
-
-/// The interface's name.
-pub const INTERFACE: &str = "org.gatebell.Firewall";
-/// Its description, which `GetInterfaceDescription` hands out.
-pub const DESCRIPTION: &str = include_str!("org.gatebell.Firewall.varlink");
 
 /// The longest lease that can be asked for.
 const LONGEST_LEASE: u64 = 24 * 60 * 60;

@@ -1,0 +1,28 @@
+//! The firewall's control interface, `org.gatebell.Firewall`: the types that cross, its description, its client, the
+//! places of its sockets, and the names of rules.
+//!
+//! The service, the command line, the views and the window meet here. It depends on no kernel, on no driver and on no
+//! service: asking the service does not link the service.
+#![forbid(unsafe_code)]
+
+mod answers;
+#[cfg(target_os = "linux")]
+mod client;
+mod names;
+mod places;
+
+pub use answers::{
+    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
+    Stats, Status,
+};
+#[cfg(target_os = "linux")]
+pub use client::{Client, Failed};
+#[cfg(target_os = "linux")]
+pub use names::{LiveNames, Named, named};
+pub use names::{Names, RuleName};
+pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE};
+
+/// The interface's name.
+pub const INTERFACE: &str = "org.gatebell.Firewall";
+/// The interface's description, which `GetInterfaceDescription` hands out.
+pub const DESCRIPTION: &str = include_str!("org.gatebell.Firewall.varlink");

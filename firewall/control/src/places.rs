@@ -1,0 +1,16 @@
+//! The paths at which the service and those who ask it meet, unless their command lines say otherwise.
+
+/// The driver's device: on Linux its service's socket.
+pub const DEVICE: &str = if cfg!(windows) {
+    r"\\.\Gatebell"
+} else {
+    "/run/gatebell/device.sock"
+};
+/// The control socket.
+pub const SOCKET: &str = "/run/gatebell/gatebell.sock";
+/// The group whose members may ask the service and attach to the device.
+pub const GROUP: &str = "gatebell";
+/// The folder in which the service writes down what the next one has to know.
+pub const STATE: &str = "/run/gatebell";
+/// The folder in which the kernel keeps the driver when the service is gone.
+pub const PINS: &str = "/sys/fs/bpf/gatebell";
