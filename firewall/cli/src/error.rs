@@ -109,8 +109,20 @@ pub enum Error {
     NotRoot,
     /// Not everything could be taken out.
     #[cfg(target_os = "linux")]
-    #[error("{0:#}; put that right and run it again, it can be run as often as you like")]
-    Recover(anyhow::Error),
+    #[error(
+        "not everything could be taken out, and what could not is said above; put that right and run it again, it can be run \
+         as often as you like"
+    )]
+    Recover,
+    /// The service's program, which takes everything out, can't be run.
+    #[cfg(target_os = "linux")]
+    #[error("{}: can't be run: {cause}; it comes with gatebell: install the package again, or name the program with --program", file.display())]
+    NoServiceProgram {
+        /// The program.
+        file: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
     /// No refused packet was kept.
     #[cfg(target_os = "linux")]
     #[error(

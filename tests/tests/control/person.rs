@@ -4,7 +4,9 @@ use super::zone::Protected;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, setgid, setgroups, setuid};
 use serde_json::Value;
+use std::fs::Permissions;
 use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -95,6 +97,9 @@ impl Person {
     /// Takes everything of this zone out.
     pub fn recover(&self) -> Value {
         let (state, pins) = (self.folder.join("state"), &self.pins);
+        let program = self.folder.join("gatebelld");
+        std::fs::write(&program, service_script()).unwrap();
+        std::fs::set_permissions(&program, Permissions::from_mode(0o700)).unwrap();
         self.ok(&[
             "recover",
             "--json",
@@ -102,6 +107,8 @@ impl Person {
             state.to_str().unwrap(),
             "--pins",
             pins.to_str().unwrap(),
+            "--program",
+            program.to_str().unwrap(),
         ])
     }
 
@@ -233,4 +240,13 @@ pub fn connect_as(user: u32, path: &Path) -> io::Result<UnixStream> {
         UnixStream::connect(path)
     });
     connecting.join().unwrap()
+}
+
+/// A program that is the service: this very program, started again with the words of its command line.
+fn service_script() -> String {
+    let this = std::env::current_exe().unwrap();
+    format!(
+        "#!/bin/sh\nGATEBELL_SERVICE=\"gatebelld\n$(printf '%s\\n' \"$@\")\" exec '{}' zone::the_service --exact --nocapture\n",
+        this.display()
+    )
 }

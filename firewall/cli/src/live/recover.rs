@@ -1,41 +1,40 @@
 //! `gatebell recover`: takes everything out of the kernel, from any state.
+//!
+//! The service's program does the work, as it does when the package is removed: there is one way out, and the command line
+//! loads nothing of the kernel's.
 
 use crate::Error;
 use crate::arguments::RecoverArguments;
 use crate::style;
-use service::Places;
-use std::io::Write;
+use serde_json::Value;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The service's program where the package puts it.
+const INSTALLED: &str = "/usr/sbin/gatebelld";
 
 /// Takes everything out, and says what was there.
 pub fn recover(arguments: &RecoverArguments, out: &mut dyn Write) -> Result<u8, Error> {
     if !nix::unistd::geteuid().is_root() {
         return Err(Error::NotRoot);
     }
-    let RecoverArguments {
-        state,
-        pins,
-        device,
-        socket,
-        netns,
-        json,
-    } = arguments;
-    let (state, pins, netns) = (state.clone(), pins.clone(), netns.clone());
-    let places = Places {
-        state,
-        pins,
-        sockets: vec![device.clone(), socket.clone()],
-        netns,
-    };
-    let taken = service::recover(&places).map_err(Error::Recover)?;
-    if *json {
-        writeln!(out, "{}", serde_json::json!({ "recovered": taken }))?;
-        return Ok(0);
+    let program = arguments.program.clone().unwrap_or_else(service_program);
+    let recovered = run_service(&program, arguments)?;
+    if arguments.json {
+        writeln!(out, "{}", serde_json::json!({ "recovered": recovered }))?;
+    } else {
+        print(&recovered, out)?;
     }
-    for what in &taken {
+    Ok(0)
+}
+
+fn print(recovered: &[String], out: &mut dyn Write) -> Result<(), Error> {
+    for what in recovered {
         writeln!(out, "taken out: {what}")?;
     }
     let strong = style::STRONG;
-    if taken.is_empty() {
+    if recovered.is_empty() {
         writeln!(out, "{strong}Nothing of Gatebell was there.{strong:#}")?;
     } else {
         writeln!(
@@ -44,5 +43,56 @@ pub fn recover(arguments: &RecoverArguments, out: &mut dyn Write) -> Result<u8, 
              rules first: gatebell rules check /etc/gatebell/rules.toml"
         )?;
     }
-    Ok(0)
+    Ok(())
+}
+
+/// The service's program: the one beside this program, else the installed one.
+fn service_program() -> PathBuf {
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|this| this.with_file_name("gatebelld"));
+    beside
+        .filter(|program| program.is_file())
+        .unwrap_or_else(|| INSTALLED.into())
+}
+
+/// Runs the service's program for this one task, and returns what it reports as taken out.
+fn run_service(program: &Path, arguments: &RecoverArguments) -> Result<Vec<String>, Error> {
+    let RecoverArguments {
+        state,
+        pins,
+        device,
+        socket,
+        netns,
+        ..
+    } = arguments;
+    let mut command = Command::new(program);
+    command.arg("--recover").arg("--state").arg(state);
+    command.arg("--pins").arg(pins).arg("--socket").arg(device);
+    command.arg("--control").arg(socket);
+    if let Some(netns) = netns {
+        command.arg("--zone-netns").arg(netns);
+    }
+    let unusable = |cause: io::Error| Error::NoServiceProgram {
+        file: program.to_owned(),
+        cause,
+    };
+    // What it has to say to people goes where ours goes.
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(unusable)?;
+    let report = recovered(&String::from_utf8_lossy(&output.stdout));
+    report
+        .filter(|_| output.status.success())
+        .ok_or(Error::Recover)
+}
+
+/// The report among the lines that the service printed.
+fn recovered(printed: &str) -> Option<Vec<String>> {
+    let mut lines = printed.lines();
+    lines.find_map(|line| {
+        let mut line: Value = serde_json::from_str(line).ok()?;
+        serde_json::from_value(line.get_mut("recovered")?.take()).ok()
+    })
 }
