@@ -41,12 +41,14 @@ impl Manager {
         self.watchdog.map(|(_, due)| due)
     }
 
-    /// Says that we live, if it is time to.
-    pub fn alive(&mut self) {
+    /// Says that we live, if it is time to and every other thread does too.
+    pub fn alive(&mut self, others_live: impl FnOnce() -> bool) {
         if let Some((every, due)) = &mut self.watchdog
             && Instant::now() >= *due
         {
-            tell(&[NotifyState::Watchdog]);
+            if others_live() {
+                tell(&[NotifyState::Watchdog]);
+            }
             *due = Instant::now() + *every;
         }
     }

@@ -142,13 +142,19 @@ fn serve(arguments: &Arguments) -> Result<()> {
         )
     });
     // Without it the firewall guards all the same.
-    let _control = control.inspect_err(|cause| error!("{cause:#}"));
+    let mut control = control.inspect_err(|cause| error!("{cause:#}")).ok();
     let status = firewall.status();
     announce(&json!({
         "ready": true, "generation": status.rules.generation, "rules": status.rules.rules, "adopted": status.adopted,
     }));
     manager.ready(&in_short(&mut firewall));
-    let served = turns(&mut firewall, &signals, &inbox, &mut manager);
+    let served = turns(
+        &mut firewall,
+        &signals,
+        &inbox,
+        control.as_mut(),
+        &mut manager,
+    );
     manager.stopping();
     // Whoever still waits for an answer hears that there is none.
     drop(inbox);
@@ -167,6 +173,7 @@ fn turns(
     firewall: &mut Firewall,
     signals: &Signals,
     inbox: &Inbox,
+    mut control: Option<&mut Control>,
     manager: &mut Manager,
 ) -> Result<()> {
     let (mut swept, mut rest) = (Instant::now(), firewall.sweep());
@@ -194,7 +201,7 @@ fn turns(
         if swept.elapsed() >= EVERY {
             (swept, rest) = (Instant::now(), firewall.sweep());
         }
-        manager.alive();
+        manager.alive(|| control.as_mut().is_none_or(|control| control.lives()));
     }
     Ok(())
 }

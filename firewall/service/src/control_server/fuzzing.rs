@@ -2,6 +2,7 @@
 
 use super::interface::{self, Answered, Ask};
 use super::peer::{PeerConnection, Requester};
+use channel::sys::linux::Closer;
 use serde_json::json;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -27,7 +28,9 @@ impl Talk {
             user: 1000,
             may_change,
         };
-        let peer = PeerConnection::who(who, stream, Arc::new(at_nobody)).expect("a connection");
+        let closer = Closer::default();
+        let stream = closer.take(who.user, stream.into());
+        let peer = PeerConnection::who(who, stream, &closer, Arc::new(at_nobody));
         Self { peer, requester }
     }
 

@@ -18,13 +18,13 @@ pub mod fuzzing;
 mod interface;
 mod peer;
 mod quota;
+mod reins;
 mod server;
 mod socket;
 
 use crate::firewall::Mailbox;
 use server::Server;
 use std::io;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread::JoinHandle;
 
@@ -32,7 +32,7 @@ use std::thread::JoinHandle;
 pub struct Control {
     thread: Option<JoinHandle<()>>,
     /// Its end is what the thread hears of.
-    stop: Option<UnixStream>,
+    handle: Option<reins::Handle>,
 }
 
 impl Control {
@@ -43,22 +43,27 @@ impl Control {
         })
     }
 
+    /// Whether the thread does its work: it has answered since this was asked last.
+    pub fn lives(&mut self) -> bool {
+        self.handle.as_mut().is_some_and(reins::Handle::lives)
+    }
+
     fn serve(path: &Path, answer: impl interface::Answer) -> io::Result<Self> {
-        let (stop, stopped) = UnixStream::pair()?;
-        let server = Server::open(path, stopped, answer)?;
+        let (handle, ours) = reins::pair()?;
+        let server = Server::open(path, ours, answer)?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || server.run())?;
         Ok(Self {
             thread: Some(thread),
-            stop: Some(stop),
+            handle: Some(handle),
         })
     }
 }
 
 impl Drop for Control {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        drop(self.handle.take());
         if let Some(thread) = self.thread.take() {
             // A thread that broke down has nothing more to take away.
             let _broke_down = thread.join();

@@ -1,11 +1,16 @@
 //! One connection: what came in, what has to go out, and by when.
 
 use super::interface::{Answer, Failure, Interface};
+use channel::sys::linux::{Closer, ForeignFd};
 use control::DESCRIPTION;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
+use rustix::cmsg_space;
+use rustix::io::Errno;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use varlink::sansio::protocol::serialize_reply;
@@ -17,6 +22,10 @@ pub const LONGEST_OF_ROOT: usize = 8 << 20;
 pub const LONGEST_OF_OTHERS: usize = 16 << 10;
 /// How long a request may take to come, and an answer to go.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A user that there is not.
+const NOBODY: u32 = u32::MAX;
+/// Descriptors that the kernel lets a message carry: `SCM_MAX_FD`.
+const MOST_BESIDE: usize = 253;
 /// How much is read at once.
 const BITE: usize = 64 << 10;
 
@@ -30,7 +39,8 @@ pub struct Requester {
 
 /// Somebody who is connected.
 pub struct PeerConnection {
-    pub stream: UnixStream,
+    pub stream: ForeignFd,
+    closer: Closer,
     pub requester: Requester,
     service: VarlinkService,
     came_in: Vec<u8>,
@@ -46,25 +56,25 @@ pub struct PeerConnection {
 
 impl PeerConnection {
     /// Greets somebody who has connected.
-    pub fn new(stream: UnixStream, answer: Arc<dyn Answer>) -> io::Result<Self> {
-        let user = getsockopt(&stream, PeerCredentials)?.uid();
-        Self::who(
-            Requester {
-                user,
-                may_change: user == 0 || user == geteuid().as_raw(),
-            },
-            stream,
-            answer,
-        )
+    pub fn new(stream: OwnedFd, closer: &Closer, answer: Arc<dyn Answer>) -> io::Result<Self> {
+        let user = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
+        // From here on, however this ends, it is closed by others.
+        let stream = closer.take(user.unwrap_or(NOBODY), stream);
+        let user = user?;
+        let requester = Requester {
+            user,
+            may_change: user == 0 || user == geteuid().as_raw(),
+        };
+        Ok(Self::who(requester, stream, closer, answer))
     }
 
     /// The same, where it is known who that is.
     pub fn who(
         requester: Requester,
-        stream: UnixStream,
+        stream: ForeignFd,
+        closer: &Closer,
         answer: Arc<dyn Answer>,
-    ) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
+    ) -> Self {
         let service = VarlinkService::new(
             "Gatebell",
             "gatebelld",
@@ -74,8 +84,9 @@ impl PeerConnection {
         );
         let (came_in, goes_out) = (Vec::new(), Vec::new());
         let (looked_at, went_out, deadline, leaving) = (0, 0, None, false);
-        Ok(Self {
+        Self {
             stream,
+            closer: closer.clone(),
             requester,
             service,
             came_in,
@@ -84,7 +95,7 @@ impl PeerConnection {
             went_out,
             deadline,
             leaving,
-        })
+        }
     }
 
     /// Bytes that wait to be taken.
@@ -107,10 +118,10 @@ impl PeerConnection {
     /// Takes in what has come. False: that was the end.
     pub fn hear(&mut self, now: Instant) -> bool {
         let mut bite = vec![0; BITE];
-        match self.stream.read(&mut bite) {
+        match self.receive(&mut bite) {
             Ok(0) => return false,
             Ok(got) => self.came_in.extend_from_slice(&bite[..got]),
-            Err(later) if is_later(&later) => return true,
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return true,
             Err(_) => return false,
         }
         self.deadline.get_or_insert(now + PATIENCE);
@@ -119,6 +130,26 @@ impl PeerConnection {
             return self.part(Failure::too_long(self.longest()), now);
         }
         true
+    }
+
+    /// Reads, without waiting. Descriptors are no part of the protocol; without room for them the kernel would close them
+    /// before this returns, however long that takes.
+    fn receive(&self, bite: &mut [u8]) -> Result<usize, Errno> {
+        let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_BESIDE))];
+        let mut beside = RecvAncillaryBuffer::new(&mut room);
+        let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
+        let got = recvmsg(
+            self.stream.as_fd(),
+            &mut [IoSliceMut::new(bite)],
+            &mut beside,
+            flags,
+        );
+        for message in beside.drain() {
+            if let RecvAncillaryMessage::ScmRights(sent) = message {
+                sent.for_each(|fd| drop(self.closer.take(self.requester.user, fd)));
+            }
+        }
+        Ok(got?.bytes)
     }
 
     /// Answers the oldest request. False: it was none.
@@ -152,10 +183,11 @@ impl PeerConnection {
             .get(self.went_out..)
             .filter(|rest| !rest.is_empty())
         {
-            match self.stream.write(rest) {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            match send(&self.stream, rest, flags) {
                 Ok(0) => return false,
                 Ok(wrote) => self.went_out += wrote,
-                Err(later) if is_later(&later) => return true,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => return true,
                 Err(_) => return false,
             }
         }
@@ -201,10 +233,6 @@ fn is_oneway(request: &[u8]) -> bool {
     }
     let text = request.strip_suffix(&[0]).unwrap_or(request);
     serde_json::from_slice::<Oneway>(text).is_ok_and(|request| request.oneway == Some(true))
-}
-
-fn is_later(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 // What `GetInterfaceDescription` answers must fit into what one user may owe.

@@ -4,13 +4,14 @@ use super::interface::Answer;
 use super::peer::{PeerConnection, Requester};
 use super::quota;
 use super::quota::Quotas;
+use super::reins::Reins;
 use super::socket::Socket;
+use channel::sys::linux::Closer;
 use control::GROUP;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,21 +24,23 @@ const BREATH: Duration = Duration::from_millis(100);
 /// The control socket and everybody who is connected.
 pub struct Server {
     socket: Socket,
-    stopped: UnixStream,
+    ours: Reins,
     answer: Arc<dyn Answer>,
+    closer: Closer,
     peers: Vec<PeerConnection>,
     quotas: Quotas,
 }
 
 impl Server {
-    /// Opens the socket. It serves until the other end of `stopped` is closed.
-    pub fn open(path: &Path, stopped: UnixStream, answer: impl Answer) -> io::Result<Self> {
+    /// Opens the socket. It serves until the other end of `ours` is dropped.
+    pub fn open(path: &Path, ours: Reins, answer: impl Answer) -> io::Result<Self> {
         let socket = Socket::open(path, GROUP)?;
         let (peers, quotas) = (Vec::new(), Quotas::default());
         Ok(Self {
             socket,
-            stopped,
+            ours,
             answer: Arc::new(answer),
+            closer: Closer::default(),
             peers,
             quotas,
         })
@@ -47,7 +50,6 @@ impl Server {
     pub fn run(mut self) {
         loop {
             let ready = match self.wait(Instant::now()) {
-                Ok(Ready { stopped: true, .. }) => return,
                 Ok(ready) => ready,
                 Err(Errno::EINTR) => continue,
                 Err(_) => {
@@ -55,6 +57,9 @@ impl Server {
                     continue;
                 }
             };
+            if ready.called && !self.ours.answer() {
+                return;
+            }
             self.turn(&ready.peers, Instant::now());
             if ready.knocks {
                 self.welcome(Instant::now());
@@ -64,24 +69,31 @@ impl Server {
 
     /// Sleeps until there is something to do.
     fn wait(&self, now: Instant) -> Result<Ready, Errno> {
+        let is_full = self.closer.is_full();
+        let knocks = if is_full {
+            PollFlags::empty()
+        } else {
+            PollFlags::POLLIN
+        };
         let mut fds = vec![
-            PollFd::new(self.stopped.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.socket.listener.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.ours.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.socket.listener.as_fd(), knocks),
         ];
         fds.extend(
             self.peers
                 .iter()
                 .map(|peer| PollFd::new(peer.stream.as_fd(), self.interest(peer, now))),
         );
-        poll(&mut fds, timeout(self.next(now)))?;
+        let next = self.next(now).into_iter().chain(is_full.then_some(BREATH));
+        poll(&mut fds, timeout(next.min()))?;
         // What this version has no name for is an error that we have not heard of.
         let mut ready = fds
             .iter()
             .map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR));
         let mut own = || ready.next().is_some_and(|events| !events.is_empty());
-        let (stopped, knocks) = (own(), own());
+        let (called, knocks) = (own(), own());
         Ok(Ready {
-            stopped,
+            called,
             knocks,
             peers: ready.collect(),
         })
@@ -113,8 +125,8 @@ impl Server {
         self.peers.iter().filter_map(of).min()
     }
 
-    /// How long a user's requests wait, because of how many there were or because of answers that wait to be taken: those
-    /// have a deadline of their own.
+    /// How long a user's requests wait, because of how many there were, because of answers that wait to be taken (those have a
+    /// deadline of their own), or because of what that user sent and nobody could close yet.
     fn must_wait(&self, requester: Requester, now: Instant) -> Option<Duration> {
         let owed: usize = self
             .peers
@@ -122,7 +134,8 @@ impl Server {
             .filter(|peer| peer.requester.user == requester.user)
             .map(PeerConnection::owes)
             .sum();
-        if requester.user != 0 && owed > MOST_OWED {
+        let behind = self.closer.is_behind(requester.user);
+        if behind || requester.user != 0 && owed > MOST_OWED {
             return Some(BREATH);
         }
         self.quotas.wait(requester.user, now)
@@ -174,7 +187,8 @@ impl Server {
             let Ok((stream, _)) = self.socket.listener.accept() else {
                 return;
             };
-            let Ok(peer) = PeerConnection::new(stream, self.answer.clone()) else {
+            let peer = PeerConnection::new(stream.into(), &self.closer, self.answer.clone());
+            let Ok(peer) = peer else {
                 continue;
             };
             if self.quotas.enter(peer.requester.user, now) {
@@ -186,7 +200,7 @@ impl Server {
 
 /// What a wait found.
 struct Ready {
-    stopped: bool,
+    called: bool,
     knocks: bool,
     peers: Vec<PollFlags>,
 }

@@ -1,12 +1,13 @@
 //! The control socket's file: who can connect.
 
+use channel::sys::linux::socket::pass_descriptors;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
 use nix::unistd::{Group, chown};
 use std::fs::{Permissions, remove_file, set_permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ impl Socket {
             None => 0o600,
         };
         set_permissions(path, Permissions::from_mode(mode))?;
+        // The protocol has no descriptors. Kernels before 6.16 take them all the same.
+        let _older_kernel = pass_descriptors(opened.listener.as_fd(), false);
         listen(&opened.listener, Backlog::new(WAITING)?)?;
         Ok(opened)
     }

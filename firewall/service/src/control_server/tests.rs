@@ -3,6 +3,7 @@
 use super::interface::{Answered, Ask, Failure, Interface};
 use super::peer::Requester;
 use super::*;
+use channel::sys::linux::Closer;
 use control::{
     Account, Accounts, Applied, Client, Counted, DESCRIPTION, Device, Failed, Hits, INTERFACE,
     InForce, Lease, Memory, Refused, RuleText, Stats, Status,
@@ -10,6 +11,8 @@ use control::{
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -605,4 +608,55 @@ fn answered(
         .handle(&mut format!("{request}\0").as_bytes(), &mut reply, None)
         .unwrap();
     parsed(&reply)
+}
+
+/// Sends this with as many descriptors beside it as there may be, all of them the same file's.
+fn send_with_descriptors(stream: &UnixStream, bytes: &[u8], file: &OwnedFd) -> io::Result<usize> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut room = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(253))];
+    let mut beside = SendAncillaryBuffer::new(&mut room);
+    let files = [file.as_fd(); 253];
+    assert!(beside.push(SendAncillaryMessage::ScmRights(&files)));
+    let bytes = [io::IoSlice::new(bytes)];
+    Ok(sendmsg(stream, &bytes, &mut beside, SendFlags::NOSIGNAL)?)
+}
+
+#[test]
+fn no_descriptors_get_to_the_control_socket_or_all_are_closed_by_others() {
+    let served = Served::start();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let theirs = OwnedFd::from(theirs);
+    let mut stream = served.stream();
+    // Linux 6.16 refuses them where they are sent.
+    let sent = send_with_descriptors(&stream, b"{\"method\":\"org.gat", &theirs);
+    if let Err(refused) = &sent {
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
+        stream.write_all(b"{\"method\":\"org.gat").unwrap();
+    }
+    stream.write_all(b"ebell.Firewall.GetStatus\"}\0").unwrap();
+    let mut answer = Vec::new();
+    BufReader::new(&stream).read_until(0, &mut answer).unwrap();
+    assert!(answer.starts_with(b"{\"parameters\":{\"status\""));
+    drop(theirs);
+    assert_eq!(ours.read(&mut [0]).unwrap(), 0, "nobody has it open");
+}
+
+#[test]
+fn descriptors_beside_a_request_are_received_as_many_as_there_are_and_closed_by_others() {
+    let closer = Closer::default();
+    let (sender, stream) = UnixStream::pair().unwrap();
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    let who = Requester {
+        user: 1000,
+        may_change: false,
+    };
+    let stream = closer.take(who.user, stream.into());
+    let mut peer = super::peer::PeerConnection::who(who, stream, &closer, Arc::new(made_up));
+    let theirs = OwnedFd::from(theirs);
+    assert_eq!(send_with_descriptors(&sender, b"abc", &theirs).unwrap(), 3);
+    send_with_descriptors(&sender, b"unread", &theirs).unwrap();
+    drop(theirs);
+    assert!(peer.hear(std::time::Instant::now()) && !peer.has_asked());
+    drop(peer);
+    assert_eq!(ours.read(&mut [0]).unwrap(), 0, "all are closed");
 }

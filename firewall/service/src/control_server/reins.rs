@@ -1,0 +1,91 @@
+//! How the main loop holds the control thread: it stops it, and asks it whether it lives.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The main loop's end. Dropped, it stops the thread.
+pub struct Handle {
+    call: UnixStream,
+    asked: u64,
+    answered: Arc<AtomicU64>,
+}
+
+/// The thread's end.
+pub struct Reins {
+    call: UnixStream,
+    answered: Arc<AtomicU64>,
+}
+
+/// Both ends.
+pub fn pair() -> io::Result<(Handle, Reins)> {
+    let (call, called) = UnixStream::pair()?;
+    call.set_nonblocking(true)?;
+    called.set_nonblocking(true)?;
+    let answered = Arc::new(AtomicU64::new(0));
+    let handle = Handle {
+        call,
+        asked: 0,
+        answered: answered.clone(),
+    };
+    let reins = Reins {
+        call: called,
+        answered,
+    };
+    Ok((handle, reins))
+}
+
+impl Handle {
+    /// Whether the thread has answered since it was asked last; then it is asked again.
+    pub fn lives(&mut self) -> bool {
+        // Relaxed: nothing else is handed over by it.
+        let lives = self.answered.load(Ordering::Relaxed) >= self.asked;
+        if lives && matches!((&self.call).write(&[1]), Ok(1)) {
+            self.asked += 1;
+        }
+        lives
+    }
+}
+
+impl Reins {
+    /// Answers what was asked. False: the thread is to end.
+    pub fn answer(&self) -> bool {
+        let mut asked = [0; 64];
+        match (&self.call).read(&mut asked) {
+            Ok(0) => false,
+            Ok(times) => {
+                self.answered.fetch_add(times as u64, Ordering::Relaxed);
+                true
+            }
+            Err(later) => {
+                matches!(later.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
+            }
+        }
+    }
+}
+
+impl AsFd for Reins {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.call.as_fd()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_does_not_answer_is_not_said_to_live() {
+        let (mut handle, reins) = pair().unwrap();
+        assert!(handle.lives(), "nobody has asked it yet");
+        assert!(!handle.lives() && !handle.lives());
+        assert!(reins.answer() && handle.lives());
+        assert!(!handle.lives());
+        assert!(reins.answer() && reins.answer());
+        drop(handle);
+        assert!(!reins.answer(), "it is to end");
+    }
+}
