@@ -22,12 +22,16 @@ pub struct Verdicts {
     pub blocked_out: u64,
     /// Allowed packets whose flow found no room in the table: their replies are judged by the rules alone.
     pub flows_full: u64,
+    /// Packets through the zone that went on.
+    pub allowed_forward: u64,
+    /// Packets through the zone that were dropped.
+    pub blocked_forward: u64,
     /// Fills the cache line.
-    pub spare: [u64; 3],
+    pub spare: u64,
 }
 
 impl Verdicts {
-    /// Both lines together.
+    /// Two lines together.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self {
@@ -36,38 +40,46 @@ impl Verdicts {
             allowed_out: self.allowed_out.wrapping_add(other.allowed_out),
             blocked_out: self.blocked_out.wrapping_add(other.blocked_out),
             flows_full: self.flows_full.wrapping_add(other.flows_full),
-            spare: [0; 3],
+            allowed_forward: self.allowed_forward.wrapping_add(other.allowed_forward),
+            blocked_forward: self.blocked_forward.wrapping_add(other.blocked_forward),
+            spare: 0,
         }
     }
 
-    /// Dropped packets, both directions.
+    /// Dropped packets, in every direction.
     #[must_use]
     pub const fn blocked(&self) -> u64 {
-        self.blocked_in.wrapping_add(self.blocked_out)
+        self.blocked_in
+            .wrapping_add(self.blocked_out)
+            .wrapping_add(self.blocked_forward)
     }
 
-    /// Packets that went on, both directions.
+    /// Packets that went on, in every direction.
     #[must_use]
     pub const fn allowed(&self) -> u64 {
-        self.allowed_in.wrapping_add(self.allowed_out)
+        self.allowed_in
+            .wrapping_add(self.allowed_out)
+            .wrapping_add(self.allowed_forward)
     }
 
     /// The counter of one direction and verdict, given as numbers of the contract.
     #[must_use]
     pub const fn counter(&self, direction: u8, verdict: u8) -> &u64 {
-        match (
-            direction == Direction::Inbound as u8,
-            verdict == Verdict::Allow as u8,
-        ) {
-            (true, true) => &self.allowed_in,
-            (true, false) => &self.blocked_in,
-            (false, true) => &self.allowed_out,
-            (false, false) => &self.blocked_out,
+        const INBOUND: u8 = Direction::Inbound as u8;
+        const FORWARD: u8 = Direction::Forward as u8;
+        match (direction, verdict == Verdict::Allow as u8) {
+            (INBOUND, true) => &self.allowed_in,
+            (INBOUND, false) => &self.blocked_in,
+            (FORWARD, true) => &self.allowed_forward,
+            (FORWARD, false) => &self.blocked_forward,
+            (_, true) => &self.allowed_out,
+            (_, false) => &self.blocked_out,
         }
     }
 }
 
-/// Both ends of a connection, as seen from the zone. Aligned, so that it is copied in words.
+/// Both ends of a connection, as seen from the zone; of one that the zone forwards, the local end is the one with the lower
+/// address. Aligned, so that it is copied in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct FlowKey {
@@ -79,8 +91,13 @@ pub struct FlowKey {
     pub local_port: u16,
     /// The other one's.
     pub remote_port: u16,
-    /// IP protocol number.
+    /// IP protocol number, and [`FlowKey::FORWARDED`] of what is forwarded.
     pub protocol: u32,
+}
+
+impl FlowKey {
+    /// The zone is neither end: what passes through it is not what begins or ends in it, between the same addresses.
+    pub const FORWARDED: u32 = 1 << 8;
 }
 
 /// Who began the connection, and by which rule.
@@ -103,8 +120,10 @@ pub struct FlowEntry {
     pub reason: u8,
     /// What was seen of it: bits [`FlowEntry::INITIATOR_DONE`] and following.
     pub state: u8,
+    /// 1 if the key's local end began it, which of what is forwarded the direction does not say.
+    pub local_began: u8,
     /// Fills the last 8 bytes.
-    pub spare: [u8; 5],
+    pub spare: [u8; 4],
 }
 
 impl FlowEntry {

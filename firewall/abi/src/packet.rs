@@ -12,6 +12,25 @@ pub enum Direction {
     Inbound = 1,
     /// Out of the zone.
     Outbound = 2,
+    /// Through it: the zone forwards the packet from one device to another, and is neither of its ends.
+    Forward = 3,
+}
+
+impl Direction {
+    /// Every direction, in the order in which people are shown them.
+    pub const ALL: [Self; 3] = [Self::Inbound, Self::Outbound, Self::Forward];
+}
+
+/// The number of the [`Direction`] in which replies to packets of this one go. What the zone forwards comes back through it.
+#[must_use]
+#[inline(always)]
+pub const fn reply_direction(direction: u8) -> u8 {
+    const FORWARD: u8 = Direction::Forward as u8;
+    if direction == FORWARD {
+        FORWARD
+    } else {
+        direction ^ (Direction::Inbound as u8 ^ Direction::Outbound as u8)
+    }
 }
 
 /// What the engine decided.
@@ -22,6 +41,12 @@ pub enum Verdict {
     Allow = 1,
     /// The packet is dropped.
     Block = 2,
+    /// The packet is dropped, and its sender is told. Its number is kept for it: no rule gives it yet.
+    Reject = 3,
+    /// The packet is dropped until somebody has said what is to become of its like. Its number is kept for it, likewise.
+    Ask = 4,
+    /// The headers alone do not decide: the socket that gets the packet does. Its number is kept for it, likewise.
+    Socket = 5,
 }
 
 /// Why the verdict is what it is.
@@ -63,8 +88,8 @@ macro_rules! from_integer {
 }
 
 from_integer! {
-    Direction { Inbound = 1, "in"; Outbound = 2, "out"; }
-    Verdict { Allow = 1, "allow"; Block = 2, "block"; }
+    Direction { Inbound = 1, "in"; Outbound = 2, "out"; Forward = 3, "forward"; }
+    Verdict { Allow = 1, "allow"; Block = 2, "block"; Reject = 3, "reject"; Ask = 4, "ask"; Socket = 5, "socket"; }
     Reason {
         Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
         Reply = 5, "reply"; FailMode = 6, "fail_mode";
@@ -131,8 +156,11 @@ pub const NO_RULE: u32 = u32::MAX;
 pub struct Local {
     /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
     pub program: [u64; 2],
-    /// The device's name as two words of bytes, the rest zero; zeros if not known.
+    /// The name of the device it comes in or goes out by as two words of bytes, the rest zero; zeros if not known. Of what is
+    /// forwarded, the device that it comes in by.
     pub interface: [u64; 2],
+    /// Of what is forwarded, the device that it goes out by; else zeros.
+    pub out_interface: [u64; 2],
     /// The user, or [`NO_USER`].
     pub user: u32,
     /// Fills the last 8 bytes.
@@ -144,6 +172,7 @@ impl Local {
     pub const UNKNOWN: Self = Self {
         program: [0; 2],
         interface: [0; 2],
+        out_interface: [0; 2],
         user: NO_USER,
         spare: 0,
     };
@@ -179,14 +208,14 @@ pub struct Packet {
     pub decision: Decision,
     /// The packet's length in bytes, from its IP header on.
     pub length: u32,
-    /// The device it came in or went out by.
+    /// The device it came in or went out by; of what is forwarded, the one that it came in by.
     pub interface: u32,
     /// The process that made its socket, 0 if not known.
     pub pid: u32,
     /// The user it runs as, [`NO_USER`] if not known.
     pub user: u32,
-    /// Fills the word.
-    pub spare: u32,
+    /// Of what is forwarded, the device that it goes out by; else 0.
+    pub out_interface: u32,
     /// See [`Local::program`].
     pub program: [u64; 2],
     /// The process's name, zero if not known.
@@ -195,7 +224,7 @@ pub struct Packet {
 
 const _: () = {
     assert!(
-        size_of::<PacketHeaders>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 40
+        size_of::<PacketHeaders>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 56
     );
     assert!(size_of::<Packet>() == 56 + 40 + 12 + 20 + 32);
 };

@@ -39,7 +39,7 @@ pub const NARROW_LEAF: usize = 16;
 /// 128-bit keys of a leaf: two cache lines.
 pub const WIDE_LEAF: usize = 8;
 /// Values of the first dimension: direction, IP version and protocol in one number, [`class`].
-pub const CLASSES: usize = 1024;
+pub const CLASSES: usize = 2048;
 
 /// How many tables of sets a driver holds at the same time.
 pub const SETS_TABLES: u32 = 8;
@@ -125,6 +125,10 @@ pub struct Head {
     pub inbound: DefaultPolicy,
     /// What packets get that no rule matches, out of the zone.
     pub outbound: DefaultPolicy,
+    /// What packets get that no rule matches, through the zone.
+    pub forward: DefaultPolicy,
+    /// Fills the word, and one more.
+    pub spare: [u8; 6],
     /// The driver's table of sets that this generation asks, or [`NO_SETS`].
     pub sets: u32,
     /// What rules ask for besides the packet itself: bits [`ASKS_USER`] and following.
@@ -163,6 +167,8 @@ pub struct Head {
     pub program: Tree,
     /// Devices, by [`crate::packet::Local::interface`].
     pub interface: Tree,
+    /// Devices that forwarded packets go out by, by [`crate::packet::Local::out_interface`].
+    pub out_interface: Tree,
 }
 
 /// Some rule asks for a user.
@@ -171,6 +177,8 @@ pub const ASKS_USER: u32 = 1;
 pub const ASKS_PROGRAM: u32 = 2;
 /// Some rule asks for a device.
 pub const ASKS_INTERFACE: u32 = 4;
+/// Some rule asks for the device that a forwarded packet goes out by.
+pub const ASKS_OUT_INTERFACE: u32 = 8;
 
 /// What stands in page 0 of a table of sets.
 #[derive(
@@ -304,15 +312,16 @@ pub struct PortRange {
 /// Which of the [`CLASSES`] a packet is in. A version that is not 6 counts as 4: there is no other.
 #[must_use]
 pub const fn class(direction: u8, version: u8, protocol: u8) -> u32 {
-    let out = (direction == Direction::Outbound as u8) as u32;
+    // Two bits for three directions; whatever is none of them has classes that no rule is in.
+    let way = direction.wrapping_sub(Direction::Inbound as u8) as u32 & 3;
     let six = (version == 6) as u32;
-    out << 9 | six << 8 | protocol as u32
+    way << 9 | six << 8 | protocol as u32
 }
 
 const _: () = {
     assert!(
         size_of::<Tree>() == 40
-            && size_of::<Head>() == 56 + 9 * 40
+            && size_of::<Head>() == 64 + 10 * 40
             && size_of::<SetsHead>() == 8 + 80
     );
     assert!(MAX_PAGES as usize * NARROW_LEAVES <= BLOCK.pow(MAX_LEVELS as u32));

@@ -32,11 +32,13 @@ fn layout() -> String {
     describe! { text,
         PacketHeaders { source, destination, source_port, destination_port, protocol, ip_version, direction, tcp_flags }
         Decision { rule, generation, verdict, reason, log, known }
-        Local { program, interface, user, spare }
-        Packet { header, flow, decision, length, interface, pid, user, spare, program, name }
-        Verdicts { allowed_in, blocked_in, allowed_out, blocked_out, flows_full, spare }
+        Local { program, interface, out_interface, user, spare }
+        Packet { header, flow, decision, length, interface, pid, user, out_interface, program, name }
+        Verdicts {
+            allowed_in, blocked_in, allowed_out, blocked_out, flows_full, allowed_forward, blocked_forward, spare,
+        }
         FlowKey { local, remote, local_port, remote_port, protocol }
-        FlowEntry { stamp_ns, socket, rule, generation, direction, reason, state, spare }
+        FlowEntry { stamp_ns, socket, rule, generation, direction, reason, state, local_began, spare }
         ZoneDevice { name, index, link_header, guarded, spare }
         Lease { deadline_ns, last_generation }
         Owner { pid, user, name, program }
@@ -49,9 +51,9 @@ fn layout() -> String {
         }
         Tree { levels, intervals, leaves, spare, opaque_zero, starts }
         Head {
-            generation, rules, pages, inbound, outbound, sets, asks, fail_mode, classes, outcomes, hits, no_ports,
+            generation, rules, pages, inbound, outbound, forward, spare, sets, asks, fail_mode, classes, outcomes, hits, no_ports,
             source_sets, destination_sets, equivalence_classes, source_v4, destination_v4, source_port,
-            destination_port, user, source_v6, destination_v6, program, interface,
+            destination_port, user, source_v6, destination_v6, program, interface, out_interface,
         }
         SetsHead { pages, equivalence_classes, v4, v6 }
         DefaultPolicy { verdict, log }

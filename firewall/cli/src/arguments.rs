@@ -280,11 +280,12 @@ impl FromStr for Way {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let known = [Direction::Inbound, Direction::Outbound];
-        let found = known.into_iter().find(|direction| direction.name() == text);
+        let found = Direction::ALL
+            .into_iter()
+            .find(|direction| direction.name() == text);
         found
             .map(Self)
-            .ok_or_else(|| "it is in or out, seen from what is protected".to_owned())
+            .ok_or_else(|| "it is in, out or forward, seen from what is protected".to_owned())
     }
 }
 

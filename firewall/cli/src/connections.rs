@@ -143,9 +143,14 @@ mod tests {
 
     impl Run {
         fn new() -> Self {
-            let text = "[default]\ninbound = 'block'\noutbound = 'block'\n\
+            Self::under(
+                "[default]\ninbound = 'block'\noutbound = 'block'\n\
                         [[rule]]\nid = 'out'\naction = 'allow'\ndirection = 'out'\nprotocol = ['tcp', 'udp', 'icmp']\n\
-                        [[rule]]\nid = 'in'\naction = 'allow'\ndirection = 'in'\nprotocol = 'udp'\nports = 7\n";
+                        [[rule]]\nid = 'in'\naction = 'allow'\ndirection = 'in'\nprotocol = 'udp'\nports = 7\n",
+            )
+        }
+
+        fn under(text: &str) -> Self {
             Self {
                 rules: rules::parse("r", text, &rules::NoResolver)
                     .unwrap()
@@ -269,6 +274,30 @@ mod tests {
         run.with_flags(2, out, syn);
         assert_eq!(run.with_flags(3, back, syn | ack), REPLY);
         assert_eq!(run.with_flags(4, back, syn), REFUSED);
+    }
+
+    #[test]
+    fn what_is_forwarded_is_answered_through_the_zone_alone() {
+        for (asks, answers) in [
+            ("172.17.0.2:5000", "192.0.2.1:53"),
+            ("192.0.2.1:5000", "172.17.0.2:53"),
+        ] {
+            let text = "[default]\ninbound = 'block'\noutbound = 'block'\n\
+                        [[rule]]\nid = 'through'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
+            let mut run = Run::under(text);
+            let (asked, answered) = (
+                format!("forward udp {asks} -> {answers}"),
+                format!("forward udp {answers} -> {asks}"),
+            );
+            assert_eq!(run.at(0, &answered), REFUSED);
+            assert_eq!(run.at(1, &asked), (true, Reason::Rule));
+            assert_eq!(run.at(2, &answered), REPLY);
+            assert_eq!(run.at(3, &answered.replace(":53 ", ":54 ")), REFUSED);
+            // What the zone itself sends or takes between these ends is another connection.
+            for direction in ["in", "out"] {
+                assert_eq!(run.at(4, &answered.replace("forward", direction)), REFUSED);
+            }
+        }
     }
 
     #[test]

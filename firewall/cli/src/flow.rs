@@ -85,8 +85,10 @@ pub struct Who {
     pub user: Option<String>,
     /// The program's whole path.
     pub program: Option<String>,
-    /// The device's name.
+    /// The device's name; of what is forwarded, of the one that it comes in by.
     pub interface: Option<String>,
+    /// Of what is forwarded, the device that it goes out by.
+    pub out_interface: Option<String>,
 }
 
 impl Who {
@@ -105,6 +107,9 @@ impl Who {
         if let Some(interface) = &self.interface {
             local.interface = name_words(interface).unwrap_or_default();
         }
+        if let Some(interface) = &self.out_interface {
+            local.out_interface = name_words(interface).unwrap_or_default();
+        }
         Ok(local)
     }
 
@@ -119,7 +124,8 @@ impl Who {
                 ));
             }
             "interface" if name_words(value).is_some() => &mut self.interface,
-            "interface" => {
+            "out_interface" if name_words(value).is_some() => &mut self.out_interface,
+            "interface" | "out_interface" => {
                 return Err(format!(
                     "`{value}` is longer than the 15 bytes that a device's name may have"
                 ));
@@ -138,6 +144,7 @@ impl fmt::Display for Who {
             ("user", &self.user),
             ("program", &self.program),
             ("interface", &self.interface),
+            ("out_interface", &self.out_interface),
         ] {
             if let Some(value) = value {
                 write!(f, " {key} {value}")?;
@@ -151,7 +158,7 @@ impl fmt::Display for Who {
 const FORM: &str = "write it like 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23', 'in udp [fd00::1]:53 -> [fd00::2]:50000', \
                     'in icmp 10.0.0.1 -> 10.0.0.2 type echo-request', 'out 47 10.0.0.2 -> 10.0.0.1' or \
                     'in tcp 10.0.0.1 -> 10.0.0.2 fragment'; behind it may stand: user 1000, program /usr/bin/curl, \
-                    interface eth0";
+                    interface eth0, and of what is forwarded out_interface docker0";
 
 impl FromStr for Question {
     /// What is wrong, and what would be right.
@@ -206,11 +213,12 @@ fn complete(flow: PacketHeaders, shape: Shape, nothing_follows: bool) -> Result<
 }
 
 fn direction(text: &str) -> Result<Direction, String> {
-    let known = [Direction::Inbound, Direction::Outbound];
-    let found = known.into_iter().find(|direction| direction.name() == text);
+    let found = Direction::ALL
+        .into_iter()
+        .find(|direction| direction.name() == text);
     found.ok_or_else(|| {
         format!(
-            "`{text}` is no direction: it is `in` or `out`, seen from what is protected; {FORM}"
+            "`{text}` is no direction: it is `in`, `out` or `forward`, seen from what is protected; {FORM}"
         )
     })
 }

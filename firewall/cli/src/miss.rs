@@ -102,6 +102,7 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
         programs,
         interfaces,
         presumed,
+        out_interfaces,
         ..
     } = rule;
     let by_user = users.iter().any(|user| user.number == Some(local.user))
@@ -116,6 +117,9 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
     let by_interface = interfaces
         .iter()
         .any(|name| name_words(name) == Some(local.interface));
+    let by_out_interface = out_interfaces
+        .iter()
+        .any(|name| name_words(name) == Some(local.out_interface));
     let missed = [
         (
             by_user,
@@ -134,6 +138,12 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
             "interface",
             local.interface != [0; 2],
             interfaces.clone(),
+        ),
+        (
+            by_out_interface,
+            "out_interface",
+            local.out_interface != [0; 2],
+            out_interfaces.clone(),
         ),
     ];
     let missed = missed
@@ -223,7 +233,13 @@ mod tests {
             "protocol = 'icmpv6'\n",
             "protocol = [47, 6]\n",
         ]);
-        let direction = line(&["", "direction = 'in'\n", "direction = 'out'\n"]);
+        let direction = line(&[
+            "",
+            "direction = 'in'\n",
+            "direction = 'out'\n",
+            "direction = 'forward'\n",
+            "direction = 'forward'\nout_interface = ['wg0', 'eth1']\n",
+        ]);
         let source = line(&[
             "",
             "source = '10.0.0.0/8'\n",
@@ -248,6 +264,12 @@ mod tests {
         ]);
         (kind, direction, source, destination, enabled, who).prop_map(
             |(kind, direction, source, destination, enabled, who)| {
+                let forward = direction.contains("forward");
+                let who = if forward && (who.contains("user") || who.contains("program")) {
+                    ""
+                } else {
+                    who
+                };
                 let mixed = source.contains("::/0") && destination.is_empty();
                 let destination = if mixed || !source.contains("::/0") { destination } else { "" };
                 format!(
@@ -277,13 +299,14 @@ mod tests {
             "type 3 code 1",
             "type 200 code 255",
         ]);
-        let direction = select(vec!["in", "out"]);
+        let direction = select(vec!["in", "out", "forward"]);
         let who = select(vec![
             "",
             " user 1000",
             " user root program /bin/sh",
             " interface eth0 user 7",
             " program /opt/not-there interface wg0",
+            " interface eth0 out_interface wg0",
         ]);
         (direction, kinds, select(ends.to_vec()), ports, types, who).prop_map(
             |(direction, kind, (from, to), ports, types, who)| {

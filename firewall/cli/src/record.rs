@@ -26,6 +26,8 @@ pub struct Record {
     #[serde(default)]
     device: Option<String>,
     #[serde(default)]
+    out_device: Option<String>,
+    #[serde(default)]
     program: Program,
     /// As it was given.
     #[serde(skip)]
@@ -105,7 +107,14 @@ impl Record {
             .device
             .as_ref()
             .map(|device| format!(" interface {device}"));
-        [user, path, device].into_iter().flatten().collect()
+        let out_device = self
+            .out_device
+            .as_ref()
+            .map(|device| format!(" out_interface {device}"));
+        [user, path, device, out_device]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 
     /// What decided then.

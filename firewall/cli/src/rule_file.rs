@@ -288,5 +288,6 @@ pub fn default_name(direction: Direction) -> &'static str {
     match direction {
         Direction::Inbound => "the default for in",
         Direction::Outbound => "the default for out",
+        Direction::Forward => "the default for forward",
     }
 }

@@ -45,8 +45,10 @@ fn object(file: &RuleFile) -> Value {
         "default": {
             "in": default(Direction::Inbound),
             "out": default(Direction::Outbound),
+            "forward": default(Direction::Forward),
             "log_in": log(Direction::Inbound),
             "log_out": log(Direction::Outbound),
+            "log_forward": log(Direction::Forward),
         },
         "fail_mode": rules.fail_mode().name(),
         "sets": rules.sets().map(set_object).collect::<Vec<_>>(),
@@ -96,6 +98,7 @@ fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
         "ports": ports(&rule.ports),
         "icmp_types": rule.icmp_types,
         "interfaces": rule.interfaces,
+        "out_interfaces": rule.out_interfaces,
         "users": rule.users.iter().map(|user| json!({ "number": user.number, "name": user.name })).collect::<Vec<_>>(),
         "programs": rule.programs.iter().map(|program| &program.path).collect::<Vec<_>>(),
         "log": rule.log,
@@ -160,9 +163,7 @@ fn table(file: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
         .zip(file.rules.iter())
         .map(|(number, rule)| entry(number, rule, &file.rules))
         .collect();
-    entries.extend(
-        [Direction::Inbound, Direction::Outbound].map(|direction| default_entry(file, direction)),
-    );
+    entries.extend(Direction::ALL.map(|direction| default_entry(file, direction)));
     let widths = widths(&entries);
     let faint = style::FAINT;
     writeln!(
@@ -205,7 +206,7 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
             } else {
                 "off"
             }),
-            one(rule.direction.map_or("both", Direction::name)),
+            one(rule.direction.map_or("any", Direction::name)),
             protocols(rule),
             ends(&rule.sources, &rule.source_sets, &rule.source_ports),
             ends(&rule.destinations, &rule.destination_sets, &rule.ports),
@@ -236,6 +237,11 @@ fn who(rule: &Rule) -> Vec<String> {
     users
         .chain(programs)
         .chain(rule.interfaces.iter().map(|name| format!("on {name}")))
+        .chain(
+            rule.out_interfaces
+                .iter()
+                .map(|name| format!("out by {name}")),
+        )
         .collect()
 }
 

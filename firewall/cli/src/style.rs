@@ -19,6 +19,6 @@ const BLOCK: Style = AnsiColor::Red.on_default();
 pub const fn verdict(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Allow => ALLOW,
-        Verdict::Block => BLOCK,
+        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => BLOCK,
     }
 }

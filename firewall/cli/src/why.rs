@@ -303,7 +303,7 @@ impl<'a> Answer<'a> {
 fn opposite(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Allow => Verdict::Block,
-        Verdict::Block => Verdict::Allow,
+        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => Verdict::Allow,
     }
 }
 
@@ -326,7 +326,11 @@ fn who_lines(who: &Who) -> String {
             Err(_) => writeln!(text, "user = \"{user}\""),
         };
     }
-    for (key, value) in [("program", &who.program), ("interface", &who.interface)] {
+    for (key, value) in [
+        ("program", &who.program),
+        ("interface", &who.interface),
+        ("out_interface", &who.out_interface),
+    ] {
         if let Some(value) = value {
             let _infallible = writeln!(text, "{key} = \"{value}\"");
         }

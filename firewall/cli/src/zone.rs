@@ -17,6 +17,8 @@ pub enum Course {
     OutOf,
     /// From one end in the zone to another: it is judged on its way out, then on its way in.
     Within,
+    /// Through it: the zone is neither end, and forwards it.
+    Through,
     /// The zone does not see it.
     Outside,
     /// Nobody says.
@@ -30,6 +32,7 @@ impl Course {
             Self::Into => &[Direction::Inbound],
             Self::OutOf => &[Direction::Outbound],
             Self::Within => &[Direction::Outbound, Direction::Inbound],
+            Self::Through => &[Direction::Forward],
             Self::Outside | Self::Unknown => &[],
         }
     }
@@ -46,7 +49,10 @@ impl Zone<'_> {
             (false, true) => Course::Into,
             // Loopback shows its packets once, as coming in, yet they went out first.
             (true, true) => Course::Within,
-            (false, false) => said.map_or_else(|| unaddressed(source, destination), said_course),
+            (false, false) => said.map_or_else(
+                || unaddressed(source, destination),
+                |way| neither(way, source, destination),
+            ),
         }
     }
 
@@ -64,15 +70,57 @@ pub fn said_course(way: Way) -> Course {
     }
 }
 
-/// Neither end is the zone's: what is sent to everyone comes in, unless its sender has no address yet.
-fn unaddressed(source: IpAddr, destination: IpAddr) -> Course {
-    let to_everyone = match destination {
+/// Neither end is the zone's, yet the capture says that its machine takes or sends it: it forwards it, unless that is sent to
+/// everyone, or from who has no address yet.
+fn neither(way: Way, source: IpAddr, destination: IpAddr) -> Course {
+    if way == Way::Passing || to_everyone(destination) || source.is_unspecified() {
+        said_course(way)
+    } else {
+        Course::Through
+    }
+}
+
+fn to_everyone(destination: IpAddr) -> bool {
+    match destination {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast(),
         IpAddr::V6(v6) => v6.is_multicast(),
-    };
-    if to_everyone && !source.is_unspecified() {
+    }
+}
+
+/// Neither end is the zone's, and the capture says nothing: what is sent to everyone comes in, unless its sender has no
+/// address yet.
+fn unaddressed(source: IpAddr, destination: IpAddr) -> Course {
+    if to_everyone(destination) && !source.is_unspecified() {
         Course::Into
     } else {
         Course::Outside
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn what_a_machine_takes_and_sends_for_others_goes_through_it() {
+        let zone: [Addresses; 1] = ["10.0.0.2".parse().unwrap()];
+        let course = |source: &str, destination: &str, said| {
+            let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+            Zone(&zone).course(source, destination, said)
+        };
+        for way in [Way::In, Way::Out] {
+            assert_eq!(course("10.0.0.9", "192.0.2.1", Some(way)), Course::Through);
+        }
+        let passing = course("10.0.0.9", "192.0.2.1", Some(Way::Passing));
+        assert_eq!(passing, Course::Outside);
+        assert_eq!(course("10.0.0.9", "192.0.2.1", None), Course::Outside);
+        for everyone in ["224.0.0.251", "255.255.255.255"] {
+            assert_eq!(course("10.0.0.9", everyone, Some(Way::In)), Course::Into);
+            assert_eq!(course("10.0.0.9", everyone, None), Course::Into);
+        }
+        let asks_for_an_address = course("0.0.0.0", "255.255.255.255", Some(Way::Out));
+        assert_eq!(asks_for_an_address, Course::OutOf);
     }
 }

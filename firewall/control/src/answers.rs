@@ -131,6 +131,10 @@ pub struct Stats {
     pub allowed_out: u64,
     /// Packets out of the zone that were dropped.
     pub blocked_out: u64,
+    /// Packets through the zone that went on.
+    pub allowed_forward: u64,
+    /// Packets through the zone that were dropped.
+    pub blocked_forward: u64,
     /// Allowed packets whose connection found no room in the table.
     pub flows_full: u64,
     /// Connections in the table.
@@ -263,6 +267,8 @@ impl Stats {
             allowed_out,
             blocked_out,
             flows_full,
+            allowed_forward,
+            blocked_forward,
             spare: _,
         } = verdicts;
         let flows_most = firewall_abi::firewall::MAX_FLOWS as u64;
@@ -272,6 +278,8 @@ impl Stats {
             blocked_in,
             allowed_out,
             blocked_out,
+            allowed_forward,
+            blocked_forward,
             flows_full,
             flows,
             flows_most,

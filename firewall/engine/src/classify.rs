@@ -6,8 +6,8 @@ use crate::{Parsed, Shape};
 use core::hint::black_box;
 use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, DefaultPolicy, Head, NO_SETS, Outcome, PAGE_WORDS,
-    Page, SUMMARY_WORDS, SetsHead, SetsPage, Tree, class,
+    ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, DefaultPolicy, Head, NO_SETS,
+    Outcome, PAGE_WORDS, Page, SUMMARY_WORDS, SetsHead, SetsPage, Tree, class,
 };
 
 /// Decides what becomes of a packet, by the rules alone. See the head of this crate for what each kind of packet gets.
@@ -72,10 +72,12 @@ fn unfilled() -> Decision {
 
 #[inline(always)]
 fn default_policy(head: &Head, direction: u8) -> Outcome {
-    let DefaultPolicy { verdict, log } = if direction == Direction::Inbound as u8 {
-        head.inbound
-    } else {
-        head.outbound
+    const INBOUND: u8 = Direction::Inbound as u8;
+    const FORWARD: u8 = Direction::Forward as u8;
+    let DefaultPolicy { verdict, log } = match direction {
+        INBOUND => head.inbound,
+        FORWARD => head.forward,
+        _ => head.outbound,
     };
     Outcome::new(verdict, log == 1)
 }
@@ -104,7 +106,7 @@ struct Vectors<'a> {
     source: [&'a Page; 2],
     destination: [&'a Page; 2],
     ports: [&'a Page; 2],
-    local: [&'a Page; 3],
+    local: [&'a Page; 4],
 }
 
 #[inline(always)]
@@ -161,7 +163,7 @@ fn vectors<'a, T: Tables>(
         destination: [destination; 2],
         ports: ports(packet, head, rules, &source)?,
         // What no rule asks for takes nothing away.
-        local: [class; 3],
+        local: [class; 4],
     };
     if head.sets != NO_SETS {
         let sets = tables.sets(head.sets)?;
@@ -192,6 +194,14 @@ fn vectors<'a, T: Tables>(
             &head.interface,
             local.interface[0],
             local.interface[1],
+        ))?;
+    }
+    if head.asks & ASKS_OUT_INTERFACE != 0 {
+        vectors.local[3] = rules.page(wide(
+            rules,
+            &head.out_interface,
+            local.out_interface[0],
+            local.out_interface[1],
         ))?;
     }
     Some(vectors)
@@ -310,6 +320,7 @@ impl Vectors<'_> {
             & local[0][at]
             & local[1][at]
             & local[2][at]
+            & local[3][at]
     }
 }
 

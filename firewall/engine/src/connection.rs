@@ -8,7 +8,9 @@ use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
+use firewall_abi::packet::{
+    Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict, reply_direction,
+};
 use firewall_abi::rules::{ASKS_PROGRAM, ASKS_USER, FailMode, Head};
 
 /// Where connections are kept.
@@ -53,7 +55,7 @@ pub trait Ends<T: Tables> {
         if head.is_some_and(|head| head.asks != 0) {
             self.find(&packet.flow, &mut local);
         }
-        *decision = classify_as(packet, asked, &local, head, tables);
+        *decision = classify_as(packet, asked, &mut local, head, tables);
     }
 }
 
@@ -74,7 +76,7 @@ pub enum Asked {
 pub fn classify_as<T: Tables>(
     packet: &mut Parsed,
     asked: Asked,
-    local: &Local,
+    local: &mut Local,
     head: Option<&Head>,
     tables: &T,
 ) -> Decision {
@@ -85,6 +87,7 @@ pub fn classify_as<T: Tables>(
     } = packet.flow;
     if asked == Asked::Beginning {
         turn_round(&mut packet.flow);
+        turn_devices_round(packet.flow.direction, local);
     }
     let decision = classify_under(head, packet, local, tables);
     if asked == Asked::Beginning {
@@ -207,7 +210,7 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     if is_error(flow) {
         return about(entry, head, decision);
     }
-    let initiates = entry.direction == flow.direction;
+    let initiates = entry.local_began == from_local(flow);
     if initiates {
         if !still_the_same(flow, head, entry, sender(flow, ends)) {
             return OTHER;
@@ -314,7 +317,7 @@ fn sent_again<C: Connections>(
     let Some(entry) = connections.closed(key) else {
         return NONE;
     };
-    let reason = if entry.direction == flow.direction {
+    let reason = if entry.local_began == from_local(flow) {
         entry.reason
     } else {
         Reason::Reply as u8
@@ -352,7 +355,8 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
         direction: flow.direction,
         reason,
         state: 0,
-        spare: [0; 5],
+        local_began: from_local(flow),
+        spare: [0; 4],
     };
     if belongs_to == NONE {
         return connections.begin(&key, &entry);
@@ -360,7 +364,7 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
     let Some(known) = connections.find(&key) else {
         return connections.begin(&key, &entry);
     };
-    if known.direction == entry.direction {
+    if known.local_began == entry.local_began {
         *known = entry;
     } else if known.state & FlowEntry::ENDING != 0 {
         // Whoever counts those that began outside has to see it go and come.
@@ -481,8 +485,11 @@ pub fn key_of(flow: &PacketHeaders) -> FlowKey {
         (ICMP, ECHO_REPLY) | (ICMPV6, ECHO_REPLY_V6) => (0, 1),
         _ => (0, 0),
     };
-    let protocol = flow.protocol.into();
-    if flow.direction == Direction::Outbound as u8 {
+    let mut protocol = flow.protocol.into();
+    if flow.direction == Direction::Forward as u8 {
+        protocol |= FlowKey::FORWARDED;
+    }
+    if from_local(flow) == 1 {
         let (local, remote) = (flow.source, flow.destination);
         FlowKey {
             local,
@@ -501,6 +508,22 @@ pub fn key_of(flow: &PacketHeaders) -> FlowKey {
             protocol,
         }
     }
+}
+
+/// 1 if a packet comes from the end that its [`FlowKey`] calls local: the zone's; of what is forwarded, the lower address.
+#[inline(always)]
+fn from_local(flow: &PacketHeaders) -> u8 {
+    const INBOUND: u8 = Direction::Inbound as u8;
+    const OUTBOUND: u8 = Direction::Outbound as u8;
+    match flow.direction {
+        INBOUND => 0,
+        OUTBOUND => 1,
+        _ => u8::from(number_of(&flow.source) < number_of(&flow.destination)),
+    }
+}
+
+fn number_of(address: &[u8; 16]) -> u128 {
+    u128::from_be_bytes(*address)
 }
 
 /// What the connection began with, of a reply: the same ends, the other way round.
@@ -523,7 +546,15 @@ fn turn_round(flow: &mut PacketHeaders) {
         ICMPV6 => (ECHO_REQUEST_V6, 0),
         _ => (flow.destination_port, flow.source_port),
     };
-    flow.direction ^= Direction::Inbound as u8 ^ Direction::Outbound as u8;
+    flow.direction = reply_direction(flow.direction);
+}
+
+/// What is forwarded goes back by the device that it came by.
+#[inline(always)]
+fn turn_devices_round(direction: u8, local: &mut Local) {
+    if direction == Direction::Forward as u8 {
+        (local.interface, local.out_interface) = (local.out_interface, local.interface);
+    }
 }
 
 /// How long a connection may be silent before it is forgotten, in nanoseconds.
@@ -532,7 +563,7 @@ pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {
     const SECOND: u64 = 1_000_000_000;
     if entry.state & FlowEntry::ANSWERED == 0 {
         60 * SECOND
-    } else if protocol != TCP as u32 {
+    } else if protocol as u8 != TCP {
         180 * SECOND
     } else if entry.state & FlowEntry::BROKEN_OFF != 0
         || entry.state & FlowEntry::DONE == FlowEntry::DONE

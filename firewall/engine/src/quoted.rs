@@ -5,7 +5,7 @@ use crate::connection::key_of;
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use crate::parse::mapped;
 use firewall_abi::firewall::FlowKey;
-use firewall_abi::packet::{Direction, PacketHeaders};
+use firewall_abi::packet::{PacketHeaders, reply_direction};
 
 /// What stands before the quoted packet: type, code, checksum, and four bytes that depend on the type (RFC 792, RFC 4443).
 const ICMP_HEADER: u32 = 8;
@@ -30,9 +30,8 @@ pub fn is_error(flow: &PacketHeaders) -> bool {
 #[must_use]
 #[inline(never)]
 pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &PacketHeaders, key: &mut FlowKey) -> bool {
-    let there_and_back = Direction::Inbound as u8 ^ Direction::Outbound as u8;
     let mut flow = PacketHeaders {
-        direction: error.direction ^ there_and_back,
+        direction: reply_direction(error.direction),
         ..PacketHeaders::default()
     };
     if !read(bytes, error.protocol == ICMP, &mut flow) {

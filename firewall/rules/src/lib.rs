@@ -17,8 +17,10 @@
 //! [default]                    # for packets that no rule matches
 //! inbound = "block"
 //! outbound = "allow"
+//! forward = "block"            # through the machine; if left out: as inbound
 //! log_inbound = true           # reported? if left out: refused ones are, allowed ones are not
 //! log_outbound = false
+//! log_forward = true
 //!
 //! [service]
 //! fail_mode = "static"                # when the service has ended: the rules stay; or "open", or "block" everything
@@ -34,13 +36,14 @@
 //! [[rule]]                     # tried in this order, the first that matches decides
 //! id = "web"                   # its name in records and messages
 //! action = "allow"             # or "block"
-//! direction = "in"             # or "out"; both if left out
+//! direction = "in"             # or "out" or "forward"; all of them if left out
 //! protocol = "tcp"             # tcp, udp, icmp, icmpv6, a number, or a list of them; any if left out
 //! source = ["192.0.2.0/24", "2001:db8::/32", "@bad-hosts"]   # address, prefix, range, set, or a list; any if left out
 //! destination = "198.51.100.7-198.51.100.9"
 //! ports = [80, 443, "8000-8080"]               # the ones it goes to: with tcp and udp only
 //! source_ports = "1024-65535"                  # the ones it comes from
-//! interface = ["eth0", "wg0"]                  # the device it comes in or goes out by, or a list
+//! interface = ["eth0", "wg0"]                  # the device it comes in or goes out by, or a list; forwarded: comes in by
+//! # out_interface = "docker0"                  # the device it goes out by: with direction = "forward" only
 //! user = [1000, "root"]                        # the user at this machine's end: a number, a name, or a list
 //! program = "/usr/bin/curl"                    # the program at this machine's end, or a list
 //! log = true                   # reported? if left out: blocked packets are, allowed ones are not
@@ -87,8 +90,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A rule file that was read and found right.
 pub struct Rules {
-    inbound: DefaultAction,
-    outbound: DefaultAction,
+    defaults: Defaults,
     fail_mode: FailMode,
     rules: Vec<Rule>,
     sets: Vec<Set>,
@@ -127,8 +129,10 @@ pub struct Rule {
     pub ports: Vec<PortRange>,
     /// ICMP types.
     pub icmp_types: Vec<u8>,
-    /// Devices they come in or go out by.
+    /// Devices they come in or go out by; of what is forwarded, those that it comes in by.
     pub interfaces: Vec<String>,
+    /// Devices that what is forwarded goes out by.
+    pub out_interfaces: Vec<String>,
     /// Users at the zone's end.
     pub users: Vec<User>,
     /// Programs at the zone's end.
@@ -192,6 +196,14 @@ pub struct DefaultAction {
     pub log: bool,
 }
 
+/// What packets get that no rule matches, in each direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Defaults {
+    pub(crate) inbound: DefaultAction,
+    pub(crate) outbound: DefaultAction,
+    pub(crate) forward: DefaultAction,
+}
+
 /// Reads a rule file's text. `name` is what the file is called in messages.
 ///
 /// What stands outside of the text is no error of it: see [`Rules::troubles`].
@@ -201,8 +213,7 @@ pub struct DefaultAction {
 pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, Errors> {
     let mut report = report::Report::new(name, text);
     let read::File {
-        inbound,
-        outbound,
+        defaults,
         fail_mode,
         rules,
         sets,
@@ -230,8 +241,7 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
         None
     };
     let mut read = Rules {
-        inbound,
-        outbound,
+        defaults,
         fail_mode,
         rules,
         sets,
@@ -253,15 +263,11 @@ impl fmt::Debug for Rules {
     /// Without the pages: they are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            inbound,
-            outbound,
-            rules,
-            ..
+            defaults, rules, ..
         } = self;
         let mut shown = f.debug_struct("Rules");
         shown
-            .field("inbound", inbound)
-            .field("outbound", outbound)
+            .field("defaults", defaults)
             .field("rules", rules)
             .finish_non_exhaustive()
     }
@@ -315,8 +321,9 @@ impl Rules {
     #[must_use]
     pub fn default_for(&self, direction: Direction) -> DefaultAction {
         match direction {
-            Direction::Inbound => self.inbound,
-            Direction::Outbound => self.outbound,
+            Direction::Inbound => self.defaults.inbound,
+            Direction::Outbound => self.defaults.outbound,
+            Direction::Forward => self.defaults.forward,
         }
     }
 
@@ -374,8 +381,7 @@ impl Rules {
 
     fn source(&self) -> compile::Source<'_> {
         let Self {
-            inbound,
-            outbound,
+            defaults,
             fail_mode,
             rules,
             members,
@@ -383,8 +389,7 @@ impl Rules {
         } = self;
         compile::Source {
             rules,
-            inbound: *inbound,
-            outbound: *outbound,
+            defaults: *defaults,
             fail_mode: *fail_mode,
             sets: members.as_deref(),
         }

@@ -9,8 +9,8 @@ use crate::value::{
     action, addresses, boolean, direction, fail_mode, icmp_type, id, interface, port_range,
     program, protocol, text, user, version,
 };
-use crate::{Addresses, DefaultAction, Presumed, Program, Protocol, Rule, User, compile};
-use firewall_abi::packet::{NO_USER, Verdict};
+use crate::{Addresses, DefaultAction, Defaults, Presumed, Program, Protocol, Rule, User, compile};
+use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::{FailMode, MAX_RULES};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -18,7 +18,14 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 const FILE_KEYS: &[&str] = &["version", "default", "service", "set", "rule"];
-const DEFAULT_KEYS: &[&str] = &["inbound", "outbound", "log_inbound", "log_outbound"];
+const DEFAULT_KEYS: &[&str] = &[
+    "inbound",
+    "outbound",
+    "forward",
+    "log_inbound",
+    "log_outbound",
+    "log_forward",
+];
 const SERVICE_KEYS: &[&str] = &["fail_mode"];
 const SET_KEYS: &[&str] = &["id", "addresses", "file", "except", "strict", "comment"];
 const RULE_KEYS: &[&str] = &[
@@ -32,6 +39,7 @@ const RULE_KEYS: &[&str] = &[
     "ports",
     "icmp_type",
     "interface",
+    "out_interface",
     "user",
     "program",
     "log",
@@ -41,8 +49,7 @@ const RULE_KEYS: &[&str] = &[
 
 /// What a file says.
 pub(crate) struct File {
-    pub(crate) inbound: DefaultAction,
-    pub(crate) outbound: DefaultAction,
+    pub(crate) defaults: Defaults,
     pub(crate) fail_mode: FailMode,
     pub(crate) rules: Vec<Rule>,
     pub(crate) sets: Vec<Set>,
@@ -63,7 +70,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
     };
     section.unknown_keys(FILE_KEYS);
     section.optional("version", version);
-    let (inbound, outbound) = defaults(&mut section);
+    let defaults = defaults(&mut section);
     let fail_mode = service(&mut section);
     let sets = section.tables("set");
     let sets: Vec<_> = sets
@@ -94,8 +101,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
     let rules = rules.into_iter().map(|(rule, _)| rule).collect();
     let (sets, members) = asked_sets(sets, &asked, section.report);
     File {
-        inbound,
-        outbound,
+        defaults,
         fail_mode,
         rules,
         sets,
@@ -103,7 +109,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
     }
 }
 
-fn defaults(file: &mut Section<'_, '_, '_>) -> (DefaultAction, DefaultAction) {
+fn defaults(file: &mut Section<'_, '_, '_>) -> Defaults {
     let refused = DefaultAction {
         action: Verdict::Block,
         log: true,
@@ -114,20 +120,29 @@ fn defaults(file: &mut Section<'_, '_, '_>) -> (DefaultAction, DefaultAction) {
         file.report.missing(0..0, message);
     }
     let Some(mut section) = file.table("default") else {
-        return (refused, refused);
+        return Defaults {
+            inbound: refused,
+            outbound: refused,
+            forward: refused,
+        };
     };
     section.unknown_keys(DEFAULT_KEYS);
-    let mut default = |key, example, log_key| {
-        let action = section
-            .required(key, example, action)
-            .unwrap_or(Verdict::Block);
+    let inbound = section.required("inbound", "\"block\"", action);
+    let outbound = section.required("outbound", "\"allow\"", action);
+    // Whoever lets nothing in lets nothing through.
+    let forward = section.optional("forward", action).or(inbound);
+    let mut default = |action: Option<Verdict>, log_key| {
+        let action = action.unwrap_or(Verdict::Block);
         let log = section
             .optional(log_key, boolean)
             .unwrap_or(action == Verdict::Block);
         DefaultAction { action, log }
     };
-    let inbound = default("inbound", "\"block\"", "log_inbound");
-    (inbound, default("outbound", "\"allow\"", "log_outbound"))
+    Defaults {
+        inbound: default(inbound, "log_inbound"),
+        outbound: default(outbound, "log_outbound"),
+        forward: default(forward, "log_forward"),
+    }
 }
 
 fn service(file: &mut Section<'_, '_, '_>) -> FailMode {
@@ -419,6 +434,7 @@ fn rule(
         ports: section.several("ports", port_range),
         icmp_types: section.several("icmp_type", |value| icmp_type(types_of, value)),
         interfaces: section.several("interface", interface),
+        out_interfaces: section.several("out_interface", interface),
         users,
         programs,
         log: section
@@ -474,7 +490,7 @@ fn users(
     let unknown = !troubles.is_empty();
     for (place, wrong) in troubles {
         let until = match action {
-            Verdict::Block => {
+            Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => {
                 "until then the rule blocks everybody who is no user of this machine's own"
             }
             Verdict::Allow => "until then the rule allows nothing for this name",
@@ -512,7 +528,9 @@ fn programs(
     let unknown = !troubles.is_empty();
     for (place, path, trouble) in troubles {
         let until = match action {
-            Verdict::Block => "until it can be, the rule blocks every program",
+            Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => {
+                "until it can be, the rule blocks every program"
+            }
             Verdict::Allow => "until it can be, the rule does not match it",
         };
         let message = format!("`program`: {path} can't be looked at: {trouble}; {until}");
@@ -542,6 +560,22 @@ fn check_together(rule: &Rule, section: &mut Section<'_, '_, '_>) {
     {
         let message = "`icmp_type` goes with one protocol, icmp or icmpv6; add protocol = \"icmp\"";
         section.report.error(value.span(), message);
+    }
+    if let Some(value) = section.value("out_interface")
+        && rule.direction != Some(Direction::Forward)
+    {
+        let message = "`out_interface` goes with direction = \"forward\"; of what goes out, `interface` is the device";
+        section.report.error(value.span(), message);
+    }
+    for key in ["user", "program"] {
+        if let Some(value) = section.value(key)
+            && rule.direction == Some(Direction::Forward)
+        {
+            let message = format!(
+                "`{key}` asks who is at this machine's end, and what is forwarded has none there; leave it out"
+            );
+            section.report.error(value.span(), message);
+        }
     }
     if let (Some(first), Some(_)) = (rule.sources.first(), rule.destinations.first())
         && !compile::can_be(rule, 4)

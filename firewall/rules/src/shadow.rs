@@ -4,8 +4,8 @@
 //! do, so ten thousand rules take milliseconds. That several rules take it together is not found.
 
 use crate::compile::{
-    Built, CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Key, SOURCE_PORT,
-    SOURCE_V4, SOURCE_V6, Takes, USER, can_be, joined, place, value,
+    Built, CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Key, OUT_INTERFACE,
+    SOURCE_PORT, SOURCE_V4, SOURCE_V6, Takes, USER, can_be, joined, place, value,
 };
 use crate::{Addresses, Finding, Rule};
 use firewall_abi::rules::{PAGE_WORDS, Page, Tree};
@@ -68,6 +68,7 @@ impl Candidates {
             candidates.narrow_by(pages, tree, takes(rule));
         }
         candidates.narrow_by(pages, &head.interface, (INTERFACE.1)(rule));
+        candidates.narrow_by(pages, &head.out_interface, (OUT_INTERFACE.1)(rule));
         if can_be(rule, 4) {
             candidates.narrow_by(pages, &head.source_v4, (SOURCE_V4.1)(rule));
             candidates.narrow_by(pages, &head.destination_v4, (DESTINATION_V4.1)(rule));
@@ -138,6 +139,7 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
             .iter()
             .all(|(_, takes)| narrow(*takes))
         && broad(INTERFACE.1)
+        && broad(OUT_INTERFACE.1)
         && (!can_be(rule, 4) || narrow(SOURCE_V4.1) && narrow(DESTINATION_V4.1))
         && (!can_be(rule, 6) || broad(SOURCE_V6.1) && broad(DESTINATION_V6.1))
 }

@@ -21,6 +21,11 @@ pub(crate) fn id(value: &DeValue<'_>) -> Result<String, Wrong> {
 }
 
 pub(crate) fn action(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
+    if let Some(later @ ("reject" | "ask")) = value.as_str() {
+        return Err(format!(
+            "`{later}` is no action of this release yet; write \"block\" or \"allow\""
+        ));
+    }
     one_of(
         value,
         &[
@@ -31,9 +36,11 @@ pub(crate) fn action(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
 }
 
 pub(crate) fn direction(value: &DeValue<'_>) -> Result<Direction, Wrong> {
-    let (into, out) = (Direction::Inbound, Direction::Outbound);
-    one_of(value, &[(into.name(), into), (out.name(), out)])
-        .map_err(|wrong| format!("{wrong}; leave the key out for both directions"))
+    one_of(
+        value,
+        &Direction::ALL.map(|direction| (direction.name(), direction)),
+    )
+    .map_err(|wrong| format!("{wrong}; leave the key out for every direction"))
 }
 
 pub(crate) fn one_of<T: Copy>(value: &DeValue<'_>, known: &[(&str, T)]) -> Result<T, Wrong> {

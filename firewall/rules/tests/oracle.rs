@@ -17,8 +17,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// A whole file as a person thinks of it.
 #[derive(Clone, Debug)]
 struct File {
-    /// For in and out: whether packets pass that no rule matches, and whether they are reported.
-    defaults: [(bool, bool); 2],
+    /// For in, out and forward: whether packets pass that no rule matches, and whether they are reported.
+    defaults: [(bool, bool); 3],
     sets: Vec<Vec<Span>>,
     wishes: Vec<Wish>,
 }
@@ -37,6 +37,7 @@ struct Wish {
     ports: Vec<(u16, u16)>,
     types: Vec<u16>,
     interfaces: Vec<&'static str>,
+    out_interfaces: Vec<&'static str>,
     users: Vec<u32>,
     programs: Vec<u64>,
 }
@@ -64,6 +65,7 @@ struct Seen {
     ports: (u16, u16),
     shape: Shape,
     interface: Option<&'static str>,
+    out_interface: Option<&'static str>,
     user: u32,
     /// 0 if it is not known.
     program: u64,
@@ -100,7 +102,11 @@ fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
             );
         }
     }
-    let (allow, log) = file.defaults[usize::from(seen.direction == Direction::Outbound)];
+    let (allow, log) = file.defaults[match seen.direction {
+        Direction::Inbound => 0,
+        Direction::Outbound => 1,
+        Direction::Forward => 2,
+    }];
     (NO_RULE, verdict(allow), or_fragment(Reason::Default), log)
 }
 
@@ -127,6 +133,10 @@ fn wanted(wish: &Wish, file: &File, seen: &Seen) -> bool {
             || seen
                 .interface
                 .is_some_and(|name| wish.interfaces.contains(&name)))
+        && (wish.out_interfaces.is_empty()
+            || seen
+                .out_interface
+                .is_some_and(|name| wish.out_interfaces.contains(&name)))
         && (wish.users.is_empty() || wish.users.contains(&seen.user))
         && (wish.programs.is_empty()
             || wish
@@ -173,7 +183,7 @@ fn there(program: u64) -> bool {
 fn text(file: &File) -> String {
     let action = |allow: bool| if allow { "allow" } else { "block" };
     let mut text = String::from("[default]\n");
-    for (name, (allow, log)) in ["inbound", "outbound"].iter().zip(file.defaults) {
+    for (name, (allow, log)) in ["inbound", "outbound", "forward"].iter().zip(file.defaults) {
         writeln!(text, "{name} = '{}'\nlog_{name} = {log}", action(allow)).unwrap();
     }
     for (n, set) in file.sets.iter().enumerate() {
@@ -229,6 +239,7 @@ fn text(file: &File) -> String {
             }
         }
         list(&mut text, "interface", &wish.interfaces);
+        list(&mut text, "out_interface", &wish.out_interfaces);
         list(
             &mut text,
             "program",
@@ -341,7 +352,7 @@ fn version(dice: &mut Dice) -> u8 {
 }
 
 fn direction(dice: &mut Dice) -> Direction {
-    dice.of(&[Direction::Inbound, Direction::Outbound])
+    dice.of(&Direction::ALL)
 }
 
 fn port(dice: &mut Dice) -> u16 {
@@ -403,15 +414,17 @@ fn wish(dice: &mut Dice, sets: usize) -> Wish {
     {
         destinations.clear();
     }
+    let direction = if dice.one_in(2) {
+        Some(direction(dice))
+    } else {
+        None
+    };
+    let forward = direction == Some(Direction::Forward);
     Wish {
         allow: dice.one_in(2),
         log: dice.one_in(2),
         enabled: !dice.one_in(10),
-        direction: if dice.one_in(2) {
-            Some(direction(dice))
-        } else {
-            None
-        },
+        direction,
         sources,
         destinations,
         source_ports: if with_ports && dice.one_in(3) {
@@ -430,12 +443,17 @@ fn wish(dice: &mut Dice, sets: usize) -> Wish {
         } else {
             Vec::new()
         },
-        users: if dice.one_in(4) {
+        out_interfaces: if forward && dice.one_in(2) {
+            dice.several(2, |dice| dice.of(&INTERFACES))
+        } else {
+            Vec::new()
+        },
+        users: if !forward && dice.one_in(4) {
             dice.several(2, |dice| dice.of(&USERS))
         } else {
             Vec::new()
         },
-        programs: if dice.one_in(4) {
+        programs: if !forward && dice.one_in(4) {
             dice.several(2, |dice| 1 + dice.below(3))
         } else {
             Vec::new()
@@ -456,7 +474,7 @@ fn file(dice: &mut Dice) -> File {
     let wishes = dice.several(8, |dice| wish(dice, sets.len()));
     let mut default = || (dice.one_in(2), dice.one_in(2));
     File {
-        defaults: [default(), default()],
+        defaults: [default(), default(), default()],
         sets,
         wishes,
     }
@@ -475,8 +493,9 @@ fn seen(dice: &mut Dice) -> Seen {
         1 | 58 => (dice.of(&[0, 3, 8, 128, 255]), dice.of(&[0, 4])),
         _ => (0, 0),
     };
+    let direction = direction(dice);
     Seen {
-        direction: direction(dice),
+        direction,
         source: address(dice, version),
         destination: address(dice, version),
         protocol,
@@ -486,6 +505,11 @@ fn seen(dice: &mut Dice) -> Seen {
             None
         } else {
             Some(dice.of(&INTERFACES))
+        },
+        out_interface: if direction == Direction::Forward && dice.one_in(2) {
+            Some(dice.of(&INTERFACES))
+        } else {
+            None
         },
         user: if dice.one_in(4) {
             NO_USER
@@ -519,6 +543,9 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
         },
         interface: seen
             .interface
+            .map_or([0; 2], |name| name_words(name).unwrap()),
+        out_interface: seen
+            .out_interface
             .map_or([0; 2], |name| name_words(name).unwrap()),
         user: seen.user,
         spare: 0,

@@ -169,6 +169,32 @@ fn every_error_is_said_at_once_with_its_place() {
 }
 
 #[test]
+fn what_nobody_says_of_forwarding_is_said_by_the_default_for_inbound() {
+    let default_for = |text: &str| {
+        let rules = rules::parse("r", text, &rules::NoResolver).unwrap();
+        let rules::DefaultAction { action, log } = rules.default_for(Direction::Forward);
+        (action, log)
+    };
+    let allowed = (Verdict::Allow, false);
+    let blocked = (Verdict::Block, true);
+    for (text, expected) in [
+        ("inbound='block'\noutbound='allow'", blocked),
+        ("inbound='allow'\noutbound='block'", allowed),
+        (
+            "inbound='block'\noutbound='block'\nforward='allow'",
+            allowed,
+        ),
+        (
+            "inbound='allow'\noutbound='allow'\nforward='block'\nlog_forward=false",
+            (Verdict::Block, false),
+        ),
+    ] {
+        let text = format!("[default]\n{text}\n");
+        assert_eq!(default_for(&text), expected, "{text}");
+    }
+}
+
+#[test]
 fn an_error_says_what_would_be_right() {
     let cases = [
         (
@@ -226,7 +252,27 @@ fn an_error_says_what_would_be_right() {
         ),
         (
             "id='a'\naction='allow'\ndirection='inbound'",
-            "there are: in, out; leave the key out for both directions",
+            "there are: in, out, forward; leave the key out for every direction",
+        ),
+        (
+            "id='a'\naction='reject'",
+            "6:8: `action`: `reject` is no action of this release yet",
+        ),
+        (
+            "id='a'\naction='ask'",
+            "6:8: `action`: `ask` is no action of this release yet",
+        ),
+        (
+            "id='a'\naction='allow'\nout_interface='docker0'",
+            "7:15: `out_interface` goes with direction = \"forward\"",
+        ),
+        (
+            "id='a'\naction='allow'\ndirection='out'\nout_interface='docker0'",
+            "of what goes out, `interface` is the device",
+        ),
+        (
+            "id='a'\naction='allow'\ndirection='forward'\nuser=0",
+            "8:6: `user` asks who is at this machine's end, and what is forwarded has none there",
         ),
         (
             "id='a'\naction='allow'\nsource='10.0.0.9-10.0.0.1'",

@@ -244,15 +244,19 @@ fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
         blocked_in,
         allowed_out,
         blocked_out,
+        allowed_forward,
+        blocked_forward,
         flows_full,
         flows,
         ..
     } = firewall.stats()?;
     Ok(json!({
         what: {
-            "blocked": blocked_in + blocked_out, "allowed": allowed_in + allowed_out,
+            "blocked": blocked_in + blocked_out + blocked_forward,
+            "allowed": allowed_in + allowed_out + allowed_forward,
             "blocked_in": blocked_in, "blocked_out": blocked_out,
             "allowed_in": allowed_in, "allowed_out": allowed_out,
+            "allowed_forward": allowed_forward, "blocked_forward": blocked_forward,
             "flows_full": flows_full, "flows": flows,
         }
     }))

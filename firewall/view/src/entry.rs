@@ -48,7 +48,7 @@ pub enum What {
 /// A packet, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PacketSeen {
-    /// Into the zone or out of it.
+    /// Into the zone, out of it or through it.
     pub direction: Direction,
     /// What became of it.
     pub verdict: Verdict,
@@ -62,8 +62,10 @@ pub struct PacketSeen {
     pub flow: PacketHeaders,
     /// Bytes, from the IP header on.
     pub length: u32,
-    /// The device it came in or went out by, if its name is known.
+    /// The device it came in or went out by, if its name is known; of what is forwarded, the one that it came in by.
     pub device: Option<Arc<str>>,
+    /// The device that what is forwarded goes out by, if its name is known.
+    pub out_device: Option<Arc<str>>,
     /// Who sent it, as far as it is known.
     pub program: Program,
 }
@@ -147,6 +149,7 @@ impl Entry {
             flow: packet.flow,
             length: packet.length,
             device: names.device(packet.interface),
+            out_device: names.device(packet.out_interface),
             program,
         };
         Ok(Self {
@@ -247,7 +250,7 @@ impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [time, what, way, protocol, ends, rule, program] = self.cells();
         let line =
-            format!("{time}  {what:<8} {way:<3} {protocol:<6} {ends:<44} {rule:<28} {program}");
+            format!("{time}  {what:<8} {way:<7} {protocol:<6} {ends:<44} {rule:<28} {program}");
         f.write_str(line.trim_end())
     }
 }
@@ -258,7 +261,9 @@ impl PacketSeen {
     pub const fn outcome(&self) -> &'static str {
         match self.verdict {
             Verdict::Allow => "allowed",
-            Verdict::Block => "refused",
+            Verdict::Block | Verdict::Reject => "refused",
+            Verdict::Ask => "asked",
+            Verdict::Socket => "deferred",
         }
     }
 

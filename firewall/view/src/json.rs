@@ -52,7 +52,8 @@ fn packet(seen: &PacketSeen) -> Value {
         "generation": seen.generation, "protocol": seen.protocol(), "protocol_number": protocol,
         "source": address(source), "source_port": source_port,
         "destination": address(destination), "destination_port": destination_port,
-        "length": seen.length, "device": seen.device.as_deref(), "program": program(&seen.program),
+        "length": seen.length, "device": seen.device.as_deref(), "out_device": seen.out_device.as_deref(),
+        "program": program(&seen.program),
     })
 }
 

@@ -19,8 +19,8 @@ pub fn why(entry: &Entry) -> String {
         return entry.to_string();
     };
     let outcome = match packet.verdict {
-        Verdict::Block => "Refused",
         Verdict::Allow => "Allowed",
+        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => "Refused",
     };
     let by = match (&packet.rule, packet.reason) {
         (Some(rule), _) => format!(

@@ -26,8 +26,8 @@ pub struct Account {
     pub changed: u64,
     /// Allowed packets whose connection found no room.
     pub full: u64,
-    /// What the defaults decided, for in and out.
-    pub defaults: [u64; 2],
+    /// What the defaults decided, for each of [`Direction::ALL`].
+    pub defaults: [u64; Direction::ALL.len()],
     /// What each rule decided, by its number.
     pub rules: Vec<Hits>,
     /// Whether the capture was read to its end.
@@ -91,7 +91,9 @@ impl Account {
             (Some(hits), _) if reply => hits.replies += 1,
             (Some(hits), _) => hits.packets += 1,
             (None, Some(direction)) if decided_by_default(decision) => {
-                self.defaults[usize::from(direction == Direction::Outbound)] += 1;
+                let place = Direction::ALL.iter().position(|known| *known == direction);
+                let number = place.and_then(|place| self.defaults.get_mut(place));
+                number.into_iter().for_each(|number| *number += 1);
             }
             _ => {}
         }

@@ -259,10 +259,7 @@ impl Printer<'_> {
                 hits.packets, hits.replies, rule.id
             )?;
         }
-        for (direction, number) in [Direction::Inbound, Direction::Outbound]
-            .into_iter()
-            .zip(account.defaults)
-        {
+        for (direction, number) in Direction::ALL.into_iter().zip(account.defaults) {
             if number > 0 {
                 writeln!(out, "{number:>8}           {}", default_name(direction))?;
             }

@@ -57,10 +57,7 @@ fn defaults(old: &RuleFile, new: &RuleFile) -> Vec<String> {
             )
         })
     };
-    [Direction::Inbound, Direction::Outbound]
-        .into_iter()
-        .filter_map(changed)
-        .collect()
+    Direction::ALL.into_iter().filter_map(changed).collect()
 }
 
 fn by_name(file: &RuleFile) -> BTreeMap<&str, &Rule> {
@@ -122,6 +119,7 @@ mod tests {
         );
         let expected = [
             "~ the default for in: allow, not reported instead of block, reported",
+            "~ the default for forward: allow, not reported instead of block, reported",
             "~ rule `a` (f:9)",
             "+ rule `e` (f:5)",
             "- rule `b` (f:9)",

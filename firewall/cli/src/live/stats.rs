@@ -60,6 +60,8 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         blocked_in,
         allowed_out,
         blocked_out,
+        allowed_forward,
+        blocked_forward,
         flows_full,
         flows,
         flows_most,
@@ -71,17 +73,17 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
     let (faint, strong) = (style::FAINT, style::STRONG);
     writeln!(
         out,
-        "{faint}{:<14}{:>14}{:>14}{faint:#}",
-        "packets", "in", "out"
+        "{faint}{:<14}{:>14}{:>14}{:>14}{faint:#}",
+        "packets", "in", "out", "forward"
     )?;
     writeln!(
         out,
-        "{allow}{:<14}{allow:#}{allowed_in:>14}{allowed_out:>14}",
+        "{allow}{:<14}{allow:#}{allowed_in:>14}{allowed_out:>14}{allowed_forward:>14}",
         "allowed"
     )?;
     writeln!(
         out,
-        "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}",
+        "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}{blocked_forward:>14}",
         "refused"
     )?;
     writeln!(

@@ -106,7 +106,7 @@ pub extern "C" fn gatebell_classify(
     } else {
         Asked::Beginning
     };
-    let decision = classify_as(packet, asked, &local, head, &rules);
+    let decision = classify_as(packet, asked, &mut local, head, &rules);
     if let Some(head) = head.filter(|_| asked == Asked::Packet) {
         rules.count(head, decision.rule);
     }
@@ -181,7 +181,7 @@ extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
             packet.interface = seen.interface;
             packet.pid = seen.owner.pid;
             packet.user = seen.owner.user;
-            packet.spare = 0;
+            packet.out_interface = 0;
             packet.program = seen.owner.program;
             packet.name = zerocopy::transmute!(seen.owner.name);
         },

@@ -77,7 +77,7 @@ fn at_device(skb: *mut __sk_buff, direction: Direction) -> i32 {
     let skb = Skb::at_device(skb, link_header);
     match judge::judge(skb, skb.length().saturating_sub(link_header), direction) {
         Verdict::Allow => GO_ON,
-        Verdict::Block => DROP,
+        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => DROP,
     }
 }
 
@@ -107,7 +107,7 @@ pub fn zone_socket_ingress(ctx: SkBuffContext) -> i32 {
 fn at_socket(skb: Skb, direction: Direction) -> i32 {
     match judge::judge(skb, skb.length(), direction) {
         Verdict::Allow => 1,
-        Verdict::Block => 0,
+        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => 0,
     }
 }
 

@@ -47,11 +47,15 @@ pub(crate) const DESTINATION_V6: Wide = ("IPv6 destinations", |rule| {
     )
 });
 pub(crate) const PROGRAM: Wide = ("programs", program);
-pub(crate) const INTERFACE: Wide = ("devices", |rule| {
-    among(&rule.interfaces, |name| {
+pub(crate) const INTERFACE: Wide = ("devices", |rule| devices(&rule.interfaces));
+pub(crate) const OUT_INTERFACE: Wide =
+    ("devices to go out by", |rule| devices(&rule.out_interfaces));
+
+fn devices(names: &[String]) -> Takes<u128> {
+    among(names, |name| {
         joined_words(name_words(name).unwrap_or_default())
     })
-});
+}
 
 /// Values one by one; an empty list takes all.
 fn among<T, K: Copy>(list: &[T], value: impl Fn(&T) -> K) -> Takes<K> {
@@ -153,9 +157,9 @@ pub(crate) fn can_be(rule: &Rule, version: u8) -> bool {
 }
 
 fn of_class(rule: &Rule) -> Takes<u32> {
-    let directions = [Direction::Inbound, Direction::Outbound].into_iter();
-    let directions =
-        directions.filter(|direction| rule.direction.is_none_or(|only| only == *direction));
+    let directions = Direction::ALL
+        .into_iter()
+        .filter(|direction| rule.direction.is_none_or(|only| only == *direction));
     let mut spans = Vec::new();
     for direction in directions {
         for version in [4, 6].into_iter().filter(|version| can_be(rule, *version)) {

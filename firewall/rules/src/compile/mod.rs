@@ -11,19 +11,19 @@ mod vectors;
 pub use sets::Sets;
 
 pub(crate) use dimensions::{
-    CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Narrow, SOURCE_PORT,
-    SOURCE_V4, SOURCE_V6, USER, Wide, can_be,
+    CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Narrow, OUT_INTERFACE,
+    SOURCE_PORT, SOURCE_V4, SOURCE_V6, USER, Wide, can_be,
 };
 pub(crate) use sweep::{Takes, joined};
 pub(crate) use tree::{Key, value};
 pub(crate) use vectors::place;
 
 use crate::set::grouped;
-use crate::{DefaultAction, Rule};
+use crate::{DefaultAction, Defaults, Rule};
 use dimensions::{PROGRAM, asks_ports};
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, DefaultPolicy, FailMode, Head, HeadPage,
-    MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
+    ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, DefaultPolicy, FailMode,
+    Head, HeadPage, MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -106,8 +106,7 @@ fn write_head(pages: &mut [Page], head: Head) {
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     pub(crate) rules: &'a [Rule],
-    pub(crate) inbound: DefaultAction,
-    pub(crate) outbound: DefaultAction,
+    pub(crate) defaults: Defaults,
     pub(crate) fail_mode: FailMode,
     pub(crate) sets: Option<&'a Sets>,
 }
@@ -163,8 +162,10 @@ impl Building<'_> {
             generation: 0,
             rules: self.source.rules.len() as u32,
             pages: 0,
-            inbound: default_policy(self.source.inbound),
-            outbound: default_policy(self.source.outbound),
+            inbound: default_policy(self.source.defaults.inbound),
+            outbound: default_policy(self.source.defaults.outbound),
+            forward: default_policy(self.source.defaults.forward),
+            spare: [0; 6],
             sets: NO_SETS,
             asks: self.asks(),
             fail_mode: self.source.fail_mode as u32,
@@ -184,6 +185,7 @@ impl Building<'_> {
             destination_v6: self.wide(DESTINATION_V6)?,
             program: self.wide(PROGRAM)?,
             interface: self.wide(INTERFACE)?,
+            out_interface: self.wide(OUT_INTERFACE)?,
         };
         let source = self.source;
         if let Some(sets) = source.asked_sets() {
@@ -279,6 +281,7 @@ impl Building<'_> {
             if_any(rule.users.is_empty(), ASKS_USER)
                 | if_any(rule.programs.is_empty(), ASKS_PROGRAM)
                 | if_any(rule.interfaces.is_empty(), ASKS_INTERFACE)
+                | if_any(rule.out_interfaces.is_empty(), ASKS_OUT_INTERFACE)
         };
         self.source
             .enabled()
