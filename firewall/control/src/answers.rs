@@ -116,6 +116,19 @@ pub struct RuleText {
     pub text: Option<String>,
     /// The service's folder for rules, from which on they name the files of sets.
     pub folder: PathBuf,
+    /// The service's rule file, which holds the confirmed rules.
+    pub file: PathBuf,
+}
+
+/// What is said of a change to the rules beside the new text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeNote {
+    /// What it is, in a few words, for the file's earlier states.
+    pub what: Option<String>,
+    /// The earlier change that it takes back.
+    pub undoes: Option<u64>,
+    /// The generation that was read before; in force is another: nothing is changed.
+    pub replaces: Option<u32>,
 }
 
 /// What the driver counted since its tables were made.
@@ -219,6 +232,8 @@ pub enum Refused {
     NoLease,
     /// The lease ended before: the confirmed rules are back.
     LeaseOver,
+    /// In force are other rules than those that were read before.
+    Replaced,
     /// The system did not let us; what it said and what to do.
     System(String),
 }
@@ -243,6 +258,9 @@ impl std::fmt::Display for Refused {
             Self::NoLease => {
                 f.write_str("no lease runs; `gatebell rules apply --lease` starts one")
             }
+            Self::Replaced => f.write_str(
+                "somebody else changed the rules meanwhile, and nothing was changed now; ask again",
+            ),
             Self::LeaseOver => f.write_str(
                 "the lease has ended, and the rules that were confirmed are back; apply them again",
             ),

@@ -1,7 +1,7 @@
 //! The other end: how the command line asks.
 
 use crate::INTERFACE;
-use crate::{Accounts, Applied, Hits, InForce, RuleText, Stats, Status};
+use crate::{Accounts, Applied, ChangeNote, Hits, InForce, RuleText, Stats, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -107,7 +107,27 @@ impl Client {
         text: &str,
         lease: Option<Duration>,
     ) -> Result<Applied, Failed> {
+        self.apply_change(name, text, lease, &ChangeNote::default())
+    }
+
+    /// The same, saying what the change is.
+    pub fn apply_change(
+        &mut self,
+        name: &str,
+        text: &str,
+        lease: Option<Duration>,
+        note: &ChangeNote,
+    ) -> Result<Applied, Failed> {
         let mut parameters = json!({ "name": name, "text": text });
+        if let Some(what) = &note.what {
+            parameters["what"] = json!(what);
+        }
+        if let Some(undoes) = note.undoes {
+            parameters["undoes"] = json!(undoes);
+        }
+        if let Some(replaces) = note.replaces {
+            parameters["replaces"] = json!(replaces);
+        }
         if let Some(lease) = lease {
             parameters["lease_seconds"] = json!(lease.as_secs());
         }

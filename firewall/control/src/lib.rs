@@ -12,8 +12,8 @@ mod names;
 mod places;
 
 pub use answers::{
-    Account, Accounts, Applied, Counted, Device, Hits, InForce, Lease, Memory, Refused, RuleText,
-    Stats, Status,
+    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Lease, Memory, Refused,
+    RuleText, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

@@ -220,6 +220,7 @@ mod tests {
             name: Some("f".to_owned()),
             text: Some(text.to_owned()),
             folder: PathBuf::new(),
+            file: PathBuf::new(),
         };
         let name = named(asked).unwrap().rule(0).unwrap();
         assert_eq!((name.id.as_str(), name.line), ("r", 8));

@@ -17,7 +17,8 @@ use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
 use channel::server::{DeviceServer, Parts, Policy, Room};
 use control::{
-    Account, Accounts, Applied, Device, Hits, InForce, Memory, Refused, RuleText, Stats, Status,
+    Account, Accounts, Applied, ChangeNote, Device, Hits, InForce, Memory, Refused, RuleText,
+    Stats, Status,
 };
 use nix::unistd::{Group, chown};
 use rules::{Rules, SystemResolver};
@@ -26,6 +27,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use store::{History, NewChange};
 use tracing::{error, info, warn};
 
 /// What a service is told when it starts.
@@ -314,7 +316,13 @@ impl Firewall {
         name: &str,
         text: &str,
         lease: Option<Duration>,
+        note: ChangeNote,
+        by: String,
     ) -> Result<Applied, Refused> {
+        let in_force = self.rulebook.in_force().map_or(0, |held| held.generation);
+        if note.replaces.is_some_and(|read| read != in_force) {
+            return Err(Refused::Replaced);
+        }
         let rules = self.read(name, text)?;
         let new = New {
             name,
@@ -327,7 +335,13 @@ impl Firewall {
                 .rulebook
                 .confirm_at_once(&self.driver, &self.state, new, true)
                 .map_err(refused)?;
-            self.write_file(text)?;
+            let what = note.what.unwrap_or_else(|| format!("apply {name}"));
+            let change = NewChange {
+                by,
+                what,
+                undoes: note.undoes,
+            };
+            self.write_file(text, change)?;
             info!("generation {} is in force", held.generation);
             return Ok(self.applied(&held, &rules));
         };
@@ -344,7 +358,7 @@ impl Firewall {
     }
 
     /// Makes the candidate the confirmed rules, and then replaces the rule file.
-    pub fn confirm(&mut self) -> Result<Applied, Refused> {
+    pub fn confirm(&mut self, by: String) -> Result<Applied, Refused> {
         let held = self.rulebook.confirm(&self.driver, &self.state)?;
         info!("generation {} is confirmed", held.generation);
         let (name, text) = held.text.clone().ok_or_else(|| {
@@ -353,7 +367,15 @@ impl Firewall {
                     .into(),
             )
         })?;
-        self.write_file(&text)?;
+        let what = format!("confirm {name}");
+        self.write_file(
+            &text,
+            NewChange {
+                by,
+                what,
+                undoes: None,
+            },
+        )?;
         let rules = self.read(&name, &text)?;
         Ok(self.applied(&held, &rules))
     }
@@ -435,13 +457,16 @@ impl Firewall {
     #[must_use]
     pub fn rules(&mut self) -> RuleText {
         let folder = self.config.rule_folder();
+        let file =
+            std::path::absolute(&self.config.rules).unwrap_or_else(|_| self.config.rules.clone());
         match self.rulebook.in_force() {
-            Some(held) => held.rule_text(folder),
+            Some(held) => held.rule_text(folder, file),
             None => RuleText {
                 generation: 0,
                 name: None,
                 text: None,
                 folder,
+                file,
             },
         }
     }
@@ -474,10 +499,20 @@ impl Firewall {
             rules: &rules,
             budget: self.budget(),
         };
+        let before = self.rulebook.confirmed().and_then(|held| held.text.clone());
         let held = self
             .rulebook
             .confirm_at_once(&self.driver, &self.state, new, false)
             .map_err(refused)?;
+        if let Some((_, before)) = before.filter(|(_, before)| *before != text) {
+            let change = NewChange {
+                by: "whoever wrote the file".to_owned(),
+                what: "change the file by hand".to_owned(),
+                undoes: None,
+            };
+            let kept = self.keep(&before, change);
+            self.noted(kept.context("the rules before this change are not kept"));
+        }
         Ok(self.applied(&held, &rules))
     }
 
@@ -502,8 +537,11 @@ impl Firewall {
     }
 
     /// The kernel has them by now; the disk is to have them after the next start too.
-    fn write_file(&mut self, text: &str) -> Result<(), Refused> {
-        let written = state::replace(&self.config.rules, text.as_bytes());
+    fn write_file(&mut self, text: &str, change: NewChange) -> Result<(), Refused> {
+        let kept = self.keep_file(text, change);
+        self.noted(kept.context("the rule file's state before this change is not kept"));
+        let written = store::replace(&self.config.rules, text.as_bytes())
+            .with_context(|| format!("can't write {}", self.config.rules.display()));
         self.bad_file = written.as_ref().err().map(|cause| {
             format!(
                 "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
@@ -514,6 +552,25 @@ impl Firewall {
                 "the rules are in force, but the rule file is the old one: {cause:#}"
             ))
         })
+    }
+
+    /// Keeps what the rule file holds before it holds this text, for who wants it back.
+    fn keep_file(&self, text: &str, change: NewChange) -> Result<()> {
+        let Ok(before) = fs::read_to_string(&self.config.rules) else {
+            // There is none yet, or it is no text: nothing to keep.
+            return Ok(());
+        };
+        if before == text {
+            return Ok(());
+        }
+        self.keep(&before, change)
+    }
+
+    fn keep(&self, before: &str, change: NewChange) -> Result<()> {
+        // Nobody is waited for: this thread has a firewall to run.
+        let history = History::beside(&self.config.rules);
+        history.try_hold()?.keep(before, change)?;
+        Ok(())
     }
 
     /// A program that rules name may be another file by now.

@@ -407,13 +407,14 @@ impl Held {
     }
 
     /// For who asks.
-    pub fn rule_text(&self, folder: PathBuf) -> RuleText {
+    pub fn rule_text(&self, folder: PathBuf, file: PathBuf) -> RuleText {
         let (name, text) = self.text.clone().unzip();
         RuleText {
             generation: self.generation,
             name,
             text,
             folder,
+            file,
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where a service is, and what it guards.
@@ -160,29 +160,8 @@ pub fn remove(folder: &Path) -> Result<Vec<String>> {
     Ok(said)
 }
 
-/// Replaces a file as a whole: who reads it finds the old text or the new one, after a power cut too.
-pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let failed = || format!("can't write {}", path.display());
-    let mut beside = path.clone().into_os_string();
-    beside.push(".new");
-    let beside = PathBuf::from(beside);
-    let mut file = File::create(&beside).with_context(failed)?;
-    if let Ok(before) = fs::metadata(&path) {
-        file.set_permissions(before.permissions())
-            .with_context(failed)?;
-    }
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
-        .with_context(failed)?;
-    fs::rename(&beside, &path).with_context(failed)?;
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .with_context(failed)
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    store::replace(path, bytes).with_context(|| format!("can't write {}", path.display()))
 }
 
 const ZONE: &str = "zone.json";

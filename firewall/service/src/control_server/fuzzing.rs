@@ -25,6 +25,7 @@ impl Talk {
         let (requester, stream) = UnixStream::pair().expect("a pair of sockets");
         requester.set_nonblocking(true).expect("it does not wait");
         let who = Requester {
+            process: None,
             user: 1000,
             may_change,
         };

@@ -2,7 +2,7 @@
 
 use super::peer::Requester;
 use crate::firewall::{Firewall, Mailbox};
-use control::{Accounts, DESCRIPTION, INTERFACE, Refused};
+use control::{Accounts, ChangeNote, DESCRIPTION, INTERFACE, Refused};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ pub enum Ask {
         name: String,
         text: String,
         lease: Option<Duration>,
+        note: ChangeNote,
     },
     Confirm,
     Revert,
@@ -108,6 +109,7 @@ impl From<Refused> for Failure {
             },
             Refused::NoLease => Self::new("NoLease", message),
             Refused::LeaseOver => Self::new("LeaseOver", message),
+            Refused::Replaced => Self::new("RulesReplaced", message),
             Refused::System(_) => Self::new("SystemFailed", message),
         }
     }
@@ -129,10 +131,16 @@ pub fn at_desk(mailbox: &Mailbox, ask: Ask, requester: Requester) -> Answered {
 fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered {
     Ok(match ask {
         Ask::Status => json!({ "status": firewall.status() }),
-        Ask::Apply { name, text, lease } => {
-            json!({ "applied": firewall.apply(&name, &text, lease)? })
+        Ask::Apply {
+            name,
+            text,
+            lease,
+            note,
+        } => {
+            let by = requester.name();
+            json!({ "applied": firewall.apply(&name, &text, lease, note, by)? })
         }
-        Ask::Confirm => json!({ "applied": firewall.confirm()? }),
+        Ask::Confirm => json!({ "applied": firewall.confirm(requester.name())? }),
         Ask::Revert => json!({ "rules": firewall.revert()? }),
         Ask::Reload => json!({ "applied": firewall.reload()? }),
         Ask::Rules => json!({ "rules": firewall.rules() }),
@@ -227,6 +235,9 @@ struct Apply {
     name: String,
     text: String,
     lease_seconds: Option<u64>,
+    what: Option<String>,
+    undoes: Option<u64>,
+    replaces: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -264,6 +275,9 @@ fn apply(
         name,
         text,
         lease_seconds,
+        what,
+        undoes,
+        replaces,
     }: Apply,
 ) -> Result<Ask, Misunderstood> {
     let range = |parameter, message| {
@@ -283,10 +297,24 @@ fn apply(
             format!("a lease has 1 to {LONGEST_LEASE} seconds"),
         );
     }
+    if let Some(what) = &what
+        && (what.is_empty() || what.len() > LONGEST_NAME || what.chars().any(char::is_control))
+    {
+        return range(
+            "what",
+            format!("what a change is has 1 to {LONGEST_NAME} bytes, none of them for control"),
+        );
+    }
+    let note = ChangeNote {
+        what,
+        undoes,
+        replaces,
+    };
     Ok(Ask::Apply {
         name,
         text,
         lease: lease_seconds.map(Duration::from_secs),
+        note,
     })
 }
 

@@ -33,8 +33,17 @@ const BITE: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requester {
     pub user: u32,
+    /// The process that connected.
+    pub process: Option<u32>,
     /// Root, or the user that the service runs as.
     pub may_change: bool,
+}
+
+impl Requester {
+    /// Who that is, for people: by their name, and the one that they logged in under.
+    pub fn name(&self) -> String {
+        store::person(self.user, self.process)
+    }
 }
 
 /// Somebody who is connected.
@@ -57,12 +66,14 @@ pub struct PeerConnection {
 impl PeerConnection {
     /// Greets somebody who has connected.
     pub fn new(stream: OwnedFd, closer: &Closer, answer: Arc<dyn Answer>) -> io::Result<Self> {
-        let user = getsockopt(&stream, PeerCredentials).map(|peer| peer.uid());
+        let peer = getsockopt(&stream, PeerCredentials);
+        let user = peer.as_ref().map_or(NOBODY, |peer| peer.uid());
         // From here on, however this ends, it is closed by others.
-        let stream = closer.take(user.unwrap_or(NOBODY), stream);
-        let user = user?;
+        let stream = closer.take(user, stream);
+        let process = u32::try_from(peer?.pid()).ok().filter(|pid| *pid != 0);
         let requester = Requester {
             user,
+            process,
             may_change: user == 0 || user == geteuid().as_raw(),
         };
         Ok(Self::who(requester, stream, closer, answer))

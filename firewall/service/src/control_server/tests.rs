@@ -60,7 +60,9 @@ const LONG: usize = 6 << 20;
 fn made_up(ask: Ask, _: Requester) -> Answered {
     Ok(match ask {
         Ask::Status => json!({ "status": status() }),
-        Ask::Apply { name, text, lease } => {
+        Ask::Apply {
+            name, text, lease, ..
+        } => {
             if text.is_empty() {
                 Err(Refused::Rules(vec![format!("{name}:1:1: nothing")]))?;
             }
@@ -136,6 +138,7 @@ fn text() -> RuleText {
         name: None,
         text: None,
         folder: "/r".into(),
+        file: "/etc/gatebell/rules.toml".into(),
     }
 }
 
@@ -406,6 +409,7 @@ fn the_socket_goes_with_the_service_and_has_one() {
 #[test]
 fn who_is_not_root_may_ask_and_change_nothing() {
     let requester = Requester {
+        process: None,
         user: 1000,
         may_change: false,
     };
@@ -531,6 +535,7 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
             .map(|(_, given)| given.clone());
         assert_eq!(given.is_some(), !method.has_no_inputs(), "{name}");
         let requester = Requester {
+            process: None,
             user: 0,
             may_change: true,
         };
@@ -557,6 +562,7 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         }),
         Failure::from(Refused::NoLease),
         Failure::from(Refused::LeaseOver),
+        Failure::from(Refused::Replaced),
         Failure::from(Refused::System(String::new())),
         Failure::new("NotPermitted", ""),
         Failure::new("ServiceEnding", ""),
@@ -647,6 +653,7 @@ fn descriptors_beside_a_request_are_received_as_many_as_there_are_and_closed_by_
     let (sender, stream) = UnixStream::pair().unwrap();
     let (mut ours, theirs) = UnixStream::pair().unwrap();
     let who = Requester {
+        process: None,
         user: 1000,
         may_change: false,
     };

@@ -1,0 +1,274 @@
+//! The last states of a rule file, kept in a folder beside it: each as it was before a change, with what changed it, when and
+//! by whom.
+
+use crate::replace;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How many states are kept.
+pub const KEPT: usize = 50;
+
+/// A change to a rule file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its number, from 1; later ones have higher numbers.
+    pub number: u64,
+    /// When, in seconds since 1970.
+    pub time: u64,
+    /// Who made it, by name where there is one.
+    pub by: String,
+    /// What it was, in a few words.
+    pub what: String,
+    /// The change that this one took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<u64>,
+}
+
+/// What changes a rule file, before it has a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewChange {
+    /// Who makes it.
+    pub by: String,
+    /// What it is.
+    pub what: String,
+    /// The change that it takes back.
+    pub undoes: Option<u64>,
+}
+
+/// The states of one file.
+#[derive(Clone, Debug)]
+pub struct History {
+    folder: PathBuf,
+}
+
+/// The states of one file, while nobody else changes them: whoever reads the file, changes it and keeps what it was holds this.
+#[derive(Debug)]
+pub struct Held<'a> {
+    history: &'a History,
+    _lock: File,
+}
+
+impl History {
+    /// That of this file.
+    #[must_use]
+    pub fn beside(file: &Path) -> Self {
+        let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+        let mut folder = file.into_os_string();
+        folder.push(".undo");
+        Self {
+            folder: folder.into(),
+        }
+    }
+
+    /// The folder that they are in.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Waits until nobody else changes the file.
+    ///
+    /// # Errors
+    /// There can be no folder beside the file.
+    pub fn hold(&self) -> io::Result<Held<'_>> {
+        let lock = self.open_lock()?;
+        lock.lock()?;
+        Ok(Held {
+            history: self,
+            _lock: lock,
+        })
+    }
+
+    /// The same for who can't wait.
+    ///
+    /// # Errors
+    /// There can be no folder beside the file, or somebody else holds it.
+    pub fn try_hold(&self) -> io::Result<Held<'_>> {
+        let lock = self.open_lock()?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Held {
+                history: self,
+                _lock: lock,
+            }),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn open_lock(&self) -> io::Result<File> {
+        let mut folder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        match folder.create(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(self.folder.join(LOCK))
+    }
+
+    /// The changes whose states are kept, in their order. What is no state is passed over.
+    ///
+    /// # Errors
+    /// The folder can't be read. That there is none is no error.
+    pub fn changes(&self) -> io::Result<Vec<Change>> {
+        let entries = match fs::read_dir(&self.folder) {
+            Ok(entries) => entries,
+            Err(none) if none.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut changes = Vec::new();
+        for entry in entries {
+            let number = entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.strip_suffix(ENDING)?.parse().ok());
+            if let Some((change, _)) = number.and_then(|number| self.read(number)) {
+                changes.push(change);
+            }
+        }
+        changes.sort_by_key(|change| change.number);
+        Ok(changes)
+    }
+
+    /// The text as it was before a change.
+    #[must_use]
+    pub fn before(&self, number: u64) -> Option<String> {
+        self.read(number).map(|(_, text)| text)
+    }
+
+    fn read(&self, number: u64) -> Option<(Change, String)> {
+        let kept = fs::read_to_string(self.path(number)).ok()?;
+        let (first, text) = kept.split_once('\n')?;
+        let change: Change = serde_json::from_str(first).ok()?;
+        (change.number == number).then(|| (change, text.to_owned()))
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("{number}{ENDING}"))
+    }
+}
+
+impl Held<'_> {
+    /// Keeps what the file holds before a change. The oldest beyond [`KEPT`] go.
+    ///
+    /// # Errors
+    /// It can't be written.
+    pub fn keep(&self, before: &str, new: NewChange) -> io::Result<Change> {
+        let mut changes = self.history.changes()?;
+        let NewChange { by, what, undoes } = new;
+        let change = Change {
+            number: changes.last().map_or(1, |last| last.number + 1),
+            time: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+                .as_secs(),
+            by,
+            what,
+            undoes,
+        };
+        let first = serde_json::to_string(&change)?;
+        replace(
+            &self.history.path(change.number),
+            format!("{first}\n{before}").as_bytes(),
+        )?;
+        changes.push(change.clone());
+        let beyond = changes.len().saturating_sub(KEPT);
+        for old in changes.iter().take(beyond) {
+            fs::remove_file(self.history.path(old.number))?;
+        }
+        Ok(change)
+    }
+
+    /// Takes back that a state was kept, as the change was not made.
+    pub fn forget(&self, change: &Change) {
+        // Then it stays: a state too many does no harm.
+        let _stays = fs::remove_file(self.history.path(change.number));
+    }
+}
+
+/// The change that is to be taken back next: the last one that was not, and that took none back itself.
+#[must_use]
+pub fn last_made(changes: &[Change]) -> Option<&Change> {
+    let mut made: Vec<&Change> = Vec::new();
+    for change in changes {
+        match change.undoes {
+            None => made.push(change),
+            // Whoever goes back to before an early change takes back the later ones too.
+            Some(undone) => made.retain(|made| made.number < undone),
+        }
+    }
+    made.pop()
+}
+
+const LOCK: &str = "lock";
+const ENDING: &str = ".state";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    fn new(what: &str, undoes: Option<u64>) -> NewChange {
+        NewChange {
+            by: "alice".into(),
+            what: what.into(),
+            undoes,
+        }
+    }
+
+    #[test]
+    fn the_last_fifty_states_are_kept_and_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::beside(&folder.path().join("rules.toml"));
+        assert_eq!(history.changes().unwrap(), []);
+        {
+            let held = history.hold().unwrap();
+            assert!(history.try_hold().is_err());
+            for number in 1..=53 {
+                let change = held
+                    .keep(&format!("{number}\nand so on\n"), new("x", None))
+                    .unwrap();
+                assert_eq!(change.number, number);
+            }
+        }
+        fs::write(history.folder().join("7.state"), "{no").unwrap();
+        let changes = history.changes().unwrap();
+        assert_eq!(
+            (changes.len(), changes[0].number, changes[48].number),
+            (49, 4, 53)
+        );
+        assert_eq!(history.before(53).unwrap(), "53\nand so on\n");
+        assert_eq!((history.before(3), history.before(54)), (None, None));
+    }
+
+    #[test]
+    fn one_change_after_another_is_taken_back_and_none_twice() {
+        let made = |undoes: &[Option<u64>]| {
+            let changes: Vec<_> = (1..)
+                .zip(undoes)
+                .map(|(number, undoes)| Change {
+                    number,
+                    time: 0,
+                    by: String::new(),
+                    what: String::new(),
+                    undoes: *undoes,
+                })
+                .collect();
+            last_made(&changes).map(|change| change.number)
+        };
+        assert_eq!(made(&[]), None);
+        assert_eq!(made(&[None, None]), Some(2));
+        assert_eq!(made(&[None, None, Some(2)]), Some(1));
+        assert_eq!(made(&[None, None, Some(2), Some(1)]), None);
+        assert_eq!(made(&[None, None, Some(1)]), None);
+        assert_eq!(made(&[None, None, Some(2), None]), Some(4));
+    }
+}

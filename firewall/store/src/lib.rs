@@ -1,0 +1,118 @@
+//! Files that are replaced as a whole: who reads one finds the old text or the new one, after a power cut too. And the last
+//! states of a rule file: [`History`].
+//!
+//! What is written here knows nothing of rules. It may depend on nothing of ours.
+#![forbid(unsafe_code)]
+
+mod history;
+mod person;
+
+pub use history::{Change, Held, History, KEPT, NewChange, last_made};
+#[cfg(target_os = "linux")]
+pub use person::person;
+pub use person::this_person;
+
+use std::fs::{self, Metadata};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// Replaces a file. One that is there keeps its mode, its owner and its group; where a link stands, what it leads to is
+/// replaced. A new one gets the mode 0600.
+///
+/// # Errors
+/// It can't be written, or not be given its owner: then the old text is there still.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let folder = folder_of(&path);
+    let mut beside = NamedTempFile::new_in(&folder)?;
+    if let Ok(before) = fs::metadata(&path) {
+        beside.as_file().set_permissions(before.permissions())?;
+        keep_owner(&beside, &before)?;
+    }
+    beside.write_all(bytes)?;
+    beside.as_file().sync_all()?;
+    beside.persist(&path)?;
+    sync_folder(&folder)
+}
+
+/// The folder that a file is in.
+fn folder_of(path: &Path) -> PathBuf {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+        .to_owned()
+}
+
+/// Whoever may write into the folder may own another file than the one that is replaced: then it stays as it is.
+#[cfg(unix)]
+fn keep_owner(file: &NamedTempFile, before: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+    let now = file.as_file().metadata()?;
+    if (now.uid(), now.gid()) == (before.uid(), before.gid()) {
+        return Ok(());
+    }
+    fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
+    // A change of owner may take bits of the mode with it.
+    let mode = fs::Permissions::from_mode(before.mode() & 0o7777);
+    file.as_file().set_permissions(mode)
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &NamedTempFile, _: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    fs::File::open(folder)?.sync_all()
+}
+
+/// A rename is on the disk once it returns, or the old text is.
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_mode_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rules.toml");
+        fs::write(&file, "old").unwrap();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        }
+        let mode = fs::metadata(&file).unwrap().permissions();
+        replace(&file, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().permissions(), mode);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("real"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_written_stays_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("none").join("rules.toml");
+        assert!(replace(&missing, b"new").is_err());
+    }
+}

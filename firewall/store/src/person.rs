@@ -1,0 +1,54 @@
+//! Who changes something, for people to read.
+
+/// The user who runs this process: `alice`, or `root (alice)` where they logged in as another.
+#[must_use]
+pub fn this_person() -> String {
+    system::this_person()
+}
+
+/// A user, and who they logged in as, if the process with this number says so.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn person(user: u32, process: Option<u32>) -> String {
+    let login = process.and_then(|process| system::login(&process.to_string()));
+    system::said(user, login)
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use nix::unistd::{Uid, User, getuid};
+
+    /// The kernel's word for nobody.
+    const NOBODY: u32 = u32::MAX;
+
+    pub fn this_person() -> String {
+        said(getuid().as_raw(), login("self"))
+    }
+
+    pub fn login(process: &str) -> Option<u32> {
+        let text = std::fs::read_to_string(format!("/proc/{process}/loginuid")).ok()?;
+        text.trim().parse().ok().filter(|user| *user != NOBODY)
+    }
+
+    pub fn said(user: u32, login: Option<u32>) -> String {
+        match login.filter(|login| *login != user) {
+            Some(login) => format!("{} ({})", name(user), name(login)),
+            None => name(user),
+        }
+    }
+
+    fn name(user: u32) -> String {
+        let found = User::from_uid(Uid::from_raw(user)).ok().flatten();
+        found.map_or_else(|| user.to_string(), |user| user.name)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    pub fn this_person() -> String {
+        ["USERNAME", "USER"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok())
+            .unwrap_or_else(|| "somebody".to_owned())
+    }
+}
