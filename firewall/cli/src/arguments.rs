@@ -1,6 +1,7 @@
 //! What can be asked on the command line; the manual pages and completions are made of this too.
 
 use crate::dry_run::Expectations;
+use crate::edit::EditCommand;
 use crate::flow::Question;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
@@ -15,7 +16,7 @@ const STYLES: Styles = Styles::styled()
     .usage(AnsiColor::Green.on_default().bold())
     .literal(AnsiColor::Cyan.on_default().bold());
 
-const EXIT_CODES: &str = "Exit codes:
+pub(crate) const EXIT_CODES: &str = "Exit codes:
   0  it is as you asked
   1  it is not: errors in a file, an expectation that does not hold; a message says what to do
   2  the command line is wrong";
@@ -100,6 +101,9 @@ pub enum RulesCommand {
     /// Show the rules in the order in which they are tried
     #[command(after_help = EXIT_CODES)]
     Show(ShowArguments),
+    /// A change to a rule file.
+    #[command(flatten)]
+    Change(EditCommand),
     /// Put a rule file in force, for good or on a lease
     ///
     /// The file is checked first, and what changes is printed. With a lease the rules that were confirmed return by themselves

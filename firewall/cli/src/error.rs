@@ -42,6 +42,9 @@ pub enum Error {
         /// What is wrong with it.
         broken: Broken,
     },
+    /// A rule file can't be changed as it was asked.
+    #[error(transparent)]
+    Change(#[from] crate::edit::Wrong),
     /// Nobody is known by this name.
     #[error("--packet: {0}")]
     Who(String),

@@ -16,6 +16,7 @@ pub mod capture;
 mod check;
 mod connections;
 mod dry_run;
+mod edit;
 mod error;
 mod flow;
 mod here;
@@ -83,6 +84,9 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         Command::Rules {
             command: RulesCommand::Show(arguments),
         } => show::run(arguments, out),
+        Command::Rules {
+            command: RulesCommand::Change(command),
+        } => edit::run(command, out),
         Command::Rules {
             command: RulesCommand::Schema,
         } => schema::run(out),

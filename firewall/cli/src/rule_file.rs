@@ -271,7 +271,7 @@ fn part(line: &str, before: usize) -> (String, usize) {
 }
 
 /// A foreign line, without what could steer a terminal.
-fn printable(line: &str) -> String {
+pub fn printable(line: &str) -> String {
     line.chars()
         .map(|c| {
             if c.is_control() && c != '\t' {

@@ -78,7 +78,7 @@ pub use compile::{Sets, Table};
 pub use list::list_entries;
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
-pub use report::{Errors, Finding};
+pub use report::{Errors, Finding, suggestion};
 pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, grouped};
 pub use system_resolver::SystemResolver;

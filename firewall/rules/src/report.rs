@@ -207,7 +207,8 @@ pub(crate) fn shown(text: &str) -> &str {
 }
 
 /// What was probably meant by `word`, of what there is; else all there is, if that is not much.
-pub(crate) fn suggestion(word: &str, known: &[&str]) -> String {
+#[must_use]
+pub fn suggestion(word: &str, known: &[&str]) -> String {
     const MUCH: usize = 32;
     let word = shown(word);
     let near = known

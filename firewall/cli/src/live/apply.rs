@@ -109,6 +109,12 @@ fn say_changes(old: &Source, new: &RuleFile, out: &mut dyn Write) -> Result<(), 
 }
 
 fn say_taken(applied: &Applied, out: &mut dyn Write) -> Result<(), Error> {
+    writeln!(out, "{}", taken(applied))?;
+    Ok(())
+}
+
+/// That rules are in force now, and until when.
+pub fn taken(applied: &Applied) -> String {
     let Applied {
         generation,
         rules,
@@ -117,24 +123,19 @@ fn say_taken(applied: &Applied, out: &mut dyn Write) -> Result<(), Error> {
     } = applied;
     let strong = style::STRONG;
     let rules = counted(u64::from(*rules), "rule");
-    writeln!(
-        out,
-        "{strong}Generation {generation} is in force{strong:#}: {rules}."
-    )?;
+    let first = format!("{strong}Generation {generation} is in force{strong:#}: {rules}.\n");
     match lease {
-        None => writeln!(out, "It is confirmed, and is there after a restart too.")?,
+        None => first + "It is confirmed, and is there after a restart too.",
         Some(Lease {
             fallback,
             milliseconds_left,
             ..
-        }) => writeln!(
-            out,
-            "Confirm it within {} s: gatebell rules confirm\nOtherwise generation {fallback} returns by itself, also if \
+        }) => format!(
+            "{first}Confirm it within {} s: gatebell rules confirm\nOtherwise generation {fallback} returns by itself, also if \
              this connection is cut; `gatebell rules revert` brings it back now.",
             milliseconds_left.div_ceil(1000)
-        )?,
+        ),
     }
-    Ok(())
 }
 
 fn warn(applied: &Applied) -> Result<(), Error> {
@@ -147,7 +148,7 @@ fn warn(applied: &Applied) -> Result<(), Error> {
 }
 
 /// What the service finds wrong, although nothing was found here: it reads other files, or is of another release.
-fn wrong(failed: Failed) -> Error {
+pub(super) fn wrong(failed: Failed) -> Error {
     match failed {
         Failed::Refused {
             errors, message, ..

@@ -8,14 +8,16 @@ mod change;
 mod filter;
 mod last;
 mod recover;
+mod service_file;
 mod stats;
 mod status;
 mod watch;
 
-pub use apply::{apply, confirm, revert};
+pub use apply::{apply, confirm, revert, taken};
 pub use audit::audit;
 pub use last::last;
 pub use recover::recover;
+pub use service_file::ServiceFile;
 pub use stats::stats;
 pub use status::status;
 pub use watch::watch;

@@ -1,0 +1,171 @@
+//! `gatebell rules add`, `remove`, `move`, `enable`, `disable` and `edit`: a rule file changed by command.
+//!
+//! The text is changed where it has to be and nowhere else ([`document`]), checked as `rules check` does, shown as a difference,
+//! and only then written or put in force ([`target`]).
+
+mod arguments;
+mod difference;
+mod document;
+mod target;
+mod wrong;
+
+pub use arguments::{EditCommand, TargetArguments};
+pub use wrong::Wrong;
+
+use crate::Error;
+use crate::rule_file::{Lines, RuleFile, Severity, Source, show};
+use crate::style;
+use arguments::{AddArguments, EditArguments, text_value};
+use document::Place;
+use rules::{Rules, SystemResolver};
+use serde_json::json;
+use std::io::Write;
+use target::{Taken, Target};
+
+/// Makes a change.
+pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
+    let arguments = command.target();
+    let mut target = Target::open(arguments)?;
+    let old = target.source();
+    let (new, what) = command.change(&old.text)?;
+    let rules = check(old, &new)?;
+    let taken = if new == old.text || arguments.dry_run {
+        Taken::Nothing
+    } else {
+        target.take(&new, &what, None)?
+    };
+    let old = target.source();
+    if arguments.json {
+        return say_object(out, old, &new, &rules, &taken);
+    }
+    difference::print(out, &old.text, &new)?;
+    warn(&rules)?;
+    writeln!(out, "{}", taken.sentence(old, new != old.text))?;
+    Ok(0)
+}
+
+impl EditCommand {
+    fn target(&self) -> &TargetArguments {
+        match self {
+            Self::Add(add) => &add.target,
+            Self::Remove(named) | Self::Enable(named) | Self::Disable(named) => &named.target,
+            Self::Move(moved) => &moved.target,
+            Self::Edit(edit) => &edit.target,
+        }
+    }
+
+    /// The text with the change, and what the change is in a few words.
+    fn change(&self, text: &str) -> Result<(String, String), Wrong> {
+        match self {
+            Self::Add(add) => added(add, text),
+            Self::Remove(named) => each(text, &named.rules, "remove", document::remove),
+            Self::Enable(named) => each(text, &named.rules, "enable", |text, id| {
+                document::enable(text, id, true)
+            }),
+            Self::Disable(named) => each(text, &named.rules, "disable", |text, id| {
+                document::enable(text, id, false)
+            }),
+            Self::Move(moved) => {
+                // The command line asks for one of them.
+                let place = moved.place.place().unwrap_or(Place::Last);
+                let new = document::move_to(text, &moved.rule, &place)?;
+                Ok((new, format!("move {}", moved.rule)))
+            }
+            Self::Edit(edit) => edited(edit, text),
+        }
+    }
+}
+
+fn added(add: &AddArguments, text: &str) -> Result<(String, String), Wrong> {
+    let mut keys = add.keys.values(Some(&add.action));
+    let id = match &add.keys.id {
+        Some(id) => id.clone(),
+        None => {
+            let id = add.keys.made_up_id(&add.action, &document::names(text)?);
+            keys.insert(0, ("id", text_value(&id)));
+            id
+        }
+    };
+    let place = add.place.place().unwrap_or(Place::Last);
+    let new = document::add(text, &keys, &place)?;
+    Ok((new, format!("add {id}")))
+}
+
+fn edited(edit: &EditArguments, text: &str) -> Result<(String, String), Wrong> {
+    let id = &edit.rule;
+    let (set, unset) = edit.changes()?;
+    let mut new = text.to_owned();
+    for key in unset {
+        new = document::unset(&new, id, &key)?.ok_or_else(|| Wrong::NoSuchKey {
+            id: id.clone(),
+            key: key.clone(),
+        })?;
+    }
+    // Its name last: until then it is found by the old one.
+    let (name, others): (Vec<_>, Vec<_>) = set.into_iter().partition(|(key, _)| *key == "id");
+    for (key, value) in others.into_iter().chain(name) {
+        new = document::set(&new, id, key, &value)?;
+    }
+    Ok((new, format!("edit {id}")))
+}
+
+fn each(
+    text: &str,
+    ids: &[String],
+    what: &str,
+    change: impl Fn(&str, &str) -> Result<String, Wrong>,
+) -> Result<(String, String), Wrong> {
+    let new = ids
+        .iter()
+        .try_fold(text.to_owned(), |text, id| change(&text, id))?;
+    Ok((new, format!("{what} {}", ids.join(", "))))
+}
+
+/// What the new text means. What is wrong with it is shown; so is what was wrong before.
+fn check(old: &Source, new: &str) -> Result<Rules, Error> {
+    let parse = |text: &str| {
+        RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {
+            let mut shown = anstream::stderr().lock();
+            let lines = Lines::of(&old.name, text);
+            for finding in &errors {
+                // If nobody can read it, the message still matters.
+                let _unheard = show(&mut shown, finding, Severity::Error, &lines);
+            }
+            errors.len()
+        })
+    };
+    parse(&old.text).map_err(|errors| Wrong::Before { errors })?;
+    let file = parse(new).map_err(|errors| Wrong::After { errors })?;
+    Ok(file.rules)
+}
+
+fn warn(rules: &Rules) -> Result<(), Error> {
+    let mut err = anstream::stderr().lock();
+    let warning = style::WARNING;
+    for text in rules.troubles().iter().chain(rules.warnings()) {
+        writeln!(err, "{warning}warning:{warning:#} {text}")?;
+    }
+    Ok(())
+}
+
+fn say_object(
+    out: &mut dyn Write,
+    old: &Source,
+    new: &str,
+    rules: &Rules,
+    taken: &Taken,
+) -> Result<u8, Error> {
+    let warnings = rules.troubles().iter().chain(rules.warnings());
+    let warnings: Vec<_> = warnings.map(ToString::to_string).collect();
+    let object = json!({
+        "file": old.name,
+        "changed": new != old.text,
+        "difference": difference::unified(&old.text, new),
+        "warnings": warnings,
+        "written": taken.is_written(),
+        "generation": taken.generation(),
+        "change": taken.number(),
+    });
+    writeln!(out, "{object}")?;
+    Ok(0)
+}

@@ -1,0 +1,92 @@
+//! Why a rule file can't be changed as it was asked.
+
+/// Why a rule file can't be changed as it was asked; each says what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum Wrong {
+    /// No rule has this name.
+    #[error("there is no rule `{id}`; {instead}")]
+    NoSuchRule {
+        /// The name.
+        id: String,
+        /// What was probably meant.
+        instead: String,
+    },
+    /// Rules that are no tables of their own.
+    #[error(
+        "line {line}: the rules are written inside of one value; write each as [[rule]] with its keys below, then ask again"
+    )]
+    Inline {
+        /// Where.
+        line: usize,
+    },
+    /// The text is no TOML.
+    #[error("line {line}: this is not TOML: {message}; put that right, then ask again")]
+    NotToml {
+        /// Where.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// The rule has no such key.
+    #[error("rule `{id}` has no key `{key}` to take out")]
+    NoSuchKey {
+        /// The rule.
+        id: String,
+        /// The key.
+        key: String,
+    },
+    /// Nothing was asked.
+    #[error("say what to change: one of the rule's keys, like --ports 443, or --unset KEY")]
+    Nothing,
+    /// The file would not be taken as it was before.
+    #[error(
+        "the file has {errors} error{} as it is, shown above; nothing was changed: put them right first",
+        plural(*.errors)
+    )]
+    Before {
+        /// How many.
+        errors: usize,
+    },
+    /// The file would not be taken with the change.
+    #[error(
+        "with this change the file would have {errors} error{}, shown above; nothing was changed",
+        plural(*.errors)
+    )]
+    After {
+        /// How many.
+        errors: usize,
+    },
+    /// Somebody else was faster.
+    #[error("somebody else changed the file meanwhile, and nothing was changed now; ask again")]
+    Meanwhile,
+    /// It is not a file.
+    #[error("standard input can't be changed; name a file: --file rules.toml")]
+    StandardInput,
+    /// The service's file is another than the rules in force.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "{file} was changed and is not in force as it is now; nothing was changed: put it in force first, `sudo systemctl reload \
+         gatebell`, or take it back: gatebell rules show"
+    )]
+    ChangedByHand {
+        /// The file.
+        file: String,
+    },
+    /// Rules are tried out.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "rules are on a lease; nothing was changed: `gatebell rules confirm` or `gatebell rules revert` first, or try this out too, \
+         with --lease 60s"
+    )]
+    OnLease,
+    /// There is no service.
+    #[cfg(not(target_os = "linux"))]
+    #[error(
+        "say which file: --file rules.toml; on this system there is no service whose file it could be"
+    )]
+    NoFile,
+}
+
+fn plural(number: usize) -> &'static str {
+    if number == 1 { "" } else { "s" }
+}

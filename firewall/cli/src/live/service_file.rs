@@ -1,0 +1,80 @@
+//! The running service's rule file, changed by way of the service.
+
+use super::apply::wrong;
+use super::connect;
+use crate::Error;
+use crate::arguments::Time;
+use crate::edit::{TargetArguments, Wrong};
+use crate::rule_file::Source;
+use control::{Applied, ChangeNote, Client, Failed, RuleText};
+use std::fs;
+use std::path::Path;
+
+/// The service's rule file, and the service.
+pub struct ServiceFile {
+    /// As it is, and as it is in force.
+    pub source: Source,
+    client: Client,
+    generation: u32,
+    lease: Option<Time>,
+}
+
+impl ServiceFile {
+    /// That of the running service.
+    pub fn open(arguments: &TargetArguments) -> Result<Self, Error> {
+        let mut client = connect(&arguments.service.socket)?;
+        let rules = client.rules()?;
+        Self::of(client, rules, arguments)
+    }
+
+    /// That of the running service, if this is it; nothing if it is another, or nobody serves, or this user may not ask.
+    pub fn at(path: &Path, arguments: &TargetArguments) -> Result<Option<Self>, Error> {
+        let mut client = match Client::connect(&arguments.service.socket) {
+            Ok(client) => client,
+            Err(Failed::NotRunning | Failed::NotAllowed) => return Ok(None),
+            Err(other) => return Err(other.into()),
+        };
+        let rules = client.rules()?;
+        match (fs::canonicalize(path), fs::canonicalize(&rules.file)) {
+            (Ok(asked), Ok(its)) if asked == its => Self::of(client, rules, arguments).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn of(mut client: Client, rules: RuleText, arguments: &TargetArguments) -> Result<Self, Error> {
+        let text = rules.text.ok_or(Error::NoText)?;
+        let on_lease = client.status()?.lease.is_some();
+        if on_lease && arguments.lease.is_none() {
+            return Err(Wrong::OnLease.into());
+        }
+        let name = rules.file.display().to_string();
+        // Who may not read it may not change it either, and is told so by the service.
+        let on_disk = fs::read_to_string(&rules.file).ok();
+        if !on_lease && on_disk.is_some_and(|on_disk| on_disk != text) {
+            return Err(Wrong::ChangedByHand { file: name }.into());
+        }
+        Ok(Self {
+            source: Source {
+                name,
+                text,
+                place: rules.file,
+            },
+            client,
+            generation: rules.generation,
+            lease: arguments.lease,
+        })
+    }
+
+    /// Has the service take this text, if nobody else changed the rules meanwhile.
+    pub fn take(&mut self, new: &str, what: &str, undoes: Option<u64>) -> Result<Applied, Error> {
+        let note = ChangeNote {
+            what: Some(what.to_owned()),
+            undoes,
+            replaces: Some(self.generation),
+        };
+        let lease = self.lease.map(|lease| lease.0);
+        self.client
+            .apply_change(&self.source.name, new, lease, &note)
+            .map_err(wrong)
+    }
+}

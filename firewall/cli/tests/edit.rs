@@ -1,0 +1,199 @@
+//! Rule files changed by command.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod commands;
+
+use commands::{err, gatebell, out, shown};
+use std::path::{Path, PathBuf};
+
+const RULES: &str = "# Ours.\n[default]\ninbound = \"block\"\noutbound = \"allow\"   # for now\n\n\
+                     # the web\n[[rule]]\nid = \"web\"\naction = \"allow\"\nprotocol = 'tcp'\nports = [80, 443] # both\n\n\
+                     [[rule]]\nid = \"no-telnet\"\naction = \"block\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 23\n";
+
+/// A rule file in a folder of its own, which goes with it.
+struct File {
+    folder: PathBuf,
+    path: String,
+}
+
+impl File {
+    fn new(name: &str, text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id()));
+        let _left_from_before = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("rules.toml");
+        std::fs::write(&path, text).unwrap();
+        Self {
+            path: path.display().to_string(),
+            folder,
+        }
+    }
+
+    fn text(&self) -> String {
+        std::fs::read_to_string(&self.path).unwrap()
+    }
+
+    /// `gatebell rules` with these words on this file; a socket that nobody serves.
+    fn rules(&self, words: &[&str]) -> std::process::Output {
+        let mut all = vec!["rules"];
+        all.extend(words);
+        all.extend(["--file", &self.path]);
+        if cfg!(target_os = "linux") {
+            all.extend(["--socket", "/nonexistent/gatebell.sock"]);
+        }
+        gatebell(&all)
+    }
+
+    fn shown(&self, words: &[&str]) -> String {
+        shown(&self.rules(words)).replace(&self.path, "FILE")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+#[test]
+fn rules_are_added_edited_moved_and_removed_and_all_else_stays() {
+    let file = File::new("edit", RULES);
+    let added = file.shown(&[
+        "add",
+        "allow",
+        "--direction",
+        "out",
+        "--protocol",
+        "tcp,udp",
+        "--ports",
+        "53,8000-8080",
+        "--destination",
+        "192.0.2.7",
+        "--comment",
+        "a \"b\"",
+        "--before",
+        "no-telnet",
+    ]);
+    let rule = "[[rule]]\nid = \"allow-tcp-53-out\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = [\"tcp\", \"udp\"]\n\
+                destination = \"192.0.2.7\"\nports = [53, \"8000-8080\"]\ncomment = \"a \\\"b\\\"\"\n\n";
+    let expected = RULES.replace(
+        "[[rule]]\nid = \"no-telnet\"",
+        &format!("{rule}[[rule]]\nid = \"no-telnet\""),
+    );
+    assert_eq!(file.text(), expected, "{added}");
+    assert!(
+        added.contains("\n+id = \"allow-tcp-53-out\"\n") && added.ends_with("exit code 0\n"),
+        "{added}"
+    );
+
+    file.shown(&[
+        "edit",
+        "web",
+        "--ports",
+        "443",
+        "--log",
+        "--unset",
+        "protocol",
+        "--protocol",
+        "tcp",
+    ]);
+    let web = "action = \"allow\"\nports = 443 # both\nprotocol = \"tcp\"\nlog = true\n";
+    let expected = expected.replace(
+        "action = \"allow\"\nprotocol = 'tcp'\nports = [80, 443] # both\n",
+        web,
+    );
+    assert_eq!(file.text(), expected);
+
+    file.shown(&["move", "web", "--last"]);
+    assert!(
+        file.text().ends_with(&format!(
+            "ports = 23\n\n# the web\n[[rule]]\nid = \"web\"\n{web}"
+        )),
+        "{}",
+        file.text()
+    );
+    file.shown(&["move", "web", "--first"]);
+    assert_eq!(file.text(), expected);
+
+    file.shown(&["disable", "web", "no-telnet"]);
+    assert_eq!(file.text().matches("enabled = false").count(), 2);
+    file.shown(&["enable", "web", "no-telnet"]);
+    file.shown(&["remove", "allow-tcp-53-out"]);
+    assert_eq!(file.text(), expected.replace(rule, ""));
+}
+
+#[test]
+fn a_change_that_would_not_be_taken_changes_nothing_and_says_what_would_be_right() {
+    let file = File::new("refused", RULES);
+    let refused = |words: &[&str], expected: &[&str]| {
+        let shown = file.shown(words);
+        assert!(shown.ends_with("exit code 1\n"), "{shown}");
+        for expected in expected {
+            assert!(shown.contains(expected), "{expected}: {shown}");
+        }
+        assert_eq!(file.text(), RULES);
+    };
+    refused(
+        &["add", "allow", "--ports", "80"],
+        &[
+            "ports = 80",
+            "`ports` goes with protocols that have ports",
+            "the file would have 1 error",
+        ],
+    );
+    refused(
+        &["add", "alow", "--id", "web"],
+        &["did you mean `allow`?", "is called `web` too"],
+    );
+    refused(
+        &["remove", "wbe"],
+        &["there is no rule `wbe`; did you mean `web`?"],
+    );
+    refused(&["move", "web", "--before", "x"], &["there is no rule `x`"]);
+    refused(&["edit", "web"], &["say what to change"]);
+    refused(
+        &["edit", "web", "--unset", "user"],
+        &["rule `web` has no key `user`"],
+    );
+    let wrong = gatebell(&["rules", "move", "web", "--file", &file.path]);
+    assert_eq!(wrong.status.code(), Some(2), "{}", err(&wrong));
+
+    let bad = File::new("bad", "[default]\ninbound = \"block\"\n");
+    let shown = bad.shown(&["add", "allow"]);
+    assert!(
+        shown.contains("`outbound` is missing") && shown.contains("has 1 error as it is"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_change_can_be_seen_before_it_is_made_and_as_json() {
+    let file = File::new("seen", RULES);
+    let words = ["disable", "web", "--dry-run"];
+    let shown = file.shown(&words);
+    assert!(
+        shown.contains("+enabled = false\n") && shown.contains("nothing was written"),
+        "{shown}"
+    );
+    let object: serde_json::Value = serde_json::from_str(&out(&file.rules(&[
+        "disable",
+        "web",
+        "--dry-run",
+        "--json",
+    ])))
+    .unwrap();
+    assert_eq!(
+        (&object["changed"], &object["written"]),
+        (&true.into(), &false.into())
+    );
+    assert!(
+        object["difference"]
+            .as_str()
+            .unwrap()
+            .contains("+enabled = false")
+    );
+    assert_eq!(file.text(), RULES);
+    let shown = file.shown(&["enable", "web"]);
+    assert!(shown.contains("Nothing changes"), "{shown}");
+    assert!(!Path::new(&format!("{}.undo", file.path)).exists());
+}
