@@ -68,6 +68,7 @@ arrived() { kill -USR1 $server; sleep 0.3; tail -n 1 $state/served | grep -o "\b
 
 # --- What is promised, point by point ---------------------------------------------------------------------------------
 first() {
+    each_trace remember
     check "before: the port that will be refused answers (IPv4)" answers $inside $refused
     check "before: the port that will be refused answers (IPv6)" answers $inside6 $refused
     it_protects_the_machine_that_it_is_installed_on
@@ -178,18 +179,37 @@ a_purge_leaves_nothing() {
     check "dpkg purges the package" dpkg --purge gatebell
     check "the refused port answers again (IPv4)" answers $inside $refused
     check "the refused port answers again (IPv6)" answers $inside6 $refused
-    nothing "processes" pgrep -x 'gatebelld?'
-    nothing "pins" find /sys/fs/bpf -mindepth 1
-    nothing "filters" filters
+    each_trace nothing_new
     nothing "programs of control groups" ours cgroup tree
     nothing "programs" ours prog show
     nothing "maps" bash -c 'bpftool map show | grep -E "name (RULES|FLOWS|DEVICES|VERDICTS|LEDGERS|RINGS) "'
-    nothing "links" bash -c 'bpftool link show | grep -E "^[0-9]+: (tracing|perf_event)|cgroup_inet_sock_create"'
-    nothing "files" files
     nothing "the group" getent group gatebell
     nothing "the unit" systemctl list-unit-files --no-legend gatebell.service
 }
 ours() { bpftool "$@" | grep -E 'zone_|socket_made|program_start|process_ended'; }
+
+# What is compared with how it was before the package came: the machine has files, pins, filters and tracing programs of its
+# own, whatever it is called and wherever the clone lies that the package was brought from.
+each_trace() { # each_trace COMMAND: of each kind
+    "$1" processes pgrep -lx 'gatebelld?'
+    "$1" pins find /sys/fs/bpf -mindepth 1
+    "$1" filters filters
+    "$1" links links
+    "$1" files files
+}
+remember() { local what=$1; shift; "$@" 2>/dev/null | sort >$state/before-$what; }
+# nothing_new WHAT COMMAND…: it prints nothing that it did not print before.
+nothing_new() {
+    local what=$1 left; shift
+    left=$("$@" 2>/dev/null | sort | comm -13 $state/before-$what -)
+    if [ -z "$left" ]; then ok "nothing left: $what"; else no "left over: $what: $left"; fi
+}
+# nothing WHAT COMMAND…: it prints nothing.
+nothing() {
+    local what=$1 left; shift
+    left=$("$@" 2>/dev/null)
+    if [ -z "$left" ]; then ok "nothing left: $what"; else no "left over: $what: $left"; fi
+}
 filters() {
     local device
     for device in $(ls /sys/class/net); do
@@ -198,17 +218,13 @@ filters() {
         tc qdisc show dev "$device" | grep clsact
     done
 }
-# The packages that were brought here, this machine's own unit and the journal are not the package's.
-files() {
-    # /run/udev: the name of the disk that this machine was made with.
-    find / /run \( -path /proc -o -path /sys -o -path /dev -o -path /var/log -o -path /run/udev -o -path /run/gatebell-vm \) -prune \
-        -o -name '*gatebell*' ! -name '*.deb' ! -name '*gatebell-vm*' ! -path "$(dirname "$traffic")*" -print
+# Their kinds, without the numbers, which another boot gives anew; not those that systemd makes for each of its services.
+links() {
+    bpftool link show | grep -oE '^[0-9]+: (tracing|perf_event|tcx|xdp|netfilter)|cgroup_inet_sock_create' | sed 's/^[0-9]*: //'
 }
-# nothing WHAT COMMAND…: it prints nothing.
-nothing() {
-    local what=$1 left; shift
-    left=$("$@" 2>/dev/null)
-    if [ -z "$left" ]; then ok "nothing left: $what"; else no "left over: $what: $left"; fi
+# Not the journal, which tells of the package, nor what is no file.
+files() {
+    find / \( -path /proc -o -path /sys -o -path /dev -o -path /var/log \) -prune -o -name '*gatebell*' -print
 }
 
 # --- Which boot is it? ------------------------------------------------------------------------------------------------
