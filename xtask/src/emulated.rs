@@ -20,7 +20,9 @@ pub fn run() -> Result<i32> {
     setup::ensure(&[Need::Vm, Need::Lab])?;
     build::ebpf_drivers()?;
     let programs = Folder::filled()?;
-    eprintln!("run: booting an emulated machine with Debian's 6.1 kernel; its processors are slow");
+    eprintln!(
+        "run: booting an emulated machine with a kernel of Debian's; its processors are slow"
+    );
     let mut machine = Machine::new(command(&programs.0)?);
     let curl = place::program("curl").context("curl is missing: cargo xtask setup lab")?;
     machine.files = vec![

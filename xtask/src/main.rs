@@ -53,7 +53,7 @@ enum Task {
     Run {
         #[command(flatten)]
         arguments: run::Arguments,
-        /// In the emulated machine with Debian's 6.1 kernel, also where this kernel would do
+        /// In the emulated machine, also where this kernel would do
         #[arg(long)]
         vm: bool,
     },
@@ -92,7 +92,7 @@ enum Task {
         #[arg(long)]
         check: bool,
     },
-    /// Run a command in the emulated machine with Debian's 6.1 kernel
+    /// Run a command in the emulated machine, on a kernel of Debian's
     ///
     /// The machine holds busybox, bash, ip, tc, nft and the files you name, at the same paths as here. It has no network
     /// card and forgets everything. The command's output and exit code come back; Ctrl-C goes to the command. With --systemd
@@ -117,9 +117,12 @@ struct VmArguments {
     /// A variable for the command
     #[arg(long = "env", value_name = "NAME=VALUE")]
     environment: Vec<String>,
-    /// A whole Debian under systemd instead, of packages that apt offers here
+    /// A whole Debian under systemd instead, with its own kernel
     #[arg(long)]
     systemd: bool,
+    /// Which of Debian's kernels; not given: the oldest that the drivers promise to pass
+    #[arg(long, value_parser = vm::kernel::KernelLine::named)]
+    kernel: Option<&'static vm::kernel::KernelLine>,
     /// End the machine after so many seconds
     #[arg(long, default_value_t = 170)]
     timeout: u64,
@@ -181,7 +184,10 @@ fn emulate(arguments: VmArguments) -> Result<i32> {
         .collect::<Result<_, _>>()?;
     machine.timeout = Duration::from_secs(arguments.timeout);
     if arguments.systemd {
-        machine.system = vm::System::Debian;
+        machine = machine.with_debian();
+    }
+    if let Some(kernel) = arguments.kernel {
+        machine.kernel = kernel;
     }
     for pair in &arguments.environment {
         let Some((name, value)) = pair.split_once('=') else {

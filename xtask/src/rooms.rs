@@ -1,7 +1,10 @@
 //! The rooms of the house as its tests know them: what each is for, what it needs, and its steps.
 
+use std::sync::LazyLock;
+
 use crate::build::What;
 use crate::setup::Need;
+use crate::vm::kernel::{KernelLine, LINES};
 
 /// A part of the project whose tests run together, in under three minutes once things are built.
 pub struct Room {
@@ -25,8 +28,8 @@ pub enum Step {
     Package(&'static str),
     /// One test file of the kernel tests' package, on this machine's kernel.
     Kernel(&'static str),
-    /// Such files in the emulated machine, on Debian's 6.1 kernel.
-    Emulated(&'static [&'static str]),
+    /// Such files on one of Debian's kernels, in one emulated machine.
+    Emulated(&'static KernelLine),
     /// A command of `cargo xtask` itself, as a user gives it: what it shows, and its words.
     Ourselves(&'static str, &'static [&'static str]),
     /// A cargo command of its own: what it shows, flags for rustc, and its arguments.
@@ -35,8 +38,15 @@ pub enum Step {
     Licences,
 }
 
-/// All rooms, cheap ones first.
-pub const ROOMS: &[Room] = &[
+/// All rooms, cheap ones first: those of the list below, and one for each of Debian's kernels.
+pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
+    LISTED
+        .into_iter()
+        .chain(LINES.iter().map(emulated))
+        .collect()
+});
+
+const LISTED: [Room; 21] = [
     plain(
         "style",
         "the source is formatted and free of lints, every licence is allowed",
@@ -221,68 +231,20 @@ pub const ROOMS: &[Room] = &[
     },
     Room {
         name: "vm",
-        promise: "the same promises, and the same programs, on Debian's 6.1 kernel",
-        needs: &[Need::Ebpf, Need::Vm],
+        promise: "sample and main job run in the emulated machine as they do here",
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
         steps: &[
-            Step::Emulated(&["linux"]),
             Step::Ourselves(
                 "the sample, each operation once",
                 &["sample", "--vm", "--headless"],
             ),
+            Step::Ourselves(
+                "the main job, for some seconds",
+                &["run", "--vm", "--for", "5s", "--json"],
+            ),
         ],
-    },
-    Room {
-        name: "vm-firewall",
-        promise: "the firewall's promises, by the same programs, on Debian's 6.1 kernel",
-        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
-        root: false,
-        steps: &[Step::Emulated(&["firewall"])],
-    },
-    Room {
-        name: "vm-decisions",
-        promise: "what decides about packets and tells of processes, on Debian's 6.1",
-        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
-        root: false,
-        steps: &[Step::Emulated(&["decisions"])],
-    },
-    Room {
-        name: "vm-flood",
-        promise: "the same under load on Debian's 6.1",
-        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
-        root: false,
-        steps: &[Step::Emulated(&["flood"])],
-    },
-    Room {
-        name: "vm-service",
-        promise: "what the service leaves in the kernel, on Debian's 6.1",
-        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
-        root: false,
-        steps: &[Step::Emulated(&["service"])],
-    },
-    Room {
-        name: "vm-control",
-        promise: "the same questions and answers on Debian's 6.1",
-        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
-        root: false,
-        steps: &[Step::Emulated(&["control"])],
-    },
-    Room {
-        name: "vm-run",
-        promise: "the main job runs on Debian's 6.1 kernel as it does here",
-        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
-        built: &[What::Ebpf],
-        root: false,
-        steps: &[Step::Ourselves(
-            "the main job, for some seconds",
-            &["run", "--vm", "--for", "5s", "--json"],
-        )],
     },
     Room {
         name: "package",
@@ -296,6 +258,17 @@ pub const ROOMS: &[Room] = &[
         )],
     },
 ];
+
+fn emulated(line: &'static KernelLine) -> Room {
+    Room {
+        name: line.name,
+        promise: line.promise,
+        needs: &[Need::Ebpf, Need::Lab, Need::Vm],
+        built: &[What::Ebpf],
+        root: false,
+        steps: vec![Step::Emulated(line)].leak(),
+    }
+}
 
 const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]) -> Room {
     Room {

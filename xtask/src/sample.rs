@@ -33,7 +33,7 @@ pub struct Arguments {
     /// With --compare: draw the result into this SVG file
     #[arg(long, value_name = "FILE", requires = "compare")]
     picture: Option<PathBuf>,
-    /// In the emulated machine with Debian's 6.1 kernel, also where this kernel would do
+    /// In the emulated machine, also where this kernel would do
     #[arg(long, conflicts_with = "windows")]
     vm: bool,
 }

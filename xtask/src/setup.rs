@@ -22,7 +22,7 @@ pub enum Need {
     Windows,
     /// Load the Windows driver and run its tests under Wine
     Wine,
-    /// Run the emulated machine with Debian's 6.1 kernel
+    /// Run the emulated machine
     Vm,
     /// Run a Debian under systemd in the emulated machine
     Systemd,
@@ -69,7 +69,13 @@ impl Need {
                 "mingw-w64-x86-64-dev",
             ],
             Self::Wine => &["wine", "wine64", "xvfb", "xauth"],
-            Self::Vm => &["qemu-system-x86", "busybox-static", "iproute2", "nftables"],
+            Self::Vm => &[
+                "qemu-system-x86",
+                "busybox-static",
+                "iproute2",
+                "nftables",
+                "xz-utils",
+            ],
             Self::Systemd => &["mmdebstrap", "e2fsprogs", "fakeroot"],
             Self::Package => &["dpkg-dev", "binutils"],
             Self::Lab => &[
@@ -110,7 +116,7 @@ impl Need {
             Self::Ebpf => "build the drivers for Linux",
             Self::Windows => "build the driver and the programs for Windows",
             Self::Wine => "load the Windows driver under Wine",
-            Self::Vm => "run the emulated machine with Debian's 6.1 kernel",
+            Self::Vm => "run the emulated machine with kernels of Debian's",
             Self::Systemd => "make a Debian with systemd for the emulated machine",
             Self::Package => "make Debian packages",
             Self::Lab => "make the lab's namespaces, their devices and nft counters",

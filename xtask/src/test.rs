@@ -21,7 +21,7 @@ use crate::wine;
 
 /// Says which rooms there are.
 pub fn list() -> i32 {
-    for room in ROOMS {
+    for room in ROOMS.iter() {
         let root = if room.root { " (as root)" } else { "" };
         println!("{:<11} {}{root}", room.name, room.promise);
     }

@@ -1,4 +1,4 @@
-//! The emulated machine: Debian's 6.1 kernel under qemu, with nothing of this machine in it but copies of the files
+//! The emulated machine: a kernel of Debian's under qemu, with nothing of this machine in it but copies of the files
 //! that a job needs. It is where an older verifier is tried, and where the main job runs when this machine's kernel
 //! refuses BPF or namespaces.
 //!
@@ -9,7 +9,7 @@ mod archive;
 mod debian;
 mod files;
 mod init;
-mod kernel;
+pub mod kernel;
 mod modules;
 mod systemd;
 
@@ -25,6 +25,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::interrupt::Interrupt;
 use crate::place;
+pub use init::quoted;
+use kernel::{Kernel, KernelLine, LINES};
 
 /// What an emulated machine shall hold and do.
 pub struct Machine {
@@ -40,6 +42,8 @@ pub struct Machine {
     pub timeout: Duration,
     /// What the command finds around it.
     pub system: System,
+    /// Which kernel it boots.
+    pub kernel: &'static KernelLine,
 }
 
 /// What a machine is beside its kernel.
@@ -103,7 +107,16 @@ impl Machine {
             command,
             timeout: Duration::from_secs(170),
             system: System::Bare,
+            kernel: &LINES[0],
         }
+    }
+
+    /// The same with a whole Debian under systemd around the command, and that Debian's kernel.
+    pub fn with_debian(mut self) -> Self {
+        self.system = System::Debian;
+        let own = LINES.iter().find(|line| line.suite == debian::SUITE);
+        self.kernel = own.unwrap_or(self.kernel);
+        self
     }
 }
 
@@ -111,7 +124,7 @@ impl Machine {
 ///
 /// Ctrl-C goes to the command inside; a second one ends the machine.
 pub fn run(machine: &Machine) -> Result<Outcome> {
-    let kernel = kernel::prepare()?;
+    let kernel = machine.kernel.prepare()?;
     let folder = RunFolder::new()?;
     let image = folder.path("initramfs");
     write_image(machine, &kernel, &image).context("writing the emulated machine's file system")?;
@@ -145,7 +158,7 @@ struct Parts<'a> {
     disk: Option<&'a Path>,
 }
 
-fn write_image(machine: &Machine, kernel: &kernel::Kernel, image: &Path) -> Result<()> {
+fn write_image(machine: &Machine, kernel: &Kernel, image: &Path) -> Result<()> {
     let mut archive = archive::Archive::create(image)?;
     archive.skeleton()?;
     let (init, brought) = match machine.system {
@@ -293,7 +306,9 @@ impl PeerConnection {
             .stderr(Stdio::piped());
         if let Some(disk) = parts.disk {
             // What is lost when this very machine loses its power need not be kept.
-            let drive = format!("file={},if=virtio,format=raw,cache=unsafe", disk.display());
+            // A comma would end the file's name.
+            let disk = disk.display().to_string().replace(',', ",,");
+            let drive = format!("file={disk},if=virtio,format=raw,cache=unsafe");
             command.arg("-drive").arg(drive);
         }
         Ok(Self {

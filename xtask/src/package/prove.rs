@@ -8,7 +8,7 @@ use super::{SERVICE, make};
 use crate::build;
 use crate::place;
 use crate::setup::{self, Need};
-use crate::vm::{self, Machine, System};
+use crate::vm::{self, Machine};
 
 /// The longest that all of it takes, reboot included.
 const LONGEST: Duration = Duration::from_secs(900);
@@ -27,9 +27,9 @@ pub fn run() -> Result<i32> {
     let script = place::root().join("package/prove.sh");
     let words =
         [&script, &package, &upgrade, &traffic].map(|path| path.to_string_lossy().into_owned());
-    let mut machine = Machine::new(["bash".to_owned()].into_iter().chain(words).collect());
+    let words = ["bash".to_owned()].into_iter().chain(words);
+    let mut machine = Machine::new(words.collect()).with_debian();
     machine.files = vec![script, package, upgrade, traffic];
     machine.timeout = LONGEST;
-    machine.system = System::Debian;
     vm::run(&machine)?.code()
 }

@@ -1,17 +1,23 @@
-//! A Debian under systemd for the emulated machine: the image of a disk, made of the packages that this machine's own apt
-//! sources offer, once. Every machine gets a copy of its own.
+//! A Debian under systemd for the emulated machine: the image of a disk, made once of a suite's packages. Every machine gets a
+//! copy of its own.
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::debian::{self, done};
 use crate::place;
 
+/// The stable release: what people have.
+pub const SUITE: &str = "trixie";
+
 /// Beside the essential packages: systemd, and what jobs look at the kernel with.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 9] = [
+    // What the package depends on.
+    "passwd",
     "systemd-sysv",
     "udev",
     "dbus",
@@ -27,7 +33,7 @@ const SIZE: &str = "768M";
 
 /// The disk that an earlier run made, or one made now.
 pub fn prepare() -> Result<PathBuf> {
-    let sources = sources()?;
+    let sources = debian::source(SUITE)?;
     let image = place::machine().join(format!("debian-{:016x}.ext4", fingerprint(&sources)));
     if image.is_file() {
         return Ok(image);
@@ -45,27 +51,6 @@ pub fn prepare() -> Result<PathBuf> {
 pub fn copy(image: &Path, to: &Path) -> Result<()> {
     // Most of it are holes; cp keeps them.
     done(Command::new("cp").arg("--sparse=always").arg(image).arg(to))
-}
-
-/// Where this machine itself gets Debian's packages from.
-fn sources() -> Result<String> {
-    let output = Command::new("apt-get")
-        .args([
-            "indextargets",
-            "--format",
-            "deb $(REPO_URI) $(RELEASE) $(COMPONENT)",
-        ])
-        .args(["Created-By: Packages", "Origin: Debian"])
-        .output()
-        .context("running apt-get")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut lines: Vec<&str> = text.lines().collect();
-    lines.sort_unstable();
-    lines.dedup();
-    if lines.is_empty() {
-        bail!("apt knows no Debian archive here: run `apt-get update` on a Debian 12 machine");
-    }
-    Ok(lines.join("\n") + "\n")
 }
 
 /// Another list of packages makes another disk.
@@ -90,11 +75,6 @@ mke2fs -q -t ext4 -L gatebell -d root -E root_owner=0:0,lazy_itable_init=1,lazy_
 
 fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
     fs::write(folder.join("sources.list"), sources)?;
-    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let suite = release
-        .lines()
-        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
-        .unwrap_or("bookworm");
     let packages = format!("--include={}", PACKAGES.join(","));
     done(
         Command::new("mmdebstrap")
@@ -102,7 +82,7 @@ fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
                 "--quiet",
                 "--variant=essential",
                 &packages,
-                suite,
+                SUITE,
                 "root.tar",
                 "sources.list",
             ])
@@ -131,17 +111,4 @@ fn path_of_root() -> std::ffi::OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin:/sbin");
     path
-}
-
-fn done(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let status = command
-        .stdin(Stdio::null())
-        .stdout(std::io::stderr())
-        .status()
-        .with_context(|| format!("starting {name}"))?;
-    if !status.success() {
-        bail!("{name} failed: {status}");
-    }
-    Ok(())
 }

@@ -82,7 +82,7 @@ pub fn command(machine: &Machine, to_terminal: bool) -> String {
 }
 
 /// One word for a shell, whatever is in it.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -7,8 +7,8 @@ use super::init::STARTED;
 /// Where the archive keeps what is copied onto the disk.
 pub const BROUGHT: &str = "brought";
 
-/// The machine's first process. The serial lines are those of a bare machine. Debian empties /tmp as it starts; here it must not:
-/// the checkout that was brought may lie there.
+/// The machine's first process. The serial lines are those of a bare machine. Debian empties /tmp as it starts, or mounts an
+/// empty one there; here it must not: the checkout that was brought may lie there.
 pub fn script(machine: &Machine) -> String {
     // Ends the machine even if whoever watches it from outside was killed.
     let longest = machine.timeout.as_secs() + 30;
@@ -28,6 +28,7 @@ mount -t ext4 /dev/vda /disk
 cp -a /{BROUGHT}/. /disk/ 2>/dev/null
 mkdir -p /run/gatebell-vm /run/systemd/system/multi-user.target.wants /run/tmpfiles.d
 echo 'd /tmp 1777 root root -' >/run/tmpfiles.d/tmp.conf
+ln -s /dev/null /run/systemd/system/tmp.mount
 cp /command /run/gatebell-vm/command
 cat >/run/gatebell-vm/session <<'END'
 {SESSION}END
