@@ -32,37 +32,43 @@ pub enum What {
 }
 
 /// A crate that is built for another machine.
-struct Foreign {
-    folder: &'static str,
-    target: &'static Target,
+pub struct Foreign {
+    /// Where it lies in the clone.
+    pub folder: &'static str,
+    /// That machine.
+    pub target: &'static Target,
     extension: &'static str,
 }
 
 /// What it is built for, and which crates of Rust's library are built along.
-struct Target {
-    name: &'static str,
+pub struct Target {
+    /// As rustc calls it.
+    pub name: &'static str,
     library: &'static str,
     /// Where cargo builds, in the target folder: one for each, as each has the library in another form.
     folder: &'static str,
 }
 
-const BPF: Target = Target {
+/// The kernel of Linux.
+pub const BPF: Target = Target {
     name: "bpfel-unknown-none",
     library: "-Zbuild-std=core",
     folder: "bpf",
 };
-const WDM: Target = Target {
+/// The kernel of Windows.
+pub const WDM: Target = Target {
     name: "x86_64-pc-windows-msvc",
     library: "-Zbuild-std=core",
     folder: "wdm",
 };
-const WINDOWS: Target = Target {
+/// A program on Windows.
+pub const WINDOWS: Target = Target {
     name: "x86_64-pc-windows-gnu",
     library: "-Zbuild-std=std,panic_abort",
     folder: "win",
 };
 
-const LINUX_DRIVERS: [Foreign; 2] = [
+static LINUX_DRIVERS: [Foreign; 2] = [
     Foreign {
         folder: "sample/driver/linux",
         target: &BPF,
@@ -74,7 +80,7 @@ const LINUX_DRIVERS: [Foreign; 2] = [
         extension: "bpf.o",
     },
 ];
-const WINDOWS_DRIVERS: [Foreign; 2] = [
+static WINDOWS_DRIVERS: [Foreign; 2] = [
     Foreign {
         folder: "sample/driver/windows",
         target: &WDM,
@@ -86,7 +92,7 @@ const WINDOWS_DRIVERS: [Foreign; 2] = [
         extension: "sys",
     },
 ];
-const STAND_INS: [Foreign; 2] = [
+static STAND_INS: [Foreign; 2] = [
     Foreign {
         folder: "tests/wine/kernel",
         target: &WDM,
@@ -98,7 +104,7 @@ const STAND_INS: [Foreign; 2] = [
         extension: "dll",
     },
 ];
-const PROMISES: [Foreign; 1] = [Foreign {
+static PROMISES: [Foreign; 1] = [Foreign {
     folder: "tests/wine/promises",
     target: &WINDOWS,
     extension: "exe",
@@ -176,12 +182,7 @@ fn native(packages: &[&str], flags: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
-    for krate in crates.iter().filter(|krate| {
-        place::root()
-            .join(krate.folder)
-            .join("Cargo.toml")
-            .is_file()
-    }) {
+    for krate in crates.iter().filter(|krate| krate.manifest().is_file()) {
         let mut cargo = cargo_for(krate.target)?;
         // In its own folder: cargo reads the configuration that lies there.
         cargo
@@ -201,11 +202,33 @@ fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
 
 fn cargo_for(target: &Target) -> Result<Command> {
     let mut cargo = Toolchain::require()?.cargo();
-    cargo.args(["build", "--locked", "--target", target.name, target.library]);
+    cargo.arg("build");
+    aim(&mut cargo, target);
+    Ok(cargo)
+}
+
+/// Makes a cargo command work for another machine.
+pub fn aim(cargo: &mut Command, target: &Target) {
     cargo
+        .args(["--locked", "--target", target.name, target.library])
         .arg("--target-dir")
         .arg(place::target().join(target.folder));
-    Ok(cargo)
+}
+
+/// All crates that are built for another machine.
+pub fn foreign_crates() -> impl Iterator<Item = &'static Foreign> {
+    LINUX_DRIVERS
+        .iter()
+        .chain(&WINDOWS_DRIVERS)
+        .chain(&STAND_INS)
+        .chain(&PROMISES)
+        .filter(|krate| krate.manifest().is_file())
+}
+
+impl Foreign {
+    fn manifest(&self) -> PathBuf {
+        place::root().join(self.folder).join("Cargo.toml")
+    }
 }
 
 fn windows_programs() -> Result<()> {

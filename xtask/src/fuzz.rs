@@ -116,16 +116,7 @@ fn build(targets: &[Target]) -> Result<()> {
         "fuzz: building {} (the first time takes minutes)",
         plural(targets.len())
     );
-    let mut cargo = toolchain::cargo();
-    cargo.args([
-        "build",
-        "--release",
-        "--locked",
-        "--target",
-        PLATFORM,
-        "--manifest-path",
-    ]);
-    cargo.arg(place::root().join("fuzz/Cargo.toml"));
+    let mut cargo = cargo("build");
     cargo.args(
         targets
             .iter()
@@ -134,9 +125,6 @@ fn build(targets: &[Target]) -> Result<()> {
     if !io::stderr().is_terminal() {
         cargo.arg("--quiet");
     }
-    cargo
-        .env("RUSTFLAGS", FLAGS.join(" "))
-        .env("CARGO_TARGET_DIR", place::fuzz().join("build"));
     let status = cargo
         .stdout(io::stderr())
         .status()
@@ -145,6 +133,18 @@ fn build(targets: &[Target]) -> Result<()> {
         bail!("building the fuzz targets failed: {status}");
     }
     Ok(())
+}
+
+/// A command of cargo's on all targets.
+pub fn cargo(subcommand: &str) -> Command {
+    let mut cargo = toolchain::cargo();
+    cargo
+        .args([subcommand, "--release", "--locked", "--target", PLATFORM])
+        .arg("--manifest-path")
+        .arg(place::root().join("fuzz/Cargo.toml"))
+        .env("RUSTFLAGS", FLAGS.join(" "))
+        .env("CARGO_TARGET_DIR", place::fuzz().join("build"));
+    cargo
 }
 
 fn plural(count: usize) -> String {

@@ -10,6 +10,7 @@ mod figures;
 mod fuzz;
 mod interrupt;
 mod licences;
+mod lint;
 mod package;
 mod place;
 mod rooms;
@@ -79,6 +80,8 @@ enum Task {
         #[arg(default_value = "all")]
         what: What,
     },
+    /// Check formatting and lints of what cargo in the clone's root does not see: drivers, Windows, stand-ins, fuzz targets
+    Lint,
     /// Make the Debian packages: target/package/gatebell_VERSION_amd64.deb, and the window's
     Package(package::Arguments),
     /// Install what is missing: Debian packages and the eBPF linker
@@ -154,6 +157,7 @@ fn perform(task: Task) -> Result<i32> {
         Task::Figures(arguments) => figures::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Build { what } => build::build(what).map(|()| 0),
+        Task::Lint => lint::run(),
         Task::Package(arguments) => package::run(&arguments),
         Task::Setup { needs, check } => set_up(&needs, check),
         Task::Vm(arguments) => emulate(arguments),

@@ -47,10 +47,13 @@ pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
 });
 
 const LISTED: [Room; 21] = [
-    plain(
-        "style",
-        "the source is formatted and free of lints, every licence is allowed",
-        &[
+    Room {
+        name: "style",
+        promise: "all source is formatted and free of lints, every licence is allowed",
+        needs: &[Need::Lint, Need::Fuzz],
+        built: &[],
+        root: false,
+        steps: &[
             Step::Cargo("format", "", &["fmt", "--all", "--check"]),
             Step::Licences,
             Step::Cargo(
@@ -65,8 +68,9 @@ const LISTED: [Room; 21] = [
                     "-Dwarnings",
                 ],
             ),
+            Step::Ourselves("format and clippy of what is built for others", &["lint"]),
         ],
-    ),
+    },
     plain(
         "abi",
         "what crosses the kernel's boundary keeps its layout",

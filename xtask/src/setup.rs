@@ -38,14 +38,17 @@ pub enum Need {
     Figures,
     /// Build the fuzz targets
     Fuzz,
+    /// Lint what is built for other machines
+    Lint,
 }
 
 const LIBRARY_SOURCE: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
+const CLIPPY: &str = "rust-web-clippy";
 const BPF_LINKER: &str = "0.13.0";
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -57,6 +60,7 @@ impl Need {
         Self::Desktop,
         Self::Figures,
         Self::Fuzz,
+        Self::Lint,
     ];
 
     fn packages(self) -> &'static [&'static str] {
@@ -108,6 +112,8 @@ impl Need {
             ],
             // libFuzzer is C++.
             Self::Fuzz => &["g++"],
+            // The library's source, and clippy of the same toolchain, see below.
+            Self::Lint => &[],
         }
     }
 
@@ -124,11 +130,12 @@ impl Need {
             Self::Desktop => "show the window",
             Self::Figures => "measure Gatebell beside others",
             Self::Fuzz => "build the fuzz targets",
+            Self::Lint => "lint what is built for other machines",
         }
     }
 
     fn builds_library(self) -> bool {
-        matches!(self, Self::Ebpf | Self::Windows)
+        matches!(self, Self::Ebpf | Self::Windows | Self::Lint)
     }
 }
 
@@ -193,6 +200,11 @@ fn missing_packages(needs: &[Need]) -> Result<Missing> {
     {
         let reason = "the source of Rust's library, which drivers are built with";
         wanted.extend(LIBRARY_SOURCE.map(|package| (package, reason)));
+    }
+    // A toolchain of rustup's brings its own, unless somebody left it out; Debian's is a package.
+    let toolchain = Toolchain::with_library_source();
+    if needs.contains(&Need::Lint) && !toolchain.is_some_and(|found| found.has_clippy()) {
+        wanted.insert(CLIPPY, Need::Lint.reason());
     }
     let there = installed(wanted.keys().copied())?;
     wanted.retain(|package, _| !there.iter().any(|name| name == package));

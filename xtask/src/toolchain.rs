@@ -52,6 +52,22 @@ impl Toolchain {
         command
     }
 
+    /// The same, about to lint: with the subcommand and the driver of this very toolchain.
+    pub fn clippy(&self) -> Command {
+        let mut command = self.cargo();
+        let own = std::iter::once(self.sysroot.join("bin"));
+        let path = tools_first();
+        let folders = own.chain(env::split_paths(&path));
+        command.env("PATH", env::join_paths(folders).unwrap_or(path.clone()));
+        command.arg("clippy");
+        command
+    }
+
+    /// Whether it can lint.
+    pub fn has_clippy(&self) -> bool {
+        self.program("clippy-driver").is_file() && self.program("cargo-clippy").is_file()
+    }
+
     fn program(&self, name: &str) -> PathBuf {
         self.sysroot.join("bin").join(name)
     }

@@ -103,7 +103,7 @@ pub fn offer_to<R: FromBytes + IntoBytes>(
                 && size_of::<R>() <= channel_abi::record::MAX_RECORD
         )
     };
-    const { assert!(size_of::<R>() % 8 == 0 && align_of::<R>() <= 8) };
+    const { assert!(size_of::<R>().is_multiple_of(8) && align_of::<R>() <= 8) };
     if !SLOTS.get(slot).is_some_and(|entry| entry.wants(kind, user)) {
         return Offered::Unwanted;
     }
@@ -231,14 +231,20 @@ pub fn waiting(slot: u32) -> Result<u64, Refusal> {
 /// Rings the event of `slot` with no record: its reader wakes and finds nothing to deliver.
 #[inline(always)]
 pub fn signal(slot: u32) -> Result<(), Refusal> {
-    ring_event(ring(slot).ok_or(Refusal::NotReferenced)?);
+    let ring = ring(slot).ok_or(Refusal::NotReferenced)?;
+    // SAFETY: a ring buffer of the map's.
+    unsafe { ring_event(ring) };
     Ok(())
 }
 
 /// Rings the event that a ring buffer is. A full ring stays as it is: it is signalled already.
+///
+/// # Safety
+///
+/// `ring` is a ring buffer of the program's own, or one that it looked up in a map of them.
 #[inline(always)]
-pub fn ring_event(ring: *mut c_void) {
-    // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
+pub unsafe fn ring_event(ring: *mut c_void) {
+    // SAFETY: `ring` is a ring buffer, as the caller promises; the size is a constant.
     let room = unsafe { bpf_ringbuf_reserve(ring, 8, 0) };
     if !room.is_null() {
         // SAFETY: reserved above, given back once.
@@ -248,12 +254,13 @@ pub fn ring_event(ring: *mut c_void) {
 
 /// The caller's bytes, which the kernel hands to the program as a packet's.
 #[inline(always)]
-pub fn request<T: FromBytes + IntoBytes>(ctx: &TcContext) -> Option<&mut T> {
+pub fn request<T: FromBytes + IntoBytes>(ctx: &mut TcContext) -> Option<&mut T> {
     let (start, end) = (ctx.data(), ctx.data_end());
     if start + size_of::<T>() > end {
         return None;
     }
-    // SAFETY: within the packet, as just checked; any bytes are a `T`; alignment does not matter to this machine.
+    // SAFETY: within the packet, as just checked, which nobody else has while the program runs, and which `ctx` is borrowed for;
+    // any bytes are a `T`; alignment does not matter to this machine.
     Some(unsafe { &mut *(start as *mut T) })
 }
 
@@ -266,12 +273,12 @@ mod program {
 
     /// Run by the door once nothing is offered to a slot any more: the tombstone, then the last signal.
     #[classifier]
-    pub fn gatebell_ring(ctx: TcContext) -> i32 {
+    pub fn gatebell_ring(mut ctx: TcContext) -> i32 {
         let Some(&mut Ring {
             slot,
             token,
             ending,
-        }) = request::<Ring>(&ctx)
+        }) = request::<Ring>(&mut ctx)
         else {
             return 1;
         };

@@ -116,7 +116,7 @@ pub unsafe fn driver_entry<D: Installed>(driver: *mut DRIVER_OBJECT) -> NTSTATUS
     // SAFETY: the caller vouches for it.
     let driver = unsafe { &mut *driver };
     for (function, routine) in [
-        (nt::IRP_MJ_CREATE, create::<D> as nt::Dispatch),
+        (nt::IRP_MJ_CREATE, create as nt::Dispatch),
         (nt::IRP_MJ_CLEANUP, cleanup::<D>),
         (nt::IRP_MJ_CLOSE, close::<D>),
         (nt::IRP_MJ_DEVICE_CONTROL, control::<D>),
@@ -187,7 +187,7 @@ unsafe extern "system" fn unload<D: Installed>(driver: *mut DRIVER_OBJECT) {
     take_down::<D>(unsafe { &mut *driver });
 }
 
-unsafe extern "system" fn create<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
+unsafe extern "system" fn create(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS {
     let Some(irp) = NonNull::new(irp) else {
         return nt::STATUS_INVALID_DEVICE_REQUEST;
     };

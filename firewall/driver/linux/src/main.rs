@@ -19,6 +19,10 @@
 #![no_main]
 // Rust's own atomic types add nothing on a target without compare-and-swap, which eBPF is for it.
 #![feature(core_intrinsics)]
+#![expect(
+    missing_docs,
+    reason = "aya's macros write functions of their own without the comments of ours"
+)]
 #![expect(internal_features, reason = "see above")]
 
 mod clock;

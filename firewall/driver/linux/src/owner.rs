@@ -97,7 +97,7 @@ fn with_receiver(skb: &Skb, flow: &PacketHeaders, mut see: impl FnMut(&Owner)) {
     let mut words = [0; 9];
     let length = ends(flow, &mut words);
     let (context, ends) = (skb.context().cast(), words.as_mut_ptr().cast());
-    let here = BPF_F_CURRENT_NETNS as i32 as i64 as u64;
+    let here = BPF_F_CURRENT_NETNS as i64 as u64;
     let socket = if flow.protocol == TCP {
         // SAFETY: the program's own context, and as many bytes of `ends` as said.
         unsafe { bpf_sk_lookup_tcp(context, ends, length, here, 0) }

@@ -134,7 +134,9 @@ impl Skb {
     #[inline(always)]
     pub fn socket(&self) -> *mut bpf_sock {
         // SAFETY: the program's own context.
-        unsafe { (*self.context).__bindgen_anon_2.sk }
+        let field = unsafe { &raw const (*self.context).__bindgen_anon_2 };
+        // SAFETY: part of it, and any bytes are a pointer; the verifier knows which one.
+        unsafe { field.cast::<*mut bpf_sock>().read() }
     }
 
     /// The number of the socket that sends it; 0 if none does. What comes in has been given to none yet, or to one that
@@ -155,12 +157,9 @@ impl Skb {
     #[inline(always)]
     fn read<T: FromBytes>(&self, offset: u32) -> Option<T> {
         // SAFETY: the program's own context.
-        let (data, end) = unsafe {
-            (
-                (*self.context).data as usize,
-                (*self.context).data_end as usize,
-            )
-        };
+        let data = unsafe { (*self.context).data as usize };
+        // SAFETY: the same.
+        let end = unsafe { (*self.context).data_end as usize };
         let within = self.start + u64::from(offset);
         if within > REACH {
             return None;

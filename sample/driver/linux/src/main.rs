@@ -7,6 +7,10 @@
 //!   in the article's background, a pulse of the driver's own *named* event.
 //!
 //! It may depend on `channel` and `contract` alone.
+#![expect(
+    missing_docs,
+    reason = "aya's macros write functions of their own without the comments of ours"
+)]
 #![no_std]
 #![no_main]
 
@@ -28,8 +32,8 @@ static NAMED: RingBuf<(), 1048576> = RingBuf::new();
 /// The device's control routine. Returns 0 when the request is done; else n: "run me again after n - 1 µs, with what
 /// I gave back", because a program may neither sleep nor run for long.
 #[classifier]
-pub fn operate(ctx: TcContext) -> i32 {
-    ebpf::request::<Operate>(&ctx).map_or(0, operations::run)
+pub fn operate(mut ctx: TcContext) -> i32 {
+    ebpf::request::<Operate>(&mut ctx).map_or(0, operations::run)
 }
 
 /// The callback at each process creation.
@@ -41,7 +45,9 @@ pub fn process_created(ctx: TracePointContext) -> u32 {
 
 /// `KeSetEvent`, `KeClearEvent`: who does not wait in between misses it.
 fn pulse_named() {
-    ebpf::ring_event(core::ptr::from_ref(&NAMED).cast_mut().cast());
+    let ring = core::ptr::from_ref(&NAMED).cast_mut().cast();
+    // SAFETY: a ring buffer of the program's own.
+    unsafe { ebpf::ring_event(ring) };
 }
 
 /// Licensed so that the kernel lends its tracepoint helpers.

@@ -87,8 +87,10 @@ fn send_cleanup(device: *mut DEVICE_OBJECT, file: *mut FILE_OBJECT) {
     let irp = unsafe { wine::IoAllocateIrp(1, 0) };
     // SAFETY: just allocated.
     let current = unsafe { (*irp).CurrentStackLocation };
-    // SAFETY: the next location lies right below.
-    let next = unsafe { &mut *current.sub(1) };
+    // SAFETY: the next location lies right below, in the same allocation.
+    let next = unsafe { current.sub(1) };
+    // SAFETY: aligned, and nobody else's until the request is sent.
+    let next = unsafe { &mut *next };
     next.MajorFunction = IRP_MJ_CLEANUP as u8;
     next.FileObject = file;
     next.DeviceObject = device;

@@ -7,17 +7,17 @@
 //! is the same file as on Windows and knows nothing of it.
 //!
 //! What it brings, and how strict it is:
-//! - [`objects`]: `ObReferenceObjectByHandle` with `UserMode` looks the handle up in the process that asks, and checks
+//! - [`objects`][]: `ObReferenceObjectByHandle` with `UserMode` looks the handle up in the process that asks, and checks
 //!   its type and its access. (Wine: not implemented; with `KernelMode` it would find a handle of the wrong process.)
-//! - [`events`]: a driver may use its own event whatever the event's security descriptor says. (Wine: holds it against the
+//! - [`events`][]: a driver may use its own event whatever the event's security descriptor says. (Wine: holds it against the
 //!   driver too.)
-//! - [`files`]: IRP_MJ_CLEANUP comes before IRP_MJ_CLOSE, and `DriverUnload` only when no file is open. (Wine sends no
+//! - [`files`][]: IRP_MJ_CLEANUP comes before IRP_MJ_CLOSE, and `DriverUnload` only when no file is open. (Wine sends no
 //!   CLEANUP and unloads at once.)
-//! - [`processes`]: `PsSetCreateProcessNotifyRoutineEx` calls back. (Wine: succeeds and does nothing.) A thread compares
+//! - [`processes`][]: `PsSetCreateProcessNotifyRoutineEx` calls back. (Wine: succeeds and does nothing.) A thread compares
 //!   lists of processes every few milliseconds, so one that lives shorter than that may be missed: here, not on Windows.
-//! - [`timers`]: `KeSetTimer` and `KeCancelTimer` may be called from the timer's own routine, and `KeFlushQueuedDpcs` waits.
+//! - [`timers`][]: `KeSetTimer` and `KeCancelTimer` may be called from the timer's own routine, and `KeFlushQueuedDpcs` waits.
 //!   (Wine 8: the former hang for ever there, the latter does nothing.)
-//! - [`pool`]: `ExAllocatePool2`. (Wine 8: absent.)
+//! - [`pool`][]: `ExAllocatePool2`. (Wine 8: absent.)
 //!
 //! It may crash on what it does not expect: then the test fails.
 #![no_std]

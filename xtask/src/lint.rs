@@ -1,0 +1,156 @@
+//! Formatting and clippy of what is built for other machines, which cargo in the clone's root does not see: the drivers, the parts
+//! of the channel that are theirs, what runs on Windows or stands in for it, and the fuzz targets.
+//!
+//! The lints are those of the project's workspace. An excluded crate can't inherit them and repeats them; a test here compares.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::build::{self, BPF, Target, WDM, WINDOWS};
+use crate::fuzz;
+use crate::place;
+use crate::setup::{self, Need};
+use crate::toolchain::{self, Toolchain};
+
+/// What lies in the workspace and is compiled for another machine: for which, and what of it.
+const PARTS: [(&Target, &[&str]); 3] = [
+    (
+        &BPF,
+        &[
+            "--package=gatebell-channel",
+            "--no-default-features",
+            "--features=ebpf",
+        ],
+    ),
+    (
+        &WDM,
+        &[
+            "--package=gatebell-channel",
+            "--no-default-features",
+            "--features=wdm",
+        ],
+    ),
+    (
+        &WINDOWS,
+        &[
+            "--package=gatebell-channel",
+            "--package=gatebell-sample-app",
+        ],
+    ),
+];
+
+/// Fails at the first crate that is not formatted, or that has a lint.
+pub fn run() -> Result<i32> {
+    setup::ensure(&[Need::Lint, Need::Fuzz])?;
+    for manifest in manifests() {
+        let mut format = toolchain::cargo();
+        format.args(["fmt", "--check", "--manifest-path"]);
+        done(format.arg(place::root().join(&manifest)))
+            .with_context(|| format!("the formatting of {manifest}"))?;
+    }
+    for (target, selection) in PARTS {
+        done(clippy(target, ".")?.args(selection).args(WARNINGS))
+            .with_context(|| format!("linting the workspace for {}", target.name))?;
+    }
+    for krate in build::foreign_crates() {
+        done(clippy(krate.target, krate.folder)?.args(WARNINGS))
+            .with_context(|| format!("linting {}", krate.folder))?;
+    }
+    let mut fuzz = fuzz::cargo("clippy");
+    done(fuzz.args(WARNINGS)).context("linting fuzz")?;
+    Ok(0)
+}
+
+const WARNINGS: [&str; 2] = ["--", "-Dwarnings"];
+
+/// The manifests of all crates outside the workspace.
+fn manifests() -> impl Iterator<Item = String> {
+    build::foreign_crates()
+        .map(|krate| krate.folder)
+        .chain(["fuzz"])
+        .map(|folder| format!("{folder}/Cargo.toml"))
+}
+
+/// As it is built, so that dependencies need not be compiled once more for each profile.
+fn clippy(target: &Target, folder: &str) -> Result<Command> {
+    let mut cargo = Toolchain::require()?.clippy();
+    build::aim(&mut cargo, target);
+    cargo
+        .args(["--release", "--quiet"])
+        .current_dir(place::root().join(folder));
+    Ok(cargo)
+}
+
+fn done(command: &mut Command) -> Result<()> {
+    let status = command.status().context("starting cargo")?;
+    if !status.success() {
+        bail!("cargo failed ({status}): its message is above");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    /// The lines of `[PREFIXlints.rust]` and `[PREFIXlints.clippy]`.
+    fn lints(manifest: &str, prefix: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        let mut section = None;
+        for line in manifest.lines().map(str::trim) {
+            if line.starts_with('[') {
+                section = ["rust", "clippy"]
+                    .into_iter()
+                    .find(|tool| line == format!("[{prefix}lints.{tool}]"));
+            } else if let Some(tool) = section
+                && !line.is_empty()
+                && !line.starts_with('#')
+            {
+                found.insert(format!("{tool}: {line}"));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_crate_outside_the_workspace_has_its_lints() -> Result<()> {
+        let workspace = fs::read_to_string(place::root().join("Cargo.toml"))?;
+        let expected = lints(&workspace, "workspace.");
+        assert!(expected.len() > 4, "{expected:?}");
+        for manifest in manifests() {
+            let text = fs::read_to_string(place::root().join(&manifest))?;
+            assert_eq!(lints(&text, ""), expected, "{manifest}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_crate_outside_the_workspace_is_known_here() -> Result<()> {
+        let workspace = fs::read_to_string(place::root().join("Cargo.toml"))?;
+        let excluded = workspace
+            .lines()
+            .find(|line| line.starts_with("exclude = "))
+            .context("the workspace excludes something")?;
+        let known: Vec<String> = manifests().collect();
+        let folders = excluded.split('"').skip(1).step_by(2);
+        for folder in folders {
+            let mut pending = vec![place::root().join(folder)];
+            while let Some(folder) = pending.pop() {
+                let manifest = folder.join("Cargo.toml");
+                if manifest.is_file() {
+                    let name = manifest.strip_prefix(place::root())?.to_string_lossy();
+                    let member = workspace
+                        .contains(&format!("\"{}\"", name.trim_end_matches("/Cargo.toml")));
+                    assert!(member || known.iter().any(|one| *one == name), "{name}");
+                } else {
+                    let entries = folder.read_dir()?.flatten().map(|entry| entry.path());
+                    pending.extend(entries.filter(|path| path.is_dir()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
