@@ -1,11 +1,13 @@
-//! Formatting and clippy of what is built for other machines, which cargo in the clone's root does not see: the drivers, the parts
-//! of the channel that are theirs, what runs on Windows or stands in for it, and the fuzz targets.
+//! What cargo in the clone's root does not see: deny.toml in every workspace of the clone, and formatting and clippy of what is
+//! built for other machines: the drivers, the parts of the channel that are theirs, what runs on Windows or stands in for it,
+//! and the fuzz targets.
 //!
 //! The lints are those of the project's workspace. An excluded crate can't inherit them and repeats them; a test here compares.
 
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
 use crate::build::{self, BPF, Target, WDM, WINDOWS};
 use crate::fuzz;
@@ -40,8 +42,42 @@ const PARTS: [(&Target, &[&str]); 3] = [
     ),
 ];
 
-/// Fails at the first crate that is not formatted, or that has a lint.
-pub fn run() -> Result<i32> {
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Check {
+    /// deny.toml: licences, crates that are banned, and where crates come from
+    Deny,
+    /// Formatting and clippy
+    Clippy,
+}
+
+/// Fails at the first crate that does not pass. No check: both.
+pub fn run(check: Option<Check>) -> Result<i32> {
+    if check != Some(Check::Clippy) {
+        deny()?;
+    }
+    if check != Some(Check::Deny) {
+        foreign()?;
+    }
+    Ok(0)
+}
+
+/// Every workspace of the clone, each with its own lock file. Advisories are left out: their list is fetched from the network,
+/// and changes without us.
+fn deny() -> Result<()> {
+    setup::ensure(&[Need::Deny])?;
+    for manifest in ["Cargo.toml".to_owned()].into_iter().chain(manifests()) {
+        let mut deny = toolchain::cargo();
+        deny.args(["deny", "--log-level=error", "--locked", "--manifest-path"])
+            .arg(place::root().join(&manifest))
+            .args(["check", "licenses", "bans", "sources"])
+            .current_dir(place::root());
+        done(&mut deny).with_context(|| format!("checking {manifest} by deny.toml"))?;
+    }
+    Ok(())
+}
+
+fn foreign() -> Result<()> {
     setup::ensure(&[Need::Lint, Need::Fuzz])?;
     for manifest in manifests() {
         let mut format = toolchain::cargo();
@@ -58,8 +94,7 @@ pub fn run() -> Result<i32> {
             .with_context(|| format!("linting {}", krate.folder))?;
     }
     let mut fuzz = fuzz::cargo("clippy");
-    done(fuzz.args(WARNINGS)).context("linting fuzz")?;
-    Ok(0)
+    done(fuzz.args(WARNINGS)).context("linting fuzz")
 }
 
 const WARNINGS: [&str; 2] = ["--", "-Dwarnings"];

