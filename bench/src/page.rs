@@ -2,7 +2,7 @@
 
 use crate::book::{Beside, Book, Outcome};
 use crate::machine::Machine;
-use crate::promises::{PROMISES, Promise, Target, figures};
+use crate::promises::{PROMISES, Promise, Target, Verdict, figures};
 use crate::statistics::Spread;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -45,13 +45,13 @@ pub fn line(book: &Book, promise: &Promise) -> String {
 
 fn one(book: &Book, promise: &Promise) -> Value {
     let outcome = book.outcome(promise);
-    let holds = match &outcome {
-        Outcome::Measured(spread) => Some(promise.target.holds(spread.median)),
+    let verdict = match &outcome {
+        Outcome::Measured(spread) => Some(promise.target.verdict(spread)),
         Outcome::NotMeasured(_) => None,
     };
     json!({
         "id": promise.id, "figure": promise.figure, "says": promise.says, "unit": promise.unit,
-        "target": promise.target, "predicted": promise.predicted, "outcome": outcome, "holds": holds,
+        "target": promise.target, "predicted": promise.predicted, "outcome": outcome, "verdict": verdict,
     })
 }
 
@@ -74,7 +74,8 @@ fn head(machine: &Machine) -> String {
         "# Figures\n\n\
          Written by `cargo xtask figures`; nothing here is older than the run. Measured on {date} UTC, in {length}:\n\
          {processors} processors ({processor}), {memory_mib} MiB, Linux {kernel}, load {load:.2} when it began.\n\n\
-         Each value is the median of its rounds, with the lowest and the highest. What is compared was measured in turns, in this\n\
+         Each value is the median of its rounds, with the lowest and the highest. A target holds if all rounds hold it, and is missed\n\
+         if none does; else it is undecided. What is compared was measured in turns, in this\n\
          run, and a ratio is that of rounds next to each other. Figures of another machine say little: compare, don't quote.\n\n"
     )
 }
@@ -121,26 +122,23 @@ fn section(page: &mut String, book: &Book, figure: &str) {
 fn said(book: &Book, promise: &Promise) -> (String, String) {
     match book.outcome(promise) {
         Outcome::NotMeasured(why) => ("not measured".to_owned(), why),
-        Outcome::Measured(Spread {
-            median,
-            low,
-            high,
-            rounds,
-        }) => {
-            let mut measured = number(median, promise.unit);
-            if rounds > 1 {
-                let _written = write!(measured, " ({}–{})", plain(low), plain(high));
+        Outcome::Measured(spread) => {
+            let mut measured = number(spread.median, promise.unit);
+            if spread.rounds > 1 {
+                let _written = write!(measured, " ({}–{})", plain(spread.low), plain(spread.high));
             }
-            (measured, verdict(promise, median))
+            (measured, verdict(promise, &spread))
         }
     }
 }
 
-fn verdict(promise: &Promise, median: f64) -> String {
-    if promise.target.holds(median) {
-        return "holds".to_owned();
+fn verdict(promise: &Promise, spread: &Spread) -> String {
+    match promise.target.verdict(spread) {
+        Verdict::Holds => return "holds".to_owned(),
+        Verdict::Undecided => return "undecided".to_owned(),
+        Verdict::Misses => {}
     }
-    let missed = promise.target.missed_by(median) * 100.0;
+    let missed = promise.target.missed_by(spread.median) * 100.0;
     if missed.is_finite() {
         format!("**misses by {missed:.0} %**")
     } else {
@@ -219,18 +217,20 @@ mod tests {
     }
 
     #[test]
-    fn a_missed_target_says_by_how_much() {
+    fn a_target_holds_or_is_missed_if_all_rounds_lie_on_one_side_and_says_by_how_much() {
         let mut book = Book::default();
         book.put("through_tcp", &[48.5]);
         book.put("refused_nflog_1", &[4.0, 3.0, 5.0]);
+        book.put("refused_cost", &[10.0, 15.1, 14.0]);
         let page = markdown(&book, &machine());
         assert!(page.contains("| 48.5 % | **misses by 50 %** |"), "{page}");
         assert!(page.contains("| 4 × (3–5) | holds |"), "{page}");
+        assert!(page.contains("| 14 % (10–15.1) | undecided |"), "{page}");
         let said = json(&book, &machine());
         let held: Vec<&Value> = said["figures"].as_array().map_or(Vec::new(), |figures| {
             figures
                 .iter()
-                .filter(|figure| figure["holds"] == json!(false))
+                .filter(|figure| figure["verdict"] == json!("misses"))
                 .collect()
         });
         assert_eq!(held.len(), 1);

@@ -1,23 +1,32 @@
 //! Every figure that is promised: its target, and what was predicted before the first whole run. Targets are not moved.
 
+use crate::statistics::Spread;
 use serde::Serialize;
 
 /// What a figure is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// The median is to be this or more.
+    /// It is to be this or more.
     AtLeast(f64),
-    /// The median is to be this or less.
+    /// It is to be this or less.
     AtMost(f64),
 }
 
 impl Target {
-    /// Whether a median holds it.
-    pub fn holds(self, median: f64) -> bool {
+    /// On which side of it the rounds lie: all of them, or it is undecided.
+    pub fn verdict(self, rounds: &Spread) -> Verdict {
+        match (self.holds(rounds.low), self.holds(rounds.high)) {
+            (true, true) => Verdict::Holds,
+            (false, false) => Verdict::Misses,
+            _ => Verdict::Undecided,
+        }
+    }
+
+    fn holds(self, value: f64) -> bool {
         match self {
-            Self::AtLeast(least) => median >= least,
-            Self::AtMost(most) => median <= most,
+            Self::AtLeast(least) => value >= least,
+            Self::AtMost(most) => value <= most,
         }
     }
 
@@ -28,6 +37,18 @@ impl Target {
             Self::AtMost(most) => (median - most) / most,
         }
     }
+}
+
+/// What the rounds say of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Each round holds it.
+    Holds,
+    /// No round holds it.
+    Misses,
+    /// Some do, and others don't.
+    Undecided,
 }
 
 /// One line of the page.
@@ -295,5 +316,34 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), PROMISES.len());
+    }
+
+    fn verdict(target: Target, rounds: &[f64]) -> Option<Verdict> {
+        Some(target.verdict(&Spread::of(rounds)?))
+    }
+
+    #[test]
+    fn a_target_that_lies_among_the_rounds_is_undecided() {
+        // The median holds in both: that is not enough.
+        assert_eq!(
+            verdict(AtLeast(3.0), &[2.9, 3.5, 4.0]),
+            Some(Verdict::Undecided)
+        );
+        assert_eq!(
+            verdict(AtMost(3.0), &[2.0, 2.5, 3.1]),
+            Some(Verdict::Undecided)
+        );
+        assert_eq!(
+            verdict(AtLeast(3.0), &[2.0, 2.1, 3.0]),
+            Some(Verdict::Undecided)
+        );
+    }
+
+    #[test]
+    fn rounds_on_one_side_decide_and_the_target_itself_holds() {
+        assert_eq!(verdict(AtLeast(3.0), &[3.0, 4.0]), Some(Verdict::Holds));
+        assert_eq!(verdict(AtMost(0.0), &[0.0]), Some(Verdict::Holds));
+        assert_eq!(verdict(AtMost(3.0), &[3.1, 9.0]), Some(Verdict::Misses));
+        assert_eq!(verdict(AtLeast(3.0), &[1.0, 2.9]), Some(Verdict::Misses));
     }
 }

@@ -148,8 +148,8 @@ const LISTED: [Room; 21] = [
     ),
     plain(
         "xtask",
-        "these commands themselves",
-        &[Step::Package("xtask")],
+        "these commands themselves, and what figures are said to show",
+        &[Step::Package("xtask"), Step::Package("gatebell-bench")],
     ),
     plain(
         "docs",
