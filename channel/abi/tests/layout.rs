@@ -1,13 +1,18 @@
-//! A changed layout must come with a new version: `layouts/VERSION.txt` is what each version looks like.
+//! A layout that differs from a released one must come with a new version: `layouts/released` is what each release laid out.
 //!
-//! When this fails on purpose: raise `channel_abi::VERSION`, and add the new file. The old ones stay as they are.
+//! When this fails on purpose: raise `channel_abi::VERSION`. What was released stays as it is.
+#![expect(clippy::expect_used, reason = "a test may fail")]
 
 use channel_abi::command::{Drained, Reference, Referenced, References};
 use channel_abi::notice::{Notice, Operate, Operated, Seen};
 use channel_abi::process::Process;
-use channel_abi::{Command, Counters, Header, Kind, Ledger, Refusal, Totals, VERSION};
+use channel_abi::{
+    Cause, Command, Counters, Ending, Header, Kind, Ledger, Mask, Refusal, Totals, VERSION,
+};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::mem::offset_of;
+use std::process;
 
 macro_rules! describe {
     ($text:ident, $($type:ident { $($field:ident),+ $(,)? })+) => {$(
@@ -18,6 +23,18 @@ macro_rules! describe {
         }
         writeln!($text, "{} {}", stringify!($type), size_of::<$type>()).expect("a string grows");
         $(writeln!($text, "    {} {}", stringify!($field), offset_of!($type, $field)).expect("a string grows");)+
+    )+};
+}
+
+macro_rules! number {
+    ($text:ident, $($type:ident { $($name:ident),+ $(,)? })+) => {$(
+        // Names every variant, so that a new one breaks this test's build.
+        #[allow(dead_code, reason = "only the match matters")]
+        fn $type(value: $type) {
+            match value { $($type::$name => {})+ }
+        }
+        writeln!($text, "{}", stringify!($type)).expect("a string grows");
+        $(writeln!($text, "    {} {}", stringify!($name), $type::$name as u64).expect("a string grows");)+
     )+};
 }
 
@@ -44,18 +61,150 @@ fn layout() -> String {
             header, pid, parent, user, exit_code, name, path, program, arguments_length, spare, arguments,
         }
     }
+    number! { text,
+        Command { Reference, Dereference, Drain, Account, References, DetachAll, Operate }
+        Cause { NoRoom, Closing, TooLarge }
+        Ending { Dereferenced, DriverStopping, Incompatible }
+    }
+    text.push_str("Refusal\n");
+    for refusal in Refusal::ALL {
+        writeln!(text, "    {} {}", refusal.name(), refusal.number()).expect("a string grows");
+    }
+    writeln!(
+        text,
+        "Mask\n    ALL {}\n    NONE {}",
+        Mask::ALL.0,
+        Mask::NONE.0
+    )
+    .expect("a string grows");
     text
 }
 
+/// The library's own types and numbers in v0.1.0, whose file holds the firewall's and the sample's too.
+const OWN: [&str; 13] = [
+    "Header",
+    "Counters",
+    "Ledger",
+    "Totals",
+    "Reference",
+    "Referenced",
+    "Drained",
+    "References",
+    "Command",
+    "Cause",
+    "Ending",
+    "Refusal",
+    "Mask",
+];
+
+/// A release: its tag, its version, the file of its layout at that tag, what that file holds, and the hash of that.
+struct Release {
+    tag: &'static str,
+    version: u32,
+    file: &'static str,
+    layout: &'static str,
+    hash: u64,
+}
+
+/// What was released, and no change may edit. A new release adds its file, under `layouts/released`.
+const RELEASES: &[Release] = &[
+    Release {
+        tag: "v0.1.0",
+        version: 2,
+        file: "contract/tests/layouts/2.txt",
+        layout: include_str!("layouts/released/v0.1.0.txt"),
+        hash: 0x3ADE_1E33_B0C8_056D,
+    },
+    // That file has no numbers in it. These were read from the source of the same tag.
+    Release {
+        tag: "v0.1.0",
+        version: 2,
+        file: "",
+        layout: include_str!("layouts/released/v0.1.0-numbers.txt"),
+        hash: 0x7755_B333_07F1_5FB5,
+    },
+];
+
+/// Each type with its size and fields, each set of numbers with its names.
+fn entries(layout: &str) -> BTreeMap<&str, Vec<&str>> {
+    let mut found = BTreeMap::new();
+    let mut last = "";
+    for line in layout.lines() {
+        if !line.starts_with(' ') {
+            last = line.split(' ').next().unwrap_or_default();
+        }
+        found.entry(last).or_insert_with(Vec::new).push(line);
+    }
+    found
+}
+
+/// What a release laid out and is no longer so.
+fn changes(released: &str, now: &str) -> Vec<String> {
+    let (released, now) = (entries(released), entries(now));
+    let own = released.iter().filter(|(name, _)| OWN.contains(name));
+    own.filter(|(name, lines)| now.get(*name) != Some(lines))
+        .map(|(name, lines)| format!("{name} was {lines:#?} and is {:#?}", now.get(name)))
+        .collect()
+}
+
 #[test]
-fn a_changed_layout_has_a_new_version() {
-    let file = format!("{}/tests/layouts/{VERSION}.txt", env!("CARGO_MANIFEST_DIR"));
-    let known = std::fs::read_to_string(&file).unwrap_or_default();
-    let layout = layout();
-    assert!(
-        layout == known,
-        "this is not the layout of version {VERSION} in {file}:\n{layout}"
-    );
+fn a_layout_that_differs_from_a_released_one_has_a_new_version() {
+    let now = layout();
+    for release in RELEASES.iter().filter(|it| it.version == VERSION) {
+        let changes = changes(release.layout, &now);
+        assert!(
+            changes.is_empty(),
+            "this is not the layout of version {VERSION} as released in {}: raise channel_abi::VERSION. {}",
+            release.tag,
+            changes.join("\n")
+        );
+    }
+    let newest = RELEASES.iter().map(|release| release.version).max();
+    assert!(Some(VERSION) >= newest, "a version that is over comes back");
+}
+
+#[test]
+fn what_was_released_is_not_edited() {
+    for release in RELEASES {
+        assert_eq!(
+            hash(release.layout),
+            release.hash,
+            "what {} laid out stays as it was",
+            release.tag
+        );
+        let object = format!("{}:{}", release.tag, release.file);
+        let git = process::Command::new("git")
+            .args(["show", &object])
+            .output();
+        // Without git, or in a clone without tags, the hash alone has to do.
+        let shown = git.ok().filter(|git| git.status.success());
+        if let Some(text) = shown.filter(|_| !release.file.is_empty()) {
+            assert_eq!(release.layout.as_bytes(), text.stdout, "{object}");
+        }
+    }
+}
+
+#[test]
+fn a_changed_field_type_or_number_is_a_change() {
+    let released = "Header 56\n    length 0\nCause\n    NoRoom 0\nPacket 160\n";
+    assert!(changes(released, released).is_empty());
+    for (from, to) in [
+        ("Header 56", "Header 64"),
+        ("length 0", "size 0"),
+        ("NoRoom 0", "NoRoom 1"),
+        ("Cause\n    NoRoom 0\n", ""),
+    ] {
+        assert_eq!(changes(released, &released.replace(from, to)).len(), 1);
+    }
+    let others = changes(released, &released.replace("Packet 160\n", ""));
+    assert!(others.is_empty(), "what is not the library's own");
+}
+
+/// FNV-1a, 64 bits.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    })
 }
 
 #[test]

@@ -15,5 +15,9 @@ pub mod firewall;
 pub mod packet;
 pub mod rules;
 
-/// The version of what is laid out here: the driver's pinned maps carry it, and another one replaces them.
-pub const VERSION: u32 = 3;
+/// The version of what is laid out here, a hash that the build makes of it: the driver's pinned maps carry it, and another one
+/// replaces them.
+pub const VERSION: u32 = match u32::from_str_radix(env!("LAYOUT_HASH"), 16) {
+    Ok(hash) => hash,
+    Err(_) => panic!("the build makes no hash"),
+};
