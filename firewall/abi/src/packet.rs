@@ -156,8 +156,8 @@ pub const NO_RULE: u32 = u32::MAX;
 pub struct Local {
     /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
     pub program: [u64; 2],
-    /// The name of the device it comes in or goes out by as two words of bytes, the rest zero; zeros if not known. Of what is
-    /// forwarded, the device that it comes in by.
+    /// The name of the device it comes in or goes out by as [`name_words`] has it; zeros if not known. Of what is forwarded, the
+    /// device that it comes in by.
     pub interface: [u64; 2],
     /// Of what is forwarded, the device that it goes out by; else zeros.
     pub out_interface: [u64; 2],
@@ -168,6 +168,9 @@ pub struct Local {
 }
 
 impl Local {
+    /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
+    pub const KERNEL: [u64; 2] = [u64::MAX, 0];
+
     /// Nobody is known to be there.
     pub const UNKNOWN: Self = Self {
         program: [0; 2],
@@ -184,10 +187,17 @@ impl Default for Local {
     }
 }
 
-/// The name of a device, as [`Local::interface`] has it, or of a process; `None` if it is longer than the 15 bytes that Linux
-/// allows.
+/// The name of a device, as [`Local::interface`] has it: words that sort as names do, so that all names which begin alike are
+/// one interval. `None` if it is longer than the 15 bytes that Linux allows.
 #[must_use]
 pub fn name_words(name: &str) -> Option<[u64; 2]> {
+    process_name(name).map(|words| words.map(u64::from_be))
+}
+
+/// The name of a process, as the kernel has it: bytes, the rest zero. `None` if it is longer than the 15 bytes that Linux
+/// allows.
+#[must_use]
+pub fn process_name(name: &str) -> Option<[u64; 2]> {
     let mut bytes = [0_u8; 16];
     bytes
         .get_mut(..name.len())

@@ -117,10 +117,10 @@ impl Who {
     fn take(&mut self, key: &str, value: &str) -> Result<bool, String> {
         let place = match key {
             "user" => &mut self.user,
-            "program" if value.starts_with('/') => &mut self.program,
+            "program" if value.starts_with('/') || value == "kernel" => &mut self.program,
             "program" => {
                 return Err(format!(
-                    "`{value}` is no program's whole path; write it like /usr/bin/curl"
+                    "`{value}` is no program's whole path; write it like /usr/bin/curl, or kernel"
                 ));
             }
             "interface" if name_words(value).is_some() => &mut self.interface,

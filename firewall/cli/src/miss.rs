@@ -6,9 +6,9 @@
 use crate::flow::{destination, source};
 use crate::show::{end_names, icmp_type, range, user};
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders, name_words};
+use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders};
 use firewall_abi::rules::PortRange;
-use rules::{Addresses, Protocol, Rule, Rules};
+use rules::{Addresses, Protocol, Rule, Rules, names_device};
 use std::net::IpAddr;
 
 /// Everything that keeps a rule from matching a packet; nothing if it matches.
@@ -116,10 +116,10 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
             .any(|program| program.identity == Some(local.program));
     let by_interface = interfaces
         .iter()
-        .any(|name| name_words(name) == Some(local.interface));
+        .any(|word| names_device(word, local.interface));
     let by_out_interface = out_interfaces
         .iter()
-        .any(|name| name_words(name) == Some(local.out_interface));
+        .any(|word| names_device(word, local.out_interface));
     let missed = [
         (
             by_user,

@@ -42,7 +42,7 @@
 //! destination = "198.51.100.7-198.51.100.9"
 //! ports = [80, 443, "8000-8080"]               # the ones it goes to: with tcp and udp only
 //! source_ports = "1024-65535"                  # the ones it comes from
-//! interface = ["eth0", "wg0"]                  # the device it comes in or goes out by, or a list; forwarded: comes in by
+//! interface = ["eth0", "wg*"]                  # the device it comes in or goes out by, or a list; forwarded: comes in by
 //! # out_interface = "docker0"                  # the device it goes out by: with direction = "forward" only
 //! user = [1000, "root"]                        # the user at this machine's end: a number, a name, or a list
 //! program = "/usr/bin/curl"                    # the program at this machine's end, or a list
@@ -60,9 +60,11 @@
 
 mod address;
 mod compile;
+mod device;
 mod list;
 mod paths;
 mod ports;
+mod program;
 mod protocol;
 mod read;
 mod report;
@@ -75,6 +77,7 @@ mod value;
 
 pub use address::Addresses;
 pub use compile::{Sets, Table};
+pub use device::names_device;
 pub use list::list_entries;
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
@@ -83,7 +86,7 @@ pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, grouped};
 pub use system_resolver::SystemResolver;
 
-use firewall_abi::packet::{Direction, Verdict};
+use firewall_abi::packet::{Direction, Verdict, name_words};
 use firewall_abi::rules::{FailMode, Page, PortRange};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -181,7 +184,7 @@ pub struct User {
 /// A program that a rule asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The file.
+    /// The file; or "unknown" or "kernel", which no path is.
     pub path: String,
     /// What the kernel called it when it was last looked for; `None` if it was not there.
     pub identity: Option<[u64; 2]>,
@@ -351,6 +354,17 @@ impl Rules {
         table
     }
 
+    /// Whether a rule that is enabled asks for this device by its name or by how it begins.
+    #[must_use]
+    pub fn names_device(&self, name: &str) -> bool {
+        let device = name_words(name).unwrap_or_default();
+        self.rules
+            .iter()
+            .filter(|rule| rule.enabled)
+            .flat_map(|rule| rule.interfaces.iter().chain(&rule.out_interfaces))
+            .any(|word| names_device(word, device))
+    }
+
     /// Looks again for every program that rules name. Whether the kernel calls one of them otherwise now: it was installed,
     /// replaced or removed, and only tables that are compiled after this know it.
     ///
@@ -359,7 +373,7 @@ impl Rules {
     pub fn look_again(&mut self, resolver: &dyn Resolver) -> Result<bool, String> {
         let before: Vec<_> = self.programs().map(|program| program.identity).collect();
         self.programs()
-            .for_each(|program| program.identity = resolver.program(&program.path));
+            .for_each(|program| program.identity = program::identity(&program.path, resolver));
         if self.programs().map(|program| &program.identity).eq(&before) {
             return Ok(false);
         }

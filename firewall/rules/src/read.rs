@@ -1,6 +1,7 @@
 //! From TOML to rules and sets, saying all that is wrong.
 
 use crate::list::{self, List};
+use crate::program::{arguments, identity};
 use crate::report::{Finding, Report, suggestion};
 use crate::resolver::{Resolver, SetFile};
 use crate::section::{Section, Value};
@@ -347,7 +348,7 @@ impl<'a> Names<'a> {
     fn program(&mut self, path: String) -> (Program, Option<String>) {
         let resolver = self.resolver;
         let look = || {
-            let identity = resolver.program(&path);
+            let identity = identity(&path, resolver);
             let known = identity.is_some();
             let trouble = if known {
                 None
@@ -511,6 +512,11 @@ fn programs(
     let (mut missing, mut troubles) = (Vec::new(), Vec::new());
     let programs = section.several_placed("program", |value: &Value<'_>| {
         let (program, trouble) = names.program(program(value.get_ref())?);
+        if program.identity.is_none()
+            && let Some(wrong) = arguments(&program.path, names.resolver)
+        {
+            return Err(wrong);
+        }
         match trouble {
             Some(trouble) => troubles.push((value.span(), program.path.clone(), trouble)),
             None if program.identity.is_none() => {

@@ -1,6 +1,7 @@
 //! This machine: its files, users and programs. The only part of this crate that asks a system.
 
 use crate::list::MAX_TEXT;
+use crate::program::special;
 use crate::resolver::{Resolver, SetFile};
 use std::cell::OnceCell;
 use std::fs::File;
@@ -47,7 +48,8 @@ impl Resolver for SystemResolver {
     }
 
     fn program(&self, path: &str) -> Option<[u64; 2]> {
-        system::program(path, self.mounts.get_or_init(system::mounts))
+        // Who looks again for all programs of a rule does so for these, too.
+        special(path).or_else(|| system::program(path, self.mounts.get_or_init(system::mounts)))
     }
 
     fn program_trouble(&self, path: &str) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Single values, from TOML to what they mean.
 
+use crate::device::ANY;
+use crate::program::special;
 use crate::report::{Wrong, shown, suggestion};
 use crate::{Addresses, Protocol, User, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
@@ -111,9 +113,17 @@ pub(crate) fn user(
     })
 }
 
-/// A device's name.
+/// A device's name, or how names begin.
 pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
-    let name = string(value)?;
+    let word = string(value)?;
+    let name = word.strip_suffix(ANY).unwrap_or(word);
+    if name.contains(['*', '?', '[', ']']) || name.ends_with('+') || word == "*" {
+        return Err(format!(
+            "`{}` is no pattern that works here: write a device's whole name, or how names begin and one * at the end, like \
+             veth*",
+            shown(word)
+        ));
+    }
     if name_words(name).is_none() {
         return Err(format!(
             "`{}` is longer than the 15 bytes that a device's name may have",
@@ -122,20 +132,30 @@ pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
     }
     let fits = !name.is_empty()
         && !name.contains(|c: char| c.is_whitespace() || c.is_control() || "/:".contains(c));
-    fits.then(|| name.to_owned()).ok_or_else(|| {
+    fits.then(|| word.to_owned()).ok_or_else(|| {
         format!(
-            "`{name}` is no device's name; `ip link` shows them, like eth0 or wg0, each to be written out"
+            "`{word}` is no device's name; `ip link` shows them, like eth0 or wg0; veth* is all that begin so"
         )
     })
 }
 
-/// The path of a program.
+/// The path of a program, or one of the words for what has none.
 pub(crate) fn program(value: &DeValue<'_>) -> Result<String, Wrong> {
     let path = string(value)?;
+    if special(path).is_some() {
+        return Ok(path.to_owned());
+    }
+    if path.contains(['*', '?']) {
+        return Err(format!(
+            "`{}` is a pattern, and a program is one file: write the path of each; what runs from a folder with another \
+             name each time (AppImage) can be told by its `user` only",
+            shown(path)
+        ));
+    }
     let fits = path.starts_with('/') && !path.ends_with('/') && !path.contains(char::is_control);
     fits.then(|| path.to_owned()).ok_or_else(|| {
         format!(
-            "`{}` is no program's whole path; write it like /usr/bin/curl",
+            "`{}` is no program's whole path; write it like /usr/bin/curl, or \"unknown\" or \"kernel\"",
             shown(path)
         )
     })

@@ -307,8 +307,44 @@ fn an_error_says_what_would_be_right() {
             "longer than the 15 bytes",
         ),
         (
-            "id='a'\naction='allow'\ninterface='eth*/0'",
+            "id='a'\naction='allow'\ninterface='eth/0'",
             "no device's name",
+        ),
+        (
+            "id='a'\naction='allow'\ninterface='v*th0'",
+            "`v*th0` is no pattern that works here: write a device's whole name, or how names begin and one *",
+        ),
+        (
+            "id='a'\naction='allow'\ninterface='br-+'",
+            "no pattern that works",
+        ),
+        (
+            "id='a'\naction='allow'\ninterface='eth?'",
+            "no pattern that works",
+        ),
+        (
+            "id='a'\naction='allow'\ninterface='eth[0-9]'",
+            "no pattern that works",
+        ),
+        (
+            "id='a'\naction='allow'\ninterface='eth**'",
+            "no pattern that works",
+        ),
+        (
+            "id='a'\naction='allow'\ninterface='*'",
+            "no pattern that works",
+        ),
+        (
+            "id='a'\naction='allow'\nprogram='/tmp/.mount_A*/app'",
+            "`/tmp/.mount_A*/app` is a pattern, and a program is one file",
+        ),
+        (
+            "id='a'\naction='allow'\nprogram='/usr/bin/curl http://192.0.2.1'",
+            "is a program with arguments",
+        ),
+        (
+            "id='a'\naction='allow'\nprogram='/usr/bin/python3 /opt/x.py'",
+            "scripts are not told apart; write /usr/bin/python3, which means all that it runs",
         ),
         (
             "id='a'\naction='allow'\n[service]\nfail_mode='block'",
@@ -558,6 +594,66 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
         ),
         NO_RULE
     );
+}
+
+#[test]
+fn devices_are_asked_for_by_how_their_names_begin() {
+    let rules = good(
+        "[[rule]]\nid='p'\naction='block'\ninterface=['veth*', 'br-*', 'eth0']\n\
+         [[rule]]\nid='never'\naction='allow'\ninterface='veth1'\n",
+    );
+    assert!(rules.names_device("veth9") && !rules.names_device("lo"));
+    let [warning] = rules.warnings() else {
+        panic!("{:?}", rules.warnings())
+    };
+    assert!(warning.message.starts_with("rule `never` can never match"));
+    for (name, rule) in [
+        ("veth0a1b2c3", 0),
+        ("veth", 0),
+        ("br-d41d8cd98f00", 0),
+        ("eth0", 0),
+        ("eth01", NO_RULE),
+        ("vet", NO_RULE),
+        ("veti", NO_RULE),
+        ("br0", NO_RULE),
+        ("", NO_RULE),
+    ] {
+        let interface = name_words(name).unwrap();
+        let local = Local {
+            interface,
+            ..Local::UNKNOWN
+        };
+        assert_eq!(judged_of(&rules, local), rule, "{name}");
+    }
+}
+
+#[test]
+fn what_has_no_program_can_be_asked_for() {
+    let mut rules = good(
+        "[[rule]]\nid='k'\naction='block'\nprogram='kernel'\n\
+         [[rule]]\nid='u'\naction='block'\nprogram=['unknown', '/usr/bin/curl']\n",
+    );
+    assert_eq!(rules.warnings(), []);
+    for looked_again in [false, true] {
+        let of = |program| {
+            let local = Local {
+                program,
+                ..Local::UNKNOWN
+            };
+            judged_of(&rules, local)
+        };
+        let found = [Local::KERNEL, Local::UNKNOWN.program, [1, 7], [1, 8]].map(of);
+        assert_eq!(found, [0, 1, 1, NO_RULE]);
+        if !looked_again {
+            assert_eq!(rules.look_again(&here()), Ok(false));
+        }
+    }
+}
+
+#[test]
+fn a_path_with_blanks_is_a_path() {
+    let rules = good("[[rule]]\nid='p'\naction='block'\nprogram='/opt/My App/app'\n");
+    assert_eq!(rules.warnings().len(), 1);
 }
 
 #[test]

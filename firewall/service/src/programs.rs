@@ -57,7 +57,9 @@ impl Watch {
     /// Watches for these programs and for no others.
     pub fn follow<'a>(&mut self, programs: impl Iterator<Item = &'a Program>) {
         let wanted: BTreeSet<PathBuf> = programs
-            .flat_map(|program| folders(Path::new(&program.path)))
+            .map(|program| Path::new(&program.path))
+            .filter(|path| path.is_absolute())
+            .flat_map(folders)
             .collect();
         let kernel = &self.kernel;
         self.folders.retain(|folder, watch| {

@@ -7,7 +7,7 @@
 use crate::driver::Driver;
 use crate::zone::Zone;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::name_words;
+use firewall_abi::packet::process_name;
 use rules::{Resolver, SystemResolver};
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
@@ -112,7 +112,7 @@ fn holder_of(process: u32, machine: &SystemResolver) -> Owner {
     Owner {
         pid: process,
         user: fs::metadata(format!("/proc/{process}")).map_or(Owner::NOBODY.user, |of| of.st_uid()),
-        name: name_words(name.trim_end_matches('\n')).unwrap_or_default(),
+        name: process_name(name.trim_end_matches('\n')).unwrap_or_default(),
         program: machine
             .program(&format!("/proc/{process}/exe"))
             .unwrap_or_default(),

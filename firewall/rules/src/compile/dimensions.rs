@@ -1,8 +1,9 @@
 //! What a rule takes of each dimension.
 
 use super::sweep::Takes;
+use crate::device;
 use crate::{Addresses, Protocol, Rule};
-use firewall_abi::packet::{Direction, name_words};
+use firewall_abi::packet::Direction;
 use firewall_abi::rules::class;
 
 /// A dimension of 32-bit values: what it is called, and what a rule takes of it.
@@ -51,18 +52,12 @@ pub(crate) const INTERFACE: Wide = ("devices", |rule| devices(&rule.interfaces))
 pub(crate) const OUT_INTERFACE: Wide =
     ("devices to go out by", |rule| devices(&rule.out_interfaces));
 
-fn devices(names: &[String]) -> Takes<u128> {
-    among(names, |name| {
-        joined_words(name_words(name).unwrap_or_default())
-    })
-}
-
-/// Values one by one; an empty list takes all.
-fn among<T, K: Copy>(list: &[T], value: impl Fn(&T) -> K) -> Takes<K> {
-    if list.is_empty() {
+/// Devices by name or by how their names begin; an empty list takes all.
+fn devices(words: &[String]) -> Takes<u128> {
+    if words.is_empty() {
         return Takes::All;
     }
-    Takes::Only(list.iter().map(|item| (value(item), value(item))).collect())
+    Takes::Only(words.iter().map(|word| device::names(word)).collect())
 }
 
 /// A user whom nobody knows is no value, but for what is presumed of him.
