@@ -5,7 +5,7 @@
 use engine::connection::{Connections, Known, decide, key_of, longest_silence_ns};
 use engine::{Parsed, Slices, is_error, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS};
-use firewall_abi::packet::{Decision, Direction};
+use firewall_abi::packet::{Decision, Direction, Local};
 use std::collections::{HashMap, VecDeque};
 
 /// The connections of one dry run.
@@ -19,6 +19,8 @@ pub struct Remembered {
     by_age: VecDeque<FlowKey>,
     /// Allowed packets whose connection found no room.
     pub full: u64,
+    /// Who is at the zone's end of the packet that is being judged, as far as it is known.
+    pub local: Local,
     /// The time of the packet that is being judged.
     now_ns: u64,
 }
@@ -42,6 +44,7 @@ impl Remembered {
             &mut Known {
                 now_ns,
                 quoted,
+                local: self.local,
                 ..Known::default()
             },
             rules,

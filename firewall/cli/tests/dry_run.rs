@@ -50,7 +50,7 @@ fn within_the_zone_a_packet_is_judged_on_its_way_out_and_in() {
     let zone = "--zone=127.0.0.0/8";
     golden(
         "loopback.txt",
-        &gatebell(&["dry-run", "rules.toml", "--pcap", "any.pcapng", zone]),
+        &gatebell(&["dry-run", "loopback.toml", "--pcap", "any.pcapng", zone]),
     );
 }
 
@@ -225,7 +225,7 @@ fn an_unknown_link_is_named_with_the_known_ones() {
     let output = gatebell_given(&capture, &["dry-run", "rules.toml", "--pcap", "-", ZONE]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        err(&output).contains("packet 1 is of link type 127")
+        err(&output).contains("802.11 with radiotap headers 47")
             && err(&output).contains("Ethernet (1)")
     );
 }

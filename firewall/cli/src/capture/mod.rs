@@ -3,5 +3,5 @@
 mod link;
 mod reader;
 
-pub use link::{Carried, Way, carried};
+pub use link::{Carried, Way, carried, link_advice, link_name};
 pub use reader::{Broken, Capture, Packet};

@@ -1,6 +1,7 @@
 //! One packet after the other, in a memory that does not grow with the file.
 
 use super::link::{KNOWN, Way};
+use flate2::read::MultiGzDecoder;
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{
     Block, EnhancedPacketBlock, InterfaceDescriptionBlock, LegacyPcapBlock, PcapBlockOwned,
@@ -14,6 +15,8 @@ const LARGEST_BUFFER: usize = 1 << 24;
 /// What libpcap refuses to go beyond, too.
 const LONGEST_PACKET: u32 = 1 << 18;
 const NANOSECONDS: u128 = 1_000_000_000;
+/// How gzip begins.
+const GZIP: [u8; 2] = [0x1F, 0x8B];
 /// How pcapng begins, in either byte order.
 const SECTION: [u8; 4] = [0x0A, 0x0D, 0x0D, 0x0A];
 /// What each block of pcapng is at least: its kind, its length, and its length again.
@@ -64,15 +67,13 @@ pub enum Broken {
         /// Good packets before.
         packets: u64,
     },
-    /// Its link type is not known here.
-    #[error(
-        "packet {packet} is of link type {link_type}, which is not read here; there are: {KNOWN}"
-    )]
-    UnknownLink {
-        /// The packet.
-        packet: u64,
-        /// As pcap numbers them.
-        link_type: i32,
+    /// No packet in it is of a kind of link that is read here.
+    #[error("nothing in the capture could be judged: {kinds}; {advice}what is read here: {KNOWN}")]
+    UnreadLinks {
+        /// What there is, with numbers.
+        kinds: String,
+        /// What to do instead, up to the next sentence.
+        advice: String,
     },
 }
 
@@ -106,12 +107,12 @@ enum Step {
 }
 
 impl Capture {
-    /// Begins to read a capture.
+    /// Begins to read a capture, also one that is compressed by gzip.
     ///
     /// # Errors
     /// It is none.
     pub fn new(source: impl Read + Send + 'static) -> Result<Self, Broken> {
-        let reader = create_reader(FIRST_BUFFER, Filling(source)).map_err(|error| match error {
+        let reader = reader(source).map_err(|error| match error {
             PcapError::ReadError => Broken::Unreadable { packets: 0 },
             _ => Broken::NoCapture,
         })?;
@@ -185,6 +186,23 @@ impl Capture {
             ));
         }
         self.read_on()
+    }
+}
+
+/// A reader for what is there, unpacked.
+fn reader(
+    source: impl Read + Send + 'static,
+) -> Result<Box<dyn PcapReaderIterator + Send>, PcapError<&'static [u8]>> {
+    let mut source = Filling(source);
+    let mut begins = [0; GZIP.len()];
+    let read = source.read(&mut begins).map_err(|_| PcapError::ReadError)?;
+    let begins = begins.get(..read).unwrap_or_default().to_vec();
+    let packed = begins == GZIP;
+    let whole = io::Cursor::new(begins).chain(source);
+    if packed {
+        create_reader(FIRST_BUFFER, Filling(MultiGzDecoder::new(whole)))
+    } else {
+        create_reader(FIRST_BUFFER, Filling(whole))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What came of a whole capture, in numbers.
 
 use super::judge::{BothSides, Unjudged};
+use crate::capture::link_name;
 use crate::rule_file::RuleFile;
 use firewall_abi::packet::{Decision, Direction, NO_RULE, Reason, Verdict};
+use std::collections::BTreeMap;
 
 /// Numbers over a whole capture.
 #[derive(Debug, Default)]
@@ -19,8 +21,11 @@ pub struct Account {
     /// Verdicts on later fragments.
     pub fragments: u64,
     /// Packets without a verdict, by why.
-    pub not_ip: u64,
+    pub not_ip: Kinds,
+    pub unread: BTreeMap<i32, u64>,
+    pub loopback: u64,
     pub cut: u64,
+    pub cut_in_silence: u64,
     pub outside: u64,
     /// Verdicts about which the other rules decided otherwise.
     pub changed: u64,
@@ -33,6 +38,9 @@ pub struct Account {
     /// Whether the capture was read to its end.
     pub complete: bool,
 }
+
+/// How many there are of each kind.
+pub type Kinds = BTreeMap<&'static str, u64>;
 
 /// What one rule decided.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +61,10 @@ impl Account {
 
     pub fn unjudged(&mut self, reason: Unjudged) {
         let counter = match reason {
-            Unjudged::NotIp => &mut self.not_ip,
+            Unjudged::NotIp(what) => self.not_ip.entry(what).or_default(),
+            Unjudged::UnreadLink(link_type) => self.unread.entry(link_type).or_default(),
+            Unjudged::Loopback => &mut self.loopback,
+            Unjudged::CutInSilence => &mut self.cut_in_silence,
             Unjudged::Cut => &mut self.cut,
             Unjudged::Outside => &mut self.outside,
         };
@@ -62,7 +73,31 @@ impl Account {
 
     /// Packets without a verdict.
     pub fn unjudged_packets(&self) -> u64 {
-        self.not_ip + self.cut + self.outside
+        self.not_ip_packets()
+            + self.unread_packets()
+            + self.loopback
+            + self.cut
+            + self.cut_in_silence
+            + self.outside
+    }
+
+    /// Packets that are no IP.
+    pub fn not_ip_packets(&self) -> u64 {
+        self.not_ip.values().sum()
+    }
+
+    /// Packets of links that are not read here.
+    pub fn unread_packets(&self) -> u64 {
+        self.unread.values().sum()
+    }
+
+    /// Those by the names of their links.
+    pub fn unread_names(&self) -> BTreeMap<String, u64> {
+        let mut names = BTreeMap::new();
+        for (link_type, number) in &self.unread {
+            *names.entry(link_name(*link_type)).or_default() += number;
+        }
+        names
     }
 
     pub fn verdict(&mut self, verdict: &BothSides) {

@@ -1,19 +1,24 @@
 //! One packet of a capture: what it carries, which way it goes, what becomes of it.
 
+use super::neighbours::Neighbours;
 use crate::Error;
-use crate::capture::{Broken, Carried, Packet, Way, carried};
+use crate::capture::{Carried, Packet, Way, carried};
 use crate::connections::Remembered;
 use crate::flow::{destination, source};
 use crate::rule_file::RuleFile;
 use crate::zone::{Course, Zone, said_course};
 use engine::{Bytes, Parsed, parse};
-use firewall_abi::packet::{Decision, Direction, Verdict};
+use firewall_abi::packet::{Decision, Direction, Local, Verdict, name_words};
+use std::borrow::Cow;
 use std::cell::Cell;
 use zerocopy::FromBytes;
 
 /// Judges packets by the rules, and by other rules beside them.
 pub struct Judge<'a> {
     zone: Zone<'a>,
+    neighbours: Neighbours,
+    /// Whether a rule names the loopback device: what stays on it is judged only then.
+    loopback: bool,
     now: Side<'a>,
     before: Option<Side<'a>>,
 }
@@ -30,10 +35,16 @@ pub enum Judged {
 /// Why a packet was not judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unjudged {
-    /// The firewall sees IP only.
-    NotIp,
+    /// The firewall sees IP only: what it is instead.
+    NotIp(&'static str),
+    /// Its link is of this kind, which is not read here.
+    UnreadLink(i32),
+    /// It stays on the loopback device, and no rule names that.
+    Loopback,
     /// The capture holds too little of it.
     Cut,
+    /// The same, though the capture says that this is all there was.
+    CutInSilence,
     /// It is neither from the zone nor to it.
     Outside,
 }
@@ -49,37 +60,43 @@ pub struct BothSides {
     pub before: Option<Decision>,
 }
 
-/// What ends a dry run.
-pub enum Stuck {
-    /// A kind of link that is not known here.
-    Link(Broken),
-    /// Nobody says which way the packet goes.
-    Direction(Error),
-}
-
 impl<'a> Judge<'a> {
     pub fn new(zone: Zone<'a>, rules: &'a RuleFile, other: Option<&'a RuleFile>) -> Self {
         Self {
             zone,
+            neighbours: Neighbours::default(),
+            loopback: [Some(rules), other]
+                .into_iter()
+                .flatten()
+                .any(|file| file.rules.names_device(LOOPBACK)),
             now: Side::new(rules),
             before: other.map(Side::new),
         }
     }
 
     /// Judges a packet.
-    pub fn packet(&mut self, packet: &Packet) -> Result<Judged, Stuck> {
-        let unknown = || {
-            Stuck::Link(Broken::UnknownLink {
-                packet: packet.number,
-                link_type: packet.link_type,
-            })
+    ///
+    /// # Errors
+    /// Nobody says which way it goes.
+    pub fn packet(&mut self, packet: &Packet) -> Result<Judged, Error> {
+        let (start, way, loopback) = match carried(packet.link_type, &packet.bytes) {
+            Some(Carried::Ip {
+                start,
+                way,
+                loopback,
+            }) => (start, packet.way.or(way), loopback),
+            Some(Carried::Other(what)) => return Ok(Judged::Not(Unjudged::NotIp(what))),
+            Some(Carried::CutOff) => return Ok(Judged::Not(cut_in_the_link(packet))),
+            None => return Ok(Judged::Not(Unjudged::UnreadLink(packet.link_type))),
         };
-        let (start, way) = match carried(packet.link_type, &packet.bytes).ok_or_else(unknown)? {
-            Carried::Ip { start, way } => (start, packet.way.or(way)),
-            Carried::Other => return Ok(Judged::Not(Unjudged::NotIp)),
-            Carried::CutOff => return Ok(Judged::Not(cut_in_the_link(packet))),
-        };
+        if loopback && !self.loopback {
+            return Ok(Judged::Not(Unjudged::Loopback));
+        }
         let captured = Captured::from(packet, start);
+        if captured.is_cut_in_silence(packet) {
+            return Ok(Judged::Not(Unjudged::CutInSilence));
+        }
+        self.on(if loopback { LOOPBACK } else { "" });
         let parsed = parse(&captured, captured.length, Direction::Inbound);
         if captured.missed.get() {
             return Ok(Judged::Not(Unjudged::Cut));
@@ -88,20 +105,39 @@ impl<'a> Judge<'a> {
         if parsed.flow.ip_version == 0 {
             return Ok(self.endless(parsed, &captured, way, time));
         }
-        let course = self
-            .zone
-            .course(source(&parsed.flow), destination(&parsed.flow), way);
+        let (from, to) = (source(&parsed.flow), destination(&parsed.flow));
+        let course = match self.zone.course(from, to, way) {
+            // Both of its directions are seen on one device, and neither end need be an address of the zone.
+            course if loopback && course != Course::Within => {
+                way.map_or(Course::Within, said_course)
+            }
+            course => self.neighbours.course(packet, (from, to), course),
+        };
         match course {
-            Course::Unknown => Err(Stuck::Direction(Error::NoDirection {
+            Course::Unknown => Err(Error::NoDirection {
                 number: packet.number,
-                source_address: source(&parsed.flow),
-                destination_address: destination(&parsed.flow),
-            })),
+                source_address: from,
+                destination_address: to,
+            }),
             Course::Outside => Ok(Judged::Not(Unjudged::Outside)),
             course => Ok(Judged::Verdicts(
                 parsed,
                 self.along(parsed, &captured, course, time),
             )),
+        }
+    }
+
+    /// The device of the next packet, where it is known.
+    fn on(&mut self, device: &str) {
+        let local = Local {
+            interface: name_words(device).unwrap_or_default(),
+            ..Local::UNKNOWN
+        };
+        for side in [Some(&mut self.now), self.before.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            side.connections.local = local;
         }
     }
 
@@ -173,6 +209,9 @@ impl<'a> Judge<'a> {
     }
 }
 
+/// The device that packets stay on which a machine sends to itself.
+const LOOPBACK: &str = "lo";
+
 fn allowed(decision: Option<Decision>) -> bool {
     decision.is_some_and(|decision| decision.verdict == Verdict::Allow as u8)
 }
@@ -180,7 +219,7 @@ fn allowed(decision: Option<Decision>) -> bool {
 fn cut_in_the_link(packet: &Packet) -> Unjudged {
     let all_there = usize::try_from(packet.length).is_ok_and(|length| packet.bytes.len() >= length);
     if all_there {
-        Unjudged::NotIp
+        Unjudged::NotIp("cut off in the link's header")
     } else {
         Unjudged::Cut
     }
@@ -202,13 +241,13 @@ impl<'a> Side<'a> {
 
     fn decide(&mut self, packet: &Parsed, captured: &Captured<'_>, time: u64) -> Decision {
         self.connections
-            .decide(packet, captured.bytes, &self.file.table.slices(), time)
+            .decide(packet, &captured.bytes, &self.file.table.slices(), time)
     }
 }
 
 /// A packet from its IP header on, as far as it was captured.
 struct Captured<'a> {
-    bytes: &'a [u8],
+    bytes: Cow<'a, [u8]>,
     length: u32,
     /// Set when something was asked for that was on the way but is not in the capture.
     missed: Cell<bool>,
@@ -219,11 +258,64 @@ impl<'a> Captured<'a> {
         let bytes = packet.bytes.get(start..).unwrap_or_default();
         let length = u32::try_from(start).map_or(0, |start| packet.length.saturating_sub(start));
         Self {
-            bytes,
+            bytes: with_length(bytes, length),
             length,
             missed: Cell::new(false),
         }
     }
+
+    /// Whether the capture was cut by something that calls what is left the whole: anonymisers and some probes do.
+    fn is_cut_in_silence(&self, packet: &Packet) -> bool {
+        let whole = u32::try_from(packet.bytes.len()).is_ok_and(|held| held >= packet.length);
+        whole && said_length(&self.bytes).is_some_and(|said| said > self.length)
+    }
+}
+
+/// The length that an IP header says, from itself on.
+fn said_length(bytes: &[u8]) -> Option<u32> {
+    let number = |at: usize| {
+        let two = bytes.get(at..at + 2)?.first_chunk()?;
+        Some(u32::from(u16::from_be_bytes(*two)))
+    };
+    match bytes.first()? >> 4 {
+        4 => number(2),
+        6 => Some(number(4)? + IPV6_HEADER),
+        _ => None,
+    }
+}
+
+const IPV6_HEADER: u32 = 40;
+
+/// A sender's packet with no length in it was seen before its card cut it into pieces and wrote one: it is as long as its frame.
+fn with_length(bytes: &[u8], length: u32) -> Cow<'_, [u8]> {
+    let place = match (bytes.first().map(|first| first >> 4), said_length(bytes)) {
+        (Some(4), Some(0)) => Some((2, length)),
+        (Some(6), Some(IPV6_HEADER)) if has_payload(bytes) => {
+            Some((4, length.saturating_sub(IPV6_HEADER)))
+        }
+        _ => None,
+    };
+    let Some((at, length)) = place.filter(|(_, length)| *length > 0) else {
+        return bytes.into();
+    };
+    let Ok(length) = u16::try_from(length) else {
+        // Longer than the field holds: a length of 0 is how that is said.
+        return bytes.into();
+    };
+    let mut written = bytes.to_vec();
+    written
+        .get_mut(at..at + 2)
+        .into_iter()
+        .for_each(|field| field.copy_from_slice(&length.to_be_bytes()));
+    written.into()
+}
+
+/// Whether something that cards cut into pieces follows an IPv6 header.
+fn has_payload(bytes: &[u8]) -> bool {
+    const NEXT_HEADER: usize = 6;
+    bytes
+        .get(NEXT_HEADER)
+        .is_some_and(|next| matches!(next, 6 | 17))
 }
 
 impl Bytes for Captured<'_> {
@@ -250,14 +342,14 @@ mod tests {
             0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 2, 10, 0, 0, 1,
         ];
         let snapped = Captured {
-            bytes: &header,
+            bytes: header[..].into(),
             length: 40,
             missed: Cell::new(false),
         };
         let _shape = parse(&snapped, 40, Direction::Inbound);
         assert!(snapped.missed.get());
         let lying = Captured {
-            bytes: &header,
+            bytes: header[..].into(),
             length: 20,
             missed: Cell::new(false),
         };

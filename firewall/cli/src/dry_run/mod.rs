@@ -3,19 +3,21 @@
 mod account;
 mod expect;
 mod judge;
+mod neighbours;
 mod print;
 
 pub use expect::Expectations;
 
 use crate::Error;
 use crate::arguments::DryRunArguments;
-use crate::capture::{Broken, Capture, Packet};
+use crate::capture::{Broken, Capture, Packet, link_advice};
 use crate::progress::Progress;
 use crate::rule_file::{RuleFile, is_standard_input, name};
 use crate::zone::Zone;
 use account::Account;
 use judge::{Judge, Judged};
 use print::Printer;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -64,15 +66,29 @@ fn judge_all(
     let mut packet = Packet::default();
     while capture.next(&mut packet).map_err(broken)? {
         progress.at(packet.number);
-        let judged = match judge.packet(&packet) {
-            Ok(judged) => judged,
-            Err(judge::Stuck::Link(unknown)) => return Err(broken(unknown)),
-            Err(judge::Stuck::Direction(error)) => return Err(error),
-        };
+        let judged = judge.packet(&packet)?;
         take(&judged, printer, account, &packet, out)?;
     }
     account.full = judge.full();
-    Ok(())
+    all_unread(account).map_or(Ok(()), |unread| Err(broken(unread)))
+}
+
+/// A capture of which nothing is read says nothing of the rules.
+fn all_unread(account: &Account) -> Option<Broken> {
+    let none = account.packets > 0 && account.unread_packets() == account.packets;
+    let advices = account
+        .unread
+        .keys()
+        .map(|link_type| link_advice(*link_type));
+    none.then(|| Broken::UnreadLinks {
+        kinds: print::kinds(&account.unread_names()),
+        advice: advices
+            .filter(|advice| !advice.is_empty())
+            .map(|advice| format!("{advice}; "))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect(),
+    })
 }
 
 fn take(

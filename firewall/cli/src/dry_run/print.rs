@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::judge::{BothSides, Judged, Unjudged};
-use crate::capture::Packet;
+use crate::capture::{Packet, link_name};
 use crate::check::counted;
 use crate::flow::{FlowText, destination, source};
 use crate::rule_file::{RuleFile, default_name};
@@ -11,6 +11,8 @@ use engine::{Parsed, Shape};
 use firewall_abi::packet::{Decision, Direction, Reason, Verdict};
 use rules::{Protocol, Rule};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 
 /// Prints what a dry run finds.
@@ -102,10 +104,19 @@ impl Printer<'_> {
         if self.quiet || self.other.is_some() {
             return Ok(());
         }
-        let reason = match reason {
-            Unjudged::NotIp => "not-ip",
-            Unjudged::Cut => "cut",
-            Unjudged::Outside => "outside",
+        let (reason, words) = match reason {
+            Unjudged::NotIp(what) => ("not-ip", format!("it is not IP but {what}")),
+            Unjudged::UnreadLink(link_type) => (
+                "unread-link",
+                format!("its link is not read here: {}", link_name(*link_type)),
+            ),
+            Unjudged::Loopback => ("loopback", format!("{ON_LOOPBACK}, and no rule names it")),
+            Unjudged::Cut => ("cut", "the capture holds too little of it".to_owned()),
+            Unjudged::CutInSilence => (
+                "cut",
+                "it says that it is longer, and the capture that this is all".to_owned(),
+            ),
+            Unjudged::Outside => ("outside", "neither from the zone nor to it".to_owned()),
         };
         if self.json {
             return writeln!(
@@ -115,14 +126,9 @@ impl Printer<'_> {
             );
         }
         let faint = style::FAINT;
-        let words = match reason {
-            "not-ip" => "not judged: it is not IP",
-            "cut" => "not judged: the capture holds too little of it",
-            _ => "not judged: neither from the zone nor to it",
-        };
         writeln!(
             out,
-            "{faint}{:>6}  {}  {words}{faint:#}",
+            "{faint}{:>6}  {}  not judged: {words}{faint:#}",
             packet.number,
             time(packet)
         )
@@ -187,15 +193,27 @@ impl Printer<'_> {
             "{strong}{}: {allowed} allowed ({replies} as replies), {blocked} blocked ({malformed} malformed){strong:#}",
             counted(*packets, "packet")
         )?;
+        let not_ip = format!("not judged: not IP ({})", kinds(&account.not_ip));
+        let unread = format!(
+            "not judged: links of a kind that is not read here ({})",
+            kinds(&account.unread_names())
+        );
+        let loopback = format!("not judged: {ON_LOOPBACK}, which no rule names");
         let more = [
             (
                 *fragments,
                 "verdicts are on later fragments, which show no ports",
             ),
-            (account.not_ip, "not judged: not IP"),
+            (account.not_ip_packets(), &*not_ip),
+            (account.unread_packets(), &*unread),
+            (account.loopback, &*loopback),
             (
                 account.cut,
                 "not judged: the capture holds too little of them; capture with a larger snapshot length",
+            ),
+            (
+                account.cut_in_silence,
+                "not judged: cut off before or in the capture, which says that they were no longer; they may have been malformed",
             ),
             (
                 account.outside,
@@ -209,7 +227,7 @@ impl Printer<'_> {
         for (number, what) in more.iter().filter(|(number, _)| *number > 0) {
             writeln!(out, "  {number} {what}")?;
         }
-        self.unseen(out)?;
+        self.unseen(account, out)?;
         if let Some(other) = self.other {
             let (changed, rules, other) = (account.changed, &self.rules.name, &other.name);
             writeln!(
@@ -222,14 +240,20 @@ impl Printer<'_> {
     }
 
     /// A capture does not show all that rules may ask for.
-    fn unseen(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn unseen(&self, account: &Account, out: &mut dyn Write) -> io::Result<()> {
         let asks = |rule: &&Rule| {
             rule.enabled
                 && !(rule.users.is_empty()
                     && rule.programs.is_empty()
                     && rule.interfaces.is_empty())
         };
-        match self.rules.rules.iter().filter(asks).count() {
+        let unmatched = self
+            .rules
+            .rules
+            .iter()
+            .zip(&account.rules)
+            .filter(|(_, hits)| hits.packets + hits.replies == 0);
+        match unmatched.map(|(rule, _)| rule).filter(asks).count() {
             0 => Ok(()),
             1 => writeln!(
                 out,
@@ -296,8 +320,11 @@ impl Printer<'_> {
             "replies": account.replies,
             "malformed": account.malformed,
             "fragments": account.fragments,
-            "not_ip": account.not_ip,
-            "cut": account.cut,
+            "not_ip": account.not_ip_packets(),
+            "not_ip_kinds": account.not_ip,
+            "unread_links": account.unread_names(),
+            "loopback": account.loopback,
+            "cut": account.cut + account.cut_in_silence,
             "outside": account.outside,
             "flows_full": account.full,
             "changed": self.other.map(|_| account.changed),
@@ -307,6 +334,17 @@ impl Printer<'_> {
             "complete": account.complete,
         } })
     }
+}
+
+const ON_LOOPBACK: &str = "it stays on the loopback device";
+
+/// `ARP 2, PPPoE 1`.
+pub fn kinds<K: Display>(kinds: &BTreeMap<K, u64>) -> String {
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(kind, number)| format!("{kind} {number}"))
+        .collect();
+    kinds.join(", ")
 }
 
 fn decision_object(decision: Option<Decision>, file: &RuleFile) -> Value {
