@@ -19,6 +19,8 @@ mod zone;
 use lab::{INSIDE, OUTSIDE};
 use nix::sys::signal::Signal;
 use std::fs;
+use std::os::unix::fs::chown;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use zone::probe::{
@@ -189,7 +191,7 @@ fn hooks_of_another_release_go_once_the_new_ones_are_on() {
 }
 
 #[test]
-fn a_bad_file_at_the_start_keeps_the_rules_that_the_kernel_has_and_without_any_nothing_starts() {
+fn a_bad_file_at_the_start_keeps_the_rules_that_the_kernel_has() {
     let mut zone = Protected::start();
     zone.service.kill();
     fs::write(&zone.rules, "[default]\n").unwrap();
@@ -208,14 +210,154 @@ fn a_bad_file_at_the_start_keeps_the_rules_that_the_kernel_has_and_without_any_n
     fs::write(&zone.rules, allowing()).unwrap();
     zone.ask().reload().unwrap();
     assert!(zone.ask().status().unwrap().trouble.is_empty() && !refuses(&zone));
+}
+
+/// The service ends and takes everything out of the kernel, as a reboot does.
+fn reboot(zone: &mut Protected) {
     zone.recover();
     zone.service.process.wait().unwrap();
-    fs::write(&zone.rules, "[default]\n").unwrap();
-    assert!(zone.fails_to_start());
     assert!(
-        zone.recover().is_empty() && !refuses(&zone),
-        "it left nothing"
+        !refuses(zone) && lets_in(zone, INSIDE, 5353),
+        "nothing judges"
     );
+}
+
+#[test]
+fn a_start_from_nothing_with_a_bad_rule_file_has_the_last_good_rules_and_says_so() {
+    let mut zone = Protected::start();
+    reboot(&mut zone);
+    for bad in ["[default]\n", "<!DOCTYPE html>\n", "\u{0}"] {
+        fs::write(&zone.rules, bad).unwrap();
+        assert!(!zone.start_again(), "there was nothing in the kernel");
+        assert!(refuses(&zone) && !lets_in(&zone, INSIDE, 5353), "{bad}");
+        let status = zone.ask().status().unwrap();
+        let said = &status.trouble[0];
+        assert!(
+            said.contains("the last good rules") && said.contains("systemctl reload gatebell"),
+            "{said}"
+        );
+        assert!(status.trouble[1].contains("rules.toml"), "{status:?}");
+        assert_eq!(zone.ask().rules().unwrap().text.as_deref(), Some(RULES));
+        reboot(&mut zone);
+    }
+    fs::remove_file(&zone.rules).unwrap();
+    zone.start_again();
+    assert!(refuses(&zone) && zone.ask().status().unwrap().trouble.len() == 2);
+    fs::write(&zone.rules, allowing()).unwrap();
+    wait_until("the rule file is taken once it is good", || {
+        zone.ask().status().unwrap().trouble.is_empty()
+    });
+    assert!(!refuses(&zone), "by the rule file");
+}
+
+#[test]
+fn a_start_with_neither_configuration_nor_state_has_the_built_in_minimum_and_says_so() {
+    let mut zone = Protected::start();
+    reboot(&mut zone);
+    let kept = zone.lab.folder().join("kept");
+    fs::remove_file(&zone.rules).unwrap();
+    for kept_bytes in [None, Some(&b"gatebell"[..])] {
+        fs::remove_dir_all(&kept).unwrap();
+        if let Some(bytes) = kept_bytes {
+            fs::create_dir(&kept).unwrap();
+            fs::write(kept.join("last-good"), bytes).unwrap();
+        }
+        zone.start_again();
+        assert!(!lets_in(&zone, INSIDE, 5353), "nothing comes in");
+        assert!((0..3).any(|_| lets_in(&zone, INSIDE, 22)), "but ssh");
+        assert!(!refuses(&zone), "and everything goes out");
+        let said = zone.ask().status().unwrap().trouble.join("\n");
+        assert!(
+            said.contains("the built-in minimum") && said.contains("systemctl reload gatebell"),
+            "{said}"
+        );
+        reboot(&mut zone);
+        fs::create_dir_all(&kept).unwrap();
+    }
+    // Somebody else's folder is not believed.
+    zone.start_again();
+    fs::write(&zone.rules, RULES).unwrap();
+    zone.ask().reload().unwrap();
+    reboot(&mut zone);
+    fs::remove_file(&zone.rules).unwrap();
+    chown(&kept, Some(1234), None).unwrap();
+    zone.start_again();
+    let said = zone.ask().status().unwrap().trouble.join("\n");
+    assert!(said.contains("the built-in minimum"), "{said}");
+    chown(&kept, Some(0), None).unwrap();
+}
+
+/// Small file systems, mounted on folders. Dropped, they are unmounted.
+struct Full(Vec<PathBuf>);
+
+impl Full {
+    fn mount(folders: &[PathBuf]) -> Self {
+        for folder in folders {
+            fs::create_dir_all(folder).unwrap();
+            let words = ["-t", "tmpfs", "-o", "size=4k,mode=700", "none"];
+            let mounted = Command::new("mount").args(words).arg(folder).status();
+            assert!(mounted.unwrap().success());
+            let _as_much_as_fits = fs::write(folder.join("filler"), [0; 65536]);
+        }
+        Self(folders.to_vec())
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            let _stays = Command::new("umount").arg("-l").arg(folder).status();
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_no_service_from_guarding_and_is_said() {
+    let mut zone = Protected::start();
+    reboot(&mut zone);
+    let full = Full::mount(&["state", "kept"].map(|name| zone.lab.folder().join(name)));
+    zone.start_again();
+    assert!(refuses(&zone) && !lets_in(&zone, INSIDE, 5353));
+    wait_until("both are said", || {
+        let trouble = zone.ask().status().unwrap().trouble;
+        trouble.len() == 2 && trouble.iter().all(|said| said.contains("make room"))
+    });
+    zone.service.stop();
+    drop(full);
+}
+
+#[test]
+fn a_list_that_is_none_today_is_used_as_it_was_and_said() {
+    let lists = "\n[[set]]\nid = \"bad\"\nfile = \"bad.txt\"\n\n[[rule]]\nid = \"no-bad\"\naction = \"block\"\ndirection = \"out\"\ndestination = \"@bad\"\n";
+    let mut zone = Protected::start();
+    let list = zone.lab.folder().join("bad.txt");
+    fs::write(&list, format!("{OUTSIDE}\n")).unwrap();
+    fs::write(&zone.rules, format!("{RULES}{lists}")).unwrap();
+    zone.ask().reload().unwrap();
+    let is_blocked = |zone: &Protected| {
+        !zone
+            .inside(&format!("echo > /dev/udp/{OUTSIDE}/19"))
+            .status
+            .success()
+    };
+    assert!(is_blocked(&zone) && zone.ask().status().unwrap().trouble.is_empty());
+    reboot(&mut zone);
+    for wrong in [Some("<!DOCTYPE html>\n"), Some(""), None] {
+        match wrong {
+            Some(text) => fs::write(&list, text).unwrap(),
+            None => fs::remove_file(&list).unwrap(),
+        }
+        zone.start_again();
+        assert!(is_blocked(&zone), "{wrong:?}");
+        let trouble = zone.ask().status().unwrap().trouble;
+        assert!(
+            trouble.len() == 1
+                && trouble[0].contains("the copy of")
+                && trouble[0].contains("bad.txt"),
+            "{trouble:?}"
+        );
+        reboot(&mut zone);
+    }
 }
 
 #[test]

@@ -7,26 +7,32 @@ pub use crate::mailbox::{Ending, Inbox, Mailbox};
 
 use crate::devices::{self, Changes, Devices};
 use crate::driver::Driver;
+use crate::folders;
+use crate::keeper::{Keeper, KeptLists};
+use crate::last_good::{Compiled, LastGood};
 use crate::lease::{Budget, Held, New, Rulebook, refused};
 use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recover::{self, Places};
+use crate::stand_in;
 use crate::state::{self, Guarded, State, Written};
 use crate::sweep::EVERY;
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
-use channel::server::{DeviceServer, Parts, Policy, Room};
+use channel::server::{DeviceServer, Parts, Policy, RingMemory, Room};
 use control::{
-    Account, Accounts, Applied, ChangeNote, Device, Hits, InForce, Memory, Refused, RuleText,
-    Stats, Status,
+    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Memory, Refused,
+    RuleText, Stats, Status,
 };
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Group, chown};
-use rules::{Rules, SystemResolver};
+use rules::Rules;
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::{History, NewChange};
 use tracing::{error, info, warn};
 
@@ -47,6 +53,8 @@ pub struct Config {
     pub pins: PathBuf,
     /// Where the service writes down what the next one has to know.
     pub state: PathBuf,
+    /// Where it keeps, on a disk, what was good.
+    pub kept: PathBuf,
     /// Where apps find the door.
     pub socket: PathBuf,
     /// Where `gatebell` finds the service.
@@ -65,16 +73,6 @@ impl Config {
             sockets: vec![self.socket.clone(), self.control.clone()],
             netns: self.netns.clone(),
         }
-    }
-
-    /// Whether the rule file can be used; says all that is wrong with it.
-    fn check_rules(&self) -> Result<()> {
-        let name = self.rule_file();
-        let text = fs::read_to_string(&self.rules)
-            .with_context(|| format!("can't read the rule file {name}"))?;
-        rules::parse(&name, &text, &SystemResolver::beside(&self.rules))
-            .context("the rule file is not right, and nothing was changed")?;
-        Ok(())
     }
 
     fn rule_file(&self) -> String {
@@ -96,6 +94,77 @@ fn open_to_group(socket: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The door, in a folder that is made if it is not there.
+fn open_door(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
+    if let Some(folder) = socket.parent().filter(|folder| !folder.exists()) {
+        folders::own(folder)?;
+    }
+    let door = DeviceServer::open(driver.object(), socket, Policy::default(), Parts::default())?;
+    if let Err(cause) = open_to_group(socket).context("can't open the door to the group") {
+        error!("{cause:#}; only root can attach");
+    }
+    Ok(door)
+}
+
+/// Waits for one of these.
+fn wait(timeout: Duration, wakers: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut fds: Vec<_> = wakers
+        .iter()
+        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+        .collect();
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+    match poll(&mut fds, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(cause) => Err(cause).context("waiting"),
+    }
+}
+
+fn bad_file(wrong: &Refused) -> String {
+    format!("the rule file is no good; mend it and reload: {wrong}")
+}
+
+/// What the rules name and could not be had.
+fn missing(rules: &Rules) -> Vec<String> {
+    rules.troubles().iter().map(ToString::to_string).collect()
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+/// When to look again: soon at first, then more and more seldom.
+struct Again {
+    due: Instant,
+    rest: Duration,
+}
+
+impl Default for Again {
+    fn default() -> Self {
+        Self {
+            due: Instant::now() + EVERY,
+            rest: EVERY,
+        }
+    }
+}
+
+impl Again {
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    fn rest(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    fn is_due(&mut self) -> bool {
+        let is_due = self.rest().is_zero();
+        if is_due {
+            self.rest = (self.rest * 2).min(Self::LONGEST);
+            self.due = Instant::now() + self.rest;
+        }
+        is_due
+    }
+}
+
 /// The firewall: driver, door, rules and devices.
 pub struct Firewall {
     config: Config,
@@ -105,11 +174,21 @@ pub struct Firewall {
     devices: Devices,
     guarded: Vec<Guarded>,
     programs: Watch,
-    door: DeviceServer,
+    /// None: see `no_door`.
+    door: Option<DeviceServer>,
     flows: u64,
     since: u64,
+    keeper: Keeper,
+    /// What holds in the place of the rule file, which is no good: said until it is.
+    stand_in: Option<String>,
     /// What is wrong with the rule file on disk.
     bad_file: Option<String>,
+    /// What the rules in force name and could not be had.
+    missing: Vec<String>,
+    /// When what is no good or missing is looked for again.
+    again: Again,
+    /// Why apps can't attach.
+    no_door: Option<String>,
     /// What else is not as it should be.
     trouble: Option<String>,
 }
@@ -123,22 +202,15 @@ impl Firewall {
         let state = State::take(&config.state)?;
         let begins = !pins.is_there();
         let places = config.places();
-        Self::enter(config, state, &pins, begins).map_err(|error| {
+        let entered = Zone::enter(config.netns.as_deref(), &config.cgroup)
+            .and_then(|zone| Self::begin(config, state, &pins, &zone));
+        entered.map_err(|error| {
             // What an earlier service left stays in force. What we began alone is no firewall yet, and is taken out again.
             match begins.then(|| recover::take_out(&places)) {
                 Some(Err(left)) => error.context(left.to_string()),
                 _ => error,
             }
         })
-    }
-
-    fn enter(config: Config, state: State, pins: &Pins, begins: bool) -> Result<Self> {
-        if begins {
-            // Before the kernel's verifier is kept busy.
-            config.check_rules()?;
-        }
-        let zone = Zone::enter(config.netns.as_deref(), &config.cgroup)?;
-        Self::begin(config, state, pins, &zone)
     }
 
     fn begin(config: Config, state: State, pins: &Pins, zone: &Zone) -> Result<Self> {
@@ -148,13 +220,13 @@ impl Firewall {
             programs::name_running(&driver);
         }
         // The door before the hooks: an app that is attached by then misses nothing.
-        let door = DeviceServer::open(
-            driver.object(),
-            &config.socket,
-            Policy::default(),
-            Parts::default(),
-        )?;
-        open_to_group(&config.socket).context("can't open the door to the group")?;
+        let door = open_door(&mut driver, &config.socket);
+        let no_door = door
+            .as_ref()
+            .err()
+            .map(|cause| format!("no app can attach: {cause:#}"));
+        no_door.iter().for_each(|said| error!("{said}"));
+        let keeper = Keeper::open(&config.kept);
         let mut firewall = Self {
             devices: Devices::watch(&config.devices).context("can't watch the devices")?,
             programs: Watch::new().context("can't watch the programs' files")?,
@@ -166,10 +238,15 @@ impl Firewall {
             state,
             driver,
             rulebook,
-            door,
+            door: door.ok(),
             guarded: Vec::new(),
             flows: 0,
+            keeper,
+            stand_in: None,
             bad_file: None,
+            missing: Vec::new(),
+            again: Again::default(),
+            no_door,
             trouble: None,
         };
         // A lease may have ended while no service was there.
@@ -187,20 +264,50 @@ impl Firewall {
         Ok(firewall)
     }
 
-    /// The rule file's; or what the kernel has, if the file is no good.
+    /// The rule file's; or what the kernel has, if the file is no good; or what was good last; or the built-in minimum. Whatever
+    /// is wrong, something holds.
     fn first_rules(&mut self) -> Result<()> {
-        let Err(wrong) = self.reload() else {
+        if self.reload().is_ok() {
             return Ok(());
-        };
-        let Some(held) = self.rulebook.confirmed() else {
-            return Err(anyhow!("{wrong}"))
-                .context("the rule file is no good, and nothing was changed");
-        };
-        error!(
-            "generation {} stays in force, which the kernel still has",
-            held.generation
-        );
-        Ok(())
+        }
+        if let Some(held) = self.rulebook.confirmed() {
+            error!(
+                "generation {} stays in force, which the kernel still has",
+                held.generation
+            );
+            return Ok(());
+        }
+        self.stand_in()
+    }
+
+    fn stand_in(&mut self) -> Result<()> {
+        let (candidates, unusable) = stand_in::candidates(&self.keeper);
+        unusable.iter().for_each(|why| error!("{why}"));
+        let mut failed = None;
+        for (good, what) in candidates {
+            let budget = self.budget();
+            let put = self
+                .rulebook
+                .put_last_good(&self.driver, &self.state, good, budget);
+            match put {
+                Ok(_) => {
+                    let said = format!(
+                        "THE RULE FILE IS NOT IN FORCE, but {what}; mend {}, then `systemctl reload gatebell`",
+                        self.config.rule_file()
+                    );
+                    error!("{said}");
+                    self.stand_in = Some(said);
+                    // Programs may be other files than when those were good.
+                    self.renew();
+                    return Ok(());
+                }
+                Err(cause) => {
+                    error!("{what} can't be put in force: {cause:#}");
+                    failed = Some(cause);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| anyhow!("there are no rules at all")))
     }
 
     /// Devices that went while nobody looked leave the tables, those that are there get our filters.
@@ -225,20 +332,119 @@ impl Firewall {
     pub(crate) fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<()> {
         // A device that could not be guarded is tried again soon.
         let behind = self.devices.is_behind().then_some(EVERY);
-        let timeout = [self.rulebook.time_left(), self.programs.due(), behind]
-            .into_iter()
-            .flatten()
-            .fold(timeout, Duration::min);
-        self.door.set_room(self.room());
+        let again = self.is_troubled().then(|| self.again.rest());
+        let timeout = [
+            self.rulebook.time_left(),
+            self.programs.due(),
+            behind,
+            again,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(timeout, Duration::min);
+        let room = self.room();
         let mut wakers = vec![self.devices.as_fd(), self.programs.as_fd()];
         wakers.extend(beside);
-        self.door.turn(timeout, &wakers)?;
+        match &mut self.door {
+            Some(door) => {
+                door.set_room(room);
+                door.turn(timeout, &wakers)?;
+            }
+            None => wait(timeout, &wakers)?,
+        }
         let changes = self.devices.changes().context("can't list the devices")?;
         self.follow(changes)?;
         if self.programs.changed() {
             self.renew();
         }
+        if self.is_troubled() && self.again.is_due() {
+            self.look_again();
+        }
         Ok(())
+    }
+
+    /// Whether something that stands outside may have come to be right by itself: a disk that is mounted later, a user who is
+    /// known only once the network is there.
+    const fn is_troubled(&self) -> bool {
+        self.stand_in.is_some() || !self.missing.is_empty()
+    }
+
+    /// Looks again for what was no good or missing.
+    fn look_again(&mut self) {
+        if self.stand_in.is_some() {
+            // Said already, unless it is something else by now.
+            let before = self.bad_file.take();
+            self.bad_file = match self.reload_file() {
+                Ok(applied) => {
+                    info!(
+                        "the rule file is good now; generation {} is in force",
+                        applied.generation
+                    );
+                    None
+                }
+                Err(wrong) => Some(bad_file(&wrong)),
+            };
+            if let Some(other) = self.bad_file.as_ref().filter(|_| self.bad_file != before) {
+                error!("{other}");
+            }
+            return;
+        }
+        let text = self.rulebook.confirmed().and_then(|held| held.text.clone());
+        let Some((name, text)) = text else {
+            return;
+        };
+        let Ok(rules) = self.read(&name, &text) else {
+            return;
+        };
+        if missing(&rules) == self.missing {
+            return;
+        }
+        let taken = self.take(&name, &text, &rules, false);
+        if let Some(applied) = self.noted(taken.map_err(anyhow::Error::from)) {
+            info!(
+                "what the rules name has changed; generation {} knows it",
+                applied.generation
+            );
+        }
+    }
+
+    /// Makes these the confirmed rules, and keeps them for a start at which the rule file is no good.
+    fn take(
+        &mut self,
+        name: &str,
+        text: &str,
+        rules: &Rules,
+        ends_lease: bool,
+    ) -> Result<Applied, Refused> {
+        let new = New {
+            name,
+            text,
+            rules,
+            budget: self.budget(),
+        };
+        let taken = self
+            .rulebook
+            .confirm_at_once(&self.driver, &self.state, new, ends_lease);
+        let (held, compiled) = taken.map_err(refused)?;
+        self.are_good(&held, rules, compiled);
+        Ok(self.applied(&held, rules))
+    }
+
+    fn are_good(&mut self, held: &Held, rules: &Rules, compiled: Compiled) {
+        self.stand_in = None;
+        self.missing = missing(rules);
+        self.missing.iter().for_each(|trouble| error!("{trouble}"));
+        let Some((name, text)) = held.text.clone() else {
+            return;
+        };
+        self.keeper.keep(LastGood {
+            name,
+            text,
+            since: now(),
+            troubled: !self.missing.is_empty(),
+            programs: held.programs.clone(),
+            compiled: Ok(compiled),
+        });
     }
 
     /// Tidies up after a lease whose time is over. Returns the generation that is no longer tried out.
@@ -269,7 +475,7 @@ impl Firewall {
 
     /// Ends every app's reference. What is attached in the kernel stays.
     pub(crate) fn detach_apps(&mut self) {
-        self.door.detach_all();
+        self.door.iter_mut().for_each(DeviceServer::detach_all);
     }
 
     /// How it is.
@@ -304,8 +510,24 @@ impl Firewall {
                 .name()
                 .to_owned(),
             kernel_memory: self.memory(),
-            trouble: self.bad_file.iter().chain(&self.trouble).cloned().collect(),
+            trouble: self.troubles(),
         }
+    }
+
+    /// What is not as it should be, worst first.
+    fn troubles(&self) -> Vec<String> {
+        let Self {
+            stand_in,
+            bad_file,
+            missing,
+            trouble,
+            no_door,
+            ..
+        } = self;
+        let said = [stand_in, bad_file].into_iter().flatten();
+        let said = said.chain(missing).chain(trouble).chain(no_door).cloned();
+        let unkept = [self.keeper.trouble(), self.state.trouble()];
+        said.chain(unkept.into_iter().flatten()).collect()
     }
 
     /// Takes these rules. `name` is what they are called in messages. Without a lease they are confirmed at once, and the
@@ -324,17 +546,8 @@ impl Firewall {
             return Err(Refused::Replaced);
         }
         let rules = self.read(name, text)?;
-        let new = New {
-            name,
-            text,
-            rules: &rules,
-            budget: self.budget(),
-        };
         let Some(time) = lease else {
-            let held = self
-                .rulebook
-                .confirm_at_once(&self.driver, &self.state, new, true)
-                .map_err(refused)?;
+            let applied = self.take(name, text, &rules, true)?;
             let what = note.what.unwrap_or_else(|| format!("apply {name}"));
             let change = NewChange {
                 by,
@@ -342,8 +555,14 @@ impl Firewall {
                 undoes: note.undoes,
             };
             self.write_file(text, change)?;
-            info!("generation {} is in force", held.generation);
-            return Ok(self.applied(&held, &rules));
+            info!("generation {} is in force", applied.generation);
+            return Ok(applied);
+        };
+        let new = New {
+            name,
+            text,
+            rules: &rules,
+            budget: self.budget(),
         };
         let held = self
             .rulebook
@@ -377,6 +596,7 @@ impl Firewall {
             },
         )?;
         let rules = self.read(&name, &text)?;
+        self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
         Ok(self.applied(&held, &rules))
     }
 
@@ -393,7 +613,7 @@ impl Firewall {
         let reloaded = self.reload_file();
         self.bad_file = reloaded.as_ref().err().map(|wrong| {
             error!("{wrong}");
-            format!("the rule file is no good; mend it and reload: {wrong}")
+            bad_file(wrong)
         });
         reloaded
     }
@@ -422,9 +642,17 @@ impl Firewall {
     /// Every app's books.
     #[must_use]
     pub fn accounts(&mut self) -> Accounts {
-        let references = self.door.references();
-        let apps: Vec<Account> = self
-            .door
+        let Some(door) = &self.door else {
+            return Accounts {
+                taken: 0,
+                released: 0,
+                apps: Vec::new(),
+                past: Counted::default(),
+                balances: true,
+            };
+        };
+        let references = door.references();
+        let apps: Vec<Account> = door
             .accounts()
             .map(|app| Account {
                 slot: app.slot,
@@ -478,7 +706,7 @@ impl Firewall {
     }
 
     fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
-        let machine = SystemResolver::beside(&self.config.rules);
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
         rules::parse(name, text, &machine).map_err(|errors| {
             Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
         })
@@ -490,20 +718,11 @@ impl Firewall {
             Refused::System(format!("can't read the rule file {name}: {cause}"))
         })?;
         let rules = self.read(&name, &text)?;
-        for warning in rules.warnings().iter().chain(rules.troubles()) {
+        for warning in rules.warnings() {
             warn!("{warning}");
         }
-        let new = New {
-            name: &name,
-            text: &text,
-            rules: &rules,
-            budget: self.budget(),
-        };
         let before = self.rulebook.confirmed().and_then(|held| held.text.clone());
-        let held = self
-            .rulebook
-            .confirm_at_once(&self.driver, &self.state, new, false)
-            .map_err(refused)?;
+        let applied = self.take(&name, &text, &rules, false)?;
         if let Some((_, before)) = before.filter(|(_, before)| *before != text) {
             let change = NewChange {
                 by: "whoever wrote the file".to_owned(),
@@ -513,7 +732,7 @@ impl Firewall {
             let kept = self.keep(&before, change);
             self.noted(kept.context("the rules before this change are not kept"));
         }
-        Ok(self.applied(&held, &rules))
+        Ok(applied)
     }
 
     fn applied(&mut self, held: &Held, rules: &Rules) -> Applied {
@@ -575,8 +794,8 @@ impl Firewall {
 
     /// A program that rules name may be another file by now.
     fn renew(&mut self) {
-        let machine = SystemResolver::beside(&self.config.rules);
         let budget = self.budget();
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
         let renewed = self
             .rulebook
             .renew(&self.driver, &self.state, &machine, budget);
@@ -603,7 +822,8 @@ impl Firewall {
         for device in &changes.come {
             self.guard(device);
         }
-        self.write_down()
+        self.write_down();
+        Ok(())
     }
 
     /// A device may go while we come. Until it has its filters, the control group's hooks judge.
@@ -631,7 +851,7 @@ impl Firewall {
     }
 
     fn memory(&mut self) -> Memory {
-        let (taken, rings) = (self.driver.memory(), self.door.memory());
+        let (taken, rings) = (self.driver.memory(), self.rings());
         Memory {
             budget: self.config.kernel_memory,
             used: taken.sum() + rings.attached + rings.let_go,
@@ -643,9 +863,16 @@ impl Firewall {
         }
     }
 
+    fn rings(&mut self) -> RingMemory {
+        self.door
+            .as_mut()
+            .map(DeviceServer::memory)
+            .unwrap_or_default()
+    }
+
     /// What rings leave to tables.
     fn budget(&mut self) -> Budget {
-        let (whole, rings) = (self.config.kernel_memory, self.door.memory());
+        let (whole, rings) = (self.config.kernel_memory, self.rings());
         Budget {
             whole,
             tables: whole.saturating_sub(rings.attached + rings.let_go),
@@ -663,7 +890,7 @@ impl Firewall {
         }
     }
 
-    fn write_down(&self) -> Result<()> {
+    fn write_down(&self) {
         self.state.write(&Written {
             pid: std::process::id(),
             netns: self.config.netns.clone(),
@@ -671,7 +898,7 @@ impl Firewall {
             pins: self.config.pins.clone(),
             sockets: vec![self.config.socket.clone(), self.config.control.clone()],
             devices: self.guarded.clone(),
-        })
+        });
     }
 
     fn device(&self, device: &devices::Device) -> Device {

@@ -10,12 +10,13 @@
 //! - A table of sets that a generation names is never written to.
 
 use crate::driver::{Driver, needed, now_ns};
+use crate::last_good::{Compiled, LastGood};
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use firewall_abi::firewall::{Lease, place};
-use firewall_abi::rules::{FailMode, NO_SETS, SETS_TABLES};
-use rules::{Program, Resolver, Rules, SystemResolver, Table};
+use firewall_abi::rules::{FailMode, Head, NO_SETS, SETS_TABLES};
+use rules::{Program, Resolver, Rules};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -111,13 +112,34 @@ impl Rulebook {
         state: &State,
         new: New<'_>,
         ends_lease: bool,
-    ) -> Result<Held> {
-        let held = self.put(driver, place::CONFIRMED, &new)?;
+    ) -> Result<(Held, Compiled)> {
+        let (held, compiled) = self.put(driver, place::CONFIRMED, &new)?;
         self.confirmed = Some(held.clone());
         if ends_lease {
             self.end_lease(driver, state)?;
         }
-        self.keep(state, Which::Confirmed, &held)?;
+        self.keep(state, Which::Confirmed, &held);
+        self.free_sets(driver)?;
+        Ok((held, compiled))
+    }
+
+    /// Makes the rules that were good once the confirmed ones, from their tables as they are.
+    pub fn put_last_good(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        good: LastGood,
+        budget: Budget,
+    ) -> Result<Held> {
+        let compiled = good.compiled.map_err(anyhow::Error::msg)?;
+        let from = TablesFrom {
+            text: (good.name, good.text),
+            programs: good.programs,
+            budget,
+        };
+        let (held, _) = self.put_tables(driver, place::CONFIRMED, from, compiled)?;
+        self.confirmed = Some(held.clone());
+        self.keep(state, Which::Confirmed, &held);
         self.free_sets(driver)?;
         Ok(held)
     }
@@ -130,8 +152,8 @@ impl Rulebook {
         new: New<'_>,
         time: Duration,
     ) -> Result<Held> {
-        let held = self.put(driver, place::CANDIDATE, &new)?;
-        self.keep(state, Which::Candidate, &held)?;
+        let (held, _) = self.put(driver, place::CANDIDATE, &new)?;
+        self.keep(state, Which::Candidate, &held);
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = now_ns()?.saturating_add(time);
         self.candidate = Some((held.clone(), deadline_ns));
@@ -153,7 +175,7 @@ impl Rulebook {
             .copy_rules(place::CANDIDATE, place::CONFIRMED)
             .map_err(refused)?;
         self.confirmed = Some(held.clone());
-        self.keep(state, Which::Confirmed, &held).map_err(refused)?;
+        self.keep(state, Which::Confirmed, &held);
         self.end_lease(driver, state).map_err(refused)?;
         Ok(held)
     }
@@ -176,7 +198,7 @@ impl Rulebook {
         &mut self,
         driver: &Driver,
         state: &State,
-        machine: &SystemResolver,
+        machine: &dyn Resolver,
         budget: Budget,
     ) -> Result<Option<u32>> {
         let mut last = None;
@@ -203,8 +225,8 @@ impl Rulebook {
             } else {
                 place::CANDIDATE
             };
-            let renewed = self.put(driver, at, &new)?;
-            self.keep(state, which, &renewed)?;
+            let (renewed, _) = self.put(driver, at, &new)?;
+            self.keep(state, which, &renewed);
             last = Some(renewed.generation);
             match which {
                 Which::Confirmed => self.confirmed = Some(renewed),
@@ -254,42 +276,65 @@ impl Rulebook {
         self.last + 1
     }
 
-    fn put(&mut self, driver: &Driver, at: u32, new: &New<'_>) -> Result<Held> {
+    fn put(&mut self, driver: &Driver, at: u32, new: &New<'_>) -> Result<(Held, Compiled)> {
+        let compiled = Compiled::of(new.rules.compile(self.next()));
+        let programs = new.rules.iter().flat_map(|rule| &rule.programs);
+        let from = TablesFrom {
+            text: (new.name.to_owned(), new.text.to_owned()),
+            programs: programs.cloned().collect(),
+            budget: new.budget,
+        };
+        self.put_tables(driver, at, from, compiled)
+    }
+
+    fn put_tables(
+        &mut self,
+        driver: &Driver,
+        at: u32,
+        from: TablesFrom,
+        mut compiled: Compiled,
+    ) -> Result<(Held, Compiled)> {
         let generation = self.next();
-        let mut table = new.rules.compile(generation);
-        self.check_memory(driver, &table, new.budget)?;
-        let sets = self.place_sets(driver, &table)?;
-        table.place_sets(sets);
-        driver.put_rules(at, &table.pages)?;
+        self.check_memory(driver, &compiled, from.budget)?;
+        let sets = self.place_sets(driver, &compiled)?;
+        let head = Head {
+            generation,
+            sets,
+            ..compiled.head()
+        };
+        compiled.set_head(head);
+        driver.put_rules(at, &compiled.pages)?;
         // From here on the number is taken, whatever comes.
         self.last = generation;
         driver.set_lease(Lease {
             last_generation: generation.into(),
             ..driver.lease()?
         })?;
-        let head = table.head();
-        let text = Some((new.name.to_owned(), new.text.to_owned()));
-        let programs = new
-            .rules
-            .iter()
-            .flat_map(|rule| &rule.programs)
-            .cloned()
-            .collect();
-        Ok(Held {
+        let held = Held {
             generation,
             count: head.rules,
             gone: gone(head.fail_mode),
-            text,
-            programs,
+            text: Some(from.text),
+            programs: from.programs,
             sets,
-        })
+        };
+        Ok((held, compiled))
     }
 
-    /// Whether the kernel may hold this table beside those that it has: until they are replaced they stay in force.
-    fn check_memory(&self, driver: &Driver, table: &Table, budget: Budget) -> Result<(), Refused> {
-        let there = |content| self.sets.contains(&Some(content));
-        let sets = table.sets.as_ref().filter(|sets| !there(sets.content));
-        let needed = needed(table.pages.len()) + sets.map_or(0, |sets| needed(sets.pages.len()));
+    /// Whether the kernel may hold these tables beside those that it has: until they are replaced they stay in force.
+    fn check_memory(
+        &self,
+        driver: &Driver,
+        compiled: &Compiled,
+        budget: Budget,
+    ) -> Result<(), Refused> {
+        let there = |content: &u64| self.sets.contains(&Some(*content));
+        let sets = compiled
+            .sets
+            .as_ref()
+            .filter(|(content, _)| !there(content));
+        let needed =
+            needed(compiled.pages.len()) + sets.map_or(0, |(_, pages)| needed(pages.len()));
         let left = budget.tables.saturating_sub(driver.memory().sum());
         if needed > left {
             return Err(Refused::TooMuchMemory {
@@ -301,23 +346,20 @@ impl Rulebook {
         Ok(())
     }
 
-    /// Where the sets are that this table asks; they are put where nobody uses the place unless they are there.
-    fn place_sets(&mut self, driver: &Driver, table: &Table) -> Result<u32> {
-        let Some(sets) = &table.sets else {
+    /// Where the sets are that these tables ask; they are put where nobody uses the place unless they are there.
+    fn place_sets(&mut self, driver: &Driver, compiled: &Compiled) -> Result<u32> {
+        let Some((content, pages)) = &compiled.sets else {
             return Ok(NO_SETS);
         };
-        let there = self
-            .sets
-            .iter()
-            .position(|content| *content == Some(sets.content));
+        let there = self.sets.iter().position(|there| *there == Some(*content));
         if let Some(place) = there {
             return Ok(place as u32);
         }
         let place = (0..SETS_TABLES)
             .find(|place| !self.uses(*place))
             .context("every place for sets is in use")?;
-        driver.put_sets(place, &sets.pages)?;
-        self.sets[place as usize] = Some(sets.content);
+        driver.put_sets(place, pages)?;
+        self.sets[place as usize] = Some(*content);
         Ok(place)
     }
 
@@ -354,7 +396,8 @@ impl Rulebook {
         self.free_sets(driver)
     }
 
-    fn keep(&self, state: &State, which: Which, held: &Held) -> Result<()> {
+    /// What can't be written down is lost with this service, and said by the state.
+    fn keep(&self, state: &State, which: Which, held: &Held) {
         match &held.text {
             Some((name, text)) => {
                 let kept = Kept {
@@ -362,14 +405,18 @@ impl Rulebook {
                     name: name.clone(),
                     text: text.clone(),
                 };
-                state.keep(which, &kept)
+                state.keep(which, &kept);
             }
-            None => {
-                state.forget(which);
-                Ok(())
-            }
+            None => state.forget(which),
         }
     }
+}
+
+/// What tables were made from.
+struct TablesFrom {
+    text: (String, String),
+    programs: Vec<Program>,
+    budget: Budget,
 }
 
 /// Rules to be put into the kernel, and the text that they were read from.
@@ -391,7 +438,7 @@ pub struct Budget {
 }
 
 impl Held {
-    fn is_outdated(&self, machine: &SystemResolver) -> bool {
+    fn is_outdated(&self, machine: &dyn Resolver) -> bool {
         self.programs
             .iter()
             .any(|program| machine.program(&program.path) != program.identity)

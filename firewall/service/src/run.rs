@@ -2,12 +2,13 @@
 
 use crate::control_server::Control;
 use crate::firewall::{Config, Firewall, Inbox, Mailbox};
-use crate::log;
 use crate::manager::Manager;
 use crate::recover::{self, Places};
 use crate::refused;
 use crate::signals::Signals;
+use crate::state::KEPT_HERE;
 use crate::sweep::EVERY;
+use crate::{keeper, log};
 use anyhow::{Context, Result};
 use clap::Parser;
 use control::Stats;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tracing::error;
@@ -55,6 +56,10 @@ struct Arguments {
     /// The folder in which the service writes down what the next one has to know
     #[arg(long, default_value = control::STATE)]
     state: PathBuf,
+    /// The folder, on a disk, in which the last good rules and lists are kept for a start at which they are not; left out:
+    /// /var/lib/gatebell, or with another --state a folder in that
+    #[arg(long)]
+    kept: Option<PathBuf>,
     /// Kernel memory that the firewall may take, as 256MiB or 1GiB: rules and apps' rings that would take more are refused
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     kernel_memory: u64,
@@ -94,9 +99,18 @@ impl Arguments {
             driver: self.driver.clone(),
             pins: self.pins.clone(),
             state: self.state.clone(),
+            kept: self.kept.clone().unwrap_or_else(|| self.usually_kept()),
             socket: self.socket.clone(),
             control: self.control.clone(),
             kernel_memory: self.kernel_memory,
+        }
+    }
+
+    fn usually_kept(&self) -> PathBuf {
+        if self.state == Path::new(control::STATE) {
+            keeper::FOLDER.into()
+        } else {
+            self.state.join(KEPT_HERE)
         }
     }
 
@@ -218,22 +232,25 @@ fn reload(firewall: &mut Firewall, manager: &Manager) {
 /// One line for `systemctl status`.
 fn in_short(firewall: &mut Firewall) -> String {
     let status = firewall.status();
-    let mut line = format!(
+    let mut line = String::new();
+    if let [first, rest @ ..] = &status.trouble[..] {
+        let more = if rest.is_empty() {
+            String::new()
+        } else {
+            format!(" (and {} more: `gatebell status`)", rest.len())
+        };
+        let first = first.lines().next().unwrap_or_default();
+        line = format!("TROUBLE: {first}{more}; ");
+    }
+    line.push_str(&format!(
         "generation {}, {} rules",
         status.rules.generation, status.rules.rules
-    );
+    ));
     if let Some(lease) = status.lease {
         line.push_str(&format!(
             ", on a lease: generation {} returns unless it is confirmed",
             lease.fallback
         ));
-    }
-    if let Some(trouble) = status
-        .trouble
-        .first()
-        .and_then(|trouble| trouble.lines().next())
-    {
-        line.push_str(&format!("; {trouble}"));
     }
     line
 }

@@ -5,6 +5,7 @@
 //! - `verifier.log` is what the kernel's verifier said, if it refused the driver.
 //! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
 
+use crate::folders;
 use crate::refused::KEPT;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where a service is, and what it guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,38 +62,53 @@ pub enum Which {
 /// The folder, held by the service that lives.
 pub struct State {
     folder: PathBuf,
-    _lock: Flock<File>,
+    /// None: the folder can't be used, and nothing is held.
+    lock: Option<Flock<File>>,
+    trouble: Mutex<Option<String>>,
 }
 
 impl State {
-    /// Takes the folder; an error if another service lives there.
+    /// Takes the folder. One that can't be used, because a disk is full or read-only, is trouble and no reason to guard nothing.
+    ///
+    /// # Errors
+    /// Another service lives there, or others than root can write there.
     pub fn take(folder: &Path) -> Result<Self> {
-        let failed = || format!("can't use the folder {}", folder.display());
-        fs::create_dir_all(folder).with_context(failed)?;
-        match lock(folder).with_context(failed)? {
-            Some(lock) => {
+        let state = |lock, trouble: Option<String>| Self {
+            folder: folder.to_owned(),
+            lock,
+            trouble: Mutex::new(trouble),
+        };
+        let made = fs::create_dir_all(folder);
+        if folder.exists() {
+            folders::check(folder)?;
+        }
+        match made.and_then(|()| lock(folder)) {
+            Ok(Some(lock)) => {
                 // It speaks of an earlier start, if it is there.
                 let _not_there = fs::remove_file(folder.join(KEPT));
-                Ok(Self {
-                    folder: folder.to_owned(),
-                    _lock: lock,
-                })
+                Ok(state(Some(lock), None))
             }
-            None => bail!(
+            Ok(None) => bail!(
                 "another service lives in {}; stop it first, or name another folder with --state",
                 folder.display()
             ),
+            Err(cause) => Ok(state(None, Some(unwritten(folder, &cause.into())))),
         }
     }
 
+    /// Why the next service will not know what it should.
+    pub fn trouble(&self) -> Option<String> {
+        self.last_trouble().clone()
+    }
+
     /// Writes down where the service is.
-    pub fn write(&self, written: &Written) -> Result<()> {
-        let text = serde_json::to_string_pretty(written)?;
-        replace(&self.folder.join(ZONE), format!("{text}\n").as_bytes())
+    pub fn write(&self, written: &Written) {
+        let text = serde_json::to_string_pretty(written).unwrap_or_default();
+        self.put(&self.folder.join(ZONE), &format!("{text}\n"));
     }
 
     /// Keeps a rule text beside the kernel's tables.
-    pub fn keep(&self, which: Which, kept: &Kept) -> Result<()> {
+    pub fn keep(&self, which: Which, kept: &Kept) {
         let Kept {
             generation,
             name,
@@ -99,10 +116,19 @@ impl State {
         } = kept;
         // One line of our own before the text; a name with a line's end in it is none that a file has.
         let name = name.replace('\n', " ");
-        replace(
-            &self.path(which),
-            format!("{generation} {name}\n{text}").as_bytes(),
-        )
+        self.put(&self.path(which), &format!("{generation} {name}\n{text}"));
+    }
+
+    fn put(&self, path: &Path, text: &str) {
+        if self.lock.is_none() {
+            return;
+        }
+        let failed = replace(path, text.as_bytes()).err();
+        *self.last_trouble() = failed.map(|cause| unwritten(&self.folder, &cause));
+    }
+
+    fn last_trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text of this generation, if it was kept.
@@ -132,6 +158,14 @@ impl State {
     }
 }
 
+fn unwritten(folder: &Path, cause: &anyhow::Error) -> String {
+    format!(
+        "nothing can be written down in {} for the next service and for `gatebell recover`: {cause:#}; make room or mend the \
+         folder, then `systemctl restart gatebell`",
+        folder.display()
+    )
+}
+
 /// What was written down in this folder last; none: nothing that can be read.
 pub fn read(folder: &Path) -> Option<Written> {
     serde_json::from_str(&fs::read_to_string(folder.join(ZONE)).ok()?).ok()
@@ -155,15 +189,25 @@ pub fn remove(folder: &Path) -> Result<Vec<String>> {
             }
         }
     }
+    // Where no other folder was named, the service keeps what was good here too.
+    match fs::remove_dir_all(folder.join(KEPT_HERE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("can't empty {}", folder.display()));
+        }
+        _ => {}
+    }
     // Others may keep things there.
     let _not_empty = fs::remove_dir(folder);
     Ok(said)
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+/// Replaces a file as a whole.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     store::replace(path, bytes).with_context(|| format!("can't write {}", path.display()))
 }
 
+/// Where what was good is kept, unless the command line names another folder.
+pub const KEPT_HERE: &str = "kept";
 const ZONE: &str = "zone.json";
 const CONFIRMED: &str = "confirmed.toml";
 const CANDIDATE: &str = "candidate.toml";
@@ -197,9 +241,8 @@ mod tests {
             name: "a b.toml".into(),
             text: "x = 1\ny = 2\n".into(),
         };
-        state
-            .keep(Which::Candidate, &kept)
-            .expect("it can be written");
+        state.keep(Which::Candidate, &kept);
+        assert_eq!(state.trouble(), None);
         assert_eq!(state.kept(Which::Candidate, 7), Some(kept));
         assert_eq!(state.kept(Which::Candidate, 8), None);
         assert_eq!(state.kept(Which::Confirmed, 7), None);

@@ -100,12 +100,6 @@ impl Protected {
         (String::from_utf8(output.stderr).unwrap(), left)
     }
 
-    /// Starts another service where the last one was, which does not get to its work. Returns whether it ended so.
-    pub fn fails_to_start(&mut self) -> bool {
-        self.service = Service::start(&words(&self.lab));
-        !self.service.process.wait().unwrap().success()
-    }
-
     /// Takes everything out of the kernel, and returns what was there.
     pub fn recover(&self) -> Vec<String> {
         let mut line = where_it_is(&self.lab);
@@ -243,6 +237,7 @@ fn words(lab: &Lab) -> Vec<OsString> {
         ("--zone-cgroup", lab.cgroup()),
         ("--rules", lab.folder().join("rules.toml")),
         ("--driver", driver()),
+        ("--kept", lab.folder().join("kept")),
     ];
     where_it_is(lab).into_iter().chain(options(pairs)).collect()
 }

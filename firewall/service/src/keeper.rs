@@ -1,0 +1,239 @@
+//! Keeps what was good on disk: the last good rules, and a copy of each list that was one. A thread of its own writes, for
+//! a disk may be slow and a list large.
+
+use crate::folders;
+use crate::last_good::{self, LastGood};
+use crate::state::replace;
+use anyhow::Context;
+use rules::{Resolver, SetFile, SystemResolver, list_entries};
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::error;
+
+/// Where what was good is kept, unless the command line says otherwise.
+pub const FOLDER: &str = "/var/lib/gatebell";
+/// The last good rules, in the folder for what is kept.
+const RULES: &str = "last-good";
+/// The folder for copies of lists there.
+const LISTS: &str = "lists";
+
+/// Where good things are kept. Dropped, all that was handed in is on the disk.
+pub struct Keeper {
+    folder: PathBuf,
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+enum Job {
+    Rules(Box<LastGood>),
+    List { path: PathBuf, bytes: Vec<u8> },
+}
+
+impl Keeper {
+    /// What is kept in this folder.
+    pub fn open(folder: &Path) -> Self {
+        let (jobs, work) = channel();
+        let trouble = Arc::new(Mutex::new(None));
+        let (told, at) = (trouble.clone(), folder.to_owned());
+        let thread = std::thread::Builder::new()
+            .name("keeper".to_owned())
+            .spawn(move || write_all(&at, &work, &told));
+        if let Err(cause) = &thread {
+            error!("nothing is kept for the next start: {cause}");
+        }
+        Self {
+            folder: folder.to_owned(),
+            jobs: Some(jobs),
+            thread: thread.ok(),
+            trouble,
+        }
+    }
+
+    /// Keeps these rules, unless the same text was kept when all that it names could be had and now it can't.
+    pub fn keep(&self, good: LastGood) {
+        self.hand_in(Job::Rules(Box::new(good)));
+    }
+
+    /// What is kept of the last good rules.
+    ///
+    /// # Errors
+    /// Why there are none; the text says what is to be done.
+    pub fn last_good(&self) -> Result<LastGood, String> {
+        let path = self.folder.join(RULES);
+        let said = |why: String| format!("{} can't be used: {why}", path.display());
+        folders::check(&self.folder).map_err(|error| said(format!("{error:#}")))?;
+        let bytes = fs::read(&path).map_err(|error| said(error.to_string()))?;
+        last_good::read(&bytes).map_err(said)
+    }
+
+    /// Why the last thing could not be kept.
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hand_in(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            // Without the thread nothing is kept, which was said.
+            let _no_thread = jobs.send(job);
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            let _broke_down = thread.join();
+        }
+    }
+}
+
+fn write_all(folder: &Path, work: &Receiver<Job>, trouble: &Mutex<Option<String>>) {
+    for job in work {
+        let failed = write(folder, &job).err().map(|cause| {
+            let said = format!(
+                "what is good now is not kept for a start at which the rule file is not: {cause:#}; make room or mend the \
+                 folder, then `systemctl reload gatebell`"
+            );
+            error!("{said}");
+            said
+        });
+        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+    }
+}
+
+fn write(folder: &Path, job: &Job) -> anyhow::Result<()> {
+    folders::own(folder)?;
+    match job {
+        Job::Rules(good) => {
+            let path = folder.join(RULES);
+            let before = fs::read(&path)
+                .ok()
+                .and_then(|bytes| last_good::read(&bytes).ok());
+            if good.troubled && before.is_some_and(|old| !old.troubled && old.text == good.text) {
+                return Ok(());
+            }
+            let bytes = last_good::written(good).context("the rules have no tables")?;
+            replace(&path, &bytes)
+        }
+        Job::List { path, bytes } => {
+            let lists = folder.join(LISTS);
+            folders::own(&lists)?;
+            let mut copy = path.as_os_str().as_encoded_bytes().to_vec();
+            copy.push(b'\n');
+            copy.extend_from_slice(bytes);
+            replace(&lists.join(file_name(path)), &copy)
+        }
+    }
+}
+
+/// This machine, and for lists that are none today the copies of when they were.
+pub struct KeptLists<'a> {
+    machine: SystemResolver,
+    folder: PathBuf,
+    keeper: &'a Keeper,
+}
+
+impl<'a> KeptLists<'a> {
+    /// The machine, for a rule file at this path.
+    pub fn beside(rule_file: &Path, keeper: &'a Keeper) -> Self {
+        Self {
+            machine: SystemResolver::beside(rule_file),
+            folder: rule_file.parent().unwrap_or(Path::new("")).to_owned(),
+            keeper,
+        }
+    }
+
+    /// The copy of the list at this path, and when it was made.
+    fn copy(&self, path: &Path) -> Option<(Vec<u8>, u64)> {
+        let copy = self.keeper.folder.join(LISTS).join(file_name(path));
+        folders::check(&self.keeper.folder.join(LISTS)).ok()?;
+        let made = fs::metadata(&copy).ok()?.modified().ok()?;
+        let mut bytes = fs::read(&copy).ok()?;
+        let end = bytes.iter().position(|byte| *byte == b'\n')?;
+        let list = bytes.split_off(end + 1);
+        let is_its = bytes[..end] == *path.as_os_str().as_encoded_bytes();
+        let seconds = made
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_secs();
+        is_its.then_some((list, seconds))
+    }
+}
+
+impl Resolver for KeptLists<'_> {
+    fn set_file(&self, path: &str) -> Result<SetFile, String> {
+        let whole =
+            std::path::absolute(self.folder.join(path)).unwrap_or_else(|_| self.folder.join(path));
+        let found = self.machine.set_file(path);
+        let copy = self.copy(&whole);
+        let wrong = match &found {
+            Err(why) => why.clone(),
+            Ok(file) => match list_entries(&file.bytes) {
+                Ok(0) if copy.is_some() => format!("{} is empty", file.name),
+                Err(why) => format!("{} is no list: {why}", file.name),
+                Ok(_) => {
+                    if copy.is_none_or(|(bytes, _)| bytes != file.bytes) {
+                        self.keeper.hand_in(Job::List {
+                            path: whole,
+                            bytes: file.bytes.clone(),
+                        });
+                    }
+                    return found;
+                }
+            },
+        };
+        let Some((bytes, made)) = copy else {
+            return found;
+        };
+        Ok(SetFile {
+            name: whole.display().to_string(),
+            bytes,
+            trouble: Some(format!(
+                "{wrong}; the copy of {} is used, when it was a list: mend the file, then `systemctl reload gatebell`",
+                ago(made)
+            )),
+        })
+    }
+
+    fn user(&self, name: &str) -> Result<u32, String> {
+        self.machine.user(name)
+    }
+
+    fn other_users(&self) -> Vec<u32> {
+        self.machine.other_users()
+    }
+
+    fn program(&self, path: &str) -> Option<[u64; 2]> {
+        self.machine.program(path)
+    }
+
+    fn program_trouble(&self, path: &str) -> Option<String> {
+        self.machine.program_trouble(path)
+    }
+}
+
+/// How long ago that was, for people.
+pub fn ago(seconds: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let passed = now.unwrap_or_default().as_secs().saturating_sub(seconds);
+    match passed {
+        0..7_200 => format!("{} min ago", passed / 60),
+        7_200..172_800 => format!("{} h ago", passed / 3_600),
+        _ => format!("{} days ago", passed / 86_400),
+    }
+}
+
+/// A name without slashes for any path; which path it is stands in the copy.
+fn file_name(path: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
