@@ -68,6 +68,8 @@ pub trait System: Sized + 'static {
     fn references(device: &Self::Device) -> Result<References, Error>;
     /// Ends every app's reference, before the driver is stopped. Needs the right to change the driver.
     fn detach_all(device: &Self::Device) -> Result<(), Error>;
+    /// Has the driver take new references again, if it was not stopped after all. Needs the same right.
+    fn resume(device: &Self::Device) -> Result<(), Error>;
 }
 
 /// How a wait ended.
@@ -139,6 +141,11 @@ impl<S: System> Device<S> {
     /// Ends every app's reference and refuses new ones: the first step of stopping a driver.
     pub fn detach_all(&self) -> Result<(), Error> {
         S::detach_all(&self.0)
+    }
+
+    /// Takes [`Device::detach_all`] back, where the driver was not stopped after all. Apps whose references were ended stay so.
+    pub fn resume(&self) -> Result<(), Error> {
+        S::resume(&self.0)
     }
 
     /// The backing's own device, for what only one kernel has.

@@ -296,7 +296,7 @@ fn a_request_of_the_wrong_shape_is_refused_by_name() {
             "{ring_bytes}"
         );
     }
-    for command in [0, 7, 99, u32::MAX] {
+    for command in [0, 8, 99, u32::MAX] {
         assert_eq!(send(command, &[], 0), Err(Refusal::Command), "{command}");
     }
     assert_eq!(
@@ -397,6 +397,24 @@ fn a_killed_app_leaves_no_reference_and_its_losses_stay_booked() {
     );
     kernel.offer(Kind::NOTICE, &notice(0));
     assert!(attachment.account().is_err(), "a dead process asks nothing");
+}
+
+#[test]
+fn a_driver_that_was_not_stopped_after_all_takes_apps_again() {
+    let kernel = Kernel::default();
+    let (by_user, event) = raw(&kernel.process(false));
+    let (by_admin, _) = raw(&kernel.process(true));
+    by_admin.detach_all().unwrap();
+    assert_eq!(
+        ask(&by_user, &request(event.system().handle())),
+        Err(Refusal::Stopping)
+    );
+    assert_eq!(
+        by_user.resume().unwrap_err().refusal(),
+        Some(Refusal::NotPermitted)
+    );
+    by_admin.resume().unwrap();
+    ask(&by_user, &request(event.system().handle())).unwrap();
 }
 
 #[test]

@@ -3,6 +3,32 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// What an image's headers ask the kernel for: every field that a loader acts on and that no build changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// The processor: 0x8664 is x86-64.
+    pub machine: u16,
+    /// Characteristics of the file: an executable, one that takes addresses above 2 GiB, …
+    pub file: u16,
+    /// The oldest Windows that loads it, major and minor.
+    pub windows: [u16; 2],
+    /// The oldest subsystem that runs it, major and minor.
+    pub subsystem_version: [u16; 2],
+    /// The subsystem: 1 is native, a driver.
+    pub subsystem: u16,
+    /// DllCharacteristics: relocatable, no code on data pages, integrity check, a PnP driver, …
+    pub characteristics: u16,
+}
+
+/// One of an image's sections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its name, at most eight letters.
+    pub name: String,
+    /// What it holds, and whether its pages can be read, written and run.
+    pub flags: u32,
+}
+
 /// A program, library or driver for 64-bit Windows.
 pub struct Image {
     bytes: Vec<u8>,
@@ -23,14 +49,30 @@ impl Image {
         }
     }
 
-    /// The subsystem: 1 is native, a driver.
-    pub fn subsystem(&self) -> Result<usize, String> {
-        Ok(self.number(self.headers + 0x5C)? & 0xFFFF)
+    /// What its headers ask the kernel for.
+    pub fn headers(&self) -> Result<Headers, String> {
+        let half = |at| self.half(self.headers + at);
+        Ok(Headers {
+            machine: half(0x04)?,
+            file: half(0x16)?,
+            windows: [half(0x40)?, half(0x42)?],
+            subsystem_version: [half(0x48)?, half(0x4A)?],
+            subsystem: half(0x5C)?,
+            characteristics: half(0x5E)?,
+        })
     }
 
-    /// DllCharacteristics: relocatable, no code on data pages, integrity check, …
-    pub fn characteristics(&self) -> Result<usize, String> {
-        Ok(self.number(self.headers + 0x5C)? >> 16)
+    /// Its sections, in the order of the file.
+    pub fn sections(&self) -> Result<Vec<Section>, String> {
+        let section = |at| {
+            let name = self.bytes.get(at..at + 8).unwrap_or(&[]);
+            let name = String::from_utf8_lossy(name)
+                .trim_end_matches('\0')
+                .to_owned();
+            let flags = self.number(at + 36)? as u32;
+            Ok(Section { name, flags })
+        };
+        self.section_table()?.map(section).collect()
     }
 
     /// The checksum, which the kernel compares before it loads a driver; 0 if there is none.
@@ -70,17 +112,26 @@ impl Image {
         )
     }
 
+    fn half(&self, at: usize) -> Result<u16, String> {
+        Ok(self.number(at)? as u16)
+    }
+
     fn text(&self, at: usize) -> Result<String, String> {
         let bytes = self.bytes.get(at..).unwrap_or(&[]);
         let text = bytes.split(|byte| *byte == 0).next().unwrap_or(&[]);
         String::from_utf8(text.to_vec()).map_err(|_| format!("no text at {at:#x}"))
     }
 
-    /// Where in the file an address of the loaded image is: through the table of sections, 40 bytes each.
+    /// Where in the file each section is described: 40 bytes each.
+    fn section_table(&self) -> Result<impl Iterator<Item = usize> + use<>, String> {
+        let sections = usize::from(self.half(self.headers + 6)?);
+        let table = self.headers + 24 + usize::from(self.half(self.headers + 20)?);
+        Ok((0..sections).map(move |n| table + n * 40))
+    }
+
+    /// Where in the file an address of the loaded image is.
     fn place(&self, address: usize) -> Result<usize, String> {
-        let sections = self.number(self.headers + 4)? >> 16;
-        let table = self.headers + 24 + (self.number(self.headers + 20)? & 0xFFFF);
-        for section in (0..sections).map(|n| table + n * 40) {
+        for section in self.section_table()? {
             let (size, start) = (self.number(section + 8)?, self.number(section + 12)?);
             if (start..start + size).contains(&address) {
                 return Ok(address - start + self.number(section + 20)?);

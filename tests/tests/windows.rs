@@ -4,7 +4,7 @@
 //! `cargo xtask build windows` and `cargo xtask build wine` build.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
 
-use gatebell_tests::image::Image;
+use gatebell_tests::image::{Headers, Image};
 use gatebell_tests::wine::{LIMITS, Machine};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -60,15 +60,38 @@ fn the_driver_imports_only_what_windows_exports() {
 #[test]
 fn the_driver_asks_windows_for_every_check() {
     let driver = driver();
-    assert_eq!(driver.subsystem().unwrap(), 1, "not a driver");
     assert_ne!(driver.checksum().unwrap(), 0, "no checksum");
-    // High entropy, relocatable, integrity check (process callbacks want it), no code on data pages.
-    assert_eq!(
-        driver.characteristics().unwrap() & 0x01E0,
-        0x01E0,
-        "{:#x}",
-        driver.characteristics().unwrap()
-    );
+    // The whole of it: each bit is something that NT acts on, and Wine may not.
+    let asked = Headers {
+        machine: 0x8664,
+        // An executable that takes any address.
+        file: 0x0022,
+        windows: [10, 0],
+        subsystem_version: [10, 0],
+        subsystem: 1,
+        // High entropy, relocatable, integrity check (process callbacks want it), no code on data pages; and 0x8000, which
+        // the linker gives every program. Not 0x2000: NT unloads no image that says it is a PnP driver.
+        characteristics: 0x81E0,
+    };
+    assert_eq!(driver.headers().unwrap(), asked);
+}
+
+#[test]
+fn no_page_of_the_driver_can_be_both_written_and_run() {
+    let sections = driver().sections().unwrap();
+    let found: Vec<_> = sections
+        .iter()
+        .map(|section| (section.name.as_str(), section.flags))
+        .collect();
+    // Code is read and run, constants and unwind data are read, variables are read and written. No section is paged out, none
+    // is thrown away after the start, and none is for Windows to patch.
+    let known = [
+        (".text", 0x6000_0020),
+        (".rdata", 0x4000_0040),
+        (".data", 0xC000_0040),
+        (".pdata", 0x4000_0040),
+    ];
+    assert_eq!(found, known, "{found:x?}");
 }
 
 fn kept(name: &str) {
@@ -122,4 +145,5 @@ promises! {
     a_driver_is_not_unloaded_while_its_device_is_open
     a_stopped_driver_starts_again_with_new_books
     a_driver_is_removed
+    a_stop_that_windows_refuses_is_undone
 }

@@ -22,6 +22,8 @@ pub enum Command {
     References = 5,
     /// Nothing → nothing: before the driver is stopped. Needs the right to change the driver.
     DetachAll = 6,
+    /// Nothing → nothing: takes [`Command::DetachAll`] back, where the driver was not stopped after all. Needs the same right.
+    Resume = 7,
     /// [`crate::notice::Operate`] → [`crate::notice::Operated`]: the sample's operations on the event.
     Operate = 16,
 }
@@ -34,7 +36,7 @@ impl Command {
         const DEVICE_UNKNOWN: u32 = 0x22;
         const READ: u32 = 1;
         const WRITE: u32 = 2;
-        let access = if matches!(self, Self::DetachAll) {
+        let access = if matches!(self, Self::DetachAll | Self::Resume) {
             WRITE
         } else {
             READ
@@ -62,6 +64,7 @@ impl TryFrom<u32> for Command {
             4 => Self::Account,
             5 => Self::References,
             6 => Self::DetachAll,
+            7 => Self::Resume,
             16 => Self::Operate,
             _ => return Err(crate::Refusal::Command),
         })

@@ -179,7 +179,12 @@ impl<P: Platform> Table<P> {
                 self.detach_all(Ending::DriverStopping);
                 Ok(0)
             }
-            Command::DetachAll => Err(Refusal::NotPermitted),
+            Command::Resume if may_change => {
+                buffer.input(0)?;
+                self.resume();
+                Ok(0)
+            }
+            Command::DetachAll | Command::Resume => Err(Refusal::NotPermitted),
             Command::Operate => Err(Refusal::Command),
         }
     }
@@ -306,6 +311,11 @@ impl<P: Platform> Table<P> {
                 self.release(event);
             }
         }
+    }
+
+    /// The driver was not stopped after all: takes new references again. Those that were ended stay ended.
+    pub fn resume(&self) {
+        self.stopping.store(false, Ordering::SeqCst);
     }
 
     /// Offers a record to every app that wants its kind: `R`'s first field is its header, which is filled in here.

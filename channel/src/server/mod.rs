@@ -363,10 +363,11 @@ impl DeviceServer {
             Command::Dereference => self.release(n, Ending::Dereferenced),
             Command::Account => return self.account(n),
             Command::References => return Ok(Answer::of(self.references().as_bytes())),
-            Command::DetachAll if !self.clients[n].may_change_the_driver() => {
+            Command::DetachAll | Command::Resume if !self.clients[n].may_change_the_driver() => {
                 return Err(Refusal::NotPermitted);
             }
             Command::DetachAll => self.detach_all(),
+            Command::Resume => self.stopping = false,
             _ => return Err(Refusal::Command),
         }
         Ok(Answer::default())

@@ -562,6 +562,10 @@ impl System for Model {
     fn detach_all(device: &OpenDevice) -> Result<(), Error> {
         device.call(Command::DetachAll, &[], 0).map(drop)
     }
+
+    fn resume(device: &OpenDevice) -> Result<(), Error> {
+        device.call(Command::Resume, &[], 0).map(drop)
+    }
 }
 
 /// What a dead process's call, or one on a closed handle, gets.

@@ -2,7 +2,8 @@
 
 fn main() {
     for argument in [
-        "/DRIVER:WDM",
+        // Not `/DRIVER:WDM`: that marks an image as a PnP driver, which Windows unloads only when PnP asks.
+        "/DRIVER",
         "/SUBSYSTEM:NATIVE,10.00",
         "/VERSION:10.0",
         "/ENTRY:DriverEntry",

@@ -2,7 +2,7 @@
 
 fn main() {
     for argument in [
-        "/DRIVER:WDM",
+        "/DRIVER",
         "/SUBSYSTEM:NATIVE,10.00",
         "/ENTRY:DriverEntry",
         "/NODEFAULTLIB",

@@ -327,6 +327,10 @@ impl System for Linux {
     fn detach_all(device: &OpenDevice) -> Result<(), Error> {
         device.ask(Command::DetachAll, &[], None, 0).map(drop)
     }
+
+    fn resume(device: &OpenDevice) -> Result<(), Error> {
+        device.ask(Command::Resume, &[], None, 0).map(drop)
+    }
 }
 
 /// Whether the reference has ended, by the tombstone or with the service, and how.

@@ -83,6 +83,12 @@ impl OpenDevice {
         request::send(&self.handle, command, input, output)
     }
 
+    /// Changes the driver for others, through a handle that was opened with the right to.
+    fn change(&self, command: Command) -> Result<(), Error> {
+        let writable = Self::open(&self.name, GENERIC_READ | GENERIC_WRITE)?;
+        request::send(&writable.handle, command, &[], &mut []).map(drop)
+    }
+
     /// The device's handle in this process.
     #[must_use]
     pub fn handle(&self) -> &OwnedHandle {
@@ -237,8 +243,11 @@ impl System for Windows {
 
     /// On a handle of its own: only this request needs the right to change the driver.
     fn detach_all(device: &OpenDevice) -> Result<(), Error> {
-        let writable = OpenDevice::open(&device.name, GENERIC_READ | GENERIC_WRITE)?;
-        request::send(&writable.handle, Command::DetachAll, &[], &mut []).map(drop)
+        device.change(Command::DetachAll)
+    }
+
+    fn resume(device: &OpenDevice) -> Result<(), Error> {
+        device.change(Command::Resume)
     }
 }
 

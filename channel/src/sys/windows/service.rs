@@ -91,38 +91,17 @@ impl<'a> DriverService<'a> {
     }
 
     /// Stops it. First every app is told, so that it closes the device: the kernel does not unload a driver whose
-    /// device is open. Fails if one still is after `patience`; the driver then ends as soon as the last app closes.
+    /// device is open.
+    ///
+    /// # Errors
+    /// If Windows refuses, or an app still has the device open after `patience`. A driver that can still be opened then was
+    /// not stopped, and takes new apps again; one that can't is unloaded as soon as the last app closes.
     pub fn stop(&self, device: &str, patience: Duration) -> Result<(), Error> {
+        let service = self.open(SERVICE_STOP | SERVICE_QUERY_STATUS)?;
         if let Ok(device) = Device::<Windows>::open(device) {
             device.detach_all()?;
         }
-        let service = self.open(SERVICE_STOP | SERVICE_QUERY_STATUS)?;
-        let mut status = SERVICE_STATUS::default();
-        // SAFETY: an open service, and room for its status.
-        let asked = check(
-            unsafe { ControlService(service.0, SERVICE_CONTROL_STOP, &raw mut status) },
-            "stop the driver",
-        );
-        match asked {
-            Err(Error::System { source, .. })
-                if source.raw_os_error() == Some(ERROR_SERVICE_NOT_ACTIVE.cast_signed()) => {}
-            other => other?,
-        }
-        let until = Instant::now() + patience;
-        while service.state()? != State::Stopped {
-            if Instant::now() > until {
-                let source = std::io::Error::new(
-                    std::io::ErrorKind::TimedOut,
-                    "an app still has its device open",
-                );
-                return Err(Error::System {
-                    what: "stop the driver",
-                    source,
-                });
-            }
-            std::thread::sleep(LOOK_EVERY);
-        }
-        Ok(())
+        service.stop(patience).inspect_err(|_| resume(device))
     }
 
     /// Removes it. Stop it first; one that still runs is removed once it has stopped.
@@ -148,6 +127,14 @@ impl<'a> DriverService<'a> {
     }
 }
 
+/// Takes back what a stop that failed has told the driver. Once the kernel has agreed to unload it, nobody can open it.
+fn resume(device: &str) {
+    if let Ok(device) = Device::<Windows>::open(device) {
+        // Whoever calls has an error to report already: that of the stop.
+        let _ = device.resume();
+    }
+}
+
 /// A handle of the service manager's.
 struct Handle(SC_HANDLE);
 
@@ -167,6 +154,41 @@ impl Handle {
             handle,
             "reach the service manager (it takes an administrator)",
         )
+    }
+
+    /// Has the kernel unload the driver, and waits until it has.
+    fn stop(&self, patience: Duration) -> Result<(), Error> {
+        self.ask_to_stop()?;
+        let until = Instant::now() + patience;
+        while self.state()? != State::Stopped {
+            if Instant::now() > until {
+                let source = std::io::Error::new(
+                    std::io::ErrorKind::TimedOut,
+                    "an app still has its device open, or Windows refuses to unload it",
+                );
+                return Err(Error::System {
+                    what: "stop the driver",
+                    source,
+                });
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
+    /// Has the kernel unload the driver once nobody has its device open. One that does not run is no error.
+    fn ask_to_stop(&self) -> Result<(), Error> {
+        let mut status = SERVICE_STATUS::default();
+        // SAFETY: an open service, and room for its status.
+        let asked = unsafe { ControlService(self.0, SERVICE_CONTROL_STOP, &raw mut status) };
+        match check(asked, "stop the driver") {
+            Err(Error::System { source, .. })
+                if source.raw_os_error() == Some(ERROR_SERVICE_NOT_ACTIVE.cast_signed()) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn state(&self) -> Result<State, Error> {

@@ -1,6 +1,6 @@
 //! Images as they are loaded: their import tables and entries.
 
-use crate::{events, files, objects, pool, processes, timers, wine};
+use crate::{events, files, objects, pool, processes, timers, unload, wine};
 use channel::driver::wdm::nt::{DRIVER_OBJECT, HANDLE, NTSTATUS, UNICODE_STRING};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -31,7 +31,8 @@ pub unsafe extern "system" fn loaded(
     if field(base, header + 0x5C) as u16 != 1 {
         return;
     }
-    patch_imports(base, field(base, header + 0x90) as usize);
+    unload::loaded((field(base, header + 0x5C) >> 16) as u16);
+    patch(base);
     wrap_entry(base, field(base, header + 0x28) as usize);
 }
 
@@ -48,6 +49,12 @@ fn text(base: *mut u8, at: usize) -> &'static CStr {
     let place = unsafe { base.add(at) };
     // SAFETY: the loader has read this string already.
     unsafe { CStr::from_ptr(place.cast()) }
+}
+
+/// Has a loaded image call our routines where it imports the kernel's that we stand in for.
+pub fn patch(base: *mut u8) {
+    let header = field(base, 0x3C) as usize;
+    patch_imports(base, field(base, header + 0x90) as usize);
 }
 
 /// Each import descriptor: names at 0, the DLL's name at 12, addresses at 16.
@@ -81,6 +88,7 @@ fn replacement(name: &CStr) -> Option<usize> {
         b"KeCancelTimer" => Some(timers::cancel as *const () as usize),
         b"KeFlushQueuedDpcs" => Some(timers::flush as *const () as usize),
         b"ZwCreateEvent" => Some(events::create as *const () as usize),
+        b"ZwUnloadDriver" => Some(unload::unload as *const () as usize),
         b"KeSetEvent" => Some(events::set as *const () as usize),
         b"KeClearEvent" => Some(events::clear as *const () as usize),
         b"ExAllocatePool2" => Some(pool::allocate as *const () as usize),

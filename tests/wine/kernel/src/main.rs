@@ -13,6 +13,7 @@
 //!   driver too.)
 //! - [`files`][]: IRP_MJ_CLEANUP comes before IRP_MJ_CLOSE, and `DriverUnload` only when no file is open. (Wine sends no
 //!   CLEANUP and unloads at once.)
+//! - [`unload`][]: `ZwUnloadDriver` refuses a driver whose image says that it is a PnP driver. (Wine: unloads it.)
 //! - [`processes`][]: `PsSetCreateProcessNotifyRoutineEx` calls back. (Wine: succeeds and does nothing.) A thread compares
 //!   lists of processes every few milliseconds, so one that lives shorter than that may be missed: here, not on Windows.
 //! - [`timers`][]: `KeSetTimer` and `KeCancelTimer` may be called from the timer's own routine, and `KeFlushQueuedDpcs` waits.
@@ -30,6 +31,7 @@ mod objects;
 mod pool;
 mod processes;
 mod timers;
+mod unload;
 mod wine;
 
 use channel::driver::wdm::nt::{DRIVER_OBJECT, NTSTATUS, UNICODE_STRING};
@@ -48,6 +50,7 @@ pub unsafe extern "system" fn DriverEntry(
     if registry_path.addr() < 4 {
         return 1;
     }
+    unload::stand_in();
     // SAFETY: the routine stays loaded: this driver has no unload routine.
     unsafe { wine::PsSetLoadImageNotifyRoutine(image::loaded) }
 }

@@ -21,6 +21,7 @@ pub type ImageNotify = unsafe extern "system" fn(*const UNICODE_STRING, HANDLE, 
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     pub fn PsSetLoadImageNotifyRoutine(routine: ImageNotify) -> NTSTATUS;
+    pub fn ZwUnloadDriver(service: *const UNICODE_STRING) -> NTSTATUS;
     pub fn PsGetCurrentProcessId() -> HANDLE;
     pub fn IoAllocateIrp(stack: i8, quota: u8) -> *mut IRP;
     pub fn IofCallDriver(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS;
@@ -46,6 +47,7 @@ pub const DUPLICATE_SAME_ACCESS: u32 = 2;
 #[link(name = "kernel32.dll", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     pub fn ExitProcess(code: u32) -> !;
+    pub fn GetModuleHandleW(name: *const u16) -> *mut c_void;
     pub fn GetCurrentProcessId() -> u32;
     pub fn OpenProcess(access: u32, inherit: i32, pid: u32) -> HANDLE;
     pub fn VirtualProtect(start: *mut c_void, bytes: usize, protection: u32, old: *mut u32) -> i32;

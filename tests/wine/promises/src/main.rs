@@ -14,6 +14,7 @@ use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
 use channel::sys::windows::service::{DriverService, Install, State};
 use channel::{Attachment, Device, Item, Kind, Mask};
+use channel_abi::notice::Operation;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ const DEVICE: &str = r"\\.\GatebellSample";
 const SERVICE: DriverService<'static> = DriverService::new("GatebellSample");
 /// Where `tests/src/wine.rs` has put the driver, and the group in which Wine loads it beside the stand-in.
 const IMAGE: &str = r"C:\windows\system32\drivers\gatebell_sample.sys";
+const PNP_IMAGE: &str = r"C:\windows\system32\drivers\gatebell_pnp.sys";
 const GROUP: &str = "Gatebell";
 
 /// No promise takes longer: a hundred thousand signals take Wine half a minute on a busy machine.
@@ -52,6 +54,8 @@ fn main() -> Result<()> {
     }
     try_to_keep("a_stopped_driver_starts_again_with_new_books", restart);
     try_to_keep("a_driver_is_removed", remove);
+    // The last one: nothing unloads that driver any more.
+    try_to_keep("a_stop_that_windows_refuses_is_undone", refused_stop);
     Ok(())
 }
 
@@ -100,6 +104,38 @@ fn remove() -> Result<()> {
     until("it is not installed any more", SOON, || {
         Ok(SERVICE.state().is_err())
     })
+}
+
+/// The same driver, but its image says that it is a PnP driver, which Windows does not unload.
+fn refused_stop() -> Result<()> {
+    std::fs::write(PNP_IMAGE, pnp(std::fs::read(IMAGE)?)?)?;
+    let service = DriverService::new("GatebellSamplePnp");
+    service.install(&Install {
+        display_name: "Gatebell sample, as a PnP driver",
+        image: Path::new(PNP_IMAGE),
+        group: Some(GROUP),
+    })?;
+    service.start()?;
+    let attached = attach(4096, NOTICES)?;
+    ensure!(service.stop(DEVICE, SOON).is_err(), "Windows stopped it");
+    ensure!(service.state()? != State::Stopped, "it is not loaded");
+    drop(attached);
+    // It goes on as if nobody had asked.
+    let mut attached = attach(64 * 1024, NOTICES).context("apps are refused since")?;
+    operations::ask(
+        attached.device(),
+        operations::request(Operation::Notify, 3, 0),
+    )?;
+    receive(&mut attached, 3).map(drop)
+}
+
+/// Sets the bit IMAGE_DLLCHARACTERISTICS_WDM_DRIVER of an image.
+fn pnp(mut image: Vec<u8>) -> Result<Vec<u8>> {
+    let headers = image.get(0x3C..0x40).context("no image")?;
+    let headers = u32::from_le_bytes(headers.try_into()?) as usize;
+    let high = image.get_mut(headers + 0x5F).context("no image")?;
+    *high |= 0x20;
+    Ok(image)
 }
 
 fn open() -> Result<Device<Windows>> {
