@@ -3,8 +3,7 @@
 use crate::Error;
 use crate::sync::Arc;
 use channel_abi::command::References;
-use channel_abi::notice::Operate;
-use channel_abi::{Ending, Ledger, Mask};
+use channel_abi::{DriverCommand, DriverRequest, Ending, Ledger, Mask};
 use std::time::Duration;
 
 /// A kernel as the app's half needs it. Three of them: [`crate::sys`].
@@ -62,8 +61,13 @@ pub trait System: Sized + 'static {
         Self::in_ring(device, source).map(|waiting| waiting > 0)
     }
 
-    /// Has the sample's driver operate the referenced event; the answer is in `request.seen`.
-    fn operate(device: &Self::Device, request: &mut Operate) -> Result<(), Error>;
+    /// Sends a command of the driver's own. `bytes` start with a [`channel_abi::RequestHeader`], which this fills in; the
+    /// driver's answer takes their place.
+    fn request(
+        device: &Self::Device,
+        command: DriverCommand,
+        bytes: &mut [u8],
+    ) -> Result<(), Error>;
     /// What the driver counted of its references.
     fn references(device: &Self::Device) -> Result<References, Error>;
     /// Ends every app's reference, before the driver is stopped. Needs the right to change the driver.
@@ -128,9 +132,13 @@ impl<S: System> Device<S> {
         S::create_event(&self.0, ring_bytes).map(|event| Event(Arc::new(event)))
     }
 
-    /// Has the sample's driver operate the referenced event. The refusal in the answer becomes an error.
-    pub fn operate(&self, request: &mut Operate) -> Result<(), Error> {
-        S::operate(&self.0, request)
+    /// Sends the driver a request of its own; the answer takes its place.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the driver's refusal; [`Refusal::Unsupported`](crate::Refusal::Unsupported) if it answers no
+    /// commands of its own; [`Refusal::NotReferenced`](crate::Refusal::NotReferenced) on Linux before the app is attached.
+    pub fn request<R: DriverRequest>(&self, request: &mut R) -> Result<(), Error> {
+        S::request(&self.0, R::COMMAND, request.as_mut_bytes())
     }
 
     /// References that the driver took and released since it was loaded.

@@ -1,6 +1,6 @@
 //! What can go wrong for an app, and whose fault it is.
 
-use channel_abi::{Command, Refusal};
+use channel_abi::{AnyCommand, Refusal};
 use std::io;
 
 /// Why the channel could not do what the app asked for.
@@ -18,10 +18,10 @@ pub enum Error {
         hint: &'static str,
     },
     /// The driver, or the door to it, refused: the app broke a rule, or has to wait its turn.
-    #[error("{command:?} was refused: {refusal}")]
+    #[error("{command} was refused: {refusal}")]
     Refused {
         /// The request.
-        command: Command,
+        command: AnyCommand,
         /// Which rule.
         refusal: Refusal,
     },
@@ -45,6 +45,13 @@ impl Error {
         Self::System {
             what,
             source: io::Error::last_os_error(),
+        }
+    }
+
+    pub(crate) fn refused(command: impl Into<AnyCommand>, refusal: Refusal) -> Self {
+        Self::Refused {
+            command: command.into(),
+            refusal,
         }
     }
 

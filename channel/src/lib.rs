@@ -68,4 +68,6 @@ pub use {
     stream::{Item, Lost, Record},
 };
 
-pub use channel_abi::{Cause, Ending, Kind, Mask, Refusal};
+pub use channel_abi::{
+    Cause, DriverCommand, DriverRequest, Ending, Header, Kind, Mask, Refusal, RequestHeader, Totals,
+};

@@ -15,6 +15,8 @@ use loom::thread;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const RING: u32 = 4096;
+/// What these records are about does not matter.
+const ANY: Kind = Kind::new::<40>();
 
 /// As large as the ring.
 #[derive(IntoBytes, Immutable)]
@@ -118,7 +120,7 @@ fn no_signal_is_lost_with_room_for_one_record() {
         let app = App::attached(&kernel.process(false));
         let driver = thread::spawn({
             let kernel = kernel.clone();
-            move || (0..2).for_each(|_| kernel.offer(Kind::NOTICE, &WHOLE))
+            move || (0..2).for_each(|_| kernel.offer(ANY, &WHOLE))
         });
         assert!((1..=2).contains(&app.read_all(2)));
         driver.join().unwrap();
@@ -132,7 +134,7 @@ fn no_signal_is_lost_with_room_for_two_records() {
         let app = App::attached(&kernel.process(false));
         let driver = thread::spawn({
             let kernel = kernel.clone();
-            move || (0..3).for_each(|_| kernel.offer(Kind::NOTICE, &HALF))
+            move || (0..3).for_each(|_| kernel.offer(ANY, &HALF))
         });
         assert!((2..=3).contains(&app.read_all(3)));
         driver.join().unwrap();
@@ -146,7 +148,7 @@ fn two_signallers_and_a_waiter_lose_no_signal() {
         let app = App::attached(&kernel.process(false));
         let drivers = [(), ()].map(|()| {
             let kernel = kernel.clone();
-            thread::spawn(move || kernel.offer(Kind::NOTICE, &WHOLE))
+            thread::spawn(move || kernel.offer(ANY, &WHOLE))
         });
         app.read_all(2);
         drivers
@@ -162,7 +164,7 @@ fn letting_go_while_the_driver_signals_keeps_the_books() {
         let app = App::attached(&kernel.process(false));
         let driver = thread::spawn({
             let kernel = kernel.clone();
-            move || (0..2).for_each(|_| kernel.offer(Kind::NOTICE, &WHOLE))
+            move || (0..2).for_each(|_| kernel.offer(ANY, &WHOLE))
         });
         app.device
             .request(Command::Dereference as u32, &[], 0)
@@ -190,7 +192,7 @@ fn an_app_that_dies_while_the_driver_signals_leaves_nothing() {
         let app = App::attached(&dying);
         let driver = thread::spawn({
             let kernel = kernel.clone();
-            move || kernel.offer(Kind::NOTICE, &WHOLE)
+            move || kernel.offer(ANY, &WHOLE)
         });
         dying.kill();
         driver.join().unwrap();
@@ -274,7 +276,7 @@ fn the_app_and_the_driver_both_set_and_one_wait_takes_it() {
         let app = App::attached(&kernel.process(false));
         let driver = thread::spawn({
             let kernel = kernel.clone();
-            move || kernel.offer(Kind::NOTICE, &HALF)
+            move || kernel.offer(ANY, &HALF)
         });
         Model::set(&app.event).unwrap();
         app.read_all(1);

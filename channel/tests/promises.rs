@@ -2,31 +2,25 @@
 #![cfg(not(loom))]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod own_driver;
+
 use channel::sys::model::{Kernel, Model, Process};
-use channel::{Attachment, Device, Ending, Event, Item, Kind, Mask, Pace, Refusal, Wake};
+use channel::{Attachment, Device, Ending, Event, Item, Mask, Pace, Refusal, Wake};
 use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced, References};
-use channel_abi::notice::{Notice, Operate, Operation};
-use channel_abi::{Command, Header, Ledger, SLOTS, VERSION};
+use channel_abi::{Command, Ledger, SLOTS, VERSION};
+use own_driver::{CLEAR, LOOK, NUMBER, Number, OTHER, PULSE, SEND, SET, Touch, WAIT};
 use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
 
 const RING: u32 = 4096;
 /// How many notices fit into `RING`.
-const FIT: u64 = RING as u64 / size_of::<Notice>() as u64;
+const FIT: u64 = RING as u64 / size_of::<Number>() as u64;
 const SOON: Option<Duration> = Some(Duration::from_secs(10));
-
-fn notice(number: u64) -> Notice {
-    Notice {
-        header: Header::default(),
-        number,
-        from_timer: 0,
-    }
-}
 
 fn attach(process: &Process) -> Attachment<Model> {
     let device = Device::open(process).unwrap();
     let event = device.create_event(RING).unwrap();
-    Attachment::reference(device, event, Mask::of(Kind::NOTICE)).unwrap()
+    Attachment::reference(device, event, Mask::of(NUMBER)).unwrap()
 }
 
 fn raw(process: &Process) -> (Device<Model>, Event<Model>) {
@@ -57,7 +51,7 @@ fn drain_numbers(attachment: &mut Attachment<Model>) -> Vec<u64> {
     let mut numbers = Vec::new();
     let each = |item: Item<'_>| {
         if let Item::Record(record) = item {
-            numbers.push(record.read::<Notice>().unwrap().number);
+            numbers.push(record.read::<Number>().unwrap().number);
         }
     };
     attachment.drain(each).unwrap();
@@ -74,7 +68,7 @@ fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
     );
     let driver = std::thread::spawn({
         let kernel = kernel.clone();
-        move || kernel.offer(Kind::NOTICE, &notice(7))
+        move || kernel.offer(NUMBER, &Number::new(7))
     });
     assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
     driver.join().unwrap();
@@ -97,7 +91,7 @@ fn every_record_reaches_the_app_that_waits() {
     let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);
     let driver = std::thread::spawn({
         let kernel = kernel.clone();
-        move || (0..10_000).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)))
+        move || (0..10_000).for_each(|n| kernel.offer(NUMBER, &Number::new(n)))
     });
     let (mut seen, mut lost) = (0_u64, 0_u64);
     while seen + lost < 10_000 {
@@ -124,7 +118,7 @@ fn every_record_reaches_the_app_that_waits() {
 fn a_stopped_reader_loses_exactly_what_does_not_fit() {
     let kernel = Kernel::default();
     let mut attachment = attach(&kernel.process(false));
-    (0..1_000).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    (0..1_000).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
     let account = attachment.account().unwrap();
     assert_eq!(
         (account.kernel.offered, account.kernel.committed),
@@ -137,7 +131,7 @@ fn a_stopped_reader_loses_exactly_what_does_not_fit() {
     );
     assert_eq!(drain_numbers(&mut attachment), (0..FIT).collect::<Vec<_>>());
 
-    kernel.offer(Kind::NOTICE, &notice(1_000));
+    kernel.offer(NUMBER, &Number::new(1_000));
     let mut told = Vec::new();
     attachment
         .drain(|item| {
@@ -164,24 +158,18 @@ fn a_stopped_reader_loses_exactly_what_does_not_fit() {
 fn the_mask_keeps_out_what_was_not_asked_for() {
     let kernel = Kernel::default();
     let mut attachment = attach(&kernel.process(false));
-    kernel.offer(Kind::OPERATED, &notice(0));
-    kernel.offer(Kind::NOTICE, &notice(1));
+    kernel.offer(OTHER, &Number::new(0));
+    kernel.offer(NUMBER, &Number::new(1));
     assert_eq!(drain_numbers(&mut attachment), [1]);
     assert_eq!(attachment.account().unwrap().kernel.offered, 1);
 }
 
 #[test]
 fn the_mask_holds_for_what_the_app_itself_asked_for() {
-    let kernel = Kernel::default();
+    let kernel = own_driver::kernel();
     let (device, event) = raw(&kernel.process(false));
     let mut deaf = Attachment::reference(device, event, Mask::NONE).unwrap();
-    let mut request = Operate {
-        command: Command::Operate as u32,
-        operation: Operation::Notify as u32,
-        count: 3,
-        ..Operate::default()
-    };
-    deaf.device().operate(&mut request).unwrap();
+    deaf.device().request(&mut Touch::new(SEND, 3)).unwrap();
     assert_eq!(
         (
             drain_numbers(&mut deaf).len(),
@@ -198,9 +186,9 @@ fn two_apps_each_have_an_event_a_queue_and_books() {
         attach(&kernel.process(false)),
         attach(&kernel.process(false)),
     );
-    (0..FIT).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    (0..FIT).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
     assert_eq!(drain_numbers(&mut one).len() as u64, FIT);
-    kernel.offer(Kind::NOTICE, &notice(FIT));
+    kernel.offer(NUMBER, &Number::new(FIT));
     let (first, second) = (one.account().unwrap(), two.account().unwrap());
     assert_eq!(
         (first.kernel.lost_in_all(), second.kernel.lost_in_all()),
@@ -318,7 +306,7 @@ fn a_second_registration_is_refused_and_changes_nothing() {
     let (_device, second) = raw(&process);
     let refused = ask(attachment.device(), &request(second.system().handle()));
     assert_eq!(refused, Err(Refusal::AlreadyReferenced));
-    kernel.offer(Kind::NOTICE, &notice(7));
+    kernel.offer(NUMBER, &Number::new(7));
     assert_eq!(
         attachment.wait(SOON).unwrap(),
         Wake::Signalled,
@@ -332,13 +320,13 @@ fn a_second_registration_is_refused_and_changes_nothing() {
 fn what_was_let_go_is_let_go_once() {
     let kernel = Kernel::default();
     let mut attachment = attach(&kernel.process(false));
-    kernel.offer(Kind::NOTICE, &notice(1));
+    kernel.offer(NUMBER, &Number::new(1));
     attachment.dereference().unwrap();
     assert_eq!(
         attachment.dereference().unwrap_err().refusal(),
         Some(Refusal::NotReferenced)
     );
-    kernel.offer(Kind::NOTICE, &notice(2));
+    kernel.offer(NUMBER, &Number::new(2));
     assert_eq!(
         drain_numbers(&mut attachment),
         [1],
@@ -380,7 +368,7 @@ fn a_killed_app_leaves_no_reference_and_its_losses_stay_booked() {
     let kernel = Kernel::default();
     let (killed, watcher) = (kernel.process(false), kernel.process(false));
     let attachment = attach(&killed);
-    (0..FIT + 5).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    (0..FIT + 5).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
     assert_eq!(kernel.live_events(), 1);
     killed.kill();
     assert_eq!(
@@ -395,7 +383,7 @@ fn a_killed_app_leaves_no_reference_and_its_losses_stay_booked() {
         (books.past.offered, books.past.committed, books.past.lost),
         (FIT + 5, FIT, [5, 0, 0])
     );
-    kernel.offer(Kind::NOTICE, &notice(0));
+    kernel.offer(NUMBER, &Number::new(0));
     assert!(attachment.account().is_err(), "a dead process asks nothing");
 }
 
@@ -428,7 +416,7 @@ fn a_stopping_driver_leaves_each_app_a_tombstone_and_a_last_signal() {
         by_user.detach_all().unwrap_err().refusal(),
         Some(Refusal::NotPermitted)
     );
-    (0..FIT + 1).for_each(|n| kernel.offer(Kind::NOTICE, &notice(n)));
+    (0..FIT + 1).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
     attachments
         .iter()
         .for_each(|attachment| attachment.event().clear().unwrap());
@@ -479,55 +467,55 @@ fn one_app_more_than_there_are_slots_is_refused_until_another_leaves() {
 
 #[test]
 fn what_the_driver_fills_in_is_not_taken_from_the_request() {
+    let attachment = attach(&own_driver::kernel().process(false));
+    let mut request = Touch::new(SEND, 2);
+    (request.header.command, request.header.slot) = (7, 9);
+    (request.header.token, request.header.refusal) = (u64::MAX, 99);
+    (request.after, request.waiting) = (9, u64::MAX);
+    attachment.device().request(&mut request).unwrap();
+    assert_eq!((request.header.command, request.header.refusal), (64, 0));
+    assert_eq!((request.header.slot, request.header.token), (0, 0));
+    assert_eq!((request.after, request.waiting), (1, 2));
+}
+
+#[test]
+fn a_driver_without_commands_of_its_own_refuses_them() {
     let attachment = attach(&Kernel::default().process(false));
-    let mut request = Operate {
-        command: Command::Operate as u32,
-        operation: Operation::Notify as u32,
-        count: 2,
-        ..Operate::default()
-    };
-    request.seen.offered = u32::MAX;
-    attachment.device().operate(&mut request).unwrap();
-    assert_eq!((request.seen.offered, request.seen.waiting), (2, 2));
+    let refused = attachment.device().request(&mut Touch::new(SET, 0));
+    assert_eq!(refused.unwrap_err().refusal(), Some(Refusal::Command));
 }
 
 #[test]
 fn the_driver_operates_the_event_as_the_app_asks() {
-    let kernel = Kernel::default();
+    let kernel = own_driver::kernel();
     let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);
     let device = attachment.device().clone();
-    let operate = |operation: Operation, count| {
-        let mut request = Operate {
-            command: Command::Operate as u32,
-            operation: operation as u32,
-            count,
-            interval_us: 1_000,
-            ..Operate::default()
-        };
-        device.operate(&mut request).map(|()| request.seen)
+    let touch = |what, count| {
+        let mut request = Touch::new(what, count);
+        device.request(&mut request).map(|()| request)
     };
-    let seen = operate(Operation::Set, 0).unwrap();
+    let seen = touch(SET, 0).unwrap();
     assert_eq!((seen.before, seen.after), (0, 1));
     assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
     assert_eq!(
-        operate(Operation::Query, 0).unwrap().before,
+        touch(LOOK, 0).unwrap().before,
         0,
         "an auto-reset event: the wait took the signal"
     );
     attachment.event().set().unwrap();
     assert_eq!(
-        operate(Operation::Wait, 0).unwrap().before,
+        touch(WAIT, 0).unwrap().before,
         1,
         "the driver waits for what the app sets"
     );
     assert_eq!(
-        operate(Operation::Wait, 0).unwrap_err().refusal(),
+        touch(WAIT, 0).unwrap_err().refusal(),
         Some(Refusal::TimedOut)
     );
-    operate(Operation::Set, 0).unwrap();
-    let seen = operate(Operation::Clear, 0).unwrap();
+    touch(SET, 0).unwrap();
+    let seen = touch(CLEAR, 0).unwrap();
     assert_eq!((seen.before, seen.after), (1, 0));
-    let seen = operate(Operation::Pulse, 0).unwrap();
+    let seen = touch(PULSE, 0).unwrap();
     assert_eq!((seen.before, seen.after), (0, 0));
     let nothing = attachment.wait(Some(Duration::from_millis(1))).unwrap();
     assert_eq!(
@@ -535,8 +523,8 @@ fn the_driver_operates_the_event_as_the_app_asks() {
         Wake::TimedOut,
         "a pulse between two waits is lost: the article's fault"
     );
-    let seen = operate(Operation::Notify, 3).unwrap();
-    assert_eq!((seen.offered, seen.waiting, seen.after), (3, 3, 1));
+    let seen = touch(SEND, 3).unwrap();
+    assert_eq!((seen.waiting, seen.after), (3, 1));
     assert_eq!(drain_numbers(&mut attachment), [0, 1, 2]);
 }
 
@@ -544,7 +532,7 @@ fn the_driver_operates_the_event_as_the_app_asks() {
 fn a_drain_for_less_than_its_head_is_refused_and_one_for_the_head_takes_nothing() {
     let kernel = Kernel::default();
     let attachment = attach(&kernel.process(false));
-    kernel.offer(Kind::NOTICE, &notice(0));
+    kernel.offer(NUMBER, &Number::new(0));
     let drain = |room| {
         attachment
             .device()

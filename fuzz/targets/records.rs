@@ -3,10 +3,10 @@
 
 use channel::Record;
 use channel::ring::{Lie, Memory, Reader};
-use channel_abi::notice::{Notice, Operated};
-use channel_abi::process::Process;
+use firewall_abi::kind;
+use firewall_abi::process::Process;
 use channel_abi::record::MAX_RECORD;
-use channel_abi::{Ending, Kind};
+use channel_abi::{Ending};
 use firewall_abi::packet::{Direction, Packet, Reason, Verdict};
 use gatebell_fuzz::Bytes;
 use std::cell::Cell;
@@ -55,7 +55,7 @@ fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
         (bytes, bytes.len())
     );
     match record.kind() {
-        Kind::PACKET => {
+        kind::PACKET => {
             let Ok(packet) = record.read::<Packet>() else {
                 return;
             };
@@ -64,18 +64,18 @@ fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
             let _verdict = Verdict::try_from(packet.decision.verdict);
             let _reason = Reason::try_from(packet.decision.reason);
         }
-        Kind::PROCESS_START | Kind::PROCESS_EXIT => {
+        kind::PROCESS_START | kind::PROCESS_EXIT => {
             let read = record.read::<Process>();
             assert_eq!(read.is_ok(), bytes.len() >= size_of::<Process>());
         }
-        Kind::NOTICE => {
-            let Ok(notice) = record.read::<Notice>() else {
+        sample_abi::kind::NOTICE => {
+            let Ok(notice) = record.read::<sample_abi::Notice>() else {
                 return;
             };
             let _ending = Ending::try_from(notice.number);
         }
-        Kind::OPERATED => {
-            let _operated = record.read::<Operated>();
+        sample_abi::kind::OPERATED => {
+            let _operated = record.read::<sample_abi::Operated>();
         }
         _ => {}
     }

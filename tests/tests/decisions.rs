@@ -26,9 +26,10 @@ mod zone;
 
 use channel::sys::linux::Linux;
 use channel::{Attachment, Item, Kind, Mask};
-use channel_abi::process::Process;
 use firewall_abi::firewall::MAX_ARRIVALS;
+use firewall_abi::kind;
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Packet, Verdict};
+use firewall_abi::process::Process;
 use judges::{Dice, Judged};
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
@@ -127,10 +128,10 @@ impl Told<Process> {
     fn ends(&mut self, zone: &Protected, pid: u32) -> usize {
         let mut other = zone.lab.inside(&["busybox", "true"]).spawn().unwrap();
         other.wait().unwrap();
-        self.wait_for(Kind::PROCESS_EXIT, |it| it.pid == other.id());
+        self.wait_for(kind::PROCESS_EXIT, |it| it.pid == other.id());
         self.kept
             .iter()
-            .filter(|(kind, it)| *kind == Kind::PROCESS_EXIT && it.pid == pid)
+            .filter(|(kind, it)| *kind == kind::PROCESS_EXIT && it.pid == pid)
             .count()
     }
 }
@@ -138,7 +139,7 @@ impl Told<Process> {
 impl Told<Packet> {
     /// Waits for the record of a packet that was refused on its way to a port.
     fn refused(&mut self, protocol: u8, port: u16) -> Packet {
-        self.wait_for(Kind::PACKET, |packet| {
+        self.wait_for(kind::PACKET, |packet| {
             packet.decision.verdict == Verdict::Block as u8
                 && (packet.flow.protocol, packet.flow.destination_port) == (protocol, port)
         })
@@ -385,12 +386,12 @@ fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
         .unwrap();
     let busybox = text(&found.stdout).trim_end();
     let zone = Protected::with(QUIET);
-    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+    let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT));
     let arguments =
         |process: &Process| process.arguments[..process.arguments_length as usize].to_owned();
 
     let parent = Somebody::user(USER).starts(&zone, &format!("start {busybox} sleep 60"));
-    let began = app.wait_for(Kind::PROCESS_START, |it| it.parent == parent.0.id());
+    let began = app.wait_for(kind::PROCESS_START, |it| it.parent == parent.0.id());
     assert_eq!(
         (text(&began.name), text(&began.path), began.user),
         ("busybox", busybox, USER)
@@ -405,7 +406,7 @@ fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
         .unwrap();
     assert_eq!(file.as_deref(), Some(busybox));
     kill(Pid::from_raw(began.pid as i32), Signal::SIGKILL).unwrap();
-    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
+    let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == began.pid);
     assert_eq!(
         (ended.exit_code, ended.user, text(&ended.name)),
         (9, USER, "busybox")
@@ -415,7 +416,7 @@ fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
     let shell = zone.lab.inside(&["bash", "-c", &line]).spawn().unwrap();
     let pid = shell.id();
     assert!(shell.wait_with_output().unwrap().status.success());
-    let began = app.wait_for(Kind::PROCESS_START, |it| it.parent == pid);
+    let began = app.wait_for(kind::PROCESS_START, |it| it.parent == pid);
     assert_eq!(
         (text(&began.name), text(&began.path), began.user),
         ("busybox", busybox, 0)
@@ -424,14 +425,14 @@ fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
         arguments(&began),
         format!("{busybox}\0sh\0-c\0exit 7\0").into_bytes()
     );
-    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == began.pid);
+    let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == began.pid);
     assert_eq!((ended.exit_code, ended.parent), (7 << 8, pid));
 }
 
 #[test]
 fn a_process_ends_with_its_last_thread_and_not_with_its_first() {
     let zone = Protected::with(QUIET);
-    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+    let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT));
     let mut somebody = Somebody::user(USER).starts(&zone, "outlive");
     let pid = somebody.0.id();
     assert_eq!(app.ends(&zone, pid), 0, "its first thread has ended");
@@ -439,7 +440,7 @@ fn a_process_ends_with_its_last_thread_and_not_with_its_first() {
     kill(Pid::from_raw(pid as i32), Signal::SIGTERM).unwrap();
     let status = somebody.0.wait().unwrap();
     assert_eq!(app.ends(&zone, pid), 1, "the others have");
-    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
+    let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == pid);
     // It goes by the name of the first one, and ends as whoever waits for it is told.
     assert_eq!((text(&ended.name), ended.user), (name.trim_end(), USER));
     assert_eq!(
@@ -451,29 +452,29 @@ fn a_process_ends_with_its_last_thread_and_not_with_its_first() {
 #[test]
 fn a_thread_that_starts_a_program_ends_no_process() {
     let zone = Protected::with(QUIET);
-    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT));
+    let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT));
     let somebody = Somebody::user(USER).starts(&zone, "become busybox sleep 60");
     let pid = somebody.0.id();
-    app.wait_for(Kind::PROCESS_START, |it| {
+    app.wait_for(kind::PROCESS_START, |it| {
         it.pid == pid && text(&it.name) == "busybox"
     });
     assert_eq!(app.ends(&zone, pid), 0, "it goes on as the program");
     drop(somebody);
     assert_eq!(app.ends(&zone, pid), 1);
-    let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
+    let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == pid);
     assert_eq!((ended.exit_code, text(&ended.name)), (9, "busybox"));
 }
 
 #[test]
 fn a_process_whose_threads_end_together_is_reported_once() {
     let zone = Protected::with(QUIET);
-    let mut app = Told::<Process>::of(&zone, Mask::of(Kind::PROCESS_EXIT));
+    let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_EXIT));
     for _ in 0..40 {
         let mut somebody = Somebody::root().begins(&zone, "together");
         let pid = somebody.0.id();
         assert_eq!(somebody.0.wait().unwrap().code(), Some(7));
         assert_eq!(app.ends(&zone, pid), 1);
-        let ended = app.wait_for(Kind::PROCESS_EXIT, |it| it.pid == pid);
+        let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == pid);
         assert_eq!(
             (ended.exit_code, ended.parent),
             (7 << 8, std::process::id())
@@ -484,7 +485,7 @@ fn a_process_whose_threads_end_together_is_reported_once() {
 #[test]
 fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does() {
     let zone = Protected::with(QUIET);
-    let mut app = Told::<Packet>::of(&zone, Mask::of(Kind::PACKET));
+    let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     let ourselves = std::env::current_exe().unwrap();
     for (tcp, act, address) in [
         (true, "accept", format!("{INSIDE}:7001")),
@@ -537,7 +538,7 @@ fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     let accepts = Somebody::user(USER).starts(&zone, &format!("accept {INSIDE}:7001"));
     let receives = Somebody::user(USER).starts(&zone, &format!("receive {INSIDE}:7002"));
     assert!(!zone.start_again(), "and comes again as a new one");
-    let mut app = Told::<Packet>::of(&zone, Mask::of(Kind::PACKET));
+    let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     knock(&zone, true, &format!("{INSIDE}:7001"), false);
     let packet = app.refused(TCP, 7001);
     assert_eq!((packet.pid, packet.user), (accepts.0.id(), USER));
@@ -741,7 +742,7 @@ fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() 
         return;
     }
     let zone = Protected::start();
-    let mut app = Told::<Packet>::of(&zone, Mask::of(Kind::PACKET));
+    let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     let line = format!(
         "nmap -n -Pn -sS -sU -p T:22,80,8080,U:9,53 --max-retries 0 --host-timeout 8s -oG - {INSIDE}"
     );

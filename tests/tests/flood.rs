@@ -23,11 +23,12 @@ mod reading;
 )]
 mod zone;
 
+use channel::Attachment;
 use channel::sys::linux::{Linux, bpf};
-use channel::{Attachment, Kind};
 use channel_abi::SLOTS;
 use control::Client;
 use crowd::{Child, ring_of, stop_apps};
+use firewall_abi::kind;
 use firewall_abi::packet::NO_USER;
 use lab::{Counted, INSIDE, OUTSIDE};
 use publishing::Publishing;
@@ -465,11 +466,11 @@ fn other_users_are_told_of_their_own_packets_and_processes_and_root_of_all() {
             .collect::<HashMap<_, _>>()
     };
     let (theirs, roots) = (told(&mut theirs), told(&mut roots));
-    let packets = |user| (Kind::PACKET.number(), user);
+    let packets = |user| (kind::PACKET.number(), user);
     for (user, count) in [(ROOT, 51), (NOBODY, 30), (SOMEBODY, 10), (NO_USER, 5)] {
         assert_eq!(roots.get(&packets(user)), Some(&count), "{user}: {roots:?}");
     }
-    for kind in [Kind::PROCESS_START, Kind::PROCESS_EXIT] {
+    for kind in [kind::PROCESS_START, kind::PROCESS_EXIT] {
         for user in [ROOT, NOBODY, SOMEBODY] {
             assert!(
                 roots.contains_key(&(kind.number(), user)),

@@ -11,13 +11,12 @@ mod hostile;
 mod place;
 
 use channel::sys::linux::{Linux, bpf, socket};
-use channel::{Attachment, Device, Ending, Item, Kind, Mask, Record, Refusal, Wake};
+use channel::{Attachment, Device, Ending, Item, Mask, Record, Refusal, Wake};
 use channel_abi::command::ALL_USERS;
-use channel_abi::notice::{Notice, Operate, Operated, Operation};
-use channel_abi::process::Process;
 use channel_abi::{Command, Reference, SLOTS, VERSION};
 use hostile::Lingering;
 use place::{Child, Host, Zone, within};
+use sample_abi::{Notice, Operate, Operated, Operation, Process, kind};
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -36,14 +35,9 @@ fn ask(
     count: u32,
     interval_us: u32,
 ) -> Result<Operate, Refusal> {
-    let mut request = Operate {
-        operation: operation as u32,
-        count,
-        interval_us,
-        ..Operate::default()
-    };
+    let mut request = Operate::new(operation, count, interval_us);
     device
-        .operate(&mut request)
+        .request(&mut request)
         .map(|()| request)
         .map_err(|error| error.refusal().unwrap())
 }
@@ -53,7 +47,7 @@ fn numbers(attachment: &mut Attachment<Linux>) -> Vec<u64> {
     let mut numbers = Vec::new();
     let drained = attachment.drain(|item| {
         if let Item::Record(record) = item
-            && record.kind() == Kind::NOTICE
+            && record.kind() == kind::NOTICE
         {
             numbers.push(record.read::<Notice>().unwrap().number);
         }
@@ -68,7 +62,7 @@ fn two_apps_at_once_each_get_their_own_notices() {
     let devices = [host.open(), host.open()];
     let mut apps = devices
         .each_ref()
-        .map(|device| attach(device, RING, Mask::of(Kind::NOTICE)));
+        .map(|device| attach(device, RING, Mask::of(kind::NOTICE)));
     for (device, count) in devices.iter().zip([300, 200]) {
         assert_eq!(
             ask(device, Operation::Notify, count, 0)
@@ -95,7 +89,7 @@ fn two_apps_at_once_each_get_their_own_notices() {
 fn a_hundred_thousand_signals_balance() {
     let host = Host::start(None);
     let device = host.open();
-    let mut app = attach(&device, 2 << 20, Mask::of(Kind::NOTICE));
+    let mut app = attach(&device, 2 << 20, Mask::of(kind::NOTICE));
     ask(&device, Operation::NotifyFromTimer, 100, 50).unwrap();
     let run = || {
         let device = device.clone();
@@ -144,7 +138,7 @@ fn a_hundred_thousand_signals_balance() {
 fn a_stopped_reader_loses_exactly_what_is_counted() {
     let host = Host::start(None);
     let device = host.open();
-    let mut app = attach(&device, 4096, Mask::of(Kind::NOTICE));
+    let mut app = attach(&device, 4096, Mask::of(kind::NOTICE));
     ask(&device, Operation::Notify, 1000, 0).unwrap();
     let stopped = app.account().unwrap();
     assert!(
@@ -203,7 +197,7 @@ fn a_killed_apps_reference_is_gone_within_a_second() {
 fn a_driver_that_stops_leaves_a_tombstone_and_a_last_signal() {
     let host = Host::start(None);
     let device = host.open();
-    let mut app = attach(&device, RING, Mask::of(Kind::NOTICE));
+    let mut app = attach(&device, RING, Mask::of(kind::NOTICE));
     ask(&device, Operation::Notify, 3, 0).unwrap();
     assert_eq!(numbers(&mut app), [0, 1, 2]);
     assert_eq!(
@@ -228,7 +222,7 @@ fn a_driver_that_stops_leaves_a_tombstone_and_a_last_signal() {
 fn detaching_all_ends_every_reference_and_refuses_new_ones() {
     let host = Host::start(None);
     let (device, admin) = (host.open(), host.open());
-    let mut app = attach(&device, 4096, Mask::of(Kind::NOTICE));
+    let mut app = attach(&device, 4096, Mask::of(kind::NOTICE));
     // A full ring, in which no tombstone would find room as a record.
     ask(&device, Operation::Notify, 1000, 0).unwrap();
     admin.detach_all().unwrap();
@@ -337,7 +331,7 @@ fn every_false_request_is_refused_by_name() {
 fn a_second_reference_is_refused_and_so_is_a_request_after_the_end() {
     let host = Host::start(None);
     let device = host.open();
-    let mut app = attach(&device, RING, Mask::of(Kind::NOTICE));
+    let mut app = attach(&device, RING, Mask::of(kind::NOTICE));
     let second = Attachment::reference(
         device.clone(),
         device.create_event(RING).unwrap(),
@@ -373,7 +367,7 @@ fn a_second_reference_is_refused_and_so_is_a_request_after_the_end() {
         account.balances() && account.kernel.offered == 5,
         "the books outlive the reference: {account:?}"
     );
-    let again = attach(&device, RING, Mask::of(Kind::NOTICE));
+    let again = attach(&device, RING, Mask::of(kind::NOTICE));
     assert_eq!(
         ask(&device, Operation::Notify, 1, 0).unwrap().seen.offered,
         1
@@ -424,12 +418,8 @@ fn a_slot_is_operated_by_whoever_knows_its_token_alone() {
     let _other = attach(&other, RING, Mask::ALL);
     let program = host.program();
     for (slot, token) in [(0, 0), (0, u64::MAX), (1, 1), (16, 0), (u32::MAX, 0)] {
-        let mut request = Operate {
-            operation: Operation::Set as u32,
-            slot,
-            token,
-            ..Operate::default()
-        };
+        let mut request = Operate::new(Operation::Set, 0, 0);
+        (request.header.slot, request.header.token) = (slot, token);
         assert_eq!(
             bpf::run(program.as_fd(), request.as_mut_bytes()).unwrap(),
             0
@@ -439,7 +429,7 @@ fn a_slot_is_operated_by_whoever_knows_its_token_alone() {
         } else {
             Refusal::Range
         };
-        assert_eq!(request.refusal, refusal.number());
+        assert_eq!(request.header.refusal, refusal.number());
     }
     assert_eq!(app.account().unwrap().kernel.offered, 0);
 }
@@ -548,7 +538,7 @@ fn no_foreign_descriptor_holds_the_door_up() {
     drop(no_rings);
     assert_eq!(other.references().unwrap().attached, 0);
     let late = host.open();
-    let app = attach(&late, RING, Mask::of(Kind::NOTICE));
+    let app = attach(&late, RING, Mask::of(kind::NOTICE));
     assert_eq!(other.references().unwrap().attached, 1);
     drop(app);
 }
@@ -567,7 +557,7 @@ fn drain_until(app: &mut Attachment<Linux>, done: impl Fn(&Record<'_>) -> bool) 
 /// Drains until the driver says how its wait ended.
 fn drain_until_waited(app: &mut Attachment<Linux>, refusal: u32) {
     drain_until(app, |record| {
-        record.kind() == Kind::OPERATED
+        record.kind() == kind::OPERATED
             && matches!(record.read::<Operated>().unwrap(), Operated { operation, refusal: end, seen, .. }
                 if operation == Operation::Wait as u32 && end == refusal && seen.before == u32::from(refusal == 0))
     });
@@ -577,14 +567,14 @@ fn drain_until_waited(app: &mut Attachment<Linux>, refusal: u32) {
 fn the_driver_sends_from_a_timer_and_waits_for_the_app() {
     let host = Host::start(None);
     let device = host.open();
-    let mut app = attach(&device, RING, Mask::of(Kind::NOTICE).and(Kind::OPERATED));
+    let mut app = attach(&device, RING, Mask::of(kind::NOTICE).and(kind::OPERATED));
     ask(&device, Operation::NotifyFromTimer, 5, 2000).unwrap();
     assert_eq!(
         ask(&device, Operation::NotifyFromTimer, 1, 0).unwrap_err(),
         Refusal::Busy
     );
     drain_until(&mut app, |record| {
-        record.kind() == Kind::NOTICE
+        record.kind() == kind::NOTICE
             && matches!(
                 record.read::<Notice>().unwrap(),
                 Notice {
@@ -655,7 +645,7 @@ fn the_named_event_can_be_waited_on_but_not_reset() {
 fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
     let zone = Zone::make();
     let host = Host::start(Some(&zone));
-    let mut apps = [0, 1].map(|_| attach(&host.open(), RING, Mask::of(Kind::PROCESS_START)));
+    let mut apps = [0, 1].map(|_| attach(&host.open(), RING, Mask::of(kind::PROCESS_START)));
     let named = host.open().system().named().unwrap();
     let pulsed = std::thread::spawn(move || named.wait(Some(Duration::from_secs(10))).unwrap());
     Child::start("nothing", &host).ends_well();
@@ -704,7 +694,7 @@ fn child() {
     let device = place::open(&std::env::var("GATEBELL_DOOR").unwrap());
     match role.split_once(' ').unwrap_or((&role, "")) {
         ("attach", _) => {
-            let app = attach(&device, RING, Mask::of(Kind::NOTICE));
+            let app = attach(&device, RING, Mask::of(kind::NOTICE));
             ask(&device, Operation::Notify, 10, 0).unwrap();
             let ring = bpf::map_info(app.event().system().descriptor().unwrap())
                 .unwrap()
@@ -715,7 +705,7 @@ fn child() {
         ("unprivileged", _) => {
             let event = device.create_event(RING).unwrap();
             place::say("by service", event.system().made_by_service());
-            let mut app = match Attachment::reference(device.clone(), event, Mask::of(Kind::NOTICE))
+            let mut app = match Attachment::reference(device.clone(), event, Mask::of(kind::NOTICE))
             {
                 Ok(app) => app,
                 Err(error) => return place::say("refused", error.refusal().unwrap().name()),

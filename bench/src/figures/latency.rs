@@ -10,7 +10,8 @@ use crate::peers::nflog::{GROUP, Nflog};
 use crate::ruleset::chain;
 use crate::statistics::{quantile, ratios};
 use anyhow::Result;
-use channel::{Kind, Mask, Pace, Record};
+use channel::{Mask, Pace, Record};
+use firewall_abi::kind;
 use firewall_abi::packet::Packet;
 
 const FIGURE: &str = "latency";
@@ -107,7 +108,7 @@ struct Heard {
 
 fn ours(setting: &Setting<'_>, pace: Pace, times: &mut Times) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, RULES)?;
-    let attachment = gatebell.attach(Mask::of(Kind::PACKET), pace, 1 << 20)?;
+    let attachment = gatebell.attach(Mask::of(kind::PACKET), pace, 1 << 20)?;
     let app = App::start(
         attachment,
         READER,

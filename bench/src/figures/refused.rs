@@ -13,7 +13,8 @@ use crate::probe::{Probe, UDP};
 use crate::ruleset::{chain, refuse};
 use crate::statistics::ratios;
 use anyhow::{Context, Result};
-use channel::{Kind, Mask, Pace, Record};
+use channel::{Mask, Pace, Record};
+use firewall_abi::kind;
 use firewall_abi::packet::Packet;
 use std::time::Duration;
 
@@ -138,7 +139,7 @@ fn told(
     apps: usize,
 ) -> Result<(f64, f64, f64)> {
     let attach = |_| {
-        let attachment = gatebell.attach(Mask::of(Kind::PACKET), pace, RING)?;
+        let attachment = gatebell.attach(Mask::of(kind::PACKET), pace, RING)?;
         Ok(App::start(attachment, READER, 0_u64, count))
     };
     let apps: Vec<App<u64>> = (0..apps).map(attach).collect::<Result<_>>()?;
@@ -245,7 +246,7 @@ fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         &costs()?,
         "ns",
     );
-    let attach = || gatebell.attach(Mask::of(Kind::PACKET), Pace::Prompt, LARGE);
+    let attach = || gatebell.attach(Mask::of(kind::PACKET), Pace::Prompt, LARGE);
     let mut first = attach()?;
     let (mut one, mut four) = (Vec::new(), Vec::new());
     for _ in 0..rounds {

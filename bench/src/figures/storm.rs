@@ -12,8 +12,9 @@ use crate::load::Done;
 use crate::ruleset::refuse;
 use crate::statistics::ratios;
 use anyhow::{Context, Result, ensure};
-use channel::{Kind, Mask, Pace, Record};
-use channel_abi::process::Process;
+use channel::{Mask, Pace, Record};
+use firewall_abi::kind;
+use firewall_abi::process::Process;
 use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -175,7 +176,7 @@ fn storm(setting: &Setting<'_>) -> Result<Done> {
 }
 
 fn under_app(setting: &Setting<'_>, gatebell: &Gatebell, storms: &mut Storms) -> Result<Done> {
-    let mask = Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT);
+    let mask = Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT);
     let app = App::start(
         gatebell.attach(mask, Pace::Coalesce, 1 << 20)?,
         None,
@@ -203,7 +204,7 @@ fn hear(told: &mut Told, record: &Record<'_>) {
         return;
     }
     match record.kind() {
-        Kind::PROCESS_START => told.started += 1,
+        kind::PROCESS_START => told.started += 1,
         _ => told.ended += 1,
     }
 }

@@ -1,12 +1,12 @@
 //! Commands: what an app may ask of a driver's device.
 //!
 //! On Windows each is a METHOD_BUFFERED control code. On Linux a [`Command`] goes over the service's socket, one
-//! message a request, with descriptors beside it; commands that operate the event are run in the driver itself
-//! (`BPF_PROG_RUN` with the same bytes).
+//! message a request, with descriptors beside it. Commands of the driver's own ([`DriverCommand`]) go to the driver itself: on
+//! Windows as control codes too, on Linux by a run of its program (`BPF_PROG_RUN`) with the same bytes.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// The commands' numbers.
+/// The channel's own commands: every driver answers them alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum Command {
@@ -24,8 +24,6 @@ pub enum Command {
     DetachAll = 6,
     /// Nothing → nothing: takes [`Command::DetachAll`] back, where the driver was not stopped after all. Needs the same right.
     Resume = 7,
-    /// [`crate::notice::Operate`] → [`crate::notice::Operated`]: the sample's operations on the event.
-    Operate = 16,
 }
 
 impl Command {
@@ -33,15 +31,81 @@ impl Command {
     /// and the write right that a command which changes the driver for others needs.
     #[must_use]
     pub const fn control_code(self) -> u32 {
-        const DEVICE_UNKNOWN: u32 = 0x22;
-        const READ: u32 = 1;
-        const WRITE: u32 = 2;
-        let access = if matches!(self, Self::DetachAll | Self::Resume) {
-            WRITE
-        } else {
-            READ
-        };
-        DEVICE_UNKNOWN << 16 | access << 14 | (0x800 + self as u32) << 2
+        control_code(
+            self as u32,
+            if matches!(self, Self::DetachAll | Self::Resume) {
+                WRITE
+            } else {
+                READ
+            },
+        )
+    }
+}
+
+const READ: u32 = 1;
+const WRITE: u32 = 2;
+
+const fn control_code(number: u32, access: u32) -> u32 {
+    const DEVICE_UNKNOWN: u32 = 0x22;
+    DEVICE_UNKNOWN << 16 | access << 14 | (0x800 + number) << 2
+}
+
+/// A command of a driver's own, by a number that the driver chooses: [`DriverCommand::FIRST`] to [`DriverCommand::LAST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DriverCommand(u32);
+
+impl DriverCommand {
+    /// The lowest number; those below are the channel's.
+    pub const FIRST: u32 = 64;
+    /// The highest number that fits into a control code.
+    pub const LAST: u32 = 0x7FF;
+
+    /// The command with this number. One that is not a driver's to choose does not compile.
+    #[must_use]
+    pub const fn new<const NUMBER: u32>() -> Self {
+        const { assert!(NUMBER >= Self::FIRST && NUMBER <= Self::LAST) };
+        Self(NUMBER)
+    }
+
+    /// The number that crosses.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// The control code on Windows. Whoever may open the device may send it.
+    #[must_use]
+    pub const fn control_code(self) -> u32 {
+        control_code(self.0, READ)
+    }
+}
+
+/// A command, the channel's or a driver's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnyCommand {
+    /// Answered by the channel.
+    Channel(Command),
+    /// Answered by the driver.
+    Driver(DriverCommand),
+}
+
+impl AnyCommand {
+    /// The number that crosses.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Channel(command) => command as u32,
+            Self::Driver(command) => command.number(),
+        }
+    }
+
+    /// The control code on Windows.
+    #[must_use]
+    pub const fn control_code(self) -> u32 {
+        match self {
+            Self::Channel(command) => command.control_code(),
+            Self::Driver(command) => command.control_code(),
+        }
     }
 
     /// Back from a control code.
@@ -51,6 +115,64 @@ impl Command {
             .ok()
             .filter(|known| known.control_code() == code)
     }
+}
+
+impl core::fmt::Display for AnyCommand {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Channel(command) => write!(f, "{command:?}"),
+            Self::Driver(command) => write!(f, "the driver's command {}", command.number()),
+        }
+    }
+}
+
+impl From<Command> for AnyCommand {
+    fn from(command: Command) -> Self {
+        Self::Channel(command)
+    }
+}
+
+impl From<DriverCommand> for AnyCommand {
+    fn from(command: DriverCommand) -> Self {
+        Self::Driver(command)
+    }
+}
+
+impl TryFrom<u32> for AnyCommand {
+    type Error = crate::Refusal;
+
+    fn try_from(n: u32) -> Result<Self, Self::Error> {
+        if (DriverCommand::FIRST..=DriverCommand::LAST).contains(&n) {
+            Ok(Self::Driver(DriverCommand(n)))
+        } else {
+            Command::try_from(n).map(Self::Channel)
+        }
+    }
+}
+
+/// Stands first in every request of a driver's own. The library fills it in; the driver writes `refusal`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct RequestHeader {
+    /// The [`DriverCommand`].
+    pub command: u32,
+    /// Linux: the slot of [`Referenced`]. Windows: 0, the open file says whose request it is.
+    pub slot: u32,
+    /// Linux: the token of [`Referenced`], which proves that the slot is the caller's. Windows: 0.
+    pub token: u64,
+    /// Filled by a driver for Linux: 0, or a [`crate::Refusal`]. On Windows the request's status says it.
+    pub refusal: u32,
+    /// Fills the word.
+    pub spare: u32,
+}
+
+/// A request of a driver's own: what the app sends and, in its place, what the driver answers. Its first field is a
+/// [`RequestHeader`].
+pub trait DriverRequest: FromBytes + IntoBytes + Immutable {
+    /// Its command.
+    const COMMAND: DriverCommand;
 }
 
 impl TryFrom<u32> for Command {
@@ -65,7 +187,6 @@ impl TryFrom<u32> for Command {
             5 => Self::References,
             6 => Self::DetachAll,
             7 => Self::Resume,
-            16 => Self::Operate,
             _ => return Err(crate::Refusal::Command),
         })
     }
@@ -147,6 +268,6 @@ const _: () = {
     assert!(
         size_of::<Reference>() == 32 && size_of::<Referenced>() == 16 && size_of::<Drained>() == 24
     );
-    assert!(size_of::<References>() == 64);
+    assert!(size_of::<References>() == 64 && size_of::<RequestHeader>() == 24);
     assert!(Command::Reference.control_code() == 0x0022_6004);
 };

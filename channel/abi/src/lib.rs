@@ -1,4 +1,4 @@
-//! What crosses the boundary between a driver and the programs that talk with it.
+//! What crosses the boundary between a driver and the programs that talk with it, whatever the driver is for.
 //!
 //! The same bytes on every kernel: this crate is compiled into the Windows driver, the eBPF objects, the
 //! service and the apps. It may depend on nothing but `zerocopy`, which turns foreign bytes into these types.
@@ -14,18 +14,18 @@
 
 pub mod command;
 pub mod ledger;
-pub mod notice;
-pub mod process;
 pub mod record;
 mod refusal;
 
-pub use command::{Command, Reference, Referenced};
+pub use command::{
+    AnyCommand, Command, DriverCommand, DriverRequest, Reference, Referenced, RequestHeader,
+};
 pub use ledger::{Cause, Counters, Ending, Ledger, Totals};
 pub use record::{Header, Kind, Mask};
 pub use refusal::Refusal;
 
 /// The version of everything in this crate. Both sides say theirs; unequal versions refuse each other.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// How many apps may have an event referenced in one driver at the same time.
 pub const SLOTS: usize = 16;

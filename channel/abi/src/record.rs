@@ -31,30 +31,16 @@ pub struct Header {
     pub lost: [u64; CAUSES],
 }
 
-/// What a record is about. Below 32 the kinds are Gatebell's; 32 to 63 are for drivers that are not ours.
+/// What a record is about: a number from 0 to 63 that the driver chooses. A driver's own crate declares its kinds, each once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind(u32);
 
 impl Kind {
-    /// A packet and its verdict: [`crate::packet::Packet`].
-    pub const PACKET: Self = Self(1);
-    /// A process that starts to run a program: [`crate::process::Process`].
-    pub const PROCESS_START: Self = Self(3);
-    /// A process that ended: [`crate::process::Process`].
-    pub const PROCESS_EXIT: Self = Self(4);
-    /// The sample's notice with a payload: [`crate::notice::Notice`].
-    pub const NOTICE: Self = Self(16);
-    /// What the sample's driver saw when it operated the event: [`crate::notice::Operated`].
-    pub const OPERATED: Self = Self(17);
-
-    /// A kind of a driver that is not ours; `None` unless `n` is 32 to 63.
+    /// The kind with this number. One above 63 does not compile.
     #[must_use]
-    pub const fn own(n: u32) -> Option<Self> {
-        if n >= 32 && n < 64 {
-            Some(Self(n))
-        } else {
-            None
-        }
+    pub const fn new<const NUMBER: u32>() -> Self {
+        const { assert!(NUMBER < 64) };
+        Self(NUMBER)
     }
 
     /// The number that crosses.

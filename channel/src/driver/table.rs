@@ -138,7 +138,7 @@ impl<P: Platform> Table<P> {
     /// Serves a request on an open file; returns the bytes of the answer. What is refused changes nothing.
     ///
     /// `take` turns the event's handle into a reference, in the app's own context. `may_change` says whether the file
-    /// was opened with the right to change the driver for others. [`Command::Operate`] is the driver's own.
+    /// was opened with the right to change the driver for others.
     pub fn request(
         &self,
         file: &File<P>,
@@ -185,7 +185,6 @@ impl<P: Platform> Table<P> {
                 Ok(0)
             }
             Command::DetachAll | Command::Resume => Err(Refusal::NotPermitted),
-            Command::Operate => Err(Refusal::Command),
         }
     }
 

@@ -83,7 +83,7 @@ impl Default for Policy {
 /// What of the loaded object the door hands out besides the rings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parts<'a> {
-    /// The program that answers [`Command::Operate`].
+    /// The program that answers commands of the driver's own.
     pub command: Option<&'a str>,
     /// The ring that is the driver's own named event.
     pub named: Option<&'a str>,

@@ -14,10 +14,10 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
 use crate::{Error, System, Wake};
 use channel_abi::command::{ALL_USERS, Drained, References};
-use channel_abi::notice::{Notice, Operate, Operation, Seen};
 use channel_abi::record::MAX_RECORD;
 use channel_abi::{
-    Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, VERSION,
+    AnyCommand, Command, DriverCommand, Ending, Header, Kind, Ledger, Mask, Reference, Referenced,
+    Refusal, RequestHeader, VERSION,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +28,11 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 #[derive(Debug)]
 pub struct Model;
 
+/// What a driver does with a command of its own; returns the bytes of the answer.
+type Commands = Box<
+    dyn Fn(&Request<'_>, DriverCommand, &mut Buffer<'_>) -> Result<usize, Refusal> + Send + Sync,
+>;
+
 /// A machine whose kernel has one driver loaded.
 #[derive(Clone, Default)]
 pub struct Kernel(Arc<Machine>);
@@ -35,11 +40,26 @@ pub struct Kernel(Arc<Machine>);
 #[derive(Default)]
 struct Machine {
     driver: Table<Model>,
+    commands: Option<Commands>,
     open_files: AtomicU64,
     live_events: Arc<AtomicU64>,
 }
 
 impl Kernel {
+    /// A machine whose driver answers commands of its own by `answer`.
+    #[must_use]
+    pub fn with_commands(
+        answer: impl Fn(&Request<'_>, DriverCommand, &mut Buffer<'_>) -> Result<usize, Refusal>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        Self(Arc::new(Machine {
+            commands: Some(Box::new(answer)),
+            ..Machine::default()
+        }))
+    }
+
     /// Starts a process. `admin` says whether it may change the driver for others.
     #[must_use]
     pub fn process(&self, admin: bool) -> Process {
@@ -182,16 +202,19 @@ impl KernelEvent {
         }))
     }
 
-    fn is_set(&self) -> bool {
+    /// Whether it is signalled.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
         *lock(&self.0.set)
     }
 
-    fn clear(&self) {
+    /// Takes the signal back.
+    pub fn clear(&self) {
         *lock(&self.0.set) = false;
     }
 
     /// Waits until set, and takes the signal: an auto-reset event lets one waiter through.
-    fn wait(&self, timeout: Option<Duration>) -> Wake {
+    pub fn wait(&self, timeout: Option<Duration>) -> Wake {
         irql::assert_passive("wait");
         let until = timeout.map(|timeout| Instant::now() + timeout);
         let mut set = lock(&self.0.set);
@@ -310,7 +333,7 @@ impl Drop for OpenDevice {
 impl OpenDevice {
     /// The raw request, as DeviceIoControl makes it: `input` may be anything.
     pub fn request(&self, command: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Refusal> {
-        let command = Command::try_from(command)?;
+        let command = AnyCommand::try_from(command)?;
         let mut bytes = vec![0; input.len().max(room)];
         bytes[..input.len()].copy_from_slice(input);
         let mut buffer = Buffer {
@@ -319,8 +342,11 @@ impl OpenDevice {
             output: room,
         };
         let length = match command {
-            Command::Operate => self.operate(&mut buffer)?,
-            _ => self.table().request(
+            AnyCommand::Driver(command) => {
+                let answer = self.file.kernel.0.commands.as_ref();
+                answer.ok_or(Refusal::Command)?(&Request(&self.file), command, &mut buffer)?
+            }
+            AnyCommand::Channel(command) => self.file.kernel.0.driver.request(
                 &self.file.driver,
                 command,
                 &mut buffer,
@@ -332,67 +358,42 @@ impl OpenDevice {
         Ok(bytes)
     }
 
-    fn table(&self) -> &Table<Model> {
-        &self.file.kernel.0.driver
-    }
-
-    /// The sample's operations, as far as a model without timers and threads of its own has them.
-    fn operate(&self, buffer: &mut Buffer<'_>) -> Result<usize, Refusal> {
-        let asked: Operate = buffer.request()?;
-        // What the driver fills in is the driver's alone.
-        let mut request = Operate {
-            seen: Seen::default(),
-            ..asked
-        };
-        let event = self.table().event(&self.file.driver)?;
-        request.seen.before = event.is_set().into();
-        match Operation::try_from(request.operation)? {
-            Operation::Set => event.signal(),
-            Operation::Clear => event.clear(),
-            Operation::Pulse => {
-                event.signal();
-                event.clear();
-            }
-            Operation::Query => {}
-            Operation::Notify => self.notify(&mut request)?,
-            Operation::Wait => {
-                let most = Duration::from_micros(request.interval_us.into());
-                if event.wait(Some(most)) == Wake::TimedOut {
-                    return Err(Refusal::TimedOut);
-                }
-            }
-            Operation::NotifyFromTimer | Operation::AppSet | Operation::PulseNamed => {
-                return Err(Refusal::Unsupported);
-            }
-        }
-        request.seen.after = event.is_set().into();
-        request.seen.waiting = self.table().waiting(&self.file.driver)? as u32;
-        buffer.answer(&request)
-    }
-
-    fn notify(&self, request: &mut Operate) -> Result<(), Refusal> {
-        if request.count > channel_abi::notice::MAX_COUNT {
-            return Err(Refusal::Range);
-        }
-        for number in 0..request.count.into() {
-            let notice = Notice {
-                header: Header::default(),
-                number,
-                from_timer: 0,
-            };
-            self.table()
-                .offer_to(&self.file.driver, Kind::NOTICE, &notice)?;
-            request.seen.offered += 1;
-        }
-        Ok(())
-    }
-
-    fn call(&self, command: Command, input: &[u8], room: usize) -> Result<Vec<u8>, Error> {
+    fn call(
+        &self,
+        command: impl Into<AnyCommand>,
+        input: &[u8],
+        room: usize,
+    ) -> Result<Vec<u8>, Error> {
+        let command = command.into();
         if lock(&self.process.own).dead {
             return Err(gone("use a device"));
         }
-        self.request(command as u32, input, room)
-            .map_err(|refusal| Error::Refused { command, refusal })
+        self.request(command.number(), input, room)
+            .map_err(|refusal| Error::refused(command, refusal))
+    }
+}
+
+/// A command of the driver's own, as the driver sees it: on which open file it came.
+pub struct Request<'a>(&'a OpenFile);
+
+impl Request<'_> {
+    /// A further reference on the app's event. It counts for nobody: drop it soon.
+    pub fn event(&self) -> Result<KernelEvent, Refusal> {
+        self.0.kernel.0.driver.event(&self.0.driver)
+    }
+
+    /// Offers a record to this app alone, if its mask wants the kind.
+    pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) -> Result<(), Refusal> {
+        self.0
+            .kernel
+            .0
+            .driver
+            .offer_to(&self.0.driver, kind, record)
+    }
+
+    /// How many records wait for the app.
+    pub fn waiting(&self) -> Result<u64, Refusal> {
+        self.0.kernel.0.driver.waiting(&self.0.driver)
     }
 }
 
@@ -546,10 +547,19 @@ impl System for Model {
             .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
-    fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
-        let answer = device.call(Command::Operate, request.as_bytes(), size_of::<Operate>())?;
-        *request = Operate::read_from_bytes(&answer)
-            .map_err(|_| Error::Contract("an answer of the wrong length"))?;
+    fn request(device: &OpenDevice, command: DriverCommand, bytes: &mut [u8]) -> Result<(), Error> {
+        let header = RequestHeader {
+            command: command.number(),
+            ..RequestHeader::default()
+        };
+        header
+            .write_to_prefix(bytes)
+            .map_err(|_| Error::refused(command, Refusal::Length))?;
+        let answer = device.call(command, bytes, bytes.len())?;
+        if answer.len() != bytes.len() {
+            return Err(Error::Contract("an answer of the wrong length"));
+        }
+        bytes.copy_from_slice(&answer);
         Ok(())
     }
 

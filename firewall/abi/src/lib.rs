@@ -12,7 +12,9 @@
 #![forbid(unsafe_code)]
 
 pub mod firewall;
+pub mod kind;
 pub mod packet;
+pub mod process;
 pub mod rules;
 
 /// The version of what is laid out here, a hash that the build makes of it: the driver's pinned maps carry it, and another one

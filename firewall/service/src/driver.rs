@@ -10,12 +10,12 @@ use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
-use channel_abi::process::PATH_BYTES;
 use firewall_abi::firewall::{
     DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES,
     Verdicts, ZoneDevice, device_slot,
 };
 use firewall_abi::packet::{Direction, name_words};
+use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_getres, clock_gettime};

@@ -4,11 +4,11 @@
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
 
 use channel::{Account, Lost};
-use channel_abi::process::Process;
 use control::{Names, RuleName};
 use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
+use firewall_abi::process::Process;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

@@ -5,10 +5,11 @@ use crate::latency::Latency;
 use anyhow::{Context, Result};
 use channel::sys::Host;
 use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
-use channel_abi::process::Process;
-use channel_abi::{Ending, Kind};
+use channel_abi::Ending;
 use control::{Names, RuleName};
+use firewall_abi::kind;
 use firewall_abi::packet::Packet;
+use firewall_abi::process::Process;
 use rules::SystemResolver;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,9 +77,9 @@ pub struct Summary {
 /// Everything that the views know how to show.
 #[must_use]
 pub const fn everything() -> Mask {
-    Mask::of(Kind::PACKET)
-        .and(Kind::PROCESS_START)
-        .and(Kind::PROCESS_EXIT)
+    Mask::of(kind::PACKET)
+        .and(kind::PROCESS_START)
+        .and(kind::PROCESS_EXIT)
 }
 
 /// Waits and drains until `stop` is set, the driver ends the reference, or the view wants no more.
@@ -187,16 +188,16 @@ impl Reader<'_> {
         };
         let at = self.clock.time_of(record.header().stamp_ns);
         let entry = match record.kind() {
-            Kind::PACKET => {
+            kind::PACKET => {
                 let packet: Packet = record.read().ok()?;
                 Entry::from_packet(at, &packet, self.names).ok()?
             }
             kind => {
-                self.processes += u64::from(kind == Kind::PROCESS_START);
+                self.processes += u64::from(kind == kind::PROCESS_START);
                 Entry::from_process(
                     at,
                     &record.read::<Process>().ok()?,
-                    kind == Kind::PROCESS_EXIT,
+                    kind == kind::PROCESS_EXIT,
                 )
             }
         };

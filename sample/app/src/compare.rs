@@ -5,9 +5,8 @@
 //! which is as fast as a driver can be.
 
 use crate::kernel::Kernel;
-use channel::{Attachment, Device, Error, Item, Kind, Mask, Pace, Refusal};
-use channel_abi::Command;
-use channel_abi::notice::{Operate, Operation};
+use channel::{Attachment, Device, Error, Item, Mask, Pace, Refusal};
+use sample_abi::{Operate, Operation, kind};
 use serde::Serialize;
 use std::fmt;
 use std::sync::Arc;
@@ -205,7 +204,7 @@ where
         }
         Plan::Bare => bare(attach(&device, 4096, Mask::NONE)?, notices),
         Plan::Ours { ring_bytes } => ours(
-            attach(&device, ring_bytes, Mask::of(Kind::NOTICE))?,
+            attach(&device, ring_bytes, Mask::of(kind::NOTICE))?,
             notices,
         ),
     }
@@ -357,17 +356,11 @@ fn send<S: Kernel>(
     } else {
         1
     };
-    let (command, operation) = (Command::Operate as u32, operation as u32);
     let end = Instant::now() + AT_MOST;
     let mut sent = 0;
     while sent < notices && Instant::now() < end {
         sending.begun.fetch_add(1, Ordering::SeqCst);
-        device.operate(&mut Operate {
-            command,
-            operation,
-            count,
-            ..Operate::default()
-        })?;
+        device.request(&mut Operate::new(operation, count, 0))?;
         sent += count;
     }
     Ok(sent.into())

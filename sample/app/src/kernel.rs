@@ -3,10 +3,9 @@
 //! Everything else here is written once, for [`Kernel`]. The article's background, a *named* event that the driver
 //! makes, is not part of the channel: only this sample opens it.
 
-use channel::sys::model::{self, Model};
+use channel::sys::model::Model;
 use channel::{Device, Error, Refusal, System, Wake};
-use channel_abi::Command;
-use channel_abi::notice::Operation;
+use sample_abi::Operation;
 use std::time::Duration;
 
 /// A kernel, with what the sample needs besides the channel.
@@ -47,12 +46,12 @@ impl Kernel for Model {
     type Named = ();
 
     fn open_device(_: &str) -> Result<Device<Self>, Error> {
-        Device::open(&model::Kernel::default().process(false))
+        Device::open(&crate::model_driver::kernel().process(false))
     }
 
     fn open_named(_: &Device<Self>) -> Result<(), Error> {
         Err(Error::Refused {
-            command: Command::Operate,
+            command: <sample_abi::Operate as channel::DriverRequest>::COMMAND.into(),
             refusal: Refusal::Unsupported,
         })
     }

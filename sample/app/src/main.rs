@@ -18,6 +18,7 @@ mod compare;
 mod headless;
 mod kernel;
 mod log;
+mod model_driver;
 mod operations;
 mod picture;
 mod step;

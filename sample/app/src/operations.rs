@@ -5,9 +5,8 @@ use crate::kernel::Kernel;
 use crate::log::{By, Line, Log};
 use crate::step::{Burst, Step, state};
 use crate::waiter::{Digest, Waiter};
-use channel::{Account, Attachment, Device, Error, Event, Kind, Mask, Wake};
-use channel_abi::Command;
-use channel_abi::notice::{Operate, Operation, Seen};
+use channel::{Account, Attachment, Device, DriverRequest, Error, Event, Mask, Wake};
+use sample_abi::{Operate, Operation, Seen, kind};
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 /// The room for records that the app gives its event.
 pub const RING_BYTES: u32 = 1 << 20;
 /// What it wants to be told of. New processes only on demand: they come when they like, and signal the event.
-const NOTICES: Mask = Mask::of(Kind::NOTICE);
+const NOTICES: Mask = Mask::of(kind::NOTICE);
 /// How long one wait of the app takes at most.
 const ONE_WAIT: Duration = Duration::from_millis(50);
 /// How long the driver waits until the app sets the event.
@@ -121,7 +120,7 @@ where
     fn attempt(&mut self, step: Step) -> Result<Saw, Error> {
         match step {
             Step::Reference => self.reference(NOTICES),
-            Step::ReferenceForProcesses => self.reference(NOTICES.and(Kind::PROCESS_START)),
+            Step::ReferenceForProcesses => self.reference(NOTICES.and(kind::PROCESS_START)),
             Step::Dereference => self.dereference(),
             Step::Driver(operation) => self
                 .operate(operation, 0, 0)
@@ -172,15 +171,8 @@ where
     }
 
     fn operate(&self, operation: Operation, count: u32, interval_us: u32) -> Result<Seen, Error> {
-        let (command, operation) = (Command::Operate as u32, operation as u32);
-        let mut request = Operate {
-            command,
-            operation,
-            count,
-            interval_us,
-            ..Operate::default()
-        };
-        self.device.operate(&mut request)?;
+        let mut request = Operate::new(operation, count, interval_us);
+        self.device.request(&mut request)?;
         Ok(request.seen)
     }
 
@@ -532,7 +524,7 @@ fn heard_words(heard: Wake) -> String {
 /// The app's own refusal, by the same name: it has nothing to ask the driver about.
 fn not_referenced() -> Error {
     Error::Refused {
-        command: Command::Operate,
+        command: Operate::COMMAND.into(),
         refusal: channel::Refusal::NotReferenced,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::kernel::Kernel;
 use channel::Refusal;
-use channel_abi::notice::Operation;
+use sample_abi::Operation;
 
 /// One thing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 
 use crate::kernel::Kernel;
 use crate::log::{By, Line, Log};
-use channel::{Attachment, Error, Item, Kind, Record};
-use channel_abi::notice::Notice;
-use channel_abi::process::Process;
+use channel::{Attachment, Error, Item, Record};
+use sample_abi::Notice;
+use sample_abi::{Process, kind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -42,14 +42,14 @@ impl Digest {
             record.read::<Notice>(),
             record.read::<Process>(),
         ) {
-            (Kind::NOTICE, Ok(notice), _) => {
+            (kind::NOTICE, Ok(notice), _) => {
                 if self.notices == 0 {
                     self.first = notice.number;
                 }
                 self.notices += 1;
                 self.last = notice.number;
             }
-            (Kind::PROCESS_START, _, Ok(process)) => self.processes.push(name(&process)),
+            (kind::PROCESS_START, _, Ok(process)) => self.processes.push(name(&process)),
             _ => self.others += 1,
         }
     }

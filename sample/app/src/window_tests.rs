@@ -65,10 +65,7 @@ fn every_button_does_what_headless_does_and_logs_the_same() {
 fn the_log_can_be_read_row_by_row() {
     let mut window = window();
     click(&mut window, Step::Reference);
-    click(
-        &mut window,
-        Step::Driver(channel_abi::notice::Operation::Set),
-    );
+    click(&mut window, Step::Driver(sample_abi::Operation::Set));
     let rows: Vec<_> = window
         .query_all_by_role(accesskit::Role::Row)
         .map(|row| row.accesskit_node().label().unwrap())

@@ -4,7 +4,8 @@ use super::Protected;
 use super::lab::OUTSIDE;
 use super::reading::{Tally, tally};
 use channel::sys::linux::{Linux, bpf};
-use channel::{Attachment, Device, Error, Kind, Mask};
+use channel::{Attachment, Device, Error, Mask};
+use firewall_abi::kind;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Pid, setgid, setgroups, setuid};
 use std::env;
@@ -222,7 +223,7 @@ fn attach(mask: Mask) -> Result<Attachment<Linux>, Error> {
 
 /// An app that reads until it is killed.
 fn read_for_ever() {
-    let mut app = attach(Mask::of(Kind::PACKET)).unwrap();
+    let mut app = attach(Mask::of(kind::PACKET)).unwrap();
     say("ring", ring_of(&app));
     let (end, mut read) = (Instant::now() + FORGOTTEN, 0);
     while Instant::now() < end {
@@ -237,9 +238,9 @@ fn read_for_ever() {
 
 /// An app that reads until it is stopped, and says whom it was told of.
 fn listen() {
-    let mask = Mask::of(Kind::PACKET)
-        .and(Kind::PROCESS_START)
-        .and(Kind::PROCESS_EXIT);
+    let mask = Mask::of(kind::PACKET)
+        .and(kind::PROCESS_START)
+        .and(kind::PROCESS_EXIT);
     let mut app = match attach(mask) {
         Ok(app) => app,
         Err(error) => return say("attached", error.refusal().unwrap().name()),
@@ -270,7 +271,7 @@ fn listen() {
 fn crowd() {
     let mut held = Vec::new();
     let refused = loop {
-        match attach(Mask::of(Kind::PACKET)) {
+        match attach(Mask::of(kind::PACKET)) {
             Ok(app) => held.push(app),
             Err(error) => break error.refusal().unwrap(),
         }

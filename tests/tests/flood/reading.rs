@@ -1,9 +1,10 @@
 //! Apps that read in threads of their own, and what they were told.
 
 use channel::sys::linux::Linux;
-use channel::{Attachment, Item, Kind};
-use channel_abi::process::Process;
+use channel::{Attachment, Item};
+use firewall_abi::kind;
 use firewall_abi::packet::Packet;
+use firewall_abi::process::Process;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,7 @@ pub fn tally(app: &mut Attachment<Linux>, got: &mut Tally) {
         Item::Lost(lost) => got.losses += lost.count,
         Item::Record(record) => {
             got.records += 1;
-            let user = if record.kind() == Kind::PACKET {
+            let user = if record.kind() == kind::PACKET {
                 let Packet {
                     decision,
                     flow,

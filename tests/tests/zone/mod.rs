@@ -8,8 +8,9 @@ pub mod tun;
 
 use super::lab::{Counted, Lab};
 use channel::sys::linux::Linux;
-use channel::{Attachment, Device, Kind, Mask};
+use channel::{Attachment, Device, Mask};
 use control::Client;
+use firewall_abi::kind;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -151,7 +152,7 @@ impl Protected {
     pub fn attach(&self, ring_bytes: u32) -> Attachment<Linux> {
         let device = self.device();
         let event = device.create_event(ring_bytes).unwrap();
-        Attachment::reference(device, event, Mask::of(Kind::PACKET)).unwrap()
+        Attachment::reference(device, event, Mask::of(kind::PACKET)).unwrap()
     }
 
     pub fn inside(&self, line: &str) -> Output {

@@ -3,11 +3,9 @@
 use super::nt::NTSTATUS;
 use super::repeat::{Again, Repeats};
 use super::work::Works;
-use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile, process};
+use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile};
 use crate::driver::table::{Buffer, Table};
-use channel_abi::process::Process;
-use channel_abi::{Command, Kind, Refusal};
-use core::sync::atomic::{AtomicBool, Ordering};
+use channel_abi::{AnyCommand, Command, DriverCommand, Refusal};
 
 /// What a driver of its own brings. All of it but `tick` runs at PASSIVE_LEVEL.
 pub trait Driver: Default + Send + Sync + Sized + 'static {
@@ -19,37 +17,44 @@ pub trait Driver: Default + Send + Sync + Sized + 'static {
     /// The device's name, and the name under which apps find it.
     fn names() -> [Name; 2];
 
-    /// Before the device can be opened.
+    /// Before the device can be opened. If it fails the driver is not loaded, and [`Driver::stop`] is called.
     fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS>;
 
-    /// A command that the channel does not answer by itself. What the buffer holds is the app's and can say anything.
-    fn operate(
+    /// Before the driver is unloaded: takes back what `start` did, as far as it came. No file is open any more.
+    fn stop(&self) {}
+
+    /// A command of the driver's own. What the buffer holds is the app's and can say anything.
+    fn control(
         &'static self,
-        channel: &'static Channel<Self>,
-        file: &OpenFile,
-        buffer: &mut Buffer<'_>,
-    ) -> Result<Reply<Self>, Refusal>;
+        _channel: &'static Channel<Self>,
+        _file: &OpenFile,
+        _command: DriverCommand,
+        _buffer: &mut Buffer<'_>,
+    ) -> Result<Reply<Self>, Refusal> {
+        Err(Refusal::Command)
+    }
 
     /// Work on a request that takes time, in a system thread. It must end soon once `give_up` rings.
     fn work(
         &'static self,
-        channel: &'static Channel<Self>,
-        file: &OpenFile,
-        job: Self::Job,
-        give_up: &GiveUp,
-        buffer: &mut Buffer<'_>,
-    ) -> Result<usize, Refusal>;
+        _channel: &'static Channel<Self>,
+        _file: &OpenFile,
+        _job: Self::Job,
+        _give_up: &GiveUp,
+        _buffer: &mut Buffer<'_>,
+    ) -> Result<usize, Refusal> {
+        Err(Refusal::Unsupported)
+    }
 
     /// Repeated work, from a timer: at DISPATCH_LEVEL, with a spin lock held.
     fn tick(
         &'static self,
-        channel: &'static Channel<Self>,
-        file: &OpenFile,
-        tick: &mut Self::Tick,
-    ) -> Again;
-
-    /// A process started or ended, if the driver asked for it.
-    fn process(&'static self, channel: &'static Channel<Self>, kind: Kind, process: &Process);
+        _channel: &'static Channel<Self>,
+        _file: &OpenFile,
+        _tick: &mut Self::Tick,
+    ) -> Again {
+        Again::Never
+    }
 }
 
 /// How a driver answers a command of its own.
@@ -65,7 +70,6 @@ pub struct Channel<D: Driver> {
     table: Table<Nt>,
     works: Works<D>,
     repeats: Repeats<D>,
-    watching: AtomicBool,
     driver: D,
 }
 
@@ -75,7 +79,6 @@ impl<D: Driver> Default for Channel<D> {
             table: Table::default(),
             works: Works::default(),
             repeats: Repeats::default(),
-            watching: AtomicBool::new(false),
             driver: D::default(),
         }
     }
@@ -92,13 +95,6 @@ impl<D: Installed> Channel<D> {
     #[must_use]
     pub fn driver(&'static self) -> &'static D {
         &self.driver
-    }
-
-    /// Has [`Driver::process`] called from now on.
-    pub fn watch_processes(&self) -> Result<(), NTSTATUS> {
-        process::watch::<D>()?;
-        self.watching.store(true, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Has [`Driver::tick`] called for the file, first after so many microseconds; refused if it is already.
@@ -128,9 +124,7 @@ impl<D: Installed> Channel<D> {
 
     /// Before the driver is unloaded: nothing of it runs after this. No file is open any more.
     pub(super) fn quiesce(&self) {
-        if self.watching.swap(false, Ordering::Relaxed) {
-            process::unwatch::<D>();
-        }
+        self.driver.stop();
         self.repeats.stop_all();
         self.works.join_all();
     }
@@ -138,13 +132,22 @@ impl<D: Installed> Channel<D> {
     /// Answers a command. The caller's context is the app's.
     pub(super) fn control(
         &'static self,
-        command: Command,
+        command: AnyCommand,
         file: &OpenFile,
         buffer: &mut Buffer<'_>,
     ) -> Result<Reply<D>, Refusal> {
-        if command == Command::Operate {
-            return self.driver.operate(self, file, buffer);
+        match command {
+            AnyCommand::Driver(command) => self.driver.control(self, file, command, buffer),
+            AnyCommand::Channel(command) => self.answer(command, file, buffer).map(Reply::Done),
         }
+    }
+
+    fn answer(
+        &'static self,
+        command: Command,
+        file: &OpenFile,
+        buffer: &mut Buffer<'_>,
+    ) -> Result<usize, Refusal> {
         // The I/O manager has checked the right that the control code asks for (FILE_WRITE_ACCESS for DETACH_ALL).
         let answered = self
             .table
@@ -156,7 +159,7 @@ impl<D: Installed> Channel<D> {
                 _ => {}
             }
         }
-        answered.map(Reply::Done)
+        answered
     }
 
     /// IRP_MJ_CLEANUP: the app's last handle is closed. Requests may still be under way.

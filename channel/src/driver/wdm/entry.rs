@@ -5,7 +5,7 @@ use super::irp::Irp;
 use super::nt::{self, DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 use super::pool::Pooled;
 use super::{OpenFile, security};
-use channel_abi::{Command, Refusal};
+use channel_abi::{AnyCommand, Refusal};
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -253,6 +253,6 @@ fn answer<D: Installed>(
     file: &OpenFile,
     irp: &mut Irp,
 ) -> Result<Reply<D>, Refusal> {
-    let command = Command::from_control_code(irp.control_code()).ok_or(Refusal::Command)?;
+    let command = AnyCommand::from_control_code(irp.control_code()).ok_or(Refusal::Command)?;
     channel.control(command, file, &mut irp.buffer())
 }

@@ -19,7 +19,6 @@ mod irp;
 mod lock;
 pub mod nt;
 mod pool;
-mod process;
 mod repeat;
 pub mod security;
 mod text;
@@ -31,7 +30,7 @@ pub use entry::{Installed, Late, driver_entry};
 pub use event::{EventReference, GiveUp, NamedEvent, Waited};
 pub use lock::SpinLock;
 pub use repeat::Again;
-pub use text::{Name, Wide};
+pub use text::{Name, Wide, fill_utf8};
 
 use super::table::{File, Platform};
 use core::num::NonZeroU64;

@@ -53,7 +53,7 @@ impl<const N: usize> Wide<N> {
 }
 
 /// Writes UTF-16 as UTF-8 into a fixed field: whole characters, as many as fit; the rest of the field stays.
-pub(super) fn fill(field: &mut [u8], units: impl Iterator<Item = u16>) {
+pub fn fill_utf8(field: &mut [u8], units: impl Iterator<Item = u16>) {
     let mut used = 0;
     for character in
         char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))

@@ -1,4 +1,4 @@
-//! The Linux backing: the event is a ring-buffer map, the door is a socket, and requests to the driver itself are runs of
+//! The Linux backing: the event is a ring-buffer map, the door is a socket, and requests of the driver's own are runs of
 //! its program.
 
 pub mod bpf;
@@ -18,8 +18,10 @@ pub use named::NamedEvent;
 use crate::ring::{Lie, Reader};
 use crate::{Error, System, Wake};
 use channel_abi::command::{ALL_USERS, References};
-use channel_abi::notice::{MAX_COUNT, Operate};
-use channel_abi::{Command, Ending, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use channel_abi::{
+    Command, DriverCommand, Ending, Ledger, Mask, Reference, Referenced, Refusal, RequestHeader,
+    VERSION,
+};
 use socket::{LEDGER, Message, NAMED, PROGRAM, RING};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -107,7 +109,7 @@ impl OpenDevice {
                 what: "talk to the driver's door",
                 source,
             })?
-            .map_err(|refusal| Error::Refused { command, refusal })
+            .map_err(|refusal| Error::refused(command, refusal))
     }
 
     fn ask_for<T: FromBytes>(&self, command: Command, body: &[u8]) -> Result<T, Error> {
@@ -140,10 +142,7 @@ impl System for Linux {
             what: "hear the driver's door greet",
             source,
         })?;
-        let greeting = greeting.ok_or(Error::Refused {
-            command: Command::Reference,
-            refusal: Refusal::Quota,
-        })?;
+        let greeting = greeting.ok_or(Error::refused(Command::Reference, Refusal::Quota))?;
         let mut given = Given::new(greeting);
         let (program, named) = (given.take(PROGRAM), given.take(NAMED));
         Ok(OpenDevice {
@@ -163,10 +162,7 @@ impl System for Linux {
             Ok(made) => (OnceLock::from(Arc::new(made)), false),
             Err(refused) if refused.raw_os_error() == Some(libc::EPERM) => (OnceLock::new(), true),
             Err(odd) if odd.raw_os_error() == Some(libc::EINVAL) => {
-                return Err(Error::Refused {
-                    command: Command::Reference,
-                    refusal: Refusal::Size,
-                });
+                return Err(Error::refused(Command::Reference, Refusal::Size));
             }
             Err(source) => {
                 return Err(Error::System {
@@ -296,25 +292,26 @@ impl System for Linux {
         Ok(source.reader.anything()?)
     }
 
-    fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
-        let command = Command::Operate;
-        let refused = |refusal| Error::Refused { command, refusal };
+    fn request(device: &OpenDevice, command: DriverCommand, bytes: &mut [u8]) -> Result<(), Error> {
+        let refused = |refusal| Error::refused(command, refusal);
         let program = device
             .program
             .as_ref()
             .ok_or(refused(Refusal::Unsupported))?;
         let Referenced { slot, token, .. } =
             lock(&device.referenced).ok_or(refused(Refusal::NotReferenced))?;
-        *request = Operate {
-            command: command as u32,
+        let header = RequestHeader {
+            command: command.number(),
             slot,
             token,
-            refusal: 0,
-            ..*request
+            ..RequestHeader::default()
         };
-        request.seen = channel_abi::notice::Seen::default();
-        run_to_the_end(program.as_fd(), request)?;
-        match request.refusal {
+        header
+            .write_to_prefix(bytes)
+            .map_err(|_| refused(Refusal::Length))?;
+        run_to_the_end(program.as_fd(), bytes)?;
+        let (answer, _) = RequestHeader::read_from_prefix(bytes).map_err(|_| MISFIT)?;
+        match answer.refusal {
             0 => Ok(()),
             n => Err(refused(Refusal::try_from(n).map_err(|_| MISFIT)?)),
         }
@@ -344,10 +341,13 @@ fn ending(device: &OpenDevice, source: &Source) -> Result<Option<Ending>, Error>
     }
 }
 
+/// No request takes more runs of a program than this.
+const MOST_RUNS: u32 = 1_000_000;
+
 /// A program may neither sleep nor run for long, so it says when to run it again: 0 never, n after n - 1 µs.
-fn run_to_the_end(program: BorrowedFd<'_>, request: &mut Operate) -> Result<(), Error> {
-    for _ in 0..=MAX_COUNT {
-        let run = bpf::run(program, request.as_mut_bytes());
+fn run_to_the_end(program: BorrowedFd<'_>, request: &mut [u8]) -> Result<(), Error> {
+    for _ in 0..=MOST_RUNS {
+        let run = bpf::run(program, request);
         let again = run.map_err(|source| Error::System {
             what: "run the driver's program",
             source,

@@ -8,8 +8,10 @@ pub mod service;
 
 use crate::{Error, System, Wake};
 use channel_abi::command::{ALL_USERS, Drained, References};
-use channel_abi::notice::Operate;
-use channel_abi::{Command, Ending, Header, Ledger, Mask, Reference, Referenced, Refusal, VERSION};
+use channel_abi::{
+    AnyCommand, Command, DriverCommand, Ending, Header, Ledger, Mask, Reference, Referenced,
+    Refusal, RequestHeader, VERSION,
+};
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{
@@ -76,7 +78,7 @@ impl OpenDevice {
     /// A request as it is, with any command's bytes; the answer's length.
     pub fn request(
         &self,
-        command: Command,
+        command: impl Into<AnyCommand>,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<usize, Error> {
@@ -181,10 +183,7 @@ impl System for Windows {
         };
         let answer: Referenced = request::ask(&device.handle, Command::Reference, &request)?;
         if answer.version != VERSION {
-            return Err(Error::Refused {
-                command: Command::Reference,
-                refusal: Refusal::Version,
-            });
+            return Err(Error::refused(Command::Reference, Refusal::Version));
         }
         Ok(Fetch(vec![0; DRAIN_BYTES]))
     }
@@ -231,10 +230,19 @@ impl System for Windows {
         Ok(drained.waiting)
     }
 
-    fn operate(device: &OpenDevice, request: &mut Operate) -> Result<(), Error> {
-        request.command = Command::Operate as u32;
-        *request = request::ask(&device.handle, Command::Operate, request)?;
-        Ok(())
+    fn request(device: &OpenDevice, command: DriverCommand, bytes: &mut [u8]) -> Result<(), Error> {
+        let header = RequestHeader {
+            command: command.number(),
+            ..RequestHeader::default()
+        };
+        header
+            .write_to_prefix(bytes)
+            .map_err(|_| Error::refused(command, Refusal::Length))?;
+        let request = bytes.to_vec();
+        match request::send(&device.handle, command, &request, bytes)? {
+            used if used == request.len() => Ok(()),
+            _ => Err(TOO_SHORT),
+        }
     }
 
     fn references(device: &OpenDevice) -> Result<References, Error> {

@@ -2,7 +2,7 @@
 
 use super::{TOO_SHORT, own, raw};
 use crate::Error;
-use channel_abi::{Command, Refusal};
+use channel_abi::{AnyCommand, Refusal};
 use std::os::windows::io::OwnedHandle;
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_INSUFFICIENT_BUFFER, ERROR_INVALID_HANDLE, ERROR_IO_PENDING,
@@ -15,7 +15,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 /// A request whose answer is a `T`.
 pub(super) fn ask<T: FromBytes + IntoBytes>(
     device: &OwnedHandle,
-    command: Command,
+    command: impl Into<AnyCommand>,
     input: &(impl IntoBytes + Immutable),
 ) -> Result<T, Error> {
     let mut answer = T::new_zeroed();
@@ -30,10 +30,11 @@ pub(super) fn ask<T: FromBytes + IntoBytes>(
 /// A request as it is; returns the answer's length.
 pub(super) fn send(
     device: &OwnedHandle,
-    command: Command,
+    command: impl Into<AnyCommand>,
     input: &[u8],
     output: &mut [u8],
 ) -> Result<usize, Error> {
+    let command = command.into();
     send_code(device, command.control_code(), input, output)
         .map_err(|source| error(command, source))
 }
@@ -78,7 +79,7 @@ fn send_code(
 }
 
 /// What the system said, in the contract's words where it has one.
-fn error(command: Command, source: std::io::Error) -> Error {
+fn error(command: AnyCommand, source: std::io::Error) -> Error {
     let code = source.raw_os_error().unwrap_or(0);
     let refusal = Refusal::from_ntstatus(code).or(match code.cast_unsigned() {
         ERROR_ACCESS_DENIED => Some(Refusal::NotPermitted),

@@ -1,7 +1,8 @@
 //! Which records `gatebell watch` shows.
 
 use crate::arguments::{RecordKind, WatchArguments};
-use channel::{Kind, Mask};
+use channel::Mask;
+use firewall_abi::kind;
 use firewall_abi::packet::PacketHeaders;
 use rules::Addresses;
 use view::entry::{PacketSeen, ProcessSeen, Program, What, address};
@@ -14,9 +15,9 @@ impl Filter<'_> {
     pub fn mask(&self) -> Mask {
         let wanted = |kind| self.0.kind.is_empty() || self.0.kind.contains(&kind);
         let all = [
-            (RecordKind::Packet, Kind::PACKET),
-            (RecordKind::Start, Kind::PROCESS_START),
-            (RecordKind::Exit, Kind::PROCESS_EXIT),
+            (RecordKind::Packet, kind::PACKET),
+            (RecordKind::Start, kind::PROCESS_START),
+            (RecordKind::Exit, kind::PROCESS_EXIT),
         ];
         // What only packets have, no process can match.
         let wanted = |kind| wanted(kind) && (kind == RecordKind::Packet || !self.asks_of_packets());
@@ -182,15 +183,15 @@ mod tests {
     #[test]
     fn what_is_not_shown_does_not_travel() {
         let mask = |words: &[&str]| Filter(&watch(words)).mask();
-        let packets = Mask::of(Kind::PACKET);
+        let packets = Mask::of(kind::PACKET);
         assert_eq!(
             mask(&[]),
-            packets.and(Kind::PROCESS_START).and(Kind::PROCESS_EXIT)
+            packets.and(kind::PROCESS_START).and(kind::PROCESS_EXIT)
         );
         assert_eq!(mask(&["--kind", "packet"]), packets);
         assert_eq!(
             mask(&["--kind", "start", "--kind", "exit"]),
-            Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT)
+            Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT)
         );
         assert_eq!(
             mask(&["--verdict", "block"]),

@@ -6,8 +6,8 @@ use crate::packet::Skb;
 use crate::tables::{self, Flows, InForce};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_loop;
+use firewall_abi::kind;
 use channel::driver::ebpf;
-use channel_abi::Kind;
 use core::ffi::c_void;
 use engine::connection::{Asked, Ends, classify_as, decide, decide_alone};
 use engine::{Parsed, head, parse};
@@ -172,7 +172,7 @@ extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     let seen = unsafe { &*seen };
     ebpf::offer_to(
         slot,
-        Kind::PACKET,
+        kind::PACKET,
         seen.owner.user,
         |packet: &mut Packet| {
             packet.flow = *seen.flow;

@@ -11,9 +11,10 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TracePointContext;
+use firewall_abi::kind;
 use channel::driver::ebpf;
 use channel_abi::Kind;
-use channel_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
+use firewall_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
 use core::ffi::c_void;
 
 /// Where `sched_process_exec` says at which offset its file name stands. Fixed since the event exists.
@@ -31,7 +32,7 @@ pub fn started(ctx: &TracePointContext) {
     let task = Task::current();
     let program = task.as_ref().map_or([0; 2], Task::program);
     programs::remember(program, path);
-    report(Kind::PROCESS_START, ctx, task.as_ref(), || program, path);
+    report(kind::PROCESS_START, ctx, task.as_ref(), || program, path);
 }
 
 /// The current thread ends; with the last one of a process goes the process.
@@ -44,7 +45,7 @@ pub fn ended(ctx: &TracePointContext) {
     tables::process_ended(ctx.tgid());
     let program = || task.as_ref().map_or([0; 2], Task::program);
     report(
-        Kind::PROCESS_EXIT,
+        kind::PROCESS_EXIT,
         ctx,
         task.as_ref(),
         program,
@@ -112,7 +113,7 @@ fn report(
     if !ebpf::wanted(kind, user) || !of_the_zone() {
         return;
     }
-    let starts = kind == Kind::PROCESS_START;
+    let starts = kind == kind::PROCESS_START;
     let (start, end) = task
         .filter(|_| starts)
         .and_then(Task::arguments)

@@ -3,7 +3,7 @@
 use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::btf_map;
-use channel_abi::process::PATH_BYTES;
+use firewall_abi::process::PATH_BYTES;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use firewall_abi::firewall::MAX_PROGRAMS;

@@ -6,7 +6,7 @@
 //! - [`process_created`] is the callback at each process creation: a record for every app that asked for it, and, as
 //!   in the article's background, a pulse of the driver's own *named* event.
 //!
-//! It may depend on `channel` and `contract` alone.
+//! It may depend on `channel` and `sample_abi` alone.
 #![expect(
     missing_docs,
     reason = "aya's macros write functions of their own without the comments of ours"
@@ -22,7 +22,7 @@ use aya_ebpf::btf_maps::RingBuf;
 use aya_ebpf::macros::{btf_map, classifier, tracepoint};
 use aya_ebpf::programs::{TcContext, TracePointContext};
 use channel::driver::ebpf;
-use channel_abi::notice::Operate;
+use sample_abi::Operate;
 
 /// The named event, the background's way. The service hands it out read-only: an app can wait on it and look, but
 /// only its owner can clear it. Large, since its owner comes by ten times a second, and each pulse until then takes room.

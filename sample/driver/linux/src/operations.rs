@@ -3,8 +3,10 @@
 use crate::{pulse_named, timer};
 use channel::driver::ebpf::{self, Offered};
 use channel_abi::command::NO_USER;
-use channel_abi::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen};
-use channel_abi::{Kind, Refusal};
+use sample_abi::{
+    MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen, kind,
+};
+use channel_abi::Refusal;
 
 /// Notices in one run of the program; the kernel lets others run in between.
 const BATCH: u32 = 32;
@@ -13,11 +15,11 @@ const BATCH: u32 = 32;
 pub fn run(request: &mut Operate) -> i32 {
     match checked(request) {
         Ok(again) => {
-            request.refusal = 0;
+            request.header.refusal = 0;
             again
         }
         Err(refusal) => {
-            request.refusal = refusal.number();
+            request.header.refusal = refusal.number();
             0
         }
     }
@@ -25,8 +27,8 @@ pub fn run(request: &mut Operate) -> i32 {
 
 /// Every number in the request is untrusted.
 fn checked(request: &mut Operate) -> Result<i32, Refusal> {
-    let slot = request.slot;
-    ebpf::check(slot, request.token)?;
+    let slot = request.header.slot;
+    ebpf::check(slot, request.header.token)?;
     if request.count > MAX_COUNT || request.interval_us > MAX_INTERVAL_US {
         return Err(Refusal::Range);
     }
@@ -54,7 +56,7 @@ fn perform(operation: Operation, slot: u32, request: &mut Operate) -> Result<i32
         Operation::Notify => return Ok(notify(slot, request)),
         Operation::NotifyFromTimer => timer::notify(slot, request)?,
         Operation::Wait => timer::wait(slot, request)?,
-        Operation::AppSet => timer::app_set(slot, request.token)?,
+        Operation::AppSet => timer::app_set(slot, request.header.token)?,
         Operation::PulseNamed => pulse_named(),
     }
     Ok(0)
@@ -82,7 +84,7 @@ fn notify(slot: u32, request: &mut Operate) -> i32 {
 /// One notice with a payload.
 #[inline(always)]
 pub fn send(slot: u32, number: u64, from_timer: bool) -> Offered {
-    ebpf::offer_to(slot, Kind::NOTICE, NO_USER, |notice: &mut Notice| {
+    ebpf::offer_to(slot, kind::NOTICE, NO_USER, |notice: &mut Notice| {
         notice.number = number;
         notice.from_timer = from_timer.into();
     })
@@ -91,7 +93,7 @@ pub fn send(slot: u32, number: u64, from_timer: bool) -> Offered {
 /// What the driver saw, as a record too: the app's log shows both.
 #[inline(always)]
 pub fn report(slot: u32, operation: u32, refusal: u32, seen: Seen) {
-    ebpf::offer_to(slot, Kind::OPERATED, NO_USER, |operated: &mut Operated| {
+    ebpf::offer_to(slot, kind::OPERATED, NO_USER, |operated: &mut Operated| {
         operated.operation = operation;
         operated.refusal = refusal;
         operated.seen = seen;

@@ -7,8 +7,8 @@ use aya_ebpf::helpers::generated::{bpf_get_current_comm, bpf_probe_read_kernel_s
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TracePointContext;
 use channel::driver::ebpf;
-use channel_abi::Kind;
-use channel_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
+use sample_abi::kind;
+use sample_abi::process::{PATH_BYTES, Process};
 
 /// The control group whose processes are reported: the zone. Empty until the service fills it: nothing is reported.
 #[btf_map]
@@ -30,15 +30,11 @@ pub fn report(ctx: &TracePointContext) {
     };
     // SAFETY: as above; it is only ever read by a helper that checks.
     let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
-    ebpf::offer(Kind::PROCESS_START, user, |process: &mut Process| {
+    ebpf::offer(kind::PROCESS_START, user, |process: &mut Process| {
         process.pid = pid;
         process.parent = 0;
         process.user = user;
-        process.exit_code = 0;
-        process.program = [0; 2];
-        process.arguments_length = 0;
         process.spare = 0;
-        process.arguments = [0; ARGUMENT_BYTES];
         process.path = [0; PATH_BYTES];
         // SAFETY: 16 bytes of the record.
         unsafe { bpf_get_current_comm(process.name.as_mut_ptr().cast(), 16) };

@@ -6,7 +6,7 @@ use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use aya_ebpf::macros::btf_map;
 use channel::driver::ebpf::{self, Offered};
-use channel_abi::notice::{Operate, Operation, Seen};
+use sample_abi::{Operate, Operation, Seen};
 use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
 
@@ -40,7 +40,7 @@ pub fn notify(slot: u32, request: &Operate) -> Result<(), Refusal> {
     start(
         &NOTIFY,
         slot,
-        request.token,
+        request.header.token,
         request.count.into(),
         request.interval_us,
         notify_tick,
@@ -52,7 +52,7 @@ pub fn wait(slot: u32, request: &Operate) -> Result<(), Refusal> {
     start(
         &WAIT,
         slot,
-        request.token,
+        request.header.token,
         1,
         request.interval_us,
         wait_tick,

@@ -5,7 +5,7 @@
 //! it stands the background's way: a *named* event of the driver's own, pulsed at each process creation, that an app
 //! can open as `Global\GatebellSampleProcess` and wait on, but not reset.
 //!
-//! It may depend on `channel` and `contract` alone.
+//! It may depend on `channel` and `sample_abi` alone.
 //!
 //! Rules that hold here:
 //! - An app's numbers are checked in `Asked::parse` before anything is done.
@@ -14,6 +14,7 @@
 #![no_main]
 
 mod operations;
+mod process;
 
 use channel::driver::table::{Buffer, Lock, Signal};
 use channel::driver::wdm::nt::NTSTATUS;
@@ -21,15 +22,17 @@ use channel::driver::wdm::security::WAIT_ONLY_EVENT;
 use channel::driver::wdm::{
     Again, Channel, Driver, GiveUp, Name, NamedEvent, OpenFile, Reply, SpinLock, Waited,
 };
-use channel::{Kind, Refusal, wide_name};
-use channel_abi::notice::Operation;
-use channel_abi::process::Process;
+use channel::{DriverCommand, DriverRequest, Refusal, wide_name};
+use core::sync::atomic::{AtomicBool, Ordering};
 use operations::{Asked, Ticking};
+use sample_abi::{Operate, Operation};
 
 /// What the driver keeps beside its channel: the background's way.
 #[derive(Default)]
 struct Sample {
     named: SpinLock<Option<NamedEvent>>,
+    /// Whether the kernel calls us for processes.
+    watching: AtomicBool,
 }
 
 channel::wdm_driver!(Sample);
@@ -45,20 +48,32 @@ impl Driver for Sample {
         ]
     }
 
-    fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS> {
+    fn start(&'static self, _: &'static Channel<Self>) -> Result<(), NTSTATUS> {
         let name = wide_name!(r"\BaseNamedObjects\GatebellSampleProcess");
         let event = NamedEvent::new(name, &WAIT_ONLY_EVENT)?;
         self.named.with(|named| *named = Some(event));
-        channel.watch_processes()
+        process::watch()?;
+        self.watching.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
-    /// What the app asks for with `Command::Operate`.
-    fn operate(
+    fn stop(&self) {
+        if self.watching.swap(false, Ordering::Relaxed) {
+            process::unwatch();
+        }
+    }
+
+    /// What the app asks for with [`Operate`].
+    fn control(
         &'static self,
         channel: &'static Channel<Self>,
         file: &OpenFile,
+        command: DriverCommand,
         buffer: &mut Buffer<'_>,
     ) -> Result<Reply<Self>, Refusal> {
+        if command != Operate::COMMAND {
+            return Err(Refusal::Command);
+        }
         let asked = Asked::parse(buffer)?;
         let event = channel.table().event(file)?;
         let before = event.is_signalled();
@@ -119,15 +134,6 @@ impl Driver for Sample {
         ticking: &mut Ticking,
     ) -> Again {
         ticking.tick(channel.table(), file)
-    }
-
-    /// The article's callback at each process creation: a record for every app that asked for it, and a pulse of the
-    /// named event.
-    fn process(&'static self, channel: &'static Channel<Self>, kind: Kind, process: &Process) {
-        channel.table().offer(kind, process);
-        if kind == Kind::PROCESS_START {
-            self.pulse_named();
-        }
     }
 }
 

@@ -2,9 +2,8 @@
 
 use channel::driver::table::{Buffer, Platform, Table};
 use channel::driver::wdm::{Again, EventReference, Nt, OpenFile};
-use channel::{Kind, Refusal};
-use channel_abi::notice::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operation, Seen};
-use channel_abi::{Command, Header};
+use channel::{Header, Refusal};
+use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operation, Seen, kind};
 
 /// Notices that are sent at most without a thread of the driver's own: by one tick of a timer, whose routine runs above
 /// all threads, or from within the request itself.
@@ -27,10 +26,7 @@ impl Asked {
         if buffer.output < size_of::<Operate>() {
             return Err(Refusal::Room);
         }
-        if request.command != Command::Operate as u32
-            || request.count > MAX_COUNT
-            || request.interval_us > MAX_INTERVAL_US
-        {
+        if request.count > MAX_COUNT || request.interval_us > MAX_INTERVAL_US {
             return Err(Refusal::Range);
         }
         let operation = Operation::try_from(request.operation)?;
@@ -52,7 +48,7 @@ impl Asked {
         buffer: &mut Buffer<'_>,
     ) -> Result<usize, Refusal> {
         let mut answer = self.request;
-        answer.refusal = 0;
+        answer.header.refusal = 0;
         answer.seen = Seen {
             before: before.into(),
             after: table
@@ -132,5 +128,5 @@ fn send(table: &Table<Nt>, file: &OpenFile, number: u64, from_timer: bool) -> Re
         number,
         from_timer: from_timer.into(),
     };
-    table.offer_to(file, Kind::NOTICE, &notice)
+    table.offer_to(file, kind::NOTICE, &notice)
 }

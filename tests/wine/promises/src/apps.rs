@@ -4,7 +4,7 @@ use crate::operations::{ask, request};
 use crate::{NOTICES, SOON, attach, receive};
 use anyhow::{Context, Result, bail, ensure};
 use channel::Mask;
-use channel_abi::notice::Operation;
+use sample_abi::Operation;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;

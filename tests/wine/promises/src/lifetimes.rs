@@ -6,7 +6,7 @@ use crate::{DEVICE, NOTICES, Promise, SERVICE, SOON, attach, open, receive, unti
 use anyhow::{Result, ensure};
 use channel::sys::windows::service::State;
 use channel::{Ending, Mask, Refusal};
-use channel_abi::notice::Operation;
+use sample_abi::Operation;
 use std::time::{Duration, Instant};
 
 /// How soon nothing of a dead app may be left.

@@ -13,8 +13,8 @@ mod refusals;
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
 use channel::sys::windows::service::{DriverService, Install, State};
-use channel::{Attachment, Device, Item, Kind, Mask};
-use channel_abi::notice::Operation;
+use channel::{Attachment, Device, Item, Mask};
+use sample_abi::{Operation, kind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ const GROUP: &str = "Gatebell";
 /// No promise takes longer: a hundred thousand signals take Wine half a minute on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// What most promises are about.
-const NOTICES: Mask = Mask::of(Kind::NOTICE);
+const NOTICES: Mask = Mask::of(kind::NOTICE);
 
 /// "At once", for a machine with other things to do.
 const SOON: Duration = Duration::from_secs(5);

@@ -5,8 +5,8 @@ use crate::{NOTICES, Promise, SOON, attach, receive, until};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::{NamedEvent, Windows};
 use channel::{Device, Item, Kind, Mask, Refusal, Wake};
-use channel_abi::notice::{Notice, Operate, Operation, Seen};
-use channel_abi::process::Process;
+use sample_abi::{Notice, Operate, Operation, Seen};
+use sample_abi::{Process, kind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -52,17 +52,11 @@ pub const ALL: &[Promise] = &[
 ];
 
 pub fn request(operation: Operation, count: u32, interval_us: u32) -> Operate {
-    Operate {
-        command: channel_abi::Command::Operate as u32,
-        operation: operation as u32,
-        count,
-        interval_us,
-        ..Operate::default()
-    }
+    Operate::new(operation, count, interval_us)
 }
 
 pub fn ask(device: &Device<Windows>, mut request: Operate) -> Result<Seen> {
-    device.operate(&mut request)?;
+    device.request(&mut request)?;
     Ok(request.seen)
 }
 
@@ -314,7 +308,7 @@ fn nobody_waits() -> Result<()> {
 fn a_process() -> Result<()> {
     let mut attachment = attach(
         64 * 1024,
-        Mask::of(Kind::PROCESS_START).and(Kind::PROCESS_EXIT),
+        Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT),
     )?;
     let app = App::start("passer-by")?;
     let pid = app.pid();
@@ -328,7 +322,7 @@ fn a_process() -> Result<()> {
                 && process.pid == pid
             {
                 match record.kind() {
-                    Kind::PROCESS_START => started = Some(process),
+                    kind::PROCESS_START => started = Some(process),
                     _ => ended = Some(process),
                 }
             }
@@ -350,7 +344,7 @@ fn a_process() -> Result<()> {
 }
 
 fn a_mask() -> Result<()> {
-    let mut attachment = attach(64 * 1024, Mask::of(Kind::PACKET))?;
+    let mut attachment = attach(64 * 1024, Mask::of(Kind::new::<63>()))?;
     App::start("passer-by")?.finish()?;
     attachment.wait(Some(Duration::from_millis(100)))?;
     let records = attachment.drain(|_| {})?.records;

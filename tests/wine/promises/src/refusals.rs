@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
 use channel::{Device, Refusal};
 use channel_abi::command::{ALL_USERS, Reference, Referenced};
-use channel_abi::notice::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
-use channel_abi::{Command, VERSION};
+use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
+use channel_abi::{AnyCommand, Command, DriverRequest, VERSION};
 use std::os::windows::io::AsRawHandle;
 use windows_sys::Win32::Foundation::{CloseHandle, DuplicateHandle, HANDLE};
 use windows_sys::Win32::System::IO::DeviceIoControl;
@@ -102,8 +102,9 @@ fn length() -> Result<()> {
     let attachment = attach(4096, NOTICES)?;
     let device = attachment.device();
     let mut answer = [0; 8192];
-    for command in [Command::Reference, Command::Operate] {
-        for bytes in [0, 1, 8, 23, 25, 47, 49, 64, 4096] {
+    let operate = AnyCommand::from(Operate::COMMAND);
+    for command in [Command::Reference.into(), operate] {
+        for bytes in [0, 1, 8, 23, 25, 47, 55, 57, 64, 4096] {
             refuses(
                 raw(device, command, &[0; 4096][..bytes], &mut answer),
                 Refusal::Length,
@@ -143,7 +144,7 @@ fn room() -> Result<()> {
     }
     let query = request(Operation::Query, 0, 0);
     refuses(
-        raw(device, Command::Operate, query.as_bytes(), &mut [0; 47]),
+        raw(device, Operate::COMMAND, query.as_bytes(), &mut [0; 55]),
         Refusal::Room,
     )?;
     let other = open()?;
@@ -327,7 +328,12 @@ fn send(request: Reference) -> Result<()> {
     result
 }
 
-fn raw(device: &Device<Windows>, command: Command, input: &[u8], output: &mut [u8]) -> Result<()> {
+fn raw(
+    device: &Device<Windows>,
+    command: impl Into<AnyCommand>,
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<()> {
     device.system().request(command, input, output)?;
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! A process that starts to run a program, or ends: kinds `PROCESS_START` and `PROCESS_EXIT`.
+//! A process that starts to run a program, or ends: [`crate::kind::PROCESS_START`] and [`crate::kind::PROCESS_EXIT`].
 
-use crate::record::Header;
+use channel_abi::Header;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes of a program's path that travel in the record.

@@ -1,6 +1,6 @@
 //! What the article's sample sends to and fro: operations on the event object, and notices with a payload.
 
-use crate::record::Header;
+use channel_abi::{DriverCommand, DriverRequest, Header, Refusal, RequestHeader};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// An operation of the driver on the app's event, asked for by the app.
@@ -9,7 +9,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub enum Operation {
     /// `KeSetEvent`. Linux: a forced wake.
     Set = 1,
-    /// `KeClearEvent`. Linux: refused, [`crate::Refusal::ReaderOwnsState`].
+    /// `KeClearEvent`. Linux: refused, [`channel_abi::Refusal::ReaderOwnsState`].
     Clear = 2,
     /// `KeSetEvent`, then `KeClearEvent`: the article's pulse. Linux: a forced wake.
     Pulse = 3,
@@ -29,7 +29,7 @@ pub enum Operation {
 }
 
 impl TryFrom<u32> for Operation {
-    type Error = crate::Refusal;
+    type Error = Refusal;
 
     fn try_from(n: u32) -> Result<Self, Self::Error> {
         Ok(match n {
@@ -42,7 +42,7 @@ impl TryFrom<u32> for Operation {
             7 => Self::Wait,
             8 => Self::AppSet,
             9 => Self::PulseNamed,
-            _ => return Err(crate::Refusal::Range),
+            _ => return Err(Refusal::Range),
         })
     }
 }
@@ -58,23 +58,35 @@ pub const MAX_INTERVAL_US: u32 = 60_000_000;
 )]
 #[repr(C)]
 pub struct Operate {
-    /// [`crate::Command::Operate`], then room for what an Ethernet header would take: Linux runs the program on
-    /// these bytes as if they were a packet.
-    pub command: u32,
+    /// Stands first in every request.
+    pub header: RequestHeader,
     /// An [`Operation`].
     pub operation: u32,
-    /// Linux: the slot and the token of [`crate::Referenced`]. Windows: 0, the open file says whose event it is.
-    pub slot: u32,
     /// How many notices, at most [`MAX_COUNT`].
     pub count: u32,
-    /// See `slot`.
-    pub token: u64,
     /// Microseconds between notices, or that the driver may wait.
     pub interval_us: u32,
-    /// Filled by the driver: 0, or a [`crate::Refusal`].
-    pub refusal: u32,
+    /// Fills the word.
+    pub spare: u32,
     /// Filled by the driver: what it saw.
     pub seen: Seen,
+}
+
+impl DriverRequest for Operate {
+    const COMMAND: DriverCommand = DriverCommand::new::<64>();
+}
+
+impl Operate {
+    /// A request for `operation`, with `count` and `interval_us` where it has such.
+    #[must_use]
+    pub fn new(operation: Operation, count: u32, interval_us: u32) -> Self {
+        Self {
+            operation: operation as u32,
+            count,
+            interval_us,
+            ..Self::default()
+        }
+    }
 }
 
 /// What the driver saw of the event as it operated it.
@@ -93,7 +105,7 @@ pub struct Seen {
     pub waiting: u32,
 }
 
-/// A notice with a payload: kind [`crate::Kind::NOTICE`].
+/// A notice with a payload: kind [`crate::kind::NOTICE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Notice {
@@ -105,7 +117,7 @@ pub struct Notice {
     pub from_timer: u64,
 }
 
-/// What the driver saw, as a record: kind [`crate::Kind::OPERATED`].
+/// What the driver saw, as a record: kind [`crate::kind::OPERATED`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Operated {
@@ -113,13 +125,13 @@ pub struct Operated {
     pub header: Header,
     /// The [`Operation`].
     pub operation: u32,
-    /// 0, or a [`crate::Refusal`].
+    /// 0, or a [`channel_abi::Refusal`].
     pub refusal: u32,
     /// What the driver saw.
     pub seen: Seen,
 }
 
 const _: () = {
-    assert!(size_of::<Operate>() == 48 && size_of::<Seen>() == 16);
+    assert!(size_of::<Operate>() == 56 && size_of::<Seen>() == 16);
     assert!(size_of::<Notice>() == 72 && size_of::<Operated>() == 80);
 };

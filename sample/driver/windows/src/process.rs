@@ -1,53 +1,58 @@
-//! Processes that start and end, as the kernel reports them.
+//! The article's callback at each process creation, and at each end.
 
-use super::nt::{self, NTSTATUS};
-use super::{Installed, text};
-use channel_abi::Kind;
-use channel_abi::process::Process;
+use crate::Sample;
+use channel::Kind;
+use channel::driver::wdm::nt::{self, NTSTATUS};
+use channel::driver::wdm::{Installed, fill_utf8};
+use sample_abi::{Process, kind};
 use zerocopy::FromZeros;
 
-/// Has the kernel call the driver for every process.
-pub(super) fn watch<D: Installed>() -> Result<(), NTSTATUS> {
+/// Has the kernel call [`notify`] for every process.
+pub fn watch() -> Result<(), NTSTATUS> {
     // SAFETY: the routine stays until `unwatch`, which the driver calls before it is unloaded.
-    nt::check(unsafe { nt::PsSetCreateProcessNotifyRoutineEx(notify::<D>, 0) })
+    nt::check(unsafe { nt::PsSetCreateProcessNotifyRoutineEx(notify, 0) })
 }
 
 /// No call after this, and none under way.
-pub(super) fn unwatch<D: Installed>() {
+pub fn unwatch() {
     // SAFETY: waits for calls under way.
-    unsafe { nt::PsSetCreateProcessNotifyRoutineEx(notify::<D>, 1) };
+    unsafe { nt::PsSetCreateProcessNotifyRoutineEx(notify, 1) };
 }
 
 /// At PASSIVE_LEVEL, in the context of the process's creator, or of its last thread.
-unsafe extern "system" fn notify<D: Installed>(
+unsafe extern "system" fn notify(
     _: *mut nt::EPROCESS,
     id: nt::HANDLE,
     start: *const nt::PS_CREATE_NOTIFY_INFO,
 ) {
-    let Some(channel) = D::late().get() else {
-        return;
-    };
     // SAFETY: null at a process's end, else valid during the call.
     let start = unsafe { start.as_ref() };
     // What is not filled in here, Windows does not say.
     let mut process = Process::new_zeroed();
     process.pid = id.addr() as u32;
     let Some(start) = start else {
-        return channel
-            .driver()
-            .process(channel, Kind::PROCESS_EXIT, &process);
+        return tell(kind::PROCESS_EXIT, &process);
     };
     process.parent = start.ParentProcessId.addr() as u32;
     let path = image_name(start);
-    text::fill(&mut process.path, path.iter().copied());
+    fill_utf8(&mut process.path, path.iter().copied());
     let last = path
         .rsplit(|unit| *unit == u16::from(b'\\'))
         .next()
         .unwrap_or(path);
-    text::fill(&mut process.name, last.iter().copied());
-    channel
-        .driver()
-        .process(channel, Kind::PROCESS_START, &process);
+    fill_utf8(&mut process.name, last.iter().copied());
+    tell(kind::PROCESS_START, &process);
+}
+
+/// A record for every app that asked for it, and, as in the article, a pulse of the named event where a process starts.
+fn tell(kind: Kind, process: &Process) {
+    let Some(channel) = Sample::late().get() else {
+        return;
+    };
+    channel.table().offer(kind, process);
+    if kind == kind::PROCESS_START {
+        channel.driver().pulse_named();
+    }
 }
 
 fn image_name(start: &nt::PS_CREATE_NOTIFY_INFO) -> &[u16] {

@@ -1,0 +1,10 @@
+//! The kinds of the firewall's records.
+
+use channel_abi::Kind;
+
+/// A packet and its verdict: [`crate::packet::Packet`].
+pub const PACKET: Kind = Kind::new::<1>();
+/// A process that starts to run a program: [`crate::process::Process`].
+pub const PROCESS_START: Kind = Kind::new::<3>();
+/// A process that ended: [`crate::process::Process`].
+pub const PROCESS_EXIT: Kind = Kind::new::<4>();
