@@ -337,6 +337,9 @@ pub struct CheckArguments {
     /// Rule files; - is standard input
     #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub files: Vec<PathBuf>,
+    /// The rules are for another machine: say nothing of what they would cut off here
+    #[arg(long)]
+    pub elsewhere: bool,
     /// Print one JSON object for each finding, nothing else
     #[arg(long)]
     pub json: bool,

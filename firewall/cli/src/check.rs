@@ -3,57 +3,67 @@
 use crate::Error;
 use crate::arguments::CheckArguments;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
-use rules::{Finding, Rules, SystemResolver, grouped};
+use crate::surroundings::own_network;
+use rules::{Finding, OwnNetwork, SystemResolver, grouped};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
 
 /// Checks each file; 1 if one has errors.
 pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let network = if arguments.elsewhere {
+        OwnNetwork::default()
+    } else {
+        own_network()
+    };
     let mut code = 0;
     for path in &arguments.files {
-        code |= u8::from(!check(path, arguments.json, out)?);
+        code |= u8::from(!check(path, &network, arguments.json, out)?);
     }
     Ok(code)
 }
 
 /// Whether a file is right.
-fn check(path: &Path, json: bool, out: &mut dyn Write) -> Result<bool, Error> {
+fn check(
+    path: &Path,
+    network: &OwnNetwork,
+    json: bool,
+    out: &mut dyn Write,
+) -> Result<bool, Error> {
     let text = read(path)?;
     let name = name(path);
     let parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path));
-    let found: Vec<_> = match &parsed {
-        Ok(file) => said(&file.rules).collect(),
-        Err(errors) => errors
-            .iter()
-            .map(|error| (Severity::Error, error))
-            .collect(),
+    let found = match &parsed {
+        Ok(file) => said(file, network),
+        Err(errors) => of(Severity::Error, errors).collect(),
     };
     let lines = Lines::of(&name, &text);
-    for (severity, finding) in found {
+    for (severity, finding) in &found {
         if json {
-            writeln!(out, "{}", object(finding, severity))?;
+            writeln!(out, "{}", object(finding, *severity))?;
         } else {
-            show(out, finding, severity, &lines)?;
+            show(out, finding, *severity, &lines)?;
         }
     }
     if !json {
-        writeln!(out, "{}", summary(&name, &parsed))?;
+        writeln!(out, "{}", summary(&name, &parsed, &found))?;
     }
     Ok(parsed.is_ok())
 }
 
 /// What is to be said of rules that are taken.
-fn said(rules: &Rules) -> impl Iterator<Item = (Severity, &Finding)> {
-    let troubles = rules
-        .troubles()
+fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
+    let cut_off = file.rules.cut_off(&file.name, &file.table, network);
+    of(Severity::Trouble, file.rules.troubles())
+        .chain(of(Severity::Warning, &cut_off))
+        .chain(of(Severity::Warning, file.rules.warnings()))
+        .collect()
+}
+
+fn of(severity: Severity, findings: &[Finding]) -> impl Iterator<Item = (Severity, Finding)> {
+    findings
         .iter()
-        .map(|found| (Severity::Trouble, found));
-    let warnings = rules
-        .warnings()
-        .iter()
-        .map(|found| (Severity::Warning, found));
-    troubles.chain(warnings)
+        .map(move |finding| (severity, finding.clone()))
 }
 
 fn object(finding: &Finding, severity: Severity) -> serde_json::Value {
@@ -73,12 +83,17 @@ fn object(finding: &Finding, severity: Severity) -> serde_json::Value {
     })
 }
 
-fn summary(name: &str, parsed: &Result<RuleFile, Vec<Finding>>) -> String {
+fn summary(
+    name: &str,
+    parsed: &Result<RuleFile, Vec<Finding>>,
+    found: &[(Severity, Finding)],
+) -> String {
     match parsed {
         Ok(file) => {
+            let count = |severity| found.iter().filter(|(of, _)| *of == severity).count();
             let counts = [
-                (file.rules.troubles().len(), "trouble"),
-                (file.rules.warnings().len(), "warning"),
+                (count(Severity::Trouble), "trouble"),
+                (count(Severity::Warning), "warning"),
             ];
             let warned: String = counts
                 .into_iter()

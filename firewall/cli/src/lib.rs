@@ -30,6 +30,7 @@ mod rule_file;
 mod schema;
 mod show;
 mod style;
+mod surroundings;
 mod why;
 mod zone;
 

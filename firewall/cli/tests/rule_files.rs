@@ -17,11 +17,14 @@ const WRONG: &str = "[default]\ninbound = \"block\"\n\n[[rule]]\nid = \"web\"\na
 fn all_errors_are_shown_with_their_place_and_line() {
     golden(
         "wrong.txt",
-        &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-"]),
+        &gatebell_given(WRONG.as_bytes(), &["rules", "check", "--elsewhere", "-"]),
     );
     golden(
         "wrong.json",
-        &gatebell_given(WRONG.as_bytes(), &["rules", "check", "-", "--json"]),
+        &gatebell_given(
+            WRONG.as_bytes(),
+            &["rules", "check", "--elsewhere", "-", "--json"],
+        ),
     );
 }
 
@@ -29,7 +32,7 @@ fn all_errors_are_shown_with_their_place_and_line() {
 fn of_a_long_line_the_part_around_the_error_is_shown() {
     let list = "192.0.2.1', '".repeat(100);
     let text = format!("{DEFAULTS}[[set]]\nid = 's'\naddresses = ['{list}no', '{list}::1']\n");
-    let output = gatebell_given(text.as_bytes(), &["rules", "check", "-"]);
+    let output = gatebell_given(text.as_bytes(), &["rules", "check", "--elsewhere", "-"]);
     let lines: Vec<_> = out(&output).lines().map(str::to_owned).collect();
     let mark = lines[2].chars().position(|c| c == '^').unwrap();
     let marked: String = lines[1].chars().skip(mark).take(4).collect();
@@ -43,7 +46,7 @@ fn a_shadowed_rule_is_a_warning() {
                 [[rule]]\nid = \"late\"\naction = \"block\"\nprotocol = \"tcp\"\n";
     golden(
         "shadowed.txt",
-        &gatebell_given(text.as_bytes(), &["rules", "check", "-"]),
+        &gatebell_given(text.as_bytes(), &["rules", "check", "--elsewhere", "-"]),
     );
 }
 
@@ -51,13 +54,16 @@ fn a_shadowed_rule_is_a_warning() {
 fn a_wrong_entry_in_a_sets_file_is_shown_with_that_files_line() {
     golden(
         "wrong-list.txt",
-        &gatebell(&["rules", "check", "wrong-list.toml"]),
+        &gatebell(&["rules", "check", "--elsewhere", "wrong-list.toml"]),
     );
 }
 
 #[test]
 fn sets_users_programs_and_devices_are_checked_shown_and_asked_about() {
-    golden("who-check.txt", &gatebell(&["rules", "check", "who.toml"]));
+    golden(
+        "who-check.txt",
+        &gatebell(&["rules", "check", "--elsewhere", "who.toml"]),
+    );
     golden("who-show.txt", &gatebell(&["rules", "show", "who.toml"]));
     golden(
         "who-show.json",
@@ -78,7 +84,7 @@ fn sets_users_programs_and_devices_are_checked_shown_and_asked_about() {
 
 #[test]
 fn several_files_are_checked_and_one_that_is_missing_is_an_error() {
-    let output = gatebell(&["rules", "check", "rules.toml", "before.toml"]);
+    let output = gatebell(&["rules", "check", "--elsewhere", "rules.toml", "before.toml"]);
     assert_eq!(
         (output.status.code(), out(&output).lines().count()),
         (Some(0), 2)
@@ -91,7 +97,7 @@ fn several_files_are_checked_and_one_that_is_missing_is_an_error() {
 
 #[test]
 fn bytes_that_are_no_text_are_an_error_with_their_line() {
-    let output = gatebell_given(b"# fine\n\xFF\xFE", &["rules", "check", "-"]);
+    let output = gatebell_given(b"# fine\n\xFF\xFE", &["rules", "check", "--elsewhere", "-"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
         err(&output).contains("line 2 is not UTF-8"),
@@ -102,7 +108,10 @@ fn bytes_that_are_no_text_are_an_error_with_their_line() {
 
 #[test]
 fn a_foreign_line_cannot_steer_the_terminal() {
-    let output = gatebell_given(b"id = \x1b]0;gotcha\x07", &["rules", "check", "-"]);
+    let output = gatebell_given(
+        b"id = \x1b]0;gotcha\x07",
+        &["rules", "check", "--elsewhere", "-"],
+    );
     assert!(
         !out(&output).contains(['\x1b', '\x07']),
         "{:?}",

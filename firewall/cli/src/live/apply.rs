@@ -7,8 +7,9 @@ use super::text_in_force;
 use crate::Error;
 use crate::arguments::{ApplyArguments, SocketArguments};
 use crate::check::counted;
-use crate::rule_file::{RuleFile, Source, is_standard_input, name, read};
+use crate::rule_file::{Lines, RuleFile, Severity, Source, is_standard_input, name, read, show};
 use crate::style;
+use crate::surroundings::own_network;
 use control::Failed;
 use control::{Applied, Lease};
 use rules::SystemResolver;
@@ -24,6 +25,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
         place,
     };
     let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
+    say_cut_off(&source, &file)?;
     let mut client = connect(&arguments.service.socket)?;
     let old = text_in_force(&mut client)?;
     say_changes(&old, &file, out)?;
@@ -34,6 +36,16 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
     warn(&applied)?;
     say_taken(&applied, out)?;
     Ok(0)
+}
+
+/// Says what the rules would cut this machine off from.
+fn say_cut_off(source: &Source, file: &RuleFile) -> Result<(), Error> {
+    let mut err = anstream::stderr().lock();
+    let lines = Lines::of(&source.name, &source.text);
+    for finding in file.rules.cut_off(&file.name, &file.table, &own_network()) {
+        show(&mut err, &finding, Severity::Warning, &lines)?;
+    }
+    Ok(())
 }
 
 /// Keeps what is tried out.

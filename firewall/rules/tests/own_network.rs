@@ -1,0 +1,142 @@
+//! Rules that cut a machine off are warned of before they do.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+mod place;
+
+use place::Place;
+use rules::{Login, OwnNetwork, parse};
+
+/// A machine behind a router of a private network.
+fn home() -> OwnNetwork {
+    OwnNetwork {
+        addresses: vec![
+            ("192.168.1.5".parse().unwrap(), "eth0".into()),
+            ("fe80::5".parse().unwrap(), "eth0".into()),
+        ],
+        routers: vec!["192.168.1.1".parse().unwrap()],
+        resolvers: vec!["9.9.9.9".parse().unwrap()],
+        login: None,
+    }
+}
+
+fn said(inbound: &str, rules: &str, network: &OwnNetwork) -> Vec<String> {
+    let text = format!("[default]\ninbound = '{inbound}'\noutbound = 'allow'\n{rules}");
+    let place = Place::default().file("bogons.txt", "10.0.0.0/8\n192.168.0.0/16\n224.0.0.0/3\n");
+    let rules = parse("r.toml", &text, &place).unwrap();
+    let table = rules.compile(1);
+    let found = rules.cut_off("r.toml", &table, network);
+    found.iter().map(ToString::to_string).collect()
+}
+
+const BOGONS: &str = "[[set]]\nid = 'bogons'\nfile = 'bogons.txt'\n";
+
+#[test]
+fn a_list_that_holds_this_machines_own_network_is_warned_of() {
+    let from = format!(
+        "{BOGONS}[[rule]]\nid = 'r'\naction = 'block'\ndirection = 'in'\nsource = '@bogons'\n"
+    );
+    assert_eq!(
+        said("block", &from, &home()),
+        [
+            "r.toml:8:1: rule `r` blocks your router 192.168.1.1, which is in the set `bogons`; name it in `except` of the set, \
+          or allow it in a rule before"
+        ]
+    );
+    let to = format!(
+        "{BOGONS}[[rule]]\nid = 'r'\naction = 'block'\ndirection = 'out'\ndestination = '@bogons'\n"
+    );
+    let found = said("block", &to, &home());
+    for what in [
+        "your router 192.168.1.1",
+        "the local group 224.0.0.251",
+        "the local group 239.255.255.250",
+    ] {
+        assert!(found.iter().any(|said| said.contains(what)), "{found:#?}");
+    }
+    assert_eq!(found.len(), 3, "{found:#?}");
+    let own = format!("{BOGONS}[[rule]]\nid = 'r'\naction = 'block'\nsource = '@bogons'\n");
+    let found = said("block", &own, &home());
+    assert!(
+        found
+            .iter()
+            .any(|said| said.contains("this machine's own address 192.168.1.5")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn what_is_excepted_or_allowed_before_is_not_warned_of() {
+    let rule = "[[rule]]\nid = 'r'\naction = 'block'\nsource = '@bogons'\n";
+    let allowed = "[[rule]]\nid = 'lan'\naction = 'allow'\nsource = '192.168.1.0/24'\n";
+    for rules in [
+        format!("{BOGONS}except = '192.168.1.0/24'\n{rule}"),
+        format!("{BOGONS}{allowed}{rule}"),
+        format!("{BOGONS}{rule}enabled = false\n"),
+        format!("{BOGONS}{rule}interface = 'wg0'\n"),
+        format!("{BOGONS}{rule}protocol = 'tcp'\nports = 25\n"),
+    ] {
+        assert_eq!(said("block", &rules, &home()), [""; 0], "{rules}");
+    }
+}
+
+#[test]
+fn a_rule_that_is_written_for_groups_or_for_no_address_means_it() {
+    for rule in [
+        "destination = ['224.0.0.0/4', 'ff00::/8']",
+        "direction = 'in'\nprotocol = 'udp'",
+    ] {
+        let rules = format!("[[rule]]\nid = 'r'\naction = 'block'\n{rule}\n");
+        assert_eq!(said("block", &rules, &home()), [""; 0], "{rule}");
+    }
+    let wider = "[[rule]]\nid = 'r'\naction = 'block'\ndestination = ['9.0.0.0/8', 'fe80::/9', '224.0.0.0/3']\n";
+    let found = said("block", wider, &home());
+    for what in [
+        "your resolver 9.9.9.9, which is in 9.0.0.0/8",
+        "own address fe80::5",
+        "the local group 239.255.255.250",
+    ] {
+        assert!(found.iter().any(|said| said.contains(what)), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_set_that_cannot_be_read_is_warned_of_with_what_it_cuts() {
+    let rules = "[[set]]\nid = 's'\nfile = 'gone.txt'\nexcept = '192.168.0.0/16'\n\
+                 [[rule]]\nid = 'r'\naction = 'block'\ndirection = 'out'\ndestination = '@s'\n";
+    let found = said("block", rules, &home());
+    assert!(
+        found
+            .iter()
+            .any(|said| said.contains("your resolver 9.9.9.9, for its set can't be read")),
+        "{found:#?}"
+    );
+    assert!(
+        found.iter().all(|said| !said.contains("your router")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn whoever_is_logged_in_is_told_before_being_locked_out() {
+    let network = OwnNetwork {
+        login: Some(Login {
+            from: ("203.0.113.7".parse().unwrap(), 50000),
+            to: ("192.168.1.5".parse().unwrap(), 22),
+        }),
+        ..home()
+    };
+    let found = said("block", "", &network);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].starts_with(
+        "r.toml:1:1: the default for in blocks 203.0.113.7, from where you are logged in to port 22"
+    ));
+    let ssh =
+        "[[rule]]\nid = 'ssh'\naction = 'allow'\ndirection = 'in'\nprotocol = 'tcp'\nports = 22\n";
+    assert_eq!(said("block", ssh, &network), [""; 0]);
+    let tested = "[[rule]]\nid = 'r'\naction = 'block'\ndirection = 'in'\nprotocol = 'tcp'\n";
+    let found = said("allow", tested, &network);
+    assert!(
+        found[0].starts_with("r.toml:5:1: rule `r` blocks 203.0.113.7"),
+        "{found:#?}"
+    );
+}
