@@ -3,6 +3,7 @@
 use crate::dry_run::Expectations;
 use crate::edit::EditCommand;
 use crate::flow::Question;
+use crate::import::{HELP as IMPORT_HELP, ImportArguments};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
@@ -120,6 +121,12 @@ pub enum RulesCommand {
     #[cfg(target_os = "linux")]
     #[command(after_help = EXIT_CODES)]
     Revert(SocketArguments),
+    /// Print the rules of another firewall as a rule file of ours
+    ///
+    /// What can't be said in our words is a comment with its reason; nothing is left out, guessed or widened. Nothing of this
+    /// machine is changed.
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArguments),
     /// Print the JSON Schema of rule files, for editors that complete and check TOML
     ///
     /// Save it, and name it in the first line of a rule file: #:schema ./gatebell-rules.schema.json

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::arguments::CheckArguments;
+use crate::import::Kind;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
 use crate::surroundings::own_network;
 use rules::{Finding, OwnNetwork, SystemResolver, grouped};
@@ -32,7 +33,8 @@ fn check(
 ) -> Result<bool, Error> {
     let text = read(path)?;
     let name = name(path);
-    let parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path));
+    let parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path))
+        .map_err(|errors| foreign(&name, &text).map_or(errors, |finding| vec![finding]));
     let found = match &parsed {
         Ok(file) => said(file, network),
         Err(errors) => of(Severity::Error, errors).collect(),
@@ -64,6 +66,20 @@ fn of(severity: Severity, findings: &[Finding]) -> impl Iterator<Item = (Severit
     findings
         .iter()
         .map(move |finding| (severity, finding.clone()))
+}
+
+/// What is said of another firewall's file, in place of all that is wrong with it as one of ours.
+fn foreign(name: &str, text: &str) -> Option<Finding> {
+    let kind = Kind::of(text)?;
+    Some(Finding {
+        file: name.to_owned(),
+        line: 1,
+        column: 1,
+        message: format!(
+            "this is no rule file: it is from {}; `gatebell rules import` prints its rules as one of ours",
+            kind.title()
+        ),
+    })
 }
 
 fn object(finding: &Finding, severity: Severity) -> serde_json::Value {

@@ -45,6 +45,21 @@ pub enum Error {
     /// A rule file can't be changed as it was asked.
     #[error(transparent)]
     Change(#[from] crate::edit::Wrong),
+    /// Nobody knows what firewall a file is from.
+    #[error(
+        "{0}: it is not seen which firewall this is from; say so with --from, or see what is read: gatebell rules import --help"
+    )]
+    UnknownExport(String),
+    /// A file of another firewall can't be read.
+    #[error("{file}: as {kind}: {wrong}")]
+    Export {
+        /// The file.
+        file: String,
+        /// What it was read as.
+        kind: &'static str,
+        /// What is wrong with it.
+        wrong: String,
+    },
     /// Nobody is known by this name.
     #[error("--packet: {0}")]
     Who(String),

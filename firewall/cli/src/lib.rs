@@ -20,6 +20,7 @@ mod edit;
 mod error;
 mod flow;
 mod here;
+mod import;
 #[cfg(target_os = "linux")]
 mod live;
 mod manual;
@@ -88,6 +89,9 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         Command::Rules {
             command: RulesCommand::Change(command),
         } => edit::run(command, out),
+        Command::Rules {
+            command: RulesCommand::Import(arguments),
+        } => import::run(arguments, out),
         Command::Rules {
             command: RulesCommand::Schema,
         } => schema::run(out),

@@ -197,3 +197,48 @@ fn a_change_can_be_seen_before_it_is_made_and_as_json() {
     assert!(shown.contains("Nothing changes"), "{shown}");
     assert!(!Path::new(&format!("{}.undo", file.path)).exists());
 }
+
+#[test]
+fn changes_are_listed_and_taken_back_one_after_another_and_what_was_taken_back_can_be_had_again() {
+    let file = File::new("undo", RULES);
+    let nothing = file.shown(&["undo"]);
+    assert!(
+        nothing.contains("there is no change") && nothing.ends_with("exit code 1\n"),
+        "{nothing}"
+    );
+    file.shown(&["disable", "web"]);
+    let first = file.text();
+    file.shown(&["remove", "no-telnet"]);
+    let second = file.text();
+    let log = file.shown(&["log"]);
+    let lines: Vec<_> = log.lines().collect();
+    assert!(
+        lines[0].contains("remove no-telnet") && lines[0].contains("undo takes back this one"),
+        "{log}"
+    );
+    assert!(
+        lines[1].contains("disable web") && lines.len() == 3,
+        "{log}"
+    );
+    let log = out(&file.rules(&["log", "--json"]));
+    let object: serde_json::Value = serde_json::from_str(log.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&object["number"], &object["what"]),
+        (&2.into(), &"remove no-telnet".into())
+    );
+
+    file.shown(&["undo", "--dry-run"]);
+    assert_eq!(file.text(), second);
+    file.shown(&["undo"]);
+    assert_eq!(file.text(), first);
+    file.shown(&["undo"]);
+    assert_eq!(file.text(), RULES);
+    assert!(file.shown(&["undo"]).ends_with("exit code 1\n"));
+    // The third change took back the second.
+    file.shown(&["undo", "3"]);
+    assert_eq!(file.text(), second);
+    assert!(
+        file.shown(&["undo", "99"])
+            .contains("there is no change 99")
+    );
+}

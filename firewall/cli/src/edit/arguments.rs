@@ -31,6 +31,15 @@ pub enum EditCommand {
     /// Change a rule's keys
     #[command(after_help = EDIT_HELP)]
     Edit(EditArguments),
+    /// Take back the last change to the rules, or all since one
+    ///
+    /// The last 50 states of the file are kept beside it, whatever changed it: a command, rules that were applied or confirmed,
+    /// a reload. What is taken back can be had again: that is a change too.
+    #[command(after_help = UNDO_HELP)]
+    Undo(UndoArguments),
+    /// List the changes that can be taken back
+    #[command(after_help = EXIT_CODES)]
+    Log(LogArguments),
 }
 
 const ADD_HELP: &str = "\
@@ -54,6 +63,43 @@ Exit codes:
   0  the file is changed, and in force if it is the service's
   1  nothing was changed: it would have errors, no such rule, no service, not root
   2  the command line is wrong";
+
+const UNDO_HELP: &str = "\
+Examples:
+  gatebell rules log
+  gatebell rules undo
+  gatebell rules undo 12 --dry-run          (as it was before change 12)
+
+Exit codes:
+  0  the file is as it was, and in force if it is the service's
+  1  nothing was changed: nothing to take back, it would have errors now, no service, not root
+  2  the command line is wrong";
+
+/// `gatebell rules undo`.
+#[derive(Debug, Args)]
+pub struct UndoArguments {
+    /// The change before which the file was as it should be; left out: the last one
+    #[arg(value_name = "CHANGE")]
+    pub change: Option<u64>,
+    /// Which file.
+    #[command(flatten)]
+    pub target: TargetArguments,
+}
+
+/// `gatebell rules log`.
+#[derive(Debug, Args)]
+pub struct LogArguments {
+    /// The rule file; left out: the service's
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Print one JSON object for each change
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub service: crate::arguments::SocketArguments,
+}
 
 /// Which file is changed, and how that is told.
 #[derive(Debug, Args)]
@@ -152,6 +198,7 @@ pub enum UnsetKey {
     Ports,
     IcmpType,
     Interface,
+    OutInterface,
     User,
     Program,
     Log,
@@ -198,8 +245,8 @@ pub struct KeyArguments {
     /// Its name in records and messages; made up of the other keys if left out
     #[arg(long, value_name = "ID")]
     pub id: Option<String>,
-    /// in or out; both if left out
-    #[arg(long, value_name = "in|out")]
+    /// in, out or forward; any if left out
+    #[arg(long, value_name = "in|out|forward")]
     pub direction: Option<String>,
     /// tcp, udp, icmp, icmpv6 or a number
     #[arg(long, value_name = "PROTOCOL,…", value_delimiter = ',')]
@@ -232,6 +279,14 @@ pub struct KeyArguments {
     /// Devices that they come in or go out by
     #[arg(long, value_name = "DEVICE,…", value_delimiter = ',')]
     pub interface: Vec<String>,
+    /// Devices that forwarded packets go out by
+    #[arg(
+        long,
+        alias = "out_interface",
+        value_name = "DEVICE,…",
+        value_delimiter = ','
+    )]
+    pub out_interface: Vec<String>,
     /// Users at this machine's end
     #[arg(long, value_name = "USER,…", value_delimiter = ',')]
     pub user: Vec<String>,
@@ -273,6 +328,7 @@ impl KeyArguments {
             ("ports", list(&self.ports, number_or_text)),
             ("icmp_type", list(&self.icmp_type, number_or_text)),
             ("interface", list(&self.interface, text_value)),
+            ("out_interface", list(&self.out_interface, text_value)),
             ("user", list(&self.user, number_or_text)),
             ("program", list(&self.program, text_value)),
             ("log", flag(self.log)),

@@ -7,15 +7,16 @@ mod arguments;
 mod difference;
 mod document;
 mod target;
+mod undo;
 mod wrong;
 
-pub use arguments::{EditCommand, TargetArguments};
+pub use arguments::{EditCommand, KeyArguments, TargetArguments, text_value, unlike};
 pub use wrong::Wrong;
 
 use crate::Error;
 use crate::rule_file::{Lines, RuleFile, Severity, Source, show};
 use crate::style;
-use arguments::{AddArguments, EditArguments, text_value};
+use arguments::{AddArguments, EditArguments};
 use document::Place;
 use rules::{Rules, SystemResolver};
 use serde_json::json;
@@ -24,15 +25,28 @@ use target::{Taken, Target};
 
 /// Makes a change.
 pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
-    let arguments = command.target();
+    let arguments = match command {
+        EditCommand::Log(log) => return undo::log(log, out),
+        EditCommand::Undo(undo) => &undo.target,
+        EditCommand::Add(add) => &add.target,
+        EditCommand::Remove(named) | EditCommand::Enable(named) | EditCommand::Disable(named) => {
+            &named.target
+        }
+        EditCommand::Move(moved) => &moved.target,
+        EditCommand::Edit(edit) => &edit.target,
+    };
     let mut target = Target::open(arguments)?;
     let old = target.source();
-    let (new, what) = command.change(&old.text)?;
-    let rules = check(old, &new)?;
+    let Change {
+        text: new,
+        what,
+        undoes,
+    } = command.change(old)?;
+    let rules = check(old, &new, undoes.is_some())?;
     let taken = if new == old.text || arguments.dry_run {
         Taken::Nothing
     } else {
-        target.take(&new, &what, None)?
+        target.take(&new, &what, undoes)?
     };
     let old = target.source();
     if arguments.json {
@@ -45,35 +59,43 @@ pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
 }
 
 impl EditCommand {
-    fn target(&self) -> &TargetArguments {
-        match self {
-            Self::Add(add) => &add.target,
-            Self::Remove(named) | Self::Enable(named) | Self::Disable(named) => &named.target,
-            Self::Move(moved) => &moved.target,
-            Self::Edit(edit) => &edit.target,
-        }
-    }
-
-    /// The text with the change, and what the change is in a few words.
-    fn change(&self, text: &str) -> Result<(String, String), Wrong> {
-        match self {
-            Self::Add(add) => added(add, text),
-            Self::Remove(named) => each(text, &named.rules, "remove", document::remove),
+    fn change(&self, old: &Source) -> Result<Change, Error> {
+        let text = &old.text;
+        let (text, what) = match self {
+            Self::Undo(asked) => return undo::change(asked, old),
+            // It changes nothing.
+            Self::Log(_) => (text.clone(), String::new()),
+            Self::Add(add) => added(add, text)?,
+            Self::Remove(named) => each(text, &named.rules, "remove", document::remove)?,
             Self::Enable(named) => each(text, &named.rules, "enable", |text, id| {
                 document::enable(text, id, true)
-            }),
+            })?,
             Self::Disable(named) => each(text, &named.rules, "disable", |text, id| {
                 document::enable(text, id, false)
-            }),
+            })?,
             Self::Move(moved) => {
                 // The command line asks for one of them.
                 let place = moved.place.place().unwrap_or(Place::Last);
                 let new = document::move_to(text, &moved.rule, &place)?;
-                Ok((new, format!("move {}", moved.rule)))
+                (new, format!("move {}", moved.rule))
             }
-            Self::Edit(edit) => edited(edit, text),
-        }
+            Self::Edit(edit) => edited(edit, text)?,
+        };
+        Ok(Change {
+            text,
+            what,
+            undoes: None,
+        })
     }
+}
+
+/// A rule file's text after a change.
+struct Change {
+    text: String,
+    /// What the change is, in a few words.
+    what: String,
+    /// The earlier change that it takes back.
+    undoes: Option<u64>,
 }
 
 fn added(add: &AddArguments, text: &str) -> Result<(String, String), Wrong> {
@@ -121,8 +143,8 @@ fn each(
     Ok((new, format!("{what} {}", ids.join(", "))))
 }
 
-/// What the new text means. What is wrong with it is shown; so is what was wrong before.
-fn check(old: &Source, new: &str) -> Result<Rules, Error> {
+/// What the new text means. What is wrong with it is shown; so is what was wrong before, unless this may be what heals it.
+fn check(old: &Source, new: &str, heals: bool) -> Result<Rules, Error> {
     let parse = |text: &str| {
         RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {
             let mut shown = anstream::stderr().lock();
@@ -134,7 +156,9 @@ fn check(old: &Source, new: &str) -> Result<Rules, Error> {
             errors.len()
         })
     };
-    parse(&old.text).map_err(|errors| Wrong::Before { errors })?;
+    if !heals {
+        parse(&old.text).map_err(|errors| Wrong::Before { errors })?;
+    }
     let file = parse(new).map_err(|errors| Wrong::After { errors })?;
     Ok(file.rules)
 }

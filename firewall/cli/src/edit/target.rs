@@ -36,7 +36,7 @@ impl Taken {
             Self::Nothing => format!("Nothing changes: {} is so already.", old.name),
             Self::Written(change) => {
                 format!(
-                    "{} is changed; `gatebell rules undo --file` takes back change {change}.",
+                    "{0} is changed; `gatebell rules undo {change} --file {0}` takes that back.",
                     old.name
                 )
             }

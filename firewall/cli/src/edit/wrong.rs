@@ -56,6 +56,24 @@ pub enum Wrong {
         /// How many.
         errors: usize,
     },
+    /// No state was kept.
+    #[error(
+        "there is no change to {file} to take back; `gatebell rules log` lists those that can be"
+    )]
+    NothingToUndo {
+        /// The file.
+        file: String,
+    },
+    /// No such state was kept.
+    #[error(
+        "there is no change {number} to {file}; `gatebell rules log` lists those that can be taken back"
+    )]
+    NoSuchChange {
+        /// The change.
+        number: u64,
+        /// The file.
+        file: String,
+    },
     /// Somebody else was faster.
     #[error("somebody else changed the file meanwhile, and nothing was changed now; ask again")]
     Meanwhile,

@@ -17,7 +17,7 @@ pub use apply::{apply, confirm, revert, taken};
 pub use audit::audit;
 pub use last::last;
 pub use recover::recover;
-pub use service_file::ServiceFile;
+pub use service_file::{ServiceFile, file_of_the_service};
 pub use stats::stats;
 pub use status::status;
 pub use watch::watch;

@@ -8,7 +8,12 @@ use crate::edit::{TargetArguments, Wrong};
 use crate::rule_file::Source;
 use control::{Applied, ChangeNote, Client, Failed, RuleText};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where the running service's rule file is.
+pub fn file_of_the_service(socket: &Path) -> Result<PathBuf, Error> {
+    Ok(connect(socket)?.rules()?.file)
+}
 
 /// The service's rule file, and the service.
 pub struct ServiceFile {
