@@ -4,6 +4,7 @@ use crate::dry_run::Expectations;
 use crate::edit::EditCommand;
 use crate::flow::Question;
 use crate::import::{HELP as IMPORT_HELP, ImportArguments};
+use crate::verdict::{HELP as TEST_HELP, TestArguments};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
@@ -60,6 +61,12 @@ pub enum Command {
     /// changed.
     #[command(after_help = DRY_RUN_HELP)]
     DryRun(DryRunArguments),
+    /// Say what the rules decide about a connection, by name or address: is it allowed, and by which rule
+    ///
+    /// Nothing is sent: of a name, the system's resolver is asked for its addresses. Where the connection would come from is
+    /// what the system would choose, and port 50000; `gatebell why` takes all of a packet and says more.
+    #[command(after_help = TEST_HELP)]
+    Test(TestArguments),
     /// Say which rule decides about a packet, why those before it do not, and how to change that
     #[command(after_help = WHY_HELP)]
     Why(WhyArguments),

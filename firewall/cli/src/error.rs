@@ -60,6 +60,9 @@ pub enum Error {
         /// What is wrong with it.
         wrong: String,
     },
+    /// A connection that nobody could begin.
+    #[error("{0}")]
+    Test(String),
     /// Nobody is known by this name.
     #[error("--packet: {0}")]
     Who(String),

@@ -32,6 +32,7 @@ mod schema;
 mod show;
 mod style;
 mod surroundings;
+mod verdict;
 mod why;
 mod zone;
 
@@ -118,6 +119,7 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         #[cfg(target_os = "linux")]
         Command::Stats(arguments) => live::stats(arguments, out),
         Command::DryRun(arguments) => dry_run::run(arguments, out),
+        Command::Test(arguments) => verdict::run(arguments, out),
         Command::Why(arguments) => why::run(arguments, out),
         Command::Manual { directory } => manual::run(directory, out),
     }

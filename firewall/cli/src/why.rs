@@ -100,7 +100,8 @@ impl WhyArguments {
     }
 }
 
-struct Answer<'a> {
+/// What the rules decide about a packet, and why.
+pub struct Answer<'a> {
     file: &'a RuleFile,
     packet: Parsed,
     /// Who is at its end in the zone: as it was said, and as drivers have it.
@@ -116,7 +117,8 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
+    /// Asks the engine.
+    pub fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
         let packet = *packet;
         let decision = classify(&packet, &local, &file.table.slices());
         let rule = file.rule_of(&decision);
@@ -139,7 +141,13 @@ impl<'a> Answer<'a> {
         }
     }
 
-    fn object(&self) -> serde_json::Value {
+    /// What becomes of it.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict
+    }
+
+    /// All of it, for programs.
+    pub fn object(&self) -> serde_json::Value {
         let before: Vec<_> = self
             .before
             .iter()
@@ -157,7 +165,8 @@ impl<'a> Answer<'a> {
         })
     }
 
-    fn print(&self, out: &mut dyn Write) -> Result<(), Error> {
+    /// The packet, its verdict, and what decided.
+    pub fn print_verdict(&self, out: &mut dyn Write) -> Result<(), Error> {
         let (strong, colour) = (style::STRONG, style::verdict(self.verdict));
         writeln!(
             out,
@@ -172,6 +181,11 @@ impl<'a> Answer<'a> {
         };
         let verdict = format!("{colour}{}{colour:#}", self.verdict.name());
         writeln!(out, "  {verdict}, {reported}: {}", self.decided_by())?;
+        Ok(())
+    }
+
+    fn print(&self, out: &mut dyn Write) -> Result<(), Error> {
+        self.print_verdict(out)?;
         self.print_before(out)?;
         self.print_reply(out)?;
         writeln!(
