@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::arguments::WhyArguments;
-use crate::flow::{FlowText, Question, Who, destination, source};
+use crate::flow::{FlowText, Question, Who};
 use crate::here::Here;
 use crate::miss::misses;
 use crate::record::Record;
@@ -10,10 +10,9 @@ use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error};
-use firewall_abi::packet::{Decision, Direction, Local, PacketHeaders, Verdict};
-use rules::{Protocol, Rule};
+use firewall_abi::packet::{Decision, Direction, Local, Verdict};
+use rules::{Rule, Suggestion};
 use serde_json::json;
-use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 
@@ -273,44 +272,22 @@ impl<'a> Answer<'a> {
 
     /// A rule that takes this packet and gives it the other verdict.
     fn snippet(&self) -> String {
-        let (flow, action) = (&self.packet.flow, opposite(self.verdict).name());
-        let protocol = Protocol(flow.protocol);
-        let mut text = format!(
-            "[[rule]]\nid = \"{}\"\naction = \"{action}\"\n",
-            self.new_id(action)
-        );
-        let _infallible = write!(
-            text,
-            "direction = \"{}\"\nprotocol = {}\nsource = \"{}\"\ndestination = \"{}\"\n",
-            self.direction.name(),
-            protocol_value(protocol),
-            source(flow),
-            destination(flow),
-        );
-        if self.packet.shape == Shape::Whole {
-            text.push_str(&last_line(protocol, flow));
+        let Who {
+            user,
+            program,
+            interface,
+            out_interface,
+        } = self.who;
+        Suggestion {
+            action: opposite(self.verdict),
+            headers: &self.packet.flow,
+            shows_ports: self.packet.shape == Shape::Whole,
+            user: user.as_deref(),
+            program: program.as_deref(),
+            interface: interface.as_deref(),
+            out_interface: out_interface.as_deref(),
         }
-        text.push_str(&who_lines(self.who));
-        text
-    }
-
-    /// A name that no rule has yet.
-    fn new_id(&self, action: &str) -> String {
-        let flow = &self.packet.flow;
-        let what = if Protocol(flow.protocol).has_ports() && self.packet.shape == Shape::Whole {
-            format!("{}-{}", Protocol(flow.protocol), flow.destination_port)
-        } else {
-            Protocol(flow.protocol).to_string()
-        };
-        let id = format!("{action}-{what}-{}", self.direction.name());
-        let taken = |id: &str| self.file.rules.iter().any(|rule| rule.id == id);
-        if !taken(&id) {
-            return id;
-        }
-        (2..)
-            .map(|n: u64| format!("{id}-{n}"))
-            .find(|id| !taken(id))
-            .unwrap_or(id)
+        .text(|id| self.file.rules.iter().any(|rule| rule.id == id))
     }
 }
 
@@ -318,54 +295,5 @@ fn opposite(verdict: Verdict) -> Verdict {
     match verdict {
         Verdict::Allow => Verdict::Block,
         Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => Verdict::Allow,
-    }
-}
-
-fn protocol_value(protocol: Protocol) -> String {
-    let named = protocol.has_ports() || protocol.has_types();
-    if named {
-        format!("\"{protocol}\"")
-    } else {
-        protocol.0.to_string()
-    }
-}
-
-/// Who is at its end in the zone, as far as it was said.
-fn who_lines(who: &Who) -> String {
-    let mut text = String::new();
-    if let Some(user) = &who.user {
-        let number: Result<u32, _> = user.parse();
-        let _infallible = match number {
-            Ok(number) => writeln!(text, "user = {number}"),
-            Err(_) => writeln!(text, "user = \"{user}\""),
-        };
-    }
-    for (key, value) in [
-        ("program", &who.program),
-        ("interface", &who.interface),
-        ("out_interface", &who.out_interface),
-    ] {
-        if let Some(value) = value {
-            let _infallible = writeln!(text, "{key} = \"{value}\"");
-        }
-    }
-    text
-}
-
-/// The port it goes to, or the type.
-fn last_line(protocol: Protocol, flow: &PacketHeaders) -> String {
-    if protocol.has_ports() {
-        format!("ports = {}\n", flow.destination_port)
-    } else if protocol.has_types() {
-        let number = flow.source_port;
-        let name = u8::try_from(number)
-            .ok()
-            .and_then(|number| protocol.icmp_type_name(number));
-        name.map_or_else(
-            || format!("icmp_type = {number}\n"),
-            |name| format!("icmp_type = \"{name}\"\n"),
-        )
-    } else {
-        String::new()
     }
 }

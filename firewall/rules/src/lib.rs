@@ -73,6 +73,7 @@ mod resolver;
 mod section;
 mod set;
 mod shadow;
+mod suggest;
 mod system_resolver;
 mod value;
 
@@ -86,6 +87,7 @@ pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
 pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, grouped};
+pub use suggest::{Place, Suggestion};
 pub use system_resolver::SystemResolver;
 
 use firewall_abi::packet::{Direction, Verdict, name_words};
