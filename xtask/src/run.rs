@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
     let mut service = Service::start(&programs, &lab, &rules)?;
-    let mut app = App::start(&programs, &lab, &rules, arguments.json)?;
+    let mut app = App::start(&programs, &lab, arguments.json)?;
     // Both counted before: what went before the driver came is the judge's alone.
     let before = service.agree(&lab)?;
     let end = arguments.duration.map(|time| Instant::now() + time);
@@ -264,14 +264,14 @@ struct App {
 }
 
 impl App {
-    fn start(programs: &Programs, lab: &Lab, rules: &Path, json: bool) -> Result<Self> {
+    fn start(programs: &Programs, lab: &Lab, json: bool) -> Result<Self> {
         let account = lab.folder().join("account.json");
         let mut command = Command::new(&programs.app);
         command
             .arg("--device")
             .arg(socket(lab))
-            .arg("--rules")
-            .arg(rules)
+            .arg("--control")
+            .arg(lab.folder().join("control.sock"))
             .arg("--account")
             .arg(&account);
         if json {

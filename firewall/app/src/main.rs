@@ -10,13 +10,15 @@ mod window;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use control::Names;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use view::json;
-use view::reader::{self, FileNames, Told};
+use view::reader::{self, Told};
 use view::terminal::Terminal;
+use window::Shown;
 
 /// Shows each refused packet and each new process as it happens.
 #[derive(Parser)]
@@ -25,9 +27,10 @@ struct Arguments {
     /// The driver's device: on Linux its service's socket, on Windows a name such as \\.\Gatebell
     #[arg(long, default_value = control::DEVICE)]
     device: PathBuf,
-    /// The rule file, for the names of rules
-    #[arg(long)]
-    rules: Option<PathBuf>,
+    /// The service's control socket, which knows the names of rules
+    #[cfg(target_os = "linux")]
+    #[arg(long, default_value = control::SOCKET)]
+    control: PathBuf,
     /// One JSON object per record instead of a view
     #[arg(long)]
     json: bool,
@@ -51,7 +54,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let stop = stop_flag()?;
-    let mut names = FileNames::read(arguments.rules.as_deref())?;
+    let mut names = names(arguments);
     if arguments.json {
         return read(arguments, &mut names, &stop, &mut |told| json::print(&told));
     }
@@ -65,7 +68,7 @@ fn run(arguments: &Arguments) -> Result<()> {
 /// Reads to the end and writes the account.
 fn read(
     arguments: &Arguments,
-    names: &mut FileNames,
+    names: &mut (dyn Names + Send),
     stop: &Arc<AtomicBool>,
     sink: reader::Sink<'_>,
 ) -> Result<()> {
@@ -79,35 +82,47 @@ fn read(
         .with_context(|| format!("can't write the account to {}", file.display()))
 }
 
-/// The window has the main thread, as every desktop wants it; the reader has its own. Closing the window ends both.
-fn in_window(arguments: &Arguments, names: &mut FileNames, stop: &Arc<AtomicBool>) -> Result<()> {
-    let (tell, told) = mpsc::channel();
+/// The window has the main thread, as every desktop wants it; the reader has its own and locks the rows itself: the ring is
+/// the bound between the two. Closing the window ends both.
+fn in_window(
+    arguments: &Arguments,
+    names: &mut (dyn Names + Send),
+    stop: &Arc<AtomicBool>,
+) -> Result<()> {
+    let shown = Arc::new(Shown::default());
     std::thread::scope(|scope| {
-        let reader = scope.spawn(move || {
+        let reader = scope.spawn(|| {
             let done = read(arguments, names, stop, &mut |Told { update, .. }| {
-                tell.send(update).is_ok()
+                shown.take(update);
+                true
             });
-            if stop.load(std::sync::atomic::Ordering::Acquire) {
+            if stop.load(Ordering::Acquire) && !shown.is_closed() {
                 // Asked to end: the window has no say in it.
                 std::process::exit(i32::from(done.is_err()));
             }
+            shown.end("the reader has stopped");
             done
         });
-        window::run(told, &protected(arguments))?;
-        stop.store(true, std::sync::atomic::Ordering::Release);
+        let title = arguments.device.display().to_string();
+        window::run(shown.clone(), &title)?;
+        shown.close();
+        stop.store(true, Ordering::Release);
         reader
             .join()
             .unwrap_or_else(|_| anyhow::bail!("the reader broke down"))
     })
 }
 
-/// What the window says it shows.
-fn protected(arguments: &Arguments) -> String {
-    let device = &arguments.device;
-    match &arguments.rules {
-        Some(rules) => format!("{}, judged by {}", device.display(), rules.display()),
-        None => device.display().to_string(),
-    }
+/// The names of the service that the records are of.
+#[cfg(target_os = "linux")]
+fn names(arguments: &Arguments) -> control::ServiceNames {
+    control::ServiceNames::new(&arguments.control)
+}
+
+/// No names: on this system there is no service to ask.
+#[cfg(not(target_os = "linux"))]
+fn names(_: &Arguments) -> control::NoNames {
+    control::NoNames
 }
 
 #[cfg(unix)]

@@ -15,6 +15,8 @@ pub struct Record {
     direction: String,
     reason: String,
     rule: Option<String>,
+    #[serde(default)]
+    rule_number: Option<u32>,
     file: Option<String>,
     line: Option<u32>,
     generation: u32,
@@ -131,7 +133,9 @@ impl Record {
                 format!("by rule `{}` ({}:{line})", printable(rule), printable(file))
             }
             (Some(rule), _, _, _) => format!("by rule `{}`", printable(rule)),
-            (None, _, _, "rule") => "by a rule whose name the service no longer knew".to_owned(),
+            (None, _, _, _) if self.rule_number.is_some() => {
+                "by a rule whose name the service no longer knew".to_owned()
+            }
             (None, _, _, "default") => "by the default, as no rule matched".to_owned(),
             (None, _, _, "malformed") => {
                 "for its headers contradict themselves: that is refused before any rule".to_owned()
@@ -226,6 +230,14 @@ mod tests {
             .parse()
             .unwrap();
         assert!(record.question().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_rule_that_has_no_name_here_is_not_taken_for_the_default() {
+        let fragment = printed(|packet| packet.decision.reason = 4);
+        let unnamed = fragment.replace("\"no-telnet\"", "null");
+        let decided = unnamed.parse::<Record>().unwrap().decided();
+        assert!(decided.contains("by a rule whose name"), "{decided}");
     }
 
     #[test]

@@ -131,6 +131,26 @@ pub struct ChangeNote {
     pub replaces: Option<u32>,
 }
 
+/// The names of one generation's rules.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleNames {
+    /// The generation.
+    pub generation: u32,
+    /// The rule file's name, if that is known.
+    pub name: Option<String>,
+    /// Its rules: a rule's number is its place here.
+    pub rules: Vec<NamedRule>,
+}
+
+/// The name of one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedRule {
+    /// Its name in the file.
+    pub id: String,
+    /// The line of the file that it stands on.
+    pub line: u32,
+}
+
 /// What the driver counted since its tables were made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
@@ -213,7 +233,7 @@ pub struct Counted {
     pub lost_too_large: u64,
 }
 
-/// Why something was not done. Nothing was changed.
+/// The reason for which something was not done. Nothing was changed, but with [`Refused::Incomplete`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refused {
@@ -236,6 +256,15 @@ pub enum Refused {
     Replaced,
     /// The system did not let us; what it said and what to do.
     System(String),
+    /// The rules are in force, and what belongs to them could not be done.
+    Incomplete {
+        /// The generation that is in force.
+        generation: u32,
+        /// No lease runs out: these are the confirmed rules.
+        confirmed: bool,
+        /// What could not be done, and what to do.
+        rest: String,
+    },
 }
 
 impl std::fmt::Display for Refused {
@@ -264,7 +293,22 @@ impl std::fmt::Display for Refused {
             Self::LeaseOver => f.write_str(
                 "the lease has ended, and the rules that were confirmed are back; apply them again",
             ),
-            Self::System(said) => f.write_str(said),
+            Self::System(report) => f.write_str(report),
+            Self::Incomplete {
+                generation,
+                confirmed,
+                rest,
+            } => {
+                let state = if *confirmed {
+                    "confirmed"
+                } else {
+                    "on a lease"
+                };
+                write!(
+                    f,
+                    "generation {generation} is in force and {state}, but {rest}"
+                )
+            }
         }
     }
 }

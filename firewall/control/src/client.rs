@@ -1,7 +1,7 @@
 //! The other end: how the command line asks.
 
 use crate::INTERFACE;
-use crate::{Accounts, Applied, ChangeNote, Hits, InForce, RuleText, Stats, Status};
+use crate::{Accounts, Applied, ChangeNote, Hits, InForce, RuleNames, RuleText, Stats, Status};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -152,6 +152,12 @@ impl Client {
     /// The text of the rules that are judged by now.
     pub fn rules(&mut self) -> Result<RuleText, Failed> {
         self.ask("GetRules", json!({}), "rules")
+    }
+
+    /// The names of this generation's rules; none: the service does not know them, or not any more.
+    pub fn rule_names(&mut self, generation: u32) -> Result<Option<RuleNames>, Failed> {
+        let parameters = json!({ "generation": generation });
+        self.ask("GetRuleNames", parameters, "names")
     }
 
     /// What the driver counted.

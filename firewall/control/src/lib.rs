@@ -12,14 +12,14 @@ mod names;
 mod places;
 
 pub use answers::{
-    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Lease, Memory, Refused,
-    RuleText, Stats, Status,
+    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Lease, Memory,
+    NamedRule, Refused, RuleNames, RuleText, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};
 #[cfg(target_os = "linux")]
-pub use names::{LiveNames, Named, named};
-pub use names::{Names, RuleName};
+pub use names::ServiceNames;
+pub use names::{Names, NoNames, RuleName};
 pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE};
 
 /// The interface's name.

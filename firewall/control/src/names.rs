@@ -1,38 +1,25 @@
-//! The rules in force, and what they are called in each generation.
+//! The names of what records have numbers for: rules, programs and devices.
+//!
+//! A rule's number means something in its generation alone, so a name is asked for by both, and whoever is asked may not
+//! know: then nobody guesses.
 
-use crate::{Client, Failed, RuleText};
-use rules::{Resolver, Rules, SetFile};
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+pub use service_names::ServiceNames;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-/// A rule as the rule file names it.
+/// A rule as its rule file names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleName {
     /// Its name in the file.
     pub id: String,
-    /// What the file is called, if that is known.
+    /// The file's name, if that is known.
     pub file: Option<Arc<str>>,
     /// The line of the file that it stands on.
     pub line: u32,
 }
 
-impl RuleName {
-    /// The name of the rule with this number in this file.
-    #[must_use]
-    pub fn of(rules: &rules::Rules, file: &Arc<str>, number: u32) -> Option<Self> {
-        let rule = rules.rule(number)?;
-        let line = u32::try_from(rule.line).unwrap_or(u32::MAX);
-        Some(Self {
-            id: rule.id.clone(),
-            file: Some(file.clone()),
-            line,
-        })
-    }
-}
-
-/// Who knows what the numbers in records are called.
+/// The names behind the numbers in records. None: the name is not known.
 pub trait Names {
     /// The rule with this number in this generation.
     fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
@@ -48,181 +35,193 @@ pub trait Names {
     }
 }
 
-/// The rules of one generation, for their names.
-pub struct Named {
-    /// Which.
-    pub generation: u32,
-    rules: Rules,
-    file: Arc<str>,
-}
+/// No names at all: where there is no service to ask.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoNames;
 
-impl Named {
-    /// The rule with this number.
-    pub fn rule(&self, number: u32) -> Option<RuleName> {
-        RuleName::of(&self.rules, &self.file, number)
-    }
-}
-
-/// What the rules of a text are called; nothing if the service has no text, or this release can't read it.
-pub fn named(asked: RuleText) -> Option<Named> {
-    let file = asked.name.unwrap_or_default();
-    let rules = rules::parse(&file, &asked.text?, &NamesOnly).ok()?;
-    Some(Named {
-        generation: asked.generation,
-        rules,
-        file: file.into(),
-    })
-}
-
-/// What the numbers in records are called, as the service knows it.
-pub struct LiveNames {
-    socket: PathBuf,
-    client: Option<Client>,
-    /// Until then a service that did not answer is left alone.
-    again: Option<Instant>,
-    generations: BTreeMap<u32, Option<Named>>,
-    programs: HashMap<[u64; 2], Option<Arc<str>>>,
-    devices: HashMap<u32, Option<Arc<str>>>,
-}
-
-/// Generations whose names are kept: the ones that a lease goes to and fro between, and some before.
-const GENERATIONS: usize = 4;
-/// Programs and devices whose names are kept.
-const KEPT: usize = 4096;
-/// How long a service that does not answer is left alone.
-const BREATH: Duration = Duration::from_secs(1);
-
-impl LiveNames {
-    /// Of the service at this socket.
-    pub fn new(socket: &Path) -> Self {
-        Self {
-            socket: socket.to_owned(),
-            client: None,
-            again: None,
-            generations: BTreeMap::new(),
-            programs: HashMap::new(),
-            devices: HashMap::new(),
-        }
-    }
-
-    /// Another service may know it otherwise.
-    pub fn forget(&mut self) {
-        *self = Self::new(&self.socket);
-    }
-
-    /// Asks the service; nothing if it does not answer, and then it is left alone for a while.
-    fn ask<T>(&mut self, ask: impl FnOnce(&mut Client) -> Result<T, Failed>) -> Option<T> {
-        if self.again.is_some_and(|again| Instant::now() < again) {
-            return None;
-        }
-        let client = self
-            .client
-            .take()
-            .map_or_else(|| Client::connect(&self.socket), Ok);
-        let asked = client.and_then(|mut client| Ok((ask(&mut client)?, client)));
-        let Ok((answer, client)) = asked else {
-            self.again = Some(Instant::now() + BREATH);
-            return None;
-        };
-        self.client = Some(client);
-        Some(answer)
-    }
-
-    /// Asks for the rules in force, which may be of a later generation by now: then this one keeps no names.
-    fn learn(&mut self, generation: u32) {
-        let Some(asked) = self.ask(Client::rules) else {
-            return;
-        };
-        self.generations.insert(generation, None);
-        let latest = asked.generation;
-        self.generations.insert(latest, named(asked));
-        while self.generations.len() > GENERATIONS {
-            self.generations.pop_first();
-        }
-    }
-}
-
-impl Names for LiveNames {
-    fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName> {
-        if !self.generations.contains_key(&generation) {
-            self.learn(generation);
-        }
-        self.generations.get(&generation)?.as_ref()?.rule(rule)
-    }
-
-    fn program(&mut self, file: [u64; 2]) -> Option<Arc<str>> {
-        if let Some(known) = self.programs.get(&file) {
-            return known.clone();
-        }
-        let path = self
-            .ask(|client| client.program(file[0], file[1]))?
-            .map(Arc::from);
-        if self.programs.len() >= KEPT {
-            self.programs.clear();
-        }
-        self.programs.insert(file, path.clone());
-        path
-    }
-
-    fn device(&mut self, number: u32) -> Option<Arc<str>> {
-        if let Some(known) = self.devices.get(&number) {
-            return known.clone();
-        }
-        let status = self.ask(Client::status)?;
-        if self.devices.len() >= KEPT {
-            self.devices.clear();
-        }
-        self.devices.insert(number, None);
-        self.devices.extend(
-            status
-                .devices
-                .into_iter()
-                .map(|device| (device.index, Some(device.name.into()))),
-        );
-        self.devices.get(&number)?.clone()
-    }
-}
-
-/// Resolver for who wants to know what rules are called, and not what they mean: any will do.
-struct NamesOnly;
-
-impl Resolver for NamesOnly {
-    fn set_file(&self, path: &str) -> Result<SetFile, String> {
-        Ok(SetFile {
-            name: path.to_owned(),
-            bytes: b"192.0.2.1\n".to_vec(),
-            trouble: None,
-        })
-    }
-
-    fn user(&self, _: &str) -> Result<u32, String> {
-        Ok(0)
-    }
-
-    fn program(&self, _: &str) -> Option<[u64; 2]> {
+impl Names for NoNames {
+    fn rule(&mut self, _: u32, _: u32) -> Option<RuleName> {
         None
     }
 }
 
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+#[cfg(target_os = "linux")]
+mod service_names {
+    use super::{Names, RuleName};
+    use crate::{Client, Failed, RuleNames};
+    use std::collections::{BTreeMap, HashMap};
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::{Duration, Instant};
 
+    /// Generations whose names are kept.
+    const GENERATIONS: usize = 8;
+    /// Programs and devices whose names are kept.
+    const KEPT: usize = 4096;
+    /// The time for which a service that did not answer is left alone.
+    const BREATH: Duration = Duration::from_secs(1);
+
+    /// The names that the running service knows, each asked for once.
+    #[derive(Debug)]
+    pub struct ServiceNames {
+        socket: PathBuf,
+        client: Option<Client>,
+        /// Until then a service that did not answer is left alone.
+        again: Option<Instant>,
+        generations: BTreeMap<u32, Option<Generation>>,
+        programs: HashMap<[u64; 2], Option<Arc<str>>>,
+        devices: HashMap<u32, Option<Arc<str>>>,
+    }
+
+    /// The names of one generation's rules.
+    #[derive(Debug)]
+    struct Generation {
+        file: Option<Arc<str>>,
+        names: RuleNames,
+    }
+
+    impl ServiceNames {
+        /// The names of the service behind the control socket at this path. It need not run yet.
+        #[must_use]
+        pub fn new(socket: &Path) -> Self {
+            Self {
+                socket: socket.to_owned(),
+                client: None,
+                again: None,
+                generations: BTreeMap::new(),
+                programs: HashMap::new(),
+                devices: HashMap::new(),
+            }
+        }
+
+        /// Forgets every name: another service may count from one again.
+        pub fn forget(&mut self) {
+            *self = Self::new(&self.socket);
+        }
+
+        /// Asks the service; nothing if it does not answer, and then it is left alone for a while.
+        fn ask<T>(&mut self, ask: impl FnOnce(&mut Client) -> Result<T, Failed>) -> Option<T> {
+            if self.again.is_some_and(|again| Instant::now() < again) {
+                return None;
+            }
+            let client = self
+                .client
+                .take()
+                .map_or_else(|| Client::connect(&self.socket), Ok);
+            let answered = client.and_then(|mut client| Ok((ask(&mut client)?, client)));
+            let Ok((answer, client)) = answered else {
+                self.again = Some(Instant::now() + BREATH);
+                return None;
+            };
+            self.client = Some(client);
+            Some(answer)
+        }
+
+        /// Asks for the names of this generation. That the service does not know them is kept as well.
+        fn learn(&mut self, generation: u32) {
+            let Some(names) = self.ask(|client| client.rule_names(generation)) else {
+                return;
+            };
+            let known = names.map(|names| Generation {
+                file: names.name.as_deref().map(Arc::from),
+                names,
+            });
+            while self.generations.len() >= GENERATIONS {
+                self.generations.pop_first();
+            }
+            self.generations.insert(generation, known);
+        }
+    }
+
+    impl Names for ServiceNames {
+        fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName> {
+            if !self.generations.contains_key(&generation) {
+                self.learn(generation);
+            }
+            let known = self.generations.get(&generation)?.as_ref()?;
+            let named = known.names.rules.get(usize::try_from(rule).ok()?)?;
+            Some(RuleName {
+                id: named.id.clone(),
+                file: known.file.clone(),
+                line: named.line,
+            })
+        }
+
+        fn program(&mut self, file: [u64; 2]) -> Option<Arc<str>> {
+            if let Some(known) = self.programs.get(&file) {
+                return known.clone();
+            }
+            let path = self
+                .ask(|client| client.program(file[0], file[1]))?
+                .map(Arc::from);
+            if self.programs.len() >= KEPT {
+                self.programs.clear();
+            }
+            self.programs.insert(file, path.clone());
+            path
+        }
+
+        fn device(&mut self, number: u32) -> Option<Arc<str>> {
+            if let Some(known) = self.devices.get(&number) {
+                return known.clone();
+            }
+            let status = self.ask(Client::status)?;
+            if self.devices.len() >= KEPT {
+                self.devices.clear();
+            }
+            self.devices.insert(number, None);
+            self.devices.extend(
+                status
+                    .devices
+                    .into_iter()
+                    .map(|device| (device.index, Some(device.name.into()))),
+            );
+            self.devices.get(&number)?.clone()
+        }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
     use super::*;
+    use serde_json::{Value, json};
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::UnixListener;
+
+    /// A service that knows generations 7 and 8, in which the rule with number 0 has different names.
+    fn serve(listener: &UnixListener) {
+        let (mut stream, _) = listener.accept().unwrap();
+        let requests = BufReader::new(stream.try_clone().unwrap()).split(0);
+        for request in requests.map(Result::unwrap) {
+            let request: Value = serde_json::from_slice(&request).unwrap();
+            assert_eq!(request["method"], "org.gatebell.Firewall.GetRuleNames");
+            let generation = request["parameters"]["generation"].as_u64().unwrap();
+            let known = [7, 8].contains(&generation).then(|| {
+                json!({ "generation": generation, "name": "r.toml", "rules": [{ "id": format!("r{generation}"), "line": 3 }] })
+            });
+            write!(stream, "{}\0", json!({ "parameters": { "names": known } })).unwrap();
+        }
+    }
 
     #[test]
-    fn rules_have_their_names_also_where_their_sets_and_users_are_not_known() {
-        let text = "[default]\ninbound = 'block'\noutbound = 'allow'\n\
-                    [[set]]\nid = 'list'\nfile = '/root/secret.txt'\n\
-                    [[rule]]\nid = 'r'\naction = 'block'\nsource = '@list'\nuser = 'nobody-here'\nprogram = '/no/such'\n";
-        let asked = RuleText {
-            generation: 1,
-            name: Some("f".to_owned()),
-            text: Some(text.to_owned()),
-            folder: PathBuf::new(),
-            file: PathBuf::new(),
-        };
-        let name = named(asked).unwrap().rule(0).unwrap();
-        assert_eq!((name.id.as_str(), name.line), ("r", 8));
+    fn a_rule_is_named_from_its_own_generation_or_not_at_all() {
+        let socket = std::env::temp_dir().join(format!("gatebell-names-{}", std::process::id()));
+        let listener = UnixListener::bind(&socket).unwrap();
+        let service = std::thread::spawn(move || serve(&listener));
+        let mut names = ServiceNames::new(&socket);
+        let mut id = |generation, rule| names.rule(generation, rule).map(|name| name.id);
+        assert_eq!(id(7, 0).as_deref(), Some("r7"));
+        assert_eq!(id(8, 0).as_deref(), Some("r8"));
+        assert_eq!(id(7, 0).as_deref(), Some("r7"), "also after newer rules");
+        assert_eq!(
+            id(6, 0),
+            None,
+            "a generation that the service does not know"
+        );
+        assert_eq!(id(8, 1), None, "a number that no rule has");
+        drop(names);
+        std::fs::remove_file(&socket).unwrap();
+        service.join().unwrap();
     }
 }

@@ -14,6 +14,7 @@ use crate::lease::{Budget, Held, New, Rulebook, refused};
 use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recover::{self, Places};
+use crate::rule_names::KnownGenerations;
 use crate::stand_in;
 use crate::state::{self, Guarded, State, Written};
 use crate::sweep::EVERY;
@@ -22,7 +23,7 @@ use anyhow::{Context, Result, anyhow};
 use channel::server::{DeviceServer, Parts, Policy, RingMemory, Room};
 use control::{
     Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Memory, Refused,
-    RuleText, Stats, Status,
+    RuleNames, RuleText, Stats, Status,
 };
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -171,6 +172,7 @@ pub struct Firewall {
     state: State,
     driver: Driver,
     rulebook: Rulebook,
+    names: KnownGenerations,
     devices: Devices,
     guarded: Vec<Guarded>,
     programs: Watch,
@@ -238,6 +240,7 @@ impl Firewall {
             state,
             driver,
             rulebook,
+            names: KnownGenerations::default(),
             door: door.ok(),
             guarded: Vec::new(),
             flows: 0,
@@ -249,6 +252,8 @@ impl Firewall {
             no_door,
             trouble: None,
         };
+        // Of what is in force now records come until the next rules are.
+        firewall.keep_names();
         // A lease may have ended while no service was there.
         firewall.expire();
         firewall.first_rules()?;
@@ -422,10 +427,11 @@ impl Firewall {
             rules,
             budget: self.budget(),
         };
+        let before = self.rulebook.confirmed().map(|held| held.generation);
         let taken = self
             .rulebook
             .confirm_at_once(&self.driver, &self.state, new, ends_lease);
-        let (held, compiled) = taken.map_err(refused)?;
+        let (held, compiled) = taken.map_err(|error| self.how_far(before, refused(error)))?;
         self.are_good(&held, rules, compiled);
         Ok(self.applied(&held, rules))
     }
@@ -578,26 +584,27 @@ impl Firewall {
 
     /// Makes the candidate the confirmed rules, and then replaces the rule file.
     pub fn confirm(&mut self, by: String) -> Result<Applied, Refused> {
-        let held = self.rulebook.confirm(&self.driver, &self.state)?;
+        let before = self.rulebook.confirmed().map(|held| held.generation);
+        let confirmed = self.rulebook.confirm(&self.driver, &self.state);
+        let held = confirmed.map_err(|error| self.how_far(before, error))?;
         info!("generation {} is confirmed", held.generation);
-        let (name, text) = held.text.clone().ok_or_else(|| {
-            Refused::System(
-                "the rules are confirmed in the kernel, but their text is lost: apply them again"
-                    .into(),
-            )
-        })?;
-        let what = format!("confirm {name}");
-        self.write_file(
-            &text,
-            NewChange {
-                by,
-                what,
-                undoes: None,
-            },
-        )?;
-        let rules = self.read(&name, &text)?;
-        self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
-        Ok(self.applied(&held, &rules))
+        let Some((name, text)) = held.text.clone() else {
+            return Err(self.incomplete("their text is lost: apply them again".to_owned()));
+        };
+        let change = NewChange {
+            by,
+            what: format!("confirm {name}"),
+            undoes: None,
+        };
+        self.write_file(&text, change)?;
+        // They are confirmed. Whoever tried them out has seen their warnings; files that they name may be gone by now.
+        match self.read(&name, &text) {
+            Ok(rules) => {
+                self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
+                Ok(self.applied(&held, &rules))
+            }
+            Err(unreadable) => Ok(self.confirmed_unread(&held, &unreadable)),
+        }
     }
 
     /// Ends the lease: the confirmed rules are back.
@@ -699,6 +706,13 @@ impl Firewall {
         }
     }
 
+    /// The names of this generation's rules, if they are known.
+    #[must_use]
+    pub fn rule_names(&mut self, generation: u32) -> Option<RuleNames> {
+        self.keep_names();
+        self.names.get(generation).cloned()
+    }
+
     /// The path of a program that a record names: its file system's device and its inode.
     #[must_use]
     pub fn program(&mut self, id: [u64; 2]) -> Option<String> {
@@ -735,7 +749,19 @@ impl Firewall {
         Ok(applied)
     }
 
+    /// Keeps the names of what is in force, of which nobody here has read the text yet.
+    fn keep_names(&mut self) {
+        let (confirmed, in_force) = (self.rulebook.confirmed(), self.rulebook.in_force());
+        for held in confirmed.into_iter().chain(in_force) {
+            if let Some((file, text)) = &held.text {
+                self.names.insert_text(held.generation, file, text);
+            }
+        }
+    }
+
     fn applied(&mut self, held: &Held, rules: &Rules) -> Applied {
+        let file = held.text.as_ref().map_or("", |(name, _)| name);
+        self.names.insert(held.generation, file, rules);
         self.programs.follow(self.rulebook.programs());
         let lease = self
             .rulebook
@@ -767,8 +793,9 @@ impl Firewall {
             )
         });
         written.map_err(|cause| {
-            Refused::System(format!(
-                "the rules are in force, but the rule file is the old one: {cause:#}"
+            self.incomplete(format!(
+                "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \
+                 apply the rules again"
             ))
         })
     }
@@ -792,6 +819,41 @@ impl Firewall {
         Ok(())
     }
 
+    /// What an error means for whoever asked, given the generation that was confirmed before: the kernel may have the rules
+    /// although what came after failed.
+    fn how_far(&self, before: Option<u32>, error: Refused) -> Refused {
+        let now = self.rulebook.confirmed().map(|held| held.generation);
+        if now == before {
+            return error;
+        }
+        self.incomplete(format!(
+            "not all of it could be written down: {error}; apply the rules again"
+        ))
+    }
+
+    fn incomplete(&self, rest: String) -> Refused {
+        Refused::Incomplete {
+            generation: self.rulebook.in_force().map_or(0, |held| held.generation),
+            confirmed: self.rulebook.lease().is_none(),
+            rest,
+        }
+    }
+
+    /// What was confirmed, where its text can't be read any more: that is a warning, for everything is done.
+    fn confirmed_unread(&mut self, held: &Held, unreadable: &Refused) -> Applied {
+        self.keep_names();
+        self.programs.follow(self.rulebook.programs());
+        let warning = format!(
+            "the rules are confirmed, but can't be read again, and the service can't start with them: {unreadable}"
+        );
+        Applied {
+            generation: held.generation,
+            rules: held.count,
+            warnings: vec![warning],
+            lease: None,
+        }
+    }
+
     /// A program that rules name may be another file by now.
     fn renew(&mut self) {
         let budget = self.budget();
@@ -807,6 +869,7 @@ impl Firewall {
                 "a program that rules name is another file now; generation {generation} knows it"
             );
         }
+        self.keep_names();
         self.programs.follow(self.rulebook.programs());
     }
 

@@ -31,6 +31,7 @@ mod pins;
 mod programs;
 mod recover;
 mod refused;
+mod rule_names;
 mod run;
 mod signals;
 mod sockets;

@@ -9,6 +9,7 @@ use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
 use firewall_abi::process::Process;
+use jiff::{Timestamp, tz::TimeZone};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
@@ -43,6 +44,18 @@ pub enum What {
     Process(ProcessSeen),
     /// Records that did not reach this app, here.
     Lost(Lost),
+    /// A record that this release can't read.
+    Unreadable(UnreadableRecord),
+}
+
+/// A record of a kind that this release does not know, or that holds a number that it gives no meaning to. It was delivered
+/// and is shown: it is neither swallowed nor guessed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnreadableRecord {
+    /// The number of its kind.
+    pub kind: u32,
+    /// Its length in bytes, with its header.
+    pub bytes: usize,
 }
 
 /// A packet, decoded.
@@ -54,7 +67,9 @@ pub struct PacketSeen {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The rule that decided, if one did.
+    /// The number of the rule that decided, in its generation, if one did.
+    pub rule_number: Option<u32>,
+    /// The name of the rule that decided, if one did and its name is known.
     pub rule: Option<RuleName>,
     /// The generation of the rules that decided.
     pub generation: u32,
@@ -122,16 +137,15 @@ pub struct Program {
 }
 
 impl Entry {
-    /// A packet's record. Numbers that the contract gives no meaning to are an error of the driver's.
+    /// A packet's record. Numbers that the driver's tables give no meaning to are an error.
     pub fn from_packet(
         at: SystemTime,
         packet: &Packet,
         names: &mut dyn Names,
     ) -> Result<Self, UnknownNumber> {
         let decision = &packet.decision;
-        let known = (decision.rule != NO_RULE)
-            .then(|| names.rule(decision.generation, decision.rule))
-            .flatten();
+        let number = (decision.rule != NO_RULE).then_some(decision.rule);
+        let rule = number.and_then(|number| names.rule(decision.generation, number));
         let file = known_file(packet.program);
         let program = Program {
             name: text(&packet.name),
@@ -144,7 +158,8 @@ impl Entry {
             direction: packet.flow.direction.try_into()?,
             verdict: decision.verdict.try_into()?,
             reason: decision.reason.try_into()?,
-            rule: known,
+            rule_number: number,
+            rule,
             generation: decision.generation,
             flow: packet.flow,
             length: packet.length,
@@ -184,6 +199,15 @@ impl Entry {
         }
     }
 
+    /// A record that this release can't read.
+    #[must_use]
+    pub const fn unreadable(at: SystemTime, kind: u32, bytes: usize) -> Self {
+        Self {
+            at,
+            what: What::Unreadable(UnreadableRecord { kind, bytes }),
+        }
+    }
+
     /// A loss, in its place between two records.
     #[must_use]
     pub const fn lost(at: SystemTime, lost: Lost) -> Self {
@@ -215,6 +239,15 @@ impl Entry {
                 process.line(),
                 String::new(),
                 process.program.to_string(),
+            ],
+            What::Unreadable(record) => [
+                time,
+                "UNKNOWN".to_owned(),
+                String::new(),
+                String::new(),
+                record.to_string(),
+                String::new(),
+                String::new(),
             ],
             What::Lost(lost) => [
                 time,
@@ -298,11 +331,21 @@ impl PacketSeen {
     /// The rule with its line, or the reason if no rule decided.
     #[must_use]
     pub fn decided_by(&self) -> String {
-        match (&self.rule, self.reason) {
+        match (&self.rule, self.rule_number) {
             (Some(rule), _) => format!("{} (line {})", rule.id, rule.line),
-            (None, Reason::Rule) => format!("a rule of generation {}", self.generation),
-            (None, reason) => reason.name().to_owned(),
+            (None, Some(_)) => format!("a rule of generation {}", self.generation),
+            (None, None) => self.reason.name().to_owned(),
         }
+    }
+}
+
+impl fmt::Display for UnreadableRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, bytes } = self;
+        write!(
+            f,
+            "a record of kind {kind}, {bytes} bytes, which this release can't read"
+        )
     }
 }
 
@@ -407,17 +450,21 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(whole).chars().map(clean).collect()
 }
 
-/// The time of day, UTC, to the millisecond.
+/// The local time of day, to the millisecond.
 #[must_use]
 pub fn clock_time(at: SystemTime) -> String {
-    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (seconds, millis) = (since.as_secs() % 86_400, since.subsec_millis());
-    format!(
-        "{:02}:{:02}:{:02}.{millis:03}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    clock_time_in(at, TimeZone::system())
+}
+
+/// The time of day in this time zone; question marks for a time beyond what calendars have.
+fn clock_time_in(at: SystemTime, zone: TimeZone) -> String {
+    match Timestamp::try_from(at) {
+        Ok(at) => at
+            .to_zoned_datetime(zone)
+            .strftime("%H:%M:%S%.3f")
+            .to_string(),
+        Err(_) => "??:??:??.???".to_owned(),
+    }
 }
 
 /// Turns the driver's stamps into the time of day.
@@ -514,6 +561,30 @@ mod tests {
         let line = Entry::lost(UNIX_EPOCH, lost).to_string();
         assert!(
             line.contains("LOST") && line.contains("7 records (no_room)"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_time_is_shown_as_the_zone_has_it() {
+        let at = UNIX_EPOCH + Duration::from_millis(1_000_000_000_042);
+        assert_eq!(clock_time_in(at, TimeZone::UTC), "01:46:40.042");
+        let east = jiff::tz::offset(2).to_time_zone();
+        assert_eq!(clock_time_in(at, east), "03:46:40.042");
+    }
+
+    #[test]
+    fn a_rule_whose_name_is_not_known_is_not_taken_for_the_default() {
+        let packet = packet();
+        let entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut control::NoNames).unwrap();
+        assert_eq!(entry.cells()[5], "a rule of generation 1");
+    }
+
+    #[test]
+    fn a_record_that_can_t_be_read_is_shown_as_one() {
+        let line = Entry::unreadable(UNIX_EPOCH, 77, 100).to_string();
+        assert!(
+            line.contains("UNKNOWN") && line.contains("kind 77, 100 bytes"),
             "{line}"
         );
     }

@@ -21,6 +21,9 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
     let mut object = match &entry.what {
         What::Packet(seen) => packet(seen),
         What::Process(seen) => process(seen),
+        What::Unreadable(record) => {
+            json!({ "kind": "unknown", "record_kind": record.kind, "bytes": record.bytes })
+        }
         What::Lost(lost) => {
             json!({ "kind": "lost", "count": lost.count, "cause": lost.cause.name(), "processor": lost.processor })
         }
@@ -48,7 +51,7 @@ fn packet(seen: &PacketSeen) -> Value {
     json!({
         "kind": "packet", "verdict": seen.verdict.name(), "direction": seen.direction.name(),
         "reason": seen.reason.name(), "rule": rule.map(|r| &r.id), "line": rule.map(|r| r.line),
-        "file": rule.and_then(|r| r.file.as_deref()),
+        "rule_number": seen.rule_number, "file": rule.and_then(|r| r.file.as_deref()),
         "generation": seen.generation, "protocol": seen.protocol(), "protocol_number": protocol,
         "source": address(source), "source_port": source_port,
         "destination": address(destination), "destination_port": destination_port,
@@ -104,13 +107,14 @@ pub fn summary(summary: &Summary) -> Value {
     let Summary {
         account,
         processes,
+        unreadable,
         latency,
         ended,
     } = summary;
     json!({
         "offered": account.kernel.offered, "committed": account.kernel.committed,
         "lost": account.kernel.lost_in_all(), "delivered": account.delivered, "in_ring": account.in_ring,
-        "processes": processes,
+        "processes": processes, "unreadable": unreadable,
         "ended": ended.map(|why| format!("{why:?}")),
         "wake_p50_us": latency.percentile_us(50), "wake_p99_us": latency.percentile_us(99),
     })

@@ -2,16 +2,14 @@
 
 use crate::entry::{Clock, Entry, Update};
 use crate::latency::Latency;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use channel::sys::Host;
 use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
 use channel_abi::Ending;
-use control::{Names, RuleName};
+use control::Names;
 use firewall_abi::kind;
 use firewall_abi::packet::Packet;
 use firewall_abi::process::Process;
-use rules::SystemResolver;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -32,35 +30,6 @@ pub struct Told<'a> {
     pub record: Option<Record<'a>>,
 }
 
-/// The names of one rule file, or none.
-pub struct FileNames {
-    known: Option<(rules::Rules, Arc<str>)>,
-}
-
-impl FileNames {
-    /// Reads the rule file that the service was given.
-    pub fn read(file: Option<&Path>) -> Result<Self> {
-        let Some(file) = file else {
-            return Ok(Self { known: None });
-        };
-        let name = file.display().to_string();
-        let text = std::fs::read_to_string(file)
-            .with_context(|| format!("can't read the rule file {name}"))?;
-        let rules = rules::parse(&name, &text, &SystemResolver::beside(file))?;
-        Ok(Self {
-            known: Some((rules, name.into())),
-        })
-    }
-}
-
-impl Names for FileNames {
-    /// The names are those of the file that was read, whatever the generation.
-    fn rule(&mut self, _: u32, rule: u32) -> Option<RuleName> {
-        let (rules, file) = self.known.as_ref()?;
-        RuleName::of(rules, file, rule)
-    }
-}
-
 /// What a whole run came to.
 #[derive(Debug)]
 pub struct Summary {
@@ -68,6 +37,8 @@ pub struct Summary {
     pub account: Account,
     /// Processes that started.
     pub processes: u64,
+    /// Records that this release could not read.
+    pub unreadable: u64,
     /// From the driver's stamp to this app, for records that woke it.
     pub latency: Latency,
     /// Why the driver ended the reference, if this side did not.
@@ -99,6 +70,7 @@ pub fn read(
         names,
         clock: Clock::default(),
         processes: 0,
+        unreadable: 0,
         latency: Latency::default(),
     };
     loop {
@@ -125,11 +97,15 @@ pub fn read(
         }
         if stopping || !wanted || drained.ended.is_some() {
             let Reader {
-                processes, latency, ..
+                processes,
+                unreadable,
+                latency,
+                ..
             } = reader;
             return Ok(Summary {
                 account,
                 processes,
+                unreadable,
                 latency,
                 ended: drained.ended,
             });
@@ -147,6 +123,7 @@ struct Reader<'a> {
     names: &'a mut dyn Names,
     clock: Clock,
     processes: u64,
+    unreadable: u64,
     latency: Latency,
 }
 
@@ -165,9 +142,8 @@ impl Reader<'_> {
                 self.latency.note(record.header().stamp_ns);
                 first = false;
             }
-            if let Some(told) = self.entry(item).filter(|_| wanted) {
-                wanted = sink(told);
-            }
+            let told = self.entry(item);
+            wanted = wanted && sink(told);
         })?;
         Ok(Drained {
             wanted,
@@ -175,35 +151,79 @@ impl Reader<'_> {
         })
     }
 
-    fn entry<'a>(&mut self, item: Item<'a>) -> Option<Told<'a>> {
-        let record = match item {
-            Item::Lost(lost) => {
-                let update = Update::Entry(Entry::lost(SystemTime::now(), lost));
-                return Some(Told {
-                    update,
-                    record: None,
-                });
-            }
-            Item::Record(record) => record,
-        };
+    fn entry<'a>(&mut self, item: Item<'a>) -> Told<'a> {
+        match item {
+            Item::Lost(lost) => Told {
+                update: Update::Entry(Entry::lost(SystemTime::now(), lost)),
+                record: None,
+            },
+            Item::Record(record) => Told {
+                update: Update::Entry(self.record(record)),
+                record: Some(record),
+            },
+        }
+    }
+
+    /// A record as an entry. One that can't be read is an entry too, and counted.
+    fn record(&mut self, record: Record<'_>) -> Entry {
         let at = self.clock.time_of(record.header().stamp_ns);
-        let entry = match record.kind() {
+        self.read(at, record).unwrap_or_else(|| {
+            self.unreadable += 1;
+            Entry::unreadable(at, record.header().kind, record.bytes().len())
+        })
+    }
+
+    fn read(&mut self, at: SystemTime, record: Record<'_>) -> Option<Entry> {
+        match record.kind() {
             kind::PACKET => {
                 let packet: Packet = record.read().ok()?;
-                Entry::from_packet(at, &packet, self.names).ok()?
+                Entry::from_packet(at, &packet, self.names).ok()
             }
-            kind => {
+            kind @ (kind::PROCESS_START | kind::PROCESS_EXIT) => {
+                let process: Process = record.read().ok()?;
                 self.processes += u64::from(kind == kind::PROCESS_START);
-                Entry::from_process(
+                Some(Entry::from_process(
                     at,
-                    &record.read::<Process>().ok()?,
+                    &process,
                     kind == kind::PROCESS_EXIT,
-                )
+                ))
             }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use crate::entry::What;
+    use crate::example::{Named, packet};
+    use zerocopy::IntoBytes;
+
+    /// What the reader makes of a record with these bytes, and how many it could not read by then.
+    fn read(bytes: &[u8]) -> (What, u64) {
+        let mut reader = Reader {
+            names: &mut Named,
+            clock: Clock::default(),
+            processes: 0,
+            unreadable: 0,
+            latency: Latency::default(),
         };
-        Some(Told {
-            update: Update::Entry(entry),
-            record: Some(record),
-        })
+        let record = Record::check(bytes).unwrap();
+        (reader.record(record).what, reader.unreadable)
+    }
+
+    #[test]
+    fn a_record_that_views_do_not_know_is_shown_and_counted() {
+        let mut packet = packet();
+        packet.header.version = channel_abi::VERSION;
+        packet.header.length = u32::try_from(size_of::<Packet>()).unwrap();
+        packet.header.kind = kind::PACKET.number();
+        assert!(matches!(read(packet.as_bytes()), (What::Packet(_), 0)));
+        packet.decision.verdict = 9;
+        assert!(matches!(read(packet.as_bytes()), (What::Unreadable(_), 1)));
+        packet.header.kind = channel_abi::Kind::new::<63>().number();
+        assert!(matches!(read(packet.as_bytes()), (What::Unreadable(_), 1)));
     }
 }

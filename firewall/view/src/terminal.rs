@@ -75,7 +75,7 @@ impl Terminal {
                 self.processes += u64::from(process.ended.is_none());
                 DIM
             }
-            What::Lost(_) => YELLOW,
+            What::Lost(_) | What::Unreadable(_) => YELLOW,
         };
         if self.lively {
             format!("{CLEAR}{colour}{entry}{PLAIN}\n{}", self.foot)

@@ -1,8 +1,8 @@
 //! Which rule refused a packet, and what to write into the rule file to allow its like.
 
-use firewall_abi::packet::{Reason, Verdict};
-use std::fmt::Write;
-use view::entry::{Entry, ICMP, ICMP6, PacketSeen, TCP, UDP, What, address, protocol_name};
+use firewall_abi::packet::{Direction, Reason, Verdict};
+use rules::{Place, Suggestion};
+use view::entry::{Entry, PacketSeen, What};
 
 /// What can be done about a refusal.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,26 +22,16 @@ pub fn why(entry: &Entry) -> String {
         Verdict::Allow => "Allowed",
         Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => "Refused",
     };
-    let by = match (&packet.rule, packet.reason) {
+    let by = match (&packet.rule, packet.rule_number) {
         (Some(rule), _) => format!(
             "by rule \"{}\", line {} of the rule file",
             rule.id, rule.line
         ),
-        (None, Reason::Default) => {
-            format!(
-                "by the default for packets going {}: no rule matched",
-                packet.direction.name()
-            )
-        }
-        (None, Reason::Malformed) => {
-            "because its headers are cut off or contradict themselves".to_owned()
-        }
-        (None, Reason::Fragment) => "as a later fragment, which shows no ports".to_owned(),
-        (None, Reason::Reply) => "as a reply to what was allowed".to_owned(),
-        (None, Reason::FailMode) => {
-            "because the service has ended, and the rule file says what then".to_owned()
-        }
-        (None, Reason::Rule) => "by a rule".to_owned(),
+        (None, Some(number)) => format!(
+            "by rule number {} of its generation, whose name is not known here",
+            u64::from(number) + 1
+        ),
+        (None, None) => without_rule(packet).to_owned(),
     };
     format!(
         "{outcome} {by} (generation {}): {}",
@@ -50,7 +40,23 @@ pub fn why(entry: &Entry) -> String {
     )
 }
 
-/// How to allow what was refused; nothing for the rest.
+/// The reason, where no rule decided.
+fn without_rule(packet: &PacketSeen) -> &'static str {
+    match (packet.reason, packet.direction) {
+        (Reason::Malformed, _) => "because its headers are cut off or contradict themselves",
+        (Reason::Reply, _) => "as a reply to what was allowed",
+        (Reason::FailMode, _) => "because the service has ended, and the rule file says what then",
+        (Reason::Fragment, _) => {
+            "by the default: no rule took the later fragment, which shows no ports"
+        }
+        (_, Direction::Inbound) => "by the default for packets going in: no rule matched",
+        (_, Direction::Outbound) => "by the default for packets going out: no rule matched",
+        (_, Direction::Forward) => "by the default for packets that are forwarded: no rule matched",
+    }
+}
+
+/// How to allow what was refused; nothing for the rest. It follows from the decision alone, never from what is known of its
+/// names.
 pub fn advice(entry: &Entry) -> Option<Advice> {
     let What::Packet(packet) = &entry.what else {
         return None;
@@ -58,74 +64,53 @@ pub fn advice(entry: &Entry) -> Option<Advice> {
     if packet.verdict == Verdict::Allow {
         return None;
     }
-    if packet.reason == Reason::Malformed {
-        let words =
-            "No rule can allow it: nobody can say which one it would fall under.".to_owned();
-        return Some(Advice {
-            words,
-            snippet: None,
-        });
-    }
-    let place = match &packet.rule {
-        Some(rule) => format!("above rule \"{}\" (line {})", rule.id, rule.line),
-        None => "anywhere among the rules".to_owned(),
+    let place = match (Place::of(packet.reason, packet.rule_number), &packet.rule) {
+        (Place::NoRule(why), _) => {
+            return Some(Advice {
+                words: why.to_owned(),
+                snippet: None,
+            });
+        }
+        (Place::Before(_), Some(rule)) => {
+            format!("above rule \"{}\" (line {})", rule.id, rule.line)
+        }
+        (Place::Before(number), None) => format!(
+            "above rule number {} of generation {}, whose name is not known here; above all other rules is always right",
+            u64::from(number) + 1,
+            packet.generation
+        ),
+        (Place::Anywhere, _) => "anywhere among the rules".to_owned(),
     };
-    let words = format!("To allow its like, put this into the rule file {place}:");
     Some(Advice {
-        words,
+        words: format!("To allow its like, put this into the rule file {place}:"),
         snippet: Some(snippet(packet)),
     })
 }
 
 /// A rule for packets from the same place to the same place and port.
 fn snippet(packet: &PacketSeen) -> String {
-    let flow = &packet.flow;
-    let (from, to) = (address(flow.source), address(flow.destination));
-    let protocol = packet.protocol();
-    let mut text = format!(
-        "[[rule]]\nid = \"allow-{protocol}-{}\"\naction = \"allow\"\n",
-        name_of(packet)
-    );
-    let quoted = match protocol_name(flow.protocol) {
-        Some(name) => format!("\"{name}\""),
-        None => flow.protocol.to_string(),
-    };
-    // Writing to a string can't fail.
-    let _ = writeln!(
-        text,
-        "direction = \"{}\"\nprotocol = {quoted}",
-        packet.direction.name()
-    );
-    let _ = writeln!(text, "source = \"{from}\"\ndestination = \"{to}\"");
-    let _ = match flow.protocol {
-        // A fragment shows no ports: a rule that asks for them would not match it.
-        _ if packet.reason == Reason::Fragment => Ok(()),
-        TCP | UDP => writeln!(text, "ports = [{}]", flow.destination_port),
-        ICMP | ICMP6 => writeln!(text, "icmp_type = {}", flow.source_port),
-        _ => Ok(()),
-    };
-    text
-}
-
-/// A name for the rule: nothing in it but what a name may have.
-fn name_of(packet: &PacketSeen) -> String {
-    let from = address(packet.flow.source)
-        .to_string()
-        .replace([':', '.'], "-");
-    match packet.flow.protocol {
-        TCP | UDP => format!("{}-from-{from}", packet.flow.destination_port),
-        _ => format!("from-{from}"),
+    Suggestion {
+        action: Verdict::Allow,
+        headers: &packet.flow,
+        shows_ports: packet.reason != Reason::Fragment,
+        user: None,
+        program: None,
+        interface: None,
+        out_interface: None,
     }
+    .text(|_| false)
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use control::NoNames;
     use engine::{Parsed, Shape};
-    use firewall_abi::packet::{Decision, Local, Packet, PacketHeaders};
+    use firewall_abi::packet::{Decision, Local, NO_RULE, Packet, PacketHeaders};
     use rules::NoResolver;
     use std::time::UNIX_EPOCH;
+    use view::entry::{ICMP, ICMP6, UDP};
     use view::example::{Named, packet};
 
     const HEAD: &str = "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n";
@@ -134,11 +119,32 @@ mod tests {
         Entry::from_packet(UNIX_EPOCH, packet, &mut Named).unwrap()
     }
 
-    /// What the engine itself says of the packet once the advice was followed.
-    fn followed(packet: &Packet) -> Decision {
-        let snippet = advice(&entry(packet)).unwrap().snippet.unwrap();
-        let rules =
-            rules::parse("rules.toml", &format!("{HEAD}{snippet}"), &NoResolver).expect(&snippet);
+    /// A rule file whose fourth rule refuses telnet, and others before and after it.
+    const RULES: [&str; 5] = [
+        "id = \"web\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 80",
+        "id = \"mail\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 25",
+        "id = \"ssh\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 22",
+        "id = \"no-telnet\"\naction = \"block\"",
+        "id = \"last\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 443",
+    ];
+
+    /// The decision of the engine about the packet, with the rule that the advice gives put where the advice says.
+    fn followed(packet: &Packet, entry: &Entry) -> Decision {
+        let advice = advice(entry).unwrap();
+        let snippet = advice.snippet.unwrap();
+        let mut rules: Vec<String> = RULES.map(|rule| format!("[[rule]]\n{rule}\n")).into();
+        if advice.words.contains("anywhere") {
+            // The worst place is the last one.
+            rules.push(snippet);
+        } else if advice.words.contains("above rule \"no-telnet\"")
+            || advice.words.contains("above rule number 4 of generation 1")
+        {
+            rules.insert(3, snippet);
+        } else {
+            panic!("{}", advice.words);
+        }
+        let text = format!("{HEAD}{}", rules.concat());
+        let rules = rules::parse("rules.toml", &text, &NoResolver).expect(&text);
         let shape = Shape::Whole;
         engine::classify(
             &Parsed {
@@ -181,7 +187,12 @@ mod tests {
             icmp6,
         ] {
             let packet = Packet { flow, ..tcp };
-            assert_eq!(followed(&packet).verdict, Verdict::Allow as u8, "{flow:?}");
+            let named = entry(&packet);
+            let unnamed = Entry::from_packet(UNIX_EPOCH, &packet, &mut NoNames).unwrap();
+            for entry in [named, unnamed] {
+                let decision = followed(&packet, &entry);
+                assert_eq!(decision.verdict, Verdict::Allow as u8, "{flow:?}");
+            }
         }
     }
 
@@ -199,5 +210,34 @@ mod tests {
         let mut malformed = packet();
         malformed.decision.reason = Reason::Malformed as u8;
         assert_eq!(advice(&entry(&malformed)).unwrap().snippet, None);
+    }
+
+    #[test]
+    fn the_advice_follows_from_the_decision_and_not_from_what_is_known_of_names() {
+        let words = |change: &dyn Fn(&mut Decision)| {
+            let mut packet = packet();
+            change(&mut packet.decision);
+            let entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut NoNames).unwrap();
+            advice(&entry).unwrap()
+        };
+        let by_rule = words(&|_| {});
+        assert!(by_rule.words.contains("above rule number 4"), "{by_rule:?}");
+        let fragment = words(&|decision| decision.reason = Reason::Fragment as u8);
+        assert!(
+            fragment.words.contains("above rule number 4"),
+            "{fragment:?}"
+        );
+        assert!(!fragment.snippet.unwrap().contains("ports"));
+        let default = words(&|decision| {
+            (decision.rule, decision.reason) = (NO_RULE, Reason::Default as u8);
+        });
+        assert!(default.words.contains("anywhere"), "{default:?}");
+        let gone = words(&|decision| {
+            (decision.rule, decision.reason) = (NO_RULE, Reason::FailMode as u8);
+        });
+        assert_eq!(
+            gone.snippet, None,
+            "no rule helps while the service is gone"
+        );
     }
 }

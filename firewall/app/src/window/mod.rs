@@ -15,8 +15,9 @@ use eframe::egui::{self, Color32, RichText, Ui, accesskit};
 use egui_extras::{Column, TableBuilder};
 use firewall_abi::packet::Verdict;
 use rows::Rows;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use view::entry::{COLUMNS, Entry, Update, What};
 
@@ -30,10 +31,55 @@ const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
 const REFUSED: Color32 = Color32::from_rgb(0xe0, 0x6c, 0x5b);
 const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
 
-/// Shows what `updates` brings until the window is closed. `title` says what is protected, and by which rules.
-///
-/// A bounded channel is the one to use: if the window is slow, the reader is, and then the driver counts what is lost.
-pub fn run(updates: Receiver<Update>, title: &str) -> anyhow::Result<()> {
+/// The rows that reader and window share. The reader locks them for each record that it has read: a window that is slow to
+/// paint slows the reader, and then the driver counts what is lost. Nothing else lies between the ring and the window.
+#[derive(Default)]
+pub struct Shown {
+    rows: Mutex<Rows>,
+    /// The window, once there is one to wake.
+    context: OnceLock<egui::Context>,
+    closed: AtomicBool,
+}
+
+impl Shown {
+    /// Takes in what the reader has read, and has it painted if it changes anything. The counters come again and again: the
+    /// same counters are nothing to paint.
+    pub fn take(&self, update: Update) {
+        if self.rows().take(update) {
+            self.repaint();
+        }
+    }
+
+    /// Shows that no more will come. The first reason stays.
+    pub fn end(&self, why: &str) {
+        self.rows().end(why);
+        self.repaint();
+    }
+
+    /// Notes that the window was closed.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// The window was closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// A panic elsewhere leaves the rows whole: they are changed one at a time.
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn repaint(&self) {
+        if let Some(context) = self.context.get() {
+            context.request_repaint_after(PAINT_AFTER);
+        }
+    }
+}
+
+/// Shows these rows until the window is closed. `title` names the device that they come from.
+pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
     let viewport = egui::ViewportBuilder::default()
         .with_inner_size(egui::vec2(1180.0, 720.0))
         .with_title("Gatebell");
@@ -43,9 +89,9 @@ pub fn run(updates: Receiver<Update>, title: &str) -> anyhow::Result<()> {
     };
     let title = title.to_owned();
     let window = |cc: &eframe::CreationContext<'_>| {
-        let window = Window::new(title);
-        window.receive(updates, cc.egui_ctx.clone());
-        Ok(Box::new(window) as Box<dyn eframe::App>)
+        // What came before there was a window is painted with its first painting.
+        let _only_once = shown.context.set(cc.egui_ctx.clone());
+        Ok(Box::new(Window::new(title, shown)) as Box<dyn eframe::App>)
     };
     eframe::run_native("gatebell-app", options, Box::new(window))
         .map_err(|error| anyhow::anyhow!("can't show a window: {error}; a terminal needs none"))
@@ -54,34 +100,53 @@ pub fn run(updates: Receiver<Update>, title: &str) -> anyhow::Result<()> {
 /// The window's own state.
 struct Window {
     title: String,
-    rows: Arc<Mutex<Rows>>,
+    shown: Arc<Shown>,
     filter: String,
     selected: Option<u64>,
+    painted: PaintedRows,
+}
+
+/// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
+/// other's is.
+#[derive(Default)]
+struct PaintedRows {
+    last: HashMap<u64, Arc<RowText>>,
+    now: HashMap<u64, Arc<RowText>>,
+}
+
+/// One row as it is painted, and as a screen reader says it.
+struct RowText {
+    cells: [String; COLUMNS.len()],
+    line: String,
+}
+
+impl PaintedRows {
+    fn of(&mut self, number: u64, entry: &Entry) -> Arc<RowText> {
+        let known = self.now.get(&number).or_else(|| self.last.get(&number));
+        let text = known.cloned().unwrap_or_else(|| {
+            let cells = entry.cells();
+            let line = cells.join(" ");
+            Arc::new(RowText { cells, line })
+        });
+        self.now.insert(number, text.clone());
+        text
+    }
+
+    /// Forgets the rows that were not painted this time.
+    fn end_of_painting(&mut self) {
+        self.last = std::mem::take(&mut self.now);
+    }
 }
 
 impl Window {
-    fn new(title: String) -> Self {
+    fn new(title: String, shown: Arc<Shown>) -> Self {
         Self {
             title,
-            rows: Arc::default(),
+            shown,
             filter: String::new(),
             selected: None,
+            painted: PaintedRows::default(),
         }
-    }
-
-    /// Takes in what comes, and has it painted.
-    fn receive(&self, updates: Receiver<Update>, ctx: egui::Context) {
-        let rows = self.rows.clone();
-        std::thread::spawn(move || {
-            for update in updates {
-                // The books come again and again: the same books are nothing to paint.
-                if lock(&rows).take(update) {
-                    ctx.request_repaint_after(PAINT_AFTER);
-                }
-            }
-            lock(&rows).end("the reader has stopped");
-            ctx.request_repaint_after(PAINT_AFTER);
-        });
     }
 
     fn head(&mut self, ui: &mut Ui, rows: &mut Rows) {
@@ -130,7 +195,7 @@ impl Window {
                     return;
                 };
                 row.set_selected(self.selected == Some(number));
-                cells(&mut row, entry);
+                cells(&mut row, entry, &self.painted.of(number, entry));
                 // Already when it is pressed: while rows come, another one may lie there at the release.
                 let response = row.response();
                 if response.clicked() || response.is_pointer_button_down_on() {
@@ -138,6 +203,7 @@ impl Window {
                 }
             });
         });
+        self.painted.end_of_painting();
     }
 
     fn details(&mut self, ui: &mut Ui, entry: &Entry) {
@@ -172,8 +238,8 @@ impl Window {
 
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        let shared = self.rows.clone();
-        let mut rows = lock(&shared);
+        let shown = self.shown.clone();
+        let mut rows = shown.rows();
         if rows.look_through(FILTERED_AT_ONCE) {
             ui.ctx().request_repaint_after(Duration::from_millis(1));
         }
@@ -186,11 +252,11 @@ impl eframe::App for Window {
     }
 }
 
-/// Both sides' books, and the end when it has come.
+/// The counters of both sides, and the end when it has come.
 fn status(ui: &mut Ui, rows: &Rows) {
     ui.horizontal(|ui| {
         match rows.account() {
-            None => drop(ui.label("no books yet")),
+            None => drop(ui.label("no counters yet")),
             Some(account) => {
                 let kernel = account.kernel;
                 let lost = kernel.lost_in_all();
@@ -218,33 +284,27 @@ fn status(ui: &mut Ui, rows: &Rows) {
     });
 }
 
-fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry) {
-    let cells = entry.cells();
+fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry, text: &RowText) {
     let colour = colour(&entry.what);
     let mut whole = egui::Rect::NOTHING;
-    for cell in &cells {
-        let text = colour.map_or_else(
+    for cell in &text.cells {
+        let label = colour.map_or_else(
             || RichText::new(cell),
             |colour| RichText::new(cell).color(colour),
         );
         let (place, _) =
-            row.col(|ui| drop(ui.add(egui::Label::new(text).truncate().selectable(false))));
+            row.col(|ui| drop(ui.add(egui::Label::new(label).truncate().selectable(false))));
         whole = whole.union(place);
     }
     // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
     let response = row.response().with_new_rect(whole);
-    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, cells.join(" ")));
+    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, &text.line));
 }
 
 fn colour(what: &What) -> Option<Color32> {
     match what {
         What::Packet(packet) if packet.verdict == Verdict::Block => Some(REFUSED),
-        What::Lost(_) => Some(LOST),
+        What::Lost(_) | What::Unreadable(_) => Some(LOST),
         _ => None,
     }
-}
-
-/// A panic elsewhere leaves the rows whole: they are changed one at a time.
-fn lock(rows: &Mutex<Rows>) -> MutexGuard<'_, Rows> {
-    rows.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -26,7 +26,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Takes in what the reader says; whether that changes anything.
+    /// Takes in what the reader has read. True: that changes something.
     pub fn take(&mut self, update: Update) -> bool {
         match update {
             Update::Entry(entry) => self.push(entry),
@@ -106,7 +106,7 @@ impl Rows {
         }
     }
 
-    /// The books as they were told last.
+    /// The counters of both sides, as the reader read them last.
     pub fn account(&self) -> Option<Account> {
         self.account
     }

@@ -7,7 +7,7 @@ use firewall_abi::packet::PacketHeaders;
 use rules::Addresses;
 use view::entry::{PacketSeen, ProcessSeen, Program, What, address};
 
-/// What is shown. Losses always are.
+/// What is shown. Losses and what can't be read always are.
 pub struct Filter<'a>(pub &'a WatchArguments);
 
 impl Filter<'_> {
@@ -31,7 +31,7 @@ impl Filter<'_> {
         match what {
             What::Packet(packet) => self.packet(packet),
             What::Process(process) => self.process(process),
-            What::Lost(_) => true,
+            What::Lost(_) | What::Unreadable(_) => true,
         }
     }
 

@@ -5,9 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
 use control::Client;
-use control::RuleName;
-use control::named;
-use control::{Hits, Stats};
+use control::{Hits, NamedRule, Stats};
 use firewall_abi::packet::Verdict;
 use serde_json::json;
 use std::io::Write;
@@ -31,23 +29,21 @@ pub fn stats(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error>
     Ok(0)
 }
 
-/// The rules in force, each with how often it has decided; none if their text is not known, or is another's by now.
-fn rules(client: &mut Client) -> Result<Vec<(RuleName, u64)>, Error> {
+/// The rules in force, each with how often it has decided; none if their names are not known.
+fn rules(client: &mut Client) -> Result<Vec<(NamedRule, u64)>, Error> {
     let Hits { generation, hits } = client.hits()?;
-    let named = named(client.rules()?).filter(|named| named.generation == generation);
-    let Some(named) = named else {
-        return Ok(Vec::new());
-    };
-    let names = (0..).map_while(|number| named.rule(number));
-    Ok(names.zip(hits).collect())
+    let names = client.rule_names(generation)?;
+    Ok(names.map_or_else(Vec::new, |names| {
+        names.rules.into_iter().zip(hits).collect()
+    }))
 }
 
-fn print_rules(rules: &[(RuleName, u64)], out: &mut dyn Write) -> Result<(), Error> {
+fn print_rules(rules: &[(NamedRule, u64)], out: &mut dyn Write) -> Result<(), Error> {
     let faint = style::FAINT;
     if !rules.is_empty() {
         writeln!(out, "\n{faint}{:<28}{:>14}{faint:#}", "rule", "has decided")?;
     }
-    for (RuleName { id, line, .. }, hits) in rules {
+    for (NamedRule { id, line }, hits) in rules {
         writeln!(out, "{id:<28}{hits:>14}  {faint}line {line}{faint:#}")?;
     }
     Ok(())

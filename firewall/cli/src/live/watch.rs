@@ -5,7 +5,7 @@ use super::last::keep;
 use crate::Error;
 use crate::arguments::WatchArguments;
 use channel::Account;
-use control::LiveNames;
+use control::ServiceNames;
 use firewall_abi::packet::Verdict;
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -22,7 +22,7 @@ const AGAIN: Duration = Duration::from_millis(250);
 /// Shows what happens until Ctrl-C; 1 if records are unaccounted for.
 pub fn watch(arguments: &WatchArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let stop = stop_flag()?;
-    let mut names = LiveNames::new(&arguments.socket);
+    let mut names = ServiceNames::new(&arguments.socket);
     let mut view = View::new(arguments);
     let mut code = 0;
     let mut attached_before = false;
@@ -81,7 +81,7 @@ impl<'a> View<'a> {
     /// Attaches, and shows all until it ends.
     fn read(
         &mut self,
-        names: &mut LiveNames,
+        names: &mut ServiceNames,
         stop: &Arc<AtomicBool>,
         out: &mut dyn Write,
     ) -> Result<Summary, Error> {

@@ -33,6 +33,9 @@ pub enum Ask {
     Stats,
     Hits,
     Accounts,
+    RuleNames {
+        generation: u32,
+    },
     Program {
         device: u64,
         inode: u64,
@@ -111,6 +114,14 @@ impl From<Refused> for Failure {
             Refused::LeaseOver => Self::new("LeaseOver", message),
             Refused::Replaced => Self::new("RulesReplaced", message),
             Refused::System(_) => Self::new("SystemFailed", message),
+            Refused::Incomplete {
+                generation,
+                confirmed,
+                ..
+            } => Self {
+                name: "Incomplete",
+                parameters: json!({ "generation": generation, "confirmed": confirmed, "message": message }),
+            },
         }
     }
 }
@@ -144,6 +155,7 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
         Ask::Revert => json!({ "rules": firewall.revert()? }),
         Ask::Reload => json!({ "applied": firewall.reload()? }),
         Ask::Rules => json!({ "rules": firewall.rules() }),
+        Ask::RuleNames { generation } => json!({ "names": firewall.rule_names(generation) }),
         Ask::Stats => json!({ "stats": firewall.stats()? }),
         Ask::Hits => json!({ "hits": firewall.hits()? }),
         Ask::Accounts => json!({ "accounts": visible(firewall.accounts(), requester) }),
@@ -242,6 +254,12 @@ struct Apply {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct OfGeneration {
+    generation: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Program {
     device: u64,
     inode: u64,
@@ -260,6 +278,9 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "RevertRules" => without(Ask::Revert),
         "ReloadRules" => without(Ask::Reload),
         "GetRules" => without(Ask::Rules),
+        "GetRuleNames" => {
+            read(parameters).map(|OfGeneration { generation }| Ask::RuleNames { generation })
+        }
         "GetStats" => without(Ask::Stats),
         "GetHits" => without(Ask::Hits),
         "GetAccounts" => without(Ask::Accounts),

@@ -6,7 +6,7 @@ use super::*;
 use channel::sys::linux::Closer;
 use control::{
     Account, Accounts, Applied, Client, Counted, DESCRIPTION, Device, Failed, Hits, INTERFACE,
-    InForce, Lease, Memory, Refused, RuleText, Stats, Status,
+    InForce, Lease, Memory, NamedRule, Refused, RuleNames, RuleText, Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -76,6 +76,9 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::Revert => Err(Refused::LeaseOver)?,
         Ask::Reload => Err(Refused::System("the disk is full; make room".to_owned()))?,
         Ask::Rules => json!({ "rules": RuleText { text: Some("#".repeat(LONG)), ..text() } }),
+        Ask::RuleNames { generation } => {
+            json!({ "names": (generation == 7).then(rule_names) })
+        }
         Ask::Stats => json!({ "stats": Stats::default() }),
         Ask::Hits => json!({ "hits": hits() }),
         Ask::Accounts => json!({ "accounts": accounts() }),
@@ -142,6 +145,17 @@ fn text() -> RuleText {
     }
 }
 
+fn rule_names() -> RuleNames {
+    RuleNames {
+        generation: 7,
+        name: Some("r".to_owned()),
+        rules: vec![NamedRule {
+            id: "web".to_owned(),
+            line: 3,
+        }],
+    }
+}
+
 fn hits() -> Hits {
     Hits {
         generation: 7,
@@ -196,6 +210,8 @@ fn every_method_is_answered_as_its_type_says() {
     assert_eq!(client.status().unwrap(), status());
     assert_eq!(client.stats().unwrap(), Stats::default());
     assert_eq!(client.hits().unwrap(), hits());
+    assert_eq!(client.rule_names(7).unwrap(), Some(rule_names()));
+    assert_eq!(client.rule_names(6).unwrap(), None, "not known");
     assert_eq!(client.accounts().unwrap(), accounts());
     assert_eq!(
         client.rules().unwrap().text.map(|text| text.len()),
@@ -416,7 +432,13 @@ fn who_is_not_root_may_ask_and_change_nothing() {
     let harmless = |ask: Ask, requester| {
         assert!(matches!(
             ask,
-            Ask::Status | Ask::Rules | Ask::Stats | Ask::Hits | Ask::Accounts | Ask::Program { .. }
+            Ask::Status
+                | Ask::Rules
+                | Ask::RuleNames { .. }
+                | Ask::Stats
+                | Ask::Hits
+                | Ask::Accounts
+                | Ask::Program { .. }
         ));
         made_up(ask, requester)
     };
@@ -473,7 +495,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 12] = [
+    let sent: [(&str, Value); 14] = [
         ("Status", json!(status())),
         ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
@@ -481,6 +503,8 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("Lease", json!(lease())),
         ("Applied", json!(applied())),
         ("RuleText", json!(text())),
+        ("RuleNames", json!(rule_names())),
+        ("NamedRule", json!(rule_names().rules[0])),
         ("Stats", json!(Stats::default())),
         ("Hits", json!(hits())),
         ("Accounts", json!(accounts())),
@@ -525,6 +549,7 @@ fn fits(described: &Type<'_>, sent: &Value) -> bool {
 fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
     let given = [
         ("ApplyRules", json!({ "name": "r", "text": "x" })),
+        ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
     ];
     for method in description.methods() {
@@ -564,6 +589,11 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         Failure::from(Refused::LeaseOver),
         Failure::from(Refused::Replaced),
         Failure::from(Refused::System(String::new())),
+        Failure::from(Refused::Incomplete {
+            generation: 8,
+            confirmed: true,
+            rest: String::new(),
+        }),
         Failure::new("NotPermitted", ""),
         Failure::new("ServiceEnding", ""),
         Failure::out_of_range("", String::new()),
