@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// So many looks at the ring, then one at everything else that can end a wait: that is a system call, in which a record would wait.
 const LOOKS: u32 = 1024;
 
-/// This app's hold on a driver: dropped, the driver lets go.
+/// This app's hold on a driver: dropped, the driver lets go, whatever else of the device or the event lives on.
 pub struct Attachment<S: System = crate::sys::Host> {
     source: S::Source,
     event: Event<S>,
@@ -20,6 +20,8 @@ pub struct Attachment<S: System = crate::sys::Host> {
     pace: Pace,
     gathering: Gathering,
     ended: Option<Ending>,
+    /// Whether the driver was asked to let go already.
+    let_go: bool,
 }
 
 /// Both sides' books. Neither is derived from the other.
@@ -67,6 +69,7 @@ impl<S: System> Attachment<S> {
             pace,
             gathering,
             ended: None,
+            let_go: false,
         })
     }
 
@@ -157,7 +160,9 @@ impl<S: System> Attachment<S> {
 
     /// Has the driver let go. What is in the ring can still be drained; the books stay readable.
     pub fn dereference(&mut self) -> Result<(), Error> {
-        S::dereference(&self.device.0)
+        S::dereference(&self.device.0)?;
+        self.let_go = true;
+        Ok(())
     }
 
     /// The device, to operate it from elsewhere.
@@ -176,5 +181,18 @@ impl<S: System> Attachment<S> {
     #[must_use]
     pub fn system(&self) -> &S::Source {
         &self.source
+    }
+}
+
+impl<S: System> Drop for Attachment<S> {
+    fn drop(&mut self) {
+        // The device may have been attached anew since this one ended: that is not ours to end.
+        let ended = self.let_go
+            || self.ended.is_some()
+            || S::ledger(&self.device.0, &self.source).is_ok_and(|ledger| ledger.ended != 0);
+        if !ended {
+            // One that refuses, or is not there any more, holds nothing.
+            let _ = S::dereference(&self.device.0);
+        }
     }
 }

@@ -479,6 +479,28 @@ fn what_the_driver_fills_in_is_not_taken_from_the_request() {
 }
 
 #[test]
+fn a_dropped_attachment_is_let_go_of_whatever_else_lives() {
+    let kernel = Kernel::default();
+    let attachment = attach(&kernel.process(false));
+    let clone = attachment.device().clone();
+    drop(attachment);
+    let books = clone.references().unwrap();
+    assert_eq!((books.taken, books.released, books.attached), (1, 1, 0));
+}
+
+#[test]
+fn an_attachment_that_ended_takes_no_later_one_along() {
+    let kernel = Kernel::default();
+    let mut first = attach(&kernel.process(false));
+    let device = first.device().clone();
+    first.dereference().unwrap();
+    let event = device.create_event(RING).unwrap();
+    let _second = Attachment::reference(device.clone(), event, Mask::ALL).unwrap();
+    drop(first);
+    assert_eq!(device.references().unwrap().attached, 1);
+}
+
+#[test]
 fn a_driver_without_commands_of_its_own_refuses_them() {
     let attachment = attach(&Kernel::default().process(false));
     let refused = attachment.device().request(&mut Touch::new(SET, 0));

@@ -28,7 +28,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// How long the door may take for an answer.
@@ -480,29 +480,51 @@ fn poll_beside(
     };
     let mut entries: Vec<_> = fds.iter().map(|fd| entry(fd, libc::POLLIN)).collect();
     entries.extend(line.iter().map(|fd| entry(fd, 0)));
-    let until = timeout.map(timespec);
-    let until = until.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
-    // SAFETY: as many entries as said; the time outlives the call.
-    let got = unsafe {
-        libc::ppoll(
-            entries.as_mut_ptr(),
-            entries.len() as _,
-            until,
-            std::ptr::null(),
-        )
-    };
-    woken(got)?;
+    let deadline = Deadline::of(timeout);
+    loop {
+        let left = deadline.left().map(timespec);
+        let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+        // SAFETY: as many entries as said; the time outlives the call.
+        let got = unsafe {
+            libc::ppoll(
+                entries.as_mut_ptr(),
+                entries.len() as _,
+                left,
+                std::ptr::null(),
+            )
+        };
+        if woken(got)?.is_some() {
+            break;
+        }
+    }
     Ok(Ready(
         entries.iter().map(|entry| entry.revents != 0).collect(),
     ))
 }
 
-/// What a wait returned; a signal handler that came in between is no error.
-fn woken(got: i32) -> Result<Wake, Error> {
+/// When a wait is over, however often a signal handler interrupts it.
+#[derive(Clone, Copy)]
+struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// So much later than now. Without a time, or with one that no clock can show, never.
+    fn of(timeout: Option<Duration>) -> Self {
+        Self(timeout.and_then(|time| Instant::now().checked_add(time)))
+    }
+
+    /// The time that is left, if there is an end to it.
+    fn left(self) -> Option<Duration> {
+        self.0
+            .map(|end| end.saturating_duration_since(Instant::now()))
+    }
+}
+
+/// What a wait returned. `None`: a signal handler came in between, and the wait goes on.
+fn woken(got: i32) -> Result<Option<Wake>, Error> {
     match got {
-        0 => Ok(Wake::TimedOut),
-        n if n > 0 => Ok(Wake::Signalled),
-        _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(Wake::TimedOut),
+        0 => Ok(Some(Wake::TimedOut)),
+        n if n > 0 => Ok(Some(Wake::Signalled)),
+        _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(None),
         _ => Err(Error::last_os("wait")),
     }
 }
@@ -563,4 +585,50 @@ fn page_bytes() -> u32 {
 /// A panic elsewhere leaves nothing half-done behind these locks.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::os::unix::thread::JoinHandleExt;
+
+    extern "C" fn nothing(_: i32) {}
+
+    /// Has `wait` run while a signal handler keeps interrupting it, and says how it ended and how long that took.
+    fn interrupted(wait: impl FnOnce() -> bool + Send + 'static) -> (bool, Duration) {
+        let handler: extern "C" fn(i32) = nothing;
+        // SAFETY: the handler does nothing, so it may run anywhere.
+        unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+        let begun = Instant::now();
+        let waiter = std::thread::spawn(wait);
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(10));
+            // SAFETY: a thread that was not joined yet; its handler is set.
+            unsafe { libc::pthread_kill(waiter.as_pthread_t(), libc::SIGUSR1) };
+        }
+        (waiter.join().unwrap(), begun.elapsed())
+    }
+
+    #[test]
+    fn a_wait_that_a_signal_handler_interrupts_goes_on_with_the_time_that_is_left() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let most = Duration::from_millis(300);
+        let (signalled, took) =
+            interrupted(move || poll(&[ours.as_fd()], Some(most)).unwrap().any());
+        assert!(!signalled && took >= most, "it ended after {took:?}");
+    }
+
+    #[test]
+    fn a_wait_without_end_is_not_ended_by_a_signal_handler() {
+        use std::io::Write;
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(300));
+            theirs.write_all(b"!").unwrap();
+        });
+        let (signalled, _) = interrupted(move || poll(&[ours.as_fd()], None).unwrap().any());
+        assert!(signalled, "nothing was signalled, and it ended");
+        writer.join().unwrap();
+    }
 }

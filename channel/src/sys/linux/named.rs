@@ -1,6 +1,6 @@
 //! The background's way: an event that the driver's side made and owns. An app can wait on it and look, not reset it.
 
-use super::{Ready, poll};
+use super::{Deadline, Ready, poll};
 use crate::{Error, Wake};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -46,8 +46,14 @@ impl NamedEvent {
     fn await_edge(&self, timeout: Option<Duration>) -> Result<Wake, Error> {
         let mut event = libc::epoll_event { events: 0, u64: 0 };
         let fd = std::os::fd::AsRawFd::as_raw_fd(&self.edges);
-        // SAFETY: room for one event, as said.
-        let got = unsafe { libc::epoll_wait(fd, &raw mut event, 1, super::milliseconds(timeout)) };
-        super::woken(got)
+        let deadline = Deadline::of(timeout);
+        loop {
+            let left = super::milliseconds(deadline.left());
+            // SAFETY: room for one event, as said.
+            let got = unsafe { libc::epoll_wait(fd, &raw mut event, 1, left) };
+            if let Some(wake) = super::woken(got)? {
+                return Ok(wake);
+            }
+        }
     }
 }
