@@ -45,7 +45,6 @@ impl Remembered {
                 now_ns,
                 quoted,
                 local: self.local,
-                ..Known::default()
             },
             rules,
             self,
