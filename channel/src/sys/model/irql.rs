@@ -1,4 +1,11 @@
 //! The interrupt level of the current thread: how many spin locks it holds.
+#![cfg_attr(
+    windows,
+    allow(
+        clippy::missing_const_for_thread_local,
+        reason = "it is const; clippy misses that where the values of threads go by keys"
+    )
+)]
 
 use std::cell::Cell;
 

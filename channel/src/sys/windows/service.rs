@@ -194,10 +194,8 @@ impl Handle {
     fn state(&self) -> Result<State, Error> {
         let mut status = SERVICE_STATUS::default();
         // SAFETY: an open service, and room for its status.
-        check(
-            unsafe { QueryServiceStatus(self.0, &raw mut status) },
-            "look at the driver's service",
-        )?;
+        let answered = unsafe { QueryServiceStatus(self.0, &raw mut status) };
+        check(answered, "look at the driver's service")?;
         Ok(match status.dwCurrentState {
             SERVICE_STOPPED => State::Stopped,
             SERVICE_RUNNING => State::Running,
