@@ -3,11 +3,11 @@
 
 use channel::Record;
 use channel::ring::{Lie, Memory, Reader};
-use firewall_abi::kind;
-use firewall_abi::process::Process;
+use channel_abi::Ending;
 use channel_abi::record::MAX_RECORD;
-use channel_abi::{Ending};
+use firewall_abi::kind;
 use firewall_abi::packet::{Direction, Packet, Reason, Verdict};
+use firewall_abi::process::Process;
 use gatebell_fuzz::Bytes;
 use std::cell::Cell;
 

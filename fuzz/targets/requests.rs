@@ -1,12 +1,12 @@
 //! Requests to a driver's device, on the model of a kernel: served or refused by name, and the books are right afterwards.
 #![no_main]
 
+use channel::driver::table::Signal;
 use channel::sys::model::{Kernel, Model, Process};
 use channel::{Device, Event, Kind};
 use channel_abi::command::MIN_RING;
 use channel_abi::record::MAX_RECORD;
 use channel_abi::{AnyCommand, Header, Reference, RequestHeader};
-use channel::driver::table::Signal;
 use gatebell_fuzz::Bytes;
 use zerocopy::{FromBytes, IntoBytes};
 

@@ -6,12 +6,12 @@ use crate::packet::Skb;
 use crate::tables::{self, Flows, InForce};
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_loop;
-use firewall_abi::kind;
 use channel::driver::ebpf;
 use core::ffi::c_void;
 use engine::connection::{Asked, Ends, classify_as, decide, decide_alone};
 use engine::{Parsed, head, parse};
 use firewall_abi::firewall::{FlowKey, Owner};
+use firewall_abi::kind;
 use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record.

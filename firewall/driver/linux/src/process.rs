@@ -11,11 +11,11 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::TracePointContext;
-use firewall_abi::kind;
 use channel::driver::ebpf;
 use channel_abi::Kind;
-use firewall_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
 use core::ffi::c_void;
+use firewall_abi::kind;
+use firewall_abi::process::{ARGUMENT_BYTES, PATH_BYTES, Process};
 
 /// Where `sched_process_exec` says at which offset its file name stands. Fixed since the event exists.
 const FILENAME: usize = 8;

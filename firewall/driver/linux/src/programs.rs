@@ -3,10 +3,10 @@
 use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
 use aya_ebpf::macros::btf_map;
-use firewall_abi::process::PATH_BYTES;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use firewall_abi::firewall::MAX_PROGRAMS;
+use firewall_abi::process::PATH_BYTES;
 
 /// A path in words, for the compiler's sake; what follows its final zero means nothing.
 type Path = [u64; PATH_BYTES / 8];

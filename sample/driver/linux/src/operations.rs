@@ -2,11 +2,9 @@
 
 use crate::{pulse_named, timer};
 use channel::driver::ebpf::{self, Offered};
-use channel_abi::command::NO_USER;
-use sample_abi::{
-    MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen, kind,
-};
 use channel_abi::Refusal;
+use channel_abi::command::NO_USER;
+use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Notice, Operate, Operated, Operation, Seen, kind};
 
 /// Notices in one run of the program; the kernel lets others run in between.
 const BATCH: u32 = 32;

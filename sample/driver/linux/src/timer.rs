@@ -6,9 +6,9 @@ use aya_ebpf::btf_maps::Array;
 use aya_ebpf::helpers::generated::{bpf_timer_init, bpf_timer_set_callback, bpf_timer_start};
 use aya_ebpf::macros::btf_map;
 use channel::driver::ebpf::{self, Offered};
-use sample_abi::{Operate, Operation, Seen};
 use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
+use sample_abi::{Operate, Operation, Seen};
 
 /// A timer of one slot and what it is to do.
 #[repr(C)]
