@@ -1,7 +1,6 @@
 //! The service under measurement, and apps that read what its driver says.
 
 use crate::ground::{Ground, go_on, pin, until};
-use crate::lab;
 use anyhow::{Context, Result, bail};
 use channel::sys::linux::Linux;
 use channel::{Account, Attachment, Device, Item, Mask, Pace, Record};
@@ -50,10 +49,7 @@ impl Gatebell {
         let (file, socket) = (folder.join("figures.toml"), folder.join("figures.sock"));
         fs::write(&file, rules)?;
         let mut command = Command::new(&programs.service);
-        command
-            .arg("--zone-netns")
-            .arg(ground.netns())
-            .args(["--zone-device", lab::DEVICE]);
+        command.arg("--zone-netns").arg(ground.netns());
         command
             .arg("--zone-cgroup")
             .arg(ground.lab.cgroup())

@@ -84,7 +84,7 @@ fn each_question_is_answered_in_words_and_as_json() {
     assert!(discard(&zone));
     let status = root.ok(&["status", "--json"]);
     assert_eq!(status["rules"]["generation"], 1);
-    assert_eq!(status["devices"][0]["name"], lab::DEVICE);
+    assert_eq!(status["devices"][1]["name"], lab::DEVICE);
     let words = root.run(&["status"]);
     assert!(
         words.code == 0 && words.out.contains("generation 1: 6 rules of"),

@@ -46,7 +46,7 @@ use std::time::{Duration, Instant};
 use wire::{Made, Sender, TCP, UDP, outside, within};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 use zone::Protected;
-use zone::probe::{Pair, ip, name, wait_until};
+use zone::probe::{add_pair, ip, name};
 
 /// A user whom nobody else is.
 const USER: u32 = 4711;
@@ -267,7 +267,7 @@ fn a_rule_for_a_device_or_a_set_decides_both_ways_in_both_versions() {
         "interface = \"gb2\"\nprotocol = \"udp\"",
     );
     let zone = Protected::with(&rules);
-    let pair = Pair::add(&zone, "gb2", "gb3", 1);
+    add_pair(&zone, "gb2", "gb3", 1);
     let (here, there) = (name(&zone.lab.netns()), name(&outside(&zone)));
     ip(&[
         "-n",
@@ -289,7 +289,6 @@ fn a_rule_for_a_device_or_a_set_decides_both_ways_in_both_versions() {
         "gb3",
         "nodad",
     ]);
-    wait_until("its filters come", || pair.has_filters());
 
     let sends = |to: &str| Somebody::root().does(&zone, &format!("send {to}"), true);
     let refused = [
@@ -483,8 +482,9 @@ fn a_process_whose_threads_end_together_is_reported_once() {
 }
 
 #[test]
-fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does() {
-    let zone = Protected::with(QUIET);
+fn a_packet_refused_on_its_way_in_names_who_listens_if_rules_ask_for_that() {
+    let somebody_else = rule("else", "allow", "direction = \"in\"\nuser = 4799");
+    let zone = Protected::with(&(QUIET.to_owned() + &somebody_else));
     let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     let ourselves = std::env::current_exe().unwrap();
     for (tcp, act, address) in [
@@ -515,14 +515,27 @@ fn a_packet_refused_on_its_way_in_names_who_listens_and_nobody_where_nobody_does
             "{address}"
         );
         assert_eq!(packet.flow.direction, Direction::Inbound as u8);
-        // The same place on another port, where nobody listens.
-        let closed = address.replace(":70", ":71");
-        knock(&zone, tcp, &closed, false);
-        let packet = app.refused(protocol, port + 100);
+    }
+}
+
+#[test]
+fn a_packet_that_is_refused_whoever_listens_is_refused_before_and_names_nobody() {
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
+    for (tcp, address) in [
+        (true, format!("{INSIDE}:7101")),
+        (false, format!("[{INSIDE_V6}]:7104")),
+    ] {
+        let (protocol, port) = (
+            if tcp { TCP } else { UDP },
+            address.parse::<SocketAddr>().unwrap().port(),
+        );
+        knock(&zone, tcp, &address, false);
+        let packet = app.refused(protocol, port);
         assert_eq!(
             (packet.pid, packet.user, packet.program, packet.name),
             (0, NO_USER, [0; 2], [0; 16]),
-            "{closed}"
+            "{address}"
         );
     }
 }
@@ -532,7 +545,9 @@ fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     let ourselves = std::env::current_exe().unwrap();
     let theirs =
         format!("direction = \"in\"\nprotocol = \"udp\"\nports = 7002\nprogram = {ourselves:?}");
-    let mut zone = Protected::with(&(QUIET.to_owned() + &rule("theirs", "allow", &theirs)));
+    let others = rule("others", "allow", "direction = \"in\"\nuser = 4799");
+    let rules = QUIET.to_owned() + &rule("theirs", "allow", &theirs) + &others;
+    let mut zone = Protected::with(&rules);
     zone.service.stop();
     assert!(!zone.recover().is_empty(), "the driver goes");
     let accepts = Somebody::user(USER).starts(&zone, &format!("accept {INSIDE}:7001"));

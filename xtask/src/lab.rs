@@ -243,7 +243,7 @@ impl Lab {
         let frame = |device: &str, rules: &str| {
             format!(
                 "table inet judge {{\n counter blocked {{ }}\n counter allowed {{ }}\n chain out {{\n  \
-                 type filter hook postrouting priority 300; policy accept;\n  oifname != \"{device}\" accept\n{rules} }}\n}}\n"
+                 type filter hook output priority 0; policy accept;\n  oifname != \"{device}\" accept\n{rules} }}\n}}\n"
             )
         };
         let outbound = "  tcp dport 23 counter name blocked accept\n  udp dport 9 counter name blocked accept\n  \

@@ -172,10 +172,7 @@ struct Service {
 impl Service {
     fn start(programs: &Programs, lab: &Lab, rules: &Path) -> Result<Self> {
         let mut command = Command::new(&programs.service);
-        command
-            .arg("--zone-netns")
-            .arg(lab.netns())
-            .args(["--zone-device", lab::DEVICE]);
+        command.arg("--zone-netns").arg(lab.netns());
         command
             .arg("--zone-cgroup")
             .arg(lab.cgroup())

@@ -147,44 +147,8 @@ pub const MAX_FLOWS: usize = 65_536;
 pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
 /// How many ended connections it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;
-/// Slots for the zone's devices: so many more than a zone has that each finds one of its own.
-pub const DEVICE_SLOTS: u32 = 4096;
-/// In how many slots a device may be.
-pub const DEVICE_TRIES: u32 = 4;
 /// How many programs' paths the driver remembers.
 pub const MAX_PROGRAMS: usize = 8192;
-
-/// The slots in which the device with this number may be, one for each of its [`DEVICE_TRIES`]. Numbers count up, so the first
-/// one is nearly always free; the others lie elsewhere for each (Fibonacci hashing: Knuth, The Art of Computer Programming 3, 6.4).
-#[must_use]
-pub const fn device_slot(index: u32, attempt: u32) -> u32 {
-    const GOLDEN: u32 = 0x9E37_79B1;
-    let scattered = if attempt == 0 {
-        index
-    } else {
-        index.wrapping_mul(GOLDEN) >> (attempt * 6)
-    };
-    scattered % DEVICE_SLOTS
-}
-
-/// A device of the zone, in one of its slots.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
-#[repr(C)]
-pub struct ZoneDevice {
-    /// Its name, the rest zero: what rules ask for, as [`crate::packet::Local::interface`].
-    pub name: [u64; 2],
-    /// Its number; 0: the slot is free.
-    pub index: u32,
-    /// Bytes of the link's header before the IP header: 14 for Ethernet, 0 for a tunnel.
-    pub link_header: u32,
-    /// 1 once its filters have been on for a while: what came by before they were has reached its socket by then. Until
-    /// then both judge.
-    pub guarded: u32,
-    /// Fills the last 8 bytes.
-    pub spare: u32,
-}
 
 /// The device whose packets never leave the machine, in every network namespace.
 pub const LOOPBACK: u32 = 1;
@@ -243,6 +207,8 @@ pub struct Service {
     pub pid: u64,
     /// 1 once it has ended.
     pub gone: u64,
+    /// The zone's network namespace, by the kernel's cookie: sockets of the zone's control group may be in others.
+    pub netns: u64,
 }
 
 /// How the kernel's count of ticks becomes nanoseconds since it started. Ticks stand still while the machine sleeps, and nobody
@@ -281,9 +247,8 @@ impl Ticks {
     }
 }
 
-/// Where the driver finds things in this kernel's own structures, in bytes; all zero where the kernel does not say
-/// (no BTF): then processes have no parent, no arguments and no exit code, and end with their first thread, and sockets have
-/// no program.
+/// Where the driver finds things in this kernel's own structures, in bytes. A kernel that does not say all of it (no BTF, or a
+/// field that it names otherwise) does not get the driver.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -323,6 +288,48 @@ pub struct Offsets {
     pub super_block_device: u32,
     /// `group_dead` in what `sched_process_exit` says; 0 where it does not (before Linux 6.16).
     pub exit_group_dead: u32,
+    /// `sk_buff.sk`
+    pub skb_socket: u32,
+    /// `sk_buff.dev`
+    pub skb_device: u32,
+    /// `sk_buff.len`
+    pub skb_length: u32,
+    /// `nf_hook_state.in`
+    pub state_in: u32,
+    /// `nf_hook_state.out`
+    pub state_out: u32,
+    /// `net_device.ifindex`
+    pub device_index: u32,
+    /// `net_device.name`
+    pub device_name: u32,
+    /// `sock_common.skc_state`
+    pub socket_state: u32,
+    /// `sock_common.skc_cookie`
+    pub socket_cookie: u32,
+    /// `sock_common.skc_listener`, of what waits for the last packet of a handshake.
+    pub socket_listener: u32,
+    /// `sock_common.skc_net`
+    pub socket_netns: u32,
+    /// `net.net_cookie`
+    pub netns_cookie: u32,
+    /// `sock.sk_uid`
+    pub socket_user: u32,
+    /// `sock.sk_protocol`
+    pub socket_protocol: u32,
+    /// `sock.sk_kern_sock`: the byte in which it is one bit.
+    pub socket_kernel: u32,
+    /// That bit.
+    pub socket_kernel_bit: u32,
+    /// `sock.sk_bpf_storage`
+    pub socket_storage: u32,
+    /// `bpf_local_storage.list`
+    pub storage_list: u32,
+    /// `bpf_local_storage_elem.snode`
+    pub element_node: u32,
+    /// `bpf_local_storage_elem.sdata`
+    pub element_data: u32,
+    /// `bpf_local_storage_data.data`, behind the map that it is of.
+    pub data_value: u32,
     /// 1 if the others hold.
     pub known: u32,
 }
@@ -334,8 +341,6 @@ const _: () = {
     assert!(
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32
     );
-    assert!(
-        size_of::<ZoneDevice>() == 32 && size_of::<Lease>() == 16 && size_of::<Service>() == 16
-    );
-    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 72 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
+    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 156 && size_of::<Ticks>() == 16);
 };

@@ -163,13 +163,19 @@ pub struct Local {
     pub out_interface: [u64; 2],
     /// The user, or [`NO_USER`].
     pub user: u32,
-    /// Fills the last 8 bytes.
-    pub spare: u32,
+    /// 0: program and user are as good as they will be known. Else [`Local::LATER`] or [`Local::LOOKED_AT`].
+    pub later: u32,
 }
 
 impl Local {
+    /// Who gets the packet comes out at its socket: a rule that asks for that does not decide before.
+    pub const LATER: u32 = 1;
+    /// The same, where it is only looked at what was decided before.
+    pub const LOOKED_AT: u32 = 2;
     /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
     pub const KERNEL: [u64; 2] = [u64::MAX, 0];
+    /// Stands for the program where somebody's is at the zone's end, and it can't be known whose: rules that block any take it.
+    pub const UNSURE: [u64; 2] = [u64::MAX, 1];
 
     /// Nobody is known to be there.
     pub const UNKNOWN: Self = Self {
@@ -177,7 +183,7 @@ impl Local {
         interface: [0; 2],
         out_interface: [0; 2],
         user: NO_USER,
-        spare: 0,
+        later: 0,
     };
 }
 
@@ -204,6 +210,37 @@ pub fn process_name(name: &str) -> Option<[u64; 2]> {
         .filter(|_| name.len() < 16)?
         .copy_from_slice(name.as_bytes());
     Some(zerocopy::transmute!(bytes))
+}
+
+/// A device's name, as [`name_words`] has it, from how the kernel keeps it: what stands behind its end, left over from a longer
+/// name, is no part of it.
+#[must_use]
+#[inline(always)]
+pub const fn name_until_end([first, second]: [u64; 2]) -> [u64; 2] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    /// The highest bit of the first byte that is zero (Warren, Hacker's Delight, 6-1); 0: none is.
+    const fn end(word: u64) -> u64 {
+        let word = u64::from_le(word);
+        let zeros = word.wrapping_sub(ONES) & !word & ONES << 7;
+        zeros & zeros.wrapping_neg()
+    }
+    /// The bytes below it.
+    const fn until(word: u64, end: u64) -> u64 {
+        let below = if end == 0 {
+            u64::MAX
+        } else {
+            (end >> 7).wrapping_sub(1)
+        };
+        word & below.to_le()
+    }
+    let end_of_first = end(first);
+    let rest = if end_of_first == 0 {
+        until(second, end(second))
+    } else {
+        0
+    };
+    // As `name_words` has them.
+    [u64::from_be(until(first, end_of_first)), u64::from_be(rest)]
 }
 
 /// A packet and its verdict.

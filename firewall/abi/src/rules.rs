@@ -180,6 +180,9 @@ pub const ASKS_INTERFACE: u32 = 4;
 /// Some rule asks for the device that a forwarded packet goes out by.
 pub const ASKS_OUT_INTERFACE: u32 = 8;
 
+/// Some rule names the device `lo`: what never leaves the machine is judged too.
+pub const ASKS_LOOPBACK: u32 = 16;
+
 /// What stands in page 0 of a table of sets.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -266,6 +269,20 @@ impl Outcome {
     pub const fn verdict(self) -> u8 {
         self.0 as u8
     }
+
+    /// The same of a rule that asks for a program or a user.
+    #[must_use]
+    pub const fn asking_who(self) -> Self {
+        Self(self.0 | Self::ASKS_WHO)
+    }
+
+    /// Whether the rule asks for a program or a user.
+    #[must_use]
+    pub const fn asks_who(self) -> bool {
+        self.0 & Self::ASKS_WHO != 0
+    }
+
+    const ASKS_WHO: u32 = 1 << 9;
 
     /// 1 if such packets are to be reported.
     #[must_use]

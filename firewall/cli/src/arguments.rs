@@ -220,9 +220,6 @@ pub struct RecoverArguments {
     /// The service's control socket
     #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
-    /// The zone's network namespace, if the service wrote none down and it is not this one
-    #[arg(long, value_name = "NETNS")]
-    pub netns: Option<PathBuf>,
     /// The service's program, which does the work; left out: the gatebelld beside this program, else /usr/sbin/gatebelld
     #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
     pub program: Option<PathBuf>,

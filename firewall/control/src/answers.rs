@@ -22,7 +22,7 @@ pub struct Status {
     pub netns: Option<PathBuf>,
     /// The zone's control group.
     pub cgroup: PathBuf,
-    /// The zone's devices.
+    /// The devices in the zone's network namespace.
     pub devices: Vec<Device>,
     /// Where the kernel keeps the driver when the service is gone.
     pub pins: PathBuf,
@@ -64,10 +64,6 @@ pub struct Device {
     pub name: String,
     /// Its number.
     pub index: u32,
-    /// Bytes before the IP header.
-    pub link_header: u32,
-    /// Whether it has filters of its own. Without, the control group's hooks judge what the zone sends and gets there.
-    pub filtered: bool,
 }
 
 /// Rules as the kernel has them.

@@ -34,6 +34,12 @@ pub(crate) fn classify_under<T: Tables>(
     let fragment = packet.shape == Shape::LaterFragment;
     let or_fragment = |reason| if fragment { Reason::Fragment } else { reason };
     match first_match(packet, local, head, tables) {
+        Some(Match::Rule(_, outcome)) if local.later != 0 && outcome.asks_who() => {
+            let at_socket = Outcome::new(Verdict::Block as u8, false);
+            let mut decision = decision(head.generation, NO_RULE, at_socket, Reason::Rule);
+            decision.verdict = Verdict::Socket as u8;
+            decision
+        }
         Some(Match::Rule(rule, outcome)) => {
             decision(head.generation, rule, outcome, or_fragment(Reason::Rule))
         }
@@ -177,10 +183,10 @@ fn vectors<'a, T: Tables>(
             vectors.destination[1] = rules.page(number(rules, head.destination_sets, class)?)?;
         }
     }
-    if head.asks & ASKS_USER != 0 {
+    if head.asks & ASKS_USER != 0 && local.later == 0 {
         vectors.local[0] = rules.page(narrow(rules, &head.user, local.user))?;
     }
-    if head.asks & ASKS_PROGRAM != 0 {
+    if head.asks & ASKS_PROGRAM != 0 && local.later == 0 {
         vectors.local[1] = rules.page(wide(
             rules,
             &head.program,

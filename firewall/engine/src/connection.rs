@@ -4,7 +4,7 @@
 //! remembered, and what passes because of it, is decided here, once for both.
 
 use crate::classify::classify_under;
-use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
+use crate::headers::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
@@ -96,6 +96,14 @@ pub fn classify_as<T: Tables>(
         packet.flow.destination_port = destination_port;
     }
     decision
+}
+
+/// Whether what gets packets of this protocol is a socket, which the kernel asks before it takes them. What is not decided
+/// before is decided there; of other protocols the kernel itself is at the end.
+#[must_use]
+#[inline(always)]
+pub const fn ends_at_socket(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | DCCP | SCTP | UDP_LITE)
 }
 
 /// What is known beforehand: captures say when, and nothing of who.
@@ -271,6 +279,9 @@ fn still_allowed<T: Tables, E: Ends<T>, C: Connections>(
     decision: &mut Decision,
 ) -> bool {
     ends.classify(reply, Asked::Beginning, tables, decision);
+    if decision.verdict == Verdict::Socket as u8 {
+        return true;
+    }
     renew(&reply.flow, ends.now_ns(), connections, decision);
     decision.verdict == Verdict::Allow as u8
 }

@@ -548,7 +548,7 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
             .out_interface
             .map_or([0; 2], |name| name_words(name).unwrap()),
         user: seen.user,
-        spare: 0,
+        later: 0,
     };
     (
         Parsed {

@@ -1,6 +1,6 @@
 //! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
 
-use crate::devices::Device;
+use crate::netfilter::{self, Loaded};
 use crate::pins::{self, Pins};
 use crate::sweep::Swept;
 use crate::zone::Zone;
@@ -11,10 +11,9 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::bpf;
 use firewall_abi::firewall::{
-    DEVICE_TRIES, FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES,
-    Verdicts, ZoneDevice, device_slot,
+    FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES, Verdicts,
 };
-use firewall_abi::packet::{Direction, name_words};
+use firewall_abi::packet::Direction;
 use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
 use nix::sys::time::TimeSpec;
@@ -27,15 +26,14 @@ use std::time::Duration;
 use tracing::{debug, warn};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// What a packet takes at most, on a busy machine too, from its device to its socket.
-const UNTIL_ITS_SOCKET: Duration = Duration::from_millis(20);
-
 /// Places for generations of rules: the confirmed one, and a candidate.
 const GENERATIONS: u32 = 2;
 
 /// The loaded driver. What it attached stays when it is dropped.
 pub struct Driver {
     object: Ebpf,
+    /// Its programs of netfilter, which aya does not know.
+    judges: Vec<Loaded>,
     /// Whether tables of an earlier service were there.
     adopted: bool,
     /// What the tables take, since they were last changed.
@@ -60,9 +58,6 @@ impl Taken {
     }
 }
 
-/// What stands in a slot that no device has.
-const FREE: u32 = 0;
-
 impl Driver {
     /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept there.
     /// Nothing is attached yet.
@@ -73,9 +68,11 @@ impl Driver {
                 file.display()
             )
         })?;
+        let kernel = offsets::of_this_kernel().context(TOO_OLD)?;
+        let bytes = netfilter::prepared(bytes, &kernel);
         let names = kept(&bytes, pins)?;
         let adopted = pins.is_there();
-        let offsets: OffsetWords = zerocopy::transmute!(offsets::of_this_kernel());
+        let offsets: OffsetWords = zerocopy::transmute!(kernel.offsets);
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
         loader
@@ -85,15 +82,14 @@ impl Driver {
         for name in &names {
             loader.map_pin_path(name, pins.map(name));
         }
-        let mut object = loader.load(&bytes).with_context(|| {
-            format!(
-                "the kernel did not take the driver {}; it needs root and a kernel from 6.1 on",
-                file.display()
-            )
-        })?;
+        let mut object = loader
+            .load(&bytes)
+            .with_context(|| format!("the kernel did not take the driver {}", file.display()))?;
         hooks::load(&mut object)?;
+        let judges = netfilter::load(&bytes, &object)?;
         Ok(Self {
             object,
+            judges,
             adopted,
             taken: Cell::new(None),
         })
@@ -110,7 +106,7 @@ impl Driver {
     }
 
     /// Tells the driver what the zone is and who serves it.
-    pub fn serve(&self, zone: &Zone) -> Result<()> {
+    fn serve(&self, zone: &Zone) -> Result<()> {
         bpf::update(self.map("ZONE")?, 0, &zone.cgroup.as_raw_fd().to_ne_bytes())
             .context("naming the zone")?;
         self.set(
@@ -119,13 +115,19 @@ impl Driver {
             &Service {
                 pid: std::process::id().into(),
                 gone: 0,
+                netns: zone.cookie,
             },
         )
     }
 
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged.
     pub fn attach(&mut self, pins: &Pins, zone: &Zone) -> Result<()> {
-        hooks::watch_makers(&mut self.object, pins, &zone.cgroup)?;
+        let before: Service = self.value("SERVICE", 0)?;
+        if before.netns != zone.cookie {
+            hooks::leave_stack(pins)?;
+        }
+        self.serve(zone)?;
+        hooks::watch_owners(&mut self.object, pins, &zone.cgroup)?;
         // Between the two: no socket is missed, and no packet is judged before its socket is known.
         let named = sockets::name_older(self, zone);
         debug!(
@@ -138,61 +140,23 @@ impl Driver {
                 named.closed
             );
         }
-        hooks::attach(&mut self.object, pins, &zone.cgroup)
+        hooks::watch_processes(&mut self.object, pins)?;
+        hooks::judge_receivers(&mut self.object, pins, &zone.cgroup)?;
+        hooks::judge(self.map("JUDGES")?, &self.judges, pins)
     }
 
-    /// Guards a device by filters of its own. Returns whether it had no place for filters before.
-    pub fn guard(&mut self, device: &Device) -> Result<bool> {
-        let its_own = self.slot(device.index, device.index)?;
-        let slot = if its_own.is_some() {
-            its_own
-        } else {
-            self.slot(device.index, FREE)?
-        };
-        let (slot, mut entry) =
-            slot.context("too many devices: each slot that this one may have is taken")?;
-        entry.name = name_words(&device.name).unwrap_or_default();
-        entry.index = device.index;
-        entry.link_header = device.link_header;
-        self.set("DEVICES", slot, &entry)?;
-        let made = hooks::filter(&mut self.object, &device.name)
-            .with_context(|| format!("attaching to {}", device.name))?;
-        if entry.guarded == 0 {
-            // For a moment both judge, so that nothing slips between them.
-            std::thread::sleep(UNTIL_ITS_SOCKET);
-            entry.guarded = 1;
-            self.set("DEVICES", slot, &entry)?;
-        }
-        Ok(made)
-    }
-
-    /// Of the slots in which this device may be, the first that holds that one, and what stands there.
-    fn slot(&self, index: u32, holder: u32) -> Result<Option<(u32, ZoneDevice)>> {
-        for slot in (0..DEVICE_TRIES).map(|attempt| device_slot(index, attempt)) {
-            let entry: ZoneDevice = self.value("DEVICES", slot)?;
-            if entry.index == holder {
-                return Ok(Some((slot, entry)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// A device is gone, and its filters with it.
-    pub fn unguard(&self, index: u32) -> Result<()> {
-        let Some((slot, _)) = self.slot(index, index)? else {
-            return Ok(());
-        };
-        self.set("DEVICES", slot, &ZoneDevice::default())
-    }
-
-    /// The devices that the tables speak of.
-    pub fn guarded(&self) -> Result<Vec<u32>> {
-        let mut found = Vec::new();
-        self.each("DEVICES", |_: &u32, device: &ZoneDevice| {
-            found.push(device.index)
-        })?;
-        found.retain(|index| *index != 0);
-        Ok(found)
+    /// Looks whether all of it is where it was put, and puts it there again. Returns what was gone.
+    pub fn heal(&mut self, pins: &Pins, zone: &Zone) -> Result<Vec<String>> {
+        let table = self.object.map("JUDGES").and_then(data);
+        let table = table.context("the driver's object has no map JUDGES")?;
+        let table = table.fd().as_fd().try_clone_to_owned()?;
+        hooks::heal(
+            &mut self.object,
+            table.as_fd(),
+            &self.judges,
+            pins,
+            &zone.cgroup,
+        )
     }
 
     /// What the driver counted.
@@ -437,7 +401,7 @@ fn until_idle_ns(key: &FlowKey, entry: &FlowEntry, now: u64) -> u64 {
 }
 
 /// What is behind a map, of the kinds that the driver has.
-fn data(map: &Map) -> Option<&MapData> {
+pub fn data(map: &Map) -> Option<&MapData> {
     match map {
         Map::Array(data)
         | Map::ArrayOfMaps(data)
@@ -457,6 +421,10 @@ pub const fn needed(pages: usize) -> u64 {
     const BESIDE: u64 = 8192;
     (pages * PAGE_BYTES) as u64 + BESIDE
 }
+
+/// What a kernel is told that lacks something.
+const TOO_OLD: &str = "this kernel does not have what Gatebell needs: take Linux 6.6 or later, with CONFIG_DEBUG_INFO_BTF and \
+                       CONFIG_NETFILTER_BPF_LINK, as Debian 13, Ubuntu 24.04 and Debian 12's backports have it; nothing was changed";
 
 /// The names of the maps that are kept. What an earlier service left and does not fit is put aside first.
 fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {

@@ -5,7 +5,6 @@
 
 pub use crate::mailbox::{Ending, Inbox, Mailbox};
 
-use crate::devices::{self, Changes, Devices};
 use crate::driver::Driver;
 use crate::folders;
 use crate::keeper::{Keeper, KeptLists};
@@ -16,7 +15,7 @@ use crate::programs::{self, Watch};
 use crate::recover::{self, Places};
 use crate::rule_names::KnownGenerations;
 use crate::stand_in;
-use crate::state::{self, Guarded, State, Written};
+use crate::state::{State, Written};
 use crate::sweep::EVERY;
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
@@ -26,6 +25,7 @@ use control::{
     RuleNames, RuleText, Stats, Status,
 };
 use nix::errno::Errno;
+use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Group, chown};
 use rules::Rules;
@@ -42,8 +42,6 @@ use tracing::{error, info, warn};
 pub struct Config {
     /// The zone's network namespace; none: the one that the service is started in.
     pub netns: Option<PathBuf>,
-    /// The only devices that the zone has; none given: all but loopback.
-    pub devices: Vec<String>,
     /// The zone's control group.
     pub cgroup: PathBuf,
     /// The rule file.
@@ -72,7 +70,6 @@ impl Config {
             state: self.state.clone(),
             pins: self.pins.clone(),
             sockets: vec![self.socket.clone(), self.control.clone()],
-            netns: self.netns.clone(),
         }
     }
 
@@ -84,6 +81,20 @@ impl Config {
         let file = std::path::absolute(&self.rules).unwrap_or_else(|_| self.rules.clone());
         file.parent().unwrap_or(&file).to_owned()
     }
+}
+
+/// The devices of the network namespace that the main loop is in. Where the kernel does not say, none.
+fn devices() -> Vec<Device> {
+    let listed = if_nameindex().into_iter().flat_map(|devices| {
+        devices
+            .iter()
+            .map(|device| Device {
+                name: device.name().to_string_lossy().into_owned(),
+                index: device.index(),
+            })
+            .collect::<Vec<_>>()
+    });
+    listed.collect()
 }
 
 /// Lets the group's members in, if there is such a group: the door shows each of them what is theirs to see.
@@ -171,10 +182,12 @@ pub struct Firewall {
     config: Config,
     state: State,
     driver: Driver,
+    pins: Pins,
+    zone: Zone,
+    /// When it was last looked whether all of it is where it was put.
+    looked: Instant,
     rulebook: Rulebook,
     names: KnownGenerations,
-    devices: Devices,
-    guarded: Vec<Guarded>,
     programs: Watch,
     /// None: see `no_door`.
     door: Option<DeviceServer>,
@@ -191,6 +204,8 @@ pub struct Firewall {
     again: Again,
     /// Why apps can't attach.
     no_door: Option<String>,
+    /// Which hooks are gone.
+    open: Option<String>,
     /// What else is not as it should be.
     trouble: Option<String>,
 }
@@ -205,7 +220,7 @@ impl Firewall {
         let begins = !pins.is_there();
         let places = config.places();
         let entered = Zone::enter(config.netns.as_deref(), &config.cgroup)
-            .and_then(|zone| Self::begin(config, state, &pins, &zone));
+            .and_then(|zone| Self::begin(config, state, pins, zone));
         entered.map_err(|error| {
             // What an earlier service left stays in force. What we began alone is no firewall yet, and is taken out again.
             match begins.then(|| recover::take_out(&places)) {
@@ -215,8 +230,8 @@ impl Firewall {
         })
     }
 
-    fn begin(config: Config, state: State, pins: &Pins, zone: &Zone) -> Result<Self> {
-        let mut driver = Driver::load(&config.driver, pins)?;
+    fn begin(config: Config, state: State, pins: Pins, zone: Zone) -> Result<Self> {
+        let mut driver = Driver::load(&config.driver, &pins)?;
         let rulebook = Rulebook::found(&driver, &state)?;
         if !driver.adopted() {
             programs::name_running(&driver);
@@ -230,7 +245,6 @@ impl Firewall {
         no_door.iter().for_each(|said| error!("{said}"));
         let keeper = Keeper::open(&config.kept);
         let mut firewall = Self {
-            devices: Devices::watch(&config.devices).context("can't watch the devices")?,
             programs: Watch::new().context("can't watch the programs' files")?,
             since: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -239,10 +253,12 @@ impl Firewall {
             config,
             state,
             driver,
+            pins,
+            zone,
+            looked: Instant::now(),
             rulebook,
             names: KnownGenerations::default(),
             door: door.ok(),
-            guarded: Vec::new(),
             flows: 0,
             keeper,
             stand_in: None,
@@ -250,6 +266,7 @@ impl Firewall {
             missing: Vec::new(),
             again: Again::default(),
             no_door,
+            open: None,
             trouble: None,
         };
         // Of what is in force now records come until the next rules are.
@@ -257,10 +274,9 @@ impl Firewall {
         // A lease may have ended while no service was there.
         firewall.expire();
         firewall.first_rules()?;
-        firewall.driver.serve(zone)?;
-        firewall.driver.attach(pins, zone)?;
-        firewall.first_devices()?;
-        for folder in pins.remove_others()? {
+        firewall.driver.attach(&firewall.pins, &firewall.zone)?;
+        firewall.write_down();
+        for folder in firewall.pins.remove_others()? {
             info!(
                 "took off the hooks that an earlier release had left in {}",
                 folder.display()
@@ -315,40 +331,22 @@ impl Firewall {
         Err(failed.unwrap_or_else(|| anyhow!("there are no rules at all")))
     }
 
-    /// Devices that went while nobody looked leave the tables, those that are there get our filters.
-    fn first_devices(&mut self) -> Result<()> {
-        let changes = self.devices.look().context("can't list the devices")?;
-        for index in self.driver.guarded()? {
-            if changes.come.iter().all(|device| device.index != index) {
-                self.driver.unguard(index)?;
-            }
-        }
-        let before = state::read(&self.config.state)
-            .map(|written| written.devices)
-            .unwrap_or_default();
-        self.guarded = before
-            .into_iter()
-            .filter(|old| changes.come.iter().any(|new| new.index == old.index))
-            .collect();
-        self.follow(changes)
-    }
-
     /// Does what there is to do, or waits for it at most this long. `beside` wakes it too.
     pub(crate) fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<()> {
-        // A device that could not be guarded is tried again soon.
-        let behind = self.devices.is_behind().then_some(EVERY);
         let again = self.is_troubled().then(|| self.again.rest());
+        // What is taken out of the kernel, nobody tells us of.
+        let look = EVERY.saturating_sub(self.looked.elapsed());
         let timeout = [
             self.rulebook.time_left(),
             self.programs.due(),
-            behind,
             again,
+            Some(look),
         ]
         .into_iter()
         .flatten()
         .fold(timeout, Duration::min);
         let room = self.room();
-        let mut wakers = vec![self.devices.as_fd(), self.programs.as_fd()];
+        let mut wakers = vec![self.programs.as_fd()];
         wakers.extend(beside);
         match &mut self.door {
             Some(door) => {
@@ -357,8 +355,9 @@ impl Firewall {
             }
             None => wait(timeout, &wakers)?,
         }
-        let changes = self.devices.changes().context("can't list the devices")?;
-        self.follow(changes)?;
+        if self.looked.elapsed() >= EVERY {
+            self.heal();
+        }
         if self.programs.changed() {
             self.renew();
         }
@@ -466,17 +465,26 @@ impl Firewall {
         let swept = self.driver.forget_idle_flows();
         let swept = self.noted(swept);
         self.flows = swept.map_or(self.flows, |swept| swept.left);
-        if self.devices.is_behind() {
-            let again = self
-                .devices
-                .look()
-                .context("can't list the devices")
-                .and_then(|changes| self.follow(changes));
-            self.noted(again);
-        }
         // What failed is tried again soon.
-        let quiet = swept.filter(|_| self.trouble.is_none() && !self.devices.is_behind());
+        let quiet = swept.filter(|_| self.trouble.is_none());
         quiet.map_or(EVERY, |swept| swept.rest())
+    }
+
+    /// Puts back what somebody took out of the kernel.
+    fn heal(&mut self) {
+        self.looked = Instant::now();
+        let healed = self.driver.heal(&self.pins, &self.zone);
+        self.open = healed.as_ref().err().map(|cause| {
+            format!("hooks are gone and can't be put back, so that packets pass unjudged: {cause:#}; restart the service")
+        });
+        match (&self.open, healed) {
+            (Some(open), _) => error!("{open}"),
+            (None, Ok(gone)) if !gone.is_empty() => {
+                let gone = gone.join(", ");
+                warn!("these hooks were gone, and are there again: {gone}");
+            }
+            _ => {}
+        }
     }
 
     /// Ends every app's reference. What is attached in the kernel stays.
@@ -501,12 +509,7 @@ impl Firewall {
             adopted: self.driver.adopted(),
             netns: self.config.netns.clone(),
             cgroup: self.config.cgroup.clone(),
-            devices: self
-                .devices
-                .known()
-                .iter()
-                .map(|device| self.device(device))
-                .collect(),
+            devices: devices(),
             pins: self.config.pins.clone(),
             rules: held.map_or(nothing, Held::in_force),
             lease: self.rulebook.lease(),
@@ -528,9 +531,10 @@ impl Firewall {
             missing,
             trouble,
             no_door,
+            open,
             ..
         } = self;
-        let said = [stand_in, bad_file].into_iter().flatten();
+        let said = [open, stand_in, bad_file].into_iter().flatten();
         let said = said.chain(missing).chain(trouble).chain(no_door).cloned();
         let unkept = [self.keeper.trouble(), self.state.trouble()];
         said.chain(unkept.into_iter().flatten()).collect()
@@ -873,46 +877,6 @@ impl Firewall {
         self.programs.follow(self.rulebook.programs());
     }
 
-    fn follow(&mut self, changes: Changes) -> Result<()> {
-        if changes == Changes::default() {
-            return Ok(());
-        }
-        for device in &changes.gone {
-            self.driver.unguard(device.index)?;
-            self.guarded.retain(|guarded| guarded.index != device.index);
-            info!("the device {} is gone", device.name);
-        }
-        for device in &changes.come {
-            self.guard(device);
-        }
-        self.write_down();
-        Ok(())
-    }
-
-    /// A device may go while we come. Until it has its filters, the control group's hooks judge.
-    fn guard(&mut self, device: &devices::Device) {
-        match self.driver.guard(device) {
-            Ok(made) => {
-                let made = made
-                    || self
-                        .guarded
-                        .iter()
-                        .any(|old| old.index == device.index && old.hooks_made);
-                self.guarded.retain(|guarded| guarded.index != device.index);
-                self.guarded.push(Guarded {
-                    name: device.name.clone(),
-                    index: device.index,
-                    hooks_made: made,
-                });
-                info!("the device {} is guarded", device.name);
-            }
-            Err(cause) => {
-                warn!("{cause:#}; until it has filters, the control group's hooks judge");
-                self.devices.forget(device.index);
-            }
-        }
-    }
-
     fn memory(&mut self) -> Memory {
         let (taken, rings) = (self.driver.memory(), self.rings());
         Memory {
@@ -960,20 +924,7 @@ impl Firewall {
             cgroup: self.config.cgroup.clone(),
             pins: self.config.pins.clone(),
             sockets: vec![self.config.socket.clone(), self.config.control.clone()],
-            devices: self.guarded.clone(),
         });
-    }
-
-    fn device(&self, device: &devices::Device) -> Device {
-        Device {
-            name: device.name.clone(),
-            index: device.index,
-            link_header: device.link_header,
-            filtered: self
-                .guarded
-                .iter()
-                .any(|guarded| guarded.index == device.index),
-        }
     }
 
     /// What should not fail and did: said, and shown in the status until it succeeds.

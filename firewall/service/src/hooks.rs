@@ -1,43 +1,48 @@
 //! The driver's hooks in the kernel: put there once, kept by their pins, and taken over by the next service with no moment
 //! in between in which nobody judges.
 //!
+//! - In the IP stack (netfilter) stand programs that go on with those of a table: another one takes its place there by one
+//!   update. The hooks themselves stay.
 //! - The control group's hooks are links: another program is put into a link by one update.
-//! - The filters at a device stand at a fixed place, and are replaced there by one message.
 //! - A tracepoint's link can't be updated: the new one is attached first and then takes the old one's name. In between a
 //!   process is seen by both; but then no app is attached, for the door has released those of the service before and lets
 //!   nobody in yet. So nothing is reported twice, and whether the service has ended is noted by whoever sees it.
 
+use crate::netfilter::Loaded;
 use crate::pins::Pins;
 use anyhow::{Context, Result};
 use aya::Ebpf;
 use aya::programs::links::FdLink;
-use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle};
 use aya::programs::{
-    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, Program, ProgramError,
-    SchedClassifier, TcAttachType, TracePoint, tc,
+    CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Program,
+    ProgramError, SchedClassifier, TracePoint,
 };
-use channel::sys::linux::bpf;
+use channel::sys::linux::bpf::{self, NetfilterPlace};
 use nix::libc;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-/// The place of our filters on a device: early, and always the same, so that an upgrade finds them.
-const PRIORITY: u16 = 1;
-const HANDLE: TcHandle = TcHandle::new(0, 0x6B);
+/// Where packets are judged: `NF_INET_`, the program that stands there, and the one that it goes on with, whose place in the
+/// table is its place here.
+const STACK: [(u32, &str, &str); 3] = [
+    (1, "enter_local_in", "zone_local_in"),
+    (2, "enter_forward", "zone_forward"),
+    (3, "enter_local_out", "zone_local_out"),
+];
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`, by what their links are called.
+const FAMILIES: [(u32, &str); 2] = [(2, "ipv4"), (10, "ipv6")];
+/// Behind whatever translates what comes in and goes out (-100), ahead of what does so last (100), and not in others' usual
+/// place. Only one program may stand at each: an upgrade that brings other tables takes the second while the first is on.
+const PRIORITIES: [i32; 2] = [50, 60];
 
-/// The filters of a device, by name.
-const FILTERS: [(&str, TcAttachType); 2] = [
-    ("zone_ingress", TcAttachType::Ingress),
-    ("zone_egress", TcAttachType::Egress),
-];
-/// The control group's hooks that see packets.
-const SOCKETS: [(&str, CgroupSkbAttachType); 2] = [
-    ("zone_socket_egress", CgroupSkbAttachType::Egress),
-    ("zone_socket_ingress", CgroupSkbAttachType::Ingress),
-];
-const SOCKET_MADE: &str = "socket_made";
+/// The control group's hooks that see who makes a socket or names its own address.
+const SOCKETS: [&str; 3] = ["socket_made", "socket_bound4", "socket_bound6"];
+/// The one that judges what depends on who gets it.
+const RECEIVER: &str = "zone_socket";
+/// Those that see who calls another.
+const CALLS: [&str; 4] = ["connects4", "connects6", "sends4", "sends6"];
 const TRACEPOINTS: [(&str, &str); 2] = [
     ("program_started", "sched_process_exec"),
     ("process_ended", "sched_process_exit"),
@@ -50,18 +55,18 @@ const CLOCK: &str = "read_clock";
 
 /// Has the kernel check every program, before anything is attached.
 pub fn load(object: &mut Ebpf) -> Result<()> {
-    for (name, _) in FILTERS {
-        let program: &mut SchedClassifier = program(object, name)?;
+    for name in SOCKETS {
+        let program: &mut CgroupSock = program(object, name)?;
         program.load().with_context(|| refused(name))?;
     }
-    for (name, _) in SOCKETS {
-        let program: &mut CgroupSkb = program(object, name)?;
+    for name in CALLS {
+        let program: &mut CgroupSockAddr = program(object, name)?;
         program.load().with_context(|| refused(name))?;
     }
+    let receiver: &mut CgroupSkb = program(object, RECEIVER)?;
+    receiver.load().with_context(|| refused(RECEIVER))?;
     let clock: &mut SchedClassifier = program(object, CLOCK)?;
     clock.load().with_context(|| refused(CLOCK))?;
-    let makers: &mut CgroupSock = program(object, SOCKET_MADE)?;
-    makers.load().with_context(|| refused(SOCKET_MADE))?;
     for (name, _) in TRACEPOINTS {
         let program: &mut TracePoint = program(object, name)?;
         program.load().with_context(|| refused(name))?;
@@ -69,51 +74,190 @@ pub fn load(object: &mut Ebpf) -> Result<()> {
     Ok(())
 }
 
-/// Begins to watch who makes sockets in the zone, or takes that over from an earlier service.
-pub fn watch_makers(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
-    let makers: &mut CgroupSock = program(object, SOCKET_MADE)?;
-    if !taken_over(pins, SOCKET_MADE, cgroup, makers.fd()?.as_fd())? {
-        let link = makers
-            .attach(cgroup, ALONE)
-            .and_then(|id| makers.take_link(id));
-        keep(
-            pins,
-            SOCKET_MADE,
-            link.context("watching who makes sockets")?.try_into(),
-        )?;
+/// Begins to watch whose sockets are in the zone, or takes that over from an earlier service.
+pub fn watch_owners(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
+    for name in SOCKETS {
+        let program: &mut CgroupSock = program(object, name)?;
+        if !taken_over(pins, name, cgroup, program.fd()?.as_fd())? {
+            let link = program
+                .attach(cgroup, ALONE)
+                .and_then(|id| program.take_link(id));
+            let link = link.with_context(|| format!("attaching {name} to the control group"))?;
+            keep(pins, name, link.try_into())?;
+        }
+    }
+    for name in CALLS {
+        let program: &mut CgroupSockAddr = program(object, name)?;
+        if !taken_over(pins, name, cgroup, program.fd()?.as_fd())? {
+            let link = program
+                .attach(cgroup, ALONE)
+                .and_then(|id| program.take_link(id));
+            let link = link.with_context(|| format!("attaching {name} to the control group"))?;
+            keep(pins, name, link.try_into())?;
+        }
     }
     Ok(())
 }
 
-/// Attaches what judges packets and tells of processes in the whole zone, or takes over what an earlier service left there.
-pub fn attach(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
+/// Has what a socket gets judged there, if that depends on who it is; or takes that over from an earlier service.
+pub fn judge_receivers(object: &mut Ebpf, pins: &Pins, cgroup: &File) -> Result<()> {
+    let receiver: &mut CgroupSkb = program(object, RECEIVER)?;
+    if !taken_over(pins, RECEIVER, cgroup, receiver.fd()?.as_fd())? {
+        let link = receiver
+            .attach(cgroup, CgroupSkbAttachType::Ingress, ALONE)
+            .and_then(|id| receiver.take_link(id));
+        let link = link.context("attaching to what the zone's sockets get")?;
+        keep(pins, RECEIVER, link.try_into())?;
+    }
+    Ok(())
+}
+
+/// Attaches what tells of processes, in the place of what an earlier service left there.
+pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
     for (name, event) in TRACEPOINTS {
         let program: &mut TracePoint = program(object, name)?;
         let link = program
             .attach("sched", event)
             .and_then(|id| program.take_link(id));
-        keep(
-            pins,
-            name,
-            link.with_context(|| format!("watching {event}"))?
-                .try_into(),
-        )?;
+        let link = link.with_context(|| format!("watching {event}"))?;
+        keep(pins, name, link.try_into())?;
     }
-    for (name, side) in SOCKETS {
-        let program: &mut CgroupSkb = program(object, name)?;
-        if !taken_over(pins, name, cgroup, program.fd()?.as_fd())? {
-            let link = program
-                .attach(cgroup, side, ALONE)
-                .and_then(|id| program.take_link(id));
-            keep(
-                pins,
-                name,
-                link.context("attaching to the zone's control group")?
-                    .try_into(),
-            )?;
+    Ok(())
+}
+
+/// Has packets judged by these programs: those that stand in the IP stack go on with them from now on, and what is missing
+/// there is attached.
+pub fn judge(table: BorrowedFd<'_>, programs: &[Loaded], pins: &Pins) -> Result<()> {
+    for (place, (_, _, judge)) in STACK.iter().enumerate() {
+        let program = found(programs, judge)?.as_raw_fd().to_ne_bytes();
+        bpf::update(table, place as u32, &program)
+            .with_context(|| format!("putting {judge} in its place"))?;
+    }
+    stand_in_stack(programs, pins).map(drop)
+}
+
+/// Looks whether everything is where it was put, and puts it there again. Returns what was gone.
+pub fn heal(
+    object: &mut Ebpf,
+    table: BorrowedFd<'_>,
+    programs: &[Loaded],
+    pins: &Pins,
+    cgroup: &File,
+) -> Result<Vec<String>> {
+    let mut gone = Vec::new();
+    for (place, (_, _, judge)) in STACK.iter().enumerate() {
+        let program = found(programs, judge)?;
+        let mut stands = [0; 4];
+        let key = (place as u32).to_ne_bytes();
+        let there = bpf::lookup(table, &key, &mut stands).context("reading who judges")?;
+        if !there || u32::from_ne_bytes(stands) != bpf::map_info(program)?.id {
+            bpf::update(table, place as u32, &program.as_raw_fd().to_ne_bytes())
+                .with_context(|| format!("putting {judge} in its place"))?;
+            gone.push((*judge).to_owned());
+        }
+    }
+    gone.extend(stand_in_stack(programs, pins)?);
+    let here = Some(cgroup.metadata()?.ino());
+    for name in SOCKETS.into_iter().chain(CALLS).chain([RECEIVER]) {
+        let link = pins.link(name)?;
+        let at = link
+            .map(|link| bpf::link_cgroup(link.as_fd()))
+            .transpose()?;
+        if at.flatten() != here {
+            gone.push(name.to_owned());
+        }
+    }
+    for (name, _) in TRACEPOINTS {
+        if pins.link(name)?.is_none() {
+            gone.push(name.to_owned());
+        }
+    }
+    if gone
+        .iter()
+        .any(|name| TRACEPOINTS.iter().any(|(tracepoint, _)| name == tracepoint))
+    {
+        watch_processes(object, pins)?;
+    }
+    if gone
+        .iter()
+        .any(|name| SOCKETS.contains(&&**name) || CALLS.contains(&&**name))
+    {
+        watch_owners(object, pins, cgroup)?;
+    }
+    if gone.iter().any(|name| name == RECEIVER) {
+        judge_receivers(object, pins, cgroup)?;
+    }
+    Ok(gone)
+}
+
+/// Attaches in the IP stack what is not there. Returns what was not.
+fn stand_in_stack(programs: &[Loaded], pins: &Pins) -> Result<Vec<String>> {
+    let mut attached = Vec::new();
+    for (hook, entry, _) in STACK {
+        let program = found(programs, entry)?;
+        for (family, name) in FAMILIES {
+            let name = format!("{entry}_{name}");
+            let failed = || format!("attaching {name}; {NO_NETFILTER}");
+            let kept = place_of(pins, &name)?;
+            let kept = kept.filter(|place| place.family == family && place.hook == hook);
+            let link = match kept {
+                // The kernel tells nobody whether a link was taken off. Its place is free only then.
+                Some(place) => in_place(program, place).with_context(failed)?,
+                None => Some(in_stack(program, family, hook).with_context(failed)?),
+            };
+            if let Some(link) = link {
+                pins.keep(&name, link.as_fd())?;
+                attached.push(name);
+            }
+        }
+    }
+    Ok(attached)
+}
+
+/// Attaches a program at a place; none: it is taken.
+fn in_place(program: BorrowedFd<'_>, place: NetfilterPlace) -> io::Result<Option<OwnedFd>> {
+    match bpf::link_netfilter(program, place) {
+        Err(taken) if taken.raw_os_error() == Some(libc::EBUSY) => Ok(None),
+        link => link.map(Some),
+    }
+}
+
+/// Takes away the hooks in the IP stack that an earlier service has left in another network namespace.
+pub fn leave_stack(pins: &Pins) -> Result<()> {
+    for (_, entry, _) in STACK {
+        for (_, family) in FAMILIES {
+            pins.drop_link(&format!("{entry}_{family}"))?;
         }
     }
     Ok(())
+}
+
+/// What may be the matter when nothing can be attached there.
+const NO_NETFILTER: &str = "Gatebell needs Linux 6.6 or later with CONFIG_NETFILTER_BPF_LINK";
+
+/// Where a hook was put; none: it is not kept.
+fn place_of(pins: &Pins, name: &str) -> Result<Option<NetfilterPlace>> {
+    let failed = || format!("looking at the hook {name}");
+    let Some(link) = pins.link(name).with_context(failed)? else {
+        return Ok(None);
+    };
+    bpf::netfilter_place(link.as_fd()).with_context(failed)
+}
+
+/// Attaches a program in the IP stack, at the first priority that is free.
+fn in_stack(program: BorrowedFd<'_>, family: u32, hook: u32) -> io::Result<OwnedFd> {
+    let [first, second] =
+        PRIORITIES.map(|priority| NetfilterPlace::defragmented(family, hook, priority));
+    match in_place(program, first)? {
+        Some(link) => Ok(link),
+        None => bpf::link_netfilter(program, second),
+    }
+}
+
+fn found<'a>(programs: &'a [Loaded], name: &str) -> Result<BorrowedFd<'a>> {
+    let missing = || format!("the driver's object has no program {name}: another release?");
+    let program = programs.iter().find(|program| program.name == name);
+    Ok(program.with_context(missing)?.program.as_fd())
 }
 
 /// What time it is on the driver's clock of connections: see [`firewall_abi::firewall::Ticks`].
@@ -123,48 +267,6 @@ pub fn clock_ns(object: &Ebpf) -> Result<u64> {
     let mut frame = [[0; 8]; 2];
     bpf::run(clock.fd()?.as_fd(), frame.as_flattened_mut()).context(failed)?;
     Ok(u64::from_ne_bytes(frame[0]))
-}
-
-/// Puts the filters on a device, in the place of those that are there. Returns whether the device had no place for filters
-/// before.
-pub fn filter(object: &mut Ebpf, device: &str) -> Result<bool> {
-    let made = match tc::qdisc_add_clsact(device) {
-        Ok(()) => true,
-        Err(error) if raised(&error, io::ErrorKind::AlreadyExists) => false,
-        Err(error) => return Err(error).context("can't add the clsact qdisc"),
-    };
-    for (name, side) in FILTERS {
-        let program: &mut SchedClassifier = program(object, name)?;
-        let place = SchedClassifierLink::attached(device, side, PRIORITY, HANDLE, None)?;
-        let id = match program.attach_to_link(place) {
-            Err(error) if nothing_there(&error) => {
-                let options = NlOptions {
-                    priority: PRIORITY,
-                    handle: HANDLE,
-                    classid: None,
-                };
-                program.attach_with_options(device, side, TcAttachOptions::Netlink(options))
-            }
-            replaced => replaced,
-        };
-        let link = program.take_link(id.with_context(|| format!("attaching {name}"))?)?;
-        // It stays when we go.
-        std::mem::forget(link);
-    }
-    Ok(made)
-}
-
-/// Takes our filters off a device, whatever release put them there. Returns how many there were.
-pub fn unfilter(device: &str) -> Result<usize> {
-    let mut found = 0;
-    for (name, side) in FILTERS {
-        match tc::qdisc_detach_program(device, side, name) {
-            Ok(()) => found += 1,
-            Err(error) if nothing(&error) => {}
-            Err(error) => return Err(error).with_context(|| format!("taking {name} off {device}")),
-        }
-    }
-    Ok(found)
 }
 
 /// Puts the program into the link that is kept for it. False: none is, or it is at another control group.
@@ -186,10 +288,8 @@ fn keep<E: std::error::Error + Send + Sync + 'static>(
     name: &str,
     link: Result<FdLink, E>,
 ) -> Result<()> {
-    pins.keep_link(
-        name,
-        link.with_context(|| format!("this kernel's {name} hook is no link; it needs Linux 6.1"))?,
-    )
+    let link = link.with_context(|| format!("this kernel's {name} hook is no link"))?;
+    pins.keep_link(name, link)
 }
 
 fn program<'a, P>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
@@ -201,41 +301,5 @@ where
 }
 
 fn refused(name: &str) -> String {
-    format!("the kernel did not take the program {name}; Gatebell needs Linux 6.1 or later")
-}
-
-/// No filter stands there that could be replaced.
-fn nothing_there(error: &ProgramError) -> bool {
-    raised(error, io::ErrorKind::NotFound)
-}
-
-/// There is no such filter, or nothing for filters to stand at, or the device itself is gone.
-fn nothing(error: &tc::TcError) -> bool {
-    match error {
-        tc::TcError::IoError(error) => {
-            error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ENODEV)
-        }
-        tc::TcError::NetlinkError(error) => {
-            matches!(
-                error.raw_os_error(),
-                Some(libc::ENOENT | libc::EINVAL | libc::ENODEV)
-            )
-        }
-        _ => false,
-    }
-}
-
-/// Whether an error of this kind is behind it.
-fn raised(error: &(dyn std::error::Error + 'static), kind: io::ErrorKind) -> bool {
-    let mut cause = Some(error);
-    while let Some(this) = cause {
-        if this
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == kind)
-        {
-            return true;
-        }
-        cause = this.source();
-    }
-    false
+    format!("the kernel did not take the program {name}")
 }

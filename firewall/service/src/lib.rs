@@ -14,7 +14,6 @@
 #![cfg(target_os = "linux")]
 
 pub mod control_server;
-mod devices;
 mod driver;
 pub mod firewall;
 mod folders;
@@ -25,7 +24,7 @@ mod lease;
 mod log;
 mod mailbox;
 mod manager;
-mod netlink;
+mod netfilter;
 mod offsets;
 mod pins;
 mod programs;

@@ -12,22 +12,47 @@ const SHOWN: &str = "/sys/kernel/btf/vmlinux";
 /// What the tracepoint at a thread's end says, where that is more than others say.
 const EXIT: &str = "trace_event_raw_sched_process_exit";
 
-/// The offsets, or all zero where the kernel shows no type data or none that we understand.
-pub fn of_this_kernel() -> Offsets {
-    std::fs::read(Path::new(SHOWN))
-        .ok()
-        .and_then(|bytes| offsets(&bytes))
-        .unwrap_or_default()
+/// What the driver is told of the kernel that it is loaded into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kernel {
+    pub offsets: Offsets,
+    /// The numbers of the kernel's own functions that the driver calls, in the order of [`CALLED`].
+    pub functions: [u32; 2],
 }
 
-fn offsets(bytes: &[u8]) -> Option<Offsets> {
+/// The functions of the kernel that the driver calls: by the number after the mark in its code, from 1.
+const CALLED: [&str; 2] = ["bpf_dynptr_from_skb", "bpf_dynptr_slice"];
+
+/// What this kernel shows of itself; none: it shows no type data, or lacks something that the driver needs.
+pub fn of_this_kernel() -> Option<Kernel> {
+    kernel(&std::fs::read(Path::new(SHOWN)).ok()?)
+}
+
+fn kernel(bytes: &[u8]) -> Option<Kernel> {
     let types = Types::of(bytes)?;
+    let [view, slice] = CALLED.map(|name| types.function(name));
+    Some(Kernel {
+        offsets: offsets(&types)?,
+        functions: [view?, slice?],
+    })
+}
+
+fn offsets(types: &Types<'_>) -> Option<Offsets> {
     let task = types.structure("task_struct")?;
     let signal = types.structure("signal_struct")?;
     let memory = types.structure("mm_struct")?;
     let file = types.structure("file")?;
     let inode = types.structure("inode")?;
     let super_block = types.structure("super_block")?;
+    let skb = types.structure("sk_buff")?;
+    let state = types.structure("nf_hook_state")?;
+    let device = types.structure("net_device")?;
+    let common = types.structure("sock_common")?;
+    let socket = types.structure("sock")?;
+    let storage = types.structure("bpf_local_storage")?;
+    let element = types.structure("bpf_local_storage_elem")?;
+    let data = types.structure("bpf_local_storage_data")?;
+    let kernels_own = types.bits(socket, "sk_kern_sock")?;
     Some(Offsets {
         task_mm: types.member(task, "mm")?,
         task_parent: types.member(task, "real_parent")?,
@@ -49,6 +74,27 @@ fn offsets(bytes: &[u8]) -> Option<Offsets> {
             .structure(EXIT)
             .and_then(|exit| types.member(exit, "group_dead"))
             .unwrap_or(0),
+        skb_socket: types.member(skb, "sk")?,
+        skb_device: types.member(skb, "dev")?,
+        skb_length: types.member(skb, "len")?,
+        state_in: types.member(state, "in")?,
+        state_out: types.member(state, "out")?,
+        device_index: types.member(device, "ifindex")?,
+        device_name: types.member(device, "name")?,
+        socket_state: types.member(common, "skc_state")?,
+        socket_cookie: types.member(common, "skc_cookie")?,
+        socket_listener: types.member(common, "skc_listener")?,
+        socket_netns: types.member(common, "skc_net")?,
+        netns_cookie: types.member(types.structure("net")?, "net_cookie")?,
+        socket_user: types.member(socket, "sk_uid")?,
+        socket_protocol: types.member(socket, "sk_protocol")?,
+        socket_kernel: kernels_own / 8,
+        socket_kernel_bit: 1 << (kernels_own % 8),
+        socket_storage: types.member(socket, "sk_bpf_storage")?,
+        storage_list: types.member(storage, "list")?,
+        element_node: types.member(element, "snode")?,
+        element_data: types.member(element, "sdata")?,
+        data_value: types.member(data, "data")?,
         known: 1,
     })
 }
@@ -59,6 +105,7 @@ const ARRAY: u32 = 3;
 const STRUCT: u32 = 4;
 const UNION: u32 = 5;
 const ENUM: u32 = 6;
+const FUNCTION: u32 = 12;
 const PROTOTYPE: u32 = 13;
 const VARIABLE: u32 = 14;
 const SECTION: u32 = 15;
@@ -164,8 +211,21 @@ impl<'a> Types<'a> {
             .find(|found| found.kind == STRUCT && self.is_called(found.name, name))
     }
 
+    /// The number of a function.
+    fn function(&self, name: &str) -> Option<u32> {
+        (1..u32::try_from(self.places.len()).ok()?).find(|number| {
+            self.number(*number)
+                .is_some_and(|found| found.kind == FUNCTION && self.is_called(found.name, name))
+        })
+    }
+
     /// Where a member stands in a structure, in bytes.
     fn member(&self, structure: Type<'_>, name: &str) -> Option<u32> {
+        Some(self.bits(structure, name)? / 8)
+    }
+
+    /// The same in bits, of one that may be as small.
+    fn bits(&self, structure: Type<'_>, name: &str) -> Option<u32> {
         self.member_within(structure, name, DEEPEST)
     }
 
@@ -179,14 +239,14 @@ impl<'a> Types<'a> {
                 place
             };
             if self.is_called(called, name) {
-                return Some(bits / 8);
+                return Some(bits);
             }
             if called == 0 && deep > 0 {
                 let inside = self
                     .resolved(kind)
                     .and_then(|inner| self.member_within(inner, name, deep - 1));
                 if let Some(inside) = inside {
-                    return Some(bits / 8 + inside);
+                    return Some(bits + inside);
                 }
             }
         }
@@ -255,14 +315,14 @@ mod tests {
                 Types::of(&whole[..cut]).and_then(|types| types.structure("outer").map(|_| ()));
             let mut changed = whole.clone();
             changed[cut] ^= 0xFF;
-            let _anything = offsets(&changed);
+            let _anything = kernel(&changed);
         }
     }
 
     #[test]
     fn this_kernel_says_where_its_structures_have_what() {
         if Path::new(SHOWN).exists() {
-            assert_eq!(of_this_kernel().known, 1);
+            assert!(of_this_kernel().is_some());
         }
     }
 }

@@ -14,7 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// Where a machine has its bpffs.
@@ -58,8 +58,29 @@ impl Pins {
         bpf::pinned(&self.link_path(program))
     }
 
-    /// Keeps a link under the program's name, in the place of the one that had it.
+    /// Keeps a link of aya's under the program's name, in the place of the one that had it.
     pub fn keep_link(&self, program: &str, link: FdLink) -> Result<()> {
+        self.keep_by(program, |beside| {
+            link.pin(beside).map(drop).map_err(Into::into)
+        })
+    }
+
+    /// The same for a link of our own.
+    pub fn keep(&self, program: &str, link: BorrowedFd<'_>) -> Result<()> {
+        self.keep_by(program, |beside| Ok(bpf::pin(link, beside)?))
+    }
+
+    /// Takes a link away. None there is as good.
+    pub fn drop_link(&self, program: &str) -> Result<()> {
+        match fs::remove_file(self.link_path(program)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("can't take the hook {program} away"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn keep_by(&self, program: &str, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
         let failed = || format!("can't keep the hook {program} in {}", self.folder.display());
         let beside = self.folder.join(format!("{LINK}{program}_new"));
         match fs::remove_file(&beside) {
@@ -68,7 +89,7 @@ impl Pins {
             }
             _ => {}
         }
-        link.pin(&beside).with_context(failed)?;
+        pin(&beside).with_context(failed)?;
         fs::rename(beside, self.link_path(program)).with_context(failed)
     }
 

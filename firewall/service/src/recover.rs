@@ -3,13 +3,12 @@
 //!
 //! Every step is tried, whatever became of the others; what is not there is as good as taken away.
 
-use crate::{hooks, netlink, pins, state, zone};
+use crate::{pins, state};
 use anyhow::{Context, Result, anyhow};
-use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use state::{Guarded, Written};
-use std::fs::{self, File};
+use state::Written;
+use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,8 +22,6 @@ pub struct Places {
     pub pins: PathBuf,
     /// The service's sockets.
     pub sockets: Vec<PathBuf>,
-    /// The zone's network namespace, as `--zone-netns` has it; none: the one written down, else the caller's.
-    pub netns: Option<PathBuf>,
 }
 
 /// Takes everything out. Returns what was there and is gone now, one sentence each; nothing: nothing was there.
@@ -50,7 +47,6 @@ fn all(places: &Places, ended: Result<Vec<String>>) -> Result<Vec<String>> {
         Err(error) => failed.push(format!("{error:#}")),
     };
     step(ended);
-    step(filters(places, written.as_ref()));
     let (mut folders, mut sockets) = (vec![places.pins.clone()], places.sockets.clone());
     if let Some(Written {
         pins,
@@ -111,46 +107,6 @@ fn end_service(state: &Path, written: Option<&Written>) -> Result<Vec<String>> {
         }
     }
     Err(anyhow!("the service, process {pid}, does not end"))
-}
-
-/// In a thread of its own, which may enter the zone's network namespace without taking the caller along.
-fn filters(places: &Places, written: Option<&Written>) -> Result<Vec<String>> {
-    let netns = places
-        .netns
-        .as_ref()
-        .or(written.and_then(|written| written.netns.as_ref()));
-    let netns = netns.map(|netns| zone::named(netns));
-    let devices = written
-        .map(|written| written.devices.clone())
-        .unwrap_or_default();
-    let taking = std::thread::spawn(move || filters_of(netns.as_deref(), &devices));
-    taking
-        .join()
-        .unwrap_or_else(|_| Err(anyhow!("taking the filters off failed")))
-}
-
-fn filters_of(netns: Option<&Path>, guarded: &[Guarded]) -> Result<Vec<String>> {
-    if let Some(netns) = netns {
-        let Ok(file) = File::open(netns) else {
-            return Ok(Vec::new()); // With the namespace went its devices, and their filters with them.
-        };
-        setns(file, CloneFlags::CLONE_NEWNET)
-            .with_context(|| format!("can't enter {}; run as root", netns.display()))?;
-    }
-    let mut said = Vec::new();
-    for link in netlink::links().context("can't list the devices")? {
-        if hooks::unfilter(&link.name)? > 0 {
-            said.push(format!("the filters on {}", link.name));
-        }
-        let ours = guarded
-            .iter()
-            .any(|device| device.index == link.index && device.hooks_made);
-        if ours && !netlink::has_filters(link.index)? {
-            netlink::remove_hooks(link.index)
-                .with_context(|| format!("can't clear {}", link.name))?;
-        }
-    }
-    Ok(said)
 }
 
 fn remove_socket(socket: &Path) -> Result<Vec<String>> {

@@ -32,9 +32,6 @@ struct Arguments {
     /// The zone's network namespace: a path, or a name under /run/netns; left out: the one it is started in
     #[arg(long)]
     zone_netns: Option<PathBuf>,
-    /// A device of the zone, may be given several times; left out: every device but loopback, those too that come later
-    #[arg(long)]
-    zone_device: Vec<String>,
     /// The zone's control group (version 2), as a folder
     #[arg(long, default_value = "/sys/fs/cgroup")]
     zone_cgroup: PathBuf,
@@ -93,7 +90,6 @@ impl Arguments {
     fn config(&self) -> Config {
         Config {
             netns: self.zone_netns.clone(),
-            devices: self.zone_device.clone(),
             cgroup: self.zone_cgroup.clone(),
             rules: self.rules.clone(),
             driver: self.driver.clone(),

@@ -28,19 +28,6 @@ pub struct Written {
     pub pins: PathBuf,
     /// Where it is found: the door, and the control socket.
     pub sockets: Vec<PathBuf>,
-    /// The devices that have our filters.
-    pub devices: Vec<Guarded>,
-}
-
-/// A device with our filters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Guarded {
-    /// Its name.
-    pub name: String,
-    /// Its number.
-    pub index: u32,
-    /// Whether the place for filters was made by us too.
-    pub hooks_made: bool,
 }
 
 /// A rule text that the kernel has a generation of.

@@ -1,6 +1,7 @@
-//! What is protected: a network namespace, whose devices are `devices`' affair, and a control group.
+//! What is protected: a network namespace and a control group.
 
 use anyhow::{Context, Result, bail};
+use channel::sys::linux::socket;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::File;
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 /// The zone; the process has entered its network namespace.
 pub struct Zone {
     pub cgroup: File,
+    /// Its network namespace, by the kernel's number for it, which no other ever has.
+    pub cookie: u64,
 }
 
 /// Where the kernel lists its tracepoints.
@@ -33,7 +36,9 @@ impl Zone {
         }
         tracepoints()
             .context("can't mount what the kernel tells of its tracepoints; run as root")?;
-        Ok(Self { cgroup })
+        let cookie =
+            socket::netns_cookie().context("the kernel does not name its network namespaces")?;
+        Ok(Self { cgroup, cookie })
     }
 }
 

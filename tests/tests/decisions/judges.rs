@@ -227,20 +227,23 @@ pub fn rules(dice: &mut Dice, count: usize) -> Vec<Rule> {
     (0..count).map(|_| Rule::random(dice)).collect()
 }
 
-/// Leads each side's packets to the other, which has none of these addresses, lets nothing through and answers nothing.
+/// Leads each side's packets to the other. The zone takes them for its own, the world outside has none of these addresses;
+/// neither lets any through, and nobody answers.
 pub fn lead(zone: &Protected) {
     let still =
         "echo 0 > /proc/sys/net/ipv4/ip_forward; echo 0 > /proc/sys/net/ipv6/conf/all/forwarding";
-    let routes = |net: u32, own: u32, v4: &str, v6: &str| {
+    let routes = |net: u32, own: &str, v4: &str, v6: &str| {
         // The first ping finds the way: packets that wait for that are few.
         format!(
             "{still}; ip route add 10.{net}.0.0/16 via {v4} && ip route add fd{net}::/16 via {v6} && \
-             ip route add blackhole fd{own}::/16 && {{ busybox ping -c 1 -W 1 {v4}; busybox ping -c 1 -W 1 {v6}; true; }}"
+             {own} && {{ busybox ping -c 1 -W 1 {v4}; busybox ping -c 1 -W 1 {v6}; true; }}"
         )
     };
+    let takes = "ip route add local 10.90.0.0/16 dev lo && ip -6 route add local fd90::/16 dev lo";
+    let leaves = "ip route add blackhole fd91::/16";
     let led = [
-        zone.inside(&routes(91, 90, OUTSIDE, OUTSIDE_V6)),
-        zone.outside(&routes(90, 91, INSIDE, INSIDE_V6)),
+        zone.inside(&routes(91, takes, OUTSIDE, OUTSIDE_V6)),
+        zone.outside(&routes(90, leaves, INSIDE, INSIDE_V6)),
     ];
     assert!(led.iter().all(|led| led.status.success()), "{led:?}");
 }
@@ -260,8 +263,8 @@ pub fn toml(rules: &[Rule]) -> String {
     text
 }
 
-/// nftables' table for one side, which counts packets as they leave it: those of the zone before the driver sees them as
-/// frames, those of the world outside before they come to the zone. And what of the other side's gets there.
+/// nftables' table for one side, which counts packets as they leave it: those of the zone before the driver sees them, those
+/// of the world outside before they come to the zone. And what of the other side's gets there, past the driver, and no further.
 pub fn nft(rules: &[Rule], zone: bool) -> String {
     let holds = |rule: &Rule| if zone { rule.holds.1 } else { rule.holds.0 };
     let device = if zone { DEVICE } else { "gb1" };
@@ -269,11 +272,16 @@ pub fn nft(rules: &[Rule], zone: bool) -> String {
     for number in 0..rules.len() {
         writeln!(text, " counter r{number} {{ }}").unwrap();
     }
+    let (comes, leaves) = if zone {
+        ("input priority 100", "output priority 0")
+    } else {
+        ("prerouting priority -400", "postrouting priority 200")
+    };
     writeln!(
         text,
-        " chain came {{\n  type filter hook prerouting priority -400\n  iifname {device} ip ttl {HOPS} counter name came\n  \
-         iifname {device} ip6 hoplimit {HOPS} counter name came\n }}\n chain leaves {{\n  \
-         type filter hook postrouting priority 200\n  ip ttl != {HOPS} accept\n  ip6 hoplimit != {HOPS} accept"
+        " chain came {{\n  type filter hook {comes}\n  iifname {device} ip ttl {HOPS} counter name came drop\n  \
+         iifname {device} ip6 hoplimit {HOPS} counter name came drop\n }}\n chain leaves {{\n  \
+         type filter hook {leaves}\n  ip ttl != {HOPS} accept\n  ip6 hoplimit != {HOPS} accept"
     )
     .unwrap();
     for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| holds(rule)) {

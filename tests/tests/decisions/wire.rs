@@ -157,7 +157,7 @@ fn send_to<T>(socket: &OwnedFd, bytes: &[u8], address: &T) -> io::Result<()> {
     // That the packet was dropped on its way out is no error of the sender's.
     match (sent, io::Error::last_os_error()) {
         (0.., _) => Ok(()),
-        (_, error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(()),
+        (_, error) if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::EPERM)) => Ok(()),
         (_, error) => Err(error),
     }
 }

@@ -34,10 +34,13 @@ const ROUNDS: u32 = 6000;
 impl Stream {
     /// Counts what gets where the lab's rules let nothing get: datagrams to port 9 outside, to port 5353 in the zone.
     pub fn watch_leaks(zone: &Protected) {
-        for (inside, ports) in [(true, "5353"), (false, "9")] {
+        for (inside, hook, priority, ports) in [
+            (true, "input", 100, "5353"),
+            (false, "prerouting", -400, "9"),
+        ] {
             let rules = format!(
                 "table inet leaks {{\n counter leaked {{ }}\n chain seen {{\n  \
-                 type filter hook prerouting priority -400\n  udp dport {ports} counter name leaked\n }}\n}}"
+                 type filter hook {hook} priority {priority}\n  udp dport {ports} counter name leaked\n }}\n}}"
             );
             let nft = ["nft", &rules];
             let mut command = if inside {

@@ -1,6 +1,6 @@
 //! The few `bpf()` calls that an app, the door and a service need, without a library between.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -11,16 +11,27 @@ const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP_ELEM: i32 = 1;
 const MAP_UPDATE_ELEM: i32 = 2;
 const MAP_DELETE_ELEM: i32 = 3;
+const PROG_LOAD: i32 = 5;
 const OBJ_PIN: i32 = 6;
 const OBJ_GET: i32 = 7;
 const PROG_TEST_RUN: i32 = 10;
 const MAP_GET_FD_BY_ID: i32 = 14;
 const OBJ_GET_INFO_BY_FD: i32 = 15;
+const BTF_LOAD: i32 = 18;
 const MAP_FREEZE: i32 = 22;
 const MAP_LOOKUP_BATCH: i32 = 24;
 const MAP_UPDATE_BATCH: i32 = 26;
+const LINK_CREATE: i32 = 28;
 const LINK_UPDATE: i32 = 29;
 const LINK_DETACH: i32 = 34;
+
+/// `BPF_PROG_TYPE_NETFILTER` and `BPF_NETFILTER`, as which it is attached.
+const NETFILTER: u32 = 32;
+const TO_NETFILTER: u32 = 45;
+/// `BPF_LINK_TYPE_NETFILTER`.
+const LINK_NETFILTER: u32 = 10;
+/// `BPF_F_NETFILTER_IP_DEFRAG`.
+const DEFRAGMENTED: u32 = 1;
 
 /// `BPF_MAP_TYPE_HASH`.
 const HASH: u32 = 1;
@@ -105,6 +116,104 @@ struct LinkInfo {
     cgroup: u64,
     attach_type: u32,
     last: u32,
+}
+
+/// The same of a netfilter link.
+#[derive(Default)]
+#[repr(C)]
+struct NetfilterInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    spare: u32,
+    family: u32,
+    hook: u32,
+    priority: i32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct TypeData {
+    data: u64,
+    log: u64,
+    size: u32,
+    log_size: u32,
+    log_level: u32,
+    spare: u32,
+}
+
+#[repr(C)]
+struct Program {
+    kind: u32,
+    instruction_count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    device: u32,
+    attach_type: u32,
+    type_data: u32,
+    function_size: u32,
+    functions: u64,
+    function_count: u32,
+    line_size: u32,
+    lines: u64,
+    line_count: u32,
+    spare: u32,
+}
+
+#[repr(C)]
+struct NetfilterLink {
+    program: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    place: NetfilterPlace,
+}
+
+/// Where in the IP stack a program of netfilter is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct NetfilterPlace {
+    /// `NFPROTO_`.
+    pub family: u32,
+    /// `NF_INET_`.
+    pub hook: u32,
+    /// Who has a lower one is called before.
+    pub priority: i32,
+    flags: u32,
+}
+
+impl NetfilterPlace {
+    /// A place at which packets come whole: fragments are put together before, on any way that leads there.
+    pub const fn defragmented(family: u32, hook: u32, priority: i32) -> Self {
+        Self {
+            family,
+            hook,
+            priority,
+            flags: DEFRAGMENTED,
+        }
+    }
+}
+
+/// A program of netfilter, as the kernel is to load it.
+pub struct NetfilterProgram<'a> {
+    /// What lists of programs call it; what does not fit into 15 bytes is left out.
+    pub name: &'a str,
+    /// Its instructions, eight bytes each.
+    pub instructions: &'a [u8],
+    /// The program's licence.
+    pub license: &'a CStr,
+    /// The kernel's descriptor of the type data that it was built with.
+    pub type_data: BorrowedFd<'a>,
+    /// Which function of the type data starts where: entries, and bytes of one.
+    pub functions: (&'a [u8], usize),
+    /// Which line of the source is where.
+    pub lines: (&'a [u8], usize),
 }
 
 #[repr(C)]
@@ -541,6 +650,111 @@ pub fn link_cgroup(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
         },
     )?;
     Ok((info.kind == LINK_CGROUP && info.cgroup != 0).then_some(info.cgroup))
+}
+
+/// Gives the kernel the type data of programs.
+pub fn load_type_data(data: &[u8]) -> io::Result<OwnedFd> {
+    call(
+        BTF_LOAD,
+        &mut TypeData {
+            data: data.as_ptr().addr() as u64,
+            log: 0,
+            size: length(data, 1)?,
+            log_size: 0,
+            log_level: 0,
+            spare: 0,
+        },
+    )
+    .and_then(owned)
+}
+
+/// Has the kernel check and take a program of netfilter. Refused, what its verifier says stands in `log`, up to a zero.
+pub fn load_netfilter(program: &NetfilterProgram<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+    let NetfilterProgram {
+        name,
+        instructions,
+        license,
+        type_data,
+        functions,
+        lines,
+    } = program;
+    let mut short = [0; 16];
+    let fits = name.len().min(15);
+    short[..fits].copy_from_slice(&name.as_bytes()[..fits]);
+    call(
+        PROG_LOAD,
+        &mut Program {
+            kind: NETFILTER,
+            instruction_count: length(instructions, 8)?,
+            instructions: instructions.as_ptr().addr() as u64,
+            license: license.as_ptr().addr() as u64,
+            log_level: u32::from(!log.is_empty()),
+            log_size: length(log, 1)?,
+            log: if log.is_empty() {
+                0
+            } else {
+                log.as_mut_ptr().addr() as u64
+            },
+            kernel_version: 0,
+            flags: 0,
+            name: short,
+            device: 0,
+            attach_type: TO_NETFILTER,
+            type_data: number(*type_data),
+            function_size: functions.1 as u32,
+            functions: functions.0.as_ptr().addr() as u64,
+            function_count: length(functions.0, functions.1)?,
+            line_size: lines.1 as u32,
+            lines: lines.0.as_ptr().addr() as u64,
+            line_count: length(lines.0, lines.1)?,
+            spare: 0,
+        },
+    )
+    .and_then(owned)
+}
+
+/// How many entries of this size there are.
+fn length(bytes: &[u8], size: usize) -> io::Result<u32> {
+    let count = bytes.len().checked_div(size).unwrap_or(0);
+    u32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Attaches a program of netfilter, in the network namespace of the calling thread.
+pub fn link_netfilter(program: BorrowedFd<'_>, place: NetfilterPlace) -> io::Result<OwnedFd> {
+    call(
+        LINK_CREATE,
+        &mut NetfilterLink {
+            program: number(program),
+            target: 0,
+            attach_type: TO_NETFILTER,
+            flags: 0,
+            place,
+        },
+    )
+    .and_then(owned)
+}
+
+/// Where a netfilter link is; none: it is another kind of link.
+pub fn netfilter_place(link: BorrowedFd<'_>) -> io::Result<Option<NetfilterPlace>> {
+    let mut info = NetfilterInfo::default();
+    let (length, at) = (
+        size_of::<NetfilterInfo>() as u32,
+        (&raw mut info).addr() as u64,
+    );
+    call(
+        OBJ_GET_INFO_BY_FD,
+        &mut InfoByFd {
+            fd: number(link),
+            length,
+            info: at,
+        },
+    )?;
+    Ok((info.kind == LINK_NETFILTER).then_some(NetfilterPlace {
+        family: info.family,
+        hook: info.hook,
+        priority: info.priority,
+        flags: info.flags,
+    }))
 }
 
 fn name(path: &Path) -> io::Result<CString> {

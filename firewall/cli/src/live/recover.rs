@@ -63,16 +63,12 @@ fn run_service(program: &Path, arguments: &RecoverArguments) -> Result<Vec<Strin
         pins,
         device,
         socket,
-        netns,
         ..
     } = arguments;
     let mut command = Command::new(program);
     command.arg("--recover").arg("--state").arg(state);
     command.arg("--pins").arg(pins).arg("--socket").arg(device);
     command.arg("--control").arg(socket);
-    if let Some(netns) = netns {
-        command.arg("--zone-netns").arg(netns);
-    }
     let unusable = |cause: io::Error| Error::NoServiceProgram {
         file: program.to_owned(),
         cause,

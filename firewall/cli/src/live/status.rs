@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::check::counted;
 use crate::style;
-use control::{Device, InForce, Lease, Memory, Status};
+use control::{InForce, Lease, Memory, Status};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -48,7 +48,11 @@ fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
         line(out, "lease", &on_probation(lease))?;
     }
     line(out, "zone", &zone(status))?;
-    let devices: Vec<_> = status.devices.iter().map(device).collect();
+    let devices: Vec<_> = status
+        .devices
+        .iter()
+        .map(|device| device.name.clone())
+        .collect();
     line(
         out,
         "devices",
@@ -155,15 +159,6 @@ fn memory(memory: &Memory) -> String {
     )
 }
 
-fn device(device: &Device) -> String {
-    let Device { name, filtered, .. } = device;
-    if *filtered {
-        name.clone()
-    } else {
-        format!("{name} (by the control group's hooks)")
-    }
-}
-
 fn gone(what: &str, pins: &str) -> String {
     let then = match what {
         "open" => "everything passes",
@@ -180,6 +175,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
+    use control::Device;
 
     fn status() -> Status {
         Status {
@@ -194,8 +190,6 @@ mod tests {
                 .map(|name| Device {
                     name: name.to_owned(),
                     index: 2,
-                    link_header: 14,
-                    filtered: name == "eth0",
                 })
                 .into(),
             pins: "/sys/fs/bpf/gatebell".into(),
@@ -230,7 +224,7 @@ mod tests {
             "gatebelld 1.2.3, process 77, for 90 s; contract 2",
             "generation 8: 12 rules of /etc/gatebell/rules.toml",
             "generation 8 has 41 s left, then generation 7 returns by itself; `gatebell rules confirm`",
-            "eth0, tun0 (by the control group's hooks)",
+            "devices    eth0, tun0",
             "12.0 MiB of 256.0 MiB in the kernel: 11.0 MiB tables, 1.0 MiB rules",
             "`gatebell recover`",
             "trouble    the disk is full; make room",

@@ -1,25 +1,28 @@
 //! One packet: decide, count, tell.
 
 use crate::clock;
-use crate::owner;
-use crate::packet::Skb;
+use crate::packet::{AtSocket, Carried};
 use crate::tables::{self, Flows, InForce};
-use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use core::ffi::c_void;
-use engine::connection::{Asked, Ends, classify_as, decide, decide_alone};
+use engine::connection::{Asked, Ends, classify_as, decide, decide_alone, ends_at_socket};
 use engine::{Parsed, head, parse};
-use firewall_abi::firewall::{FlowKey, Owner};
+use firewall_abi::firewall::{FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
 use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
+use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PROGRAM, ASKS_USER};
 
-/// Judges a packet of the zone: the verdict first, then its counters, then the record.
+/// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
+/// unseen, unless a rule names its device.
 #[inline(always)]
-pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
-    let mut parsed = parse(&skb, length, direction);
-    let mut ends = AtSocket(skb);
+pub fn judge<P: Carried>(packet: &P, direction: Direction) -> Verdict {
     let rules = InForce::now();
+    if packet.device_number() == LOOPBACK && !judges_loopback(&rules) {
+        return Verdict::Allow;
+    }
+    let length = packet.length();
+    let mut parsed = parse(packet, length, direction);
     let alone = if tables::service_is_gone() {
         decide_alone(&rules)
     } else {
@@ -27,11 +30,61 @@ pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
     };
     let decision = match alone {
         Some(decision) => decision,
-        None => decide(&mut parsed, &mut ends, &rules, &mut Flows),
+        None => decide(&mut parsed, &mut AtZone::of(packet), &rules, &mut Flows),
     };
+    if decision.verdict == Verdict::Socket as u8 {
+        return Verdict::Socket;
+    }
+    settle(packet, length, &parsed.flow, direction, &decision)
+}
+
+/// Judges what a socket is about to get, if that was left to it: nothing was counted then and nothing told. Each socket of a
+/// group judges by itself.
+#[inline(always)]
+pub fn judge_again(packet: &AtSocket) -> Verdict {
+    let rules = InForce::now();
+    let Some(head) = head(&rules) else {
+        return Verdict::Allow;
+    };
+    let asks_who = head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
+    let unseen = packet.device_number() == LOOPBACK && head.asks & ASKS_LOOPBACK == 0;
+    if !asks_who
+        || unseen
+        || !tables::is_zones(packet.socket())
+        || tables::service_is_gone() && decide_alone(&rules).is_some()
+    {
+        return Verdict::Allow;
+    }
+    let length = packet.length();
+    let direction = Direction::Inbound;
+    let mut parsed = parse(packet, length, direction);
+    let mut ends = AtZone::of(packet);
+    let mut decision = Decision::default();
+    ends.look_at(&mut parsed, &mut decision);
+    // By the headers alone it was decided, or was not for a socket to decide.
+    if decision.verdict != Verdict::Socket as u8 || !ends_at_socket(parsed.flow.protocol) {
+        return Verdict::Allow;
+    }
+    decision = decide(&mut parsed, &mut ends, &rules, &mut Flows);
+    // It goes on with what was allowed, and passed by that before.
+    if decision.known == 1 && !ends.asked {
+        return Verdict::Allow;
+    }
+    settle(packet, length, &parsed.flow, direction, &decision)
+}
+
+/// Counts and tells what was decided.
+#[inline(always)]
+fn settle<P: Carried>(
+    packet: &P,
+    length: u32,
+    flow: &PacketHeaders,
+    direction: Direction,
+    decision: &Decision,
+) -> Verdict {
     tables::count(direction as u8, decision.verdict);
     if decision.log == 1 {
-        report(&ends.0, length, &parsed.flow, &decision);
+        report(packet, length, flow, decision);
     }
     if decision.verdict == Verdict::Allow as u8 {
         Verdict::Allow
@@ -40,10 +93,40 @@ pub fn judge(skb: Skb, length: u32, direction: Direction) -> Verdict {
     }
 }
 
-/// Who is at the zone's end of a packet, by its socket.
-struct AtSocket(Skb);
+#[inline(always)]
+fn judges_loopback(rules: &InForce) -> bool {
+    head(rules).is_some_and(|head| head.asks & ASKS_LOOPBACK != 0)
+}
 
-impl Ends<InForce> for AtSocket {
+/// Who is at the zone's end of a packet.
+struct AtZone<'a, P> {
+    packet: &'a P,
+    /// Whether the rules were asked.
+    asked: bool,
+    /// Who it is, once that is found: here, because the small stack has room for it once.
+    local: Local,
+}
+
+impl<'a, P: Carried> AtZone<'a, P> {
+    #[inline(always)]
+    const fn of(packet: &'a P) -> Self {
+        Self {
+            packet,
+            asked: false,
+            local: Local::UNKNOWN,
+        }
+    }
+
+    /// What the rules say of the packet where its receiver is not known, uncounted.
+    #[inline(always)]
+    fn look_at(&mut self, packet: &mut Parsed, decision: &mut Decision) {
+        self.local.interface = self.packet.device_name();
+        self.local.later = Local::LOOKED_AT;
+        gatebell_classify(packet, &mut self.local, Asked::Packet as u32, decision);
+    }
+}
+
+impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         clock::now_ns()
@@ -51,17 +134,17 @@ impl Ends<InForce> for AtSocket {
 
     #[inline(always)]
     fn socket(&mut self) -> u64 {
-        self.0.socket_number()
+        self.packet.socket_number()
     }
 
     #[inline(always)]
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool {
-        engine::quoted(&self.0, error, key)
+        engine::quoted(self.packet, error, key)
     }
 
     #[inline(always)]
     fn find(&mut self, flow: &PacketHeaders, local: &mut Local) {
-        find_local(&self.0, flow, local);
+        find_local(self.packet, flow, local);
     }
 
     /// Asks a function of its own, which the verifier follows once, and not once for each state that leads here.
@@ -70,10 +153,15 @@ impl Ends<InForce> for AtSocket {
         &mut self,
         packet: &mut Parsed,
         asked: Asked,
-        _: &InForce,
+        tables: &InForce,
         decision: &mut Decision,
     ) {
-        gatebell_classify(self.0.context(), packet, asked as u32, decision);
+        self.local = Local::UNKNOWN;
+        if head(tables).is_some_and(|head| head.asks != 0) {
+            find_local(self.packet, &packet.flow, &mut self.local);
+        }
+        self.asked = true;
+        gatebell_classify(packet, &mut self.local, asked as u32, decision);
     }
 }
 
@@ -84,30 +172,26 @@ impl Ends<InForce> for AtSocket {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_classify(
-    skb: *mut __sk_buff,
     packet: *mut Parsed,
+    local: *mut Local,
     asked: u32,
     answer: *mut Decision,
 ) -> i32 {
-    if packet.is_null() || answer.is_null() {
+    if packet.is_null() || local.is_null() || answer.is_null() {
         return 1;
     }
-    // SAFETY: not null; it comes from the one caller above, which the verifier holds to a packet's bytes, all written.
-    let packet = unsafe { &mut *packet };
+    // SAFETY: not null; they come from the one caller above, which hands in two values of its own.
+    let (packet, local) = unsafe { (&mut *packet, &mut *local) };
     let rules = InForce::now();
     let head = head(&rules);
-    let mut local = Local::UNKNOWN;
-    if let Some(head) = head.filter(|head| head.asks != 0) {
-        find_local(&Skb::at_socket(skb), &packet.flow, &mut local);
-        launder(&mut local, head.user.opaque_zero);
-    }
     let asked = if asked == Asked::Packet as u32 {
         Asked::Packet
     } else {
         Asked::Beginning
     };
-    let decision = classify_as(packet, asked, &mut local, head, &rules);
-    if let Some(head) = head.filter(|_| asked == Asked::Packet) {
+    let decision = classify_as(packet, asked, local, head, &rules);
+    let counts = asked == Asked::Packet && local.later != Local::LOOKED_AT;
+    if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }
     // SAFETY: not null, and the verifier knows that there is room for one.
@@ -115,25 +199,15 @@ pub extern "C" fn gatebell_classify(
     0
 }
 
-/// Changes nothing, because `opaque_zero` is 0. The verifier forgets by it what it knows of who was found, and by which way: it
-/// would follow the search through the rules for each of them.
-#[inline(always)]
-fn launder(local: &mut Local, opaque_zero: u64) {
-    local.program[0] ^= opaque_zero;
-    local.program[1] ^= opaque_zero;
-    local.interface[0] ^= opaque_zero;
-    local.interface[1] ^= opaque_zero;
-    local.user ^= opaque_zero as u32;
-}
-
-/// Finds out who is at the zone's end.
+/// Finds out who is at the zone's end, and by which devices the packet goes.
 #[inline(never)]
-fn find_local(skb: &Skb, flow: &PacketHeaders, local: &mut Local) {
-    local.interface = tables::device(skb.interface()).map_or([0; 2], |device| device.name);
-    owner::with(skb, flow, |Owner { program, user, .. }| {
-        local.program = *program;
-        local.user = *user;
-    });
+fn find_local<P: Carried>(packet: &P, flow: &PacketHeaders, local: &mut Local) {
+    local.interface = packet.device_name();
+    local.out_interface = packet.out_device_name();
+    let mut owner = Owner::NOBODY;
+    local.later = packet.find_owner(flow, &mut owner);
+    local.program = owner.program;
+    local.user = owner.user;
 }
 
 /// What there is to tell of a packet.
@@ -143,12 +217,13 @@ struct Seen<'a> {
     owner: Owner,
     length: u32,
     interface: u32,
+    out_interface: u32,
 }
 
 /// Tells every app that wants to know. The kernel does the loop: its verifier then follows one turn of it, not sixteen
 /// times as many states as lead here. Who sent the packet is looked for only if somebody listens.
 #[inline(never)]
-fn report(skb: &Skb, length: u32, flow: &PacketHeaders, decision: &Decision) {
+fn report<P: Carried>(packet: &P, length: u32, flow: &PacketHeaders, decision: &Decision) {
     let used = ebpf::used();
     if used == 0 {
         return;
@@ -158,9 +233,10 @@ fn report(skb: &Skb, length: u32, flow: &PacketHeaders, decision: &Decision) {
         decision,
         owner: Owner::NOBODY,
         length,
-        interface: skb.interface(),
+        interface: packet.device_number(),
+        out_interface: packet.out_device_number(),
     };
-    owner::with(skb, flow, |owner| seen.owner = *owner);
+    packet.find_owner(flow, &mut seen.owner);
     let turn: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
     unsafe { bpf_loop(used, turn as *mut c_void, (&raw mut seen).cast(), 0) };
@@ -170,6 +246,7 @@ fn report(skb: &Skb, length: u32, flow: &PacketHeaders, decision: &Decision) {
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
     let seen = unsafe { &*seen };
+    let known = seen.owner.program[0] != Local::KERNEL[0];
     ebpf::offer_to(
         slot,
         kind::PACKET,
@@ -181,8 +258,8 @@ extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
             packet.interface = seen.interface;
             packet.pid = seen.owner.pid;
             packet.user = seen.owner.user;
-            packet.out_interface = 0;
-            packet.program = seen.owner.program;
+            packet.out_interface = seen.out_interface;
+            packet.program = if known { seen.owner.program } else { [0; 2] };
             packet.name = zerocopy::transmute!(seen.owner.name);
         },
     );

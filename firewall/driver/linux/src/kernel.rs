@@ -2,30 +2,47 @@
 
 use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::{bpf_get_current_task, bpf_probe_read_kernel};
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
-use firewall_abi::firewall::{OffsetWords, Offsets};
+use firewall_abi::firewall::OffsetWords;
 
 /// Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
 static OFFSETS: Global<OffsetWords> = Global::new([0; size_of::<OffsetWords>() / 4]);
 
+/// The offset of one field in the kernel's structures, as `Offsets` names it. The verifier knows it for the number that it is.
+macro_rules! offset {
+    ($name:ident) => {
+        crate::kernel::word(
+            const { core::mem::offset_of!(firewall_abi::firewall::Offsets, $name) / 4 },
+        )
+    };
+}
+pub(crate) use offset;
+
+/// One of the words of `Offsets`.
+#[inline(always)]
+pub fn word(at: usize) -> u32 {
+    let words = (&raw const OFFSETS).cast::<u32>();
+    // SAFETY: within the global, which has a cell's layout and is written before the driver runs alone.
+    unsafe { words.add(at).read_volatile() }
+}
+
 /// The current thread, as the kernel sees it.
 pub struct Task {
     address: u64,
-    offsets: Offsets,
 }
 
 impl Task {
     /// The current one; `None` if the kernel did not say where to look.
     #[inline(always)]
     pub fn current() -> Option<Self> {
-        let offsets: Offsets = zerocopy::transmute!(OFFSETS.load());
-        if offsets.known == 0 {
+        if offset!(known) == 0 {
             return None;
         }
         // SAFETY: the helper has no preconditions.
         let address = unsafe { bpf_get_current_task() };
-        Some(Self { address, offsets })
+        Some(Self { address })
     }
 
     /// The program that it runs, as [`firewall_abi::packet::Local::program`]; zeros for one of the kernel's own.
@@ -35,63 +52,55 @@ impl Task {
     }
 
     #[inline(always)]
-    fn find_program(&self) -> Option<[u64; 2]> {
-        let Offsets {
-            mm_exe_file,
-            file_inode,
-            inode_number,
-            inode_super_block,
-            super_block_device,
-            ..
-        } = self.offsets;
-        let file: u64 = read(self.memory()?, mm_exe_file)?;
-        let inode: u64 = read(file, file_inode)?;
-        let number: u64 = read(inode, inode_number)?;
-        let super_block: u64 = read(inode, inode_super_block)?;
-        let device: u32 = read(super_block, super_block_device)?;
+    pub fn find_program(&self) -> Option<[u64; 2]> {
+        let file: u64 = read(self.memory()?, offset!(mm_exe_file))?;
+        let inode: u64 = read(file, offset!(file_inode))?;
+        let number: u64 = read(inode, offset!(inode_number))?;
+        let super_block: u64 = read(inode, offset!(inode_super_block))?;
+        let device: u32 = read(super_block, offset!(super_block_device))?;
         Some([device.into(), number])
     }
 
     /// The process that waits for its end; 0 if that is not known.
     #[inline(always)]
     pub fn parent(&self) -> u32 {
-        let Some(parent) = read::<u64>(self.address, self.offsets.task_parent) else {
+        let Some(parent) = read::<u64>(self.address, offset!(task_parent)) else {
             return 0;
         };
-        read(parent, self.offsets.task_tgid).unwrap_or(0)
+        read(parent, offset!(task_tgid)).unwrap_or(0)
     }
 
     /// How its process ended, as `wait` has it. Once its last thread ends, the kernel knows.
     #[inline(always)]
     pub fn exit_code(&self) -> u32 {
         self.signal()
-            .and_then(|signal| read(signal, self.offsets.signal_exit_code))
+            .and_then(|signal| read(signal, offset!(signal_exit_code)))
             .unwrap_or(0)
     }
 
     /// How many threads of its process have not begun to end.
     #[inline(always)]
     pub fn live(&self) -> Option<u32> {
-        read(self.signal()?, self.offsets.signal_live)
+        read(self.signal()?, offset!(signal_live))
     }
 
     /// Where `sched_process_exit` says whether this thread is the last one.
     #[inline(always)]
     pub fn last_is_said_at(&self) -> Option<usize> {
-        let at = self.offsets.exit_group_dead;
+        let at = offset!(exit_group_dead);
         (at != 0).then_some(at as usize)
     }
 
     /// When its process began, in nanoseconds of the clock that includes sleep: with the process's number, no other's.
     #[inline(always)]
     pub fn process_began(&self) -> Option<u64> {
-        read(self.leader()?, self.offsets.task_started)
+        read(self.leader()?, offset!(task_started))
     }
 
     /// The name of its process: the first thread's, also once that has ended.
     #[inline(always)]
     pub fn process_name(&self) -> Option<[u64; 2]> {
-        read(self.leader()?, self.offsets.task_name)
+        read(self.leader()?, offset!(task_name))
     }
 
     /// Where its arguments start and end, in its own memory.
@@ -99,35 +108,59 @@ impl Task {
     pub fn arguments(&self) -> Option<(u64, u64)> {
         let memory = self.memory()?;
         Some((
-            read(memory, self.offsets.mm_arg_start)?,
-            read(memory, self.offsets.mm_arg_end)?,
+            read(memory, offset!(mm_arg_start))?,
+            read(memory, offset!(mm_arg_end))?,
         ))
     }
 
     #[inline(always)]
     fn leader(&self) -> Option<u64> {
-        read(self.address, self.offsets.task_leader)
+        read(self.address, offset!(task_leader))
     }
 
     #[inline(always)]
     fn signal(&self) -> Option<u64> {
-        read(self.address, self.offsets.task_signal)
+        read(self.address, offset!(task_signal))
     }
 
     #[inline(always)]
     fn memory(&self) -> Option<u64> {
-        read(self.address, self.offsets.task_mm)
+        read(self.address, offset!(task_mm))
+    }
+}
+
+/// Reads a field of a structure that the kernel vouches for: of the packet and the hook that a program of netfilter is called
+/// for.
+///
+/// # Safety
+/// The verifier knows the structure, and has such a field at this offset.
+#[inline(always)]
+pub unsafe fn field<T>(structure: *const c_void, offset: u32) -> T {
+    // SAFETY: as said above. Volatile: the verifier takes no other width than the field's.
+    unsafe {
+        structure
+            .byte_add(offset as usize)
+            .cast::<T>()
+            .read_volatile()
     }
 }
 
 /// Reads a number of the kernel's. An address that is none is an error, not a crash.
 #[inline(always)]
-fn read<T>(structure: u64, offset: u32) -> Option<T> {
+pub fn read<T>(structure: u64, offset: u32) -> Option<T> {
     let mut value = MaybeUninit::<T>::uninit();
-    let at = (structure + u64::from(offset)) as *const core::ffi::c_void;
+    let at = (structure + u64::from(offset)) as *const c_void;
     // SAFETY: the helper checks the address, and `value` has room for what is asked for.
     let failed =
         unsafe { bpf_probe_read_kernel(value.as_mut_ptr().cast(), size_of::<T>() as u32, at) };
     // SAFETY: written; used for integers alone, of which any bytes are one.
     (failed == 0).then(|| unsafe { value.assume_init() })
+}
+
+/// Reads a value of the kernel's into a place; false: the address is none.
+#[inline(always)]
+pub fn read_into<T>(structure: u64, offset: u32, to: &mut T) -> bool {
+    let at = (structure + u64::from(offset)) as *const c_void;
+    // SAFETY: the helper checks the address, and there is room for what is asked for: numbers alone, of which any bytes are one.
+    unsafe { bpf_probe_read_kernel(core::ptr::from_mut(to).cast(), size_of::<T>() as u32, at) == 0 }
 }

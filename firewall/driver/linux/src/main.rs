@@ -1,12 +1,11 @@
-//! The firewall's driver for Linux: eBPF programs that see every IP packet of a zone, in and out, and its processes.
+//! The firewall's driver for Linux: eBPF programs that see every IP packet of a zone, in, out and through, and its processes.
 //!
-//! - [`zone_ingress`] judges what comes in on the zone's devices.
-//! - [`zone_socket_egress`] judges what the zone's sockets send, before any device sees it: a refused program gets
-//!   EPERM, and the record names it.
-//! - [`zone_egress`] judges what leaves by the zone's devices without having passed there: a RST or an echo reply of
-//!   the kernel itself, frames of packet sockets. What was judged is not judged again, so nothing is counted twice.
-//! - [`zone_socket_ingress`] judges what reaches the zone's sockets by devices that have no program of ours yet.
-//! - [`socket_made`] remembers who makes a socket; [`program_started`] and [`process_ended`] report processes.
+//! - [`zone_local_in`], [`zone_forward`] and [`zone_local_out`] judge where the IP stack itself delivers, forwards and sends
+//!   (netfilter): what comes there has no tag, tunnel or fragment left that the stack has not dealt with, and nothing gets
+//!   past. They are called by [`enter_local_in`] and its like, which are attached once and stay over an upgrade.
+//! - [`zone_socket`] judges what depends on who gets it, at the very socket.
+//! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is.
+//! - [`program_started`] and [`process_ended`] report processes.
 //! - [`read_clock`] is run by the service, which forgets what has been silent for long.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
@@ -14,11 +13,13 @@
 //!
 //! Rules that hold here:
 //! - First the verdict, then the counter, then the record (I4): nothing that a reader does changes a verdict.
-//! - ARP and whatever else is not IP passes uncounted; so does what never leaves the zone (its loopback device).
+//! - ARP and whatever else is not IP is not seen; nor is what never leaves the machine, unless a rule names the device `lo`.
 #![no_std]
 #![no_main]
 // Rust's own atomic types add nothing on a target without compare-and-swap, which eBPF is for it.
 #![feature(core_intrinsics)]
+// The kernel's own functions have numbers, which Rust can't call otherwise.
+#![feature(asm_experimental_arch)]
 #![expect(
     missing_docs,
     reason = "aya's macros write functions of their own without the comments of ours"
@@ -34,92 +35,113 @@ mod process;
 mod programs;
 mod tables;
 
-use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::btf_maps::CgroupArray;
-use aya_ebpf::macros::{btf_map, cgroup_skb, cgroup_sock, classifier, tracepoint};
-use aya_ebpf::programs::{SkBuffContext, SockContext, TcContext, TracePointContext};
-use firewall_abi::firewall::LOOPBACK;
+use aya_ebpf::EbpfContext;
+use aya_ebpf::btf_maps::{CgroupArray, ProgramArray};
+use aya_ebpf::helpers::generated::bpf_tail_call;
+use aya_ebpf::macros::{
+    btf_map, cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier, tracepoint,
+};
+use aya_ebpf::programs::{
+    SkBuffContext, SockAddrContext, SockContext, TcContext, TracePointContext,
+};
 use firewall_abi::packet::{Direction, Verdict};
-use packet::Skb;
+use packet::{AtSocket, InStack, bpf_nf_ctx};
 
 /// The zone's control group. Filled by the service.
 #[btf_map]
 static ZONE: CgroupArray<1> = CgroupArray::new();
 
-/// `TC_ACT_UNSPEC`: as far as we are concerned it may go on; other people's filters come next.
-const GO_ON: i32 = -1;
-/// `TC_ACT_SHOT`.
-const DROP: i32 = 2;
+/// Who judges where, by the numbers below. Filled by the service: another program takes a place by one update.
+#[btf_map]
+static JUDGES: ProgramArray<4> = ProgramArray::new();
+const LOCAL_IN: u32 = 0;
+const FORWARD: u32 = 1;
+const LOCAL_OUT: u32 = 2;
 
-/// Every frame that comes in on a device of the zone.
-#[classifier]
-pub fn zone_ingress(ctx: TcContext) -> i32 {
-    at_device(ctx.skb.skb, Direction::Inbound)
+/// `NF_DROP` and `NF_ACCEPT`.
+const DROP: i32 = 0;
+const ACCEPT: i32 = 1;
+
+macro_rules! netfilter {
+    ($($(#[doc = $doc:literal])+ $entry:ident, $judge:ident: $direction:expr, $place:ident;)+) => {$(
+        /// Goes on with the program that judges here. There is none: nothing passes.
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = "netfilter")]
+        pub extern "C" fn $entry(ctx: *mut bpf_nf_ctx) -> i32 {
+            let judges = core::ptr::from_ref(&JUDGES).cast_mut().cast();
+            // SAFETY: the program's own context and a map of programs. It comes back if there is no program.
+            unsafe { bpf_tail_call(ctx.cast(), judges, $place) };
+            DROP
+        }
+
+        $(#[doc = $doc])+
+        #[unsafe(no_mangle)]
+        #[unsafe(link_section = "netfilter")]
+        pub extern "C" fn $judge(ctx: *mut bpf_nf_ctx) -> i32 {
+            in_stack::<{ $place == FORWARD }>(ctx, $direction)
+        }
+    )+};
 }
 
-/// Every frame that leaves by a device of the zone.
-#[classifier]
-pub fn zone_egress(ctx: TcContext) -> i32 {
-    let skb = ctx.skb.skb;
-    if Skb::at_socket(skb).judged_at_its_socket() {
-        GO_ON
-    } else {
-        at_device(skb, Direction::Outbound)
-    }
-}
-
-#[inline(always)]
-fn at_device(skb: *mut __sk_buff, direction: Direction) -> i32 {
-    let Some(device) = tables::device(Skb::at_socket(skb).interface()) else {
-        return GO_ON;
-    };
-    if !Skb::at_socket(skb).is_ip(device.link_header) {
-        return GO_ON;
-    }
-    // The verifier follows what comes once, not for each link that there may be.
-    let link_header = tables::read_anew(&device.link_header);
-    let skb = Skb::at_device(skb, link_header);
-    match judge::judge(skb, skb.length().saturating_sub(link_header), direction) {
-        Verdict::Allow => GO_ON,
-        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => DROP,
-    }
-}
-
-/// Every packet that a socket of the zone sends. 0: the sender gets EPERM.
-#[cgroup_skb]
-pub fn zone_socket_egress(ctx: SkBuffContext) -> i32 {
-    let skb = Skb::at_socket(ctx.skb.skb);
-    if skb.interface() == LOOPBACK || skb.of_a_listener() {
-        return 1;
-    }
-    at_socket(skb, Direction::Outbound)
-}
-
-/// Every packet that reaches a socket of the zone. What came by a device with programs of ours was judged there.
-#[cgroup_skb]
-pub fn zone_socket_ingress(ctx: SkBuffContext) -> i32 {
-    let skb = Skb::at_socket(ctx.skb.skb);
-    if skb.interface() == LOOPBACK
-        || tables::device(skb.interface()).is_some_and(|device| device.guarded == 1)
-    {
-        return 1;
-    }
-    at_socket(skb, Direction::Inbound)
+netfilter! {
+    /// Every packet that the stack is about to deliver to the machine itself.
+    enter_local_in, zone_local_in: Direction::Inbound, LOCAL_IN;
+    /// Every packet that goes through the machine.
+    enter_forward, zone_forward: Direction::Forward, FORWARD;
+    /// Every packet that the machine itself sends. Dropped, its sender gets EPERM.
+    enter_local_out, zone_local_out: Direction::Outbound, LOCAL_OUT;
 }
 
 #[inline(always)]
-fn at_socket(skb: Skb, direction: Direction) -> i32 {
-    match judge::judge(skb, skb.length(), direction) {
+fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -> i32 {
+    let mut packet = InStack::<FORWARDED>::of(ctx);
+    // A frame that stays on its bridge is none of the zone's packets.
+    if FORWARDED && packet.is_bridged() {
+        return ACCEPT;
+    }
+    if !packet.open() {
+        return DROP;
+    }
+    match judge::judge(&packet, direction) {
+        Verdict::Allow | Verdict::Socket => ACCEPT,
+        _ => DROP,
+    }
+}
+
+/// Every packet that a socket of the zone is about to get: what depends on who gets it is judged here. 0: it does not get it.
+#[cgroup_skb]
+pub fn zone_socket(ctx: SkBuffContext) -> i32 {
+    match judge::judge_again(&AtSocket::of(ctx.skb.skb)) {
         Verdict::Allow => 1,
-        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => 0,
+        _ => 0,
     }
 }
 
 /// A process of the zone makes a socket. 1: it may.
 #[cgroup_sock(sock_create)]
 pub fn socket_made(ctx: SockContext) -> i32 {
-    owner::remember(&ctx);
+    owner::remember_new(&ctx);
     1
+}
+
+macro_rules! noted {
+    ($($kind:ident $hook:ident $name:ident: $context:ident, $socket:expr;)+) => {$(
+        /// A process of the zone does something with a socket that may be another's. 1: it may.
+        #[$kind($hook)]
+        pub fn $name(ctx: $context) -> i32 {
+            owner::remember($socket(&ctx));
+            1
+        }
+    )+};
+}
+
+noted! {
+    cgroup_sock post_bind4 socket_bound4: SockContext, EbpfContext::as_ptr;
+    cgroup_sock post_bind6 socket_bound6: SockContext, EbpfContext::as_ptr;
+    cgroup_sock_addr connect4 connects4: SockAddrContext, owner::of_call;
+    cgroup_sock_addr connect6 connects6: SockAddrContext, owner::of_call;
+    cgroup_sock_addr sendmsg4 sends4: SockAddrContext, owner::of_call;
+    cgroup_sock_addr sendmsg6 sends6: SockAddrContext, owner::of_call;
 }
 
 /// A process starts to run a program.
@@ -140,7 +162,7 @@ pub fn process_ended(ctx: TracePointContext) -> u32 {
 #[classifier]
 pub fn read_clock(ctx: TcContext) -> i32 {
     clock::tell(&ctx);
-    GO_ON
+    0
 }
 
 /// Licensed so that the kernel lends its tracepoint helpers.

@@ -1,22 +1,22 @@
-//! Whose socket it is: the process that made it, remembered in the socket's own storage. The service tells of those sockets that
-//! are older than the driver.
+//! Whose socket it is: the process that made it, or has asked to connect or to send by it, remembered in the socket's own
+//! storage. The service tells of those sockets that are older than the driver.
 //!
 //! The kernel frees the storage with the socket, and a connection that is accepted inherits its listener's owner.
+//! Netfilter's programs may not ask for the storage, so they look for it where the kernel keeps it.
 
-use crate::kernel::Task;
-use crate::packet::Skb;
-use crate::tables;
+use crate::kernel::{self, Task, offset};
 use aya_ebpf::EbpfContext;
+use aya_ebpf::bindings::BPF_SK_STORAGE_GET_F_CREATE;
 use aya_ebpf::bindings::bpf_map_type::BPF_MAP_TYPE_SK_STORAGE;
-use aya_ebpf::bindings::{BPF_F_CURRENT_NETNS, BPF_SK_STORAGE_GET_F_CREATE, bpf_sock};
 use aya_ebpf::helpers::generated::{
-    bpf_get_current_comm, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release, bpf_sk_storage_get,
+    bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_get_socket_cookie,
+    bpf_sk_storage_get,
 };
 use aya_ebpf::macros::btf_map;
-use aya_ebpf::programs::SockContext;
+use aya_ebpf::programs::{SockAddrContext, SockContext};
 use core::ffi::c_void;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Direction, PacketHeaders};
+use firewall_abi::packet::Local;
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands, and `BPF_F_CLONE`: an accepted connection inherits.
 const FLAGS: usize = 1 | 1 << 9;
@@ -52,116 +52,126 @@ impl Sockets {
 #[btf_map]
 static OWNERS: Sockets = Sockets::new();
 
-/// Remembers the current process as the maker of the socket.
+/// Remembers who makes a socket, and has the kernel give it a number, by which what it begins is known as its own.
 #[inline(always)]
-pub fn remember(ctx: &SockContext) {
-    let Some(owner) = storage(ctx.sock, BPF_SK_STORAGE_GET_F_CREATE.into()) else {
-        return;
-    };
-    owner.pid = ctx.tgid();
-    owner.user = ctx.uid();
-    // SAFETY: 16 bytes of the socket's storage.
-    unsafe { bpf_get_current_comm(owner.name.as_mut_ptr().cast(), 16) };
-    owner.program = Task::current().map_or([0; 2], |task| task.program());
+pub fn remember_new(ctx: &SockContext) {
+    remember(ctx.as_ptr());
+    // SAFETY: the program's own context.
+    unsafe { bpf_get_socket_cookie(ctx.as_ptr()) };
 }
 
-/// Shows who is at the zone's end of a packet, if that is known: its socket's maker, or of one that comes in at a device,
-/// the maker of the socket that will get it.
+/// The socket by which a process calls somebody.
 #[inline(always)]
-pub fn with(skb: &Skb, flow: &PacketHeaders, mut see: impl FnMut(&Owner)) {
-    let socket = skb.socket();
-    let outbound = flow.direction == Direction::Outbound as u8;
-    // What comes in at a device may still have the socket that sent it, if that is in the same kernel.
-    let senders = !outbound && tables::device(skb.interface()).is_some();
-    if socket.is_null() || senders {
-        if !outbound {
-            with_receiver(skb, flow, see);
-        }
-    } else if outbound {
-        // The user as it is now: who made the socket may have been root, and given it away.
-        let mut owner = of(socket);
-        owner.user = skb.user();
-        see(&owner);
-    } else {
-        see(&of(socket));
-    }
+pub fn of_call(ctx: &SockAddrContext) -> *mut c_void {
+    // SAFETY: the program's own context.
+    unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk }.cast()
 }
 
+/// Remembers the current process as the owner of the socket. A thread of the kernel that acts for others owns nothing.
 #[inline(always)]
-fn with_receiver(skb: &Skb, flow: &PacketHeaders, mut see: impl FnMut(&Owner)) {
-    const TCP: u8 = 6;
-    const UDP: u8 = 17;
-    if flow.protocol != TCP && flow.protocol != UDP {
-        return;
-    }
-    let mut words = [0; 9];
-    let length = ends(flow, &mut words);
-    let (context, ends) = (skb.context().cast(), words.as_mut_ptr().cast());
-    let here = BPF_F_CURRENT_NETNS as i64 as u64;
-    let socket = if flow.protocol == TCP {
-        // SAFETY: the program's own context, and as many bytes of `ends` as said.
-        unsafe { bpf_sk_lookup_tcp(context, ends, length, here, 0) }
-    } else {
-        // SAFETY: as above.
-        unsafe { bpf_sk_lookup_udp(context, ends, length, here, 0) }
-    };
+pub fn remember(socket: *mut c_void) {
     if socket.is_null() {
         return;
     }
-    see(&of(socket));
-    // SAFETY: looked up just now, let go of once.
-    unsafe { bpf_sk_release(socket.cast()) };
-}
-
-/// Both ends as the kernel's look-up has them (`struct bpf_sock_tuple`, in words), and how many bytes of them count.
-#[inline(always)]
-fn ends(flow: &PacketHeaders, words: &mut [u32; 9]) -> u32 {
-    let ports =
-        u32::from(flow.source_port.to_be()) | u32::from(flow.destination_port.to_be()) << 16;
-    let (source, destination) = (numbers(flow.source), numbers(flow.destination));
-    if flow.ip_version == 4 {
-        words[0] = source[3];
-        words[1] = destination[3];
-        words[2] = ports;
-        return 12;
-    }
-    words[..4].copy_from_slice(&source);
-    words[4..8].copy_from_slice(&destination);
-    words[8] = ports;
-    36
-}
-
-#[inline(always)]
-fn numbers(address: [u8; 16]) -> [u32; 4] {
-    zerocopy::transmute!(address)
-}
-
-/// Who made the socket, if that was seen.
-#[inline(always)]
-fn of(socket: *mut bpf_sock) -> Owner {
-    let Some(owner) = storage(socket, 0) else {
-        return Owner::NOBODY;
+    let Some(task) = Task::current() else {
+        return;
     };
-    let Owner {
-        pid,
-        user,
-        name,
-        program,
-    } = owner;
-    Owner {
-        pid: tables::read_anew(pid),
-        user: tables::read_anew(user),
-        name: tables::read_anew(name),
-        program: tables::read_anew(program),
-    }
-}
-
-#[inline(always)]
-fn storage<'a>(socket: *mut bpf_sock, flags: u64) -> Option<&'a mut Owner> {
+    let Some(program) = task.find_program() else {
+        return;
+    };
     let owners: *mut c_void = core::ptr::from_ref(&OWNERS).cast_mut().cast();
+    let create = BPF_SK_STORAGE_GET_F_CREATE.into();
     // SAFETY: the verifier knows the socket; the kernel checks that it is a whole one.
-    let owner = unsafe { bpf_sk_storage_get(owners, socket.cast(), core::ptr::null_mut(), flags) }
+    let owner = unsafe { bpf_sk_storage_get(owners, socket, core::ptr::null_mut(), create) }
         .cast::<Owner>();
     // SAFETY: null, or the kernel's storage for an `Owner`, zeroed when it was made; it outlives the program.
-    unsafe { owner.as_mut() }
+    let Some(owner) = (unsafe { owner.as_mut() }) else {
+        return;
+    };
+    // SAFETY: the helpers have no preconditions.
+    let (process, user) = unsafe { (bpf_get_current_pid_tgid(), bpf_get_current_uid_gid()) };
+    owner.pid = (process >> 32) as u32;
+    owner.user = user as u32;
+    // SAFETY: 16 bytes of the socket's storage.
+    unsafe { bpf_get_current_comm(owner.name.as_mut_ptr().cast(), 16) };
+    owner.program = program;
+}
+
+/// `TCP_TIME_WAIT`, `TCP_CLOSE` and `TCP_NEW_SYN_RECV`.
+const TIME_WAIT: u8 = 6;
+const CLOSE: u8 = 7;
+const NEW_SYN_RECV: u8 = 12;
+const TCP: u16 = 6;
+
+/// Writes down who owns a socket of the kernel, by its address; 0: there is none, and the kernel itself sends.
+#[inline(never)]
+pub fn of_socket(socket: u64, owner: &mut Owner) {
+    if socket == 0 {
+        owner.program = Local::KERNEL;
+        owner.user = 0;
+        return;
+    }
+    let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
+    owner.program = Local::UNSURE;
+    // It ends before most of what a socket has.
+    if state == TIME_WAIT {
+        return;
+    }
+    let whole = if state == NEW_SYN_RECV {
+        kernel::read(socket, offset!(socket_listener)).unwrap_or(0)
+    } else {
+        socket
+    };
+    let Some(user) = kernel::read(whole, offset!(socket_user)) else {
+        return;
+    };
+    if !find(whole, owner) && is_kernels_own(whole, state) {
+        owner.program = Local::KERNEL;
+    }
+    // The user as it is now: who made the socket may have been root, and given it away.
+    owner.user = user;
+}
+
+/// Whether the kernel made it for itself. One of TCP may be a part of a program's own (MPTCP, SMC): nobody's, then.
+#[inline(always)]
+fn is_kernels_own(socket: u64, state: u8) -> bool {
+    let bits: u8 = kernel::read(socket, offset!(socket_kernel)).unwrap_or(0);
+    let protocol: u16 = kernel::read(socket, offset!(socket_protocol)).unwrap_or(TCP);
+    u32::from(bits) & offset!(socket_kernel_bit) != 0 && (protocol != TCP || state == CLOSE)
+}
+
+/// How many storages of others are looked through for ours.
+const MOST: u32 = 8;
+
+/// Finds our storage among those of a socket: a list, each with the address of the map that it is of.
+#[inline(always)]
+fn find(socket: u64, owner: &mut Owner) -> bool {
+    let ours = (&raw const OWNERS).addr() as u64;
+    let Some(storage) = kernel::read::<u64>(socket, offset!(socket_storage)) else {
+        return false;
+    };
+    if storage == 0 {
+        return false;
+    }
+    let mut node: u64 = kernel::read(storage, offset!(storage_list)).unwrap_or(0);
+    let mut n = 0;
+    while n < MOST && node != 0 {
+        let data = node
+            .wrapping_sub(offset!(element_node).into())
+            .wrapping_add(offset!(element_data).into());
+        if kernel::read(data, 0) == Some(ours) {
+            return kernel::read_into(data, offset!(data_value), owner);
+        }
+        node = kernel::read(node, 0).unwrap_or(0);
+        n += 1;
+    }
+    false
+}
+
+/// Whether a socket is in the zone's network namespace: those of the control group may be in others.
+#[inline(always)]
+pub fn is_in(socket: u64, netns: u64) -> bool {
+    kernel::read::<u64>(socket, offset!(socket_netns))
+        .and_then(|at| kernel::read::<u64>(at, offset!(netns_cookie)))
+        == Some(netns)
 }

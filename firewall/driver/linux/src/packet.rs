@@ -1,190 +1,320 @@
-//! A packet as the kernel holds it.
+//! A packet as the kernel holds it, where the IP stack shows it (netfilter) or where a socket gets it.
 
-use crate::ZONE;
-use aya_ebpf::bindings::{__sk_buff, bpf_sock};
-use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_get_socket_uid, bpf_skb_load_bytes_relative, bpf_skb_under_cgroup,
-};
+use crate::kernel::{self, offset};
+use crate::owner;
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated::bpf_skb_load_bytes_relative;
+use core::arch::asm;
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use engine::Bytes;
+use engine::connection::ends_at_socket;
+use firewall_abi::firewall::Owner;
+use firewall_abi::packet::{Direction, Local, PacketHeaders, name_until_end};
 use zerocopy::FromBytes;
 
-/// `BPF_HDR_START_MAC` and `BPF_HDR_START_NET`.
-const LINK: u32 = 0;
-const NETWORK: u32 = 1;
+/// A packet, who is at its end in the zone, and by which devices it goes.
+pub trait Carried: Bytes {
+    /// Bytes of the packet, from its IP header on.
+    fn length(&self) -> u32;
 
-/// `AF_INET` and `AF_INET6`.
-const INET: u32 = 2;
-const INET6: u32 = 10;
+    /// The number of the device that it comes in by, or goes out by; of what is forwarded, the one that it comes in by. 0: there
+    /// is none.
+    fn device_number(&self) -> u32;
 
-/// `TCP_LISTEN` and `TCP_NEW_SYN_RECV`.
-const LISTEN: u32 = 10;
-const NEW_SYN_RECV: u32 = 12;
+    /// That device's name, as rules ask for it.
+    fn device_name(&self) -> [u64; 2];
 
-/// `ETH_P_IP` and `ETH_P_IPV6`.
-const IPV4: u16 = 0x0800;
-const IPV6: u16 = 0x86DD;
+    /// The number of the device that what is forwarded goes out by; else 0.
+    fn out_device_number(&self) -> u32;
 
-/// Where an Ethernet frame says what it carries, and how long its header is.
-const ETHERTYPE: u32 = 12;
-const ETHERNET_HEADER: u32 = 14;
+    /// That device's name.
+    fn out_device_name(&self) -> [u64; 2];
 
-/// How far into a packet its headers are read where they lie. The verifier wants a bound; what lies behind it is copied.
-const REACH: u64 = 1024;
+    /// The number of the socket that sends it; 0 if none does.
+    fn socket_number(&self) -> u64;
 
-/// A socket buffer. Its bytes start at the IP header, whatever link carries it.
-#[derive(Clone, Copy)]
-pub struct Skb {
-    context: *mut __sk_buff,
-    /// Where the IP header stands behind the first byte that programs see.
-    start: u64,
+    /// Writes down who is at its end in the zone, as far as that is known here. Returns [`Local::LATER`] if that is not yet.
+    fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32;
 }
 
-impl Bytes for Skb {
-    /// Reads where the bytes lie. A packet may lie in pieces: what is not in the first one the kernel copies together.
+/// The number of the kernel's device at this address; 0: there is none.
+#[inline(always)]
+fn number_of(device: u64) -> u32 {
+    if device == 0 {
+        0
+    } else {
+        kernel::read(device, offset!(device_index)).unwrap_or(0)
+    }
+}
+
+/// Its name.
+#[inline(always)]
+fn name_of(device: u64) -> [u64; 2] {
+    if device == 0 {
+        [0; 2]
+    } else {
+        name_until_end(kernel::read(device, offset!(device_name)).unwrap_or_default())
+    }
+}
+
+/// What netfilter hands to a program, under the kernel's own name: its verifier goes by that.
+#[repr(C)]
+#[allow(non_camel_case_types, reason = "the kernel's name")]
+pub struct bpf_nf_ctx {
+    /// `struct nf_hook_state`
+    state: *const c_void,
+    /// `struct sk_buff`
+    skb: *const c_void,
+}
+
+/// A packet on its way through the IP stack, `FORWARDED` or to or from the machine itself. Its bytes start at its IP header.
+pub struct InStack<const FORWARDED: bool> {
+    /// The kernel's view of the packet's bytes, a `struct bpf_dynptr` on the program's stack: not to be moved once it is filled.
+    view: MaybeUninit<[u64; 2]>,
+    skb: *const c_void,
+    state: *const c_void,
+}
+
+impl<const FORWARDED: bool> InStack<FORWARDED> {
+    /// The packet that a program of netfilter was called for. Nothing can be read of it before it is looked [into](Self::open).
+    #[inline(always)]
+    pub fn of(ctx: *mut bpf_nf_ctx) -> Self {
+        // SAFETY: the program's own context. Volatile: the verifier takes no other access to it than these.
+        let (skb, state) = unsafe {
+            (
+                (&raw const (*ctx).skb).read_volatile(),
+                (&raw const (*ctx).state).read_volatile(),
+            )
+        };
+        Self {
+            view: MaybeUninit::uninit(),
+            skb,
+            state,
+        }
+    }
+
+    /// Has the kernel make a view of its bytes. False: it does not.
+    #[inline(always)]
+    pub fn open(&mut self) -> bool {
+        let view: *mut MaybeUninit<_> = &mut self.view;
+        let failed: i64;
+        // SAFETY: a call of the kernel's `bpf_dynptr_from_skb(skb, 0, view)`, whose number the loader writes in.
+        unsafe {
+            asm!(
+                ".byte 0x85, 0x20, 0, 0, 1, 0, 0x66, 0x6b",
+                inlateout("r1") self.skb => _,
+                inlateout("r2") 0_u64 => _,
+                inlateout("r3") view => _,
+                lateout("r4") _,
+                lateout("r5") _,
+                lateout("r0") failed,
+            );
+        }
+        failed == 0
+    }
+
+    /// Whether a bridge passes it on from one of its ports to another, and shows it here for `br_netfilter`'s sake: its device
+    /// is the port then, and not the one that the stack names.
+    #[inline(always)]
+    pub fn is_bridged(&self) -> bool {
+        self.of_packet(offset!(skb_device)) != self.of_hook(offset!(state_in))
+    }
+
+    /// A pointer of `struct sk_buff`.
+    #[inline(always)]
+    fn of_packet(&self, offset: u32) -> u64 {
+        // SAFETY: the kernel's packet, and where its type data has such a field.
+        unsafe { kernel::field(self.skb, offset) }
+    }
+
+    /// A pointer of `struct nf_hook_state`.
+    #[inline(always)]
+    fn of_hook(&self, offset: u32) -> u64 {
+        // SAFETY: the kernel's description of the hook, and where its type data has such a field.
+        unsafe { kernel::field(self.state, offset) }
+    }
+
+    /// The device, as the stack names it to those who judge: a bridge, not its port.
+    #[inline(always)]
+    fn first_device(&self) -> u64 {
+        let comes_in = self.of_hook(offset!(state_in));
+        if comes_in == 0 {
+            self.of_hook(offset!(state_out))
+        } else {
+            comes_in
+        }
+    }
+
+    /// The socket that it carries; 0: none.
+    #[inline(always)]
+    fn socket(&self) -> u64 {
+        self.of_packet(offset!(skb_socket))
+    }
+}
+
+impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
+    /// Reads where the bytes lie; what does not lie in one piece, the kernel copies.
     #[inline(always)]
     fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
-        match self.read(offset) {
-            Some(value) => Some(value),
-            None => self.copy(NETWORK, offset),
+        let mut room = MaybeUninit::<T>::uninit();
+        let found: *const T;
+        // SAFETY: a call of the kernel's `bpf_dynptr_slice(view, offset, room, size)`, whose number the loader writes in. It
+        // writes at most `size` bytes to `room`.
+        unsafe {
+            asm!(
+                ".byte 0x85, 0x20, 0, 0, 2, 0, 0x66, 0x6b",
+                inlateout("r1") &raw const self.view => _,
+                inlateout("r2") u64::from(offset) => _,
+                inlateout("r3") room.as_mut_ptr() => _,
+                inlateout("r4") size_of::<T>() as u64 => _,
+                lateout("r5") _,
+                lateout("r0") found,
+            );
         }
+        if found.is_null() {
+            return None;
+        }
+        // SAFETY: the kernel says that so many bytes are there, and any bytes are a `T`.
+        Some(unsafe { found.read_unaligned() })
     }
 }
 
-impl Skb {
-    /// At a device, where a frame starts with its link's header.
+impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     #[inline(always)]
-    pub fn at_device(context: *mut __sk_buff, link_header: u32) -> Self {
-        Self {
-            context,
-            start: link_header.into(),
+    fn length(&self) -> u32 {
+        // SAFETY: the kernel's packet, and where its type data has its length.
+        unsafe { kernel::field(self.skb, offset!(skb_length)) }
+    }
+
+    #[inline(always)]
+    fn device_number(&self) -> u32 {
+        number_of(self.first_device())
+    }
+
+    #[inline(always)]
+    fn device_name(&self) -> [u64; 2] {
+        name_of(self.first_device())
+    }
+
+    #[inline(always)]
+    fn out_device_number(&self) -> u32 {
+        if FORWARDED {
+            number_of(self.of_hook(offset!(state_out)))
+        } else {
+            0
         }
     }
 
-    /// At a socket, where there is no link.
     #[inline(always)]
-    pub fn at_socket(context: *mut __sk_buff) -> Self {
-        Self { context, start: 0 }
-    }
-
-    /// As programs get it.
-    #[inline(always)]
-    pub fn context(&self) -> *mut __sk_buff {
-        self.context
-    }
-
-    /// Bytes of the whole frame: with the link's header at a device, without it at a socket.
-    #[inline(always)]
-    pub fn length(&self) -> u32 {
-        // SAFETY: the program's own context.
-        unsafe { (*self.context).len }
-    }
-
-    /// The device it came in or goes out by.
-    #[inline(always)]
-    pub fn interface(&self) -> u32 {
-        // SAFETY: the program's own context.
-        unsafe { (*self.context).ifindex }
-    }
-
-    /// Whether it carries IP, by what the kernel says or by what the frame itself says: a packet socket may tell the
-    /// kernel whatever it likes.
-    #[inline(always)]
-    pub fn is_ip(&self, link_header: u32) -> bool {
-        // SAFETY: the program's own context.
-        let said = unsafe { (*self.context).protocol } as u16;
-        if ip(u16::from_be(said)) {
-            return true;
+    fn out_device_name(&self) -> [u64; 2] {
+        if FORWARDED {
+            name_of(self.of_hook(offset!(state_out)))
+        } else {
+            [0; 2]
         }
-        link_header == ETHERNET_HEADER
-            && self
-                .copy::<[u8; 2]>(LINK, ETHERTYPE)
-                .is_some_and(|bytes| ip(u16::from_be_bytes(bytes)))
     }
 
-    /// Whether it is sent for a listener: an answer to who knocks (SYN-ACK), which is owned by no whole socket yet. Linux
-    /// 6.1 shows it to the hook at the sockets over IPv4 and not over IPv6, so it is judged at the device alone.
     #[inline(always)]
-    pub fn of_a_listener(&self) -> bool {
+    fn socket_number(&self) -> u64 {
         let socket = self.socket();
-        if socket.is_null() {
-            return false;
+        if socket == 0 {
+            0
+        } else {
+            kernel::read(socket, offset!(socket_cookie)).unwrap_or(0)
         }
-        // SAFETY: not null; the verifier knows the type.
-        let state = unsafe { (*socket).state };
-        state == LISTEN || state == NEW_SYN_RECV
     }
 
-    /// Whether [`crate::zone_socket_egress`] has judged it: the kernel runs that for whole sockets of IP alone.
     #[inline(always)]
-    pub fn judged_at_its_socket(&self) -> bool {
-        let socket = self.socket();
-        if socket.is_null() || self.of_a_listener() {
-            return false;
+    fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32 {
+        if flow.direction == Direction::Outbound as u8 {
+            owner::of_socket(self.socket(), owner);
+            return 0;
         }
-        // SAFETY: not null; the verifier knows the type.
-        let family = unsafe { (*socket).family };
-        let zone = core::ptr::from_ref(&ZONE).cast_mut().cast();
-        // SAFETY: the program's own context and a map of control groups.
-        (family == INET || family == INET6)
-            && unsafe { bpf_skb_under_cgroup(self.context, zone, 0) } == 1
-    }
-
-    /// The socket that sends it, if there is one.
-    #[inline(always)]
-    pub fn socket(&self) -> *mut bpf_sock {
-        // SAFETY: the program's own context.
-        let field = unsafe { &raw const (*self.context).__bindgen_anon_2 };
-        // SAFETY: part of it, and any bytes are a pointer; the verifier knows which one.
-        unsafe { field.cast::<*mut bpf_sock>().read() }
-    }
-
-    /// The number of the socket that sends it; 0 if none does. What comes in has been given to none yet, or to one that
-    /// shares it with others.
-    #[inline(always)]
-    pub fn socket_number(&self) -> u64 {
-        // SAFETY: the program's own context.
-        unsafe { bpf_get_socket_cookie(self.context.cast()) }
-    }
-
-    /// The user that its socket belongs to.
-    #[inline(always)]
-    pub fn user(&self) -> u32 {
-        // SAFETY: the program's own context.
-        unsafe { bpf_get_socket_uid(self.context) }
-    }
-
-    #[inline(always)]
-    fn read<T: FromBytes>(&self, offset: u32) -> Option<T> {
-        // SAFETY: the program's own context.
-        let data = unsafe { (*self.context).data as usize };
-        // SAFETY: the same.
-        let end = unsafe { (*self.context).data_end as usize };
-        let within = self.start + u64::from(offset);
-        if within > REACH {
-            return None;
+        if flow.direction == Direction::Inbound as u8 && ends_at_socket(flow.protocol) {
+            return Local::LATER;
         }
-        let from = data + within as usize;
-        if from + size_of::<T>() > end {
-            return None;
-        }
-        // SAFETY: inside of the packet, as just checked; any bytes are a `T`.
-        Some(unsafe { (from as *const T).read_unaligned() })
+        owner.program = Local::KERNEL;
+        0
+    }
+}
+
+/// A packet that a socket of the zone is about to get.
+pub struct AtSocket {
+    context: *mut __sk_buff,
+}
+
+impl AtSocket {
+    /// As the socket's hook gets it.
+    #[inline(always)]
+    pub const fn of(context: *mut __sk_buff) -> Self {
+        Self { context }
     }
 
+    /// The kernel's own packet.
     #[inline(always)]
-    fn copy<T: FromBytes>(&self, start: u32, offset: u32) -> Option<T> {
+    fn of_packet(&self, offset: u32) -> u64 {
+        kernel::read(self.context as u64, offset).unwrap_or(0)
+    }
+
+    /// The socket that gets it.
+    #[inline(always)]
+    pub fn socket(&self) -> u64 {
+        self.of_packet(offset!(skb_socket))
+    }
+}
+
+impl Bytes for AtSocket {
+    #[inline(always)]
+    fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
+        /// `BPF_HDR_START_NET`.
+        const NETWORK: u32 = 1;
         let mut bytes = MaybeUninit::<T>::uninit();
         let (to, size) = (bytes.as_mut_ptr().cast(), size_of::<T>() as u32);
         // SAFETY: `to` has room for `size` bytes; the helper checks where they come from.
         let failed =
-            unsafe { bpf_skb_load_bytes_relative(self.context.cast(), offset, to, size, start) };
+            unsafe { bpf_skb_load_bytes_relative(self.context.cast(), offset, to, size, NETWORK) };
         // SAFETY: the helper has written all of it, and any bytes are a `T`.
         (failed == 0).then(|| unsafe { bytes.assume_init() })
     }
 }
 
-#[inline(always)]
-fn ip(ethertype: u16) -> bool {
-    ethertype == IPV4 || ethertype == IPV6
+impl Carried for AtSocket {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        // SAFETY: the program's own context.
+        unsafe { (*self.context).len }
+    }
+
+    #[inline(always)]
+    fn device_number(&self) -> u32 {
+        // SAFETY: the program's own context.
+        unsafe { (*self.context).ifindex }
+    }
+
+    #[inline(always)]
+    fn device_name(&self) -> [u64; 2] {
+        name_of(self.of_packet(offset!(skb_device)))
+    }
+
+    #[inline(always)]
+    fn out_device_number(&self) -> u32 {
+        0
+    }
+
+    #[inline(always)]
+    fn out_device_name(&self) -> [u64; 2] {
+        [0; 2]
+    }
+
+    #[inline(always)]
+    fn socket_number(&self) -> u64 {
+        0
+    }
+
+    #[inline(always)]
+    fn find_owner(&self, _: &PacketHeaders, owner: &mut Owner) -> u32 {
+        owner::of_socket(self.socket(), owner);
+        0
+    }
 }

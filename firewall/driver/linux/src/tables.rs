@@ -1,5 +1,6 @@
 //! What the service fills in, and what the driver counts and remembers.
 
+use crate::owner;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_map;
@@ -7,8 +8,8 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use engine::connection::Connections;
 use engine::{Pages, Tables};
 use firewall_abi::firewall::{
-    DEVICE_SLOTS, DEVICE_TRIES, FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS,
-    Service, VERDICT_LINES, Verdicts, ZoneDevice, device_slot, place,
+    FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS, Service, VERDICT_LINES,
+    Verdicts, place,
 };
 use firewall_abi::packet::{Direction, NO_RULE};
 use firewall_abi::rules::{Head, PAGE_WORDS, Page, SETS_TABLES};
@@ -27,9 +28,6 @@ static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
 static LEASE: Array<Lease, 1> = Array::new();
 #[btf_map]
 static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
-/// Slots in an array: each packet asks, and an array answers without a call.
-#[btf_map]
-static DEVICES: Array<ZoneDevice, { DEVICE_SLOTS as usize }> = Array::new();
 /// No entry is thrown out for a new one; the service removes what has been idle for long.
 #[btf_map]
 static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
@@ -60,22 +58,12 @@ pub fn service_is_gone() -> bool {
     SERVICE.get(0).is_some_and(|service| service.gone == 1)
 }
 
-/// The device, if it is one of the zone that has programs of ours.
+/// Whether a socket is in the zone's network namespace.
 #[inline(always)]
-pub fn device(interface: u32) -> Option<&'static ZoneDevice> {
-    // No device has the number of a free slot.
-    if interface == 0 {
-        return None;
-    }
-    let mut attempt = 0;
-    while attempt < DEVICE_TRIES {
-        let device = DEVICES.get(device_slot(interface, attempt))?;
-        if device.index == interface {
-            return Some(device);
-        }
-        attempt += 1;
-    }
-    None
+pub fn is_zones(socket: u64) -> bool {
+    SERVICE
+        .get(0)
+        .is_some_and(|service| owner::is_in(socket, service.netns))
 }
 
 /// Counts a verdict.
@@ -242,14 +230,6 @@ impl Tables for InForce {
     fn sets(&self, place: u32) -> Option<&KernelPages> {
         SETS.get(place).map(KernelPages::of)
     }
-}
-
-/// Reads a map's value here and now. The compiler reads it behind the check for null and computes no address ahead of that, which the
-/// verifier would not take; and the verifier knows nothing of what it is, whatever was known of an earlier read.
-#[inline(always)]
-pub fn read_anew<T: Copy>(value: &T) -> T {
-    // SAFETY: a reference is readable, and what it refers to is a number or two.
-    unsafe { core::ptr::read_volatile(value) }
 }
 
 #[inline(always)]

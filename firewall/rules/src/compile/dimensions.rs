@@ -3,7 +3,7 @@
 use super::sweep::Takes;
 use crate::device;
 use crate::{Addresses, Protocol, Rule};
-use firewall_abi::packet::Direction;
+use firewall_abi::packet::{Direction, Local, Verdict};
 use firewall_abi::rules::class;
 
 /// A dimension of 32-bit values: what it is called, and what a rule takes of it.
@@ -70,15 +70,16 @@ fn user(rule: &Rule) -> Takes<u32> {
     Takes::Only(known.chain(rule.presumed.users.iter().copied()).collect())
 }
 
-/// A program that is not there is no value.
+/// A program that is not there is no value. What can't be known is taken by rules that ask for just that, and by what blocks
+/// any: not knowing opens nothing.
 fn program(rule: &Rule) -> Takes<u128> {
     if rule.programs.is_empty() || rule.presumed.programs {
         return Takes::All;
     }
-    let there = rule
-        .programs
-        .iter()
-        .filter_map(|program| program.identity)
+    let named = rule.programs.iter().filter_map(|program| program.identity);
+    let unsure = rule.action == Verdict::Block || named.clone().any(|identity| identity == [0; 2]);
+    let there = named
+        .chain(unsure.then_some(Local::UNSURE))
         .map(joined_words);
     Takes::Only(there.map(|value| (value, value)).collect())
 }

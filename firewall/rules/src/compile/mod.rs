@@ -22,8 +22,9 @@ use crate::set::grouped;
 use crate::{DefaultAction, Defaults, Rule};
 use dimensions::{PROGRAM, asks_ports};
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES, DefaultPolicy, FailMode,
-    Head, HeadPage, MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
+    ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES,
+    DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS,
+    Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -249,7 +250,14 @@ impl Building<'_> {
 
     fn outcomes(&mut self) -> Result<u32, Full> {
         let rules = self.source.rules;
-        let outcome = |rule: &Rule| Outcome::new(rule.action as u8, rule.log).0;
+        let outcome = |rule: &Rule| {
+            let outcome = Outcome::new(rule.action as u8, rule.log);
+            if rule.users.is_empty() && rule.programs.is_empty() {
+                outcome.0
+            } else {
+                outcome.asking_who().0
+            }
+        };
         self.room("outcomes", |pages| {
             numbers(pages, rules.len(), |number| {
                 rules.get(number).map_or(0, outcome)
@@ -282,6 +290,10 @@ impl Building<'_> {
                 | if_any(rule.programs.is_empty(), ASKS_PROGRAM)
                 | if_any(rule.interfaces.is_empty(), ASKS_INTERFACE)
                 | if_any(rule.out_interfaces.is_empty(), ASKS_OUT_INTERFACE)
+                | if_any(
+                    !rule.interfaces.iter().any(|name| name == "lo"),
+                    ASKS_LOOPBACK,
+                )
         };
         self.source
             .enabled()

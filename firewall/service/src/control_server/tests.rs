@@ -98,8 +98,6 @@ fn status() -> Status {
         devices: vec![Device {
             name: "d".to_owned(),
             index: 1,
-            link_header: 14,
-            filtered: true,
         }],
         pins: "/p".into(),
         rules: InForce {

@@ -1,0 +1,176 @@
+//! Programs of netfilter: aya does not know their type, so that its parts are put together here.
+//!
+//! aya makes the maps and fills the constants; the object is read a second time, told of these maps, and each program of
+//! netfilter handed to the kernel as it is. So that aya reads the object at all, their section gets the name of one that it
+//! knows.
+
+use crate::offsets::Kernel;
+use anyhow::{Context, Result, bail};
+use aya::Ebpf;
+use aya::programs::ProgramError;
+use aya_obj::generated::bpf_insn;
+use aya_obj::{Function, Object, ProgramSection, VerifierLog};
+use channel::sys::linux::bpf::{self, NetfilterProgram};
+use std::collections::HashSet;
+use std::ffi::CStr;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+/// The section of programs of netfilter in the driver's file, and as aya is shown it: a kind that the driver has none of.
+const SECTION: &[u8] = b"netfilter\0";
+const SHOWN_AS: &[u8] = b"sk_lookup\0";
+
+/// A call of a function of the kernel: the instruction's first bytes, then the function's number in the driver's own counting,
+/// then a mark.
+const CALL: [u8; 4] = [0x85, 0x20, 0, 0];
+const MARK: [u8; 3] = [0, 0x66, 0x6B];
+const INSTRUCTION: usize = 8;
+
+/// What the kernel's verifier says at most of one program.
+const LOG: usize = 16 << 20;
+
+/// A program that the kernel has taken.
+pub struct Loaded {
+    /// Its name in the driver.
+    pub name: String,
+    /// The kernel's descriptor of it.
+    pub program: OwnedFd,
+}
+
+/// The object as it can be loaded into this kernel.
+pub fn prepared(mut object: Vec<u8>, kernel: &Kernel) -> Vec<u8> {
+    let mut at = 0;
+    while let Some(found) = object.get(at..).and_then(|rest| {
+        rest.windows(SECTION.len())
+            .position(|bytes| bytes == SECTION)
+    }) {
+        at += found;
+        object[at..at + SHOWN_AS.len()].copy_from_slice(SHOWN_AS);
+    }
+    for instruction in object.as_chunks_mut::<INSTRUCTION>().0 {
+        let [a, b, c, d, number, mark @ ..] = *instruction;
+        if [a, b, c, d] == CALL
+            && mark == MARK
+            && let Some(function) = kernel.functions.get(usize::from(number).wrapping_sub(1))
+        {
+            instruction[4..].copy_from_slice(&function.to_ne_bytes());
+        }
+    }
+    object
+}
+
+/// Has the kernel take every program of netfilter in a [`prepared`] object, whose maps aya has made.
+pub fn load(prepared: &[u8], maps: &Ebpf) -> Result<Vec<Loaded>> {
+    let mut object = Object::parse(prepared).context("the driver's file is no BPF object")?;
+    let features = aya::features();
+    let type_data = match features.btf() {
+        Some(features) => object.fixup_and_sanitize_btf(features)?,
+        None => None,
+    };
+    let type_data = type_data.context("the driver has no type data, or the kernel takes none")?;
+    let type_data = bpf::load_type_data(&type_data.to_bytes())
+        .context("the kernel did not take the driver's type data")?;
+    relocate(&mut object, maps)?;
+    let license = object.license.clone();
+    let mut loaded = Vec::new();
+    for (name, program) in &object.programs {
+        if !matches!(program.section, ProgramSection::SkLookup) {
+            continue;
+        }
+        let function = object
+            .functions
+            .get(&program.function_key())
+            .with_context(|| format!("the driver's program {name} has no code"))?;
+        loaded.push(Loaded {
+            name: name.clone(),
+            program: taken(name, function, &license, &type_data)?,
+        });
+    }
+    Ok(loaded)
+}
+
+/// Writes the maps' descriptors into the programs, and puts the functions that each calls behind it.
+fn relocate(object: &mut Object, maps: &Ebpf) -> Result<()> {
+    let text: HashSet<usize> = object
+        .functions
+        .keys()
+        .map(|(section, _)| *section)
+        .collect();
+    let mut known = Vec::new();
+    for (name, map) in std::mem::take(&mut object.maps) {
+        let Some(data) = maps.map(&name).and_then(crate::driver::data) else {
+            bail!("aya has made no map {name}");
+        };
+        known.push((name, data.fd().as_fd().as_raw_fd(), map));
+    }
+    object.relocate_maps(
+        known
+            .iter()
+            .map(|(name, fd, map)| (name.as_str(), *fd, map)),
+        &text,
+    )?;
+    object.relocate_calls(&text)?;
+    Ok(())
+}
+
+fn taken(name: &str, function: &Function, license: &CStr, type_data: &OwnedFd) -> Result<OwnedFd> {
+    let instructions: Vec<u8> = function.instructions.iter().flat_map(bytes_of).collect();
+    let functions = function.func_info.func_info_bytes();
+    let lines = function.line_info.line_info_bytes();
+    let program = NetfilterProgram {
+        name,
+        instructions: &instructions,
+        license,
+        type_data: type_data.as_fd(),
+        functions: (&functions, function.func_info_rec_size),
+        lines: (&lines, function.line_info_rec_size),
+    };
+    // What the verifier says costs it time: it is asked only once it has refused.
+    bpf::load_netfilter(&program, &mut []).or_else(|_| {
+        let mut log = vec![0; LOG];
+        bpf::load_netfilter(&program, &mut log)
+            .map_err(|io_error| {
+                let end = log.iter().position(|byte| *byte == 0).unwrap_or(LOG);
+                let said = String::from_utf8_lossy(&log[..end]).into_owned();
+                ProgramError::LoadError {
+                    io_error,
+                    verifier_log: VerifierLog::new(said),
+                }
+            })
+            .with_context(|| format!("the kernel did not take the program {name}"))
+    })
+}
+
+fn bytes_of(instruction: &bpf_insn) -> [u8; INSTRUCTION] {
+    let [off_low, off_high] = instruction.off.to_ne_bytes();
+    let [a, b, c, d] = instruction.imm.to_ne_bytes();
+    let registers = instruction.dst_reg() | instruction.src_reg() << 4;
+    [instruction.code, registers, off_low, off_high, a, b, c, d]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_s_own_functions_get_their_numbers_and_nothing_else_is_touched() {
+        let kernel = Kernel {
+            functions: [0x0102_0304, 0x0506_0708],
+            ..Kernel::default()
+        };
+        let call = |number| [0x85, 0x20, 0, 0, number, 0, 0x66, 0x6B];
+        let other = [0x85, 0x10, 0, 0, 1, 0, 0x66, 0x6B];
+        let object = [call(1), call(2), call(3), call(0), other].concat();
+        let [mut first, mut second] = [call(1), call(2)];
+        first[4..].copy_from_slice(&kernel.functions[0].to_ne_bytes());
+        second[4..].copy_from_slice(&kernel.functions[1].to_ne_bytes());
+        let wanted = [first, second, call(3), call(0), other].concat();
+        assert_eq!(prepared(object, &kernel), wanted);
+    }
+
+    #[test]
+    fn the_section_is_shown_under_a_name_that_aya_knows() {
+        let object = b"\0.relnetfilter\0netfilter\0netfilters\0".to_vec();
+        let shown = prepared(object, &Kernel::default());
+        assert_eq!(shown, b"\0.relsk_lookup\0sk_lookup\0netfilters\0");
+    }
+}
