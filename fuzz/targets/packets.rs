@@ -54,6 +54,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
         let known = Known {
             now_ns,
             local: local(how),
+            device: u32::from(how >> 3 & 1),
             quoted,
         };
         any_packet_gets_a_decision(parsed, known, table, &mut connections);
@@ -185,6 +186,12 @@ impl Connections for Remembered {
 
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
         self.known.insert(*key, *entry);
+    }
+
+    fn keep(&mut self, key: &FlowKey) {
+        let entry = self.known.get_mut(key).expect("what is confirmed is known");
+        assert_eq!(entry.state & FlowEntry::KEPT, 0, "once");
+        entry.state |= FlowEntry::KEPT;
     }
 
     fn forget(&mut self, key: &FlowKey, _: u8) {

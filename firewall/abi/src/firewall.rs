@@ -91,13 +91,15 @@ pub struct FlowKey {
     pub local_port: u16,
     /// The other one's.
     pub remote_port: u16,
-    /// IP protocol number, and [`FlowKey::FORWARDED`] of what is forwarded.
+    /// IP protocol number, and [`FlowKey::FORWARDED`] or [`FlowKey::GROUP`].
     pub protocol: u32,
 }
 
 impl FlowKey {
     /// The zone is neither end: what passes through it is not what begins or ends in it, between the same addresses.
     pub const FORWARDED: u32 = 1 << 8;
+    /// A question asked of a group, which anybody may answer: the remote address is zeros.
+    pub const GROUP: u32 = 1 << 9;
 }
 
 /// Who began the connection, and by which rule.
@@ -122,8 +124,8 @@ pub struct FlowEntry {
     pub state: u8,
     /// 1 if the key's local end began it, which of what is forwarded the direction does not say.
     pub local_began: u8,
-    /// Fills the last 8 bytes.
-    pub spare: [u8; 4],
+    /// The device by which the packet that began it came or went; of what is forwarded, both devices in one number.
+    pub device: u32,
 }
 
 impl FlowEntry {
@@ -135,16 +137,23 @@ impl FlowEntry {
     pub const BROKEN_OFF: u8 = 4;
     /// The other end has answered.
     pub const ANSWERED: u8 = 8;
+    /// The initiator has gone on after the answer: it is no forged address.
+    pub const CONFIRMED: u8 = 16;
+    /// It stands where it makes no room for new ones.
+    pub const KEPT: u8 = 32;
     /// Both have ended it.
     pub const DONE: u8 = Self::INITIATOR_DONE | Self::RESPONDER_DONE;
     /// One of them has, one way or another.
     pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }
 
-/// How many connections the driver remembers.
+/// How many confirmed connections the driver remembers.
 pub const MAX_FLOWS: usize = 65_536;
 /// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
 pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
+/// How many it remembers that are not confirmed yet, of those that began outside and of the others each: the oldest makes room
+/// for the next.
+pub const MAX_PENDING: usize = 32_768;
 /// How many ended connections it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;
 /// How many programs' paths the driver remembers.

@@ -148,7 +148,7 @@ fn the_rules_document_states_the_limits_that_hold() {
         (16_128, 128 << 20)
     );
     assert!(DOCUMENT.contains("There is room for 16,128 rules") && DOCUMENT.contains("128 MiB"));
-    let minutes = |protocol, state| {
+    let seconds = |protocol, state| {
         longest_silence_ns(
             protocol,
             &FlowEntry {
@@ -156,14 +156,18 @@ fn the_rules_document_states_the_limits_that_hold() {
                 ..FlowEntry::default()
             },
         ) / 1_000_000_000
-            / 60
     };
+    let (answered, confirmed) = (
+        FlowEntry::ANSWERED,
+        FlowEntry::ANSWERED | FlowEntry::CONFIRMED,
+    );
+    assert_eq!([seconds(6, confirmed), seconds(17, confirmed)], [7200, 180]);
     assert_eq!(
-        [minutes(6, 8), minutes(17, 8), minutes(6, 0), minutes(17, 0)],
-        [120, 3, 1, 1]
+        [seconds(6, 0), seconds(6, answered), seconds(17, answered)],
+        [120, 60, 30]
     );
     assert!(DOCUMENT.contains(
-        "after two hours of silence for TCP, three minutes otherwise, and after one while"
+        "after two hours of silence for TCP, three minutes otherwise, and after half a minute (a beginning of TCP\nafter one or two)"
     ));
 }
 

@@ -11,15 +11,21 @@ use firewall_abi::firewall::{FlowEntry, FlowKey};
 use firewall_abi::packet::{
     Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict, reply_direction,
 };
-use firewall_abi::rules::{ASKS_PROGRAM, ASKS_USER, FailMode, Head};
+use firewall_abi::rules::{
+    ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, FailMode, Head,
+};
 
 /// Where connections are kept.
 pub trait Connections {
     /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one, unless it was begun meanwhile; where there is no room it counts that, and forgets no other for it.
+    /// Remembers a new one, unless it was begun meanwhile. The oldest of those that are not confirmed makes room for it.
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
+
+    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where there is
+    /// no room it counts that, and the connection stays where it is.
+    fn keep(&mut self, _: &FlowKey) {}
 
     /// Forgets one, which began in this [`Direction`].
     fn forget(&mut self, key: &FlowKey, direction: u8);
@@ -39,6 +45,12 @@ pub trait Ends<T: Tables> {
 
     /// The number of the socket that sends it, which no other ever has; 0 if that is not known.
     fn socket(&mut self) -> u64;
+
+    /// The device that the packet comes in or goes out by; of what is forwarded, both in a number of their own, the same for
+    /// replies.
+    fn device(&mut self) -> u32 {
+        0
+    }
 
     /// Writes down which connection an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool;
@@ -113,6 +125,8 @@ pub struct Known {
     pub now_ns: u64,
     /// Who it is.
     pub local: Local,
+    /// See [`Ends::device`].
+    pub device: u32,
     /// See [`Ends::quoted`].
     pub quoted: Option<FlowKey>,
 }
@@ -124,6 +138,10 @@ impl<T: Tables> Ends<T> for Known {
 
     fn socket(&mut self) -> u64 {
         0
+    }
+
+    fn device(&mut self) -> u32 {
+        self.device
     }
 
     fn quoted(&mut self, _: &PacketHeaders, key: &mut FlowKey) -> bool {
@@ -145,8 +163,10 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
     connections: &mut C,
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
-    let can_converse =
-        *shape == Shape::Whole && (may_begin(flow) || may_answer(flow) || is_error(flow));
+    let asks_a_group = *shape == Shape::Whole && asks_a_group(flow);
+    let can_converse = *shape == Shape::Whole
+        && !asks_a_group
+        && (may_begin(flow) || may_answer(flow) || is_error(flow));
     let mut decision = Decision::default();
     let mut belongs_to = NONE;
     if can_converse {
@@ -159,11 +179,48 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
             return decision;
         }
     }
+    if can_converse && belongs_to == NONE && accepts(&packet.flow) {
+        ends.classify(packet, Asked::Beginning, tables, &mut decision);
+        if decision.verdict == Verdict::Allow as u8 {
+            be_a_reply(&mut decision);
+            return decision;
+        }
+    }
     ends.classify(packet, Asked::Packet, tables, &mut decision);
-    if can_converse && decision.verdict == Verdict::Allow as u8 && may_begin(&packet.flow) {
+    let begins = asks_a_group || can_converse && may_begin(&packet.flow);
+    if begins && decision.verdict == Verdict::Allow as u8 {
         remember(&packet.flow, belongs_to, ends, connections, &decision);
     }
     decision
+}
+
+/// Whether a packet is the zone's answer to who begins a TCP connection with it. It begins none itself. Where the beginning's
+/// entry has had to make room, the rules say once more whether it may: a flood of beginnings makes no other one fail.
+#[inline(always)]
+fn accepts(flow: &PacketHeaders) -> bool {
+    flow.direction == Direction::Outbound as u8
+        && flow.protocol == TCP
+        && flow.tcp_flags & (SYN | ACK | RST | FIN) == SYN | ACK
+}
+
+/// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.
+#[inline(always)]
+fn asks_a_group(flow: &PacketHeaders) -> bool {
+    let [high, low] = words(&flow.destination);
+    let group = if flow.ip_version == 4 {
+        low as u32 >> 28 == 0xE || low as u32 == u32::MAX
+    } else {
+        high >> 56 == 0xFF
+    };
+    group && flow.protocol == UDP && flow.direction == Direction::Outbound as u8
+}
+
+/// The verdict of the rules on a connection's beginning, as that on a reply.
+#[inline(always)]
+fn be_a_reply(decision: &mut Decision) {
+    decision.reason = Reason::Reply as u8;
+    decision.log = 0;
+    decision.known = 1;
 }
 
 /// What [`belongs`] says, in numbers, because eBPF returns nothing else: no connection that is remembered,
@@ -212,23 +269,31 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     let Some(head) = head(tables) else {
         return NONE;
     };
+    let now_ns = ends.now_ns();
     let Some(entry) = connections.find(&key) else {
-        return sent_again(flow, head, &key, ends.now_ns(), connections, decision);
+        return without_entry(flow, head, &mut key, ends, connections, decision);
     };
+    if is_silent(&key, entry, now_ns) {
+        let direction = entry.direction;
+        connections.forget(&key, direction);
+        return NONE;
+    }
     if is_error(flow) {
         return about(entry, head, decision);
     }
     let initiates = entry.local_began == from_local(flow);
+    let moved = asks_devices(head) && entry.device != ends.device();
     if initiates {
-        if !still_the_same(flow, head, entry, sender(flow, ends)) {
+        if moved || !still_the_same(flow, head, entry, sender(flow, ends)) {
             return OTHER;
         }
     } else if !may_answer(flow) {
         return OTHER;
-    } else if entry.generation != head.generation {
+    } else if moved || entry.generation != head.generation {
         return OUTDATED;
     }
-    note_use(entry, initiates, ends.now_ns());
+    note_use(entry, initiates, flow.tcp_flags, now_ns);
+    let confirmed = entry.state & (FlowEntry::CONFIRMED | FlowEntry::KEPT) == FlowEntry::CONFIRMED;
     let reason = if initiates {
         entry.reason
     } else {
@@ -237,16 +302,75 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
         connections.close(&key);
+    } else if confirmed {
+        connections.keep(&key);
     }
     ALLOWED
+}
+
+/// Some rule asks for a device: a connection goes on by the one that it was allowed by, or is asked about again.
+#[inline(always)]
+fn asks_devices(head: &Head) -> bool {
+    head.asks & (ASKS_INTERFACE | ASKS_OUT_INTERFACE) != 0
+}
+
+/// To what a packet belongs that has no entry of its own, as [`belongs`] says it.
+#[inline(never)]
+fn without_entry<T: Tables, E: Ends<T>, C: Connections>(
+    flow: &PacketHeaders,
+    head: &Head,
+    key: &mut FlowKey,
+    ends: &mut E,
+    connections: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    if flow.protocol == UDP && flow.direction == Direction::Inbound as u8 {
+        of_a_group(key);
+        return to_a_group(head, key, ends, connections, decision);
+    }
+    sent_again(flow, head, key, ends.now_ns(), connections, decision)
+}
+
+/// Makes of the key of a datagram that of a question to a group.
+#[inline(always)]
+fn of_a_group(key: &mut FlowKey) {
+    key.remote = [0; 16];
+    key.protocol = UDP as u32 | FlowKey::GROUP;
+}
+
+/// Whether a datagram answers what was asked of a group, by the device that it was asked by, seconds ago. However many answer,
+/// that does not keep the question open.
+#[inline(always)]
+fn to_a_group<T: Tables, E: Ends<T>, C: Connections>(
+    head: &Head,
+    key: &FlowKey,
+    ends: &mut E,
+    connections: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    let now_ns = ends.now_ns();
+    let device = ends.device();
+    match connections.find(key) {
+        Some(entry) if entry.device == device && !is_silent(key, entry, now_ns) => {
+            about(entry, head, decision)
+        }
+        _ => NONE,
+    }
 }
 
 /// Notes that the connection goes on. Written only when it changes: processors share what they read, and take turns at what
 /// they write.
 #[inline(always)]
-fn note_use(entry: &mut FlowEntry, initiates: bool, now_ns: u64) {
-    if !initiates && entry.state & FlowEntry::ANSWERED == 0 {
-        entry.state |= FlowEntry::ANSWERED;
+fn note_use(entry: &mut FlowEntry, initiates: bool, tcp_flags: u8, now_ns: u64) {
+    // Of other protocols there are no flags. What breaks off or begins anew confirms nothing.
+    let goes_on = tcp_flags & RST == 0 && (tcp_flags & SYN == 0 || !initiates);
+    let step = match (initiates, entry.state & FlowEntry::ANSWERED) {
+        (false, _) => FlowEntry::ANSWERED,
+        (true, 0) => 0,
+        (true, _) => FlowEntry::CONFIRMED,
+    };
+    if goes_on && entry.state & step != step {
+        entry.state |= step;
     }
     if entry.stamp_ns != now_ns {
         entry.stamp_ns = now_ns;
@@ -299,17 +423,18 @@ fn renew<C: Connections>(
         return;
     };
     if decision.verdict != Verdict::Allow as u8 {
-        let direction = entry.direction;
-        connections.forget(&key, direction);
+        // What came by another device than the connection is no word on the connection itself.
+        if entry.generation != decision.generation {
+            let direction = entry.direction;
+            connections.forget(&key, direction);
+        }
         return;
     }
     entry.generation = decision.generation;
     entry.rule = decision.rule;
     entry.reason = decision.reason;
     entry.stamp_ns = now_ns;
-    decision.reason = Reason::Reply as u8;
-    decision.log = 0;
-    decision.known = 1;
+    be_a_reply(decision);
 }
 
 /// Whether the packet belongs to a connection that was closed, as [`belongs`] says it.
@@ -351,7 +476,11 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
     connections: &mut C,
     decision: &Decision,
 ) {
-    let key = key_of(flow);
+    let mut key = key_of(flow);
+    let group = asks_a_group(flow);
+    if group {
+        of_a_group(&mut key);
+    }
     let Decision {
         rule,
         generation,
@@ -367,16 +496,23 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
         reason,
         state: 0,
         local_began: from_local(flow),
-        spare: [0; 4],
+        device: ends.device(),
     };
-    if belongs_to == NONE {
+    if belongs_to == NONE && !group {
         return connections.begin(&key, &entry);
     }
     let Some(known) = connections.find(&key) else {
         return connections.begin(&key, &entry);
     };
     if known.local_began == entry.local_began {
-        *known = entry;
+        // Whatever begins anew has been answered by nobody yet.
+        let lasts = if is_first_syn(flow) {
+            FlowEntry::KEPT
+        } else {
+            u8::MAX
+        };
+        let state = known.state & lasts;
+        *known = FlowEntry { state, ..entry };
     } else if known.state & FlowEntry::ENDING != 0 {
         // Whoever counts those that began outside has to see it go and come.
         let direction = known.direction;
@@ -453,12 +589,12 @@ const ECHO_REPLY: u16 = 0;
 const ECHO_REQUEST_V6: u16 = 128;
 const ECHO_REPLY_V6: u16 = 129;
 
-/// Whether a packet can begin a connection: for TCP whatever is no end of one, for ICMP a question.
+/// Whether a packet can begin a connection: for TCP whatever is no end of one and accepts none, for ICMP a question.
 #[must_use]
 #[inline(always)]
 pub fn may_begin(flow: &PacketHeaders) -> bool {
     match flow.protocol {
-        TCP => flow.tcp_flags & (RST | FIN) == 0,
+        TCP => flow.tcp_flags & (RST | FIN) == 0 && flow.tcp_flags & (SYN | ACK) != SYN | ACK,
         UDP => true,
         ICMP => flow.source_port == ECHO_REQUEST,
         ICMPV6 => flow.source_port == ECHO_REQUEST_V6,
@@ -537,6 +673,11 @@ fn number_of(address: &[u8; 16]) -> u128 {
     u128::from_be_bytes(*address)
 }
 
+fn words(address: &[u8; 16]) -> [u64; 2] {
+    let number = number_of(address);
+    [(number >> 64) as u64, number as u64]
+}
+
 /// What the connection began with, of a reply: the same ends, the other way round.
 #[must_use]
 pub fn beginning(reply: &PacketHeaders) -> PacketHeaders {
@@ -568,22 +709,38 @@ fn turn_devices_round(direction: u8, local: &mut Local) {
     }
 }
 
-/// How long a connection may be silent before it is forgotten, in nanoseconds.
+/// Whether a connection has been silent for longer than it may.
 #[must_use]
+#[inline(always)]
+pub fn is_silent(key: &FlowKey, entry: &FlowEntry, now_ns: u64) -> bool {
+    now_ns.saturating_sub(entry.stamp_ns) > longest_silence_ns(key.protocol, entry)
+}
+
+/// How long a connection may be silent before it is forgotten, in nanoseconds: what Linux' own connection tracking gives it, but
+/// for an established TCP connection 2 hours and not 5 days.
+#[must_use]
+#[inline(always)]
 pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {
     const SECOND: u64 = 1_000_000_000;
-    if entry.state & FlowEntry::ANSWERED == 0 {
-        60 * SECOND
-    } else if protocol as u8 != TCP {
-        180 * SECOND
-    } else if entry.state & FlowEntry::BROKEN_OFF != 0
-        || entry.state & FlowEntry::DONE == FlowEntry::DONE
-    {
+    let answered = entry.state & FlowEntry::ANSWERED != 0;
+    let confirmed = entry.state & FlowEntry::CONFIRMED != 0;
+    if protocol & FlowKey::GROUP != 0 {
+        return 10 * SECOND;
+    }
+    if protocol as u8 != TCP {
+        return if confirmed { 180 * SECOND } else { 30 * SECOND };
+    }
+    let broken_off = entry.state & FlowEntry::BROKEN_OFF != 0;
+    let done = entry.state & FlowEntry::DONE == FlowEntry::DONE;
+    if broken_off || done {
         // A RST may be forged: what still goes on keeps its entry by going on.
         10 * SECOND
+    } else if !answered {
+        120 * SECOND
+    } else if !confirmed {
+        60 * SECOND
     } else if entry.state & FlowEntry::ENDING != 0 {
-        // One end has closed; the other may take its time to send what it has.
-        30 * 60 * SECOND
+        120 * SECOND
     } else {
         2 * 60 * 60 * SECOND
     }

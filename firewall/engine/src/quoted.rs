@@ -10,6 +10,9 @@ use firewall_abi::packet::{PacketHeaders, reply_direction};
 /// What stands before the quoted packet: type, code, checksum, and four bytes that depend on the type (RFC 792, RFC 4443).
 const ICMP_HEADER: u32 = 8;
 const IPV6_HEADER: u32 = 40;
+/// How long an error may be, from its IP header on (RFC 1812, 4.3.2.3; RFC 4443, 2.4).
+const LONGEST_V4: u16 = 576;
+const LONGEST_V6: u16 = 1280;
 
 /// Whether a packet is an error that quotes another: destination unreachable, time exceeded, parameter problem, and packet too
 /// big, which is IPv6's alone. A redirect is none: it asks for another way, and rules have to say who may.
@@ -24,7 +27,8 @@ pub fn is_error(flow: &PacketHeaders) -> bool {
 }
 
 /// Finds the connection of the packet that an error quotes, which went the other way; false: it shows none. It is cut off too
-/// early, a later fragment, of a protocol without ports, or has IPv4 options or IPv6 extension headers.
+/// early, a later fragment, of a protocol without ports, or has IPv4 options or IPv6 extension headers; or the error goes to
+/// somebody else than who sent the packet, or is longer than errors are, and might carry anything.
 ///
 /// Out of line, and through a reference, for the sake of eBPF's small stack.
 #[must_use]
@@ -35,6 +39,9 @@ pub fn quoted<B: Bytes + ?Sized>(bytes: &B, error: &PacketHeaders, key: &mut Flo
         ..PacketHeaders::default()
     };
     if !read(bytes, error.protocol == ICMP, &mut flow) {
+        return false;
+    }
+    if flow.source != error.destination {
         return false;
     }
     *key = key_of(&flow);
@@ -55,7 +62,10 @@ fn read<B: Bytes + ?Sized>(bytes: &B, four: bool, flow: &mut PacketHeaders) -> b
 fn ipv4<B: Bytes + ?Sized>(bytes: &B, flow: &mut PacketHeaders) -> Option<()> {
     /// Version 4, and a header of five words.
     const PLAIN: u8 = 0x45;
-    let [first, ..] = word(bytes, 0)?;
+    let [first, _, high, low] = word(bytes, 0)?;
+    if u16::from_be_bytes([high, low]) > LONGEST_V4 {
+        return None;
+    }
     let start = u32::from(first & 15) * 4 + ICMP_HEADER;
     let [first, ..] = word(bytes, start)?;
     let [_, _, high, low] = word(bytes, start + 4)?;
@@ -74,7 +84,10 @@ fn ipv4<B: Bytes + ?Sized>(bytes: &B, flow: &mut PacketHeaders) -> Option<()> {
 #[inline(always)]
 fn ipv6<B: Bytes + ?Sized>(bytes: &B, flow: &mut PacketHeaders) -> Option<()> {
     let start = IPV6_HEADER + ICMP_HEADER;
-    let [_, _, outer_next, _] = word(bytes, 4)?;
+    let [high, low, outer_next, _] = word(bytes, 4)?;
+    if u16::from_be_bytes([high, low]) > LONGEST_V6 - IPV6_HEADER as u16 {
+        return None;
+    }
     let [first, ..] = word(bytes, start)?;
     let [_, _, next, _] = word(bytes, start + 4)?;
     if outer_next != ICMPV6 || first >> 4 != 6 {
