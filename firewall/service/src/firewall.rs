@@ -108,8 +108,12 @@ fn open_to_group(socket: &Path) -> Result<()> {
 
 /// The door, in a folder that is made if it is not there.
 fn open_door(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
-    if let Some(folder) = socket.parent().filter(|folder| !folder.exists()) {
-        folders::own(folder)?;
+    if let Some(folder) = socket.parent() {
+        if !folder.exists() {
+            folders::own(folder)?;
+        }
+        // Who can write there can have apps talk to another service.
+        folders::check(folder)?;
     }
     let door = DeviceServer::open(driver.object(), socket, Policy::default(), Parts::default())?;
     if let Err(cause) = open_to_group(socket).context("can't open the door to the group") {

@@ -7,6 +7,7 @@
 //! - A link is never taken away before another one is in its place: the new one takes over its very name.
 //! - A folder is adopted only if its maps are what the object wants. Another one is left alone until the new hooks are on.
 
+use crate::folders;
 use anyhow::{Context, Result, bail};
 use aya::programs::links::FdLink;
 use channel::sys::linux::bpf;
@@ -16,6 +17,7 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use tracing::error;
 
 /// Where a machine has its bpffs.
 const USUAL: &str = "/sys/fs/bpf";
@@ -29,9 +31,11 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// The folder below `parent`, made if it is not there.
+    /// The folder below `parent`, made if it is not there. What somebody else made in its place is put aside, and never
+    /// believed.
     pub fn open(parent: &Path) -> Result<Self> {
         on_bpffs(parent)?;
+        put_foreign_aside(parent)?;
         let folder = parent.join(format!("v{}", firewall_abi::VERSION));
         let failed = || {
             format!(
@@ -40,6 +44,7 @@ impl Pins {
             )
         };
         fs::create_dir_all(&folder).with_context(failed)?;
+        folders::check(&folder)?;
         Ok(Self { folder })
     }
 
@@ -191,8 +196,7 @@ fn is_link(path: &Path) -> bool {
 fn on_bpffs(folder: &Path) -> Result<()> {
     let usual = Path::new(USUAL);
     if folder.starts_with(usual) && usual.is_dir() && !is_bpffs(usual) {
-        let none: Option<&str> = None;
-        mount(Some("bpf"), usual, Some("bpf"), MsFlags::empty(), none)
+        mount_bpffs(usual)
             .with_context(|| format!("can't mount a bpffs at {USUAL}; run as root"))?;
     }
     let there = folder
@@ -206,6 +210,39 @@ fn on_bpffs(folder: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// As systemd does: without a mode anybody may make folders there, and be first.
+fn mount_bpffs(at: &Path) -> nix::Result<()> {
+    let none = MsFlags::empty();
+    mount(Some("bpf"), at, Some("bpf"), none, Some("mode=0700"))
+}
+
+/// Moves a folder away that somebody else owns or may write to, or in which one lies where ours is to be.
+fn put_foreign_aside(folder: &Path) -> Result<()> {
+    let version = folder.join(format!("v{}", firewall_abi::VERSION));
+    let is_foreign = |at: &Path| {
+        let about = fs::symlink_metadata(at);
+        about.is_ok_and(|about| !about.is_dir() || !folders::is_ours(&about))
+    };
+    if !is_foreign(folder) && !is_foreign(&version) {
+        return Ok(());
+    }
+    let mut n = 0;
+    let aside = |n: u32| {
+        let mut name = folder.as_os_str().to_owned();
+        name.push(format!("-refused{n}"));
+        PathBuf::from(name)
+    };
+    while fs::symlink_metadata(aside(n)).is_ok() {
+        n += 1;
+    }
+    error!(
+        "somebody else made {}, or can write there: what is in it is not believed, and is in {} now; look at it and remove it",
+        folder.display(),
+        aside(n).display()
+    );
+    fs::rename(folder, aside(n)).with_context(|| format!("can't put {} aside", folder.display()))
 }
 
 fn is_bpffs(path: &Path) -> bool {
@@ -230,3 +267,54 @@ pub fn fits(path: &Path, wanted: &aya_obj::Map) -> Result<bool> {
 /// `BPF_MAP_TYPE_ARRAY_OF_MAPS` and its like with keys.
 const ARRAY_OF_MAPS: u32 = 12;
 const HASH_OF_MAPS: u32 = 13;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use nix::sched::{CloneFlags, unshare};
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    /// Does this where mounts are seen by nobody else; false: only root may.
+    fn apart(what: impl FnOnce(&Path) + Send + 'static) -> bool {
+        std::thread::spawn(|| {
+            let nothing: Option<&str> = None;
+            let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+            if unshare(CloneFlags::CLONE_NEWNS).is_err()
+                || mount(nothing, "/", nothing, private, nothing).is_err()
+            {
+                return false;
+            }
+            let folder = std::env::temp_dir().join(format!("gatebell-pins-{}", std::process::id()));
+            fs::create_dir_all(&folder).unwrap();
+            mount_bpffs(&folder).unwrap();
+            what(&folder);
+            nix::mount::umount(&folder).unwrap();
+            fs::remove_dir(&folder).unwrap();
+            true
+        })
+        .join()
+        .unwrap()
+    }
+
+    #[test]
+    fn a_bpffs_of_our_own_is_roots_and_a_folder_that_somebody_else_made_there_is_put_aside() {
+        let tried = apart(|bpffs| {
+            let mode = fs::metadata(bpffs).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+            let ours = bpffs.join("gatebell");
+            fs::create_dir_all(ours.join("v1")).unwrap();
+            chown(&ours, Some(1234), None).unwrap();
+            let pins = Pins::open(&ours).unwrap();
+            assert!(!pins.is_there());
+            assert!(bpffs.join("gatebell-refused0/v1").is_dir() && !ours.join("v1").exists());
+            fs::set_permissions(&pins.folder, fs::Permissions::from_mode(0o777)).unwrap();
+            Pins::open(&ours).unwrap();
+            assert_eq!(fs::read_dir(bpffs).unwrap().count(), 3);
+            assert_eq!(fs::read_dir(&ours).unwrap().count(), 1);
+        });
+        if !tried {
+            println!("skipped: only root mounts");
+        }
+    }
+}
