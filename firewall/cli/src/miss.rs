@@ -113,7 +113,7 @@ fn who(rule: &Rule, local: &Local) -> Vec<String> {
     let by_program = presumed.programs
         || programs
             .iter()
-            .any(|program| program.identity == Some(local.program));
+            .any(|program| program.identities().any(|id| id == local.program));
     let by_interface = interfaces
         .iter()
         .any(|word| names_device(word, local.interface));

@@ -192,6 +192,22 @@ pub struct Program {
     pub path: String,
     /// What the kernel called it when it was last looked for; `None` if it was not there.
     pub identity: Option<[u64; 2]>,
+    /// What it called the files that the path led to before, as long as something runs from there: see
+    /// [`Rules::match_former`].
+    pub former: Vec<[u64; 2]>,
+}
+
+impl Program {
+    /// What the kernel calls it now.
+    #[must_use]
+    pub fn look(&self, resolver: &dyn Resolver) -> Option<[u64; 2]> {
+        program::identity(&self.path, resolver)
+    }
+
+    /// All that the rule matches.
+    pub fn identities(&self) -> impl Iterator<Item = [u64; 2]> {
+        self.identity.into_iter().chain(self.former.iter().copied())
+    }
 }
 
 /// What packets get that no rule matches.
@@ -391,6 +407,36 @@ impl Rules {
             }
         }
         Ok(true)
+    }
+
+    /// Has the rules match, beside each program's file, those that its path led to before: a program that runs while its file
+    /// is replaced goes on as what it was. `former` says which these are.
+    ///
+    /// # Errors
+    /// The tables would be too large; nothing has changed.
+    pub fn match_former(
+        &mut self,
+        former: impl Fn(&Program) -> Vec<[u64; 2]>,
+    ) -> Result<(), String> {
+        let before: Vec<_> = self
+            .programs()
+            .map(|program| program.former.clone())
+            .collect();
+        self.programs()
+            .for_each(|program| program.former = former(program));
+        if self.programs().map(|program| &program.former).eq(&before) {
+            return Ok(());
+        }
+        match compile::build(self.source()) {
+            Ok(built) => self.ready = Mutex::new(Some(built.pages)),
+            Err(too_big) => {
+                self.programs()
+                    .zip(before)
+                    .for_each(|(program, before)| program.former = before);
+                return Err(too_big);
+            }
+        }
+        Ok(())
     }
 
     fn programs(&mut self) -> impl Iterator<Item = &mut Program> {

@@ -362,7 +362,12 @@ impl<'a> Names<'a> {
             .entry(path.clone())
             .or_insert_with(look)
             .clone();
-        (Program { path, identity }, trouble)
+        let program = Program {
+            path,
+            identity,
+            former: Vec::new(),
+        };
+        (program, trouble)
     }
 
     /// Who may be a user whom nobody knows.

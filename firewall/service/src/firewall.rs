@@ -28,7 +28,7 @@ use nix::errno::Errno;
 use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Group, chown};
-use rules::Rules;
+use rules::{Program, Rules};
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -193,6 +193,10 @@ pub struct Firewall {
     rulebook: Rulebook,
     names: KnownGenerations,
     programs: Watch,
+    /// The programs that rules named when the service before this one ended.
+    earlier: Vec<Program>,
+    /// When those are looked at that run from files which their paths have left.
+    former: Again,
     /// None: see `no_door`.
     door: Option<DeviceServer>,
     flows: u64,
@@ -248,6 +252,7 @@ impl Firewall {
             .map(|cause| format!("no app can attach: {cause:#}"));
         no_door.iter().for_each(|said| error!("{said}"));
         let keeper = Keeper::open(&config.kept);
+        let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
             programs: Watch::new().context("can't watch the programs' files")?,
             since: SystemTime::now()
@@ -265,6 +270,8 @@ impl Firewall {
             door: door.ok(),
             flows: 0,
             keeper,
+            earlier: earlier.unwrap_or_default(),
+            former: Again::default(),
             stand_in: None,
             bad_file: None,
             missing: Vec::new(),
@@ -340,11 +347,17 @@ impl Firewall {
         let again = self.is_troubled().then(|| self.again.rest());
         // What is taken out of the kernel, nobody tells us of.
         let look = EVERY.saturating_sub(self.looked.elapsed());
+        let has_former = self
+            .rulebook
+            .programs()
+            .any(|program| !program.former.is_empty());
+        let former = has_former.then(|| self.former.rest());
         let timeout = [
             self.rulebook.time_left(),
             self.programs.due(),
             again,
             Some(look),
+            former,
         ]
         .into_iter()
         .flatten()
@@ -362,7 +375,12 @@ impl Firewall {
         if self.looked.elapsed() >= EVERY {
             self.heal();
         }
-        if self.programs.changed() {
+        let has_former = self
+            .rulebook
+            .programs()
+            .any(|program| !program.former.is_empty());
+        if self.programs.changed() || has_former && self.former.is_due() {
+            self.former = Again::default();
             self.renew();
         }
         if self.is_troubled() && self.again.is_due() {
@@ -729,9 +747,12 @@ impl Firewall {
 
     fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
         let machine = KeptLists::beside(&self.config.rules, &self.keeper);
-        rules::parse(name, text, &machine).map_err(|errors| {
+        let mut rules = rules::parse(name, text, &machine).map_err(|errors| {
             Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
-        })
+        })?;
+        let known = self.rulebook.programs().chain(&self.earlier);
+        programs::keep_former(&mut rules, known);
+        Ok(rules)
     }
 
     fn reload_file(&mut self) -> Result<Applied, Refused> {

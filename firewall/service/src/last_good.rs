@@ -57,7 +57,7 @@ struct Start {
 }
 
 const MAGIC: [u8; 8] = *b"gatebell";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// All but the tables.
 #[derive(Serialize, Deserialize)]
@@ -66,7 +66,7 @@ struct About {
     text: String,
     since: u64,
     troubled: bool,
-    programs: Vec<(String, Option<[u64; 2]>)>,
+    programs: Vec<(String, Option<[u64; 2]>, Vec<[u64; 2]>)>,
     /// Of the sets.
     content: u64,
 }
@@ -133,7 +133,8 @@ pub fn written(good: &LastGood) -> Option<Vec<u8>> {
     };
     let programs = programs
         .iter()
-        .map(|program| (program.path.clone(), program.identity))
+        .cloned()
+        .map(|program| (program.path, program.identity, program.former))
         .collect();
     let about = serde_json::to_vec(&About {
         name: name.clone(),
@@ -190,7 +191,11 @@ pub fn read(bytes: &[u8]) -> Result<LastGood, String> {
     } = serde_json::from_slice(about).map_err(|error| error.to_string())?;
     let programs = programs
         .into_iter()
-        .map(|(path, identity)| Program { path, identity })
+        .map(|(path, identity, former)| Program {
+            path,
+            identity,
+            former,
+        })
         .collect();
     Ok(LastGood {
         name,

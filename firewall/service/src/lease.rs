@@ -11,6 +11,7 @@
 
 use crate::driver::{Driver, needed, now_ns};
 use crate::last_good::{Compiled, LastGood};
+use crate::programs;
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
@@ -213,7 +214,8 @@ impl Rulebook {
             let Some((name, text)) = &held.text else {
                 continue;
             };
-            let rules = rules::parse(name, text, machine)?;
+            let mut rules = rules::parse(name, text, machine)?;
+            programs::keep_former(&mut rules, self.programs());
             let new = New {
                 name,
                 text,
@@ -441,7 +443,8 @@ impl Held {
     fn is_outdated(&self, machine: &dyn Resolver) -> bool {
         self.programs
             .iter()
-            .any(|program| machine.program(&program.path) != program.identity)
+            .any(|program| program.look(machine) != program.identity)
+            || programs::any_ended(self.programs.iter().flat_map(|program| &program.former))
     }
 
     /// For who asks.

@@ -3,13 +3,16 @@
 
 use crate::driver::Driver;
 use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, WatchDescriptor};
-use rules::{Program, Resolver, SystemResolver};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use rules::{Program, Resolver, Rules, SystemResolver};
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
+use tracing::error;
 
 /// Tells the driver the paths of programs that run already. What can't be read has ended, or is the kernel's own.
 pub fn name_running(driver: &Driver) {
@@ -34,14 +37,59 @@ pub fn name_running(driver: &Driver) {
     }
 }
 
-/// An upgrade changes many files; they are looked at together once it has been quiet for so long.
-const SETTLED: Duration = Duration::from_millis(500);
+/// The files that something runs from now.
+fn running_now() -> BTreeSet<[u64; 2]> {
+    let machine = SystemResolver::beside(Path::new("/"));
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| machine.program(process.path().join("exe").to_str()?))
+        .collect()
+}
 
-/// Watches the folders of the programs that rules name.
+/// Has the rules match what their programs' paths led to before, as far as something still runs from there.
+pub fn keep_former<'a>(rules: &mut Rules, known: impl Iterator<Item = &'a Program>) {
+    let mut before: BTreeMap<&str, BTreeSet<[u64; 2]>> = BTreeMap::new();
+    for program in known {
+        let files = before.entry(&program.path).or_default();
+        files.extend(program.identities());
+    }
+    let running = OnceCell::new();
+    let former = |program: &Program| {
+        let others = before.get(program.path.as_str()).into_iter().flatten();
+        let others = others.filter(|id| Some(**id) != program.identity);
+        let runs = |id: &&[u64; 2]| running.get_or_init(running_now).contains(*id);
+        others.filter(runs).copied().collect()
+    };
+    if let Err(too_large) = rules.match_former(former) {
+        error!("programs that were replaced while they run are not matched any more: {too_large}");
+    }
+}
+
+/// Whether nothing runs from one of these files any more.
+pub fn any_ended<'a>(files: impl Iterator<Item = &'a [u64; 2]>) -> bool {
+    let mut files = files.peekable();
+    files.peek().is_some() && {
+        let running = running_now();
+        files.any(|file| !running.contains(file))
+    }
+}
+
+/// An upgrade changes many files; they are looked at together once it has been quiet for so long,
+const SETTLED: Duration = Duration::from_millis(500);
+/// or once so much time has passed, whoever goes on to change things there.
+const AT_LAST: Duration = Duration::from_secs(2);
+/// Links that are followed on the way to a file; the kernel follows as many.
+const MOST_LINKS: usize = 40;
+
+/// Watches every place on the way to the programs that rules name: each folder for the one name that leads on, each link too.
 pub struct Watch {
     kernel: Inotify,
     folders: BTreeMap<PathBuf, WatchDescriptor>,
+    /// What counts of what happens there.
+    names: BTreeMap<PathBuf, BTreeSet<OsString>>,
     due: Option<Instant>,
+    /// When it is looked at whatever else happens.
+    at_last: Option<Instant>,
 }
 
 impl Watch {
@@ -50,20 +98,21 @@ impl Watch {
         Ok(Self {
             kernel,
             folders: BTreeMap::new(),
+            names: BTreeMap::new(),
             due: None,
+            at_last: None,
         })
     }
 
     /// Watches for these programs and for no others.
     pub fn follow<'a>(&mut self, programs: impl Iterator<Item = &'a Program>) {
-        let wanted: BTreeSet<PathBuf> = programs
-            .map(|program| Path::new(&program.path))
-            .filter(|path| path.is_absolute())
-            .flat_map(folders)
-            .collect();
-        let kernel = &self.kernel;
+        self.names = BTreeMap::new();
+        for program in programs.filter(|program| program.path.starts_with('/')) {
+            way_to(Path::new(&program.path), &mut self.names);
+        }
+        let (kernel, names) = (&self.kernel, &self.names);
         self.folders.retain(|folder, watch| {
-            let keep = wanted.contains(folder);
+            let keep = names.contains_key(folder);
             if !keep {
                 // A folder that is gone takes its watch along.
                 let _gone = kernel.rm_watch(*watch);
@@ -74,13 +123,15 @@ impl Watch {
             | AddWatchFlags::IN_DELETE
             | AddWatchFlags::IN_MOVED_TO
             | AddWatchFlags::IN_MOVED_FROM
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
             | AddWatchFlags::IN_ONLYDIR;
-        for folder in wanted {
-            if !self.folders.contains_key(&folder) {
-                // No such folder: the program is not installed, which the rules have warned of.
-                if let Ok(watch) = self.kernel.add_watch(&folder, changes) {
-                    self.folders.insert(folder, watch);
-                }
+        for folder in self.names.keys() {
+            // Another folder may have its name by now, and the kernel says the same number for the same one. No such folder:
+            // the program is not installed, which the rules have warned of.
+            match self.kernel.add_watch(folder, changes) {
+                Ok(watch) => drop(self.folders.insert(folder.clone(), watch)),
+                Err(_) => drop(self.folders.remove(folder)),
             }
         }
     }
@@ -91,23 +142,39 @@ impl Watch {
             .map(|due| due.saturating_duration_since(Instant::now()))
     }
 
-    /// Whether something changed in these folders and has come to rest.
+    /// Whether something changed on the way to a program and has come to rest, or does not.
     pub fn changed(&mut self) -> bool {
         if self.rang() {
-            self.due = Some(Instant::now() + SETTLED);
+            let now = Instant::now();
+            let at_last = *self.at_last.get_or_insert(now + AT_LAST);
+            self.due = Some(at_last.min(now + SETTLED));
         }
-        self.due.take_if(|due| Instant::now() >= *due).is_some()
+        let changed = self.due.take_if(|due| Instant::now() >= *due).is_some();
+        if changed {
+            self.at_last = None;
+        }
+        changed
     }
 
     fn rang(&self) -> bool {
         let mut rang = false;
         loop {
             match self.kernel.read_events() {
-                Ok(_) => rang = true,
+                Ok(events) => rang |= events.iter().any(|event| self.counts(event)),
                 Err(Errno::EINTR) => {}
                 Err(_) => return rang,
             }
         }
+    }
+
+    /// What has no name happened to a folder itself, or is more than the kernel keeps.
+    fn counts(&self, event: &InotifyEvent) -> bool {
+        let Some(name) = &event.name else {
+            return true;
+        };
+        let at = self.folders.iter().filter(|(_, watch)| **watch == event.wd);
+        let mut names = at.filter_map(|(folder, _)| self.names.get(folder));
+        names.any(|names| names.contains(name))
     }
 }
 
@@ -117,10 +184,116 @@ impl AsFd for Watch {
     }
 }
 
-/// The folder of a program, and that of the file which it is a link to.
-fn folders(program: &Path) -> impl Iterator<Item = PathBuf> {
-    let target = fs::canonicalize(program).ok();
-    let here = program.parent().map(Path::to_owned);
-    here.into_iter()
-        .chain(target.and_then(|target| target.parent().map(Path::to_owned)))
+/// Notes each folder on the way to a file, with the name in it that leads on. Links lead on by their own names.
+fn way_to(file: &Path, names: &mut BTreeMap<PathBuf, BTreeSet<OsString>>) {
+    let mut here = PathBuf::from("/");
+    let mut rest: Vec<OsString> = steps(file);
+    let mut links = 0;
+    while let Some(step) = rest.pop() {
+        if step == ".." {
+            here.pop();
+            continue;
+        }
+        names.entry(here.clone()).or_default().insert(step.clone());
+        let next = here.join(&step);
+        match fs::read_link(&next) {
+            Ok(target) if links < MOST_LINKS => {
+                links += 1;
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                rest.extend(steps(&target));
+            }
+            _ => here = next,
+        }
+    }
+}
+
+/// A path's steps, the last one first.
+fn steps(path: &Path) -> Vec<OsString> {
+    let step = |part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        _ => None,
+    };
+    path.components().rev().filter_map(step).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn place() -> PathBuf {
+        let folder = std::env::temp_dir().join(format!(
+            "gatebell-programs-{}-{:?}",
+            std::process::id(),
+            std::thread::current().id()
+        ));
+        fs::create_dir_all(folder.join("v1")).unwrap();
+        fs::create_dir_all(folder.join("v2")).unwrap();
+        for version in ["v1", "v2"] {
+            fs::write(folder.join(version).join("tool"), version).unwrap();
+        }
+        symlink("v1", folder.join("current")).unwrap();
+        folder
+    }
+
+    fn program(path: &Path) -> Program {
+        Program {
+            path: path.to_str().unwrap().to_owned(),
+            identity: None,
+            former: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_link_on_the_way_to_a_program_is_watched_and_what_happens_beside_it_is_not() {
+        let folder = place();
+        let mut watch = Watch::new().unwrap();
+        watch.follow([program(&folder.join("current/tool"))].iter());
+        fs::write(folder.join("beside"), "").unwrap();
+        fs::write(folder.join("v1/beside"), "").unwrap();
+        assert!(!watch.rang());
+        symlink("v2", folder.join("next")).unwrap();
+        fs::rename(folder.join("next"), folder.join("current")).unwrap();
+        assert!(watch.rang());
+        watch.follow([program(&folder.join("current/tool"))].iter());
+        fs::remove_file(folder.join("v2/tool")).unwrap();
+        assert!(watch.rang());
+        fs::remove_dir_all(&folder).unwrap();
+        assert!(watch.rang());
+    }
+
+    #[test]
+    fn whoever_goes_on_to_change_things_does_not_keep_a_change_from_being_looked_at() {
+        let folder = place();
+        let mut watch = Watch::new().unwrap();
+        let tool = folder.join("v1/tool");
+        watch.follow([program(&tool)].iter());
+        let end = Instant::now() + AT_LAST * 10;
+        let mut changed = false;
+        while !changed && Instant::now() < end {
+            fs::rename(&tool, folder.join("v1/other")).unwrap();
+            fs::rename(folder.join("v1/other"), &tool).unwrap();
+            changed = watch.changed();
+        }
+        assert!(changed);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_program_is_matched_as_the_file_that_it_runs_from_until_it_ends() {
+        let machine = SystemResolver::beside(Path::new("/"));
+        let ours = machine.program("/proc/self/exe").unwrap();
+        let text = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n[[rule]]\nid = \"x\"\naction = \"block\"\nprogram = \"/bin/sh\"\n";
+        let mut rules = rules::parse("r", text, &machine).unwrap();
+        let mut known = rules.iter().next().unwrap().programs[0].clone();
+        known.former = vec![ours, [7, 7]];
+        keep_former(&mut rules, [&known].into_iter());
+        let kept = &rules.iter().next().unwrap().programs[0];
+        assert_eq!(kept.former, [ours], "nothing runs from the other one");
+        assert!(!any_ended(kept.former.iter()) && any_ended(known.former.iter()));
+    }
 }

@@ -76,9 +76,12 @@ fn program(rule: &Rule) -> Takes<u128> {
     if rule.programs.is_empty() || rule.presumed.programs {
         return Takes::All;
     }
-    let named = rule.programs.iter().filter_map(|program| program.identity);
-    let unsure = rule.action == Verdict::Block || named.clone().any(|identity| identity == [0; 2]);
-    let there = named
+    let named = || {
+        let each = rule.programs.iter();
+        each.flat_map(|program| program.identities())
+    };
+    let unsure = rule.action == Verdict::Block || named().any(|identity| identity == [0; 2]);
+    let there = named()
         .chain(unsure.then_some(Local::UNSURE))
         .map(joined_words);
     Takes::Only(there.map(|value| (value, value)).collect())
