@@ -19,8 +19,8 @@ mod zone;
 use lab::{INSIDE, OUTSIDE};
 use nix::sys::signal::Signal;
 use std::fs;
-use std::os::unix::fs::chown;
-use std::path::PathBuf;
+use std::os::unix::fs::{chown, symlink};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use zone::probe::{
@@ -400,6 +400,64 @@ fn a_program_that_was_replaced_is_known_again() {
     });
     assert!(!gets());
     fs::remove_file(program).unwrap();
+}
+
+#[test]
+fn a_block_rule_holds_for_a_program_that_runs_while_its_file_is_replaced() {
+    let folder = std::env::temp_dir().join(format!("gatebell-runs-{}", std::process::id()));
+    let bash = fs::canonicalize("/bin/bash").unwrap();
+    for version in ["v1", "v2"] {
+        fs::create_dir_all(folder.join(version)).unwrap();
+        fs::copy(&bash, folder.join(version).join("tool")).unwrap();
+    }
+    symlink("v1", folder.join("current")).unwrap();
+    let path = folder.join("current/tool");
+    let path = path.display();
+    let rule = format!(
+        "\n[[rule]]\nid = \"not-it\"\naction = \"block\"\ndirection = \"out\"\nprogram = \"{path}\"\n"
+    );
+    let zone = Protected::with(&format!("{RULES}{rule}"));
+    let sends = || format!("echo > /dev/udp/{OUTSIDE}/19 && echo sent");
+    let count = |folder: &Path| fs::read_to_string(folder.join("log")).unwrap_or_default();
+    let log = folder.join("log");
+    // It tries until it is ended.
+    let script = format!(
+        "while sleep 0.1; do ({}; echo tried) >> {} 2>/dev/null; done",
+        sends(),
+        log.display()
+    );
+    let mut runs = zone
+        .lab
+        .inside(&["bash", "-c", &format!("exec {path} -c '{script}'")])
+        .spawn()
+        .unwrap();
+    let new = |generation| {
+        wait_until("the new file is known", || {
+            zone.ask().status().unwrap().rules.generation == generation
+        });
+        let before = count(&folder).matches("tried").count();
+        wait_until("it goes on", || {
+            count(&folder).matches("tried").count() > before + 3
+        });
+        assert!(!count(&folder).contains("sent"), "generation {generation}");
+        let other = zone.inside(&format!("{path} -c '{}'", sends()));
+        assert!(other.stdout.is_empty(), "nor does the new one");
+    };
+    wait_until("it begins", || count(&folder).contains("tried"));
+    symlink("v2", folder.join("next")).unwrap();
+    fs::rename(folder.join("next"), folder.join("current")).unwrap();
+    new(2);
+    fs::copy(&bash, folder.join("newer")).unwrap();
+    fs::rename(folder.join("newer"), folder.join("v2/tool")).unwrap();
+    new(3);
+    zone.ask().reload().unwrap();
+    new(4);
+    runs.kill().unwrap();
+    runs.wait().unwrap();
+    wait_until("what it ran from is forgotten once it has ended", || {
+        zone.ask().status().unwrap().rules.generation == 5
+    });
+    fs::remove_dir_all(&folder).unwrap();
 }
 
 #[test]

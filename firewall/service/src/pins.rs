@@ -310,8 +310,8 @@ mod tests {
             assert!(bpffs.join("gatebell-refused0/v1").is_dir() && !ours.join("v1").exists());
             fs::set_permissions(&pins.folder, fs::Permissions::from_mode(0o777)).unwrap();
             Pins::open(&ours).unwrap();
-            assert_eq!(fs::read_dir(bpffs).unwrap().count(), 3);
-            assert_eq!(fs::read_dir(&ours).unwrap().count(), 1);
+            assert!(bpffs.join("gatebell-refused1").is_dir());
+            assert_eq!(fs::read_dir(&ours).unwrap().count(), 1, "a new one of ours");
         });
         if !tried {
             println!("skipped: only root mounts");
