@@ -51,6 +51,7 @@ impl Remembered {
                 now_ns,
                 quoted,
                 local: self.local,
+                device: device_of(&self.local),
             },
             rules,
             self,
@@ -164,6 +165,15 @@ impl<const MOST: usize> Aging<MOST> {
 /// Whether what began in this direction began outside.
 fn arrived(direction: u8) -> bool {
     direction == Direction::Inbound as u8
+}
+
+/// A number for the device that a packet is seen on; of what is forwarded, one for both that is the same for replies.
+fn device_of(local: &Local) -> u32 {
+    let [one, other] = [local.interface, local.out_interface].map(|[first, second]| {
+        let mixed = first ^ second.rotate_left(7);
+        (mixed ^ mixed >> 32) as u32
+    });
+    one.max(other).rotate_left(16) ^ one.min(other)
 }
 
 #[cfg(test)]

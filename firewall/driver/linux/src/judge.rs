@@ -138,6 +138,13 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
     }
 
     #[inline(always)]
+    fn device(&mut self) -> u32 {
+        let (one, other) = (self.packet.device_number(), self.packet.out_device_number());
+        // A reply that is forwarded comes by the other one, and is the same pair.
+        one.max(other).rotate_left(16) ^ one.min(other)
+    }
+
+    #[inline(always)]
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool {
         engine::quoted(self.packet, error, key)
     }
