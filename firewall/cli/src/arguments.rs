@@ -34,6 +34,7 @@ pub struct Arguments {
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once in a run")]
 pub enum Command {
     /// Say how the firewall is: rules in force, lease, zone, devices, memory
     #[cfg(target_os = "linux")]
@@ -99,6 +100,7 @@ pub enum Command {
 
 /// What can be done with rule files.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "made once in a run")]
 pub enum RulesCommand {
     /// Find all that is wrong with rule files, each with its line and column and what would be right
     ///

@@ -59,6 +59,9 @@ struct Start {
 const MAGIC: [u8; 8] = *b"gatebell";
 const FORMAT: u32 = 2;
 
+/// A program's path, the file that it was, and the files that it had been.
+type KeptProgram = (String, Option<[u64; 2]>, Vec<[u64; 2]>);
+
 /// All but the tables.
 #[derive(Serialize, Deserialize)]
 struct About {
@@ -66,7 +69,7 @@ struct About {
     text: String,
     since: u64,
     troubled: bool,
-    programs: Vec<(String, Option<[u64; 2]>, Vec<[u64; 2]>)>,
+    programs: Vec<KeptProgram>,
     /// Of the sets.
     content: u64,
 }

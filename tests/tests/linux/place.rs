@@ -94,10 +94,8 @@ impl Host {
         let line = unsafe { OwnedFd::from_raw_fd(fd) };
         let (address, length) = channel::sys::linux::address(&self.socket).unwrap();
         // SAFETY: an initialised address and its length.
-        assert_eq!(
-            unsafe { libc::connect(fd, (&raw const address).cast(), length) },
-            0
-        );
+        let connected = unsafe { libc::connect(fd, (&raw const address).cast(), length) };
+        assert_eq!(connected, 0);
         let greeting = socket::receive(line.as_fd(), 0, 0).unwrap().unwrap();
         (line, greeting.descriptors.into_iter().next().unwrap())
     }

@@ -395,9 +395,12 @@ impl UnsetKey {
     }
 }
 
+/// Keys to be set, with their values, and keys to be taken out.
+type KeyChanges = (Vec<(&'static str, String)>, Vec<String>);
+
 impl EditArguments {
     /// What is to be set and what to be taken out.
-    pub fn changes(&self) -> Result<(Vec<(&'static str, String)>, Vec<String>), Wrong> {
+    pub fn changes(&self) -> Result<KeyChanges, Wrong> {
         let set = self.keys.values(self.action.as_deref());
         let unset: Vec<_> = self.unset.iter().map(|key| key.name()).collect();
         if set.is_empty() && unset.is_empty() {

@@ -7,8 +7,14 @@ use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use rules::Protocol;
 
-/// Services that firewalld brings, with their protocols, ports and where they go.
-const SERVICES: &[(&str, &[(&str, &str, &str)])] = &[
+/// A service's name, and each of its protocols with its ports and where it goes.
+type Service = (
+    &'static str,
+    &'static [(&'static str, &'static str, &'static str)],
+);
+
+/// Services that firewalld brings.
+const SERVICES: &[Service] = &[
     ("cockpit", &[("tcp", "9090", "")]),
     ("dhcp", &[("udp", "67", "")]),
     ("dhcpv6-client", &[("udp", "546", "fe80::/64")]),
