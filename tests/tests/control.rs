@@ -1,4 +1,4 @@
-//! Promises of the control socket and of the command line's live commands, on a real kernel: this machine's, and Debian's 6.1
+//! Promises of the control socket and of the command line's live commands, on a real kernel: this machine's, and Debian's 6.12
 //! emulated.
 //!
 //! Needs what the tests of the firewall need.

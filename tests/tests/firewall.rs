@@ -1,4 +1,4 @@
-//! Promises of the firewall on a Linux kernel: this machine's, and Debian's 6.1 emulated.
+//! Promises of the firewall on a Linux kernel: this machine's, and Debian's 6.12 emulated.
 //!
 //! Needs root, `nft`, `ip`, `nsenter`, `bash` and `busybox`. `GATEBELL_DRIVERS` is the folder with
 //! `gatebell_firewall.bpf.o`; else `target/drivers` of the clone.

@@ -1,4 +1,4 @@
-//! Promises of the channel and of the sample's driver on a Linux kernel: this machine's, and Debian's 6.1 emulated.
+//! Promises of the channel and of the sample's driver on a Linux kernel: this machine's, and Debian's 6.12 emulated.
 //!
 //! Needs root. `GATEBELL_DRIVERS` is the folder with `gatebell_sample.bpf.o`; else `target/drivers` of the clone.
 //! Everything it makes (control groups, maps, processes) it takes away again.

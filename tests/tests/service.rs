@@ -1,4 +1,4 @@
-//! Promises of what the service leaves in the kernel, and of taking it over: on this machine's, and on Debian's 6.1 emulated.
+//! Promises of what the service leaves in the kernel, and of taking it over: on this machine's, and on Debian's 6.12 emulated.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]

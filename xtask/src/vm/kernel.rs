@@ -26,9 +26,9 @@ pub struct KernelLine {
 /// All of them. The first is the oldest that the drivers promise to pass, and the one that is taken when none is named.
 pub const LINES: &[KernelLine] = &[
     KernelLine {
-        name: "linux-6.1",
-        suite: "bookworm",
-        promise: "the same promises, by the same programs, on Debian 12's kernel",
+        name: "linux-6.12",
+        suite: "trixie",
+        promise: "the same promises, by the same programs, on Debian 13's kernel",
         files: &[
             "linux",
             "firewall",
@@ -37,12 +37,6 @@ pub const LINES: &[KernelLine] = &[
             "service",
             "control",
         ],
-    },
-    KernelLine {
-        name: "linux-6.12",
-        suite: "trixie",
-        promise: "the same promises, by the same programs, on Debian 13's kernel",
-        files: &["linux", "firewall"],
     },
     KernelLine {
         name: "linux-newest",
