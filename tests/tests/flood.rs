@@ -296,8 +296,9 @@ fn apps_that_come_and_go_five_hundred_times_leave_nothing_behind_and_others_go_o
     wait_until("their rings go", || {
         rings.iter().all(|ring| !bpf::map_exists(*ring).unwrap())
     });
+    // It may have been closing one of ours as they were counted.
     wait_until("the service closes their files", || {
-        open_files(&zone) == files
+        open_files(&zone) <= files
     });
     sent += refused_everywhere(&zone);
     let (stays, got) = stays.end();
