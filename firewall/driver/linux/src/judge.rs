@@ -187,8 +187,10 @@ pub extern "C" fn gatebell_classify(
     if packet.is_null() || local.is_null() || answer.is_null() {
         return 1;
     }
-    // SAFETY: not null; they come from the one caller above, which hands in two values of its own.
-    let (packet, local) = unsafe { (&mut *packet, &mut *local) };
+    // SAFETY: not null; it comes from the one caller above, which hands in a value of its own.
+    let packet = unsafe { &mut *packet };
+    // SAFETY: likewise, and another value.
+    let local = unsafe { &mut *local };
     let rules = InForce::now();
     let head = head(&rules);
     let asked = if asked == Asked::Packet as u32 {

@@ -24,8 +24,10 @@ pub(crate) use offset;
 #[inline(always)]
 pub fn word(at: usize) -> u32 {
     let words = (&raw const OFFSETS).cast::<u32>();
+    // SAFETY: every caller names a word of the global.
+    let word = unsafe { words.add(at) };
     // SAFETY: within the global, which has a cell's layout and is written before the driver runs alone.
-    unsafe { words.add(at).read_volatile() }
+    unsafe { word.read_volatile() }
 }
 
 /// The current thread, as the kernel sees it.
@@ -136,13 +138,10 @@ impl Task {
 /// The verifier knows the structure, and has such a field at this offset.
 #[inline(always)]
 pub unsafe fn field<T>(structure: *const c_void, offset: u32) -> T {
+    // SAFETY: as said above, within the structure.
+    let field = unsafe { structure.byte_add(offset as usize) }.cast::<T>();
     // SAFETY: as said above. Volatile: the verifier takes no other width than the field's.
-    unsafe {
-        structure
-            .byte_add(offset as usize)
-            .cast::<T>()
-            .read_volatile()
-    }
+    unsafe { field.read_volatile() }
 }
 
 /// Reads a number of the kernel's. An address that is none is an error, not a crash.

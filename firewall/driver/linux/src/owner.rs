@@ -64,7 +64,9 @@ pub fn remember_new(ctx: &SockContext) {
 #[inline(always)]
 pub fn of_call(ctx: &SockAddrContext) -> *mut c_void {
     // SAFETY: the program's own context.
-    unsafe { (*ctx.sock_addr).__bindgen_anon_1.sk }.cast()
+    let call = unsafe { &*ctx.sock_addr };
+    // SAFETY: a pointer, whatever it is called here.
+    unsafe { call.__bindgen_anon_1.sk }.cast()
 }
 
 /// Remembers the current process as the owner of the socket. A thread of the kernel that acts for others owns nothing.
@@ -88,8 +90,10 @@ pub fn remember(socket: *mut c_void) {
     let Some(owner) = (unsafe { owner.as_mut() }) else {
         return;
     };
-    // SAFETY: the helpers have no preconditions.
-    let (process, user) = unsafe { (bpf_get_current_pid_tgid(), bpf_get_current_uid_gid()) };
+    // SAFETY: no preconditions.
+    let process = unsafe { bpf_get_current_pid_tgid() };
+    // SAFETY: no preconditions.
+    let user = unsafe { bpf_get_current_uid_gid() };
     owner.pid = (process >> 32) as u32;
     owner.user = user as u32;
     // SAFETY: 16 bytes of the socket's storage.

@@ -80,13 +80,14 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
     /// The packet that a program of netfilter was called for. Nothing can be read of it before it is looked [into](Self::open).
     #[inline(always)]
     pub fn of(ctx: *mut bpf_nf_ctx) -> Self {
-        // SAFETY: the program's own context. Volatile: the verifier takes no other access to it than these.
-        let (skb, state) = unsafe {
-            (
-                (&raw const (*ctx).skb).read_volatile(),
-                (&raw const (*ctx).state).read_volatile(),
-            )
-        };
+        // SAFETY: the program's own context.
+        let skb = unsafe { &raw const (*ctx).skb };
+        // SAFETY: likewise.
+        let state = unsafe { &raw const (*ctx).state };
+        // SAFETY: the program's own context. Volatile: the verifier takes no other access to it than this.
+        let skb = unsafe { skb.read_volatile() };
+        // SAFETY: likewise.
+        let state = unsafe { state.read_volatile() };
         Self {
             view: MaybeUninit::uninit(),
             skb,
