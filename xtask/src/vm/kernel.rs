@@ -29,14 +29,7 @@ pub const LINES: &[KernelLine] = &[
         name: "linux-6.12",
         suite: "trixie",
         promise: "the same promises, by the same programs, on Debian 13's kernel",
-        files: &[
-            "linux",
-            "firewall",
-            "decisions",
-            "flood",
-            "service",
-            "control",
-        ],
+        files: &["linux", "firewall"],
     },
     KernelLine {
         name: "linux-newest",
