@@ -131,7 +131,11 @@ const LISTED: [Room; 21] = [
     plain(
         "service",
         "what the service decides by itself",
-        &[Step::Package("gatebell-service")],
+        &[
+            Step::Package("gatebell-store"),
+            Step::Package("gatebell-control"),
+            Step::Package("gatebell-service"),
+        ],
     ),
     plain(
         "app",
