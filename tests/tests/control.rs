@@ -1,5 +1,4 @@
-//! Promises of the control socket and of the command line's live commands, on a real kernel: this machine's, and Debian's 6.12
-//! emulated.
+//! Promises of the control socket and of the command line's live commands, on this machine's kernel.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]

@@ -1,5 +1,5 @@
 //! Promises of the firewall under load: floods, apps that come and go, rules that change all the while. On this machine's
-//! kernel, and on Debian's 6.12 emulated. Every load is bounded in count and time, and stays in the zone.
+//! kernel. Every load is bounded in count and time, and stays in the zone.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]

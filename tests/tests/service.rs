@@ -1,4 +1,5 @@
-//! Promises of what the service leaves in the kernel, and of taking it over: on this machine's, and on Debian's 6.12 emulated.
+//! Promises of what the service leaves in the kernel, and of taking it over, on this machine's
+//! kernel.
 //!
 //! Needs what the tests of the firewall need.
 #![cfg(target_os = "linux")]
