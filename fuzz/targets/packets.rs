@@ -44,7 +44,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
         };
         let table = &TABLES[usize::from(how >> 1 & 1)];
         // From a nanosecond to some hours.
-        now_ns += 1_u64 << (how >> 2 & 3) * 14;
+        now_ns += 1_u64 << ((how >> 2 & 3) * 14);
         let more = u32::from(how >> 4 & 3) * 16;
         let packet = bytes.take(size.into());
         let parsed = any_packet_is_read_the_same_however_much_is_there(packet, more, direction);
