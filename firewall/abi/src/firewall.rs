@@ -147,12 +147,12 @@ impl FlowEntry {
     pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }
 
-/// How many confirmed connections the driver remembers.
+/// How many connections the driver remembers, confirmed or not.
 pub const MAX_FLOWS: usize = 65_536;
 /// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
 pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
-/// How many it remembers that are not confirmed yet, of those that began outside and of the others each: the oldest makes room
-/// for the next.
+/// How many a dry run remembers that are not confirmed yet, of those that began outside and of the others each: the oldest makes
+/// room for the next. The driver has one table for both, in which none makes room.
 pub const MAX_PENDING: usize = 32_768;
 /// How many ended connections it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;

@@ -20,7 +20,8 @@ pub trait Connections {
     /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one, unless it was begun meanwhile. The oldest of those that are not confirmed makes room for it.
+    /// Remembers a new one, unless it was begun meanwhile or there is no room. In a dry run the oldest of those that are not
+    /// confirmed makes room for it; the driver counts that there was none.
     fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
 
     /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where there is
