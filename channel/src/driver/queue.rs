@@ -3,10 +3,27 @@
 //! No allocation, no panic: every access is checked, so nothing is left for a driver to panic on.
 
 use channel_abi::{Cause, Header};
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Words of a header.
 const HEADER_WORDS: usize = size_of::<Header>() / 8;
+
+/// Records that one [`Queue::pop`] moves at most. It runs with a lock held that whoever offers a record waits for, at
+/// whatever interrupt level: how long may not be for the app to choose.
+pub const MOST_RECORDS: u32 = 64;
+/// Bytes that it moves at most, but for a record that is larger by itself.
+pub const MOST_BYTES: usize = 64 * 1024;
+
+/// What one [`Queue::pop`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Popped {
+    /// Bytes moved.
+    pub bytes: usize,
+    /// Records moved.
+    pub records: u32,
+    /// Whether it stopped at its own bound: a further call may move more.
+    pub more: bool,
+}
 
 /// Where a queue's records start and end. The memory is the caller's, always the same one.
 ///
@@ -37,62 +54,89 @@ impl Queue {
         if self.tail.wrapping_sub(self.head) + words > room {
             return Err(Cause::NoRoom);
         }
-        for (word, chunk) in header
-            .as_bytes()
-            .chunks_exact(8)
-            .chain(rest.chunks_exact(8))
-            .enumerate()
-        {
-            let cell = word_at(memory, self.tail + word as u64);
-            if let (Some(cell), Ok(value)) = (cell, u64::read_from_bytes(chunk)) {
-                *cell = value;
-            }
-        }
+        write(memory, self.tail, header.as_bytes());
+        let rest = rest.get(..rest.len() / 8 * 8).unwrap_or_default();
+        write(memory, self.tail + HEADER_WORDS as u64, rest);
         self.tail += words;
         self.records += 1;
         Ok(())
     }
 
-    /// Moves whole records to `out`, as many as fit. Returns bytes and records moved.
-    pub fn pop(&mut self, memory: &mut [u64], out: &mut [u8]) -> (u32, u32) {
-        let (mut bytes, mut records) = (0_usize, 0_u32);
+    /// Moves whole records to `out`, as many as fit and as one call may move.
+    pub fn pop(&mut self, memory: &[u64], out: &mut [u8]) -> Popped {
+        let mut popped = Popped::default();
         while let Some(words) = self.first(memory) {
-            let Some(room) = out.get_mut(bytes..bytes + words * 8) else {
+            let end = popped.bytes + words * 8;
+            if popped.records == MOST_RECORDS || (popped.records > 0 && end > MOST_BYTES) {
+                popped.more = true;
+                break;
+            }
+            let Some(room) = out.get_mut(popped.bytes..end) else {
                 break;
             };
-            for (word, chunk) in room.chunks_exact_mut(8).enumerate() {
-                if let Some(cell) = word_at(memory, self.head + word as u64) {
-                    chunk.copy_from_slice(cell.as_bytes());
-                }
-            }
+            read(memory, self.head, room);
             self.head += words as u64;
             self.records = self.records.saturating_sub(1);
-            bytes += words * 8;
-            records += 1;
+            popped.bytes = end;
+            popped.records += 1;
         }
-        (bytes as u32, records)
+        popped
     }
 
     /// Words of the first record; `None` if there is none.
-    fn first(&self, memory: &mut [u64]) -> Option<usize> {
+    fn first(&self, memory: &[u64]) -> Option<usize> {
         if self.head == self.tail {
             return None;
         }
         // `length` is the first of the header's integers, so it is the low half of the first word.
-        let length = *word_at(memory, self.head)? as u32;
-        Some(length as usize / 8).filter(|words| *words >= HEADER_WORDS)
+        let length = *memory.get(place(memory, self.head))? as u32;
+        Some(length as usize / 8).filter(|words| (HEADER_WORDS..=memory.len()).contains(words))
     }
 }
 
-/// The word at a position that only grows.
-fn word_at(memory: &mut [u64], position: u64) -> Option<&mut u64> {
-    let mask = (memory.len() as u64).wrapping_sub(1);
-    memory.get_mut((position & mask) as usize)
+/// Where in the memory a position is that only grows.
+fn place(memory: &[u64], position: u64) -> usize {
+    (position & (memory.len() as u64).wrapping_sub(1)) as usize
+}
+
+/// Copies bytes to a position: two pieces at most, before the memory's end and after.
+fn write(memory: &mut [u64], position: u64, bytes: &[u8]) {
+    let start = place(memory, position);
+    let (wrapped, rest) = memory.split_at_mut(start.min(memory.len()));
+    let (before, after) = bytes.split_at(bytes.len().min(size_of_val(rest)));
+    if let Some(room) = rest.as_mut_bytes().get_mut(..before.len()) {
+        room.copy_from_slice(before);
+    }
+    if let Some(room) = wrapped.as_mut_bytes().get_mut(..after.len()) {
+        room.copy_from_slice(after);
+    }
+}
+
+/// The same the other way.
+fn read(memory: &[u64], position: u64, out: &mut [u8]) {
+    let start = place(memory, position);
+    let (wrapped, rest) = memory.split_at(start.min(memory.len()));
+    let (before, after) = out.split_at_mut(out.len().min(size_of_val(rest)));
+    if let Some(bytes) = rest.as_bytes().get(..before.len()) {
+        before.copy_from_slice(bytes);
+    }
+    if let Some(bytes) = wrapped.as_bytes().get(..after.len()) {
+        after.copy_from_slice(bytes);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zerocopy::FromBytes;
+
+    fn popped(bytes: usize, records: u32) -> Popped {
+        Popped {
+            bytes,
+            records,
+            more: false,
+        }
+    }
 
     fn header(sequence: u64, rest: usize) -> Header {
         Header {
@@ -116,7 +160,7 @@ mod tests {
                 queue.push(&mut memory, &header(0, 120), &[0; 120]),
                 Err(Cause::NoRoom)
             );
-            assert_eq!(queue.pop(&mut memory, &mut out), (144, 2));
+            assert_eq!(queue.pop(&memory, &mut out), popped(144, 2));
             for n in 0..2_usize {
                 let (head, rest) =
                     Header::read_from_prefix(&out[n * 72..n * 72 + 72]).expect("a header");
@@ -144,8 +188,36 @@ mod tests {
                 .push(&mut memory, &header(n, 8), &[0; 8])
                 .expect("room for three");
         }
-        assert_eq!(queue.pop(&mut memory, &mut [0; 63]), (0, 0));
-        assert_eq!(queue.pop(&mut memory, &mut [0; 150]), (128, 2));
+        assert_eq!(queue.pop(&memory, &mut [0; 63]), popped(0, 0));
+        assert_eq!(queue.pop(&memory, &mut [0; 150]), popped(128, 2));
         assert_eq!(queue.records(), 1);
+    }
+
+    #[test]
+    fn one_pop_moves_no_more_than_its_bound_whatever_the_buffer() {
+        let (mut queue, mut memory) = (Queue::default(), vec![0_u64; 1 << 20]);
+        let mut out = vec![0; 8 << 20];
+        let full = Popped {
+            bytes: 56 * MOST_RECORDS as usize,
+            records: MOST_RECORDS,
+            more: true,
+        };
+        for n in 0..u64::from(MOST_RECORDS) + 1 {
+            queue
+                .push(&mut memory, &header(n, 0), &[])
+                .expect("a small one");
+        }
+        assert_eq!(queue.pop(&memory, &mut out), full);
+        assert_eq!(queue.pop(&memory, &mut out), popped(56, 1));
+        for n in 0..3 {
+            let rest = vec![0; MOST_BYTES / 2];
+            queue
+                .push(&mut memory, &header(n, rest.len()), &rest)
+                .expect("a large one");
+        }
+        for more in [true, true, false] {
+            let found = queue.pop(&memory, &mut out);
+            assert_eq!((found.records, found.more), (1, more));
+        }
     }
 }

@@ -3,8 +3,8 @@
 //! Whatever can go wrong between an app and a driver is decided here, once, for the WDM driver and for the model
 //! that tests and loom run. A driver only decodes its kernel's requests and calls.
 //!
-//! Locks: a file's, then a slot's; the books' alone. Nothing is allocated, taken or dropped while one is held:
-//! on Windows they are spin locks.
+//! Locks: a file's, then a slot's; the books' alone. Nothing is allocated, signalled or dropped while one is held, and
+//! what is done has a bound that no app chooses: on Windows they are spin locks, which whoever offers a record waits for.
 
 use super::queue::Queue;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -321,7 +321,8 @@ impl<P: Platform> Table<P> {
     pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) {
         let bytes = record.as_bytes();
         for lock in &self.slots {
-            lock.with(|slot| slot.as_mut().map(|slot| slot.offer(kind, bytes)));
+            let wake = lock.with(|slot| slot.as_mut().and_then(|slot| slot.offer(kind, bytes)));
+            signal(wake);
         }
     }
 
@@ -332,18 +333,31 @@ impl<P: Platform> Table<P> {
         kind: Kind,
         record: &R,
     ) -> Result<(), Refusal> {
-        self.with_slot(file, |slot| match slot.event {
-            Some(_) => {
-                slot.offer(kind, record.as_bytes());
-                Ok(())
-            }
+        let wake = self.with_slot(file, |slot| match slot.event {
+            Some(_) => Ok(slot.offer(kind, record.as_bytes())),
             None => Err(Refusal::NotReferenced),
-        })?
+        })??;
+        signal(wake);
+        Ok(())
     }
 
     /// Fills `out` with [`Drained`] and as many whole records as fit; returns the bytes used.
+    ///
+    /// The slot's lock is let go of after each [`queue::MOST_RECORDS`](super::queue::MOST_RECORDS): an app with much
+    /// room and a full ring holds up nobody for longer than one with little.
     pub fn drain(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
-        self.with_slot(file, |slot| slot.drain(out))?
+        let (head, room) = out
+            .split_at_mut_checked(size_of::<Drained>())
+            .ok_or(Refusal::Room)?;
+        let mut drained = Drained::default();
+        loop {
+            let left = room.get_mut(drained.bytes as usize..).unwrap_or_default();
+            if !self.with_slot(file, |slot| slot.drain(left, &mut drained))? {
+                break;
+            }
+        }
+        head.copy_from_slice(drained.as_bytes());
+        Ok(size_of::<Drained>() + drained.bytes as usize)
     }
 
     /// Fills `out` with the app's [`Ledger`]; returns the bytes used.
@@ -445,21 +459,17 @@ impl<P: Platform> Slot<P> {
         })
     }
 
-    fn offer(&mut self, kind: Kind, record: &[u8]) {
-        if self.event.is_some() && self.mask.wants(kind) {
-            self.deliver(kind, record);
-        }
+    /// Gives the event to signal once the lock is let go of: waking takes as long as the app has threads that wait.
+    fn offer(&mut self, kind: Kind, record: &[u8]) -> Option<P::Event> {
+        let wanted = self.event.is_some() && self.mask.wants(kind);
+        wanted.then(|| self.deliver(kind, record)).flatten()
     }
 
-    /// One attempt: the next sequence number, the queue, the books, the signal.
-    fn deliver(&mut self, kind: Kind, record: &[u8]) {
-        let Some(rest) = record.get(size_of::<Header>()..) else {
-            return;
-        };
+    /// One attempt: the next sequence number, the queue, the books; what is left is the signal.
+    fn deliver(&mut self, kind: Kind, record: &[u8]) -> Option<P::Event> {
+        let rest = record.get(size_of::<Header>()..)?;
         let processor = P::processor();
-        let Some(line) = line(&mut self.ledger, processor) else {
-            return;
-        };
+        let line = line(&mut self.ledger, processor)?;
         let header = Header {
             length: record.len() as u32,
             kind: kind.number(),
@@ -476,25 +486,17 @@ impl<P: Platform> Slot<P> {
         }
         // Also after a loss, and also if an earlier signal may still stand: a signal too many costs a drain that finds
         // nothing, one too few costs an app that sleeps for ever (I6).
-        if let Some(event) = &self.event {
-            event.signal();
-        }
+        self.event.clone()
     }
 
-    fn drain(&mut self, out: &mut [u8]) -> Result<usize, Refusal> {
-        let (head, room) = out
-            .split_at_mut_checked(size_of::<Drained>())
-            .ok_or(Refusal::Room)?;
-        let (bytes, records) = self.queue.pop(self.memory.as_mut(), room);
-        let ended = self.ended.map_or(0, |ending| ending as u64);
-        let drained = Drained {
-            bytes,
-            records,
-            waiting: self.queue.records(),
-            ended,
-        };
-        head.copy_from_slice(drained.as_bytes());
-        Ok(size_of::<Drained>() + bytes as usize)
+    /// One hold of the lock: whether there may be more to move.
+    fn drain(&mut self, room: &mut [u8], drained: &mut Drained) -> bool {
+        let popped = self.queue.pop(self.memory.as_ref(), room);
+        drained.bytes += popped.bytes as u32;
+        drained.records += popped.records;
+        drained.waiting = self.queue.records();
+        drained.ended = self.ended.map_or(0, |ending| ending as u64);
+        popped.more
     }
 
     /// Ends the reference; gives back the event to let go of, once.
@@ -513,8 +515,92 @@ impl<P: Platform> Slot<P> {
     }
 }
 
+/// With no lock held, by a reference of its own: the app may have let go of the event meanwhile.
+fn signal(event: Option<impl Signal>) {
+    if let Some(event) = event {
+        event.signal();
+    }
+}
+
 /// A processor's line in a ledger.
 fn line<M: AsMut<[u64]>>(ledger: &mut M, processor: u32) -> Option<&mut channel_abi::Counters> {
     let ledger = Ledger::mut_from_bytes(ledger.as_mut().as_mut_bytes()).ok()?;
     ledger.processors.get_mut(processor as usize % PROCESSORS)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::driver::queue::MOST_RECORDS;
+    use core::cell::Cell;
+    use std::sync::Mutex;
+
+    thread_local! { static HOLDS: Cell<u32> = const { Cell::new(0) }; }
+
+    /// A kernel that counts how often its locks are taken.
+    struct Counting;
+
+    struct Counted<T>(Mutex<T>);
+
+    #[derive(Clone)]
+    struct Nothing;
+
+    impl<T: Send> Lock<T> for Counted<T> {
+        fn new(value: T) -> Self {
+            Self(Mutex::new(value))
+        }
+
+        fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
+            HOLDS.with(|holds| holds.set(holds.get() + 1));
+            run(&mut self.0.lock().expect("no panic with the lock held"))
+        }
+    }
+
+    impl Signal for Nothing {
+        fn signal(&self) {}
+    }
+
+    impl Platform for Counting {
+        type Event = Nothing;
+        type Lock<T: Send> = Counted<T>;
+        type Memory = Vec<u64>;
+
+        fn allocate(words: usize) -> Option<Vec<u64>> {
+            Some(vec![0; words])
+        }
+
+        fn processor() -> u32 {
+            0
+        }
+
+        fn now_ns() -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn a_lock_is_held_no_longer_for_an_app_with_much_room() {
+        let (table, file) = (Table::<Counting>::default(), File::default());
+        let request = Reference {
+            version: VERSION,
+            ring_bytes: MAX_RING,
+            mask: Mask::ALL.0,
+            users: channel_abi::command::ALL_USERS,
+            event: 0,
+        };
+        table
+            .reference(&file, &request, |_| Ok(Nothing))
+            .expect("a free slot");
+        let records = 50 * MOST_RECORDS;
+        for _ in 0..records {
+            table.offer(Kind::new::<40>(), &Header::default());
+        }
+        HOLDS.with(|holds| holds.set(0));
+        let mut out = vec![0; 1 << 20];
+        table.drain(&file, &mut out).expect("room");
+        let (drained, _) = Drained::read_from_prefix(&out).expect("a head");
+        assert_eq!((drained.records, drained.waiting), (records, 0));
+        let holds = HOLDS.with(Cell::get);
+        assert!(holds >= 50, "{records} records in {holds} holds of a lock");
+    }
 }

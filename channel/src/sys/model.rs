@@ -242,6 +242,8 @@ impl KernelEvent {
 
 impl Signal for KernelEvent {
     fn signal(&self) {
+        // NT allows it. But it takes as long as threads wait, and others would wait for the lock meanwhile.
+        irql::assert_passive("signal an event");
         *lock(&self.0.set) = true;
         self.0.wake.notify_one();
     }
