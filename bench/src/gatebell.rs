@@ -3,7 +3,7 @@
 use crate::ground::{Ground, go_on, pin, until};
 use anyhow::{Context, Result, bail};
 use channel::sys::linux::Linux;
-use channel::{Account, Attachment, Device, Item, Mask, Pace, Record};
+use channel::{Account, Attachment, Item, Mask, Pace, Record};
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
@@ -121,9 +121,8 @@ impl Gatebell {
 
     /// Attaches an app.
     pub fn attach(&self, mask: Mask, pace: Pace, ring_bytes: u32) -> Result<Attachment<Linux>> {
-        let device: Device<Linux> = Device::open(self.socket.as_path())?;
-        let event = device.create_event(ring_bytes)?;
-        Ok(Attachment::reference(device, event, mask)?.with_pace(pace))
+        let attached = channel::open(&self.socket)?.attach(ring_bytes, mask)?;
+        Ok(attached.with_pace(pace))
     }
 
     fn signal(&self, which: Signal) {

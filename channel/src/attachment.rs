@@ -1,16 +1,20 @@
-//! An event that the driver has referenced: wait, drain, account.
+//! An event that is attached to a driver: wait, drain, account.
 
 use crate::pace::{Gathering, Pace};
+use crate::ring::Step;
 use crate::stream::Stream;
 use crate::{Device, Drain, Error, Event, Item, Record, System, Wake};
 use channel_abi::ledger::CAUSES;
 use channel_abi::{Ending, Mask, Totals};
+use std::convert::Infallible;
+use std::fmt;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// So many looks at the ring, then one at everything else that can end a wait: that is a system call, in which a record would wait.
 const LOOKS: u32 = 1024;
 
-/// This app's hold on a driver: dropped, the driver lets go, whatever else of the device or the event lives on.
+/// This app's event, attached to a driver. Dropped, it is detached, whatever else of the device or the event lives on.
 pub struct Attachment<S: System = crate::sys::Host> {
     source: S::Source,
     event: Event<S>,
@@ -19,9 +23,11 @@ pub struct Attachment<S: System = crate::sys::Host> {
     delivered: u64,
     pace: Pace,
     gathering: Gathering,
+    /// Whether the last drain was stopped, so that there may be more of which no signal will tell.
+    stopped: bool,
     ended: Option<Ending>,
     /// Whether the driver was asked to let go already.
-    let_go: bool,
+    detached: bool,
 }
 
 /// Both sides' books. Neither is derived from the other.
@@ -55,10 +61,87 @@ impl Account {
     }
 }
 
+/// What the closure of a drain may return, and what the drain then does.
+///
+/// | the closure returns | the drain goes on | and returns |
+/// | --- | --- | --- |
+/// | nothing | until nothing is left | `Result<Drain, Error>` |
+/// | `ControlFlow<B>` | until it breaks | `Result<ControlFlow<B, Drain>, Error>` |
+/// | `Result<(), E>` | until it fails | `Result<Drain, E>`, where `E` is made of [`Error`] too |
+pub trait DrainFlow: Sized {
+    /// What stops the drain.
+    type Stop;
+    /// What the drain returns.
+    type Output;
+
+    /// Whether the drain goes on.
+    fn flow(self) -> ControlFlow<Self::Stop>;
+    /// The drain's end, as its caller gets it.
+    fn output(end: Result<ControlFlow<Self::Stop, Drain>, Error>) -> Self::Output;
+}
+
+impl DrainFlow for () {
+    type Stop = Infallible;
+    type Output = Result<Drain, Error>;
+
+    fn flow(self) -> ControlFlow<Infallible> {
+        ControlFlow::Continue(())
+    }
+
+    fn output(end: Result<ControlFlow<Infallible, Drain>, Error>) -> Self::Output {
+        match end? {
+            ControlFlow::Continue(drain) => Ok(drain),
+            ControlFlow::Break(never) => match never {},
+        }
+    }
+}
+
+impl<B> DrainFlow for ControlFlow<B> {
+    type Stop = B;
+    type Output = Result<ControlFlow<B, Drain>, Error>;
+
+    fn flow(self) -> Self {
+        self
+    }
+
+    fn output(end: Self::Output) -> Self::Output {
+        end
+    }
+}
+
+impl<E: From<Error>> DrainFlow for Result<(), E> {
+    type Stop = E;
+    type Output = Result<Drain, E>;
+
+    fn flow(self) -> ControlFlow<E> {
+        match self {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+
+    fn output(end: Result<ControlFlow<E, Drain>, Error>) -> Self::Output {
+        match end? {
+            ControlFlow::Continue(drain) => Ok(drain),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+}
+
+impl<S: System> fmt::Debug for Attachment<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("delivered", &self.delivered)
+            .field("pace", &self.pace)
+            .field("ended", &self.ended)
+            .field("detached", &self.detached)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<S: System> Attachment<S> {
-    /// Has the driver of `device` take hold of `event` and put into its ring what `mask` asks for.
-    pub fn reference(device: Device<S>, event: Event<S>, mask: Mask) -> Result<Self, Error> {
-        let source = S::reference(&device.0, &event.0, mask)?;
+    pub(crate) fn new(device: Device<S>, event: Event<S>, mask: Mask) -> Result<Self, Error> {
+        let source = S::attach(&device.0, &event.0, mask)?;
         let (stream, pace, gathering) = (Stream::default(), Pace::default(), Gathering::default());
         Ok(Self {
             source,
@@ -68,8 +151,9 @@ impl<S: System> Attachment<S> {
             delivered: 0,
             pace,
             gathering,
+            stopped: false,
             ended: None,
-            let_go: false,
+            detached: false,
         })
     }
 
@@ -80,66 +164,111 @@ impl<S: System> Attachment<S> {
         self
     }
 
-    /// Sleeps until the driver signals, or for `timeout`. `None` waits for ever.
+    /// Sleeps until the driver signals, or for `timeout`. `None` waits for ever. A signal handler that runs meanwhile does not end it.
     ///
-    /// A signalled wait may find nothing to drain: the event was only operated, or an earlier drain was quick.
+    /// A wait that is ready may find nothing to drain: the event was only operated, or an earlier drain was quick. After the end it is
+    /// ready until everything was drained, then says each time why it ended.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this machine's kernel can't wait.
     pub fn wait(&mut self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        if self.ended.is_some() {
-            return Ok(Wake::Signalled);
+        if let Some(ending) = self.ended {
+            return Ok(Wake::Ended(ending));
+        }
+        if self.stopped {
+            return Ok(Wake::Ready);
         }
         if self.pace == Pace::Coalesce
             && let Some(time) = self.gathering.next()
         {
             std::thread::sleep(timeout.map_or(time, |most| most.min(time)));
-            return Ok(Wake::Signalled);
+            return Ok(Wake::Ready);
         }
-        if self.pace == Pace::Spin {
-            return self.spin(timeout);
-        }
-        S::wait(&self.device.0, &self.event.0, &self.source, timeout)
+        let signalled = if self.pace == Pace::Spin {
+            self.spin(timeout)?
+        } else {
+            S::wait(&self.device.0, &self.event.0, &self.source, timeout)?
+        };
+        Ok(if signalled {
+            Wake::Ready
+        } else {
+            Wake::TimedOut
+        })
     }
 
-    /// A wait that does not sleep. The app's own signal and the end of the reference come some microseconds later than records do.
-    fn spin(&self, timeout: Option<Duration>) -> Result<Wake, Error> {
-        let end = timeout.map(|most| Instant::now() + most);
+    /// A wait that does not sleep. The app's own signal and the end come some microseconds later than records do.
+    fn spin(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        let end = timeout.and_then(|most| Instant::now().checked_add(most));
         loop {
             for _ in 0..LOOKS {
                 if S::has_record(&self.device.0, &self.source)? {
-                    return Ok(Wake::Signalled);
+                    return Ok(true);
                 }
                 std::hint::spin_loop();
             }
-            let woken = S::wait(
+            let signalled = S::wait(
                 &self.device.0,
                 &self.event.0,
                 &self.source,
                 Some(Duration::ZERO),
             )?;
-            if woken.signalled() || end.is_some_and(|end| Instant::now() >= end) {
-                return Ok(woken);
+            if signalled || end.is_some_and(|end| Instant::now() >= end) {
+                return Ok(signalled);
             }
         }
     }
 
-    /// Hands over everything that is there, until nothing is. An error means that the driver broke the contract.
-    pub fn drain(&mut self, mut each: impl FnMut(Item<'_>)) -> Result<Drain, Error> {
+    /// Hands over everything that is there, until nothing is or the closure stops it: [`DrainFlow`] says how. What was not handed over
+    /// then stays for the next drain: the next wait is ready at once.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if it, or what stands before it, is gone; and the
+    /// closure's own.
+    pub fn drain<F: DrainFlow>(&mut self, mut each: impl FnMut(Item<'_>) -> F) -> F::Output {
+        let mut stop = None;
+        let drained = self.drain_until(&mut |item| match each(item).flow() {
+            ControlFlow::Continue(()) => ControlFlow::Continue(()),
+            ControlFlow::Break(with) => {
+                stop = Some(with);
+                ControlFlow::Break(())
+            }
+        });
+        F::output(drained.map(|drain| match stop {
+            Some(with) => ControlFlow::Break(with),
+            None => ControlFlow::Continue(drain),
+        }))
+    }
+
+    fn drain_until(
+        &mut self,
+        each: &mut dyn FnMut(Item<'_>) -> ControlFlow<()>,
+    ) -> Result<Drain, Error> {
         let Self {
             source,
             device,
             stream,
             delivered,
             gathering,
+            stopped,
             ..
         } = self;
         let before = *delivered;
+        let mut last = Step::Next;
+        // So it stays only if the closure panics.
+        *stopped = true;
         gathering.begin();
-        let ended = S::drain(&device.0, source, &mut |bytes| {
+        let drained = S::drain(&device.0, source, &mut |bytes| {
             let record = Record::check(bytes)?;
             *delivered += 1;
             gathering.note(record.header().stamp_ns);
-            stream.take(record, &mut |item| each(item));
-            Ok(())
-        })?;
+            last = stream.take(record, &mut |item| each(item));
+            if last == Step::Back {
+                *delivered -= 1;
+            }
+            Ok(last)
+        });
+        *stopped = drained.is_ok() && last != Step::Next;
+        let ended = drained?;
         self.ended = ended;
         Ok(Drain {
             records: self.delivered - before,
@@ -148,6 +277,9 @@ impl<S: System> Attachment<S> {
     }
 
     /// Both sides' books as they stand. Exact once the driver is quiet.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] if the ring is not one any more; on Windows [`Error::System`] if the driver is gone.
     pub fn account(&self) -> Result<Account, Error> {
         Ok(Account {
             kernel: S::ledger(&self.device.0, &self.source)?.totals(),
@@ -159,9 +291,12 @@ impl<S: System> Attachment<S> {
     }
 
     /// Has the driver let go. What is in the ring can still be drained; the books stay readable.
-    pub fn dereference(&mut self) -> Result<(), Error> {
-        S::dereference(&self.device.0)?;
-        self.let_go = true;
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it has let go already, [`Error::System`] if it, or what stands before it, is gone.
+    pub fn detach(&mut self) -> Result<(), Error> {
+        S::detach(&self.device.0)?;
+        self.detached = true;
         Ok(())
     }
 
@@ -187,12 +322,12 @@ impl<S: System> Attachment<S> {
 impl<S: System> Drop for Attachment<S> {
     fn drop(&mut self) {
         // The device may have been attached anew since this one ended: that is not ours to end.
-        let ended = self.let_go
+        let ended = self.detached
             || self.ended.is_some()
             || S::ledger(&self.device.0, &self.source).is_ok_and(|ledger| ledger.ended != 0);
         if !ended {
             // One that refuses, or is not there any more, holds nothing.
-            let _ = S::dereference(&self.device.0);
+            let _ = S::detach(&self.device.0);
         }
     }
 }

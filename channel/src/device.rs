@@ -1,15 +1,22 @@
 //! A driver's device and the app's event, whatever the kernel.
 
-use crate::Error;
+use crate::ring::Step;
 use crate::sync::Arc;
+use crate::{Attachment, Error};
 use channel_abi::command::References;
 use channel_abi::{DriverCommand, DriverRequest, Ending, Ledger, Mask};
+use std::fmt;
 use std::time::Duration;
 
 /// A kernel as the app's half needs it. Three of them: [`crate::sys`].
 ///
-/// One open device has at most one event referenced at a time. Every call may be made from any thread; only
+/// One open device has at most one event attached at a time. Every call may be made from any thread; only
 /// [`System::wait`] blocks.
+///
+/// # Errors
+/// Each call fails with [`Error::Refused`] if the driver, or what stands before it, refuses, with [`Error::System`] if this machine's
+/// kernel does, and with [`Error::Contract`] if the driver's answer is none.
+#[expect(clippy::missing_errors_doc, reason = "said once, for all of them")]
 pub trait System: Sized + 'static {
     /// How a device is named: a socket's path, `\\.\Name`, a process of the model.
     type Name: ?Sized;
@@ -17,7 +24,7 @@ pub trait System: Sized + 'static {
     type Device: Send + Sync;
     /// An event of this app.
     type Event: Send + Sync;
-    /// Where the records of a referenced event are read.
+    /// Where the records of an attached event are read.
     type Source: Send;
 
     /// Opens a driver's device.
@@ -32,27 +39,29 @@ pub trait System: Sized + 'static {
     fn is_set(event: &Self::Event) -> Result<bool, Error>;
 
     /// Has the driver take hold of the event.
-    fn reference(
+    fn attach(
         device: &Self::Device,
         event: &Self::Event,
         mask: Mask,
     ) -> Result<Self::Source, Error>;
     /// Has the driver let go of it. Records already committed can still be drained.
-    fn dereference(device: &Self::Device) -> Result<(), Error>;
-    /// Blocks until the event is signalled (which it takes), the reference ended, or `timeout` is over.
+    fn detach(device: &Self::Device) -> Result<(), Error>;
+    /// Blocks until the event is signalled (which it takes), the attachment ended, or `timeout` is over: false. Whatever else
+    /// interrupts it, it goes on with the time that is left.
     fn wait(
         device: &Self::Device,
         event: &Self::Event,
         source: &Self::Source,
         timeout: Option<Duration>,
-    ) -> Result<Wake, Error>;
-    /// Hands every record that is there to `each`, in order, as bytes of `Header.length`; until none is left.
+    ) -> Result<bool, Error>;
+    /// Hands every record that is there to `each`, in order, as bytes of `Header.length`; until none is left, or `each` says that
+    /// it is enough. Only where none is left it says how the attachment ended.
     fn drain(
         device: &Self::Device,
         source: &mut Self::Source,
-        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+        each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error>;
-    /// The driver's account of this app, also after the reference ended.
+    /// The driver's account of this app, also after the attachment ended.
     fn ledger(device: &Self::Device, source: &Self::Source) -> Result<Ledger, Error>;
     /// How many committed records wait undelivered: counted in the ring or queue itself.
     fn in_ring(device: &Self::Device, source: &Self::Source) -> Result<u64, Error>;
@@ -70,27 +79,21 @@ pub trait System: Sized + 'static {
     ) -> Result<(), Error>;
     /// What the driver counted of its references.
     fn references(device: &Self::Device) -> Result<References, Error>;
-    /// Ends every app's reference, before the driver is stopped. Needs the right to change the driver.
+    /// Ends every app's attachment, before the driver is stopped. Needs the right to change the driver.
     fn detach_all(device: &Self::Device) -> Result<(), Error>;
-    /// Has the driver take new references again, if it was not stopped after all. Needs the same right.
+    /// Has the driver take new attachments again, if it was not stopped after all. Needs the same right.
     fn resume(device: &Self::Device) -> Result<(), Error>;
 }
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wake {
-    /// The event was signalled, or the reference ended: drain tells which.
-    Signalled,
-    /// The time was over.
+    /// The event was signalled: a reason to drain.
+    Ready,
+    /// The time was over. Never without a time.
     TimedOut,
-}
-
-impl Wake {
-    /// Whether there is a reason to drain.
-    #[must_use]
-    pub const fn signalled(self) -> bool {
-        matches!(self, Self::Signalled)
-    }
+    /// The attachment has ended, and everything was drained: the last thing that a wait says, each time.
+    Ended(Ending),
 }
 
 /// What a drain did.
@@ -98,7 +101,7 @@ impl Wake {
 pub struct Drain {
     /// Records delivered by it.
     pub records: u64,
-    /// The tombstone: why no more will come.
+    /// The tombstone: why no more will come. Each further wait says so too.
     pub ended: Option<Ending>,
 }
 
@@ -107,6 +110,18 @@ pub struct Device<S: System = crate::sys::Host>(pub(crate) Arc<S::Device>);
 
 /// An event that this app owns. Clones are the same event.
 pub struct Event<S: System = crate::sys::Host>(pub(crate) Arc<S::Event>);
+
+impl<S: System> fmt::Debug for Device<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").finish_non_exhaustive()
+    }
+}
+
+impl<S: System> fmt::Debug for Event<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event").finish_non_exhaustive()
+    }
+}
 
 impl<S: System> Clone for Device<S> {
     fn clone(&self) -> Self {
@@ -120,14 +135,57 @@ impl<S: System> Clone for Event<S> {
     }
 }
 
-impl<S: System> Device<S> {
+/// Opens a driver's device on the kernel that this program runs on: [`Device::open`].
+///
+/// # Errors
+/// [`Error::Open`] if there is none of that name, or it is not for this user; [`Error::Refused`] if too many have it open.
+#[cfg(any(target_os = "linux", windows))]
+pub fn open(
+    name: impl AsRef<<crate::sys::Host as System>::Name>,
+) -> Result<Device<crate::sys::Host>, Error> {
+    Device::open(name)
+}
+
+#[cfg(any(target_os = "linux", windows))]
+impl Device<crate::sys::Host> {
     /// Opens a driver's device: on Linux the path of its service's socket, on Windows a name such as `\\.\Gatebell`.
-    pub fn open(name: &S::Name) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Open`] if there is none of that name, or it is not for this user; [`Error::Refused`] if too many have it open.
+    pub fn open(name: impl AsRef<<crate::sys::Host as System>::Name>) -> Result<Self, Error> {
+        Self::on_system(name.as_ref())
+    }
+}
+
+impl<S: System> Device<S> {
+    /// Opens a device of whichever kernel.
+    pub(crate) fn on_system(name: &S::Name) -> Result<Self, Error> {
         S::open(name).map(|device| Self(Arc::new(device)))
+    }
+
+    /// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4 KiB to 8 MiB), to the
+    /// driver, which from now on puts into it what `mask` asks for. Dropped, the attachment is detached.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the driver's reason: the size, this open device's event that is attached already, or no room for one
+    /// more app. [`Error::System`] if this machine's kernel has no memory for a ring.
+    pub fn attach(&self, ring_bytes: u32, mask: Mask) -> Result<Attachment<S>, Error> {
+        self.attach_event(self.create_event(ring_bytes)?, mask)
+    }
+
+    /// Attaches this event, which the app has made before and may go on to use elsewhere: [`Device::attach`].
+    ///
+    /// # Errors
+    /// Those of [`Device::attach`]; and [`Error::Refused`] if the driver can't take this event.
+    pub fn attach_event(&self, event: Event<S>, mask: Mask) -> Result<Attachment<S>, Error> {
+        Attachment::new(self.clone(), event, mask)
     }
 
     /// Creates an event for this device: auto-reset, not signalled, with room for `ring_bytes` of records (a power of
     /// two from 4 KiB to 8 MiB).
+    ///
+    /// # Errors
+    /// [`Error::Refused`] if it is not such a size; [`Error::System`] if this machine's kernel makes none.
     pub fn create_event(&self, ring_bytes: u32) -> Result<Event<S>, Error> {
         S::create_event(&self.0, ring_bytes).map(|event| Event(Arc::new(event)))
     }
@@ -141,17 +199,26 @@ impl<S: System> Device<S> {
         S::request(&self.0, R::COMMAND, request.as_mut_bytes())
     }
 
-    /// References that the driver took and released since it was loaded.
+    /// References to events that the driver took and released since it was loaded.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the driver, or what stands before it, is gone.
     pub fn references(&self) -> Result<References, Error> {
         S::references(&self.0)
     }
 
-    /// Ends every app's reference and refuses new ones: the first step of stopping a driver.
+    /// Ends every app's attachment and refuses new ones: the first step of stopping a driver.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] without the right to change the driver for others.
     pub fn detach_all(&self) -> Result<(), Error> {
         S::detach_all(&self.0)
     }
 
-    /// Takes [`Device::detach_all`] back, where the driver was not stopped after all. Apps whose references were ended stay so.
+    /// Takes [`Device::detach_all`] back, where the driver was not stopped after all. What has ended stays so.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] without the right to change the driver for others.
     pub fn resume(&self) -> Result<(), Error> {
         S::resume(&self.0)
     }
@@ -165,16 +232,25 @@ impl<S: System> Device<S> {
 
 impl<S: System> Event<S> {
     /// The app signals its own event.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this machine's kernel refuses.
     pub fn set(&self) -> Result<(), Error> {
         S::set(&self.0)
     }
 
     /// The app takes the signal back.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this machine's kernel refuses.
     pub fn clear(&self) -> Result<(), Error> {
         S::clear(&self.0)
     }
 
     /// Whether it is signalled; looking does not change it.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this machine's kernel refuses.
     pub fn is_set(&self) -> Result<bool, Error> {
         S::is_set(&self.0)
     }

@@ -1,39 +1,26 @@
-//! An event that the app owns and a driver signals: the channel between any driver and any app.
+#![doc = include_str!("../README.md")]
 //!
-//! The app creates an event and has the driver *reference* it; the driver *signals* it when it has put a *record*
-//! into the app's ring (Linux) or queue (Windows); the app waits, wakes, and drains.
+//! # For who works on it
 //!
-//! ```no_run
-//! # #[cfg(all(target_os = "linux", feature = "app"))] {
-//! use channel::{Attachment, Device, Item, Mask};
-//! use std::path::Path;
-//!
-//! let device: Device = Device::open(Path::new("/run/gatebell/device.sock"))?;
-//! let event = device.create_event(64 * 1024)?;
-//! let mut attachment = Attachment::reference(device, event, Mask::ALL)?;
-//! while attachment.wait(None)?.signalled() {
-//!     let drained = attachment.drain(|item| match item {
-//!         Item::Record(record) => println!("{:?}", record.header()),
-//!         Item::Lost(lost) => println!("lost {} on processor {}", lost.count, lost.processor),
-//!     })?;
-//!     if drained.ended.is_some() {
-//!         break;
-//!     }
-//! }
-//! # }
-//! # Ok::<(), channel::Error>(())
-//! ```
-//!
-//! It may depend on `contract` and on what a kernel offers: `libc`, `windows-sys`, `aya`; on nothing of the firewall.
+//! It may depend on `channel_abi` and on what a kernel offers: `libc`, `windows-sys`, `aya`; on nothing of the firewall.
 //!
 //! Rules that hold here:
 //! - One API ([`Device`], [`Event`], [`Attachment`]) with three backings behind [`System`]: Linux, Windows, and a
 //!   model of a kernel. The model is never more lenient than a real one.
-//! - Each side counts for itself, and what an app was not told of is counted by cause (I1 to I5 in DESIGN's words:
-//!   see ARCHITECTURE.md).
-//! - Bytes from the other side of the boundary are untrusted until `contract` has made a type of them.
-//! - `unsafe` stays in `sys/`, in `door/`, in `driver/ebpf.rs` and in `driver/wdm/`.
+//! - Each side counts for itself, and what an app was not told of is counted by cause (I1 to I5: see
+//!   ARCHITECTURE.md).
+//! - Bytes from the other side of the boundary are untrusted until `channel_abi` has made a type of them.
+//! - `unsafe` stays in `sys/`, in `server/`, in `driver/ebpf.rs` and in `driver/wdm/`.
 #![cfg_attr(not(feature = "app"), no_std)]
+// So that it stays so for whoever uses it. The driver's half alone has nobody who prints it.
+#![cfg_attr(
+    feature = "app",
+    warn(
+        missing_debug_implementations,
+        clippy::missing_errors_doc,
+        clippy::missing_panics_doc
+    )
+)]
 // Rust's own atomic types add nothing on a target without compare-and-swap, which eBPF is for it.
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "see above"))]
@@ -61,12 +48,15 @@ pub mod sys;
 
 #[cfg(feature = "app")]
 pub use {
-    attachment::{Account, Attachment},
+    attachment::{Account, Attachment, DrainFlow},
     device::{Device, Drain, Event, System, Wake},
     error::Error,
     pace::Pace,
     stream::{Item, Lost, Record},
 };
+
+#[cfg(all(feature = "app", any(target_os = "linux", windows)))]
+pub use device::open;
 
 pub use channel_abi::{
     Cause, DriverCommand, DriverRequest, Ending, Header, Kind, Mask, Refusal, RequestHeader, Totals,

@@ -46,6 +46,26 @@ pub trait Memory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lie(pub &'static str);
 
+/// What a reader does after it has handed over a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It hands over the next one.
+    Next,
+    /// It stops behind this record, which is taken.
+    Stop,
+    /// It stops before this record: the next drain begins with it.
+    Back,
+}
+
+/// How a drain came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Everything that was there was handed over.
+    All,
+    /// It was stopped: there may be more.
+    Stopped,
+}
+
 /// Reads one ring.
 #[derive(Debug)]
 pub struct Reader<M> {
@@ -75,27 +95,38 @@ impl<M: Memory> Reader<M> {
 
     /// Hands over records until none is left, at most one ring full of them, so that a flood can't keep the reader here.
     /// When it returns before that, the next commit will wake.
+    ///
+    /// # Errors
+    /// What `each` returns, and a [`Lie`] of the other side's; the reader then stands behind the last record handed over.
     pub fn drain<E: From<Lie>>(
         &mut self,
-        mut each: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut each: impl FnMut(&[u8]) -> Result<Step, E>,
+    ) -> Result<Drained, E> {
         let mut room = [0; MAX_RECORD];
         let enough = self.position.wrapping_add(self.memory.size());
         loop {
-            self.drain_seen(&mut room, &mut each)?;
+            if self.drain_seen(&mut room, &mut each)? == Drained::Stopped {
+                return Ok(Drained::Stopped);
+            }
             self.memory.fence();
             if matches!(self.look(self.position)?, Found::Nothing) || self.position >= enough {
-                return Ok(());
+                return Ok(Drained::All);
             }
         }
     }
 
     /// Whether a drain would move on. One look, no more.
+    ///
+    /// # Errors
+    /// A [`Lie`] of the other side's.
     pub fn anything(&self) -> Result<bool, Lie> {
         Ok(!matches!(self.look(self.position)?, Found::Nothing))
     }
 
     /// Committed records that wait, counted one by one.
+    ///
+    /// # Errors
+    /// A [`Lie`] of the other side's.
     pub fn waiting(&self) -> Result<u64, Lie> {
         let (mut position, mut count) = (self.position, 0);
         loop {
@@ -111,8 +142,8 @@ impl<M: Memory> Reader<M> {
     fn drain_seen<E: From<Lie>>(
         &mut self,
         room: &mut [u8; MAX_RECORD],
-        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
+    ) -> Result<Drained, E> {
         let outcome = self.take_seen(room, each);
         self.tell();
         outcome
@@ -121,24 +152,32 @@ impl<M: Memory> Reader<M> {
     fn take_seen<E: From<Lie>>(
         &mut self,
         room: &mut [u8; MAX_RECORD],
-        each: &mut impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
+        each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
+    ) -> Result<Drained, E> {
         let end = self.memory.producer();
         while self.position != end {
             match self.look(self.position)? {
-                Found::Nothing => return Ok(()),
+                Found::Nothing => return Ok(Drained::All),
                 Found::Discarded { next } => self.advance(next),
                 Found::Record { length, next } => {
                     let bytes = room
                         .get_mut(..length)
                         .ok_or(Lie("a record longer than any may be"))?;
                     self.memory.read(self.offset(self.position), bytes);
-                    self.advance(next);
-                    each(bytes)?;
+                    // The kernel is told of the room only once the record is not to be read again.
+                    let before = core::mem::replace(&mut self.position, next);
+                    match each(bytes)? {
+                        Step::Next => self.advance(next),
+                        Step::Stop => return Ok(Drained::Stopped),
+                        Step::Back => {
+                            self.position = before;
+                            return Ok(Drained::Stopped);
+                        }
+                    }
                 }
             }
         }
-        Ok(())
+        Ok(Drained::All)
     }
 
     fn look(&self, position: u64) -> Result<Found, Lie> {
@@ -244,11 +283,11 @@ mod tests {
         }
     }
 
-    fn drain(ring: Forged) -> (Result<(), Lie>, usize, u64) {
+    fn drain(ring: Forged) -> (Result<Drained, Lie>, usize, u64) {
         let (mut reader, mut count) = (Reader::new(ring), 0);
         let result = reader.drain(|_| {
             count += 1;
-            Ok(())
+            Ok(Step::Next)
         });
         (result, count, reader.position)
     }
@@ -260,17 +299,32 @@ mod tests {
             .with(8 | DISCARDED, 16)
             .with(4, 16)
             .with(8 | BUSY, 16);
-        assert_eq!(drain(ring), (Ok(()), 2, 48));
+        assert_eq!(drain(ring), (Ok(Drained::All), 2, 48));
     }
 
     #[test]
     fn the_kernel_knows_where_the_reader_is_when_a_drain_ends_well_or_not() {
         let mut reader = Reader::new(Forged::new(4096).with(8, 16).with(8, 16).with(8 | BUSY, 16));
-        reader.drain(|_| Ok::<(), Lie>(())).expect("no lie");
+        reader.drain(|_| Ok::<_, Lie>(Step::Next)).expect("no lie");
         assert_eq!(reader.memory.consumer(), 32);
         let mut reader = Reader::new(Forged::new(4096).with(8, 16).with(8, 16));
         assert!(reader.drain(|_| Err(Lie("enough"))).is_err());
         assert_eq!(reader.memory.consumer(), 16);
+    }
+
+    #[test]
+    fn a_drain_stops_behind_a_record_or_before_it() {
+        for (step, position) in [(Step::Stop, 16), (Step::Back, 0)] {
+            let mut reader = Reader::new(Forged::new(4096).with(8, 16).with(8, 16));
+            let drained = reader.drain(|_| Ok::<_, Lie>(step));
+            assert_eq!(drained, Ok(Drained::Stopped));
+            assert_eq!(
+                (reader.position, reader.memory.consumer()),
+                (position, position)
+            );
+            let left = if step == Step::Stop { 1 } else { 2 };
+            assert_eq!(reader.waiting(), Ok(left));
+        }
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Records as they come out of a ring, with the losses put where they happened.
 
 use crate::Error;
+use crate::ring::Step;
 use channel_abi::ledger::CAUSES;
 use channel_abi::record::MAX_RECORD;
 use channel_abi::{Cause, Header, Kind};
+use std::ops::ControlFlow;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Processors that a record may claim to come from. More than any kernel has; a larger number is a lie.
@@ -39,6 +41,9 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// Checks the bytes that a driver committed.
+    ///
+    /// # Errors
+    /// [`Error::Contract`]: the header is cut off, of another version, or says what is not so.
     pub fn check(bytes: &'a [u8]) -> Result<Self, Error> {
         let (header, _) = Header::read_from_prefix(bytes)
             .map_err(|_| Error::Contract("a record shorter than its header"))?;
@@ -81,6 +86,9 @@ impl<'a> Record<'a> {
     }
 
     /// As a type of the contract (or of a driver's own), which has the header as its first field.
+    ///
+    /// # Errors
+    /// [`Error::Contract`] if the record is shorter than the type.
     pub fn read<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<T, Error> {
         T::read_from_prefix(self.bytes)
             .map(|(value, _)| value)
@@ -104,8 +112,12 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Takes a record in: first the losses that it tells of, then the record.
-    pub fn take<'a>(&mut self, record: Record<'a>, each: &mut dyn FnMut(Item<'a>)) {
+    /// Takes a record in: first the losses that it tells of, then the record. A stop at a loss leaves the record where it is.
+    pub fn take<'a>(
+        &mut self,
+        record: Record<'a>,
+        each: &mut dyn FnMut(Item<'a>) -> ControlFlow<()>,
+    ) -> Step {
         let Header {
             processor,
             sequence,
@@ -116,17 +128,23 @@ impl Stream {
         for cause in Cause::ALL {
             let (told, known) = (lost[cause as usize], &mut line.lost[cause as usize]);
             if told > *known {
-                each(Item::Lost(Lost {
+                let count = told - std::mem::replace(known, told);
+                let lost = Lost {
                     processor,
                     cause,
-                    count: told - *known,
-                }));
-                *known = told;
+                    count,
+                };
+                if each(Item::Lost(lost)).is_break() {
+                    return Step::Back;
+                }
             }
         }
         line.next = line.next.max(sequence.wrapping_add(1));
         line.received += 1;
-        each(Item::Record(record));
+        match each(Item::Record(record)) {
+            ControlFlow::Continue(()) => Step::Next,
+            ControlFlow::Break(()) => Step::Stop,
+        }
     }
 
     /// Losses that records told of, by cause.
@@ -180,12 +198,14 @@ mod tests {
         let (mut stream, mut told) = (Stream::default(), Vec::new());
         for header in headers {
             let record = Record::check(header.as_bytes()).expect("a true record");
-            stream.take(record, &mut |item| {
+            let step = stream.take(record, &mut |item| {
                 told.push(match item {
                     Item::Record(record) => format!("{}", record.header().sequence),
                     Item::Lost(lost) => format!("lost {}", lost.count),
                 });
+                ControlFlow::Continue(())
             });
+            assert_eq!(step, Step::Next);
         }
         (stream, told)
     }
@@ -194,6 +214,21 @@ mod tests {
     fn a_loss_is_told_where_it_happened() {
         let (stream, told) = take_all(&[header(0, 0, 0), header(0, 3, 2), header(0, 4, 2)]);
         assert_eq!(told, ["0", "lost 2", "3", "4"]);
+        assert_eq!((stream.gaps(), stream.lost()), (2, [2, 0, 0]));
+    }
+
+    #[test]
+    fn a_stop_at_a_loss_leaves_the_record_and_the_loss_is_told_once() {
+        let (header, mut stream) = (header(0, 2, 2), Stream::default());
+        let record = Record::check(header.as_bytes()).expect("a true record");
+        let stop = &mut |_: Item<'_>| ControlFlow::Break(());
+        assert_eq!(stream.take(record, stop), Step::Back);
+        let (mut items, again) = (Vec::new(), record);
+        let step = stream.take(again, &mut |item| {
+            items.push(item);
+            ControlFlow::Break(())
+        });
+        assert_eq!((step, items), (Step::Stop, vec![Item::Record(record)]));
         assert_eq!((stream.gaps(), stream.lost()), (2, [2, 0, 0]));
     }
 

@@ -2,7 +2,7 @@
 //! loom in every order: `RUSTFLAGS="--cfg loom" cargo test --release -p gatebell-channel --test loom_ring`.
 #![cfg(loom)]
 
-use channel::ring::{Lie, Memory, Reader};
+use channel::ring::{Lie, Memory, Reader, Step};
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use loom::thread;
@@ -134,9 +134,9 @@ fn explore(size: u64, length: u32, fenced: bool) {
 }
 
 fn drain(reader: &mut Reader<Shared>, delivered: &mut Vec<u64>) {
-    let result: Result<(), Lie> = reader.drain(|bytes| {
+    let result: Result<_, Lie> = reader.drain(|bytes| {
         delivered.push(u64::from_ne_bytes(bytes[..8].try_into().expect("8 bytes")));
-        Ok(())
+        Ok(Step::Next)
     });
     result.expect("the kernel does not lie");
 }

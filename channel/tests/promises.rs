@@ -9,6 +9,7 @@ use channel::{Attachment, Device, Ending, Event, Item, Mask, Pace, Refusal, Wake
 use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced, References};
 use channel_abi::{Command, Ledger, SLOTS, VERSION};
 use own_driver::{CLEAR, LOOK, NUMBER, Number, OTHER, PULSE, SEND, SET, Touch, WAIT};
+use std::ops::ControlFlow;
 use std::time::Duration;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -18,13 +19,12 @@ const FIT: u64 = RING as u64 / size_of::<Number>() as u64;
 const SOON: Option<Duration> = Some(Duration::from_secs(10));
 
 fn attach(process: &Process) -> Attachment<Model> {
-    let device = Device::open(process).unwrap();
-    let event = device.create_event(RING).unwrap();
-    Attachment::reference(device, event, Mask::of(NUMBER)).unwrap()
+    let device = process.open().unwrap();
+    device.attach(RING, Mask::of(NUMBER)).unwrap()
 }
 
 fn raw(process: &Process) -> (Device<Model>, Event<Model>) {
-    let device = Device::<Model>::open(process).unwrap();
+    let device = process.open().unwrap();
     let event = device.create_event(RING).unwrap();
     (device, event)
 }
@@ -70,15 +70,15 @@ fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
         let kernel = kernel.clone();
         move || kernel.offer(NUMBER, &Number::new(7))
     });
-    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
     driver.join().unwrap();
     assert_eq!(drain_numbers(&mut attachment), [7]);
     // The record's own signal may still be there.
     attachment.event().clear().unwrap();
     attachment.event().set().unwrap();
-    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
     raw(&kernel.process(true)).0.detach_all().unwrap();
-    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
     assert_eq!(
         attachment.drain(|_| {}).unwrap().ended,
         Some(Ending::DriverStopping)
@@ -97,7 +97,7 @@ fn every_record_reaches_the_app_that_waits() {
     while seen + lost < 10_000 {
         assert_eq!(
             attachment.wait(SOON).unwrap(),
-            Wake::Signalled,
+            Wake::Ready,
             "a signal is missing"
         );
         attachment
@@ -154,6 +154,124 @@ fn a_stopped_reader_loses_exactly_what_does_not_fit() {
     );
 }
 
+/// What an app's loop comes to that waits without end, as README has it.
+fn read_to_the_end(attachment: &mut Attachment<Model>) -> (Vec<u64>, Ending) {
+    let mut numbers = Vec::new();
+    loop {
+        match attachment.wait(None).unwrap() {
+            Wake::Ready => numbers.extend(drain_numbers(attachment)),
+            Wake::TimedOut => panic!("there was no time"),
+            Wake::Ended(why) => return (numbers, why),
+        }
+    }
+}
+
+#[test]
+fn the_end_is_the_last_thing_that_an_app_hears() {
+    let kernel = Kernel::default();
+    for pace in [Pace::Prompt, Pace::Coalesce, Pace::Spin] {
+        let mut attachment = attach(&kernel.process(false)).with_pace(pace);
+        (0..FIT).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
+        let (admin, _) = raw(&kernel.process(true));
+        admin.detach_all().unwrap();
+        let (numbers, why) = read_to_the_end(&mut attachment);
+        assert_eq!(numbers, (0..FIT).collect::<Vec<_>>());
+        assert_eq!(why, Ending::DriverStopping);
+        let again = attachment.wait(None).unwrap();
+        assert_eq!(again, Wake::Ended(why), "and each time");
+        admin.resume().unwrap();
+
+        let mut attachment = attach(&kernel.process(false)).with_pace(pace);
+        kernel.offer(NUMBER, &Number::new(7));
+        attachment.detach().unwrap();
+        let ended = read_to_the_end(&mut attachment);
+        assert_eq!(ended, (vec![7], Ending::Dereferenced), "by itself");
+    }
+}
+
+/// README's are compiled nowhere else than here, by being those of a program and of the crate's page.
+#[test]
+fn the_readmes_show_the_program_that_is_compiled() {
+    let program = include_str!("../examples/read.rs");
+    let (start, end) = (
+        program.find("use channel::").unwrap(),
+        program.find("\n/// Whatever").unwrap(),
+    );
+    let block = format!("\n{}```\n", &program[start..end]);
+    for readme in [
+        include_str!("../README.md"),
+        include_str!("../../README.md"),
+    ] {
+        let at = readme.find(&block).expect("the same lines");
+        let fence = readme[..at].lines().last().unwrap();
+        assert!(fence.starts_with("```rust"), "{fence}");
+    }
+}
+
+#[test]
+fn a_drain_that_is_stopped_leaves_the_rest_to_the_next_one() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);
+    (0..FIT + 3).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
+    for number in 0..FIT {
+        let first = attachment.drain(|item| match item {
+            Item::Record(record) => ControlFlow::Break(record.read::<Number>().unwrap().number),
+            Item::Lost(_) => ControlFlow::Continue(()),
+        });
+        assert_eq!(first.unwrap(), ControlFlow::Break(number));
+        let account = attachment.account().unwrap();
+        assert!(account.balances(), "{account:?}");
+        assert_eq!(account.delivered, number + 1);
+        let more = attachment.wait(Some(Duration::ZERO)).unwrap();
+        assert_eq!(more, Wake::Ready, "no signal tells of what is left");
+    }
+    kernel.offer(NUMBER, &Number::new(FIT + 3));
+    // At the loss: the record that told of it is for the next one.
+    let lost = attachment.drain(|item| match item {
+        Item::Lost(lost) => ControlFlow::Break(lost.count),
+        Item::Record(_) => ControlFlow::Continue(()),
+    });
+    assert_eq!(lost.unwrap(), ControlFlow::Break(3));
+    let account = attachment.account().unwrap();
+    assert!(account.balances() && account.in_ring == 1, "{account:?}");
+    raw(&kernel.process(true)).0.detach_all().unwrap();
+    let (numbers, why) = read_to_the_end(&mut attachment);
+    assert_eq!((numbers, why), (vec![FIT + 3], Ending::DriverStopping));
+    assert!(attachment.account().unwrap().balances());
+}
+
+#[test]
+fn a_drain_whose_closure_fails_fails_with_its_error() {
+    #[derive(Debug)]
+    enum Failed {
+        Mine(u64),
+        Channel,
+    }
+    impl From<channel::Error> for Failed {
+        fn from(_: channel::Error) -> Self {
+            Self::Channel
+        }
+    }
+    let kernel = Kernel::default();
+    let (process, mut read) = (kernel.process(false), 0);
+    let mut attachment = attach(&process);
+    (0..3).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
+    let mut drain = |attachment: &mut Attachment<Model>| {
+        attachment.drain(|_| {
+            read += 1;
+            if read == 2 {
+                return Err(Failed::Mine(read));
+            }
+            Ok(())
+        })
+    };
+    assert!(matches!(drain(&mut attachment), Err(Failed::Mine(2))));
+    assert_eq!(drain(&mut attachment).unwrap().records, 1);
+    process.kill();
+    assert!(matches!(drain(&mut attachment), Err(Failed::Channel)));
+}
+
 #[test]
 fn the_mask_keeps_out_what_was_not_asked_for() {
     let kernel = Kernel::default();
@@ -168,7 +286,7 @@ fn the_mask_keeps_out_what_was_not_asked_for() {
 fn the_mask_holds_for_what_the_app_itself_asked_for() {
     let kernel = own_driver::kernel();
     let (device, event) = raw(&kernel.process(false));
-    let mut deaf = Attachment::reference(device, event, Mask::NONE).unwrap();
+    let mut deaf = device.attach_event(event, Mask::NONE).unwrap();
     deaf.device().request(&mut Touch::new(SEND, 3)).unwrap();
     assert_eq!(
         (
@@ -309,7 +427,7 @@ fn a_second_registration_is_refused_and_changes_nothing() {
     kernel.offer(NUMBER, &Number::new(7));
     assert_eq!(
         attachment.wait(SOON).unwrap(),
-        Wake::Signalled,
+        Wake::Ready,
         "the first event is still the one signalled"
     );
     assert_eq!(drain_numbers(&mut attachment), [7]);
@@ -321,9 +439,9 @@ fn what_was_let_go_is_let_go_once() {
     let kernel = Kernel::default();
     let mut attachment = attach(&kernel.process(false));
     kernel.offer(NUMBER, &Number::new(1));
-    attachment.dereference().unwrap();
+    attachment.detach().unwrap();
     assert_eq!(
-        attachment.dereference().unwrap_err().refusal(),
+        attachment.detach().unwrap_err().refusal(),
         Some(Refusal::NotReferenced)
     );
     kernel.offer(NUMBER, &Number::new(2));
@@ -423,17 +541,14 @@ fn a_stopping_driver_leaves_each_app_a_tombstone_and_a_last_signal() {
 
     by_admin.detach_all().unwrap();
     for attachment in &mut attachments {
-        assert_eq!(
-            attachment.wait(SOON).unwrap(),
-            Wake::Signalled,
-            "nobody hangs"
-        );
+        assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready, "nobody hangs");
         let drained = attachment.drain(|_| {}).unwrap();
         assert_eq!(
             (drained.records, drained.ended),
             (FIT, Some(Ending::DriverStopping))
         );
-        assert_eq!(attachment.wait(None).unwrap(), Wake::Signalled, "nor later");
+        let ended = Wake::Ended(Ending::DriverStopping);
+        assert_eq!(attachment.wait(None).unwrap(), ended, "nor later");
     }
     assert_eq!(
         ask(&by_admin, &request(event.system().handle())),
@@ -493,9 +608,8 @@ fn an_attachment_that_ended_takes_no_later_one_along() {
     let kernel = Kernel::default();
     let mut first = attach(&kernel.process(false));
     let device = first.device().clone();
-    first.dereference().unwrap();
-    let event = device.create_event(RING).unwrap();
-    let _second = Attachment::reference(device.clone(), event, Mask::ALL).unwrap();
+    first.detach().unwrap();
+    let _second = device.attach(RING, Mask::ALL).unwrap();
     drop(first);
     assert_eq!(device.references().unwrap().attached, 1);
 }
@@ -518,7 +632,7 @@ fn the_driver_operates_the_event_as_the_app_asks() {
     };
     let seen = touch(SET, 0).unwrap();
     assert_eq!((seen.before, seen.after), (0, 1));
-    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Signalled);
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
     assert_eq!(
         touch(LOOK, 0).unwrap().before,
         0,

@@ -61,7 +61,7 @@ fn any_requests_leave_the_books_right(bytes: &[u8]) {
 impl App {
     fn start(kernel: &Kernel, admin: bool) -> Self {
         let process = kernel.process(admin);
-        let device = Device::open(&process).expect("a device");
+        let device = process.open().expect("a device");
         let event = device.create_event(MIN_RING).expect("an event");
         Self {
             process,

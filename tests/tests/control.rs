@@ -18,7 +18,7 @@ mod person;
 )]
 mod zone;
 
-use channel::{Attachment, Mask, Refusal};
+use channel::{Mask, Refusal};
 use lab::OUTSIDE;
 use person::{Person, Watch, connect_as};
 use serde_json::{Value, json};
@@ -356,21 +356,14 @@ fn rules_and_rings_beyond_the_budget_of_kernel_memory_are_refused_and_status_sho
     assert_eq!(memory(), before, "nothing was changed");
     assert_eq!(root.ok(&["status", "--json"])["rules"]["generation"], 1);
 
-    let attach = |bytes| {
-        let device = zone.device();
-        Attachment::reference(
-            device.clone(),
-            device.create_event(bytes).unwrap(),
-            Mask::ALL,
-        )
-    };
+    let attach = |bytes| zone.device().attach(bytes, Mask::ALL);
     assert_eq!(
         attach(2 << 20).err().and_then(|error| error.refusal()),
         Some(Refusal::Memory)
     );
     let mut app = attach(512 << 10).unwrap();
     assert!(memory()["rings"].as_u64() > Some(512 << 10), "{}", memory());
-    app.dereference().unwrap();
+    app.detach().unwrap();
     let let_go = memory();
     assert!(
         let_go["rings"] == 0 && let_go["rings_let_go"].as_u64() > Some(512 << 10),
@@ -560,7 +553,7 @@ fn a_flood_past_a_reader_that_stopped_is_accounted_for_to_the_last_record() {
     );
     let (account, ended) = watch.end();
     assert_eq!(ended.code(), Some(0), "{account}");
-    stopped.dereference().unwrap();
+    stopped.detach().unwrap();
     drop(stopped);
     let audit = root.run(&["audit"]);
     assert!(audit.code == 0 && audit.out.contains("0 held"), "{audit:?}");

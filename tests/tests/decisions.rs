@@ -25,7 +25,7 @@ mod wire;
 mod zone;
 
 use channel::sys::linux::Linux;
-use channel::{Attachment, Item, Kind, Mask};
+use channel::{Attachment, Item, Kind, Mask, Wake};
 use firewall_abi::firewall::MAX_ARRIVALS;
 use firewall_abi::kind;
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Packet, Verdict};
@@ -85,9 +85,8 @@ struct Told<T> {
 impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
     fn of(zone: &Protected, mask: Mask) -> Self {
         let device = zone.device();
-        let event = device.create_event(1 << 20).unwrap();
         Self {
-            app: Attachment::reference(device, event, mask).unwrap(),
+            app: device.attach(1 << 20, mask).unwrap(),
             kept: Vec::new(),
         }
     }
@@ -110,7 +109,7 @@ impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
 
     /// Waits once; whether there was anything.
     fn hear(&mut self, most: Duration) -> bool {
-        let signalled = self.app.wait(Some(most)).unwrap().signalled();
+        let signalled = self.app.wait(Some(most)).unwrap() == Wake::Ready;
         let kept = &mut self.kept;
         self.app
             .drain(|item| {

@@ -278,7 +278,7 @@ fn apps_that_come_and_go_five_hundred_times_leave_nothing_behind_and_others_go_o
             assert_eq!(sender.number("refused"), 200);
         }
         if turn % 2 == 0 {
-            app.dereference().unwrap();
+            app.detach().unwrap();
         }
     }
     wait_until("the last one is let go of", || {

@@ -89,7 +89,7 @@ const LISTED: [Room; 21] = [
     ),
     plain(
         "channel",
-        "event, reference, records and losses on the model of a kernel",
+        "event, attachment, records and losses on the model of a kernel",
         &[
             Step::Package("gatebell-channel"),
             // By itself the package is built without it.
@@ -105,6 +105,11 @@ const LISTED: [Room; 21] = [
                     "--lib",
                     "--locked",
                 ],
+            ),
+            Step::Cargo(
+                "what its page shows, run",
+                "",
+                &["test", "--package", "gatebell-channel", "--doc", "--locked"],
             ),
         ],
     ),

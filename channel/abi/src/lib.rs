@@ -11,6 +11,11 @@
 //! - No panic, no allocation, no `unsafe`.
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(
+    missing_debug_implementations,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc
+)]
 
 pub mod command;
 pub mod ledger;

@@ -45,6 +45,9 @@ impl Queue {
     /// Puts a record at the end: its header, and the rest of it (a multiple of 8 bytes; what is over is cut).
     ///
     /// `memory.len()` must be a power of two.
+    ///
+    /// # Errors
+    /// The [`Cause`] for which the record is lost: there is no room.
     pub fn push(&mut self, memory: &mut [u64], header: &Header, rest: &[u8]) -> Result<(), Cause> {
         let words = (HEADER_WORDS + rest.len() / 8) as u64;
         let room = memory.len() as u64;

@@ -14,6 +14,7 @@ use channel_abi::{
     Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals,
     VERSION,
 };
+use core::fmt;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// What a kernel gives to a driver.
@@ -49,6 +50,18 @@ pub trait Signal {
 
 /// One open device, as the driver keeps it: made in CREATE, gone in CLOSE.
 pub struct File<P: Platform>(P::Lock<FileState>);
+
+impl<P: Platform> fmt::Debug for File<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("File").finish_non_exhaustive()
+    }
+}
+
+impl<P: Platform> fmt::Debug for Table<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Table").finish_non_exhaustive()
+    }
+}
 
 #[derive(Default)]
 struct FileState {
@@ -97,6 +110,7 @@ impl<P: Platform> Default for Table<P> {
 }
 
 /// A request's one buffer, as METHOD_BUFFERED has it: what the app sent stands where the answer will.
+#[derive(Debug)]
 pub struct Buffer<'a> {
     /// The memory, at least as long as the longer of the two.
     pub bytes: &'a mut [u8],
@@ -119,6 +133,9 @@ impl Buffer<'_> {
     }
 
     /// Puts the answer in place of the request; returns its length.
+    ///
+    /// # Errors
+    /// [`Refusal::Room`] if the answer has no room.
     pub fn answer<T: IntoBytes + Immutable>(&mut self, answer: &T) -> Result<usize, Refusal> {
         let room = self
             .output()?
@@ -129,6 +146,9 @@ impl Buffer<'_> {
     }
 
     /// What the app sent, if it is exactly a `T`.
+    ///
+    /// # Errors
+    /// [`Refusal::Length`] if the request has another length.
     pub fn request<T: FromBytes>(&self) -> Result<T, Refusal> {
         T::read_from_bytes(self.input(size_of::<T>())?).map_err(|_| Refusal::Length)
     }
@@ -139,6 +159,9 @@ impl<P: Platform> Table<P> {
     ///
     /// `take` turns the event's handle into a reference, in the app's own context. `may_change` says whether the file
     /// was opened with the right to change the driver for others.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the app gets as its answer.
     pub fn request(
         &self,
         file: &File<P>,
@@ -189,6 +212,9 @@ impl<P: Platform> Table<P> {
     }
 
     /// An app hands its event down. `take` turns the handle into a reference, in the app's own context.
+    ///
+    /// # Errors
+    /// The [`Refusal`] that the app gets as its answer; no reference is held then.
     pub fn reference(
         &self,
         file: &File<P>,
@@ -277,6 +303,9 @@ impl<P: Platform> Table<P> {
     }
 
     /// The app wants its event back. What is queued can still be drained.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the file has no event.
     pub fn dereference(&self, file: &File<P>) -> Result<(), Refusal> {
         let event = self
             .with_slot(file, |slot| slot.end(Ending::Dereferenced))?
@@ -327,6 +356,9 @@ impl<P: Platform> Table<P> {
     }
 
     /// Offers a record to the app of one file alone, if its mask wants the kind.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the file has no event.
     pub fn offer_to<R: IntoBytes + Immutable>(
         &self,
         file: &File<P>,
@@ -345,6 +377,9 @@ impl<P: Platform> Table<P> {
     ///
     /// The slot's lock is let go of after each [`queue::MOST_RECORDS`](super::queue::MOST_RECORDS): an app with much
     /// room and a full ring holds up nobody for longer than one with little.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Room`] if not even the head has room.
     pub fn drain(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
         let (head, room) = out
             .split_at_mut_checked(size_of::<Drained>())
@@ -361,6 +396,9 @@ impl<P: Platform> Table<P> {
     }
 
     /// Fills `out` with the app's [`Ledger`]; returns the bytes used.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the file never had an event, [`Refusal::Room`] if the ledger has no room.
     pub fn account(&self, file: &File<P>, out: &mut [u8]) -> Result<usize, Refusal> {
         self.with_slot(file, |slot| {
             let room = out.get_mut(..size_of::<Ledger>()).ok_or(Refusal::Room)?;
@@ -376,12 +414,18 @@ impl<P: Platform> Table<P> {
     }
 
     /// A further reference on the app's event, for a driver that operates it. It counts for nobody: drop it soon.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the file has no event.
     pub fn event(&self, file: &File<P>) -> Result<P::Event, Refusal> {
         self.with_slot(file, |slot| slot.event.clone())?
             .ok_or(Refusal::NotReferenced)
     }
 
     /// How many records wait for the app.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the file has no event.
     pub fn waiting(&self, file: &File<P>) -> Result<u64, Refusal> {
         self.with_slot(file, |slot| slot.queue.records())
     }

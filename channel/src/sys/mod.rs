@@ -1,5 +1,6 @@
 //! The kernels behind [`crate::System`], and a model of one.
 
+mod fetched;
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod model;
@@ -12,3 +13,8 @@ pub type Host = linux::Linux;
 /// The kernel that this program runs on.
 #[cfg(windows)]
 pub type Host = windows::Windows;
+/// Elsewhere no kernel has a driver: there is the model.
+#[cfg(not(any(target_os = "linux", windows)))]
+pub type Host = model::Model;
+
+pub use fetched::Fetched;

@@ -10,19 +10,25 @@
 mod irql;
 
 use crate::driver::table::{Buffer, File, Lock, Platform, Signal, Table};
+use crate::ring::Step;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
-use crate::{Error, System, Wake};
+use crate::sys::Fetched;
+use crate::{Device, Error, System};
 use channel_abi::command::{ALL_USERS, Drained, References};
 use channel_abi::record::MAX_RECORD;
 use channel_abi::{
-    AnyCommand, Command, DriverCommand, Ending, Header, Kind, Ledger, Mask, Reference, Referenced,
-    Refusal, RequestHeader, VERSION,
+    AnyCommand, Command, DriverCommand, Ending, Kind, Ledger, Mask, Reference, Referenced, Refusal,
+    RequestHeader, VERSION,
 };
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// Records that one drain request has room for, at their longest.
+const RECORDS_AT_ONCE: usize = 4;
 
 /// The model's [`System`]: its devices are named by the process that opens them.
 #[derive(Debug)]
@@ -82,6 +88,9 @@ impl Kernel {
     }
 
     /// Unloads the driver, if no file of it is open: what NT asks for first.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] while a file is open.
     pub fn unload(&self) -> Result<References, Refusal> {
         match self.0.open_files.load(Ordering::SeqCst) {
             0 => Ok(self.0.driver.references()),
@@ -115,7 +124,18 @@ enum Object {
 }
 
 impl Process {
+    /// Opens the driver's device.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this process was killed.
+    pub fn open(&self) -> Result<Device<Model>, Error> {
+        Device::on_system(self)
+    }
+
     /// A second handle on an event, without the right to signal it.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the handle is no event's.
     pub fn duplicate_without_signal(&self, handle: u64) -> Result<u64, Error> {
         let mut own = lock(&self.own);
         let event = own.event(handle)?.clone();
@@ -213,10 +233,10 @@ impl KernelEvent {
         *lock(&self.0.set) = false;
     }
 
-    /// Waits until set, and takes the signal: an auto-reset event lets one waiter through.
-    pub fn wait(&self, timeout: Option<Duration>) -> Wake {
+    /// Waits until set, and takes the signal: an auto-reset event lets one waiter through. False: the time was over.
+    pub fn wait(&self, timeout: Option<Duration>) -> bool {
         irql::assert_passive("wait");
-        let until = timeout.map(|timeout| Instant::now() + timeout);
+        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut set = lock(&self.0.set);
         while !*set {
             set = match until {
@@ -228,7 +248,7 @@ impl KernelEvent {
                 Some(until) => {
                     let left = until.saturating_duration_since(Instant::now());
                     if left.is_zero() {
-                        return Wake::TimedOut;
+                        return false;
                     }
                     let woken = self.0.wake.wait_timeout(set, left);
                     woken.unwrap_or_else(std::sync::PoisonError::into_inner).0
@@ -236,7 +256,7 @@ impl KernelEvent {
             };
         }
         *set = false;
-        Wake::Signalled
+        true
     }
 }
 
@@ -334,6 +354,9 @@ impl Drop for OpenDevice {
 
 impl OpenDevice {
     /// The raw request, as DeviceIoControl makes it: `input` may be anything.
+    ///
+    /// # Errors
+    /// The driver's [`Refusal`].
     pub fn request(&self, command: u32, input: &[u8], room: usize) -> Result<Vec<u8>, Refusal> {
         let command = AnyCommand::try_from(command)?;
         let mut bytes = vec![0; input.len().max(room)];
@@ -380,11 +403,17 @@ pub struct Request<'a>(&'a OpenFile);
 
 impl Request<'_> {
     /// A further reference on the app's event. It counts for nobody: drop it soon.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the app has none attached.
     pub fn event(&self) -> Result<KernelEvent, Refusal> {
         self.0.kernel.0.driver.event(&self.0.driver)
     }
 
     /// Offers a record to this app alone, if its mask wants the kind.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the app has no event attached.
     pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) -> Result<(), Refusal> {
         self.0
             .kernel
@@ -394,12 +423,16 @@ impl Request<'_> {
     }
 
     /// How many records wait for the app.
+    ///
+    /// # Errors
+    /// [`Refusal::NotReferenced`] if the app has no event attached.
     pub fn waiting(&self) -> Result<u64, Refusal> {
         self.0.kernel.0.driver.waiting(&self.0.driver)
     }
 }
 
 /// An event of a process of the model.
+#[derive(Debug)]
 pub struct AppEvent {
     process: Process,
     handle: u64,
@@ -414,6 +447,9 @@ impl AppEvent {
     }
 
     /// The object behind the handle.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the handle is closed.
     pub fn kernel_event(&self) -> Result<KernelEvent, Error> {
         lock(&self.process.own).event(self.handle).cloned()
     }
@@ -429,7 +465,7 @@ impl System for Model {
     type Name = Process;
     type Device = OpenDevice;
     type Event = AppEvent;
-    type Source = ();
+    type Source = Fetched;
 
     fn open(process: &Process) -> Result<OpenDevice, Error> {
         let kernel = process.kernel.clone();
@@ -476,7 +512,7 @@ impl System for Model {
         event.kernel_event().map(|event| event.is_set())
     }
 
-    fn reference(device: &OpenDevice, event: &AppEvent, mask: Mask) -> Result<(), Error> {
+    fn attach(device: &OpenDevice, event: &AppEvent, mask: Mask) -> Result<Fetched, Error> {
         let request = Reference {
             version: VERSION,
             ring_bytes: event.ring_bytes,
@@ -490,20 +526,22 @@ impl System for Model {
             size_of::<Referenced>(),
         )?;
         Referenced::read_from_bytes(&answer)
-            .map(drop)
-            .map_err(|_| Error::Contract("an answer of the wrong length"))
+            .map_err(|_| Error::Contract("an answer of the wrong length"))?;
+        Ok(Fetched::with_room(
+            size_of::<Drained>() + RECORDS_AT_ONCE * MAX_RECORD,
+        ))
     }
 
-    fn dereference(device: &OpenDevice) -> Result<(), Error> {
+    fn detach(device: &OpenDevice) -> Result<(), Error> {
         device.call(Command::Dereference, &[], 0).map(drop)
     }
 
     fn wait(
         device: &OpenDevice,
         event: &AppEvent,
-        (): &(),
+        _: &Fetched,
         timeout: Option<Duration>,
-    ) -> Result<Wake, Error> {
+    ) -> Result<bool, Error> {
         if lock(&device.process.own).dead {
             return Err(gone("wait"));
         }
@@ -512,40 +550,28 @@ impl System for Model {
 
     fn drain(
         device: &OpenDevice,
-        (): &mut (),
-        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+        fetched: &mut Fetched,
+        each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
-        loop {
-            let answer = device.call(Command::Drain, &[], size_of::<Drained>() + 4 * MAX_RECORD)?;
-            let (drained, mut records) = Drained::read_from_prefix(&answer)
-                .map_err(|_| Error::Contract("an answer shorter than its head"))?;
-            while let Ok((header, _)) = Header::read_from_prefix(records) {
-                let (record, rest) =
-                    records
-                        .split_at_checked(header.length as usize)
-                        .ok_or(Error::Contract(
-                            "a record longer than the answer it came in",
-                        ))?;
-                each(record)?;
-                records = rest;
-            }
-            if drained.waiting == 0 {
-                return Ok(Ending::try_from(drained.ended).ok());
-            }
-        }
+        let fetch = |room: &mut [u8]| {
+            let answer = device.call(Command::Drain, &[], room.len())?;
+            room[..answer.len()].copy_from_slice(&answer);
+            Ok(answer.len())
+        };
+        fetched.drain(fetch, each)
     }
 
-    fn ledger(device: &OpenDevice, (): &()) -> Result<Ledger, Error> {
+    fn ledger(device: &OpenDevice, _: &Fetched) -> Result<Ledger, Error> {
         let answer = device.call(Command::Account, &[], size_of::<Ledger>())?;
         Ledger::read_from_bytes(&answer)
             .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
-    fn in_ring(device: &OpenDevice, (): &()) -> Result<u64, Error> {
+    fn in_ring(device: &OpenDevice, fetched: &Fetched) -> Result<u64, Error> {
         let answer = device.call(Command::Drain, &[], size_of::<Drained>())?;
         let drained = Drained::read_from_bytes(&answer);
         drained
-            .map(|drained| drained.waiting)
+            .map(|drained| drained.waiting + fetched.waiting())
             .map_err(|_| Error::Contract("an answer of the wrong length"))
     }
 
@@ -577,6 +603,25 @@ impl System for Model {
 
     fn resume(device: &OpenDevice) -> Result<(), Error> {
         device.call(Command::Resume, &[], 0).map(drop)
+    }
+}
+
+/// What runs of the model is told by its own type's name alone: what is in it stands behind locks.
+macro_rules! debug_by_name {
+    ($($name:ident $(<$of:tt>)?),+) => {$(
+        impl $(<$of>)? fmt::Debug for $name $(<$of>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+debug_by_name!(Kernel, Process, OpenDevice, KernelEvent, SpinLock<T>);
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
     }
 }
 

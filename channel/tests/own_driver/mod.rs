@@ -2,7 +2,7 @@
 
 use channel::driver::table::{Buffer, Signal};
 use channel::sys::model::{Kernel, Request};
-use channel::{Header, Kind, Refusal, Wake};
+use channel::{Header, Kind, Refusal};
 use channel_abi::{DriverCommand, DriverRequest, RequestHeader};
 use std::time::Duration;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -93,7 +93,7 @@ fn touch(request: &Request<'_>, buffer: &mut Buffer<'_>) -> Result<usize, Refusa
             event.clear();
         }
         LOOK => {}
-        WAIT if event.wait(Some(Duration::ZERO)) == Wake::TimedOut => {
+        WAIT if !event.wait(Some(Duration::ZERO)) => {
             return Err(Refusal::TimedOut);
         }
         WAIT => {}

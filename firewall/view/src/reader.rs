@@ -4,7 +4,7 @@ use crate::entry::{Clock, Entry, Update};
 use crate::latency::Latency;
 use anyhow::Result;
 use channel::sys::Host;
-use channel::{Account, Attachment, Device, Item, Mask, Record, System, Wake};
+use channel::{Account, Attachment, Item, Mask, Record, System, Wake};
 use channel_abi::Ending;
 use control::Names;
 use firewall_abi::kind;
@@ -41,7 +41,7 @@ pub struct Summary {
     pub unreadable: u64,
     /// From the driver's stamp to this app, for records that woke it.
     pub latency: Latency,
-    /// Why the driver ended the reference, if this side did not.
+    /// Why the driver ended it, if this side did not.
     pub ended: Option<Ending>,
 }
 
@@ -53,7 +53,7 @@ pub const fn everything() -> Mask {
         .and(kind::PROCESS_EXIT)
 }
 
-/// Waits and drains until `stop` is set, the driver ends the reference, or the view wants no more.
+/// Waits and drains until `stop` is set, the driver ends it, or the view wants no more.
 ///
 /// Who ends it from here lets go first and takes what is there then, so that the books at the end are exact.
 pub fn read(
@@ -63,9 +63,7 @@ pub fn read(
     stop: &Arc<AtomicBool>,
     sink: Sink<'_>,
 ) -> Result<Summary> {
-    let device = Device::open(name)?;
-    let event = device.create_event(RING_BYTES)?;
-    let mut attachment = Attachment::reference(device, event, mask)?;
+    let mut attachment = channel::open(name)?.attach(RING_BYTES, mask)?;
     let mut reader = Reader {
         names,
         clock: Clock::default(),
@@ -75,12 +73,12 @@ pub fn read(
     };
     loop {
         let asleep = !attachment.event().is_set()?;
-        let woken = attachment.wait(Some(TURN))? == Wake::Signalled && asleep;
+        let woken = attachment.wait(Some(TURN))? == Wake::Ready && asleep;
         let mut drained = reader.drain(&mut attachment, woken, sink)?;
         let stopping = stop.load(Ordering::Acquire) || !drained.wanted;
         if stopping && drained.ended.is_none() {
             // A service that is gone by now has let go already.
-            let _gone = attachment.dereference();
+            let _gone = attachment.detach();
             drained.wanted &= reader.drain(&mut attachment, false, sink)?.wanted;
         }
         let account = attachment.account()?;

@@ -5,7 +5,7 @@
 //! which is as fast as a driver can be.
 
 use crate::kernel::Kernel;
-use channel::{Attachment, Device, Error, Item, Mask, Pace, Refusal};
+use channel::{Attachment, Device, Error, Item, Mask, Pace, Refusal, Wake};
 use sample_abi::{Operate, Operation, kind};
 use serde::Serialize;
 use std::fmt;
@@ -215,8 +215,8 @@ fn attach<S: Kernel>(
     ring_bytes: u32,
     mask: Mask,
 ) -> Result<Attachment<S>, Error> {
-    let event = device.create_event(ring_bytes)?;
-    Attachment::reference(device.clone(), event, mask)
+    device
+        .attach(ring_bytes, mask)
         .map(|attachment| attachment.with_pace(Pace::Prompt))
 }
 
@@ -228,7 +228,7 @@ fn named<S: Kernel>(device: &Device<S>, notices: u32) -> Result<Count, Error> {
         loop {
             // Looked at before the wait: what was sent before it is heard by it.
             let last = sending.done.load(Ordering::SeqCst);
-            if S::wait_named(&mut named, GRACE)?.signalled() {
+            if S::wait_named(&mut named, GRACE)? {
                 heard.wake(sending);
             } else if last {
                 return Ok(heard.count());
@@ -247,7 +247,7 @@ where
         let mut heard = Heard::default();
         loop {
             let last = sending.done.load(Ordering::SeqCst);
-            if attachment.wait(Some(GRACE))?.signalled() {
+            if attachment.wait(Some(GRACE))? == Wake::Ready {
                 attachment.drain(|_| {})?;
                 heard.wake(sending);
             } else if last {
@@ -267,7 +267,7 @@ where
         let mut arrived = 0;
         loop {
             let last = sending.done.load(Ordering::SeqCst);
-            if attachment.wait(Some(GRACE))?.signalled() {
+            if attachment.wait(Some(GRACE))? == Wake::Ready {
                 attachment.drain(|item| {
                     if let Item::Record(_) = item {
                         arrived += 1;

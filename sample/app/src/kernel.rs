@@ -4,7 +4,7 @@
 //! makes, is not part of the channel: only this sample opens it.
 
 use channel::sys::model::Model;
-use channel::{Device, Error, Refusal, System, Wake};
+use channel::{Device, Error, Refusal, System};
 use sample_abi::Operation;
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ pub trait Kernel: System {
     fn open_device(name: &str) -> Result<Device<Self>, Error>;
     /// Opens the driver's named event: to wait on it, no more.
     fn open_named(device: &Device<Self>) -> Result<Self::Named, Error>;
-    /// Waits for a pulse of it.
-    fn wait_named(named: &mut Self::Named, timeout: Duration) -> Result<Wake, Error>;
+    /// Waits for a pulse of it. False: none was heard in time.
+    fn wait_named(named: &mut Self::Named, timeout: Duration) -> Result<bool, Error>;
     /// Tries to reset it, which an app may not.
     fn reset_named(named: &Self::Named) -> Result<(), Error>;
     /// With which refusal this kernel answers an operation always, if it does.
@@ -46,7 +46,7 @@ impl Kernel for Model {
     type Named = ();
 
     fn open_device(_: &str) -> Result<Device<Self>, Error> {
-        Device::open(&crate::model_driver::kernel().process(false))
+        crate::model_driver::kernel().process(false).open()
     }
 
     fn open_named(_: &Device<Self>) -> Result<(), Error> {
@@ -56,8 +56,8 @@ impl Kernel for Model {
         })
     }
 
-    fn wait_named((): &mut (), _: Duration) -> Result<Wake, Error> {
-        Ok(Wake::TimedOut)
+    fn wait_named((): &mut (), _: Duration) -> Result<bool, Error> {
+        Ok(false)
     }
 
     fn reset_named((): &()) -> Result<(), Error> {
@@ -72,9 +72,8 @@ impl Kernel for Model {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::{Device, Duration, Error, Kernel, Operation, Refusal, Wake};
+    use super::{Device, Duration, Error, Kernel, Operation, Refusal};
     use channel::sys::linux::{Linux, NamedEvent};
-    use std::path::Path;
 
     impl Kernel for Linux {
         const NAME: &'static str = "linux";
@@ -85,14 +84,14 @@ mod linux {
         type Named = NamedEvent;
 
         fn open_device(name: &str) -> Result<Device<Self>, Error> {
-            Device::open(Path::new(name))
+            channel::open(name)
         }
 
         fn open_named(device: &Device<Self>) -> Result<NamedEvent, Error> {
             device.system().named()
         }
 
-        fn wait_named(named: &mut NamedEvent, timeout: Duration) -> Result<Wake, Error> {
+        fn wait_named(named: &mut NamedEvent, timeout: Duration) -> Result<bool, Error> {
             named.wait(Some(timeout))
         }
 
@@ -109,7 +108,7 @@ mod linux {
 
 #[cfg(windows)]
 mod windows {
-    use super::{Device, Duration, Error, Kernel, Operation, Refusal, Wake};
+    use super::{Device, Duration, Error, Kernel, Operation, Refusal};
     use channel::sys::windows::{NamedEvent, Windows};
 
     impl Kernel for Windows {
@@ -121,14 +120,14 @@ mod windows {
         type Named = NamedEvent;
 
         fn open_device(name: &str) -> Result<Device<Self>, Error> {
-            Device::open(name)
+            channel::open(name)
         }
 
         fn open_named(_: &Device<Self>) -> Result<NamedEvent, Error> {
             NamedEvent::open(r"Global\GatebellSampleProcess")
         }
 
-        fn wait_named(named: &mut NamedEvent, timeout: Duration) -> Result<Wake, Error> {
+        fn wait_named(named: &mut NamedEvent, timeout: Duration) -> Result<bool, Error> {
             named.wait(Some(timeout))
         }
 

@@ -2,7 +2,7 @@
 
 use channel::driver::table::{Buffer, Signal};
 use channel::sys::model::{Kernel, Request};
-use channel::{DriverCommand, DriverRequest, Header, Refusal, Wake};
+use channel::{DriverCommand, DriverRequest, Header, Refusal};
 use sample_abi::{MAX_COUNT, Notice, Operate, Operation, Seen, kind};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn control(
         Operation::Notify => notify(request, &mut operate)?,
         Operation::Wait => {
             let most = Duration::from_micros(operate.interval_us.into());
-            if event.wait(Some(most)) == Wake::TimedOut {
+            if !event.wait(Some(most)) {
                 return Err(Refusal::TimedOut);
             }
         }

@@ -148,7 +148,7 @@ where
     /// `CreateEvent`, then `DeviceIoControl(device, IO_REFERENCE_EVENT, event)`.
     fn reference(&mut self, wanted: Mask) -> Result<Saw, Error> {
         let event = self.device.create_event(RING_BYTES)?;
-        let attachment = Attachment::reference(self.device.clone(), event.clone(), wanted)?;
+        let attachment = self.device.attach_event(event.clone(), wanted)?;
         self.hold = Registration::Session(attachment);
         self.event = Some(event);
         self.looks()
@@ -160,7 +160,7 @@ where
         let Registration::Session(attachment) = &mut self.hold else {
             return Err(not_referenced());
         };
-        attachment.dereference()?;
+        attachment.detach()?;
         let books = attachment.device().references()?;
         self.hold = Registration::Nobody;
         let taken = format!(
@@ -263,8 +263,12 @@ where
             Registration::Thread(_) => return Ok(Saw::app("the thread waits already".to_owned())),
             Registration::Session(attachment) => attachment,
         };
-        if attachment.wait(Some(ONE_WAIT))? == Wake::TimedOut {
-            return Ok(Saw::app(format!("nothing for {} ms", ONE_WAIT.as_millis())));
+        match attachment.wait(Some(ONE_WAIT))? {
+            Wake::Ready => {}
+            Wake::TimedOut => {
+                return Ok(Saw::app(format!("nothing for {} ms", ONE_WAIT.as_millis())));
+            }
+            Wake::Ended(ending) => return Ok(Saw::app(format!("the driver let go: {ending:?}"))),
         }
         let (digest, _) = Digest::drain(attachment)?;
         digest.log_processes(&self.log);
@@ -368,7 +372,7 @@ where
             let waiting = scope.spawn(|| S::wait_named(&mut named, ARRIVES_IN));
             std::thread::sleep(SET_AFTER);
             self.operate(Operation::PulseNamed, 0, 0)?;
-            waiting.join().unwrap_or(Ok(Wake::TimedOut))
+            waiting.join().unwrap_or(Ok(false))
         })?;
         Ok(Saw {
             app: heard_words(heard),
@@ -514,11 +518,13 @@ fn states(seen: Seen) -> String {
     format!("{} -> {}", state(seen.before != 0), state(seen.after != 0))
 }
 
-fn heard_words(heard: Wake) -> String {
-    match heard {
-        Wake::Signalled => "heard the pulse".to_owned(),
-        Wake::TimedOut => "heard nothing: the pulse is lost".to_owned(),
-    }
+fn heard_words(heard: bool) -> String {
+    let words = if heard {
+        "heard the pulse"
+    } else {
+        "heard nothing: the pulse is lost"
+    };
+    words.to_owned()
 }
 
 /// The app's own refusal, by the same name: it has nothing to ask the driver about.

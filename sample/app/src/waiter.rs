@@ -3,7 +3,7 @@
 
 use crate::kernel::Kernel;
 use crate::log::{By, Line, Log};
-use channel::{Attachment, Error, Item, Record};
+use channel::{Attachment, Error, Item, Record, Wake};
 use sample_abi::Notice;
 use sample_abi::{Process, kind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,16 +163,16 @@ fn wait<S: Kernel>(mut attachment: Attachment<S>, seen: &Seen, log: &Log) -> Att
         if seen.stop.load(Ordering::SeqCst) {
             return attachment;
         }
-        match woken.and_then(|_| Digest::drain(&mut attachment)) {
-            Ok((digest, drain)) => {
-                tell(&digest, seen, log);
-                if let Some(ending) = drain.ended {
-                    log.add(
-                        Line::of(By::Driver, "let go of the event").app(&format!("{ending:?}")),
-                    );
-                    return attachment;
-                }
+        let done = match woken {
+            Ok(Wake::Ended(ending)) => {
+                log.add(Line::of(By::Driver, "let go of the event").app(&format!("{ending:?}")));
+                return attachment;
             }
+            Ok(Wake::Ready | Wake::TimedOut) => Digest::drain(&mut attachment),
+            Err(error) => Err(error),
+        };
+        match done {
+            Ok((digest, _)) => tell(&digest, seen, log),
             Err(error) => {
                 log.add(Line::of(By::Thread, "stopped waiting").failed(&error));
                 return attachment;

@@ -212,13 +212,12 @@ fn folder() -> PathBuf {
 }
 
 fn door() -> Device<Linux> {
-    Device::open(folder().join("s").as_path()).unwrap()
+    Device::open(folder().join("s")).unwrap()
 }
 
 fn attach(mask: Mask) -> Result<Attachment<Linux>, Error> {
     let device = door();
-    let event = device.create_event(1 << 20)?;
-    Attachment::reference(device, event, mask)
+    device.attach(1 << 20, mask)
 }
 
 /// An app that reads until it is killed.
@@ -281,7 +280,7 @@ fn crowd() {
     let path = folder().join("s");
     let (mut more, mut failures) = (Vec::new(), 0);
     while failures < 5 && more.len() < 50 {
-        if let Ok(device) = Device::<Linux>::open(&path) {
+        if let Ok(device) = Device::open(&path) {
             more.push(device);
         } else {
             // The door may yet have to see that the one that was refused has gone.

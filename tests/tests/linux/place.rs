@@ -124,7 +124,7 @@ fn readable(fd: &OwnedFd) -> bool {
 }
 
 pub fn open(socket: &str) -> Device<Linux> {
-    Device::open(Path::new(socket)).unwrap()
+    Device::open(socket).unwrap()
 }
 
 /// The reader's page of a ring, mapped, with no descriptor of the ring. Dropped, it is unmapped.

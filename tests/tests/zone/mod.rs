@@ -146,13 +146,12 @@ impl Protected {
     }
 
     pub fn device(&self) -> Device<Linux> {
-        Device::open(self.lab.folder().join("s").as_path()).unwrap()
+        Device::open(self.lab.folder().join("s")).unwrap()
     }
 
     pub fn attach(&self, ring_bytes: u32) -> Attachment<Linux> {
         let device = self.device();
-        let event = device.create_event(ring_bytes).unwrap();
-        Attachment::reference(device, event, Mask::of(kind::PACKET)).unwrap()
+        device.attach(ring_bytes, Mask::of(kind::PACKET)).unwrap()
     }
 
     pub fn inside(&self, line: &str) -> Output {

@@ -81,6 +81,9 @@ pub struct Ring {
 
 impl Ring {
     /// Maps a ring of `size` bytes.
+    ///
+    /// # Errors
+    /// What the kernel says: it can't be mapped.
     pub fn new(map: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
         let (data, size) = (page(), size as usize);
         let consumer = Mapping::new(map, data, 0, true)?;
@@ -146,6 +149,9 @@ pub struct Positions {
 #[cfg(feature = "server")]
 impl Positions {
     /// Maps the two pages of a ring of `size` bytes, to be read.
+    ///
+    /// # Errors
+    /// What the kernel says: it can't be mapped.
     pub fn new(ring: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
         let (reader, kernel) = (
             Mapping::new(ring, page(), 0, false)?,
@@ -176,6 +182,9 @@ pub struct LedgerPage(Mapping);
 
 impl LedgerPage {
     /// Maps it.
+    ///
+    /// # Errors
+    /// What the kernel says: it can't be mapped.
     pub fn new(map: BorrowedFd<'_>) -> io::Result<Self> {
         Mapping::new(map, size_of::<Ledger>().next_multiple_of(page()), 0, false).map(Self)
     }

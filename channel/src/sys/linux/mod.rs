@@ -15,8 +15,8 @@ pub(crate) use mapping::Positions;
 pub use mapping::{LedgerPage, Ring};
 pub use named::NamedEvent;
 
-use crate::ring::{Lie, Reader};
-use crate::{Error, System, Wake};
+use crate::ring::{Drained, Lie, Reader, Step};
+use crate::{Attachment, Error, System};
 use channel_abi::command::{ALL_USERS, References};
 use channel_abi::{
     Command, DriverCommand, Ending, Ledger, Mask, Reference, Referenced, Refusal, RequestHeader,
@@ -24,7 +24,7 @@ use channel_abi::{
 };
 use socket::{LEDGER, Message, NAMED, PROGRAM, RING};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -59,12 +59,13 @@ pub struct OwnEvent {
     own: OwnedFd,
 }
 
-/// Where the records of a referenced event are read.
+/// Where the records of an attached event are read.
 #[derive(Debug)]
 pub struct Source {
     reader: Reader<Ring>,
     ledger: LedgerPage,
-    ring: Arc<OwnedFd>,
+    /// Can be read when a wait would return at once.
+    ready: Epoll,
 }
 
 impl OwnEvent {
@@ -119,7 +120,8 @@ impl OpenDevice {
     }
 
     fn hung_up(&self) -> Result<bool, Error> {
-        poll_beside(&[], Some(self.socket.as_fd()), Some(Duration::ZERO)).map(|ready| ready.any())
+        // An answer that waits there is somebody else's.
+        poll_for(0, &[self.socket.as_fd()], Some(Duration::ZERO)).map(|ready| ready.any())
     }
 }
 
@@ -201,7 +203,7 @@ impl System for Linux {
         poll(&fds, Some(Duration::ZERO)).map(|ready| ready.any())
     }
 
-    fn reference(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Source, Error> {
+    fn attach(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Source, Error> {
         let ours = event.descriptor();
         let request = Reference {
             version: VERSION,
@@ -231,51 +233,51 @@ impl System for Linux {
             source,
         };
         let reader = Reader::new(Ring::new(ring.as_fd(), event.bytes).map_err(map)?);
+        let ready = Epoll::new("wait for an event")?;
+        ready.watch(ring.as_fd(), libc::EPOLLIN, RECORDS)?;
+        ready.watch(event.own.as_fd(), libc::EPOLLIN, OWN_SIGNAL)?;
+        // An answer that waits there is somebody else's: only that it hung up, which is told unasked.
+        ready.watch(device.socket.as_fd(), 0, HANG_UP)?;
         Ok(Source {
             reader,
             ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?,
-            ring,
+            ready,
         })
     }
 
-    fn dereference(device: &OpenDevice) -> Result<(), Error> {
+    fn detach(device: &OpenDevice) -> Result<(), Error> {
         device.ask(Command::Dereference, &[], None, 0)?;
         *lock(&device.referenced) = None;
         Ok(())
     }
 
     fn wait(
-        device: &OpenDevice,
+        _: &OpenDevice,
         event: &OwnEvent,
         source: &Source,
         timeout: Option<Duration>,
-    ) -> Result<Wake, Error> {
-        let ready = poll_beside(
-            &[event.own.as_fd(), source.ring.as_fd()],
-            Some(device.socket.as_fd()),
-            timeout,
-        )?;
-        if ready.first() {
+    ) -> Result<bool, Error> {
+        let mut ready = [NOTHING; WATCHED];
+        let ready = source.ready.wait(&mut ready, timeout)?;
+        if ready.iter().any(|ready| ready.u64 == OWN_SIGNAL) {
             take_own(event);
         }
-        Ok(if ready.any() {
-            Wake::Signalled
-        } else {
-            Wake::TimedOut
-        })
+        Ok(!ready.is_empty())
     }
 
     fn drain(
         device: &OpenDevice,
         source: &mut Source,
-        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+        each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
         // What is there is handed over at once; whether that was all takes a system call to know.
-        source.reader.drain(&mut *each)?;
+        if source.reader.drain(&mut *each)? == Drained::Stopped {
+            return Ok(None);
+        }
         let ended = ending(device, source)?;
-        if ended.is_some() {
-            // What was committed before it ended, and had not come yet.
-            source.reader.drain(each)?;
+        // What was committed before it ended, and had not come yet.
+        if ended.is_some() && source.reader.drain(each)? == Drained::Stopped {
+            return Ok(None);
         }
         Ok(ended)
     }
@@ -330,7 +332,7 @@ impl System for Linux {
     }
 }
 
-/// Whether the reference has ended, by the tombstone or with the service, and how.
+/// Whether the attachment has ended, by the tombstone or with the service, and how.
 fn ending(device: &OpenDevice, source: &Source) -> Result<Option<Ending>, Error> {
     match source.ledger.ended() {
         0 if device.hung_up()? => Ok(Some(Ending::DriverStopping)),
@@ -443,16 +445,93 @@ fn hint(source: &io::Error) -> &'static str {
     }
 }
 
+/// One descriptor over all that can end a wait, for a loop of the app's own: `poll`, `epoll`, mio, tokio's `AsyncFd`. When it can be
+/// read, call [`Attachment::wait`] with no time, which takes the app's own signal and says what there is, and drain. After
+/// [`Wake::Ended`](crate::Wake::Ended) it says nothing more.
+impl AsFd for Attachment<Linux> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.system().ready.0.as_fd()
+    }
+}
+
+impl AsRawFd for Attachment<Linux> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+/// What the descriptors of an attachment are called in its [`Epoll`].
+const RECORDS: u64 = 0;
+const OWN_SIGNAL: u64 = 1;
+const HANG_UP: u64 = 2;
+/// How many they are.
+const WATCHED: usize = 3;
+
+const NOTHING: libc::epoll_event = libc::epoll_event { events: 0, u64: 0 };
+
+/// Waits for several descriptors at once.
+#[derive(Debug)]
+struct Epoll(OwnedFd);
+
+impl Epoll {
+    fn new(what: &'static str) -> Result<Self, Error> {
+        // SAFETY: no preconditions.
+        let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+        owned(epoll, what).map(Self)
+    }
+
+    /// From now on waits for this descriptor too, by this name.
+    fn watch(&self, fd: BorrowedFd<'_>, events: i32, name: u64) -> Result<(), Error> {
+        let mut event = libc::epoll_event {
+            events: events.cast_unsigned(),
+            u64: name,
+        };
+        let (epoll, fd) = (self.0.as_raw_fd(), fd.as_raw_fd());
+        // SAFETY: an initialised event, which the kernel copies.
+        let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        if done < 0 {
+            Err(Error::last_os("wait for an event"))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What is ready; nothing: the time was over.
+    fn wait<'a>(
+        &self,
+        room: &'a mut [libc::epoll_event],
+        timeout: Option<Duration>,
+    ) -> Result<&'a [libc::epoll_event], Error> {
+        let deadline = Deadline::of(timeout);
+        let most = i32::try_from(room.len()).unwrap_or(i32::MAX);
+        loop {
+            let left = deadline.left().map(timespec);
+            let left = left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+            // SAFETY: room for as many events as said; the time outlives the call; no mask of signals.
+            let got = unsafe {
+                libc::syscall(
+                    libc::SYS_epoll_pwait2,
+                    self.0.as_raw_fd(),
+                    room.as_mut_ptr(),
+                    most,
+                    left,
+                    std::ptr::null::<libc::sigset_t>(),
+                    0_usize,
+                )
+            };
+            if let Some(ready) = woken(got)? {
+                return Ok(room.get(..ready).unwrap_or(&[]));
+            }
+        }
+    }
+}
+
 /// Which descriptors have something to say.
 pub(crate) struct Ready(Vec<bool>);
 
 impl Ready {
     pub(crate) fn any(&self) -> bool {
         self.0.contains(&true)
-    }
-
-    fn first(&self) -> bool {
-        self.0.first() == Some(&true)
     }
 
     /// One by one, in the order asked for.
@@ -464,22 +543,21 @@ impl Ready {
 
 /// Waits until one of the descriptors can be read or has hung up.
 pub(crate) fn poll(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<Ready, Error> {
-    poll_beside(fds, None, timeout)
+    poll_for(libc::POLLIN, fds, timeout)
 }
 
-/// The same, and whether `line`, the last one, has hung up: an answer that waits there is somebody else's.
-fn poll_beside(
+/// The same with other events than that it can be read. That it has hung up is always one.
+fn poll_for(
+    events: i16,
     fds: &[BorrowedFd<'_>],
-    line: Option<BorrowedFd<'_>>,
     timeout: Option<Duration>,
 ) -> Result<Ready, Error> {
-    let entry = |fd: &BorrowedFd<'_>, events| libc::pollfd {
+    let entry = |fd: &BorrowedFd<'_>| libc::pollfd {
         fd: fd.as_raw_fd(),
         events,
         revents: 0,
     };
-    let mut entries: Vec<_> = fds.iter().map(|fd| entry(fd, libc::POLLIN)).collect();
-    entries.extend(line.iter().map(|fd| entry(fd, 0)));
+    let mut entries: Vec<_> = fds.iter().map(entry).collect();
     let deadline = Deadline::of(timeout);
     loop {
         let left = deadline.left().map(timespec);
@@ -493,7 +571,7 @@ fn poll_beside(
                 std::ptr::null(),
             )
         };
-        if woken(got)?.is_some() {
+        if woken(got.into())?.is_some() {
             break;
         }
     }
@@ -519,11 +597,10 @@ impl Deadline {
     }
 }
 
-/// What a wait returned. `None`: a signal handler came in between, and the wait goes on.
-fn woken(got: i32) -> Result<Option<Wake>, Error> {
-    match got {
-        0 => Ok(Some(Wake::TimedOut)),
-        n if n > 0 => Ok(Some(Wake::Signalled)),
+/// How many descriptors ended a wait. `None`: a signal handler came in between, and the wait goes on.
+fn woken(got: i64) -> Result<Option<usize>, Error> {
+    match usize::try_from(got) {
+        Ok(ready) => Ok(Some(ready)),
         _ if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(None),
         _ => Err(Error::last_os("wait")),
     }
@@ -533,27 +610,6 @@ fn timespec(time: Duration) -> libc::timespec {
     libc::timespec {
         tv_sec: time.as_secs() as _,
         tv_nsec: time.subsec_nanos().into(),
-    }
-}
-
-fn milliseconds(timeout: Option<Duration>) -> i32 {
-    timeout.map_or(-1, |time| {
-        i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
-    })
-}
-
-fn watch(epoll: &OwnedFd, fd: BorrowedFd<'_>, events: i32) -> Result<(), Error> {
-    let mut event = libc::epoll_event {
-        events: events.cast_unsigned(),
-        u64: 0,
-    };
-    let (epoll, fd) = (epoll.as_raw_fd(), fd.as_raw_fd());
-    // SAFETY: an initialised event, which the kernel copies.
-    let done = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut event) };
-    if done < 0 {
-        Err(Error::last_os("wait for an event"))
-    } else {
-        Ok(())
     }
 }
 
@@ -595,6 +651,15 @@ mod tests {
 
     extern "C" fn nothing(_: i32) {}
 
+    /// A wait for this descriptor, as an attachment waits: whether it ended before its time was over.
+    fn waits(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> bool {
+        let epoll = Epoll::new("wait").unwrap();
+        epoll.watch(fd, libc::EPOLLIN, 0).unwrap();
+        let ready = epoll.wait(&mut [NOTHING], timeout).unwrap().len();
+        assert_eq!(ready > 0, poll(&[fd], Some(Duration::ZERO)).unwrap().any());
+        ready > 0
+    }
+
     /// Has `wait` run while a signal handler keeps interrupting it, and says how it ended and how long that took.
     fn interrupted(wait: impl FnOnce() -> bool + Send + 'static) -> (bool, Duration) {
         let handler: extern "C" fn(i32) = nothing;
@@ -614,8 +679,7 @@ mod tests {
     fn a_wait_that_a_signal_handler_interrupts_goes_on_with_the_time_that_is_left() {
         let (ours, _theirs) = UnixStream::pair().unwrap();
         let most = Duration::from_millis(300);
-        let (signalled, took) =
-            interrupted(move || poll(&[ours.as_fd()], Some(most)).unwrap().any());
+        let (signalled, took) = interrupted(move || waits(ours.as_fd(), Some(most)));
         assert!(!signalled && took >= most, "it ended after {took:?}");
     }
 
@@ -627,7 +691,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(300));
             theirs.write_all(b"!").unwrap();
         });
-        let (signalled, _) = interrupted(move || poll(&[ours.as_fd()], None).unwrap().any());
+        let (signalled, _) = interrupted(move || waits(ours.as_fd(), None));
         assert!(signalled, "nothing was signalled, and it ended");
         writer.join().unwrap();
     }

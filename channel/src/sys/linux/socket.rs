@@ -45,12 +45,18 @@ pub struct Message {
 
 impl Message {
     /// The body as a type of the contract: it must have exactly its length.
+    ///
+    /// # Errors
+    /// [`Refusal::Length`] if the body has another length.
     pub fn read<T: FromBytes>(&self) -> Result<T, Refusal> {
         T::read_from_bytes(&self.body).map_err(|_| Refusal::Length)
     }
 }
 
 /// The kernel's number for the network namespace of the calling thread, which no other ever has.
+///
+/// # Errors
+/// What the kernel says.
 pub fn netns_cookie() -> io::Result<u64> {
     const SO_NETNS_COOKIE: i32 = 71;
     let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
@@ -89,6 +95,9 @@ impl Control {
 }
 
 /// Sends one message. `flags` may say that it is not to wait.
+///
+/// # Errors
+/// What the kernel says: `WouldBlock`, if the other side takes nothing and waiting was not wanted.
 pub fn send(
     socket: BorrowedFd<'_>,
     prelude: Prelude,
@@ -116,6 +125,9 @@ pub fn send(
 }
 
 /// Receives one message of at most `most` bytes of body. `None`: the other side hung up.
+///
+/// # Errors
+/// What the kernel says; `InvalidData` if it is no message.
 pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Option<Message>> {
     let (message, is_empty) = receive_any(socket, most, flags)?;
     Ok((!is_empty).then_some(message))
@@ -123,6 +135,9 @@ pub fn receive(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<Op
 
 /// The same, of somebody who may mean harm: an empty message, which is no different from a hang-up, can have descriptors
 /// beside it. Returns whether it is empty.
+///
+/// # Errors
+/// What the kernel says; `InvalidData` if it is no message.
 pub fn receive_any(socket: BorrowedFd<'_>, most: usize, flags: i32) -> io::Result<(Message, bool)> {
     let mut prelude = Prelude::default();
     // One more than allowed, so that a longer message shows itself.
@@ -237,6 +252,9 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
 }
 
 /// Asks, and waits for the answer. The refusal in it becomes `Ok(Err)`.
+///
+/// # Errors
+/// What the kernel says; `ConnectionAborted` if the other side hung up.
 pub fn ask(
     socket: BorrowedFd<'_>,
     command: channel_abi::Command,

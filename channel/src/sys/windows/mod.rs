@@ -6,13 +6,15 @@
 mod request;
 pub mod service;
 
-use crate::{Error, System, Wake};
+use crate::ring::Step;
+use crate::sys::Fetched;
+use crate::{Attachment, Error, System};
 use channel_abi::command::{ALL_USERS, Drained, References};
 use channel_abi::{
-    AnyCommand, Command, DriverCommand, Ending, Header, Ledger, Mask, Reference, Referenced,
-    Refusal, RequestHeader, VERSION,
+    AnyCommand, Command, DriverCommand, Ending, Ledger, Mask, Reference, Referenced, Refusal,
+    RequestHeader, VERSION,
 };
-use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::os::windows::io::{AsHandle, AsRawHandle, BorrowedHandle, FromRawHandle, OwnedHandle};
 use std::time::Duration;
 use windows_sys::Win32::Foundation::{
     ERROR_FILE_NOT_FOUND, GENERIC_READ, GENERIC_WRITE, HANDLE, INVALID_HANDLE_VALUE, WAIT_OBJECT_0,
@@ -24,30 +26,31 @@ use windows_sys::Win32::Storage::FileSystem::{
 use windows_sys::Win32::System::Threading::{
     INFINITE, OpenEventW, ResetEvent, SYNCHRONIZATION_SYNCHRONIZE, SetEvent, WaitForSingleObject,
 };
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Bytes that one drain fetches at most.
 const DRAIN_BYTES: usize = 64 * 1024;
 
 /// Windows as the app's half uses it.
+#[derive(Debug)]
 pub struct Windows;
 
 /// An open device of a driver.
+#[derive(Debug)]
 pub struct OpenDevice {
     name: String,
     handle: OwnedHandle,
 }
 
 /// An unnamed auto-reset event of this app.
+#[derive(Debug)]
 pub struct OwnEvent {
     handle: OwnedHandle,
     ring_bytes: u32,
 }
 
-/// The buffer that drains fetch into, used again and again.
-pub struct Fetch(Vec<u8>);
-
 /// A named event that a driver made, opened to wait on it: the background's way.
+#[derive(Debug)]
 pub struct NamedEvent(OwnedHandle);
 
 impl OpenDevice {
@@ -76,6 +79,9 @@ impl OpenDevice {
     }
 
     /// A request as it is, with any command's bytes; the answer's length.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the driver's refusal, [`Error::System`] if it is gone.
     pub fn request(
         &self,
         command: impl Into<AnyCommand>,
@@ -115,11 +121,17 @@ impl OwnEvent {
 
 impl NamedEvent {
     /// Opens it to wait, the only thing that its maker allows.
+    ///
+    /// # Errors
+    /// [`Error::Open`] if there is none, or it is not for this user.
     pub fn open(name: &str) -> Result<Self, Error> {
         Self::open_with(name, SYNCHRONIZATION_SYNCHRONIZE)
     }
 
     /// Opens it with the rights given, which may be refused.
+    ///
+    /// # Errors
+    /// [`Error::Open`] if there is none, or not with these rights.
     pub fn open_with(name: &str, rights: u32) -> Result<Self, Error> {
         let path = wide(name);
         // SAFETY: a terminated string.
@@ -131,15 +143,35 @@ impl NamedEvent {
         }
     }
 
-    /// Sleeps until the driver pulses it. A pulse while nobody sleeps is lost.
-    pub fn wait(&self, timeout: Option<Duration>) -> Result<Wake, Error> {
+    /// Sleeps until the driver pulses it; false: the time was over. A pulse while nobody sleeps is lost.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this machine's kernel can't wait.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<bool, Error> {
         wait(&self.0, timeout)
     }
 
     /// Tries to reset it; a handle that was opened to wait may not.
+    ///
+    /// # Errors
+    /// [`Error::System`]: always, but for a handle with that right.
     pub fn reset(&self) -> Result<(), Error> {
         // SAFETY: an open handle.
         check(unsafe { ResetEvent(raw(&self.0)) }, "reset the named event")
+    }
+}
+
+/// The event, for a wait of the app's own beside other handles. Such a wait takes the signal: [`Attachment::drain`] follows, which tells
+/// of the end too. After a drain that was stopped there is more, of which no signal tells.
+impl AsHandle for Attachment<Windows> {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.event().system().handle.as_handle()
+    }
+}
+
+impl AsRawHandle for Attachment<Windows> {
+    fn as_raw_handle(&self) -> HANDLE {
+        self.as_handle().as_raw_handle()
     }
 }
 
@@ -147,7 +179,7 @@ impl System for Windows {
     type Name = str;
     type Device = OpenDevice;
     type Event = OwnEvent;
-    type Source = Fetch;
+    type Source = Fetched;
 
     fn open(name: &str) -> Result<OpenDevice, Error> {
         OpenDevice::open(name, GENERIC_READ)
@@ -172,7 +204,7 @@ impl System for Windows {
         request::is_set(&event.handle)
     }
 
-    fn reference(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Fetch, Error> {
+    fn attach(device: &OpenDevice, event: &OwnEvent, mask: Mask) -> Result<Fetched, Error> {
         let event_handle = event.handle.as_raw_handle().addr() as u64;
         let request = Reference {
             version: VERSION,
@@ -185,49 +217,39 @@ impl System for Windows {
         if answer.version != VERSION {
             return Err(Error::refused(Command::Reference, Refusal::Version));
         }
-        Ok(Fetch(vec![0; DRAIN_BYTES]))
+        Ok(Fetched::with_room(DRAIN_BYTES))
     }
 
-    fn dereference(device: &OpenDevice) -> Result<(), Error> {
+    fn detach(device: &OpenDevice) -> Result<(), Error> {
         request::send(&device.handle, Command::Dereference, &[], &mut []).map(drop)
     }
 
     fn wait(
         _: &OpenDevice,
         event: &OwnEvent,
-        _: &Fetch,
+        _: &Fetched,
         timeout: Option<Duration>,
-    ) -> Result<Wake, Error> {
+    ) -> Result<bool, Error> {
         wait(&event.handle, timeout)
     }
 
     fn drain(
         device: &OpenDevice,
-        fetch: &mut Fetch,
-        each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+        fetched: &mut Fetched,
+        each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
-        loop {
-            let used = request::send(&device.handle, Command::Drain, &[], &mut fetch.0)?;
-            let answer = fetch.0.get(..used).unwrap_or(&[]);
-            let (drained, records) = Drained::read_from_prefix(answer).map_err(|_| TOO_SHORT)?;
-            if records.len() != drained.bytes as usize {
-                return Err(Error::Contract("a drain's length is not what it says"));
-            }
-            hand_over(records, each)?;
-            if drained.waiting == 0 || drained.records == 0 {
-                return ending(drained.ended);
-            }
-        }
+        let fetch = |room: &mut [u8]| request::send(&device.handle, Command::Drain, &[], room);
+        fetched.drain(fetch, each)
     }
 
-    fn ledger(device: &OpenDevice, _: &Fetch) -> Result<Ledger, Error> {
+    fn ledger(device: &OpenDevice, _: &Fetched) -> Result<Ledger, Error> {
         request::ask(&device.handle, Command::Account, &())
     }
 
     /// A drain with room for no record tells how many wait.
-    fn in_ring(device: &OpenDevice, _: &Fetch) -> Result<u64, Error> {
+    fn in_ring(device: &OpenDevice, fetched: &Fetched) -> Result<u64, Error> {
         let drained: Drained = request::ask(&device.handle, Command::Drain, &())?;
-        Ok(drained.waiting)
+        Ok(drained.waiting + fetched.waiting())
     }
 
     fn request(device: &OpenDevice, command: DriverCommand, bytes: &mut [u8]) -> Result<(), Error> {
@@ -261,34 +283,8 @@ impl System for Windows {
 
 const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
 
-/// Cuts what a drain fetched into records.
-fn hand_over(
-    mut records: &[u8],
-    each: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
-    while !records.is_empty() {
-        let (header, _) = Header::read_from_prefix(records).map_err(|_| TOO_SHORT)?;
-        let length = header.length as usize;
-        if length < size_of::<Header>() {
-            return Err(Error::Contract("a record is shorter than its header"));
-        }
-        let (record, rest) = records.split_at_checked(length).ok_or(TOO_SHORT)?;
-        each(record)?;
-        records = rest;
-    }
-    Ok(())
-}
-
-fn ending(number: u64) -> Result<Option<Ending>, Error> {
-    match number {
-        0 => Ok(None),
-        n => Ending::try_from(n)
-            .map(Some)
-            .map_err(|_| Error::Contract("an unknown ending")),
-    }
-}
-
-fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<Wake, Error> {
+/// False: the time was over.
+fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<bool, Error> {
     // Rounded up, so that a wait is never shorter than asked for.
     let milliseconds = timeout.map_or(INFINITE, |timeout| {
         timeout
@@ -300,8 +296,8 @@ fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<Wake, Error> 
     });
     // SAFETY: an open handle.
     match unsafe { WaitForSingleObject(raw(handle), milliseconds) } {
-        WAIT_OBJECT_0 => Ok(Wake::Signalled),
-        WAIT_TIMEOUT => Ok(Wake::TimedOut),
+        WAIT_OBJECT_0 => Ok(true),
+        WAIT_TIMEOUT => Ok(false),
         _ => Err(Error::last_os("wait for the event")),
     }
 }

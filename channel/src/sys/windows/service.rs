@@ -21,6 +21,7 @@ const DELETE: u32 = 0x0001_0000;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// A driver's service, by its name.
+#[derive(Debug)]
 pub struct DriverService<'a> {
     name: &'a str,
 }
@@ -37,6 +38,7 @@ pub enum State {
 }
 
 /// What a driver is installed with.
+#[derive(Debug)]
 pub struct Install<'a> {
     /// What people see.
     pub display_name: &'a str,
@@ -54,6 +56,9 @@ impl<'a> DriverService<'a> {
     }
 
     /// Installs it, to be started on demand.
+    ///
+    /// # Errors
+    /// [`Error::System`] if Windows refuses.
     pub fn install(&self, what: &Install<'_>) -> Result<(), Error> {
         let manager = Handle::manager(SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE)?;
         let [name, display_name] = [self.name, what.display_name].map(wide);
@@ -81,6 +86,9 @@ impl<'a> DriverService<'a> {
     }
 
     /// Loads it.
+    ///
+    /// # Errors
+    /// [`Error::System`] if Windows refuses, or does not start it.
     pub fn start(&self) -> Result<(), Error> {
         let service = self.open(SERVICE_START)?;
         // SAFETY: an open service, no arguments.
@@ -105,6 +113,9 @@ impl<'a> DriverService<'a> {
     }
 
     /// Removes it. Stop it first; one that still runs is removed once it has stopped.
+    ///
+    /// # Errors
+    /// [`Error::System`] if Windows refuses.
     pub fn remove(&self) -> Result<(), Error> {
         let service = self.open(DELETE)?;
         // SAFETY: an open service.
@@ -112,6 +123,9 @@ impl<'a> DriverService<'a> {
     }
 
     /// What it is doing; an error if it is not installed.
+    ///
+    /// # Errors
+    /// [`Error::System`] if Windows refuses.
     pub fn state(&self) -> Result<State, Error> {
         self.open(SERVICE_QUERY_STATUS)?.state()
     }

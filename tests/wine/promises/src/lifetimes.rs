@@ -5,7 +5,7 @@ use crate::operations::{ask, request};
 use crate::{DEVICE, NOTICES, Promise, SERVICE, SOON, attach, open, receive, until};
 use anyhow::{Result, ensure};
 use channel::sys::windows::service::State;
-use channel::{Ending, Mask, Refusal};
+use channel::{Ending, Mask, Refusal, Wake};
 use sample_abi::Operation;
 use std::time::{Duration, Instant};
 
@@ -93,9 +93,8 @@ fn a_thousand_times() -> Result<()> {
     let before = device.references()?;
     let mut attachment = attach(4096, NOTICES)?;
     for _ in 0..1000 {
-        attachment.dereference()?;
-        let event = attachment.device().create_event(4096)?;
-        attachment = channel::Attachment::reference(attachment.device().clone(), event, NOTICES)?;
+        attachment.detach()?;
+        attachment = attachment.device().clone().attach(4096, NOTICES)?;
     }
     drop(attachment);
     until("its reference is gone", GONE, || {
@@ -130,7 +129,7 @@ fn detach_all() -> Result<()> {
     let (wake, ended) = asleep
         .join()
         .map_err(|_| anyhow::anyhow!("the sleeping thread panicked"))??;
-    ensure!(wake.signalled(), "no last signal");
+    ensure!(wake == Wake::Ready, "no last signal");
     ensure!(
         ended == Some(Ending::DriverStopping),
         "no tombstone: {ended:?}"

@@ -13,7 +13,7 @@ mod refusals;
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::Windows;
 use channel::sys::windows::service::{DriverService, Install, State};
-use channel::{Attachment, Device, Item, Mask};
+use channel::{Attachment, Device, Item, Mask, Wake};
 use sample_abi::{Operation, kind};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -145,8 +145,7 @@ fn open() -> Result<Device<Windows>> {
 /// Opens the device and has it reference a new event with a queue of so many bytes.
 fn attach(ring_bytes: u32, mask: Mask) -> Result<Attachment<Windows>> {
     let device = open()?;
-    let event = device.create_event(ring_bytes)?;
-    Ok(Attachment::reference(device, event, mask)?)
+    Ok(device.attach(ring_bytes, mask)?)
 }
 
 /// Waits and drains until so many records were delivered; returns the losses that were told of.
@@ -154,7 +153,7 @@ fn receive(attachment: &mut Attachment<Windows>, records: u64) -> Result<u64> {
     let (mut seen, mut lost) = (0, 0);
     while seen < records {
         ensure!(
-            attachment.wait(Some(SOON))?.signalled(),
+            attachment.wait(Some(SOON))? == Wake::Ready,
             "only {seen} of {records} records came"
         );
         seen += attachment

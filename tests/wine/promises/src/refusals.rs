@@ -243,9 +243,9 @@ fn before() -> Result<()> {
 
 fn after_dereference() -> Result<()> {
     let mut attachment = attach(4096, NOTICES)?;
-    attachment.dereference()?;
+    attachment.detach()?;
     refuses(
-        attachment.dereference().map_err(Into::into),
+        attachment.detach().map_err(Into::into),
         Refusal::NotReferenced,
     )?;
     refuses(

@@ -1,0 +1,107 @@
+//! Records that a drain request has fetched, until they are handed over: where the queue is the kernel's (Windows, the model).
+
+use crate::Error;
+use crate::ring::{Drained as End, Step};
+use channel_abi::command::Drained;
+use channel_abi::{Ending, Header};
+use std::ops::Range;
+use zerocopy::FromBytes;
+
+const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
+
+/// The room that drain requests fetch into, used again and again.
+#[derive(Debug)]
+pub struct Fetched {
+    room: Vec<u8>,
+    /// Where in it records stand that were not handed over yet.
+    left: Range<usize>,
+}
+
+impl Fetched {
+    pub(super) fn with_room(bytes: usize) -> Self {
+        Self {
+            room: vec![0; bytes],
+            left: 0..0,
+        }
+    }
+
+    /// Hands over what is left, then what each request fetches, until one leaves nothing in the queue. `fetch` makes the request and
+    /// returns the answer's length.
+    pub(super) fn drain(
+        &mut self,
+        mut fetch: impl FnMut(&mut [u8]) -> Result<usize, Error>,
+        each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
+    ) -> Result<Option<Ending>, Error> {
+        loop {
+            if self.hand_over(each)? == End::Stopped {
+                return Ok(None);
+            }
+            let used = fetch(&mut self.room)?;
+            let answer = self.room.get(..used).ok_or(TOO_SHORT)?;
+            let (head, records) = Drained::read_from_prefix(answer).map_err(|_| TOO_SHORT)?;
+            if records.len() != head.bytes as usize {
+                return Err(Error::Contract("a drain's length is not what it says"));
+            }
+            self.left = used - records.len()..used;
+            if head.waiting > 0 && head.records > 0 {
+                continue;
+            }
+            return match self.hand_over(each)? {
+                End::Stopped => Ok(None),
+                End::All => ending(head.ended),
+            };
+        }
+    }
+
+    /// How many records are left.
+    pub(super) fn waiting(&self) -> u64 {
+        let mut records = self.room.get(self.left.clone()).unwrap_or(&[]);
+        let mut count = 0;
+        while let Ok((_, rest)) = first(records) {
+            (records, count) = (rest, count + 1);
+        }
+        count
+    }
+
+    fn hand_over(
+        &mut self,
+        each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
+    ) -> Result<End, Error> {
+        while !self.left.is_empty() {
+            let start = self.left.start;
+            // Whatever goes wrong below, nothing of this answer is looked at again.
+            let left = std::mem::replace(&mut self.left, 0..0);
+            let records = self.room.get(left.clone()).ok_or(TOO_SHORT)?;
+            let (record, rest) = first(records)?;
+            self.left = left.end - rest.len()..left.end;
+            match each(record)? {
+                Step::Next => {}
+                Step::Stop => return Ok(End::Stopped),
+                Step::Back => {
+                    self.left.start = start;
+                    return Ok(End::Stopped);
+                }
+            }
+        }
+        Ok(End::All)
+    }
+}
+
+/// The first record, and what follows it.
+fn first(records: &[u8]) -> Result<(&[u8], &[u8]), Error> {
+    let (header, _) = Header::read_from_prefix(records).map_err(|_| TOO_SHORT)?;
+    let length = header.length as usize;
+    if length < size_of::<Header>() {
+        return Err(Error::Contract("a record is shorter than its header"));
+    }
+    records.split_at_checked(length).ok_or(TOO_SHORT)
+}
+
+fn ending(number: u64) -> Result<Option<Ending>, Error> {
+    match number {
+        0 => Ok(None),
+        n => Ending::try_from(n)
+            .map(Some)
+            .map_err(|_| Error::Contract("an ending that this version does not know")),
+    }
+}
