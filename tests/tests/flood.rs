@@ -24,7 +24,7 @@ mod reading;
 mod zone;
 
 use channel::Attachment;
-use channel::sys::linux::{Linux, bpf};
+use channel::sys::linux::{Linux, ObjectMap, bpf};
 use channel_abi::SLOTS;
 use control::Client;
 use crowd::{Child, ring_of, stop_apps};
@@ -36,7 +36,6 @@ use reading::{Reading, Tally, tally};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fs;
-use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::thread::sleep;
@@ -252,8 +251,9 @@ fn open_files(zone: &Protected) -> usize {
 /// How many slots of one of the channel's maps hold another map.
 fn held(zone: &Protected, name: &str) -> usize {
     let map = bpf::pinned(&version(zone).join(name)).unwrap().unwrap();
+    let map = ObjectMap::open(map).unwrap();
     (0..SLOTS as u32)
-        .filter(|slot| bpf::inner(map.as_fd(), *slot).unwrap().is_some())
+        .filter(|slot| map.id(*slot).unwrap().is_some())
         .count()
 }
 

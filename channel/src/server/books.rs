@@ -3,24 +3,23 @@
 
 use super::hold::{Driver, Registration};
 use super::memory::Orphaned;
-use crate::sys::linux::bpf;
+use crate::sys::linux::TypedMap;
 use channel_abi::command::References;
 use channel_abi::{Ending, Ledger, SLOTS};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use zerocopy::{FromZeros, IntoBytes};
+use std::os::fd::OwnedFd;
 
 #[derive(Debug)]
 pub struct Books {
-    map: OwnedFd,
+    map: TypedMap<OwnedFd, u32, References>,
     kept: References,
 }
 
 impl Books {
     /// Reads them, and releases what a door that was killed has left: its apps get their tombstones.
     pub fn open(map: OwnedFd, driver: &Driver, let_go: &mut Orphaned) -> io::Result<Self> {
-        let mut kept = References::new_zeroed();
-        bpf::lookup(map.as_fd(), &0_u32.to_ne_bytes(), kept.as_mut_bytes())?;
+        let map = TypedMap::open(map)?;
+        let kept = map.get(&0)?.unwrap_or_default();
         let mut books = Self { map, kept };
         let left: Vec<Registration> = (0..SLOTS as u32)
             .filter_map(|slot| Registration::left_over(driver, slot))
@@ -67,6 +66,6 @@ impl Books {
     }
 
     fn write(&self) -> io::Result<()> {
-        bpf::update(self.map.as_fd(), 0, self.kept.as_bytes())
+        self.map.set(&0, &self.kept)
     }
 }

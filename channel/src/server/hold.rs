@@ -5,7 +5,7 @@ use super::memory::MemoryCharge;
 use crate::driver::slot::{PROBE_RECORD, PROBE_RING, Ring, Slot};
 use crate::ring::Memory;
 use crate::sys::linux::socket::{LEDGER, RING};
-use crate::sys::linux::{ForeignFd, LedgerPage, Positions, bpf};
+use crate::sys::linux::{ForeignFd, LedgerPage, ObjectMap, Positions, TypedMap, bpf};
 use channel_abi::command::{ALL_USERS, MAX_RING, MIN_RING};
 use channel_abi::{Ending, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
 use std::io;
@@ -15,10 +15,10 @@ use zerocopy::IntoBytes;
 /// What the door holds of the driver.
 #[derive(Debug)]
 pub struct Driver {
-    pub slots: OwnedFd,
-    pub used: OwnedFd,
-    pub rings: OwnedFd,
-    pub ledgers: OwnedFd,
+    pub slots: TypedMap<OwnedFd, u32, Slot>,
+    pub used: TypedMap<OwnedFd, u32, u64>,
+    pub rings: ObjectMap<OwnedFd>,
+    pub ledgers: ObjectMap<OwnedFd>,
     /// Rings an app's event for the door.
     pub ring: OwnedFd,
     pub command: Option<OwnedFd>,
@@ -30,17 +30,12 @@ impl Driver {
     fn note_used(&self) -> io::Result<()> {
         let mut used = 0_u64;
         for slot in 0..SLOTS as u32 {
-            let mut entry = Slot::FREE;
-            bpf::lookup(
-                self.slots.as_fd(),
-                &slot.to_ne_bytes(),
-                entry.as_mut_bytes(),
-            )?;
-            if entry.attached == Slot::ATTACHED {
+            let entry = self.slots.get(&slot)?;
+            if entry.is_some_and(|entry| entry.attached == Slot::ATTACHED) {
                 used = u64::from(slot) + 1;
             }
         }
-        bpf::update(self.used.as_fd(), 0, used.as_bytes())
+        self.used.set(&0, &used)
     }
 
     /// Whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position lies: tried
@@ -49,9 +44,9 @@ impl Driver {
         let ring = bpf::create_ring(PROBE_RING)?;
         let pages = crate::sys::linux::Ring::new(ring.as_fd(), PROBE_RING)?;
         pages.set_consumer(PROBE_RECORD);
-        bpf::update(self.rings.as_fd(), 0, &number(&ring))?;
+        self.rings.put(0, &ring)?;
         let ran = bpf::run(probe.as_fd(), &mut [0; 16]);
-        bpf::delete(self.rings.as_fd(), 0)?;
+        self.rings.remove(0)?;
         // The first record with its header, and no second: anything else is no kernel to trust.
         ran.map(|_| pages.producer() != PROBE_RECORD + 8)
     }
@@ -116,7 +111,7 @@ fn may_be_written(fd: BorrowedFd<'_>) -> bool {
     flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDWR
 }
 
-/// One reference.
+/// One attachment.
 #[derive(Debug)]
 pub struct Registration {
     pub slot: u32,
@@ -181,20 +176,17 @@ impl Registration {
 
     /// What a door that was killed has left in this slot, if it left a reference there.
     pub fn left_over(driver: &Driver, slot: u32) -> Option<Self> {
-        let mut entry = Slot::FREE;
         // What can't be read can't be released either, and is cleared.
-        let read = bpf::lookup(
-            driver.slots.as_fd(),
-            &slot.to_ne_bytes(),
-            entry.as_mut_bytes(),
-        );
-        let books = bpf::inner(driver.ledgers.as_fd(), slot).ok().flatten();
+        let entry = driver.slots.get(&slot);
+        let books = driver.ledgers.map(slot).ok().flatten();
         let ledger = books
             .as_ref()
             .and_then(|books| LedgerPage::new(books.as_fd()).ok());
-        match (read, books, ledger) {
-            (Ok(true), Some(books), Some(ledger)) if entry.attached != Slot::FREE.attached => {
-                let ring = bpf::inner(driver.rings.as_fd(), slot).ok().flatten();
+        match (entry, books, ledger) {
+            (Ok(Some(entry)), Some(books), Some(ledger))
+                if entry.attached != Slot::FREE.attached =>
+            {
+                let ring = driver.rings.map(slot).ok().flatten();
                 let maps: Vec<_> = ring.iter().chain([&books]).collect();
                 // Whose it is nobody wrote down. Of others than root, what they are told is their own.
                 let user = if entry.users == ALL_USERS {
@@ -239,7 +231,7 @@ impl Registration {
             token,
             ..Slot::FREE
         };
-        drop(bpf::update(driver.slots.as_fd(), slot, closing.as_bytes()));
+        drop(driver.slots.set(&slot, &closing));
         // Changes nothing; but an update of a map of maps returns when every program has ended that was running before.
         drop(self.keep_books(driver));
         let mut ring = Ring {
@@ -254,7 +246,9 @@ impl Registration {
 
     fn enter(&self, driver: &Driver, request: &Reference, event: &Event) -> Result<(), Refusal> {
         self.keep_books(driver).map_err(|_| Refusal::Memory)?;
-        bpf::update(driver.rings.as_fd(), self.slot, &number(&event.ring))
+        driver
+            .rings
+            .put(self.slot, &event.ring)
             .map_err(|e| refusal_of(&e))?;
         let slot = Slot {
             attached: Slot::ATTACHED,
@@ -262,13 +256,15 @@ impl Registration {
             mask: request.mask,
             users: request.users,
         };
-        bpf::update(driver.slots.as_fd(), self.slot, slot.as_bytes())
+        driver
+            .slots
+            .set(&self.slot, &slot)
             .map_err(|_| Refusal::Memory)?;
         driver.note_used().map_err(|_| Refusal::Memory)
     }
 
     fn keep_books(&self, driver: &Driver) -> io::Result<()> {
-        bpf::update(driver.ledgers.as_fd(), self.slot, &number(&self.books))
+        driver.ledgers.put(self.slot, &self.books)
     }
 
     fn leave(&self, driver: &Driver) {
@@ -278,20 +274,11 @@ impl Registration {
 
 /// Takes everything of this slot out of the maps. What is not there need not be taken out.
 fn clear(driver: &Driver, slot: u32) {
-    drop(bpf::update(
-        driver.slots.as_fd(),
-        slot,
-        Slot::FREE.as_bytes(),
-    ));
-    drop(bpf::delete(driver.ledgers.as_fd(), slot));
-    drop(bpf::delete(driver.rings.as_fd(), slot));
+    drop(driver.slots.set(&slot, &Slot::FREE));
+    drop(driver.ledgers.remove(slot));
+    drop(driver.rings.remove(slot));
     // Programs that look at a slot too many find it free.
     drop(driver.note_used());
-}
-
-/// A map as the value in a map of maps.
-fn number(map: &OwnedFd) -> [u8; 4] {
-    map.as_raw_fd().to_ne_bytes()
 }
 
 /// Why the kernel did not take the ring: it is not what the map of rings holds.

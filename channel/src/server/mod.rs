@@ -26,7 +26,7 @@ use crate::driver::slot::{
     BOOKS_MAP, LEDGERS_MAP, PROBE_PROGRAM, RING_PROGRAM, RINGS_MAP, SLOTS_MAP, USED_MAP,
 };
 use crate::sys::linux::socket::{self, Message};
-use crate::sys::linux::{Closer, ForeignFd, bpf, poll};
+use crate::sys::linux::{Closer, ForeignFd, ObjectMap, TypedMap, bpf, poll};
 use aya::Ebpf;
 use aya::maps::Map;
 use aya::programs::SchedClassifier;
@@ -150,6 +150,9 @@ pub struct AppBooks {
 
 impl DeviceServer {
     /// Opens the door to a loaded object at `path`.
+    ///
+    /// # Errors
+    /// [`DoorError`]: a part of the driver that is missing or refused, and a socket that can't be made.
     pub fn open(
         ebpf: &mut Ebpf,
         path: &Path,
@@ -157,10 +160,10 @@ impl DeviceServer {
         parts: Parts<'_>,
     ) -> Result<Self, DoorError> {
         let driver = Driver {
-            slots: map(ebpf, SLOTS_MAP)?,
-            used: map(ebpf, USED_MAP)?,
-            rings: map(ebpf, RINGS_MAP)?,
-            ledgers: map(ebpf, LEDGERS_MAP)?,
+            slots: TypedMap::open(map(ebpf, SLOTS_MAP)?).map_err(misfit(SLOTS_MAP))?,
+            used: TypedMap::open(map(ebpf, USED_MAP)?).map_err(misfit(USED_MAP))?,
+            rings: ObjectMap::open(map(ebpf, RINGS_MAP)?).map_err(misfit(RINGS_MAP))?,
+            ledgers: ObjectMap::open(map(ebpf, LEDGERS_MAP)?).map_err(misfit(LEDGERS_MAP))?,
             ring: program(ebpf, RING_PROGRAM)?,
             command: parts.command.map(|name| program(ebpf, name)).transpose()?,
             named: parts.named.map(|name| named(ebpf, name)).transpose()?,
@@ -199,6 +202,9 @@ impl DeviceServer {
 
     /// Waits until there is something to do, at most `timeout`, and does it: new connections, at most one request of each
     /// app, apps that are gone. `beside` wakes it too, so that the caller can stop.
+    ///
+    /// # Errors
+    /// [`Error::System`] if this machine's kernel can't wait.
     pub fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let (mut fds, mut timeout) = (Vec::new(), timeout);
         let is_full = self.closer.is_full();
@@ -488,6 +494,11 @@ impl Answer {
             ..Self::default()
         }
     }
+}
+
+/// A map of this name that is not what the channel knows by it is none.
+fn misfit(name: &str) -> impl Fn(io::Error) -> DoorError {
+    move |_| DoorError::Part(name.to_owned())
 }
 
 fn map(ebpf: &Ebpf, name: &str) -> Result<OwnedFd, DoorError> {

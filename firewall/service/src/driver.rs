@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
-use channel::sys::linux::bpf;
+use channel::sys::linux::{ObjectMap, TypedMap, bpf};
 use firewall_abi::firewall::{
     FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES, Verdicts,
 };
@@ -20,11 +20,11 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_getres, clock_gettime};
 use std::cell::Cell;
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 use tracing::{debug, warn};
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Places for generations of rules: the confirmed one, and a candidate.
 const GENERATIONS: u32 = 2;
@@ -107,7 +107,8 @@ impl Driver {
 
     /// Tells the driver what the zone is and who serves it.
     fn serve(&self, zone: &Zone) -> Result<()> {
-        bpf::update(self.map("ZONE")?, 0, &zone.cgroup.as_raw_fd().to_ne_bytes())
+        self.objects("ZONE")?
+            .put(0, &zone.cgroup)
             .context("naming the zone")?;
         self.set(
             "SERVICE",
@@ -142,21 +143,15 @@ impl Driver {
         }
         hooks::watch_processes(&mut self.object, pins)?;
         hooks::judge_receivers(&mut self.object, pins, &zone.cgroup)?;
-        hooks::judge(self.map("JUDGES")?, &self.judges, pins)
+        hooks::judge(&self.objects("JUDGES")?, &self.judges, pins)
     }
 
     /// Looks whether all of it is where it was put, and puts it there again. Returns what was gone.
     pub fn heal(&mut self, pins: &Pins, zone: &Zone) -> Result<Vec<String>> {
         let table = self.object.map("JUDGES").and_then(data);
         let table = table.context("the driver's object has no map JUDGES")?;
-        let table = table.fd().as_fd().try_clone_to_owned()?;
-        hooks::heal(
-            &mut self.object,
-            table.as_fd(),
-            &self.judges,
-            pins,
-            &zone.cgroup,
-        )
+        let table = ObjectMap::open(table.fd().as_fd().try_clone_to_owned()?)?;
+        hooks::heal(&mut self.object, &table, &self.judges, pins, &zone.cgroup)
     }
 
     /// What the driver counted.
@@ -181,10 +176,10 @@ impl Driver {
                 arrived += u64::from(entry.direction == Direction::Inbound as u8);
             }
         })?;
-        let flows = self.map("FLOWS")?;
+        let flows = self.table::<FlowKey, FlowEntry>("FLOWS")?;
         for key in &idle {
             // The driver may have been quicker.
-            bpf::remove(flows, key.as_bytes()).context("forgetting a connection")?;
+            flows.remove(key).context("forgetting a connection")?;
         }
         // What began meanwhile was met or was not. Until the next time round it counts for both: a flood that comes just now
         // must not find more room than it should.
@@ -208,14 +203,12 @@ impl Driver {
 
     /// The path of a program, as the driver or we have seen it.
     pub fn program(&self, id: [u64; 2]) -> Result<Option<String>> {
-        let mut path = [0; PATH_BYTES];
-        let found = bpf::lookup(self.map("PROGRAMS")?, id.as_bytes(), &mut path)
-            .context("reading PROGRAMS")?;
-        let length = path
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(PATH_BYTES);
-        Ok(found.then(|| String::from_utf8_lossy(&path[..length]).into_owned()))
+        let path = self.paths()?.get(&id).context("reading PROGRAMS")?;
+        let name = |path: [u8; PATH_BYTES]| {
+            let name = path.split(|byte| *byte == 0).next().unwrap_or(&[]);
+            String::from_utf8_lossy(name).into_owned()
+        };
+        Ok(path.map(name))
     }
 
     /// Tells the driver a program's path.
@@ -223,26 +216,28 @@ impl Driver {
         let mut bytes = [0; PATH_BYTES];
         let length = path.len().min(PATH_BYTES - 1);
         bytes[..length].copy_from_slice(&path.as_bytes()[..length]);
-        bpf::insert(self.map("PROGRAMS")?, id.as_bytes(), &bytes).context("naming a program")
+        self.paths()?.set(&id, &bytes).context("naming a program")
+    }
+
+    fn paths(&self) -> Result<TypedMap<BorrowedFd<'_>, [u64; 2], [u8; PATH_BYTES]>> {
+        self.table("PROGRAMS")
     }
 
     /// Tells the driver whose this socket is. False: it knows.
     pub fn name_socket(&self, socket: &impl AsFd, owner: &Owner) -> Result<bool> {
-        let number = socket.as_fd().as_raw_fd().to_ne_bytes();
-        bpf::insert_new(self.map("OWNERS")?, &number, owner.as_bytes())
+        let number = socket.as_fd().as_raw_fd();
+        self.table::<i32, Owner>("OWNERS")?
+            .set_new(&number, owner)
             .context("naming a socket's owner")
     }
 
     /// What the generation at this place says of itself; none: there is none.
     pub fn head(&self, place: u32) -> Result<Option<Head>> {
-        let Some(rules) = bpf::inner(self.map("RULES")?, place).context("reading the rules")?
-        else {
+        let Some(rules) = self.rules(place)? else {
             return Ok(None);
         };
-        let mut page: Page = [0; PAGE_BYTES / 8];
-        bpf::lookup(rules.as_fd(), &0_u32.to_ne_bytes(), page.as_mut_bytes())
-            .context("reading the rules")?;
-        let head = HeadPage::of(&page).head;
+        let page = rules.get(&0).context("reading the rules")?;
+        let head = HeadPage::of(&page.unwrap_or([0; PAGE_WORDS])).head;
         Ok((head.generation != 0).then_some(head))
     }
 
@@ -255,16 +250,19 @@ impl Driver {
     /// Puts the generation of one place at another one too, by one update.
     pub fn copy_rules(&self, from: u32, to: u32) -> Result<()> {
         self.taken.set(None);
-        let rules = self.map("RULES")?;
-        let generation = bpf::inner(rules, from)?.context("there is no such generation")?;
-        bpf::update(rules, to, &generation.as_raw_fd().to_ne_bytes())
+        let rules = self.objects("RULES")?;
+        let generation = rules.map(from)?.context("there is no such generation")?;
+        rules
+            .put(to, generation)
             .context("the kernel did not take the generation")
     }
 
     /// Takes the generation of this place away. Nothing there is as good.
     pub fn drop_rules(&self, place: u32) -> Result<()> {
         self.taken.set(None);
-        bpf::remove(self.map("RULES")?, &place.to_ne_bytes()).context("dropping a generation")?;
+        self.objects("RULES")?
+            .remove(place)
+            .context("dropping a generation")?;
         Ok(())
     }
 
@@ -276,15 +274,12 @@ impl Driver {
 
     /// How often each rule of the generation at this place has decided, in their order.
     pub fn hits(&self, place: u32) -> Result<Vec<u64>> {
-        let rules = bpf::inner(self.map("RULES")?, place).context("reading the rules")?;
-        let (Some(head), Some(rules)) = (self.head(place)?, rules) else {
+        let (Some(head), Some(rules)) = (self.head(place)?, self.rules(place)?) else {
             return Ok(Vec::new());
         };
         let mut hits = Vec::new();
         for number in head.hits..head.hits + head.rules.div_ceil(PAGE_WORDS as u32) {
-            let mut page: Page = [0; PAGE_WORDS];
-            bpf::lookup(rules.as_fd(), &number.to_ne_bytes(), page.as_mut_bytes())?;
-            hits.extend(page);
+            hits.extend(rules.get(&number)?.unwrap_or([0; PAGE_WORDS]));
         }
         hits.truncate(head.rules as usize);
         Ok(hits)
@@ -293,7 +288,9 @@ impl Driver {
     /// Takes a table of sets away that nobody uses any more.
     pub fn drop_sets(&self, place: u32) -> Result<()> {
         self.taken.set(None);
-        bpf::remove(self.map("SETS")?, &place.to_ne_bytes()).context("dropping a table of sets")?;
+        self.objects("SETS")?
+            .remove(place)
+            .context("dropping a table of sets")?;
         Ok(())
     }
 
@@ -324,7 +321,10 @@ impl Driver {
     }
 
     fn inner(&self, name: &str, places: u32) -> u64 {
-        let inner = (0..places).filter_map(|place| bpf::inner(self.map(name).ok()?, place).ok()?);
+        let Ok(maps) = self.objects(name) else {
+            return 0;
+        };
+        let inner = (0..places).filter_map(|place| maps.map(place).ok()?);
         inner.map(|map| bpf::memory(map.as_fd())).sum()
     }
 
@@ -332,48 +332,68 @@ impl Driver {
         self.taken.set(None);
         let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
         // The kernel keeps the old one until the last program that looked it up has ended.
-        Ok(bpf::update(
-            self.map(name)?,
-            place,
-            &beside.as_raw_fd().to_ne_bytes(),
-        )?)
+        Ok(self.objects(name)?.put(place, beside)?)
     }
 
-    fn value<T: FromBytes + IntoBytes>(&self, name: &str, key: u32) -> Result<T> {
-        let mut value = T::new_zeroed();
-        bpf::lookup(self.map(name)?, &key.to_ne_bytes(), value.as_mut_bytes())
-            .with_context(|| format!("reading {name}"))?;
-        Ok(value)
+    /// The pages of the generation at this place.
+    fn rules(&self, place: u32) -> Result<Option<TypedMap<OwnedFd, u32, Page>>> {
+        let rules = self.objects("RULES")?.map(place);
+        let rules = rules.context("reading the rules")?;
+        rules
+            .map(TypedMap::open)
+            .transpose()
+            .context("reading the rules")
     }
 
-    fn set<T: IntoBytes + Immutable>(&self, name: &str, key: u32, value: &T) -> Result<()> {
-        bpf::insert(self.map(name)?, &key.to_ne_bytes(), value.as_bytes())
+    fn value<T>(&self, name: &str, key: u32) -> Result<T>
+    where
+        T: FromBytes + IntoBytes + Immutable,
+    {
+        let value = self.table::<u32, T>(name)?.get(&key);
+        let value = value.with_context(|| format!("reading {name}"))?;
+        Ok(value.unwrap_or_else(T::new_zeroed))
+    }
+
+    fn set<T>(&self, name: &str, key: u32, value: &T) -> Result<()>
+    where
+        T: FromBytes + IntoBytes + Immutable,
+    {
+        self.table::<u32, T>(name)?
+            .set(&key, value)
             .with_context(|| format!("writing {name}"))
     }
 
-    fn each<K, V>(&self, name: &str, mut meet: impl FnMut(&K, &V)) -> Result<()>
+    fn each<K, V>(&self, name: &str, meet: impl FnMut(&K, &V)) -> Result<()>
     where
-        K: FromBytes + Immutable + KnownLayout,
-        V: FromBytes + Immutable + KnownLayout,
+        K: FromBytes + IntoBytes + Immutable,
+        V: FromBytes + IntoBytes + Immutable,
     {
-        bpf::entries(
-            self.map(name)?,
-            size_of::<K>(),
-            size_of::<V>(),
-            |key, value| {
-                if let (Ok(key), Ok(value)) = (K::read_from_bytes(key), V::read_from_bytes(value)) {
-                    meet(&key, &value);
-                }
-            },
-        )
-        .with_context(|| format!("reading {name}"))
+        self.table(name)?
+            .each(meet)
+            .with_context(|| format!("reading {name}"))
+    }
+
+    /// A map as what this release knows it to be.
+    fn table<K, V>(&self, name: &str) -> Result<TypedMap<BorrowedFd<'_>, K, V>>
+    where
+        K: IntoBytes + Immutable,
+        V: FromBytes + IntoBytes + Immutable,
+    {
+        TypedMap::open(self.map(name)?).with_context(|| other_release(name))
+    }
+
+    fn objects(&self, name: &str) -> Result<ObjectMap<BorrowedFd<'_>>> {
+        ObjectMap::open(self.map(name)?).with_context(|| other_release(name))
     }
 
     fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
         let map = self.object.map(name).and_then(data);
-        let missing = || format!("the driver's object has no map {name}: another release?");
-        Ok(map.with_context(missing)?.fd().as_fd())
+        Ok(map.with_context(|| other_release(name))?.fd().as_fd())
     }
+}
+
+fn other_release(name: &str) -> String {
+    format!("the driver's object has no such map {name}: another release?")
 }
 
 /// Nanoseconds of the clock that includes sleep, by which the driver measures leases.

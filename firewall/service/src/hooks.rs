@@ -17,11 +17,12 @@ use aya::programs::{
     CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, CgroupSock, CgroupSockAddr, Program,
     ProgramError, SchedClassifier, TracePoint,
 };
+use channel::sys::linux::ObjectMap;
 use channel::sys::linux::bpf::{self, NetfilterPlace};
 use nix::libc;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 /// Where packets are judged: `NF_INET_`, the program that stands there, and the one that it goes on with, whose place in the
@@ -127,10 +128,10 @@ pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
 
 /// Has packets judged by these programs: those that stand in the IP stack go on with them from now on, and what is missing
 /// there is attached.
-pub fn judge(table: BorrowedFd<'_>, programs: &[Loaded], pins: &Pins) -> Result<()> {
+pub fn judge(table: &ObjectMap<impl AsFd>, programs: &[Loaded], pins: &Pins) -> Result<()> {
     for (place, (_, _, judge)) in STACK.iter().enumerate() {
-        let program = found(programs, judge)?.as_raw_fd().to_ne_bytes();
-        bpf::update(table, place as u32, &program)
+        table
+            .put(place as u32, found(programs, judge)?)
             .with_context(|| format!("putting {judge} in its place"))?;
     }
     stand_in_stack(programs, pins).map(drop)
@@ -139,7 +140,7 @@ pub fn judge(table: BorrowedFd<'_>, programs: &[Loaded], pins: &Pins) -> Result<
 /// Looks whether everything is where it was put, and puts it there again. Returns what was gone.
 pub fn heal(
     object: &mut Ebpf,
-    table: BorrowedFd<'_>,
+    table: &ObjectMap<impl AsFd>,
     programs: &[Loaded],
     pins: &Pins,
     cgroup: &File,
@@ -147,11 +148,10 @@ pub fn heal(
     let mut gone = Vec::new();
     for (place, (_, _, judge)) in STACK.iter().enumerate() {
         let program = found(programs, judge)?;
-        let mut stands = [0; 4];
-        let key = (place as u32).to_ne_bytes();
-        let there = bpf::lookup(table, &key, &mut stands).context("reading who judges")?;
-        if !there || u32::from_ne_bytes(stands) != bpf::map_info(program)?.id {
-            bpf::update(table, place as u32, &program.as_raw_fd().to_ne_bytes())
+        let stands = table.id(place as u32).context("reading who judges")?;
+        if stands != Some(bpf::map_info(program)?.id) {
+            table
+                .put(place as u32, program)
                 .with_context(|| format!("putting {judge} in its place"))?;
             gone.push((*judge).to_owned());
         }

@@ -48,7 +48,7 @@ pub const INNER_MAP: u32 = 1 << 12;
 /// `BPF_LINK_TYPE_CGROUP`.
 const LINK_CGROUP: u32 = 3;
 /// `BPF_NOEXIST`.
-const ONLY_NEW: u64 = 1;
+pub(super) const ONLY_NEW: u64 = 1;
 /// `BPF_F_RDONLY`: of the descriptor, not of the map.
 const READ_ONLY: u32 = 1 << 3;
 
@@ -201,6 +201,7 @@ impl NetfilterPlace {
 }
 
 /// A program of netfilter, as the kernel is to load it.
+#[derive(Debug)]
 pub struct NetfilterProgram<'a> {
     /// What lists of programs call it; what does not fit into 15 bytes is left out.
     pub name: &'a str,
@@ -258,6 +259,9 @@ pub struct MapInfo {
 }
 
 /// Makes a ring buffer.
+///
+/// # Errors
+/// What the kernel says: `EINVAL` if it is no size of a ring, `EPERM` if this user may make none.
 pub fn create_ring(bytes: u32) -> io::Result<OwnedFd> {
     create(Create {
         kind: RINGBUF,
@@ -269,6 +273,9 @@ pub fn create_ring(bytes: u32) -> io::Result<OwnedFd> {
 }
 
 /// Makes an array of one value that can be mapped.
+///
+/// # Errors
+/// What the kernel says: `EPERM` if this user may make none.
 pub fn create_page(bytes: u32) -> io::Result<OwnedFd> {
     create(Create {
         kind: ARRAY,
@@ -279,8 +286,23 @@ pub fn create_page(bytes: u32) -> io::Result<OwnedFd> {
     })
 }
 
+/// Makes an array of this kind with one place.
+#[cfg(test)]
+pub(super) fn create_array(kind: u32, value_size: u32) -> io::Result<OwnedFd> {
+    create(Create {
+        kind,
+        key_size: 4,
+        value_size,
+        max_entries: 1,
+        flags: 0,
+    })
+}
+
 /// What a descriptor is; an error if it is nothing of BPF's at all. A program's answers here as if it were a map: what it
 /// truly is, the kernel checks when it is put into a map of maps.
+///
+/// # Errors
+/// What the kernel says: it is nothing of BPF's.
 pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     let mut info = MapInfo::default();
     let (length, at) = (size_of::<MapInfo>() as u32, (&raw mut info).addr() as u64);
@@ -328,12 +350,18 @@ fn at_least(info: &MapInfo) -> u64 {
 }
 
 /// From now on only programs can write to the map: no call, and no mapping.
+///
+/// # Errors
+/// What the kernel says.
 pub fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     call(MAP_FREEZE, &mut number(map)).map(drop)
 }
 
 /// Another descriptor of the map, to look at and to wait on. The kernel lets nobody map anything through it. Needs
 /// CAP_SYS_ADMIN.
+///
+/// # Errors
+/// What the kernel says: `EPERM` without the right.
 pub fn read_only(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let id = map_info(map)?.id;
     call(
@@ -348,158 +376,97 @@ pub fn read_only(map: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// Whether a map with this number lives. Needs CAP_SYS_ADMIN.
+///
+/// # Errors
+/// What the kernel says: `EPERM` without the right.
 pub fn map_exists(id: u32) -> io::Result<bool> {
-    match call(
-        MAP_GET_FD_BY_ID,
-        &mut ById {
-            id,
-            next: 0,
-            flags: 0,
-        },
-    )
-    .and_then(owned)
-    {
+    match map_by_id(id) {
         Ok(_) => Ok(true),
         Err(gone) if gone.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(other) => Err(other),
     }
 }
 
-/// Sets the value of `key`.
-pub fn update(map: BorrowedFd<'_>, key: u32, value: &[u8]) -> io::Result<()> {
-    let (key, value) = (&raw const key, value.as_ptr());
-    let (key, value) = (key.addr() as u64, value.addr() as u64);
-    call(
-        MAP_UPDATE_ELEM,
-        &mut Element {
-            map: number(map),
-            spare: 0,
-            key,
-            value,
-            flags: 0,
-        },
-    )
-    .map(drop)
-}
-
-/// Deletes `key`. From a map of maps, the kernel returns when no running program can still see what was there.
-pub fn delete(map: BorrowedFd<'_>, key: u32) -> io::Result<()> {
-    let key = (&raw const key).addr() as u64;
-    call(
-        MAP_DELETE_ELEM,
-        &mut Element {
-            map: number(map),
-            spare: 0,
-            key,
-            value: 0,
-            flags: 0,
-        },
-    )
-    .map(drop)
-}
-
 /// What stands at `key`, written into `value`; both are as long as the map's. False: nothing stands there.
-pub fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
-    check(map, key, Some(value.len()))?;
+pub(super) fn lookup(map: BorrowedFd<'_>, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
     let (key, value) = (key.as_ptr().addr() as u64, value.as_mut_ptr().addr() as u64);
-    match call(
-        MAP_LOOKUP_ELEM,
-        &mut Element {
-            map: number(map),
-            spare: 0,
-            key,
-            value,
-            flags: 0,
-        },
-    ) {
+    let mut element = element(map, key, value, 0);
+    match call(MAP_LOOKUP_ELEM, &mut element) {
         Ok(_) => Ok(true),
         Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(other) => Err(other),
     }
 }
 
-/// Sets the value of a key of any length.
-pub fn insert(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<()> {
-    set(map, key, value, 0)
-}
-
-/// Sets the value of a key of any length that has none. False: it has one, which stays.
-pub fn insert_new(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Result<bool> {
-    match set(map, key, value, ONLY_NEW) {
-        Ok(()) => Ok(true),
-        Err(there) if there.raw_os_error() == Some(libc::EEXIST) => Ok(false),
-        Err(other) => Err(other),
-    }
-}
-
-fn set(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
-    check(map, key, Some(value.len()))?;
+/// Sets the value of `key`; both are as long as the map's.
+pub(super) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
     let (key, value) = (key.as_ptr().addr() as u64, value.as_ptr().addr() as u64);
-    call(
-        MAP_UPDATE_ELEM,
-        &mut Element {
-            map: number(map),
-            spare: 0,
-            key,
-            value,
-            flags,
-        },
-    )
-    .map(drop)
+    call(MAP_UPDATE_ELEM, &mut element(map, key, value, flags)).map(drop)
 }
 
-/// Deletes a key of any length. False: nothing stood there.
-pub fn remove(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
-    check(map, key, None)?;
+/// Deletes `key`, which is as long as the map's. False: nothing stood there.
+pub(super) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
     let key = key.as_ptr().addr() as u64;
-    match call(
-        MAP_DELETE_ELEM,
-        &mut Element {
-            map: number(map),
-            spare: 0,
-            key,
-            value: 0,
-            flags: 0,
-        },
-    ) {
+    match call(MAP_DELETE_ELEM, &mut element(map, key, 0, 0)) {
         Ok(_) => Ok(true),
         Err(none) if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
         Err(other) => Err(other),
     }
 }
 
-/// The kernel reads and writes as many bytes as the map says, so the slices must have exactly these.
-fn check(map: BorrowedFd<'_>, key: &[u8], value: Option<usize>) -> io::Result<()> {
-    let info = map_info(map)?;
-    let fits = info.key_size as usize == key.len()
-        && value.is_none_or(|length| info.value_size as usize == length);
-    if fits {
-        Ok(())
-    } else {
-        Err(io::ErrorKind::InvalidInput.into())
+fn element(map: BorrowedFd<'_>, key: u64, value: u64, flags: u64) -> Element {
+    Element {
+        map: number(map),
+        spare: 0,
+        key,
+        value,
+        flags,
     }
 }
 
-/// The map that stands at `key` in a map of maps; none: nothing stands there. Needs CAP_SYS_ADMIN.
-pub fn inner(map: BorrowedFd<'_>, key: u32) -> io::Result<Option<OwnedFd>> {
-    let mut id = [0; 4];
-    if !lookup(map, &key.to_ne_bytes(), &mut id)? {
-        return Ok(None);
-    }
-    let id = u32::from_ne_bytes(id);
-    call(
-        MAP_GET_FD_BY_ID,
-        &mut ById {
-            id,
-            next: 0,
-            flags: 0,
-        },
-    )
-    .and_then(owned)
-    .map(Some)
+/// The next entries of a hash, at most `most` of them, for which there is room; how many they are, and whether they were the last.
+/// `place` is where the kernel is: it goes on there once it has `started`.
+pub(super) fn lookup_batch(
+    map: BorrowedFd<'_>,
+    started: bool,
+    place: &mut [u8],
+    keys: &mut [u8],
+    values: &mut [u8],
+    most: usize,
+) -> io::Result<(usize, bool)> {
+    let at = place.as_mut_ptr().addr() as u64;
+    let mut batch = Batch {
+        start: if started { at } else { 0 },
+        next: at,
+        keys: keys.as_mut_ptr().addr() as u64,
+        values: values.as_mut_ptr().addr() as u64,
+        count: u32::try_from(most).map_err(|_| io::ErrorKind::InvalidInput)?,
+        map: number(map),
+        element_flags: 0,
+        flags: 0,
+    };
+    let last = match call(MAP_LOOKUP_BATCH, &mut batch) {
+        Ok(_) => false,
+        Err(end) if end.raw_os_error() == Some(libc::ENOENT) => true,
+        Err(other) => return Err(other),
+    };
+    Ok(((batch.count as usize).min(most), last))
+}
+
+/// Another descriptor of the map with this number. Needs CAP_SYS_ADMIN.
+pub(super) fn map_by_id(id: u32) -> io::Result<OwnedFd> {
+    let mut by_id = ById {
+        id,
+        next: 0,
+        flags: 0,
+    };
+    call(MAP_GET_FD_BY_ID, &mut by_id).and_then(owned)
 }
 
 /// Makes an array of values of `size` bytes each, filled with `values`, which can be mapped and can stand in a map of maps.
+///
+/// # Errors
+/// What the kernel says; `InvalidInput` if they are more than an array can hold.
 pub fn create_filled(values: &[u8], size: u32) -> io::Result<OwnedFd> {
     let count = values.len() / size.max(1) as usize;
     let count = u32::try_from(count).map_err(|_| io::ErrorKind::InvalidInput)?;
@@ -530,57 +497,10 @@ pub fn create_filled(values: &[u8], size: u32) -> io::Result<OwnedFd> {
     }
 }
 
-/// Every entry of a hash map, as it is met: keys and values of these sizes. What is put in or taken out meanwhile may be met
-/// or not.
-pub fn entries(
-    map: BorrowedFd<'_>,
-    key_size: usize,
-    value_size: usize,
-    mut meet: impl FnMut(&[u8], &[u8]),
-) -> io::Result<()> {
-    const AT_ONCE: usize = 4096;
-    let info = map_info(map)?;
-    if info.key_size as usize != key_size || info.value_size as usize != value_size {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // Values stand at multiples of their size, keys too. The kernel's own position is at most 8 bytes or a key.
-    let mut keys = vec![0; AT_ONCE * key_size];
-    let mut values = vec![0; AT_ONCE * value_size];
-    let mut place = vec![0_u8; key_size.max(8)];
-    let mut started = false;
-    loop {
-        let at = place.as_mut_ptr().addr() as u64;
-        let mut batch = Batch {
-            start: if started { at } else { 0 },
-            next: at,
-            keys: keys.as_mut_ptr().addr() as u64,
-            values: values.as_mut_ptr().addr() as u64,
-            count: AT_ONCE as u32,
-            map: number(map),
-            element_flags: 0,
-            flags: 0,
-        };
-        let last = match call(MAP_LOOKUP_BATCH, &mut batch) {
-            Ok(_) => false,
-            Err(end) if end.raw_os_error() == Some(libc::ENOENT) => true,
-            Err(other) => return Err(other),
-        };
-        let met = (batch.count as usize).min(AT_ONCE);
-        for (key, value) in keys
-            .chunks_exact(key_size)
-            .zip(values.chunks_exact(value_size))
-            .take(met)
-        {
-            meet(key, value);
-        }
-        if last {
-            return Ok(());
-        }
-        started = true;
-    }
-}
-
 /// Gives a map, a program or a link a name in a bpffs: it then outlives whoever made it.
+///
+/// # Errors
+/// What the kernel says: the name is taken, or lies in no bpffs.
 pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = name(path)?;
     let path = path.as_ptr().addr() as u64;
@@ -596,6 +516,9 @@ pub fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 }
 
 /// What has this name in a bpffs; none: nothing has.
+///
+/// # Errors
+/// What the kernel says; that nothing has the name is none.
 pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
     let path = name(path)?;
     let path = path.as_ptr().addr() as u64;
@@ -616,6 +539,9 @@ pub fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Puts another program into a link's place: every packet meets the old one or the new one.
+///
+/// # Errors
+/// What the kernel says: the link takes no other program.
 pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let mut attr = LinkUpdate {
         link: number(link),
@@ -628,6 +554,9 @@ pub fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<
 
 /// Takes a link's program off now, whoever still holds the link. False: this kind of link has no such call; it ends with the
 /// last who holds it, a little later.
+///
+/// # Errors
+/// What the kernel says.
 pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<bool> {
     match call(LINK_DETACH, &mut number(link)) {
         Ok(_) => Ok(true),
@@ -638,6 +567,9 @@ pub fn detach_link(link: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// The number of the control group that a link is at, which is its folder's inode; none: it is another kind of link, or its
 /// control group is gone.
+///
+/// # Errors
+/// What the kernel says: it is nothing of BPF's.
 pub fn link_cgroup(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
     let mut info = LinkInfo::default();
     let (length, at) = (size_of::<LinkInfo>() as u32, (&raw mut info).addr() as u64);
@@ -653,6 +585,9 @@ pub fn link_cgroup(link: BorrowedFd<'_>) -> io::Result<Option<u64>> {
 }
 
 /// Gives the kernel the type data of programs.
+///
+/// # Errors
+/// What the kernel says: it is not well formed.
 pub fn load_type_data(data: &[u8]) -> io::Result<OwnedFd> {
     call(
         BTF_LOAD,
@@ -669,6 +604,9 @@ pub fn load_type_data(data: &[u8]) -> io::Result<OwnedFd> {
 }
 
 /// Has the kernel check and take a program of netfilter. Refused, what its verifier says stands in `log`, up to a zero.
+///
+/// # Errors
+/// What the kernel says: its verifier refuses the program.
 pub fn load_netfilter(program: &NetfilterProgram<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     let NetfilterProgram {
         name,
@@ -720,6 +658,9 @@ fn length(bytes: &[u8], size: usize) -> io::Result<u32> {
 }
 
 /// Attaches a program of netfilter, in the network namespace of the calling thread.
+///
+/// # Errors
+/// What the kernel says: somebody stands in that place.
 pub fn link_netfilter(program: BorrowedFd<'_>, place: NetfilterPlace) -> io::Result<OwnedFd> {
     call(
         LINK_CREATE,
@@ -735,6 +676,9 @@ pub fn link_netfilter(program: BorrowedFd<'_>, place: NetfilterPlace) -> io::Res
 }
 
 /// Where a netfilter link is; none: it is another kind of link.
+///
+/// # Errors
+/// What the kernel says: it is nothing of BPF's.
 pub fn netfilter_place(link: BorrowedFd<'_>) -> io::Result<Option<NetfilterPlace>> {
     let mut info = NetfilterInfo::default();
     let (length, at) = (
@@ -763,6 +707,9 @@ fn name(path: &Path) -> io::Result<CString> {
 
 /// Runs a program once on `data`, as if it were a packet, and returns what the program returned. The program's changes
 /// are in `data` afterwards.
+///
+/// # Errors
+/// What the kernel says.
 pub fn run(program: BorrowedFd<'_>, data: &mut [u8]) -> io::Result<u32> {
     let (size, at) = (data.len() as u32, data.as_mut_ptr().addr() as u64);
     let mut attr = TestRun {

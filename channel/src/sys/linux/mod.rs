@@ -5,6 +5,7 @@ pub mod bpf;
 #[cfg(feature = "server")]
 mod closer;
 mod mapping;
+mod maps;
 mod named;
 pub mod socket;
 
@@ -13,6 +14,7 @@ pub use closer::{Closer, ForeignFd};
 #[cfg(feature = "server")]
 pub(crate) use mapping::Positions;
 pub use mapping::{LedgerPage, Ring};
+pub use maps::{ObjectMap, TypedMap};
 pub use named::NamedEvent;
 
 use crate::ring::{Drained, Lie, Reader, Step};
@@ -84,6 +86,9 @@ impl OwnEvent {
 
 impl OpenDevice {
     /// The driver's own named event, if it has one: the background's way.
+    ///
+    /// # Errors
+    /// [`Error::System`] if the driver has none, or it can't be waited for.
     pub fn named(&self) -> Result<NamedEvent, Error> {
         let missing = || Error::System {
             what: "open the driver's named event",
@@ -414,6 +419,9 @@ fn connect(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// A path as a socket's address.
+///
+/// # Errors
+/// `InvalidInput` if it is longer than an address.
 pub fn address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     use std::os::unix::ffi::OsStrExt;
     let bytes = path.as_os_str().as_bytes();

@@ -10,11 +10,11 @@ mod tracing;
 use aya::programs::TracePoint;
 use aya::{Ebpf, maps::Map};
 use channel::server::{DeviceServer, DoorError, Parts, Policy};
-use channel::sys::linux::bpf;
+use channel::sys::linux::ObjectMap;
 use named::Named;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ fn watch(driver: &Ebpf, zone: &Path) -> io::Result<()> {
         return Err(io::ErrorKind::NotFound.into());
     };
     let group = File::open(zone)?;
-    bpf::update(map.fd().as_fd(), 0, &group.as_raw_fd().to_ne_bytes())
+    ObjectMap::open(map.fd())?.put(0, &group)
 }
 
 /// Has the kernel call the driver at each process creation.

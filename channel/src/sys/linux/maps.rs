@@ -1,0 +1,236 @@
+//! Maps of the kernel as what they are: the sizes of keys and values are compared with the types once, when one is opened.
+//!
+//! The kernel copies as many bytes as the map says, to and from wherever it is told. So nothing here takes an address and a length:
+//! only what [`TypedMap::open`] and [`ObjectMap::open`] have found to fit is ever copied.
+
+use super::bpf::{self, MapInfo};
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// `BPF_MAP_TYPE_HASH`, `_ARRAY`, `_LRU_HASH`, `_SK_STORAGE`: a value is one, of the size that the map says. Of a map with a value
+/// for each processor the kernel copies them all.
+const PLAIN: [u32; 4] = [1, 2, 9, 24];
+/// `BPF_MAP_TYPE_PROG_ARRAY`, `_CGROUP_ARRAY`, `_ARRAY_OF_MAPS`, `_HASH_OF_MAPS`: a value is another object of the kernel.
+const OF_OBJECTS: [u32; 4] = [3, 8, 12, 13];
+/// Entries that one call fetches.
+const AT_ONCE: usize = 4096;
+
+/// A map with keys and values of these types, opened by a descriptor that lives as long.
+#[derive(Debug)]
+pub struct TypedMap<F, K, V> {
+    fd: F,
+    types: PhantomData<fn(K) -> V>,
+}
+
+impl<F, K, V> TypedMap<F, K, V>
+where
+    F: AsFd,
+    K: IntoBytes + Immutable,
+    V: FromBytes + IntoBytes + Immutable,
+{
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is no such map: its keys or values have other sizes, it has a value for each processor, or its values are
+    /// objects.
+    pub fn open(fd: F) -> io::Result<Self> {
+        fits(&fd, &PLAIN, size_of::<K>(), size_of::<V>())?;
+        Ok(Self {
+            fd,
+            types: PhantomData,
+        })
+    }
+
+    /// The value of this key; none: it has none.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn get(&self, key: &K) -> io::Result<Option<V>> {
+        let mut value = V::new_zeroed();
+        let there = bpf::lookup(self.fd.as_fd(), key.as_bytes(), value.as_mut_bytes())?;
+        Ok(there.then_some(value))
+    }
+
+    /// Gives this key this value.
+    ///
+    /// # Errors
+    /// What the kernel says: there is no room, for one.
+    pub fn set(&self, key: &K, value: &V) -> io::Result<()> {
+        bpf::update(self.fd.as_fd(), key.as_bytes(), value.as_bytes(), 0)
+    }
+
+    /// Gives this key this value if it has none. False: it has one, which stays.
+    ///
+    /// # Errors
+    /// What the kernel says: there is no room, for one.
+    pub fn set_new(&self, key: &K, value: &V) -> io::Result<bool> {
+        let (key, value) = (key.as_bytes(), value.as_bytes());
+        match bpf::update(self.fd.as_fd(), key, value, bpf::ONLY_NEW) {
+            Ok(()) => Ok(true),
+            Err(there) if there.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Takes this key out. False: it was not there.
+    ///
+    /// # Errors
+    /// What the kernel says: nothing is taken out of an array.
+    pub fn remove(&self, key: &K) -> io::Result<bool> {
+        bpf::delete(self.fd.as_fd(), key.as_bytes())
+    }
+
+    /// Every entry of a hash, as it is met. What is put in or taken out meanwhile may be met or not.
+    ///
+    /// # Errors
+    /// What the kernel says: not every kind of map can be walked.
+    pub fn each(&self, mut meet: impl FnMut(&K, &V)) -> io::Result<()>
+    where
+        K: FromBytes,
+    {
+        let mut keys = Vec::from_iter((0..AT_ONCE).map(|_| K::new_zeroed()));
+        let mut values = Vec::from_iter((0..AT_ONCE).map(|_| V::new_zeroed()));
+        // The kernel's own position is at most eight bytes or a key.
+        let mut place = vec![0_u8; size_of::<K>().max(8)];
+        let mut started = false;
+        loop {
+            let (keys, values) = (&mut keys[..], &mut values[..]);
+            let (met, last) = bpf::lookup_batch(
+                self.fd.as_fd(),
+                started,
+                &mut place,
+                keys.as_mut_bytes(),
+                values.as_mut_bytes(),
+                AT_ONCE,
+            )?;
+            for (key, value) in keys.iter().zip(&*values).take(met) {
+                meet(key, value);
+            }
+            if last {
+                return Ok(());
+            }
+            started = true;
+        }
+    }
+}
+
+/// A map of other objects: maps, programs, control groups. It is told of one by a descriptor, and tells of it by its number.
+#[derive(Debug)]
+pub struct ObjectMap<F>(F);
+
+impl<F: AsFd> ObjectMap<F> {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// `InvalidInput` if it is no such map.
+    pub fn open(fd: F) -> io::Result<Self> {
+        fits(&fd, &OF_OBJECTS, size_of::<u32>(), size_of::<u32>())?;
+        Ok(Self(fd))
+    }
+
+    /// Puts an object at this place. What stood there goes: from a map of maps, the kernel returns when no running program can still
+    /// see it.
+    ///
+    /// # Errors
+    /// What the kernel says: the object is not of the kind that the map holds, for one.
+    pub fn put(&self, place: u32, object: impl AsFd) -> io::Result<()> {
+        let number = object.as_fd().as_raw_fd();
+        bpf::update(self.0.as_fd(), place.as_bytes(), number.as_bytes(), 0)
+    }
+
+    /// The number of what stands at this place; none: nothing does. Not every kernel tells of each kind.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn id(&self, place: u32) -> io::Result<Option<u32>> {
+        let mut id = 0_u32;
+        let there = bpf::lookup(self.0.as_fd(), place.as_bytes(), id.as_mut_bytes())?;
+        Ok(there.then_some(id))
+    }
+
+    /// The map that stands at this place of a map of maps; none: nothing does. Needs CAP_SYS_ADMIN.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn map(&self, place: u32) -> io::Result<Option<OwnedFd>> {
+        self.id(place)?.map(bpf::map_by_id).transpose()
+    }
+
+    /// Takes what stands at this place away. False: nothing stood there. From a map of maps, the kernel returns when no running
+    /// program can still see it.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn remove(&self, place: u32) -> io::Result<bool> {
+        bpf::delete(self.0.as_fd(), place.as_bytes())
+    }
+}
+
+fn fits(fd: &impl AsFd, kinds: &[u32], key: usize, value: usize) -> io::Result<()> {
+    let MapInfo {
+        kind,
+        key_size,
+        value_size,
+        ..
+    } = bpf::map_info(fd.as_fd())?;
+    if kinds.contains(&kind) && (key_size as usize, value_size as usize) == (key, value) {
+        Ok(())
+    } else {
+        Err(io::ErrorKind::InvalidInput.into())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    /// A map whose values have 16 bytes; none: this user may make none.
+    fn page() -> Option<OwnedFd> {
+        match bpf::create_page(16) {
+            Ok(map) => Some(map),
+            Err(refused) if refused.raw_os_error() == Some(libc::EPERM) => None,
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_map_of_other_sizes_is_an_error_and_not_a_copy_of_what_lies_beside() {
+        let Some(map) = page() else { return };
+        let sizes = [
+            TypedMap::<_, u32, [u8; 15]>::open(&map).map(drop),
+            TypedMap::<_, u32, [u8; 17]>::open(&map).map(drop),
+            TypedMap::<_, u32, ()>::open(&map).map(drop),
+            TypedMap::<_, u64, [u8; 16]>::open(&map).map(drop),
+            TypedMap::<_, [u8; 3], [u8; 16]>::open(&map).map(drop),
+            ObjectMap::open(&map).map(drop),
+        ];
+        for refused in sizes {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
+        // A ring and a file are maps of nothing.
+        let ring = bpf::create_ring(4096).unwrap();
+        assert!(TypedMap::<_, (), ()>::open(&ring).is_err());
+        assert!(TypedMap::<_, u32, u32>::open(std::io::stdin()).is_err());
+
+        let map: TypedMap<_, u32, [u8; 16]> = TypedMap::open(map).unwrap();
+        map.set(&0, &[7; 16]).unwrap();
+        assert_eq!(map.get(&0).unwrap(), Some([7; 16]));
+        assert_eq!(map.get(&1).unwrap(), None, "it has one entry");
+    }
+
+    #[test]
+    fn a_map_with_a_value_for_each_processor_is_none_of_one_value() {
+        /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
+        const FOR_EACH: u32 = 6;
+        if page().is_none() {
+            return;
+        }
+        let map = bpf::create_array(FOR_EACH, 8).unwrap();
+        let refused = TypedMap::<_, u32, u64>::open(&map).map(drop);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+}
