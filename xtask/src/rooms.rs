@@ -124,6 +124,8 @@ const LISTED: [Room; 21] = [
                 "--package",
                 "gatebell-channel",
                 "--release",
+                // What is in the documentation runs where a lock is one.
+                "--tests",
                 "--locked",
             ],
         )],
