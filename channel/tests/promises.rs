@@ -4,6 +4,7 @@
 
 mod own_driver;
 
+use channel::driver::table::{About, SLOTS_PER_USER};
 use channel::sys::model::{Kernel, Model, Process};
 use channel::{Attachment, Device, Ending, Event, Item, Mask, Pace, Refusal, Wake};
 use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced, References};
@@ -555,7 +556,8 @@ fn a_stopping_driver_leaves_each_app_a_tombstone_and_a_last_signal() {
         Err(Refusal::Stopping)
     );
     let books = by_admin.references().unwrap();
-    assert_eq!((books.taken, books.released, books.attached), (4, 4, 0));
+    // The fourth was refused before its event was looked at.
+    assert_eq!((books.taken, books.released, books.attached), (3, 3, 0));
     assert_eq!(
         kernel.unload(),
         Err(Refusal::Busy),
@@ -569,7 +571,7 @@ fn a_stopping_driver_leaves_each_app_a_tombstone_and_a_last_signal() {
 #[test]
 fn one_app_more_than_there_are_slots_is_refused_until_another_leaves() {
     let kernel = Kernel::default();
-    let process = kernel.process(false);
+    let process = kernel.process(true);
     let mut attachments: Vec<_> = (0..SLOTS).map(|_| attach(&process)).collect();
     let (device, event) = raw(&process);
     assert_eq!(
@@ -578,6 +580,50 @@ fn one_app_more_than_there_are_slots_is_refused_until_another_leaves() {
     );
     attachments.pop();
     assert!(ask(&device, &request(event.system().handle())).is_ok());
+}
+
+#[test]
+fn one_user_can_t_take_every_slot_and_the_last_one_is_an_administrators() {
+    let kernel = Kernel::default();
+    let mut attachments = Vec::new();
+    for user in 1000..1003 {
+        let process = kernel.process_of(user, false);
+        attachments.extend((0..SLOTS_PER_USER).map(|_| attach(&process)));
+        let (device, event) = raw(&process);
+        let fifth = ask(&device, &request(event.system().handle()));
+        assert_eq!(fifth, Err(Refusal::Quota));
+    }
+    let (last_user, admin) = (kernel.process_of(1003, false), kernel.process(true));
+    attachments.extend((0..SLOTS_PER_USER - 1).map(|_| attach(&last_user)));
+    let (device, event) = raw(&last_user);
+    let last = ask(&device, &request(event.system().handle()));
+    assert_eq!(last, Err(Refusal::NoSlot));
+    drop(attach(&admin));
+}
+
+#[test]
+fn what_is_about_a_user_is_told_to_that_user_and_to_administrators() {
+    let kernel = Kernel::default();
+    let processes = [(1000, false), (1001, false), (7, true)];
+    let mut apps = processes.map(|(user, admin)| attach(&kernel.process_of(user, admin)));
+    let told = [
+        About::Nobody,
+        About::User(1000),
+        About::User(1001),
+        About::Unknown,
+    ];
+    for (number, about) in (0..).zip(&told) {
+        kernel.offer_about(NUMBER, about, &Number::new(number));
+    }
+    let numbers = apps.each_mut().map(drain_numbers);
+    assert_eq!(numbers, [vec![0, 1], vec![0, 2], vec![0, 1, 2, 3]]);
+    // Nobody asks to be told of another.
+    let (device, event) = raw(&kernel.process_of(1000, false));
+    let asked = Reference {
+        users: 1001,
+        ..request(event.system().handle())
+    };
+    assert_eq!(ask(&device, &asked), Err(Refusal::Range));
 }
 
 #[test]

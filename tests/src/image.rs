@@ -101,6 +101,42 @@ impl Image {
         Ok(found)
     }
 
+    /// Bytes of stack that each function takes for itself, by its unwind data: what it pushes and what it allocates.
+    pub fn frames(&self) -> Result<Vec<usize>, String> {
+        let (table, bytes) = (
+            self.number(self.headers + 0xA0)?,
+            self.number(self.headers + 0xA4)?,
+        );
+        let table = self.place(table)?;
+        // Each entry: where the function begins, where it ends, where it is described; 12 bytes.
+        (0..bytes / 12)
+            .map(|n| self.frame(self.place(self.number(table + n * 12 + 8)?)?))
+            .collect()
+    }
+
+    /// From a description: its third byte counts codes of two bytes each, which start at the fifth.
+    fn frame(&self, description: usize) -> Result<usize, String> {
+        let codes = self.number(description)? >> 16 & 0xFF;
+        let (mut frame, mut n) = (0, 0);
+        while n < codes {
+            let code = description + 4 + n * 2;
+            let what = usize::from(self.half(code)? >> 8);
+            let (bytes, slots) = match (what & 15, what >> 4) {
+                (0, _) => (8, 1),
+                (1, 0) => (usize::from(self.half(code + 2)?) * 8, 2),
+                (1, _) => (self.number(code + 2)?, 3),
+                (2, eights) => (eights * 8 + 8, 1),
+                (3, _) => (0, 1),
+                (4 | 8, _) => (0, 2),
+                (5 | 9, _) => (0, 3),
+                (other, _) => return Err(format!("unwind code {other} at {code:#x}")),
+            };
+            frame += bytes;
+            n += slots;
+        }
+        Ok(frame)
+    }
+
     fn number(&self, at: usize) -> Result<usize, String> {
         let bytes = self
             .bytes

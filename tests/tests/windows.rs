@@ -94,6 +94,18 @@ fn no_page_of_the_driver_can_be_both_written_and_run() {
     assert_eq!(found, known, "{found:x?}");
 }
 
+#[test]
+fn no_function_of_the_driver_takes_a_large_part_of_the_stack() {
+    let frames = driver().frames().unwrap();
+    // A kernel's stack is 24 KiB for all drivers of a request together.
+    let largest = frames.iter().copied().max().unwrap_or(0);
+    assert!(
+        frames.len() > 10 && largest <= 1024,
+        "{largest} bytes, of {} functions",
+        frames.len()
+    );
+}
+
 fn kept(name: &str) {
     let log = RUN.as_ref().expect("the run under Wine");
     let line = log
@@ -132,6 +144,7 @@ promises! {
     a_driver_works_on_one_request_of_an_app_at_a_time
     one_hundred_thousand_signals_balance
     a_stopped_reader_loses_exactly_what_is_counted
+    a_cancelled_request_ends_as_cancelled
     a_named_event_can_be_waited_on_but_not_reset
     a_named_event_that_nobody_waits_on_says_nothing
     a_process_that_starts_and_ends_is_reported
@@ -144,6 +157,8 @@ promises! {
     detach_all_ends_every_app_with_a_tombstone_and_a_last_signal
     a_driver_is_not_unloaded_while_its_device_is_open
     a_stopped_driver_starts_again_with_new_books
+    a_name_that_somebody_else_has_keeps_no_driver_from_starting
     a_driver_is_removed
+    the_driver_breaks_no_rule_of_the_kernels
     a_stop_that_windows_refuses_is_undone
 }

@@ -3,6 +3,7 @@
 //! - [`table`]: the apps that are attached, their queues and their books. Shared by the WDM driver and the model.
 //! - `wdm`: what Windows adds (feature `wdm`).
 //! - `ebpf`: the same for eBPF programs, where the kernel's own ring buffers are the queues (feature `ebpf`).
+//! - [`text`]: a kernel's UTF-16 in a record's fields.
 //! - `slot`: what the door tells those programs of an app.
 
 #[cfg(all(feature = "ebpf", target_arch = "bpf"))]
@@ -13,5 +14,7 @@ pub mod queue;
 pub mod slot;
 #[cfg(not(target_arch = "bpf"))]
 pub mod table;
+#[cfg(not(target_arch = "bpf"))]
+pub mod text;
 #[cfg(all(feature = "wdm", windows))]
 pub mod wdm;

@@ -3,12 +3,12 @@
 //! Whatever can go wrong between an app and a driver is decided here, once, for the WDM driver and for the model
 //! that tests and loom run. A driver only decodes its kernel's requests and calls.
 //!
-//! Locks: a file's, then a slot's; the books' alone. Nothing is allocated, signalled or dropped while one is held, and
+//! Locks: a file's, then a slot's or the owners'; the books' alone. Nothing is allocated, signalled or dropped while one is held, and
 //! what is done has a bound that no app chooses: on Windows they are spin locks, which whoever offers a record waits for.
 
 use super::queue::Queue;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use channel_abi::command::{Drained, MAX_RING, MIN_RING, References};
+use channel_abi::command::{ALL_USERS, Drained, MAX_RING, MIN_RING, References};
 use channel_abi::ledger::PROCESSORS;
 use channel_abi::{
     Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals,
@@ -25,6 +25,8 @@ pub trait Platform: Sized + 'static {
     type Lock<T: Send>: Lock<T>;
     /// Memory that may be touched there: zeroed 64-bit words.
     type Memory: AsRef<[u64]> + AsMut<[u64]> + Send;
+    /// Who a user is.
+    type User: Copy + PartialEq + Send;
 
     /// So many words, or `None` if the kernel has none. Never called with a lock held.
     fn allocate(words: usize) -> Option<Self::Memory>;
@@ -48,8 +50,44 @@ pub trait Signal {
     fn signal(&self);
 }
 
+/// Slots that one user's apps may have at once, but an administrator's.
+pub const SLOTS_PER_USER: usize = 4;
+
+/// Who has a device open.
+#[derive(Clone, Copy, Debug)]
+pub struct Opener<U> {
+    /// The user.
+    pub user: U,
+    /// Whether that is an administrator: told of everybody's, given the last slot, and as many as there are.
+    pub administrator: bool,
+}
+
+/// Whom a record is about, and so who is told.
+#[derive(Clone, Copy, Debug)]
+pub enum About<U> {
+    /// Nobody: told to every app.
+    Nobody,
+    /// A user: told to that user's apps and to administrators.
+    User(U),
+    /// A user whom the kernel would not name: told to administrators alone.
+    Unknown,
+}
+
+impl<U: PartialEq> Opener<U> {
+    fn may_know(&self, about: &About<U>) -> bool {
+        match about {
+            About::Nobody => true,
+            About::User(user) => self.administrator || self.user == *user,
+            About::Unknown => self.administrator,
+        }
+    }
+}
+
 /// One open device, as the driver keeps it: made in CREATE, gone in CLOSE.
-pub struct File<P: Platform>(P::Lock<FileState>);
+pub struct File<P: Platform> {
+    opener: Opener<P::User>,
+    state: P::Lock<FileState>,
+}
 
 impl<P: Platform> fmt::Debug for File<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,20 +104,34 @@ impl<P: Platform> fmt::Debug for Table<P> {
 #[derive(Default)]
 struct FileState {
     slot: Option<usize>,
+    /// A REFERENCE is under way: another would take as much memory again.
+    referencing: bool,
     closing: bool,
 }
 
 /// All that a driver keeps of its apps.
 pub struct Table<P: Platform> {
     slots: [P::Lock<Option<Slot<P>>>; SLOTS],
+    /// Whose each slot is, from before anything is allocated for it until nothing is left of it.
+    owners: P::Lock<Owners<P>>,
     books: P::Lock<References>,
     stopping: AtomicBool,
+}
+
+type Owners<P> = [Option<Opener<<P as Platform>::User>>; SLOTS];
+
+/// A slot that is a file's, to be filled.
+struct Reserved {
+    number: usize,
+    /// It was nobody's before.
+    fresh: bool,
 }
 
 /// One app's reference, from REFERENCE until its file is closed or references again.
 struct Slot<P: Platform> {
     /// `None` once the reference ended: the books stay readable.
     event: Option<P::Event>,
+    opener: Opener<P::User>,
     mask: Mask,
     queue: Queue,
     memory: P::Memory,
@@ -88,14 +140,19 @@ struct Slot<P: Platform> {
 }
 
 /// What found no place, and why: handed back, because it may not be dropped under the lock it met.
-type Unplaced<P> = (Refusal, Slot<P>);
+type Unplaced<P> = (Refusal, Option<Slot<P>>);
 
 /// Words of a ledger.
 const LEDGER_WORDS: usize = size_of::<Ledger>() / 8;
 
-impl<P: Platform> Default for File<P> {
-    fn default() -> Self {
-        Self(P::Lock::new(FileState::default()))
+impl<P: Platform> File<P> {
+    /// Just opened.
+    #[must_use]
+    pub fn new(opener: Opener<P::User>) -> Self {
+        Self {
+            opener,
+            state: P::Lock::new(FileState::default()),
+        }
     }
 }
 
@@ -103,10 +160,34 @@ impl<P: Platform> Default for Table<P> {
     fn default() -> Self {
         Self {
             slots: core::array::from_fn(|_| P::Lock::new(None)),
+            owners: P::Lock::new([None; SLOTS]),
             books: P::Lock::new(References::default()),
             stopping: AtomicBool::new(false),
         }
     }
+}
+
+#[cfg(all(feature = "wdm", windows, not(loom)))]
+impl Table<super::wdm::Nt> {
+    /// No app yet. Made at compile time: it is too large for a kernel's stack.
+    pub(super) const EMPTY: Self = {
+        use super::wdm::SpinLock;
+        Self {
+            slots: [const { SpinLock::guard(None) }; SLOTS],
+            owners: SpinLock::guard([None; SLOTS]),
+            books: SpinLock::guard(References {
+                taken: 0,
+                released: 0,
+                attached: 0,
+                past: Totals {
+                    offered: 0,
+                    committed: 0,
+                    lost: [0; channel_abi::ledger::CAUSES],
+                },
+            }),
+            stopping: AtomicBool::new(false),
+        }
+    };
 }
 
 /// A request's one buffer, as METHOD_BUFFERED has it: what the app sent stands where the answer will.
@@ -215,17 +296,24 @@ impl<P: Platform> Table<P> {
     ///
     /// # Errors
     /// The [`Refusal`] that the app gets as its answer; no reference is held then.
+    // A frame of its own: what it moves about is large, and no other request needs so much of a kernel's stack.
+    #[inline(never)]
     pub fn reference(
         &self,
         file: &File<P>,
         request: &Reference,
         take: impl FnOnce(u64) -> Result<P::Event, Refusal>,
     ) -> Result<Referenced, Refusal> {
-        let slot = Slot::for_request(request, take)?;
-        self.books.with(|books| books.taken += 1);
-        let placed = file.0.with(|state| self.place(state, slot));
-        match placed {
-            Ok((number, old)) => {
+        check(request)?;
+        let reserved = self.reserve(file)?;
+        let number = reserved.number;
+        // The place first, then the memory: who gets no place takes no memory meanwhile.
+        let made = Slot::for_request(request, file.opener, take);
+        if made.is_ok() {
+            self.books.with(|books| books.taken += 1);
+        }
+        match self.fill(file, &reserved, made) {
+            Ok(old) => {
                 if let Some(old) = old {
                     self.retire(old);
                 }
@@ -236,53 +324,73 @@ impl<P: Platform> Table<P> {
                 })
             }
             Err((refusal, slot)) => {
-                drop(slot);
-                self.books.with(|books| books.released += 1);
+                if reserved.fresh {
+                    self.free(number);
+                }
+                if slot.is_some() {
+                    drop(slot);
+                    self.books.with(|books| books.released += 1);
+                }
                 Err(refusal)
             }
         }
     }
 
-    /// Finds a slot for the file: its old one if that reference ended, else a free one. Gives back what the slot held.
-    fn place(
-        &self,
-        file: &mut FileState,
-        slot: Slot<P>,
-    ) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
-        if file.closing {
-            return Err((Refusal::Closing, slot));
-        }
-        if let Some(number) = file.slot {
-            return self.replace(number, slot);
-        }
-        let mut slot = slot;
-        for (number, lock) in self.slots.iter().enumerate() {
-            match lock.with(|held| self.put(held, slot, Option::is_none)) {
-                Ok(_) => {
-                    file.slot = Some(number);
-                    return Ok((number, None));
-                }
-                Err((Refusal::NoSlot, back)) => slot = back,
-                Err(refused) => return Err(refused),
+    /// A slot for the file: its old one if that reference ended, else one that is nobody's.
+    fn reserve(&self, file: &File<P>) -> Result<Reserved, Refusal> {
+        file.state.with(|state| {
+            if state.closing {
+                return Err(Refusal::Closing);
             }
-        }
-        Err((Refusal::NoSlot, slot))
+            if self.stopping.load(Ordering::SeqCst) {
+                return Err(Refusal::Stopping);
+            }
+            if state.referencing {
+                return Err(Refusal::Busy);
+            }
+            let reserved = match state.slot {
+                Some(number) if self.is_attached(number) => Err(Refusal::AlreadyReferenced),
+                Some(number) => Ok(Reserved {
+                    number,
+                    fresh: false,
+                }),
+                None => self.owners.with(|owners| own(owners, file.opener)),
+            };
+            state.referencing = reserved.is_ok();
+            reserved
+        })
     }
 
-    fn replace(
-        &self,
-        number: usize,
-        slot: Slot<P>,
-    ) -> Result<(usize, Option<Slot<P>>), Unplaced<P>> {
-        let Some(lock) = self.slots.get(number) else {
-            return Err((Refusal::NoSlot, slot));
+    fn is_attached(&self, number: usize) -> bool {
+        let attached = |slot: &mut Option<Slot<P>>| {
+            let slot = slot.as_ref();
+            slot.is_some_and(|slot| slot.event.is_some())
         };
-        let ended = |held: &Option<Slot<P>>| held.as_ref().is_none_or(|held| held.event.is_none());
-        match lock.with(|held| self.put(held, slot, ended)) {
-            Ok(old) => Ok((number, old)),
-            Err((Refusal::NoSlot, slot)) => Err((Refusal::AlreadyReferenced, slot)),
-            Err(refused) => Err(refused),
-        }
+        self.slots
+            .get(number)
+            .is_some_and(|lock| lock.with(attached))
+    }
+
+    /// Puts what was made, if it was, into the slot that was reserved for it. Gives back what that held.
+    fn fill(
+        &self,
+        file: &File<P>,
+        reserved: &Reserved,
+        made: Result<Slot<P>, Refusal>,
+    ) -> Result<Option<Slot<P>>, Unplaced<P>> {
+        file.state.with(|state| {
+            state.referencing = false;
+            let slot = made.map_err(|refusal| (refusal, None))?;
+            if state.closing {
+                return Err((Refusal::Closing, Some(slot)));
+            }
+            let Some(lock) = self.slots.get(reserved.number) else {
+                return Err((Refusal::NoSlot, Some(slot)));
+            };
+            let old = lock.with(|held| self.put(held, slot))?;
+            state.slot = Some(reserved.number);
+            Ok(old)
+        })
     }
 
     /// With the slot's lock held, so that `stopping` is either seen here or sees what was put.
@@ -290,16 +398,21 @@ impl<P: Platform> Table<P> {
         &self,
         held: &mut Option<Slot<P>>,
         slot: Slot<P>,
-        free: impl FnOnce(&Option<Slot<P>>) -> bool,
     ) -> Result<Option<Slot<P>>, Unplaced<P>> {
         // Pairs with the store in `detach_all`, which takes this slot's lock after it.
         if self.stopping.load(Ordering::SeqCst) {
-            return Err((Refusal::Stopping, slot));
-        }
-        if !free(held) {
-            return Err((Refusal::NoSlot, slot));
+            return Err((Refusal::Stopping, Some(slot)));
         }
         Ok(held.replace(slot))
+    }
+
+    /// Of which nothing is left.
+    fn free(&self, number: usize) {
+        self.owners.with(|owners| {
+            if let Some(owner) = owners.get_mut(number) {
+                *owner = None;
+            }
+        });
     }
 
     /// The app wants its event back. What is queued can still be drained.
@@ -316,7 +429,7 @@ impl<P: Platform> Table<P> {
 
     /// The app's last handle on the file is closed: no reference is taken after this, and none is left.
     pub fn cleanup(&self, file: &File<P>) {
-        let number = file.0.with(|state| {
+        let number = file.state.with(|state| {
             state.closing = true;
             state.slot.take()
         });
@@ -325,6 +438,9 @@ impl<P: Platform> Table<P> {
             .and_then(|lock| lock.with(Option::take));
         if let Some(slot) = slot {
             self.retire(slot);
+        }
+        if let Some(number) = number {
+            self.free(number);
         }
     }
 
@@ -346,11 +462,15 @@ impl<P: Platform> Table<P> {
         self.stopping.store(false, Ordering::SeqCst);
     }
 
-    /// Offers a record to every app that wants its kind: `R`'s first field is its header, which is filled in here.
-    pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) {
+    /// Offers a record to every app that wants its kind and may know of whom it is about: `R`'s first field is its header,
+    /// which is filled in here.
+    pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, about: &About<P::User>, record: &R) {
         let bytes = record.as_bytes();
         for lock in &self.slots {
-            let wake = lock.with(|slot| slot.as_mut().and_then(|slot| slot.offer(kind, bytes)));
+            let wake = lock.with(|slot| {
+                let told = slot.as_mut().filter(|slot| slot.opener.may_know(about));
+                told.and_then(|slot| slot.offer(kind, bytes))
+            });
             signal(wake);
         }
     }
@@ -445,7 +565,7 @@ impl<P: Platform> Table<P> {
         file: &File<P>,
         run: impl FnOnce(&mut Slot<P>) -> R,
     ) -> Result<R, Refusal> {
-        let number = file.0.with(|state| {
+        let number = file.state.with(|state| {
             if state.closing {
                 Err(Refusal::Closing)
             } else {
@@ -476,25 +596,19 @@ impl<P: Platform> Table<P> {
 }
 
 impl<P: Platform> Slot<P> {
-    /// Checks a request's numbers, makes room, and takes the event last: nothing can fail after it.
+    /// Makes room, and takes the event last: nothing can fail after it.
     fn for_request(
         request: &Reference,
+        opener: Opener<P::User>,
         take: impl FnOnce(u64) -> Result<P::Event, Refusal>,
     ) -> Result<Self, Refusal> {
-        if request.version != VERSION {
-            return Err(Refusal::Version);
-        }
-        if !request.ring_bytes.is_power_of_two()
-            || !(MIN_RING..=MAX_RING).contains(&request.ring_bytes)
-        {
-            return Err(Refusal::Size);
-        }
         let memory = P::allocate(request.ring_bytes as usize / 8).ok_or(Refusal::Memory)?;
         let ledger = P::allocate(LEDGER_WORDS).ok_or(Refusal::Memory)?;
         let event = Some(take(request.event)?);
         let (mask, queue, ended) = (Mask(request.mask), Queue::default(), None);
         Ok(Self {
             event,
+            opener,
             mask,
             queue,
             memory,
@@ -559,6 +673,46 @@ impl<P: Platform> Slot<P> {
     }
 }
 
+/// A request's numbers.
+fn check(request: &Reference) -> Result<(), Refusal> {
+    if request.version != VERSION {
+        return Err(Refusal::Version);
+    }
+    if !request.ring_bytes.is_power_of_two() || !(MIN_RING..=MAX_RING).contains(&request.ring_bytes)
+    {
+        return Err(Refusal::Size);
+    }
+    // Whose records an app is told is who opened it: no number says more, or less.
+    if request.users != ALL_USERS {
+        return Err(Refusal::Range);
+    }
+    Ok(())
+}
+
+/// Gives a slot to who opened the file, within what one user may have; the last one to an administrator alone.
+fn own<U: PartialEq>(
+    owners: &mut [Option<Opener<U>>; SLOTS],
+    opener: Opener<U>,
+) -> Result<Reserved, Refusal> {
+    let taken = owners.iter().flatten();
+    let theirs = taken.clone().filter(|owner| owner.user == opener.user);
+    if !opener.administrator && theirs.count() >= SLOTS_PER_USER {
+        return Err(Refusal::Quota);
+    }
+    if !opener.administrator && taken.count() >= SLOTS - 1 {
+        return Err(Refusal::NoSlot);
+    }
+    let mut places = owners.iter_mut().enumerate();
+    let (number, free) = places
+        .find(|(_, owner)| owner.is_none())
+        .ok_or(Refusal::NoSlot)?;
+    *free = Some(opener);
+    Ok(Reserved {
+        number,
+        fresh: true,
+    })
+}
+
 /// With no lock held, by a reference of its own: the app may have let go of the event meanwhile.
 fn signal(event: Option<impl Signal>) {
     if let Some(event) = event {
@@ -580,6 +734,7 @@ mod tests {
     use std::sync::Mutex;
 
     thread_local! { static HOLDS: Cell<u32> = const { Cell::new(0) }; }
+    thread_local! { static ALLOCATED: Cell<u32> = const { Cell::new(0) }; }
 
     /// A kernel that counts how often its locks are taken.
     struct Counting;
@@ -608,8 +763,10 @@ mod tests {
         type Event = Nothing;
         type Lock<T: Send> = Counted<T>;
         type Memory = Vec<u64>;
+        type User = u32;
 
         fn allocate(words: usize) -> Option<Vec<u64>> {
+            ALLOCATED.with(|allocated| allocated.set(allocated.get() + 1));
             Some(vec![0; words])
         }
 
@@ -622,22 +779,58 @@ mod tests {
         }
     }
 
+    const LARGE: Reference = Reference {
+        version: VERSION,
+        ring_bytes: MAX_RING,
+        mask: u64::MAX,
+        users: ALL_USERS,
+        event: 0,
+    };
+
+    fn opened(user: u32, administrator: bool) -> File<Counting> {
+        File::new(Opener {
+            user,
+            administrator,
+        })
+    }
+
+    #[test]
+    fn who_gets_no_slot_takes_no_memory() {
+        let table = Table::<Counting>::default();
+        let files = [(); SLOTS_PER_USER + 1].map(|()| opened(1, false));
+        let [mine @ .., more] = &files;
+        for file in mine {
+            assert!(table.reference(file, &LARGE, |_| Ok(Nothing)).is_ok());
+        }
+        ALLOCATED.with(|allocated| allocated.set(0));
+        for (file, refusal) in [
+            (more, Refusal::Quota),
+            (&mine[0], Refusal::AlreadyReferenced),
+        ] {
+            let refused = table.reference(file, &LARGE, |_| Ok(Nothing));
+            assert_eq!(refused.map(drop), Err(refusal));
+        }
+        // Nor does one that asks again while its first request is still under way.
+        let other = opened(2, false);
+        let twice = table.reference(&other, &LARGE, |_| {
+            let again = table.reference(&other, &LARGE, |_| Ok(Nothing));
+            Err(again.err().unwrap_or(Refusal::Version))
+        });
+        assert_eq!(twice.map(drop), Err(Refusal::Busy));
+        assert_eq!(ALLOCATED.with(Cell::get), 2, "the first request's own");
+        // What was refused left nothing: the slot is free again.
+        assert!(table.reference(&other, &LARGE, |_| Ok(Nothing)).is_ok());
+    }
+
     #[test]
     fn a_lock_is_held_no_longer_for_an_app_with_much_room() {
-        let (table, file) = (Table::<Counting>::default(), File::default());
-        let request = Reference {
-            version: VERSION,
-            ring_bytes: MAX_RING,
-            mask: Mask::ALL.0,
-            users: channel_abi::command::ALL_USERS,
-            event: 0,
-        };
+        let (table, file) = (Table::<Counting>::default(), opened(1, false));
         table
-            .reference(&file, &request, |_| Ok(Nothing))
+            .reference(&file, &LARGE, |_| Ok(Nothing))
             .expect("a free slot");
         let records = 50 * MOST_RECORDS;
         for _ in 0..records {
-            table.offer(Kind::new::<40>(), &Header::default());
+            table.offer(Kind::new::<40>(), &About::Nobody, &Header::default());
         }
         HOLDS.with(|holds| holds.set(0));
         let mut out = vec![0; 1 << 20];

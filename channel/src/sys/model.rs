@@ -9,7 +9,7 @@
 
 mod irql;
 
-use crate::driver::table::{Buffer, File, Lock, Platform, Signal, Table};
+use crate::driver::table::{About, Buffer, File, Lock, Opener, Platform, Signal, Table};
 use crate::ring::Step;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -69,8 +69,15 @@ impl Kernel {
     /// Starts a process. `admin` says whether it may change the driver for others.
     #[must_use]
     pub fn process(&self, admin: bool) -> Process {
+        self.process_of(if admin { 0 } else { 1000 }, admin)
+    }
+
+    /// The same, of a user with this number.
+    #[must_use]
+    pub fn process_of(&self, user: u32, admin: bool) -> Process {
         Process {
             kernel: self.clone(),
+            user,
             admin,
             own: Arc::new(Mutex::new(Own::default())),
         }
@@ -78,7 +85,17 @@ impl Kernel {
 
     /// The driver offers a record to every app that wants its kind.
     pub fn offer<R: IntoBytes + Immutable>(&self, kind: Kind, record: &R) {
-        self.0.driver.offer(kind, record);
+        self.offer_about(kind, &About::Nobody, record);
+    }
+
+    /// The same, to those who may know of whom it is about.
+    pub fn offer_about<R: IntoBytes + Immutable>(
+        &self,
+        kind: Kind,
+        about: &About<u32>,
+        record: &R,
+    ) {
+        self.0.driver.offer(kind, about, record);
     }
 
     /// Event objects that exist: with a handle, or with a reference of the driver's.
@@ -103,6 +120,7 @@ impl Kernel {
 #[derive(Clone)]
 pub struct Process {
     kernel: Kernel,
+    user: u32,
     admin: bool,
     own: Arc<Mutex<Own>>,
 }
@@ -306,6 +324,7 @@ impl Platform for Model {
     type Event = KernelEvent;
     type Lock<T: Send> = SpinLock<T>;
     type Memory = Vec<u64>;
+    type User = u32;
 
     fn allocate(words: usize) -> Option<Vec<u64>> {
         irql::assert_passive("allocate");
@@ -471,7 +490,10 @@ impl System for Model {
         let kernel = process.kernel.clone();
         let file = Arc::new(OpenFile {
             kernel,
-            driver: File::default(),
+            driver: File::new(Opener {
+                user: process.user,
+                administrator: process.admin,
+            }),
             open: Mutex::new(true),
         });
         let mut own = lock(&process.own);

@@ -22,7 +22,8 @@ pub struct Process {
     pub spare: u32,
     /// The name that the kernel gives its first thread; the rest is zero.
     pub name: [u8; 16],
-    /// The program's path as it was asked for, cut to its first bytes; the rest is zero.
+    /// The program's path as it was asked for; the rest is zero. One that is too long is cut: on Linux at its end, on Windows
+    /// at its beginning, and a `…` stands there.
     pub path: [u8; PATH_BYTES],
 }
 

@@ -6,9 +6,13 @@ use super::work::Works;
 use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile};
 use crate::driver::table::{Buffer, Table};
 use channel_abi::{AnyCommand, Command, DriverCommand, Refusal};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What a driver of its own brings. All of it but `tick` runs at PASSIVE_LEVEL.
-pub trait Driver: Default + Send + Sync + Sized + 'static {
+pub trait Driver: Send + Sync + Sized + 'static {
+    /// The driver before it is started: a part of its image, since a kernel's stack is small.
+    const NEW: Self;
+
     /// What a system thread needs to know to work on a request.
     type Job: Send;
     /// What repeated work keeps from one tick to the next.
@@ -71,17 +75,19 @@ pub struct Channel<D: Driver> {
     works: Works<D>,
     repeats: Repeats<D>,
     driver: D,
+    /// Whether the name for apps was made.
+    linked: AtomicBool,
 }
 
-impl<D: Driver> Default for Channel<D> {
-    fn default() -> Self {
-        Self {
-            table: Table::default(),
-            works: Works::default(),
-            repeats: Repeats::default(),
-            driver: D::default(),
-        }
-    }
+impl<D: Driver> Channel<D> {
+    /// Before `DriverEntry`.
+    pub const NEW: Self = Self {
+        table: Table::EMPTY,
+        works: Works::NEW,
+        repeats: Repeats::NEW,
+        driver: D::NEW,
+        linked: AtomicBool::new(false),
+    };
 }
 
 impl<D: Installed> Channel<D> {
@@ -105,6 +111,16 @@ impl<D: Installed> Channel<D> {
         tick: D::Tick,
     ) -> Result<(), Refusal> {
         self.repeats.start(file, first, tick)
+    }
+
+    /// The name for apps was made: it is to be deleted again.
+    pub(super) fn link_made(&self) {
+        self.linked.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub(super) fn has_link(&self) -> bool {
+        self.linked.load(Ordering::Relaxed)
     }
 
     pub(super) fn works(&'static self) -> &'static Works<D> {

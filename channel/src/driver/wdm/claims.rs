@@ -22,13 +22,10 @@ impl FileId {
 /// Who has claimed which place.
 pub(super) struct Claims(SpinLock<[Option<FileId>; SLOTS]>);
 
-impl Default for Claims {
-    fn default() -> Self {
-        Self(SpinLock::new([None; SLOTS]))
-    }
-}
-
 impl Claims {
+    /// Nobody has any.
+    pub(super) const NONE: Self = Self(SpinLock::guard([None; SLOTS]));
+
     /// A place for this file, until it is released; refused if the file has one already.
     pub(super) fn claim(&self, file: &OpenFile) -> Result<usize, Refusal> {
         let file = FileId::of(file);

@@ -4,60 +4,59 @@ use super::channel::{Channel, Driver, Reply};
 use super::irp::Irp;
 use super::nt::{self, DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 use super::pool::Pooled;
-use super::{OpenFile, security};
+use super::thread::NotSuspended;
+use super::{OpenFile, security, user};
 use channel_abi::{AnyCommand, Refusal};
 use core::cell::UnsafeCell;
+use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Where a driver's channel is while it is loaded: made in `DriverEntry`, dropped in `DriverUnload`.
+/// A driver's channel, in its image: used from `DriverEntry` to `DriverUnload`.
 pub struct Late<T> {
-    value: AtomicPtr<T>,
-    memory: UnsafeCell<core::mem::MaybeUninit<T>>,
+    /// Whether it is between the two.
+    loaded: AtomicBool,
+    value: UnsafeCell<ManuallyDrop<T>>,
 }
 
-// SAFETY: the value is written before `value` is published, and only shared after.
+// SAFETY: while `loaded`, the value is only shared; after, only `clear` has it.
 unsafe impl<T: Send + Sync> Sync for Late<T> {}
 
 impl<T> Late<T> {
-    /// Nothing yet.
+    /// Not loaded yet.
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new(value: T) -> Self {
         Self {
-            value: AtomicPtr::new(null_mut()),
-            memory: UnsafeCell::new(core::mem::MaybeUninit::uninit()),
+            loaded: AtomicBool::new(false),
+            value: UnsafeCell::new(ManuallyDrop::new(value)),
         }
     }
 
-    /// The value, while there is one.
+    /// The value, while the driver is loaded.
     pub fn get(&'static self) -> Option<&'static T> {
-        // Pairs with the store in `put`.
-        let value = self.value.load(Ordering::Acquire);
-        // SAFETY: null, or initialised by `put`; `clear` is called when nobody is left to use it.
-        unsafe { value.as_ref() }
+        // Pairs with the store in `load`.
+        self.loaded.load(Ordering::Acquire).then(|| self.value())
+    }
+
+    fn value(&'static self) -> &'static T {
+        // SAFETY: only shared until `clear`, which is called when nobody is left to use it.
+        unsafe { &*self.value.get() }
     }
 
     /// Only in `DriverEntry`, where nobody else runs.
-    fn put(&'static self, value: T) -> &'static T {
-        // SAFETY: nobody else runs yet, and the memory is this static's own.
-        let value = unsafe { &mut *self.memory.get() }.write(value);
-        self.value.store(value, Ordering::Release);
-        value
+    fn load(&'static self) -> &'static T {
+        self.loaded.store(true, Ordering::Release);
+        self.value()
     }
 
-    /// Only when nothing of the driver runs any more.
+    /// Only when nothing of the driver runs any more, and nothing of it will: its image is thrown away.
     fn clear(&'static self) {
-        let value = NonNull::new(self.value.swap(null_mut(), Ordering::AcqRel));
-        if let Some(value) = value {
-            // SAFETY: initialised by `put`, and nobody uses it any more.
-            unsafe { value.drop_in_place() };
+        if self.loaded.swap(false, Ordering::AcqRel) {
+            // SAFETY: nobody uses the value any more.
+            let value = unsafe { &mut *self.value.get() };
+            // SAFETY: dropped once: nothing sets `loaded` again.
+            unsafe { ManuallyDrop::drop(value) };
         }
-    }
-}
-
-impl<T> Default for Late<T> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -75,7 +74,7 @@ macro_rules! wdm_driver {
         impl $crate::driver::wdm::Installed for $driver {
             fn late() -> &'static $crate::driver::wdm::Late<$crate::driver::wdm::Channel<Self>> {
                 static CHANNEL: $crate::driver::wdm::Late<$crate::driver::wdm::Channel<$driver>> =
-                    $crate::driver::wdm::Late::new();
+                    $crate::driver::wdm::Late::new($crate::driver::wdm::Channel::NEW);
                 &CHANNEL
             }
         }
@@ -126,11 +125,8 @@ pub unsafe fn driver_entry<D: Installed>(driver: *mut DRIVER_OBJECT) -> NTSTATUS
         }
     }
     driver.DriverUnload = Some(unload::<D>);
-    match D::late()
-        .put(Channel::default())
-        .prepare()
-        .and_then(|()| open_door::<D>(driver))
-    {
+    let channel = D::late().load();
+    match channel.prepare().and_then(|()| open_door(driver, channel)) {
         Ok(()) => nt::STATUS_SUCCESS,
         Err(status) => {
             take_down::<D>(driver);
@@ -140,7 +136,10 @@ pub unsafe fn driver_entry<D: Installed>(driver: *mut DRIVER_OBJECT) -> NTSTATUS
 }
 
 /// Makes the device, says who may open it, gives it its name for apps, and lets them in: in this order.
-fn open_door<D: Installed>(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
+fn open_door<D: Installed>(
+    driver: &mut DRIVER_OBJECT,
+    channel: &'static Channel<D>,
+) -> Result<(), NTSTATUS> {
     let [name, link] = D::names().map(super::Name::unicode);
     let mut device = null_mut();
     // SAFETY: the driver's own object; the name is static; `device` is written on success only.
@@ -158,6 +157,8 @@ fn open_door<D: Installed>(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
     security::DEVICE.apply(device)?;
     // SAFETY: both names are static.
     nt::check(unsafe { nt::IoCreateSymbolicLink(&raw const link, &raw const name) })?;
+    channel.link_made();
+    channel.works().set_device(device);
     // SAFETY: the device was just made, and nobody else has it yet.
     let device = unsafe { &mut *device };
     device.Flags &= !nt::DO_DEVICE_INITIALIZING;
@@ -167,11 +168,12 @@ fn open_door<D: Installed>(driver: &mut DRIVER_OBJECT) -> Result<(), NTSTATUS> {
 /// Undoes whatever was done.
 fn take_down<D: Installed>(driver: &mut DRIVER_OBJECT) {
     let [_, link] = D::names().map(super::Name::unicode);
-    if !driver.DeviceObject.is_null() {
-        // SAFETY: the name is static. If the link is not there, that is what is wanted.
-        unsafe { nt::IoDeleteSymbolicLink(&raw const link) };
-    }
     if let Some(channel) = D::late().get() {
+        // Only a link that was made here: another's by this name is not ours to delete.
+        if channel.has_link() {
+            // SAFETY: the name is static.
+            unsafe { nt::IoDeleteSymbolicLink(&raw const link) };
+        }
         channel.quiesce();
     }
     if !driver.DeviceObject.is_null() {
@@ -191,12 +193,20 @@ unsafe extern "system" fn create(_: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTAT
     let Some(irp) = NonNull::new(irp) else {
         return nt::STATUS_INVALID_DEVICE_REQUEST;
     };
+    let _region = NotSuspended::new();
     // SAFETY: just handed to us.
-    let mut irp = unsafe { Irp::new(irp) };
-    let Some(file) = Pooled::new(OpenFile::default()) else {
+    let irp = unsafe { Irp::new(irp) };
+    if irp.names_something_below() {
+        return irp.complete(Err(nt::STATUS_OBJECT_NAME_INVALID));
+    }
+    let opener = match user::opener() {
+        Ok(opener) => opener,
+        Err(status) => return irp.complete(Err(status)),
+    };
+    let Some(file) = Pooled::new(OpenFile::new(opener)) else {
         return irp.complete(Err(nt::STATUS_INSUFFICIENT_RESOURCES));
     };
-    *irp.file_context() = file.into_raw().as_ptr();
+    irp.set_file(file.into_raw().as_ptr());
     irp.complete(Ok(0))
 }
 
@@ -204,8 +214,9 @@ unsafe extern "system" fn cleanup<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut
     let Some(irp) = NonNull::new(irp) else {
         return nt::STATUS_INVALID_DEVICE_REQUEST;
     };
+    let _region = NotSuspended::new();
     // SAFETY: just handed to us.
-    let mut irp = unsafe { Irp::new(irp) };
+    let irp = unsafe { Irp::new(irp) };
     if let (Some(channel), Some(file)) = (D::late().get(), irp.file()) {
         channel.cleanup(file);
     }
@@ -216,9 +227,10 @@ unsafe extern "system" fn close<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut I
     let Some(irp) = NonNull::new(irp) else {
         return nt::STATUS_INVALID_DEVICE_REQUEST;
     };
+    let _region = NotSuspended::new();
     // SAFETY: just handed to us.
-    let mut irp = unsafe { Irp::new(irp) };
-    let context = core::mem::replace(irp.file_context(), null_mut());
+    let irp = unsafe { Irp::new(irp) };
+    let context = irp.set_file(null_mut());
     if let Some(file) = NonNull::new(context) {
         if let Some(channel) = D::late().get() {
             // SAFETY: from `create`, and not yet given back.
@@ -236,6 +248,7 @@ unsafe extern "system" fn control<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut
     let Some(irp) = NonNull::new(irp) else {
         return nt::STATUS_INVALID_DEVICE_REQUEST;
     };
+    let _region = NotSuspended::new();
     // SAFETY: just handed to us.
     let mut irp = unsafe { Irp::new(irp) };
     let (Some(channel), Some(file)) = (D::late().get(), irp.file()) else {

@@ -19,7 +19,7 @@ unsafe impl Sync for EventReference {}
 
 impl EventReference {
     /// The event behind an app's handle, checked as if the app itself had used it: it must be open in the calling
-    /// process, be an event, and have been opened with the right to signal it. Only in the app's own context.
+    /// process, be an event, and have been opened with every right that a driver makes use of. Only in the app's own context.
     pub fn from_app(handle: u64) -> Result<Self, Refusal> {
         // The same bits on 32 bits: the app widened its handle, and no app's handle needs more.
         reference(handle as usize as HANDLE, nt::USER_MODE).map_err(|status| match status {
@@ -76,6 +76,10 @@ impl Drop for EventReference {
     }
 }
 
+/// What a driver may do with a referenced event, and so what the handle must have been opened for: look at it, set and
+/// clear it, wait for it.
+const EVENT_RIGHTS: u32 = nt::EVENT_QUERY_STATE | nt::EVENT_MODIFY_STATE | nt::SYNCHRONIZE;
+
 fn reference(handle: HANDLE, mode: i8) -> Result<EventReference, NTSTATUS> {
     // SAFETY: a pointer that the kernel exports and set before any driver ran.
     let kind = unsafe { nt::ExEventObjectType };
@@ -84,7 +88,7 @@ fn reference(handle: HANDLE, mode: i8) -> Result<EventReference, NTSTATUS> {
     let status = unsafe {
         nt::ObReferenceObjectByHandle(
             handle,
-            nt::EVENT_MODIFY_STATE,
+            EVENT_RIGHTS,
             kind,
             mode,
             &raw mut object,
@@ -174,13 +178,10 @@ pub enum Waited {
     GaveUp,
 }
 
-impl Default for GiveUp {
-    fn default() -> Self {
-        Self(UnsafeCell::new(KEVENT([0; 3])))
-    }
-}
-
 impl GiveUp {
+    /// Not prepared yet.
+    pub(super) const NEW: Self = Self(UnsafeCell::new(KEVENT([0; 3])));
+
     /// Before its first use, at its final place.
     pub fn prepare(&'static self) {
         // SAFETY: at its final place, and nobody uses it yet.

@@ -1,11 +1,15 @@
 //! One I/O request, owned until it is completed.
+//!
+//! The I/O manager writes to a request while a driver has it (whether it is cancelled, by which routine, at which level),
+//! and its routine runs beside the driver's. So nothing here makes a reference to the whole of one: single fields are
+//! read and written where they are, those that two touch at once as atomics.
 
 use super::OpenFile;
 use super::event::GiveUp;
 use super::nt::{self, NTSTATUS};
 use crate::driver::table::Buffer;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// A request that this driver owns. Completing it consumes it, so nothing of it can be touched after.
 pub(super) struct Irp(NonNull<nt::IRP>);
@@ -13,54 +17,86 @@ pub(super) struct Irp(NonNull<nt::IRP>);
 // SAFETY: an I/O request may be worked on and completed by any thread.
 unsafe impl Send for Irp {}
 
+/// How a request was taken back from who may cancel it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum TakenBack {
+    /// Nobody has cancelled it.
+    Whole,
+    /// Somebody has: what it did not do already, it does not do.
+    Cancelled,
+}
+
 impl Irp {
     /// # Safety
-    /// `irp` was just handed to one of the driver's dispatch routines, or was kept by [`Self::into_raw`].
+    /// `irp` was just handed to one of the driver's dispatch routines.
     pub(super) unsafe fn new(irp: NonNull<nt::IRP>) -> Self {
         Self(irp)
     }
 
-    fn raw(&mut self) -> &mut nt::IRP {
-        // SAFETY: owned until completed, and completing consumes it.
-        unsafe { self.0.as_mut() }
+    fn stack(&self) -> *mut nt::IO_STACK_LOCATION {
+        // SAFETY: owned until completed, and completing consumes it; the I/O manager set this before it called the driver.
+        unsafe { (*self.0.as_ptr()).CurrentStackLocation }
     }
 
-    fn stack(&mut self) -> &mut nt::IO_STACK_LOCATION {
-        // SAFETY: the I/O manager sets it before it calls the driver, and it lives as long as the request.
-        unsafe { &mut *self.raw().CurrentStackLocation }
+    fn cancel_routine(&self) -> &AtomicPtr<core::ffi::c_void> {
+        // SAFETY: alive as long as `self`; whoever else uses this field does so by exchange.
+        unsafe { &(*self.0.as_ptr()).CancelRoutine }
+    }
+
+    fn cancelled(&self) -> &AtomicU8 {
+        // SAFETY: alive as long as `self`; the I/O manager writes this field as one byte.
+        unsafe { &(*self.0.as_ptr()).Cancel }
     }
 
     /// The control code of IRP_MJ_DEVICE_CONTROL.
-    pub(super) fn control_code(&mut self) -> u32 {
-        self.stack().DeviceIoControl.IoControlCode
+    pub(super) fn control_code(&self) -> u32 {
+        // SAFETY: lives as long as the request; nobody writes it any more.
+        unsafe { (*self.stack()).DeviceIoControl.IoControlCode }
     }
 
-    /// The file's context: what the driver keeps of an open device.
-    pub(super) fn file_context(&mut self) -> &mut *mut OpenFile {
-        let file = self.stack().FileObject;
-        // SAFETY: a request of these kinds always has its file, alive as long as the request; its context is the
-        // driver's to use, and only CREATE and CLOSE change it, when nobody else has the file.
-        let context = unsafe { &raw mut (*file).FsContext };
-        // SAFETY: as above.
-        unsafe { &mut *context.cast() }
+    fn file_object(&self) -> *mut nt::FILE_OBJECT {
+        // SAFETY: lives as long as the request; a request of these kinds always has its file.
+        unsafe { (*self.stack()).FileObject }
+    }
+
+    /// Whether the open names something below the device.
+    pub(super) fn names_something_below(&self) -> bool {
+        // SAFETY: the file lives as long as its request; during CREATE its name is there.
+        unsafe { (*self.file_object()).FileName.Length != 0 }
+    }
+
+    /// The file's context: what the driver keeps of an open device. Only CREATE and CLOSE change it, when nobody else has
+    /// the file.
+    fn file_context(&self) -> *mut *mut OpenFile {
+        // SAFETY: the file lives as long as its request; its context is the driver's to use.
+        unsafe { &raw mut (*self.file_object()).FsContext }.cast()
+    }
+
+    /// Only in CREATE and in CLOSE. Gives back what it was.
+    pub(super) fn set_file(&self, file: *mut OpenFile) -> *mut OpenFile {
+        // SAFETY: in CREATE and CLOSE nobody else has the file.
+        unsafe { self.file_context().replace(file) }
     }
 
     /// The open device behind the request; `'static` as far as the compiler knows, in truth until CLOSE, which comes
     /// after the last request was completed.
-    pub(super) fn file(&mut self) -> Option<&'static OpenFile> {
-        let file = *self.file_context();
+    pub(super) fn file(&self) -> Option<&'static OpenFile> {
+        // SAFETY: written by CREATE, before there is any other request.
+        let file = unsafe { self.file_context().read() };
         // SAFETY: set by CREATE, freed by CLOSE.
         unsafe { file.as_ref() }
     }
 
     /// What the app sent, and room for the answer: METHOD_BUFFERED has both in one place.
     pub(super) fn buffer(&mut self) -> Buffer<'_> {
-        let sizes = &self.stack().DeviceIoControl;
+        // SAFETY: lives as long as the request; nobody writes it any more.
+        let sizes = unsafe { &(*self.stack()).DeviceIoControl };
         let (input, output) = (
             sizes.InputBufferLength as usize,
             sizes.OutputBufferLength as usize,
         );
-        let start = self.raw().SystemBuffer.cast::<u8>();
+        // SAFETY: owned; the I/O manager set this before it called the driver.
+        let start = unsafe { (*self.0.as_ptr()).SystemBuffer }.cast::<u8>();
         if start.is_null() {
             return Buffer {
                 bytes: &mut [],
@@ -80,20 +116,22 @@ impl Irp {
 
     /// Says that the request will be completed later, and what a cancellation rings.
     /// Gives the request back if it was cancelled already.
-    pub(super) fn pend(mut self, cancelled: &'static Cancellation) -> Result<Self, Self> {
-        self.stack().Control |= nt::SL_PENDING_RETURNED;
-        let raw = self.raw();
-        if let Some(context) = raw.DriverContext.first_mut() {
-            *context = core::ptr::from_ref(cancelled).cast_mut().cast();
-        }
+    pub(super) fn pend(self, cancelled: &'static Cancellation) -> Result<Self, Self> {
+        // SAFETY: lives as long as the request, and is the driver's to write.
+        let control = unsafe { &raw mut (*self.stack()).Control };
+        // SAFETY: as above.
+        unsafe { *control |= nt::SL_PENDING_RETURNED };
+        // SAFETY: the driver's own words of the request, until it is completed.
+        let context = unsafe { &raw mut (*self.0.as_ptr()).DriverContext[0] };
+        // SAFETY: as above; nobody reads them before the routine is set.
+        unsafe { context.write(core::ptr::from_ref(cancelled).cast_mut().cast()) };
         let routine: nt::Cancel = cancel;
-        raw.CancelRoutine.swap(routine as *mut _, Ordering::SeqCst);
-        // SAFETY: alive; the I/O manager may be setting it just now, hence volatile.
-        let cancelled = unsafe { (&raw const self.raw().Cancel).read_volatile() } != 0;
-        if cancelled
+        self.cancel_routine()
+            .swap(routine as *mut _, Ordering::SeqCst);
+        let late = self.cancelled().load(Ordering::SeqCst) != 0;
+        if late
             && !self
-                .raw()
-                .CancelRoutine
+                .cancel_routine()
                 .swap(null_mut(), Ordering::SeqCst)
                 .is_null()
         {
@@ -103,27 +141,34 @@ impl Irp {
     }
 
     /// No cancellation from here on. One that has begun is waited for: it still uses the request.
-    pub(super) fn take_back(&mut self, cancellation: &Cancellation) {
+    pub(super) fn take_back(&self, cancellation: &Cancellation) -> TakenBack {
         if self
-            .raw()
-            .CancelRoutine
+            .cancel_routine()
             .swap(null_mut(), Ordering::SeqCst)
             .is_null()
         {
             cancellation.done.wait_given_up();
+            TakenBack::Cancelled
+        } else {
+            TakenBack::Whole
         }
     }
 
     /// Completes the request with bytes of output, or with a refusal.
-    pub(super) fn complete(mut self, result: Result<usize, NTSTATUS>) -> NTSTATUS {
+    pub(super) fn complete(self, result: Result<usize, NTSTATUS>) -> NTSTATUS {
         let (status, bytes) = match result {
             Ok(bytes) => (nt::STATUS_SUCCESS, bytes),
             Err(status) => (status, 0),
         };
-        self.raw().IoStatus = nt::IO_STATUS_BLOCK {
-            Status: status,
-            Information: bytes,
-        };
+        // SAFETY: owned; the I/O manager reads it once the request is completed.
+        let place = unsafe { &raw mut (*self.0.as_ptr()).IoStatus };
+        // SAFETY: as above.
+        unsafe {
+            place.write(nt::IO_STATUS_BLOCK {
+                Status: status,
+                Information: bytes,
+            });
+        }
         // SAFETY: owned, its status is set, and it is gone with `self`.
         unsafe { nt::IofCompleteRequest(self.0.as_ptr(), 0) };
         status
@@ -131,13 +176,17 @@ impl Irp {
 }
 
 /// What a cancelled request rings: first the work, to give up; last `done`, when the request is no longer used.
-#[derive(Default)]
 pub(super) struct Cancellation {
     pub(super) give_up: GiveUp,
     done: GiveUp,
 }
 
 impl Cancellation {
+    pub(super) const NEW: Self = Self {
+        give_up: GiveUp::NEW,
+        done: GiveUp::NEW,
+    };
+
     pub(super) fn prepare(&'static self) {
         self.give_up.prepare();
         self.done.prepare();
@@ -152,10 +201,11 @@ impl Cancellation {
 /// Called by the I/O manager with its cancel lock held.
 unsafe extern "system" fn cancel(_: *mut nt::DEVICE_OBJECT, irp: *mut nt::IRP) {
     // SAFETY: the request is alive: who works on it waits for `done` below.
-    let irp = unsafe { &mut *irp };
-    let context = irp.DriverContext.first().copied().unwrap_or(null_mut());
+    let context = unsafe { (*irp).DriverContext[0] };
+    // SAFETY: as above; written before this was called.
+    let level = unsafe { (*irp).CancelIrql };
     // SAFETY: releases what the I/O manager took, with the IRQL that it left in the request.
-    unsafe { nt::IoReleaseCancelSpinLock(irp.CancelIrql) };
+    unsafe { nt::IoReleaseCancelSpinLock(level) };
     // SAFETY: set by `pend` to a value that lives until the driver is unloaded.
     if let Some(cancellation) = unsafe { context.cast::<Cancellation>().as_ref() } {
         cancellation.give_up.give_up();

@@ -13,13 +13,21 @@ pub struct SpinLock<T> {
 // SAFETY: the value is only reached through `with`, by one processor at a time.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
-impl<T> Lock<T> for SpinLock<T> {
-    fn new(value: T) -> Self {
+impl<T> SpinLock<T> {
+    /// Guards a value; at compile time, for what a driver keeps in its image.
+    #[must_use]
+    pub const fn guard(value: T) -> Self {
         // KeInitializeSpinLock writes a zero, and is a macro in the kernel's headers.
         Self {
             lock: UnsafeCell::new(0),
             value: UnsafeCell::new(value),
         }
+    }
+}
+
+impl<T> Lock<T> for SpinLock<T> {
+    fn new(value: T) -> Self {
+        Self::guard(value)
     }
 
     fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
@@ -31,11 +39,5 @@ impl<T> Lock<T> for SpinLock<T> {
         // SAFETY: taken above by this very processor, with this IRQL.
         unsafe { nt::KeReleaseSpinLock(self.lock.get(), irql) };
         result
-    }
-}
-
-impl<T: Default> Default for SpinLock<T> {
-    fn default() -> Self {
-        Self::new(T::default())
     }
 }

@@ -23,6 +23,7 @@ mod repeat;
 pub mod security;
 mod text;
 mod thread;
+mod user;
 mod work;
 
 pub use channel::{Channel, Driver, Reply};
@@ -30,7 +31,8 @@ pub use entry::{Installed, Late, driver_entry};
 pub use event::{EventReference, GiveUp, NamedEvent, Waited};
 pub use lock::SpinLock;
 pub use repeat::Again;
-pub use text::{Name, Wide, fill_utf8};
+pub use text::{Name, Wide};
+pub use user::{Sid, about};
 
 use super::table::{File, Platform};
 use core::num::NonZeroU64;
@@ -46,6 +48,7 @@ impl Platform for Nt {
     type Event = EventReference;
     type Lock<T: Send> = SpinLock<T>;
     type Memory = pool::Words;
+    type User = Sid;
 
     fn allocate(words: usize) -> Option<pool::Words> {
         pool::Words::new(words)

@@ -12,7 +12,7 @@
 )]
 
 use core::ffi::c_void;
-use core::sync::atomic::AtomicPtr;
+use core::sync::atomic::{AtomicPtr, AtomicU8};
 
 pub type NTSTATUS = i32;
 pub type HANDLE = *mut c_void;
@@ -24,6 +24,8 @@ pub const STATUS_PENDING: NTSTATUS = 0x103;
 pub const STATUS_INVALID_HANDLE: NTSTATUS = status(0xC000_0008);
 pub const STATUS_INVALID_DEVICE_REQUEST: NTSTATUS = status(0xC000_0010);
 pub const STATUS_ACCESS_DENIED: NTSTATUS = status(0xC000_0022);
+pub const STATUS_OBJECT_NAME_COLLISION: NTSTATUS = status(0xC000_0035);
+pub const STATUS_OBJECT_NAME_INVALID: NTSTATUS = status(0xC000_0033);
 pub const STATUS_OBJECT_TYPE_MISMATCH: NTSTATUS = status(0xC000_0024);
 pub const STATUS_INSUFFICIENT_RESOURCES: NTSTATUS = status(0xC000_009A);
 pub const STATUS_CANCELLED: NTSTATUS = status(0xC000_0120);
@@ -48,6 +50,7 @@ pub const FILE_DEVICE_SECURE_OPEN: u32 = 0x100;
 pub const DO_DEVICE_INITIALIZING: u32 = 0x80;
 pub const SL_PENDING_RETURNED: u8 = 1;
 
+pub const EVENT_QUERY_STATE: u32 = 1;
 pub const EVENT_MODIFY_STATE: u32 = 2;
 pub const SYNCHRONIZE: u32 = 0x0010_0000;
 pub const WRITE_DAC: u32 = 0x0004_0000;
@@ -57,6 +60,7 @@ pub const DACL_SECURITY_INFORMATION: u32 = 4;
 pub const OBJ_OPENIF: u32 = 0x80;
 pub const OBJ_KERNEL_HANDLE: u32 = 0x200;
 
+pub const POOL_FLAG_USE_QUOTA: u64 = 1;
 pub const POOL_FLAG_NON_PAGED: u64 = 0x40;
 pub const KERNEL_MODE: i8 = 0;
 pub const USER_MODE: i8 = 1;
@@ -87,6 +91,14 @@ pub struct OBJECT_ATTRIBUTES {
 pub struct OBJECT_TYPE([u8; 0]);
 #[repr(C)]
 pub struct EPROCESS([u8; 0]);
+
+/// What `SeQueryInformationToken` gives for [`TOKEN_USER_CLASS`].
+#[repr(C)]
+pub struct TOKEN_USER {
+    pub Sid: *const u8,
+    pub Attributes: u32,
+}
+pub const TOKEN_USER_CLASS: i32 = 1;
 
 /// An event. Opaque; 8-byte aligned.
 #[repr(C)]
@@ -144,6 +156,20 @@ pub struct FILE_OBJECT {
     pub Vpb: *mut c_void,
     pub FsContext: *mut c_void,
     pub FsContext2: *mut c_void,
+    pub SectionObjectPointer: *mut c_void,
+    pub PrivateCacheMap: *mut c_void,
+    pub FinalStatus: NTSTATUS,
+    pub RelatedFileObject: *mut FILE_OBJECT,
+    pub LockOperation: u8,
+    pub DeletePending: u8,
+    pub ReadAccess: u8,
+    pub WriteAccess: u8,
+    pub DeleteAccess: u8,
+    pub SharedRead: u8,
+    pub SharedWrite: u8,
+    pub SharedDelete: u8,
+    pub Flags: u32,
+    pub FileName: UNICODE_STRING,
 }
 
 #[repr(C)]
@@ -167,7 +193,7 @@ pub struct IRP {
     pub PendingReturned: u8,
     pub StackCount: i8,
     pub CurrentLocation: i8,
-    pub Cancel: u8,
+    pub Cancel: AtomicU8,
     pub CancelIrql: KIRQL,
     pub ApcEnvironment: i8,
     pub AllocationFlags: u8,
@@ -322,7 +348,9 @@ unsafe extern "system" {
     pub fn ExAllocatePool2(flags: u64, bytes: usize, tag: u32) -> *mut c_void;
     pub fn ExFreePoolWithTag(memory: *mut c_void, tag: u32);
 
-    pub fn PsCreateSystemThread(
+    /// As `PsCreateSystemThread`, and the object given, a device, lives until the thread has ended (Windows 8 and later).
+    pub fn IoCreateSystemThread(
+        object: *mut c_void,
         handle: *mut HANDLE,
         access: u32,
         attributes: *const OBJECT_ATTRIBUTES,
@@ -331,6 +359,17 @@ unsafe extern "system" {
         start: ThreadStart,
         context: *mut c_void,
     ) -> NTSTATUS;
+    pub fn KeEnterCriticalRegion();
+    pub fn KeLeaveCriticalRegion();
+    pub fn IoGetCurrentProcess() -> *mut EPROCESS;
+    pub fn PsReferencePrimaryToken(process: *mut EPROCESS) -> *mut c_void;
+    pub fn PsDereferencePrimaryToken(token: *mut c_void);
+    pub fn SeQueryInformationToken(
+        token: *mut c_void,
+        class: i32,
+        information: *mut *mut c_void,
+    ) -> NTSTATUS;
+    pub fn SeTokenIsAdmin(token: *mut c_void) -> u8;
     pub fn PsTerminateSystemThread(status: NTSTATUS) -> NTSTATUS;
     pub static PsThreadType: *const OBJECT_TYPE;
     pub fn PsSetCreateProcessNotifyRoutineEx(routine: ProcessNotify, remove: u8) -> NTSTATUS;
@@ -349,6 +388,7 @@ const _: () = {
     assert!(size_of::<DRIVER_OBJECT>() == 0x150 && offset_of!(DRIVER_OBJECT, DriverUnload) == 0x68);
     assert!(offset_of!(DRIVER_OBJECT, MajorFunction) == 0x70);
     assert!(offset_of!(FILE_OBJECT, FsContext) == 0x18);
+    assert!(offset_of!(FILE_OBJECT, FileName) == 0x58);
     assert!(size_of::<IRP>() == 0xD0 && offset_of!(IRP, SystemBuffer) == 0x18);
     assert!(offset_of!(IRP, IoStatus) == 0x30 && offset_of!(IRP, CancelIrql) == 0x45);
     assert!(offset_of!(IRP, CancelRoutine) == 0x68 && offset_of!(IRP, DriverContext) == 0x78);

@@ -6,6 +6,8 @@ use core::ptr::NonNull;
 
 /// "Gate", as a pool tag is read.
 const TAG: u32 = u32::from_le_bytes(*b"Gate");
+/// Without a flag to raise an exception: a failure is a null.
+const FLAGS: u64 = nt::POOL_FLAG_NON_PAGED | nt::POOL_FLAG_USE_QUOTA;
 
 /// Zeroed 64-bit words of non-paged pool.
 pub struct Words {
@@ -100,10 +102,11 @@ impl<T> Drop for Pooled<T> {
     }
 }
 
-/// Zeroed memory: that is what ExAllocatePool2 gives.
+/// Zeroed memory: that is what ExAllocatePool2 gives. All that a driver allocates is for an app that asks for it, in its
+/// context, and is charged to it.
 fn allocate(bytes: usize) -> Option<NonNull<u8>> {
     // SAFETY: at most DISPATCH_LEVEL, as non-paged pool asks for; a failure is a null.
-    NonNull::new(unsafe { nt::ExAllocatePool2(nt::POOL_FLAG_NON_PAGED, bytes, TAG) }.cast())
+    NonNull::new(unsafe { nt::ExAllocatePool2(FLAGS, bytes, TAG) }.cast())
 }
 
 fn free(memory: NonNull<u8>) {

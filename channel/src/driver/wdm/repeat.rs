@@ -47,23 +47,19 @@ struct FilePointer(NonNull<OpenFile>);
 // SAFETY: what it points to may be used from any thread.
 unsafe impl Send for FilePointer {}
 
-impl<D: Driver> Default for Repeats<D> {
-    fn default() -> Self {
-        Self {
-            claims: Claims::default(),
-            places: core::array::from_fn(|_| Repeat::default()),
-        }
-    }
+impl<D: Driver> Repeats<D> {
+    pub(super) const NEW: Self = Self {
+        claims: Claims::NONE,
+        places: [const { Repeat::NEW }; SLOTS],
+    };
 }
 
-impl<D: Driver> Default for Repeat<D> {
-    fn default() -> Self {
-        Self {
-            timer: UnsafeCell::new(KTIMER([0; 8])),
-            deferred: UnsafeCell::new(KDPC([0; 8])),
-            running: SpinLock::new(None),
-        }
-    }
+impl<D: Driver> Repeat<D> {
+    const NEW: Self = Self {
+        timer: UnsafeCell::new(KTIMER([0; 8])),
+        deferred: UnsafeCell::new(KDPC([0; 8])),
+        running: SpinLock::guard(None),
+    };
 }
 
 impl<D: Installed> Repeats<D> {
@@ -82,10 +78,11 @@ impl<D: Installed> Repeats<D> {
         let place = self.claims.claim(file)?;
         let repeat = self.places.get(place).ok_or(Refusal::Busy)?;
         let file = FilePointer(NonNull::from(file));
-        repeat
-            .running
-            .with(|running| *running = Some(Running { place, file, tick }));
-        repeat.arm(first);
+        // Armed under the lock, as each tick does: else a file that stops between the two would leave a timer behind.
+        repeat.running.with(|running| {
+            *running = Some(Running { place, file, tick });
+            repeat.arm(first);
+        });
         Ok(())
     }
 
@@ -99,11 +96,11 @@ impl<D: Installed> Repeats<D> {
         };
         // A tick that ended meanwhile has released the place, and another file may have it by now.
         let ours = |running: &Running<D>| FileId::of_pointer(running.file.0) == FileId::of(file);
-        let stopped = repeat
-            .running
-            .with(|running| running.take_if(|running| ours(running)));
+        let stopped = repeat.running.with(|running| {
+            let stopped = running.take_if(|running| ours(running));
+            stopped.inspect(|_| repeat.disarm())
+        });
         if stopped.is_some() {
-            repeat.disarm();
             self.claims.release(place);
         }
     }

@@ -51,21 +51,3 @@ impl<const N: usize> Wide<N> {
         Name(&self.0)
     }
 }
-
-/// Writes UTF-16 as UTF-8 into a fixed field: whole characters, as many as fit; the rest of the field stays.
-pub fn fill_utf8(field: &mut [u8], units: impl Iterator<Item = u16>) {
-    let mut used = 0;
-    for character in
-        char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
-    {
-        let mut buffer = [0; 4];
-        let bytes = character.encode_utf8(&mut buffer).as_bytes();
-        let Some(room) = field.get_mut(used..used + bytes.len()) else {
-            return;
-        };
-        room.iter_mut()
-            .zip(bytes)
-            .for_each(|(room, byte)| *room = *byte);
-        used += bytes.len();
-    }
-}

@@ -1,5 +1,6 @@
 //! System threads of the driver.
 
+use super::event::relative;
 use super::nt::{self, NTSTATUS};
 use core::ffi::c_void;
 use core::ptr::{NonNull, null, null_mut};
@@ -11,11 +12,12 @@ pub(super) struct Thread(NonNull<c_void>);
 unsafe impl Send for Thread {}
 
 impl Thread {
-    /// Starts one.
+    /// Starts one. The kernel keeps the device until the thread has ended, and so the driver's code in memory.
     ///
     /// # Safety
-    /// `start` may be called with `context` until the thread has ended, and must end by [`Thread::exit`].
+    /// `device` is a device of this driver. `start` may be called with `context` until the thread has ended, and must end by [`Thread::exit`].
     pub(super) unsafe fn start(
+        device: *mut nt::DEVICE_OBJECT,
         start: nt::ThreadStart,
         context: *mut c_void,
     ) -> Result<Self, NTSTATUS> {
@@ -30,7 +32,8 @@ impl Thread {
         };
         // SAFETY: in the system process; the caller vouches for `start` and `context`.
         let status = unsafe {
-            nt::PsCreateSystemThread(
+            nt::IoCreateSystemThread(
+                device.cast(),
                 &raw mut handle,
                 nt::THREAD_ALL_ACCESS,
                 &raw const attributes,
@@ -81,5 +84,31 @@ impl Drop for Thread {
     fn drop(&mut self) {
         // SAFETY: each value owns one reference.
         unsafe { nt::ObfDereferenceObject(self.0.as_ptr()) };
+    }
+}
+
+/// Lets others run for a moment. At PASSIVE_LEVEL.
+pub(super) fn pause() {
+    let moment = relative(1000);
+    // SAFETY: a time that outlives the call.
+    unsafe { nt::KeDelayExecutionThread(nt::KERNEL_MODE, 0, &raw const moment) };
+}
+
+/// While one lives, nobody can suspend the thread that made it: whoever could would stop a request in the middle of the
+/// driver's code for as long as they like, and the driver could not be unloaded.
+pub(super) struct NotSuspended(());
+
+impl NotSuspended {
+    pub(super) fn new() -> Self {
+        // SAFETY: left again by this very thread, below.
+        unsafe { nt::KeEnterCriticalRegion() };
+        Self(())
+    }
+}
+
+impl Drop for NotSuspended {
+    fn drop(&mut self) {
+        // SAFETY: entered above.
+        unsafe { nt::KeLeaveCriticalRegion() };
     }
 }

@@ -2,17 +2,20 @@
 
 use super::channel::{Channel, Driver};
 use super::claims::Claims;
-use super::irp::{Cancellation, Irp};
+use super::irp::{Cancellation, Irp, TakenBack};
 use super::nt::{self, NTSTATUS};
-use super::thread::Thread;
+use super::thread::{self, Thread};
 use super::{Installed, OpenFile, SpinLock};
 use crate::driver::table::Lock;
 use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// The driver's places for such requests, one per file at most.
 pub(super) struct Works<D: Driver> {
+    /// What the kernel keeps while a thread runs.
+    device: AtomicPtr<nt::DEVICE_OBJECT>,
     claims: Claims,
     places: [Work<D>; SLOTS],
 }
@@ -32,24 +35,21 @@ struct Task<D: Driver> {
     place: usize,
 }
 
-impl<D: Driver> Default for Works<D> {
-    fn default() -> Self {
-        Self {
-            claims: Claims::default(),
-            places: core::array::from_fn(|_| Work::default()),
-        }
-    }
+impl<D: Driver> Works<D> {
+    pub(super) const NEW: Self = Self {
+        device: AtomicPtr::new(null_mut()),
+        claims: Claims::NONE,
+        places: [const { Work::NEW }; SLOTS],
+    };
 }
 
-impl<D: Driver> Default for Work<D> {
-    fn default() -> Self {
-        Self {
-            cancellation: Cancellation::default(),
-            task: SpinLock::new(None),
-            thread: SpinLock::new(None),
-            users: AtomicU8::new(0),
-        }
-    }
+impl<D: Driver> Work<D> {
+    const NEW: Self = Self {
+        cancellation: Cancellation::NEW,
+        task: SpinLock::guard(None),
+        thread: SpinLock::guard(None),
+        users: AtomicU8::new(0),
+    };
 }
 
 impl<D: Installed> Works<D> {
@@ -58,6 +58,11 @@ impl<D: Installed> Works<D> {
         self.places
             .iter()
             .for_each(|work| work.cancellation.prepare());
+    }
+
+    /// Before the device can be opened.
+    pub(super) fn set_device(&self, device: *mut nt::DEVICE_OBJECT) {
+        self.device.store(device, Ordering::Release);
     }
 
     /// Starts a thread on the request; returns the status to give to the I/O manager.
@@ -86,8 +91,10 @@ impl<D: Installed> Works<D> {
         work.task
             .with(|task| *task = Some(Task { irp, job, place }));
         let context = core::ptr::from_ref(work).cast_mut().cast();
-        // SAFETY: `run` ends by `Thread::exit`, and the place lives until the driver is unloaded, which joins first.
-        match unsafe { Thread::start(run::<D>, context) } {
+        // `run` ends by `Thread::exit`, and the place lives until the driver is unloaded, which joins first.
+        let device = self.device.load(Ordering::Acquire);
+        // SAFETY: the device is open, so it lives; for the rest see above.
+        match unsafe { Thread::start(device, run::<D>, context) } {
             Ok(thread) => {
                 work.thread.with(|held| *held = Some(thread));
                 work.leave(&self.claims, place);
@@ -116,6 +123,10 @@ impl<D: Installed> Works<D> {
     /// Before the driver is unloaded: none of its threads is left.
     pub(super) fn join_all(&self) {
         for work in &self.places {
+            // A request's routine may be just about to store the thread, whose work is long done.
+            while work.users.load(Ordering::Acquire) != 0 {
+                thread::pause();
+            }
             if let Some(thread) = work.thread.with(Option::take) {
                 thread.join();
             }
@@ -125,10 +136,14 @@ impl<D: Installed> Works<D> {
 
 impl<D: Installed> Work<D> {
     fn finish_unstarted(&self, claims: &Claims) {
-        if let Some(Task { mut irp, place, .. }) = self.task.with(Option::take) {
-            irp.take_back(&self.cancellation);
+        if let Some(Task { irp, place, .. }) = self.task.with(Option::take) {
+            let status = match irp.take_back(&self.cancellation) {
+                TakenBack::Cancelled => nt::STATUS_CANCELLED,
+                TakenBack::Whole => Refusal::Memory.ntstatus(),
+            };
+            self.users.store(0, Ordering::Release);
             claims.release(place);
-            irp.complete(Err(Refusal::Memory.ntstatus()));
+            irp.complete(Err(status));
         }
     }
 
@@ -159,9 +174,13 @@ impl<D: Installed> Work<D> {
             ),
             None => Err(Refusal::Closing),
         };
-        irp.take_back(&self.cancellation);
+        let status = match (irp.take_back(&self.cancellation), result) {
+            // Who cancels waits for this very status, but for work that was done before.
+            (TakenBack::Cancelled, Err(_)) => Err(nt::STATUS_CANCELLED),
+            (_, result) => result.map_err(Refusal::ntstatus),
+        };
         self.leave(&channel.works().claims, place);
-        irp.complete(result.map_err(Refusal::ntstatus));
+        irp.complete(status);
     }
 }
 

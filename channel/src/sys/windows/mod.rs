@@ -22,6 +22,7 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
+    SECURITY_IDENTIFICATION, SECURITY_SQOS_PRESENT,
 };
 use windows_sys::Win32::System::Threading::{
     INFINITE, OpenEventW, ResetEvent, SYNCHRONIZATION_SYNCHRONIZE, SetEvent, WaitForSingleObject,
@@ -56,7 +57,7 @@ pub struct NamedEvent(OwnedHandle);
 impl OpenDevice {
     /// Opens a device with these rights.
     fn open(name: &str, rights: u32) -> Result<Self, Error> {
-        let path = wide(name);
+        let path = wide(&global(name));
         // SAFETY: a terminated string; the other pointers may be null.
         let handle = unsafe {
             CreateFileW(
@@ -65,7 +66,8 @@ impl OpenDevice {
                 FILE_SHARE_READ | FILE_SHARE_WRITE,
                 std::ptr::null(),
                 OPEN_EXISTING,
-                FILE_FLAG_OVERLAPPED,
+                // Whatever answers to the name may learn who asks, and not act for them.
+                FILE_FLAG_OVERLAPPED | SECURITY_SQOS_PRESENT | SECURITY_IDENTIFICATION,
                 std::ptr::null_mut(),
             )
         };
@@ -299,6 +301,15 @@ fn wait(handle: &OwnedHandle, timeout: Option<Duration>) -> Result<bool, Error> 
         WAIT_OBJECT_0 => Ok(true),
         WAIT_TIMEOUT => Ok(false),
         _ => Err(Error::last_os("wait for the event")),
+    }
+}
+
+/// The name in the one place where only the system makes names. Where `\\.\X` is looked up first, every program of the same
+/// sign-in can put something else.
+fn global(name: &str) -> String {
+    match name.strip_prefix(r"\\.\") {
+        Some(own) if !own.starts_with(r"Global\") => format!(r"\\.\Global\{own}"),
+        _ => name.to_owned(),
     }
 }
 

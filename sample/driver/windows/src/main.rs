@@ -17,7 +17,7 @@ mod operations;
 mod process;
 
 use channel::driver::table::{Buffer, Lock, Signal};
-use channel::driver::wdm::nt::NTSTATUS;
+use channel::driver::wdm::nt::{self, NTSTATUS};
 use channel::driver::wdm::security::WAIT_ONLY_EVENT;
 use channel::driver::wdm::{
     Again, Channel, Driver, GiveUp, Name, NamedEvent, OpenFile, Reply, SpinLock, Waited,
@@ -28,7 +28,6 @@ use operations::{Asked, Ticking};
 use sample_abi::{Operate, Operation};
 
 /// What the driver keeps beside its channel: the background's way.
-#[derive(Default)]
 struct Sample {
     named: SpinLock<Option<NamedEvent>>,
     /// Whether the kernel calls us for processes.
@@ -38,6 +37,11 @@ struct Sample {
 channel::wdm_driver!(Sample);
 
 impl Driver for Sample {
+    const NEW: Self = Self {
+        named: SpinLock::guard(None),
+        watching: AtomicBool::new(false),
+    };
+
     type Job = Asked;
     type Tick = Ticking;
 
@@ -50,8 +54,13 @@ impl Driver for Sample {
 
     fn start(&'static self, _: &'static Channel<Self>) -> Result<(), NTSTATUS> {
         let name = wide_name!(r"\BaseNamedObjects\GatebellSampleProcess");
-        let event = NamedEvent::new(name, &WAIT_ONLY_EVENT)?;
-        self.named.with(|named| *named = Some(event));
+        match NamedEvent::new(name, &WAIT_ONLY_EVENT) {
+            Ok(event) => self.named.with(|named| *named = Some(event)),
+            // Any user can make an event by this name, and keep one of an earlier run. The driver does not open another's:
+            // it does without, and refuses what takes it.
+            Err(nt::STATUS_OBJECT_NAME_COLLISION) => {}
+            Err(status) => return Err(status),
+        }
         process::watch()?;
         self.watching.store(true, Ordering::Relaxed);
         Ok(())
@@ -82,7 +91,7 @@ impl Driver for Sample {
             Operation::Clear => event.clear(),
             Operation::Pulse => event.pulse(),
             Operation::Query => {}
-            Operation::PulseNamed => self.pulse_named(),
+            Operation::PulseNamed => self.pulse_named().ok_or(Refusal::Unsupported)?,
             Operation::NotifyFromTimer => {
                 channel.repeat(file, asked.interval_us, Ticking::new(&asked))?;
             }
@@ -139,8 +148,9 @@ impl Driver for Sample {
 
 impl Sample {
     /// `KeSetEvent`, `KeClearEvent`: who does not wait in between never hears of it.
-    fn pulse_named(&'static self) {
+    /// `None` if there is no such event: see `start`.
+    fn pulse_named(&'static self) -> Option<()> {
         self.named
-            .with(|named| named.as_ref().map(NamedEvent::pulse));
+            .with(|named| named.as_ref().map(NamedEvent::pulse))
     }
 }

@@ -2,8 +2,10 @@
 
 use crate::Sample;
 use channel::Kind;
+use channel::driver::table::About;
+use channel::driver::text::{fill_utf8, fill_utf8_end};
 use channel::driver::wdm::nt::{self, NTSTATUS};
-use channel::driver::wdm::{Installed, fill_utf8};
+use channel::driver::wdm::{Installed, Sid, about};
 use sample_abi::{Process, kind};
 use zerocopy::FromZeros;
 
@@ -21,37 +23,40 @@ pub fn unwatch() {
 
 /// At PASSIVE_LEVEL, in the context of the process's creator, or of its last thread.
 unsafe extern "system" fn notify(
-    _: *mut nt::EPROCESS,
+    object: *mut nt::EPROCESS,
     id: nt::HANDLE,
     start: *const nt::PS_CREATE_NOTIFY_INFO,
 ) {
+    // SAFETY: the process that starts or ends, alive during the call.
+    let whose = unsafe { about(object) };
     // SAFETY: null at a process's end, else valid during the call.
     let start = unsafe { start.as_ref() };
     // What is not filled in here, Windows does not say.
     let mut process = Process::new_zeroed();
     process.pid = id.addr() as u32;
     let Some(start) = start else {
-        return tell(kind::PROCESS_EXIT, &process);
+        return tell(kind::PROCESS_EXIT, &whose, &process);
     };
     process.parent = start.ParentProcessId.addr() as u32;
     let path = image_name(start);
-    fill_utf8(&mut process.path, path.iter().copied());
+    fill_utf8_end(&mut process.path, path);
     let last = path
         .rsplit(|unit| *unit == u16::from(b'\\'))
         .next()
         .unwrap_or(path);
-    fill_utf8(&mut process.name, last.iter().copied());
-    tell(kind::PROCESS_START, &process);
+    fill_utf8(&mut process.name, last);
+    tell(kind::PROCESS_START, &whose, &process);
 }
 
-/// A record for every app that asked for it, and, as in the article, a pulse of the named event where a process starts.
-fn tell(kind: Kind, process: &Process) {
+/// A record for every app that asked for it and may know, and, as in the article, a pulse of the named event where a process starts.
+fn tell(kind: Kind, whose: &About<Sid>, process: &Process) {
     let Some(channel) = Sample::late().get() else {
         return;
     };
-    channel.table().offer(kind, process);
+    channel.table().offer(kind, whose, process);
     if kind == kind::PROCESS_START {
-        channel.driver().pulse_named();
+        // Where somebody else has the name, nobody waits for it.
+        let _ = channel.driver().pulse_named();
     }
 }
 

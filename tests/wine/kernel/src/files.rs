@@ -1,6 +1,6 @@
 //! CLEANUP before CLOSE, and no unload while a file is open.
 
-use crate::wine;
+use crate::{threads, verify, wine};
 use channel::driver::wdm::nt::{
     DEVICE_OBJECT, DRIVER_OBJECT, Dispatch, FILE_OBJECT, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE,
     IRP_MJ_CREATE, NTSTATUS, STATUS_INVALID_DEVICE_REQUEST, Unload,
@@ -60,6 +60,7 @@ unsafe extern "system" fn created(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> 
     OPEN.fetch_add(1, Ordering::SeqCst);
     // SAFETY: passed on as it came.
     let status = unsafe { create(device, irp) };
+    verify::left();
     if status < 0 {
         OPEN.fetch_sub(1, Ordering::SeqCst);
     }
@@ -77,6 +78,7 @@ unsafe extern "system" fn closed(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> N
     send_cleanup(device, file);
     // SAFETY: passed on as it came.
     let status = unsafe { close(device, irp) };
+    verify::left();
     OPEN.fetch_sub(1, Ordering::SeqCst);
     status
 }
@@ -108,4 +110,6 @@ unsafe extern "system" fn unloaded(driver: *mut DRIVER_OBJECT) {
         // SAFETY: passed on as it came.
         unsafe { unload(driver) };
     }
+    threads::wait_for_all();
+    verify::unloaded();
 }

@@ -1,6 +1,8 @@
 //! Images as they are loaded: their import tables and entries.
 
-use crate::{events, files, objects, pool, processes, timers, unload, wine};
+use crate::{
+    events, files, objects, pool, processes, threads, timers, tokens, unload, verify, wine,
+};
 use channel::driver::wdm::nt::{DRIVER_OBJECT, HANDLE, NTSTATUS, UNICODE_STRING};
 use core::cell::UnsafeCell;
 use core::ffi::CStr;
@@ -91,6 +93,22 @@ fn replacement(name: &CStr) -> Option<usize> {
         b"ZwUnloadDriver" => Some(unload::unload as *const () as usize),
         b"KeSetEvent" => Some(events::set as *const () as usize),
         b"KeClearEvent" => Some(events::clear as *const () as usize),
+        b"IoCreateSystemThread" => Some(threads::create as *const () as usize),
+        b"PsTerminateSystemThread" => Some(threads::terminate as *const () as usize),
+        b"KeEnterCriticalRegion" => Some(threads::enter_region as *const () as usize),
+        b"KeLeaveCriticalRegion" => Some(threads::leave_region as *const () as usize),
+        b"IoGetCurrentProcess" => Some(tokens::current_process as *const () as usize),
+        b"PsReferencePrimaryToken" => Some(tokens::reference as *const () as usize),
+        b"PsDereferencePrimaryToken" => Some(tokens::dereference as *const () as usize),
+        b"SeQueryInformationToken" => Some(tokens::query as *const () as usize),
+        b"SeTokenIsAdmin" => Some(tokens::is_admin as *const () as usize),
+        b"KeAcquireSpinLockRaiseToDpc" => Some(verify::acquire as *const () as usize),
+        b"KeReleaseSpinLock" => Some(verify::release as *const () as usize),
+        b"KeWaitForSingleObject" => Some(verify::wait_one as *const () as usize),
+        b"IofCompleteRequest" => Some(verify::complete as *const () as usize),
+        b"ObfReferenceObject" => Some(verify::add_reference as *const () as usize),
+        b"ObfDereferenceObject" => Some(verify::dereference as *const () as usize),
+        b"ExFreePoolWithTag" => Some(verify::free as *const () as usize),
         b"ExAllocatePool2" => Some(pool::allocate as *const () as usize),
         _ => None,
     }

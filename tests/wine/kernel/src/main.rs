@@ -18,7 +18,11 @@
 //!   lists of processes every few milliseconds, so one that lives shorter than that may be missed: here, not on Windows.
 //! - [`timers`][]: `KeSetTimer` and `KeCancelTimer` may be called from the timer's own routine, and `KeFlushQueuedDpcs` waits.
 //!   (Wine 8: the former hang for ever there, the latter does nothing.)
-//! - [`pool`][]: `ExAllocatePool2`. (Wine 8: absent.)
+//! - [`pool`][]: `ExAllocatePool2`, charged to the app. (Wine 8: absent.)
+//! - [`threads`][]: `IoCreateSystemThread` keeps the image until the thread has ended; critical regions. (Wine 8: absent.)
+//! - [`tokens`][]: whose a process is. (Wine 8: absent.)
+//! - [`verify`][]: notes what breaks a rule of the kernel's: a function above its level, a request completed with a cancel
+//!   routine, a thread that can be suspended in the driver, pool or references left at unload.
 //!
 //! It may crash on what it does not expect: then the test fails.
 #![no_std]
@@ -30,8 +34,11 @@ mod image;
 mod objects;
 mod pool;
 mod processes;
+mod threads;
 mod timers;
+mod tokens;
 mod unload;
+mod verify;
 mod wine;
 
 use channel::driver::wdm::nt::{DRIVER_OBJECT, NTSTATUS, UNICODE_STRING};
@@ -50,6 +57,7 @@ pub unsafe extern "system" fn DriverEntry(
     if registry_path.addr() < 4 {
         return 1;
     }
+    verify::prepare();
     unload::stand_in();
     // SAFETY: the routine stays loaded: this driver has no unload routine.
     unsafe { wine::PsSetLoadImageNotifyRoutine(image::loaded) }

@@ -1,9 +1,10 @@
 //! `ObReferenceObjectByHandle`, strict.
 
-use crate::{events, wine};
+use crate::{events, verify, wine};
 use channel::driver::wdm::nt::{self, HANDLE, NTSTATUS, OBJECT_TYPE};
 use core::ffi::c_void;
 use core::ptr::null_mut;
+use core::sync::atomic::Ordering;
 
 /// This process, as its own calls name it.
 const SELF: HANDLE = usize::MAX as HANDLE;
@@ -19,12 +20,14 @@ pub unsafe extern "system" fn reference(
     object: *mut *mut c_void,
     information: *mut c_void,
 ) -> NTSTATUS {
+    verify::passive("ObReferenceObjectByHandle");
     if mode == nt::KERNEL_MODE {
         // SAFETY: passed on as it came.
         let status = unsafe {
             wine::ObReferenceObjectByHandle(handle, access, kind, mode, object, information)
         };
         if status >= 0 {
+            verify::REFERENCES.fetch_add(1, Ordering::SeqCst);
             // SAFETY: written by the call.
             events::referenced(handle, unsafe { *object });
         }
@@ -48,6 +51,9 @@ pub unsafe extern "system" fn reference(
         },
         Err(status) => status,
     };
+    if status >= 0 {
+        verify::REFERENCES.fetch_add(1, Ordering::SeqCst);
+    }
     // SAFETY: made above, closed once.
     unsafe { wine::NtClose(ours) };
     status

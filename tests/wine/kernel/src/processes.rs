@@ -2,7 +2,7 @@
 
 use crate::wine;
 use channel::driver::wdm::nt::{
-    self, HANDLE, NTSTATUS, PS_CREATE_NOTIFY_INFO, ProcessNotify, UNICODE_STRING,
+    self, EPROCESS, HANDLE, NTSTATUS, PS_CREATE_NOTIFY_INFO, ProcessNotify, UNICODE_STRING,
 };
 use core::cell::UnsafeCell;
 use core::ptr::null_mut;
@@ -121,7 +121,13 @@ impl State {
                 && !seen[..count].contains(pid)
             {
                 // SAFETY: registered, and not removed: the lock is held.
-                unsafe { routine(null_mut(), *pid as usize as HANDLE, core::ptr::null()) };
+                unsafe {
+                    routine(
+                        *pid as usize as *mut EPROCESS,
+                        *pid as usize as HANDLE,
+                        core::ptr::null(),
+                    );
+                };
             }
         }
         (self.known, self.count) = (seen, count);
@@ -164,5 +170,11 @@ fn started(routine: ProcessNotify, pid: u32, parent: u32, bytes: u16, text: u64)
         CreationStatus: 0,
     };
     // SAFETY: registered, and not removed: the lock is held.
-    unsafe { routine(null_mut(), pid as usize as HANDLE, &raw const start) };
+    unsafe {
+        routine(
+            pid as usize as *mut EPROCESS,
+            pid as usize as HANDLE,
+            &raw const start,
+        );
+    };
 }

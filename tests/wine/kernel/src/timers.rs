@@ -1,5 +1,6 @@
 //! Timers that can be set and cancelled from their own deferred routine.
 
+use crate::verify;
 use crate::wine::{self, PoolTimer};
 use channel::driver::wdm::nt::{DeferredRoutine, KDPC, KTIMER};
 use core::ffi::c_void;
@@ -65,13 +66,7 @@ unsafe extern "system" fn fire(_: *mut c_void, timer: *mut c_void, _: PoolTimer)
     let words = unsafe { (*deferred).0 };
     // SAFETY: the routine that KeInitializeDpc was given.
     let routine = unsafe { core::mem::transmute::<u64, DeferredRoutine>(words[ROUTINE]) };
+    let context = words[CONTEXT] as *mut c_void;
     // SAFETY: as it was initialised.
-    unsafe {
-        routine(
-            deferred,
-            words[CONTEXT] as *mut c_void,
-            null_mut(),
-            null_mut(),
-        )
-    };
+    verify::at_dispatch(|| unsafe { routine(deferred, context, null_mut(), null_mut()) });
 }

@@ -2,7 +2,8 @@
 #![allow(non_snake_case, reason = "the names are Microsoft's")]
 
 use channel::driver::wdm::nt::{
-    DEVICE_OBJECT, HANDLE, IRP, NTSTATUS, OBJECT_ATTRIBUTES, OBJECT_TYPE, UNICODE_STRING,
+    DEVICE_OBJECT, HANDLE, IRP, NTSTATUS, OBJECT_ATTRIBUTES, OBJECT_TYPE, ThreadStart,
+    UNICODE_STRING,
 };
 use core::ffi::c_void;
 
@@ -25,6 +26,15 @@ unsafe extern "system" {
     pub fn PsGetCurrentProcessId() -> HANDLE;
     pub fn IoAllocateIrp(stack: i8, quota: u8) -> *mut IRP;
     pub fn IofCallDriver(device: *mut DEVICE_OBJECT, irp: *mut IRP) -> NTSTATUS;
+    pub fn PsCreateSystemThread(
+        handle: *mut HANDLE,
+        access: u32,
+        attributes: *const OBJECT_ATTRIBUTES,
+        process: HANDLE,
+        client: *mut c_void,
+        start: ThreadStart,
+        context: *mut c_void,
+    ) -> NTSTATUS;
     pub fn ExAllocatePoolWithTag(kind: i32, bytes: usize, tag: u32) -> *mut c_void;
     pub fn ObReferenceObjectByHandle(
         handle: HANDLE,
@@ -40,6 +50,8 @@ unsafe extern "system" {
 /// A timer of Wine's thread pool.
 pub type PoolTimer = *mut c_void;
 
+pub const PROCESS_QUERY_INFORMATION: u32 = 0x400;
+pub const TOKEN_QUERY: u32 = 8;
 pub const PROCESS_DUP_HANDLE: u32 = 0x40;
 pub const PAGE_EXECUTE_READWRITE: u32 = 0x40;
 pub const DUPLICATE_SAME_ACCESS: u32 = 2;
@@ -67,6 +79,25 @@ unsafe extern "system" {
     pub fn SetThreadpoolTimer(timer: PoolTimer, due: *const i64, period: u32, window: u32);
     pub fn WaitForThreadpoolTimerCallbacks(timer: PoolTimer, cancel: i32);
     pub fn CloseThreadpoolTimer(timer: PoolTimer);
+    pub fn TlsAlloc() -> u32;
+    pub fn TlsGetValue(slot: u32) -> *mut c_void;
+    pub fn TlsSetValue(slot: u32, value: *mut c_void) -> i32;
+    pub fn CreateFileA(
+        name: *const u8,
+        access: u32,
+        share: u32,
+        attributes: *const c_void,
+        disposition: u32,
+        flags: u32,
+        template: HANDLE,
+    ) -> HANDLE;
+    pub fn WriteFile(
+        file: HANDLE,
+        bytes: *const c_void,
+        length: u32,
+        written: *mut u32,
+        overlapped: *mut c_void,
+    ) -> i32;
     pub fn Sleep(milliseconds: u32);
     pub fn AcquireSRWLockExclusive(lock: *mut usize);
     pub fn ReleaseSRWLockExclusive(lock: *mut usize);
@@ -95,6 +126,14 @@ unsafe extern "system" {
     ) -> NTSTATUS;
     pub fn NtQueryObject(
         handle: HANDLE,
+        class: u32,
+        out: *mut c_void,
+        bytes: u32,
+        used: *mut u32,
+    ) -> NTSTATUS;
+    pub fn NtOpenProcessToken(process: HANDLE, access: u32, token: *mut HANDLE) -> NTSTATUS;
+    pub fn NtQueryInformationToken(
+        token: HANDLE,
         class: u32,
         out: *mut c_void,
         bytes: u32,

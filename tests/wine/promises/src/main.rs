@@ -11,8 +11,8 @@ mod operations;
 mod refusals;
 
 use anyhow::{Context, Result, ensure};
-use channel::sys::windows::Windows;
 use channel::sys::windows::service::{DriverService, Install, State};
+use channel::sys::windows::{NamedEvent, Windows};
 use channel::{Attachment, Device, Item, Mask, Wake};
 use sample_abi::{Operation, kind};
 use std::path::Path;
@@ -22,6 +22,7 @@ const DEVICE: &str = r"\\.\GatebellSample";
 const SERVICE: DriverService<'static> = DriverService::new("GatebellSample");
 /// Where `tests/src/wine.rs` has put the driver, and the group in which Wine loads it beside the stand-in.
 const IMAGE: &str = r"C:\windows\system32\drivers\gatebell_sample.sys";
+const BROKEN_RULES: &str = r"C:\gatebell-broken-rules.txt";
 const PNP_IMAGE: &str = r"C:\windows\system32\drivers\gatebell_pnp.sys";
 const GROUP: &str = "Gatebell";
 
@@ -53,7 +54,12 @@ fn main() -> Result<()> {
         }
     }
     try_to_keep("a_stopped_driver_starts_again_with_new_books", restart);
+    try_to_keep(
+        "a_name_that_somebody_else_has_keeps_no_driver_from_starting",
+        a_taken_name,
+    );
     try_to_keep("a_driver_is_removed", remove);
+    try_to_keep("the_driver_breaks_no_rule_of_the_kernels", no_broken_rule);
     // The last one: nothing unloads that driver any more.
     try_to_keep("a_stop_that_windows_refuses_is_undone", refused_stop);
     Ok(())
@@ -96,6 +102,38 @@ fn restart() -> Result<()> {
         "{references:?}"
     );
     Ok(())
+}
+
+/// An app that still has the named event from the driver's last run, or made one by its name before.
+fn a_taken_name() -> Result<()> {
+    let held = NamedEvent::open(r"Global\GatebellSampleProcess")?;
+    SERVICE.stop(DEVICE, SOON)?;
+    SERVICE.start()?;
+    let mut attached = attach(64 * 1024, NOTICES)?;
+    let notify = operations::request(Operation::Notify, 3, 0);
+    operations::ask(attached.device(), notify)?;
+    receive(&mut attached, 3)?;
+    // Only what takes the name is refused.
+    let pulse = operations::request(Operation::PulseNamed, 0, 0);
+    let refused = operations::ask(attached.device(), pulse).err();
+    let refused = refused.and_then(|why| why.downcast_ref::<channel::Error>()?.refusal());
+    ensure!(
+        refused == Some(channel::Refusal::Unsupported),
+        "{refused:?}"
+    );
+    drop(held);
+    Ok(())
+}
+
+/// What the stand-in for the kernel has written down: see its `verify`.
+fn no_broken_rule() -> Result<()> {
+    match std::fs::read_to_string(BROKEN_RULES) {
+        Ok(rules) => anyhow::bail!("{rules}"),
+        Err(why) => {
+            ensure!(why.kind() == std::io::ErrorKind::NotFound, "{why}");
+            Ok(())
+        }
+    }
 }
 
 fn remove() -> Result<()> {

@@ -5,10 +5,17 @@ use crate::{NOTICES, Promise, SOON, attach, receive, until};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::{NamedEvent, Windows};
 use channel::{Device, Item, Kind, Mask, Refusal, Wake};
+use channel_abi::{AnyCommand, DriverRequest};
 use sample_abi::{Notice, Operate, Operation, Seen};
 use sample_abi::{Process, kind};
+use std::os::windows::io::AsRawHandle;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
+use windows_sys::Win32::System::IO::{
+    CancelIoEx, DeviceIoControl, GetOverlappedResult, OVERLAPPED,
+};
+use zerocopy::IntoBytes;
 
 /// As the driver's `wide_name!` has it, seen from an app.
 const NAMED: &str = r"Global\GatebellSampleProcess";
@@ -39,6 +46,7 @@ pub const ALL: &[Promise] = &[
         "a_stopped_reader_loses_exactly_what_is_counted",
         a_stopped_reader,
     ),
+    ("a_cancelled_request_ends_as_cancelled", cancelled),
     (
         "a_named_event_can_be_waited_on_but_not_reset",
         a_named_event,
@@ -168,6 +176,53 @@ fn a_wait_ends() -> Result<()> {
         "{took:?}"
     );
     Ok(())
+}
+
+/// As whoever cancels a request wants to hear it: libraries take nothing else for a cancelled one.
+fn cancelled() -> Result<()> {
+    let attachment = attach(4096, NOTICES)?;
+    let device = attachment.device();
+    let done = device.create_event(4096)?;
+    let mut wait = request(Operation::Wait, 0, 30_000_000);
+    let handle = device.system().handle().as_raw_handle();
+    let mut overlapped = OVERLAPPED {
+        hEvent: done.system().handle().as_raw_handle(),
+        ..OVERLAPPED::default()
+    };
+    let bytes = wait.as_mut_bytes();
+    let (start, length) = (bytes.as_mut_ptr(), bytes.len() as u32);
+    let started = Instant::now();
+    let command = AnyCommand::from(Operate::COMMAND);
+    // SAFETY: buffers of the length said; they and `overlapped` stay until the request is done, below.
+    let at_once = unsafe {
+        DeviceIoControl(
+            handle,
+            command.control_code(),
+            start.cast(),
+            length,
+            start.cast(),
+            length,
+            std::ptr::null_mut(),
+            &raw mut overlapped,
+        )
+    };
+    ensure!(at_once == 0, "the driver did not wait");
+    std::thread::sleep(Duration::from_millis(200));
+    // SAFETY: the request of above.
+    let asked = unsafe { CancelIoEx(handle, &raw const overlapped) };
+    ensure!(asked != 0, "there is nothing to cancel");
+    let mut used = 0;
+    // SAFETY: as above; waits until it is done.
+    let answered = unsafe { GetOverlappedResult(handle, &raw const overlapped, &raw mut used, 1) };
+    let why = std::io::Error::last_os_error();
+    ensure!(answered == 0, "it succeeded");
+    ensure!(
+        why.raw_os_error() == Some(ERROR_OPERATION_ABORTED.cast_signed()),
+        "it ended with {why}"
+    );
+    ensure!(started.elapsed() < SOON, "the driver waited on");
+    // The next one is served.
+    ask(device, request(Operation::Query, 0, 0)).map(drop)
 }
 
 fn one_at_a_time() -> Result<()> {

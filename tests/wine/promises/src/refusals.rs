@@ -11,7 +11,9 @@ use sample_abi::{MAX_COUNT, MAX_INTERVAL_US, Operate, Operation};
 use std::os::windows::io::AsRawHandle;
 use windows_sys::Win32::Foundation::{CloseHandle, DuplicateHandle, HANDLE};
 use windows_sys::Win32::System::IO::DeviceIoControl;
-use windows_sys::Win32::System::Threading::{GetCurrentProcess, SYNCHRONIZATION_SYNCHRONIZE};
+use windows_sys::Win32::System::Threading::{
+    EVENT_MODIFY_STATE, GetCurrentProcess, SYNCHRONIZATION_SYNCHRONIZE,
+};
 use zerocopy::IntoBytes;
 
 pub const ALL: &[Promise] = &[
@@ -54,25 +56,30 @@ fn something_else() -> Result<()> {
 }
 
 fn no_right() -> Result<()> {
+    // To wait alone; to signal alone; all but to look at it. A driver does all three.
+    for rights in [
+        SYNCHRONIZATION_SYNCHRONIZE,
+        EVENT_MODIFY_STATE,
+        SYNCHRONIZATION_SYNCHRONIZE | EVENT_MODIFY_STATE,
+    ] {
+        with_rights(rights).with_context(|| format!("rights {rights:#x}"))?;
+    }
+    Ok(())
+}
+
+fn with_rights(rights: u32) -> Result<()> {
     let event = open()?.create_event(4096)?;
     let mut weaker: HANDLE = std::ptr::null_mut();
     // SAFETY: no arguments.
     let this = unsafe { GetCurrentProcess() };
     let strong = event.system().handle().as_raw_handle();
     // SAFETY: an open handle of this process, and room for another.
-    let made = unsafe {
-        DuplicateHandle(
-            this,
-            strong,
-            this,
-            &raw mut weaker,
-            SYNCHRONIZATION_SYNCHRONIZE,
-            0,
-            0,
-        )
-    };
-    ensure!(made != 0, "can't make a handle that may only wait");
-    refuses(reference(weaker.addr() as u64), Refusal::Access)
+    let made = unsafe { DuplicateHandle(this, strong, this, &raw mut weaker, rights, 0, 0) };
+    ensure!(made != 0, "can't make a weaker handle");
+    let refused = refuses(reference(weaker.addr() as u64), Refusal::Access);
+    // SAFETY: made above, closed once.
+    unsafe { CloseHandle(weaker) };
+    refused
 }
 
 fn version() -> Result<()> {
