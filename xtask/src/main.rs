@@ -112,6 +112,9 @@ struct TestArguments {
     /// Say which rooms there are and what each is for
     #[arg(long)]
     list: bool,
+    /// Compile all tests and say what each room runs: room, package, target, name, `runs` or `ignored`
+    #[arg(long, conflicts_with_all = ["room", "list"])]
+    names: bool,
 }
 
 #[derive(clap::Args)]
@@ -154,6 +157,7 @@ fn perform(task: Task) -> Result<i32> {
             vm: false,
         } => run::run(&arguments),
         Task::Test(TestArguments { list: true, .. }) => Ok(test::list()),
+        Task::Test(TestArguments { names: true, .. }) => test::names::print(),
         Task::Test(TestArguments { room, .. }) => test::run(room.as_deref()),
         Task::Sample(arguments) => sample::run(&arguments),
         Task::Figures(arguments) => figures::run(&arguments),

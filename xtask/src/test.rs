@@ -1,6 +1,7 @@
 //! Runs the rooms' steps, one line for each, and shows the whole output of those that failed.
 
 mod account;
+pub mod names;
 mod programs;
 mod task;
 

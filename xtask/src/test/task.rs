@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// An emulated machine's processors are slow, and it runs many files.
 const EMULATED: Duration = Duration::from_secs(30 * 60);
 /// The package whose tests need a real kernel.
-const KERNEL_TESTS: &str = "gatebell-tests";
+pub const KERNEL_TESTS: &str = "gatebell-tests";
 
 /// How a step ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -180,7 +180,8 @@ fn ourselves() -> Result<Command> {
     ))
 }
 
-fn cargo(flags: &str, arguments: &[&str]) -> Command {
+/// A cargo command in the clone, with these flags for rustc and, where there are any, a folder of its own.
+pub fn cargo(flags: &str, arguments: &[&str]) -> Command {
     let mut cargo = toolchain::cargo();
     cargo.args(arguments).current_dir(place::root());
     if !flags.is_empty() {
