@@ -89,6 +89,8 @@ it_protects_the_machine_that_it_is_installed_on() {
     check "it is enabled" systemctl -q is-enabled gatebell
     check "the group is there" getent group gatebell
     systemd-analyze security gatebell --no-pager 2>/dev/null | tail -n 1
+    check "what the service may do stays small (an exposure of 3.0 at most)" \
+        systemd-analyze security --threshold=30 gatebell --no-pager
     protected
     check "the status says so" gatebell status
     within 20 reported || no "gatebell watch --json reports the refused packet"
