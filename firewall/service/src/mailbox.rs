@@ -8,14 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 /// Work for the main loop; none any more once it has ended.
-type Pile = Arc<Mutex<Option<VecDeque<Work>>>>;
+type Queue = Arc<Mutex<Option<VecDeque<Work>>>>;
 type Work = Box<dyn FnOnce(&mut Firewall) + Send>;
 
 /// Where other threads hand in work for the main loop. Cheap to clone.
 #[derive(Clone)]
 pub struct Mailbox {
-    pile: Pile,
-    bell: Arc<UnixStream>,
+    queue: Queue,
+    waker: Arc<UnixStream>,
 }
 
 /// The service ends and takes no more work.
@@ -24,21 +24,21 @@ pub struct Ending;
 
 impl Mailbox {
     /// A mailbox, and the main loop's side of it.
-    pub fn open() -> std::io::Result<(Self, Inbox)> {
-        let (bell, wake) = UnixStream::pair()?;
-        bell.set_nonblocking(true)?;
+    pub fn open() -> std::io::Result<(Self, MailboxReceiver)> {
+        let (waker, wake) = UnixStream::pair()?;
+        waker.set_nonblocking(true)?;
         wake.set_nonblocking(true)?;
-        let pile: Pile = Arc::new(Mutex::new(Some(VecDeque::new())));
-        let bell = Arc::new(bell);
+        let queue: Queue = Arc::new(Mutex::new(Some(VecDeque::new())));
+        let waker = Arc::new(waker);
         Ok((
             Self {
-                pile: pile.clone(),
-                bell: bell.clone(),
+                queue: queue.clone(),
+                waker: waker.clone(),
             },
-            Inbox {
-                pile,
+            MailboxReceiver {
+                queue,
                 wake,
-                _bell: bell,
+                _waker: waker,
             },
         ))
     }
@@ -53,48 +53,48 @@ impl Mailbox {
             // Who asked may have gone.
             let _nobody_waits = tell.send(work(firewall));
         });
-        lock(&self.pile).as_mut().ok_or(Ending)?.push_back(work);
-        // A full bell has been rung.
-        let _rung_already = (&*self.bell).write(&[1]);
+        lock(&self.queue).as_mut().ok_or(Ending)?.push_back(work);
+        // A full waker has been written to.
+        let _woken_already = (&*self.waker).write(&[1]);
         hear.recv().map_err(|_| Ending)
     }
 }
 
 /// The main loop's side of a [`Mailbox`]. Dropped, whoever waits is told that the service ends.
-pub struct Inbox {
-    pile: Pile,
+pub struct MailboxReceiver {
+    queue: Queue,
     wake: UnixStream,
     /// So that it never ends: a mailbox that is gone (its control socket could not be opened) would wake the loop for ever.
-    _bell: Arc<UnixStream>,
+    _waker: Arc<UnixStream>,
 }
 
-impl Inbox {
+impl MailboxReceiver {
     /// Does all that was handed in.
     pub fn work_off(&self, firewall: &mut Firewall) {
-        let mut rings = [0; 64];
-        while matches!((&self.wake).read(&mut rings), Ok(1..)) {}
+        let mut wakes = [0; 64];
+        while matches!((&self.wake).read(&mut wakes), Ok(1..)) {}
         while let Some(work) = self.next() {
             work(firewall);
         }
     }
 
     fn next(&self) -> Option<Work> {
-        lock(&self.pile).as_mut()?.pop_front()
+        lock(&self.queue).as_mut()?.pop_front()
     }
 }
 
-impl Drop for Inbox {
+impl Drop for MailboxReceiver {
     fn drop(&mut self) {
         // With the work goes the sender that each of them holds: who waits for it hears of that.
-        *lock(&self.pile) = None;
+        *lock(&self.queue) = None;
     }
 }
 
-fn lock(pile: &Pile) -> MutexGuard<'_, Option<VecDeque<Work>>> {
-    pile.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(queue: &Queue) -> MutexGuard<'_, Option<VecDeque<Work>>> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl AsFd for Inbox {
+impl AsFd for MailboxReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }

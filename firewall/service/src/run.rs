@@ -1,7 +1,7 @@
 //! The service's life: start, serve, reload, stop.
 
 use crate::control_server::Control;
-use crate::firewall::{Config, Firewall, Inbox, Mailbox};
+use crate::firewall::{Config, Firewall, MailboxReceiver, Mailbox};
 use crate::manager::Manager;
 use crate::recover::{self, Places};
 use crate::refused;
@@ -144,7 +144,7 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let signals = Signals::watch().context("can't watch for signals")?;
     let mut manager = Manager::meet();
     let mut firewall = Firewall::start(arguments.config())?;
-    let (mailbox, inbox) = Mailbox::open().context("can't make the main loop's mailbox")?;
+    let (mailbox, receiver) = Mailbox::open().context("can't make the main loop's mailbox")?;
     let control = Control::open(&arguments.control, mailbox).with_context(|| {
         format!(
             "can't open the control socket {}",
@@ -161,13 +161,13 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let served = turns(
         &mut firewall,
         &signals,
-        &inbox,
+        &receiver,
         control.as_mut(),
         &mut manager,
     );
     manager.stopping();
     // Whoever still waits for an answer hears that there is none.
-    drop(inbox);
+    drop(receiver);
     // Nothing is decided on any more before the last account, and no tombstone comes before the last record.
     let out = if arguments.leave_nothing {
         recover::take_out(&arguments.places())
@@ -182,7 +182,7 @@ fn serve(arguments: &Arguments) -> Result<()> {
 fn turns(
     firewall: &mut Firewall,
     signals: &Signals,
-    inbox: &Inbox,
+    receiver: &MailboxReceiver,
     mut control: Option<&mut Control>,
     manager: &mut Manager,
 ) -> Result<()> {
@@ -192,9 +192,9 @@ fn turns(
             .due()
             .map_or(swept + rest, |due| due.min(swept + rest));
         let timeout = due.saturating_duration_since(Instant::now());
-        firewall.turn(timeout, &[signals.as_fd(), inbox.as_fd()])?;
+        firewall.turn(timeout, &[signals.as_fd(), receiver.as_fd()])?;
         signals.drain();
-        inbox.work_off(firewall);
+        receiver.work_off(firewall);
         if signals.reload() {
             reload(firewall, manager);
         }

@@ -16,7 +16,7 @@ pub struct Signals {
 
 impl Signals {
     pub fn watch() -> std::io::Result<Self> {
-        let (wake, bell) = UnixStream::pair()?;
+        let (wake, waker) = UnixStream::pair()?;
         wake.set_nonblocking(true)?;
         let flags = || Arc::new(AtomicBool::new(false));
         let (stop, reload, tell) = (flags(), flags(), flags());
@@ -26,9 +26,9 @@ impl Signals {
             (SIGHUP, &reload),
             (SIGUSR1, &tell),
         ] {
-            // The flag before the bell: who is woken finds it.
+            // The flag before the waker: who is woken finds it.
             signal_hook::flag::register(signal, flag.clone())?;
-            signal_hook::low_level::pipe::register(signal, bell.try_clone()?)?;
+            signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
         }
         Ok(Self {
             stop,

@@ -127,7 +127,7 @@ impl From<Refused> for Failure {
 }
 
 /// Has the service's main loop answer.
-pub fn at_desk(mailbox: &Mailbox, ask: Ask, requester: Requester) -> Answered {
+pub fn in_main_loop(mailbox: &Mailbox, ask: Ask, requester: Requester) -> Answered {
     let ending = |_| {
         Failure::new(
             "ServiceEnding",

@@ -39,7 +39,7 @@ impl Control {
     /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`.
     pub fn open(path: &Path, mailbox: Mailbox) -> io::Result<Self> {
         Self::serve(path, move |ask, requester| {
-            interface::at_desk(&mailbox, ask, requester)
+            interface::in_main_loop(&mailbox, ask, requester)
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Connections at the same time; more are hung up on.
-pub const MOST_GUESTS: usize = 64;
+pub const MOST_PEERS: usize = 64;
 /// So many of them are kept for root.
 const FOR_ROOT: usize = 8;
 /// And so many one user may have, who is not root.
@@ -33,14 +33,14 @@ impl Quotas {
     pub fn enter(&mut self, user: u32, now: Instant) -> bool {
         let all: usize = self.0.values().map(|share| share.connections).sum();
         if user == 0 {
-            if all < MOST_GUESTS {
+            if all < MOST_PEERS {
                 self.share(user, now).connections += 1;
             }
-            return all < MOST_GUESTS;
+            return all < MOST_PEERS;
         }
         self.forget(now);
         let known = self.0.contains_key(&user) || self.0.len() < MOST_USERS;
-        if !known || all >= MOST_GUESTS - FOR_ROOT || !self.take(user, now) {
+        if !known || all >= MOST_PEERS - FOR_ROOT || !self.take(user, now) {
             return false;
         }
         let share = self.share(user, now);
@@ -121,7 +121,7 @@ mod tests {
             .flat_map(|n| [USER + n; 3])
             .filter(|user| quotas.enter(*user, now))
             .count();
-        assert_eq!(MOST_OF_A_USER + others, MOST_GUESTS - FOR_ROOT);
+        assert_eq!(MOST_OF_A_USER + others, MOST_PEERS - FOR_ROOT);
         assert_eq!((0..100).filter(|_| quotas.enter(0, now)).count(), FOR_ROOT);
         quotas.leave(USER);
         assert!(!quotas.enter(USER, now), "what is root's stays root's");

@@ -61,8 +61,8 @@ impl Server {
                 return;
             }
             self.turn(&ready.peers, Instant::now());
-            if ready.knocks {
-                self.welcome(Instant::now());
+            if ready.arrival {
+                self.accept_waiting(Instant::now());
             }
         }
     }
@@ -70,14 +70,14 @@ impl Server {
     /// Sleeps until there is something to do.
     fn wait(&self, now: Instant) -> Result<Ready, Errno> {
         let is_full = self.closer.is_full();
-        let knocks = if is_full {
+        let arrival = if is_full {
             PollFlags::empty()
         } else {
             PollFlags::POLLIN
         };
         let mut fds = vec![
             PollFd::new(self.ours.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.socket.listener.as_fd(), knocks),
+            PollFd::new(self.socket.listener.as_fd(), arrival),
         ];
         fds.extend(
             self.peers
@@ -91,10 +91,10 @@ impl Server {
             .iter()
             .map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR));
         let mut own = || ready.next().is_some_and(|events| !events.is_empty());
-        let (called, knocks) = (own(), own());
+        let (called, arrival) = (own(), own());
         Ok(Ready {
             called,
-            knocks,
+            arrival,
             peers: ready.collect(),
         })
     }
@@ -181,9 +181,9 @@ impl Server {
         self.peers[n].answer(Instant::now())
     }
 
-    /// Lets those in who knock, within their users' shares; the others are hung up on.
-    fn welcome(&mut self, now: Instant) {
-        for _ in 0..quota::MOST_GUESTS {
+    /// Accepts the connections that wait, within their users' shares; the others are hung up on.
+    fn accept_waiting(&mut self, now: Instant) {
+        for _ in 0..quota::MOST_PEERS {
             let Ok((stream, _)) = self.socket.listener.accept() else {
                 return;
             };
@@ -201,7 +201,7 @@ impl Server {
 /// What a wait found.
 struct Ready {
     called: bool,
-    knocks: bool,
+    arrival: bool,
     peers: Vec<PollFlags>,
 }
 

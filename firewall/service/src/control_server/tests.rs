@@ -382,7 +382,7 @@ fn who_says_half_or_never_listens_holds_up_nobody() {
 #[test]
 fn only_so_many_are_let_in_at_once() {
     let served = Served::start();
-    let mut all: Vec<_> = (0..quota::MOST_GUESTS + 20)
+    let mut all: Vec<_> = (0..quota::MOST_PEERS + 20)
         .map(|_| served.stream())
         .collect();
     let answered = all
@@ -394,7 +394,7 @@ fn only_so_many_are_let_in_at_once() {
     assert_eq!(
         answered,
         if user == 0 {
-            quota::MOST_GUESTS
+            quota::MOST_PEERS
         } else {
             quota::MOST_OF_A_USER
         }
