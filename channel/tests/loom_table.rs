@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use channel::driver::table::Signal;
+use channel::sys::Fetched;
 use channel::sys::model::{Kernel, Model, OpenDevice, Process};
 use channel::{Ending, Kind, Mask, Refusal, System};
 use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced};
@@ -71,7 +72,7 @@ impl App {
     }
 
     fn wait(&self) {
-        Model::wait(&self.device, &self.event, &(), None).unwrap();
+        Model::wait(&self.device, &self.event, &nothing_fetched(), None).unwrap();
     }
 
     /// Drains until nothing is left; says how many records came and whether the reference ended.
@@ -95,7 +96,7 @@ impl App {
     }
 
     fn ledger(&self) -> Ledger {
-        Model::ledger(&self.device, &()).unwrap()
+        Model::ledger(&self.device, &nothing_fetched()).unwrap()
     }
 
     /// Waits and drains until everything that will be offered was delivered or counted as lost.
@@ -310,6 +311,11 @@ fn a_driver_that_signals_before_it_commits_is_caught() {
     });
 }
 
+/// What the model asks for beside the event, and does not look at.
+fn nothing_fetched() -> Fetched {
+    Fetched::with_room(0)
+}
+
 struct Signaller(<Model as System>::Event);
 
 impl Signaller {
@@ -318,7 +324,7 @@ impl Signaller {
     }
 
     fn wait(&self, device: &OpenDevice) {
-        Model::wait(device, &self.0, &(), None).unwrap();
+        Model::wait(device, &self.0, &nothing_fetched(), None).unwrap();
     }
 }
 

@@ -18,7 +18,9 @@ pub struct Fetched {
 }
 
 impl Fetched {
-    pub(super) fn with_room(bytes: usize) -> Self {
+    /// Nothing fetched yet, and room for an answer of so many bytes.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
         Self {
             room: vec![0; bytes],
             left: 0..0,

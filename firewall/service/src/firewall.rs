@@ -3,7 +3,7 @@
 //! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
 
-pub use crate::mailbox::{Ending, MailboxReceiver, Mailbox};
+pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 
 use crate::driver::Driver;
 use crate::folders;

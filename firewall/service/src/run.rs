@@ -1,7 +1,7 @@
 //! The service's life: start, serve, reload, stop.
 
 use crate::control_server::Control;
-use crate::firewall::{Config, Firewall, MailboxReceiver, Mailbox};
+use crate::firewall::{Config, Firewall, Mailbox, MailboxReceiver};
 use crate::manager::Manager;
 use crate::recover::{self, Places};
 use crate::refused;
