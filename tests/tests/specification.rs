@@ -52,7 +52,7 @@ fn is_of(prefix: &str, test: &Listed) -> bool {
     match prefix {
         "loom" => test.room == "loom",
         "model" => package == "gatebell-channel" && target == "promises",
-        "contract" => package.ends_with("-abi"),
+        "abi" => package.ends_with("-abi"),
         "unit" => package != "gatebell-tests",
         "wine" => target == "windows",
         "app" => ["gatebell-app", "gatebell-view"].contains(&package),
