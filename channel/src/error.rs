@@ -17,7 +17,7 @@ pub enum Error {
         /// What to do about it.
         hint: &'static str,
     },
-    /// The driver, or the door to it, refused: the app broke a rule, or has to wait its turn.
+    /// The driver, or the device server before it, refused: the app broke a rule, or has to wait its turn.
     #[error("{command} was refused: {refusal}")]
     Refused {
         /// The request.

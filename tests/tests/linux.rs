@@ -620,7 +620,7 @@ fn an_app_that_takes_no_answers_is_hung_up_on_and_holds_nobody_up() {
     let asked = (0..100_000)
         .take_while(|_| socket::send(line.as_fd(), prelude, &[], &[], 0).is_ok())
         .count();
-    assert!(asked < 100_000, "the door still listens");
+    assert!(asked < 100_000, "the device server still listens");
     let before = Instant::now();
     assert_eq!(other.references().unwrap().attached, 0);
     assert!(before.elapsed() < Duration::from_secs(1));
@@ -637,7 +637,7 @@ fn no_foreign_descriptor_holds_the_door_up() {
         let line = host.line();
         hostile::send(line.as_fd(), bytes, &hostile::many(&lingering.socket)).unwrap();
         lines.push(line);
-        // The peer stays; the door has the last descriptors of the end that waits.
+        // The peer stays; the device server has the last descriptors of the end that waits.
         lines.push(lingering.give_away());
         assert_eq!(other.references().unwrap().attached, 0, "{bytes:?}");
     }
@@ -801,7 +801,7 @@ fn child() {
         "keeper" => place::become_user(65532),
         _ => {}
     }
-    let device = place::open(&std::env::var("GATEBELL_DOOR").unwrap());
+    let device = place::open(&std::env::var("GATEBELL_DEVICE").unwrap());
     match role.split_once(' ').unwrap_or((&role, "")) {
         ("attach", _) => {
             let app = attach(&device, RING, Mask::of(kind::NOTICE));
@@ -829,7 +829,7 @@ fn child() {
         ("crowd", _) => {
             let mut held = Vec::new();
             let refused = loop {
-                let device = place::open(&std::env::var("GATEBELL_DOOR").unwrap());
+                let device = place::open(&std::env::var("GATEBELL_DEVICE").unwrap());
                 match device.attach(4096, Mask::NONE) {
                     Ok(app) => held.push(app),
                     Err(error) => break error.refusal().unwrap(),
@@ -837,8 +837,8 @@ fn child() {
             };
             place::say("attached", held.len());
             place::say("refused", refused.name());
-            let door = std::env::var("GATEBELL_DOOR").unwrap();
-            let more = std::iter::from_fn(|| Device::open(&door).ok()).take(50);
+            let path = std::env::var("GATEBELL_DEVICE").unwrap();
+            let more = std::iter::from_fn(|| Device::open(&path).ok()).take(50);
             let more: Vec<_> = more.collect();
             // One for itself, one for each that is attached; the one that was refused is closed again.
             place::say("connected", 1 + held.len() + more.len());

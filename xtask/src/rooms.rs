@@ -94,7 +94,7 @@ const LISTED: [Room; 21] = [
             Step::Package("gatebell-channel"),
             // By itself the package is built without it.
             Step::Cargo(
-                "the door's own tests",
+                "the device server's own tests",
                 "",
                 &[
                     "test",

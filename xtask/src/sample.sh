@@ -2,7 +2,7 @@
 # $1 the driver, $2 the program that installs and starts it, $3 the app; then the app's arguments.
 driver=$1 host=$2 app=$3
 shift 3
-door=/run/gatebell-sample-$$.sock
+device=/run/gatebell-sample-$$.sock
 groups=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)
 zone=
 [ -n "$groups" ] && mkdir "$groups/gatebell-sample-$$" 2>/dev/null && zone=$groups/gatebell-sample-$$
@@ -22,17 +22,17 @@ trap finish EXIT
 trap 'exit 130' INT TERM
 
 # Exit code 99: the driver could not be started.
-"$host" --object "$driver" --socket "$door" ${zone:+--zone "$zone"} &
+"$host" --object "$driver" --socket "$device" ${zone:+--zone "$zone"} &
 started=$!
 for _ in $(seq 100); do
-    [ -S "$door" ] && break
+    [ -S "$device" ] && break
     kill -0 "$started" 2>/dev/null || exit 99
     sleep 0.1
 done
-[ -S "$door" ] || exit 99
+[ -S "$device" ] || exit 99
 
 # The app is in the zone, so the processes that it starts are reported.
 (
     [ -z "$zone" ] || echo 0 >"$zone/cgroup.procs"
-    exec "$app" --device "$door" "$@"
+    exec "$app" --device "$device" "$@"
 )

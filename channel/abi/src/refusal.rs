@@ -1,4 +1,4 @@
-//! Why a driver, or the door to it, refuses a request.
+//! Why a driver, or the device server before it, refuses a request.
 
 macro_rules! refusals {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $key:literal;)+) => {

@@ -31,7 +31,7 @@ const MMAPABLE: usize = 1 << 10;
 /// The template of an app's ring; the apps' own may have any size.
 pub type AppRing = RingBuf<(), 4096>;
 /// The template of an app's ledger: a [`Ledger`] as words. Linux 6.1 tells a map whose type data names a struct from one
-/// without type data, as the door makes them, and refuses it as an inner map.
+/// without type data, as the device server makes them, and refuses it as an inner map.
 pub type AppLedger = Array<[u64; size_of::<Ledger>() / 8], 1, MMAPABLE>;
 
 #[btf_map]
@@ -42,7 +42,7 @@ static USED: Array<u64, 1> = Array::new();
 static RINGS: ArrayOfMaps<AppRing, COUNT> = ArrayOfMaps::new();
 #[btf_map]
 static LEDGERS: ArrayOfMaps<AppLedger, COUNT> = ArrayOfMaps::new();
-/// The door's own books. No program touches them: they are here so that they outlive the door, pinned with the rest.
+/// The device server's own books. No program touches them: they are here so that they outlive it, pinned with the rest.
 #[btf_map]
 static BOOKS: Array<References, 1> = Array::new();
 
@@ -144,7 +144,7 @@ fn commit<R: FromBytes + IntoBytes>(
     header: Header,
     fill: impl Fn(&mut R),
 ) -> Result<(), Cause> {
-    // The door deletes the ring first, the ledger after every running program has ended: no ring means closing.
+    // The device server deletes the ring first, the ledger after every running program has ended: no ring means closing.
     let ring = ring(slot).ok_or(Cause::Closing)?;
     // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
     let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<R>() as u64, 0) };
@@ -271,7 +271,7 @@ mod program {
         bpf_ringbuf_discard, bpf_ringbuf_reserve, classifier, ledger, request, ring, signal,
     };
 
-    /// Run by the door once nothing is offered to a slot any more: the tombstone, then the last signal.
+    /// Run by the device server once nothing is offered to a slot any more: the tombstone, then the last signal.
     #[classifier]
     pub fn gatebell_ring(mut ctx: TcContext) -> i32 {
         let Some(&mut Ring {
@@ -295,8 +295,8 @@ mod program {
         signal(slot).is_err().into()
     }
 
-    /// Run by the door as it opens, on a ring of its own whose reader's position lies: asks for two records at once that
-    /// cannot both fit. The producer's position tells the door whether it got them.
+    /// Run by the device server as it opens, on a ring of its own whose reader's position lies: asks for two records at once that
+    /// cannot both fit. The producer's position tells the device server whether it got them.
     #[classifier]
     pub fn gatebell_probe(_: TcContext) -> i32 {
         let Some(ring) = ring(0) else { return 1 };

@@ -4,7 +4,7 @@
 //! - `wdm`: what Windows adds (feature `wdm`).
 //! - `ebpf`: the same for eBPF programs, where the kernel's own ring buffers are the queues (feature `ebpf`).
 //! - [`text`]: a kernel's UTF-16 in a record's fields.
-//! - `slot`: what the door tells those programs of an app.
+//! - `slot`: what the device server tells those programs of an app.
 
 #[cfg(all(feature = "ebpf", target_arch = "bpf"))]
 pub mod ebpf;

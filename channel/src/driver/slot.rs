@@ -1,4 +1,4 @@
-//! The slot of one app in an eBPF driver: written by the door, read by the programs.
+//! The slot of one app in an eBPF driver: written by the device server, read by the programs.
 
 use channel_abi::Mask;
 use channel_abi::command::ALL_USERS;
@@ -13,18 +13,18 @@ pub const USED_MAP: &str = "USED";
 pub const RINGS_MAP: &str = "RINGS";
 /// The map of the apps' ledgers.
 pub const LEDGERS_MAP: &str = "LEDGERS";
-/// The map of the books that outlive the door: what it took, released and lost ([`channel_abi::command::References`]).
+/// The map of the books that outlive the device server: what it took, released and lost ([`channel_abi::command::References`]).
 pub const BOOKS_MAP: &str = "BOOKS";
-/// The program that writes an app's tombstone and rings its event a last time, for the door.
+/// The program that writes an app's tombstone and rings its event a last time, for the device server.
 pub const RING_PROGRAM: &str = "gatebell_ring";
-/// The program that tells the door whether this kernel lets a lying reader make records overlap.
+/// The program that tells the device server whether this kernel lets a lying reader make records overlap.
 pub const PROBE_PROGRAM: &str = "gatebell_probe";
 /// Bytes of each of the two records that the probe makes in the ring of slot 0, which has [`PROBE_RING`].
 pub const PROBE_RECORD: u64 = 3000;
 /// See [`PROBE_RECORD`].
 pub const PROBE_RING: u32 = 4096;
 
-/// What the programs know of one app. Integers only: the door writes it by one map update.
+/// What the programs know of one app. Integers only: the device server writes it by one map update.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -61,7 +61,7 @@ impl Slot {
     }
 }
 
-/// What the door hands to [`RING_PROGRAM`] as if it were a packet.
+/// What the device server hands to [`RING_PROGRAM`] as if it were a packet.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]

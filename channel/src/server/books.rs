@@ -1,5 +1,5 @@
-//! The door's own books. They are kept in a map of the driver, so that they outlive the door: what was taken and released is
-//! counted over restarts, also where a door was killed.
+//! The device server's own books. They are kept in a map of the driver, so that they outlive it: what was taken and released is
+//! counted over restarts, also where a device server was killed.
 
 use super::hold::{Driver, Registration};
 use super::memory::Orphaned;
@@ -16,7 +16,7 @@ pub struct Books {
 }
 
 impl Books {
-    /// Reads them, and releases what a door that was killed has left: its apps get their tombstones.
+    /// Reads them, and releases what a device server that was killed has left: its apps get their tombstones.
     pub fn open(map: OwnedFd, driver: &Driver, let_go: &mut Orphaned) -> io::Result<Self> {
         let map = TypedMap::open(map)?;
         let kept = map.get(&0)?.unwrap_or_default();

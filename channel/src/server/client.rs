@@ -49,7 +49,7 @@ impl Client {
         Ok((!is_empty).then_some(Request { message, beside }))
     }
 
-    /// Sends a message, or fails at once: the door waits for nobody.
+    /// Sends a message, or fails at once: the device server waits for nobody.
     pub fn tell(
         &self,
         number: u32,

@@ -12,14 +12,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use zerocopy::IntoBytes;
 
-/// What the door holds of the driver.
+/// What the device server holds of the driver.
 #[derive(Debug)]
 pub struct Driver {
     pub slots: TypedMap<OwnedFd, u32, Slot>,
     pub used: TypedMap<OwnedFd, u32, u64>,
     pub rings: ObjectMap<OwnedFd>,
     pub ledgers: ObjectMap<OwnedFd>,
-    /// Rings an app's event for the door.
+    /// Rings an app's event for the device server.
     pub ring: OwnedFd,
     pub command: Option<OwnedFd>,
     pub named: Option<OwnedFd>,
@@ -39,7 +39,7 @@ impl Driver {
     }
 
     /// Whether this kernel, unaware of CVE-2024-41009, makes records that overlap where the reader's position lies: tried
-    /// on a ring of the door's own, which lies as a hostile app would.
+    /// on a ring of the device server's own, which lies as a hostile app would.
     pub fn records_may_overlap(&self, probe: &OwnedFd) -> io::Result<bool> {
         let ring = bpf::create_ring(PROBE_RING)?;
         let pages = crate::sys::linux::Ring::new(ring.as_fd(), PROBE_RING)?;
@@ -119,7 +119,7 @@ pub struct Registration {
     token: u64,
     ledger: LedgerPage,
     books: OwnedFd,
-    /// Of the ring; none: a door before this one took hold of it.
+    /// Of the ring; none: a device server before this one took hold of it.
     positions: Option<Positions>,
     pub charge: MemoryCharge,
 }
@@ -174,7 +174,7 @@ impl Registration {
         ))
     }
 
-    /// What a door that was killed has left in this slot, if it left a reference there.
+    /// What a device server that was killed has left in this slot, if it left a reference there.
     pub fn left_over(driver: &Driver, slot: u32) -> Option<Self> {
         // What can't be read can't be released either, and is cleared.
         let entry = driver.slots.get(&slot);

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// The door's socket; dropped, its name is taken away.
+/// The device server's socket; dropped, its name is taken away.
 #[derive(Debug)]
 pub struct Listener {
     socket: OwnedFd,
@@ -73,7 +73,7 @@ fn remove_stale(
     match done(connected) {
         Ok(()) => Err(io::Error::new(
             io::ErrorKind::AddrInUse,
-            "another service has this door open",
+            "another service has this device open",
         )),
         Err(refused) if refused.kind() == io::ErrorKind::ConnectionRefused => remove_file(path),
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),

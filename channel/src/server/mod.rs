@@ -1,4 +1,4 @@
-//! The door to an eBPF driver: the service's half on Linux. It owns the driver's maps and serves the apps' requests.
+//! The device server of an eBPF driver: the half on Linux. It owns the driver's maps and serves the apps' requests.
 //!
 //! It may depend on `aya`, to find maps and programs of a loaded object, and on this crate's own `bpf()` calls.
 //!
@@ -10,7 +10,7 @@
 //! - A connection is an open device: it has at most one reference, and when it ends, however it ends, so does that.
 //! - Where the kernel lets a lying reader make records overlap (CVE-2024-41009), only root gets in; that is tried, not
 //!   guessed from a version.
-//! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A door that was
+//! - A ring counts against its user for as long as it lives, also after its reference ended: see `memory`. A device server that was
 //!   killed takes with it what it knew of rings that were let go of by then.
 
 mod books;
@@ -80,7 +80,7 @@ impl Default for Policy {
     }
 }
 
-/// What of the loaded object the door hands out besides the rings.
+/// What of the loaded object the device server hands out besides the rings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Parts<'a> {
     /// The program that answers commands of the driver's own.
@@ -89,7 +89,7 @@ pub struct Parts<'a> {
     pub named: Option<&'a str>,
 }
 
-/// Why the door can't be opened.
+/// Why the device server can't be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DoorError {
@@ -105,19 +105,19 @@ pub enum DoorError {
         source: Box<aya::programs::ProgramError>,
     },
     /// The socket could not be made.
-    #[error("can't open the door at {path}: {source}")]
+    #[error("can't open the device server at {path}: {source}")]
     Socket {
         /// Where.
         path: String,
         /// What the kernel said.
         source: io::Error,
     },
-    /// Something the door needs for itself.
+    /// Something the device server needs for itself.
     #[error(transparent)]
     Channel(#[from] Error),
 }
 
-/// An open door. Dropped, it ends every reference with a tombstone and a last signal, and takes the socket away.
+/// A running device server. Dropped, it ends every reference with a tombstone and a last signal, and takes the socket away.
 #[derive(Debug)]
 pub struct DeviceServer {
     listener: Listener,
@@ -149,7 +149,7 @@ pub struct AppBooks {
 }
 
 impl DeviceServer {
-    /// Opens the door to a loaded object at `path`.
+    /// Opens the device server of a loaded object at `path`.
     ///
     /// # Errors
     /// [`DoorError`]: a part of the driver that is missing or refused, and a socket that can't be made.

@@ -211,13 +211,12 @@ fn folder() -> PathBuf {
     env::var_os("GATEBELL_FOLDER").unwrap().into()
 }
 
-fn door() -> Device<Linux> {
+fn device() -> Device<Linux> {
     Device::open(folder().join("s")).unwrap()
 }
 
 fn attach(mask: Mask) -> Result<Attachment<Linux>, Error> {
-    let device = door();
-    device.attach(1 << 20, mask)
+    device().attach(1 << 20, mask)
 }
 
 /// An app that reads until it is killed.
@@ -283,7 +282,7 @@ fn crowd() {
         if let Ok(device) = Device::open(&path) {
             more.push(device);
         } else {
-            // The door may yet have to see that the one that was refused has gone.
+            // The device server may yet have to see that the one that was refused has gone.
             failures += 1;
             sleep(INTERVAL);
         }

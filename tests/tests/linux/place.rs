@@ -53,7 +53,7 @@ impl Host {
             policy,
         })
         .unwrap_or_else(|error| panic!("{error}: {error:?}"));
-        let records_may_overlap = sample.door().records_may_overlap();
+        let records_may_overlap = sample.server().records_may_overlap();
         // SAFETY: no preconditions.
         let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         // SAFETY: the kernel has just made it for us.
@@ -201,7 +201,7 @@ impl Child {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["child", "--exact", "--nocapture", "--test-threads=1"])
             .env("GATEBELL_CHILD", role)
-            .env("GATEBELL_DOOR", &host.socket)
+            .env("GATEBELL_DEVICE", &host.socket)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,4 +1,4 @@
-//! The few `bpf()` calls that an app, the door and a service need, without a library between.
+//! The few `bpf()` calls that an app, the device server and a service need, without a library between.
 
 use std::ffi::{CStr, CString};
 use std::fs;

@@ -1,4 +1,4 @@
-//! The Linux backing: the event is a ring-buffer map, the door is a socket, and requests of the driver's own are runs of
+//! The Linux backing: the event is a ring-buffer map, the device server is a socket, and requests of the driver's own are runs of
 //! its program.
 
 pub mod bpf;
@@ -33,14 +33,14 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, IntoBytes};
 
-/// How long the door may take for an answer.
+/// How long the device server may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The Linux kernel.
 #[derive(Clone, Copy, Debug)]
 pub enum Linux {}
 
-/// An open device: a connection to the driver's door.
+/// An open device: a connection to the device server.
 #[derive(Debug)]
 pub struct OpenDevice {
     socket: OwnedFd,
@@ -112,7 +112,7 @@ impl OpenDevice {
         let _one = lock(&self.asking);
         socket::ask(self.socket.as_fd(), command, body, beside, most)
             .map_err(|source| Error::System {
-                what: "talk to the driver's door",
+                what: "talk to the device server",
                 source,
             })?
             .map_err(|refusal| Error::refused(command, refusal))
@@ -146,7 +146,7 @@ impl System for Linux {
         })?;
         let greeting = socket::receive(socket.as_fd(), 0, 0);
         let greeting = greeting.map_err(|source| Error::System {
-            what: "hear the driver's door greet",
+            what: "hear the device server greet",
             source,
         })?;
         let greeting = greeting.ok_or(Error::refused(Command::Reference, Refusal::Quota))?;

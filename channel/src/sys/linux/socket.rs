@@ -1,11 +1,11 @@
-//! The door's socket as both sides see it: one message a request, one an answer, with descriptors beside it.
+//! The device server's socket as both sides see it: one message a request, one an answer, with descriptors beside it.
 
 use channel_abi::Refusal;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Stands before the door's greeting, each request and each answer.
+/// Stands before the device server's greeting, each request and each answer.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -13,13 +13,13 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub struct Prelude {
     /// A request's [`channel_abi::Command`]; an answer's [`Refusal`], or 0.
     pub number: u32,
-    /// The door's: which descriptors come beside it, in the order of these bits: [`LEDGER`], [`RING`], ….
+    /// The device server's: which descriptors come beside it, in the order of these bits: [`LEDGER`], [`RING`], ….
     pub descriptors: u32,
 }
 
 /// In the answer to a reference: the app's ledger, read-only.
 pub const LEDGER: u32 = 1;
-/// In the answer to a reference: the app's ring, if the door made it.
+/// In the answer to a reference: the app's ring, if the device server made it.
 pub const RING: u32 = 2;
 /// In the greeting: the driver's command program, if it has one.
 pub const PROGRAM: u32 = 4;

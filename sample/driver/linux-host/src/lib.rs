@@ -1,4 +1,4 @@
-//! What the article left out: it installs and starts the sample's driver. And it is the driver's door.
+//! What the article left out: it installs and starts the sample's driver. And it is the device server.
 //!
 //! It may depend on `channel` (with `aya` behind it) alone. The driver answers the apps; this program only loads it,
 //! lets apps in and, as the owner of the driver's *named* event, clears it.
@@ -26,7 +26,7 @@ const TURN: Duration = Duration::from_millis(100);
 pub struct Config {
     /// The driver: an eBPF object.
     pub object: PathBuf,
-    /// Where the door shall be.
+    /// Where the device server shall be.
     pub socket: PathBuf,
     /// The control group whose process creations are reported. `None`: none are.
     pub zone: Option<PathBuf>,
@@ -59,10 +59,10 @@ pub enum StartError {
     /// The driver has no named event that could be cleared.
     #[error("can't clear the driver's named event: {0}")]
     Named(io::Error),
-    /// The door.
+    /// The device server.
     #[error(transparent)]
     DeviceServer(#[from] DoorError),
-    /// The door, while it was served.
+    /// The device server, while it was served.
     #[error(transparent)]
     Channel(#[from] channel::Error),
 }
@@ -70,7 +70,7 @@ pub enum StartError {
 /// The driver, loaded and started. Dropped, it is stopped: apps get their tombstones first, then the kernel unloads it.
 #[derive(Debug)]
 pub struct Sample {
-    door: DeviceServer,
+    server: DeviceServer,
     named: Named,
     _driver: Ebpf,
 }
@@ -95,9 +95,9 @@ impl Sample {
             command: Some("operate"),
             named: Some("NAMED"),
         };
-        let door = DeviceServer::open(&mut driver, &config.socket, config.policy, parts)?;
+        let server = DeviceServer::open(&mut driver, &config.socket, config.policy, parts)?;
         Ok(Self {
-            door,
+            server,
             named,
             _driver: driver,
         })
@@ -105,15 +105,15 @@ impl Sample {
 
     /// Serves the apps for a moment. `stop` wakes it.
     pub fn turn(&mut self, stop: BorrowedFd<'_>) -> Result<(), StartError> {
-        self.door.turn(TURN, &[stop])?;
+        self.server.turn(TURN, &[stop])?;
         self.named.look_after();
         Ok(())
     }
 
-    /// The door, to look at its books.
+    /// The device server, to look at its books.
     #[must_use]
-    pub fn door(&self) -> &DeviceServer {
-        &self.door
+    pub fn server(&self) -> &DeviceServer {
+        &self.server
     }
 }
 

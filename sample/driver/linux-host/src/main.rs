@@ -1,4 +1,4 @@
-//! `gatebell-sample-host`: installs and starts the sample's driver, and serves its door until it is told to stop.
+//! `gatebell-sample-host`: installs and starts the sample's driver, and serves its device until it is told to stop.
 
 #[cfg(target_os = "linux")]
 mod stop;
@@ -23,9 +23,9 @@ fn main() -> anyhow::Result<()> {
         .action(ArgAction::SetTrue);
     let mut said = Command::new("gatebell-sample-host")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Installs and starts the sample's driver, and serves its door until Ctrl-C")
+        .about("Installs and starts the sample's driver, and serves its device until Ctrl-C")
         .arg(object.help("The driver: an eBPF object"))
-        .arg(socket.help("Where the door shall be"))
+        .arg(socket.help("Where the device server shall be"))
         .arg(
             path("zone")
                 .help("The control group (its folder) whose process creations are reported"),
@@ -51,10 +51,10 @@ fn main() -> anyhow::Result<()> {
         policy,
     })?;
     eprintln!(
-        "gatebell-sample-host: the driver is started, its door is {}",
+        "gatebell-sample-host: the driver is started, its device is {}",
         socket.display()
     );
-    if sample.door().records_may_overlap() {
+    if sample.server().records_may_overlap() {
         eprintln!(
             "gatebell-sample-host: this kernel lacks the fix of CVE-2024-41009, so only root's apps are let in"
         );
@@ -62,7 +62,7 @@ fn main() -> anyhow::Result<()> {
     while !signals.came()? {
         sample.turn(signals.as_fd())?;
     }
-    let account = sample.door().references();
+    let account = sample.server().references();
     drop(sample);
     eprintln!(
         "gatebell-sample-host: the driver is stopped; {} references taken",

@@ -1,4 +1,4 @@
-//! The signals that end the program, as a descriptor beside the door's.
+//! The signals that end the program, as a descriptor beside the device server's.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
