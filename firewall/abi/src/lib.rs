@@ -11,6 +11,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod asking;
 pub mod firewall;
 pub mod kind;
 pub mod packet;

@@ -43,7 +43,7 @@ pub enum Verdict {
     Block = 2,
     /// The packet is dropped, and its sender is told. Its number is kept for it: no rule gives it yet.
     Reject = 3,
-    /// The packet is dropped until somebody has said what is to become of its like. Its number is kept for it, likewise.
+    /// The packet is dropped quietly until somebody has said what is to become of its like.
     Ask = 4,
     /// The headers alone do not decide: the socket that gets the packet does. Its number is kept for it, likewise.
     Socket = 5,
@@ -65,6 +65,10 @@ pub enum Reason {
     Reply = 5,
     /// The service has ended, and the rules say what then.
     FailMode = 6,
+    /// A rule, or the default, asks, and somebody has answered.
+    Answer = 7,
+    /// A rule, or the default, asks, and nobody has answered in time.
+    Unanswered = 8,
 }
 
 macro_rules! from_integer {
@@ -92,7 +96,7 @@ from_integer! {
     Verdict { Allow = 1, "allow"; Block = 2, "block"; Reject = 3, "reject"; Ask = 4, "ask"; Socket = 5, "socket"; }
     Reason {
         Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
-        Reply = 5, "reply"; FailMode = 6, "fail_mode";
+        Reply = 5, "reply"; FailMode = 6, "fail_mode"; Answer = 7, "answer"; Unanswered = 8, "unanswered";
     }
 }
 

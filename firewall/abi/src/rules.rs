@@ -13,7 +13,7 @@
 //! Sets of addresses are a table of their own, [`SetsHead`], so that generations can share them: it says of an address
 //! which sets hold it, by a number (an *class*); the generation says which rules ask for these sets.
 
-use crate::packet::Direction;
+use crate::packet::{Direction, Verdict};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// 64-bit words of a page.
@@ -183,6 +183,9 @@ pub const ASKS_OUT_INTERFACE: u32 = 8;
 /// Some rule names the device `lo`: what never leaves the machine is judged too.
 pub const ASKS_LOOPBACK: u32 = 16;
 
+/// Some rule asks a person, or a default does: who is at the zone's end is a part of the question.
+pub const ASKS_PERSON: u32 = 32;
+
 /// What stands in page 0 of a table of sets.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -268,6 +271,16 @@ impl Outcome {
     #[must_use]
     pub const fn verdict(self) -> u8 {
         self.0 as u8
+    }
+
+    /// The same, where nobody can be asked: what asks blocks.
+    #[must_use]
+    pub const fn unasked(self) -> Self {
+        if self.verdict() == Verdict::Ask as u8 {
+            Self(self.0 ^ (Verdict::Ask as u32 ^ Verdict::Block as u32))
+        } else {
+            self
+        }
     }
 
     /// The same of a rule that asks for a program or a user.

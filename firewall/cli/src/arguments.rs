@@ -7,6 +7,8 @@ use crate::import::{HELP as IMPORT_HELP, ImportArguments};
 use crate::verdict::{HELP as TEST_HELP, TestArguments};
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
+#[cfg(target_os = "linux")]
+use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, Verdict};
 use rules::Addresses;
 use std::path::PathBuf;
@@ -71,6 +73,13 @@ pub enum Command {
     /// Say which rule decides about a packet, why those before it do not, and how to change that
     #[command(after_help = WHY_HELP)]
     Why(WhyArguments),
+    /// Answer what the rules ask about (action = "ask"), in a terminal
+    ///
+    /// Shows what waits for an answer as it comes, and takes an answer for each line that is typed: a allows, b blocks, for 10
+    /// minutes and this place; more keys say more. Root answers everything, others what is asked about programs that run as them.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = ASK_HELP)]
+    Ask(QuestionArguments),
     /// Check that every record is accounted for, app by app
     ///
     /// Of each app that is attached, and of those that are gone: what the driver offered is what it committed and what it lost,
@@ -163,6 +172,19 @@ Exit codes:
   1  it is not, or there is no service; a message says what to do
   2  the command line is wrong";
 
+#[cfg(target_os = "linux")]
+const ASK_HELP: &str = "\
+Examples:
+  gatebell ask                                       shows and asks, until q or Ctrl-C
+  gatebell ask --list --json                         what waits, one JSON object for each
+  gatebell ask --answer 7 allow --for 1h --width port
+  gatebell ask --answer 7 block --for always --width anywhere
+
+Exit codes:
+  0  it is as you asked
+  1  no such question waits, or you may not answer it, or there is no service
+  2  the command line is wrong";
+
 const AUDIT_HELP: &str = "\
 Exit codes:
   0  every record is accounted for
@@ -204,6 +226,93 @@ pub struct AskArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `gatebell ask`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct QuestionArguments {
+    /// Print what waits, and end
+    #[arg(long, conflicts_with = "answer")]
+    pub list: bool,
+    /// Answer this question, and end
+    #[arg(long, value_name = "NUMBER", requires = "verdict")]
+    pub answer: Option<u64>,
+    /// The answer: allow or block
+    #[arg(requires = "answer", value_name = "allow|block")]
+    pub verdict: Option<Yes>,
+    /// How long the answer holds: 60s, 10m, 2h, restart (until the service starts again) or always; if left out, 10m
+    #[arg(long = "for", value_name = "TIME", requires = "answer")]
+    pub lasts: Option<AnswerTime>,
+    /// What it is about: place (address, protocol and port), address, port, or anywhere
+    #[arg(long, default_value = "place", requires = "answer")]
+    pub width: AnswerWidth,
+    /// The service's control socket
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+    /// Print one JSON object for each question
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// An answer.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub struct Yes(pub Verdict);
+
+#[cfg(target_os = "linux")]
+impl FromStr for Yes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "allow" => Ok(Self(Verdict::Allow)),
+            "block" => Ok(Self(Verdict::Block)),
+            _ => Err("it is allow or block".to_owned()),
+        }
+    }
+}
+
+/// How long an answer holds.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub enum AnswerTime {
+    For(Duration),
+    UntilRestart,
+    Always,
+}
+
+#[cfg(target_os = "linux")]
+impl FromStr for AnswerTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "restart" => Ok(Self::UntilRestart),
+            "always" => Ok(Self::Always),
+            time => time
+                .parse()
+                .map(|Time(time)| Self::For(time))
+                .map_err(|_| "write it like 60s, 10m or 2h; or restart, or always".to_owned()),
+        }
+    }
+}
+
+/// What an answer is about.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerWidth(pub Width);
+
+#[cfg(target_os = "linux")]
+impl FromStr for AnswerWidth {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Width::ALL.into_iter().find(|width| width.name() == text);
+        found
+            .map(Self)
+            .ok_or_else(|| "it is place, address, port or anywhere".to_owned())
+    }
 }
 
 /// `gatebell recover`.
@@ -314,12 +423,12 @@ impl FromStr for Outcome {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let found = [Verdict::Allow, Verdict::Block]
+        let found = [Verdict::Allow, Verdict::Block, Verdict::Ask]
             .into_iter()
             .find(|verdict| verdict.name() == text);
         found
             .map(Self)
-            .ok_or_else(|| "it is allow or block".to_owned())
+            .ok_or_else(|| "it is allow, block or ask".to_owned())
     }
 }
 

@@ -37,6 +37,7 @@ impl ShowArguments {
 fn object(file: &RuleFile) -> Value {
     let rules = &file.rules;
     let default = |direction| rules.default_for(direction).action.name();
+    let asking = rules.default_asking();
     let log = |direction| rules.default_for(direction).log;
     json!({
         "file": file.name,
@@ -49,6 +50,8 @@ fn object(file: &RuleFile) -> Value {
             "log_in": log(Direction::Inbound),
             "log_out": log(Direction::Outbound),
             "log_forward": log(Direction::Forward),
+            "unanswered": asking.unanswered.name(),
+            "answer_within": asking.within.as_secs(),
         },
         "fail_mode": rules.fail_mode().name(),
         "sets": rules.sets().map(set_object).collect::<Vec<_>>(),
@@ -84,12 +87,15 @@ fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
             .map(|range| json!([range.first, range.last]))
             .collect::<Vec<_>>()
     };
+    let asks = rule.action == Verdict::Ask;
     json!({
         "number": number,
         "id": rule.id,
         "line": rule.line,
         "enabled": rule.enabled,
         "action": rule.action.name(),
+        "unanswered": asks.then_some(rule.asking.unanswered.name()),
+        "answer_within": asks.then_some(rule.asking.within.as_secs()),
         "direction": rule.direction.map(Direction::name),
         "protocols": rule.protocols.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "sources": end_names(&rule.sources, &rule.source_sets, rules),

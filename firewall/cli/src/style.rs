@@ -14,11 +14,13 @@ pub const FAINT: Style = Style::new().dimmed();
 
 const ALLOW: Style = AnsiColor::Green.on_default();
 const BLOCK: Style = AnsiColor::Red.on_default();
+const ASK: Style = AnsiColor::Yellow.on_default();
 
 /// The colour of a verdict.
 pub const fn verdict(verdict: Verdict) -> Style {
     match verdict {
         Verdict::Allow => ALLOW,
-        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => BLOCK,
+        Verdict::Ask => ASK,
+        Verdict::Block | Verdict::Reject | Verdict::Socket => BLOCK,
     }
 }

@@ -78,7 +78,7 @@ pub fn run(arguments: &TestArguments, out: &mut dyn Write) -> Result<u8, Error> 
         }
         let local = question.1.local(&here).map_err(Error::Test)?;
         let answer = Answer::find(&file, question, local);
-        refused |= answer.verdict() == Verdict::Block;
+        refused |= answer.verdict() != Verdict::Allow;
         if arguments.json {
             writeln!(out, "{}", answer.object())?;
         } else {

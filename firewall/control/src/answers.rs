@@ -1,9 +1,12 @@
 //! What a running firewall answers: plain values, ready to be sent on.
 
 use channel_abi::Totals;
+use firewall_abi::asking::Width;
 use firewall_abi::firewall::Verdicts;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// How the firewall is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +232,61 @@ pub struct Counted {
     pub lost_too_large: u64,
 }
 
+/// A question of a rule's, or of a default's, that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Its number: no other has had it since the service started.
+    pub id: u64,
+    /// `out` or `in`.
+    pub direction: String,
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The other end.
+    pub remote: IpAddr,
+    /// The port that is asked for: the other end's, or of what comes in our own; none: there are no ports.
+    pub port: Option<u16>,
+    /// The user at this end, if known.
+    pub user: Option<u32>,
+    /// The program's path, if known.
+    pub program: Option<String>,
+    /// The process's name, if known.
+    pub name: String,
+    /// The process; 0: not known.
+    pub pid: u32,
+    /// The rule that asks, if it is not the default.
+    pub rule: Option<String>,
+    /// Packets that waited for the answer.
+    pub count: u64,
+    /// Other questions of the same program that are not asked before this one is answered.
+    pub more: u64,
+    /// Milliseconds in which it is to be answered.
+    pub milliseconds_left: u64,
+    /// What becomes of it if nobody does: `block` or `allow`.
+    pub unanswered: String,
+}
+
+/// An answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// Let it through.
+    pub allow: bool,
+    /// What it is about.
+    pub width: Width,
+    /// For how long.
+    pub lasts: Lasts,
+}
+
+/// How long an answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasts {
+    /// So long.
+    For(Duration),
+    /// Until the service starts again.
+    UntilRestart,
+    /// Always.
+    Always,
+}
+
 /// The reason for which something was not done. Nothing was changed, but with [`Refused::Incomplete`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -250,6 +308,10 @@ pub enum Refused {
     LeaseOver,
     /// In force are other rules than those that were read before.
     Replaced,
+    /// Nothing of this number is asked, or not any more.
+    NoQuestion,
+    /// Who asked may not do this; what to do.
+    NotPermitted(String),
     /// The system did not let us; what it said and what to do.
     System(String),
     /// The rules are in force, and what belongs to them could not be done.
@@ -289,6 +351,10 @@ impl std::fmt::Display for Refused {
             Self::LeaseOver => f.write_str(
                 "the lease has ended, and the rules that were confirmed are back; apply them again",
             ),
+            Self::NoQuestion => f.write_str(
+                "no question of this number waits: it was answered, or its time is over; `gatebell ask --list` shows those that do",
+            ),
+            Self::NotPermitted(what) => f.write_str(what),
             Self::System(report) => f.write_str(report),
             Self::Incomplete {
                 generation,

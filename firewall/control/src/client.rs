@@ -1,7 +1,10 @@
 //! The other end: how the command line asks.
 
 use crate::INTERFACE;
-use crate::{Accounts, Applied, ChangeNote, Hits, InForce, RuleNames, RuleText, Stats, Status};
+use crate::{
+    Accounts, Applied, ChangeNote, Given, Hits, InForce, Lasts, Question, RuleNames, RuleText,
+    Stats, Status,
+};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -182,6 +185,22 @@ impl Client {
             json!({ "device": device, "inode": inode }),
             "path",
         )
+    }
+
+    /// What waits for an answer; for others than root, what is asked about their programs.
+    pub fn questions(&mut self) -> Result<Vec<Question>, Failed> {
+        self.ask("GetQuestions", json!({}), "questions")
+    }
+
+    /// Answers a question.
+    pub fn answer(&mut self, id: u64, given: &Given) -> Result<Question, Failed> {
+        let mut parameters = json!({ "id": id, "allow": given.allow, "width": given.width.name() });
+        match given.lasts {
+            Lasts::For(time) => parameters["seconds"] = json!(time.as_secs()),
+            Lasts::UntilRestart => {}
+            Lasts::Always => parameters["always"] = json!(true),
+        }
+        self.ask("AnswerQuestion", parameters, "answered")
     }
 
     /// Asks, and takes one field of the answer.

@@ -12,8 +12,8 @@ mod names;
 mod places;
 
 pub use answers::{
-    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Lease, Memory,
-    NamedRule, Refused, RuleNames, RuleText, Stats, Status,
+    Account, Accounts, Applied, ChangeNote, Counted, Device, Given, Hits, InForce, Lasts, Lease,
+    Memory, NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

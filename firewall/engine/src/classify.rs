@@ -34,17 +34,21 @@ pub(crate) fn classify_under<T: Tables>(
     let fragment = packet.shape == Shape::LaterFragment;
     let or_fragment = |reason| if fragment { Reason::Fragment } else { reason };
     match first_match(packet, local, head, tables) {
-        Some(Match::Rule(_, outcome)) if local.later != 0 && outcome.asks_who() => {
-            let at_socket = Outcome::new(Verdict::Block as u8, false);
-            let mut decision = decision(head.generation, NO_RULE, at_socket, Reason::Rule);
-            decision.verdict = Verdict::Socket as u8;
-            decision
+        Some(Match::Rule(_, outcome))
+            if local.later != 0 && outcome.asks_who() || asks_late(packet, local, outcome) =>
+        {
+            at_socket(head)
         }
         Some(Match::Rule(rule, outcome)) => {
+            let outcome = if fragment { outcome.unasked() } else { outcome };
             decision(head.generation, rule, outcome, or_fragment(Reason::Rule))
         }
         Some(Match::None) => {
             let outcome = default_policy(head, packet.flow.direction);
+            if asks_late(packet, local, outcome) {
+                return at_socket(head);
+            }
+            let outcome = if fragment { outcome.unasked() } else { outcome };
             decision(
                 head.generation,
                 NO_RULE,
@@ -60,6 +64,23 @@ pub(crate) fn classify_under<T: Tables>(
             or_fragment(Reason::Default),
         ),
     }
+}
+
+/// Whether a person is asked about what the zone sends, and it is not known here who sends: the packet is a reply to it.
+#[inline(always)]
+fn asks_late(packet: &Parsed, local: &Local, outcome: Outcome) -> bool {
+    local.later != 0
+        && outcome.verdict() == Verdict::Ask as u8
+        && packet.flow.direction == Direction::Outbound as u8
+}
+
+/// Left to the socket that gets the packet.
+#[inline(always)]
+fn at_socket(head: &Head) -> Decision {
+    let at_socket = Outcome::new(Verdict::Block as u8, false);
+    let mut decision = decision(head.generation, NO_RULE, at_socket, Reason::Rule);
+    decision.verdict = Verdict::Socket as u8;
+    decision
 }
 
 /// Blocked and reported.
@@ -90,11 +111,13 @@ fn default_policy(head: &Head, direction: u8) -> Outcome {
 
 #[inline(always)]
 fn decision(generation: u32, rule: u32, outcome: Outcome, reason: Reason) -> Decision {
-    // Whatever is no clear "allow" blocks.
-    let verdict = if outcome.verdict() == Verdict::Allow as u8 {
-        Verdict::Allow
-    } else {
-        Verdict::Block
+    const ALLOW: u8 = Verdict::Allow as u8;
+    const ASK: u8 = Verdict::Ask as u8;
+    // Whatever is no clear "allow" or "ask" blocks.
+    let verdict = match outcome.verdict() {
+        ALLOW => Verdict::Allow,
+        ASK => Verdict::Ask,
+        _ => Verdict::Block,
     };
     Decision {
         rule,

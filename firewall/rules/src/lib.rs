@@ -35,7 +35,9 @@
 //!
 //! [[rule]]                     # tried in this order, the first that matches decides
 //! id = "web"                   # its name in records and messages
-//! action = "allow"             # or "block"
+//! action = "allow"             # or "block"; or "ask", with direction = "out" or "in": a person decides
+//! # unanswered = "block"       # with "ask": what becomes of what nobody answered in time; or "allow"
+//! # answer_within = 30         # with "ask": that time, in seconds
 //! direction = "in"             # or "out" or "forward"; all of them if left out
 //! protocol = "tcp"             # tcp, udp, icmp, icmpv6, a number, or a list of them; any if left out
 //! source = ["192.0.2.0/24", "2001:db8::/32", "@bad-hosts"]   # address, prefix, range, set, or a list; any if left out
@@ -94,10 +96,12 @@ use firewall_abi::packet::{Direction, Verdict, name_words};
 use firewall_abi::rules::{FailMode, Page, PortRange};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A rule file that was read and found right.
 pub struct Rules {
     defaults: Defaults,
+    asking: Asking,
     fail_mode: FailMode,
     rules: Vec<Rule>,
     sets: Vec<Set>,
@@ -146,6 +150,8 @@ pub struct Rule {
     pub programs: Vec<Program>,
     /// Whether its packets are reported.
     pub log: bool,
+    /// If it asks a person: for how long, and what then.
+    pub asking: Asking,
     /// Whether it is tried at all.
     pub enabled: bool,
     /// What it is for.
@@ -210,6 +216,24 @@ impl Program {
     }
 }
 
+/// How long a question waits for its answer, and what then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asking {
+    /// What becomes of what nobody answered in time: [`Verdict::Block`] or [`Verdict::Allow`].
+    pub unanswered: Verdict,
+    /// That time.
+    pub within: Duration,
+}
+
+impl Default for Asking {
+    fn default() -> Self {
+        Self {
+            unanswered: Verdict::Block,
+            within: Duration::from_secs(30),
+        }
+    }
+}
+
 /// What packets get that no rule matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DefaultAction {
@@ -237,6 +261,7 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
     let mut report = report::Report::new(name, text);
     let read::File {
         defaults,
+        asking,
         fail_mode,
         rules,
         sets,
@@ -265,6 +290,7 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
     };
     let mut read = Rules {
         defaults,
+        asking,
         fail_mode,
         rules,
         sets,
@@ -348,6 +374,23 @@ impl Rules {
             Direction::Outbound => self.defaults.outbound,
             Direction::Forward => self.defaults.forward,
         }
+    }
+
+    /// How long a question of the default's waits for its answer, and what then.
+    #[must_use]
+    pub fn default_asking(&self) -> Asking {
+        self.asking
+    }
+
+    /// Whether a rule that is enabled asks a person, or a default does.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        let defaults = Direction::ALL.map(|direction| self.default_for(direction).action);
+        let enabled = self.rules.iter().filter(|rule| rule.enabled);
+        enabled
+            .map(|rule| rule.action)
+            .chain(defaults)
+            .any(|action| action == Verdict::Ask)
     }
 
     /// What becomes of packets when the service has ended.

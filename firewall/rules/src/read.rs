@@ -7,10 +7,12 @@ use crate::resolver::{Resolver, SetFile};
 use crate::section::{Section, Value};
 use crate::set::{Members, Set, grouped, outside};
 use crate::value::{
-    action, addresses, boolean, direction, fail_mode, icmp_type, id, interface, port_range,
-    program, protocol, text, user, version,
+    action, action_of_forwarded, addresses, answer_within, boolean, direction, fail_mode,
+    icmp_type, id, interface, port_range, program, protocol, text, unanswered, user, version,
 };
-use crate::{Addresses, DefaultAction, Defaults, Presumed, Program, Protocol, Rule, User, compile};
+use crate::{
+    Addresses, Asking, DefaultAction, Defaults, Presumed, Program, Protocol, Rule, User, compile,
+};
 use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::{FailMode, MAX_RULES};
 use std::collections::HashMap;
@@ -26,12 +28,16 @@ const DEFAULT_KEYS: &[&str] = &[
     "log_inbound",
     "log_outbound",
     "log_forward",
+    "unanswered",
+    "answer_within",
 ];
 const SERVICE_KEYS: &[&str] = &["fail_mode"];
 const SET_KEYS: &[&str] = &["id", "addresses", "file", "except", "strict", "comment"];
 const RULE_KEYS: &[&str] = &[
     "id",
     "action",
+    "unanswered",
+    "answer_within",
     "direction",
     "protocol",
     "source",
@@ -51,6 +57,7 @@ const RULE_KEYS: &[&str] = &[
 /// What a file says.
 pub(crate) struct File {
     pub(crate) defaults: Defaults,
+    pub(crate) asking: Asking,
     pub(crate) fail_mode: FailMode,
     pub(crate) rules: Vec<Rule>,
     pub(crate) sets: Vec<Set>,
@@ -71,7 +78,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
     };
     section.unknown_keys(FILE_KEYS);
     section.optional("version", version);
-    let defaults = defaults(&mut section);
+    let (defaults, asking) = defaults(&mut section);
     let fail_mode = service(&mut section);
     let sets = section.tables("set");
     let sets: Vec<_> = sets
@@ -103,6 +110,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
     let (sets, members) = asked_sets(sets, &asked, section.report);
     File {
         defaults,
+        asking,
         fail_mode,
         rules,
         sets,
@@ -110,7 +118,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
     }
 }
 
-fn defaults(file: &mut Section<'_, '_, '_>) -> Defaults {
+fn defaults(file: &mut Section<'_, '_, '_>) -> (Defaults, Asking) {
     let refused = DefaultAction {
         action: Verdict::Block,
         log: true,
@@ -121,29 +129,55 @@ fn defaults(file: &mut Section<'_, '_, '_>) -> Defaults {
         file.report.missing(0..0, message);
     }
     let Some(mut section) = file.table("default") else {
-        return Defaults {
+        let defaults = Defaults {
             inbound: refused,
             outbound: refused,
             forward: refused,
         };
+        return (defaults, Asking::default());
     };
     section.unknown_keys(DEFAULT_KEYS);
     let inbound = section.required("inbound", "\"block\"", action);
     let outbound = section.required("outbound", "\"allow\"", action);
-    // Whoever lets nothing in lets nothing through.
-    let forward = section.optional("forward", action).or(inbound);
+    // Whoever lets nothing in unasked lets nothing through.
+    let forward = section
+        .optional("forward", action_of_forwarded)
+        .or(inbound.filter(|inbound| *inbound != Verdict::Ask));
+    let asks = [inbound, outbound].contains(&Some(Verdict::Ask));
+    let asking = asking(&mut section, asks, "`inbound` or `outbound` = \"ask\"");
     let mut default = |action: Option<Verdict>, log_key| {
         let action = action.unwrap_or(Verdict::Block);
         let log = section
             .optional(log_key, boolean)
-            .unwrap_or(action == Verdict::Block);
+            .unwrap_or(action != Verdict::Allow);
         DefaultAction { action, log }
     };
-    Defaults {
+    let defaults = Defaults {
         inbound: default(inbound, "log_inbound"),
         outbound: default(outbound, "log_outbound"),
         forward: default(forward, "log_forward"),
+    };
+    (defaults, asking)
+}
+
+/// How long is waited for an answer, and what then; only where somebody is asked.
+fn asking(section: &mut Section<'_, '_, '_>, asks: bool, goes_with: &str) -> Asking {
+    let usual = Asking::default();
+    let asking = Asking {
+        unanswered: section
+            .optional("unanswered", unanswered)
+            .unwrap_or(usual.unanswered),
+        within: section
+            .optional("answer_within", answer_within)
+            .unwrap_or(usual.within),
+    };
+    for key in ["unanswered", "answer_within"] {
+        if let Some(value) = section.value(key).filter(|_| !asks) {
+            let message = format!("`{key}` goes with {goes_with}");
+            section.report.error(value.span(), message);
+        }
     }
+    asking
 }
 
 fn service(file: &mut Section<'_, '_, '_>) -> FailMode {
@@ -413,7 +447,7 @@ fn rule(
     let (destinations, destination_sets) = end(&mut section, "destination", names);
     let (users, unknown_user) = users(&mut section, names, action);
     let (programs, unknown_program) = programs(&mut section, names, action);
-    let presumed = if action == Verdict::Block {
+    let presumed = if action != Verdict::Allow {
         Presumed {
             sources: names.presumed(&source_sets),
             destinations: names.presumed(&destination_sets),
@@ -445,7 +479,8 @@ fn rule(
         programs,
         log: section
             .optional("log", boolean)
-            .unwrap_or(action == Verdict::Block),
+            .unwrap_or(action != Verdict::Allow),
+        asking: asking(&mut section, action == Verdict::Ask, "action = \"ask\""),
         enabled: section.optional("enabled", boolean).unwrap_or(true),
         comment: section.optional("comment", text),
         protocols,
@@ -577,6 +612,20 @@ fn check_together(rule: &Rule, section: &mut Section<'_, '_, '_>) {
     {
         let message = "`out_interface` goes with direction = \"forward\"; of what goes out, `interface` is the device";
         section.report.error(value.span(), message);
+    }
+    if rule.action == Verdict::Ask
+        && !matches!(
+            rule.direction,
+            Some(Direction::Inbound | Direction::Outbound)
+        )
+    {
+        let place = section
+            .value("direction")
+            .or(section.value("action"))
+            .map_or(section.place.clone(), Spanned::span);
+        let message = "action = \"ask\" goes with direction = \"out\" or \"in\": nobody at this machine can be asked about \
+                       what it only forwards";
+        section.report.error(place, message);
     }
     for key in ["user", "program"] {
         if let Some(value) = section.value(key)

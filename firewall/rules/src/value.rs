@@ -6,6 +6,7 @@ use crate::report::{Wrong, shown, suggestion};
 use crate::{Addresses, Protocol, User, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
 use firewall_abi::rules::{FailMode, PortRange};
+use std::time::Duration;
 use toml::de::DeValue;
 
 pub(crate) fn version(value: &DeValue<'_>) -> Result<(), Wrong> {
@@ -23,19 +24,47 @@ pub(crate) fn id(value: &DeValue<'_>) -> Result<String, Wrong> {
 }
 
 pub(crate) fn action(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
-    if let Some(later @ ("reject" | "ask")) = value.as_str() {
-        return Err(format!(
-            "`{later}` is no action of this release yet; write \"block\" or \"allow\""
-        ));
+    if value.as_str() == Some(Verdict::Reject.name()) {
+        return Err(
+            "`reject` is no action of this release yet; write \"block\", \"ask\" or \"allow\""
+                .into(),
+        );
     }
     one_of(
         value,
-        &[
-            (Verdict::Allow.name(), Verdict::Allow),
-            (Verdict::Block.name(), Verdict::Block),
-        ],
+        &[Verdict::Allow, Verdict::Block, Verdict::Ask].map(|verdict| (verdict.name(), verdict)),
     )
 }
+
+/// What becomes of what nobody was asked about in time.
+pub(crate) fn unanswered(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
+    one_of(
+        value,
+        &[Verdict::Block, Verdict::Allow].map(|verdict| (verdict.name(), verdict)),
+    )
+}
+
+/// What is forwarded has nobody at this machine's end.
+pub(crate) fn action_of_forwarded(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
+    match action(value)? {
+        Verdict::Ask => Err(
+            "nobody at this machine can be asked about what it only forwards; write \"block\" or \"allow\"".into(),
+        ),
+        other => Ok(other),
+    }
+}
+
+/// In how many seconds a question is to be answered.
+pub(crate) fn answer_within(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    let seconds = integer(value).and_then(|seconds| u64::try_from(seconds).ok());
+    seconds
+        .filter(|seconds| (1..=LONGEST_QUESTION).contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| format!("write a number of seconds, from 1 to {LONGEST_QUESTION}"))
+}
+
+/// The most seconds that a question may wait.
+const LONGEST_QUESTION: u64 = 3600;
 
 pub(crate) fn direction(value: &DeValue<'_>) -> Result<Direction, Wrong> {
     one_of(

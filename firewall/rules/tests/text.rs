@@ -3,8 +3,10 @@
 
 mod place;
 
-use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Verdict, name_words};
-use firewall_abi::rules::{FailMode, MAX_RULES};
+use firewall_abi::packet::{
+    Direction, Local, NO_RULE, NO_USER, PacketHeaders, Verdict, name_words,
+};
+use firewall_abi::rules::{ASKS_PERSON, FailMode, MAX_RULES};
 use place::Place;
 use rules::{Rules, parse};
 
@@ -155,6 +157,78 @@ fn the_first_rule_that_matches_decides() {
 }
 
 #[test]
+fn what_asks_says_so_in_its_verdict_and_for_how_long() {
+    let text = "[default]\ninbound='ask'\noutbound='allow'\nunanswered='allow'\n\
+                [[rule]]\nid='a'\naction='ask'\ndirection='out'\nprotocol='tcp'\nports=80\nanswer_within=5\n";
+    let rules = rules::parse("r", text, &rules::NoResolver).unwrap();
+    let (ask, block) = (Verdict::Ask, Verdict::Block);
+    assert_eq!(judged(&rules, Direction::Outbound, 80), (0, ask as u8, 1));
+    assert_eq!(
+        judged(&rules, Direction::Inbound, 80),
+        (NO_RULE, ask as u8, 1)
+    );
+    // Nobody can be asked about what passes through, and it is not let through unasked.
+    assert_eq!(rules.default_for(Direction::Forward).action, block);
+    let of_rule = rules.rule(0).unwrap().asking;
+    assert_eq!((of_rule.unanswered, of_rule.within.as_secs()), (block, 5));
+    let of_default = rules.default_asking();
+    assert_eq!(
+        (of_default.unanswered, of_default.within.as_secs()),
+        (Verdict::Allow, 30)
+    );
+    assert!(rules.asks() && rules.compile(1).head().asks & ASKS_PERSON != 0);
+    let off = text
+        .replace("'ask'\noutbound", "'block'\noutbound")
+        .replace("unanswered='allow'\n", "");
+    let off = rules::parse("r", &format!("{off}enabled=false\n"), &rules::NoResolver).unwrap();
+    assert!(!off.asks() && off.compile(1).head().asks & ASKS_PERSON == 0);
+}
+
+#[test]
+fn a_default_asks_about_what_begins_or_ends_here_alone() {
+    let text = "[default]\ninbound='block'\noutbound='ask'\nforward='ask'\n";
+    let wrong = rules::parse("r", text, &rules::NoResolver).unwrap_err();
+    assert!(
+        wrong
+            .to_string()
+            .contains("4:9: `forward`: nobody at this machine can be asked"),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn a_rule_that_asks_is_not_passed_by_what_can_t_be_known() {
+    let text = "[default]\ninbound='block'\noutbound='allow'\n\
+                [[rule]]\nid='a'\naction='ask'\ndirection='out'\nprogram='/usr/bin/curl'\n";
+    let rules = rules::parse("r", text, &here()).unwrap();
+    let flow = PacketHeaders {
+        protocol: 6,
+        ip_version: 4,
+        direction: Direction::Outbound as u8,
+        ..PacketHeaders::default()
+    };
+    let verdict = |program, shape| {
+        let local = Local {
+            program,
+            ..Local::UNKNOWN
+        };
+        engine::classify(
+            &engine::Parsed { flow, shape },
+            &local,
+            &rules.compile(1).slices(),
+        )
+        .verdict
+    };
+    let whole = engine::Shape::Whole;
+    assert_eq!(verdict(Local::UNSURE, whole), Verdict::Ask as u8);
+    assert_eq!(verdict([1, 7], whole), Verdict::Ask as u8);
+    assert_eq!(verdict([1, 9], whole), Verdict::Allow as u8);
+    // Its port is not shown, and an answer may be about one.
+    let fragment = verdict([1, 7], engine::Shape::LaterFragment);
+    assert_eq!(fragment, Verdict::Block as u8);
+}
+
+#[test]
 fn every_error_is_said_at_once_with_its_place() {
     let text = "[default]\ninbound = \"blokc\"\n\n[[rule]]\nid = \"a\"\nactoin = \"allow\"\nports = 70000\n";
     assert_eq!(
@@ -224,7 +298,7 @@ fn an_error_says_what_would_be_right() {
         ),
         (
             "id='a'\naction='deny'",
-            "6:8: `action`: `deny` is not known here; there are: allow, block",
+            "6:8: `action`: `deny` is not known here; there are: allow, block, ask",
         ),
         (
             "id='a'\naction='allow'\nprotocol='tpc'",
@@ -260,7 +334,23 @@ fn an_error_says_what_would_be_right() {
         ),
         (
             "id='a'\naction='ask'",
-            "6:8: `action`: `ask` is no action of this release yet",
+            "6:8: action = \"ask\" goes with direction = \"out\" or \"in\"",
+        ),
+        (
+            "id='a'\naction='ask'\ndirection='forward'",
+            "7:11: action = \"ask\" goes with direction = \"out\" or \"in\"",
+        ),
+        (
+            "id='a'\naction='allow'\nunanswered='allow'",
+            "7:12: `unanswered` goes with action = \"ask\"",
+        ),
+        (
+            "id='a'\naction='ask'\ndirection='out'\nunanswered='ask'",
+            "there are: block, allow",
+        ),
+        (
+            "id='a'\naction='ask'\ndirection='out'\nanswer_within=0",
+            "a number of seconds, from 1 to 3600",
         ),
         (
             "id='a'\naction='allow'\nout_interface='docker0'",

@@ -363,7 +363,8 @@ impl Driver {
             .with_context(|| format!("writing {name}"))
     }
 
-    fn each<K, V>(&self, name: &str, meet: impl FnMut(&K, &V)) -> Result<()>
+    /// Every entry of a table with keys.
+    pub fn each<K, V>(&self, name: &str, meet: impl FnMut(&K, &V)) -> Result<()>
     where
         K: FromBytes + IntoBytes + Immutable,
         V: FromBytes + IntoBytes + Immutable,
@@ -374,7 +375,7 @@ impl Driver {
     }
 
     /// A map as what this release knows it to be.
-    fn table<K, V>(&self, name: &str) -> Result<TypedMap<BorrowedFd<'_>, K, V>>
+    pub fn table<K, V>(&self, name: &str) -> Result<TypedMap<BorrowedFd<'_>, K, V>>
     where
         K: IntoBytes + Immutable,
         V: FromBytes + IntoBytes + Immutable,
@@ -386,7 +387,8 @@ impl Driver {
         ObjectMap::open(self.map(name)?).with_context(|| other_release(name))
     }
 
-    fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
+    /// A table by its name.
+    pub fn map(&self, name: &str) -> Result<BorrowedFd<'_>> {
         let map = self.object.map(name).and_then(data);
         Ok(map.with_context(|| other_release(name))?.fd().as_fd())
     }

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
+mod asking;
 pub mod control_server;
 mod driver;
 pub mod firewall;

@@ -4,7 +4,7 @@
 //! names are kept here when it is put in force, and no one else has to guess.
 
 use control::{NamedRule, RuleNames};
-use rules::{Resolver, Rules, SetFile};
+use rules::{Asking, Resolver, Rules, SetFile};
 use std::collections::BTreeMap;
 
 /// Generations whose names are kept: those that a lease goes to and fro between, and some before.
@@ -12,7 +12,16 @@ const GENERATIONS: usize = 8;
 
 /// The names of the last generations' rules.
 #[derive(Debug, Default)]
-pub struct KnownGenerations(BTreeMap<u32, RuleNames>);
+pub struct KnownGenerations(BTreeMap<u32, Known>);
+
+/// One generation.
+#[derive(Debug)]
+struct Known {
+    names: RuleNames,
+    /// How long the questions of each rule wait, and what then.
+    asking: Vec<Asking>,
+    by_default: Asking,
+}
 
 impl KnownGenerations {
     /// Keeps the names of a generation's rules. The oldest make room.
@@ -26,7 +35,12 @@ impl KnownGenerations {
             name: (!file.is_empty()).then(|| file.to_owned()),
             rules: named.collect(),
         };
-        self.0.insert(generation, names);
+        let known = Known {
+            names,
+            asking: rules.iter().map(|rule| rule.asking).collect(),
+            by_default: rules.default_asking(),
+        };
+        self.0.insert(generation, known);
         while self.0.len() > GENERATIONS {
             self.0.pop_first();
         }
@@ -45,7 +59,18 @@ impl KnownGenerations {
 
     /// The names of this generation's rules, if they are known.
     pub fn get(&self, generation: u32) -> Option<&RuleNames> {
-        self.0.get(&generation)
+        self.0.get(&generation).map(|known| &known.names)
+    }
+
+    /// How long a question of this rule waits, or of the default; of a generation that is not known, as if it said nothing.
+    pub fn asking(&self, generation: u32, rule: Option<u32>) -> Asking {
+        let Some(known) = self.0.get(&generation) else {
+            return Asking::default();
+        };
+        let place = rule.map(|rule| usize::try_from(rule).unwrap_or(usize::MAX));
+        place.map_or(known.by_default, |place| {
+            known.asking.get(place).copied().unwrap_or_default()
+        })
     }
 }
 

@@ -331,10 +331,14 @@ impl PacketSeen {
     /// The rule with its line, or the reason if no rule decided.
     #[must_use]
     pub fn decided_by(&self) -> String {
-        match (&self.rule, self.rule_number) {
+        let by = match (&self.rule, self.rule_number) {
             (Some(rule), _) => format!("{} (line {})", rule.id, rule.line),
             (None, Some(_)) => format!("a rule of generation {}", self.generation),
-            (None, None) => self.reason.name().to_owned(),
+            (None, None) => return self.reason.name().to_owned(),
+        };
+        match self.reason {
+            Reason::Answer | Reason::Unanswered => format!("{by}, {}", self.reason.name()),
+            _ => by,
         }
     }
 }

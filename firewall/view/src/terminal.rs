@@ -70,6 +70,7 @@ impl Terminal {
                 self.refused += 1;
                 RED
             }
+            What::Packet(packet) if packet.verdict == Verdict::Ask => YELLOW,
             What::Packet(_) => GREEN,
             What::Process(process) => {
                 self.processes += u64::from(process.ended.is_none());

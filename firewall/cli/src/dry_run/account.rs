@@ -14,6 +14,8 @@ pub struct Account {
     /// Verdicts, by what they are.
     pub allowed: u64,
     pub blocked: u64,
+    /// A person would be asked: neither passes nor is refused before.
+    pub asked: u64,
     /// Allowed as replies.
     pub replies: u64,
     /// Blocked as malformed.
@@ -102,10 +104,10 @@ impl Account {
 
     pub fn verdict(&mut self, verdict: &BothSides) {
         let Some(decision) = &verdict.now else { return };
-        let counter = if decision.verdict == Verdict::Allow as u8 {
-            &mut self.allowed
-        } else {
-            &mut self.blocked
+        let counter = match Verdict::try_from(decision.verdict) {
+            Ok(Verdict::Allow) => &mut self.allowed,
+            Ok(Verdict::Ask) => &mut self.asked,
+            _ => &mut self.blocked,
         };
         *counter += 1;
         match Reason::try_from(decision.reason) {

@@ -24,10 +24,11 @@ enum What {
 /// A number over the whole capture, by its name.
 type Total = (&'static str, fn(&Account) -> u64);
 
-const TOTALS: [Total; 8] = [
+const TOTALS: [Total; 9] = [
     ("packets", |account| account.packets),
     ("allowed", |account| account.allowed),
     ("blocked", |account| account.blocked),
+    ("asked", |account| account.asked),
     ("replies", |account| account.replies),
     ("malformed", |account| account.malformed),
     ("fragments", |account| account.fragments),

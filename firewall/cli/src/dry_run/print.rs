@@ -80,7 +80,7 @@ impl Printer<'_> {
         direction: Option<Direction>,
     ) -> String {
         let Some(decision) = decision else {
-            return "not reached: it was blocked on its way out".to_owned();
+            return "not reached: it did not pass on its way out".to_owned();
         };
         let verdict = Verdict::try_from(decision.verdict).unwrap_or(Verdict::Block);
         let colour = style::verdict(verdict);
@@ -182,6 +182,7 @@ impl Printer<'_> {
             packets,
             allowed,
             blocked,
+            asked,
             replies,
             malformed,
             fragments,
@@ -200,6 +201,10 @@ impl Printer<'_> {
         );
         let loopback = format!("not judged: {ON_LOOPBACK}, which no rule names");
         let more = [
+            (
+                *asked,
+                "verdicts are to ask somebody: until the answer such packets do not pass",
+            ),
             (
                 *fragments,
                 "verdicts are on later fragments, which show no ports",
@@ -317,6 +322,7 @@ impl Printer<'_> {
             "packets": account.packets,
             "allowed": account.allowed,
             "blocked": account.blocked,
+            "asked": account.asked,
             "replies": account.replies,
             "malformed": account.malformed,
             "fragments": account.fragments,

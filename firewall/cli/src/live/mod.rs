@@ -3,6 +3,7 @@
 //! On Windows there is no service: the device takes its place, and these commands are not there yet.
 
 mod apply;
+mod ask;
 mod audit;
 mod change;
 mod filter;
@@ -14,6 +15,7 @@ mod status;
 mod watch;
 
 pub use apply::{apply, confirm, revert, taken};
+pub use ask::ask;
 pub use audit::audit;
 pub use last::last;
 pub use recover::recover;

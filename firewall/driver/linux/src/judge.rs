@@ -1,5 +1,6 @@
 //! One packet: decide, count, tell.
 
+use crate::asking;
 use crate::clock;
 use crate::packet::{AtSocket, Carried};
 use crate::tables::{self, Flows, InForce};
@@ -83,7 +84,10 @@ fn settle<P: Carried>(
     decision: &Decision,
 ) -> Verdict {
     tables::count(direction as u8, decision.verdict);
-    if decision.log == 1 {
+    // A question is told once, however many packets wait for its answer.
+    let told_before =
+        decision.verdict == Verdict::Ask as u8 && !asking::ask(packet, flow, decision);
+    if decision.log == 1 && !told_before {
         report(packet, length, flow, decision);
     }
     if decision.verdict == Verdict::Allow as u8 {
@@ -169,6 +173,9 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         }
         self.asked = true;
         gatebell_classify(packet, &mut self.local, asked as u32, decision);
+        if decision.verdict == Verdict::Ask as u8 {
+            asking::gatebell_answer(packet, &mut self.local, asked as u32, decision);
+        }
     }
 }
 

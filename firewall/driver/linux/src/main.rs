@@ -26,6 +26,7 @@
 )]
 #![expect(internal_features, reason = "see above")]
 
+mod asking;
 mod clock;
 mod judge;
 mod kernel;

@@ -172,9 +172,9 @@ impl Pages for KernelPages {
     }
 }
 
-/// Now, on the clock that includes sleep. Where the machine's counter has to be asked, not cheap: only a lease asks.
+/// Now, on the clock that includes sleep. Where the machine's counter has to be asked, not cheap: only a lease asks, and what is asked of people.
 #[inline(always)]
-fn boot_ns() -> u64 {
+pub fn boot_ns() -> u64 {
     // SAFETY: the helper has no preconditions.
     unsafe { bpf_ktime_get_boot_ns() }
 }
@@ -232,8 +232,9 @@ impl Tables for InForce {
     }
 }
 
+/// Adds to what programs count together.
 #[inline(always)]
-fn add(counter: &u64, more: u64) {
+pub fn add(counter: &u64, more: u64) {
     let counter = core::ptr::from_ref(counter).cast_mut();
     // SAFETY: a map's value, aligned; programs change it by atomic additions alone.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };

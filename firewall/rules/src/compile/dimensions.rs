@@ -80,7 +80,7 @@ fn program(rule: &Rule) -> Takes<u128> {
         let each = rule.programs.iter();
         each.flat_map(|program| program.identities())
     };
-    let unsure = rule.action == Verdict::Block || named().any(|identity| identity == [0; 2]);
+    let unsure = rule.action != Verdict::Allow || named().any(|identity| identity == [0; 2]);
     let there = named()
         .chain(unsure.then_some(Local::UNSURE))
         .map(joined_words);

@@ -21,10 +21,11 @@ pub(crate) use vectors::place;
 use crate::set::grouped;
 use crate::{DefaultAction, Defaults, Rule};
 use dimensions::{PROGRAM, asks_ports};
+use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, CLASSES,
-    DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS,
-    Page, Tree,
+    ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER,
+    CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES,
+    PAGE_WORDS, Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -294,10 +295,21 @@ impl Building<'_> {
                     !rule.interfaces.iter().any(|name| name == "lo"),
                     ASKS_LOOPBACK,
                 )
+                | if_any(rule.action != Verdict::Ask, ASKS_PERSON)
         };
+        let Defaults {
+            inbound,
+            outbound,
+            forward,
+        } = self.source.defaults;
+        let defaults = [inbound, outbound, forward];
+        let by_default = defaults
+            .iter()
+            .any(|default| default.action == Verdict::Ask);
+        let first = if by_default { ASKS_PERSON } else { 0 };
         self.source
             .enabled()
-            .fold(0, |all, (_, rule)| all | asks(rule))
+            .fold(first, |all, (_, rule)| all | asks(rule))
     }
 
     /// For each class the vector of the rules that ask for one of its sets, if any asks at this end.

@@ -2,7 +2,8 @@
 
 use super::peer::Requester;
 use crate::firewall::{Firewall, Mailbox};
-use control::{Accounts, ChangeNote, DESCRIPTION, INTERFACE, Refused};
+use control::{Accounts, ChangeNote, DESCRIPTION, Given, INTERFACE, Lasts, Refused};
+use firewall_abi::asking::Width;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -39,6 +40,11 @@ pub enum Ask {
     Program {
         device: u64,
         inode: u64,
+    },
+    Questions,
+    Answer {
+        id: u64,
+        given: Given,
     },
 }
 
@@ -113,6 +119,8 @@ impl From<Refused> for Failure {
             Refused::NoLease => Self::new("NoLease", message),
             Refused::LeaseOver => Self::new("LeaseOver", message),
             Refused::Replaced => Self::new("RulesReplaced", message),
+            Refused::NoQuestion => Self::new("NoQuestion", message),
+            Refused::NotPermitted(_) => Self::new("NotPermitted", message),
             Refused::System(_) => Self::new("SystemFailed", message),
             Refused::Incomplete {
                 generation,
@@ -159,6 +167,11 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
         Ask::Stats => json!({ "stats": firewall.stats()? }),
         Ask::Hits => json!({ "hits": firewall.hits()? }),
         Ask::Accounts => json!({ "accounts": visible(firewall.accounts(), requester) }),
+        Ask::Questions => json!({ "questions": firewall.questions(requester.sees()) }),
+        Ask::Answer { id, given } => {
+            let (may, by) = (requester.sees(), requester.name());
+            json!({ "answered": firewall.answer_question(id, given, may, by)? })
+        }
         Ask::Program { device, inode } => json!({ "path": firewall.program([device, inode]) }),
     })
 }
@@ -234,6 +247,58 @@ pub fn changes(ask: &Ask) -> bool {
     )
 }
 
+/// The longest time that an answer may hold, but for always: a year.
+const LONGEST_ANSWER: u64 = 366 * 24 * 60 * 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AnswerQuestion {
+    id: u64,
+    allow: bool,
+    width: String,
+    seconds: Option<u64>,
+    always: Option<bool>,
+}
+
+fn answer(
+    AnswerQuestion {
+        id,
+        allow,
+        width,
+        seconds,
+        always,
+    }: AnswerQuestion,
+) -> Result<Ask, Misunderstood> {
+    let range =
+        |parameter, message| Misunderstood::Range(Failure::out_of_range(parameter, message));
+    let known = Width::ALL.into_iter().find(|known| known.name() == width);
+    let width = known.ok_or_else(|| {
+        range(
+            "width",
+            "the width is place, address, port or anywhere".to_owned(),
+        )
+    })?;
+    let lasts = match (seconds, always.unwrap_or(false)) {
+        (None, false) => Lasts::UntilRestart,
+        (None, true) => Lasts::Always,
+        (Some(seconds), false) if (1..=LONGEST_ANSWER).contains(&seconds) => {
+            Lasts::For(Duration::from_secs(seconds))
+        }
+        _ => {
+            return Err(range(
+                "seconds",
+                format!("an answer holds for 1 to {LONGEST_ANSWER} seconds, or for always"),
+            ));
+        }
+    };
+    let given = Given {
+        allow,
+        width,
+        lasts,
+    };
+    Ok(Ask::Answer { id, given })
+}
+
 /// Why a request makes no sense.
 enum Misunderstood {
     Method,
@@ -284,6 +349,8 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "GetStats" => without(Ask::Stats),
         "GetHits" => without(Ask::Hits),
         "GetAccounts" => without(Ask::Accounts),
+        "GetQuestions" => without(Ask::Questions),
+        "AnswerQuestion" => answer(read(parameters)?),
         "GetProgram" => {
             read(parameters).map(|Program { device, inode }| Ask::Program { device, inode })
         }

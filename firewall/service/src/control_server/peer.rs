@@ -40,6 +40,15 @@ pub struct Requester {
 }
 
 impl Requester {
+    /// Whose programs' questions they see and answer; none: everybody's.
+    pub const fn sees(&self) -> Option<u32> {
+        if self.may_change {
+            None
+        } else {
+            Some(self.user)
+        }
+    }
+
     /// Who that is, for people: by their name, and the one that they logged in under.
     pub fn name(&self) -> String {
         store::person(self.user, self.process)

@@ -1,0 +1,114 @@
+//! What a rule asks a person: whether there is an answer already, and a bell for the service if there is none.
+//!
+//! An answer is one entry of a table, in force with that one update. The service reads the questions where they are kept, so a
+//! bell that was not heard costs nothing.
+
+use crate::packet::Carried;
+use crate::tables::{add, boot_ns};
+use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
+use aya_ebpf::btf_maps::{HashMap, LruHashMap, RingBuf};
+use aya_ebpf::macros::btf_map;
+use engine::Parsed;
+use engine::asking::{may_ask, subject};
+use engine::connection::Asked;
+use firewall_abi::asking::{
+    Answer, BELL_BYTES, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, Width,
+};
+use firewall_abi::firewall::Owner;
+use firewall_abi::packet::{Decision, Local, PacketHeaders, Verdict};
+
+/// By what each is to. The service fills it and takes out what is over.
+#[btf_map]
+static ANSWERS: HashMap<Subject, Answer, MAX_ANSWERS> = HashMap::new();
+/// What was asked and not answered yet. The service takes out what is.
+#[btf_map]
+static QUESTIONS: LruHashMap<Subject, Question, MAX_QUESTIONS> = LruHashMap::new();
+/// Wakes the service. What is in it says nothing.
+#[btf_map]
+static BELL: RingBuf<u64, BELL_BYTES> = RingBuf::new();
+
+/// Looks for an answer where a rule asks, and makes it the verdict. What can't be asked about is blocked.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_answer(
+    packet: *mut Parsed,
+    local: *mut Local,
+    asked: u32,
+    decision: *mut Decision,
+) -> i32 {
+    if packet.is_null() || local.is_null() || decision.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; it comes from the one caller, which hands in a value of its own.
+    let packet = unsafe { &*packet };
+    // SAFETY: likewise, and another value.
+    let local = unsafe { &*local };
+    // SAFETY: likewise.
+    let decision = unsafe { &mut *decision };
+    let asked = if asked == Asked::Packet as u32 {
+        Asked::Packet
+    } else {
+        Asked::Beginning
+    };
+    let subject = subject(&packet.flow, asked, local.program, local.user);
+    let now = boot_ns();
+    let answered = answered(subject.at(Width::Place), now, decision)
+        || answered(subject.at(Width::Address), now, decision)
+        || answered(subject.at(Width::Port), now, decision)
+        || answered(subject.at(Width::Anywhere), now, decision);
+    if !answered && !may_ask(&packet.flow, local.program) {
+        decision.verdict = Verdict::Block as u8;
+    }
+    0
+}
+
+/// Whether there is an answer to just this, which then is the decision.
+#[inline(always)]
+fn answered(to: Subject, now: u64, decision: &mut Decision) -> bool {
+    // SAFETY: read at once; the service alone writes, and what it takes out is over.
+    let Some(answer) = (unsafe { ANSWERS.get(&to) }) else {
+        return false;
+    };
+    if answer.until_ns <= now {
+        return false;
+    }
+    decision.reason = answer.reason;
+    if answer.verdict == Verdict::Allow as u8 {
+        decision.verdict = Verdict::Allow as u8;
+        decision.log = 0;
+    } else {
+        decision.verdict = Verdict::Block as u8;
+    }
+    true
+}
+
+/// Asks about a packet, unless that was asked before: then it counts. True: it is a new question.
+#[inline(never)]
+pub fn ask<P: Carried>(packet: &P, flow: &PacketHeaders, decision: &Decision) -> bool {
+    let mut owner = Owner::NOBODY;
+    packet.find_owner(flow, &mut owner);
+    let about = subject(flow, Asked::Packet, owner.program, owner.user);
+    if let Some(known) = QUESTIONS.get_ptr_mut(&about) {
+        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
+        let count = unsafe { &(*known).count };
+        add(count, 1);
+        return false;
+    }
+    let question = Question {
+        since_ns: boot_ns(),
+        count: 1,
+        name: owner.name,
+        pid: owner.pid,
+        rule: decision.rule,
+        generation: decision.generation,
+        spare: 0,
+    };
+    if QUESTIONS.insert(&about, &question, 0).is_err() {
+        return false;
+    }
+    // A full bell has been rung and not been heard yet.
+    let _rung_already = BELL.output(&1_u64, BPF_RB_FORCE_WAKEUP.into());
+    true
+}

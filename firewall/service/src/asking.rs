@@ -1,0 +1,607 @@
+//! What the driver asks people: the questions that wait, and the answers that are in force.
+//!
+//! The driver keeps both in tables of its own and rings a bell for a new question. Here they get numbers, a time in which they
+//! are to be answered, and a file for answers that hold for always.
+//!
+//! Rules that hold here:
+//! - An answer is in force by one update of the driver's table.
+//! - However many questions a program raises, only so many of them wait at once, and others' are asked all the same.
+//! - A user who is not root has so many answers, and no more.
+
+use crate::driver::Driver;
+use crate::folders;
+use anyhow::{Context, Result};
+use channel::ring::Memory as _;
+use channel::sys::linux::Ring;
+use firewall_abi::asking::{Answer, BELL_BYTES, Question, Subject, Width};
+use firewall_abi::packet::{Direction, Local, NO_USER, Reason, Verdict};
+use rules::{Asking, Resolver, SystemResolver};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tracing::{error, warn};
+
+/// Questions that wait at once.
+const MOST_WAITING: usize = 256;
+/// And those of one program of one user.
+const MOST_OF_A_PROGRAM: usize = 8;
+/// Answers that one user may have in force, who is not root.
+pub const MOST_OF_A_USER: usize = 512;
+/// How long it holds that nobody answered.
+pub const UNANSWERED: Duration = Duration::from_secs(60);
+/// How often it is looked for questions that found no room.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The file of answers that hold for always, in the folder for what is kept.
+const FILE: &str = "answers.json";
+
+/// A question that waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
+    pub id: u64,
+    pub subject: Subject,
+    pub question: Question,
+    pub asking: Asking,
+    /// By when it is to be answered.
+    pub deadline: Instant,
+    /// How many others of the same program found no room.
+    pub more: u64,
+}
+
+/// The questions that wait, the oldest first.
+#[derive(Debug, Default)]
+pub struct Questions {
+    waiting: Vec<Waiting>,
+    last: u64,
+    /// Whether some found no room.
+    overflows: bool,
+}
+
+impl Questions {
+    /// Takes in what the driver has asked. Returns the numbers of the new ones.
+    pub fn meet(
+        &mut self,
+        mut asked: Vec<(Subject, Question)>,
+        asking: impl Fn(&Question) -> Asking,
+        now: Instant,
+    ) -> Vec<u64> {
+        let before = self.last;
+        asked.sort_by_key(|(subject, question)| (question.since_ns, *subject));
+        self.overflows = false;
+        self.waiting.iter_mut().for_each(|waiting| waiting.more = 0);
+        for (subject, question) in asked {
+            let known = self
+                .waiting
+                .iter_mut()
+                .find(|waiting| waiting.subject == subject);
+            if let Some(known) = known {
+                known.question.count = question.count;
+                continue;
+            }
+            let full = self.waiting.len() >= MOST_WAITING;
+            let mut same = self
+                .waiting
+                .iter_mut()
+                .filter(|waiting| is_same_program(&waiting.subject, &subject));
+            if full || same.by_ref().count() >= MOST_OF_A_PROGRAM {
+                self.overflows = true;
+                let last = self
+                    .waiting
+                    .iter_mut()
+                    .rfind(|waiting| is_same_program(&waiting.subject, &subject));
+                last.into_iter()
+                    .for_each(|last| last.more = last.more.saturating_add(1));
+                continue;
+            }
+            let asking = asking(&question);
+            self.last += 1;
+            self.waiting.push(Waiting {
+                id: self.last,
+                subject,
+                question,
+                asking,
+                deadline: now + asking.within,
+                more: 0,
+            });
+        }
+        (before + 1..=self.last).collect()
+    }
+
+    /// Those that wait.
+    pub fn iter(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.iter()
+    }
+
+    /// The one with this number.
+    pub fn get(&self, id: u64) -> Option<&Waiting> {
+        self.waiting.iter().find(|waiting| waiting.id == id)
+    }
+
+    /// Takes out those that nobody answered in time.
+    pub fn overdue(&mut self, now: Instant) -> Vec<Waiting> {
+        let (over, rest) = self
+            .waiting
+            .drain(..)
+            .partition(|waiting| waiting.deadline <= now);
+        self.waiting = rest;
+        over
+    }
+
+    /// Takes out those that an answer of this width to this is about.
+    pub fn settle(&mut self, to: Subject, width: Width) {
+        self.waiting
+            .retain(|waiting| waiting.subject.at(width) != to);
+    }
+
+    /// Whether some found no room.
+    pub const fn overflows(&self) -> bool {
+        self.overflows
+    }
+
+    /// When something is to be done.
+    pub fn due(&self, now: Instant) -> Option<Duration> {
+        let first = self.waiting.iter().map(|waiting| waiting.deadline).min();
+        let first = first.map(|first| first.saturating_duration_since(now));
+        first
+            .into_iter()
+            .chain(self.overflows.then_some(AGAIN))
+            .min()
+    }
+}
+
+fn is_same_program(one: &Subject, other: &Subject) -> bool {
+    (one.program, one.user) == (other.program, other.user)
+}
+
+/// Whether this user may answer, who is not root: for what runs as them, and is known to.
+pub fn may_answer(user: u32, subject: &Subject) -> bool {
+    user != NO_USER && subject.user == user && is_program(subject.program)
+}
+
+/// Whether it is a file.
+fn is_program(program: [u64; 2]) -> bool {
+    program != [0; 2] && program != Local::KERNEL && program != Local::UNSURE
+}
+
+/// An answer for always, as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// `allow` or `block`.
+    pub answer: String,
+    /// The program's path; none: it has none, or is not known.
+    pub program: Option<String>,
+    /// The user; none: not known.
+    pub user: Option<u32>,
+    /// `out` or `in`.
+    pub direction: String,
+    /// The other end; none: any.
+    pub remote: Option<IpAddr>,
+    /// The protocol's number; none: any.
+    pub protocol: Option<u8>,
+    /// The port; none: any.
+    pub port: Option<u16>,
+    /// Who answered.
+    pub by: String,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
+impl Kept {
+    /// Of an answer of this width to a program at this path.
+    pub fn of(
+        to: &Subject,
+        width: Width,
+        allow: bool,
+        program: Option<String>,
+        by: String,
+        at: u64,
+    ) -> Self {
+        let place = matches!(width, Width::Place | Width::Address);
+        let port = matches!(width, Width::Place | Width::Port);
+        Self {
+            answer: verdict(allow).name().to_owned(),
+            program,
+            user: (to.user != NO_USER).then_some(to.user),
+            direction: if to.goes_out() {
+                Direction::Outbound
+            } else {
+                Direction::Inbound
+            }
+            .name()
+            .to_owned(),
+            remote: place.then(|| address(to.remote)),
+            protocol: port.then_some(to.protocol),
+            port: (port && to.port != 0).then_some(to.port),
+            by,
+            at,
+        }
+    }
+
+    /// What it is to, if its program is there, and what it says.
+    fn entry(&self, resolver: &dyn Resolver) -> Option<(Subject, bool)> {
+        let program = match &self.program {
+            Some(path) => resolver.program(path)?,
+            None => [0; 2],
+        };
+        let direction = Direction::ALL
+            .into_iter()
+            .find(|direction| direction.name() == self.direction)?;
+        let to = Subject {
+            remote: self.remote.map_or([0; 16], octets),
+            program,
+            user: self.user.unwrap_or(NO_USER),
+            port: self.port.unwrap_or(0),
+            protocol: self.protocol.unwrap_or(0),
+            direction: direction as u8,
+        };
+        match self.answer.as_str() {
+            "allow" => Some((to, true)),
+            "block" => Some((to, false)),
+            _ => None,
+        }
+    }
+}
+
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+/// The other end, as people write it.
+pub fn address(remote: [u8; 16]) -> IpAddr {
+    let address = Ipv6Addr::from(remote);
+    address
+        .to_ipv4_mapped()
+        .map_or(IpAddr::V6(address), IpAddr::V4)
+}
+
+const fn verdict(allow: bool) -> Verdict {
+    if allow {
+        Verdict::Allow
+    } else {
+        Verdict::Block
+    }
+}
+
+/// An answer as the driver has it.
+pub const fn answer(allow: bool, reason: Reason, until_ns: u64) -> Answer {
+    Answer {
+        until_ns,
+        verdict: verdict(allow) as u8,
+        reason: reason as u8,
+        spare: [0; 6],
+    }
+}
+
+/// The answers that hold for always, in their file.
+#[derive(Debug, Default)]
+pub struct Always {
+    folder: PathBuf,
+    kept: Vec<Kept>,
+    /// What of them is in force.
+    put: BTreeSet<Subject>,
+}
+
+impl Always {
+    /// What is kept in this folder. A file that can't be read is left alone, and answers nothing.
+    pub fn open(folder: &Path) -> Self {
+        let mut always = Self {
+            folder: folder.to_owned(),
+            ..Self::default()
+        };
+        always.read();
+        always
+    }
+
+    fn read(&mut self) {
+        let path = self.folder.join(FILE);
+        if !path.exists() {
+            return;
+        }
+        let read = folders::check(&self.folder).and_then(|()| {
+            let text = fs::read_to_string(&path)?;
+            Ok(serde_json::from_str::<Vec<Kept>>(&text)?)
+        });
+        match read {
+            Ok(kept) => self.kept = kept,
+            Err(cause) => error!("no answer of {} holds: {cause:#}", path.display()),
+        }
+    }
+
+    /// Keeps one more, in the place of what was answered to the same before.
+    pub fn keep(&mut self, new: Kept) -> Result<()> {
+        let same = |old: &Kept| {
+            (
+                &old.program,
+                old.user,
+                &old.direction,
+                old.remote,
+                old.protocol,
+                old.port,
+            ) == (
+                &new.program,
+                new.user,
+                &new.direction,
+                new.remote,
+                new.protocol,
+                new.port,
+            )
+        };
+        let mut kept: Vec<_> = self.kept.iter().filter(|old| !same(old)).cloned().collect();
+        kept.push(new);
+        folders::own(&self.folder)?;
+        let path = self.folder.join(FILE);
+        let text = serde_json::to_string_pretty(&kept)? + "\n";
+        store::replace(&path, text.as_bytes())
+            .with_context(|| format!("can't write {}", path.display()))?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    /// Puts in force what is kept. A program's file may be another one than before.
+    pub fn put(&mut self, driver: &Driver) -> Result<()> {
+        let machine = SystemResolver::beside(Path::new("/"));
+        for kept in &self.kept {
+            if let Some((to, allow)) = kept.entry(&machine)
+                && !self.put.contains(&to)
+            {
+                driver.answer(to, answer(allow, Reason::Answer, Answer::NO_END))?;
+                self.put.insert(to);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in force of it.
+    pub fn is_put(&self, to: &Subject) -> bool {
+        self.put.contains(to)
+    }
+
+    /// Notes that this is in force.
+    pub fn was_put(&mut self, to: Subject) {
+        self.put.insert(to);
+    }
+}
+
+/// Where the driver rings.
+pub struct Bell {
+    map: OwnedFd,
+    ring: Ring,
+}
+
+impl Bell {
+    /// The driver's.
+    pub fn of(driver: &Driver) -> Result<Self> {
+        let map = driver.map("BELL")?.try_clone_to_owned()?;
+        let ring =
+            Ring::new(map.as_fd(), BELL_BYTES as u32).context("mapping the driver's bell")?;
+        Ok(Self { map, ring })
+    }
+
+    /// Whether it was rung since this was asked last. What was asked by then is in the table.
+    pub fn is_rung(&self) -> bool {
+        let rung = self.ring.producer() != self.ring.consumer();
+        if rung {
+            self.ring.reset();
+            self.ring.fence();
+        }
+        rung
+    }
+}
+
+impl AsFd for Bell {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.map.as_fd()
+    }
+}
+
+impl Driver {
+    /// What was asked and not answered yet.
+    pub fn questions(&self) -> Result<Vec<(Subject, Question)>> {
+        let mut asked = Vec::new();
+        self.each("QUESTIONS", |subject: &Subject, question: &Question| {
+            asked.push((*subject, *question));
+        })?;
+        Ok(asked)
+    }
+
+    /// Puts an answer in force.
+    pub fn answer(&self, to: Subject, answer: Answer) -> Result<()> {
+        self.table::<Subject, Answer>("ANSWERS")?
+            .set(&to, &answer)
+            .context("the driver did not take the answer")
+    }
+
+    /// Takes an answer back.
+    pub fn forget_answer(&self, to: &Subject) -> Result<()> {
+        self.table::<Subject, Answer>("ANSWERS")?
+            .remove(to)
+            .context("taking an answer back")?;
+        Ok(())
+    }
+
+    /// Every answer, those that are over too.
+    pub fn answers(&self) -> Result<Vec<(Subject, Answer)>> {
+        let mut answers = Vec::new();
+        self.each("ANSWERS", |to: &Subject, answer: &Answer| {
+            answers.push((*to, *answer));
+        })?;
+        Ok(answers)
+    }
+
+    /// Has the driver ask again what an answer of this width to this was about, once it is over.
+    pub fn settle(&self, to: Subject, width: Width) -> Result<()> {
+        let asked = self.table::<Subject, Question>("QUESTIONS")?;
+        for (subject, _) in self.questions()? {
+            if subject.at(width) == to {
+                asked.remove(&subject).context("forgetting a question")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Takes out what is over; at a start also what held until then.
+pub fn tidy(driver: &Driver, always: &Always, now_ns: u64, starts: bool) -> Result<()> {
+    for (to, answer) in driver.answers()? {
+        let ended = answer.until_ns <= now_ns;
+        let until_now = starts && answer.until_ns == Answer::NO_END && !always.is_put(&to);
+        if ended || until_now {
+            driver.forget_answer(&to)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says in the log what was not answered.
+pub fn say_unanswered(waiting: &Waiting) {
+    let Waiting {
+        subject, asking, ..
+    } = waiting;
+    warn!(
+        "question {} was not answered in {} s: {} for {} s ({} {} port {}, user {})",
+        waiting.id,
+        asking.within.as_secs(),
+        asking.unanswered.name(),
+        UNANSWERED.as_secs(),
+        if subject.goes_out() { "to" } else { "from" },
+        address(subject.remote),
+        subject.port,
+        subject.user,
+    );
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    fn subject(program: u64, user: u32, remote: u8) -> Subject {
+        Subject {
+            remote: [remote; 16],
+            program: [1, program],
+            user,
+            port: 443,
+            protocol: 6,
+            direction: Direction::Outbound as u8,
+        }
+    }
+
+    fn asked(subjects: impl IntoIterator<Item = Subject>) -> Vec<(Subject, Question)> {
+        let each = subjects.into_iter();
+        each.map(|subject| {
+            let question = Question {
+                since_ns: subject.remote[0].into(),
+                count: 1,
+                ..Question::default()
+            };
+            (subject, question)
+        })
+        .collect()
+    }
+
+    fn usual(_: &Question) -> Asking {
+        Asking::default()
+    }
+
+    #[test]
+    fn a_flood_of_one_programs_questions_waits_in_few_and_leaves_room_for_others() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let mut all = asked((1..=200).map(|remote| subject(7, 1000, remote)));
+        let new = questions.meet(all.clone(), usual, now);
+        assert_eq!(new.len(), MOST_OF_A_PROGRAM);
+        assert_eq!(questions.iter().last().unwrap().more, 192);
+        assert_eq!(questions.due(now), Some(AGAIN));
+        all.extend(asked([subject(8, 1000, 9), subject(7, 1001, 9)]));
+        assert_eq!(questions.meet(all, usual, now).len(), 2);
+        for program in 100..1000 {
+            questions.meet(asked([subject(program, 1000, 1)]), usual, now);
+        }
+        assert_eq!(questions.iter().count(), MOST_WAITING);
+    }
+
+    #[test]
+    fn a_question_is_met_once_and_counts_what_waits_for_it() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let mut one = asked([subject(7, 1000, 1)]);
+        assert_eq!(questions.meet(one.clone(), usual, now), [1]);
+        one[0].1.count = 5;
+        assert_eq!(questions.meet(one, usual, now), [0_u64; 0]);
+        assert_eq!(questions.get(1).unwrap().question.count, 5);
+    }
+
+    #[test]
+    fn an_answer_settles_every_question_that_it_is_wide_enough_for() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let all = [
+            subject(7, 1000, 1),
+            subject(7, 1000, 2),
+            subject(8, 1000, 1),
+        ];
+        questions.meet(asked(all), usual, now);
+        questions.settle(all[0].at(Width::Place), Width::Place);
+        assert_eq!(questions.iter().count(), 2);
+        questions.settle(all[1].at(Width::Port), Width::Port);
+        assert_eq!(questions.iter().next().unwrap().subject, all[2]);
+    }
+
+    #[test]
+    fn what_nobody_answers_in_its_time_is_over() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        questions.meet(asked([subject(7, 1000, 1)]), usual, now);
+        let within = Asking::default().within;
+        assert_eq!(questions.due(now), Some(within));
+        assert!(questions.overdue(now + within / 2).is_empty());
+        assert_eq!(questions.overdue(now + within).len(), 1);
+        assert_eq!(questions.due(now), None);
+    }
+
+    #[test]
+    fn a_user_answers_for_what_runs_as_them_and_for_nothing_else() {
+        assert!(may_answer(1000, &subject(7, 1000, 1)));
+        assert!(!may_answer(1000, &subject(7, 0, 1)));
+        assert!(!may_answer(1000, &subject(7, 1001, 1)));
+        for program in [[0; 2], Local::KERNEL, Local::UNSURE] {
+            let unknown = Subject {
+                program,
+                ..subject(7, 1000, 1)
+            };
+            assert!(!may_answer(1000, &unknown));
+        }
+        let nobody = subject(7, NO_USER, 1);
+        assert!(!may_answer(NO_USER, &nobody));
+    }
+
+    #[test]
+    fn an_answer_for_always_is_read_back_from_its_file_as_it_was_given() {
+        struct Curl;
+        impl Resolver for Curl {
+            fn set_file(&self, _: &str) -> Result<rules::SetFile, String> {
+                Err(String::new())
+            }
+            fn user(&self, _: &str) -> Result<u32, String> {
+                Err(String::new())
+            }
+            fn program(&self, path: &str) -> Option<[u64; 2]> {
+                (path == "/usr/bin/curl").then_some([1, 7])
+            }
+        }
+        let remote = octets("192.0.2.7".parse().unwrap());
+        let asked = Subject {
+            remote,
+            ..subject(7, 1000, 1)
+        };
+        for width in Width::ALL {
+            let path = Some("/usr/bin/curl".to_owned());
+            let kept = Kept::of(&asked, width, true, path, "alice".to_owned(), 1);
+            let text = serde_json::to_string_pretty(&kept).unwrap();
+            let read: Kept = serde_json::from_str(&text).unwrap();
+            assert_eq!(read.entry(&Curl), Some((asked.at(width), true)), "{text}");
+        }
+    }
+}
