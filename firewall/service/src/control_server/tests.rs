@@ -82,6 +82,8 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::Stats => json!({ "stats": Stats::default() }),
         Ask::Hits => json!({ "hits": hits() }),
         Ask::Accounts => json!({ "accounts": accounts() }),
+        Ask::Questions => json!({ "questions": [] }),
+        Ask::Answer { .. } => Err(Refused::NoQuestion)?,
         Ask::Program { device, inode } => json!({ "path": format!("/{device}/{inode}") }),
     })
 }
