@@ -218,7 +218,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
-        steps: &[Step::Kernel("control")],
+        steps: &[Step::Kernel("control"), Step::Kernel("asking")],
     },
     Room {
         name: "outlives",

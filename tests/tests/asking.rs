@@ -1,0 +1,222 @@
+//! Promises of rules that ask a person, on this machine's kernel: real programs wait, and somebody answers.
+//!
+//! Needs what the tests of the firewall need.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
+#[path = "../../xtask/src/lab.rs"]
+mod lab;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the control socket, which need all of it"
+)]
+#[path = "control/person.rs"]
+mod person;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the firewall, each of which needs a part"
+)]
+mod zone;
+
+use lab::OUTSIDE;
+use person::{Person, Watch};
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use zone::Protected;
+use zone::probe::wait_until;
+
+/// Somebody with no rights.
+const NOBODY: u32 = 65_534;
+/// How long a connect may take that nobody is asked about.
+const SOON: Duration = Duration::from_millis(900);
+
+/// The zone's control socket.
+fn control(zone: &Protected) -> PathBuf {
+    zone.lab.folder().join("c")
+}
+
+/// Has the zone send a packet to the discard port; whether it was refused.
+fn discard(zone: &Protected) -> bool {
+    !zone
+        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
+        .status
+        .success()
+}
+
+/// A zone that asks about whatever it sends, with servers outside on these ports.
+fn asking(more: &str, ports: &[u16]) -> Protected {
+    let rules = format!(
+        "[default]\ninbound = \"block\"\noutbound = \"ask\"\n{more}\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n"
+    );
+    let zone = Protected::with(&rules);
+    for port in ports {
+        zone.lab.serve_outside(&port.to_string()).unwrap();
+    }
+    zone
+}
+
+/// A program of the zone that connects to this port outside, and waits for that as long as TCP does, or so many seconds.
+struct Connect(Child);
+
+impl Connect {
+    fn start(zone: &Protected, user: u32, port: u16, seconds: u32) -> Self {
+        let connect = format!("exec 3<>/dev/tcp/{OUTSIDE}/{port}");
+        let (user, seconds) = (format!("--reuid={user}"), seconds.to_string());
+        let mut command = zone.lab.inside(&[
+            "setpriv",
+            &user,
+            "--clear-groups",
+            "timeout",
+            &seconds,
+            "bash",
+            "-c",
+            &connect,
+        ]);
+        Self(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Whether it got there.
+    fn succeeds(mut self) -> bool {
+        self.0.wait().unwrap().success()
+    }
+
+    fn waits(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Connect {
+    fn drop(&mut self) {
+        if self.waits() {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
+}
+
+/// What this person sees waiting.
+fn questions(person: &Person) -> Vec<Value> {
+    let said = person.run(&["ask", "--list", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let lines = said.out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The question about this port, once it waits.
+fn question(person: &Person, port: u16) -> Value {
+    let mut found = None;
+    wait_until("the question is asked", || {
+        let all = questions(person);
+        found = all.into_iter().find(|question| question["port"] == port);
+        found.is_some()
+    });
+    found.unwrap()
+}
+
+fn answer(person: &Person, question: &Value, verdict: &str) -> person::Said {
+    person.run(&["ask", "--answer", &question["id"].to_string(), verdict])
+}
+
+#[test]
+fn a_connect_is_asked_about_once_and_an_answer_lets_that_very_connect_through() {
+    let zone = asking("answer_within = 60", &[4001]);
+    let root = Person::root(&zone);
+    let mut watch = Watch::start(&zone, &["--kind", "packet"]);
+    let mut connect = Connect::start(&zone, 0, 4001, 30);
+    // The first packet is sent again after a second, and again.
+    wait_until("it is tried again", || {
+        question(&root, 4001)["count"].as_u64().unwrap() >= 3
+    });
+    assert!(connect.waits(), "no error comes back");
+    let all = questions(&root);
+    assert_eq!(all.len(), 1, "{all:?}");
+    let question = &all[0];
+    assert!(
+        question["program"].as_str().unwrap().ends_with("/bash"),
+        "{question}"
+    );
+    assert_eq!(question["remote"], OUTSIDE);
+    assert_eq!(question["user"], 0);
+    let said = answer(&root, question, "allow");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(connect.succeeds(), "the very connect that was asked about");
+    let (account, _) = watch.end();
+    assert_eq!(account["offered"], 1, "it is told once: {account}");
+    assert_eq!(questions(&root), [] as [Value; 0]);
+    let began = Instant::now();
+    assert!(Connect::start(&zone, 0, 4001, 10).succeeds());
+    assert!(began.elapsed() < SOON, "the answer holds for the next one");
+}
+
+#[test]
+fn what_was_answered_block_is_refused_and_not_asked_again() {
+    let zone = asking("answer_within = 60", &[4001, 4002]);
+    let root = Person::root(&zone);
+    let waiting = Connect::start(&zone, 0, 4001, 4);
+    assert_eq!(answer(&root, &question(&root, 4001), "block").code, 0);
+    assert!(!waiting.succeeds());
+    assert!(!Connect::start(&zone, 0, 4001, 3).succeeds());
+    assert_eq!(questions(&root), [] as [Value; 0]);
+    // It was about this place alone.
+    let _other = Connect::start(&zone, 0, 4002, 20);
+    question(&root, 4002);
+}
+
+#[test]
+fn what_nobody_answers_in_its_time_becomes_of_what_the_rule_says() {
+    let rule = |id: &str, port: u16, unanswered: &str| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\naction = \"ask\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = {port}\n\
+             unanswered = \"{unanswered}\"\nanswer_within = 2\n"
+        )
+    };
+    let rules = rule("open", 4001, "allow") + &rule("shut", 4002, "block");
+    let zone = asking(&rules, &[4001, 4002]);
+    let root = Person::root(&zone);
+    let (open, shut) = (
+        Connect::start(&zone, 0, 4001, 20),
+        Connect::start(&zone, 0, 4002, 8),
+    );
+    assert_eq!(question(&root, 4001)["unanswered"], "allow");
+    assert_eq!(question(&root, 4002)["rule"], "shut");
+    assert!(open.succeeds(), "let through when its time was over");
+    assert!(!shut.succeeds());
+    assert_eq!(questions(&root), [] as [Value; 0]);
+    assert!(!Connect::start(&zone, 0, 4002, 3).succeeds());
+    assert_eq!(questions(&root), [] as [Value; 0], "it holds for a while");
+}
+
+#[test]
+fn a_user_answers_for_what_runs_as_them_and_hears_of_nothing_else() {
+    let zone = asking("answer_within = 60", &[4001]);
+    let root = Person::root(&zone);
+    // What the group would let in, by the file of this very socket: no group of the machine's is touched.
+    std::fs::set_permissions(control(&zone), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let nobody = Person::root(&zone).user(NOBODY);
+    let mut roots = Connect::start(&zone, 0, 4001, 40);
+    let roots_question = question(&root, 4001);
+    assert_eq!(questions(&nobody), [] as [Value; 0]);
+    let said = answer(&nobody, &roots_question, "allow");
+    assert_eq!(said.code, 1, "{said:?}");
+    let own = Connect::start(&zone, NOBODY, 4001, 20);
+    let own_question = question(&nobody, 4001);
+    assert_eq!(own_question["user"], NOBODY);
+    // As wide as it gets, and still about their own programs.
+    let id = own_question["id"].to_string();
+    let said = nobody.run(&["ask", "--answer", &id, "allow", "--width", "anywhere"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(own.succeeds());
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(roots.waits(), "root's program has no answer yet");
+    assert_eq!(questions(&root).len(), 1);
+}
