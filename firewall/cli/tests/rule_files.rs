@@ -279,7 +279,18 @@ fn the_schema_has_the_parsers_keys() {
 fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
     let defs = &schema()["$defs"];
     for action in defs["action"]["enum"].as_array().unwrap() {
-        takes(&format!("id = 'r'\naction = {action}"));
+        takes(&format!("id = 'r'\ndirection = 'out'\naction = {action}"));
+    }
+    let ask = |key: &str, value: &Value| {
+        takes(&format!(
+            "id = 'r'\ndirection = 'in'\naction = 'ask'\n{key} = {value}"
+        ));
+    };
+    for unanswered in defs["unanswered"]["enum"].as_array().unwrap() {
+        ask("unanswered", unanswered);
+    }
+    for limit in ["minimum", "maximum"] {
+        ask("answer_within", &defs["answer_within"][limit]);
     }
     for key in ["direction", "id", "comment"] {
         let values = &defs["rule"]["properties"][key];
