@@ -6,7 +6,7 @@ use super::*;
 use channel::sys::linux::Closer;
 use control::{
     Account, Accounts, Applied, Client, Counted, DESCRIPTION, Device, Failed, Hits, INTERFACE,
-    InForce, Lease, Memory, NamedRule, Refused, RuleNames, RuleText, Stats, Status,
+    InForce, Lease, Memory, NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -82,10 +82,29 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::Stats => json!({ "stats": Stats::default() }),
         Ask::Hits => json!({ "hits": hits() }),
         Ask::Accounts => json!({ "accounts": accounts() }),
-        Ask::Questions => json!({ "questions": [] }),
-        Ask::Answer { .. } => Err(Refused::NoQuestion)?,
+        Ask::Questions => json!({ "questions": [question()] }),
+        Ask::Answer { .. } => json!({ "answered": question() }),
         Ask::Program { device, inode } => json!({ "path": format!("/{device}/{inode}") }),
     })
+}
+
+fn question() -> Question {
+    Question {
+        id: 1,
+        direction: "out".to_owned(),
+        protocol: 6,
+        remote: std::net::Ipv4Addr::LOCALHOST.into(),
+        port: Some(443),
+        user: Some(1000),
+        program: Some("/usr/bin/curl".to_owned()),
+        name: "curl".to_owned(),
+        pid: 7,
+        rule: Some("web".to_owned()),
+        count: 3,
+        more: 1,
+        milliseconds_left: 1000,
+        unanswered: "block".to_owned(),
+    }
 }
 
 fn status() -> Status {
@@ -495,7 +514,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 14] = [
+    let sent: [(&str, Value); 15] = [
         ("Status", json!(status())),
         ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
@@ -510,6 +529,7 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("Accounts", json!(accounts())),
         ("Account", json!(accounts().apps[0])),
         ("Counted", json!(Counted::default())),
+        ("Question", json!(question())),
     ];
     let said: BTreeSet<_> = description
         .custom_types()
@@ -551,6 +571,10 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("ApplyRules", json!({ "name": "r", "text": "x" })),
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
+        (
+            "AnswerQuestion",
+            json!({ "id": 1, "allow": true, "width": "place" }),
+        ),
     ];
     for method in description.methods() {
         let name = method.name().as_str();
@@ -588,6 +612,7 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         Failure::from(Refused::NoLease),
         Failure::from(Refused::LeaseOver),
         Failure::from(Refused::Replaced),
+        Failure::from(Refused::NoQuestion),
         Failure::from(Refused::System(String::new())),
         Failure::from(Refused::Incomplete {
             generation: 8,
