@@ -17,4 +17,8 @@ pub mod table;
 #[cfg(not(target_arch = "bpf"))]
 pub mod text;
 #[cfg(all(feature = "wdm", windows))]
+#[expect(
+    clippy::declare_interior_mutable_const,
+    reason = "each initialises one static at compile time: built at run time they would lie on a kernel's small stack"
+)]
 pub mod wdm;

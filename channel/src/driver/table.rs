@@ -170,6 +170,10 @@ impl<P: Platform> Default for Table<P> {
 #[cfg(all(feature = "wdm", windows, not(loom)))]
 impl Table<super::wdm::Nt> {
     /// No app yet. Made at compile time: it is too large for a kernel's stack.
+    #[expect(
+        clippy::declare_interior_mutable_const,
+        reason = "it initialises the driver's one static"
+    )]
     pub(super) const EMPTY: Self = {
         use super::wdm::SpinLock;
         Self {

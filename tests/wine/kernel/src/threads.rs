@@ -11,7 +11,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 /// Threads that have not ended.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
 
-#[expect(clippy::too_many_arguments, reason = "the function is Microsoft's")]
 pub unsafe extern "system" fn create(
     object: *mut c_void,
     handle: *mut HANDLE,
