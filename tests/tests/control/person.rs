@@ -1,8 +1,9 @@
 //! Somebody at the command line. It runs as the test program itself, started again.
 
 use super::zone::Protected;
+use gatebell_tests::again;
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::{Pid, setgid, setgroups, setuid};
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::Permissions;
 use std::io::{self, BufRead, BufReader, Lines, Write};
@@ -130,7 +131,7 @@ impl Person {
         command.env("GATEBELL_WORDS", self.words(words).join("\n"));
         command.env("XDG_RUNTIME_DIR", &self.folder);
         if let Some(user) = self.user {
-            command.env("GATEBELL_USER", user.to_string());
+            command.env(again::USER, user.to_string());
         }
         command
     }
@@ -216,14 +217,7 @@ fn the_command_line() {
     let Ok(words) = std::env::var("GATEBELL_WORDS") else {
         return;
     };
-    if let Some(user) = std::env::var("GATEBELL_USER")
-        .ok()
-        .and_then(|user| user.parse::<u32>().ok())
-    {
-        setgroups(&[]).unwrap();
-        setgid(user.into()).unwrap();
-        setuid(user.into()).unwrap();
-    }
+    again::go_on_as_the_user();
     print!("{BEGIN}");
     io::stdout().flush().unwrap();
     let code = cli::run(&cli::parse_from(words.lines().map(Into::into)));

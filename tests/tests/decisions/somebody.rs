@@ -2,7 +2,7 @@
 
 use super::threads::{end_of_the_first, together};
 use super::zone::Protected;
-use nix::unistd::{setgid, setgroups, setuid};
+use gatebell_tests::again;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -100,7 +100,7 @@ impl Somebody {
         let mut command = zone.lab.inside(&program);
         command
             .env("GATEBELL_ACT", what)
-            .env("GATEBELL_USER", self.user.to_string());
+            .env(again::USER, self.user.to_string());
         command
     }
 }
@@ -139,15 +139,7 @@ fn acts() {
     let Ok(what) = std::env::var("GATEBELL_ACT") else {
         return;
     };
-    let user = std::env::var("GATEBELL_USER")
-        .unwrap()
-        .parse::<u32>()
-        .unwrap();
-    if user != 0 {
-        setgroups(&[]).unwrap();
-        setgid(user.into()).unwrap();
-        setuid(user.into()).unwrap();
-    }
+    again::go_on_as_the_user();
     let words: Vec<&str> = what.split(' ').collect();
     let done = match words[0] {
         "connect" => {

@@ -6,8 +6,9 @@ use super::reading::{Tally, tally};
 use channel::sys::linux::{Linux, bpf};
 use channel::{Attachment, Device, Error, Mask};
 use firewall_abi::kind;
+use gatebell_tests::again;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::{Pid, setgid, setgroups, setuid};
+use nix::unistd::Pid;
 use std::env;
 use std::fmt::Display;
 use std::io::{BufRead, BufReader};
@@ -50,7 +51,7 @@ impl Child {
     fn spawn(mut command: Command, zone: &Protected, user: u32, role: &str) -> Self {
         command
             .env("GATEBELL_ROLE", role)
-            .env("GATEBELL_USER", user.to_string());
+            .env(again::USER, user.to_string());
         command.env("GATEBELL_FOLDER", zone.lab.folder());
         let mut process = command
             .stdin(Stdio::null())
@@ -117,7 +118,7 @@ fn the_child() {
     let Ok(role) = env::var("GATEBELL_ROLE") else {
         return;
     };
-    become_user(env::var("GATEBELL_USER").unwrap().parse().unwrap());
+    again::go_on_as_the_user();
     let (what, count) = role.split_once(' ').unwrap_or((&role, "0"));
     let count: u64 = count.parse().unwrap();
     match what {
@@ -133,14 +134,6 @@ fn the_child() {
 
 fn say(key: &str, value: impl Display) {
     println!("{key}: {value}");
-}
-
-fn become_user(user: u32) {
-    if user != 0 {
-        setgroups(&[]).unwrap();
-        setgid(user.into()).unwrap();
-        setuid(user.into()).unwrap();
-    }
 }
 
 /// Datagrams to a port that the rules refuse, and what became of them.
