@@ -6,6 +6,7 @@
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
 #![forbid(unsafe_code)]
 
+mod questions;
 mod window;
 
 use anyhow::{Context, Result};
@@ -27,7 +28,7 @@ struct Arguments {
     /// The driver's device: on Linux its service's socket, on Windows a name such as \\.\Gatebell
     #[arg(long, default_value = control::DEVICE)]
     device: PathBuf,
-    /// The service's control socket, which knows the names of rules
+    /// The service's control socket, which knows the names of rules and what they ask
     #[cfg(target_os = "linux")]
     #[arg(long, default_value = control::SOCKET)]
     control: PathBuf,
@@ -90,6 +91,7 @@ fn in_window(
     stop: &Arc<AtomicBool>,
 ) -> Result<()> {
     let shown = Arc::new(Shown::default());
+    follow_questions(arguments, &shown);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let done = read(arguments, names, stop, &mut |Told { update, .. }| {
@@ -106,12 +108,28 @@ fn in_window(
         let title = arguments.device.display().to_string();
         window::run(shown.clone(), &title)?;
         shown.close();
+        shown.questions.end();
         stop.store(true, Ordering::Release);
         reader
             .join()
             .unwrap_or_else(|_| anyhow::bail!("the reader broke down"))
     })
 }
+
+/// Has a thread of its own speak with the service about what the rules ask. Nobody waits for its end: a service that hangs
+/// holds up no window that is closed.
+#[cfg(target_os = "linux")]
+fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) {
+    let mut service = questions::AtSocket::new(&arguments.control);
+    let shown = shown.clone();
+    std::thread::spawn(move || {
+        shown.questions.follow(&mut service, &|| shown.repaint());
+    });
+}
+
+/// On this system there is no service to ask.
+#[cfg(not(target_os = "linux"))]
+fn follow_questions(_: &Arguments, _: &Arc<Shown>) {}
 
 /// The names of the service that the records are of.
 #[cfg(target_os = "linux")]

@@ -450,8 +450,12 @@ fn end(address: IpAddr, port: u16) -> String {
 /// Bytes up to the first zero. Names come from any program: control characters are shown as such, never obeyed.
 fn text(bytes: &[u8]) -> String {
     let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    String::from_utf8_lossy(whole).chars().map(clean).collect()
+    clean(&String::from_utf8_lossy(whole))
+}
+
+/// The same text without control characters: each is shown as such.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// The local time of day, to the millisecond.

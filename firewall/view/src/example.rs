@@ -1,7 +1,7 @@
-//! A packet to try views with.
+//! A packet and a question to try views with.
 
 use crate::entry::TCP;
-use control::{Names, RuleName};
+use control::{Names, Question, RuleName};
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
 
@@ -34,6 +34,27 @@ pub fn packet() -> Packet {
     };
     packet.user = NO_USER;
     packet
+}
+
+/// curl of a user's wants to go out, and the default asks.
+#[must_use]
+pub fn question() -> Question {
+    Question {
+        id: 7,
+        direction: Direction::Outbound.name().to_owned(),
+        protocol: TCP,
+        remote: std::net::Ipv4Addr::new(192, 0, 2, 7).into(),
+        port: Some(443),
+        user: Some(1000),
+        program: Some("/usr/bin/curl".to_owned()),
+        name: "curl".to_owned(),
+        pid: 4711,
+        rule: None,
+        count: 3,
+        more: 0,
+        milliseconds_left: 23_000,
+        unanswered: "block".to_owned(),
+    }
 }
 
 /// A rule file whose rules have one name.

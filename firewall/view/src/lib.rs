@@ -13,6 +13,7 @@ pub mod entry;
 pub mod example;
 pub mod json;
 mod latency;
+pub mod question;
 pub mod reader;
 pub mod terminal;
 

@@ -3,14 +3,18 @@
 //!
 //! - `rows`: what is kept, and what of it the filter lets through.
 //! - `allow`: what to write into the rule file.
+//! - `card`: what the rules ask, and the keys that answer it.
 //! - here: what is painted. Nothing is painted while nothing happens.
 
 mod allow;
+mod card;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
+use crate::questions::Questions;
+use card::Card;
 use eframe::egui::{self, Color32, RichText, Ui, accesskit};
 use egui_extras::{Column, TableBuilder};
 use firewall_abi::packet::Verdict;
@@ -36,6 +40,8 @@ const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
 #[derive(Default)]
 pub struct Shown {
     rows: Mutex<Rows>,
+    /// What the rules ask.
+    pub questions: Questions,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
     closed: AtomicBool,
@@ -45,6 +51,9 @@ impl Shown {
     /// Takes in what the reader has read, and has it painted if it changes anything. The counters come again and again: the
     /// same counters are nothing to paint.
     pub fn take(&self, update: Update) {
+        if tells_of_a_question(&update) {
+            self.questions.ring();
+        }
         if self.rows().take(update) {
             self.repaint();
         }
@@ -71,10 +80,23 @@ impl Shown {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn repaint(&self) {
+    /// Has the window painted soon.
+    pub fn repaint(&self) {
         if let Some(context) = self.context.get() {
             context.request_repaint_after(PAINT_AFTER);
         }
+    }
+}
+
+/// Whether something may have been asked: a loss may hide that.
+fn tells_of_a_question(update: &Update) -> bool {
+    let Update::Entry(entry) = update else {
+        return false;
+    };
+    match &entry.what {
+        What::Packet(packet) => packet.verdict == Verdict::Ask,
+        What::Lost(_) => true,
+        _ => false,
     }
 }
 
@@ -104,6 +126,7 @@ struct Window {
     filter: String,
     selected: Option<u64>,
     painted: PaintedRows,
+    card: Card,
 }
 
 /// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
@@ -146,6 +169,7 @@ impl Window {
             filter: String::new(),
             selected: None,
             painted: PaintedRows::default(),
+            card: Card::default(),
         }
     }
 
@@ -244,7 +268,15 @@ impl eframe::App for Window {
             ui.ctx().request_repaint_after(Duration::from_millis(1));
         }
         egui::Panel::top("head").show(ui, |ui| self.head(ui, &mut rows));
-        egui::Panel::bottom("status").show(ui, |ui| status(ui, &rows));
+        let unreachable = shown.questions.look().unreachable().map(str::to_owned);
+        egui::Panel::bottom("status").show(ui, |ui| {
+            status(ui, &rows);
+            if let Some(why) = unreachable {
+                ui.label(RichText::new(format!("questions: {why}")).color(LOST));
+            }
+        });
+        // After the status, which it must leave room.
+        self.card.show(ui, &shown.questions);
         if let Some(entry) = self.selected.and_then(|number| rows.numbered(number)) {
             egui::Panel::bottom("details").show(ui, |ui| self.details(ui, entry));
         }

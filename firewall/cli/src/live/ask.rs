@@ -5,19 +5,16 @@ use crate::Error;
 use crate::arguments::{AnswerTime, QuestionArguments};
 use crate::style;
 use control::{Client, Given, Lasts, Question};
-use firewall_abi::asking::Width;
-use firewall_abi::packet::{Direction, Verdict};
+use firewall_abi::packet::Verdict;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
-use view::entry::protocol_name;
+use view::question::{self, Choice};
 
 /// How often it is looked for questions.
 const EVERY: Duration = Duration::from_millis(300);
-/// How long an answer holds that says no more.
-const USUAL: Duration = Duration::from_secs(600);
 
 /// Lists, answers one, or asks whoever sits there until Ctrl-C.
 pub fn ask(arguments: &QuestionArguments, out: &mut dyn Write) -> Result<u8, Error> {
@@ -52,7 +49,7 @@ fn answer(
     out: &mut dyn Write,
 ) -> Result<u8, Error> {
     let lasts = match arguments.lasts {
-        None => Lasts::For(USUAL),
+        None => question::USUAL,
         Some(AnswerTime::For(time)) => Lasts::For(time),
         Some(AnswerTime::UntilRestart) => Lasts::UntilRestart,
         Some(AnswerTime::Always) => Lasts::Always,
@@ -79,7 +76,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
     let lines = lines();
     let (mut shown, mut skipped) = (BTreeSet::new(), BTreeSet::new());
     if !json {
-        writeln!(out, "{}{KEYS}{0:#}", style::FAINT)?;
+        writeln!(out, "{}{}{0:#}", style::FAINT, keys())?;
     }
     loop {
         let questions = client.questions()?;
@@ -101,7 +98,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
         match (Typed::of(&line), next) {
             (Some(Typed::Quit), _) => return Ok(0),
             (Some(Typed::Nothing), _) => {}
-            (None, _) => writeln!(out, "{KEYS}")?,
+            (None, _) => writeln!(out, "{}", keys())?,
             (_, None) => writeln!(out, "nothing waits for an answer")?,
             (Some(Typed::Skip), Some(question)) => {
                 skipped.insert(question.id);
@@ -131,8 +128,16 @@ fn lines() -> Receiver<String> {
     hear
 }
 
-const KEYS: &str = "a allow, b block, s leave it, q quit; then m 10 minutes, r until the service starts again, w always; then p this place, \
-                    d this address, o this port, e everywhere: `a` is `amp`, `bwe` blocks the program for always";
+/// What can be typed.
+fn keys() -> String {
+    format!(
+        "{}, {} leave it, q quit; then {}; then {}: `a` is `amp`, `bwe` blocks the program for always",
+        Choice::keys(&question::VERDICTS),
+        question::LEAVE,
+        Choice::keys(&question::LASTS),
+        Choice::keys(&question::WIDTHS)
+    )
+}
 
 /// What a line means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,29 +152,26 @@ impl Typed {
     /// None: nothing that is known.
     fn of(line: &str) -> Option<Self> {
         let line = line.trim();
-        match line {
-            "" => return Some(Self::Nothing),
-            "s" => return Some(Self::Skip),
-            "q" => return Some(Self::Quit),
-            _ => {}
-        }
         let mut keys = line.chars();
-        let allow = match keys.next()? {
-            'a' => true,
-            'b' => false,
-            _ => return None,
+        let allow = match keys.next() {
+            None => return Some(Self::Nothing),
+            Some('q') if line.len() == 1 => return Some(Self::Quit),
+            Some(question::LEAVE) if line.len() == 1 => return Some(Self::Skip),
+            Some(key) => Choice::of(&question::VERDICTS, key)?,
         };
-        let mut given = Given {
-            allow,
-            width: Width::Place,
-            lasts: Lasts::For(USUAL),
-        };
+        let mut given = question::usual(allow);
         let mut rest = keys.peekable();
-        if let Some(lasts) = rest.peek().and_then(|key| lasts(*key)) {
+        if let Some(lasts) = rest
+            .peek()
+            .and_then(|key| Choice::of(&question::LASTS, *key))
+        {
             given.lasts = lasts;
             rest.next();
         }
-        if let Some(width) = rest.peek().and_then(|key| width(*key)) {
+        if let Some(width) = rest
+            .peek()
+            .and_then(|key| Choice::of(&question::WIDTHS, *key))
+        {
             given.width = width;
             rest.next();
         }
@@ -177,113 +179,34 @@ impl Typed {
     }
 }
 
-const fn lasts(key: char) -> Option<Lasts> {
-    Some(match key {
-        'm' => Lasts::For(USUAL),
-        'r' => Lasts::UntilRestart,
-        'w' => Lasts::Always,
-        _ => return None,
-    })
-}
-
-const fn width(key: char) -> Option<Width> {
-    Some(match key {
-        'p' => Width::Place,
-        'd' => Width::Address,
-        'o' => Width::Port,
-        'e' => Width::Anywhere,
-        _ => return None,
-    })
-}
-
-fn show(question: &Question, out: &mut dyn Write) -> Result<(), Error> {
+fn show(asked: &Question, out: &mut dyn Write) -> Result<(), Error> {
+    let (strong, faint) = (style::STRONG, style::FAINT);
     let Question {
         id,
-        pid,
-        count,
-        more,
         milliseconds_left,
-        unanswered,
         ..
-    } = question;
-    let (strong, faint) = (style::STRONG, style::FAINT);
-    writeln!(out, "{strong}{id}: {}{strong:#}", sentence(question))?;
-    let process = if *pid == 0 {
-        String::new()
-    } else {
-        format!("{} (pid {pid}); ", clean(&question.name))
-    };
-    let by = question
-        .rule
-        .as_ref()
-        .map_or("the default asks".to_owned(), |rule| {
-            format!("rule `{}` asks", clean(rule))
-        });
-    let others = if *more == 0 {
-        String::new()
-    } else {
-        format!("; {more} more of this program wait behind it")
-    };
+    } = asked;
+    writeln!(out, "{strong}{id}: {}{strong:#}", question::sentence(asked))?;
+    let process = question::process(asked).map_or(String::new(), |process| format!("{process}; "));
+    let left = Duration::from_millis(*milliseconds_left);
     writeln!(
         out,
-        "{faint}   {process}{by}; packets: {count}{others}; {unanswered} in {} s{faint:#}",
-        milliseconds_left.div_ceil(1000)
+        "{faint}   {process}{}; {}{faint:#}",
+        question::asked_by(asked),
+        question::unanswered(asked, left)
     )?;
     Ok(())
 }
 
-/// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
-fn sentence(question: &Question) -> String {
-    let Question {
-        direction,
-        protocol,
-        remote,
-        port,
-        user,
-        program,
-        name,
-        ..
-    } = question;
-    let who = program.as_deref().unwrap_or(name);
-    let who = if who.is_empty() {
-        "somebody here".to_owned()
-    } else {
-        clean(who)
-    };
-    let user = user.map_or(String::new(), |user| format!(" of user {user}"));
-    let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
-    let port = port.map_or(String::new(), |port| format!(" port {port}"));
-    let arrow = if direction == Direction::Inbound.name() {
-        "<-"
-    } else {
-        "->"
-    };
-    format!("{who}{user} {arrow} {remote} {protocol}{port}")
-}
-
-/// Programs may have any name: control characters are shown as such, never obeyed.
-fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
-}
-
-fn said(question: &Question, given: &Given, out: &mut dyn Write) -> Result<(), Error> {
-    let verdict = if given.allow {
-        Verdict::Allow
-    } else {
-        Verdict::Block
-    };
+fn said(asked: &Question, given: &Given, out: &mut dyn Write) -> Result<(), Error> {
+    let verdict = question::verdict(given);
     let colour = style::verdict(verdict);
-    let lasts = match given.lasts {
-        Lasts::For(time) => format!("for {} s", time.as_secs()),
-        Lasts::UntilRestart => "until the service starts again".to_owned(),
-        Lasts::Always => "always".to_owned(),
-    };
     writeln!(
         out,
-        "{colour}{}{colour:#} {lasts}, {}: {}",
+        "{colour}{}{colour:#} {}: {}",
         verdict.name(),
-        given.width.name(),
-        sentence(question)
+        question::extent(given),
+        question::sentence(asked)
     )?;
     Ok(())
 }
@@ -291,6 +214,7 @@ fn said(question: &Question, given: &Given, out: &mut dyn Write) -> Result<(), E
 #[cfg(test)]
 mod tests {
     use super::*;
+    use firewall_abi::asking::Width;
 
     #[test]
     fn a_key_is_an_answer_and_more_keys_say_for_how_long_and_about_what() {
@@ -302,7 +226,7 @@ mod tests {
             })) => Some((allow, width, lasts)),
             _ => None,
         };
-        let usual = Lasts::For(USUAL);
+        let usual = question::USUAL;
         assert_eq!(given("a"), Some((true, Width::Place, usual)));
         assert_eq!(given(" b "), Some((false, Width::Place, usual)));
         assert_eq!(given("ae"), Some((true, Width::Anywhere, usual)));

@@ -1,0 +1,379 @@
+//! What the rules ask, as the service says it, and the answers on their way to it: shared by the thread that speaks with the
+//! service and by those who show questions.
+//!
+//! - Nobody who shows a question waits for the service: the thread does.
+//! - The thread looks when a record tells that something was asked, once a second while something waits, and every few
+//!   seconds in any case: a rule may tell nothing of what it asks, a record may be lost, and the service may come back.
+
+use control::{Given, Question};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The time between two looks while something waits.
+const WHILE_ASKED: Duration = Duration::from_secs(1);
+/// The time between two looks while nothing does.
+const IN_ANY_CASE: Duration = Duration::from_secs(3);
+/// The least time between two looks: a flood of questions is no flood of requests.
+const AT_LEAST: Duration = Duration::from_millis(50);
+
+/// Who is asked for questions, and takes answers. Errors are sentences that say what to do.
+pub trait Service {
+    /// What waits.
+    fn questions(&mut self) -> Result<Vec<Question>, String>;
+    /// Answers one.
+    fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String>;
+}
+
+/// The questions that wait, and the answer that is on its way.
+#[derive(Debug, Default)]
+pub struct Questions {
+    state: Mutex<State>,
+    /// There is something to do before the time.
+    call: Condvar,
+}
+
+/// What is known now.
+#[derive(Debug, Default)]
+pub struct State {
+    waiting: Vec<Waiting>,
+    unreachable: Option<String>,
+    answer: Option<(Question, Given)>,
+    outcome: Option<Outcome>,
+    rung: bool,
+    ended: bool,
+}
+
+/// One that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The question.
+    pub question: Question,
+    /// When its time is over.
+    pub until: Instant,
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was asked.
+    pub question: Question,
+    /// What was answered.
+    pub given: Given,
+    /// Why it is not in force, if it is not.
+    pub refused: Option<String>,
+    /// When it came.
+    pub at: Instant,
+}
+
+impl State {
+    /// What waits, the oldest first.
+    pub fn waiting(&self) -> &[Waiting] {
+        &self.waiting
+    }
+
+    /// Why the service can't be asked.
+    pub fn unreachable(&self) -> Option<&str> {
+        self.unreachable.as_deref()
+    }
+
+    /// The number of the question whose answer is on its way.
+    pub fn is_being_answered(&self) -> Option<u64> {
+        self.answer.as_ref().map(|(question, _)| question.id)
+    }
+
+    /// What became of the last answer.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Takes in what the service says now. True: that is something else to show. That time passes is not.
+    fn take(&mut self, said: Result<Vec<Question>, String>, now: Instant) -> bool {
+        let (questions, unreachable) = match said {
+            Ok(questions) => (questions, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        let timeless = |question: &Question| Question {
+            milliseconds_left: 0,
+            ..question.clone()
+        };
+        let shown = self
+            .waiting
+            .iter()
+            .map(|waiting| timeless(&waiting.question));
+        let same = shown.eq(questions.iter().map(timeless)) && self.unreachable == unreachable;
+        self.waiting = questions
+            .into_iter()
+            .map(|question| Waiting {
+                until: now + Duration::from_millis(question.milliseconds_left),
+                question,
+            })
+            .collect();
+        self.unreachable = unreachable;
+        !same
+    }
+}
+
+impl Questions {
+    /// A look at what is known.
+    pub fn look(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that something was asked.
+    pub fn ring(&self) {
+        self.look().rung = true;
+        self.call.notify_one();
+    }
+
+    /// Hands in an answer. False: another one is still on its way.
+    pub fn answer(&self, question: Question, given: Given) -> bool {
+        let mut state = self.look();
+        if state.answer.is_some() {
+            return false;
+        }
+        state.outcome = None;
+        state.answer = Some((question, given));
+        drop(state);
+        self.call.notify_one();
+        true
+    }
+
+    /// Ends whoever follows.
+    pub fn end(&self) {
+        self.look().ended = true;
+        self.call.notify_one();
+    }
+
+    /// Speaks with the service until the end, and calls `changed` when there is something else to show.
+    pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
+        while !self.look().ended {
+            let asked = self.look().answer.clone();
+            let outcome = asked.map(|(question, given)| Outcome {
+                refused: service.answer(question.id, &given).err(),
+                question,
+                given,
+                at: Instant::now(),
+            });
+            self.look().rung = false;
+            let said = service.questions();
+            let mut state = self.look();
+            let mut news = state.take(said, Instant::now());
+            if outcome.is_some() {
+                state.answer = None;
+                state.outcome = outcome;
+                news = true;
+            }
+            drop(state);
+            if news {
+                changed();
+            }
+            self.rest();
+        }
+    }
+
+    /// Waits until there is something to do.
+    fn rest(&self) {
+        let no_answer = |state: &mut State| state.answer.is_none() && !state.ended;
+        let nothing = |state: &mut State| no_answer(state) && !state.rung;
+        let state = self.look();
+        let whole = if state.waiting.is_empty() {
+            IN_ANY_CASE
+        } else {
+            WHILE_ASKED
+        };
+        let waited = self.call.wait_timeout_while(state, AT_LEAST, no_answer);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let waited = self.call.wait_timeout_while(state, whole, nothing);
+        drop(waited);
+    }
+}
+
+/// The service behind a control socket.
+#[cfg(target_os = "linux")]
+pub struct AtSocket {
+    path: std::path::PathBuf,
+    client: Option<control::Client>,
+}
+
+#[cfg(target_os = "linux")]
+impl AtSocket {
+    /// It need not run yet.
+    pub fn new(path: &std::path::Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            client: None,
+        }
+    }
+
+    fn ask<T>(
+        &mut self,
+        ask: impl Fn(&mut control::Client) -> Result<T, control::Failed>,
+    ) -> Result<T, String> {
+        let known = self.client.is_some();
+        let client = match self.client.take() {
+            Some(client) => Ok(client),
+            None => control::Client::connect(&self.path),
+        };
+        let mut client = client.map_err(|failed| failed.to_string())?;
+        match ask(&mut client) {
+            Ok(said) => {
+                self.client = Some(client);
+                Ok(said)
+            }
+            // The service was started again meanwhile: nobody took the request.
+            Err(control::Failed::HungUp) if known => self.ask(ask),
+            Err(failed) => {
+                if matches!(failed, control::Failed::Refused { .. }) {
+                    self.client = Some(client);
+                }
+                Err(failed.to_string())
+            }
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Service for AtSocket {
+    fn questions(&mut self) -> Result<Vec<Question>, String> {
+        self.ask(control::Client::questions)
+    }
+
+    fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
+        self.ask(|client| client.answer(id, given))
+    }
+}
+
+/// A service for tests: its questions, and what it says to an answer.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Model {
+    /// What waits.
+    pub waiting: Vec<Question>,
+    /// What was answered.
+    pub answered: Vec<(u64, Given)>,
+    /// What it says to every answer, if it refuses them.
+    pub refuses: Option<String>,
+    /// What it says to everything.
+    pub unreachable: Option<String>,
+}
+
+#[cfg(test)]
+impl Service for Model {
+    fn questions(&mut self) -> Result<Vec<Question>, String> {
+        match &self.unreachable {
+            Some(why) => Err(why.clone()),
+            None => Ok(self.waiting.clone()),
+        }
+    }
+
+    fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
+        if let Some(why) = self.refuses.as_ref().or(self.unreachable.as_ref()) {
+            return Err(why.clone());
+        }
+        let found = self.waiting.iter().position(|question| question.id == id);
+        let question = self
+            .waiting
+            .remove(found.ok_or("no question of this number waits")?);
+        self.answered.push((id, *given));
+        Ok(question)
+    }
+}
+
+#[cfg(test)]
+impl Questions {
+    /// One round of [`Questions::follow`].
+    pub fn turn(&self, service: &mut Model) {
+        struct Once<'a>(&'a Questions, &'a mut Model);
+        impl Service for Once<'_> {
+            fn questions(&mut self) -> Result<Vec<Question>, String> {
+                self.0.end();
+                self.1.questions()
+            }
+            fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
+                self.1.answer(id, given)
+            }
+        }
+        self.look().ended = false;
+        self.follow(&mut Once(self, service), &|| ());
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{RecvTimeoutError, channel};
+    use view::example::question;
+    use view::question::usual;
+
+    /// A model that says when it is asked.
+    struct Telling(Model, std::sync::mpsc::Sender<Instant>);
+
+    impl Service for Telling {
+        fn questions(&mut self) -> Result<Vec<Question>, String> {
+            self.1.send(Instant::now()).unwrap();
+            self.0.questions()
+        }
+        fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
+            self.0.answer(id, given)
+        }
+    }
+
+    #[test]
+    fn a_record_and_an_answer_wake_whoever_speaks_with_the_service_and_nothing_else_does_for_seconds()
+     {
+        let questions = Questions::default();
+        let (tell, hear) = channel();
+        let soon = Duration::from_millis(700);
+        std::thread::scope(|scope| {
+            scope.spawn(|| questions.follow(&mut Telling(Model::default(), tell), &|| ()));
+            hear.recv_timeout(soon).unwrap();
+            assert_eq!(
+                hear.recv_timeout(soon),
+                Err(RecvTimeoutError::Timeout),
+                "at rest"
+            );
+            questions.ring();
+            hear.recv_timeout(soon).expect("a record wakes it");
+            assert!(questions.answer(question(), usual(true)));
+            hear.recv_timeout(soon).expect("an answer wakes it");
+            for _ in 0..1_000 {
+                questions.ring();
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            let looks = hear.try_iter().count();
+            assert!(looks < 20, "{looks} looks for 1000 records");
+            questions.end();
+        });
+    }
+
+    #[test]
+    fn that_time_passes_is_nothing_to_paint_and_everything_else_is() {
+        let mut state = State::default();
+        let (now, mut asked) = (Instant::now(), question());
+        assert!(!state.take(Ok(Vec::new()), now), "nothing, as before");
+        assert!(state.take(Ok(vec![asked.clone()]), now));
+        asked.milliseconds_left -= 1_000;
+        assert!(!state.take(Ok(vec![asked.clone()]), now));
+        asked.count += 1;
+        assert!(state.take(Ok(vec![asked]), now));
+        assert!(state.take(Err("gone".to_owned()), now));
+        assert!(!state.take(Err("gone".to_owned()), now));
+        assert!(state.take(Ok(Vec::new()), now), "it is back");
+    }
+
+    #[test]
+    fn one_answer_is_on_its_way_at_a_time() {
+        let questions = Questions::default();
+        assert!(questions.answer(question(), usual(true)));
+        assert!(!questions.answer(question(), usual(false)));
+        assert_eq!(questions.look().is_being_answered(), Some(7));
+        let mut service = Model {
+            waiting: vec![question()],
+            ..Model::default()
+        };
+        questions.turn(&mut service);
+        assert_eq!(service.answered, [(7, usual(true))]);
+        assert_eq!(questions.look().is_being_answered(), None);
+    }
+}

@@ -1,0 +1,357 @@
+//! The card: the first question that waits, and the keys that answer it.
+
+use crate::questions::{Outcome, Questions, State, Waiting};
+use control::{Given, Lasts, Question};
+use eframe::egui::{self, Key, RichText, Ui, accesskit};
+use firewall_abi::asking::Width;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use view::question::{self, Choice, LASTS, VERDICTS, WIDTHS};
+
+/// How long it is shown what became of an answer.
+const OUTCOME_FOR: Duration = Duration::from_secs(10);
+/// The part of the window's height that the card takes at most: of what is asked the rest is scrolled to, what can be answered is
+/// always in sight.
+const MOST_OF_HEIGHT: f32 = 0.62;
+/// The height in which what is asked is scrolled at least.
+const LEAST_ROOM: f32 = 30.0;
+/// The column of names before each line.
+const NAMES: f32 = 72.0;
+
+/// What was chosen, and for which question: for another one nothing is chosen yet, so that no key that was meant for this one
+/// answers that one.
+#[derive(Debug, Default)]
+pub struct Card {
+    about: Option<u64>,
+    allow: Option<bool>,
+    lasts: Option<Lasts>,
+    width: Option<Width>,
+    /// Those that are left to their time.
+    left: BTreeSet<u64>,
+    /// The highest number that somebody was told of who did not look.
+    told: u64,
+    hint: bool,
+    /// The height that its facts take, and that of the rest.
+    facts: f32,
+    rest: f32,
+}
+
+impl Card {
+    /// Takes the keys, and shows what there is to show; nothing while nothing waits.
+    pub fn show(&mut self, ui: &mut Ui, questions: &Questions) {
+        let state = questions.look();
+        let now = Instant::now();
+        self.left.retain(|id| {
+            let mut waiting = state.waiting().iter();
+            waiting.any(|waiting| waiting.question.id == *id)
+        });
+        self.call_attention(ui, &state);
+        let mut waiting = state.waiting().iter();
+        let first = waiting
+            .find(|waiting| !self.left.contains(&waiting.question.id))
+            .cloned();
+        self.turn_to(first.as_ref());
+        let outcome = state
+            .outcome()
+            .filter(|outcome| outcome.at + OUTCOME_FOR > now);
+        if let Some(outcome) = outcome {
+            ui.ctx()
+                .request_repaint_after(outcome.at + OUTCOME_FOR - now);
+        }
+        let outcome = outcome.cloned();
+        let all = state.waiting().len();
+        let answering = state.is_being_answered();
+        drop(state);
+        if all == 0 && outcome.is_none() {
+            return;
+        }
+        let given = first.as_ref().filter(|_| answering.is_none());
+        let mut chosen = given.and_then(|first| self.keys(ui, &first.question));
+        let margins = egui::Frame::side_top_panel(ui.style()).total_margin();
+        let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
+        let room = (most - self.rest).max(LEAST_ROOM).min(self.facts);
+        let panel = egui::Panel::top("card").exact_size(self.rest + room + margins.sum().y);
+        let needed = panel.show(ui, |ui| {
+            // Text that is there to be read is as bright as a button's.
+            let visuals = ui.visuals_mut();
+            visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
+            let (top, mut facts_take) = (ui.cursor().top(), 0.0);
+            if let Some(first) = &first {
+                title(ui, first, all, now);
+                let scrolled = egui::ScrollArea::vertical()
+                    .auto_shrink(false)
+                    .max_height(room);
+                let shown = scrolled.show(ui, |ui| facts(ui, &first.question));
+                facts_take = shown.content_size.y;
+                ui.add_enabled_ui(answering.is_none(), |ui| {
+                    chosen = self.answer(ui, &first.question).or(chosen);
+                });
+            }
+            if answering.is_some() {
+                ui.label("the answer is on its way");
+            } else if let Some(outcome) = &outcome {
+                said(ui, outcome);
+            }
+            self.aside(ui, all);
+            let shown = if first.is_some() { room } else { 0.0 };
+            (facts_take, ui.cursor().top() - top - shown)
+        });
+        let (facts, rest) = needed.inner;
+        if (facts - self.facts).abs() > 0.5 || (rest - self.rest).abs() > 0.5 {
+            (self.facts, self.rest) = (facts, rest);
+            ui.ctx().request_discard("the card has another height");
+        }
+        if let (Some(given), Some(first)) = (chosen, first) {
+            questions.answer(first.question, given);
+            ui.ctx().request_repaint();
+        }
+    }
+
+    /// Nothing is chosen yet for a question that was not shown before.
+    fn turn_to(&mut self, first: Option<&Waiting>) {
+        let about = first.map(|waiting| waiting.question.id);
+        if self.about != about {
+            *self = Self {
+                about,
+                left: std::mem::take(&mut self.left),
+                told: self.told,
+                facts: self.facts,
+                rest: self.rest,
+                ..Self::default()
+            };
+        }
+    }
+
+    /// Has the desktop mark a window that nobody looks at, once for each question.
+    fn call_attention(&mut self, ui: &Ui, state: &State) {
+        let newest = state.waiting().iter().map(|waiting| waiting.question.id);
+        let newest = newest.max().unwrap_or(0);
+        let seen = ui.input(|input| input.focused);
+        if newest > self.told && !seen {
+            let kind = egui::UserAttentionType::Informational;
+            ui.ctx()
+                .send_viewport_cmd(egui::ViewportCommand::RequestUserAttention(kind));
+        }
+        // A service that was started again counts from one.
+        self.told = newest;
+    }
+
+    /// What the keys say; an answer once Enter says so. Whoever types a text types no answer, and Enter on a button is that
+    /// button's.
+    fn keys(&mut self, ui: &Ui, asked: &Question) -> Option<Given> {
+        if ui.ctx().text_edit_focused() {
+            return None;
+        }
+        let on_a_button = ui.ctx().egui_wants_keyboard_input();
+        let pressed: Vec<Key> = ui.input(|input| {
+            let keys = input.events.iter().filter_map(|event| match event {
+                egui::Event::Key {
+                    key,
+                    pressed: true,
+                    repeat: false,
+                    modifiers,
+                    ..
+                } if !modifiers.ctrl && !modifiers.alt && !modifiers.command => Some(*key),
+                _ => None,
+            });
+            keys.collect()
+        });
+        for key in pressed {
+            if key == Key::Enter && !on_a_button {
+                match self.given() {
+                    Some(given) => return Some(given),
+                    None => self.hint = true,
+                }
+                continue;
+            }
+            let Some(letter) = letter(key) else {
+                continue;
+            };
+            self.allow = Choice::of(&VERDICTS, letter).or(self.allow);
+            self.lasts = Choice::of(&LASTS, letter).or(self.lasts);
+            self.width = Choice::of(&WIDTHS, letter).or(self.width);
+            if letter == question::LEAVE {
+                self.left.insert(asked.id);
+                ui.ctx().request_repaint();
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The answer that is chosen, once a verdict is.
+    fn given(&self) -> Option<Given> {
+        let usual = question::usual(self.allow?);
+        Some(Given {
+            lasts: self.lasts.unwrap_or(usual.lasts),
+            width: self.width.unwrap_or(usual.width),
+            ..usual
+        })
+    }
+
+    /// The choices, and the answer if it was clicked.
+    fn answer(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
+        ui.add_space(2.0);
+        choices(ui, "answer", &VERDICTS, &mut self.allow, None);
+        let usual = question::usual(true);
+        let (lasts, width) = (Some(usual.lasts), Some(usual.width));
+        choices(ui, "for how long", &LASTS, &mut self.lasts, lasts);
+        choices(ui, "about", &WIDTHS, &mut self.width, width);
+        ui.add_space(2.0);
+        self.buttons(ui, asked)
+    }
+
+    fn buttons(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
+        let given = self.given();
+        let clicked = ui.horizontal_wrapped(|ui| {
+            let answer = egui::Button::new("Answer (Enter)");
+            let answered = ui.add_enabled(given.is_some(), answer).clicked();
+            if ui.button(keyed("Leave it", question::LEAVE)).clicked() {
+                self.left.insert(asked.id);
+            }
+            match &given {
+                Some(given) => ui.strong(question::answer(asked, given)),
+                None if self.hint => {
+                    let colour = ui.visuals().warn_fg_color;
+                    ui.label(RichText::new("choose first: A allows, B blocks").color(colour))
+                }
+                None if ui.ctx().text_edit_focused() => {
+                    ui.weak("the keys are the filter's now; Esc leaves it")
+                }
+                None => ui.weak("A or B, then Enter"),
+            };
+            answered
+        });
+        given.filter(|_| clicked.inner)
+    }
+
+    /// Those that were left to their time.
+    fn aside(&mut self, ui: &mut Ui, all: usize) {
+        let left = self.left.len();
+        if left == 0 {
+            return;
+        }
+        ui.horizontal_wrapped(|ui| {
+            ui.weak(format!("{left} of {all} questions left to their time"));
+            if ui.button("Show again").clicked() {
+                self.left.clear();
+            }
+        });
+    }
+}
+
+/// What is asked, for how long yet, and how many more wait.
+fn title(ui: &mut Ui, first: &Waiting, all: usize, now: Instant) {
+    let asked = &first.question;
+    let left = first.until.saturating_duration_since(now);
+    // When the number of seconds changes.
+    let part = Duration::from_nanos(u64::from(left.subsec_nanos()) + 1_000_000);
+    ui.ctx().request_repaint_after(part);
+    let colour = ui.visuals().warn_fg_color;
+    ui.horizontal_wrapped(|ui| {
+        let wants = if question::comes_in(asked) {
+            "May this come in?"
+        } else {
+            "May this go out?"
+        };
+        let title = ui.label(RichText::new(wants).heading().color(colour));
+        // Who can't see the window is told what is asked as it is asked.
+        ui.ctx().accesskit_node_builder(title.id, |node| {
+            node.set_live(accesskit::Live::Assertive);
+            node.set_description(question::sentence(asked));
+        });
+        if all > 1 {
+            ui.strong(format!("1 of {all} questions"));
+        }
+        let unanswered = question::unanswered(asked, left);
+        ui.label(format!("without an answer: {unanswered}"));
+    });
+}
+
+/// Who wants what. The program's path may be long: it goes on in the next line.
+fn facts(ui: &mut Ui, asked: &Question) {
+    let user = asked
+        .user
+        .map_or("user unknown".to_owned(), |user| format!("user {user}"));
+    let who = match question::process(asked) {
+        Some(process) => format!("{process}, {user}"),
+        None => user,
+    };
+    let place = question::place(asked);
+    let whither = if question::comes_in(asked) {
+        format!("in, from {place}")
+    } else {
+        format!("out, to {place}")
+    };
+    let lines = [
+        ("program", RichText::new(question::program(asked)).strong()),
+        ("process", RichText::new(who)),
+        ("wants", RichText::new(whither).strong()),
+        ("why", RichText::new(question::asked_by(asked))),
+    ];
+    for (name, value) in lines {
+        ui.horizontal_top(|ui| {
+            line_name(ui, name);
+            ui.add(egui::Label::new(value).wrap());
+        });
+    }
+}
+
+/// The name before a line, in a column of its own.
+fn line_name(ui: &mut Ui, name: &str) {
+    let height = ui.text_style_height(&egui::TextStyle::Body);
+    let layout = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(egui::vec2(NAMES, height), layout, |ui| {
+        ui.set_min_width(NAMES);
+        ui.weak(name);
+    });
+}
+
+/// A line of choices, of which one holds; none, if nothing is chosen and none is usual.
+fn choices<T: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    all: &[Choice<T>],
+    chosen: &mut Option<T>,
+    usual: Option<T>,
+) {
+    ui.horizontal_wrapped(|ui| {
+        line_name(ui, name);
+        for choice in all {
+            let holds = chosen.or(usual) == Some(choice.value);
+            if ui.radio(holds, keyed(choice.words, choice.key)).clicked() {
+                *chosen = Some(choice.value);
+            }
+        }
+    });
+}
+
+/// What became of the last answer.
+fn said(ui: &mut Ui, outcome: &Outcome) {
+    let (asked, given) = (&outcome.question, &outcome.given);
+    let answer = format!(
+        "{}: {}",
+        question::program(asked),
+        question::answer(asked, given)
+    );
+    match &outcome.refused {
+        None => ui.label(format!("answered: {answer}")),
+        Some(why) => {
+            let colour = ui.visuals().error_fg_color;
+            let words = format!("not answered ({answer}): {why}");
+            ui.label(RichText::new(words).color(colour))
+        }
+    };
+}
+
+/// `allow (A)`.
+fn keyed(words: &str, key: char) -> String {
+    format!("{words} ({})", key.to_ascii_uppercase())
+}
+
+/// The letter on a key, in lower case.
+fn letter(key: Key) -> Option<char> {
+    let mut name = key.name().chars();
+    let letter = name.next().filter(char::is_ascii_alphabetic)?;
+    name.next().is_none().then(|| letter.to_ascii_lowercase())
+}

@@ -1,0 +1,258 @@
+//! What a question of the rules' looks like to a person, and the answers that are offered: the same in a terminal and in the
+//! window, with the same keys.
+
+use crate::entry::{clean, protocol_name};
+use control::{Given, Lasts, Question};
+use firewall_abi::asking::Width;
+use firewall_abi::packet::{Direction, Verdict};
+use std::time::Duration;
+
+/// How long an answer holds that says no more.
+pub const USUAL: Lasts = Lasts::For(Duration::from_secs(600));
+
+/// One of the things that can be chosen, with its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice<T> {
+    /// The key, in lower case.
+    pub key: char,
+    /// What it stands for.
+    pub value: T,
+    /// In words.
+    pub words: &'static str,
+}
+
+/// The verdicts, as an answer's `allow`.
+pub const VERDICTS: [Choice<bool>; 2] = [
+    Choice::new('a', true, "allow"),
+    Choice::new('b', false, "block"),
+];
+/// For how long an answer holds; the first unless another one is chosen.
+pub const LASTS: [Choice<Lasts>; 3] = [
+    Choice::new('m', USUAL, "10 minutes"),
+    Choice::new('r', Lasts::UntilRestart, "until the service starts again"),
+    Choice::new('w', Lasts::Always, "always"),
+];
+/// What an answer is about; the first unless another one is chosen.
+pub const WIDTHS: [Choice<Width>; 4] = [
+    Choice::new('p', Width::Place, "this place"),
+    Choice::new('d', Width::Address, "this address"),
+    Choice::new('o', Width::Port, "this port"),
+    Choice::new('e', Width::Anywhere, "everywhere"),
+];
+/// The key that leaves a question to its time.
+pub const LEAVE: char = 's';
+
+impl<T: Copy> Choice<T> {
+    const fn new(key: char, value: T, words: &'static str) -> Self {
+        Self { key, value, words }
+    }
+
+    /// What this key stands for among these.
+    #[must_use]
+    pub fn of(choices: &[Self], key: char) -> Option<T> {
+        let chosen = choices.iter().find(|choice| choice.key == key)?;
+        Some(chosen.value)
+    }
+
+    /// `m 10 minutes, r until the service starts again, w always`.
+    #[must_use]
+    pub fn keys(choices: &[Self]) -> String {
+        let each = choices
+            .iter()
+            .map(|Self { key, words, .. }| format!("{key} {words}"));
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// The answer that a verdict alone is.
+#[must_use]
+pub const fn usual(allow: bool) -> Given {
+    Given {
+        allow,
+        width: Width::Place,
+        lasts: USUAL,
+    }
+}
+
+/// Whether it is about what begins elsewhere.
+#[must_use]
+pub fn comes_in(question: &Question) -> bool {
+    question.direction == Direction::Inbound.name()
+}
+
+/// The program: its path, or the process's name, or what is left to say.
+#[must_use]
+pub fn program(question: &Question) -> String {
+    match question.program.as_deref().unwrap_or(&question.name) {
+        "" => "somebody here".to_owned(),
+        known => clean(known),
+    }
+}
+
+/// `192.0.2.7 tcp port 443`.
+#[must_use]
+pub fn place(question: &Question) -> String {
+    let Question {
+        protocol,
+        remote,
+        port,
+        ..
+    } = question;
+    let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
+    let port = port.map_or(String::new(), |port| format!(" port {port}"));
+    format!("{remote} {protocol}{port}")
+}
+
+/// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
+#[must_use]
+pub fn sentence(question: &Question) -> String {
+    let user = question
+        .user
+        .map_or(String::new(), |user| format!(" of user {user}"));
+    let arrow = if comes_in(question) { "<-" } else { "->" };
+    format!("{}{user} {arrow} {}", program(question), place(question))
+}
+
+/// The process's name and number, if they are known.
+#[must_use]
+pub fn process(question: &Question) -> Option<String> {
+    let Question { pid, name, .. } = question;
+    (*pid != 0).then(|| format!("{} (pid {pid})", clean(name)))
+}
+
+/// Which rule asks, and what else waits with it.
+#[must_use]
+pub fn asked_by(question: &Question) -> String {
+    let by = question
+        .rule
+        .as_ref()
+        .map_or("the default asks".to_owned(), |rule| {
+            format!("rule `{}` asks", clean(rule))
+        });
+    let others = match question.more {
+        0 => String::new(),
+        more => format!("; {more} more of this program wait behind it"),
+    };
+    format!("{by}; packets: {}{others}", question.count)
+}
+
+/// `block in 23 s`, with this much time left.
+#[must_use]
+pub fn unanswered(question: &Question, left: Duration) -> String {
+    let seconds = left.as_millis().div_ceil(1000);
+    format!("{} in {seconds} s", question.unanswered)
+}
+
+/// An answer's verdict.
+#[must_use]
+pub const fn verdict(given: &Given) -> Verdict {
+    if given.allow {
+        Verdict::Allow
+    } else {
+        Verdict::Block
+    }
+}
+
+/// The rest of an answer: `for 600 s, place`.
+#[must_use]
+pub fn extent(given: &Given) -> String {
+    let lasts = match given.lasts {
+        Lasts::For(time) => format!("for {} s", time.as_secs()),
+        Lasts::UntilRestart => "until the service starts again".to_owned(),
+        Lasts::Always => "always".to_owned(),
+    };
+    format!("{lasts}, {}", given.width.name())
+}
+
+/// What an answer to this question does, for its program: `allow for 10 minutes: 192.0.2.7 tcp port 443`.
+#[must_use]
+pub fn answer(question: &Question, given: &Given) -> String {
+    let Question {
+        remote,
+        protocol,
+        port,
+        ..
+    } = question;
+    let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
+    let about = match (given.width, port) {
+        (Width::Place, _) => place(question),
+        (Width::Address, _) => format!("{remote}, whatever the port"),
+        (Width::Port, Some(port)) => format!("{protocol} port {port}, whatever the address"),
+        (Width::Port, None) => format!("{protocol}, whatever the address"),
+        (Width::Anywhere, _) => "whatever the address and port".to_owned(),
+    };
+    let lasts = match given.lasts {
+        Lasts::For(time) if time.as_secs().is_multiple_of(60) => {
+            format!("for {} minutes", time.as_secs() / 60)
+        }
+        Lasts::For(time) => format!("for {} s", time.as_secs()),
+        Lasts::UntilRestart => "until the service starts again".to_owned(),
+        Lasts::Always => "always".to_owned(),
+    };
+    format!("{} {lasts}: {about}", verdict(given).name())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::question;
+
+    #[test]
+    fn a_question_says_who_wants_to_go_where() {
+        let mut question = question();
+        assert_eq!(
+            sentence(&question),
+            "/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443"
+        );
+        question.program = None;
+        question.name = "cu\x1b[2Jrl".to_owned();
+        question.direction = "in".to_owned();
+        question.user = None;
+        assert_eq!(
+            sentence(&question),
+            "cu\u{fffd}[2Jrl <- 192.0.2.7 tcp port 443"
+        );
+        question.name = String::new();
+        question.port = None;
+        question.protocol = 132;
+        assert_eq!(sentence(&question), "somebody here <- 192.0.2.7 132");
+    }
+
+    #[test]
+    fn an_answer_says_how_far_it_goes() {
+        let question = question();
+        let words = |width, lasts| {
+            let given = Given {
+                allow: false,
+                width,
+                lasts,
+            };
+            answer(&question, &given)
+        };
+        assert_eq!(
+            words(Width::Place, USUAL),
+            "block for 10 minutes: 192.0.2.7 tcp port 443"
+        );
+        assert_eq!(
+            words(Width::Port, Lasts::Always),
+            "block always: tcp port 443, whatever the address"
+        );
+    }
+
+    #[test]
+    fn no_key_stands_for_two_choices() {
+        let mut keys: Vec<char> = vec![LEAVE, 'q'];
+        keys.extend(VERDICTS.iter().map(|choice| choice.key));
+        keys.extend(LASTS.iter().map(|choice| choice.key));
+        keys.extend(WIDTHS.iter().map(|choice| choice.key));
+        let all = keys.len();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), all);
+    }
+
+    #[test]
+    fn every_width_is_offered() {
+        assert_eq!(WIDTHS.map(|choice| choice.value), Width::ALL);
+    }
+}
