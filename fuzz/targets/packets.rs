@@ -55,6 +55,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
             now_ns,
             local: local(how),
             device: u32::from(how >> 3 & 1),
+            first_device: u32::from(how >> 3 & 1),
             quoted,
         };
         any_packet_gets_a_decision(parsed, known, table, &mut connections);
@@ -184,7 +185,7 @@ impl Connections for Remembered {
         self.known.get_mut(key)
     }
 
-    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
+    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry) {
         self.known.insert(*key, *entry);
     }
 
@@ -194,7 +195,7 @@ impl Connections for Remembered {
         entry.state |= FlowEntry::KEPT;
     }
 
-    fn forget(&mut self, key: &FlowKey, _: u8) {
+    fn forget(&mut self, key: &FlowKey) {
         self.known.remove(key);
     }
 

@@ -20,7 +20,7 @@ pub struct Verdicts {
     pub allowed_out: u64,
     /// Packets out of the zone that were dropped.
     pub blocked_out: u64,
-    /// Allowed packets whose flow found no room in the table: their replies are judged by the rules alone.
+    /// Packets of confirmed connections that found no room among those that make none: they stay where they make it.
     pub flows_full: u64,
     /// Packets through the zone that went on.
     pub allowed_forward: u64,
@@ -126,6 +126,10 @@ pub struct FlowEntry {
     pub local_began: u8,
     /// The device by which the packet that began it came or went; of what is forwarded, both devices in one number.
     pub device: u32,
+    /// Whose it is, below [`BUYERS`]: it counts among theirs.
+    pub buyer: u32,
+    /// Where it stands among their connections that are not confirmed, of all the places that there are.
+    pub place: u32,
 }
 
 impl FlowEntry {
@@ -147,13 +151,18 @@ impl FlowEntry {
     pub const ENDING: u8 = Self::DONE | Self::BROKEN_OFF;
 }
 
-/// How many connections the driver remembers, confirmed or not.
+/// How many confirmed connections are remembered.
 pub const MAX_FLOWS: usize = 65_536;
 /// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
 pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
-/// How many a dry run remembers that are not confirmed yet, of those that began outside and of the others each: the oldest makes
-/// room for the next. The driver has one table for both, in which none makes room.
+/// How many are remembered that began outside and are not confirmed: the oldest makes room for the next.
 pub const MAX_PENDING: usize = 32_768;
+/// How many of the others that are not confirmed each of their buyers has: his oldest makes room for his next.
+pub const RING: usize = 4096;
+/// So many buyers have as many each; who comes later shares the last ones.
+pub const RINGS: usize = 16;
+/// How many whose connections are counted: users, the devices that others are forwarded from, networks outside.
+pub const BUYERS: usize = 3 * 65_536;
 /// How many ended connections it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;
 /// How many programs' paths the driver remembers.
@@ -348,7 +357,7 @@ pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 
 const _: () = {
     assert!(
-        size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 32
+        size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
     assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 156 && size_of::<Ticks>() == 16);

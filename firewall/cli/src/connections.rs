@@ -2,11 +2,10 @@
 //!
 //! The driver forgets silent connections when its service comes round; here they are forgotten on time.
 
+use engine::buyer::has_room;
 use engine::connection::{Connections, Known, decide, is_silent, key_of};
 use engine::{Parsed, Slices, is_error, quoted};
-use firewall_abi::firewall::{
-    FlowEntry, FlowKey, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS, MAX_PENDING,
-};
+use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_PENDING, RING, RINGS};
 use firewall_abi::packet::{Decision, Direction, Local};
 use std::collections::{HashMap, VecDeque};
 
@@ -15,12 +14,16 @@ use std::collections::{HashMap, VecDeque};
 pub struct Remembered {
     /// Those that are confirmed.
     known: HashMap<FlowKey, FlowEntry>,
+    /// How many of them there are of each buyer.
+    bought: HashMap<u32, u32>,
     /// How many of them began outside.
-    arrivals: usize,
+    arrivals: u32,
     /// Those that are not, and began outside.
     arriving: Aging<MAX_PENDING>,
-    /// The others that are not.
-    pending: Aging<MAX_PENDING>,
+    /// The others that are not, of each buyer; those who come late share the last ones.
+    pending: [Aging<RING>; RINGS],
+    /// Which of them each buyer has.
+    rings: HashMap<u32, usize>,
     /// Those that both ends have ended.
     closed: Aging<MAX_CLOSED>,
     /// How often a confirmed connection found no room among those that make none for new ones.
@@ -52,38 +55,49 @@ impl Remembered {
                 quoted,
                 local: self.local,
                 device: device_of(&self.local),
+                first_device: number_of(self.local.interface),
             },
             rules,
             self,
         )
     }
 
-    fn has_room(&mut self, arrives: bool) -> bool {
-        if !self.has_room_now(arrives) {
+    /// Whether there is lasting room for another one like this.
+    fn has_room(&mut self, entry: &FlowEntry) -> bool {
+        if !self.has_room_now(entry) {
             let now_ns = self.now_ns;
-            self.known
-                .retain(|key, entry| !is_silent(key, entry, now_ns));
-            self.arrivals = self
+            let silent: Vec<FlowKey> = self
                 .known
-                .values()
-                .filter(|entry| arrived(entry.direction))
-                .count();
+                .iter()
+                .filter(|(key, entry)| is_silent(key, entry, now_ns))
+                .map(|(key, _)| *key)
+                .collect();
+            for key in silent {
+                self.forget(&key);
+            }
         }
-        self.has_room_now(arrives)
+        self.has_room_now(entry)
     }
 
-    /// The table of those that are not confirmed, and began in this direction.
-    fn unconfirmed(&mut self, direction: u8) -> &mut Aging<MAX_PENDING> {
-        if arrived(direction) {
-            &mut self.arriving
+    fn has_room_now(&self, entry: &FlowEntry) -> bool {
+        let bought = self.bought.get(&entry.buyer).copied().unwrap_or(0);
+        let arrivals = arrived(entry.direction).then_some(self.arrivals);
+        has_room(bought, self.known.len() as u32, arrivals)
+    }
+
+    /// Where those stand that are not confirmed, of one like this.
+    fn unconfirmed(&mut self, entry: &FlowEntry) -> &mut HashMap<FlowKey, FlowEntry> {
+        if arrived(entry.direction) {
+            &mut self.arriving.entries
         } else {
-            &mut self.pending
+            &mut self.ring_of(entry.buyer).entries
         }
     }
 
-    /// Whoever floods the zone leaves room for what it begins itself.
-    fn has_room_now(&self, arrives: bool) -> bool {
-        self.known.len() < MAX_FLOWS && !(arrives && self.arrivals >= MAX_ARRIVALS)
+    fn ring_of(&mut self, buyer: u32) -> &mut Aging<RING> {
+        let next = self.rings.len().min(RINGS - 1);
+        let ring = *self.rings.entry(buyer).or_insert(next);
+        &mut self.pending[ring]
     }
 }
 
@@ -97,34 +111,45 @@ impl Connections for Remembered {
         } = self;
         known
             .get_mut(key)
-            .or_else(|| pending.entries.get_mut(key))
+            .or_else(|| {
+                pending
+                    .iter_mut()
+                    .find_map(|ring| ring.entries.get_mut(key))
+            })
             .or_else(|| arriving.entries.get_mut(key))
     }
 
-    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        self.unconfirmed(entry.direction).put(key, entry);
+    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry) {
+        if arrived(entry.direction) {
+            self.arriving.put(key, entry);
+        } else {
+            self.ring_of(entry.buyer).put(key, entry);
+        }
     }
 
     fn keep(&mut self, key: &FlowKey) {
         let Some(entry) = self.find(key).copied() else {
             return;
         };
-        let arrives = arrived(entry.direction);
-        if !self.has_room(arrives) {
+        if !self.has_room(&entry) {
             self.full += 1;
             return;
         }
-        self.unconfirmed(entry.direction).entries.remove(key);
+        self.unconfirmed(&entry).remove(key);
         let state = entry.state | FlowEntry::KEPT;
         self.known.insert(*key, FlowEntry { state, ..entry });
-        self.arrivals += usize::from(arrives);
+        *self.bought.entry(entry.buyer).or_default() += 1;
+        self.arrivals += u32::from(arrived(entry.direction));
     }
 
-    fn forget(&mut self, key: &FlowKey, direction: u8) {
-        if self.known.remove(key).is_none() {
-            self.unconfirmed(direction).entries.remove(key);
-        } else if arrived(direction) {
-            self.arrivals = self.arrivals.saturating_sub(1);
+    fn forget(&mut self, key: &FlowKey) {
+        if let Some(entry) = self.known.remove(key) {
+            let bought = self.bought.entry(entry.buyer).or_default();
+            *bought = bought.saturating_sub(1);
+            let arrivals = u32::from(arrived(entry.direction));
+            self.arrivals = self.arrivals.saturating_sub(arrivals);
+        } else if let Some(entry) = self.find(key).copied() {
+            self.unconfirmed(&entry).remove(key);
         }
     }
 
@@ -132,7 +157,7 @@ impl Connections for Remembered {
         let Some(entry) = self.find(key).copied() else {
             return;
         };
-        self.forget(key, entry.direction);
+        self.forget(key);
         self.closed.put(key, &entry);
     }
 
@@ -145,19 +170,29 @@ impl Connections for Remembered {
 #[derive(Default)]
 struct Aging<const MOST: usize> {
     entries: HashMap<FlowKey, FlowEntry>,
-    /// The oldest first; some of them may be gone.
-    by_age: VecDeque<FlowKey>,
+    /// The oldest first, each with its place; some of them may be gone.
+    by_age: VecDeque<(FlowKey, u32)>,
+    /// How many were put here, which makes their places.
+    turns: u32,
 }
 
 impl<const MOST: usize> Aging<MOST> {
     fn put(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        if self.entries.insert(*key, *entry).is_none() {
-            self.by_age.push_back(*key);
-        }
+        let place = self.turns;
+        self.turns = place.wrapping_add(1);
+        self.entries.insert(*key, FlowEntry { place, ..*entry });
+        self.by_age.push_back((*key, place));
         while self.by_age.len() > MOST
-            && let Some(oldest) = self.by_age.pop_front()
+            && let Some((oldest, place)) = self.by_age.pop_front()
         {
-            self.entries.remove(&oldest);
+            // The same ends may have begun another one.
+            if self
+                .entries
+                .get(&oldest)
+                .is_some_and(|entry| entry.place == place)
+            {
+                self.entries.remove(&oldest);
+            }
         }
     }
 }
@@ -169,11 +204,14 @@ fn arrived(direction: u8) -> bool {
 
 /// A number for the device that a packet is seen on; of what is forwarded, one for both that is the same for replies.
 fn device_of(local: &Local) -> u32 {
-    let [one, other] = [local.interface, local.out_interface].map(|[first, second]| {
-        let mixed = first ^ second.rotate_left(7);
-        (mixed ^ mixed >> 32) as u32
-    });
+    let [one, other] = [local.interface, local.out_interface].map(number_of);
     one.max(other).rotate_left(16) ^ one.min(other)
+}
+
+/// A number for a device of this name.
+fn number_of([first, second]: [u64; 2]) -> u32 {
+    let mixed = first ^ second.rotate_left(7);
+    (mixed ^ mixed >> 32) as u32
 }
 
 #[cfg(test)]
@@ -182,6 +220,7 @@ mod tests {
 
     use super::*;
     use crate::flow::Question;
+    use firewall_abi::firewall::{MAX_ARRIVALS, MAX_FLOWS};
     use firewall_abi::packet::{Reason, Verdict, name_words};
 
     const SECOND: u64 = 1_000_000_000;
@@ -380,7 +419,12 @@ mod tests {
             "a rule lets it out"
         );
         assert_eq!(run.with_flags(1, back, ACK), REFUSED);
-        assert!(run.connections.pending.entries.is_empty());
+        assert!(
+            run.connections
+                .pending
+                .iter()
+                .all(|ring| ring.entries.is_empty())
+        );
     }
 
     #[test]
@@ -624,6 +668,84 @@ mod tests {
         }
     }
 
+    /// What somebody sends, and gets, and sends.
+    fn begin_and_go_on(run: &mut Run, user: u32, number: u32) {
+        run.connections.local.user = user;
+        for packet in [ASKED, ANSWERED, ASKED] {
+            let mut packet = packet.parse::<Question>().unwrap().0;
+            let flow = &mut packet.flow;
+            let remote = if flow.direction == Direction::Outbound as u8 {
+                &mut flow.destination
+            } else {
+                &mut flow.source
+            };
+            remote[12..].copy_from_slice(&number.to_be_bytes());
+            let said = run.connections.decide(&packet, &[], &run.rules.slices(), 0);
+            assert_eq!(said.verdict, Verdict::Allow as u8, "{user} {number}");
+        }
+    }
+
+    #[test]
+    fn one_user_has_a_share_of_what_makes_no_room_and_pushes_out_nobody_else() {
+        const HALF: u32 = MAX_FLOWS as u32 / 2;
+        let mut run = Run::new();
+        for number in 0..HALF + 10 {
+            begin_and_go_on(&mut run, 1000, number << 8);
+        }
+        assert_eq!(run.connections.bought.get(&1000), Some(&HALF));
+        assert_eq!(run.connections.full, 10);
+        // What was not kept still goes on.
+        let last = "in udp 0.128.9.0:53 -> 10.0.0.2:5000";
+        assert_eq!(run.at(1, last), REPLY);
+        run.connections.local.user = 1001;
+        begin_and_go_on(&mut run, 1001, 1);
+        assert_eq!(run.connections.bought.get(&1001), Some(&1));
+        // Another one's that is not confirmed yet stays, whatever he begins.
+        run.connections.local.user = 1001;
+        assert_eq!(
+            run.at(1, "out udp 10.0.0.2:7000 -> 10.9.9.9:53"),
+            (true, Reason::Rule)
+        );
+        run.connections.local.user = 1000;
+        for number in 0..2 * RING as u32 {
+            let mut packet = ASKED.parse::<Question>().unwrap().0;
+            packet.flow.destination[12..].copy_from_slice(&(number | 0xC000_0000).to_be_bytes());
+            run.connections
+                .decide(&packet, &[], &run.rules.slices(), SECOND);
+        }
+        assert_eq!(run.at(2, "in udp 10.9.9.9:53 -> 10.0.0.2:7000"), REPLY);
+        // What is forgotten is counted.
+        let keys: Vec<FlowKey> = run.connections.known.keys().copied().collect();
+        for key in keys {
+            run.connections.forget(&key);
+        }
+        assert!(run.connections.bought.values().all(|bought| *bought == 0));
+    }
+
+    #[test]
+    fn one_network_outside_has_a_share_of_what_may_begin_there() {
+        const SHARE: usize = MAX_ARRIVALS / 2;
+        let mut run = Run::new();
+        let mut begins = |network: u8, number: u32| {
+            let [high, low] = (number as u16).to_be_bytes();
+            let host = high % 250 + 1;
+            let port = 1024 + u16::from(low) + 256 * u16::from(high / 250);
+            let (asks, answers) = (
+                format!("in udp 10.0.{network}.{host}:{port} -> 10.0.0.2:7"),
+                format!("out udp 10.0.0.2:7 -> 10.0.{network}.{host}:{port}"),
+            );
+            for packet in [&asks, &answers, &asks] {
+                assert!(run.at(0, packet).0);
+            }
+            run.connections.known.len()
+        };
+        for number in 0..SHARE as u32 + 10 {
+            begins(1, number);
+        }
+        assert_eq!(begins(1, 60_000), SHARE);
+        assert_eq!(begins(3, 0), SHARE + 1, "another network has its own");
+    }
+
     #[test]
     fn a_connection_that_goes_on_makes_no_room_for_new_ones() {
         let mut run = Run::new();
@@ -631,11 +753,12 @@ mod tests {
             run.at(0, packet);
         }
         let mut packet = ASKED.parse::<Question>().unwrap().0;
-        for number in 0..2 * MAX_PENDING as u32 {
+        for number in 0..2 * RING as u32 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
             run.connections.decide(&packet, &[], &run.rules.slices(), 0);
         }
-        assert_eq!(run.connections.pending.entries.len(), MAX_PENDING);
+        let pending = run.connections.pending.iter();
+        assert_eq!(pending.map(|ring| ring.entries.len()).sum::<usize>(), RING);
         assert_eq!(run.at(1, ANSWERED), REPLY);
         assert_eq!(run.connections.full, 0);
     }

@@ -2,7 +2,7 @@
 
 use channel_abi::Totals;
 use firewall_abi::asking::Width;
-use firewall_abi::firewall::Verdicts;
+use firewall_abi::firewall::{MAX_FLOWS, MAX_PENDING, RING, RINGS, Verdicts};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -167,11 +167,11 @@ pub struct Stats {
     pub allowed_forward: u64,
     /// Packets through the zone that were dropped.
     pub blocked_forward: u64,
-    /// Allowed packets whose connection found no room in the table.
+    /// Packets of confirmed connections that found no lasting room.
     pub flows_full: u64,
-    /// Connections in the table.
+    /// Connections that are remembered, confirmed or not.
     pub flows: u64,
-    /// Connections that it has room for.
+    /// Connections that there is room for.
     pub flows_most: u64,
 }
 
@@ -395,7 +395,7 @@ impl Stats {
             blocked_forward,
             spare: _,
         } = verdicts;
-        let flows_most = firewall_abi::firewall::MAX_FLOWS as u64;
+        let flows_most = (MAX_FLOWS + MAX_PENDING + RING * RINGS) as u64;
         Self {
             generation,
             allowed_in,

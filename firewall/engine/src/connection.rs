@@ -3,6 +3,7 @@
 //! Where the connections are kept (a kernel map, a dry run's table) is the caller's: [`Connections`]. What is
 //! remembered, and what passes because of it, is decided here, once for both.
 
+use crate::buyer;
 use crate::classify::classify_under;
 use crate::headers::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use crate::tables::{Tables, head};
@@ -20,16 +21,16 @@ pub trait Connections {
     /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one, unless it was begun meanwhile or there is no room. In a dry run the oldest of those that are not
-    /// confirmed makes room for it; the driver counts that there was none.
-    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry);
+    /// Remembers a new one, unless it was begun meanwhile. The oldest of those that are not confirmed makes room for it: of what
+    /// began outside any, else one of the same buyer.
+    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry);
 
-    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where there is
-    /// no room it counts that, and the connection stays where it is.
+    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where its
+    /// [buyer](crate::buyer::has_room) has no room it counts that, and the connection stays where it is.
     fn keep(&mut self, _: &FlowKey) {}
 
-    /// Forgets one, which began in this [`Direction`].
-    fn forget(&mut self, key: &FlowKey, direction: u8);
+    /// Forgets one.
+    fn forget(&mut self, key: &FlowKey);
 
     /// Moves one that both ends have ended to where it makes room for others: for a while its last packets may be sent
     /// again.
@@ -50,6 +51,19 @@ pub trait Ends<T: Tables> {
     /// The device that the packet comes in or goes out by; of what is forwarded, both in a number of their own, the same for
     /// replies.
     fn device(&mut self) -> u32 {
+        0
+    }
+
+    /// The user whose socket sends it: `NO_USER` if that is not known, [`buyer::KERNEL`] if no socket does.
+    fn user(&mut self) -> u32;
+
+    /// The number of the device that what is forwarded comes in by.
+    fn first_device(&self) -> u32 {
+        0
+    }
+
+    /// What the numbers of networks are mixed with.
+    fn seed(&self) -> u64 {
         0
     }
 
@@ -128,6 +142,8 @@ pub struct Known {
     pub local: Local,
     /// See [`Ends::device`].
     pub device: u32,
+    /// See [`Ends::first_device`].
+    pub first_device: u32,
     /// See [`Ends::quoted`].
     pub quoted: Option<FlowKey>,
 }
@@ -143,6 +159,18 @@ impl<T: Tables> Ends<T> for Known {
 
     fn device(&mut self) -> u32 {
         self.device
+    }
+
+    fn user(&mut self) -> u32 {
+        if self.local.program == Local::KERNEL {
+            buyer::KERNEL
+        } else {
+            self.local.user
+        }
+    }
+
+    fn first_device(&self) -> u32 {
+        self.first_device
     }
 
     fn quoted(&mut self, _: &PacketHeaders, key: &mut FlowKey) -> bool {
@@ -275,8 +303,7 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
         return without_entry(flow, head, &mut key, ends, connections, decision);
     };
     if is_silent(&key, entry, now_ns) {
-        let direction = entry.direction;
-        connections.forget(&key, direction);
+        connections.forget(&key);
         return NONE;
     }
     if is_error(flow) {
@@ -426,8 +453,7 @@ fn renew<C: Connections>(
     if decision.verdict != Verdict::Allow as u8 {
         // What came by another device than the connection is no word on the connection itself.
         if entry.generation != decision.generation {
-            let direction = entry.direction;
-            connections.forget(&key, direction);
+            connections.forget(&key);
         }
         return;
     }
@@ -488,7 +514,7 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
         reason,
         ..
     } = *decision;
-    let entry = FlowEntry {
+    let mut entry = FlowEntry {
         stamp_ns: ends.now_ns(),
         socket: sender(flow, ends),
         rule,
@@ -498,27 +524,53 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
         state: 0,
         local_began: from_local(flow),
         device: ends.device(),
+        buyer: buyer_of(flow, ends),
+        place: 0,
     };
-    if belongs_to == NONE && !group {
-        return connections.begin(&key, &entry);
+    if belongs_to != NONE || group {
+        match connections.find(&key) {
+            None => {}
+            Some(known) if known.local_began != entry.local_began => {
+                if known.state & FlowEntry::ENDING == 0 {
+                    return;
+                }
+                connections.forget(&key);
+            }
+            // A new one of somebody else's. What goes on stays with who began it: a socket that is closing has no user any more.
+            Some(known)
+                if known.direction != entry.direction
+                    || known.buyer != entry.buyer
+                        && (flow.protocol != TCP || is_first_syn(flow)) =>
+            {
+                connections.forget(&key);
+            }
+            Some(known) => {
+                // Whatever begins anew has been answered by nobody yet.
+                let lasts = if is_first_syn(flow) {
+                    FlowEntry::KEPT
+                } else {
+                    u8::MAX
+                };
+                entry.state = known.state & lasts;
+                entry.place = known.place;
+                entry.buyer = known.buyer;
+                *known = entry;
+                return;
+            }
+        }
     }
-    let Some(known) = connections.find(&key) else {
-        return connections.begin(&key, &entry);
-    };
-    if known.local_began == entry.local_began {
-        // Whatever begins anew has been answered by nobody yet.
-        let lasts = if is_first_syn(flow) {
-            FlowEntry::KEPT
-        } else {
-            u8::MAX
-        };
-        let state = known.state & lasts;
-        *known = FlowEntry { state, ..entry };
-    } else if known.state & FlowEntry::ENDING != 0 {
-        // Whoever counts those that began outside has to see it go and come.
-        let direction = known.direction;
-        connections.forget(&key, direction);
-        connections.begin(&key, &entry);
+    connections.begin(&key, &mut entry);
+}
+
+/// Whose a connection is that begins with this packet.
+#[inline(always)]
+fn buyer_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u32 {
+    const INBOUND: u8 = Direction::Inbound as u8;
+    const OUTBOUND: u8 = Direction::Outbound as u8;
+    match flow.direction {
+        INBOUND => buyer::of_network(flow.ip_version, words(&flow.source), ends.seed()),
+        OUTBOUND => buyer::of_user(ends.user()),
+        _ => buyer::of_device(ends.first_device()),
     }
 }
 

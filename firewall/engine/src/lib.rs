@@ -28,6 +28,7 @@
 extern crate std;
 
 pub mod asking;
+pub mod buyer;
 mod classify;
 pub mod connection;
 mod headers;

@@ -11,15 +11,16 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::{ObjectMap, TypedMap, bpf};
 use firewall_abi::firewall::{
-    FlowEntry, FlowKey, Lease, OffsetWords, Owner, Service, Ticks, VERDICT_LINES, Verdicts,
+    FlowEntry, FlowKey, Lease, OffsetWords, Owner, RING, RINGS, Service, Ticks, VERDICT_LINES,
+    Verdicts,
 };
-use firewall_abi::packet::Direction;
 use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_getres, clock_gettime};
 use std::cell::Cell;
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -75,10 +76,12 @@ impl Driver {
         let offsets: OffsetWords = zerocopy::transmute!(kernel.offsets);
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
+        let seed = RandomState::new().hash_one(ticks);
         loader
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
-            .override_global("TICKS", &ticks, true);
+            .override_global("TICKS", &ticks, true)
+            .override_global("SEED", &seed, true);
         for name in &names {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -161,44 +164,49 @@ impl Driver {
         })
     }
 
-    /// Forgets the connections that nobody has used for long.
+    /// Forgets the connections that nobody has used for long, and takes the rings of those away who have none left in them.
     pub fn forget_idle_flows(&self) -> Result<Swept> {
         let now = hooks::clock_ns(&self.object)?;
-        let before: u64 = self.value("ARRIVALS", 0)?;
-        let (mut idle, mut left, mut soonest_ns, mut arrived) = (Vec::new(), 0, None, 0_u64);
-        self.each("FLOWS", |key: &FlowKey, entry: &FlowEntry| {
-            let until_idle_ns = until_idle_ns(key, entry, now);
-            if until_idle_ns == 0 {
-                idle.push(*key);
-            } else {
-                left += 1;
-                soonest_ns = Some(soonest_ns.unwrap_or(u64::MAX).min(until_idle_ns));
-                arrived += u64::from(entry.direction == Direction::Inbound as u8);
-            }
-        })?;
-        let flows = self.table::<FlowKey, FlowEntry>("FLOWS")?;
-        for key in &idle {
-            // The driver may have been quicker.
-            flows.remove(key).context("forgetting a connection")?;
+        let (mut idle, mut left, mut soonest_ns) = (Vec::new(), 0, None);
+        let mut used = [false; RINGS];
+        for table in ["FLOWS", "PENDING", "ARRIVING"] {
+            self.each(table, |key: &FlowKey, entry: &FlowEntry| {
+                let until_idle_ns = until_idle_ns(key, entry, now);
+                if until_idle_ns == 0 {
+                    idle.push(*key);
+                } else {
+                    left += 1;
+                    soonest_ns = Some(soonest_ns.unwrap_or(u64::MAX).min(until_idle_ns));
+                }
+                if table == "PENDING"
+                    && let Some(ring) = used.get_mut(entry.place as usize / RING)
+                {
+                    *ring = true;
+                }
+            })?;
         }
-        // What began meanwhile was met or was not. Until the next time round it counts for both: a flood that comes just now
-        // must not find more room than it should.
-        let meanwhile = self
-            .value::<u64>("ARRIVALS", 0)?
-            .wrapping_sub(before)
-            .cast_signed()
-            .max(0);
-        self.set(
-            "ARRIVALS",
-            0,
-            &arrived.saturating_add(meanwhile.cast_unsigned()),
-        )?;
-        let soonest = soonest_ns.map(Duration::from_nanos);
+        for key in &idle {
+            // The driver counts what each buyer has, and knows whether it was used meanwhile.
+            hooks::forget_silent(&self.object, key)?;
+        }
+        self.free_rings(&used)?;
         Ok(Swept {
             forgotten: idle.len() as u64,
             left,
-            soonest,
+            soonest: soonest_ns.map(Duration::from_nanos),
         })
+    }
+
+    /// Takes the rings that are not used away from their buyers. Who begins something just then may share it for a while.
+    fn free_rings(&self, used: &[bool; RINGS]) -> Result<()> {
+        for (ring, _) in (0..).zip(used).filter(|(_, used)| !**used) {
+            let buyer: u32 = self.value("RING_BUYERS", ring)?;
+            if let Some(buyer) = buyer.checked_sub(1) {
+                self.set("BUYER_RINGS", buyer, &0_u32)?;
+                self.set("RING_BUYERS", ring, &0_u32)?;
+            }
+        }
+        Ok(())
     }
 
     /// The path of a program, as the driver or we have seen it.

@@ -19,11 +19,13 @@ use aya::programs::{
 };
 use channel::sys::linux::ObjectMap;
 use channel::sys::linux::bpf::{self, NetfilterPlace};
+use firewall_abi::firewall::FlowKey;
 use nix::libc;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use zerocopy::IntoBytes;
 
 /// Where packets are judged: `NF_INET_`, the program that stands there, and the one that it goes on with, whose place in the
 /// table is its place here.
@@ -53,6 +55,8 @@ const TRACEPOINTS: [(&str, &str); 2] = [
 const ALONE: CgroupAttachMode = CgroupAttachMode::Single;
 /// What is attached nowhere.
 const CLOCK: &str = "read_clock";
+/// The same.
+const BROOM: &str = "forget_silent";
 
 /// Has the kernel check every program, before anything is attached.
 pub fn load(object: &mut Ebpf) -> Result<()> {
@@ -66,8 +70,10 @@ pub fn load(object: &mut Ebpf) -> Result<()> {
     }
     let receiver: &mut CgroupSkb = program(object, RECEIVER)?;
     receiver.load().with_context(|| refused(RECEIVER))?;
-    let clock: &mut SchedClassifier = program(object, CLOCK)?;
-    clock.load().with_context(|| refused(CLOCK))?;
+    for name in [CLOCK, BROOM] {
+        let program: &mut SchedClassifier = program(object, name)?;
+        program.load().with_context(|| refused(name))?;
+    }
     for (name, _) in TRACEPOINTS {
         let program: &mut TracePoint = program(object, name)?;
         program.load().with_context(|| refused(name))?;
@@ -267,6 +273,15 @@ pub fn clock_ns(object: &Ebpf) -> Result<u64> {
     let mut frame = [[0; 8]; 2];
     bpf::run(clock.fd()?.as_fd(), frame.as_flattened_mut()).context(failed)?;
     Ok(u64::from_ne_bytes(frame[0]))
+}
+
+/// Has the driver forget a connection, if it is silent.
+pub fn forget_silent(object: &Ebpf, key: &FlowKey) -> Result<()> {
+    let failed = "forgetting a connection";
+    let broom: &SchedClassifier = object.program(BROOM).context(failed)?.try_into()?;
+    let mut key = *key;
+    bpf::run(broom.fd()?.as_fd(), key.as_mut_bytes()).context(failed)?;
+    Ok(())
 }
 
 /// Puts the program into the link that is kept for it. False: none is, or it is at another control group.

@@ -4,10 +4,9 @@
 //! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. Whatever else wakes the
 //! service ends that rest.
 //!
-//! What a rest costs: a flood that begins during one finds entries up to a minute later forgotten than they could be, once; then
-//! it is every five seconds again. What expires earliest are connections that were broken off, after 10 s, so that one flood
-//! of such keeps its room for 60 s instead of 15. One of beginnings that nobody answers keeps its own for 60 s in any case, and
-//! none gets more than the half of the table that may begin outside.
+//! What a rest costs: room among confirmed connections, up to a minute longer than it could be had, once; then it is every five
+//! seconds again. What is over belongs to nothing, looked through or not: the driver compares its time with each packet. What is
+//! not confirmed makes room by itself.
 
 use firewall_abi::firewall::MAX_FLOWS;
 use std::time::Duration;

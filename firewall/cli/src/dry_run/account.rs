@@ -31,7 +31,7 @@ pub struct Account {
     pub outside: u64,
     /// Verdicts about which the other rules decided otherwise.
     pub changed: u64,
-    /// Allowed packets whose connection found no room.
+    /// Packets of confirmed connections that found no lasting room.
     pub full: u64,
     /// What the defaults decided, for each of [`Direction::ALL`].
     pub defaults: [u64; Direction::ALL.len()],

@@ -141,7 +141,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// Allowed packets whose connection found no room.
+    /// Packets of confirmed connections that found no lasting room.
     pub fn full(&self) -> u64 {
         self.now.connections.full
     }

@@ -226,7 +226,7 @@ impl Printer<'_> {
             ),
             (
                 account.full,
-                "allowed, but the table of connections was full: replies to them are judged by the rules",
+                "of confirmed connections that found no lasting room: new ones may push them out",
             ),
         ];
         for (number, what) in more.iter().filter(|(number, _)| *number > 0) {

@@ -90,8 +90,8 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
     if flows_full > 0 {
         writeln!(
             out,
-            "{flows_full} connections found no room in the table: what answers them is judged by the rules alone. Allow \
-             the replies by a rule, or end what opens so many"
+            "{flows_full} packets went on in connections that found no lasting room: new ones may push those out. End what \
+             opens so many"
         )?;
     }
     writeln!(
@@ -129,7 +129,8 @@ mod tests {
             "{shown}"
         );
         assert!(
-            shown.contains("8 of 9") && shown.contains("7 connections found no room"),
+            shown.contains("8 of 9")
+                && shown.contains("7 packets went on in connections that found no lasting room"),
             "{shown}"
         );
     }

@@ -149,6 +149,21 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
     }
 
     #[inline(always)]
+    fn user(&mut self) -> u32 {
+        self.packet.user()
+    }
+
+    #[inline(always)]
+    fn first_device(&self) -> u32 {
+        self.packet.device_number()
+    }
+
+    #[inline(always)]
+    fn seed(&self) -> u64 {
+        tables::seed()
+    }
+
+    #[inline(always)]
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool {
         engine::quoted(self.packet, error, key)
     }

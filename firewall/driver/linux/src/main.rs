@@ -6,7 +6,7 @@
 //! - [`zone_socket`] judges what depends on who gets it, at the very socket.
 //! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is.
 //! - [`program_started`] and [`process_ended`] report processes.
-//! - [`read_clock`] is run by the service, which forgets what has been silent for long.
+//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
 //! depend on these and `contract` alone.
@@ -45,6 +45,7 @@ use aya_ebpf::macros::{
 use aya_ebpf::programs::{
     SkBuffContext, SockAddrContext, SockContext, TcContext, TracePointContext,
 };
+use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{Direction, Verdict};
 use packet::{AtSocket, InStack, bpf_nf_ctx};
 
@@ -163,6 +164,15 @@ pub fn process_ended(ctx: TracePointContext) -> u32 {
 #[classifier]
 pub fn read_clock(ctx: TcContext) -> i32 {
     clock::tell(&ctx);
+    0
+}
+
+/// Forgets the connection whose key it is given, if that has been silent for long. Run for the service alone, attached nowhere.
+#[classifier]
+pub fn forget_silent(ctx: TcContext) -> i32 {
+    if let Ok(key) = ctx.load::<FlowKey>(0) {
+        tables::forget_silent(&key);
+    }
     0
 }
 

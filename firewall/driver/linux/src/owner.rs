@@ -15,8 +15,9 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::{SockAddrContext, SockContext};
 use core::ffi::c_void;
+use engine::buyer;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::Local;
+use firewall_abi::packet::{Local, NO_USER};
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands, and `BPF_F_CLONE`: an accepted connection inherits.
 const FLAGS: usize = 1 | 1 << 9;
@@ -134,6 +135,20 @@ pub fn of_socket(socket: u64, owner: &mut Owner) {
     }
     // The user as it is now: who made the socket may have been root, and given it away.
     owner.user = user;
+}
+
+/// The user of a socket of the kernel, by its address; `NO_USER`: not known.
+#[inline(always)]
+pub fn user_of(socket: u64) -> u32 {
+    if socket == 0 {
+        return buyer::KERNEL;
+    }
+    let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
+    // These end before most of what a socket has.
+    if matches!(state, TIME_WAIT | NEW_SYN_RECV) {
+        return NO_USER;
+    }
+    kernel::read(socket, offset!(socket_user)).unwrap_or(NO_USER)
 }
 
 /// Whether the kernel made it for itself. One of TCP may be a part of a program's own (MPTCP, SMC): nobody's, then.

@@ -10,7 +10,7 @@ use core::mem::MaybeUninit;
 use engine::Bytes;
 use engine::connection::ends_at_socket;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Direction, Local, PacketHeaders, name_until_end};
+use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders, name_until_end};
 use zerocopy::FromBytes;
 
 /// A packet, who is at its end in the zone, and by which devices it goes.
@@ -33,6 +33,9 @@ pub trait Carried: Bytes {
 
     /// The number of the socket that sends it; 0 if none does.
     fn socket_number(&self) -> u64;
+
+    /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::buyer::KERNEL`] if none does.
+    fn user(&self) -> u32;
 
     /// Writes down who is at its end in the zone, as far as that is known here. Returns [`Local::LATER`] if that is not yet.
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32;
@@ -227,6 +230,11 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     }
 
     #[inline(always)]
+    fn user(&self) -> u32 {
+        owner::user_of(self.socket())
+    }
+
+    #[inline(always)]
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32 {
         if flow.direction == Direction::Outbound as u8 {
             owner::of_socket(self.socket(), owner);
@@ -311,6 +319,11 @@ impl Carried for AtSocket {
     #[inline(always)]
     fn socket_number(&self) -> u64 {
         0
+    }
+
+    #[inline(always)]
+    fn user(&self) -> u32 {
+        NO_USER
     }
 
     #[inline(always)]

@@ -1,15 +1,17 @@
 //! What the service fills in, and what the driver counts and remembers.
 
-use crate::owner;
+use crate::{clock, owner};
+use aya_ebpf::Global;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::btf_map;
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
-use engine::connection::Connections;
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use engine::buyer::has_room;
+use engine::connection::{Connections, is_silent};
 use engine::{Pages, Tables};
 use firewall_abi::firewall::{
-    FlowEntry, FlowKey, Lease, MAX_ARRIVALS, MAX_CLOSED, MAX_FLOWS, Service, VERDICT_LINES,
-    Verdicts, place,
+    BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_PENDING, RING, RINGS, Service,
+    VERDICT_LINES, Verdicts, place,
 };
 use firewall_abi::packet::{Direction, NO_RULE};
 use firewall_abi::rules::{Head, PAGE_WORDS, Page, SETS_TABLES};
@@ -28,17 +30,50 @@ static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
 static LEASE: Array<Lease, 1> = Array::new();
 #[btf_map]
 static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
-/// No entry is thrown out for a new one; the service removes what has been idle for long.
+/// Confirmed connections. None makes room for a new one; the service removes what has been silent for long.
 #[btf_map]
 static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
-/// How many of them began outside. Programs add and take away; the service counts them anew when it comes round.
+/// How many of them there are, and how many of these began outside.
 #[btf_map]
-static ARRIVALS: Array<u64, 1> = Array::new();
+static KEPT: Array<u32, 2> = Array::new();
+const ALL: u32 = 0;
+const ARRIVALS: u32 = 1;
+/// How many of them each buyer has. Whoever puts one in or takes one out counts it; the service leaves that to the driver.
+#[btf_map]
+static BOUGHT: Array<u32, BUYERS> = Array::new();
+/// Connections that began outside and are not confirmed. The oldest makes room for the next.
+#[btf_map]
+static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_PENDING> = LruHashMap::new();
+/// The others that are not confirmed. Each has one of these places, so there is always room.
+#[btf_map]
+static PENDING: HashMap<FlowKey, FlowEntry, PLACES> = HashMap::new();
+const PLACES: usize = RINGS * RING;
+/// Who has been in each place, last. A ring of places is one buyer's, so that his next pushes out his oldest.
+#[btf_map]
+static PLACED: Array<FlowKey, PLACES> = Array::new();
+/// How many places of each ring were taken, in turn.
+#[btf_map]
+static TURNS: Array<u32, RINGS> = Array::new();
+/// Whose each ring is: one more than his number. The service takes it away from who has none pending.
+#[btf_map]
+static RING_BUYERS: Array<u32, RINGS> = Array::new();
+/// Which ring each buyer has: one more than its number.
+#[btf_map]
+static BUYER_RINGS: Array<u32, BUYERS> = Array::new();
 /// Connections that both ends have ended. The oldest makes room for the next.
 #[btf_map]
 static CLOSED: LruHashMap<FlowKey, FlowEntry, MAX_CLOSED> = LruHashMap::new();
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
+
+/// What the numbers of networks are mixed with. Set by the service as it loads the driver.
+#[unsafe(no_mangle)]
+static SEED: Global<u64> = Global::new(0);
+
+#[inline(always)]
+pub fn seed() -> u64 {
+    SEED.load()
+}
 
 /// A process has ended: was it the service?
 #[inline(always)]
@@ -85,8 +120,10 @@ fn verdicts() -> Option<&'static Verdicts> {
 /// `BPF_NOEXIST`, and what the kernel says then of a key that is there: `EEXIST`.
 const ONLY_NEW: u64 = 1;
 const ALREADY_THERE: i32 = -17;
-/// `E2BIG`, as the kernel says it of a map that is full.
-const NO_ROOM: i32 = -7;
+/// `ENOENT`.
+const NO_SUCH: i32 = -2;
+/// The ring that is shared.
+const LAST_RING: u32 = RINGS as u32 - 1;
 
 /// The connections, in the kernel's maps.
 pub struct Flows;
@@ -94,49 +131,83 @@ pub struct Flows;
 impl Connections for Flows {
     #[inline(always)]
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
-        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
-        FLOWS.get_ptr_mut(key).map(|entry| unsafe { &mut *entry })
+        let kept = FLOWS.get_ptr_mut(key);
+        let entry = if kept.is_some() {
+            kept
+        } else {
+            unconfirmed(key)
+        };
+        // SAFETY: the kernel keeps the entry's memory for as long as the program runs, or gives it to another connection that is
+        // not confirmed: what is written there then costs that one at most a part of its short life.
+        entry.map(|entry| unsafe { &mut *entry })
     }
 
     #[inline(always)]
-    fn begin(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        let arrives = entry.direction == Direction::Inbound as u8;
-        let has_room = !arrives
-            || ARRIVALS
-                .get(0)
-                .is_some_and(|arrivals| *arrivals < MAX_ARRIVALS as u64);
-        let begun = if has_room {
-            FLOWS.insert(key, entry, ONLY_NEW)
+    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry) {
+        let begun = if arrived(entry.direction) {
+            ARRIVING.insert(key, &*entry, ONLY_NEW)
         } else {
-            Err(NO_ROOM)
+            begin_inside(key, entry)
         };
-        if begun.is_ok() {
-            if arrives {
-                note_arrivals(1);
-            }
-        } else if begun != Err(ALREADY_THERE)
-            && let Some(line) = verdicts()
-        {
-            add(&line.flows_full, 1);
+        if begun.is_err() && begun != Err(ALREADY_THERE) {
+            count_full();
         }
     }
 
-    #[inline(always)]
-    fn forget(&mut self, key: &FlowKey, direction: u8) {
-        if FLOWS.remove(key).is_ok() && direction == Direction::Inbound as u8 {
-            note_arrivals(-1);
+    #[inline(never)]
+    fn keep(&mut self, key: &FlowKey) {
+        let Some(entry) = unconfirmed(key) else {
+            return;
+        };
+        // A copy: who pays is who is noted, though the entry itself may become another connection's meanwhile.
+        // SAFETY: as in `find`.
+        let mut entry = unsafe { *entry };
+        let arrives = arrived(entry.direction);
+        let (Some(bought), Some(all), Some(arrivals)) =
+            (BOUGHT.get(entry.buyer), KEPT.get(ALL), KEPT.get(ARRIVALS))
+        else {
+            return;
+        };
+        if !has_room(*bought, *all, if arrives { Some(*arrivals) } else { None }) {
+            return count_full();
+        }
+        entry.state |= FlowEntry::KEPT;
+        count_kept(entry.buyer, entry.direction, 1);
+        if let Err(error) = FLOWS.insert(key, &entry, ONLY_NEW) {
+            count_kept(entry.buyer, entry.direction, -1);
+            if error != ALREADY_THERE {
+                count_full();
+            }
+            return;
+        }
+        if arrives {
+            let _has_made_room = ARRIVING.remove(key);
+        } else {
+            let _has_made_room = PENDING.remove(key);
+        }
+    }
+
+    #[inline(never)]
+    fn forget(&mut self, key: &FlowKey) {
+        // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs.
+        if let Some(kept) = unsafe { FLOWS.get(key) } {
+            let (buyer, direction) = (kept.buyer, kept.direction);
+            // Whoever takes it out counts it.
+            if FLOWS.remove(key).is_ok() {
+                count_kept(buyer, direction, -1);
+            }
+        } else if PENDING.remove(key).is_err() {
+            let _has_made_room = ARRIVING.remove(key);
         }
     }
 
     #[inline(always)]
     fn close(&mut self, key: &FlowKey) {
-        // SAFETY: the kernel keeps the entry's memory for as long as the program runs.
-        let Some(entry) = (unsafe { FLOWS.get(key) }) else {
-            return;
-        };
-        // The kernel copies it from one map to the other.
-        let _no_room_for_even_that = CLOSED.insert(key, entry, 0);
-        self.forget(key, entry.direction);
+        if let Some(entry) = self.find(key) {
+            // The kernel copies it from one map to the other.
+            let _no_room_for_even_that = CLOSED.insert(key, &*entry, 0);
+            self.forget(key);
+        }
     }
 
     #[inline(always)]
@@ -146,11 +217,105 @@ impl Connections for Flows {
     }
 }
 
+/// Forgets a connection that has been silent for long, of which the service has found the key.
 #[inline(always)]
-fn note_arrivals(more: i64) {
-    if let Some(arrivals) = ARRIVALS.get(0) {
-        add(arrivals, more.cast_unsigned());
+pub fn forget_silent(key: &FlowKey) {
+    let now_ns = clock::now_ns();
+    if Flows
+        .find(key)
+        .is_some_and(|entry| is_silent(key, entry, now_ns))
+    {
+        Flows.forget(key);
     }
+}
+
+/// Whether what began in this direction began outside.
+#[inline(always)]
+const fn arrived(direction: u8) -> bool {
+    direction == Direction::Inbound as u8
+}
+
+/// A connection that is not confirmed.
+#[inline(always)]
+fn unconfirmed(key: &FlowKey) -> Option<*mut FlowEntry> {
+    let began_inside = PENDING.get_ptr_mut(key);
+    if began_inside.is_some() {
+        began_inside
+    } else {
+        ARRIVING.get_ptr_mut(key)
+    }
+}
+
+#[inline(always)]
+fn count_full() {
+    if let Some(line) = verdicts() {
+        add(&line.flows_full, 1);
+    }
+}
+
+/// Counts one more, or one less, that makes no room.
+#[inline(always)]
+fn count_kept(buyer: u32, direction: u8, more: i32) {
+    let arrives = arrived(direction);
+    for (counters, at) in [(BOUGHT.get(buyer), true), (KEPT.get(ALL), true), (KEPT.get(ARRIVALS), arrives)] {
+        if let Some(counter) = counters.filter(|_| at) {
+            add_word(counter, more.cast_unsigned());
+        }
+    }
+}
+
+/// Begins a connection in the next place of its buyer's. Who had the place before makes room.
+#[inline(never)]
+fn begin_inside(key: &FlowKey, entry: &mut FlowEntry) -> Result<(), i32> {
+    let ring = ring_of(entry.buyer);
+    let Some(turns) = TURNS.get(ring) else {
+        return Err(NO_SUCH);
+    };
+    let place = ring * RING as u32 + (add_word(turns, 1) & (RING as u32 - 1));
+    let Some(placed) = PLACED.get_ptr_mut(place) else {
+        return Err(NO_SUCH);
+    };
+    // SAFETY: the map's value, which outlives the program. Nobody else has this turn.
+    let placed = unsafe { &mut *placed };
+    // SAFETY: read at once.
+    if unsafe { PENDING.get(&*placed) }.is_some_and(|oldest| oldest.place == place) {
+        let _was_quicker = PENDING.remove(&*placed);
+    }
+    *placed = *key;
+    entry.place = place;
+    PENDING.insert(key, &*entry, ONLY_NEW)
+}
+
+/// The ring of a buyer; who has none takes one that is nobody's.
+#[inline(always)]
+fn ring_of(buyer: u32) -> u32 {
+    let Some(ring) = BUYER_RINGS.get_ptr_mut(buyer) else {
+        return LAST_RING;
+    };
+    // SAFETY: the map's value, which outlives the program.
+    let ring = unsafe { &mut *ring };
+    if *ring == 0 {
+        let free = free_ring(buyer);
+        // Of those who share the last one, each gets one of his own once there is one again.
+        if free == LAST_RING {
+            return LAST_RING;
+        }
+        *ring = 1 + free;
+    }
+    *ring - 1
+}
+
+/// A ring that was nobody's and is this buyer's now; the last one is for all who find none.
+#[inline(always)]
+fn free_ring(buyer: u32) -> u32 {
+    let mut ring = 0;
+    while ring < LAST_RING {
+        if let Some(owner) = RING_BUYERS.get(ring) && take(owner, buyer + 1) {
+            return ring;
+        }
+        ring += 1;
+    }
+    LAST_RING
 }
 
 /// A table of pages, as the kernel holds it.
@@ -238,4 +403,23 @@ pub fn add(counter: &u64, more: u64) {
     let counter = core::ptr::from_ref(counter).cast_mut();
     // SAFETY: a map's value, aligned; programs change it by atomic additions alone.
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };
+}
+
+/// What it was before.
+#[inline(always)]
+fn add_word(counter: &u32, more: u32) -> u32 {
+    let counter = core::ptr::from_ref(counter).cast_mut();
+    // SAFETY: a map's value, aligned; programs change it by atomic additions alone.
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(counter, more) }
+}
+
+/// Writes into a word that is 0. False: it is not.
+#[inline(always)]
+fn take(word: &u32, value: u32) -> bool {
+    let word = core::ptr::from_ref(word).cast_mut();
+    // SAFETY: a map's value, aligned; programs change it like this alone.
+    let (_, taken) = unsafe {
+        atomic_cxchg::<u32, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(word, 0, value)
+    };
+    taken
 }
