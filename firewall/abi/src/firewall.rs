@@ -348,6 +348,60 @@ pub struct Offsets {
     pub element_data: u32,
     /// `bpf_local_storage_data.data`, behind the map that it is of.
     pub data_value: u32,
+    /// 1 if the others hold, but for the following.
+    pub known: u32,
+    /// What is found out before a connection is asked for.
+    pub calls: CallOffsets,
+}
+
+/// Where the driver finds what it takes to refuse a call at once; all 0 where the kernel does not say all of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct CallOffsets {
+    /// `bpf_sock_addr_kern.sk`
+    pub socket: u32,
+    /// `net.dev_base_head`
+    pub netns_devices: u32,
+    /// `net_device.dev_list`
+    pub device_list: u32,
+    /// `net_device.ip_ptr`
+    pub device_v4: u32,
+    /// `net_device.ip6_ptr`
+    pub device_v6: u32,
+    /// `in_device.ifa_list`
+    pub v4_list: u32,
+    /// `in_ifaddr.ifa_next`
+    pub v4_next: u32,
+    /// `in_ifaddr.ifa_local`
+    pub v4_address: u32,
+    /// `in_ifaddr.ifa_mask`
+    pub v4_mask: u32,
+    /// `inet6_dev.addr_list`
+    pub v6_list: u32,
+    /// `inet6_ifaddr.if_list`
+    pub v6_node: u32,
+    /// `inet6_ifaddr.addr`
+    pub v6_address: u32,
+    /// `inet6_ifaddr.prefix_len`
+    pub v6_prefix: u32,
+    /// `net.ipv4.fib_has_custom_local_routes`
+    pub netns_own_routes_v4: u32,
+    /// `net.nf.hooks_ipv4`
+    pub netns_hooks_v4: u32,
+    /// `net.nf.hooks_ipv6`
+    pub netns_hooks_v6: u32,
+    /// `nf_hook_entries.num_hook_entries`
+    pub hooks_count: u32,
+    /// `nf_hook_entries.hooks`
+    pub hooks_first: u32,
+    /// `nf_hook_entry.priv`
+    pub hook_private: u32,
+    /// `nf_hook_ops.hook_ops_type`
+    pub hook_kind: u32,
+    /// `nf_hook_ops.priority`
+    pub hook_priority: u32,
     /// 1 if the others hold.
     pub known: u32,
 }
@@ -360,5 +414,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
-    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 156 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 244 && size_of::<Ticks>() == 16);
 };

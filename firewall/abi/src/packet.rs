@@ -167,7 +167,7 @@ pub struct Local {
     pub out_interface: [u64; 2],
     /// The user, or [`NO_USER`].
     pub user: u32,
-    /// 0: program and user are as good as they will be known. Else [`Local::LATER`] or [`Local::LOOKED_AT`].
+    /// 0: everything is as good as it will be known. Else [`Local::LATER`] and what follows it.
     pub later: u32,
 }
 
@@ -176,10 +176,28 @@ impl Local {
     pub const LATER: u32 = 1;
     /// The same, where it is only looked at what was decided before.
     pub const LOOKED_AT: u32 = 2;
+    /// There is no packet yet, but somebody who is about to send the first: by which device, and from where, comes out then.
+    pub const CALL: u32 = 3;
+    /// The same, where the address that is called may be translated before the rules see it.
+    pub const CALL_TRANSLATED: u32 = 4;
     /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
     pub const KERNEL: [u64; 2] = [u64::MAX, 0];
     /// Stands for the program where somebody's is at the zone's end, and it can't be known whose: rules that block any take it.
     pub const UNSURE: [u64; 2] = [u64::MAX, 1];
+
+    /// Whether program and user are as good as they will be known.
+    #[must_use]
+    #[inline(always)]
+    pub const fn knows_who(&self) -> bool {
+        self.later != Self::LATER && self.later != Self::LOOKED_AT
+    }
+
+    /// Whether there is no packet yet.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_call(&self) -> bool {
+        self.later >= Self::CALL
+    }
 
     /// Nobody is known to be there.
     pub const UNKNOWN: Self = Self {

@@ -295,7 +295,29 @@ impl Outcome {
         self.0 & Self::ASKS_WHO != 0
     }
 
+    /// The same of a rule that asks for nothing of where a packet comes from and by which device it goes.
+    #[must_use]
+    pub const fn of_any_source(self) -> Self {
+        Self(self.0 | Self::ANY_SOURCE)
+    }
+
+    /// The same of a rule that asks for nothing of where a packet goes.
+    #[must_use]
+    pub const fn to_any_destination(self) -> Self {
+        Self(self.0 | Self::ANY_DESTINATION)
+    }
+
+    /// Whether the rule decides about a call before its first packet is there: it asks for nothing that is not known then. A rule
+    /// of a release that did not say so does not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn decides_call(self, translated: bool) -> bool {
+        self.0 & Self::ANY_SOURCE != 0 && (!translated || self.0 & Self::ANY_DESTINATION != 0)
+    }
+
     const ASKS_WHO: u32 = 1 << 9;
+    const ANY_SOURCE: u32 = 1 << 10;
+    const ANY_DESTINATION: u32 = 1 << 11;
 
     /// 1 if such packets are to be reported.
     #[must_use]

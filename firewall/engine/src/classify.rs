@@ -35,7 +35,7 @@ pub(crate) fn classify_under<T: Tables>(
     let or_fragment = |reason| if fragment { Reason::Fragment } else { reason };
     match first_match(packet, local, head, tables) {
         Some(Match::Rule(_, outcome))
-            if local.later != 0 && outcome.asks_who() || asks_late(packet, local, outcome) =>
+            if comes_out_later(local, outcome) || asks_late(packet, local, outcome) =>
         {
             at_socket(head)
         }
@@ -81,6 +81,16 @@ fn at_socket(head: &Head) -> Decision {
     let mut decision = decision(head.generation, NO_RULE, at_socket, Reason::Rule);
     decision.verdict = Verdict::Socket as u8;
     decision
+}
+
+/// Whether a rule may match, but asks for something that is not known here yet.
+#[inline(always)]
+fn comes_out_later(local: &Local, outcome: Outcome) -> bool {
+    if local.is_call() {
+        !outcome.decides_call(local.later == Local::CALL_TRANSLATED)
+    } else {
+        local.later != 0 && outcome.asks_who()
+    }
 }
 
 /// Blocked and reported.
@@ -206,10 +216,10 @@ fn vectors<'a, T: Tables>(
             vectors.destination[1] = rules.page(number(rules, head.destination_sets, class)?)?;
         }
     }
-    if head.asks & ASKS_USER != 0 && local.later == 0 {
+    if head.asks & ASKS_USER != 0 && local.knows_who() {
         vectors.local[0] = rules.page(narrow(rules, &head.user, local.user))?;
     }
-    if head.asks & ASKS_PROGRAM != 0 && local.later == 0 {
+    if head.asks & ASKS_PROGRAM != 0 && local.knows_who() {
         vectors.local[1] = rules.page(wide(
             rules,
             &head.program,
@@ -217,7 +227,7 @@ fn vectors<'a, T: Tables>(
             local.program[1],
         ))?;
     }
-    if head.asks & ASKS_INTERFACE != 0 {
+    if head.asks & ASKS_INTERFACE != 0 && !local.is_call() {
         vectors.local[2] = rules.page(wide(
             rules,
             &head.interface,
@@ -232,6 +242,15 @@ fn vectors<'a, T: Tables>(
             local.out_interface[0],
             local.out_interface[1],
         ))?;
+    }
+    if local.is_call() {
+        // It may be any. The class has all rules that are left.
+        vectors.source[1] = class;
+        vectors.ports[0] = class;
+    }
+    if local.later == Local::CALL_TRANSLATED {
+        vectors.destination[1] = class;
+        vectors.ports[1] = class;
     }
     Some(vectors)
 }

@@ -4,7 +4,7 @@
 mod place;
 
 use firewall_abi::packet::{
-    Direction, Local, NO_RULE, NO_USER, PacketHeaders, Verdict, name_words,
+    Decision, Direction, Local, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict, name_words,
 };
 use firewall_abi::rules::{ASKS_PERSON, FailMode, MAX_RULES};
 use place::Place;
@@ -623,13 +623,66 @@ fn what_is_hardly_meant_is_a_warning() {
 
 /// Somebody at the zone's end of the same packet.
 fn judged_of(rules: &Rules, local: Local) -> u32 {
+    decided_of(rules, local).rule
+}
+
+fn decided_of(rules: &Rules, local: Local) -> Decision {
     let mut packet = [0; 40];
     packet[..20].copy_from_slice(&[
         0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
     ]);
     packet[32] = 0x50;
     let parsed = engine::parse(&packet[..], 40, Direction::Outbound);
-    engine::classify(&parsed, &local, &rules.compile(1).slices()).rule
+    engine::classify(&parsed, &local, &rules.compile(1).slices())
+}
+
+#[test]
+fn a_call_is_decided_only_by_rules_that_ask_for_what_is_known_of_it() {
+    let block = |keys: &str| good(&format!("[[rule]]\nid='a'\naction='block'\n{keys}\n"));
+    let (decided, left) = (Verdict::Block as u8, Verdict::Socket as u8);
+    // Of any source and device, and where the destination may be translated too.
+    for (keys, call, translated) in [
+        ("", decided, decided),
+        ("direction='out'\nprotocol='tcp'", decided, decided),
+        ("user='alice'", decided, decided),
+        ("program='/usr/bin/curl'", decided, decided),
+        ("destination='198.51.100.0/24'", decided, left),
+        ("protocol='tcp'\nports=0", decided, left),
+        ("source='192.0.2.1'", left, left),
+        ("source='203.0.113.9'", left, left),
+        ("protocol='tcp'\nsource_ports=9", left, left),
+        ("interface='eth0'", left, left),
+        ("interface='eth0'\nuser='alice'", left, left),
+    ] {
+        let rules = block(keys);
+        for (later, expected) in [(Local::CALL, call), (Local::CALL_TRANSLATED, translated)] {
+            let local = Local {
+                program: [1, 7],
+                user: 1000,
+                later,
+                ..Local::UNKNOWN
+            };
+            let decision = decided_of(&rules, local);
+            assert_eq!(decision.verdict, expected, "{keys:?}, {later}");
+        }
+    }
+    // What can't match whatever comes out does not stand in the way of the default.
+    for keys in [
+        "user='alice'\ninterface='eth0'",
+        "direction='in'\nsource='192.0.2.1'",
+    ] {
+        let local = Local {
+            user: 1001,
+            later: Local::CALL,
+            ..Local::UNKNOWN
+        };
+        let decision = decided_of(&block(keys), local);
+        assert_eq!(
+            (decision.rule, decision.reason),
+            (NO_RULE, Reason::Default as u8),
+            "{keys:?}"
+        );
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
 
-use firewall_abi::firewall::Offsets;
+use firewall_abi::firewall::{CallOffsets, Offsets};
 use std::path::Path;
 
 /// Where the kernel shows it.
@@ -95,6 +95,44 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         element_node: types.member(element, "snode")?,
         element_data: types.member(element, "sdata")?,
         data_value: types.member(data, "data")?,
+        known: 1,
+        calls: calls(types).unwrap_or_default(),
+    })
+}
+
+/// What it takes to refuse a call at once. Without it that is left to the call's first packet.
+fn calls(types: &Types<'_>) -> Option<CallOffsets> {
+    let netns = types.structure("net")?;
+    let hooks = types.structure("netns_nf")?;
+    let device = types.structure("net_device")?;
+    let address = types.structure("in_ifaddr")?;
+    let address_v6 = types.structure("inet6_ifaddr")?;
+    let entries = types.structure("nf_hook_entries")?;
+    let member = |structure, name| types.member(types.structure(structure)?, name);
+    let netns_hooks = types.member(netns, "nf")?;
+    Some(CallOffsets {
+        socket: member("bpf_sock_addr_kern", "sk")?,
+        netns_devices: types.member(netns, "dev_base_head")?,
+        device_list: types.member(device, "dev_list")?,
+        device_v4: types.member(device, "ip_ptr")?,
+        device_v6: types.member(device, "ip6_ptr")?,
+        v4_list: member("in_device", "ifa_list")?,
+        v4_next: types.member(address, "ifa_next")?,
+        v4_address: types.member(address, "ifa_local")?,
+        v4_mask: types.member(address, "ifa_mask")?,
+        v6_list: member("inet6_dev", "addr_list")?,
+        v6_node: types.member(address_v6, "if_list")?,
+        v6_address: types.member(address_v6, "addr")?,
+        v6_prefix: types.member(address_v6, "prefix_len")?,
+        netns_own_routes_v4: types.member(netns, "ipv4")?
+            + member("netns_ipv4", "fib_has_custom_local_routes")?,
+        netns_hooks_v4: netns_hooks + types.member(hooks, "hooks_ipv4")?,
+        netns_hooks_v6: netns_hooks + types.member(hooks, "hooks_ipv6")?,
+        hooks_count: types.member(entries, "num_hook_entries")?,
+        hooks_first: types.member(entries, "hooks")?,
+        hook_private: member("nf_hook_entry", "priv")?,
+        hook_kind: member("nf_hook_ops", "hook_ops_type")?,
+        hook_priority: member("nf_hook_ops", "priority")?,
         known: 1,
     })
 }
@@ -322,7 +360,8 @@ mod tests {
     #[test]
     fn this_kernel_says_where_its_structures_have_what() {
         if Path::new(SHOWN).exists() {
-            assert!(of_this_kernel().is_some());
+            let kernel = of_this_kernel().expect("all that the driver cannot do without");
+            assert_eq!(kernel.offsets.calls.known, 1);
         }
     }
 }

@@ -46,8 +46,8 @@ impl Somebody {
         }
     }
 
-    /// Whether they may connect to, or send to, this address: `connect ADDRESS` or `send ADDRESS`. They try for long if it
-    /// is meant to come about.
+    /// Whether they may connect to, or send to, this address: `connect ADDRESS`, `call ADDRESS` if they are to be told at once,
+    /// or `send ADDRESS`. They try for long if it is meant to come about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
         let output = self
             .command(zone, what)
@@ -146,6 +146,7 @@ fn acts() {
             let meant = std::env::var("GATEBELL_MEANT").unwrap() == "true";
             TcpStream::connect_timeout(&address(words[1]), patience(meant)).map(drop)
         }
+        "call" => call(address(words[1])),
         "send" => send(address(words[1])),
         "accept" => accept(address(words[1])),
         "receive" => receive(address(words[1])),
@@ -171,6 +172,17 @@ fn refused(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::TimedOut
     )
+}
+
+/// Who is refused is told so at once; whoever is reached may say no.
+fn call(to: SocketAddr) -> io::Result<()> {
+    let begun = Instant::now();
+    match TcpStream::connect_timeout(&to, patience(true)) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if begun.elapsed() < Duration::from_secs(1) => Err(error),
+        Err(error) => Err(io::Error::other(format!("{error}, late"))),
+        Ok(_) => Ok(()),
+    }
 }
 
 fn send(to: SocketAddr) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use crate::asking;
 use crate::clock;
+use crate::owner;
 use crate::packet::{AtSocket, Carried};
 use crate::tables::{self, Flows, InForce};
 use aya_ebpf::helpers::generated::bpf_loop;
@@ -98,7 +99,7 @@ fn settle<P: Carried>(
 }
 
 #[inline(always)]
-fn judges_loopback(rules: &InForce) -> bool {
+pub fn judges_loopback(rules: &InForce) -> bool {
     head(rules).is_some_and(|head| head.asks & ASKS_LOOPBACK != 0)
 }
 
@@ -209,7 +210,7 @@ pub extern "C" fn gatebell_classify(
     if packet.is_null() || local.is_null() || answer.is_null() {
         return 1;
     }
-    // SAFETY: not null; it comes from the one caller above, which hands in a value of its own.
+    // SAFETY: not null; every caller hands in a value of its own.
     let packet = unsafe { &mut *packet };
     // SAFETY: likewise, and another value.
     let local = unsafe { &mut *local };
@@ -221,7 +222,7 @@ pub extern "C" fn gatebell_classify(
         Asked::Beginning
     };
     let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = asked == Asked::Packet && local.later != Local::LOOKED_AT;
+    let counts = asked == Asked::Packet && local.later != Local::LOOKED_AT && !local.is_call();
     if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }
@@ -268,9 +269,40 @@ fn report<P: Carried>(packet: &P, length: u32, flow: &PacketHeaders, decision: &
         out_interface: packet.out_device_number(),
     };
     packet.find_owner(flow, &mut seen.owner);
+    tell_all(used, &mut seen);
+}
+
+/// The same of a packet that was refused before it was there.
+#[inline(always)]
+pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
+    let used = ebpf::used();
+    if used == 0 {
+        return;
+    }
+    let mut seen = Seen {
+        flow,
+        decision,
+        owner: Owner::NOBODY,
+        length: 0,
+        interface: 0,
+        out_interface: 0,
+    };
+    owner::of_socket(socket, &mut seen.owner);
+    tell_all(used, &mut seen);
+}
+
+#[inline(always)]
+fn tell_all(used: u32, seen: &mut Seen<'_>) {
     let turn: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
-    unsafe { bpf_loop(used, turn as *mut c_void, (&raw mut seen).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            used,
+            turn as *mut c_void,
+            core::ptr::from_mut(seen).cast(),
+            0,
+        )
+    };
 }
 
 /// One turn: the app in `slot`. 0: go on.

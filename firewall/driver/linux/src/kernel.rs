@@ -12,9 +12,9 @@ static OFFSETS: Global<OffsetWords> = Global::new([0; size_of::<OffsetWords>() /
 
 /// The offset of one field in the kernel's structures, as `Offsets` names it. The verifier knows it for the number that it is.
 macro_rules! offset {
-    ($name:ident) => {
+    ($($name:ident).+) => {
         crate::kernel::word(
-            const { core::mem::offset_of!(firewall_abi::firewall::Offsets, $name) / 4 },
+            const { core::mem::offset_of!(firewall_abi::firewall::Offsets, $($name).+) / 4 },
         )
     };
 }

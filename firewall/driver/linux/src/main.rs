@@ -4,7 +4,8 @@
 //!   (netfilter): what comes there has no tag, tunnel or fragment left that the stack has not dealt with, and nothing gets
 //!   past. They are called by [`enter_local_in`] and its like, which are attached once and stay over an upgrade.
 //! - [`zone_socket`] judges what depends on who gets it, at the very socket.
-//! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is.
+//! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is; [`connects4`] and
+//!   [`connects6`] refuse at once what is refused for certain.
 //! - [`program_started`] and [`process_ended`] report processes.
 //! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long.
 //!
@@ -27,6 +28,7 @@
 #![expect(internal_features, reason = "see above")]
 
 mod asking;
+mod call;
 mod clock;
 mod judge;
 mod kernel;
@@ -140,10 +142,26 @@ macro_rules! noted {
 noted! {
     cgroup_sock post_bind4 socket_bound4: SockContext, EbpfContext::as_ptr;
     cgroup_sock post_bind6 socket_bound6: SockContext, EbpfContext::as_ptr;
-    cgroup_sock_addr connect4 connects4: SockAddrContext, owner::of_call;
-    cgroup_sock_addr connect6 connects6: SockAddrContext, owner::of_call;
     cgroup_sock_addr sendmsg4 sends4: SockAddrContext, owner::of_call;
     cgroup_sock_addr sendmsg6 sends6: SockAddrContext, owner::of_call;
+}
+
+/// A process of the zone calls an address of IPv4. 0: it is told EPERM.
+#[cgroup_sock_addr(connect4)]
+pub fn connects4(ctx: SockAddrContext) -> i32 {
+    called(&ctx, false)
+}
+
+/// A process of the zone calls an address of IPv6, or one of IPv4 that is mapped. 0: it is told EPERM.
+#[cgroup_sock_addr(connect6)]
+pub fn connects6(ctx: SockAddrContext) -> i32 {
+    called(&ctx, true)
+}
+
+#[inline(always)]
+fn called(ctx: &SockAddrContext, six: bool) -> i32 {
+    owner::remember(owner::of_call(ctx));
+    i32::from(call::may(ctx.sock_addr, six))
 }
 
 /// A process starts to run a program.

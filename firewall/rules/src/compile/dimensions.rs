@@ -138,6 +138,21 @@ fn destination_port(rule: &Rule) -> Takes<u32> {
     )
 }
 
+/// Whether a rule asks for nothing of where a packet comes from, and for no device.
+pub(crate) fn takes_any_source(rule: &Rule) -> bool {
+    rule.sources.is_empty()
+        && rule.source_sets.is_empty()
+        && rule.source_ports.is_empty()
+        && rule.icmp_types.is_empty()
+        && rule.interfaces.is_empty()
+        && rule.out_interfaces.is_empty()
+}
+
+/// Whether a rule asks for nothing of where a packet goes.
+pub(crate) fn takes_any_destination(rule: &Rule) -> bool {
+    rule.destinations.is_empty() && rule.destination_sets.is_empty() && rule.ports.is_empty()
+}
+
 /// Whether a rule asks for what a later fragment does not show.
 pub(crate) fn asks_ports(rule: &Rule) -> bool {
     !(rule.source_ports.is_empty() && rule.ports.is_empty() && rule.icmp_types.is_empty())

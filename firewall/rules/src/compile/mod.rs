@@ -20,7 +20,7 @@ pub(crate) use vectors::place;
 
 use crate::set::grouped;
 use crate::{DefaultAction, Defaults, Rule};
-use dimensions::{PROGRAM, asks_ports};
+use dimensions::{PROGRAM, asks_ports, takes_any_destination, takes_any_source};
 use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{
     ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER,
@@ -252,12 +252,17 @@ impl Building<'_> {
     fn outcomes(&mut self) -> Result<u32, Full> {
         let rules = self.source.rules;
         let outcome = |rule: &Rule| {
-            let outcome = Outcome::new(rule.action as u8, rule.log);
-            if rule.users.is_empty() && rule.programs.is_empty() {
-                outcome.0
-            } else {
-                outcome.asking_who().0
+            let mut outcome = Outcome::new(rule.action as u8, rule.log);
+            if !(rule.users.is_empty() && rule.programs.is_empty()) {
+                outcome = outcome.asking_who();
             }
+            if takes_any_source(rule) {
+                outcome = outcome.of_any_source();
+            }
+            if takes_any_destination(rule) {
+                outcome = outcome.to_any_destination();
+            }
+            outcome.0
         };
         self.room("outcomes", |pages| {
             numbers(pages, rules.len(), |number| {
