@@ -6,6 +6,12 @@
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+mod notify;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "on this system there is no service that asks")
+)]
 mod questions;
 mod window;
 
@@ -91,7 +97,7 @@ fn in_window(
     stop: &Arc<AtomicBool>,
 ) -> Result<()> {
     let shown = Arc::new(Shown::default());
-    follow_questions(arguments, &shown);
+    let notified = follow_questions(arguments, &shown);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let done = read(arguments, names, stop, &mut |Told { update, .. }| {
@@ -109,6 +115,7 @@ fn in_window(
         window::run(shown.clone(), &title)?;
         shown.close();
         shown.questions.end();
+        notified();
         stop.store(true, Ordering::Release);
         reader
             .join()
@@ -116,20 +123,43 @@ fn in_window(
     })
 }
 
-/// Has a thread of its own speak with the service about what the rules ask. Nobody waits for its end: a service that hangs
-/// holds up no window that is closed.
+/// Has a thread of its own speak with the service about what the rules ask, and another with the desktop. Nobody waits for
+/// their end: a service or a desktop that hangs holds up no window that is closed. What is returned ends the notifications.
 #[cfg(target_os = "linux")]
-fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) {
+fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() {
+    use notify::Event;
+    use std::sync::mpsc::channel;
+
+    let (tell, hear) = channel();
+    let (told, done) = channel();
+    let mut desktop = notify::Session::new(tell.clone());
+    let changed = tell.clone();
+    shown.listen(Box::new(move || drop(changed.send(Event::Changed))));
+    let window = shown.clone();
+    std::thread::spawn(move || {
+        notify::follow(&hear, &window.questions, &mut desktop, &*window);
+        let _nobody_waits = told.send(());
+    });
     let mut service = questions::AtSocket::new(&arguments.control);
     let shown = shown.clone();
     std::thread::spawn(move || {
-        shown.questions.follow(&mut service, &|| shown.repaint());
+        shown.questions.follow(&mut service, &|| shown.changed());
     });
+    move || {
+        let _ended_before = tell.send(Event::End);
+        let _either_way = done.recv_timeout(DESKTOPS_TIME);
+    }
 }
+
+/// How long a window that is closed waits for the desktop to take a notification away.
+#[cfg(target_os = "linux")]
+const DESKTOPS_TIME: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// On this system there is no service to ask.
 #[cfg(not(target_os = "linux"))]
-fn follow_questions(_: &Arguments, _: &Arc<Shown>) {}
+fn follow_questions(_: &Arguments, _: &Arc<Shown>) -> impl FnOnce() {
+    || ()
+}
 
 /// The names of the service that the records are of.
 #[cfg(target_os = "linux")]

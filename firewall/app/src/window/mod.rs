@@ -35,6 +35,8 @@ const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
 const REFUSED: Color32 = Color32::from_rgb(0xe0, 0x6c, 0x5b);
 const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
 
+type Listener = Box<dyn Fn() + Send + Sync>;
+
 /// The rows that reader and window share. The reader locks them for each record that it has read: a window that is slow to
 /// paint slows the reader, and then the driver counts what is lost. Nothing else lies between the ring and the window.
 #[derive(Default)]
@@ -44,6 +46,11 @@ pub struct Shown {
     pub questions: Questions,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
+    /// Who else wants to know that there is another question, or that somebody looks at the window, or does no more.
+    listener: OnceLock<Listener>,
+    looked_at: AtomicBool,
+    /// Why no notification is shown.
+    notifications: Mutex<Option<String>>,
     closed: AtomicBool,
 }
 
@@ -80,11 +87,60 @@ impl Shown {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn look(&self, looked_at: bool) {
+        if self.looked_at.swap(looked_at, Ordering::AcqRel) != looked_at {
+            self.listener.get().into_iter().for_each(|tell| tell());
+        }
+    }
+
+    fn notifications(&self) -> MutexGuard<'_, Option<String>> {
+        self.notifications
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has the window painted soon.
     pub fn repaint(&self) {
         if let Some(context) = self.context.get() {
             context.request_repaint_after(PAINT_AFTER);
         }
+    }
+}
+
+/// What the threads beside the window use.
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "on this system there is no service that asks")
+)]
+impl Shown {
+    /// Has one more told that questions have changed, or who looks.
+    pub fn listen(&self, listener: Listener) {
+        let _only_once = self.listener.set(listener);
+    }
+
+    /// Tells all that questions have changed.
+    pub fn changed(&self) {
+        self.repaint();
+        self.listener.get().into_iter().for_each(|tell| tell());
+    }
+
+    /// Whether the window has the focus, as far as it knows.
+    pub fn is_looked_at(&self) -> bool {
+        self.looked_at.load(Ordering::Acquire)
+    }
+
+    /// Brings the window to the front, as far as the desktop lets it.
+    pub fn raise(&self) {
+        if let Some(context) = self.context.get() {
+            context.send_viewport_cmd(egui::ViewportCommand::Minimized(false));
+            context.send_viewport_cmd(egui::ViewportCommand::Focus);
+        }
+    }
+
+    /// Shows why no notification is shown; none: it is.
+    pub fn set_notifications(&self, trouble: Option<String>) {
+        *self.notifications() = trouble;
+        self.repaint();
     }
 }
 
@@ -263,16 +319,22 @@ impl Window {
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let shown = self.shown.clone();
+        let looked_at = ui.input(|input| input.focused && input.viewport().minimized != Some(true));
+        shown.look(looked_at);
         let mut rows = shown.rows();
         if rows.look_through(FILTERED_AT_ONCE) {
             ui.ctx().request_repaint_after(Duration::from_millis(1));
         }
         egui::Panel::top("head").show(ui, |ui| self.head(ui, &mut rows));
+        let notifications = shown.notifications().clone();
         let unreachable = shown.questions.look().unreachable().map(str::to_owned);
         egui::Panel::bottom("status").show(ui, |ui| {
             status(ui, &rows);
             if let Some(why) = unreachable {
                 ui.label(RichText::new(format!("questions: {why}")).color(LOST));
+            }
+            if let Some(why) = notifications {
+                ui.weak(why);
             }
         });
         // After the status, which it must leave room.
