@@ -38,6 +38,7 @@ const PARTS: [(&Target, &[&str]); 3] = [
         &[
             "--package=gatebell-channel",
             "--package=gatebell-sample-app",
+            "--package=gatebell-app",
         ],
     ),
 ];
