@@ -378,6 +378,32 @@ fn a_connection_is_not_refused_at_once_where_its_first_packet_would_pass() {
     assert!(!calls("10.99.0.5:23"), "refused at once");
     inside("ip", "route add local 10.99.0.0/24 dev lo");
     assert!(calls("10.99.0.5:23"), "the machine's own by a route");
+
+fn who_asks_everyone_on_a_network_hears_the_answer() {
+    const PORT: u16 = 7137;
+    let zone = Protected::with(QUIET);
+    let listener = within(&outside(&zone), || {
+        UdpSocket::bind(("0.0.0.0", PORT)).unwrap()
+    });
+    listener.set_read_timeout(Some(patience(true))).unwrap();
+    let answers = std::thread::spawn(move || {
+        for _ in 0..2 {
+            let (_, who) = listener.recv_from(&mut [0; 16]).unwrap();
+            listener.send_to(b"here", who).unwrap();
+        }
+    });
+    let asks = |to: &'static str| {
+        within(&zone.lab.netns(), move || {
+            let socket = UdpSocket::bind((INSIDE, 0)).unwrap();
+            socket.set_broadcast(true).unwrap();
+            socket.set_read_timeout(Some(patience(true))).unwrap();
+            socket.send_to(b"who", (to, PORT)).unwrap();
+            socket.recv(&mut [0; 16]).ok()
+        })
+    };
+    assert_eq!(asks("255.255.255.255"), Some(4));
+    assert_eq!(asks("10.77.0.255"), Some(4));
+    answers.join().unwrap();
 }
 
 #[test]

@@ -312,6 +312,10 @@ pub struct Offsets {
     pub skb_device: u32,
     /// `sk_buff.len`
     pub skb_length: u32,
+    /// `sk_buff._skb_refdst`: the route, and in its lowest bit whose reference it is.
+    pub skb_route: u32,
+    /// `rtable.rt_flags`, of IPv4's routes.
+    pub route_flags: u32,
     /// `nf_hook_state.in`
     pub state_in: u32,
     /// `nf_hook_state.out`
@@ -414,5 +418,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
-    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 244 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 252 && size_of::<Ticks>() == 16);
 };

@@ -30,6 +30,8 @@ pub struct Remembered {
     pub full: u64,
     /// Who is at the zone's end of the packet that is being judged, as far as it is known.
     pub local: Local,
+    /// Whether that goes to everyone on its link, as far as it is known.
+    pub goes_to_everyone: bool,
     /// The time of the packet that is being judged.
     now_ns: u64,
 }
@@ -56,6 +58,7 @@ impl Remembered {
                 local: self.local,
                 device: device_of(&self.local),
                 first_device: number_of(self.local.interface),
+                goes_to_everyone: self.goes_to_everyone,
             },
             rules,
             self,
@@ -490,6 +493,21 @@ mod tests {
         // The group itself is asked about each time.
         let again = "out udp 10.0.0.2:5000 -> 224.0.0.251:5353";
         assert_eq!(run.at(202, again), (true, Reason::Rule));
+    }
+
+    #[test]
+    fn a_networks_own_broadcast_address_asks_everyone_there() {
+        let (asked, answer) = (
+            "out udp 10.0.0.2:5000 -> 10.0.0.255:137",
+            "in udp 10.0.0.9:137 -> 10.0.0.2:5000",
+        );
+        let mut run = Run::new();
+        run.at(0, asked);
+        assert_eq!(run.at(1, answer), REFUSED);
+        run.connections.goes_to_everyone = true;
+        run.at(2, asked);
+        run.connections.goes_to_everyone = false;
+        assert_eq!(run.at(3, answer), REPLY);
     }
 
     #[test]

@@ -67,6 +67,12 @@ pub trait Ends<T: Tables> {
         0
     }
 
+    /// Whether a datagram of IPv4 that leaves goes to everyone on its link. Its address alone does not say: a network's last one
+    /// does that too.
+    fn goes_to_everyone(&mut self) -> bool {
+        false
+    }
+
     /// Writes down which connection an ICMP error is about, as [`crate::quoted`] reads it in the packet; false: it shows none.
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool;
 
@@ -144,6 +150,8 @@ pub struct Known {
     pub device: u32,
     /// See [`Ends::first_device`].
     pub first_device: u32,
+    /// See [`Ends::goes_to_everyone`].
+    pub goes_to_everyone: bool,
     /// See [`Ends::quoted`].
     pub quoted: Option<FlowKey>,
 }
@@ -173,6 +181,10 @@ impl<T: Tables> Ends<T> for Known {
         self.first_device
     }
 
+    fn goes_to_everyone(&mut self) -> bool {
+        self.goes_to_everyone
+    }
+
     fn quoted(&mut self, _: &PacketHeaders, key: &mut FlowKey) -> bool {
         self.quoted.map(|quoted| *key = quoted).is_some()
     }
@@ -192,12 +204,15 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
     connections: &mut C,
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
-    let asks_a_group = *shape == Shape::Whole && asks_a_group(flow);
-    let can_converse = *shape == Shape::Whole
-        && !asks_a_group
-        && (may_begin(flow) || may_answer(flow) || is_error(flow));
+    let is_whole = *shape == Shape::Whole;
+    let mut belongs_to = if is_whole && asks_a_group(flow, ends) {
+        GROUP
+    } else {
+        NONE
+    };
+    let can_converse =
+        is_whole && belongs_to != GROUP && (may_begin(flow) || may_answer(flow) || is_error(flow));
     let mut decision = Decision::default();
-    let mut belongs_to = NONE;
     if can_converse {
         belongs_to = belongs(packet, ends, tables, connections, &mut decision);
         if belongs_to == ALLOWED {
@@ -216,7 +231,7 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
         }
     }
     ends.classify(packet, Asked::Packet, tables, &mut decision);
-    let begins = asks_a_group || can_converse && may_begin(&packet.flow);
+    let begins = belongs_to == GROUP || can_converse && may_begin(&packet.flow);
     if begins && decision.verdict == Verdict::Allow as u8 {
         remember(&packet.flow, belongs_to, ends, connections, &decision);
     }
@@ -234,14 +249,16 @@ fn accepts(flow: &PacketHeaders) -> bool {
 
 /// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.
 #[inline(always)]
-fn asks_a_group(flow: &PacketHeaders) -> bool {
+fn asks_a_group<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> bool {
+    if flow.protocol != UDP || flow.direction != Direction::Outbound as u8 {
+        return false;
+    }
     let [high, low] = words(&flow.destination);
-    let group = if flow.ip_version == 4 {
-        low as u32 >> 28 == 0xE || low as u32 == u32::MAX
+    if flow.ip_version == 4 {
+        low as u32 >> 28 == 0xE || low as u32 == u32::MAX || ends.goes_to_everyone()
     } else {
         high >> 56 == 0xFF
-    };
-    group && flow.protocol == UDP && flow.direction == Direction::Outbound as u8
+    }
 }
 
 /// The verdict of the rules on a connection's beginning, as that on a reply.
@@ -260,6 +277,8 @@ const ALLOWED: u32 = 1;
 const OUTDATED: u32 = 2;
 /// to one of which the rules have to say again whether it is.
 const OTHER: u32 = 3;
+/// to none: it asks a group, and whoever is of it may answer.
+const GROUP: u32 = 4;
 
 /// What becomes of a packet when the service has ended, if the rules say that something else than they shall decide.
 #[must_use]
@@ -504,8 +523,7 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
     decision: &Decision,
 ) {
     let mut key = key_of(flow);
-    let group = asks_a_group(flow);
-    if group {
+    if belongs_to == GROUP {
         of_a_group(&mut key);
     }
     let Decision {
@@ -527,7 +545,7 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
         buyer: buyer_of(flow, ends),
         place: 0,
     };
-    if belongs_to != NONE || group {
+    if belongs_to != NONE {
         match connections.find(&key) {
             None => {}
             Some(known) if known.local_began != entry.local_began => {
@@ -558,7 +576,6 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
                 return;
             }
         }
-    }
     connections.begin(&key, &mut entry);
 }
 

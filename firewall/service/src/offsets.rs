@@ -77,6 +77,8 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         skb_socket: types.member(skb, "sk")?,
         skb_device: types.member(skb, "dev")?,
         skb_length: types.member(skb, "len")?,
+        skb_route: types.member(skb, "_skb_refdst")?,
+        route_flags: types.member(types.structure("rtable")?, "rt_flags")?,
         state_in: types.member(state, "in")?,
         state_out: types.member(state, "out")?,
         device_index: types.member(device, "ifindex")?,

@@ -1,6 +1,6 @@
 //! One packet of a capture: what it carries, which way it goes, what becomes of it.
 
-use super::neighbours::Neighbours;
+use super::neighbours::{Neighbours, goes_to_everyone};
 use crate::Error;
 use crate::capture::{Carried, Packet, Way, carried};
 use crate::connections::Remembered;
@@ -96,7 +96,8 @@ impl<'a> Judge<'a> {
         if captured.is_cut_in_silence(packet) {
             return Ok(Judged::Not(Unjudged::CutInSilence));
         }
-        self.on(if loopback { LOOPBACK } else { "" });
+        let device = if loopback { LOOPBACK } else { "" };
+        self.on(device, goes_to_everyone(packet));
         let parsed = parse(&captured, captured.length, Direction::Inbound);
         if captured.missed.get() {
             return Ok(Judged::Not(Unjudged::Cut));
@@ -127,8 +128,8 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// The device of the next packet, where it is known.
-    fn on(&mut self, device: &str) {
+    /// The device of the next packet, where it is known, and whether it goes to everyone there.
+    fn on(&mut self, device: &str, to_everyone: bool) {
         let local = Local {
             interface: name_words(device).unwrap_or_default(),
             ..Local::UNKNOWN
@@ -138,6 +139,7 @@ impl<'a> Judge<'a> {
             .flatten()
         {
             side.connections.local = local;
+            side.connections.goes_to_everyone = to_everyone;
         }
     }
 

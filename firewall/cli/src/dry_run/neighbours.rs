@@ -57,6 +57,11 @@ fn ends(packet: &Packet) -> Option<(Mac, Mac)> {
     (packet.link_type == ETHERNET).then_some((*to, *from))
 }
 
+/// Whether a frame goes to everyone on its link, as its Ethernet header has it.
+pub fn goes_to_everyone(packet: &Packet) -> bool {
+    ends(packet).is_some_and(|(to, _)| to == [0xFF; 6])
+}
+
 fn is_group(mac: Mac) -> bool {
     mac[0] & 1 == 1
 }

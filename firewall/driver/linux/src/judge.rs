@@ -143,6 +143,11 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
     }
 
     #[inline(always)]
+    fn goes_to_everyone(&mut self) -> bool {
+        self.packet.goes_to_everyone()
+    }
+
+    #[inline(always)]
     fn device(&mut self) -> u32 {
         let (one, other) = (self.packet.device_number(), self.packet.out_device_number());
         // A reply that is forwarded comes by the other one, and is the same pair.

@@ -37,6 +37,9 @@ pub trait Carried: Bytes {
     /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::buyer::KERNEL`] if none does.
     fn user(&self) -> u32;
 
+    /// Whether it goes to everyone on its link, as its route has it.
+    fn goes_to_everyone(&self) -> bool;
+
     /// Writes down who is at its end in the zone, as far as that is known here. Returns [`Local::LATER`] if that is not yet.
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32;
 }
@@ -60,6 +63,11 @@ fn name_of(device: u64) -> [u64; 2] {
         name_until_end(kernel::read(device, offset!(device_name)).unwrap_or_default())
     }
 }
+
+/// `SKB_DST_NOREF`: the packet borrows its route.
+const BORROWED: u64 = 1;
+/// `RTCF_BROADCAST`: the route of IPv4 leads to everyone on the link.
+const BROADCAST: u32 = 0x1000_0000;
 
 /// What netfilter hands to a program, under the kernel's own name: its verifier goes by that.
 #[repr(C)]
@@ -235,6 +243,19 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     }
 
     #[inline(always)]
+    fn goes_to_everyone(&self) -> bool {
+        // SAFETY: the kernel's packet, and where its type data has its route.
+        let route: u64 = unsafe { kernel::field(self.skb, offset!(skb_route)) };
+        let route = route & !BORROWED;
+        let flags: u32 = if route == 0 {
+            0
+        } else {
+            kernel::read(route, offset!(route_flags)).unwrap_or(0)
+        };
+        flags & BROADCAST != 0
+    }
+
+    #[inline(always)]
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32 {
         if flow.direction == Direction::Outbound as u8 {
             owner::of_socket(self.socket(), owner);
@@ -319,6 +340,12 @@ impl Carried for AtSocket {
     #[inline(always)]
     fn socket_number(&self) -> u64 {
         0
+    }
+
+    /// What comes in asks nobody.
+    #[inline(always)]
+    fn goes_to_everyone(&self) -> bool {
+        false
     }
 
     #[inline(always)]
