@@ -8,7 +8,7 @@ pub const MAX_ANSWERS: usize = 8192;
 /// How many questions it remembers to have asked. The oldest makes room for the next.
 pub const MAX_QUESTIONS: usize = 4096;
 /// Bytes of the ring by which the driver wakes the service when there is a new question.
-pub const BELL_BYTES: usize = 4096;
+pub const WAKER_BYTES: usize = 4096;
 
 /// What is asked about, and what an answer is to: who, and what begins where. In an answer zeros are any.
 #[derive(

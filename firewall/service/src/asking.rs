@@ -1,11 +1,11 @@
 //! What the driver asks people: the questions that wait, and the answers that are in force.
 //!
-//! The driver keeps both in tables of its own and rings a bell for a new question. Here they get numbers, a time in which they
+//! The driver keeps both in tables of its own and wakes the service for a new question. Here they get numbers, a time in which they
 //! are to be answered, and a file for answers that hold for always.
 //!
 //! Rules that hold here:
 //! - An answer is in force by one update of the driver's table.
-//! - However many questions a program raises, only so many of them wait at once, and others' are asked all the same.
+//! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all the same.
 //! - A user who is not root has so many answers, and no more.
 
 use crate::driver::Driver;
@@ -13,7 +13,7 @@ use crate::folders;
 use anyhow::{Context, Result};
 use channel::ring::Memory as _;
 use channel::sys::linux::Ring;
-use firewall_abi::asking::{Answer, BELL_BYTES, Question, Subject, Width};
+use firewall_abi::asking::{Answer, Question, Subject, WAKER_BYTES, Width};
 use firewall_abi::packet::{Direction, Local, NO_USER, Reason, Verdict};
 use rules::{Asking, Resolver, SystemResolver};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ use tracing::{error, warn};
 const MOST_WAITING: usize = 256;
 /// And those of one program of one user.
 const MOST_OF_A_PROGRAM: usize = 8;
+/// And those of one user, whatever the programs.
+const MOST_OF_ONE: usize = 64;
 /// Answers that one user may have in force, who is not root.
 pub const MOST_OF_A_USER: usize = 512;
 /// How long it holds that nobody answered.
@@ -56,8 +58,8 @@ pub struct Waiting {
 pub struct Questions {
     waiting: Vec<Waiting>,
     last: u64,
-    /// Whether some found no room.
-    overflows: bool,
+    /// When it is looked again for those that found no room, if some did.
+    again: Option<Instant>,
 }
 
 impl Questions {
@@ -70,7 +72,7 @@ impl Questions {
     ) -> Vec<u64> {
         let before = self.last;
         asked.sort_by_key(|(subject, question)| (question.since_ns, *subject));
-        self.overflows = false;
+        self.again = None;
         self.waiting.iter_mut().for_each(|waiting| waiting.more = 0);
         for (subject, question) in asked {
             let known = self
@@ -81,13 +83,8 @@ impl Questions {
                 known.question.count = question.count;
                 continue;
             }
-            let full = self.waiting.len() >= MOST_WAITING;
-            let mut same = self
-                .waiting
-                .iter_mut()
-                .filter(|waiting| is_same_program(&waiting.subject, &subject));
-            if full || same.by_ref().count() >= MOST_OF_A_PROGRAM {
-                self.overflows = true;
+            if !self.has_room(&subject) {
+                self.again = Some(now + AGAIN);
                 let last = self
                     .waiting
                     .iter_mut()
@@ -136,19 +133,25 @@ impl Questions {
             .retain(|waiting| waiting.subject.at(width) != to);
     }
 
-    /// Whether some found no room.
-    pub const fn overflows(&self) -> bool {
-        self.overflows
+    /// Whether another one of this program and user may wait.
+    fn has_room(&self, new: &Subject) -> bool {
+        let of_user = self
+            .waiting
+            .iter()
+            .filter(|waiting| waiting.subject.user == new.user);
+        let of_program = of_user
+            .clone()
+            .filter(|waiting| is_same_program(&waiting.subject, new));
+        self.waiting.len() < MOST_WAITING
+            && of_user.count() < MOST_OF_ONE
+            && of_program.count() < MOST_OF_A_PROGRAM
     }
 
     /// When something is to be done.
     pub fn due(&self, now: Instant) -> Option<Duration> {
-        let first = self.waiting.iter().map(|waiting| waiting.deadline).min();
-        let first = first.map(|first| first.saturating_duration_since(now));
-        first
-            .into_iter()
-            .chain(self.overflows.then_some(AGAIN))
-            .min()
+        let deadlines = self.waiting.iter().map(|waiting| waiting.deadline);
+        let first = deadlines.chain(self.again).min();
+        first.map(|first| first.saturating_duration_since(now))
     }
 }
 
@@ -368,33 +371,33 @@ impl Always {
     }
 }
 
-/// Where the driver rings.
-pub struct Bell {
+/// Where the driver wakes the service.
+pub struct DriverWaker {
     map: OwnedFd,
     ring: Ring,
 }
 
-impl Bell {
+impl DriverWaker {
     /// The driver's.
     pub fn of(driver: &Driver) -> Result<Self> {
-        let map = driver.map("BELL")?.try_clone_to_owned()?;
-        let ring =
-            Ring::new(map.as_fd(), BELL_BYTES as u32).context("mapping the driver's bell")?;
+        let map = driver.map("WAKER")?.try_clone_to_owned()?;
+        let ring = Ring::new(map.as_fd(), WAKER_BYTES as u32)
+            .context("mapping the ring by which the driver wakes the service")?;
         Ok(Self { map, ring })
     }
 
-    /// Whether it was rung since this was asked last. What was asked by then is in the table.
-    pub fn is_rung(&self) -> bool {
-        let rung = self.ring.producer() != self.ring.consumer();
-        if rung {
+    /// Whether it was woken since this was asked last. What was asked by then is in the table.
+    pub fn is_woken(&self) -> bool {
+        let woken = self.ring.producer() != self.ring.consumer();
+        if woken {
             self.ring.reset();
             self.ring.fence();
         }
-        rung
+        woken
     }
 }
 
-impl AsFd for Bell {
+impl AsFd for DriverWaker {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.map.as_fd()
     }
@@ -519,10 +522,30 @@ mod tests {
         assert_eq!(questions.due(now), Some(AGAIN));
         all.extend(asked([subject(8, 1000, 9), subject(7, 1001, 9)]));
         assert_eq!(questions.meet(all, usual, now).len(), 2);
-        for program in 100..1000 {
+    }
+
+    #[test]
+    fn a_flood_of_one_users_questions_leaves_room_for_others() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let waits = |questions: &Questions| questions.iter().count();
+        for program in 0..1000 {
             questions.meet(asked([subject(program, 1000, 1)]), usual, now);
         }
-        assert_eq!(questions.iter().count(), MOST_WAITING);
+        assert_eq!(waits(&questions), MOST_OF_ONE);
+        for user in 1001..2000 {
+            questions.meet(asked([subject(7, user, 1)]), usual, now);
+        }
+        assert_eq!(waits(&questions), MOST_WAITING);
+    }
+
+    #[test]
+    fn what_found_no_room_is_looked_for_again_and_not_at_every_turn() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let all = asked((1..=9).map(|remote| subject(7, 1000, remote)));
+        questions.meet(all, usual, now);
+        let later = now + AGAIN / 2;
+        assert_eq!(questions.due(later), Some(AGAIN / 2));
+        assert_eq!(questions.due(now + AGAIN), Some(Duration::ZERO));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
 
+mod people;
+
 pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 
-use crate::asking::{self, Always, Bell, Kept, Questions, Waiting};
-use crate::driver::{self, Driver};
+use crate::asking::{Always, DriverWaker, Questions};
+use crate::driver::Driver;
 use crate::folders;
 use crate::keeper::{Keeper, KeptLists};
 use crate::last_good::{Compiled, LastGood};
@@ -22,16 +24,14 @@ use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
 use channel::server::{DeviceServer, Parts, Policy, RingMemory, Room};
 use control::{
-    Account, Accounts, Applied, ChangeNote, Counted, Device, Given, Hits, InForce, Lasts, Memory,
-    Question, Refused, RuleNames, RuleText, Stats, Status,
+    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Memory, Refused,
+    RuleNames, RuleText, Stats, Status,
 };
-use firewall_abi::asking::{Answer, Width};
-use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
 use nix::errno::Errno;
 use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Group, chown};
-use rules::{Program, Resolver, Rules, SystemResolver};
+use rules::{Program, Rules};
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -147,19 +147,6 @@ fn missing(rules: &Rules) -> Vec<String> {
     rules.troubles().iter().map(ToString::to_string).collect()
 }
 
-/// The rule that asked; none: the default did.
-const fn known_rule(rule: u32) -> Option<u32> {
-    if rule == NO_RULE { None } else { Some(rule) }
-}
-
-/// A process's name, as people read it.
-fn task_name(words: [u64; 2]) -> String {
-    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    let end = bytes.iter().position(|byte| *byte == 0);
-    let name = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned();
-    name.replace(char::is_control, "\u{fffd}")
-}
-
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
@@ -221,7 +208,7 @@ pub struct Firewall {
     /// What people are asked.
     questions: Questions,
     always: Always,
-    bell: Bell,
+    waker: DriverWaker,
     /// What holds in the place of the rule file, which is no good: said until it is.
     stand_in: Option<String>,
     /// What is wrong with the rule file on disk.
@@ -272,7 +259,7 @@ impl Firewall {
             .map(|cause| format!("no app can attach: {cause:#}"));
         no_door.iter().for_each(|said| error!("{said}"));
         let keeper = Keeper::open(&config.kept);
-        let bell = Bell::of(&driver)?;
+        let waker = DriverWaker::of(&driver)?;
         let always = Always::open(&config.kept);
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
@@ -294,7 +281,7 @@ impl Firewall {
             keeper,
             questions: Questions::default(),
             always,
-            bell,
+            waker,
             earlier: earlier.unwrap_or_default(),
             former: Again::default(),
             stand_in: None,
@@ -390,7 +377,7 @@ impl Firewall {
         .flatten()
         .fold(timeout, Duration::min);
         let room = self.room();
-        let mut wakers = vec![self.programs.as_fd(), self.bell.as_fd()];
+        let mut wakers = vec![self.programs.as_fd(), self.waker.as_fd()];
         wakers.extend(beside);
         match &mut self.door {
             Some(door) => {
@@ -416,234 +403,6 @@ impl Firewall {
             self.look_again();
         }
         Ok(())
-    }
-
-    /// Answers for always, before there are rules that ask; those until a restart are over with it.
-    fn first_answers(&mut self) {
-        self.tidy_answers(true);
-        self.meet_questions();
-    }
-
-    /// Puts in force what is kept for always, and takes out what is over.
-    fn tidy_answers(&mut self, starts: bool) {
-        let put = self.always.put(&self.driver);
-        let tidied = put
-            .and_then(|()| driver::now_ns())
-            .and_then(|now| asking::tidy(&self.driver, &self.always, now, starts));
-        if let Err(cause) = tidied {
-            error!("answers are not as they should be: {cause:#}");
-        }
-    }
-
-    /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
-    fn ask_people(&mut self) {
-        let now = Instant::now();
-        let rung = self.bell.is_rung();
-        if rung
-            || self.questions.due(now).is_some_and(|due| due.is_zero())
-            || self.questions.overflows()
-        {
-            self.meet_questions();
-        }
-        for waiting in self.questions.overdue(now) {
-            asking::say_unanswered(&waiting);
-            let done = driver::now_ns().and_then(|now| {
-                let until = now.saturating_add(asking::UNANSWERED.as_nanos() as u64);
-                let allow = waiting.asking.unanswered == Verdict::Allow;
-                let answer = asking::answer(allow, Reason::Unanswered, until);
-                self.driver.answer(waiting.subject, answer)?;
-                self.driver.settle(waiting.subject, Width::Place)
-            });
-            if let Err(cause) = done {
-                error!(
-                    "nobody answered question {}, and that can't be noted: {cause:#}",
-                    waiting.id
-                );
-            }
-        }
-    }
-
-    fn meet_questions(&mut self) {
-        let asked = match self.driver.questions() {
-            Ok(asked) => asked,
-            Err(cause) => {
-                error!("what is asked can't be read: {cause:#}");
-                return;
-            }
-        };
-        let names = &self.names;
-        let new = self.questions.meet(
-            asked,
-            |question| names.asking(question.generation, known_rule(question.rule)),
-            Instant::now(),
-        );
-        for id in new {
-            if let Some(waiting) = self.questions.get(id) {
-                let asked = self.shown(waiting);
-                info!(
-                    "question {id}: may {} ({}) {} {} {}?",
-                    asked.program.as_deref().unwrap_or(&asked.name),
-                    asked
-                        .user
-                        .map_or("no user".to_owned(), |user| format!("user {user}")),
-                    if asked.direction == Direction::Outbound.name() {
-                        "talk to"
-                    } else {
-                        "be talked to by"
-                    },
-                    asked.remote,
-                    asked
-                        .port
-                        .map_or(String::new(), |port| format!("port {port}")),
-                );
-            }
-        }
-    }
-
-    fn shown(&self, waiting: &Waiting) -> Question {
-        let Waiting {
-            id,
-            subject,
-            question,
-            asking,
-            deadline,
-            more,
-        } = *waiting;
-        let direction = if subject.goes_out() {
-            Direction::Outbound
-        } else {
-            Direction::Inbound
-        };
-        let names = self.names.get(question.generation);
-        let rule = known_rule(question.rule).and_then(|rule| {
-            names?
-                .rules
-                .get(usize::try_from(rule).ok()?)
-                .map(|rule| rule.id.clone())
-        });
-        let left = deadline.saturating_duration_since(Instant::now());
-        Question {
-            id,
-            direction: direction.name().to_owned(),
-            protocol: subject.protocol,
-            remote: asking::address(subject.remote),
-            port: (subject.port != 0).then_some(subject.port),
-            user: (subject.user != NO_USER).then_some(subject.user),
-            program: self.driver.program(subject.program).ok().flatten(),
-            name: task_name(question.name),
-            pid: question.pid,
-            rule,
-            count: question.count,
-            more,
-            milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
-            unanswered: asking.unanswered.name().to_owned(),
-        }
-    }
-
-    /// What waits for an answer: what this user may answer, or all.
-    pub fn questions(&mut self, of: Option<u32>) -> Vec<Question> {
-        self.meet_questions();
-        let waiting = self.questions.iter();
-        waiting
-            .filter(|waiting| of.is_none_or(|user| asking::may_answer(user, &waiting.subject)))
-            .map(|waiting| self.shown(waiting))
-            .collect()
-    }
-
-    /// Puts an answer in force, of this user, or of one who may answer everything.
-    pub fn answer_question(
-        &mut self,
-        id: u64,
-        given: Given,
-        of: Option<u32>,
-        by: String,
-    ) -> Result<Question, Refused> {
-        let waiting = *self.questions.get(id).ok_or(Refused::NoQuestion)?;
-        // Of others' questions nobody hears whether there are any.
-        if of.is_some_and(|user| !asking::may_answer(user, &waiting.subject)) {
-            return Err(Refused::NoQuestion);
-        }
-        let to = waiting.subject.at(given.width);
-        let asked = self.shown(&waiting);
-        if let Some(user) = of {
-            let held = self.driver.answers().map_err(refused)?;
-            let own = held
-                .iter()
-                .filter(|(held, _)| held.user == user && *held != to);
-            if own.count() >= asking::MOST_OF_A_USER {
-                return Err(Refused::NotPermitted(format!(
-                    "{} answers of yours hold, and that is the most; wait until some are over, or have root answer",
-                    asking::MOST_OF_A_USER
-                )));
-            }
-        }
-        let until_ns = match given.lasts {
-            Lasts::For(time) => driver::now_ns()
-                .map_err(refused)?
-                .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
-            Lasts::UntilRestart | Lasts::Always => Answer::NO_END,
-        };
-        if given.lasts == Lasts::Always {
-            self.keep_answer(&waiting, given, &asked, by.clone())?;
-        }
-        let answer = asking::answer(given.allow, Reason::Answer, until_ns);
-        self.driver.answer(to, answer).map_err(refused)?;
-        if given.lasts == Lasts::Always {
-            self.always.was_put(to);
-        }
-        self.driver.settle(to, given.width).map_err(refused)?;
-        self.questions.settle(to, given.width);
-        info!(
-            "{by} answered question {id}: {} {}, {} ({} {}, user {}, {} port {})",
-            if given.allow { "allow" } else { "block" },
-            given.width.name(),
-            match given.lasts {
-                Lasts::For(time) => format!("for {} s", time.as_secs()),
-                Lasts::UntilRestart => "until the service starts again".to_owned(),
-                Lasts::Always => "always".to_owned(),
-            },
-            asked.direction,
-            asked.program.as_deref().unwrap_or(&asked.name),
-            asked
-                .user
-                .map_or("unknown".to_owned(), |user| user.to_string()),
-            asked.remote,
-            asked.port.unwrap_or(0),
-        );
-        Ok(asked)
-    }
-
-    /// Writes down an answer for always. It names the program by its path, which must lead to it.
-    fn keep_answer(
-        &mut self,
-        waiting: &Waiting,
-        given: Given,
-        asked: &Question,
-        by: String,
-    ) -> Result<(), Refused> {
-        let program = waiting.subject.program;
-        let machine = SystemResolver::beside(&self.config.rules);
-        let leads_there = match &asked.program {
-            Some(path) => machine.program(path) == Some(program),
-            None => program == [0; 2],
-        };
-        if !leads_there {
-            return Err(Refused::NotPermitted(
-                "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
-                 answer for some time, or until the service starts again"
-                    .to_owned(),
-            ));
-        }
-        let to = waiting.subject.at(given.width);
-        let kept = Kept::of(
-            &to,
-            given.width,
-            given.allow,
-            asked.program.clone(),
-            by,
-            now(),
-        );
-        self.always.keep(kept).map_err(refused)
     }
 
     /// Whether something that stands outside may have come to be right by itself: a disk that is mounted later, a user who is

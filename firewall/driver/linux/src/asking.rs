@@ -1,7 +1,7 @@
-//! What a rule asks a person: whether there is an answer already, and a bell for the service if there is none.
+//! What a rule asks a person: whether there is an answer already, and a question for the service if there is none.
 //!
 //! An answer is one entry of a table, in force with that one update. The service reads the questions where they are kept, so a
-//! bell that was not heard costs nothing.
+//! wake-up that was not heard costs nothing.
 #![expect(
     clippy::needless_borrows_for_generic_args,
     reason = "what is handed over by value is copied, and a program's stack is small"
@@ -16,7 +16,7 @@ use engine::Parsed;
 use engine::asking::{may_ask, subject};
 use engine::connection::Asked;
 use firewall_abi::asking::{
-    Answer, BELL_BYTES, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, Width,
+    Answer, WAKER_BYTES, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, Width,
 };
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Decision, Local, PacketHeaders, Verdict};
@@ -29,7 +29,7 @@ static ANSWERS: HashMap<Subject, Answer, MAX_ANSWERS> = HashMap::new();
 static QUESTIONS: LruHashMap<Subject, Question, MAX_QUESTIONS> = LruHashMap::new();
 /// Wakes the service. What is in it says nothing.
 #[btf_map]
-static BELL: RingBuf<u64, BELL_BYTES> = RingBuf::new();
+static WAKER: RingBuf<u64, WAKER_BYTES> = RingBuf::new();
 
 /// Looks for an answer where a rule asks, and makes it the verdict. What can't be asked about is blocked.
 ///
@@ -112,7 +112,7 @@ pub fn ask<P: Carried>(packet: &P, flow: &PacketHeaders, decision: &Decision) ->
     if QUESTIONS.insert(&about, &question, 0).is_err() {
         return false;
     }
-    // A full bell has been rung and not been heard yet.
-    let _rung_already = BELL.output(&1_u64, BPF_RB_FORCE_WAKEUP.into());
+    // A full ring has woken the service, which has not looked yet.
+    let _woken_already = WAKER.output(&1_u64, BPF_RB_FORCE_WAKEUP.into());
     true
 }

@@ -1,0 +1,253 @@
+//! What people are asked: questions are taken in, shown and answered, and what nobody answers in time is settled.
+
+use super::{Firewall, now};
+use crate::asking::{self, Kept, Waiting};
+use crate::driver;
+use crate::lease::refused;
+use anyhow::Result;
+use control::{Given, Lasts, Question, Refused};
+use firewall_abi::asking::{Answer, Width};
+use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
+use rules::{Resolver, SystemResolver};
+use std::time::Instant;
+use tracing::{error, info};
+
+impl Firewall {
+    /// Answers for always, before there are rules that ask; those until a restart are over with it.
+    pub(super) fn first_answers(&mut self) {
+        self.tidy_answers(true);
+        self.meet_questions();
+    }
+
+    /// Puts in force what is kept for always, and takes out what is over.
+    pub(super) fn tidy_answers(&mut self, starts: bool) {
+        let put = self.always.put(&self.driver);
+        let tidied = put
+            .and_then(|()| driver::now_ns())
+            .and_then(|now| asking::tidy(&self.driver, &self.always, now, starts));
+        if let Err(cause) = tidied {
+            error!("answers are not as they should be: {cause:#}");
+        }
+    }
+
+    /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
+    pub(super) fn ask_people(&mut self) {
+        let now = Instant::now();
+        let woken = self.waker.is_woken();
+        if woken || self.questions.due(now).is_some_and(|due| due.is_zero()) {
+            self.meet_questions();
+        }
+        for waiting in self.questions.overdue(now) {
+            asking::say_unanswered(&waiting);
+            let done = driver::now_ns().and_then(|now| {
+                let until = now.saturating_add(asking::UNANSWERED.as_nanos() as u64);
+                let allow = waiting.asking.unanswered == Verdict::Allow;
+                let answer = asking::answer(allow, Reason::Unanswered, until);
+                self.driver.answer(waiting.subject, answer)?;
+                self.driver.settle(waiting.subject, Width::Place)
+            });
+            if let Err(cause) = done {
+                error!(
+                    "nobody answered question {}, and that can't be noted: {cause:#}",
+                    waiting.id
+                );
+            }
+        }
+    }
+
+    fn meet_questions(&mut self) {
+        let asked = match self.driver.questions() {
+            Ok(asked) => asked,
+            Err(cause) => {
+                error!("what is asked can't be read: {cause:#}");
+                return;
+            }
+        };
+        let names = &self.names;
+        let new = self.questions.meet(
+            asked,
+            |question| names.asking(question.generation, known_rule(question.rule)),
+            Instant::now(),
+        );
+        for id in new {
+            if let Some(waiting) = self.questions.get(id) {
+                let asked = self.shown(waiting);
+                info!(
+                    "question {id}: may {} ({}) {} {} {}?",
+                    asked.program.as_deref().unwrap_or(&asked.name),
+                    asked
+                        .user
+                        .map_or("no user".to_owned(), |user| format!("user {user}")),
+                    if asked.direction == Direction::Outbound.name() {
+                        "talk to"
+                    } else {
+                        "be talked to by"
+                    },
+                    asked.remote,
+                    asked
+                        .port
+                        .map_or(String::new(), |port| format!("port {port}")),
+                );
+            }
+        }
+    }
+
+    fn shown(&self, waiting: &Waiting) -> Question {
+        let Waiting {
+            id,
+            subject,
+            question,
+            asking,
+            deadline,
+            more,
+        } = *waiting;
+        let direction = if subject.goes_out() {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
+        let names = self.names.get(question.generation);
+        let rule = known_rule(question.rule).and_then(|rule| {
+            names?
+                .rules
+                .get(usize::try_from(rule).ok()?)
+                .map(|rule| rule.id.clone())
+        });
+        let left = deadline.saturating_duration_since(Instant::now());
+        Question {
+            id,
+            direction: direction.name().to_owned(),
+            protocol: subject.protocol,
+            remote: asking::address(subject.remote),
+            port: (subject.port != 0).then_some(subject.port),
+            user: (subject.user != NO_USER).then_some(subject.user),
+            program: self.driver.program(subject.program).ok().flatten(),
+            name: task_name(question.name),
+            pid: question.pid,
+            rule,
+            count: question.count,
+            more,
+            milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+            unanswered: asking.unanswered.name().to_owned(),
+        }
+    }
+
+    /// What waits for an answer: what this user may answer, or all.
+    pub fn questions(&mut self, of: Option<u32>) -> Vec<Question> {
+        self.meet_questions();
+        let waiting = self.questions.iter();
+        waiting
+            .filter(|waiting| of.is_none_or(|user| asking::may_answer(user, &waiting.subject)))
+            .map(|waiting| self.shown(waiting))
+            .collect()
+    }
+
+    /// Puts an answer in force, of this user, or of one who may answer everything.
+    pub fn answer_question(
+        &mut self,
+        id: u64,
+        given: Given,
+        of: Option<u32>,
+        by: String,
+    ) -> Result<Question, Refused> {
+        let waiting = *self.questions.get(id).ok_or(Refused::NoQuestion)?;
+        // Of others' questions nobody hears whether there are any.
+        if of.is_some_and(|user| !asking::may_answer(user, &waiting.subject)) {
+            return Err(Refused::NoQuestion);
+        }
+        let to = waiting.subject.at(given.width);
+        let asked = self.shown(&waiting);
+        if let Some(user) = of {
+            let held = self.driver.answers().map_err(refused)?;
+            let own = held
+                .iter()
+                .filter(|(held, _)| held.user == user && *held != to);
+            if own.count() >= asking::MOST_OF_A_USER {
+                return Err(Refused::NotPermitted(format!(
+                    "{} answers of yours hold, and that is the most; wait until some are over, or have root answer",
+                    asking::MOST_OF_A_USER
+                )));
+            }
+        }
+        let until_ns = match given.lasts {
+            Lasts::For(time) => driver::now_ns()
+                .map_err(refused)?
+                .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
+            Lasts::UntilRestart | Lasts::Always => Answer::NO_END,
+        };
+        if given.lasts == Lasts::Always {
+            self.keep_answer(&waiting, given, &asked, by.clone())?;
+        }
+        let answer = asking::answer(given.allow, Reason::Answer, until_ns);
+        self.driver.answer(to, answer).map_err(refused)?;
+        if given.lasts == Lasts::Always {
+            self.always.was_put(to);
+        }
+        self.driver.settle(to, given.width).map_err(refused)?;
+        self.questions.settle(to, given.width);
+        info!(
+            "{by} answered question {id}: {} {}, {} ({} {}, user {}, {} port {})",
+            if given.allow { "allow" } else { "block" },
+            given.width.name(),
+            match given.lasts {
+                Lasts::For(time) => format!("for {} s", time.as_secs()),
+                Lasts::UntilRestart => "until the service starts again".to_owned(),
+                Lasts::Always => "always".to_owned(),
+            },
+            asked.direction,
+            asked.program.as_deref().unwrap_or(&asked.name),
+            asked
+                .user
+                .map_or("unknown".to_owned(), |user| user.to_string()),
+            asked.remote,
+            asked.port.unwrap_or(0),
+        );
+        Ok(asked)
+    }
+
+    /// Writes down an answer for always. It names the program by its path, which must lead to it.
+    fn keep_answer(
+        &mut self,
+        waiting: &Waiting,
+        given: Given,
+        asked: &Question,
+        by: String,
+    ) -> Result<(), Refused> {
+        let program = waiting.subject.program;
+        let machine = SystemResolver::beside(&self.config.rules);
+        let leads_there = match &asked.program {
+            Some(path) => machine.program(path) == Some(program),
+            None => program == [0; 2],
+        };
+        if !leads_there {
+            return Err(Refused::NotPermitted(
+                "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
+                 answer for some time, or until the service starts again"
+                    .to_owned(),
+            ));
+        }
+        let to = waiting.subject.at(given.width);
+        let kept = Kept::of(
+            &to,
+            given.width,
+            given.allow,
+            asked.program.clone(),
+            by,
+            now(),
+        );
+        self.always.keep(kept).map_err(refused)
+    }
+}
+
+/// The rule that asked; none: the default did.
+const fn known_rule(rule: u32) -> Option<u32> {
+    if rule == NO_RULE { None } else { Some(rule) }
+}
+
+/// A process's name, as people read it.
+fn task_name(words: [u64; 2]) -> String {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    let end = bytes.iter().position(|byte| *byte == 0);
+    let name = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned();
+    name.replace(char::is_control, "\u{fffd}")
+}
