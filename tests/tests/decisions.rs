@@ -266,7 +266,7 @@ fn a_refused_connection_fails_at_once_and_is_counted_and_told_once() {
     }
     let zone = Protected::with(&rules);
     let mut told = Told::of(&zone, Mask::of(kind::PACKET));
-    let before = zone.ask().stats().unwrap().blocked_out;
+    let before = zone.ask().stats().unwrap();
     let refused = [
         format!("{OUTSIDE}:23"),
         format!("[{OUTSIDE_V6}]:23"),
@@ -312,8 +312,11 @@ fn a_refused_connection_fails_at_once_and_is_counted_and_told_once() {
     assert_eq!(again.count(), 0, "told once");
     let hits = zone.ask().hits().unwrap().hits;
     assert_eq!(hits[1], 3, "{hits:?}");
-    let after = zone.ask().stats().unwrap().blocked_out;
-    assert_eq!(after - before, 3 + hits[4] + hits[5], "{hits:?}");
+    let after = zone.ask().stats().unwrap();
+    assert_eq!(after.refused_connects - before.refused_connects, 3);
+    // What was refused as a packet is counted as one.
+    let packets = after.blocked_out - before.blocked_out;
+    assert_eq!(packets, hits[4] + hits[5], "{hits:?}");
     assert!(hits[4] > 0 && hits[5] > 0, "{hits:?}");
 }
 
@@ -378,7 +381,9 @@ fn a_connection_is_not_refused_at_once_where_its_first_packet_would_pass() {
     assert!(!calls("10.99.0.5:23"), "refused at once");
     inside("ip", "route add local 10.99.0.0/24 dev lo");
     assert!(calls("10.99.0.5:23"), "the machine's own by a route");
+}
 
+#[test]
 fn who_asks_everyone_on_a_network_hears_the_answer() {
     const PORT: u16 = 7137;
     let zone = Protected::with(QUIET);

@@ -26,8 +26,8 @@ pub struct Verdicts {
     pub allowed_forward: u64,
     /// Packets through the zone that were dropped.
     pub blocked_forward: u64,
-    /// Fills the cache line.
-    pub spare: u64,
+    /// Connects that failed at once: there was no packet yet.
+    pub refused_connects: u64,
 }
 
 impl Verdicts {
@@ -42,7 +42,7 @@ impl Verdicts {
             flows_full: self.flows_full.wrapping_add(other.flows_full),
             allowed_forward: self.allowed_forward.wrapping_add(other.allowed_forward),
             blocked_forward: self.blocked_forward.wrapping_add(other.blocked_forward),
-            spare: 0,
+            refused_connects: self.refused_connects.wrapping_add(other.refused_connects),
         }
     }
 

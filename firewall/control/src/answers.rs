@@ -167,6 +167,8 @@ pub struct Stats {
     pub allowed_forward: u64,
     /// Packets through the zone that were dropped.
     pub blocked_forward: u64,
+    /// Connects of the zone that failed at once, before there was a packet.
+    pub refused_connects: u64,
     /// Packets of confirmed connections that found no lasting room.
     pub flows_full: u64,
     /// Connections that are remembered, confirmed or not.
@@ -393,7 +395,7 @@ impl Stats {
             flows_full,
             allowed_forward,
             blocked_forward,
-            spare: _,
+            refused_connects,
         } = verdicts;
         let flows_most = (MAX_FLOWS + MAX_PENDING + RING * RINGS) as u64;
         Self {
@@ -404,6 +406,7 @@ impl Stats {
             blocked_out,
             allowed_forward,
             blocked_forward,
+            refused_connects,
             flows_full,
             flows,
             flows_most,

@@ -319,7 +319,7 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     };
     let now_ns = ends.now_ns();
     let Some(entry) = connections.find(&key) else {
-        return without_entry(flow, head, &mut key, ends, connections, decision);
+        return without_entry(&(flow, head), &mut key, ends, connections, decision);
     };
     if is_silent(&key, entry, now_ns) {
         connections.forget(&key);
@@ -361,11 +361,11 @@ fn asks_devices(head: &Head) -> bool {
     head.asks & (ASKS_INTERFACE | ASKS_OUT_INTERFACE) != 0
 }
 
-/// To what a packet belongs that has no entry of its own, as [`belongs`] says it.
+/// To what a packet belongs that has no entry of its own, as [`belongs`] says it. It has five arguments: a function of eBPF
+/// takes no more, and what the compiler makes of a sixth not every kernel takes.
 #[inline(never)]
 fn without_entry<T: Tables, E: Ends<T>, C: Connections>(
-    flow: &PacketHeaders,
-    head: &Head,
+    &(flow, head): &(&PacketHeaders, &Head),
     key: &mut FlowKey,
     ends: &mut E,
     connections: &mut C,
@@ -576,6 +576,7 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
                 return;
             }
         }
+    }
     connections.begin(&key, &mut entry);
 }
 

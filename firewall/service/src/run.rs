@@ -259,6 +259,7 @@ fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
         blocked_out,
         allowed_forward,
         blocked_forward,
+        refused_connects,
         flows_full,
         flows,
         ..
@@ -270,6 +271,7 @@ fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
             "blocked_in": blocked_in, "blocked_out": blocked_out,
             "allowed_in": allowed_in, "allowed_out": allowed_out,
             "allowed_forward": allowed_forward, "blocked_forward": blocked_forward,
+            "refused_connects": refused_connects,
             "flows_full": flows_full, "flows": flows,
         }
     }))

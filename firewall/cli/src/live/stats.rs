@@ -58,6 +58,7 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         blocked_out,
         allowed_forward,
         blocked_forward,
+        refused_connects,
         flows_full,
         flows,
         flows_most,
@@ -81,6 +82,11 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         out,
         "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}{blocked_forward:>14}",
         "refused"
+    )?;
+    writeln!(
+        out,
+        "{block}{:<14}{block:#}{:>14}{refused_connects:>14}  at once, before there was a packet",
+        "connects", ""
     )?;
     writeln!(
         out,
@@ -113,6 +119,7 @@ mod tests {
         let stats = Stats {
             allowed_in: 5,
             blocked_out: 6,
+            refused_connects: 3,
             flows_full: 7,
             flows: 8,
             flows_most: 9,
@@ -126,6 +133,10 @@ mod tests {
         );
         assert!(
             shown.contains("refused                    0             6"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains("connects                                 3  at once"),
             "{shown}"
         );
         assert!(

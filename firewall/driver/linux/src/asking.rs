@@ -16,7 +16,7 @@ use engine::Parsed;
 use engine::asking::{may_ask, subject};
 use engine::connection::Asked;
 use firewall_abi::asking::{
-    Answer, WAKER_BYTES, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, Width,
+    Answer, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, WAKER_BYTES, Width,
 };
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Decision, Local, PacketHeaders, Verdict};

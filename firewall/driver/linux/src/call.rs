@@ -167,7 +167,7 @@ fn find_caller(socket: u64, flow: &PacketHeaders, local: &mut Local) {
 /// Counts and tells what was refused.
 #[inline(never)]
 fn settle(socket: u64, flow: &PacketHeaders, decision: &Decision) {
-    tables::count(flow.direction, decision.verdict);
+    tables::count_refused_connect();
     if decision.log == 1 {
         judge::report_call(socket, flow, decision);
     }

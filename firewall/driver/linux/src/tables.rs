@@ -1,4 +1,8 @@
 //! What the service fills in, and what the driver counts and remembers.
+#![expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "what is handed over by value is copied, and a program's stack is small"
+)]
 
 use crate::{clock, owner};
 use aya_ebpf::Global;
@@ -106,6 +110,14 @@ pub fn is_zones(socket: u64) -> bool {
 pub fn count(direction: u8, verdict: u8) {
     if let Some(line) = verdicts() {
         add(line.counter(direction, verdict), 1);
+    }
+}
+
+/// Counts a connect that fails before there is a packet.
+#[inline(always)]
+pub fn count_refused_connect() {
+    if let Some(line) = verdicts() {
+        add(&line.refused_connects, 1);
     }
 }
 
@@ -257,7 +269,11 @@ fn count_full() {
 #[inline(always)]
 fn count_kept(buyer: u32, direction: u8, more: i32) {
     let arrives = arrived(direction);
-    for (counters, at) in [(BOUGHT.get(buyer), true), (KEPT.get(ALL), true), (KEPT.get(ARRIVALS), arrives)] {
+    for (counters, at) in [
+        (BOUGHT.get(buyer), true),
+        (KEPT.get(ALL), true),
+        (KEPT.get(ARRIVALS), arrives),
+    ] {
         if let Some(counter) = counters.filter(|_| at) {
             add_word(counter, more.cast_unsigned());
         }
@@ -310,7 +326,9 @@ fn ring_of(buyer: u32) -> u32 {
 fn free_ring(buyer: u32) -> u32 {
     let mut ring = 0;
     while ring < LAST_RING {
-        if let Some(owner) = RING_BUYERS.get(ring) && take(owner, buyer + 1) {
+        if let Some(owner) = RING_BUYERS.get(ring)
+            && take(owner, buyer + 1)
+        {
             return ring;
         }
         ring += 1;
