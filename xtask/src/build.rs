@@ -45,6 +45,8 @@ pub struct Target {
     /// As rustc calls it.
     pub name: &'static str,
     library: &'static str,
+    /// Which of cargo's profiles it is built and linted in: one for each, so that nothing is compiled twice.
+    profile: &'static [&'static str],
     /// Where cargo builds, in the target folder: one for each, as each has the library in another form.
     folder: &'static str,
 }
@@ -53,20 +55,30 @@ pub struct Target {
 pub const BPF: Target = Target {
     name: "bpfel-unknown-none",
     library: "-Zbuild-std=core",
+    profile: &["--release"],
     folder: "bpf",
 };
 /// The kernel of Windows.
 pub const WDM: Target = Target {
     name: "x86_64-pc-windows-msvc",
     library: "-Zbuild-std=core",
+    profile: &["--release"],
     folder: "wdm",
 };
 /// A program on Windows.
 pub const WINDOWS: Target = Target {
     name: "x86_64-pc-windows-gnu",
     library: "-Zbuild-std=std,panic_abort",
+    profile: &[],
     folder: "win",
 };
+
+impl Target {
+    /// Whether what is built for it are programs, on top of all of Rust's library, and not drivers.
+    pub fn has_programs(&self) -> bool {
+        self.name == WINDOWS.name
+    }
+}
 
 static LINUX_DRIVERS: [Foreign; 2] = [
     Foreign {
@@ -185,9 +197,7 @@ fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
     for krate in crates.iter().filter(|krate| krate.manifest().is_file()) {
         let mut cargo = cargo_for(krate.target)?;
         // In its own folder: cargo reads the configuration that lies there.
-        cargo
-            .arg("--release")
-            .current_dir(place::root().join(krate.folder));
+        cargo.current_dir(place::root().join(krate.folder));
         for file in executables(&mut cargo).with_context(|| format!("building {}", krate.folder))? {
             let name = file
                 .file_stem()
@@ -211,6 +221,7 @@ fn cargo_for(target: &Target) -> Result<Command> {
 pub fn aim(cargo: &mut Command, target: &Target) {
     cargo
         .args(["--locked", "--target", target.name, target.library])
+        .args(target.profile)
         .arg("--target-dir")
         .arg(place::target().join(target.folder));
 }

@@ -87,18 +87,19 @@ fn foreign() -> Result<()> {
             .with_context(|| format!("the formatting of {manifest}"))?;
     }
     for (target, selection) in PARTS {
-        done(clippy(target, ".")?.args(selection).args(WARNINGS))
+        done(&mut clippy(target, ".", selection)?)
             .with_context(|| format!("linting the workspace for {}", target.name))?;
     }
     for krate in build::foreign_crates() {
-        done(clippy(krate.target, krate.folder)?.args(WARNINGS))
+        done(&mut clippy(krate.target, krate.folder, &[])?)
             .with_context(|| format!("linting {}", krate.folder))?;
     }
     let mut fuzz = fuzz::cargo("clippy");
-    done(fuzz.args(WARNINGS)).context("linting fuzz")
+    done(fuzz.args(["--", WARNINGS])).context("linting fuzz")
 }
 
-const WARNINGS: [&str; 2] = ["--", "-Dwarnings"];
+/// What is hardly right is wrong.
+const WARNINGS: &str = "-Dwarnings";
 
 /// The manifests of all crates outside the workspace.
 fn manifests() -> impl Iterator<Item = String> {
@@ -108,13 +109,31 @@ fn manifests() -> impl Iterator<Item = String> {
         .map(|folder| format!("{folder}/Cargo.toml"))
 }
 
-/// As it is built, so that dependencies need not be compiled once more for each profile.
-fn clippy(target: &Target, folder: &str) -> Result<Command> {
-    let mut cargo = Toolchain::require()?.clippy();
+/// Lints in the profile in which it is built, so that build scripts and macros need not be compiled once more.
+///
+/// A program for Windows has hundreds of crates below it, which `cargo clippy` would compile a second time, for checking alone.
+/// So it is built as for its tests, with the linter as the compiler of what is ours.
+fn clippy(target: &Target, folder: &str, selection: &[&str]) -> Result<Command> {
+    let toolchain = Toolchain::require()?;
+    let mut cargo = if target.has_programs() {
+        let mut cargo = toolchain.cargo();
+        cargo
+            .arg("build")
+            .env("RUSTC_WORKSPACE_WRAPPER", toolchain.linter())
+            // How cargo-clippy hands its arguments on, each with this behind it.
+            .env("CLIPPY_ARGS", format!("{WARNINGS}__CLIPPY_HACKERY__"));
+        cargo
+    } else {
+        toolchain.clippy()
+    };
     build::aim(&mut cargo, target);
     cargo
-        .args(["--release", "--quiet"])
+        .arg("--quiet")
+        .args(selection)
         .current_dir(place::root().join(folder));
+    if !target.has_programs() {
+        cargo.args(["--", WARNINGS]);
+    }
     Ok(cargo)
 }
 

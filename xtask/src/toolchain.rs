@@ -63,9 +63,14 @@ impl Toolchain {
         command
     }
 
+    /// The compiler that lints what it compiles.
+    pub fn linter(&self) -> PathBuf {
+        self.program("clippy-driver")
+    }
+
     /// Whether it can lint.
     pub fn has_clippy(&self) -> bool {
-        self.program("clippy-driver").is_file() && self.program("cargo-clippy").is_file()
+        self.linter().is_file() && self.program("cargo-clippy").is_file()
     }
 
     fn program(&self, name: &str) -> PathBuf {
