@@ -18,6 +18,8 @@ pub struct Room {
     pub built: &'static [What],
     /// Whether its tests make namespaces, control groups and BPF programs.
     pub root: bool,
+    /// Whether they run in a machine of their own, beside those that run in this one.
+    pub apart: bool,
     /// What is done, in this order.
     pub steps: &'static [Step],
 }
@@ -51,6 +53,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Deny, Need::Lint, Need::Fuzz],
         built: &[],
         root: false,
+        apart: false,
         steps: &[
             Step::Cargo("format", "", &["fmt", "--all", "--check"]),
             Step::Cargo(
@@ -173,6 +176,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Fuzz],
         built: &[],
         root: false,
+        apart: false,
         steps: &[Step::Ourselves(
             "each target, for some seconds",
             &["fuzz", "--for", "5s", "--seed", "1"],
@@ -184,6 +188,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
+        apart: false,
         steps: &[
             Step::Kernel("linux"),
             Step::Ourselves("the sample, each operation once", &["sample", "--headless"]),
@@ -195,6 +200,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab, Need::Scan],
         built: &[What::Ebpf],
         root: true,
+        apart: false,
         steps: &[
             Step::Kernel("firewall"),
             Step::Kernel("decisions"),
@@ -210,6 +216,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
+        apart: false,
         steps: &[Step::Kernel("flood")],
     },
     Room {
@@ -218,6 +225,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
+        apart: false,
         steps: &[Step::Kernel("control"), Step::Kernel("asking")],
     },
     Room {
@@ -226,6 +234,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
+        apart: false,
         steps: &[Step::Kernel("service"), Step::Kernel("states")],
     },
     Room {
@@ -234,6 +243,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Windows, Need::Wine],
         built: &[What::Windows, What::Wine],
         root: false,
+        apart: false,
         steps: &[
             Step::Kernel("windows"),
             Step::Ourselves(
@@ -248,6 +258,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
+        apart: true,
         steps: &[
             Step::Ourselves(
                 "the sample, each operation once",
@@ -265,6 +276,7 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
         built: &[What::Ebpf],
         root: false,
+        apart: true,
         steps: &[Step::Ourselves(
             "install, kill, upgrade, reboot, purge",
             &["package", "--prove"],
@@ -279,6 +291,7 @@ fn emulated(line: &'static KernelLine) -> Room {
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
+        apart: true,
         steps: vec![Step::Emulated(line)].leak(),
     }
 }
@@ -290,6 +303,7 @@ const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]
         needs: &[],
         built: &[],
         root: false,
+        apart: false,
         steps,
     }
 }

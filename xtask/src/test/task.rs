@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::programs::{Program, Programs};
+use super::Stop;
+use super::programs::{Compiled, Program, Programs};
 use crate::build::What;
-use crate::interrupt::{self, Interrupt};
+use crate::interrupt;
 use crate::place;
 use crate::rooms::{Room, Step};
 use crate::toolchain;
@@ -44,6 +45,8 @@ pub enum Verdict {
 pub struct Task {
     /// Whose step it is.
     pub room: &'static str,
+    /// Whether it has a machine of its own, and runs beside what this one runs.
+    pub apart: bool,
     root: bool,
     work: Work,
 }
@@ -61,6 +64,7 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
         if rooms.iter().any(|room| room.built.contains(&what)) {
             tasks.push(Task {
                 room: "build",
+                apart: false,
                 root: false,
                 work: Work::Build(what),
             });
@@ -76,6 +80,7 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
         };
         tasks.push(Task {
             room: "build",
+            apart: false,
             root: false,
             work: Work::Compile(selection),
         });
@@ -83,6 +88,7 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
     for room in rooms {
         tasks.extend(room.steps.iter().map(|step| Task {
             room: room.name,
+            apart: room.apart,
             root: room.root,
             work: Work::Step(step),
         }));
@@ -104,6 +110,11 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
 }
 
 impl Task {
+    /// Whether it is one of those that come before all rooms.
+    pub fn builds(&self) -> bool {
+        matches!(self.work, Work::Build(_) | Work::Compile(_))
+    }
+
     /// What it does, in a few words.
     pub fn title(&self) -> String {
         match &self.work {
@@ -132,12 +143,7 @@ impl Task {
     }
 
     /// Does it; an error is a fault of the runner, a failed step is a verdict.
-    pub fn perform(
-        &self,
-        programs: &mut Programs,
-        log: &Path,
-        interrupt: &Interrupt,
-    ) -> Result<Verdict> {
+    pub fn perform(&self, compiled: &Compiled, log: &Path, stop: &Stop) -> Result<Verdict> {
         if self.root && !nix::unistd::geteuid().is_root() {
             let reason = format!(
                 "needs root (namespaces and BPF): `sudo -E cargo xtask test {}`",
@@ -147,15 +153,19 @@ impl Task {
         }
         let mut run = Run {
             log: File::create(log)?,
-            interrupt,
+            stop,
             end: Instant::now() + LONGEST,
         };
         let verdict = match &self.work {
             Work::Build(what) => run.one(ourselves()?.arg("build").arg(name(*what))),
-            Work::Compile(selection) => compile(selection, programs, &mut run, log),
-            Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
-            Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
-            Work::Step(Step::Emulated(line)) => run.emulated(programs, line),
+            Work::Compile(selection) => compile(selection, compiled, &mut run, log),
+            Work::Step(Step::Package(package)) => {
+                run.all(&compiled.programs().of_package(package)?)
+            }
+            Work::Step(Step::Kernel(file)) => {
+                run.all(&[compiled.programs().one(KERNEL_TESTS, file)?])
+            }
+            Work::Step(Step::Emulated(line)) => run.emulated(compiled.programs(), line),
             Work::Step(Step::Ourselves(_, words)) => run.one(ourselves()?.args(*words)),
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
         };
@@ -196,7 +206,7 @@ pub fn cargo(flags: &str, arguments: &[&str]) -> Command {
 
 fn compile(
     selection: &[String],
-    programs: &mut Programs,
+    compiled: &Compiled,
     run: &mut Run,
     log: &Path,
 ) -> Result<Verdict> {
@@ -212,14 +222,14 @@ fn compile(
         .args(selection)
         .current_dir(place::root());
     let verdict = run.with_output(&mut cargo, File::create(&messages)?)?;
-    *programs = Programs::read(&fs::read_to_string(&messages)?);
+    compiled.note(&fs::read_to_string(&messages)?);
     Ok(verdict)
 }
 
 /// A step that runs: where its output goes, and what may end it early.
 struct Run<'a> {
     log: File,
-    interrupt: &'a Interrupt,
+    stop: &'a Stop,
     end: Instant,
 }
 
@@ -290,7 +300,7 @@ impl Run<'_> {
                     failed
                 });
             }
-            if self.interrupt.taken() {
+            if self.stop.wanted() {
                 interrupt::end_group(&mut child, PATIENCE);
                 return Ok(Verdict::Interrupted);
             }
