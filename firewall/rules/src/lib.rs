@@ -63,6 +63,7 @@
 mod address;
 mod compile;
 mod device;
+pub mod document;
 mod list;
 mod own_network;
 mod paths;

@@ -1,11 +1,10 @@
 //! `gatebell rules add`, `remove`, `move`, `enable`, `disable` and `edit` as they are asked.
 
-use super::document::Place;
 use super::wrong::Wrong;
 use crate::arguments::EXIT_CODES;
 use clap::{Args, ValueEnum, ValueHint};
+use rules::document::{Place, text_value, unlike};
 use std::path::PathBuf;
-use toml_writer::ToTomlValue;
 
 /// What can be changed in a rule file.
 #[derive(Debug, clap::Subcommand)]
@@ -358,24 +357,6 @@ impl KeyArguments {
         let id: String = id.join("-").chars().take(56).collect();
         unlike(&id, |id| taken.iter().any(|other| other == id))
     }
-}
-
-/// This name, or the first with a number behind it that is not taken.
-pub fn unlike(id: &str, taken: impl Fn(&str) -> bool) -> String {
-    if !taken(id) {
-        return id.to_owned();
-    }
-    (2..)
-        .map(|n: u64| format!("{id}-{n}"))
-        .find(|id| !taken(id))
-        .unwrap_or_else(|| id.to_owned())
-}
-
-/// A string as TOML has it.
-pub fn text_value(text: &str) -> String {
-    toml_writer::TomlStringBuilder::new(text)
-        .as_basic()
-        .to_toml_value()
 }
 
 fn number_or_text(word: &str) -> String {

@@ -1,23 +1,22 @@
 //! `gatebell rules add`, `remove`, `move`, `enable`, `disable` and `edit`: a rule file changed by command.
 //!
-//! The text is changed where it has to be and nowhere else ([`document`]), checked as `rules check` does, shown as a difference,
+//! The text is changed where it has to be and nowhere else ([`rules::document`]), checked as `rules check` does, shown as a difference,
 //! and only then written or put in force ([`target`]).
 
 mod arguments;
 mod difference;
-mod document;
 mod target;
 mod undo;
 mod wrong;
 
-pub use arguments::{EditCommand, KeyArguments, TargetArguments, text_value, unlike};
+pub use arguments::{EditCommand, KeyArguments, TargetArguments};
 pub use wrong::Wrong;
 
 use crate::Error;
 use crate::rule_file::{Lines, RuleFile, Severity, Source, show};
 use crate::style;
 use arguments::{AddArguments, EditArguments};
-use document::Place;
+use rules::document::{self, Place, text_value};
 use rules::{Rules, SystemResolver};
 use serde_json::json;
 use std::io::Write;
@@ -76,7 +75,7 @@ impl EditCommand {
             Self::Move(moved) => {
                 // The command line asks for one of them.
                 let place = moved.place.place().unwrap_or(Place::Last);
-                let new = document::move_to(text, &moved.rule, &place)?;
+                let new = document::move_to(text, &moved.rule, &place).map_err(Wrong::from)?;
                 (new, format!("move {}", moved.rule))
             }
             Self::Edit(edit) => edited(edit, text)?,
@@ -135,7 +134,7 @@ fn each(
     text: &str,
     ids: &[String],
     what: &str,
-    change: impl Fn(&str, &str) -> Result<String, Wrong>,
+    change: impl Fn(&str, &str) -> Result<String, document::Wrong>,
 ) -> Result<(String, String), Wrong> {
     let new = ids
         .iter()

@@ -3,30 +3,9 @@
 /// Why a rule file can't be changed as it was asked; each says what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Wrong {
-    /// No rule has this name.
-    #[error("there is no rule `{id}`; {instead}")]
-    NoSuchRule {
-        /// The name.
-        id: String,
-        /// What was probably meant.
-        instead: String,
-    },
-    /// Rules that are no tables of their own.
-    #[error(
-        "line {line}: the rules are written inside of one value; write each as [[rule]] with its keys below, then ask again"
-    )]
-    Inline {
-        /// Where.
-        line: usize,
-    },
-    /// The text is no TOML.
-    #[error("line {line}: this is not TOML: {message}; put that right, then ask again")]
-    NotToml {
-        /// Where.
-        line: usize,
-        /// What the parser says.
-        message: String,
-    },
+    /// The text can't.
+    #[error(transparent)]
+    Document(#[from] rules::document::Wrong),
     /// The rule has no such key.
     #[error("rule `{id}` has no key `{key}` to take out")]
     NoSuchKey {

@@ -1,9 +1,10 @@
 //! What a foreign file says, as a rule file of ours.
 
 use super::model::{Imported, Item, NewRule, Place};
-use crate::edit::{KeyArguments, text_value, unlike};
+use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use rules::Resolver;
+use rules::document::{text_value, unlike};
 use std::fmt::Write;
 
 /// A rule file, and how much of the other it says.

@@ -6,10 +6,39 @@
 //! A rule is its header, its keys, and the comments that stand directly above its header. A comment with a blank line below it
 //! belongs to no rule and stays where it is.
 
-use super::wrong::Wrong;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml_writer::ToTomlValue;
+
+/// Why a text can't be changed as it was asked; each says what would be right.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// No rule has this name.
+    #[error("there is no rule `{id}`; {instead}")]
+    NoSuchRule {
+        /// The name.
+        id: String,
+        /// What was probably meant.
+        instead: String,
+    },
+    /// Rules that are no tables of their own.
+    #[error(
+        "line {line}: the rules are written inside of one value; write each as [[rule]] with its keys below, then ask again"
+    )]
+    Inline {
+        /// Where.
+        line: usize,
+    },
+    /// The text is no TOML.
+    #[error("line {line}: this is not TOML: {message}; put that right, then ask again")]
+    NotToml {
+        /// Where.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+}
 
 /// A place among the rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,18 +176,44 @@ fn find(blocks: &[Block], id: &str) -> Result<usize, Wrong> {
             instead: if known.is_empty() {
                 "the file has no rules; `gatebell rules add` makes one".to_owned()
             } else {
-                rules::suggestion(id, &known)
+                crate::suggestion(id, &known)
             },
         }
     })
 }
 
 /// The names of the rules, in their order.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn names(text: &str) -> Result<Vec<String>, Wrong> {
     Ok(blocks(text)?.into_iter().map(|block| block.id).collect())
 }
 
+/// A string as TOML has it.
+#[must_use]
+pub fn text_value(text: &str) -> String {
+    toml_writer::TomlStringBuilder::new(text)
+        .as_basic()
+        .to_toml_value()
+}
+
+/// This name, or the first with a number behind it that is not taken.
+#[must_use]
+pub fn unlike(id: &str, taken: impl Fn(&str) -> bool) -> String {
+    if !taken(id) {
+        return id.to_owned();
+    }
+    (2..)
+        .map(|n: u64| format!("{id}-{n}"))
+        .find(|id| !taken(id))
+        .unwrap_or_else(|| id.to_owned())
+}
+
 /// Puts a rule in: its keys with their values, as TOML has them.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn add(text: &str, keys: &[(&str, String)], place: &Place) -> Result<String, Wrong> {
     let newline = newline(text);
     let mut rule = format!("[[rule]]{newline}");
@@ -169,6 +224,9 @@ pub fn add(text: &str, keys: &[(&str, String)], place: &Place) -> Result<String,
 }
 
 /// Takes a rule out, with the comments directly above it.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn remove(text: &str, id: &str) -> Result<String, Wrong> {
     let blocks = blocks(text)?;
     let lines = blocks[find(&blocks, id)?].lines.clone();
@@ -176,6 +234,9 @@ pub fn remove(text: &str, id: &str) -> Result<String, Wrong> {
 }
 
 /// Moves a rule, with the comments directly above it.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn move_to(text: &str, id: &str, place: &Place) -> Result<String, Wrong> {
     let blocks = blocks(text)?;
     let at = find(&blocks, id)?;
@@ -201,6 +262,9 @@ pub fn move_to(text: &str, id: &str, place: &Place) -> Result<String, Wrong> {
 }
 
 /// Sets a key of a rule to a value as TOML has it.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn set(text: &str, id: &str, key: &str, value: &str) -> Result<String, Wrong> {
     let blocks = blocks(text)?;
     let block = &blocks[find(&blocks, id)?];
@@ -215,6 +279,9 @@ pub fn set(text: &str, id: &str, key: &str, value: &str) -> Result<String, Wrong
 }
 
 /// Takes a key out of a rule, with the comment beside it. `None`: it has no such key.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, Wrong> {
     let blocks = blocks(text)?;
     let block = &blocks[find(&blocks, id)?];
@@ -226,6 +293,9 @@ pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, Wrong> {
 }
 
 /// Switches a rule on or off. A rule without the key is on; the key goes if nobody wrote a comment beside it.
+///
+/// # Errors
+/// See [`Wrong`].
 pub fn enable(text: &str, id: &str, on: bool) -> Result<String, Wrong> {
     let blocks = blocks(text)?;
     let block = &blocks[find(&blocks, id)?];
