@@ -10,6 +10,8 @@
 )]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
+#[path = "control/permission.rs"]
+mod permission;
 #[path = "control/person.rs"]
 mod person;
 #[allow(
@@ -493,8 +495,8 @@ fn who_is_not_root_may_not_connect_and_if_let_in_may_ask_and_change_nothing() {
         said.code == 1 && said.err.contains("only root may change the firewall"),
         "{said:?}"
     );
-    let long = say(&mut stream, &vec![b' '; 200_000]).unwrap();
-    assert_eq!(long["parameters"]["most"], 16 << 10);
+    let long = say(&mut stream, &vec![b' '; 600_000]).unwrap();
+    assert_eq!(long["parameters"]["most"], 256 << 10);
     drop(app);
     all_is_well(&zone);
 }

@@ -63,6 +63,11 @@ const SERVICE: Package = Package {
             0o644,
         ),
         Item(
+            From::Clone("package/gatebell/org.gatebell.firewall.policy"),
+            "usr/share/polkit-1/actions/org.gatebell.firewall.policy",
+            0o644,
+        ),
+        Item(
             From::Clone("package/gatebell/rules.toml"),
             "etc/gatebell/rules.toml",
             0o644,

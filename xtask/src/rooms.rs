@@ -222,7 +222,7 @@ const LISTED: [Room; 21] = [
     Room {
         name: "control",
         promise: "what can be asked of the running service, by whom, and what the command line makes of it",
-        needs: &[Need::Ebpf, Need::Lab],
+        needs: &[Need::Ebpf, Need::Lab, Need::Polkit],
         built: &[What::Ebpf],
         root: true,
         apart: false,

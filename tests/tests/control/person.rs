@@ -82,6 +82,13 @@ impl Person {
         }
     }
 
+    /// The same, not waited for.
+    pub fn begin(&self, words: &[&str]) -> Child {
+        let mut command = self.command(words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
     /// The JSON object of a command that succeeds.
     pub fn ok(&self, words: &[&str]) -> Value {
         let said = self.run(words);

@@ -50,6 +50,16 @@ impl Protected {
 
     /// And with more on the service's command line.
     pub fn with_options(text: &str, options: &[&str]) -> Self {
+        Self::with_log(text, options, &[], Stdio::inherit())
+    }
+
+    /// And with these variables, and with a place for what it says to people.
+    pub fn with_log(
+        text: &str,
+        options: &[&str],
+        variables: &[(&str, &str)],
+        log: impl Into<Stdio>,
+    ) -> Self {
         let lab = Lab::build().unwrap();
         let rules = lab.folder().join("rules.toml");
         std::fs::write(&rules, text).unwrap();
@@ -57,7 +67,9 @@ impl Protected {
             .into_iter()
             .chain(options.iter().map(Into::into))
             .collect();
-        let mut service = Service::start(&words);
+        let mut command = Service::command(&words);
+        command.envs(variables.iter().copied()).stderr(log);
+        let mut service = Service::spawn(command);
         service.hear("ready");
         Self {
             service,
@@ -175,7 +187,11 @@ impl Service {
     }
 
     fn start(words: &[OsString]) -> Self {
-        let mut process = Self::command(words).spawn().unwrap();
+        Self::spawn(Self::command(words))
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut process = command.spawn().unwrap();
         let says = BufReader::new(process.stdout.take().unwrap()).lines();
         Self { process, says }
     }

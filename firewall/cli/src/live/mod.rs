@@ -27,11 +27,17 @@ pub use watch::watch;
 use crate::Error;
 use crate::rule_file::Source;
 use control::Client;
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// A connection to the running service.
 fn connect(socket: &Path) -> Result<Client, Error> {
-    Ok(Client::connect(socket)?)
+    Ok(Client::connect(socket)?.interactive(is_somebody_there()))
+}
+
+/// Whether a person sits there, who can be asked for a password.
+pub fn is_somebody_there() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
 /// The rules that are judged by now.

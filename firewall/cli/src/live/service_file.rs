@@ -1,7 +1,7 @@
 //! The running service's rule file, changed by way of the service.
 
 use super::apply::wrong;
-use super::connect;
+use super::{connect, is_somebody_there};
 use crate::Error;
 use crate::arguments::Time;
 use crate::edit::{TargetArguments, Wrong};
@@ -35,7 +35,7 @@ impl ServiceFile {
     /// That of the running service, if this is it; nothing if it is another, or nobody serves, or this user may not ask.
     pub fn at(path: &Path, arguments: &TargetArguments) -> Result<Option<Self>, Error> {
         let mut client = match Client::connect(&arguments.service.socket) {
-            Ok(client) => client,
+            Ok(client) => client.interactive(is_somebody_there()),
             Err(Failed::NotRunning | Failed::NotAllowed) => return Ok(None),
             Err(other) => return Err(other.into()),
         };

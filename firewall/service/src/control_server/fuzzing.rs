@@ -1,6 +1,6 @@
 //! One connection with nobody behind it, for `fuzz/targets/control.rs` alone: only `cargo xtask fuzz` builds this.
 
-use super::interface::{self, Answered, Ask};
+use super::interface::{self, Answered, Ask, Failure};
 use super::peer::{PeerConnection, Requester};
 use channel::sys::linux::Closer;
 use serde_json::json;
@@ -28,6 +28,7 @@ impl Talk {
             process: None,
             user: 1000,
             may_change,
+            by_polkit: false,
         };
         let closer = Closer::default();
         let stream = closer.take(who.user, stream.into());
@@ -48,7 +49,11 @@ impl Talk {
 
     fn answer_all(&mut self, answers: &mut Vec<u8>) -> bool {
         while self.peer.has_asked() {
-            let stays = self.peer.answer(Instant::now());
+            let mut stays = self.peer.answer(Instant::now());
+            if self.peer.waits().is_some() {
+                let refused = Failure::new("NotPermitted", "polkit says no");
+                stays &= self.peer.decide(Err(refused), Instant::now());
+            }
             self.listen(answers);
             if !stays || self.peer.owes() > 0 && !self.peer.speak() {
                 return false;
@@ -77,7 +82,7 @@ impl Talk {
 /// Stands where the firewall is: what comes here is what the interface promises to let through.
 fn at_nobody(ask: Ask, requester: Requester) -> Answered {
     assert!(
-        requester.may_change || !interface::changes(&ask),
+        requester.may_change || interface::as_root(&ask).is_none(),
         "{ask:?} of somebody who may not"
     );
     if let Ask::Apply { name, lease, .. } = &ask {

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::BufRead;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tracing::info;
 use varlink::{Call, CallTrait, Reply};
 
 /// The longest lease that can be asked for.
@@ -82,8 +83,9 @@ impl Failure {
 
     /// Of a request that is longer than it may be.
     pub fn too_long(most: usize) -> Self {
-        let message =
-            format!("a request of yours may have {most} bytes; rule files are applied by root");
+        let message = format!(
+            "a request of yours may have {most} bytes; longer rule files are applied by root"
+        );
         Self {
             name: "MessageTooLong",
             parameters: json!({ "most": most, "message": message }),
@@ -143,8 +145,45 @@ pub fn in_main_loop(mailbox: &Mailbox, ask: Ask, requester: Requester) -> Answer
         )
     };
     mailbox
-        .ask(move |firewall| perform(firewall, ask, requester))
+        .ask(move |firewall| {
+            let noted = noted(&ask);
+            let answered = perform(firewall, ask, requester);
+            if let Some(what) = noted {
+                note(&what, requester, answered.as_ref().err());
+            }
+            answered
+        })
         .map_err(ending)?
+}
+
+/// A change as the service's log has it.
+fn noted(ask: &Ask) -> Option<String> {
+    Some(match ask {
+        Ask::Apply { name, note, .. } => match &note.what {
+            Some(what) => format!("ApplyRules ({what})"),
+            None => format!("ApplyRules ({name})"),
+        },
+        Ask::Confirm => "ConfirmRules".to_owned(),
+        Ask::Revert => "RevertRules".to_owned(),
+        Ask::Reload => "ReloadRules".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Writes down who changed something, and by whose leave.
+fn note(what: &str, requester: Requester, failed: Option<&Failure>) {
+    let leave = if requester.by_polkit {
+        "permitted by polkit"
+    } else {
+        "as root"
+    };
+    let process = requester.process.map_or(0, u32::from);
+    let became = failed.map_or("done", |failure| failure.name);
+    info!(
+        "{what} by {}, user {}, process {process}, {leave}: {became}",
+        requester.name(),
+        requester.user
+    );
 }
 
 fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered {
@@ -188,6 +227,65 @@ fn visible(mut accounts: Accounts, requester: Requester) -> Accounts {
 pub struct Interface {
     pub answer: Arc<dyn Answer>,
     pub requester: Requester,
+    pub permission: Arc<Permission>,
+}
+
+/// A change that takes root, or polkit's permission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The command by which root does it.
+    pub as_root: &'static str,
+    /// Whether somebody may be asked for a password.
+    pub interactive: bool,
+}
+
+/// What is known about the request in hand of somebody who is not root. It is handled once to find out that it takes
+/// permission, and once more when that is decided; in between there is no answer.
+#[derive(Debug, Default)]
+pub struct Permission(Mutex<Known>);
+
+#[derive(Debug, Default)]
+enum Known {
+    #[default]
+    Nothing,
+    Wanted(Change),
+    Decided(Result<(), Failure>),
+}
+
+impl Permission {
+    /// The change that waits for a decision, if one does.
+    pub fn wanted(&self) -> Option<Change> {
+        match *self.lock() {
+            Known::Wanted(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// What the same request hears when it is handled again.
+    pub fn decide(&self, decision: Result<(), Failure>) {
+        *self.lock() = Known::Decided(decision);
+    }
+
+    /// Forgets all: a decision holds for one request.
+    pub fn forget(&self) {
+        *self.lock() = Known::Nothing;
+    }
+
+    /// The decision, once; none: it is wanted from here on.
+    fn take(&self, change: Change) -> Option<Result<(), Failure>> {
+        let mut known = self.lock();
+        match std::mem::replace(&mut *known, Known::Wanted(change)) {
+            Known::Decided(decision) => {
+                *known = Known::Nothing;
+                Some(decision)
+            }
+            Known::Nothing | Known::Wanted(_) => None,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl varlink::Interface for Interface {
@@ -215,7 +313,11 @@ impl varlink::Interface for Interface {
             .unwrap_or_default()
             .to_owned();
         match understand(&method, request.parameters.as_ref()) {
-            Ok(ask) => call.reply_struct(self.reply(ask)),
+            Ok(ask) => match self.reply(ask, may_interact(request.parameters.as_ref())) {
+                Some(reply) => call.reply_struct(reply),
+                // It waits for permission.
+                None => Ok(()),
+            },
             Err(Misunderstood::Method) => call.reply_method_not_found(method),
             Err(Misunderstood::Parameter(name)) => call.reply_invalid_parameter(name),
             Err(Misunderstood::Range(failure)) => call.reply_struct(failure.reply()),
@@ -224,27 +326,43 @@ impl varlink::Interface for Interface {
 }
 
 impl Interface {
-    fn reply(&self, ask: Ask) -> Reply {
-        let answered = if changes(&ask) && !self.requester.may_change {
-            Err(Failure::new(
-                "NotPermitted",
-                "only root may change the firewall; ask again as root",
-            ))
-        } else {
-            (self.answer)(ask, self.requester)
-        };
-        answered.map_or_else(Failure::reply, |parameters| {
+    /// None: whether it may be done is to be found out first.
+    fn reply(&self, ask: Ask, interactive: bool) -> Option<Reply> {
+        let mut requester = self.requester;
+        if let Some(as_root) = as_root(&ask)
+            && !requester.may_change
+        {
+            let change = Change {
+                as_root,
+                interactive,
+            };
+            if let Err(refused) = self.permission.take(change)? {
+                return Some(refused.reply());
+            }
+            requester.by_polkit = true;
+        }
+        let answered = (self.answer)(ask, requester);
+        Some(answered.map_or_else(Failure::reply, |parameters| {
             Reply::parameters(Some(parameters))
-        })
+        }))
     }
 }
 
-/// Whether it takes root.
-pub fn changes(ask: &Ask) -> bool {
-    matches!(
-        ask,
-        Ask::Apply { .. } | Ask::Confirm | Ask::Revert | Ask::Reload
-    )
+/// The command by which root does what takes root; none: it does not.
+pub const fn as_root(ask: &Ask) -> Option<&'static str> {
+    match ask {
+        Ask::Apply { .. } => Some("sudo gatebell rules apply FILE"),
+        Ask::Confirm => Some("sudo gatebell rules confirm"),
+        Ask::Revert => Some("sudo gatebell rules revert"),
+        Ask::Reload => Some("sudo systemctl reload gatebell"),
+        _ => None,
+    }
+}
+
+/// Whether somebody may be asked for a password; a request that does not say so comes from a person.
+fn may_interact(parameters: Option<&Value>) -> bool {
+    let said = parameters.and_then(|parameters| parameters.get("interactive"));
+    said.and_then(Value::as_bool) != Some(false)
 }
 
 /// The longest time that an answer may hold, but for always: a year.
@@ -315,6 +433,8 @@ struct Apply {
     what: Option<String>,
     undoes: Option<u64>,
     replaces: Option<u32>,
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -334,14 +454,23 @@ struct Program {
 #[serde(deny_unknown_fields)]
 struct Nothing {}
 
+/// What every change takes: see [`may_interact`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfAChange {
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
+}
+
 fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunderstood> {
     let without = |ask| read::<Nothing>(parameters).map(|Nothing {}| ask);
+    let change = |ask| read::<OfAChange>(parameters).map(|OfAChange { .. }| ask);
     match method {
         "GetStatus" => without(Ask::Status),
         "ApplyRules" => apply(read(parameters)?),
-        "ConfirmRules" => without(Ask::Confirm),
-        "RevertRules" => without(Ask::Revert),
-        "ReloadRules" => without(Ask::Reload),
+        "ConfirmRules" => change(Ask::Confirm),
+        "RevertRules" => change(Ask::Revert),
+        "ReloadRules" => change(Ask::Reload),
         "GetRules" => without(Ask::Rules),
         "GetRuleNames" => {
             read(parameters).map(|OfGeneration { generation }| Ask::RuleNames { generation })
@@ -366,6 +495,7 @@ fn apply(
         what,
         undoes,
         replaces,
+        ..
     }: Apply,
 ) -> Result<Ask, Misunderstood> {
     let range = |parameter, message| {

@@ -8,7 +8,7 @@
 //! reading and writing texts holds up neither records nor devices; what is asked is done by the main loop.
 //!
 //! Rules that hold here:
-//! - Who is connected, the kernel says. Root may change things, others may ask.
+//! - Who is connected, the kernel says. Root may change things, others may ask; who else may change things, polkit says.
 //! - Every message, every answer that waits and every user's share is bounded; nobody waits for somebody else's slowness.
 //! - A request is untrusted: what is not understood gets varlink's own error, what is no message at all is hung up on.
 //! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
@@ -17,12 +17,14 @@
 pub mod fuzzing;
 mod interface;
 mod peer;
+mod polkit;
 mod quota;
 mod reins;
 mod server;
 mod socket;
 
 use crate::firewall::Mailbox;
+use polkit::Polkit;
 use server::Server;
 use std::io;
 use std::path::Path;
@@ -38,9 +40,8 @@ pub struct Control {
 impl Control {
     /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`.
     pub fn open(path: &Path, mailbox: Mailbox) -> io::Result<Self> {
-        Self::serve(path, move |ask, requester| {
-            interface::in_main_loop(&mailbox, ask, requester)
-        })
+        let answer = move |ask, requester| interface::in_main_loop(&mailbox, ask, requester);
+        Self::serve(path, Polkit::default(), answer)
     }
 
     /// Whether the thread does its work: it has answered since this was asked last.
@@ -48,9 +49,9 @@ impl Control {
         self.handle.as_mut().is_some_and(reins::Handle::lives)
     }
 
-    fn serve(path: &Path, answer: impl interface::Answer) -> io::Result<Self> {
+    fn serve(path: &Path, polkit: Polkit, answer: impl interface::Answer) -> io::Result<Self> {
         let (handle, ours) = reins::pair()?;
-        let server = Server::open(path, ours, answer)?;
+        let server = Server::open(path, ours, polkit, answer)?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || server.run())?;

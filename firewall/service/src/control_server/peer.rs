@@ -1,6 +1,7 @@
 //! One connection: what came in, what has to go out, and by when.
 
-use super::interface::{Answer, Failure, Interface};
+use super::interface::{Answer, Change, Failure, Interface, Permission};
+use super::polkit::{Question, Subject};
 use channel::sys::linux::{Closer, ForeignFd};
 use control::DESCRIPTION;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -18,8 +19,8 @@ use varlink::{ConnectionHandler, VarlinkService};
 
 /// The longest request of root: a rule file with everything in it, as JSON.
 pub const LONGEST_OF_ROOT: usize = 8 << 20;
-/// The longest request of others, who apply no rules.
-pub const LONGEST_OF_OTHERS: usize = 16 << 10;
+/// The longest request of others: a rule file that people write, whose lists are files of their own.
+pub const LONGEST_OF_OTHERS: usize = 256 << 10;
 /// How long a request may take to come, and an answer to go.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A user that there is not.
@@ -37,6 +38,8 @@ pub struct Requester {
     pub process: Option<u32>,
     /// Root, or the user that the service runs as.
     pub may_change: bool,
+    /// Polkit permits the request in hand.
+    pub by_polkit: bool,
 }
 
 impl Requester {
@@ -60,7 +63,12 @@ pub struct PeerConnection {
     pub stream: ForeignFd,
     closer: Closer,
     pub requester: Requester,
+    /// Whom polkit is asked about; none for root, and where the process that connected has ended.
+    pub subject: Option<Arc<Subject>>,
     service: VarlinkService,
+    permission: Arc<Permission>,
+    /// The request that waits for permission, and the question that is asked about it.
+    waits: Option<(Vec<u8>, Option<Question>)>,
     came_in: Vec<u8>,
     /// So many bytes of that were looked at and have no end of a message in them.
     looked_at: usize,
@@ -84,8 +92,16 @@ impl PeerConnection {
             user,
             process,
             may_change: user == 0 || user == geteuid().as_raw(),
+            by_polkit: false,
         };
-        Ok(Self::who(requester, stream, closer, answer))
+        let subject = if requester.may_change {
+            None
+        } else {
+            Subject::of(&stream, user, process)
+        };
+        let mut peer = Self::who(requester, stream, closer, answer);
+        peer.subject = subject.map(Arc::new);
+        Ok(peer)
     }
 
     /// The same, where it is known who that is.
@@ -95,12 +111,18 @@ impl PeerConnection {
         closer: &Closer,
         answer: Arc<dyn Answer>,
     ) -> Self {
+        let permission = Arc::new(Permission::default());
+        let interface = Interface {
+            answer,
+            requester,
+            permission: permission.clone(),
+        };
         let service = VarlinkService::new(
             "Gatebell",
             "gatebelld",
             env!("CARGO_PKG_VERSION"),
             "docs/control.md",
-            vec![Box::new(Interface { answer, requester })],
+            vec![Box::new(interface)],
         );
         let (came_in, goes_out) = (Vec::new(), Vec::new());
         let (looked_at, went_out, deadline, leaving) = (0, 0, None, false);
@@ -108,7 +130,10 @@ impl PeerConnection {
             stream,
             closer: closer.clone(),
             requester,
+            subject: None,
             service,
+            permission,
+            waits: None,
             came_in,
             looked_at,
             goes_out,
@@ -172,7 +197,29 @@ impl PeerConnection {
         Ok(got?.bytes)
     }
 
-    /// Answers the oldest request. False: it was none.
+    /// The change that waits to be decided on, and the question that is asked about it, if it is.
+    pub fn waits(&self) -> Option<(Change, Option<&Question>)> {
+        let (_, question) = self.waits.as_ref()?;
+        Some((self.permission.wanted()?, question.as_ref()))
+    }
+
+    /// The change that waits is being asked about.
+    pub fn wait_for(&mut self, question: Question) {
+        if let Some((_, asked)) = &mut self.waits {
+            *asked = Some(question);
+        }
+    }
+
+    /// Goes on with the request that waits. False: that was the end.
+    pub fn decide(&mut self, decision: Result<(), Failure>, now: Instant) -> bool {
+        let Some((request, _)) = self.waits.take() else {
+            return true;
+        };
+        self.permission.decide(decision);
+        self.handle(request, now)
+    }
+
+    /// Answers the oldest request, or finds that it waits. False: it was none.
     pub fn answer(&mut self, now: Instant) -> bool {
         let rest = self.came_in.split_off(self.looked_at);
         let request = std::mem::replace(&mut self.came_in, rest);
@@ -180,6 +227,11 @@ impl PeerConnection {
         if request.len() > self.longest() {
             return self.part(Failure::too_long(self.longest()), now);
         }
+        self.permission.forget();
+        self.handle(request, now)
+    }
+
+    fn handle(&mut self, request: Vec<u8>, now: Instant) -> bool {
         let mut reply = Vec::new();
         if self
             .service
@@ -187,6 +239,10 @@ impl PeerConnection {
             .is_err()
         {
             return false;
+        }
+        if self.permission.wanted().is_some() {
+            (self.waits, self.deadline) = (Some((request, None)), None);
+            return true;
         }
         self.look();
         self.deadline = (!self.came_in.is_empty()).then_some(now + PATIENCE);

@@ -13,6 +13,8 @@ pub const MOST_OF_A_USER: usize = 8;
 pub const BURST: u32 = 64;
 /// And how long one more takes to become free.
 const EACH: Duration = Duration::from_millis(25);
+/// As many requests one takes that polkit has to be asked about: a process is started for each.
+const QUESTION: u32 = 20;
 /// Users that are remembered. Those who rested long enough are forgotten.
 const MOST_USERS: usize = 256;
 
@@ -66,6 +68,14 @@ impl Quotas {
             share.rested = share.rested.max(now) + EACH;
         }
         true
+    }
+
+    /// Takes what a request costs that polkit is asked about, beside what every request does.
+    pub fn take_question(&mut self, user: u32, now: Instant) {
+        if user != 0 {
+            let share = self.share(user, now);
+            share.rested = share.rested.max(now) + EACH * QUESTION;
+        }
     }
 
     /// How long this user has to wait for the next request.

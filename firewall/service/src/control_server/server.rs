@@ -2,6 +2,7 @@
 
 use super::interface::Answer;
 use super::peer::{PeerConnection, Requester};
+use super::polkit::{Polkit, Question};
 use super::quota;
 use super::quota::Quotas;
 use super::reins::Reins;
@@ -26,6 +27,7 @@ pub struct Server {
     socket: Socket,
     ours: Reins,
     answer: Arc<dyn Answer>,
+    polkit: Polkit,
     closer: Closer,
     peers: Vec<PeerConnection>,
     quotas: Quotas,
@@ -33,13 +35,14 @@ pub struct Server {
 
 impl Server {
     /// Opens the socket. It serves until the other end of `ours` is dropped.
-    pub fn open(path: &Path, ours: Reins, answer: impl Answer) -> io::Result<Self> {
+    pub fn open(path: &Path, ours: Reins, polkit: Polkit, answer: impl Answer) -> io::Result<Self> {
         let socket = Socket::open(path, GROUP)?;
         let (peers, quotas) = (Vec::new(), Quotas::default());
         Ok(Self {
             socket,
             ours,
             answer: Arc::new(answer),
+            polkit,
             closer: Closer::default(),
             peers,
             quotas,
@@ -84,6 +87,8 @@ impl Server {
                 .iter()
                 .map(|peer| PollFd::new(peer.stream.as_fd(), self.interest(peer, now))),
         );
+        let questions = self.peers.iter().filter_map(|peer| peer.waits()?.1);
+        fds.extend(questions.map(|question| PollFd::new(question.as_fd(), PollFlags::POLLIN)));
         let next = self.next(now).into_iter().chain(is_full.then_some(BREATH));
         poll(&mut fds, timeout(next.min()))?;
         // What this version has no name for is an error that we have not heard of.
@@ -95,7 +100,7 @@ impl Server {
         Ok(Ready {
             called,
             arrival,
-            peers: ready.collect(),
+            peers: ready.take(self.peers.len()).collect(),
         })
     }
 
@@ -103,7 +108,10 @@ impl Server {
     fn interest(&self, peer: &PeerConnection, now: Instant) -> PollFlags {
         if peer.owes() > 0 {
             PollFlags::POLLOUT
-        } else if peer.has_asked() || self.must_wait(peer.requester, now).is_some() {
+        } else if peer.waits().is_some()
+            || peer.has_asked()
+            || self.must_wait(peer.requester, now).is_some()
+        {
             PollFlags::empty()
         } else {
             PollFlags::POLLIN
@@ -113,6 +121,10 @@ impl Server {
     /// The next moment at which something is to be done without anybody's doing.
     fn next(&self, now: Instant) -> Option<Duration> {
         let of = |peer: &PeerConnection| {
+            // Its question ends by itself, which is heard of.
+            if peer.waits().is_some() {
+                return None;
+            }
             let patience = peer
                 .deadline()
                 .map(|end| end.saturating_duration_since(now));
@@ -167,6 +179,10 @@ impl Server {
         if self.peers[n].owes() > 0 {
             return events.is_empty() || self.peers[n].speak();
         }
+        if self.peers[n].waits().is_some() {
+            return !events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR)
+                && self.ask_for_permission(n, now);
+        }
         let requester = self.peers[n].requester;
         if self.must_wait(requester, now).is_some() {
             return !events.intersects(PollFlags::POLLHUP | PollFlags::POLLERR);
@@ -178,7 +194,27 @@ impl Server {
             return true;
         }
         self.quotas.take(requester.user, now);
-        self.peers[n].answer(Instant::now())
+        self.peers[n].answer(Instant::now()) && self.ask_for_permission(n, now)
+    }
+
+    /// Asks polkit about a request that waits for permission, and goes on with it once there is a verdict. False: it is over.
+    fn ask_for_permission(&mut self, n: usize, now: Instant) -> bool {
+        let peer = &mut self.peers[n];
+        let Some((change, question)) = peer.waits() else {
+            return true;
+        };
+        match question.map(Question::verdict) {
+            Some(None) => true,
+            Some(Some(verdict)) => peer.decide(verdict, Instant::now()),
+            None => match self.polkit.ask(peer.subject.as_ref(), change) {
+                Ok(question) => {
+                    self.quotas.take_question(peer.requester.user, now);
+                    peer.wait_for(question);
+                    true
+                }
+                Err(refused) => peer.decide(Err(refused), now),
+            },
+        }
     }
 
     /// Accepts the connections that wait, within their users' shares; the others are hung up on.

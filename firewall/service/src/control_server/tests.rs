@@ -35,7 +35,7 @@ impl Served {
         let path =
             std::env::temp_dir().join(format!("gatebell-control-{}-{name}", std::process::id()));
         Self {
-            control: Some(Control::serve(&path, made_up).unwrap()),
+            control: Some(Control::serve(&path, Polkit::default(), made_up).unwrap()),
             path,
         }
     }
@@ -429,7 +429,9 @@ fn only_so_many_are_let_in_at_once() {
 fn the_socket_goes_with_the_service_and_has_one() {
     let mut served = Served::start();
     let name = served.path.clone();
-    let second = Control::serve(&name, made_up).err().unwrap();
+    let second = Control::serve(&name, Polkit::default(), made_up)
+        .err()
+        .unwrap();
     assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
     let mut client = served.client();
     drop(served.control.take());
@@ -438,7 +440,7 @@ fn the_socket_goes_with_the_service_and_has_one() {
     assert!(matches!(Client::connect(&name), Err(Failed::NotRunning)));
     // A name that a killed service left is no service.
     drop(std::os::unix::net::UnixListener::bind(&name).unwrap());
-    drop(Control::serve(&name, made_up).unwrap());
+    drop(Control::serve(&name, Polkit::default(), made_up).unwrap());
 }
 
 #[test]
@@ -447,6 +449,7 @@ fn who_is_not_root_may_ask_and_change_nothing() {
         process: None,
         user: 1000,
         may_change: false,
+        by_polkit: false,
     };
     let harmless = |ask: Ask, requester| {
         assert!(matches!(
@@ -568,7 +571,13 @@ fn fits(described: &Type<'_>, sent: &Value) -> bool {
 
 fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
     let given = [
-        ("ApplyRules", json!({ "name": "r", "text": "x" })),
+        (
+            "ApplyRules",
+            json!({ "name": "r", "text": "x", "interactive": false }),
+        ),
+        ("ConfirmRules", json!({ "interactive": true })),
+        ("RevertRules", json!({ "interactive": false })),
+        ("ReloadRules", json!({ "interactive": null })),
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
         (
@@ -587,6 +596,7 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
             process: None,
             user: 0,
             may_change: true,
+            by_polkit: false,
         };
         let reply = answered(made_up, requester, name, given.unwrap_or_else(|| json!({})));
         match reply["error"].as_str() {
@@ -661,7 +671,11 @@ fn answered(
     let interface = Interface {
         answer: Arc::new(answer),
         requester,
+        permission: Arc::default(),
     };
+    interface
+        .permission
+        .decide(Err(Failure::new("NotPermitted", "polkit says no")));
     let service = VarlinkService::new("", "", "", "", vec![Box::new(interface) as Box<_>]);
     let request = json!({ "method": format!("{INTERFACE}.{method}"), "parameters": parameters });
     let mut reply = Vec::new();
@@ -711,6 +725,7 @@ fn descriptors_beside_a_request_are_received_as_many_as_there_are_and_closed_by_
         process: None,
         user: 1000,
         may_change: false,
+        by_polkit: false,
     };
     let stream = closer.take(who.user, stream.into());
     let mut peer = super::peer::PeerConnection::who(who, stream, &closer, Arc::new(made_up));

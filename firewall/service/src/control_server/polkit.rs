@@ -1,0 +1,508 @@
+//! What polkit is asked: whether somebody who is not root may change the firewall.
+//!
+//! The question is put by polkit's own `pkcheck`, a process that is started for it and ends with it. D-Bus is used for that and
+//! for nothing else: this process speaks none, needs no bus to run, and holds no library that parses what a bus says. A process
+//! can be killed at any moment, and then polkit sees its name leave the bus and takes its dialog away. That is what a time that
+//! is over, a peer that hangs up and a service that ends come down to.
+//!
+//! Rules that hold here:
+//! - A question has a thread of its own. The thread gives up its capabilities for ever before it starts anything, so that
+//!   `pkcheck` is root by name alone, which is what polkit asks of whoever asks about others.
+//! - `pkcheck` gets no environment but the bus's address, no descriptors, and a place that nobody else writes to.
+//! - Only so many questions are asked at once, of one user and of all, and each has an end.
+//! - Whatever fails refuses.
+
+use super::interface::{Change, Failure};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
+};
+use std::collections::HashMap;
+use std::fs;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What is asked for; the package's policy file describes it.
+const ACTION: &str = "org.gatebell.firewall.change";
+/// Where Debian's polkitd has it.
+const PKCHECK: &str = "/usr/bin/pkcheck";
+/// The one variable that it gets: another bus than the usual one, which whoever started the service wants it to use.
+const BUS: &str = "DBUS_SYSTEM_BUS_ADDRESS";
+/// Questions at once. Each takes a thread and a process of a few threads, of which the package's unit allows 64.
+const MOST: usize = 8;
+/// And at once about one user's programs.
+pub const MOST_OF_A_USER: usize = 2;
+/// How long somebody may take to type a password: a client waits for an answer for two minutes.
+const PATIENCE_WITH_A_PERSON: Duration = Duration::from_secs(100);
+/// And polkit itself, where nobody is to be asked.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// As much is read of what `pkcheck` complains of.
+const LONGEST_COMPLAINT: usize = 400;
+
+/// A process that polkit can be asked about: the one that connected, and no later one of its number.
+#[derive(Debug)]
+pub struct Subject {
+    pidfd: OwnedFd,
+    process: u32,
+    started: u64,
+    user: u32,
+}
+
+impl Subject {
+    /// Who connected; none if that process has ended. Kernels before 6.5 can't say which process that was but by its number,
+    /// so there this has to be asked as soon as it connects. Its user is the one it had then: polkit compares.
+    pub fn of(stream: &impl AsFd, user: u32, process: Option<u32>) -> Option<Self> {
+        let process = process?;
+        let by_number = || {
+            let pid = Pid::from_raw(i32::try_from(process).ok()?)?;
+            pidfd_open(pid, PidfdFlags::empty()).ok()
+        };
+        let pidfd = match getsockopt(&stream.as_fd(), PeerPidfd) {
+            Err(Errno::ENOPROTOOPT) => by_number()?,
+            // Where the kernel does know which process that was, its word is the last: its number may be another's.
+            other => other.ok()?,
+        };
+        let started = start_of(process)?;
+        let subject = Self {
+            pidfd,
+            process,
+            started,
+            user,
+        };
+        // It lives still, so the number was its own while that was read.
+        subject.lives().then_some(subject)
+    }
+
+    fn lives(&self) -> bool {
+        is_ready(self.pidfd.as_fd(), Duration::ZERO) == Some(false)
+    }
+
+    /// As `pkcheck --process` takes it. From version 124 on polkit holds it by a descriptor of its own too.
+    fn said(&self) -> String {
+        format!("{},{},{}", self.process, self.started, self.user)
+    }
+}
+
+/// When a process started, in the kernel's ticks since it booted.
+fn start_of(process: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
+    // Its name is in brackets, and may hold anything.
+    let end = stat.iter().rposition(|byte| *byte == b')')?;
+    let fields = str::from_utf8(stat.get(end + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// Whoever is asked. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Polkit {
+    program: PathBuf,
+    patience: [Duration; 2],
+    /// The questions that are asked now, by user; those that were given up count until they are gone.
+    asked: Arc<Mutex<HashMap<u32, usize>>>,
+}
+
+impl Default for Polkit {
+    fn default() -> Self {
+        Self::at(PKCHECK.into(), [PATIENCE, PATIENCE_WITH_A_PERSON])
+    }
+}
+
+impl Polkit {
+    /// Asked by another program, and with less patience: without a person, and with one.
+    pub fn at(program: PathBuf, patience: [Duration; 2]) -> Self {
+        Self {
+            program,
+            patience,
+            asked: Arc::default(),
+        }
+    }
+
+    /// Asks whether this process may do that.
+    pub fn ask(&self, subject: Option<&Arc<Subject>>, change: Change) -> Result<Question, Failure> {
+        let refuse = |why: &str| refusal(change, why);
+        let subject = subject.ok_or_else(|| {
+            refuse("the program that connected has ended, so polkit can't be asked about it")
+        })?;
+        let place = self.enter(subject.user).map_err(refuse)?;
+        let asking = Asking {
+            program: self.program.clone(),
+            patience: self.patience[usize::from(change.interactive)],
+            subject: subject.clone(),
+            change,
+        };
+        let failed = |cause: io::Error| refusal(change, &format!("polkit can't be asked: {cause}"));
+        let (told, ours) = UnixStream::pair().map_err(failed)?;
+        let (tell, verdict) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("polkit".to_owned())
+            .spawn(move || asking.run(&ours, &tell, place))
+            .map_err(failed)?;
+        Ok(Question {
+            told,
+            verdict,
+            change,
+        })
+    }
+
+    fn enter(&self, user: u32) -> Result<Place, &'static str> {
+        let mut asked = lock(&self.asked);
+        if asked
+            .get(&user)
+            .is_some_and(|theirs| *theirs >= MOST_OF_A_USER)
+        {
+            return Err("changes of yours wait for permission already; answer for those first");
+        }
+        if asked.values().sum::<usize>() >= MOST {
+            return Err("too many changes wait for permission already; try again later");
+        }
+        *asked.entry(user).or_default() += 1;
+        Ok(Place {
+            asked: self.asked.clone(),
+            user,
+        })
+    }
+}
+
+/// One of the questions that may be asked at once. Dropped, it is free again.
+struct Place {
+    asked: Arc<Mutex<HashMap<u32, usize>>>,
+    user: u32,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut asked = lock(&self.asked);
+        if let Some(theirs) = asked.get_mut(&self.user) {
+            *theirs -= 1;
+            if *theirs == 0 {
+                asked.remove(&self.user);
+            }
+        }
+    }
+}
+
+fn lock(asked: &Mutex<HashMap<u32, usize>>) -> MutexGuard<'_, HashMap<u32, usize>> {
+    asked.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A question that is being asked. Dropped, it is asked no longer.
+#[derive(Debug)]
+pub struct Question {
+    /// Ready once there is a verdict; its end is what the thread hears of.
+    told: UnixStream,
+    verdict: Receiver<Verdict>,
+    change: Change,
+}
+
+/// What came of a question: why it is refused, if it is.
+type Verdict = Result<(), String>;
+
+impl Question {
+    /// What polkit said, once it has.
+    pub fn verdict(&self) -> Option<Result<(), Failure>> {
+        use std::sync::mpsc::TryRecvError;
+        let verdict = match self.verdict.try_recv() {
+            Ok(verdict) => verdict,
+            Err(TryRecvError::Empty) => return None,
+            // The thread broke down.
+            Err(TryRecvError::Disconnected) => Err("polkit could not be asked".to_owned()),
+        };
+        Some(verdict.map_err(|why| refusal(self.change, &why)))
+    }
+}
+
+impl AsFd for Question {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.told.as_fd()
+    }
+}
+
+/// Why not, and what to do.
+fn refusal(change: Change, why: &str) -> Failure {
+    Failure::new(
+        "NotPermitted",
+        format!(
+            "only root may change the firewall, and {why}; as root: `{}`",
+            change.as_root
+        ),
+    )
+}
+
+/// What a question's thread does.
+struct Asking {
+    program: PathBuf,
+    patience: Duration,
+    subject: Arc<Subject>,
+    change: Change,
+}
+
+impl Asking {
+    /// `ours` is dropped last: its end says that there is a verdict, and that there is room for another question.
+    fn run(self, ours: &UnixStream, tell: &SyncSender<Verdict>, place: Place) {
+        let verdict = self.verdict(ours);
+        drop(place);
+        // Who asked may have gone.
+        let _nobody_waits = tell.send(verdict);
+    }
+
+    fn verdict(&self, ours: &UnixStream) -> Verdict {
+        let failed = |cause: io::Error| format!("polkit can't be asked: {cause}");
+        give_up_capabilities().map_err(failed)?;
+        let mut child = match self.command().spawn() {
+            Ok(child) => child,
+            Err(missing) if missing.kind() == ErrorKind::NotFound => {
+                let lacks = "this machine has no polkit to ask an administrator for permission";
+                return Err(format!("{lacks} (install it: `sudo apt install polkitd`)"));
+            }
+            Err(cause) => return Err(failed(cause)),
+        };
+        let ended = self.wait(&mut child, ours).map_err(failed);
+        if !matches!(ended, Ok(Some(_))) {
+            // It has ended, or does now.
+            let _ended = child.kill();
+            let _ended = child.wait();
+        }
+        match ended? {
+            Some(status) => self.understand(status, &complaint(&mut child)),
+            None => Err(format!(
+                "nobody gave permission within {} s",
+                self.patience.as_secs()
+            )),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["--action-id", ACTION, "--process"])
+            .arg(self.subject.said())
+            .args(
+                self.change
+                    .interactive
+                    .then_some("--allow-user-interaction"),
+            )
+            .env_clear()
+            .envs(std::env::var_os(BUS).map(|bus| (BUS, bus)))
+            .env("LC_ALL", "C.UTF-8")
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// Waits until it ends; none if its time is over or nobody wants to know any more.
+    fn wait(&self, child: &mut Child, ours: &UnixStream) -> io::Result<Option<ExitStatus>> {
+        let end = Instant::now() + self.patience;
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let pidfd = pidfd_open(pid.ok_or(ErrorKind::InvalidData)?, PidfdFlags::empty())?;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let mut fds = [
+                PollFd::new(pidfd.as_fd(), PollFlags::POLLIN),
+                PollFd::new(ours.as_fd(), PollFlags::empty()),
+            ];
+            match poll(&mut fds, rounded_up(left)) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(cause) => return Err(cause.into()),
+            }
+            let given_up = fds[1].any() == Some(true);
+            if let Some(status) = child.try_wait()?.filter(|_| !given_up) {
+                return Ok(Some(status));
+            }
+            if given_up || left.is_zero() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What `pkcheck` says by how it ends.
+    fn understand(&self, status: ExitStatus, complaint: &str) -> Verdict {
+        match status.code() {
+            // Its number may be another's by now, and polkit has answered for that one.
+            Some(0) if !self.subject.lives() => Err("the program that asked has ended".to_owned()),
+            Some(0) => Ok(()),
+            Some(1) => Err("polkit does not permit it to you".to_owned()),
+            Some(2) => Err(
+                "an administrator's password could give permission, but nothing here can ask for one"
+                    .to_owned(),
+            ),
+            Some(3) => Err("the request for a password was dismissed".to_owned()),
+            _ => Err(format!("polkit does not answer ({complaint})")),
+        }
+    }
+}
+
+/// What it complains of, on one line.
+fn complaint(child: &mut Child) -> String {
+    let mut said = vec![0; LONGEST_COMPLAINT];
+    let stderr = child.stderr.as_mut();
+    let got = stderr.filter(|stderr| is_ready(stderr.as_fd(), Duration::ZERO) == Some(true));
+    let got = got.and_then(|stderr| stderr.read(&mut said).ok());
+    let said = String::from_utf8_lossy(&said[..got.unwrap_or(0)]);
+    let words: Vec<&str> = said
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .collect();
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    let said = words.collect::<Vec<_>>().join(" ");
+    if said.is_empty() {
+        "it does not say why".to_owned()
+    } else {
+        said
+    }
+}
+
+/// Takes every capability from this thread and from all that it starts: what has none may not get any by being started.
+fn give_up_capabilities() -> io::Result<()> {
+    set_no_new_privs(true)?;
+    clear_ambient_capability_set()?;
+    let none = CapabilitySet::empty();
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: none,
+            permitted: none,
+            inheritable: none,
+        },
+    )?;
+    Ok(())
+}
+
+/// Whether there is something to read; none: it can't be said.
+fn is_ready(fd: BorrowedFd<'_>, within: Duration) -> Option<bool> {
+    let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+    poll(&mut fds, rounded_up(within))
+        .ok()
+        .map(|ready| ready > 0)
+}
+
+fn rounded_up(time: Duration) -> PollTimeout {
+    PollTimeout::try_from(time.as_micros().div_ceil(1000)).unwrap_or(PollTimeout::MAX)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    const CHANGE: Change = Change {
+        as_root: "sudo gatebell rules confirm",
+        interactive: false,
+    };
+
+    /// A polkit whose `pkcheck` is this script.
+    fn polkit(name: &str, script: &str) -> Polkit {
+        let name = format!("gatebell-pkcheck-{}-{name}", std::process::id());
+        let program = std::env::temp_dir().join(name);
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        Polkit::at(program, [Duration::from_millis(500); 2])
+    }
+
+    /// A process that connected and lives until it is killed.
+    fn somebody() -> (Child, Subject) {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let process = child.id();
+        let pid = Pid::from_raw(process.try_into().unwrap()).unwrap();
+        let subject = Subject {
+            pidfd: pidfd_open(pid, PidfdFlags::empty()).unwrap(),
+            process,
+            started: start_of(process).unwrap(),
+            user: 1000,
+        };
+        (child, subject)
+    }
+
+    fn end(mut process: Child) {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    fn verdict(question: &Question) -> Result<(), Failure> {
+        is_ready(question.as_fd(), Duration::from_secs(20)).unwrap();
+        question.verdict().unwrap()
+    }
+
+    fn message(refused: &Failure) -> &str {
+        assert_eq!(refused.name, "NotPermitted");
+        refused.parameters["message"].as_str().unwrap()
+    }
+
+    #[test]
+    fn a_question_that_nobody_answers_or_that_can_t_be_asked_refuses_and_says_why() {
+        let (process, subject) = somebody();
+        let subject = Arc::new(subject);
+        let cases = [
+            ("1", "exit 1", "does not permit it to you"),
+            ("2", "exit 2", "nothing here can ask for one"),
+            ("3", "exit 3", "was dismissed"),
+            ("e", "echo 'no\tbus' >&2; exit 127", "(no bus)"),
+            ("k", "kill -9 $$", "does not answer"),
+            ("s", "exec sleep 60", "nobody gave permission within 0 s"),
+        ];
+        for (name, script, why) in cases {
+            let polkit = polkit(name, script);
+            let refused = verdict(&polkit.ask(Some(&subject), CHANGE).unwrap()).unwrap_err();
+            let said = message(&refused);
+            assert!(
+                said.contains(why) && said.contains(CHANGE.as_root),
+                "{said}"
+            );
+            fs::remove_file(&polkit.program).unwrap();
+        }
+        let missing = Polkit::at("/nonexistent/pkcheck".into(), [Duration::ZERO; 2]);
+        let refused = verdict(&missing.ask(Some(&subject), CHANGE).unwrap()).unwrap_err();
+        assert!(message(&refused).contains("install polkitd"));
+        let permits = polkit("0", "exit 0");
+        verdict(&permits.ask(Some(&subject), CHANGE).unwrap()).unwrap();
+        fs::remove_file(&permits.program).unwrap();
+        end(process);
+    }
+
+    #[test]
+    fn one_user_has_two_questions_and_all_have_eight() {
+        let polkit = Polkit::default();
+        let enter = |user| polkit.enter(user);
+        let mut all = Vec::new();
+        for user in 1..=4 {
+            all.extend([enter(user).unwrap(), enter(user).unwrap()]);
+            assert!(enter(user).is_err(), "a third of one user's");
+        }
+        assert!(enter(5).is_err(), "a ninth of all");
+        all.pop();
+        all.push(enter(5).unwrap());
+        drop(all);
+        assert!(lock(&polkit.asked).is_empty());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_asked_about_and_permitted_no_more() {
+        let (process, subject) = somebody();
+        let subject = Arc::new(subject);
+        assert!(subject.lives());
+        let polkit = polkit("late", "sleep 0.3; exit 0");
+        let question = polkit.ask(Some(&subject), CHANGE).unwrap();
+        end(process);
+        let refused = verdict(&question).unwrap_err();
+        assert!(message(&refused).contains("the program that asked has ended"));
+        fs::remove_file(&polkit.program).unwrap();
+        let refused = polkit.ask(None, CHANGE).unwrap_err();
+        assert!(message(&refused).contains("has ended"));
+        // Who connects and ends at once, whose socket is still there.
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let me = Subject::of(&ours, 1000, Some(std::process::id()));
+        assert!(me.unwrap().lives());
+        drop(theirs);
+        assert!(Subject::of(&ours, 1000, None).is_none());
+    }
+}
