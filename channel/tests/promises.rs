@@ -210,6 +210,28 @@ fn the_readmes_show_the_program_that_is_compiled() {
 }
 
 #[test]
+fn the_guide_to_a_driver_of_ones_own_shows_the_files_that_are_compiled() {
+    let guide = include_str!("../../docs/your-own-driver.md");
+    for (name, file) in [
+        (
+            "record/src/lib.rs",
+            include_str!("../../examples/tripwire/record/src/lib.rs"),
+        ),
+        (
+            "driver/src/main.rs",
+            include_str!("../../examples/tripwire/driver/src/main.rs"),
+        ),
+        (
+            "app/src/main.rs",
+            include_str!("../../examples/tripwire/app/src/main.rs"),
+        ),
+    ] {
+        let shown = format!("`tripwire/{name}`\n\n```rust\n{file}```\n");
+        assert!(guide.contains(&shown), "{name} differs");
+    }
+}
+
+#[test]
 fn a_drain_that_is_stopped_leaves_the_rest_to_the_next_one() {
     let kernel = Kernel::default();
     let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);

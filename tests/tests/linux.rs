@@ -12,18 +12,25 @@ mod place;
 #[expect(dead_code, reason = "its main is for a program")]
 #[path = "../../channel/examples/read.rs"]
 mod read;
+#[expect(dead_code, reason = "its main is for a program")]
+#[path = "../../examples/tripwire/app/src/main.rs"]
+mod tripwire;
 
 use channel::sys::linux::{Linux, bpf, socket};
 use channel::{Attachment, Device, Ending, Item, Mask, Pace, Record, Refusal, Wake};
 use channel_abi::command::ALL_USERS;
 use channel_abi::{Command, Reference, SLOTS, VERSION};
 use hostile::Lingering;
-use place::{Child, Host, Zone, within};
+use place::{Child, Folder, Host, Zone, object, within};
 use sample_abi::{Notice, Operate, Operated, Operation, Process, kind};
+use sample_host::tracing::with_tracefs;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
+use tripwire_record::Opened;
 use zerocopy::IntoBytes;
 
 const RING: u32 = 64 * 1024;
@@ -307,6 +314,41 @@ fn readmes_program_reads_until_the_driver_ends_it() {
         matches!(ended, Ok(Ending::DriverStopping)),
         "it says how it ended: {ended:?}"
     );
+}
+
+#[test]
+fn an_app_that_loads_its_own_driver_is_told_who_opens_a_file() {
+    let folder = Folder::make();
+    let (bait, socket) = (folder.path("bait"), folder.path("device.sock"));
+    std::fs::write(&bait, "bait").unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    let (name, device) = (bait.to_str().unwrap().to_owned(), socket.clone());
+    let app = std::thread::spawn(move || {
+        let opened = |opened: Opened| tell.send(opened).unwrap();
+        with_tracefs(|| tripwire::watch(&object("tripwire"), &device, &name, opened)).unwrap()
+    });
+    let read = |file: &Path| {
+        let mut cat = std::process::Command::new("cat")
+            .arg(file)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        cat.wait().unwrap();
+        cat.id()
+    };
+    // Until the driver is loaded nobody is told of anything.
+    let mut reader = 0;
+    within(Duration::from_secs(30), || {
+        reader = read(&bait);
+        std::iter::from_fn(|| told.recv_timeout(Duration::from_millis(200)).ok())
+            .any(|opened| opened.pid == reader && opened.user == 0)
+    });
+    read(&folder.path("other"));
+    let second = read(&bait);
+    let opened = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert_eq!(opened.pid, second, "and of no other file");
+    channel::open(&socket).unwrap().detach_all().unwrap();
+    assert_eq!(app.join().unwrap().unwrap(), Ending::DriverStopping);
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Target {
     }
 }
 
-static LINUX_DRIVERS: [Foreign; 2] = [
+static LINUX_DRIVERS: [Foreign; 3] = [
     Foreign {
         folder: "sample/driver/linux",
         target: &BPF,
@@ -88,6 +88,11 @@ static LINUX_DRIVERS: [Foreign; 2] = [
     },
     Foreign {
         folder: "firewall/driver/linux",
+        target: &BPF,
+        extension: "bpf.o",
+    },
+    Foreign {
+        folder: "examples/tripwire/driver",
         target: &BPF,
         extension: "bpf.o",
     },

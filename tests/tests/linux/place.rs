@@ -24,10 +24,33 @@ fn unique(what: &str) -> String {
     )
 }
 
-fn object() -> PathBuf {
+/// A folder of a test's own. Dropped, it is gone with all that is in it.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn make() -> Self {
+        let path = std::env::temp_dir().join(unique(""));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What can't be taken away is not what a test is about.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A driver that was built.
+pub fn object(name: &str) -> PathBuf {
     let clone = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/drivers");
     let folder = std::env::var_os("GATEBELL_DRIVERS").map_or(clone, PathBuf::from);
-    folder.join("gatebell_sample.bpf.o")
+    folder.join(name).with_extension("bpf.o")
 }
 
 /// The sample's driver, started. Dropped, it is stopped.
@@ -47,7 +70,7 @@ impl Host {
         };
         let zone = zone.map(|zone| zone.path().to_owned());
         let mut sample = Sample::start(&Config {
-            object: object(),
+            object: object("gatebell_sample"),
             socket: socket.clone(),
             zone,
             policy,

@@ -5,7 +5,7 @@
 #![cfg(target_os = "linux")]
 
 mod named;
-mod tracing;
+pub mod tracing;
 
 use aya::programs::TracePoint;
 use aya::{Ebpf, maps::Map};
