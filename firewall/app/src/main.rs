@@ -6,6 +6,14 @@
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
 #![forbid(unsafe_code)]
 
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(
+        dead_code,
+        reason = "on this system there is no service that takes rules"
+    )
+)]
+mod changes;
 #[cfg(target_os = "linux")]
 mod notify;
 #[cfg_attr(
@@ -115,6 +123,7 @@ fn in_window(
         window::run(shown.clone(), &title)?;
         shown.close();
         shown.questions.end();
+        shown.changes.end();
         notified();
         stop.store(true, Ordering::Release);
         reader
@@ -141,6 +150,11 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
         let _nobody_waits = told.send(());
     });
     let mut service = questions::AtSocket::new(&arguments.control);
+    let mut rules = questions::AtSocket::new(&arguments.control);
+    let window = shown.clone();
+    std::thread::spawn(move || {
+        window.changes.follow(&mut rules, &|| window.repaint());
+    });
     let shown = shown.clone();
     std::thread::spawn(move || {
         shown.questions.follow(&mut service, &|| shown.changed());

@@ -205,16 +205,17 @@ impl AtSocket {
         }
     }
 
-    fn ask<T>(
+    /// Asks, over the connection that there is if there is one.
+    pub fn ask<T>(
         &mut self,
         ask: impl Fn(&mut control::Client) -> Result<T, control::Failed>,
-    ) -> Result<T, String> {
+    ) -> Result<T, control::Failed> {
         let known = self.client.is_some();
         let client = match self.client.take() {
             Some(client) => Ok(client),
             None => control::Client::connect(&self.path),
         };
-        let mut client = client.map_err(|failed| failed.to_string())?;
+        let mut client = client?;
         match ask(&mut client) {
             Ok(said) => {
                 self.client = Some(client);
@@ -226,7 +227,7 @@ impl AtSocket {
                 if matches!(failed, control::Failed::Refused { .. }) {
                     self.client = Some(client);
                 }
-                Err(failed.to_string())
+                Err(failed)
             }
         }
     }
@@ -235,11 +236,13 @@ impl AtSocket {
 #[cfg(target_os = "linux")]
 impl Service for AtSocket {
     fn questions(&mut self) -> Result<Vec<Question>, String> {
-        self.ask(control::Client::questions)
+        let asked = self.ask(control::Client::questions);
+        asked.map_err(|failed| failed.to_string())
     }
 
     fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
-        self.ask(|client| client.answer(id, given))
+        let answered = self.ask(|client| client.answer(id, given));
+        answered.map_err(|failed| failed.to_string())
     }
 }
 

@@ -11,7 +11,7 @@ use crate::style;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error};
 use firewall_abi::packet::{Decision, Direction, Local, Verdict};
-use rules::{Rule, Suggestion};
+use rules::{Reach, Rule, Suggestion};
 use serde_json::json;
 use std::io::Write;
 use std::path::Path;
@@ -282,6 +282,7 @@ impl<'a> Answer<'a> {
             action: opposite(self.verdict),
             headers: &self.packet.flow,
             shows_ports: self.packet.shape == Shape::Whole,
+            reach: Reach::Ends,
             user: user.as_deref(),
             program: program.as_deref(),
             interface: interface.as_deref(),

@@ -90,7 +90,7 @@ pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
 pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, grouped};
-pub use suggest::{Place, Suggestion};
+pub use suggest::{Place, Reach, Suggestion};
 pub use system_resolver::SystemResolver;
 
 use firewall_abi::packet::{Direction, Verdict, name_words};

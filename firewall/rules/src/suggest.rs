@@ -3,8 +3,9 @@
 //! The command line and the window give the same advice: it is made here, of the decision and of the packet's headers.
 
 use crate::Protocol;
+use crate::document::{text_value, unlike};
+use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
-use std::fmt::Write;
 use std::net::{IpAddr, Ipv6Addr};
 
 /// The place at which a rule has to stand to change a decision.
@@ -38,7 +39,17 @@ impl Place {
     }
 }
 
-/// A rule for packets from the same place to the same place and port.
+/// How far a suggested rule reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// From the same address to the same address and port.
+    Ends,
+    /// As an answer of this width: the other end alone is named, for a machine's own address changes. Of what is forwarded
+    /// both are other ends.
+    Other(Width),
+}
+
+/// A rule for a packet and its like.
 #[derive(Clone, Copy, Debug)]
 pub struct Suggestion<'a> {
     /// The verdict that the rule is to give.
@@ -47,6 +58,8 @@ pub struct Suggestion<'a> {
     pub headers: &'a PacketHeaders,
     /// The packet shows its ports or its type: it is no later fragment.
     pub shows_ports: bool,
+    /// Which packets are its like.
+    pub reach: Reach,
     /// The user at the zone's end, if the rule is to ask for one.
     pub user: Option<&'a str>,
     /// The program at the zone's end, likewise.
@@ -61,25 +74,68 @@ impl Suggestion<'_> {
     /// The rule's text. `is_taken` knows the names that other rules have.
     #[must_use]
     pub fn text(&self, is_taken: impl Fn(&str) -> bool) -> String {
-        let headers = self.headers;
-        let protocol = Protocol(headers.protocol);
-        let (action, direction) = (self.action.name(), self.direction().name());
-        let (source, destination) = self.ends();
-        let id = self.id(is_taken);
-        let quoted = if protocol.has_ports() || protocol.has_types() {
-            format!("\"{protocol}\"")
+        let keys = self.keys(is_taken);
+        let lines = keys.iter().map(|(key, value)| format!("{key} = {value}\n"));
+        "[[rule]]\n".to_owned() + &lines.collect::<String>()
+    }
+
+    /// Its keys with their values, as TOML has them.
+    #[must_use]
+    pub fn keys(&self, is_taken: impl Fn(&str) -> bool) -> Vec<(&'static str, String)> {
+        let protocol = Protocol(self.headers.protocol);
+        let (source, destination) = self.named_ends();
+        let named = if protocol.has_ports() || protocol.has_types() {
+            text_value(&protocol.to_string())
         } else {
             protocol.0.to_string()
         };
-        let mut text = format!(
-            "[[rule]]\nid = \"{id}\"\naction = \"{action}\"\ndirection = \"{direction}\"\nprotocol = {quoted}\n\
-             source = \"{source}\"\ndestination = \"{destination}\"\n"
-        );
-        if self.shows_ports {
-            text.push_str(&port_or_type(protocol, headers));
+        let what = self.names_what().then_some(named);
+        let (port, icmp_type) = match what {
+            Some(_) if self.shows_ports => port_or_type(protocol, self.headers),
+            _ => (None, None),
+        };
+        let address = |address: Option<IpAddr>| Some(text_value(&address?.to_string()));
+        let text = |text: Option<&str>| text.map(text_value);
+        let user = |user: &str| {
+            user.parse::<u32>()
+                .map_or_else(|_| text_value(user), |number| number.to_string())
+        };
+        let all = [
+            ("id", Some(text_value(&self.id(is_taken)))),
+            ("action", text(Some(self.action.name()))),
+            ("direction", text(Some(self.direction().name()))),
+            ("protocol", what),
+            ("source", address(source)),
+            ("destination", address(destination)),
+            ("ports", port),
+            ("icmp_type", icmp_type),
+            ("user", self.user.map(user)),
+            ("program", text(self.program)),
+            ("interface", text(self.interface)),
+            ("out_interface", text(self.out_interface)),
+        ];
+        all.into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
+    }
+
+    /// Whether it names a protocol and what goes with it.
+    fn names_what(&self) -> bool {
+        matches!(
+            self.reach,
+            Reach::Ends | Reach::Other(Width::Place | Width::Port)
+        )
+    }
+
+    /// The ends that it names.
+    fn named_ends(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        let (source, destination) = self.ends();
+        match (self.reach, self.direction()) {
+            (Reach::Other(Width::Port | Width::Anywhere), _) => (None, None),
+            (Reach::Ends, _) | (_, Direction::Forward) => (Some(source), Some(destination)),
+            (_, Direction::Inbound) => (Some(source), None),
+            (_, Direction::Outbound) => (None, Some(destination)),
         }
-        text.push_str(&self.local_lines());
-        text
     }
 
     fn direction(&self) -> Direction {
@@ -102,65 +158,49 @@ impl Suggestion<'_> {
     /// A name that no rule has yet, of nothing but what a name may have.
     fn id(&self, is_taken: impl Fn(&str) -> bool) -> String {
         let protocol = Protocol(self.headers.protocol);
-        let what = if protocol.has_ports() && self.shows_ports {
-            format!("{protocol}-{}", self.headers.destination_port)
-        } else {
-            protocol.to_string()
-        };
-        let (source, destination) = self.ends();
+        let (source, destination) = self.named_ends();
         let (preposition, other) = match self.direction() {
             Direction::Inbound | Direction::Forward => ("from", source),
             Direction::Outbound => ("to", destination),
         };
-        let other = other.to_string().replace([':', '.'], "-");
-        let id = format!("{}-{what}-{preposition}-{other}", self.action.name());
-        if !is_taken(&id) {
-            return id;
-        }
-        (2..)
-            .map(|n: u64| format!("{id}-{n}"))
-            .find(|id| !is_taken(id))
-            .unwrap_or(id)
-    }
-
-    fn local_lines(&self) -> String {
-        let mut text = String::new();
-        if let Some(user) = self.user {
-            let number: Result<u32, _> = user.parse();
-            let _infallible = match number {
-                Ok(number) => writeln!(text, "user = {number}"),
-                Err(_) => writeln!(text, "user = \"{user}\""),
-            };
-        }
-        for (key, value) in [
-            ("program", self.program),
-            ("interface", self.interface),
-            ("out_interface", self.out_interface),
-        ] {
-            if let Some(value) = value {
-                let _infallible = writeln!(text, "{key} = \"{value}\"");
+        let mut parts = vec![self.action.name().to_owned()];
+        let program = match self.reach {
+            Reach::Ends => None,
+            Reach::Other(_) => self.program.and_then(|path| path.rsplit('/').next()),
+        };
+        parts
+            .extend(program.map(|name| name.chars().filter(char::is_ascii_alphanumeric).collect()));
+        if self.names_what() {
+            parts.push(protocol.to_string());
+            if protocol.has_ports() && self.shows_ports {
+                parts.push(self.headers.destination_port.to_string());
             }
         }
-        text
+        match other {
+            Some(other) => {
+                let other = other.to_string().replace([':', '.'], "-");
+                parts.extend([preposition.to_owned(), other]);
+            }
+            None => parts.push(self.direction().name().to_owned()),
+        }
+        parts.retain(|part| !part.is_empty());
+        // A name has 64 characters at most, and a number may come behind it.
+        let id: String = parts.join("-").chars().take(56).collect();
+        unlike(&id, is_taken)
     }
 }
 
 /// The port it goes to, or the type.
-fn port_or_type(protocol: Protocol, headers: &PacketHeaders) -> String {
+fn port_or_type(protocol: Protocol, headers: &PacketHeaders) -> (Option<String>, Option<String>) {
     if protocol.has_ports() {
-        format!("ports = {}\n", headers.destination_port)
-    } else if protocol.has_types() {
-        let number = headers.source_port;
-        let name = u8::try_from(number)
-            .ok()
-            .and_then(|number| protocol.icmp_type_name(number));
-        name.map_or_else(
-            || format!("icmp_type = {number}\n"),
-            |name| format!("icmp_type = \"{name}\"\n"),
-        )
-    } else {
-        String::new()
+        return (Some(headers.destination_port.to_string()), None);
     }
+    let number = headers.source_port;
+    let name = u8::try_from(number)
+        .ok()
+        .and_then(|number| protocol.icmp_type_name(number));
+    let value = name.map_or_else(|| number.to_string(), text_value);
+    (None, protocol.has_types().then_some(value))
 }
 
 fn address(ip_version: u8, bytes: [u8; 16]) -> IpAddr {
@@ -199,6 +239,7 @@ mod tests {
             action: Verdict::Allow,
             headers: &headers,
             shows_ports: true,
+            reach: Reach::Ends,
             user: None,
             program: None,
             interface: None,
@@ -206,5 +247,35 @@ mod tests {
         };
         let text = suggestion.text(|id| id == "allow-tcp-23-to---");
         assert!(text.contains("id = \"allow-tcp-23-to----2\""), "{text}");
+    }
+
+    #[test]
+    fn a_programs_path_is_a_value_and_never_more_of_the_file() {
+        let headers = PacketHeaders {
+            protocol: 6,
+            ip_version: 6,
+            direction: Direction::Outbound as u8,
+            destination_port: 23,
+            ..PacketHeaders::default()
+        };
+        let path = "/tmp/a\"\nports = 1\n[[rule]]\nid = \"x";
+        let suggestion = Suggestion {
+            action: Verdict::Allow,
+            headers: &headers,
+            shows_ports: true,
+            reach: Reach::Other(Width::Anywhere),
+            user: None,
+            program: Some(path),
+            interface: None,
+            out_interface: None,
+        };
+        let text = suggestion.text(|_| false);
+        let table = toml::de::DeTable::parse(&text).expect(&text);
+        let rules = table.get_ref()["rule"].get_ref().as_array();
+        let rules: Vec<_> = rules.into_iter().flatten().collect();
+        assert!(
+            matches!(rules[..], [one] if one.get_ref()["program"].get_ref().as_str() == Some(path)),
+            "{text}"
+        );
     }
 }

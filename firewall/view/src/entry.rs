@@ -454,7 +454,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// The same text without control characters: each is shown as such.
-pub(crate) fn clean(text: &str) -> String {
+#[must_use]
+pub fn clean(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
 }
 

@@ -1,17 +1,8 @@
-//! Which rule refused a packet, and what to write into the rule file to allow its like.
+//! Which rule decided about a packet, and where another one has to stand.
 
 use firewall_abi::packet::{Direction, Reason, Verdict};
-use rules::{Place, Suggestion};
+use rules::Place;
 use view::entry::{Entry, PacketSeen, What};
-
-/// What can be done about a refusal.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Advice {
-    /// In words.
-    pub words: String,
-    /// What to write into the rule file, if that helps.
-    pub snippet: Option<String>,
-}
 
 /// Why an entry's packet was refused or allowed; what the entry is, if it is none.
 pub fn why(entry: &Entry) -> String {
@@ -55,56 +46,36 @@ fn without_rule(packet: &PacketSeen) -> &'static str {
     }
 }
 
-/// How to allow what was refused; nothing for the rest. It follows from the decision alone, never from what is known of its
-/// names.
-pub fn advice(entry: &Entry) -> Option<Advice> {
-    let What::Packet(packet) = &entry.what else {
-        return None;
-    };
-    if packet.verdict == Verdict::Allow {
-        return None;
+/// Where a rule has to stand to change what becomes of a packet. It follows from the decision alone, never from what is known of
+/// its names.
+///
+/// # Errors
+/// No rule changes it; the text says why.
+pub fn place(packet: &PacketSeen) -> Result<String, &'static str> {
+    if packet.reason == Reason::Reply {
+        return Err(
+            "It goes on with a connection that was allowed: select the packet that began it.",
+        );
     }
-    let place = match (Place::of(packet.reason, packet.rule_number), &packet.rule) {
-        (Place::NoRule(why), _) => {
-            return Some(Advice {
-                words: why.to_owned(),
-                snippet: None,
-            });
-        }
+    match (Place::of(packet.reason, packet.rule_number), &packet.rule) {
+        (Place::NoRule(why), _) => Err(why),
         (Place::Before(_), Some(rule)) => {
-            format!("above rule \"{}\" (line {})", rule.id, rule.line)
+            Ok(format!("above rule \"{}\" (line {})", rule.id, rule.line))
         }
-        (Place::Before(number), None) => format!(
+        (Place::Before(number), None) => Ok(format!(
             "above rule number {} of generation {}, whose name is not known here; above all other rules is always right",
             u64::from(number) + 1,
             packet.generation
-        ),
-        (Place::Anywhere, _) => "anywhere among the rules".to_owned(),
-    };
-    Some(Advice {
-        words: format!("To allow its like, put this into the rule file {place}:"),
-        snippet: Some(snippet(packet)),
-    })
-}
-
-/// A rule for packets from the same place to the same place and port.
-fn snippet(packet: &PacketSeen) -> String {
-    Suggestion {
-        action: Verdict::Allow,
-        headers: &packet.flow,
-        shows_ports: packet.reason != Reason::Fragment,
-        user: None,
-        program: None,
-        interface: None,
-        out_interface: None,
+        )),
+        (Place::Anywhere, _) => Ok("anywhere among the rules".to_owned()),
     }
-    .text(|_| false)
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use crate::changes::Wish;
     use control::NoNames;
     use engine::{Parsed, Shape};
     use firewall_abi::packet::{Decision, Local, NO_RULE, Packet, PacketHeaders};
@@ -119,6 +90,13 @@ mod tests {
         Entry::from_packet(UNIX_EPOCH, packet, &mut Named).unwrap()
     }
 
+    fn seen(entry: &Entry) -> &PacketSeen {
+        let What::Packet(packet) = &entry.what else {
+            panic!("{entry}");
+        };
+        packet
+    }
+
     /// A rule file whose fourth rule refuses telnet, and others before and after it.
     const RULES: [&str; 5] = [
         "id = \"web\"\naction = \"allow\"\nprotocol = \"tcp\"\nports = 80",
@@ -130,18 +108,18 @@ mod tests {
 
     /// The decision of the engine about the packet, with the rule that the advice gives put where the advice says.
     fn followed(packet: &Packet, entry: &Entry) -> Decision {
-        let advice = advice(entry).unwrap();
-        let snippet = advice.snippet.unwrap();
+        let words = place(seen(entry)).unwrap();
+        let snippet = Wish::usual(seen(entry)).text();
         let mut rules: Vec<String> = RULES.map(|rule| format!("[[rule]]\n{rule}\n")).into();
-        if advice.words.contains("anywhere") {
+        if words.contains("anywhere") {
             // The worst place is the last one.
             rules.push(snippet);
-        } else if advice.words.contains("above rule \"no-telnet\"")
-            || advice.words.contains("above rule number 4 of generation 1")
+        } else if words.contains("above rule \"no-telnet\"")
+            || words.contains("above rule number 4 of generation 1")
         {
             rules.insert(3, snippet);
         } else {
-            panic!("{}", advice.words);
+            panic!("{words}");
         }
         let text = format!("{HEAD}{}", rules.concat());
         let rules = rules::parse("rules.toml", &text, &NoResolver).expect(&text);
@@ -209,7 +187,7 @@ mod tests {
     fn nobody_is_told_to_allow_a_malformed_packet() {
         let mut malformed = packet();
         malformed.decision.reason = Reason::Malformed as u8;
-        assert_eq!(advice(&entry(&malformed)).unwrap().snippet, None);
+        assert!(place(seen(&entry(&malformed))).is_err());
     }
 
     #[test]
@@ -218,26 +196,23 @@ mod tests {
             let mut packet = packet();
             change(&mut packet.decision);
             let entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut NoNames).unwrap();
-            advice(&entry).unwrap()
+            let packet = seen(&entry);
+            place(packet).map(|place| (place, Wish::usual(packet).text()))
         };
-        let by_rule = words(&|_| {});
-        assert!(by_rule.words.contains("above rule number 4"), "{by_rule:?}");
+        let (place, _) = words(&|_| {}).unwrap();
+        assert!(place.contains("above rule number 4"), "{place}");
         let fragment = words(&|decision| decision.reason = Reason::Fragment as u8);
-        assert!(
-            fragment.words.contains("above rule number 4"),
-            "{fragment:?}"
-        );
-        assert!(!fragment.snippet.unwrap().contains("ports"));
+        let (place, text) = fragment.unwrap();
+        assert!(place.contains("above rule number 4"), "{place}");
+        assert!(!text.contains("ports"), "{text}");
         let default = words(&|decision| {
             (decision.rule, decision.reason) = (NO_RULE, Reason::Default as u8);
         });
-        assert!(default.words.contains("anywhere"), "{default:?}");
+        let (place, _) = default.unwrap();
+        assert!(place.contains("anywhere"), "{place}");
         let gone = words(&|decision| {
             (decision.rule, decision.reason) = (NO_RULE, Reason::FailMode as u8);
         });
-        assert_eq!(
-            gone.snippet, None,
-            "no rule helps while the service is gone"
-        );
+        assert!(gone.is_err(), "no rule helps while the service is gone");
     }
 }

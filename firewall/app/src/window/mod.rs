@@ -2,19 +2,23 @@
 //! how to allow it.
 //!
 //! - `rows`: what is kept, and what of it the filter lets through.
-//! - `allow`: what to write into the rule file.
+//! - `allow`: which rule decided, and where another one has to stand.
+//! - `details`: the row that is selected, and the rule that decides otherwise, by click.
 //! - `card`: what the rules ask, and the keys that answer it.
 //! - here: what is painted. Nothing is painted while nothing happens.
 
 mod allow;
 mod card;
+mod details;
 mod rows;
 
 #[cfg(test)]
 mod tests;
 
+use crate::changes::Changes;
 use crate::questions::Questions;
 use card::Card;
+use details::Details;
 use eframe::egui::{self, Color32, RichText, Ui, accesskit};
 use egui_extras::{Column, TableBuilder};
 use firewall_abi::packet::Verdict;
@@ -44,6 +48,8 @@ pub struct Shown {
     rows: Mutex<Rows>,
     /// What the rules ask.
     pub questions: Questions,
+    /// Rules by click.
+    pub changes: Changes,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
     /// Who else wants to know that there is another question, or that somebody looks at the window, or does no more.
@@ -183,6 +189,9 @@ struct Window {
     selected: Option<u64>,
     painted: PaintedRows,
     card: Card,
+    details: Details,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
 }
 
 /// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
@@ -226,6 +235,8 @@ impl Window {
             selected: None,
             painted: PaintedRows::default(),
             card: Card::default(),
+            details: Details::default(),
+            sought: None,
         }
     }
 
@@ -258,7 +269,11 @@ impl Window {
             .resizable(true)
             .stick_to_bottom(true)
             .auto_shrink(false)
-            .sense(egui::Sense::click());
+            // Rows are chosen by the arrow keys: Tab goes past them, to what can be done.
+            .sense(egui::Sense::CLICK);
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
         for width in WIDTHS {
             table = table.column(Column::initial(width).clip(true));
         }
@@ -286,33 +301,29 @@ impl Window {
         self.painted.end_of_painting();
     }
 
-    fn details(&mut self, ui: &mut Ui, entry: &Entry) {
-        ui.add_space(4.0);
-        ui.horizontal(|ui| {
-            ui.strong(allow::why(entry));
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                if ui.button("Close").clicked() {
-                    self.selected = None;
-                }
-            });
-        });
-        let Some(advice) = allow::advice(entry) else {
+    /// The arrow keys choose a row, and Enter goes to the button that changes what becomes of its like; while nothing else has
+    /// the focus, which would take them, and while nothing is asked.
+    fn keys(&mut self, ui: &Ui, rows: &Rows) {
+        if ui.ctx().egui_wants_keyboard_input() || rows.shown() == 0 {
             return;
+        }
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let last = rows.shown() - 1;
+        let at = self.selected.and_then(|number| rows.place_of(number));
+        let to = if pressed(egui::Key::ArrowUp) {
+            Some(at.map_or(last, |at| at.saturating_sub(1)))
+        } else if pressed(egui::Key::ArrowDown) {
+            Some(at.map_or(last, |at| (at + 1).min(last)))
+        } else {
+            None
         };
-        ui.label(advice.words);
-        let Some(snippet) = advice.snippet else {
-            return;
-        };
-        ui.add_space(2.0);
-        egui::Frame::group(ui.style()).show(ui, |ui| {
-            ui.horizontal_top(|ui| {
-                ui.label(RichText::new(snippet.trim_end()).monospace());
-                if ui.button("Copy").clicked() {
-                    ui.ctx().copy_text(snippet.clone());
-                }
-            });
-        });
-        ui.add_space(4.0);
+        if let Some((number, _)) = to.and_then(|to| rows.nth_shown(to)) {
+            (self.selected, self.sought) = (Some(number), to);
+        }
+        let asked = !self.shown.questions.look().waiting().is_empty();
+        if self.selected.is_some() && !asked && pressed(egui::Key::Enter) {
+            self.details.focus();
+        }
     }
 }
 
@@ -339,8 +350,20 @@ impl eframe::App for Window {
         });
         // After the status, which it must leave room.
         self.card.show(ui, &shown.questions);
-        if let Some(entry) = self.selected.and_then(|number| rows.numbered(number)) {
-            egui::Panel::bottom("details").show(ui, |ui| self.details(ui, entry));
+        if details::is_there_news(&shown.changes) {
+            egui::Panel::bottom("change").show(ui, |ui| details::news(ui, &shown.changes));
+        }
+        self.keys(ui, &rows);
+        if let Some(number) = self.selected
+            && let Some(entry) = rows.numbered(number)
+        {
+            let panel = egui::Panel::bottom("details");
+            let details = panel.show(ui, |ui| {
+                self.details.show(ui, number, entry, &shown.changes)
+            });
+            if details.inner {
+                self.selected = None;
+            }
         }
         egui::CentralPanel::default().show(ui, |ui| self.table(ui, &rows));
     }

@@ -85,6 +85,17 @@ impl Rows {
         self.numbered(number).map(|entry| (number, entry))
     }
 
+    /// The place in the table of the entry with this number.
+    pub fn place_of(&self, number: u64) -> Option<usize> {
+        if self.filter.is_empty() {
+            let place = number.checked_sub(self.first)?;
+            return usize::try_from(place)
+                .ok()
+                .filter(|place| *place < self.entries.len());
+        }
+        self.passed.binary_search(&number).ok()
+    }
+
     /// The entry with this number, if it is still here.
     pub fn numbered(&self, number: u64) -> Option<&Entry> {
         let place = number.checked_sub(self.first)?;

@@ -1,0 +1,269 @@
+//! The details of the row that is selected: which rule decided, and the rule that decides otherwise, in force by one click and
+//! taken back by another.
+
+use super::allow;
+use crate::changes::{Changes, Draft, Order, Outcome, Who, Wish, known};
+use eframe::egui::{self, RichText, Ui};
+use firewall_abi::asking::Width;
+use firewall_abi::packet::Direction;
+use std::time::{Duration, Instant};
+use view::entry::{Entry, PacketSeen, What};
+use view::question::WIDTHS;
+
+/// An answer that takes longer waits for a person.
+const SOON: Duration = Duration::from_secs(1);
+/// The part of the window's height that the rule's text takes at most.
+const MOST_OF_HEIGHT: f32 = 0.22;
+/// The column of names before each line of choices.
+const NAMES: f32 = 72.0;
+
+/// What is chosen for the row that is selected.
+#[derive(Debug, Default)]
+pub struct Details {
+    wish: Option<(u64, Wish)>,
+    /// The button is to get the focus.
+    focus: bool,
+}
+
+impl Details {
+    /// Has the button that changes the verdict take the next Enter.
+    pub fn focus(&mut self) {
+        self.focus = true;
+    }
+
+    /// Shows a row's. True: they are to be closed.
+    pub fn show(&mut self, ui: &mut Ui, number: u64, entry: &Entry, changes: &Changes) -> bool {
+        let mut close = false;
+        ui.add_space(4.0);
+        ui.horizontal_top(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                close = ui.button("Close").clicked();
+                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+                    ui.add(egui::Label::new(RichText::new(allow::why(entry)).strong()).wrap());
+                });
+            });
+        });
+        if let What::Packet(packet) = &entry.what {
+            match allow::place(packet) {
+                Err(why) => drop(ui.add(egui::Label::new(why).wrap())),
+                Ok(place) => self.change(ui, number, packet, &place, changes),
+            }
+        }
+        ui.add_space(4.0);
+        close
+    }
+
+    fn change(
+        &mut self,
+        ui: &mut Ui,
+        number: u64,
+        packet: &PacketSeen,
+        place: &str,
+        changes: &Changes,
+    ) {
+        let wish = match &mut self.wish {
+            Some((about, wish)) if *about == number => wish,
+            other => &mut other.insert((number, Wish::usual(packet))).1,
+        };
+        choices(ui, wish);
+        changes.wish(wish);
+        let state = changes.look();
+        let draft = state.draft(wish).cloned();
+        let (followed, busy) = (state.is_followed(), state.on_its_way().is_some());
+        drop(state);
+        let (rule, place) = match &draft {
+            Some(Ok(draft)) => (draft.rule.clone(), draft.place_words()),
+            _ => (wish.text(), place.to_owned()),
+        };
+        let verb = if wish.allow {
+            "Allow this"
+        } else {
+            "Block this"
+        };
+        ui.horizontal_wrapped(|ui| {
+            let possible = followed && !busy && matches!(draft, Some(Ok(_)));
+            let button = ui.add_enabled(possible, egui::Button::new(RichText::new(verb).strong()));
+            if std::mem::take(&mut self.focus) {
+                button.request_focus();
+            }
+            if button.clicked() {
+                changes.order(Order::Make(Box::new(wish.clone())));
+            }
+            if ui.button("Copy").clicked() {
+                ui.ctx().copy_text(rule.clone());
+            }
+            said(ui, followed, draft.as_ref(), &place);
+        });
+        let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
+        egui::Frame::group(ui.style()).show(ui, |ui| {
+            let scrolled = egui::ScrollArea::vertical()
+                .id_salt("rule")
+                .max_height(most);
+            scrolled.auto_shrink([false, true]).show(ui, |ui| {
+                let text = RichText::new(rule.trim_end()).monospace();
+                ui.add(egui::Label::new(text).wrap());
+            });
+        });
+    }
+}
+
+/// What the button does, or why it can't.
+fn said(ui: &mut Ui, followed: bool, draft: Option<&Result<Draft, String>>, place: &str) {
+    match draft {
+        Some(Err(why)) => {
+            let colour = ui.visuals().warn_fg_color;
+            ui.label(RichText::new(why).color(colour))
+        }
+        _ if followed => ui.label(format!("as this rule, {place}:")),
+        _ => ui.label(format!(
+            "No service takes it by a click here: put this into the rule file, {place}:"
+        )),
+    };
+}
+
+/// Whom it is about and how far it reaches; what can't be said of this packet is not offered.
+fn choices(ui: &mut Ui, wish: &mut Wish) {
+    let all = known(&wish.packet);
+    if all.len() > 1 {
+        ui.horizontal_wrapped(|ui| {
+            name(ui, "of");
+            for who in all {
+                if ui
+                    .radio(wish.who == who, who_words(who, &wish.packet))
+                    .clicked()
+                {
+                    wish.who = who;
+                }
+            }
+        });
+    }
+    if !wish.can_be() {
+        wish.width = Width::Place;
+    }
+    ui.horizontal_wrapped(|ui| {
+        name(ui, "about");
+        for choice in WIDTHS {
+            let wider = Wish {
+                width: choice.value,
+                ..wish.clone()
+            };
+            if wider.can_be() && ui.radio(wish.width == choice.value, choice.words).clicked() {
+                wish.width = choice.value;
+            }
+        }
+        ui.weak(reach(wish));
+    });
+}
+
+fn who_words(who: Who, packet: &PacketSeen) -> String {
+    let program = &packet.program;
+    match who {
+        Who::Program => {
+            let path = program.path.as_deref().unwrap_or_default();
+            format!("this program ({})", view::entry::clean(path))
+        }
+        Who::User => format!("user {}", program.user.unwrap_or_default()),
+        Who::Anyone => "whoever it is".to_owned(),
+    }
+}
+
+/// How far a rule reaches, with this packet's own words.
+fn reach(wish: &Wish) -> String {
+    let packet = &wish.packet;
+    let what = match (packet.flow.protocol, packet.protocol()) {
+        (view::entry::TCP | view::entry::UDP, name) => {
+            format!("{name} port {}", packet.flow.destination_port)
+        }
+        (_, name) => name,
+    };
+    let (way, other) = match packet.direction {
+        Direction::Inbound => ("from", packet.flow.source),
+        Direction::Outbound => ("to", packet.flow.destination),
+        Direction::Forward => {
+            return match wish.width {
+                Width::Place => format!("between these two addresses, {what}"),
+                Width::Address => "between these two addresses, whatever the port".to_owned(),
+                Width::Port | Width::Anywhere => format!("{what}, whatever the addresses"),
+            };
+        }
+    };
+    let other = view::entry::address(other);
+    match wish.width {
+        Width::Place => format!("{way} {other}, {what}"),
+        Width::Address => format!("{way} {other}, whatever the port"),
+        Width::Port => format!("{what}, whatever the address"),
+        Width::Anywhere => "whatever the address and port".to_owned(),
+    }
+}
+
+fn name(ui: &mut Ui, name: &str) {
+    let height = ui.text_style_height(&egui::TextStyle::Body);
+    let layout = egui::Layout::left_to_right(egui::Align::Center);
+    ui.allocate_ui_with_layout(egui::vec2(NAMES, height), layout, |ui| {
+        ui.set_min_width(NAMES);
+        ui.weak(name);
+    });
+}
+
+/// Whether there is something to say of a change.
+pub fn is_there_news(changes: &Changes) -> bool {
+    let state = changes.look();
+    state.on_its_way().is_some() || state.outcome().is_some()
+}
+
+/// The change that is on its way, or what became of it.
+pub fn news(ui: &mut Ui, changes: &Changes) {
+    let state = changes.look();
+    let (since, outcome) = (state.on_its_way(), state.outcome().cloned());
+    drop(state);
+    if let Some(since) = since {
+        let waited = Instant::now().saturating_duration_since(since);
+        ui.ctx().request_repaint_after(SOON);
+        ui.label(if waited < SOON {
+            "asking the firewall…".to_owned()
+        } else {
+            format!("waiting for permission… {} s", waited.as_secs())
+        });
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        let mut undo = None;
+        match &outcome {
+            None => return,
+            Some(Outcome::InForce(made)) => {
+                ui.strong(format!(
+                    "In force as rule {} (generation {})",
+                    made.id, made.generation
+                ));
+                undo = Some(made);
+            }
+            Some(Outcome::TakenBack { id, generation }) => {
+                ui.strong(format!("Rule {id} is taken back (generation {generation})"));
+            }
+            Some(Outcome::Refused {
+                why,
+                command,
+                still,
+            }) => {
+                let colour = ui.visuals().error_fg_color;
+                ui.label(RichText::new(format!("Nothing was changed. {why}")).color(colour));
+                if let Some(command) = command {
+                    ui.label("As root:");
+                    ui.monospace(command);
+                    if ui.button("Copy command").clicked() {
+                        ui.ctx().copy_text(command.clone());
+                    }
+                }
+                undo = still.as_ref();
+            }
+        }
+        if let Some(made) = undo
+            && ui.button("Undo").clicked()
+        {
+            changes.order(Order::Undo(made.clone()));
+        }
+        if ui.button("Done").clicked() {
+            changes.dismiss();
+        }
+    });
+}
