@@ -366,9 +366,15 @@ fn who_hangs_up_before_there_is_permission_has_changed_nothing() {
     polkit.signal(Signal::SIGSTOP);
     let mut gone = asked.user(PERMITTED).begin(&asked.apply());
     wait_until("polkit is asked", || asked.asking().len() == 1);
+    let begun = Instant::now();
     gone.kill().unwrap();
     gone.wait().unwrap();
     wait_until("it is asked no longer", || asked.asking().is_empty());
+    // Not a speed: after ten seconds it would have ended by itself.
+    assert!(
+        begun.elapsed() < Duration::from_secs(9),
+        "the end of the peer ends it"
+    );
     polkit.signal(Signal::SIGCONT);
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(asked.generation(), 1);

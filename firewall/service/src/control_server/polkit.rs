@@ -486,6 +486,23 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_is_dropped_is_asked_no_longer() {
+        let (process, subject) = somebody();
+        let mut polkit = polkit("dropped", "exec sleep 600");
+        polkit.patience = [Duration::from_secs(600); 2];
+        let question = polkit.ask(Some(&Arc::new(subject)), CHANGE).unwrap();
+        assert!(!lock(&polkit.asked).is_empty());
+        drop(question);
+        let end_of_patience = Instant::now() + Duration::from_secs(60);
+        while !lock(&polkit.asked).is_empty() {
+            assert!(Instant::now() < end_of_patience, "it goes on");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::remove_file(&polkit.program).unwrap();
+        end(process);
+    }
+
+    #[test]
     fn a_process_that_has_ended_is_asked_about_and_permitted_no_more() {
         let (process, subject) = somebody();
         let subject = Arc::new(subject);
