@@ -1,4 +1,4 @@
-//! Promises of the firewall on a Linux kernel: this machine's, and Debian's 6.12 emulated.
+//! Promises of the firewall on a Linux kernel: this machine's, and Debian's, emulated.
 //!
 //! Needs root, `nft`, `ip`, `nsenter`, `bash` and `busybox`. `GATEBELL_DRIVERS` is the folder with
 //! `gatebell_firewall.bpf.o`; else `target/drivers` of the clone.
@@ -23,6 +23,8 @@ use firewall_abi::packet::{Direction, NO_RULE, Packet, Verdict};
 use lab::{Counted, INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::collections::BTreeSet;
+use std::fs;
 use std::time::{Duration, Instant};
 use zone::Protected;
 
@@ -188,4 +190,53 @@ fn a_full_ring_or_no_app_changes_no_verdict() {
         "{account:?}"
     );
     assert!(account.kernel.lost_in_all() > 0, "{account:?}");
+}
+
+/// The kernel's numbers of the programs that a process holds.
+fn programs_of(process: u32) -> BTreeSet<u32> {
+    let descriptors = fs::read_dir(format!("/proc/{process}/fdinfo")).unwrap();
+    // It may be closed meanwhile.
+    let said = descriptors.filter_map(|it| fs::read_to_string(it.ok()?.path()).ok());
+    said.filter_map(|said| {
+        let number = said
+            .lines()
+            .find_map(|line| line.strip_prefix("prog_id:"))?;
+        Some(number.trim().parse().unwrap())
+    })
+    .collect()
+}
+
+/// Those that take the most.
+const LARGEST: [&str; 6] = [
+    "zone_local_in",
+    "zone_forward",
+    "zone_local_out",
+    "zone_socket",
+    "connects4",
+    "connects6",
+];
+
+#[test]
+fn no_program_of_the_driver_takes_a_third_of_what_the_verifier_allows() {
+    const ALLOWED: u32 = 1_000_000;
+    let zone = Protected::start();
+    let ours = programs_of(zone.service.process.id());
+    let mut sizes: Vec<(String, u32)> = aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .filter(|program| ours.contains(&program.id()))
+        .map(|program| {
+            let name = program.name_as_str().unwrap().to_owned();
+            (name, program.verified_instruction_count().unwrap())
+        })
+        .collect();
+    sizes.sort_unstable_by_key(|(_, instructions)| *instructions);
+    println!("instructions verified: {sizes:?}");
+    for name in LARGEST {
+        assert!(sizes.iter().any(|(other, _)| other == name), "no {name}");
+    }
+    let (name, most) = sizes.last().unwrap();
+    assert!(
+        *most < ALLOWED / 3,
+        "{name} takes {most} of {ALLOWED} instructions"
+    );
 }

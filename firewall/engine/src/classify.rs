@@ -1,7 +1,7 @@
 //! From a flow to a decision: the first rule that all dimensions share.
 
-use crate::tables::{Pages, Tables, head, number};
-use crate::tree::{narrow, wide};
+use crate::tables::{Pages, Tables, Turns, head, number};
+use crate::tree::{NOWHERE, narrow, wide};
 use crate::{Parsed, Shape};
 use core::hint::black_box;
 use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
@@ -139,14 +139,35 @@ fn decision(generation: u32, rule: u32, outcome: Outcome, reason: Reason) -> Dec
     }
 }
 
-/// The vectors of all dimensions. An end of a packet has two: rules may ask for its address, or for a set that holds it.
-struct Vectors<'a> {
-    class: &'a Page,
-    source: [&'a Page; 2],
-    destination: [&'a Page; 2],
-    ports: [&'a Page; 2],
-    local: [&'a Page; 4],
+/// Something for each dimension. An end of a packet has two: rules may ask for its address, or for a set that holds it.
+struct Dimensions<V> {
+    class: V,
+    source: [V; 2],
+    destination: [V; 2],
+    ports: [V; 2],
+    local: [V; 4],
 }
+
+impl<V: Copy> Dimensions<V> {
+    /// What no rule asks for takes nothing away from a class.
+    #[inline(always)]
+    const fn of(class: V) -> Self {
+        Self {
+            class,
+            source: [class; 2],
+            destination: [class; 2],
+            ports: [class; 2],
+            local: [class; 4],
+        }
+    }
+}
+
+/// Where each vector is. Numbers only: a verifier that knew which of them are the same page would follow what comes then once for
+/// each way in which they are.
+type Places = Dimensions<u32>;
+
+/// Stands for a table that names pages which it does not have. No rule has this number.
+const BROKEN: u32 = NO_RULE - 1;
 
 #[inline(always)]
 fn first_match<T: Tables>(
@@ -156,9 +177,12 @@ fn first_match<T: Tables>(
     tables: &T,
 ) -> Option<Match> {
     let rules = tables.rules()?;
-    let vectors = vectors(packet, local, head, rules, tables)?;
-    let Some(rule) = vectors.first(head.source_v4.opaque_zero) else {
-        return Some(Match::None);
+    let mut places = Places::of(NOWHERE);
+    find_places(packet, local, head, tables, &mut places);
+    let rule = match first_of_all(head, tables, &places) {
+        BROKEN => return None,
+        NO_RULE => return Some(Match::None),
+        rule => rule,
     };
     Some(Match::Rule(
         rule,
@@ -166,119 +190,140 @@ fn first_match<T: Tables>(
     ))
 }
 
-#[inline(always)]
-fn vectors<'a, T: Tables>(
+/// Finds what the rules ask for.
+///
+/// Out of line, as is [`first_of_all`]: what they need of eBPF's small stack they need one after the other.
+#[inline(never)]
+fn find_places<T: Tables>(
     packet: &Parsed,
     local: &Local,
     head: &Head,
-    rules: &'a T::Pages,
-    tables: &'a T,
-) -> Option<Vectors<'a>> {
+    tables: &T,
+    places: &mut Places,
+) {
+    let Some(rules) = tables.rules() else { return };
     let flow = &packet.flow;
-    let class = rules.page(number(
+    let class = class(flow.direction, flow.ip_version, flow.protocol);
+    *places = Places::of(place(rules, head.classes, class));
+    places.source = [end(
         rules,
-        head.classes,
-        class(flow.direction, flow.ip_version, flow.protocol),
-    )?)?;
-    let source = Vector::at(
-        rules,
-        end(
-            rules,
-            (&head.source_v4, &head.source_v6),
-            flow,
-            &flow.source,
-        ),
-    )?;
-    let destination = end(
+        (&head.source_v4, &head.source_v6),
+        flow,
+        &flow.source,
+    ); 2];
+    places.destination = [end(
         rules,
         (&head.destination_v4, &head.destination_v6),
         flow,
         &flow.destination,
-    );
-    let destination = source.or_at(rules, destination)?;
-    let mut vectors = Vectors {
-        class,
-        source: [source.page; 2],
-        destination: [destination; 2],
-        ports: ports(packet, head, rules, &source)?,
-        // What no rule asks for takes nothing away.
-        local: [class; 4],
-    };
+    ); 2];
+    places.ports = ports(packet, head, rules);
     if head.sets != NO_SETS {
-        let sets = tables.sets(head.sets)?;
-        let SetsHead { v4, v6, .. } = &SetsPage::of(sets.page(0)?).head;
-        if head.source_sets != NO_SETS {
-            let class = end(sets, (v4, v6), flow, &flow.source);
-            vectors.source[1] = rules.page(number(rules, head.source_sets, class)?)?;
-        }
-        if head.destination_sets != NO_SETS {
-            let class = end(sets, (v4, v6), flow, &flow.destination);
-            vectors.destination[1] = rules.page(number(rules, head.destination_sets, class)?)?;
-        }
+        find_sets(flow, head, rules, tables, places);
     }
     if head.asks & ASKS_USER != 0 && local.knows_who() {
-        vectors.local[0] = rules.page(narrow(rules, &head.user, local.user))?;
+        places.local[0] = narrow(rules, &head.user, local.user);
     }
     if head.asks & ASKS_PROGRAM != 0 && local.knows_who() {
-        vectors.local[1] = rules.page(wide(
-            rules,
-            &head.program,
-            local.program[0],
-            local.program[1],
-        ))?;
+        let [high, low] = local.program;
+        places.local[1] = wide(rules, &head.program, high, low);
     }
     if head.asks & ASKS_INTERFACE != 0 && !local.is_call() {
-        vectors.local[2] = rules.page(wide(
-            rules,
-            &head.interface,
-            local.interface[0],
-            local.interface[1],
-        ))?;
+        let [high, low] = local.interface;
+        places.local[2] = wide(rules, &head.interface, high, low);
     }
     if head.asks & ASKS_OUT_INTERFACE != 0 {
-        vectors.local[3] = rules.page(wide(
-            rules,
-            &head.out_interface,
-            local.out_interface[0],
-            local.out_interface[1],
-        ))?;
+        let [high, low] = local.out_interface;
+        places.local[3] = wide(rules, &head.out_interface, high, low);
     }
     if local.is_call() {
         // It may be any. The class has all rules that are left.
-        vectors.source[1] = class;
-        vectors.ports[0] = class;
+        places.source[1] = places.class;
+        places.ports[0] = places.class;
     }
     if local.later == Local::CALL_TRANSLATED {
-        vectors.destination[1] = class;
-        vectors.ports[1] = class;
+        places.destination[1] = places.class;
+        places.ports[1] = places.class;
     }
-    Some(vectors)
 }
 
-/// A vector and where it stands. Dimensions that no rule asks for have the same one: it is looked up once.
-struct Vector<'a> {
-    at: u32,
-    page: &'a Page,
+/// Which rules ask for a set that holds an end.
+#[inline(always)]
+fn find_sets<T: Tables>(
+    flow: &PacketHeaders,
+    head: &Head,
+    rules: &T::Pages,
+    tables: &T,
+    places: &mut Places,
+) {
+    let sets = tables.sets(head.sets);
+    let Some((sets, page)) = sets.and_then(|sets| Some((sets, sets.page(0)?))) else {
+        places.class = NOWHERE;
+        return;
+    };
+    // The addresses are read again: until here the small stack has no room for them.
+    let flow = black_box(flow);
+    let SetsHead { v4, v6, .. } = &SetsPage::of(page).head;
+    if head.source_sets != NO_SETS {
+        let class = end(sets, (v4, v6), flow, &flow.source);
+        places.source[1] = place(rules, head.source_sets, class);
+    }
+    if head.destination_sets != NO_SETS {
+        let class = end(sets, (v4, v6), flow, &flow.destination);
+        places.destination[1] = place(rules, head.destination_sets, class);
+    }
 }
 
-impl<'a> Vector<'a> {
-    #[inline(always)]
-    fn at<P: Pages>(rules: &'a P, at: u32) -> Option<Self> {
-        Some(Self {
-            at,
-            page: rules.page(at)?,
-        })
-    }
+/// The page that is named at `index` of those that start at page `start`.
+#[inline(always)]
+fn place<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
+    number(rules, start, index).unwrap_or(NOWHERE)
+}
 
-    /// The vector at this place, which may be the same.
-    #[inline(always)]
-    fn or_at<P: Pages>(&self, rules: &'a P, at: u32) -> Option<&'a Page> {
-        if at == self.at {
-            Some(self.page)
-        } else {
-            rules.page(at)
+/// The first rule that every dimension has; [`NO_RULE`]: there is none; [`BROKEN`].
+#[inline(never)]
+fn first_of_all<T: Tables>(head: &Head, tables: &T, places: &Places) -> u32 {
+    let Some(rules) = tables.rules() else {
+        return BROKEN;
+    };
+    // What a verifier knows of a place it forgets by that.
+    let opaque_zero = head.source_v4.opaque_zero as u32;
+    let Some(class) = rules.page(places.class ^ opaque_zero) else {
+        return BROKEN;
+    };
+    let mut search = Search {
+        vectors: Dimensions::of(class),
+        group: 0,
+        left: 0,
+        rule: NO_RULE,
+    };
+    // A compiler that knows where they stand keeps each there and in a place of its own, for which eBPF's stack has no room.
+    black_box(&mut search);
+    if look_up(rules, places, opaque_zero, &mut search.vectors).is_none() {
+        return BROKEN;
+    }
+    tables.take_turns(Search::MOST_TURNS, &mut search);
+    search.rule
+}
+
+/// Each by itself, whichever are the same: see [`Places`].
+#[inline(always)]
+fn look_up<'a, P: Pages>(
+    rules: &'a P,
+    places: &Places,
+    opaque_zero: u32,
+    vectors: &mut Dimensions<&'a Page>,
+) -> Option<()> {
+    let each = |vectors: &mut [&'a Page], places: &[u32]| {
+        for (vector, place) in vectors.iter_mut().zip(places) {
+            *vector = rules.page(place ^ opaque_zero)?;
         }
-    }
+        Some(())
+    };
+    each(&mut vectors.source, &places.source)?;
+    each(&mut vectors.destination, &places.destination)?;
+    each(&mut vectors.ports, &places.ports)?;
+    each(&mut vectors.local, &places.local)
 }
 
 /// What a tree for IPv4 or one for IPv6 says of an end's address.
@@ -299,56 +344,75 @@ fn end<P: Pages>(
 
 /// A later fragment shows no ports: only rules that ask for none can match it.
 #[inline(always)]
-fn ports<'a, P: Pages>(
-    packet: &Parsed,
-    head: &Head,
-    rules: &'a P,
-    known: &Vector<'a>,
-) -> Option<[&'a Page; 2]> {
+fn ports<P: Pages>(packet: &Parsed, head: &Head, rules: &P) -> [u32; 2] {
     if packet.shape == Shape::LaterFragment {
-        return Some([rules.page(head.no_ports)?; 2]);
+        return [head.no_ports; 2];
     }
     let PacketHeaders {
         source_port,
         destination_port,
         ..
     } = packet.flow;
-    let source = narrow(rules, &head.source_port, source_port.into());
-    let destination = narrow(rules, &head.destination_port, destination_port.into());
-    Some([
-        known.or_at(rules, source)?,
-        known.or_at(rules, destination)?,
-    ])
+    [
+        narrow(rules, &head.source_port, source_port.into()),
+        narrow(rules, &head.destination_port, destination_port.into()),
+    ]
 }
 
-impl Vectors<'_> {
-    /// The first rule that every dimension has. The summaries say which words are worth looking at. `opaque_zero` is 0, which
-    /// keeps a verifier from telling apart in which of them it was found.
-    #[inline(always)]
-    fn first(&self, opaque_zero: u64) -> Option<u32> {
-        let mut group = 0;
-        while group < SUMMARY_WORDS as u64 {
-            let mut left = self.word(group);
-            let mut n = 0;
-            while n < 64 && left != 0 {
-                // The compiler knows that there are no more, and would leave the mask out; a verifier does not. In 64 bits
-                // and last of all, for Linux 6.1's.
-                let word = black_box(group * 64 + u64::from(left.trailing_zeros()))
-                    & (PAGE_WORDS as u64 - 1);
-                let common = self.word(word);
-                if common != 0 {
-                    let rule = word.wrapping_sub(SUMMARY_WORDS as u64) * 64
-                        + u64::from(common.trailing_zeros());
-                    return Some((rule ^ opaque_zero) as u32);
-                }
-                left &= left.wrapping_sub(1);
-                n += 1;
-            }
-            group += 1;
-        }
-        None
-    }
+/// Looks for the first rule that every dimension has. The summaries say which words are worth looking at.
+struct Search<'a> {
+    vectors: Dimensions<&'a Page>,
+    /// How many words of the summaries were looked at,
+    group: u32,
+    /// and what of the last one is left to look at.
+    left: u64,
+    /// What was found, or [`NO_RULE`].
+    rule: u32,
+}
 
+impl Search<'_> {
+    /// One for each word, of rules and of summaries, and the last.
+    const MOST_TURNS: u32 = PAGE_WORDS as u32 + 1;
+}
+
+impl Turns for Search<'_> {
+    /// Looks at a word of the summaries, or at one of rules. There is one place at which it does: a kernel's stack is small.
+    #[inline(always)]
+    fn turn(&mut self) -> bool {
+        const GROUPS: u64 = SUMMARY_WORDS as u64;
+        let Self {
+            vectors,
+            group,
+            left,
+            rule,
+        } = self;
+        let summarised = *left == 0;
+        if summarised && *group >= GROUPS as u32 {
+            return true;
+        }
+        let at = if summarised {
+            u64::from(*group)
+        } else {
+            (u64::from(*group) * 64).wrapping_sub(64) + u64::from(left.trailing_zeros())
+        };
+        // The compiler knows that there are no more, and would leave the mask out; a verifier does not.
+        let at = black_box(at) & (PAGE_WORDS as u64 - 1);
+        let common = vectors.word(at);
+        if summarised {
+            *left = common;
+            *group += 1;
+            return false;
+        }
+        if common != 0 {
+            *rule = (at.wrapping_sub(GROUPS) * 64) as u32 + common.trailing_zeros();
+            return true;
+        }
+        *left &= left.wrapping_sub(1);
+        false
+    }
+}
+
+impl Dimensions<&Page> {
     /// What all dimensions share of one word.
     #[inline(always)]
     fn word(&self, at: u64) -> u64 {

@@ -40,4 +40,4 @@ mod tree;
 pub use classify::classify;
 pub use parse::{Bytes, MAX_EXTENSIONS, Parsed, Shape, parse};
 pub use quoted::{is_error, quoted};
-pub use tables::{Pages, Row, Slices, Tables, head};
+pub use tables::{Pages, Row, Slices, Tables, Turns, head};

@@ -20,6 +20,19 @@ pub trait Tables {
 
     /// The table of sets at this place.
     fn sets(&self, place: u32) -> Option<&Self::Pages>;
+
+    /// Takes turns until one is the last, and so many at most. A kernel may do it: its verifier then follows one turn and not
+    /// each.
+    #[inline(always)]
+    fn take_turns<W: Turns>(&self, most: u32, work: &mut W) {
+        let _last = (0..most).find(|_| work.turn());
+    }
+}
+
+/// Work that is done in turns.
+pub trait Turns {
+    /// One of them; true: it was the last.
+    fn turn(&mut self) -> bool;
 }
 
 /// What stands before a generation's other pages.

@@ -17,7 +17,7 @@ const NARROW_BLOCKS: u64 = (PAGE_NUMBERS / BLOCK) as u64;
 const WIDE_BLOCKS: u64 = (PAGE_WORDS / 2 / BLOCK) as u64;
 
 /// Stands for a value that the table does not have. There is no page with this number, and no class.
-const NOWHERE: u32 = u32::MAX;
+pub(crate) const NOWHERE: u32 = u32::MAX;
 
 /// The value of the interval that a 32-bit key lies in; [`NOWHERE`] if the table has none.
 #[inline(always)]

@@ -34,8 +34,8 @@ pub const LINES: &[KernelLine] = &[
     KernelLine {
         name: "linux-newest",
         suite: "trixie-backports",
-        promise: "the channel on the newest kernel that Debian packages for its stable release",
-        files: &["linux"],
+        promise: "the same on the newest kernel that Debian packages for its stable release",
+        files: &["linux", "firewall"],
     },
 ];
 

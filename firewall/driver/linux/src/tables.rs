@@ -7,12 +7,13 @@
 use crate::{clock, owner};
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
-use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns};
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_loop};
 use aya_ebpf::macros::btf_map;
+use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
 use engine::buyer::has_room;
 use engine::connection::{Connections, is_silent};
-use engine::{Pages, Tables};
+use engine::{Pages, Tables, Turns};
 use firewall_abi::firewall::{
     BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_PENDING, RING, RINGS, Service,
     VERDICT_LINES, Verdicts, place,
@@ -413,6 +414,27 @@ impl Tables for InForce {
     fn sets(&self, place: u32) -> Option<&KernelPages> {
         SETS.get(place).map(KernelPages::of)
     }
+
+    #[inline(always)]
+    fn take_turns<W: Turns>(&self, most: u32, work: &mut W) {
+        let turn: extern "C" fn(u32, *mut W) -> i64 = one_turn;
+        // SAFETY: the verifier checks the function as a program of its own; `work` outlives the loop.
+        unsafe {
+            bpf_loop(
+                most,
+                turn as *mut c_void,
+                core::ptr::from_mut(work).cast(),
+                0,
+            )
+        };
+    }
+}
+
+/// One turn. 0: go on.
+extern "C" fn one_turn<W: Turns>(_: u32, work: *mut W) -> i64 {
+    // SAFETY: the kernel hands on what `take_turns` gave it.
+    let work = unsafe { &mut *work };
+    i64::from(work.turn())
 }
 
 /// Adds to what programs count together.
