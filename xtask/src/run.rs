@@ -48,12 +48,20 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
         return crate::emulated::run();
     }
     let programs = Programs::find(arguments)?;
-    let rules = arguments
-        .rules
-        .clone()
-        .unwrap_or_else(|| place::root().join("firewall/rules/examples/lab.toml"));
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
+    let rules = match &arguments.rules {
+        Some(rules) => rules.clone(),
+        // A click in the window changes the service's rule file: a copy, not the one in the clone.
+        None => {
+            let copy = lab.folder().join("lab.toml");
+            std::fs::copy(
+                place::root().join("firewall/rules/examples/lab.toml"),
+                &copy,
+            )?;
+            copy
+        }
+    };
     let mut service = Service::start(&programs, &lab, &rules)?;
     let mut app = App::start(&programs, &lab, arguments.json)?;
     // Both counted before: what went before the driver came is the judge's alone.

@@ -33,6 +33,7 @@ impl Details {
 
     /// Shows a row's. True: they are to be closed.
     pub fn show(&mut self, ui: &mut Ui, number: u64, entry: &Entry, changes: &Changes) -> bool {
+        bright(ui);
         let mut close = false;
         ui.add_space(4.0);
         ui.horizontal_top(|ui| {
@@ -105,6 +106,12 @@ impl Details {
             });
         });
     }
+}
+
+/// Text that is there to be read is as bright as a button's.
+fn bright(ui: &mut Ui) {
+    let visuals = ui.visuals_mut();
+    visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
 }
 
 /// What the button does, or why it can't.
@@ -213,6 +220,7 @@ pub fn is_there_news(changes: &Changes) -> bool {
 
 /// The change that is on its way, or what became of it.
 pub fn news(ui: &mut Ui, changes: &Changes) {
+    bright(ui);
     let state = changes.look();
     let (since, outcome) = (state.on_its_way(), state.outcome().cloned());
     drop(state);
