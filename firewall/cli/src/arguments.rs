@@ -204,7 +204,7 @@ Examples:
 
 Exit codes:
   0  the rules are in force
-  1  they are not, and nothing was changed: errors in the file, no service, not root
+  1  they are not, and nothing was changed: errors in the file, no service, not permitted
   2  the command line is wrong";
 
 /// Where the running service is asked.

@@ -50,7 +50,7 @@ Examples:
 
 Exit codes:
   0  the file is changed, and in force if it is the service's
-  1  nothing was changed: it would have errors, no such rule, no service, not root
+  1  nothing was changed: it would have errors, no such rule, no service, not permitted
   2  the command line is wrong";
 
 const EDIT_HELP: &str = "\
@@ -60,7 +60,7 @@ Examples:
 
 Exit codes:
   0  the file is changed, and in force if it is the service's
-  1  nothing was changed: it would have errors, no such rule, no service, not root
+  1  nothing was changed: it would have errors, no such rule, no service, not permitted
   2  the command line is wrong";
 
 const UNDO_HELP: &str = "\
@@ -71,7 +71,7 @@ Examples:
 
 Exit codes:
   0  the file is as it was, and in force if it is the service's
-  1  nothing was changed: nothing to take back, it would have errors now, no service, not root
+  1  nothing was changed: nothing to take back, it would have errors now, no service, not permitted
   2  the command line is wrong";
 
 /// `gatebell rules undo`.
