@@ -175,3 +175,56 @@ fn every_promise_has_a_number_of_its_own_and_a_test() {
         );
     }
 }
+
+/// The texts of all files below this folder.
+fn texts_below(folder: &Path) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            texts.extend(texts_below(&path));
+        } else if let Ok(text) = std::fs::read_to_string(&path) {
+            texts.push((path.display().to_string(), text));
+        }
+    }
+    texts
+}
+
+/// The units of ours that a text tells people to start, reload or look at. A string of Rust's goes on in the next line after a
+/// backslash.
+fn units_in(text: &str) -> Vec<String> {
+    let text = text
+        .replace("\\\n", " ")
+        .replace('`', " ")
+        .replace('\\', " ");
+    let commands = text.split("systemctl ").skip(1);
+    let units = commands.filter_map(|command| {
+        let mut words = command.split_whitespace();
+        words.nth(1).map(|unit| {
+            unit.trim_end_matches([',', ';', '.', '"', ')', ':'])
+                .trim_end_matches(".service")
+        })
+    });
+    let ours = units.filter(|unit| unit.starts_with("gatebell"));
+    ours.map(str::to_owned).collect()
+}
+
+#[test]
+fn what_messages_and_pages_say_of_the_service_names_the_unit_that_the_package_installs() {
+    let units = std::fs::read_dir(root().join("package/gatebell")).unwrap();
+    let units: Vec<String> = units
+        .filter_map(|entry| {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            name.strip_suffix(".service").map(str::to_owned)
+        })
+        .collect();
+    let mut seen = 0;
+    let files = ["firewall", "package", "docs"].map(|folder| texts_below(&root().join(folder)));
+    for (file, text) in files.into_iter().flatten() {
+        for unit in units_in(&text) {
+            assert!(units.contains(&unit), "{file}: there is no unit {unit}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10, "the messages were read: {seen}");
+}

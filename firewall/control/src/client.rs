@@ -62,10 +62,10 @@ impl std::fmt::Display for Failed {
                  `sudo usermod -aG gatebell $USER`, then log in again",
             ),
             Self::HungUp => f.write_str(
-                "gatebelld hung up; `systemctl status gatebelld` says whether it has ended, else ask again more slowly",
+                "gatebelld hung up; `systemctl status gatebell` says whether it has ended, else ask again more slowly",
             ),
             Self::Refused { message, .. } => f.write_str(message),
-            Self::System(error) => write!(f, "can't ask gatebelld: {error}; `systemctl status gatebelld` says how it is"),
+            Self::System(error) => write!(f, "can't ask gatebelld: {error}; `systemctl status gatebell` says how it is"),
             Self::Misfit(what) => {
                 write!(f, "gatebelld answers {what}; install the same release of gatebell and gatebelld, then restart it")
             }
