@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Lines};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{self, Signal};
@@ -50,19 +50,8 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     let programs = Programs::find(arguments)?;
     let interrupt = Interrupt::watch()?;
     let lab = Lab::build()?;
-    let rules = match &arguments.rules {
-        Some(rules) => rules.clone(),
-        // A click in the window changes the service's rule file: a copy, not the one in the clone.
-        None => {
-            let copy = lab.folder().join("lab.toml");
-            std::fs::copy(
-                place::root().join("firewall/rules/examples/lab.toml"),
-                &copy,
-            )?;
-            copy
-        }
-    };
-    let mut service = Service::start(&programs, &lab, &rules)?;
+    let rules = RuleFile::of(arguments, &lab)?;
+    let mut service = Service::start(&programs, &lab, &rules.path)?;
     let mut app = App::start(&programs, &lab, arguments.json)?;
     // Both counted before: what went before the driver came is the judge's alone.
     let before = service.agree(&lab)?;
@@ -74,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     let after = service.agree(&lab)?;
     let account = app.stop()?;
     service.stop()?;
-    conclude(arguments, &account, before, after)
+    conclude(arguments, &account, [before, after], rules.is_the_labs()?)
 }
 
 /// What both judges had counted at one moment: the driver, and nftables.
@@ -84,7 +73,46 @@ struct Agreed {
     nft: Counted,
 }
 
-fn conclude(arguments: &Arguments, account: &Value, before: Agreed, after: Agreed) -> Result<i32> {
+/// The rules that the service is started with.
+struct RuleFile {
+    path: PathBuf,
+    /// When the lab's own were written there; none: they are others.
+    written: Option<SystemTime>,
+}
+
+impl RuleFile {
+    fn of(arguments: &Arguments, lab: &Lab) -> Result<Self> {
+        if let Some(path) = &arguments.rules {
+            return Ok(Self {
+                path: path.clone(),
+                written: None,
+            });
+        }
+        // A click in the window changes the service's rule file: a copy, not the one in the clone.
+        let path = lab.folder().join("lab.toml");
+        fs::copy(
+            place::root().join("firewall/rules/examples/lab.toml"),
+            &path,
+        )?;
+        let written = Some(fs::metadata(&path)?.modified()?);
+        Ok(Self { path, written })
+    }
+
+    /// Whether the lab's rules were in force all the time: those that nftables counts by. What is taken back was in force too.
+    fn is_the_labs(&self) -> Result<bool> {
+        let Some(written) = self.written else {
+            return Ok(false);
+        };
+        Ok(fs::metadata(&self.path)?.modified()? == written)
+    }
+}
+
+fn conclude(
+    arguments: &Arguments,
+    account: &Value,
+    [before, after]: [Agreed; 2],
+    by_the_labs_rules: bool,
+) -> Result<i32> {
     let nft = Counted {
         blocked: after.nft.blocked - before.nft.blocked,
         allowed: after.nft.allowed - before.nft.allowed,
@@ -101,12 +129,15 @@ fn conclude(arguments: &Arguments, account: &Value, before: Agreed, after: Agree
     if arguments.json {
         println!("{last}");
     } else {
-        println!(
-            "\n{}",
-            told(&last, arguments.rules.is_none() && driver == nft)
-        );
+        println!("\n{}", told(&last, by_the_labs_rules && driver == nft));
     }
-    if arguments.rules.is_some() || driver == nft {
+    if !by_the_labs_rules {
+        eprintln!(
+            "nftables counted by the lab's rules, and others were in force, so the two are not compared"
+        );
+        return Ok(0);
+    }
+    if driver == nft {
         return Ok(0);
     }
     eprintln!("error: the driver and nftables disagree: driver {driver:?}, nftables {nft:?}");
