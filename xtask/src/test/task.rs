@@ -47,7 +47,8 @@ pub struct Task {
     pub room: &'static str,
     /// Whether it has a machine of its own, and runs beside what this one runs.
     pub apart: bool,
-    root: bool,
+    /// Whether it runs on this machine's kernel, as root.
+    pub root: bool,
     work: Work,
 }
 
