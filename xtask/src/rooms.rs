@@ -18,8 +18,6 @@ pub struct Room {
     pub built: &'static [What],
     /// Whether its tests make namespaces, control groups and BPF programs.
     pub root: bool,
-    /// Whether they run in a machine of their own, beside those that run in this one.
-    pub apart: bool,
     /// What is done, in this order.
     pub steps: &'static [Step],
 }
@@ -53,7 +51,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Deny, Need::Lint, Need::Fuzz],
         built: &[],
         root: false,
-        apart: false,
         steps: &[
             Step::Cargo("format", "", &["fmt", "--all", "--check"]),
             Step::Cargo(
@@ -176,7 +173,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Fuzz],
         built: &[],
         root: false,
-        apart: false,
         steps: &[Step::Ourselves(
             "each target, for some seconds",
             &["fuzz", "--for", "5s", "--seed", "1"],
@@ -188,7 +184,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
-        apart: false,
         steps: &[
             Step::Kernel("linux"),
             Step::Ourselves("the sample, each operation once", &["sample", "--headless"]),
@@ -200,7 +195,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab, Need::Scan],
         built: &[What::Ebpf],
         root: true,
-        apart: false,
         steps: &[
             Step::Kernel("firewall"),
             Step::Kernel("decisions"),
@@ -216,7 +210,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
-        apart: false,
         steps: &[Step::Kernel("flood")],
     },
     Room {
@@ -225,7 +218,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab, Need::Polkit],
         built: &[What::Ebpf],
         root: true,
-        apart: false,
         steps: &[Step::Kernel("control"), Step::Kernel("asking")],
     },
     Room {
@@ -234,7 +226,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab],
         built: &[What::Ebpf],
         root: true,
-        apart: false,
         steps: &[Step::Kernel("service"), Step::Kernel("states")],
     },
     Room {
@@ -243,7 +234,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Windows, Need::Wine],
         built: &[What::Windows, What::Wine],
         root: false,
-        apart: false,
         steps: &[
             Step::Kernel("windows"),
             Step::Ourselves(
@@ -258,7 +248,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
-        apart: true,
         steps: &[
             Step::Ourselves(
                 "the sample, each operation once",
@@ -276,7 +265,6 @@ const LISTED: [Room; 21] = [
         needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
         built: &[What::Ebpf],
         root: false,
-        apart: true,
         steps: &[Step::Ourselves(
             "install, kill, upgrade, reboot, purge",
             &["package", "--prove"],
@@ -291,7 +279,6 @@ fn emulated(line: &'static KernelLine) -> Room {
         needs: &[Need::Ebpf, Need::Lab, Need::Vm],
         built: &[What::Ebpf],
         root: false,
-        apart: true,
         steps: vec![Step::Emulated(line)].leak(),
     }
 }
@@ -303,7 +290,6 @@ const fn plain(name: &'static str, promise: &'static str, steps: &'static [Step]
         needs: &[],
         built: &[],
         root: false,
-        apart: false,
         steps,
     }
 }

@@ -1,26 +1,19 @@
 //! Runs the rooms' steps, one line for each, and shows the whole output of those that failed.
-//!
-//! What is built comes first, then the rooms that want every processor: linting, fuzzing, ordinary tests. Then there are two ways
-//! beside each other, which leave a processor idle most of the time: rooms that run on this machine's kernel, and rooms that run in
-//! a machine of their own. On each way one step follows the other. An emulated machine beside a compiler is slower by far than
-//! after it: its processors wait for each other while neither runs.
 
 mod account;
 pub mod names;
 mod programs;
-mod progress;
 mod task;
 
 use std::fs;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use self::programs::Compiled;
-use self::progress::Progress;
-use self::task::Task;
+use self::account::Account;
+use self::programs::Programs;
+use self::task::{Task, Verdict};
 use crate::interrupt::Interrupt;
 use crate::place;
 use crate::rooms::{ROOMS, Room};
@@ -42,83 +35,61 @@ pub fn run(name: Option<&str>) -> Result<i32> {
     setup::ensure(&needs(&rooms))?;
     fs::create_dir_all(place::logs())?;
     wine::sweep();
+    let interrupt = Interrupt::watch()?;
     let tasks = task::plan(&rooms, name.is_none());
-    let house = House {
-        stop: Stop::watch()?,
-        compiled: Compiled::default(),
-        progress: Progress::new(tasks.len()),
-    };
-    let numbered: Vec<(usize, &Task)> = (1..).zip(&tasks).collect();
-    let (builds, steps): (Vec<_>, Vec<_>) =
-        numbered.into_iter().partition(|(_, task)| task.builds());
-    let (apart, here): (Vec<_>, Vec<_>) = steps.into_iter().partition(|(_, task)| task.apart);
-    let (kernel, busy): (Vec<_>, Vec<_>) = here.into_iter().partition(|(_, task)| task.root);
-    house.perform_all(&builds)?;
-    house.perform_all(&busy)?;
-    thread::scope(|scope| {
-        let beside = scope.spawn(|| house.perform_all(&apart));
-        let ended = house.perform_all(&kernel);
-        ended.and(beside.join().unwrap_or_else(|_| bail!("a step panicked")))
-    })?;
+    let mut programs = Programs::default();
+    let mut account = Account::default();
+    for (number, task) in tasks.iter().enumerate() {
+        let line = format!(
+            "[{}/{}] {}: {}",
+            number + 1,
+            tasks.len(),
+            task.room,
+            task.title()
+        );
+        let verdict = perform(task, &line, &mut programs, &interrupt)?;
+        account.add(&line, verdict);
+        if account.interrupted() {
+            break;
+        }
+    }
     wine::sweep();
-    Ok(house.progress.close())
+    Ok(account.close())
 }
 
-/// What all steps share.
-struct House {
-    stop: Stop,
-    compiled: Compiled,
-    progress: Progress,
-}
-
-impl House {
-    /// One after the other, until somebody wants it to end.
-    fn perform_all(&self, tasks: &[(usize, &Task)]) -> Result<()> {
-        for (number, task) in tasks {
-            if self.stop.wanted() {
-                break;
-            }
-            let name = format!("{}: {}", task.room, task.title());
-            self.progress.begin(*number, &name);
-            let log = place::logs().join(task.file_name());
-            let started = Instant::now();
-            // A step that can't be tried ends the other way too.
-            let verdict = task
-                .perform(&self.compiled, &log, &self.stop)
-                .inspect_err(|_| self.stop.want())?;
-            self.progress
-                .end(*number, &name, verdict, started.elapsed(), &log);
-        }
-        Ok(())
+fn perform(
+    task: &Task,
+    line: &str,
+    programs: &mut Programs,
+    interrupt: &Interrupt,
+) -> Result<Verdict> {
+    // On a terminal the line is there while the step runs; in a log it comes once, whole.
+    let terminal = io::stdout().is_terminal();
+    if terminal {
+        print!("{line} …");
+        io::stdout().flush()?;
     }
-}
-
-/// Ctrl-C, as both ways see it.
-struct Stop {
-    interrupt: Interrupt,
-    wanted: AtomicBool,
-}
-
-impl Stop {
-    fn watch() -> Result<Self> {
-        Ok(Self {
-            interrupt: Interrupt::watch()?,
-            wanted: AtomicBool::new(false),
-        })
+    let started = Instant::now();
+    let log = place::logs().join(task.file_name());
+    let verdict = task.perform(programs, &log, interrupt)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let start = if terminal { "\r" } else { "" };
+    let outcome = match &verdict {
+        Verdict::Passed => "",
+        Verdict::Failed(_) => " FAILED",
+        Verdict::Skipped(_) => " SKIPPED",
+        Verdict::Interrupted => " INTERRUPTED",
+    };
+    println!("{start}{line} … {seconds:.1} s{outcome}");
+    if let Verdict::Skipped(reason) = &verdict {
+        println!("    {reason}");
     }
-
-    /// Whether somebody wants all to end.
-    fn wanted(&self) -> bool {
-        if self.interrupt.taken() {
-            self.want();
-        }
-        // A flag alone: nothing else is read because of it.
-        self.wanted.load(Ordering::Relaxed)
+    if let Verdict::Failed(reason) = &verdict {
+        println!("----- {reason}; its output, also in {}:", log.display());
+        io::stdout().write_all(&fs::read(&log).unwrap_or_default())?;
+        println!("----- end of the output of {line}");
     }
-
-    fn want(&self) {
-        self.wanted.store(true, Ordering::Relaxed);
-    }
+    Ok(verdict)
 }
 
 fn chosen(name: Option<&str>) -> Result<Vec<&'static Room>> {

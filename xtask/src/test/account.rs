@@ -22,6 +22,11 @@ impl Account {
         }
     }
 
+    /// Whether somebody wants it to end.
+    pub fn interrupted(&self) -> bool {
+        self.interrupted
+    }
+
     /// Prints the sum, its last line always the same way, and gives the exit code.
     pub fn close(&self) -> i32 {
         println!();

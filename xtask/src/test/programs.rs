@@ -1,7 +1,6 @@
 //! Compiled tests: cargo builds them all in one go, and each step then runs its own.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -22,22 +21,6 @@ pub struct Program {
 /// What cargo compiled.
 #[derive(Default)]
 pub struct Programs(Vec<Program>);
-
-/// What cargo compiled, once it has.
-#[derive(Default)]
-pub struct Compiled(OnceLock<Programs>);
-
-impl Compiled {
-    /// Notes what cargo said. It is asked once.
-    pub fn note(&self, messages: &str) {
-        let _only_once = self.0.set(Programs::read(messages));
-    }
-
-    /// The programs; none if cargo was not asked.
-    pub fn programs(&self) -> &Programs {
-        self.0.get_or_init(Programs::default)
-    }
-}
 
 impl Programs {
     /// Reads cargo's messages, one JSON object a line.

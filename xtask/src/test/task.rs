@@ -10,10 +10,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::Stop;
-use super::programs::{Compiled, Program, Programs};
+use super::programs::{Program, Programs};
 use crate::build::What;
-use crate::interrupt;
+use crate::interrupt::{self, Interrupt};
 use crate::place;
 use crate::rooms::{Room, Step};
 use crate::toolchain;
@@ -45,10 +44,7 @@ pub enum Verdict {
 pub struct Task {
     /// Whose step it is.
     pub room: &'static str,
-    /// Whether it has a machine of its own, and runs beside what this one runs.
-    pub apart: bool,
-    /// Whether it runs on this machine's kernel, as root.
-    pub root: bool,
+    root: bool,
     work: Work,
 }
 
@@ -65,7 +61,6 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
         if rooms.iter().any(|room| room.built.contains(&what)) {
             tasks.push(Task {
                 room: "build",
-                apart: false,
                 root: false,
                 work: Work::Build(what),
             });
@@ -81,7 +76,6 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
         };
         tasks.push(Task {
             room: "build",
-            apart: false,
             root: false,
             work: Work::Compile(selection),
         });
@@ -89,7 +83,6 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
     for room in rooms {
         tasks.extend(room.steps.iter().map(|step| Task {
             room: room.name,
-            apart: room.apart,
             root: room.root,
             work: Work::Step(step),
         }));
@@ -111,11 +104,6 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
 }
 
 impl Task {
-    /// Whether it is one of those that come before all rooms.
-    pub fn builds(&self) -> bool {
-        matches!(self.work, Work::Build(_) | Work::Compile(_))
-    }
-
     /// What it does, in a few words.
     pub fn title(&self) -> String {
         match &self.work {
@@ -144,7 +132,12 @@ impl Task {
     }
 
     /// Does it; an error is a fault of the runner, a failed step is a verdict.
-    pub fn perform(&self, compiled: &Compiled, log: &Path, stop: &Stop) -> Result<Verdict> {
+    pub fn perform(
+        &self,
+        programs: &mut Programs,
+        log: &Path,
+        interrupt: &Interrupt,
+    ) -> Result<Verdict> {
         if self.root && !nix::unistd::geteuid().is_root() {
             let reason = format!(
                 "needs root (namespaces and BPF): `sudo -E cargo xtask test {}`",
@@ -154,19 +147,15 @@ impl Task {
         }
         let mut run = Run {
             log: File::create(log)?,
-            stop,
+            interrupt,
             end: Instant::now() + LONGEST,
         };
         let verdict = match &self.work {
             Work::Build(what) => run.one(ourselves()?.arg("build").arg(name(*what))),
-            Work::Compile(selection) => compile(selection, compiled, &mut run, log),
-            Work::Step(Step::Package(package)) => {
-                run.all(&compiled.programs().of_package(package)?)
-            }
-            Work::Step(Step::Kernel(file)) => {
-                run.all(&[compiled.programs().one(KERNEL_TESTS, file)?])
-            }
-            Work::Step(Step::Emulated(line)) => run.emulated(compiled.programs(), line),
+            Work::Compile(selection) => compile(selection, programs, &mut run, log),
+            Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
+            Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
+            Work::Step(Step::Emulated(line)) => run.emulated(programs, line),
             Work::Step(Step::Ourselves(_, words)) => run.one(ourselves()?.args(*words)),
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
         };
@@ -207,7 +196,7 @@ pub fn cargo(flags: &str, arguments: &[&str]) -> Command {
 
 fn compile(
     selection: &[String],
-    compiled: &Compiled,
+    programs: &mut Programs,
     run: &mut Run,
     log: &Path,
 ) -> Result<Verdict> {
@@ -223,14 +212,14 @@ fn compile(
         .args(selection)
         .current_dir(place::root());
     let verdict = run.with_output(&mut cargo, File::create(&messages)?)?;
-    compiled.note(&fs::read_to_string(&messages)?);
+    *programs = Programs::read(&fs::read_to_string(&messages)?);
     Ok(verdict)
 }
 
 /// A step that runs: where its output goes, and what may end it early.
 struct Run<'a> {
     log: File,
-    stop: &'a Stop,
+    interrupt: &'a Interrupt,
     end: Instant,
 }
 
@@ -301,7 +290,7 @@ impl Run<'_> {
                     failed
                 });
             }
-            if self.stop.wanted() {
+            if self.interrupt.taken() {
                 interrupt::end_group(&mut child, PATIENCE);
                 return Ok(Verdict::Interrupted);
             }
