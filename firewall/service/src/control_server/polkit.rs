@@ -86,7 +86,7 @@ impl Subject {
         is_ready(self.pidfd.as_fd(), Duration::ZERO) == Some(false)
     }
 
-    /// As `pkcheck --process` takes it. From version 124 on polkit holds it by a descriptor of its own too.
+    /// As `pkcheck --process` takes it.
     fn said(&self) -> String {
         format!("{},{},{}", self.process, self.started, self.user)
     }
