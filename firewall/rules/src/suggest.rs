@@ -226,15 +226,19 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_suggested_rule_has_a_name_that_no_other_has() {
-        let headers = PacketHeaders {
+    fn to_telnet() -> PacketHeaders {
+        PacketHeaders {
             protocol: 6,
             ip_version: 6,
             direction: Direction::Outbound as u8,
             destination_port: 23,
             ..PacketHeaders::default()
-        };
+        }
+    }
+
+    #[test]
+    fn a_suggested_rule_has_a_name_that_no_other_has() {
+        let headers = to_telnet();
         let suggestion = Suggestion {
             action: Verdict::Allow,
             headers: &headers,
@@ -251,13 +255,7 @@ mod tests {
 
     #[test]
     fn a_programs_path_is_a_value_and_never_more_of_the_file() {
-        let headers = PacketHeaders {
-            protocol: 6,
-            ip_version: 6,
-            direction: Direction::Outbound as u8,
-            destination_port: 23,
-            ..PacketHeaders::default()
-        };
+        let headers = to_telnet();
         let path = "/tmp/a\"\nports = 1\n[[rule]]\nid = \"x";
         let suggestion = Suggestion {
             action: Verdict::Allow,
