@@ -1,0 +1,366 @@
+/* gatebell_channel: an event that the app owns and a driver signals, for C and C++.
+ *
+ * Written from the library's source: change channel/c/src/lib.rs, not this file.
+ *
+ * Each call that can fail returns a GbStatus; gb_error_text() then says in words what went wrong in this thread and what
+ * to do about it. A pointer that comes from here is freed here, by the call that its type names, once.
+ */
+
+#ifndef GATEBELL_CHANNEL_H
+#define GATEBELL_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * Why records were lost, as an index into `lost` of GbHeader and GbAccount. This many.
+ */
+#define GB_CAUSES 3
+
+/**
+ * How a call went.
+ */
+typedef enum GbStatus {
+  /**
+   * As asked.
+   */
+  GB_STATUS_OK = 0,
+  /**
+   * The device is not there, or not for this user.
+   */
+  GB_STATUS_OPEN = 1,
+  /**
+   * The driver, or what stands before it, refused: gb_error_refusal() says which rule.
+   */
+  GB_STATUS_REFUSED = 2,
+  /**
+   * This machine's kernel refused something.
+   */
+  GB_STATUS_SYSTEM = 3,
+  /**
+   * The driver broke the contract; its records can't be trusted any further.
+   */
+  GB_STATUS_CONTRACT = 4,
+  /**
+   * A pointer is missing, a text is not UTF-8, or a number means nothing.
+   */
+  GB_STATUS_ARGUMENT = 5,
+  /**
+   * Another thread, or a callback's caller, is using this attachment.
+   */
+  GB_STATUS_BUSY = 6,
+  /**
+   * A fault of this library's own.
+   */
+  GB_STATUS_BUG = 7,
+} GbStatus;
+
+/**
+ * What a wait found.
+ */
+typedef enum GbWake {
+  /**
+   * The event was signalled: a reason to drain.
+   */
+  GB_WAKE_READY = 0,
+  /**
+   * The time was over.
+   */
+  GB_WAKE_TIMED_OUT = 1,
+  /**
+   * The attachment has ended, and everything was drained.
+   */
+  GB_WAKE_ENDED = 2,
+} GbWake;
+
+/**
+ * How an attachment ended.
+ */
+typedef enum GbEnding {
+  /**
+   * It stands.
+   */
+  GB_ENDING_NONE = 0,
+  /**
+   * The app asked for it.
+   */
+  GB_ENDING_DETACHED = 1,
+  /**
+   * The driver is being stopped, or is gone.
+   */
+  GB_ENDING_DRIVER_STOPPING = 2,
+  /**
+   * The driver is replaced by one that speaks another version of the contract.
+   */
+  GB_ENDING_INCOMPATIBLE = 3,
+} GbEnding;
+
+/**
+ * Why records were lost.
+ */
+typedef enum GbCause {
+  /**
+   * The app's ring or queue had no room: the app reads too slowly, or not at all.
+   */
+  GB_CAUSE_NO_ROOM = 0,
+  /**
+   * The attachment was being let go while the record was on its way.
+   */
+  GB_CAUSE_CLOSING = 1,
+  /**
+   * The record is larger than the app's whole ring.
+   */
+  GB_CAUSE_TOO_LARGE = 2,
+} GbCause;
+
+/**
+ * An event of this app's, attached to a driver. Freed by gb_release().
+ */
+typedef struct GbAttachment GbAttachment;
+
+/**
+ * An open device of a driver. Freed by gb_close().
+ */
+typedef struct GbDevice GbDevice;
+
+/**
+ * Stands at the start of every record. The driver's own fields follow; `length` counts them too.
+ */
+typedef struct GbHeader {
+  /**
+   * The whole record in bytes, this header included: a multiple of 8, at most 512.
+   */
+  uint32_t length;
+  /**
+   * What it is about: a number from 0 to 63 that the driver chose.
+   */
+  uint32_t kind;
+  /**
+   * The version of the contract that the driver was built with.
+   */
+  uint32_t version;
+  /**
+   * The processor that made the record.
+   */
+  uint32_t processor;
+  /**
+   * The number of this attempt for this app on this processor, from 0: a gap is a loss.
+   */
+  uint64_t sequence;
+  /**
+   * When, in nanoseconds of the machine's monotonic clock that includes sleep.
+   */
+  uint64_t stamp_ns;
+  /**
+   * Losses so far, by GbCause.
+   */
+  uint64_t lost[GB_CAUSES];
+} GbHeader;
+
+/**
+ * Called for each record, with the context that the drain was given. The record lies there until this returns, at an address that
+ * is a multiple of 8. Returns whether the drain goes on.
+ */
+typedef bool (*GbOnRecord)(void*, const struct GbHeader*);
+
+/**
+ * Records that did not reach this app, where it happened.
+ */
+typedef struct GbLost {
+  /**
+   * On which processor.
+   */
+  uint32_t processor;
+  /**
+   * Why.
+   */
+  enum GbCause cause;
+  /**
+   * How many.
+   */
+  uint64_t count;
+} GbLost;
+
+/**
+ * Called where records were lost, before the record that told of it. Returns whether the drain goes on.
+ */
+typedef bool (*GbOnLost)(void*, const struct GbLost*);
+
+/**
+ * What both sides counted. Neither number is derived from the other side's.
+ */
+typedef struct GbAccount {
+  /**
+   * The driver's: records that it had for this app.
+   */
+  uint64_t offered;
+  /**
+   * The driver's: those that it put into the app's ring or queue.
+   */
+  uint64_t committed;
+  /**
+   * The driver's: those that it could not, by GbCause.
+   */
+  uint64_t lost[GB_CAUSES];
+  /**
+   * The app's: those that drains handed over.
+   */
+  uint64_t delivered;
+  /**
+   * Counted in the ring or queue itself: those that wait.
+   */
+  uint64_t in_ring;
+  /**
+   * Sequence numbers that never came.
+   */
+  uint64_t gaps;
+  /**
+   * Whether the two sides agree. Exact once things are quiet.
+   */
+  bool balances;
+} GbAccount;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Opens a driver's device: on Linux the path of its service's socket, on Windows a name such as \\.\Gatebell.
+ *
+ * # Safety
+ * `name` is NULL or a terminated string, `device` is NULL or has room for a pointer.
+ */
+enum GbStatus gb_open(const char *name,
+                      struct GbDevice **device);
+
+/**
+ * Closes a device. What is attached through it stays attached until it is released. NULL is nothing to close.
+ *
+ * # Safety
+ * `device` is NULL, or came from gb_open() and was not closed yet.
+ */
+void gb_close(struct GbDevice *device);
+
+/**
+ * Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4096 to 8388608), to the driver,
+ * which from now on puts into it the kinds of records whose bits are set in `mask`.
+ *
+ * # Safety
+ * `device` is NULL, or came from gb_open() and is not closed; `attachment` is NULL or has room for a pointer.
+ */
+enum GbStatus gb_attach(const struct GbDevice *device,
+                        uint32_t ring_bytes,
+                        uint64_t mask,
+                        struct GbAttachment **attachment);
+
+/**
+ * Detaches, if that was not done, and frees the attachment. GB_STATUS_BUSY, and nothing was done, while another thread waits or
+ * drains, or from within a callback. NULL is nothing to release.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and was not released yet.
+ */
+enum GbStatus gb_release(struct GbAttachment *attachment);
+
+/**
+ * Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. With GB_WAKE_ENDED, `ending`
+ * says why.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released; `wake` and `ending` are NULL or have room for what they point to.
+ */
+enum GbStatus gb_wait(const struct GbAttachment *attachment,
+                      int64_t timeout_ms,
+                      enum GbWake *wake,
+                      enum GbEnding *ending);
+
+/**
+ * Hands over everything that is there, in order, until nothing is left or a callback returns false; what was not handed over stays for
+ * the next drain. `on_lost` may be NULL: losses are in the account too. `records`, if it is not NULL, gets how many were handed over.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
+ * `records` is NULL or has room for a number.
+ */
+enum GbStatus gb_drain(const struct GbAttachment *attachment,
+                       GbOnRecord on_record,
+                       GbOnLost on_lost,
+                       void *context,
+                       uint64_t *records);
+
+/**
+ * Signals the app's own event: a thread that waits wakes. Any thread may.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released.
+ */
+enum GbStatus gb_signal(const struct GbAttachment *attachment);
+
+/**
+ * Has the driver let go. What is in the ring can still be drained; the account stays readable.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released.
+ */
+enum GbStatus gb_detach(const struct GbAttachment *attachment);
+
+/**
+ * What both sides counted.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released; `account` is NULL or has room for one.
+ */
+enum GbStatus gb_account(const struct GbAttachment *attachment,
+                         struct GbAccount *account);
+
+/**
+ * Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the request's header,
+ * which this fills in. The driver's answer takes their place. On Linux something has to be attached first.
+ *
+ * # Safety
+ * `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL, or has `length` bytes that nobody else uses meanwhile.
+ */
+enum GbStatus gb_request(const struct GbDevice *device,
+                         uint32_t command,
+                         void *bytes,
+                         size_t length);
+
+#if defined(__unix__)
+/**
+ * One descriptor for a loop of the app's own (poll, epoll): when it can be read, gb_wait() with no time says what there is. It is the
+ * attachment's: not to be closed. -1 without an attachment, or while it is used.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released.
+ */
+int32_t gb_descriptor(const struct GbAttachment *attachment);
+#endif
+
+#if defined(_WIN32)
+/**
+ * The event's handle, for WaitForMultipleObjects(). Such a wait takes the signal: gb_drain() follows. It is the attachment's: not to be
+ * closed. NULL without an attachment, or while it is used.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released.
+ */
+void *gb_handle(const struct GbAttachment *attachment);
+#endif
+
+/**
+ * What went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8, the library's own, which
+ * stays until this thread's next call that fails. Never NULL.
+ */
+const char *gb_error_text(void);
+
+/**
+ * The number of the rule by which this thread's last call that failed was refused; 0 if it failed otherwise.
+ */
+uint32_t gb_error_refusal(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* GATEBELL_CHANNEL_H */

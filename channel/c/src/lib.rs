@@ -1,0 +1,614 @@
+//! The library for C and C++: open a device, attach an event of one's own, wait, drain.
+//!
+//! It may depend on `channel` and `channel_abi` alone.
+//!
+//! Rules that hold here:
+//! - No call panics into C, and none believes a pointer to be there: what is missing is [`GbStatus::Argument`].
+//! - What is not thread-safe refuses the second caller ([`GbStatus::Busy`]), also one that comes from within a callback.
+//! - The header is written from this file (`tests/header.rs`), and says what is promised to C.
+
+use channel::sys::Host;
+use channel::{Attachment, Device, Ending, Error, Event, Item, Mask, System, Wake};
+use channel_abi::AnyCommand;
+use channel_abi::record::MAX_RECORD;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::{Mutex, TryLockError};
+use std::time::Duration;
+
+/// Why records were lost, as an index into `lost` of GbHeader and GbAccount. This many.
+pub const GB_CAUSES: usize = 3;
+
+/// How a call went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum GbStatus {
+    /// As asked.
+    Ok = 0,
+    /// The device is not there, or not for this user.
+    Open = 1,
+    /// The driver, or what stands before it, refused: gb_error_refusal() says which rule.
+    Refused = 2,
+    /// This machine's kernel refused something.
+    System = 3,
+    /// The driver broke the contract; its records can't be trusted any further.
+    Contract = 4,
+    /// A pointer is missing, a text is not UTF-8, or a number means nothing.
+    Argument = 5,
+    /// Another thread, or a callback's caller, is using this attachment.
+    Busy = 6,
+    /// A fault of this library's own.
+    Bug = 7,
+}
+
+/// What a wait found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum GbWake {
+    /// The event was signalled: a reason to drain.
+    Ready = 0,
+    /// The time was over.
+    TimedOut = 1,
+    /// The attachment has ended, and everything was drained.
+    Ended = 2,
+}
+
+/// How an attachment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum GbEnding {
+    /// It stands.
+    None = 0,
+    /// The app asked for it.
+    Detached = 1,
+    /// The driver is being stopped, or is gone.
+    DriverStopping = 2,
+    /// The driver is replaced by one that speaks another version of the contract.
+    Incompatible = 3,
+}
+
+/// Why records were lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub enum GbCause {
+    /// The app's ring or queue had no room: the app reads too slowly, or not at all.
+    NoRoom = 0,
+    /// The attachment was being let go while the record was on its way.
+    Closing = 1,
+    /// The record is larger than the app's whole ring.
+    TooLarge = 2,
+}
+
+/// Stands at the start of every record. The driver's own fields follow; `length` counts them too.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct GbHeader {
+    /// The whole record in bytes, this header included: a multiple of 8, at most 512.
+    pub length: u32,
+    /// What it is about: a number from 0 to 63 that the driver chose.
+    pub kind: u32,
+    /// The version of the contract that the driver was built with.
+    pub version: u32,
+    /// The processor that made the record.
+    pub processor: u32,
+    /// The number of this attempt for this app on this processor, from 0: a gap is a loss.
+    pub sequence: u64,
+    /// When, in nanoseconds of the machine's monotonic clock that includes sleep.
+    pub stamp_ns: u64,
+    /// Losses so far, by GbCause.
+    pub lost: [u64; GB_CAUSES],
+}
+
+/// Records that did not reach this app, where it happened.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct GbLost {
+    /// On which processor.
+    pub processor: u32,
+    /// Why.
+    pub cause: GbCause,
+    /// How many.
+    pub count: u64,
+}
+
+/// What both sides counted. Neither number is derived from the other side's.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct GbAccount {
+    /// The driver's: records that it had for this app.
+    pub offered: u64,
+    /// The driver's: those that it put into the app's ring or queue.
+    pub committed: u64,
+    /// The driver's: those that it could not, by GbCause.
+    pub lost: [u64; GB_CAUSES],
+    /// The app's: those that drains handed over.
+    pub delivered: u64,
+    /// Counted in the ring or queue itself: those that wait.
+    pub in_ring: u64,
+    /// Sequence numbers that never came.
+    pub gaps: u64,
+    /// Whether the two sides agree. Exact once things are quiet.
+    pub balances: bool,
+}
+
+/// An open device of a driver. Freed by gb_close().
+#[derive(Debug)]
+pub struct GbDevice(Device);
+
+/// An event of this app's, attached to a driver. Freed by gb_release().
+#[derive(Debug)]
+pub struct GbAttachment {
+    attachment: Mutex<Attachment>,
+    /// Beside it: who waits holds the attachment, and another thread may signal the event meanwhile.
+    event: Event,
+}
+
+/// Called for each record, with the context that the drain was given. The record lies there until this returns, at an address that
+/// is a multiple of 8. Returns whether the drain goes on.
+pub type GbOnRecord = Option<unsafe extern "C" fn(*mut c_void, *const GbHeader) -> bool>;
+
+/// Called where records were lost, before the record that told of it. Returns whether the drain goes on.
+pub type GbOnLost = Option<unsafe extern "C" fn(*mut c_void, *const GbLost) -> bool>;
+
+const _: () = {
+    use std::mem::offset_of;
+    assert!(GB_CAUSES == channel_abi::ledger::CAUSES);
+    assert!(size_of::<GbHeader>() == size_of::<channel::Header>());
+    assert!(align_of::<GbHeader>() == align_of::<channel::Header>());
+    assert!(offset_of!(GbHeader, kind) == offset_of!(channel::Header, kind));
+    assert!(offset_of!(GbHeader, processor) == offset_of!(channel::Header, processor));
+    assert!(offset_of!(GbHeader, sequence) == offset_of!(channel::Header, sequence));
+    assert!(offset_of!(GbHeader, stamp_ns) == offset_of!(channel::Header, stamp_ns));
+    assert!(offset_of!(GbHeader, lost) == offset_of!(channel::Header, lost));
+};
+
+/// Opens a driver's device: on Linux the path of its service's socket, on Windows a name such as \\.\Gatebell.
+///
+/// # Safety
+/// `name` is NULL or a terminated string, `device` is NULL or has room for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_open(name: *const c_char, device: *mut *mut GbDevice) -> GbStatus {
+    call(|| {
+        let device = Place::of(device)?;
+        // SAFETY: the caller's promise about `name`.
+        let name = unsafe { text(name) }?;
+        let open = Box::into_raw(Box::new(GbDevice(channel::open(name)?)));
+        // SAFETY: the caller's promise about `device`.
+        unsafe { device.put(open) };
+        Ok(())
+    })
+}
+
+/// Closes a device. What is attached through it stays attached until it is released. NULL is nothing to close.
+///
+/// # Safety
+/// `device` is NULL, or came from gb_open() and was not closed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_close(device: *mut GbDevice) {
+    if !device.is_null() {
+        // SAFETY: the caller's promise: it is the box that gb_open() gave away, and nobody frees it twice.
+        drop(unsafe { Box::from_raw(device) });
+    }
+}
+
+/// Attaches an event of this app's own, with room for `ring_bytes` of records (a power of two from 4096 to 8388608), to the driver,
+/// which from now on puts into it the kinds of records whose bits are set in `mask`.
+///
+/// # Safety
+/// `device` is NULL, or came from gb_open() and is not closed; `attachment` is NULL or has room for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_attach(
+    device: *const GbDevice,
+    ring_bytes: u32,
+    mask: u64,
+    attachment: *mut *mut GbAttachment,
+) -> GbStatus {
+    call(|| {
+        let place = Place::of(attachment)?;
+        // SAFETY: the caller's promise about `device`.
+        let GbDevice(device) = unsafe { shared(device) }?;
+        let attached = device.attach(ring_bytes, Mask(mask))?;
+        let event = attached.event().clone();
+        let attached = Box::into_raw(Box::new(GbAttachment {
+            attachment: Mutex::new(attached),
+            event,
+        }));
+        // SAFETY: the caller's promise about `attachment`.
+        unsafe { place.put(attached) };
+        Ok(())
+    })
+}
+
+/// Detaches, if that was not done, and frees the attachment. GB_STATUS_BUSY, and nothing was done, while another thread waits or
+/// drains, or from within a callback. NULL is nothing to release.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and was not released yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_release(attachment: *mut GbAttachment) -> GbStatus {
+    call(|| {
+        if attachment.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the caller's promise. The borrow ends before the box is taken back.
+        unsafe { shared(attachment) }?.with(|_| Ok(()))?;
+        // SAFETY: the caller's promise: it is the box that gb_attach() gave away, and nobody frees it twice.
+        drop(unsafe { Box::from_raw(attachment) });
+        Ok(())
+    })
+}
+
+/// Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. With GB_WAKE_ENDED, `ending`
+/// says why.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released; `wake` and `ending` are NULL or have room for what they point to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_wait(
+    attachment: *const GbAttachment,
+    timeout_ms: i64,
+    wake: *mut GbWake,
+    ending: *mut GbEnding,
+) -> GbStatus {
+    call(|| {
+        let wake = Place::of(wake)?;
+        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        // SAFETY: the caller's promise about `attachment`.
+        let woken = unsafe { shared(attachment) }?.with(|app| Ok(app.wait(timeout)?))?;
+        let (woken, ended) = match woken {
+            Wake::Ready => (GbWake::Ready, GbEnding::None),
+            Wake::TimedOut => (GbWake::TimedOut, GbEnding::None),
+            Wake::Ended(why) => (GbWake::Ended, why.into()),
+        };
+        // SAFETY: the caller's promise about `wake`.
+        unsafe { wake.put(woken) };
+        if let Ok(ending) = Place::of(ending) {
+            // SAFETY: the caller's promise about `ending`.
+            unsafe { ending.put(ended) };
+        }
+        Ok(())
+    })
+}
+
+/// Hands over everything that is there, in order, until nothing is left or a callback returns false; what was not handed over stays for
+/// the next drain. `on_lost` may be NULL: losses are in the account too. `records`, if it is not NULL, gets how many were handed over.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
+/// `records` is NULL or has room for a number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_drain(
+    attachment: *const GbAttachment,
+    on_record: GbOnRecord,
+    on_lost: GbOnLost,
+    context: *mut c_void,
+    records: *mut u64,
+) -> GbStatus {
+    call(|| {
+        let on_record = on_record.ok_or(Failure::Argument("on_record is NULL"))?;
+        let mut taken = 0;
+        let mut aligned = Aligned([0; MAX_RECORD]);
+        let mut each = |item: Item<'_>| {
+            let goes_on = match item {
+                Item::Record(record) => {
+                    taken += 1;
+                    let at = aligned.place(record.bytes());
+                    // SAFETY: the caller's promise; `at` points to the whole record, aligned, for as long as this takes.
+                    unsafe { on_record(context, at) }
+                }
+                Item::Lost(lost) => on_lost.is_none_or(|on_lost| {
+                    let lost = GbLost::from(lost);
+                    // SAFETY: the caller's promise; `lost` lives until it returns.
+                    unsafe { on_lost(context, &raw const lost) }
+                }),
+            };
+            if goes_on {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        };
+        // SAFETY: the caller's promise about `attachment`.
+        let drained = unsafe { shared(attachment) }?.with(|app| Ok(app.drain(&mut each)?));
+        if let Ok(records) = Place::of(records) {
+            // SAFETY: the caller's promise about `records`.
+            unsafe { records.put(taken) };
+        }
+        drained.map(drop)
+    })
+}
+
+/// Signals the app's own event: a thread that waits wakes. Any thread may.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_signal(attachment: *const GbAttachment) -> GbStatus {
+    call(|| {
+        // SAFETY: the caller's promise.
+        let attachment = unsafe { shared(attachment) }?;
+        Ok(attachment.event.set()?)
+    })
+}
+
+/// Has the driver let go. What is in the ring can still be drained; the account stays readable.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_detach(attachment: *const GbAttachment) -> GbStatus {
+    // SAFETY: the caller's promise.
+    call(|| unsafe { shared(attachment) }?.with(|app| Ok(app.detach()?)))
+}
+
+/// What both sides counted.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released; `account` is NULL or has room for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_account(
+    attachment: *const GbAttachment,
+    account: *mut GbAccount,
+) -> GbStatus {
+    call(|| {
+        let place = Place::of(account)?;
+        // SAFETY: the caller's promise about `attachment`.
+        let account = unsafe { shared(attachment) }?.with(|app| Ok(app.account()?))?;
+        // SAFETY: the caller's promise about `account`.
+        unsafe { place.put(account.into()) };
+        Ok(())
+    })
+}
+
+/// Sends the driver a request of its own, by its number (64 to 2047): `length` bytes, of which the first 24 are the request's header,
+/// which this fills in. The driver's answer takes their place. On Linux something has to be attached first.
+///
+/// # Safety
+/// `device` is NULL, or came from gb_open() and is not closed; `bytes` is NULL, or has `length` bytes that nobody else uses meanwhile.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_request(
+    device: *const GbDevice,
+    command: u32,
+    bytes: *mut c_void,
+    length: usize,
+) -> GbStatus {
+    call(|| {
+        // SAFETY: the caller's promise about `device`.
+        let GbDevice(device) = unsafe { shared(device) }?;
+        let Ok(AnyCommand::Driver(command)) = AnyCommand::try_from(command) else {
+            return Err(Failure::Argument("no driver's own command has this number"));
+        };
+        if bytes.is_null() || length > isize::MAX.unsigned_abs() {
+            return Err(Failure::Argument("bytes is NULL, or their length is none"));
+        }
+        // SAFETY: the caller's promise about `bytes`; whatever they hold is a valid `u8`.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(bytes.cast::<u8>(), length) };
+        Ok(Host::request(device.system(), command, bytes)?)
+    })
+}
+
+/// One descriptor for a loop of the app's own (poll, epoll): when it can be read, gb_wait() with no time says what there is. It is the
+/// attachment's: not to be closed. -1 without an attachment, or while it is used.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released.
+#[cfg(unix)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_descriptor(attachment: *const GbAttachment) -> i32 {
+    use std::os::fd::AsRawFd;
+    let mut descriptor = -1;
+    call(|| {
+        // SAFETY: the caller's promise.
+        descriptor = unsafe { shared(attachment) }?.with(|app| Ok(app.as_raw_fd()))?;
+        Ok(())
+    });
+    descriptor
+}
+
+/// The event's handle, for WaitForMultipleObjects(). Such a wait takes the signal: gb_drain() follows. It is the attachment's: not to be
+/// closed. NULL without an attachment, or while it is used.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released.
+#[cfg(windows)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_handle(attachment: *const GbAttachment) -> *mut c_void {
+    use std::os::windows::io::AsRawHandle;
+    let mut handle = std::ptr::null_mut();
+    call(|| {
+        // SAFETY: the caller's promise.
+        handle = unsafe { shared(attachment) }?.with(|app| Ok(app.as_raw_handle()))?;
+        Ok(())
+    });
+    handle
+}
+
+/// What went wrong in this thread's last call that failed, and what to do about it: a terminated text in UTF-8, the library's own, which
+/// stays until this thread's next call that fails. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn gb_error_text() -> *const c_char {
+    LAST.with_borrow(|last| last.text.as_ptr())
+}
+
+/// The number of the rule by which this thread's last call that failed was refused; 0 if it failed otherwise.
+#[unsafe(no_mangle)]
+pub extern "C" fn gb_error_refusal() -> u32 {
+    LAST.with_borrow(|last| last.refusal)
+}
+
+/// Why a call failed.
+enum Failure {
+    Channel(Error),
+    Argument(&'static str),
+    Busy,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Channel(error)
+    }
+}
+
+/// What the last call that failed leaves to be asked for.
+#[derive(Default)]
+struct Last {
+    text: CString,
+    refusal: u32,
+}
+
+thread_local! {
+    static LAST: RefCell<Last> = RefCell::default();
+}
+
+/// Does what a call is for, and keeps what there is to say if it fails. A panic ends here.
+fn call(body: impl FnOnce() -> Result<(), Failure>) -> GbStatus {
+    let (status, text, refusal) = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return GbStatus::Ok,
+        Ok(Err(Failure::Argument(why))) => (GbStatus::Argument, why.to_owned(), None),
+        Ok(Err(Failure::Busy)) => (GbStatus::Busy, BUSY.to_owned(), None),
+        Ok(Err(Failure::Channel(error))) => (status(&error), error.to_string(), error.refusal()),
+        Err(_) => (GbStatus::Bug, BUG.to_owned(), None),
+    };
+    LAST.with_borrow_mut(|last| {
+        last.text = CString::new(text.replace('\0', "?")).unwrap_or_default();
+        last.refusal = refusal.map_or(0, |refusal| refusal as u32);
+    });
+    status
+}
+
+const BUSY: &str =
+    "the attachment is in use: by another thread, or by whoever called this callback";
+const BUG: &str = "a fault in the library: its message is on standard error";
+
+fn status(error: &Error) -> GbStatus {
+    match error {
+        Error::Open { .. } => GbStatus::Open,
+        Error::Refused { .. } => GbStatus::Refused,
+        Error::Contract(_) => GbStatus::Contract,
+        _ => GbStatus::System,
+    }
+}
+
+impl GbAttachment {
+    /// Uses it, unless somebody does.
+    fn with<T>(
+        &self,
+        does: impl FnOnce(&mut Attachment) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.attachment.try_lock() {
+            Ok(mut attachment) => does(&mut attachment),
+            // What panicked left it whole: a drain that was cut off hands over the rest next time.
+            Err(TryLockError::Poisoned(poisoned)) => does(&mut poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Failure::Busy),
+        }
+    }
+}
+
+/// Room for a record where its backing did not put it at a multiple of 8.
+#[repr(C, align(8))]
+struct Aligned([u8; MAX_RECORD]);
+
+impl Aligned {
+    /// Where the record is to be read: where it lies, or copied here.
+    fn place(&mut self, record: &[u8]) -> *const GbHeader {
+        let there = record.as_ptr().cast::<GbHeader>();
+        if there.is_aligned() {
+            return there;
+        }
+        // A record that was checked is not longer than the longest.
+        if let Some(room) = self.0.get_mut(..record.len()) {
+            room.copy_from_slice(record);
+        }
+        self.0.as_ptr().cast()
+    }
+}
+
+impl From<Ending> for GbEnding {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Dereferenced => Self::Detached,
+            Ending::DriverStopping => Self::DriverStopping,
+            Ending::Incompatible => Self::Incompatible,
+        }
+    }
+}
+
+impl From<channel::Cause> for GbCause {
+    fn from(cause: channel::Cause) -> Self {
+        match cause {
+            channel::Cause::NoRoom => Self::NoRoom,
+            channel::Cause::Closing => Self::Closing,
+            channel::Cause::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+impl From<channel::Lost> for GbLost {
+    fn from(lost: channel::Lost) -> Self {
+        Self {
+            processor: lost.processor,
+            cause: lost.cause.into(),
+            count: lost.count,
+        }
+    }
+}
+
+impl From<channel::Account> for GbAccount {
+    fn from(account: channel::Account) -> Self {
+        Self {
+            offered: account.kernel.offered,
+            committed: account.kernel.committed,
+            lost: account.kernel.lost,
+            delivered: account.delivered,
+            in_ring: account.in_ring,
+            gaps: account.gaps,
+            balances: account.balances(),
+        }
+    }
+}
+
+/// A place for an answer, which nobody has written to yet: there is no reference to it.
+struct Place<T>(NonNull<T>);
+
+impl<T> Place<T> {
+    fn of(place: *mut T) -> Result<Self, Failure> {
+        NonNull::new(place)
+            .map(Self)
+            .ok_or(Failure::Argument("the place for an answer is NULL"))
+    }
+
+    /// Puts the answer there.
+    ///
+    /// # Safety
+    /// The place is aligned and valid for writes.
+    unsafe fn put(self, answer: T) {
+        // SAFETY: the caller's promise. What was there is overwritten, neither read nor dropped.
+        unsafe { self.0.write(answer) };
+    }
+}
+
+/// Something that an earlier call gave away.
+///
+/// # Safety
+/// `object` is NULL, or came from this library and is not freed while it is used.
+unsafe fn shared<'a, T>(object: *const T) -> Result<&'a T, Failure> {
+    // SAFETY: the caller's promise; what is given away is only ever used as shared.
+    unsafe { object.as_ref() }.ok_or(Failure::Argument("the device or attachment is NULL"))
+}
+
+/// A text of the caller's.
+///
+/// # Safety
+/// `text` is NULL, or a terminated string that stays as it is while it is used.
+unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, Failure> {
+    if text.is_null() {
+        return Err(Failure::Argument("the name is NULL"));
+    }
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str()
+        .map_err(|_| Failure::Argument("the name is not UTF-8"))
+}
