@@ -25,6 +25,8 @@ pub enum What {
     Windows,
     /// What only the tests under Wine need
     Wine,
+    /// The channel's library for C and C++, with its header
+    C,
     /// The programs for this machine: service, app, sample
     Host,
     /// All of these
@@ -133,11 +135,13 @@ pub fn build(what: What) -> Result<()> {
         What::Ebpf => ebpf_drivers(),
         What::Windows => windows(),
         What::Wine => wine(),
+        What::C => c_library(),
         What::Host => host(&[]).map(drop),
         What::All => {
             ebpf_drivers()?;
             windows()?;
             wine()?;
+            c_library()?;
             host(&[]).map(drop)
         }
     }
@@ -149,7 +153,7 @@ pub fn ebpf_drivers() -> Result<()> {
     foreign(&LINUX_DRIVERS, &place::drivers())
 }
 
-/// Everything for Windows: `target/drivers/*.sys` and `target/windows/*.exe`.
+/// Everything for Windows: `target/drivers/*.sys`, `target/windows/*.exe`, and the channel for C in `target/c/windows`.
 pub fn windows() -> Result<()> {
     setup::ensure(&[Need::Windows])?;
     foreign(&WINDOWS_DRIVERS, &place::drivers())?;
@@ -166,6 +170,52 @@ fn wine() -> Result<()> {
 pub fn stand_ins() -> Result<()> {
     setup::ensure(&[Need::Windows])?;
     foreign(&STAND_INS, &place::wine())
+}
+
+/// The channel for C and C++ on this machine, at `target/c`: `include`, `lib`, and what pkg-config reads.
+pub fn c_library() -> Result<()> {
+    setup::ensure(&[Need::C])?;
+    let mut cargo = toolchain::cargo();
+    cargo
+        .args(["build", "--release", "--locked", "--package", C_LIBRARY])
+        .current_dir(place::root());
+    let lib = place::c().join("lib");
+    for file in libraries(&messages(&mut cargo)?) {
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("so") => {
+                keep(&file, &lib.join(C_SONAME))?;
+                link(C_SONAME, &lib.join("libgatebell_channel.so"))?;
+            }
+            Some("a") => keep(&file, &lib.join("libgatebell_channel.a"))?,
+            _ => {}
+        }
+    }
+    keep_header()?;
+    keep(
+        &place::root().join("channel/c/gatebell-channel.pc"),
+        &lib.join("pkgconfig/gatebell-channel.pc"),
+    )
+}
+
+/// What is built of the channel for C.
+const C_LIBRARY: &str = "gatebell-channel-c";
+/// As `channel/c/build.rs` names it.
+const C_SONAME: &str = "libgatebell_channel.so.0";
+
+fn keep_header() -> Result<()> {
+    const HEADER: &str = "include/gatebell_channel.h";
+    keep(
+        &place::root().join("channel/c").join(HEADER),
+        &place::c().join(HEADER),
+    )
+}
+
+/// A link beside what it leads to, in one step.
+fn link(to: &str, at: &Path) -> Result<()> {
+    let beside = at.with_extension(format!("new-{}", std::process::id()));
+    std::os::unix::fs::symlink(to, &beside)
+        .and_then(|()| fs::rename(&beside, at))
+        .with_context(|| format!("linking {}", at.display()))
 }
 
 /// The programs for this machine; returns where each is. No names: all of them.
@@ -247,16 +297,22 @@ impl Foreign {
     }
 }
 
+/// Both in one run: their parts are compiled once.
 fn windows_programs() -> Result<()> {
     let mut cargo = cargo_for(&WINDOWS)?;
     cargo
-        .args(["--package", "gatebell-sample-app"])
+        .args(["--package", "gatebell-sample-app", "--package", C_LIBRARY])
         .current_dir(place::root());
-    for file in executables(&mut cargo).context("building the programs for Windows")? {
+    let messages = messages(&mut cargo).context("building the programs for Windows")?;
+    for file in messages.iter().filter_map(program) {
         let name = file.file_name().unwrap_or_default();
         keep(&file, &place::windows().join(name))?;
     }
-    Ok(())
+    for file in libraries(&messages) {
+        let name = file.file_name().unwrap_or_default();
+        keep(&file, &place::c().join("windows").join(name))?;
+    }
+    keep_header()
 }
 
 /// Puts a result at its stable place, in one step, so that nobody ever reads half of it.
@@ -277,14 +333,32 @@ fn executables(cargo: &mut Command) -> Result<Vec<PathBuf>> {
 
 /// A program, or a library that other languages load (`cdylib`): cargo names no executable for those.
 fn linked(message: &Value) -> Option<PathBuf> {
-    let file = match message["executable"].as_str() {
-        Some(program) => program,
-        None if message["target"]["crate_types"][0] == "cdylib" => {
-            message["filenames"][0].as_str()?
-        }
-        None => return None,
+    program(message).or_else(|| {
+        let is_shared = message["target"]["crate_types"][0] == "cdylib";
+        let file = message["filenames"][0].as_str().filter(|_| is_shared)?;
+        Some(PathBuf::from(file))
+    })
+}
+
+fn program(message: &Value) -> Option<PathBuf> {
+    message["executable"].as_str().map(PathBuf::from)
+}
+
+/// The libraries for other languages, shared and static.
+fn libraries(messages: &[Value]) -> Vec<PathBuf> {
+    let is_for_c = |message: &&Value| {
+        let types = message["target"]["crate_types"].as_array();
+        types.is_some_and(|types| types.iter().any(|kind| kind == "staticlib"))
     };
-    Some(PathBuf::from(file))
+    let files = messages
+        .iter()
+        .filter(is_for_c)
+        .filter_map(|message| message["filenames"].as_array())
+        .flatten();
+    files
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .filter(|file| file.extension().is_none_or(|extension| extension != "rlib"))
+        .collect()
 }
 
 /// Runs cargo and returns what it says of each artifact; its progress and errors go to standard error.

@@ -37,6 +37,7 @@ const PARTS: [(&Target, &[&str]); 3] = [
         &WINDOWS,
         &[
             "--package=gatebell-channel",
+            "--package=gatebell-channel-c",
             "--package=gatebell-sample-app",
             "--package=gatebell-app",
         ],

@@ -28,6 +28,11 @@ pub fn windows() -> PathBuf {
     root().join("target/windows")
 }
 
+/// The channel for C and C++, as it would be installed: `include` and `lib`; in `windows` the libraries for there.
+pub fn c() -> PathBuf {
+    root().join("target/c")
+}
+
 /// What only the tests under Wine need: stand-ins and their programs.
 pub fn wine() -> PathBuf {
     root().join("target/wine")

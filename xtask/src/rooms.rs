@@ -111,6 +111,7 @@ const LISTED: [Room; 21] = [
                 "",
                 &["test", "--package", "gatebell-channel", "--doc", "--locked"],
             ),
+            Step::Package("gatebell-channel-c"),
         ],
     ),
     plain(
@@ -181,11 +182,12 @@ const LISTED: [Room; 21] = [
     Room {
         name: "linux",
         promise: "the channel and the sample's driver keep their promises on this machine's kernel",
-        needs: &[Need::Ebpf, Need::Lab],
-        built: &[What::Ebpf],
+        needs: &[Need::Ebpf, Need::Lab, Need::C],
+        built: &[What::Ebpf, What::C],
         root: true,
         steps: &[
             Step::Kernel("linux"),
+            Step::Kernel("c_programs"),
             Step::Ourselves("the sample, each operation once", &["sample", "--headless"]),
         ],
     },

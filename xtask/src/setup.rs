@@ -40,6 +40,8 @@ pub enum Need {
     Desktop,
     /// Measure Gatebell beside others
     Figures,
+    /// Build programs in C and C++ on the channel
+    C,
     /// Build the fuzz targets
     Fuzz,
     /// Lint what is built for other machines
@@ -57,7 +59,7 @@ const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -69,6 +71,7 @@ impl Need {
         Self::Polkit,
         Self::Desktop,
         Self::Figures,
+        Self::C,
         Self::Fuzz,
         Self::Lint,
         Self::Deny,
@@ -122,6 +125,8 @@ impl Need {
                 "ethtool",
                 "libnetfilter-queue1",
             ],
+            // pkg-config, as both Debians call it.
+            Self::C => &["gcc", "g++", "pkgconf"],
             // libFuzzer is C++.
             Self::Fuzz => &["g++"],
             // The library's source, and clippy of the same toolchain, see below.
@@ -144,6 +149,7 @@ impl Need {
             Self::Scan => "scan the lab's zone from outside, as a stranger would",
             Self::Desktop => "show the window",
             Self::Figures => "measure Gatebell beside others",
+            Self::C => "build programs in C and C++ on the channel",
             Self::Fuzz => "build the fuzz targets",
             Self::Lint => "lint what is built for other machines",
             Self::Deny => "check every dependency by deny.toml",

@@ -57,7 +57,7 @@ enum Work {
 /// What has to be built, once; then what the rooms want, room by room.
 pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
-    for what in [What::Ebpf, What::Windows, What::Wine, What::Host] {
+    for what in [What::Ebpf, What::Windows, What::Wine, What::C, What::Host] {
         if rooms.iter().any(|room| room.built.contains(&what)) {
             tasks.push(Task {
                 room: "build",
@@ -110,6 +110,7 @@ impl Task {
             Work::Build(What::Ebpf) => "the drivers for Linux".to_owned(),
             Work::Build(What::Windows) => "the driver and the programs for Windows".to_owned(),
             Work::Build(What::Wine) => "what stands in for Windows under Wine".to_owned(),
+            Work::Build(What::C) => "the channel for C".to_owned(),
             Work::Build(_) => "the programs".to_owned(),
             Work::Compile(_) => "the tests".to_owned(),
             Work::Step(Step::Package(name)) => (*name).to_owned(),
@@ -169,6 +170,7 @@ fn name(what: What) -> &'static str {
         What::Ebpf => "ebpf",
         What::Windows => "windows",
         What::Wine => "wine",
+        What::C => "c",
         What::Host => "host",
         What::All => "all",
     }
