@@ -8,6 +8,7 @@ use gatebell_tests::image::{Headers, Image};
 use gatebell_tests::wine::{LIMITS, Machine};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
     machine
         .copy_driver(&built.join("drivers/gatebell_sample.sys"))
         .map_err(|why| why.to_string())?;
+    build_c_program(&built)?;
     let log = machine
         .run(
             &built.join("wine/promises.exe"),
@@ -28,6 +30,30 @@ static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
     println!("{LIMITS}\n{log}");
     Ok(log)
 });
+
+/// The example in C, beside the promises, which run it.
+fn build_c_program(built: &Path) -> Result<(), String> {
+    let (c, wine) = (built.join("c"), built.join("wine"));
+    let example = built.with_file_name("examples/c/notices.c");
+    let output = Command::new("x86_64-w64-mingw32-gcc")
+        .args(["-std=c11", "-Wall", "-Wextra", "-Werror"])
+        .arg(example)
+        .arg("-I")
+        .arg(c.join("include"))
+        .arg("-L")
+        .arg(c.join("windows"))
+        .args(["-lgatebell_channel", "-o"])
+        .arg(wine.join("notices.exe"))
+        .output()
+        .map_err(|why| format!("no C compiler for Windows: {why}"))?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let library = "gatebell_channel.dll";
+    std::fs::copy(c.join("windows").join(library), wine.join(library))
+        .map(drop)
+        .map_err(|why| why.to_string())
+}
 
 fn built() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -139,6 +165,7 @@ promises! {
     set_clear_pulse_and_query_do_what_they_say
     notices_from_a_request_arrive_in_order
     notices_from_a_timer_arrive_in_order
+    a_c_program_reads_what_the_driver_tells_it
     the_driver_waits_until_the_app_sets
     a_wait_in_the_driver_ends_when_its_time_is_over
     a_driver_works_on_one_request_of_an_app_at_a_time
