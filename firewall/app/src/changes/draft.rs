@@ -1,0 +1,126 @@
+//! The rule that a wish becomes, in its place.
+
+use super::{InForce, Wish};
+use firewall_abi::packet::NO_RULE;
+use rules::Resolver;
+use rules::document::{self, Place};
+
+/// The rule that a wish becomes, in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Its name.
+    pub id: String,
+    /// As it stands in the file.
+    pub rule: String,
+    /// Where it stands.
+    pub place: Place,
+    /// The whole file with it.
+    pub(super) text: String,
+    /// The command that does the same.
+    pub(super) command: Option<String>,
+}
+
+impl Draft {
+    /// Its place in words.
+    pub fn place_words(&self) -> String {
+        match &self.place {
+            Place::First => "before all other rules".to_owned(),
+            Place::Last => "after all other rules: none takes it yet".to_owned(),
+            Place::Before(id) => format!("before rule \"{id}\", which takes it now"),
+            Place::After(id) => format!("after rule \"{id}\""),
+        }
+    }
+}
+
+/// The rule that fulfils a wish with these rules in force.
+///
+/// # Errors
+/// No rule does; the text says why.
+pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Result<Draft, String> {
+    let names = document::names(&file.text).map_err(|wrong| wrong.to_string())?;
+    let parse = |text: &str| rules::parse(&file.name, text, resolver);
+    // What can't be read here, the service may read.
+    let place = match parse(&file.text) {
+        Ok(rules) => {
+            let decision = wish.decide(&rules);
+            if wish.is_granted(&decision) {
+                let verb = if wish.allow { "allow" } else { "block" };
+                return Err(format!(
+                    "The rules that are in force now {verb} it already."
+                ));
+            }
+            let rule = (decision.rule != NO_RULE).then(|| rules.rule(decision.rule));
+            rule.flatten()
+                .map_or(Place::Last, |rule| Place::Before(rule.id.clone()))
+        }
+        Err(_) => match &wish.packet.rule {
+            Some(rule) if names.contains(&rule.id) => Place::Before(rule.id.clone()),
+            _ => Place::First,
+        },
+    };
+    let taken = |id: &str| names.iter().any(|name| name == id);
+    let (keys, rule) = wish.with_suggestion(|it| (it.keys(taken), it.text(taken)));
+    let text = document::add(&file.text, &keys, &place).map_err(|wrong| wrong.to_string())?;
+    if let Ok(rules) = parse(&text) {
+        if !wish.is_granted(&wish.decide(&rules)) {
+            return Err(
+                "No such rule decides about this packet: its program is not the file that has this path now. Choose \
+                 somebody else than this program."
+                    .to_owned(),
+            );
+        }
+    } else if let (Ok(_), Err(errors)) = (parse(&file.text), parse(&text)) {
+        let all = errors.findings().iter().map(ToString::to_string);
+        return Err(all.collect::<Vec<_>>().join("\n"));
+    }
+    let id = keys.first().map(|(_, id)| id.trim_matches('"').to_owned());
+    Ok(Draft {
+        id: id.unwrap_or_default(),
+        rule,
+        command: command(&keys, &place),
+        place,
+        text,
+    })
+}
+
+/// The command that adds a rule; none if it can't be typed as it is.
+fn command(keys: &[(&str, String)], place: &Place) -> Option<String> {
+    let mut words = vec!["sudo gatebell rules add".to_owned()];
+    for (key, value) in keys {
+        let value = quoted(
+            value
+                .strip_prefix('"')
+                .and_then(|it| it.strip_suffix('"'))
+                .unwrap_or(value),
+        )?;
+        words.push(match *key {
+            "action" => {
+                words.insert(1, value);
+                continue;
+            }
+            key => format!("--{} {value}", key.replace('_', "-")),
+        });
+    }
+    match place {
+        Place::First => words.push("--first".to_owned()),
+        Place::Last => {}
+        Place::Before(id) => words.push(format!("--before {}", quoted(id)?)),
+        Place::After(id) => words.push(format!("--after {}", quoted(id)?)),
+    }
+    Some(words.join(" "))
+}
+
+/// A word as a shell takes it; none if it has in it what is neither typed nor seen.
+pub(super) fn quoted(word: &str) -> Option<String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    if word
+        .chars()
+        .any(|c| c == '\\' || c == '\'' || c.is_control())
+    {
+        None
+    } else if word.chars().all(plain) {
+        Some(word.to_owned())
+    } else {
+        Some(format!("'{word}'"))
+    }
+}

@@ -1,0 +1,172 @@
+//! Rules by click, with a service that is a model.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use super::draft::quoted;
+use super::model::OneProgram;
+use super::*;
+use firewall_abi::asking::Width;
+use firewall_abi::packet::{Direction, PacketHeaders, Reason};
+use rules::document::{self, Place};
+use std::path::PathBuf;
+use view::entry::{Entry, ICMP, PacketSeen, UDP, What};
+use view::example::{Named, packet};
+
+const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'web'\naction = 'allow'\n\
+    protocol = 'tcp'\nports = 80\n\n# telnet\n[[rule]]\nid = 'no-telnet'\naction = 'block'\n\n[[rule]]\nid = 'late'\n\
+    action = 'allow'\n";
+
+fn seen(change: impl FnOnce(&mut PacketHeaders)) -> PacketSeen {
+    let mut packet = packet();
+    change(&mut packet.flow);
+    let entry = Entry::from_packet(std::time::UNIX_EPOCH, &packet, &mut Named).unwrap();
+    let What::Packet(mut seen) = entry.what else {
+        panic!("{entry}");
+    };
+    seen.program.path = Some("/usr/bin/telnet".into());
+    seen.program.file = Some([8, 15]);
+    seen.program.user = Some(1000);
+    seen
+}
+
+fn file(text: &str) -> InForce {
+    InForce {
+        name: "rules.toml".to_owned(),
+        text: text.to_owned(),
+        generation: 1,
+        folder: PathBuf::new(),
+    }
+}
+
+fn packets() -> Vec<PacketSeen> {
+    let six = |flow: &mut PacketHeaders, protocol, kind| {
+        flow.source = std::net::Ipv6Addr::LOCALHOST.octets();
+        flow.destination = [0x20; 16];
+        (flow.ip_version, flow.protocol, flow.source_port) = (6, protocol, kind);
+    };
+    let mut fragment = seen(|flow| (flow.source_port, flow.destination_port) = (0, 0));
+    fragment.reason = Reason::Fragment;
+    let mut all = vec![
+        seen(|_| {}),
+        fragment,
+        seen(|flow| flow.protocol = UDP),
+        seen(|flow| (flow.protocol, flow.source_port, flow.destination_port) = (ICMP, 8, 0)),
+        seen(|flow| (flow.protocol, flow.source_port, flow.destination_port) = (132, 0, 0)),
+        seen(|flow| six(flow, 6, 40_000)),
+        seen(|flow| six(flow, 58, 128)),
+    ];
+    for direction in [Direction::Outbound, Direction::Forward] {
+        let mut other = seen(|flow| flow.direction = direction as u8);
+        other.direction = direction;
+        all.push(other);
+    }
+    all
+}
+
+/// Every wish that is offered for a packet.
+fn wishes(packet: &PacketSeen, allow: bool) -> Vec<Wish> {
+    let mut all = Vec::new();
+    for who in known(packet) {
+        for width in Width::ALL {
+            let packet = packet.clone();
+            let wish = Wish {
+                packet,
+                allow,
+                who,
+                width,
+            };
+            all.extend(wish.can_be().then_some(wish));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_rule_that_is_offered_decides_about_its_packet_as_is_wished_and_is_taken_back_to_the_byte()
+{
+    let allowing = RULES.replace("action = 'block'", "action = 'allow'");
+    let mut tried = 0;
+    for packet in packets() {
+        for (text, allow) in [(RULES, true), (&allowing, false)] {
+            for wish in wishes(&packet, allow) {
+                let draft = draft(&file(text), &wish, &OneProgram).unwrap();
+                assert_eq!(draft.place, Place::Before("no-telnet".to_owned()));
+                let rules =
+                    rules::parse("rules.toml", &draft.text, &OneProgram).expect(&draft.text);
+                assert!(
+                    wish.is_granted(&wish.decide(&rules)),
+                    "{wish:?}\n{}",
+                    draft.text
+                );
+                let lone = text.replace("\n\n", "\n");
+                assert!(!lone.contains(&draft.rule) && draft.text.contains(&draft.rule));
+                assert_eq!(document::remove(&draft.text, &draft.id).unwrap(), text);
+                tried += 1;
+            }
+        }
+    }
+    assert!(tried > 100, "{tried}");
+}
+
+#[test]
+fn a_rule_that_would_not_help_is_not_offered() {
+    let mut packet = seen(|_| {});
+    packet.program.file = Some([8, 16]);
+    let why = draft(&file(RULES), &Wish::usual(&packet), &OneProgram).unwrap_err();
+    assert!(why.contains("its program is not the file"), "{why}");
+    let allowed = RULES.replace("action = 'block'", "action = 'allow'");
+    let why = draft(&file(&allowed), &Wish::usual(&packet), &OneProgram).unwrap_err();
+    assert!(why.contains("allow it already"), "{why}");
+}
+
+#[test]
+fn a_rule_is_taken_back_from_among_others_that_came_since() {
+    let mut service = Model {
+        text: RULES.to_owned(),
+        ..Model::default()
+    };
+    let Outcome::InForce(made) = make(&mut service, &Wish::usual(&seen(|_| {}))) else {
+        panic!("{service:?}");
+    };
+    let others = service.text.replace("# ours", "# ours, and others'");
+    service.text.clone_from(&others);
+    assert!(matches!(
+        undo(&mut service, made),
+        Outcome::TakenBack { .. }
+    ));
+    assert_eq!(service.text, RULES.replace("# ours", "# ours, and others'"));
+}
+
+#[test]
+fn rules_that_others_change_meanwhile_are_read_again_once() {
+    let wish = Wish::usual(&seen(|_| {}));
+    let mut service = Model {
+        text: RULES.to_owned(),
+        says: vec![Failure::Replaced],
+        ..Model::default()
+    };
+    assert!(matches!(make(&mut service, &wish), Outcome::InForce(_)));
+    service.text = RULES.to_owned();
+    service.says = vec![Failure::Replaced; 2];
+    assert!(matches!(make(&mut service, &wish), Outcome::Refused { .. }));
+    assert_eq!(service.text, RULES);
+}
+
+#[test]
+fn who_may_not_is_told_the_command_that_root_types() {
+    let mut service = Model {
+        text: RULES.to_owned(),
+        says: vec![Failure::NotPermitted("only root may".to_owned())],
+        ..Model::default()
+    };
+    let outcome = make(&mut service, &Wish::usual(&seen(|_| {})));
+    let Outcome::Refused { why, command, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert_eq!(why, "only root may");
+    assert_eq!(
+        command.unwrap(),
+        "sudo gatebell rules add allow --id allow-telnet-tcp-23-from-10-0-0-1 --direction in --protocol tcp --source 10.0.0.1 \
+         --ports 23 --program /usr/bin/telnet --before no-telnet"
+    );
+    assert_eq!(quoted("a'; rm -rf /"), None);
+}

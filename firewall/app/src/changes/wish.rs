@@ -1,0 +1,119 @@
+//! What is wished for a packet and its like.
+
+use firewall_abi::asking::Width;
+use firewall_abi::packet::{Decision, Direction, Local, NO_USER, Reason, Verdict, name_words};
+use rules::{Reach, Rules, Suggestion};
+use view::entry::PacketSeen;
+
+/// Whom a rule is about, at this machine's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The packet's program.
+    Program,
+    /// The packet's user.
+    User,
+    /// Whoever it is.
+    Anyone,
+}
+
+/// What is wished for a packet and its like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The packet.
+    pub packet: PacketSeen,
+    /// Whether it is to be allowed; else it is to be blocked.
+    pub allow: bool,
+    /// Whose it is.
+    pub who: Who,
+    /// How far it reaches.
+    pub width: Width,
+}
+
+impl Wish {
+    /// The other verdict, for the packet's program if that is known, at this place.
+    pub fn usual(packet: &PacketSeen) -> Self {
+        Self {
+            allow: packet.verdict != Verdict::Allow,
+            who: known(packet).first().copied().unwrap_or(Who::Anyone),
+            width: Width::Place,
+            packet: packet.clone(),
+        }
+    }
+
+    /// Whether a packet's like can be told so: all that there is may be allowed or blocked for a program or a user alone, and
+    /// a port only of what shows one.
+    pub fn can_be(&self) -> bool {
+        match self.width {
+            Width::Place | Width::Address => true,
+            Width::Port => self.packet.reason != Reason::Fragment,
+            Width::Anywhere => self.who != Who::Anyone,
+        }
+    }
+
+    /// The rule's text, for a rule file of which nothing is known.
+    pub fn text(&self) -> String {
+        self.with_suggestion(|suggestion| suggestion.text(|_| false))
+    }
+
+    pub(super) fn with_suggestion<T>(&self, make: impl FnOnce(&Suggestion<'_>) -> T) -> T {
+        let program = &self.packet.program;
+        let user = program.user.map(|user| user.to_string());
+        make(&Suggestion {
+            action: if self.allow {
+                Verdict::Allow
+            } else {
+                Verdict::Block
+            },
+            headers: &self.packet.flow,
+            shows_ports: self.packet.reason != Reason::Fragment,
+            reach: Reach::Other(self.width),
+            user: user.as_deref().filter(|_| self.who == Who::User),
+            program: program.path.as_deref().filter(|_| self.who == Who::Program),
+            interface: None,
+            out_interface: None,
+        })
+    }
+
+    pub(super) fn is_granted(&self, decision: &Decision) -> bool {
+        (decision.verdict == Verdict::Allow as u8) == self.allow
+            && (self.allow || decision.verdict == Verdict::Block as u8)
+    }
+
+    /// What the rules decide about the packet, had it no connection that it goes on with.
+    pub(super) fn decide(&self, rules: &Rules) -> Decision {
+        let PacketSeen {
+            program,
+            flow,
+            reason,
+            ..
+        } = &self.packet;
+        let device = |name: &Option<std::sync::Arc<str>>| {
+            name.as_deref().and_then(name_words).unwrap_or_default()
+        };
+        let local = Local {
+            program: program.file.unwrap_or_default(),
+            interface: device(&self.packet.device),
+            out_interface: device(&self.packet.out_device),
+            user: program.user.unwrap_or(NO_USER),
+            later: 0,
+        };
+        let shape = if *reason == Reason::Fragment {
+            engine::Shape::LaterFragment
+        } else {
+            engine::Shape::Whole
+        };
+        let packet = engine::Parsed { flow: *flow, shape };
+        engine::classify(&packet, &local, &rules.compile(1).slices())
+    }
+}
+
+/// Whom rules can tell a packet's like by, the narrowest first.
+pub fn known(packet: &PacketSeen) -> Vec<Who> {
+    let mut all = Vec::new();
+    if packet.direction != Direction::Forward {
+        all.extend(packet.program.path.is_some().then_some(Who::Program));
+        all.extend(packet.program.user.map(|_| Who::User));
+    }
+    all.push(Who::Anyone);
+    all
+}
