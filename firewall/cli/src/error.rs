@@ -111,12 +111,10 @@ pub enum Error {
         /// What to do.
         message: String,
     },
-    /// The service has no text of the rules in force.
+    /// What is in force can't be changed as it was asked, or not be shown.
     #[cfg(target_os = "linux")]
-    #[error(
-        "the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE"
-    )]
-    NoText,
+    #[error("{}{}", .0, instead(.0))]
+    NotEditable(control::NotEditable),
     /// Records are unaccounted for.
     #[cfg(target_os = "linux")]
     #[error(
@@ -157,6 +155,25 @@ pub enum Error {
          gatebell why --record '{{…}}', as `gatebell watch --json` prints it"
     )]
     NoPlace,
+}
+
+/// What else a command can do.
+#[cfg(target_os = "linux")]
+fn instead(why: &control::NotEditable) -> &'static str {
+    match why {
+        control::NotEditable::OnLease => "; or try this out too, with --lease 60s",
+        _ => "",
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl From<control::NotEditable> for Error {
+    fn from(why: control::NotEditable) -> Self {
+        match why {
+            control::NotEditable::Failed(failed) => failed.into(),
+            other => Self::NotEditable(other),
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]

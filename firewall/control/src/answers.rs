@@ -102,6 +102,9 @@ pub struct Applied {
     pub warnings: Vec<String>,
     /// The lease, if they have one to be confirmed in.
     pub lease: Option<Lease>,
+    /// The number that the change has among the rule file's changes, if the state before is kept.
+    #[serde(default)]
+    pub change: Option<u64>,
 }
 
 /// The text of the rules that are judged by.

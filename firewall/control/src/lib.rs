@@ -8,6 +8,8 @@
 mod answers;
 #[cfg(target_os = "linux")]
 mod client;
+#[cfg(target_os = "linux")]
+mod editable;
 mod names;
 mod places;
 
@@ -17,6 +19,8 @@ pub use answers::{
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};
+#[cfg(target_os = "linux")]
+pub use editable::{EditableRules, NotEditable};
 #[cfg(target_os = "linux")]
 pub use names::ServiceNames;
 pub use names::{Names, NoNames, RuleName};

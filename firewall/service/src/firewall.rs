@@ -595,14 +595,14 @@ impl Firewall {
         }
         let rules = self.read(name, text)?;
         let Some(time) = lease else {
-            let applied = self.take(name, text, &rules, true)?;
+            let mut applied = self.take(name, text, &rules, true)?;
             let what = note.what.unwrap_or_else(|| format!("apply {name}"));
             let change = NewChange {
                 by,
                 what,
                 undoes: note.undoes,
             };
-            self.write_file(text, change)?;
+            applied.change = self.write_file(text, change)?;
             info!("generation {} is in force", applied.generation);
             return Ok(applied);
         };
@@ -638,15 +638,16 @@ impl Firewall {
             what: format!("confirm {name}"),
             undoes: None,
         };
-        self.write_file(&text, change)?;
+        let change = self.write_file(&text, change)?;
         // They are confirmed. Whoever tried them out has seen their warnings; files that they name may be gone by now.
-        match self.read(&name, &text) {
+        let applied = match self.read(&name, &text) {
             Ok(rules) => {
                 self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
-                Ok(self.applied(&held, &rules))
+                self.applied(&held, &rules)
             }
-            Err(unreadable) => Ok(self.confirmed_unread(&held, &unreadable)),
-        }
+            Err(unreadable) => self.confirmed_unread(&held, &unreadable),
+        };
+        Ok(Applied { change, ..applied })
     }
 
     /// Ends the lease: the confirmed rules are back.
@@ -781,7 +782,7 @@ impl Firewall {
             warn!("{warning}");
         }
         let before = self.rulebook.confirmed().and_then(|held| held.text.clone());
-        let applied = self.take(&name, &text, &rules, false)?;
+        let mut applied = self.take(&name, &text, &rules, false)?;
         if let Some((_, before)) = before.filter(|(_, before)| *before != text) {
             let change = NewChange {
                 by: "whoever wrote the file".to_owned(),
@@ -789,7 +790,7 @@ impl Firewall {
                 undoes: None,
             };
             let kept = self.keep(&before, change);
-            self.noted(kept.context("the rules before this change are not kept"));
+            applied.change = self.noted(kept.context("the rules before this change are not kept"));
         }
         Ok(applied)
     }
@@ -823,13 +824,15 @@ impl Firewall {
             rules: held.count,
             warnings,
             lease,
+            change: None,
         }
     }
 
-    /// The kernel has them by now; the disk is to have them after the next start too.
-    fn write_file(&mut self, text: &str, change: NewChange) -> Result<(), Refused> {
+    /// The kernel has them by now; the disk is to have them after the next start too. The change's number, if the state before
+    /// is kept.
+    fn write_file(&mut self, text: &str, change: NewChange) -> Result<Option<u64>, Refused> {
         let kept = self.keep_file(text, change);
-        self.noted(kept.context("the rule file's state before this change is not kept"));
+        let kept = self.noted(kept.context("the rule file's state before this change is not kept"));
         let written = store::replace(&self.config.rules, text.as_bytes())
             .with_context(|| format!("can't write {}", self.config.rules.display()));
         self.bad_file = written.as_ref().err().map(|cause| {
@@ -837,7 +840,7 @@ impl Firewall {
                 "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
             )
         });
-        written.map_err(|cause| {
+        written.map(|()| kept.flatten()).map_err(|cause| {
             self.incomplete(format!(
                 "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \
                  apply the rules again"
@@ -846,22 +849,21 @@ impl Firewall {
     }
 
     /// Keeps what the rule file holds before it holds this text, for who wants it back.
-    fn keep_file(&self, text: &str, change: NewChange) -> Result<()> {
+    fn keep_file(&self, text: &str, change: NewChange) -> Result<Option<u64>> {
         let Ok(before) = fs::read_to_string(&self.config.rules) else {
             // There is none yet, or it is no text: nothing to keep.
-            return Ok(());
+            return Ok(None);
         };
         if before == text {
-            return Ok(());
+            return Ok(None);
         }
-        self.keep(&before, change)
+        self.keep(&before, change).map(Some)
     }
 
-    fn keep(&self, before: &str, change: NewChange) -> Result<()> {
+    fn keep(&self, before: &str, change: NewChange) -> Result<u64> {
         // Nobody is waited for: this thread has a firewall to run.
         let history = History::beside(&self.config.rules);
-        history.try_hold()?.keep(before, change)?;
-        Ok(())
+        Ok(history.try_hold()?.keep(before, change)?.number)
     }
 
     /// What an error means for whoever asked, given the generation that was confirmed before: the kernel may have the rules
@@ -896,6 +898,7 @@ impl Firewall {
             rules: held.count,
             warnings: vec![warning],
             lease: None,
+            change: None,
         }
     }
 

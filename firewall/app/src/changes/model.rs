@@ -1,6 +1,7 @@
 //! A service for tests.
 
 use super::{Failure, InForce, Service};
+use control::Applied;
 use rules::Resolver;
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ pub struct Model {
     pub generation: u32,
     /// What it says to the next changes.
     pub says: Vec<Failure>,
+    /// The changes: what each was, and which one it takes back.
+    pub log: Vec<(String, Option<u64>)>,
 }
 
 impl Service for Model {
@@ -25,14 +28,27 @@ impl Service for Model {
         })
     }
 
-    fn apply(&mut self, old: &InForce, text: &str, _: &str) -> Result<u32, Failure> {
+    fn apply(
+        &mut self,
+        old: &InForce,
+        text: &str,
+        what: &str,
+        undoes: Option<u64>,
+    ) -> Result<Applied, Failure> {
         if let Some(failure) = self.says.pop() {
             return Err(failure);
         }
         assert_eq!(old.generation, self.generation);
         self.text = text.to_owned();
         self.generation += 1;
-        Ok(self.generation)
+        self.log.push((what.to_owned(), undoes));
+        Ok(Applied {
+            generation: self.generation,
+            rules: 1,
+            warnings: Vec::new(),
+            lease: None,
+            change: Some(self.log.len() as u64),
+        })
     }
 
     fn resolver(&self, _: &InForce) -> Box<dyn Resolver> {

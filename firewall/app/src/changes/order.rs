@@ -2,6 +2,7 @@
 
 use super::draft::{draft, quoted};
 use super::{Failure, Service, Wish};
+use control::Applied;
 use rules::document;
 
 /// How often a change is tried anew if somebody else changes the rules at the same moment.
@@ -23,6 +24,9 @@ pub struct Made {
     pub id: String,
     /// The generation with it.
     pub generation: u32,
+    /// The number that the change has among the rule file's changes.
+    change: Option<u64>,
+    what: String,
     before: String,
     after: String,
 }
@@ -79,11 +83,14 @@ pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
             Ok(draft) => draft,
             Err(why) => return Failure::Said(why).refused(None, None),
         };
-        match service.apply(&file, &draft.text, &format!("add {}", draft.id)) {
-            Ok(generation) => {
+        let what = format!("add {}", draft.id);
+        match service.apply(&file, &draft.text, &what, None) {
+            Ok(applied) => {
                 return Outcome::InForce(Made {
                     id: draft.id,
-                    generation,
+                    generation: applied.generation,
+                    change: applied.change,
+                    what,
                     before: file.text,
                     after: draft.text,
                 });
@@ -103,17 +110,23 @@ pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
             Ok(file) => file,
             Err(failure) => return failure.refused(None, Some(made)),
         };
-        let text = if file.text == made.after {
-            Ok(made.before.clone())
-        } else {
-            document::remove(&file.text, id)
+        // Of what others changed since nothing is taken back: that is a change by itself.
+        let (text, what, undoes) = match made.change {
+            Some(number) if file.text == made.after => {
+                let what = format!("undo {number}: {}", made.what);
+                (Ok(made.before.clone()), what, Some(number))
+            }
+            _ => {
+                let removed = document::remove(&file.text, id);
+                (removed, format!("remove {id}"), None)
+            }
         };
         let text = match text {
             Ok(text) => text,
             Err(wrong) => return Failure::Said(wrong.to_string()).refused(None, None),
         };
-        match service.apply(&file, &text, &format!("undo: add {id}")) {
-            Ok(generation) => {
+        match service.apply(&file, &text, &what, undoes) {
+            Ok(Applied { generation, .. }) => {
                 let id = made.id;
                 return Outcome::TakenBack { id, generation };
             }

@@ -1,5 +1,6 @@
 //! Who has the rules, and what is asked of it.
 
+use control::Applied;
 use rules::Resolver;
 use std::path::PathBuf;
 
@@ -31,8 +32,14 @@ pub enum Failure {
 pub trait Service {
     /// The rules in force, if they can be changed now.
     fn in_force(&mut self) -> Result<InForce, Failure>;
-    /// Puts this text in force in the place of that one. The new generation.
-    fn apply(&mut self, old: &InForce, text: &str, what: &str) -> Result<u32, Failure>;
+    /// Puts this text in force in the place of that one; `what` the change is, and which earlier one it takes back.
+    fn apply(
+        &mut self,
+        old: &InForce,
+        text: &str,
+        what: &str,
+        undoes: Option<u64>,
+    ) -> Result<Applied, Failure>;
     /// What knows the names in these rules.
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver>;
 }
@@ -67,43 +74,34 @@ impl From<control::Failed> for Failure {
 #[cfg(target_os = "linux")]
 impl Service for crate::questions::AtSocket {
     fn in_force(&mut self) -> Result<InForce, Failure> {
-        let said = |why: &str| Err(Failure::Said(why.to_owned()));
-        let rules = self.ask(control::Client::rules)?;
-        let Some(text) = rules.text else {
-            return said(
-                "The firewall found its rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE",
-            );
-        };
-        if self.ask(control::Client::status)?.lease.is_some() {
-            return said(
-                "Rules are on a lease: confirm them or return to the ones before first, `gatebell rules confirm` or `gatebell \
-                 rules revert`.",
-            );
-        }
-        // Who may not read it is told by the service what to do.
-        let on_disk = std::fs::read_to_string(&rules.file).ok();
-        if on_disk.is_some_and(|on_disk| on_disk != text) {
-            return Err(Failure::Said(format!(
-                "{} was changed and is not in force as it is now; put it in force first: sudo systemctl reload gatebell",
-                rules.file.display()
-            )));
-        }
+        use control::{EditableRules, NotEditable};
+        // What is not editable is said by a service that answers: the connection is good.
+        let read = self.ask(|client| match EditableRules::read(client, false) {
+            Err(NotEditable::Failed(failed)) => Err(failed),
+            read => Ok(read),
+        })?;
+        let rules = read.map_err(|why| Failure::Said(why.to_string()))?;
         Ok(InForce {
             name: rules.file.display().to_string(),
-            text,
+            text: rules.text,
             generation: rules.generation,
             folder: rules.folder,
         })
     }
 
-    fn apply(&mut self, old: &InForce, text: &str, what: &str) -> Result<u32, Failure> {
+    fn apply(
+        &mut self,
+        old: &InForce,
+        text: &str,
+        what: &str,
+        undoes: Option<u64>,
+    ) -> Result<Applied, Failure> {
         let note = control::ChangeNote {
             what: Some(what.to_owned()),
-            undoes: None,
+            undoes,
             replaces: Some(old.generation),
         };
-        let applied = self.ask(|client| client.apply_change(&old.name, text, None, &note))?;
-        Ok(applied.generation)
+        Ok(self.ask(|client| client.apply_change(&old.name, text, None, &note))?)
     }
 
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver> {

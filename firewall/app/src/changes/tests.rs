@@ -137,6 +137,31 @@ fn a_rule_is_taken_back_from_among_others_that_came_since() {
 }
 
 #[test]
+fn an_undo_is_the_undo_that_the_log_knows_and_no_change_of_its_own() {
+    let mut service = Model {
+        text: RULES.to_owned(),
+        ..Model::default()
+    };
+    let wish = Wish::usual(&seen(|_| {}));
+    let Outcome::InForce(made) = make(&mut service, &wish) else {
+        panic!("{service:?}");
+    };
+    let outcome = undo(&mut service, made);
+    assert!(matches!(outcome, Outcome::TakenBack { .. }), "{outcome:?}");
+    let added = "add allow-telnet-tcp-23-from-10-0-0-1".to_owned();
+    let undone = format!("undo 1: {added}");
+    assert_eq!(service.log, [(added, None), (undone, Some(1))]);
+    let Outcome::InForce(made) = make(&mut service, &wish) else {
+        panic!("{service:?}");
+    };
+    service.text.push_str("# others\n");
+    undo(&mut service, made);
+    let removed = "remove allow-telnet-tcp-23-from-10-0-0-1".to_owned();
+    let last = service.log.last();
+    assert_eq!(last, Some(&(removed, None)), "theirs are not taken back");
+}
+
+#[test]
 fn rules_that_others_change_meanwhile_are_read_again_once() {
     let wish = Wish::usual(&seen(|_| {}));
     let mut service = Model {

@@ -50,11 +50,13 @@ impl Taken {
         !matches!(self, Self::Nothing)
     }
 
-    /// The number of the change, where the file's states are kept here.
+    /// The number of the change, if the state before is kept.
     pub fn number(&self) -> Option<u64> {
         match self {
+            Self::Nothing => None,
             Self::Written(number) => Some(*number),
-            _ => None,
+            #[cfg(target_os = "linux")]
+            Self::Applied(applied) => applied.change,
         }
     }
 

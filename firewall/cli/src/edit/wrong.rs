@@ -59,23 +59,6 @@ pub enum Wrong {
     /// It is not a file.
     #[error("standard input can't be changed; name a file: --file rules.toml")]
     StandardInput,
-    /// The service's file is another than the rules in force.
-    #[cfg(target_os = "linux")]
-    #[error(
-        "{file} was changed and is not in force as it is now; nothing was changed: put it in force first, `sudo systemctl reload \
-         gatebell`, or take it back: gatebell rules show"
-    )]
-    ChangedByHand {
-        /// The file.
-        file: String,
-    },
-    /// Rules are tried out.
-    #[cfg(target_os = "linux")]
-    #[error(
-        "rules are on a lease; nothing was changed: `gatebell rules confirm` or `gatebell rules revert` first, or try this out too, \
-         with --lease 60s"
-    )]
-    OnLease,
     /// There is no service.
     #[cfg(not(target_os = "linux"))]
     #[error(

@@ -192,6 +192,7 @@ mod tests {
                 rules: 1,
                 warnings: vec![],
                 lease,
+                change: None,
             },
             &mut shown,
         )

@@ -48,7 +48,7 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
 /// The same, over a connection that there is.
 pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
     let rules = client.rules()?;
-    let text = rules.text.ok_or(Error::NoText)?;
+    let text = rules.text.ok_or(control::NotEditable::NoText)?;
     let name = rules
         .name
         .unwrap_or_else(|| "the rules in force".to_owned());

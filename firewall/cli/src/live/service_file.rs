@@ -4,9 +4,9 @@ use super::apply::wrong;
 use super::{connect, is_somebody_there};
 use crate::Error;
 use crate::arguments::Time;
-use crate::edit::{TargetArguments, Wrong};
+use crate::edit::TargetArguments;
 use crate::rule_file::Source;
-use control::{Applied, ChangeNote, Client, Failed, RuleText};
+use control::{Applied, ChangeNote, Client, EditableRules, Failed, RuleText};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -47,26 +47,22 @@ impl ServiceFile {
     }
 
     fn of(mut client: Client, rules: RuleText, arguments: &TargetArguments) -> Result<Self, Error> {
-        let text = rules.text.ok_or(Error::NoText)?;
-        let on_lease = client.status()?.lease.is_some();
-        if on_lease && arguments.lease.is_none() {
-            return Err(Wrong::OnLease.into());
-        }
-        let name = rules.file.display().to_string();
-        // Who may not read it may not change it either, and is told so by the service.
-        let on_disk = fs::read_to_string(&rules.file).ok();
-        if !on_lease && on_disk.is_some_and(|on_disk| on_disk != text) {
-            return Err(Wrong::ChangedByHand { file: name }.into());
-        }
+        let lease = arguments.lease;
+        let EditableRules {
+            file,
+            text,
+            generation,
+            ..
+        } = EditableRules::of(&mut client, rules, lease.is_some())?;
         Ok(Self {
             source: Source {
-                name,
+                name: file.display().to_string(),
                 text,
-                place: rules.file,
+                place: file,
             },
             client,
-            generation: rules.generation,
-            lease: arguments.lease,
+            generation,
+            lease,
         })
     }
 

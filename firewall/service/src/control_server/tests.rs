@@ -151,6 +151,7 @@ fn applied() -> Applied {
         rules: 1,
         warnings: vec![],
         lease: None,
+        change: None,
     }
 }
 
