@@ -224,6 +224,37 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
 }
 
 #[test]
+fn a_change_to_the_rules_in_force_has_its_number_and_none_begins_on_a_lease_or_beside_a_change_by_hand()
+ {
+    let zone = Protected::start();
+    let root = Person::root(&zone);
+    let disable = ["rules", "disable", "no-discard"];
+    let changed = root.ok(&[&disable[..], &["--json"]].concat());
+    assert!(!discard(&zone), "{changed}");
+    let number = changed["change"].as_u64().unwrap();
+    let undone = root.ok(&["rules", "undo", &number.to_string(), "--json"]);
+    assert!(discard(&zone) && undone["change"].as_u64().unwrap() > number);
+
+    let lease = root.run(&[&disable[..], &["--lease", "1h"]].concat());
+    assert_eq!(lease.code, 0, "{lease:?}");
+    let refused = root.run(&disable);
+    assert!(
+        refused.code == 1 && refused.err.contains("rules are on a lease"),
+        "{refused:?}"
+    );
+    assert_eq!(root.run(&["rules", "revert"]).code, 0);
+    let by_hand = format!("# mine\n{}", std::fs::read_to_string(&zone.rules).unwrap());
+    std::fs::write(&zone.rules, &by_hand).unwrap();
+    let refused = root.run(&disable);
+    assert!(
+        refused.code == 1 && refused.err.contains("was changed and is not in force"),
+        "{refused:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&zone.rules).unwrap(), by_hand);
+    assert!(discard(&zone));
+}
+
+#[test]
 fn rules_that_are_wrong_are_named_with_their_places_and_change_nothing() {
     let zone = Protected::start();
     let root = Person::root(&zone);

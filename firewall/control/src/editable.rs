@@ -1,0 +1,93 @@
+//! The running service's rule file as it is in force, if it can be changed now.
+
+use crate::{Client, Failed, RuleText};
+use std::fs;
+use std::path::PathBuf;
+
+/// The service's rule file: the text that is in force, which is the file's too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditableRules {
+    /// The file.
+    pub file: PathBuf,
+    /// What is in it.
+    pub text: String,
+    /// The generation that is in force.
+    pub generation: u32,
+    /// The service's folder for rules, from which on they name the files of sets.
+    pub folder: PathBuf,
+}
+
+/// The reason for which a change to the rule file can't begin with what is in force.
+#[derive(Debug)]
+pub enum NotEditable {
+    /// The service has no text of what is in force.
+    NoText,
+    /// Rules are tried out.
+    OnLease,
+    /// The file is another than the rules in force.
+    ChangedByHand(PathBuf),
+    /// The service does not say.
+    Failed(Failed),
+}
+
+impl EditableRules {
+    /// What the service has in force.
+    ///
+    /// # Errors
+    /// It can't be changed now: see [`NotEditable`]. While rules are on a lease they can only be changed `on_a_lease` again.
+    pub fn read(client: &mut Client, on_a_lease: bool) -> Result<Self, NotEditable> {
+        let rules = client.rules()?;
+        Self::of(client, rules, on_a_lease)
+    }
+
+    /// The same, of rules that the service was asked for already.
+    ///
+    /// # Errors
+    /// See [`Self::read`].
+    pub fn of(client: &mut Client, rules: RuleText, on_a_lease: bool) -> Result<Self, NotEditable> {
+        let text = rules.text.ok_or(NotEditable::NoText)?;
+        if client.status()?.lease.is_some() {
+            if !on_a_lease {
+                return Err(NotEditable::OnLease);
+            }
+        } else if fs::read_to_string(&rules.file).is_ok_and(|on_disk| on_disk != text) {
+            // Whoever may not read it may not change it either, and is told so by the service.
+            return Err(NotEditable::ChangedByHand(rules.file));
+        }
+        Ok(Self {
+            file: rules.file,
+            text,
+            generation: rules.generation,
+            folder: rules.folder,
+        })
+    }
+}
+
+impl From<Failed> for NotEditable {
+    fn from(failed: Failed) -> Self {
+        Self::Failed(failed)
+    }
+}
+
+impl std::fmt::Display for NotEditable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoText => f.write_str(
+                "the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE",
+            ),
+            Self::OnLease => f.write_str(
+                "rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or \
+                 `gatebell rules revert`",
+            ),
+            Self::ChangedByHand(file) => write!(
+                f,
+                "{} was changed and is not in force as it is now; nothing was changed: put it in force first, `sudo systemctl \
+                 reload gatebell`, or take it back: gatebell rules show",
+                file.display()
+            ),
+            Self::Failed(failed) => failed.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NotEditable {}
