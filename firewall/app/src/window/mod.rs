@@ -1,15 +1,17 @@
 //! The window: what was refused and what was started, as it happens; for each refused packet the rule that did it, and
 //! how to allow it.
 //!
-//! - `rows`: what is kept, and what of it the filter lets through.
-//! - `allow`: which rule decided, and where another one has to stand.
-//! - `details`: the row that is selected, and the rule that decides otherwise, by click.
+//! - `live`: the page of what happens; of it
+//!   - `rows`: what is kept, and what of it the filter lets through;
+//!   - `allow`: which rule decided, and where another one has to stand;
+//!   - `details`: the row that is selected, and the rule that decides otherwise, by click.
 //! - `card`: what the rules ask, and the keys that answer it.
 //! - here: what is painted. Nothing is painted while nothing happens.
 
 mod allow;
 mod card;
 mod details;
+mod live;
 mod rows;
 
 #[cfg(test)]
@@ -18,24 +20,17 @@ mod tests;
 use crate::changes::Changes;
 use crate::questions::Questions;
 use card::Card;
-use details::Details;
-use eframe::egui::{self, Color32, RichText, Ui, accesskit};
-use egui_extras::{Column, TableBuilder};
+use eframe::egui::{self, Color32, RichText, Ui};
 use firewall_abi::packet::Verdict;
+use live::Live;
 use rows::Rows;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use view::entry::{COLUMNS, Entry, Update, What};
+use view::entry::{Update, What};
 
 /// Entries that come close together are painted together.
 const PAINT_AFTER: Duration = Duration::from_millis(100);
-/// Rows that one painting looks through for the filter at most.
-const FILTERED_AT_ONCE: usize = 5_000;
-const ROW: f32 = 20.0;
-const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
-
 const REFUSED: Color32 = Color32::from_rgb(0xe0, 0x6c, 0x5b);
 const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
 
@@ -185,45 +180,8 @@ pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
 struct Window {
     title: String,
     shown: Arc<Shown>,
-    filter: String,
-    selected: Option<u64>,
-    painted: PaintedRows,
     card: Card,
-    details: Details,
-    /// The row that is to be brought into sight.
-    sought: Option<usize>,
-}
-
-/// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
-/// other's is.
-#[derive(Default)]
-struct PaintedRows {
-    last: HashMap<u64, Arc<RowText>>,
-    now: HashMap<u64, Arc<RowText>>,
-}
-
-/// One row as it is painted, and as a screen reader says it.
-struct RowText {
-    cells: [String; COLUMNS.len()],
-    line: String,
-}
-
-impl PaintedRows {
-    fn of(&mut self, number: u64, entry: &Entry) -> Arc<RowText> {
-        let known = self.now.get(&number).or_else(|| self.last.get(&number));
-        let text = known.cloned().unwrap_or_else(|| {
-            let cells = entry.cells();
-            let line = cells.join(" ");
-            Arc::new(RowText { cells, line })
-        });
-        self.now.insert(number, text.clone());
-        text
-    }
-
-    /// Forgets the rows that were not painted this time.
-    fn end_of_painting(&mut self) {
-        self.last = std::mem::take(&mut self.now);
-    }
+    live: Live,
 }
 
 impl Window {
@@ -231,12 +189,8 @@ impl Window {
         Self {
             title,
             shown,
-            filter: String::new(),
-            selected: None,
-            painted: PaintedRows::default(),
             card: Card::default(),
-            details: Details::default(),
-            sought: None,
+            live: Live::default(),
         }
     }
 
@@ -246,84 +200,8 @@ impl Window {
             ui.heading("Gatebell");
             ui.label(RichText::new(&self.title).weak());
         });
-        ui.horizontal(|ui| {
-            let label = ui.label("Filter");
-            let hint = "an address, a port, a rule, a program";
-            let edit = egui::TextEdit::singleline(&mut self.filter)
-                .hint_text(hint)
-                .desired_width(320.0);
-            if ui.add(edit).labelled_by(label.id).changed() {
-                rows.filter(&self.filter);
-            }
-            ui.label(RichText::new(rows.shown_of_all()).weak());
-        });
+        self.live.head(ui, rows);
         ui.add_space(4.0);
-    }
-
-    fn table(&mut self, ui: &mut Ui, rows: &Rows) {
-        // Text that is there to be read is as bright as a button's.
-        let visuals = ui.visuals_mut();
-        visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
-        let mut table = TableBuilder::new(ui)
-            .striped(true)
-            .resizable(true)
-            .stick_to_bottom(true)
-            .auto_shrink(false)
-            // Rows are chosen by the arrow keys: Tab goes past them, to what can be done.
-            .sense(egui::Sense::CLICK);
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
-        let table = table
-            .column(Column::remainder().clip(true))
-            .header(ROW, |mut header| {
-                for title in COLUMNS {
-                    header.col(|ui| drop(ui.strong(title)));
-                }
-            });
-        table.body(|body| {
-            body.rows(ROW, rows.shown(), |mut row| {
-                let Some((number, entry)) = rows.nth_shown(row.index()) else {
-                    return;
-                };
-                row.set_selected(self.selected == Some(number));
-                cells(&mut row, entry, &self.painted.of(number, entry));
-                // Already when it is pressed: while rows come, another one may lie there at the release.
-                let response = row.response();
-                if response.clicked() || response.is_pointer_button_down_on() {
-                    self.selected = Some(number);
-                }
-            });
-        });
-        self.painted.end_of_painting();
-    }
-
-    /// The arrow keys choose a row, and Enter goes to the button that changes what becomes of its like; while nothing else has
-    /// the focus, which would take them, and while nothing is asked.
-    fn keys(&mut self, ui: &Ui, rows: &Rows) {
-        if ui.ctx().egui_wants_keyboard_input() || rows.shown() == 0 {
-            return;
-        }
-        let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let last = rows.shown() - 1;
-        let at = self.selected.and_then(|number| rows.place_of(number));
-        let to = if pressed(egui::Key::ArrowUp) {
-            Some(at.map_or(last, |at| at.saturating_sub(1)))
-        } else if pressed(egui::Key::ArrowDown) {
-            Some(at.map_or(last, |at| (at + 1).min(last)))
-        } else {
-            None
-        };
-        if let Some((number, _)) = to.and_then(|to| rows.nth_shown(to)) {
-            (self.selected, self.sought) = (Some(number), to);
-        }
-        let asked = !self.shown.questions.look().waiting().is_empty();
-        if self.selected.is_some() && !asked && pressed(egui::Key::Enter) {
-            self.details.focus();
-        }
     }
 }
 
@@ -333,9 +211,7 @@ impl eframe::App for Window {
         let looked_at = ui.input(|input| input.focused && input.viewport().minimized != Some(true));
         shown.look(looked_at);
         let mut rows = shown.rows();
-        if rows.look_through(FILTERED_AT_ONCE) {
-            ui.ctx().request_repaint_after(Duration::from_millis(1));
-        }
+        self.live.look_through(ui, &mut rows);
         egui::Panel::top("head").show(ui, |ui| self.head(ui, &mut rows));
         let notifications = shown.notifications().clone();
         let unreachable = shown.questions.look().unreachable().map(str::to_owned);
@@ -353,19 +229,8 @@ impl eframe::App for Window {
         if details::is_there_news(&shown.changes) {
             egui::Panel::bottom("change").show(ui, |ui| details::news(ui, &shown.changes));
         }
-        self.keys(ui, &rows);
-        if let Some(number) = self.selected
-            && let Some(entry) = rows.numbered(number)
-        {
-            let panel = egui::Panel::bottom("details");
-            let details = panel.show(ui, |ui| {
-                self.details.show(ui, number, entry, &shown.changes)
-            });
-            if details.inner {
-                self.selected = None;
-            }
-        }
-        egui::CentralPanel::default().show(ui, |ui| self.table(ui, &rows));
+        let asked = !shown.questions.look().waiting().is_empty();
+        self.live.show(ui, &rows, &shown.changes, asked);
     }
 }
 
@@ -399,29 +264,4 @@ fn status(ui: &mut Ui, rows: &Rows) {
             ui.label(RichText::new(why).color(LOST));
         }
     });
-}
-
-fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry, text: &RowText) {
-    let colour = colour(&entry.what);
-    let mut whole = egui::Rect::NOTHING;
-    for cell in &text.cells {
-        let label = colour.map_or_else(
-            || RichText::new(cell),
-            |colour| RichText::new(cell).color(colour),
-        );
-        let (place, _) =
-            row.col(|ui| drop(ui.add(egui::Label::new(label).truncate().selectable(false))));
-        whole = whole.union(place);
-    }
-    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
-    let response = row.response().with_new_rect(whole);
-    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, &text.line));
-}
-
-fn colour(what: &What) -> Option<Color32> {
-    match what {
-        What::Packet(packet) if packet.verdict == Verdict::Block => Some(REFUSED),
-        What::Lost(_) | What::Unreadable(_) => Some(LOST),
-        _ => None,
-    }
 }

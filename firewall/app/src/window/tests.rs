@@ -7,9 +7,11 @@ use crate::questions::Model;
 use channel::{Account, Lost};
 use channel_abi::{Cause, Totals};
 use control::Question;
+use eframe::egui::accesskit;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use std::time::UNIX_EPOCH;
+use view::entry::Entry;
 use view::example::{Named, packet, question};
 use view::question::usual;
 
@@ -179,7 +181,7 @@ fn a_row_that_is_not_in_sight_has_no_text() {
         tell(&window, lost(n));
     }
     window.run();
-    let painted = window.state().painted.last.len();
+    let painted = window.state().live.painted.last.len();
     assert!(
         (1..200).contains(&painted),
         "{painted} rows of 5000 have text"

@@ -1,0 +1,190 @@
+//! The live page: what was refused and what was started, as it happens.
+
+use super::details::Details;
+use super::rows::Rows;
+use super::{LOST, REFUSED};
+use crate::changes::Changes;
+use eframe::egui::{self, Color32, RichText, Ui, accesskit};
+use egui_extras::{Column, TableBuilder};
+use firewall_abi::packet::Verdict;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use view::entry::{COLUMNS, Entry, What};
+
+/// Rows that one painting looks through for the filter at most.
+const FILTERED_AT_ONCE: usize = 5_000;
+pub const ROW: f32 = 20.0;
+const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
+
+/// What of the page is the window's own.
+#[derive(Default)]
+pub struct Live {
+    filter: String,
+    selected: Option<u64>,
+    pub(super) painted: PaintedRows,
+    details: Details,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
+}
+
+/// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
+/// other's is.
+#[derive(Default)]
+pub(super) struct PaintedRows {
+    pub(super) last: HashMap<u64, Arc<RowText>>,
+    now: HashMap<u64, Arc<RowText>>,
+}
+
+/// One row as it is painted, and as a screen reader says it.
+pub(super) struct RowText {
+    cells: [String; COLUMNS.len()],
+    line: String,
+}
+
+impl PaintedRows {
+    fn of(&mut self, number: u64, entry: &Entry) -> Arc<RowText> {
+        let known = self.now.get(&number).or_else(|| self.last.get(&number));
+        let text = known.cloned().unwrap_or_else(|| {
+            let cells = entry.cells();
+            let line = cells.join(" ");
+            Arc::new(RowText { cells, line })
+        });
+        self.now.insert(number, text.clone());
+        text
+    }
+
+    /// Forgets the rows that were not painted this time.
+    fn end_of_painting(&mut self) {
+        self.last = std::mem::take(&mut self.now);
+    }
+}
+
+impl Live {
+    /// Has the filter look at a few more rows.
+    pub fn look_through(&self, ui: &Ui, rows: &mut Rows) {
+        if rows.look_through(FILTERED_AT_ONCE) {
+            ui.ctx().request_repaint_after(Duration::from_millis(1));
+        }
+    }
+
+    /// The filter, and how many rows it lets through.
+    pub fn head(&mut self, ui: &mut Ui, rows: &mut Rows) {
+        ui.horizontal(|ui| {
+            let label = ui.label("Filter");
+            let hint = "an address, a port, a rule, a program";
+            let edit = egui::TextEdit::singleline(&mut self.filter)
+                .hint_text(hint)
+                .desired_width(320.0);
+            if ui.add(edit).labelled_by(label.id).changed() {
+                rows.filter(&self.filter);
+            }
+            ui.label(RichText::new(rows.shown_of_all()).weak());
+        });
+    }
+
+    /// The rows, and the details of the one that is selected. `asked`: a card takes the keys.
+    pub fn show(&mut self, ui: &mut Ui, rows: &Rows, changes: &Changes, asked: bool) {
+        self.keys(ui, rows, asked);
+        if let Some(number) = self.selected
+            && let Some(entry) = rows.numbered(number)
+        {
+            let panel = egui::Panel::bottom("details");
+            let details = panel.show(ui, |ui| self.details.show(ui, number, entry, changes));
+            if details.inner {
+                self.selected = None;
+            }
+        }
+        egui::CentralPanel::default().show(ui, |ui| self.table(ui, rows));
+    }
+
+    fn table(&mut self, ui: &mut Ui, rows: &Rows) {
+        // Text that is there to be read is as bright as a button's.
+        let visuals = ui.visuals_mut();
+        visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
+        let mut table = TableBuilder::new(ui)
+            .striped(true)
+            .resizable(true)
+            .stick_to_bottom(true)
+            .auto_shrink(false)
+            // Rows are chosen by the arrow keys: Tab goes past them, to what can be done.
+            .sense(egui::Sense::CLICK);
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let table = table
+            .column(Column::remainder().clip(true))
+            .header(ROW, |mut header| {
+                for title in COLUMNS {
+                    header.col(|ui| drop(ui.strong(title)));
+                }
+            });
+        table.body(|body| {
+            body.rows(ROW, rows.shown(), |mut row| {
+                let Some((number, entry)) = rows.nth_shown(row.index()) else {
+                    return;
+                };
+                row.set_selected(self.selected == Some(number));
+                cells(&mut row, entry, &self.painted.of(number, entry));
+                // Already when it is pressed: while rows come, another one may lie there at the release.
+                let response = row.response();
+                if response.clicked() || response.is_pointer_button_down_on() {
+                    self.selected = Some(number);
+                }
+            });
+        });
+        self.painted.end_of_painting();
+    }
+
+    /// The arrow keys choose a row, and Enter goes to the button that changes what becomes of its like; while nothing else has
+    /// the focus, which would take them, and while nothing is asked.
+    fn keys(&mut self, ui: &Ui, rows: &Rows, asked: bool) {
+        if ui.ctx().egui_wants_keyboard_input() || rows.shown() == 0 {
+            return;
+        }
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let last = rows.shown() - 1;
+        let at = self.selected.and_then(|number| rows.place_of(number));
+        let to = if pressed(egui::Key::ArrowUp) {
+            Some(at.map_or(last, |at| at.saturating_sub(1)))
+        } else if pressed(egui::Key::ArrowDown) {
+            Some(at.map_or(last, |at| (at + 1).min(last)))
+        } else {
+            None
+        };
+        if let Some((number, _)) = to.and_then(|to| rows.nth_shown(to)) {
+            (self.selected, self.sought) = (Some(number), to);
+        }
+        if self.selected.is_some() && !asked && pressed(egui::Key::Enter) {
+            self.details.focus();
+        }
+    }
+}
+
+fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry, text: &RowText) {
+    let colour = colour(&entry.what);
+    let mut whole = egui::Rect::NOTHING;
+    for cell in &text.cells {
+        let label = colour.map_or_else(
+            || RichText::new(cell),
+            |colour| RichText::new(cell).color(colour),
+        );
+        let (place, _) =
+            row.col(|ui| drop(ui.add(egui::Label::new(label).truncate().selectable(false))));
+        whole = whole.union(place);
+    }
+    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
+    let response = row.response().with_new_rect(whole);
+    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, &text.line));
+}
+
+fn colour(what: &What) -> Option<Color32> {
+    match what {
+        What::Packet(packet) if packet.verdict == Verdict::Block => Some(REFUSED),
+        What::Lost(_) | What::Unreadable(_) => Some(LOST),
+        _ => None,
+    }
+}
