@@ -214,19 +214,31 @@ fn the_guide_to_a_driver_of_ones_own_shows_the_files_that_are_compiled() {
     let guide = include_str!("../../docs/your-own-driver.md");
     for (name, file) in [
         (
-            "record/src/lib.rs",
+            "tripwire/record/src/lib.rs",
             include_str!("../../examples/tripwire/record/src/lib.rs"),
         ),
         (
-            "driver/src/main.rs",
+            "tripwire/driver/src/main.rs",
             include_str!("../../examples/tripwire/driver/src/main.rs"),
         ),
         (
-            "app/src/main.rs",
+            "tripwire/app/src/main.rs",
             include_str!("../../examples/tripwire/app/src/main.rs"),
         ),
+        (
+            "pager/record/src/lib.rs",
+            include_str!("../../examples/pager/record/src/lib.rs"),
+        ),
+        (
+            "pager/driver/src/main.rs",
+            include_str!("../../examples/pager/driver/src/main.rs"),
+        ),
+        (
+            "pager/app/src/main.rs",
+            include_str!("../../examples/pager/app/src/main.rs"),
+        ),
     ] {
-        let shown = format!("`tripwire/{name}`\n\n```rust\n{file}```\n");
+        let shown = format!("`{name}`\n\n```rust\n{file}```\n");
         assert!(guide.contains(&shown), "{name} differs");
     }
 }

@@ -16,9 +16,11 @@ use std::time::Duration;
 static RUN: LazyLock<Result<String, String>> = LazyLock::new(|| {
     let built = built();
     let machine = Machine::boot(&built).map_err(|why| format!("Wine does not boot: {why}"))?;
-    machine
-        .copy_driver(&built.join("drivers/gatebell_sample.sys"))
-        .map_err(|why| why.to_string())?;
+    for name in DRIVERS {
+        machine
+            .copy_driver(&image(name))
+            .map_err(|why| why.to_string())?;
+    }
     build_c_program(&built)?;
     let log = machine
         .run(
@@ -62,8 +64,15 @@ fn built() -> PathBuf {
         .join("target")
 }
 
-fn driver() -> Image {
-    Image::read(&built().join("drivers/gatebell_sample.sys")).unwrap()
+/// Every driver for Windows in the clone.
+const DRIVERS: [&str; 2] = ["gatebell_sample", "pager"];
+
+fn image(name: &str) -> PathBuf {
+    built().join("drivers").join(name).with_extension("sys")
+}
+
+fn drivers() -> [Image; DRIVERS.len()] {
+    DRIVERS.map(|name| Image::read(&image(name)).unwrap())
 }
 
 #[test]
@@ -72,21 +81,21 @@ fn the_driver_imports_only_what_windows_exports() {
         .lines()
         .filter(|line| !line.starts_with('#'))
         .collect();
-    let imports = driver().imports().unwrap();
-    let unknown: Vec<_> = imports
-        .iter()
-        .filter(|name| !known.contains(name.as_str()))
-        .collect();
-    assert!(
-        imports.len() > 20 && unknown.is_empty(),
-        "not known to be exported: {unknown:?}"
-    );
+    for driver in drivers() {
+        let imports = driver.imports().unwrap();
+        let unknown: Vec<_> = imports
+            .iter()
+            .filter(|name| !known.contains(name.as_str()))
+            .collect();
+        assert!(
+            imports.len() > 20 && unknown.is_empty(),
+            "not known to be exported: {unknown:?}"
+        );
+    }
 }
 
 #[test]
 fn the_driver_asks_windows_for_every_check() {
-    let driver = driver();
-    assert_ne!(driver.checksum().unwrap(), 0, "no checksum");
     // The whole of it: each bit is something that NT acts on, and Wine may not.
     let asked = Headers {
         machine: 0x8664,
@@ -99,16 +108,14 @@ fn the_driver_asks_windows_for_every_check() {
         // the linker gives every program. Not 0x2000: NT unloads no image that says it is a PnP driver.
         characteristics: 0x81E0,
     };
-    assert_eq!(driver.headers().unwrap(), asked);
+    for driver in drivers() {
+        assert_ne!(driver.checksum().unwrap(), 0, "no checksum");
+        assert_eq!(driver.headers().unwrap(), asked);
+    }
 }
 
 #[test]
 fn no_page_of_the_driver_can_be_both_written_and_run() {
-    let sections = driver().sections().unwrap();
-    let found: Vec<_> = sections
-        .iter()
-        .map(|section| (section.name.as_str(), section.flags))
-        .collect();
     // Code is read and run, constants and unwind data are read, variables are read and written. No section is paged out, none
     // is thrown away after the start, and none is for Windows to patch.
     let known = [
@@ -117,19 +124,28 @@ fn no_page_of_the_driver_can_be_both_written_and_run() {
         (".data", 0xC000_0040),
         (".pdata", 0x4000_0040),
     ];
-    assert_eq!(found, known, "{found:x?}");
+    for driver in drivers() {
+        let sections = driver.sections().unwrap();
+        let found: Vec<_> = sections
+            .iter()
+            .map(|section| (section.name.as_str(), section.flags))
+            .collect();
+        assert_eq!(found, known, "{found:x?}");
+    }
 }
 
 #[test]
 fn no_function_of_the_driver_takes_a_large_part_of_the_stack() {
-    let frames = driver().frames().unwrap();
-    // A kernel's stack is 24 KiB for all drivers of a request together.
-    let largest = frames.iter().copied().max().unwrap_or(0);
-    assert!(
-        frames.len() > 10 && largest <= 1024,
-        "{largest} bytes, of {} functions",
-        frames.len()
-    );
+    for driver in drivers() {
+        let frames = driver.frames().unwrap();
+        // A kernel's stack is 24 KiB for all drivers of a request together.
+        let largest = frames.iter().copied().max().unwrap_or(0);
+        assert!(
+            frames.len() > 10 && largest <= 1024,
+            "{largest} bytes, of {} functions",
+            frames.len()
+        );
+    }
 }
 
 fn kept(name: &str) {
@@ -166,6 +182,7 @@ promises! {
     notices_from_a_request_arrive_in_order
     notices_from_a_timer_arrive_in_order
     a_c_program_reads_what_the_driver_tells_it
+    what_one_app_says_to_the_pager_all_are_told
     the_driver_waits_until_the_app_sets
     a_wait_in_the_driver_ends_when_its_time_is_over
     a_driver_works_on_one_request_of_an_app_at_a_time

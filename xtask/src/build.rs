@@ -99,7 +99,7 @@ static LINUX_DRIVERS: [Foreign; 3] = [
         extension: "bpf.o",
     },
 ];
-static WINDOWS_DRIVERS: [Foreign; 2] = [
+static WINDOWS_DRIVERS: [Foreign; 3] = [
     Foreign {
         folder: "sample/driver/windows",
         target: &WDM,
@@ -107,6 +107,11 @@ static WINDOWS_DRIVERS: [Foreign; 2] = [
     },
     Foreign {
         folder: "firewall/driver/windows",
+        target: &WDM,
+        extension: "sys",
+    },
+    Foreign {
+        folder: "examples/pager/driver",
         target: &WDM,
         extension: "sys",
     },
@@ -301,7 +306,8 @@ impl Foreign {
 fn windows_programs() -> Result<()> {
     let mut cargo = cargo_for(&WINDOWS)?;
     cargo
-        .args(["--package", "gatebell-sample-app", "--package", C_LIBRARY])
+        .args(["--package=gatebell-sample-app", "--package=pager"])
+        .args(["--package", C_LIBRARY])
         .current_dir(place::root());
     let messages = messages(&mut cargo).context("building the programs for Windows")?;
     for file in messages.iter().filter_map(program) {

@@ -6,6 +6,7 @@
 //! of the other apps that a promise needs.
 
 mod apps;
+mod examples;
 mod lifetimes;
 mod operations;
 mod refusals;
@@ -47,6 +48,7 @@ fn main() -> Result<()> {
     for (name, promise) in refusals::ALL
         .iter()
         .chain(operations::ALL)
+        .chain(examples::ALL)
         .chain(lifetimes::ALL)
     {
         if only.is_none_or(|only| only == *name) {
@@ -59,6 +61,10 @@ fn main() -> Result<()> {
         a_taken_name,
     );
     try_to_keep("a_driver_is_removed", remove);
+    try_to_keep(
+        "what_one_app_says_to_the_pager_all_are_told",
+        examples::pager,
+    );
     try_to_keep("the_driver_breaks_no_rule_of_the_kernels", no_broken_rule);
     // The last one: nothing unloads that driver any more.
     try_to_keep("a_stop_that_windows_refuses_is_undone", refused_stop);

@@ -1,7 +1,7 @@
 //! What the driver does with the event, and that both sides' books agree.
 
 use crate::apps::App;
-use crate::{DEVICE, NOTICES, Promise, SOON, attach, receive, until};
+use crate::{NOTICES, Promise, SOON, attach, receive, until};
 use anyhow::{Context, Result, ensure};
 use channel::sys::windows::{NamedEvent, Windows};
 use channel::{Device, Item, Kind, Mask, Refusal, Wake};
@@ -9,7 +9,6 @@ use channel_abi::{AnyCommand, DriverRequest};
 use sample_abi::{Notice, Operate, Operation, Seen};
 use sample_abi::{Process, kind};
 use std::os::windows::io::AsRawHandle;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
@@ -33,7 +32,6 @@ pub const ALL: &[Promise] = &[
         notices_from_a_request,
     ),
     ("notices_from_a_timer_arrive_in_order", notices_from_a_timer),
-    ("a_c_program_reads_what_the_driver_tells_it", a_c_program),
     ("the_driver_waits_until_the_app_sets", the_driver_waits),
     (
         "a_wait_in_the_driver_ends_when_its_time_is_over",
@@ -142,19 +140,6 @@ fn notices(operation: Operation, count: u32, interval_us: u32, from_timer: bool)
     );
     let account = attachment.account()?;
     ensure!(account.balances() && account.gaps == 0, "{account:?}");
-    Ok(())
-}
-
-/// `examples/c/notices.c`, which lies beside this program with the library.
-fn a_c_program() -> Result<()> {
-    let program = std::env::current_exe()?.with_file_name("notices.exe");
-    let output = Command::new(program).args([DEVICE, "20"]).output()?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let wrong = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{said}{wrong}");
-    let notices = said.lines().filter(|line| line.starts_with("notice "));
-    ensure!(notices.count() == 20, "{said}");
-    ensure!(said.trim_end().ends_with(": balances"), "{said}");
     Ok(())
 }
 
