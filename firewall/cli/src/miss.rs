@@ -4,10 +4,10 @@
 //! own fields; a test holds both against each other.
 
 use crate::flow::{destination, source};
-use crate::show::{end_names, icmp_type, range, user};
 use engine::{Parsed, Shape};
 use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders};
 use firewall_abi::rules::PortRange;
+use rules::words::{end_names, icmp_type, range, user};
 use rules::{Addresses, Protocol, Rule, Rules, names_device};
 use std::net::IpAddr;
 

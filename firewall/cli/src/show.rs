@@ -4,9 +4,10 @@ use crate::Error;
 use crate::arguments::ShowArguments;
 use crate::rule_file::{RuleFile, Source};
 use crate::style;
-use firewall_abi::packet::{Direction, NO_USER, Verdict};
+use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
-use rules::{Addresses, DefaultAction, Protocol, Rule, Rules, Set, SystemResolver, User};
+use rules::words::{self, end_names};
+use rules::{Addresses, DefaultAction, Rule, Rules, Set, SystemResolver};
 use serde_json::{Value, json};
 use std::io::Write;
 
@@ -112,45 +113,6 @@ fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
     })
 }
 
-/// Addresses and sets as people write them.
-pub fn end_names(addresses: &[Addresses], sets: &[u32], rules: &Rules) -> Vec<String> {
-    let sets = sets
-        .iter()
-        .filter_map(|set| rules.set(*set))
-        .map(|set| format!("@{}", set.id));
-    addresses
-        .iter()
-        .map(ToString::to_string)
-        .chain(sets)
-        .collect()
-}
-
-/// A user by name and number.
-pub fn user(user: &User) -> String {
-    let User { number, name } = user;
-    match (name, number) {
-        (Some(name), Some(number)) => format!("{name} ({number})"),
-        (Some(name), None) => format!("{name} (nobody known)"),
-        (None, number) => number.unwrap_or(NO_USER).to_string(),
-    }
-}
-
-/// A port, or a range of them.
-pub fn range(range: PortRange) -> String {
-    let PortRange { first, last } = range;
-    if first == last {
-        first.to_string()
-    } else {
-        format!("{first}-{last}")
-    }
-}
-
-/// An ICMP type by its name, if it has one.
-pub fn icmp_type(protocol: Option<&Protocol>, number: u8) -> String {
-    let name = protocol.and_then(|protocol| protocol.icmp_type_name(number));
-    name.map_or_else(|| number.to_string(), str::to_owned)
-}
-
 const COLUMNS: usize = 11;
 const TITLES: [&str; COLUMNS] = [
     "#", "line", "id", "action", "dir", "protocol", "from", "to", "who", "log", "comment",
@@ -196,10 +158,7 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
     let one = |text: &str| vec![text.to_owned()];
     let ends = |addresses: &[Addresses], sets: &[u32], ports: &[PortRange]| {
         let mut cell = end_names(addresses, sets, rules);
-        if !ports.is_empty() {
-            let ports: Vec<_> = ports.iter().map(|ports| range(*ports)).collect();
-            cell.push(format!("port {}", ports.join(", ")));
-        }
+        cell.extend(words::ports(ports));
         or_any(cell)
     };
     Entry {
@@ -213,10 +172,10 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
                 "off"
             }),
             one(rule.direction.map_or("any", Direction::name)),
-            protocols(rule),
+            or_any(words::protocols(rule)),
             ends(&rule.sources, &rule.source_sets, &rule.source_ports),
             ends(&rule.destinations, &rule.destination_sets, &rule.ports),
-            or_any(who(rule)),
+            or_any(words::who(rule)),
             one(if rule.log { "yes" } else { "no" }),
             vec![rule.comment.clone().unwrap_or_default()],
         ],
@@ -231,34 +190,6 @@ fn or_any(cell: Vec<String>) -> Vec<String> {
     } else {
         cell
     }
-}
-
-/// What is asked of whoever is at the zone's end.
-fn who(rule: &Rule) -> Vec<String> {
-    let users = rule
-        .users
-        .iter()
-        .map(|asked| format!("user {}", user(asked)));
-    let programs = rule.programs.iter().map(|program| program.path.clone());
-    users
-        .chain(programs)
-        .chain(rule.interfaces.iter().map(|name| format!("on {name}")))
-        .chain(
-            rule.out_interfaces
-                .iter()
-                .map(|name| format!("out by {name}")),
-        )
-        .collect()
-}
-
-fn protocols(rule: &Rule) -> Vec<String> {
-    let mut cell: Vec<_> = rule.protocols.iter().map(ToString::to_string).collect();
-    cell.extend(
-        rule.icmp_types
-            .iter()
-            .map(|number| icmp_type(rule.protocols.first(), *number)),
-    );
-    or_any(cell)
 }
 
 fn default_entry(file: &RuleFile, direction: Direction) -> Entry {

@@ -79,6 +79,7 @@ mod shadow;
 mod suggest;
 mod system_resolver;
 mod value;
+pub mod words;
 
 pub use address::Addresses;
 pub use compile::{Sets, Table};

@@ -1,7 +1,7 @@
-//! A packet and a question to try views with.
+//! A packet, a question and a service's state to try views with.
 
 use crate::entry::TCP;
-use control::{Names, Question, RuleName};
+use control::{Device, InForce, Lease, Memory, Names, Question, RuleName, Status};
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
 
@@ -54,6 +54,45 @@ pub fn question() -> Question {
         more: 0,
         milliseconds_left: 23_000,
         unanswered: "block".to_owned(),
+    }
+}
+
+/// A service with trouble, whose rules are on a lease.
+#[must_use]
+pub fn status() -> Status {
+    let device = |(name, index): (&str, u32)| Device {
+        name: name.to_owned(),
+        index,
+    };
+    Status {
+        version: "1.2.3".to_owned(),
+        contract: 2,
+        pid: 77,
+        since: 1000,
+        adopted: true,
+        netns: None,
+        cgroup: "/sys/fs/cgroup".into(),
+        devices: [("eth0", 2), ("tun0", 3)].map(device).into(),
+        pins: "/sys/fs/bpf/gatebell".into(),
+        rules: InForce {
+            generation: 4,
+            name: Some("/etc/gatebell/rules.toml".to_owned()),
+            rules: 12,
+        },
+        lease: Some(Lease {
+            generation: 4,
+            fallback: 3,
+            milliseconds_left: 40_001,
+        }),
+        fail_mode: "static".to_owned(),
+        kernel_memory: Memory {
+            budget: 256 << 20,
+            used: 12 << 20,
+            tables: 11 << 20,
+            rules: 1 << 20,
+            ..Memory::default()
+        },
+        trouble: vec!["the disk is full; make room".to_owned()],
     }
 }
 

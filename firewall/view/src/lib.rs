@@ -15,6 +15,7 @@ pub mod json;
 mod latency;
 pub mod question;
 pub mod reader;
+pub mod status;
 pub mod terminal;
 
 pub use entry::Entry;

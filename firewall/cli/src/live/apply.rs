@@ -2,7 +2,6 @@
 
 use super::change::changes;
 use super::connect;
-use super::status::in_force;
 use super::text_in_force;
 use crate::Error;
 use crate::arguments::{ApplyArguments, SocketArguments};
@@ -15,6 +14,7 @@ use control::{Applied, Lease};
 use rules::SystemResolver;
 use std::io::Write;
 use std::path::Path;
+use view::status::in_force;
 
 /// Checks a rule file here, says what changes, and has the service take it.
 pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Error> {
