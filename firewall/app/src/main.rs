@@ -18,6 +18,11 @@ mod changes;
 mod notify;
 #[cfg_attr(
     not(target_os = "linux"),
+    allow(dead_code, reason = "on this system there is no service to ask")
+)]
+mod overview;
+#[cfg_attr(
+    not(target_os = "linux"),
     allow(dead_code, reason = "on this system there is no service that asks")
 )]
 mod questions;
@@ -124,6 +129,7 @@ fn in_window(
         shown.close();
         shown.questions.end();
         shown.changes.end();
+        shown.overview.end();
         notified();
         stop.store(true, Ordering::Release);
         reader
@@ -153,7 +159,15 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     let mut rules = questions::AtSocket::new(&arguments.control);
     let window = shown.clone();
     std::thread::spawn(move || {
-        window.changes.follow(&mut rules, &|| window.repaint());
+        window.changes.follow(&mut rules, &|| {
+            window.overview.ask_at_once();
+            window.repaint();
+        });
+    });
+    let mut asked = questions::AtSocket::new(&arguments.control);
+    let window = shown.clone();
+    std::thread::spawn(move || {
+        window.overview.follow(&mut asked, &|| window.repaint());
     });
     let shown = shown.clone();
     std::thread::spawn(move || {

@@ -72,9 +72,7 @@ impl From<Failed> for NotEditable {
 impl std::fmt::Display for NotEditable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::NoText => f.write_str(
-                "the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE",
-            ),
+            Self::NoText => f.write_str(crate::NO_TEXT),
             Self::OnLease => f.write_str(
                 "rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or \
                  `gatebell rules revert`",

@@ -6,6 +6,7 @@
 //! - What is shown was tried: with the rule in its place the rules decide about this very packet as is wished.
 
 mod draft;
+mod edit;
 #[cfg(test)]
 mod model;
 mod order;
@@ -15,6 +16,7 @@ mod tests;
 mod wish;
 
 pub use draft::Draft;
+pub use edit::{DraftLine, Edit, EditDraft, EditKind};
 #[cfg(test)]
 pub use model::Model;
 pub use order::{Order, Outcome};
@@ -22,7 +24,8 @@ pub use service::{Failure, InForce, Service};
 pub use wish::{Who, Wish, known};
 
 use draft::draft;
-use order::{make, undo};
+use edit::edited;
+use order::perform;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -38,6 +41,8 @@ pub struct Changes {
 pub struct State {
     wish: Option<Wish>,
     draft: Option<(Wish, Result<Draft, String>)>,
+    edit: Option<Edit>,
+    edit_draft: Option<(Edit, Result<EditDraft, String>)>,
     order: Option<(Order, Instant)>,
     outcome: Option<Outcome>,
     followed: bool,
@@ -54,6 +59,12 @@ impl State {
     pub fn draft(&self, wish: &Wish) -> Option<&Result<Draft, String>> {
         let (about, draft) = self.draft.as_ref()?;
         (about == wish).then_some(draft)
+    }
+
+    /// What becomes of the file by this change, once that is known.
+    pub fn edit_draft(&self, edit: &Edit) -> Option<&Result<EditDraft, String>> {
+        let (about, draft) = self.edit_draft.as_ref()?;
+        (about == edit).then_some(draft)
     }
 
     /// Since when an order is on its way.
@@ -81,6 +92,22 @@ impl Changes {
             drop(state);
             self.call.notify_one();
         }
+    }
+
+    /// Has this change drafted, if it is not yet.
+    pub fn want_edit(&self, edit: &Edit) {
+        let mut state = self.look();
+        if state.edit.as_ref() != Some(edit) {
+            state.edit = Some(edit.clone());
+            drop(state);
+            self.call.notify_one();
+        }
+    }
+
+    /// Has what is shown drafted again: other rules are in force.
+    pub fn draft_again(&self) {
+        self.look().forget_drafts();
+        self.call.notify_one();
     }
 
     /// Hands in an order. False: another one is still on its way.
@@ -128,37 +155,51 @@ impl Changes {
     pub fn turn(&self, service: &mut dyn Service) -> bool {
         let order = self.look().order.clone();
         if let Some((order, _)) = order {
-            let outcome = match order {
-                Order::Make(wish) => make(service, &wish),
-                Order::Undo(made) => undo(service, made),
-            };
+            let outcome = perform(service, order);
             let mut state = self.look();
             state.order = None;
             state.outcome = Some(outcome);
             // Other rules may be in force now.
-            state.draft = None;
+            state.forget_drafts();
             return true;
         }
         let state = self.look();
-        if state.has_nothing_to_do() {
+        let (wish, edit) = (state.undrafted_wish(), state.undrafted_edit());
+        drop(state);
+        if wish.is_none() && edit.is_none() {
             return false;
         }
-        let Some(wish) = state.wish.clone() else {
-            return false;
-        };
-        drop(state);
-        let drafted = match service.in_force() {
-            Ok(file) => draft(&file, &wish, &*service.resolver(&file)),
-            Err(failure) => Err(failure.words()),
-        };
-        self.look().draft = Some((wish, drafted));
+        let file = service.in_force().map_err(Failure::words);
+        if let Some(wish) = wish {
+            let drafted = file
+                .clone()
+                .and_then(|file| draft(&file, &wish, &*service.resolver(&file)));
+            self.look().draft = Some((wish, drafted));
+        }
+        if let Some(edit) = edit {
+            let drafted = file.and_then(|file| edited(&file, &edit, &*service.resolver(&file)));
+            self.look().edit_draft = Some((edit, drafted));
+        }
         true
     }
 }
 
 impl State {
     fn has_nothing_to_do(&self) -> bool {
+        self.order.is_none() && self.undrafted_wish().is_none() && self.undrafted_edit().is_none()
+    }
+
+    fn undrafted_wish(&self) -> Option<Wish> {
         let drafted = self.draft.as_ref().map(|(wish, _)| wish);
-        self.order.is_none() && (self.wish.is_none() || self.wish.as_ref() == drafted)
+        self.wish.clone().filter(|wish| Some(wish) != drafted)
+    }
+
+    fn undrafted_edit(&self) -> Option<Edit> {
+        let drafted = self.edit_draft.as_ref().map(|(edit, _)| edit);
+        self.edit.clone().filter(|edit| Some(edit) != drafted)
+    }
+
+    fn forget_drafts(&mut self) {
+        (self.draft, self.edit_draft) = (None, None);
     }
 }

@@ -14,12 +14,17 @@ pub struct Model {
     pub generation: u32,
     /// What it says to the next changes.
     pub says: Vec<Failure>,
+    /// Why its rules can't be changed now.
+    pub unreadable: Option<Failure>,
     /// The changes: what each was, and which one it takes back.
     pub log: Vec<(String, Option<u64>)>,
 }
 
 impl Service for Model {
     fn in_force(&mut self) -> Result<InForce, Failure> {
+        if let Some(why) = &self.unreadable {
+            return Err(why.clone());
+        }
         Ok(InForce {
             name: "rules.toml".to_owned(),
             text: self.text.clone(),
@@ -49,6 +54,16 @@ impl Service for Model {
             lease: None,
             change: Some(self.log.len() as u64),
         })
+    }
+
+    fn keep(&mut self) -> Result<u32, Failure> {
+        self.log.push(("keep".to_owned(), None));
+        self.says.pop().map_or(Ok(self.generation), Err)
+    }
+
+    fn end_lease(&mut self) -> Result<u32, Failure> {
+        self.log.push(("return".to_owned(), None));
+        self.says.pop().map_or(Ok(self.generation - 1), Err)
     }
 
     fn resolver(&self, _: &InForce) -> Box<dyn Resolver> {

@@ -1,7 +1,8 @@
 //! What is asked of the service, and what became of it.
 
 use super::draft::{draft, quoted};
-use super::{Failure, Service, Wish};
+use super::edit::{Edit, EditKind, edited};
+use super::{Failure, InForce, Service, Wish};
 use control::Applied;
 use rules::document;
 
@@ -13,36 +14,50 @@ const TRIES: usize = 2;
 pub enum Order {
     /// To add the rule for a wish.
     Make(Box<Wish>),
-    /// To take it back.
+    /// To change a rule that is there.
+    Edit(Edit),
+    /// To take a change back.
     Undo(Made),
+    /// To keep the rules that are on a lease.
+    Keep,
+    /// To end the lease.
+    Return,
 }
 
-/// A rule that was put in force.
+/// A change that was put in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
-    /// Its name.
+    /// The rule that it is about.
     pub id: String,
     /// The generation with it.
     pub generation: u32,
     /// The number that the change has among the rule file's changes.
     change: Option<u64>,
+    /// What it is, in a few words.
     what: String,
+    reverse: Reverse,
     before: String,
     after: String,
+}
+
+/// A change that takes one back from among others that came since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reverse {
+    /// The rule goes.
+    Remove,
+    /// It is tried, or not.
+    Enable(bool),
+    /// There is none.
+    None,
 }
 
 /// What became of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The rule is in force.
+    /// The change is in force.
     InForce(Made),
-    /// It is so no more.
-    TakenBack {
-        /// Its name.
-        id: String,
-        /// The generation without it.
-        generation: u32,
-    },
+    /// Something was done that no click takes back; what.
+    Done(String),
     /// Nothing was changed.
     Refused {
         /// Why, and what to do.
@@ -52,6 +67,30 @@ pub enum Outcome {
         /// What is in force still, if that was to be taken back.
         still: Option<Made>,
     },
+}
+
+impl Made {
+    /// What is in force, in words.
+    pub fn words(&self) -> String {
+        let Self {
+            id,
+            generation,
+            what,
+            ..
+        } = self;
+        match self.reverse {
+            Reverse::Remove => format!("In force as rule {id} (generation {generation})"),
+            _ => format!("In force: {what} (generation {generation})"),
+        }
+    }
+
+    fn taken_back(&self, generation: u32) -> Outcome {
+        let Self { id, what, .. } = self;
+        Outcome::Done(match self.reverse {
+            Reverse::Remove => format!("Rule {id} is taken back (generation {generation})"),
+            _ => format!("Taken back: {what} (generation {generation})"),
+        })
+    }
 }
 
 impl Failure {
@@ -73,69 +112,147 @@ impl Failure {
     }
 }
 
+/// A change that is ready to be put in force.
+struct Ready {
+    id: String,
+    what: String,
+    text: String,
+    command: Option<String>,
+    reverse: Reverse,
+}
+
+/// Does what is asked.
+pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
+    match order {
+        Order::Make(wish) => make(service, &wish),
+        Order::Edit(edit) => change(service, &|file, service| {
+            let draft = edited(file, &edit, &*service.resolver(file))?;
+            Ok(Ready {
+                id: edit.id.clone(),
+                what: draft.what,
+                text: draft.text,
+                command: draft.command,
+                reverse: match edit.kind {
+                    EditKind::Enable => Reverse::Enable(false),
+                    EditKind::Disable => Reverse::Enable(true),
+                    EditKind::MoveUp | EditKind::MoveDown | EditKind::Remove => Reverse::None,
+                },
+            })
+        }),
+        Order::Undo(made) => undo(service, made),
+        Order::Keep => match service.keep() {
+            Ok(generation) => Outcome::Done(format!("Generation {generation} is kept")),
+            Err(failure) => failure.refused(Some("sudo gatebell rules confirm".to_owned()), None),
+        },
+        Order::Return => match service.end_lease() {
+            Ok(generation) => Outcome::Done(format!("Generation {generation} is back")),
+            Err(failure) => failure.refused(Some("sudo gatebell rules revert".to_owned()), None),
+        },
+    }
+}
+
 pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
+    change(service, &|file, service| {
+        let draft = draft(file, wish, &*service.resolver(file))?;
+        Ok(Ready {
+            what: format!("add {}", draft.id),
+            id: draft.id,
+            text: draft.text,
+            command: draft.command,
+            reverse: Reverse::Remove,
+        })
+    })
+}
+
+/// Puts a change in force that is made of the rules in force now.
+fn change(
+    service: &mut dyn Service,
+    ready: &dyn Fn(&InForce, &dyn Service) -> Result<Ready, String>,
+) -> Outcome {
     for _ in 0..TRIES {
         let file = match service.in_force() {
             Ok(file) => file,
             Err(failure) => return failure.refused(None, None),
         };
-        let draft = match draft(&file, wish, &*service.resolver(&file)) {
-            Ok(draft) => draft,
+        let ready = match ready(&file, service) {
+            Ok(ready) => ready,
             Err(why) => return Failure::Said(why).refused(None, None),
         };
-        let what = format!("add {}", draft.id);
-        match service.apply(&file, &draft.text, &what, None) {
+        match service.apply(&file, &ready.text, &ready.what, None) {
             Ok(applied) => {
                 return Outcome::InForce(Made {
-                    id: draft.id,
+                    id: ready.id,
                     generation: applied.generation,
                     change: applied.change,
-                    what,
+                    what: ready.what,
+                    reverse: ready.reverse,
                     before: file.text,
-                    after: draft.text,
+                    after: ready.text,
                 });
             }
             Err(Failure::Replaced) => {}
-            Err(failure) => return failure.refused(draft.command, None),
+            Err(failure) => return failure.refused(ready.command, None),
         }
     }
     Failure::Replaced.refused(None, None)
 }
 
-/// Takes a rule back: the text before it, or if others changed the rules since, theirs without it.
+/// Takes a change back: the text before it, or if others changed the rules since, theirs without it.
 pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
-    let id = &made.id;
     for _ in 0..TRIES {
         let file = match service.in_force() {
             Ok(file) => file,
             Err(failure) => return failure.refused(None, Some(made)),
         };
-        // Of what others changed since nothing is taken back: that is a change by itself.
-        let (text, what, undoes) = match made.change {
-            Some(number) if file.text == made.after => {
-                let what = format!("undo {number}: {}", made.what);
-                (Ok(made.before.clone()), what, Some(number))
-            }
-            _ => {
-                let removed = document::remove(&file.text, id);
-                (removed, format!("remove {id}"), None)
-            }
-        };
-        let text = match text {
-            Ok(text) => text,
-            Err(wrong) => return Failure::Said(wrong.to_string()).refused(None, None),
+        let (text, what, undoes) = match without(&file, &made) {
+            Ok(back) => back,
+            Err(why) => return Failure::Said(why).refused(None, None),
         };
         match service.apply(&file, &text, &what, undoes) {
-            Ok(Applied { generation, .. }) => {
-                let id = made.id;
-                return Outcome::TakenBack { id, generation };
-            }
+            Ok(Applied { generation, .. }) => return made.taken_back(generation),
             Err(Failure::Replaced) => {}
             Err(failure) => {
-                let command = quoted(id).map(|id| format!("sudo gatebell rules remove {id}"));
+                let id = quoted(&made.id);
+                let command = match (undoes, made.reverse) {
+                    (Some(number), _) => Some(format!("sudo gatebell rules undo {number}")),
+                    (None, Reverse::Enable(true)) => {
+                        id.map(|id| format!("sudo gatebell rules enable {id}"))
+                    }
+                    (None, Reverse::Enable(false)) => {
+                        id.map(|id| format!("sudo gatebell rules disable {id}"))
+                    }
+                    (None, _) => id.map(|id| format!("sudo gatebell rules remove {id}")),
+                };
                 return failure.refused(command, Some(made));
             }
         }
     }
     Failure::Replaced.refused(None, Some(made))
+}
+
+/// The file without a change, what that change is, and which one it takes back: of what others changed since nothing is taken
+/// back, and then it is a change by itself.
+fn without(file: &InForce, made: &Made) -> Result<(String, String, Option<u64>), String> {
+    let Made { id, what, .. } = made;
+    if file.text == made.after {
+        let what = match made.change {
+            Some(number) => format!("undo {number}: {what}"),
+            None => format!("undo: {what}"),
+        };
+        return Ok((made.before.clone(), what, made.change));
+    }
+    let (text, what) = match made.reverse {
+        Reverse::Remove => (document::remove(&file.text, id), format!("remove {id}")),
+        Reverse::Enable(on) => {
+            let verb = if on { "enable" } else { "disable" };
+            (document::enable(&file.text, id, on), format!("{verb} {id}"))
+        }
+        Reverse::None => {
+            return Err(format!(
+                "Others have changed the rules since \"{what}\", and to take it back would take theirs back too. See what was \
+                 changed, and by whom: sudo gatebell rules log"
+            ));
+        }
+    };
+    Ok((text.map_err(|wrong| wrong.to_string())?, what, None))
 }

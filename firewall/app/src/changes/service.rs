@@ -40,6 +40,10 @@ pub trait Service {
         what: &str,
         undoes: Option<u64>,
     ) -> Result<Applied, Failure>;
+    /// Keeps the rules that are on a lease. Their generation.
+    fn keep(&mut self) -> Result<u32, Failure>;
+    /// Ends the lease. The generation that is back.
+    fn end_lease(&mut self) -> Result<u32, Failure>;
     /// What knows the names in these rules.
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver>;
 }
@@ -102,6 +106,14 @@ impl Service for crate::questions::AtSocket {
             replaces: Some(old.generation),
         };
         Ok(self.ask(|client| client.apply_change(&old.name, text, None, &note))?)
+    }
+
+    fn keep(&mut self) -> Result<u32, Failure> {
+        Ok(self.ask(control::Client::confirm)?.generation)
+    }
+
+    fn end_lease(&mut self) -> Result<u32, Failure> {
+        Ok(self.ask(control::Client::revert)?.generation)
     }
 
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver> {

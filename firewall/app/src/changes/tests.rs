@@ -3,6 +3,7 @@
 
 use super::draft::quoted;
 use super::model::OneProgram;
+use super::order::{make, undo};
 use super::*;
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason};
@@ -129,10 +130,7 @@ fn a_rule_is_taken_back_from_among_others_that_came_since() {
     };
     let others = service.text.replace("# ours", "# ours, and others'");
     service.text.clone_from(&others);
-    assert!(matches!(
-        undo(&mut service, made),
-        Outcome::TakenBack { .. }
-    ));
+    assert!(matches!(undo(&mut service, made), Outcome::Done(_)));
     assert_eq!(service.text, RULES.replace("# ours", "# ours, and others'"));
 }
 
@@ -147,7 +145,7 @@ fn an_undo_is_the_undo_that_the_log_knows_and_no_change_of_its_own() {
         panic!("{service:?}");
     };
     let outcome = undo(&mut service, made);
-    assert!(matches!(outcome, Outcome::TakenBack { .. }), "{outcome:?}");
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     let added = "add allow-telnet-tcp-23-from-10-0-0-1".to_owned();
     let undone = format!("undo 1: {added}");
     assert_eq!(service.log, [(added, None), (undone, Some(1))]);

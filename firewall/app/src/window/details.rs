@@ -1,7 +1,7 @@
 //! The details of the row that is selected: which rule decided, and the rule that decides otherwise, in force by one click and
 //! taken back by another.
 
-use super::allow;
+use super::{allow, colours};
 use crate::changes::{Changes, Draft, Order, Outcome, Who, Wish, known};
 use eframe::egui::{self, RichText, Ui};
 use firewall_abi::asking::Width;
@@ -33,7 +33,7 @@ impl Details {
 
     /// Shows a row's. True: they are to be closed.
     pub fn show(&mut self, ui: &mut Ui, number: u64, entry: &Entry, changes: &Changes) -> bool {
-        bright(ui);
+        colours::bright(ui);
         let mut close = false;
         ui.add_space(4.0);
         ui.horizontal_top(|ui| {
@@ -106,12 +106,6 @@ impl Details {
             });
         });
     }
-}
-
-/// Text that is there to be read is as bright as a button's.
-fn bright(ui: &mut Ui) {
-    let visuals = ui.visuals_mut();
-    visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
 }
 
 /// What the button does, or why it can't.
@@ -220,7 +214,7 @@ pub fn is_there_news(changes: &Changes) -> bool {
 
 /// The change that is on its way, or what became of it.
 pub fn news(ui: &mut Ui, changes: &Changes) {
-    bright(ui);
+    colours::bright(ui);
     let state = changes.look();
     let (since, outcome) = (state.on_its_way(), state.outcome().cloned());
     drop(state);
@@ -239,15 +233,10 @@ pub fn news(ui: &mut Ui, changes: &Changes) {
         match &outcome {
             None => return,
             Some(Outcome::InForce(made)) => {
-                ui.strong(format!(
-                    "In force as rule {} (generation {})",
-                    made.id, made.generation
-                ));
+                ui.strong(made.words());
                 undo = Some(made);
             }
-            Some(Outcome::TakenBack { id, generation }) => {
-                ui.strong(format!("Rule {id} is taken back (generation {generation})"));
-            }
+            Some(Outcome::Done(words)) => drop(ui.strong(words)),
             Some(Outcome::Refused {
                 why,
                 command,

@@ -2,9 +2,9 @@
 
 use super::details::Details;
 use super::rows::Rows;
-use super::{LOST, REFUSED};
+use super::{colours, table_row};
 use crate::changes::Changes;
-use eframe::egui::{self, Color32, RichText, Ui, accesskit};
+use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 use firewall_abi::packet::Verdict;
 use std::collections::HashMap;
@@ -99,9 +99,7 @@ impl Live {
     }
 
     fn table(&mut self, ui: &mut Ui, rows: &Rows) {
-        // Text that is there to be read is as bright as a button's.
-        let visuals = ui.visuals_mut();
-        visuals.widgets.noninteractive.fg_stroke = visuals.widgets.inactive.fg_stroke;
+        colours::bright(ui);
         let mut table = TableBuilder::new(ui)
             .striped(true)
             .resizable(true)
@@ -128,7 +126,10 @@ impl Live {
                     return;
                 };
                 row.set_selected(self.selected == Some(number));
-                cells(&mut row, entry, &self.painted.of(number, entry));
+                let text = self.painted.of(number, entry);
+                table_row(&mut row, &text.cells, &text.line, |ui, _| {
+                    colour(ui, &entry.what)
+                });
                 // Already when it is pressed: while rows come, another one may lie there at the release.
                 let response = row.response();
                 if response.clicked() || response.is_pointer_button_down_on() {
@@ -164,27 +165,10 @@ impl Live {
     }
 }
 
-fn cells(row: &mut egui_extras::TableRow<'_, '_>, entry: &Entry, text: &RowText) {
-    let colour = colour(&entry.what);
-    let mut whole = egui::Rect::NOTHING;
-    for cell in &text.cells {
-        let label = colour.map_or_else(
-            || RichText::new(cell),
-            |colour| RichText::new(cell).color(colour),
-        );
-        let (place, _) =
-            row.col(|ui| drop(ui.add(egui::Label::new(label).truncate().selectable(false))));
-        whole = whole.union(place);
-    }
-    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
-    let response = row.response().with_new_rect(whole);
-    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, &text.line));
-}
-
-fn colour(what: &What) -> Option<Color32> {
+fn colour(ui: &Ui, what: &What) -> Option<Color32> {
     match what {
-        What::Packet(packet) if packet.verdict == Verdict::Block => Some(REFUSED),
-        What::Lost(_) | What::Unreadable(_) => Some(LOST),
+        What::Packet(packet) if packet.verdict == Verdict::Block => Some(colours::refused(ui)),
+        What::Lost(_) | What::Unreadable(_) => Some(colours::lost(ui)),
         _ => None,
     }
 }

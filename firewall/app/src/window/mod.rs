@@ -5,35 +5,43 @@
 //!   - `rows`: what is kept, and what of it the filter lets through;
 //!   - `allow`: which rule decided, and where another one has to stand;
 //!   - `details`: the row that is selected, and the rule that decides otherwise, by click.
+//! - `rules_page`: the page of the rules, and what can be done to the one that is selected.
+//! - `status_page`: the page that says how the firewall is.
+//! - `tabs`: the pages, and what stands on all of them.
 //! - `card`: what the rules ask, and the keys that answer it.
 //! - here: what is painted. Nothing is painted while nothing happens.
 
 mod allow;
 mod card;
+mod colours;
 mod details;
 mod live;
 mod rows;
+mod rules_page;
+mod status_page;
+mod tabs;
 
 #[cfg(test)]
 mod tests;
 
 use crate::changes::Changes;
+use crate::overview::Overview;
 use crate::questions::Questions;
 use card::Card;
-use eframe::egui::{self, Color32, RichText, Ui};
+use eframe::egui::{self, Color32, RichText, Ui, accesskit};
+use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
 use live::Live;
 use rows::Rows;
+use rules_page::RulesPage;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
+use tabs::Page;
 use view::entry::{Update, What};
 
 /// Entries that come close together are painted together.
 const PAINT_AFTER: Duration = Duration::from_millis(100);
-const REFUSED: Color32 = Color32::from_rgb(0xe0, 0x6c, 0x5b);
-const LOST: Color32 = Color32::from_rgb(0xf2, 0xb1, 0x34);
-
 type Listener = Box<dyn Fn() + Send + Sync>;
 
 /// The rows that reader and window share. The reader locks them for each record that it has read: a window that is slow to
@@ -45,6 +53,8 @@ pub struct Shown {
     pub questions: Questions,
     /// Rules by click.
     pub changes: Changes,
+    /// What the service says of itself and of its rules.
+    pub overview: Overview,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
     /// Who else wants to know that there is another question, or that somebody looks at the window, or does no more.
@@ -180,8 +190,10 @@ pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
 struct Window {
     title: String,
     shown: Arc<Shown>,
+    page: Page,
     card: Card,
     live: Live,
+    rules: RulesPage,
 }
 
 impl Window {
@@ -189,8 +201,10 @@ impl Window {
         Self {
             title,
             shown,
+            page: Page::default(),
             card: Card::default(),
             live: Live::default(),
+            rules: RulesPage::default(),
         }
     }
 
@@ -198,9 +212,12 @@ impl Window {
         ui.add_space(4.0);
         ui.horizontal(|ui| {
             ui.heading("Gatebell");
-            ui.label(RichText::new(&self.title).weak());
+            tabs::show(ui, &mut self.page);
+            ui.add(egui::Label::new(RichText::new(&self.title).weak()).truncate());
         });
-        self.live.head(ui, rows);
+        if self.page == Page::Live {
+            self.live.head(ui, rows);
+        }
         ui.add_space(4.0);
     }
 }
@@ -218,7 +235,7 @@ impl eframe::App for Window {
         egui::Panel::bottom("status").show(ui, |ui| {
             status(ui, &rows);
             if let Some(why) = unreachable {
-                ui.label(RichText::new(format!("questions: {why}")).color(LOST));
+                ui.label(RichText::new(format!("questions: {why}")).color(colours::lost(ui)));
             }
             if let Some(why) = notifications {
                 ui.weak(why);
@@ -230,8 +247,76 @@ impl eframe::App for Window {
             egui::Panel::bottom("change").show(ui, |ui| details::news(ui, &shown.changes));
         }
         let asked = !shown.questions.look().waiting().is_empty();
-        self.live.show(ui, &rows, &shown.changes, asked);
+        let sees_service = self.page != Page::Live;
+        let minimized = ui.input(|input| input.viewport().minimized == Some(true));
+        shown.overview.want(sees_service && !minimized);
+        if self.page == Page::Live {
+            self.live.show(ui, &rows, &shown.changes, asked);
+        } else {
+            // Whoever reads the ring is not held up.
+            drop(rows);
+            self.of_the_service(ui, asked);
+        }
     }
+}
+
+impl Window {
+    /// A page that shows what the service says.
+    fn of_the_service(&mut self, ui: &mut Ui, asked: bool) {
+        let shown = self.shown.clone();
+        let state = shown.overview.look();
+        let (seen, followed) = (state.seen().cloned(), state.is_followed());
+        drop(state);
+        let seen = match seen {
+            Some(Ok(seen)) => seen,
+            Some(Err(why)) => {
+                let again = "This window asks again every second, and goes on by itself.";
+                let words = format!("{why}\n\n{again}");
+                egui::CentralPanel::default().show(ui, |ui| tabs::instead(ui, &words));
+                return;
+            }
+            None => {
+                let words = if followed {
+                    "asking the firewall…"
+                } else {
+                    "On this system there is no service that could be asked."
+                };
+                egui::CentralPanel::default().show(ui, |ui| drop(ui.label(words)));
+                return;
+            }
+        };
+        if seen.status.lease.is_some() {
+            egui::Panel::top("lease").show(ui, |ui| tabs::lease(ui, &seen, &shown.changes));
+        }
+        match self.page {
+            Page::Live => {}
+            Page::Rules => self.rules.show(ui, &seen, &shown.changes, asked),
+            Page::Status => status_page::show(ui, &seen),
+        }
+    }
+}
+
+/// A row of a table: its cells, what a screen reader says of it, and the colour of each cell that has one of its own.
+fn table_row(
+    row: &mut TableRow<'_, '_>,
+    cells: &[String],
+    line: &str,
+    colour: impl Fn(&Ui, usize) -> Option<Color32>,
+) {
+    let mut whole = egui::Rect::NOTHING;
+    for (column, cell) in cells.iter().enumerate() {
+        let (place, _) = row.col(|ui| {
+            let mut text = RichText::new(cell);
+            if let Some(colour) = colour(ui, column) {
+                text = text.color(colour);
+            }
+            ui.add(egui::Label::new(text).truncate().selectable(false));
+        });
+        whole = whole.union(place);
+    }
+    // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
+    let response = row.response().with_new_rect(whole);
+    response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line));
 }
 
 /// The counters of both sides, and the end when it has come.
@@ -248,7 +333,7 @@ fn status(ui: &mut Ui, rows: &Rows) {
                 ));
                 let lost_words = RichText::new(format!("lost {lost}"));
                 ui.label(if lost > 0 {
-                    lost_words.color(LOST)
+                    lost_words.color(colours::lost(ui))
                 } else {
                     lost_words
                 });
@@ -261,7 +346,7 @@ fn status(ui: &mut Ui, rows: &Rows) {
         }
         if let Some(why) = rows.ended() {
             ui.separator();
-            ui.label(RichText::new(why).color(LOST));
+            ui.label(RichText::new(why).color(colours::lost(ui)));
         }
     });
 }

@@ -1,0 +1,205 @@
+//! A change to a rule that is there, and what becomes of the file by it.
+
+use super::InForce;
+use super::draft::quoted;
+use rules::document::{self, Place};
+use rules::{Resolver, Rules};
+use similar::{ChangeTag, TextDiff};
+
+/// Lines of what stays the same that are shown around each change.
+const AROUND: usize = 2;
+
+/// What becomes of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditKind {
+    /// It is tried again.
+    Enable,
+    /// It is tried no more.
+    Disable,
+    /// It is tried before the one that stands before it now.
+    MoveUp,
+    /// It is tried after the one that stands after it now.
+    MoveDown,
+    /// It goes.
+    Remove,
+}
+
+/// A change to one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// The rule's name.
+    pub id: String,
+    /// What becomes of it.
+    pub kind: EditKind,
+}
+
+/// What becomes of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EditDraft {
+    /// The lines that change, and some around them.
+    pub lines: Vec<DraftLine>,
+    /// What is suspicious then, and was not before.
+    pub warnings: Vec<String>,
+    /// What the change is, in a few words.
+    pub(super) what: String,
+    /// The whole file with it.
+    pub(super) text: String,
+    /// The command that does the same.
+    pub(super) command: Option<String>,
+}
+
+/// A line of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DraftLine {
+    /// Whether it comes or goes; none: it stays.
+    pub comes: Option<bool>,
+    /// What is in it.
+    pub text: String,
+}
+
+impl EditKind {
+    /// What can be done to a rule.
+    pub fn all(enabled: bool) -> [Self; 4] {
+        let switch = if enabled { Self::Disable } else { Self::Enable };
+        [switch, Self::MoveUp, Self::MoveDown, Self::Remove]
+    }
+
+    /// On a choice.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::MoveUp => "move up",
+            Self::MoveDown => "move down",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// The file with a change.
+///
+/// # Errors
+/// It can't be made; the text says why.
+pub(super) fn edited(
+    file: &InForce,
+    edit: &Edit,
+    resolver: &dyn Resolver,
+) -> Result<EditDraft, String> {
+    let Edit { id, kind } = edit;
+    let made = change(file, edit)?;
+    let text = made.text.map_err(|wrong| wrong.to_string())?;
+    if text == file.text {
+        return Err(format!("Nothing changes: rule \"{id}\" is so already."));
+    }
+    let parse = |text: &str| rules::parse(&file.name, text, resolver);
+    let warnings = match (parse(&file.text), parse(&text)) {
+        (Ok(before), Ok(after)) => new_warnings(&before, &after),
+        // What can't be read here, the service may read.
+        (Err(_), _) => Vec::new(),
+        (Ok(_), Err(errors)) => return Err(errors.to_string()),
+    };
+    let command = quoted(id).and_then(|id| {
+        let place = match made.place {
+            Some(Place::Before(other)) => format!(" --before {}", quoted(&other)?),
+            Some(Place::After(other)) => format!(" --after {}", quoted(&other)?),
+            _ => String::new(),
+        };
+        Some(format!("sudo gatebell rules {} {id}{place}", verb(*kind)))
+    });
+    Ok(EditDraft {
+        lines: difference(&file.text, &text),
+        warnings,
+        what: format!("{} {id}", verb(*kind)),
+        text,
+        command,
+    })
+}
+
+/// The file's text with a change, and the rule's new place.
+struct Changed {
+    text: Result<String, document::Wrong>,
+    place: Option<Place>,
+}
+
+fn change(file: &InForce, edit: &Edit) -> Result<Changed, String> {
+    let Edit { id, kind } = edit;
+    let names = document::names(&file.text).map_err(|wrong| wrong.to_string())?;
+    let at = names.iter().position(|name| name == id);
+    let Some(at) = at else {
+        return Err(format!(
+            "Rule \"{id}\" is not among the rules in force any more."
+        ));
+    };
+    let place = match kind {
+        EditKind::MoveUp => {
+            let before = at.checked_sub(1).and_then(|before| names.get(before));
+            Some(Place::Before(
+                before.ok_or("It is the first rule.")?.clone(),
+            ))
+        }
+        EditKind::MoveDown => {
+            let after = names.get(at + 1);
+            Some(Place::After(after.ok_or("It is the last rule.")?.clone()))
+        }
+        _ => None,
+    };
+    let text = match (kind, &place) {
+        (_, Some(place)) => document::move_to(&file.text, id, place),
+        (EditKind::Enable, _) => document::enable(&file.text, id, true),
+        (EditKind::Disable, _) => document::enable(&file.text, id, false),
+        _ => document::remove(&file.text, id),
+    };
+    Ok(Changed { text, place })
+}
+
+/// The command's word for it, which the log has too.
+fn verb(kind: EditKind) -> &'static str {
+    match kind {
+        EditKind::Enable => "enable",
+        EditKind::Disable => "disable",
+        EditKind::MoveUp | EditKind::MoveDown => "move",
+        EditKind::Remove => "remove",
+    }
+}
+
+/// What is suspicious now and was not before, wherever in the file it stands by now.
+fn new_warnings(before: &Rules, after: &Rules) -> Vec<String> {
+    let placeless = |message: &str| {
+        let mut left = String::new();
+        let mut parts = message.split("(line ");
+        left.extend(parts.next());
+        parts.for_each(|part| left.extend(part.split_once(')').map(|(_, rest)| rest)));
+        left
+    };
+    let known: Vec<_> = before
+        .warnings()
+        .iter()
+        .map(|warning| placeless(&warning.message))
+        .collect();
+    let new = after.warnings().iter();
+    new.filter(|warning| !known.contains(&placeless(&warning.message)))
+        .map(|warning| warning.message.clone())
+        .collect()
+}
+
+fn difference(old: &str, new: &str) -> Vec<DraftLine> {
+    let difference = TextDiff::from_lines(old, new);
+    let mut unified = difference.unified_diff();
+    let mut lines = Vec::new();
+    for hunk in unified.context_radius(AROUND).iter_hunks() {
+        if !lines.is_empty() {
+            lines.push(DraftLine {
+                comes: None,
+                text: "…".to_owned(),
+            });
+        }
+        lines.extend(hunk.iter_changes().map(|change| DraftLine {
+            comes: match change.tag() {
+                ChangeTag::Equal => None,
+                tag => Some(tag == ChangeTag::Insert),
+            },
+            text: change.value().trim_end_matches(['\n', '\r']).to_owned(),
+        }));
+    }
+    lines
+}

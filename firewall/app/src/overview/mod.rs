@@ -1,0 +1,392 @@
+//! What the service says of itself and of its rules, shared by the thread that asks it and by the pages that show it.
+//!
+//! - The window never waits for the service: the thread does.
+//! - The thread asks once a second while a page that shows it is in sight, and not at all else.
+//! - A service that can't be asked is asked again: who comes back is shown again without anybody's doing.
+
+use control::{Accounts, Hits, RuleText, Stats, Status};
+use rules::Resolver;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+mod rule_list;
+
+pub use rule_list::{DefaultRow, RuleList, RuleRow};
+
+/// The time between two looks.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Who is asked. Errors are sentences that say what to do.
+pub trait Service {
+    /// How it is.
+    fn status(&mut self) -> Result<Status, String>;
+    /// What the driver counted.
+    fn stats(&mut self) -> Result<Stats, String>;
+    /// Every app's books.
+    fn accounts(&mut self) -> Result<Accounts, String>;
+    /// How often each rule has decided.
+    fn hits(&mut self) -> Result<Hits, String>;
+    /// The text of the rules in force.
+    fn rules(&mut self) -> Result<RuleText, String>;
+    /// What knows the names in these rules.
+    fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver>;
+}
+
+/// What the service said last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// How it is.
+    pub status: Status,
+    /// What the driver counted.
+    pub stats: Stats,
+    /// Every app's books; for others than root, their own.
+    pub accounts: Accounts,
+    /// Its rules.
+    pub rules: Arc<RuleList>,
+    /// How often each of them has decided, if that is known of these very rules.
+    pub hits: Option<Vec<u64>>,
+    /// The end of the lease that runs.
+    pub lease_until: Option<Instant>,
+}
+
+/// What is known of the service, and whether anybody wants to know.
+#[derive(Debug, Default)]
+pub struct Overview {
+    state: Mutex<State>,
+    call: Condvar,
+}
+
+/// What is known now.
+#[derive(Debug, Default)]
+pub struct State {
+    seen: Option<Result<Arc<Seen>, String>>,
+    wanted: bool,
+    at_once: bool,
+    followed: bool,
+    ended: bool,
+}
+
+impl State {
+    /// What the service said last, or why it says nothing; none: it was not asked yet.
+    pub fn seen(&self) -> Option<&Result<Arc<Seen>, String>> {
+        self.seen.as_ref()
+    }
+
+    /// Whether somebody asks a service.
+    pub fn is_followed(&self) -> bool {
+        self.followed
+    }
+
+    fn rests(&self) -> bool {
+        !self.wanted && !self.at_once && !self.ended
+    }
+}
+
+impl Overview {
+    /// A look at what is known.
+    pub fn look(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether a page is in sight that shows it.
+    pub fn want(&self, wanted: bool) {
+        let mut state = self.look();
+        if std::mem::replace(&mut state.wanted, wanted) != wanted {
+            drop(state);
+            self.call.notify_one();
+        }
+    }
+
+    /// Has the service asked at once: something was changed.
+    pub fn ask_at_once(&self) {
+        self.look().at_once = true;
+        self.call.notify_one();
+    }
+
+    /// Ends whoever follows.
+    pub fn end(&self) {
+        self.look().ended = true;
+        self.call.notify_one();
+    }
+
+    /// Notes that somebody asks a service.
+    pub fn be_followed(&self) {
+        self.look().followed = true;
+    }
+
+    /// Asks the service until the end, and calls `changed` when there is something else to show.
+    pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
+        self.be_followed();
+        loop {
+            let state = self.look();
+            let resting = self.call.wait_while(state, |state| state.rests());
+            let mut state = resting.unwrap_or_else(PoisonError::into_inner);
+            if state.ended {
+                return;
+            }
+            state.at_once = false;
+            drop(state);
+            if self.turn(service) {
+                changed();
+            }
+            let state = self.look();
+            let goes_on = |state: &mut State| !state.at_once && !state.ended;
+            drop(self.call.wait_timeout_while(state, TURN, goes_on));
+        }
+    }
+
+    /// Asks once. True: there is something else to show.
+    pub fn turn(&self, service: &mut dyn Service) -> bool {
+        let before = match self.look().seen() {
+            Some(Ok(seen)) => Some(seen.clone()),
+            _ => None,
+        };
+        let seen = ask(service, before.as_deref()).map(Arc::new);
+        let mut state = self.look();
+        let news = match (&state.seen, &seen) {
+            (Some(Ok(before)), Ok(now)) => !before.looks_like(now),
+            (Some(Err(before)), Err(now)) => before != now,
+            _ => true,
+        };
+        state.seen = Some(seen);
+        news
+    }
+}
+
+impl Seen {
+    /// Whether it is nothing else to show: that time passes is not.
+    fn looks_like(&self, other: &Self) -> bool {
+        let timeless = |seen: &Self| {
+            let mut seen = seen.clone();
+            seen.lease_until = None;
+            if let Some(lease) = &mut seen.status.lease {
+                lease.milliseconds_left = 0;
+            }
+            seen
+        };
+        timeless(self) == timeless(other)
+    }
+}
+
+fn ask(service: &mut dyn Service, before: Option<&Seen>) -> Result<Seen, String> {
+    let status = service.status()?;
+    let lease = status.lease.as_ref();
+    let lease_until =
+        lease.map(|lease| Instant::now() + Duration::from_millis(lease.milliseconds_left));
+    let of = |status: &Status| (status.pid, status.since, status.rules.generation);
+    let rules = match before.filter(|before| of(&before.status) == of(&status)) {
+        Some(before) => before.rules.clone(),
+        None => {
+            let text = service.rules()?;
+            Arc::new(RuleList::of(&text, &*service.resolver(&text)))
+        }
+    };
+    let hits = service.hits()?;
+    let known = hits.generation == rules.generation && hits.hits.len() == rules.rows.len();
+    Ok(Seen {
+        stats: service.stats()?,
+        accounts: service.accounts()?,
+        hits: known.then_some(hits.hits),
+        status,
+        rules,
+        lease_until,
+    })
+}
+
+#[cfg(target_os = "linux")]
+impl Service for crate::questions::AtSocket {
+    fn status(&mut self) -> Result<Status, String> {
+        self.ask(control::Client::status).map_err(words)
+    }
+
+    fn stats(&mut self) -> Result<Stats, String> {
+        self.ask(control::Client::stats).map_err(words)
+    }
+
+    fn accounts(&mut self) -> Result<Accounts, String> {
+        self.ask(control::Client::accounts).map_err(words)
+    }
+
+    fn hits(&mut self) -> Result<Hits, String> {
+        self.ask(control::Client::hits).map_err(words)
+    }
+
+    fn rules(&mut self) -> Result<RuleText, String> {
+        self.ask(control::Client::rules).map_err(words)
+    }
+
+    fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver> {
+        Box::new(rules::SystemResolver::beside(
+            &rules.folder.join("rules.toml"),
+        ))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn words(failed: control::Failed) -> String {
+    failed.to_string()
+}
+
+/// A service for tests.
+#[cfg(test)]
+pub struct Model {
+    /// How it is.
+    pub status: Status,
+    /// What it says to everything instead.
+    pub unreachable: Option<String>,
+    /// Its rules.
+    pub text: String,
+    /// How often each has decided.
+    pub hits: Vec<u64>,
+    /// How often it was asked how it is.
+    pub asked: u32,
+}
+
+#[cfg(test)]
+impl Model {
+    /// A service with these rules, as generation 4.
+    pub fn with(text: &str) -> Self {
+        Self {
+            status: view::example::status(),
+            unreachable: None,
+            text: text.to_owned(),
+            hits: Vec::new(),
+            asked: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Service for Model {
+    fn status(&mut self) -> Result<Status, String> {
+        self.asked += 1;
+        match &self.unreachable {
+            Some(why) => Err(why.clone()),
+            None => Ok(self.status.clone()),
+        }
+    }
+
+    fn stats(&mut self) -> Result<Stats, String> {
+        Ok(Stats {
+            allowed_out: 1_234,
+            blocked_in: 56,
+            flows: 7,
+            flows_most: 4_096,
+            ..Stats::default()
+        })
+    }
+
+    fn accounts(&mut self) -> Result<Accounts, String> {
+        Ok(Accounts {
+            taken: 3,
+            released: 2,
+            apps: Vec::new(),
+            past: control::Counted::default(),
+            balances: true,
+        })
+    }
+
+    fn hits(&mut self) -> Result<Hits, String> {
+        Ok(Hits {
+            generation: self.status.rules.generation,
+            hits: self.hits.clone(),
+        })
+    }
+
+    fn rules(&mut self) -> Result<RuleText, String> {
+        Ok(RuleText {
+            generation: self.status.rules.generation,
+            name: Some("rules.toml".to_owned()),
+            text: Some(self.text.clone()),
+            folder: std::path::PathBuf::new(),
+            file: "/etc/gatebell/rules.toml".into(),
+        })
+    }
+
+    fn resolver(&self, _: &RuleText) -> Box<dyn Resolver> {
+        Box::new(rules::NoResolver)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'all'\naction = 'block'\n\
+        protocol = 'tcp'\n\n[[rule]]\nid = 'covered'\naction = 'allow'\nprotocol = 'tcp'\nports = 22\n\n[[rule]]\nid = 'off'\n\
+        action = 'allow'\nenabled = false\n";
+
+    fn seen(overview: &Overview) -> Arc<Seen> {
+        overview.look().seen().unwrap().clone().unwrap()
+    }
+
+    #[test]
+    fn rules_are_listed_in_order_with_what_covers_them_and_what_is_off_and_hits_of_their_own_generation_alone()
+     {
+        let overview = Overview::default();
+        let mut service = Model::with(RULES);
+        service.hits = vec![9, 0, 0];
+        assert!(overview.turn(&mut service));
+        let shown = seen(&overview);
+        let rows = &shown.rules.rows;
+        let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(ids, ["all", "covered", "off"]);
+        assert_eq!(rows[1].words, "tcp to port 22");
+        assert!(
+            rows[1].covered.as_ref().unwrap().contains("`all`"),
+            "{rows:?}"
+        );
+        assert!(rows[0].enabled && rows[0].covered.is_none() && !rows[2].enabled);
+        assert_eq!(shown.hits, Some(vec![9, 0, 0]));
+        service.hits.pop();
+        overview.turn(&mut service);
+        assert_eq!(seen(&overview).hits, None);
+    }
+
+    #[test]
+    fn that_a_leases_time_passes_is_nothing_to_paint_and_who_comes_back_is() {
+        let overview = Overview::default();
+        let mut service = Model::with(RULES);
+        assert!(overview.turn(&mut service));
+        service.status.lease.as_mut().unwrap().milliseconds_left -= 900;
+        assert!(!overview.turn(&mut service));
+        service.unreachable = Some("gatebelld is not running".to_owned());
+        assert!(overview.turn(&mut service) && !overview.turn(&mut service));
+        service.unreachable = None;
+        assert!(overview.turn(&mut service));
+    }
+
+    #[test]
+    fn nobody_is_asked_while_no_page_is_in_sight_that_shows_it() {
+        let overview = Overview::default();
+        let mut service = Model::with(RULES);
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                overview.follow(&mut service, &|| ());
+                service.asked
+            });
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(overview.look().seen().is_none());
+            overview.want(true);
+            let end = Instant::now() + Duration::from_secs(10);
+            while overview.look().seen().is_none() {
+                assert!(Instant::now() < end);
+                std::thread::yield_now();
+            }
+            overview.want(false);
+            std::thread::sleep(Duration::from_millis(1_500));
+            overview.end();
+            assert_eq!(asking.join().unwrap(), 1);
+        });
+    }
+
+    #[test]
+    fn rules_that_can_not_be_read_here_are_said_to_be_so() {
+        let overview = Overview::default();
+        let mut service = Model::with("[default]\ninbound = 'maybe'\n");
+        overview.turn(&mut service);
+        let shown = seen(&overview);
+        assert!(shown.rules.unreadable.as_ref().unwrap().contains("maybe"));
+    }
+}

@@ -1,0 +1,329 @@
+//! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
+
+use super::colours;
+use super::table_row;
+use super::tabs;
+use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order};
+use crate::overview::{DefaultRow, RuleList, RuleRow, Seen};
+use eframe::egui::{self, Color32, Key, RichText, Ui};
+use egui_extras::{Column, TableBuilder, TableRow};
+use firewall_abi::packet::Verdict;
+
+const TITLES: [&str; 6] = [
+    "#",
+    "rule",
+    "action",
+    "takes",
+    "hits",
+    "what is to be known of it",
+];
+const WIDTHS: [f32; 5] = [34.0, 190.0, 60.0, 380.0, 74.0];
+/// The part of the window's height that what becomes of the file takes at most.
+const MOST_OF_HEIGHT: f32 = 0.28;
+
+/// What of the page is the window's own.
+#[derive(Debug, Default)]
+pub struct RulesPage {
+    selected: Option<String>,
+    kind: Option<EditKind>,
+    /// The button is to get the focus.
+    focus: bool,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
+    /// The generation that was shown last.
+    generation: u32,
+}
+
+impl RulesPage {
+    /// Shows the rules. `asked`: a card takes the keys.
+    pub fn show(&mut self, ui: &mut Ui, seen: &Seen, changes: &Changes, asked: bool) {
+        let list = &*seen.rules;
+        if std::mem::replace(&mut self.generation, list.generation) != list.generation {
+            changes.draft_again();
+        }
+        if let Some(why) = &list.unreadable {
+            egui::CentralPanel::default().show(ui, |ui| tabs::instead(ui, why));
+            return;
+        }
+        self.keys(ui, list, asked);
+        let selected = self.selected.clone();
+        let mut rows = list.rows.iter();
+        match selected.and_then(|id| rows.find(|row| row.id == id)) {
+            Some(row) => {
+                let panel = egui::Panel::bottom("rule");
+                let close = panel.show(ui, |ui| self.details(ui, row, changes));
+                if close.inner {
+                    self.selected = None;
+                }
+            }
+            None => self.selected = None,
+        }
+        egui::CentralPanel::default().show(ui, |ui| {
+            for remark in &list.remarks {
+                ui.add(egui::Label::new(RichText::new(remark).color(colours::lost(ui))).wrap());
+            }
+            if list.rows.is_empty() {
+                ui.label(format!(
+                    "{} has no rules: the defaults decide. Select a packet on the live page to make the first one.",
+                    list.file
+                ));
+            }
+            self.table(ui, seen);
+        });
+    }
+
+    fn table(&mut self, ui: &mut Ui, seen: &Seen) {
+        colours::bright(ui);
+        let list = &*seen.rules;
+        let mut table = TableBuilder::new(ui)
+            .striped(true)
+            .resizable(true)
+            .auto_shrink(false)
+            .sense(egui::Sense::CLICK);
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let table = table.column(Column::remainder().clip(true));
+        let height = super::live::ROW;
+        let table = table.header(height, |mut header| {
+            for title in TITLES {
+                header.col(|ui| drop(ui.strong(title)));
+            }
+        });
+        table.body(|body| {
+            body.rows(height, list.rows.len() + list.defaults.len(), |mut row| {
+                let number = row.index();
+                if let Some(rule) = list.rows.get(number) {
+                    row.set_selected(self.selected.as_ref() == Some(&rule.id));
+                    let hits = seen.hits.as_ref().and_then(|hits| hits.get(number));
+                    rule_cells(&mut row, number, rule, hits.copied());
+                    let response = row.response();
+                    if response.clicked() || response.is_pointer_button_down_on() {
+                        self.select(Some(rule.id.clone()));
+                    }
+                } else if let Some(default) = list.defaults.get(number - list.rows.len()) {
+                    default_cells(&mut row, *default);
+                }
+            });
+        });
+    }
+
+    fn select(&mut self, id: Option<String>) {
+        if self.selected != id {
+            self.kind = None;
+        }
+        self.selected = id;
+    }
+
+    /// The arrow keys choose a rule, and Enter goes to the button; while nothing else takes them.
+    fn keys(&mut self, ui: &Ui, list: &RuleList, asked: bool) {
+        if ui.ctx().egui_wants_keyboard_input() || list.rows.is_empty() {
+            return;
+        }
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let last = list.rows.len() - 1;
+        let selected = self.selected.as_ref();
+        let at = selected.and_then(|id| list.rows.iter().position(|row| row.id == *id));
+        let to = if pressed(Key::ArrowUp) {
+            Some(at.map_or(last, |at| at.saturating_sub(1)))
+        } else if pressed(Key::ArrowDown) {
+            Some(at.map_or(0, |at| (at + 1).min(last)))
+        } else {
+            None
+        };
+        if let Some(rule) = to.and_then(|to| list.rows.get(to)) {
+            self.select(Some(rule.id.clone()));
+            self.sought = to;
+        }
+        self.focus |= at.is_some() && !asked && pressed(Key::Enter);
+    }
+
+    /// What can be done to a rule. True: this is to be closed.
+    fn details(&mut self, ui: &mut Ui, rule: &RuleRow, changes: &Changes) -> bool {
+        colours::bright(ui);
+        let mut close = false;
+        ui.add_space(4.0);
+        ui.horizontal_top(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                close = ui.button("Close").clicked();
+                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+                    let title = format!("{}: {} {}", rule.id, rule.action.name(), rule.words);
+                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+                    let lost = colours::lost(ui);
+                    let notes = rule
+                        .covered
+                        .iter()
+                        .map(|why| RichText::new(why).color(lost));
+                    let comment = rule.comment.iter().map(RichText::new);
+                    for note in notes.chain(comment) {
+                        ui.add(egui::Label::new(note).wrap());
+                    }
+                });
+            });
+        });
+        let all = EditKind::all(rule.enabled);
+        let kind = self
+            .kind
+            .filter(|kind| all.contains(kind))
+            .unwrap_or(all[0]);
+        self.kind = Some(kind);
+        let edit = Edit {
+            id: rule.id.clone(),
+            kind,
+        };
+        changes.want_edit(&edit);
+        let state = changes.look();
+        let draft = state.edit_draft(&edit).cloned();
+        let (followed, busy) = (state.is_followed(), state.on_its_way().is_some());
+        drop(state);
+        ui.horizontal_wrapped(|ui| {
+            for choice in all {
+                if ui.radio(kind == choice, choice.words()).clicked() {
+                    self.kind = Some(choice);
+                }
+            }
+            ui.separator();
+            let possible = followed && !busy && matches!(draft, Some(Ok(_)));
+            let words = RichText::new("Put in force").strong();
+            let button = ui.add_enabled(possible, egui::Button::new(words));
+            if std::mem::take(&mut self.focus) {
+                button.request_focus();
+            }
+            if button.clicked() {
+                changes.order(Order::Edit(edit));
+            }
+        });
+        match &draft {
+            None if followed => drop(ui.label("asking what becomes of the file…")),
+            None => drop(ui.label("No service takes it by a click here.")),
+            Some(Err(why)) => {
+                let colour = ui.visuals().warn_fg_color;
+                ui.add(egui::Label::new(RichText::new(why).color(colour)).wrap());
+            }
+            Some(Ok(draft)) => becomes(ui, draft),
+        }
+        ui.add_space(4.0);
+        close
+    }
+}
+
+/// What becomes of the file.
+fn becomes(ui: &mut Ui, draft: &EditDraft) {
+    for warning in &draft.warnings {
+        let text = RichText::new(format!("then {warning}")).color(colours::lost(ui));
+        ui.add(egui::Label::new(text).wrap());
+    }
+    let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
+    egui::Frame::group(ui.style()).show(ui, |ui| {
+        let scrolled = egui::ScrollArea::vertical()
+            .id_salt("becomes")
+            .max_height(most);
+        scrolled.auto_shrink([false, true]).show(ui, |ui| {
+            ui.spacing_mut().item_spacing.y = 1.0;
+            for line in &draft.lines {
+                file_line(ui, line);
+            }
+        });
+    });
+}
+
+fn file_line(ui: &mut Ui, line: &DraftLine) {
+    let (mark, colour) = match line.comes {
+        None => (' ', None),
+        Some(true) => ('+', Some(colours::allowed(ui))),
+        Some(false) => ('-', Some(colours::refused(ui))),
+    };
+    let text = view::entry::clean(&line.text);
+    let mut text = RichText::new(format!("{mark} {text}")).monospace();
+    if let Some(colour) = colour {
+        text = text.color(colour);
+    }
+    ui.add(egui::Label::new(text).wrap());
+}
+
+/// The cells of a rule.
+fn rule_cells(row: &mut TableRow<'_, '_>, number: usize, rule: &RuleRow, hits: Option<u64>) {
+    let action = if rule.enabled {
+        rule.action.name()
+    } else {
+        "off"
+    };
+    let cells = [
+        (number + 1).to_string(),
+        view::entry::clean(&rule.id),
+        action.to_owned(),
+        view::entry::clean(&rule.words),
+        hits.map_or_else(|| "–".to_owned(), |hits| hits.to_string()),
+        known(rule),
+    ];
+    let line = format!(
+        "{} {}: {action} {}, hits {}, {}",
+        cells[0], cells[1], cells[3], cells[4], cells[5]
+    );
+    let (enabled, covered) = (rule.enabled, rule.covered.is_some());
+    let action = rule.action;
+    table_row(row, &cells, &line, |ui, column| match column {
+        _ if !enabled => Some(ui.visuals().weak_text_color()),
+        2 => verdict(ui, action),
+        5 if covered => Some(colours::lost(ui)),
+        _ => None,
+    });
+}
+
+/// What is to be known of a rule beside what it takes.
+fn known(rule: &RuleRow) -> String {
+    let mut said = Vec::new();
+    if !rule.enabled {
+        said.push("disabled".to_owned());
+    }
+    said.extend(
+        rule.covered
+            .as_ref()
+            .map(|_| "never matches: one before it takes all of it".to_owned()),
+    );
+    if rule.log != (rule.action != Verdict::Allow) {
+        said.push(if rule.log { "reported" } else { "not reported" }.to_owned());
+    }
+    said.extend(rule.comment.as_deref().map(view::entry::clean));
+    said.join("; ")
+}
+
+fn default_cells(row: &mut TableRow<'_, '_>, default: DefaultRow) {
+    let DefaultRow {
+        direction,
+        action,
+        log,
+    } = default;
+    let said = if log { "reported" } else { "not reported" };
+    let cells = [
+        String::new(),
+        "default".to_owned(),
+        action.name().to_owned(),
+        format!("{}, whatever no rule takes", direction.name()),
+        String::new(),
+        said.to_owned(),
+    ];
+    let line = format!(
+        "default for {}: {}, {said}",
+        direction.name(),
+        action.name()
+    );
+    table_row(row, &cells, &line, |ui, column| {
+        if column == 2 {
+            verdict(ui, action)
+        } else {
+            None
+        }
+    });
+}
+
+fn verdict(ui: &Ui, action: Verdict) -> Option<Color32> {
+    match action {
+        Verdict::Allow => Some(colours::allowed(ui)),
+        Verdict::Block | Verdict::Reject => Some(colours::refused(ui)),
+        _ => None,
+    }
+}
