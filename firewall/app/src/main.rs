@@ -35,6 +35,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use view::json;
 use view::reader::{self, Told};
 use view::terminal::Terminal;
@@ -74,15 +75,16 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<()> {
     let stop = stop_flag()?;
-    let mut names = names(arguments);
     if arguments.json {
+        let mut names = names(arguments);
         return read(arguments, &mut names, &stop, &mut |told| json::print(&told));
     }
     if arguments.terminal || !display() {
         let mut view = Terminal::new("gatebell-app");
+        let mut names = names(arguments);
         return read(arguments, &mut names, &stop, &mut |told| view.show(&told));
     }
-    in_window(arguments, &mut names, &stop)
+    in_window(arguments, &stop)
 }
 
 /// Reads to the end and writes the account.
@@ -102,27 +104,48 @@ fn read(
         .with_context(|| format!("can't write the account to {}", file.display()))
 }
 
+/// How long a driver that has ended, or can't be read, is left alone.
+const BREATH: Duration = Duration::from_secs(2);
+
+/// Waits before the driver is tried again. True: it is to be tried no more.
+fn rest(stop: &AtomicBool) -> bool {
+    let end = Instant::now() + BREATH;
+    while !stop.load(Ordering::Acquire) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    stop.load(Ordering::Acquire)
+}
+
 /// The window has the main thread, as every desktop wants it; the reader has its own and locks the rows itself: the ring is
-/// the bound between the two. Closing the window ends both.
-fn in_window(
-    arguments: &Arguments,
-    names: &mut (dyn Names + Send),
-    stop: &Arc<AtomicBool>,
-) -> Result<()> {
+/// the bound between the two. A driver that ends is read again once it is back. Closing the window ends both.
+fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
     let shown = Arc::new(Shown::default());
     let notified = follow_questions(arguments, &shown);
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
-            let done = read(arguments, names, stop, &mut |Told { update, .. }| {
-                shown.take(update);
-                true
-            });
-            if stop.load(Ordering::Acquire) && !shown.is_closed() {
-                // Asked to end: the window has no say in it.
-                std::process::exit(i32::from(done.is_err()));
+            loop {
+                // Another service counts from one again: its names are its own.
+                let mut names = names(arguments);
+                let done = read(
+                    arguments,
+                    &mut names,
+                    stop,
+                    &mut |Told { update, .. }| {
+                        shown.take(update);
+                        true
+                    },
+                );
+                if let Err(error) = &done {
+                    shown.end(&format!("{error:#}"));
+                }
+                if rest(stop) {
+                    if !shown.is_closed() {
+                        // Asked to end: the window has no say in it.
+                        std::process::exit(i32::from(done.is_err()));
+                    }
+                    return done;
+                }
             }
-            shown.end("the reader has stopped");
-            done
         });
         let title = arguments.device.display().to_string();
         window::run(shown.clone(), &title)?;
@@ -181,7 +204,7 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
 
 /// How long a window that is closed waits for the desktop to take a notification away.
 #[cfg(target_os = "linux")]
-const DESKTOPS_TIME: std::time::Duration = std::time::Duration::from_millis(500);
+const DESKTOPS_TIME: Duration = Duration::from_millis(500);
 
 /// On this system there is no service to ask.
 #[cfg(not(target_os = "linux"))]

@@ -2,7 +2,7 @@
 
 use super::details::Details;
 use super::rows::Rows;
-use super::{colours, table_row};
+use super::{colours, table_row, tabs};
 use crate::changes::Changes;
 use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -95,7 +95,10 @@ impl Live {
                 self.selected = None;
             }
         }
-        egui::CentralPanel::default().show(ui, |ui| self.table(ui, rows));
+        egui::CentralPanel::default().show(ui, |ui| match rows.ended() {
+            Some(why) if rows.is_empty() => tabs::until_it_is_back(ui, why),
+            _ => self.table(ui, rows),
+        });
     }
 
     fn table(&mut self, ui: &mut Ui, rows: &Rows) {

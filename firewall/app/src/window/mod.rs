@@ -77,10 +77,11 @@ impl Shown {
         }
     }
 
-    /// Shows that no more will come. The first reason stays.
+    /// Shows that nothing comes now, and why.
     pub fn end(&self, why: &str) {
-        self.rows().end(why);
-        self.repaint();
+        if self.rows().end(why) {
+            self.repaint();
+        }
     }
 
     /// Notes that the window was closed.
@@ -233,7 +234,8 @@ impl eframe::App for Window {
         let notifications = shown.notifications().clone();
         let unreachable = shown.questions.look().unreachable().map(str::to_owned);
         egui::Panel::bottom("status").show(ui, |ui| {
-            status(ui, &rows);
+            let in_place = self.page == Page::Live && rows.is_empty();
+            status(ui, &rows, in_place);
             if let Some(why) = unreachable {
                 ui.label(RichText::new(format!("questions: {why}")).color(colours::lost(ui)));
             }
@@ -270,9 +272,7 @@ impl Window {
         let seen = match seen {
             Some(Ok(seen)) => seen,
             Some(Err(why)) => {
-                let again = "This window asks again every second, and goes on by itself.";
-                let words = format!("{why}\n\n{again}");
-                egui::CentralPanel::default().show(ui, |ui| tabs::instead(ui, &words));
+                egui::CentralPanel::default().show(ui, |ui| tabs::until_it_is_back(ui, &why));
                 return;
             }
             None => {
@@ -319,9 +319,9 @@ fn table_row(
     response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line));
 }
 
-/// The counters of both sides, and the end when it has come.
-fn status(ui: &mut Ui, rows: &Rows) {
-    ui.horizontal(|ui| {
+/// The counters of both sides, and why nothing comes if nothing does, unless the page says it.
+fn status(ui: &mut Ui, rows: &Rows, in_place: bool) {
+    ui.horizontal_wrapped(|ui| {
         match rows.account() {
             None => drop(ui.label("no counters yet")),
             Some(account) => {
@@ -344,7 +344,7 @@ fn status(ui: &mut Ui, rows: &Rows) {
                 ));
             }
         }
-        if let Some(why) = rows.ended() {
+        if let Some(why) = rows.ended().filter(|_| !in_place) {
             ui.separator();
             ui.label(RichText::new(why).color(colours::lost(ui)));
         }

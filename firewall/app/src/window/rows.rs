@@ -30,15 +30,21 @@ impl Rows {
     pub fn take(&mut self, update: Update) -> bool {
         match update {
             Update::Entry(entry) => self.push(entry),
-            Update::Account(account) => return self.account.replace(account) != Some(account),
-            Update::Ended(why) => self.end(&why),
+            Update::Account(account) => {
+                // Who has books is read, also if it was not before.
+                let back = self.ended.take().is_some();
+                return self.account.replace(account) != Some(account) || back;
+            }
+            Update::Ended(why) => return self.end(&why),
         }
         true
     }
 
-    /// No more will come. The first reason given stays.
-    pub fn end(&mut self, why: &str) {
-        self.ended.get_or_insert_with(|| why.to_owned());
+    /// Nothing comes now. True: that was not known, or not why.
+    pub fn end(&mut self, why: &str) -> bool {
+        let known = self.ended.as_deref() == Some(why);
+        self.ended = Some(why.to_owned());
+        !known
     }
 
     /// Shows only entries with this in one of their cells.
@@ -64,6 +70,11 @@ impl Rows {
             self.next = number + 1;
         }
         self.next < end
+    }
+
+    /// Whether nothing was read yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// How many entries the table has.
@@ -122,7 +133,7 @@ impl Rows {
         self.account
     }
 
-    /// Why no more will come.
+    /// Why nothing comes now.
     pub fn ended(&self) -> Option<&str> {
         self.ended.as_deref()
     }

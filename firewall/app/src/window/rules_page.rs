@@ -9,14 +9,7 @@ use eframe::egui::{self, Color32, Key, RichText, Ui};
 use egui_extras::{Column, TableBuilder, TableRow};
 use firewall_abi::packet::Verdict;
 
-const TITLES: [&str; 6] = [
-    "#",
-    "rule",
-    "action",
-    "takes",
-    "hits",
-    "what is to be known of it",
-];
+const TITLES: [&str; 6] = ["#", "Rule", "Action", "Takes", "Hits", "Remarks"];
 const WIDTHS: [f32; 5] = [34.0, 190.0, 60.0, 380.0, 74.0];
 /// The part of the window's height that what becomes of the file takes at most.
 const MOST_OF_HEIGHT: f32 = 0.28;

@@ -90,19 +90,23 @@ fn packets(ui: &mut Ui, stats: &Stats) {
         ),
     ];
     let grid = egui::Grid::new("packets").num_columns(4);
-    grid.spacing(egui::vec2(24.0, 4.0)).show(ui, |ui| {
-        for title in ["", "in", "out", "forward"] {
-            ui.weak(title);
-        }
-        ui.end_row();
-        for (name, counts) in rows {
-            ui.label(name);
-            for count in counts {
-                ui.label(count.to_string());
+    let gap = ui.spacing().item_spacing.x;
+    grid.spacing(egui::vec2(gap, 4.0))
+        .min_col_width(72.0)
+        .show(ui, |ui| {
+            ui.allocate_space(egui::vec2(NAMES, 0.0));
+            for title in ["in", "out", "forward"] {
+                ui.weak(title);
             }
             ui.end_row();
-        }
-    });
+            for (name, counts) in rows {
+                ui.weak(name);
+                for count in counts {
+                    ui.label(count.to_string());
+                }
+                ui.end_row();
+            }
+        });
     line(
         ui,
         "connects",

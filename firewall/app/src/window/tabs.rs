@@ -48,6 +48,15 @@ pub fn instead(ui: &mut Ui, why: &str) {
     });
 }
 
+/// What stands in the place of a page while nobody answers.
+pub fn until_it_is_back(ui: &mut Ui, why: &str) {
+    instead(ui, why);
+    ui.add_space(8.0);
+    ui.vertical_centered_justified(|ui| {
+        ui.add(egui::Label::new("This window asks again and goes on by itself.").wrap());
+    });
+}
+
 /// The lease that runs, its countdown, and the buttons that end it.
 pub fn lease(ui: &mut Ui, seen: &Seen, changes: &Changes) {
     let (Some(lease), Some(until)) = (&seen.status.lease, seen.lease_until) else {

@@ -139,6 +139,39 @@ fn the_books_stand_below_and_then_the_end() {
 }
 
 #[test]
+fn a_driver_that_is_gone_is_said_in_place_and_forgotten_when_it_is_back() {
+    let mut window = window();
+    window
+        .state()
+        .shown
+        .end("can't be told by the device: start the service");
+    window.run();
+    assert!(sees(
+        &window,
+        "can't be told by the device: start the service"
+    ));
+    assert!(sees(&window, "asks again and goes on by itself"));
+    let books = Account {
+        kernel: Totals::default(),
+        delivered: 0,
+        in_ring: 0,
+        lost_told: [0; 3],
+        gaps: 0,
+    };
+    tell(&window, Update::Account(books));
+    window.run();
+    assert!(!sees(&window, "start the service"));
+    tell(&window, refused());
+    window.state().shown.end("gone again");
+    window.run();
+    assert!(sees(&window, "gone again"));
+    assert_eq!(rows(&window).len(), 1, "what was read stays");
+    tell(&window, Update::Account(books));
+    window.run();
+    assert!(!sees(&window, "gone again"), "the same books say so too");
+}
+
+#[test]
 fn the_same_books_again_are_nothing_to_paint() {
     let window = window();
     let kernel = Totals {
