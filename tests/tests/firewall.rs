@@ -25,6 +25,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use zone::Protected;
 
@@ -190,6 +192,192 @@ fn a_full_ring_or_no_app_changes_no_verdict() {
         "{account:?}"
     );
     assert!(account.kernel.lost_in_all() > 0, "{account:?}");
+}
+
+/// What the machine publishes: another's port 80, as its own port 8081 in both versions, and behind an address that it only routes.
+const PUBLISHES: [&str; 3] = [
+    "table inet published { chain first { type nat hook prerouting priority dstnat; meta l4proto tcp th dport 8081 fib daddr type local meta nfproto ipv4 dnat ip to 10.78.1.1:80; }; }",
+    "add rule inet published first meta nfproto ipv6 tcp dport 8081 dnat ip6 to [fd78::1]:80; add rule inet published first ip daddr 10.99.0.9 tcp dport 8081 dnat ip to 10.78.1.1:80",
+    "add chain inet published last { type nat hook postrouting priority srcnat; }; add rule inet published last oifname gb2 masquerade",
+];
+
+/// A lab whose zone forwards, with another network behind it, in which the outside world has the containers' part.
+fn publishing(rules: &str) -> Protected {
+    let zone = Protected::with(rules);
+    zone::probe::add_pair(&zone, "gb2", "gb3", 1);
+    let does = |output: std::process::Output| {
+        assert!(output.status.success(), "{output:?}");
+    };
+    does(zone.inside(
+        "ip addr add fd78::2/64 dev gb2 nodad && echo 1 | tee /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
+    ));
+    does(zone.outside(&format!(
+        "ip addr add fd78::1/64 dev gb3 nodad && ip route add 10.99.0.0/24 via {INSIDE}"
+    )));
+    for rules in PUBLISHES {
+        does(zone.inside(&format!("nft '{rules}'")));
+    }
+    zone
+}
+
+/// A rule of what comes in.
+fn incoming(action: &str, keys: &str) -> String {
+    format!(
+        "[[rule]]\nid = \"{action}-in\"\naction = \"{action}\"\ndirection = \"in\"\nprotocol = \"tcp\"\n{keys}\n"
+    )
+}
+
+#[test]
+fn a_published_port_is_closed_until_a_rule_opens_the_machines_own() {
+    const BLOCK: &str =
+        "[default]\ninbound = \"block\"\noutbound = \"allow\"\nforward = \"block\"\n";
+    const PASS: &str =
+        "[default]\ninbound = \"block\"\noutbound = \"allow\"\nforward = \"allow\"\n";
+    let neighbours = "[[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
+    let forwarded = |action: &str| {
+        format!(
+            "[[rule]]\nid = \"{action}-through\"\naction = \"{action}\"\ndirection = \"forward\"\n"
+        )
+    };
+    let zone = publishing(&format!("{BLOCK}{neighbours}"));
+    let reached = |address: &str, meant: bool| {
+        let patience = if meant { 10.0 } else { 0.7 };
+        let got = zone.outside(&format!(
+            "timeout {patience} busybox wget -q -O - 'http://{address}:8081/'"
+        ));
+        got.stdout == b"a page of the lab\n"
+    };
+    let v6 = format!("[{INSIDE_V6}]");
+    let mut app = zone.attach(1 << 20);
+    for (default, rules, expected) in [
+        (BLOCK, String::new(), [false; 3]),
+        (PASS, String::new(), [true; 3]),
+        (BLOCK, incoming("allow", "ports = 80"), [false; 3]),
+        (
+            BLOCK,
+            incoming("allow", "ports = 8081\nlog = true"),
+            [true, true, false],
+        ),
+        (
+            BLOCK,
+            incoming(
+                "allow",
+                &format!("ports = 8081\ndestination = \"{INSIDE}\""),
+            ),
+            [true, false, false],
+        ),
+        (
+            BLOCK,
+            incoming("allow", "ports = 8081\ndestination = \"10.78.1.1\""),
+            [false; 3],
+        ),
+        (
+            BLOCK,
+            incoming("allow", "ports = 8081\ninterface = \"gb0\""),
+            [true, true, false],
+        ),
+        (
+            BLOCK,
+            incoming("allow", "ports = 8081\ninterface = \"gb2\""),
+            [false; 3],
+        ),
+        // Nobody of this machine's is at its end, and nobody can be asked.
+        (
+            BLOCK,
+            incoming(
+                "allow",
+                "ports = 8081\nprogram = [\"kernel\", \"unknown\", \"/bin/busybox\"]",
+            ),
+            [false; 3],
+        ),
+        (BLOCK, incoming("ask", "ports = 8081"), [false; 3]),
+        // Rules for what is forwarded come first, its default last.
+        (
+            BLOCK,
+            incoming("allow", "ports = 8081") + &forwarded("block"),
+            [false; 3],
+        ),
+        (
+            BLOCK,
+            incoming("block", "ports = 8081") + &forwarded("allow"),
+            [true; 3],
+        ),
+        (
+            PASS,
+            incoming("block", "ports = 8081"),
+            [false, false, true],
+        ),
+    ] {
+        let text = format!("{default}{neighbours}{rules}");
+        zone.ask().apply("new.toml", &text, None).unwrap();
+        let before = zone.ask().stats().unwrap();
+        let found = [0, 1, 2].map(|n| reached([INSIDE, &v6, "10.99.0.9"][n], expected[n]));
+        assert_eq!(found, expected, "{text}");
+        let after = zone.ask().stats().unwrap();
+        let passed = after.allowed_forward > before.allowed_forward;
+        assert_eq!(passed, expected.contains(&true), "{text}");
+        let dropped = after.blocked_forward > before.blocked_forward;
+        assert_eq!(dropped, expected.contains(&false), "{text}");
+        if rules.contains("log") {
+            let hits = zone.ask().hits().unwrap().hits;
+            assert_eq!(hits[1], 2, "a connection of each version");
+            // It is told as what it is by then: forwarded, to where it goes.
+            let told = packet(&mut app, |packet| packet.decision.rule == 1);
+            assert_eq!(told.flow.direction, Direction::Forward as u8);
+            assert_eq!(told.flow.destination_port, 80);
+            assert!(told.interface != 0 && told.out_interface != 0);
+        }
+    }
+}
+
+#[test]
+fn a_connection_to_a_published_port_outlasts_new_rules_that_still_allow_it_and_no_others() {
+    let rules = |port: u16| {
+        "[default]\ninbound = \"block\"\noutbound = \"allow\"\nforward = \"block\"\n".to_owned()
+            + &incoming("allow", &format!("ports = {port}"))
+    };
+    let zone = publishing(&rules(8081));
+    let listens = |words: &[&str]| {
+        zone.lab
+            .outside(words)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    assert!(zone.inside("nft 'insert rule inet published first ip daddr 10.77.0.2 tcp dport 8081 dnat ip to 10.78.1.1:8082'").status.success());
+    for (port, expected) in [(8081, "soon\nlate\n"), (8083, "soon\n")] {
+        zone.ask().apply("old.toml", &rules(8081), None).unwrap();
+        let mut server = listens(&["busybox", "nc", "-l", "-p", "8082"]);
+        let mut says = server.stdin.take().unwrap();
+        let mut client = listens(&["timeout", "4", "busybox", "nc", INSIDE, "8081"]);
+        writeln!(says, "soon").unwrap();
+        let mut heard = [0; 5];
+        client
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_exact(&mut heard)
+            .unwrap();
+        // What comes first under the new rules goes the other way than the connection began.
+        zone.ask().apply("new.toml", &rules(port), None).unwrap();
+        writeln!(says, "late").unwrap();
+        let mut rest = String::new();
+        client
+            .stdout
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut rest)
+            .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&heard).into_owned() + &rest,
+            expected
+        );
+        for mut process in [client, server] {
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    }
 }
 
 /// The kernel's numbers of the programs that a process holds.

@@ -356,6 +356,28 @@ pub struct Offsets {
     pub known: u32,
     /// What is found out before a connection is asked for.
     pub calls: CallOffsets,
+    /// What is found out of a packet whose destination was translated.
+    pub translated: TranslatedOffsets,
+}
+
+/// Where the driver finds what the kernel's connection tracking knows of a packet; all 0 where the kernel does not say all of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct TranslatedOffsets {
+    /// `sk_buff._nfct`
+    pub skb_tracked: u32,
+    /// `nf_hook_state.net`
+    pub state_netns: u32,
+    /// `nf_conn.status`
+    pub status: u32,
+    /// `nf_conn.tuplehash[0].tuple.src`
+    pub source: u32,
+    /// `nf_conn.tuplehash[0].tuple.dst`
+    pub destination: u32,
+    /// 1 if the others hold.
+    pub known: u32,
 }
 
 /// Where the driver finds what it takes to refuse a call at once; all 0 where the kernel does not say all of it.
@@ -418,5 +440,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
-    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 252 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 276 && size_of::<Ticks>() == 16);
 };

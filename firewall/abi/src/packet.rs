@@ -184,6 +184,9 @@ impl Local {
     pub const KERNEL: [u64; 2] = [u64::MAX, 0];
     /// Stands for the program where somebody's is at the zone's end, and it can't be known whose: rules that block any take it.
     pub const UNSURE: [u64; 2] = [u64::MAX, 1];
+    /// Stands for the program where the zone is no end of the connection, and so does whatever has more bits in the second word: no
+    /// rule asks for it.
+    pub const ELSEWHERE: [u64; 2] = [u64::MAX, 2];
 
     /// Whether program and user are as good as they will be known.
     #[must_use]

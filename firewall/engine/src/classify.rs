@@ -107,6 +107,17 @@ fn unfilled() -> Decision {
     decision(0, NO_RULE, REFUSED, Reason::Default)
 }
 
+/// What becomes of a packet of this direction that no rule takes.
+#[must_use]
+#[inline(always)]
+pub fn default_of(head: Option<&Head>, direction: Direction) -> Decision {
+    let Some(head) = head.filter(|head| head.generation != 0) else {
+        return unfilled();
+    };
+    let outcome = default_policy(head, direction as u8);
+    decision(head.generation, NO_RULE, outcome, Reason::Default)
+}
+
 #[inline(always)]
 fn default_policy(head: &Head, direction: u8) -> Outcome {
     const INBOUND: u8 = Direction::Inbound as u8;

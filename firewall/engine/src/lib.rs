@@ -33,11 +33,12 @@ mod classify;
 pub mod connection;
 mod headers;
 mod parse;
+pub mod published;
 mod quoted;
 mod tables;
 mod tree;
 
-pub use classify::classify;
+pub use classify::{classify, default_of};
 pub use parse::{Bytes, MAX_EXTENSIONS, Parsed, Shape, parse};
 pub use quoted::{is_error, quoted};
 pub use tables::{Pages, Row, Slices, Tables, Turns, head};

@@ -3,7 +3,7 @@
 //!
 //! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
 
-use firewall_abi::firewall::{CallOffsets, Offsets};
+use firewall_abi::firewall::{CallOffsets, Offsets, TranslatedOffsets};
 use std::path::Path;
 
 /// Where the kernel shows it.
@@ -99,6 +99,22 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         data_value: types.member(data, "data")?,
         known: 1,
         calls: calls(types).unwrap_or_default(),
+        translated: translated(types).unwrap_or_default(),
+    })
+}
+
+/// What it takes to know where a packet was sent before that was translated. Without it, it is known by where it goes alone.
+fn translated(types: &Types<'_>) -> Option<TranslatedOffsets> {
+    let member = |structure, name| types.member(types.structure(structure)?, name);
+    // The first of two: of the direction in which the connection began.
+    let began = member("nf_conn", "tuplehash")? + member("nf_conntrack_tuple_hash", "tuple")?;
+    Some(TranslatedOffsets {
+        skb_tracked: member("sk_buff", "_nfct")?,
+        state_netns: member("nf_hook_state", "net")?,
+        status: member("nf_conn", "status")?,
+        source: began + member("nf_conntrack_tuple", "src")?,
+        destination: began + member("nf_conntrack_tuple", "dst")?,
+        known: 1,
     })
 }
 
@@ -364,6 +380,7 @@ mod tests {
         if Path::new(SHOWN).exists() {
             let kernel = of_this_kernel().expect("all that the driver cannot do without");
             assert_eq!(kernel.offsets.calls.known, 1);
+            assert_eq!(kernel.offsets.translated.known, 1);
         }
     }
 }

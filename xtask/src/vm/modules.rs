@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// What is asked for; what these need comes along. One that a kernel doesn't have, it has built in.
-const WANTED: [&str; 36] = [
+const WANTED: [&str; 38] = [
     "virtio_pci",
     "virtio_blk",
     "veth",
@@ -39,6 +39,8 @@ const WANTED: [&str; 36] = [
     "nft_fib_inet",
     "nft_objref",
     "nft_chain_nat",
+    "nft_nat",
+    "nft_masq",
     "nfnetlink_log",
     "nfnetlink_queue",
     "nf_conntrack_netlink",

@@ -7,6 +7,7 @@
     reason = "what is handed over by value is copied, and a program's stack is small"
 )]
 
+use crate::judge::asked_about;
 use crate::packet::Carried;
 use crate::tables::{add, boot_ns};
 use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
@@ -51,11 +52,7 @@ pub extern "C" fn gatebell_answer(
     let local = unsafe { &*local };
     // SAFETY: likewise.
     let decision = unsafe { &mut *decision };
-    let asked = if asked == Asked::Packet as u32 {
-        Asked::Packet
-    } else {
-        Asked::Beginning
-    };
+    let asked = asked_about(asked);
     let subject = subject(&packet.flow, asked, local.program, local.user);
     let now = boot_ns();
     let answered = answered(subject.at(Width::Place), now, decision)

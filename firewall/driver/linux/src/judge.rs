@@ -2,14 +2,16 @@
 
 use crate::asking;
 use crate::clock;
+use crate::own;
 use crate::owner;
 use crate::packet::{AtSocket, Carried};
 use crate::tables::{self, Flows, InForce};
+use crate::translated;
 use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use core::ffi::c_void;
 use engine::connection::{Asked, Ends, classify_as, decide, decide_alone, ends_at_socket};
-use engine::{Parsed, head, parse};
+use engine::{Parsed, head, parse, published};
 use firewall_abi::firewall::{FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
 use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
@@ -129,6 +131,76 @@ impl<'a, P: Carried> AtZone<'a, P> {
         self.local.later = Local::LOOKED_AT;
         gatebell_classify(packet, &mut self.local, Asked::Packet as u32, decision);
     }
+
+    /// Asks the rules about what was sent to a port of the machine's own and goes elsewhere. What the small stack has no room for
+    /// twice stands in `local` and in `decision` meanwhile.
+    #[inline(always)]
+    fn classify_as_sent(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
+        let (tracked, netns) = self.packet.tracked();
+        let (flow, local) = (&raw mut packet.flow, &raw mut self.local);
+        if tracked == 0
+            || translated::gatebell_as_sent(tracked, flow, asked as u32, local) != translated::YES
+        {
+            return;
+        }
+        gatebell_classify(packet, local, asked as u32 | UNCOUNTED, decision);
+        gatebell_as_forwarded(netns, flow, asked as u32, local, decision);
+    }
+}
+
+/// Beside what the rules are asked about: what they say may not be the verdict, and is counted where it is.
+const UNCOUNTED: u32 = 2;
+
+/// Makes of a packet as it was sent what is forwarded again; and of what the rules say of it what they say where it goes, unless that
+/// does not decide.
+///
+/// A global function for the verifier, as [`gatebell_classify`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_as_forwarded(
+    netns: u64,
+    flow: *mut PacketHeaders,
+    asked: u32,
+    local: *mut Local,
+    decision: *mut Decision,
+) -> i32 {
+    if flow.is_null() || local.is_null() || decision.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; the one caller hands in a value of its own.
+    let flow = unsafe { &mut *flow };
+    // SAFETY: likewise, and another value.
+    let local = unsafe { &mut *local };
+    // SAFETY: likewise.
+    let decision = unsafe { &mut *decision };
+    let asked = asked_about(asked);
+    translated::exchange(flow, asked, local);
+    let own = match own::is_own(netns, &translated::address(local)) {
+        own::YES => Some(true),
+        own::NO => Some(false),
+        _ => None,
+    };
+    let rules = InForce::now();
+    let head = head(&rules);
+    if !published::decides(decision, own) {
+        *decision = engine::default_of(head, Direction::Forward);
+    } else if let Some(head) = head
+        && asked == Asked::Packet
+        && head.generation == decision.generation
+    {
+        rules.count(head, decision.rule);
+    }
+    0
+}
+
+/// What the rules are asked about, by its number.
+#[inline(always)]
+pub const fn asked_about(number: u32) -> Asked {
+    if number & Asked::Beginning as u32 == 0 {
+        Asked::Packet
+    } else {
+        Asked::Beginning
+    }
 }
 
 impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
@@ -194,6 +266,9 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         }
         self.asked = true;
         gatebell_classify(packet, &mut self.local, asked as u32, decision);
+        if P::FORWARDED && published::asks_again(decision) {
+            self.classify_as_sent(packet, asked, decision);
+        }
         if decision.verdict == Verdict::Ask as u8 {
             asking::gatebell_answer(packet, &mut self.local, asked as u32, decision);
         }
@@ -221,13 +296,10 @@ pub extern "C" fn gatebell_classify(
     let local = unsafe { &mut *local };
     let rules = InForce::now();
     let head = head(&rules);
-    let asked = if asked == Asked::Packet as u32 {
-        Asked::Packet
-    } else {
-        Asked::Beginning
-    };
+    let counted = asked == Asked::Packet as u32;
+    let asked = asked_about(asked);
     let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = asked == Asked::Packet && local.later != Local::LOOKED_AT && !local.is_call();
+    let counts = counted && local.later != Local::LOOKED_AT && !local.is_call();
     if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }

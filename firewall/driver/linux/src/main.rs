@@ -32,11 +32,13 @@ mod call;
 mod clock;
 mod judge;
 mod kernel;
+mod own;
 mod owner;
 mod packet;
 mod process;
 mod programs;
 mod tables;
+mod translated;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::btf_maps::{CgroupArray, ProgramArray};

@@ -15,6 +15,9 @@ use zerocopy::FromBytes;
 
 /// A packet, who is at its end in the zone, and by which devices it goes.
 pub trait Carried: Bytes {
+    /// Whether it goes through the machine.
+    const FORWARDED: bool = false;
+
     /// Bytes of the packet, from its IP header on.
     fn length(&self) -> u32;
 
@@ -39,6 +42,12 @@ pub trait Carried: Bytes {
 
     /// Whether it goes to everyone on its link, as its route has it.
     fn goes_to_everyone(&self) -> bool;
+
+    /// Where the kernel tracks the connection of what is forwarded, and the network namespace; zeros: it does not, or can't be looked at.
+    #[inline(always)]
+    fn tracked(&self) -> (u64, u64) {
+        (0, 0)
+    }
 
     /// Writes down who is at its end in the zone, as far as that is known here. Returns [`Local::LATER`] if that is not yet.
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32;
@@ -193,6 +202,8 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
 }
 
 impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
+    const FORWARDED: bool = FORWARDED;
+
     #[inline(always)]
     fn length(&self) -> u32 {
         // SAFETY: the kernel's packet, and where its type data has its length.
@@ -253,6 +264,19 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
             kernel::read(route, offset!(route_flags)).unwrap_or(0)
         };
         flags & BROADCAST != 0
+    }
+
+    #[inline(always)]
+    fn tracked(&self) -> (u64, u64) {
+        if FORWARDED && offset!(translated.known) != 0 {
+            (
+                self.of_packet(offset!(translated.skb_tracked)),
+                // Copied: for the verifier it is a number then, which a global function takes.
+                kernel::read(self.state as u64, offset!(translated.state_netns)).unwrap_or(0),
+            )
+        } else {
+            (0, 0)
+        }
     }
 
     #[inline(always)]

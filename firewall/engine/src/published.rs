@@ -1,0 +1,65 @@
+//! What is sent to a port of the machine's own and, translated, goes to another's: a container's, say.
+
+use firewall_abi::packet::{Decision, Reason, Verdict};
+
+/// Whether the rules are asked about it once more, as what was sent to the machine, after they have said this of what is forwarded:
+/// only a default does not decide.
+#[must_use]
+#[inline(always)]
+pub const fn asks_again(forwarded: &Decision) -> bool {
+    forwarded.reason == Reason::Default as u8
+}
+
+/// Makes the verdict of what they said then, or leaves it, which is false. `own` says whether it was sent to an address of the
+/// machine's own; none: that can't be known, which opens nothing.
+#[must_use]
+#[inline(always)]
+pub const fn decides(sent: &mut Decision, own: Option<bool>) -> bool {
+    if sent.reason != Reason::Rule as u8 {
+        return false;
+    }
+    // Nobody at this machine can be asked about what it only forwards.
+    if sent.verdict != Verdict::Allow as u8 {
+        sent.verdict = Verdict::Block as u8;
+        return !matches!(own, Some(false));
+    }
+    matches!(own, Some(true))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(reason: Reason, verdict: Verdict) -> Decision {
+        Decision {
+            reason: reason as u8,
+            verdict: verdict as u8,
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn a_rule_opens_a_published_port_only_of_an_address_that_is_known_to_be_the_machines_own() {
+        for (own, allows, blocks) in [
+            (Some(true), true, true),
+            (Some(false), false, false),
+            (None, false, true),
+        ] {
+            for (verdict, expected) in [
+                (Verdict::Allow, allows),
+                (Verdict::Block, blocks),
+                (Verdict::Ask, blocks),
+                (Verdict::Socket, blocks),
+            ] {
+                let mut sent = said(Reason::Rule, verdict);
+                assert_eq!(decides(&mut sent, own), expected, "{verdict:?}, {own:?}");
+                let allowed = sent.verdict == Verdict::Allow as u8;
+                assert_eq!(allowed, verdict == Verdict::Allow);
+                assert!(!decides(&mut said(Reason::Default, verdict), own));
+            }
+        }
+        assert!(asks_again(&said(Reason::Default, Verdict::Block)));
+        assert!(!asks_again(&said(Reason::Rule, Verdict::Block)));
+        assert!(!asks_again(&said(Reason::Malformed, Verdict::Block)));
+    }
+}
