@@ -237,6 +237,7 @@ const LISTED: [Room; 21] = [
         built: &[What::Windows, What::Wine],
         root: false,
         steps: &[
+            Step::Kernel("windows_headers"),
             Step::Kernel("windows"),
             Step::Ourselves(
                 "the sample, each operation once",

@@ -1,7 +1,7 @@
 //! The kernel's own functions and structures, by hand: only what a driver of ours uses, for 64-bit Windows 10
 //! version 2004 and later.
 //!
-//! Layouts are those of the Windows driver headers (checked against MinGW's ddk headers) and asserted below.
+//! Layouts are those of the Windows driver headers, asserted below; a test holds them, and the constants, against MinGW's.
 //! `windows-sys` is not used here: its driver-side layouts are wrong for a kernel (the parameters of
 //! `DeviceIoControl` lack their pointer alignment), and it links some names to `ntdll.dll`.
 #![allow(missing_docs, reason = "the names and their meaning are Microsoft's")]
@@ -386,17 +386,43 @@ const _: () = {
     assert!(size_of::<UNICODE_STRING>() == 16 && size_of::<OBJECT_ATTRIBUTES>() == 48);
     assert!(size_of::<DEVICE_OBJECT>() == 336 && offset_of!(DEVICE_OBJECT, Flags) == 0x30);
     assert!(size_of::<DRIVER_OBJECT>() == 0x150 && offset_of!(DRIVER_OBJECT, DriverUnload) == 0x68);
+    assert!(offset_of!(UNICODE_STRING, Length) == 0);
+    assert!(offset_of!(UNICODE_STRING, MaximumLength) == 2);
+    assert!(offset_of!(UNICODE_STRING, Buffer) == 8);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, Length) == 0);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, RootDirectory) == 8);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, ObjectName) == 0x10);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, Attributes) == 0x18);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, SecurityDescriptor) == 0x20);
+    assert!(offset_of!(OBJECT_ATTRIBUTES, SecurityQualityOfService) == 0x28);
+    assert!(size_of::<TOKEN_USER>() == 16 && offset_of!(TOKEN_USER, Sid) == 0);
+    assert!(offset_of!(DRIVER_OBJECT, DeviceObject) == 8);
+    assert!(offset_of!(DRIVER_OBJECT, Flags) == 0x10);
     assert!(offset_of!(DRIVER_OBJECT, MajorFunction) == 0x70);
+    assert!(offset_of!(FILE_OBJECT, DeviceObject) == 8 && offset_of!(FILE_OBJECT, Flags) == 0x50);
     assert!(offset_of!(FILE_OBJECT, FsContext) == 0x18);
     assert!(offset_of!(FILE_OBJECT, FileName) == 0x58);
     assert!(size_of::<IRP>() == 0xD0 && offset_of!(IRP, SystemBuffer) == 0x18);
     assert!(offset_of!(IRP, IoStatus) == 0x30 && offset_of!(IRP, CancelIrql) == 0x45);
     assert!(offset_of!(IRP, CancelRoutine) == 0x68 && offset_of!(IRP, DriverContext) == 0x78);
+    assert!(offset_of!(IRP, Flags) == 0x10 && offset_of!(IRP, Cancel) == 0x44);
     assert!(offset_of!(IRP, CurrentStackLocation) == 0xB8);
+    assert!(size_of::<IO_STATUS_BLOCK>() == 16 && offset_of!(IO_STATUS_BLOCK, Status) == 0);
+    assert!(offset_of!(IO_STATUS_BLOCK, Information) == 8);
     assert!(
         size_of::<IO_STACK_LOCATION>() == 0x48 && offset_of!(IO_STACK_LOCATION, FileObject) == 0x30
     );
     assert!(offset_of!(IO_STACK_LOCATION, DeviceIoControl) == 8);
+    assert!(offset_of!(IO_STACK_LOCATION, MajorFunction) == 0);
+    assert!(offset_of!(IO_STACK_LOCATION, MinorFunction) == 1);
+    assert!(offset_of!(IO_STACK_LOCATION, Flags) == 2);
+    assert!(offset_of!(IO_STACK_LOCATION, Control) == 3);
+    assert!(offset_of!(IO_STACK_LOCATION, DeviceObject) == 0x28);
+    assert!(offset_of!(DEVICE_IO_CONTROL, OutputBufferLength) == 0);
+    assert!(offset_of!(DEVICE_IO_CONTROL, InputBufferLength) == 8);
     assert!(offset_of!(DEVICE_IO_CONTROL, IoControlCode) == 0x10);
     assert!(offset_of!(PS_CREATE_NOTIFY_INFO, ImageFileName) == 0x30);
+    assert!(offset_of!(PS_CREATE_NOTIFY_INFO, FileObject) == 0x28);
+    assert!(offset_of!(PS_CREATE_NOTIFY_INFO, Flags) == 8);
+    assert!(offset_of!(PS_CREATE_NOTIFY_INFO, ParentProcessId) == 0x10);
 };
