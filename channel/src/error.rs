@@ -33,6 +33,16 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Windows' service manager refused, or could not load or unload the driver.
+    #[error("can't {what}: {source}; {hint}")]
+    Service {
+        /// What was tried.
+        what: &'static str,
+        /// What Windows said.
+        source: io::Error,
+        /// What to do about it.
+        hint: &'static str,
+    },
     /// The driver broke the contract; its records can't be trusted any further.
     #[error("the driver broke the contract: {0}; install the same release of driver and app")]
     Contract(&'static str),

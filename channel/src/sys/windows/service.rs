@@ -4,9 +4,17 @@
 
 use super::{Windows, check, wide};
 use crate::{Device, Error};
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::windows::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use windows_sys::Win32::Foundation::ERROR_SERVICE_NOT_ACTIVE;
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_BAD_EXE_FORMAT, ERROR_DRIVER_BLOCKED, ERROR_FILE_NOT_FOUND,
+    ERROR_INVALID_IMAGE_HASH, ERROR_INVALID_SERVICE_CONTROL, ERROR_NOACCESS, ERROR_PATH_NOT_FOUND,
+    ERROR_PROC_NOT_FOUND, ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_DOES_NOT_EXIST,
+    ERROR_SERVICE_EXISTS, ERROR_SERVICE_MARKED_FOR_DELETE, ERROR_SERVICE_NOT_ACTIVE,
+};
+use windows_sys::Win32::Storage::FileSystem::{MOVEFILE_DELAY_UNTIL_REBOOT, MoveFileExW};
 use windows_sys::Win32::System::Services::{
     CloseServiceHandle, ControlService, CreateServiceW, DeleteService, OpenSCManagerW,
     OpenServiceW, QueryServiceStatus, SC_HANDLE, SC_MANAGER_CONNECT, SC_MANAGER_CREATE_SERVICE,
@@ -14,6 +22,7 @@ use windows_sys::Win32::System::Services::{
     SERVICE_QUERY_STATUS, SERVICE_RUNNING, SERVICE_START, SERVICE_STATUS, SERVICE_STOP,
     SERVICE_STOPPED, StartServiceW,
 };
+use windows_sys::Win32::System::SystemInformation::GetSystemDirectoryW;
 
 /// The right to delete an object; the same number for every kind.
 const DELETE: u32 = 0x0001_0000;
@@ -42,7 +51,7 @@ pub enum State {
 pub struct Install<'a> {
     /// What people see.
     pub display_name: &'a str,
-    /// The driver's image: an absolute path, which stays as long as the driver is installed.
+    /// The driver's image. It is copied to where Windows keeps drivers, which only administrators can change.
     pub image: &'a Path,
     /// The load order group, if it is to be in one.
     pub group: Option<&'a str>,
@@ -55,14 +64,32 @@ impl<'a> DriverService<'a> {
         Self { name }
     }
 
-    /// Installs it, to be started on demand.
+    /// Installs it, to be started on demand: Windows loads a copy of the image.
     ///
     /// # Errors
-    /// [`Error::System`] if Windows refuses.
+    /// [`Error::Service`] or [`Error::System`] if Windows refuses, or the image can't be copied. Then nothing is left.
     pub fn install(&self, what: &Install<'_>) -> Result<(), Error> {
+        let copy = self.copy()?;
+        let service = self.create(what, &copy)?;
+        if is_same_file(what.image, &copy) {
+            return Ok(());
+        }
+        std::fs::copy(what.image, &copy)
+            .map(drop)
+            .map_err(|source| {
+                // There was no such service before, and the error to tell is that of the copy.
+                let _ = service.delete();
+                Error::System {
+                    what: "copy the driver's image to where Windows keeps drivers",
+                    source,
+                }
+            })
+    }
+
+    fn create(&self, what: &Install<'_>, image: &Path) -> Result<Handle, Error> {
         let manager = Handle::manager(SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE)?;
         let [name, display_name] = [self.name, what.display_name].map(wide);
-        let image = wide(&what.image.to_string_lossy());
+        let image = wide(&image.to_string_lossy());
         let group = what.group.map(wide);
         // SAFETY: terminated strings, which outlive the call; the others may be null.
         let service = unsafe {
@@ -70,7 +97,7 @@ impl<'a> DriverService<'a> {
                 manager.0,
                 name.as_ptr(),
                 display_name.as_ptr(),
-                SERVICE_QUERY_STATUS,
+                SERVICE_QUERY_STATUS | DELETE,
                 SERVICE_KERNEL_DRIVER,
                 SERVICE_DEMAND_START,
                 SERVICE_ERROR_NORMAL,
@@ -82,20 +109,26 @@ impl<'a> DriverService<'a> {
                 std::ptr::null(),
             )
         };
-        Handle::new(service, "install the driver").map(drop)
+        Handle::new(service, "install the driver")
+    }
+
+    /// Where the copy of the image is that Windows loads: under the service's name.
+    fn copy(&self) -> Result<PathBuf, Error> {
+        Ok(system_folder()?
+            .join("drivers")
+            .join(self.name)
+            .with_extension("sys"))
     }
 
     /// Loads it.
     ///
     /// # Errors
-    /// [`Error::System`] if Windows refuses, or does not start it.
+    /// [`Error::Service`] or [`Error::System`] if Windows refuses, or does not start it.
     pub fn start(&self) -> Result<(), Error> {
         let service = self.open(SERVICE_START)?;
         // SAFETY: an open service, no arguments.
-        check(
-            unsafe { StartServiceW(service.0, 0, std::ptr::null()) },
-            "start the driver",
-        )
+        let started = unsafe { StartServiceW(service.0, 0, std::ptr::null()) };
+        done(started, "start the driver")
     }
 
     /// Stops it. First every app is told, so that it closes the device: the kernel does not unload a driver whose
@@ -117,9 +150,13 @@ impl<'a> DriverService<'a> {
     /// # Errors
     /// [`Error::System`] if Windows refuses.
     pub fn remove(&self) -> Result<(), Error> {
-        let service = self.open(DELETE)?;
-        // SAFETY: an open service.
-        check(unsafe { DeleteService(service.0) }, "remove the driver")
+        self.open(DELETE)?.delete()?;
+        let copy = self.copy()?;
+        match std::fs::remove_file(&copy) {
+            // Loaded as it is, it can't be deleted before the next start.
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => delete_later(&copy),
+            _ => Ok(()),
+        }
     }
 
     /// What it is doing; an error if it is not installed.
@@ -141,6 +178,78 @@ impl<'a> DriverService<'a> {
     }
 }
 
+fn system_folder() -> Result<PathBuf, Error> {
+    let mut units = [0; 260];
+    // SAFETY: so much room for the path.
+    let length = unsafe { GetSystemDirectoryW(units.as_mut_ptr(), units.len() as u32) };
+    match units.get(..length as usize) {
+        Some(path) if !path.is_empty() => Ok(OsString::from_wide(path).into()),
+        _ => Err(Error::last_os("find Windows' own folder")),
+    }
+}
+
+/// Whether the image lies where it is to be copied to.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let there = |path: &Path| path.canonicalize().ok();
+    there(one).is_some_and(|one| there(other) == Some(one))
+}
+
+fn delete_later(file: &Path) -> Result<(), Error> {
+    let path = wide(&file.to_string_lossy());
+    // SAFETY: a terminated string; no new name: it is to be deleted.
+    let noted =
+        unsafe { MoveFileExW(path.as_ptr(), std::ptr::null(), MOVEFILE_DELAY_UNTIL_REBOOT) };
+    check(noted, "have the driver's image deleted at the next start")
+}
+
+/// What to do about an error of the service manager's, or of loading a driver.
+fn hint(code: u32) -> Option<&'static str> {
+    Some(match code {
+        ERROR_ACCESS_DENIED => "run this as an administrator",
+        ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND => {
+            "the driver's image is not where it was installed: remove it, and install it again"
+        }
+        ERROR_PROC_NOT_FOUND => {
+            "this Windows is too old: it takes Windows 10, version 2004, or later"
+        }
+        ERROR_INVALID_IMAGE_HASH => {
+            "Windows takes signed drivers only: sign it, or on a test machine run `bcdedit /set testsigning on` and restart"
+        }
+        ERROR_NOACCESS | ERROR_BAD_EXE_FORMAT => "the image is damaged or none: copy it here again",
+        ERROR_INVALID_SERVICE_CONTROL => {
+            "Windows does not unload this driver: restart the machine after it was removed"
+        }
+        ERROR_SERVICE_ALREADY_RUNNING => "it runs already: nothing is to be done",
+        ERROR_SERVICE_DOES_NOT_EXIST => "install it first",
+        ERROR_SERVICE_MARKED_FOR_DELETE => {
+            "it is being removed: close what still looks at it, such as the Services window, and try again"
+        }
+        ERROR_SERVICE_EXISTS => "it is installed already: remove it first",
+        ERROR_DRIVER_BLOCKED => {
+            "Windows blocks this driver, by memory integrity or its list of bad ones: see Windows Security, Device security"
+        }
+        _ => return None,
+    })
+}
+
+/// The last error of a call of the service manager's.
+fn refused(what: &'static str) -> Error {
+    let source = std::io::Error::last_os_error();
+    let code = source.raw_os_error().map(i32::cast_unsigned);
+    match code.and_then(hint) {
+        Some(hint) => Error::Service { what, source, hint },
+        None => Error::System { what, source },
+    }
+}
+
+fn done(result: i32, what: &'static str) -> Result<(), Error> {
+    if result == 0 {
+        Err(refused(what))
+    } else {
+        Ok(())
+    }
+}
+
 /// Takes back what a stop that failed has told the driver. Once the kernel has agreed to unload it, nobody can open it.
 fn resume(device: &str) {
     if let Ok(device) = Device::<Windows>::open(device) {
@@ -155,7 +264,7 @@ struct Handle(SC_HANDLE);
 impl Handle {
     fn new(handle: SC_HANDLE, what: &'static str) -> Result<Self, Error> {
         if handle.is_null() {
-            Err(Error::last_os(what))
+            Err(refused(what))
         } else {
             Ok(Self(handle))
         }
@@ -164,10 +273,12 @@ impl Handle {
     fn manager(rights: u32) -> Result<Self, Error> {
         // SAFETY: this machine, its active database.
         let handle = unsafe { OpenSCManagerW(std::ptr::null(), std::ptr::null(), rights) };
-        Self::new(
-            handle,
-            "reach the service manager (it takes an administrator)",
-        )
+        Self::new(handle, "reach the service manager")
+    }
+
+    fn delete(&self) -> Result<(), Error> {
+        // SAFETY: an open service.
+        done(unsafe { DeleteService(self.0) }, "remove the driver")
     }
 
     /// Has the kernel unload the driver, and waits until it has.
@@ -195,7 +306,7 @@ impl Handle {
         let mut status = SERVICE_STATUS::default();
         // SAFETY: an open service, and room for its status.
         let asked = unsafe { ControlService(self.0, SERVICE_CONTROL_STOP, &raw mut status) };
-        match check(asked, "stop the driver") {
+        match done(asked, "stop the driver") {
             Err(Error::System { source, .. })
                 if source.raw_os_error() == Some(ERROR_SERVICE_NOT_ACTIVE.cast_signed()) =>
             {

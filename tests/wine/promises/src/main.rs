@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 
 const DEVICE: &str = r"\\.\GatebellSample";
 const SERVICE: DriverService<'static> = DriverService::new("GatebellSample");
-/// Where `tests/src/wine.rs` has put the driver, and the group in which Wine loads it beside the stand-in.
+/// Where `tests/src/wine.rs` has put the driver, where Windows loads its copy from, and the group in which Wine loads it beside the
+/// stand-in.
 const IMAGE: &str = r"C:\windows\system32\drivers\gatebell_sample.sys";
+const COPY: &str = r"C:\windows\system32\drivers\GatebellSample.sys";
 const BROKEN_RULES: &str = r"C:\gatebell-broken-rules.txt";
 const PNP_IMAGE: &str = r"C:\windows\system32\drivers\gatebell_pnp.sys";
 const GROUP: &str = "Gatebell";
@@ -84,11 +86,22 @@ fn try_to_keep(name: &str, promise: fn() -> Result<()>) {
 }
 
 fn install_and_start() -> Result<()> {
-    SERVICE.install(&Install {
-        display_name: "Gatebell sample",
-        image: Path::new(IMAGE),
-        group: Some(GROUP),
-    })?;
+    says(SERVICE.start(), "install it first")?;
+    let install = |image| {
+        SERVICE.install(&Install {
+            display_name: "Gatebell sample",
+            image: Path::new(image),
+            group: Some(GROUP),
+        })
+    };
+    ensure!(
+        install(r"C:\nowhere.sys").is_err(),
+        "there is no such image"
+    );
+    ensure!(SERVICE.state().is_err(), "half of it is installed");
+    install(IMAGE)?;
+    ensure!(Path::new(COPY).is_file(), "the image was not copied");
+    says(install(IMAGE), "it is installed already: remove it first")?;
     ensure!(
         SERVICE.state()? == State::Stopped,
         "it runs before it was started"
@@ -96,6 +109,14 @@ fn install_and_start() -> Result<()> {
     SERVICE.start()?;
     ensure!(SERVICE.state()? == State::Running, "it does not run");
     open().map(drop)
+}
+
+/// An error says what to do.
+fn says(outcome: Result<(), channel::Error>, hint: &str) -> Result<()> {
+    let said = outcome.err().map(|why| why.to_string());
+    let said = said.context("nothing was wrong")?;
+    ensure!(said.ends_with(hint), "{said}");
+    Ok(())
 }
 
 fn restart() -> Result<()> {
@@ -145,6 +166,7 @@ fn no_broken_rule() -> Result<()> {
 fn remove() -> Result<()> {
     SERVICE.stop(DEVICE, SOON)?;
     SERVICE.remove()?;
+    ensure!(!Path::new(COPY).exists(), "its image is left over");
     until("it is not installed any more", SOON, || {
         Ok(SERVICE.state().is_err())
     })
