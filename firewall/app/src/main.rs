@@ -6,6 +6,8 @@
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+mod appearance;
 #[cfg_attr(
     not(target_os = "linux"),
     allow(
@@ -104,6 +106,15 @@ fn read(
         .with_context(|| format!("can't write the account to {}", file.display()))
 }
 
+/// Why the driver can't be read, and what to do.
+fn words(error: &anyhow::Error) -> String {
+    #[cfg(target_os = "linux")]
+    if let Some(failed) = reader::unreachable(error) {
+        return failed.to_string();
+    }
+    format!("{error:#}")
+}
+
 /// How long a driver that has ended, or can't be read, is left alone.
 const BREATH: Duration = Duration::from_secs(2);
 
@@ -136,7 +147,7 @@ fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
                     },
                 );
                 if let Err(error) = &done {
-                    shown.end(&format!("{error:#}"));
+                    shown.end(&words(error));
                 }
                 if rest(stop) {
                     if !shown.is_closed() {
@@ -177,6 +188,11 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     std::thread::spawn(move || {
         notify::follow(&hear, &window.questions, &mut desktop, &*window);
         let _nobody_waits = told.send(());
+    });
+    let window = shown.clone();
+    std::thread::spawn(move || {
+        // Without a portal it stays as it is.
+        let _no_portal = appearance::follow(&|theme| window.set_theme(theme));
     });
     let mut service = questions::AtSocket::new(&arguments.control);
     let mut rules = questions::AtSocket::new(&arguments.control);

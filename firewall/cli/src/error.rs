@@ -180,11 +180,9 @@ impl From<control::NotEditable> for Error {
 impl Error {
     /// What the driver's device says, by its cause.
     pub(crate) fn of_device(error: anyhow::Error) -> Self {
-        match error.downcast_ref() {
-            Some(channel::Error::Open { source, .. }) => {
-                control::Failed::from(io::Error::from(source.kind())).into()
-            }
-            _ => Self::Device(error),
+        match view::reader::unreachable(&error) {
+            Some(failed) => failed.into(),
+            None => Self::Device(error),
         }
     }
 

@@ -111,6 +111,16 @@ pub fn read(
     }
 }
 
+/// Why the driver's device can't be opened, as of the control socket: the same service stands before both.
+#[cfg(target_os = "linux")]
+#[must_use]
+pub fn unreachable(error: &anyhow::Error) -> Option<control::Failed> {
+    match error.downcast_ref()? {
+        channel::Error::Open { source, .. } => Some(std::io::Error::from(source.kind()).into()),
+        _ => None,
+    }
+}
+
 /// What a drain came to: whether the view wants more, and whether more will come.
 struct Drained {
     wanted: bool,

@@ -57,6 +57,8 @@ pub struct Shown {
     pub overview: Overview,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
+    /// Light or dark, if the desktop chose before there was a window.
+    theme: Mutex<Option<egui::ThemePreference>>,
     /// Who else wants to know that there is another question, or that somebody looks at the window, or does no more.
     listener: OnceLock<Listener>,
     looked_at: AtomicBool,
@@ -105,6 +107,10 @@ impl Shown {
         }
     }
 
+    fn theme(&self) -> MutexGuard<'_, Option<egui::ThemePreference>> {
+        self.theme.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn notifications(&self) -> MutexGuard<'_, Option<String>> {
         self.notifications
             .lock()
@@ -139,6 +145,16 @@ impl Shown {
     /// Whether the window has the focus, as far as it knows.
     pub fn is_looked_at(&self) -> bool {
         self.looked_at.load(Ordering::Acquire)
+    }
+
+    /// Makes the window light or dark.
+    pub fn set_theme(&self, chosen: egui::ThemePreference) {
+        let mut theme = self.theme();
+        *theme = Some(chosen);
+        if let Some(context) = self.context.get() {
+            context.set_theme(chosen);
+            context.request_repaint();
+        }
     }
 
     /// Brings the window to the front, as far as the desktop lets it.
@@ -181,6 +197,9 @@ pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
     let window = |cc: &eframe::CreationContext<'_>| {
         // What came before there was a window is painted with its first painting.
         let _only_once = shown.context.set(cc.egui_ctx.clone());
+        let chosen = shown.theme().take();
+        cc.egui_ctx
+            .set_theme(chosen.unwrap_or(egui::ThemePreference::System));
         Ok(Box::new(Window::new(title, shown)) as Box<dyn eframe::App>)
     };
     eframe::run_native("gatebell-app", options, Box::new(window))

@@ -42,19 +42,17 @@ pub fn show(ui: &mut Ui, page: &mut Page) {
 
 /// What stands in the place of a page that can't be shown.
 pub fn instead(ui: &mut Ui, why: &str) {
+    colours::bright(ui);
     ui.add_space(16.0);
-    ui.vertical_centered_justified(|ui| {
-        ui.add(egui::Label::new(RichText::new(why).color(colours::lost(ui)).heading()).wrap());
-    });
+    let text = RichText::new(why).color(colours::lost(ui)).heading();
+    ui.add(egui::Label::new(text).wrap());
 }
 
 /// What stands in the place of a page while nobody answers.
 pub fn until_it_is_back(ui: &mut Ui, why: &str) {
     instead(ui, why);
     ui.add_space(8.0);
-    ui.vertical_centered_justified(|ui| {
-        ui.add(egui::Label::new("This window asks again and goes on by itself.").wrap());
-    });
+    ui.add(egui::Label::new("This window asks again and goes on by itself.").wrap());
 }
 
 /// The lease that runs, its countdown, and the buttons that end it.
