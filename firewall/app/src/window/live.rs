@@ -15,6 +15,8 @@ use view::entry::{COLUMNS, Entry, What};
 /// Rows that one painting looks through for the filter at most.
 const FILTERED_AT_ONCE: usize = 5_000;
 pub const ROW: f32 = 20.0;
+/// The width below which the table is scrolled sideways.
+const NEEDED: f32 = 900.0;
 const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
 
 /// What of the page is the window's own.
@@ -97,13 +99,14 @@ impl Live {
         }
         egui::CentralPanel::default().show(ui, |ui| match rows.ended() {
             Some(why) if rows.is_empty() => tabs::until_it_is_back(ui, why),
-            _ => self.table(ui, rows),
+            _ => tabs::wide(ui, NEEDED, |ui| self.table(ui, rows)),
         });
     }
 
     fn table(&mut self, ui: &mut Ui, rows: &Rows) {
         colours::bright(ui);
         let mut table = TableBuilder::new(ui)
+            .id_salt("live")
             .striped(true)
             .resizable(true)
             .stick_to_bottom(true)

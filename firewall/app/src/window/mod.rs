@@ -249,6 +249,7 @@ impl eframe::App for Window {
         shown.look(looked_at);
         let mut rows = shown.rows();
         self.live.look_through(ui, &mut rows);
+        tabs::keys(ui, &mut self.page);
         egui::Panel::top("head").show(ui, |ui| self.head(ui, &mut rows));
         let notifications = shown.notifications().clone();
         let unreachable = shown.questions.look().unreachable().map(str::to_owned);

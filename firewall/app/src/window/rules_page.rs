@@ -11,6 +11,8 @@ use firewall_abi::packet::Verdict;
 
 const TITLES: [&str; 6] = ["#", "Rule", "Action", "Takes", "Hits", "Remarks"];
 const WIDTHS: [f32; 5] = [34.0, 190.0, 60.0, 380.0, 74.0];
+/// The width below which the table is scrolled sideways.
+const NEEDED: f32 = 900.0;
 /// The part of the window's height that what becomes of the file takes at most.
 const MOST_OF_HEIGHT: f32 = 0.28;
 
@@ -61,7 +63,7 @@ impl RulesPage {
                     list.file
                 ));
             }
-            self.table(ui, seen);
+            tabs::wide(ui, NEEDED, |ui| self.table(ui, seen));
         });
     }
 
@@ -69,6 +71,7 @@ impl RulesPage {
         colours::bright(ui);
         let list = &*seen.rules;
         let mut table = TableBuilder::new(ui)
+            .id_salt("rules")
             .striped(true)
             .resizable(true)
             .auto_shrink(false)

@@ -24,20 +24,46 @@ const PAGES: [(Page, &str, Key); 3] = [
     (Page::Status, "Status", Key::Num3),
 ];
 
-/// The tabs; a click or Ctrl with the number of a tab turns to its page.
-pub fn show(ui: &mut Ui, page: &mut Page) {
-    for (number, (to, name, key)) in (1..).zip(PAGES) {
+/// Ctrl with the number of a tab turns to its page.
+pub fn keys(ui: &Ui, page: &mut Page) {
+    for (to, _, key) in PAGES {
         if ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
             *page = to;
         }
-        let selected = *page == to;
+    }
+}
+
+/// The tabs. The page that a click turns to is painted next.
+pub fn show(ui: &mut Ui, page: &mut Page) {
+    let now = *page;
+    for (number, (to, name, _)) in (1..).zip(PAGES) {
+        let selected = now == to;
         let tab = ui.selectable_label(selected, name);
         let tab = tab.on_hover_text(format!("Ctrl+{number}"));
         tab.widget_info(|| egui::WidgetInfo::selected(accesskit::Role::Tab, true, selected, name));
-        if tab.clicked() {
+        // A tab is selected and not pressed, as a screen reader says it.
+        ui.ctx().accesskit_node_builder(tab.id, |node| {
+            node.clear_toggled();
+            node.set_selected(selected);
+        });
+        if tab.clicked() && !selected {
             *page = to;
+            ui.ctx().request_discard("another page");
         }
     }
+}
+
+/// Shows a table, or what of it there is room for, with the rest to be scrolled to.
+pub fn wide(ui: &mut Ui, needed: f32, table: impl FnOnce(&mut Ui)) {
+    if ui.available_width() >= needed {
+        return table(ui);
+    }
+    egui::ScrollArea::horizontal()
+        .auto_shrink(false)
+        .show(ui, |ui| {
+            ui.set_width(needed);
+            table(ui);
+        });
 }
 
 /// What stands in the place of a page that can't be shown.

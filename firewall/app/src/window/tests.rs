@@ -875,10 +875,29 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num2);
     window.run_steps(2);
     assert!(window.query_by_label("Filter").is_none());
+    let selected: Vec<_> = window
+        .query_all_by_role(accesskit::Role::Tab)
+        .map(|tab| tab.accesskit_node().is_selected() == Some(true))
+        .collect();
+    assert_eq!(selected, [false, true, false]);
     assert!(sees(&window, "there is no service that could be asked"));
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
     window.run_steps(2);
     assert!(window.query_by_label("Filter").is_some());
+}
+
+#[test]
+fn who_comes_back_to_the_live_page_sees_the_newest_row() {
+    let mut window = window();
+    for n in 0..500 {
+        tell(&window, lost(n));
+    }
+    window.run();
+    let mut service = overview::Model::with(RULES);
+    turned(&mut window, "Rules", &mut service);
+    tell(&window, lost(500));
+    turned(&mut window, "Live", &mut service);
+    assert!(rows(&window).last().unwrap().contains("500 records"));
 }
 
 #[test]
