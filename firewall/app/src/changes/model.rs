@@ -1,9 +1,10 @@
 //! A service for tests.
 
 use super::{Failure, InForce, Service};
-use control::Applied;
+use control::{Applied, ChangeNote};
 use rules::Resolver;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A service for tests: its rule file, and what it says to every change.
 #[derive(Debug, Default)]
@@ -37,8 +38,8 @@ impl Service for Model {
         &mut self,
         old: &InForce,
         text: &str,
-        what: &str,
-        undoes: Option<u64>,
+        lease: Option<Duration>,
+        note: ChangeNote,
     ) -> Result<Applied, Failure> {
         if let Some(failure) = self.says.pop() {
             return Err(failure);
@@ -46,7 +47,9 @@ impl Service for Model {
         assert_eq!(old.generation, self.generation);
         self.text = text.to_owned();
         self.generation += 1;
-        self.log.push((what.to_owned(), undoes));
+        let what = note.what.unwrap_or_default();
+        let tried = if lease.is_some() { " on a lease" } else { "" };
+        self.log.push((what + tried, note.undoes));
         Ok(Applied {
             generation: self.generation,
             rules: 1,

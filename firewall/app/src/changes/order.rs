@@ -3,11 +3,14 @@
 use super::draft::{draft, quoted};
 use super::edit::{Edit, EditKind, edited};
 use super::{Failure, InForce, Service, Wish};
-use control::Applied;
+use control::{Applied, ChangeNote};
 use rules::document;
+use std::time::Duration;
 
 /// How often a change is tried anew if somebody else changes the rules at the same moment.
 const TRIES: usize = 2;
+/// How long a change is tried out that nobody keeps.
+pub const TRIAL: Duration = Duration::from_secs(60);
 
 /// What is asked of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum Order {
     Make(Box<Wish>),
     /// To change a rule that is there.
     Edit(Edit),
+    /// The same on a lease of [`TRIAL`].
+    Try(Edit),
     /// To take a change back.
     Undo(Made),
     /// To keep the rules that are on a lease.
@@ -125,20 +130,17 @@ struct Ready {
 pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
     match order {
         Order::Make(wish) => make(service, &wish),
-        Order::Edit(edit) => change(service, &|file, service| {
-            let draft = edited(file, &edit, &*service.resolver(file))?;
-            Ok(Ready {
-                id: edit.id.clone(),
-                what: draft.what,
-                text: draft.text,
-                command: draft.command,
-                reverse: match edit.kind {
-                    EditKind::Enable => Reverse::Enable(false),
-                    EditKind::Disable => Reverse::Enable(true),
-                    EditKind::MoveUp | EditKind::MoveDown | EditKind::Remove => Reverse::None,
-                },
-            })
-        }),
+        Order::Edit(edit) => change(service, None, &|file, service| ready(&edit, file, service)),
+        Order::Try(edit) => {
+            let lease = Some(TRIAL);
+            match change(service, lease, &|file, service| ready(&edit, file, service)) {
+                Outcome::InForce(made) => Outcome::Done(format!(
+                    "Tried out: {} (generation {})",
+                    made.what, made.generation
+                )),
+                refused => refused,
+            }
+        }
         Order::Undo(made) => undo(service, made),
         Order::Keep => match service.keep() {
             Ok(generation) => Outcome::Done(format!("Generation {generation} is kept")),
@@ -151,8 +153,24 @@ pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
     }
 }
 
+/// A change to a rule, made of the rules in force now.
+fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, String> {
+    let draft = edited(file, edit, &*service.resolver(file))?;
+    Ok(Ready {
+        id: edit.id.clone(),
+        what: draft.what,
+        text: draft.text,
+        command: draft.command,
+        reverse: match edit.kind {
+            EditKind::Enable => Reverse::Enable(false),
+            EditKind::Disable => Reverse::Enable(true),
+            EditKind::MoveUp | EditKind::MoveDown | EditKind::Remove => Reverse::None,
+        },
+    })
+}
+
 pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
-    change(service, &|file, service| {
+    change(service, None, &|file, service| {
         let draft = draft(file, wish, &*service.resolver(file))?;
         Ok(Ready {
             what: format!("add {}", draft.id),
@@ -164,9 +182,10 @@ pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
     })
 }
 
-/// Puts a change in force that is made of the rules in force now.
+/// Puts a change in force that is made of the rules in force now; for good, or on a lease.
 fn change(
     service: &mut dyn Service,
+    lease: Option<Duration>,
     ready: &dyn Fn(&InForce, &dyn Service) -> Result<Ready, String>,
 ) -> Outcome {
     for _ in 0..TRIES {
@@ -178,7 +197,7 @@ fn change(
             Ok(ready) => ready,
             Err(why) => return Failure::Said(why).refused(None, None),
         };
-        match service.apply(&file, &ready.text, &ready.what, None) {
+        match service.apply(&file, &ready.text, lease, note(&ready.what, None)) {
             Ok(applied) => {
                 return Outcome::InForce(Made {
                     id: ready.id,
@@ -191,10 +210,28 @@ fn change(
                 });
             }
             Err(Failure::Replaced) => {}
-            Err(failure) => return failure.refused(ready.command, None),
+            Err(failure) => {
+                let command = ready.command.map(|command| on_a_lease(command, lease));
+                return failure.refused(command, None);
+            }
         }
     }
     Failure::Replaced.refused(None, None)
+}
+
+fn note(what: &str, undoes: Option<u64>) -> ChangeNote {
+    ChangeNote {
+        what: Some(what.to_owned()),
+        undoes,
+        replaces: None,
+    }
+}
+
+fn on_a_lease(command: String, lease: Option<Duration>) -> String {
+    match lease {
+        Some(lease) => format!("{command} --lease {}s", lease.as_secs()),
+        None => command,
+    }
 }
 
 /// Takes a change back: the text before it, or if others changed the rules since, theirs without it.
@@ -208,7 +245,7 @@ pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
             Ok(back) => back,
             Err(why) => return Failure::Said(why).refused(None, None),
         };
-        match service.apply(&file, &text, &what, undoes) {
+        match service.apply(&file, &text, None, note(&what, undoes)) {
             Ok(Applied { generation, .. }) => return made.taken_back(generation),
             Err(Failure::Replaced) => {}
             Err(failure) => {

@@ -1,8 +1,9 @@
 //! Who has the rules, and what is asked of it.
 
-use control::Applied;
+use control::{Applied, ChangeNote};
 use rules::Resolver;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A rule file's text as the service has it in force.
 #[derive(Clone, Debug)]
@@ -32,13 +33,13 @@ pub enum Failure {
 pub trait Service {
     /// The rules in force, if they can be changed now.
     fn in_force(&mut self) -> Result<InForce, Failure>;
-    /// Puts this text in force in the place of that one; `what` the change is, and which earlier one it takes back.
+    /// Puts this text in force in the place of that one, for good or on a lease, with what is said of the change.
     fn apply(
         &mut self,
         old: &InForce,
         text: &str,
-        what: &str,
-        undoes: Option<u64>,
+        lease: Option<Duration>,
+        note: ChangeNote,
     ) -> Result<Applied, Failure>;
     /// Keeps the rules that are on a lease. Their generation.
     fn keep(&mut self) -> Result<u32, Failure>;
@@ -97,15 +98,14 @@ impl Service for crate::questions::AtSocket {
         &mut self,
         old: &InForce,
         text: &str,
-        what: &str,
-        undoes: Option<u64>,
+        lease: Option<Duration>,
+        note: ChangeNote,
     ) -> Result<Applied, Failure> {
-        let note = control::ChangeNote {
-            what: Some(what.to_owned()),
-            undoes,
+        let note = ChangeNote {
             replaces: Some(old.generation),
+            ..note
         };
-        Ok(self.ask(|client| client.apply_change(&old.name, text, None, &note))?)
+        Ok(self.ask(|client| client.apply_change(&old.name, text, lease, &note))?)
     }
 
     fn keep(&mut self) -> Result<u32, Failure> {

@@ -3,7 +3,7 @@
 use super::colours;
 use super::table_row;
 use super::tabs;
-use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order};
+use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order, TRIAL};
 use crate::overview::{DefaultRow, RuleList, RuleRow, Seen};
 use eframe::egui::{self, Color32, Key, RichText, Ui};
 use egui_extras::{Column, TableBuilder, TableRow};
@@ -188,8 +188,12 @@ impl RulesPage {
             if std::mem::take(&mut self.focus) {
                 button.request_focus();
             }
+            let trial = egui::Button::new(format!("Try for {} s", TRIAL.as_secs()));
+            let trial = ui.add_enabled(possible, trial);
             if button.clicked() {
                 changes.order(Order::Edit(edit));
+            } else if trial.clicked() {
+                changes.order(Order::Try(edit));
             }
         });
         match &draft {

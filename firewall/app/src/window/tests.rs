@@ -830,6 +830,24 @@ fn what_others_changed_since_is_not_taken_back_with_a_move() {
 }
 
 #[test]
+fn a_change_to_a_rule_is_tried_out_on_a_lease_by_one_click() {
+    let (mut window, _, mut service) = on_rules();
+    window.get_by_label_contains("2 no-telnet: block").click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    window.get_by_label("Try for 60 s").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "Tried out: disable no-telnet (generation 5)"));
+    assert!(
+        window.query_by_label("Undo").is_none(),
+        "that is what Return now is for"
+    );
+    let tried = "disable no-telnet on a lease".to_owned();
+    assert_eq!(service.log, [(tried, None)]);
+}
+
+#[test]
 fn a_lease_counts_down_with_buttons_that_keep_it_and_end_it() {
     let (mut window, mut service, mut rules) = on_rules();
     service.status.lease = view::example::status().lease;
@@ -942,7 +960,15 @@ fn each_page_fits_a_small_window_with_large_text() {
         window.get_by_label_contains("2 no-telnet: block").click();
         window.run_steps(3);
         work(&mut window, &mut rules);
-        for name in ["Live", "Rules", "Status", "Put in force", "remove", "Close"] {
+        for name in [
+            "Live",
+            "Rules",
+            "Status",
+            "Put in force",
+            "Try for 60 s",
+            "remove",
+            "Close",
+        ] {
             let place = window.get_by_label(name).rect();
             assert!(
                 place.max.x <= size.x && place.max.y <= size.y && place.height() > 8.0,
