@@ -114,6 +114,34 @@ fn the_driver_asks_windows_for_every_check() {
     }
 }
 
+/// In the record that names an image's symbols the name follows a mark, a GUID and an age.
+const SYMBOLS_NAME: usize = 4 + 16 + 4;
+
+#[test]
+fn a_driver_says_what_it_is_and_a_crash_dump_of_it_can_be_read() {
+    let utf16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    for name in DRIVERS {
+        let bytes = std::fs::read(image(name)).unwrap();
+        let holds = |what: &[u8]| bytes.windows(what.len()).any(|place| place == what);
+        for text in ["VS_VERSION_INFO", "FileVersion", &format!("{name}.sys")] {
+            assert!(holds(&utf16(text)), "{name}: no {text}");
+        }
+        // The image names its symbols by their file alone, wherever it was built.
+        let symbols = format!("{name}.pdb");
+        let record = bytes.windows(4).position(|place| place == b"RSDS").unwrap();
+        let named = &bytes[record + SYMBOLS_NAME..][..=symbols.len()];
+        assert_eq!(named, format!("{symbols}\0").as_bytes());
+        let symbols = std::fs::read(built().join("drivers").join(symbols)).unwrap();
+        assert!(symbols.starts_with(b"Microsoft C/C++ MSF 7.00"));
+        // Functions, and the lines of files.
+        for text in ["DriverEntry", "main.rs"] {
+            let mut places = symbols.windows(text.len());
+            assert!(places.any(|place| place == text.as_bytes()), "no {text}");
+        }
+    }
+}
+
 #[test]
 fn no_page_of_the_driver_can_be_both_written_and_run() {
     // Code is read and run, constants and unwind data are read, variables are read and written. No section is paged out, none
@@ -123,6 +151,7 @@ fn no_page_of_the_driver_can_be_both_written_and_run() {
         (".rdata", 0x4000_0040),
         (".data", 0xC000_0040),
         (".pdata", 0x4000_0040),
+        (".rsrc", 0x4000_0040),
     ];
     for driver in drivers() {
         let sections = driver.sections().unwrap();

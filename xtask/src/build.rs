@@ -265,6 +265,10 @@ fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
                 .to_string_lossy()
                 .into_owned();
             keep(&file, &results.join(format!("{name}.{}", krate.extension)))?;
+            let symbols = file.with_extension("pdb");
+            if symbols.is_file() {
+                keep(&symbols, &results.join(format!("{name}.pdb")))?;
+            }
         }
     }
     Ok(())

@@ -1,21 +1,11 @@
-//! How a Windows driver is linked.
+//! How this driver is linked.
 
-fn main() {
-    for argument in [
-        // Not `/DRIVER:WDM`: that marks an image as a PnP driver, which Windows unloads only when PnP asks.
-        "/DRIVER",
-        "/SUBSYSTEM:NATIVE,10.00",
-        "/VERSION:10.0",
-        "/ENTRY:DriverEntry",
-        "/NODEFAULTLIB",
-        "/DYNAMICBASE",
-        "/NXCOMPAT",
-        // The kernel checks the image's checksum, and calls process callbacks of images that ask for this check only.
-        "/RELEASE",
-        "/INTEGRITYCHECK",
-        // The same source gives the same bytes.
-        "/Brepro",
-    ] {
-        println!("cargo::rustc-link-arg-bins={argument}");
-    }
+use channel_link::About;
+
+fn main() -> std::io::Result<()> {
+    channel_link::wdm_driver(&About {
+        description: "Gatebell sample",
+        company: "The founders of Gatebell",
+        file: "gatebell_sample.sys",
+    })
 }
