@@ -66,9 +66,9 @@ pub enum Drained {
     Stopped,
 }
 
-/// Reads one ring.
+/// Reads one ring, whose records have at most `LONGEST` bytes: those of a driver's that are for apps, unless it says otherwise.
 #[derive(Debug)]
-pub struct Reader<M> {
+pub struct Reader<M, const LONGEST: usize = MAX_RECORD> {
     memory: M,
     position: u64,
     /// The position that the kernel was told.
@@ -85,6 +85,13 @@ enum Found {
 impl<M: Memory> Reader<M> {
     /// Goes on where the last reader of this ring stopped.
     pub fn new(memory: M) -> Self {
+        Self::of_any_length(memory)
+    }
+}
+
+impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
+    /// The same of a ring whose records have another length.
+    pub fn of_any_length(memory: M) -> Self {
         let position = memory.consumer();
         Self {
             memory,
@@ -102,7 +109,7 @@ impl<M: Memory> Reader<M> {
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<Step, E>,
     ) -> Result<Drained, E> {
-        let mut room = [0; MAX_RECORD];
+        let mut room = [0; LONGEST];
         let enough = self.position.wrapping_add(self.memory.size());
         loop {
             if self.drain_seen(&mut room, &mut each)? == Drained::Stopped {
@@ -141,7 +148,7 @@ impl<M: Memory> Reader<M> {
     /// Whatever ends it, the kernel knows afterwards where we are: it wakes only a reader that has caught up.
     fn drain_seen<E: From<Lie>>(
         &mut self,
-        room: &mut [u8; MAX_RECORD],
+        room: &mut [u8; LONGEST],
         each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
     ) -> Result<Drained, E> {
         let outcome = self.take_seen(room, each);
@@ -151,7 +158,7 @@ impl<M: Memory> Reader<M> {
 
     fn take_seen<E: From<Lie>>(
         &mut self,
-        room: &mut [u8; MAX_RECORD],
+        room: &mut [u8; LONGEST],
         each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
     ) -> Result<Drained, E> {
         let end = self.memory.producer();

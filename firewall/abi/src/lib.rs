@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asking;
+pub mod dns;
 pub mod firewall;
 pub mod kind;
 pub mod packet;

@@ -178,6 +178,41 @@ pub struct Stats {
     pub flows: u64,
     /// Connections that there is room for.
     pub flows_most: u64,
+    /// What is known of addresses' names.
+    pub names: NameStats,
+}
+
+/// What became of the answers of DNS that the zone got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameStats {
+    /// Addresses whose names are kept.
+    pub known: u64,
+    /// Answers that the driver handed to the service, since its tables were made.
+    pub answers: u64,
+    /// Answers that found no room on that way, or could not be copied: they name nothing.
+    pub lost: u64,
+    /// Answers that the service could not read, since it started: they name nothing.
+    pub unread: u64,
+}
+
+/// An address and the name that it was asked for by last. It labels, and proves nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressName {
+    /// The address.
+    pub address: IpAddr,
+    /// The name.
+    pub name: String,
+    /// For how many seconds it is kept from now on.
+    pub seconds_left: u64,
+}
+
+/// Names of addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressNames {
+    /// In the order in which they were learned.
+    pub names: Vec<AddressName>,
+    /// The last turn: what is learned after this, the next question may ask for alone.
+    pub turn: u64,
 }
 
 /// How often each rule has decided.
@@ -248,6 +283,8 @@ pub struct Question {
     pub protocol: u8,
     /// The other end.
     pub remote: IpAddr,
+    /// The name that the other end was asked for by last, if known. It labels, and proves nothing.
+    pub remote_name: Option<String>,
     /// The port that is asked for: the other end's, or of what comes in our own; none: there are no ports.
     pub port: Option<u16>,
     /// The user at this end, if known.
@@ -389,7 +426,7 @@ fn mebibytes(bytes: u64) -> String {
 impl Stats {
     /// What the driver counted.
     #[must_use]
-    pub const fn of(generation: u32, verdicts: Verdicts, flows: u64) -> Self {
+    pub const fn of(generation: u32, verdicts: Verdicts, flows: u64, names: NameStats) -> Self {
         let Verdicts {
             allowed_in,
             blocked_in,
@@ -413,6 +450,7 @@ impl Stats {
             flows_full,
             flows,
             flows_most,
+            names,
         }
     }
 }

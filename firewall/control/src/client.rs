@@ -2,8 +2,8 @@
 
 use crate::INTERFACE;
 use crate::{
-    Accounts, Applied, ChangeNote, Given, Hits, InForce, Lasts, Question, RuleNames, RuleText,
-    Stats, Status,
+    Accounts, AddressNames, Applied, ChangeNote, Given, Hits, InForce, Lasts, Question, RuleNames,
+    RuleText, Stats, Status,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -195,6 +195,11 @@ impl Client {
             json!({ "device": device, "inode": inode }),
             "path",
         )
+    }
+
+    /// The names of addresses that were learned after this turn; 0: all. For root.
+    pub fn address_names(&mut self, since: u64) -> Result<AddressNames, Failed> {
+        self.ask("GetAddressNames", json!({ "since": since }), "names")
     }
 
     /// What waits for an answer; for others than root, what is asked about their programs.

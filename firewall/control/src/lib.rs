@@ -14,8 +14,9 @@ mod names;
 mod places;
 
 pub use answers::{
-    Account, Accounts, Applied, ChangeNote, Counted, Device, Given, Hits, InForce, Lasts, Lease,
-    Memory, NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
+    Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Given,
+    Hits, InForce, Lasts, Lease, Memory, NameStats, NamedRule, Question, Refused, RuleNames,
+    RuleText, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

@@ -6,6 +6,7 @@
 #[cfg(target_os = "linux")]
 pub use service_names::ServiceNames;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A rule as its rule file names it.
@@ -29,6 +30,11 @@ pub trait Names {
         None
     }
 
+    /// The name that this address was asked for by last. It labels, and proves nothing.
+    fn address(&mut self, _address: IpAddr) -> Option<Arc<str>> {
+        None
+    }
+
     /// A device, by its number.
     fn device(&mut self, _number: u32) -> Option<Arc<str>> {
         None
@@ -48,8 +54,9 @@ impl Names for NoNames {
 #[cfg(target_os = "linux")]
 mod service_names {
     use super::{Names, RuleName};
-    use crate::{Client, Failed, RuleNames};
+    use crate::{AddressName, Client, Failed, RuleNames};
     use std::collections::{BTreeMap, HashMap};
+    use std::net::IpAddr;
     use std::path::{Path, PathBuf};
     use std::sync::Arc;
     use std::time::{Duration, Instant};
@@ -60,6 +67,12 @@ mod service_names {
     const KEPT: usize = 4096;
     /// The time for which a service that did not answer is left alone.
     const BREATH: Duration = Duration::from_secs(1);
+    /// Addresses whose names are kept.
+    const ADDRESSES: usize = 4 * KEPT;
+    /// How often it is asked for what it has learned of addresses, however many unknown ones come,
+    const GLANCE: Duration = Duration::from_millis(50);
+    /// and as often at once after some rest.
+    const GLANCES: u32 = 16;
 
     /// The names that the running service knows, each asked for once.
     #[derive(Debug)]
@@ -71,6 +84,45 @@ mod service_names {
         generations: BTreeMap<u32, Option<Generation>>,
         programs: HashMap<[u64; 2], Option<Arc<str>>>,
         devices: HashMap<u32, Option<Arc<str>>>,
+        addresses: Addresses,
+    }
+
+    /// The names of addresses, as the service has learned them by a turn.
+    #[derive(Debug, Default)]
+    struct Addresses {
+        known: HashMap<IpAddr, (Arc<str>, Instant)>,
+        turn: u64,
+        /// The moment at which it may be asked [`GLANCES`] times again.
+        rested: Option<Instant>,
+        /// Whether it does not tell this user.
+        hidden: bool,
+    }
+
+    impl Addresses {
+        fn name_of(&self, address: IpAddr) -> Option<Arc<str>> {
+            let (name, until) = self.known.get(&address)?;
+            (Instant::now() < *until).then(|| name.clone())
+        }
+
+        fn learn(&mut self, learned: Vec<AddressName>, turn: u64) {
+            if self.known.len() + learned.len() > ADDRESSES {
+                // What holds still is learned again.
+                *self = Self::default();
+                return;
+            }
+            let now = Instant::now();
+            for AddressName {
+                address,
+                name,
+                seconds_left,
+            } in learned
+            {
+                // A service that says more than a day does not know its own release.
+                let left = Duration::from_secs(seconds_left.min(24 * 60 * 60));
+                self.known.insert(address, (name.into(), now + left));
+            }
+            self.turn = turn;
+        }
     }
 
     /// The names of one generation's rules.
@@ -91,6 +143,7 @@ mod service_names {
                 generations: BTreeMap::new(),
                 programs: HashMap::new(),
                 devices: HashMap::new(),
+                addresses: Addresses::default(),
             }
         }
 
@@ -104,10 +157,14 @@ mod service_names {
             if self.again.is_some_and(|again| Instant::now() < again) {
                 return None;
             }
-            let client = self
-                .client
-                .take()
-                .map_or_else(|| Client::connect(&self.socket), Ok);
+            let client = match self.client.take() {
+                Some(client) => Ok(client),
+                None => {
+                    // Another service counts turns of its own.
+                    self.addresses = Addresses::default();
+                    Client::connect(&self.socket)
+                }
+            };
             let answered = client.and_then(|mut client| Ok((ask(&mut client)?, client)));
             let Ok((answer, client)) = answered else {
                 self.again = Some(Instant::now() + BREATH);
@@ -115,6 +172,27 @@ mod service_names {
             };
             self.client = Some(client);
             Some(answer)
+        }
+
+        /// Asks for what was learned of addresses since it was asked last.
+        fn glance(&mut self) {
+            let now = Instant::now();
+            let rested = self.addresses.rested.map_or(now, |rested| rested.max(now));
+            if self.addresses.hidden || rested - now >= GLANCE * GLANCES {
+                return;
+            }
+            let turn = self.addresses.turn;
+            let said = self.ask(|client| match client.address_names(turn) {
+                // That is an answer, and no reason to leave it alone with everything else.
+                Err(Failed::Refused { .. }) => Ok(None),
+                answer => answer.map(Some),
+            });
+            match said {
+                Some(Some(learned)) => self.addresses.learn(learned.names, learned.turn),
+                Some(None) => self.addresses.hidden = true,
+                None => {}
+            }
+            self.addresses.rested = Some(rested + GLANCE);
         }
 
         /// Asks for the names of this generation. That the service does not know them is kept as well.
@@ -159,6 +237,15 @@ mod service_names {
             }
             self.programs.insert(file, path.clone());
             path
+        }
+
+        fn address(&mut self, address: IpAddr) -> Option<Arc<str>> {
+            let known = self.addresses.name_of(address);
+            if known.is_some() {
+                return known;
+            }
+            self.glance();
+            self.addresses.name_of(address)
         }
 
         fn device(&mut self, number: u32) -> Option<Arc<str>> {

@@ -353,7 +353,8 @@ impl Driver {
             .context("reading the rules")
     }
 
-    fn value<T>(&self, name: &str, key: u32) -> Result<T>
+    /// One value of a table without keys.
+    pub fn value<T>(&self, name: &str, key: u32) -> Result<T>
     where
         T: FromBytes + IntoBytes + Immutable,
     {

@@ -7,6 +7,7 @@ mod people;
 
 pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 
+use crate::address_names;
 use crate::asking::{Always, DriverWaker, Questions};
 use crate::driver::Driver;
 use crate::folders;
@@ -24,9 +25,10 @@ use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
 use channel::server::{DeviceServer, Parts, Policy, RingMemory, Room};
 use control::{
-    Account, Accounts, Applied, ChangeNote, Counted, Device, Hits, InForce, Memory, Refused,
-    RuleNames, RuleText, Stats, Status,
+    Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Hits,
+    InForce, Memory, NameStats, Refused, RuleNames, RuleText, Stats, Status,
 };
+use firewall_abi::dns::AnswersSeen;
 use nix::errno::Errno;
 use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -209,6 +211,8 @@ pub struct Firewall {
     questions: Questions,
     always: Always,
     waker: DriverWaker,
+    /// What addresses were asked for by.
+    addresses: address_names::AddressNames,
     /// What holds in the place of the rule file, which is no good: said until it is.
     stand_in: Option<String>,
     /// What is wrong with the rule file on disk.
@@ -261,6 +265,7 @@ impl Firewall {
         let keeper = Keeper::open(&config.kept);
         let waker = DriverWaker::of(&driver)?;
         let always = Always::open(&config.kept);
+        let addresses = address_names::AddressNames::learn(&driver);
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
             programs: Watch::new().context("can't watch the programs' files")?,
@@ -282,6 +287,7 @@ impl Firewall {
             questions: Questions::default(),
             always,
             waker,
+            addresses,
             earlier: earlier.unwrap_or_default(),
             former: Again::default(),
             stand_in: None,
@@ -574,7 +580,11 @@ impl Firewall {
         } = self;
         let said = [open, stand_in, bad_file].into_iter().flatten();
         let said = said.chain(missing).chain(trouble).chain(no_door).cloned();
-        let unkept = [self.keeper.trouble(), self.state.trouble()];
+        let unkept = [
+            self.keeper.trouble(),
+            self.state.trouble(),
+            self.addresses.trouble(),
+        ];
         said.chain(unkept.into_iter().flatten()).collect()
     }
 
@@ -676,7 +686,34 @@ impl Firewall {
             generation,
             self.driver.verdicts().map_err(refused)?,
             self.flows,
+            self.name_stats().map_err(refused)?,
         ))
+    }
+
+    fn name_stats(&self) -> Result<NameStats> {
+        let AnswersSeen { handed, lost } = self.driver.answers_seen()?;
+        let (known, unread) = self.addresses.counted();
+        Ok(NameStats {
+            known,
+            answers: handed,
+            lost,
+            unread,
+        })
+    }
+
+    /// The names of addresses that were learned after this turn.
+    #[must_use]
+    pub fn address_names(&self, since: u64) -> AddressNames {
+        let (learned, turn) = self.addresses.since(since);
+        let names = learned.into_iter().map(|learned| AddressName {
+            address: learned.address,
+            name: learned.name.to_string(),
+            seconds_left: learned.left.as_secs(),
+        });
+        AddressNames {
+            names: names.collect(),
+            turn,
+        }
     }
 
     /// How often each rule has decided.

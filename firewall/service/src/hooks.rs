@@ -34,6 +34,8 @@ const STACK: [(u32, &str, &str); 3] = [
     (2, "enter_forward", "zone_forward"),
     (3, "enter_local_out", "zone_local_out"),
 ];
+/// The program that hands on what passes and carries an answer of DNS: the place behind theirs in that table is its own.
+const DNS_ANSWER: &str = "zone_dns_answer";
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`, by what their links are called.
 const FAMILIES: [(u32, &str); 2] = [(2, "ipv4"), (10, "ipv6")];
 /// Behind whatever translates what comes in and goes out (-100), ahead of what does so last (100), and not in others' usual
@@ -135,12 +137,18 @@ pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
 /// Has packets judged by these programs: those that stand in the IP stack go on with them from now on, and what is missing
 /// there is attached.
 pub fn judge(table: &ObjectMap<impl AsFd>, programs: &[Loaded], pins: &Pins) -> Result<()> {
-    for (place, (_, _, judge)) in STACK.iter().enumerate() {
+    for (place, name) in table_of_programs() {
         table
-            .put(place as u32, found(programs, judge)?)
-            .with_context(|| format!("putting {judge} in its place"))?;
+            .put(place, found(programs, name)?)
+            .with_context(|| format!("putting {name} in its place"))?;
     }
     stand_in_stack(programs, pins).map(drop)
+}
+
+/// What stands in the table, by place.
+fn table_of_programs() -> impl Iterator<Item = (u32, &'static str)> {
+    let judges = STACK.iter().map(|(_, _, judge)| *judge);
+    (0..).zip(judges.chain([DNS_ANSWER]))
 }
 
 /// Looks whether everything is where it was put, and puts it there again. Returns what was gone.
@@ -152,14 +160,14 @@ pub fn heal(
     cgroup: &File,
 ) -> Result<Vec<String>> {
     let mut gone = Vec::new();
-    for (place, (_, _, judge)) in STACK.iter().enumerate() {
-        let program = found(programs, judge)?;
-        let stands = table.id(place as u32).context("reading who judges")?;
+    for (place, name) in table_of_programs() {
+        let program = found(programs, name)?;
+        let stands = table.id(place).context("reading who judges")?;
         if stands != Some(bpf::map_info(program)?.id) {
             table
-                .put(place as u32, program)
-                .with_context(|| format!("putting {judge} in its place"))?;
-            gone.push((*judge).to_owned());
+                .put(place, program)
+                .with_context(|| format!("putting {name} in its place"))?;
+            gone.push(name.to_owned());
         }
     }
     gone.extend(stand_in_stack(programs, pins)?);

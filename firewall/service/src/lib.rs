@@ -8,12 +8,15 @@
 //! - What is attached outlives the service. It is taken over by the next one, or taken out by [`recover`], and nothing else
 //!   takes it off.
 //! - A bad rule file changes nothing, and all that is wrong with it is said at once.
-//! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Mailbox`].
+//! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Mailbox`]; the
+//!   thread that learns names has a ring of its own besides.
 //! - Standard output is for programs (one JSON object per line), standard error or the journal for people.
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
 
+mod address_names;
 mod asking;
+mod capabilities;
 pub mod control_server;
 mod driver;
 pub mod firewall;

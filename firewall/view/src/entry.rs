@@ -81,6 +81,10 @@ pub struct PacketSeen {
     pub device: Option<Arc<str>>,
     /// The device that what is forwarded goes out by, if its name is known.
     pub out_device: Option<Arc<str>>,
+    /// The name that the source was asked for by last, if it is known. It labels, and proves nothing.
+    pub source_name: Option<Arc<str>>,
+    /// The same of the destination.
+    pub destination_name: Option<Arc<str>>,
     /// Who sent it, as far as it is known.
     pub program: Program,
 }
@@ -163,6 +167,8 @@ impl Entry {
             generation: decision.generation,
             flow: packet.flow,
             length: packet.length,
+            source_name: names.address(address(packet.flow.source)),
+            destination_name: names.address(address(packet.flow.destination)),
             device: names.device(packet.interface),
             out_device: names.device(packet.out_interface),
             program,
@@ -307,24 +313,30 @@ impl PacketSeen {
             .map_or_else(|| self.flow.protocol.to_string(), str::to_owned)
     }
 
-    /// Where from and where to.
+    /// Where from and where to, with the names that are known: `10.0.0.1:40000 -> 192.0.2.7:443 (example.org)`.
     #[must_use]
     pub fn ends(&self) -> String {
+        let named = |end: String, name: &Option<Arc<str>>| match name {
+            Some(name) => format!("{end} ({})", clean(name)),
+            None => end,
+        };
         let flow = &self.flow;
         let (from, to) = (address(flow.source), address(flow.destination));
+        let (from, to) = match flow.protocol {
+            TCP | UDP => (end(from, flow.source_port), end(to, flow.destination_port)),
+            _ => (from.to_string(), to.to_string()),
+        };
+        let ends = format!(
+            "{} -> {}",
+            named(from, &self.source_name),
+            named(to, &self.destination_name)
+        );
         match flow.protocol {
-            ICMP | ICMP6 => {
-                format!(
-                    "{from} -> {to} type {} code {}",
-                    flow.source_port, flow.destination_port
-                )
-            }
-            TCP | UDP => format!(
-                "{} -> {}",
-                end(from, flow.source_port),
-                end(to, flow.destination_port)
+            ICMP | ICMP6 => format!(
+                "{ends} type {} code {}",
+                flow.source_port, flow.destination_port
             ),
-            _ => format!("{from} -> {to}"),
+            _ => ends,
         }
     }
 

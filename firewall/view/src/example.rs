@@ -44,6 +44,7 @@ pub fn question() -> Question {
         direction: Direction::Outbound.name().to_owned(),
         protocol: TCP,
         remote: std::net::Ipv4Addr::new(192, 0, 2, 7).into(),
+        remote_name: None,
         port: Some(443),
         user: Some(1000),
         program: Some("/usr/bin/curl".to_owned()),

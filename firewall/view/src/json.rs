@@ -53,8 +53,9 @@ fn packet(seen: &PacketSeen) -> Value {
         "reason": seen.reason.name(), "rule": rule.map(|r| &r.id), "line": rule.map(|r| r.line),
         "rule_number": seen.rule_number, "file": rule.and_then(|r| r.file.as_deref()),
         "generation": seen.generation, "protocol": seen.protocol(), "protocol_number": protocol,
-        "source": address(source), "source_port": source_port,
+        "source": address(source), "source_port": source_port, "source_name": seen.source_name.as_deref(),
         "destination": address(destination), "destination_port": destination_port,
+        "destination_name": seen.destination_name.as_deref(),
         "length": seen.length, "device": seen.device.as_deref(), "out_device": seen.out_device.as_deref(),
         "program": program(&seen.program),
     })

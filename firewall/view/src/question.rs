@@ -89,18 +89,21 @@ pub fn program(question: &Question) -> String {
     }
 }
 
+/// The other end, with the name that it was asked for by: `192.0.2.7 (example.org)`.
+#[must_use]
+pub fn remote(question: &Question) -> String {
+    let name = question.remote_name.as_deref();
+    let name = name.map_or(String::new(), |name| format!(" ({})", clean(name)));
+    format!("{}{name}", question.remote)
+}
+
 /// `192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn place(question: &Question) -> String {
-    let Question {
-        protocol,
-        remote,
-        port,
-        ..
-    } = question;
+    let Question { protocol, port, .. } = question;
     let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
     let port = port.map_or(String::new(), |port| format!(" port {port}"));
-    format!("{remote} {protocol}{port}")
+    format!("{} {protocol}{port}", remote(question))
 }
 
 /// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
@@ -167,16 +170,11 @@ pub fn extent(given: &Given) -> String {
 /// What an answer to this question does, for its program: `allow for 10 minutes: 192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn answer(question: &Question, given: &Given) -> String {
-    let Question {
-        remote,
-        protocol,
-        port,
-        ..
-    } = question;
+    let Question { protocol, port, .. } = question;
     let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
     let about = match (given.width, port) {
         (Width::Place, _) => place(question),
-        (Width::Address, _) => format!("{remote}, whatever the port"),
+        (Width::Address, _) => format!("{}, whatever the port", remote(question)),
         (Width::Port, Some(port)) => format!("{protocol} port {port}, whatever the address"),
         (Width::Port, None) => format!("{protocol}, whatever the address"),
         (Width::Anywhere, _) => "whatever the address and port".to_owned(),

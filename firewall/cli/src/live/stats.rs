@@ -62,6 +62,7 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         flows_full,
         flows,
         flows_most,
+        names,
     } = *stats;
     let (allow, block) = (
         style::verdict(Verdict::Allow),
@@ -93,6 +94,18 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         "{strong}{:<14}{strong:#}{flows:>14} of {flows_most}",
         "connections"
     )?;
+    writeln!(
+        out,
+        "{strong}{:<14}{strong:#}{:>14} of addresses, from {} answers of DNS",
+        "names", names.known, names.answers
+    )?;
+    if names.lost + names.unread > 0 {
+        writeln!(
+            out,
+            "{} answers of DNS found no room and {} could not be read: what they told of has no name",
+            names.lost, names.unread
+        )?;
+    }
     if flows_full > 0 {
         writeln!(
             out,

@@ -2,6 +2,7 @@
 
 use crate::asking;
 use crate::clock;
+use crate::dns;
 use crate::own;
 use crate::owner;
 use crate::packet::{AtSocket, Carried};
@@ -18,9 +19,9 @@ use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Ve
 use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PROGRAM, ASKS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
-/// unseen, unless a rule names its device.
+/// unseen, unless a rule names its device. `answers` becomes 1 if what comes in carries an answer of DNS, and passes.
 #[inline(always)]
-pub fn judge<P: Carried>(packet: &P, direction: Direction) -> Verdict {
+pub fn judge<P: Carried>(packet: &P, direction: Direction, answers: &mut u32) -> Verdict {
     let rules = InForce::now();
     if packet.device_number() == LOOPBACK && !judges_loopback(&rules) {
         return Verdict::Allow;
@@ -38,6 +39,10 @@ pub fn judge<P: Carried>(packet: &P, direction: Direction) -> Verdict {
     };
     if decision.verdict == Verdict::Socket as u8 {
         return Verdict::Socket;
+    }
+    if direction as u8 == Direction::Inbound as u8 {
+        // A number, and not compared before it is used: the verifier would follow both ways from here on.
+        *answers = dns::gatebell_is_answer(&parsed.flow, &decision);
     }
     settle(packet, length, &parsed.flow, direction, &decision)
 }

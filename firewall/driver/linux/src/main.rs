@@ -30,6 +30,7 @@
 mod asking;
 mod call;
 mod clock;
+mod dns;
 mod judge;
 mod kernel;
 mod own;
@@ -57,12 +58,14 @@ use packet::{AtSocket, InStack, bpf_nf_ctx};
 #[btf_map]
 static ZONE: CgroupArray<1> = CgroupArray::new();
 
-/// Who judges where, by the numbers below. Filled by the service: another program takes a place by one update.
+/// Who judges where, and who goes on after that, by the numbers below. Filled by the service: another program takes a place by one update.
 #[btf_map]
 static JUDGES: ProgramArray<4> = ProgramArray::new();
 const LOCAL_IN: u32 = 0;
 const FORWARD: u32 = 1;
 const LOCAL_OUT: u32 = 2;
+/// Who hands on what passes, and what it is.
+const DNS_ANSWER: u32 = 3;
 
 /// `NF_DROP` and `NF_ACCEPT`.
 const DROP: i32 = 0;
@@ -74,9 +77,7 @@ macro_rules! netfilter {
         #[unsafe(no_mangle)]
         #[unsafe(link_section = "netfilter")]
         pub extern "C" fn $entry(ctx: *mut bpf_nf_ctx) -> i32 {
-            let judges = core::ptr::from_ref(&JUDGES).cast_mut().cast();
-            // SAFETY: the program's own context and a map of programs. It comes back if there is no program.
-            unsafe { bpf_tail_call(ctx.cast(), judges, $place) };
+            go_on(ctx, $place);
             DROP
         }
 
@@ -108,10 +109,35 @@ fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -
     if !packet.open() {
         return DROP;
     }
-    match judge::judge(&packet, direction) {
+    let mut answers = 0;
+    let verdict = match judge::judge(&packet, direction, &mut answers) {
         Verdict::Allow | Verdict::Socket => ACCEPT,
         _ => DROP,
+    };
+    if direction as u8 == Direction::Inbound as u8 && answers == 1 {
+        go_on(ctx, DNS_ANSWER);
     }
+    verdict
+}
+
+/// Goes on with the program of this place in the table. It comes back if there is none.
+#[inline(always)]
+fn go_on(ctx: *mut bpf_nf_ctx, place: u32) {
+    let judges = core::ptr::from_ref(&JUDGES).cast_mut().cast();
+    // SAFETY: the program's own context and a map of programs.
+    unsafe { bpf_tail_call(ctx.cast(), judges, place) };
+}
+
+/// An answer of DNS that passes: its verdict stands, and only then it is handed to the service. Gone on with from
+/// [`zone_local_in`], so that the verifier follows it by itself.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "netfilter")]
+pub extern "C" fn zone_dns_answer(ctx: *mut bpf_nf_ctx) -> i32 {
+    let mut packet = InStack::<false>::of(ctx);
+    if packet.open() {
+        dns::hand_on(&packet);
+    }
+    ACCEPT
 }
 
 /// Every packet that a socket of the zone is about to get: what depends on who gets it is judged here. 0: it does not get it.

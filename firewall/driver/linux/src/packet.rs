@@ -3,7 +3,7 @@
 use crate::kernel::{self, offset};
 use crate::owner;
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::bpf_skb_load_bytes_relative;
+use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_skb_load_bytes_relative};
 use core::arch::asm;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
@@ -133,6 +133,17 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             );
         }
         failed == 0
+    }
+
+    /// Copies its first bytes, at most as many as there is room for. False: it has not so many.
+    #[inline(always)]
+    pub fn read_into<const ROOM: usize>(&self, to: &mut [u8; ROOM], length: u32) -> bool {
+        if length > ROOM as u32 {
+            return false;
+        }
+        let view = (&raw const self.view).cast();
+        // SAFETY: the view was filled by `open`; there is room for so many bytes, and the helper checks where they come from.
+        unsafe { bpf_dynptr_read(to.as_mut_ptr().cast(), length, view, 0, 0) == 0 }
     }
 
     /// Whether a bridge passes it on from one of its ports to another, and shows it here for `br_netfilter`'s sake: its device

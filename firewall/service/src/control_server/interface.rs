@@ -42,6 +42,9 @@ pub enum Ask {
         device: u64,
         inode: u64,
     },
+    AddressNames {
+        since: u64,
+    },
     Questions,
     Answer {
         id: u64,
@@ -206,6 +209,15 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
         Ask::Stats => json!({ "stats": firewall.stats()? }),
         Ask::Hits => json!({ "hits": firewall.hits()? }),
         Ask::Accounts => json!({ "accounts": visible(firewall.accounts(), requester) }),
+        Ask::AddressNames { since } if requester.sees().is_none() => {
+            json!({ "names": firewall.address_names(since) })
+        }
+        Ask::AddressNames { .. } => {
+            return Err(Failure::new(
+                "NotPermitted",
+                "only root sees the names of addresses, which say what everybody asked for; your questions have theirs",
+            ));
+        }
         Ask::Questions => json!({ "questions": firewall.questions(requester.sees()) }),
         Ask::Answer { id, given } => {
             let (may, by) = (requester.sees(), requester.name());
@@ -445,6 +457,12 @@ struct OfGeneration {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Since {
+    since: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Program {
     device: u64,
     inode: u64,
@@ -478,6 +496,7 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "GetStats" => without(Ask::Stats),
         "GetHits" => without(Ask::Hits),
         "GetAccounts" => without(Ask::Accounts),
+        "GetAddressNames" => read(parameters).map(|Since { since }| Ask::AddressNames { since }),
         "GetQuestions" => without(Ask::Questions),
         "AnswerQuestion" => answer(read(parameters)?),
         "GetProgram" => {

@@ -13,13 +13,11 @@
 //! - Whatever fails refuses.
 
 use super::interface::{Change, Failure};
+use crate::capabilities;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
-};
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind, Read};
@@ -256,7 +254,7 @@ impl Asking {
 
     fn verdict(&self, ours: &UnixStream) -> Verdict {
         let failed = |cause: io::Error| format!("polkit can't be asked: {cause}");
-        give_up_capabilities().map_err(failed)?;
+        capabilities::give_up().map_err(failed)?;
         let mut child = match self.command().spawn() {
             Ok(child) => child,
             Err(missing) if missing.kind() == ErrorKind::NotFound => {
@@ -359,22 +357,6 @@ fn complaint(child: &mut Child) -> String {
     } else {
         said
     }
-}
-
-/// Takes every capability from this thread and from all that it starts: what has none may not get any by being started.
-fn give_up_capabilities() -> io::Result<()> {
-    set_no_new_privs(true)?;
-    clear_ambient_capability_set()?;
-    let none = CapabilitySet::empty();
-    set_capabilities(
-        None,
-        CapabilitySets {
-            effective: none,
-            permitted: none,
-            inheritable: none,
-        },
-    )?;
-    Ok(())
 }
 
 /// Whether there is something to read; none: it can't be said.

@@ -5,8 +5,9 @@ use super::peer::Requester;
 use super::*;
 use channel::sys::linux::Closer;
 use control::{
-    Account, Accounts, Applied, Client, Counted, DESCRIPTION, Device, Failed, Hits, INTERFACE,
-    InForce, Lease, Memory, NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
+    Account, Accounts, AddressName, AddressNames, Applied, Client, Counted, DESCRIPTION, Device,
+    Failed, Hits, INTERFACE, InForce, Lease, Memory, NamedRule, Question, Refused, RuleNames,
+    RuleText, Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -82,10 +83,22 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::Stats => json!({ "stats": Stats::default() }),
         Ask::Hits => json!({ "hits": hits() }),
         Ask::Accounts => json!({ "accounts": accounts() }),
+        Ask::AddressNames { since } => json!({ "names": address_names(since) }),
         Ask::Questions => json!({ "questions": [question()] }),
         Ask::Answer { .. } => json!({ "answered": question() }),
         Ask::Program { device, inode } => json!({ "path": format!("/{device}/{inode}") }),
     })
+}
+
+fn address_names(turn: u64) -> AddressNames {
+    AddressNames {
+        names: vec![AddressName {
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
+            name: "example.org".to_owned(),
+            seconds_left: 300,
+        }],
+        turn,
+    }
 }
 
 fn question() -> Question {
@@ -94,6 +107,7 @@ fn question() -> Question {
         direction: "out".to_owned(),
         protocol: 6,
         remote: std::net::Ipv4Addr::LOCALHOST.into(),
+        remote_name: Some("example.org".to_owned()),
         port: Some(443),
         user: Some(1000),
         program: Some("/usr/bin/curl".to_owned()),

@@ -114,11 +114,14 @@ impl Firewall {
                 .map(|rule| rule.id.clone())
         });
         let left = deadline.saturating_duration_since(Instant::now());
+        let remote = asking::address(subject.remote);
+        let remote_name = self.addresses.name_of(remote);
         Question {
             id,
             direction: direction.name().to_owned(),
             protocol: subject.protocol,
-            remote: asking::address(subject.remote),
+            remote,
+            remote_name: remote_name.map(|name| name.to_string()),
             port: (subject.port != 0).then_some(subject.port),
             user: (subject.user != NO_USER).then_some(subject.user),
             program: self.driver.program(subject.program).ok().flatten(),

@@ -1,0 +1,39 @@
+//! Answers of DNS on their way in, as the driver hands them to the service, and to nobody else.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// The port that answers come from.
+pub const PORT: u16 = 53;
+/// As many bytes of a packet travel: what DNS puts into a datagram that no network has to take apart (1,232), and the headers.
+pub const MOST_BYTES: usize = 1280;
+/// Bytes of the ring that they wait in: for some two hundred.
+pub const RING_BYTES: usize = 256 * 1024;
+
+/// A packet that carries an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct AnswerPacket {
+    /// How long it was, from its IP header on.
+    pub length: u32,
+    /// How much of it is here.
+    pub copied: u32,
+    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    pub bytes: [u8; MOST_BYTES],
+}
+
+/// What became of them.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct AnswersSeen {
+    /// Handed to the service.
+    pub handed: u64,
+    /// Lost, because the ring was full or a packet could not be read. They label nothing.
+    pub lost: u64,
+}
+
+const _: () = {
+    assert!(size_of::<AnswerPacket>() == 8 + MOST_BYTES && MOST_BYTES.is_multiple_of(8));
+    assert!(size_of::<AnswersSeen>() == 16 && RING_BYTES.is_power_of_two());
+};

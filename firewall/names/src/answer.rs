@@ -1,0 +1,119 @@
+//! One answer of DNS.
+
+use crate::text::text;
+use simple_dns::rdata::RData;
+use simple_dns::{CLASS, OPCODE, Packet, PacketFlag, QCLASS, RCODE, ResourceRecord};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// The most names that one leads to the next.
+const LONGEST_CHAIN: usize = 16;
+/// The port that answers come from.
+const PORT: [u8; 2] = 53_u16.to_be_bytes();
+const UDP: u8 = 17;
+const UDP_HEADER: usize = 8;
+
+/// What an answer says: the name that was asked for, and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// The name that was asked for, as it can be shown.
+    pub name: String,
+    /// Its addresses, and for how many seconds each holds.
+    pub addresses: Vec<(IpAddr, u32)>,
+}
+
+/// Why an answer says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// It is no answer of DNS, or one that contradicts itself, or not all of it is here.
+    Broken,
+    /// It is one, and names no address: of something else, or that there is none.
+    NoAddress,
+}
+
+/// The message in an IP packet's bytes: what stands behind the header of UDP, if it comes from the port of DNS and is all there.
+#[must_use]
+pub fn message(packet: &[u8]) -> Option<&[u8]> {
+    let (protocol, start) = match packet.first()? >> 4 {
+        4 => (*packet.get(9)?, usize::from(packet.first()? & 0xf) * 4),
+        // Whoever puts options before a datagram of DNS is not read.
+        6 => (*packet.get(6)?, 40),
+        _ => return None,
+    };
+    let datagram = packet.get(start..)?;
+    let length = usize::from(u16::from_be_bytes([*datagram.get(4)?, *datagram.get(5)?]));
+    let is_answer = protocol == UDP && datagram.get(..2)? == PORT;
+    datagram.get(UDP_HEADER..length).filter(|_| is_answer)
+}
+
+/// Reads a message. Of what is not about an address nothing is kept.
+///
+/// # Errors
+/// [`Unread`], if it labels no address.
+pub fn read(message: &[u8]) -> Result<Answered, Unread> {
+    let packet = Packet::parse(message).map_err(|_| Unread::Broken)?;
+    let [question] = &packet.questions[..] else {
+        return Err(Unread::Broken);
+    };
+    if !packet.has_flags(PacketFlag::RESPONSE) || packet.opcode() != OPCODE::StandardQuery {
+        return Err(Unread::Broken);
+    }
+    if packet.rcode() != RCODE::NoError || question.qclass != QCLASS::CLASS(CLASS::IN) {
+        return Err(Unread::NoAddress);
+    }
+    let asked = text(&question.qname).ok_or(Unread::NoAddress)?;
+    let records: Vec<_> = packet
+        .answers
+        .iter()
+        .filter(|record| record.class == CLASS::IN)
+        .filter_map(|record| Some((text(&record.name)?, record)))
+        .collect();
+    let (end, least) = follow(&asked, &records).ok_or(Unread::Broken)?;
+    let mut addresses: Vec<(IpAddr, u32)> = Vec::new();
+    for (name, record) in &records {
+        if let Some(address) = address(record).filter(|_| *name == end)
+            && !addresses.iter().any(|(known, _)| *known == address)
+        {
+            addresses.push((address, record.ttl.min(least)));
+        }
+    }
+    if addresses.is_empty() {
+        return Err(Unread::NoAddress);
+    }
+    Ok(Answered {
+        name: asked,
+        addresses,
+    })
+}
+
+/// Where the names end that one leads to the next (CNAME), and how long the first of these steps holds; none: nowhere.
+fn follow(asked: &str, records: &[(String, &ResourceRecord<'_>)]) -> Option<(String, u32)> {
+    let (mut name, mut least) = (asked.to_owned(), u32::MAX);
+    for _ in 0..=LONGEST_CHAIN {
+        let next = records
+            .iter()
+            .find_map(|(owner, record)| match &record.rdata {
+                RData::CNAME(to) if *owner == name => Some((text(&to.0)?, record.ttl)),
+                _ => None,
+            });
+        let Some((next, holds)) = next else {
+            return Some((name, least));
+        };
+        (name, least) = (next, least.min(holds));
+    }
+    None
+}
+
+/// The address that a record names, if it is somebody's.
+fn address(record: &ResourceRecord<'_>) -> Option<IpAddr> {
+    let address = match &record.rdata {
+        RData::A(a) => IpAddr::V4(Ipv4Addr::from(a.address)),
+        RData::AAAA(a) => IpAddr::V6(Ipv6Addr::from(a.address)).to_canonical(),
+        _ => return None,
+    };
+    // By these, lists of what is unwanted say "nowhere".
+    let nobodys = address.is_unspecified()
+        || address.is_loopback()
+        || address.is_multicast()
+        || address == IpAddr::V4(Ipv4Addr::BROADCAST);
+    (!nobodys).then_some(address)
+}

@@ -1,0 +1,257 @@
+//! Answers of every kind, good and bad, and what is kept of them.
+
+use super::*;
+use proptest::prelude::*;
+use simple_dns::rdata::{A, AAAA, CNAME, RData};
+use simple_dns::{
+    CLASS, Name, Packet, PacketFlag, QCLASS, QTYPE, Question, RCODE, ResourceRecord, TYPE,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+/// An answer to a question about this name.
+fn reply(name: &'static str) -> Packet<'static> {
+    let mut packet = Packet::new_reply(7);
+    packet.set_flags(PacketFlag::RESPONSE);
+    packet.questions.push(Question::new(
+        Name::new(name).unwrap(),
+        QTYPE::TYPE(TYPE::A),
+        QCLASS::CLASS(CLASS::IN),
+        false,
+    ));
+    packet
+}
+
+fn record(name: &'static str, ttl: u32, rdata: RData<'static>) -> ResourceRecord<'static> {
+    ResourceRecord::new(Name::new(name).unwrap(), CLASS::IN, ttl, rdata)
+}
+
+fn a(name: &'static str, ttl: u32, address: [u8; 4]) -> ResourceRecord<'static> {
+    let address = Ipv4Addr::from(address).into();
+    record(name, ttl, RData::A(A { address }))
+}
+
+fn leads(name: &'static str, ttl: u32, to: &'static str) -> ResourceRecord<'static> {
+    record(name, ttl, RData::CNAME(CNAME(Name::new(to).unwrap())))
+}
+
+fn said(packet: &Packet<'_>) -> Result<Answered, Unread> {
+    read(&packet.build_bytes_vec_compressed().unwrap())
+}
+
+fn answered(name: &str, addresses: &[(IpAddr, u32)]) -> Answered {
+    Answered {
+        name: name.to_owned(),
+        addresses: addresses.to_vec(),
+    }
+}
+
+fn v4(last: u16) -> IpAddr {
+    let [high, low] = last.to_be_bytes();
+    Ipv4Addr::new(192, 0, high, low).into()
+}
+
+#[test]
+fn an_answer_names_its_addresses_of_both_versions() {
+    let mut packet = reply("Example.ORG");
+    packet.answers.push(a("example.org", 60, [192, 0, 2, 7]));
+    packet.answers.push(a("example.org", 30, [192, 0, 2, 8]));
+    let six = Ipv6Addr::LOCALHOST.to_bits() | 0xfd77 << 112;
+    packet.answers.push(record(
+        "example.org",
+        90,
+        RData::AAAA(AAAA { address: six }),
+    ));
+    let six = IpAddr::V6(Ipv6Addr::from_bits(six));
+    let all = [(v4(0x207), 60), (v4(0x208), 30), (six, 90)];
+    assert_eq!(said(&packet), Ok(answered("example.org", &all)));
+}
+
+#[test]
+fn the_name_that_was_asked_for_stands_for_what_its_chain_leads_to_and_for_nothing_else() {
+    let mut packet = reply("www.example.org");
+    packet
+        .answers
+        .push(a("cdn.example.net", 60, [192, 0, 2, 7]));
+    packet
+        .answers
+        .push(leads("www.example.org", 20, "lb.example.net"));
+    packet
+        .answers
+        .push(a("elsewhere.example", 60, [192, 0, 2, 9]));
+    packet
+        .answers
+        .push(leads("lb.example.net", 300, "CDN.example.net"));
+    let only = answered("www.example.org", &[(v4(0x207), 20)]);
+    assert_eq!(said(&packet), Ok(only));
+}
+
+#[test]
+fn a_chain_without_an_end_and_an_answer_to_another_question_name_nothing() {
+    let mut packet = reply("a.example");
+    packet.answers.push(leads("a.example", 60, "b.example"));
+    packet.answers.push(leads("b.example", 60, "a.example"));
+    packet.answers.push(a("a.example", 60, [192, 0, 2, 7]));
+    assert_eq!(said(&packet), Err(Unread::Broken));
+    let mut packet = reply("a.example");
+    packet.answers.push(a("bank.example", 60, [192, 0, 2, 7]));
+    assert_eq!(said(&packet), Err(Unread::NoAddress));
+}
+
+#[test]
+fn a_question_a_refusal_and_nobodys_address_name_nothing() {
+    let with = |change: fn(&mut Packet<'_>)| {
+        let mut packet = reply("a.example");
+        packet.answers.push(a("a.example", 60, [192, 0, 2, 7]));
+        change(&mut packet);
+        said(&packet)
+    };
+    assert!(with(|_| {}).is_ok());
+    let question = with(|packet| packet.remove_flags(PacketFlag::RESPONSE));
+    assert_eq!(question, Err(Unread::Broken));
+    let refusal = with(|packet| *packet.rcode_mut() = RCODE::NameError);
+    assert_eq!(refusal, Err(Unread::NoAddress));
+    let two = with(|packet| packet.questions.push(packet.questions[0].clone()));
+    assert_eq!(two, Err(Unread::Broken));
+    for address in [[0; 4], [127, 0, 0, 1], [224, 0, 0, 251], [255; 4]] {
+        let mut packet = reply("ads.example");
+        packet.answers.push(a("ads.example", 60, address));
+        assert_eq!(said(&packet), Err(Unread::NoAddress), "{address:?}");
+    }
+}
+
+#[test]
+fn what_a_terminal_would_obey_stands_there_by_its_number() {
+    let mut packet = reply(r"\027[2Ja\.b\195\164.evil_-1.example");
+    packet.answers.push(a(
+        r"\027[2Ja\.b\195\164.evil_-1.example",
+        60,
+        [192, 0, 2, 7],
+    ));
+    let name = said(&packet).unwrap().name;
+    assert_eq!(name, r"\027\0912ja\046b\195\164.evil_-1.example");
+}
+
+#[test]
+fn a_name_that_is_longer_shown_than_any_may_be_is_none() {
+    let label = r"\001".repeat(40);
+    let name: &'static str = format!("{label}.{label}.example").leak();
+    let mut packet = reply(name);
+    packet.answers.push(a(name, 60, [192, 0, 2, 7]));
+    assert_eq!(said(&packet), Err(Unread::NoAddress));
+}
+
+#[test]
+fn a_pointer_to_itself_is_refused() {
+    let mut packet = reply("a.example");
+    packet.answers.push(a("a.example", 60, [192, 0, 2, 7]));
+    let mut bytes = packet.build_bytes_vec_compressed().unwrap();
+    let at = bytes
+        .windows(2)
+        .position(|pair| pair == [0xc0, 12])
+        .unwrap();
+    bytes[at + 1] = u8::try_from(at).unwrap();
+    assert_eq!(read(&bytes), Err(Unread::Broken));
+}
+
+#[test]
+fn a_message_is_taken_out_of_its_packet_if_all_of_it_is_there() {
+    let said = b"what DNS says";
+    let length = u16::try_from(8 + said.len()).unwrap().to_be_bytes();
+    let datagram = [&[0, 53, 1, 2][..], &length, &[0, 0], said].concat();
+    let mut four = vec![0; 24];
+    (four[0], four[9]) = (0x46, 17);
+    four.extend(&datagram);
+    let mut six = vec![0; 40];
+    (six[0], six[6]) = (0x60, 17);
+    six.extend(&datagram);
+    for packet in [four, six] {
+        assert_eq!(message(&packet), Some(&said[..]));
+        assert_eq!(message(&packet[..packet.len() - 1]), None);
+        let (mut other_port, at) = (packet.clone(), packet.len() - datagram.len());
+        other_port[at + 1] = 54;
+        assert_eq!(message(&other_port), None);
+        let mut shorter_than_its_header = packet;
+        shorter_than_its_header[at + 5] = 7;
+        assert_eq!(message(&shorter_than_its_header), None);
+    }
+}
+
+#[test]
+fn a_name_is_kept_for_its_time_and_not_for_less_than_minutes_nor_more_than_a_day() {
+    let now = Instant::now();
+    let mut cache = Cache::default();
+    let times = [(v4(1), 1), (v4(2), 1000), (v4(3), u32::MAX)];
+    cache.learn(&answered("a.example", &times), now);
+    let knows = |address, after| cache.name_of(address, now + after).is_some();
+    let second = Duration::from_secs(1);
+    for (address, holds) in [(v4(1), SHORTEST), (v4(2), 1000 * second), (v4(3), LONGEST)] {
+        assert!(knows(address, holds - second) && !knows(address, holds));
+    }
+    let (left, _) = cache.since(0, now + SHORTEST);
+    assert_eq!(left.len(), 2, "what is over is not told");
+}
+
+#[test]
+fn the_last_answer_names_an_address_and_only_what_is_new_is_told_again() {
+    let now = Instant::now();
+    let mut cache = Cache::default();
+    cache.learn(&answered("a.example", &[(v4(1), 60), (v4(2), 60)]), now);
+    let (all, turn) = cache.since(0, now);
+    assert_eq!(all.len(), 2);
+    assert_eq!(cache.since(turn, now), (vec![], turn));
+    cache.learn(&answered("b.example", &[(v4(1), 60)]), now);
+    let (new, _) = cache.since(turn, now);
+    assert_eq!((new.len(), &*new[0].name), (1, "b.example"));
+    assert_eq!(cache.name_of(v4(1), now).as_deref(), Some("b.example"));
+    assert_eq!(cache.name_of(v4(2), now).as_deref(), Some("a.example"));
+    let mapped = IpAddr::V6(Ipv4Addr::new(192, 0, 0, 2).to_ipv6_mapped());
+    assert!(cache.name_of(mapped, now).is_some(), "as records have it");
+}
+
+#[test]
+fn whoever_is_answered_with_more_than_there_is_room_for_pushes_out_his_own_and_then_the_oldest() {
+    let now = Instant::now();
+    let mut cache = Cache::default();
+    cache.learn(&answered("other.example", &[(v4(60_000), 60)]), now);
+    for last in 0..1000 {
+        cache.learn(&answered("flood.example", &[(v4(last), 60)]), now);
+    }
+    assert_eq!(cache.len(), 1 + MOST_OF_A_NAME);
+    assert!(cache.name_of(v4(60_000), now).is_some());
+    for last in 0..10_000 {
+        cache.learn(
+            &answered(&format!("n{last}.example"), &[(v4(last), 60)]),
+            now,
+        );
+    }
+    assert_eq!(cache.len(), MOST);
+    assert!(cache.name_of(v4(60_000), now).is_none(), "the oldest went");
+    assert!(cache.name_of(v4(9_999), now).is_some());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_an_answer_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..1280)) {
+        let _none = message(&bytes).map(read);
+        let _none = read(&bytes);
+    }
+
+    /// A good answer with some bytes changed: what is read of it may be shown.
+    #[test]
+    fn what_is_read_of_a_broken_answer_can_be_shown(changes in proptest::collection::vec((0_usize..120, any::<u8>()), 0..8)) {
+        let mut packet = reply("www.example.org");
+        packet.answers.push(leads("www.example.org", 20, "cdn.example.net"));
+        packet.answers.push(a("cdn.example.net", 60, [192, 0, 2, 7]));
+        let mut bytes = packet.build_bytes_vec_compressed().unwrap();
+        for (at, byte) in changes {
+            if let Some(there) = bytes.get_mut(at) {
+                *there = byte;
+            }
+        }
+        if let Ok(answered) = read(&bytes) {
+            let shown = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.\\".contains(c);
+            prop_assert!(answered.name.len() <= LONGEST_NAME && answered.name.chars().all(shown));
+        }
+    }
+}
