@@ -88,6 +88,11 @@ const LISTED: [Room; 21] = [
         &[Step::Package("gatebell-rules")],
     ),
     plain(
+        "names",
+        "any answer of DNS names addresses or nothing, and what it names can be shown",
+        &[Step::Package("gatebell-names")],
+    ),
+    plain(
         "channel",
         "event, attachment, records and losses on the model of a kernel",
         &[
@@ -217,10 +222,14 @@ const LISTED: [Room; 21] = [
     Room {
         name: "control",
         promise: "what can be asked of the running service, by whom, and what the command line makes of it",
-        needs: &[Need::Ebpf, Need::Lab, Need::Polkit],
+        needs: &[Need::Ebpf, Need::Lab, Need::Polkit, Need::Resolver],
         built: &[What::Ebpf],
         root: true,
-        steps: &[Step::Kernel("control"), Step::Kernel("asking")],
+        steps: &[
+            Step::Kernel("control"),
+            Step::Kernel("asking"),
+            Step::Kernel("names"),
+        ],
     },
     Room {
         name: "outlives",

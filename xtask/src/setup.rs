@@ -36,6 +36,8 @@ pub enum Need {
     Scan,
     /// Ask polkit, on a bus of the test's own
     Polkit,
+    /// Answer questions of DNS in the lab
+    Resolver,
     /// Show the window, also on a display without a screen
     Desktop,
     /// Measure Gatebell beside others
@@ -69,6 +71,7 @@ impl Need {
         Self::Lab,
         Self::Scan,
         Self::Polkit,
+        Self::Resolver,
         Self::Desktop,
         Self::Figures,
         Self::C,
@@ -105,6 +108,8 @@ impl Need {
             ],
             Self::Scan => &["nmap"],
             Self::Polkit => &["polkitd", "dbus-daemon", "util-linux"],
+            // The program alone: no service of the machine's starts.
+            Self::Resolver => &["dnsmasq-base"],
             Self::Desktop => &[
                 "libx11-6",
                 "libx11-xcb1",
@@ -146,6 +151,7 @@ impl Need {
             Self::Package => "make Debian packages",
             Self::Lab => "make the lab's namespaces, their devices and nft counters",
             Self::Polkit => "ask a polkit for permission, on a bus of the test's own",
+            Self::Resolver => "answer questions of DNS in the lab",
             Self::Scan => "scan the lab's zone from outside, as a stranger would",
             Self::Desktop => "show the window",
             Self::Figures => "measure Gatebell beside others",

@@ -1,0 +1,308 @@
+//! Promises of names on this machine's kernel: a real resolver answers a zone, and its addresses have names.
+//!
+//! Needs what the tests of the firewall need, and `dnsmasq`.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
+#[path = "../../xtask/src/lab.rs"]
+mod lab;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the control socket, which need all of it"
+)]
+#[path = "control/person.rs"]
+mod person;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the firewall, each of which needs a part"
+)]
+mod zone;
+
+use lab::{INSIDE, OUTSIDE, OUTSIDE_V6};
+use nix::sys::signal::Signal;
+use person::{Person, Watch};
+use serde_json::{Value, json};
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use zone::Protected;
+use zone::probe::wait_until;
+
+/// Somebody with no rights.
+const NOBODY: u32 = 65_534;
+
+/// The zone's control socket.
+fn control(zone: &Protected) -> PathBuf {
+    zone.lab.folder().join("c")
+}
+
+/// Has the zone send a packet to the discard port; whether it was refused.
+fn discard(zone: &Protected) -> bool {
+    !zone
+        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
+        .status
+        .success()
+}
+
+/// Something outside that answers at port 53. Dropped, it is ended.
+struct Resolver(Child);
+
+impl Resolver {
+    /// dnsmasq, which knows one host, by one more name.
+    fn start(zone: &Protected) -> Self {
+        let host = format!("--host-record=web.example,{OUTSIDE},{OUTSIDE_V6}");
+        let resolver = Self::run(zone.lab.outside(&[
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--pid-file=",
+            "--user=root",
+            "--no-resolv",
+            "--no-hosts",
+            "--log-facility=/dev/null",
+            "--bind-interfaces",
+            &format!("--listen-address={OUTSIDE}"),
+            &host,
+            "--cname=www.example,web.example",
+        ]));
+        wait_until("the resolver answers", || zone.asks("www.example", "a"));
+        resolver
+    }
+
+    /// A process that answers whatever comes with these very bytes.
+    fn lie(zone: &Protected, answer: &[u8]) -> Self {
+        let before = answers(zone);
+        let resolver = Self::run(liar(zone, answer, "asked"));
+        wait_until("it answers", || {
+            zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/53"));
+            answers(zone) > before
+        });
+        resolver
+    }
+
+    fn run(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// This very program, started again outside, with port 53: it sends these bytes, to whoever asks or unasked.
+fn liar(zone: &Protected, answer: &[u8], how: &str) -> Command {
+    let file = zone.lab.folder().join("answer");
+    std::fs::write(&file, answer).unwrap();
+    let this = std::env::current_exe().unwrap();
+    let words = [this.to_str().unwrap(), "the_liar", "--exact", "--nocapture"];
+    let mut command = zone.lab.outside(&words);
+    command
+        .env("GATEBELL_LIE", file)
+        .env("GATEBELL_LIE_HOW", how);
+    command
+}
+
+/// Not a promise: what a started-again copy of this program does.
+#[test]
+fn the_liar() {
+    let Ok(file) = std::env::var("GATEBELL_LIE") else {
+        return;
+    };
+    let answer = std::fs::read(file).unwrap();
+    let socket = UdpSocket::bind((OUTSIDE, 53)).unwrap();
+    if std::env::var("GATEBELL_LIE_HOW").unwrap() == "unasked" {
+        socket.send_to(&answer, (INSIDE, 4001)).unwrap();
+        return;
+    }
+    socket
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    while let Ok((_, whom)) = socket.recv_from(&mut [0; 1500]) {
+        socket.send_to(&answer, whom).unwrap();
+    }
+}
+
+trait Asks {
+    /// Has a program of the zone ask for a name; whether there is an answer.
+    fn asks(&self, name: &str, kind: &str) -> bool;
+}
+
+impl Asks for Protected {
+    fn asks(&self, name: &str, kind: &str) -> bool {
+        let line = format!("timeout 5 busybox nslookup -type={kind} {name} {OUTSIDE}");
+        self.inside(&line).status.success()
+    }
+}
+
+fn stats(zone: &Protected) -> Value {
+    Person::root(zone).ok(&["stats", "--json"])["names"].take()
+}
+
+/// Answers that the driver has handed to the service.
+fn answers(zone: &Protected) -> u64 {
+    stats(zone)["answers"].as_u64().unwrap()
+}
+
+/// The names that root sees.
+fn names(zone: &Protected) -> Vec<(String, String)> {
+    let known = zone.ask().address_names(0).unwrap();
+    let each = known.names.into_iter();
+    each.map(|known| (known.address.to_string(), known.name))
+        .collect()
+}
+
+#[test]
+fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watched() {
+    let zone = Protected::start();
+    let mut watch = Watch::start(&zone, &["--kind", "packet"]);
+    let before = watch.next_of(&zone, "packet");
+    assert_eq!(before["destination_name"], Value::Null, "{before}");
+    let _resolver = Resolver::start(&zone);
+    let now = watch.next_of(&zone, "packet");
+    assert_eq!(
+        (&now["destination"], &now["destination_name"]),
+        (&json!(OUTSIDE), &json!("www.example")),
+        "by the name that was asked for, not by the one that it leads to"
+    );
+    assert!(zone.asks("web.example", "aaaa"));
+    zone.inside(&format!("echo > /dev/udp/{OUTSIDE_V6}/9"));
+    let six = watch.hear("packet");
+    assert_eq!(
+        (&six["destination"], &six["destination_name"]),
+        (&json!(OUTSIDE_V6), &json!("web.example"))
+    );
+    let mut known = names(&zone);
+    known.sort();
+    let wanted = [(OUTSIDE, "www.example"), (OUTSIDE_V6, "web.example")];
+    assert_eq!(known, wanted.map(|(a, n)| (a.to_owned(), n.to_owned())));
+}
+
+#[test]
+fn a_question_names_the_other_end_and_others_than_root_hear_no_other_names() {
+    let zone = Protected::with(
+        "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 60\n\
+         [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = 53\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n",
+    );
+    let _resolver = Resolver::start(&zone);
+    let connect = format!("exec 3<>/dev/tcp/{OUTSIDE}/4001");
+    let user = format!("--reuid={NOBODY}");
+    let words = [
+        "setpriv",
+        &user,
+        "--clear-groups",
+        "timeout",
+        "20",
+        "bash",
+        "-c",
+        &connect,
+    ];
+    let mut waits = Resolver::run(zone.lab.inside(&words));
+    let nobody = Person::root(&zone).user(NOBODY);
+    std::fs::set_permissions(
+        control(&zone),
+        std::os::unix::fs::PermissionsExt::from_mode(0o666),
+    )
+    .unwrap();
+    let mut asked = String::new();
+    wait_until("the question is asked", || {
+        asked = nobody.run(&["ask", "--list", "--json"]).out;
+        !asked.is_empty()
+    });
+    let asked: Value = serde_json::from_str(&asked).unwrap();
+    assert_eq!(asked["remote_name"], "www.example", "{asked}");
+    let shown = nobody.run(&["ask", "--list"]).out;
+    assert!(shown.contains("10.77.0.1 (www.example)"), "{shown}");
+    assert!(waits.0.try_wait().unwrap().is_none());
+    let stream = person::connect_as(NOBODY, &control(&zone)).unwrap();
+    let said = said(stream, "GetAddressNames", &json!({ "since": 0 }));
+    assert_eq!(said["error"], "org.gatebell.Firewall.NotPermitted");
+    assert!(!said.to_string().contains("www.example"), "{said}");
+}
+
+/// What the service answers to one call.
+fn said(mut stream: std::os::unix::net::UnixStream, method: &str, parameters: &Value) -> Value {
+    use std::io::{BufRead, BufReader, Write};
+    let call =
+        json!({ "method": format!("org.gatebell.Firewall.{method}"), "parameters": parameters });
+    write!(stream, "{call}\0").unwrap();
+    let mut said = Vec::new();
+    BufReader::new(stream).read_until(0, &mut said).unwrap();
+    said.pop();
+    serde_json::from_slice(&said).unwrap()
+}
+
+/// An answer that says of a name, as it stands in a message, that it has the address 192.0.2.7.
+fn answer(name: &[u8]) -> Vec<u8> {
+    let header = [0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    let question = [0, 1, 0, 1];
+    let address = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7];
+    [&header[..], name, &question, &address].concat()
+}
+
+#[test]
+fn a_name_that_a_terminal_would_obey_is_shown_by_its_numbers_and_what_is_broken_is_counted() {
+    let zone = Protected::start();
+    let resolver = Resolver::lie(&zone, &answer(b"\x06\x1b[2J\xff\0\x07example\0"));
+    wait_until("it is read", || !names(&zone).is_empty());
+    let shown = r"\027\0912j\255\000.example".to_owned();
+    assert_eq!(names(&zone), [("192.0.2.7".to_owned(), shown)]);
+    drop(resolver);
+    let before = stats(&zone)["unread"].clone();
+    assert_eq!(before, 0);
+    let _resolver = Resolver::lie(&zone, &answer(b"\xc0\x0c"));
+    zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/53"));
+    wait_until("it is counted", || stats(&zone)["unread"] != 0);
+    assert_eq!(names(&zone).len(), 1);
+}
+
+#[test]
+fn what_nobody_asked_for_names_nothing_even_where_it_is_allowed() {
+    let zone = Protected::with(
+        "[default]\ninbound = \"allow\"\noutbound = \"allow\"\n\
+         [[rule]]\nid = \"none\"\naction = \"block\"\nprotocol = \"udp\"\nports = 9\n",
+    );
+    let came_in = || Person::root(&zone).ok(&["stats", "--json"])["allowed_in"].as_u64();
+    let before = came_in();
+    let answer = answer(b"\x04bank\x07example\0");
+    let sent = liar(&zone, &answer, "unasked").output().unwrap();
+    assert!(sent.status.success(), "{sent:?}");
+    assert!(came_in() > before, "it is let in");
+    assert_eq!((answers(&zone), names(&zone)), (0, vec![]));
+}
+
+#[test]
+fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() {
+    const ASKED: u64 = 1000;
+    let zone = Protected::start();
+    let _resolver = Resolver::start(&zone);
+    let before = Person::root(&zone).ok(&["stats", "--json"]);
+    // Nobody reads now.
+    zone.signal(Signal::SIGSTOP);
+    let question =
+        r"\x00\x07\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03web\x07example\x00\x00\x01\x00\x01";
+    zone.inside(&format!(
+        "exec 3<>/dev/udp/{OUTSIDE}/53; for n in $(busybox seq {ASKED}); do printf '{question}' >&3; done; sleep 2"
+    ));
+    zone.signal(Signal::SIGCONT);
+    let after = Person::root(&zone).ok(&["stats", "--json"]);
+    let more = |of: &dyn Fn(&Value) -> u64| of(&after) - of(&before);
+    let came = more(&|stats| stats["allowed_in"].as_u64().unwrap());
+    let handed = more(&|stats| stats["names"]["answers"].as_u64().unwrap());
+    let lost = more(&|stats| stats["names"]["lost"].as_u64().unwrap());
+    println!("{came} came in, {handed} were handed on, {lost} lost");
+    assert!(lost > 0 && handed > 0 && handed + lost >= ASKED, "{after}");
+    assert!(came >= handed + lost);
+    assert!(zone.asks("www.example", "a"), "names are learned again");
+    wait_until("the last one is", || {
+        names(&zone).iter().any(|(_, name)| name == "www.example")
+    });
+}
