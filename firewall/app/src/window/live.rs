@@ -131,7 +131,8 @@ impl Live {
                 let Some((number, entry)) = rows.nth_shown(row.index()) else {
                     return;
                 };
-                row.set_selected(self.selected == Some(number));
+                let selected = self.selected == Some(number);
+                row.set_selected(selected);
                 let text = self.painted.of(number, entry);
                 table_row(&mut row, &text.cells, &text.line, |ui, _| {
                     colour(ui, &entry.what)

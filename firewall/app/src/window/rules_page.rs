@@ -25,15 +25,16 @@ pub struct RulesPage {
     focus: bool,
     /// The row that is to be brought into sight.
     sought: Option<usize>,
-    /// The generation that was shown last.
-    generation: u32,
+    /// What was in force when it was shown last: the generation, and whether on a lease.
+    in_force: (u32, bool),
 }
 
 impl RulesPage {
     /// Shows the rules. `asked`: a card takes the keys.
     pub fn show(&mut self, ui: &mut Ui, seen: &Seen, changes: &Changes, asked: bool) {
         let list = &*seen.rules;
-        if std::mem::replace(&mut self.generation, list.generation) != list.generation {
+        let in_force = (list.generation, seen.status.lease.is_some());
+        if std::mem::replace(&mut self.in_force, in_force) != in_force {
             changes.draft_again();
         }
         if let Some(why) = &list.unreadable {
@@ -93,9 +94,10 @@ impl RulesPage {
             body.rows(height, list.rows.len() + list.defaults.len(), |mut row| {
                 let number = row.index();
                 if let Some(rule) = list.rows.get(number) {
-                    row.set_selected(self.selected.as_ref() == Some(&rule.id));
+                    let selected = self.selected.as_ref() == Some(&rule.id);
+                    row.set_selected(selected);
                     let hits = seen.hits.as_ref().and_then(|hits| hits.get(number));
-                    rule_cells(&mut row, number, rule, hits.copied());
+                    rule_cells(&mut row, number, rule, hits.copied(), selected);
                     let response = row.response();
                     if response.clicked() || response.is_pointer_button_down_on() {
                         self.select(Some(rule.id.clone()));
@@ -245,7 +247,13 @@ fn file_line(ui: &mut Ui, line: &DraftLine) {
 }
 
 /// The cells of a rule.
-fn rule_cells(row: &mut TableRow<'_, '_>, number: usize, rule: &RuleRow, hits: Option<u64>) {
+fn rule_cells(
+    row: &mut TableRow<'_, '_>,
+    number: usize,
+    rule: &RuleRow,
+    hits: Option<u64>,
+    selected: bool,
+) {
     let action = if rule.enabled {
         rule.action.name()
     } else {
@@ -266,6 +274,8 @@ fn rule_cells(row: &mut TableRow<'_, '_>, number: usize, rule: &RuleRow, hits: O
     let (enabled, covered) = (rule.enabled, rule.covered.is_some());
     let action = rule.action;
     table_row(row, &cells, &line, |ui, column| match column {
+        // On the ground of what is selected it would be hard to read.
+        _ if selected => None,
         _ if !enabled => Some(ui.visuals().weak_text_color()),
         2 => verdict(ui, action),
         5 if covered => Some(colours::lost(ui)),

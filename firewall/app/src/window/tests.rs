@@ -790,6 +790,27 @@ fn a_change_that_can_not_begin_says_why_in_place_and_its_button_can_not_be_press
 }
 
 #[test]
+fn what_becomes_of_the_file_is_said_anew_when_others_end_a_lease() {
+    let (mut window, mut service, mut rules) = on_rules();
+    service.status.lease = view::example::status().lease;
+    let on_a_lease = changes::Failure::Said("rules are on a lease".to_owned());
+    rules.unreadable = Some(on_a_lease);
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(3);
+    window.get_by_label_contains("1 web: allow").click();
+    window.run_steps(3);
+    work(&mut window, &mut rules);
+    assert!(sees(&window, "rules are on a lease"));
+    service.status.lease = None;
+    rules.unreadable = None;
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(3);
+    work(&mut window, &mut rules);
+    assert!(!sees(&window, "rules are on a lease"));
+    assert!(sees(&window, "+ enabled = false"));
+}
+
+#[test]
 fn who_may_not_change_a_rule_is_told_the_command_that_root_types() {
     let (mut window, _, mut service) = on_rules();
     service.says = vec![changes::Failure::NotPermitted("polkit said no".to_owned())];
