@@ -532,7 +532,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 15] = [
+    let sent: [(&str, Value); 18] = [
         ("Status", json!(status())),
         ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
@@ -543,6 +543,9 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("RuleNames", json!(rule_names())),
         ("NamedRule", json!(rule_names().rules[0])),
         ("Stats", json!(Stats::default())),
+        ("NameStats", json!(Stats::default().names)),
+        ("AddressNames", json!(address_names(0))),
+        ("AddressName", json!(address_names(0).names[0])),
         ("Hits", json!(hits())),
         ("Accounts", json!(accounts())),
         ("Account", json!(accounts().apps[0])),
@@ -595,6 +598,7 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("ReloadRules", json!({ "interactive": null })),
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
+        ("GetAddressNames", json!({ "since": 0 })),
         (
             "AnswerQuestion",
             json!({ "id": 1, "allow": true, "width": "place" }),
