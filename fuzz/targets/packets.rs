@@ -144,7 +144,9 @@ fn any_packet_gets_a_decision(
             (Verdict::Block, Reason::Malformed, NO_RULE)
         );
     }
-    if goes_on == 0 && reason != Reason::Reply {
+    if reason == Reason::Link {
+        assert_eq!((verdict, rule), (Verdict::Allow, NO_RULE));
+    } else if goes_on == 0 && reason != Reason::Reply {
         assert_eq!(
             decision,
             classify(&packet, &known.local, &tables),

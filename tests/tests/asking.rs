@@ -18,17 +18,24 @@ mod lab;
 mod person;
 #[allow(
     dead_code,
+    reason = "shared with the tests of what rules may ask for, which need all of it"
+)]
+#[path = "decisions/wire.rs"]
+mod wire;
+#[allow(
+    dead_code,
     reason = "shared with the tests of the firewall, each of which needs a part"
 )]
 mod zone;
 
-use lab::OUTSIDE;
+use lab::{INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use person::{Person, Watch};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
+use wire::{ICMPV6, Made, Sender};
 use zone::Protected;
 use zone::probe::wait_until;
 
@@ -219,4 +226,56 @@ fn a_user_answers_for_what_runs_as_them_and_hears_of_nothing_else() {
     std::thread::sleep(Duration::from_secs(2));
     assert!(roots.waits(), "root's program has no answer yet");
     assert_eq!(questions(&root).len(), 1);
+}
+
+#[test]
+fn the_machine_finds_its_neighbours_while_all_that_leaves_is_asked_about_or_blocked() {
+    const SOLICITATION: u16 = 135;
+    let rules = |default: &str, icmp: &str| {
+        let icmp = if icmp.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "[[rule]]\nid = \"icmp\"\naction = \"{icmp}\"\ndirection = \"out\"\nprotocol = \"icmpv6\"\n"
+            )
+        };
+        format!(
+            "[default]\ninbound = \"block\"\noutbound = \"{default}\"\n{icmp}\
+             [[rule]]\nid = \"neighbours\"\naction = \"allow\"\ndirection = \"in\"\nprotocol = \"icmpv6\"\n\
+             icmp_type = [134, 135, 136]\n\
+             [[rule]]\nid = \"web\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 80\n"
+        )
+    };
+    let zone = Protected::with(&rules("block", ""));
+    let root = Person::root(&zone);
+    for (default, icmp, expected) in [
+        ("block", "", true),
+        ("ask", "", true),
+        ("block", "ask", true),
+        ("allow", "", true),
+        // What a rule says holds for the kernel too.
+        ("allow", "block", false),
+    ] {
+        let text = rules(default, icmp);
+        zone.ask().apply("new.toml", &text, None).unwrap();
+        let reached = zone.inside(&format!(
+            "ip -6 neigh flush dev gb0; timeout {} bash -c 'exec 3<>/dev/tcp/{OUTSIDE_V6}/80'",
+            if expected { 10 } else { 2 }
+        ));
+        assert_eq!(reached.status.success(), expected, "{text}");
+        assert_eq!(questions(&root), [] as [Value; 0], "{text}");
+        // A program that pretends to be the kernel is not the kernel.
+        let pretended = Made {
+            protocol: ICMPV6,
+            source: INSIDE_V6.parse().unwrap(),
+            destination: "ff02::1".parse().unwrap(),
+            source_port: SOLICITATION,
+            port: 0,
+        };
+        let before = zone.ask().stats().unwrap();
+        let _refused = Sender::open(&zone.lab.netns()).try_to_send(&pretended);
+        let after = zone.ask().stats().unwrap();
+        let refused = after.blocked_out > before.blocked_out;
+        assert_eq!(refused, (default, icmp) != ("allow", ""), "{text}");
+    }
 }

@@ -69,6 +69,8 @@ pub enum Reason {
     Answer = 7,
     /// A rule, or the default, asks, and nobody has answered in time.
     Unanswered = 8,
+    /// The kernel itself sends it to stay on its link: neither a default refuses that, nor is anybody asked about it.
+    Link = 9,
 }
 
 macro_rules! from_integer {
@@ -97,6 +99,7 @@ from_integer! {
     Reason {
         Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
         Reply = 5, "reply"; FailMode = 6, "fail_mode"; Answer = 7, "answer"; Unanswered = 8, "unanswered";
+        Link = 9, "link";
     }
 }
 

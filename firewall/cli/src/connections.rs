@@ -4,7 +4,7 @@
 
 use engine::buyer::has_room;
 use engine::connection::{Connections, Known, decide, is_silent, key_of};
-use engine::{Parsed, Slices, is_error, quoted};
+use engine::{Parsed, Slices, is_error, may_keep_the_link, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_PENDING, RING, RINGS};
 use firewall_abi::packet::{Decision, Direction, Local};
 use std::collections::{HashMap, VecDeque};
@@ -48,6 +48,11 @@ impl Remembered {
         self.now_ns = now_ns;
         let mut packet = *packet;
         let mut key = key_of(&packet.flow);
+        let mut local = self.local;
+        // A capture does not show who sends; of this it is the kernel.
+        if may_keep_the_link(&packet.flow) && local.program == [0; 2] {
+            local.program = Local::KERNEL;
+        }
         let quoted =
             (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
         decide(
@@ -55,7 +60,7 @@ impl Remembered {
             &mut Known {
                 now_ns,
                 quoted,
-                local: self.local,
+                local,
                 device: device_of(&self.local),
                 first_device: number_of(self.local.interface),
                 goes_to_everyone: self.goes_to_everyone,

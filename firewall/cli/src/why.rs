@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
 use engine::connection::{beginning, may_answer};
-use engine::{Parsed, Shape, classify, is_error};
+use engine::{Parsed, Shape, classify, is_error, stay_on_the_link};
 use firewall_abi::packet::{Decision, Direction, Local, Verdict};
 use rules::{Reach, Rule, Suggestion};
 use serde_json::json;
@@ -119,7 +119,8 @@ impl<'a> Answer<'a> {
     /// Asks the engine.
     pub fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
         let packet = *packet;
-        let decision = classify(&packet, &local, &file.table.slices());
+        let mut decision = classify(&packet, &local, &file.table.slices());
+        stay_on_the_link(&packet, &local, &mut decision);
         let rule = file.rule_of(&decision);
         let before = file
             .rules

@@ -6,6 +6,7 @@
 use crate::buyer;
 use crate::classify::classify_under;
 use crate::headers::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
+use crate::link::{may_keep_the_link, stay_on_the_link};
 use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
@@ -85,10 +86,13 @@ pub trait Ends<T: Tables> {
     fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
         let mut local = Local::UNKNOWN;
         let head = head(tables);
-        if head.is_some_and(|head| head.asks != 0) {
+        if head.is_some_and(|head| head.asks != 0) || may_keep_the_link(&packet.flow) {
             self.find(&packet.flow, &mut local);
         }
         *decision = classify_as(packet, asked, &mut local, head, tables);
+        if asked == Asked::Packet {
+            stay_on_the_link(packet, &local, decision);
+        }
     }
 }
 

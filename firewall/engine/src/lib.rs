@@ -32,6 +32,7 @@ pub mod buyer;
 mod classify;
 pub mod connection;
 mod headers;
+mod link;
 mod parse;
 pub mod published;
 mod quoted;
@@ -39,6 +40,7 @@ mod tables;
 mod tree;
 
 pub use classify::{classify, default_of};
+pub use link::{is_refused_by_default, may_keep_the_link, stay_on_the_link};
 pub use parse::{Bytes, MAX_EXTENSIONS, Parsed, Shape, parse};
 pub use quoted::{is_error, quoted};
 pub use tables::{Pages, Row, Slices, Tables, Turns, head};

@@ -113,8 +113,14 @@ impl Sender {
     }
 
     pub fn send(&self, packet: &Made) {
+        self.try_to_send(packet)
+            .unwrap_or_else(|error| panic!("{packet:?}: {error}"));
+    }
+
+    /// The same, where it may be refused.
+    pub fn try_to_send(&self, packet: &Made) -> io::Result<()> {
         let bytes = packet.bytes();
-        let sent = match packet.destination {
+        match packet.destination {
             IpAddr::V4(to) => {
                 // SAFETY: all of it may be zero.
                 let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
@@ -129,8 +135,7 @@ impl Sender {
                 address.sin6_addr.s6_addr = to.octets();
                 send_to(&self.v6, &bytes, &address)
             }
-        };
-        sent.unwrap_or_else(|error| panic!("{packet:?}: {error}"));
+        }
     }
 }
 

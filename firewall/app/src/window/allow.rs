@@ -36,6 +36,7 @@ fn without_rule(packet: &PacketSeen) -> &'static str {
     match (packet.reason, packet.direction) {
         (Reason::Malformed, _) => "because its headers are cut off or contradict themselves",
         (Reason::Reply, _) => "as a reply to what was allowed",
+        (Reason::Link, _) => "because the kernel itself sends it to stay on its link",
         (Reason::FailMode, _) => "because the service has ended, and the rule file says what then",
         (Reason::Fragment, _) => {
             "by the default: no rule took the later fragment, which shows no ports"

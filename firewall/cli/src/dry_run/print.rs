@@ -378,6 +378,7 @@ fn cause(decision: &Decision, file: &RuleFile, direction: Option<Direction>) -> 
             None => "reply to what a default allowed".to_owned(),
         },
         Ok(Reason::Fragment) => format!("{by}, on a later fragment"),
+        Ok(Reason::Link) => "the kernel's own, to stay on its link".to_owned(),
         _ => by,
     }
 }

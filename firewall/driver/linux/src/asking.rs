@@ -13,9 +13,9 @@ use crate::tables::{add, boot_ns};
 use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
 use aya_ebpf::btf_maps::{HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use engine::Parsed;
 use engine::asking::{may_ask, subject};
 use engine::connection::Asked;
+use engine::{Parsed, stay_on_the_link};
 use firewall_abi::asking::{
     Answer, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, WAKER_BYTES, Width,
 };
@@ -32,7 +32,8 @@ static QUESTIONS: LruHashMap<Subject, Question, MAX_QUESTIONS> = LruHashMap::new
 #[btf_map]
 static WAKER: RingBuf<u64, WAKER_BYTES> = RingBuf::new();
 
-/// Looks for an answer where a rule asks, and makes it the verdict. What can't be asked about is blocked.
+/// Looks for an answer where a rule asks, and makes it the verdict. What can't be asked about is blocked, but for what the kernel sends
+/// to stay on its link, which no default refuses either.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
@@ -53,6 +54,12 @@ pub extern "C" fn gatebell_answer(
     // SAFETY: likewise.
     let decision = unsafe { &mut *decision };
     let asked = asked_about(asked);
+    if asked == Asked::Packet {
+        stay_on_the_link(packet, local, decision);
+    }
+    if decision.verdict != Verdict::Ask as u8 {
+        return 0;
+    }
     let subject = subject(&packet.flow, asked, local.program, local.user);
     let now = boot_ns();
     let answered = answered(subject.at(Width::Place), now, decision)

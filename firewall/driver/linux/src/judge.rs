@@ -12,7 +12,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use core::ffi::c_void;
 use engine::connection::{Asked, Ends, classify_as, decide, decide_alone, ends_at_socket};
-use engine::{Parsed, head, parse, published};
+use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
 use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
@@ -266,7 +266,9 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         decision: &mut Decision,
     ) {
         self.local = Local::UNKNOWN;
-        if head(tables).is_some_and(|head| head.asks != 0) {
+        if !P::FORWARDED && may_keep_the_link(&packet.flow)
+            || head(tables).is_some_and(|head| head.asks != 0)
+        {
             find_local(self.packet, &packet.flow, &mut self.local);
         }
         self.asked = true;
@@ -274,7 +276,10 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         if P::FORWARDED && published::asks_again(decision) {
             self.classify_as_sent(packet, asked, decision);
         }
-        if decision.verdict == Verdict::Ask as u8 {
+        let asks = decision.verdict == Verdict::Ask as u8;
+        if asks
+            || !P::FORWARDED && is_refused_by_default(decision) && may_keep_the_link(&packet.flow)
+        {
             asking::gatebell_answer(packet, &mut self.local, asked as u32, decision);
         }
     }

@@ -1,0 +1,141 @@
+//! What a kernel itself sends to stay on its link.
+
+use crate::headers::protocol::{ICMPV6, IGMP};
+use crate::{Parsed, Shape};
+use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
+
+/// Whether a packet may be that: of IPv6 neighbour discovery (RFC 4861: where its neighbours and routers are, and where it is
+/// itself), and what says which groups it listens to (RFC 2710 and 3810, of IPv4 IGMP).
+#[must_use]
+#[inline(always)]
+pub const fn may_keep_the_link(flow: &PacketHeaders) -> bool {
+    const REPORT: u16 = 131;
+    const DONE: u16 = 132;
+    const ROUTER_SOLICITATION: u16 = 133;
+    const NEIGHBOUR_SOLICITATION: u16 = 135;
+    const NEIGHBOUR_ADVERTISEMENT: u16 = 136;
+    const REPORT_V2: u16 = 143;
+    if flow.direction != Direction::Outbound as u8 {
+        return false;
+    }
+    match flow.protocol {
+        ICMPV6 => matches!(
+            flow.source_port,
+            REPORT
+                | DONE
+                | ROUTER_SOLICITATION
+                | NEIGHBOUR_SOLICITATION
+                | NEIGHBOUR_ADVERTISEMENT
+                | REPORT_V2
+        ),
+        IGMP => true,
+        _ => false,
+    }
+}
+
+/// Makes of what the rules say of it that it passes, if the kernel sends it, and not a program by a socket of its own: neither does a
+/// default refuse it nor is anybody asked about it. A rule that blocks it does.
+#[inline(always)]
+pub fn stay_on_the_link(Parsed { flow, shape }: &Parsed, local: &Local, decision: &mut Decision) {
+    let asks = decision.verdict == Verdict::Ask as u8;
+    if (asks || is_refused_by_default(decision))
+        && *shape == Shape::Whole
+        && may_keep_the_link(flow)
+        && local.knows_who()
+        && local.program == Local::KERNEL
+    {
+        decision.rule = NO_RULE;
+        decision.verdict = Verdict::Allow as u8;
+        decision.reason = Reason::Link as u8;
+        decision.log = 0;
+    }
+}
+
+/// Whether no rule refuses it. Without any rules at all everything is refused.
+#[must_use]
+#[inline(always)]
+pub const fn is_refused_by_default(decision: &Decision) -> bool {
+    decision.reason == Reason::Default as u8
+        && decision.verdict == Verdict::Block as u8
+        && decision.generation != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::headers::protocol::{ICMP, UDP};
+
+    #[test]
+    fn only_what_the_kernel_itself_sends_keeps_the_link() {
+        let kernel = Local {
+            program: Local::KERNEL,
+            ..Local::UNKNOWN
+        };
+        let keeps_the_link = |packet: &Parsed, local: &Local| {
+            [
+                (Verdict::Ask, Reason::Rule, true),
+                (Verdict::Ask, Reason::Default, true),
+                (Verdict::Block, Reason::Default, true),
+                (Verdict::Block, Reason::Rule, false),
+                (Verdict::Socket, Reason::Rule, false),
+            ]
+            .map(|(verdict, reason, expected)| {
+                let before = Decision {
+                    rule: 3,
+                    generation: 7,
+                    verdict: verdict as u8,
+                    reason: reason as u8,
+                    log: 1,
+                    known: 0,
+                };
+                let mut after = before;
+                stay_on_the_link(packet, local, &mut after);
+                let passes = after.verdict == Verdict::Allow as u8;
+                assert!(passes || after == before);
+                passes == expected
+            })
+            .into_iter()
+            .all(|right| right)
+        };
+        let sent = |protocol, source_port| Parsed {
+            flow: PacketHeaders {
+                direction: Direction::Outbound as u8,
+                protocol,
+                source_port,
+                ..PacketHeaders::default()
+            },
+            shape: Shape::Whole,
+        };
+        for (protocol, types) in [
+            (ICMPV6, &[131, 132, 133, 135, 136, 143][..]),
+            (IGMP, &[0][..]),
+        ] {
+            for of_type in types {
+                let packet = sent(protocol, *of_type);
+                assert!(keeps_the_link(&packet, &kernel), "{packet:?}");
+                for program in [[0; 2], [1, 7], Local::UNSURE, Local::ELSEWHERE] {
+                    let local = Local {
+                        program,
+                        ..Local::UNKNOWN
+                    };
+                    assert!(!keeps_the_link(&packet, &local), "{packet:?} {program:?}");
+                }
+                for direction in [Direction::Inbound, Direction::Forward] {
+                    let mut other = packet;
+                    other.flow.direction = direction as u8;
+                    assert!(!keeps_the_link(&other, &kernel), "{other:?}");
+                }
+            }
+        }
+        // Echoes, errors, advertisements of routers, redirects, and what else has such a number.
+        for of_type in [1, 2, 3, 4, 128, 129, 130, 134, 137, 138, 151] {
+            assert!(
+                !keeps_the_link(&sent(ICMPV6, of_type), &kernel),
+                "{of_type}"
+            );
+        }
+        for protocol in [ICMP, UDP] {
+            assert!(!keeps_the_link(&sent(protocol, 135), &kernel));
+        }
+    }
+}
