@@ -350,6 +350,10 @@ fn a_connection_to_a_published_port_outlasts_new_rules_that_still_allow_it_and_n
         zone.ask().apply("old.toml", &rules(8081), None).unwrap();
         let mut server = listens(&["busybox", "nc", "-l", "-p", "8082"]);
         let mut says = server.stdin.take().unwrap();
+        zone::probe::wait_until("the server listens", || {
+            let listens = "grep -q ':1F92 .* 0A ' /proc/net/tcp /proc/net/tcp6";
+            zone.outside(listens).status.success()
+        });
         let mut client = listens(&["timeout", "4", "busybox", "nc", INSIDE, "8081"]);
         writeln!(says, "soon").unwrap();
         let mut heard = [0; 5];
