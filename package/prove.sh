@@ -88,12 +88,19 @@ it_protects_the_machine_that_it_is_installed_on() {
     check "the service is active" active
     check "it is enabled" systemctl -q is-enabled gatebell
     check "the group is there" getent group gatebell
+    check "its members may ask the service" members_may_ask
+    check "polkit knows what it may be asked" [ -f "$policy" ]
     systemd-analyze security gatebell --no-pager 2>/dev/null | tail -n 1
-    check "what the service may do stays small (an exposure of 3.0 at most)" \
-        systemd-analyze security --threshold=30 gatebell --no-pager
+    check "what the service may do stays small (an exposure of 2.5 at most)" \
+        systemd-analyze security --threshold=25 gatebell --no-pager
     protected
     check "the status says so" gatebell status
     within 60 reported || no "gatebell watch --json reports the refused packet"
+}
+policy=/usr/share/polkit-1/actions/org.gatebell.firewall.policy
+members_may_ask() {
+    [ "$(stat -c '%U:%G %a' /run/gatebell/gatebell.sock)" = "root:gatebell 660" ] &&
+        [ "$(stat -c '%U:%G %a' /run/gatebell/device.sock)" = "root:gatebell 660" ]
 }
 protected() {
     check "an allowed port answers (IPv4)" connects $inside 22
@@ -184,6 +191,7 @@ a_purge_leaves_nothing() {
     nothing "programs" ours prog show
     nothing "maps" bash -c 'bpftool map show | grep -E "name (RULES|FLOWS|DEVICES|VERDICTS|LEDGERS|RINGS) "'
     nothing "the group" getent group gatebell
+    refute "polkit's policy is left" [ -e "$policy" ]
     nothing "the unit" systemctl list-unit-files --no-legend gatebell.service
 }
 ours() { bpftool "$@" | grep -E 'zone_|socket_made|program_start|process_ended'; }
