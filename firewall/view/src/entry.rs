@@ -284,6 +284,9 @@ pub const COLUMNS: [&str; 7] = [
     "Program",
 ];
 
+/// Stands where a packet has its source, if a program was refused before there was any.
+const CONNECT: &str = "connect";
+
 /// One line for a terminal.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -323,6 +326,9 @@ impl PacketSeen {
         let flow = &self.flow;
         let (from, to) = (address(flow.source), address(flow.destination));
         let (from, to) = match flow.protocol {
+            TCP | UDP if self.is_before_any_packet() => {
+                (CONNECT.to_owned(), end(to, flow.destination_port))
+            }
             TCP | UDP => (end(from, flow.source_port), end(to, flow.destination_port)),
             _ => (from.to_string(), to.to_string()),
         };
@@ -338,6 +344,16 @@ impl PacketSeen {
             ),
             _ => ends,
         }
+    }
+
+    /// Whether a program was refused as it asked for a connection, before it had an address and a port of its own.
+    fn is_before_any_packet(&self) -> bool {
+        let Self {
+            flow, direction, ..
+        } = self;
+        *direction == Direction::Outbound
+            && flow.source_port == 0
+            && address(flow.source).is_unspecified()
     }
 
     /// The rule with its line, or the reason if no rule decided.
@@ -527,6 +543,22 @@ mod tests {
         assert_eq!(cells[4], "10.0.0.1:40000 -> 10.0.0.2:23");
         assert_eq!(cells[5], "no-telnet (line 13)");
         assert_eq!(cells[6], "", "who sent it is not known");
+    }
+
+    #[test]
+    fn a_refused_connect_shows_where_to_and_no_address_that_nobody_has() {
+        let mut packet = packet();
+        packet.flow.direction = Direction::Outbound as u8;
+        packet.flow.source = std::net::Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().octets();
+        packet.flow.source_port = 0;
+        let shown = |packet: &Packet| {
+            let entry = Entry::from_packet(UNIX_EPOCH, packet, &mut Named).unwrap();
+            entry.cells()[4].to_string()
+        };
+        assert_eq!(shown(&packet), "connect -> 10.0.0.2:23");
+        // A machine that asks for an address of its own has none either, and sends.
+        packet.flow.source_port = 68;
+        assert_eq!(shown(&packet), "0.0.0.0:68 -> 10.0.0.2:23");
     }
 
     #[test]
