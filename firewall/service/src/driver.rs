@@ -1,10 +1,10 @@
 //! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
 
-use crate::netfilter::{self, Loaded};
+use crate::netfilter::{self, Loaded, Ready};
 use crate::pins::{self, Pins};
 use crate::sweep::Swept;
 use crate::zone::Zone;
-use crate::{hooks, offsets, sockets};
+use crate::{checking, hooks, offsets, sockets};
 use anyhow::{Context, Result, bail};
 use aya::maps::{Map, MapData};
 use aya::{Ebpf, EbpfLoader};
@@ -59,6 +59,13 @@ impl Taken {
     }
 }
 
+/// Has the kernel check every program, before anything is attached; those of netfilter are not aya's to keep.
+fn load_programs(prepared: &[u8], object: &mut Ebpf) -> Result<Vec<Loaded>> {
+    let judges = Ready::read(prepared, object)?;
+    let checks = judges.checks().chain(hooks::checks(object)?).collect();
+    Ok(checking::all(checks)?.into_iter().flatten().collect())
+}
+
 impl Driver {
     /// Loads the object: with the tables that an earlier service left under `pins`, or with new ones that are kept there.
     /// Nothing is attached yet.
@@ -88,8 +95,7 @@ impl Driver {
         let mut object = loader
             .load(&bytes)
             .with_context(|| format!("the kernel did not take the driver {}", file.display()))?;
-        hooks::load(&mut object)?;
-        let judges = netfilter::load(&bytes, &object)?;
+        let judges = load_programs(&bytes, &mut object)?;
         Ok(Self {
             object,
             judges,

@@ -8,6 +8,7 @@
 //!   process is seen by both; but then no app is attached, for the door has released those of the service before and lets
 //!   nobody in yet. So nothing is reported twice, and whether the service has ended is noted by whoever sees it.
 
+use crate::checking::Check;
 use crate::netfilter::Loaded;
 use crate::pins::Pins;
 use anyhow::{Context, Result};
@@ -60,27 +61,40 @@ const CLOCK: &str = "read_clock";
 /// The same.
 const BROOM: &str = "forget_silent";
 
-/// Has the kernel check every program, before anything is attached.
-pub fn load(object: &mut Ebpf) -> Result<()> {
-    for name in SOCKETS {
-        let program: &mut CgroupSock = program(object, name)?;
-        program.load().with_context(|| refused(name))?;
+/// Each program that aya keeps, to be checked by the kernel. Two more, of the channel's, are its door's.
+pub fn checks(object: &mut Ebpf) -> Result<Vec<Check<'_, Option<Loaded>>>> {
+    let tracepoints = TRACEPOINTS.map(|(name, _)| name);
+    let names: Vec<&str> = [
+        &SOCKETS[..],
+        &CALLS,
+        &[RECEIVER, CLOCK, BROOM],
+        &tracepoints,
+    ]
+    .concat();
+    for name in &names {
+        object.program(name).with_context(|| missing(name))?;
     }
-    for name in CALLS {
-        let program: &mut CgroupSockAddr = program(object, name)?;
-        program.load().with_context(|| refused(name))?;
+    let programs = object.programs_mut();
+    let ours = programs.filter(|(name, _)| names.contains(name));
+    let check = |(name, program): (&'_ str, _)| -> Check<'_, _> {
+        let name = name.to_owned();
+        Box::new(move || {
+            load(program).with_context(|| refused(&name))?;
+            Ok(None)
+        })
+    };
+    Ok(ours.map(check).collect())
+}
+
+fn load(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::CgroupSock(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
+        Program::SchedClassifier(program) => program.load(),
+        Program::TracePoint(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
     }
-    let receiver: &mut CgroupSkb = program(object, RECEIVER)?;
-    receiver.load().with_context(|| refused(RECEIVER))?;
-    for name in [CLOCK, BROOM] {
-        let program: &mut SchedClassifier = program(object, name)?;
-        program.load().with_context(|| refused(name))?;
-    }
-    for (name, _) in TRACEPOINTS {
-        let program: &mut TracePoint = program(object, name)?;
-        program.load().with_context(|| refused(name))?;
-    }
-    Ok(())
 }
 
 /// Begins to watch whose sockets are in the zone, or takes that over from an earlier service.
@@ -319,8 +333,12 @@ fn program<'a, P>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut P>
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
-    let missing = || format!("the driver's object has no program {name}: another release?");
-    Ok(object.program_mut(name).with_context(missing)?.try_into()?)
+    let program = object.program_mut(name);
+    Ok(program.with_context(|| missing(name))?.try_into()?)
+}
+
+fn missing(name: &str) -> String {
+    format!("the driver's object has no program {name}: another release?")
 }
 
 fn refused(name: &str) -> String {

@@ -17,6 +17,7 @@
 mod address_names;
 mod asking;
 mod capabilities;
+mod checking;
 pub mod control_server;
 mod driver;
 pub mod firewall;

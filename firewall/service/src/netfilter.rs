@@ -4,12 +4,13 @@
 //! netfilter handed to the kernel as it is. So that aya reads the object at all, their section gets the name of one that it
 //! knows.
 
+use crate::checking::Check;
 use crate::offsets::Kernel;
 use anyhow::{Context, Result, bail};
 use aya::Ebpf;
 use aya::programs::ProgramError;
 use aya_obj::generated::bpf_insn;
-use aya_obj::{Function, Object, ProgramSection, VerifierLog};
+use aya_obj::{Function, Object, Program, ProgramSection, VerifierLog};
 use channel::sys::linux::bpf::{self, NetfilterProgram};
 use std::collections::HashSet;
 use std::ffi::CStr;
@@ -58,34 +59,50 @@ pub fn prepared(mut object: Vec<u8>, kernel: &Kernel) -> Vec<u8> {
     object
 }
 
-/// Has the kernel take every program of netfilter in a [`prepared`] object, whose maps aya has made.
-pub fn load(prepared: &[u8], maps: &Ebpf) -> Result<Vec<Loaded>> {
-    let mut object = Object::parse(prepared).context("the driver's file is no BPF object")?;
-    let features = aya::features();
-    let type_data = match features.btf() {
-        Some(features) => object.fixup_and_sanitize_btf(features)?,
-        None => None,
-    };
-    let type_data = type_data.context("the driver has no type data, or the kernel takes none")?;
-    let type_data = bpf::load_type_data(&type_data.to_bytes())
-        .context("the kernel did not take the driver's type data")?;
-    relocate(&mut object, maps)?;
-    let license = object.license.clone();
-    let mut loaded = Vec::new();
-    for (name, program) in &object.programs {
-        if !matches!(program.section, ProgramSection::SkLookup) {
-            continue;
-        }
-        let function = object
+/// The programs of netfilter of a driver, ready to be handed to the kernel.
+pub struct Ready {
+    object: Object,
+    type_data: OwnedFd,
+}
+
+impl Ready {
+    /// Reads a [`prepared`] object, whose maps aya has made.
+    pub fn read(prepared: &[u8], maps: &Ebpf) -> Result<Self> {
+        let mut object = Object::parse(prepared).context("the driver's file is no BPF object")?;
+        let features = aya::features();
+        let type_data = match features.btf() {
+            Some(features) => object.fixup_and_sanitize_btf(features)?,
+            None => None,
+        };
+        let type_data =
+            type_data.context("the driver has no type data, or the kernel takes none")?;
+        let type_data = bpf::load_type_data(&type_data.to_bytes())
+            .context("the kernel did not take the driver's type data")?;
+        relocate(&mut object, maps)?;
+        Ok(Self { object, type_data })
+    }
+
+    /// Each of them, to be checked by the kernel.
+    pub fn checks(&self) -> impl Iterator<Item = Check<'_, Option<Loaded>>> {
+        let programs = self.object.programs.iter();
+        let ours =
+            programs.filter(|(_, program)| matches!(program.section, ProgramSection::SkLookup));
+        ours.map(|(name, program)| -> Check<'_, _> {
+            Box::new(|| self.load(name, program).map(Some))
+        })
+    }
+
+    fn load(&self, name: &str, program: &Program) -> Result<Loaded> {
+        let function = self
+            .object
             .functions
             .get(&program.function_key())
             .with_context(|| format!("the driver's program {name} has no code"))?;
-        loaded.push(Loaded {
-            name: name.clone(),
-            program: taken(name, function, &license, &type_data)?,
-        });
+        Ok(Loaded {
+            name: name.to_owned(),
+            program: taken(name, function, &self.object.license, &self.type_data)?,
+        })
     }
-    Ok(loaded)
 }
 
 /// Writes the maps' descriptors into the programs, and puts the functions that each calls behind it.
