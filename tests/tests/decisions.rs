@@ -858,6 +858,40 @@ fn one_program_that_writes_everywhere_makes_no_connection_of_others_fail() {
     assert_eq!((stats.flows_full, stats.blocked_in), (0, 0), "{stats:?}");
 }
 
+/// None of them is confirmed while it waits for its answer.
+#[test]
+fn whatever_one_user_asks_at_once_each_hears_its_answer() {
+    const MANY: usize = 500;
+    let zone = Protected::with(QUIET);
+    let answers = within(&outside(&zone), || {
+        UdpSocket::bind((OUTSIDE, 7053)).unwrap()
+    });
+    answers.set_read_timeout(Some(patience(true))).unwrap();
+    let asks = within(&zone.lab.netns(), || {
+        [(); MANY].map(|()| {
+            let socket = UdpSocket::bind((INSIDE, 0)).unwrap();
+            socket.connect((OUTSIDE, 7053)).unwrap();
+            socket
+        })
+    });
+    let mut askers = Vec::new();
+    for socket in &asks {
+        socket.send(b"who?").unwrap();
+        askers.push(answers.recv_from(&mut [0; 4]).unwrap().1);
+    }
+    for asker in askers {
+        answers.send_to(b"me", asker).unwrap();
+    }
+    for socket in &asks {
+        socket.set_read_timeout(Some(patience(true))).unwrap();
+        socket.recv(&mut [0; 4]).unwrap();
+    }
+    let stats = zone.ask().stats().unwrap();
+    assert_eq!((stats.flows_full, stats.blocked_in), (0, 0), "{stats:?}");
+    // All of them are remembered, not the last one alone.
+    assert!(stats.flows >= MANY as u64, "{stats:?}");
+}
+
 /// Has the zone send to them, without asking for them first: whoever writes would wait for that.
 fn nobodies_have_addresses(zone: &Protected) {
     for nobody in NOBODIES {

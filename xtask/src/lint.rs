@@ -184,6 +184,30 @@ mod tests {
         Ok(())
     }
 
+    /// Of a relaxed addition LLVM makes for eBPF one that says nothing, and what was added is taken for what was there.
+    #[test]
+    fn no_driver_uses_what_a_relaxed_addition_says() -> Result<()> {
+        let folders = build::foreign_crates().map(|krate| format!("{}/src", krate.folder));
+        let mut additions = 0;
+        for folder in folders.chain(["channel/src/driver".to_owned()]) {
+            for file in fs::read_dir(place::root().join(folder))? {
+                let file = file?.path();
+                let text = fs::read_to_string(&file).unwrap_or_default();
+                for line in text.lines().filter(|line| line.contains("atomic_xadd::<")) {
+                    additions += 1;
+                    let is_dropped = line.trim_end().ends_with("};");
+                    assert!(
+                        is_dropped || !line.contains("Relaxed"),
+                        "{}: {line}",
+                        file.display()
+                    );
+                }
+            }
+        }
+        assert!(additions > 3, "only {additions} additions were found");
+        Ok(())
+    }
+
     #[test]
     fn every_crate_outside_the_workspace_is_known_here() -> Result<()> {
         let workspace = fs::read_to_string(place::root().join("Cargo.toml"))?;

@@ -445,12 +445,13 @@ pub fn add(counter: &u64, more: u64) {
     unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, more) };
 }
 
-/// What it was before.
+/// What it was before. Not relaxed, though nothing is ordered by it: of a relaxed addition of 32 bits LLVM makes one that says
+/// nothing, and takes what was added for what was there.
 #[inline(always)]
 fn add_word(counter: &u32, more: u32) -> u32 {
     let counter = core::ptr::from_ref(counter).cast_mut();
     // SAFETY: a map's value, aligned; programs change it by atomic additions alone.
-    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::Relaxed }>(counter, more) }
+    unsafe { atomic_xadd::<u32, u32, { AtomicOrdering::AcqRel }>(counter, more) }
 }
 
 /// Writes into a word that is 0. False: it is not.
