@@ -35,7 +35,11 @@ pub fn judge<P: Carried>(packet: &P, direction: Direction, answers: &mut u32) ->
     };
     let decision = match alone {
         Some(decision) => decision,
-        None => decide(&mut parsed, &mut AtZone::of(packet), &rules, &mut Flows),
+        None => {
+            let mut local = Local::UNKNOWN;
+            let mut ends = AtZone::of(packet, &mut local);
+            decide(&mut parsed, &mut ends, &rules, &mut Flows)
+        }
     };
     if decision.verdict == Verdict::Socket as u8 {
         return Verdict::Socket;
@@ -67,7 +71,8 @@ pub fn judge_again(packet: &AtSocket) -> Verdict {
     let length = packet.length();
     let direction = Direction::Inbound;
     let mut parsed = parse(packet, length, direction);
-    let mut ends = AtZone::of(packet);
+    let mut local = Local::UNKNOWN;
+    let mut ends = AtZone::of(packet, &mut local);
     let mut decision = Decision::default();
     ends.look_at(&mut parsed, &mut decision);
     // By the headers alone it was decided, or was not for a socket to decide.
@@ -115,17 +120,18 @@ struct AtZone<'a, P> {
     packet: &'a P,
     /// Whether the rules were asked.
     asked: bool,
-    /// Who it is, once that is found: here, because the small stack has room for it once.
-    local: Local,
+    /// Who it is, once that is found: handed in, because the small stack has room for it once, and room beside it for nothing that
+    /// need not have an address.
+    local: &'a mut Local,
 }
 
 impl<'a, P: Carried> AtZone<'a, P> {
     #[inline(always)]
-    const fn of(packet: &'a P) -> Self {
+    const fn of(packet: &'a P, local: &'a mut Local) -> Self {
         Self {
             packet,
             asked: false,
-            local: Local::UNKNOWN,
+            local,
         }
     }
 
@@ -134,7 +140,7 @@ impl<'a, P: Carried> AtZone<'a, P> {
     fn look_at(&mut self, packet: &mut Parsed, decision: &mut Decision) {
         self.local.interface = self.packet.device_name();
         self.local.later = Local::LOOKED_AT;
-        gatebell_classify(packet, &mut self.local, Asked::Packet as u32, decision);
+        gatebell_classify(packet, self.local, Asked::Packet as u32, decision);
     }
 
     /// Asks the rules about what was sent to a port of the machine's own and goes elsewhere. What the small stack has no room for
@@ -142,7 +148,7 @@ impl<'a, P: Carried> AtZone<'a, P> {
     #[inline(always)]
     fn classify_as_sent(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
         let (tracked, netns) = self.packet.tracked();
-        let (flow, local) = (&raw mut packet.flow, &raw mut self.local);
+        let (flow, local) = (&raw mut packet.flow, &raw mut *self.local);
         if tracked == 0
             || translated::gatebell_as_sent(tracked, flow, asked as u32, local) != translated::YES
         {
@@ -265,14 +271,14 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         tables: &InForce,
         decision: &mut Decision,
     ) {
-        self.local = Local::UNKNOWN;
+        *self.local = Local::UNKNOWN;
         if !P::FORWARDED && may_keep_the_link(&packet.flow)
             || head(tables).is_some_and(|head| head.asks != 0)
         {
-            find_local(self.packet, &packet.flow, &mut self.local);
+            find_local(self.packet, &packet.flow, self.local);
         }
         self.asked = true;
-        gatebell_classify(packet, &mut self.local, asked as u32, decision);
+        gatebell_classify(packet, self.local, asked as u32, decision);
         if P::FORWARDED && published::asks_again(decision) {
             self.classify_as_sent(packet, asked, decision);
         }
@@ -280,7 +286,7 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         if asks
             || !P::FORWARDED && is_refused_by_default(decision) && may_keep_the_link(&packet.flow)
         {
-            asking::gatebell_answer(packet, &mut self.local, asked as u32, decision);
+            asking::gatebell_answer(packet, self.local, asked as u32, decision);
         }
     }
 }

@@ -88,12 +88,44 @@ pub struct bpf_nf_ctx {
     skb: *const c_void,
 }
 
+/// A pointer of `struct sk_buff`.
+///
+/// Pointers are read once, as a packet is opened: each time that the kernel's verifier comes by such a read, it looks through all of the
+/// kernel's types by name, and it comes by whatever depends on the rules some thousand times.
+#[inline(always)]
+fn of_packet(skb: *const c_void, offset: u32) -> u64 {
+    // SAFETY: the kernel's packet, and where its type data has such a field.
+    unsafe { kernel::field(skb, offset) }
+}
+
+/// A pointer of `struct nf_hook_state`; see [`of_packet`].
+#[inline(always)]
+fn of_hook(state: *const c_void, offset: u32) -> u64 {
+    // SAFETY: the kernel's description of the hook, and where its type data has such a field.
+    unsafe { kernel::field(state, offset) }
+}
+
+#[inline(always)]
+fn first_device(state: *const c_void) -> u64 {
+    let comes_in = of_hook(state, offset!(state_in));
+    if comes_in == 0 {
+        of_hook(state, offset!(state_out))
+    } else {
+        comes_in
+    }
+}
+
 /// A packet on its way through the IP stack, `FORWARDED` or to or from the machine itself. Its bytes start at its IP header.
 pub struct InStack<const FORWARDED: bool> {
     /// The kernel's view of the packet's bytes, a `struct bpf_dynptr` on the program's stack: not to be moved once it is filled.
     view: MaybeUninit<[u64; 2]>,
     skb: *const c_void,
     state: *const c_void,
+    /// The device by which it comes, or goes if it comes by none, as the stack names it to those who judge: a bridge, not its port.
+    device: u64,
+    /// Of what is forwarded the device that it goes out by, else the socket that it carries: one word, because the stack is small.
+    /// What is forwarded carries none: the IP stack has let go of it as the packet came in.
+    beside: u64,
 }
 
 impl<const FORWARDED: bool> InStack<FORWARDED> {
@@ -112,6 +144,12 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             view: MaybeUninit::uninit(),
             skb,
             state,
+            device: first_device(state),
+            beside: if FORWARDED {
+                of_hook(state, offset!(state_out))
+            } else {
+                of_packet(skb, offset!(skb_socket))
+            },
         }
     }
 
@@ -150,38 +188,19 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
     /// is the port then, and not the one that the stack names.
     #[inline(always)]
     pub fn is_bridged(&self) -> bool {
-        self.of_packet(offset!(skb_device)) != self.of_hook(offset!(state_in))
-    }
-
-    /// A pointer of `struct sk_buff`.
-    #[inline(always)]
-    fn of_packet(&self, offset: u32) -> u64 {
-        // SAFETY: the kernel's packet, and where its type data has such a field.
-        unsafe { kernel::field(self.skb, offset) }
-    }
-
-    /// A pointer of `struct nf_hook_state`.
-    #[inline(always)]
-    fn of_hook(&self, offset: u32) -> u64 {
-        // SAFETY: the kernel's description of the hook, and where its type data has such a field.
-        unsafe { kernel::field(self.state, offset) }
-    }
-
-    /// The device, as the stack names it to those who judge: a bridge, not its port.
-    #[inline(always)]
-    fn first_device(&self) -> u64 {
-        let comes_in = self.of_hook(offset!(state_in));
-        if comes_in == 0 {
-            self.of_hook(offset!(state_out))
-        } else {
-            comes_in
-        }
+        of_packet(self.skb, offset!(skb_device)) != self.device
     }
 
     /// The socket that it carries; 0: none.
     #[inline(always)]
-    fn socket(&self) -> u64 {
-        self.of_packet(offset!(skb_socket))
+    const fn socket(&self) -> u64 {
+        if FORWARDED { 0 } else { self.beside }
+    }
+
+    /// The device that it goes out by, if it is forwarded; else 0.
+    #[inline(always)]
+    const fn out_device(&self) -> u64 {
+        if FORWARDED { self.beside } else { 0 }
     }
 }
 
@@ -223,30 +242,22 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
 
     #[inline(always)]
     fn device_number(&self) -> u32 {
-        number_of(self.first_device())
+        number_of(self.device)
     }
 
     #[inline(always)]
     fn device_name(&self) -> [u64; 2] {
-        name_of(self.first_device())
+        name_of(self.device)
     }
 
     #[inline(always)]
     fn out_device_number(&self) -> u32 {
-        if FORWARDED {
-            number_of(self.of_hook(offset!(state_out)))
-        } else {
-            0
-        }
+        number_of(self.out_device())
     }
 
     #[inline(always)]
     fn out_device_name(&self) -> [u64; 2] {
-        if FORWARDED {
-            name_of(self.of_hook(offset!(state_out)))
-        } else {
-            [0; 2]
-        }
+        name_of(self.out_device())
     }
 
     #[inline(always)]
@@ -281,7 +292,7 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     fn tracked(&self) -> (u64, u64) {
         if FORWARDED && offset!(translated.known) != 0 {
             (
-                self.of_packet(offset!(translated.skb_tracked)),
+                of_packet(self.skb, offset!(translated.skb_tracked)),
                 // Copied: for the verifier it is a number then, which a global function takes.
                 kernel::read(self.state as u64, offset!(translated.state_netns)).unwrap_or(0),
             )
