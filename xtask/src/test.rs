@@ -3,6 +3,7 @@
 mod account;
 pub mod names;
 mod programs;
+mod space;
 mod task;
 
 use std::fs;
@@ -32,6 +33,9 @@ pub fn list() -> i32 {
 /// Runs one room, or all; the exit code is 0 when nothing failed.
 pub fn run(name: Option<&str>) -> Result<i32> {
     let rooms = chosen(name)?;
+    if name.is_none() {
+        space::ensure()?;
+    }
     setup::ensure(&needs(&rooms))?;
     fs::create_dir_all(place::logs())?;
     wine::sweep();
