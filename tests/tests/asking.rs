@@ -28,12 +28,15 @@ mod wire;
 )]
 mod zone;
 
+use aya::maps::{HashMap, Map, MapData};
+use firewall_abi::asking::{Answer, Subject};
 use lab::{INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use person::{Person, Watch};
 use serde_json::Value;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 use wire::{ICMPV6, Made, Sender};
 use zone::Protected;
@@ -226,6 +229,117 @@ fn a_user_answers_for_what_runs_as_them_and_hears_of_nothing_else() {
     std::thread::sleep(Duration::from_secs(2));
     assert!(roots.waits(), "root's program has no answer yet");
     assert_eq!(questions(&root).len(), 1);
+}
+
+/// A program of the zone that does as it is told, word by word, in the same process, and says how that went.
+struct Told(Child, BufReader<ChildStdout>);
+
+impl Told {
+    fn start(zone: &Protected) -> Self {
+        let script = format!(
+            "say() {{ if \"$@\"; then echo yes; else echo no; fi; }}
+             tcp() {{ {{ true; }} 3<>/dev/tcp/{OUTSIDE}/$1; }} 2>/dev/null
+             open() {{ exec 4<>/dev/udp/{OUTSIDE}/$1; }}
+             send() {{ {{ echo >&4; }} 2>/dev/null; }}
+             # Another process, which has the same socket and sends by it once this one has ended.
+             child() {{ (while kill -0 $$; do sleep 0.1; done; sleep $1; send; sleep 30) </dev/null >/dev/null 2>&1 & }}
+             while read -r what; do say $what; done"
+        );
+        let mut command = zone.lab.inside(&["bash", "-c", &script]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let says = BufReader::new(child.stdout.take().unwrap());
+        Self(child, says)
+    }
+
+    fn is_told(&mut self, what: &str) {
+        writeln!(self.0.stdin.as_mut().unwrap(), "{what}").unwrap();
+    }
+
+    fn says(&mut self) -> String {
+        let mut line = String::new();
+        self.1.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Whether it does this without anybody being asked.
+    fn does_at_once(&mut self, person: &Person, what: &str) -> bool {
+        let began = Instant::now();
+        self.is_told(what);
+        let says = self.says();
+        says == "yes" && began.elapsed() < SOON && questions(person).is_empty()
+    }
+
+    fn ends(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+#[test]
+fn an_answer_is_to_this_connection_or_to_this_process_until_it_ends_and_to_no_other() {
+    let zone = asking("answer_within = 60", &[4001, 4002]);
+    let root = Person::root(&zone);
+    let answer = |question: &Value, lasts: &str, width: &str| {
+        let id = question["id"].to_string();
+        root.run(&[
+            "ask", "--answer", &id, "allow", "--for", lasts, "--width", width,
+        ])
+    };
+    let mut one = Told::start(&zone);
+    one.is_told("tcp 4001");
+    let asked = question(&root, 4001);
+    assert_eq!(asked["of_connection"], true, "{asked}");
+    assert_eq!(asked["of_process"], true, "{asked}");
+    assert_eq!(answer(&asked, "connection", "anywhere").code, 1);
+    let said = answer(&asked, "connection", "place");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(one.says(), "yes", "that very connect");
+    assert_eq!(answers(&zone), 1);
+    one.is_told("tcp 4001");
+    let asked = question(&root, 4001);
+    let said = answer(&asked, "program", "place");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(one.says(), "yes", "asked again, of the same process");
+    assert!(one.does_at_once(&root, "tcp 4001"), "until it ends");
+    let mut other = Told::start(&zone);
+    other.is_told("tcp 4001");
+    let asked = question(&root, 4001);
+    assert_ne!(asked["pid"], Value::from(one.0.id()));
+    // It ends with nobody's answer. Whoever waits for the same is asked about in its place.
+    let _killed = other.0.kill();
+    other.0.wait().unwrap();
+    let said = answer(&asked, "program", "place");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("has ended"), "{said:?}");
+    assert_eq!(questions(&root), [] as [Value; 0]);
+    // Datagrams: to connect their socket sends none.
+    assert!(one.does_at_once(&root, "open 9"));
+    one.is_told("send");
+    assert_eq!(one.says(), "no", "refused until it is answered");
+    let said = answer(&question(&root, 9), "program", "anywhere");
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(one.does_at_once(&root, "send"));
+    assert!(one.does_at_once(&root, "tcp 4002"), "as wide as it gets");
+    assert!(one.does_at_once(&root, "open 10"));
+    assert!(one.does_at_once(&root, "child 0"));
+    one.ends();
+    // What was answered to the process is over with it, for who has its socket too.
+    question(&root, 10);
+    wait_until("what was answered to who is gone is taken out", || {
+        questions(&root).len() == 1 && answers(&zone) == 0
+    });
+}
+
+/// How many answers the kernel holds, those that are over too.
+fn answers(zone: &Protected) -> usize {
+    let mut folders = std::fs::read_dir(zone.lab.pins()).unwrap();
+    let folder = folders.next().unwrap().unwrap().path();
+    let map = MapData::from_pin(folder.join("ANSWERS")).unwrap();
+    let answers = HashMap::<_, [u8; size_of::<Subject>()], [u8; size_of::<Answer>()]>::try_from(
+        Map::HashMap(map),
+    );
+    answers.unwrap().keys().count()
 }
 
 #[test]

@@ -199,6 +199,8 @@ pub struct Owner {
     pub pid: u32,
     /// The user it ran as; [`NO_USER`]: not known.
     pub user: u32,
+    /// When the process began, in nanoseconds of the clock that includes sleep; 0: not known.
+    pub began_ns: u64,
     /// The process's name, in words, which eBPF's compiler copies without a loop.
     pub name: [u64; 2],
     /// See [`crate::packet::Local::program`].
@@ -210,6 +212,7 @@ impl Owner {
     pub const NOBODY: Self = Self {
         pid: 0,
         user: NO_USER,
+        began_ns: 0,
         name: [0; 2],
         program: [0; 2],
     };
@@ -440,5 +443,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
-    assert!(size_of::<Owner>() == 40 && size_of::<Offsets>() == 276 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 276 && size_of::<Ticks>() == 16);
 };

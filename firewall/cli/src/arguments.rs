@@ -241,7 +241,8 @@ pub struct QuestionArguments {
     /// The answer: allow or block
     #[arg(requires = "answer", value_name = "allow|block")]
     pub verdict: Option<Yes>,
-    /// How long the answer holds: 60s, 10m, 2h, restart (until the service starts again) or always; if left out, 10m
+    /// How long the answer holds: connection (for the one that asks alone), 60s, 10m, 2h, program (until the process that asks ends),
+    /// restart (until the service starts again) or always; if left out, 10m
     #[arg(long = "for", value_name = "TIME", requires = "answer")]
     pub lasts: Option<AnswerTime>,
     /// What it is about: place (address, protocol and port), address, port, or anywhere
@@ -277,6 +278,8 @@ impl FromStr for Yes {
 #[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug)]
 pub enum AnswerTime {
+    Connection,
+    Process,
     For(Duration),
     UntilRestart,
     Always,
@@ -288,12 +291,13 @@ impl FromStr for AnswerTime {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
+            "connection" => Ok(Self::Connection),
+            "program" => Ok(Self::Process),
             "restart" => Ok(Self::UntilRestart),
             "always" => Ok(Self::Always),
-            time => time
-                .parse()
-                .map(|Time(time)| Self::For(time))
-                .map_err(|_| "write it like 60s, 10m or 2h; or restart, or always".to_owned()),
+            time => time.parse().map(|Time(time)| Self::For(time)).map_err(|_| {
+                "write it like 60s, 10m or 2h; or connection, program, restart or always".to_owned()
+            }),
         }
     }
 }

@@ -301,6 +301,10 @@ pub struct Question {
     pub count: u64,
     /// Other questions of the same program that are not asked before this one is answered.
     pub more: u64,
+    /// Whether an answer can be to this connection alone.
+    pub of_connection: bool,
+    /// Whether an answer can be to this process alone, until it ends.
+    pub of_process: bool,
     /// Milliseconds in which it is to be answered.
     pub milliseconds_left: u64,
     /// What becomes of it if nobody does: `block` or `allow`.
@@ -321,6 +325,10 @@ pub struct Given {
 /// How long an answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
+    /// For this connection alone; of datagrams, for what this socket sends to this place.
+    Connection,
+    /// Until this process ends, or runs another program.
+    Process,
     /// So long.
     For(Duration),
     /// Until the service starts again.

@@ -211,6 +211,8 @@ impl Client {
     pub fn answer(&mut self, id: u64, given: &Given) -> Result<Question, Failed> {
         let mut parameters = json!({ "id": id, "allow": given.allow, "width": given.width.name() });
         match given.lasts {
+            Lasts::Connection => parameters["until"] = json!("connection"),
+            Lasts::Process => parameters["until"] = json!("program"),
             Lasts::For(time) => parameters["seconds"] = json!(time.as_secs()),
             Lasts::UntilRestart => {}
             Lasts::Always => parameters["always"] = json!(true),

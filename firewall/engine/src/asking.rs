@@ -2,8 +2,42 @@
 
 use crate::connection::{Asked, ends_at_socket, may_begin};
 use crate::headers::protocol::{ICMP, ICMPV6, TCP};
-use firewall_abi::asking::Subject;
+use firewall_abi::asking::{Subject, Who, Width};
 use firewall_abi::packet::{Direction, Local, PacketHeaders, reply_direction};
+
+/// Who asks, as narrow as an answer may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asker {
+    /// The process, if there are answers to it; its number 0: there are none, or it is not known.
+    pub pid: u32,
+    /// When it began.
+    pub began_ns: u64,
+    /// The socket by the kernel's cookie; 0: not known.
+    pub cookie: u64,
+}
+
+/// Looks for an answer, the narrowest first: to the place before wider ones, and among those to the same, to the socket before
+/// the process and to the process before the program. An answer to a socket is to its place alone.
+#[inline(always)]
+pub fn find_answer(
+    subject: &Subject,
+    asker: &Asker,
+    mut answered: impl FnMut(&Subject) -> bool,
+) -> bool {
+    let Asker {
+        pid,
+        began_ns,
+        cookie,
+    } = *asker;
+    if cookie != 0 && answered(&subject.at(Width::Place).of(Who::Socket { cookie })) {
+        return true;
+    }
+    let mut at = |width| {
+        pid != 0 && answered(&subject.at(width).of(Who::Process { pid, began_ns }))
+            || answered(&subject.at(width))
+    };
+    at(Width::Place) || at(Width::Address) || at(Width::Port) || at(Width::Anywhere)
+}
 
 /// What a question about a packet is about, or about what its connection began with, if it is a reply.
 #[must_use]
@@ -49,8 +83,6 @@ pub fn may_ask(flow: &PacketHeaders, program: [u64; 2]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firewall_abi::asking::Width;
-
     const CURL: [u64; 2] = [1, 7];
 
     fn flow(direction: Direction, protocol: u8, ports: (u16, u16), tcp_flags: u8) -> PacketHeaders {
@@ -132,6 +164,83 @@ mod tests {
                     .all(|width| other.at(*width) != web.at(*width))
             );
         }
+    }
+
+    /// What is found where there are these answers.
+    fn found(answers: &[Subject], subject: Subject, asker: Asker) -> Option<Subject> {
+        let mut found = None;
+        find_answer(&subject, &asker, |to| {
+            found = answers.contains(to).then_some(*to);
+            found.is_some()
+        });
+        found
+    }
+
+    #[test]
+    fn an_answer_to_a_process_or_a_socket_is_to_no_other_though_the_number_comes_round() {
+        let packet = flow(Direction::Outbound, TCP, (50_000, 443), 2);
+        let web = subject(&packet, Asked::Packet, CURL, 1000);
+        let asker = Asker {
+            pid: 7,
+            began_ns: 100,
+            cookie: 9,
+        };
+        let (process, socket) = (
+            Who::Process {
+                pid: 7,
+                began_ns: 100,
+            },
+            Who::Socket { cookie: 9 },
+        );
+        for width in Width::ALL {
+            let answer = web.at(width).of(process);
+            assert_eq!(found(&[answer], web, asker), Some(answer), "{width:?}");
+            for other in [
+                Asker { pid: 8, ..asker },
+                Asker {
+                    began_ns: 101,
+                    ..asker
+                },
+                Asker { pid: 0, ..asker },
+            ] {
+                assert_eq!(found(&[answer], web, other), None, "{other:?}");
+            }
+        }
+        let answer = web.of(socket);
+        assert_eq!(found(&[answer], web, asker), Some(answer));
+        for cookie in [0, 8, 10] {
+            assert_eq!(found(&[answer], web, Asker { cookie, ..asker }), None);
+        }
+        // To one place: the same socket may send elsewhere.
+        let elsewhere = Subject {
+            remote: [9; 16],
+            ..web
+        };
+        assert_eq!(found(&[answer], elsewhere, asker), None);
+        let other_user = Subject { user: 1001, ..web };
+        assert_eq!(found(&[answer, web.of(process)], other_user, asker), None);
+    }
+
+    #[test]
+    fn the_narrowest_place_counts_and_for_the_same_one_the_socket_the_process_and_the_program() {
+        let packet = flow(Direction::Outbound, TCP, (50_000, 443), 2);
+        let web = subject(&packet, Asked::Packet, CURL, 1000);
+        let (pid, began_ns, cookie) = (7, 100, 9);
+        let asker = Asker {
+            pid,
+            began_ns,
+            cookie,
+        };
+        let process = Who::Process { pid, began_ns };
+        let mut answers = std::vec![web.of(Who::Socket { cookie })];
+        for width in Width::ALL {
+            answers.extend([web.at(width).of(process), web.at(width)]);
+        }
+        while let Some(narrowest) = answers.first().copied() {
+            assert_eq!(found(&answers, web, asker), Some(narrowest));
+            answers.remove(0);
+        }
+        assert_eq!(found(&answers, web, asker), None);
     }
 
     #[test]

@@ -10,10 +10,11 @@
 
 use crate::driver::Driver;
 use crate::folders;
+use crate::living;
 use anyhow::{Context, Result};
 use channel::ring::Memory as _;
 use channel::sys::linux::Ring;
-use firewall_abi::asking::{Answer, Question, Subject, WAKER_BYTES, Width};
+use firewall_abi::asking::{Answer, Question, Subject, WAKER_BYTES, Who, Width};
 use firewall_abi::packet::{Direction, Local, NO_USER, Reason, Verdict};
 use rules::{Asking, Resolver, SystemResolver};
 use serde::{Deserialize, Serialize};
@@ -130,7 +131,12 @@ impl Questions {
     /// Takes out those that an answer of this width to this is about.
     pub fn settle(&mut self, to: Subject, width: Width) {
         self.waiting
-            .retain(|waiting| waiting.subject.at(width) != to);
+            .retain(|waiting| !is_about(to, width, &waiting.subject, &waiting.question));
+    }
+
+    /// Takes out the one with this number.
+    pub fn drop(&mut self, id: u64) {
+        self.waiting.retain(|waiting| waiting.id != id);
     }
 
     /// Whether another one of this program and user may wait.
@@ -153,6 +159,17 @@ impl Questions {
         let first = deadlines.chain(self.again).min();
         first.map(|first| first.saturating_duration_since(now))
     }
+}
+
+/// Whether an answer of this width to this is about what is asked. Of what waits behind a question for another process, or for another
+/// connection, the next packet asks again.
+fn is_about(to: Subject, width: Width, subject: &Subject, question: &Question) -> bool {
+    let asks = match to.who() {
+        Who::Program(_) => Some(subject.at(width)),
+        Who::Process { .. } => question.process().map(|who| subject.at(width).of(who)),
+        Who::Socket { .. } => question.socket().map(|who| subject.at(width).of(who)),
+    };
+    asks == Some(to)
 }
 
 fn is_same_program(one: &Subject, other: &Subject) -> bool {
@@ -272,9 +289,10 @@ const fn verdict(allow: bool) -> Verdict {
 }
 
 /// An answer as the driver has it.
-pub const fn answer(allow: bool, reason: Reason, until_ns: u64) -> Answer {
+pub const fn answer(program: [u64; 2], allow: bool, reason: Reason, until_ns: u64) -> Answer {
     Answer {
         until_ns,
+        program,
         verdict: verdict(allow) as u8,
         reason: reason as u8,
         spare: [0; 6],
@@ -353,7 +371,8 @@ impl Always {
             if let Some((to, allow)) = kept.entry(&machine)
                 && !self.put.contains(&to)
             {
-                driver.answer(to, answer(allow, Reason::Answer, Answer::NO_END))?;
+                let answer = answer(to.program, allow, Reason::Answer, Answer::NO_END);
+                driver.answer(to, answer)?;
                 self.put.insert(to);
             }
         }
@@ -440,21 +459,85 @@ impl Driver {
     /// Has the driver ask again what an answer of this width to this was about, once it is over.
     pub fn settle(&self, to: Subject, width: Width) -> Result<()> {
         let asked = self.table::<Subject, Question>("QUESTIONS")?;
-        for (subject, _) in self.questions()? {
-            if subject.at(width) == to {
+        for (subject, question) in self.questions()? {
+            if is_about(to, width, &subject, &question) {
                 asked.remove(&subject).context("forgetting a question")?;
             }
         }
         Ok(())
     }
+
+    /// Has the driver ask again what it asked.
+    pub fn forget_question(&self, subject: &Subject) -> Result<()> {
+        let asked = self.table::<Subject, Question>("QUESTIONS")?;
+        asked.remove(subject).context("forgetting a question")?;
+        Ok(())
+    }
+
+    /// Whether somebody is there whom an answer is to. A process is watched from then on: the driver notes its end.
+    pub fn watches(&self, who: Who) -> Result<bool> {
+        match who {
+            Who::Program(_) => Ok(true),
+            Who::Socket { cookie } => {
+                let asked = self.table::<u64, u64>("ASKED_SOCKETS")?;
+                let found = asked.get(&cookie).context("looking for a socket")?;
+                Ok(found.is_some())
+            }
+            Who::Process { pid, began_ns } => {
+                let watched = self.table::<[u64; 2], u64>("ANSWERED_PROCESSES")?;
+                let failed = "watching a process that was answered";
+                watched.set(&who.words(), &1).context(failed)?;
+                // Whoever ended before that was not seen to.
+                let lives = living::is_alive(pid, began_ns);
+                if !lives {
+                    watched.remove(&who.words()).context(failed)?;
+                }
+                Ok(lives)
+            }
+        }
+    }
+
+    /// Whom answers may be to, of the processes and sockets: those that have not ended.
+    fn watched(&self) -> Result<BTreeSet<Who>> {
+        let (mut watched, mut gone) = (BTreeSet::new(), Vec::new());
+        self.each("ANSWERED_PROCESSES", |words: &[u64; 2], _: &u64| {
+            match Who::of(*words) {
+                // Its end may have been as it began to be watched.
+                Who::Process { pid, began_ns } if !living::is_alive(pid, began_ns) => {
+                    gone.push(*words);
+                }
+                who => {
+                    watched.insert(who);
+                }
+            }
+        })?;
+        let table = self.table::<[u64; 2], u64>("ANSWERED_PROCESSES")?;
+        for words in gone {
+            table.remove(&words).context("forgetting a process")?;
+        }
+        self.each("ASKED_SOCKETS", |cookie: &u64, _: &u64| {
+            watched.insert(Who::Socket { cookie: *cookie });
+        })?;
+        Ok(watched)
+    }
 }
 
 /// Takes out what is over; at a start also what held until then.
 pub fn tidy(driver: &Driver, always: &Always, now_ns: u64, starts: bool) -> Result<()> {
-    for (to, answer) in driver.answers()? {
+    let answers = driver.answers()?;
+    let programs_alone = |(to, _): &(Subject, Answer)| matches!(to.who(), Who::Program(_));
+    let watched = if answers.iter().all(programs_alone) {
+        BTreeSet::new()
+    } else {
+        driver.watched()?
+    };
+    for (to, answer) in answers {
         let ended = answer.until_ns <= now_ns;
-        let until_now = starts && answer.until_ns == Answer::NO_END && !always.is_put(&to);
-        if ended || until_now {
+        let over = match to.who() {
+            Who::Program(_) => starts && answer.until_ns == Answer::NO_END && !always.is_put(&to),
+            who => !watched.contains(&who),
+        };
+        if ended || over {
             driver.forget_answer(&to)?;
         }
     }
@@ -571,6 +654,35 @@ mod tests {
         assert_eq!(questions.iter().count(), 2);
         questions.settle(all[1].at(Width::Port), Width::Port);
         assert_eq!(questions.iter().next().unwrap().subject, all[2]);
+    }
+
+    #[test]
+    fn an_answer_to_a_process_settles_what_it_asked_and_nothing_of_others() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let mut all = asked((1..=4).map(|remote| subject(7, 1000, remote)));
+        for ((_, question), (pid, began_ns, socket)) in
+            all.iter_mut()
+                .zip([(5, 100, 1), (5, 100, 2), (5, 200, 3), (0, 0, 0)])
+        {
+            question.pid = pid;
+            question.began_ns = began_ns;
+            question.socket = socket;
+        }
+        questions.meet(all.clone(), usual, now);
+        let (first, process) = (all[0].0, all[0].1.process().unwrap());
+        let left = |questions: &Questions| {
+            let each = questions.iter().map(|waiting| waiting.id);
+            each.collect::<Vec<_>>()
+        };
+        let socket = first.of(Who::Socket { cookie: 9 });
+        questions.settle(socket, Width::Place);
+        assert_eq!(left(&questions), [1, 2, 3, 4]);
+        questions.settle(first.of(all[0].1.socket().unwrap()), Width::Place);
+        assert_eq!(left(&questions), [2, 3, 4]);
+        questions.settle(first.at(Width::Anywhere).of(process), Width::Anywhere);
+        assert_eq!(left(&questions), [3, 4]);
+        assert_eq!(all[3].1.process(), None);
+        assert_eq!(all[3].1.socket(), None);
     }
 
     #[test]

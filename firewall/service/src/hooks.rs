@@ -43,8 +43,13 @@ const FAMILIES: [(u32, &str); 2] = [(2, "ipv4"), (10, "ipv6")];
 /// place. Only one program may stand at each: an upgrade that brings other tables takes the second while the first is on.
 const PRIORITIES: [i32; 2] = [50, 60];
 
-/// The control group's hooks that see who makes a socket or names its own address.
-const SOCKETS: [&str; 3] = ["socket_made", "socket_bound4", "socket_bound6"];
+/// The control group's hooks that see who makes a socket or names its own address, and when a socket is released.
+const SOCKETS: [&str; 4] = [
+    "socket_made",
+    "socket_bound4",
+    "socket_bound6",
+    "socket_released",
+];
 /// The one that judges what depends on who gets it.
 const RECEIVER: &str = "zone_socket";
 /// Those that see who calls another.

@@ -26,6 +26,7 @@ mod hooks;
 mod keeper;
 mod last_good;
 mod lease;
+mod living;
 mod log;
 mod mailbox;
 mod manager;

@@ -5,13 +5,14 @@
 //! process to another.
 
 use crate::driver::Driver;
+use crate::living;
 use crate::zone::Zone;
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::process_name;
 use rules::{Resolver, SystemResolver};
 use rustix::net::AddressFamily;
 use rustix::net::sockopt::socket_domain;
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+use rustix::process::{PidfdGetfdFlags, pidfd_getfd};
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io;
@@ -92,12 +93,7 @@ fn sockets(process: u32) -> impl Iterator<Item = (i32, PathBuf)> {
 
 /// A descriptor of our own for a socket of that process; none: it does not speak IP.
 fn taken(process: u32, number: i32) -> io::Result<Option<File>> {
-    let process = process
-        .try_into()
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or(io::ErrorKind::InvalidInput)?;
-    let process = pidfd_open(process, PidfdFlags::empty())?;
+    let process = living::open(process)?;
     let socket: OwnedFd = pidfd_getfd(process, number, PidfdGetfdFlags::empty())?;
     let speaks_ip = matches!(
         socket_domain(&socket)?,
@@ -112,6 +108,8 @@ fn holder_of(process: u32, machine: &SystemResolver) -> Owner {
     Owner {
         pid: process,
         user: fs::metadata(format!("/proc/{process}")).map_or(Owner::NOBODY.user, |of| of.st_uid()),
+        // To the kernel's nanosecond only the driver knows it, and notes it as soon as the process calls somebody.
+        began_ns: 0,
         name: process_name(name.trim_end_matches('\n')).unwrap_or_default(),
         program: machine
             .program(&format!("/proc/{process}/exe"))

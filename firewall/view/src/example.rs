@@ -53,6 +53,8 @@ pub fn question() -> Question {
         rule: None,
         count: 3,
         more: 0,
+        of_connection: true,
+        of_process: true,
         milliseconds_left: 23_000,
         unanswered: "block".to_owned(),
     }

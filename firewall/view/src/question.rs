@@ -26,9 +26,11 @@ pub const VERDICTS: [Choice<bool>; 2] = [
     Choice::new('a', true, "allow"),
     Choice::new('b', false, "block"),
 ];
-/// For how long an answer holds; the first unless another one is chosen.
-pub const LASTS: [Choice<Lasts>; 3] = [
+/// For how long an answer holds; [`USUAL`] unless another one is chosen.
+pub const LASTS: [Choice<Lasts>; 5] = [
+    Choice::new('c', Lasts::Connection, "this connection"),
     Choice::new('m', USUAL, "10 minutes"),
+    Choice::new('t', Lasts::Process, "until the program ends"),
     Choice::new('r', Lasts::UntilRestart, "until the service starts again"),
     Choice::new('w', Lasts::Always, "always"),
 ];
@@ -54,7 +56,7 @@ impl<T: Copy> Choice<T> {
         Some(chosen.value)
     }
 
-    /// `m 10 minutes, r until the service starts again, w always`.
+    /// `a allow, b block`.
     #[must_use]
     pub fn keys(choices: &[Self]) -> String {
         let each = choices
@@ -72,6 +74,22 @@ pub const fn usual(allow: bool) -> Given {
         width: Width::Place,
         lasts: USUAL,
     }
+}
+
+/// Whether an answer to this question can hold so long.
+#[must_use]
+pub const fn can_last(question: &Question, lasts: Lasts) -> bool {
+    match lasts {
+        Lasts::Connection => question.of_connection,
+        Lasts::Process => question.of_process,
+        Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => true,
+    }
+}
+
+/// Whether an answer that holds so long can be this wide.
+#[must_use]
+pub fn can_be_wide(lasts: Lasts, width: Width) -> bool {
+    lasts != Lasts::Connection || width == Width::Place
 }
 
 /// Whether it is about what begins elsewhere.
@@ -160,6 +178,8 @@ pub const fn verdict(given: &Given) -> Verdict {
 #[must_use]
 pub fn extent(given: &Given) -> String {
     let lasts = match given.lasts {
+        Lasts::Connection => "for this connection".to_owned(),
+        Lasts::Process => "until this process ends".to_owned(),
         Lasts::For(time) => format!("for {} s", time.as_secs()),
         Lasts::UntilRestart => "until the service starts again".to_owned(),
         Lasts::Always => "always".to_owned(),
@@ -180,6 +200,8 @@ pub fn answer(question: &Question, given: &Given) -> String {
         (Width::Anywhere, _) => "whatever the address and port".to_owned(),
     };
     let lasts = match given.lasts {
+        Lasts::Connection => "for this connection alone".to_owned(),
+        Lasts::Process => format!("until process {} ends", question.pid),
         Lasts::For(time) if time.as_secs().is_multiple_of(60) => {
             format!("for {} minutes", time.as_secs() / 60)
         }

@@ -168,7 +168,9 @@ impl Card {
                 continue;
             };
             self.allow = Choice::of(&VERDICTS, letter).or(self.allow);
-            self.lasts = Choice::of(&LASTS, letter).or(self.lasts);
+            let lasts = Choice::of(&LASTS, letter);
+            let lasts = lasts.filter(|lasts| question::can_last(asked, *lasts));
+            self.lasts = lasts.or(self.lasts);
             self.width = Choice::of(&WIDTHS, letter).or(self.width);
             if letter == question::LEAVE {
                 self.left.insert(asked.id);
@@ -182,9 +184,13 @@ impl Card {
     /// The answer that is chosen, once a verdict is.
     fn given(&self) -> Option<Given> {
         let usual = question::usual(self.allow?);
+        let lasts = self.lasts.unwrap_or(usual.lasts);
+        let width = self
+            .width
+            .filter(|width| question::can_be_wide(lasts, *width));
         Some(Given {
-            lasts: self.lasts.unwrap_or(usual.lasts),
-            width: self.width.unwrap_or(usual.width),
+            lasts,
+            width: width.unwrap_or(usual.width),
             ..usual
         })
     }
@@ -192,11 +198,28 @@ impl Card {
     /// The choices, and the answer if it was clicked.
     fn answer(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
         ui.add_space(2.0);
-        choices(ui, "answer", &VERDICTS, &mut self.allow, None);
+        choices(ui, "answer", &VERDICTS, &mut self.allow, None, |_| true);
         let usual = question::usual(true);
-        let (lasts, width) = (Some(usual.lasts), Some(usual.width));
-        choices(ui, "for how long", &LASTS, &mut self.lasts, lasts);
-        choices(ui, "about", &WIDTHS, &mut self.width, width);
+        let can_last = |lasts| question::can_last(asked, lasts);
+        choices(
+            ui,
+            "for how long",
+            &LASTS,
+            &mut self.lasts,
+            Some(usual.lasts),
+            can_last,
+        );
+        let lasts = self.lasts.unwrap_or(usual.lasts);
+        let can_be = |width| question::can_be_wide(lasts, width);
+        self.width = self.width.filter(|width| can_be(*width));
+        choices(
+            ui,
+            "about",
+            &WIDTHS,
+            &mut self.width,
+            Some(usual.width),
+            can_be,
+        );
         ui.add_space(2.0);
         self.buttons(ui, asked)
     }
@@ -314,12 +337,14 @@ fn choices<T: Copy + PartialEq>(
     all: &[Choice<T>],
     chosen: &mut Option<T>,
     usual: Option<T>,
+    can_be: impl Fn(T) -> bool,
 ) {
     ui.horizontal_wrapped(|ui| {
         line_name(ui, name);
         for choice in all {
             let holds = chosen.or(usual) == Some(choice.value);
-            if ui.radio(holds, keyed(choice.words, choice.key)).clicked() {
+            let button = egui::RadioButton::new(holds, keyed(choice.words, choice.key));
+            if ui.add_enabled(can_be(choice.value), button).clicked() {
                 *chosen = Some(choice.value);
             }
         }

@@ -323,6 +323,44 @@ fn keys_between_say_for_how_long_and_about_what() {
 }
 
 #[test]
+fn a_connection_and_a_process_can_be_answered_by_keys_and_not_where_none_is_known() {
+    use egui::Key;
+    let mut window = window();
+    let unknown = Question {
+        of_connection: false,
+        of_process: false,
+        ..numbered(9)
+    };
+    let mut service = asked(&mut window, vec![numbered(7), numbered(8), unknown]);
+    // About more than its place no connection is, whichever was chosen first.
+    keys(&mut window, &[Key::A, Key::E, Key::C]);
+    assert!(sees(
+        &window,
+        "allow for this connection alone: 192.0.2.7 tcp port 443"
+    ));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::B, Key::E, Key::T]);
+    assert!(sees(&window, "block until process 4711 ends: whatever"));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::A, Key::C, Key::T, Key::Enter]);
+    hear(&mut window, &mut service);
+    let given = control::Given {
+        lasts: control::Lasts::Connection,
+        ..usual(true)
+    };
+    assert_eq!(service.answered[0], (7, given));
+    let given = control::Given {
+        width: firewall_abi::asking::Width::Anywhere,
+        lasts: control::Lasts::Process,
+        ..usual(false)
+    };
+    assert_eq!(service.answered[1], (8, given));
+    assert_eq!(service.answered[2], (9, usual(true)));
+}
+
+#[test]
 fn every_choice_has_a_name_and_can_be_clicked() {
     let mut window = window();
     let mut service = asked(&mut window, vec![question()]);
@@ -335,7 +373,9 @@ fn every_choice_has_a_name_and_can_be_clicked() {
         [
             "allow (A)",
             "block (B)",
+            "this connection (C)",
             "10 minutes (M)",
+            "until the program ends (T)",
             "until the service starts again (R)",
             "always (W)",
             "this place (P)",

@@ -50,6 +50,8 @@ fn answer(
 ) -> Result<u8, Error> {
     let lasts = match arguments.lasts {
         None => question::USUAL,
+        Some(AnswerTime::Connection) => Lasts::Connection,
+        Some(AnswerTime::Process) => Lasts::Process,
         Some(AnswerTime::For(time)) => Lasts::For(time),
         Some(AnswerTime::UntilRestart) => Lasts::UntilRestart,
         Some(AnswerTime::Always) => Lasts::Always,
@@ -131,7 +133,7 @@ fn lines() -> Receiver<String> {
 /// What can be typed.
 fn keys() -> String {
     format!(
-        "{}, {} leave it, q quit; then {}; then {}: `a` is `amp`, `bwe` blocks the program for always",
+        "{}, {} leave it, q quit; then {}; then {}: `a` is `amp`, `bwe` blocks the program for always, `ac` allows this one connection",
         Choice::keys(&question::VERDICTS),
         question::LEAVE,
         Choice::keys(&question::LASTS),
@@ -175,7 +177,8 @@ impl Typed {
             given.width = width;
             rest.next();
         }
-        rest.next().is_none().then_some(Self::Given(given))
+        let makes_sense = question::can_be_wide(given.lasts, given.width);
+        (rest.next().is_none() && makes_sense).then_some(Self::Given(given))
     }
 }
 
@@ -232,7 +235,11 @@ mod tests {
         assert_eq!(given("ae"), Some((true, Width::Anywhere, usual)));
         assert_eq!(given("bwe"), Some((false, Width::Anywhere, Lasts::Always)));
         assert_eq!(given("aro"), Some((true, Width::Port, Lasts::UntilRestart)));
-        for nothing in ["x", "aa", "ax", "awpp", "apw", "allow", "A"] {
+        assert_eq!(given("ac"), Some((true, Width::Place, Lasts::Connection)));
+        assert_eq!(given("bcp"), Some((false, Width::Place, Lasts::Connection)));
+        assert_eq!(given("ate"), Some((true, Width::Anywhere, Lasts::Process)));
+        // A connection is to one place.
+        for nothing in ["x", "aa", "ax", "awpp", "apw", "allow", "A", "ace", "aco"] {
             assert_eq!(Typed::of(nothing), None, "{nothing}");
         }
         assert_eq!(Typed::of("q"), Some(Typed::Quit));

@@ -8,16 +8,17 @@
 )]
 
 use crate::judge::asked_about;
+use crate::owner;
 use crate::packet::Carried;
 use crate::tables::{add, boot_ns};
 use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
 use aya_ebpf::btf_maps::{HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
-use engine::asking::{may_ask, subject};
+use engine::asking::{Asker, find_answer, may_ask, subject};
 use engine::connection::Asked;
 use engine::{Parsed, stay_on_the_link};
 use firewall_abi::asking::{
-    Answer, MAX_ANSWERS, MAX_QUESTIONS, Question, Subject, WAKER_BYTES, Width,
+    Answer, MAX_ANSWERS, MAX_ASKED_SOCKETS, MAX_QUESTIONS, Question, Subject, WAKER_BYTES, Who,
 };
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Decision, Local, PacketHeaders, Verdict};
@@ -28,6 +29,13 @@ static ANSWERS: HashMap<Subject, Answer, MAX_ANSWERS> = HashMap::new();
 /// What was asked and not answered yet. The service takes out what is.
 #[btf_map]
 static QUESTIONS: LruHashMap<Subject, Question, MAX_QUESTIONS> = LruHashMap::new();
+/// Processes that there are answers to, by [`Who::words`]. The service puts them in; they are taken out here as they end, and with them goes what
+/// was answered to them: others may hold their sockets yet.
+#[btf_map]
+static ANSWERED_PROCESSES: HashMap<[u64; 2], u64, MAX_ANSWERS> = HashMap::new();
+/// Sockets that were asked about, by their cookies, until they are released: the service knows by them what answers are over.
+#[btf_map]
+static ASKED_SOCKETS: HashMap<u64, u64, MAX_ASKED_SOCKETS> = HashMap::new();
 /// Wakes the service. What is in it says nothing.
 #[btf_map]
 static WAKER: RingBuf<u64, WAKER_BYTES> = RingBuf::new();
@@ -43,6 +51,7 @@ pub extern "C" fn gatebell_answer(
     local: *mut Local,
     asked: u32,
     decision: *mut Decision,
+    socket: u64,
 ) -> i32 {
     if packet.is_null() || local.is_null() || decision.is_null() {
         return 1;
@@ -61,25 +70,52 @@ pub extern "C" fn gatebell_answer(
         return 0;
     }
     let subject = subject(&packet.flow, asked, local.program, local.user);
+    let mut asker = Asker::default();
+    if socket != 0 {
+        owner::asker_of(socket, &mut asker);
+        forget_others(&mut asker);
+    }
     let now = boot_ns();
-    let answered = answered(subject.at(Width::Place), now, decision)
-        || answered(subject.at(Width::Address), now, decision)
-        || answered(subject.at(Width::Port), now, decision)
-        || answered(subject.at(Width::Anywhere), now, decision);
+    let answered = find_answer(&subject, &asker, |to| {
+        answered(to, local.program, now, decision)
+    });
     if !answered && !may_ask(&packet.flow, local.program) {
         decision.verdict = Verdict::Block as u8;
     }
     0
 }
 
-/// Whether there is an answer to just this, which then is the decision.
+/// Leaves a process out to which there are no answers, or no more.
 #[inline(always)]
-fn answered(to: Subject, now: u64, decision: &mut Decision) -> bool {
+fn forget_others(asker: &mut Asker) {
+    let Asker { pid, began_ns, .. } = *asker;
+    let process = Who::Process { pid, began_ns }.words();
+    // SAFETY: whether it is there is asked for, and nothing read.
+    if unsafe { ANSWERED_PROCESSES.get(&process) }.is_none() {
+        asker.pid = 0;
+    }
+}
+
+/// A process has ended: what was answered to it is over.
+#[inline(always)]
+pub fn process_ended(pid: u32, began_ns: u64) {
+    let _there_was_no_answer = ANSWERED_PROCESSES.remove(&Who::Process { pid, began_ns }.words());
+}
+
+/// A socket is released: nothing more begins by it.
+#[inline(always)]
+pub fn socket_released(cookie: u64) {
+    let _nobody_was_asked = ASKED_SOCKETS.remove(&cookie);
+}
+
+/// Whether there is an answer to just this for this program, which then is the decision.
+#[inline(never)]
+fn answered(to: &Subject, program: [u64; 2], now: u64, decision: &mut Decision) -> bool {
     // SAFETY: read at once; the service alone writes, and what it takes out is over.
-    let Some(answer) = (unsafe { ANSWERS.get(&to) }) else {
+    let Some(answer) = (unsafe { ANSWERS.get(to) }) else {
         return false;
     };
-    if answer.until_ns <= now {
+    if !answer.holds(program, now) {
         return false;
     }
     decision.reason = answer.reason;
@@ -104,15 +140,21 @@ pub fn ask<P: Carried>(packet: &P, flow: &PacketHeaders, decision: &Decision) ->
         add(count, 1);
         return false;
     }
-    let question = Question {
+    let mut question = Question {
         since_ns: boot_ns(),
         count: 1,
+        began_ns: owner.began_ns,
+        socket: packet.socket_number(),
         name: owner.name,
         pid: owner.pid,
         rule: decision.rule,
         generation: decision.generation,
         spare: 0,
     };
+    // Where it can't be remembered, no answer can be to it.
+    if question.socket != 0 && ASKED_SOCKETS.insert(&question.socket, &1, 0).is_err() {
+        question.socket = 0;
+    }
     if QUESTIONS.insert(&about, &question, 0).is_err() {
         return false;
     }

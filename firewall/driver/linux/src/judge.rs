@@ -286,7 +286,8 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         if asks
             || !P::FORWARDED && is_refused_by_default(decision) && may_keep_the_link(&packet.flow)
         {
-            asking::gatebell_answer(packet, self.local, asked as u32, decision);
+            let socket = self.packet.socket_address();
+            asking::gatebell_answer(packet, self.local, asked as u32, decision, socket);
         }
     }
 }

@@ -5,7 +5,7 @@
 //!   past. They are called by [`enter_local_in`] and its like, which are attached once and stay over an upgrade.
 //! - [`zone_socket`] judges what depends on who gets it, at the very socket.
 //! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is; [`connects4`] and
-//!   [`connects6`] refuse at once what is refused for certain.
+//!   [`connects6`] refuse at once what is refused for certain. [`socket_released`] forgets what was asked about one.
 //! - [`program_started`] and [`process_ended`] report processes.
 //! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long.
 //!
@@ -43,7 +43,7 @@ mod translated;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::btf_maps::{CgroupArray, ProgramArray};
-use aya_ebpf::helpers::generated::bpf_tail_call;
+use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_tail_call};
 use aya_ebpf::macros::{
     btf_map, cgroup_skb, cgroup_sock, cgroup_sock_addr, classifier, tracepoint,
 };
@@ -153,6 +153,14 @@ pub fn zone_socket(ctx: SkBuffContext) -> i32 {
 #[cgroup_sock(sock_create)]
 pub fn socket_made(ctx: SockContext) -> i32 {
     owner::remember_new(&ctx);
+    1
+}
+
+/// A socket of the zone is released. 1: it may be.
+#[cgroup_sock(sock_release)]
+pub fn socket_released(ctx: SockContext) -> i32 {
+    // SAFETY: the program's own context.
+    asking::socket_released(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
     1
 }
 

@@ -15,6 +15,8 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::{SockAddrContext, SockContext};
 use core::ffi::c_void;
+use core::mem::offset_of;
+use engine::asking::Asker;
 use engine::buyer;
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Local, NO_USER};
@@ -97,6 +99,7 @@ pub fn remember(socket: *mut c_void) {
     let user = unsafe { bpf_get_current_uid_gid() };
     owner.pid = (process >> 32) as u32;
     owner.user = user as u32;
+    owner.began_ns = task.process_began().unwrap_or(0);
     // SAFETY: 16 bytes of the socket's storage.
     unsafe { bpf_get_current_comm(owner.name.as_mut_ptr().cast(), 16) };
     owner.program = program;
@@ -162,15 +165,42 @@ fn is_kernels_own(socket: u64, state: u8) -> bool {
 /// How many storages of others are looked through for ours.
 const MOST: u32 = 8;
 
-/// Finds our storage among those of a socket: a list, each with the address of the map that it is of.
+/// Reads who owns a socket.
 #[inline(always)]
 fn find(socket: u64, owner: &mut Owner) -> bool {
-    let ours = (&raw const OWNERS).addr() as u64;
-    let Some(storage) = kernel::read::<u64>(socket, offset!(socket_storage)) else {
-        return false;
+    match note_of(socket) {
+        Some(note) => kernel::read_into(note, 0, owner),
+        None => false,
+    }
+}
+
+/// Who asks for something by a socket of the kernel, as far as that is known.
+#[inline(never)]
+pub fn asker_of(socket: u64, asker: &mut Asker) {
+    let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
+    // These end before most of what a socket has.
+    if matches!(state, TIME_WAIT | NEW_SYN_RECV) {
+        return;
+    }
+    asker.cookie = kernel::read(socket, offset!(socket_cookie)).unwrap_or(0);
+    let Some(note) = note_of(socket) else {
+        return;
     };
+    const PID: u32 = offset_of!(Owner, pid) as u32;
+    const BEGAN: u32 = offset_of!(Owner, began_ns) as u32;
+    if let Some(began_ns) = kernel::read::<u64>(note, BEGAN).filter(|began| *began != 0) {
+        asker.pid = kernel::read(note, PID).unwrap_or(0);
+        asker.began_ns = began_ns;
+    }
+}
+
+/// Where our note of a socket is, among what others keep with it: a list, each with the address of the map that it is of.
+#[inline(always)]
+fn note_of(socket: u64) -> Option<u64> {
+    let ours = (&raw const OWNERS).addr() as u64;
+    let storage = kernel::read::<u64>(socket, offset!(socket_storage))?;
     if storage == 0 {
-        return false;
+        return None;
     }
     let mut node: u64 = kernel::read(storage, offset!(storage_list)).unwrap_or(0);
     let mut n = 0;
@@ -179,12 +209,12 @@ fn find(socket: u64, owner: &mut Owner) -> bool {
             .wrapping_sub(offset!(element_node).into())
             .wrapping_add(offset!(element_data).into());
         if kernel::read(data, 0) == Some(ours) {
-            return kernel::read_into(data, offset!(data_value), owner);
+            return Some(data + u64::from(offset!(data_value)));
         }
         node = kernel::read(node, 0).unwrap_or(0);
         n += 1;
     }
-    false
+    None
 }
 
 /// Whether a socket is in the zone's network namespace: those of the control group may be in others.

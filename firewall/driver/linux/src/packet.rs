@@ -37,6 +37,9 @@ pub trait Carried: Bytes {
     /// The number of the socket that sends it; 0 if none does.
     fn socket_number(&self) -> u64;
 
+    /// Where the socket is that sends it, or gets it, in the kernel's memory; 0: none is known, or the packet is forwarded.
+    fn socket_address(&self) -> u64;
+
     /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::buyer::KERNEL`] if none does.
     fn user(&self) -> u32;
 
@@ -271,6 +274,15 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     }
 
     #[inline(always)]
+    fn socket_address(&self) -> u64 {
+        if FORWARDED {
+            return 0;
+        }
+        // Copied: for the verifier it is a number then, which a global function takes.
+        kernel::read(self.skb as u64, offset!(skb_socket)).unwrap_or(0)
+    }
+
+    #[inline(always)]
     fn user(&self) -> u32 {
         owner::user_of(self.socket())
     }
@@ -386,6 +398,11 @@ impl Carried for AtSocket {
     #[inline(always)]
     fn socket_number(&self) -> u64 {
         0
+    }
+
+    #[inline(always)]
+    fn socket_address(&self) -> u64 {
+        self.socket()
     }
 
     /// What comes in asks nobody.

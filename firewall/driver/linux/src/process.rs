@@ -2,7 +2,7 @@
 
 use crate::kernel::Task;
 use crate::programs;
-use crate::{ZONE, tables};
+use crate::{ZONE, asking, tables};
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::LruHashMap;
@@ -43,6 +43,9 @@ pub fn ended(ctx: &TracePointContext) {
         return;
     }
     tables::process_ended(ctx.tgid());
+    if let Some(began_ns) = task.as_ref().and_then(Task::process_began) {
+        asking::process_ended(ctx.tgid(), began_ns);
+    }
     let program = || task.as_ref().map_or([0; 2], Task::program);
     report(
         kind::PROCESS_EXIT,

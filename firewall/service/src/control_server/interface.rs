@@ -388,6 +388,7 @@ struct AnswerQuestion {
     width: String,
     seconds: Option<u64>,
     always: Option<bool>,
+    until: Option<String>,
 }
 
 fn answer(
@@ -397,6 +398,7 @@ fn answer(
         width,
         seconds,
         always,
+        until,
     }: AnswerQuestion,
 ) -> Result<Ask, Misunderstood> {
     let range =
@@ -408,16 +410,28 @@ fn answer(
             "the width is place, address, port or anywhere".to_owned(),
         )
     })?;
-    let lasts = match (seconds, always.unwrap_or(false)) {
-        (None, false) => Lasts::UntilRestart,
-        (None, true) => Lasts::Always,
-        (Some(seconds), false) if (1..=LONGEST_ANSWER).contains(&seconds) => {
+    let lasts = match (seconds, always.unwrap_or(false), until.as_deref()) {
+        (None, false, None) => Lasts::UntilRestart,
+        (None, true, None) => Lasts::Always,
+        (None, false, Some("connection")) if width == Width::Place => Lasts::Connection,
+        (None, false, Some("program")) => Lasts::Process,
+        (Some(seconds), false, None) if (1..=LONGEST_ANSWER).contains(&seconds) => {
             Lasts::For(Duration::from_secs(seconds))
+        }
+        (None, false, Some(until)) => {
+            let message = if until == "connection" {
+                "an answer to a connection is about its place"
+            } else {
+                "it is until the \"connection\" or the \"program\" ends"
+            };
+            return Err(range("until", message.to_owned()));
         }
         _ => {
             return Err(range(
                 "seconds",
-                format!("an answer holds for 1 to {LONGEST_ANSWER} seconds, or for always"),
+                format!(
+                    "an answer holds for 1 to {LONGEST_ANSWER} seconds, for always, or until something ends"
+                ),
             ));
         }
     };

@@ -13,13 +13,11 @@
 //! - Whatever fails refuses.
 
 use super::interface::{Change, Failure};
-use crate::capabilities;
+use crate::{capabilities, living};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerPidfd};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::HashMap;
-use std::fs;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -60,16 +58,12 @@ impl Subject {
     /// so there this has to be asked as soon as it connects. Its user is the one it had then: polkit compares.
     pub fn of(stream: &impl AsFd, user: u32, process: Option<u32>) -> Option<Self> {
         let process = process?;
-        let by_number = || {
-            let pid = Pid::from_raw(i32::try_from(process).ok()?)?;
-            pidfd_open(pid, PidfdFlags::empty()).ok()
-        };
         let pidfd = match getsockopt(&stream.as_fd(), PeerPidfd) {
-            Err(Errno::ENOPROTOOPT) => by_number()?,
+            Err(Errno::ENOPROTOOPT) => living::open(process).ok()?,
             // Where the kernel does know which process that was, its word is the last: its number may be another's.
             other => other.ok()?,
         };
-        let started = start_of(process)?;
+        let started = living::start_of(process)?;
         let subject = Self {
             pidfd,
             process,
@@ -81,22 +75,13 @@ impl Subject {
     }
 
     fn lives(&self) -> bool {
-        is_ready(self.pidfd.as_fd(), Duration::ZERO) == Some(false)
+        living::lives(self.pidfd.as_fd())
     }
 
     /// As `pkcheck --process` takes it.
     fn said(&self) -> String {
         format!("{},{},{}", self.process, self.started, self.user)
     }
-}
-
-/// When a process started, in the kernel's ticks since it booted.
-fn start_of(process: u32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{process}/stat")).ok()?;
-    // Its name is in brackets, and may hold anything.
-    let end = stat.iter().rposition(|byte| *byte == b')')?;
-    let fields = str::from_utf8(stat.get(end + 1..)?).ok()?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
 /// Whoever is asked. Cheap to clone.
@@ -301,8 +286,7 @@ impl Asking {
     /// Waits until it ends; none if its time is over or nobody wants to know any more.
     fn wait(&self, child: &mut Child, ours: &UnixStream) -> io::Result<Option<ExitStatus>> {
         let end = Instant::now() + self.patience;
-        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        let pidfd = pidfd_open(pid.ok_or(ErrorKind::InvalidData)?, PidfdFlags::empty())?;
+        let pidfd = living::open(child.id())?;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let mut fds = [
@@ -375,6 +359,7 @@ fn rounded_up(time: Duration) -> PollTimeout {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     const CHANGE: Change = Change {
@@ -395,11 +380,10 @@ mod tests {
     fn somebody() -> (Child, Subject) {
         let child = Command::new("sleep").arg("60").spawn().unwrap();
         let process = child.id();
-        let pid = Pid::from_raw(process.try_into().unwrap()).unwrap();
         let subject = Subject {
-            pidfd: pidfd_open(pid, PidfdFlags::empty()).unwrap(),
+            pidfd: living::open(process).unwrap(),
             process,
-            started: start_of(process).unwrap(),
+            started: living::start_of(process).unwrap(),
             user: 1000,
         };
         (child, subject)

@@ -116,6 +116,8 @@ fn question() -> Question {
         rule: Some("web".to_owned()),
         count: 3,
         more: 1,
+        of_connection: true,
+        of_process: true,
         milliseconds_left: 1000,
         unanswered: "block".to_owned(),
     }

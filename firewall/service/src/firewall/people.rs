@@ -6,7 +6,7 @@ use crate::driver;
 use crate::lease::refused;
 use anyhow::Result;
 use control::{Given, Lasts, Question, Refused};
-use firewall_abi::asking::{Answer, Width};
+use firewall_abi::asking::{Answer, Subject, Width};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
 use rules::{Resolver, SystemResolver};
 use std::time::Instant;
@@ -42,7 +42,8 @@ impl Firewall {
             let done = driver::now_ns().and_then(|now| {
                 let until = now.saturating_add(asking::UNANSWERED.as_nanos() as u64);
                 let allow = waiting.asking.unanswered == Verdict::Allow;
-                let answer = asking::answer(allow, Reason::Unanswered, until);
+                let program = waiting.subject.program;
+                let answer = asking::answer(program, allow, Reason::Unanswered, until);
                 self.driver.answer(waiting.subject, answer)?;
                 self.driver.settle(waiting.subject, Width::Place)
             });
@@ -130,6 +131,8 @@ impl Firewall {
             rule,
             count: question.count,
             more,
+            of_connection: question.socket().is_some(),
+            of_process: question.process().is_some(),
             milliseconds_left: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
             unanswered: asking.unanswered.name().to_owned(),
         }
@@ -158,7 +161,7 @@ impl Firewall {
         if of.is_some_and(|user| !asking::may_answer(user, &waiting.subject)) {
             return Err(Refused::NoQuestion);
         }
-        let to = waiting.subject.at(given.width);
+        let to = self.whom(&waiting, given)?;
         let asked = self.shown(&waiting);
         if let Some(user) = of {
             let held = self.driver.answers().map_err(refused)?;
@@ -176,12 +179,15 @@ impl Firewall {
             Lasts::For(time) => driver::now_ns()
                 .map_err(refused)?
                 .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)),
-            Lasts::UntilRestart | Lasts::Always => Answer::NO_END,
+            Lasts::Connection | Lasts::Process | Lasts::UntilRestart | Lasts::Always => {
+                Answer::NO_END
+            }
         };
         if given.lasts == Lasts::Always {
             self.keep_answer(&waiting, given, &asked, by.clone())?;
         }
-        let answer = asking::answer(given.allow, Reason::Answer, until_ns);
+        let program = waiting.subject.program;
+        let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
         self.driver.answer(to, answer).map_err(refused)?;
         if given.lasts == Lasts::Always {
             self.always.was_put(to);
@@ -193,6 +199,8 @@ impl Firewall {
             if given.allow { "allow" } else { "block" },
             given.width.name(),
             match given.lasts {
+                Lasts::Connection => "for the connection".to_owned(),
+                Lasts::Process => format!("until process {} ends", asked.pid),
                 Lasts::For(time) => format!("for {} s", time.as_secs()),
                 Lasts::UntilRestart => "until the service starts again".to_owned(),
                 Lasts::Always => "always".to_owned(),
@@ -206,6 +214,35 @@ impl Firewall {
             asked.port.unwrap_or(0),
         );
         Ok(asked)
+    }
+
+    /// Whom this answer is to, and what about. Who has ended meanwhile is asked for no more.
+    fn whom(&mut self, waiting: &Waiting, given: Given) -> Result<Subject, Refused> {
+        let Waiting {
+            id,
+            subject,
+            question,
+            ..
+        } = waiting;
+        let whole = subject.at(given.width);
+        let (who, what) = match given.lasts {
+            Lasts::Connection => (question.socket(), "connection"),
+            Lasts::Process => (question.process(), "process"),
+            Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => return Ok(whole),
+        };
+        let Some(who) = who else {
+            return Err(Refused::NotPermitted(format!(
+                "which {what} asks is not known; answer for some time, or until the service starts again"
+            )));
+        };
+        if !self.driver.watches(who).map_err(refused)? {
+            self.driver.forget_question(subject).map_err(refused)?;
+            self.questions.drop(*id);
+            return Err(Refused::NotPermitted(format!(
+                "the {what} that asked has ended; if others wait for the same, they are asked about anew"
+            )));
+        }
+        Ok(whole.of(who))
     }
 
     /// Writes down an answer for always. It names the program by its path, which must lead to it.
