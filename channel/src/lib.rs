@@ -2,7 +2,8 @@
 //!
 //! # For who works on it
 //!
-//! It may depend on `channel_abi` and on what a kernel offers: `libc`, `windows-sys`, `aya`; on nothing of the firewall.
+//! It may depend on `channel_abi` and on what a kernel offers: `libc`, `windows-sys`, `aya`; with the feature `async` on Linux on
+//! `tokio`; on nothing of the firewall.
 //!
 //! Rules that hold here:
 //! - One API ([`Device`], [`Event`], [`Attachment`]) with three backings behind [`System`]: Linux, Windows, and a
@@ -33,6 +34,8 @@ mod sync;
 
 #[cfg(feature = "app")]
 mod attachment;
+#[cfg(all(feature = "async", any(target_os = "linux", windows)))]
+mod awaited;
 #[cfg(feature = "app")]
 mod device;
 #[cfg(feature = "app")]
@@ -55,6 +58,8 @@ pub use {
     stream::{Item, Lost, Record},
 };
 
+#[cfg(all(feature = "async", any(target_os = "linux", windows)))]
+pub use awaited::AwaitedAttachment;
 #[cfg(all(feature = "app", any(target_os = "linux", windows)))]
 pub use device::open;
 

@@ -243,6 +243,79 @@ fn told(app: &Attachment<Linux>, edges: &OwnedFd, most: i32) -> (bool, bool) {
     (polled == 1, edge == 1)
 }
 
+/// The runtime of an app that awaits, on this thread alone.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_gives_up_takes_nothing()
+ {
+    const AT_MOST: Duration = Duration::from_secs(5);
+    const AT_LEAST: Duration = Duration::from_millis(50);
+    let host = Host::start(None);
+    let (device, admin) = (host.open(), host.open());
+    let outside = attach(&host.open(), RING, Mask::of(kind::NOTICE)).awaited();
+    let why = outside.expect_err("there is no runtime").to_string();
+    assert!(why.contains("runtime"), "{why}");
+    runtime().block_on(async {
+        let app = attach(&device, RING, Mask::of(kind::NOTICE));
+        let mut app = app.awaited().unwrap();
+        for number in 0..100 {
+            if number % 10 == 0 {
+                let early = tokio::time::timeout(AT_LEAST, app.wait()).await;
+                assert!(early.is_err(), "nothing has come: {early:?}");
+            }
+            // From a thread: a request blocks, and here everything else waits for it.
+            let asking = device.clone();
+            let asked = tokio::task::spawn_blocking(move || ask(&asking, Operation::Notify, 1, 0));
+            let mut told = 0;
+            while told == 0 {
+                let wake = tokio::time::timeout(AT_MOST, app.wait()).await;
+                assert_eq!(wake.unwrap().unwrap(), Wake::Ready, "{number}");
+                told += app.drain(|_| ()).unwrap().records;
+            }
+            assert_eq!(told, 1);
+            asked.await.unwrap().unwrap();
+        }
+        app.attachment().event().set().unwrap();
+        let wake = tokio::time::timeout(AT_MOST, app.wait()).await;
+        assert_eq!(wake.unwrap().unwrap(), Wake::Ready, "its own signal");
+        assert_eq!(app.drain(|_| ()).unwrap().records, 0);
+        // What a drain left is told without a signal.
+        tokio::task::spawn_blocking(move || ask(&device, Operation::Notify, 2, 0))
+            .await
+            .unwrap()
+            .unwrap();
+        for _ in 0..2 {
+            let wake = tokio::time::timeout(AT_MOST, app.wait()).await;
+            assert_eq!(wake.unwrap().unwrap(), Wake::Ready);
+            let drained = app.drain(|_| ControlFlow::Break(())).unwrap();
+            assert_eq!(drained, ControlFlow::Break(()));
+        }
+        tokio::task::spawn_blocking(move || admin.detach_all())
+            .await
+            .unwrap()
+            .unwrap();
+        let ended = loop {
+            match tokio::time::timeout(AT_MOST, app.wait())
+                .await
+                .unwrap()
+                .unwrap()
+            {
+                Wake::Ended(why) => break why,
+                _ => app.drain(|_| ()).unwrap(),
+            };
+        };
+        assert_eq!(ended, Ending::DriverStopping);
+        assert!(app.attachment().account().unwrap().balances());
+    });
+}
+
 #[test]
 fn one_descriptor_tells_a_loop_of_the_apps_own_of_a_record_its_own_signal_and_the_end() {
     const AT_MOST: i32 = 5000;

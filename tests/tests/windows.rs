@@ -222,6 +222,7 @@ promises! {
     a_named_event_that_nobody_waits_on_says_nothing
     a_process_that_starts_and_ends_is_reported
     a_mask_decides_what_is_told
+    an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end
     two_apps_at_once_each_get_their_own
     an_app_killed_while_referenced_leaves_no_reference
     an_app_killed_while_the_driver_waits_leaves_no_reference

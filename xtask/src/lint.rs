@@ -41,6 +41,7 @@ const PARTS: [(&Target, &[&str]); 3] = [
             "--package=gatebell-sample-app",
             "--package=gatebell-app",
             "--package=pager",
+            "--features=gatebell-channel/async",
         ],
     ),
 ];

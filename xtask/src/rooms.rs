@@ -114,7 +114,15 @@ const LISTED: [Room; 22] = [
             Step::Cargo(
                 "what its page shows, run",
                 "",
-                &["test", "--package", "gatebell-channel", "--doc", "--locked"],
+                &[
+                    "test",
+                    "--package",
+                    "gatebell-channel",
+                    "--features",
+                    "async",
+                    "--doc",
+                    "--locked",
+                ],
             ),
             Step::Package("gatebell-channel-c"),
         ],

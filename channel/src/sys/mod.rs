@@ -18,3 +18,8 @@ pub type Host = windows::Windows;
 pub type Host = model::Model;
 
 pub use fetched::Fetched;
+
+#[cfg(all(feature = "async", target_os = "linux"))]
+pub(crate) use linux::Arrival;
+#[cfg(all(feature = "async", windows))]
+pub(crate) use windows::Arrival;

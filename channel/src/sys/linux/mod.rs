@@ -1,6 +1,8 @@
 //! The Linux backing: the event is a ring-buffer map, the device server is a socket, and requests of the driver's own are runs of
 //! its program.
 
+#[cfg(feature = "async")]
+mod arrival;
 pub mod bpf;
 #[cfg(feature = "server")]
 mod closer;
@@ -9,6 +11,8 @@ mod maps;
 mod named;
 pub mod socket;
 
+#[cfg(feature = "async")]
+pub(crate) use arrival::Arrival;
 #[cfg(feature = "server")]
 pub use closer::{Closer, ForeignFd};
 #[cfg(feature = "server")]

@@ -3,8 +3,13 @@
 //! The device is opened for overlapped use: the I/O manager would else serialise all requests on the handle, and one
 //! that waits in the driver would hold up every other.
 
+#[cfg(feature = "async")]
+mod arrival;
 mod request;
 pub mod service;
+
+#[cfg(feature = "async")]
+pub(crate) use arrival::Arrival;
 
 use crate::ring::Step;
 use crate::sys::Fetched;

@@ -6,6 +6,7 @@
 //! of the other apps that a promise needs.
 
 mod apps;
+mod awaited;
 mod examples;
 mod lifetimes;
 mod operations;
@@ -51,6 +52,7 @@ fn main() -> Result<()> {
         .iter()
         .chain(operations::ALL)
         .chain(examples::ALL)
+        .chain(awaited::ALL)
         .chain(lifetimes::ALL)
     {
         if only.is_none_or(|only| only == *name) {

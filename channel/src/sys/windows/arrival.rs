@@ -1,0 +1,153 @@
+//! A wait that the system's thread pool does for an app that awaits.
+
+use super::Windows;
+use crate::{Attachment, Error};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::future::poll_fn;
+use std::os::windows::io::{AsHandle, AsRawHandle, OwnedHandle};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use windows_sys::Win32::Foundation::{HANDLE, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::System::Threading::{
+    INFINITE, RegisterWaitForSingleObject, UnregisterWaitEx, WT_EXECUTEONLYONCE,
+};
+
+/// The event, and the wait for it that is registered while somebody awaits it.
+///
+/// The wait that is registered takes the signal of an auto-reset event. So what it took is noted, and is the app's next time that it
+/// asks, whether or not it still awaited it then.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    event: OwnedHandle,
+    note: Arc<Mutex<Note>>,
+    registered: Option<Registered>,
+}
+
+#[derive(Debug, Default)]
+struct Note {
+    /// The wait has taken a signal, which nobody was told of yet.
+    taken: bool,
+    /// Who is to be woken then.
+    waker: Option<Waker>,
+}
+
+impl Arrival {
+    /// Nothing is registered before somebody awaits.
+    pub fn of(attachment: &Attachment<Windows>) -> Result<Self, Error> {
+        let event = attachment.as_handle().try_clone_to_owned();
+        Ok(Self {
+            event: event.map_err(cannot_wait)?,
+            note: Arc::default(),
+            registered: None,
+        })
+    }
+
+    /// Awaits a signal, and takes it: true.
+    pub async fn next(&mut self) -> Result<bool, Error> {
+        poll_fn(|context| {
+            {
+                let mut note = lock(&self.note);
+                if std::mem::take(&mut note.taken) {
+                    // It waited once. Dropped outside the lock, which its thread may want still.
+                    let waited = self.registered.take();
+                    drop(note);
+                    drop(waited);
+                    return Poll::Ready(Ok(true));
+                }
+                note.waker = Some(context.waker().clone());
+            }
+            if self.registered.is_none() {
+                match Registered::wait(&self.event, self.note.clone()) {
+                    Ok(registered) => self.registered = Some(registered),
+                    Err(error) => return Poll::Ready(Err(error)),
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+thread_local! {
+    /// Whose app is being woken on this thread of the pool: who is woken may well drop its attachment right there.
+    static WAKING: Cell<*const Mutex<Note>> = const { Cell::new(ptr::null()) };
+}
+
+/// A wait of the thread pool's, once. Dropped, it is over, and its function has returned or touches nothing any more.
+#[derive(Debug)]
+struct Registered {
+    wait: HANDLE,
+    // What the function is given a pointer to.
+    note: Arc<Mutex<Note>>,
+}
+
+// SAFETY: the handle is used to end the wait alone, which any thread may do.
+unsafe impl Send for Registered {}
+// SAFETY: nothing is done with a shared one.
+unsafe impl Sync for Registered {}
+
+impl Registered {
+    fn wait(event: &OwnedHandle, note: Arc<Mutex<Note>>) -> Result<Self, Error> {
+        let mut wait = ptr::null_mut();
+        let given: *const c_void = Arc::as_ptr(&note).cast();
+        // SAFETY: an open handle, whose owner outlives the wait; what the function is given lives as long as the wait, which is kept
+        // with it and ended first.
+        let registered = unsafe {
+            RegisterWaitForSingleObject(
+                &raw mut wait,
+                event.as_raw_handle(),
+                Some(signalled),
+                given,
+                INFINITE,
+                WT_EXECUTEONLYONCE,
+            )
+        };
+        if registered == 0 {
+            return Err(Error::last_os("register a wait"));
+        }
+        Ok(Self { wait, note })
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        // Within its own function it must not wait for its end. That has let go of the note then.
+        let until = if WAKING.get() == Arc::as_ptr(&self.note) {
+            ptr::null_mut()
+        } else {
+            INVALID_HANDLE_VALUE
+        };
+        // SAFETY: registered once, ended once. It comes back when the function has returned, if that runs just now elsewhere.
+        unsafe { UnregisterWaitEx(self.wait, until) };
+    }
+}
+
+/// On a thread of the pool: the signal was taken.
+unsafe extern "system" fn signalled(note: *mut c_void, _timed_out: bool) {
+    let note = note.cast_const().cast::<Mutex<Note>>();
+    let waker = {
+        // SAFETY: `Registered` keeps it until this function has returned, or is in the next lines.
+        let mut note = lock(unsafe { &*note });
+        note.taken = true;
+        note.waker.take()
+    };
+    WAKING.set(note);
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    WAKING.set(ptr::null());
+}
+
+/// A panic of a waker's has left it whole.
+fn lock(note: &Mutex<Note>) -> MutexGuard<'_, Note> {
+    note.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cannot_wait(source: std::io::Error) -> Error {
+    Error::System {
+        what: "wait for the event",
+        source,
+    }
+}
