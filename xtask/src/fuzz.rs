@@ -45,6 +45,8 @@ enum Target {
     Captures,
     /// A ring that somebody else wrote, and the records in it
     Records,
+    /// Answers of DNS, in packets
+    Answers,
     /// Requests to a driver's device, on the model of a kernel
     Requests,
     /// Requests on the control socket
@@ -172,6 +174,7 @@ impl Target {
             Self::Rules => "rules",
             Self::Captures => "captures",
             Self::Records => "records",
+            Self::Answers => "answers",
             Self::Requests => "requests",
             Self::Control => "control",
         }
@@ -184,6 +187,7 @@ impl Target {
             Self::Rules => &["firewall/rules/examples", "fuzz/seeds/rules"],
             Self::Captures => &["firewall/cli/tests/captures"],
             Self::Records => &["fuzz/seeds/records"],
+            Self::Answers => &["fuzz/seeds/answers"],
             Self::Requests => &["fuzz/seeds/requests"],
             Self::Control => &["fuzz/seeds/control"],
         }
@@ -193,7 +197,7 @@ impl Target {
     fn longest(self) -> u32 {
         match self {
             Self::Rules | Self::Captures => 8192,
-            Self::Packets | Self::Records | Self::Requests | Self::Control => 2048,
+            Self::Packets | Self::Records | Self::Answers | Self::Requests | Self::Control => 2048,
         }
     }
 

@@ -183,7 +183,7 @@ const LISTED: [Room; 22] = [
     ),
     Room {
         name: "fuzz",
-        promise: "any bytes are taken or refused: packets, rules, captures, records, requests, questions",
+        promise: "any bytes are taken or refused: packets, rules, captures, records, answers, requests, questions",
         needs: &[Need::Fuzz],
         built: &[],
         root: false,
