@@ -185,6 +185,162 @@ fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watche
     assert_eq!(known, wanted.map(|(a, n)| (a.to_owned(), n.to_owned())));
 }
 
+/// Keeps what happens, in a zone that may not telnet and whose calls of port 4001 are reported.
+const KEPT: &[&str] = &["--history-days", "30", "--history-size", "2MiB"];
+
+fn shown(who: &Person, words: &[&str]) -> Vec<Value> {
+    let words: Vec<_> = ["history", "--json"].iter().chain(words).copied().collect();
+    let said = who.run(&words);
+    assert_eq!(said.code, 0, "{words:?}: {said:?}");
+    let lines = said.out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// The only row of this port, once there is one.
+fn kept(who: &Person, port: u16, count: u64) -> Value {
+    let mut found = Value::Null;
+    wait_until("it is kept", || {
+        let rows = shown(who, &["--direction", "out"]);
+        let mut rows = rows.into_iter().filter(|row| row["port"] == port);
+        found = rows.next().unwrap_or_default();
+        rows.all(|row| row["port"] != port) && found["count"].as_u64() >= Some(count)
+    });
+    found
+}
+
+#[test]
+fn what_was_refused_and_what_was_reported_is_kept_with_program_rule_and_name_over_a_kill_and_a_broken_file()
+ {
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\
+         [[rule]]\nid = \"no-telnet\"\naction = \"block\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 23\n\
+         [[rule]]\nid = \"told\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 4001\nlog = true\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
+    let mut zone = Protected::with_options(rules, KEPT);
+    let socket = control(&zone);
+    let open = || {
+        std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o666))
+            .unwrap()
+    };
+    open();
+    let root = Person::root(&zone);
+    let nobody = Person::root(&zone).user(NOBODY);
+    let _resolver = Resolver::start(&zone);
+    let call = |port: u16, user: u32| {
+        let line = format!(
+            "setpriv --reuid={user} --clear-groups timeout 2 bash -c 'exec 3<>/dev/tcp/{OUTSIDE}/{port}'"
+        );
+        zone.inside(&line);
+    };
+    call(23, 0);
+    call(4001, NOBODY);
+    let refused = kept(&root, 23, 1);
+    assert_eq!(
+        [
+            &refused["verdict"],
+            &refused["rule"],
+            &refused["remote"],
+            &refused["name"],
+            &refused["process"]
+        ],
+        [
+            &json!("block"),
+            &json!("no-telnet"),
+            &json!(OUTSIDE),
+            &json!("www.example"),
+            &json!("bash")
+        ]
+    );
+    assert_eq!(
+        (&refused["user"], &refused["protocol"]),
+        (&json!(0), &json!(6))
+    );
+    let bash = refused["program"].as_str().unwrap().to_owned();
+    assert!(bash.ends_with("/bash"), "{refused}");
+    let told = kept(&root, 4001, 1);
+    assert_eq!(
+        [&told["verdict"], &told["rule"], &told["user"]],
+        [&json!("allow"), &json!("told"), &json!(NOBODY)]
+    );
+    let own = shown(&nobody, &[]);
+    assert!(
+        !own.is_empty() && own.iter().all(|row| row["user"] == NOBODY),
+        "{own:?}"
+    );
+    let sums = shown(
+        &root,
+        &["--by", "rule", "--program", &bash, "--since", "1h"],
+    );
+    let refusals = sums.iter().find(|sum| sum["rule"] == "no-telnet").unwrap();
+    assert_eq!(
+        (&refusals["refused"], &refusals["allowed"]),
+        (&refused["count"], &json!(0))
+    );
+    let csv = root.run(&["history", "--csv", "--rule", "no-telnet"]);
+    assert!(
+        csv.code == 0 && csv.out.lines().count() == 2 && csv.out.contains("www.example"),
+        "{csv:?}"
+    );
+    let table = root.run(&["history", "--rule", "no-telnet"]);
+    assert!(
+        table.out.contains("192") || table.out.contains(OUTSIDE),
+        "{table:?}"
+    );
+    let audit = root.ok(&["audit", "--json"]);
+    assert_eq!(
+        (
+            audit["balances"].as_bool(),
+            audit["apps"].as_array().unwrap().len()
+        ),
+        (Some(true), 1)
+    );
+    let status = root.ok(&["status", "--json"]);
+    let state = &status["history"];
+    assert_eq!(
+        (&status["trouble"], &state["lost"], &state["days"]),
+        (&json!([]), &json!(0), &json!(30))
+    );
+    assert!(state["kept"].as_u64() >= Some(2), "{state}");
+
+    // What happened two seconds ago, a kill leaves in the file.
+    let count = || {
+        let page = history::page(
+            &zone.lab.folder().join("kept"),
+            history::PageRequest::default(),
+        );
+        let rows = page.unwrap().rows.into_iter();
+        let refused = rows.filter(|row| row.conversation.port == Some(23));
+        refused.map(|row| row.tally.count).sum::<u64>()
+    };
+    let before = count();
+    call(23, 0);
+    std::thread::sleep(Duration::from_secs(2));
+    zone.service.process.kill().unwrap();
+    zone.service.process.wait().unwrap();
+    assert!(count() > before);
+
+    // A file that is broken is put aside; packets are judged all the same, and what happens is kept again.
+    let file = zone.lab.folder().join("kept/history.db");
+    std::fs::write(&file, b"no database").unwrap();
+    assert!(zone.start_again_with(KEPT));
+    open();
+    let call = format!("timeout 2 bash -c 'exec 3<>/dev/tcp/{OUTSIDE}/23'");
+    wait_until("it is kept again", || {
+        assert!(!zone.inside(&call).status.success());
+        // Until it is put aside, nothing can be read.
+        let said = root.run(&["history", "--json", "--rule", "no-telnet"]);
+        said.code == 0 && !said.out.is_empty()
+    });
+    let aside = zone.lab.folder().join("kept/history.db.broken");
+    assert_eq!(std::fs::read(aside).unwrap(), b"no database");
+    let status = root.ok(&["status", "--json"]);
+    assert_eq!(
+        (&status["history"]["put_aside"], &status["trouble"]),
+        (&json!(true), &json!([]))
+    );
+}
+
 #[test]
 fn a_question_names_the_other_end_and_others_than_root_hear_no_other_names() {
     let zone = Protected::with(

@@ -14,6 +14,8 @@ use rules::Addresses;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use view::history::By;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -49,6 +51,13 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = WATCH_HELP)]
     Watch(WatchArguments),
+    /// Show what happened before, as the service kept it: who talked with whom, what became of it, how often
+    ///
+    /// What was refused, asked about or reported is kept by the minute for a day, then by the hour, then by the day, within the bounds
+    /// that gatebelld was started with. Root sees everything, others what programs did that ran as them.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = HISTORY_HELP)]
+    History(HistoryArguments),
     /// Check rule files, show what they mean, put them in force, print their schema
     #[command(after_help = EXIT_CODES)]
     Rules {
@@ -170,6 +179,18 @@ and is back; account at the end.
 Exit codes:
   0  every record is accounted for
   1  it is not, or there is no service; a message says what to do
+  2  the command line is wrong";
+
+#[cfg(target_os = "linux")]
+const HISTORY_HELP: &str = "\
+Examples:
+  gatebell history --verdict block
+  gatebell history --since 7d --by program
+  gatebell history --since 30d --program /usr/bin/curl --by place --csv
+
+Exit codes:
+  0  it is as you asked, also if there is nothing
+  1  there is no service, or it can't read what it kept; a message says what to do
   2  the command line is wrong";
 
 #[cfg(target_os = "linux")]
@@ -365,6 +386,24 @@ pub struct WatchArguments {
     /// Only records of this kind; may be given several times
     #[arg(long)]
     pub kind: Vec<RecordKind>,
+    /// Of what.
+    #[command(flatten)]
+    pub only: FilterArguments,
+    /// Print one JSON object for each record, loss and event
+    #[arg(long)]
+    pub json: bool,
+    /// The driver's device
+    #[arg(long, value_name = "PATH", default_value = control::DEVICE, value_hint = ValueHint::FilePath)]
+    pub device: PathBuf,
+    /// The service's control socket, which knows the names of rules
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+}
+
+/// Which of what happened is shown: the same words wherever it is.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Default, Args)]
+pub struct FilterArguments {
     /// Only packets that go this way, seen from what is protected
     #[arg(long, value_name = "in|out")]
     pub direction: Option<Way>,
@@ -380,15 +419,47 @@ pub struct WatchArguments {
     /// Only what this program does: its path, or the kernel's name of it; may be given several times
     #[arg(long, value_name = "PROGRAM")]
     pub program: Vec<String>,
-    /// Print one JSON object for each record, loss and event
+}
+
+/// `gatebell history`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Only what happened in this time: 10m, 24h, 7d
+    #[arg(long, value_name = "TIME", default_value = "1d")]
+    pub since: Time,
+    /// Of what.
+    #[command(flatten)]
+    pub only: FilterArguments,
+    /// Put together what has this in common: program, name, rule, user or place
+    #[arg(long, value_name = "WHAT")]
+    pub by: Option<Together>,
+    /// Print one JSON object for each line
     #[arg(long)]
     pub json: bool,
-    /// The driver's device
-    #[arg(long, value_name = "PATH", default_value = control::DEVICE, value_hint = ValueHint::FilePath)]
-    pub device: PathBuf,
-    /// The service's control socket, which knows the names of rules
-    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
-    pub socket: PathBuf,
+    /// Print it as CSV, with a line of names first
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// What is put together, by its name.
+#[cfg(target_os = "linux")]
+#[derive(Clone, Copy, Debug)]
+pub struct Together(pub By);
+
+#[cfg(target_os = "linux")]
+impl FromStr for Together {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = By::ALL.into_iter().find(|by| by.name() == text);
+        found
+            .map(Self)
+            .ok_or_else(|| "it is program, name, rule, user or place".to_owned())
+    }
 }
 
 /// A kind of record.
@@ -436,7 +507,7 @@ impl FromStr for Outcome {
     }
 }
 
-/// A time in whole seconds, as people write it: 60s, 5m, 1h.
+/// A time in whole seconds, as people write it: 60s, 5m, 1h, 7d.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
@@ -444,7 +515,7 @@ impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let units = [("s", 1), ("m", 60), ("h", 3600)];
+        let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
         let (number, unit) = units
             .iter()
             .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
@@ -453,7 +524,7 @@ impl FromStr for Time {
         let seconds = count.and_then(|count| count.checked_mul(unit));
         seconds
             .map(|seconds| Self(Duration::from_secs(seconds)))
-            .ok_or_else(|| "write it like 60s, 5m or 1h".to_owned())
+            .ok_or_else(|| "write it like 60s, 5m, 1h or 7d".to_owned())
     }
 }
 
@@ -589,8 +660,8 @@ mod tests {
     fn times_are_read_as_people_write_them() {
         let read = |text: &str| text.parse::<Time>().ok().map(|time| time.0.as_secs());
         assert_eq!(
-            ["60s", "5m", "1h", "90"].map(read),
-            [Some(60), Some(300), Some(3600), Some(90)]
+            ["60s", "5m", "1h", "7d", "90"].map(read),
+            [Some(60), Some(300), Some(3600), Some(604_800), Some(90)]
         );
         assert_eq!(
             ["", "s", "0s", "-1s", "1.5s", "99999999999999999h"].map(read),

@@ -113,6 +113,8 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         #[cfg(target_os = "linux")]
         Command::Watch(arguments) => live::watch(arguments, out),
         #[cfg(target_os = "linux")]
+        Command::History(arguments) => live::history(arguments, out),
+        #[cfg(target_os = "linux")]
         Command::Ask(arguments) => live::ask(arguments, out),
         #[cfg(target_os = "linux")]
         Command::Audit(arguments) => live::audit(arguments, out),

@@ -2,8 +2,8 @@
 
 use crate::INTERFACE;
 use crate::{
-    Accounts, AddressNames, Applied, ChangeNote, Given, Hits, InForce, Lasts, Question, RuleNames,
-    RuleText, Stats, Status,
+    Accounts, AddressNames, Applied, ChangeNote, Given, HistoryPage, HistoryRow, Hits, InForce,
+    Lasts, Question, RuleNames, RuleText, Stats, Status,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -18,6 +18,9 @@ use varlink::{Reply, Request};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest answer: the text of a rule file.
 const LONGEST: u64 = 64 << 20;
+
+/// How often a history is read again that was put together meanwhile.
+const HISTORY_TRIES: usize = 20;
 
 /// A connection to the running service.
 #[derive(Debug)]
@@ -200,6 +203,40 @@ impl Client {
     /// The names of addresses that were learned after this turn; 0: all. For root.
     pub fn address_names(&mut self, since: u64) -> Result<AddressNames, Failed> {
         self.ask("GetAddressNames", json!({ "since": since }), "names")
+    }
+
+    /// A page of what was kept, of records since this time (seconds since 1970) and behind this row.
+    pub fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, Failed> {
+        let parameters = json!({ "since": since, "after": after });
+        self.ask("GetHistory", parameters, "history")
+    }
+
+    /// All that was kept since this time; for others than root, of what their own programs did.
+    pub fn history(&mut self, since: u64) -> Result<Vec<HistoryRow>, Failed> {
+        for _ in 0..HISTORY_TRIES {
+            if let Some(rows) = self.whole_history(since)? {
+                return Ok(rows);
+            }
+        }
+        Err(Failed::Misfit(
+            "a history that changes faster than it can be read".to_owned(),
+        ))
+    }
+
+    /// None: rows were put together meanwhile.
+    fn whole_history(&mut self, since: u64) -> Result<Option<Vec<HistoryRow>>, Failed> {
+        let (mut rows, mut after, mut turn) = (Vec::new(), 0, None);
+        loop {
+            let page = self.history_page(since, after)?;
+            if *turn.get_or_insert(page.turn) != page.turn {
+                return Ok(None);
+            }
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) if next > after => after = next,
+                _ => return Ok(Some(rows)),
+            }
+        }
     }
 
     /// What waits for an answer; for others than root, what is asked about their programs.

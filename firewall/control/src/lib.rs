@@ -15,8 +15,8 @@ mod places;
 
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Given,
-    Hits, InForce, Lasts, Lease, Memory, NameStats, NamedRule, Question, Refused, RuleNames,
-    RuleText, Stats, Status,
+    HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Lasts, Lease, Memory, NameStats,
+    NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

@@ -36,6 +36,17 @@ pub struct AddressNames {
     _end: Option<UnixStream>,
 }
 
+/// The names, for another thread of ours. Cheap to clone.
+#[derive(Clone)]
+pub struct KnownNames(Arc<Shared>);
+
+impl KnownNames {
+    /// See [`AddressNames::name_of`].
+    pub fn name_of(&self, address: IpAddr) -> Option<Arc<str>> {
+        self.0.lock().name_of(address, Instant::now())
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     cache: Mutex<Cache>,
@@ -55,6 +66,11 @@ impl AddressNames {
             shared,
             _end: started.ok(),
         }
+    }
+
+    /// The names, for another thread.
+    pub fn known(&self) -> KnownNames {
+        KnownNames(self.shared.clone())
     }
 
     /// Why no more are learned, if that is so.

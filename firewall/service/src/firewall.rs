@@ -16,6 +16,7 @@ use crate::last_good::{Compiled, LastGood};
 use crate::lease::{Budget, Held, New, Rulebook, refused};
 use crate::pins::Pins;
 use crate::programs::{self, Watch};
+use crate::recorder::{HistoryReader, Recorder};
 use crate::recover::{self, Places};
 use crate::rule_names::KnownGenerations;
 use crate::stand_in;
@@ -29,6 +30,7 @@ use control::{
     InForce, Memory, NameStats, Refused, RuleNames, RuleText, Stats, Status,
 };
 use firewall_abi::dns::AnswersSeen;
+use history::Bounds;
 use nix::errno::Errno;
 use nix::net::if_::if_nameindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -65,6 +67,8 @@ pub struct Config {
     pub control: PathBuf,
     /// Bytes of kernel memory that it may take.
     pub kernel_memory: u64,
+    /// How much is kept of what happened; none: nothing is.
+    pub history: Option<Bounds>,
 }
 
 impl Config {
@@ -213,6 +217,8 @@ pub struct Firewall {
     waker: DriverWaker,
     /// What addresses were asked for by.
     addresses: address_names::AddressNames,
+    /// Who keeps what happens. Behind the door, which lets go of it.
+    recorder: Recorder,
     /// What holds in the place of the rule file, which is no good: said until it is.
     stand_in: Option<String>,
     /// What is wrong with the rule file on disk.
@@ -266,6 +272,7 @@ impl Firewall {
         let waker = DriverWaker::of(&driver)?;
         let always = Always::open(&config.kept);
         let addresses = address_names::AddressNames::learn(&driver);
+        let recorder = Recorder::begin(&config, addresses.known());
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
             programs: Watch::new().context("can't watch the programs' files")?,
@@ -288,6 +295,7 @@ impl Firewall {
             always,
             waker,
             addresses,
+            recorder,
             earlier: earlier.unwrap_or_default(),
             former: Again::default(),
             stand_in: None,
@@ -536,6 +544,11 @@ impl Firewall {
         self.door.iter_mut().for_each(DeviceServer::detach_all);
     }
 
+    /// Who reads what was kept, for a thread that may wait for it.
+    pub(crate) fn history(&self) -> HistoryReader {
+        self.recorder.reader()
+    }
+
     /// How it is.
     #[must_use]
     pub fn status(&mut self) -> Status {
@@ -563,6 +576,7 @@ impl Firewall {
                 .name()
                 .to_owned(),
             kernel_memory: self.memory(),
+            history: self.recorder.status(self.config.history),
             trouble: self.troubles(),
         }
     }
@@ -584,6 +598,7 @@ impl Firewall {
             self.keeper.trouble(),
             self.state.trouble(),
             self.addresses.trouble(),
+            self.recorder.trouble(),
         ];
         said.chain(unkept.into_iter().flatten()).collect()
     }

@@ -9,7 +9,7 @@
 //!   takes it off.
 //! - A bad rule file changes nothing, and all that is wrong with it is said at once.
 //! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Mailbox`]; the
-//!   thread that learns names has a ring of its own besides.
+//!   thread that learns names has a ring of its own besides, and who keeps a history is an app of the driver's.
 //! - Standard output is for programs (one JSON object per line), standard error or the journal for people.
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]
@@ -34,6 +34,7 @@ mod netfilter;
 mod offsets;
 mod pins;
 mod programs;
+mod recorder;
 mod recover;
 mod refused;
 mod rule_names;

@@ -12,6 +12,7 @@ use crate::{keeper, log};
 use anyhow::{Context, Result};
 use clap::Parser;
 use control::Stats;
+use history::Bounds;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -20,6 +21,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use tracing::error;
+
+/// A database takes that much, whatever is in it.
+const SMALLEST_HISTORY: u64 = 1 << 20;
 
 /// The Gatebell service: loads the driver into a zone and is its door.
 ///
@@ -60,6 +64,12 @@ struct Arguments {
     /// Kernel memory that the firewall may take, as 256MiB or 1GiB: rules and apps' rings that would take more are refused
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     kernel_memory: u64,
+    /// Keep what happened for so many days, in the folder --kept; 0: keep nothing
+    #[arg(long, value_name = "DAYS", default_value_t = 90)]
+    history_days: u32,
+    /// And at most so much of it: the oldest goes first
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    history_size: u64,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service
     #[arg(long)]
     leave_nothing: bool,
@@ -99,7 +109,15 @@ impl Arguments {
             socket: self.socket.clone(),
             control: self.control.clone(),
             kernel_memory: self.kernel_memory,
+            history: self.history(),
         }
+    }
+
+    fn history(&self) -> Option<Bounds> {
+        (self.history_days > 0).then_some(Bounds {
+            days: self.history_days,
+            bytes: self.history_size.max(SMALLEST_HISTORY),
+        })
     }
 
     fn usually_kept(&self) -> PathBuf {
@@ -145,12 +163,13 @@ fn serve(arguments: &Arguments) -> Result<()> {
     let mut manager = Manager::meet();
     let mut firewall = Firewall::start(arguments.config())?;
     let (mailbox, receiver) = Mailbox::open().context("can't make the main loop's mailbox")?;
-    let control = Control::open(&arguments.control, mailbox).with_context(|| {
-        format!(
-            "can't open the control socket {}",
-            arguments.control.display()
-        )
-    });
+    let control =
+        Control::open(&arguments.control, mailbox, firewall.history()).with_context(|| {
+            format!(
+                "can't open the control socket {}",
+                arguments.control.display()
+            )
+        });
     // Without it the firewall guards all the same.
     let mut control = control.inspect_err(|cause| error!("{cause:#}")).ok();
     let status = firewall.status();

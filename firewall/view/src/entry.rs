@@ -504,6 +504,19 @@ fn clock_time_in(at: SystemTime, zone: TimeZone) -> String {
     }
 }
 
+/// The local day and time, to the second, of a moment in seconds since 1970.
+#[must_use]
+pub fn day_and_time(seconds: u64) -> String {
+    let at = i64::try_from(seconds).ok().map(Timestamp::from_second);
+    match at {
+        Some(Ok(at)) => {
+            let at = at.to_zoned_datetime(TimeZone::system());
+            at.strftime("%Y-%m-%d %H:%M:%S").to_string()
+        }
+        _ => "????-??-?? ??:??:??".to_owned(),
+    }
+}
+
 /// Turns the driver's stamps into the time of day.
 ///
 /// A record is read after it was stamped, so the smallest distance ever seen between the two clocks is the best guess

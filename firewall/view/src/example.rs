@@ -1,7 +1,7 @@
 //! A packet, a question and a service's state to try views with.
 
 use crate::entry::TCP;
-use control::{Device, InForce, Lease, Memory, Names, Question, RuleName, Status};
+use control::{Device, HistoryStatus, InForce, Lease, Memory, Names, Question, RuleName, Status};
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
 
@@ -95,6 +95,14 @@ pub fn status() -> Status {
             rules: 1 << 20,
             ..Memory::default()
         },
+        history: Some(HistoryStatus {
+            days: 90,
+            budget: 64 << 20,
+            used: 3 << 20,
+            kept: 1000,
+            lost: 7,
+            put_aside: false,
+        }),
         trouble: vec!["the disk is full; make room".to_owned()],
     }
 }

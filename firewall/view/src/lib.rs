@@ -11,6 +11,7 @@
 pub mod entry;
 #[cfg(any(test, feature = "example"))]
 pub mod example;
+pub mod history;
 pub mod json;
 mod latency;
 pub mod question;

@@ -1,6 +1,6 @@
 //! How the service is, in words: for the command line and for the window.
 
-use control::{InForce, Lease, Memory, Status};
+use control::{HistoryStatus, InForce, Lease, Memory, Status};
 
 /// The service itself, at this time (seconds since 1970).
 #[must_use]
@@ -42,6 +42,7 @@ pub fn lines(status: &Status) -> Vec<(&'static str, String)> {
     };
     lines.push(("devices", devices));
     lines.push(("memory", memory(&status.kernel_memory)));
+    lines.push(("history", history(status.history.as_ref())));
     let pins = status.pins.display().to_string();
     lines.push(("when gone", gone(&status.fail_mode, &pins)));
     if status.adopted {
@@ -121,6 +122,31 @@ fn memory(memory: &Memory) -> String {
         bytes(*used),
         bytes(*budget),
         parts.join(", ")
+    )
+}
+
+/// What is kept of what happened, and what could not be.
+fn history(history: Option<&HistoryStatus>) -> String {
+    let Some(history) = history else {
+        return "nothing is kept of what happens".to_owned();
+    };
+    let HistoryStatus {
+        days,
+        budget,
+        used,
+        kept,
+        lost,
+        put_aside,
+    } = *history;
+    let aside = if put_aside {
+        "; one that could not be read lies beside it"
+    } else {
+        ""
+    };
+    format!(
+        "{} of {} on the disk, {days} days; {kept} records kept, {lost} lost since the start{aside}",
+        bytes(used),
+        bytes(budget)
     )
 }
 

@@ -63,11 +63,7 @@ impl Protected {
         let lab = Lab::build().unwrap();
         let rules = lab.folder().join("rules.toml");
         std::fs::write(&rules, text).unwrap();
-        let words: Vec<_> = words(&lab)
-            .into_iter()
-            .chain(options.iter().map(Into::into))
-            .collect();
-        let mut command = Service::command(&words);
+        let mut command = Service::command(&words_with(&lab, options));
         command.envs(variables.iter().copied()).stderr(log);
         let mut service = Service::spawn(command);
         service.hear("ready");
@@ -80,7 +76,12 @@ impl Protected {
 
     /// Starts another service where the last one was, and waits until it is ready. Returns whether it took over.
     pub fn start_again(&mut self) -> bool {
-        self.service = Service::start(&words(&self.lab));
+        self.start_again_with(&[])
+    }
+
+    /// The same, with more on its command line.
+    pub fn start_again_with(&mut self, options: &[&str]) -> bool {
+        self.service = Service::start(&words_with(&self.lab, options));
         self.service.says("ready")["adopted"].as_bool().unwrap()
     }
 
@@ -245,6 +246,18 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The command line of a service in this lab, and more. Unless that says otherwise nothing is kept of what happens: whoever keeps
+/// it is one more app of the driver's, and books are counted here to the last record.
+fn words_with(lab: &Lab, options: &[&str]) -> Vec<OsString> {
+    let history: &[&str] = if options.contains(&"--history-days") {
+        &[]
+    } else {
+        &["--history-days", "0"]
+    };
+    let more = options.iter().chain(history).map(Into::into);
+    words(lab).into_iter().chain(more).collect()
 }
 
 /// The command line of a service in this lab.

@@ -1,7 +1,8 @@
-//! Which records `gatebell watch` shows.
+//! Which records `gatebell watch` shows, and which rows `gatebell history` does.
 
-use crate::arguments::{RecordKind, WatchArguments};
+use crate::arguments::{FilterArguments, RecordKind, WatchArguments};
 use channel::Mask;
+use control::HistoryRow;
 use firewall_abi::kind;
 use firewall_abi::packet::PacketHeaders;
 use rules::Addresses;
@@ -36,25 +37,24 @@ impl Filter<'_> {
     }
 
     fn asks_of_packets(&self) -> bool {
-        let WatchArguments {
+        let FilterArguments {
             direction,
             verdict,
             address,
             rule,
-            ..
-        } = self.0;
+            program: _,
+        } = &self.0.only;
         direction.is_some() || verdict.is_some() || !address.is_empty() || !rule.is_empty()
     }
 
     fn packet(&self, packet: &PacketSeen) -> bool {
-        let WatchArguments {
+        let FilterArguments {
             direction,
             verdict,
             address,
             rule,
             program,
-            ..
-        } = self.0;
+        } = &self.0.only;
         let rule_asked = || {
             packet
                 .rule
@@ -70,11 +70,34 @@ impl Filter<'_> {
 
     fn process(&self, process: &ProcessSeen) -> bool {
         let by_path = |asked: &String| *asked == process.path;
-        let asked = &self.0.program;
+        let asked = &self.0.only.program;
         asked.is_empty()
             || asked
                 .iter()
                 .any(|asked| by_path(asked) || is(asked, &process.program))
+    }
+}
+
+impl FilterArguments {
+    /// Whether to show what was kept.
+    pub fn row(&self, row: &HistoryRow) -> bool {
+        let Self {
+            direction,
+            verdict,
+            address,
+            rule,
+            program,
+        } = self;
+        let ends = || row.remote.into_iter().chain(row.source);
+        direction.is_none_or(|asked| asked.0.name() == row.direction)
+            && verdict.is_none_or(|asked| asked.0.name() == row.verdict)
+            && (address.is_empty()
+                || ends().any(|end| address.iter().any(|asked| asked.contains(end))))
+            && (rule.is_empty() || row.rule.as_ref().is_some_and(|id| rule.contains(id)))
+            && (program.is_empty()
+                || program
+                    .iter()
+                    .any(|asked| is_named(asked, row.program.as_deref(), &row.process)))
     }
 }
 
@@ -88,12 +111,16 @@ fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
 /// A program is asked for by its path, or by the kernel's name of the task. Where the path is not known, its last part is
 /// the name.
 fn is(asked: &str, program: &Program) -> bool {
-    if let Some(path) = program.path.as_deref().filter(|_| asked.contains('/')) {
+    is_named(asked, program.path.as_deref(), &program.name)
+}
+
+fn is_named(asked: &str, path: Option<&str>, name: &str) -> bool {
+    if let Some(path) = path.filter(|_| asked.contains('/')) {
         return path == asked;
     }
     let task = asked.rsplit('/').next().unwrap_or_default();
     // The kernel keeps the first 15 bytes of a name.
-    program.name == task.get(..15).unwrap_or(task)
+    name == task.get(..15).unwrap_or(task)
 }
 
 #[cfg(test)]
@@ -123,6 +150,18 @@ mod tests {
         Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named)
             .unwrap()
             .what
+    }
+
+    /// The same, as it was kept.
+    fn row() -> HistoryRow {
+        HistoryRow {
+            direction: "in".to_owned(),
+            verdict: "block".to_owned(),
+            remote: "10.0.0.2".parse().ok(),
+            rule: Some("no-telnet".to_owned()),
+            process: "curl".to_owned(),
+            ..HistoryRow::default()
+        }
     }
 
     fn process(path: &str) -> What {
@@ -159,6 +198,8 @@ mod tests {
         for (shown, hidden) in filters {
             assert!(Filter(&watch(&shown)).shows(&packet()), "{shown:?}");
             assert!(!Filter(&watch(&hidden)).shows(&packet()), "{hidden:?}");
+            assert!(watch(&shown).only.row(&row()), "{shown:?}");
+            assert!(!watch(&hidden).only.row(&row()), "{hidden:?}");
         }
     }
 

@@ -2,8 +2,10 @@
 
 use super::peer::Requester;
 use crate::firewall::{Firewall, Mailbox};
+use crate::recorder::HistoryReader;
 use control::{Accounts, ChangeNote, DESCRIPTION, Given, INTERFACE, Lasts, Refused};
 use firewall_abi::asking::Width;
+use history::PageRequest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -44,6 +46,10 @@ pub enum Ask {
     },
     AddressNames {
         since: u64,
+    },
+    History {
+        since: u64,
+        after: u64,
     },
     Questions,
     Answer {
@@ -159,6 +165,18 @@ pub fn in_main_loop(mailbox: &Mailbox, ask: Ask, requester: Requester) -> Answer
         .map_err(ending)?
 }
 
+/// A page of what was kept: all of it, or what this requester's own programs did.
+pub fn page(history: &HistoryReader, since: u64, after: u64, requester: Requester) -> Answered {
+    let asked = PageRequest {
+        since,
+        after,
+        user: requester.sees(),
+    };
+    let page = history.page(asked);
+    page.map(|page| json!({ "history": page }))
+        .map_err(|why| Failure::new("SystemFailed", why))
+}
+
 /// A change as the service's log has it.
 fn noted(ask: &Ask) -> Option<String> {
     Some(match ask {
@@ -217,6 +235,9 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
                 "NotPermitted",
                 "only root sees the names of addresses, which say what everybody asked for; your questions have theirs",
             ));
+        }
+        Ask::History { since, after } => {
+            return page(&firewall.history(), since, after, requester);
         }
         Ask::Questions => json!({ "questions": firewall.questions(requester.sees()) }),
         Ask::Answer { id, given } => {
@@ -477,6 +498,13 @@ struct Since {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct SinceAfter {
+    since: u64,
+    after: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Program {
     device: u64,
     inode: u64,
@@ -511,6 +539,9 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "GetHits" => without(Ask::Hits),
         "GetAccounts" => without(Ask::Accounts),
         "GetAddressNames" => read(parameters).map(|Since { since }| Ask::AddressNames { since }),
+        "GetHistory" => {
+            read(parameters).map(|SinceAfter { since, after }| Ask::History { since, after })
+        }
         "GetQuestions" => without(Ask::Questions),
         "AnswerQuestion" => answer(read(parameters)?),
         "GetProgram" => {

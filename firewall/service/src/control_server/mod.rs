@@ -24,6 +24,8 @@ mod server;
 mod socket;
 
 use crate::firewall::Mailbox;
+use crate::recorder::HistoryReader;
+use interface::Ask;
 use polkit::Polkit;
 use server::Server;
 use std::io;
@@ -38,9 +40,13 @@ pub struct Control {
 }
 
 impl Control {
-    /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`.
-    pub fn open(path: &Path, mailbox: Mailbox) -> io::Result<Self> {
-        let answer = move |ask, requester| interface::in_main_loop(&mailbox, ask, requester);
+    /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`, but for what is kept: that is read
+    /// elsewhere, and the main loop does not wait for a disk.
+    pub(crate) fn open(path: &Path, mailbox: Mailbox, history: HistoryReader) -> io::Result<Self> {
+        let answer = move |ask, requester| match ask {
+            Ask::History { since, after } => interface::page(&history, since, after, requester),
+            ask => interface::in_main_loop(&mailbox, ask, requester),
+        };
         Self::serve(path, Polkit::default(), answer)
     }
 

@@ -6,8 +6,8 @@ use super::*;
 use channel::sys::linux::Closer;
 use control::{
     Account, Accounts, AddressName, AddressNames, Applied, Client, Counted, DESCRIPTION, Device,
-    Failed, Hits, INTERFACE, InForce, Lease, Memory, NamedRule, Question, Refused, RuleNames,
-    RuleText, Stats, Status,
+    Failed, HistoryPage, HistoryRow, HistoryStatus, Hits, INTERFACE, InForce, Lease, Memory,
+    NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -84,6 +84,7 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::Hits => json!({ "hits": hits() }),
         Ask::Accounts => json!({ "accounts": accounts() }),
         Ask::AddressNames { since } => json!({ "names": address_names(since) }),
+        Ask::History { .. } => json!({ "history": HistoryPage::default() }),
         Ask::Questions => json!({ "questions": [question()] }),
         Ask::Answer { .. } => json!({ "answered": question() }),
         Ask::Program { device, inode } => json!({ "path": format!("/{device}/{inode}") }),
@@ -149,6 +150,7 @@ fn status() -> Status {
             used: 8,
             ..Memory::default()
         },
+        history: Some(HistoryStatus::default()),
         trouble: vec![],
     }
 }
@@ -534,7 +536,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 18] = [
+    let sent: [(&str, Value); 21] = [
         ("Status", json!(status())),
         ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
@@ -553,6 +555,9 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("Account", json!(accounts().apps[0])),
         ("Counted", json!(Counted::default())),
         ("Question", json!(question())),
+        ("HistoryStatus", json!(HistoryStatus::default())),
+        ("HistoryPage", json!(HistoryPage::default())),
+        ("HistoryRow", json!(HistoryRow::default())),
     ];
     let said: BTreeSet<_> = description
         .custom_types()
@@ -601,6 +606,7 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
         ("GetAddressNames", json!({ "since": 0 })),
+        ("GetHistory", json!({ "since": 0, "after": 0 })),
         (
             "AnswerQuestion",
             json!({ "id": 1, "allow": true, "width": "place" }),

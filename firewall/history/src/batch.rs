@@ -1,0 +1,77 @@
+//! What came since the last write: one row for each conversation of each minute, within a share for each who makes rows.
+
+use crate::{Conversation, MINUTE, Tally};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+/// Rows of one minute that one user's programs may have for themselves, or all from outside together. What comes then is counted
+/// in the rows of many.
+pub const MOST_OF_ONE: usize = 512;
+/// And of all.
+const MOST: usize = 4096;
+
+/// Rows that wait to be written.
+#[derive(Debug, Default)]
+pub struct Batch {
+    rows: HashMap<(u64, Conversation), Tally>,
+    /// The minute that the shares are of, and how much of them is taken, until it is over: also what was written by then.
+    minute: u64,
+    known: HashSet<Conversation>,
+    shares: HashMap<Option<u32>, usize>,
+}
+
+impl Batch {
+    /// Counts this in the minute that it happened in.
+    pub fn add(&mut self, conversation: Conversation, tally: &Tally) {
+        let minute = tally.last / MINUTE;
+        // A clock that was put back begins a minute too.
+        if minute != self.minute {
+            (self.minute, self.known, self.shares) = (minute, HashSet::new(), HashMap::new());
+        }
+        let conversation = if self.has_place(&conversation) {
+            conversation
+        } else {
+            conversation.among_many()
+        };
+        match self.rows.entry((minute * MINUTE, conversation)) {
+            Entry::Occupied(mut row) => row.get_mut().add(tally),
+            Entry::Vacant(row) => {
+                row.insert(*tally);
+            }
+        }
+    }
+
+    /// Whether it has a row of this minute, or takes one.
+    fn has_place(&mut self, conversation: &Conversation) -> bool {
+        if self.known.contains(conversation) {
+            return true;
+        }
+        let whose = (!conversation.is_others()).then_some(conversation.user.unwrap_or(u32::MAX));
+        let share = self.shares.entry(whose).or_default();
+        let room = *share < MOST_OF_ONE && self.known.len() < MOST;
+        if room {
+            *share += 1;
+            self.known.insert(conversation.clone());
+        }
+        room
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many records wait.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.rows.values().map(|tally| tally.count).sum()
+    }
+
+    /// Takes out the rows that wait: the beginning of their minute, and what is to be added to it.
+    pub fn take(&mut self) -> Vec<(u64, Conversation, Tally)> {
+        let rows = std::mem::take(&mut self.rows).into_iter();
+        rows.map(|((start, conversation), tally)| (start, conversation, tally))
+            .collect()
+    }
+}

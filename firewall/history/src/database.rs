@@ -1,0 +1,409 @@
+//! The file: what is written, added up and forgotten.
+
+use crate::{Conversation, DAY, HOUR, MINUTE, Tally};
+use firewall_abi::packet::Direction;
+use rusqlite::types::Value;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The file's name in its folder. Beside it SQLite keeps what it writes ahead.
+pub const FILE: &str = "history.db";
+/// What the file becomes that is put aside.
+const ASIDE: &str = "history.db.broken";
+/// What SQLite keeps beside a file.
+const BESIDE: [&str; 2] = ["history.db-wal", "history.db-shm"];
+/// Which file is ours: "GBHI", and the release of its tables.
+const APPLICATION: i64 = 0x4742_4849;
+const TABLES: i64 = 1;
+/// How long another program that holds the file is waited for: whoever looks with `sqlite3`.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Minutes become hours after this, and hours days after that.
+const MINUTES_KEPT: u64 = DAY;
+const HOURS_KEPT: u64 = 14 * DAY;
+/// Rows whose places are known, so that one minute's row is one.
+const MOST_PLACES: usize = 16 * 1024;
+/// Rows that are forgotten at once where there are too many.
+const FORGOTTEN_AT_ONCE: u64 = 2000;
+/// SQLite's own page.
+const PAGE: u64 = 4096;
+
+const CREATE: &str = "
+CREATE TABLE seen (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    span INTEGER NOT NULL, start INTEGER NOT NULL, others INTEGER NOT NULL,
+    direction INTEGER NOT NULL, verdict INTEGER NOT NULL, reason INTEGER NOT NULL, protocol INTEGER NOT NULL,
+    remote BLOB, source BLOB, port INTEGER, program TEXT, process TEXT NOT NULL, user INTEGER, rule TEXT, name TEXT,
+    count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    packets_sent INTEGER NOT NULL, bytes_sent INTEGER NOT NULL,
+    packets_received INTEGER NOT NULL, bytes_received INTEGER NOT NULL
+) STRICT;
+CREATE INDEX seen_span ON seen (span, start);
+CREATE TABLE turns (turn INTEGER NOT NULL) STRICT;
+INSERT INTO turns VALUES (0);
+";
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// What is older than so many days is forgotten.
+    pub days: u32,
+    /// The file has at most so many bytes; the oldest goes first, of our own programs' rows and of others' whichever are more.
+    pub bytes: u64,
+}
+
+/// A database that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// It.
+    pub database: Database,
+    /// Where the file lies that stood in its place and can't be used, and why.
+    pub put_aside: Option<(PathBuf, String)>,
+}
+
+/// Why something is not in the file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failed {
+    /// The file is broken, or of something else: it is to be put aside, which [`Database::open`] does.
+    Broken(String),
+    /// The system does not let us: the disk is full, the folder is gone.
+    System(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(why) => write!(f, "the file is broken: {why}"),
+            Self::System(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Broken(error.to_string())
+            }
+            // A table or a column that is not there: somebody else's file.
+            Some(ErrorCode::Unknown) => Self::Broken(error.to_string()),
+            _ => Self::System(error.to_string()),
+        }
+    }
+}
+
+/// What one row is of: the minute's beginning, and who with whom.
+type Minute = (u64, Conversation);
+
+/// The open file.
+#[derive(Debug)]
+pub struct Database {
+    connection: Connection,
+    bounds: Bounds,
+    /// Where the rows of the minutes in hand are.
+    places: HashMap<Minute, i64>,
+}
+
+impl Database {
+    /// Opens the database in this folder; made if it is not there. A file that can't be used is put aside, and one that was put aside
+    /// before makes room for it.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn open(folder: &Path, bounds: Bounds) -> Result<Opened, Failed> {
+        let path = folder.join(FILE);
+        match Self::open_file(&path, bounds) {
+            Ok(database) => Ok(Opened {
+                database,
+                put_aside: None,
+            }),
+            Err(Failed::Broken(why)) => {
+                let aside = put_aside(folder).map_err(|error| {
+                    Failed::System(format!("{why}, and can't be put aside: {error}"))
+                })?;
+                Ok(Opened {
+                    database: Self::open_file(&path, bounds)?,
+                    put_aside: Some((aside, why)),
+                })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn open_file(path: &Path, bounds: Bounds) -> Result<Self, Failed> {
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(PATIENCE)?;
+        let _mode: String =
+            connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        // A process that is killed loses nothing of what was committed; a machine that loses its power the last seconds.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "journal_size_limit", 1 << 20)?;
+        let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
+        let (application, tables): (i64, i64) =
+            (number("application_id")?, number("user_version")?);
+        let is_new: bool =
+            connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+                row.get(0)
+            })?;
+        if is_new {
+            let made = format!(
+                "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {TABLES}; {CREATE} COMMIT;"
+            );
+            connection.execute_batch(&made)?;
+        } else if (application, tables) != (APPLICATION, TABLES) {
+            return Err(Failed::Broken(
+                "it is of another release, or not ours".to_owned(),
+            ));
+        } else {
+            let whole: String =
+                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if whole != "ok" {
+                return Err(Failed::Broken(whole));
+            }
+        }
+        let database = Self {
+            connection,
+            bounds,
+            places: HashMap::new(),
+        };
+        // What keeps the file small is below; this is what holds if it can't.
+        let most = signed((bounds.bytes / PAGE).clamp(64, u64::from(u32::MAX - 1)));
+        database
+            .connection
+            .pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))?;
+        Ok(database)
+    }
+
+    /// Writes these rows: all of them, or on an error none.
+    ///
+    /// # Errors
+    /// The file is full, broken or gone. Where it is broken, [`Database::open`] puts it aside.
+    pub fn write(&mut self, rows: &[(u64, Conversation, Tally)]) -> Result<(), Failed> {
+        if self.places.len() + rows.len() > MOST_PLACES {
+            self.places.clear();
+        }
+        let written = self.add(rows);
+        let newest = rows.iter().map(|(start, ..)| *start).max().unwrap_or(0);
+        self.places
+            .retain(|(start, _), _| start.saturating_add(MINUTE) >= newest);
+        // Places of rows that were taken back would be others' soon: they are not kept.
+        self.places.extend(written?);
+        Ok(())
+    }
+
+    fn add(&mut self, rows: &[(u64, Conversation, Tally)]) -> Result<Vec<(Minute, i64)>, Failed> {
+        let transaction = self.connection.transaction()?;
+        let mut new = Vec::new();
+        {
+            let mut more = transaction.prepare(
+                "UPDATE seen SET count = count + ?2, first = min(first, ?3), last = max(last, ?4), \
+                 packets_sent = packets_sent + ?5, bytes_sent = bytes_sent + ?6, \
+                 packets_received = packets_received + ?7, bytes_received = bytes_received + ?8 WHERE id = ?1",
+            )?;
+            let mut insert = transaction.prepare(
+                "INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, remote, source, port, program, \
+                 process, user, rule, name, count, first, last, packets_sent, bytes_sent, packets_received, bytes_received) \
+                 VALUES (60, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+            )?;
+            for (start, conversation, tally) in rows {
+                let key = (*start, conversation.clone());
+                let Tally {
+                    count,
+                    first,
+                    last,
+                    sent,
+                    received,
+                } = *tally;
+                let [count, first, last] = [count, first, last].map(signed);
+                let traffic = [sent.packets, sent.bytes, received.packets, received.bytes];
+                let [packets_sent, bytes_sent, packets_received, bytes_received] =
+                    traffic.map(signed);
+                if let Some(id) = self.places.get(&key) {
+                    let changed = more.execute(params![
+                        id,
+                        count,
+                        first,
+                        last,
+                        packets_sent,
+                        bytes_sent,
+                        packets_received,
+                        bytes_received
+                    ])?;
+                    if changed == 1 {
+                        continue;
+                    }
+                }
+                let of = conversation;
+                insert.execute(params![
+                    signed(*start),
+                    of.is_others(),
+                    of.direction as u8,
+                    of.verdict as u8,
+                    of.reason as u8,
+                    of.protocol,
+                    of.remote.map(octets),
+                    of.source.map(octets),
+                    of.port,
+                    of.program.as_deref(),
+                    &*of.process,
+                    of.user,
+                    of.rule.as_deref(),
+                    of.name.as_deref(),
+                    count,
+                    first,
+                    last,
+                    packets_sent,
+                    bytes_sent,
+                    packets_received,
+                    bytes_received
+                ])?;
+                new.push((key, transaction.last_insert_rowid()));
+            }
+        }
+        transaction.commit()?;
+        Ok(new)
+    }
+
+    /// Does some of what there is to do at this time (seconds since 1970): adds up an hour or a day, forgets. True: there is more.
+    ///
+    /// # Errors
+    /// The file is full, broken or gone.
+    pub fn tidy(&mut self, now: u64) -> Result<bool, Failed> {
+        let ended = now.saturating_sub(u64::from(self.bounds.days) * DAY);
+        let (minutes, hours) = (
+            now.saturating_sub(MINUTES_KEPT) / HOUR * HOUR,
+            now.saturating_sub(HOURS_KEPT) / DAY * DAY,
+        );
+        let mut more = self.roll(MINUTE, HOUR, minutes)?;
+        more |= self.roll(HOUR, DAY, hours)?;
+        more |= self.forget_old(ended)?;
+        // Room for a batch and for the sums of an hour.
+        more |= self.size()? > self.bounds.bytes / 8 * 7 && self.forget_oldest()?;
+        Ok(more)
+    }
+
+    /// Adds the oldest rows of one span up to the next longer one, if they are older than this.
+    fn roll(&mut self, from: u64, to: u64, before: u64) -> Result<bool, Failed> {
+        let (from, to, before) = (signed(from), signed(to), signed(before));
+        let transaction = self.connection.transaction()?;
+        let oldest: Option<i64> = transaction.query_row(
+            "SELECT min(start) FROM seen WHERE span = ?1 AND start < ?2",
+            params![from, before],
+            |row| row.get(0),
+        )?;
+        let Some(oldest) = oldest else {
+            return Ok(false);
+        };
+        let start = oldest.div_euclid(to) * to;
+        transaction.execute(
+            "INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, remote, source, port, program, process, \
+             user, rule, name, count, first, last, packets_sent, bytes_sent, packets_received, bytes_received) \
+             SELECT ?1, ?2, others, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
+             sum(count), min(first), max(last), sum(packets_sent), sum(bytes_sent), sum(packets_received), sum(bytes_received) \
+             FROM seen WHERE span = ?3 AND start >= ?2 AND start < ?2 + ?1 GROUP BY direction, verdict, reason, protocol, remote, \
+             source, port, program, process, user, rule, name",
+            params![to, start, from],
+        )?;
+        transaction.execute(
+            "DELETE FROM seen WHERE span = ?3 AND start >= ?2 AND start < ?2 + ?1",
+            params![to, start, from],
+        )?;
+        turn(&transaction)?;
+        transaction.commit()?;
+        self.places.clear();
+        Ok(true)
+    }
+
+    fn forget_old(&mut self, ended: u64) -> Result<bool, Failed> {
+        self.forget(
+            "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE start + span <= ?1 LIMIT ?2)",
+            signed(ended),
+        )
+    }
+
+    /// Forgets the oldest rows of those who have the most.
+    fn forget_oldest(&mut self) -> Result<bool, Failed> {
+        let others: bool = self.connection.query_row(
+            "SELECT coalesce(sum(others) * 2 > count(*), 0) FROM seen",
+            [],
+            |row| row.get(0),
+        )?;
+        self.forget(
+            "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE others = ?1 ORDER BY last LIMIT ?2)",
+            i64::from(others),
+        )
+    }
+
+    fn forget(&mut self, statement: &str, which: i64) -> Result<bool, Failed> {
+        let transaction = self.connection.transaction()?;
+        let gone = transaction.execute(statement, params![which, signed(FORGOTTEN_AT_ONCE)])?;
+        if gone > 0 {
+            turn(&transaction)?;
+            self.places.clear();
+        }
+        transaction.commit()?;
+        Ok(gone > 0)
+    }
+
+    /// Bytes of the file that hold something.
+    ///
+    /// # Errors
+    /// The file is broken or gone.
+    pub fn size(&self) -> Result<u64, Failed> {
+        let number = |pragma: &str| {
+            self.connection
+                .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+        };
+        let pages = number("page_count")? - number("freelist_count")?;
+        Ok(u64::try_from(pages * number("page_size")?).unwrap_or(0))
+    }
+}
+
+/// Notes that rows were put together or forgotten: who reads page by page begins again.
+fn turn(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute("UPDATE turns SET turn = turn + 1", [])?;
+    Ok(())
+}
+
+/// Puts the file aside, and takes away what SQLite keeps beside it, which would be taken for the next one's.
+fn put_aside(folder: &Path) -> io::Result<PathBuf> {
+    let aside = folder.join(ASIDE);
+    fs::rename(folder.join(FILE), &aside)?;
+    for beside in BESIDE {
+        match fs::remove_file(folder.join(beside)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+/// As SQLite has numbers.
+pub fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn octets(address: IpAddr) -> Value {
+    Value::Blob(match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    })
+}
+
+const _: () = assert!(
+    Direction::Outbound as u8 == 2,
+    "what the file's numbers mean may not change"
+);

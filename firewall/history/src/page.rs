@@ -1,0 +1,152 @@
+//! What is kept, page by page: for a reader of its own, beside whoever writes.
+
+use crate::database::{FILE, Failed, signed};
+use crate::{Conversation, Tally, Traffic};
+use firewall_abi::packet::{Direction, Reason, Verdict};
+use rusqlite::{Connection, OpenFlags, Row as Columns, params};
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rows of a page.
+const MOST: usize = 1000;
+/// A page ends where its texts are longer than this.
+const LONGEST: usize = 256 << 10;
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What is to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Rows whose last record is not older than this, in seconds since 1970.
+    pub since: u64,
+    /// Rows behind this one: [`Page::next`] of the page before; 0: from the beginning.
+    pub after: u64,
+    /// Rows of this user's programs alone; none: all.
+    pub user: Option<u32>,
+}
+
+/// Some rows, in the order in which they were begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// They.
+    pub rows: Vec<Row>,
+    /// Where the next page begins; none: there is none.
+    pub next: Option<u64>,
+    /// Another number than the page before: rows were put together or forgotten since, and a whole is read from the beginning.
+    pub turn: u64,
+}
+
+/// A conversation in one minute, hour or day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// When that begins, in seconds since 1970.
+    pub start: u64,
+    /// And how long it is, in seconds.
+    pub span: u64,
+    /// Who with whom.
+    pub conversation: Conversation,
+    /// How much.
+    pub tally: Tally,
+}
+
+/// Reads a page of what is kept in this folder. Nothing is kept there yet: an empty page.
+///
+/// # Errors
+/// The file is broken, or the system does not let us.
+pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
+    let path = folder.join(FILE);
+    if !path.exists() {
+        return Ok(Page::default());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&path, flags)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.busy_timeout(PATIENCE)?;
+    // One state of the file for all that follows.
+    let connection = connection.transaction()?;
+    let turn: i64 = connection.query_row("SELECT turn FROM turns", [], |row| row.get(0))?;
+    let mut read = connection.prepare(
+        "SELECT id, start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
+         count, first, last, packets_sent, bytes_sent, packets_received, bytes_received FROM seen \
+         WHERE id > ?1 AND last >= ?2 AND (?3 IS NULL OR user = ?3) ORDER BY id LIMIT ?4",
+    )?;
+    let most = signed(MOST as u64 + 1);
+    let asked = params![signed(asked.after), signed(asked.since), asked.user, most];
+    let mut found = read.query(asked)?;
+    let mut page = Page {
+        turn: unsigned(turn),
+        ..Page::default()
+    };
+    let (mut last, mut length) = (0, 0);
+    while let Some(columns) = found.next()? {
+        if page.rows.len() == MOST || length > LONGEST {
+            page.next = Some(last);
+            break;
+        }
+        last = unsigned(columns.get(0)?);
+        let row = row(columns)?;
+        let of = &row.conversation;
+        let texts = [&of.program, &of.rule, &of.name].into_iter().flatten();
+        length += texts.map(|text| text.len()).sum::<usize>() + of.process.len();
+        page.rows.push(row);
+    }
+    Ok(page)
+}
+
+fn row(columns: &Columns<'_>) -> Result<Row, Failed> {
+    let number = |n: usize| columns.get::<_, i64>(n).map(unsigned);
+    let text = |n: usize| {
+        let text: Option<String> = columns.get(n)?;
+        Ok::<_, Failed>(text.map(Arc::from))
+    };
+    let unknown = |_| Failed::Broken("a number means nothing".to_owned());
+    let conversation = Conversation {
+        direction: Direction::try_from(columns.get::<_, u8>(3)?).map_err(unknown)?,
+        verdict: Verdict::try_from(columns.get::<_, u8>(4)?).map_err(unknown)?,
+        reason: Reason::try_from(columns.get::<_, u8>(5)?).map_err(unknown)?,
+        protocol: columns.get(6)?,
+        remote: address(columns, 7)?,
+        source: address(columns, 8)?,
+        port: columns.get(9)?,
+        program: text(10)?,
+        process: text(11)?.unwrap_or_default(),
+        user: columns.get(12)?,
+        rule: text(13)?,
+        name: text(14)?,
+    };
+    let traffic = |packets, bytes| {
+        Ok::<_, Failed>(Traffic {
+            packets: number(packets)?,
+            bytes: number(bytes)?,
+        })
+    };
+    Ok(Row {
+        start: number(1)?,
+        span: number(2)?,
+        conversation,
+        tally: Tally {
+            count: number(15)?,
+            first: number(16)?,
+            last: number(17)?,
+            sent: traffic(18, 19)?,
+            received: traffic(20, 21)?,
+        },
+    })
+}
+
+fn address(columns: &Columns<'_>, n: usize) -> Result<Option<IpAddr>, Failed> {
+    let bytes: Option<Vec<u8>> = columns.get(n)?;
+    let Some(bytes) = bytes else {
+        return Ok(None);
+    };
+    let v4 = <[u8; 4]>::try_from(bytes.as_slice()).map(IpAddr::from);
+    let address = v4.or_else(|_| <[u8; 16]>::try_from(bytes.as_slice()).map(IpAddr::from));
+    address
+        .map(Some)
+        .map_err(|_| Failed::Broken("an address has another length".to_owned()))
+}
+
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}

@@ -1,0 +1,553 @@
+//! What happened, kept: a thread hears of it as any app does and hands it to the database, another reads it to whoever asks.
+//!
+//! Rules that hold here:
+//! - It is telemetry. No verdict, no rule and no answer waits for it: it has a ring as any app has, and what finds no room there, or in
+//!   the database, is counted.
+//! - Both threads give up their capabilities for ever before they look at a byte of a record or of the file.
+//! - It is written each second. A service that is killed loses what came since.
+//! - It takes a fifth of one processor at most, whatever comes.
+//! - A file that can't be used is put aside and another begun; a disk that takes nothing is tried again.
+
+use crate::address_names::KnownNames;
+use crate::asking::address;
+use crate::firewall::Config;
+use crate::{capabilities, folders};
+use anyhow::{Context, Result, anyhow};
+use channel::{Account, Attachment, Item, Mask, Record, Wake};
+use channel_abi::Ending;
+use control::{HistoryPage, HistoryRow, HistoryStatus, Names, ServiceNames};
+use firewall_abi::kind;
+use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Packet, UnknownNumber};
+use history::{Batch, Bounds, Conversation, Database, Failed, PageRequest, Tally};
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tracing::{error, info};
+
+/// Bytes of its ring.
+const RING_BYTES: u32 = 1 << 20;
+/// How often what came is written,
+const EVERY: Duration = Duration::from_secs(1);
+/// and how often, where nothing comes, it is looked whether rows are old.
+const SELDOM: Duration = Duration::from_secs(15 * 60);
+/// How long what failed is left alone.
+const BREATH: Duration = Duration::from_secs(1);
+/// How often a thread that waits looks whether it is to end.
+const GLANCE: Duration = Duration::from_millis(10);
+/// How long a disk that took nothing is left alone.
+const BREATH_OF_A_DISK: Duration = Duration::from_secs(10);
+/// It rests for so many times as long as it has worked, and not for less than this.
+const REST: u32 = 4;
+const SHORTEST_REST: Duration = Duration::from_millis(1);
+/// Kinds of records that are told apart before they get their names.
+const MOST_UNNAMED: usize = 8192;
+/// How long whoever asks waits for a page.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// And how long an end waits for the last write.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// The threads. Dropped, they end, and what came is written.
+pub struct Recorder {
+    shared: Arc<Shared>,
+    reader: HistoryReader,
+    writing: Option<JoinHandle<()>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ends: AtomicBool,
+    kept: AtomicU64,
+    lost: AtomicU64,
+    bytes: AtomicU64,
+    put_aside: AtomicBool,
+    /// Why nothing is kept at the moment.
+    trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says it, unless it was said.
+    fn fails(&self, cause: &str) {
+        let said = format!("what happens is not kept in the history, and is counted: {cause}");
+        let mut trouble = self.trouble();
+        if trouble.as_ref() != Some(&said) {
+            error!("{said}");
+            *trouble = Some(said);
+        }
+    }
+
+    fn works(&self) {
+        if self.trouble().take().is_some() {
+            info!("what happens is kept in the history again");
+        }
+    }
+}
+
+impl Recorder {
+    /// Begins to keep what happens. Without it the firewall guards all the same.
+    pub fn begin(config: &Config, addresses: KnownNames) -> Self {
+        let shared = Arc::new(Shared::default());
+        let folder = config.kept.clone();
+        let writer = config.history.map(|bounds| Writer {
+            bounds,
+            folder: folder.clone(),
+            device: config.socket.clone(),
+            names: Named {
+                service: ServiceNames::new(&config.control),
+                addresses,
+            },
+            shared: shared.clone(),
+            database: None,
+            again: Instant::now(),
+            unnamed: HashMap::new(),
+            batch: Batch::default(),
+            before: 0,
+            unwritten: 0,
+        });
+        let writing = writer.map(|mut writer| {
+            std::thread::Builder::new()
+                .name("history".to_owned())
+                .spawn(move || writer.run())
+        });
+        let writing = writing.and_then(|started| {
+            let started = started.inspect_err(|cause| shared.fails(&cause.to_string()));
+            started.ok()
+        });
+        Self {
+            shared,
+            reader: HistoryReader::begin(folder),
+            writing,
+        }
+    }
+
+    /// Who reads what is kept, for other threads.
+    pub fn reader(&self) -> HistoryReader {
+        self.reader.clone()
+    }
+
+    /// Why nothing is kept.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble().clone()
+    }
+
+    /// How it is, if anything is to be kept.
+    pub fn status(&self, bounds: Option<Bounds>) -> Option<HistoryStatus> {
+        let Bounds { days, bytes } = bounds?;
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        Some(HistoryStatus {
+            days,
+            budget: bytes,
+            used: count(&self.shared.bytes),
+            kept: count(&self.shared.kept),
+            lost: count(&self.shared.lost),
+            put_aside: self.shared.put_aside.load(Ordering::Relaxed),
+        })
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::Release);
+        let Some(thread) = self.writing.take() else {
+            return;
+        };
+        // The door has let go of it by now, which it hears. A disk that hangs is not waited for.
+        let end = Instant::now() + LAST_WRITE;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(SHORTEST_REST);
+        }
+    }
+}
+
+/// What is counted as one, by its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Unnamed {
+    direction: Direction,
+    verdict: u8,
+    reason: u8,
+    protocol: u8,
+    remote: [u8; 16],
+    source: Option<[u8; 16]>,
+    port: Option<u16>,
+    program: [u64; 2],
+    process: [u8; 16],
+    user: u32,
+    rule: u32,
+    generation: u32,
+}
+
+impl Unnamed {
+    fn of(packet: &Packet) -> Result<Self, UnknownNumber> {
+        let (flow, decision) = (&packet.flow, &packet.decision);
+        let direction = Direction::try_from(flow.direction)?;
+        let (remote, source) = match direction {
+            Direction::Inbound => (flow.source, None),
+            Direction::Outbound => (flow.destination, None),
+            Direction::Forward => (flow.destination, Some(flow.source)),
+        };
+        // Of ICMP it is a code.
+        let has_ports = !matches!(flow.protocol, 1 | 58) && flow.destination_port != 0;
+        Ok(Self {
+            direction,
+            verdict: decision.verdict,
+            reason: decision.reason,
+            protocol: flow.protocol,
+            remote,
+            source,
+            port: has_ports.then_some(flow.destination_port),
+            program: packet.program,
+            process: packet.name,
+            user: packet.user,
+            rule: decision.rule,
+            generation: decision.generation,
+        })
+    }
+}
+
+/// The names behind the numbers: of rules and programs the service's, which is asked as any app asks; of addresses our own.
+struct Named {
+    service: ServiceNames,
+    addresses: KnownNames,
+}
+
+impl Named {
+    fn name(&mut self, seen: Unnamed) -> Result<Conversation, UnknownNumber> {
+        let remote = address(seen.remote);
+        let file = (seen.program != [0; 2]).then_some(seen.program);
+        let process = if seen.program == Local::KERNEL {
+            "kernel".into()
+        } else {
+            text(&seen.process).into()
+        };
+        let rule = (seen.rule != NO_RULE)
+            .then(|| self.service.rule(seen.generation, seen.rule))
+            .flatten();
+        Ok(Conversation {
+            direction: seen.direction,
+            verdict: seen.verdict.try_into()?,
+            reason: seen.reason.try_into()?,
+            protocol: seen.protocol,
+            remote: Some(remote),
+            source: seen.source.map(address),
+            port: seen.port,
+            program: file.and_then(|file| self.service.program(file)),
+            process,
+            user: (seen.user != NO_USER).then_some(seen.user),
+            rule: rule.map(|rule| rule.id.into()),
+            name: self.addresses.name_of(remote),
+        })
+    }
+}
+
+struct Writer {
+    bounds: Bounds,
+    folder: PathBuf,
+    device: PathBuf,
+    names: Named,
+    shared: Arc<Shared>,
+    database: Option<Database>,
+    /// When a database that could not be had is looked for again.
+    again: Instant,
+    unnamed: HashMap<Unnamed, Tally>,
+    batch: Batch,
+    /// What rings before this one lost.
+    before: u64,
+    /// What the database did not take, or nobody could read.
+    unwritten: u64,
+}
+
+impl Writer {
+    /// Until the service ends.
+    fn run(&mut self) {
+        if let Err(cause) = capabilities::give_up() {
+            self.shared
+                .fails(&format!("the thread can't give up capabilities: {cause}"));
+            return;
+        }
+        // Whoever asks before anything happens finds a file, or hears that it is none.
+        self.tidy();
+        while !self.shared.ends.load(Ordering::Acquire) {
+            match self.attach() {
+                // The service ends, or somebody has stopped the driver and may go on.
+                Ok(_) => {}
+                Err(cause) => self.shared.fails(&format!("{cause:#}")),
+            }
+            self.breathe();
+        }
+    }
+
+    fn breathe(&self) {
+        let end = Instant::now() + BREATH;
+        while Instant::now() < end && !self.shared.ends.load(Ordering::Acquire) {
+            std::thread::sleep(GLANCE);
+        }
+    }
+
+    /// Attaches, and keeps what comes until it ends.
+    fn attach(&mut self) -> Result<Ending> {
+        // The door is served once the service is up: this waits for it.
+        let device = channel::open(&self.device).context("opening our own device")?;
+        let mut attachment = device.attach(RING_BYTES, Mask::of(kind::PACKET))?;
+        let (mut flushed, mut tidied) = (Instant::now(), None);
+        loop {
+            let rest = match (tidied, self.waits()) {
+                (None, _) => GLANCE,
+                (_, true) => EVERY.saturating_sub(flushed.elapsed()),
+                (_, false) => SELDOM,
+            };
+            let woken = attachment.wait(Some(rest))?;
+            let began = Instant::now();
+            self.take(&mut attachment)?;
+            let ended = match woken {
+                Wake::Ended(ending) => Some(ending),
+                _ => None,
+            };
+            if flushed.elapsed() >= EVERY || ended.is_some() {
+                flushed = Instant::now();
+                self.count(&attachment.account()?);
+                self.flush();
+            }
+            if tidied.is_none_or(|tidied: Instant| tidied.elapsed() >= BREATH_OF_A_DISK) {
+                tidied = if self.tidy() {
+                    None
+                } else {
+                    Some(Instant::now())
+                };
+            }
+            if let Some(ending) = ended {
+                self.before += attachment.account()?.kernel.lost_in_all();
+                return Ok(ending);
+            }
+            std::thread::sleep((began.elapsed() * REST).clamp(SHORTEST_REST, EVERY));
+        }
+    }
+
+    fn waits(&self) -> bool {
+        !self.unnamed.is_empty() || !self.batch.is_empty()
+    }
+
+    /// Takes what is in the ring.
+    fn take(&mut self, attachment: &mut Attachment) -> Result<()> {
+        let at = now();
+        attachment
+            .drain(|item| {
+                // What was lost stands in the ledger, with what no record tells of.
+                if let Item::Record(record) = item {
+                    self.note(record, at);
+                }
+            })
+            .context("reading our own ring")?;
+        Ok(())
+    }
+
+    fn note(&mut self, record: Record<'_>, at: u64) {
+        let packet = record.read::<Packet>().ok();
+        let Some(Ok(seen)) = packet.as_ref().map(Unnamed::of) else {
+            self.unwritten += 1;
+            return;
+        };
+        let one = Tally::one(at);
+        self.unnamed
+            .entry(seen)
+            .and_modify(|tally| tally.add(&one))
+            .or_insert(one);
+        if self.unnamed.len() >= MOST_UNNAMED {
+            self.name();
+        }
+    }
+
+    /// Gives what came its names.
+    fn name(&mut self) {
+        for (seen, tally) in std::mem::take(&mut self.unnamed) {
+            match self.names.name(seen) {
+                Ok(conversation) => self.batch.add(conversation, &tally),
+                Err(UnknownNumber(_)) => self.unwritten += tally.count,
+            }
+        }
+    }
+
+    fn count(&self, account: &Account) {
+        let lost = self.before + account.kernel.lost_in_all() + self.unwritten;
+        self.shared.lost.store(lost, Ordering::Relaxed);
+    }
+
+    /// Writes what waits, or counts it.
+    fn flush(&mut self) {
+        self.name();
+        if self.batch.is_empty() {
+            return;
+        }
+        let (count, rows) = (self.batch.count(), self.batch.take());
+        match self.with(|database| database.write(&rows)) {
+            Some(()) => {
+                self.shared.kept.fetch_add(count, Ordering::Relaxed);
+                self.shared.works();
+            }
+            None => {
+                self.unwritten += count;
+                self.shared.lost.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// True: there is more to do.
+    fn tidy(&mut self) -> bool {
+        let tidied = self.with(|database| Ok((database.tidy(now())?, database.size()?)));
+        let Some((more, bytes)) = tidied else {
+            return false;
+        };
+        self.shared.bytes.store(bytes, Ordering::Relaxed);
+        more
+    }
+
+    /// Does this with the database, if it can be had. A file that is broken is given up, and the next time another is begun.
+    fn with<T>(&mut self, work: impl FnOnce(&mut Database) -> Result<T, Failed>) -> Option<T> {
+        if self.database.is_none() && Instant::now() < self.again {
+            return None;
+        }
+        let done = self
+            .opened()
+            .and_then(|database| work(database).map_err(Some));
+        done.map_err(|failed| {
+            if let Some(failed) = &failed {
+                let folder = self.folder.display();
+                self.shared
+                    .fails(&format!("{folder}: {failed}; make room or mend the folder"));
+            }
+            // Broken, it is put aside as it is opened again; gone, it is made again.
+            self.database = None;
+            self.again = match failed {
+                Some(Failed::Broken(_)) => Instant::now(),
+                _ => Instant::now() + BREATH_OF_A_DISK,
+            };
+        })
+        .ok()
+    }
+
+    /// The error is said already if there is none.
+    fn opened(&mut self) -> Result<&mut Database, Option<Failed>> {
+        if self.database.is_none() {
+            if let Err(cause) = folders::own(&self.folder) {
+                self.shared.fails(&format!("{cause:#}"));
+                return Err(None);
+            }
+            let opened = Database::open(&self.folder, self.bounds).map_err(Some)?;
+            if let Some((aside, why)) = opened.put_aside {
+                error!(
+                    "the history could not be read ({why}): it lies in {}, and another is begun",
+                    aside.display()
+                );
+                self.shared.put_aside.store(true, Ordering::Relaxed);
+            }
+            self.database = Some(opened.database);
+        }
+        self.database.as_mut().ok_or(None)
+    }
+}
+
+/// Who reads what is kept, in a thread of its own. Cheap to clone; with the last one it ends.
+#[derive(Clone)]
+pub struct HistoryReader(Sender<Asked>);
+
+type Asked = (PageRequest, SyncSender<Result<HistoryPage, String>>);
+
+impl HistoryReader {
+    fn begin(folder: PathBuf) -> Self {
+        let (ask, asked) = channel();
+        let started = std::thread::Builder::new()
+            .name("history reader".to_owned())
+            .spawn(move || read(&folder, &asked));
+        if let Err(cause) = started {
+            error!("nobody can be shown the history: {cause}");
+        }
+        Self(ask)
+    }
+
+    /// A page of it.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn page(&self, asked: PageRequest) -> Result<HistoryPage, String> {
+        let (tell, hear) = sync_channel(1);
+        let gone = |_| "the thread that reads the history is gone; restart the service".to_owned();
+        self.0.send((asked, tell)).map_err(|_| gone(()))?;
+        hear.recv_timeout(PATIENCE)
+            .unwrap_or_else(|_| Err("the history could not be read in time; ask again".to_owned()))
+    }
+}
+
+fn read(folder: &std::path::Path, asked: &Receiver<Asked>) {
+    let without = capabilities::give_up();
+    for (request, tell) in asked {
+        let page = without
+            .as_ref()
+            .map_err(|cause| anyhow!("giving up capabilities: {cause}"))
+            .and_then(|()| Ok(history::page(folder, request)?));
+        let page = page.map(shown).map_err(|cause| {
+            format!(
+                "the history in {} can't be read: {cause:#}",
+                folder.display()
+            )
+        });
+        // Whoever asked may have gone.
+        let _nobody_waits = tell.send(page);
+    }
+}
+
+fn shown(page: history::Page) -> HistoryPage {
+    HistoryPage {
+        rows: page.rows.into_iter().map(shown_row).collect(),
+        next: page.next,
+        turn: page.turn,
+    }
+}
+
+fn shown_row(row: history::Row) -> HistoryRow {
+    let history::Row {
+        start,
+        span,
+        conversation: of,
+        tally,
+    } = row;
+    let text = |text: Option<Arc<str>>| text.map(|text| text.to_string());
+    HistoryRow {
+        start,
+        seconds: span,
+        direction: of.direction.name().to_owned(),
+        verdict: of.verdict.name().to_owned(),
+        reason: of.reason.name().to_owned(),
+        protocol: of.protocol,
+        remote: of.remote,
+        source: of.source,
+        port: of.port,
+        program: text(of.program),
+        process: of.process.to_string(),
+        user: of.user,
+        rule: text(of.rule),
+        name: text(of.name),
+        count: tally.count,
+        first: tally.first,
+        last: tally.last,
+        packets_sent: tally.sent.packets,
+        bytes_sent: tally.sent.bytes,
+        packets_received: tally.received.packets,
+        bytes_received: tally.received.bytes,
+    }
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+fn text(bytes: &[u8]) -> String {
+    let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    String::from_utf8_lossy(whole).replace(char::is_control, "\u{fffd}")
+}

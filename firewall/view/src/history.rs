@@ -1,0 +1,318 @@
+//! What was kept, in words and in sums: for the command line and for the window.
+
+use crate::entry::{clean, day_and_time, protocol_name};
+use control::HistoryRow;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+/// What rows are put together by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The program's path, or the process's name where that is all that is known.
+    Program,
+    /// The name that the other end was asked for by, or its address.
+    Name,
+    /// The rule that decided, or why there was none.
+    Rule,
+    /// The user at this end.
+    User,
+    /// Protocol, other end and port.
+    Place,
+}
+
+impl By {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Program,
+        Self::Name,
+        Self::Rule,
+        Self::User,
+        Self::Place,
+    ];
+
+    /// Its name on the command line and in what is printed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Program => "program",
+            Self::Name => "name",
+            Self::Rule => "rule",
+            Self::User => "user",
+            Self::Place => "place",
+        }
+    }
+
+    /// What this row counts among.
+    #[must_use]
+    pub fn of(self, row: &HistoryRow) -> String {
+        match self {
+            Self::Program => program(row),
+            Self::Name => row.name.as_deref().map_or_else(|| remote(row), clean),
+            Self::Rule => rule(row),
+            Self::User => row
+                .user
+                .map_or_else(|| UNKNOWN.to_owned(), |user| user.to_string()),
+            Self::Place => format!("{} {}", protocol(row), place(row)),
+        }
+    }
+}
+
+/// Stands where nothing is known.
+const UNKNOWN: &str = "not known";
+
+/// Several rows together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Sum {
+    /// What they have in common.
+    pub what: String,
+    /// Records of what was allowed.
+    pub allowed: u64,
+    /// Of what was refused.
+    pub refused: u64,
+    /// Of what was asked about.
+    pub asked: u64,
+    /// When the first was, in seconds since 1970.
+    pub first: u64,
+    /// When the last was.
+    pub last: u64,
+    /// Packets that this end sent; 0: not counted.
+    pub packets_sent: u64,
+    /// Their bytes.
+    pub bytes_sent: u64,
+    /// Packets that it got.
+    pub packets_received: u64,
+    /// Their bytes.
+    pub bytes_received: u64,
+}
+
+impl Sum {
+    /// Records in all.
+    #[must_use]
+    pub const fn records(&self) -> u64 {
+        self.allowed
+            .saturating_add(self.refused)
+            .saturating_add(self.asked)
+    }
+
+    fn add(&mut self, row: &HistoryRow) {
+        let verdict = match row.verdict.as_str() {
+            "allow" => &mut self.allowed,
+            "ask" => &mut self.asked,
+            _ => &mut self.refused,
+        };
+        let more = [
+            (verdict, row.count),
+            (&mut self.packets_sent, row.packets_sent),
+            (&mut self.bytes_sent, row.bytes_sent),
+            (&mut self.packets_received, row.packets_received),
+            (&mut self.bytes_received, row.bytes_received),
+        ];
+        for (sum, more) in more {
+            *sum = sum.saturating_add(more);
+        }
+        self.first = self.first.min(row.first);
+        self.last = self.last.max(row.last);
+    }
+
+    /// Its cells, as [`SUM_COLUMNS`] names them.
+    #[must_use]
+    pub fn cells(&self) -> [String; SUM_COLUMNS.len()] {
+        [
+            self.what.clone(),
+            self.allowed.to_string(),
+            self.refused.to_string(),
+            self.asked.to_string(),
+            self.bytes_sent.to_string(),
+            self.bytes_received.to_string(),
+            day_and_time(self.first),
+            day_and_time(self.last),
+        ]
+    }
+}
+
+/// What the cells of a sum are; the first one is what it is by.
+pub const SUM_COLUMNS: [&str; 8] = [
+    "", "Allowed", "Refused", "Asked", "Sent", "Received", "First", "Last",
+];
+
+/// These rows put together, those who talked most first.
+#[must_use]
+pub fn sums<'a>(rows: impl IntoIterator<Item = &'a HistoryRow>, by: By) -> Vec<Sum> {
+    let mut sums: HashMap<String, Sum> = HashMap::new();
+    for row in rows {
+        let what = by.of(row);
+        let sum = sums.entry(what.clone()).or_insert_with(|| Sum {
+            what,
+            first: row.first,
+            ..Sum::default()
+        });
+        sum.add(row);
+    }
+    let mut sums: Vec<_> = sums.into_values().collect();
+    let much = |sum: &Sum| {
+        (
+            sum.bytes_sent.saturating_add(sum.bytes_received),
+            sum.records(),
+        )
+    };
+    sums.sort_by(|a, b| much(b).cmp(&much(a)).then_with(|| a.what.cmp(&b.what)));
+    sums
+}
+
+/// What the cells of a row are.
+pub const COLUMNS: [&str; 11] = [
+    "Last",
+    "What",
+    "Way",
+    "Protocol",
+    "Other end",
+    "Rule",
+    "Program",
+    "User",
+    "Records",
+    "Sent",
+    "Received",
+];
+
+/// The cells of a row, as [`COLUMNS`] names them.
+#[must_use]
+pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
+    let what = match row.verdict.as_str() {
+        "allow" => "allowed",
+        "ask" => "asked",
+        _ => "refused",
+    };
+    let end = match &row.name {
+        Some(name) => format!("{} ({})", place(row), clean(name)),
+        None => place(row),
+    };
+    let end = match row.source {
+        Some(source) => format!("{source} -> {end}"),
+        None => end,
+    };
+    [
+        day_and_time(row.last),
+        what.to_owned(),
+        row.direction.clone(),
+        protocol(row),
+        end,
+        rule(row),
+        program(row),
+        row.user.map_or_else(String::new, |user| user.to_string()),
+        row.count.to_string(),
+        row.bytes_sent.to_string(),
+        row.bytes_received.to_string(),
+    ]
+}
+
+fn program(row: &HistoryRow) -> String {
+    match &row.program {
+        Some(path) => clean(path),
+        None if row.process.is_empty() => UNKNOWN.to_owned(),
+        None => clean(&row.process),
+    }
+}
+
+fn rule(row: &HistoryRow) -> String {
+    match &row.rule {
+        Some(rule) => clean(rule),
+        None => format!("({})", row.reason),
+    }
+}
+
+fn protocol(row: &HistoryRow) -> String {
+    protocol_name(row.protocol).map_or_else(|| row.protocol.to_string(), str::to_owned)
+}
+
+fn remote(row: &HistoryRow) -> String {
+    row.remote
+        .map_or_else(|| "many".to_owned(), |remote| remote.to_string())
+}
+
+/// The other end with the port that was asked for, which of what comes in is our own.
+fn place(row: &HistoryRow) -> String {
+    match (row.remote, row.port) {
+        (Some(remote), Some(port)) if row.direction != "in" => {
+            SocketAddr::new(remote, port).to_string()
+        }
+        (_, Some(port)) => format!("{} to port {port}", remote(row)),
+        _ => remote(row),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn curl(rule: &str, count: u64) -> HistoryRow {
+        HistoryRow {
+            direction: "out".to_owned(),
+            verdict: "block".to_owned(),
+            reason: "rule".to_owned(),
+            protocol: 6,
+            remote: "192.0.2.7".parse().ok(),
+            port: Some(443),
+            program: Some("/usr/bin/curl".to_owned()),
+            process: "curl".to_owned(),
+            user: Some(1000),
+            rule: Some(rule.to_owned()),
+            name: Some("example.org".to_owned()),
+            count,
+            first: 100,
+            last: 200,
+            ..HistoryRow::default()
+        }
+    }
+
+    #[test]
+    fn rows_are_put_together_by_what_they_have_in_common_and_the_most_come_first() {
+        let mut inward = curl("a", 1);
+        (inward.direction, inward.program, inward.process) = ("in".to_owned(), None, String::new());
+        (inward.name, inward.rule, inward.user, inward.first) = (None, None, None, 50);
+        (inward.reason, inward.verdict) = ("default".to_owned(), "allow".to_owned());
+        let rows = [curl("a", 2), inward, curl("b", 3)];
+        let sums = |by: By| -> Vec<_> {
+            let sums = sums(&rows, by).into_iter();
+            sums.map(|sum| (sum.what, sum.allowed, sum.refused))
+                .collect()
+        };
+        let expected = |pairs: &[(&str, u64, u64)]| -> Vec<_> {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(what, allowed, refused)| ((*what).to_owned(), *allowed, *refused))
+                .collect()
+        };
+        assert_eq!(
+            sums(By::Program),
+            expected(&[("/usr/bin/curl", 0, 5), ("not known", 1, 0)])
+        );
+        assert_eq!(
+            sums(By::Name),
+            expected(&[("example.org", 0, 5), ("192.0.2.7", 1, 0)])
+        );
+        assert_eq!(
+            sums(By::Rule),
+            expected(&[("b", 0, 3), ("a", 0, 2), ("(default)", 1, 0)])
+        );
+        assert_eq!(
+            sums(By::User),
+            expected(&[("1000", 0, 5), ("not known", 1, 0)])
+        );
+        assert_eq!(
+            sums(By::Place),
+            expected(&[
+                ("tcp 192.0.2.7:443", 0, 5),
+                ("tcp 192.0.2.7 to port 443", 1, 0)
+            ])
+        );
+    }
+
+    #[test]
+    fn whoever_moved_more_bytes_comes_first_however_few_the_records() {
+        let mut busy = curl("a", 1);
+        (busy.bytes_received, busy.packets_received) = (4000, 3);
+        let sums = sums(&[curl("b", 9), busy], By::Rule);
+        assert_eq!((sums[0].what.as_str(), sums[0].bytes_received), ("a", 4000));
+    }
+}
