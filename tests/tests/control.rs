@@ -658,3 +658,148 @@ fn recover_takes_everything_out_and_twice_in_a_row_is_fine() {
         "{said:?}"
     );
 }
+
+/// Three sets, the first with an address in it, and rules that refuse what goes there.
+const WITH_SETS: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\
+    [[set]]\nid = 'banned'\naddresses = '198.51.100.7'\nexcept = '198.51.100.8'\n\
+    [[set]]\nid = 'tried'\naddresses = []\n\
+    [[set]]\nid = 'odd'\naddresses = []\n\
+    [[rule]]\nid = 'no-banned'\naction = 'block'\ndestination = '@banned'\n\
+    [[rule]]\nid = 'no-odd'\naction = 'block'\nprotocol = 'udp'\nports = 19\ndestination = ['@odd', '@tried', '@banned']\n";
+
+#[test]
+fn an_address_joins_a_set_at_once_and_without_a_generation_until_it_is_removed_or_its_time_is_over()
+{
+    let mut zone = Protected::with(WITH_SETS);
+    let root = Person::root(&zone);
+    let set = |words: &[&str]| root.run(&[&["set"], words].concat());
+    let done = |words: &[&str]| {
+        let said = set(words);
+        assert_eq!(said.code, 0, "{words:?}: {said:?}");
+        said.out
+    };
+    let generation = || root.ok(&["status", "--json"])["rules"]["generation"].clone();
+    let refused = |zone: &Protected, port: u16| {
+        let send = zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/{port}"));
+        !send.status.success()
+    };
+    assert!(!refused(&zone, 19));
+
+    // What has begun is judged again too.
+    let folder = zone.lab.folder().display().to_string();
+    let goes_on = format!(
+        "exec 3>/dev/udp/{OUTSIDE}/9; echo >&3 && touch {folder}/began; \
+         for n in $(seq 300); do sleep 0.1; echo >&3 || {{ touch {folder}/refused; exit; }}; done"
+    );
+    let mut flow = zone
+        .lab
+        .inside(&["bash", "-c", &goes_on])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    zone::probe::wait_until("a flow begins", || zone.lab.folder().join("began").exists());
+
+    assert!(done(&["add", "banned", OUTSIDE]).contains("1 address added to banned"));
+    assert!(refused(&zone, 19), "the next packet");
+    zone::probe::wait_until("what had begun is refused", || {
+        zone.lab.folder().join("refused").exists()
+    });
+    flow.wait().unwrap();
+    assert!(done(&["list"]).contains("until it is removed"));
+    assert_eq!(generation(), 1);
+
+    // A rule that asks for several sets, and both rules for one.
+    done(&["remove", "banned", OUTSIDE]);
+    assert!(!refused(&zone, 19) && !refused(&zone, 20));
+    done(&["add", "odd", OUTSIDE]);
+    assert!(refused(&zone, 19) && !refused(&zone, 20));
+    assert_eq!(generation(), 1);
+
+    // Two that no address was in at once take a generation, once.
+    assert!(done(&["add", "tried", OUTSIDE]).contains("generation 2"));
+    assert!(!done(&["add", "tried", "198.51.100.9"]).contains("generation"));
+    assert!(refused(&zone, 19));
+    assert_eq!(generation(), 2);
+    done(&["remove", "odd", OUTSIDE]);
+    assert!(refused(&zone, 19), "by the other one");
+    done(&["remove", "tried", OUTSIDE]);
+    assert!(!refused(&zone, 19));
+
+    // It ends by itself.
+    done(&["add", "banned", OUTSIDE, "--for", "2s"]);
+    assert!(refused(&zone, 20));
+    zone::probe::wait_until("its time is over", || !refused(&zone, 20));
+    assert!(!done(&["list", "banned"]).contains(OUTSIDE));
+
+    // What can't be says why.
+    let line = format!("{}:5", zone.rules.display());
+    for (words, said) in [
+        (
+            &["add", "bannd", OUTSIDE] as &[&str],
+            "`banned`, `tried`, `odd`",
+        ),
+        (&["add", "banned", "192.0.2.0/24"], "no single address"),
+        (&["add", "banned", "198.51.100.8"], "`except`"),
+        (&["remove", "banned", "198.51.100.7"], &line),
+        (
+            &["add", "banned", OUTSIDE, "--for", "999999999s"],
+            "seconds",
+        ),
+    ] {
+        let refused = set(words);
+        assert!(
+            refused.code == 1 && refused.err.contains(said),
+            "{words:?}: {refused:?}"
+        );
+    }
+    let nobody = Person::root(&zone).user(NOBODY);
+    assert_eq!(nobody.run(&["set", "add", "banned", OUTSIDE]).code, 1);
+    assert!(!refused(&zone, 20));
+
+    // A thousand in one request, and some hundred each in its own.
+    let thousand: Vec<String> = (0..1000)
+        .map(|n| format!("10.9.{}.{}", n / 250, n % 250))
+        .collect();
+    let mut client = zone.ask();
+    assert_eq!(
+        client.add_to_set("banned", &thousand, None).unwrap().added,
+        1000
+    );
+    let begin = Instant::now();
+    for n in 0..300 {
+        let one = [format!("2001:db8::{n:x}")];
+        assert_eq!(
+            client
+                .add_to_set("odd", &one, Some(Duration::from_secs(900)))
+                .unwrap()
+                .added,
+            1
+        );
+    }
+    println!("{:?} for each of 300 requests", begin.elapsed() / 300);
+    assert_eq!(client.set_members(None).unwrap().len(), 1301);
+    done(&["add", "banned", OUTSIDE]);
+    assert!(refused(&zone, 20));
+
+    // Another generation has it, a service after this one, and one after what was in the kernel is gone.
+    let other = format!(
+        "{WITH_SETS}[[rule]]\nid = 'more'\naction = 'allow'\nports = 7\nprotocol = 'tcp'\n"
+    );
+    std::fs::write(&zone.rules, other).unwrap();
+    root.run(&["rules", "apply", zone.rules.to_str().unwrap()]);
+    assert_eq!(generation(), 3);
+    assert!(refused(&zone, 20), "the next generation");
+    zone.service.kill();
+    assert!(refused(&zone, 20), "with no service");
+    assert!(zone.start_again());
+    assert!(refused(&zone, 20), "the next service");
+    assert_eq!(zone.ask().set_members(None).unwrap().len(), 1302);
+    zone.service.stop();
+    zone.recover();
+    assert!(!zone.start_again());
+    assert!(refused(&zone, 20), "from disk");
+    assert_eq!(zone.ask().set_members(None).unwrap().len(), 1302);
+    done(&["remove", "banned", OUTSIDE]);
+    assert!(!refused(&zone, 20));
+    assert_eq!(root.ok(&["status", "--json"])["trouble"], json!([]));
+}

@@ -15,6 +15,7 @@ pub mod asking;
 pub mod dns;
 pub mod firewall;
 pub mod kind;
+pub mod members;
 pub mod packet;
 pub mod process;
 pub mod rules;

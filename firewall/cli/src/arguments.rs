@@ -89,6 +89,16 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = ASK_HELP)]
     Ask(QuestionArguments),
+    /// Add addresses to a set of the rules in force, for a while or for good, and take them out again
+    ///
+    /// In force at once: no rules are read again. The rule file stays as it is, and what it has in a set stays there.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = SET_HELP)]
+    Set {
+        /// What about them.
+        #[command(subcommand)]
+        command: SetCommand,
+    },
     /// Check that every record is accounted for, app by app
     ///
     /// Of each app that is attached, and of those that are gone: what the driver offered is what it committed and what it lost,
@@ -227,6 +237,85 @@ Exit codes:
   0  the rules are in force
   1  they are not, and nothing was changed: errors in the file, no service, not permitted
   2  the command line is wrong";
+
+#[cfg(target_os = "linux")]
+const SET_HELP: &str = "\
+Examples:
+  gatebell set add banned 192.0.2.7 --for 1h
+  gatebell set add banned - < addresses.txt      (one a line; all in one request)
+  gatebell set remove banned 192.0.2.7
+  gatebell set list --json
+
+Exit codes:
+  0  it is as you asked
+  1  it is not, and nothing was changed: no such set, no address, not permitted, no service
+  2  the command line is wrong";
+
+/// What can be done with sets while they are in force.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Subcommand)]
+pub enum SetCommand {
+    /// Have addresses be in a set
+    #[command(after_help = SET_HELP)]
+    Add(SetAddArguments),
+    /// Take addresses out of a set that were added to it
+    #[command(after_help = SET_HELP)]
+    Remove(SetRemoveArguments),
+    /// Show what was added, and for how long it is there
+    #[command(after_help = SET_HELP)]
+    List(SetListArguments),
+}
+
+/// `gatebell set add`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct SetAddArguments {
+    /// The set's name in the rule file
+    pub name: String,
+    /// Addresses, no prefixes; - reads them from standard input, one a line
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// For how long: 60s, 10m, 2h; left out: until they are removed
+    #[arg(long = "for", value_name = "TIME")]
+    pub time: Option<Time>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// `gatebell set remove`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct SetRemoveArguments {
+    /// The set's name in the rule file
+    pub name: String,
+    /// Addresses; - reads them from standard input, one a line
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// `gatebell set list`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct SetListArguments {
+    /// The set's name; left out: all sets
+    pub name: Option<String>,
+    /// Print one JSON object for each address
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// Where the running service is asked.
 #[cfg(target_os = "linux")]

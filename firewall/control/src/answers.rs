@@ -414,6 +414,39 @@ pub enum Lasts {
     Always,
 }
 
+/// An address that is in a set by being added while the rules were in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetMember {
+    /// The set's name.
+    pub set: String,
+    /// The address.
+    pub address: IpAddr,
+    /// For how long it is in it from now on; none: until it is removed.
+    pub seconds_left: Option<u64>,
+}
+
+/// What became of addresses that were to join a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAdded {
+    /// How many are in it that were not.
+    pub added: u64,
+    /// How many were in it by having been added before: the new time holds.
+    pub renewed: u64,
+    /// The generation that it took, if it took one: some address is in a combination of sets that none had been in.
+    pub generation: Option<u32>,
+}
+
+/// What became of addresses that were to leave a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRemoved {
+    /// How many had been added, and are not any more.
+    pub removed: u64,
+    /// How many had not been added, or their time was over.
+    pub absent: u64,
+    /// How many of those removed are in it all the same: the rule file has them there.
+    pub stays: u64,
+}
+
 /// The reason for which something was not done. Nothing was changed, but with [`Refused::Incomplete`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -437,6 +470,12 @@ pub enum Refused {
     Replaced,
     /// Nothing of this number is asked, or not any more.
     NoQuestion,
+    /// The rules in force have no such set; which they have.
+    NoSuchSet(String),
+    /// The rule file has the address in the set; where.
+    StaysInSet(String),
+    /// There is no room for more; what there is room for.
+    SetFull(String),
     /// Who asked may not do this; what to do.
     NotPermitted(String),
     /// The system did not let us; what it said and what to do.
@@ -481,7 +520,10 @@ impl std::fmt::Display for Refused {
             Self::NoQuestion => f.write_str(
                 "no question of this number waits: it was answered, or its time is over; `gatebell ask --list` shows those that do",
             ),
-            Self::NotPermitted(what) => f.write_str(what),
+            Self::NotPermitted(what)
+            | Self::NoSuchSet(what)
+            | Self::StaysInSet(what)
+            | Self::SetFull(what) => f.write_str(what),
             Self::System(report) => f.write_str(report),
             Self::Incomplete {
                 generation,

@@ -3,7 +3,7 @@
 use crate::INTERFACE;
 use crate::{
     Accounts, AddressNames, Applied, ChangeNote, Given, HistoryPage, HistoryRow, Hits, InForce,
-    Lasts, Question, RuleNames, RuleText, Stats, Status,
+    Lasts, Question, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -255,6 +255,36 @@ impl Client {
             Lasts::Always => parameters["always"] = json!(true),
         }
         self.ask("AnswerQuestion", parameters, "answered")
+    }
+
+    /// Has these addresses join a set, for so long or until they are removed.
+    pub fn add_to_set(
+        &mut self,
+        set: &str,
+        addresses: &[String],
+        time: Option<Duration>,
+    ) -> Result<SetAdded, Failed> {
+        let mut parameters = json!({ "set": set, "addresses": addresses });
+        if let Some(time) = time {
+            parameters["seconds"] = json!(time.as_secs());
+        }
+        self.change("AddToSet", parameters, "added")
+    }
+
+    /// Takes addresses out of a set that they have joined.
+    pub fn remove_from_set(
+        &mut self,
+        set: &str,
+        addresses: &[String],
+    ) -> Result<SetRemoved, Failed> {
+        let parameters = json!({ "set": set, "addresses": addresses });
+        self.change("RemoveFromSet", parameters, "removed")
+    }
+
+    /// Who has joined this set, or any.
+    pub fn set_members(&mut self, set: Option<&str>) -> Result<Vec<SetMember>, Failed> {
+        let parameters = set.map_or_else(|| json!({}), |set| json!({ "set": set }));
+        self.ask("GetSetMembers", parameters, "members")
     }
 
     /// Asks for what may take permission.

@@ -190,7 +190,7 @@ fn first_match<T: Tables>(
     let rules = tables.rules()?;
     let mut places = Places::of(NOWHERE);
     find_places(packet, local, head, tables, &mut places);
-    let rule = match first_of_all(head, tables, &places) {
+    let rule = match first_of_all(packet, local, head, tables, &mut places) {
         BROKEN => return None,
         NO_RULE => return Some(Match::None),
         rule => rule,
@@ -285,6 +285,32 @@ fn find_sets<T: Tables>(
     }
 }
 
+/// Which rules ask for a set that an end is in by what it has joined. Only where it is not taken to be any end.
+///
+/// Out of line: it needs its part of the small stack before [`first_of_all`] needs its own.
+#[inline(never)]
+fn find_joined<T: Tables>(
+    flow: &PacketHeaders,
+    local: &Local,
+    head: &Head,
+    tables: &T,
+    places: &mut Places,
+) {
+    let Some(rules) = tables.rules() else { return };
+    if head.source_sets != NO_SETS
+        && !local.is_call()
+        && let Some(class) = tables.joined(head.sets, flow.ip_version, &flow.source)
+    {
+        places.source[1] = place(rules, head.source_sets, class);
+    }
+    if head.destination_sets != NO_SETS
+        && local.later != Local::CALL_TRANSLATED
+        && let Some(class) = tables.joined(head.sets, flow.ip_version, &flow.destination)
+    {
+        places.destination[1] = place(rules, head.destination_sets, class);
+    }
+}
+
 /// The page that is named at `index` of those that start at page `start`.
 #[inline(always)]
 fn place<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
@@ -293,7 +319,17 @@ fn place<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
 
 /// The first rule that every dimension has; [`NO_RULE`]: there is none; [`BROKEN`].
 #[inline(never)]
-fn first_of_all<T: Tables>(head: &Head, tables: &T, places: &Places) -> u32 {
+fn first_of_all<T: Tables>(
+    packet: &Parsed,
+    local: &Local,
+    head: &Head,
+    tables: &T,
+    places: &mut Places,
+) -> u32 {
+    // Here, because whoever calls has no room for what would have to be kept from one call to the next.
+    if head.sets != NO_SETS {
+        find_joined(&packet.flow, local, head, tables, places);
+    }
     let Some(rules) = tables.rules() else {
         return BROKEN;
     };

@@ -1,5 +1,6 @@
 //! One generation of the rules, wherever it lives: in kernel maps, in slices.
 
+use firewall_abi::members::Member;
 use firewall_abi::rules::{Head, HeadPage, NO_SETS, PAGE_NUMBERS, Page};
 
 /// A row of pages.
@@ -20,6 +21,13 @@ pub trait Tables {
 
     /// The table of sets at this place.
     fn sets(&self, place: u32) -> Option<&Self::Pages>;
+
+    /// The class that an address of this version has in the table of sets at this place by what it has joined since the table was
+    /// made, as long as that lasts.
+    #[inline(always)]
+    fn joined(&self, _place: u32, _ip_version: u8, _address: &[u8; 16]) -> Option<u32> {
+        None
+    }
 
     /// Takes turns until one is the last, and so many at most. A kernel may do it: its verifier then follows one turn and not
     /// each.
@@ -70,6 +78,33 @@ impl<'a> Tables for Slices<'a> {
 
     fn sets(&self, place: u32) -> Option<&Row<'a>> {
         (place != NO_SETS).then_some(&self.sets)
+    }
+}
+
+/// The same, with what has joined sets since.
+#[derive(Clone, Copy, Debug)]
+pub struct WithMembers<'a, F> {
+    /// The tables.
+    pub tables: Slices<'a>,
+    /// What an address has joined.
+    pub member: F,
+    /// Now, on the clock by which that ends.
+    pub now_ns: u64,
+}
+
+impl<'a, F: Fn(&[u8; 16]) -> Option<Member>> Tables for WithMembers<'a, F> {
+    type Pages = Row<'a>;
+
+    fn rules(&self) -> Option<&Row<'a>> {
+        self.tables.rules()
+    }
+
+    fn sets(&self, place: u32) -> Option<&Row<'a>> {
+        self.tables.sets(place)
+    }
+
+    fn joined(&self, place: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
+        (self.member)(address)?.class(place, ip_version, self.now_ns)
     }
 }
 

@@ -82,7 +82,7 @@ mod value;
 pub mod words;
 
 pub use address::Addresses;
-pub use compile::{Sets, Table};
+pub use compile::{Combination, Sets, Table};
 pub use device::names_device;
 pub use list::list_entries;
 pub use own_network::{Login, OwnNetwork};
@@ -282,13 +282,16 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
             message,
         })
     };
-    let asked = rules
+    let asked: Vec<u32> = rules
         .iter()
-        .any(|rule| !(rule.source_sets.is_empty() && rule.destination_sets.is_empty()));
-    let members = if asked {
-        Some(Arc::new(Sets::build(members, &sets).map_err(too_big)?))
-    } else {
+        .flat_map(|rule| rule.source_sets.iter().chain(&rule.destination_sets))
+        .copied()
+        .collect();
+    let members = if asked.is_empty() {
         None
+    } else {
+        let built = Sets::build(members, &sets, asked).map_err(too_big)?;
+        Some(Arc::new(built))
     };
     let mut read = Rules {
         defaults,
@@ -478,6 +481,25 @@ impl Rules {
                 self.programs()
                     .zip(before)
                     .for_each(|(program, before)| program.former = before);
+                return Err(too_big);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has a class for each of these combinations of sets too: some address is in one of them by what it has joined.
+    ///
+    /// # Errors
+    /// The tables would be too large; nothing has changed.
+    pub fn combine(&mut self, combinations: &[Combination]) -> Result<(), String> {
+        let Some(members) = self.members.clone().filter(|_| !combinations.is_empty()) else {
+            return Ok(());
+        };
+        self.members = Some(Arc::new(members.with(combinations)));
+        match compile::build(self.source()) {
+            Ok(built) => self.ready = Mutex::new(Some(built.pages)),
+            Err(too_big) => {
+                self.members = Some(members);
                 return Err(too_big);
             }
         }

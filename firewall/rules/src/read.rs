@@ -208,10 +208,17 @@ fn set(
         .required("id", "\"bad-hosts\"", id)
         .unwrap_or_default();
     let mut members = Members::default();
-    section
-        .several("addresses", addresses)
-        .into_iter()
-        .for_each(|addresses| members.add(addresses));
+    // An empty list is a set that is filled while the rules are in force.
+    let is_filled_later = section.value("addresses").is_some_and(|value| {
+        let list = value.get_ref().as_array();
+        list.is_some_and(|list| list.is_empty())
+    });
+    if !is_filled_later {
+        section
+            .several("addresses", addresses)
+            .into_iter()
+            .for_each(|addresses| members.add(addresses));
+    }
     let except = section.several("except", addresses);
     let strict = section.optional("strict", boolean).unwrap_or(false);
     let file = section.optional("file", text);
@@ -226,7 +233,8 @@ fn set(
             Err(wrong) => trouble = Some(wrong),
         }
     } else if section.value("addresses").is_none() && section.value("file").is_none() {
-        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\", or both";
+        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\", or both; addresses = [] is a set \
+                       that is filled while it runs: gatebell set add";
         section.report.missing(place, message);
     }
     let comment = section.optional("comment", text);
@@ -310,7 +318,7 @@ fn asked_sets(
                     set.id
                 ),
             );
-        } else if set.entries == 0 {
+        } else if set.entries == 0 && set.file.is_some() {
             report.warning(
                 place,
                 format!("the set `{}` is empty: it holds no address", set.id),

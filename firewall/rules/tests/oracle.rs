@@ -5,12 +5,15 @@ mod dice;
 mod place;
 
 use dice::Dice;
-use engine::{Parsed, Shape, classify};
+use engine::{Parsed, Shape, WithMembers, classify};
+use firewall_abi::members::{MEMBER_STAGES, Member, NO_CLASS, Stage};
 use firewall_abi::packet::{
     Direction, Local, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict, name_words,
 };
 use place::Place;
 use proptest::prelude::*;
+use rules::{Combination, Rules};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Display, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -20,6 +23,8 @@ struct File {
     /// For in, out and forward: whether packets pass that no rule matches, and whether they are reported.
     defaults: [(bool, bool); 3],
     sets: Vec<Vec<Span>>,
+    /// What has joined a set since, and when that ends.
+    joined: Vec<(IpAddr, usize, u64)>,
     wishes: Vec<Wish>,
 }
 
@@ -53,6 +58,9 @@ enum Span {
     Prefix(IpAddr, u8),
     Range(IpAddr, IpAddr),
 }
+
+/// When packets come; some memberships have ended by then.
+const NOW: u64 = 1000;
 
 /// A packet, and who is at the zone's end of it.
 #[derive(Clone, Debug)]
@@ -148,7 +156,13 @@ fn wanted(wish: &Wish, file: &File, seen: &Seen) -> bool {
 fn end(ends: &[End], file: &File, address: IpAddr) -> bool {
     let takes = |end: &End| match end {
         End::Span(span) => holds(*span, address),
-        End::Set(set) => file.sets[*set].iter().any(|span| holds(*span, address)),
+        End::Set(set) => {
+            let has_joined = |(who, to, until): &(IpAddr, usize, u64)| {
+                (*who, *to) == (address, *set) && NOW < *until
+            };
+            file.sets[*set].iter().any(|span| holds(*span, address))
+                || file.joined.iter().any(has_joined)
+        }
     };
     ends.is_empty() || ends.iter().any(takes)
 }
@@ -473,11 +487,76 @@ fn file(dice: &mut Dice) -> File {
         .for_each(|set| set.push(member(dice)));
     let wishes = dice.several(8, |dice| wish(dice, sets.len()));
     let mut default = || (dice.one_in(2), dice.one_in(2));
+    let defaults = [default(), default(), default()];
+    let mut joined = Vec::new();
+    if !sets.is_empty() {
+        joined = dice.several(12, |dice| {
+            let version = version(dice);
+            let set = dice.below(sets.len() as u64) as usize;
+            (
+                address(dice, version),
+                set,
+                dice.of(&[NOW, NOW + 1, NOW + 5, u64::MAX]),
+            )
+        });
+        joined.sort();
+        joined.dedup_by_key(|(address, set, _)| (*address, *set));
+    }
     File {
-        defaults: [default(), default(), default()],
+        defaults,
         sets,
+        joined,
         wishes,
     }
+}
+
+/// What each address has joined, as a service tells a driver; the combinations that there is no class for are made.
+fn members(file: &File, rules: &mut Rules) -> BTreeMap<[u8; 16], Member> {
+    let mut of: BTreeMap<IpAddr, Vec<(u64, u32)>> = BTreeMap::new();
+    for (address, set, until) in &file.joined {
+        of.entry(*address).or_default().push((*until, *set as u32));
+    }
+    of.values_mut().for_each(|sets| sets.sort());
+    let Some(sets) = rules.members().cloned() else {
+        return BTreeMap::new();
+    };
+    let stages = |memberships: &[(u64, u32)]| -> Vec<(u64, Vec<u32>)> {
+        let lasting = |n: usize| memberships[n..].iter().map(|(_, set)| *set).collect();
+        (0..memberships.len())
+            .map(|n| (memberships[n].0, lasting(n)))
+            .collect()
+    };
+    let mut lacking = BTreeSet::<Combination>::new();
+    for (address, memberships) in &of {
+        for (_, lasting) in stages(memberships) {
+            let class = sets.class_with(*address, &lasting);
+            // One set more there is always a class for.
+            assert!(lasting.len() > 1 || class.is_ok(), "{address} {lasting:?}");
+            lacking.extend(class.err());
+        }
+    }
+    rules
+        .combine(&lacking.into_iter().collect::<Vec<_>>())
+        .unwrap();
+    let sets = rules.members().unwrap();
+    let member = |(address, memberships): (&IpAddr, &Vec<(u64, u32)>)| {
+        let mut member = Member {
+            is_v6: u64::from(address.is_ipv6()),
+            ..Member::default()
+        };
+        assert!(memberships.len() <= MEMBER_STAGES);
+        for (stage, (until_ns, lasting)) in member.stages.iter_mut().zip(stages(memberships)) {
+            let mut classes = [NO_CLASS; 8];
+            classes[0] = sets.class_with(*address, &lasting).unwrap();
+            *stage = Stage {
+                until_ns,
+                set: 0,
+                classes,
+            };
+        }
+        (mapped(*address), member)
+    };
+    of.iter().map(member).collect()
 }
 
 fn seen(dice: &mut Dice) -> Seen {
@@ -520,11 +599,14 @@ fn seen(dice: &mut Dice) -> Seen {
     }
 }
 
-fn parsed(seen: &Seen) -> (Parsed, Local) {
-    let mapped = |address| match address {
+fn mapped(address: IpAddr) -> [u8; 16] {
+    match address {
         IpAddr::V4(v4) => Ipv4Addr::to_ipv6_mapped(&v4).octets(),
         IpAddr::V6(v6) => v6.octets(),
-    };
+    }
+}
+
+fn parsed(seen: &Seen) -> (Parsed, Local) {
     let flow = PacketHeaders {
         source: mapped(seen.source),
         destination: mapped(seen.destination),
@@ -571,7 +653,8 @@ proptest! {
         let dice = &mut Dice::new(seed);
         let file = file(dice);
         let text = text(&file);
-        let rules = rules::parse("made.toml", &text, &place(&file)).map_err(|errors| TestCaseError::fail(format!("{errors}\n{text}")))?;
+        let mut rules = rules::parse("made.toml", &text, &place(&file)).map_err(|errors| TestCaseError::fail(format!("{errors}\n{text}")))?;
+        let members = members(&file, &mut rules);
         let table = rules.compile(7);
         let never: Vec<_> = (0..).zip(rules.iter()).filter(|(_, rule)| {
             rules.warnings().iter().any(|w| w.line == rule.line && w.message.contains("can never match"))
@@ -579,7 +662,12 @@ proptest! {
         for _ in 0..PACKETS {
             let seen = seen(dice);
             let (packet, local) = parsed(&seen);
-            let decision = classify(&packet, &local, &table.slices());
+            let tables = WithMembers {
+                tables: table.slices(),
+                member: |address: &[u8; 16]| members.get(address).copied(),
+                now_ns: NOW,
+            };
+            let decision = classify(&packet, &local, &tables);
             let said = (
                 decision.rule,
                 Verdict::try_from(decision.verdict).unwrap(),

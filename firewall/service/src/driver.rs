@@ -203,6 +203,11 @@ impl Driver {
         })
     }
 
+    /// Has the rules asked again about a connection with its next packet.
+    pub fn ask_anew(&self, key: &FlowKey) -> Result<()> {
+        hooks::ask_anew(&self.object, key)
+    }
+
     /// Takes the rings that are not used away from their buyers. Who begins something just then may share it for a while.
     fn free_rings(&self, used: &[bool; RINGS]) -> Result<()> {
         for (ring, _) in (0..).zip(used).filter(|(_, used)| !**used) {

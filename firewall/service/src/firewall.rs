@@ -4,6 +4,7 @@
 //! back.
 
 mod people;
+mod sets;
 
 pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 
@@ -14,6 +15,7 @@ use crate::folders;
 use crate::keeper::{Keeper, KeptLists};
 use crate::last_good::{Compiled, LastGood};
 use crate::lease::{Budget, Held, New, Rulebook, refused};
+use crate::members::Members;
 use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recorder::{HistoryReader, Recorder};
@@ -211,6 +213,8 @@ pub struct Firewall {
     flows: u64,
     since: u64,
     keeper: Keeper,
+    /// What has joined sets.
+    members: Members,
     /// What people are asked.
     questions: Questions,
     always: Always,
@@ -269,6 +273,7 @@ impl Firewall {
             .map(|cause| format!("no app can attach: {cause:#}"));
         no_door.iter().for_each(|said| error!("{said}"));
         let keeper = Keeper::open(&config.kept);
+        let members = Members::found(&driver, &config.kept, sets::now()?)?;
         let waker = DriverWaker::of(&driver)?;
         let always = Always::open(&config.kept);
         let addresses = address_names::AddressNames::learn(&driver);
@@ -291,6 +296,7 @@ impl Firewall {
             door: door.ok(),
             flows: 0,
             keeper,
+            members,
             questions: Questions::default(),
             always,
             waker,
@@ -311,6 +317,8 @@ impl Firewall {
         // A lease may have ended while no service was there.
         firewall.expire();
         firewall.first_answers();
+        // Of what is on disk the kernel may have nothing yet, and the rules may ask no set.
+        firewall.first_members()?;
         firewall.first_rules()?;
         firewall.driver.attach(&firewall.pins, &firewall.zone)?;
         firewall.write_down();
@@ -345,9 +353,9 @@ impl Firewall {
         let mut failed = None;
         for (good, what) in candidates {
             let budget = self.budget();
-            let put = self
-                .rulebook
-                .put_last_good(&self.driver, &self.state, good, budget);
+            let put =
+                self.rulebook
+                    .put_last_good(&self.driver, &self.state, good, &self.members, budget);
             match put {
                 Ok(_) => {
                     let said = format!(
@@ -386,6 +394,7 @@ impl Firewall {
             Some(look),
             former,
             self.questions.due(Instant::now()),
+            self.members.due(),
         ]
         .into_iter()
         .flatten()
@@ -404,7 +413,9 @@ impl Firewall {
         if self.looked.elapsed() >= EVERY {
             self.heal();
             self.tidy_answers(false);
+            self.tidy_members();
         }
+        self.keep_members(false);
         let has_former = self
             .rulebook
             .programs()
@@ -472,11 +483,13 @@ impl Firewall {
         rules: &Rules,
         ends_lease: bool,
     ) -> Result<Applied, Refused> {
+        let budget = self.budget();
         let new = New {
             name,
             text,
             rules,
-            budget: self.budget(),
+            members: &self.members,
+            budget,
         };
         let before = self.rulebook.confirmed().map(|held| held.generation);
         let taken = self
@@ -542,6 +555,7 @@ impl Firewall {
     /// Ends every app's reference. What is attached in the kernel stays.
     pub(crate) fn detach_apps(&mut self) {
         self.door.iter_mut().for_each(DeviceServer::detach_all);
+        self.keep_members(true);
     }
 
     /// Who reads what was kept, for a thread that may wait for it.
@@ -631,11 +645,13 @@ impl Firewall {
             info!("generation {} is in force", applied.generation);
             return Ok(applied);
         };
+        let budget = self.budget();
         let new = New {
             name,
             text,
             rules: &rules,
-            budget: self.budget(),
+            members: &self.members,
+            budget,
         };
         let held = self
             .rulebook
@@ -821,6 +837,7 @@ impl Firewall {
         })?;
         let known = self.rulebook.programs().chain(&self.earlier);
         programs::keep_former(&mut rules, known);
+        self.members.combine(&mut rules).map_err(Refused::System)?;
         Ok(rules)
     }
 
@@ -956,11 +973,7 @@ impl Firewall {
 
     /// A program that rules name may be another file by now.
     fn renew(&mut self) {
-        let budget = self.budget();
-        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
-        let renewed = self
-            .rulebook
-            .renew(&self.driver, &self.state, &machine, budget);
+        let renewed = self.renewed();
         if let Some(generation) = self
             .noted(renewed.context("following a program's new file"))
             .flatten()
@@ -971,6 +984,13 @@ impl Firewall {
         }
         self.keep_names();
         self.programs.follow(self.rulebook.programs());
+    }
+
+    fn renewed(&mut self) -> Result<Option<u32>> {
+        let budget = self.budget();
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
+        self.rulebook
+            .renew(&self.driver, &self.state, &machine, &self.members, budget)
     }
 
     fn memory(&mut self) -> Memory {

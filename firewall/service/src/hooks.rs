@@ -65,6 +65,8 @@ const ALONE: CgroupAttachMode = CgroupAttachMode::Single;
 const CLOCK: &str = "read_clock";
 /// The same.
 const BROOM: &str = "forget_silent";
+/// It has the rules asked again about a connection.
+const ANEW: &str = "ask_anew";
 
 /// Each program that aya keeps, to be checked by the kernel. Two more, of the channel's, are its door's.
 pub fn checks(object: &mut Ebpf) -> Result<Vec<Check<'_, Option<Loaded>>>> {
@@ -72,7 +74,7 @@ pub fn checks(object: &mut Ebpf) -> Result<Vec<Check<'_, Option<Loaded>>>> {
     let names: Vec<&str> = [
         &SOCKETS[..],
         &CALLS,
-        &[RECEIVER, CLOCK, BROOM],
+        &[RECEIVER, CLOCK, BROOM, ANEW],
         &tracepoints,
     ]
     .concat();
@@ -304,10 +306,22 @@ pub fn clock_ns(object: &Ebpf) -> Result<u64> {
 
 /// Has the driver forget a connection, if it is silent.
 pub fn forget_silent(object: &Ebpf, key: &FlowKey) -> Result<()> {
-    let failed = "forgetting a connection";
-    let broom: &SchedClassifier = object.program(BROOM).context(failed)?.try_into()?;
+    about(object, BROOM, key).context("forgetting a connection")
+}
+
+/// Has the rules asked again about a connection with its next packet.
+pub fn ask_anew(object: &Ebpf, key: &FlowKey) -> Result<()> {
+    about(object, ANEW, key).context("having the rules asked again about a connection")
+}
+
+/// Runs a program of this name about a connection.
+fn about(object: &Ebpf, program: &str, key: &FlowKey) -> Result<()> {
+    let program: &SchedClassifier = object
+        .program(program)
+        .with_context(|| missing(program))?
+        .try_into()?;
     let mut key = *key;
-    bpf::run(broom.fd()?.as_fd(), key.as_mut_bytes()).context(failed)?;
+    bpf::run(program.fd()?.as_fd(), key.as_mut_bytes())?;
     Ok(())
 }
 

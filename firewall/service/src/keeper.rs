@@ -33,6 +33,7 @@ pub struct Keeper {
 enum Job {
     Rules(Box<LastGood>),
     List { path: PathBuf, bytes: Vec<u8> },
+    Members(String),
 }
 
 impl Keeper {
@@ -58,6 +59,11 @@ impl Keeper {
     /// Keeps these rules, unless the same text was kept when all that it names could be had and now it can't.
     pub fn keep(&self, good: LastGood) {
         self.hand_in(Job::Rules(Box::new(good)));
+    }
+
+    /// Keeps what has joined sets.
+    pub fn keep_members(&self, text: String) {
+        self.hand_in(Job::Members(text));
     }
 
     /// What is kept of the last good rules.
@@ -123,6 +129,7 @@ fn write(folder: &Path, job: &Job) -> anyhow::Result<()> {
             let bytes = last_good::written(good).context("the rules have no tables")?;
             replace(&path, &bytes)
         }
+        Job::Members(text) => replace(&folder.join(crate::members::FILE), text.as_bytes()),
         Job::List { path, bytes } => {
             let lists = folder.join(LISTS);
             folders::own(&lists)?;

@@ -11,14 +11,16 @@
 
 use crate::driver::{Driver, needed, now_ns};
 use crate::last_good::{Compiled, LastGood};
+use crate::members::{KnownSets, Members, Tables};
 use crate::programs;
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use firewall_abi::firewall::{Lease, place};
 use firewall_abi::rules::{FailMode, Head, NO_SETS, SETS_TABLES};
-use rules::{Program, Resolver, Rules};
+use rules::{Program, Resolver, Rules, Set};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Rules that the kernel has.
@@ -32,8 +34,31 @@ pub struct Held {
     pub text: Option<(String, String)>,
     /// The programs that its rules name, and what the kernel calls each.
     pub programs: Vec<Program>,
+    /// The sets that its rules have, whether they ask for them or not; none: that is not known.
+    pub listed: Option<Arc<[Set]>>,
     /// The place of the sets that it asks.
     sets: u32,
+}
+
+/// What is in a table of sets that we put there.
+#[derive(Clone, Debug)]
+struct PlacedSets {
+    content: u64,
+    /// None: it was compiled by an earlier service, and only the driver reads it.
+    known: Option<Arc<KnownSets>>,
+}
+
+impl PlacedSets {
+    /// Whether it does for these tables too: whoever joins a set of theirs joins this one's.
+    fn does_for(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> bool {
+        let content = compiled.sets.as_ref().map(|(content, _)| *content);
+        let is_known = match (&self.known, known) {
+            (Some(one), Some(other)) => one.is_like(other),
+            (None, None) => true,
+            _ => false,
+        };
+        content == Some(self.content) && is_known
+    }
 }
 
 /// What holds now, and what is given out next.
@@ -44,7 +69,7 @@ pub struct Rulebook {
     /// The highest number given to a generation.
     last: u32,
     /// What is in the tables of sets that we put there, by place.
-    sets: [Option<u64>; SETS_TABLES as usize],
+    sets: [Option<PlacedSets>; SETS_TABLES as usize],
 }
 
 impl Rulebook {
@@ -66,6 +91,7 @@ impl Rulebook {
                 gone,
                 text,
                 programs: Vec::new(),
+                listed: None,
                 sets,
             }))
         };
@@ -130,12 +156,16 @@ impl Rulebook {
         driver: &Driver,
         state: &State,
         good: LastGood,
+        members: &Members,
         budget: Budget,
     ) -> Result<Held> {
         let compiled = good.compiled.map_err(anyhow::Error::msg)?;
         let from = TablesFrom {
             text: (good.name, good.text),
             programs: good.programs,
+            listed: None,
+            known: None,
+            members,
             budget,
         };
         let (held, _) = self.put_tables(driver, place::CONFIRMED, from, compiled)?;
@@ -194,12 +224,14 @@ impl Rulebook {
         self.held().flat_map(|held| &held.programs)
     }
 
-    /// Publishes what names a program whose file is another one by now. Returns the last generation that came of it.
+    /// Publishes what names a program whose file is another one by now, and what lacks a class for what is in several sets by having
+    /// joined them. Returns the last generation that came of it.
     pub fn renew(
         &mut self,
         driver: &Driver,
         state: &State,
         machine: &dyn Resolver,
+        members: &Members,
         budget: Budget,
     ) -> Result<Option<u32>> {
         let mut last = None;
@@ -208,18 +240,26 @@ impl Rulebook {
                 Which::Confirmed => self.confirmed.clone(),
                 Which::Candidate => self.candidate.as_ref().map(|(held, _)| held.clone()),
             };
-            let Some(held) = held.filter(|held| held.is_outdated(machine)) else {
+            let Some(held) = held else { continue };
+            let is_unread = self.is_unread(&held, members);
+            if !is_unread && !held.is_outdated(machine) && !self.lacks(&held, members) {
                 continue;
-            };
+            }
             let Some((name, text)) = &held.text else {
                 continue;
             };
             let mut rules = rules::parse(name, text, machine)?;
+            // What was compiled when all that it names could be had is better than what is compiled now.
+            if is_unread && !rules.troubles().is_empty() && !held.is_outdated(machine) {
+                continue;
+            }
             programs::keep_former(&mut rules, self.programs());
+            members.combine(&mut rules).map_err(Refused::System)?;
             let new = New {
                 name,
                 text,
                 rules: &rules,
+                members,
                 budget,
             };
             let at = if which == Which::Confirmed {
@@ -284,6 +324,9 @@ impl Rulebook {
         let from = TablesFrom {
             text: (new.name.to_owned(), new.text.to_owned()),
             programs: programs.cloned().collect(),
+            listed: Some(new.rules.sets().cloned().collect()),
+            known: KnownSets::of(new.rules),
+            members: new.members,
             budget: new.budget,
         };
         self.put_tables(driver, at, from, compiled)
@@ -293,12 +336,12 @@ impl Rulebook {
         &mut self,
         driver: &Driver,
         at: u32,
-        from: TablesFrom,
+        from: TablesFrom<'_>,
         mut compiled: Compiled,
     ) -> Result<(Held, Compiled)> {
         let generation = self.next();
-        self.check_memory(driver, &compiled, from.budget)?;
-        let sets = self.place_sets(driver, &compiled)?;
+        self.check_memory(driver, &compiled, &from)?;
+        let sets = self.place_sets(driver, &compiled, &from)?;
         let head = Head {
             generation,
             sets,
@@ -318,6 +361,7 @@ impl Rulebook {
             gone: gone(head.fail_mode),
             text: Some(from.text),
             programs: from.programs,
+            listed: from.listed,
             sets,
         };
         Ok((held, compiled))
@@ -328,13 +372,10 @@ impl Rulebook {
         &self,
         driver: &Driver,
         compiled: &Compiled,
-        budget: Budget,
+        TablesFrom { known, budget, .. }: &TablesFrom<'_>,
     ) -> Result<(), Refused> {
-        let there = |content: &u64| self.sets.contains(&Some(*content));
-        let sets = compiled
-            .sets
-            .as_ref()
-            .filter(|(content, _)| !there(content));
+        let is_there = self.place_of(compiled, known.as_ref()).is_some();
+        let sets = compiled.sets.as_ref().filter(|_| !is_there);
         let needed =
             needed(compiled.pages.len()) + sets.map_or(0, |(_, pages)| needed(pages.len()));
         let left = budget.tables.saturating_sub(driver.memory().sum());
@@ -348,21 +389,71 @@ impl Rulebook {
         Ok(())
     }
 
-    /// Where the sets are that these tables ask; they are put where nobody uses the place unless they are there.
-    fn place_sets(&mut self, driver: &Driver, compiled: &Compiled) -> Result<u32> {
+    fn place_of(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> Option<usize> {
+        let does = |placed: &Option<PlacedSets>| {
+            placed
+                .as_ref()
+                .is_some_and(|placed| placed.does_for(compiled, known))
+        };
+        self.sets.iter().position(does)
+    }
+
+    /// Where the sets are that these tables ask; they are put where nobody uses the place unless they are there. Before any rules ask
+    /// them, whatever has joined a set is known to be in it there.
+    fn place_sets(
+        &mut self,
+        driver: &Driver,
+        compiled: &Compiled,
+        TablesFrom { known, members, .. }: &TablesFrom<'_>,
+    ) -> Result<u32> {
         let Some((content, pages)) = &compiled.sets else {
             return Ok(NO_SETS);
         };
-        let there = self.sets.iter().position(|there| *there == Some(*content));
-        if let Some(place) = there {
+        if let Some(place) = self.place_of(compiled, known.as_ref()) {
             return Ok(place as u32);
         }
         let place = (0..SETS_TABLES)
             .find(|place| !self.uses(*place))
             .context("every place for sets is in use")?;
         driver.put_sets(place, pages)?;
-        self.sets[place as usize] = Some(*content);
+        self.sets[place as usize] = Some(PlacedSets {
+            content: *content,
+            known: known.clone(),
+        });
+        members.put_all(driver, &self.tables())?;
         Ok(place)
+    }
+
+    /// What is known of the tables of sets that the driver has.
+    pub fn tables(&self) -> Tables {
+        let known = |placed: &Option<PlacedSets>| placed.as_ref()?.known.clone();
+        std::array::from_fn(|place| self.sets.get(place).and_then(known))
+    }
+
+    /// What is known of the sets that the rules in force ask.
+    pub fn sets_in_force(&self) -> Option<Arc<KnownSets>> {
+        self.known(self.in_force()?)
+    }
+
+    fn known(&self, held: &Held) -> Option<Arc<KnownSets>> {
+        let placed = self.sets.get(held.sets as usize)?.as_ref()?;
+        placed.known.clone()
+    }
+
+    /// Whether something is in sets that these rules ask, of which nothing is known.
+    fn is_unread(&self, held: &Held, members: &Members) -> bool {
+        held.sets != NO_SETS && !members.is_empty() && self.known(held).is_none()
+    }
+
+    /// Whether something is in a combination of sets that these rules have no class for.
+    fn lacks(&self, held: &Held, members: &Members) -> bool {
+        self.known(held)
+            .is_some_and(|known| !members.lacking(&known).is_empty())
+    }
+
+    /// Whether the rules that the kernel has ask sets of which nothing is known.
+    pub fn asks_unread(&self, members: &Members) -> bool {
+        self.held().any(|held| self.is_unread(held, members))
     }
 
     fn uses(&self, place: u32) -> bool {
@@ -415,9 +506,13 @@ impl Rulebook {
 }
 
 /// What tables were made from.
-struct TablesFrom {
+struct TablesFrom<'a> {
     text: (String, String),
     programs: Vec<Program>,
+    listed: Option<Arc<[Set]>>,
+    /// What is known of the sets.
+    known: Option<Arc<KnownSets>>,
+    members: &'a Members,
     budget: Budget,
 }
 
@@ -427,6 +522,7 @@ pub struct New<'a> {
     pub name: &'a str,
     pub text: &'a str,
     pub rules: &'a Rules,
+    pub members: &'a Members,
     pub budget: Budget,
 }
 

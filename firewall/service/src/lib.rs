@@ -30,6 +30,7 @@ mod living;
 mod log;
 mod mailbox;
 mod manager;
+mod members;
 mod netfilter;
 mod offsets;
 mod pins;

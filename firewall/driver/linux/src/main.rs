@@ -7,7 +7,8 @@
 //! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is; [`connects4`] and
 //!   [`connects6`] refuse at once what is refused for certain. [`socket_released`] forgets what was asked about one.
 //! - [`program_started`] and [`process_ended`] report processes.
-//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long.
+//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long; and [`ask_anew`]
+//!   for what an address has begun that has joined a set.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
 //! depend on these and `contract` alone.
@@ -226,6 +227,15 @@ pub fn read_clock(ctx: TcContext) -> i32 {
 pub fn forget_silent(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {
         tables::forget_silent(&key);
+    }
+    0
+}
+
+/// Has the rules asked again about the connection whose key it is given, as if they were new. Run for the service alone.
+#[classifier]
+pub fn ask_anew(ctx: TcContext) -> i32 {
+    if let Ok(key) = ctx.load::<FlowKey>(0) {
+        tables::ask_anew(&key);
     }
     0
 }

@@ -18,6 +18,7 @@ use firewall_abi::firewall::{
     BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_PENDING, RING, RINGS, Service,
     VERDICT_LINES, Verdicts, place,
 };
+use firewall_abi::members::{MAX_MEMBERS, Member};
 use firewall_abi::packet::{Direction, NO_RULE};
 use firewall_abi::rules::{Head, PAGE_WORDS, Page, SETS_TABLES};
 
@@ -31,6 +32,10 @@ static RULES: ArrayOfMaps<Table, 2> = ArrayOfMaps::new();
 /// Tables of sets, which generations share: a generation names its own by its place.
 #[btf_map]
 static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
+/// What addresses have joined since: the service writes each as a whole, and takes out what is over. Room is taken as it is needed
+/// (`BPF_F_NO_PREALLOC`).
+#[btf_map]
+static MEMBERS: HashMap<[u8; 16], Member, MAX_MEMBERS, 1> = HashMap::new();
 #[btf_map]
 static LEASE: Array<Lease, 1> = Array::new();
 #[btf_map]
@@ -242,6 +247,14 @@ pub fn forget_silent(key: &FlowKey) {
     }
 }
 
+/// Has the connection be of no generation, so that its next packet asks the rules again.
+#[inline(always)]
+pub fn ask_anew(key: &FlowKey) {
+    if let Some(entry) = Flows.find(key) {
+        entry.generation = 0;
+    }
+}
+
 /// Whether what began in this direction began outside.
 #[inline(always)]
 const fn arrived(direction: u8) -> bool {
@@ -413,6 +426,14 @@ impl Tables for InForce {
     #[inline(always)]
     fn sets(&self, place: u32) -> Option<&KernelPages> {
         SETS.get(place).map(KernelPages::of)
+    }
+
+    #[inline(always)]
+    fn joined(&self, place: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
+        // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs, or gives it to another address
+        // that joins a set just then: one packet may be judged by that one's.
+        let member = unsafe { MEMBERS.get(address) }?;
+        member.class(place, ip_version, boot_ns())
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ mod tests;
 mod tree;
 mod vectors;
 
-pub use sets::Sets;
+pub use sets::{Combination, Sets};
 
 pub(crate) use dimensions::{
     CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Narrow, OUT_INTERFACE,

@@ -20,15 +20,27 @@ pub struct Sets {
     pub content: u64,
     /// Which sets each class stands for.
     combinations: Vec<Combination>,
+    /// The class of each.
+    known: HashMap<Combination, u32>,
+    /// The sets that rules ask for, in order.
+    asked: Box<[u32]>,
 }
 
 /// Some of the sets, by their places in the file, in order.
-type Combination = Box<[u32]>;
+pub type Combination = Box<[u32]>;
+
+/// How many classes there are at most beside those that addresses are in as the file has it: a vector's page and more each, in the
+/// worst case.
+const JOINABLE: usize = 1024;
 
 impl Sets {
     /// Builds the table. `sets` are only for the error's sake.
-    pub(crate) fn build(members: Vec<Members>, sets: &[Set]) -> Result<Self, String> {
-        Self::fill(members).map_err(|Full| {
+    pub(crate) fn build(
+        members: Vec<Members>,
+        sets: &[Set],
+        asked: Vec<u32>,
+    ) -> Result<Self, String> {
+        Self::fill(members, asked).map_err(|Full| {
             let most = (MAX_PAGES as usize * PAGE_BYTES) >> 20;
             let largest = sets.iter().max_by_key(|set| set.entries);
             let largest = largest.map(|set| format!("`{}` has {}", set.id, grouped(set.entries)));
@@ -39,15 +51,18 @@ impl Sets {
         })
     }
 
-    fn fill(members: Vec<Members>) -> Result<Self, Full> {
+    fn fill(members: Vec<Members>, mut asked: Vec<u32>) -> Result<Self, Full> {
         let mut equivalence_classes = EquivalenceClasses::new();
         let (v4, v6): (Vec<_>, Vec<_>) = members.into_iter().map(|set| (set.v4, set.v6)).unzip();
         let mut pages = Pages::new();
         let v4 = lay(&mut pages, &equivalence_classes.intervals(v4)?)?;
         let v6 = lay(&mut pages, &equivalence_classes.intervals(v6)?)?;
+        asked.sort_unstable();
+        asked.dedup();
+        equivalence_classes.join_each(&asked);
         let head = SetsHead {
             pages: pages.count(),
-            equivalence_classes: equivalence_classes.combinations.len() as u32,
+            equivalence_classes: 0,
             v4,
             v6,
         };
@@ -55,11 +70,67 @@ impl Sets {
         if let Some(first) = pages.first_mut() {
             *first = *SetsPage::from(head).words();
         }
-        Ok(Self {
-            content: content(&pages),
+        let EquivalenceClasses {
+            known,
+            combinations,
+        } = equivalence_classes;
+        let mut sets = Self {
+            content: 0,
             pages,
-            combinations: equivalence_classes.combinations,
-        })
+            combinations,
+            known,
+            asked: asked.into(),
+        };
+        sets.count();
+        Ok(sets)
+    }
+
+    /// Writes down how many classes there are, and what it is the same table by.
+    fn count(&mut self) {
+        if let Some(first) = self.pages.first_mut() {
+            let head = SetsHead {
+                equivalence_classes: self.combinations.len() as u32,
+                ..SetsPage::of(first).head
+            };
+            *first = *SetsPage::from(head).words();
+        }
+        self.content = content(&self.pages, &self.combinations);
+    }
+
+    /// The same table with classes for these combinations too.
+    #[must_use]
+    pub(crate) fn with(&self, more: &[Combination]) -> Self {
+        let mut classes = EquivalenceClasses {
+            known: self.known.clone(),
+            combinations: self.combinations.clone(),
+        };
+        for combination in more {
+            classes.class(combination);
+        }
+        let mut sets = Self {
+            combinations: classes.combinations,
+            known: classes.known,
+            ..self.clone()
+        };
+        sets.count();
+        sets
+    }
+
+    /// The class of an address that has joined these sets beside those that hold it.
+    ///
+    /// # Errors
+    /// The combination, if there is no class for it.
+    pub fn class_with(&self, address: IpAddr, joined: &[u32]) -> Result<u32, Combination> {
+        let asked = joined
+            .iter()
+            .filter(|set| self.asked.binary_search(set).is_ok());
+        let mut all: Vec<u32> = self.of(address).iter().chain(asked).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        self.known
+            .get(&all[..])
+            .copied()
+            .ok_or_else(|| all.into_boxed_slice())
     }
 
     /// Which sets an address is in, by their places in the file.
@@ -92,9 +163,10 @@ impl fmt::Debug for Sets {
     }
 }
 
-fn content(pages: &[Page]) -> u64 {
+fn content(pages: &[Page], combinations: &[Combination]) -> u64 {
     let mut hasher = DefaultHasher::new();
     pages.hash(&mut hasher);
+    combinations.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -131,6 +203,26 @@ impl EquivalenceClasses {
             }
             Ok(self.class(&running))
         })
+    }
+
+    /// Has a class for whatever is in one of these sets beside those that it is in already: an address joins a set without any
+    /// table being made anew. An address that joins two may need one that is not there: it is made then, see [`Sets::with`].
+    fn join_each(&mut self, sets: &[u32]) {
+        let there = self.combinations.clone();
+        let most = there.len() + JOINABLE;
+        for combination in &there {
+            for set in sets {
+                let Err(place) = combination.binary_search(set) else {
+                    continue;
+                };
+                if self.combinations.len() >= most {
+                    return;
+                }
+                let mut joined = combination.to_vec();
+                joined.insert(place, *set);
+                self.class(&joined);
+            }
+        }
     }
 
     fn class(&mut self, sets: &[u32]) -> u32 {

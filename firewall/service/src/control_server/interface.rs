@@ -5,11 +5,14 @@ use crate::firewall::{Firewall, Mailbox};
 use crate::recorder::HistoryReader;
 use control::{Accounts, ChangeNote, DESCRIPTION, Given, INTERFACE, Lasts, Refused};
 use firewall_abi::asking::Width;
+use firewall_abi::members::MAX_MEMBERS;
 use history::PageRequest;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::BufRead;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::info;
@@ -50,6 +53,18 @@ pub enum Ask {
     History {
         since: u64,
         after: u64,
+    },
+    AddToSet {
+        set: String,
+        addresses: Vec<IpAddr>,
+        time: Option<Duration>,
+    },
+    RemoveFromSet {
+        set: String,
+        addresses: Vec<IpAddr>,
+    },
+    SetMembers {
+        set: Option<String>,
     },
     Questions,
     Answer {
@@ -131,6 +146,9 @@ impl From<Refused> for Failure {
             Refused::LeaseOver => Self::new("LeaseOver", message),
             Refused::Replaced => Self::new("RulesReplaced", message),
             Refused::NoQuestion => Self::new("NoQuestion", message),
+            Refused::NoSuchSet(_) => Self::new("NoSuchSet", message),
+            Refused::StaysInSet(_) => Self::new("StaysInSet", message),
+            Refused::SetFull(_) => Self::new("SetFull", message),
             Refused::NotPermitted(_) => Self::new("NotPermitted", message),
             Refused::System(_) => Self::new("SystemFailed", message),
             Refused::Incomplete {
@@ -187,8 +205,21 @@ fn noted(ask: &Ask) -> Option<String> {
         Ask::Confirm => "ConfirmRules".to_owned(),
         Ask::Revert => "RevertRules".to_owned(),
         Ask::Reload => "ReloadRules".to_owned(),
+        Ask::AddToSet { set, addresses, .. } => {
+            format!("AddToSet ({set}, {})", in_short(addresses))
+        }
+        Ask::RemoveFromSet { set, addresses } => {
+            format!("RemoveFromSet ({set}, {})", in_short(addresses))
+        }
         _ => return None,
     })
+}
+
+fn in_short(addresses: &[IpAddr]) -> String {
+    match addresses {
+        [one] => one.to_string(),
+        many => format!("{} addresses", many.len()),
+    }
 }
 
 /// Writes down who changed something, and by whose leave.
@@ -239,6 +270,15 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
         Ask::History { since, after } => {
             return page(&firewall.history(), since, after, requester);
         }
+        Ask::AddToSet {
+            set,
+            addresses,
+            time,
+        } => json!({ "added": firewall.add_to_set(&set, &addresses, time)? }),
+        Ask::RemoveFromSet { set, addresses } => {
+            json!({ "removed": firewall.remove_from_set(&set, &addresses)? })
+        }
+        Ask::SetMembers { set } => json!({ "members": firewall.set_members(set.as_deref())? }),
         Ask::Questions => json!({ "questions": firewall.questions(requester.sees()) }),
         Ask::Answer { id, given } => {
             let (may, by) = (requester.sees(), requester.name());
@@ -388,6 +428,8 @@ pub const fn as_root(ask: &Ask) -> Option<&'static str> {
         Ask::Confirm => Some("sudo gatebell rules confirm"),
         Ask::Revert => Some("sudo gatebell rules revert"),
         Ask::Reload => Some("sudo systemctl reload gatebell"),
+        Ask::AddToSet { .. } => Some("sudo gatebell set add NAME ADDRESS"),
+        Ask::RemoveFromSet { .. } => Some("sudo gatebell set remove NAME ADDRESS"),
         _ => None,
     }
 }
@@ -512,6 +554,31 @@ struct Program {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct OfSet {
+    set: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AddToSet {
+    set: String,
+    addresses: Vec<String>,
+    seconds: Option<u64>,
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveFromSet {
+    set: String,
+    addresses: Vec<String>,
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Nothing {}
 
 /// What every change takes: see [`may_interact`].
@@ -542,6 +609,9 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "GetHistory" => {
             read(parameters).map(|SinceAfter { since, after }| Ask::History { since, after })
         }
+        "AddToSet" => add_to_set(read(parameters)?),
+        "RemoveFromSet" => remove_from_set(read(parameters)?),
+        "GetSetMembers" => read(parameters).map(|OfSet { set }| Ask::SetMembers { set }),
         "GetQuestions" => without(Ask::Questions),
         "AnswerQuestion" => answer(read(parameters)?),
         "GetProgram" => {
@@ -549,6 +619,57 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         }
         _ => Err(Misunderstood::Method),
     }
+}
+
+fn add_to_set(
+    AddToSet {
+        set,
+        addresses,
+        seconds,
+        ..
+    }: AddToSet,
+) -> Result<Ask, Misunderstood> {
+    if seconds.is_some_and(|seconds| !(1..=LONGEST_ANSWER).contains(&seconds)) {
+        return Err(Misunderstood::Range(Failure::out_of_range(
+            "seconds",
+            format!(
+                "an address is in a set for 1 to {LONGEST_ANSWER} seconds, or until it is removed"
+            ),
+        )));
+    }
+    Ok(Ask::AddToSet {
+        set,
+        addresses: single_addresses(&addresses)?,
+        time: seconds.map(Duration::from_secs),
+    })
+}
+
+fn remove_from_set(
+    RemoveFromSet { set, addresses, .. }: RemoveFromSet,
+) -> Result<Ask, Misunderstood> {
+    Ok(Ask::RemoveFromSet {
+        set,
+        addresses: single_addresses(&addresses)?,
+    })
+}
+
+/// Each once.
+fn single_addresses(texts: &[String]) -> Result<Vec<IpAddr>, Misunderstood> {
+    let range = |message| Misunderstood::Range(Failure::out_of_range("addresses", message));
+    if texts.is_empty() || texts.len() > MAX_MEMBERS {
+        return Err(range(format!("there are 1 to {MAX_MEMBERS} addresses")));
+    }
+    let mut addresses = BTreeSet::new();
+    for text in texts {
+        let address: IpAddr = text.parse().map_err(|_| {
+            range(format!(
+                "`{}` is no single address: prefixes, ranges and names stand in the rule file; nothing was changed",
+                text.escape_debug()
+            ))
+        })?;
+        addresses.insert(address.to_canonical());
+    }
+    Ok(addresses.into_iter().collect())
 }
 
 fn apply(

@@ -7,7 +7,8 @@ use channel::sys::linux::Closer;
 use control::{
     Account, Accounts, AddressName, AddressNames, Applied, Client, Counted, DESCRIPTION, Device,
     Failed, HistoryPage, HistoryRow, HistoryStatus, Hits, INTERFACE, InForce, Lease, Memory,
-    NamedRule, Question, Refused, RuleNames, RuleText, Stats, Status,
+    NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
+    Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -85,6 +86,9 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::Accounts => json!({ "accounts": accounts() }),
         Ask::AddressNames { since } => json!({ "names": address_names(since) }),
         Ask::History { .. } => json!({ "history": HistoryPage::default() }),
+        Ask::AddToSet { .. } => json!({ "added": set_added() }),
+        Ask::RemoveFromSet { .. } => json!({ "removed": set_removed() }),
+        Ask::SetMembers { .. } => json!({ "members": [set_member()] }),
         Ask::Questions => json!({ "questions": [question()] }),
         Ask::Answer { .. } => json!({ "answered": question() }),
         Ask::Program { device, inode } => json!({ "path": format!("/{device}/{inode}") }),
@@ -99,6 +103,30 @@ fn address_names(turn: u64) -> AddressNames {
             seconds_left: 300,
         }],
         turn,
+    }
+}
+
+fn set_added() -> SetAdded {
+    SetAdded {
+        added: 2,
+        renewed: 1,
+        generation: Some(3),
+    }
+}
+
+fn set_removed() -> SetRemoved {
+    SetRemoved {
+        removed: 2,
+        absent: 1,
+        stays: 1,
+    }
+}
+
+fn set_member() -> SetMember {
+    SetMember {
+        set: "banned".to_owned(),
+        address: std::net::Ipv4Addr::LOCALHOST.into(),
+        seconds_left: Some(9),
     }
 }
 
@@ -492,7 +520,10 @@ fn who_is_not_root_may_ask_and_change_nothing() {
     }
     let apply = json!({ "name": "r", "text": "" });
     let none = json!({});
+    let set = json!({ "set": "s", "addresses": ["::1"] });
     let changes = [
+        ("AddToSet", &set),
+        ("RemoveFromSet", &set),
         ("ConfirmRules", &none),
         ("RevertRules", &none),
         ("ReloadRules", &none),
@@ -536,7 +567,10 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 21] = [
+    let sent: [(&str, Value); 24] = [
+        ("SetAdded", json!(set_added())),
+        ("SetRemoved", json!(set_removed())),
+        ("SetMember", json!(set_member())),
         ("Status", json!(status())),
         ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
@@ -603,6 +637,15 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("ConfirmRules", json!({ "interactive": true })),
         ("RevertRules", json!({ "interactive": false })),
         ("ReloadRules", json!({ "interactive": null })),
+        (
+            "AddToSet",
+            json!({ "set": "s", "addresses": ["::1"], "seconds": 9 }),
+        ),
+        (
+            "RemoveFromSet",
+            json!({ "set": "s", "addresses": ["127.0.0.1"] }),
+        ),
+        ("GetSetMembers", json!({ "set": null })),
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
         ("GetAddressNames", json!({ "since": 0 })),
@@ -650,6 +693,9 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         Failure::from(Refused::LeaseOver),
         Failure::from(Refused::Replaced),
         Failure::from(Refused::NoQuestion),
+        Failure::from(Refused::NoSuchSet(String::new())),
+        Failure::from(Refused::StaysInSet(String::new())),
+        Failure::from(Refused::SetFull(String::new())),
         Failure::from(Refused::System(String::new())),
         Failure::from(Refused::Incomplete {
             generation: 8,

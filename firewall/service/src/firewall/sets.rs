@@ -1,0 +1,201 @@
+//! Sets while the rules are in force: who joins one, who leaves it.
+
+use super::{Firewall, Refused};
+use crate::driver::now_ns;
+use crate::lease::{Held, refused};
+use crate::members::{self, Now};
+use anyhow::{Context, Result};
+use control::{SetAdded, SetMember, SetRemoved};
+use firewall_abi::members::NO_END;
+use rules::Set;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tracing::info;
+
+/// Now, by both clocks.
+pub(super) fn now() -> Result<Now> {
+    let unix = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Ok(Now {
+        boot_ns: now_ns()?,
+        unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+    })
+}
+
+impl Firewall {
+    /// Has these addresses join a set, for so long or until they are removed.
+    pub fn add_to_set(
+        &mut self,
+        set: &str,
+        addresses: &[IpAddr],
+        time: Option<Duration>,
+    ) -> Result<SetAdded, Refused> {
+        let set = self.set_in_force(set)?;
+        let kept_out = addresses.iter().find(|address| {
+            let is = |except: &rules::Addresses| except.contains(**address);
+            set.except.iter().any(is)
+        });
+        if let Some(address) = kept_out {
+            return Err(Refused::StaysInSet(format!(
+                "{address} is in the `except` of the set `{}` ({}:{}), which holds it never; nothing was changed",
+                set.id,
+                self.config.rule_file(),
+                set.line
+            )));
+        }
+        let now_ns = now_ns().map_err(refused)?;
+        let until_ns = time.map_or(NO_END, |time| {
+            let time = u64::try_from(time.as_nanos()).unwrap_or(NO_END);
+            now_ns.saturating_add(time).min(NO_END - 1)
+        });
+        let (added, before) = self.members.add(&set.id, addresses, until_ns, now_ns)?;
+        let put = self.put_members(addresses);
+        let generation = put.inspect_err(|_| self.take_back(before, addresses))?;
+        Ok(SetAdded {
+            added,
+            renewed: (addresses.len() as u64).saturating_sub(added),
+            generation,
+        })
+    }
+
+    /// Takes these addresses out of a set that they have joined.
+    pub fn remove_from_set(
+        &mut self,
+        set: &str,
+        addresses: &[IpAddr],
+    ) -> Result<SetRemoved, Refused> {
+        let set = self.set_in_force(set)?;
+        let now_ns = now_ns().map_err(refused)?;
+        let known = self.rulebook.sets_in_force();
+        let holds = |address: &&IpAddr| {
+            known
+                .as_ref()
+                .is_some_and(|known| known.holds(&set.id, **address))
+        };
+        let held: Vec<_> = addresses.iter().filter(holds).collect();
+        let only_held = held
+            .iter()
+            .find(|address| !self.members.has(&set.id, ***address, now_ns));
+        if let Some(address) = only_held {
+            return Err(members::stays(&set, &self.config.rule_file(), **address));
+        }
+        let stays = held.len() as u64;
+        let (removed, before) = self.members.remove(&set.id, addresses);
+        let put = self.put_members(addresses);
+        put.inspect_err(|_| self.take_back(before, addresses))?;
+        Ok(SetRemoved {
+            removed,
+            absent: (addresses.len() as u64).saturating_sub(removed),
+            stays,
+        })
+    }
+
+    /// Who has joined this set, or any.
+    pub fn set_members(&mut self, set: Option<&str>) -> Result<Vec<SetMember>, Refused> {
+        let now_ns = now_ns().map_err(refused)?;
+        let members = self.members.list(set, now_ns);
+        // Rules that have it no more may have had it when something joined it.
+        if let Some(set) = set.filter(|_| members.is_empty()) {
+            self.set_in_force(set)?;
+        }
+        Ok(members)
+    }
+
+    /// The set of this name that the rules in force have.
+    fn set_in_force(&mut self, name: &str) -> Result<Set, Refused> {
+        let held = self.rulebook.in_force();
+        let listed = match held.and_then(|held| held.listed.clone()) {
+            Some(listed) => listed,
+            None => self.read_listed(held)?,
+        };
+        let set = listed.iter().find(|set| set.id == name).cloned();
+        set.ok_or_else(|| members::no_such_set(name, &listed))
+    }
+
+    /// The sets of rules that an earlier service compiled.
+    fn read_listed(&self, held: Option<&Held>) -> Result<Arc<[Set]>, Refused> {
+        let Some((name, text)) = held.and_then(|held| held.text.as_ref()) else {
+            return Err(Refused::System(control::NO_TEXT.to_owned()));
+        };
+        Ok(self.read(name, text)?.sets().cloned().collect())
+    }
+
+    /// Has the driver know what has become of these. A generation that it took: some address is in sets that none was in at once.
+    fn put_members(&mut self, addresses: &[IpAddr]) -> Result<Option<u32>, Refused> {
+        let lacks = self.members.any_lacking(addresses, &self.rulebook.tables());
+        let mut generation = None;
+        if lacks || self.rulebook.asks_unread(&self.members) {
+            generation = self.renewed().map_err(refused)?;
+            self.keep_names();
+            if let Some(generation) = generation {
+                info!(
+                    "addresses are in sets at once that none was in before; generation {generation} knows it"
+                );
+            }
+        }
+        let tables = self.rulebook.tables();
+        if self.members.any_lacking(addresses, &tables) || self.rulebook.asks_unread(&self.members)
+        {
+            return Err(Refused::System(
+                "the rules in force were compiled by an earlier service, and what they name can't be had now: `gatebell status` says \
+                 what; nothing was changed"
+                    .to_owned(),
+            ));
+        }
+        self.members
+            .put(&self.driver, &tables, addresses)
+            .map_err(refused)?;
+        self.keep_members(false);
+        Ok(generation)
+    }
+
+    fn take_back(&mut self, before: members::Before, addresses: &[IpAddr]) {
+        self.members.restore(before);
+        let put = self
+            .members
+            .put(&self.driver, &self.rulebook.tables(), addresses);
+        self.noted(put);
+    }
+
+    /// Has the driver know what was on disk.
+    pub(super) fn first_members(&mut self) -> Result<()> {
+        if self.driver.adopted() {
+            return Ok(());
+        }
+        self.members
+            .put_all(&self.driver, &self.rulebook.tables())
+            .context("telling the driver what had joined sets")
+    }
+
+    /// Takes out what is over.
+    pub(super) fn tidy_members(&mut self) {
+        if self.members.is_empty() {
+            return;
+        }
+        let tidied = now_ns().and_then(|now_ns| {
+            let over = self.members.forget_over(now_ns);
+            let tables = self.rulebook.tables();
+            self.members.put(&self.driver, &tables, &over)
+        });
+        self.note_failed(tidied.context("taking out of sets what is over"));
+    }
+
+    /// Writes down what has joined sets, at once or when it is time to, and has the rules asked again about its connections.
+    pub(super) fn keep_members(&mut self, at_once: bool) {
+        if self.members.due().is_none() {
+            return;
+        }
+        let kept = now().map(|now| self.members.save(&self.keeper, now, at_once));
+        let asked = self.members.ask_anew(&self.driver);
+        self.note_failed(kept.and(asked));
+    }
+
+    /// Says what failed; what succeeds says nothing of what else did not.
+    fn note_failed(&mut self, result: Result<()>) {
+        if result.is_err() {
+            self.noted(result);
+        }
+    }
+}
