@@ -233,6 +233,26 @@ fn a_rule_for_a_user_or_a_program_decides_both_ways() {
 }
 
 #[test]
+fn a_listener_stays_its_makers_whichever_program_it_is_handed_to() {
+    let program = Temporary::named("maker");
+    let other = std::env::current_exe().unwrap();
+    fs::copy(&other, &program.0).unwrap();
+    let keys = format!("direction = \"in\"\nprogram = \"{}\"", program.0.display());
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("maker", "allow", &keys)));
+    for (made_by, taken_by, meant) in [
+        (Somebody::program(&program.0), &other, true),
+        // It can't come by what is meant for the other one in handing that its socket.
+        (Somebody::root(), &program.0, false),
+    ] {
+        let to = format!("{INSIDE}:7001");
+        let what = format!("hand {to} {}", taken_by.display());
+        let listener = made_by.starts(&zone, &what);
+        knock(&zone, true, &to, meant);
+        assert_eq!(listener.gets_it(meant), meant, "{what}");
+    }
+}
+
+#[test]
 fn a_refused_connection_fails_at_once_and_is_counted_and_told_once() {
     let mut rules = QUIET.to_owned();
     for (id, action, keys) in [

@@ -5,6 +5,7 @@ use super::zone::Protected;
 use gatebell_tests::again;
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -61,7 +62,7 @@ impl Somebody {
         }
     }
 
-    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `hand ADDRESS PROGRAM` (to which they become, and which accepts), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread
     /// that is not the first does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
         let mut process = self
@@ -149,6 +150,8 @@ fn acts() {
         "call" => call(address(words[1])),
         "send" => send(address(words[1])),
         "accept" => accept(address(words[1])),
+        "hand" => hand(address(words[1]), words[2]),
+        "take" => take(),
         "receive" => receive(address(words[1])),
         "become" => become_another(&words[1..]),
         "outlive" => outlive(),
@@ -192,6 +195,22 @@ fn send(to: SocketAddr) -> io::Result<()> {
 
 fn accept(at: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(at)?;
+    println!("{READY}");
+    listener.accept().map(drop)
+}
+
+/// Listens, and becomes a program that takes what comes.
+fn hand(at: SocketAddr, program: &str) -> io::Result<()> {
+    let listener = TcpListener::bind(at)?;
+    Err(Command::new(program)
+        .args(["somebody::acts", "--exact", "--nocapture"])
+        .env("GATEBELL_ACT", "take")
+        .stdin(OwnedFd::from(listener))
+        .exec())
+}
+
+fn take() -> io::Result<()> {
+    let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
     println!("{READY}");
     listener.accept().map(drop)
 }
