@@ -96,7 +96,9 @@ it_protects_the_machine_that_it_is_installed_on() {
     protected
     check "the status says so" gatebell status
     within 60 reported || no "gatebell watch --json reports the refused packet"
+    check "gatebell history has it too, from within what systemd lets the service do" within 20 kept_in_history
 }
+kept_in_history() { gatebell history --json --direction in --verdict block | grep -q "\"port\":$refused\b"; }
 policy=/usr/share/polkit-1/actions/org.gatebell.firewall.policy
 members_may_ask() {
     [ "$(stat -c '%U:%G %a' /run/gatebell/gatebell.sock)" = "root:gatebell 660" ] &&

@@ -37,7 +37,7 @@ pub struct AddressNames {
 }
 
 /// The names, for another thread of ours. Cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KnownNames(Arc<Shared>);
 
 impl KnownNames {

@@ -551,3 +551,106 @@ fn text(bytes: &[u8]) -> String {
     let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(whole).replace(char::is_control, "\u{fffd}")
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+    use zerocopy::FromZeros;
+
+    fn writer(folder: &Path) -> Writer {
+        Writer {
+            bounds: Bounds {
+                days: 1,
+                bytes: 1 << 20,
+            },
+            folder: folder.to_owned(),
+            device: folder.join("no-device"),
+            names: Named {
+                service: ServiceNames::new(&folder.join("no-service")),
+                addresses: KnownNames::default(),
+            },
+            shared: Arc::default(),
+            database: None,
+            again: Instant::now(),
+            unnamed: HashMap::new(),
+            batch: Batch::default(),
+            before: 0,
+            unwritten: 0,
+        }
+    }
+
+    fn refused(port: u16) -> Packet {
+        let mut packet = Packet::new_zeroed();
+        (packet.flow.direction, packet.flow.protocol) = (Direction::Outbound as u8, 6);
+        packet.flow.destination_port = port;
+        (packet.decision.verdict, packet.decision.reason) = (2, 2);
+        (packet.decision.rule, packet.user) = (NO_RULE, 1000);
+        packet
+    }
+
+    impl Writer {
+        fn sees(&mut self, packet: &Packet) {
+            let seen = Unnamed::of(packet).unwrap();
+            self.unnamed.insert(seen, Tally::one(now()));
+            self.flush();
+        }
+
+        fn counted(&self) -> (u64, u64, bool) {
+            let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+            let Shared { kept, lost, .. } = &*self.shared;
+            (count(kept), count(lost), self.shared.trouble().is_some())
+        }
+    }
+
+    #[test]
+    fn what_a_disk_does_not_take_is_counted_and_said_until_it_takes_again() {
+        let folder = std::env::temp_dir().join(format!("gatebell-recorder-{}", std::process::id()));
+        let _none_left = fs::remove_dir_all(&folder);
+        // In its place lies a file: no folder can be made.
+        fs::write(&folder, b"").unwrap();
+        let mut writer = writer(&folder);
+        writer.sees(&refused(23));
+        assert_eq!(writer.counted(), (0, 1, true));
+        // It is not tried at each write.
+        fs::remove_file(&folder).unwrap();
+        writer.sees(&refused(24));
+        assert_eq!(writer.counted(), (0, 2, true));
+        writer.again = Instant::now();
+        writer.sees(&refused(25));
+        assert_eq!(writer.counted(), (1, 2, false));
+        // A file that is none is put aside.
+        writer.database = None;
+        fs::write(folder.join(history::FILE), vec![0xa5; 100_000]).unwrap();
+        for port in 26..28 {
+            writer.again = Instant::now();
+            writer.sees(&refused(port));
+        }
+        let (kept, lost, trouble) = writer.counted();
+        assert_eq!(
+            (kept + lost, trouble),
+            (5, false),
+            "each is one or the other"
+        );
+        assert!(writer.shared.put_aside.load(Ordering::Relaxed));
+        let page = history::page(&folder, PageRequest::default()).unwrap();
+        assert_eq!(page.rows.last().unwrap().conversation.port, Some(27));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_port_that_is_kept_is_the_one_that_was_asked_for_and_of_what_has_none_there_is_none() {
+        let mut packet = refused(443);
+        packet.flow.source_port = 50_000;
+        let kept = |packet: &Packet| Unnamed::of(packet).unwrap().port;
+        assert_eq!(kept(&packet), Some(443));
+        for protocol in [1, 58] {
+            packet.flow.protocol = protocol;
+            assert_eq!(kept(&packet), None);
+        }
+        packet.flow.direction = 9;
+        assert!(Unnamed::of(&packet).is_err(), "no number is guessed at");
+    }
+}
