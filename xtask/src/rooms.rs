@@ -44,7 +44,7 @@ pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
         .collect()
 });
 
-const LISTED: [Room; 22] = [
+const LISTED: [Room; 23] = [
     Room {
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
@@ -91,6 +91,11 @@ const LISTED: [Room; 22] = [
         "names",
         "any answer of DNS names addresses or nothing, and what it names can be shown",
         &[Step::Package("gatebell-names")],
+    ),
+    plain(
+        "history",
+        "what happened is kept within its bounds, over a kill, a full disk and a broken file, and can be read page by page",
+        &[Step::Package("gatebell-history")],
     ),
     plain(
         "channel",

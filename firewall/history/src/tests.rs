@@ -130,9 +130,8 @@ fn a_row_is_read_as_it_was_written_and_one_minutes_is_one() {
     assert_eq!((rows[2].start, rows[2].tally.count), (NOW + 60, 1));
 }
 
-/// Not a test: the child of the next one, which writes until it is killed.
+/// Not a promise: the child of the next test, which writes until it is killed.
 #[test]
-#[ignore = "it is killed"]
 fn writes_until_it_is_killed() {
     let Some(folder) = std::env::var_os("GATEBELL_HISTORY_FOLDER") else {
         return;
@@ -148,7 +147,7 @@ fn writes_until_it_is_killed() {
 fn what_was_written_survives_a_kill() {
     let folder = Folder::new("kill");
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tests::writes_until_it_is_killed", "--ignored"])
+        .args(["--exact", "tests::writes_until_it_is_killed"])
         .args(["--nocapture", "--test-threads=1"])
         .env("GATEBELL_HISTORY_FOLDER", &folder.0)
         .stdout(Stdio::piped())
