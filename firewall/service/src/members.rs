@@ -27,7 +27,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::{error, warn};
+use tracing::error;
 
 /// The file, in the folder for what is kept.
 pub const FILE: &str = "members.json";
@@ -158,23 +158,26 @@ impl Members {
             .iter()
             .map(|name| (number_of(name), name.clone()))
             .collect();
-        let mut unknown = 0_usize;
-        let mut found = Vec::new();
+        let (mut unknown, mut found) = (Vec::new(), Vec::new());
         driver.each("MEMBERS", |key: &[u8; 16], member: &Member| {
             for stage in member.stages.iter().filter(|stage| stage.until_ns != 0) {
                 match names.get(&stage.set) {
                     Some(name) => found.push((name.clone(), address(key, member), stage.until_ns)),
-                    None => unknown += 1,
+                    None => unknown.push(address(key, member)),
                 }
             }
         })?;
         for (name, address, until_ns) in found {
             self.join(&name, address, until_ns, now.boot_ns);
         }
-        if unknown > 0 {
-            warn!(
-                "{unknown} addresses in the kernel are in sets whose names are lost; they are so until their time is over"
+        // Rules that are compiled from here on would not know what these are in.
+        if !unknown.is_empty() {
+            error!(
+                "{} memberships of addresses in sets end, for the sets' names are lost with {FILE}: add them again",
+                unknown.len()
             );
+            unknown.retain(|address| !self.of.contains_key(address));
+            self.put(driver, &Tables::default(), &unknown)?;
         }
         Ok(())
     }

@@ -159,11 +159,8 @@ impl Firewall {
         self.noted(put);
     }
 
-    /// Has the driver know what was on disk.
+    /// Has the driver know what was on disk, and nothing else.
     pub(super) fn first_members(&mut self) -> Result<()> {
-        if self.driver.adopted() {
-            return Ok(());
-        }
         self.members
             .put_all(&self.driver, &self.rulebook.tables())
             .context("telling the driver what had joined sets")
