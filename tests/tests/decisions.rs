@@ -912,6 +912,86 @@ fn whatever_one_user_asks_at_once_each_hears_its_answer() {
     assert!(stats.flows >= MANY as u64, "{stats:?}");
 }
 
+/// Somebody outside keeps sending to whom a program of the zone has written to.
+struct Sending {
+    program: std::process::Child,
+    heard: PathBuf,
+    from: UdpSocket,
+    to: SocketAddr,
+}
+
+impl Sending {
+    fn to_bash(zone: &Protected, port: u16) -> Self {
+        let from = within(&outside(zone), move || {
+            UdpSocket::bind((OUTSIDE, port)).unwrap()
+        });
+        from.set_read_timeout(Some(patience(true))).unwrap();
+        let heard = zone.lab.folder().join(format!("heard-{port}"));
+        // It takes one byte at a time: a datagram has one, which ends a line.
+        let line = format!(
+            "exec 3<>/dev/udp/{OUTSIDE}/{port}; echo >&3; while read -r <&3; do echo >>{}; done",
+            heard.display()
+        );
+        let program = zone.lab.inside(&["bash", "-c", &line]).spawn().unwrap();
+        let to = from.recv_from(&mut [0; 4]).unwrap().1;
+        Self {
+            program,
+            heard,
+            from,
+            to,
+        }
+    }
+
+    /// Whether anything of what is sent now is heard.
+    fn is_heard(&self) -> bool {
+        let heard = || fs::metadata(&self.heard).map_or(0, |file| file.len());
+        let before = heard();
+        for _ in 0..20 {
+            self.from.send_to(b"\n", self.to).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        heard() > before
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
+    }
+}
+
+#[test]
+fn new_rules_about_who_talks_hold_for_what_answers_a_connection_that_goes_on() {
+    let mut zone = Protected::with(QUIET);
+    let put = |zone: &mut Protected, rules: &str| {
+        fs::write(&zone.rules, rules).unwrap();
+        zone.signal(Signal::SIGHUP);
+        zone.hear("reloaded");
+    };
+    let bash = fs::canonicalize("/bin/bash").unwrap();
+    let program = format!("program = \"{}\"", bash.display());
+    for (port, action, keys) in [
+        (7001, "block", format!("destination = \"{OUTSIDE}\"")),
+        (7002, "block", program.clone()),
+        (7003, "block", "user = \"root\"".to_owned()),
+        (7004, "ask", program),
+        (7005, "ask", String::new()),
+    ] {
+        put(&mut zone, QUIET);
+        let sending = Sending::to_bash(&zone, port);
+        assert!(sending.is_heard(), "nothing refuses it");
+        let keys = format!("direction = \"out\"\nprotocol = \"udp\"\nports = {port}\n{keys}");
+        put(
+            &mut zone,
+            &(QUIET.to_owned() + &rule("other", "allow", "protocol = \"tcp\"")),
+        );
+        assert!(sending.is_heard(), "other rules allow it too");
+        put(&mut zone, &(QUIET.to_owned() + &rule("new", action, &keys)));
+        assert!(!sending.is_heard(), "{action}: {keys}");
+    }
+}
+
 /// Has the zone send to them, without asking for them first: whoever writes would wait for that.
 fn nobodies_have_addresses(zone: &Protected) {
     for nobody in NOBODIES {

@@ -732,6 +732,21 @@ pub fn key_of(flow: &PacketHeaders) -> FlowKey {
     }
 }
 
+/// Whether a packet that comes in answers a connection that other rules than these have allowed: these were asked about its beginning,
+/// and if they ask who began it, that is left to the socket.
+#[must_use]
+#[inline(always)]
+pub fn answers_what_others_allowed<C: Connections>(
+    flow: &PacketHeaders,
+    head: &Head,
+    connections: &mut C,
+) -> bool {
+    let entry = connections.find(&key_of(flow));
+    entry.is_some_and(|entry| {
+        entry.local_began != from_local(flow) && entry.generation != head.generation
+    })
+}
+
 /// 1 if a packet comes from the end that its [`FlowKey`] calls local: the zone's; of what is forwarded, the lower address.
 #[inline(always)]
 fn from_local(flow: &PacketHeaders) -> u8 {

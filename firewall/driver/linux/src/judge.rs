@@ -11,12 +11,14 @@ use crate::translated;
 use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use core::ffi::c_void;
-use engine::connection::{Asked, Ends, classify_as, decide, decide_alone, ends_at_socket};
+use engine::connection::{
+    Asked, Ends, answers_what_others_allowed, classify_as, decide, decide_alone, ends_at_socket,
+};
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
 use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
-use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PROGRAM, ASKS_USER};
+use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
 /// unseen, unless a rule names its device. `answers` becomes 1 if what comes in carries an answer of DNS, and passes.
@@ -59,7 +61,7 @@ pub fn judge_again(packet: &AtSocket) -> Verdict {
     let Some(head) = head(&rules) else {
         return Verdict::Allow;
     };
-    let asks_who = head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
+    let asks_who = head.asks & (ASKS_USER | ASKS_PROGRAM | ASKS_PERSON) != 0;
     let unseen = packet.device_number() == LOOPBACK && head.asks & ASKS_LOOPBACK == 0;
     if !asks_who
         || unseen
@@ -74,10 +76,15 @@ pub fn judge_again(packet: &AtSocket) -> Verdict {
     let mut local = Local::UNKNOWN;
     let mut ends = AtZone::of(packet, &mut local);
     let mut decision = Decision::default();
-    ends.look_at(&mut parsed, &mut decision);
-    // By the headers alone it was decided, or was not for a socket to decide.
-    if decision.verdict != Verdict::Socket as u8 || !ends_at_socket(parsed.flow.protocol) {
+    if !ends_at_socket(parsed.flow.protocol) {
         return Verdict::Allow;
+    }
+    if !answers_what_others_allowed(&parsed.flow, head, &mut Flows) {
+        ends.look_at(&mut parsed, &mut decision);
+        // By the headers alone it was decided.
+        if decision.verdict != Verdict::Socket as u8 {
+            return Verdict::Allow;
+        }
     }
     decision = decide(&mut parsed, &mut ends, &rules, &mut Flows);
     // It goes on with what was allowed, and passed by that before.
@@ -279,6 +286,10 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         }
         self.asked = true;
         gatebell_classify(packet, self.local, asked as u32, decision);
+        // Rules that came meanwhile may ask what was not looked for: its next packet asks them again.
+        if head(tables).is_none_or(|head| head.generation != decision.generation) {
+            decision.generation = 0;
+        }
         if P::FORWARDED && published::asks_again(decision) {
             self.classify_as_sent(packet, asked, decision);
         }
