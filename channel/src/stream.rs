@@ -85,7 +85,7 @@ impl<'a> Record<'a> {
         self.bytes
     }
 
-    /// As a type of the contract (or of a driver's own), which has the header as its first field.
+    /// As a type of `channel_abi`, or of a driver's own, which has the header as its first field.
     ///
     /// # Errors
     /// [`Error::Contract`] if the record is shorter than the type.

@@ -74,7 +74,7 @@ pub enum Ending {
     Dereferenced = 1,
     /// The driver is being stopped.
     DriverStopping = 2,
-    /// The driver is replaced by one that speaks another version of the contract.
+    /// The driver is replaced by one that speaks another version of the channel.
     Incompatible = 3,
 }
 

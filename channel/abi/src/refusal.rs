@@ -30,7 +30,7 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// The app speaks another version of the contract than the driver.
+    /// The app speaks another version of the channel than the driver.
     Version = 1, "version";
     /// The request is not as long as its command wants it.
     Length = 2, "length";

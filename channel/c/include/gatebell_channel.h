@@ -91,7 +91,7 @@ typedef enum GbEnding {
    */
   GB_ENDING_DRIVER_STOPPING = 2,
   /**
-   * The driver is replaced by one that speaks another version of the contract.
+   * The driver is replaced by one that speaks another version of the channel.
    */
   GB_ENDING_INCOMPATIBLE = 3,
 } GbEnding;
@@ -137,7 +137,7 @@ typedef struct GbHeader {
    */
   uint32_t kind;
   /**
-   * The version of the contract that the driver was built with.
+   * The version of the channel that the driver was built with.
    */
   uint32_t version;
   /**

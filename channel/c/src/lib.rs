@@ -66,7 +66,7 @@ pub enum GbEnding {
     Detached = 1,
     /// The driver is being stopped, or is gone.
     DriverStopping = 2,
-    /// The driver is replaced by one that speaks another version of the contract.
+    /// The driver is replaced by one that speaks another version of the channel.
     Incompatible = 3,
 }
 
@@ -90,7 +90,7 @@ pub struct GbHeader {
     pub length: u32,
     /// What it is about: a number from 0 to 63 that the driver chose.
     pub kind: u32,
-    /// The version of the contract that the driver was built with.
+    /// The version of the channel that the driver was built with.
     pub version: u32,
     /// The processor that made the record.
     pub processor: u32,

@@ -20,7 +20,7 @@ pub struct Verdicts {
     pub allowed_out: u64,
     /// Packets out of the zone that were dropped.
     pub blocked_out: u64,
-    /// Packets of confirmed connections that found no room among those that make none: they stay where they make it.
+    /// Packets of connections that found no room: confirmed ones among those that make none, which stay where they make it, or new ones.
     pub flows_full: u64,
     /// Packets through the zone that went on.
     pub allowed_forward: u64,
@@ -62,7 +62,7 @@ impl Verdicts {
             .wrapping_add(self.allowed_forward)
     }
 
-    /// The counter of one direction and verdict, given as numbers of the contract.
+    /// The counter of one direction and verdict, by their numbers.
     #[must_use]
     pub const fn counter(&self, direction: u8, verdict: u8) -> &u64 {
         const INBOUND: u8 = Direction::Inbound as u8;
@@ -141,7 +141,7 @@ impl FlowEntry {
     pub const BROKEN_OFF: u8 = 4;
     /// The other end has answered.
     pub const ANSWERED: u8 = 8;
-    /// The initiator has gone on after the answer: it is no forged address.
+    /// The initiator has gone on after the answer. Whoever forges its address may have, unseen.
     pub const CONFIRMED: u8 = 16;
     /// It stands where it makes no room for new ones.
     pub const KEPT: u8 = 32;

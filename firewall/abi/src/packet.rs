@@ -45,7 +45,7 @@ pub enum Verdict {
     Reject = 3,
     /// The packet is dropped quietly until somebody has said what is to become of its like.
     Ask = 4,
-    /// The headers alone do not decide: the socket that gets the packet does. Its number is kept for it, likewise.
+    /// The headers alone do not decide: the packet passes where the stack shows it, and is judged where its socket is known. No rule has it.
     Socket = 5,
 }
 
@@ -103,7 +103,7 @@ from_integer! {
     }
 }
 
-/// Not a number that this version of the contract gives a meaning to.
+/// Not a number that this layout gives a meaning to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownNumber(pub u8);
 

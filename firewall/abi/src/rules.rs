@@ -11,7 +11,7 @@
 //! - The first bit that the vectors of all dimensions share is the first rule that matches.
 //!
 //! Sets of addresses are a table of their own, [`SetsHead`], so that generations can share them: it says of an address
-//! which sets hold it, by a number (an *class*); the generation says which rules ask for these sets.
+//! which sets hold it, by a number (an *equivalence class*); the generation says which rules ask for these sets.
 
 use crate::packet::{Direction, Verdict};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -60,7 +60,7 @@ pub struct Tree {
     pub levels: u32,
     /// How many intervals there are. 1: there are no leaves.
     pub intervals: u32,
-    /// The page at which the leaves start. If there are none, what everything has: a vector's page, or an class.
+    /// The page at which the leaves start. If there are none, what everything has: a vector's page, or an equivalence class.
     pub leaves: u32,
     /// Fills the word.
     pub spare: u32,
@@ -78,7 +78,7 @@ pub struct Tree {
 pub struct NarrowLeaf {
     /// The lowest value of each interval.
     pub keys: [u32; NARROW_LEAF],
-    /// What each has: a vector's page, or an class.
+    /// What each has: a vector's page, or an equivalence class.
     pub values: [u32; NARROW_LEAF],
 }
 
@@ -196,9 +196,9 @@ pub struct SetsHead {
     pub pages: u32,
     /// How many equivalence classes there are. Class 0: in no set.
     pub equivalence_classes: u32,
-    /// EquivalenceClasses of IPv4 addresses.
+    /// Equivalence classes of IPv4 addresses.
     pub v4: Tree,
-    /// EquivalenceClasses of IPv6 addresses.
+    /// Equivalence classes of IPv6 addresses.
     pub v6: Tree,
 }
 

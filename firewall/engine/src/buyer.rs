@@ -1,7 +1,8 @@
 //! Whose a connection is, and how many of those that make no room for new ones a buyer may have.
 //!
-//! A user buys what its sockets begin; a device what is forwarded from it; a network outside what comes from there. None of them
-//! can be forged by another one: where an address can, in what nobody has confirmed, nothing is counted.
+//! A user buys what its sockets begin; a device what is forwarded from it; a network outside what comes from there. Users and devices
+//! can't be forged. An address outside can, by whoever sends two datagrams in its name to a port that answers: it counts for the network that it
+//! is of, and arrivals have a share of their own. What nobody has confirmed is not counted.
 
 use firewall_abi::firewall::{MAX_ARRIVALS, MAX_FLOWS};
 

@@ -806,8 +806,10 @@ pub fn is_silent(key: &FlowKey, entry: &FlowEntry, now_ns: u64) -> bool {
     now_ns.saturating_sub(entry.stamp_ns) > longest_silence_ns(key.protocol, entry)
 }
 
-/// How long a connection may be silent before it is forgotten, in nanoseconds: what Linux' own connection tracking gives it, but
-/// for an established TCP connection 2 hours and not 5 days.
+/// How long a connection may be silent before it is forgotten, in nanoseconds. As Linux' own connection tracking has them by default are
+/// the times of a TCP connection that is not answered (120 s), not confirmed (60 s) or half closed (120 s), and of other protocols before they
+/// are confirmed (30 s). Ours are: established TCP 2 hours, not 5 days; both ends closed or one broken off 10 s; other protocols, once
+/// confirmed, 180 s, which is 120 s there for UDP and 30 s for ICMP.
 #[must_use]
 #[inline(always)]
 pub const fn longest_silence_ns(protocol: u32, entry: &FlowEntry) -> u64 {

@@ -1,7 +1,7 @@
 //! Decisions, pure: from a packet's bytes to a verdict and its reason.
 //!
-//! The same code decides in the Linux kernel (eBPF), in the Windows driver, in a dry run and in the tests. It may
-//! depend on `contract` and `zerocopy` only.
+//! The same code decides in the Linux kernel (eBPF), in a dry run and in the tests, and would in a driver for Windows. It may
+//! depend on `firewall_abi` and `zerocopy` only.
 //!
 //! Rules that hold here:
 //! - Total: any bytes and any tables give a decision. No panic, no allocation, no `unsafe`, every loop bounded.

@@ -2,7 +2,7 @@
 //!
 //! One TOML file is the whole configuration. [`parse`] reads no file and asks no kernel: the service, the dry run and
 //! the command line hand it text, and [`Resolver`] for what stands outside of it. [`SystemResolver`] is the real ones, and
-//! the only part of this crate that asks a system. It may depend on `contract`, `engine` and a TOML parser.
+//! the only part of this crate that asks a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
 //!
 //! Rules that hold here:
 //! - A file is taken whole or not at all, and all that is wrong with it is said at once: file, line, column, what is

@@ -8,5 +8,5 @@ fn main() -> std::process::ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("gatebelld serves the Linux driver; on Windows the driver serves itself");
+    eprintln!("gatebelld serves the Linux driver; there is no firewall for Windows yet");
 }

@@ -4,7 +4,7 @@
 //! once. It may depend on `channel` to be told and on `rules` for the names of rules. It decides nothing.
 //!
 //! Rules that hold here:
-//! - What comes from a record is untrusted until `contract` and [`entry`] have made something of it.
+//! - What comes from a record is untrusted until `firewall_abi` and [`entry`] have made something of it.
 //! - What another program may have named moves no cursor.
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! The article's GUI: a window with a log that registers the operations on the event object.
 //!
 //! One code for Linux and Windows. `--headless` does every operation once and prints the same log; `--compare` shows
-//! what arrives by each of the article's three ways. It may depend on `channel` and `contract` alone, and on egui for
+//! what arrives by each of the article's three ways. It may depend on `channel` and `sample_abi` alone, and on egui for
 //! the window.
 //!
 //! - `step`: the operations that a user can ask for, and a script of all of them.

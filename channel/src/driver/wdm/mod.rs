@@ -5,7 +5,7 @@
 //!
 //! Rules that hold here:
 //! - `nt` alone declares the kernel's functions; what is built on it is safe to use.
-//! - A request's bytes are copied into a type of `contract` before anything is believed.
+//! - A request's bytes are copied into a type of `channel_abi` before anything is believed.
 //! - An I/O request's status is set before it is completed, and nothing of it is touched after.
 //! - No panic is left: the panic handler calls a function that does not exist, so a panic that the compiler cannot
 //!   rule out fails the link.

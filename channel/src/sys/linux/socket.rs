@@ -44,7 +44,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// The body as a type of the contract: it must have exactly its length.
+    /// The body as a type of `channel_abi`: it must have exactly its length.
     ///
     /// # Errors
     /// [`Refusal::Length`] if the body has another length.

@@ -11,7 +11,7 @@
 //!   for what an address has begun that has joined a set.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
-//! depend on these and `contract` alone.
+//! depend on these and `firewall_abi` alone.
 //!
 //! Rules that hold here:
 //! - First the verdict, then the counter, then the record (I4): nothing that a reader does changes a verdict.

@@ -1,4 +1,4 @@
-//! Which programs there are: the path by which each was last started, so that records need name its file only.
+//! Which programs there are: the path by which each was first seen to be started, so that records need name its file only.
 
 use aya_ebpf::btf_maps::LruHashMap;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel_str;
