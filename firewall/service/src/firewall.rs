@@ -24,6 +24,7 @@ use crate::rule_names::KnownGenerations;
 use crate::stand_in;
 use crate::state::{State, Written};
 use crate::sweep::EVERY;
+use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
 use channel::server::{DeviceServer, Parts, Policy, RingMemory, Room};
@@ -235,8 +236,8 @@ pub struct Firewall {
     no_door: Option<String>,
     /// Which hooks are gone.
     open: Option<String>,
-    /// What else is not as it should be.
-    trouble: Option<String>,
+    /// What else failed and still does.
+    failures: Troubles,
 }
 
 impl Firewall {
@@ -310,7 +311,7 @@ impl Firewall {
             again: Again::default(),
             no_door,
             open: None,
-            trouble: None,
+            failures: Troubles::default(),
         };
         // Of what is in force now records come until the next rules are.
         firewall.keep_names();
@@ -432,12 +433,15 @@ impl Firewall {
 
     /// Whether something that stands outside may have come to be right by itself: a disk that is mounted later, a user who is
     /// known only once the network is there.
-    const fn is_troubled(&self) -> bool {
-        self.stand_in.is_some() || !self.missing.is_empty()
+    fn is_troubled(&self) -> bool {
+        self.stand_in.is_some() || !self.missing.is_empty() || self.failures.holds(Cause::Programs)
     }
 
     /// Looks again for what was no good or missing.
     fn look_again(&mut self) {
+        if self.failures.holds(Cause::Programs) {
+            self.renew();
+        }
         if self.stand_in.is_some() {
             // Said already, unless it is something else by now.
             let before = self.bad_file.take();
@@ -463,11 +467,11 @@ impl Firewall {
         let Ok(rules) = self.read(&name, &text) else {
             return;
         };
-        if missing(&rules) == self.missing {
+        if missing(&rules) == self.missing && !self.failures.holds(Cause::Rules) {
             return;
         }
         let taken = self.take(&name, &text, &rules, false);
-        if let Some(applied) = self.noted(taken.map_err(anyhow::Error::from)) {
+        if let Some(applied) = self.noted(Cause::Rules, taken.map_err(anyhow::Error::from)) {
             info!(
                 "what the rules name has changed; generation {} knows it",
                 applied.generation
@@ -502,6 +506,7 @@ impl Firewall {
 
     fn are_good(&mut self, held: &Held, rules: &Rules, compiled: Compiled) {
         self.stand_in = None;
+        self.failures.note(Cause::Rules, &Ok(()));
         self.missing = missing(rules);
         self.missing.iter().for_each(|trouble| error!("{trouble}"));
         let Some((name, text)) = held.text.clone() else {
@@ -520,7 +525,7 @@ impl Firewall {
     /// Tidies up after a lease whose time is over. Returns the generation that is no longer tried out.
     pub(crate) fn expire(&mut self) -> Option<u32> {
         let ended = self.rulebook.expire(&self.driver, &self.state);
-        self.noted(ended.context("ending a lease")).flatten().inspect(|generation| {
+        self.noted(Cause::Lease, ended.context("ending a lease")).flatten().inspect(|generation| {
             warn!("generation {generation} was not confirmed in time; the confirmed rules are back");
         })
     }
@@ -528,11 +533,10 @@ impl Firewall {
     /// Forgets connections that nobody has used for long. Returns when to do so again at the latest.
     pub(crate) fn sweep(&mut self) -> Duration {
         let swept = self.driver.forget_idle_flows();
-        let swept = self.noted(swept);
+        let swept = self.noted(Cause::Sweep, swept.context("looking for idle connections"));
         self.flows = swept.map_or(self.flows, |swept| swept.left);
         // What failed is tried again soon.
-        let quiet = swept.filter(|_| self.trouble.is_none());
-        quiet.map_or(EVERY, |swept| swept.rest())
+        swept.map_or(EVERY, |swept| swept.rest())
     }
 
     /// Puts back what somebody took out of the kernel.
@@ -601,13 +605,14 @@ impl Firewall {
             stand_in,
             bad_file,
             missing,
-            trouble,
+            failures,
             no_door,
             open,
             ..
         } = self;
         let said = [open, stand_in, bad_file].into_iter().flatten();
-        let said = said.chain(missing).chain(trouble).chain(no_door).cloned();
+        let said = said.chain(missing).chain(failures.iter());
+        let said = said.chain(no_door).cloned();
         let unkept = [
             self.keeper.trouble(),
             self.state.trouble(),
@@ -859,7 +864,10 @@ impl Firewall {
                 undoes: None,
             };
             let kept = self.keep(&before, change);
-            applied.change = self.noted(kept.context("the rules before this change are not kept"));
+            applied.change = self.noted(
+                Cause::History,
+                kept.context("the rules before this change are not kept"),
+            );
         }
         Ok(applied)
     }
@@ -900,8 +908,11 @@ impl Firewall {
     /// The kernel has them by now; the disk is to have them after the next start too. The change's number, if the state before
     /// is kept.
     fn write_file(&mut self, text: &str, change: NewChange) -> Result<Option<u64>, Refused> {
-        let kept = self.keep_file(text, change);
-        let kept = self.noted(kept.context("the rule file's state before this change is not kept"));
+        // Where there was nothing to keep, nothing is known of whether it could be.
+        let kept = self.keep_file(text, change).transpose().and_then(|kept| {
+            let why = "the rule file's state before this change is not kept";
+            self.noted(Cause::History, kept.context(why))
+        });
         let written = store::replace(&self.config.rules, text.as_bytes())
             .with_context(|| format!("can't write {}", self.config.rules.display()));
         self.bad_file = written.as_ref().err().map(|cause| {
@@ -909,7 +920,7 @@ impl Firewall {
                 "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
             )
         });
-        written.map(|()| kept.flatten()).map_err(|cause| {
+        written.map(|()| kept).map_err(|cause| {
             self.incomplete(format!(
                 "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \
                  apply the rules again"
@@ -975,7 +986,10 @@ impl Firewall {
     fn renew(&mut self) {
         let renewed = self.renewed();
         if let Some(generation) = self
-            .noted(renewed.context("following a program's new file"))
+            .noted(
+                Cause::Programs,
+                renewed.context("following a program's new file"),
+            )
             .flatten()
         {
             info!(
@@ -1043,11 +1057,10 @@ impl Firewall {
         });
     }
 
-    /// What should not fail and did: said, and shown in the status until it succeeds.
-    fn noted<T>(&mut self, result: Result<T>) -> Option<T> {
-        self.trouble = result.as_ref().err().map(|cause| format!("{cause:#}"));
-        if let Some(trouble) = &self.trouble {
-            error!("{trouble}");
+    /// What should not fail and did: said, and shown in the status until the same thing succeeds.
+    fn noted<T>(&mut self, cause: Cause, result: Result<T>) -> Option<T> {
+        if let Some(new) = self.failures.note(cause, &result) {
+            error!("{new}");
         }
         result.ok()
     }

@@ -45,6 +45,7 @@ mod sockets;
 mod stand_in;
 mod state;
 mod sweep;
+mod troubles;
 mod zone;
 
 pub use recover::{Places, recover};

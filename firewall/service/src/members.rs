@@ -375,6 +375,16 @@ impl Members {
         self.put(driver, tables, self.of.keys())
     }
 
+    /// The same, and takes out whoever has joined nothing.
+    pub fn put_no_other(&self, driver: &Driver, tables: &Tables) -> Result<()> {
+        let mut others = Vec::new();
+        driver.each("MEMBERS", |key: &[u8; 16], member: &Member| {
+            others.push(address(key, member));
+        })?;
+        others.retain(|address| !self.of.contains_key(address));
+        self.put(driver, tables, others.iter().chain(self.of.keys()))
+    }
+
     /// The same of these addresses.
     pub fn put<'a>(
         &self,
@@ -446,15 +456,20 @@ impl Members {
         of.collect()
     }
 
-    /// Has the rules asked again about the connections of what has changed, if it is time to.
-    pub fn ask_anew(&mut self, driver: &Driver) -> Result<()> {
+    /// Has the rules asked again about the connections of what has changed, if it is time to; none: it is not.
+    pub fn ask_anew(&mut self, driver: &Driver) -> Result<Option<()>> {
         if self.ask.is_none_or(|due| Instant::now() < due) {
-            return Ok(());
+            return Ok(None);
         }
+        let now = Instant::now();
+        self.asked = Some(now);
+        // What fails is tried again.
+        self.ask = Some(now + REST);
+        let is_changed = |side: &[u8; 16]| self.changed.contains(side);
+        driver.ask_anew_about(|key| is_changed(&key.local) || is_changed(&key.remote))?;
+        self.changed.clear();
         self.ask = None;
-        self.asked = Some(Instant::now());
-        let changed = std::mem::take(&mut self.changed);
-        driver.ask_anew_about(|key| changed.contains(&key.local) || changed.contains(&key.remote))
+        Ok(Some(()))
     }
 }
 

@@ -4,7 +4,8 @@ use super::{Firewall, now};
 use crate::asking::{self, Kept, Waiting};
 use crate::driver;
 use crate::lease::refused;
-use anyhow::Result;
+use crate::troubles::Cause;
+use anyhow::{Context, Result};
 use control::{Given, Lasts, Question, Refused};
 use firewall_abi::asking::{Answer, Subject, Width};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
@@ -25,9 +26,10 @@ impl Firewall {
         let tidied = put
             .and_then(|()| driver::now_ns())
             .and_then(|now| asking::tidy(&self.driver, &self.always, now, starts));
-        if let Err(cause) = tidied {
-            error!("answers are not as they should be: {cause:#}");
-        }
+        self.noted(
+            Cause::Answers,
+            tidied.context("answers are not as they should be"),
+        );
     }
 
     /// Takes in what the driver asks, and says of what nobody answers what becomes of it.

@@ -4,6 +4,7 @@ use super::{Firewall, Refused};
 use crate::driver::now_ns;
 use crate::lease::{Held, refused};
 use crate::members::{self, Now};
+use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{SetAdded, SetMember, SetRemoved};
 use firewall_abi::members::NO_END;
@@ -156,7 +157,7 @@ impl Firewall {
         let put = self
             .members
             .put(&self.driver, &self.rulebook.tables(), addresses);
-        self.noted(put);
+        self.noted(Cause::Members, put.context("undoing a change of a set"));
     }
 
     /// Has the driver know what was on disk, and nothing else.
@@ -168,15 +169,22 @@ impl Firewall {
 
     /// Takes out what is over.
     pub(super) fn tidy_members(&mut self) {
-        if self.members.is_empty() {
+        let is_wrong = self.failures.holds(Cause::Members);
+        if self.members.is_empty() && !is_wrong {
             return;
         }
         let tidied = now_ns().and_then(|now_ns| {
             let over = self.members.forget_over(now_ns);
             let tables = self.rulebook.tables();
+            if is_wrong {
+                return self.members.put_no_other(&self.driver, &tables);
+            }
             self.members.put(&self.driver, &tables, &over)
         });
-        self.note_failed(tidied.context("taking out of sets what is over"));
+        self.noted(
+            Cause::Members,
+            tidied.context("taking out of sets what is over"),
+        );
     }
 
     /// Writes down what has joined sets, at once or when it is time to, and has the rules asked again about its connections.
@@ -185,14 +193,11 @@ impl Firewall {
             return;
         }
         let kept = now().map(|now| self.members.save(&self.keeper, now, at_once));
-        let asked = self.members.ask_anew(&self.driver);
-        self.note_failed(kept.and(asked));
-    }
-
-    /// Says what failed; what succeeds says nothing of what else did not.
-    fn note_failed(&mut self, result: Result<()>) {
-        if result.is_err() {
-            self.noted(result);
+        let asked = kept.and_then(|()| self.members.ask_anew(&self.driver));
+        // It may not have been time to ask yet.
+        if let Some(asked) = asked.transpose() {
+            let why = "asking the rules again about what has joined or left sets";
+            self.noted(Cause::AskedAgain, asked.context(why));
         }
     }
 }
