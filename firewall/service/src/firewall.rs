@@ -1049,7 +1049,6 @@ impl Firewall {
 
     fn write_down(&self) {
         self.state.write(&Written {
-            pid: std::process::id(),
             netns: self.config.netns.clone(),
             cgroup: self.config.cgroup.clone(),
             pins: self.config.pins.clone(),

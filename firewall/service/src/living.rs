@@ -22,6 +22,13 @@ pub fn lives(process: BorrowedFd<'_>) -> bool {
     poll(&mut ended, PollTimeout::ZERO) == Ok(0)
 }
 
+/// A descriptor of the process that has this number and started then, in ticks since the kernel did; none: it has ended.
+pub fn open_started(process: u32, start: u64) -> Option<OwnedFd> {
+    let opened = open(process).ok()?;
+    let same = start_of(process) == Some(start);
+    (same && lives(opened.as_fd())).then_some(opened)
+}
+
 /// When a process started, in ticks since the kernel did.
 pub fn start_of(process: u32) -> Option<u64> {
     start_in(&fs::read(format!("/proc/{process}/stat")).ok()?)
@@ -37,11 +44,7 @@ fn start_in(stat: &[u8]) -> Option<u64> {
 /// Whether this process lives, which began at this time of the clock that includes sleep. False: it has ended, and its number may be
 /// another's.
 pub fn is_alive(process: u32, began_ns: u64) -> bool {
-    let Ok(opened) = open(process) else {
-        return false;
-    };
-    let same = start_of(process) == Some(began_ns / TICK_NS);
-    same && lives(opened.as_fd())
+    open_started(process, began_ns / TICK_NS).is_some()
 }
 
 #[cfg(test)]

@@ -3,12 +3,13 @@
 //!
 //! Every step is tried, whatever became of the others; what is not there is as good as taken away.
 
-use crate::{pins, state};
+use crate::{living, pins, state};
 use anyhow::{Context, Result, anyhow};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use state::Written;
+use rustix::io::Errno;
+use rustix::process::{Signal, pidfd_send_signal};
+use state::{Holder, Written};
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ pub struct Places {
 /// # Errors
 /// What could not be taken out. All the rest is out.
 pub fn recover(places: &Places) -> Result<Vec<String>> {
-    let ended = end_service(&places.state, state::read(&places.state).as_ref());
+    let ended = end_service(&places.state);
     all(places, ended)
 }
 
@@ -79,34 +80,54 @@ fn all(places: &Places, ended: Result<Vec<String>>) -> Result<Vec<String>> {
 
 /// How long a service may take to end before it is killed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked whether it has.
+const GLANCE: Duration = Duration::from_millis(20);
 
-fn end_service(state: &Path, written: Option<&Written>) -> Result<Vec<String>> {
-    if !state::is_held(state) {
-        return Ok(Vec::new());
-    }
-    let pid = written
-        .map(|written| written.pid)
-        .filter(|pid| *pid > 1 && *pid != std::process::id());
-    let pid = pid
-        .and_then(|pid| i32::try_from(pid).ok())
-        .map(Pid::from_raw);
-    let pid = pid.with_context(|| {
-        format!(
-            "a service lives in {}, but does not say which process it is; end it",
-            state.display()
-        )
-    })?;
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
-        kill(pid, signal).with_context(|| format!("can't end the service, process {pid}"))?;
+/// How long one that begins may take to say which process it is.
+const UNTIL_SAID: Duration = Duration::from_secs(1);
+
+fn end_service(state: &Path) -> Result<Vec<String>> {
+    let end = Instant::now() + UNTIL_SAID;
+    let (pid, process) = loop {
+        if !state::is_held(state) {
+            return Ok(Vec::new());
+        }
+        if let Some(found) = service(state) {
+            break found;
+        }
+        if Instant::now() > end {
+            return Err(anyhow!(
+                "a service lives in {}, but does not say which process it is; end it",
+                state.display()
+            ));
+        }
+        std::thread::sleep(GLANCE);
+    };
+    for signal in [Signal::TERM, Signal::KILL] {
+        match pidfd_send_signal(&process, signal) {
+            // It has ended meanwhile.
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(cause) => {
+                return Err(cause).with_context(|| format!("can't end the service, process {pid}"));
+            }
+        }
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             if !state::is_held(state) {
                 return Ok(vec![format!("the service, process {pid}")]);
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(GLANCE);
         }
     }
     Err(anyhow!("the service, process {pid}, does not end"))
+}
+
+/// The process that has this folder, if it says so itself: a number alone may be anybody's by now.
+fn service(state: &Path) -> Option<(u32, OwnedFd)> {
+    let Holder { pid, start } = state::holder(state)?;
+    let other = pid > 1 && pid != std::process::id();
+    let process = other.then(|| living::open_started(pid, start))??;
+    Some((pid, process))
 }
 
 fn remove_socket(socket: &Path) -> Result<Vec<String>> {
@@ -118,4 +139,70 @@ fn remove_socket(socket: &Path) -> Result<Vec<String>> {
     }
     fs::remove_file(socket).with_context(|| format!("can't remove {}", socket.display()))?;
     Ok(vec![socket.display().to_string()])
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use crate::state::State;
+    use std::process::{Child, Command};
+
+    fn places(name: &str) -> Places {
+        let own = format!("gatebell-recover-{name}-{}", std::process::id());
+        let state = std::env::temp_dir().join(own);
+        Places {
+            pins: state.join("pins"),
+            sockets: Vec::new(),
+            state,
+        }
+    }
+
+    fn stranger() -> Child {
+        Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    #[test]
+    fn a_process_that_has_a_dead_services_number_by_now_is_left_alone() {
+        let (places, mut stranger) = (places("stranger"), stranger());
+        fs::create_dir_all(&places.state).unwrap();
+        let written = serde_json::json!({
+            "pid": stranger.id(), "netns": null, "cgroup": "/", "pins": places.pins, "sockets": [],
+        });
+        fs::write(places.state.join("zone.json"), written.to_string()).unwrap();
+        let another = living::start_of(stranger.id()).unwrap() - 1;
+        let said = format!("{} {another}\n", stranger.id());
+        fs::write(places.state.join("lock"), said).unwrap();
+        assert_eq!(service(&places.state).map(|(pid, _)| pid), None);
+        // The next service lives, and loads: it has not written yet what it guards.
+        let loads = State::take(&places.state).unwrap();
+        let recovered = recover(&places);
+        let lives = stranger.try_wait().unwrap().is_none();
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        assert!(lives, "{recovered:?}");
+        drop(loads);
+        let _gone = fs::remove_dir_all(&places.state);
+    }
+
+    #[test]
+    fn a_service_that_still_loads_is_ended_by_what_its_lock_says() {
+        let (places, mut service) = (places("service"), stranger());
+        let held = State::take(&places.state).unwrap();
+        let ours = state::holder(&places.state).unwrap();
+        assert_eq!(ours.pid, std::process::id());
+        assert_eq!(Some(ours.start), living::start_of(ours.pid));
+        let start = living::start_of(service.id()).unwrap();
+        let said = format!("{} {start}\n", service.id());
+        fs::write(places.state.join("lock"), said).unwrap();
+        let pid = service.id();
+        let waits = std::thread::spawn(move || {
+            service.wait().unwrap();
+            drop(held);
+        });
+        let recovered = recover(&places).unwrap();
+        assert_eq!(recovered[0], format!("the service, process {pid}"));
+        waits.join().unwrap();
+        assert!(!places.state.exists());
+    }
 }

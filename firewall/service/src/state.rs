@@ -1,25 +1,24 @@
 //! What a service writes down of itself while it runs, for the one after it and for `recover`: a folder below `/run`.
 //!
-//! - `lock` is held by the service that lives, and by no other.
+//! - `lock` is held by the service that lives, and by no other. It says which process that is, and when it began.
 //! - `zone.json` says what it guards and where its parts are.
 //! - `verifier.log` is what the kernel's verifier said, if it refused the driver.
 //! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
 
 use crate::folders;
+use crate::living;
 use crate::refused::KEPT;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where a service is, and what it guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
-    /// Its process.
-    pub pid: u32,
     /// The zone's network namespace; none: the one that it was started in.
     pub netns: Option<PathBuf>,
     /// The zone's control group.
@@ -71,9 +70,12 @@ impl State {
         }
         match made.and_then(|()| lock(folder)) {
             Ok(Some(lock)) => {
+                // Before anything takes its time: what is written there is a dead service's, whose number may be another's by now.
+                let said = say_who(&lock).err();
+                let trouble = said.map(|cause| unwritten(folder, &cause.into()));
                 // It speaks of an earlier start, if it is there.
                 let _not_there = fs::remove_file(folder.join(KEPT));
-                Ok(state(Some(lock), None))
+                Ok(state(Some(lock), trouble))
             }
             Ok(None) => bail!(
                 "another service lives in {}; stop it first, or name another folder with --state",
@@ -161,6 +163,32 @@ pub fn read(folder: &Path) -> Option<Written> {
 /// Whether a service lives that has this folder.
 pub fn is_held(folder: &Path) -> bool {
     folder.join(LOCK).exists() && lock(folder).is_ok_and(|lock| lock.is_none())
+}
+
+/// A process, which is not another one that has its number by now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: u32,
+    /// When it began, in ticks since the kernel did.
+    pub start: u64,
+}
+
+/// Which process says that it has this folder. It may have ended.
+pub fn holder(folder: &Path) -> Option<Holder> {
+    let said = fs::read_to_string(folder.join(LOCK)).ok()?;
+    let (pid, start) = said.trim_end().split_once(' ')?;
+    Some(Holder {
+        pid: pid.parse().ok()?,
+        start: start.parse().ok()?,
+    })
+}
+
+/// Has the lock say that it is ours.
+fn say_who(mut lock: &File) -> io::Result<()> {
+    let pid = std::process::id();
+    let start = living::start_of(pid).ok_or(io::ErrorKind::NotFound)?;
+    lock.set_len(0)?;
+    writeln!(lock, "{pid} {start}")
 }
 
 /// Takes away what a service wrote down, and the folder if nothing else is in it. Says what went.
