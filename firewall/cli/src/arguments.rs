@@ -508,6 +508,9 @@ pub struct FilterArguments {
     /// Only what this program does: its path, or the kernel's name of it; may be given several times
     #[arg(long, value_name = "PROGRAM")]
     pub program: Vec<String>,
+    /// Only packets with an end that was asked for by this name, or by one below it (*.example.org); may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
 }
 
 /// `gatebell history`.

@@ -43,8 +43,10 @@ impl Filter<'_> {
             address,
             rule,
             program: _,
+            name,
         } = &self.0.only;
-        direction.is_some() || verdict.is_some() || !address.is_empty() || !rule.is_empty()
+        let lists_are_empty = address.is_empty() && rule.is_empty() && name.is_empty();
+        direction.is_some() || verdict.is_some() || !lists_are_empty
     }
 
     fn packet(&self, packet: &PacketSeen) -> bool {
@@ -54,6 +56,7 @@ impl Filter<'_> {
             address,
             rule,
             program,
+            name,
         } = &self.0.only;
         let rule_asked = || {
             packet
@@ -61,11 +64,14 @@ impl Filter<'_> {
                 .as_ref()
                 .is_some_and(|decided| rule.contains(&decided.id))
         };
+        let names = [&packet.source_name, &packet.destination_name];
+        let mut names = names.into_iter().flatten();
         direction.is_none_or(|asked| asked.0 == packet.direction)
             && verdict.is_none_or(|asked| asked.0 == packet.verdict)
             && (address.is_empty() || at_an_end(address, &packet.flow))
             && (rule.is_empty() || rule_asked())
             && (program.is_empty() || program.iter().any(|asked| is(asked, &packet.program)))
+            && (name.is_empty() || names.any(|known| is_any_of(name, known)))
     }
 
     fn process(&self, process: &ProcessSeen) -> bool {
@@ -87,6 +93,7 @@ impl FilterArguments {
             address,
             rule,
             program,
+            name,
         } = self;
         let ends = || row.remote.into_iter().chain(row.source);
         direction.is_none_or(|asked| asked.0.name() == row.direction)
@@ -98,7 +105,19 @@ impl FilterArguments {
                 || program
                     .iter()
                     .any(|asked| is_named(asked, row.program.as_deref(), &row.process)))
+            && (name.is_empty() || row.name.iter().any(|known| is_any_of(name, known)))
     }
+}
+
+/// Whether a name of DNS is one of these, or below one that begins with `*.`; capital letters and a last dot say nothing.
+fn is_any_of(asked: &[String], known: &str) -> bool {
+    asked.iter().any(|asked| {
+        let asked = asked.trim_end_matches('.').to_ascii_lowercase();
+        match asked.strip_prefix('*') {
+            Some(end) => known.len() > end.len() && known.ends_with(end),
+            None => known == asked,
+        }
+    })
 }
 
 fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
@@ -147,9 +166,11 @@ mod tests {
         let mut packet = view::example::packet();
         packet.name[..4].copy_from_slice(b"curl");
         packet.pid = 7;
-        Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named)
-            .unwrap()
-            .what
+        let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named).unwrap();
+        if let What::Packet(packet) = &mut entry.what {
+            packet.source_name = Some("www.example.org".into());
+        }
+        entry.what
     }
 
     /// The same, as it was kept.
@@ -160,6 +181,7 @@ mod tests {
             remote: "10.0.0.2".parse().ok(),
             rule: Some("no-telnet".to_owned()),
             process: "curl".to_owned(),
+            name: Some("www.example.org".to_owned()),
             ..HistoryRow::default()
         }
     }
@@ -190,6 +212,12 @@ mod tests {
             (["--address", "10.0.0.0/24"], ["--address", "fd00::/8"]),
             (["--rule", "no-telnet"], ["--rule", "no-smtp"]),
             (["--program", "curl"], ["--program", "wget"]),
+            (["--name", "www.example.org"], ["--name", "example.org"]),
+            (
+                ["--name", "*.Example.org."],
+                ["--name", "*.www.example.org"],
+            ),
+            (["--name", "*.org"], ["--name", "*.ample.org"]),
             (
                 ["--program", "/usr/bin/curl"],
                 ["--program", "/usr/bin/wget"],
@@ -230,6 +258,7 @@ mod tests {
             packets.and(kind::PROCESS_START).and(kind::PROCESS_EXIT)
         );
         assert_eq!(mask(&["--kind", "packet"]), packets);
+        assert_eq!(mask(&["--name", "example.org"]), packets);
         assert_eq!(
             mask(&["--kind", "start", "--kind", "exit"]),
             Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT)
