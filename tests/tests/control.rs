@@ -799,6 +799,17 @@ fn an_address_joins_a_set_at_once_and_without_a_generation_until_it_is_removed_o
     assert!(!zone.start_again());
     assert!(refused(&zone, 20), "from disk");
     assert_eq!(zone.ask().set_members(None).unwrap().len(), 1302);
+
+    // A first start that was killed while the kernel looked at its programs leaves empty tables, and nobody believes them.
+    zone.service.stop();
+    zone.recover();
+    let version = format!("v{}", firewall_abi::VERSION);
+    let tables = zone.lab.pins().join(version);
+    std::fs::create_dir_all(tables.join("half")).unwrap();
+    assert!(!zone.start_again());
+    std::fs::remove_dir(tables.join("half")).unwrap();
+    assert!(refused(&zone, 20), "from disk still");
+    assert_eq!(zone.ask().set_members(None).unwrap().len(), 1302);
     done(&["remove", "banned", OUTSIDE]);
     assert!(!refused(&zone, 20));
     assert_eq!(root.ok(&["status", "--json"])["trouble"], json!([]));

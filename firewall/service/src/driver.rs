@@ -12,7 +12,7 @@ use aya_obj::EbpfSectionKind;
 use channel::sys::linux::{ObjectMap, TypedMap, bpf};
 use firewall_abi::firewall::{
     FlowEntry, FlowKey, Lease, OffsetWords, Owner, RING, RINGS, Service, Ticks, VERDICT_LINES,
-    Verdicts,
+    Verdicts, place,
 };
 use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
@@ -35,7 +35,7 @@ pub struct Driver {
     object: Ebpf,
     /// Its programs of netfilter, which aya does not know.
     judges: Vec<Loaded>,
-    /// Whether tables of an earlier service were there.
+    /// Whether tables of an earlier service were there, and rules had ever been in them.
     adopted: bool,
     /// What the tables take, since they were last changed.
     taken: Cell<Option<Taken>>,
@@ -79,7 +79,7 @@ impl Driver {
         let kernel = offsets::of_this_kernel().context(TOO_OLD)?;
         let bytes = netfilter::prepared(bytes, &kernel);
         let names = kept(&bytes, pins)?;
-        let adopted = pins.is_there();
+        let was_there = pins.is_there();
         let offsets: OffsetWords = zerocopy::transmute!(kernel.offsets);
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
@@ -96,15 +96,23 @@ impl Driver {
             .load(&bytes)
             .with_context(|| format!("the kernel did not take the driver {}", file.display()))?;
         let judges = load_programs(&bytes, &mut object)?;
-        Ok(Self {
+        let mut driver = Self {
             object,
             judges,
-            adopted,
+            adopted: false,
             taken: Cell::new(None),
-        })
+        };
+        driver.adopted = was_there && driver.had_rules()?;
+        Ok(driver)
     }
 
-    /// Whether an earlier service left its tables.
+    /// Whether rules were ever published in these tables. All else is in them by then; until then a service that was killed may have
+    /// left them empty.
+    fn had_rules(&self) -> Result<bool> {
+        Ok(self.lease()?.last_generation != 0 || self.head(place::CONFIRMED)?.is_some())
+    }
+
+    /// Whether an earlier service left its tables, with what it knew in them.
     pub const fn adopted(&self) -> bool {
         self.adopted
     }
