@@ -2,6 +2,7 @@
 
 use crate::netfilter::{self, Loaded, Ready};
 use crate::pins::{self, Pins};
+use crate::plain::plain;
 use crate::sweep::Swept;
 use crate::zone::Zone;
 use crate::{checking, hooks, offsets, sockets};
@@ -233,7 +234,8 @@ impl Driver {
         let path = self.paths()?.get(&id).context("reading PROGRAMS")?;
         let name = |path: [u8; PATH_BYTES]| {
             let name = path.split(|byte| *byte == 0).next().unwrap_or(&[]);
-            String::from_utf8_lossy(name).into_owned()
+            // By its path whoever makes a file writes to everybody's log.
+            plain(name)
         };
         Ok(path.map(name))
     }

@@ -34,6 +34,7 @@ mod members;
 mod netfilter;
 mod offsets;
 mod pins;
+mod plain;
 mod programs;
 mod recorder;
 mod recover;

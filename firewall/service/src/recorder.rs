@@ -11,6 +11,7 @@
 use crate::address_names::KnownNames;
 use crate::asking::address;
 use crate::firewall::Config;
+use crate::plain::plain;
 use crate::{capabilities, folders};
 use anyhow::{Context, Result, anyhow};
 use channel::{Account, Attachment, Item, Mask, Record, Wake};
@@ -549,7 +550,7 @@ fn now() -> u64 {
 
 fn text(bytes: &[u8]) -> String {
     let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
-    String::from_utf8_lossy(whole).replace(char::is_control, "\u{fffd}")
+    plain(whole)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::{Firewall, now};
 use crate::asking::{self, Kept, Waiting};
 use crate::driver;
 use crate::lease::refused;
+use crate::plain::plain;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{Given, Lasts, Question, Refused};
@@ -290,6 +291,5 @@ const fn known_rule(rule: u32) -> Option<u32> {
 fn task_name(words: [u64; 2]) -> String {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
     let end = bytes.iter().position(|byte| *byte == 0);
-    let name = String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned();
-    name.replace(char::is_control, "\u{fffd}")
+    plain(&bytes[..end.unwrap_or(bytes.len())])
 }
