@@ -144,10 +144,10 @@ impl Questions {
         let of_user = self
             .waiting
             .iter()
-            .filter(|waiting| waiting.subject.user == new.user);
+            .filter(|waiting| have_one_share(waiting.subject.user, new.user));
         let of_program = of_user
             .clone()
-            .filter(|waiting| is_same_program(&waiting.subject, new));
+            .filter(|waiting| waiting.subject.program == new.program);
         self.waiting.len() < MOST_WAITING
             && of_user.count() < MOST_OF_ONE
             && of_program.count() < MOST_OF_A_PROGRAM
@@ -173,7 +173,13 @@ fn is_about(to: Subject, width: Width, subject: &Subject, question: &Question) -
 }
 
 fn is_same_program(one: &Subject, other: &Subject) -> bool {
-    (one.program, one.user) == (other.program, other.user)
+    one.program == other.program && have_one_share(one.user, other.user)
+}
+
+/// Whether what these two users have counts as one's: they are the same, or of one block of a container's or a user's subordinate
+/// ones, of which one person has as many as there are.
+pub const fn have_one_share(one: u32, other: u32) -> bool {
+    engine::buyer::of_user(one) == engine::buyer::of_user(other)
 }
 
 /// Whether this user may answer, who is not root: for what runs as them, and is known to.
@@ -619,6 +625,27 @@ mod tests {
             questions.meet(asked([subject(7, user, 1)]), usual, now);
         }
         assert_eq!(waits(&questions), MOST_WAITING);
+    }
+
+    #[test]
+    fn a_containers_users_have_one_users_share_of_questions_and_of_answers() {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        for user in 131_072..131_072 + 1000 {
+            questions.meet(asked([subject(7, user, 1)]), usual, now);
+        }
+        assert_eq!(questions.iter().count(), MOST_OF_A_PROGRAM);
+        for user in 131_072..131_072 + 1000 {
+            questions.meet(asked([subject(user.into(), user, 1)]), usual, now);
+        }
+        assert_eq!(questions.iter().count(), MOST_OF_ONE);
+        assert_eq!(
+            questions
+                .meet(asked([subject(7, 1000, 1)]), usual, now)
+                .len(),
+            1
+        );
+        assert!(have_one_share(131_072, 196_607) && !have_one_share(131_072, 196_608));
+        assert!(!have_one_share(1000, 1001) && !have_one_share(0, NO_USER));
     }
 
     #[test]

@@ -20,9 +20,19 @@ const MOST_USERS: usize = 256;
 
 /// Everybody's share.
 #[derive(Debug, Default)]
-pub struct Quotas(HashMap<u32, Share>);
+pub struct Quotas(HashMap<Buyer, Share>);
 
-/// One user's.
+/// A user, or a block of users above the usual ones: a container's are all one person's, who has one share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Buyer(u32);
+
+impl Buyer {
+    const fn of(user: u32) -> Self {
+        Self(engine::buyer::of_user(user))
+    }
+}
+
+/// One buyer's.
 #[derive(Debug)]
 struct Share {
     connections: usize,
@@ -41,7 +51,7 @@ impl Quotas {
             return all < MOST_PEERS;
         }
         self.forget(now);
-        let known = self.0.contains_key(&user) || self.0.len() < MOST_USERS;
+        let known = self.0.contains_key(&Buyer::of(user)) || self.0.len() < MOST_USERS;
         if !known || all >= MOST_PEERS - FOR_ROOT || !self.take(user, now) {
             return false;
         }
@@ -53,7 +63,7 @@ impl Quotas {
 
     /// A connection of this user is over.
     pub fn leave(&mut self, user: u32) {
-        if let Some(share) = self.0.get_mut(&user) {
+        if let Some(share) = self.0.get_mut(&Buyer::of(user)) {
             share.connections = share.connections.saturating_sub(1);
         }
     }
@@ -80,13 +90,17 @@ impl Quotas {
 
     /// How long this user has to wait for the next request.
     pub fn wait(&self, user: u32, now: Instant) -> Option<Duration> {
-        let busy = self.0.get(&user)?.rested.checked_duration_since(now)?;
+        let busy = self
+            .0
+            .get(&Buyer::of(user))?
+            .rested
+            .checked_duration_since(now)?;
         let over = (busy + EACH).checked_sub(EACH * BURST)?;
         (!over.is_zero() && user != 0).then_some(over)
     }
 
     fn share(&mut self, user: u32, now: Instant) -> &mut Share {
-        self.0.entry(user).or_insert(Share {
+        self.0.entry(Buyer::of(user)).or_insert(Share {
             connections: 0,
             rested: now,
         })
@@ -118,6 +132,20 @@ mod tests {
             (0..1000).all(|_| quotas.take(0, now)),
             "root's are not counted"
         );
+    }
+
+    #[test]
+    fn a_containers_users_have_one_share_together() {
+        let (mut quotas, now) = (Quotas::default(), Instant::now());
+        let subordinate = || (0..1000).map(|n| 131_072 + n);
+        let entered = subordinate().filter(|user| quotas.enter(*user, now));
+        assert_eq!(entered.count(), MOST_OF_A_USER);
+        let at_once = subordinate().filter(|user| quotas.take(*user, now));
+        assert!(at_once.count() < BURST as usize);
+        assert!(quotas.wait(131_072 + 7, now).is_some());
+        assert!(quotas.enter(USER, now) && quotas.enter(0, now));
+        (0..MOST_OF_A_USER as u32).for_each(|n| quotas.leave(131_072 + n));
+        assert!(quotas.enter(131_072, now + EACH * BURST));
     }
 
     #[test]

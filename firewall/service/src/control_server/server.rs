@@ -7,6 +7,7 @@ use super::quota;
 use super::quota::Quotas;
 use super::reins::Reins;
 use super::socket::Socket;
+use crate::asking::have_one_share;
 use channel::sys::linux::Closer;
 use control::GROUP;
 use nix::errno::Errno;
@@ -143,7 +144,7 @@ impl Server {
         let owed: usize = self
             .peers
             .iter()
-            .filter(|peer| peer.requester.user == requester.user)
+            .filter(|peer| have_one_share(peer.requester.user, requester.user))
             .map(PeerConnection::owes)
             .sum();
         let behind = self.closer.is_behind(requester.user);

@@ -170,7 +170,7 @@ impl Firewall {
             let held = self.driver.answers().map_err(refused)?;
             let own = held
                 .iter()
-                .filter(|(held, _)| held.user == user && *held != to);
+                .filter(|(held, _)| asking::have_one_share(held.user, user) && *held != to);
             if own.count() >= asking::MOST_OF_A_USER {
                 return Err(Refused::NotPermitted(format!(
                     "{} answers of yours hold, and that is the most; wait until some are over, or have root answer",
