@@ -1,16 +1,16 @@
 //! The other end: how the command line asks.
 
-use crate::INTERFACE;
 use crate::{
     Accounts, AddressNames, Applied, ChangeNote, Given, HistoryPage, HistoryRow, Hits, InForce,
     Lasts, Question, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
 };
+use crate::{HISTORY_READS, INTERFACE};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use varlink::sansio::protocol::serialize_request;
 use varlink::{Reply, Request};
 
@@ -19,6 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest answer: the text of a rule file.
 const LONGEST: u64 = 64 << 20;
 
+/// How long a page of a history is waited for,
+const HISTORY_PATIENCE: Duration = Duration::from_secs(10);
+/// and how often it is asked for meanwhile.
+const HISTORY_REST: Duration = Duration::from_millis(100);
 /// How often a history is read again that was put together meanwhile.
 const HISTORY_TRIES: usize = 20;
 
@@ -211,6 +215,21 @@ impl Client {
         self.ask("GetHistory", parameters, "history")
     }
 
+    /// The same, asked for again while the service's disk is slow.
+    fn patient_history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, Failed> {
+        let end = Instant::now() + HISTORY_PATIENCE;
+        loop {
+            match self.history_page(since, after) {
+                Err(Failed::Refused { message, .. })
+                    if message == HISTORY_READS && Instant::now() < end =>
+                {
+                    std::thread::sleep(HISTORY_REST);
+                }
+                page => return page,
+            }
+        }
+    }
+
     /// All that was kept since this time; for others than root, of what their own programs did.
     pub fn history(&mut self, since: u64) -> Result<Vec<HistoryRow>, Failed> {
         for _ in 0..HISTORY_TRIES {
@@ -227,7 +246,7 @@ impl Client {
     fn whole_history(&mut self, since: u64) -> Result<Option<Vec<HistoryRow>>, Failed> {
         let (mut rows, mut after, mut turn) = (Vec::new(), 0, None);
         loop {
-            let page = self.history_page(since, after)?;
+            let page = self.patient_history_page(since, after)?;
             if *turn.get_or_insert(page.turn) != page.turn {
                 return Ok(None);
             }

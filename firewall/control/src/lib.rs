@@ -32,5 +32,7 @@ pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE};
 pub const INTERFACE: &str = "org.gatebell.Firewall";
 /// The interface's description, which `GetInterfaceDescription` hands out.
 pub const DESCRIPTION: &str = include_str!("org.gatebell.Firewall.varlink");
+/// What is said where a page of the history takes long: it is there a little later.
+pub const HISTORY_READS: &str = "the history is still being read; ask again";
 /// What is said where the service has no text of the rules in force.
 pub const NO_TEXT: &str = "the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE";

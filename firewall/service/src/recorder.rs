@@ -23,7 +23,9 @@ use history::{Batch, Bounds, Conversation, Database, Failed, PageRequest, Tally}
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel,
+};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -46,8 +48,10 @@ const REST: u32 = 4;
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// Kinds of records that are told apart before they get their names.
 const MOST_UNNAMED: usize = 8192;
-/// How long whoever asks waits for a page.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the control socket's thread waits for a page, once; whoever asked asks again for what takes longer.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Users for whom a page may be read at once.
+const MOST_IN_HAND: usize = 16;
 /// And how long an end waits for the last write.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
@@ -455,9 +459,37 @@ impl Writer {
 
 /// Who reads what is kept, in a thread of its own. Cheap to clone; with the last one it ends.
 #[derive(Clone)]
-pub struct HistoryReader(Sender<Asked>);
+pub struct HistoryReader {
+    ask: Sender<Asked>,
+    /// What is being read, or was and nobody has heard it yet: one page for each user.
+    in_hand: Arc<Mutex<HashMap<Option<u32>, InHand>>>,
+}
 
-type Asked = (PageRequest, SyncSender<Result<HistoryPage, String>>);
+type Read = Result<HistoryPage, String>;
+type Asked = (PageRequest, SyncSender<Read>);
+
+struct InHand {
+    asked: PageRequest,
+    hear: Receiver<Read>,
+    /// What came of it, if it was looked at for another request.
+    read: Option<Read>,
+}
+
+impl InHand {
+    /// Whether it has been read.
+    fn is_done(&mut self) -> bool {
+        if self.read.is_none() {
+            self.read = match self.hear.try_recv() {
+                Ok(read) => Some(read),
+                Err(TryRecvError::Empty) => None,
+                Err(TryRecvError::Disconnected) => Some(Err(NO_READER.to_owned())),
+            };
+        }
+        self.read.is_some()
+    }
+}
+
+const NO_READER: &str = "the thread that reads the history is gone; restart the service";
 
 impl HistoryReader {
     fn begin(folder: PathBuf) -> Self {
@@ -468,19 +500,57 @@ impl HistoryReader {
         if let Err(cause) = started {
             error!("nobody can be shown the history: {cause}");
         }
-        Self(ask)
+        Self {
+            ask,
+            in_hand: Arc::default(),
+        }
     }
 
-    /// A page of it.
+    /// A page of it. One that takes long is waited for once, and not to its end: a slow disk keeps nobody from asking for something
+    /// else. It is there when it is asked for again.
     ///
     /// # Errors
-    /// Why there is none.
+    /// Why there is none; [`control::HISTORY_READS`]: not yet.
     pub fn page(&self, asked: PageRequest) -> Result<HistoryPage, String> {
+        let mut in_hand = self.in_hand.lock().unwrap_or_else(PoisonError::into_inner);
+        let not_yet = || Err(control::HISTORY_READS.to_owned());
+        if let Some(mut before) = in_hand.remove(&asked.user) {
+            before.is_done();
+            match before.read.take() {
+                Some(read) if before.asked == asked => return read,
+                // Nobody wants that any more.
+                Some(_) => {}
+                None => {
+                    in_hand.insert(asked.user, before);
+                    return not_yet();
+                }
+            }
+        }
+        if in_hand.len() >= MOST_IN_HAND {
+            // Of those who have gone.
+            in_hand.retain(|_, other| !other.is_done());
+        }
+        if in_hand.len() >= MOST_IN_HAND {
+            return not_yet();
+        }
         let (tell, hear) = sync_channel(1);
-        let gone = |_| "the thread that reads the history is gone; restart the service".to_owned();
-        self.0.send((asked, tell)).map_err(|_| gone(()))?;
-        hear.recv_timeout(PATIENCE)
-            .unwrap_or_else(|_| Err("the history could not be read in time; ask again".to_owned()))
+        let sent = self.ask.send((asked, tell));
+        sent.map_err(|_| NO_READER.to_owned())?;
+        // Behind others' it would be waited for in vain.
+        let patience = if in_hand.is_empty() {
+            PATIENCE
+        } else {
+            Duration::ZERO
+        };
+        match hear.recv_timeout(patience) {
+            Ok(read) => read,
+            Err(RecvTimeoutError::Disconnected) => Err(NO_READER.to_owned()),
+            Err(RecvTimeoutError::Timeout) => {
+                let read = None;
+                in_hand.insert(asked.user, InHand { asked, hear, read });
+                not_yet()
+            }
+        }
     }
 }
 
@@ -639,6 +709,49 @@ mod tests {
         let page = history::page(&folder, PageRequest::default()).unwrap();
         assert_eq!(page.rows.last().unwrap().conversation.port, Some(27));
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn a_page_that_takes_long_keeps_nobody_waiting_and_is_there_when_it_is_asked_for_again() {
+        let (ask, asked) = channel::<Asked>();
+        let reader = HistoryReader {
+            ask,
+            in_hand: Arc::default(),
+        };
+        let of = |user, after| PageRequest {
+            since: 0,
+            after,
+            user,
+        };
+        let not_yet = Err(control::HISTORY_READS.to_owned());
+        let page = |next| HistoryPage {
+            next: Some(next),
+            ..HistoryPage::default()
+        };
+        let begin = Instant::now();
+        for _ in 0..100 {
+            assert_eq!(reader.page(of(None, 0)), not_yet);
+            assert_eq!(reader.page(of(None, 1)), not_yet);
+            assert_eq!(reader.page(of(Some(1000), 0)), not_yet);
+        }
+        let waited = begin.elapsed();
+        assert!(waited < Duration::from_secs(1), "{waited:?}");
+        let read: Vec<_> = asked.try_iter().collect();
+        assert_eq!(read.len(), 2, "each user's is read once");
+        for (request, tell) in read {
+            tell.send(Ok(page(request.user.unwrap_or(0).into())))
+                .unwrap();
+        }
+        assert_eq!(reader.page(of(Some(1000), 0)), Ok(page(1000)));
+        assert_eq!(reader.page(of(None, 0)), Ok(page(0)));
+        // However many users ask and go away, so many pages are kept.
+        for user in 0..1000 {
+            assert_eq!(reader.page(of(Some(user), 0)), not_yet);
+        }
+        assert_eq!(asked.try_iter().count(), MOST_IN_HAND);
+        assert!(begin.elapsed() < Duration::from_secs(1));
+        drop(asked);
+        assert_eq!(reader.page(of(None, 0)), Err(NO_READER.to_owned()));
     }
 
     #[test]
