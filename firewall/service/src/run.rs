@@ -7,7 +7,7 @@ use crate::recover::{self, Places};
 use crate::refused;
 use crate::signals::Signals;
 use crate::state::KEPT_HERE;
-use crate::sweep::EVERY;
+use crate::sweep::NextSweep;
 use crate::{keeper, log};
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -205,11 +205,9 @@ fn turns(
     mut control: Option<&mut Control>,
     manager: &mut Manager,
 ) -> Result<()> {
-    let (mut swept, mut rest) = (Instant::now(), firewall.sweep());
+    let mut next = NextSweep::after(Instant::now(), firewall.sweep());
     while !signals.stop() {
-        let due = manager
-            .due()
-            .map_or(swept + rest, |due| due.min(swept + rest));
+        let due = manager.due().map_or(next.at(), |due| due.min(next.at()));
         let timeout = due.saturating_duration_since(Instant::now());
         firewall.turn(timeout, &[signals.as_fd(), receiver.as_fd()])?;
         signals.drain();
@@ -226,9 +224,9 @@ fn turns(
             );
             manager.status(&in_short(firewall));
         }
-        // Its rest is over, or something else has woken us and we are here.
-        if swept.elapsed() >= EVERY {
-            (swept, rest) = (Instant::now(), firewall.sweep());
+        let now = Instant::now();
+        if next.is_due(now) {
+            next = NextSweep::after(now, firewall.sweep());
         }
         manager.alive(|| control.as_mut().is_none_or(|control| control.lives()));
     }

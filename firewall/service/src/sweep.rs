@@ -1,15 +1,15 @@
 //! When the connections are looked through for those that nobody uses any more.
 //!
 //! While there are many, or some were forgotten, every five seconds. A table that is nearly empty is left alone until the first
-//! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. Whatever else wakes the
-//! service ends that rest.
+//! of its entries can have grown old, at most a minute, so that an idle service takes no processor time. What else wakes the
+//! service, as the look after its hooks does every five seconds, does not end that rest.
 //!
 //! What a rest costs: room among confirmed connections, up to a minute longer than it could be had, once; then it is every five
 //! seconds again. What is over belongs to nothing, looked through or not: the driver compares its time with each packet. What is
 //! not confirmed makes room by itself.
 
 use firewall_abi::firewall::MAX_FLOWS;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often, as long as there is something to do.
 pub const EVERY: Duration = Duration::from_secs(5);
@@ -39,9 +39,47 @@ impl Swept {
     }
 }
 
+/// When they are looked through next.
+#[derive(Clone, Copy, Debug)]
+pub struct NextSweep(Instant);
+
+impl NextSweep {
+    /// After a sweep at this moment, and so long a rest.
+    pub fn after(now: Instant, rest: Duration) -> Self {
+        Self(now + rest)
+    }
+
+    /// When that is.
+    pub const fn at(self) -> Instant {
+        self.0
+    }
+
+    /// Whether it is time, whatever has woken us.
+    pub fn is_due(self, now: Instant) -> bool {
+        self.0 <= now
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_else_wakes_the_service_does_not_end_the_rest_of_a_sweep() {
+        let begin = Instant::now();
+        let quiet = Swept::default();
+        let mut next = NextSweep::after(begin, quiet.rest());
+        let mut swept = 0;
+        // The look after the hooks wakes it every five seconds.
+        for woken in (1..=120).map(|n| begin + n * EVERY) {
+            if next.is_due(woken) {
+                swept += 1;
+                next = NextSweep::after(woken, quiet.rest());
+            }
+        }
+        assert_eq!(swept, 10, "in ten minutes");
+        assert_eq!(next.at(), begin + 11 * REST);
+    }
 
     fn rest(forgotten: u64, left: u64, soonest: Option<u64>) -> u64 {
         Swept {
