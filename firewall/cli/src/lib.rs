@@ -1,8 +1,8 @@
 //! The command line: what needs no driver and no privileges, on every system alike; and, on Linux, what asks the running
 //! service or is told by the driver ([`live`]).
 //!
-//! It may depend on `contract`, `engine` and `rules`; [`live`] on `view`, `channel` and on `service` for its client too. What a rule file means is not decided here: the verdicts are the
-//! engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
+//! It may depend on the contract, `engine`, `rules`, `store`, and on `control` for its client; [`live`] on `view` and `channel` too. What
+//! a rule file means is not decided here: the verdicts are the engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
 //!
 //! Rules that hold here:
 //! - Results go to standard output, everything else to standard error. A reader that goes away is no error.

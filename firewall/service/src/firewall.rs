@@ -589,7 +589,7 @@ impl Firewall {
             rules: held.map_or(nothing, Held::in_force),
             lease: self.rulebook.lease(),
             fail_mode: held
-                .map(|held| held.gone)
+                .map(|held| held.fail_mode)
                 .unwrap_or_default()
                 .name()
                 .to_owned(),

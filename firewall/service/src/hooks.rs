@@ -5,8 +5,9 @@
 //!   update. The hooks themselves stay.
 //! - The control group's hooks are links: another program is put into a link by one update.
 //! - A tracepoint's link can't be updated: the new one is attached first and then takes the old one's name. In between a
-//!   process is seen by both; but then no app is attached, for the door has released those of the service before and lets
-//!   nobody in yet. So nothing is reported twice, and whether the service has ended is noted by whoever sees it.
+//!   process is seen by both. As a service starts no app is attached, for the door has released those of the service before and
+//!   lets nobody in yet: nothing is reported twice. Where such a link is put back while apps are attached, a process that begins or
+//!   ends in between may be. Whether the service has ended is noted by whoever sees it.
 
 use crate::checking::Check;
 use crate::netfilter::Loaded;

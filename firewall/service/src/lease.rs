@@ -29,7 +29,8 @@ pub struct Held {
     pub generation: u32,
     /// How many rules there are.
     pub count: u32,
-    pub gone: FailMode,
+    /// What becomes of packets while no service is there.
+    pub fail_mode: FailMode,
     /// What the file was called and what was in it; none: that is not known.
     pub text: Option<(String, String)>,
     /// The programs that its rules name, and what the kernel calls each.
@@ -83,12 +84,12 @@ impl Rulebook {
             let text = state
                 .kept(which, head.generation)
                 .map(|Kept { name, text, .. }| (name, text));
-            let gone = gone(head.fail_mode);
+            let fail_mode = fail_mode(head.fail_mode);
             let (generation, count, sets) = (head.generation, head.rules, head.sets);
             Ok(Some(Held {
                 generation,
                 count,
-                gone,
+                fail_mode,
                 text,
                 programs: Vec::new(),
                 listed: None,
@@ -358,7 +359,7 @@ impl Rulebook {
         let held = Held {
             generation,
             count: head.rules,
-            gone: gone(head.fail_mode),
+            fail_mode: fail_mode(head.fail_mode),
             text: Some(from.text),
             programs: from.programs,
             listed: from.listed,
@@ -572,9 +573,9 @@ pub fn refused(error: anyhow::Error) -> Refused {
         .unwrap_or_else(|other| Refused::System(format!("{other:#}")))
 }
 
-fn gone(number: u32) -> FailMode {
+fn fail_mode(number: u32) -> FailMode {
     [FailMode::Open, FailMode::Closed]
         .into_iter()
-        .find(|gone| *gone as u32 == number)
+        .find(|mode| *mode as u32 == number)
         .unwrap_or(FailMode::Static)
 }

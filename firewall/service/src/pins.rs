@@ -1,6 +1,6 @@
 //! Where the kernel keeps the driver when the service is gone: a folder in a bpffs.
 //!
-//! `DIR/v2/` holds the maps and the links of a driver that speaks version 2 of the contract. A map or a link with a name
+//! `DIR/vN/` holds the maps and the links of a driver whose contract's layout is N: a hash of it, and no number that counts up. A map or a link with a name
 //! lives on without us; so does what a link attached.
 //!
 //! Rules that hold here:

@@ -5,7 +5,8 @@
 //!   the database, is counted.
 //! - Both threads give up their capabilities for ever before they look at a byte of a record or of the file.
 //! - It is written each second. A service that is killed loses what came since.
-//! - It takes a fifth of one processor at most, whatever comes.
+//! - It rests four times as long as it has worked, but never for more than a second: a fifth of one processor, unless a second's worth
+//!   of records, or a slow disk, keeps it for longer than a quarter of one.
 //! - A file that can't be used is put aside and another begun; a disk that takes nothing is tried again.
 
 use crate::address_names::KnownNames;
