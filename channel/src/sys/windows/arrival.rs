@@ -2,7 +2,6 @@
 
 use super::Windows;
 use crate::{Attachment, Error};
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::future::poll_fn;
 use std::os::windows::io::{AsHandle, AsRawHandle, OwnedHandle};
@@ -31,6 +30,8 @@ struct Note {
     taken: bool,
     /// Who is to be woken then.
     waker: Option<Waker>,
+    /// The function that is called then needs no more what it was given.
+    let_go: bool,
 }
 
 impl Arrival {
@@ -70,12 +71,7 @@ impl Arrival {
     }
 }
 
-thread_local! {
-    /// Whose app is being woken on this thread of the pool: who is woken may well drop its attachment right there.
-    static WAKING: Cell<*const Mutex<Note>> = const { Cell::new(ptr::null()) };
-}
-
-/// A wait of the thread pool's, once. Dropped, it is over, and its function has returned or touches nothing any more.
+/// A wait of the thread pool's, once. Dropped, it is over, and its function has returned or needs nothing of it any more.
 #[derive(Debug)]
 struct Registered {
     wait: HANDLE,
@@ -90,6 +86,7 @@ unsafe impl Sync for Registered {}
 
 impl Registered {
     fn wait(event: &OwnedHandle, note: Arc<Mutex<Note>>) -> Result<Self, Error> {
+        lock(&note).let_go = false;
         let mut wait = ptr::null_mut();
         let given: *const c_void = Arc::as_ptr(&note).cast();
         // SAFETY: an open handle, whose owner outlives the wait; what the function is given lives as long as the wait, which is kept
@@ -113,8 +110,8 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // Within its own function it must not wait for its end. That has let go of the note then.
-        let until = if WAKING.get() == Arc::as_ptr(&self.note) {
+        // Who is woken may drop it within the very function, whose end it must not wait for then.
+        let until = if lock(&self.note).let_go {
             ptr::null_mut()
         } else {
             INVALID_HANDLE_VALUE
@@ -127,17 +124,19 @@ impl Drop for Registered {
 /// On a thread of the pool: the signal was taken.
 unsafe extern "system" fn signalled(note: *mut c_void, _timed_out: bool) {
     let note = note.cast_const().cast::<Mutex<Note>>();
+    // SAFETY: made by `Arc::as_ptr`. `Registered` keeps it until this function has returned, or has said below that it need not.
+    unsafe { Arc::increment_strong_count(note) };
+    // SAFETY: the one just counted, for this function alone.
+    let note = unsafe { Arc::from_raw(note) };
     let waker = {
-        // SAFETY: `Registered` keeps it until this function has returned, or is in the next lines.
-        let mut note = lock(unsafe { &*note });
+        let mut note = lock(&note);
         note.taken = true;
+        note.let_go = true;
         note.waker.take()
     };
-    WAKING.set(note);
     if let Some(waker) = waker {
         waker.wake();
     }
-    WAKING.set(ptr::null());
 }
 
 /// A panic of a waker's has left it whole.
