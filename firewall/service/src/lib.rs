@@ -1,7 +1,7 @@
 //! gatebelld: loads the firewall's driver into a zone, fills its tables from a rule file, and is its door.
 //!
-//! It may depend on the contract, `rules`, `engine`, `names`, `history`, `store`, `control`, `channel` and what a kernel offers. It decides nothing about packets: `engine` does, in the
-//! driver.
+//! It may depend on `firewall_abi`, `rules`, `engine`, `names`, `history`, `store`, `control`, `channel` and what a kernel offers. It
+//! decides nothing about packets: `engine` does, in the driver.
 //!
 //! Rules that hold here:
 //! - Tables first, programs second: no packet meets a driver without rules.

@@ -1,7 +1,7 @@
 //! Where the kernel keeps the driver when the service is gone: a folder in a bpffs.
 //!
-//! `DIR/vN/` holds the maps and the links of a driver whose contract's layout is N: a hash of it, and no number that counts up. A map or a link with a name
-//! lives on without us; so does what a link attached.
+//! `DIR/vN/` holds the maps and the links of a driver whose layout (`firewall_abi`) is N: a hash of it, no number that counts up. A map or
+//! a link with a name lives on without us; so does what a link attached.
 //!
 //! Rules that hold here:
 //! - A link is never taken away before another one is in its place: the new one takes over its very name.
@@ -24,7 +24,7 @@ const USUAL: &str = "/sys/fs/bpf";
 /// Links stand beside maps; no map's name starts like this.
 const LINK: &str = "link_";
 
-/// The folder of one version of the contract.
+/// The folder of one layout.
 #[derive(Debug)]
 pub struct Pins {
     folder: PathBuf,

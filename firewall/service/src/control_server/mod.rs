@@ -1,6 +1,6 @@
 //! The control socket: what can be asked of the running service, as varlink's `org.gatebell.Firewall`.
 //!
-//! It is not the driver's door. Records and events go by the device's socket, in the contract's bytes; here are questions
+//! It is not the driver's door. Records and events go by the device's socket, in the bytes of `firewall_abi`; here are questions
 //! about the firewall as a whole, and changes to it, in a documented protocol that other programs speak too. docs/control.md
 //! says why varlink, and how to use it without the command line.
 //!
