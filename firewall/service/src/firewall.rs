@@ -388,8 +388,17 @@ impl Firewall {
             .programs()
             .any(|program| !program.former.is_empty());
         let former = has_former.then(|| self.former.rest());
+        // One whose end could not be written down is over in the driver all the same.
+        let lease = self.rulebook.time_left();
+        let lease = lease.map(|left| {
+            if self.failures.holds(Cause::Lease) {
+                left.max(EVERY)
+            } else {
+                left
+            }
+        });
         let timeout = [
-            self.rulebook.time_left(),
+            lease,
             self.programs.due(),
             again,
             Some(look),
