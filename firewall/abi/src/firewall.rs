@@ -141,7 +141,7 @@ impl FlowEntry {
     pub const BROKEN_OFF: u8 = 4;
     /// The other end has answered.
     pub const ANSWERED: u8 = 8;
-    /// The initiator has gone on after the answer. Whoever forges its address may have, unseen.
+    /// The initiator has gone on after the answer; a sender that forges its address can do that too, without seeing the answer.
     pub const CONFIRMED: u8 = 16;
     /// It stands where it makes no room for new ones.
     pub const KEPT: u8 = 32;
