@@ -65,8 +65,9 @@ fn rule(id: &str, action: &str, keys: &str) -> String {
 struct Temporary(PathBuf);
 
 impl Temporary {
+    /// A clone may lie anywhere, so no test may mind what a path is made of.
     fn named(name: &str) -> Self {
-        Self(std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id())))
+        Self(std::env::temp_dir().join(format!("gatebell Prüfung {name}-{}", std::process::id())))
     }
 }
 

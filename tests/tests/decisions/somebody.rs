@@ -62,8 +62,9 @@ impl Somebody {
         }
     }
 
-    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `hand ADDRESS PROGRAM` (to which they become, and which accepts), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread
-    /// that is not the first does; `outlive`, without its first thread from then on.
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
+    /// its path is a part of it), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread that is not the first
+    /// does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
         let mut process = self
             .command(zone, what)
@@ -150,7 +151,7 @@ fn acts() {
         "call" => call(address(words[1])),
         "send" => send(address(words[1])),
         "accept" => accept(address(words[1])),
-        "hand" => hand(address(words[1]), words[2]),
+        "hand" => hand(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "take" => take(),
         "receive" => receive(address(words[1])),
         "become" => become_another(&words[1..]),
