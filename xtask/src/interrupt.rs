@@ -34,6 +34,11 @@ impl Interrupt {
     pub fn taken(&self) -> bool {
         self.flag.swap(false, Ordering::Relaxed)
     }
+
+    /// Whether there was an interrupt that nobody has taken: what several threads can ask, and each hears.
+    pub fn is_pending(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Interrupt {

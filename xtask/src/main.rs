@@ -57,7 +57,7 @@ enum Task {
         #[arg(long)]
         vm: bool,
     },
-    /// Pass every test, or those of one room
+    /// Pass every test, or those of some rooms
     Test(TestArguments),
     /// Run the article's sample: its driver and its app
     Sample(sample::Arguments),
@@ -107,13 +107,17 @@ enum Task {
 
 #[derive(clap::Args)]
 struct TestArguments {
-    /// The room; nothing named: all of them
-    room: Option<String>,
+    /// The rooms; nothing named: all of them
+    #[arg(value_name = "ROOM")]
+    rooms: Vec<String>,
+    /// On emulated kernels too run each test, and not those alone that would show what is their own
+    #[arg(long)]
+    everywhere: bool,
     /// Say which rooms there are and what each is for
     #[arg(long)]
     list: bool,
     /// Compile all tests and say what each room runs: room, package, target, name, `runs` or `ignored`
-    #[arg(long, conflicts_with_all = ["room", "list"])]
+    #[arg(long, conflicts_with_all = ["rooms", "list"])]
     names: bool,
 }
 
@@ -158,7 +162,9 @@ fn perform(task: Task) -> Result<i32> {
         } => run::run(&arguments),
         Task::Test(TestArguments { list: true, .. }) => Ok(test::list()),
         Task::Test(TestArguments { names: true, .. }) => test::names::print(),
-        Task::Test(TestArguments { room, .. }) => test::run(room.as_deref()),
+        Task::Test(TestArguments {
+            rooms, everywhere, ..
+        }) => test::run(&rooms, everywhere),
         Task::Sample(arguments) => sample::run(&arguments),
         Task::Figures(arguments) => figures::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),

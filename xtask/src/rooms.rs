@@ -32,6 +32,8 @@ pub enum Step {
     Emulated(&'static KernelLine),
     /// A command of `cargo xtask` itself, as a user gives it: what it shows, and its words.
     Ourselves(&'static str, &'static [&'static str]),
+    /// The same for one that boots an emulated machine.
+    Machine(&'static str, &'static [&'static str]),
     /// A cargo command of its own: what it shows, flags for rustc, and its arguments.
     Cargo(&'static str, &'static str, &'static [&'static str]),
 }
@@ -274,11 +276,11 @@ const LISTED: [Room; 23] = [
         built: &[What::Ebpf],
         root: false,
         steps: &[
-            Step::Ourselves(
+            Step::Machine(
                 "the sample, each operation once",
                 &["sample", "--vm", "--headless"],
             ),
-            Step::Ourselves(
+            Step::Machine(
                 "the main job, for some seconds",
                 &["run", "--vm", "--for", "5s", "--json"],
             ),
@@ -290,10 +292,13 @@ const LISTED: [Room; 23] = [
         needs: &[Need::Ebpf, Need::Vm, Need::Systemd, Need::Package],
         built: &[What::Ebpf],
         root: false,
-        steps: &[Step::Ourselves(
-            "install, kill, upgrade, reboot, purge",
-            &["package", "--prove"],
-        )],
+        steps: &[
+            Step::Ourselves("the package itself", &["package", "--without-window"]),
+            Step::Machine(
+                "install, kill, upgrade, reboot, purge",
+                &["package", "--prove"],
+            ),
+        ],
     },
 ];
 

@@ -19,7 +19,7 @@ pub struct Program {
 }
 
 /// What cargo compiled.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Programs(Vec<Program>);
 
 impl Programs {

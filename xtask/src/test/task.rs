@@ -8,8 +8,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
+use super::names;
 use super::programs::{Program, Programs};
 use crate::build::What;
 use crate::interrupt::{self, Interrupt};
@@ -54,7 +55,7 @@ enum Work {
     Step(&'static Step),
 }
 
-/// What has to be built, once; then what the rooms want, room by room.
+/// What has to be built, once; then what the rooms want, room by room; then what boots a machine.
 pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
     for what in [What::Ebpf, What::Windows, What::Wine, What::C, What::Host] {
@@ -87,6 +88,8 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
             work: Work::Step(step),
         }));
     }
+    // The sort is stable: beside that the order stays.
+    tasks.sort_by_key(Task::boots_a_machine);
     tasks
 }
 
@@ -95,7 +98,7 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
     let names = steps.filter_map(|step| match step {
         Step::Package(name) => Some(*name),
         Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
-        Step::Cargo(..) | Step::Ourselves(..) => None,
+        Step::Cargo(..) | Step::Ourselves(..) | Step::Machine(..) => None,
     });
     let mut names: Vec<String> = names.map(|name| format!("--package={name}")).collect();
     names.sort();
@@ -104,6 +107,11 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
 }
 
 impl Task {
+    /// Whether it boots an emulated machine, and needs little else of this one than a processor.
+    pub fn boots_a_machine(&self) -> bool {
+        matches!(self.work, Work::Step(Step::Emulated(_) | Step::Machine(..)))
+    }
+
     /// What it does, in a few words.
     pub fn title(&self) -> String {
         match &self.work {
@@ -116,9 +124,12 @@ impl Task {
             Work::Step(Step::Package(name)) => (*name).to_owned(),
             Work::Step(Step::Kernel(file)) => format!("tests/{file}.rs"),
             Work::Step(Step::Emulated(line)) => {
-                format!("{} on {}", line.files.join(", "), line.name)
+                let files: Vec<&str> = line.files.iter().map(|file| file.name).collect();
+                format!("{} on {}", files.join(", "), line.name)
             }
-            Work::Step(Step::Cargo(title, ..) | Step::Ourselves(title, ..)) => (*title).to_owned(),
+            Work::Step(
+                Step::Cargo(title, ..) | Step::Ourselves(title, ..) | Step::Machine(title, ..),
+            ) => (*title).to_owned(),
         }
     }
 
@@ -132,12 +143,14 @@ impl Task {
         format!("{}-{title}.log", self.room)
     }
 
-    /// Does it; an error is a fault of the runner, a failed step is a verdict.
+    /// Does it; an error is a fault of the runner, a failed step is a verdict. `everywhere`: on emulated kernels too each test
+    /// runs, and not those alone that would show what is their own.
     pub fn perform(
         &self,
         programs: &mut Programs,
         log: &Path,
         interrupt: &Interrupt,
+        everywhere: bool,
     ) -> Result<Verdict> {
         if self.root && !nix::unistd::geteuid().is_root() {
             let reason = format!(
@@ -149,15 +162,22 @@ impl Task {
         let mut run = Run {
             log: File::create(log)?,
             interrupt,
-            end: Instant::now() + LONGEST,
+            end: Instant::now()
+                + if self.boots_a_machine() {
+                    EMULATED
+                } else {
+                    LONGEST
+                },
         };
         let verdict = match &self.work {
             Work::Build(what) => run.one(ourselves()?.arg("build").arg(name(*what))),
             Work::Compile(selection) => compile(selection, programs, &mut run, log),
             Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
             Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
-            Work::Step(Step::Emulated(line)) => run.emulated(programs, line),
-            Work::Step(Step::Ourselves(_, words)) => run.one(ourselves()?.args(*words)),
+            Work::Step(Step::Emulated(line)) => run.emulated(programs, line, everywhere),
+            Work::Step(Step::Ourselves(_, words) | Step::Machine(_, words)) => {
+                run.one(ourselves()?.args(*words))
+            }
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
         };
         // A program that isn't there or can't be started fails its step, not the whole run.
@@ -218,6 +238,16 @@ fn compile(
     Ok(verdict)
 }
 
+/// Of a name that is no test's a test program makes nothing, and passes.
+fn ensure_are_there(program: &Program, tests: &[&str]) -> Result<()> {
+    let list = names::said(Command::new(&program.file).arg("--list"))?;
+    let listed: Vec<&str> = names::names(&list).collect();
+    match tests.iter().find(|test| !listed.contains(test)) {
+        Some(missing) => bail!("tests/{}.rs has no test {missing}", program.target),
+        None => Ok(()),
+    }
+}
+
 /// A step that runs: where its output goes, and what may end it early.
 struct Run<'a> {
     log: File,
@@ -245,8 +275,12 @@ impl Run<'_> {
     }
 
     /// The files one after the other in one machine: booting is what costs.
-    fn emulated(&mut self, programs: &Programs, line: &KernelLine) -> Result<Verdict> {
-        self.end = Instant::now() + EMULATED;
+    fn emulated(
+        &mut self,
+        programs: &Programs,
+        line: &KernelLine,
+        everywhere: bool,
+    ) -> Result<Verdict> {
         let mut command = ourselves()?;
         command
             .args(["vm", "--kernel", line.name, "--timeout"])
@@ -255,12 +289,16 @@ impl Run<'_> {
             .arg(place::drivers());
         let mut script = String::from("failed=0\n");
         for file in line.files {
-            let program = programs.one(KERNEL_TESTS, file)?;
+            let program = programs.one(KERNEL_TESTS, file.name)?;
             command.arg("--file").arg(&program.file);
+            let tests = if everywhere { &[] } else { file.tests };
+            ensure_are_there(&program, tests)?;
+            let exact = if tests.is_empty() { "" } else { "--exact" };
             let folder = quoted(&program.folder.to_string_lossy());
             let file = quoted(&program.file.to_string_lossy());
             script.push_str(&format!(
-                "mkdir -p {folder} && cd {folder} && {file} --test-threads=1 || failed=1\n"
+                "mkdir -p {folder} && cd {folder} && {file} --test-threads=1 {exact} {} || failed=1\n",
+                tests.join(" ")
             ));
         }
         script.push_str("exit $failed\n");
@@ -292,7 +330,7 @@ impl Run<'_> {
                     failed
                 });
             }
-            if self.interrupt.taken() {
+            if self.interrupt.is_pending() {
                 interrupt::end_group(&mut child, PATIENCE);
                 return Ok(Verdict::Interrupted);
             }
@@ -302,5 +340,27 @@ impl Run<'_> {
             }
             thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rooms::ROOMS;
+
+    #[test]
+    fn what_boots_a_machine_comes_last_and_the_rest_in_the_order_of_the_rooms() {
+        let rooms: Vec<&Room> = ROOMS.iter().collect();
+        let tasks = plan(&rooms, true);
+        let alone = tasks.iter().position(Task::boots_a_machine);
+        let (alone, machines) = tasks.split_at(alone.expect("a room that boots a machine"));
+        assert!(machines.iter().all(Task::boots_a_machine));
+        assert!(machines.iter().any(|task| task.room == "package"));
+        let steps = alone.iter().filter(|task| task.room != "build");
+        let mut order: Vec<_> = steps.map(|task| task.room).collect();
+        order.dedup();
+        let expected = ROOMS.iter().map(|room| room.name);
+        let expected: Vec<_> = expected.filter(|name| order.contains(name)).collect();
+        assert_eq!(order, expected);
     }
 }
