@@ -1,0 +1,283 @@
+//! A question, and its answer.
+
+use super::*;
+/// A service that asks about these, and the window that has heard of it.
+fn asked(window: &mut Harness<'_, Window>, waiting: Vec<Question>) -> Model {
+    let mut service = Model {
+        waiting,
+        ..Model::default()
+    };
+    hear(window, &mut service);
+    service
+}
+
+/// Has the window hear what the service says now, and the service what the window says.
+fn hear(window: &mut Harness<'_, Window>, service: &mut Model) {
+    window.state().shown.questions.turn(service);
+    window.run_steps(3);
+}
+
+fn numbered(id: u64) -> Question {
+    Question { id, ..question() }
+}
+
+#[test]
+fn a_question_is_a_card_with_program_user_place_and_time_and_none_is_no_card() {
+    let mut window = window();
+    window.run();
+    assert!(!sees(&window, "May this"));
+    let long = format!("/opt/{}/program", "a-long-name-".repeat(40));
+    let question = Question {
+        program: Some(long.clone()),
+        more: 4,
+        ..question()
+    };
+    let mut service = asked(&mut window, vec![question, numbered(8), numbered(9)]);
+    for words in [
+        "May this go out?",
+        "without an answer: block in 23 s",
+        "1 of 3 questions",
+        long.as_str(),
+        "curl (pid 4711), user 1000",
+        "out, to 192.0.2.7 tcp port 443",
+        "the default asks; packets: 3; 4 more of this program",
+    ] {
+        assert!(sees(&window, words), "{words}");
+    }
+    let program = window.get_by_label(&long).rect();
+    assert!(
+        program.max.x <= 1200.0 && program.height() > 20.0,
+        "it goes on in the next line: {program:?}"
+    );
+    service.waiting.clear();
+    hear(&mut window, &mut service);
+    assert!(!sees(&window, "May this"));
+    let wish = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    assert!(wish > Duration::from_secs(3600), "{wish:?}");
+}
+
+#[test]
+fn two_keys_answer_a_question_and_the_outcome_is_shown() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![numbered(7), numbered(8)]);
+    keys(&mut window, &[egui::Key::A, egui::Key::Enter]);
+    assert!(sees(&window, "the answer is on its way"));
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(7, usual(true))]);
+    assert!(sees(
+        &window,
+        "answered: /usr/bin/curl: allow for 10 minutes: 192.0.2.7 tcp port 443"
+    ));
+    keys(&mut window, &[egui::Key::B, egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered[1], (8, usual(false)));
+    assert!(!sees(&window, "May this"));
+}
+
+#[test]
+fn keys_between_say_for_how_long_and_about_what() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![question()]);
+    use egui::Key;
+    keys(&mut window, &[Key::B, Key::W, Key::E]);
+    assert!(sees(&window, "block always: whatever the address and port"));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    let given = control::Given {
+        allow: false,
+        width: firewall_abi::asking::Width::Anywhere,
+        lasts: control::Lasts::Always,
+    };
+    assert_eq!(service.answered, [(7, given)]);
+}
+
+#[test]
+fn a_connection_and_a_process_can_be_answered_by_keys_and_not_where_none_is_known() {
+    use egui::Key;
+    let mut window = window();
+    let unknown = Question {
+        of_connection: false,
+        of_process: false,
+        ..numbered(9)
+    };
+    let mut service = asked(&mut window, vec![numbered(7), numbered(8), unknown]);
+    // About more than its place no connection is, whichever was chosen first.
+    keys(&mut window, &[Key::A, Key::E, Key::C]);
+    assert!(sees(
+        &window,
+        "allow for this connection alone: 192.0.2.7 tcp port 443"
+    ));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::B, Key::E, Key::T]);
+    assert!(sees(&window, "block until process 4711 ends: whatever"));
+    keys(&mut window, &[Key::Enter]);
+    hear(&mut window, &mut service);
+    keys(&mut window, &[Key::A, Key::C, Key::T, Key::Enter]);
+    hear(&mut window, &mut service);
+    let given = control::Given {
+        lasts: control::Lasts::Connection,
+        ..usual(true)
+    };
+    assert_eq!(service.answered[0], (7, given));
+    let given = control::Given {
+        width: firewall_abi::asking::Width::Anywhere,
+        lasts: control::Lasts::Process,
+        ..usual(false)
+    };
+    assert_eq!(service.answered[1], (8, given));
+    assert_eq!(service.answered[2], (9, usual(true)));
+}
+
+#[test]
+fn every_choice_has_a_name_and_can_be_clicked() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![question()]);
+    let names: Vec<String> = window
+        .query_all_by_role(accesskit::Role::RadioButton)
+        .map(|choice| choice.accesskit_node().label().unwrap())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "allow (A)",
+            "block (B)",
+            "this connection (C)",
+            "10 minutes (M)",
+            "until the program ends (T)",
+            "until the service starts again (R)",
+            "always (W)",
+            "this place (P)",
+            "this address (D)",
+            "this port (O)",
+            "everywhere (E)"
+        ]
+    );
+    for name in ["allow (A)", "until the service starts again (R)"] {
+        window.get_by_label(name).click();
+        window.run_steps(4);
+    }
+    assert!(sees(&window, "until the service starts again: 192.0.2.7"));
+    window.get_by_label("Answer (Enter)").click();
+    window.run_steps(4);
+    hear(&mut window, &mut service);
+    let given = control::Given {
+        lasts: control::Lasts::UntilRestart,
+        ..usual(true)
+    };
+    assert_eq!(service.answered, [(7, given)]);
+}
+
+#[test]
+fn a_key_that_was_meant_for_one_question_answers_no_other() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![numbered(7), numbered(8)]);
+    keys(&mut window, &[egui::Key::A]);
+    // Its time is over before Enter is pressed.
+    service.waiting.remove(0);
+    hear(&mut window, &mut service);
+    keys(&mut window, &[egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, []);
+    assert!(sees(&window, "choose first: A allows, B blocks"));
+}
+
+#[test]
+fn who_types_a_filter_types_no_answer() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![question()]);
+    window.get_by_label("Filter").focus();
+    window.run_steps(2);
+    assert!(sees(&window, "Esc leaves it"));
+    window
+        .get_by_role(accesskit::Role::TextInput)
+        .type_text("a");
+    keys(&mut window, &[egui::Key::A, egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, []);
+}
+
+#[test]
+fn a_question_can_be_left_to_its_time_and_shown_again() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![numbered(7)]);
+    keys(&mut window, &[egui::Key::S]);
+    assert!(!sees(&window, "May this"));
+    assert!(sees(&window, "1 of 1 questions left to their time"));
+    keys(&mut window, &[egui::Key::A, egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [], "nothing is asked now");
+    window.get_by_label("Show again").click();
+    window.run_steps(2);
+    assert!(sees(&window, "May this"));
+}
+
+#[test]
+fn a_refused_answer_says_why_in_place_and_the_question_stays() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![question()]);
+    service.refuses = Some("answer as that user or as root".to_owned());
+    keys(&mut window, &[egui::Key::A, egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert!(sees(&window, "answer as that user or as root"));
+    assert!(sees(&window, "May this go out?"));
+}
+
+#[test]
+fn a_service_that_cannot_be_asked_is_said_below_until_it_is_back() {
+    let mut window = window();
+    let mut service = asked(&mut window, vec![question()]);
+    service.unreachable = Some("gatebelld is not running; start it".to_owned());
+    hear(&mut window, &mut service);
+    assert!(sees(&window, "questions: gatebelld is not running"));
+    assert!(!sees(&window, "May this"), "nobody could answer");
+    service.unreachable = None;
+    hear(&mut window, &mut service);
+    assert!(!sees(&window, "is not running"));
+    assert!(sees(&window, "May this"));
+}
+
+#[test]
+fn the_card_fits_a_small_window_with_large_text_and_scrolls() {
+    // 1024×600 at 200 %.
+    let size = egui::vec2(512.0, 300.0);
+    let mut window = window();
+    window.set_size(size);
+    let long = format!("/opt/{}/program", "a-long-name-".repeat(40));
+    let question = Question {
+        program: Some(long),
+        ..question()
+    };
+    let mut service = asked(&mut window, vec![question]);
+    window.run_steps(3);
+    for name in [
+        "Filter",
+        "May this go out?",
+        "block (B)",
+        "everywhere (E)",
+        "Answer (Enter)",
+        "no counters yet",
+    ] {
+        let place = window.get_by_label(name).rect();
+        assert!(
+            place.max.x <= size.x && place.max.y <= size.y,
+            "{name}: {place:?}"
+        );
+    }
+    keys(&mut window, &[egui::Key::B, egui::Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(7, usual(false))]);
+}
+
+#[test]
+fn what_a_record_says_of_asking_wakes_and_the_rest_does_not() {
+    let mut asked = packet();
+    asked.decision.verdict = Verdict::Ask as u8;
+    let entry = Entry::from_packet(UNIX_EPOCH, &asked, &mut Named).unwrap();
+    assert!(tells_of_a_question(&Update::Entry(entry)));
+    assert!(
+        tells_of_a_question(&lost(1)),
+        "it may have told of a question"
+    );
+    assert!(!tells_of_a_question(&refused()));
+}

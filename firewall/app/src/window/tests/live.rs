@@ -1,0 +1,173 @@
+//! The page that shows what happens as it happens.
+
+use super::*;
+
+#[test]
+fn a_refused_packet_is_shown_with_its_rule_and_how_to_allow_it() {
+    let mut window = window();
+    tell(&window, refused());
+    window.run();
+    let shown = rows(&window);
+    assert_eq!(shown.len(), 1);
+    assert!(
+        shown[0].contains("refused in tcp 10.0.0.1:40000 -> 10.0.0.2:23 no-telnet (line 13)"),
+        "{shown:?}"
+    );
+
+    window.get_by_role(accesskit::Role::Row).click();
+    window.run();
+    assert!(
+        window
+            .query_by_label_contains("Refused by rule \"no-telnet\", line 13")
+            .is_some()
+    );
+    assert!(window.query_by_label_contains("ports = 23").is_some());
+    window.get_by_label("Copy").click();
+    window.step();
+    let copied = |command: &egui::OutputCommand| matches!(command, egui::OutputCommand::CopyText(text) if text.contains("ports = 23"));
+    assert!(window.output().platform_output.commands.iter().any(copied));
+}
+
+#[test]
+fn a_loss_stands_where_it_happened() {
+    let mut window = window();
+    for update in [refused(), lost(7), refused()] {
+        tell(&window, update);
+    }
+    window.run();
+    let shown = rows(&window);
+    assert!(
+        shown[1].contains("LOST") && shown[1].contains("7 records (no_room)"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn a_filter_that_is_typed_leaves_what_matches() {
+    let mut window = window();
+    for update in [refused(), lost(7), refused()] {
+        tell(&window, update);
+    }
+    window.run();
+    window.get_by_label("Filter").focus();
+    window.run();
+    window
+        .get_by_role(accesskit::Role::TextInput)
+        .type_text("telnet");
+    window.run();
+    assert_eq!(rows(&window).len(), 2);
+    assert!(window.query_by_label("2 of 3 rows").is_some());
+}
+
+#[test]
+fn the_books_stand_below_and_then_the_end() {
+    let mut window = window();
+    let kernel = Totals {
+        offered: 12,
+        committed: 10,
+        lost: [2, 0, 0],
+    };
+    tell(
+        &window,
+        Update::Account(Account {
+            kernel,
+            delivered: 9,
+            in_ring: 1,
+            lost_told: [2, 0, 0],
+            gaps: 2,
+        }),
+    );
+    tell(&window, Update::Ended("the driver is stopping".to_owned()));
+    window.run();
+    for words in [
+        "driver: offered 12, committed 10",
+        "lost 2",
+        "app: delivered 9, in the ring 1",
+        "the driver is stopping",
+    ] {
+        assert!(window.query_by_label(words).is_some(), "{words}");
+    }
+}
+
+#[test]
+fn a_driver_that_is_gone_is_said_in_place_and_forgotten_when_it_is_back() {
+    let mut window = window();
+    window
+        .state()
+        .shown
+        .end("can't be told by the device: start the service");
+    window.run();
+    assert!(sees(
+        &window,
+        "can't be told by the device: start the service"
+    ));
+    assert!(sees(&window, "asks again and goes on by itself"));
+    let books = Account {
+        kernel: Totals::default(),
+        delivered: 0,
+        in_ring: 0,
+        lost_told: [0; 3],
+        gaps: 0,
+    };
+    tell(&window, Update::Account(books));
+    window.run();
+    assert!(!sees(&window, "start the service"));
+    tell(&window, refused());
+    window.state().shown.end("gone again");
+    window.run();
+    assert!(sees(&window, "gone again"));
+    assert_eq!(rows(&window).len(), 1, "what was read stays");
+    tell(&window, Update::Account(books));
+    window.run();
+    assert!(!sees(&window, "gone again"), "the same books say so too");
+}
+
+#[test]
+fn the_same_books_again_are_nothing_to_paint() {
+    let window = window();
+    let kernel = Totals {
+        offered: 1,
+        committed: 1,
+        lost: [0; 3],
+    };
+    let books = Account {
+        kernel,
+        delivered: 1,
+        in_ring: 0,
+        lost_told: [0; 3],
+        gaps: 0,
+    };
+    let mut rows = window.state().shown.rows();
+    assert!(rows.take(Update::Account(books)));
+    assert!(!rows.take(Update::Account(books)));
+}
+
+#[test]
+fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
+    let mut window = window();
+    for n in 0..500 {
+        tell(&window, lost(n));
+    }
+    window.run();
+    assert!(
+        rows(&window).last().unwrap().contains("499 records"),
+        "{:?}",
+        rows(&window).last()
+    );
+    let wish = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    assert!(wish > Duration::from_secs(3600), "{wish:?}");
+}
+
+#[test]
+fn a_row_that_is_not_in_sight_has_no_text() {
+    let mut window = window();
+    for n in 0..5_000 {
+        tell(&window, lost(n));
+    }
+    window.run();
+    let painted = window.state().live.painted.last.len();
+    assert!(
+        (1..200).contains(&painted),
+        "{painted} rows of 5000 have text"
+    );
+}

@@ -1,0 +1,74 @@
+//! The window, read and clicked without a display.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+mod card;
+mod changes_by_click;
+mod live;
+mod pages;
+
+use super::*;
+use crate::questions::Model;
+use crate::{changes, overview};
+use channel::{Account, Lost};
+use channel_abi::{Cause, Totals};
+use control::Question;
+use eframe::egui::accesskit;
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use std::time::UNIX_EPOCH;
+use view::entry::Entry;
+use view::example::{Named, packet, question};
+use view::question::usual;
+
+fn window() -> Harness<'static, Window> {
+    let mut frame = eframe::Frame::_new_kittest();
+    Harness::builder()
+        .with_size(egui::vec2(1200.0, 800.0))
+        .build_ui_state(
+            move |ui, window: &mut Window| eframe::App::ui(window, ui, &mut frame),
+            Window::new("a zone".to_owned(), Arc::default()),
+        )
+}
+
+fn tell(window: &Harness<'_, Window>, update: Update) {
+    window.state().shown.take(update);
+}
+
+fn refused() -> Update {
+    Update::Entry(Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap())
+}
+
+fn lost(count: u64) -> Update {
+    Update::Entry(Entry::lost(
+        UNIX_EPOCH,
+        Lost {
+            processor: 0,
+            cause: Cause::NoRoom,
+            count,
+        },
+    ))
+}
+
+fn rows(window: &Harness<'_, Window>) -> Vec<String> {
+    window
+        .query_all_by_role(accesskit::Role::Row)
+        .map(|row| row.accesskit_node().label().unwrap())
+        .collect()
+}
+
+fn keys(window: &mut Harness<'_, Window>, keys: &[egui::Key]) {
+    for key in keys {
+        window.key_press(*key);
+        window.run_steps(2);
+    }
+}
+
+fn sees(window: &Harness<'_, Window>, words: &str) -> bool {
+    window.query_all_by_label_contains(words).next().is_some()
+}
+
+/// Has the service do what it is asked.
+fn work(window: &mut Harness<'_, Window>, service: &mut changes::Model) {
+    window.state().shown.changes.turn(service);
+    window.run_steps(4);
+}

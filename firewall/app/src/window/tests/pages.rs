@@ -1,0 +1,381 @@
+//! The pages of rules and status.
+
+use super::*;
+/// Turns to a page, and has it show what the service says.
+fn turned(window: &mut Harness<'_, Window>, page: &str, service: &mut overview::Model) {
+    window.get_by_label(page).click();
+    window.run_steps(2);
+    window.state().shown.overview.turn(service);
+    window.run_steps(4);
+}
+
+const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'web'\naction = 'allow'\n\
+    direction = 'in'\nprotocol = 'tcp'\nports = [80, 443]\ncomment = 'the site'\n\n# no telnet\n[[rule]]\nid = 'no-telnet'\n\
+    action = 'block'\nprotocol = 'tcp'\nports = 23\n\n[[rule]]\nid = 'late'\naction = 'allow'\nprotocol = 'tcp'\nports = 23\n\n\
+    [[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n";
+
+/// A window on its page of the rules, and the two sides of its service.
+fn on_rules() -> (Harness<'static, Window>, overview::Model, changes::Model) {
+    let mut window = window();
+    let mut service = overview::Model::with(RULES);
+    service.status.lease = None;
+    service.hits = vec![12, 3, 0, 0];
+    let rules = changes::Model {
+        text: RULES.to_owned(),
+        generation: 4,
+        ..changes::Model::default()
+    };
+    window.state().shown.changes.be_followed();
+    window.state().shown.overview.be_followed();
+    window.run_steps(3);
+    turned(&mut window, "Rules", &mut service);
+    (window, service, rules)
+}
+
+#[test]
+fn the_rules_are_listed_in_order_with_hits_and_what_is_off_or_covered_and_the_defaults_last() {
+    let (window, ..) = on_rules();
+    assert_eq!(
+        rows(&window),
+        [
+            "1 web: allow in, tcp to port 80, 443, hits 12, the site",
+            "2 no-telnet: block tcp to port 23, hits 3, ",
+            "3 late: allow tcp to port 23, hits 0, never matches: one before it takes all of it",
+            "4 off: off everything, hits 0, disabled",
+            "default for in: block, reported",
+            "default for out: allow, not reported",
+            "default for forward: block, reported",
+        ]
+    );
+}
+
+#[test]
+fn a_rule_is_disabled_by_a_click_as_it_was_shown_and_that_is_undone_by_another() {
+    let (mut window, _, mut service) = on_rules();
+    window.get_by_label_contains("2 no-telnet: block").click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "+ enabled = false"));
+    window.get_by_label("Put in force").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "In force: disable no-telnet (generation 5)"));
+    assert_eq!(
+        service.text,
+        RULES.replace(
+            "ports = 23\n\n[[rule]]\nid = 'late'",
+            "ports = 23\nenabled = false\n\n[[rule]]\nid = 'late'"
+        )
+    );
+    window.get_by_label("Undo").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(
+        &window,
+        "Taken back: disable no-telnet (generation 6)"
+    ));
+    assert_eq!(service.text, RULES);
+    assert_eq!(
+        service.log,
+        [
+            ("disable no-telnet".to_owned(), None),
+            ("undo 1: disable no-telnet".to_owned(), Some(1))
+        ]
+    );
+}
+
+#[test]
+fn a_rule_is_moved_and_removed_with_its_comment_by_keys_alone() {
+    use egui::Key;
+    let (mut window, _, mut service) = on_rules();
+    keys(&mut window, &[Key::ArrowDown, Key::ArrowDown]);
+    work(&mut window, &mut service);
+    let mut choose = |window: &mut Harness<'_, Window>, name: &str| {
+        for _ in 0..20 {
+            if window.get_by_label(name).accesskit_node().is_focused() {
+                break;
+            }
+            keys(window, &[Key::Tab]);
+        }
+        keys(window, &[Key::Space]);
+        work(window, &mut service);
+    };
+    choose(&mut window, "move down");
+    assert!(sees(&window, "- # no telnet") && sees(&window, "+ # no telnet"));
+    choose(&mut window, "Put in force");
+    work(&mut window, &mut service);
+    assert!(sees(&window, "In force: move no-telnet"));
+    let order = |text: &str| rules::document::names(text).unwrap();
+    assert_eq!(order(&service.text), ["web", "late", "no-telnet", "off"]);
+    let mut choose = |window: &mut Harness<'_, Window>, name: &str| {
+        window.get_by_label(name).click();
+        window.run_steps(2);
+        work(window, &mut service);
+    };
+    choose(&mut window, "remove");
+    choose(&mut window, "Put in force");
+    assert!(!service.text.contains("telnet"), "{}", service.text);
+}
+
+#[test]
+fn what_a_change_makes_of_other_rules_is_said_before() {
+    let (mut window, _, mut service) = on_rules();
+    window.get_by_label_contains("4 off: off").click();
+    window.run_steps(2);
+    window.get_by_label("move up").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(!sees(&window, "then rule"));
+    service.text = RULES.replace("enabled = false\n", "").replace(
+        "[[rule]]\nid = 'off'\naction = 'allow'\n",
+        "[[rule]]\nid = 'off'\naction = 'allow'\nprotocol = 'udp'\n\n[[rule]]\nid = 'dns'\naction = 'allow'\nprotocol = 'udp'\nports = 53\n",
+    );
+    let dns = changes::Edit {
+        id: "off".to_owned(),
+        kind: changes::EditKind::MoveDown,
+    };
+    let changes = &window.state().shown.changes;
+    changes.want_edit(&dns);
+    changes.turn(&mut service);
+    let draft = changes.look().edit_draft(&dns).cloned().unwrap().unwrap();
+    assert_eq!(draft.warnings, Vec::<String>::new(), "{:?}", draft.lines);
+    let up = changes::Edit {
+        id: "late".to_owned(),
+        kind: changes::EditKind::MoveUp,
+    };
+    changes.want_edit(&up);
+    changes.turn(&mut service);
+    let draft = changes.look().edit_draft(&up).cloned().unwrap().unwrap();
+    assert!(
+        draft.warnings.len() == 1 && draft.warnings[0].contains("`no-telnet` can never match"),
+        "{draft:?}"
+    );
+}
+
+#[test]
+fn a_change_that_can_not_begin_says_why_in_place_and_its_button_can_not_be_pressed() {
+    let (mut window, _, mut service) = on_rules();
+    service.unreadable = Some(changes::Failure::Said(
+        control::NotEditable::OnLease.to_string(),
+    ));
+    window.get_by_label_contains("1 web: allow").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "rules are on a lease; nothing was changed"));
+    let button = window.get_by_label("Put in force");
+    assert!(button.accesskit_node().is_disabled());
+}
+
+#[test]
+fn what_becomes_of_the_file_is_said_anew_when_others_end_a_lease() {
+    let (mut window, mut service, mut rules) = on_rules();
+    service.status.lease = view::example::status().lease;
+    let on_a_lease = changes::Failure::Said("rules are on a lease".to_owned());
+    rules.unreadable = Some(on_a_lease);
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(3);
+    window.get_by_label_contains("1 web: allow").click();
+    window.run_steps(3);
+    work(&mut window, &mut rules);
+    assert!(sees(&window, "rules are on a lease"));
+    service.status.lease = None;
+    rules.unreadable = None;
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(3);
+    work(&mut window, &mut rules);
+    assert!(!sees(&window, "rules are on a lease"));
+    assert!(sees(&window, "+ enabled = false"));
+}
+
+#[test]
+fn who_may_not_change_a_rule_is_told_the_command_that_root_types() {
+    let (mut window, _, mut service) = on_rules();
+    service.says = vec![changes::Failure::NotPermitted("polkit said no".to_owned())];
+    window.get_by_label_contains("3 late: allow").click();
+    window.run_steps(2);
+    window.get_by_label("move up").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    window.get_by_label("Put in force").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "Nothing was changed. polkit said no"));
+    assert!(sees(
+        &window,
+        "sudo gatebell rules move late --before no-telnet"
+    ));
+    assert_eq!(service.text, RULES);
+}
+
+#[test]
+fn what_others_changed_since_is_not_taken_back_with_a_move() {
+    let (mut window, _, mut service) = on_rules();
+    window.get_by_label_contains("3 late: allow").click();
+    window.run_steps(2);
+    window.get_by_label("remove").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    window.get_by_label("Put in force").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    service.text.push_str("# others\n");
+    let theirs = service.text.clone();
+    window.get_by_label("Undo").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "Others have changed the rules since"));
+    assert_eq!(service.text, theirs);
+}
+
+#[test]
+fn a_change_to_a_rule_is_tried_out_on_a_lease_by_one_click() {
+    let (mut window, _, mut service) = on_rules();
+    window.get_by_label_contains("2 no-telnet: block").click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    window.get_by_label("Try for 60 s").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "Tried out: disable no-telnet (generation 5)"));
+    assert!(
+        window.query_by_label("Undo").is_none(),
+        "that is what Return now is for"
+    );
+    let tried = "disable no-telnet on a lease".to_owned();
+    assert_eq!(service.log, [(tried, None)]);
+}
+
+#[test]
+fn a_lease_counts_down_with_buttons_that_keep_it_and_end_it() {
+    let (mut window, mut service, mut rules) = on_rules();
+    service.status.lease = view::example::status().lease;
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(3);
+    assert!(sees(&window, "generation 3 returns by itself"));
+    assert!(sees(&window, "Generation 4 is tried out: in 4"));
+    window.get_by_label("Keep").click();
+    window.run_steps(2);
+    work(&mut window, &mut rules);
+    assert!(sees(&window, "Generation 4 is kept"));
+    window.get_by_label("Return now").click();
+    window.run_steps(2);
+    work(&mut window, &mut rules);
+    assert!(sees(&window, "Generation 3 is back"));
+    assert_eq!(
+        rules.log,
+        [("keep".to_owned(), None), ("return".to_owned(), None)]
+    );
+}
+
+#[test]
+fn a_file_without_rules_says_how_to_make_the_first_one() {
+    let (mut window, mut service, _) = on_rules();
+    service.text = RULES.split("[[rule]]").next().unwrap().to_owned();
+    service.hits.clear();
+    service.status.rules.generation += 1;
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(3);
+    assert!(sees(&window, "has no rules: the defaults decide"));
+    assert_eq!(rows(&window).len(), 3);
+}
+
+#[test]
+fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
+    let mut window = window();
+    window.run_steps(2);
+    let tabs: Vec<_> = window
+        .query_all_by_role(accesskit::Role::Tab)
+        .map(|tab| tab.accesskit_node().label().unwrap())
+        .collect();
+    assert_eq!(tabs, ["Live", "Rules", "Status"]);
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num2);
+    window.run_steps(2);
+    assert!(window.query_by_label("Filter").is_none());
+    let selected: Vec<_> = window
+        .query_all_by_role(accesskit::Role::Tab)
+        .map(|tab| tab.accesskit_node().is_selected() == Some(true))
+        .collect();
+    assert_eq!(selected, [false, true, false]);
+    assert!(sees(&window, "there is no service that could be asked"));
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
+    window.run_steps(2);
+    assert!(window.query_by_label("Filter").is_some());
+}
+
+#[test]
+fn who_comes_back_to_the_live_page_sees_the_newest_row() {
+    let mut window = window();
+    for n in 0..500 {
+        tell(&window, lost(n));
+    }
+    window.run();
+    let mut service = overview::Model::with(RULES);
+    turned(&mut window, "Rules", &mut service);
+    tell(&window, lost(500));
+    turned(&mut window, "Live", &mut service);
+    assert!(rows(&window).last().unwrap().contains("500 records"));
+}
+
+#[test]
+fn a_service_that_is_gone_is_said_in_place_with_what_to_do_and_is_shown_when_it_is_back() {
+    let (mut window, mut service, _) = on_rules();
+    for page in ["Rules", "Status"] {
+        service.unreachable = Some(control::Failed::NotRunning.to_string());
+        turned(&mut window, page, &mut service);
+        assert!(sees(&window, "sudo systemctl start gatebell"));
+        assert!(rows(&window).is_empty());
+        service.unreachable = None;
+        window.state().shown.overview.turn(&mut service);
+        window.run_steps(3);
+        assert!(!sees(&window, "systemctl start"));
+    }
+}
+
+#[test]
+fn the_status_page_says_what_the_command_says_with_every_trouble() {
+    let (mut window, mut service, _) = on_rules();
+    service.status.trouble = vec!["the disk is full; make room".to_owned()];
+    turned(&mut window, "Status", &mut service);
+    for words in [
+        "the disk is full; make room",
+        "gatebelld 1.2.3, process 77",
+        "generation 4: 12 rules",
+        "eth0, tun0: judged in the IP stack",
+        "1234",
+        "7 of 4096",
+        "Every record is accounted for",
+    ] {
+        assert!(sees(&window, words), "{words}");
+    }
+}
+
+#[test]
+fn each_page_fits_a_small_window_with_large_text() {
+    // 1024×600, and the same at 200 %.
+    for size in [egui::vec2(1024.0, 600.0), egui::vec2(512.0, 300.0)] {
+        let (mut window, mut service, mut rules) = on_rules();
+        window.set_size(size);
+        window.get_by_label_contains("2 no-telnet: block").click();
+        window.run_steps(3);
+        work(&mut window, &mut rules);
+        for name in [
+            "Live",
+            "Rules",
+            "Status",
+            "Put in force",
+            "Try for 60 s",
+            "remove",
+            "Close",
+        ] {
+            let place = window.get_by_label(name).rect();
+            assert!(
+                place.max.x <= size.x && place.max.y <= size.y && place.height() > 8.0,
+                "{name} at {size}: {place:?}"
+            );
+        }
+        assert!(!rows(&window).is_empty(), "the table has room at {size}");
+        turned(&mut window, "Status", &mut service);
+        let place = window.get_by_label_contains("gatebelld 1.2.3").rect();
+        assert!(place.max.x <= size.x, "{place:?}");
+    }
+}
