@@ -23,7 +23,7 @@ use crate::recover::{self, Places};
 use crate::rule_names::KnownGenerations;
 use crate::stand_in;
 use crate::state::{State, Written};
-use crate::sweep::EVERY;
+use crate::sweep::{EVERY, LastSweep, Swept};
 use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
 use anyhow::{Context, Result, anyhow};
@@ -212,6 +212,7 @@ pub struct Firewall {
     /// None: see `no_door`.
     door: Option<DeviceServer>,
     flows: u64,
+    swept: Option<LastSweep>,
     since: u64,
     keeper: Keeper,
     /// What has joined sets.
@@ -296,6 +297,7 @@ impl Firewall {
             names: KnownGenerations::default(),
             door: door.ok(),
             flows: 0,
+            swept: None,
             keeper,
             members,
             questions: Questions::default(),
@@ -541,11 +543,18 @@ impl Firewall {
 
     /// Forgets connections that nobody has used for long. Returns when to do so again at the latest.
     pub(crate) fn sweep(&mut self) -> Duration {
-        let swept = self.driver.forget_idle_flows();
+        let swept = self.forget_idle();
         let swept = self.noted(Cause::Sweep, swept.context("looking for idle connections"));
-        self.flows = swept.map_or(self.flows, |swept| swept.left);
         // What failed is tried again soon.
         swept.map_or(EVERY, |swept| swept.rest())
+    }
+
+    fn forget_idle(&mut self) -> Result<Swept> {
+        let begun = Instant::now();
+        let swept = self.driver.forget_idle_flows();
+        self.swept = Some(LastSweep::new(begun, Instant::now()));
+        self.flows = swept.as_ref().map_or(self.flows, |swept| swept.left);
+        swept
     }
 
     /// Puts back what somebody took out of the kernel.
@@ -723,9 +732,12 @@ impl Firewall {
         reloaded
     }
 
-    /// What the driver counted.
+    /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.
     pub fn stats(&mut self) -> Result<Stats, Refused> {
-        self.flows = self.driver.forget_idle_flows().map_err(refused)?.left;
+        let now = Instant::now();
+        if self.swept.is_none_or(|last| last.may_be_followed(now)) {
+            self.forget_idle().map_err(refused)?;
+        }
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
         Ok(Stats::of(
             generation,

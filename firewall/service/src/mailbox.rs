@@ -69,17 +69,22 @@ pub struct MailboxReceiver {
 }
 
 impl MailboxReceiver {
-    /// Does all that was handed in.
+    /// Does all that has been handed in by now. What comes meanwhile waits for the loop's next turn, so that those who ask again
+    /// as soon as they are answered can't keep the loop from everything else.
     pub fn work_off(&self, firewall: &mut Firewall) {
-        let mut wakes = [0; 64];
-        while matches!((&self.wake).read(&mut wakes), Ok(1..)) {}
-        while let Some(work) = self.next() {
+        for work in self.take() {
             work(firewall);
         }
     }
 
-    fn next(&self) -> Option<Work> {
-        lock(&self.queue).as_mut()?.pop_front()
+    fn take(&self) -> VecDeque<Work> {
+        // First the wakes: whoever hands in something after this wakes the loop again.
+        let mut wakes = [0; 64];
+        while matches!((&self.wake).read(&mut wakes), Ok(1..)) {}
+        lock(&self.queue)
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 }
 
@@ -97,5 +102,47 @@ fn lock(queue: &Queue) -> MutexGuard<'_, Option<VecDeque<Work>>> {
 impl AsFd for MailboxReceiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+    fn wakes(receiver: &MailboxReceiver) -> bool {
+        let mut fds = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
+
+    #[test]
+    fn what_is_handed_in_meanwhile_waits_for_the_next_turn_and_wakes_it() {
+        let (mailbox, receiver) = Mailbox::open().expect("a mailbox");
+        let hand_in = || {
+            let mailbox = mailbox.clone();
+            std::thread::spawn(move || mailbox.ask(|_| ()))
+        };
+        let waits_for = |count: usize| {
+            while lock(&receiver.queue).as_ref().map_or(0, VecDeque::len) < count {
+                std::thread::yield_now();
+            }
+        };
+        let mut asked = vec![hand_in(), hand_in()];
+        waits_for(2);
+        let now = receiver.take();
+        assert_eq!(now.len(), 2);
+        asked.push(hand_in());
+        waits_for(1);
+        while !wakes(&receiver) {
+            std::thread::yield_now();
+        }
+        assert_eq!(receiver.take().len(), 1);
+        assert!(!wakes(&receiver));
+        // With the work goes whoever would answer.
+        drop(now);
+        drop(receiver);
+        for asked in asked {
+            assert_eq!(asked.join().expect("whoever asked"), Err(Ending));
+        }
     }
 }

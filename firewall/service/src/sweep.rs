@@ -60,6 +60,31 @@ impl NextSweep {
     }
 }
 
+/// When they were looked through last, and what that took: a full table takes a part of a second.
+#[derive(Clone, Copy, Debug)]
+pub struct LastSweep {
+    ended: Instant,
+    took: Duration,
+}
+
+impl LastSweep {
+    /// Of the main loop's time this part at most goes into looking through them because somebody asks.
+    const SHARE: u32 = 20;
+
+    /// One that took from `begun` to `ended`.
+    pub fn new(begun: Instant, ended: Instant) -> Self {
+        Self {
+            ended,
+            took: ended.saturating_duration_since(begun),
+        }
+    }
+
+    /// Whether another one may follow because somebody asks; if not, what this one found is still about right.
+    pub fn may_be_followed(self, now: Instant) -> bool {
+        now.saturating_duration_since(self.ended) >= self.took * (Self::SHARE - 1)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +104,28 @@ mod tests {
         }
         assert_eq!(swept, 10, "in ten minutes");
         assert_eq!(next.at(), begin + 11 * REST);
+    }
+
+    #[test]
+    fn who_asks_without_end_takes_a_twentieth_of_the_time() {
+        let begin = Instant::now();
+        let took = Duration::from_millis(50);
+        let mut last = LastSweep::new(begin, begin + took);
+        let (mut now, mut sweeps) = (begin + took, 1);
+        while now < begin + Duration::from_millis(9500) {
+            now += Duration::from_millis(1);
+            if last.may_be_followed(now) {
+                last = LastSweep::new(now, now + took);
+                now += took;
+                sweeps += 1;
+            }
+        }
+        assert_eq!(sweeps, 10, "of 50 ms each, in less than ten seconds");
+        let quick = LastSweep::new(begin, begin + Duration::from_micros(20));
+        assert!(
+            quick.may_be_followed(begin + Duration::from_micros(400)),
+            "a small table is looked through for each"
+        );
     }
 
     fn rest(forgotten: u64, left: u64, soonest: Option<u64>) -> u64 {
