@@ -178,16 +178,15 @@ impl<S: System> Attachment<S> {
         if self.stopped {
             return Ok(Wake::Ready);
         }
-        if self.pace == Pace::Coalesce
-            && let Some(time) = self.gathering.next()
+        if let Pace::Coalesce(longest) = self.pace
+            && let Some(time) = self.gathering.next(longest)
         {
             std::thread::sleep(timeout.map_or(time, |most| most.min(time)));
             return Ok(Wake::Ready);
         }
-        let signalled = if self.pace == Pace::Spin {
-            self.spin(timeout)?
-        } else {
-            S::wait(&self.device.0, &self.event.0, &self.source, timeout)?
+        let signalled = match self.pace {
+            Pace::Spin(time) => self.spin(time, timeout)?,
+            Pace::Prompt | Pace::Coalesce(_) => self.sleep(timeout)?,
         };
         Ok(if signalled {
             Wake::Ready
@@ -196,9 +195,15 @@ impl<S: System> Attachment<S> {
         })
     }
 
-    /// A wait that does not sleep. The app's own signal and the end come some microseconds later than records do.
-    fn spin(&self, timeout: Option<Duration>) -> Result<bool, Error> {
-        let end = timeout.and_then(|most| Instant::now().checked_add(most));
+    fn sleep(&self, timeout: Option<Duration>) -> Result<bool, Error> {
+        S::wait(&self.device.0, &self.event.0, &self.source, timeout)
+    }
+
+    /// A wait that does not sleep before `time` is over. The app's own signal and the end come some microseconds later than
+    /// records do.
+    fn spin(&self, time: Duration, timeout: Option<Duration>) -> Result<bool, Error> {
+        let begun = Instant::now();
+        let spins = timeout.map_or(time, |most| most.min(time));
         loop {
             for _ in 0..LOOKS {
                 if S::has_record(&self.device.0, &self.source)? {
@@ -206,15 +211,17 @@ impl<S: System> Attachment<S> {
                 }
                 std::hint::spin_loop();
             }
-            let signalled = S::wait(
-                &self.device.0,
-                &self.event.0,
-                &self.source,
-                Some(Duration::ZERO),
-            )?;
-            if signalled || end.is_some_and(|end| Instant::now() >= end) {
-                return Ok(signalled);
+            if self.sleep(Some(Duration::ZERO))? {
+                return Ok(true);
             }
+            if begun.elapsed() >= spins {
+                break;
+            }
+        }
+        let left = timeout.map(|most| most.saturating_sub(begun.elapsed()));
+        match left {
+            Some(Duration::ZERO) => Ok(false),
+            left => self.sleep(left),
         }
     }
 

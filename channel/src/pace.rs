@@ -3,16 +3,24 @@
 use std::time::Duration;
 
 /// How an app trades wake-ups for latency. The driver never withholds a signal; this is the reader's choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// Wait for the signal each time.
     Prompt,
-    /// While records follow each other closely, or come by the dozen, let more gather: for half a millisecond at first, for up
-    /// to four while few come. After a single record, or none, go back to sleep at once.
-    #[default]
-    Coalesce,
-    /// Never sleep: look again and again, and take each record at once. Keeps a processor busy.
-    Spin,
+    /// While records follow each other closely, or come by the dozen, let more gather: for half a millisecond at first, while few
+    /// come for longer and longer, and never for longer than this. After a single record, or none, go back to sleep at once. While
+    /// records gather, the app's own signal and the end wait too.
+    Coalesce(Duration),
+    /// Look again and again, for this long in each wait, and take each record at once; then sleep. It keeps a processor busy
+    /// meanwhile: with [`Duration::MAX`] always.
+    Spin(Duration),
+}
+
+/// Gathering for up to four milliseconds.
+impl Default for Pace {
+    fn default() -> Self {
+        Self::Coalesce(Duration::from_millis(4))
+    }
 }
 
 /// A drain that found this many is worth gathering after, however late they came.
@@ -21,9 +29,8 @@ const SEVERAL: u64 = 8;
 const MANY: u64 = 64;
 /// Records that come within this time of the last one have a wake-up each, if nothing gathers.
 const CLOSE: Duration = Duration::from_micros(500);
-/// How long records gather.
+/// How long records gather at first.
 const SHORTEST: Duration = Duration::from_micros(500);
-const LONGEST: Duration = Duration::from_millis(4);
 
 /// What [`Pace::Coalesce`] goes by: what the last drain found. It asks no clock, only the records' stamps.
 #[derive(Debug, Default)]
@@ -53,16 +60,17 @@ impl Gathering {
         self.newest = self.newest.max(stamp_ns);
     }
 
-    /// How long to let more gather before the next drain. `None`: sleep until there is a signal.
-    pub fn next(&mut self) -> Option<Duration> {
+    /// How long to let more gather before the next drain, `longest` at most. `None`: sleep until there is a signal.
+    pub fn next(&mut self, longest: Duration) -> Option<Duration> {
+        let shortest = SHORTEST.min(longest);
         // Whoever waits twice after one drain sleeps.
         let (found, close) = (std::mem::take(&mut self.found), self.close);
         self.last = if found == 0 || (found < SEVERAL && !close) {
             Duration::ZERO
         } else if found >= MANY {
-            (self.last / 2).max(SHORTEST)
+            (self.last / 2).max(shortest)
         } else {
-            (self.last * 2).clamp(SHORTEST, LONGEST)
+            self.last.saturating_mul(2).clamp(shortest, longest)
         };
         (!self.last.is_zero()).then_some(self.last)
     }
@@ -76,6 +84,10 @@ mod tests {
 
     /// What a reader does after drains that find records with these stamps, in microseconds: how long it lets more gather.
     fn after<const N: usize>(drains: [&[u64]; N]) -> [Option<u64>; N] {
+        after_at_most(Duration::from_millis(4), drains)
+    }
+
+    fn after_at_most<const N: usize>(longest: Duration, drains: [&[u64]; N]) -> [Option<u64>; N] {
         let mut gathering = Gathering::default();
         drains.map(|stamps| {
             gathering.begin();
@@ -83,7 +95,7 @@ mod tests {
                 .iter()
                 .for_each(|stamp| gathering.note(stamp * MICROSECOND));
             gathering
-                .next()
+                .next(longest)
                 .map(|time| u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
         })
     }
@@ -131,9 +143,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_gathers_for_longer_than_the_app_has_chosen() {
+        let few: [&[u64]; 5] = [&[1000], &[1200], &[1400], &[1600], &[1800]];
+        for (longest, expected) in [
+            (0, [None; 5]),
+            (100, [None, Some(100), Some(100), Some(100), Some(100)]),
+            (1500, [None, Some(500), Some(1000), Some(1500), Some(1500)]),
+        ] {
+            let longest = Duration::from_micros(longest);
+            assert_eq!(after_at_most(longest, few), expected, "{longest:?}");
+        }
+    }
+
+    #[test]
     fn whoever_waits_twice_after_one_drain_sleeps() {
         let mut gathering = Gathering::default();
         (0..SEVERAL).for_each(|_| gathering.note(1));
-        assert!(gathering.next().is_some() && gathering.next().is_none());
+        let mut next = || gathering.next(SHORTEST);
+        assert!(next().is_some() && next().is_none());
     }
 }

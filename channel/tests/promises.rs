@@ -62,7 +62,7 @@ fn drain_numbers(attachment: &mut Attachment<Model>) -> Vec<u64> {
 #[test]
 fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
     let kernel = Kernel::default();
-    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Spin);
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Spin(Duration::MAX));
     assert_eq!(
         attachment.wait(Some(Duration::from_millis(20))).unwrap(),
         Wake::TimedOut
@@ -84,6 +84,37 @@ fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
         attachment.drain(|_| {}).unwrap().ended,
         Some(Ending::DriverStopping)
     );
+}
+
+/// How long this thread has kept a processor busy.
+#[cfg(target_os = "linux")]
+fn busy() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let nanoseconds = text.split(' ').next().unwrap();
+    Duration::from_nanos(nanoseconds.parse().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_reader_that_has_spun_for_its_time_sleeps_and_misses_nothing() {
+    let kernel = Kernel::default();
+    let spins = Duration::from_millis(10);
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Spin(spins));
+    let before = busy();
+    let most = Duration::from_secs(1);
+    assert_eq!(attachment.wait(Some(most)).unwrap(), Wake::TimedOut);
+    let busy = busy() - before;
+    assert!(busy < most / 2, "{busy:?} of {most:?}");
+    let driver = std::thread::spawn({
+        let kernel = kernel.clone();
+        move || {
+            std::thread::sleep(10 * spins);
+            kernel.offer(NUMBER, &Number::new(7));
+        }
+    });
+    assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
+    driver.join().unwrap();
+    assert_eq!(drain_numbers(&mut attachment), [7]);
 }
 
 #[test]
@@ -170,7 +201,12 @@ fn read_to_the_end(attachment: &mut Attachment<Model>) -> (Vec<u64>, Ending) {
 #[test]
 fn the_end_is_the_last_thing_that_an_app_hears() {
     let kernel = Kernel::default();
-    for pace in [Pace::Prompt, Pace::Coalesce, Pace::Spin] {
+    for pace in [
+        Pace::Prompt,
+        Pace::default(),
+        Pace::Spin(Duration::MAX),
+        Pace::Spin(Duration::ZERO),
+    ] {
         let mut attachment = attach(&kernel.process(false)).with_pace(pace);
         (0..FIT).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
         let (admin, _) = raw(&kernel.process(true));

@@ -49,7 +49,7 @@ impl Guard {
             Self::Nobody => measure(),
             Self::Gatebell => {
                 let gatebell = Gatebell::start(setting.programs, ground, &Ordered::of(RULES).toml)?;
-                let attachment = gatebell.attach(Mask::ALL, Pace::Coalesce, 1 << 20)?;
+                let attachment = gatebell.attach(Mask::ALL, Pace::default(), 1 << 20)?;
                 let app = App::start(attachment, None, (), |(), _: &Record<'_>| {});
                 let measured = measure();
                 app.stop()?;

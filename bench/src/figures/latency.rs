@@ -13,6 +13,7 @@ use anyhow::Result;
 use channel::{Mask, Pace, Record};
 use firewall_abi::kind;
 use firewall_abi::packet::Packet;
+use std::time::Duration;
 
 const FIGURE: &str = "latency";
 /// The sender is on processor 0.
@@ -65,10 +66,10 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         // Nobody is always the first, or always behind the same one.
         for place in 0..4 {
             match (round + place) % 4 {
-                0 => ours(setting, Pace::Coalesce, &mut coalesce)?,
+                0 => ours(setting, Pace::default(), &mut coalesce)?,
                 1 => theirs(setting, &mut nflog)?,
                 2 => ours(setting, Pace::Prompt, &mut prompt)?,
-                _ => ours(setting, Pace::Spin, &mut spin)?,
+                _ => ours(setting, Pace::Spin(Duration::MAX), &mut spin)?,
             }
         }
     }

@@ -113,10 +113,14 @@ fn ours(setting: &Setting<'_>, rates: &mut Rates) -> Result<()> {
     let mut gatebell = Gatebell::start(setting.programs, setting.ground, &refuse(false))?;
     rates.dropped.push(flood(setting)?.rate() / 1000.0);
     gatebell.publish(&refuse(true))?;
-    for (pace, apps) in [(Pace::Coalesce, 1), (Pace::Prompt, 1), (Pace::Coalesce, 4)] {
+    for (pace, apps) in [
+        (Pace::default(), 1),
+        (Pace::Prompt, 1),
+        (Pace::default(), 4),
+    ] {
         let (rate, unaccounted, lost) = told(setting, &gatebell, pace, apps)?;
         match (pace, apps) {
-            (Pace::Coalesce, 1) => rates.one.push(rate),
+            (Pace::Coalesce(_), 1) => rates.one.push(rate),
             (_, 1) => rates.prompt.push(rate),
             _ => rates.four.push(rate),
         }

@@ -178,7 +178,7 @@ fn storm(setting: &Setting<'_>) -> Result<Done> {
 fn under_app(setting: &Setting<'_>, gatebell: &Gatebell, storms: &mut Storms) -> Result<Done> {
     let mask = Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT);
     let app = App::start(
-        gatebell.attach(mask, Pace::Coalesce, 1 << 20)?,
+        gatebell.attach(mask, Pace::default(), 1 << 20)?,
         None,
         Told::default(),
         hear,
