@@ -160,8 +160,13 @@ impl<S: System> Attachment<S> {
     /// Chooses how wake-ups are traded for latency.
     #[must_use]
     pub fn with_pace(mut self, pace: Pace) -> Self {
-        self.pace = pace;
+        self.set_pace(pace);
         self
+    }
+
+    /// Chooses anew, for the next wait.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
     }
 
     /// Sleeps until the driver signals, or for `timeout`. `None` waits for ever. A signal handler that runs meanwhile does not end it.

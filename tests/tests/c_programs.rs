@@ -10,7 +10,8 @@ mod place;
 
 use gatebell_channel::{
     GbAttachment, GbDevice, GbEnding, GbHeader, GbStatus, GbWake, gb_account, gb_attach, gb_close,
-    gb_descriptor, gb_drain, gb_error_text, gb_open, gb_release, gb_request, gb_signal, gb_wait,
+    gb_descriptor, gb_drain, gb_error_text, gb_open, gb_release, gb_request, gb_set_pace,
+    gb_signal, gb_wait,
 };
 use place::{Folder, Host, within};
 use sample_abi::{Operate, Operation, kind};
@@ -173,6 +174,9 @@ unsafe extern "C" fn releases(context: *mut c_void, record: *const GbHeader) -> 
     let attachment = within.attachment.unwrap();
     // SAFETY: not released: that is refused, as the test sees.
     within.statuses.push(unsafe { gb_release(attachment) });
+    // SAFETY: the same.
+    let paced = unsafe { gb_set_pace(attachment, 0, 0) };
+    within.statuses.push(paced);
     within
         .statuses
         // SAFETY: the same.
@@ -213,7 +217,7 @@ fn an_attachment_that_is_in_use_refuses_the_second_caller() {
         )
     };
     assert_eq!(drained, GbStatus::Ok);
-    assert_eq!(within_drain.statuses, [GbStatus::Busy; 4]);
+    assert_eq!(within_drain.statuses, [GbStatus::Busy; 6]);
     assert_eq!((within_drain.records, handed_over), (2, 2));
     // What was not handed over waits, and nothing was let go.
     assert_eq!(attached.wait(0), (GbStatus::Ok, GbWake::Ready));
@@ -237,6 +241,26 @@ fn a_thread_that_waits_is_woken_by_another_one_and_nothing_else_gets_in() {
         assert_eq!(unsafe { gb_signal(attached.attachment) }, GbStatus::Ok);
         assert_eq!(waiting.join().unwrap(), (GbStatus::Ok, GbWake::Ready));
     });
+}
+
+#[test]
+fn a_c_program_chooses_its_pace_and_no_two_at_once() {
+    let host = Host::start(None);
+    let attached = Attached::to(&host);
+    for (gather_us, spin_us, expected) in [
+        (0, 0, GbStatus::Ok),
+        (0, 100, GbStatus::Ok),
+        (0, u64::MAX, GbStatus::Ok),
+        (u64::MAX, 0, GbStatus::Ok),
+        (1, 1, GbStatus::Argument),
+    ] {
+        // SAFETY: an attachment that is not released.
+        let set = unsafe { gb_set_pace(attached.attachment, gather_us, spin_us) };
+        assert_eq!(set, expected, "{gather_us}, {spin_us}");
+        attached.ask_for_notices(1);
+        assert_eq!(attached.wait(20_000), (GbStatus::Ok, GbWake::Ready));
+        assert_eq!(attached.wait(0).0, GbStatus::Ok);
+    }
 }
 
 #[test]

@@ -264,6 +264,19 @@ enum GbStatus gb_attach(const struct GbDevice *device,
 enum GbStatus gb_release(struct GbAttachment *attachment);
 
 /**
+ * Chooses how wake-ups are traded for latency, for the next wait: while records follow each other closely let more gather, for
+ * `gather_us` microseconds at most; or, if that is 0, look again and again for `spin_us` microseconds in each wait before it sleeps
+ * (UINT64_MAX: it never does). With both 0 each signal wakes at once. An attachment begins with 4000 and 0. Both not 0 is
+ * GB_STATUS_ARGUMENT. While records gather, the app's own signal and the end wait too.
+ *
+ * # Safety
+ * `attachment` is NULL, or came from gb_attach() and is not released.
+ */
+enum GbStatus gb_set_pace(const struct GbAttachment *attachment,
+                          uint64_t gather_us,
+                          uint64_t spin_us);
+
+/**
  * Sleeps until the driver signals, or for `timeout_ms` milliseconds; a negative number waits for ever. With GB_WAKE_ENDED, `ending`
  * says why.
  *

@@ -8,7 +8,7 @@
 //! - The header is written from this file (`tests/header.rs`), and says what is promised to C.
 
 use channel::sys::Host;
-use channel::{Attachment, Device, Ending, Error, Event, Item, Mask, System, Wake};
+use channel::{Attachment, Device, Ending, Error, Event, Item, Mask, Pace, System, Wake};
 use channel_abi::AnyCommand;
 use channel_abi::record::MAX_RECORD;
 use std::cell::RefCell;
@@ -238,6 +238,35 @@ pub unsafe extern "C" fn gb_release(attachment: *mut GbAttachment) -> GbStatus {
         // SAFETY: the caller's promise: it is the box that gb_attach() gave away, and nobody frees it twice.
         drop(unsafe { Box::from_raw(attachment) });
         Ok(())
+    })
+}
+
+/// Chooses how wake-ups are traded for latency, for the next wait: while records follow each other closely let more gather, for
+/// `gather_us` microseconds at most; or, if that is 0, look again and again for `spin_us` microseconds in each wait before it sleeps
+/// (UINT64_MAX: it never does). With both 0 each signal wakes at once. An attachment begins with 4000 and 0. Both not 0 is
+/// GB_STATUS_ARGUMENT. While records gather, the app's own signal and the end wait too.
+///
+/// # Safety
+/// `attachment` is NULL, or came from gb_attach() and is not released.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gb_set_pace(
+    attachment: *const GbAttachment,
+    gather_us: u64,
+    spin_us: u64,
+) -> GbStatus {
+    call(|| {
+        let pace = match (gather_us, spin_us) {
+            (0, 0) => Pace::Prompt,
+            (gather, 0) => Pace::Coalesce(Duration::from_micros(gather)),
+            (0, u64::MAX) => Pace::Spin(Duration::MAX),
+            (0, spin) => Pace::Spin(Duration::from_micros(spin)),
+            _ => return Err(Failure::Argument("gather_us and spin_us are both given")),
+        };
+        // SAFETY: the caller's promise about `attachment`.
+        unsafe { shared(attachment) }?.with(|app| {
+            app.set_pace(pace);
+            Ok(())
+        })
     })
 }
 

@@ -2,7 +2,7 @@
 
 use gatebell_channel::{
     GbStatus, GbWake, gb_account, gb_attach, gb_close, gb_detach, gb_drain, gb_error_refusal,
-    gb_error_text, gb_open, gb_release, gb_request, gb_signal, gb_wait,
+    gb_error_text, gb_open, gb_release, gb_request, gb_set_pace, gb_signal, gb_wait,
 };
 use std::ffi::CStr;
 use std::ptr::{null, null_mut};
@@ -31,6 +31,8 @@ fn a_null_pointer_is_an_argument_that_is_missing() {
         gb_open(c"\xFF".as_ptr(), &raw mut device),
         gb_attach(null(), 4096, 0, &raw mut attachment),
         gb_attach(null(), 4096, 0, null_mut()),
+        gb_set_pace(null(), 0, 0),
+        gb_set_pace(null(), 1, 1),
         gb_wait(null(), 0, &raw mut wake, null_mut()),
         gb_wait(null(), 0, null_mut(), null_mut()),
         gb_drain(null(), None, None, null_mut(), null_mut()),
@@ -39,7 +41,7 @@ fn a_null_pointer_is_an_argument_that_is_missing() {
         gb_account(null(), null_mut()),
         gb_request(null(), 64, null_mut(), 0),
     ];
-    assert_eq!(calls, [GbStatus::Argument; 12]);
+    assert_eq!(calls, [GbStatus::Argument; 14]);
     assert!(device.is_null() && attachment.is_null());
     // SAFETY: nothing to free is nothing to do.
     unsafe { gb_close(null_mut()) };
