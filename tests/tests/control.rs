@@ -21,7 +21,7 @@ mod person;
 mod zone;
 
 use channel::{Mask, Refusal};
-use lab::OUTSIDE;
+use lab::{INSIDE, OUTSIDE};
 use person::{Person, Watch, connect_as};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -659,6 +659,51 @@ fn recover_takes_everything_out_and_twice_in_a_row_is_fine() {
     );
 }
 
+/// What is said beforehand of a datagram from the zone to port 19 outside: this rule refuses it, or none does. The rules in force
+/// know what has joined their sets, a file does if it is told to.
+fn foretold(zone: &Protected, root: &Person, rule: Option<&str>) {
+    let verdict = if rule.is_some() { "block" } else { "allow" };
+    let packet = format!("out udp {INSIDE}:5000 -> {OUTSIDE}:19");
+    let why = root.ok(&["why", "--json", "--packet", &packet]);
+    assert_eq!(
+        (&why["verdict"], &why["rule"]),
+        (&json!(verdict), &json!(rule))
+    );
+    assert_eq!(why["joined"].as_array().unwrap().is_empty(), rule.is_none());
+    let test = root.run(&["test", "out", "udp", &format!("{OUTSIDE}:19"), "--json"]);
+    assert_eq!(test.code == 0, rule.is_none(), "{test:?}");
+    let capture = zone.lab.folder().join("capture");
+    std::fs::write(&capture, capture_of(19)).unwrap();
+    let (rules, capture) = (zone.rules.to_str().unwrap(), capture.to_str().unwrap());
+    let dry = |joined: &[&str], expected: &str| {
+        let words = [
+            "dry-run", rules, "--pcap", capture, "--zone", INSIDE, "--expect", expected,
+        ];
+        let said = root.run(&[&words[..], joined].concat());
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    dry(&[], "blocked=0");
+    dry(
+        &["--joined"],
+        if rule.is_some() {
+            "blocked=1"
+        } else {
+            "blocked=0"
+        },
+    );
+}
+
+/// A capture of one datagram from the zone to this port outside.
+fn capture_of(port: u16) -> Vec<u8> {
+    let [inside, outside] = [INSIDE, OUTSIDE].map(|a| a.parse::<std::net::Ipv4Addr>().unwrap());
+    let head = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0];
+    let datagram = [5000_u16, port, 8, 0].map(u16::to_be_bytes).concat();
+    let packet = [&head[..], &inside.octets(), &outside.octets(), &datagram].concat();
+    let length = (packet.len() as u32).to_le_bytes();
+    let file = [0xA1B2_C3D4_u32, 0x0004_0002, 0, 0, 65_535, 101].map(u32::to_le_bytes);
+    [&file.concat()[..], &[0; 8], &length, &length, &packet].concat()
+}
+
 /// Three sets, the first with an address in it, and rules that refuse what goes there.
 const WITH_SETS: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\
     [[set]]\nid = 'banned'\naddresses = '198.51.100.7'\nexcept = '198.51.100.8'\n\
@@ -707,6 +752,7 @@ fn an_address_joins_a_set_at_once_and_without_a_generation_until_it_is_removed_o
     flow.wait().unwrap();
     assert!(done(&["list"]).contains("until it is removed"));
     assert_eq!(generation(), 1);
+    foretold(&zone, &root, Some("no-banned"));
 
     // A rule that asks for several sets, and both rules for one.
     done(&["remove", "banned", OUTSIDE]);
@@ -722,8 +768,10 @@ fn an_address_joins_a_set_at_once_and_without_a_generation_until_it_is_removed_o
     assert_eq!(generation(), 2);
     done(&["remove", "odd", OUTSIDE]);
     assert!(refused(&zone, 19), "by the other one");
+    foretold(&zone, &root, Some("no-odd"));
     done(&["remove", "tried", OUTSIDE]);
     assert!(!refused(&zone, 19));
+    foretold(&zone, &root, None);
 
     // It ends by itself.
     done(&["add", "banned", OUTSIDE, "--for", "2s"]);

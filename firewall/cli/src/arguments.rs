@@ -686,12 +686,20 @@ pub struct DryRunArguments {
     /// Fail unless these numbers come out; see below
     #[arg(long, value_name = "NAME=NUMBER,…")]
     pub expect: Vec<Expectations>,
+    /// Judge with what has joined sets by now, as the running service says it: gatebell set list
+    #[cfg(target_os = "linux")]
+    #[arg(long)]
+    pub joined: bool,
     /// Print the summary only
     #[arg(long, short)]
     pub quiet: bool,
     /// Print one JSON object for each packet, and last the summary
     #[arg(long)]
     pub json: bool,
+    /// Where the service is.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub service: SocketArguments,
 }
 
 const WHY_HELP: &str = "\

@@ -4,7 +4,7 @@
 
 use engine::buyer::has_room;
 use engine::connection::{Connections, Known, decide, is_silent, key_of};
-use engine::{Parsed, Slices, is_error, may_keep_the_link, quoted};
+use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_PENDING, RING, RINGS};
 use firewall_abi::packet::{Decision, Direction, Local};
 use std::collections::{HashMap, VecDeque};
@@ -38,11 +38,11 @@ pub struct Remembered {
 
 impl Remembered {
     /// Judges a packet that was seen at `now_ns`, as the Linux driver does. `bytes`: what there is of it.
-    pub fn decide(
+    pub fn decide<T: Tables>(
         &mut self,
         packet: &Parsed,
         bytes: &[u8],
-        rules: &Slices<'_>,
+        rules: &T,
         now_ns: u64,
     ) -> Decision {
         self.now_ns = now_ns;

@@ -34,6 +34,14 @@ pub enum Error {
         /// How many.
         errors: usize,
     },
+    /// What has joined sets makes a rule file too large.
+    #[error("{file}: with what has joined its sets: {message}")]
+    Joined {
+        /// The file.
+        file: String,
+        /// What is too large.
+        message: String,
+    },
     /// A capture can't be read on.
     #[error("{file}: {broken}")]
     Capture {

@@ -8,11 +8,16 @@ use engine::{Parsed, Shape};
 use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders};
 use firewall_abi::rules::PortRange;
 use rules::words::{end_names, icmp_type, range, user};
-use rules::{Addresses, Protocol, Rule, Rules, names_device};
+use rules::{Addresses, Joined, Protocol, Rule, Rules, names_device};
 use std::net::IpAddr;
 
 /// Everything that keeps a rule from matching a packet; nothing if it matches.
-pub fn misses(rule: &Rule, packet: &Parsed, local: &Local, rules: &Rules) -> Vec<String> {
+pub fn misses(
+    rule: &Rule,
+    packet: &Parsed,
+    local: &Local,
+    rules: (&Rules, &Joined),
+) -> Vec<String> {
     let Parsed { flow, shape } = packet;
     let mut missed = Vec::new();
     if !rule.enabled {
@@ -76,17 +81,20 @@ fn end(
     which: &str,
     (asked, sets, presumed): (&[Addresses], &[u32], &[Addresses]),
     address: IpAddr,
-    rules: &Rules,
+    (rules, joined): (&Rules, &Joined),
 ) -> Option<String> {
     let holders = rules
         .members()
         .map_or(&[][..], |members| members.of(address));
+    let has_joined = joined.sets_of(address);
     let found = asked.is_empty() && sets.is_empty()
         || asked
             .iter()
             .chain(presumed)
             .any(|addresses| addresses.contains(address))
-        || sets.iter().any(|set| holders.contains(set));
+        || sets
+            .iter()
+            .any(|set| holders.contains(set) || has_joined.contains(set));
     (!found).then(|| {
         format!(
             "not {which} {}",
@@ -340,7 +348,7 @@ mod tests {
             let Question(packet, who) = packet.parse().unwrap();
             let local = who.local(&here).unwrap();
             let matched = classify(&packet, &local, &rules.compile(1).slices()).rule != NO_RULE;
-            let missed = misses(rules.rule(0).unwrap(), &packet, &local, &rules);
+            let missed = misses(rules.rule(0).unwrap(), &packet, &local, (&rules, &Joined::default()));
             prop_assert_eq!(matched, missed.is_empty(), "{:?}", missed);
         }
 

@@ -1,8 +1,10 @@
 //! A rule file, read and understood, and what is said about one that is not.
 
 use crate::{Error, style};
+use control::SetMember;
+use engine::Tables;
 use firewall_abi::packet::{Decision, Direction, NO_RULE};
-use rules::{Finding, Resolver, Rule, Rules, SystemResolver, Table};
+use rules::{Finding, Joined, Resolver, Rule, Rules, SystemResolver, Table};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,10 @@ pub struct RuleFile {
     pub rules: Rules,
     /// The same as the engine takes them: generation 1.
     pub table: Table,
+    /// What has joined their sets, as far as the service was asked.
+    pub joined: Joined,
+    /// The same as the service said it.
+    pub members: Vec<SetMember>,
 }
 
 impl RuleFile {
@@ -37,11 +43,21 @@ impl RuleFile {
     /// # Errors
     /// It is not understood.
     pub fn understand(
-        Source { name, text, .. }: &Source,
+        Source {
+            name,
+            text,
+            members,
+            ..
+        }: &Source,
         resolver: &dyn Resolver,
     ) -> Result<Self, Error> {
         let errors = match Self::parse(name, text, resolver) {
-            Ok(file) => return Ok(file),
+            Ok(mut file) => {
+                if !members.is_empty() {
+                    file.join(members.clone())?;
+                }
+                return Ok(file);
+            }
             Err(errors) => errors,
         };
         let mut shown = anstream::stderr().lock();
@@ -67,7 +83,32 @@ impl RuleFile {
             name: name.to_owned(),
             rules,
             table,
+            joined: Joined::default(),
+            members: Vec::new(),
         })
+    }
+
+    /// Takes in what has joined the sets of these names while rules were in force.
+    ///
+    /// # Errors
+    /// The tables would be too large.
+    pub fn join(&mut self, members: Vec<SetMember>) -> Result<(), Error> {
+        let joined = members
+            .iter()
+            .map(|member| (member.set.as_str(), member.address));
+        let too_large = |message| Error::Joined {
+            file: self.name.clone(),
+            message,
+        };
+        self.joined = self.rules.know_joined(joined).map_err(too_large)?;
+        self.table = self.rules.compile(1);
+        self.members = members;
+        Ok(())
+    }
+
+    /// The rules and what has joined their sets, as the engine takes them.
+    pub fn tables(&self) -> impl Tables {
+        self.joined.beside(self.table.slices())
     }
 
     /// The rule that a decision names.
@@ -89,6 +130,8 @@ pub struct Source {
     pub text: String,
     /// Where the rule file's own paths begin: beside this.
     pub place: PathBuf,
+    /// What has joined sets, where the service was asked for the rules in force.
+    pub members: Vec<SetMember>,
 }
 
 impl Source {
@@ -101,6 +144,7 @@ impl Source {
             name: name(path),
             text: read(path)?,
             place: path.to_owned(),
+            members: Vec::new(),
         })
     }
 

@@ -2,12 +2,13 @@
 
 use crate::Error;
 use crate::arguments::WhyArguments;
-use crate::flow::{FlowText, Question, Who};
+use crate::flow::{FlowText, Question, Who, destination, source};
 use crate::here::Here;
 use crate::miss::misses;
 use crate::record::Record;
 use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
+use control::SetMember;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error, stay_on_the_link};
 use firewall_abi::packet::{Decision, Direction, Local, Verdict};
@@ -119,7 +120,7 @@ impl<'a> Answer<'a> {
     /// Asks the engine.
     pub fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
         let packet = *packet;
-        let mut decision = classify(&packet, &local, &file.table.slices());
+        let mut decision = classify(&packet, &local, &file.tables());
         stay_on_the_link(&packet, &local, &mut decision);
         let rule = file.rule_of(&decision);
         let before = file
@@ -136,7 +137,12 @@ impl<'a> Answer<'a> {
             decision,
             rule,
             before: before
-                .map(|rule| (rule, misses(rule, &packet, &local, &file.rules)))
+                .map(|rule| {
+                    (
+                        rule,
+                        misses(rule, &packet, &local, (&file.rules, &file.joined)),
+                    )
+                })
                 .collect(),
         }
     }
@@ -160,6 +166,7 @@ impl<'a> Answer<'a> {
             "file": self.file.name,
             "line": self.rule.map(|rule| rule.line),
             "log": self.decision.log == 1,
+            "joined": self.joined().collect::<Vec<_>>(),
             "before": before,
             "to_change": self.snippet(),
         })
@@ -181,6 +188,15 @@ impl<'a> Answer<'a> {
         };
         let verdict = format!("{colour}{}{colour:#}", self.verdict.name());
         writeln!(out, "  {verdict}, {reported}: {}", self.decided_by())?;
+        for SetMember {
+            set,
+            address,
+            seconds_left,
+        } in self.joined()
+        {
+            let left = seconds_left.map_or(String::new(), |left| format!(" for {left} s more"));
+            writeln!(out, "  {address} has joined the set `{set}`{left}")?;
+        }
         Ok(())
     }
 
@@ -196,6 +212,16 @@ impl<'a> Answer<'a> {
         )?;
         write!(out, "{}", self.snippet())?;
         Ok(())
+    }
+
+    /// What its ends have joined of the sets that the rules have.
+    fn joined(&self) -> impl Iterator<Item = &SetMember> {
+        let ends = [source(&self.packet.flow), destination(&self.packet.flow)];
+        let members = self.file.members.iter();
+        members.filter(move |member| {
+            let has_set = || self.file.rules.sets().any(|set| set.id == member.set);
+            ends.contains(&member.address) && has_set()
+        })
     }
 
     fn decided_by(&self) -> String {
@@ -252,7 +278,7 @@ impl<'a> Answer<'a> {
             flow: beginning(flow),
             shape: Shape::Whole,
         };
-        let asked = classify(&first, &self.local, &self.file.table.slices());
+        let asked = classify(&first, &self.local, &self.file.tables());
         if asked.verdict == Verdict::Allow as u8 {
             let direction = Direction::try_from(first.flow.direction).ok();
             writeln!(

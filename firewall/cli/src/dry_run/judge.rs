@@ -243,7 +243,7 @@ impl<'a> Side<'a> {
 
     fn decide(&mut self, packet: &Parsed, captured: &Captured<'_>, time: u64) -> Decision {
         self.connections
-            .decide(packet, &captured.bytes, &self.file.table.slices(), time)
+            .decide(packet, &captured.bytes, &self.file.tables(), time)
     }
 }
 

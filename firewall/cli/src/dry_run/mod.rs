@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::rule_file::{RuleFile, is_standard_input, name};
 use crate::zone::Zone;
 use account::Account;
+use control::SetMember;
 use judge::{Judge, Judged};
 use print::Printer;
 use std::collections::BTreeSet;
@@ -24,12 +25,14 @@ use std::path::Path;
 
 /// Judges the capture, prints what there is to print, and holds it against what was expected.
 pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let rules = RuleFile::load(&arguments.rules)?;
-    let other = arguments
-        .against
-        .as_deref()
-        .map(RuleFile::load)
-        .transpose()?;
+    let members = arguments.members()?;
+    let load = |path: &Path| -> Result<RuleFile, Error> {
+        let mut file = RuleFile::load(path)?;
+        file.join(members.clone())?;
+        Ok(file)
+    };
+    let rules = load(&arguments.rules)?;
+    let other = arguments.against.as_deref().map(load).transpose()?;
     expect::check_names(&arguments.expect, &rules, other.is_some())?;
     let mut account = Account::new(&rules);
     let printer = Printer {
@@ -46,6 +49,24 @@ pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error
     ended?;
     expect::hold(&arguments.expect, &rules, &account)?;
     Ok(0)
+}
+
+impl DryRunArguments {
+    /// What has joined sets by now, if that is to count.
+    #[cfg(target_os = "linux")]
+    fn members(&self) -> Result<Vec<SetMember>, Error> {
+        if self.joined {
+            crate::live::members(&self.service.socket)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// There is no service that could be asked.
+    #[cfg(not(target_os = "linux"))]
+    fn members(&self) -> Result<Vec<SetMember>, Error> {
+        Ok(Vec::new())
+    }
 }
 
 fn judge_all(

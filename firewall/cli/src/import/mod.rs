@@ -47,6 +47,7 @@ pub fn run(arguments: &ImportArguments, out: &mut dyn Write) -> Result<u8, Error
         name: format!("the rules from {name}"),
         text: written.text,
         place: std::path::PathBuf::new(),
+        members: Vec::new(),
     };
     RuleFile::understand(&whole, &machine)?;
     let unsaid = &written.unsaid;

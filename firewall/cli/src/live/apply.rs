@@ -23,6 +23,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
         name: full_name(&arguments.file),
         text: read(&arguments.file)?,
         place,
+        members: Vec::new(),
     };
     let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
     say_cut_off(&source, &file)?;

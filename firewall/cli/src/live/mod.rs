@@ -30,7 +30,7 @@ pub use watch::watch;
 
 use crate::Error;
 use crate::rule_file::Source;
-use control::Client;
+use control::{Client, SetMember};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -44,12 +44,21 @@ pub fn is_somebody_there() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// The rules that are judged by now.
+/// The rules that are judged by now, with what has joined their sets.
 pub fn in_force(socket: &Path) -> Result<Source, Error> {
-    text_in_force(&mut connect(socket)?)
+    let mut client = connect(socket)?;
+    Ok(Source {
+        members: client.set_members(None)?,
+        ..text_in_force(&mut client)?
+    })
 }
 
-/// The same, over a connection that there is.
+/// What has joined sets by now.
+pub fn members(socket: &Path) -> Result<Vec<SetMember>, Error> {
+    Ok(connect(socket)?.set_members(None)?)
+}
+
+/// Their text, over a connection that there is.
 pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
     let rules = client.rules()?;
     let text = rules.text.ok_or(control::NotEditable::NoText)?;
@@ -60,5 +69,6 @@ pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
         name,
         text,
         place: rules.folder.join("rules.toml"),
+        members: Vec::new(),
     })
 }

@@ -59,6 +59,7 @@ impl ServiceFile {
                 name: file.display().to_string(),
                 text,
                 place: file,
+                members: Vec::new(),
             },
             client,
             generation,
