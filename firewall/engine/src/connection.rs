@@ -333,7 +333,7 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
         return about(entry, head, decision);
     }
     let initiates = entry.local_began == from_local(flow);
-    let moved = asks_devices(head) && entry.device != ends.device();
+    let moved = has_moved(head, entry, ends.device());
     if initiates {
         if moved || !still_the_same(flow, head, entry, sender(flow, ends)) {
             return OTHER;
@@ -359,10 +359,10 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     ALLOWED
 }
 
-/// Some rule asks for a device: a connection goes on by the one that it was allowed by, or is asked about again.
+/// Whether a connection would go on by another device than it was allowed by, and some rule asks for one: it is asked about again.
 #[inline(always)]
-fn asks_devices(head: &Head) -> bool {
-    head.asks & (ASKS_INTERFACE | ASKS_OUT_INTERFACE) != 0
+fn has_moved(head: &Head, entry: &FlowEntry, device: u32) -> bool {
+    head.asks & (ASKS_INTERFACE | ASKS_OUT_INTERFACE) != 0 && entry.device != device
 }
 
 /// To what a packet belongs that has no entry of its own, as [`belongs`] says it. It has five arguments: a function of eBPF
@@ -732,18 +732,20 @@ pub fn key_of(flow: &PacketHeaders) -> FlowKey {
     }
 }
 
-/// Whether a packet that comes in answers a connection that other rules than these have allowed: these were asked about its beginning,
-/// and if they ask who began it, that is left to the socket.
+/// Whether a packet that comes in answers a connection that was allowed by other rules than these, or by another device where rules
+/// ask for one: these rules were asked about its beginning, and if they ask who began it, that is left to the socket.
 #[must_use]
 #[inline(always)]
 pub fn answers_what_others_allowed<C: Connections>(
     flow: &PacketHeaders,
     head: &Head,
+    device: u32,
     connections: &mut C,
 ) -> bool {
     let entry = connections.find(&key_of(flow));
     entry.is_some_and(|entry| {
-        entry.local_began != from_local(flow) && entry.generation != head.generation
+        entry.local_began != from_local(flow)
+            && (entry.generation != head.generation || has_moved(head, entry, device))
     })
 }
 

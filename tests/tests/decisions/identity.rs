@@ -264,3 +264,36 @@ fn new_rules_about_who_talks_hold_for_what_answers_a_connection_that_goes_on() {
         assert!(!sending.is_heard(), "{action}: {keys}");
     }
 }
+
+#[test]
+fn what_answers_by_another_device_is_judged_there_by_who_began_it() {
+    let bash = fs::canonicalize("/bin/bash").unwrap();
+    for (program, meant) in [
+        ("/bin/nobody-runs-this", true),
+        (bash.to_str().unwrap(), false),
+    ] {
+        let keys = format!(
+            "direction = \"out\"\nprotocol = \"udp\"\ninterface = \"gb2\"\nprogram = \"{program}\""
+        );
+        let zone = Protected::with(&(QUIET.to_owned() + &rule("not-there", "block", &keys)));
+        add_pair(&zone, "gb2", "gb3", 1);
+        let sending = Sending::to_bash(&zone, 7001);
+        assert!(sending.is_heard(), "by the device that it was asked by");
+        let there = name(&outside(&zone));
+        ip(&[
+            "-n",
+            &there,
+            "route",
+            "add",
+            INSIDE,
+            "via",
+            "10.78.1.2",
+            "dev",
+            "gb3",
+        ]);
+        let before = zone.ask().stats().unwrap().blocked_in;
+        assert_eq!(sending.is_heard(), meant, "{program}");
+        let refused = zone.ask().stats().unwrap().blocked_in - before;
+        assert_eq!(refused >= 20, !meant, "{refused} were refused");
+    }
+}

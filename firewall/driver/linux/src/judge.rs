@@ -79,8 +79,15 @@ pub fn judge_again(packet: &AtSocket) -> Verdict {
     if !ends_at_socket(parsed.flow.protocol) {
         return Verdict::Allow;
     }
-    if !answers_what_others_allowed(&parsed.flow, head, &mut Flows) {
-        ends.look_at(&mut parsed, &mut decision);
+    if answers_what_others_allowed(&parsed.flow, head, ends.device(), &mut Flows) {
+        ends.look_at(&mut parsed, Asked::Beginning, &mut decision);
+        // By the headers alone it passed, as an answer.
+        if decision.verdict == Verdict::Allow as u8 {
+            return Verdict::Allow;
+        }
+    }
+    if decision.verdict != Verdict::Socket as u8 {
+        ends.look_at(&mut parsed, Asked::Packet, &mut decision);
         // By the headers alone it was decided.
         if decision.verdict != Verdict::Socket as u8 {
             return Verdict::Allow;
@@ -142,12 +149,12 @@ impl<'a, P: Carried> AtZone<'a, P> {
         }
     }
 
-    /// What the rules say of the packet where its receiver is not known, uncounted.
+    /// What the rules say of the packet, or of the beginning that it answers, where its receiver is not known, uncounted.
     #[inline(always)]
-    fn look_at(&mut self, packet: &mut Parsed, decision: &mut Decision) {
+    fn look_at(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
         self.local.interface = self.packet.device_name();
         self.local.later = Local::LOOKED_AT;
-        gatebell_classify(packet, self.local, Asked::Packet as u32, decision);
+        gatebell_classify(packet, self.local, asked as u32, decision);
     }
 
     /// Asks the rules about what was sent to a port of the machine's own and goes elsewhere. What the small stack has no room for
