@@ -1,5 +1,8 @@
 //! Keeps what was good on disk: the last good rules, and a copy of each list that was one. A thread of its own writes, for
 //! a disk may be slow and a list large.
+//!
+//! Rule that holds here: what could not be written stays handed in, is tried again, and is trouble until it is written or something
+//! newer takes its place. What else is written meanwhile says nothing about it.
 
 use crate::folders;
 use crate::last_good::{self, LastGood};
@@ -9,10 +12,10 @@ use rules::{Resolver, SetFile, SystemResolver, list_entries};
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::error;
 
 /// Where what was good is kept, unless the command line says otherwise.
@@ -21,6 +24,9 @@ pub const FOLDER: &str = "/var/lib/gatebell";
 const RULES: &str = "last-good";
 /// The folder for copies of lists there.
 const LISTS: &str = "lists";
+
+/// When what could not be written is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
 /// Where good things are kept. Dropped, all that was handed in is on the disk.
 pub struct Keeper {
@@ -36,15 +42,30 @@ enum Job {
     Members(String),
 }
 
+impl Job {
+    /// Whether this is newer of the same, so that the other one need not be written any more.
+    fn replaces(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Rules(_), Self::Rules(_)) | (Self::Members(_), Self::Members(_)) => true,
+            (Self::List { path, .. }, Self::List { path: other, .. }) => path == other,
+            _ => false,
+        }
+    }
+}
+
 impl Keeper {
     /// What is kept in this folder.
     pub fn open(folder: &Path) -> Self {
+        Self::trying_again(folder, AGAIN)
+    }
+
+    fn trying_again(folder: &Path, again: Duration) -> Self {
         let (jobs, work) = channel();
         let trouble = Arc::new(Mutex::new(None));
         let (told, at) = (trouble.clone(), folder.to_owned());
         let thread = std::thread::Builder::new()
             .name("keeper".to_owned())
-            .spawn(move || write_all(&at, &work, &told));
+            .spawn(move || write_all(&at, &work, &told, again));
         if let Err(cause) = &thread {
             error!("nothing is kept for the next start: {cause}");
         }
@@ -78,7 +99,7 @@ impl Keeper {
         last_good::read(&bytes).map_err(said)
     }
 
-    /// Why the last thing could not be kept.
+    /// Why something is not kept that should be.
     pub fn trouble(&self) -> Option<String> {
         let trouble = self.trouble.lock();
         trouble.unwrap_or_else(PoisonError::into_inner).clone()
@@ -101,18 +122,51 @@ impl Drop for Keeper {
     }
 }
 
-fn write_all(folder: &Path, work: &Receiver<Job>, trouble: &Mutex<Option<String>>) {
-    for job in work {
-        let failed = write(folder, &job).err().map(|cause| {
-            let said = format!(
-                "what is good now is not kept for a start at which the rule file is not: {cause:#}; make room or mend the \
-                 folder, then `systemctl reload gatebell`"
-            );
-            error!("{said}");
-            said
+fn write_all(
+    folder: &Path,
+    work: &Receiver<Job>,
+    trouble: &Mutex<Option<String>>,
+    again: Duration,
+) {
+    let mut unwritten: Vec<Job> = Vec::new();
+    loop {
+        let next = if unwritten.is_empty() {
+            work.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            work.recv_timeout(again)
+        };
+        let ends = matches!(next, Err(RecvTimeoutError::Disconnected));
+        if let Ok(job) = next {
+            unwritten.retain(|old| !job.replaces(old));
+            unwritten.push(job);
+        }
+        let mut failed = None;
+        unwritten.retain(|job| match write(folder, job) {
+            Ok(()) => false,
+            Err(cause) => {
+                failed.get_or_insert(cause);
+                true
+            }
         });
-        *trouble.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        say(failed, trouble);
+        if ends {
+            return;
+        }
     }
+}
+
+/// The first failure is the trouble; none: there is none any more.
+fn say(failed: Option<anyhow::Error>, trouble: &Mutex<Option<String>>) {
+    let said = failed.map(|cause| {
+        format!(
+            "what holds now is not kept for the next start: {cause:#}; make room or mend the folder: it is tried again by itself"
+        )
+    });
+    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(new) = said.as_ref().filter(|said| trouble.as_ref() != Some(*said)) {
+        error!("{new}");
+    }
+    *trouble = said;
 }
 
 fn write(folder: &Path, job: &Job) -> anyhow::Result<()> {
@@ -243,4 +297,46 @@ fn file_name(path: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     path.hash(&mut hasher);
     format!("{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    fn within(what: &str, mut holds: impl FnMut() -> bool) {
+        let end = Instant::now() + Duration::from_secs(60);
+        while !holds() {
+            assert!(Instant::now() < end, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_trouble_until_it_is_whatever_else_is_and_is_tried_again() {
+        let folder = std::env::temp_dir().join(format!("gatebell-keeper-{}", std::process::id()));
+        let members = folder.join(crate::members::FILE);
+        // A folder in a file's place can't be replaced by one.
+        fs::create_dir_all(members.join("in the way")).expect("a folder of our own");
+        folders::own(&folder).expect("it is ours");
+        let keeper = Keeper::trying_again(&folder, Duration::from_millis(20));
+        keeper.keep_members("old".to_owned());
+        within("it is trouble", || keeper.trouble().is_some());
+        let list = |n: usize| Job::List {
+            path: PathBuf::from(format!("/list {n}")),
+            bytes: b"192.0.2.1".to_vec(),
+        };
+        (0..3).for_each(|n| keeper.hand_in(list(n)));
+        let copies = || fs::read_dir(folder.join(LISTS)).map_or(0, Iterator::count);
+        within("others are written", || copies() == 3);
+        assert!(keeper.trouble().is_some(), "the same is not");
+        keeper.keep_members("new".to_owned());
+        fs::remove_dir_all(&members).expect("out of the way");
+        within("it is written without being asked", || {
+            fs::read_to_string(&members).is_ok_and(|text| text == "new")
+        });
+        within("no trouble is left", || keeper.trouble().is_none());
+        drop(keeper);
+        fs::remove_dir_all(&folder).expect("our own");
+    }
 }

@@ -11,6 +11,7 @@ use crate::refused::KEPT;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -50,7 +51,8 @@ pub struct State {
     folder: PathBuf,
     /// None: the folder can't be used, and nothing is held.
     lock: Option<Flock<File>>,
-    trouble: Mutex<Option<String>>,
+    /// What could not be written, by where it belongs.
+    trouble: Mutex<BTreeMap<PathBuf, String>>,
 }
 
 impl State {
@@ -62,7 +64,12 @@ impl State {
         let state = |lock, trouble: Option<String>| Self {
             folder: folder.to_owned(),
             lock,
-            trouble: Mutex::new(trouble),
+            trouble: Mutex::new(
+                trouble
+                    .map(|said| (folder.join(LOCK), said))
+                    .into_iter()
+                    .collect(),
+            ),
         };
         let made = fs::create_dir_all(folder);
         if folder.exists() {
@@ -87,7 +94,7 @@ impl State {
 
     /// Why the next service will not know what it should.
     pub fn trouble(&self) -> Option<String> {
-        self.last_trouble().clone()
+        self.troubles().values().next().cloned()
     }
 
     /// Writes down where the service is.
@@ -112,11 +119,15 @@ impl State {
         if self.lock.is_none() {
             return;
         }
-        let failed = replace(path, text.as_bytes()).err();
-        *self.last_trouble() = failed.map(|cause| unwritten(&self.folder, &cause));
+        let mut troubles = self.troubles();
+        // Of what else could not be written this says nothing.
+        match replace(path, text.as_bytes()) {
+            Ok(()) => troubles.remove(path),
+            Err(cause) => troubles.insert(path.to_owned(), unwritten(&self.folder, &cause)),
+        };
     }
 
-    fn last_trouble(&self) -> MutexGuard<'_, Option<String>> {
+    fn troubles(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +147,9 @@ impl State {
     /// Forgets a text.
     pub fn forget(&self, which: Which) {
         // Not there is as good.
-        let _not_there = fs::remove_file(self.path(which));
+        let path = self.path(which);
+        let _not_there = fs::remove_file(&path);
+        self.troubles().remove(&path);
     }
 
     fn path(&self, which: Which) -> PathBuf {
@@ -247,20 +260,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_is_found_again_by_its_generation_alone() {
+    fn a_text_is_found_again_by_its_generation_alone_and_what_is_not_written_is_trouble_until_it_is()
+     {
         let folder = std::env::temp_dir().join(format!("gatebell-state-{}", std::process::id()));
         let state = State::take(&folder).expect("a folder of our own");
         assert!(is_held(&folder) && State::take(&folder).is_err());
-        let kept = Kept {
-            generation: 7,
+        let kept = |generation| Kept {
+            generation,
             name: "a b.toml".into(),
             text: "x = 1\ny = 2\n".into(),
         };
-        state.keep(Which::Candidate, &kept);
+        state.keep(Which::Candidate, &kept(7));
         assert_eq!(state.trouble(), None);
-        assert_eq!(state.kept(Which::Candidate, 7), Some(kept));
+        assert_eq!(state.kept(Which::Candidate, 7), Some(kept(7)));
         assert_eq!(state.kept(Which::Candidate, 8), None);
         assert_eq!(state.kept(Which::Confirmed, 7), None);
+        let zone = folder.join(ZONE);
+        // A folder in a file's place can't be replaced by one.
+        fs::create_dir_all(zone.join("in the way")).expect("our own");
+        state.write(&Written::default());
+        assert!(state.trouble().is_some());
+        state.keep(Which::Candidate, &kept(8));
+        assert!(state.trouble().is_some(), "something else is written");
+        fs::remove_dir_all(&zone).expect("our own");
+        state.write(&Written::default());
+        assert_eq!(state.trouble(), None);
         drop(state);
         assert!(!is_held(&folder));
         remove(&folder).expect("it can be removed");
