@@ -64,6 +64,15 @@ pub struct Questions {
 }
 
 impl Questions {
+    /// None yet. Each service counts from when it began, in milliseconds since the machine did: an answer that was meant for an
+    /// earlier service's question is to none of this one's.
+    pub fn numbered_from(boot: Duration) -> Self {
+        Self {
+            last: u64::try_from(boot.as_millis()).unwrap_or(u64::MAX / 2),
+            ..Self::default()
+        }
+    }
+
     /// Takes in what the driver has asked. Returns the numbers of the new ones.
     pub fn meet(
         &mut self,
@@ -599,6 +608,19 @@ mod tests {
 
     fn usual(_: &Question) -> Asking {
         Asking::default()
+    }
+
+    #[test]
+    fn no_number_is_a_question_of_an_earlier_service() {
+        let (begun, now) = (Duration::from_secs(100), Instant::now());
+        let mut earlier = Questions::numbered_from(begun);
+        let many = (0..MOST_WAITING as u64)
+            .flat_map(|program| earlier.meet(asked([subject(program, 0, 1)]), usual, now));
+        let last = many.last().unwrap();
+        // It takes longer than a second to start a service.
+        let mut next = Questions::numbered_from(begun + Duration::from_secs(1));
+        let new = next.meet(asked([subject(1, 0, 1)]), usual, now);
+        assert!(new[0] > last, "{new:?} {last}");
     }
 
     #[test]

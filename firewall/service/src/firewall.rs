@@ -300,7 +300,7 @@ impl Firewall {
             swept: None,
             keeper,
             members,
-            questions: Questions::default(),
+            questions: Questions::numbered_from(Duration::from_nanos(sets::now()?.boot_ns)),
             always,
             waker,
             addresses,

@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use view::question::{self, Choice};
 
 /// How often it is looked for questions.
@@ -77,6 +77,7 @@ fn answer(
 fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error> {
     let lines = lines();
     let (mut shown, mut skipped) = (BTreeSet::new(), BTreeSet::new());
+    let mut turn = Turn::default();
     if !json {
         writeln!(out, "{}{}{0:#}", style::FAINT, keys())?;
     }
@@ -88,32 +89,107 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             }
         }
         shown.retain(|id| questions.iter().any(|question| question.id == *id));
+        let waiting = questions.iter().map(|question| question.id);
+        let waiting = waiting.filter(|id| !skipped.contains(id)).collect();
+        if let Some(over) = turn.follow(waiting, Instant::now())
+            && !json
+        {
+            writeln!(out, "{}{over} is over{0:#}", style::FAINT)?;
+        }
         out.flush()?;
         let line = match lines.recv_timeout(EVERY) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(0),
         };
-        let next = questions
-            .iter()
-            .find(|question| !skipped.contains(&question.id));
-        match (Typed::of(&line), next) {
+        match (Typed::of(&line), turn.take()) {
             (Some(Typed::Quit), _) => return Ok(0),
             (Some(Typed::Nothing), _) => {}
             (None, _) => writeln!(out, "{}", keys())?,
-            (_, None) => writeln!(out, "nothing waits for an answer")?,
-            (Some(Typed::Skip), Some(question)) => {
-                skipped.insert(question.id);
+            (_, Meant::Nothing) => writeln!(out, "nothing waits for an answer")?,
+            (_, Meant::Over(id)) => {
+                writeln!(
+                    out,
+                    "{id} is over, and nothing was answered: type it again if you mean the next one"
+                )?;
             }
-            (Some(Typed::Given(given)), Some(question)) => {
-                match client.answer(question.id, &given) {
-                    Ok(answered) => said(&answered, &given, out)?,
+            (Some(Typed::Skip), Meant::Waiting(id)) => {
+                skipped.insert(id);
+                turn.pass();
+            }
+            (Some(Typed::Given(given)), Meant::Waiting(id)) => {
+                match client.answer(id, &given) {
+                    Ok(answered) => {
+                        turn.pass();
+                        said(&answered, &given, out)?;
+                    }
                     // Somebody else was quicker, or its time was over.
                     Err(control::Failed::Refused { message, .. }) => writeln!(out, "{message}")?,
                     Err(other) => return Err(other.into()),
                 }
             }
         }
+    }
+}
+
+/// For so long after a question is over a line may still have been meant for it.
+const MEANWHILE: Duration = Duration::from_secs(2);
+
+/// Whose turn it is: which question a line is meant for.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Its number, and when it was seen to be over.
+    current: Option<(u64, Option<Instant>)>,
+    /// Those that wait, the oldest first.
+    waiting: Vec<u64>,
+}
+
+/// What a line is meant for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meant {
+    Waiting(u64),
+    Over(u64),
+    Nothing,
+}
+
+impl Turn {
+    /// Takes in what waits. Returns the question whose turn it was, once, if it is over.
+    fn follow(&mut self, waiting: Vec<u64>, now: Instant) -> Option<u64> {
+        self.waiting = waiting;
+        match self.current {
+            Some((id, _)) if self.waiting.contains(&id) => None,
+            Some((id, None)) => {
+                self.current = Some((id, Some(now)));
+                Some(id)
+            }
+            Some((_, Some(over))) if now.saturating_duration_since(over) < MEANWHILE => None,
+            _ => {
+                self.next();
+                None
+            }
+        }
+    }
+
+    fn next(&mut self) {
+        self.current = self.waiting.first().map(|id| (*id, None));
+    }
+
+    /// It was answered or left aside: the next one's turn.
+    fn pass(&mut self) {
+        self.current = None;
+    }
+
+    /// What a line is meant for that is there now. The next line is for the next one.
+    fn take(&mut self) -> Meant {
+        let meant = match self.current {
+            None => Meant::Nothing,
+            Some((id, _)) if self.waiting.contains(&id) => Meant::Waiting(id),
+            Some((id, _)) => Meant::Over(id),
+        };
+        if let Meant::Over(_) = meant {
+            self.next();
+        }
+        meant
     }
 }
 
@@ -218,6 +294,33 @@ fn said(asked: &Question, given: &Given, out: &mut dyn Write) -> Result<(), Erro
 mod tests {
     use super::*;
     use firewall_abi::asking::Width;
+
+    #[test]
+    fn what_is_typed_answers_the_question_that_was_shown_and_no_other() {
+        let mut turn = Turn::default();
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        assert_eq!(turn.take(), Meant::Nothing);
+        assert_eq!(turn.follow(vec![5], at(0)), None);
+        assert_eq!(turn.follow(vec![5, 6], at(300)), None);
+        assert_eq!(turn.take(), Meant::Waiting(5));
+        turn.pass();
+        assert_eq!(turn.follow(vec![4], at(450)), None, "it was answered here");
+        turn.pass();
+        assert_eq!(turn.follow(vec![5, 6], at(500)), None);
+        // The window has answered it meanwhile, and somebody has another one asked.
+        assert_eq!(turn.follow(vec![6, 7], at(600)), Some(5), "said once");
+        assert_eq!(turn.follow(vec![6, 7], at(900)), None);
+        assert_eq!(turn.take(), Meant::Over(5));
+        assert_eq!(turn.take(), Meant::Waiting(6), "and then the next");
+        // Whoever types nothing for a while has seen that it is over.
+        assert_eq!(turn.follow(vec![7], at(2000)), Some(6));
+        assert_eq!(turn.follow(vec![7], at(3900)), None);
+        assert_eq!(turn.take(), Meant::Over(6));
+        assert_eq!(turn.follow(vec![], at(5000)), Some(7));
+        assert_eq!(turn.follow(vec![8], at(7001)), None);
+        assert_eq!(turn.take(), Meant::Waiting(8));
+    }
 
     #[test]
     fn a_key_is_an_answer_and_more_keys_say_for_how_long_and_about_what() {
