@@ -331,6 +331,42 @@ fn an_answer_is_to_this_connection_or_to_this_process_until_it_ends_and_to_no_ot
     });
 }
 
+#[test]
+fn an_answer_to_a_program_is_over_once_its_file_was_replaced_and_nothing_runs_from_it() {
+    let zone = asking("answer_within = 60", &[4001]);
+    let root = Person::root(&zone);
+    let program = zone.lab.folder().join("a talker");
+    let replace = || {
+        let next = program.with_extension("next");
+        std::fs::copy("/bin/bash", &next).unwrap();
+        std::fs::rename(next, &program).unwrap();
+    };
+    replace();
+    let connect = format!("exec 3<>/dev/tcp/{OUTSIDE}/4001; read");
+    let start = || {
+        let words = [program.to_str().unwrap(), "-c", &connect];
+        let mut command = zone.lab.inside(&words);
+        Connect(command.stdin(Stdio::piped()).spawn().unwrap())
+    };
+    let one = start();
+    let id = question(&root, 4001)["id"].to_string();
+    let words = [
+        "ask", "--answer", &id, "allow", "--for", "restart", "--width", "anywhere",
+    ];
+    let said = root.run(&words);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(answers(&zone), 1);
+    replace();
+    // It is looked after every five seconds.
+    std::thread::sleep(Duration::from_secs(11));
+    assert_eq!(answers(&zone), 1, "something runs from it");
+    let other = start();
+    question(&root, 4001);
+    drop(one);
+    wait_until("nothing runs from it", || answers(&zone) == 0);
+    drop(other);
+}
+
 /// How many answers the kernel holds, those that are over too.
 fn answers(zone: &Protected) -> usize {
     let mut folders = std::fs::read_dir(zone.lab.pins()).unwrap();

@@ -8,10 +8,11 @@
 //! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all the same.
 //! - A user who is not root has so many answers, and no more.
 
+use crate::answered_programs::AnsweredPrograms;
 use crate::driver::Driver;
 use crate::folders;
 use crate::living;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use channel::ring::Memory as _;
 use channel::sys::linux::Ring;
 use firewall_abi::asking::{Answer, Question, Subject, WAKER_BYTES, Who, Width};
@@ -321,10 +322,12 @@ pub struct Always {
     kept: Vec<Kept>,
     /// What of them is in force.
     put: BTreeSet<Subject>,
+    /// Why the file can't be read. It is not written then, for what is in it would be lost.
+    trouble: Option<String>,
 }
 
 impl Always {
-    /// What is kept in this folder. A file that can't be read is left alone, and answers nothing.
+    /// What is kept in this folder. A file that can't be read is left alone, answers nothing, and is trouble.
     pub fn open(folder: &Path) -> Self {
         let mut always = Self {
             folder: folder.to_owned(),
@@ -337,6 +340,7 @@ impl Always {
     fn read(&mut self) {
         let path = self.folder.join(FILE);
         if !path.exists() {
+            self.trouble = None;
             return;
         }
         let read = folders::check(&self.folder).and_then(|()| {
@@ -344,13 +348,33 @@ impl Always {
             Ok(serde_json::from_str::<Vec<Kept>>(&text)?)
         });
         match read {
-            Ok(kept) => self.kept = kept,
-            Err(cause) => error!("no answer of {} holds: {cause:#}", path.display()),
+            Ok(kept) => {
+                self.kept = kept;
+                self.trouble = None;
+            }
+            Err(cause) => {
+                let said = format!(
+                    "no answer for always holds, for {} can't be read: {cause:#}; mend it, or put it aside: it is read again by itself",
+                    path.display()
+                );
+                if self.trouble.as_ref() != Some(&said) {
+                    error!("{said}");
+                }
+                self.trouble = Some(said);
+            }
         }
+    }
+
+    /// Why what was answered for always does not hold.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
     }
 
     /// Keeps one more, in the place of what was answered to the same before.
     pub fn keep(&mut self, new: Kept) -> Result<()> {
+        if let Some(trouble) = &self.trouble {
+            bail!("{trouble}");
+        }
         let same = |old: &Kept| {
             (
                 &old.program,
@@ -380,7 +404,10 @@ impl Always {
     }
 
     /// Puts in force what is kept. A program's file may be another one than before.
-    pub fn put(&mut self, driver: &Driver) -> Result<()> {
+    pub fn put(&mut self, driver: &Driver, answered: &mut AnsweredPrograms) -> Result<()> {
+        if self.trouble.is_some() {
+            self.read();
+        }
         let machine = SystemResolver::beside(Path::new("/"));
         for kept in &self.kept {
             if let Some((to, allow)) = kept.entry(&machine)
@@ -389,6 +416,8 @@ impl Always {
                 let answer = answer(to.program, allow, Reason::Answer, Answer::NO_END);
                 driver.answer(to, answer)?;
                 self.put.insert(to);
+                let path = kept.program.iter();
+                path.for_each(|path| answered.note(to.program, path));
             }
         }
         Ok(())
@@ -397,6 +426,11 @@ impl Always {
     /// What is in force of it.
     pub fn is_put(&self, to: &Subject) -> bool {
         self.put.contains(to)
+    }
+
+    /// Notes that nothing of these programs is in force any more.
+    fn took_back(&mut self, programs: &BTreeSet<[u64; 2]>) {
+        self.put.retain(|to| !programs.contains(&to.program));
     }
 
     /// Notes that this is in force.
@@ -537,8 +571,15 @@ impl Driver {
     }
 }
 
-/// Takes out what is over; at a start also what held until then.
-pub fn tidy(driver: &Driver, always: &Always, now_ns: u64, starts: bool) -> Result<()> {
+/// Takes out what is over, and what was given to programs that are replaced; at a start also what held until then.
+pub fn tidy(
+    driver: &Driver,
+    always: &mut Always,
+    replaced: &BTreeSet<[u64; 2]>,
+    now_ns: u64,
+    starts: bool,
+) -> Result<()> {
+    always.took_back(replaced);
     let answers = driver.answers()?;
     let programs_alone = |(to, _): &(Subject, Answer)| matches!(to.who(), Who::Program(_));
     let watched = if answers.iter().all(programs_alone) {
@@ -547,7 +588,7 @@ pub fn tidy(driver: &Driver, always: &Always, now_ns: u64, starts: bool) -> Resu
         driver.watched()?
     };
     for (to, answer) in answers {
-        let ended = answer.until_ns <= now_ns;
+        let ended = answer.until_ns <= now_ns || replaced.contains(&to.program);
         let over = match to.who() {
             Who::Program(_) => starts && answer.until_ns == Answer::NO_END && !always.is_put(&to),
             who => !watched.contains(&who),
@@ -787,5 +828,43 @@ mod tests {
             let read: Kept = serde_json::from_str(&text).unwrap();
             assert_eq!(read.entry(&Curl), Some((asked.at(width), true)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_file_of_answers_that_is_no_good_is_trouble_and_stays_as_it_is() {
+        let folder = std::env::temp_dir().join(format!("gatebell-always-{}", std::process::id()));
+        folders::own(&folder).unwrap();
+        let file = folder.join(FILE);
+        let kept = |user| {
+            Kept::of(
+                &subject(0, user, 1),
+                Width::Place,
+                true,
+                None,
+                String::new(),
+                1,
+            )
+        };
+        let mut always = Always::open(&folder);
+        assert_eq!(always.trouble(), None, "there is none yet");
+        always.keep(kept(1)).unwrap();
+        let good = fs::read_to_string(&file).unwrap();
+        let comma = good.replace("}\n]", "},\n]");
+        assert_ne!(comma, good);
+        fs::write(&file, &comma).unwrap();
+        let mut always = Always::open(&folder);
+        let trouble = always.trouble().unwrap();
+        assert!(
+            trouble.contains(FILE) && trouble.contains("mend it"),
+            "{trouble}"
+        );
+        assert_eq!(always.keep(kept(2)).unwrap_err().to_string(), trouble);
+        assert_eq!(fs::read_to_string(&file).unwrap(), comma);
+        fs::write(&file, &good).unwrap();
+        always.read();
+        assert_eq!(always.trouble(), None);
+        always.keep(kept(2)).unwrap();
+        assert_eq!(Always::open(&folder).kept.len(), 2);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

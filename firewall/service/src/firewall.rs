@@ -9,6 +9,7 @@ mod sets;
 pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 
 use crate::address_names;
+use crate::answered_programs::AnsweredPrograms;
 use crate::asking::{Always, DriverWaker, Questions};
 use crate::driver::Driver;
 use crate::folders;
@@ -220,6 +221,7 @@ pub struct Firewall {
     /// What people are asked.
     questions: Questions,
     always: Always,
+    answered: AnsweredPrograms,
     waker: DriverWaker,
     /// What addresses were asked for by.
     addresses: address_names::AddressNames,
@@ -302,6 +304,7 @@ impl Firewall {
             members,
             questions: Questions::numbered_from(Duration::from_nanos(sets::now()?.boot_ns)),
             always,
+            answered: AnsweredPrograms::default(),
             waker,
             addresses,
             recorder,
@@ -633,6 +636,7 @@ impl Firewall {
         let said = said.chain(no_door).cloned();
         let unkept = [
             self.keeper.trouble(),
+            self.always.trouble(),
             self.state.trouble(),
             self.addresses.trouble(),
             self.recorder.trouble(),

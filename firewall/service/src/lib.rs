@@ -15,6 +15,7 @@
 #![cfg(target_os = "linux")]
 
 mod address_names;
+mod answered_programs;
 mod asking;
 mod capabilities;
 mod checking;

@@ -38,7 +38,7 @@ pub fn name_running(driver: &Driver) {
 }
 
 /// The files that something runs from now.
-fn running_now() -> BTreeSet<[u64; 2]> {
+pub fn running_now() -> BTreeSet<[u64; 2]> {
     let machine = SystemResolver::beside(Path::new("/"));
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes

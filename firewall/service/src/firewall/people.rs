@@ -23,10 +23,12 @@ impl Firewall {
 
     /// Puts in force what is kept for always, and takes out what is over.
     pub(super) fn tidy_answers(&mut self, starts: bool) {
-        let put = self.always.put(&self.driver);
+        let put = self.always.put(&self.driver, &mut self.answered);
+        let machine = SystemResolver::beside(&self.config.rules);
+        let replaced = self.answered.take_replaced(&machine);
         let tidied = put
             .and_then(|()| driver::now_ns())
-            .and_then(|now| asking::tidy(&self.driver, &self.always, now, starts));
+            .and_then(|now| asking::tidy(&self.driver, &mut self.always, &replaced, now, starts));
         self.noted(
             Cause::Answers,
             tidied.context("answers are not as they should be"),
@@ -186,12 +188,16 @@ impl Firewall {
                 Answer::NO_END
             }
         };
-        if given.lasts == Lasts::Always {
-            self.keep_answer(&waiting, given, &asked, by.clone())?;
-        }
         let program = waiting.subject.program;
+        let path = self.path_to(program, &asked);
+        if given.lasts == Lasts::Always {
+            self.keep_answer(&waiting, given, path.as_deref(), by.clone())?;
+        }
         let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
         self.driver.answer(to, answer).map_err(refused)?;
+        if let Some(path) = &path {
+            self.answered.note(program, path);
+        }
         if given.lasts == Lasts::Always {
             self.always.was_put(to);
         }
@@ -248,21 +254,22 @@ impl Firewall {
         Ok(whole.of(who))
     }
 
+    /// The path of the program that asks, if it leads to it.
+    fn path_to(&self, program: [u64; 2], asked: &Question) -> Option<String> {
+        let machine = SystemResolver::beside(&self.config.rules);
+        let path = asked.program.clone()?;
+        (machine.program(&path) == Some(program)).then_some(path)
+    }
+
     /// Writes down an answer for always. It names the program by its path, which must lead to it.
     fn keep_answer(
         &mut self,
         waiting: &Waiting,
         given: Given,
-        asked: &Question,
+        path: Option<&str>,
         by: String,
     ) -> Result<(), Refused> {
-        let program = waiting.subject.program;
-        let machine = SystemResolver::beside(&self.config.rules);
-        let leads_there = match &asked.program {
-            Some(path) => machine.program(path) == Some(program),
-            None => program == [0; 2],
-        };
-        if !leads_there {
+        if path.is_none() && waiting.subject.program != [0; 2] {
             return Err(Refused::NotPermitted(
                 "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
                  answer for some time, or until the service starts again"
@@ -274,7 +281,7 @@ impl Firewall {
             &to,
             given.width,
             given.allow,
-            asked.program.clone(),
+            path.map(str::to_owned),
             by,
             now(),
         );

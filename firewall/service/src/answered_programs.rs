@@ -1,0 +1,70 @@
+//! The programs that answers were given to, and by which path each was known then.
+//!
+//! The kernel knows a program by its file's number, which the file system gives to another file once this one is gone: an answer
+//! is over when the path leads to another file and nothing runs from the old one any more. What no path of ours leads to, as
+//! in a container, is not followed.
+
+use crate::programs;
+use rules::Resolver;
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// By the file: its file system's device and its inode.
+#[derive(Debug, Default)]
+pub struct AnsweredPrograms(BTreeMap<[u64; 2], String>);
+
+impl AnsweredPrograms {
+    /// Notes that a path leads to a program that has been answered.
+    pub fn note(&mut self, program: [u64; 2], path: &str) {
+        self.0.insert(program, path.to_owned());
+    }
+
+    /// Takes out those whose paths lead elsewhere and that have ended.
+    pub fn take_replaced(&mut self, machine: &dyn Resolver) -> BTreeSet<[u64; 2]> {
+        let running = OnceCell::new();
+        let is_replaced = |(program, path): &(&[u64; 2], &String)| {
+            machine.program(path) != Some(**program)
+                && !running
+                    .get_or_init(programs::running_now)
+                    .contains(*program)
+        };
+        let replaced: BTreeSet<_> = self
+            .0
+            .iter()
+            .filter(is_replaced)
+            .map(|(program, _)| *program)
+            .collect();
+        self.0.retain(|program, _| !replaced.contains(program));
+        replaced
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use rules::SystemResolver;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn a_program_is_answered_for_until_its_path_leads_elsewhere_and_nothing_runs_from_it() {
+        let machine = SystemResolver::beside(Path::new("/"));
+        let path = std::env::temp_dir().join(format!("gatebell-answered-{}", std::process::id()));
+        let path = path.to_str().unwrap();
+        fs::write(path, "first").unwrap();
+        let first = machine.program(path).unwrap();
+        let ours = machine.program("/proc/self/exe").unwrap();
+        let mut answered = AnsweredPrograms::default();
+        answered.note(first, path);
+        answered.note(ours, path);
+        assert_eq!(answered.take_replaced(&machine), [].into(), "we run");
+        // Beside the first one, so that it gets another number.
+        let next = format!("{path}-next");
+        fs::write(&next, "second").unwrap();
+        fs::rename(&next, path).unwrap();
+        assert_eq!(answered.take_replaced(&machine), [first].into());
+        assert_eq!(answered.take_replaced(&machine), [].into(), "once");
+        fs::remove_file(path).unwrap();
+    }
+}
