@@ -80,6 +80,7 @@ first() {
 }
 second() {
     after_a_reboot_the_confirmed_rules_protect_it
+    what_recover_takes_out_stays_out
     a_purge_leaves_nothing
 }
 
@@ -182,6 +183,17 @@ started_before_network() {
     ours=$(systemctl show --value -p ActiveEnterTimestampMonotonic gatebell)
     network=$(systemctl show --value -p ActiveEnterTimestampMonotonic network-pre.target)
     [ "$ours" -gt 0 ] && [ "$ours" -le "$network" ]
+}
+
+# Of a service that hangs: it has to be killed, after which systemd would start it again.
+what_recover_takes_out_stays_out() {
+    kill -STOP "$(process)"
+    check "gatebell recover ends a service that hangs" gatebell recover
+    sleep 3
+    refute "… which systemd does not start again" active
+    check "… and nothing is filtered" answers $inside $refused
+    check "it can be started again" systemctl start gatebell
+    refute "… and refuses what it refused" leaks $inside $refused
 }
 
 a_purge_leaves_nothing() {

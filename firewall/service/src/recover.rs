@@ -8,10 +8,12 @@ use anyhow::{Context, Result, anyhow};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
 use state::{Holder, Written};
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Where to look. What the service wrote down of itself is looked at besides.
@@ -30,6 +32,7 @@ pub struct Places {
 /// # Errors
 /// What could not be taken out. All the rest is out.
 pub fn recover(places: &Places) -> Result<Vec<String>> {
+    stop_units(&places.state);
     let ended = end_service(&places.state);
     all(places, ended)
 }
@@ -76,6 +79,47 @@ fn all(places: &Places, ended: Result<Vec<String>>) -> Result<Vec<String>> {
             failed.join("; ")
         ))
     }
+}
+
+/// The package's unit, which keeps its state where a service does that is told nothing else.
+const UNIT: &str = "gatebell.service";
+
+/// Has systemd, where it runs, stop the service's unit: a service that has to be killed it would start again, and one that failed too
+/// often or just now it may be about to.
+fn stop_units(state: &Path) {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return;
+    }
+    let usual = (state == Path::new(control::STATE)).then(|| UNIT.to_owned());
+    let units = usual
+        .into_iter()
+        .chain(service(state).and_then(|(pid, _)| unit_of(pid)));
+    for unit in units.collect::<BTreeSet<_>>() {
+        // It is not waited for: who does not end is killed here. A unit that is not there can't start anything.
+        let _stopped = Command::new("systemctl")
+            .args(["stop", "--no-block", "--quiet", &unit])
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+/// The unit whose main process this is.
+fn unit_of(pid: u32) -> Option<String> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let unit = unit_in(&groups)?;
+    let shown = Command::new("systemctl")
+        .args(["show", "--value", "--property=MainPID", unit])
+        .output()
+        .ok()?;
+    // Other processes run in a unit's control group as well, and are not what it is.
+    let main = String::from_utf8_lossy(&shown.stdout);
+    (main.trim() == pid.to_string()).then(|| unit.to_owned())
+}
+
+/// The innermost service on the way to a process's control group.
+fn unit_in(groups: &str) -> Option<&str> {
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    path.rsplit('/').find(|part| part.ends_with(".service"))
 }
 
 /// How long a service may take to end before it is killed.
@@ -146,7 +190,7 @@ fn remove_socket(socket: &Path) -> Result<Vec<String>> {
 mod tests {
     use super::*;
     use crate::state::State;
-    use std::process::{Child, Command};
+    use std::process::Child;
 
     fn places(name: &str) -> Places {
         let own = format!("gatebell-recover-{name}-{}", std::process::id());
@@ -160,6 +204,24 @@ mod tests {
 
     fn stranger() -> Child {
         Command::new("sleep").arg("60").spawn().unwrap()
+    }
+
+    #[test]
+    fn a_unit_is_the_innermost_service_on_the_way_to_a_process() {
+        for (groups, unit) in [
+            (
+                "0::/system.slice/gatebell.service\n",
+                Some("gatebell.service"),
+            ),
+            (
+                "1:name=x:/a.service\n0::/user.slice/user@1000.service/app.slice/b.service/sub\n",
+                Some("b.service"),
+            ),
+            ("0::/user.slice/session-1.scope\n", None),
+            ("", None),
+        ] {
+            assert_eq!(unit_in(groups), unit, "{groups}");
+        }
     }
 
     #[test]
