@@ -26,9 +26,10 @@ use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use zone::Protected;
+use zone::probe::{self, ip};
 
 /// The places of examples/lab.toml's rules in the file.
 const PING: u32 = 1;
@@ -204,7 +205,7 @@ const PUBLISHES: [&str; 3] = [
 /// A lab whose zone forwards, with another network behind it, in which the outside world has the containers' part.
 fn publishing(rules: &str) -> Protected {
     let zone = Protected::with(rules);
-    zone::probe::add_pair(&zone, "gb2", "gb3", 1);
+    probe::add_pair(&zone, "gb2", "gb3", 1);
     let does = |output: std::process::Output| {
         assert!(output.status.success(), "{output:?}");
     };
@@ -382,6 +383,107 @@ fn a_connection_to_a_published_port_outlasts_new_rules_that_still_allow_it_and_n
             process.wait().unwrap();
         }
     }
+}
+
+/// A network namespace of the test's own. Dropped, it is gone, and with it whatever is in it.
+struct Namespace(String);
+
+impl Namespace {
+    fn made(what: &str) -> Self {
+        let name = format!("gb{}x{what}", std::process::id());
+        ip(&["netns", "add", &name]);
+        Self(name)
+    }
+}
+
+/// Whether who begins a TCP connection in a network namespace is answered, be it by a refusal. It is given longer where that is meant.
+fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
+    let (patience, seconds) = if meant { ("2", 60) } else { ("0.7", 0) };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let line = format!("exec 3<>/dev/tcp/{address}/{port}");
+    loop {
+        let mut command = Command::new("ip");
+        command.args([
+            "netns", "exec", netns, "timeout", patience, "bash", "-c", &line,
+        ]);
+        let tried = command.output().unwrap();
+        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+        let answered = tried.status.success() || said.contains("refused");
+        if answered || Instant::now() >= end {
+            return answered;
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let deleted = Command::new("ip").args(["netns", "del", &self.0]).status();
+        drop(deleted);
+    }
+}
+
+#[test]
+fn what_begins_with_guests_alone_passes_whatever_their_bridge_is_called_and_whatever_its_ports_become()
+ {
+    const RULES: &str = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\
+        [[rule]]\nid = \"asks\"\naction = \"allow\"\ndirection = \"in\"\nprotocol = \"tcp\"\ninterface = \"@guests\"\n\
+        [[rule]]\nid = \"through\"\naction = \"allow\"\ndirection = \"forward\"\n";
+    let older = Namespace::made("older");
+    let zone = Protected::with(&format!("{RULES}interface = \"@guests\"\n"));
+    let guest = Namespace::made("guest");
+    let netns = probe::name(&zone.lab.netns());
+    let outside = netns.replace('i', "o");
+    let does = |line: &str| ip(&line.split(' ').collect::<Vec<_>>());
+    let inside = |line: &str| does(&format!("-n {netns} {line}"));
+    // It is called as bridges are that a network card is a port of.
+    inside("link add br0 type bridge");
+    inside("addr add 10.79.0.1/24 dev br0");
+    inside("link set br0 up");
+    does(&format!(
+        "link add gb6 netns {netns} type veth peer name gb7 netns {}",
+        guest.0
+    ));
+    inside("link set gb6 master br0");
+    inside("link set gb6 up");
+    for line in [
+        "addr add 10.79.0.2/24 dev gb7",
+        "link set gb7 up",
+        "route add default via 10.79.0.1",
+    ] {
+        does(&format!("-n {} {line}", guest.0));
+    }
+    does(&format!("-n {outside} route add 10.79.0.0/24 via {INSIDE}"));
+    let forwards = zone.inside("echo 1 > /proc/sys/net/ipv4/ip_forward");
+    assert!(forwards.status.success(), "{forwards:?}");
+    let passes = |meant: bool, what: &str| {
+        for to in [("10.79.0.1", 8080), (OUTSIDE, 80)] {
+            assert_eq!(reaches(&guest.0, to, meant), meant, "{to:?}: {what}");
+        }
+    };
+    passes(true, "a guest");
+    for to in [(INSIDE, 8080), ("10.79.0.2", 80)] {
+        assert!(!reaches(&outside, to, false), "{to:?} from outside");
+    }
+    // Another end in the zone itself, and one in a namespace of which the zone may be a guest.
+    for peer in [&netns, &older.0] {
+        inside(&format!(
+            "link add gb8 type veth peer name gb9 netns {peer}"
+        ));
+        inside("link set gb8 master br0");
+        passes(false, &format!("a guest, and what is none: {peer}"));
+        inside("link del gb8");
+        passes(true, "a guest again");
+    }
+    let dummy = zone.inside("ip link add gb8 type dummy");
+    if dummy.status.success() {
+        inside("link set gb8 master br0");
+        passes(false, "a guest, and a device of another kind");
+        inside("link del gb8");
+    }
+    // The same of where something goes out by.
+    let by = format!("{RULES}out_interface = \"@guests\"\n");
+    zone.ask().apply("new.toml", &by, None).unwrap();
+    assert!(reaches(&outside, ("10.79.0.2", 80), true) && !reaches(&guest.0, (OUTSIDE, 80), false));
 }
 
 /// The kernel's numbers of the programs that a process holds.

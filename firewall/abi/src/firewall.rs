@@ -361,6 +361,36 @@ pub struct Offsets {
     pub calls: CallOffsets,
     /// What is found out of a packet whose destination was translated.
     pub translated: TranslatedOffsets,
+    /// What is found out of a bridge.
+    pub guests: GuestOffsets,
+}
+
+/// Where the driver finds what is behind a bridge's ports; all 0 where the kernel does not say all of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct GuestOffsets {
+    /// `net_device.nd_net`
+    pub device_netns: u32,
+    /// `net_device.rtnl_link_ops`
+    pub device_link: u32,
+    /// `rtnl_link_ops.kind`
+    pub link_kind: u32,
+    /// What stands behind a `net_device` and is its kind's own.
+    pub device_private: u32,
+    /// `net_device.adj_list.lower`: a bridge's ports.
+    pub device_lower: u32,
+    /// `netdev_adjacent.dev`
+    pub neighbour_device: u32,
+    /// `netdev_adjacent.list`
+    pub neighbour_list: u32,
+    /// `net.list`
+    pub netns_list: u32,
+    /// `net.loopback_dev`
+    pub netns_loopback: u32,
+    /// 1 if the others hold.
+    pub known: u32,
 }
 
 /// Where the driver finds what the kernel's connection tracking knows of a packet; all 0 where the kernel does not say all of it.
@@ -443,5 +473,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 276 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 316 && size_of::<Ticks>() == 16);
 };

@@ -163,8 +163,8 @@ pub const NO_RULE: u32 = u32::MAX;
 pub struct Local {
     /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
     pub program: [u64; 2],
-    /// The name of the device it comes in or goes out by as [`name_words`] has it; zeros if not known. Of what is forwarded, the
-    /// device that it comes in by.
+    /// The name of the device it comes in or goes out by as [`name_words`] has it, with [`GUESTS`] before it or not; zeros if not
+    /// known. Of what is forwarded, the device that it comes in by.
     pub interface: [u64; 2],
     /// Of what is forwarded, the device that it goes out by; else zeros.
     pub out_interface: [u64; 2],
@@ -225,7 +225,19 @@ impl Default for Local {
 /// one interval. `None` if it is longer than the 15 bytes that Linux allows.
 #[must_use]
 pub fn name_words(name: &str) -> Option<[u64; 2]> {
-    process_name(name).map(|words| words.map(u64::from_be))
+    process_name(name).map(|words| behind_kind(words.map(u64::from_be)))
+}
+
+/// Stands before a device's name, in the first of its words, where it is a bridge that leads to guests of this machine alone. Before
+/// another's there is nothing.
+pub const GUESTS: u64 = 1 << 56;
+/// The same where that can't be known: rules that block what comes from guests take it.
+pub const MAYBE_GUESTS: u64 = 2 << 56;
+
+/// A name in two words behind a byte for what [`GUESTS`] says: the last byte of the kernel's room is for a name's end, and so none of it.
+#[inline(always)]
+const fn behind_kind([first, second]: [u64; 2]) -> [u64; 2] {
+    [first >> 8, first << 56 | second >> 8]
 }
 
 /// The name of a process, as the kernel has it: bytes, the rest zero. `None` if it is longer than the 15 bytes that Linux
@@ -268,7 +280,7 @@ pub const fn name_until_end([first, second]: [u64; 2]) -> [u64; 2] {
         0
     };
     // As `name_words` has them.
-    [u64::from_be(until(first, end_of_first)), u64::from_be(rest)]
+    behind_kind([u64::from_be(until(first, end_of_first)), u64::from_be(rest)])
 }
 
 /// A packet and its verdict.

@@ -186,6 +186,9 @@ pub const ASKS_LOOPBACK: u32 = 16;
 /// Some rule asks a person, or a default does: who is at the zone's end is a part of the question.
 pub const ASKS_PERSON: u32 = 32;
 
+/// Some rule asks for bridges that lead to guests alone, [`crate::packet::GUESTS`].
+pub const ASKS_GUESTS: u32 = 64;
+
 /// What stands in page 0 of a table of sets.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,

@@ -1,8 +1,8 @@
 //! A packet in one line, written and read: `out tcp 10.0.0.2:5000 -> 10.0.0.1:23`.
 
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Local, PacketHeaders, name_words};
-use rules::{Protocol, Resolver};
+use firewall_abi::packet::{Direction, Local, PacketHeaders};
+use rules::{Protocol, Resolver, device_words};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
@@ -105,10 +105,10 @@ impl Who {
             local.program = resolver.program(program).unwrap_or_default();
         }
         if let Some(interface) = &self.interface {
-            local.interface = name_words(interface).unwrap_or_default();
+            local.interface = device_words(interface).unwrap_or_default();
         }
         if let Some(interface) = &self.out_interface {
-            local.out_interface = name_words(interface).unwrap_or_default();
+            local.out_interface = device_words(interface).unwrap_or_default();
         }
         Ok(local)
     }
@@ -123,8 +123,8 @@ impl Who {
                     "`{value}` is no program's whole path; write it like /usr/bin/curl, or kernel"
                 ));
             }
-            "interface" if name_words(value).is_some() => &mut self.interface,
-            "out_interface" if name_words(value).is_some() => &mut self.out_interface,
+            "interface" if device_words(value).is_some() => &mut self.interface,
+            "out_interface" if device_words(value).is_some() => &mut self.out_interface,
             "interface" | "out_interface" => {
                 return Err(format!(
                     "`{value}` is longer than the 15 bytes that a device's name may have"

@@ -1,27 +1,57 @@
-//! Devices by name or by how their names begin.
+//! Devices by name, by how their names begin, or by what they lead to.
 
-use firewall_abi::packet::name_words;
+use firewall_abi::packet::{GUESTS, MAYBE_GUESTS, name_words};
 
 /// What stands for any further letters, at the end of a name.
 pub(crate) const ANY: char = '*';
 
-/// The names that a rule's word for devices stands for, as [`name_words`] has them: from the first to the last.
-pub(crate) fn names(word: &str) -> (u128, u128) {
-    let Some(start) = word.strip_suffix(ANY) else {
-        let name = value(word);
-        return (name, name);
+/// What words begin with that are no names.
+pub(crate) const KIND: char = '@';
+
+/// The word for bridges that lead to guests of this machine alone.
+pub(crate) const GUESTS_WORD: &str = "@guests";
+
+/// The devices that a rule's word stands for, as [`device_words`] has them: from the first to the last of each pair. What can't be
+/// known to lead to guests is taken for one of them by a rule that does not `open`: not knowing opens nothing.
+pub(crate) fn names(word: &str, opens: bool) -> Vec<(u128, u128)> {
+    if word == GUESTS_WORD {
+        let last = if opens { KINDS[1] } else { KINDS[2] };
+        return vec![(KINDS[1], last | (KINDS[1] - 1))];
+    }
+    let (first, last) = match word.strip_suffix(ANY) {
+        None => (value(word), value(word)),
+        Some(start) => {
+            // Behind the kind's byte.
+            let letters = (1 + start.len()).min(size_of::<u128>());
+            let rest = u128::MAX.checked_shr(8 * letters as u32).unwrap_or(0);
+            (value(start), value(start) | rest)
+        }
     };
-    let first = value(start);
-    let letters = start.len().min(size_of::<u128>());
-    let rest = u128::MAX.checked_shr(8 * letters as u32).unwrap_or(0);
-    (first, first | rest)
+    // Whatever it leads to.
+    KINDS.map(|kind| (first | kind, last | kind)).to_vec()
 }
 
-/// Whether a rule's word for devices stands for this one, which is named as [`name_words`] has it.
+/// What stands before names.
+const KINDS: [u128; 3] = [0, (GUESTS as u128) << 64, (MAYBE_GUESTS as u128) << 64];
+
+/// A device as drivers have it, by its name, or by the word for what it leads to. `None`: no name is so long.
+#[must_use]
+pub fn device_words(device: &str) -> Option<[u64; 2]> {
+    if device == GUESTS_WORD {
+        Some([GUESTS, 0])
+    } else {
+        name_words(device)
+    }
+}
+
+/// Whether a rule's word for devices stands for this one, which is as [`device_words`] has it.
 #[must_use]
 pub fn names_device(word: &str, device: [u64; 2]) -> bool {
-    let (first, last) = names(word);
-    (first..=last).contains(&joined(device))
+    let device = joined(device);
+    let spans = names(word, true);
+    spans
+        .iter()
+        .any(|(first, last)| (*first..=*last).contains(&device))
 }
 
 fn value(name: &str) -> u128 {
@@ -61,5 +91,30 @@ mod tests {
         ] {
             assert!(!is(word, name), "{word} {name}");
         }
+    }
+
+    #[test]
+    fn a_bridge_of_guests_has_its_name_and_its_kind() {
+        let [high, low] = name_words("br-0123456789ab").unwrap_or_default();
+        let is = |word: &str, opens: bool| {
+            [GUESTS, MAYBE_GUESTS, 0].map(|kind| {
+                let device = joined([high | kind, low]);
+                let spans = names(word, opens);
+                spans
+                    .iter()
+                    .any(|(first, last)| (*first..=*last).contains(&device))
+            })
+        };
+        for opens in [true, false] {
+            for word in ["br-0123456789ab", "br-*"] {
+                assert_eq!(is(word, opens), [true; 3], "{word}");
+            }
+            for word in ["br0*", "eth0"] {
+                assert_eq!(is(word, opens), [false; 3], "{word}");
+            }
+            assert_eq!(is(GUESTS_WORD, opens), [true, !opens, false]);
+        }
+        let word = device_words(GUESTS_WORD).unwrap_or_default();
+        assert!(names_device(GUESTS_WORD, word) && !names_device("eth0", word));
     }
 }

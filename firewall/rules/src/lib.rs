@@ -84,7 +84,7 @@ pub mod words;
 
 pub use address::Addresses;
 pub use compile::{Combination, Sets, Table};
-pub use device::names_device;
+pub use device::{device_words, names_device};
 pub use joined::Joined;
 pub use list::list_entries;
 pub use own_network::{Login, OwnNetwork};

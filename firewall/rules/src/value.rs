@@ -1,6 +1,6 @@
 //! Single values, from TOML to what they mean.
 
-use crate::device::ANY;
+use crate::device::{ANY, GUESTS_WORD, KIND};
 use crate::program::special;
 use crate::report::{Wrong, shown, suggestion};
 use crate::{Addresses, Protocol, User, ports};
@@ -142,9 +142,20 @@ pub(crate) fn user(
     })
 }
 
-/// A device's name, or how names begin.
+/// A device's name, how names begin, or what devices lead to.
 pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
     let word = string(value)?;
+    if word.starts_with(KIND) {
+        return if word == GUESTS_WORD {
+            Ok(word.to_owned())
+        } else {
+            Err(format!(
+                "`{}` is no kind of device; \"{GUESTS_WORD}\" is the only one: bridges that lead to containers and virtual \
+                 machines alone",
+                shown(word)
+            ))
+        };
+    }
     let name = word.strip_suffix(ANY).unwrap_or(word);
     if name.contains(['*', '?', '[', ']']) || name.ends_with('+') || word == "*" {
         return Err(format!(

@@ -353,6 +353,10 @@ fn an_error_says_what_would_be_right() {
             "a number of seconds, from 1 to 3600",
         ),
         (
+            "id='a'\naction='allow'\ninterface='@hosts'",
+            "`@hosts` is no kind of device; \"@guests\" is the only one",
+        ),
+        (
             "id='a'\naction='allow'\nout_interface='docker0'",
             "7:15: `out_interface` goes with direction = \"forward\"",
         ),

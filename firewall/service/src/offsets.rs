@@ -3,7 +3,7 @@
 //!
 //! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
 
-use firewall_abi::firewall::{CallOffsets, Offsets, TranslatedOffsets};
+use firewall_abi::firewall::{CallOffsets, GuestOffsets, Offsets, TranslatedOffsets};
 use std::path::Path;
 
 /// Where the kernel shows it.
@@ -100,6 +100,31 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         known: 1,
         calls: calls(types).unwrap_or_default(),
         translated: translated(types).unwrap_or_default(),
+        guests: guests(types).unwrap_or_default(),
+    })
+}
+
+/// What it takes to know what is behind a bridge's ports. Without it, no bridge leads to guests alone.
+fn guests(types: &Types<'_>) -> Option<GuestOffsets> {
+    /// `NETDEV_ALIGN`
+    const ALIGNED: u32 = 32;
+    let device = types.structure("net_device")?;
+    let neighbour = types.structure("netdev_adjacent")?;
+    let netns = types.structure("net")?;
+    let link = types.structure("rtnl_link_ops")?;
+    // A member since Linux 6.10.
+    let private = types.member(device, "priv");
+    Some(GuestOffsets {
+        device_netns: types.member(device, "nd_net")?,
+        device_link: types.member(device, "rtnl_link_ops")?,
+        link_kind: types.member(link, "kind")?,
+        device_private: private.unwrap_or(device.other.next_multiple_of(ALIGNED)),
+        device_lower: types.member_of(device, "adj_list", "lower")?,
+        neighbour_device: types.member(neighbour, "dev")?,
+        neighbour_list: types.member(neighbour, "list")?,
+        netns_list: types.member(netns, "list")?,
+        netns_loopback: types.member(netns, "loopback_dev")?,
+        known: 1,
     })
 }
 
@@ -280,13 +305,20 @@ impl<'a> Types<'a> {
         Some(self.bits(structure, name)? / 8)
     }
 
+    /// Where a member of one of its members does that is a structure itself.
+    fn member_of(&self, structure: Type<'_>, outer: &str, name: &str) -> Option<u32> {
+        let (bits, kind) = self.member_within(structure, outer, DEEPEST)?;
+        Some(bits / 8 + self.member(self.resolved(kind)?, name)?)
+    }
+
     /// The same in bits, of one that may be as small.
     fn bits(&self, structure: Type<'_>, name: &str) -> Option<u32> {
         self.member_within(structure, name, DEEPEST)
+            .map(|(bits, _)| bits)
     }
 
-    /// Members of a structure without a name count as those of the one around it.
-    fn member_within(&self, structure: Type<'_>, name: &str, deep: u32) -> Option<u32> {
+    /// Where it stands, in bits, and its type's number. Members of a structure without a name count as those of the one around it.
+    fn member_within(&self, structure: Type<'_>, name: &str, deep: u32) -> Option<(u32, u32)> {
         for member in structure.members.chunks_exact(MEMBER) {
             let (called, kind, place) = (word(member, 0)?, word(member, 4)?, word(member, 8)?);
             let bits = if structure.bit_fields {
@@ -295,14 +327,14 @@ impl<'a> Types<'a> {
                 place
             };
             if self.is_called(called, name) {
-                return Some(bits);
+                return Some((bits, kind));
             }
             if called == 0 && deep > 0 {
                 let inside = self
                     .resolved(kind)
                     .and_then(|inner| self.member_within(inner, name, deep - 1));
-                if let Some(inside) = inside {
-                    return Some(bits + inside);
+                if let Some((inside, kind)) = inside {
+                    return Some((bits + inside, kind));
                 }
             }
         }
@@ -381,6 +413,7 @@ mod tests {
             let kernel = of_this_kernel().expect("all that the driver cannot do without");
             assert_eq!(kernel.offsets.calls.known, 1);
             assert_eq!(kernel.offsets.translated.known, 1);
+            assert_eq!(kernel.offsets.guests.known, 1);
         }
     }
 }

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// What is asked for; what these need comes along. One that a kernel doesn't have, it has built in.
-const WANTED: [&str; 38] = [
+const WANTED: [&str; 39] = [
     "virtio_pci",
     "virtio_blk",
     "veth",
+    "bridge",
     "dummy",
     "tun",
     "sch_ingress",

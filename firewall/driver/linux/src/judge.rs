@@ -3,6 +3,7 @@
 use crate::asking;
 use crate::clock;
 use crate::dns;
+use crate::guests;
 use crate::own;
 use crate::owner;
 use crate::packet::{AtSocket, Carried};
@@ -153,6 +154,7 @@ impl<'a, P: Carried> AtZone<'a, P> {
     #[inline(always)]
     fn look_at(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
         self.local.interface = self.packet.device_name();
+        note_guests(&mut self.local.interface, self.packet.device_address());
         self.local.later = Local::LOOKED_AT;
         gatebell_classify(packet, self.local, asked as u32, decision);
     }
@@ -347,11 +349,21 @@ pub extern "C" fn gatebell_classify(
 #[inline(never)]
 fn find_local<P: Carried>(packet: &P, flow: &PacketHeaders, local: &mut Local) {
     local.interface = packet.device_name();
+    note_guests(&mut local.interface, packet.device_address());
     local.out_interface = packet.out_device_name();
+    if P::FORWARDED {
+        note_guests(&mut local.out_interface, packet.out_device_address());
+    }
     let mut owner = Owner::NOBODY;
     local.later = packet.find_owner(flow, &mut owner);
     local.program = owner.program;
     local.user = owner.user;
+}
+
+/// Notes of a device, before its name, whether it leads to guests alone.
+#[inline(always)]
+fn note_guests(name: &mut [u64; 2], device: u64) {
+    name[0] |= guests::before_name(guests::gatebell_guests(device));
 }
 
 /// What there is to tell of a packet.

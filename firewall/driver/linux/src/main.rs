@@ -32,6 +32,7 @@ mod asking;
 mod call;
 mod clock;
 mod dns;
+mod guests;
 mod judge;
 mod kernel;
 mod own;

@@ -28,11 +28,20 @@ pub trait Carried: Bytes {
     /// That device's name, as rules ask for it.
     fn device_name(&self) -> [u64; 2];
 
+    /// Where that device is in the kernel's memory, for the verifier a number; 0: there is none.
+    fn device_address(&self) -> u64;
+
     /// The number of the device that what is forwarded goes out by; else 0.
     fn out_device_number(&self) -> u32;
 
     /// That device's name.
     fn out_device_name(&self) -> [u64; 2];
+
+    /// Where that device is.
+    #[inline(always)]
+    fn out_device_address(&self) -> u64 {
+        0
+    }
 
     /// The number of the socket that sends it; 0 if none does.
     fn socket_number(&self) -> u64;
@@ -253,6 +262,25 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
         name_of(self.device)
     }
 
+    /// Copied, as is the next: for the verifier it is a number then, which a global function takes.
+    #[inline(always)]
+    fn device_address(&self) -> u64 {
+        let state = self.state as u64;
+        match kernel::read(state, offset!(state_in)).unwrap_or(0) {
+            0 => kernel::read(state, offset!(state_out)).unwrap_or(0),
+            device => device,
+        }
+    }
+
+    #[inline(always)]
+    fn out_device_address(&self) -> u64 {
+        if FORWARDED {
+            kernel::read(self.state as u64, offset!(state_out)).unwrap_or(0)
+        } else {
+            0
+        }
+    }
+
     #[inline(always)]
     fn out_device_number(&self) -> u32 {
         number_of(self.out_device())
@@ -383,6 +411,11 @@ impl Carried for AtSocket {
     #[inline(always)]
     fn device_name(&self) -> [u64; 2] {
         name_of(self.of_packet(offset!(skb_device)))
+    }
+
+    #[inline(always)]
+    fn device_address(&self) -> u64 {
+        self.of_packet(offset!(skb_device))
     }
 
     #[inline(always)]

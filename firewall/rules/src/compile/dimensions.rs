@@ -48,16 +48,23 @@ pub(crate) const DESTINATION_V6: Wide = ("IPv6 destinations", |rule| {
     )
 });
 pub(crate) const PROGRAM: Wide = ("programs", program);
-pub(crate) const INTERFACE: Wide = ("devices", |rule| devices(&rule.interfaces));
-pub(crate) const OUT_INTERFACE: Wide =
-    ("devices to go out by", |rule| devices(&rule.out_interfaces));
+pub(crate) const INTERFACE: Wide = ("devices", |rule| devices(rule, &rule.interfaces));
+pub(crate) const OUT_INTERFACE: Wide = ("devices to go out by", |rule| {
+    devices(rule, &rule.out_interfaces)
+});
 
-/// Devices by name or by how their names begin; an empty list takes all.
-fn devices(words: &[String]) -> Takes<u128> {
+/// Devices by name, by how their names begin or by what they lead to; an empty list takes all.
+fn devices(rule: &Rule, words: &[String]) -> Takes<u128> {
     if words.is_empty() {
         return Takes::All;
     }
-    Takes::Only(words.iter().map(|word| device::names(word)).collect())
+    let opens = rule.action == Verdict::Allow;
+    Takes::Only(
+        words
+            .iter()
+            .flat_map(|word| device::names(word, opens))
+            .collect(),
+    )
 }
 
 /// A user whom nobody knows is no value, but for what is presumed of him.

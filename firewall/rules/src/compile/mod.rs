@@ -18,14 +18,15 @@ pub(crate) use sweep::{Takes, joined};
 pub(crate) use tree::{Key, value};
 pub(crate) use vectors::place;
 
+use crate::device::GUESTS_WORD;
 use crate::set::grouped;
 use crate::{DefaultAction, Defaults, Rule};
 use dimensions::{PROGRAM, asks_ports, takes_any_destination, takes_any_source};
 use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER,
-    CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS, Outcome, PAGE_BYTES,
-    PAGE_WORDS, Page, Tree,
+    ASKS_GUESTS, ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PERSON, ASKS_PROGRAM,
+    ASKS_USER, CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS, Outcome,
+    PAGE_BYTES, PAGE_WORDS, Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -301,6 +302,13 @@ impl Building<'_> {
                     ASKS_LOOPBACK,
                 )
                 | if_any(rule.action != Verdict::Ask, ASKS_PERSON)
+                | if_any(
+                    ![&rule.interfaces, &rule.out_interfaces]
+                        .into_iter()
+                        .flatten()
+                        .any(|word| word == GUESTS_WORD),
+                    ASKS_GUESTS,
+                )
         };
         let Defaults {
             inbound,
