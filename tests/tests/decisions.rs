@@ -8,6 +8,8 @@
 mod answers;
 #[path = "decisions/beside.rs"]
 mod beside;
+#[path = "decisions/carried.rs"]
+mod carried;
 #[path = "decisions/connects.rs"]
 mod connects;
 #[path = "decisions/identity.rs"]

@@ -26,10 +26,10 @@ use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use zone::Protected;
-use zone::probe::{self, ip};
+use zone::probe::{self, Namespace, ip, reaches};
 
 /// The places of examples/lab.toml's rules in the file.
 const PING: u32 = 1;
@@ -382,43 +382,6 @@ fn a_connection_to_a_published_port_outlasts_new_rules_that_still_allow_it_and_n
             process.kill().unwrap();
             process.wait().unwrap();
         }
-    }
-}
-
-/// A network namespace of the test's own. Dropped, it is gone, and with it whatever is in it.
-struct Namespace(String);
-
-impl Namespace {
-    fn made(what: &str) -> Self {
-        let name = format!("gb{}x{what}", std::process::id());
-        ip(&["netns", "add", &name]);
-        Self(name)
-    }
-}
-
-/// Whether who begins a TCP connection in a network namespace is answered, be it by a refusal. It is given longer where that is meant.
-fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
-    let (patience, seconds) = if meant { ("2", 60) } else { ("0.7", 0) };
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let line = format!("exec 3<>/dev/tcp/{address}/{port}");
-    loop {
-        let mut command = Command::new("ip");
-        command.args([
-            "netns", "exec", netns, "timeout", patience, "bash", "-c", &line,
-        ]);
-        let tried = command.output().unwrap();
-        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
-        let answered = tried.status.success() || said.contains("refused");
-        if answered || Instant::now() >= end {
-            return answered;
-        }
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let deleted = Command::new("ip").args(["netns", "del", &self.0]).status();
-        drop(deleted);
     }
 }
 

@@ -96,6 +96,43 @@ pub fn add_pair(zone: &Protected, inside: &str, outside: &str, net: u8) {
     }
 }
 
+/// A network namespace of the test's own. Dropped, it is gone, and with it whatever is in it.
+pub struct Namespace(pub String);
+
+impl Namespace {
+    pub fn made(what: &str) -> Self {
+        let name = format!("gb{}x{what}", std::process::id());
+        ip(&["netns", "add", &name]);
+        Self(name)
+    }
+}
+
+/// Whether who begins a TCP connection in a network namespace is answered, be it by a refusal. It is given longer where that is meant.
+pub fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
+    let (patience, seconds) = if meant { ("2", 60) } else { ("0.7", 0) };
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let line = format!("exec 3<>/dev/tcp/{address}/{port}");
+    loop {
+        let mut command = Command::new("ip");
+        command.args([
+            "netns", "exec", netns, "timeout", patience, "bash", "-c", &line,
+        ]);
+        let tried = command.output().unwrap();
+        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+        let answered = tried.status.success() || said.contains("refused");
+        if answered || Instant::now() >= end {
+            return answered;
+        }
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let deleted = Command::new("ip").args(["netns", "del", &self.0]).status();
+        drop(deleted);
+    }
+}
+
 pub fn name(netns: &Path) -> String {
     netns.file_name().unwrap().to_str().unwrap().to_owned()
 }
