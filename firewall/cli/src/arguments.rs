@@ -494,10 +494,10 @@ pub struct WatchArguments {
 #[derive(Debug, Default, Args)]
 pub struct FilterArguments {
     /// Only packets that go this way, seen from what is protected
-    #[arg(long, value_name = "in|out")]
+    #[arg(long, value_name = "in|out|forward")]
     pub direction: Option<Way>,
     /// Only packets that get this verdict
-    #[arg(long, value_name = "allow|block")]
+    #[arg(long, value_name = "allow|block|ask")]
     pub verdict: Option<Outcome>,
     /// Only packets with such an address at one end; may be given several times
     #[arg(long, value_name = "ADDRESS[/BITS]")]

@@ -53,12 +53,23 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
 }
 
 fn said_of_nothing(is_kept: bool, out: &mut dyn Write) -> Result<(), Error> {
-    let said = if is_kept {
+    if !is_kept {
+        writeln!(
+            out,
+            "nothing is kept: gatebelld was started with --history-days 0"
+        )?;
+        return Ok(());
+    }
+    writeln!(
+        out,
         "nothing of that was kept: what is allowed without a report is not, `log = true` in a rule reports it"
-    } else {
-        "nothing is kept: gatebelld was started with --history-days 0"
-    };
-    writeln!(out, "{said}")?;
+    )?;
+    if !nix::unistd::geteuid().is_root() {
+        writeln!(
+            out,
+            "only what your own programs did is shown to you; all of it is shown to root: sudo gatebell history"
+        )?;
+    }
     Ok(())
 }
 
@@ -76,10 +87,13 @@ fn summed(rows: &[HistoryRow], by: By) -> Vec<Value> {
     .collect()
 }
 
-/// Columns as wide as they have to be; those that hold nothing but zeros are left out, for what nobody counted is not nothing.
+/// What is counted: a column of it that holds nothing but zeros is left out, for what nobody counted is not nothing.
+const COUNTS: [&str; 5] = ["Allowed", "Refused", "Asked", "Sent", "Received"];
+
+/// Columns as wide as they have to be.
 fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Result<(), Error> {
     let shown: Vec<_> = (0..names.len())
-        .filter(|n| rows.iter().any(|row| row[*n] != "0"))
+        .filter(|n| !COUNTS.contains(&names[*n]) || rows.iter().any(|row| row[*n] != "0"))
         .collect();
     let is_number = |n: usize| rows.iter().all(|row| row[n].parse::<u64>().is_ok());
     let columns: Vec<_> = shown
@@ -111,7 +125,8 @@ fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Result<()
     Ok(())
 }
 
-/// As RFC 4180 has it; the names first.
+/// As RFC 4180 has it; the names first. A program chooses its own name, and a table calculates what begins like a formula: such a field
+/// begins with an apostrophe.
 fn csv(objects: &[Value], out: &mut dyn Write) -> Result<(), Error> {
     let names: Vec<String> = objects
         .first()
@@ -129,13 +144,18 @@ fn csv(objects: &[Value], out: &mut dyn Write) -> Result<(), Error> {
 }
 
 fn field(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) if text.contains([',', '"', '\r', '\n']) => {
-            format!("\"{}\"", text.replace('"', "\"\""))
+    let text = match value {
+        Value::Null => return String::new(),
+        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
+            format!("'{text}")
         }
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    };
+    if text.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
     }
 }
 
@@ -152,12 +172,12 @@ mod tests {
 
     #[test]
     fn a_table_is_as_wide_as_its_cells_and_leaves_out_what_nobody_counted() {
-        let rows = [["curl", "12", "0"], ["a longer one", "3", "0"]];
+        let rows = [["curl", "0", "12", "0"], ["a longer one", "0", "3", "0"]];
         let rows = rows.map(|row| row.map(str::to_owned).to_vec());
-        let table = printed(|out| table(&["program", "Refused", "Sent"], &rows, out));
+        let table = printed(|out| table(&["program", "User", "Refused", "Sent"], &rows, out));
         assert_eq!(
             table,
-            "program       Refused\ncurl               12\na longer one        3\n"
+            "program       User  Refused\ncurl             0       12\na longer one     0        3\n"
         );
     }
 
@@ -169,6 +189,14 @@ mod tests {
             "a,b,c\r\n\"x,\"\"y\"\"\n\",,7\r\n"
         );
         assert_eq!(printed(|out| csv(&[], out)), "");
+        for (said, written) in [
+            ("=1+2", "'=1+2"),
+            ("@SUM(A1),x", "\"'@SUM(A1),x\""),
+            ("a=b", "a=b"),
+        ] {
+            assert_eq!(field(&json!(said)), written);
+        }
+        assert_eq!(field(&json!(-1)), "-1", "a number is one");
     }
 
     #[test]
