@@ -10,7 +10,6 @@ use crate::state::replace;
 use anyhow::Context;
 use rules::{Resolver, SetFile, SystemResolver, list_entries};
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -292,11 +291,13 @@ pub fn ago(seconds: u64) -> String {
     }
 }
 
-/// A name without slashes for any path; which path it is stands in the copy.
+/// A name without slashes for any path, the same in each release (Fowler, Noll, Vo: FNV-1a); which path it is stands in the copy.
 fn file_name(path: &Path) -> String {
-    let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    let number = bytes.fold(0xCBF2_9CE4_8422_2325, |number: u64, byte| {
+        (number ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    format!("{number:016x}")
 }
 
 #[cfg(test)]
@@ -337,6 +338,11 @@ mod tests {
         });
         within("no trouble is left", || keeper.trouble().is_none());
         drop(keeper);
+        let name = file_name(Path::new("/etc/gatebell/list.txt"));
+        assert!(
+            name == "1c0d67e0f1a16d12",
+            "an earlier release's copies are found: {name}"
+        );
         fs::remove_dir_all(&folder).expect("our own");
     }
 }
