@@ -488,6 +488,13 @@ impl Driver {
             .context("the driver did not take the answer")
     }
 
+    /// The answer to this, if there is one.
+    pub fn answer_to(&self, to: &Subject) -> Result<Option<Answer>> {
+        self.table::<Subject, Answer>("ANSWERS")?
+            .get(to)
+            .context("looking for an answer")
+    }
+
     /// Takes an answer back.
     pub fn forget_answer(&self, to: &Subject) -> Result<()> {
         self.table::<Subject, Answer>("ANSWERS")?

@@ -220,6 +220,9 @@ pub struct Firewall {
     members: Members,
     /// What people are asked.
     questions: Questions,
+    /// Whether the driver has asked something that is not met yet, and when that was done last.
+    rung: bool,
+    met: Option<LastSweep>,
     always: Always,
     answered: AnsweredPrograms,
     waker: DriverWaker,
@@ -303,6 +306,8 @@ impl Firewall {
             keeper,
             members,
             questions: Questions::numbered_from(Duration::from_nanos(sets::now()?.boot_ns)),
+            rung: false,
+            met: None,
             always,
             answered: AnsweredPrograms::default(),
             waker,
@@ -408,7 +413,7 @@ impl Firewall {
             again,
             Some(look),
             former,
-            self.questions.due(Instant::now()),
+            self.questions_due(Instant::now()),
             self.members.due(),
         ]
         .into_iter()

@@ -60,7 +60,7 @@ impl NextSweep {
     }
 }
 
-/// When they were looked through last, and what that took: a full table takes a part of a second.
+/// When one of the kernel's tables was looked through last, and what that took: a full one takes a part of a second.
 #[derive(Clone, Copy, Debug)]
 pub struct LastSweep {
     ended: Instant,
@@ -68,7 +68,7 @@ pub struct LastSweep {
 }
 
 impl LastSweep {
-    /// Of the main loop's time this part at most goes into looking through them because somebody asks.
+    /// Of the main loop's time this part at most goes into looking through one because others ask for it.
     const SHARE: u32 = 20;
 
     /// One that took from `begun` to `ended`.
@@ -81,7 +81,13 @@ impl LastSweep {
 
     /// Whether another one may follow because somebody asks; if not, what this one found is still about right.
     pub fn may_be_followed(self, now: Instant) -> bool {
-        now.saturating_duration_since(self.ended) >= self.took * (Self::SHARE - 1)
+        self.rest(now).is_zero()
+    }
+
+    /// How long until then.
+    pub fn rest(self, now: Instant) -> Duration {
+        let passed = now.saturating_duration_since(self.ended);
+        (self.took * (Self::SHARE - 1)).saturating_sub(passed)
     }
 }
 

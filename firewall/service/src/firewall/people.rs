@@ -5,13 +5,14 @@ use crate::asking::{self, Kept, Waiting};
 use crate::driver;
 use crate::lease::refused;
 use crate::plain::plain;
+use crate::sweep::LastSweep;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{Given, Lasts, Question, Refused};
 use firewall_abi::asking::{Answer, Subject, Width};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
 use rules::{Resolver, SystemResolver};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 impl Firewall {
@@ -38,8 +39,8 @@ impl Firewall {
     /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
     pub(super) fn ask_people(&mut self) {
         let now = Instant::now();
-        let woken = self.waker.is_woken();
-        if woken || self.questions.due(now).is_some_and(|due| due.is_zero()) {
+        self.rung |= self.waker.is_woken();
+        if self.rung || self.questions.due(now).is_some_and(|due| due.is_zero()) {
             self.meet_questions();
         }
         for waiting in self.questions.overdue(now) {
@@ -61,7 +62,26 @@ impl Firewall {
         }
     }
 
+    /// When the main loop has to look for questions.
+    pub(super) fn questions_due(&self, now: Instant) -> Option<Duration> {
+        let rest = self.met.map_or(Duration::ZERO, |met| met.rest(now));
+        let rung = self.rung.then_some(rest);
+        let due = self.questions.due(now).map(|due| due.max(rest));
+        rung.into_iter().chain(due).min()
+    }
+
+    /// Unless it was just done: then what is new is met once that has paid. Whoever asks much, or looks often, does not keep the
+    /// main loop busy.
     fn meet_questions(&mut self) {
+        let begun = Instant::now();
+        if self.met.is_none_or(|met| met.may_be_followed(begun)) {
+            self.rung = false;
+            self.meet_now();
+            self.met = Some(LastSweep::new(begun, Instant::now()));
+        }
+    }
+
+    fn meet_now(&mut self) {
         let asked = match self.driver.questions() {
             Ok(asked) => asked,
             Err(cause) => {
@@ -190,16 +210,19 @@ impl Firewall {
         };
         let program = waiting.subject.program;
         let path = self.path_to(program, &asked);
-        if given.lasts == Lasts::Always {
-            self.keep_answer(&waiting, given, path.as_deref(), by.clone())?;
-        }
         let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
+        let before = self.driver.answer_to(&to).map_err(refused)?;
         self.driver.answer(to, answer).map_err(refused)?;
+        if given.lasts == Lasts::Always {
+            if let Err(failed) = self.keep_answer(&waiting, given, path.as_deref(), by.clone()) {
+                // Whoever is told that it failed finds nothing changed.
+                self.put_back(&to, before);
+                return Err(failed);
+            }
+            self.always.was_put(to);
+        }
         if let Some(path) = &path {
             self.answered.note(program, path);
-        }
-        if given.lasts == Lasts::Always {
-            self.always.was_put(to);
         }
         self.driver.settle(to, given.width).map_err(refused)?;
         self.questions.settle(to, given.width);
@@ -252,6 +275,14 @@ impl Firewall {
             )));
         }
         Ok(whole.of(who))
+    }
+
+    fn put_back(&mut self, to: &Subject, before: Option<Answer>) {
+        let back = match before {
+            Some(before) => self.driver.answer(*to, before),
+            None => self.driver.forget_answer(to),
+        };
+        self.noted(Cause::Answers, back.context("taking an answer back"));
     }
 
     /// The path of the program that asks, if it leads to it.
