@@ -287,7 +287,7 @@ impl Firewall {
         let recorder = Recorder::begin(&config, addresses.known());
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
-            programs: Watch::new().context("can't watch the programs' files")?,
+            programs: Watch::new(),
             since: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
@@ -420,7 +420,8 @@ impl Firewall {
         .flatten()
         .fold(timeout, Duration::min);
         let room = self.room();
-        let mut wakers = vec![self.programs.as_fd(), self.waker.as_fd()];
+        let mut wakers = vec![self.waker.as_fd()];
+        wakers.extend(self.programs.waker());
         wakers.extend(beside);
         match &mut self.door {
             Some(door) => {
@@ -640,6 +641,7 @@ impl Firewall {
         let said = said.chain(missing).chain(failures.iter());
         let said = said.chain(no_door).cloned();
         let unkept = [
+            self.programs.trouble(),
             self.keeper.trouble(),
             self.always.trouble(),
             self.state.trouble(),

@@ -81,9 +81,16 @@ const AT_LAST: Duration = Duration::from_secs(2);
 /// Links that are followed on the way to a file; the kernel follows as many.
 const MOST_LINKS: usize = 40;
 
+/// Where the kernel does not watch for us, it is looked so often whether a program was replaced.
+const GLANCE: Duration = Duration::from_secs(30);
+
 /// Watches every place on the way to the programs that rules name: each folder for the one name that leads on, each link too.
 pub struct Watch {
-    kernel: Inotify,
+    open: fn() -> nix::Result<Inotify>,
+    /// None: the kernel gives us none.
+    kernel: Option<Inotify>,
+    /// Why the kernel does not watch all of it, and when it is looked at instead.
+    blind: Option<(String, Instant)>,
     folders: BTreeMap<PathBuf, WatchDescriptor>,
     /// What counts of what happens there.
     names: BTreeMap<PathBuf, BTreeSet<OsString>>,
@@ -93,15 +100,43 @@ pub struct Watch {
 }
 
 impl Watch {
-    pub fn new() -> nix::Result<Self> {
-        let kernel = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        Ok(Self {
-            kernel,
+    /// Nothing is watched before it [follows](Self::follow) programs.
+    pub fn new() -> Self {
+        Self::opened_by(|| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK))
+    }
+
+    fn opened_by(open: fn() -> nix::Result<Inotify>) -> Self {
+        Self {
+            open,
+            kernel: None,
+            blind: None,
             folders: BTreeMap::new(),
             names: BTreeMap::new(),
             due: None,
             at_last: None,
-        })
+        }
+    }
+
+    /// Why a program that is replaced may be another one for up to half a minute.
+    pub fn trouble(&self) -> Option<String> {
+        self.blind.as_ref().map(|(why, _)| why.clone())
+    }
+
+    /// What the kernel wakes us by, if it does.
+    pub fn waker(&self) -> Option<BorrowedFd<'_>> {
+        self.kernel.as_ref().map(AsFd::as_fd)
+    }
+
+    fn be_blind(&mut self, failed: Errno) {
+        let why = format!(
+            "the kernel does not watch the files of programs that rules name ({failed}): it is looked every {} s whether one was \
+             replaced; raise fs.inotify.max_user_instances or fs.inotify.max_user_watches",
+            GLANCE.as_secs()
+        );
+        if self.trouble().as_ref() != Some(&why) {
+            error!("{why}");
+        }
+        self.blind = Some((why, Instant::now() + GLANCE));
     }
 
     /// Watches for these programs and for no others.
@@ -110,7 +145,16 @@ impl Watch {
         for program in programs.filter(|program| program.path.starts_with('/')) {
             way_to(Path::new(&program.path), &mut self.names);
         }
-        let (kernel, names) = (&self.kernel, &self.names);
+        if self.kernel.is_none() {
+            match (self.open)() {
+                Ok(kernel) => self.kernel = Some(kernel),
+                Err(failed) => self.be_blind(failed),
+            }
+        }
+        let (Some(kernel), names) = (&self.kernel, &self.names) else {
+            return;
+        };
+        let mut unwatched = None;
         self.folders.retain(|folder, watch| {
             let keep = names.contains_key(folder);
             if !keep {
@@ -129,17 +173,26 @@ impl Watch {
         for folder in self.names.keys() {
             // Another folder may have its name by now, and the kernel says the same number for the same one. No such folder:
             // the program is not installed, which the rules have warned of.
-            match self.kernel.add_watch(folder, changes) {
+            match kernel.add_watch(folder, changes) {
                 Ok(watch) => drop(self.folders.insert(folder.clone(), watch)),
-                Err(_) => drop(self.folders.remove(folder)),
+                Err(failed) => {
+                    self.folders.remove(folder);
+                    let is_full = matches!(failed, Errno::ENOSPC | Errno::ENOMEM);
+                    unwatched = unwatched.or(is_full.then_some(failed));
+                }
             }
+        }
+        match unwatched {
+            Some(failed) => self.be_blind(failed),
+            None => self.blind = None,
         }
     }
 
     /// When there is something to look at.
     pub fn due(&self) -> Option<Duration> {
-        self.due
-            .map(|due| due.saturating_duration_since(Instant::now()))
+        let blind = self.blind.as_ref().map(|(_, look)| *look);
+        let due = self.due.into_iter().chain(blind).min();
+        due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
     /// Whether something changed on the way to a program and has come to rest, or does not.
@@ -153,13 +206,23 @@ impl Watch {
         if changed {
             self.at_last = None;
         }
-        changed
+        let looks = self.blind.as_mut().is_some_and(|(_, look)| {
+            let looks = Instant::now() >= *look;
+            if looks {
+                *look = Instant::now() + GLANCE;
+            }
+            looks
+        });
+        changed || looks
     }
 
     fn rang(&self) -> bool {
         let mut rang = false;
+        let Some(kernel) = &self.kernel else {
+            return false;
+        };
         loop {
-            match self.kernel.read_events() {
+            match kernel.read_events() {
                 Ok(events) => rang |= events.iter().any(|event| self.counts(event)),
                 Err(Errno::EINTR) => {}
                 Err(_) => return rang,
@@ -175,12 +238,6 @@ impl Watch {
         let at = self.folders.iter().filter(|(_, watch)| **watch == event.wd);
         let mut names = at.filter_map(|(folder, _)| self.names.get(folder));
         names.any(|names| names.contains(name))
-    }
-}
-
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.kernel.as_fd()
     }
 }
 
@@ -251,7 +308,7 @@ mod tests {
     #[test]
     fn a_link_on_the_way_to_a_program_is_watched_and_what_happens_beside_it_is_not() {
         let folder = place();
-        let mut watch = Watch::new().unwrap();
+        let mut watch = Watch::new();
         watch.follow([program(&folder.join("current/tool"))].iter());
         fs::write(folder.join("beside"), "").unwrap();
         fs::write(folder.join("v1/beside"), "").unwrap();
@@ -269,7 +326,7 @@ mod tests {
     #[test]
     fn whoever_goes_on_to_change_things_does_not_keep_a_change_from_being_looked_at() {
         let folder = place();
-        let mut watch = Watch::new().unwrap();
+        let mut watch = Watch::new();
         let tool = folder.join("v1/tool");
         watch.follow([program(&tool)].iter());
         let end = Instant::now() + AT_LAST * 10;
@@ -281,6 +338,26 @@ mod tests {
         }
         assert!(changed);
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_the_kernel_does_not_watch_is_looked_at_from_time_to_time_and_is_trouble_until_it_does()
+    {
+        let mut watch = Watch::opened_by(|| Err(Errno::EMFILE));
+        assert!(watch.waker().is_none() && watch.trouble().is_none());
+        let program = program(Path::new("/bin/sh"));
+        watch.follow([&program].into_iter());
+        let why = watch.trouble().unwrap();
+        assert!(why.contains("max_user_instances"), "{why}");
+        assert!(watch.due().is_some_and(|due| due <= GLANCE));
+        assert!(!watch.changed(), "not at every turn");
+        let look = watch.blind.as_mut().unwrap();
+        look.1 = Instant::now();
+        assert!(watch.changed() && !watch.changed());
+        watch.open = || Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+        watch.follow([&program].into_iter());
+        assert_eq!(watch.trouble(), None);
+        assert!(watch.waker().is_some() && watch.due().is_none());
     }
 
     #[test]
