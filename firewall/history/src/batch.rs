@@ -1,11 +1,13 @@
 //! What came since the last write: one row for each conversation of each minute, within a share for each who makes rows.
 
 use crate::{Conversation, MINUTE, Tally};
+use engine::buyer;
+use firewall_abi::packet::NO_USER;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-/// Rows of one minute that one user's programs may have for themselves, or all from outside together. What comes then is counted
-/// in the rows of many.
+/// Rows of one minute that the programs of one user may have for themselves (of a container's users together), or all from outside
+/// together; and of those that are free no more than half. What comes then is counted in the rows of many.
 pub const MOST_OF_ONE: usize = 512;
 /// And of all.
 const MOST: usize = 4096;
@@ -46,9 +48,11 @@ impl Batch {
         if self.known.contains(conversation) {
             return true;
         }
-        let whose = (!conversation.is_others()).then_some(conversation.user.unwrap_or(u32::MAX));
+        let user = conversation.user.unwrap_or(NO_USER);
+        let whose = (!conversation.is_others()).then_some(buyer::of_user(user));
         let share = self.shares.entry(whose).or_default();
-        let room = *share < MOST_OF_ONE && self.known.len() < MOST;
+        // As of the room for connections: so whoever comes next finds some.
+        let room = *share < MOST_OF_ONE && *share < MOST - self.known.len();
         if room {
             *share += 1;
             self.known.insert(conversation.clone());

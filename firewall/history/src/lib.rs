@@ -116,9 +116,10 @@ impl Conversation {
         self.direction != Direction::Outbound
     }
 
-    /// The same, of many other ends together.
+    /// The same, of many together: by nothing that a program chooses, its own name and its file among it.
     fn among_many(mut self) -> Self {
         (self.remote, self.source, self.port, self.name) = (None, None, None, None);
+        (self.program, self.process) = (None, "".into());
         self
     }
 }

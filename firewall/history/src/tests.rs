@@ -405,6 +405,38 @@ fn a_page_of_long_texts_is_short() {
 }
 
 #[test]
+fn no_name_that_a_program_takes_and_no_number_of_users_takes_others_rows() {
+    let mut batch = Batch::default();
+    let named = |user: u32, n: u32| Conversation {
+        process: format!("{n:x}").into(),
+        program: Some(format!("/tmp/{n}").into()),
+        user: Some(user),
+        ..curl(9)
+    };
+    for n in 0..10_000 {
+        batch.add(named(1000, n), &Tally::one(NOW));
+    }
+    let rows = |batch: &mut Batch| batch.take().len();
+    assert_eq!(rows(&mut batch), MOST_OF_ONE + 1, "the rest is in one row");
+    // A container's users, and then ten people more: each finds rows.
+    for n in 0..10_000 {
+        batch.add(named(100_000 + n % 5000, n), &Tally::one(NOW));
+    }
+    assert!(
+        rows(&mut batch) < MOST_OF_ONE + 5001,
+        "a row of many for each"
+    );
+    for user in 2000..2010 {
+        for n in 0..1000 {
+            batch.add(named(user, n), &Tally::one(NOW));
+        }
+        let own = batch.take();
+        let own = own.iter().filter(|(_, one, _)| one.remote.is_some());
+        assert!(own.count() > 0, "user {user}");
+    }
+}
+
+#[test]
 fn whoever_talks_to_many_takes_their_share_of_a_minute_and_the_rest_is_counted_together() {
     let mut batch = Batch::default();
     for n in 0..10_000 {
