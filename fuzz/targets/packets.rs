@@ -188,8 +188,14 @@ impl Connections for Remembered {
         self.known.get_mut(key)
     }
 
-    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry) {
-        self.known.insert(*key, *entry);
+    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+        let entry = FlowEntry {
+            buyer,
+            direction,
+            ..FlowEntry::NEW
+        };
+        self.known.insert(*key, entry);
+        self.known.get_mut(key)
     }
 
     fn keep(&mut self, key: &FlowKey) {

@@ -16,6 +16,8 @@ mod lab;
 )]
 #[path = "control/person.rs"]
 mod person;
+#[path = "names/traffic.rs"]
+mod traffic;
 #[allow(
     dead_code,
     reason = "shared with the tests of the firewall, each of which needs a part"

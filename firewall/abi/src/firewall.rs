@@ -1,6 +1,7 @@
 //! What the firewall's driver and the service that fills its tables share.
 
 use crate::packet::{Direction, NO_USER, Verdict};
+use channel_abi::Header;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Lines of [`Verdicts`]; processors above share them.
@@ -102,7 +103,7 @@ impl FlowKey {
     pub const GROUP: u32 = 1 << 9;
 }
 
-/// Who began the connection, and by which rule.
+/// Who began the connection, by which rule, and what it has carried.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -130,9 +131,72 @@ pub struct FlowEntry {
     pub buyer: u32,
     /// Where it stands among their connections that are not confirmed, of all the places that there are.
     pub place: u32,
+    /// The program at the zone's end, as in [`crate::packet::Local::program`]; zeros: nobody has looked yet.
+    pub program: [u64; 2],
+    /// The process's name, zeros if not known.
+    pub name: [u64; 2],
+    /// The user there, [`NO_USER`] if not known.
+    pub user: u32,
+    /// 1 if its beginning was told as a packet.
+    pub logged: u32,
+    /// What the key's local end has sent since that was last told: see [`carried`].
+    pub sent: u64,
+    /// What the other end has.
+    pub received: u64,
+}
+
+/// Packets and their bytes in one number, so that both are counted by one addition.
+///
+/// There is room for 2^27 packets and 2^37 bytes (128 GiB) of one direction of one connection, until the service takes them: where
+/// there is traffic, after five seconds; where there was none, after a minute at most.
+#[must_use]
+#[inline(always)]
+pub const fn carried(packets: u64, bytes: u64) -> u64 {
+    (packets << BYTE_BITS).wrapping_add(bytes)
+}
+
+/// The packets and bytes that [`carried`] has put together.
+#[must_use]
+pub const fn packets_and_bytes(carried: u64) -> (u64, u64) {
+    (carried >> BYTE_BITS, carried & ((1 << BYTE_BITS) - 1))
+}
+
+const BYTE_BITS: u32 = 37;
+
+/// What a connection has carried since that was last told, and whose it is: told when the service asks, and when it is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Carried {
+    /// Stands first in every record.
+    pub header: Header,
+    /// Both ends.
+    pub key: FlowKey,
+    /// The connection.
+    pub entry: FlowEntry,
 }
 
 impl FlowEntry {
+    /// One that begins just now: of no generation, so that nothing passes by it before it is filled in.
+    pub const NEW: Self = Self {
+        stamp_ns: u64::MAX,
+        socket: 0,
+        rule: crate::packet::NO_RULE,
+        generation: 0,
+        direction: 0,
+        reason: 0,
+        state: 0,
+        local_began: 0,
+        device: 0,
+        buyer: 0,
+        place: 0,
+        program: [0; 2],
+        name: [0; 2],
+        user: NO_USER,
+        logged: 0,
+        sent: 0,
+        received: 0,
+    };
+
     /// The initiator sends no more (TCP: FIN).
     pub const INITIATOR_DONE: u8 = 1;
     /// The other end sends no more.
@@ -145,6 +209,10 @@ impl FlowEntry {
     pub const CONFIRMED: u8 = 16;
     /// It stands where it makes no room for new ones.
     pub const KEPT: u8 = 32;
+    /// Something that it has carried was told.
+    pub const TOLD: u8 = 64;
+    /// It was looked who is at the zone's end.
+    pub const OWNED: u8 = 128;
     /// Both have ended it.
     pub const DONE: u8 = Self::INITIATOR_DONE | Self::RESPONDER_DONE;
     /// One of them has, one way or another.
@@ -470,7 +538,7 @@ pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 
 const _: () = {
     assert!(
-        size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 40
+        size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
     assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 316 && size_of::<Ticks>() == 16);

@@ -58,6 +58,13 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = HISTORY_HELP)]
     History(HistoryArguments),
+    /// Show who sends and gets how much, as it happens
+    ///
+    /// By what each packet of what is allowed carries, from its IP header on. The driver counts it, and is asked each time; the sums are the
+    /// history's. Root sees everything, others what their own programs do.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = TOP_HELP)]
+    Top(TopArguments),
     /// Check rule files, show what they mean, put them in force, print their schema
     #[command(after_help = EXIT_CODES)]
     Rules {
@@ -190,6 +197,14 @@ Exit codes:
   0  every record is accounted for
   1  it is not, or there is no service; a message says what to do
   2  the command line is wrong";
+
+#[cfg(target_os = "linux")]
+const TOP_HELP: &str = "\
+Examples:
+  gatebell top                          # by program, until you press Ctrl-C
+  gatebell top --by name --every 5
+  gatebell top --by user --once --json
+Exit codes: 0, shown; 1, it could not be, see the message; 2, the command line is wrong.";
 
 #[cfg(target_os = "linux")]
 const HISTORY_HELP: &str = "\
@@ -511,6 +526,33 @@ pub struct FilterArguments {
     /// Only packets with an end that was asked for by this name, or by one below it (*.example.org); may be given several times
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
+}
+
+/// `gatebell top`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct TopArguments {
+    /// Put together what has this in common: program, name, rule, user or place
+    #[arg(long, value_name = "WHAT", default_value = "program")]
+    pub by: Together,
+    /// Look again after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
+    /// Add up what was carried in this time: 10m, 24h, 7d
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub since: Time,
+    /// Show at most so many lines
+    #[arg(long, value_name = "LINES", default_value_t = 20)]
+    pub lines: usize,
+    /// Look once, and end
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object for each look
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
 }
 
 /// `gatebell history`.

@@ -127,11 +127,19 @@ impl Connections for Remembered {
             .or_else(|| arriving.entries.get_mut(key))
     }
 
-    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry) {
-        if arrived(entry.direction) {
-            self.arriving.put(key, entry);
+    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+        let entry = FlowEntry {
+            buyer,
+            direction,
+            ..FlowEntry::NEW
+        };
+        if arrived(direction) {
+            self.arriving.put(key, &entry);
+            self.arriving.entries.get_mut(key)
         } else {
-            self.ring_of(entry.buyer).put(key, entry);
+            let ring = self.ring_of(buyer);
+            ring.put(key, &entry);
+            ring.entries.get_mut(key)
         }
     }
 

@@ -9,7 +9,7 @@ use crate::headers::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
 use crate::link::{may_keep_the_link, stay_on_the_link};
 use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
-use firewall_abi::firewall::{FlowEntry, FlowKey};
+use firewall_abi::firewall::{FlowEntry, FlowKey, carried};
 use firewall_abi::packet::{
     Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict, reply_direction,
 };
@@ -22,13 +22,19 @@ pub trait Connections {
     /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one, unless it was begun meanwhile. The oldest of those that are not confirmed makes room for it: of what
-    /// began outside any, else one of the same buyer.
-    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry);
+    /// Remembers a new one, unless it was begun meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its buyer, direction and
+    /// place. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the same buyer.
+    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry>;
 
     /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where its
     /// [buyer](crate::buyer::has_room) has no room it counts that, and the connection stays where it is.
     fn keep(&mut self, _: &FlowKey) {}
+
+    /// Counts what a connection carries. Others may count there at the same time.
+    #[inline(always)]
+    fn add(counter: &mut u64, more: u64) {
+        *counter = counter.wrapping_add(more);
+    }
 
     /// Forgets one.
     fn forget(&mut self, key: &FlowKey);
@@ -43,6 +49,9 @@ pub trait Connections {
 
 /// When a packet is seen, and who is at its end in the zone, which is asked only when it has to be.
 pub trait Ends<T: Tables> {
+    /// Whether a packet that goes on with a connection was counted before: it is seen again where a socket gets it.
+    const SEEN_BEFORE: bool = false;
+
     /// Now, in nanoseconds of the clock by which connections grow old: a coarse one does.
     fn now_ns(&self) -> u64;
 
@@ -67,6 +76,14 @@ pub trait Ends<T: Tables> {
     fn seed(&self) -> u64 {
         0
     }
+
+    /// Bytes of the packet, from its IP header on.
+    fn length(&self) -> u32 {
+        0
+    }
+
+    /// Notes whose the connection is, as far as the packet's end in the zone is known.
+    fn note_owner(&mut self, _: &PacketHeaders, _: &mut FlowEntry) {}
 
     /// Whether a datagram of IPv4 that leaves goes to everyone on its link. Its address alone does not say: a network's last one
     /// does that too.
@@ -344,6 +361,12 @@ fn belongs<T: Tables, E: Ends<T>, C: Connections>(
         return OUTDATED;
     }
     note_use(entry, initiates, flow.tcp_flags, now_ns);
+    if !E::SEEN_BEFORE {
+        count::<C>(entry, flow, ends.length());
+    }
+    if !initiates && entry.state & FlowEntry::OWNED == 0 {
+        ends.note_owner(flow, entry);
+    }
     let confirmed = entry.state & (FlowEntry::CONFIRMED | FlowEntry::KEPT) == FlowEntry::CONFIRMED;
     let reason = if initiates {
         entry.reason
@@ -403,7 +426,11 @@ fn to_a_group<T: Tables, E: Ends<T>, C: Connections>(
     let device = ends.device();
     match connections.find(key) {
         Some(entry) if entry.device == device && !is_silent(key, entry, now_ns) => {
-            about(entry, head, decision)
+            let belongs_to = about(entry, head, decision);
+            if belongs_to == ALLOWED && !E::SEEN_BEFORE {
+                C::add(&mut entry.received, carried(1, ends.length().into()));
+            }
+            belongs_to
         }
         _ => NONE,
     }
@@ -426,6 +453,17 @@ fn note_use(entry: &mut FlowEntry, initiates: bool, tcp_flags: u8, now_ns: u64) 
     if entry.stamp_ns != now_ns {
         entry.stamp_ns = now_ns;
     }
+}
+
+/// Counts a packet that passes. What an ICMP error is about is not counted, nor what is sent again after a connection's end.
+#[inline(always)]
+fn count<C: Connections>(entry: &mut FlowEntry, flow: &PacketHeaders, length: u32) {
+    let counter = if from_local(flow) == 1 {
+        &mut entry.sent
+    } else {
+        &mut entry.received
+    };
+    C::add(counter, carried(1, length.into()));
 }
 
 /// What becomes of an ICMP error that is about this connection. It changes nothing in it: anybody on the way may have sent it.
@@ -457,15 +495,15 @@ fn still_allowed<T: Tables, E: Ends<T>, C: Connections>(
     if decision.verdict == Verdict::Socket as u8 {
         return true;
     }
-    renew(&reply.flow, ends.now_ns(), connections, decision);
+    renew(&reply.flow, ends, connections, decision);
     decision.verdict == Verdict::Allow as u8
 }
 
 /// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply.
 #[inline(never)]
-fn renew<C: Connections>(
+fn renew<T: Tables, E: Ends<T>, C: Connections>(
     reply: &PacketHeaders,
-    now_ns: u64,
+    ends: &E,
     connections: &mut C,
     decision: &mut Decision,
 ) {
@@ -483,7 +521,8 @@ fn renew<C: Connections>(
     entry.generation = decision.generation;
     entry.rule = decision.rule;
     entry.reason = decision.reason;
-    entry.stamp_ns = now_ns;
+    entry.stamp_ns = ends.now_ns();
+    count::<C>(entry, reply, ends.length());
     be_a_reply(decision);
 }
 
@@ -530,29 +569,16 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
     if belongs_to == GROUP {
         of_a_group(&mut key);
     }
-    let Decision {
-        rule,
-        generation,
-        reason,
-        ..
-    } = *decision;
-    let mut entry = FlowEntry {
-        stamp_ns: ends.now_ns(),
-        socket: sender(flow, ends),
-        rule,
-        generation,
-        direction: flow.direction,
-        reason,
-        state: 0,
-        local_began: from_local(flow),
-        device: ends.device(),
-        buyer: buyer_of(flow, ends),
-        place: 0,
-    };
+    let socket = sender(flow, ends);
+    let device = ends.device();
+    let local_began = from_local(flow);
+    let buyer = buyer_of(flow, ends);
+    let mut state = 0;
+    let mut known_one = false;
     if belongs_to != NONE {
         match connections.find(&key) {
             None => {}
-            Some(known) if known.local_began != entry.local_began => {
+            Some(known) if known.local_began != local_began => {
                 if known.state & FlowEntry::ENDING == 0 {
                     return;
                 }
@@ -560,9 +586,8 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
             }
             // A new one of somebody else's. What goes on stays with who began it: a socket that is closing has no user any more.
             Some(known)
-                if known.direction != entry.direction
-                    || known.buyer != entry.buyer
-                        && (flow.protocol != TCP || is_first_syn(flow)) =>
+                if known.direction != flow.direction
+                    || known.buyer != buyer && (flow.protocol != TCP || is_first_syn(flow)) =>
             {
                 connections.forget(&key);
             }
@@ -573,15 +598,35 @@ fn remember<T: Tables, E: Ends<T>, C: Connections>(
                 } else {
                     u8::MAX
                 };
-                entry.state = known.state & lasts;
-                entry.place = known.place;
-                entry.buyer = known.buyer;
-                *known = entry;
-                return;
+                state = known.state & lasts;
+                known_one = true;
             }
         }
     }
-    connections.begin(&key, &mut entry);
+    let entry = if known_one {
+        connections.find(&key)
+    } else {
+        connections.begin(&key, buyer, flow.direction)
+    };
+    let Some(entry) = entry else {
+        return;
+    };
+    if entry.socket != socket {
+        state &= !FlowEntry::OWNED;
+    }
+    entry.stamp_ns = ends.now_ns();
+    entry.socket = socket;
+    entry.rule = decision.rule;
+    entry.generation = decision.generation;
+    entry.reason = decision.reason;
+    entry.state = state;
+    entry.local_began = local_began;
+    entry.device = device;
+    entry.logged = decision.log.into();
+    if state & FlowEntry::OWNED == 0 {
+        ends.note_owner(flow, entry);
+    }
+    count::<C>(entry, flow, ends.length());
 }
 
 /// Whose a connection is that begins with this packet.

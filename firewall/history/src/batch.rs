@@ -69,7 +69,8 @@ impl Batch {
     /// How many records wait.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.rows.values().map(|tally| tally.count).sum()
+        // Of what goes on for long there is one that counts, and others that tell what it has carried since.
+        self.rows.values().map(|tally| tally.count.max(1)).sum()
     }
 
     /// Takes out the rows that wait: the beginning of their minute, and what is to be added to it.

@@ -42,6 +42,10 @@ pub struct Driver {
     taken: Cell<Option<Taken>>,
 }
 
+/// Connections of which a sweep has it told what they have carried: what a ring of the history's has room for. The others are told of
+/// with the next one; until then they go on counting.
+const MOST_TOLD: usize = 4096;
+
 /// Bytes of kernel memory that tables take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -128,6 +132,7 @@ impl Driver {
         self.objects("ZONE")?
             .put(0, &zone.cgroup)
             .context("naming the zone")?;
+        self.set("NEW", 0, &FlowEntry::NEW)?;
         self.set(
             "SERVICE",
             0,
@@ -183,6 +188,7 @@ impl Driver {
     pub fn forget_idle_flows(&self) -> Result<Swept> {
         let now = hooks::clock_ns(&self.object)?;
         let (mut idle, mut left, mut soonest_ns) = (Vec::new(), 0, None);
+        let mut carrying = Vec::new();
         let mut used = [false; RINGS];
         for table in ["FLOWS", "PENDING", "ARRIVING"] {
             self.each(table, |key: &FlowKey, entry: &FlowEntry| {
@@ -190,6 +196,9 @@ impl Driver {
                 if until_idle_ns == 0 {
                     idle.push(*key);
                 } else {
+                    if entry.sent | entry.received != 0 && carrying.len() < MOST_TOLD {
+                        carrying.push(*key);
+                    }
                     left += 1;
                     soonest_ns = Some(soonest_ns.unwrap_or(u64::MAX).min(until_idle_ns));
                 }
@@ -204,9 +213,13 @@ impl Driver {
             // The driver counts what each buyer has, and knows whether it was used meanwhile.
             hooks::forget_silent(&self.object, key)?;
         }
+        for key in &carrying {
+            hooks::tell_carried(&self.object, key)?;
+        }
         self.free_rings(&used)?;
         Ok(Swept {
             forgotten: idle.len() as u64,
+            carrying: carrying.len() as u64,
             left,
             soonest: soonest_ns.map(Duration::from_nanos),
         })

@@ -566,6 +566,14 @@ impl Firewall {
         swept
     }
 
+    /// Has it told what connections have carried, for somebody who looks.
+    pub(crate) fn tell_carried(&mut self) {
+        let now = Instant::now();
+        if self.swept.is_none_or(|last| last.may_be_followed(now)) {
+            self.sweep();
+        }
+    }
+
     /// Puts back what somebody took out of the kernel.
     fn heal(&mut self) {
         self.looked = Instant::now();

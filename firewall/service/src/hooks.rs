@@ -69,13 +69,16 @@ const BROOM: &str = "forget_silent";
 /// It has the rules asked again about a connection.
 const ANEW: &str = "ask_anew";
 
+/// It tells what a connection has carried.
+const TELLER: &str = "tell_carried";
+
 /// Each program that aya keeps, to be checked by the kernel. Two more, of the channel's, are its door's.
 pub fn checks(object: &mut Ebpf) -> Result<Vec<Check<'_, Option<Loaded>>>> {
     let tracepoints = TRACEPOINTS.map(|(name, _)| name);
     let names: Vec<&str> = [
         &SOCKETS[..],
         &CALLS,
-        &[RECEIVER, CLOCK, BROOM, ANEW],
+        &[RECEIVER, CLOCK, BROOM, ANEW, TELLER],
         &tracepoints,
     ]
     .concat();
@@ -313,6 +316,11 @@ pub fn forget_silent(object: &Ebpf, key: &FlowKey) -> Result<()> {
 /// Has the rules asked again about a connection with its next packet.
 pub fn ask_anew(object: &Ebpf, key: &FlowKey) -> Result<()> {
     about(object, ANEW, key).context("having the rules asked again about a connection")
+}
+
+/// Has the driver tell what a connection has carried since that was last told.
+pub fn tell_carried(object: &Ebpf, key: &FlowKey) -> Result<()> {
+    about(object, TELLER, key).context("having it told what a connection has carried")
 }
 
 /// Runs a program of this name about a connection.

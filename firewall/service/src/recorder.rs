@@ -18,9 +18,10 @@ use anyhow::{Context, Result, anyhow};
 use channel::{Account, Attachment, Item, Mask, Record, Wake};
 use channel_abi::Ending;
 use control::{HistoryPage, HistoryRow, HistoryStatus, Names, ServiceNames};
+use firewall_abi::firewall::{Carried, FlowEntry, packets_and_bytes};
 use firewall_abi::kind;
-use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Packet, UnknownNumber};
-use history::{Batch, Bounds, Conversation, Database, Failed, PageRequest, Tally};
+use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Packet, UnknownNumber, Verdict};
+use history::{Batch, Bounds, Conversation, Database, Failed, PageRequest, Tally, Traffic};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -215,6 +216,50 @@ impl Unnamed {
             generation: decision.generation,
         })
     }
+
+    /// The same of what a connection has carried, and how much that is.
+    fn of_carried(carried: &Carried, at: u64) -> Result<(Self, Tally), UnknownNumber> {
+        let Carried { key, entry, .. } = carried;
+        let direction = Direction::try_from(entry.direction)?;
+        let mut from = (key.local, key.local_port, traffic(entry.sent));
+        let mut to = (key.remote, key.remote_port, traffic(entry.received));
+        // Of what is forwarded the key does not say who began.
+        if entry.local_began == 0 {
+            std::mem::swap(&mut from, &mut to);
+        }
+        let (here, there) = match direction {
+            Direction::Inbound => (to, from),
+            Direction::Outbound | Direction::Forward => (from, to),
+        };
+        let protocol = key.protocol as u8;
+        let port = (!matches!(protocol, 1 | 58) && to.1 != 0).then_some(to.1);
+        let seen = Self {
+            direction,
+            verdict: Verdict::Allow as u8,
+            reason: entry.reason,
+            protocol,
+            remote: there.0,
+            source: (direction == Direction::Forward).then_some(here.0),
+            port,
+            program: entry.program,
+            process: zerocopy::transmute!(entry.name),
+            user: entry.user,
+            rule: entry.rule,
+            generation: entry.generation,
+        };
+        let mut tally = Tally::one(at);
+        // What was told as a packet too is one already, and so is what was told of before.
+        if entry.state & FlowEntry::TOLD != 0 || entry.logged != 0 {
+            tally.count = 0;
+        }
+        (tally.sent, tally.received) = (here.2, there.2);
+        Ok((seen, tally))
+    }
+}
+
+fn traffic(carried: u64) -> Traffic {
+    let (packets, bytes) = packets_and_bytes(carried);
+    Traffic { packets, bytes }
 }
 
 /// The names behind the numbers: of rules and programs the service's, which is asked as any app asks; of addresses our own.
@@ -226,7 +271,9 @@ struct Named {
 impl Named {
     fn name(&mut self, seen: Unnamed) -> Result<Conversation, UnknownNumber> {
         let remote = address(seen.remote);
-        let file = (seen.program != [0; 2]).then_some(seen.program);
+        // What stands for no program is none's.
+        let file =
+            (seen.program != [0; 2] && seen.program[0] != Local::KERNEL[0]).then_some(seen.program);
         let process = if seen.program == Local::KERNEL {
             "kernel".into()
         } else {
@@ -300,7 +347,8 @@ impl Writer {
     fn attach(&mut self) -> Result<Ending> {
         // The door is served once the service is up: this waits for it.
         let device = channel::open(&self.device).context("opening our own device")?;
-        let mut attachment = device.attach(RING_BYTES, Mask::of(kind::PACKET))?;
+        let mut attachment =
+            device.attach(RING_BYTES, Mask::of(kind::PACKET).and(kind::CARRIED))?;
         let (mut flushed, mut tidied) = (Instant::now(), None);
         loop {
             let rest = match (tidied, self.waits()) {
@@ -354,12 +402,17 @@ impl Writer {
     }
 
     fn note(&mut self, record: Record<'_>, at: u64) {
-        let packet = record.read::<Packet>().ok();
-        let Some(Ok(seen)) = packet.as_ref().map(Unnamed::of) else {
+        let seen = if record.kind() == kind::CARRIED {
+            let carried = record.read::<Carried>().ok();
+            carried.map(|carried| Unnamed::of_carried(&carried, at))
+        } else {
+            let packet = record.read::<Packet>().ok();
+            packet.map(|packet| Unnamed::of(&packet).map(|seen| (seen, Tally::one(at))))
+        };
+        let Some(Ok((seen, one))) = seen else {
             self.unwritten += 1;
             return;
         };
-        let one = Tally::one(at);
         self.unnamed
             .entry(seen)
             .and_modify(|tally| tally.add(&one))
@@ -767,5 +820,46 @@ mod tests {
         }
         packet.flow.direction = 9;
         assert!(Unnamed::of(&packet).is_err(), "no number is guessed at");
+    }
+
+    #[test]
+    fn what_a_connection_carries_is_told_of_the_end_that_sent_it_and_counts_once() {
+        use firewall_abi::firewall::carried;
+        let mut told = Carried::new_zeroed();
+        (told.key.local, told.key.remote) = ([1; 16], [2; 16]);
+        (told.key.local_port, told.key.remote_port) = (50_000, 443);
+        told.key.protocol = 6;
+        told.entry = FlowEntry {
+            direction: Direction::Outbound as u8,
+            reason: 2,
+            local_began: 1,
+            sent: carried(3, 1 << 36),
+            received: carried(1 << 26, 7),
+            ..FlowEntry::NEW
+        };
+        let of = |told: &Carried| {
+            let (seen, tally) = Unnamed::of_carried(told, 60).unwrap();
+            let carried = [tally.sent, tally.received].map(|it| (it.packets, it.bytes));
+            (seen.remote, seen.source, seen.port, tally.count, carried)
+        };
+        let (sent, received) = ((3, 1 << 36), (1 << 26, 7));
+        assert_eq!(of(&told), ([2; 16], None, Some(443), 1, [sent, received]));
+        told.entry.state = FlowEntry::TOLD;
+        assert_eq!(of(&told).3, 0, "it was told of before");
+        (told.entry.state, told.entry.logged) = (0, 1);
+        assert_eq!(of(&told).3, 0, "its first packet was told");
+        // What began outside: the port that was asked for is ours.
+        (told.entry.direction, told.entry.local_began) = (Direction::Inbound as u8, 0);
+        assert_eq!(of(&told).0, [2; 16]);
+        assert_eq!((of(&told).2, of(&told).4), (Some(50_000), [sent, received]));
+        // Of what is forwarded, sent is what the end has that began.
+        told.entry.direction = Direction::Forward as u8;
+        told.key.protocol = 17 | firewall_abi::firewall::FlowKey::FORWARDED;
+        assert_eq!(
+            of(&told),
+            ([1; 16], Some([2; 16]), Some(50_000), 0, [received, sent])
+        );
+        told.entry.direction = 9;
+        assert!(Unnamed::of_carried(&told, 60).is_err());
     }
 }

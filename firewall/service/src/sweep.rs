@@ -23,6 +23,8 @@ const FEW: u64 = MAX_FLOWS as u64 / 64;
 pub struct Swept {
     /// Connections that were forgotten.
     pub forgotten: u64,
+    /// Those that have carried something since the sweep before.
+    pub carrying: u64,
     /// Those that are left.
     pub left: u64,
     /// When the first of them can be forgotten, if it stays silent.
@@ -32,7 +34,7 @@ pub struct Swept {
 impl Swept {
     /// How long there is nothing to do, if nothing wakes us.
     pub fn rest(&self) -> Duration {
-        if self.forgotten > 0 || self.left > FEW {
+        if self.forgotten > 0 || self.carrying > 0 || self.left > FEW {
             return EVERY;
         }
         self.soonest.unwrap_or(REST).clamp(EVERY, REST)
@@ -137,6 +139,7 @@ mod tests {
     fn rest(forgotten: u64, left: u64, soonest: Option<u64>) -> u64 {
         Swept {
             forgotten,
+            carrying: 0,
             left,
             soonest: soonest.map(Duration::from_secs),
         }

@@ -14,6 +14,7 @@ mod service_file;
 mod set;
 mod stats;
 mod status;
+mod top;
 mod watch;
 
 pub use apply::{apply, confirm, revert, taken};
@@ -26,6 +27,7 @@ pub use service_file::{ServiceFile, file_of_the_service};
 pub use set::set;
 pub use stats::stats;
 pub use status::status;
+pub use top::top;
 pub use watch::watch;
 
 use crate::Error;

@@ -16,9 +16,11 @@ use engine::connection::{
     Asked, Ends, answers_what_others_allowed, classify_as, decide, decide_alone, ends_at_socket,
 };
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
-use firewall_abi::firewall::{FlowKey, LOOPBACK, Owner};
+use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
-use firewall_abi::packet::{Decision, Direction, Local, Packet, PacketHeaders, Verdict};
+use firewall_abi::packet::{
+    Decision, Direction, Local, NO_USER, Packet, PacketHeaders, Verdict,
+};
 use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
@@ -231,6 +233,21 @@ pub const fn asked_about(number: u32) -> Asked {
 }
 
 impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
+    const SEEN_BEFORE: bool = P::AT_SOCKET;
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.packet.length()
+    }
+
+    #[inline(always)]
+    fn note_owner(&mut self, flow: &PacketHeaders, entry: &mut FlowEntry) {
+        // Of what comes in the answer says it, if there is one.
+        if P::AT_SOCKET || !P::FORWARDED && flow.direction == Direction::Outbound as u8 {
+            gatebell_note_owner(self.packet.socket_address(), entry);
+        }
+    }
+
     #[inline(always)]
     fn now_ns(&self) -> u64 {
         clock::now_ns()
@@ -413,6 +430,66 @@ pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
     };
     owner::of_socket(socket, &mut seen.owner);
     tell_all(used, &mut seen);
+}
+
+/// What a connection has carried.
+pub struct Carrying<'a> {
+    pub key: &'a FlowKey,
+    pub entry: &'a FlowEntry,
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// Tells every app that wants to know what a connection has carried.
+#[inline(always)]
+pub fn report_carried(carrying: &Carrying<'_>) {
+    let turn: extern "C" fn(u32, *const Carrying<'_>) -> i64 = tell_of;
+    let used = ebpf::used();
+    // SAFETY: the verifier checks the function as a program of its own; `carrying` outlives the loop.
+    unsafe {
+        bpf_loop(
+            used,
+            turn as *mut c_void,
+            core::ptr::from_ref(carrying).cast_mut().cast(),
+            0,
+        )
+    };
+}
+
+/// One turn: the app in `slot`. 0: go on.
+extern "C" fn tell_of(slot: u32, carrying: *const Carrying<'_>) -> i64 {
+    // SAFETY: the kernel hands on what `report_carried` gave it.
+    let carrying = unsafe { &*carrying };
+    let user = carrying.entry.user;
+    // What is nobody's is root's to know.
+    let user = if user == NO_USER { 0 } else { user };
+    ebpf::offer_to(slot, kind::CARRIED, user, |record: &mut firewall_abi::firewall::Carried| {
+        record.key = *carrying.key;
+        record.entry = *carrying.entry;
+        record.entry.sent = carrying.sent;
+        record.entry.received = carrying.received;
+    });
+    0
+}
+
+/// Notes whose a connection is, by the socket at its end here.
+///
+/// A global function for the verifier, as [`gatebell_classify`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_note_owner(socket: u64, entry: *mut FlowEntry) -> i32 {
+    if entry.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; every caller hands in a map's value.
+    let entry = unsafe { &mut *entry };
+    let mut owner = Owner::NOBODY;
+    owner::of_socket(socket, &mut owner);
+    entry.program = owner.program;
+    entry.name = owner.name;
+    entry.user = owner.user;
+    entry.state |= FlowEntry::OWNED;
+    0
 }
 
 #[inline(always)]

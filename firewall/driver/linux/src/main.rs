@@ -232,6 +232,15 @@ pub fn forget_silent(ctx: TcContext) -> i32 {
     0
 }
 
+/// Tells what the connection has carried whose key it is given. Run for the service alone, attached nowhere.
+#[classifier]
+pub fn tell_carried(ctx: TcContext) -> i32 {
+    if let Ok(key) = ctx.load::<FlowKey>(0) {
+        tables::tell_carried(&key);
+    }
+    0
+}
+
 /// Has the rules asked again about the connection whose key it is given, as if they were new. Run for the service alone.
 #[classifier]
 pub fn ask_anew(ctx: TcContext) -> i32 {

@@ -18,6 +18,9 @@ pub trait Carried: Bytes {
     /// Whether it goes through the machine.
     const FORWARDED: bool = false;
 
+    /// Whether a socket is about to get it, and it was seen before, as it came in.
+    const AT_SOCKET: bool = false;
+
     /// Bytes of the packet, from its IP header on.
     fn length(&self) -> u32;
 
@@ -396,6 +399,8 @@ impl Bytes for AtSocket {
 }
 
 impl Carried for AtSocket {
+    const AT_SOCKET: bool = true;
+
     #[inline(always)]
     fn length(&self) -> u32 {
         // SAFETY: the program's own context.

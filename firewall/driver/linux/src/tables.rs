@@ -4,13 +4,13 @@
     reason = "what is handed over by value is copied, and a program's stack is small"
 )]
 
-use crate::{clock, owner};
+use crate::{clock, judge, owner};
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_loop};
 use aya_ebpf::macros::btf_map;
 use core::ffi::c_void;
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 use engine::buyer::has_room;
 use engine::connection::{Connections, is_silent};
 use engine::{Pages, Tables, Turns};
@@ -73,6 +73,9 @@ static BUYER_RINGS: Array<u32, BUYERS> = Array::new();
 /// Connections that both ends have ended. The oldest makes room for the next.
 #[btf_map]
 static CLOSED: LruHashMap<FlowKey, FlowEntry, MAX_CLOSED> = LruHashMap::new();
+/// What an entry is before it is filled in. Written by the service.
+#[btf_map]
+static NEW: Array<FlowEntry, 1> = Array::new();
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
 
@@ -161,15 +164,19 @@ impl Connections for Flows {
     }
 
     #[inline(always)]
-    fn begin(&mut self, key: &FlowKey, entry: &mut FlowEntry) {
-        let begun = if arrived(entry.direction) {
-            ARRIVING.insert(key, &*entry, ONLY_NEW)
-        } else {
-            begin_inside(key, entry)
-        };
-        if begun.is_err() && begun != Err(ALREADY_THERE) {
-            count_full();
+    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+        let begun = begin(key, buyer, direction);
+        if begun != 0 {
+            if begun != ALREADY_THERE {
+                count_full();
+            }
+            return None;
         }
+        // SAFETY: as in `find`.
+        let entry = unsafe { &mut *unconfirmed(key)? };
+        entry.buyer = buyer;
+        entry.direction = direction;
+        Some(entry)
     }
 
     #[inline(never)]
@@ -205,8 +212,15 @@ impl Connections for Flows {
         }
     }
 
+    /// By an atomic addition: both ends, and several threads of one, send on processors of their own. One that nobody waits for.
+    #[inline(always)]
+    fn add(counter: &mut u64, more: u64) {
+        add(counter, more);
+    }
+
     #[inline(never)]
     fn forget(&mut self, key: &FlowKey) {
+        tell_carried(key);
         // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs.
         if let Some(kept) = unsafe { FLOWS.get(key) } {
             let (buyer, direction) = (kept.buyer, kept.direction);
@@ -222,7 +236,7 @@ impl Connections for Flows {
     #[inline(always)]
     fn close(&mut self, key: &FlowKey) {
         if let Some(entry) = self.find(key) {
-            // The kernel copies it from one map to the other.
+            // The kernel copies it from one map to the other. What it has carried is told as it is forgotten.
             let _no_room_for_even_that = CLOSED.insert(key, &*entry, 0);
             self.forget(key);
         }
@@ -233,6 +247,47 @@ impl Connections for Flows {
         // SAFETY: read at once; a reused entry has another key's values, which its reader compares or does not mind.
         unsafe { CLOSED.get(key) }
     }
+}
+
+/// Tells what a connection has carried since that was last told, if it has.
+#[inline(always)]
+pub fn tell_carried(key: &FlowKey) {
+    gatebell_tell_carried(key);
+}
+
+/// A global function for the verifier: it is checked by itself, whatever its callers know.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn gatebell_tell_carried(key: *const FlowKey) -> i32 {
+    if key.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; every caller hands in a key.
+    let key = unsafe { &*key };
+    let mut flows = Flows;
+    let Some(entry) = flows.find(key) else {
+        return 0;
+    };
+    if entry.sent | entry.received == 0 {
+        return 0;
+    }
+    let carried = judge::Carrying {
+        key,
+        sent: swap(&entry.sent),
+        received: swap(&entry.received),
+        entry,
+    };
+    judge::report_carried(&carried);
+    entry.state |= FlowEntry::TOLD;
+    0
+}
+
+/// Takes what was counted.
+#[inline(always)]
+fn swap(counter: &u64) -> u64 {
+    let counter = core::ptr::from_ref(counter).cast_mut();
+    // SAFETY: a map's value, aligned; programs change it by atomic operations alone.
+    unsafe { atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(counter, 0) }
 }
 
 /// Forgets a connection that has been silent for long, of which the service has found the key.
@@ -294,26 +349,40 @@ fn count_kept(buyer: u32, direction: u8, more: i32) {
     }
 }
 
-/// Begins a connection in the next place of its buyer's. Who had the place before makes room.
+/// Begins a connection with an entry that is filled in afterwards: the kernel copies it from one map to the other, because the small
+/// stack has no room for it. 0, or what the kernel says.
 #[inline(never)]
-fn begin_inside(key: &FlowKey, entry: &mut FlowEntry) -> Result<(), i32> {
-    let ring = ring_of(entry.buyer);
+fn begin(key: &FlowKey, buyer: u32, direction: u8) -> i32 {
+    let Some(new) = NEW.get(0) else {
+        return NO_SUCH;
+    };
+    if arrived(direction) {
+        return ARRIVING.insert(key, new, ONLY_NEW).err().unwrap_or(0);
+    }
+    let ring = ring_of(buyer);
     let Some(turns) = TURNS.get(ring) else {
-        return Err(NO_SUCH);
+        return NO_SUCH;
     };
     let place = ring * RING as u32 + (add_word(turns, 1) & (RING as u32 - 1));
     let Some(placed) = PLACED.get_ptr_mut(place) else {
-        return Err(NO_SUCH);
+        return NO_SUCH;
     };
     // SAFETY: the map's value, which outlives the program. Nobody else has this turn.
     let placed = unsafe { &mut *placed };
     // SAFETY: read at once.
     if unsafe { PENDING.get(&*placed) }.is_some_and(|oldest| oldest.place == place) {
+        tell_carried(placed);
         let _was_quicker = PENDING.remove(&*placed);
     }
     *placed = *key;
-    entry.place = place;
-    PENDING.insert(key, &*entry, ONLY_NEW)
+    if let Err(error) = PENDING.insert(key, new, ONLY_NEW) {
+        return error;
+    }
+    if let Some(entry) = PENDING.get_ptr_mut(key) {
+        // SAFETY: as in `find`.
+        unsafe { (*entry).place = place };
+    }
+    0
 }
 
 /// The ring of a buyer; who has none takes one that is nobody's.

@@ -44,7 +44,13 @@ impl Control {
     /// elsewhere, and the main loop does not wait for a disk.
     pub(crate) fn open(path: &Path, mailbox: Mailbox, history: HistoryReader) -> io::Result<Self> {
         let answer = move |ask, requester| match ask {
-            Ask::History { since, after } => interface::page(&history, since, after, requester),
+            Ask::History { since, after } => {
+                if after == 0 {
+                    // A service that ends says so below.
+                    let _ending = mailbox.ask(crate::firewall::Firewall::tell_carried);
+                }
+                interface::page(&history, since, after, requester)
+            }
             ask => interface::in_main_loop(&mailbox, ask, requester),
         };
         Self::serve(path, Polkit::default(), answer)
