@@ -1,4 +1,5 @@
-//! Answers of DNS on their way in, as the driver hands them to the service, and to nobody else.
+//! Answers of DNS on their way in, and the questions before them on their way out, as the driver hands them to the service, and to
+//! nobody else.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -6,7 +7,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const PORT: u16 = 53;
 /// As many bytes of a packet travel: what DNS puts into a datagram that no network has to take apart (1,232), and the headers.
 pub const MOST_BYTES: usize = 1280;
-/// Bytes of the ring that they wait in: for some two hundred.
+/// As many of a question: a longest name, and the headers with what may stand between.
+pub const QUESTION_BYTES: usize = 376;
+/// Bytes of the ring that both wait in: for some hundred and fifty of each.
 pub const RING_BYTES: usize = 256 * 1024;
 
 /// A packet that carries an answer.
@@ -21,6 +24,18 @@ pub struct AnswerPacket {
     pub bytes: [u8; MOST_BYTES],
 }
 
+/// A packet that carries a question. It is told from an answer by its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct QuestionPacket {
+    /// How long it was, from its IP header on.
+    pub length: u32,
+    /// How much of it is here.
+    pub copied: u32,
+    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    pub bytes: [u8; QUESTION_BYTES],
+}
+
 /// What became of them.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -31,9 +46,12 @@ pub struct AnswersSeen {
     pub handed: u64,
     /// Lost, because the ring was full or a packet could not be read. They label nothing.
     pub lost: u64,
+    /// Questions that were lost likewise. By what answers them no address joins a set.
+    pub questions_lost: u64,
 }
 
 const _: () = {
     assert!(size_of::<AnswerPacket>() == 8 + MOST_BYTES && MOST_BYTES.is_multiple_of(8));
-    assert!(size_of::<AnswersSeen>() == 16 && RING_BYTES.is_power_of_two());
+    assert!(size_of::<QuestionPacket>() == 8 + QUESTION_BYTES && QUESTION_BYTES.is_multiple_of(8));
+    assert!(size_of::<AnswersSeen>() == 24 && RING_BYTES.is_power_of_two());
 };

@@ -183,6 +183,10 @@ pub const ASKS_OUT_INTERFACE: u32 = 8;
 /// Some rule names the device `lo`: what never leaves the machine is judged too.
 pub const ASKS_LOOPBACK: u32 = 16;
 
+/// Some rule asks for a destination that may be in a set by its name: who calls an address that was asked for just now may be faster
+/// than whoever reads the answer.
+pub const ASKS_NAMES: u32 = 128;
+
 /// Some rule asks a person, or a default does: who is at the zone's end is a part of the question.
 pub const ASKS_PERSON: u32 = 32;
 

@@ -276,7 +276,7 @@ pub enum SetCommand {
     /// Take addresses out of a set that were added to it
     #[command(after_help = SET_HELP)]
     Remove(SetRemoveArguments),
-    /// Show what was added, and for how long it is there
+    /// Show what was added or has joined by its name, and for how long it is there
     #[command(after_help = SET_HELP)]
     List(SetListArguments),
 }

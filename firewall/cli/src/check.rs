@@ -133,15 +133,19 @@ fn contents(file: &RuleFile) -> String {
     let (sets, entries) = file.rules.sets().fold((0, 0), |(sets, all), set| {
         (sets + 1, all + set.entries as u64)
     });
+    let names: usize = file.rules.sets().map(|set| set.names.len()).sum();
     if sets == 0 {
-        rules
-    } else {
-        format!(
-            "{rules}, {} of {} entries",
-            counted(sets, "set"),
-            grouped(entries as usize)
-        )
+        return rules;
     }
+    let by_name = match names {
+        0 => String::new(),
+        names => format!(" and {}", counted(names as u64, "name")),
+    };
+    format!(
+        "{rules}, {} of {} entries{by_name}",
+        counted(sets, "set"),
+        grouped(entries as usize)
+    )
 }
 
 /// What a driver keeps of it.

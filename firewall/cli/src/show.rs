@@ -68,6 +68,8 @@ fn set_object(set: &Set) -> Value {
         entries,
         trouble,
         except,
+        names,
+        resolvers,
         comment,
     } = set;
     json!({
@@ -76,6 +78,8 @@ fn set_object(set: &Set) -> Value {
         "file": file,
         "entries": entries,
         "trouble": trouble,
+        "names": names.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "resolvers": resolvers,
         "except": except.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "comment": comment,
     })

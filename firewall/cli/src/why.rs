@@ -192,10 +192,14 @@ impl<'a> Answer<'a> {
             set,
             address,
             seconds_left,
+            name,
         } in self.joined()
         {
             let left = seconds_left.map_or(String::new(), |left| format!(" for {left} s more"));
-            writeln!(out, "  {address} has joined the set `{set}`{left}")?;
+            let by = name
+                .as_ref()
+                .map_or(String::new(), |name| format!(" as {name}"));
+            writeln!(out, "  {address} has joined the set `{set}`{by}{left}")?;
         }
         Ok(())
     }

@@ -270,6 +270,14 @@ pub struct NameStats {
     pub lost: u64,
     /// Answers that the service could not read, since it started: they name nothing.
     pub unread: u64,
+    /// Questions that found no room on that way: what answers them has no address join a set.
+    pub questions_lost: u64,
+    /// Answers for names that sets ask for, which the zone was not seen to ask for, since the service started.
+    pub unasked: u64,
+    /// Answers for such names from other resolvers than the sets name, or than this machine asks, since then.
+    pub strange: u64,
+    /// Addresses that found no room in sets that ask for their names, since then.
+    pub no_room: u64,
 }
 
 /// An address and the name that it was asked for by last. It labels, and proves nothing.
@@ -414,7 +422,7 @@ pub enum Lasts {
     Always,
 }
 
-/// An address that is in a set by being added while the rules were in force.
+/// An address that has joined a set while the rules were in force: it was added, or has a name that the set asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetMember {
     /// The set's name.
@@ -423,6 +431,8 @@ pub struct SetMember {
     pub address: IpAddr,
     /// For how long it is in it from now on; none: until it is removed.
     pub seconds_left: Option<u64>,
+    /// The name by which it has joined it; none: it was added, or who asks may not know.
+    pub name: Option<String>,
 }
 
 /// What became of addresses that were to join a set.

@@ -8,13 +8,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The most names that one leads to the next.
 const LONGEST_CHAIN: usize = 16;
 /// The port that answers come from.
-const PORT: [u8; 2] = 53_u16.to_be_bytes();
+const PORT: u16 = 53;
 const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
 
 /// What an answer says: the name that was asked for, and where it leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
+    /// The number of the question that it says to answer.
+    pub id: u16,
     /// The name that was asked for, as it can be shown.
     pub name: String,
     /// Its addresses, and for how many seconds each holds.
@@ -30,19 +32,97 @@ pub enum Unread {
     NoAddress,
 }
 
+/// What a question asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its number.
+    pub id: u16,
+    /// The name, as it can be shown.
+    pub name: String,
+}
+
+/// Who asks, by which port, and who answers at the port of DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Ends {
+    /// Who asks.
+    pub client: IpAddr,
+    /// By which port.
+    pub port: u16,
+    /// Who answers.
+    pub resolver: IpAddr,
+}
+
 /// The message in an IP packet's bytes: what stands behind the header of UDP, if it comes from the port of DNS and is all there.
+/// And who has asked whom.
 #[must_use]
-pub fn message(packet: &[u8]) -> Option<&[u8]> {
-    let (protocol, start) = match packet.first()? >> 4 {
-        4 => (*packet.get(9)?, usize::from(packet.first()? & 0xf) * 4),
-        // Whoever puts options before a datagram of DNS is not read.
-        6 => (*packet.get(6)?, 40),
-        _ => return None,
+pub fn message(packet: &[u8]) -> Option<(Ends, &[u8])> {
+    let Datagram { from, to, message } = Datagram::of(packet)?;
+    exchange(to, from).map(|ends| (ends, message))
+}
+
+/// The same of what goes to that port.
+#[must_use]
+pub fn sent(packet: &[u8]) -> Option<(Ends, &[u8])> {
+    let Datagram { from, to, message } = Datagram::of(packet)?;
+    exchange(from, to).map(|ends| (ends, message))
+}
+
+/// Who asks whom, if it is at the port of DNS.
+fn exchange((client, port): (IpAddr, u16), (resolver, at): (IpAddr, u16)) -> Option<Ends> {
+    (at == PORT).then_some(Ends {
+        client,
+        port,
+        resolver,
+    })
+}
+
+/// A datagram of UDP that is all there.
+struct Datagram<'a> {
+    from: (IpAddr, u16),
+    to: (IpAddr, u16),
+    message: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    fn of(packet: &'a [u8]) -> Option<Self> {
+        let v4 = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<4>()?));
+        let v6 = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<16>()?));
+        let (protocol, start, from, to) = match packet.first()? >> 4 {
+            4 => {
+                let start = usize::from(packet.first()? & 0xf) * 4;
+                (*packet.get(9)?, start, v4(12)?, v4(16)?)
+            }
+            // Whoever puts options before a datagram of DNS is not read.
+            6 => (*packet.get(6)?, 40, v6(8)?, v6(24)?),
+            _ => return None,
+        };
+        let datagram = packet.get(start..)?;
+        let number = |at: usize| Some(u16::from_be_bytes(*datagram.get(at..)?.first_chunk()?));
+        let message = datagram.get(UDP_HEADER..usize::from(number(4)?))?;
+        (protocol == UDP).then_some(Self {
+            from: (from, number(0)?),
+            to: (to, number(2)?),
+            message,
+        })
+    }
+}
+
+/// Reads a question.
+///
+/// # Errors
+/// [`Unread`], if it asks for no name.
+pub fn question(message: &[u8]) -> Result<Asked, Unread> {
+    let packet = Packet::parse(message).map_err(|_| Unread::Broken)?;
+    let [question] = &packet.questions[..] else {
+        return Err(Unread::Broken);
     };
-    let datagram = packet.get(start..)?;
-    let length = usize::from(u16::from_be_bytes([*datagram.get(4)?, *datagram.get(5)?]));
-    let is_answer = protocol == UDP && datagram.get(..2)? == PORT;
-    datagram.get(UDP_HEADER..length).filter(|_| is_answer)
+    if packet.has_flags(PacketFlag::RESPONSE) || packet.opcode() != OPCODE::StandardQuery {
+        return Err(Unread::Broken);
+    }
+    Ok(Asked {
+        id: packet.id(),
+        name: text(&question.qname).ok_or(Unread::NoAddress)?,
+    })
 }
 
 /// Reads a message. Of what is not about an address nothing is kept.
@@ -80,6 +160,7 @@ pub fn read(message: &[u8]) -> Result<Answered, Unread> {
         return Err(Unread::NoAddress);
     }
     Ok(Answered {
+        id: packet.id(),
         name: asked,
         addresses,
     })

@@ -1,16 +1,22 @@
 //! The names that addresses were asked for by: what an answer of DNS says ([`read`]), and for how long that is kept ([`Cache`]).
+//! Apart from these labels, what was asked is held against what was answered ([`Questions`]), for sets that ask for names.
 //!
-//! The bytes are anybody's. A name is a label for people and nothing is decided by it, but it is shown on terminals: so it holds
+//! The bytes are anybody's. A label is for people and nothing is decided by it, but it is shown on terminals: so it holds
 //! printable characters of ASCII and nothing else, and is never longer than a name may be.
 //!
 //! No kernel, no driver and no clock of its own: whoever asks says what time it is.
 #![forbid(unsafe_code)]
 
 mod answer;
+mod asked;
 mod cache;
 mod text;
 
-pub use answer::{Answered, Unread, message, read};
+pub use answer::{Answered, Asked, Ends, Unread, message, question, read, sent};
+pub use asked::{
+    GRACE, Holds, LONGEST_HOLD, MOST_OF_ONE, MOST_QUESTIONS, MOST_REMEMBERED, QUESTION_WAITS,
+    Questions, Remembered,
+};
 pub use cache::{Cache, LONGEST, Learned, MOST, MOST_OF_A_NAME, SHORTEST};
 pub use text::LONGEST_NAME;
 

@@ -41,6 +41,7 @@ fn said(packet: &Packet<'_>) -> Result<Answered, Unread> {
 
 fn answered(name: &str, addresses: &[(IpAddr, u32)]) -> Answered {
     Answered {
+        id: 7,
         name: name.to_owned(),
         addresses: addresses.to_vec(),
     }
@@ -166,7 +167,7 @@ fn a_message_is_taken_out_of_its_packet_if_all_of_it_is_there() {
     (six[0], six[6]) = (0x60, 17);
     six.extend(&datagram);
     for packet in [four, six] {
-        assert_eq!(message(&packet), Some(&said[..]));
+        assert_eq!(message(&packet).map(|(_, said)| said), Some(&said[..]));
         assert_eq!(message(&packet[..packet.len() - 1]), None);
         let (mut other_port, at) = (packet.clone(), packet.len() - datagram.len());
         other_port[at + 1] = 54;
@@ -233,7 +234,8 @@ fn whoever_is_answered_with_more_than_there_is_room_for_pushes_out_his_own_and_t
 proptest! {
     #[test]
     fn any_bytes_are_an_answer_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..1280)) {
-        let _none = message(&bytes).map(read);
+        let _none = message(&bytes).map(|(_, said)| read(said));
+        let _none = sent(&bytes).map(|(_, said)| question(said));
         let _none = read(&bytes);
     }
 
@@ -254,4 +256,107 @@ proptest! {
             prop_assert!(answered.name.len() <= LONGEST_NAME && answered.name.chars().all(shown));
         }
     }
+}
+
+/// Who asks by this port.
+fn ends(port: u16) -> Ends {
+    Ends {
+        client: v4(1),
+        port,
+        resolver: v4(53),
+    }
+}
+
+#[test]
+fn an_answer_is_believed_once_and_by_its_number_its_name_and_its_ends() {
+    let now = Instant::now();
+    let asked = || Asked {
+        id: 7,
+        name: "example.org".to_owned(),
+    };
+    let answer = answered("example.org", &[(v4(7), 60)]);
+    let mut questions = Questions::default();
+    assert!(!questions.is_answer(ends(4000), &answer, now), "unasked");
+    questions.ask(ends(4000), asked(), now);
+    let other_number = Answered {
+        id: 8,
+        ..answer.clone()
+    };
+    let other_resolver = Ends {
+        resolver: v4(54),
+        ..ends(4000)
+    };
+    assert!(!questions.is_answer(ends(4000), &other_number, now));
+    assert!(!questions.is_answer(ends(4001), &answer, now));
+    assert!(!questions.is_answer(other_resolver, &answer, now));
+    assert!(!questions.is_answer(ends(4000), &answered("example.net", &[]), now));
+    assert!(questions.is_answer(ends(4000), &answer, now));
+    assert!(!questions.is_answer(ends(4000), &answer, now), "twice");
+    questions.ask(ends(4000), asked(), now);
+    assert!(!questions.is_answer(ends(4000), &answer, now + QUESTION_WAITS));
+    // The oldest makes room.
+    questions.ask(ends(1), asked(), now);
+    for port in 0..MOST_QUESTIONS {
+        questions.ask(ends(5000 + port as u16), asked(), now);
+    }
+    assert!(!questions.is_answer(ends(1), &answer, now));
+    assert!(questions.is_answer(ends(5000), &answer, now));
+}
+
+#[test]
+fn what_a_name_has_holds_for_its_time_and_is_bounded_for_each_name_and_in_all() {
+    let now = Instant::now();
+    let after = |seconds| now + Duration::from_secs(seconds);
+    let mut remembered = Remembered::default();
+    let holds = remembered.learn(&answered("a.example", &[(v4(7), 5)]), v4(53), now);
+    assert_eq!(holds[0].until, now + GRACE + Duration::from_secs(5));
+    let long = answered("a.example", &[(v4(8), u32::MAX)]);
+    let holds = remembered.learn(&long, v4(53), now);
+    assert_eq!(holds[0].until, now + LONGEST_HOLD);
+    assert_eq!(remembered.all(after(19)).count(), 2);
+    assert_eq!(remembered.all(after(20)).count(), 1);
+    let many: Vec<_> = (0..=MOST_OF_ONE as u16).map(|n| (v4(n), 60)).collect();
+    let holds = remembered.learn(&answered("b.example", &many), v4(53), now);
+    assert_eq!(holds.len(), MOST_OF_ONE + 1, "they hold all the same");
+    assert_eq!(remembered.all(now).count(), 2 + MOST_OF_ONE);
+    for n in 0..MOST_REMEMBERED as u16 {
+        let one = answered(&format!("{n}.example"), &[(v4(n), 60)]);
+        remembered.learn(&one, v4(53), now);
+    }
+    assert_eq!(remembered.all(now).count(), MOST_REMEMBERED);
+    // What is over makes room.
+    let one = answered("new.example", &[(v4(1), 60)]);
+    remembered.learn(&one, v4(53), after(80));
+    let all: Vec<_> = remembered.all(after(80)).collect();
+    assert_eq!(all.len(), 2, "{all:?}");
+}
+
+#[test]
+fn a_question_is_read_with_its_number_its_name_and_who_asks_whom() {
+    let mut packet = Packet::new_query(9);
+    packet.questions.push(Question::new(
+        Name::new("Example.ORG").unwrap(),
+        QTYPE::TYPE(TYPE::A),
+        QCLASS::CLASS(CLASS::IN),
+        false,
+    ));
+    let message = packet.build_bytes_vec().unwrap();
+    let length = (8 + message.len() as u16).to_be_bytes();
+    let head = [0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+    let ports = [4000_u16, 53].map(u16::to_be_bytes).concat();
+    let datagram = [
+        &head[..],
+        &[192, 0, 0, 1, 192, 0, 0, 53],
+        &ports,
+        &length,
+        &[0, 0],
+        &message,
+    ]
+    .concat();
+    let (asks, read) = sent(&datagram).unwrap();
+    assert_eq!((asks, read), (ends(4000), &message[..]));
+    assert_eq!(super::message(&datagram), None);
+    let asked = question(read).unwrap();
+    assert_eq!((asked.id, asked.name.as_str()), (9, "example.org"));
+    assert_eq!(super::read(read), Err(Unread::Broken), "it is no answer");
 }

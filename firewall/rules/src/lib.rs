@@ -31,6 +31,8 @@
 //! file = "lists/bad.txt"       # and in a file, one entry a line; beside the rule file unless it begins with /
 //! except = "192.168.0.0/16"    # what it does not hold, whatever the file says
 //! strict = false               # true: a file with one wrong entry is not read at all
+//! names = ["example.org", "*.example.net"]   # addresses that answers of DNS say these names have, while they say so
+//! resolvers = "192.0.2.53"     # whose answers count; if left out: those of whom this machine asks
 //! comment = "where it is from"
 //!
 //! [[rule]]                     # tried in this order, the first that matches decides
@@ -64,6 +66,7 @@ mod address;
 mod compile;
 mod device;
 pub mod document;
+mod host;
 mod joined;
 mod list;
 mod own_network;
@@ -85,6 +88,7 @@ pub mod words;
 pub use address::Addresses;
 pub use compile::{Combination, Sets, Table};
 pub use device::{device_words, names_device};
+pub use host::HostPattern;
 pub use joined::Joined;
 pub use list::list_entries;
 pub use own_network::{Login, OwnNetwork};
@@ -518,10 +522,12 @@ impl Rules {
             fail_mode,
             rules,
             members,
+            sets,
             ..
         } = self;
         compile::Source {
             rules,
+            listed: sets,
             defaults: *defaults,
             fail_mode: *fail_mode,
             sets: members.as_deref(),

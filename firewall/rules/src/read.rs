@@ -7,8 +7,9 @@ use crate::resolver::{Resolver, SetFile};
 use crate::section::{Section, Value};
 use crate::set::{Members, Set, grouped, outside};
 use crate::value::{
-    action, action_of_forwarded, addresses, answer_within, boolean, direction, fail_mode,
-    icmp_type, id, interface, port_range, program, protocol, text, unanswered, user, version,
+    action, action_of_forwarded, addresses, answer_within, boolean, direction, fail_mode, host,
+    icmp_type, id, interface, port_range, program, protocol, resolver as resolver_of_names, text,
+    unanswered, user, version,
 };
 use crate::{
     Addresses, Asking, DefaultAction, Defaults, Presumed, Program, Protocol, Rule, User, compile,
@@ -32,7 +33,18 @@ const DEFAULT_KEYS: &[&str] = &[
     "answer_within",
 ];
 const SERVICE_KEYS: &[&str] = &["fail_mode"];
-const SET_KEYS: &[&str] = &["id", "addresses", "file", "except", "strict", "comment"];
+const SET_KEYS: &[&str] = &[
+    "id",
+    "addresses",
+    "file",
+    "names",
+    "resolvers",
+    "except",
+    "strict",
+    "comment",
+];
+/// How many names a set may ask for.
+const MOST_NAMES: usize = 4096;
 const RULE_KEYS: &[&str] = &[
     "id",
     "action",
@@ -232,10 +244,30 @@ fn set(
             Ok(more) => members.append(more),
             Err(wrong) => trouble = Some(wrong),
         }
-    } else if section.value("addresses").is_none() && section.value("file").is_none() {
-        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\", or both; addresses = [] is a set \
+    } else if ["addresses", "file", "names"]
+        .iter()
+        .all(|key| section.value(key).is_none())
+    {
+        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\" or names = [\"example.org\"]; addresses = [] is a set \
                        that is filled while it runs: gatebell set add";
         section.report.missing(place, message);
+    }
+    let names = section.several("names", host);
+    if let Some(value) = section.value("names").filter(|_| names.len() > MOST_NAMES) {
+        let message = format!(
+            "`names`: there are {}, and {} is the most of a set; *.example.org is all that lies below a domain",
+            grouped(names.len()),
+            grouped(MOST_NAMES)
+        );
+        section.report.error(value.span(), message);
+    }
+    let resolvers = section.several("resolvers", resolver_of_names);
+    if let Some(value) = section
+        .value("resolvers")
+        .filter(|_| section.value("names").is_none())
+    {
+        let message = "`resolvers` goes with `names`";
+        section.report.error(value.span(), message);
     }
     let comment = section.optional("comment", text);
     let line = section.report.line(id_place.start);
@@ -249,6 +281,8 @@ fn set(
             entries,
             trouble,
             except,
+            names,
+            resolvers,
             comment,
         },
         members,

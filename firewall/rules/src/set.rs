@@ -1,7 +1,9 @@
 //! Sets of addresses: in the rule file itself, or in files as public block lists come.
 
+use crate::HostPattern;
 use crate::address::Addresses;
 use crate::compile::{Key, joined};
+use std::net::IpAddr;
 
 /// A named set of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,10 @@ pub struct Set {
     pub trouble: Option<String>,
     /// What it does not hold, whatever its file says.
     pub except: Vec<Addresses>,
+    /// Names whose addresses join it, while answers of DNS say that they have these.
+    pub names: Vec<HostPattern>,
+    /// Whose answers count for that; none: those of whom this machine asks.
+    pub resolvers: Vec<IpAddr>,
     /// What it is for.
     pub comment: Option<String>,
 }

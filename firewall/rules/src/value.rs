@@ -3,9 +3,10 @@
 use crate::device::{ANY, GUESTS_WORD, KIND};
 use crate::program::special;
 use crate::report::{Wrong, shown, suggestion};
-use crate::{Addresses, Protocol, User, ports};
+use crate::{Addresses, HostPattern, Protocol, User, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
 use firewall_abi::rules::{FailMode, PortRange};
+use std::net::IpAddr;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -106,6 +107,29 @@ pub(crate) fn icmp_type(of: Protocol, value: &DeValue<'_>) -> Result<u8, Wrong> 
 
 pub(crate) fn addresses(value: &DeValue<'_>) -> Result<Addresses, Wrong> {
     string(value)?.parse()
+}
+
+/// A name that a set asks for.
+pub(crate) fn host(value: &DeValue<'_>) -> Result<HostPattern, Wrong> {
+    string(value)?.parse()
+}
+
+/// Somebody who answers questions of DNS.
+pub(crate) fn resolver(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
+    let text = string(value)?;
+    let found = text
+        .parse()
+        .ok()
+        .map(|address: IpAddr| address.to_canonical());
+    found
+        .filter(|address| !address.is_loopback())
+        .ok_or_else(|| {
+            format!(
+                "`{}` is no address of a resolver outside this machine; what stays on it is not seen: write the address that is \
+                 asked outside",
+                shown(text)
+            )
+        })
 }
 
 pub(crate) fn fail_mode(value: &DeValue<'_>) -> Result<FailMode, Wrong> {

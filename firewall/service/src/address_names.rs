@@ -1,4 +1,4 @@
-//! The names of addresses: the driver hands on the answers of DNS that the zone gets, and a thread reads them.
+//! The names of addresses: the driver hands on the answers of DNS that the zone gets and its questions, and a thread reads them.
 //!
 //! Rules that hold here:
 //! - The thread gives up its capabilities for ever before it looks at a byte of them. It has the ring, which was mapped for it,
@@ -8,14 +8,16 @@
 
 use crate::capabilities;
 use crate::driver::Driver;
+use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};
 use anyhow::{Context, Result, anyhow};
 use channel::ring::{Lie, Reader, Step};
 use channel::sys::linux::Ring;
-use firewall_abi::dns::{AnswerPacket, AnswersSeen, RING_BYTES};
-use names::{Answered, Cache, Learned, Unread};
+use firewall_abi::dns::{AnswerPacket, AnswersSeen, QuestionPacket, RING_BYTES};
+use names::{Answered, Cache, Ends, Learned, Unread};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use std::io::{Read, Write};
 use std::net::IpAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +34,8 @@ const RECORD: usize = size_of::<AnswerPacket>();
 /// The names that are known, and the thread that learns them. Dropped, the thread ends.
 pub struct AddressNames {
     shared: Arc<Shared>,
-    /// Its end is what the thread hears of.
-    _end: Option<UnixStream>,
+    /// Its end is what the thread hears of. By it that thread says that something is to join a set.
+    end: Option<UnixStream>,
 }
 
 /// The names, for another thread of ours. Cheap to clone.
@@ -50,6 +52,7 @@ impl KnownNames {
 #[derive(Default)]
 struct Shared {
     cache: Mutex<Cache>,
+    belief: Mutex<Belief>,
     /// Answers that can't be read.
     unread: AtomicU64,
     /// Why no more are learned.
@@ -64,7 +67,7 @@ impl AddressNames {
         let started = started.inspect_err(|cause| shared.break_down(cause));
         Self {
             shared,
-            _end: started.ok(),
+            end: started.ok(),
         }
     }
 
@@ -73,9 +76,56 @@ impl AddressNames {
         KnownNames(self.shared.clone())
     }
 
-    /// Why no more are learned, if that is so.
+    /// Why no more are learned, or what keeps addresses from joining sets by them, if something does.
     pub fn trouble(&self) -> Option<String> {
-        self.shared.broken.get().cloned()
+        let broken = self.shared.broken.get().cloned();
+        broken.or_else(|| self.shared.belief().trouble(Instant::now()))
+    }
+
+    /// What wakes whoever has addresses join sets, once one is to.
+    pub fn waker(&self) -> Option<BorrowedFd<'_>> {
+        let lives = self.shared.broken.get().is_none();
+        self.end.as_ref().filter(|_| lives).map(AsFd::as_fd)
+    }
+
+    /// What is to join sets since this was asked last.
+    pub fn joins(&self) -> Vec<Join> {
+        let mut wakes = [0; 64];
+        if let Some(mut end) = self.end.as_ref() {
+            loop {
+                match end.read(&mut wakes) {
+                    Ok(0) => {
+                        self.shared
+                            .break_down(&anyhow!("who reads answers is gone"));
+                        break;
+                    }
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+        self.shared.belief().take()
+    }
+
+    /// From now on these sets ask for names. Returns what joins them by what is known.
+    pub fn want(&self, wanted: Wanted) -> Vec<Join> {
+        self.shared.belief().want(wanted, Instant::now())
+    }
+
+    /// Looks whom this machine asks.
+    pub fn look_for_resolvers(&self) {
+        let own = own_resolvers();
+        self.shared.belief().ask_them(own);
+    }
+
+    /// So many addresses found no room in sets.
+    pub fn found_no_room(&self, number: u64) {
+        self.shared.belief().found_no_room(number, Instant::now());
+    }
+
+    /// What had no address join a set.
+    pub fn not_joined(&self) -> NotJoined {
+        self.shared.belief().not_joined()
     }
 
     /// The name that this address was asked for by last.
@@ -100,6 +150,10 @@ impl Shared {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn belief(&self) -> MutexGuard<'_, Belief> {
+        self.belief.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn break_down(&self, cause: &anyhow::Error) {
         let said = format!("addresses get no more names: {cause:#}; restart the service");
         error!("{said}");
@@ -107,24 +161,46 @@ impl Shared {
         let _said_before = self.broken.set(said);
     }
 
-    fn learn(&self, record: &[u8]) {
+    /// True: something is to join a set by it.
+    fn learn(&self, record: &[u8]) -> bool {
+        let now = Instant::now();
+        if record.len() == size_of::<QuestionPacket>() {
+            // What can't be read asks for nothing that a set would.
+            if let Some((ends, asked)) = read_question(record) {
+                self.belief().ask(ends, asked, now);
+            }
+            return false;
+        }
         match read(record) {
-            Ok(answered) => self.lock().learn(&answered, Instant::now()),
+            Ok((ends, answered)) => {
+                self.lock().learn(&answered, now);
+                return self.belief().answer(ends, &answered, now);
+            }
             Err(Unread::NoAddress) => {}
             Err(Unread::Broken) => {
                 self.unread.fetch_add(1, Ordering::Relaxed);
             }
         }
+        false
     }
 }
 
 /// What a packet's answer says.
-fn read(record: &[u8]) -> Result<Answered, Unread> {
+fn read(record: &[u8]) -> Result<(Ends, Answered), Unread> {
     let record = AnswerPacket::read_from_bytes(record).map_err(|_| Unread::Broken)?;
     let packet = record.bytes.get(..record.copied as usize);
-    let message = packet.and_then(names::message).ok_or(Unread::Broken)?;
+    let (ends, message) = packet.and_then(names::message).ok_or(Unread::Broken)?;
     // The library is not ours: whatever it stumbles over is one answer that says nothing.
-    catch_unwind(|| names::read(message)).unwrap_or(Err(Unread::Broken))
+    let answered = catch_unwind(|| names::read(message)).unwrap_or(Err(Unread::Broken))?;
+    Ok((ends, answered))
+}
+
+/// What a packet's question asks, and whom.
+fn read_question(record: &[u8]) -> Option<(Ends, names::Asked)> {
+    let record = QuestionPacket::read_from_bytes(record).ok()?;
+    let (ends, message) = names::sent(record.bytes.get(..record.copied as usize)?)?;
+    let asked = catch_unwind(|| names::question(message)).ok()?.ok()?;
+    Some((ends, asked))
 }
 
 fn start(driver: &Driver, shared: Arc<Shared>) -> Result<UnixStream> {
@@ -132,6 +208,8 @@ fn start(driver: &Driver, shared: Arc<Shared>) -> Result<UnixStream> {
     let ring = Ring::new(map.as_fd(), RING_BYTES as u32)
         .context("mapping the ring in which answers of DNS wait")?;
     let (end, ours) = UnixStream::pair()?;
+    end.set_nonblocking(true)?;
+    ours.set_nonblocking(true)?;
     let mut learner = Learner {
         reader: Reader::of_any_length(ring),
         map,
@@ -162,11 +240,15 @@ impl Learner {
         let mut owed = Duration::ZERO;
         loop {
             let began = Instant::now();
-            let shared = &self.shared;
+            let (shared, mut joins) = (&self.shared, false);
             let drained: Result<_, Broken> = self.reader.drain(|record| {
-                shared.learn(record);
+                joins |= shared.learn(record);
                 Ok(Step::Next)
             });
+            if joins {
+                // Where there is no room it was written to before.
+                let _woken_already = (&self.end).write(&[1]);
+            }
             drained.map_err(|Broken(Lie(what))| anyhow!("the ring of answers is {what}"))?;
             owed += began.elapsed() * REST;
             if owed >= SHORTEST_REST {

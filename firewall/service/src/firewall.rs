@@ -17,6 +17,7 @@ use crate::keeper::{Keeper, KeptLists};
 use crate::last_good::{Compiled, LastGood};
 use crate::lease::{Budget, Held, New, Rulebook, refused};
 use crate::members::Members;
+use crate::named_sets::NotJoined;
 use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recorder::{HistoryReader, Recorder};
@@ -228,6 +229,10 @@ pub struct Firewall {
     waker: DriverWaker,
     /// What addresses were asked for by.
     addresses: address_names::AddressNames,
+    /// The generation whose sets have the names that they ask for.
+    names_followed: Option<u32>,
+    /// When the rules were compiled last because of what joined sets by names.
+    named_compiled: Option<Instant>,
     /// Who keeps what happens. Behind the door, which lets go of it.
     recorder: Recorder,
     /// What holds in the place of the rule file, which is no good: said until it is.
@@ -312,6 +317,8 @@ impl Firewall {
             answered: AnsweredPrograms::default(),
             waker,
             addresses,
+            names_followed: None,
+            named_compiled: None,
             recorder,
             earlier: earlier.unwrap_or_default(),
             former: Again::default(),
@@ -331,6 +338,7 @@ impl Firewall {
         // Of what is on disk the kernel may have nothing yet, and the rules may ask no set.
         firewall.first_members()?;
         firewall.first_rules()?;
+        firewall.follow_names();
         firewall.driver.attach(&firewall.pins, &firewall.zone)?;
         firewall.write_down();
         for folder in firewall.pins.remove_others()? {
@@ -420,8 +428,10 @@ impl Firewall {
         .flatten()
         .fold(timeout, Duration::min);
         let room = self.room();
+        self.follow_names();
         let mut wakers = vec![self.waker.as_fd()];
         wakers.extend(self.programs.waker());
+        wakers.extend(self.addresses.waker());
         wakers.extend(beside);
         match &mut self.door {
             Some(door) => {
@@ -430,11 +440,13 @@ impl Firewall {
             }
             None => wait(timeout, &wakers)?,
         }
+        self.join_by_name();
         self.ask_people();
         if self.looked.elapsed() >= EVERY {
             self.heal();
             self.tidy_answers(false);
             self.tidy_members();
+            self.addresses.look_for_resolvers();
         }
         self.keep_members(false);
         let has_former = self
@@ -767,13 +779,26 @@ impl Firewall {
     }
 
     fn name_stats(&self) -> Result<NameStats> {
-        let AnswersSeen { handed, lost } = self.driver.answers_seen()?;
+        let AnswersSeen {
+            handed,
+            lost,
+            questions_lost,
+        } = self.driver.answers_seen()?;
         let (known, unread) = self.addresses.counted();
+        let NotJoined {
+            unasked,
+            strange,
+            no_room,
+        } = self.addresses.not_joined();
         Ok(NameStats {
             known,
             answers: handed,
             lost,
             unread,
+            questions_lost,
+            unasked,
+            strange,
+            no_room,
         })
     }
 
@@ -926,6 +951,7 @@ impl Firewall {
         let file = held.text.as_ref().map_or("", |(name, _)| name);
         self.names.insert(held.generation, file, rules);
         self.programs.follow(self.rulebook.programs());
+        self.follow_names();
         let lease = self
             .rulebook
             .lease()

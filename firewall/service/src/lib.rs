@@ -32,6 +32,7 @@ mod log;
 mod mailbox;
 mod manager;
 mod members;
+mod named_sets;
 mod netfilter;
 mod offsets;
 mod pins;

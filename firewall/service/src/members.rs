@@ -11,6 +11,7 @@
 use crate::driver::Driver;
 use crate::folders;
 use crate::keeper::Keeper;
+use crate::named_sets::Join;
 use crate::sweep::EVERY;
 use anyhow::{Context, Result};
 use control::{Refused, SetMember};
@@ -21,7 +22,7 @@ use firewall_abi::members::{
 use firewall_abi::rules::SETS_TABLES;
 use rules::{Combination, Rules, Set, Sets};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
@@ -33,6 +34,12 @@ use tracing::error;
 pub const FILE: &str = "members.json";
 /// How often it is written, and connections are looked through for those that the rules are asked about again.
 const REST: Duration = Duration::from_secs(1);
+/// How often what joined by its name alone is written: the next answer says it again.
+const NAMED_REST: Duration = Duration::from_secs(60);
+/// How many addresses may be in sets by their names: in all, in one set, and of one name there. The rest is for what is added.
+const MOST_NAMED: usize = MAX_MEMBERS / 4;
+const MOST_NAMED_OF_A_SET: usize = MOST_NAMED / 2;
+const MOST_NAMED_OF_A_NAME: usize = 256;
 
 /// What is known of a table of sets that the driver has.
 #[derive(Debug)]
@@ -84,6 +91,29 @@ pub type Tables = [Option<Arc<KnownSets>>; SETS_TABLES as usize];
 struct Membership {
     set: Arc<str>,
     until_ns: u64,
+    /// Until when it is in it by being added; 0: it was not.
+    added_ns: u64,
+    /// The name by which it is in it, and until when.
+    named: Option<(Arc<str>, u64)>,
+}
+
+impl Membership {
+    /// The name by which it is in it by now.
+    fn name(&self, now_ns: u64) -> Option<&Arc<str>> {
+        let (name, until_ns) = self.named.as_ref()?;
+        (now_ns < *until_ns).then_some(name)
+    }
+
+    fn settle(&mut self) {
+        let named = self.named.as_ref().map_or(0, |(_, until_ns)| *until_ns);
+        self.until_ns = self.added_ns.max(named);
+    }
+}
+
+/// How an address comes to be in a set.
+enum How<'a> {
+    Added,
+    Named(&'a Arc<str>),
 }
 
 /// Who has joined what.
@@ -107,6 +137,27 @@ pub struct Members {
 /// What was there before a change that could not be put in force.
 pub struct Before(Vec<(IpAddr, Option<Vec<Membership>>)>);
 
+impl Before {
+    /// The same of these addresses alone.
+    pub fn of(self, addresses: &[IpAddr]) -> Self {
+        let before = self.0.into_iter();
+        Self(
+            before
+                .filter(|(address, _)| addresses.contains(address))
+                .collect(),
+        )
+    }
+}
+
+/// What has become of addresses that were to join sets by their names.
+pub struct JoinedByName {
+    /// Those that are in one by that.
+    pub addresses: Vec<IpAddr>,
+    pub before: Before,
+    /// How many found no room.
+    pub no_room: u64,
+}
+
 /// The file on disk.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Written {
@@ -121,6 +172,9 @@ struct WrittenMember {
     address: IpAddr,
     /// Milliseconds since 1970; none: no end.
     until: Option<u64>,
+    /// The name by which it is in it; none: it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
 }
 
 impl Members {
@@ -135,7 +189,7 @@ impl Members {
             ..Self::default()
         };
         if driver.adopted() {
-            members.read_table(driver, now)?;
+            members.read_table(driver, &written.members, now)?;
             // A service that was killed may not have written all of it.
             members.save = Some(Instant::now());
         } else {
@@ -143,16 +197,27 @@ impl Members {
                 set,
                 address,
                 until,
+                name,
             } in written.members
             {
                 let until_ns = until.map_or(NO_END, |until| now.boot_ns(until));
-                members.join(&set, address, until_ns, now.boot_ns);
+                let name = name.map(Arc::from);
+                let how = name.as_ref().map_or(How::Added, How::Named);
+                members.join(&set, address, how, until_ns, now.boot_ns);
             }
         }
         Ok(members)
     }
 
-    fn read_table(&mut self, driver: &Driver, now: Now) -> Result<()> {
+    fn read_table(&mut self, driver: &Driver, written: &[WrittenMember], now: Now) -> Result<()> {
+        // The driver does not know by what they are in it.
+        let by_name: BTreeMap<(&str, IpAddr), Arc<str>> = written
+            .iter()
+            .filter_map(|member| {
+                let name = member.name.as_deref()?.into();
+                Some(((member.set.as_str(), member.address), name))
+            })
+            .collect();
         let names: BTreeMap<u64, Arc<str>> = self
             .named
             .iter()
@@ -168,7 +233,9 @@ impl Members {
             }
         })?;
         for (name, address, until_ns) in found {
-            self.join(&name, address, until_ns, now.boot_ns);
+            let by = by_name.get(&(&*name, address));
+            let how = by.map_or(How::Added, How::Named);
+            self.join(&name, address, how, until_ns, now.boot_ns);
         }
         // Rules that are compiled from here on would not know what these are in.
         if !unknown.is_empty() {
@@ -223,7 +290,7 @@ impl Members {
         let before = self.before(addresses);
         let mut added = 0;
         for address in addresses {
-            added += u64::from(self.join(set, *address, until_ns, now_ns));
+            added += u64::from(self.join(set, *address, How::Added, until_ns, now_ns));
         }
         self.note(addresses);
         Ok((added, before))
@@ -276,25 +343,35 @@ impl Members {
         of.filter(|(_, membership)| {
             now_ns < membership.until_ns && set.is_none_or(|set| *membership.set == *set)
         })
-        .map(|(address, Membership { set, until_ns })| SetMember {
-            set: set.to_string(),
+        .map(|(address, membership)| SetMember {
+            set: membership.set.to_string(),
             address: *address,
-            seconds_left: (*until_ns != NO_END)
-                .then(|| (until_ns - now_ns).div_ceil(1_000_000_000)),
+            seconds_left: (membership.until_ns != NO_END)
+                .then(|| (membership.until_ns - now_ns).div_ceil(1_000_000_000)),
+            name: membership.name(now_ns).map(ToString::to_string),
         })
         .collect()
     }
 
     /// True: it was not in it.
-    fn join(&mut self, set: &str, address: IpAddr, until_ns: u64, now_ns: u64) -> bool {
+    fn join(
+        &mut self,
+        set: &str,
+        address: IpAddr,
+        how: How<'_>,
+        until_ns: u64,
+        now_ns: u64,
+    ) -> bool {
         if until_ns <= now_ns {
             return false;
         }
         let memberships = self.of.entry(address).or_default();
         memberships.retain(|membership| now_ns < membership.until_ns);
-        let were = memberships.len();
-        memberships.retain(|membership| *membership.set != *set);
-        let is_new = were == memberships.len();
+        let place = memberships
+            .iter()
+            .position(|membership| *membership.set == *set);
+        let known = place.map(|place| memberships.remove(place));
+        let is_new = known.is_none();
         let set: Arc<str> = match self.named.get(set) {
             Some(known) => known.clone(),
             None => {
@@ -302,11 +379,132 @@ impl Members {
                 set.into()
             }
         };
+        let mut membership = known.unwrap_or(Membership {
+            set,
+            until_ns: 0,
+            added_ns: 0,
+            named: None,
+        });
+        match how {
+            How::Added => membership.added_ns = until_ns,
+            How::Named(name) => {
+                let lasts = membership
+                    .named
+                    .take()
+                    .filter(|(_, other)| until_ns < *other);
+                membership.named = lasts.or_else(|| Some((name.clone(), until_ns)));
+            }
+        }
+        membership.settle();
         // Of those that end at the same time the order is the same each time.
-        let place =
-            memberships.partition_point(|other| (other.until_ns, &other.set) < (until_ns, &set));
-        memberships.insert(place, Membership { set, until_ns });
+        let order = |of: &Membership| (of.until_ns, of.set.clone());
+        let place = memberships.partition_point(|other| order(other) < order(&membership));
+        memberships.insert(place, membership);
         is_new
+    }
+
+    /// Has addresses join sets by their names. What finds no room does not.
+    pub fn join_by_name(&mut self, joins: &[Join], now: Instant, now_ns: u64) -> JoinedByName {
+        let addresses: Vec<IpAddr> = joins.iter().map(|join| join.holds.address).collect();
+        let before = self.before(&addresses);
+        let mut room = self.named_room(joins.len(), now_ns);
+        let (mut joined, mut new, mut no_room) = (Vec::new(), Vec::new(), 0);
+        for Join { set, holds } in joins {
+            let left = holds.until.saturating_duration_since(now).as_nanos();
+            let left = u64::try_from(left).unwrap_or(u64::MAX);
+            let until_ns = now_ns.saturating_add(left).min(NO_END - 1);
+            if !self.has_room_by_name(set, &holds.name, holds.address, now_ns, &mut room) {
+                no_room += 1;
+                continue;
+            }
+            if self.join(
+                set,
+                holds.address,
+                How::Named(&holds.name),
+                until_ns,
+                now_ns,
+            ) {
+                new.push(holds.address);
+            }
+            joined.push(holds.address);
+        }
+        if !joined.is_empty() {
+            self.note_save(NAMED_REST);
+        }
+        // What had joined before is asked about no more than once.
+        self.note_asked(&new);
+        joined.sort_unstable();
+        joined.dedup();
+        JoinedByName {
+            addresses: joined,
+            before,
+            no_room,
+        }
+    }
+
+    fn has_room_by_name(
+        &self,
+        set: &Arc<str>,
+        name: &Arc<str>,
+        address: IpAddr,
+        now_ns: u64,
+        room: &mut Option<NamedCount>,
+    ) -> bool {
+        let memberships = self.of.get(&address).map_or(&[][..], Vec::as_slice);
+        let lasts = |membership: &&Membership| now_ns < membership.until_ns;
+        let own = memberships
+            .iter()
+            .filter(lasts)
+            .find(|membership| membership.set == *set);
+        if own.is_some_and(|own| own.name(now_ns).is_some()) {
+            return true;
+        }
+        let others = memberships
+            .iter()
+            .filter(lasts)
+            .filter(|membership| membership.set != *set);
+        if memberships.is_empty() && self.of.len() >= MAX_MEMBERS || others.count() >= MEMBER_STAGES
+        {
+            return false;
+        }
+        room.as_mut().is_none_or(|room| room.take(set, name))
+    }
+
+    /// What is in sets by names; none: so little that there is room for so many more in any case.
+    fn named_room(&self, more: usize, now_ns: u64) -> Option<NamedCount> {
+        if self.of.len() + more < MOST_NAMED_OF_A_NAME {
+            return None;
+        }
+        let mut count = NamedCount::default();
+        for membership in self.of.values().flatten() {
+            if let Some(name) = membership.name(now_ns) {
+                count.add(&membership.set, name);
+            }
+        }
+        Some(count)
+    }
+
+    /// Has names for which no set asks any more keep nothing in one. Returns whose they were.
+    pub fn drop_unasked(&mut self, asks: impl Fn(&str, &str) -> bool) -> Vec<IpAddr> {
+        let mut changed = Vec::new();
+        self.of.retain(|address, memberships| {
+            for membership in memberships.iter_mut() {
+                let unasked = |(name, _): &(Arc<str>, u64)| !asks(&membership.set, name);
+                if membership.named.as_ref().is_some_and(unasked) {
+                    membership.named = None;
+                    membership.settle();
+                    changed.push(*address);
+                }
+            }
+            memberships.retain(|membership| membership.until_ns != 0);
+            memberships
+                .sort_by(|one, other| (one.until_ns, &one.set).cmp(&(other.until_ns, &other.set)));
+            !memberships.is_empty()
+        });
+        if !changed.is_empty() {
+            self.note(&changed);
+        }
+        changed
     }
 
     fn before(&self, addresses: &[IpAddr]) -> Before {
@@ -318,13 +516,22 @@ impl Members {
 
     /// Something has changed of these.
     fn note(&mut self, addresses: &[IpAddr]) {
-        let due = |last: Option<Instant>| {
-            let now = Instant::now();
-            last.map_or(now, |last| (last + REST).max(now))
-        };
-        self.save.get_or_insert_with(|| due(self.saved));
+        self.note_save(REST);
+        self.note_asked(addresses);
+    }
+
+    fn note_save(&mut self, rest: Duration) {
+        let due = due(self.saved, rest);
+        self.save = Some(self.save.map_or(due, |before| before.min(due)));
+    }
+
+    /// The rules are to be asked again about their connections.
+    fn note_asked(&mut self, addresses: &[IpAddr]) {
+        if addresses.is_empty() {
+            return;
+        }
         self.changed.extend(addresses.iter().map(key));
-        self.ask.get_or_insert_with(|| due(self.asked));
+        self.ask.get_or_insert_with(|| due(self.asked, REST));
     }
 
     /// When there is something to be done.
@@ -412,18 +619,22 @@ impl Members {
 
     /// Forgets the memberships that are over. Returns whose they were.
     pub fn forget_over(&mut self, now_ns: u64) -> Vec<IpAddr> {
-        let mut over = Vec::new();
+        let (mut over, mut ended) = (Vec::new(), Vec::new());
         self.of.retain(|address, memberships| {
-            let were = memberships.len();
-            memberships.retain(|membership| now_ns < membership.until_ns);
-            if memberships.len() < were {
+            let are_over = memberships.iter().filter(|of| of.until_ns <= now_ns);
+            // Connections outlive the answer of DNS by which they began: what was allowed goes on.
+            let by_name = are_over.clone().all(|of| of.added_ns < of.until_ns);
+            if are_over.count() > 0 {
                 over.push(*address);
+                ended.extend((!by_name).then_some(*address));
             }
+            memberships.retain(|membership| now_ns < membership.until_ns);
             !memberships.is_empty()
         });
         if !over.is_empty() {
-            self.note(&over);
+            self.note_save(if ended.is_empty() { NAMED_REST } else { REST });
         }
+        self.note_asked(&ended);
         over
     }
 
@@ -447,10 +658,18 @@ impl Members {
 
     fn written(&self, now: Now) -> Vec<WrittenMember> {
         let of = self.of.iter().flat_map(|(address, memberships)| {
-            memberships.iter().map(|membership| WrittenMember {
-                set: membership.set.to_string(),
-                address: *address,
-                until: (membership.until_ns != NO_END).then(|| now.since_1970(membership.until_ns)),
+            memberships.iter().flat_map(|membership| {
+                let written = |until_ns: u64, name: Option<String>| WrittenMember {
+                    set: membership.set.to_string(),
+                    address: *address,
+                    until: (until_ns != NO_END).then(|| now.since_1970(until_ns)),
+                    name,
+                };
+                let added = membership.added_ns;
+                let added = (added != 0).then(|| written(added, None));
+                let named = membership.named.as_ref();
+                let named = named.map(|(name, until)| written(*until, Some(name.to_string())));
+                added.into_iter().chain(named)
             })
         });
         of.collect()
@@ -471,6 +690,41 @@ impl Members {
         self.ask = None;
         Ok(Some(()))
     }
+}
+
+/// How many addresses are in sets by names.
+#[derive(Default)]
+struct NamedCount {
+    all: usize,
+    of_set: HashMap<Arc<str>, usize>,
+    of_name: HashMap<(Arc<str>, Arc<str>), usize>,
+}
+
+impl NamedCount {
+    fn add(&mut self, set: &Arc<str>, name: &Arc<str>) {
+        self.all += 1;
+        *self.of_set.entry(set.clone()).or_default() += 1;
+        *self.of_name.entry((set.clone(), name.clone())).or_default() += 1;
+    }
+
+    /// Whether there is room for one more; it is taken.
+    fn take(&mut self, set: &Arc<str>, name: &Arc<str>) -> bool {
+        let of_set = self.of_set.get(set).copied().unwrap_or(0);
+        let of_name = self.of_name.get(&(set.clone(), name.clone()));
+        let has_room = self.all < MOST_NAMED
+            && of_set < MOST_NAMED_OF_A_SET
+            && of_name.copied().unwrap_or(0) < MOST_NAMED_OF_A_NAME;
+        if has_room {
+            self.add(set, name);
+        }
+        has_room
+    }
+}
+
+/// When something may be done again that was done then.
+fn due(last: Option<Instant>, rest: Duration) -> Instant {
+    let now = Instant::now();
+    last.map_or(now, |last| (last + rest).max(now))
 }
 
 /// Now, by both clocks.
@@ -634,6 +888,100 @@ mod tests {
         members.add("d", &beyond[..1], 9, 1).unwrap();
         members.add("e", &beyond[..1], NO_END, 9).unwrap();
         assert!(!members.has("d", address(7), 9) && members.has("e", address(7), 9));
+    }
+
+    /// What says of this name that it has this address, for so long from now on.
+    fn join(set: &str, name: &str, n: u32, now: Instant, seconds: u64) -> Join {
+        Join {
+            set: set.into(),
+            holds: names::Holds {
+                name: name.into(),
+                address: address(n),
+                resolver: address(0),
+                until: now + Duration::from_secs(seconds),
+            },
+        }
+    }
+
+    #[test]
+    fn what_joins_by_names_is_bounded_and_leaves_room_for_what_is_added() {
+        let (now, mut members) = (Instant::now(), Members::default());
+        let all = |names: u32, of_each: u32| -> Vec<Join> {
+            let each = (0..names * of_each).map(|n| {
+                let (set, name) = (format!("s{}", n % 4), format!("{}.example", n % names));
+                join(&set, &name, n, now, 60)
+            });
+            each.collect()
+        };
+        let one = all(1, 4 * MOST_NAMED_OF_A_NAME as u32 + 9);
+        assert_eq!(members.join_by_name(&one, now, 1).no_room, 9, "of one name");
+        let again = members.join_by_name(&one[..9], now, 2);
+        assert_eq!((again.no_room, again.addresses.len()), (0, 9));
+        let mut members = Members::default();
+        let beyond = all(512, 40);
+        let joined = members.join_by_name(&beyond, now, 1);
+        assert_eq!(joined.no_room as usize, beyond.len() - MOST_NAMED, "in all");
+        let added: Vec<_> = (100_000..100_000 + (MAX_MEMBERS - MOST_NAMED) as u32)
+            .map(address)
+            .collect();
+        members.add("a", &added, NO_END, 1).unwrap();
+        // An address may be in four sets, and what is over makes room.
+        let mut members = Members::default();
+        for set in ["a", "b", "c", "d"] {
+            members.add(set, &[address(7)], 9, 1).unwrap();
+        }
+        let fifth = [join("e", "x.example", 7, now, 60)];
+        assert_eq!(members.join_by_name(&fifth, now, 1).no_room, 1);
+        assert_eq!(members.join_by_name(&fifth, now, 9).no_room, 0);
+    }
+
+    #[test]
+    fn an_address_that_was_added_and_has_a_name_stays_as_long_as_the_longer_and_its_connections_outlive_the_answer()
+     {
+        const SECOND: u64 = 1_000_000_000;
+        let (now, mut members) = (Instant::now(), Members::default());
+        let asked_about = |members: &mut Members| !std::mem::take(&mut members.changed).is_empty();
+        members.join_by_name(&[join("a", "x.example", 1, now, 60)], now, 1);
+        assert!(asked_about(&mut members), "it is new there");
+        members.join_by_name(&[join("a", "y.example", 1, now, 30)], now, 1);
+        assert!(!asked_about(&mut members));
+        let shown = |members: &Members, at: u64| {
+            let list = members.list(None, at);
+            list.into_iter()
+                .next()
+                .map(|member| (member.name, member.seconds_left))
+        };
+        let x = Some("x.example".to_owned());
+        assert_eq!(shown(&members, 1), Some((x.clone(), Some(60))));
+        members.add("a", &[address(1)], 90 * SECOND + 1, 1).unwrap();
+        assert_eq!(shown(&members, 1), Some((x, Some(90))));
+        assert_eq!(shown(&members, 70 * SECOND + 1), Some((None, Some(20))));
+        asked_about(&mut members);
+        assert_eq!(members.forget_over(90 * SECOND + 1), [address(1)]);
+        assert!(asked_about(&mut members), "it was added for so long");
+        members.join_by_name(&[join("a", "x.example", 1, now, 60)], now, 1);
+        asked_about(&mut members);
+        assert_eq!(members.forget_over(60 * SECOND + 1), [address(1)]);
+        assert!(!asked_about(&mut members), "an answer was over");
+        members.join_by_name(&[join("a", "x.example", 1, now, 60)], now, 1);
+        members.add("b", &[address(1)], NO_END, 1).unwrap();
+        assert_eq!(
+            members.drop_unasked(|_, name| name != "x.example"),
+            [address(1)]
+        );
+        assert!(!members.has("a", address(1), 1) && members.has("b", address(1), 1));
+        // Both are written, each by itself.
+        let at = Now {
+            boot_ns: 1,
+            unix_ms: 1000,
+        };
+        members.join_by_name(&[join("b", "x.example", 1, now, 60)], now, 1);
+        let written = members.written(at);
+        let names: Vec<_> = written
+            .iter()
+            .map(|of| (of.until, of.name.as_deref()))
+            .collect();
+        assert_eq!(names, [(None, None), (Some(61_000), Some("x.example"))]);
     }
 
     #[test]

@@ -87,6 +87,7 @@ fn list(arguments: &SetListArguments, out: &mut dyn Write) -> Result<u8, Error> 
             set,
             address,
             seconds_left,
+            name,
         } = member;
         if arguments.json {
             writeln!(out, "{}", json!(member))?;
@@ -95,10 +96,13 @@ fn list(arguments: &SetListArguments, out: &mut dyn Write) -> Result<u8, Error> 
         let left = seconds_left.map_or("until it is removed".to_owned(), |left| {
             format!("{left} s left")
         });
-        writeln!(out, "{set:<20} {address:<40} {left}")?;
+        let by = name
+            .as_ref()
+            .map_or(String::new(), |name| format!(", {name}"));
+        writeln!(out, "{set:<20} {address:<40} {left}{by}")?;
     }
     if members.is_empty() && !arguments.json {
-        writeln!(out, "nothing was added")?;
+        writeln!(out, "nothing was added, and nothing has joined by a name")?;
     }
     Ok(0)
 }

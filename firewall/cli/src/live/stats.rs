@@ -106,6 +106,13 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
             names.lost, names.unread
         )?;
     }
+    if names.unasked + names.strange + names.no_room > 0 {
+        writeln!(
+            out,
+            "sets by name: {} answers to nothing that was seen asked, {} of other resolvers, {} addresses without room: they joined none",
+            names.unasked, names.strange, names.no_room
+        )?;
+    }
     if flows_full > 0 {
         writeln!(
             out,

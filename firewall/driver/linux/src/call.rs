@@ -15,6 +15,7 @@ use engine::connection::decide_alone;
 use engine::{Parsed, Shape};
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Decision, Direction, Local, PacketHeaders, Verdict};
+use firewall_abi::rules::ASKS_NAMES;
 
 const TCP: u8 = 6;
 const SYN: u8 = 2;
@@ -147,8 +148,10 @@ fn find_caller(socket: u64, flow: &PacketHeaders, local: &mut Local) {
     owner::of_socket(socket, &mut owner);
     local.program = owner.program;
     local.user = owner.user;
-    // What can't be known may be.
-    local.later = if may_translate(socket, flow.ip_version) == Some(false) {
+    // What can't be known may be. An answer of DNS may name the address that nobody has read yet: what is sent again passes then,
+    // and a program that was told EPERM sends nothing again.
+    let names = engine::head(&InForce::now()).is_none_or(|head| head.asks & ASKS_NAMES != 0);
+    local.later = if !names && may_translate(socket, flow.ip_version) == Some(false) {
         Local::CALL
     } else {
         Local::CALL_TRANSLATED

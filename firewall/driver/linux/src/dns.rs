@@ -1,4 +1,5 @@
-//! Answers of DNS that the zone gets are handed to the service, which knows addresses by their names then.
+//! Answers of DNS that the zone gets are handed to the service, which knows addresses by their names then; and the zone's questions
+//! before them, for an answer is believed only by what was asked.
 //!
 //! A verdict is never asked for that, nor changed by it: a packet is handed on once it is known to pass. Only replies to what the
 //! zone itself began are, so whoever sends packets from that port unasked costs nothing here and names nothing.
@@ -8,8 +9,11 @@ use crate::tables::add;
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;
-use firewall_abi::dns::{AnswerPacket, AnswersSeen, MOST_BYTES, PORT, RING_BYTES};
-use firewall_abi::packet::{Decision, PacketHeaders, Reason, Verdict};
+use firewall_abi::dns::{
+    AnswerPacket, AnswersSeen, MOST_BYTES, PORT, QUESTION_BYTES, QuestionPacket, RING_BYTES,
+};
+use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
+use zerocopy::FromBytes;
 
 /// Where they wait for the service, which alone has this ring.
 #[btf_map]
@@ -19,12 +23,12 @@ static DNS_SEEN: Array<AnswersSeen, 1> = Array::new();
 
 const UDP: u8 = 17;
 
-/// Whether a packet that comes in is an answer that the zone gets. 1: it is.
+/// Whether a packet that comes in is an answer that the zone gets, or one that goes out a question. 1: it is.
 ///
 /// A global function for the verifier: what it knows of the decision ends here, and is not followed into what comes after.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn gatebell_is_answer(flow: *const PacketHeaders, decision: *const Decision) -> u32 {
+pub extern "C" fn gatebell_is_of_dns(flow: *const PacketHeaders, decision: *const Decision) -> u32 {
     if flow.is_null() || decision.is_null() {
         return 0;
     }
@@ -32,46 +36,68 @@ pub extern "C" fn gatebell_is_answer(flow: *const PacketHeaders, decision: *cons
     let flow = unsafe { &*flow };
     // SAFETY: likewise.
     let decision = unsafe { &*decision };
-    let is_answer = flow.protocol == UDP
-        && flow.source_port == PORT
-        && decision.verdict == Verdict::Allow as u8
-        && decision.reason == Reason::Reply as u8;
-    is_answer.into()
+    let passes = flow.protocol == UDP && decision.verdict == Verdict::Allow as u8;
+    let is_of_dns = if flow.direction == Direction::Outbound as u8 {
+        flow.destination_port == PORT
+    } else {
+        flow.source_port == PORT && decision.reason == Reason::Reply as u8
+    };
+    (passes && is_of_dns).into()
 }
 
-/// Hands a packet to the service. There is no room: that is counted, and is all.
+/// Hands an answer to the service. There is no room: that is counted, and is all.
 #[inline(always)]
 pub fn hand_on(packet: &InStack<false>) {
     let Some(seen) = DNS_SEEN.get(0) else {
         return;
     };
-    if copy(packet, packet.length()) {
+    let length = packet.length();
+    let copied = copy(|answer: &mut AnswerPacket| {
+        answer.length = length;
+        answer.copied = least(length, MOST_BYTES as u32);
+        packet.read_into(&mut answer.bytes, answer.copied)
+    });
+    if copied {
         add(&seen.handed, 1);
     } else {
         add(&seen.lost, 1);
     }
 }
 
+/// The same of a question.
 #[inline(always)]
-fn copy(packet: &InStack<false>, length: u32) -> bool {
+pub fn hand_on_question(packet: &InStack<false>) {
+    let Some(seen) = DNS_SEEN.get(0) else {
+        return;
+    };
+    let length = packet.length();
+    let copied = copy(|question: &mut QuestionPacket| {
+        question.length = length;
+        question.copied = least(length, QUESTION_BYTES as u32);
+        packet.read_into(&mut question.bytes, question.copied)
+    });
+    if !copied {
+        add(&seen.questions_lost, 1);
+    }
+}
+
+#[inline(always)]
+const fn least(length: u32, most: u32) -> u32 {
+    if length > most { most } else { length }
+}
+
+/// Whether a record of this kind found room and what it is filled with.
+#[inline(always)]
+fn copy<T: FromBytes>(fill: impl FnOnce(&mut T) -> bool) -> bool {
     let ring = core::ptr::from_ref(&DNS_ANSWERS).cast_mut().cast();
     // SAFETY: a ring buffer of this program's own; the size is a constant.
-    let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<AnswerPacket>() as u64, 0) };
+    let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0) };
     if room.is_null() {
         return false;
     }
-    let room = room.cast::<AnswerPacket>();
-    // SAFETY: ours until it is submitted, 8-aligned and as long as an `AnswerPacket`, which any bytes are: the kernel has
-    // initialised them.
-    let answer = unsafe { &mut *room };
-    let copied = if length > MOST_BYTES as u32 {
-        MOST_BYTES as u32
-    } else {
-        length
-    };
-    answer.length = length;
-    answer.copied = copied;
-    let read = packet.read_into(&mut answer.bytes, copied);
+    let room = room.cast::<T>();
+    // SAFETY: ours until it is submitted, 8-aligned and as long as a `T`, which any bytes are: the kernel has initialised them.
+    let read = fill(unsafe { &mut *room });
     if read {
         // SAFETY: reserved above, submitted once. No flags: the kernel wakes the service if that had caught up.
         unsafe { bpf_ringbuf_submit(room.cast(), 0) };

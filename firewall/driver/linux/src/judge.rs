@@ -24,9 +24,10 @@ use firewall_abi::packet::{
 use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
-/// unseen, unless a rule names its device. `answers` becomes 1 if what comes in carries an answer of DNS, and passes.
+/// unseen, unless a rule names its device. `is_of_dns` becomes 1 if what comes in carries an answer of DNS, or what goes out a
+/// question, and passes.
 #[inline(always)]
-pub fn judge<P: Carried>(packet: &P, direction: Direction, answers: &mut u32) -> Verdict {
+pub fn judge<P: Carried>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
     if packet.device_number() == LOOPBACK && !judges_loopback(&rules) {
         return Verdict::Allow;
@@ -49,9 +50,9 @@ pub fn judge<P: Carried>(packet: &P, direction: Direction, answers: &mut u32) ->
     if decision.verdict == Verdict::Socket as u8 {
         return Verdict::Socket;
     }
-    if direction as u8 == Direction::Inbound as u8 {
+    if direction as u8 != Direction::Forward as u8 {
         // A number, and not compared before it is used: the verifier would follow both ways from here on.
-        *answers = dns::gatebell_is_answer(&parsed.flow, &decision);
+        *is_of_dns = dns::gatebell_is_of_dns(&parsed.flow, &decision);
     }
     settle(packet, length, &parsed.flow, direction, &decision)
 }

@@ -62,12 +62,13 @@ static ZONE: CgroupArray<1> = CgroupArray::new();
 
 /// Who judges where, and who goes on after that, by the numbers below. Filled by the service: another program takes a place by one update.
 #[btf_map]
-static JUDGES: ProgramArray<4> = ProgramArray::new();
+static JUDGES: ProgramArray<5> = ProgramArray::new();
 const LOCAL_IN: u32 = 0;
 const FORWARD: u32 = 1;
 const LOCAL_OUT: u32 = 2;
 /// Who hands on what passes, and what it is.
 const DNS_ANSWER: u32 = 3;
+const DNS_QUESTION: u32 = 4;
 
 /// `NF_DROP` and `NF_ACCEPT`.
 const DROP: i32 = 0;
@@ -111,13 +112,18 @@ fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -
     if !packet.open() {
         return DROP;
     }
-    let mut answers = 0;
-    let verdict = match judge::judge(&packet, direction, &mut answers) {
+    let mut is_of_dns = 0;
+    let verdict = match judge::judge(&packet, direction, &mut is_of_dns) {
         Verdict::Allow | Verdict::Socket => ACCEPT,
         _ => DROP,
     };
-    if direction as u8 == Direction::Inbound as u8 && answers == 1 {
-        go_on(ctx, DNS_ANSWER);
+    if !FORWARDED && is_of_dns == 1 {
+        let place = if direction as u8 == Direction::Inbound as u8 {
+            DNS_ANSWER
+        } else {
+            DNS_QUESTION
+        };
+        go_on(ctx, place);
     }
     verdict
 }
@@ -138,6 +144,17 @@ pub extern "C" fn zone_dns_answer(ctx: *mut bpf_nf_ctx) -> i32 {
     let mut packet = InStack::<false>::of(ctx);
     if packet.open() {
         dns::hand_on(&packet);
+    }
+    ACCEPT
+}
+
+/// A question of DNS that passes, likewise: gone on with from [`zone_local_out`].
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "netfilter")]
+pub extern "C" fn zone_dns_question(ctx: *mut bpf_nf_ctx) -> i32 {
+    let mut packet = InStack::<false>::of(ctx);
+    if packet.open() {
+        dns::hand_on_question(&packet);
     }
     ACCEPT
 }

@@ -20,13 +20,13 @@ pub(crate) use vectors::place;
 
 use crate::device::GUESTS_WORD;
 use crate::set::grouped;
-use crate::{DefaultAction, Defaults, Rule};
+use crate::{DefaultAction, Defaults, Rule, Set};
 use dimensions::{PROGRAM, asks_ports, takes_any_destination, takes_any_source};
 use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{
-    ASKS_GUESTS, ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_OUT_INTERFACE, ASKS_PERSON, ASKS_PROGRAM,
-    ASKS_USER, CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS, Outcome,
-    PAGE_BYTES, PAGE_WORDS, Page, Tree,
+    ASKS_GUESTS, ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_NAMES, ASKS_OUT_INTERFACE, ASKS_PERSON,
+    ASKS_PROGRAM, ASKS_USER, CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS,
+    Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -112,6 +112,7 @@ pub(crate) struct Source<'a> {
     pub(crate) defaults: Defaults,
     pub(crate) fail_mode: FailMode,
     pub(crate) sets: Option<&'a Sets>,
+    pub(crate) listed: &'a [Set],
 }
 
 impl<'a> Source<'a> {
@@ -291,6 +292,11 @@ impl Building<'_> {
     }
 
     fn asks(&self) -> u32 {
+        let listed = self.source.listed;
+        let by_name = |set: &u32| {
+            let set = listed.get(*set as usize);
+            set.is_some_and(|set| !set.names.is_empty())
+        };
         let asks = |rule: &Rule| {
             let if_any = |none: bool, bit| if none { 0 } else { bit };
             if_any(rule.users.is_empty(), ASKS_USER)
@@ -309,6 +315,7 @@ impl Building<'_> {
                         .any(|word| word == GUESTS_WORD),
                     ASKS_GUESTS,
                 )
+                | if_any(!rule.destination_sets.iter().any(by_name), ASKS_NAMES)
         };
         let Defaults {
             inbound,

@@ -278,7 +278,14 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
         Ask::RemoveFromSet { set, addresses } => {
             json!({ "removed": firewall.remove_from_set(&set, &addresses)? })
         }
-        Ask::SetMembers { set } => json!({ "members": firewall.set_members(set.as_deref())? }),
+        Ask::SetMembers { set } => {
+            let mut members = firewall.set_members(set.as_deref())?;
+            // What somebody asked for is nobody else's.
+            if requester.sees().is_some() {
+                members.iter_mut().for_each(|member| member.name = None);
+            }
+            json!({ "members": members })
+        }
         Ask::Questions => json!({ "questions": firewall.questions(requester.sees()) }),
         Ask::Answer { id, given } => {
             let (may, by) = (requester.sees(), requester.name());

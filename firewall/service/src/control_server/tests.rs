@@ -127,6 +127,7 @@ fn set_member() -> SetMember {
         set: "banned".to_owned(),
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         seconds_left: Some(9),
+        name: Some("example.org".to_owned()),
     }
 }
 

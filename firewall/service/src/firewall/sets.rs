@@ -3,7 +3,8 @@
 use super::{Firewall, Refused};
 use crate::driver::now_ns;
 use crate::lease::{Held, refused};
-use crate::members::{self, Now};
+use crate::members::{self, JoinedByName, Now};
+use crate::named_sets::{Join, Wanted};
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{SetAdded, SetMember, SetRemoved};
@@ -11,8 +12,11 @@ use firewall_abi::members::NO_END;
 use rules::Set;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::info;
+
+/// How often at most the rules are compiled anew because addresses join several sets by their names.
+const COMPILED_BY_NAMES: Duration = Duration::from_secs(10);
 
 /// Now, by both clocks.
 pub(super) fn now() -> Result<Now> {
@@ -104,13 +108,95 @@ impl Firewall {
         Ok(members)
     }
 
+    /// The sets that the rules in force have.
+    fn listed_in_force(&self) -> Result<Arc<[Set]>, Refused> {
+        let held = self.rulebook.in_force();
+        match held.and_then(|held| held.listed.clone()) {
+            Some(listed) => Ok(listed),
+            None => self.read_listed(held),
+        }
+    }
+
+    /// Has sets that ask for names be those of the rules in force, where these are others by now: what is known of their names joins
+    /// them, and what no set asks for any more leaves.
+    pub(super) fn follow_names(&mut self) {
+        let generation = self.rulebook.in_force().map(|held| held.generation);
+        if self.names_followed == generation {
+            return;
+        }
+        self.names_followed = generation;
+        self.addresses.look_for_resolvers();
+        // What can't be read has no names that could be had.
+        let listed = self.listed_in_force().unwrap_or_else(|_| [].into());
+        let wanted = Wanted::of(&listed);
+        let left = self
+            .members
+            .drop_unasked(|set, name| wanted.asks(set, name));
+        let tables = self.rulebook.tables();
+        let put = self.members.put(&self.driver, &tables, &left);
+        self.noted(
+            Cause::Members,
+            put.context("taking out of sets what they do not ask for any more"),
+        );
+        let joins = self.addresses.want(wanted);
+        self.join_sets(&joins);
+    }
+
+    /// Has addresses join the sets that ask for their names.
+    pub(super) fn join_by_name(&mut self) {
+        let joins = self.addresses.joins();
+        self.join_sets(&joins);
+    }
+
+    fn join_sets(&mut self, joins: &[Join]) {
+        if joins.is_empty() {
+            return;
+        }
+        let Ok(now_ns) = now_ns() else { return };
+        let JoinedByName {
+            mut addresses,
+            before,
+            mut no_room,
+        } = self.members.join_by_name(joins, Instant::now(), now_ns);
+        let tables = self.rulebook.tables();
+        let is_unread = self.rulebook.asks_unread(&self.members);
+        let lacking: Vec<_> = addresses
+            .iter()
+            .filter(|address| {
+                is_unread
+                    || self
+                        .members
+                        .any_lacking(std::slice::from_ref(address), &tables)
+            })
+            .copied()
+            .collect();
+        if !lacking.is_empty() {
+            // Who owns a name says what it has: such a compilation is nothing that others may order as often as they like.
+            let is_due = self
+                .named_compiled
+                .is_none_or(|last| last.elapsed() >= COMPILED_BY_NAMES);
+            if is_due {
+                self.named_compiled = Some(Instant::now());
+            }
+            if !is_due || self.put_members(&lacking).is_err() {
+                self.take_back(before.of(&lacking), &lacking);
+                no_room += lacking.len() as u64;
+            }
+            addresses.retain(|address| !lacking.contains(address));
+        }
+        self.addresses.found_no_room(no_room);
+        let tables = self.rulebook.tables();
+        let put = self.members.put(&self.driver, &tables, &addresses);
+        self.noted(
+            Cause::Members,
+            put.context("having addresses join sets by their names"),
+        );
+        self.keep_members(false);
+    }
+
     /// The set of this name that the rules in force have.
     fn set_in_force(&mut self, name: &str) -> Result<Set, Refused> {
-        let held = self.rulebook.in_force();
-        let listed = match held.and_then(|held| held.listed.clone()) {
-            Some(listed) => listed,
-            None => self.read_listed(held)?,
-        };
+        let listed = self.listed_in_force()?;
         let set = listed.iter().find(|set| set.id == name).cloned();
         set.ok_or_else(|| members::no_such_set(name, &listed))
     }

@@ -1,0 +1,359 @@
+//! Sets that ask for names: which answers of DNS have an address join them.
+//!
+//! Rules that hold here:
+//! - An answer is believed if the zone asked for it: from the address and to the port by which that was, with its number and its
+//!   name; and if it comes from a resolver that the set names, or else from one whom this machine asks.
+//! - It has an address join the sets that ask for the name that was asked for, and no others.
+//! - All is bounded, and what finds no room is counted.
+
+use names::{Answered, Asked, Ends, Holds, Questions, Remembered};
+use rules::{Addresses, Set};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Joins that wait for the main loop.
+const MOST_WAITING: usize = 4096;
+/// For so long it is said that some found no room.
+const SAID_FOR: Duration = Duration::from_secs(60);
+/// Where this machine's resolvers are: its own file, and that of systemd-resolved, whose own address is in the first.
+const RESOLVER_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+
+/// A set that asks for names.
+#[derive(Debug)]
+struct AskingSet {
+    id: Arc<str>,
+    except: Vec<Addresses>,
+    resolvers: Vec<IpAddr>,
+}
+
+/// The sets that ask for names.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    sets: Vec<AskingSet>,
+    /// The sets that ask for a name, and for all that lies below one.
+    whole: HashMap<String, Vec<usize>>,
+    below: HashMap<String, Vec<usize>>,
+}
+
+impl Wanted {
+    /// Of these sets those that do.
+    pub fn of(sets: &[Set]) -> Self {
+        let mut wanted = Self::default();
+        for set in sets.iter().filter(|set| !set.names.is_empty()) {
+            let place = wanted.sets.len();
+            wanted.sets.push(AskingSet {
+                id: set.id.as_str().into(),
+                except: set.except.clone(),
+                resolvers: set.resolvers.clone(),
+            });
+            for pattern in &set.names {
+                let names = if pattern.is_below() {
+                    &mut wanted.below
+                } else {
+                    &mut wanted.whole
+                };
+                names
+                    .entry(pattern.name().to_owned())
+                    .or_default()
+                    .push(place);
+            }
+        }
+        wanted
+    }
+
+    /// The sets that ask for this name.
+    fn sets_of(&self, name: &str) -> Vec<&AskingSet> {
+        let domains = name
+            .char_indices()
+            .filter(|(_, c)| *c == '.')
+            .filter_map(|(dot, _)| self.below.get(name.get(dot + 1..)?));
+        let mut places: Vec<usize> = self
+            .whole
+            .get(name)
+            .into_iter()
+            .chain(domains)
+            .flatten()
+            .copied()
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        places
+            .into_iter()
+            .filter_map(|place| self.sets.get(place))
+            .collect()
+    }
+
+    /// Whether this set asks for this name.
+    pub fn asks(&self, set: &str, name: &str) -> bool {
+        self.sets_of(name).iter().any(|asking| *asking.id == *set)
+    }
+}
+
+/// An address that joins a set by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    pub set: Arc<str>,
+    pub holds: Holds,
+}
+
+/// What had no address join a set, since the service started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NotJoined {
+    /// Answers for a name that a set asks for, whose question was not seen.
+    pub unasked: u64,
+    /// Answers for such a name from another resolver.
+    pub strange: u64,
+    /// Addresses that found no room.
+    pub no_room: u64,
+}
+
+/// What is believed of what was answered.
+#[derive(Debug, Default)]
+pub struct Belief {
+    questions: Questions,
+    remembered: Remembered,
+    wanted: Wanted,
+    /// Whom this machine asks.
+    own: Vec<IpAddr>,
+    waiting: Vec<Join>,
+    not_joined: NotJoined,
+    full: Option<Instant>,
+}
+
+impl Belief {
+    /// Notes what is asked.
+    pub fn ask(&mut self, ends: Ends, asked: Asked, now: Instant) {
+        self.questions.ask(ends, asked, now);
+    }
+
+    /// Takes in an answer. True: something waits that joins a set by it.
+    pub fn answer(&mut self, ends: Ends, answered: &Answered, now: Instant) -> bool {
+        let is_wanted = !self.wanted.sets_of(&answered.name).is_empty();
+        if !self.questions.is_answer(ends, answered, now) {
+            self.not_joined.unasked += u64::from(is_wanted);
+            return false;
+        }
+        let is_named = |set: &AskingSet| set.resolvers.contains(&ends.resolver);
+        if !self.own.contains(&ends.resolver) && !self.wanted.sets.iter().any(is_named) {
+            self.not_joined.strange += u64::from(is_wanted);
+            return false;
+        }
+        let holds = self.remembered.learn(answered, ends.resolver, now);
+        let joins = self.joins(&holds);
+        if is_wanted && joins.is_empty() && !holds.is_empty() {
+            self.not_joined.strange += 1;
+        }
+        let room = MOST_WAITING.saturating_sub(self.waiting.len());
+        self.found_no_room(joins.len().saturating_sub(room) as u64, now);
+        self.waiting.extend(joins.into_iter().take(room));
+        !self.waiting.is_empty()
+    }
+
+    fn joins(&self, holds: &[Holds]) -> Vec<Join> {
+        let mut joins = Vec::new();
+        for holds in holds {
+            for set in self.wanted.sets_of(&holds.name) {
+                let resolvers = if set.resolvers.is_empty() {
+                    &self.own
+                } else {
+                    &set.resolvers
+                };
+                let is_kept_out = set.except.iter().any(|of| of.contains(holds.address));
+                if resolvers.contains(&holds.resolver) && !is_kept_out {
+                    joins.push(Join {
+                        set: set.id.clone(),
+                        holds: holds.clone(),
+                    });
+                }
+            }
+        }
+        joins
+    }
+
+    /// From now on these sets ask. Returns what joins them by what is known already.
+    pub fn want(&mut self, wanted: Wanted, now: Instant) -> Vec<Join> {
+        self.wanted = wanted;
+        self.waiting.clear();
+        let known: Vec<_> = self.remembered.all(now).collect();
+        self.joins(&known)
+    }
+
+    /// Whom this machine asks by now.
+    pub fn ask_them(&mut self, own: Vec<IpAddr>) {
+        self.own = own;
+    }
+
+    /// What waits to join.
+    pub fn take(&mut self) -> Vec<Join> {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// So many addresses found no room.
+    pub fn found_no_room(&mut self, number: u64, now: Instant) {
+        if number > 0 {
+            self.not_joined.no_room += number;
+            self.full = Some(now);
+        }
+    }
+
+    /// What had no address join a set.
+    pub fn not_joined(&self) -> NotJoined {
+        self.not_joined
+    }
+
+    /// What is wrong.
+    pub fn trouble(&self, now: Instant) -> Option<String> {
+        if self.own.is_empty()
+            && let Some(set) = self.wanted.sets.iter().find(|set| set.resolvers.is_empty())
+        {
+            return Some(format!(
+                "no name has an address join the set `{}`: /etc/resolv.conf names no resolver outside this machine; write who is \
+                 asked outside into the set's `resolvers`",
+                set.id
+            ));
+        }
+        let lasts = |full: Instant| now.saturating_duration_since(full) < SAID_FOR;
+        self.full.filter(|full| lasts(*full)).map(|_| {
+            format!(
+                "{} addresses found no room in sets that ask for their names: `gatebell set list` says what is in them",
+                self.not_joined.no_room
+            )
+        })
+    }
+}
+
+/// Whom this machine asks for names, outside of it.
+pub fn own_resolvers() -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for file in RESOLVER_FILES {
+        found.extend(resolvers_in(&read(file)));
+    }
+    found
+}
+
+fn read(file: &str) -> String {
+    const MOST: u64 = 64 * 1024;
+    let mut text = String::new();
+    // Where there is none, nobody is named.
+    let _none = File::open(file).and_then(|file| file.take(MOST).read_to_string(&mut text));
+    text
+}
+
+fn resolvers_in(text: &str) -> Vec<IpAddr> {
+    let named = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let address = words
+            .next()
+            .filter(|key| *key == "nameserver")
+            .and(words.next())?;
+        // A link-local address has its device behind it.
+        let address: IpAddr = address.split('%').next()?.parse().ok()?;
+        Some(address.to_canonical())
+    });
+    named.filter(|address| !address.is_loopback()).collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    const RESOLVER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 53));
+    const OTHER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 54));
+
+    fn wanted() -> Wanted {
+        let text = "[default]\ninbound = 'allow'\noutbound = 'block'\n\
+            [[set]]\nid = 'one'\nnames = ['example.org']\nexcept = '192.0.2.9'\n\
+            [[set]]\nid = 'below'\nnames = ['*.example.org', 'Example.NET.']\nresolvers = '192.0.2.54'\n\
+            [[rule]]\nid = 'r'\naction = 'allow'\ndestination = ['@one', '@below']\n";
+        let rules = rules::parse("r", text, &rules::NoResolver).unwrap();
+        Wanted::of(&rules.sets().cloned().collect::<Vec<_>>())
+    }
+
+    fn ids(wanted: &Wanted, name: &str) -> Vec<String> {
+        let sets = wanted.sets_of(name).into_iter();
+        sets.map(|set| set.id.to_string()).collect()
+    }
+
+    #[test]
+    fn a_name_joins_the_sets_that_ask_for_it_and_what_lies_below_a_domain_at_any_depth() {
+        let wanted = wanted();
+        assert_eq!(ids(&wanted, "example.org"), ["one"]);
+        assert_eq!(ids(&wanted, "www.example.org"), ["below"]);
+        assert_eq!(ids(&wanted, "a.b.example.org"), ["below"]);
+        assert_eq!(ids(&wanted, "example.net"), ["below"]);
+        for other in [
+            "badexample.org",
+            "org",
+            "example.org.evil.example",
+            "www.example.net",
+        ] {
+            assert!(ids(&wanted, other).is_empty(), "{other}");
+        }
+        assert!(wanted.asks("one", "example.org") && !wanted.asks("below", "example.org"));
+    }
+
+    #[test]
+    fn what_was_not_asked_or_comes_from_another_resolver_joins_nothing_and_is_counted() {
+        let now = Instant::now();
+        let mut belief = Belief::default();
+        assert!(belief.want(wanted(), now).is_empty());
+        assert!(belief.trouble(now).unwrap().contains("`one`"));
+        belief.ask_them(vec![RESOLVER]);
+        assert_eq!(belief.trouble(now), None);
+        let ends = |resolver| Ends {
+            client: IpAddr::from([192, 0, 2, 1]),
+            port: 4000,
+            resolver,
+        };
+        let answered = |name: &str| Answered {
+            id: 7,
+            name: name.to_owned(),
+            addresses: vec![([192, 0, 2, 7].into(), 60), ([192, 0, 2, 9].into(), 60)],
+        };
+        let hears = |belief: &mut Belief, resolver, name: &str| {
+            let asked = Asked {
+                id: 7,
+                name: name.to_owned(),
+            };
+            belief.ask(ends(resolver), asked, now);
+            belief.answer(ends(resolver), &answered(name), now);
+            let joins = belief.take().into_iter();
+            joins
+                .map(|join| format!("{} {}", join.set, join.holds.address))
+                .collect::<Vec<_>>()
+        };
+        assert!(!belief.answer(ends(RESOLVER), &answered("example.org"), now));
+        assert_eq!(
+            hears(&mut belief, RESOLVER, "example.org"),
+            ["one 192.0.2.7"]
+        );
+        assert!(hears(&mut belief, OTHER, "example.org").is_empty());
+        assert!(hears(&mut belief, RESOLVER, "www.example.org").is_empty());
+        assert_eq!(
+            hears(&mut belief, OTHER, "www.example.org"),
+            ["below 192.0.2.7", "below 192.0.2.9"]
+        );
+        assert!(hears(&mut belief, RESOLVER, "other.example").is_empty());
+        let counted = NotJoined {
+            unasked: 1,
+            strange: 2,
+            no_room: 0,
+        };
+        assert_eq!(belief.not_joined(), counted);
+        // What is known joins sets that come later.
+        assert_eq!(belief.want(wanted(), now).len(), 3);
+    }
+
+    #[test]
+    fn the_machines_resolvers_are_those_outside_of_it() {
+        let text = "# nameserver 192.0.2.1\nnameserver 127.0.0.53\nnameserver 192.0.2.53 # one\nsearch example.org\n\
+            nameserver fe80::1%eth0\nnameserver ::1\nnameserver x\n";
+        let found = resolvers_in(text);
+        assert_eq!(found, [RESOLVER, "fe80::1".parse().unwrap()]);
+    }
+}
