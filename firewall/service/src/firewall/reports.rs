@@ -1,0 +1,249 @@
+//! What can be asked of the firewall: its status, what it counted, what it holds.
+
+use super::{Firewall, devices};
+use crate::lease::{Budget, Held, refused};
+use crate::named_sets::NotJoined;
+use anyhow::Result;
+use channel::server::{DeviceServer, RingMemory, Room};
+use control::{
+    Account, Accounts, AddressName, AddressNames, Counted, Hits, InForce, Memory, NameStats,
+    Refused, RuleNames, RuleText, Stats, Status,
+};
+use firewall_abi::dns::AnswersSeen;
+use std::time::Instant;
+
+impl Firewall {
+    /// How it is.
+    #[must_use]
+    pub fn status(&mut self) -> Status {
+        let nothing = InForce {
+            generation: 0,
+            name: None,
+            rules: 0,
+        };
+        let held = self.rulebook.in_force();
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            contract: firewall_abi::VERSION,
+            pid: std::process::id(),
+            since: self.since,
+            adopted: self.driver.adopted(),
+            netns: self.config.netns.clone(),
+            cgroup: self.config.cgroup.clone(),
+            devices: devices(),
+            pins: self.config.pins.clone(),
+            rules: held.map_or(nothing, Held::in_force),
+            lease: self.rulebook.lease(),
+            fail_mode: held
+                .map(|held| held.fail_mode)
+                .unwrap_or_default()
+                .name()
+                .to_owned(),
+            kernel_memory: self.memory(),
+            history: self.recorder.status(self.config.history),
+            trouble: self.troubles(),
+        }
+    }
+
+    /// What is not as it should be, worst first.
+    pub(super) fn troubles(&self) -> Vec<String> {
+        let Self {
+            stand_in,
+            bad_file,
+            missing,
+            failures,
+            no_door,
+            open,
+            ..
+        } = self;
+        let said = [open, stand_in, bad_file].into_iter().flatten();
+        let said = said.chain(missing).chain(failures.iter());
+        let said = said.chain(no_door).cloned();
+        let unkept = [
+            self.programs.trouble(),
+            self.keeper.trouble(),
+            self.always.trouble(),
+            self.state.trouble(),
+            self.addresses.trouble(),
+            self.recorder.trouble(),
+        ];
+        said.chain(unkept.into_iter().flatten()).collect()
+    }
+
+    /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.
+    pub fn stats(&mut self) -> Result<Stats, Refused> {
+        let now = Instant::now();
+        if self.swept.is_none_or(|last| last.may_be_followed(now)) {
+            self.forget_idle().map_err(refused)?;
+        }
+        let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
+        Ok(Stats::of(
+            generation,
+            self.driver.verdicts().map_err(refused)?,
+            self.flows,
+            self.name_stats().map_err(refused)?,
+        ))
+    }
+
+    pub(super) fn name_stats(&self) -> Result<NameStats> {
+        let AnswersSeen {
+            handed,
+            lost,
+            questions_lost,
+        } = self.driver.answers_seen()?;
+        let (known, unread) = self.addresses.counted();
+        let NotJoined {
+            unasked,
+            strange,
+            no_room,
+        } = self.addresses.not_joined();
+        Ok(NameStats {
+            known,
+            answers: handed,
+            lost,
+            unread,
+            questions_lost,
+            unasked,
+            strange,
+            no_room,
+        })
+    }
+
+    /// The names of addresses that were learned after this turn.
+    #[must_use]
+    pub fn address_names(&self, since: u64) -> AddressNames {
+        let (learned, turn) = self.addresses.since(since);
+        let names = learned.into_iter().map(|learned| AddressName {
+            address: learned.address,
+            name: learned.name.to_string(),
+            seconds_left: learned.left.as_secs(),
+        });
+        AddressNames {
+            names: names.collect(),
+            turn,
+        }
+    }
+
+    /// How often each rule has decided.
+    pub fn hits(&mut self) -> Result<Hits, Refused> {
+        let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
+        let hits = self
+            .driver
+            .hits(self.rulebook.place_in_force())
+            .map_err(refused)?;
+        Ok(Hits { generation, hits })
+    }
+
+    /// Every app's books.
+    #[must_use]
+    pub fn accounts(&mut self) -> Accounts {
+        let Some(door) = &self.door else {
+            return Accounts {
+                taken: 0,
+                released: 0,
+                apps: Vec::new(),
+                past: Counted::default(),
+                balances: true,
+            };
+        };
+        let references = door.references();
+        let apps: Vec<Account> = door
+            .accounts()
+            .map(|app| Account {
+                slot: app.slot,
+                pid: app.pid,
+                user: app.user,
+                counted: app.totals.into(),
+                balances: app.totals.balances(),
+                lies: app.lies,
+            })
+            .collect();
+        let attached =
+            references.taken.checked_sub(references.released) == Some(references.attached);
+        let balances =
+            attached && references.past.balances() && apps.iter().all(|app| app.balances);
+        let (taken, released, past) = (
+            references.taken,
+            references.released,
+            references.past.into(),
+        );
+        Accounts {
+            taken,
+            released,
+            apps,
+            past,
+            balances,
+        }
+    }
+
+    /// The text of the rules that are judged by now: the candidate's while a lease runs.
+    #[must_use]
+    pub fn rules(&mut self) -> RuleText {
+        let folder = self.config.rule_folder();
+        let file =
+            std::path::absolute(&self.config.rules).unwrap_or_else(|_| self.config.rules.clone());
+        match self.rulebook.in_force() {
+            Some(held) => held.rule_text(folder, file),
+            None => RuleText {
+                generation: 0,
+                name: None,
+                text: None,
+                folder,
+                file,
+            },
+        }
+    }
+
+    /// The names of this generation's rules, if they are known.
+    #[must_use]
+    pub fn rule_names(&mut self, generation: u32) -> Option<RuleNames> {
+        self.keep_names();
+        self.names.get(generation).cloned()
+    }
+
+    /// The path of a program that a record names: its file system's device and its inode.
+    #[must_use]
+    pub fn program(&mut self, id: [u64; 2]) -> Option<String> {
+        self.driver.program(id).ok().flatten()
+    }
+
+    pub(super) fn memory(&mut self) -> Memory {
+        let (taken, rings) = (self.driver.memory(), self.rings());
+        Memory {
+            budget: self.config.kernel_memory,
+            used: taken.sum() + rings.attached + rings.let_go,
+            tables: taken.own,
+            rules: taken.rules,
+            sets: taken.sets,
+            rings: rings.attached,
+            rings_let_go: rings.let_go,
+        }
+    }
+
+    pub(super) fn rings(&mut self) -> RingMemory {
+        self.door
+            .as_mut()
+            .map(DeviceServer::memory)
+            .unwrap_or_default()
+    }
+
+    /// What rings leave to tables.
+    pub(super) fn budget(&mut self) -> Budget {
+        let (whole, rings) = (self.config.kernel_memory, self.rings());
+        Budget {
+            whole,
+            tables: whole.saturating_sub(rings.attached + rings.let_go),
+        }
+    }
+
+    /// What tables leave to rings. Others than root have a share of their own, so that they can't keep root from changing the
+    /// rules.
+    pub(super) fn room(&self) -> Room {
+        let whole = self.config.kernel_memory;
+        let all = whole.saturating_sub(self.driver.memory().sum());
+        Room {
+            all,
+            others: all.min(whole / 4),
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! How rules come into force: of the file, by request, on a lease, and what is written down of that.
+
+use super::{Firewall, bad_file, missing, now};
+use crate::keeper::KeptLists;
+use crate::last_good::{Compiled, LastGood};
+use crate::lease::{Held, New, refused};
+use crate::troubles::Cause;
+use crate::{programs, stand_in};
+use anyhow::{Context, Result, anyhow};
+use control::{Applied, ChangeNote, InForce, Refused};
+use rules::Rules;
+use std::fs;
+use std::time::Duration;
+use store::{History, NewChange};
+use tracing::{error, info, warn};
+
+impl Firewall {
+    /// The rule file's; or what the kernel has, if the file is no good; or what was good last; or the built-in minimum. Whatever
+    /// is wrong, something holds.
+    pub(super) fn first_rules(&mut self) -> Result<()> {
+        if self.reload().is_ok() {
+            return Ok(());
+        }
+        if let Some(held) = self.rulebook.confirmed() {
+            error!(
+                "generation {} stays in force, which the kernel still has",
+                held.generation
+            );
+            return Ok(());
+        }
+        self.stand_in()
+    }
+
+    pub(super) fn stand_in(&mut self) -> Result<()> {
+        let (candidates, unusable) = stand_in::candidates(&self.keeper);
+        unusable.iter().for_each(|why| error!("{why}"));
+        let mut failed = None;
+        for (good, what) in candidates {
+            let budget = self.budget();
+            let put =
+                self.rulebook
+                    .put_last_good(&self.driver, &self.state, good, &self.members, budget);
+            match put {
+                Ok(_) => {
+                    let said = format!(
+                        "THE RULE FILE IS NOT IN FORCE, but {what}; mend {}, then `systemctl reload gatebell`",
+                        self.config.rule_file()
+                    );
+                    error!("{said}");
+                    self.stand_in = Some(said);
+                    // Programs may be other files than when those were good.
+                    self.renew();
+                    return Ok(());
+                }
+                Err(cause) => {
+                    error!("{what} can't be put in force: {cause:#}");
+                    failed = Some(cause);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| anyhow!("there are no rules at all")))
+    }
+
+    /// Looks again for what was no good or missing.
+    pub(super) fn look_again(&mut self) {
+        if self.failures.holds(Cause::Programs) {
+            self.renew();
+        }
+        if self.stand_in.is_some() {
+            // Said already, unless it is something else by now.
+            let before = self.bad_file.take();
+            self.bad_file = match self.reload_file() {
+                Ok(applied) => {
+                    info!(
+                        "the rule file is good now; generation {} is in force",
+                        applied.generation
+                    );
+                    None
+                }
+                Err(wrong) => Some(bad_file(&wrong)),
+            };
+            if let Some(other) = self.bad_file.as_ref().filter(|_| self.bad_file != before) {
+                error!("{other}");
+            }
+            return;
+        }
+        let text = self.rulebook.confirmed().and_then(|held| held.text.clone());
+        let Some((name, text)) = text else {
+            return;
+        };
+        let Ok(rules) = self.read(&name, &text) else {
+            return;
+        };
+        if missing(&rules) == self.missing && !self.failures.holds(Cause::Rules) {
+            return;
+        }
+        let taken = self.take(&name, &text, &rules, false);
+        if let Some(applied) = self.noted(Cause::Rules, taken.map_err(anyhow::Error::from)) {
+            info!(
+                "what the rules name has changed; generation {} knows it",
+                applied.generation
+            );
+        }
+    }
+
+    /// Makes these the confirmed rules, and keeps them for a start at which the rule file is no good.
+    pub(super) fn take(
+        &mut self,
+        name: &str,
+        text: &str,
+        rules: &Rules,
+        ends_lease: bool,
+    ) -> Result<Applied, Refused> {
+        let budget = self.budget();
+        let new = New {
+            name,
+            text,
+            rules,
+            members: &self.members,
+            budget,
+        };
+        let before = self.rulebook.confirmed().map(|held| held.generation);
+        let taken = self
+            .rulebook
+            .confirm_at_once(&self.driver, &self.state, new, ends_lease);
+        let (held, compiled) = taken.map_err(|error| self.how_far(before, refused(error)))?;
+        self.are_good(&held, rules, compiled);
+        Ok(self.applied(&held, rules))
+    }
+
+    pub(super) fn are_good(&mut self, held: &Held, rules: &Rules, compiled: Compiled) {
+        self.stand_in = None;
+        self.failures.note(Cause::Rules, &Ok(()));
+        self.missing = missing(rules);
+        self.missing.iter().for_each(|trouble| error!("{trouble}"));
+        let Some((name, text)) = held.text.clone() else {
+            return;
+        };
+        self.keeper.keep(LastGood {
+            name,
+            text,
+            since: now(),
+            troubled: !self.missing.is_empty(),
+            programs: held.programs.clone(),
+            compiled: Ok(compiled),
+        });
+    }
+
+    /// Tidies up after a lease whose time is over. Returns the generation that is no longer tried out.
+    pub(crate) fn expire(&mut self) -> Option<u32> {
+        let ended = self.rulebook.expire(&self.driver, &self.state);
+        self.noted(Cause::Lease, ended.context("ending a lease")).flatten().inspect(|generation| {
+            warn!("generation {generation} was not confirmed in time; the confirmed rules are back");
+        })
+    }
+
+    /// Takes these rules. `name` is what they are called in messages. Without a lease they are confirmed at once, and the
+    /// rule file is replaced; with one they hold until then and no longer, unless [`Self::confirm`] comes first. A second
+    /// lease takes the candidate's place, never that of the confirmed rules.
+    pub fn apply(
+        &mut self,
+        name: &str,
+        text: &str,
+        lease: Option<Duration>,
+        note: ChangeNote,
+        by: String,
+    ) -> Result<Applied, Refused> {
+        let in_force = self.rulebook.in_force().map_or(0, |held| held.generation);
+        if note.replaces.is_some_and(|read| read != in_force) {
+            return Err(Refused::Replaced);
+        }
+        let rules = self.read(name, text)?;
+        let Some(time) = lease else {
+            let mut applied = self.take(name, text, &rules, true)?;
+            let what = note.what.unwrap_or_else(|| format!("apply {name}"));
+            let change = NewChange {
+                by,
+                what,
+                undoes: note.undoes,
+            };
+            applied.change = self.write_file(text, change)?;
+            info!("generation {} is in force", applied.generation);
+            return Ok(applied);
+        };
+        let budget = self.budget();
+        let new = New {
+            name,
+            text,
+            rules: &rules,
+            members: &self.members,
+            budget,
+        };
+        let held = self
+            .rulebook
+            .try_out(&self.driver, &self.state, new, time)
+            .map_err(refused)?;
+        info!(
+            "generation {} is in force for {} s, unless it is confirmed",
+            held.generation,
+            time.as_secs()
+        );
+        Ok(self.applied(&held, &rules))
+    }
+
+    /// Makes the candidate the confirmed rules, and then replaces the rule file.
+    pub fn confirm(&mut self, by: String) -> Result<Applied, Refused> {
+        let before = self.rulebook.confirmed().map(|held| held.generation);
+        let confirmed = self.rulebook.confirm(&self.driver, &self.state);
+        let held = confirmed.map_err(|error| self.how_far(before, error))?;
+        info!("generation {} is confirmed", held.generation);
+        let Some((name, text)) = held.text.clone() else {
+            return Err(self.incomplete("their text is lost: apply them again".to_owned()));
+        };
+        let change = NewChange {
+            by,
+            what: format!("confirm {name}"),
+            undoes: None,
+        };
+        let change = self.write_file(&text, change)?;
+        // They are confirmed. Whoever tried them out has seen their warnings; files that they name may be gone by now.
+        let applied = match self.read(&name, &text) {
+            Ok(rules) => {
+                self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
+                self.applied(&held, &rules)
+            }
+            Err(unreadable) => self.confirmed_unread(&held, &unreadable),
+        };
+        Ok(Applied { change, ..applied })
+    }
+
+    /// Ends the lease: the confirmed rules are back.
+    pub fn revert(&mut self) -> Result<InForce, Refused> {
+        self.rulebook.revert(&self.driver, &self.state)?;
+        let held = self.rulebook.confirmed().ok_or(Refused::NoLease)?;
+        info!("the lease is ended; generation {} is back", held.generation);
+        Ok(held.in_force())
+    }
+
+    /// Reads the rule file again, as SIGHUP does. A lease that runs goes on.
+    pub fn reload(&mut self) -> Result<Applied, Refused> {
+        let reloaded = self.reload_file();
+        self.bad_file = reloaded.as_ref().err().map(|wrong| {
+            error!("{wrong}");
+            bad_file(wrong)
+        });
+        reloaded
+    }
+
+    pub(super) fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
+        let mut rules = rules::parse(name, text, &machine).map_err(|errors| {
+            Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
+        })?;
+        let known = self.rulebook.programs().chain(&self.earlier);
+        programs::keep_former(&mut rules, known);
+        self.members.combine(&mut rules).map_err(Refused::System)?;
+        Ok(rules)
+    }
+
+    pub(super) fn reload_file(&mut self) -> Result<Applied, Refused> {
+        let name = self.config.rule_file();
+        let text = fs::read_to_string(&self.config.rules).map_err(|cause| {
+            Refused::System(format!("can't read the rule file {name}: {cause}"))
+        })?;
+        let rules = self.read(&name, &text)?;
+        for warning in rules.warnings() {
+            warn!("{warning}");
+        }
+        let before = self.rulebook.confirmed().and_then(|held| held.text.clone());
+        let mut applied = self.take(&name, &text, &rules, false)?;
+        if let Some((_, before)) = before.filter(|(_, before)| *before != text) {
+            let change = NewChange {
+                by: "whoever wrote the file".to_owned(),
+                what: "change the file by hand".to_owned(),
+                undoes: None,
+            };
+            let kept = self.keep(&before, change);
+            applied.change = self.noted(
+                Cause::History,
+                kept.context("the rules before this change are not kept"),
+            );
+        }
+        Ok(applied)
+    }
+
+    /// Keeps the names of what is in force, of which nobody here has read the text yet.
+    pub(super) fn keep_names(&mut self) {
+        let (confirmed, in_force) = (self.rulebook.confirmed(), self.rulebook.in_force());
+        for held in confirmed.into_iter().chain(in_force) {
+            if let Some((file, text)) = &held.text {
+                self.names.insert_text(held.generation, file, text);
+            }
+        }
+    }
+
+    pub(super) fn applied(&mut self, held: &Held, rules: &Rules) -> Applied {
+        let file = held.text.as_ref().map_or("", |(name, _)| name);
+        self.names.insert(held.generation, file, rules);
+        self.programs.follow(self.rulebook.programs());
+        self.follow_names();
+        let lease = self
+            .rulebook
+            .lease()
+            .filter(|lease| lease.generation == held.generation);
+        let warnings = rules
+            .warnings()
+            .iter()
+            .chain(rules.troubles())
+            .map(ToString::to_string)
+            .collect();
+        Applied {
+            generation: held.generation,
+            rules: held.count,
+            warnings,
+            lease,
+            change: None,
+        }
+    }
+
+    /// The kernel has them by now; the disk is to have them after the next start too. The change's number, if the state before
+    /// is kept.
+    pub(super) fn write_file(
+        &mut self,
+        text: &str,
+        change: NewChange,
+    ) -> Result<Option<u64>, Refused> {
+        // Where there was nothing to keep, nothing is known of whether it could be.
+        let kept = self.keep_file(text, change).transpose().and_then(|kept| {
+            let why = "the rule file's state before this change is not kept";
+            self.noted(Cause::History, kept.context(why))
+        });
+        let written = store::replace(&self.config.rules, text.as_bytes())
+            .with_context(|| format!("can't write {}", self.config.rules.display()));
+        self.bad_file = written.as_ref().err().map(|cause| {
+            format!(
+                "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
+            )
+        });
+        written.map(|()| kept).map_err(|cause| {
+            self.incomplete(format!(
+                "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \
+                 apply the rules again"
+            ))
+        })
+    }
+
+    /// Keeps what the rule file holds before it holds this text, for who wants it back.
+    pub(super) fn keep_file(&self, text: &str, change: NewChange) -> Result<Option<u64>> {
+        let Ok(before) = fs::read_to_string(&self.config.rules) else {
+            // There is none yet, or it is no text: nothing to keep.
+            return Ok(None);
+        };
+        if before == text {
+            return Ok(None);
+        }
+        self.keep(&before, change).map(Some)
+    }
+
+    pub(super) fn keep(&self, before: &str, change: NewChange) -> Result<u64> {
+        // Nobody is waited for: this thread has a firewall to run.
+        let history = History::beside(&self.config.rules);
+        Ok(history.try_hold()?.keep(before, change)?.number)
+    }
+
+    /// What an error means for whoever asked, given the generation that was confirmed before: the kernel may have the rules
+    /// although what came after failed.
+    pub(super) fn how_far(&self, before: Option<u32>, error: Refused) -> Refused {
+        let now = self.rulebook.confirmed().map(|held| held.generation);
+        if now == before {
+            return error;
+        }
+        self.incomplete(format!(
+            "not all of it could be written down: {error}; apply the rules again"
+        ))
+    }
+
+    pub(super) fn incomplete(&self, rest: String) -> Refused {
+        Refused::Incomplete {
+            generation: self.rulebook.in_force().map_or(0, |held| held.generation),
+            confirmed: self.rulebook.lease().is_none(),
+            rest,
+        }
+    }
+
+    /// What was confirmed, where its text can't be read any more: that is a warning, for everything is done.
+    pub(super) fn confirmed_unread(&mut self, held: &Held, unreadable: &Refused) -> Applied {
+        self.keep_names();
+        self.programs.follow(self.rulebook.programs());
+        let warning = format!(
+            "the rules are confirmed, but can't be read again, and the service can't start with them: {unreadable}"
+        );
+        Applied {
+            generation: held.generation,
+            rules: held.count,
+            warnings: vec![warning],
+            lease: None,
+            change: None,
+        }
+    }
+
+    /// A program that rules name may be another file by now.
+    pub(super) fn renew(&mut self) {
+        let renewed = self.renewed();
+        if let Some(generation) = self
+            .noted(
+                Cause::Programs,
+                renewed.context("following a program's new file"),
+            )
+            .flatten()
+        {
+            info!(
+                "a program that rules name is another file now; generation {generation} knows it"
+            );
+        }
+        self.keep_names();
+        self.programs.follow(self.rulebook.programs());
+    }
+
+    pub(super) fn renewed(&mut self) -> Result<Option<u32>> {
+        let budget = self.budget();
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
+        self.rulebook
+            .renew(&self.driver, &self.state, &machine, &self.members, budget)
+    }
+}
