@@ -223,6 +223,19 @@ fn the_history_has_the_packets_and_bytes_of_what_was_allowed_as_nftables_counts_
         curl.unwrap()["bytes_received"].as_u64() > Some(2 * PAGE as u64),
         "{sums:?}"
     );
+    let top = root.run(&["top", "--once", "--json", "--every", "1", "--by", "name"]);
+    assert_eq!(top.code, 0, "{top:?}");
+    let top = root.run(&["top", "--once", "--json", "--every", "1"]);
+    let look: Value = serde_json::from_str(&top.out).unwrap();
+    let lines = look["lines"].as_array().unwrap();
+    let of_curl = lines
+        .iter()
+        .find(|line| line["program"] == curl.unwrap()["program"]);
+    assert_eq!(
+        of_curl.unwrap()["bytes_received"],
+        curl.unwrap()["bytes_received"],
+        "{top:?}"
+    );
     let by_user = shown(&root, &["--by", "user", "--since", "1h"]);
     let somebody = SOMEBODY.to_string();
     let somebodys = by_user.iter().find(|sum| sum["user"] == *somebody).unwrap();

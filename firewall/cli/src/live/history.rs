@@ -52,18 +52,15 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
     Ok(0)
 }
 
+/// What `gatebell history` and `gatebell top` have nothing to show of.
+pub const NOT_KEPT: &str = "nothing is kept: gatebelld was started with --history-days 0";
+
 fn said_of_nothing(is_kept: bool, out: &mut dyn Write) -> Result<(), Error> {
     if !is_kept {
-        writeln!(
-            out,
-            "nothing is kept: gatebelld was started with --history-days 0"
-        )?;
+        writeln!(out, "{NOT_KEPT}")?;
         return Ok(());
     }
-    writeln!(
-        out,
-        "nothing of that was kept: what is allowed without a report is not, `log = true` in a rule reports it"
-    )?;
+    writeln!(out, "nothing of that was kept")?;
     if !nix::unistd::geteuid().is_root() {
         writeln!(
             out,

@@ -4,6 +4,7 @@
 //! the one before is what was carried meanwhile.
 
 use super::connect;
+use super::history::NOT_KEPT;
 use crate::Error;
 use crate::arguments::TopArguments;
 use crate::style;
@@ -14,12 +15,19 @@ use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use view::history::By;
 
+/// So many are remembered; of more, those who have carried least are forgotten.
+const MOST: usize = 10_000;
+
 /// What has been told until a look may still be written in the minute before it, or in the one before that.
 const GROWING: u64 = 180;
 
 /// Prints one look after the other.
 pub fn top(arguments: &TopArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let mut client = connect(&arguments.service.socket)?;
+    if client.status()?.history.is_none() {
+        writeln!(out, "{NOT_KEPT}")?;
+        return Ok(1);
+    }
     let by = arguments.by.0;
     let mut top = Top::default();
     let before = now().saturating_sub(arguments.since.0.as_secs());
@@ -142,6 +150,10 @@ impl Top {
             }
         }
         self.growing = growing;
+        if self.lines.len() > MOST {
+            let kept = self.lines(MOST / 2).into_iter();
+            self.lines = kept.map(|(what, line)| (what.to_owned(), line)).collect();
+        }
     }
 
     /// Those who talk most at the moment first, then those who have.
@@ -270,6 +282,19 @@ mod tests {
         let lines = top.lines(9);
         assert_eq!((lines[0].0, lines[0].1.sum.received), ("/curl", 1040));
         assert!(lines.iter().all(|(_, line)| line.rate == quiet));
+    }
+
+    #[test]
+    fn however_many_have_talked_the_most_of_them_are_remembered() {
+        let mut top = Top::default();
+        let rows: Vec<_> = (0..=MOST as u64)
+            .map(|n| row(0, &format!("/{n}"), n + 1, 0))
+            .collect();
+        top.look(&rows, By::Program, None);
+        assert_eq!(top.lines.len(), MOST / 2);
+        let first = (format!("/{MOST}"), MOST as u64 + 1);
+        let lines = top.lines(1);
+        assert_eq!((lines[0].0.to_owned(), lines[0].1.sum.sent), first);
     }
 
     #[test]
