@@ -330,7 +330,7 @@ impl Firewall {
         firewall.expire();
         firewall.first_answers();
         // Of what is on disk the kernel may have nothing yet, and the rules may ask no set.
-        firewall.first_members()?;
+        firewall.first_members();
         firewall.first_rules()?;
         firewall.follow_names();
         firewall.driver.attach(&firewall.pins, &firewall.zone)?;

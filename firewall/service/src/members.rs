@@ -8,8 +8,11 @@
 //! - Nothing is dropped in silence: what finds no room is refused.
 //! - When a membership ends the driver compares; the service tidies up after it.
 
+mod kept;
+
+pub use kept::FILE;
+
 use crate::driver::Driver;
-use crate::folders;
 use crate::keeper::Keeper;
 use crate::named_sets::Join;
 use crate::sweep::EVERY;
@@ -20,18 +23,15 @@ use firewall_abi::members::{
     MAX_MEMBERS, MEMBER_STAGES, Member, NO_CLASS, NO_END, Stage, number_of,
 };
 use firewall_abi::rules::SETS_TABLES;
+use kept::{Written, WrittenMember};
 use rules::{Combination, Rules, Set, Sets};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::error;
 
-/// The file, in the folder for what is kept.
-pub const FILE: &str = "members.json";
 /// How often it is written, and connections are looked through for those that the rules are asked about again.
 const REST: Duration = Duration::from_secs(1);
 /// How often what joined by its name alone is written: the next answer says it again.
@@ -132,6 +132,8 @@ pub struct Members {
     changed: HashSet<[u8; 16]>,
     ask: Option<Instant>,
     asked: Option<Instant>,
+    /// What of it is lost.
+    lost: Option<String>,
 }
 
 /// What was there before a change that could not be put in force.
@@ -158,55 +160,75 @@ pub struct JoinedByName {
     pub no_room: u64,
 }
 
-/// The file on disk.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Written {
-    /// The names of all sets that something has joined.
-    sets: Vec<String>,
-    members: Vec<WrittenMember>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct WrittenMember {
-    set: String,
-    address: IpAddr,
-    /// Milliseconds since 1970; none: no end.
-    until: Option<u64>,
-    /// The name by which it is in it; none: it was added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-}
-
 impl Members {
     /// What an earlier service left in the kernel; where that has nothing, what is on disk.
     pub fn found(driver: &Driver, folder: &Path, now: Now) -> Result<Self> {
-        let written = read(folder).unwrap_or_else(|cause| {
-            error!("what had joined sets is not known: {cause:#}");
-            Written::default()
-        });
-        let mut members = Self {
-            named: written.sets.iter().map(|set| set.as_str().into()).collect(),
-            ..Self::default()
-        };
-        if driver.adopted() {
+        let (written, lost) = kept::read(folder);
+        let mut members = if driver.adopted() {
+            let mut members = Self::knowing(&written.sets);
             members.read_table(driver, &written.members, now)?;
             // A service that was killed may not have written all of it.
             members.save = Some(Instant::now());
+            members
         } else {
-            for WrittenMember {
-                set,
-                address,
-                until,
-                name,
-            } in written.members
-            {
-                let until_ns = until.map_or(NO_END, |until| now.boot_ns(until));
-                let name = name.map(Arc::from);
-                let how = name.as_ref().map_or(How::Added, How::Named);
-                members.join(&set, address, how, until_ns, now.boot_ns);
+            Self::of_written(written, now)
+        };
+        members.lost = lost.or(members.lost);
+        members.lost.iter().for_each(|lost| error!("{lost}"));
+        Ok(members)
+    }
+
+    fn knowing(sets: &[String]) -> Self {
+        Self {
+            named: sets.iter().map(|set| set.as_str().into()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// A file may hold more than there is room for: another release's, or one that people have put together.
+    fn of_written(written: Written, now: Now) -> Self {
+        let mut members = Self::knowing(&written.sets);
+        let mut no_room = 0_u64;
+        for WrittenMember {
+            set,
+            address,
+            until,
+            name,
+        } in written.members
+        {
+            let until_ns = until.map_or(NO_END, |until| now.boot_ns(until));
+            if !members.has_room(&set, address, now.boot_ns) {
+                no_room += 1;
+                continue;
+            }
+            let name = name.map(Arc::from);
+            let how = name.as_ref().map_or(How::Added, How::Named);
+            members.join(&set, address, how, until_ns, now.boot_ns);
+        }
+        members.lost = (no_room > 0).then(|| {
+            format!(
+                "{no_room} addresses that had joined sets are in them no more: {MAX_MEMBERS} may be, each in {MEMBER_STAGES} sets; put \
+                 them into a file that the rule file names"
+            )
+        });
+        members
+    }
+
+    fn has_room(&self, set: &str, address: IpAddr, now_ns: u64) -> bool {
+        match self.of.get(&address) {
+            None => self.of.len() < MAX_MEMBERS,
+            Some(memberships) => {
+                let others = memberships
+                    .iter()
+                    .filter(|one| *one.set != *set && now_ns < one.until_ns);
+                others.count() < MEMBER_STAGES
             }
         }
-        Ok(members)
+    }
+
+    /// Why something is in no set any more that was, since this service began.
+    pub fn trouble(&self) -> Option<String> {
+        self.lost.clone()
     }
 
     fn read_table(&mut self, driver: &Driver, written: &[WrittenMember], now: Now) -> Result<()> {
@@ -802,17 +824,6 @@ fn address(key: &[u8; 16], member: &Member) -> IpAddr {
     v4.map_or(IpAddr::V6(address), IpAddr::V4)
 }
 
-fn read(folder: &Path) -> Result<Written> {
-    let path = folder.join(FILE);
-    if !path.exists() {
-        return Ok(Written::default());
-    }
-    folders::check(folder)?;
-    let text =
-        fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is no such file", path.display()))
-}
-
 /// What is said of a set that the rules do not have.
 pub fn no_such_set(set: &str, sets: &[Set]) -> Refused {
     let names: Vec<_> = sets.iter().map(|set| format!("`{}`", set.id)).collect();
@@ -864,6 +875,30 @@ mod tests {
 
     fn address(n: u32) -> IpAddr {
         std::net::Ipv4Addr::from_bits(0x0A00_0000 + n).into()
+    }
+
+    #[test]
+    fn what_a_file_holds_beyond_the_room_is_left_out_and_said_and_the_rest_holds() {
+        let member = |set: &str, n: u32| WrittenMember {
+            set: set.to_owned(),
+            address: address(n),
+            until: None,
+            name: None,
+        };
+        let beyond = (0..MAX_MEMBERS as u32 + 10).map(|n| member("a", n));
+        let crowded = ["b", "c", "d", "e", "f"].map(|set| member(set, 7));
+        let written = Written {
+            sets: Vec::new(),
+            members: beyond.chain(crowded).collect(),
+        };
+        let now = Now {
+            boot_ns: 1,
+            unix_ms: 1,
+        };
+        let members = Members::of_written(written, now);
+        assert_eq!(members.list(None, 1).len(), MAX_MEMBERS + 3);
+        let lost = members.trouble().unwrap_or_default();
+        assert!(lost.starts_with("12 addresses"), "{lost}");
     }
 
     #[test]

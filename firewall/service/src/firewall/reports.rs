@@ -62,6 +62,7 @@ impl Firewall {
         let unkept = [
             self.programs.trouble(),
             self.keeper.trouble(),
+            self.members.trouble(),
             self.always.trouble(),
             self.state.trouble(),
             self.addresses.trouble(),

@@ -247,10 +247,13 @@ impl Firewall {
     }
 
     /// Has the driver know what was on disk, and nothing else.
-    pub(super) fn first_members(&mut self) -> Result<()> {
-        self.members
+    pub(super) fn first_members(&mut self) {
+        // What fails is tried again with what is tidied. A firewall without it guards, and none does not.
+        let put = self
+            .members
             .put_all(&self.driver, &self.rulebook.tables())
-            .context("telling the driver what had joined sets")
+            .context("telling the driver what had joined sets");
+        self.noted(Cause::Members, put);
     }
 
     /// Takes out what is over.
