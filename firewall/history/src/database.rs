@@ -44,6 +44,7 @@ CREATE TABLE seen (
     packets_received INTEGER NOT NULL, bytes_received INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX seen_span ON seen (span, start);
+CREATE INDEX seen_user ON seen (user);
 CREATE TABLE turns (turn INTEGER NOT NULL) STRICT;
 INSERT INTO turns VALUES (0);
 ";

@@ -387,6 +387,21 @@ fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
 }
 
 #[test]
+fn whoever_has_few_rows_does_not_have_all_be_looked_through() {
+    let folder = Folder::new("plan");
+    drop(folder.open(MANY));
+    let connection = rusqlite::Connection::open(folder.0.join(FILE)).unwrap();
+    let plan: String = connection
+        .query_row(
+            "EXPLAIN QUERY PLAN SELECT * FROM seen WHERE id > 0 AND last >= 0 AND user = 7 ORDER BY id LIMIT 9",
+            [],
+            |row| row.get(3),
+        )
+        .unwrap();
+    assert!(plan.contains("seen_user"), "{plan}");
+}
+
+#[test]
 fn a_page_of_long_texts_is_short() {
     let folder = Folder::new("long");
     let mut database = folder.open(MANY);
