@@ -17,7 +17,11 @@ fn any_answers_name_addresses_or_nothing(bytes: &[u8]) {
         now += Duration::from_secs(60) * u32::from(minutes);
         let packet = bytes.take(length.into());
         // Behind the headers of a packet, and as a message by itself.
-        for said in message(packet).map(|(_, said)| said).into_iter().chain([packet]) {
+        for said in message(packet)
+            .map(|(_, said)| said)
+            .into_iter()
+            .chain([packet])
+        {
             if let Ok(answered) = read(said) {
                 can_be_shown(&answered);
                 learned += answered.addresses.len();

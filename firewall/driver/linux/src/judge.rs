@@ -18,9 +18,7 @@ use engine::connection::{
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
-use firewall_abi::packet::{
-    Decision, Direction, Local, NO_USER, Packet, PacketHeaders, Verdict,
-};
+use firewall_abi::packet::{Decision, Direction, Local, NO_USER, Packet, PacketHeaders, Verdict};
 use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
@@ -464,12 +462,17 @@ extern "C" fn tell_of(slot: u32, carrying: *const Carrying<'_>) -> i64 {
     let user = carrying.entry.user;
     // What is nobody's is root's to know.
     let user = if user == NO_USER { 0 } else { user };
-    ebpf::offer_to(slot, kind::CARRIED, user, |record: &mut firewall_abi::firewall::Carried| {
-        record.key = *carrying.key;
-        record.entry = *carrying.entry;
-        record.entry.sent = carrying.sent;
-        record.entry.received = carrying.received;
-    });
+    ebpf::offer_to(
+        slot,
+        kind::CARRIED,
+        user,
+        |record: &mut firewall_abi::firewall::Carried| {
+            record.key = *carrying.key;
+            record.entry = *carrying.entry;
+            record.entry.sent = carrying.sent;
+            record.entry.received = carrying.received;
+        },
+    );
     0
 }
 
