@@ -5,6 +5,7 @@ use channel::Record;
 use channel::ring::{Lie, Memory, Reader, Step};
 use channel_abi::Ending;
 use channel_abi::record::MAX_RECORD;
+use firewall_abi::firewall::{Carried, carried, packets_and_bytes};
 use firewall_abi::kind;
 use firewall_abi::packet::{Direction, Packet, Reason, Verdict};
 use firewall_abi::process::Process;
@@ -67,6 +68,14 @@ fn any_bytes_are_a_record_or_none(bytes: &[u8]) {
         kind::PROCESS_START | kind::PROCESS_EXIT => {
             let read = record.read::<Process>();
             assert_eq!(read.is_ok(), bytes.len() >= size_of::<Process>());
+        }
+        kind::CARRIED => {
+            let Ok(told) = record.read::<Carried>() else {
+                return;
+            };
+            let (packets, bytes) = packets_and_bytes(told.entry.sent);
+            assert_eq!(carried(packets, bytes), told.entry.sent);
+            let _direction = Direction::try_from(told.entry.direction);
         }
         sample_abi::kind::NOTICE => {
             let Ok(notice) = record.read::<sample_abi::Notice>() else {
