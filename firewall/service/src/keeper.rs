@@ -8,6 +8,7 @@ use crate::folders;
 use crate::last_good::{self, LastGood};
 use crate::state::replace;
 use anyhow::Context;
+use firewall_abi::members::number_of;
 use rules::{Resolver, SetFile, SystemResolver, list_entries};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -291,13 +292,9 @@ pub fn ago(seconds: u64) -> String {
     }
 }
 
-/// A name without slashes for any path, the same in each release (Fowler, Noll, Vo: FNV-1a); which path it is stands in the copy.
+/// A name without slashes for any path, the same in each release; which path it is stands in the copy.
 fn file_name(path: &Path) -> String {
-    let bytes = path.as_os_str().as_encoded_bytes().iter();
-    let number = bytes.fold(0xCBF2_9CE4_8422_2325, |number: u64, byte| {
-        (number ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    });
-    format!("{number:016x}")
+    format!("{:016x}", number_of(&path.to_string_lossy()))
 }
 
 #[cfg(test)]
