@@ -214,16 +214,21 @@ impl Members {
         members
     }
 
+    /// Whether there is room for an address in this set.
     fn has_room(&self, set: &str, address: IpAddr, now_ns: u64) -> bool {
-        match self.of.get(&address) {
-            None => self.of.len() < MAX_MEMBERS,
-            Some(memberships) => {
-                let others = memberships
-                    .iter()
-                    .filter(|one| *one.set != *set && now_ns < one.until_ns);
-                others.count() < MEMBER_STAGES
-            }
+        if self.of.contains_key(&address) {
+            !self.is_crowded(set, &address, now_ns)
+        } else {
+            self.of.len() < MAX_MEMBERS
         }
+    }
+
+    /// Whether an address is in as many other sets as it may be.
+    fn is_crowded(&self, set: &str, address: &IpAddr, now_ns: u64) -> bool {
+        let others =
+            |membership: &&Membership| *membership.set != *set && now_ns < membership.until_ns;
+        let memberships = self.of.get(address).map_or(&[][..], Vec::as_slice);
+        memberships.iter().filter(others).count() >= MEMBER_STAGES
     }
 
     /// Why something is in no set any more that was, since this service began.
@@ -298,12 +303,9 @@ impl Members {
                 self.of.len()
             )));
         }
-        let crowded = addresses.iter().find(|address| {
-            let others =
-                |membership: &&Membership| *membership.set != *set && now_ns < membership.until_ns;
-            let memberships = self.of.get(address).map_or(&[][..], Vec::as_slice);
-            memberships.iter().filter(others).count() >= MEMBER_STAGES
-        });
+        let crowded = addresses
+            .iter()
+            .find(|address| self.is_crowded(set, address, now_ns));
         if let Some(crowded) = crowded {
             return Err(Refused::SetFull(format!(
                 "{crowded} is in {MEMBER_STAGES} sets by being added, which is the most; nothing was changed"
@@ -481,15 +483,7 @@ impl Members {
         if own.is_some_and(|own| own.name(now_ns).is_some()) {
             return true;
         }
-        let others = memberships
-            .iter()
-            .filter(lasts)
-            .filter(|membership| membership.set != *set);
-        if memberships.is_empty() && self.of.len() >= MAX_MEMBERS || others.count() >= MEMBER_STAGES
-        {
-            return false;
-        }
-        room.as_mut().is_none_or(|room| room.take(set, name))
+        self.has_room(set, address, now_ns) && room.as_mut().is_none_or(|room| room.take(set, name))
     }
 
     /// What is in sets by names; none: so little that there is room for so many more in any case.
