@@ -19,8 +19,8 @@ impl AnsweredPrograms {
         self.0.insert(program, path.to_owned());
     }
 
-    /// Takes out those whose paths lead elsewhere and that have ended.
-    pub fn take_replaced(&mut self, machine: &dyn Resolver) -> BTreeSet<[u64; 2]> {
+    /// Those whose paths lead elsewhere and that have ended.
+    pub fn replaced(&self, machine: &dyn Resolver) -> BTreeSet<[u64; 2]> {
         let running = OnceCell::new();
         let is_replaced = |(program, path): &(&[u64; 2], &String)| {
             machine.program(path) != Some(**program)
@@ -28,14 +28,13 @@ impl AnsweredPrograms {
                     .get_or_init(programs::running_now)
                     .contains(*program)
         };
-        let replaced: BTreeSet<_> = self
-            .0
-            .iter()
-            .filter(is_replaced)
-            .map(|(program, _)| *program)
-            .collect();
-        self.0.retain(|program, _| !replaced.contains(program));
-        replaced
+        let replaced = self.0.iter().filter(is_replaced);
+        replaced.map(|(program, _)| *program).collect()
+    }
+
+    /// Forgets these, once nothing that was answered to them holds any more.
+    pub fn forget(&mut self, programs: &BTreeSet<[u64; 2]>) {
+        self.0.retain(|program, _| !programs.contains(program));
     }
 }
 
@@ -58,13 +57,15 @@ mod tests {
         let mut answered = AnsweredPrograms::default();
         answered.note(first, path);
         answered.note(ours, path);
-        assert_eq!(answered.take_replaced(&machine), [].into(), "we run");
+        assert_eq!(answered.replaced(&machine), [].into(), "we run");
         // Beside the first one, so that it gets another number.
         let next = format!("{path}-next");
         fs::write(&next, "second").unwrap();
         fs::rename(&next, path).unwrap();
-        assert_eq!(answered.take_replaced(&machine), [first].into());
-        assert_eq!(answered.take_replaced(&machine), [].into(), "once");
+        assert_eq!(answered.replaced(&machine), [first].into());
+        assert_eq!(answered.replaced(&machine), [first].into(), "until then");
+        answered.forget(&[first].into());
+        assert_eq!(answered.replaced(&machine), [].into());
         fs::remove_file(path).unwrap();
     }
 }

@@ -24,7 +24,7 @@ use crate::recorder::{HistoryReader, Recorder};
 use crate::recover::{self, Places};
 use crate::rule_names::KnownGenerations;
 use crate::state::{State, Written};
-use crate::sweep::{EVERY, LastSweep, Swept};
+use crate::sweep::{EVERY, LastLook, Swept};
 use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
 use anyhow::{Context, Result};
@@ -208,7 +208,7 @@ pub struct Firewall {
     /// None: see `no_door`.
     door: Option<DeviceServer>,
     flows: u64,
-    swept: Option<LastSweep>,
+    swept: Option<LastLook>,
     since: u64,
     keeper: Keeper,
     /// What has joined sets.
@@ -217,7 +217,7 @@ pub struct Firewall {
     questions: Questions,
     /// Whether the driver has asked something that is not met yet, and when that was done last.
     rung: bool,
-    met: Option<LastSweep>,
+    met: Option<LastLook>,
     always: Always,
     answered: AnsweredPrograms,
     waker: DriverWaker,
@@ -428,7 +428,7 @@ impl Firewall {
     fn forget_idle(&mut self) -> Result<Swept> {
         let begun = Instant::now();
         let swept = self.driver.forget_idle_flows();
-        self.swept = Some(LastSweep::new(begun, Instant::now()));
+        self.swept = Some(LastLook::new(begun, Instant::now()));
         self.flows = swept.as_ref().map_or(self.flows, |swept| swept.left);
         swept
     }

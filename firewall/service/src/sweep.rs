@@ -64,12 +64,12 @@ impl NextSweep {
 
 /// When one of the kernel's tables was looked through last, and what that took: a full one takes a part of a second.
 #[derive(Clone, Copy, Debug)]
-pub struct LastSweep {
+pub struct LastLook {
     ended: Instant,
     took: Duration,
 }
 
-impl LastSweep {
+impl LastLook {
     /// Of the main loop's time this part at most goes into looking through one because others ask for it.
     const SHARE: u32 = 20;
 
@@ -118,18 +118,18 @@ mod tests {
     fn who_asks_without_end_takes_a_twentieth_of_the_time() {
         let begin = Instant::now();
         let took = Duration::from_millis(50);
-        let mut last = LastSweep::new(begin, begin + took);
+        let mut last = LastLook::new(begin, begin + took);
         let (mut now, mut sweeps) = (begin + took, 1);
         while now < begin + Duration::from_millis(9500) {
             now += Duration::from_millis(1);
             if last.may_be_followed(now) {
-                last = LastSweep::new(now, now + took);
+                last = LastLook::new(now, now + took);
                 now += took;
                 sweeps += 1;
             }
         }
         assert_eq!(sweeps, 10, "of 50 ms each, in less than ten seconds");
-        let quick = LastSweep::new(begin, begin + Duration::from_micros(20));
+        let quick = LastLook::new(begin, begin + Duration::from_micros(20));
         assert!(
             quick.may_be_followed(begin + Duration::from_micros(400)),
             "a small table is looked through for each"

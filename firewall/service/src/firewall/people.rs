@@ -5,7 +5,7 @@ use crate::asking::{self, Kept, Waiting};
 use crate::driver;
 use crate::lease::refused;
 use crate::plain::plain;
-use crate::sweep::LastSweep;
+use crate::sweep::LastLook;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{Given, Lasts, Question, Refused};
@@ -26,14 +26,14 @@ impl Firewall {
     pub(super) fn tidy_answers(&mut self, starts: bool) {
         let put = self.always.put(&self.driver, &mut self.answered);
         let machine = SystemResolver::beside(&self.config.rules);
-        let replaced = self.answered.take_replaced(&machine);
+        let replaced = self.answered.replaced(&machine);
         let tidied = put
             .and_then(|()| driver::now_ns())
             .and_then(|now| asking::tidy(&self.driver, &mut self.always, &replaced, now, starts));
-        self.noted(
-            Cause::Answers,
-            tidied.context("answers are not as they should be"),
-        );
+        let tidied = tidied.context("answers are not as they should be");
+        if self.noted(Cause::Answers, tidied).is_some() {
+            self.answered.forget(&replaced);
+        }
     }
 
     /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
@@ -77,7 +77,7 @@ impl Firewall {
         if self.met.is_none_or(|met| met.may_be_followed(begun)) {
             self.rung = false;
             self.meet_now();
-            self.met = Some(LastSweep::new(begun, Instant::now()));
+            self.met = Some(LastLook::new(begun, Instant::now()));
         }
     }
 
