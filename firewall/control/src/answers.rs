@@ -396,6 +396,58 @@ pub struct Question {
     pub unanswered: String,
 }
 
+/// An answer that holds, or that is kept for always.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAnswer {
+    /// By what it is taken back: 16 hexadecimal digits. Another answer to the same has another one.
+    pub id: String,
+    /// `allow` or `block`.
+    pub verdict: String,
+    /// Nobody answered in time, and this became of it for a minute.
+    pub unanswered: bool,
+    /// How much it is about: `place`, `address`, `port` or `anywhere`.
+    pub width: String,
+    /// How long it holds: for the `connection`, until the process of the `program` ends, for a `time`, until a `restart`, `always`.
+    pub lasts: String,
+    /// For how many seconds it holds from now on; none: until something else ends it.
+    pub seconds_left: Option<u64>,
+    /// `out` or `in`.
+    pub direction: String,
+    /// The other end; none: any.
+    pub remote: Option<IpAddr>,
+    /// The name that the other end had been asked for by then, if known. It labels, and proves nothing.
+    pub remote_name: Option<String>,
+    /// The protocol's number; none: any.
+    pub protocol: Option<u8>,
+    /// The port that is asked for; none: any, or there are none.
+    pub port: Option<u16>,
+    /// The user at this end, if known.
+    pub user: Option<u32>,
+    /// The program's path, if known.
+    pub program: Option<String>,
+    /// The name of the process that asked, if known.
+    pub name: String,
+    /// The process that asked; 0: not known.
+    pub pid: u32,
+    /// Whether the driver has it. One for always to a program that is not there is kept, and comes into force with it.
+    pub in_force: bool,
+    /// Who answered, if known.
+    pub by: Option<String>,
+    /// When, in seconds since 1970, if known.
+    pub at: Option<u64>,
+}
+
+/// Which answers are taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forgotten {
+    /// These, by [`HeldAnswer::id`].
+    Those(Vec<String>),
+    /// What was answered about this program, by its path.
+    Program(String),
+    /// All.
+    All,
+}
+
 /// An answer to a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Given {
@@ -480,6 +532,8 @@ pub enum Refused {
     Replaced,
     /// Nothing of this number is asked, or not any more.
     NoQuestion,
+    /// No answer that this is about holds; what it is.
+    NoAnswer(String),
     /// The rules in force have no such set; which they have.
     NoSuchSet(String),
     /// The rule file has the address in the set; where.
@@ -526,6 +580,10 @@ impl std::fmt::Display for Refused {
             ),
             Self::LeaseOver => f.write_str(
                 "the lease has ended, and the rules that were confirmed are back; apply them again",
+            ),
+            Self::NoAnswer(about) => write!(
+                f,
+                "no answer {about} holds, or it is not about a program of yours; `gatebell answers` lists those that do; nothing was changed"
             ),
             Self::NoQuestion => f.write_str(
                 "no question of this number waits: it was answered, or its time is over; `gatebell ask --list` shows those that do",

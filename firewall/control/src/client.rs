@@ -1,8 +1,9 @@
 //! The other end: how the command line asks.
 
 use crate::{
-    Accounts, AddressNames, Applied, ChangeNote, Given, HistoryPage, HistoryRow, Hits, InForce,
-    Lasts, Question, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
+    Accounts, AddressNames, Applied, ChangeNote, Forgotten, Given, HeldAnswer, HistoryPage,
+    HistoryRow, Hits, InForce, Lasts, Question, RuleNames, RuleText, SetAdded, SetMember,
+    SetRemoved, Stats, Status,
 };
 use crate::{HISTORY_READS, INTERFACE};
 use serde::de::DeserializeOwned;
@@ -274,6 +275,28 @@ impl Client {
             Lasts::Always => parameters["always"] = json!(true),
         }
         self.ask("AnswerQuestion", parameters, "answered")
+    }
+
+    /// The answers that hold, or are kept for always; for others than root, those about their own programs.
+    pub fn answers(&mut self) -> Result<Vec<HeldAnswer>, Failed> {
+        self.ask("GetAnswers", json!({}), "answers")
+    }
+
+    /// Takes answers back: with `everybody` also those about others' programs, which takes root or permission.
+    pub fn forget_answers(
+        &mut self,
+        which: &Forgotten,
+        everybody: bool,
+    ) -> Result<Vec<HeldAnswer>, Failed> {
+        let mut parameters = match which {
+            Forgotten::Those(ids) => json!({ "ids": ids }),
+            Forgotten::Program(path) => json!({ "program": path }),
+            Forgotten::All => json!({ "all": true }),
+        };
+        if everybody {
+            parameters["everybody"] = json!(true);
+        }
+        self.change("ForgetAnswers", parameters, "forgotten")
     }
 
     /// Has these addresses join a set, for so long or until they are removed.

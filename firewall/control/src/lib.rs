@@ -14,10 +14,10 @@ mod names;
 mod places;
 
 pub use answers::{
-    Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Given,
-    HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Lasts, Lease, Memory, NameStats,
-    NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
-    Status,
+    Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
+    Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Lasts, Lease, Memory,
+    NameStats, NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember, SetRemoved,
+    Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

@@ -19,7 +19,7 @@ use firewall_abi::asking::{Answer, Question, Subject, WAKER_BYTES, Who, Width};
 use firewall_abi::packet::{Direction, Local, NO_USER, Reason, Verdict};
 use rules::{Asking, Resolver, SystemResolver};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -203,7 +203,7 @@ fn is_program(program: [u64; 2]) -> bool {
 }
 
 /// An answer for always, as the file has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kept {
     /// `allow` or `block`.
     pub answer: String,
@@ -215,6 +215,9 @@ pub struct Kept {
     pub direction: String,
     /// The other end; none: any.
     pub remote: Option<IpAddr>,
+    /// The name that it had been asked for by then, if known.
+    #[serde(default)]
+    pub remote_name: Option<String>,
     /// The protocol's number; none: any.
     pub protocol: Option<u8>,
     /// The port; none: any.
@@ -249,11 +252,34 @@ impl Kept {
             .name()
             .to_owned(),
             remote: place.then(|| address(to.remote)),
+            remote_name: None,
             protocol: port.then_some(to.protocol),
             port: (port && to.port != 0).then_some(to.port),
             by,
             at,
         }
+    }
+
+    /// How wide it is.
+    pub const fn width(&self) -> Width {
+        match (self.remote.is_some(), self.protocol.is_some()) {
+            (true, true) => Width::Place,
+            (true, false) => Width::Address,
+            (false, true) => Width::Port,
+            (false, false) => Width::Anywhere,
+        }
+    }
+
+    /// What it is to; what is answered to the same takes its place.
+    pub fn key(&self) -> KeptKey {
+        (
+            self.program.clone(),
+            self.user,
+            self.direction.clone(),
+            self.remote,
+            self.protocol,
+            self.port,
+        )
     }
 
     /// What it is to, if its program is there, and what it says.
@@ -280,6 +306,16 @@ impl Kept {
         }
     }
 }
+
+/// See [`Kept::key`].
+pub type KeptKey = (
+    Option<String>,
+    Option<u32>,
+    String,
+    Option<IpAddr>,
+    Option<u8>,
+    Option<u16>,
+);
 
 fn octets(address: IpAddr) -> [u8; 16] {
     match address {
@@ -320,8 +356,8 @@ pub const fn answer(program: [u64; 2], allow: bool, reason: Reason, until_ns: u6
 pub struct Always {
     folder: PathBuf,
     kept: Vec<Kept>,
-    /// What of them is in force.
-    put: BTreeSet<Subject>,
+    /// What is in force, and of which of them: a program that was replaced while it runs is two.
+    put: BTreeMap<Subject, KeptKey>,
     /// Why the file can't be read. It is not written then, for what is in it would be lost.
     trouble: Option<String>,
 }
@@ -375,25 +411,14 @@ impl Always {
         if let Some(trouble) = &self.trouble {
             bail!("{trouble}");
         }
-        let same = |old: &Kept| {
-            (
-                &old.program,
-                old.user,
-                &old.direction,
-                old.remote,
-                old.protocol,
-                old.port,
-            ) == (
-                &new.program,
-                new.user,
-                &new.direction,
-                new.remote,
-                new.protocol,
-                new.port,
-            )
-        };
-        let mut kept: Vec<_> = self.kept.iter().filter(|old| !same(old)).cloned().collect();
+        let key = new.key();
+        let others = self.kept.iter().filter(|old| old.key() != key);
+        let mut kept: Vec<_> = others.cloned().collect();
         kept.push(new);
+        self.write(kept)
+    }
+
+    fn write(&mut self, kept: Vec<Kept>) -> Result<()> {
         folders::own(&self.folder)?;
         let path = self.folder.join(FILE);
         let text = serde_json::to_string_pretty(&kept)? + "\n";
@@ -401,6 +426,34 @@ impl Always {
             .with_context(|| format!("can't write {}", path.display()))?;
         self.kept = kept;
         Ok(())
+    }
+
+    /// Keeps these no more. Returns what is in force of them.
+    pub fn forget(&mut self, keys: &BTreeSet<KeptKey>) -> Result<BTreeSet<Subject>> {
+        if keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        if let Some(trouble) = &self.trouble {
+            bail!("{trouble}");
+        }
+        let others = self.kept.iter().filter(|kept| !keys.contains(&kept.key()));
+        self.write(others.cloned().collect())?;
+        let (over, rest) = std::mem::take(&mut self.put)
+            .into_iter()
+            .partition(|(_, key)| keys.contains(key));
+        self.put = rest;
+        let over: BTreeMap<_, _> = over;
+        Ok(over.into_keys().collect())
+    }
+
+    /// What is kept, each with its name for itself.
+    pub fn kept(&self) -> impl Iterator<Item = (KeptKey, &Kept)> {
+        self.kept.iter().map(|kept| (kept.key(), kept))
+    }
+
+    /// Of which of them this is in force.
+    pub fn put_for(&self, to: &Subject) -> Option<&KeptKey> {
+        self.put.get(to)
     }
 
     /// Puts in force what is kept. A program's file may be another one than before.
@@ -411,11 +464,11 @@ impl Always {
         let machine = SystemResolver::beside(Path::new("/"));
         for kept in &self.kept {
             if let Some((to, allow)) = kept.entry(&machine)
-                && !self.put.contains(&to)
+                && !self.put.contains_key(&to)
             {
                 let answer = answer(to.program, allow, Reason::Answer, Answer::NO_END);
                 driver.answer(to, answer)?;
-                self.put.insert(to);
+                self.put.insert(to, kept.key());
                 let path = kept.program.iter();
                 path.for_each(|path| answered.note(to.program, path));
             }
@@ -425,17 +478,17 @@ impl Always {
 
     /// What is in force of it.
     pub fn is_put(&self, to: &Subject) -> bool {
-        self.put.contains(to)
+        self.put.contains_key(to)
     }
 
     /// Notes that nothing of these programs is in force any more.
     fn took_back(&mut self, programs: &BTreeSet<[u64; 2]>) {
-        self.put.retain(|to| !programs.contains(&to.program));
+        self.put.retain(|to, _| !programs.contains(&to.program));
     }
 
-    /// Notes that this is in force.
-    pub fn was_put(&mut self, to: Subject) {
-        self.put.insert(to);
+    /// Notes that this is in force of what is kept.
+    pub fn was_put(&mut self, to: Subject, key: KeptKey) {
+        self.put.insert(to, key);
     }
 }
 
@@ -553,6 +606,19 @@ impl Driver {
         }
     }
 
+    /// Whether somebody is there still whom an answer is to.
+    pub fn is_watched(&self, who: Who) -> Result<bool> {
+        match who {
+            Who::Program(_) => Ok(true),
+            Who::Socket { .. } => self.watches(who),
+            Who::Process { pid, began_ns } => {
+                let watched = self.table::<[u64; 2], u64>("ANSWERED_PROCESSES")?;
+                let found = watched.get(&who.words()).context("looking for a process")?;
+                Ok(found.is_some() && living::is_alive(pid, began_ns))
+            }
+        }
+    }
+
     /// Whom answers may be to, of the processes and sockets: those that have not ended.
     fn watched(&self) -> Result<BTreeSet<Who>> {
         let (mut watched, mut gone) = (BTreeSet::new(), Vec::new());
@@ -578,14 +644,14 @@ impl Driver {
     }
 }
 
-/// Takes out what is over, and what was given to programs that are replaced; at a start also what held until then.
+/// Takes out what is over, and what was given to programs that are replaced; at a start also what held until then. Returns what is left.
 pub fn tidy(
     driver: &Driver,
     always: &mut Always,
     replaced: &BTreeSet<[u64; 2]>,
     now_ns: u64,
     starts: bool,
-) -> Result<()> {
+) -> Result<Vec<(Subject, Answer)>> {
     always.took_back(replaced);
     let answers = driver.answers()?;
     let programs_alone = |(to, _): &(Subject, Answer)| matches!(to.who(), Who::Program(_));
@@ -594,6 +660,7 @@ pub fn tidy(
     } else {
         driver.watched()?
     };
+    let mut left = Vec::new();
     for (to, answer) in answers {
         let ended = answer.until_ns <= now_ns || replaced.contains(&to.program);
         let over = match to.who() {
@@ -602,9 +669,11 @@ pub fn tidy(
         };
         if ended || over {
             driver.forget_answer(&to)?;
+        } else {
+            left.push((to, answer));
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Says in the log what was not answered.

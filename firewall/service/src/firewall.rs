@@ -3,6 +3,7 @@
 //! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
 
+mod answers;
 mod people;
 mod reports;
 mod rule_changes;
@@ -15,6 +16,7 @@ use crate::answered_programs::AnsweredPrograms;
 use crate::asking::{Always, DriverWaker, Questions};
 use crate::driver::Driver;
 use crate::folders;
+use crate::held_answers::{HeldAnswers, TakenBack};
 use crate::keeper::Keeper;
 use crate::lease::Rulebook;
 use crate::members::Members;
@@ -219,6 +221,10 @@ pub struct Firewall {
     rung: bool,
     met: Option<LastLook>,
     always: Always,
+    held: HeldAnswers,
+    /// About what they had allowed the rules are to be asked again, and when that was done last.
+    taken_back: TakenBack,
+    asked_again: Option<LastLook>,
     answered: AnsweredPrograms,
     waker: DriverWaker,
     /// What addresses were asked for by.
@@ -282,6 +288,7 @@ impl Firewall {
         let members = Members::found(&driver, &config.kept, sets::now()?)?;
         let waker = DriverWaker::of(&driver)?;
         let always = Always::open(&config.kept);
+        let held = HeldAnswers::after(state.answers().as_deref());
         let addresses = address_names::AddressNames::learn(&driver);
         let recorder = Recorder::begin(&config, addresses.known());
         let earlier = keeper.last_good().map(|good| good.programs);
@@ -308,6 +315,9 @@ impl Firewall {
             rung: false,
             met: None,
             always,
+            held,
+            taken_back: TakenBack::default(),
+            asked_again: None,
             answered: AnsweredPrograms::default(),
             waker,
             addresses,
@@ -370,6 +380,7 @@ impl Firewall {
             Some(look),
             former,
             self.questions_due(Instant::now()),
+            self.taken_back_due(Instant::now()),
             self.members.due(),
         ]
         .into_iter()
@@ -390,6 +401,7 @@ impl Firewall {
         }
         self.join_by_name();
         self.ask_people();
+        self.ask_about_taken_back();
         if self.looked.elapsed() >= EVERY {
             self.heal();
             self.tidy_answers(false);

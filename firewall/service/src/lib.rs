@@ -23,6 +23,7 @@ pub mod control_server;
 mod driver;
 pub mod firewall;
 mod folders;
+mod held_answers;
 mod hooks;
 mod keeper;
 mod last_good;

@@ -701,7 +701,7 @@ impl Members {
         // What fails is tried again.
         self.ask = Some(now + REST);
         let is_changed = |side: &[u8; 16]| self.changed.contains(side);
-        driver.ask_anew_about(|key| is_changed(&key.local) || is_changed(&key.remote))?;
+        driver.ask_anew_about(|key, _| is_changed(&key.local) || is_changed(&key.remote))?;
         self.changed.clear();
         self.ask = None;
         Ok(Some(()))
@@ -847,11 +847,11 @@ pub fn stays(set: &Set, rule_file: &str, address: IpAddr) -> Refused {
 
 impl Driver {
     /// Has the rules asked again about these connections.
-    pub fn ask_anew_about(&self, which: impl Fn(&FlowKey) -> bool) -> Result<()> {
+    pub fn ask_anew_about(&self, which: impl Fn(&FlowKey, &FlowEntry) -> bool) -> Result<()> {
         let mut found = Vec::new();
         for table in ["FLOWS", "PENDING", "ARRIVING"] {
-            self.each(table, |key: &FlowKey, _: &FlowEntry| {
-                if which(key) {
+            self.each(table, |key: &FlowKey, entry: &FlowEntry| {
+                if which(key, entry) {
                     found.push(*key);
                 }
             })?;

@@ -3,6 +3,7 @@
 //! - `lock` is held by the service that lives, and by no other. It says which process that is, and when it began.
 //! - `zone.json` says what it guards and where its parts are.
 //! - `verifier.log` is what the kernel's verifier said, if it refused the driver.
+//! - `answers.json` says who gave the answers that the kernel has.
 //! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
 
 use crate::folders;
@@ -113,6 +114,16 @@ impl State {
         // One line of our own before the text; a name with a line's end in it is none that a file has.
         let name = name.replace('\n', " ");
         self.put(&self.path(which), &format!("{generation} {name}\n{text}"));
+    }
+
+    /// Keeps who gave the answers that the driver has.
+    pub fn keep_answers(&self, text: &str) {
+        self.put(&self.folder.join(ANSWERS), text);
+    }
+
+    /// What an earlier service kept of them.
+    pub fn answers(&self) -> Option<String> {
+        fs::read_to_string(self.folder.join(ANSWERS)).ok()
     }
 
     fn put(&self, path: &Path, text: &str) {
@@ -239,6 +250,7 @@ pub const KEPT_HERE: &str = "kept";
 const ZONE: &str = "zone.json";
 const CONFIRMED: &str = "confirmed.toml";
 const CANDIDATE: &str = "candidate.toml";
+const ANSWERS: &str = "answers.json";
 const LOCK: &str = "lock";
 
 /// None: somebody else has it.

@@ -19,6 +19,8 @@ pub enum Cause {
     AskedAgain,
     /// The driver's table of answers.
     Answers,
+    /// Connections that answers had allowed which were taken back.
+    AnswersAskedAgain,
     /// The search for idle connections.
     Sweep,
     /// The rule file's earlier states.

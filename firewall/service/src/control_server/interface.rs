@@ -3,8 +3,8 @@
 use super::peer::Requester;
 use crate::firewall::{Firewall, Mailbox};
 use crate::recorder::HistoryReader;
-use control::{Accounts, ChangeNote, DESCRIPTION, Given, INTERFACE, Lasts, Refused};
-use firewall_abi::asking::Width;
+use control::{Accounts, ChangeNote, DESCRIPTION, Forgotten, Given, INTERFACE, Lasts, Refused};
+use firewall_abi::asking::{MAX_ANSWERS, Width};
 use firewall_abi::members::MAX_MEMBERS;
 use history::PageRequest;
 use serde::Deserialize;
@@ -70,6 +70,12 @@ pub enum Ask {
     Answer {
         id: u64,
         given: Given,
+    },
+    Answers,
+    ForgetAnswers {
+        which: Forgotten,
+        /// About others' programs too.
+        everybody: bool,
     },
 }
 
@@ -146,6 +152,7 @@ impl From<Refused> for Failure {
             Refused::LeaseOver => Self::new("LeaseOver", message),
             Refused::Replaced => Self::new("RulesReplaced", message),
             Refused::NoQuestion => Self::new("NoQuestion", message),
+            Refused::NoAnswer(_) => Self::new("NoAnswer", message),
             Refused::NoSuchSet(_) => Self::new("NoSuchSet", message),
             Refused::StaysInSet(_) => Self::new("StaysInSet", message),
             Refused::SetFull(_) => Self::new("SetFull", message),
@@ -211,6 +218,9 @@ fn noted(ask: &Ask) -> Option<String> {
         Ask::RemoveFromSet { set, addresses } => {
             format!("RemoveFromSet ({set}, {})", in_short(addresses))
         }
+        Ask::ForgetAnswers {
+            everybody: true, ..
+        } => "ForgetAnswers (everybody's)".to_owned(),
         _ => return None,
     })
 }
@@ -290,6 +300,11 @@ fn perform(firewall: &mut Firewall, ask: Ask, requester: Requester) -> Answered 
         Ask::Answer { id, given } => {
             let (may, by) = (requester.sees(), requester.name());
             json!({ "answered": firewall.answer_question(id, given, may, by)? })
+        }
+        Ask::Answers => json!({ "answers": firewall.answers(requester.sees()) }),
+        Ask::ForgetAnswers { which, everybody } => {
+            let of = requester.sees().filter(|_| !everybody);
+            json!({ "forgotten": firewall.forget_answers(&which, of, &requester.name())? })
         }
         Ask::Program { device, inode } => json!({ "path": firewall.program([device, inode]) }),
     })
@@ -437,6 +452,9 @@ pub const fn as_root(ask: &Ask) -> Option<&'static str> {
         Ask::Reload => Some("sudo systemctl reload gatebell"),
         Ask::AddToSet { .. } => Some("sudo gatebell set add NAME ADDRESS"),
         Ask::RemoveFromSet { .. } => Some("sudo gatebell set remove NAME ADDRESS"),
+        Ask::ForgetAnswers {
+            everybody: true, ..
+        } => Some("sudo gatebell answers forget"),
         _ => None,
     }
 }
@@ -511,6 +529,50 @@ fn answer(
         lasts,
     };
     Ok(Ask::Answer { id, given })
+}
+
+/// So many answers may be named at once: more than there are.
+const MOST_ANSWERS: usize = 2 * MAX_ANSWERS;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ForgetAnswers {
+    ids: Option<Vec<String>>,
+    program: Option<String>,
+    all: Option<bool>,
+    everybody: Option<bool>,
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
+}
+
+fn forget_answers(
+    ForgetAnswers {
+        ids,
+        program,
+        all,
+        everybody,
+        ..
+    }: ForgetAnswers,
+) -> Result<Ask, Misunderstood> {
+    let which = match (ids, program, all.unwrap_or(false)) {
+        (Some(ids), None, false) if (1..=MOST_ANSWERS).contains(&ids.len()) => {
+            Forgotten::Those(ids)
+        }
+        (None, Some(program), false) => Forgotten::Program(program),
+        (None, None, true) => Forgotten::All,
+        _ => {
+            return Err(Misunderstood::Range(Failure::out_of_range(
+                "ids",
+                format!(
+                    "taken back are 1 to {MOST_ANSWERS} answers by their ids, those about a program, or all; nothing was changed"
+                ),
+            )));
+        }
+    };
+    Ok(Ask::ForgetAnswers {
+        which,
+        everybody: everybody.unwrap_or(false),
+    })
 }
 
 /// Why a request makes no sense.
@@ -621,6 +683,8 @@ fn understand(method: &str, parameters: Option<&Value>) -> Result<Ask, Misunders
         "GetSetMembers" => read(parameters).map(|OfSet { set }| Ask::SetMembers { set }),
         "GetQuestions" => without(Ask::Questions),
         "AnswerQuestion" => answer(read(parameters)?),
+        "GetAnswers" => without(Ask::Answers),
+        "ForgetAnswers" => forget_answers(read(parameters)?),
         "GetProgram" => {
             read(parameters).map(|Program { device, inode }| Ask::Program { device, inode })
         }

@@ -6,9 +6,9 @@ use super::*;
 use channel::sys::linux::Closer;
 use control::{
     Account, Accounts, AddressName, AddressNames, Applied, Client, Counted, DESCRIPTION, Device,
-    Failed, HistoryPage, HistoryRow, HistoryStatus, Hits, INTERFACE, InForce, Lease, Memory,
-    NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
-    Status,
+    Failed, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, INTERFACE, InForce, Lease,
+    Memory, NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember, SetRemoved,
+    Stats, Status,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -91,6 +91,8 @@ fn made_up(ask: Ask, _: Requester) -> Answered {
         Ask::SetMembers { .. } => json!({ "members": [set_member()] }),
         Ask::Questions => json!({ "questions": [question()] }),
         Ask::Answer { .. } => json!({ "answered": question() }),
+        Ask::Answers => json!({ "answers": [held_answer()] }),
+        Ask::ForgetAnswers { .. } => json!({ "forgotten": [held_answer()] }),
         Ask::Program { device, inode } => json!({ "path": format!("/{device}/{inode}") }),
     })
 }
@@ -150,6 +152,29 @@ fn question() -> Question {
         of_process: true,
         milliseconds_left: 1000,
         unanswered: "block".to_owned(),
+    }
+}
+
+fn held_answer() -> HeldAnswer {
+    HeldAnswer {
+        id: "00c0ffee00c0ffee".to_owned(),
+        verdict: "allow".to_owned(),
+        unanswered: false,
+        width: "place".to_owned(),
+        lasts: "time".to_owned(),
+        seconds_left: Some(9),
+        direction: "out".to_owned(),
+        remote: Some(std::net::Ipv4Addr::LOCALHOST.into()),
+        remote_name: Some("example.org".to_owned()),
+        protocol: Some(6),
+        port: Some(443),
+        user: Some(1000),
+        program: Some("/usr/bin/curl".to_owned()),
+        name: "curl".to_owned(),
+        pid: 7,
+        in_force: true,
+        by: Some("alice".to_owned()),
+        at: Some(1),
     }
 }
 
@@ -522,7 +547,9 @@ fn who_is_not_root_may_ask_and_change_nothing() {
     let apply = json!({ "name": "r", "text": "" });
     let none = json!({});
     let set = json!({ "set": "s", "addresses": ["::1"] });
+    let everybodys = json!({ "all": true, "everybody": true });
     let changes = [
+        ("ForgetAnswers", &everybodys),
         ("AddToSet", &set),
         ("RemoveFromSet", &set),
         ("ConfirmRules", &none),
@@ -568,7 +595,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 24] = [
+    let sent: [(&str, Value); 25] = [
         ("SetAdded", json!(set_added())),
         ("SetRemoved", json!(set_removed())),
         ("SetMember", json!(set_member())),
@@ -590,6 +617,7 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("Account", json!(accounts().apps[0])),
         ("Counted", json!(Counted::default())),
         ("Question", json!(question())),
+        ("HeldAnswer", json!(held_answer())),
         ("HistoryStatus", json!(HistoryStatus::default())),
         ("HistoryPage", json!(HistoryPage::default())),
         ("HistoryRow", json!(HistoryRow::default())),
@@ -655,6 +683,7 @@ fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
             "AnswerQuestion",
             json!({ "id": 1, "allow": true, "width": "place" }),
         ),
+        ("ForgetAnswers", json!({ "all": true })),
     ];
     for method in description.methods() {
         let name = method.name().as_str();
@@ -694,6 +723,7 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         Failure::from(Refused::LeaseOver),
         Failure::from(Refused::Replaced),
         Failure::from(Refused::NoQuestion),
+        Failure::from(Refused::NoAnswer(String::new())),
         Failure::from(Refused::NoSuchSet(String::new())),
         Failure::from(Refused::StaysInSet(String::new())),
         Failure::from(Refused::SetFull(String::new())),

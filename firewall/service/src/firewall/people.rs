@@ -1,8 +1,9 @@
 //! What people are asked: questions are taken in, shown and answered, and what nobody answers in time is settled.
 
 use super::{Firewall, now};
-use crate::asking::{self, Kept, Waiting};
+use crate::asking::{self, Kept, KeptKey, Waiting};
 use crate::driver;
+use crate::held_answers::{Held, Note};
 use crate::lease::refused;
 use crate::plain::plain;
 use crate::sweep::LastLook;
@@ -31,8 +32,14 @@ impl Firewall {
             .and_then(|()| driver::now_ns())
             .and_then(|now| asking::tidy(&self.driver, &mut self.always, &replaced, now, starts));
         let tidied = tidied.context("answers are not as they should be");
-        if self.noted(Cause::Answers, tidied).is_some() {
+        if let Some(left) = self.noted(Cause::Answers, tidied) {
             self.answered.forget(&replaced);
+            let driver = &self.driver;
+            self.held
+                .follow(&left, |program| driver.program(program).ok().flatten());
+        }
+        if let Some(text) = self.held.unwritten() {
+            self.state.keep_answers(&text);
         }
     }
 
@@ -51,6 +58,14 @@ impl Firewall {
                 let program = waiting.subject.program;
                 let answer = asking::answer(program, allow, Reason::Unanswered, until);
                 self.driver.answer(waiting.subject, answer)?;
+                let program = self.driver.program(program).ok().flatten();
+                let note = None;
+                let held = Held {
+                    answer,
+                    program,
+                    note,
+                };
+                self.held.put(waiting.subject, held);
                 self.driver.settle(waiting.subject, Width::Place)
             });
             if let Err(cause) = done {
@@ -213,14 +228,29 @@ impl Firewall {
         let answer = asking::answer(program, given.allow, Reason::Answer, until_ns);
         let before = self.driver.answer_to(&to).map_err(refused)?;
         self.driver.answer(to, answer).map_err(refused)?;
+        let note = Note {
+            by: by.clone(),
+            at: now(),
+            pid: asked.pid,
+            name: asked.name.clone(),
+            remote_name: asked.remote_name.clone(),
+        };
         if given.lasts == Lasts::Always {
-            if let Err(failed) = self.keep_answer(&waiting, given, path.as_deref(), by.clone()) {
-                // Whoever is told that it failed finds nothing changed.
-                self.put_back(&to, before);
-                return Err(failed);
+            match self.keep_answer(&waiting, given, path.as_deref(), &note) {
+                Ok(key) => self.always.was_put(to, key),
+                Err(failed) => {
+                    // Whoever is told that it failed finds nothing changed.
+                    self.put_back(&to, before);
+                    return Err(failed);
+                }
             }
-            self.always.was_put(to);
         }
+        let held = Held {
+            answer,
+            program: asked.program.clone(),
+            note: Some(note),
+        };
+        self.held.put(to, held);
         if let Some(path) = &path {
             self.answered.note(program, path);
         }
@@ -298,8 +328,8 @@ impl Firewall {
         waiting: &Waiting,
         given: Given,
         path: Option<&str>,
-        by: String,
-    ) -> Result<(), Refused> {
+        note: &Note,
+    ) -> Result<KeptKey, Refused> {
         if path.is_none() && waiting.subject.program != [0; 2] {
             return Err(Refused::NotPermitted(
                 "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
@@ -313,10 +343,16 @@ impl Firewall {
             given.width,
             given.allow,
             path.map(str::to_owned),
-            by,
-            now(),
+            note.by.clone(),
+            note.at,
         );
-        self.always.keep(kept).map_err(refused)
+        let kept = Kept {
+            remote_name: kept.remote.and(note.remote_name.clone()),
+            ..kept
+        };
+        let key = kept.key();
+        self.always.keep(kept).map_err(refused)?;
+        Ok(key)
     }
 }
 
