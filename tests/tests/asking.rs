@@ -241,6 +241,9 @@ impl Told {
              tcp() {{ {{ true; }} 3<>/dev/tcp/{OUTSIDE}/$1; }} 2>/dev/null
              open() {{ exec 4<>/dev/udp/{OUTSIDE}/$1; }}
              send() {{ {{ echo >&4; }} 2>/dev/null; }}
+             # By a descriptor that stays open.
+             hold() {{ eval \"exec $1<>/dev/tcp/{OUTSIDE}/$2\"; }}
+             page() {{ printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&$1; read -t 4 -r page <&$1; }}
              # Another process, which has the same socket and sends by it once this one has ended.
              child() {{ (while kill -0 $$; do sleep 0.1; done; sleep $1; send; sleep 30) </dev/null >/dev/null 2>&1 & }}
              while read -r what; do say $what; done"
@@ -329,6 +332,105 @@ fn an_answer_is_to_this_connection_or_to_this_process_until_it_ends_and_to_no_ot
     wait_until("what was answered to who is gone is taken out", || {
         questions(&root).len() == 1 && answers(&zone) == 0
     });
+}
+
+/// The answers that this person is shown.
+fn held(person: &Person) -> Vec<Value> {
+    let said = person.run(&["answers", "--json"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let lines = said.out.lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn an_answer_that_is_taken_back_is_asked_about_again_and_what_it_had_allowed_is_judged_again() {
+    let log = std::env::temp_dir().join(format!("gatebell-taken-back-{}", std::process::id()));
+    let file = std::fs::File::create(&log).unwrap();
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 60\n\
+                 [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
+    let mut zone = Protected::with_log(rules, &[], &[], file);
+    for port in ["4001", "4002"] {
+        zone.lab.serve_outside(port).unwrap();
+    }
+    std::fs::set_permissions(control(&zone), std::fs::Permissions::from_mode(0o666)).unwrap();
+    let (root, nobody) = (Person::root(&zone), Person::root(&zone).user(NOBODY));
+    assert_eq!(held(&root), [] as [Value; 0]);
+    let mut one = Told::start(&zone);
+    for (port, hold, lasts) in [(4001, "hold 5 4001", "always"), (4002, "hold 6 4002", "1h")] {
+        one.is_told(hold);
+        let id = question(&root, port)["id"].to_string();
+        let said = root.run(&["ask", "--answer", &id, "allow", "--for", lasts]);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert_eq!(one.says(), "yes");
+    }
+    let all = held(&root);
+    assert_eq!(all.len(), 2, "{all:?}");
+    let [first, second] = [&all[0], &all[1]];
+    assert_eq!(
+        (&first["port"], &second["port"]),
+        (&4001.into(), &4002.into())
+    );
+    assert_eq!(
+        (&first["lasts"], &second["lasts"]),
+        (&"always".into(), &"time".into())
+    );
+    assert!(second["seconds_left"].as_u64().unwrap() > 3500, "{second}");
+    for answer in &all {
+        assert_eq!(answer["by"], "root", "{answer}");
+        assert_eq!(answer["in_force"], true, "{answer}");
+        assert!(answer["program"].as_str().unwrap().ends_with("/bash"));
+    }
+    // Others see none of it, and take none of it back.
+    let id = first["id"].as_str().unwrap();
+    assert_eq!(held(&nobody), [] as [Value; 0]);
+    for words in [
+        &["answers", "forget", id][..],
+        &["answers", "forget", id, "--everybody"],
+    ] {
+        let said = nobody.run(words);
+        assert_eq!(said.code, 1, "{said:?}");
+    }
+    assert_eq!(nobody.run(&["answers", "forget", "--all"]).code, 0);
+    assert_eq!(held(&root).len(), 2);
+    // By as much of its name as no other begins with.
+    let said = root.run(&["answers", "forget", &id[..8]]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!((held(&root).len(), answers(&zone)), (1, 1));
+    assert_eq!(root.run(&["answers", "forget", id]).code, 1, "it was");
+    one.is_told("page 5");
+    assert_eq!(one.says(), "no", "what it had allowed");
+    one.is_told("page 6");
+    assert_eq!(one.says(), "yes", "what another answer allows");
+    one.is_told("tcp 4001");
+    let asked = question(&root, 4001)["id"].to_string();
+    let said = root.run(&["ask", "--answer", &asked, "allow", "--for", "program"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(one.says(), "yes");
+    let all = held(&root);
+    assert_eq!(all[0]["lasts"], "program", "{all:?}");
+    assert_eq!(all[0]["pid"], one.0.id());
+    let program = all[0]["program"].as_str().unwrap().to_owned();
+    one.ends();
+    assert_eq!(held(&root).len(), 1, "it has ended");
+    // Who gave one that is not for always is known to the next service too, which has those for always from their file.
+    std::thread::sleep(Duration::from_secs(6));
+    zone.service.kill();
+    zone.start_again();
+    let all = held(&root);
+    assert_eq!((all.len(), &all[0]["by"]), (1, &"root".into()), "{all:?}");
+    let _again = Connect::start(&zone, 0, 4001, 20);
+    question(&root, 4001);
+    let said = root.run(&["answers", "forget", "--program", &program]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!((held(&root).len(), answers(&zone)), (0, 0));
+    let said = std::fs::read_to_string(&log).unwrap();
+    std::fs::remove_file(&log).unwrap();
+    assert!(
+        said.contains(&format!("root took back answer {id}: allow")),
+        "{said}"
+    );
 }
 
 #[test]

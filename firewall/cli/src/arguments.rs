@@ -96,6 +96,12 @@ pub enum Command {
     #[cfg(target_os = "linux")]
     #[command(after_help = ASK_HELP)]
     Ask(QuestionArguments),
+    /// Show the answers that hold, with who gave them and for how long, and take them back
+    ///
+    /// Root sees all of them, others those about programs that run as them.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = ANSWERS_HELP, args_conflicts_with_subcommands = true)]
+    Answers(AnswersArguments),
     /// Add addresses to a set of the rules in force, for a while or for good, and take them out again
     ///
     /// In force at once: no rules are read again. The rule file stays as it is, and what it has in a set stays there.
@@ -229,6 +235,20 @@ Examples:
 Exit codes:
   0  it is as you asked
   1  no such question waits, or you may not answer it, or there is no service
+  2  the command line is wrong";
+
+#[cfg(target_os = "linux")]
+const ANSWERS_HELP: &str = "\
+Examples:
+  gatebell answers                                   those that hold, one a line
+  gatebell answers --json
+  gatebell answers forget 3f2a91c0                   this one, by the name that stands first in its line
+  gatebell answers forget --program /usr/bin/curl
+  sudo gatebell answers forget --all
+
+Exit codes:
+  0  it is as you asked, also if there is none
+  1  no such answer holds, or you may not take it back, and nothing was changed; or there is no service
   2  the command line is wrong";
 
 const AUDIT_HELP: &str = "\
@@ -379,6 +399,55 @@ pub struct QuestionArguments {
     /// Print one JSON object for each question
     #[arg(long)]
     pub json: bool,
+}
+
+/// `gatebell answers`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+pub struct AnswersArguments {
+    /// What about them; left out: they are shown.
+    #[command(subcommand)]
+    pub command: Option<AnswersCommand>,
+    /// Print one JSON object for each answer
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// What can be done with answers that hold.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Subcommand)]
+pub enum AnswersCommand {
+    /// Take answers back: what they were about is asked about again, and what they had allowed is judged again
+    #[command(after_help = ANSWERS_HELP)]
+    Forget(ForgetArguments),
+}
+
+/// `gatebell answers forget`.
+#[cfg(target_os = "linux")]
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["answers", "program", "all"]))]
+pub struct ForgetArguments {
+    /// These: what stands first in their lines, or as much of it as no other answer begins with
+    #[arg(value_name = "WHICH")]
+    pub answers: Vec<String>,
+    /// All about this program, by its path
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    pub program: Option<String>,
+    /// All
+    #[arg(long)]
+    pub all: bool,
+    /// Also those about programs of others; who is not root needs permission for it, and names answers in full
+    #[arg(long)]
+    pub everybody: bool,
+    /// Print one JSON object for each answer
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
 }
 
 /// An answer.

@@ -123,6 +123,18 @@ pub enum Error {
     #[cfg(target_os = "linux")]
     #[error("{}{}", .0, instead(.0))]
     NotEditable(control::NotEditable),
+    /// What is to be an answer's name is none's, or is that of several.
+    #[cfg(target_os = "linux")]
+    #[error(
+        "{}: {}; `gatebell answers` lists them, and nothing was changed", which.escape_debug(),
+        if *.several { "several answers begin so: write more of it" } else { "no answer begins so" }
+    )]
+    WhichAnswer {
+        /// What was written.
+        which: String,
+        /// Several have it.
+        several: bool,
+    },
     /// Records are unaccounted for.
     #[cfg(target_os = "linux")]
     #[error(

@@ -118,6 +118,8 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         #[cfg(target_os = "linux")]
         Command::Ask(arguments) => live::ask(arguments, out),
         #[cfg(target_os = "linux")]
+        Command::Answers(arguments) => live::answers(arguments, out),
+        #[cfg(target_os = "linux")]
         Command::Set { command } => live::set(command, out),
         #[cfg(target_os = "linux")]
         Command::Audit(arguments) => live::audit(arguments, out),

@@ -1,7 +1,9 @@
 //! A packet, a question and a service's state to try views with.
 
 use crate::entry::TCP;
-use control::{Device, HistoryStatus, InForce, Lease, Memory, Names, Question, RuleName, Status};
+use control::{
+    Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, Question, RuleName, Status,
+};
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
 
@@ -34,6 +36,31 @@ pub fn packet() -> Packet {
     };
     packet.user = NO_USER;
     packet
+}
+
+/// curl of a user's was allowed to go out, for ten minutes.
+#[must_use]
+pub fn held_answer() -> HeldAnswer {
+    HeldAnswer {
+        id: "00c0ffee00c0ffee".to_owned(),
+        verdict: Verdict::Allow.name().to_owned(),
+        unanswered: false,
+        width: "place".to_owned(),
+        lasts: "time".to_owned(),
+        seconds_left: Some(540),
+        direction: Direction::Outbound.name().to_owned(),
+        remote: Some(std::net::Ipv4Addr::new(192, 0, 2, 7).into()),
+        remote_name: Some("example.org".to_owned()),
+        protocol: Some(TCP),
+        port: Some(443),
+        user: Some(1000),
+        program: Some("/usr/bin/curl".to_owned()),
+        name: "curl".to_owned(),
+        pid: 4711,
+        in_force: true,
+        by: Some("alice".to_owned()),
+        at: Some(1_795_000_000),
+    }
 }
 
 /// curl of a user's wants to go out, and the default asks.

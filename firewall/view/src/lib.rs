@@ -8,6 +8,7 @@
 //! - What another program may have named moves no cursor.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod entry;
 #[cfg(any(test, feature = "example"))]
 pub mod example;

@@ -2,6 +2,7 @@
 //!
 //! On Windows there is no service: the device takes its place, and these commands are not there yet.
 
+mod answers;
 mod apply;
 mod ask;
 mod audit;
@@ -17,6 +18,7 @@ mod status;
 mod top;
 mod watch;
 
+pub use answers::answers;
 pub use apply::{apply, confirm, revert, taken};
 pub use ask::ask;
 pub use audit::audit;

@@ -1,0 +1,133 @@
+//! `gatebell answers`: the answers that hold, and taking them back.
+
+use super::connect;
+use crate::Error;
+use crate::arguments::{AnswersArguments, AnswersCommand, ForgetArguments};
+use crate::style;
+use control::{Client, Forgotten, HeldAnswer};
+use firewall_abi::packet::Verdict;
+use serde_json::json;
+use std::io::Write;
+use view::answer;
+use view::entry::day_and_time;
+
+/// As long as an answer's whole name is.
+const WHOLE: usize = 16;
+
+/// Shows them, or takes some back.
+pub fn answers(arguments: &AnswersArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    match &arguments.command {
+        None => {
+            let held = connect(&arguments.service.socket)?.answers()?;
+            list(&held, arguments.json, out)?;
+            if held.is_empty() && !arguments.json {
+                writeln!(out, "no answer holds")?;
+            }
+        }
+        Some(AnswersCommand::Forget(arguments)) => forget(arguments, out)?,
+    }
+    Ok(0)
+}
+
+fn forget(arguments: &ForgetArguments, out: &mut dyn Write) -> Result<(), Error> {
+    let mut client = connect(&arguments.service.socket)?;
+    let which = match &arguments.program {
+        Some(path) => Forgotten::Program(path.clone()),
+        None if arguments.all => Forgotten::All,
+        None => Forgotten::Those(whole(&arguments.answers, &mut client)?),
+    };
+    let forgotten = client.forget_answers(&which, arguments.everybody)?;
+    list(&forgotten, arguments.json, out)?;
+    if !arguments.json {
+        let many = match forgotten.len() {
+            0 => "no answer held".to_owned(),
+            1 => "taken back: it is asked about again".to_owned(),
+            many => format!("{many} taken back: they are asked about again"),
+        };
+        writeln!(out, "{many}")?;
+    }
+    Ok(())
+}
+
+/// The whole names of those that begin so.
+fn whole(beginnings: &[String], client: &mut Client) -> Result<Vec<String>, Error> {
+    if beginnings.iter().all(|which| which.len() == WHOLE) {
+        return Ok(beginnings.to_vec());
+    }
+    let held = client.answers()?;
+    let each = beginnings
+        .iter()
+        .map(|which| begins_so(which, &held).map(str::to_owned));
+    each.collect()
+}
+
+/// The only one of these that begins so.
+fn begins_so<'a>(which: &str, held: &'a [HeldAnswer]) -> Result<&'a str, Error> {
+    let mut found = held.iter().filter(|held| held.id.starts_with(which));
+    match (found.next(), found.next()) {
+        (Some(one), None) => Ok(&one.id),
+        (one, _) => Err(Error::WhichAnswer {
+            which: which.to_owned(),
+            several: one.is_some(),
+        }),
+    }
+}
+
+fn list(held: &[HeldAnswer], json: bool, out: &mut dyn Write) -> Result<(), Error> {
+    for one in held {
+        if json {
+            writeln!(out, "{}", json!(one))?;
+        } else {
+            show(one, out)?;
+        }
+    }
+    Ok(())
+}
+
+fn show(one: &HeldAnswer, out: &mut dyn Write) -> Result<(), Error> {
+    let (strong, faint) = (style::STRONG, style::FAINT);
+    let verdict = if one.verdict == Verdict::Allow.name() {
+        Verdict::Allow
+    } else {
+        Verdict::Block
+    };
+    let colour = style::verdict(verdict);
+    writeln!(
+        out,
+        "{strong}{}{strong:#}  {colour}{}{colour:#} {}",
+        answer::short_id(one),
+        verdict.name(),
+        answer::sentence(one)
+    )?;
+    let at = one
+        .at
+        .map_or(String::new(), |at| format!(", {}", day_and_time(at)));
+    let (lasts, by) = (answer::lasts(one), answer::by(one));
+    writeln!(out, "{faint}   {lasts}; {by}{at}{faint:#}")?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    fn held(id: &str) -> HeldAnswer {
+        let answer = json!({
+            "id": id, "verdict": "allow", "unanswered": false, "width": "anywhere", "lasts": "always", "direction": "out",
+            "name": "", "pid": 0, "in_force": true
+        });
+        serde_json::from_value(answer).unwrap()
+    }
+
+    #[test]
+    fn an_answer_is_named_by_as_much_as_no_other_begins_with() {
+        let all = [held("3f2a91c000000000"), held("3f2b000000000000")];
+        assert_eq!(begins_so("3f2a", &all).unwrap(), "3f2a91c000000000");
+        assert_eq!(begins_so(&all[1].id, &all).unwrap(), all[1].id);
+        for (which, why) in [("3f2", "several"), ("", "several"), ("4", "no answer")] {
+            let said = begins_so(which, &all).unwrap_err().to_string();
+            assert!(said.contains(why), "{said}");
+        }
+    }
+}
