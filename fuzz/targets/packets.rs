@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_packets_are_parsed_and_decided_on(bytes));
 
-const RULES: &str = include_str!("../seeds/rules/everything.toml");
+const RULES: &str = include_str!("../seeds/rules/packets.toml");
 /// How many packets of one input are looked at.
 const PACKETS: usize = 64;
 
@@ -22,7 +22,7 @@ static TABLES: LazyLock<[Table; 2]> = LazyLock::new(|| {
         list: b"203.0.113.0/24\n2001:db8:bad::/48\n",
         program: Some([7, 7]),
     };
-    let compiled = |text: &str, generation| match rules::parse("everything.toml", text, &machine) {
+    let compiled = |text: &str, generation| match rules::parse("packets.toml", text, &machine) {
         Ok(rules) => rules.compile(generation),
         Err(errors) => panic!("{errors}"),
     };

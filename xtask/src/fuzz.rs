@@ -3,6 +3,8 @@
 //! What cargo-fuzz would do, with the stable toolchain that is here: the compiler counts branches for libFuzzer, which comes
 //! as the source that libfuzzer-sys builds. No address sanitizer: what is fed has no unsafe code.
 
+mod dictionary;
+
 use std::io::{BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -226,10 +228,7 @@ impl Target {
         program.args(["-print_final_stats=1", "-reload=0"]);
         program.args(seed.map(|seed| format!("-seed={seed}")));
         if self == Self::Rules {
-            program.arg(format!(
-                "-dict={}",
-                place::root().join("fuzz/rules.dict").display()
-            ));
+            program.arg(format!("-dict={}", dictionary::write()?.display()));
         }
         program
             .arg(found)
