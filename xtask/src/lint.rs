@@ -40,6 +40,7 @@ const PARTS: [(&Target, &[&str]); 3] = [
             "--package=gatebell-channel-c",
             "--package=gatebell-sample-app",
             "--package=gatebell-app",
+            "--package=gatebell-cli",
             "--package=pager",
             "--features=gatebell-channel/async",
         ],

@@ -114,6 +114,7 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         Command::Watch(arguments) => live::watch(arguments, out),
         #[cfg(target_os = "linux")]
         Command::History(arguments) => live::history(arguments, out),
+        #[cfg(target_os = "linux")]
         Command::Top(arguments) => live::top(arguments, out),
         #[cfg(target_os = "linux")]
         Command::Ask(arguments) => live::ask(arguments, out),
