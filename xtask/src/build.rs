@@ -99,14 +99,9 @@ static LINUX_DRIVERS: [Foreign; 3] = [
         extension: "bpf.o",
     },
 ];
-static WINDOWS_DRIVERS: [Foreign; 3] = [
+static WINDOWS_DRIVERS: [Foreign; 2] = [
     Foreign {
         folder: "sample/driver/windows",
-        target: &WDM,
-        extension: "sys",
-    },
-    Foreign {
-        folder: "firewall/driver/windows",
         target: &WDM,
         extension: "sys",
     },
@@ -254,7 +249,7 @@ fn native(packages: &[&str], flags: &[&str]) -> Result<Vec<PathBuf>> {
 }
 
 fn foreign(crates: &[Foreign], results: &Path) -> Result<()> {
-    for krate in crates.iter().filter(|krate| krate.manifest().is_file()) {
+    for krate in crates {
         let mut cargo = cargo_for(krate.target)?;
         // In its own folder: cargo reads the configuration that lies there.
         cargo.current_dir(place::root().join(krate.folder));
@@ -297,13 +292,6 @@ pub fn foreign_crates() -> impl Iterator<Item = &'static Foreign> {
         .chain(&WINDOWS_DRIVERS)
         .chain(&STAND_INS)
         .chain(&PROMISES)
-        .filter(|krate| krate.manifest().is_file())
-}
-
-impl Foreign {
-    fn manifest(&self) -> PathBuf {
-        place::root().join(self.folder).join("Cargo.toml")
-    }
 }
 
 /// Both in one run: their parts are compiled once.
