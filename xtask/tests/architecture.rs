@@ -1,0 +1,90 @@
+//! ARCHITECTURE.md's table of rooms says what each crate depends on, no more and no less.
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap().to_path_buf()
+}
+
+/// The folders of ours that the crate in this folder depends on, in the clone; not those that its tests alone do.
+fn depends_on(room: &str) -> BTreeSet<String> {
+    let manifest = root().join(room).join("Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version=1",
+            "--manifest-path",
+        ])
+        .arg(&manifest)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let is_it =
+        |package: &&Value| package["manifest_path"].as_str().map(Path::new) == Some(&manifest);
+    let package = packages.iter().find(is_it).unwrap();
+    let all = package["dependencies"].as_array().unwrap().iter();
+    all.filter(|dependency| dependency["kind"].is_null())
+        .filter_map(|dependency| dependency["path"].as_str())
+        .map(|path| {
+            Path::new(path)
+                .strip_prefix(root())
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+}
+
+/// `a/{b,c}` is a/b and a/c.
+fn folders(name: &str) -> Vec<String> {
+    match name.trim_end_matches('}').split_once('{') {
+        Some((start, ends)) => ends.split(',').map(|end| format!("{start}{end}")).collect(),
+        None => vec![name.to_owned()],
+    }
+}
+
+/// What stands between backticks in a cell and is a folder of a crate's.
+fn crates(cell: &str) -> BTreeSet<String> {
+    let names = cell.split('`').skip(1).step_by(2).flat_map(folders);
+    names
+        .map(|name| name.trim_end_matches('/').to_owned())
+        .filter(|name| root().join(name).join("Cargo.toml").is_file())
+        .collect()
+}
+
+#[test]
+fn the_table_of_rooms_says_what_each_depends_on() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, rooms) = text.split_once("## The rooms").unwrap();
+    let mut compared = 0;
+    for row in rooms.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [room, _, may] = cells[..] else {
+            // The table of the article's words follows, and has two.
+            continue;
+        };
+        // Tests, figures and fuzz targets depend on whatever they try.
+        if may.trim() == "everything" || may.contains("whatever") {
+            continue;
+        }
+        for room in crates(room) {
+            assert_eq!(depends_on(&room), crates(may), "{room}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 12, "only {compared} rooms were compared");
+}
