@@ -83,7 +83,7 @@ fn deny() -> Result<()> {
 }
 
 fn foreign() -> Result<()> {
-    setup::ensure(&[Need::Lint, Need::Fuzz])?;
+    setup::ensure(&[Need::Lint, Need::Windows, Need::Fuzz])?;
     for manifest in manifests() {
         let mut format = toolchain::cargo();
         format.args(["fmt", "--check", "--manifest-path"]);

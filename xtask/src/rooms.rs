@@ -50,7 +50,7 @@ const LISTED: [Room; 23] = [
     Room {
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
-        needs: &[Need::Deny, Need::Lint, Need::Fuzz],
+        needs: &[Need::Deny, Need::Lint, Need::Windows, Need::Fuzz],
         built: &[],
         root: false,
         steps: &[
