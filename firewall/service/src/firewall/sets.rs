@@ -84,7 +84,7 @@ impl Firewall {
             .iter()
             .find(|address| !self.members.has(&set.id, ***address, now_ns));
         if let Some(address) = only_held {
-            return Err(members::stays(&set, &self.config.rule_file(), **address));
+            return Err(stays(&set, &self.config.rule_file(), **address));
         }
         let stays = held.len() as u64;
         let (removed, before) = self.members.remove(&set.id, addresses);
@@ -198,7 +198,7 @@ impl Firewall {
     fn set_in_force(&mut self, name: &str) -> Result<Set, Refused> {
         let listed = self.listed_in_force()?;
         let set = listed.iter().find(|set| set.id == name).cloned();
-        set.ok_or_else(|| members::no_such_set(name, &listed))
+        set.ok_or_else(|| no_such_set(name, &listed))
     }
 
     /// The sets of rules that an earlier service compiled.
@@ -289,4 +289,31 @@ impl Firewall {
             self.noted(Cause::AskedAgain, asked.context(why));
         }
     }
+}
+
+/// What is said of a set that the rules do not have.
+fn no_such_set(set: &str, sets: &[Set]) -> Refused {
+    let names: Vec<_> = sets.iter().map(|set| format!("`{}`", set.id)).collect();
+    let known = match &names[..] {
+        [] => {
+            "they have none; add a [[set]] to the rule file, and a rule that asks for it".to_owned()
+        }
+        names => format!("they have {}", names.join(", ")),
+    };
+    Refused::NoSuchSet(format!(
+        "the rules in force have no set `{set}`: {known}; nothing was changed"
+    ))
+}
+
+/// What is said of an address that the rule file has in a set.
+fn stays(set: &Set, rule_file: &str, address: IpAddr) -> Refused {
+    let list = set
+        .file
+        .as_ref()
+        .map_or(String::new(), |list| format!(", or its list {list}"));
+    Refused::StaysInSet(format!(
+        "{address} was not added to `{0}`: the rule file has it there, {rule_file}:{1}{list}, and only what was added can be removed; take \
+         it out there, or name it in `except`; nothing was changed",
+        set.id, set.line
+    ))
 }

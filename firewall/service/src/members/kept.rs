@@ -1,11 +1,15 @@
 //! What has joined sets, as it is on disk for a start at which the kernel has none of it.
 
+use super::membership::How;
+use super::{Members, Now};
 use crate::folders;
 use anyhow::{Context, Result};
+use firewall_abi::members::{MAX_MEMBERS, MEMBER_STAGES, NO_END};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The file, in the folder for what is kept.
 pub const FILE: &str = "members.json";
@@ -70,8 +74,59 @@ fn read_file(folder: &Path) -> Result<Written> {
     serde_json::from_str(&text).with_context(|| format!("{} is no such file", path.display()))
 }
 
+impl Members {
+    /// A file may hold more than there is room for: another release's, or one that people have put together.
+    pub(super) fn of_written(written: Written, now: Now) -> Self {
+        let mut members = Self::knowing(&written.sets);
+        let mut no_room = 0_u64;
+        for WrittenMember {
+            set,
+            address,
+            until,
+            name,
+        } in written.members
+        {
+            let until_ns = until.map_or(NO_END, |until| now.boot_ns(until));
+            if !members.has_room(&set, address, now.boot_ns) {
+                no_room += 1;
+                continue;
+            }
+            let name = name.map(Arc::from);
+            let how = name.as_ref().map_or(How::Added, How::Named);
+            members.join(&set, address, how, until_ns, now.boot_ns);
+        }
+        members.lost = (no_room > 0).then(|| {
+            format!(
+                "{no_room} addresses that had joined sets are in them no more: {MAX_MEMBERS} may be, each in {MEMBER_STAGES} sets; put \
+                 them into a file that the rule file names"
+            )
+        });
+        members
+    }
+
+    pub(super) fn written(&self, now: Now) -> Vec<WrittenMember> {
+        let of = self.of.iter().flat_map(|(address, memberships)| {
+            memberships.iter().flat_map(|membership| {
+                let written = |until_ns: u64, name: Option<String>| WrittenMember {
+                    set: membership.set.to_string(),
+                    address: *address,
+                    until: (until_ns != NO_END).then(|| now.since_1970(until_ns)),
+                    name,
+                };
+                let added = membership.added_ns;
+                let added = (added != 0).then(|| written(added, None));
+                let named = membership.named.as_ref();
+                let named = named.map(|(name, until)| written(*until, Some(name.to_string())));
+                added.into_iter().chain(named)
+            })
+        });
+        of.collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::tests::address;
     use super::*;
 
     #[test]
@@ -94,5 +149,29 @@ mod tests {
         let (written, lost) = read(&folder);
         assert!(written.sets == ["a"] && lost.is_none(), "{lost:?}");
         fs::remove_dir_all(&folder).expect("our own");
+    }
+
+    #[test]
+    fn what_a_file_holds_beyond_the_room_is_left_out_and_said_and_the_rest_holds() {
+        let member = |set: &str, n: u32| WrittenMember {
+            set: set.to_owned(),
+            address: address(n),
+            until: None,
+            name: None,
+        };
+        let beyond = (0..MAX_MEMBERS as u32 + 10).map(|n| member("a", n));
+        let crowded = ["b", "c", "d", "e", "f"].map(|set| member(set, 7));
+        let written = Written {
+            sets: Vec::new(),
+            members: beyond.chain(crowded).collect(),
+        };
+        let now = Now {
+            boot_ns: 1,
+            unix_ms: 1,
+        };
+        let members = Members::of_written(written, now);
+        assert_eq!(members.list(None, 1).len(), MAX_MEMBERS + 3);
+        let lost = members.trouble().unwrap_or_default();
+        assert!(lost.starts_with("12 addresses"), "{lost}");
     }
 }
