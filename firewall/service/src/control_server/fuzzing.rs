@@ -1,6 +1,7 @@
 //! One connection with nobody behind it, for `fuzz/targets/control.rs` alone: only `cargo xtask fuzz` builds this.
 
-use super::interface::{self, Answered, Ask, Failure};
+use super::failure::Failure;
+use super::methods::{Answered, Change, Request};
 use super::peer::{PeerConnection, Requester};
 use channel::sys::linux::Closer;
 use serde_json::json;
@@ -80,12 +81,12 @@ impl Talk {
 }
 
 /// Stands where the firewall is: what comes here is what the interface promises to let through.
-fn at_nobody(ask: Ask, requester: Requester) -> Answered {
+fn at_nobody(request: Request, requester: Requester) -> Answered {
     assert!(
-        requester.may_change || interface::as_root(&ask).is_none(),
-        "{ask:?} of somebody who may not"
+        requester.may_change || request.as_root().is_none(),
+        "{request:?} of somebody who may not"
     );
-    if let Ask::Apply { name, lease, .. } = &ask {
+    if let Request::Change(Change::Apply { name, lease, .. }) = &request {
         assert!(
             (1..=4096).contains(&name.len()) && !name.contains(char::is_control),
             "{name:?}"
@@ -95,5 +96,5 @@ fn at_nobody(ask: Ask, requester: Requester) -> Answered {
             "{lease:?}"
         );
     }
-    Ok(json!({ "asked": format!("{ask:?}") }))
+    Ok(json!({ "asked": format!("{request:?}") }))
 }

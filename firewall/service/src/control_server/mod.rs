@@ -13,10 +13,14 @@
 //! - A request is untrusted: what is not understood gets varlink's own error, what is no message at all is hung up on.
 //! - Nothing to do takes no processor time: without a half-done message there is no clock that runs.
 
+mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod interface;
+mod methods;
+mod parameters;
 mod peer;
+mod permission;
 mod polkit;
 mod quota;
 mod reins;
@@ -25,7 +29,6 @@ mod socket;
 
 use crate::firewall::Mailbox;
 use crate::recorder::HistoryReader;
-use interface::Ask;
 use polkit::Polkit;
 use server::Server;
 use std::io;
@@ -43,16 +46,8 @@ impl Control {
     /// Opens the control socket at `path`. What is asked there is handed in at `mailbox`, but for what is kept: that is read
     /// elsewhere, and the main loop does not wait for a disk.
     pub(crate) fn open(path: &Path, mailbox: Mailbox, history: HistoryReader) -> io::Result<Self> {
-        let answer = move |ask, requester| match ask {
-            Ask::History { since, after } => {
-                if after == 0 {
-                    // A service that ends says so below.
-                    let _ending = mailbox.ask(crate::firewall::Firewall::tell_carried);
-                }
-                interface::page(&history, since, after, requester)
-            }
-            ask => interface::in_main_loop(&mailbox, ask, requester),
-        };
+        let answer =
+            move |request, requester| methods::answer(&mailbox, &history, request, requester);
         Self::serve(path, Polkit::default(), answer)
     }
 
@@ -61,7 +56,7 @@ impl Control {
         self.handle.as_mut().is_some_and(reins::Handle::lives)
     }
 
-    fn serve(path: &Path, polkit: Polkit, answer: impl interface::Answer) -> io::Result<Self> {
+    fn serve(path: &Path, polkit: Polkit, answer: impl methods::Answer) -> io::Result<Self> {
         let (handle, ours) = reins::pair()?;
         let server = Server::open(path, ours, polkit, answer)?;
         let thread = std::thread::Builder::new()

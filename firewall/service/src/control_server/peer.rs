@@ -1,6 +1,9 @@
 //! One connection: what came in, what has to go out, and by when.
 
-use super::interface::{Answer, Change, Failure, Interface, Permission};
+use super::failure::Failure;
+use super::interface::Interface;
+use super::methods::Answer;
+use super::permission::{Permission, PermissionRequest};
 use super::polkit::{Question, Subject};
 use channel::sys::linux::{Closer, ForeignFd};
 use control::DESCRIPTION;
@@ -198,7 +201,7 @@ impl PeerConnection {
     }
 
     /// The change that waits to be decided on, and the question that is asked about it, if it is.
-    pub fn waits(&self) -> Option<(Change, Option<&Question>)> {
+    pub fn waits(&self) -> Option<(PermissionRequest, Option<&Question>)> {
         let (_, question) = self.waits.as_ref()?;
         Some((self.permission.wanted()?, question.as_ref()))
     }

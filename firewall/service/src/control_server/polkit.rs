@@ -12,7 +12,8 @@
 //! - Only so many questions are asked at once, of one user and of all, and each has an end.
 //! - Whatever fails refuses.
 
-use super::interface::{Change, Failure};
+use super::failure::Failure;
+use super::permission::PermissionRequest;
 use crate::{capabilities, living};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -110,7 +111,11 @@ impl Polkit {
     }
 
     /// Asks whether this process may do that.
-    pub fn ask(&self, subject: Option<&Arc<Subject>>, change: Change) -> Result<Question, Failure> {
+    pub fn ask(
+        &self,
+        subject: Option<&Arc<Subject>>,
+        change: PermissionRequest,
+    ) -> Result<Question, Failure> {
         let refuse = |why: &str| refusal(change, why);
         let subject = subject.ok_or_else(|| {
             refuse("the program that connected has ended, so polkit can't be asked about it")
@@ -186,7 +191,7 @@ pub struct Question {
     /// Ready once there is a verdict; its end is what the thread hears of.
     told: UnixStream,
     verdict: Receiver<Verdict>,
-    change: Change,
+    change: PermissionRequest,
 }
 
 /// What came of a question: why it is refused, if it is.
@@ -213,7 +218,7 @@ impl AsFd for Question {
 }
 
 /// Why not, and what to do.
-fn refusal(change: Change, why: &str) -> Failure {
+fn refusal(change: PermissionRequest, why: &str) -> Failure {
     Failure::new(
         "NotPermitted",
         format!(
@@ -228,7 +233,7 @@ struct Asking {
     program: PathBuf,
     patience: Duration,
     subject: Arc<Subject>,
-    change: Change,
+    change: PermissionRequest,
 }
 
 impl Asking {
@@ -365,7 +370,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    const CHANGE: Change = Change {
+    const CHANGE: PermissionRequest = PermissionRequest {
         as_root: "sudo gatebell rules confirm",
         interactive: false,
     };

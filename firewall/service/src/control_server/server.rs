@@ -1,6 +1,6 @@
 //! The thread's loop: everybody gets one turn, nobody is waited for.
 
-use super::interface::Answer;
+use super::methods::Answer;
 use super::peer::{PeerConnection, Requester};
 use super::polkit::{Polkit, Question};
 use super::quota;

@@ -1,0 +1,291 @@
+//! What can be asked of the service, and what it does then: questions, which change nothing, and changes.
+//!
+//! A change says by itself whether it takes root and what the log has of it, with no "else": one that is new can't be forgotten.
+
+use super::failure::Failure;
+use super::peer::Requester;
+use crate::firewall::{Firewall, Mailbox};
+use crate::recorder::HistoryReader;
+use control::{Accounts, ChangeNote, Forgotten, Given};
+use history::PageRequest;
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::time::Duration;
+use tracing::info;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Answered by the main loop.
+    Query(Query),
+    /// A page of the history: read from its database, on which the main loop does not wait.
+    History { since: u64, after: u64 },
+    /// Done by the main loop.
+    Change(Change),
+}
+
+/// What changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Query {
+    Status,
+    Rules,
+    Stats,
+    Hits,
+    Accounts,
+    RuleNames { generation: u32 },
+    Program { device: u64, inode: u64 },
+    AddressNames { since: u64 },
+    SetMembers { set: Option<String> },
+    Questions,
+    Answers,
+}
+
+/// What changes something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Apply {
+        name: String,
+        text: String,
+        lease: Option<Duration>,
+        note: ChangeNote,
+    },
+    Confirm,
+    Revert,
+    Reload,
+    AddToSet {
+        set: String,
+        addresses: Vec<IpAddr>,
+        time: Option<Duration>,
+    },
+    RemoveFromSet {
+        set: String,
+        addresses: Vec<IpAddr>,
+    },
+    Answer {
+        id: u64,
+        given: Given,
+    },
+    ForgetAnswers {
+        which: Forgotten,
+        /// About others' programs too.
+        everybody: bool,
+    },
+}
+
+/// An answer's parameters, or why there is none.
+pub type Answered = Result<Value, Failure>;
+
+/// Who answers a request: the service, or a test.
+pub trait Answer: Fn(Request, Requester) -> Answered + Send + Sync + 'static {}
+
+impl<F: Fn(Request, Requester) -> Answered + Send + Sync + 'static> Answer for F {}
+
+impl Request {
+    /// The command by which root does what takes root; none: it does not.
+    pub const fn as_root(&self) -> Option<&'static str> {
+        match self {
+            Self::Query(_) | Self::History { .. } => None,
+            Self::Change(change) => change.as_root(),
+        }
+    }
+}
+
+impl Change {
+    /// The command by which root does it; none: each may do it about what is their own.
+    const fn as_root(&self) -> Option<&'static str> {
+        match self {
+            Self::Apply { .. } => Some("sudo gatebell rules apply FILE"),
+            Self::Confirm => Some("sudo gatebell rules confirm"),
+            Self::Revert => Some("sudo gatebell rules revert"),
+            Self::Reload => Some("sudo systemctl reload gatebell"),
+            Self::AddToSet { .. } => Some("sudo gatebell set add NAME ADDRESS"),
+            Self::RemoveFromSet { .. } => Some("sudo gatebell set remove NAME ADDRESS"),
+            Self::ForgetAnswers {
+                everybody: true, ..
+            } => Some("sudo gatebell answers forget"),
+            Self::Answer { .. }
+            | Self::ForgetAnswers {
+                everybody: false, ..
+            } => None,
+        }
+    }
+
+    /// As the service's log has it; none: what was answered has a trail of its own.
+    fn logged(&self) -> Option<String> {
+        Some(match self {
+            Self::Apply { name, note, .. } => match &note.what {
+                Some(what) => format!("ApplyRules ({what})"),
+                None => format!("ApplyRules ({name})"),
+            },
+            Self::Confirm => "ConfirmRules".to_owned(),
+            Self::Revert => "RevertRules".to_owned(),
+            Self::Reload => "ReloadRules".to_owned(),
+            Self::AddToSet { set, addresses, .. } => {
+                format!("AddToSet ({set}, {})", in_short(addresses))
+            }
+            Self::RemoveFromSet { set, addresses } => {
+                format!("RemoveFromSet ({set}, {})", in_short(addresses))
+            }
+            Self::ForgetAnswers {
+                everybody: true, ..
+            } => "ForgetAnswers (everybody's)".to_owned(),
+            Self::Answer { .. }
+            | Self::ForgetAnswers {
+                everybody: false, ..
+            } => return None,
+        })
+    }
+
+    fn perform(self, firewall: &mut Firewall, requester: Requester) -> Answered {
+        Ok(match self {
+            Self::Apply {
+                name,
+                text,
+                lease,
+                note,
+            } => {
+                let by = requester.name();
+                json!({ "applied": firewall.apply(&name, &text, lease, note, by)? })
+            }
+            Self::Confirm => json!({ "applied": firewall.confirm(requester.name())? }),
+            Self::Revert => json!({ "rules": firewall.revert()? }),
+            Self::Reload => json!({ "applied": firewall.reload()? }),
+            Self::AddToSet {
+                set,
+                addresses,
+                time,
+            } => json!({ "added": firewall.add_to_set(&set, &addresses, time)? }),
+            Self::RemoveFromSet { set, addresses } => {
+                json!({ "removed": firewall.remove_from_set(&set, &addresses)? })
+            }
+            Self::Answer { id, given } => {
+                let (may, by) = (requester.sees(), requester.name());
+                json!({ "answered": firewall.answer_question(id, given, may, by)? })
+            }
+            Self::ForgetAnswers { which, everybody } => {
+                let of = requester.sees().filter(|_| !everybody);
+                json!({ "forgotten": firewall.forget_answers(&which, of, &requester.name())? })
+            }
+        })
+    }
+}
+
+impl Query {
+    fn answer(self, firewall: &mut Firewall, requester: Requester) -> Answered {
+        Ok(match self {
+            Self::Status => json!({ "status": firewall.status() }),
+            Self::Rules => json!({ "rules": firewall.rules() }),
+            Self::RuleNames { generation } => json!({ "names": firewall.rule_names(generation) }),
+            Self::Stats => json!({ "stats": firewall.stats()? }),
+            Self::Hits => json!({ "hits": firewall.hits()? }),
+            Self::Accounts => json!({ "accounts": visible(firewall.accounts(), requester) }),
+            Self::AddressNames { since } if requester.sees().is_none() => {
+                json!({ "names": firewall.address_names(since) })
+            }
+            Self::AddressNames { .. } => {
+                return Err(Failure::new(
+                    "NotPermitted",
+                    "only root sees the names of addresses, which say what everybody asked for; your questions have theirs",
+                ));
+            }
+            Self::SetMembers { set } => {
+                let mut members = firewall.set_members(set.as_deref())?;
+                // What somebody asked for is nobody else's.
+                if requester.sees().is_some() {
+                    members.iter_mut().for_each(|member| member.name = None);
+                }
+                json!({ "members": members })
+            }
+            Self::Questions => json!({ "questions": firewall.questions(requester.sees()) }),
+            Self::Answers => json!({ "answers": firewall.answers(requester.sees()) }),
+            Self::Program { device, inode } => {
+                json!({ "path": firewall.program([device, inode]) })
+            }
+        })
+    }
+}
+
+/// Answers: what is kept from the database, everything else in the main loop.
+pub fn answer(
+    mailbox: &Mailbox,
+    history: &HistoryReader,
+    request: Request,
+    requester: Requester,
+) -> Answered {
+    match request {
+        Request::Query(query) => {
+            in_main_loop(mailbox, move |firewall| query.answer(firewall, requester))
+        }
+        Request::History { since, after } => {
+            if after == 0 {
+                // A service that ends says so below.
+                let _ending = mailbox.ask(Firewall::tell_carried);
+            }
+            page(history, since, after, requester)
+        }
+        Request::Change(change) => in_main_loop(mailbox, move |firewall| {
+            let logged = change.logged();
+            let answered = change.perform(firewall, requester);
+            if let Some(what) = logged {
+                log(&what, requester, answered.as_ref().err());
+            }
+            answered
+        }),
+    }
+}
+
+fn in_main_loop(
+    mailbox: &Mailbox,
+    work: impl FnOnce(&mut Firewall) -> Answered + Send + 'static,
+) -> Answered {
+    let ending = |_| {
+        Failure::new(
+            "ServiceEnding",
+            "the service is about to end; ask again once it runs",
+        )
+    };
+    mailbox.ask(work).map_err(ending)?
+}
+
+/// A page of what was kept: all of it, or what this requester's own programs did.
+fn page(history: &HistoryReader, since: u64, after: u64, requester: Requester) -> Answered {
+    let asked = PageRequest {
+        since,
+        after,
+        user: requester.sees(),
+    };
+    let page = history.page(asked);
+    page.map(|page| json!({ "history": page }))
+        .map_err(|why| Failure::new("SystemFailed", why))
+}
+
+fn in_short(addresses: &[IpAddr]) -> String {
+    match addresses {
+        [one] => one.to_string(),
+        many => format!("{} addresses", many.len()),
+    }
+}
+
+/// Writes down who changed something, and by whose leave.
+fn log(what: &str, requester: Requester, failed: Option<&Failure>) {
+    let leave = if requester.by_polkit {
+        "permitted by polkit"
+    } else {
+        "as root"
+    };
+    let process = requester.process.map_or(0, u32::from);
+    let became = failed.map_or("done", |failure| failure.name);
+    info!(
+        "{what} by {}, user {}, process {process}, {leave}: {became}",
+        requester.name(),
+        requester.user
+    );
+}
+
+/// Other people's apps are theirs; that everything balances is everybody's.
+fn visible(mut accounts: Accounts, requester: Requester) -> Accounts {
+    accounts
+        .apps
+        .retain(|app| requester.may_change || app.user == requester.user);
+    accounts
+}

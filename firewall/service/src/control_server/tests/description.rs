@@ -1,0 +1,298 @@
+//! The committed description, held against what is really understood and sent, method by method.
+
+use super::super::failure::Failure;
+use super::super::interface::Interface;
+use super::super::methods::{Answered, Change, Request};
+use super::super::peer::Requester;
+use super::made_up::*;
+use super::parsed;
+use control::{
+    Counted, DESCRIPTION, HistoryPage, HistoryRow, HistoryStatus, INTERFACE, Refused, Stats,
+};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use varlink::{ConnectionHandler, VarlinkService};
+use zlink_idl::{Field, Type};
+
+/// Each method that there is, not those alone that somebody thought of.
+#[test]
+fn who_is_not_root_may_ask_and_change_nothing() {
+    let requester = Requester {
+        process: None,
+        user: 1000,
+        may_change: false,
+        by_polkit: false,
+    };
+    let own = |request: Request, requester| {
+        assert!(
+            matches!(
+                request,
+                Request::Query(_)
+                    | Request::History { .. }
+                    | Request::Change(Change::Answer { .. })
+            ),
+            "{request:?}"
+        );
+        made_up(request, requester)
+    };
+    let description = zlink_idl::Interface::try_from(DESCRIPTION).unwrap();
+    let mut refused = BTreeSet::new();
+    for method in description.methods() {
+        let name = method.name().as_str();
+        let reply = answered(
+            own,
+            requester,
+            name,
+            given(name).unwrap_or_else(|| json!({})),
+        );
+        if reply["error"] == "org.gatebell.Firewall.NotPermitted" {
+            refused.insert(name.to_owned());
+        } else {
+            assert_eq!(reply["error"], Value::Null, "{name}");
+        }
+    }
+    let changes = [
+        "AddToSet",
+        "ApplyRules",
+        "ConfirmRules",
+        "ForgetAnswers",
+        "ReloadRules",
+        "RemoveFromSet",
+        "RevertRules",
+    ];
+    assert_eq!(refused, BTreeSet::from(changes.map(str::to_owned)));
+}
+
+/// The committed description, which is the contract, and what is really sent: the same fields under the same names.
+#[test]
+fn the_description_names_every_field_method_and_error_that_there_is() {
+    let description = zlink_idl::Interface::try_from(DESCRIPTION).unwrap();
+    assert_eq!(description.name().as_str(), INTERFACE);
+    names_are_used_once(&description);
+    types_are_as_described(&description);
+    methods_are_as_described(&description);
+    errors_are_as_described(&description);
+}
+
+/// Types, methods and errors share their names: readers of varlink take two of one name for an error, or for each other.
+fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
+    let types = description
+        .custom_types()
+        .map(|described| described.name().as_str());
+    let methods = description.methods().map(|method| method.name().as_str());
+    let all: Vec<_> = types
+        .chain(methods)
+        .chain(description.errors().map(|error| error.name().as_str()))
+        .collect();
+    assert_eq!(
+        all.len(),
+        all.iter().collect::<BTreeSet<_>>().len(),
+        "{all:?}"
+    );
+}
+
+fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
+    let sent: [(&str, Value); 25] = [
+        ("SetAdded", json!(set_added())),
+        ("SetRemoved", json!(set_removed())),
+        ("SetMember", json!(set_member())),
+        ("Status", json!(status())),
+        ("Memory", json!(status().kernel_memory)),
+        ("Device", json!(status().devices[0])),
+        ("InForce", json!(status().rules)),
+        ("Lease", json!(lease())),
+        ("Applied", json!(applied())),
+        ("RuleText", json!(text())),
+        ("RuleNames", json!(rule_names())),
+        ("NamedRule", json!(rule_names().rules[0])),
+        ("Stats", json!(Stats::default())),
+        ("NameStats", json!(Stats::default().names)),
+        ("AddressNames", json!(address_names(0))),
+        ("AddressName", json!(address_names(0).names[0])),
+        ("Hits", json!(hits())),
+        ("Accounts", json!(accounts())),
+        ("Account", json!(accounts().apps[0])),
+        ("Counted", json!(Counted::default())),
+        ("Question", json!(question())),
+        ("HeldAnswer", json!(held_answer())),
+        ("HistoryStatus", json!(HistoryStatus::default())),
+        ("HistoryPage", json!(HistoryPage::default())),
+        ("HistoryRow", json!(HistoryRow::default())),
+    ];
+    let said: BTreeSet<_> = description
+        .custom_types()
+        .map(|described| described.name().as_str())
+        .collect();
+    assert_eq!(said, sent.iter().map(|(name, _)| *name).collect());
+    for described in description.custom_types() {
+        let fields = names(described.as_object().unwrap().fields());
+        let (name, value) = sent
+            .iter()
+            .find(|(name, _)| *name == described.name().as_str())
+            .unwrap();
+        assert_eq!(fields, keys(value), "{name}");
+        for field in described.as_object().unwrap().fields() {
+            assert!(
+                fits(field.ty(), &value[field.name().as_str()]),
+                "{name}: {field:?}"
+            );
+        }
+    }
+}
+
+fn fits(described: &Type<'_>, sent: &Value) -> bool {
+    match described {
+        Type::Bool => sent.is_boolean(),
+        Type::Int => sent.is_u64(),
+        Type::String => sent.is_string(),
+        Type::Custom(_) => sent.is_object(),
+        Type::Array(of) => sent
+            .as_array()
+            .is_some_and(|all| all.iter().all(|one| fits(of, one))),
+        Type::Optional(of) => sent.is_null() || fits(of, sent),
+        _ => false,
+    }
+}
+
+fn methods_are_as_described(description: &zlink_idl::Interface<'_>) {
+    for method in description.methods() {
+        let name = method.name().as_str();
+        let parameters = given(name);
+        assert_eq!(parameters.is_some(), !method.has_no_inputs(), "{name}");
+        let requester = Requester {
+            process: None,
+            user: 0,
+            may_change: true,
+            by_polkit: false,
+        };
+        let reply = answered(
+            made_up,
+            requester,
+            name,
+            parameters.unwrap_or_else(|| json!({})),
+        );
+        match reply["error"].as_str() {
+            None => assert_eq!(
+                names(method.outputs()),
+                keys(&reply["parameters"]),
+                "{name}"
+            ),
+            // Errors of the protocol would say that there is no such method.
+            Some(error) => assert!(error.starts_with(INTERFACE), "{name}: {error}"),
+        }
+    }
+}
+
+fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
+    let known = [
+        Failure::from(Refused::Rules(vec![])),
+        Failure::from(Refused::TooMuchMemory {
+            needed: 3,
+            left: 2,
+            budget: 1,
+        }),
+        Failure::from(Refused::NoLease),
+        Failure::from(Refused::LeaseOver),
+        Failure::from(Refused::Replaced),
+        Failure::from(Refused::NoQuestion),
+        Failure::from(Refused::NoAnswer(String::new())),
+        Failure::from(Refused::NoSuchSet(String::new())),
+        Failure::from(Refused::StaysInSet(String::new())),
+        Failure::from(Refused::SetFull(String::new())),
+        Failure::from(Refused::System(String::new())),
+        Failure::from(Refused::Incomplete {
+            generation: 8,
+            confirmed: true,
+            rest: String::new(),
+        }),
+        Failure::new("NotPermitted", ""),
+        Failure::new("ServiceEnding", ""),
+        Failure::out_of_range("", String::new()),
+        Failure::too_long(1),
+    ];
+    let said: BTreeSet<_> = description
+        .errors()
+        .map(|error| error.name().as_str())
+        .collect();
+    assert_eq!(said, known.iter().map(|failure| failure.name).collect());
+    for error in description.errors() {
+        let Failure { name, parameters } = known
+            .iter()
+            .find(|known| known.name == error.name().as_str())
+            .unwrap();
+        assert_eq!(names(error.fields()), keys(parameters), "{name}");
+    }
+}
+
+fn names<'a>(fields: impl Iterator<Item = &'a Field<'a>>) -> BTreeSet<&'a str> {
+    fields.map(|field| field.name().as_str()).collect()
+}
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+/// The reply to one request, without a socket.
+fn answered(
+    answer: impl Fn(Request, Requester) -> Answered + Send + Sync + 'static,
+    requester: Requester,
+    method: &str,
+    parameters: Value,
+) -> Value {
+    let interface = Interface {
+        answer: Arc::new(answer),
+        requester,
+        permission: Arc::default(),
+    };
+    interface
+        .permission
+        .decide(Err(Failure::new("NotPermitted", "polkit says no")));
+    let service = VarlinkService::new("", "", "", "", vec![Box::new(interface) as Box<_>]);
+    let request = json!({ "method": format!("{INTERFACE}.{method}"), "parameters": parameters });
+    let mut reply = Vec::new();
+    service
+        .handle(&mut format!("{request}\0").as_bytes(), &mut reply, None)
+        .unwrap();
+    parsed(&reply)
+}
+
+/// What each method that takes parameters is given here.
+fn given(method: &str) -> Option<Value> {
+    let given = [
+        (
+            "ApplyRules",
+            json!({ "name": "r", "text": "x", "interactive": false }),
+        ),
+        ("ConfirmRules", json!({ "interactive": true })),
+        ("RevertRules", json!({ "interactive": false })),
+        ("ReloadRules", json!({ "interactive": null })),
+        (
+            "AddToSet",
+            json!({ "set": "s", "addresses": ["::1"], "seconds": 9 }),
+        ),
+        (
+            "RemoveFromSet",
+            json!({ "set": "s", "addresses": ["127.0.0.1"] }),
+        ),
+        ("GetSetMembers", json!({ "set": null })),
+        ("GetRuleNames", json!({ "generation": 7 })),
+        ("GetProgram", json!({ "device": 1, "inode": 1 })),
+        ("GetAddressNames", json!({ "since": 0 })),
+        ("GetHistory", json!({ "since": 0, "after": 0 })),
+        (
+            "AnswerQuestion",
+            json!({ "id": 1, "allow": true, "width": "place" }),
+        ),
+        ("ForgetAnswers", json!({ "all": true, "everybody": true })),
+    ];
+    let mut given = given.into_iter();
+    given
+        .find(|(name, _)| *name == method)
+        .map(|(_, given)| given)
+}
