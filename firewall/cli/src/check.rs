@@ -53,8 +53,8 @@ fn check(
     Ok(parsed.is_ok())
 }
 
-/// What is to be said of rules that are taken.
-fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
+/// What is to be said of rules that are taken on a machine in this network.
+pub fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
     let cut_off = file.rules.cut_off(&file.name, &file.table, network);
     of(Severity::Trouble, file.rules.troubles())
         .chain(of(Severity::Warning, &cut_off))

@@ -3,7 +3,7 @@
 
 mod commands;
 
-use commands::{err, gatebell, out, shown};
+use commands::{command, err, gatebell, out, shown};
 use std::path::{Path, PathBuf};
 
 const RULES: &str = "# Ours.\n[default]\ninbound = \"block\"\noutbound = \"allow\"   # for now\n\n\
@@ -241,4 +241,52 @@ fn changes_are_listed_and_taken_back_one_after_another_and_what_was_taken_back_c
         file.shown(&["undo", "99"])
             .contains("there is no change 99")
     );
+}
+
+#[test]
+fn a_change_that_locks_out_who_is_logged_in_is_warned_of_as_a_check_does() {
+    const LOGIN: &str = "203.0.113.7 50000 192.0.2.5 22";
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n[[rule]]\nid = \"ssh\"\naction = \"allow\"\n\
+                 direction = \"in\"\nprotocol = \"tcp\"\nports = 22\n";
+    let file = File::new("locked-out", rules);
+    let run = |words: &[&str]| {
+        let mut all = [&["rules"], words, &["--file", &file.path]].concat();
+        if cfg!(target_os = "linux") {
+            all.extend(["--socket", "/nonexistent/gatebell.sock"]);
+        }
+        let ran = command(&all).env("SSH_CONNECTION", LOGIN).output().unwrap();
+        assert!(ran.status.success(), "{words:?}: {}", err(&ran));
+        ran
+    };
+    let is_warned_of =
+        |words: &[&str]| err(&run(words)).contains("203.0.113.7, from where you are logged in");
+    let locks: [&[&str]; 6] = [
+        &["disable", "ssh"],
+        &["remove", "ssh"],
+        &["edit", "ssh", "--ports", "2222"],
+        &["edit", "ssh", "--action", "block"],
+        &["add", "block", "--direction", "in", "--first"],
+        &["add", "block", "--protocol", "tcp", "--before", "ssh"],
+    ];
+    for words in locks {
+        let asked = [words, &["--dry-run"]].concat();
+        assert!(is_warned_of(&asked), "{words:?}");
+        assert!(is_warned_of(words), "{words:?}");
+        assert!(!is_warned_of(&["undo"]), "{words:?}");
+    }
+    assert!(is_warned_of(&["disable", "ssh"]));
+    assert!(!is_warned_of(&["enable", "ssh"]));
+    assert!(is_warned_of(&["undo", "--dry-run"]), "what is taken back");
+    assert!(!is_warned_of(&[
+        "add",
+        "block",
+        "--direction",
+        "in",
+        "--last"
+    ]));
+    assert!(is_warned_of(&["move", "block-in", "--first"]));
+    let object = out(&run(&["undo", "--json", "--dry-run"]));
+    assert!(!object.contains("logged in"), "{object}");
+    let object = out(&run(&["remove", "ssh", "--json", "--dry-run"]));
+    assert!(object.contains("logged in"), "{object}");
 }

@@ -13,11 +13,13 @@ pub use arguments::{EditCommand, KeyArguments, TargetArguments};
 pub use wrong::Wrong;
 
 use crate::Error;
+use crate::check;
 use crate::rule_file::{Lines, RuleFile, Severity, Source, show};
 use crate::style;
+use crate::surroundings::own_network;
 use arguments::{AddArguments, EditArguments};
 use rules::document::{self, Place, text_value};
-use rules::{Rules, SystemResolver};
+use rules::{Finding, SystemResolver};
 use serde_json::json;
 use std::io::Write;
 use target::{Taken, Target};
@@ -41,7 +43,11 @@ pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
         what,
         undoes,
     } = command.change(old)?;
-    let rules = check(old, &new, undoes.is_some())?;
+    let warnings = checked(old, &new, undoes.is_some())?;
+    if !arguments.json {
+        // Whoever is cut off by the change may see nothing that comes after it.
+        warn(&warnings)?;
+    }
     let taken = if new == old.text || arguments.dry_run {
         Taken::Nothing
     } else {
@@ -49,10 +55,9 @@ pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
     };
     let old = target.source();
     if arguments.json {
-        return say_object(out, old, &new, &rules, &taken);
+        return say_object(out, old, &new, &warnings, &taken);
     }
     difference::print(out, &old.text, &new)?;
-    warn(&rules)?;
     writeln!(out, "{}", taken.sentence(old, new != old.text))?;
     Ok(0)
 }
@@ -142,8 +147,9 @@ fn each(
     Ok((new, format!("{what} {}", ids.join(", "))))
 }
 
-/// What the new text means. What is wrong with it is shown; so is what was wrong before, unless this may be what heals it.
-fn check(old: &Source, new: &str, heals: bool) -> Result<Rules, Error> {
+/// What is to be said of the new text, as `rules check` does on this machine. What is wrong with it is shown; so is what was wrong
+/// before, unless this may be what heals it.
+fn checked(old: &Source, new: &str, heals: bool) -> Result<Vec<Finding>, Error> {
     let parse = |text: &str| {
         RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {
             let mut shown = anstream::stderr().lock();
@@ -159,13 +165,14 @@ fn check(old: &Source, new: &str, heals: bool) -> Result<Rules, Error> {
         parse(&old.text).map_err(|errors| Wrong::Before { errors })?;
     }
     let file = parse(new).map_err(|errors| Wrong::After { errors })?;
-    Ok(file.rules)
+    let found = check::said(&file, &own_network());
+    Ok(found.into_iter().map(|(_, finding)| finding).collect())
 }
 
-fn warn(rules: &Rules) -> Result<(), Error> {
+fn warn(warnings: &[Finding]) -> Result<(), Error> {
     let mut err = anstream::stderr().lock();
     let warning = style::WARNING;
-    for text in rules.troubles().iter().chain(rules.warnings()) {
+    for text in warnings {
         writeln!(err, "{warning}warning:{warning:#} {text}")?;
     }
     Ok(())
@@ -175,11 +182,10 @@ fn say_object(
     out: &mut dyn Write,
     old: &Source,
     new: &str,
-    rules: &Rules,
+    warnings: &[Finding],
     taken: &Taken,
 ) -> Result<u8, Error> {
-    let warnings = rules.troubles().iter().chain(rules.warnings());
-    let warnings: Vec<_> = warnings.map(ToString::to_string).collect();
+    let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
     let object = json!({
         "file": old.name,
         "changed": new != old.text,
