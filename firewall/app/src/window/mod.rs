@@ -1,13 +1,10 @@
 //! The window: what was refused and what was started, as it happens; for each refused packet the rule that did it, and
 //! how to allow it.
 //!
-//! - `live`: the page of what happens; of it
+//! - `pages`: a file for each page, and the tabs; of that of what happens, and of the others that change a verdict,
 //!   - `rows`: what is kept, and what of it the filter lets through;
 //!   - `allow`: which rule decided, and where another one has to stand;
 //!   - `details`: the row that is selected, and the rule that decides otherwise, by click.
-//! - `rules_page`: the page of the rules, and what can be done to the one that is selected.
-//! - `status_page`: the page that says how the firewall is.
-//! - `tabs`: the pages, and what stands on all of them.
 //! - `card`: what the rules ask, and the keys that answer it.
 //! - here: what is painted. Nothing is painted while nothing happens.
 
@@ -15,11 +12,8 @@ mod allow;
 mod card;
 mod colours;
 mod details;
-mod live;
+mod pages;
 mod rows;
-mod rules_page;
-mod status_page;
-mod tabs;
 
 #[cfg(test)]
 mod tests;
@@ -31,13 +25,11 @@ use card::Card;
 use eframe::egui::{self, Color32, RichText, Ui, accesskit};
 use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
-use live::Live;
+use pages::{Around, Pages, Source};
 use rows::Rows;
-use rules_page::RulesPage;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
-use tabs::Page;
 use view::entry::{Update, What};
 
 /// Entries that come close together are painted together.
@@ -210,10 +202,8 @@ pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
 struct Window {
     title: String,
     shown: Arc<Shown>,
-    page: Page,
+    pages: Pages,
     card: Card,
-    live: Live,
-    rules: RulesPage,
 }
 
 impl Window {
@@ -221,98 +211,56 @@ impl Window {
         Self {
             title,
             shown,
-            page: Page::default(),
+            pages: Pages::default(),
             card: Card::default(),
-            live: Live::default(),
-            rules: RulesPage::default(),
         }
     }
 
-    fn head(&mut self, ui: &mut Ui, rows: &mut Rows) {
+    fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {
         ui.add_space(4.0);
-        ui.horizontal(|ui| {
-            ui.heading("Gatebell");
-            tabs::show(ui, &mut self.page);
-            ui.add(egui::Label::new(RichText::new(&self.title).weak()).truncate());
-        });
-        if self.page == Page::Live {
-            self.live.head(ui, rows);
+        self.pages.tabs(ui, &self.title);
+        self.pages.current().head(ui, around);
+        ui.add_space(4.0);
+    }
+
+    /// What stands below every page.
+    fn foot(&mut self, ui: &mut Ui, shown: &Shown) {
+        let of_the_driver = self.pages.current().source() == Source::Driver;
+        let notifications = shown.notifications().clone();
+        let unreachable = shown.questions.look().unreachable().map(str::to_owned);
+        let rows = shown.rows();
+        status(ui, &rows, of_the_driver && rows.is_empty());
+        if let Some(why) = unreachable {
+            ui.label(RichText::new(format!("questions: {why}")).color(colours::lost(ui)));
         }
-        ui.add_space(4.0);
+        if let Some(why) = notifications {
+            ui.weak(why);
+        }
     }
 }
 
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
         let shown = self.shown.clone();
+        let shown = &*shown;
         let looked_at = ui.input(|input| input.focused && input.viewport().minimized != Some(true));
         shown.look(looked_at);
-        let mut rows = shown.rows();
-        self.live.look_through(ui, &mut rows);
-        tabs::keys(ui, &mut self.page);
-        egui::Panel::top("head").show(ui, |ui| self.head(ui, &mut rows));
-        let notifications = shown.notifications().clone();
-        let unreachable = shown.questions.look().unreachable().map(str::to_owned);
-        egui::Panel::bottom("status").show(ui, |ui| {
-            let in_place = self.page == Page::Live && rows.is_empty();
-            status(ui, &rows, in_place);
-            if let Some(why) = unreachable {
-                ui.label(RichText::new(format!("questions: {why}")).color(colours::lost(ui)));
-            }
-            if let Some(why) = notifications {
-                ui.weak(why);
-            }
-        });
+        self.pages.keys(ui);
+        let asked = !shown.questions.look().waiting().is_empty();
+        let around = Around { shown, asked };
+        egui::Panel::top("head").show(ui, |ui| self.head(ui, &around));
+        egui::Panel::bottom("status").show(ui, |ui| self.foot(ui, shown));
         // After the status, which it must leave room.
         self.card.show(ui, &shown.questions);
         if details::is_there_news(&shown.changes) {
             egui::Panel::bottom("change").show(ui, |ui| details::news(ui, &shown.changes));
         }
-        let asked = !shown.questions.look().waiting().is_empty();
-        let sees_service = self.page != Page::Live;
         let minimized = ui.input(|input| input.viewport().minimized == Some(true));
-        shown.overview.want(sees_service && !minimized);
-        if self.page == Page::Live {
-            self.live.show(ui, &rows, &shown.changes, asked);
-        } else {
-            // Whoever reads the ring is not held up.
-            drop(rows);
-            self.of_the_service(ui, asked);
-        }
-    }
-}
-
-impl Window {
-    /// A page that shows what the service says.
-    fn of_the_service(&mut self, ui: &mut Ui, asked: bool) {
-        let shown = self.shown.clone();
-        let state = shown.overview.look();
-        let (seen, followed) = (state.seen().cloned(), state.is_followed());
-        drop(state);
-        let seen = match seen {
-            Some(Ok(seen)) => seen,
-            Some(Err(why)) => {
-                egui::CentralPanel::default().show(ui, |ui| tabs::until_it_is_back(ui, &why));
-                return;
-            }
-            None => {
-                let words = if followed {
-                    "asking the firewall…"
-                } else {
-                    "On this system there is no service that could be asked."
-                };
-                egui::CentralPanel::default().show(ui, |ui| drop(ui.label(words)));
-                return;
-            }
-        };
-        if seen.status.lease.is_some() {
-            egui::Panel::top("lease").show(ui, |ui| tabs::lease(ui, &seen, &shown.changes));
-        }
-        match self.page {
-            Page::Live => {}
-            Page::Rules => self.rules.show(ui, &seen, &shown.changes, asked),
-            Page::Status => status_page::show(ui, &seen),
-        }
+        let page = self.pages.current();
+        shown
+            .overview
+            .want(page.source() == Source::Service && !minimized);
+        page.show(ui, &around);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The page that shows what happens as it happens.
 
 use super::*;
+use crate::window::pages::Page;
+use crate::window::pages::live::Live;
 
 #[test]
 fn a_refused_packet_is_shown_with_its_rule_and_how_to_allow_it() {
@@ -160,12 +162,18 @@ fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
 
 #[test]
 fn a_row_that_is_not_in_sight_has_no_text() {
-    let mut window = window();
-    for n in 0..5_000 {
-        tell(&window, lost(n));
-    }
-    window.run();
-    let painted = window.state().live.painted.last.len();
+    let shown = Shown::default();
+    (0..5_000).for_each(|n| shown.take(lost(n)));
+    let page = |ui: &mut Ui, live: &mut Live| {
+        let around = Around {
+            shown: &shown,
+            asked: false,
+        };
+        live.show(ui, &around);
+    };
+    let mut page = Harness::new_ui_state(page, Live::default());
+    page.run();
+    let painted = page.state().painted.last.len();
     assert!(
         (1..200).contains(&painted),
         "{painted} rows of 5000 have text"

@@ -1,10 +1,9 @@
 //! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
 
-use super::colours;
-use super::table_row;
-use super::tabs;
+use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
 use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order, TRIAL};
 use crate::overview::{DefaultRow, RuleList, RuleRow, Seen};
+use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, Key, RichText, Ui};
 use egui_extras::{Column, TableBuilder, TableRow};
 use firewall_abi::packet::Verdict;
@@ -29,16 +28,33 @@ pub struct RulesPage {
     in_force: (u32, bool),
 }
 
+impl Page for RulesPage {
+    fn name(&self) -> &'static str {
+        "Rules"
+    }
+
+    fn source(&self) -> Source {
+        Source::Service
+    }
+
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        let changes = &around.shown.changes;
+        of_the_service(ui, around, |ui, seen| {
+            self.rules(ui, seen, changes, around.asked);
+        });
+    }
+}
+
 impl RulesPage {
     /// Shows the rules. `asked`: a card takes the keys.
-    pub fn show(&mut self, ui: &mut Ui, seen: &Seen, changes: &Changes, asked: bool) {
+    fn rules(&mut self, ui: &mut Ui, seen: &Seen, changes: &Changes, asked: bool) {
         let list = &*seen.rules;
         let in_force = (list.generation, seen.status.lease.is_some());
         if std::mem::replace(&mut self.in_force, in_force) != in_force {
             changes.draft_again();
         }
         if let Some(why) = &list.unreadable {
-            egui::CentralPanel::default().show(ui, |ui| tabs::instead(ui, why));
+            egui::CentralPanel::default().show(ui, |ui| instead(ui, why));
             return;
         }
         self.keys(ui, list, asked);
@@ -64,7 +80,7 @@ impl RulesPage {
                     list.file
                 ));
             }
-            tabs::wide(ui, NEEDED, |ui| self.table(ui, seen));
+            wide(ui, NEEDED, |ui| self.table(ui, seen));
         });
     }
 
@@ -84,7 +100,7 @@ impl RulesPage {
             table = table.column(Column::initial(width).clip(true));
         }
         let table = table.column(Column::remainder().clip(true));
-        let height = super::live::ROW;
+        let height = ROW;
         let table = table.header(height, |mut header| {
             for title in TITLES {
                 header.col(|ui| drop(ui.strong(title)));

@@ -1,7 +1,8 @@
 //! The page that says how the firewall is: what `gatebell status`, `stats` and `audit` say.
 
-use super::colours;
+use super::{Around, Page, Source, of_the_service};
 use crate::overview::Seen;
+use crate::window::colours;
 use control::{Counted, Stats};
 use eframe::egui::{self, RichText, Ui};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,8 +11,25 @@ use view::status;
 /// The width of the column of names.
 const NAMES: f32 = 96.0;
 
-/// Shows what the service said.
-pub fn show(ui: &mut Ui, seen: &Seen) {
+/// The page; nothing of it is the window's own.
+#[derive(Debug, Default)]
+pub struct StatusPage;
+
+impl Page for StatusPage {
+    fn name(&self) -> &'static str {
+        "Status"
+    }
+
+    fn source(&self) -> Source {
+        Source::Service
+    }
+
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        of_the_service(ui, around, show);
+    }
+}
+
+fn show(ui: &mut Ui, seen: &Seen) {
     egui::CentralPanel::default().show(ui, |ui| {
         colours::bright(ui);
         egui::ScrollArea::vertical()

@@ -1,9 +1,9 @@
 //! The live page: what was refused and what was started, as it happens.
 
-use super::details::Details;
-use super::rows::Rows;
-use super::{colours, table_row, tabs};
-use crate::changes::Changes;
+use super::{Around, Page, ROW, Source, until_it_is_back, wide};
+use crate::window::details::Details;
+use crate::window::rows::Rows;
+use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 use firewall_abi::packet::Verdict;
@@ -14,7 +14,6 @@ use view::entry::{COLUMNS, Entry, What};
 
 /// Rows that one painting looks through for the filter at most.
 const FILTERED_AT_ONCE: usize = 5_000;
-pub const ROW: f32 = 20.0;
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 900.0;
 const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
@@ -24,7 +23,7 @@ const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
 pub struct Live {
     filter: String,
     selected: Option<u64>,
-    pub(super) painted: PaintedRows,
+    pub(in crate::window) painted: PaintedRows,
     details: Details,
     /// The row that is to be brought into sight.
     sought: Option<usize>,
@@ -33,13 +32,13 @@ pub struct Live {
 /// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
 /// other's is.
 #[derive(Default)]
-pub(super) struct PaintedRows {
-    pub(super) last: HashMap<u64, Arc<RowText>>,
+pub(in crate::window) struct PaintedRows {
+    pub(in crate::window) last: HashMap<u64, Arc<RowText>>,
     now: HashMap<u64, Arc<RowText>>,
 }
 
 /// One row as it is painted, and as a screen reader says it.
-pub(super) struct RowText {
+pub(in crate::window) struct RowText {
     cells: [String; COLUMNS.len()],
     line: String,
 }
@@ -62,16 +61,21 @@ impl PaintedRows {
     }
 }
 
-impl Live {
-    /// Has the filter look at a few more rows.
-    pub fn look_through(&self, ui: &Ui, rows: &mut Rows) {
-        if rows.look_through(FILTERED_AT_ONCE) {
-            ui.ctx().request_repaint_after(Duration::from_millis(1));
-        }
+impl Page for Live {
+    fn name(&self) -> &'static str {
+        "Live"
+    }
+
+    fn source(&self) -> Source {
+        Source::Driver
     }
 
     /// The filter, and how many rows it lets through.
-    pub fn head(&mut self, ui: &mut Ui, rows: &mut Rows) {
+    fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        let mut rows = around.shown.rows();
+        if rows.look_through(FILTERED_AT_ONCE) {
+            ui.ctx().request_repaint_after(Duration::from_millis(1));
+        }
         ui.horizontal(|ui| {
             let label = ui.label("Filter");
             let hint = "an address, a port, a rule, a program";
@@ -85,9 +89,11 @@ impl Live {
         });
     }
 
-    /// The rows, and the details of the one that is selected. `asked`: a card takes the keys.
-    pub fn show(&mut self, ui: &mut Ui, rows: &Rows, changes: &Changes, asked: bool) {
-        self.keys(ui, rows, asked);
+    /// The rows, and the details of the one that is selected.
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        let rows = &*around.shown.rows();
+        let changes = &around.shown.changes;
+        self.keys(ui, rows, around.asked);
         if let Some(number) = self.selected
             && let Some(entry) = rows.numbered(number)
         {
@@ -98,11 +104,13 @@ impl Live {
             }
         }
         egui::CentralPanel::default().show(ui, |ui| match rows.ended() {
-            Some(why) if rows.is_empty() => tabs::until_it_is_back(ui, why),
-            _ => tabs::wide(ui, NEEDED, |ui| self.table(ui, rows)),
+            Some(why) if rows.is_empty() => until_it_is_back(ui, why),
+            _ => wide(ui, NEEDED, |ui| self.table(ui, rows)),
         });
     }
+}
 
+impl Live {
     fn table(&mut self, ui: &mut Ui, rows: &Rows) {
         colours::bright(ui);
         let mut table = TableBuilder::new(ui)

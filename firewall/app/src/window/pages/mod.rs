@@ -1,0 +1,218 @@
+//! The pages, and the tabs that lead to them.
+//!
+//! A page is a file here and a line of [`Pages::default`]; its place there is its place among the tabs.
+
+pub mod live;
+mod rules;
+mod status;
+
+use super::{Shown, colours};
+use crate::changes::{Changes, Order};
+use crate::overview::Seen;
+use eframe::egui::{self, Key, Modifiers, RichText, Ui, accesskit};
+use std::time::{Duration, Instant};
+
+/// The height of a table's row.
+pub const ROW: f32 = 20.0;
+/// The width below which the window's name and its device give way to the tabs.
+const ROOM_FOR_TITLES: f32 = 760.0;
+/// Ctrl with the number of a tab turns to its page.
+const KEYS: [Key; 9] = [
+    Key::Num1,
+    Key::Num2,
+    Key::Num3,
+    Key::Num4,
+    Key::Num5,
+    Key::Num6,
+    Key::Num7,
+    Key::Num8,
+    Key::Num9,
+];
+
+/// A page.
+pub trait Page {
+    /// On its tab.
+    fn name(&self) -> &'static str;
+
+    /// Whom it shows: nobody else is asked while it is in sight.
+    fn source(&self) -> Source;
+
+    /// What stands below the tabs.
+    fn head(&mut self, _: &mut Ui, _: &Around<'_>) {}
+
+    /// The page itself.
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>);
+}
+
+/// Whom a page shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The driver's records.
+    Driver,
+    /// What the service says of itself and of its rules.
+    Service,
+}
+
+/// What a page is painted with.
+pub struct Around<'a> {
+    /// What the threads beside the window know.
+    pub shown: &'a Shown,
+    /// A card takes the keys.
+    pub asked: bool,
+}
+
+/// The pages, and the one that is in sight.
+pub struct Pages {
+    all: Vec<Box<dyn Page>>,
+    at: usize,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        let all: Vec<Box<dyn Page>> = vec![
+            Box::<live::Live>::default(),
+            Box::<rules::RulesPage>::default(),
+            Box::<status::StatusPage>::default(),
+        ];
+        Self { all, at: 0 }
+    }
+}
+
+impl Pages {
+    /// The page that is in sight.
+    pub fn current(&mut self) -> &mut dyn Page {
+        &mut *self.all[self.at]
+    }
+
+    /// Ctrl with the number of a tab turns to its page.
+    pub fn keys(&mut self, ui: &Ui) {
+        for (to, key) in KEYS.into_iter().enumerate().take(self.all.len()) {
+            if ui.input_mut(|input| input.consume_key(Modifiers::COMMAND, key)) {
+                self.at = to;
+            }
+        }
+    }
+
+    /// The tabs, between the window's name and that of its device.
+    pub fn tabs(&mut self, ui: &mut Ui, title: &str) {
+        let titles = ui.available_width() >= ROOM_FOR_TITLES;
+        ui.horizontal(|ui| {
+            if titles {
+                ui.heading("Gatebell");
+            }
+            for to in 0..self.all.len() {
+                self.tab(ui, to);
+            }
+            if titles {
+                ui.add(egui::Label::new(RichText::new(title).weak()).truncate());
+            }
+        });
+    }
+
+    /// A tab. The page that a click turns to is painted next.
+    fn tab(&mut self, ui: &mut Ui, to: usize) {
+        let (name, selected) = (self.all[to].name(), self.at == to);
+        let tab = ui.selectable_label(selected, name);
+        let tab = tab.on_hover_text(format!("Ctrl+{}", to + 1));
+        tab.widget_info(|| egui::WidgetInfo::selected(accesskit::Role::Tab, true, selected, name));
+        // A tab is selected and not pressed, as a screen reader says it.
+        ui.ctx().accesskit_node_builder(tab.id, |node| {
+            node.clear_toggled();
+            node.set_selected(selected);
+        });
+        if tab.clicked() && !selected {
+            self.at = to;
+            ui.ctx().request_discard("another page");
+        }
+    }
+}
+
+/// Shows what the service said last, with the lease that runs; or why there is nothing to show.
+fn of_the_service(ui: &mut Ui, around: &Around<'_>, show: impl FnOnce(&mut Ui, &Seen)) {
+    let state = around.shown.overview.look();
+    let (seen, followed) = (state.seen().cloned(), state.is_followed());
+    drop(state);
+    let seen = match seen {
+        Some(Ok(seen)) => seen,
+        Some(Err(why)) => {
+            egui::CentralPanel::default().show(ui, |ui| until_it_is_back(ui, &why));
+            return;
+        }
+        None => {
+            egui::CentralPanel::default().show(ui, |ui| not_yet(ui, followed));
+            return;
+        }
+    };
+    if seen.status.lease.is_some() {
+        let changes = &around.shown.changes;
+        egui::Panel::top("lease").show(ui, |ui| lease(ui, &seen, changes));
+    }
+    show(ui, &seen);
+}
+
+/// What stands in the place of a page before there was an answer.
+fn not_yet(ui: &mut Ui, followed: bool) {
+    let words = if followed {
+        "asking the firewall…"
+    } else {
+        "On this system there is no service that could be asked."
+    };
+    ui.label(words);
+}
+
+/// Shows a table, or what of it there is room for, with the rest to be scrolled to.
+fn wide(ui: &mut Ui, needed: f32, table: impl FnOnce(&mut Ui)) {
+    if ui.available_width() >= needed {
+        return table(ui);
+    }
+    egui::ScrollArea::horizontal()
+        .auto_shrink(false)
+        .show(ui, |ui| {
+            ui.set_width(needed);
+            table(ui);
+        });
+}
+
+/// What stands in the place of a page that can't be shown.
+fn instead(ui: &mut Ui, why: &str) {
+    colours::bright(ui);
+    ui.add_space(16.0);
+    let text = RichText::new(why).color(colours::lost(ui)).heading();
+    ui.add(egui::Label::new(text).wrap());
+}
+
+/// What stands in the place of a page while nobody answers.
+fn until_it_is_back(ui: &mut Ui, why: &str) {
+    instead(ui, why);
+    ui.add_space(8.0);
+    ui.add(egui::Label::new("This window asks again and goes on by itself.").wrap());
+}
+
+/// The lease that runs, its countdown, and the buttons that end it.
+fn lease(ui: &mut Ui, seen: &Seen, changes: &Changes) {
+    let (Some(lease), Some(until)) = (&seen.status.lease, seen.lease_until) else {
+        return;
+    };
+    colours::bright(ui);
+    let left = until.saturating_duration_since(Instant::now());
+    ui.ctx()
+        .request_repaint_after(Duration::from_millis(left.subsec_millis().max(20).into()));
+    ui.horizontal_wrapped(|ui| {
+        let words = format!(
+            "Generation {} is tried out: in {} s generation {} returns by itself.",
+            lease.generation,
+            left.as_millis().div_ceil(1000),
+            lease.fallback
+        );
+        ui.label(RichText::new(words).color(colours::lost(ui)).strong());
+        let idle = changes.look().on_its_way().is_none();
+        ui.add_enabled_ui(idle, |ui| {
+            if ui.button("Keep").clicked() {
+                changes.order(Order::Keep);
+            }
+            if ui.button("Return now").clicked() {
+                changes.order(Order::Return);
+            }
+        });
+    });
+}
