@@ -9,7 +9,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 #[cfg(target_os = "linux")]
 use firewall_abi::asking::Width;
-use firewall_abi::packet::{Direction, Verdict};
+#[cfg(target_os = "linux")]
+use firewall_abi::packet::Direction;
+use firewall_abi::packet::Verdict;
 use rules::Addresses;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -578,11 +580,11 @@ pub struct WatchArguments {
 #[derive(Debug, Default, Args)]
 pub struct FilterArguments {
     /// Only packets that go this way, seen from what is protected
-    #[arg(long, value_name = "in|out|forward")]
-    pub direction: Option<Way>,
+    #[arg(long, value_name = "in|out|forward", value_parser = rules::words::direction)]
+    pub direction: Option<Direction>,
     /// Only packets that get this verdict
-    #[arg(long, value_name = "allow|block|ask")]
-    pub verdict: Option<Outcome>,
+    #[arg(long, value_name = "allow|block|ask", value_parser = rules::words::verdict)]
+    pub verdict: Option<Verdict>,
     /// Only packets with such an address at one end; may be given several times
     #[arg(long, value_name = "ADDRESS[/BITS]")]
     pub address: Vec<Addresses>,
@@ -674,40 +676,6 @@ pub enum RecordKind {
     Start,
     /// Processes that end
     Exit,
-}
-
-/// A direction, by its name.
-#[derive(Clone, Copy, Debug)]
-pub struct Way(pub Direction);
-
-impl FromStr for Way {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Direction::ALL
-            .into_iter()
-            .find(|direction| direction.name() == text);
-        found
-            .map(Self)
-            .ok_or_else(|| "it is in, out or forward, seen from what is protected".to_owned())
-    }
-}
-
-/// A verdict, by its name.
-#[derive(Clone, Copy, Debug)]
-pub struct Outcome(pub Verdict);
-
-impl FromStr for Outcome {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = [Verdict::Allow, Verdict::Block, Verdict::Ask]
-            .into_iter()
-            .find(|verdict| verdict.name() == text);
-        found
-            .map(Self)
-            .ok_or_else(|| "it is allow, block or ask".to_owned())
-    }
 }
 
 /// A time in whole seconds, as people write it: 60s, 5m, 1h, 7d.

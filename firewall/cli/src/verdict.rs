@@ -3,7 +3,6 @@
 //! It is the question that `gatebell why` answers, for who does not want to know a source address and port to ask it.
 
 use crate::Error;
-use crate::arguments::Way;
 use crate::flow::Question;
 use crate::here::Here;
 use crate::rule_file::{RuleFile, Source};
@@ -42,8 +41,8 @@ const REFUSED: u8 = 3;
 #[derive(Debug, Args)]
 pub struct TestArguments {
     /// Which way the connection goes, seen from this machine: in or out
-    #[arg(value_name = "in|out")]
-    pub direction: Way,
+    #[arg(value_name = "in|out", value_parser = rules::words::direction)]
+    pub direction: Direction,
     /// tcp, udp, icmp, icmpv6 or a number
     pub protocol: String,
     /// The other end, by address or name, and the port that is gone to: example.org:443, 192.0.2.7:22, [2001:db8::1]:53
@@ -120,7 +119,7 @@ impl TestArguments {
     }
 
     fn questions(&self) -> Result<Vec<Asked>, String> {
-        if self.direction.0 == Direction::Forward {
+        if self.direction == Direction::Forward {
             return Err(
                 "what is forwarded has two other ends: ask about both, with gatebell why"
                     .to_owned(),
@@ -168,7 +167,7 @@ impl TestArguments {
         port: Option<u16>,
     ) -> Result<Asked, String> {
         let ours = way_to(other);
-        let (from, to) = match self.direction.0 {
+        let (from, to) = match self.direction {
             Direction::Inbound => (other, ours),
             _ => (ours, other),
         };
@@ -187,7 +186,7 @@ impl TestArguments {
         };
         let text = format!(
             "{} {} {from} -> {to} {kind}{}",
-            self.direction.0.name(),
+            self.direction.name(),
             self.protocol,
             self.who.join(" ")
         );

@@ -118,6 +118,15 @@ pub struct HistoryRow {
     pub bytes_received: u64,
 }
 
+/// What was kept of a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// In the order in which it was begun.
+    pub rows: Vec<HistoryRow>,
+    /// So many rows that were begun before these.
+    pub left_out: usize,
+}
+
 /// Bytes of kernel memory that the firewall holds, and how many it may.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {

@@ -2,7 +2,7 @@
 
 use crate::{
     Accounts, AddressNames, Applied, ChangeNote, Forgotten, Given, HeldAnswer, HistoryPage,
-    HistoryRow, Hits, InForce, Lasts, Question, RuleNames, RuleText, SetAdded, SetMember,
+    HistoryRow, Hits, InForce, Kept, Lasts, Question, RuleNames, RuleText, SetAdded, SetMember,
     SetRemoved, Stats, Status,
 };
 use crate::{HISTORY_READS, INTERFACE};
@@ -233,9 +233,15 @@ impl Client {
 
     /// All that was kept since this time; for others than root, of what their own programs did.
     pub fn history(&mut self, since: u64) -> Result<Vec<HistoryRow>, Failed> {
+        let Kept { rows, left_out: _ } = self.latest_history(since, usize::MAX)?;
+        Ok(rows)
+    }
+
+    /// The same, but of more rows than so many those that were begun last.
+    pub fn latest_history(&mut self, since: u64, most: usize) -> Result<Kept, Failed> {
         for _ in 0..HISTORY_TRIES {
-            if let Some(rows) = self.whole_history(since)? {
-                return Ok(rows);
+            if let Some(kept) = self.whole_history(since, most)? {
+                return Ok(kept);
             }
         }
         Err(Failed::Misfit(
@@ -244,17 +250,20 @@ impl Client {
     }
 
     /// None: rows were put together meanwhile.
-    fn whole_history(&mut self, since: u64) -> Result<Option<Vec<HistoryRow>>, Failed> {
-        let (mut rows, mut after, mut turn) = (Vec::new(), 0, None);
+    fn whole_history(&mut self, since: u64, most: usize) -> Result<Option<Kept>, Failed> {
+        let (mut kept, mut after, mut turn) = (Kept::default(), 0, None);
         loop {
             let page = self.patient_history_page(since, after)?;
             if *turn.get_or_insert(page.turn) != page.turn {
                 return Ok(None);
             }
-            rows.extend(page.rows);
+            kept.rows.extend(page.rows);
+            let over = kept.rows.len().saturating_sub(most);
+            kept.rows.drain(..over);
+            kept.left_out += over;
             match page.next {
                 Some(next) if next > after => after = next,
-                _ => return Ok(Some(rows)),
+                _ => return Ok(Some(kept)),
             }
         }
     }

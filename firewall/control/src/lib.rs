@@ -15,9 +15,9 @@ mod places;
 
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
-    Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Lasts, Lease, Memory,
-    NameStats, NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember, SetRemoved,
-    Stats, Status,
+    Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept, Lasts, Lease,
+    Memory, NameStats, NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember,
+    SetRemoved, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

@@ -1,8 +1,28 @@
 //! What rules say, in words.
 
 use crate::{Addresses, Protocol, Rule, Rules, User};
-use firewall_abi::packet::{Direction, NO_USER};
+use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::PortRange;
+
+/// A direction by its name.
+///
+/// # Errors
+/// There is none of this name.
+pub fn direction(text: &str) -> Result<Direction, String> {
+    let mut all = Direction::ALL.into_iter();
+    let found = all.find(|direction| direction.name() == text);
+    found.ok_or_else(|| "it is in, out or forward, seen from what is protected".to_owned())
+}
+
+/// A verdict by its name.
+///
+/// # Errors
+/// There is none of this name.
+pub fn verdict(text: &str) -> Result<Verdict, String> {
+    let mut all = [Verdict::Allow, Verdict::Block, Verdict::Ask].into_iter();
+    let found = all.find(|verdict| verdict.name() == text);
+    found.ok_or_else(|| "it is allow, block or ask".to_owned())
+}
 
 /// Addresses and sets as people write them.
 #[must_use]

@@ -3,6 +3,7 @@
 use crate::entry::{clean, day_and_time, protocol_name};
 use control::HistoryRow;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
@@ -139,9 +140,18 @@ pub const SUM_COLUMNS: [&str; 8] = [
 /// These rows put together, those who talked most first.
 #[must_use]
 pub fn sums<'a>(rows: impl IntoIterator<Item = &'a HistoryRow>, by: By) -> Vec<Sum> {
+    sums_by(rows, |row| by.of(row))
+}
+
+/// The same, by what each row says of it.
+#[must_use]
+pub fn sums_by<'a>(
+    rows: impl IntoIterator<Item = &'a HistoryRow>,
+    by: impl Fn(&HistoryRow) -> String,
+) -> Vec<Sum> {
     let mut sums: HashMap<String, Sum> = HashMap::new();
     for row in rows {
-        let what = by.of(row);
+        let what = by(row);
         let sum = sums.entry(what.clone()).or_insert_with(|| Sum {
             what,
             first: row.first,
@@ -158,6 +168,20 @@ pub fn sums<'a>(rows: impl IntoIterator<Item = &'a HistoryRow>, by: By) -> Vec<S
     };
     sums.sort_by(|a, b| much(b).cmp(&much(a)).then_with(|| a.what.cmp(&b.what)));
     sums
+}
+
+/// Sums as objects, each under the name of what it is by.
+#[must_use]
+pub fn named(sums: &[Sum], by: By) -> Vec<Value> {
+    let objects = sums.iter().map(|sum| {
+        let mut object = json!(sum);
+        object[by.name()] = object["what"].take();
+        if let Some(fields) = object.as_object_mut() {
+            fields.remove("what");
+        }
+        object
+    });
+    objects.collect()
 }
 
 /// What the cells of a row are.
@@ -206,7 +230,9 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
     ]
 }
 
-fn program(row: &HistoryRow) -> String {
+/// The program, or the process where that is all that is known.
+#[must_use]
+pub fn program(row: &HistoryRow) -> String {
     match &row.program {
         Some(path) => clean(path),
         None if row.process.is_empty() => UNKNOWN.to_owned(),
@@ -238,6 +264,24 @@ fn place(row: &HistoryRow) -> String {
         }
         (_, Some(port)) => format!("{} to port {port}", remote(row)),
         _ => remote(row),
+    }
+}
+
+/// Bytes, as short as people say them.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let mut unit = "B";
+    let mut tenths = u128::from(bytes) * 10;
+    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if tenths < 10_240 {
+            break;
+        }
+        (unit, tenths) = (larger, tenths / 1024);
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
     }
 }
 
@@ -314,5 +358,21 @@ mod tests {
         (busy.bytes_received, busy.packets_received) = (4000, 3);
         let sums = sums(&[curl("b", 9), busy], By::Rule);
         assert_eq!((sums[0].what.as_str(), sums[0].bytes_received), ("a", 4000));
+    }
+
+    #[test]
+    fn bytes_are_said_as_people_say_them() {
+        let said = [0, 1023, 1024, 1_572_864, u64::MAX].map(size);
+        assert_eq!(said, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16383.9 PiB"]);
+    }
+
+    #[test]
+    fn a_sum_is_named_by_what_it_is_by() {
+        let named = named(&sums(&[curl("a", 4)], By::Program), By::Program);
+        assert_eq!(
+            (&named[0]["program"], &named[0]["refused"]),
+            (&json!("/usr/bin/curl"), &json!(4))
+        );
+        assert!(named[0].get("what").is_none());
     }
 }

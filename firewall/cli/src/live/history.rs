@@ -8,6 +8,7 @@ use control::HistoryRow;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
+use view::csv::csv;
 use view::history::{self, By, COLUMNS, SUM_COLUMNS};
 
 /// Prints what was kept: row by row, or put together.
@@ -19,20 +20,21 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
         .saturating_sub(arguments.since.0)
         .as_secs();
     let mut rows = client.history(since)?;
-    rows.retain(|row| arguments.only.row(row));
+    let only = arguments.only.filter();
+    rows.retain(|row| only.row(row));
     rows.sort_by_key(|row| (row.last, row.first));
     if rows.is_empty() && !arguments.json && !arguments.csv {
         said_of_nothing(client.status()?.history.is_some(), out)?;
         return Ok(0);
     }
     match (arguments.by.map(|by| by.0), arguments.json, arguments.csv) {
-        (Some(by), true, _) => summed(&rows, by)
+        (Some(by), true, _) => named(&rows, by)
             .iter()
             .try_for_each(|sum| writeln!(out, "{sum}"))?,
         (None, true, _) => rows
             .iter()
             .try_for_each(|row| writeln!(out, "{}", json!(row)))?,
-        (Some(by), _, true) => csv(&summed(&rows, by), out)?,
+        (Some(by), _, true) => csv(&named(&rows, by), out)?,
         (None, _, true) => csv(&rows.iter().map(|row| json!(row)).collect::<Vec<_>>(), out)?,
         (Some(by), ..) => {
             let sums = history::sums(&rows, by);
@@ -70,18 +72,8 @@ fn said_of_nothing(is_kept: bool, out: &mut dyn Write) -> Result<(), Error> {
     Ok(())
 }
 
-/// The sums, each under the name of what it is by.
-fn summed(rows: &[HistoryRow], by: By) -> Vec<Value> {
-    let sums = history::sums(rows, by).into_iter();
-    sums.map(|sum| {
-        let mut object = json!(sum);
-        object[by.name()] = object["what"].take();
-        if let Some(fields) = object.as_object_mut() {
-            fields.remove("what");
-        }
-        object
-    })
-    .collect()
+fn named(rows: &[HistoryRow], by: By) -> Vec<Value> {
+    history::named(&history::sums(rows, by), by)
 }
 
 /// What is counted: a column of it that holds nothing but zeros is left out, for what nobody counted is not nothing.
@@ -122,40 +114,6 @@ fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Result<()
     Ok(())
 }
 
-/// As RFC 4180 has it; the names first. A program chooses its own name, and a table calculates what begins like a formula: such a field
-/// begins with an apostrophe.
-fn csv(objects: &[Value], out: &mut dyn Write) -> Result<(), Error> {
-    let names: Vec<String> = objects
-        .first()
-        .and_then(Value::as_object)
-        .map(|fields| fields.keys().cloned().collect())
-        .unwrap_or_default();
-    if !names.is_empty() {
-        write!(out, "{}\r\n", names.join(","))?;
-    }
-    for object in objects {
-        let fields: Vec<_> = names.iter().map(|name| field(&object[name])).collect();
-        write!(out, "{}\r\n", fields.join(","))?;
-    }
-    Ok(())
-}
-
-fn field(value: &Value) -> String {
-    let text = match value {
-        Value::Null => return String::new(),
-        Value::String(text) if text.starts_with(['=', '+', '-', '@', '\t', '\r']) => {
-            format!("'{text}")
-        }
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    if text.contains([',', '"', '\r', '\n']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
@@ -176,39 +134,5 @@ mod tests {
             table,
             "program       User  Refused\ncurl             0       12\na longer one     0        3\n"
         );
-    }
-
-    #[test]
-    fn a_field_of_csv_is_quoted_where_it_holds_what_separates_fields() {
-        let objects = [json!({ "a": "x,\"y\"\n", "b": null, "c": 7 })];
-        assert_eq!(
-            printed(|out| csv(&objects, out)),
-            "a,b,c\r\n\"x,\"\"y\"\"\n\",,7\r\n"
-        );
-        assert_eq!(printed(|out| csv(&[], out)), "");
-        for (said, written) in [
-            ("=1+2", "'=1+2"),
-            ("@SUM(A1),x", "\"'@SUM(A1),x\""),
-            ("a=b", "a=b"),
-        ] {
-            assert_eq!(field(&json!(said)), written);
-        }
-        assert_eq!(field(&json!(-1)), "-1", "a number is one");
-    }
-
-    #[test]
-    fn a_sum_is_named_by_what_it_is_by() {
-        let row = HistoryRow {
-            program: Some("/usr/bin/curl".to_owned()),
-            verdict: "block".to_owned(),
-            count: 4,
-            ..HistoryRow::default()
-        };
-        let summed = summed(&[row], By::Program);
-        assert_eq!(
-            (&summed[0]["program"], &summed[0]["refused"]),
-            (&json!("/usr/bin/curl"), &json!(4))
-        );
-        assert!(summed[0].get("what").is_none());
     }
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use view::history::By;
+use view::history::{By, size};
 
 /// So many are remembered; of more, those who have carried least are forgotten.
 const MOST: usize = 10_000;
@@ -211,23 +211,6 @@ fn print(lines: &[(&str, Line)], by: By, out: &mut dyn Write) -> Result<(), Erro
     Ok(())
 }
 
-/// Bytes, as short as people say them.
-fn size(bytes: u64) -> String {
-    let mut unit = "B";
-    let mut tenths = u128::from(bytes) * 10;
-    for larger in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
-        if tenths < 10_240 {
-            break;
-        }
-        (unit, tenths) = (larger, tenths / 1024);
-    }
-    if unit == "B" {
-        format!("{bytes} B")
-    } else {
-        format!("{}.{} {unit}", tenths / 10, tenths % 10)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,11 +278,5 @@ mod tests {
         let first = (format!("/{MOST}"), MOST as u64 + 1);
         let lines = top.lines(1);
         assert_eq!((lines[0].0.to_owned(), lines[0].1.sum.sent), first);
-    }
-
-    #[test]
-    fn bytes_are_said_as_people_say_them() {
-        let said = [0, 1023, 1024, 1_572_864, u64::MAX].map(size);
-        assert_eq!(said, ["0 B", "1023 B", "1.0 KiB", "1.5 MiB", "16383.9 PiB"]);
     }
 }

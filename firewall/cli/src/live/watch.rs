@@ -1,6 +1,6 @@
 //! `gatebell watch`: what the driver tells, as it happens.
 
-use super::filter::Filter;
+use super::filter::mask;
 use super::last::keep;
 use crate::Error;
 use crate::arguments::WatchArguments;
@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use view::entry::{Update, What};
+use view::filter::Filter;
 use view::reader::{self, Summary, Told};
 use view::terminal::Terminal;
 
@@ -55,6 +56,7 @@ pub fn watch(arguments: &WatchArguments, out: &mut dyn Write) -> Result<u8, Erro
 
 struct View<'a> {
     arguments: &'a WatchArguments,
+    filter: Filter,
     terminal: Terminal,
     hidden: u64,
     /// Nobody reads what is shown.
@@ -70,6 +72,7 @@ impl<'a> View<'a> {
         let terminal = Terminal::new("gatebell");
         Self {
             arguments,
+            filter: arguments.only.filter(),
             terminal,
             hidden: 0,
             deaf: false,
@@ -85,7 +88,7 @@ impl<'a> View<'a> {
         stop: &Arc<AtomicBool>,
         out: &mut dyn Write,
     ) -> Result<Summary, Error> {
-        let mask = Filter(self.arguments).mask();
+        let mask = mask(self.arguments);
         let device = &self.arguments.device;
         reader::read(device, mask, names, stop, &mut |told| self.show(&told, out))
             .map_err(Error::of_device)
@@ -97,7 +100,7 @@ impl<'a> View<'a> {
             self.deaf |= self.back(out).is_err();
         }
         let shown = match &told.update {
-            Update::Entry(entry) if !Filter(self.arguments).shows(&entry.what) => {
+            Update::Entry(entry) if !self.filter.shows(&entry.what) => {
                 self.hidden += 1;
                 return true;
             }

@@ -1,0 +1,324 @@
+//! Which of what happened is shown: the same words on the command line and in the window.
+
+use crate::entry::{PacketSeen, ProcessSeen, Program, What, address};
+use control::HistoryRow;
+use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
+use rules::Addresses;
+use rules::words;
+use std::fmt;
+
+/// What is asked for. Of one kind any is enough, and each kind has to hold; nothing asked for is all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Which way.
+    pub direction: Option<Direction>,
+    /// What became of it.
+    pub verdict: Option<Verdict>,
+    /// An address at one end.
+    pub address: Vec<Addresses>,
+    /// The name of the rule that decided.
+    pub rule: Vec<String>,
+    /// The program's path, or the kernel's name of it.
+    pub program: Vec<String>,
+    /// The name that an end was asked for by.
+    pub name: Vec<String>,
+    /// What stands anywhere in it, in small letters.
+    pub words: Vec<String>,
+}
+
+/// What is wrong with a filter that was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongFilter {
+    /// The character that it begins at, from one on.
+    pub column: usize,
+    /// What is wrong, and what would be right.
+    pub what: String,
+}
+
+impl fmt::Display for WrongFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "column {}: {}", self.column, self.what)
+    }
+}
+
+impl std::error::Error for WrongFilter {}
+
+/// What may be asked for by its key.
+const KEYS: [&str; 6] = ["direction", "verdict", "address", "rule", "program", "name"];
+
+impl Filter {
+    /// A filter as it is typed into one line: `program:curl`, or as on the command line `--program curl`; and words that are
+    /// looked for everywhere. What has spaces in it stands in quotation marks.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn parse(text: &str) -> Result<Self, WrongFilter> {
+        let mut filter = Self::default();
+        let mut parts = parts(text).into_iter().peekable();
+        while let Some(Part { column, text, bare }) = parts.next() {
+            let wrong = |what: String| WrongFilter { column, what };
+            let option = text.strip_prefix("--").filter(|_| bare);
+            let (key, value) = match (option, text.split_once([':', '='])) {
+                (Some(option), _) => match option.split_once('=') {
+                    Some((key, value)) => (key.to_owned(), value.to_owned()),
+                    None => match parts.next() {
+                        Some(value) => (option.to_owned(), value.text),
+                        None => {
+                            return Err(wrong(format!(
+                                "after --{option} stands what is asked for"
+                            )));
+                        }
+                    },
+                },
+                (None, Some((key, value))) if bare && KEYS.contains(&key) => {
+                    (key.to_owned(), value.to_owned())
+                }
+                _ => {
+                    filter.words.push(text.to_lowercase());
+                    continue;
+                }
+            };
+            if value.is_empty() {
+                return Err(wrong(format!("after {key}: stands what is asked for")));
+            }
+            filter.ask(&key, value).map_err(wrong)?;
+        }
+        Ok(filter)
+    }
+
+    fn ask(&mut self, key: &str, value: String) -> Result<(), String> {
+        match key {
+            "direction" => self.direction = Some(words::direction(&value)?),
+            "verdict" => self.verdict = Some(words::verdict(&value)?),
+            "address" => self.address.push(value.parse::<Addresses>()?),
+            "rule" => self.rule.push(value),
+            "program" => self.program.push(value),
+            "name" => self.name.push(value),
+            _ => {
+                return Err(format!(
+                    "{key} can't be asked for; one can ask for {}",
+                    KEYS.join(", ")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether everything is shown.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it asks for what only packets have.
+    #[must_use]
+    pub fn asks_of_packets(&self) -> bool {
+        let Self {
+            direction,
+            verdict,
+            address,
+            rule,
+            program: _,
+            name,
+            words: _,
+        } = self;
+        let lists_are_empty = address.is_empty() && rule.is_empty() && name.is_empty();
+        direction.is_some() || verdict.is_some() || !lists_are_empty
+    }
+
+    /// Whether to show what was seen, words aside. Losses and what can't be read always are.
+    #[must_use]
+    pub fn shows(&self, what: &What) -> bool {
+        match what {
+            What::Packet(packet) => self.packet(packet),
+            What::Process(process) => !self.asks_of_packets() && self.process(process),
+            What::Lost(_) | What::Unreadable(_) => true,
+        }
+    }
+
+    fn packet(&self, packet: &PacketSeen) -> bool {
+        let Self {
+            direction,
+            verdict,
+            address,
+            rule,
+            program,
+            name,
+            words: _,
+        } = self;
+        let rule_asked = || {
+            let decided = packet.rule.as_ref();
+            decided.is_some_and(|decided| rule.contains(&decided.id))
+        };
+        let names = [&packet.source_name, &packet.destination_name];
+        let mut names = names.into_iter().flatten();
+        direction.is_none_or(|asked| asked == packet.direction)
+            && verdict.is_none_or(|asked| asked == packet.verdict)
+            && (address.is_empty() || at_an_end(address, &packet.flow))
+            && (rule.is_empty() || rule_asked())
+            && (program.is_empty() || program.iter().any(|asked| is(asked, &packet.program)))
+            && (name.is_empty() || names.any(|known| is_any_of(name, known)))
+    }
+
+    fn process(&self, process: &ProcessSeen) -> bool {
+        let mut asked = self.program.iter();
+        self.program.is_empty()
+            || asked.any(|asked| *asked == process.path || is(asked, &process.program))
+    }
+
+    /// Whether to show what was kept, words aside.
+    #[must_use]
+    pub fn row(&self, row: &HistoryRow) -> bool {
+        let Self {
+            direction,
+            verdict,
+            address,
+            rule,
+            program,
+            name,
+            words: _,
+        } = self;
+        let ends = || row.remote.into_iter().chain(row.source);
+        direction.is_none_or(|asked| asked.name() == row.direction)
+            && verdict.is_none_or(|asked| asked.name() == row.verdict)
+            && (address.is_empty()
+                || ends().any(|end| address.iter().any(|asked| asked.contains(end))))
+            && (rule.is_empty() || row.rule.as_ref().is_some_and(|id| rule.contains(id)))
+            && (program.is_empty()
+                || program
+                    .iter()
+                    .any(|asked| is_named(asked, row.program.as_deref(), &row.process)))
+            && (name.is_empty() || row.name.iter().any(|known| is_any_of(name, known)))
+    }
+
+    /// Whether each word stands in one of these cells, which are not made where nothing is looked for.
+    #[must_use]
+    pub fn words_are_in(&self, cells: impl FnOnce() -> Vec<String>) -> bool {
+        if self.words.is_empty() {
+            return true;
+        }
+        let cells: Vec<_> = cells().iter().map(|cell| cell.to_lowercase()).collect();
+        let is_there = |word: &String| cells.iter().any(|cell| cell.contains(word));
+        self.words.iter().all(is_there)
+    }
+}
+
+/// A part of a line between spaces.
+struct Part {
+    /// The character that it begins at, from one on.
+    column: usize,
+    /// Without quotation marks.
+    text: String,
+    /// It does not begin with a quotation mark.
+    bare: bool,
+}
+
+fn parts(line: &str) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut quote = None;
+    let mut within = false;
+    for (column, c) in (1..).zip(line.chars()) {
+        if quote.is_none() && c.is_whitespace() {
+            within = false;
+            continue;
+        }
+        let is_quote = quote.map_or("'\"".contains(c), |open| open == c);
+        if !within {
+            within = true;
+            parts.push(Part {
+                column,
+                text: String::new(),
+                bare: !is_quote,
+            });
+        }
+        match parts.last_mut() {
+            Some(_) if is_quote => quote = if quote.is_some() { None } else { Some(c) },
+            Some(part) => part.text.push(c),
+            None => {}
+        }
+    }
+    parts.retain(|part| !part.text.is_empty());
+    parts
+}
+
+/// Whether a name of DNS is one of these, or below one that begins with `*.`; capital letters and a last dot say nothing.
+fn is_any_of(asked: &[String], known: &str) -> bool {
+    asked.iter().any(|asked| {
+        let asked = asked.trim_end_matches('.').to_ascii_lowercase();
+        match asked.strip_prefix('*') {
+            Some(end) => known.len() > end.len() && known.ends_with(end),
+            None => known == asked,
+        }
+    })
+}
+
+fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
+    let ends = [address(flow.source), address(flow.destination)];
+    let mut asked = asked.iter();
+    asked.any(|addresses| ends.iter().any(|end| addresses.contains(*end)))
+}
+
+/// A program is asked for by its path, or by the kernel's name of the task. Where the path is not known, its last part is
+/// the name.
+fn is(asked: &str, program: &Program) -> bool {
+    is_named(asked, program.path.as_deref(), &program.name)
+}
+
+fn is_named(asked: &str, path: Option<&str>, name: &str) -> bool {
+    if let Some(path) = path.filter(|_| asked.contains('/')) {
+        return path == asked;
+    }
+    let task = asked.rsplit('/').next().unwrap_or_default();
+    // The kernel keeps the first 15 bytes of a name.
+    name == task.get(..15).unwrap_or(task)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Filter {
+        Filter::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_filter_is_typed_as_on_the_command_line_or_with_colons() {
+        let typed =
+            parse("direction:out verdict:block program:/usr/bin/curl name:*.example.org 443");
+        let command = parse(
+            "--direction out --verdict=block --program /usr/bin/curl --name '*.example.org' 443",
+        );
+        assert_eq!(typed, command);
+        assert_eq!(typed.direction, Some(Direction::Outbound));
+        assert_eq!(typed.words, ["443"]);
+        let quoted = parse("program:\"/opt/My App/x\" 'two words'");
+        assert_eq!(quoted.program, ["/opt/My App/x"]);
+        assert_eq!(quoted.words, ["two words"]);
+        assert_eq!(parse("fd00::1").words, ["fd00::1"], "an address is a word");
+        assert_eq!(parse("address:fd00::/8").address.len(), 1);
+        assert!(parse("  ").is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_filter_is_said_with_its_place() {
+        for (text, column, words) in [
+            ("curl direction:up", 6, "it is in, out or forward"),
+            ("verdict:", 1, "stands what is asked for"),
+            ("a --rule", 3, "stands what is asked for"),
+            ("--colour red", 1, "one can ask for direction"),
+            ("address:hello", 1, ""),
+        ] {
+            let wrong = Filter::parse(text).unwrap_err();
+            assert_eq!(wrong.column, column, "{text}: {wrong}");
+            assert!(wrong.what.contains(words), "{text}: {wrong}");
+        }
+    }
+
+    #[test]
+    fn each_word_has_to_be_somewhere_and_capital_letters_say_nothing() {
+        let cells = || vec!["Firefox".to_owned(), "tcp".to_owned()];
+        assert!(parse("TCP fox").words_are_in(cells));
+        assert!(!parse("tcp curl").words_are_in(cells));
+    }
+}
