@@ -25,6 +25,11 @@ mod notify;
 mod overview;
 #[cfg_attr(
     not(target_os = "linux"),
+    allow(dead_code, reason = "on this system there is no service to ask")
+)]
+mod past;
+#[cfg_attr(
+    not(target_os = "linux"),
     allow(dead_code, reason = "on this system there is no service that asks")
 )]
 mod questions;
@@ -164,6 +169,7 @@ fn in_window(arguments: &Arguments, stop: &Arc<AtomicBool>) -> Result<()> {
         shown.questions.end();
         shown.changes.end();
         shown.overview.end();
+        shown.past.end();
         notified();
         stop.store(true, Ordering::Release);
         reader
@@ -207,6 +213,11 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     let window = shown.clone();
     std::thread::spawn(move || {
         window.overview.follow(&mut asked, &|| window.repaint());
+    });
+    let mut kept = questions::AtSocket::new(&arguments.control);
+    let window = shown.clone();
+    std::thread::spawn(move || {
+        window.past.follow(&mut kept, &|| window.repaint());
     });
     let shown = shown.clone();
     std::thread::spawn(move || {

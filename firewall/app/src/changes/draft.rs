@@ -42,7 +42,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
     // What can't be read here, the service may read.
     let place = match parse(&file.text) {
         Ok(rules) => {
-            let decision = wish.decide(&rules);
+            let decision = wish.decide(&rules, resolver);
             if wish.is_granted(&decision) {
                 let verb = if wish.allow { "allow" } else { "block" };
                 return Err(format!(
@@ -62,7 +62,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
     let (keys, rule) = wish.with_suggestion(|it| (it.keys(taken), it.text(taken)));
     let text = document::add(&file.text, &keys, &place).map_err(|wrong| wrong.to_string())?;
     if let Ok(rules) = parse(&text) {
-        if !wish.is_granted(&wish.decide(&rules)) {
+        if !wish.is_granted(&wish.decide(&rules, resolver)) {
             return Err(
                 "No such rule decides about this packet: its program is not the file that has this path now. Choose \
                  somebody else than this program."

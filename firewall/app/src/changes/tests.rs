@@ -94,7 +94,7 @@ fn every_rule_that_is_offered_decides_about_its_packet_as_is_wished_and_is_taken
                 let rules =
                     rules::parse("rules.toml", &draft.text, &OneProgram).expect(&draft.text);
                 assert!(
-                    wish.is_granted(&wish.decide(&rules)),
+                    wish.is_granted(&wish.decide(&rules, &OneProgram)),
                     "{wish:?}\n{}",
                     draft.text
                 );

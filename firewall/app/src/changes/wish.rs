@@ -2,7 +2,7 @@
 
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Decision, Direction, Local, NO_USER, Reason, Verdict, name_words};
-use rules::{Reach, Rules, Suggestion};
+use rules::{Reach, Resolver, Rules, Suggestion};
 use view::entry::PacketSeen;
 
 /// Whom a rule is about, at this machine's end.
@@ -79,8 +79,9 @@ impl Wish {
             && (self.allow || decision.verdict == Verdict::Block as u8)
     }
 
-    /// What the rules decide about the packet, had it no connection that it goes on with.
-    pub(super) fn decide(&self, rules: &Rules) -> Decision {
+    /// What the rules decide about the packet, had it no connection that it goes on with. Of what was kept the program's path is
+    /// known and not its file: that is looked up.
+    pub(super) fn decide(&self, rules: &Rules, resolver: &dyn Resolver) -> Decision {
         let PacketSeen {
             program,
             flow,
@@ -90,8 +91,12 @@ impl Wish {
         let device = |name: &Option<std::sync::Arc<str>>| {
             name.as_deref().and_then(name_words).unwrap_or_default()
         };
+        let path = program.path.as_deref();
+        let file = program
+            .file
+            .or_else(|| path.and_then(|path| resolver.program(path)));
         let local = Local {
-            program: program.file.unwrap_or_default(),
+            program: file.unwrap_or_default(),
             interface: device(&self.packet.device),
             out_interface: device(&self.packet.out_device),
             user: program.user.unwrap_or(NO_USER),

@@ -47,24 +47,28 @@ impl Details {
         if let What::Packet(packet) = &entry.what {
             match allow::place(packet) {
                 Err(why) => drop(ui.add(egui::Label::new(why).wrap())),
-                Ok(place) => self.change(ui, number, packet, &place, changes),
+                Ok(place) => {
+                    self.change(ui, number, || Wish::usual(packet), &place, changes);
+                }
             }
         }
         ui.add_space(4.0);
         close
     }
 
-    fn change(
+    /// The rule that decides otherwise, and the button that puts it in force. What is chosen is kept as long as `number` is the
+    /// same; `usual` is what is offered first, `place` the rule's place as long as nothing better is known.
+    pub fn change(
         &mut self,
         ui: &mut Ui,
         number: u64,
-        packet: &PacketSeen,
+        usual: impl FnOnce() -> Wish,
         place: &str,
         changes: &Changes,
     ) {
         let wish = match &mut self.wish {
             Some((about, wish)) if *about == number => wish,
-            other => &mut other.insert((number, Wish::usual(packet))).1,
+            other => &mut other.insert((number, usual())).1,
         };
         choices(ui, wish);
         changes.wish(wish);

@@ -20,6 +20,7 @@ mod tests;
 
 use crate::changes::Changes;
 use crate::overview::Overview;
+use crate::past::Past;
 use crate::questions::Questions;
 use card::Card;
 use eframe::egui::{self, Color32, RichText, Ui, accesskit};
@@ -47,6 +48,8 @@ pub struct Shown {
     pub changes: Changes,
     /// What the service says of itself and of its rules.
     pub overview: Overview,
+    /// What it has kept.
+    pub past: Past,
     /// The window, once there is one to wake.
     context: OnceLock<egui::Context>,
     /// Light or dark, if the desktop chose before there was a window.
@@ -257,9 +260,11 @@ impl eframe::App for Window {
         }
         let minimized = ui.input(|input| input.viewport().minimized == Some(true));
         let page = self.pages.current();
-        shown
-            .overview
-            .want(page.source() == Source::Service && !minimized);
+        let source = Some(page.source()).filter(|_| !minimized);
+        shown.overview.want(source == Some(Source::Service));
+        if source != Some(Source::Past) {
+            shown.past.want(None);
+        }
         page.show(ui, &around);
     }
 }
@@ -270,7 +275,7 @@ fn table_row(
     cells: &[String],
     line: &str,
     colour: impl Fn(&Ui, usize) -> Option<Color32>,
-) {
+) -> egui::Id {
     let mut whole = egui::Rect::NOTHING;
     for (column, cell) in cells.iter().enumerate() {
         let (place, _) = row.col(|ui| {
@@ -285,6 +290,7 @@ fn table_row(
     // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
     let response = row.response().with_new_rect(whole);
     response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line));
+    response.id
 }
 
 /// The counters of both sides, and why nothing comes if nothing does, unless the page says it.

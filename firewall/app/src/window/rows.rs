@@ -3,6 +3,7 @@
 use channel::Account;
 use std::collections::VecDeque;
 use view::entry::{Entry, Update};
+use view::filter::Filter;
 
 /// Entries that are kept.
 const KEPT: usize = 100_000;
@@ -15,8 +16,7 @@ pub struct Rows {
     entries: VecDeque<Entry>,
     /// The number of the first entry that is still here.
     first: u64,
-    /// Lower case; empty: everything is shown.
-    filter: String,
+    filter: Filter,
     /// The numbers of the entries that the filter lets through, as far as it has looked.
     passed: VecDeque<u64>,
     /// The number of the entry that the filter looks at next.
@@ -47,9 +47,9 @@ impl Rows {
         !known
     }
 
-    /// Shows only entries with this in one of their cells.
-    pub fn filter(&mut self, text: &str) {
-        self.filter = text.trim().to_lowercase();
+    /// Shows only what this lets through.
+    pub fn filter(&mut self, filter: Filter) {
+        self.filter = filter;
         self.passed.clear();
         self.next = self.first;
     }
@@ -155,14 +155,12 @@ impl Rows {
     }
 
     fn passes(&self, entry: &Entry) -> bool {
-        entry
-            .cells()
-            .iter()
-            .any(|cell| cell.to_lowercase().contains(&self.filter))
+        self.filter.shows(&entry.what) && self.filter.words_are_in(|| entry.cells().into())
     }
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use channel::Lost;
@@ -204,7 +202,7 @@ mod tests {
     fn a_filter_looks_a_little_at_a_time_and_then_at_what_comes() {
         let mut rows = Rows::default();
         (0..1_000).for_each(|n| assert!(rows.take(lost(n))));
-        rows.filter("77 Records");
+        rows.filter(Filter::parse("'77 Records'").unwrap());
         assert!(rows.look_through(100), "there is more to look at");
         assert!(!rows.look_through(10_000));
         assert_eq!(rows.shown(), 10, "77, 177, … 977");
@@ -214,7 +212,7 @@ mod tests {
             rows.nth_shown(10).map(|(_, entry)| count(entry)),
             Some(5077)
         );
-        rows.filter("");
+        rows.filter(Filter::default());
         assert_eq!(rows.shown(), 1_001);
     }
 }

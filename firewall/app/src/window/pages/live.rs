@@ -1,5 +1,6 @@
 //! The live page: what was refused and what was started, as it happens.
 
+use super::filter_line::FilterLine;
 use super::{Around, Page, ROW, Source, until_it_is_back, wide};
 use crate::window::details::Details;
 use crate::window::rows::Rows;
@@ -21,7 +22,7 @@ const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
 /// What of the page is the window's own.
 #[derive(Default)]
 pub struct Live {
-    filter: String,
+    filter: FilterLine,
     selected: Option<u64>,
     pub(in crate::window) painted: PaintedRows,
     details: Details,
@@ -76,14 +77,9 @@ impl Page for Live {
         if rows.look_through(FILTERED_AT_ONCE) {
             ui.ctx().request_repaint_after(Duration::from_millis(1));
         }
-        ui.horizontal(|ui| {
-            let label = ui.label("Filter");
-            let hint = "an address, a port, a rule, a program";
-            let edit = egui::TextEdit::singleline(&mut self.filter)
-                .hint_text(hint)
-                .desired_width(320.0);
-            if ui.add(edit).labelled_by(label.id).changed() {
-                rows.filter(&self.filter);
+        ui.horizontal_wrapped(|ui| {
+            if self.filter.show(ui) {
+                rows.filter(self.filter.filter().clone());
             }
             ui.label(RichText::new(rows.shown_of_all()).weak());
         });

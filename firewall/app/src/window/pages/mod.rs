@@ -2,7 +2,12 @@
 //!
 //! A page is a file here and a line of [`Pages::default`]; its place there is its place among the tabs.
 
+mod chart;
+mod filter_line;
+mod history;
 pub mod live;
+mod of_the_past;
+mod programs;
 mod rules;
 mod status;
 
@@ -51,6 +56,8 @@ pub enum Source {
     Driver,
     /// What the service says of itself and of its rules.
     Service,
+    /// What the service has kept.
+    Past,
 }
 
 /// What a page is painted with.
@@ -71,6 +78,8 @@ impl Default for Pages {
     fn default() -> Self {
         let all: Vec<Box<dyn Page>> = vec![
             Box::<live::Live>::default(),
+            Box::<programs::Programs>::default(),
+            Box::<history::History>::default(),
             Box::<rules::RulesPage>::default(),
             Box::<status::StatusPage>::default(),
         ];

@@ -61,7 +61,7 @@ fn keys_alone_select_a_row_choose_a_width_and_allow_it() {
     assert_eq!(names, ["this place", "this address", "this port"]);
     // The filter, then the choices.
     keys(&mut window, &[Key::Tab, Key::Tab]);
-    for _ in 0..6 {
+    for _ in 0..20 {
         if window
             .get_by_label("this address")
             .accesskit_node()
@@ -74,7 +74,7 @@ fn keys_alone_select_a_row_choose_a_width_and_allow_it() {
     keys(&mut window, &[Key::Space]);
     work(&mut window, &mut service);
     assert!(sees(&window, "from 10.0.0.1, whatever the port"));
-    for _ in 0..6 {
+    for _ in 0..20 {
         if window
             .get_by_label("Allow this")
             .accesskit_node()

@@ -62,6 +62,30 @@ fn a_filter_that_is_typed_leaves_what_matches() {
 }
 
 #[test]
+fn what_is_asked_for_is_typed_in_the_language_of_watch_and_what_is_wrong_is_said_with_its_place() {
+    let mut window = window();
+    for update in [refused(), lost(7)] {
+        tell(&window, update);
+    }
+    window.run();
+    let type_text = |window: &mut Harness<'_, Window>, text: &str| {
+        let line = window.get_by_role(accesskit::Role::TextInput);
+        line.focus();
+        line.type_text(text);
+        window.run();
+    };
+    type_text(&mut window, "rule:none ");
+    let shown = rows(&window);
+    assert!(
+        shown.len() == 1 && shown[0].contains("LOST"),
+        "a loss is shown whatever is asked for: {shown:?}"
+    );
+    type_text(&mut window, "verdict:maybe");
+    assert!(sees(&window, "column 11: it is allow, block or ask"));
+    assert_eq!(rows(&window).len(), 1, "what was right before holds on");
+}
+
+#[test]
 fn the_books_stand_below_and_then_the_end() {
     let mut window = window();
     let kernel = Totals {

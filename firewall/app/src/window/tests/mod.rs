@@ -5,6 +5,7 @@ mod card;
 mod changes_by_click;
 mod live;
 mod pages;
+mod past;
 
 use super::*;
 use crate::questions::Model;

@@ -287,15 +287,15 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
         .query_all_by_role(accesskit::Role::Tab)
         .map(|tab| tab.accesskit_node().label().unwrap())
         .collect();
-    assert_eq!(tabs, ["Live", "Rules", "Status"]);
-    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num2);
+    assert_eq!(tabs, ["Live", "Programs", "History", "Rules", "Status"]);
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num4);
     window.run_steps(2);
     assert!(window.query_by_label("Filter").is_none());
     let selected: Vec<_> = window
         .query_all_by_role(accesskit::Role::Tab)
         .map(|tab| tab.accesskit_node().is_selected() == Some(true))
         .collect();
-    assert_eq!(selected, [false, true, false]);
+    assert_eq!(selected, [false, false, false, true, false]);
     assert!(sees(&window, "there is no service that could be asked"));
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
     window.run_steps(2);

@@ -1,0 +1,280 @@
+//! Who talked with what.
+
+use super::times::{Bar, Since, bars};
+use control::HistoryRow;
+use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use view::entry::{PacketSeen, Program, TCP, UDP, clean, protocol_name};
+use view::history::{self, By, Sum};
+
+/// A program, and all that it talked with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Talker {
+    /// All of it together; `what` is the program.
+    pub sum: Sum,
+    /// With what, the most first.
+    pub places: Vec<Place>,
+    /// At each part of the time.
+    pub bars: Vec<Bar>,
+}
+
+/// A place that a program talked with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// All of it together; `what` is the place, by its name if it has one.
+    pub sum: Sum,
+    /// What was last.
+    pub last: HistoryRow,
+}
+
+/// The programs, those who talked most first.
+pub fn talkers<'a>(
+    rows: impl Iterator<Item = &'a HistoryRow>,
+    since: Since,
+    now: u64,
+) -> Vec<Talker> {
+    let mut of: HashMap<String, Vec<&HistoryRow>> = HashMap::new();
+    for row in rows {
+        of.entry(history::program(row)).or_default().push(row);
+    }
+    let together = of.values().flatten().copied();
+    let sums = history::sums(together, By::Program).into_iter();
+    sums.map(|sum| {
+        let rows = of.remove(&sum.what).unwrap_or_default();
+        Talker {
+            places: places(&rows),
+            bars: bars(rows.iter().copied(), since, now),
+            sum,
+        }
+    })
+    .collect()
+}
+
+fn places(rows: &[&HistoryRow]) -> Vec<Place> {
+    let mut last: HashMap<String, &HistoryRow> = HashMap::new();
+    for row in rows {
+        let known = last.entry(place_words(row)).or_insert(row);
+        if row.last > known.last {
+            *known = row;
+        }
+    }
+    let sums = history::sums_by(rows.iter().copied(), place_words);
+    let with_last = sums.into_iter().filter_map(|sum| {
+        let last = (*last.get(&sum.what)?).clone();
+        Some(Place { sum, last })
+    });
+    with_last.collect()
+}
+
+/// The other end by its name, else by its address, with protocol and port: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
+pub fn place_words(row: &HistoryRow) -> String {
+    let protocol =
+        protocol_name(row.protocol).map_or_else(|| row.protocol.to_string(), str::to_owned);
+    let end = match (&row.name, row.remote) {
+        (Some(name), _) => clean(name),
+        (None, Some(remote)) => remote.to_string(),
+        (None, None) => "many, counted together".to_owned(),
+    };
+    let end = match (row.direction.as_str(), row.source) {
+        ("in", _) => format!("from {end}"),
+        (_, Some(source)) => format!("{source} to {end}"),
+        _ => end,
+    };
+    let port = row.port.map_or_else(String::new, |port| format!(" {port}"));
+    format!("{end}, {protocol}{port}")
+}
+
+/// A packet as it must have been for this to be kept. The own address and port, and the device, are not kept.
+///
+/// # Errors
+/// It can't be told; the text says why.
+pub fn packet(row: &HistoryRow) -> Result<PacketSeen, &'static str> {
+    let direction = rules::words::direction(&row.direction)
+        .map_err(|_| "This release does not know which way it went.")?;
+    let remote = row.remote.ok_or(
+        "These are many places, counted together: none of them is kept by itself. The live page shows each as it happens.",
+    )?;
+    let port = match (row.protocol, row.port) {
+        (TCP | UDP, Some(port)) => port,
+        _ => {
+            return Err(
+                "What was asked for is not kept of what has no ports. Select its packet on the live page, as it happens.",
+            );
+        }
+    };
+    let (own, ip_version) = match remote {
+        IpAddr::V4(_) => (IpAddr::from(Ipv4Addr::UNSPECIFIED), 4),
+        IpAddr::V6(_) => (IpAddr::from(Ipv6Addr::UNSPECIFIED), 6),
+    };
+    let (source, destination) = match direction {
+        Direction::Inbound => (remote, own),
+        Direction::Outbound => (own, remote),
+        Direction::Forward => (row.source.unwrap_or(own), remote),
+    };
+    let name: Option<Arc<str>> = row.name.as_deref().map(Into::into);
+    let (source_name, destination_name) = match direction {
+        Direction::Inbound => (name, None),
+        Direction::Outbound | Direction::Forward => (None, name),
+    };
+    Ok(PacketSeen {
+        direction,
+        verdict: if row.verdict == "allow" {
+            Verdict::Allow
+        } else {
+            Verdict::Block
+        },
+        reason: reason(&row.reason),
+        rule_number: None,
+        rule: None,
+        generation: 0,
+        flow: PacketHeaders {
+            source: bytes(source),
+            destination: bytes(destination),
+            source_port: 0,
+            destination_port: port,
+            protocol: row.protocol,
+            ip_version,
+            direction: direction as u8,
+            tcp_flags: u8::from(row.protocol == TCP) * SYN,
+        },
+        length: 0,
+        device: None,
+        out_device: None,
+        source_name,
+        destination_name,
+        program: Program {
+            name: row.process.clone(),
+            pid: 0,
+            user: row.user,
+            file: None,
+            path: row.program.as_deref().map(Into::into),
+        },
+    })
+}
+
+/// The flag of what begins a connection.
+const SYN: u8 = 2;
+
+/// The reason of this name. A connection that goes on was allowed by a rule, or by the default, as it began.
+fn reason(name: &str) -> Reason {
+    let all = [Reason::Rule, Reason::Malformed, Reason::FailMode];
+    let found = all.into_iter().find(|reason| reason.name() == name);
+    found.unwrap_or(Reason::Default)
+}
+
+fn bytes(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+pub mod tests {
+    use super::*;
+
+    /// curl was refused three times at this time.
+    pub fn curl(at: u64) -> HistoryRow {
+        HistoryRow {
+            start: at / 60 * 60,
+            seconds: 60,
+            direction: "out".to_owned(),
+            verdict: "block".to_owned(),
+            reason: "rule".to_owned(),
+            protocol: TCP,
+            remote: "192.0.2.7".parse().ok(),
+            port: Some(443),
+            program: Some("/usr/bin/curl".to_owned()),
+            process: "curl".to_owned(),
+            user: Some(1000),
+            rule: Some("no-web".to_owned()),
+            name: Some("example.org".to_owned()),
+            count: 1,
+            first: at,
+            last: at,
+            ..HistoryRow::default()
+        }
+    }
+
+    /// Somebody came in by ssh.
+    pub fn ssh(at: u64) -> HistoryRow {
+        HistoryRow {
+            direction: "in".to_owned(),
+            verdict: "allow".to_owned(),
+            reason: "default".to_owned(),
+            remote: "2001:db8::5".parse().ok(),
+            port: Some(22),
+            program: Some("/usr/sbin/sshd".to_owned()),
+            process: "sshd".to_owned(),
+            user: Some(0),
+            rule: None,
+            name: None,
+            count: 2,
+            packets_sent: 5,
+            bytes_sent: 500,
+            packets_received: 6,
+            bytes_received: 6_000,
+            ..curl(at)
+        }
+    }
+
+    #[test]
+    fn a_program_has_its_places_by_name_with_how_much_and_since_when() {
+        let mut other = curl(200);
+        (other.remote, other.port) = ("192.0.2.8".parse().ok(), Some(443));
+        let rows = [curl(100), other, ssh(300), ssh(400)];
+        let talkers = talkers(rows.iter(), Since::All, 500);
+        let names: Vec<_> = talkers.iter().map(|it| it.sum.what.as_str()).collect();
+        assert_eq!(names, ["/usr/sbin/sshd", "/usr/bin/curl"], "the most first");
+        let sshd = &talkers[0];
+        assert_eq!(
+            (sshd.sum.bytes_sent, sshd.sum.bytes_received),
+            (1_000, 12_000)
+        );
+        assert_eq!((sshd.sum.first, sshd.sum.last), (300, 400));
+        assert_eq!(sshd.places[0].sum.what, "from 2001:db8::5, tcp 22");
+        assert_eq!(sshd.places[0].last.last, 400);
+        let curl = &talkers[1];
+        assert_eq!(
+            curl.places.len(),
+            1,
+            "two addresses of one name are one place"
+        );
+        assert_eq!(curl.places[0].sum.what, "example.org, tcp 443");
+        assert_eq!(
+            (curl.places[0].sum.refused, curl.places[0].sum.first),
+            (2, 100)
+        );
+        assert_eq!(curl.places[0].last.remote, "192.0.2.8".parse().ok());
+    }
+
+    #[test]
+    fn what_was_kept_of_a_packet_is_a_packet_again_and_what_was_not_is_said() {
+        let out = packet(&curl(1)).unwrap();
+        assert_eq!(out.ends(), "connect -> 192.0.2.7:443 (example.org)");
+        assert_eq!(
+            (out.verdict, out.program.user),
+            (Verdict::Block, Some(1000))
+        );
+        let inward = packet(&ssh(1)).unwrap();
+        assert_eq!(
+            (inward.direction, inward.flow.ip_version),
+            (Direction::Inbound, 6)
+        );
+        assert_eq!(inward.flow.destination_port, 22);
+        let many = HistoryRow {
+            remote: None,
+            ..curl(1)
+        };
+        assert!(packet(&many).unwrap_err().contains("counted together"));
+        let ping = HistoryRow {
+            protocol: 1,
+            port: None,
+            ..curl(1)
+        };
+        assert!(packet(&ping).unwrap_err().contains("no ports"));
+    }
+}

@@ -1,0 +1,52 @@
+//! The line that a filter is typed into.
+
+use crate::window::colours;
+use eframe::egui::{self, RichText, Ui};
+use view::filter::{Filter, WrongFilter};
+
+/// The width of the line where there is room for it.
+const WIDTH: f32 = 320.0;
+
+/// What is typed, and what it means.
+#[derive(Debug, Default)]
+pub struct FilterLine {
+    text: String,
+    /// What is wrong with it. What was right before holds on.
+    wrong: Option<WrongFilter>,
+    filter: Filter,
+}
+
+impl FilterLine {
+    /// What is asked for.
+    pub fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Shows the line, and below it what is wrong. True: something else is asked for.
+    pub fn show(&mut self, ui: &mut Ui) -> bool {
+        let label = ui.label("Filter");
+        let edit = egui::TextEdit::singleline(&mut self.text)
+            .hint_text("curl, program:/usr/bin/curl verdict:block …")
+            .desired_width(WIDTH.min(ui.available_width()));
+        let typed = ui.add(edit).labelled_by(label.id).on_hover_text(
+            "Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: \
+             program: name:",
+        );
+        if let Some(wrong) = &self.wrong {
+            ui.label(RichText::new(wrong.to_string()).color(colours::lost(ui)));
+        }
+        if !typed.changed() {
+            return false;
+        }
+        match Filter::parse(&self.text) {
+            Ok(filter) => {
+                self.wrong = None;
+                std::mem::replace(&mut self.filter, filter) != self.filter
+            }
+            Err(wrong) => {
+                self.wrong = Some(wrong);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The page of what was: row by row or put together, how much at each time, and as a file.
+
+use super::of_the_past::{self, Asking, DetailsPanel, Reach, last_verdict};
+use super::{Around, Page, ROW, Source, chart, wide};
+use crate::past::{Format, Past, PastSeen, Save};
+use crate::window::details::Details;
+use crate::window::{colours, table_row};
+use control::HistoryRow;
+use eframe::egui::{self, Color32, Key, RichText, Ui};
+use egui_extras::{Column, TableBuilder};
+use std::sync::Arc;
+use view::entry::day_and_time;
+use view::history::{self, By, COLUMNS, SUM_COLUMNS, Sum, size};
+
+const WIDTHS: [f32; 10] = [
+    144.0, 60.0, 46.0, 60.0, 280.0, 120.0, 180.0, 46.0, 60.0, 72.0,
+];
+const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 66.0, 60.0, 80.0, 80.0, 150.0];
+/// The widths below which a table is scrolled sideways.
+const NEEDED: f32 = 1_150.0;
+const SUM_NEEDED: f32 = 1_000.0;
+
+/// What of the page is the window's own.
+#[derive(Debug, Default)]
+pub struct History {
+    asking: Asking,
+    selected: Option<HistoryRow>,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
+    details: Details,
+    panel: DetailsPanel,
+}
+
+impl Page for History {
+    fn name(&self) -> &'static str {
+        "History"
+    }
+
+    fn source(&self) -> Source {
+        Source::Past
+    }
+
+    fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        self.asking.show(ui);
+        ui.horizontal_wrapped(|ui| {
+            ui.label("Put together by");
+            let by = &mut self.asking.wanted.by;
+            ui.radio_value(by, None, "nothing");
+            for choice in By::ALL {
+                ui.radio_value(by, Some(choice), choice.name());
+            }
+            ui.separator();
+            save(ui, &around.shown.past);
+        });
+        saved(ui, &around.shown.past);
+    }
+
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        let wanted = self.asking.wanted.clone();
+        of_the_past::show(ui, around, &wanted, |ui, seen| {
+            self.past(ui, seen, around);
+        });
+    }
+}
+
+/// The buttons that write what is shown into a file.
+fn save(ui: &mut Ui, past: &Past) {
+    let state = past.look();
+    let seen = state.seen().and_then(|seen| seen.as_ref().ok()).cloned();
+    drop(state);
+    for format in [Format::Csv, Format::Json] {
+        let button = egui::Button::new(format!("Save as {}", format.name()));
+        let possible = seen.as_ref().is_some_and(|seen| !seen.rows.is_empty());
+        if let (true, Some(seen)) = (ui.add_enabled(possible, button).clicked(), &seen) {
+            past.save(Save::usual(seen, format));
+        }
+    }
+}
+
+/// Where it was written, or why it was not.
+fn saved(ui: &mut Ui, past: &Past) {
+    let saved = past.look().saved().cloned();
+    let Some(saved) = saved else {
+        return;
+    };
+    ui.horizontal_wrapped(|ui| {
+        colours::bright(ui);
+        match saved {
+            Ok(path) => drop(ui.strong(format!("Written: {}", path.display()))),
+            Err(why) => {
+                let colour = ui.visuals().error_fg_color;
+                ui.label(RichText::new(format!("Nothing was written: {why}")).color(colour));
+            }
+        }
+        if ui.button("Done").clicked() {
+            past.dismiss();
+        }
+    });
+}
+
+impl History {
+    fn past(&mut self, ui: &mut Ui, seen: &Arc<PastSeen>, around: &Around<'_>) {
+        egui::Panel::top("chart").show(ui, |ui| {
+            chart::show(ui, &seen.bars, seen.wanted.since);
+        });
+        if seen.wanted.by.is_some() {
+            self.selected = None;
+            egui::CentralPanel::default()
+                .show(ui, |ui| wide(ui, SUM_NEEDED, |ui| sums(ui, &seen.sums)));
+            return;
+        }
+        self.keys(ui, seen, around.asked);
+        if let Some(row) = self.selected.clone() {
+            let mut panel = std::mem::take(&mut self.panel);
+            let close = panel.show(ui, "kept", |ui| self.details(ui, &row, around));
+            self.panel = panel;
+            if close {
+                self.selected = None;
+            }
+        }
+        egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.rows(ui, seen)));
+    }
+
+    fn rows(&mut self, ui: &mut Ui, seen: &PastSeen) {
+        let mut table = table(ui, "history");
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let table = table.column(Column::remainder().clip(true));
+        let table = table.header(ROW, |mut header| {
+            for title in COLUMNS {
+                header.col(|ui| drop(ui.strong(title)));
+            }
+        });
+        table.body(|body| {
+            body.rows(ROW, seen.rows.len(), |mut row| {
+                let kept = seen.rows.get(row.index());
+                let Some(kept) = kept.and_then(|at| seen.kept.rows.get(*at)) else {
+                    return;
+                };
+                let selected = self.selected.as_ref().is_some_and(|it| is_same(it, kept));
+                row.set_selected(selected);
+                let mut cells = history::cells(kept);
+                (cells[9], cells[10]) = (size(kept.bytes_sent), size(kept.bytes_received));
+                let line = cells.join(" ");
+                table_row(&mut row, &cells, &line, |ui, column| {
+                    verdict(ui, kept).filter(|_| column == 1 && !selected)
+                });
+                if row.response().clicked() {
+                    self.selected = Some(kept.clone());
+                }
+            });
+        });
+    }
+
+    /// The arrow keys choose a row, and Enter goes to the button; while nothing else takes them.
+    fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
+        if ui.ctx().egui_wants_keyboard_input() || seen.rows.is_empty() {
+            return;
+        }
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let (up, down) = (pressed(Key::ArrowUp), pressed(Key::ArrowDown));
+        if up || down {
+            let last = seen.rows.len() - 1;
+            let selected = self.selected.as_ref();
+            let at = selected.and_then(|it| seen.shown().position(|row| is_same(it, row)));
+            let to = match at {
+                None if up => last,
+                None => 0,
+                Some(at) if up => at.saturating_sub(1),
+                Some(at) => (at + 1).min(last),
+            };
+            self.selected = seen.shown().nth(to).cloned();
+            self.sought = Some(to);
+        }
+        if self.selected.is_some() && !asked && pressed(Key::Enter) {
+            self.details.focus();
+        }
+    }
+
+    /// What is known of a row, and what can be done. True: this is to be closed.
+    fn details(&mut self, ui: &mut Ui, row: &HistoryRow, around: &Around<'_>) -> bool {
+        colours::bright(ui);
+        let mut close = false;
+        ui.add_space(4.0);
+        ui.horizontal_top(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                close = ui.button("Close").clicked();
+                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+                    let title = format!(
+                        "{}: {}, {} times from {} to {}",
+                        history::program(row),
+                        last_verdict(row),
+                        row.count,
+                        day_and_time(row.first),
+                        day_and_time(row.last)
+                    );
+                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+                });
+            });
+        });
+        let changes = &around.shown.changes;
+        of_the_past::change(ui, &mut self.details, row, Reach::Place, changes);
+        ui.add_space(4.0);
+        close
+    }
+}
+
+fn table<'a>(ui: &'a mut Ui, name: &str) -> TableBuilder<'a> {
+    colours::bright(ui);
+    TableBuilder::new(ui)
+        .id_salt(name)
+        .striped(true)
+        .resizable(true)
+        .auto_shrink(false)
+        .sense(egui::Sense::CLICK)
+}
+
+/// Rows that were put together.
+fn sums(ui: &mut Ui, sums: &[Sum]) {
+    let mut table = table(ui, "sums");
+    for width in SUM_WIDTHS {
+        table = table.column(Column::initial(width).clip(true));
+    }
+    let table = table.column(Column::remainder().clip(true));
+    let table = table.header(ROW, |mut header| {
+        for title in SUM_COLUMNS {
+            header.col(|ui| drop(ui.strong(title)));
+        }
+    });
+    table.body(|body| {
+        body.rows(ROW, sums.len(), |mut row| {
+            let Some(sum) = sums.get(row.index()) else {
+                return;
+            };
+            let mut cells = sum.cells();
+            (cells[4], cells[5]) = (size(sum.bytes_sent), size(sum.bytes_received));
+            let counts = SUM_COLUMNS.iter().zip(&cells).skip(1);
+            let counts: Vec<_> = counts
+                .map(|(title, cell)| format!("{} {cell}", title.to_lowercase()))
+                .collect();
+            let line = format!("{}: {}", sum.what, counts.join(", "));
+            let refused = sum.refused > 0;
+            table_row(&mut row, &cells, &line, |ui, column| {
+                (column == 2 && refused).then(|| colours::refused(ui))
+            });
+        });
+    });
+}
+
+/// Whether it is the same row, however much there is of it by now.
+fn is_same(one: &HistoryRow, other: &HistoryRow) -> bool {
+    identity(one) == identity(other)
+}
+
+fn identity(row: &HistoryRow) -> impl PartialEq + '_ {
+    let HistoryRow {
+        start,
+        seconds,
+        direction,
+        verdict,
+        reason,
+        protocol,
+        remote,
+        source,
+        port,
+        program,
+        process,
+        user,
+        rule,
+        name,
+        ..
+    } = row;
+    let what = (start, seconds, direction, verdict, reason, protocol);
+    (
+        what,
+        (remote, source, port),
+        (program, process, user),
+        (rule, name),
+    )
+}
+
+fn verdict(ui: &Ui, row: &HistoryRow) -> Option<Color32> {
+    match row.verdict.as_str() {
+        "allow" => None,
+        "ask" => Some(colours::lost(ui)),
+        _ => Some(colours::refused(ui)),
+    }
+}

@@ -1,0 +1,206 @@
+//! What the pages have in common that show what was kept.
+
+use super::filter_line::FilterLine;
+use super::{Around, not_yet, until_it_is_back};
+use crate::changes::{Changes, Wish};
+use crate::past::{self, PastSeen, Since, Wanted};
+use crate::window::colours;
+use crate::window::details::Details;
+use control::HistoryRow;
+use eframe::egui::{self, RichText, Ui};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use view::history::By;
+
+/// The part of the window's height that details take at most.
+const MOST_OF_HEIGHT: f32 = 0.5;
+
+/// What is asked for, and the line that it is typed into.
+#[derive(Debug, Default)]
+pub struct Asking {
+    /// What is asked for.
+    pub wanted: Wanted,
+    filter: FilterLine,
+}
+
+impl Asking {
+    /// Since when, and of what.
+    pub fn show(&mut self, ui: &mut Ui) {
+        ui.horizontal_wrapped(|ui| {
+            ui.label("The last");
+            for since in Since::ALL {
+                let chosen = self.wanted.since == since;
+                if ui.radio(chosen, since.words()).clicked() {
+                    self.wanted.since = since;
+                }
+            }
+            ui.separator();
+            if self.filter.show(ui) {
+                self.wanted.filter = self.filter.filter().clone();
+            }
+        });
+    }
+}
+
+/// Shows what was kept, or why there is nothing to show.
+pub fn show(
+    ui: &mut Ui,
+    around: &Around<'_>,
+    wanted: &Wanted,
+    show: impl FnOnce(&mut Ui, &Arc<PastSeen>),
+) {
+    let past = &around.shown.past;
+    if ui.input(|input| input.viewport().minimized) != Some(true) {
+        past.want(Some(wanted));
+    }
+    let state = past.look();
+    let (seen, followed) = (state.seen().cloned(), state.is_followed());
+    drop(state);
+    match seen {
+        Some(Ok(seen)) if seen.rows.is_empty() => {
+            egui::CentralPanel::default().show(ui, |ui| nothing(ui, &seen, wanted));
+        }
+        Some(Ok(seen)) => {
+            if seen.wanted.since != wanted.since || seen.kept.left_out > 0 {
+                egui::Panel::top("of what").show(ui, |ui| of_what(ui, &seen, wanted));
+            }
+            show(ui, &seen);
+        }
+        Some(Err(why)) => {
+            egui::CentralPanel::default().show(ui, |ui| until_it_is_back(ui, &why));
+        }
+        None => {
+            egui::CentralPanel::default().show(ui, |ui| not_yet(ui, followed));
+        }
+    }
+}
+
+fn of_what(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
+    colours::bright(ui);
+    if seen.wanted.since != wanted.since {
+        ui.label("reading what was kept…");
+    }
+    if seen.kept.left_out > 0 {
+        let words = format!(
+            "More was kept than is shown here: {} older rows are left out. All of it: gatebell history",
+            seen.kept.left_out
+        );
+        let text = RichText::new(words).color(colours::lost(ui));
+        ui.add(egui::Label::new(text).wrap());
+    }
+}
+
+/// Why nothing is to be seen, and what can be done.
+fn nothing(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
+    colours::bright(ui);
+    ui.add_space(16.0);
+    let words = if !seen.is_kept {
+        "Nothing is kept of what happens: gatebelld was started with --history-days 0."
+    } else if seen.wanted != *wanted {
+        "reading what was kept…"
+    } else if !seen.kept.rows.is_empty() {
+        "Nothing that was kept of this time is what the filter asks for."
+    } else {
+        "Nothing was kept of this time. What your own programs do is shown here once they talk with others; what others' \
+         programs do is shown to root alone: sudo gatebell history"
+    };
+    ui.add(egui::Label::new(words).wrap());
+}
+
+/// A panel of details, as high as they are; of what finds no room the rest is scrolled to.
+#[derive(Debug, Default)]
+pub struct DetailsPanel {
+    needed: f32,
+}
+
+impl DetailsPanel {
+    /// Shows them.
+    pub fn show<T>(&mut self, ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui) -> T) -> T {
+        let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
+        let room = self.needed.min(most);
+        let margins = egui::Frame::side_top_panel(ui.style()).total_margin();
+        let panel = egui::Panel::bottom(name.to_owned()).exact_size(room + margins.sum().y);
+        let shown = panel.show(ui, |ui| {
+            let scrolled = egui::ScrollArea::vertical().max_height(room);
+            scrolled.auto_shrink(false).show(ui, add)
+        });
+        let needed = shown.inner.content_size.y;
+        if (needed - self.needed).abs() > 0.5 {
+            self.needed = needed;
+            ui.ctx().request_discard("the details have another height");
+        }
+        shown.inner.inner
+    }
+}
+
+/// The width that is offered first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// This place.
+    Place,
+    /// Whatever the program talks with.
+    Program,
+}
+
+/// The rule that decides otherwise about what was kept, by click.
+pub fn change(
+    ui: &mut Ui,
+    details: &mut Details,
+    row: &HistoryRow,
+    reach: Reach,
+    changes: &Changes,
+) {
+    let packet = match past::packet(row) {
+        Ok(packet) => packet,
+        Err(why) => {
+            ui.add(egui::Label::new(why).wrap());
+            return;
+        }
+    };
+    let usual = || {
+        let mut wish = Wish::usual(&packet);
+        if reach == Reach::Program {
+            wish.width = firewall_abi::asking::Width::Anywhere;
+        }
+        wish
+    };
+    let place = "before the rule that takes it now";
+    details.change(ui, number(row, reach), usual, place, changes);
+    ui.weak("The own address and port, and the device, are not kept: rules that ask for these may decide otherwise.");
+}
+
+/// A number of this conversation's own, the same when there is more of it.
+fn number(row: &HistoryRow, reach: Reach) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let HistoryRow {
+        direction,
+        verdict,
+        protocol,
+        remote,
+        source,
+        port,
+        program,
+        process,
+        user,
+        ..
+    } = row;
+    (direction, verdict, protocol, remote, source, port).hash(&mut hasher);
+    (program, process, user, reach).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What became of it last, and by what.
+pub fn last_verdict(row: &HistoryRow) -> String {
+    let what = match row.verdict.as_str() {
+        "allow" => "allowed",
+        "ask" => "asked about",
+        _ => "refused",
+    };
+    let by = By::Rule.of(row);
+    let by = match (&row.rule, row.reason.as_str()) {
+        (Some(_), _) => format!("by rule \"{by}\""),
+        (None, "default") => "by the default".to_owned(),
+        (None, _) => by,
+    };
+    format!("{what} {by}")
+}

@@ -1,0 +1,432 @@
+//! The page of the programs: who talked with what, how much and since when; and the rule that changes that, by click.
+
+use super::of_the_past::{self, Asking, DetailsPanel, Reach, last_verdict};
+use super::{Around, Page, ROW, Source, chart, wide};
+use crate::changes::Changes;
+use crate::past::{PastSeen, Place, Talker};
+use crate::window::details::Details;
+use crate::window::{colours, table_row};
+use eframe::egui::{self, Key, RichText, Ui, accesskit};
+use egui_extras::{Column, TableBuilder, TableRow};
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use view::entry::day_and_time;
+use view::history::{Sum, size};
+
+const TITLES: [&str; 8] = [
+    "Program", "Sent", "Received", "Allowed", "Refused", "Asked", "First", "Last",
+];
+const WIDTHS: [f32; 7] = [330.0, 80.0, 80.0, 66.0, 66.0, 56.0, 150.0];
+/// The width below which the table is scrolled sideways.
+const NEEDED: f32 = 1_000.0;
+/// Columns that count: their largest come first.
+const COUNTS: std::ops::RangeInclusive<usize> = 1..=5;
+
+/// What of the page is the window's own.
+#[derive(Debug, Default)]
+pub struct Programs {
+    asking: Asking,
+    order: Order,
+    /// The programs whose places are shown.
+    open: BTreeSet<String>,
+    selected: Option<Selected>,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
+    details: Details,
+    panel: DetailsPanel,
+    lines: Lines,
+}
+
+/// By which column, and whether the other way round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Order {
+    column: usize,
+    reverse: bool,
+}
+
+/// What talked most comes first.
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            column: 2,
+            reverse: false,
+        }
+    }
+}
+
+/// A program, or one of its places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Selected {
+    program: String,
+    place: Option<String>,
+}
+
+/// The table's lines, by the numbers of a program and of its place, and what they were made of.
+#[derive(Debug, Default)]
+struct Lines {
+    of: Option<(Arc<PastSeen>, Order, BTreeSet<String>)>,
+    lines: Vec<(usize, Option<usize>)>,
+}
+
+impl Page for Programs {
+    fn name(&self) -> &'static str {
+        "Programs"
+    }
+
+    fn source(&self) -> Source {
+        Source::Past
+    }
+
+    fn head(&mut self, ui: &mut Ui, _: &Around<'_>) {
+        self.asking.show(ui);
+    }
+
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        let wanted = self.asking.wanted.clone();
+        of_the_past::show(ui, around, &wanted, |ui, seen| {
+            self.programs(ui, seen, around);
+        });
+    }
+}
+
+impl Programs {
+    fn programs(&mut self, ui: &mut Ui, seen: &Arc<PastSeen>, around: &Around<'_>) {
+        self.lines.make(seen, self.order, &self.open);
+        self.keys(ui, seen, around.asked);
+        self.lines.make(seen, self.order, &self.open);
+        let selected = self.selected.clone();
+        match selected.and_then(|selected| selected.of(seen)) {
+            Some((talker, place)) => {
+                let changes = &around.shown.changes;
+                let mut panel = std::mem::take(&mut self.panel);
+                let close = panel.show(ui, "talker", |ui| {
+                    self.details(ui, seen, talker, place, changes)
+                });
+                self.panel = panel;
+                if close {
+                    self.selected = None;
+                }
+            }
+            None => self.selected = None,
+        }
+        egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, seen)));
+    }
+
+    fn table(&mut self, ui: &mut Ui, seen: &PastSeen) {
+        colours::bright(ui);
+        let mut table = TableBuilder::new(ui)
+            .id_salt("programs")
+            .striped(true)
+            .resizable(true)
+            .auto_shrink(false)
+            .sense(egui::Sense::CLICK);
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let mut order = self.order;
+        let table = table.column(Column::remainder().clip(true));
+        let table = table.header(ROW, |mut header| {
+            for (column, title) in TITLES.into_iter().enumerate() {
+                header.col(|ui| order.title(ui, column, title));
+            }
+        });
+        let lines = std::mem::take(&mut self.lines.lines);
+        let mut clicked = None;
+        table.body(|body| {
+            body.rows(ROW, lines.len(), |mut row| {
+                let Some((talker, place)) = lines.get(row.index()).copied() else {
+                    return;
+                };
+                let Some(talker) = seen.talkers.get(talker) else {
+                    return;
+                };
+                let place = place.and_then(|place| talker.places.get(place));
+                let this = Selected::new(talker, place);
+                let selected = self.selected.as_ref() == Some(&this);
+                row.set_selected(selected);
+                let open = self.open.contains(&talker.sum.what);
+                line(&mut row, talker, place, open, selected);
+                if row.response().clicked() {
+                    clicked = Some(this);
+                }
+            });
+        });
+        self.lines.lines = lines;
+        self.order = order;
+        if let Some(clicked) = clicked {
+            if clicked.place.is_none() {
+                self.turn(&clicked.program);
+            }
+            self.selected = Some(clicked);
+        }
+    }
+
+    /// Unfolds a program's places, or folds them.
+    fn turn(&mut self, program: &str) {
+        if !self.open.remove(program) {
+            self.open.insert(program.to_owned());
+        }
+    }
+
+    /// The arrow keys choose a line, and unfold and fold; Enter goes to the button; while nothing else takes them.
+    fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
+        if ui.ctx().egui_wants_keyboard_input() || self.lines.lines.is_empty() {
+            return;
+        }
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let last = self.lines.lines.len() - 1;
+        let at = self.selected.as_ref().and_then(|selected| {
+            let mut lines = self.lines.lines.iter();
+            lines.position(|line| Selected::of_line(seen, *line).as_ref() == Some(selected))
+        });
+        let mut to = if pressed(Key::ArrowUp) {
+            Some(at.map_or(last, |at| at.saturating_sub(1)))
+        } else if pressed(Key::ArrowDown) {
+            Some(at.map_or(0, |at| (at + 1).min(last)))
+        } else {
+            None
+        };
+        if let Some(selected) = self.selected.clone() {
+            if pressed(Key::ArrowRight) {
+                self.open.insert(selected.program.clone());
+            } else if pressed(Key::ArrowLeft) {
+                self.open.remove(&selected.program);
+                let program = Selected {
+                    place: None,
+                    ..selected
+                };
+                let mut lines = self.lines.lines.iter();
+                to = lines
+                    .position(|line| Selected::of_line(seen, *line).as_ref() == Some(&program));
+            }
+        }
+        if let Some(line) = to.and_then(|to| self.lines.lines.get(to)) {
+            (self.selected, self.sought) = (Selected::of_line(seen, *line), to);
+        }
+        if self.selected.is_some() && !asked && pressed(Key::Enter) {
+            self.details.focus();
+        }
+    }
+
+    /// What is known of a program or of a place of it, and what can be done. True: this is to be closed.
+    fn details(
+        &mut self,
+        ui: &mut Ui,
+        seen: &PastSeen,
+        talker: &Talker,
+        place: Option<&Place>,
+        changes: &Changes,
+    ) -> bool {
+        colours::bright(ui);
+        let mut close = false;
+        ui.add_space(4.0);
+        let last = match place {
+            Some(place) => Some(&place.last),
+            None => talker
+                .places
+                .iter()
+                .map(|place| &place.last)
+                .max_by_key(|row| row.last),
+        };
+        ui.horizontal_top(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                close = ui.button("Close").clicked();
+                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+                    let title = match place {
+                        Some(place) => format!("{}: {}", talker.sum.what, place.sum.what),
+                        None => talker.sum.what.clone(),
+                    };
+                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+                    let sum = place.map_or(&talker.sum, |place| &place.sum);
+                    let verdict = last.map(last_verdict).unwrap_or_default();
+                    ui.add(egui::Label::new(facts(sum, &verdict)).wrap());
+                });
+            });
+        });
+        if place.is_none() {
+            chart::show(ui, &talker.bars, seen.wanted.since);
+        }
+        if let Some(last) = last {
+            let reach = if place.is_some() {
+                Reach::Place
+            } else {
+                Reach::Program
+            };
+            of_the_past::change(ui, &mut self.details, last, reach, changes);
+        }
+        ui.add_space(4.0);
+        close
+    }
+}
+
+fn facts(sum: &Sum, last: &str) -> String {
+    format!(
+        "{} sent, {} received; first {}, last {}: {last}",
+        size(sum.bytes_sent),
+        size(sum.bytes_received),
+        day_and_time(sum.first),
+        day_and_time(sum.last)
+    )
+}
+
+/// The line of a program, or of a place of it.
+fn line(
+    row: &mut TableRow<'_, '_>,
+    talker: &Talker,
+    place: Option<&Place>,
+    open: bool,
+    selected: bool,
+) {
+    let sum = place.map_or(&talker.sum, |place| &place.sum);
+    let (first, said) = match place {
+        Some(_) => (format!("        {}", sum.what), sum.what.clone()),
+        None => {
+            let mark = if open { "–" } else { "+" };
+            let count = talker.places.len();
+            let places = if count == 1 { "place" } else { "places" };
+            let folded = if open { "" } else { ", folded" };
+            (
+                format!("{mark}  {}  ({count})", sum.what),
+                format!("{}, {count} {places}{folded}", sum.what),
+            )
+        }
+    };
+    let cells = [
+        first,
+        size(sum.bytes_sent),
+        size(sum.bytes_received),
+        sum.allowed.to_string(),
+        sum.refused.to_string(),
+        sum.asked.to_string(),
+        day_and_time(sum.first),
+        day_and_time(sum.last),
+    ];
+    let counts = TITLES.iter().zip(&cells).skip(1);
+    let counts: Vec<_> = counts
+        .map(|(title, cell)| format!("{} {cell}", title.to_lowercase()))
+        .collect();
+    let words = format!("{said}: {}", counts.join(", "));
+    let refused = sum.refused > 0;
+    let id = table_row(row, &cells, &words, |ui, column| match column {
+        // On the ground of what is selected it would be hard to read.
+        _ if selected => None,
+        4 if refused => Some(colours::refused(ui)),
+        _ => None,
+    });
+    if place.is_none() {
+        let context = row.response().ctx.clone();
+        context.accesskit_node_builder(id, |node| node.set_expanded(open));
+    }
+}
+
+impl Selected {
+    fn new(talker: &Talker, place: Option<&Place>) -> Self {
+        Self {
+            program: talker.sum.what.clone(),
+            place: place.map(|place| place.sum.what.clone()),
+        }
+    }
+
+    fn of_line(seen: &PastSeen, (talker, place): (usize, Option<usize>)) -> Option<Self> {
+        let talker = seen.talkers.get(talker)?;
+        let place = match place {
+            Some(place) => Some(talker.places.get(place)?),
+            None => None,
+        };
+        Some(Self::new(talker, place))
+    }
+
+    /// What it is now, if it is there still.
+    fn of<'a>(&self, seen: &'a PastSeen) -> Option<(&'a Talker, Option<&'a Place>)> {
+        let mut talkers = seen.talkers.iter();
+        let talker = talkers.find(|talker| talker.sum.what == self.program)?;
+        let Some(named) = &self.place else {
+            return Some((talker, None));
+        };
+        let mut places = talker.places.iter();
+        let place = places.find(|place| place.sum.what == *named)?;
+        Some((talker, Some(place)))
+    }
+}
+
+impl Lines {
+    /// Makes them anew if anything that they are made of has changed.
+    fn make(&mut self, seen: &Arc<PastSeen>, order: Order, open: &BTreeSet<String>) {
+        let made = self.of.as_ref();
+        if made.is_some_and(|(of, by, unfolded)| {
+            Arc::ptr_eq(of, seen) && *by == order && unfolded == open
+        }) {
+            return;
+        }
+        self.lines.clear();
+        for talker in order.sorted(&seen.talkers, |talker| &talker.sum) {
+            self.lines.push((talker, None));
+            let places = seen
+                .talkers
+                .get(talker)
+                .filter(|it| open.contains(&it.sum.what));
+            let places = places.map(|it| order.sorted(&it.places, |place| &place.sum));
+            let places = places.into_iter().flatten();
+            self.lines.extend(places.map(|place| (talker, Some(place))));
+        }
+        self.of = Some((seen.clone(), order, open.clone()));
+    }
+}
+
+impl Order {
+    /// A column's title; a click orders by it, or the other way round.
+    fn title(&mut self, ui: &mut Ui, column: usize, title: &str) {
+        let mine = self.column == column;
+        let mark = match (mine, self.reverse) {
+            (false, _) => "",
+            (true, false) => " v",
+            (true, true) => " ^",
+        };
+        let words = RichText::new(format!("{title}{mark}")).strong();
+        let button = ui.add(egui::Button::new(words).frame(false));
+        let said = format!("Order by {}", title.to_lowercase());
+        button.widget_info(|| {
+            egui::WidgetInfo::selected(accesskit::Role::Button, true, mine, said.as_str())
+        });
+        if button.clicked() {
+            *self = Self {
+                column,
+                reverse: mine && !self.reverse,
+            };
+        }
+    }
+
+    /// The numbers of these in their order.
+    fn sorted<T>(self, all: &[T], sum: impl Fn(&T) -> &Sum) -> Vec<usize> {
+        let mut numbers: Vec<_> = (0..all.len()).collect();
+        numbers.sort_by(|a, b| {
+            let (a, b) = (sum(&all[*a]), sum(&all[*b]));
+            let by = self.compare(a, b);
+            let by = if self.reverse { by.reverse() } else { by };
+            by.then_with(|| a.what.cmp(&b.what))
+        });
+        numbers
+    }
+
+    fn compare(self, a: &Sum, b: &Sum) -> Ordering {
+        let number = |sum: &Sum| match self.column {
+            1 => sum.bytes_sent,
+            2 => sum.bytes_received,
+            3 => sum.allowed,
+            4 => sum.refused,
+            5 => sum.asked,
+            6 => sum.first,
+            _ => sum.last,
+        };
+        match self.column {
+            0 => a.what.cmp(&b.what),
+            // The largest and the latest first.
+            column if COUNTS.contains(&column) || column > 5 => number(b).cmp(&number(a)),
+            _ => Ordering::Equal,
+        }
+    }
+}
