@@ -582,3 +582,52 @@ fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() 
         names(&zone).iter().any(|(_, name)| name == "www.example")
     });
 }
+
+#[test]
+fn the_first_contact_of_a_program_and_of_one_whose_file_has_changed_is_told_once_over_restarts() {
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\
+         [[rule]]\nid = \"told\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = [9, 10, 11, 12, 13]\nlog = true\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
+    let mut zone = Protected::with_options(rules, KEPT);
+    let root = Person::root(&zone);
+    let program = zone.lab.folder().join("a talker");
+    let replace = || {
+        let next = program.with_extension("next");
+        std::fs::copy("/bin/bash", &next).unwrap();
+        std::fs::rename(next, &program).unwrap();
+    };
+    let path = program.to_str().unwrap();
+    let talk = |zone: &Protected, port: u16| {
+        wait_until("the history hears", || {
+            let audit = root.ok(&["audit", "--json"]);
+            audit["apps"].as_array().unwrap().len() == 1
+        });
+        zone.inside(&format!("'{path}' -c 'echo > /dev/udp/{OUTSIDE}/{port}'"));
+        kept(&root, port, 1)
+    };
+    replace();
+    assert_eq!(talk(&zone, 9)["contact"], "first");
+    assert_eq!(talk(&zone, 10)["contact"], Value::Null);
+    replace();
+    assert_eq!(talk(&zone, 11)["contact"], "changed");
+    zone.service.kill();
+    zone.start_again_with(KEPT);
+    assert_eq!(talk(&zone, 12)["contact"], Value::Null);
+    replace();
+    assert_eq!(talk(&zone, 13)["contact"], "changed");
+    let mut first = shown(&root, &["--first", "--program", path]);
+    first.sort_by_key(|row| row["port"].as_u64());
+    let contacts: Vec<_> = first
+        .iter()
+        .map(|row| (&row["port"], &row["contact"]))
+        .collect();
+    let expected = [
+        (json!(9), json!("first")),
+        (json!(11), json!("changed")),
+        (json!(13), json!("changed")),
+    ];
+    assert_eq!(
+        contacts,
+        expected.each_ref().map(|(port, contact)| (port, contact))
+    );
+}

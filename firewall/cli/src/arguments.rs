@@ -220,6 +220,7 @@ Examples:
   gatebell history --verdict block
   gatebell history --since 7d --by program
   gatebell history --since 30d --program /usr/bin/curl --by place --csv
+  gatebell history --since 7d --first
 
 Exit codes:
   0  it is as you asked, also if there is nothing
@@ -636,6 +637,9 @@ pub struct HistoryArguments {
     /// Of what.
     #[command(flatten)]
     pub only: FilterArguments,
+    /// Only what programs did that had never talked before, or whose file has changed since they had
+    #[arg(long)]
+    pub first: bool,
     /// Put together what has this in common: program, name, rule, user or place
     #[arg(long, value_name = "WHAT")]
     pub by: Option<Together>,

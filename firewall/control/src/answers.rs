@@ -102,6 +102,8 @@ pub struct HistoryRow {
     pub rule: Option<String>,
     /// The name that the other end was asked for by, if known.
     pub name: Option<String>,
+    /// `first`: the program had never talked before. `changed`: it had, and its file is another one by now, or was changed.
+    pub contact: Option<String>,
     /// How many records there were.
     pub count: u64,
     /// When the first was, in seconds since 1970.

@@ -1,6 +1,6 @@
 //! What came since the last write: one row for each conversation of each minute, within a share for each who makes rows.
 
-use crate::{Conversation, MINUTE, Tally};
+use crate::{Contact, Conversation, MINUTE, Tally};
 use engine::buyer;
 use firewall_abi::packet::NO_USER;
 use std::collections::hash_map::Entry;
@@ -19,6 +19,8 @@ pub struct Batch {
     /// The minute that the shares are of, and how much of them is taken, until it is over: also what was written by then.
     minute: u64,
     known: HashSet<Conversation>,
+    /// Those of it that are first contacts: what else comes of the same in this minute has its row.
+    contacts: HashMap<Conversation, Contact>,
     shares: HashMap<Option<u32>, usize>,
 }
 
@@ -29,7 +31,9 @@ impl Batch {
         // A clock that was put back begins a minute too.
         if minute != self.minute {
             (self.minute, self.known, self.shares) = (minute, HashSet::new(), HashMap::new());
+            self.contacts.clear();
         }
+        let conversation = self.with_its_contact(conversation);
         let conversation = if self.has_place(&conversation) {
             conversation
         } else {
@@ -40,6 +44,23 @@ impl Batch {
             Entry::Vacant(row) => {
                 row.insert(*tally);
             }
+        }
+    }
+
+    fn with_its_contact(&mut self, mut conversation: Conversation) -> Conversation {
+        let contact = std::mem::take(&mut conversation.contact);
+        let known = self.contacts.get(&conversation).copied();
+        if contact != Contact::Known && self.contacts.len() < MOST {
+            self.contacts.insert(conversation.clone(), contact);
+        }
+        let contact = if contact == Contact::Known {
+            known.unwrap_or_default()
+        } else {
+            contact
+        };
+        Conversation {
+            contact,
+            ..conversation
         }
     }
 

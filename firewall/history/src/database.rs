@@ -1,6 +1,6 @@
 //! The file: what is written, added up and forgotten.
 
-use crate::{Conversation, DAY, HOUR, MINUTE, Tally};
+use crate::{Change, Contacts, Conversation, DAY, HOUR, KnownFile, Look, MINUTE, Tally};
 use firewall_abi::packet::Direction;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
@@ -48,6 +48,16 @@ CREATE INDEX seen_user ON seen (user);
 CREATE TABLE turns (turn INTEGER NOT NULL) STRICT;
 INSERT INTO turns VALUES (0);
 ";
+
+/// What was added since, in words that change nothing that a release before this one asks for.
+const ADD_CONTACT: &str = "ALTER TABLE seen ADD COLUMN contact INTEGER NOT NULL DEFAULT 0";
+const ADD_PROGRAMS: &str = "
+CREATE TABLE IF NOT EXISTS programs (
+    program TEXT NOT NULL, user INTEGER NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
+    size INTEGER, changed INTEGER, last INTEGER NOT NULL, PRIMARY KEY (program, user, device, inode)
+) STRICT, WITHOUT ROWID";
+/// A user that is not known.
+const NO_USER: i64 = -1;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +185,7 @@ impl Database {
                 return Err(Failed::Broken(whole));
             }
         }
+        add_what_is_new(&connection)?;
         let database = Self {
             connection,
             bounds,
@@ -216,8 +227,8 @@ impl Database {
             )?;
             let mut insert = transaction.prepare(
                 "INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, remote, source, port, program, \
-                 process, user, rule, name, count, first, last, packets_sent, bytes_sent, packets_received, bytes_received) \
-                 VALUES (60, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+                 process, user, rule, name, count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact) \
+                 VALUES (60, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
             )?;
             for (start, conversation, tally) in rows {
                 let key = (*start, conversation.clone());
@@ -269,13 +280,83 @@ impl Database {
                     packets_sent,
                     bytes_sent,
                     packets_received,
-                    bytes_received
+                    bytes_received,
+                    of.contact as u8
                 ])?;
                 new.push((key, transaction.last_insert_rowid()));
             }
         }
         transaction.commit()?;
         Ok(new)
+    }
+
+    /// The programs that have talked, those that talked last first.
+    ///
+    /// # Errors
+    /// The file is broken or gone.
+    pub fn programs(&self) -> Result<Vec<KnownFile>, Failed> {
+        let most = Contacts::most_files(self.bounds.bytes);
+        let mut read = self.connection.prepare(
+            "SELECT program, user, device, inode, size, changed, last FROM programs ORDER BY last DESC LIMIT ?1",
+        )?;
+        let mut found = read.query([signed(most as u64)])?;
+        let mut programs = Vec::new();
+        while let Some(columns) = found.next()? {
+            let number = |n: usize| columns.get::<_, i64>(n);
+            let program: String = columns.get(0)?;
+            let (size, changed): (Option<i64>, Option<i64>) = (columns.get(4)?, columns.get(5)?);
+            programs.push(KnownFile {
+                program: program.into(),
+                user: u32::try_from(number(1)?).ok(),
+                file: [number(2)?.cast_unsigned(), number(3)?.cast_unsigned()],
+                look: size.zip(changed).map(|(size, changed_ns)| Look {
+                    size: size.cast_unsigned(),
+                    changed_ns,
+                }),
+                last: u64::try_from(number(6)?).unwrap_or(0),
+            });
+        }
+        Ok(programs)
+    }
+
+    /// Writes down what has become of programs: all of it, or on an error nothing.
+    ///
+    /// # Errors
+    /// The file is full, broken or gone.
+    pub fn write_programs(&mut self, changes: &[Change]) -> Result<(), Failed> {
+        let transaction = self.connection.transaction()?;
+        {
+            let mut put = transaction.prepare(
+                "INSERT OR REPLACE INTO programs (program, user, device, inode, size, changed, last) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            let mut take = transaction.prepare(
+                "DELETE FROM programs WHERE program = ?1 AND user = ?2 AND device = ?3 AND inode = ?4",
+            )?;
+            for change in changes {
+                let (Change::Known(of) | Change::Forgotten(of)) = change;
+                let user = of.user.map_or(NO_USER, i64::from);
+                let [device, inode] = of.file.map(u64::cast_signed);
+                if matches!(change, Change::Forgotten(_)) {
+                    take.execute(params![&*of.program, user, device, inode])?;
+                    continue;
+                }
+                let size = of.look.map(|look| look.size.cast_signed());
+                let changed = of.look.map(|look| look.changed_ns);
+                let last = signed(of.last);
+                put.execute(params![
+                    &*of.program,
+                    user,
+                    device,
+                    inode,
+                    size,
+                    changed,
+                    last
+                ])?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     /// Does some of what there is to do at this time (seconds since 1970): adds up an hour or a day, forgets. True: there is more.
@@ -311,11 +392,11 @@ impl Database {
         let start = oldest.div_euclid(to) * to;
         transaction.execute(
             "INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, remote, source, port, program, process, \
-             user, rule, name, count, first, last, packets_sent, bytes_sent, packets_received, bytes_received) \
-             SELECT ?1, ?2, others, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
+             user, rule, name, contact, count, first, last, packets_sent, bytes_sent, packets_received, bytes_received) \
+             SELECT ?1, ?2, others, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, contact, \
              sum(count), min(first), max(last), sum(packets_sent), sum(bytes_sent), sum(packets_received), sum(bytes_received) \
              FROM seen WHERE span = ?3 AND start >= ?2 AND start < ?2 + ?1 GROUP BY direction, verdict, reason, protocol, remote, \
-             source, port, program, process, user, rule, name",
+             source, port, program, process, user, rule, name, contact",
             params![to, start, from],
         )?;
         transaction.execute(
@@ -373,6 +454,19 @@ impl Database {
         let pages = number("page_count")? - number("freelist_count")?;
         Ok(u64::try_from(pages * number("page_size")?).unwrap_or(0))
     }
+}
+
+/// Adds what a file of an earlier release has not.
+fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
+    let has_contact: bool = connection.query_row(
+        "SELECT count(*) > 0 FROM pragma_table_info('seen') WHERE name = 'contact'",
+        [],
+        |row| row.get(0),
+    )?;
+    if !has_contact {
+        connection.execute_batch(ADD_CONTACT)?;
+    }
+    connection.execute_batch(ADD_PROGRAMS)
 }
 
 /// Notes that rows were put together or forgotten: who reads page by page begins again.

@@ -12,10 +12,12 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod contact;
 mod database;
 mod page;
 
 pub use batch::{Batch, MOST_OF_ONE};
+pub use contact::{Change, Contact, Contacts, Glances, KnownFile, Look};
 pub use database::{Bounds, Database, FILE, Failed, Opened};
 pub use page::{Page, PageRequest, Row, page};
 
@@ -50,6 +52,8 @@ pub struct Conversation {
     pub rule: Option<Arc<str>>,
     /// The name that the other end was asked for by, if known.
     pub name: Option<Arc<str>>,
+    /// Whether the program had never talked before, or its file has changed since.
+    pub contact: Contact,
 }
 
 /// How much of it there was.

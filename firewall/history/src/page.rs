@@ -1,7 +1,7 @@
 //! What is kept, page by page: for a reader of its own, beside whoever writes.
 
 use crate::database::{FILE, Failed, signed};
-use crate::{Conversation, Tally, Traffic};
+use crate::{Contact, Conversation, Tally, Traffic};
 use firewall_abi::packet::{Direction, Reason, Verdict};
 use rusqlite::{Connection, OpenFlags, Row as Columns, params};
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
     };
     let mut read = connection.prepare(&format!(
         "SELECT id, start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
-         count, first, last, packets_sent, bytes_sent, packets_received, bytes_received FROM seen \
+         count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact FROM seen \
          WHERE id > ?1 AND last >= ?2 AND {whose} ORDER BY id LIMIT ?4"
     ))?;
     let most = signed(MOST as u64 + 1);
@@ -120,6 +120,7 @@ fn row(columns: &Columns<'_>) -> Result<Row, Failed> {
         user: columns.get(12)?,
         rule: text(13)?,
         name: text(14)?,
+        contact: Contact::try_from(columns.get::<_, u8>(22)?).map_err(unknown)?,
     };
     let traffic = |packets, bytes| {
         Ok::<_, Failed>(Traffic {

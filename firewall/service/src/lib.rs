@@ -38,6 +38,7 @@ mod netfilter;
 mod offsets;
 mod pins;
 mod plain;
+mod program_files;
 mod programs;
 mod recorder;
 mod recover;

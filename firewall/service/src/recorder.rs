@@ -13,6 +13,7 @@ use crate::address_names::KnownNames;
 use crate::asking::address;
 use crate::firewall::Config;
 use crate::plain::plain;
+use crate::program_files::ProgramFiles;
 use crate::{capabilities, folders};
 use anyhow::{Context, Result, anyhow};
 use channel::{Account, Attachment, Item, Mask, Record, Wake};
@@ -21,7 +22,9 @@ use control::{HistoryPage, HistoryRow, HistoryStatus, Names, ServiceNames};
 use firewall_abi::firewall::{Carried, FlowEntry, packets_and_bytes};
 use firewall_abi::kind;
 use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Packet, UnknownNumber, Verdict};
-use history::{Batch, Bounds, Conversation, Database, Failed, PageRequest, Tally, Traffic};
+use history::{
+    Batch, Bounds, Contact, Contacts, Conversation, Database, Failed, PageRequest, Tally, Traffic,
+};
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -113,6 +116,9 @@ impl Recorder {
             shared: shared.clone(),
             database: None,
             again: Instant::now(),
+            contacts: None,
+            files: ProgramFiles::begin(),
+            told: Told::default(),
             unnamed: HashMap::new(),
             batch: Batch::default(),
             before: 0,
@@ -295,6 +301,7 @@ impl Named {
             user: (seen.user != NO_USER).then_some(seen.user),
             rule: rule.map(|rule| rule.id.into()),
             name: self.addresses.name_of(remote),
+            contact: Contact::Known,
         })
     }
 }
@@ -308,6 +315,11 @@ struct Writer {
     database: Option<Database>,
     /// When a database that could not be had is looked for again.
     again: Instant,
+    /// Which programs have talked before; none: what is written down of them was not read yet.
+    contacts: Option<Contacts>,
+    files: ProgramFiles,
+    /// What the log was told of them.
+    told: Told,
     unnamed: HashMap<Unnamed, Tally>,
     batch: Batch,
     /// What rings before this one lost.
@@ -424,12 +436,41 @@ impl Writer {
 
     /// Gives what came its names.
     fn name(&mut self) {
+        for (file, program, look) in self.files.found() {
+            if let Some(contacts) = &mut self.contacts {
+                contacts.looked(&program, file, look);
+            }
+        }
         for (seen, tally) in std::mem::take(&mut self.unnamed) {
             match self.names.name(seen) {
-                Ok(conversation) => self.batch.add(conversation, &tally),
+                Ok(conversation) => {
+                    let conversation = self.meet(conversation, seen.program, &tally);
+                    self.batch.add(conversation, &tally);
+                }
                 Err(UnknownNumber(_)) => self.unwritten += tally.count,
             }
         }
+    }
+
+    /// Finds out whether its program talks for the first time, and says so.
+    fn meet(&mut self, conversation: Conversation, file: [u64; 2], tally: &Tally) -> Conversation {
+        let (Some(contacts), Some(program)) = (&mut self.contacts, &conversation.program) else {
+            return conversation;
+        };
+        // Whoever knocks at a program's port in vain has not made it talk.
+        let talks =
+            conversation.direction == Direction::Outbound || conversation.verdict == Verdict::Allow;
+        if !talks {
+            return conversation;
+        }
+        let contact = contacts.meet(program, conversation.user, file, tally.last);
+        self.files.look(program, file, tally.last);
+        let conversation = Conversation {
+            contact,
+            ..conversation
+        };
+        self.told.tell(&conversation, tally.last);
+        conversation
     }
 
     fn count(&self, account: &Account) {
@@ -439,6 +480,8 @@ impl Writer {
 
     /// Writes what waits, or counts it.
     fn flush(&mut self) {
+        // What is known of programs is had with it.
+        let _said_already = self.with(|_| Ok(()));
         self.name();
         if self.batch.is_empty() {
             return;
@@ -453,6 +496,20 @@ impl Writer {
                 self.unwritten += count;
                 self.shared.lost.fetch_add(count, Ordering::Relaxed);
             }
+        }
+        self.write_contacts();
+    }
+
+    /// Writes down which programs have talked, behind what they did: between the two a first contact would be told twice, and else never.
+    fn write_contacts(&mut self) {
+        let changes = self.contacts.as_mut().map(Contacts::take_changes);
+        let changes = changes.unwrap_or_default();
+        if changes.is_empty() {
+            return;
+        }
+        let written = self.with(|database| database.write_programs(&changes));
+        if let (None, Some(contacts)) = (written, &mut self.contacts) {
+            contacts.put_back(changes);
         }
     }
 
@@ -505,9 +562,65 @@ impl Writer {
                 );
                 self.shared.put_aside.store(true, Ordering::Relaxed);
             }
-            self.database = Some(opened.database);
+            let database = opened.database;
+            match &mut self.contacts {
+                // It may be another file than before.
+                Some(contacts) => contacts.write_all(),
+                None => {
+                    let known = database.programs().map_err(Some)?;
+                    self.contacts = Some(Contacts::new(known, self.bounds.bytes));
+                }
+            }
+            self.database = Some(database);
         }
         self.database.as_mut().ok_or(None)
+    }
+}
+
+/// What the log is told of programs that talk for the first time: so many in a minute, and then how many more.
+#[derive(Default)]
+struct Told {
+    minute: u64,
+    many: u64,
+}
+
+impl Told {
+    /// Lines of a minute.
+    const MOST: u64 = 20;
+
+    fn tell(&mut self, of: &Conversation, at: u64) {
+        let what = match of.contact {
+            Contact::Known => return,
+            Contact::First => "talks for the first time",
+            Contact::Changed => "talks for the first time since its file has changed",
+        };
+        let minute = at / history::MINUTE;
+        if minute != self.minute {
+            let more = self.many.saturating_sub(Self::MOST);
+            if more > 0 {
+                info!(
+                    "{more} more programs have talked for the first time: gatebell history --first"
+                );
+            }
+            (self.minute, self.many) = (minute, 0);
+        }
+        self.many += 1;
+        if self.many > Self::MOST {
+            return;
+        }
+        let program = of.program.as_deref().unwrap_or_default();
+        let user = of
+            .user
+            .map_or("no user".to_owned(), |user| format!("user {user}"));
+        let remote = of
+            .remote
+            .map_or("many".to_owned(), |remote| remote.to_string());
+        let port = of
+            .port
+            .map_or(String::new(), |port| format!(" port {port}"));
+        let way = of.direction.name();
+        let became = of.verdict.name();
+        info!("{program} ({user}) {what}: {way} {remote}{port}, {became}");
     }
 }
 
@@ -657,6 +770,7 @@ fn shown_row(row: history::Row) -> HistoryRow {
         user: of.user,
         rule: text(of.rule),
         name: text(of.name),
+        contact: of.contact.name().map(str::to_owned),
         count: tally.count,
         first: tally.first,
         last: tally.last,
@@ -700,6 +814,9 @@ mod tests {
             shared: Arc::default(),
             database: None,
             again: Instant::now(),
+            contacts: None,
+            files: ProgramFiles::begin(),
+            told: Told::default(),
             unnamed: HashMap::new(),
             batch: Batch::default(),
             before: 0,

@@ -207,6 +207,11 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
         "ask" => "asked",
         _ => "refused",
     };
+    let what = match row.contact.as_deref() {
+        Some("first") => format!("{what}, first contact"),
+        Some(_) => format!("{what}, changed program"),
+        None => what.to_owned(),
+    };
     let end = match &row.name {
         Some(name) => format!("{} ({})", place(row), clean(name)),
         None => place(row),
@@ -217,7 +222,7 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
     };
     [
         day_and_time(row.last),
-        what.to_owned(),
+        what,
         row.direction.clone(),
         protocol(row),
         end,

@@ -21,7 +21,7 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
         .as_secs();
     let mut rows = client.history(since)?;
     let only = arguments.only.filter();
-    rows.retain(|row| only.row(row));
+    rows.retain(|row| only.row(row) && (!arguments.first || row.contact.is_some()));
     rows.sort_by_key(|row| (row.last, row.first));
     if rows.is_empty() && !arguments.json && !arguments.csv {
         said_of_nothing(client.status()?.history.is_some(), out)?;
