@@ -19,7 +19,7 @@ pub use draft::Draft;
 pub use edit::{DraftLine, Edit, EditDraft, EditKind};
 #[cfg(test)]
 pub use model::Model;
-pub use order::{Order, Outcome, TRIAL};
+pub use order::{Joining, Order, Outcome, TRIAL};
 pub use service::{Failure, InForce, Service};
 pub use wish::{Who, Wish, known};
 

@@ -1,7 +1,7 @@
 //! A service for tests.
 
 use super::{Failure, InForce, Service};
-use control::{Applied, ChangeNote};
+use control::{Applied, ChangeNote, Forgotten};
 use rules::Resolver;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,6 +67,26 @@ impl Service for Model {
     fn end_lease(&mut self) -> Result<u32, Failure> {
         self.log.push(("return".to_owned(), None));
         self.says.pop().map_or(Ok(self.generation - 1), Err)
+    }
+
+    fn forget(&mut self, which: &Forgotten) -> Result<usize, Failure> {
+        self.log.push((format!("forget {which:?}"), None));
+        let many = match which {
+            Forgotten::Those(ids) => ids.len(),
+            Forgotten::Program(_) | Forgotten::All => 2,
+        };
+        self.says.pop().map_or(Ok(many), Err)
+    }
+
+    fn join(&mut self, set: &str, address: &str, time: Option<Duration>) -> Result<(), Failure> {
+        self.log
+            .push((format!("{address} joins {set} for {time:?}"), None));
+        self.says.pop().map_or(Ok(()), Err)
+    }
+
+    fn leave(&mut self, set: &str, address: &str) -> Result<bool, Failure> {
+        self.log.push((format!("{address} leaves {set}"), None));
+        self.says.pop().map_or(Ok(false), Err)
     }
 
     fn resolver(&self, _: &InForce) -> Box<dyn Resolver> {

@@ -3,7 +3,7 @@
 use super::draft::{draft, quoted};
 use super::edit::{Edit, EditKind, edited};
 use super::{Failure, InForce, Service, Wish};
-use control::{Applied, ChangeNote};
+use control::{Applied, ChangeNote, Forgotten};
 use rules::document;
 use std::time::Duration;
 
@@ -27,6 +27,28 @@ pub enum Order {
     Keep,
     /// To end the lease.
     Return,
+    /// To take answers back.
+    Forget(Forgotten),
+    /// To have an address join a set.
+    Join(Joining),
+    /// To take an address out of a set.
+    Leave {
+        /// The set's name.
+        set: String,
+        /// The address.
+        address: String,
+    },
+}
+
+/// An address that is to join a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joining {
+    /// The set's name.
+    pub set: String,
+    /// The address.
+    pub address: String,
+    /// For how long; none: until it is removed.
+    pub time: Option<Duration>,
 }
 
 /// A change that was put in force.
@@ -150,6 +172,61 @@ pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
             Ok(generation) => Outcome::Done(format!("Generation {generation} is back")),
             Err(failure) => failure.refused(Some("sudo gatebell rules revert".to_owned()), None),
         },
+        Order::Forget(which) => forget(service, &which),
+        Order::Join(joining) => join(service, &joining),
+        Order::Leave { set, address } => leave(service, &set, &address),
+    }
+}
+
+fn forget(service: &mut dyn Service, which: &Forgotten) -> Outcome {
+    match service.forget(which) {
+        Ok(0) => Outcome::Done("No such answer held any more".to_owned()),
+        Ok(1) => Outcome::Done("Taken back: it is asked about again".to_owned()),
+        Ok(many) => Outcome::Done(format!("{many} taken back: they are asked about again")),
+        Err(failure) => {
+            let those = match which {
+                Forgotten::Those(ids) => Some(ids.join(" ")),
+                Forgotten::Program(path) => quoted(path).map(|path| format!("--program {path}")),
+                Forgotten::All => Some("--all".to_owned()),
+            };
+            let command = those.map(|those| format!("sudo gatebell answers forget {those}"));
+            failure.refused(command, None)
+        }
+    }
+}
+
+fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
+    let Joining { set, address, time } = joining;
+    match service.join(set, address, *time) {
+        Ok(()) => {
+            let lasts = time.map_or_else(
+                || "until it is removed".to_owned(),
+                |time| format!("for {} min", time.as_secs() / 60),
+            );
+            Outcome::Done(format!("{address} is in {set} {lasts}"))
+        }
+        Err(failure) => {
+            let lasts = time.map_or_else(String::new, |time| format!(" --for {}s", time.as_secs()));
+            let words = quoted(set).zip(quoted(address));
+            let command =
+                words.map(|(set, address)| format!("sudo gatebell set add {set} {address}{lasts}"));
+            failure.refused(command, None)
+        }
+    }
+}
+
+fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
+    match service.leave(set, address) {
+        Ok(false) => Outcome::Done(format!("{address} has left {set}")),
+        Ok(true) => Outcome::Done(format!(
+            "{address} is in {set} all the same: the rule file has it there"
+        )),
+        Err(failure) => {
+            let words = quoted(set).zip(quoted(address));
+            let command =
+                words.map(|(set, address)| format!("sudo gatebell set remove {set} {address}"));
+            failure.refused(command, None)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Who has the rules, and what is asked of it.
 
-use control::{Applied, ChangeNote};
+use control::{Applied, ChangeNote, Forgotten};
 use rules::Resolver;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -45,6 +45,12 @@ pub trait Service {
     fn keep(&mut self) -> Result<u32, Failure>;
     /// Ends the lease. The generation that is back.
     fn end_lease(&mut self) -> Result<u32, Failure>;
+    /// Takes answers back. How many that were.
+    fn forget(&mut self, which: &Forgotten) -> Result<usize, Failure>;
+    /// Has an address join a set, for so long or until it is removed.
+    fn join(&mut self, set: &str, address: &str, time: Option<Duration>) -> Result<(), Failure>;
+    /// Takes an address out of a set that it has joined. Whether it is in it all the same.
+    fn leave(&mut self, set: &str, address: &str) -> Result<bool, Failure>;
     /// What knows the names in these rules.
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver>;
 }
@@ -114,6 +120,24 @@ impl Service for crate::questions::AtSocket {
 
     fn end_lease(&mut self) -> Result<u32, Failure> {
         Ok(self.ask(control::Client::revert)?.generation)
+    }
+
+    fn forget(&mut self, which: &Forgotten) -> Result<usize, Failure> {
+        Ok(self
+            .ask(|client| client.forget_answers(which, false))?
+            .len())
+    }
+
+    fn join(&mut self, set: &str, address: &str, time: Option<Duration>) -> Result<(), Failure> {
+        let addresses = [address.to_owned()];
+        self.ask(|client| client.add_to_set(set, &addresses, time))?;
+        Ok(())
+    }
+
+    fn leave(&mut self, set: &str, address: &str) -> Result<bool, Failure> {
+        let addresses = [address.to_owned()];
+        let removed = self.ask(|client| client.remove_from_set(set, &addresses))?;
+        Ok(removed.stays > 0)
     }
 
     fn resolver(&self, file: &InForce) -> Box<dyn Resolver> {

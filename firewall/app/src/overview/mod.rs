@@ -4,14 +4,16 @@
 //! - The thread asks once a second while a page that shows it is in sight, and not at all else.
 //! - A service that can't be asked is asked again: who comes back is shown again without anybody's doing.
 
-use control::{Accounts, Hits, RuleText, Stats, Status};
+use control::{Accounts, HeldAnswer, Hits, RuleText, SetMember, Stats, Status};
 use rules::Resolver;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 mod rule_list;
+mod set_list;
 
 pub use rule_list::{DefaultRow, RuleList, RuleRow};
+pub use set_list::SetRow;
 
 /// The time between two looks.
 const TURN: Duration = Duration::from_secs(1);
@@ -28,8 +30,24 @@ pub trait Service {
     fn hits(&mut self) -> Result<Hits, String>;
     /// The text of the rules in force.
     fn rules(&mut self) -> Result<RuleText, String>;
+    /// The answers that hold.
+    fn answers(&mut self) -> Result<Vec<HeldAnswer>, String>;
+    /// Who has joined sets.
+    fn members(&mut self) -> Result<Vec<SetMember>, String>;
     /// What knows the names in these rules.
     fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver>;
+}
+
+/// What a page shows of it: what no page shows is not asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// How it is, and its rules.
+    #[default]
+    Rules,
+    /// The answers that hold, too.
+    Answers,
+    /// Who has joined sets, too.
+    Sets,
 }
 
 /// What the service said last.
@@ -47,6 +65,10 @@ pub struct Seen {
     pub hits: Option<Vec<u64>>,
     /// The end of the lease that runs.
     pub lease_until: Option<Instant>,
+    /// The answers that hold, if they were asked for.
+    pub answers: Option<Vec<HeldAnswer>>,
+    /// Who has joined sets, if that was asked for.
+    pub members: Option<Vec<SetMember>>,
 }
 
 /// What is known of the service, and whether anybody wants to know.
@@ -60,7 +82,7 @@ pub struct Overview {
 #[derive(Debug, Default)]
 pub struct State {
     seen: Option<Result<Arc<Seen>, String>>,
-    wanted: bool,
+    wanted: Option<Part>,
     at_once: bool,
     followed: bool,
     ended: bool,
@@ -78,7 +100,7 @@ impl State {
     }
 
     fn rests(&self) -> bool {
-        !self.wanted && !self.at_once && !self.ended
+        self.wanted.is_none() && !self.at_once && !self.ended
     }
 }
 
@@ -88,10 +110,11 @@ impl Overview {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes whether a page is in sight that shows it.
-    pub fn want(&self, wanted: bool) {
+    /// Notes what a page shows of it that is in sight; none: there is none.
+    pub fn want(&self, wanted: Option<Part>) {
         let mut state = self.look();
         if std::mem::replace(&mut state.wanted, wanted) != wanted {
+            state.at_once |= wanted.is_some();
             drop(state);
             self.call.notify_one();
         }
@@ -141,7 +164,8 @@ impl Overview {
             Some(Ok(seen)) => Some(seen.clone()),
             _ => None,
         };
-        let seen = ask(service, before.as_deref()).map(Arc::new);
+        let part = self.look().wanted.unwrap_or_default();
+        let seen = ask(service, part, before.as_deref()).map(Arc::new);
         let mut state = self.look();
         let news = match (&state.seen, &seen) {
             (Some(Ok(before)), Ok(now)) => !before.looks_like(now),
@@ -168,7 +192,7 @@ impl Seen {
     }
 }
 
-fn ask(service: &mut dyn Service, before: Option<&Seen>) -> Result<Seen, String> {
+fn ask(service: &mut dyn Service, part: Part, before: Option<&Seen>) -> Result<Seen, String> {
     let status = service.status()?;
     let lease = status.lease.as_ref();
     let lease_until =
@@ -183,7 +207,15 @@ fn ask(service: &mut dyn Service, before: Option<&Seen>) -> Result<Seen, String>
     };
     let hits = service.hits()?;
     let known = hits.generation == rules.generation && hits.hits.len() == rules.rows.len();
+    let (mut answers, mut members) = (None, None);
+    match part {
+        Part::Rules => {}
+        Part::Answers => answers = Some(service.answers()?),
+        Part::Sets => members = Some(service.members()?),
+    }
     Ok(Seen {
+        answers,
+        members,
         stats: service.stats()?,
         accounts: service.accounts()?,
         hits: known.then_some(hits.hits),
@@ -215,6 +247,14 @@ impl Service for crate::questions::AtSocket {
         self.ask(control::Client::rules).map_err(words)
     }
 
+    fn answers(&mut self) -> Result<Vec<HeldAnswer>, String> {
+        self.ask(control::Client::answers).map_err(words)
+    }
+
+    fn members(&mut self) -> Result<Vec<SetMember>, String> {
+        self.ask(|client| client.set_members(None)).map_err(words)
+    }
+
     fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver> {
         Box::new(rules::SystemResolver::beside(
             &rules.folder.join("rules.toml"),
@@ -238,6 +278,10 @@ pub struct Model {
     pub text: String,
     /// How often each has decided.
     pub hits: Vec<u64>,
+    /// The answers that hold.
+    pub answers: Vec<HeldAnswer>,
+    /// Who has joined sets.
+    pub members: Vec<SetMember>,
     /// How often it was asked how it is.
     pub asked: u32,
 }
@@ -251,6 +295,8 @@ impl Model {
             unreachable: None,
             text: text.to_owned(),
             hits: Vec::new(),
+            answers: Vec::new(),
+            members: Vec::new(),
             asked: 0,
         }
     }
@@ -301,6 +347,14 @@ impl Service for Model {
             folder: std::path::PathBuf::new(),
             file: "/etc/gatebell/rules.toml".into(),
         })
+    }
+
+    fn answers(&mut self) -> Result<Vec<HeldAnswer>, String> {
+        Ok(self.answers.clone())
+    }
+
+    fn members(&mut self) -> Result<Vec<SetMember>, String> {
+        Ok(self.members.clone())
     }
 
     fn resolver(&self, _: &RuleText) -> Box<dyn Resolver> {
@@ -368,12 +422,12 @@ mod tests {
             });
             std::thread::sleep(Duration::from_millis(200));
             let early = overview.look().seen().is_some();
-            overview.want(true);
+            overview.want(Some(Part::Rules));
             let end = Instant::now() + Duration::from_secs(10);
             while overview.look().seen().is_none() && Instant::now() < end {
                 std::thread::yield_now();
             }
-            overview.want(false);
+            overview.want(None);
             std::thread::sleep(Duration::from_millis(1_500));
             overview.end();
             (early, asking.join().unwrap())

@@ -1,5 +1,6 @@
 //! The rules in force as a page lists them.
 
+use super::set_list::{self, SetRow};
 use control::RuleText;
 use firewall_abi::packet::{Direction, Verdict};
 use rules::{Finding, Resolver, Rule, Rules, words};
@@ -13,6 +14,8 @@ pub struct RuleList {
     pub file: String,
     /// One for each rule.
     pub rows: Vec<RuleRow>,
+    /// Its sets.
+    pub sets: Vec<SetRow>,
     /// What becomes of what no rule takes.
     pub defaults: Vec<DefaultRow>,
     /// What is suspicious or can't be had, and is no rule's.
@@ -70,6 +73,7 @@ impl RuleList {
         };
         match rules::parse(&none.file, rules, resolver) {
             Ok(rules) => Self {
+                sets: set_list::sets(&rules, text),
                 rows: rules.iter().map(|rule| row(rule, &rules)).collect(),
                 defaults: Direction::ALL.map(|way| default(way, &rules)).into(),
                 remarks: remarks(&rules),

@@ -261,7 +261,10 @@ impl eframe::App for Window {
         let minimized = ui.input(|input| input.viewport().minimized == Some(true));
         let page = self.pages.current();
         let source = Some(page.source()).filter(|_| !minimized);
-        shown.overview.want(source == Some(Source::Service));
+        shown.overview.want(match source {
+            Some(Source::Service(part)) => Some(part),
+            _ => None,
+        });
         if source != Some(Source::Past) {
             shown.past.want(None);
         }

@@ -1,12 +1,13 @@
 //! The page of what was: row by row or put together, how much at each time, and as a file.
 
-use super::of_the_past::{self, Asking, DetailsPanel, Reach, last_verdict};
-use super::{Around, Page, ROW, Source, chart, wide};
+use super::details_panel::DetailsPanel;
+use super::of_the_past::{self, Asking, Reach, last_verdict};
+use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
 use crate::past::{Format, Past, PastSeen, Save};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use control::HistoryRow;
-use eframe::egui::{self, Color32, Key, RichText, Ui};
+use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::{Column, TableBuilder};
 use std::sync::Arc;
 use view::entry::day_and_time;
@@ -156,27 +157,16 @@ impl History {
         });
     }
 
-    /// The arrow keys choose a row, and Enter goes to the button; while nothing else takes them.
+    /// The arrow keys choose a row, and Enter goes to the button.
     fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
-        if ui.ctx().egui_wants_keyboard_input() || seen.rows.is_empty() {
-            return;
-        }
-        let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let (up, down) = (pressed(Key::ArrowUp), pressed(Key::ArrowDown));
-        if up || down {
-            let last = seen.rows.len() - 1;
-            let selected = self.selected.as_ref();
-            let at = selected.and_then(|it| seen.shown().position(|row| is_same(it, row)));
-            let to = match at {
-                None if up => last,
-                None => 0,
-                Some(at) if up => at.saturating_sub(1),
-                Some(at) => (at + 1).min(last),
-            };
+        let selected = self.selected.as_ref();
+        let at = || selected.and_then(|it| seen.shown().position(|row| is_same(it, row)));
+        let moves = arrows(ui, None, seen.rows.len()).is_some();
+        if let Some(to) = moves.then(|| arrows(ui, at(), seen.rows.len())).flatten() {
             self.selected = seen.shown().nth(to).cloned();
             self.sought = Some(to);
         }
-        if self.selected.is_some() && !asked && pressed(Key::Enter) {
+        if self.selected.is_some() && is_entered(ui, asked) {
             self.details.focus();
         }
     }

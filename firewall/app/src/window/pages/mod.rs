@@ -2,18 +2,21 @@
 //!
 //! A page is a file here and a line of [`Pages::default`]; its place there is its place among the tabs.
 
+mod answers;
 mod chart;
+mod details_panel;
 mod filter_line;
 mod history;
 pub mod live;
 mod of_the_past;
 mod programs;
 mod rules;
+mod sets;
 mod status;
 
 use super::{Shown, colours};
 use crate::changes::{Changes, Order};
-use crate::overview::Seen;
+use crate::overview::{Part, Seen};
 use eframe::egui::{self, Key, Modifiers, RichText, Ui, accesskit};
 use std::time::{Duration, Instant};
 
@@ -54,8 +57,8 @@ pub trait Page {
 pub enum Source {
     /// The driver's records.
     Driver,
-    /// What the service says of itself and of its rules.
-    Service,
+    /// What the service says of itself and of its rules, and a part of that.
+    Service(Part),
     /// What the service has kept.
     Past,
 }
@@ -81,6 +84,8 @@ impl Default for Pages {
             Box::<programs::Programs>::default(),
             Box::<history::History>::default(),
             Box::<rules::RulesPage>::default(),
+            Box::<answers::Answers>::default(),
+            Box::<sets::Sets>::default(),
             Box::<status::StatusPage>::default(),
         ];
         Self { all, at: 0 }
@@ -167,6 +172,28 @@ fn not_yet(ui: &mut Ui, followed: bool) {
         "On this system there is no service that could be asked."
     };
     ui.label(words);
+}
+
+/// Where the arrow keys lead from this row of so many; none: they were not pressed, or something else takes them.
+fn arrows(ui: &Ui, at: Option<usize>, rows: usize) -> Option<usize> {
+    let last = rows.checked_sub(1)?;
+    if ui.ctx().egui_wants_keyboard_input() {
+        return None;
+    }
+    let pressed = |key| ui.input(|input| input.key_pressed(key));
+    if pressed(Key::ArrowUp) {
+        Some(at.map_or(last, |at| at.saturating_sub(1)))
+    } else if pressed(Key::ArrowDown) {
+        Some(at.map_or(0, |at| (at + 1).min(last)))
+    } else {
+        None
+    }
+}
+
+/// Whether Enter was pressed, which goes to the button of what is selected; while nothing else takes it.
+fn is_entered(ui: &Ui, asked: bool) -> bool {
+    let free = !asked && !ui.ctx().egui_wants_keyboard_input();
+    free && ui.input(|input| input.key_pressed(Key::Enter))
 }
 
 /// Shows a table, or what of it there is room for, with the rest to be scrolled to.

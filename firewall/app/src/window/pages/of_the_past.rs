@@ -12,9 +12,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use view::history::By;
 
-/// The part of the window's height that details take at most.
-const MOST_OF_HEIGHT: f32 = 0.5;
-
 /// What is asked for, and the line that it is typed into.
 #[derive(Debug, Default)]
 pub struct Asking {
@@ -105,32 +102,6 @@ fn nothing(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
          programs do is shown to root alone: sudo gatebell history"
     };
     ui.add(egui::Label::new(words).wrap());
-}
-
-/// A panel of details, as high as they are; of what finds no room the rest is scrolled to.
-#[derive(Debug, Default)]
-pub struct DetailsPanel {
-    needed: f32,
-}
-
-impl DetailsPanel {
-    /// Shows them.
-    pub fn show<T>(&mut self, ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui) -> T) -> T {
-        let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
-        let room = self.needed.min(most);
-        let margins = egui::Frame::side_top_panel(ui.style()).total_margin();
-        let panel = egui::Panel::bottom(name.to_owned()).exact_size(room + margins.sum().y);
-        let shown = panel.show(ui, |ui| {
-            let scrolled = egui::ScrollArea::vertical().max_height(room);
-            scrolled.auto_shrink(false).show(ui, add)
-        });
-        let needed = shown.inner.content_size.y;
-        if (needed - self.needed).abs() > 0.5 {
-            self.needed = needed;
-            ui.ctx().request_discard("the details have another height");
-        }
-        shown.inner.inner
-    }
 }
 
 /// The width that is offered first.

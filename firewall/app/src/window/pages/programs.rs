@@ -1,7 +1,8 @@
 //! The page of the programs: who talked with what, how much and since when; and the rule that changes that, by click.
 
-use super::of_the_past::{self, Asking, DetailsPanel, Reach, last_verdict};
-use super::{Around, Page, ROW, Source, chart, wide};
+use super::details_panel::DetailsPanel;
+use super::of_the_past::{self, Asking, Reach, last_verdict};
+use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
 use crate::changes::Changes;
 use crate::past::{PastSeen, Place, Talker};
 use crate::window::details::Details;
@@ -174,22 +175,15 @@ impl Programs {
 
     /// The arrow keys choose a line, and unfold and fold; Enter goes to the button; while nothing else takes them.
     fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
-        if ui.ctx().egui_wants_keyboard_input() || self.lines.lines.is_empty() {
+        if ui.ctx().egui_wants_keyboard_input() {
             return;
         }
         let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let last = self.lines.lines.len() - 1;
         let at = self.selected.as_ref().and_then(|selected| {
             let mut lines = self.lines.lines.iter();
             lines.position(|line| Selected::of_line(seen, *line).as_ref() == Some(selected))
         });
-        let mut to = if pressed(Key::ArrowUp) {
-            Some(at.map_or(last, |at| at.saturating_sub(1)))
-        } else if pressed(Key::ArrowDown) {
-            Some(at.map_or(0, |at| (at + 1).min(last)))
-        } else {
-            None
-        };
+        let mut to = arrows(ui, at, self.lines.lines.len());
         if let Some(selected) = self.selected.clone() {
             if pressed(Key::ArrowRight) {
                 self.open.insert(selected.program.clone());
@@ -207,7 +201,7 @@ impl Programs {
         if let Some(line) = to.and_then(|to| self.lines.lines.get(to)) {
             (self.selected, self.sought) = (Selected::of_line(seen, *line), to);
         }
-        if self.selected.is_some() && !asked && pressed(Key::Enter) {
+        if self.selected.is_some() && is_entered(ui, asked) {
             self.details.focus();
         }
     }

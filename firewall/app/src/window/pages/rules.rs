@@ -1,10 +1,10 @@
 //! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
 
-use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
+use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
 use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order, TRIAL};
-use crate::overview::{DefaultRow, RuleList, RuleRow, Seen};
+use crate::overview::{DefaultRow, Part, RuleList, RuleRow, Seen};
 use crate::window::{colours, table_row};
-use eframe::egui::{self, Color32, Key, RichText, Ui};
+use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::{Column, TableBuilder, TableRow};
 use firewall_abi::packet::Verdict;
 
@@ -34,7 +34,7 @@ impl Page for RulesPage {
     }
 
     fn source(&self) -> Source {
-        Source::Service
+        Source::Service(Part::Rules)
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
@@ -132,27 +132,16 @@ impl RulesPage {
         self.selected = id;
     }
 
-    /// The arrow keys choose a rule, and Enter goes to the button; while nothing else takes them.
+    /// The arrow keys choose a rule, and Enter goes to the button.
     fn keys(&mut self, ui: &Ui, list: &RuleList, asked: bool) {
-        if ui.ctx().egui_wants_keyboard_input() || list.rows.is_empty() {
-            return;
-        }
-        let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let last = list.rows.len() - 1;
         let selected = self.selected.as_ref();
         let at = selected.and_then(|id| list.rows.iter().position(|row| row.id == *id));
-        let to = if pressed(Key::ArrowUp) {
-            Some(at.map_or(last, |at| at.saturating_sub(1)))
-        } else if pressed(Key::ArrowDown) {
-            Some(at.map_or(0, |at| (at + 1).min(last)))
-        } else {
-            None
-        };
+        let to = arrows(ui, at, list.rows.len());
         if let Some(rule) = to.and_then(|to| list.rows.get(to)) {
             self.select(Some(rule.id.clone()));
             self.sought = to;
         }
-        self.focus |= at.is_some() && !asked && pressed(Key::Enter);
+        self.focus |= at.is_some() && is_entered(ui, asked);
     }
 
     /// What can be done to a rule. True: this is to be closed.

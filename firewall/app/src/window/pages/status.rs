@@ -1,7 +1,7 @@
 //! The page that says how the firewall is: what `gatebell status`, `stats` and `audit` say.
 
 use super::{Around, Page, Source, of_the_service};
-use crate::overview::Seen;
+use crate::overview::{Part, Seen};
 use crate::window::colours;
 use control::{Counted, Stats};
 use eframe::egui::{self, RichText, Ui};
@@ -21,7 +21,7 @@ impl Page for StatusPage {
     }
 
     fn source(&self) -> Source {
-        Source::Service
+        Source::Service(Part::Rules)
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {

@@ -3,6 +3,7 @@
 
 mod card;
 mod changes_by_click;
+mod held;
 mod live;
 mod pages;
 mod past;

@@ -2,7 +2,7 @@
 
 use super::*;
 /// Turns to a page, and has it show what the service says.
-fn turned(window: &mut Harness<'_, Window>, page: &str, service: &mut overview::Model) {
+pub fn turned(window: &mut Harness<'_, Window>, page: &str, service: &mut overview::Model) {
     window.get_by_label(page).click();
     window.run_steps(2);
     window.state().shown.overview.turn(service);
@@ -287,7 +287,12 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
         .query_all_by_role(accesskit::Role::Tab)
         .map(|tab| tab.accesskit_node().label().unwrap())
         .collect();
-    assert_eq!(tabs, ["Live", "Programs", "History", "Rules", "Status"]);
+    assert_eq!(
+        tabs,
+        [
+            "Live", "Programs", "History", "Rules", "Answers", "Sets", "Status"
+        ]
+    );
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num4);
     window.run_steps(2);
     assert!(window.query_by_label("Filter").is_none());
@@ -295,7 +300,7 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
         .query_all_by_role(accesskit::Role::Tab)
         .map(|tab| tab.accesskit_node().is_selected() == Some(true))
         .collect();
-    assert_eq!(selected, [false, false, false, true, false]);
+    assert_eq!(selected, [false, false, false, true, false, false, false]);
     assert!(sees(&window, "there is no service that could be asked"));
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
     window.run_steps(2);

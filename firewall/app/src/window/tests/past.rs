@@ -273,7 +273,9 @@ fn the_pages_of_what_was_fit_a_small_window_with_large_text_and_long_names() {
             told(&mut window, &mut service);
             keys(&mut window, &[egui::Key::ArrowDown]);
             work(&mut window, &mut rules);
-            let tabs = ["Live", "Programs", "History", "Rules", "Status"];
+            let tabs = [
+                "Live", "Programs", "History", "Rules", "Answers", "Sets", "Status",
+            ];
             // Where there is little room, the rest of the details is scrolled to.
             let more = if size.y < 400.0 { "Close" } else { "Copy" };
             for name in tabs.into_iter().chain(["week", "Close", more]) {

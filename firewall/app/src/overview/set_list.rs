@@ -1,0 +1,75 @@
+//! The sets of the rules in force as a page lists them.
+
+use control::RuleText;
+use rules::{Finding, Rule, Rules, Set};
+use std::time::UNIX_EPOCH;
+
+/// A set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SetRow {
+    /// Its name.
+    pub id: String,
+    /// What it is of: the rule file, a file of its own, names.
+    pub from: String,
+    /// How many entries it has, those of its file too.
+    pub entries: usize,
+    /// When its file was changed last, in seconds since 1970, if it has one that can be seen from here.
+    pub changed: Option<u64>,
+    /// The rules that ask for it.
+    pub rules: Vec<String>,
+    /// Why it is not known what its file holds.
+    pub trouble: Option<String>,
+    /// What of its file could not be read as it stands there, each with its place.
+    pub refused: Vec<String>,
+    /// What it is for.
+    pub comment: Option<String>,
+}
+
+/// The sets in the order of the file.
+pub fn sets(rules: &Rules, text: &RuleText) -> Vec<SetRow> {
+    let rows = rules.sets().zip(0..);
+    rows.map(|(set, number)| row(set, number, rules, text))
+        .collect()
+}
+
+fn row(set: &Set, number: u32, rules: &Rules, text: &RuleText) -> SetRow {
+    let asks = |rule: &&Rule| {
+        let mut sets = rule.source_sets.iter().chain(&rule.destination_sets);
+        sets.any(|asked| *asked == number)
+    };
+    let place = set.file.as_ref().map(|file| text.folder.join(file));
+    let changed = place.as_ref().and_then(|place| {
+        let changed = place.metadata().ok()?.modified().ok()?;
+        Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
+    });
+    let name = place.map(|place| place.display().to_string());
+    let of_its_file = |finding: &&Finding| Some(&finding.file) == name.as_ref();
+    SetRow {
+        id: set.id.clone(),
+        from: from(set),
+        entries: set.entries,
+        changed,
+        rules: rules
+            .iter()
+            .filter(asks)
+            .map(|rule| rule.id.clone())
+            .collect(),
+        trouble: set.trouble.clone(),
+        refused: rules
+            .warnings()
+            .iter()
+            .filter(of_its_file)
+            .map(|finding| format!("line {}: {}", finding.line, finding.message))
+            .collect(),
+        comment: set.comment.clone(),
+    }
+}
+
+fn from(set: &Set) -> String {
+    let mut parts: Vec<_> = set.file.iter().cloned().collect();
+    parts.extend(set.names.iter().map(ToString::to_string));
+    if parts.is_empty() {
+        return "the rule file".to_owned();
+    }
+    parts.join(", ")
+}

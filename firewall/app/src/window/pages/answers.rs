@@ -1,0 +1,214 @@
+//! The page of the answers: what was answered and holds, and what takes it back.
+
+use super::details_panel::DetailsPanel;
+use super::{Around, Page, ROW, Source, arrows, is_entered, not_yet, of_the_service, wide};
+use crate::changes::{Changes, Order};
+use crate::overview::Part;
+use crate::window::{colours, table_row};
+use control::{Forgotten, HeldAnswer};
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder, TableRow};
+use view::answer;
+use view::entry::day_and_time;
+
+const TITLES: [&str; 8] = [
+    "What", "Program", "User", "Way", "Place", "Holds", "By", "When",
+];
+const WIDTHS: [f32; 7] = [60.0, 240.0, 46.0, 34.0, 260.0, 190.0, 120.0];
+/// The width below which the table is scrolled sideways.
+const NEEDED: f32 = 1_120.0;
+
+/// What of the page is the window's own.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// The answer, by its name.
+    selected: Option<String>,
+    /// The button is to get the focus.
+    focus: bool,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
+    panel: DetailsPanel,
+}
+
+impl Page for Answers {
+    fn name(&self) -> &'static str {
+        "Answers"
+    }
+
+    fn source(&self) -> Source {
+        Source::Service(Part::Answers)
+    }
+
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        of_the_service(ui, around, |ui, seen| match &seen.answers {
+            None => drop(egui::CentralPanel::default().show(ui, |ui| not_yet(ui, true))),
+            Some(held) if held.is_empty() => {
+                egui::CentralPanel::default().show(ui, none_holds);
+            }
+            Some(held) => self.answers(ui, held, around),
+        });
+    }
+}
+
+/// What is to be known where there is nothing to show.
+fn none_holds(ui: &mut Ui) {
+    colours::bright(ui);
+    ui.add_space(16.0);
+    let words = "No answer holds. Where a rule or a default asks (action = \"ask\"), a question comes up in this window and as a \
+         notification; what you answer is listed here, and can be taken back. Others' answers are shown to root alone: \
+         sudo gatebell answers";
+    ui.add(egui::Label::new(words).wrap());
+}
+
+impl Answers {
+    fn answers(&mut self, ui: &mut Ui, held: &[HeldAnswer], around: &Around<'_>) {
+        self.keys(ui, held, around.asked);
+        let selected = self.selected.clone();
+        match selected.and_then(|id| held.iter().find(|one| one.id == id)) {
+            Some(one) => {
+                let mut panel = std::mem::take(&mut self.panel);
+                let changes = &around.shown.changes;
+                let close = panel.show(ui, "answer", |ui| self.details(ui, one, held, changes));
+                self.panel = panel;
+                if close {
+                    self.selected = None;
+                }
+            }
+            None => self.selected = None,
+        }
+        egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, held)));
+    }
+
+    fn table(&mut self, ui: &mut Ui, held: &[HeldAnswer]) {
+        colours::bright(ui);
+        let mut table = TableBuilder::new(ui)
+            .id_salt("answers")
+            .striped(true)
+            .resizable(true)
+            .auto_shrink(false)
+            .sense(egui::Sense::CLICK);
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let table = table.column(Column::remainder().clip(true));
+        let table = table.header(ROW, |mut header| {
+            for title in TITLES {
+                header.col(|ui| drop(ui.strong(title)));
+            }
+        });
+        table.body(|body| {
+            body.rows(ROW, held.len(), |mut row| {
+                let Some(one) = held.get(row.index()) else {
+                    return;
+                };
+                let selected = self.selected.as_ref() == Some(&one.id);
+                row.set_selected(selected);
+                line(&mut row, one, selected);
+                if row.response().clicked() {
+                    self.selected = Some(one.id.clone());
+                }
+            });
+        });
+    }
+
+    /// The arrow keys choose an answer, and Enter goes to the button.
+    fn keys(&mut self, ui: &Ui, held: &[HeldAnswer], asked: bool) {
+        let selected = self.selected.as_ref();
+        let at = selected.and_then(|id| held.iter().position(|one| one.id == *id));
+        let to = arrows(ui, at, held.len());
+        if let Some(one) = to.and_then(|to| held.get(to)) {
+            (self.selected, self.sought) = (Some(one.id.clone()), to);
+        }
+        self.focus |= self.selected.is_some() && is_entered(ui, asked);
+    }
+
+    /// What was answered, and what takes it back. True: this is to be closed.
+    fn details(
+        &mut self,
+        ui: &mut Ui,
+        one: &HeldAnswer,
+        held: &[HeldAnswer],
+        changes: &Changes,
+    ) -> bool {
+        colours::bright(ui);
+        let mut close = false;
+        ui.add_space(4.0);
+        ui.horizontal_top(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                close = ui.button("Close").clicked();
+                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+                    let title = format!("{}: {}", outcome(one), answer::sentence(one));
+                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+                    let facts = format!("{}; {}", answer::lasts(one), answer::by(one));
+                    ui.add(egui::Label::new(facts).wrap());
+                });
+            });
+        });
+        let state = changes.look();
+        let possible = state.is_followed() && state.on_its_way().is_none();
+        drop(state);
+        let about_it = |other: &&HeldAnswer| one.program.is_some() && other.program == one.program;
+        let of_program = held.iter().filter(about_it).count();
+        ui.horizontal_wrapped(|ui| {
+            let words = RichText::new("Take back").strong();
+            let button = ui.add_enabled(possible, egui::Button::new(words));
+            if std::mem::take(&mut self.focus) {
+                button.request_focus();
+            }
+            if button.clicked() {
+                let those = Forgotten::Those(vec![one.id.clone()]);
+                changes.order(Order::Forget(those));
+            }
+            if let (Some(program), true) = (&one.program, of_program > 1) {
+                let words = format!("Take back all {of_program} of this program");
+                let button = ui.add_enabled(possible, egui::Button::new(words));
+                if button.clicked() {
+                    let of_program = Forgotten::Program(program.clone());
+                    changes.order(Order::Forget(of_program));
+                }
+            }
+            ui.label("What is taken back is asked about again when it happens next.");
+        });
+        ui.add_space(4.0);
+        close
+    }
+}
+
+fn outcome(one: &HeldAnswer) -> &'static str {
+    if one.verdict == "allow" {
+        "allowed"
+    } else {
+        "refused"
+    }
+}
+
+fn line(row: &mut TableRow<'_, '_>, one: &HeldAnswer, selected: bool) {
+    let cells = [
+        outcome(one).to_owned(),
+        answer::program(one),
+        one.user.map_or_else(String::new, |user| user.to_string()),
+        one.direction.clone(),
+        answer::place(one),
+        answer::lasts(one),
+        answer::by(one),
+        one.at.map_or_else(String::new, day_and_time),
+    ];
+    let words = format!(
+        "{} {}: {}, {}",
+        cells[0],
+        answer::sentence(one),
+        cells[5],
+        cells[6]
+    );
+    let allowed = one.verdict == "allow";
+    table_row(row, &cells, &words, |ui, column| match column {
+        // On the ground of what is selected it would be hard to read.
+        _ if selected => None,
+        0 if allowed => Some(colours::allowed(ui)),
+        0 => Some(colours::refused(ui)),
+        _ => None,
+    });
+}

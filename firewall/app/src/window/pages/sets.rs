@@ -1,0 +1,346 @@
+//! The page of the sets: what each holds, from where, what of it could not be read, and who has joined it since.
+
+use super::details_panel::DetailsPanel;
+use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
+use crate::changes::{Changes, Joining, Order};
+use crate::overview::{Part, Seen, SetRow};
+use crate::window::{colours, table_row};
+use control::SetMember;
+use eframe::egui::{self, RichText, Ui};
+use egui_extras::{Column, TableBuilder, TableRow};
+use std::time::Duration;
+use view::entry::{clean, day_and_time};
+
+const TITLES: [&str; 7] = [
+    "Set",
+    "From",
+    "Entries",
+    "Joined",
+    "Changed",
+    "Asked for by",
+    "Remarks",
+];
+const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 66.0, 150.0, 180.0];
+/// The width below which the table is scrolled sideways.
+const NEEDED: f32 = 1_050.0;
+/// Of who has joined so many are shown, the last ones; the command line shows all.
+const SHOWN: usize = 200;
+/// The height in which they are scrolled.
+const MEMBERS: f32 = 96.0;
+
+/// What of the page is the window's own.
+#[derive(Debug, Default)]
+pub struct Sets {
+    /// The set, by its name.
+    selected: Option<String>,
+    /// The address that is typed, and for how long it is to be in it.
+    address: String,
+    time: Lasts,
+    /// The line of the address is to get the focus.
+    focus: bool,
+    /// The row that is to be brought into sight.
+    sought: Option<usize>,
+    panel: DetailsPanel,
+}
+
+/// For how long an address joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lasts {
+    /// An hour.
+    #[default]
+    Hour,
+    /// A day.
+    Day,
+    /// Until it is removed.
+    Always,
+}
+
+impl Lasts {
+    const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Always];
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Hour => "for an hour",
+            Self::Day => "for a day",
+            Self::Always => "until it is removed",
+        }
+    }
+
+    fn time(self) -> Option<Duration> {
+        match self {
+            Self::Hour => Some(Duration::from_secs(3_600)),
+            Self::Day => Some(Duration::from_secs(86_400)),
+            Self::Always => None,
+        }
+    }
+}
+
+impl Page for Sets {
+    fn name(&self) -> &'static str {
+        "Sets"
+    }
+
+    fn source(&self) -> Source {
+        Source::Service(Part::Sets)
+    }
+
+    fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
+        of_the_service(ui, around, |ui, seen| {
+            if let Some(why) = &seen.rules.unreadable {
+                egui::CentralPanel::default().show(ui, |ui| instead(ui, why));
+            } else if seen.rules.sets.is_empty() {
+                egui::CentralPanel::default().show(ui, |ui| no_sets(ui, seen));
+            } else {
+                self.sets(ui, seen, around);
+            }
+        });
+    }
+}
+
+/// What is to be known where there is nothing to show.
+fn no_sets(ui: &mut Ui, seen: &Seen) {
+    colours::bright(ui);
+    ui.add_space(16.0);
+    let words = format!(
+        "{} has no sets. A set is addresses under one name, written there, in a file of theirs such as a block list, or known by \
+         their names: [[set]] with id and addresses, file or names; rules ask for it as \"@id\".",
+        seen.rules.file
+    );
+    ui.add(egui::Label::new(words).wrap());
+}
+
+impl Sets {
+    fn sets(&mut self, ui: &mut Ui, seen: &Seen, around: &Around<'_>) {
+        let sets = &seen.rules.sets;
+        self.keys(ui, sets, around.asked);
+        let selected = self.selected.clone();
+        match selected.and_then(|id| sets.iter().find(|set| set.id == id)) {
+            Some(set) => {
+                let mut panel = std::mem::take(&mut self.panel);
+                let changes = &around.shown.changes;
+                let close = panel.show(ui, "set", |ui| self.details(ui, set, seen, changes));
+                self.panel = panel;
+                if close {
+                    self.selected = None;
+                }
+            }
+            None => self.selected = None,
+        }
+        egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, seen)));
+    }
+
+    fn table(&mut self, ui: &mut Ui, seen: &Seen) {
+        colours::bright(ui);
+        let sets = &seen.rules.sets;
+        let mut table = TableBuilder::new(ui)
+            .id_salt("sets")
+            .striped(true)
+            .resizable(true)
+            .auto_shrink(false)
+            .sense(egui::Sense::CLICK);
+        if let Some(sought) = self.sought.take() {
+            table = table.scroll_to_row(sought, None);
+        }
+        for width in WIDTHS {
+            table = table.column(Column::initial(width).clip(true));
+        }
+        let table = table.column(Column::remainder().clip(true));
+        let table = table.header(ROW, |mut header| {
+            for title in TITLES {
+                header.col(|ui| drop(ui.strong(title)));
+            }
+        });
+        table.body(|body| {
+            body.rows(ROW, sets.len(), |mut row| {
+                let Some(set) = sets.get(row.index()) else {
+                    return;
+                };
+                let selected = self.selected.as_ref() == Some(&set.id);
+                row.set_selected(selected);
+                let joined = seen.members.as_ref().map(|all| members(all, set).count());
+                line(&mut row, set, joined, selected);
+                if row.response().clicked() {
+                    self.select(&set.id);
+                }
+            });
+        });
+    }
+
+    fn select(&mut self, id: &str) {
+        if self.selected.as_deref() != Some(id) {
+            self.address.clear();
+            self.selected = Some(id.to_owned());
+        }
+    }
+
+    /// The arrow keys choose a set, and Enter goes to the line that an address is typed into.
+    fn keys(&mut self, ui: &Ui, sets: &[SetRow], asked: bool) {
+        let selected = self.selected.as_ref();
+        let at = selected.and_then(|id| sets.iter().position(|set| set.id == *id));
+        let to = arrows(ui, at, sets.len());
+        if let Some(set) = to.and_then(|to| sets.get(to)) {
+            self.select(&set.id);
+            self.sought = to;
+        }
+        self.focus |= self.selected.is_some() && is_entered(ui, asked);
+    }
+
+    /// What a set holds, and who joins and leaves it by a click. True: this is to be closed.
+    fn details(&mut self, ui: &mut Ui, set: &SetRow, seen: &Seen, changes: &Changes) -> bool {
+        colours::bright(ui);
+        let mut close = false;
+        ui.add_space(4.0);
+        ui.horizontal_top(|ui| {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
+                close = ui.button("Close").clicked();
+                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+                    facts(ui, set)
+                });
+            });
+        });
+        let state = changes.look();
+        let possible = state.is_followed() && state.on_its_way().is_none();
+        drop(state);
+        self.join(ui, set, possible, changes);
+        let all = seen.members.as_deref().unwrap_or_default();
+        let joined = members(all, set).count();
+        if joined > SHOWN {
+            ui.label(format!(
+                "{joined} have joined it; the last {SHOWN} are shown here, all of them by: gatebell set list {}",
+                set.id
+            ));
+        }
+        if joined > 0 {
+            let scrolled = egui::ScrollArea::vertical()
+                .id_salt("members")
+                .max_height(MEMBERS);
+            scrolled.auto_shrink([false, true]).show(ui, |ui| {
+                for member in members(all, set).skip(joined.saturating_sub(SHOWN)) {
+                    self::member(ui, member, possible, changes);
+                }
+            });
+        }
+        ui.add_space(4.0);
+        close
+    }
+
+    /// The line that an address is typed into, and the button that has it join.
+    fn join(&mut self, ui: &mut Ui, set: &SetRow, possible: bool, changes: &Changes) {
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label("Address");
+            let edit = egui::TextEdit::singleline(&mut self.address)
+                .hint_text("192.0.2.7")
+                .desired_width(180.0);
+            let typed = ui.add(edit).labelled_by(label.id);
+            if std::mem::take(&mut self.focus) {
+                typed.request_focus();
+            }
+            for choice in Lasts::ALL {
+                ui.radio_value(&mut self.time, choice, choice.words());
+            }
+            let address = self.address.trim();
+            let possible = possible && !address.is_empty();
+            let words = RichText::new("Have it join").strong();
+            if ui.add_enabled(possible, egui::Button::new(words)).clicked() {
+                changes.order(Order::Join(Joining {
+                    set: set.id.clone(),
+                    address: address.to_owned(),
+                    time: self.time.time(),
+                }));
+            }
+        });
+    }
+}
+
+/// What a set is, and what is amiss with it.
+fn facts(ui: &mut Ui, set: &SetRow) {
+    let asked = if set.rules.is_empty() {
+        "no rule asks for it".to_owned()
+    } else {
+        format!("asked for by {}", set.rules.join(", "))
+    };
+    let title = format!(
+        "{}: {} entries from {}; {asked}",
+        set.id,
+        rules::grouped(set.entries),
+        set.from
+    );
+    ui.add(egui::Label::new(RichText::new(clean(&title)).strong()).wrap());
+    let colour = colours::lost(ui);
+    let amiss = set.trouble.iter().chain(&set.refused);
+    for words in amiss {
+        ui.add(egui::Label::new(RichText::new(clean(words)).color(colour)).wrap());
+    }
+    if let Some(comment) = &set.comment {
+        ui.add(egui::Label::new(clean(comment)).wrap());
+    }
+}
+
+/// Who has joined, for how long, and the button that has it leave.
+fn member(ui: &mut Ui, member: &SetMember, possible: bool, changes: &Changes) {
+    let SetMember {
+        set,
+        address,
+        seconds_left,
+        name,
+    } = member;
+    ui.horizontal_wrapped(|ui| {
+        let button = ui.add_enabled(possible, egui::Button::new("Remove").small());
+        let said = format!("Remove {address}");
+        button.widget_info(|| {
+            egui::WidgetInfo::labeled(egui::accesskit::Role::Button, possible, said.as_str())
+        });
+        if button.clicked() {
+            changes.order(Order::Leave {
+                set: set.clone(),
+                address: address.to_string(),
+            });
+        }
+        let left = seconds_left.map_or_else(
+            || "until it is removed".to_owned(),
+            |left| format!("{left} s left"),
+        );
+        let by = name
+            .as_ref()
+            .map_or_else(String::new, |name| format!(", {}", clean(name)));
+        ui.label(format!("{address}, {left}{by}"));
+    });
+}
+
+/// Who has joined this set.
+fn members<'a>(all: &'a [SetMember], set: &'a SetRow) -> impl Iterator<Item = &'a SetMember> {
+    all.iter().filter(|member| member.set == set.id)
+}
+
+fn line(row: &mut TableRow<'_, '_>, set: &SetRow, joined: Option<usize>, selected: bool) {
+    let cells = [
+        clean(&set.id),
+        clean(&set.from),
+        rules::grouped(set.entries),
+        joined.map_or_else(|| "–".to_owned(), rules::grouped),
+        set.changed.map_or_else(String::new, day_and_time),
+        set.rules.join(", "),
+        remarks(set),
+    ];
+    let words = format!(
+        "{}: {} entries from {}, {} joined, asked for by {}, {}",
+        cells[0], cells[2], cells[1], cells[3], cells[5], cells[6]
+    );
+    let amiss = set.trouble.is_some() || !set.refused.is_empty();
+    table_row(row, &cells, &words, |ui, column| {
+        (column == 6 && amiss && !selected).then(|| colours::lost(ui))
+    });
+}
+
+/// What is to be known of a set beside what it holds.
+fn remarks(set: &SetRow) -> String {
+    let mut said: Vec<_> = set.trouble.iter().map(|why| clean(why)).collect();
+    if !set.refused.is_empty() {
+        said.push(format!("{} remarks on its entries", set.refused.len()));
+    }
+    if set.rules.is_empty() {
+        said.push("no rule asks for it".to_owned());
+    }
+    said.extend(set.comment.as_deref().map(clean));
+    said.join("; ")
+}
