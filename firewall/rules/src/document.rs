@@ -292,6 +292,32 @@ pub fn unset(text: &str, id: &str, key: &str) -> Result<Option<String>, Wrong> {
     }))
 }
 
+/// A rule as it stands in the text, with the comments directly above it, and the line that this begins on.
+///
+/// # Errors
+/// See [`Wrong`].
+pub fn rule_text<'a>(text: &'a str, id: &str) -> Result<(usize, &'a str), Wrong> {
+    let blocks = blocks(text)?;
+    let lines = blocks[find(&blocks, id)?].lines.clone();
+    let first = line_number(text, lines.start);
+    Ok((first, text.get(lines).unwrap_or_default()))
+}
+
+/// Puts another text in the place of a rule and of the comments directly above it, whatever that text is.
+///
+/// # Errors
+/// See [`Wrong`].
+pub fn rewrite(text: &str, id: &str, rule: &str) -> Result<String, Wrong> {
+    let blocks = blocks(text)?;
+    let lines = blocks[find(&blocks, id)?].lines.clone();
+    let newline = newline(text);
+    let mut rule = rule.replace("\r\n", "\n").replace('\n', newline);
+    if !rule.ends_with('\n') {
+        rule.push_str(newline);
+    }
+    Ok(spliced(text, lines, &rule))
+}
+
 /// Switches a rule on or off. A rule without the key is on; the key goes if nobody wrote a comment beside it.
 ///
 /// # Errors
@@ -411,6 +437,20 @@ mod tests {
             assert_eq!(enable(&off, "ssh", true).unwrap(), text);
             assert_eq!(enable(&text, "ssh", true).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_rule_is_written_anew_in_its_place_and_every_other_byte_stays() {
+        for text in [TEXT.to_owned(), TEXT.replace('\n', "\r\n")] {
+            let (line, rule) = rule_text(&text, "ssh").unwrap();
+            assert_eq!(line, 10);
+            assert!(rule.starts_with("# for Ann") && rule.trim_end().ends_with("] # two"));
+            assert_eq!(rewrite(&text, "ssh", rule).unwrap(), text);
+            let typed = rule.replace("\r\n", "\n").replace("'ssh'", "'sshd'");
+            let new = rewrite(&text, "ssh", typed.trim_end()).unwrap();
+            assert_eq!(new, after(&text, "'ssh'", "'sshd'"));
+        }
+        assert!(rewrite(TEXT, "nobody", "").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::InForce;
 use super::draft::quoted;
 use rules::document::{self, Place};
-use rules::{Resolver, Rules};
+use rules::{Errors, Resolver, Rules};
 use similar::{ChangeTag, TextDiff};
 
 /// Lines of what stays the same that are shown around each change.
@@ -22,6 +22,8 @@ pub enum EditKind {
     MoveDown,
     /// It goes.
     Remove,
+    /// Another text takes its place.
+    Rewrite,
 }
 
 /// A change to one rule.
@@ -31,6 +33,8 @@ pub struct Edit {
     pub id: String,
     /// What becomes of it.
     pub kind: EditKind,
+    /// The text that takes its place, if one does.
+    pub text: String,
 }
 
 /// What becomes of the file.
@@ -59,9 +63,15 @@ pub struct DraftLine {
 
 impl EditKind {
     /// What can be done to a rule.
-    pub fn all(enabled: bool) -> [Self; 4] {
+    pub fn all(enabled: bool) -> [Self; 5] {
         let switch = if enabled { Self::Disable } else { Self::Enable };
-        [switch, Self::MoveUp, Self::MoveDown, Self::Remove]
+        [
+            switch,
+            Self::MoveUp,
+            Self::MoveDown,
+            Self::Remove,
+            Self::Rewrite,
+        ]
     }
 
     /// On a choice.
@@ -72,6 +82,7 @@ impl EditKind {
             Self::MoveUp => "move up",
             Self::MoveDown => "move down",
             Self::Remove => "remove",
+            Self::Rewrite => "edit",
         }
     }
 }
@@ -85,7 +96,7 @@ pub(super) fn edited(
     edit: &Edit,
     resolver: &dyn Resolver,
 ) -> Result<EditDraft, String> {
-    let Edit { id, kind } = edit;
+    let Edit { id, kind, .. } = edit;
     let made = change(file, edit)?;
     let text = made.text.map_err(|wrong| wrong.to_string())?;
     if text == file.text {
@@ -96,9 +107,10 @@ pub(super) fn edited(
         (Ok(before), Ok(after)) => new_warnings(&before, &after),
         // What can't be read here, the service may read.
         (Err(_), _) => Vec::new(),
-        (Ok(_), Err(errors)) => return Err(errors.to_string()),
+        (Ok(_), Err(errors)) => return Err(wrong(&text, edit, made.first, &errors)),
     };
-    let command = quoted(id).and_then(|id| {
+    let command = quoted(id).filter(|_| *kind != EditKind::Rewrite);
+    let command = command.and_then(|id| {
         let place = match made.place {
             Some(Place::Before(other)) => format!(" --before {}", quoted(&other)?),
             Some(Place::After(other)) => format!(" --after {}", quoted(&other)?),
@@ -119,10 +131,16 @@ pub(super) fn edited(
 struct Changed {
     text: Result<String, document::Wrong>,
     place: Option<Place>,
+    /// The line that the rule begins on.
+    first: usize,
 }
 
 fn change(file: &InForce, edit: &Edit) -> Result<Changed, String> {
-    let Edit { id, kind } = edit;
+    let Edit {
+        id,
+        kind,
+        text: written,
+    } = edit;
     let names = document::names(&file.text).map_err(|wrong| wrong.to_string())?;
     let at = names.iter().position(|name| name == id);
     let Some(at) = at else {
@@ -147,9 +165,33 @@ fn change(file: &InForce, edit: &Edit) -> Result<Changed, String> {
         (_, Some(place)) => document::move_to(&file.text, id, place),
         (EditKind::Enable, _) => document::enable(&file.text, id, true),
         (EditKind::Disable, _) => document::enable(&file.text, id, false),
+        (EditKind::Rewrite, _) => document::rewrite(&file.text, id, written),
         _ => document::remove(&file.text, id),
     };
-    Ok(Changed { text, place })
+    let first = document::rule_text(&file.text, id).map_or(1, |(first, _)| first);
+    Ok(Changed { text, place, first })
+}
+
+/// What is wrong with the file then. What stands in a text that was typed is said by its place in that, and shown.
+fn wrong(text: &str, edit: &Edit, first: usize, errors: &Errors) -> String {
+    if edit.kind != EditKind::Rewrite {
+        return errors.to_string();
+    }
+    let typed = first..first + edit.text.lines().count();
+    let said = errors.findings().iter().map(|finding| {
+        if !typed.contains(&finding.line) {
+            return finding.to_string();
+        }
+        let line = text.lines().nth(finding.line - 1).unwrap_or_default();
+        let before = " ".repeat(finding.column.saturating_sub(1));
+        format!(
+            "line {}, column {}: {}\n    {line}\n    {before}^",
+            finding.line + 1 - first,
+            finding.column,
+            finding.message
+        )
+    });
+    said.collect::<Vec<_>>().join("\n")
 }
 
 /// The command's word for it, which the log has too.
@@ -159,6 +201,7 @@ fn verb(kind: EditKind) -> &'static str {
         EditKind::Disable => "disable",
         EditKind::MoveUp | EditKind::MoveDown => "move",
         EditKind::Remove => "remove",
+        EditKind::Rewrite => "edit",
     }
 }
 

@@ -241,7 +241,9 @@ fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, St
         reverse: match edit.kind {
             EditKind::Enable => Reverse::Enable(false),
             EditKind::Disable => Reverse::Enable(true),
-            EditKind::MoveUp | EditKind::MoveDown | EditKind::Remove => Reverse::None,
+            EditKind::MoveUp | EditKind::MoveDown | EditKind::Remove | EditKind::Rewrite => {
+                Reverse::None
+            }
         },
     })
 }

@@ -3,7 +3,7 @@
 use super::set_list::{self, SetRow};
 use control::RuleText;
 use firewall_abi::packet::{Direction, Verdict};
-use rules::{Finding, Resolver, Rule, Rules, words};
+use rules::{Finding, Resolver, Rule, Rules, document, words};
 
 /// Rules in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct RuleRow {
     pub covered: Option<String>,
     /// What it is for.
     pub comment: Option<String>,
+    /// As it stands in the file, with the comments above it.
+    pub text: String,
 }
 
 /// A default.
@@ -74,7 +76,7 @@ impl RuleList {
         match rules::parse(&none.file, rules, resolver) {
             Ok(rules) => Self {
                 sets: set_list::sets(&rules, text),
-                rows: rules.iter().map(|rule| row(rule, &rules)).collect(),
+                rows: rules.iter().map(|rule| row(rule, &rules, text)).collect(),
                 defaults: Direction::ALL.map(|way| default(way, &rules)).into(),
                 remarks: remarks(&rules),
                 ..none
@@ -90,7 +92,8 @@ impl RuleList {
     }
 }
 
-fn row(rule: &Rule, rules: &Rules) -> RuleRow {
+fn row(rule: &Rule, rules: &Rules, text: &RuleText) -> RuleRow {
+    let file = text.text.as_deref().unwrap_or_default();
     let mut warnings = rules.warnings().iter();
     let covered = warnings.find(|warning| is_of(warning, rule));
     RuleRow {
@@ -102,6 +105,8 @@ fn row(rule: &Rule, rules: &Rules) -> RuleRow {
         log: rule.log,
         covered: covered.map(|warning| warning.message.clone()),
         comment: rule.comment.clone(),
+        text: document::rule_text(file, &rule.id)
+            .map_or_else(|_| String::new(), |(_, text)| text.to_owned()),
     }
 }
 

@@ -103,7 +103,8 @@ impl Details {
         egui::Frame::group(ui.style()).show(ui, |ui| {
             let scrolled = egui::ScrollArea::vertical()
                 .id_salt("rule")
-                .max_height(most);
+                .max_height(most)
+                .min_scrolled_height(most);
             scrolled.auto_shrink([false, true]).show(ui, |ui| {
                 let text = RichText::new(rule.trim_end()).monospace();
                 ui.add(egui::Label::new(text).wrap());

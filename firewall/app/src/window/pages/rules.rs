@@ -1,5 +1,6 @@
 //! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
 
+use super::details_panel::DetailsPanel;
 use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
 use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order, TRIAL};
 use crate::overview::{DefaultRow, Part, RuleList, RuleRow, Seen};
@@ -20,12 +21,41 @@ const MOST_OF_HEIGHT: f32 = 0.28;
 pub struct RulesPage {
     selected: Option<String>,
     kind: Option<EditKind>,
+    /// What is typed in the place of the rule.
+    written: Option<Written>,
     /// The button is to get the focus.
     focus: bool,
     /// The row that is to be brought into sight.
     sought: Option<usize>,
+    panel: DetailsPanel,
     /// What was in force when it was shown last: the generation, and whether on a lease.
     in_force: (u32, bool),
+}
+
+/// A rule that somebody writes anew.
+#[derive(Debug)]
+struct Written {
+    id: String,
+    /// As it stood in the file.
+    from: String,
+    text: String,
+}
+
+impl Written {
+    /// What is typed for this rule. What nobody typed in follows the file.
+    fn of<'a>(written: &'a mut Option<Self>, rule: &RuleRow) -> &'a mut Self {
+        let keeps = written.as_ref().is_some_and(|known| {
+            known.id == rule.id && (known.from == rule.text || known.from != known.text)
+        });
+        if !keeps {
+            *written = None;
+        }
+        written.get_or_insert_with(|| Self {
+            id: rule.id.clone(),
+            from: rule.text.clone(),
+            text: rule.text.clone(),
+        })
+    }
 }
 
 impl Page for RulesPage {
@@ -62,9 +92,10 @@ impl RulesPage {
         let mut rows = list.rows.iter();
         match selected.and_then(|id| rows.find(|row| row.id == id)) {
             Some(row) => {
-                let panel = egui::Panel::bottom("rule");
-                let close = panel.show(ui, |ui| self.details(ui, row, changes));
-                if close.inner {
+                let mut panel = std::mem::take(&mut self.panel);
+                let close = panel.show(ui, "rule", |ui| self.details(ui, row, changes));
+                self.panel = panel;
+                if close {
                     self.selected = None;
                 }
             }
@@ -173,9 +204,14 @@ impl RulesPage {
             .filter(|kind| all.contains(kind))
             .unwrap_or(all[0]);
         self.kind = Some(kind);
+        let text = match kind {
+            EditKind::Rewrite => Written::of(&mut self.written, rule).text.clone(),
+            _ => String::new(),
+        };
         let edit = Edit {
             id: rule.id.clone(),
             kind,
+            text,
         };
         changes.want_edit(&edit);
         let state = changes.look();
@@ -203,18 +239,46 @@ impl RulesPage {
                 changes.order(Order::Try(edit));
             }
         });
+        if kind == EditKind::Rewrite {
+            editor(ui, &mut Written::of(&mut self.written, rule).text);
+        }
         match &draft {
             None if followed => drop(ui.label("asking what becomes of the file…")),
             None => drop(ui.label("No service takes it by a click here.")),
             Some(Err(why)) => {
                 let colour = ui.visuals().warn_fg_color;
-                ui.add(egui::Label::new(RichText::new(why).color(colour)).wrap());
+                let text = RichText::new(why).color(colour);
+                // What is wrong with a text is pointed at below it.
+                let text = if kind == EditKind::Rewrite {
+                    text.monospace()
+                } else {
+                    text
+                };
+                ui.add(egui::Label::new(text).wrap());
             }
             Some(Ok(draft)) => becomes(ui, draft),
         }
         ui.add_space(4.0);
         close
     }
+}
+
+/// The lines that a rule is written into.
+fn editor(ui: &mut Ui, text: &mut String) {
+    let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
+    let scrolled = egui::ScrollArea::vertical()
+        .id_salt("editor")
+        .max_height(most)
+        .min_scrolled_height(most);
+    scrolled.auto_shrink([false, true]).show(ui, |ui| {
+        let lines = egui::TextEdit::multiline(text)
+            .code_editor()
+            .desired_width(f32::INFINITY)
+            .desired_rows(3);
+        let typed = ui.add(lines);
+        ui.ctx()
+            .accesskit_node_builder(typed.id, |node| node.set_label("The rule's text"));
+    });
 }
 
 /// What becomes of the file.
@@ -227,7 +291,8 @@ fn becomes(ui: &mut Ui, draft: &EditDraft) {
     egui::Frame::group(ui.style()).show(ui, |ui| {
         let scrolled = egui::ScrollArea::vertical()
             .id_salt("becomes")
-            .max_height(most);
+            .max_height(most)
+            .min_scrolled_height(most);
         scrolled.auto_shrink([false, true]).show(ui, |ui| {
             ui.spacing_mut().item_spacing.y = 1.0;
             for line in &draft.lines {

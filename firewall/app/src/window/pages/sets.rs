@@ -213,7 +213,8 @@ impl Sets {
         if joined > 0 {
             let scrolled = egui::ScrollArea::vertical()
                 .id_salt("members")
-                .max_height(MEMBERS);
+                .max_height(MEMBERS)
+                .min_scrolled_height(MEMBERS);
             scrolled.auto_shrink([false, true]).show(ui, |ui| {
                 for member in members(all, set).skip(joined.saturating_sub(SHOWN)) {
                     self::member(ui, member, possible, changes);

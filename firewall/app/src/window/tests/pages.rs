@@ -133,6 +133,7 @@ fn what_a_change_makes_of_other_rules_is_said_before() {
     let dns = changes::Edit {
         id: "off".to_owned(),
         kind: changes::EditKind::MoveDown,
+        text: String::new(),
     };
     let changes = &window.state().shown.changes;
     changes.want_edit(&dns);
@@ -142,6 +143,7 @@ fn what_a_change_makes_of_other_rules_is_said_before() {
     let up = changes::Edit {
         id: "late".to_owned(),
         kind: changes::EditKind::MoveUp,
+        text: String::new(),
     };
     changes.want_edit(&up);
     changes.turn(&mut service);
@@ -243,6 +245,64 @@ fn a_change_to_a_rule_is_tried_out_on_a_lease_by_one_click() {
     );
     let tried = "disable no-telnet on a lease".to_owned();
     assert_eq!(service.log, [(tried, None)]);
+}
+
+#[test]
+fn a_rule_is_edited_in_place_and_what_is_wrong_is_pointed_at_in_what_was_typed() {
+    let (mut window, mut overview, mut service) = on_rules();
+    window.get_by_label_contains("2 no-telnet: block").click();
+    window.run_steps(2);
+    window.get_by_label("edit").click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "Nothing changes"));
+    let type_text = |window: &mut Harness<'_, Window>, text: &str| {
+        let editor = window.get_by_role(accesskit::Role::MultilineTextInput);
+        assert!(
+            editor
+                .accesskit_node()
+                .label()
+                .unwrap()
+                .contains("The rule's text")
+        );
+        editor.focus();
+        editor.type_text(text);
+        window.run_steps(3);
+    };
+    type_text(&mut window, "log = maybe\n");
+    work(&mut window, &mut service);
+    assert!(sees(&window, "line 7, column 7"), "in the rule's own lines");
+    assert!(sees(&window, "    log = maybe\n          ^"));
+    assert!(
+        window
+            .get_by_label("Put in force")
+            .accesskit_node()
+            .is_disabled()
+    );
+    window.key_press(egui::Key::Backspace);
+    for _ in 0.."maybe".len() {
+        window.key_press(egui::Key::Backspace);
+    }
+    window.run_steps(3);
+    type_text(&mut window, "false");
+    work(&mut window, &mut service);
+    window.get_by_label("Put in force").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert!(sees(&window, "In force: edit no-telnet (generation 5)"));
+    assert!(
+        service.text.contains("ports = 23\nlog = false\n"),
+        "{}",
+        service.text
+    );
+    overview.text = service.text.clone();
+    overview.status.rules.generation += 1;
+    window.state().shown.overview.turn(&mut overview);
+    window.run_steps(3);
+    window.get_by_label("Undo").click();
+    window.run_steps(2);
+    work(&mut window, &mut service);
+    assert_eq!(service.text, RULES);
 }
 
 #[test]
