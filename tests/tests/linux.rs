@@ -776,6 +776,63 @@ fn no_foreign_descriptor_holds_the_door_up() {
     drop(app);
 }
 
+/// Who knocks goes on knocking, and nobody can be let in: the server is not to ask again and again.
+#[test]
+fn a_process_that_may_open_nothing_more_rests_and_lets_in_who_waits_once_it_may() {
+    let host = Host::start(None);
+    let mut child = Child::start("knocker", &host);
+    assert_eq!(child.says("connected"), "yes");
+    let none = hostile::OpenFiles::all_taken();
+    child.goes_on();
+    std::thread::sleep(Duration::from_millis(300));
+    let (before, busy) = (Instant::now(), place::busy());
+    std::thread::sleep(Duration::from_secs(1));
+    let busy = place::busy() - busy;
+    drop(none);
+    assert!(busy < before.elapsed() / 4, "{busy:?} of a second");
+    assert_eq!(child.says("greeted"), "true");
+    child.ends_well();
+}
+
+/// What a container's users or one user's subordinate ones have is one share, if the policy says so.
+#[test]
+fn users_that_count_as_one_have_one_share_of_slots_and_connections() {
+    let host = Host::start_with(None, |user| user >> 16);
+    let mut child = Child::start("crowd 131073", &host);
+    assert_eq!(child.says("attached"), "4");
+    assert_eq!(child.says("connected"), "16");
+    let mut same = Child::start("visitor 131074", &host);
+    assert_eq!(same.says("let in"), "false");
+    let mut another = Child::start("visitor 196609", &host);
+    assert_eq!(another.says("let in"), "true");
+    same.ends_well();
+    another.ends_well();
+    child.kill();
+}
+
+/// As many connections and descriptors as one user has, in a process that may have 1024 open: what is closed late is bounded by all of
+/// them together, and the kernel never finds that there is no number left, for then it closes what it could not hand over itself.
+#[test]
+fn what_one_user_sends_on_all_connections_at_once_takes_neither_every_descriptor_nor_the_servers_time()
+ {
+    let _few = hostile::OpenFiles::at_most(1024);
+    let host = Host::start(None);
+    let other = host.open();
+    let mut child = Child::start("flooder", &host);
+    assert_eq!(child.says("sent"), "16");
+    let end = Instant::now() + Duration::from_secs(3);
+    while Instant::now() < end {
+        let before = Instant::now();
+        assert_eq!(other.references().unwrap().attached, 0);
+        drop(host.open());
+        assert!(before.elapsed() < Duration::from_secs(1), "it is held up");
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        assert!(open < 900, "{open} are open");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill();
+}
+
 /// Drains until a record is what `done` looks for, at most five seconds.
 fn drain_until(app: &mut Attachment<Linux>, done: impl Fn(&Record<'_>) -> bool) {
     let (end, mut found) = (Instant::now() + Duration::from_secs(5), false);
@@ -918,14 +975,21 @@ fn child() {
     let Ok(role) = std::env::var("GATEBELL_CHILD") else {
         return;
     };
-    match role.as_str() {
+    let (role, whose) = role.split_once(' ').unwrap_or((&role, ""));
+    match role {
+        "visitor" => {
+            place::become_user(whose.parse().unwrap());
+            let opened = Device::<Linux>::open(&std::env::var("GATEBELL_DEVICE").unwrap());
+            return place::say("let in", opened.is_ok());
+        }
+        "crowd" if !whose.is_empty() => place::become_user(whose.parse().unwrap()),
         "unprivileged" => place::become_user(65534),
         "crowd" => place::become_user(65533),
         "keeper" => place::become_user(65532),
         _ => {}
     }
     let device = place::open(&std::env::var("GATEBELL_DEVICE").unwrap());
-    match role.split_once(' ').unwrap_or((&role, "")) {
+    match (role, whose) {
         ("attach", _) => {
             let app = attach(&device, RING, Mask::of(kind::NOTICE));
             ask(&device, Operation::Notify, 10, 0).unwrap();
@@ -965,6 +1029,38 @@ fn child() {
             let more: Vec<_> = more.collect();
             // One for itself, one for each that is attached; the one that was refused is closed again.
             place::say("connected", 1 + held.len() + more.len());
+            std::thread::sleep(Duration::from_secs(60));
+        }
+        ("knocker", _) => {
+            place::say("connected", "yes");
+            place::wait_for_word();
+            let path = std::env::var("GATEBELL_DEVICE").unwrap();
+            place::say("greeted", Device::<Linux>::open(&path).is_ok());
+        }
+        ("flooder", _) => {
+            let [first, second, last] = [(); 3].map(|()| Lingering::connect());
+            place::become_user(65531);
+            let path = std::env::var("GATEBELL_DEVICE").unwrap();
+            let lines: Vec<_> = (0..16).map(|_| place::line(path.as_ref())).collect();
+            // Two hold up those who close this user's files, the last one whoever closes what nobody could be handed.
+            let mut kept = Vec::new();
+            for (line, lingering) in lines.iter().zip([first, second]) {
+                let beside = [lingering.socket.as_fd()];
+                hostile::send(line.as_fd(), &[0; 8], &beside).unwrap();
+                kept.push(lingering.give_away());
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            let file = std::fs::File::open("/").unwrap();
+            let mut beside = hostile::many(&file);
+            beside[hostile::MOST_BESIDE - 1] = last.socket.as_fd();
+            for _ in 0..4 {
+                for line in &lines {
+                    // What finds no room waits in vain, for nobody reads it.
+                    let _full = hostile::send(line.as_fd(), &[0; 8], &beside);
+                }
+            }
+            kept.push(last.give_away());
+            place::say("sent", lines.len());
             std::thread::sleep(Duration::from_secs(60));
         }
         ("keeper", _) => {

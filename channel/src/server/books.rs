@@ -17,12 +17,17 @@ pub struct Books {
 
 impl Books {
     /// Reads them, and releases what a device server that was killed has left: its apps get their tombstones.
-    pub fn open(map: OwnedFd, driver: &Driver, let_go: &mut Orphaned) -> io::Result<Self> {
+    pub fn open(
+        map: OwnedFd,
+        driver: &Driver,
+        share_of: fn(u32) -> u32,
+        let_go: &mut Orphaned,
+    ) -> io::Result<Self> {
         let map = TypedMap::open(map)?;
         let kept = map.get(&0)?.unwrap_or_default();
         let mut books = Self { map, kept };
         let left: Vec<Registration> = (0..SLOTS as u32)
-            .filter_map(|slot| Registration::left_over(driver, slot))
+            .filter_map(|slot| Registration::left_over(driver, share_of, slot))
             .collect();
         // It may have been killed between taking or releasing and writing that down. What is there is what counts.
         let References {

@@ -15,6 +15,8 @@ pub struct Client {
     pub process: OwnedFd,
     pub pid: u32,
     pub user: u32,
+    /// With whom that user counts as one: [`super::Policy::share_of`].
+    pub share: u32,
     pub hold: Option<Registration>,
     /// The books of the last reference that ended.
     pub last: Option<Ledger>,
@@ -22,11 +24,11 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(socket: OwnedFd, closer: &Closer) -> io::Result<Self> {
+    pub fn new(socket: OwnedFd, closer: &Closer, share_of: fn(u32) -> u32) -> io::Result<Self> {
         let peer = peer(&socket);
+        let share = share_of(peer.as_ref().map_or(NOBODY, |peer| peer.uid));
         // From here on, however this ends, it is closed by others.
-        let user = peer.as_ref().map_or(NOBODY, |peer| peer.uid);
-        let socket = closer.take(user, socket);
+        let socket = closer.take(share, socket);
         let peer = peer?;
         let (process, pid) = (process(peer.pid)?, peer.pid.cast_unsigned());
         Ok(Self {
@@ -34,6 +36,7 @@ impl Client {
             process,
             pid,
             user: peer.uid,
+            share,
             hold: None,
             last: None,
             gone: false,
@@ -45,7 +48,7 @@ impl Client {
         let (mut message, is_empty) =
             socket::receive_any(self.socket.as_fd(), most, libc::MSG_DONTWAIT)?;
         let sent = std::mem::take(&mut message.descriptors).into_iter();
-        let beside = sent.map(|fd| closer.take(self.user, fd)).collect();
+        let beside = sent.map(|fd| closer.take(self.share, fd)).collect();
         Ok((!is_empty).then_some(Request { message, beside }))
     }
 

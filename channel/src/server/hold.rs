@@ -129,7 +129,7 @@ impl Registration {
     pub fn take(
         driver: &Driver,
         slot: u32,
-        user: u32,
+        share: u32,
         request: &Reference,
         event: Event,
     ) -> Result<(Self, Answer), Refusal> {
@@ -142,7 +142,7 @@ impl Registration {
         let token = token().map_err(memory)?;
         let positions =
             Some(Positions::new(event.ring.as_fd(), request.ring_bytes).map_err(memory)?);
-        let charge = MemoryCharge::of(user, &[event.ring.as_fd(), books.as_fd()]);
+        let charge = MemoryCharge::of(share, &[event.ring.as_fd(), books.as_fd()]);
         let hold = Self {
             slot,
             ring_id: event.id,
@@ -175,7 +175,7 @@ impl Registration {
     }
 
     /// What a device server that was killed has left in this slot, if it left a reference there.
-    pub fn left_over(driver: &Driver, slot: u32) -> Option<Self> {
+    pub fn left_over(driver: &Driver, share_of: fn(u32) -> u32, slot: u32) -> Option<Self> {
         // What can't be read can't be released either, and is cleared.
         let entry = driver.slots.get(&slot);
         let books = driver.ledgers.map(slot).ok().flatten();
@@ -194,7 +194,7 @@ impl Registration {
                 } else {
                     entry.users as u32
                 };
-                let charge = MemoryCharge::of(user, &maps);
+                let charge = MemoryCharge::of(share_of(user), &maps);
                 Some(Self {
                     slot,
                     ring_id: 0,

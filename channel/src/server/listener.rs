@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub struct Listener {
     socket: OwnedFd,
     path: PathBuf,
+    /// Whether the kernel lets nobody send descriptors before being let in.
+    pub comes_alone: bool,
 }
 
 impl Listener {
@@ -26,25 +28,26 @@ impl Listener {
         remove_stale(path, &socket, at, length)?;
         // SAFETY: an initialised address and its length.
         done(unsafe { libc::bind(socket.as_raw_fd(), at, length) })?;
-        let listener = Self {
+        let mut listener = Self {
             socket,
             path: path.to_owned(),
+            comes_alone: false,
         };
         set_permissions(path, Permissions::from_mode(mode))?;
         // Who is not let in has sent nothing that we would have to close. An older kernel can't say so.
-        let _older = socket::pass_descriptors(listener.socket.as_fd(), false);
+        listener.comes_alone = socket::pass_descriptors(listener.socket.as_fd(), false).is_ok();
         // SAFETY: no preconditions.
         done(unsafe { libc::listen(listener.socket.as_raw_fd(), 16) })?;
         Ok(listener)
     }
 
     /// The next app that knocks.
-    pub fn accept(&self, closer: &Closer) -> io::Result<Client> {
+    pub fn accept(&self, closer: &Closer, share_of: fn(u32) -> u32) -> io::Result<Client> {
         let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         let (nowhere, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
         // SAFETY: no room for an address is given, and none asked for.
         let fd = unsafe { libc::accept4(self.socket.as_raw_fd(), nowhere, no_length, flags) };
-        owned(fd).and_then(|socket| Client::new(socket, closer))
+        owned(fd).and_then(|socket| Client::new(socket, closer, share_of))
     }
 }
 

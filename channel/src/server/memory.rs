@@ -38,13 +38,14 @@ pub struct RingMemory {
 /// What one reference has in the kernel: a ring and a ledger, each by its number and its bytes.
 #[derive(Clone, Debug)]
 pub struct MemoryCharge {
-    pub user: u32,
+    /// Whose it is: [`Policy::share_of`].
+    pub share: u32,
     maps: Vec<(u32, u64)>,
 }
 
 impl MemoryCharge {
     /// What can't be looked at is not counted: it could not be put into the driver's maps either.
-    pub fn of(user: u32, maps: &[impl AsFd]) -> Self {
+    pub fn of(share: u32, maps: &[impl AsFd]) -> Self {
         let number = |map: &_| {
             Some((
                 bpf::map_info(AsFd::as_fd(map)).ok()?.id,
@@ -52,7 +53,7 @@ impl MemoryCharge {
             ))
         };
         Self {
-            user,
+            share,
             maps: maps.iter().filter_map(number).collect(),
         }
     }
@@ -103,21 +104,21 @@ impl Orphaned {
 pub fn check(
     policy: &Policy,
     room: Room,
-    user: u32,
+    share: u32,
     more: u64,
     all: &[&MemoryCharge],
 ) -> Result<(), Refusal> {
     let bytes = |of: &dyn Fn(u32) -> bool| -> u64 {
-        let theirs = all.iter().filter(|charge| of(charge.user));
+        let theirs = all.iter().filter(|charge| of(charge.share));
         theirs
             .map(|charge| charge.bytes())
             .sum::<u64>()
             .saturating_add(more)
     };
-    if user != 0 {
-        let rings = all.iter().filter(|charge| charge.user == user).count();
+    if share != 0 {
+        let rings = all.iter().filter(|charge| charge.share == share).count();
         if rings >= policy.rings_per_user
-            || bytes(&|other| other == user) > policy.ring_bytes_per_user
+            || bytes(&|other| other == share) > policy.ring_bytes_per_user
         {
             return Err(Refusal::Quota);
         }
@@ -141,6 +142,7 @@ mod tests {
         slots_per_user: 4,
         rings_per_user: 3,
         ring_bytes_per_user: 100,
+        share_of: |user| user,
     };
     const ROOM: Room = Room {
         all: 200,
@@ -151,7 +153,7 @@ mod tests {
         let all: Vec<_> = all
             .iter()
             .map(|(user, bytes)| MemoryCharge {
-                user: *user,
+                share: *user,
                 maps: vec![(1, *bytes)],
             })
             .collect();

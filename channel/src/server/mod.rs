@@ -40,7 +40,7 @@ use memory::{MemoryCharge, Orphaned, needed};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zerocopy::IntoBytes;
 
 /// Connections that are served at the same time; more are hung up on.
@@ -65,6 +65,9 @@ pub struct Policy {
     pub rings_per_user: usize,
     /// Bytes of kernel memory that those may take.
     pub ring_bytes_per_user: u64,
+    /// Which users count as one in all of this: those to whom it gives the same number, as the subordinate ones of a container.
+    /// Root's number is 0, and nobody else's.
+    pub share_of: fn(u32) -> u32,
 }
 
 impl Default for Policy {
@@ -76,6 +79,7 @@ impl Default for Policy {
             slots_per_user: 4,
             rings_per_user: 8,
             ring_bytes_per_user,
+            share_of: |user| user,
         }
     }
 }
@@ -131,6 +135,8 @@ pub struct DeviceServer {
     let_go: Orphaned,
     room: Room,
     closer: Closer,
+    /// Until when nobody is let in: this process has no number left for a descriptor.
+    rests: Option<Instant>,
 }
 
 /// One app's books.
@@ -173,7 +179,8 @@ impl DeviceServer {
             source,
         };
         let mut let_go = Orphaned::default();
-        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, &mut let_go).map_err(kept)?;
+        let books = Books::open(map(ebpf, BOOKS_MAP)?, &driver, policy.share_of, &mut let_go)
+            .map_err(kept)?;
         let probe = program(ebpf, PROBE_PROGRAM)?;
         let overlap = driver.records_may_overlap(&probe);
         let overlap = overlap.map_err(|source| Error::System {
@@ -197,6 +204,7 @@ impl DeviceServer {
             let_go,
             room,
             closer: Closer::default(),
+            rests: None,
         })
     }
 
@@ -207,15 +215,17 @@ impl DeviceServer {
     /// [`Error::System`] if this machine's kernel can't wait.
     pub fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let (mut fds, mut timeout) = (Vec::new(), timeout);
-        let is_full = self.closer.is_full();
-        if is_full {
+        self.rests = self.rests.filter(|end| Instant::now() < *end);
+        let is_full = self.closer.is_full() && !self.listener.comes_alone;
+        let is_shut = is_full || self.rests.is_some();
+        if is_shut {
             timeout = timeout.min(BREATH);
         } else {
             fds.push(self.listener.as_fd());
         }
         for client in &self.clients {
             let process = client.process.as_fd();
-            if self.closer.is_behind(client.user) {
+            if self.closer.is_behind(client.share) {
                 timeout = timeout.min(BREATH);
                 // Not heard for now; its process may end all the same.
                 fds.extend([process, process]);
@@ -226,7 +236,7 @@ impl DeviceServer {
         fds.extend(beside);
         let ready = poll(&fds, Some(timeout))?;
         let mut ready = ready.each();
-        let knocks = !is_full && ready.next() == Some(true);
+        let knocks = !is_shut && ready.next() == Some(true);
         let states: Vec<_> = self
             .clients
             .iter()
@@ -297,10 +307,19 @@ impl DeviceServer {
 
     /// Lets one new connection in, and greets it with what everybody may have.
     fn welcome(&mut self) {
-        let Ok(client) = self.listener.accept(&self.closer) else {
-            return;
+        let client = match self.listener.accept(&self.closer, self.policy.share_of) {
+            Ok(client) => client,
+            Err(gone) if gone.kind() == io::ErrorKind::ConnectionAborted => return,
+            Err(_) => {
+                // Who knocks goes on knocking.
+                self.rests = Some(Instant::now() + BREATH);
+                return;
+            }
         };
-        if !self.has_room_for(client.user) {
+        if !self.has_room_for(&client) {
+            if self.listener.comes_alone {
+                client.socket.close_here();
+            }
             return;
         }
         // It sends them once it was greeted.
@@ -321,22 +340,27 @@ impl DeviceServer {
         }
     }
 
-    fn has_room_for(&self, user: u32) -> bool {
-        let of_user = self
+    fn has_room_for(&self, new: &Client) -> bool {
+        let of_share = self
             .clients
             .iter()
-            .filter(|client| client.user == user)
+            .filter(|client| client.share == new.share)
             .count();
-        let most = if user == 0 {
+        let most = if new.share == 0 {
             MOST_CLIENTS
         } else {
             MOST_CLIENTS - FOR_ROOT
         };
-        self.clients.len() < most && (user == 0 || of_user < MOST_OF_A_USER)
+        let may_have_more = of_share < MOST_OF_A_USER && !self.closer.is_behind(new.share);
+        self.clients.len() < most && (new.share == 0 || may_have_more)
     }
 
     /// Takes one request and answers it. False: the app hung up, or does not take its answers.
     fn hear(&mut self, n: usize) -> bool {
+        // What others of the same share have sent in this turn counts.
+        if self.closer.is_behind(self.clients[n].share) {
+            return true;
+        }
         let Request { message, beside } = match self.clients[n].receive(LONGEST, &self.closer) {
             Ok(Some(request)) => request,
             Err(nothing) if nothing.kind() == io::ErrorKind::WouldBlock => return true,
@@ -409,29 +433,29 @@ impl DeviceServer {
         {
             return Err(Refusal::AlreadyReferenced);
         }
-        let user = self.clients[n].user;
-        let slot = self.free_slot(user)?;
+        let share = self.clients[n].share;
+        let slot = self.free_slot(share)?;
         if let Some(event) = &sent {
             self.let_go.taken_again(event.id);
         }
-        self.check_memory(user, needed(request.ring_bytes))?;
+        self.check_memory(share, needed(request.ring_bytes))?;
         let event = sent.map_or_else(|| hold::made_event(request.ring_bytes), Ok)?;
-        let (hold, answer) = Registration::take(&self.driver, slot, user, &request, event)?;
+        let (hold, answer) = Registration::take(&self.driver, slot, share, &request, event)?;
         self.clients[n].hold = Some(hold);
         self.books.took();
         Ok(answer)
     }
 
-    /// A slot for this user, within the quota; the last one is root's.
-    fn free_slot(&self, user: u32) -> Result<u32, Refusal> {
-        let of_user = self
+    /// A slot for this share, within the quota; the last one is root's.
+    fn free_slot(&self, share: u32) -> Result<u32, Refusal> {
+        let of_share = self
             .holds()
-            .filter(|(client, _)| client.user == user)
+            .filter(|(client, _)| client.share == share)
             .count();
-        if user != 0 && of_user >= self.policy.slots_per_user {
+        if share != 0 && of_share >= self.policy.slots_per_user {
             return Err(Refusal::Quota);
         }
-        let most = if user == 0 { SLOTS } else { SLOTS - 1 };
+        let most = if share == 0 { SLOTS } else { SLOTS - 1 };
         if self.holds().count() >= most {
             return Err(Refusal::NoSlot);
         }
@@ -442,11 +466,11 @@ impl DeviceServer {
     }
 
     /// Whether one more ring fits beside those that live, attached or not.
-    fn check_memory(&mut self, user: u32, more: u64) -> Result<(), Refusal> {
+    fn check_memory(&mut self, share: u32, more: u64) -> Result<(), Refusal> {
         let let_go = self.let_go.living().to_vec();
         let attached = self.holds().map(|(_, hold)| &hold.charge);
         let all: Vec<_> = attached.chain(&let_go).collect();
-        memory::check(&self.policy, self.room, user, more, &all)
+        memory::check(&self.policy, self.room, share, more, &all)
     }
 
     /// The app's books, also after the reference ended.

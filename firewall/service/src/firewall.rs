@@ -125,7 +125,11 @@ fn open_door(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
         // Who can write there can have apps talk to another service.
         folders::check(folder)?;
     }
-    let door = DeviceServer::open(driver.object(), socket, Policy::default(), Parts::default())?;
+    let policy = Policy {
+        share_of: engine::buyer::of_user,
+        ..Policy::default()
+    };
+    let door = DeviceServer::open(driver.object(), socket, policy, Parts::default())?;
     if let Err(cause) = open_to_group(socket).context("can't open the door to the group") {
         error!("{cause:#}; only root can attach");
     }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use control::Stats;
 use history::Bounds;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use std::ffi::OsString;
 use std::io::Write;
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 use tracing::error;
 
+/// Files that may be open at once: what systemd gives it, and it takes without.
+const OPEN_FILES: u64 = 65_536;
 /// A database takes that much, whatever is in it.
 const SMALLEST_HISTORY: u64 = 1 << 20;
 
@@ -158,7 +161,17 @@ fn recovered(places: &Places) -> Result<()> {
     Ok(())
 }
 
+/// Has room for what members of the group send, which the doors bound by this. Who may not have it gets smaller bounds.
+fn raise_open_files() {
+    if let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && soft < OPEN_FILES
+    {
+        let _smaller = setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES.min(hard), hard);
+    }
+}
+
 fn serve(arguments: &Arguments) -> Result<()> {
+    raise_open_files();
     let signals = Signals::watch().context("can't watch for signals")?;
     let mut manager = Manager::meet();
     let mut firewall = Firewall::start(arguments.config())?;

@@ -159,3 +159,52 @@ pub fn send(
 pub fn many(file: &impl AsFd) -> Vec<BorrowedFd<'_>> {
     vec![file.as_fd(); MOST_BESIDE]
 }
+
+/// How many files this process may have open, for as long as this lives.
+pub struct OpenFiles {
+    before: libc::rlimit,
+    /// What is open for nothing.
+    taken: Vec<File>,
+}
+
+impl OpenFiles {
+    pub fn at_most(most: u64) -> Self {
+        let mut before = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: room for what is asked for.
+        let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut before) };
+        assert_eq!(got, 0);
+        Self::set(libc::rlimit {
+            rlim_cur: most,
+            ..before
+        });
+        Self {
+            before,
+            taken: Vec::new(),
+        }
+    }
+
+    /// As few as are open.
+    pub fn all_taken() -> Self {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+        let mut none = Self::at_most(open + 32);
+        none.taken = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        none
+    }
+
+    fn set(limit: libc::rlimit) {
+        // SAFETY: an initialised limit.
+        assert_eq!(
+            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
+            0
+        );
+    }
+}
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        Self::set(self.before);
+    }
+}

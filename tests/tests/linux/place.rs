@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -63,9 +63,15 @@ pub struct Host {
 
 impl Host {
     pub fn start(zone: Option<&Zone>) -> Self {
+        Self::start_with(zone, Policy::default().share_of)
+    }
+
+    /// The same, with users who count as one.
+    pub fn start_with(zone: Option<&Zone>, share_of: fn(u32) -> u32) -> Self {
         let socket = std::env::temp_dir().join(unique(".sock"));
         let policy = Policy {
             mode: 0o666,
+            share_of,
             ..Policy::default()
         };
         let zone = zone.map(|zone| zone.path().to_owned());
@@ -101,26 +107,12 @@ impl Host {
 
     /// A bare connection, greeted.
     pub fn line(&self) -> OwnedFd {
-        self.greeted().0
+        line(&self.socket)
     }
 
     /// The driver's command program.
     pub fn program(&self) -> OwnedFd {
-        self.greeted().1
-    }
-
-    fn greeted(&self) -> (OwnedFd, OwnedFd) {
-        // SAFETY: no preconditions.
-        let fd =
-            unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
-        // SAFETY: the kernel has just made it for us.
-        let line = unsafe { OwnedFd::from_raw_fd(fd) };
-        let (address, length) = channel::sys::linux::address(&self.socket).unwrap();
-        // SAFETY: an initialised address and its length.
-        let connected = unsafe { libc::connect(fd, (&raw const address).cast(), length) };
-        assert_eq!(connected, 0);
-        let greeting = socket::receive(line.as_fd(), 0, 0).unwrap().unwrap();
-        (line, greeting.descriptors.into_iter().next().unwrap())
+        greeted(&self.socket).1
     }
 }
 
@@ -213,9 +205,28 @@ impl Drop for Zone {
     }
 }
 
+/// A bare connection to a device server, greeted.
+pub fn line(path: &Path) -> OwnedFd {
+    greeted(path).0
+}
+
+fn greeted(path: &Path) -> (OwnedFd, OwnedFd) {
+    // SAFETY: no preconditions.
+    let fd = unsafe { libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0) };
+    // SAFETY: the kernel has just made it for us.
+    let line = unsafe { OwnedFd::from_raw_fd(fd) };
+    let (address, length) = channel::sys::linux::address(path).unwrap();
+    // SAFETY: an initialised address and its length.
+    let connected = unsafe { libc::connect(fd, (&raw const address).cast(), length) };
+    assert_eq!(connected, 0);
+    let greeting = socket::receive(line.as_fd(), 0, 0).unwrap().unwrap();
+    (line, greeting.descriptors.into_iter().next().unwrap())
+}
+
 /// A process of a test's own: this program in a role. Dropped, it is killed.
 pub struct Child {
     process: std::process::Child,
+    input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
@@ -225,11 +236,17 @@ impl Child {
             .args(["child", "--exact", "--nocapture", "--test-threads=1"])
             .env("GATEBELL_CHILD", role)
             .env("GATEBELL_DEVICE", &host.socket)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let input = process.stdin.take().unwrap();
         let output = BufReader::new(process.stdout.take().unwrap());
-        Self { process, output }
+        Self {
+            process,
+            input,
+            output,
+        }
     }
 
     /// The value that the child says for `key`.
@@ -243,6 +260,11 @@ impl Child {
             line.clear();
         }
         panic!("the child did not say {key:?}");
+    }
+
+    /// The word that it waits for.
+    pub fn goes_on(&mut self) {
+        self.input.write_all(b"\n").unwrap();
     }
 
     pub fn kill(&mut self) {
@@ -260,6 +282,24 @@ impl Drop for Child {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// In a child: waits until the test says that it goes on.
+pub fn wait_for_word() {
+    let _word = std::io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+/// How long this process has kept processors busy.
+pub fn busy() -> Duration {
+    // SAFETY: a plain C struct, for which zero is a valid value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: room for what is asked for.
+    let got = unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
+    assert_eq!(got, 0);
+    let time = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
 }
 
 /// In a child: tells the test.

@@ -5,32 +5,88 @@
 //! read. No thread that others wait for may call it.
 //!
 //! Rules that hold here:
-//! - Each user's files are closed by that user's own threads: who holds them up holds up nobody else.
+//! - Files are closed by threads of their share's own, which is a user, or several that count as one: who holds them up holds up
+//!   nobody else.
 //! - A thread ends when there is nothing more to close, so that none is there at rest.
-//! - Where no more threads are to be had, files wait. Whoever takes them in asks [`Closer::is_behind`] and
-//!   [`Closer::is_full`] first, so that they are bounded.
+//! - Where no more threads are to be had, files wait. Who takes some in asks [`Closer::is_behind`] or [`Closer::is_full`] directly
+//!   before, each time: so they are bounded, far below what the process may have open. The kernel closes what it finds no number
+//!   for at once, in the thread that receives.
 
 use std::collections::{HashMap, VecDeque};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Threads that one user's files may hold at the same time.
-const THREADS_OF_A_USER: usize = 2;
-/// Threads of all users but root.
+/// Threads that one share's files may hold at the same time.
+const THREADS_OF_A_SHARE: usize = 2;
+/// Threads of all shares but root's.
 const MOST_THREADS: usize = 16;
-/// A user's messages are read while fewer than these of that user's files wait.
-const MOST_OF_A_USER: usize = 256;
-/// And new connections are taken while fewer than these of all users but root do.
+/// A share's messages are read while fewer than these of its files wait.
+const MOST_OF_A_SHARE: usize = 256;
+/// And nobody's but root's, nor are connections taken, while as many of all shares but root's do.
 const MOST_OF_ALL: usize = 8192;
+/// What may wait, of what the process may have open: an eighth each in two such, with a message's 253 beside, leave room.
+const PART_OF_OPEN: usize = 8;
 /// A thread closes, and does nothing else.
 const STACK: usize = 64 * 1024;
 
 /// Closes files without waiting for them. Cheap to clone: every clone is the same.
-#[derive(Clone, Debug, Default)]
-pub struct Closer(Arc<Mutex<HashMap<u32, Lane>>>);
+#[derive(Clone, Debug)]
+pub struct Closer {
+    lanes: Arc<Mutex<HashMap<u32, Lane>>>,
+    most: Most,
+}
 
-/// What one user's files wait in.
+/// How many files may wait before no more are taken in.
+#[derive(Clone, Copy, Debug)]
+struct Most {
+    of_all: usize,
+    of_a_share: usize,
+}
+
+impl Most {
+    /// Of a process that may have so many open.
+    const fn of(open: usize) -> Self {
+        let of_all = if open / PART_OF_OPEN < MOST_OF_ALL {
+            open / PART_OF_OPEN
+        } else {
+            MOST_OF_ALL
+        };
+        let of_a_share = if of_all / 2 < MOST_OF_A_SHARE {
+            of_all / 2
+        } else {
+            MOST_OF_A_SHARE
+        };
+        Self { of_all, of_a_share }
+    }
+}
+
+impl Default for Closer {
+    /// By what this process may have open now.
+    fn default() -> Self {
+        Self {
+            lanes: Arc::default(),
+            most: Most::of(may_open()),
+        }
+    }
+}
+
+/// How many files this process may have open.
+fn may_open() -> usize {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: room for what is asked for.
+    let got = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    if got == 0 {
+        usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+    } else {
+        0
+    }
+}
+
+/// What one share's files wait in.
 #[derive(Debug, Default)]
 struct Lane {
     waiting: VecDeque<OwnedFd>,
@@ -42,46 +98,48 @@ struct Lane {
 #[derive(Debug)]
 pub struct ForeignFd {
     fd: ManuallyDrop<OwnedFd>,
-    user: u32,
+    share: u32,
     closer: Closer,
+    waits_for_nothing: bool,
 }
 
 impl Closer {
-    /// Takes over a file that comes from this user.
+    /// Takes over a file that comes from this share: a user's number, or one that several have together; 0 is root's.
     #[must_use]
-    pub fn take(&self, user: u32, fd: OwnedFd) -> ForeignFd {
+    pub fn take(&self, share: u32, fd: OwnedFd) -> ForeignFd {
         ForeignFd {
             fd: ManuallyDrop::new(fd),
-            user,
+            share,
             closer: self.clone(),
+            waits_for_nothing: false,
         }
     }
 
-    /// Whether so many files of this user are still to be closed that no more are to be taken from there. Root's never are.
+    /// Whether so many files of this share, or of all but root's, are still to be closed that no more are to be taken from there.
+    /// Root's never are.
     #[must_use]
-    pub fn is_behind(&self, user: u32) -> bool {
-        let of_user = self.lanes().get(&user).map_or(0, Lane::files);
-        user != 0 && of_user >= MOST_OF_A_USER
+    pub fn is_behind(&self, share: u32) -> bool {
+        let lanes = self.lanes();
+        let of_share = lanes.get(&share).map_or(0, Lane::files);
+        share != 0 && (of_share >= self.most.of_a_share || others(&lanes) >= self.most.of_all)
     }
 
-    /// Whether so many files of all users but root are still to be closed that nobody is to be let in before some are.
+    /// Whether so many files of all shares but root's are still to be closed that nobody is to be let in before some are.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        let lanes = self.lanes();
-        let others = lanes.iter().filter(|(user, _)| **user != 0);
-        others.map(|(_, lane)| lane.files()).sum::<usize>() >= MOST_OF_ALL
+        others(&self.lanes()) >= self.most.of_all
     }
 
-    fn close(&self, user: u32, fd: OwnedFd) {
+    fn close(&self, share: u32, fd: OwnedFd) {
         let mut lanes = self.lanes();
         let busy: usize = lanes
             .iter()
-            .filter(|(user, _)| **user != 0)
+            .filter(|(share, _)| **share != 0)
             .map(|(_, lane)| lane.threads)
             .sum();
-        let lane = lanes.entry(user).or_default();
+        let lane = lanes.entry(share).or_default();
         lane.waiting.push_back(fd);
-        let may_start = lane.threads < THREADS_OF_A_USER && (user == 0 || busy < MOST_THREADS);
+        let may_start = lane.threads < THREADS_OF_A_SHARE && (share == 0 || busy < MOST_THREADS);
         if !may_start {
             return;
         }
@@ -90,35 +148,35 @@ impl Closer {
         let started = std::thread::Builder::new()
             .name("closer".to_owned())
             .stack_size(STACK)
-            .spawn(move || this.close_all_of(user));
+            .spawn(move || this.close_all_of(share));
         if started.is_err() {
             // The next one that is to be closed tries again.
             lane.threads -= 1;
         }
     }
 
-    /// Closes this user's files, then those of users who have no thread, until none are left.
-    fn close_all_of(&self, user: u32) {
-        let mut user = Some(user);
-        while let Some(of) = user {
+    /// Closes this share's files, then those of users who have no thread, until none are left.
+    fn close_all_of(&self, share: u32) {
+        let mut share = Some(share);
+        while let Some(of) = share {
             while let Some(fd) = self.next_of(of) {
                 drop(fd);
             }
-            user = self.next_lane(of);
+            share = self.next_lane(of);
         }
     }
 
-    fn next_of(&self, user: u32) -> Option<OwnedFd> {
-        self.lanes().get_mut(&user)?.waiting.pop_front()
+    fn next_of(&self, share: u32) -> Option<OwnedFd> {
+        self.lanes().get_mut(&share)?.waiting.pop_front()
     }
 
-    /// This user's thread is free. Another user whose files have no thread gets it, if there is one.
-    fn next_lane(&self, user: u32) -> Option<u32> {
+    /// This share's thread is free. Another share whose files have no thread gets it, if there is one.
+    fn next_lane(&self, share: u32) -> Option<u32> {
         let mut lanes = self.lanes();
-        if let Some(lane) = lanes.get_mut(&user) {
+        if let Some(lane) = lanes.get_mut(&share) {
             // Between the last look and this one something may have come.
             if !lane.waiting.is_empty() {
-                return Some(user);
+                return Some(share);
             }
             lane.threads -= 1;
         }
@@ -129,13 +187,26 @@ impl Closer {
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<u32, Lane>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Files of all shares but root's.
+fn others(lanes: &HashMap<u32, Lane>) -> usize {
+    let others = lanes.iter().filter(|(share, _)| **share != 0);
+    others.map(|(_, lane)| lane.files()).sum()
 }
 
 impl Lane {
     fn files(&self) -> usize {
         self.waiting.len() + self.threads
+    }
+}
+
+impl ForeignFd {
+    /// Closes it in this thread: what is known to wait for nothing, as a connection that nobody could send descriptors by.
+    pub fn close_here(mut self) {
+        self.waits_for_nothing = true;
     }
 }
 
@@ -149,7 +220,11 @@ impl Drop for ForeignFd {
     fn drop(&mut self) {
         // SAFETY: it is taken here alone, and nobody uses it after this.
         let fd = unsafe { ManuallyDrop::take(&mut self.fd) };
-        self.closer.close(self.user, fd);
+        if self.waits_for_nothing {
+            drop(fd);
+        } else {
+            self.closer.close(self.share, fd);
+        }
     }
 }
 
@@ -178,21 +253,37 @@ mod tests {
     }
 
     #[test]
+    fn what_may_wait_is_far_below_what_may_be_open() {
+        for open in [1024, 4096, 65_536, 1 << 30] {
+            let most = Most::of(open);
+            let two_of_them = 2 * (most.of_all + 252);
+            assert!(two_of_them < open - open / 8, "{open}: {most:?}");
+            assert!(0 < most.of_a_share && 2 * most.of_a_share <= most.of_all);
+        }
+    }
+
+    #[test]
     fn a_user_whose_files_wait_is_behind_and_others_are_not() {
-        let closer = Closer::default();
+        let closer = Closer {
+            most: Most::of(1024),
+            ..Closer::default()
+        };
+        let (most, of_all) = (closer.most.of_a_share, closer.most.of_all);
         let file = || OwnedFd::from(UnixStream::pair().expect("a pair of sockets").0);
         let wait = |user, files| {
             let mut lanes = closer.lanes();
             // As many threads as it may have are held up.
             let lane: &mut Lane = lanes.entry(user).or_default();
-            lane.threads = THREADS_OF_A_USER;
+            lane.threads = THREADS_OF_A_SHARE;
             lane.waiting.extend((0..files).map(|_| file()));
         };
-        wait(7, MOST_OF_A_USER);
+        wait(7, most);
         assert!(closer.is_behind(7) && !closer.is_behind(8) && !closer.is_full());
-        wait(0, MOST_OF_A_USER);
+        wait(0, most);
         assert!(!closer.is_behind(0));
         drop(closer.take(7, file()));
-        assert_eq!(closer.lanes()[&7].waiting.len(), MOST_OF_A_USER + 1);
+        assert_eq!(closer.lanes()[&7].waiting.len(), most + 1);
+        wait(9, of_all - most);
+        assert!(closer.is_behind(8) && closer.is_full() && !closer.is_behind(0));
     }
 }

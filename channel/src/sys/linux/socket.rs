@@ -254,7 +254,8 @@ fn detach(control: &Control, length: usize) -> Vec<OwnedFd> {
 /// Asks, and waits for the answer. The refusal in it becomes `Ok(Err)`.
 ///
 /// # Errors
-/// What the kernel says; `ConnectionAborted` if the other side hung up.
+/// What the kernel says; `ConnectionAborted` if the other side hung up. After any error the connection is over: an answer that
+/// came late would be taken for that to the next question.
 pub fn ask(
     socket: BorrowedFd<'_>,
     command: channel_abi::Command,
@@ -266,10 +267,54 @@ pub fn ask(
         number: command as u32,
         descriptors: 0,
     };
-    send(socket.as_fd(), prelude, body, beside.as_slice(), 0)?;
-    let answer = receive(socket, most, 0)?.ok_or(io::ErrorKind::ConnectionAborted)?;
+    let answer = send(socket.as_fd(), prelude, body, beside.as_slice(), 0)
+        .and_then(|()| receive(socket, most, 0)?.ok_or(io::ErrorKind::ConnectionAborted.into()))
+        .inspect_err(|_| hang_up(socket))?;
     Ok(match answer.prelude.number {
         0 => Ok(answer),
         n => Err(Refusal::try_from(n).unwrap_or(Refusal::Unsupported)),
     })
+}
+
+/// Ends the connection, whoever has a descriptor of it.
+fn hang_up(socket: BorrowedFd<'_>) {
+    // SAFETY: no preconditions. One that has ended already is as good.
+    let _ended = unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use channel_abi::Command;
+
+    /// Both ends of a connection; what is asked at the first waits for 50 ms.
+    fn pair() -> [OwnedFd; 2] {
+        let mut ends = [0; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+        // SAFETY: room for two numbers.
+        let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) };
+        assert_eq!(made, 0);
+        let wait = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 50_000,
+        };
+        let length = size_of_val(&wait) as libc::socklen_t;
+        let (option, at) = (libc::SO_RCVTIMEO, (&raw const wait).cast());
+        // SAFETY: a struct of the option's type, as long as said.
+        let set = unsafe { libc::setsockopt(ends[0], libc::SOL_SOCKET, option, at, length) };
+        assert_eq!(set, 0);
+        // SAFETY: the kernel has just made both for us.
+        ends.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+
+    #[test]
+    fn an_answer_that_comes_late_is_not_taken_for_that_to_the_next_question() {
+        let [ours, theirs] = pair();
+        let ask = |command| ask(ours.as_fd(), command, &[], None, 64);
+        let late = ask(Command::References).expect_err("nobody answers");
+        assert_eq!(late.kind(), io::ErrorKind::WouldBlock);
+        let _hung_up = send(theirs.as_fd(), Prelude::default(), &[7; 8], &[], 0);
+        let next = ask(Command::Dereference).expect_err("the connection is over");
+        assert_ne!(next.kind(), io::ErrorKind::WouldBlock, "it says so at once");
+    }
 }

@@ -7,6 +7,7 @@ use super::permission::{Permission, PermissionRequest};
 use super::polkit::{Question, Subject};
 use channel::sys::linux::{Closer, ForeignFd};
 use control::DESCRIPTION;
+use engine::buyer::of_user;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use rustix::cmsg_space;
@@ -89,7 +90,7 @@ impl PeerConnection {
         let peer = getsockopt(&stream, PeerCredentials);
         let user = peer.as_ref().map_or(NOBODY, |peer| peer.uid());
         // From here on, however this ends, it is closed by others.
-        let stream = closer.take(user, stream);
+        let stream = closer.take(of_user(user), stream);
         let process = u32::try_from(peer?.pid()).ok().filter(|pid| *pid != 0);
         let requester = Requester {
             user,
@@ -194,7 +195,7 @@ impl PeerConnection {
         );
         for message in beside.drain() {
             if let RecvAncillaryMessage::ScmRights(sent) = message {
-                sent.for_each(|fd| drop(self.closer.take(self.requester.user, fd)));
+                sent.for_each(|fd| drop(self.closer.take(of_user(self.requester.user), fd)));
             }
         }
         Ok(got?.bytes)

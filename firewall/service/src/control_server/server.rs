@@ -10,6 +10,7 @@ use super::socket::Socket;
 use crate::asking::have_one_share;
 use channel::sys::linux::Closer;
 use control::GROUP;
+use engine::buyer::of_user;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
@@ -30,6 +31,8 @@ pub struct Server {
     answer: Arc<dyn Answer>,
     polkit: Polkit,
     closer: Closer,
+    /// Until when nobody is let in: this process has no number left for a descriptor.
+    rests: Option<Instant>,
     peers: Vec<PeerConnection>,
     quotas: Quotas,
 }
@@ -45,6 +48,7 @@ impl Server {
             answer: Arc::new(answer),
             polkit,
             closer: Closer::default(),
+            rests: None,
             peers,
             quotas,
         })
@@ -73,7 +77,7 @@ impl Server {
 
     /// Sleeps until there is something to do.
     fn wait(&self, now: Instant) -> Result<Ready, Errno> {
-        let is_full = self.closer.is_full();
+        let is_full = self.closer.is_full() || self.rests.is_some_and(|end| now < end);
         let arrival = if is_full {
             PollFlags::empty()
         } else {
@@ -147,7 +151,7 @@ impl Server {
             .filter(|peer| have_one_share(peer.requester.user, requester.user))
             .map(PeerConnection::owes)
             .sum();
-        let behind = self.closer.is_behind(requester.user);
+        let behind = self.closer.is_behind(of_user(requester.user));
         if behind || requester.user != 0 && owed > MOST_OWED {
             return Some(BREATH);
         }
@@ -221,8 +225,14 @@ impl Server {
     /// Accepts the connections that wait, within their users' shares; the others are hung up on.
     fn accept_waiting(&mut self, now: Instant) {
         for _ in 0..quota::MOST_PEERS {
-            let Ok((stream, _)) = self.socket.listener.accept() else {
-                return;
+            let stream = match self.socket.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(none) if none.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // Who knocks goes on knocking.
+                    self.rests = Some(now + BREATH);
+                    return;
+                }
             };
             let peer = PeerConnection::new(stream.into(), &self.closer, self.answer.clone());
             let Ok(peer) = peer else {
