@@ -631,3 +631,69 @@ fn the_first_contact_of_a_program_and_of_one_whose_file_has_changed_is_told_once
         expected.each_ref().map(|(port, contact)| (port, contact))
     );
 }
+
+#[test]
+fn what_rules_would_have_done_to_what_was_kept_is_said_and_what_can_t_be_said_is_not_guessed() {
+    let rules = |nine: &str, more: &str| {
+        format!(
+            "[default]\ninbound = \"block\"\noutbound = \"block\"\n\
+             [[rule]]\nid = \"nine\"\naction = \"{nine}\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = 9\nlog = true\n{more}\
+             [[rule]]\nid = \"ten\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = 10\nlog = true\n\
+             [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n"
+        )
+    };
+    let zone = Protected::with_options(&rules("allow", ""), KEPT);
+    let root = Person::root(&zone);
+    wait_until("the history hears", || {
+        let audit = root.ok(&["audit", "--json"]);
+        audit["apps"].as_array().unwrap().len() == 1
+    });
+    for port in [9, 10, 11] {
+        zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/{port}"));
+        kept(&root, port, 1);
+    }
+    let by_device = "[[rule]]\nid = \"wired\"\naction = \"block\"\ninterface = \"gb0\"\nprotocol = \"udp\"\nports = 10\n\
+         [[rule]]\nid = \"eleven\"\naction = \"allow\"\nuser = 0\nprotocol = \"udp\"\nports = 11\n";
+    let new = zone.lab.folder().join("new.toml");
+    std::fs::write(&new, rules("block", by_device)).unwrap();
+    let words = [
+        "dry-run",
+        new.to_str().unwrap(),
+        "--history",
+        "--since",
+        "1h",
+    ];
+    let said = root.run(&[&words[..], &["--json"]].concat());
+    assert_eq!(said.code, 0, "{said:?}");
+    let lines: Vec<Value> = said
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let of = |port: u16| {
+        let mut found = lines.iter().filter(|line| line["port"] == port);
+        let line = found.next().unwrap();
+        assert!(found.next().is_none(), "{lines:?}");
+        (&line["was"], &line["would"], &line["rule"], &line["unsure"])
+    };
+    let none = &json!([]);
+    assert_eq!(
+        of(9),
+        (&json!("allow"), &json!("block"), &json!("nine"), none)
+    );
+    assert_eq!(
+        of(11),
+        (&json!("block"), &json!("allow"), &json!("eleven"), none)
+    );
+    let wired = &json!([{ "rule": "wired", "asks": ["interface"] }]);
+    assert_eq!(of(10), (&json!("allow"), &Value::Null, &Value::Null, wired));
+    let summary = lines.last().unwrap();
+    assert_eq!(summary["kind"], "summary");
+    let table = root.run(&words);
+    assert!(
+        table.out.contains("allowed -> blocked")
+            && table.out.contains("`wired` asks for interface"),
+        "{table:?}"
+    );
+    assert!(!discard(&zone), "nothing is changed");
+}

@@ -743,10 +743,11 @@ Expectations are NAME=NUMBER, with commas between several:
 Examples:
   gatebell dry-run rules.toml --pcap trace.pcapng --zone 192.0.2.7,fd00::2
   gatebell dry-run new.toml --pcap trace.pcap --zone 192.0.2.0/24 --against old.toml
+  gatebell dry-run new.toml --history --since 7d           (what would have become of what happened?)
   gatebell dry-run rules.toml --pcap trace.pcap --quiet --expect blocked=3,rule:no-telnet=2
 
 Exit codes:
-  0  the whole capture was read, and what was expected holds
+  0  the whole capture was read, and what was expected holds; or what was kept was judged
   1  an expectation does not hold, the capture is cut off or damaged, a rule file has errors
   2  the command line is wrong";
 
@@ -758,7 +759,17 @@ pub struct DryRunArguments {
     pub rules: PathBuf,
     /// The capture, pcap or pcapng; - is standard input
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub pcap: PathBuf,
+    #[cfg_attr(target_os = "linux", arg(required_unless_present = "history"))]
+    #[cfg_attr(not(target_os = "linux"), arg(required = true))]
+    pub pcap: Option<PathBuf>,
+    /// In the place of a capture what really happened, as the service kept it: what RULES would have done to it
+    #[cfg(target_os = "linux")]
+    #[arg(long, conflicts_with_all = ["pcap", "zone", "against", "expect"])]
+    pub history: bool,
+    /// With --history: only what happened in this time: 10m, 24h, 7d
+    #[cfg(target_os = "linux")]
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    pub since: Time,
     /// The protected addresses, prefixes or ranges: what comes from them goes out, what goes to them comes in. Needed unless the capture itself
     /// says which way each packet went (Linux cooked, pcapng with flags)
     #[arg(long, value_name = "ADDRESSES,…", value_delimiter = ',')]
@@ -776,7 +787,7 @@ pub struct DryRunArguments {
     /// Print the summary only
     #[arg(long, short)]
     pub quiet: bool,
-    /// Print one JSON object for each packet, and last the summary
+    /// Print one JSON object for each packet, or for each line of what would change, and last the summary
     #[arg(long)]
     pub json: bool,
     /// Where the service is.

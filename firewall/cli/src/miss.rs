@@ -211,7 +211,7 @@ fn either(names: impl ExactSizeIterator<Item = String>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
@@ -223,7 +223,7 @@ mod tests {
     use proptest::sample::select;
     use std::path::Path;
 
-    const SETS: &str = "[[set]]\nid = 's'\naddresses = ['192.0.2.0/24', '2001:db8::/32']\n\
+    pub const SETS: &str = "[[set]]\nid = 's'\naddresses = ['192.0.2.0/24', '2001:db8::/32']\n\
                         [[set]]\nid = 't'\naddresses = ['10.0.0.0-10.0.0.1', 'fd00::2']\n";
 
     /// A line of a rule, or nothing.
@@ -231,7 +231,7 @@ mod tests {
         select(lines)
     }
 
-    fn rule() -> impl Strategy<Value = String> {
+    pub fn rule() -> impl Strategy<Value = String> {
         let kind = line(&[
             "",
             "protocol = 'tcp'\nports = [23, '80-90']\n",
@@ -287,7 +287,7 @@ mod tests {
         )
     }
 
-    fn packet() -> impl Strategy<Value = String> {
+    pub fn packet() -> impl Strategy<Value = String> {
         let ends = [
             ("10.0.0.2", "10.0.0.1"),
             ("192.0.2.7", "10.0.0.2"),

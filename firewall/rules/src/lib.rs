@@ -82,6 +82,7 @@ mod set;
 mod shadow;
 mod suggest;
 mod system_resolver;
+mod unknown;
 mod value;
 pub mod words;
 
@@ -99,6 +100,7 @@ pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, grouped};
 pub use suggest::{Place, Reach, Suggestion};
 pub use system_resolver::SystemResolver;
+pub use unknown::Unknown;
 
 use firewall_abi::packet::{Direction, Verdict, name_words};
 use firewall_abi::rules::{FailMode, Page, PortRange};

@@ -4,6 +4,10 @@ mod account;
 mod expect;
 mod judge;
 mod neighbours;
+#[cfg(target_os = "linux")]
+mod past;
+#[cfg(target_os = "linux")]
+mod past_account;
 mod print;
 
 pub use expect::Expectations;
@@ -25,6 +29,21 @@ use std::path::Path;
 
 /// Judges the capture, prints what there is to print, and holds it against what was expected.
 pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    match &arguments.pcap {
+        Some(capture) => judge_capture(capture, arguments, out),
+        #[cfg(target_os = "linux")]
+        None => past_account::run(arguments, out),
+        // The command line asks for one.
+        #[cfg(not(target_os = "linux"))]
+        None => Ok(0),
+    }
+}
+
+fn judge_capture(
+    capture: &Path,
+    arguments: &DryRunArguments,
+    out: &mut dyn Write,
+) -> Result<u8, Error> {
     let members = arguments.members()?;
     let load = |path: &Path| -> Result<RuleFile, Error> {
         let mut file = RuleFile::load(path)?;
@@ -41,7 +60,7 @@ pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error
         quiet: arguments.quiet,
         json: arguments.json,
     };
-    let ended = judge_all(arguments, &printer, &mut account, out);
+    let ended = judge_all(capture, arguments, &printer, &mut account, out);
     account.complete = ended.is_ok();
     if account.complete || account.packets > 0 {
         printer.summary(&account, out)?;
@@ -70,17 +89,18 @@ impl DryRunArguments {
 }
 
 fn judge_all(
+    capture: &Path,
     arguments: &DryRunArguments,
     printer: &Printer<'_>,
     account: &mut Account,
     out: &mut dyn Write,
 ) -> Result<(), Error> {
-    let file = name(&arguments.pcap);
+    let file = name(capture);
     let broken = |broken: Broken| Error::Capture {
         file: file.clone(),
         broken,
     };
-    let (source, size) = open(&arguments.pcap)?;
+    let (source, size) = open(capture)?;
     let mut progress = Progress::new(size, !arguments.quiet);
     let mut capture = Capture::new(progress.meter(source)).map_err(broken)?;
     let mut judge = Judge::new(Zone(&arguments.zone), printer.rules, printer.other);

@@ -80,7 +80,7 @@ fn named(rows: &[HistoryRow], by: By) -> Vec<Value> {
 const COUNTS: [&str; 5] = ["Allowed", "Refused", "Asked", "Sent", "Received"];
 
 /// Columns as wide as they have to be.
-fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Result<(), Error> {
+pub fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Result<(), Error> {
     let shown: Vec<_> = (0..names.len())
         .filter(|n| !COUNTS.contains(&names[*n]) || rows.iter().any(|row| row[*n] != "0"))
         .collect();

@@ -22,7 +22,7 @@ pub use answers::answers;
 pub use apply::{apply, confirm, revert, taken};
 pub use ask::ask;
 pub use audit::audit;
-pub use history::history;
+pub use history::{history, table};
 pub use last::last;
 pub use recover::recover;
 pub use service_file::{ServiceFile, file_of_the_service};
@@ -34,7 +34,7 @@ pub use watch::watch;
 
 use crate::Error;
 use crate::rule_file::Source;
-use control::{Client, SetMember};
+use control::{Client, HistoryRow, SetMember};
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -60,6 +60,11 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
 /// What has joined sets by now.
 pub fn members(socket: &Path) -> Result<Vec<SetMember>, Error> {
     Ok(connect(socket)?.set_members(None)?)
+}
+
+/// What was kept since this time, in seconds since 1970.
+pub fn kept_since(socket: &Path, since: u64) -> Result<Vec<HistoryRow>, Error> {
+    Ok(connect(socket)?.history(since)?)
 }
 
 /// Their text, over a connection that there is.
