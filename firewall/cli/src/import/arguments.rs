@@ -7,7 +7,8 @@ use std::path::PathBuf;
 /// What stands below its help.
 pub const HELP: &str = "\
 Examples:
-  gatebell rules import /etc/ufw/user.rules > rules.toml
+  cat /etc/default/ufw /etc/ufw/user.rules /etc/ufw/user6.rules | gatebell rules import - > rules.toml
+  (iptables-save; ip6tables-save) | gatebell rules import - > rules.toml
   nft list ruleset | gatebell rules import - > rules.toml
   firewall-cmd --list-all-zones | gatebell rules import --from firewalld - > rules.toml
   gatebell rules check rules.toml

@@ -1,11 +1,11 @@
 //! `firewall-cmd --list-all` and `--list-all-zones`.
 
-use super::iptables::addresses;
-use super::model::{Imported, Place};
+use super::icmp;
+use super::iptables::OTHERWISE;
+use super::model::{Imported, Place, Version, of_version, once};
 use super::ports::port;
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
-use rules::Protocol;
 
 /// A service's name, and each of its protocols with its ports and where it goes.
 type Service = (
@@ -51,9 +51,45 @@ const SERVICES: &[Service] = &[
 ];
 
 /// What `firewall-cmd --list-all` printed.
+///
+/// A packet belongs to one zone: to one that has its source, else to the one that has its device, else to the default zone. So the
+/// rules of each zone but the last end with one for whatever else belongs to it.
 pub fn zones(text: &str) -> Imported {
-    let mut into = Imported::default();
-    let mut zone = Zone::default();
+    let mut into = Imported {
+        outbound: Verdict::Allow.into(),
+        forward: Verdict::Block.into(),
+        defaults_are: Some(
+            "what belongs to no zone here belongs to the default zone; the rules of all zones: \
+             firewall-cmd --list-all-zones | gatebell rules import -",
+        ),
+        ..Imported::default()
+    };
+    let mut zones = read(text);
+    for zone in &mut zones {
+        zone.complete(&mut into);
+    }
+    for zone in &zones {
+        zone.by_sources(&mut into);
+    }
+    for zone in zones.iter().filter(|zone| !zone.is_default) {
+        zone.by_devices(&mut into);
+    }
+    for zone in &zones {
+        zone.by_default(&mut into);
+    }
+    for note in [
+        "firewalld's zones say nothing of what goes out: all of it is allowed.",
+        "What is forwarded is refused, but between the devices of a zone that has \"forward: yes\".",
+        "A reject is a block here: nothing is sent back.",
+        OTHERWISE,
+    ] {
+        into.notes.push(note.to_owned());
+    }
+    into
+}
+
+fn read(text: &str) -> Vec<Zone> {
+    let (mut zones, mut zone) = (Vec::new(), Zone::default());
     let (mut rich, mut ports) = (false, false);
     for (number, line) in (1..).zip(text.lines()) {
         let place = Place::line(number, line);
@@ -61,8 +97,7 @@ pub fn zones(text: &str) -> Imported {
             continue;
         }
         if !line.starts_with([' ', '\t']) {
-            std::mem::take(&mut zone).write(&mut into);
-            zone = Zone::named(line, place);
+            zones.push(std::mem::replace(&mut zone, Zone::named(line, place)));
             (rich, ports) = (false, false);
         } else if ports && line.trim_start().starts_with("port=") {
             let why = "what goes to one port is not sent on to another here".to_owned();
@@ -79,14 +114,9 @@ pub fn zones(text: &str) -> Imported {
             ));
         }
     }
-    zone.write(&mut into);
-    into.inbound = into.inbound.or(Some(Verdict::Block));
-    into.outbound = Some(Verdict::Allow);
-    into.notes
-        .push("firewalld's zones say nothing of what goes out: all of it is allowed.".to_owned());
-    into.notes
-        .push("A reject is a block here: nothing is sent back.".to_owned());
-    into
+    zones.push(zone);
+    zones.retain(|zone| zone.head.is_some());
+    zones
 }
 
 type Said = Result<(Verdict, KeyArguments), String>;
@@ -99,17 +129,26 @@ struct Zone {
     target: Option<(String, Place)>,
     interfaces: Vec<String>,
     sources: Vec<String>,
+    /// All types of ICMP are refused but those that are listed.
+    inverted: bool,
+    /// The zone's own packets are forwarded among its devices.
+    forwards: Option<Place>,
     /// What refuses comes first, as in firewalld.
     first: Vec<(Place, Said)>,
     later: Vec<(Place, Said)>,
+    /// What becomes of what none of its rules takes.
+    rest: Option<Verdict>,
 }
 
 impl Zone {
+    /// `public (default, active)`
     fn named(line: &str, place: Place) -> Self {
+        let state = line.split_once('(').map_or("", |(_, state)| state);
+        let is = |word: &str| state.split([',', ' ', ')']).any(|part| part == word);
         Self {
             head: Some(place),
-            is_default: line.contains("default"),
-            active: line.contains("active"),
+            is_default: is("default"),
+            active: is("active"),
             ..Self::default()
         }
     }
@@ -119,7 +158,16 @@ impl Zone {
         match key {
             "target" => self.target = Some((value.to_owned(), place)),
             "interfaces" => self.interfaces = words().map(str::to_owned).collect(),
-            "sources" => self.sources = words().map(str::to_owned).collect(),
+            "sources" => {
+                for word in words() {
+                    if word.parse::<rules::Addresses>().is_ok() {
+                        self.sources.push(word.to_owned());
+                    } else {
+                        let why = "sources are addresses here: what comes from this one is not known to belong to the zone";
+                        self.later.push((named(&place, word), Err(why.to_owned())));
+                    }
+                }
+            }
             "services" => words().for_each(|name| self.service(name, &place)),
             "ports" | "source-ports" => {
                 for word in words() {
@@ -142,9 +190,11 @@ impl Zone {
                     self.icmp_block(word, &place);
                 }
             }
-            "icmp-block-inversion" | "masquerade" if value == "no" => {}
+            "icmp-block-inversion" if value == "yes" => self.inverted = true,
+            "icmp-block-inversion" | "masquerade" | "forward" if value == "no" => {}
             "egress-priority" | "ingress-priority" if value == "0" => {}
-            "forward" | "rich rules" => {}
+            "forward" if value == "yes" => self.forwards = Some(place),
+            "rich rules" if value.is_empty() => {}
             _ if value.is_empty() => {}
             _ => {
                 let why = format!("`{key}` has no likeness here");
@@ -166,22 +216,22 @@ impl Zone {
     }
 
     fn icmp_block(&mut self, name: &str, place: &Place) {
-        let number = super::nft::icmp_type(name);
-        let of = |protocol: Protocol| protocol.icmp_type(name).is_ok();
-        let of_v4 = of(Protocol::ICMP) || number.parse::<u8>().is_ok();
-        let known = [("icmp", of_v4), ("icmpv6", of(Protocol::ICMPV6))];
-        for (protocol, _) in known.iter().filter(|(_, known)| *known) {
-            let keys = KeyArguments {
-                protocol: vec![(*protocol).to_owned()],
-                icmp_type: vec![number.clone()],
-                ..KeyArguments::default()
-            };
-            self.first
-                .push((named(place, name), Ok((Verdict::Block, keys))));
-        }
-        if known.iter().all(|(_, known)| !known) {
+        let types = icmp::types_of_firewalld(name);
+        if types.is_empty() {
             let why = format!("the ICMP type `{name}` is not known here by that name");
             self.first.push((named(place, name), Err(why)));
+        }
+        let verdict = if self.inverted {
+            Verdict::Allow
+        } else {
+            Verdict::Block
+        };
+        for (version, number) in types {
+            let keys = KeyArguments {
+                icmp_type: vec![number],
+                ..of_icmp(version)
+            };
+            self.first.push((named(place, name), Ok((verdict, keys))));
         }
     }
 
@@ -201,102 +251,170 @@ impl Zone {
         }
     }
 
-    fn write(mut self, into: &mut Imported) {
-        let Some(head) = self.head.take() else {
-            return;
+    /// What the zone does with what none of its rules takes, and with ICMP.
+    fn complete(&mut self, into: &mut Imported) {
+        let (target, place) = match self.target.take() {
+            Some((target, place)) => (target, Some(place)),
+            None => ("default".to_owned(), self.head.clone()),
         };
-        if !(self.active || self.is_default)
-            && self.interfaces.is_empty()
-            && self.sources.is_empty()
-        {
-            into.not_needed(head, "this zone is not active");
-            return;
-        }
-        self.target_rules(into);
-        let scopes = self.scopes();
-        for (place, said) in self.first.into_iter().chain(self.later) {
-            match said {
-                Err(why) => into.unsaid(place, why),
-                Ok((verdict, keys)) => {
-                    for scope in scopes.iter().filter(|scope| scope.can_be(&keys)) {
-                        match scope.narrow(keys.clone()) {
-                            Ok(keys) => into.rule(place.clone(), verdict, keys),
-                            Err(why) => into.unsaid(place.clone(), why),
-                        }
-                    }
-                }
+        let place = place.unwrap_or_else(|| Place::named("target"));
+        if self.inverted {
+            for version in Version::ALL {
+                let blocked = (Verdict::Block, of_icmp(version));
+                self.first.push((place.clone(), Ok(blocked)));
             }
         }
-    }
-
-    /// What the zone does with what none of its rules takes.
-    fn target_rules(&mut self, into: &mut Imported) {
-        let Some((target, place)) = self.target.take() else {
-            return;
-        };
-        match target.as_str() {
+        self.rest = Some(match target.as_str() {
+            "ACCEPT" => Verdict::Allow,
             "default" => {
-                for protocol in ["icmp", "icmpv6"] {
-                    let keys = KeyArguments {
-                        protocol: vec![protocol.to_owned()],
-                        ..KeyArguments::default()
-                    };
-                    self.later.push((place.clone(), Ok((Verdict::Allow, keys))));
+                for version in Version::ALL {
+                    let allowed = (Verdict::Allow, of_icmp(version));
+                    self.later.push((place.clone(), Ok(allowed)));
                 }
-                into.inbound = into.inbound.or(Some(Verdict::Block));
+                Verdict::Block
             }
-            "DROP" | "%%REJECT%%" | "REJECT" => {
-                into.inbound = into.inbound.or(Some(Verdict::Block))
+            "DROP" | "%%REJECT%%" | "REJECT" => Verdict::Block,
+            other => {
+                let why = format!("the target `{other}` has no likeness here, and refuses");
+                self.later.push((place, Err(why)));
+                Verdict::Block
             }
-            "ACCEPT" if self.is_default => into.inbound = Some(Verdict::Allow),
-            "ACCEPT" => self
-                .later
-                .push((place, Ok((Verdict::Allow, KeyArguments::default())))),
-            other => into.unsaid(place, format!("the target `{other}` has no likeness here")),
+        });
+        if let Some(head) = self.head.clone().filter(|_| !self.is_in_use()) {
+            into.not_needed(head, "this zone is not active");
         }
     }
 
-    /// Whose packets the zone is for.
-    fn scopes(&self) -> Vec<Scope> {
-        let mut scopes = Vec::new();
-        if self.is_default || (self.interfaces.is_empty() && self.sources.is_empty()) {
-            return vec![Scope::All];
-        }
-        if !self.interfaces.is_empty() {
-            scopes.push(Scope::By(self.interfaces.clone()));
-        }
+    fn is_in_use(&self) -> bool {
+        self.active || self.is_default || !self.interfaces.is_empty() || !self.sources.is_empty()
+    }
+
+    /// What comes from the zone's own sources.
+    fn by_sources(&self, into: &mut Imported) {
         if !self.sources.is_empty() {
-            scopes.push(Scope::From(self.sources.clone()));
+            self.write(&Scope::From(&self.sources), into);
         }
-        scopes
+    }
+
+    /// What comes in by the zone's own devices.
+    fn by_devices(&self, into: &mut Imported) {
+        if !self.interfaces.is_empty() {
+            self.write(&Scope::By(&self.interfaces), into);
+        } else if self.active && self.sources.is_empty() {
+            self.say_unsaid(into);
+            if let Some(head) = self.head.clone() {
+                into.unsaid(
+                    head,
+                    "this zone is active, and which packets are its own is not said",
+                );
+            }
+        }
+        self.forward(into);
+    }
+
+    /// What belongs to no other zone.
+    fn by_default(&self, into: &mut Imported) {
+        if !self.is_default {
+            return;
+        }
+        self.write(&Scope::All, into);
+        self.forward(into);
+        if let Some(rest) = self.rest {
+            into.inbound = rest.into();
+        }
+    }
+
+    /// What is forwarded from one of its devices to another.
+    fn forward(&self, into: &mut Imported) {
+        if let Some(place) = self.forwards.clone()
+            && !self.interfaces.is_empty()
+        {
+            let keys = KeyArguments {
+                direction: Some("forward".to_owned()),
+                interface: self.interfaces.clone(),
+                out_interface: self.interfaces.clone(),
+                ..KeyArguments::default()
+            };
+            into.rule(place, Verdict::Allow, keys);
+        }
+    }
+
+    /// Its rules for packets of this scope, and what becomes of the rest of that.
+    fn write(&self, scope: &Scope<'_>, into: &mut Imported) {
+        // What can't be said is a comment once.
+        if matches!(scope, Scope::From(_)) || self.sources.is_empty() {
+            self.say_unsaid(into);
+        }
+        for (place, said) in self.first.iter().chain(&self.later) {
+            match said {
+                Err(_) => {}
+                Ok((verdict, keys)) if scope.can_be(keys) => match scope.narrow(keys.clone()) {
+                    Ok(keys) => into.rule(place.clone(), *verdict, keys),
+                    Err(why) => into.unsaid(place.clone(), why),
+                },
+                Ok(_) => {}
+            }
+        }
+        if let (Some(rest), Some(head)) = (self.rest, self.head.clone())
+            && !matches!(scope, Scope::All)
+        {
+            match scope.narrow(KeyArguments::default()) {
+                Ok(keys) => into.rule(head, rest, keys),
+                Err(why) => into.unsaid(head, why),
+            }
+        }
+    }
+
+    fn say_unsaid(&self, into: &mut Imported) {
+        for (place, said) in self.first.iter().chain(&self.later) {
+            if let Err(why) = said {
+                into.unsaid(place.clone(), why.clone());
+            }
+        }
     }
 }
 
-enum Scope {
-    All,
-    By(Vec<String>),
-    From(Vec<String>),
+fn of_icmp(version: Version) -> KeyArguments {
+    let protocol = match version {
+        Version::V4 => "icmp",
+        Version::V6 => "icmpv6",
+    };
+    KeyArguments {
+        protocol: vec![protocol.to_owned()],
+        ..KeyArguments::default()
+    }
 }
 
-impl Scope {
+/// The packets that belong to a zone, or a part of them.
+enum Scope<'z> {
+    All,
+    By(&'z [String]),
+    From(&'z [String]),
+}
+
+impl Scope<'_> {
     /// Whether a packet can be of both: not if its ends were of different versions of IP.
     fn can_be(&self, keys: &KeyArguments) -> bool {
         let Self::From(sources) = self else {
             return true;
         };
-        keys.destination.is_empty()
-            || sources.iter().any(|source| {
-                let same = |other: &String| other.contains(':') == source.contains(':');
-                keys.destination.iter().any(same)
-            })
+        let ends: Vec<_> = keys.destination.iter().collect();
+        let icmp = |version: Version| keys.protocol == of_icmp(version).protocol;
+        let has = |version: Version| {
+            sources.iter().any(|source| version.has(source))
+                && (ends.is_empty() || ends.iter().any(|end| version.has(end)))
+        };
+        Version::ALL
+            .into_iter()
+            .any(|version| has(version) && (!Version::ALL.into_iter().any(icmp) || icmp(version)))
     }
 
     fn narrow(&self, mut keys: KeyArguments) -> Result<KeyArguments, String> {
         keys.direction = Some("in".to_owned());
         match self {
             Self::All => {}
-            Self::By(interfaces) => keys.interface.clone_from(interfaces),
-            Self::From(sources) if keys.source.is_empty() => keys.source.clone_from(sources),
+            Self::By(interfaces) => keys.interface = interfaces.to_vec(),
+            Self::From(sources) if keys.source.is_empty() => keys.source = sources.to_vec(),
             Self::From(_) => {
                 return Err(
                     "it asks for `source` twice over, as the zone does, and a rule does so once"
@@ -373,54 +491,141 @@ fn protocol(name: &str) -> String {
 
 /// A rich rule: what becomes of packets, and one rule of ours for each thing that it is about.
 fn rich(rule: &str) -> Result<(Verdict, Vec<KeyArguments>), String> {
-    let mut keys = KeyArguments::default();
-    let mut about: Option<Vec<KeyArguments>> = None;
-    let mut verdict = None;
-    let (mut element, mut range) = ("", None);
-    let words = rich_words(rule);
-    for word in words.iter().skip(1) {
-        match (word.0.as_str(), word.1.as_deref()) {
-            ("NOT" | "not", _) => {
-                return Err("it asks for everything but that, and a key of ours can't".to_owned());
+    let mut rich = Rich::default();
+    for (word, value) in rich_words(rule).iter().skip(1) {
+        rich.take(word, value.as_deref())?;
+    }
+    rich.finish()
+}
+
+/// What is read of a rich rule.
+#[derive(Default)]
+struct Rich {
+    keys: KeyArguments,
+    about: Option<Vec<KeyArguments>>,
+    verdict: Option<Verdict>,
+    version: Option<Version>,
+    /// What the words are about, and whether it still has to be said which.
+    element: Option<(String, bool)>,
+    range: Option<String>,
+}
+
+impl Rich {
+    fn take(&mut self, word: &str, value: Option<&str>) -> Result<(), String> {
+        let Some(value) = value else {
+            return self.begin(word);
+        };
+        let element = self
+            .element
+            .as_ref()
+            .map_or("", |(name, _)| name)
+            .to_owned();
+        let mut said = true;
+        match (element.as_str(), word) {
+            ("", "family") => {
+                self.version = Some(match value {
+                    "ipv4" => Version::V4,
+                    "ipv6" => Version::V6,
+                    _ => return Err(format!("the family `{value}` is not known here")),
+                });
             }
-            ("family", Some(_)) => {}
-            ("accept", None) => verdict = Some(Verdict::Allow),
-            ("reject" | "drop", None) => verdict = Some(Verdict::Block),
-            ("type", Some(_)) if verdict.is_some() => {}
-            ("log", None) => {
-                keys.log = Some(true);
-                element = "log";
+            ("reject", "type") => {}
+            ("log", "prefix" | "level") => {}
+            ("source", "address") => once("source", &mut self.keys.source, list(value))?,
+            ("destination", "address") => {
+                once("destination", &mut self.keys.destination, list(value))?;
             }
-            ("prefix" | "level", Some(_)) if element == "log" => {}
-            ("source", None) => element = "source",
-            ("destination", None) => element = "destination",
-            ("service", None) => element = "service",
-            ("port", None) => element = "port",
-            ("source-port", None) => element = "source-port",
-            ("protocol", None) => element = "protocol",
-            ("icmp-type", None) => element = "icmp-type",
-            ("address", Some(value)) if element == "source" => keys.source = addresses(value),
-            ("address", Some(value)) if element == "destination" => {
-                keys.destination = addresses(value)
+            ("service", "name") => self.about(service(value)?)?,
+            ("port" | "source-port", "port") => {
+                self.range = Some(value.to_owned());
+                said = false;
             }
-            ("name", Some(value)) if element == "service" => about = Some(service(value)?),
-            ("port", Some(value)) => range = Some(value.to_owned()),
-            ("protocol", Some(value)) if element == "port" || element == "source-port" => {
-                let range = range.take().ok_or("a port is missing")?;
-                about = Some(vec![ports(&format!("{range}/{value}"), element == "port")?]);
+            ("port" | "source-port", "protocol") => {
+                let range = self.range.take().ok_or("a port is missing")?;
+                let to = element == "port";
+                self.about(vec![ports(&format!("{range}/{value}"), to)?])?;
             }
-            ("value", Some(value)) if element == "protocol" => {
-                keys.protocol = vec![protocol(value)]
+            ("protocol", "value") => {
+                once("protocol", &mut self.keys.protocol, vec![protocol(value)])?;
             }
-            (other, _) => return Err(format!("`{other}` has no key of ours")),
+            _ => return Err(format!("`{word}` has no key of ours")),
+        }
+        if let Some((_, open)) = &mut self.element
+            && said
+        {
+            *open = false;
+        }
+        Ok(())
+    }
+
+    /// A word with no value begins something.
+    fn begin(&mut self, word: &str) -> Result<(), String> {
+        if word.eq_ignore_ascii_case("not") {
+            return Err("it asks for everything but that, and a key of ours can't".to_owned());
+        }
+        self.is_closed()?;
+        let verdict = match word {
+            "accept" => Some(Verdict::Allow),
+            "reject" | "drop" => Some(Verdict::Block),
+            "log" => {
+                self.keys.log = Some(true);
+                None
+            }
+            "source" | "destination" | "service" | "port" | "source-port" | "protocol" => None,
+            other => return Err(format!("`{other}` has no key of ours")),
+        };
+        if verdict.is_some() && std::mem::replace(&mut self.verdict, verdict).is_some() {
+            return Err("it says twice what becomes of packets".to_owned());
+        }
+        let needs_more = verdict.is_none() && word != "log";
+        self.element = Some((word.to_owned(), needs_more));
+        Ok(())
+    }
+
+    /// What was begun has been said.
+    fn is_closed(&self) -> Result<(), String> {
+        match &self.element {
+            Some((element, true)) => {
+                Err(format!("it asks for a `{element}` and does not say which"))
+            }
+            _ => Ok(()),
         }
     }
-    let verdict = verdict.ok_or("it neither accepts nor refuses")?;
-    let mut all = Vec::new();
-    for part in about.unwrap_or_else(|| vec![KeyArguments::default()]) {
-        all.push(super::model::both(&keys, &part)?);
+
+    fn about(&mut self, what: Vec<KeyArguments>) -> Result<(), String> {
+        if self.about.replace(what).is_some() {
+            return Err("it is about two things at once".to_owned());
+        }
+        Ok(())
     }
-    Ok((verdict, all))
+
+    fn finish(self) -> Result<(Verdict, Vec<KeyArguments>), String> {
+        self.is_closed()?;
+        let verdict = self.verdict.ok_or("it neither accepts nor refuses")?;
+        let mut all = Vec::new();
+        for part in self.about.unwrap_or_else(|| vec![KeyArguments::default()]) {
+            let keys = super::model::both(&self.keys, &part)?;
+            let other = |version: Version| {
+                let ends = [&part.destination, &self.keys.source, &self.keys.destination];
+                ends.iter()
+                    .any(|end| !end.is_empty() && !end.iter().any(|end| version.has(end)))
+            };
+            match self.version {
+                // A service has parts that are for the other version.
+                Some(version) if other(version) => {}
+                Some(version) => all.push(of_version(keys, version)?),
+                None => all.push(keys),
+            }
+        }
+        if all.is_empty() {
+            return Err("it asks for both versions of IP at once".to_owned());
+        }
+        Ok((verdict, all))
+    }
+}
+
+fn list(addresses: &str) -> Vec<String> {
+    addresses.split(',').map(str::to_owned).collect()
 }
 
 /// `word`, or `word="value"`.

@@ -1,54 +1,137 @@
 //! `iptables-save`, `ip6tables-save`, and ufw's `user.rules`, which is the same with comments in it.
 
-use super::chains::{Chains, Does, Step, expand};
-use super::model::{Imported, Keys, Place};
+use super::chains::{Chains, Does, Step, Walk};
+use super::model::{Imported, Keys, Place, Version, once, users};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 
 const REJECT: &str = "A reject is a block here: nothing is sent back.";
+/// What a stateful filter on devices other than loopback does otherwise than these.
+pub const OTHERWISE: &str = "Replies to what was allowed pass here, whatever a rule says of their addresses; what stays on lo is not judged.";
 
-/// What `iptables-save` wrote.
+/// What `iptables-save` wrote, `ip6tables-save`, or one after the other.
 pub fn saved(text: &str) -> Imported {
-    let mut into = Imported::default();
+    let mut into = Imported {
+        defaults_are: Some(
+            "the rules of both versions of IP in one file say it: (iptables-save; ip6tables-save) | gatebell rules import -",
+        ),
+        ..Imported::default()
+    };
     let chains = read(text, &mut into);
-    expand(&chains, "INPUT", "in", &mut into);
-    expand(&chains, "OUTPUT", "out", &mut into);
-    expand(&chains, "FORWARD", "forward", &mut into);
+    let mut walk = Walk::through(&chains);
+    for (chain, direction) in [("INPUT", "in"), ("OUTPUT", "out"), ("FORWARD", "forward")] {
+        for version in Version::ALL {
+            walk.from(&full_name(version, chain), direction, &mut into);
+        }
+    }
+    walk.finish(&mut into);
     into
 }
 
-/// ufw's `user.rules` and `user6.rules`.
+/// ufw's `user.rules` and `user6.rules`, one or both, and `/etc/default/ufw` before them.
 pub fn ufw(text: &str) -> Imported {
-    let mut into = Imported::default();
-    into.notes.push(
-        "ufw keeps its defaults in /etc/default/ufw; these are the ones it comes with: in and through are refused, out is allowed.".to_owned(),
-    );
-    let chains = read(text, &mut into);
-    for (ending, direction) in [
-        ("user-input", "in"),
-        ("user-output", "out"),
-        ("user-forward", "forward"),
-    ] {
-        for name in ["ufw-", "ufw6-"] {
-            expand(&chains, &format!("{name}{ending}"), direction, &mut into);
+    let mut into = Imported {
+        defaults_are: Some(
+            "ufw keeps its defaults, and the rules of each version of IP, in files of their own; all of it: \
+             cat /etc/default/ufw /etc/ufw/user.rules /etc/ufw/user6.rules | gatebell rules import -",
+        ),
+        ..Imported::default()
+    };
+    let (defaults, rules): (Vec<_>, Vec<_>) = text
+        .lines()
+        .enumerate()
+        .partition(|(_, line)| is_setting(line));
+    let chains = read_lines(rules.into_iter(), &mut into);
+    let mut walk = Walk::through(&chains);
+    for (version, name) in [(Version::V4, "ufw-"), (Version::V6, "ufw6-")] {
+        for (ending, direction) in [
+            ("user-input", "in"),
+            ("user-output", "out"),
+            ("user-forward", "forward"),
+        ] {
+            walk.from(
+                &full_name(version, &format!("{name}{ending}")),
+                direction,
+                &mut into,
+            );
+        }
+        // What its rules say is not known without them.
+        if chains.keys().any(|chain| chain.contains(name)) {
+            ufw_defaults(&defaults, version, &mut into);
         }
     }
-    into.inbound = Some(Verdict::Block);
-    into.outbound = Some(Verdict::Allow);
+    walk.finish(&mut into);
     into
+}
+
+/// Whether a line is one of `/etc/default/ufw`.
+fn is_setting(line: &str) -> bool {
+    let name = line.split_once('=').map(|(name, _)| name);
+    name.is_some_and(|name| {
+        name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    })
+}
+
+fn ufw_defaults(lines: &[(usize, &str)], version: Version, into: &mut Imported) {
+    for (number, line) in lines {
+        let (name, value) = line.split_once('=').unwrap_or_default();
+        let verdict = match value.trim_matches('"') {
+            "ACCEPT" => Verdict::Allow,
+            // What is no word for it refuses too.
+            _ => Verdict::Block,
+        };
+        match name {
+            "DEFAULT_INPUT_POLICY" => into.inbound.say(version, verdict),
+            "DEFAULT_OUTPUT_POLICY" => into.outbound.say(version, verdict),
+            "DEFAULT_FORWARD_POLICY" => into.forward.say(version, verdict),
+            // The kernel's, and ufw's own housekeeping.
+            "IPV6" | "MANAGE_BUILTINS" | "IPT_SYSCTL" | "IPT_MODULES" => {}
+            "DEFAULT_APPLICATION_POLICY" if value.trim_matches('"') == "SKIP" => {}
+            _ if version == Version::V4 => into.unsaid(
+                Place::line(number + 1, line),
+                "this setting of ufw has no likeness here",
+            ),
+            _ => {}
+        }
+    }
+}
+
+/// A chain's name among those of both versions.
+fn full_name(version: Version, chain: &str) -> String {
+    match version {
+        Version::V4 => format!("iptables {chain}"),
+        Version::V6 => format!("ip6tables {chain}"),
+    }
 }
 
 fn read(text: &str, into: &mut Imported) -> Chains {
+    read_lines(text.lines().enumerate(), into)
+}
+
+fn read_lines<'t>(
+    lines: impl Iterator<Item = (usize, &'t str)> + Clone,
+    into: &mut Imported,
+) -> Chains {
     let mut chains = Chains::new();
-    let mut table = String::new();
+    let (mut table, mut version) = (String::new(), version_of(lines.clone()));
     let mut rejects = false;
-    for (number, line) in (1..).zip(text.lines()) {
+    for (number, line) in lines {
         let line = line.trim();
-        let place = Place::line(number, line);
+        let place = Place::line(number + 1, line);
         if let Some(name) = line.strip_prefix('*') {
             name.clone_into(&mut table);
         } else if let Some(chain) = line.strip_prefix(':') {
-            policy(&table, chain, place, into);
+            if chain.starts_with("ufw") {
+                version = of_ufw(chain);
+            }
+            policy(version, &table, chain, place, into);
+            let name = chain.split_whitespace().next().unwrap_or_default();
+            if table == "filter" {
+                chains.entry(full_name(version, name)).or_default();
+            }
         } else if let Some((chain, rule)) = appended(line) {
             if table != "filter" {
                 into.unsaid(
@@ -57,17 +140,61 @@ fn read(text: &str, into: &mut Imported) -> Chains {
                 );
                 continue;
             }
-            let step = step(place, &words(rule));
+            let step = step(place, version, &words(rule));
             rejects |= rule.contains("-j REJECT");
-            chains.entry(chain.to_owned()).or_default().push(step);
-        } else if !(line.is_empty() || line == "COMMIT" || line.starts_with('#')) {
+            chains
+                .entry(full_name(version, chain))
+                .or_default()
+                .push(step);
+        } else if let Some(comment) = line.strip_prefix('#') {
+            version = generated(comment).unwrap_or(version);
+        } else if !(line.is_empty() || line == "COMMIT") {
             into.unsaid(place, "this is no line that iptables-save writes");
         }
     }
     if rejects {
         into.notes.push(REJECT.to_owned());
     }
+    into.notes.push(OTHERWISE.to_owned());
     chains
+}
+
+/// What a comment says of the version of IP that the rules after it are for.
+fn generated(comment: &str) -> Option<Version> {
+    match comment
+        .trim()
+        .strip_prefix("Generated by ")?
+        .split(' ')
+        .next()?
+    {
+        "iptables-save" => Some(Version::V4),
+        "ip6tables-save" => Some(Version::V6),
+        _ => None,
+    }
+}
+
+fn of_ufw(chain: &str) -> Version {
+    if chain.starts_with("ufw6-") {
+        Version::V6
+    } else {
+        Version::V4
+    }
+}
+
+/// The version that rules are for where no comment says it: IPv6, if one asks for its addresses or its ICMP.
+fn version_of<'t>(mut lines: impl Iterator<Item = (usize, &'t str)>) -> Version {
+    let is_v6 = lines.any(|(_, line)| {
+        let words = words(line);
+        line.starts_with(":ufw6-")
+            || words
+                .windows(2)
+                .any(|two| match [two[0].as_str(), &two[1]] {
+                    ["-s" | "-d", address] => address.contains(':'),
+                    ["-p", name] => protocol(name) == "icmpv6",
+                    _ => false,
+                })
+    });
+    if is_v6 { Version::V6 } else { Version::V4 }
 }
 
 /// `-A CHAIN rule`, with the counters that may stand before it.
@@ -80,7 +207,7 @@ fn appended(line: &str) -> Option<(&str, &str)> {
     Some(rest.split_once(' ').unwrap_or((rest, "")))
 }
 
-fn policy(table: &str, chain: &str, place: Place, into: &mut Imported) {
+fn policy(version: Version, table: &str, chain: &str, place: Place, into: &mut Imported) {
     let mut words = chain.split_whitespace();
     let (name, policy) = (words.next().unwrap_or_default(), words.next());
     let verdict = match policy {
@@ -89,9 +216,9 @@ fn policy(table: &str, chain: &str, place: Place, into: &mut Imported) {
         _ => return,
     };
     match (table, name) {
-        ("filter", "INPUT") => into.inbound = Some(verdict),
-        ("filter", "OUTPUT") => into.outbound = Some(verdict),
-        ("filter", "FORWARD") => into.forward = Some(verdict),
+        ("filter", "INPUT") => into.inbound.say(version, verdict),
+        ("filter", "OUTPUT") => into.outbound.say(version, verdict),
+        ("filter", "FORWARD") => into.forward.say(version, verdict),
         _ if verdict == Verdict::Block => {
             into.unsaid(place, "there is no such default here");
         }
@@ -138,7 +265,7 @@ struct Reading {
     not: bool,
 }
 
-fn step(place: Place, words: &[String]) -> Step {
+fn step(place: Place, version: Version, words: &[String]) -> Step {
     let mut reading = Reading::default();
     let mut rest = words;
     let mut wrong = None;
@@ -155,7 +282,16 @@ fn step(place: Place, words: &[String]) -> Step {
         Some(why) => (Ok(KeyArguments::default()), Does::Unsaid(why)),
         None => reading.finish(),
     };
-    Step { place, keys, does }
+    let does = match does {
+        Does::Jump(chain) => Does::Jump(full_name(version, &chain)),
+        does => does,
+    };
+    Step {
+        place,
+        keys,
+        version: Some(version),
+        does,
+    }
 }
 
 impl Reading {
@@ -181,30 +317,41 @@ impl Reading {
                 .map(|range| range.replace(':', "-"))
                 .collect::<Vec<_>>()
         };
+        let keys = &mut self.keys;
         match option {
             "-p" | "--protocol" if value == "all" => {}
-            "-p" | "--protocol" => self.keys.protocol = vec![protocol(value).to_owned()],
-            "-s" | "--source" => self.keys.source = addresses(value),
-            "-d" | "--destination" => self.keys.destination = addresses(value),
-            "--src-range" => self.keys.source = list(),
-            "--dst-range" => self.keys.destination = list(),
+            "-p" | "--protocol" => {
+                once(
+                    "protocol",
+                    &mut keys.protocol,
+                    vec![protocol(value).to_owned()],
+                )?;
+            }
+            "-s" | "--source" => once("source", &mut keys.source, addresses(value))?,
+            "-d" | "--destination" => {
+                once("destination", &mut keys.destination, addresses(value))?;
+            }
+            "--src-range" => once("source", &mut keys.source, list())?,
+            "--dst-range" => once("destination", &mut keys.destination, list())?,
             "--dport" | "--dports" | "--destination-port" | "--destination-ports" => {
-                self.keys.ports = ports()
+                once("ports", &mut keys.ports, ports())?;
             }
             "--sport" | "--sports" | "--source-port" | "--source-ports" => {
-                self.keys.source_ports = ports()
+                once("source_ports", &mut keys.source_ports, ports())?;
             }
             "-i" | "--in-interface" => {
                 let name = self.device(value)?;
-                self.keys.interface.extend(name);
+                once("interface", &mut self.keys.interface, name)?;
             }
             "-o" | "--out-interface" => {
                 let name = self.device(value)?;
-                self.keys.out_interface.extend(name);
+                once("out_interface", &mut self.keys.out_interface, name)?;
             }
-            "--icmp-type" | "--icmpv6-type" => self.keys.icmp_type = vec![value.to_owned()],
-            "--uid-owner" => self.keys.user = vec![value.to_owned()],
-            "--ctstate" | "--state" => self.states = list(),
+            "--icmp-type" | "--icmpv6-type" => {
+                once("icmp_type", &mut keys.icmp_type, vec![value.to_owned()])?;
+            }
+            "--uid-owner" => once("user", &mut keys.user, users(value)?)?,
+            "--ctstate" | "--state" => once("state", &mut self.states, list())?,
             "--comment" => {
                 self.keys.comment = Some(value.to_owned());
                 return Ok(1);
@@ -225,16 +372,16 @@ impl Reading {
         Ok(1)
     }
 
-    fn device(&mut self, name: &str) -> Result<Option<String>, String> {
+    fn device(&mut self, name: &str) -> Result<Vec<String>, String> {
         if name == "lo" {
             self.loopback = true;
-            return Ok(None);
+            return Ok(Vec::new());
         }
         // How names begin has another sign behind it.
-        Ok(Some(match name.strip_suffix('+') {
+        Ok(vec![match name.strip_suffix('+') {
             Some(start) => format!("{start}*"),
             None => name.to_owned(),
-        }))
+        }])
     }
 
     fn finish(self) -> (Keys, Does) {
@@ -276,7 +423,7 @@ impl Reading {
 pub enum States {
     /// Nothing.
     Any,
-    /// That it begins: what our rules are asked about.
+    /// That it begins, or that and more: what our rules are asked about.
     New,
     /// That it goes on.
     Replies,
@@ -295,7 +442,7 @@ pub fn states(names: &[String]) -> States {
         States::Any
     } else if is(&["related", "established"]) {
         States::Replies
-    } else if is(&["new"]) || (is(&["new", "related", "established"]) && names.len() == 3) {
+    } else if is(&["new", "related", "established"]) {
         States::New
     } else {
         States::Other
@@ -336,8 +483,8 @@ fn protocol(name: &str) -> &str {
     }
 }
 
-/// Addresses; one of all there are asks for nothing.
-pub fn addresses(list: &str) -> Vec<String> {
+/// Addresses; one of all there are asks for nothing but a version of IP, which each rule here has.
+fn addresses(list: &str) -> Vec<String> {
     list.split(',')
         .filter(|address| !matches!(*address, "0.0.0.0/0" | "::/0" | "any"))
         .map(str::to_owned)

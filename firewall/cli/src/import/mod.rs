@@ -5,7 +5,9 @@
 
 mod arguments;
 mod chains;
+mod fields;
 mod firewalld;
+mod icmp;
 mod iptables;
 mod json;
 mod kind;

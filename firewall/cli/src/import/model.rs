@@ -6,18 +6,93 @@ use firewall_abi::packet::Verdict;
 /// What a foreign file says.
 #[derive(Debug, Default)]
 pub struct Imported {
-    /// What packets into this machine get that no rule matches, if the file says so.
-    pub inbound: Option<Verdict>,
+    /// What packets into this machine get that no rule matches.
+    pub inbound: DefaultVerdict,
     /// The same, out of it.
-    pub outbound: Option<Verdict>,
+    pub outbound: DefaultVerdict,
     /// The same, through it.
-    pub forward: Option<Verdict>,
+    pub forward: DefaultVerdict,
+    /// Where a default stands that the file does not say, if it is known where.
+    pub defaults_are: Option<&'static str>,
     /// What a reader has to know of the whole.
     pub notes: Vec<String>,
     /// Addresses under one name.
     pub sets: Vec<NewSet>,
     /// Rules and what can't be one, in the order in which rules are tried.
     pub items: Vec<Item>,
+}
+
+/// A version of IP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Version {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// All addresses of it.
+    pub fn all(self) -> &'static str {
+        match self {
+            Self::V4 => "0.0.0.0/0",
+            Self::V6 => "::/0",
+        }
+    }
+
+    /// Its name in sentences.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    /// Whether an address, a prefix or a range is of it; a set may hold any.
+    pub fn has(self, address: &str) -> bool {
+        address.starts_with('@') || address.contains(':') == (self == Self::V6)
+    }
+}
+
+/// What packets get that no rule matches, by their version of IP; nothing where the file does not say it.
+///
+/// What is not said is refused, and the writer says so: a default is never open because none was found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DefaultVerdict {
+    /// Those of IPv4.
+    pub v4: Option<Verdict>,
+    /// Those of IPv6.
+    pub v6: Option<Verdict>,
+}
+
+impl DefaultVerdict {
+    /// Of this version.
+    pub fn of(&mut self, version: Version) -> &mut Option<Verdict> {
+        match version {
+            Version::V4 => &mut self.v4,
+            Version::V6 => &mut self.v6,
+        }
+    }
+
+    /// A chain or zone says this of a version: where several do, what refuses holds.
+    pub fn say(&mut self, version: Version, verdict: Verdict) {
+        let said = self.of(version);
+        if said.is_none() || verdict != Verdict::Allow {
+            *said = Some(verdict);
+        }
+    }
+}
+
+impl From<Verdict> for DefaultVerdict {
+    fn from(verdict: Verdict) -> Self {
+        Self {
+            v4: Some(verdict),
+            v6: Some(verdict),
+        }
+    }
 }
 
 /// Addresses under one name.
@@ -102,37 +177,89 @@ pub type Keys = Result<KeyArguments, String>;
 /// What both ask for.
 pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
     let mut keys = one.clone();
-    let mut twice = Vec::new();
-    let mut lists = [
-        ("protocol", &mut keys.protocol, &other.protocol),
-        ("source", &mut keys.source, &other.source),
-        ("destination", &mut keys.destination, &other.destination),
-        ("source_ports", &mut keys.source_ports, &other.source_ports),
-        ("ports", &mut keys.ports, &other.ports),
-        ("icmp_type", &mut keys.icmp_type, &other.icmp_type),
-        ("interface", &mut keys.interface, &other.interface),
-        (
-            "out_interface",
-            &mut keys.out_interface,
-            &other.out_interface,
-        ),
-        ("user", &mut keys.user, &other.user),
-        ("program", &mut keys.program, &other.program),
-    ];
-    for (key, ours, theirs) in &mut lists {
-        if ours.is_empty() {
-            ours.clone_from(theirs);
-        } else if !theirs.is_empty() && ours != theirs {
-            twice.push(*key);
-        }
-    }
-    if let Some(key) = twice.first() {
+    // Each by its name: a key that is new must not be left out here.
+    let KeyArguments {
+        id,
+        direction,
+        protocol,
+        source,
+        destination,
+        source_ports,
+        ports,
+        icmp_type,
+        interface,
+        out_interface,
+        user,
+        program,
+        log,
+        enabled,
+        comment,
+    } = other.clone();
+    once("protocol", &mut keys.protocol, protocol)?;
+    once("source", &mut keys.source, source)?;
+    once("destination", &mut keys.destination, destination)?;
+    once("source_ports", &mut keys.source_ports, source_ports)?;
+    once("ports", &mut keys.ports, ports)?;
+    once("icmp_type", &mut keys.icmp_type, icmp_type)?;
+    once("interface", &mut keys.interface, interface)?;
+    once("out_interface", &mut keys.out_interface, out_interface)?;
+    once("user", &mut keys.user, user)?;
+    once("program", &mut keys.program, program)?;
+    keys.id = keys.id.or(id);
+    keys.direction = keys.direction.or(direction);
+    keys.log = keys.log.or(log);
+    keys.enabled = keys.enabled.or(enabled);
+    keys.comment = comment.or(keys.comment);
+    Ok(keys)
+}
+
+/// Has a key ask for these as well: it can, unless it asks for others already. Both would have to be so, and a rule of ours would
+/// take either.
+pub fn once(name: &str, key: &mut Vec<String>, values: Vec<String>) -> Result<(), String> {
+    if key.is_empty() {
+        *key = values;
+    } else if !values.is_empty() && *key != values {
         return Err(format!(
-            "it asks for `{key}` twice over, and a rule does so once"
+            "it asks for `{name}` twice over, and a rule does so once"
         ));
     }
-    keys.direction = keys.direction.or_else(|| other.direction.clone());
-    keys.log = keys.log.or(other.log);
-    keys.comment = other.comment.clone().or(keys.comment);
+    Ok(())
+}
+
+/// The same for packets of this version alone.
+pub fn of_version(mut keys: KeyArguments, version: Version) -> Keys {
+    if keys.source.is_empty() && keys.destination.is_empty() {
+        keys.destination = vec![version.all().to_owned()];
+    }
+    for ends in [&mut keys.source, &mut keys.destination] {
+        let any = ends.is_empty();
+        ends.retain(|address| version.has(address));
+        if ends.is_empty() && !any {
+            return Err(format!(
+                "it is for {} and asks for other addresses",
+                version.name()
+            ));
+        }
+    }
     Ok(keys)
+}
+
+/// Users by number: a range is spelled out, if it is short.
+pub fn users(text: &str) -> Result<Vec<String>, String> {
+    const MOST: u32 = 64;
+    let number = |text: &str| text.parse::<u32>().ok();
+    let range = text
+        .split_once('-')
+        .map(|(first, last)| (number(first), number(last)));
+    match range {
+        Some((Some(first), Some(last))) if first <= last => {
+            if last - first >= MOST {
+                return Err(format!(
+                    "`{text}` are too many users to name them one by one"
+                ));
+            }
+            Ok((first..=last).map(|user| user.to_string()).collect())
+        }
+        _ => Ok(vec![text.to_owned()]),
+    }
 }

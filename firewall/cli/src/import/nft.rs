@@ -1,11 +1,13 @@
 //! `nft list ruleset`.
 
-use super::chains::{Chains, Does, Step, expand};
-use super::iptables::{States, states};
-use super::model::{Imported, NewSet, Place};
+use super::chains::{Chains, Does, Step, Walk};
+use super::icmp;
+use super::iptables::{OTHERWISE, States, states};
+use super::model::{Imported, Item, NewSet, Place, Version, once, users};
 use super::ports::port;
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
+use rules::document::unlike;
 use std::collections::HashMap;
 
 /// What `nft list ruleset` printed.
@@ -129,11 +131,42 @@ fn words(text: &str) -> Vec<&str> {
 struct Reader {
     into: Imported,
     chains: Chains,
-    /// The chains that packets begin in: direction and name.
-    bases: Vec<(&'static str, String, Place)>,
-    /// Sets of this table: what they hold, and whether that is addresses.
-    sets: HashMap<String, (Vec<String>, bool)>,
+    bases: Vec<Base>,
+    /// Sets of this table.
+    sets: Sets,
     rejects: bool,
+}
+
+/// A chain that packets begin in.
+#[derive(Clone)]
+struct Base {
+    direction: &'static str,
+    versions: &'static [Version],
+    chain: String,
+    place: Place,
+    policy: Verdict,
+}
+
+/// Sets of one table by their names.
+type Sets = HashMap<String, Set>;
+
+/// What a set holds.
+enum Set {
+    /// Addresses, and what they are called here.
+    Addresses(String),
+    /// Ports.
+    Ports(Vec<String>),
+    /// Nothing, or nothing that has a likeness here; why.
+    Unknown(String),
+}
+
+/// The versions of IP that a table of this family sees.
+fn versions(family: &str) -> &'static [Version] {
+    match family {
+        "ip" => &[Version::V4],
+        "ip6" => &[Version::V6],
+        _ => &Version::ALL,
+    }
 }
 
 impl Reader {
@@ -146,7 +179,7 @@ impl Reader {
                 ["chain", chain, "{"] if ours => {
                     self.chain(family, &format!("{family} {name} {chain}"), &line, lines);
                 }
-                ["set", set, "{"] if ours => self.set(set, &line, lines),
+                ["set", set, "{"] if ours => self.set(set, name, &line, lines),
                 [.., "{"] => {
                     let why = if ours {
                         "this kind of table entry has no likeness here"
@@ -156,13 +189,27 @@ impl Reader {
                     self.into.unsaid(line.place(), why);
                     skip(lines);
                 }
-                _ => {}
+                ["flags", flags @ ..] if flags.contains(&"dormant") => {
+                    self.into
+                        .not_needed(line.place(), "this table is switched off");
+                    // What stands in it is in force nowhere.
+                    skip(lines);
+                    return;
+                }
+                ["comment", ..] => {}
+                _ => self.into.unsaid(line.place(), "this has no likeness here"),
             }
         }
     }
 
-    fn set(&mut self, name: &str, head: &Statement, lines: &mut dyn Iterator<Item = Statement>) {
-        let (mut addresses, mut ports, mut elements) = (false, false, Vec::new());
+    fn set(
+        &mut self,
+        name: &str,
+        table: &str,
+        head: &Statement,
+        lines: &mut dyn Iterator<Item = Statement>,
+    ) {
+        let (mut addresses, mut ports, mut elements) = (false, false, Ok(Vec::new()));
         for line in lines {
             let words = words(&line.text);
             match words.as_slice() {
@@ -182,7 +229,7 @@ impl Reader {
                         || kind.ends_with(" dport")
                         || kind.ends_with(" sport");
                 }
-                ["elements", "=", rest @ ..] => elements = listed(rest),
+                ["elements", "=", rest @ ..] => elements = listed(rest, &AFTER_ELEMENTS),
                 ["timeout" | "flags", rest @ ..]
                     if rest.contains(&"timeout") || words[0] == "timeout" =>
                 {
@@ -192,18 +239,32 @@ impl Reader {
                 _ => {}
             }
         }
-        if !addresses && !ports {
-            let why = "sets hold addresses here, and this one holds something else";
-            self.into.unsaid(head.place(), why);
-            return;
-        }
-        if addresses && !elements.is_empty() {
-            self.into.sets.push(NewSet {
-                id: name.to_owned(),
-                addresses: elements.clone(),
-            });
-        }
-        self.sets.insert(name.to_owned(), (elements, addresses));
+        let set = match elements {
+            Err(why) => Set::Unknown(why),
+            Ok(_) if !addresses && !ports => {
+                let why = "sets hold addresses here, and this one holds something else";
+                self.into.unsaid(head.place(), why);
+                Set::Unknown(format!("the set `{name}` holds no addresses"))
+            }
+            Ok(elements) if elements.is_empty() => {
+                Set::Unknown(format!("the set `{name}` is empty, so it matches nothing"))
+            }
+            Ok(elements) if ports => Set::Ports(elements),
+            Ok(addresses) => {
+                let taken = |id: &str| self.into.sets.iter().any(|other| other.id == id);
+                let id = if taken(name) {
+                    unlike(&format!("{table}-{name}"), taken)
+                } else {
+                    name.to_owned()
+                };
+                self.into.sets.push(NewSet {
+                    id: id.clone(),
+                    addresses,
+                });
+                Set::Addresses(id)
+            }
+        };
+        self.sets.insert(name.to_owned(), set);
     }
 
     fn chain(
@@ -214,13 +275,11 @@ impl Reader {
         lines: &mut dyn Iterator<Item = Statement>,
     ) {
         self.chains.entry(name.to_owned()).or_default();
-        let mut base = None;
-        let mut depth = 0_usize;
-        for line in lines {
+        let (mut base, mut policy) = (None, None);
+        while let Some(line) = lines.next() {
             let words = words(&line.text);
             match words.as_slice() {
-                ["}"] if depth == 0 => break,
-                ["}"] => depth -= 1,
+                ["}"] => break,
                 ["type", "filter", "hook", "input", ..] => base = Some("in"),
                 ["type", "filter", "hook", "output", ..] => base = Some("out"),
                 ["type", "filter", "hook", "forward", ..] => base = Some("forward"),
@@ -228,11 +287,16 @@ impl Reader {
                     let why =
                         "packets are judged on their way in, out and through, and changed nowhere";
                     self.into.unsaid(line.place(), why);
-                    base = None;
                 }
-                ["policy", policy] => self.policy(base, policy, &line),
+                ["policy", word] => policy = self.policy(base, word, &line),
                 ["comment", ..] => {}
-                [.., "{"] => depth += 1,
+                [.., "{"] => {
+                    self.into.unsaid(
+                        line.place(),
+                        "this kind of chain entry has no likeness here",
+                    );
+                    skip(lines);
+                }
                 _ => {
                     let step = self.step(family, name, &line, &words);
                     self.chains.entry(name.to_owned()).or_default().push(step);
@@ -240,32 +304,34 @@ impl Reader {
             }
         }
         if let Some(direction) = base {
-            self.bases.push((direction, name.to_owned(), head.place()));
+            self.bases.push(Base {
+                direction,
+                versions: versions(family),
+                chain: name.to_owned(),
+                place: head.place(),
+                // Without one, nft's documentation says, packets pass.
+                policy: policy.unwrap_or(Verdict::Allow),
+            });
         }
     }
 
-    fn policy(&mut self, base: Option<&str>, policy: &str, line: &Statement) {
-        let verdict = if policy == "drop" {
-            Verdict::Block
-        } else {
-            Verdict::Allow
-        };
-        match base {
-            Some("in") => self.into.inbound = Some(verdict),
-            Some("out") => self.into.outbound = Some(verdict),
-            Some(_) => self.into.forward = Some(verdict),
-            None if verdict == Verdict::Block => {
-                self.into
-                    .unsaid(line.place(), "there is no such default here");
-            }
-            None => {}
+    /// What a chain's policy says. One that is no word for it refuses.
+    fn policy(&mut self, base: Option<&str>, policy: &str, line: &Statement) -> Option<Verdict> {
+        if policy == "accept" {
+            return Some(Verdict::Allow);
         }
+        if base.is_none() || policy != "drop" {
+            self.into
+                .unsaid(line.place(), "there is no such default here");
+        }
+        Some(Verdict::Block)
     }
 
     fn step(&mut self, family: &str, chain: &str, line: &Statement, words: &[&str]) -> Step {
         let mut rule = Rule::of(family, chain);
         let read = rule.read(words, &self.sets);
         self.rejects |= rule.rejects;
+        let version = rule.version;
         let (keys, does) = match read {
             Ok(()) => rule.finish(),
             Err(why) => (KeyArguments::default(), Does::Unsaid(why)),
@@ -273,35 +339,87 @@ impl Reader {
         Step {
             place: line.place(),
             keys: Ok(keys),
+            version,
             does,
         }
     }
 
     fn finish(mut self) -> Imported {
-        let mut had: Vec<&str> = Vec::new();
-        for (direction, name, place) in &self.bases {
-            if had.contains(direction) {
-                let why = "a second chain for the same packets: each would have to let a packet pass, and here one row of rules decides";
-                self.into.unsaid(place.clone(), why);
-                for step in self.chains.get(name).into_iter().flatten() {
-                    self.into
-                        .unsaid(step.place.clone(), "it stands in that second chain");
+        let mut walk = Walk::through(&self.chains);
+        for direction in ["in", "out", "forward"] {
+            let bases = self.bases.iter().filter(|base| base.direction == direction);
+            let mut bases: Vec<_> = bases.cloned().collect();
+            // Where packets pass if no rule says otherwise, and rules refuse alone, it is first or last all the same. Of the
+            // others that which refuses by its policy is the one that counts.
+            bases.sort_by_key(|base| {
+                let only_refuses = only_refuses(&self.chains, base);
+                (!only_refuses, base.policy == Verdict::Allow)
+            });
+            let default = match direction {
+                "in" => &mut self.into.inbound,
+                "out" => &mut self.into.outbound,
+                _ => &mut self.into.forward,
+            };
+            for base in &bases {
+                for version in base.versions {
+                    default.say(*version, base.policy);
                 }
-                continue;
             }
-            had.push(direction);
-            expand(&self.chains, name, direction, &mut self.into);
+            let mut had: Vec<Version> = Vec::new();
+            for base in bases {
+                let again = base.versions.iter().any(|version| had.contains(version));
+                if again && !only_refuses(&self.chains, &base) {
+                    let why = "a second chain for the same packets: each would have to let a packet pass, and here one row of rules decides";
+                    self.into.unsaid(base.place, why);
+                    let why = "it stands in that second chain";
+                    walk.leave_out(&base.chain, why, &mut self.into);
+                    continue;
+                }
+                if !only_refuses(&self.chains, &base) {
+                    had.extend(base.versions);
+                }
+                walk.from(&base.chain, direction, &mut self.into);
+            }
         }
+        walk.finish(&mut self.into);
         if self.rejects {
             let note = "A reject is a block here: nothing is sent back.";
             self.into.notes.push(note.to_owned());
         }
-        // Without a chain every packet passes.
-        self.into.inbound = self.into.inbound.or(Some(Verdict::Allow));
-        self.into.outbound = self.into.outbound.or(Some(Verdict::Allow));
-        self.into.forward = self.into.forward.or(Some(Verdict::Allow));
+        self.into.notes.push(OTHERWISE.to_owned());
+        self.pass_without_a_chain();
         self.into
     }
+
+    /// Where a ruleset has chains for what comes in, but none for what goes out or through, packets pass there.
+    fn pass_without_a_chain(&mut self) {
+        for version in Version::ALL {
+            if self.into.inbound.of(version).is_none() {
+                continue;
+            }
+            for (default, packets) in [
+                (&mut self.into.outbound, "goes out"),
+                (&mut self.into.forward, "is forwarded"),
+            ] {
+                if default.of(version).is_none() {
+                    *default.of(version) = Some(Verdict::Allow);
+                    let note = format!(
+                        "No chain is for what {packets} by {}: all of it passes, as in nftables.",
+                        version.name()
+                    );
+                    self.into.notes.push(note);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a chain, and those that it leads to, let nothing pass that another one might refuse, but by a policy.
+fn only_refuses(chains: &Chains, base: &Base) -> bool {
+    let mut alone = Imported::default();
+    Walk::through(chains).from(&base.chain, base.direction, &mut alone);
+    let allows = |item: &Item| matches!(item, Item::Rule(rule) if rule.action == Verdict::Allow);
+    base.policy == Verdict::Allow && !alone.items.iter().any(allows)
 }
 
 fn skip(lines: &mut dyn Iterator<Item = Statement>) {
@@ -318,8 +436,11 @@ fn skip(lines: &mut dyn Iterator<Item = Statement>) {
     }
 }
 
-/// The elements between braces: the first word of each.
-fn listed(words: &[&str]) -> Vec<String> {
+/// What may stand behind an element of a set and is no part of it.
+const AFTER_ELEMENTS: [&str; 4] = ["timeout", "expires", "counter", "comment"];
+
+/// The elements between braces, each of one word and what may stand after it.
+fn listed(words: &[&str], after: &[&str]) -> Result<Vec<String>, String> {
     let inner = words
         .iter()
         .filter(|word| !matches!(**word, "{" | "}"))
@@ -327,13 +448,20 @@ fn listed(words: &[&str]) -> Vec<String> {
         .collect::<Vec<_>>();
     inner
         .split(|word| *word == ",")
-        .filter_map(|element| Some((*element.first()?).trim_matches('"').to_owned()))
+        .filter_map(|element| element.split_first())
+        .map(|(first, rest)| match rest.first() {
+            Some(next) if !after.contains(next) => Err(format!(
+                "`{first} {next}` are several things at once, and a key of ours takes one"
+            )),
+            _ => Ok(first.trim_matches('"').to_owned()),
+        })
         .collect()
 }
 
 struct Rule<'a> {
-    family: &'a str,
     table: &'a str,
+    /// The version of IP that it is for, if it is for one.
+    version: Option<Version>,
     keys: KeyArguments,
     states: Vec<String>,
     loopback: bool,
@@ -346,8 +474,11 @@ impl<'a> Rule<'a> {
     fn of(family: &'a str, chain: &'a str) -> Self {
         let table = chain.rsplit_once(' ').map_or(chain, |(table, _)| table);
         Self {
-            family,
             table,
+            version: match versions(family) {
+                [version] => Some(*version),
+                _ => None,
+            },
             keys: KeyArguments::default(),
             states: Vec::new(),
             loopback: false,
@@ -357,11 +488,7 @@ impl<'a> Rule<'a> {
         }
     }
 
-    fn read<'w>(
-        &mut self,
-        mut words: &'w [&'w str],
-        sets: &HashMap<String, (Vec<String>, bool)>,
-    ) -> Result<(), String> {
+    fn read<'w>(&mut self, mut words: &'w [&'w str], sets: &Sets) -> Result<(), String> {
         while !words.is_empty() {
             words = self.take(words, sets)?;
         }
@@ -369,11 +496,7 @@ impl<'a> Rule<'a> {
     }
 
     /// Takes in one part of a rule; what is left.
-    fn take<'w>(
-        &mut self,
-        words: &'w [&'w str],
-        sets: &HashMap<String, (Vec<String>, bool)>,
-    ) -> Result<&'w [&'w str], String> {
+    fn take<'w>(&mut self, words: &'w [&'w str], sets: &Sets) -> Result<&'w [&'w str], String> {
         match words {
             ["counter", "packets", _, "bytes", _, rest @ ..] | ["counter", rest @ ..] => Ok(rest),
             ["comment", text, rest @ ..] => {
@@ -435,52 +558,77 @@ impl<'a> Rule<'a> {
         what: &str,
         key: &str,
         words: &'w [&'w str],
-        sets: &HashMap<String, (Vec<String>, bool)>,
+        sets: &Sets,
     ) -> Result<&'w [&'w str], String> {
         let (values, rest) = values(words)?;
         let values = with_sets(values, key, sets)?;
         let keys = &mut self.keys;
         match (what, key) {
-            ("ip" | "ip6", "saddr") => set(&mut keys.source, values)?,
-            ("ip" | "ip6", "daddr") => set(&mut keys.destination, values)?,
+            ("ip" | "ip6", "saddr") => once("source", &mut keys.source, values)?,
+            ("ip" | "ip6", "daddr") => once("destination", &mut keys.destination, values)?,
             ("tcp" | "udp", "dport") => {
-                set(&mut keys.protocol, vec![what.to_owned()])?;
-                set(&mut keys.ports, numbers(&values)?)?;
+                once("protocol", &mut keys.protocol, vec![what.to_owned()])?;
+                once("ports", &mut keys.ports, numbers(&values)?)?;
             }
             ("tcp" | "udp", "sport") => {
-                set(&mut keys.protocol, vec![what.to_owned()])?;
-                set(&mut keys.source_ports, numbers(&values)?)?;
+                once("protocol", &mut keys.protocol, vec![what.to_owned()])?;
+                once("source_ports", &mut keys.source_ports, numbers(&values)?)?;
             }
-            ("th", "dport") => set(&mut keys.ports, numbers(&values)?)?,
-            ("th", "sport") => set(&mut keys.source_ports, numbers(&values)?)?,
+            ("th", "dport") => once("ports", &mut keys.ports, numbers(&values)?)?,
+            ("th", "sport") => once("source_ports", &mut keys.source_ports, numbers(&values)?)?,
             ("ip", "protocol") | ("ip6", "nexthdr") | ("meta", "l4proto") => {
-                set(
-                    &mut keys.protocol,
-                    values.iter().map(|name| protocol(name)).collect(),
-                )?;
+                let protocols = values.iter().map(|name| protocol(name)).collect();
+                once("protocol", &mut keys.protocol, protocols)?;
             }
             ("icmp" | "icmpv6", "type") => {
-                let ours = if what == "icmp" { "icmp" } else { "icmpv6" };
-                set(&mut keys.protocol, vec![ours.to_owned()])?;
-                set(
-                    &mut keys.icmp_type,
-                    values.iter().map(|name| icmp_type(name)).collect(),
-                )?;
+                let (ours, version) = match what {
+                    "icmp" => ("icmp", Version::V4),
+                    _ => ("icmpv6", Version::V6),
+                };
+                once("protocol", &mut keys.protocol, vec![ours.to_owned()])?;
+                let types = values
+                    .iter()
+                    .map(|name| icmp::type_of_nft(name, version))
+                    .collect::<Result<_, _>>()?;
+                once("icmp_type", &mut keys.icmp_type, types)?;
             }
             ("meta", "iif" | "oif" | "iifname" | "oifname") => {
                 if values == ["lo"] {
                     self.loopback = true;
                 } else if key.starts_with("iif") {
-                    set(&mut keys.interface, values)?;
+                    once("interface", &mut keys.interface, values)?;
                 } else {
-                    set(&mut keys.out_interface, values)?;
+                    once("out_interface", &mut keys.out_interface, values)?;
                 }
             }
-            ("meta", "skuid") => set(&mut keys.user, values)?,
-            ("ct", "state") => self.states = values,
+            ("meta", "skuid") => {
+                let all = values.iter().map(|value| users(value));
+                let all = all.collect::<Result<Vec<_>, _>>()?.concat();
+                once("user", &mut keys.user, all)?;
+            }
+            ("meta", "nfproto") => match values.as_slice() {
+                [one] if one == "ipv4" => self.of_version(Version::V4)?,
+                [one] if one == "ipv6" => self.of_version(Version::V6)?,
+                _ => return Err("`meta nfproto` asks for no version of IP".to_owned()),
+            },
+            ("ct", "state") => once("state", &mut self.states, values)?,
             _ => return Err(format!("`{what} {key}` has no key of ours")),
         }
+        // What asks for a part of one version's header is for that version.
+        match what {
+            "ip" => self.of_version(Version::V4)?,
+            "ip6" => self.of_version(Version::V6)?,
+            _ => {}
+        }
         Ok(rest)
+    }
+
+    fn of_version(&mut self, version: Version) -> Result<(), String> {
+        if self.version.is_some_and(|other| other != version) {
+            return Err("it asks for both versions of IP at once".to_owned());
+        }
+        self.version = Some(version);
+        Ok(())
     }
 
     fn finish(mut self) -> (KeyArguments, Does) {
@@ -497,16 +645,6 @@ impl<'a> Rule<'a> {
             self.keys.log = Some(true);
         }
         let allows = matches!(does, Does::Decide(Verdict::Allow));
-        // What asks for a version of IP alone.
-        if self.family != "inet" && self.keys.source.is_empty() && self.keys.destination.is_empty()
-        {
-            let all = if self.family == "ip" {
-                "0.0.0.0/0"
-            } else {
-                "::/0"
-            };
-            self.keys.destination = vec![all.to_owned()];
-        }
         if self.loopback {
             let why = "what stays on lo is not judged".to_owned();
             let does = if allows {
@@ -530,14 +668,6 @@ impl<'a> Rule<'a> {
     }
 }
 
-fn set(key: &mut Vec<String>, values: Vec<String>) -> Result<(), String> {
-    if key.is_empty() || *key == values {
-        *key = values;
-        return Ok(());
-    }
-    Err("it asks for the same thing twice over, and a rule does so once".to_owned())
-}
-
 /// The values of one question, and what is left.
 fn values<'w>(words: &'w [&'w str]) -> Result<(Vec<String>, &'w [&'w str]), String> {
     match words {
@@ -553,7 +683,10 @@ fn values<'w>(words: &'w [&'w str]) -> Result<(Vec<String>, &'w [&'w str]), Stri
                 .position(|word| *word == "}")
                 .unwrap_or(rest.len());
             let inner = rest.get(..end).unwrap_or_default();
-            Ok((listed(inner), rest.get(end + 1..).unwrap_or_default()))
+            Ok((listed(inner, &[])?, rest.get(end + 1..).unwrap_or_default()))
+        }
+        [".", ..] => {
+            Err("several things are asked for at once, and a key of ours takes one".to_owned())
         }
         [first, rest @ ..] => {
             // `established,related` comes with blanks around its comma.
@@ -570,11 +703,7 @@ fn values<'w>(words: &'w [&'w str]) -> Result<(Vec<String>, &'w [&'w str]), Stri
 }
 
 /// Sets of addresses by their names, others by what they hold.
-fn with_sets(
-    values: Vec<String>,
-    key: &str,
-    sets: &HashMap<String, (Vec<String>, bool)>,
-) -> Result<Vec<String>, String> {
+fn with_sets(values: Vec<String>, key: &str, sets: &Sets) -> Result<Vec<String>, String> {
     let mut whole = Vec::with_capacity(values.len());
     for value in values {
         let Some(name) = value.strip_prefix('@') else {
@@ -582,13 +711,11 @@ fn with_sets(
             continue;
         };
         match sets.get(name) {
-            Some((elements, _)) if elements.is_empty() => {
-                return Err(format!("the set `{name}` is empty, so it matches nothing"));
+            Some(Set::Addresses(id)) if key.ends_with("addr") => whole.push(format!("@{id}")),
+            Some(Set::Ports(ports)) if !key.ends_with("addr") => {
+                whole.extend(ports.iter().cloned())
             }
-            Some((_, true)) if key.ends_with("addr") => whole.push(value),
-            Some((elements, false)) if !key.ends_with("addr") => {
-                whole.extend(elements.iter().cloned())
-            }
+            Some(Set::Unknown(why)) => return Err(why.clone()),
             _ => return Err(format!("there is no such set `{name}` in this table")),
         }
     }
@@ -609,28 +736,6 @@ fn protocol(name: &str) -> String {
         "igmp" => "2",
         "udplite" => "136",
         "dccp" => "33",
-        other => other,
-    }
-    .to_owned()
-}
-
-pub fn icmp_type(name: &str) -> String {
-    match name {
-        "nd-neighbor-solicit" => "neighbor-solicitation",
-        "nd-neighbor-advert" => "neighbor-advertisement",
-        "nd-router-solicit" => "router-solicitation",
-        "nd-router-advert" => "router-advertisement",
-        "source-quench" => "4",
-        "redirect" => "5",
-        "router-advertisement" => "9",
-        "router-solicitation" => "10",
-        "timestamp-request" => "13",
-        "timestamp-reply" => "14",
-        "mld-listener-query" => "130",
-        "mld-listener-report" => "131",
-        "mld-listener-done" | "mld-listener-reduction" => "132",
-        "nd-redirect" => "137",
-        "mld2-listener-report" => "143",
         other => other,
     }
     .to_owned()

@@ -1,6 +1,6 @@
 //! What a foreign file says, as a rule file of ours.
 
-use super::model::{Imported, Item, NewRule, Place};
+use super::model::{DefaultVerdict, Imported, Item, NewRule, Place, Version};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 use rules::Resolver;
@@ -19,14 +19,20 @@ pub struct Written {
 
 /// Writes it down. Each rule is tried alone, as this machine understands it: what would be an error becomes a comment.
 pub fn rule_file(head: &str, imported: &Imported, resolver: &dyn Resolver) -> Written {
-    let mut defaults = String::new();
-    let mut default = |key: &str, verdict: Verdict| {
+    let (mut defaults, mut unsaid, mut last) = (String::new(), Vec::new(), Vec::new());
+    for (key, direction, packets, default) in [
+        ("inbound", "in", "come in", imported.inbound),
+        ("outbound", "out", "go out", imported.outbound),
+        ("forward", "forward", "are forwarded", imported.forward),
+    ] {
+        if key == "forward" && default == DefaultVerdict::default() && !opens(imported.inbound) {
+            // It is what inbound says.
+            continue;
+        }
+        let (verdict, rule) = one_verdict(default, direction);
         let _infallible = writeln!(defaults, "{key} = \"{}\"", verdict.name());
-    };
-    default("inbound", imported.inbound.unwrap_or(Verdict::Allow));
-    default("outbound", imported.outbound.unwrap_or(Verdict::Allow));
-    if let Some(verdict) = imported.forward {
-        default("forward", verdict);
+        unsaid.extend(unknown(default, packets, imported.defaults_are));
+        last.extend(rule);
     }
     let mut writer = Writer {
         defaults: format!("[default]\n{defaults}"),
@@ -48,7 +54,10 @@ pub fn rule_file(head: &str, imported: &Imported, resolver: &dyn Resolver) -> Wr
             list.join(", ")
         );
     }
-    for item in &imported.items {
+    for (place, why) in &unsaid {
+        writer.unsaid(place, why);
+    }
+    for item in imported.items.iter().chain(&last) {
         match item {
             Item::Rule(rule) => writer.rule(rule),
             Item::NotNeeded(place, why) => writer.comment("Needs no rule", place, why),
@@ -71,6 +80,58 @@ pub fn rule_file(head: &str, imported: &Imported, resolver: &dyn Resolver) -> Wr
     );
     writer.written.text = text;
     writer.written
+}
+
+/// Whether packets of any version pass by this default.
+fn opens(default: DefaultVerdict) -> bool {
+    [default.v4, default.v6].contains(&Some(Verdict::Allow))
+}
+
+/// The default for a direction, which has one for both versions of IP, and the rule behind all others for the version that gets
+/// something else. What is not known is refused.
+fn one_verdict(default: DefaultVerdict, direction: &str) -> (Verdict, Option<Item>) {
+    let known = |verdict: Option<Verdict>| verdict.unwrap_or(Verdict::Block);
+    let (v4, v6) = (known(default.v4), known(default.v6));
+    if v4 == v6 {
+        return (v4, None);
+    }
+    let (verdict, other, version) = if v6 == Verdict::Allow || v4 == Verdict::Block {
+        (v4, v6, Version::V6)
+    } else {
+        (v6, v4, Version::V4)
+    };
+    let keys = KeyArguments {
+        id: Some(format!("{}-{}-{direction}", other.name(), version.name())),
+        direction: Some(direction.to_owned()),
+        destination: vec![version.all().to_owned()],
+        ..KeyArguments::default()
+    };
+    let rule = NewRule {
+        from: Place::named(format!("the default for {} {direction}", version.name())),
+        action: other,
+        keys,
+    };
+    (verdict, Some(Item::Rule(Box::new(rule))))
+}
+
+/// What is to be said of a default that is not known.
+fn unknown(
+    default: DefaultVerdict,
+    packets: &str,
+    where_it_is: Option<&str>,
+) -> Option<(Place, String)> {
+    let of = match (default.v4, default.v6) {
+        (None, None) => "packets",
+        (None, _) => "IPv4 packets",
+        (_, None) => "IPv6 packets",
+        _ => return None,
+    };
+    let hint = where_it_is.map_or(String::new(), |place| format!("; {place}"));
+    let why = format!("the file does not say it, so they are refused here{hint}");
+    let place = Place::named(format!(
+        "what {of} get that {packets} and that no rule matches"
+    ));
+    Some((place, why))
 }
 
 struct Writer<'a> {
@@ -109,6 +170,11 @@ impl Writer<'_> {
             Err(wrong) => {
                 let message = wrong.findings().first().map(|first| first.message.clone());
                 self.unsaid(&rule.from, &message.unwrap_or_default());
+            }
+            // It would be taken, with another meaning: a user whom nobody knows is anybody, or nobody.
+            Ok(rules) if !rules.troubles().is_empty() => {
+                let trouble = rules.troubles().first().map(|first| first.message.clone());
+                self.unsaid(&rule.from, &trouble.unwrap_or_default());
             }
             Ok(_) => {
                 self.ids.push(id);
