@@ -1,6 +1,6 @@
 //! One JSON object per record, one line each.
 
-use crate::entry::{End, PacketSeen, ProcessSeen, Program, Update, What, address};
+use crate::entry::{End, Entry, PacketSeen, ProcessSeen, Program, Update, What, address};
 use crate::reader::{Summary, Told};
 use firewall_abi::packet::PacketHeaders;
 use serde_json::{Value, json};
@@ -18,6 +18,18 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
     let Update::Entry(entry) = &told.update else {
         return None;
     };
+    let mut object = self::entry(entry);
+    if let Some(header) = told.record.as_ref().map(|record| *record.header()) {
+        object["stamp_ns"] = json!(header.stamp_ns);
+        object["processor"] = json!(header.processor);
+        object["sequence"] = json!(header.sequence);
+    }
+    Some(object)
+}
+
+/// An entry as an object, without what only its record says.
+#[must_use]
+pub fn entry(entry: &Entry) -> Value {
     let mut object = match &entry.what {
         What::Packet(seen) => packet(seen),
         What::Process(seen) => process(seen),
@@ -30,12 +42,7 @@ pub fn line(told: &Told<'_>) -> Option<Value> {
     };
     let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     object["time"] = json!(at.as_secs_f64());
-    if let Some(header) = told.record.as_ref().map(|record| *record.header()) {
-        object["stamp_ns"] = json!(header.stamp_ns);
-        object["processor"] = json!(header.processor);
-        object["sequence"] = json!(header.sequence);
-    }
-    Some(object)
+    object
 }
 
 fn packet(seen: &PacketSeen) -> Value {

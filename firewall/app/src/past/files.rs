@@ -6,8 +6,10 @@ use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 use view::csv::csv;
-use view::history;
+use view::entry::{COLUMNS, Entry};
+use view::{history, json};
 
 /// As what it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +37,20 @@ impl Format {
     }
 }
 
+/// What is shown.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// What was kept.
+    Past(Arc<PastSeen>),
+    /// What happened as it was shown, the oldest first.
+    Entries(Vec<Entry>),
+}
+
 /// What is to be written.
 #[derive(Clone, Debug)]
 pub struct Save {
     /// What is shown.
-    pub seen: Arc<PastSeen>,
+    pub content: Content,
     /// How.
     pub format: Format,
     /// Into which folder.
@@ -48,9 +59,9 @@ pub struct Save {
 
 impl Save {
     /// Into the user's folder for such things.
-    pub fn usual(seen: &Arc<PastSeen>, format: Format) -> Self {
+    pub fn usual(content: Content, format: Format) -> Self {
         Self {
-            seen: seen.clone(),
+            content,
             format,
             folder: folder(),
         }
@@ -70,8 +81,12 @@ fn folder() -> PathBuf {
 /// # Errors
 /// It can't be written; the text says why.
 pub fn write(save: &Save) -> Result<PathBuf, String> {
+    let what = match save.content {
+        Content::Past(_) => "history",
+        Content::Entries(_) => "live",
+    };
     for number in 1..10_000 {
-        let name = format!("gatebell-history-{number}.{}", save.format.ending());
+        let name = format!("gatebell-{what}-{number}.{}", save.format.ending());
         let path = save.folder.join(name);
         match create(&path) {
             Ok(mut file) => {
@@ -107,17 +122,11 @@ fn create(path: &Path) -> io::Result<BufWriter<std::fs::File>> {
     options.open(path).map(BufWriter::new)
 }
 
-/// As `gatebell history` prints it.
 fn content(save: &Save, out: &mut dyn Write) -> io::Result<()> {
-    let seen = &save.seen;
-    let objects: Vec<Value> = match seen.wanted.by {
-        Some(by) => history::named(&seen.sums, by),
-        // The oldest first.
-        None => {
-            let mut rows: Vec<_> = seen.shown().map(|row| json!(row)).collect();
-            rows.reverse();
-            rows
-        }
+    let objects = match (&save.content, save.format) {
+        (Content::Past(seen), _) => of_the_past(seen),
+        (Content::Entries(entries), Format::Csv) => entries.iter().map(cells).collect(),
+        (Content::Entries(entries), Format::Json) => entries.iter().map(json::entry).collect(),
     };
     match save.format {
         Format::Csv => csv(&objects, out),
@@ -127,13 +136,36 @@ fn content(save: &Save, out: &mut dyn Write) -> io::Result<()> {
     }
 }
 
+/// As `gatebell history` prints it.
+fn of_the_past(seen: &PastSeen) -> Vec<Value> {
+    match seen.wanted.by {
+        Some(by) => history::named(&seen.sums, by),
+        // The oldest first.
+        None => {
+            let mut rows: Vec<_> = seen.shown().map(|row| json!(row)).collect();
+            rows.reverse();
+            rows
+        }
+    }
+}
+
+/// The cells of an entry, under the names of the columns, and the moment as a number.
+fn cells(entry: &Entry) -> Value {
+    let named = COLUMNS.iter().zip(entry.cells());
+    let fields = named.map(|(name, cell)| ((*name).to_lowercase(), json!(cell)));
+    let mut object: Value = fields.collect::<serde_json::Map<_, _>>().into();
+    let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    object["seconds"] = json!(at.as_secs_f64());
+    object
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use crate::past::talkers::tests::{curl, ssh};
     use crate::past::{Model, Past, Wanted, now};
-    use std::time::UNIX_EPOCH;
+    use view::example::{Named, packet};
 
     #[test]
     fn what_is_shown_is_written_as_csv_and_json_into_a_file_that_was_not_there() {
@@ -150,26 +182,39 @@ mod tests {
             .unwrap();
         let folder = std::env::temp_dir().join(format!("gatebell-saved-{}", unique.as_nanos()));
         std::fs::create_dir(&folder).unwrap();
-        let save = |format| {
+        let save = |content: &Content, format| {
             past.save(Save {
-                seen: seen.clone(),
+                content: content.clone(),
                 format,
                 folder: folder.clone(),
             });
             assert!(past.turn(&mut Model::default()));
             past.look().saved().unwrap().clone()
         };
-        let csv = std::fs::read_to_string(save(Format::Csv).unwrap()).unwrap();
+        let kept = Content::Past(seen);
+        let csv = std::fs::read_to_string(save(&kept, Format::Csv).unwrap()).unwrap();
         let lines: Vec<_> = csv.lines().collect();
         assert_eq!(lines.len(), 3, "{csv}");
         assert!(lines[1].contains("/usr/bin/curl") && lines[2].contains("/usr/sbin/sshd"));
-        let other = save(Format::Csv).unwrap();
+        let other = save(&kept, Format::Csv).unwrap();
         assert!(other.ends_with("gatebell-history-2.csv"), "{other:?}");
-        let json = std::fs::read_to_string(save(Format::Json).unwrap()).unwrap();
+        let json = std::fs::read_to_string(save(&kept, Format::Json).unwrap()).unwrap();
         let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
         assert_eq!(first["name"], "example.org");
+        let packet = Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap();
+        let live = Content::Entries(vec![packet]);
+        let path = save(&live, Format::Csv).unwrap();
+        assert!(path.ends_with("gatebell-live-1.csv"), "{path:?}");
+        let csv = std::fs::read_to_string(path).unwrap();
+        assert!(csv.contains("no-telnet (line 13)"), "{csv}");
+        let json = std::fs::read_to_string(save(&live, Format::Json).unwrap()).unwrap();
+        let first: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            (&first["kind"], &first["destination_port"]),
+            (&json!("packet"), &json!(23))
+        );
         std::fs::remove_dir_all(&folder).unwrap();
-        let why = save(Format::Csv).unwrap_err();
+        let why = save(&kept, Format::Csv).unwrap_err();
         assert!(why.contains("save it again"), "{why}");
     }
 }

@@ -6,7 +6,7 @@ use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use view::entry::{PacketSeen, Program, TCP, UDP, clean, protocol_name};
+use view::entry::{PacketSeen, Program, TCP, UDP, clean, day_and_time, protocol_name};
 use view::history::{self, By, Sum};
 
 /// A program, and all that it talked with.
@@ -18,6 +18,42 @@ pub struct Talker {
     pub places: Vec<Place>,
     /// At each part of the time.
     pub bars: Vec<Bar>,
+    /// What is new about it.
+    pub contact: Option<Contact>,
+}
+
+/// That a program talked for the first time ever, or for the first time with another file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contact {
+    /// Its file has changed since it talked before.
+    pub changed: bool,
+    /// When it did, in seconds since 1970.
+    pub at: u64,
+}
+
+impl Contact {
+    fn of(row: &HistoryRow) -> Option<Self> {
+        let changed = row.contact.as_deref()? != "first";
+        Some(Self {
+            changed,
+            at: row.first,
+        })
+    }
+
+    /// Beside the program's name.
+    pub fn mark(self) -> &'static str {
+        if self.changed { "changed" } else { "new" }
+    }
+
+    /// As a sentence.
+    pub fn words(self) -> String {
+        let at = day_and_time(self.at);
+        if self.changed {
+            format!("Its file has changed since it had talked before; it talked again at {at}.")
+        } else {
+            format!("It talked for the first time ever at {at}.")
+        }
+    }
 }
 
 /// A place that a program talked with.
@@ -46,6 +82,10 @@ pub fn talkers<'a>(
         Talker {
             places: places(&rows),
             bars: bars(rows.iter().copied(), since, now),
+            contact: rows
+                .iter()
+                .filter_map(|row| Contact::of(row))
+                .max_by_key(|contact| contact.at),
             sum,
         }
     })
@@ -225,11 +265,19 @@ pub mod tests {
     fn a_program_has_its_places_by_name_with_how_much_and_since_when() {
         let mut other = curl(200);
         (other.remote, other.port) = ("192.0.2.8".parse().ok(), Some(443));
-        let rows = [curl(100), other, ssh(300), ssh(400)];
+        other.contact = Some("changed".to_owned());
+        let first = HistoryRow {
+            contact: Some("first".to_owned()),
+            ..curl(100)
+        };
+        let rows = [first, other, ssh(300), ssh(400)];
         let talkers = talkers(rows.iter(), Since::All, 500);
         let names: Vec<_> = talkers.iter().map(|it| it.sum.what.as_str()).collect();
         assert_eq!(names, ["/usr/sbin/sshd", "/usr/bin/curl"], "the most first");
         let sshd = &talkers[0];
+        assert_eq!(sshd.contact, None);
+        let contact = talkers[1].contact.unwrap();
+        assert_eq!((contact.changed, contact.at), (true, 200), "the last one");
         assert_eq!(
             (sshd.sum.bytes_sent, sshd.sum.bytes_received),
             (1_000, 12_000)

@@ -21,6 +21,8 @@ pub struct Rows {
     passed: VecDeque<u64>,
     /// The number of the entry that the filter looks at next.
     next: u64,
+    /// Entries from this number on are kept and not shown.
+    paused: Option<u64>,
     account: Option<Account>,
     ended: Option<String>,
 }
@@ -56,7 +58,7 @@ impl Rows {
 
     /// Has the filter look at so many further entries at most; whether it has more to look at.
     pub fn look_through(&mut self, at_most: usize) -> bool {
-        let end = self.first + self.entries.len() as u64;
+        let end = self.end_number();
         if self.filter.is_empty() {
             return false;
         }
@@ -77,13 +79,32 @@ impl Rows {
         self.entries.is_empty()
     }
 
+    /// Has what comes from now on kept and not shown, or all of it shown again.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused.then(|| self.end_number());
+    }
+
     /// How many entries the table has.
     pub fn shown(&self) -> usize {
+        let end = self.paused.unwrap_or(u64::MAX);
         if self.filter.is_empty() {
-            self.entries.len()
+            let shown = end.min(self.end_number()).saturating_sub(self.first);
+            usize::try_from(shown).unwrap_or(usize::MAX)
         } else {
-            self.passed.len()
+            self.passed.partition_point(|number| *number < end)
         }
+    }
+
+    /// Those in the table, the oldest first.
+    pub fn all_shown(&self) -> Vec<Entry> {
+        let numbers = 0..self.shown();
+        let entries = numbers.filter_map(|n| self.nth_shown(n));
+        entries.map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// The number of the entry that comes next.
+    fn end_number(&self) -> u64 {
+        self.first + self.entries.len() as u64
     }
 
     /// One of them, with its number.
@@ -100,11 +121,11 @@ impl Rows {
     pub fn place_of(&self, number: u64) -> Option<usize> {
         if self.filter.is_empty() {
             let place = number.checked_sub(self.first)?;
-            return usize::try_from(place)
-                .ok()
-                .filter(|place| *place < self.entries.len());
+            let place = usize::try_from(place).ok();
+            return place.filter(|place| *place < self.shown());
         }
-        self.passed.binary_search(&number).ok()
+        let place = self.passed.binary_search(&number).ok();
+        place.filter(|place| *place < self.shown())
     }
 
     /// The entry with this number, if it is still here.
@@ -121,10 +142,13 @@ impl Rows {
         } else {
             String::new()
         };
+        let since = self.paused.map(|paused| self.end_number() - paused);
+        let paused =
+            since.map_or_else(String::new, |since| format!("; paused, {since} more since"));
         if self.filter.is_empty() {
-            format!("{all} rows{dropped}")
+            format!("{all} rows{dropped}{paused}")
         } else {
-            format!("{} of {all} rows{dropped}", self.shown())
+            format!("{} of {all} rows{dropped}{paused}", self.shown())
         }
     }
 

@@ -15,7 +15,7 @@ impl DetailsPanel {
     /// Shows them.
     pub fn show<T>(&mut self, ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui) -> T) -> T {
         let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
-        let room = self.needed.min(most);
+        let room = (self.needed.ceil() + 1.0).min(most);
         let margins = egui::Frame::side_top_panel(ui.style()).total_margin();
         let panel = egui::Panel::bottom(name.to_owned()).exact_size(room + margins.sum().y);
         let shown = panel.show(ui, |ui| {

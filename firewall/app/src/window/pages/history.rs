@@ -2,8 +2,8 @@
 
 use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
-use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
-use crate::past::{Format, Past, PastSeen, Save};
+use super::{Around, Page, ROW, Source, arrows, chart, is_entered, saving, wide};
+use crate::past::{Content, Past, PastSeen};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use control::HistoryRow;
@@ -14,11 +14,11 @@ use view::entry::day_and_time;
 use view::history::{self, By, COLUMNS, SUM_COLUMNS, Sum, size};
 
 const WIDTHS: [f32; 10] = [
-    144.0, 60.0, 46.0, 60.0, 280.0, 120.0, 180.0, 46.0, 60.0, 72.0,
+    144.0, 130.0, 46.0, 60.0, 280.0, 120.0, 180.0, 46.0, 60.0, 72.0,
 ];
 const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 66.0, 60.0, 80.0, 80.0, 150.0];
 /// The widths below which a table is scrolled sideways.
-const NEEDED: f32 = 1_150.0;
+const NEEDED: f32 = 1_220.0;
 const SUM_NEEDED: f32 = 1_000.0;
 
 /// What of the page is the window's own.
@@ -53,7 +53,7 @@ impl Page for History {
             ui.separator();
             save(ui, &around.shown.past);
         });
-        saved(ui, &around.shown.past);
+        saving::outcome(ui, &around.shown.past);
     }
 
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
@@ -69,34 +69,11 @@ fn save(ui: &mut Ui, past: &Past) {
     let state = past.look();
     let seen = state.seen().and_then(|seen| seen.as_ref().ok()).cloned();
     drop(state);
-    for format in [Format::Csv, Format::Json] {
-        let button = egui::Button::new(format!("Save as {}", format.name()));
-        let possible = seen.as_ref().is_some_and(|seen| !seen.rows.is_empty());
-        if let (true, Some(seen)) = (ui.add_enabled(possible, button).clicked(), &seen) {
-            past.save(Save::usual(seen, format));
-        }
-    }
-}
-
-/// Where it was written, or why it was not.
-fn saved(ui: &mut Ui, past: &Past) {
-    let saved = past.look().saved().cloned();
-    let Some(saved) = saved else {
+    let Some(seen) = seen else {
         return;
     };
-    ui.horizontal_wrapped(|ui| {
-        colours::bright(ui);
-        match saved {
-            Ok(path) => drop(ui.strong(format!("Written: {}", path.display()))),
-            Err(why) => {
-                let colour = ui.visuals().error_fg_color;
-                ui.label(RichText::new(format!("Nothing was written: {why}")).color(colour));
-            }
-        }
-        if ui.button("Done").clicked() {
-            past.dismiss();
-        }
-    });
+    let possible = !seen.rows.is_empty();
+    saving::buttons(ui, past, possible, || Content::Past(seen));
 }
 
 impl History {
@@ -262,6 +239,7 @@ fn identity(row: &HistoryRow) -> impl PartialEq + '_ {
         user,
         rule,
         name,
+        contact,
         ..
     } = row;
     let what = (start, seconds, direction, verdict, reason, protocol);
@@ -269,7 +247,7 @@ fn identity(row: &HistoryRow) -> impl PartialEq + '_ {
         what,
         (remote, source, port),
         (program, process, user),
-        (rule, name),
+        (rule, name, contact),
     )
 }
 

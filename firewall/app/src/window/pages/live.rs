@@ -1,7 +1,8 @@
 //! The live page: what was refused and what was started, as it happens.
 
 use super::filter_line::FilterLine;
-use super::{Around, Page, ROW, Source, until_it_is_back, wide};
+use super::{Around, Page, ROW, Source, saving, until_it_is_back, wide};
+use crate::past::Content;
 use crate::window::details::Details;
 use crate::window::rows::Rows;
 use crate::window::{colours, table_row};
@@ -23,6 +24,7 @@ const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
 #[derive(Default)]
 pub struct Live {
     filter: FilterLine,
+    paused: bool,
     selected: Option<u64>,
     pub(in crate::window) painted: PaintedRows,
     details: Details,
@@ -81,8 +83,16 @@ impl Page for Live {
             if self.filter.show(ui) {
                 rows.filter(self.filter.filter().clone());
             }
+            if ui.toggle_value(&mut self.paused, "Pause").changed() {
+                rows.pause(self.paused);
+            }
+            saving::buttons(ui, &around.shown.past, rows.shown() > 0, || {
+                Content::Entries(rows.all_shown())
+            });
             ui.label(RichText::new(rows.shown_of_all()).weak());
         });
+        drop(rows);
+        saving::outcome(ui, &around.shown.past);
     }
 
     /// The rows, and the details of the one that is selected.

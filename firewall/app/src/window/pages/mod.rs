@@ -11,6 +11,7 @@ pub mod live;
 mod of_the_past;
 mod programs;
 mod rules;
+mod saving;
 mod sets;
 mod status;
 

@@ -241,6 +241,10 @@ impl Programs {
                 });
             });
         });
+        if let Some(contact) = talker.contact {
+            let text = RichText::new(contact.words()).color(colours::lost(ui));
+            ui.add(egui::Label::new(text).wrap());
+        }
         if place.is_none() {
             chart::show(ui, &talker.bars, seen.wanted.since);
         }
@@ -283,9 +287,13 @@ fn line(
             let count = talker.places.len();
             let places = if count == 1 { "place" } else { "places" };
             let folded = if open { "" } else { ", folded" };
+            let contact = talker
+                .contact
+                .map(|contact| format!(", {}", contact.mark()));
+            let contact = contact.unwrap_or_default();
             (
-                format!("{mark}  {}  ({count})", sum.what),
-                format!("{}, {count} {places}{folded}", sum.what),
+                format!("{mark}  {}  ({count}){contact}", sum.what),
+                format!("{}{contact}, {count} {places}{folded}", sum.what),
             )
         }
     };
@@ -305,9 +313,11 @@ fn line(
         .collect();
     let words = format!("{said}: {}", counts.join(", "));
     let refused = sum.refused > 0;
+    let is_news = place.is_none() && talker.contact.is_some();
     let id = table_row(row, &cells, &words, |ui, column| match column {
         // On the ground of what is selected it would be hard to read.
         _ if selected => None,
+        0 if is_news => Some(colours::lost(ui)),
         4 if refused => Some(colours::refused(ui)),
         _ => None,
     });

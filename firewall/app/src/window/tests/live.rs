@@ -86,6 +86,29 @@ fn what_is_asked_for_is_typed_in_the_language_of_watch_and_what_is_wrong_is_said
 }
 
 #[test]
+fn a_page_that_is_paused_keeps_what_comes_and_shows_it_when_it_goes_on() {
+    let mut window = window();
+    tell(&window, refused());
+    window.run();
+    window.get_by_label("Pause").click();
+    window.run();
+    for n in 0..3 {
+        tell(&window, lost(n));
+    }
+    window.run();
+    assert_eq!(rows(&window).len(), 1);
+    assert!(sees(&window, "4 rows; paused, 3 more since"));
+    let line = window.get_by_role(accesskit::Role::TextInput);
+    line.focus();
+    line.type_text("o");
+    window.run();
+    assert_eq!(rows(&window).len(), 1, "filtered, too");
+    window.get_by_label("Pause").click();
+    window.run();
+    assert_eq!(rows(&window).len(), 4);
+}
+
+#[test]
 fn the_books_stand_below_and_then_the_end() {
     let mut window = window();
     let kernel = Totals {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::past::talkers::tests::{curl, ssh};
-use crate::past::{self, Format, Save};
+use crate::past::{self, Content, Format, Save};
 use control::HistoryRow;
 use std::time::SystemTime;
 
@@ -95,6 +95,25 @@ fn programs_are_listed_with_how_much_and_a_click_unfolds_what_each_talked_with()
     window.get_by_label_contains("/usr/bin/telnet, 2").click();
     window.run_steps(3);
     assert_eq!(rows(&window).len(), 2);
+}
+
+#[test]
+fn a_program_that_talked_for_the_first_time_or_with_another_file_is_marked_and_said_to_be() {
+    let (mut window, mut service, _) = on("Programs");
+    service.rows[0].contact = Some("first".to_owned());
+    service.rows[2].contact = Some("changed".to_owned());
+    window.get_by_label("week").click();
+    window.run_steps(3);
+    told(&mut window, &mut service);
+    let shown = rows(&window);
+    assert!(
+        shown[0].starts_with("/usr/sbin/sshd, changed, 1 place, folded"),
+        "{shown:?}"
+    );
+    assert!(shown[1].starts_with("/usr/bin/telnet, new, 2 places, folded"));
+    window.get_by_label_contains("/usr/bin/telnet, new").click();
+    window.run_steps(3);
+    assert!(sees(&window, "It talked for the first time ever at"));
 }
 
 #[test]
@@ -217,7 +236,7 @@ fn where_a_file_was_written_is_said_in_place_and_why_it_was_not() {
     let seen = window.state().shown.past.look().seen().cloned();
     let save = Save {
         folder: "/proc/nowhere".into(),
-        ..Save::usual(&seen.unwrap().unwrap(), Format::Csv)
+        ..Save::usual(Content::Past(seen.unwrap().unwrap()), Format::Csv)
     };
     window.state().shown.past.save(save);
     told(&mut window, &mut service);

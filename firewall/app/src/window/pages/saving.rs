@@ -1,0 +1,43 @@
+//! The buttons that write what is shown into a file of the user's, and what became of it.
+
+use crate::past::{Content, Format, Past, Save};
+use crate::window::colours;
+use eframe::egui::{self, RichText, Ui};
+
+/// The buttons; where nobody writes, there are none.
+pub fn buttons(ui: &mut Ui, past: &Past, possible: bool, content: impl FnOnce() -> Content) {
+    if !past.look().is_followed() {
+        return;
+    }
+    let mut wanted = None;
+    for format in [Format::Csv, Format::Json] {
+        let button = egui::Button::new(format!("Save as {}", format.name()));
+        if ui.add_enabled(possible, button).clicked() {
+            wanted = Some(format);
+        }
+    }
+    if let Some(format) = wanted {
+        past.save(Save::usual(content(), format));
+    }
+}
+
+/// Where it was written, or why it was not.
+pub fn outcome(ui: &mut Ui, past: &Past) {
+    let saved = past.look().saved().cloned();
+    let Some(saved) = saved else {
+        return;
+    };
+    ui.horizontal_wrapped(|ui| {
+        colours::bright(ui);
+        match saved {
+            Ok(path) => drop(ui.strong(format!("Written: {}", path.display()))),
+            Err(why) => {
+                let colour = ui.visuals().error_fg_color;
+                ui.label(RichText::new(format!("Nothing was written: {why}")).color(colour));
+            }
+        }
+        if ui.button("Done").clicked() {
+            past.dismiss();
+        }
+    });
+}
