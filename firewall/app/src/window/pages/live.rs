@@ -149,7 +149,8 @@ impl Live {
                 row.set_selected(selected);
                 let text = self.painted.of(number, entry);
                 table_row(&mut row, &text.cells, &text.line, |ui, _| {
-                    colour(ui, &entry.what)
+                    // On the ground of what is selected it would be hard to read.
+                    colour(ui, &entry.what).filter(|_| !selected)
                 });
                 // Already when it is pressed: while rows come, another one may lie there at the release.
                 let response = row.response();
