@@ -92,8 +92,8 @@ it_protects_the_machine_that_it_is_installed_on() {
     check "its members may ask the service" members_may_ask
     check "polkit knows what it may be asked" [ -f "$policy" ]
     systemd-analyze security gatebell --no-pager 2>/dev/null | tail -n 1
-    check "what the service may do stays small (an exposure of 2.7 at most)" \
-        systemd-analyze security --threshold=27 gatebell --no-pager
+    check "what the service may do stays small (an exposure of 3.2 at most)" \
+        systemd-analyze security --threshold=32 gatebell --no-pager
     protected
     check "the status says so" gatebell status
     within 60 reported || no "gatebell watch --json reports the refused packet"

@@ -2,6 +2,7 @@
 #![no_main]
 
 use engine::connection::{Connections, Known, decide, key_of};
+use engine::rejected::{answer, may_be_answer};
 use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
 use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
@@ -48,6 +49,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
         let more = u32::from(how >> 4 & 3) * 16;
         let packet = bytes.take(size.into());
         let parsed = any_packet_is_read_the_same_however_much_is_there(packet, more, direction);
+        any_packet_is_answered_by_a_packet_or_not(packet, more, direction);
         let mut key = key_of(&parsed.flow);
         let quoted =
             (is_error(&parsed.flow) && quoted(packet, &parsed.flow, &mut key)).then_some(key);
@@ -92,6 +94,18 @@ fn any_packet_is_read_the_same_however_much_is_there(
         what_was_read_fits_into_the_packet(&parsed, packet.len(), length);
     }
     parsed
+}
+
+/// Where it is rejected.
+fn any_packet_is_answered_by_a_packet_or_not(packet: &[u8], more: u32, direction: Direction) {
+    let length = packet.len() as u32 + more;
+    let Some(answer) = answer(packet, length, direction, |to| Some(*to)) else {
+        return;
+    };
+    let bytes = answer.bytes();
+    let parsed = parse(bytes, bytes.len() as u32, Direction::Outbound);
+    assert!(parsed.shape == Shape::Whole && may_be_answer(&parsed.flow));
+    assert_eq!(parsed.flow.destination, answer.to);
 }
 
 fn what_was_read_fits_into_the_packet(Parsed { flow, shape }: &Parsed, there: usize, length: u32) {

@@ -26,6 +26,8 @@ mod keys;
 mod lab;
 #[path = "decisions/processes.rs"]
 mod processes;
+#[path = "decisions/rejects.rs"]
+mod rejects;
 #[path = "decisions/shares.rs"]
 mod shares;
 #[path = "decisions/somebody.rs"]

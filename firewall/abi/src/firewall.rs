@@ -298,6 +298,8 @@ pub struct Service {
     pub gone: u64,
     /// The zone's network namespace, by the kernel's cookie: sockets of the zone's control group may be in others.
     pub netns: u64,
+    /// The sockets by which it answers what was rejected, of IPv4 and of IPv6, by their cookies; 0: there is none.
+    pub answering: [u64; 2],
 }
 
 /// How the kernel's count of ticks becomes nanoseconds since it started. Ticks stand still while the machine sleeps, and nobody
@@ -540,6 +542,6 @@ const _: () = {
     assert!(
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
-    assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 24);
+    assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
     assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 316 && size_of::<Ticks>() == 16);
 };

@@ -18,6 +18,7 @@ pub mod kind;
 pub mod members;
 pub mod packet;
 pub mod process;
+pub mod rejected;
 pub mod rules;
 
 /// The version of what is laid out here, a hash that the build makes of it: the driver's pinned maps carry it, and another one

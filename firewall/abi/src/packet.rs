@@ -41,7 +41,7 @@ pub enum Verdict {
     Allow = 1,
     /// The packet is dropped.
     Block = 2,
-    /// The packet is dropped, and its sender is told. Its number is kept for it: no rule gives it yet.
+    /// The packet is dropped, and its sender is told.
     Reject = 3,
     /// The packet is dropped quietly until somebody has said what is to become of its like.
     Ask = 4,
@@ -100,6 +100,15 @@ from_integer! {
         Rule = 1, "rule"; Default = 2, "default"; Malformed = 3, "malformed"; Fragment = 4, "fragment";
         Reply = 5, "reply"; FailMode = 6, "fail_mode"; Answer = 7, "answer"; Unanswered = 8, "unanswered";
         Link = 9, "link";
+    }
+}
+
+impl Verdict {
+    /// Whether the verdict of this number refuses for good, with an answer or without.
+    #[must_use]
+    #[inline(always)]
+    pub const fn refuses(number: u8) -> bool {
+        number == Self::Block as u8 || number == Self::Reject as u8
     }
 }
 
@@ -183,6 +192,8 @@ impl Local {
     pub const CALL: u32 = 3;
     /// The same, where the address that is called may be translated before the rules see it.
     pub const CALL_TRANSLATED: u32 = 4;
+    /// The service sends it to answer what was rejected: whatever rules say of it, as of a call, it passes.
+    pub const ANSWERS: u32 = 5;
     /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
     pub const KERNEL: [u64; 2] = [u64::MAX, 0];
     /// Stands for the program where somebody's is at the zone's end, and it can't be known whose: rules that block any take it.

@@ -268,6 +268,23 @@ pub struct Stats {
     pub flows_most: u64,
     /// What is known of addresses' names.
     pub names: NameStats,
+    /// What became of what was rejected.
+    pub rejected: RejectStats,
+}
+
+/// What became of the packets that were rejected, whose senders are to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectStats {
+    /// Packets that the driver handed to the service to be answered, since its tables were made.
+    pub handed: u64,
+    /// Packets that found no room on that way, or could not be copied: nobody was told.
+    pub lost: u64,
+    /// Answers that were sent, since the service started.
+    pub answered: u64,
+    /// Packets that were not answered because there were too many, since then.
+    pub limited: u64,
+    /// Answers that could not be sent, since then.
+    pub failed: u64,
 }
 
 /// What became of the answers of DNS that the zone got.
@@ -632,7 +649,13 @@ fn mebibytes(bytes: u64) -> String {
 impl Stats {
     /// What the driver counted.
     #[must_use]
-    pub const fn of(generation: u32, verdicts: Verdicts, flows: u64, names: NameStats) -> Self {
+    pub const fn of(
+        generation: u32,
+        verdicts: Verdicts,
+        flows: u64,
+        names: NameStats,
+        rejected: RejectStats,
+    ) -> Self {
         let Verdicts {
             allowed_in,
             blocked_in,
@@ -657,6 +680,7 @@ impl Stats {
             flows,
             flows_most,
             names,
+            rejected,
         }
     }
 }

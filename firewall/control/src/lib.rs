@@ -16,8 +16,8 @@ mod places;
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
     Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept, Lasts, Lease,
-    Memory, NameStats, NamedRule, Question, Refused, RuleNames, RuleText, SetAdded, SetMember,
-    SetRemoved, Stats, Status,
+    Memory, NameStats, NamedRule, Question, Refused, RejectStats, RuleNames, RuleText, SetAdded,
+    SetMember, SetRemoved, Stats, Status,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

@@ -134,10 +134,12 @@ fn default_policy(head: &Head, direction: u8) -> Outcome {
 fn decision(generation: u32, rule: u32, outcome: Outcome, reason: Reason) -> Decision {
     const ALLOW: u8 = Verdict::Allow as u8;
     const ASK: u8 = Verdict::Ask as u8;
-    // Whatever is no clear "allow" or "ask" blocks.
+    const REJECT: u8 = Verdict::Reject as u8;
+    // Whatever is no clear "allow", "ask" or "reject" blocks.
     let verdict = match outcome.verdict() {
         ALLOW => Verdict::Allow,
         ASK => Verdict::Ask,
+        REJECT => Verdict::Reject,
         _ => Verdict::Block,
     };
     Decision {

@@ -36,6 +36,7 @@ mod link;
 mod parse;
 pub mod published;
 mod quoted;
+pub mod rejected;
 mod tables;
 mod tree;
 

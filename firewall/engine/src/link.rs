@@ -56,7 +56,7 @@ pub fn stay_on_the_link(Parsed { flow, shape }: &Parsed, local: &Local, decision
 #[inline(always)]
 pub const fn is_refused_by_default(decision: &Decision) -> bool {
     decision.reason == Reason::Default as u8
-        && decision.verdict == Verdict::Block as u8
+        && Verdict::refuses(decision.verdict)
         && decision.generation != 0
 }
 
@@ -76,7 +76,9 @@ mod tests {
                 (Verdict::Ask, Reason::Rule, true),
                 (Verdict::Ask, Reason::Default, true),
                 (Verdict::Block, Reason::Default, true),
+                (Verdict::Reject, Reason::Default, true),
                 (Verdict::Block, Reason::Rule, false),
+                (Verdict::Reject, Reason::Rule, false),
                 (Verdict::Socket, Reason::Rule, false),
             ]
             .map(|(verdict, reason, expected)| {

@@ -67,11 +67,11 @@ pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) ->
 }
 
 /// What lies behind the IP headers.
-struct Payload {
+pub(crate) struct Payload {
     /// Where it starts.
-    start: u32,
+    pub(crate) start: u32,
     /// Where it ends.
-    end: u32,
+    pub(crate) end: u32,
     /// Its place in the whole, if this is a fragment.
     fragment: Fragment,
 }
@@ -105,6 +105,12 @@ fn ipv4<B: Bytes + ?Sized>(
     flow.source = mapped(ip.source);
     flow.destination = mapped(ip.destination);
     flow.protocol = ip.protocol;
+    let payload = ipv4_payload(ip, length)?;
+    transport(bytes, &payload, flow)
+}
+
+#[inline(always)]
+fn ipv4_payload(ip: &Ipv4, length: u32) -> Option<Payload> {
     let start = u32::from(ip.version_and_words & 15) * 4;
     let said = u32::from(u16::from_be_bytes(ip.length));
     let end = said_length(said, said == 0, length)?;
@@ -116,29 +122,49 @@ fn ipv4<B: Bytes + ?Sized>(
         offset: (field & 0x1FFF) * 8,
         more: field & 0x2000 != 0,
     };
-    transport(
-        bytes,
-        &Payload {
-            start,
-            end,
-            fragment,
-        },
-        flow,
-    )
+    Some(Payload {
+        start,
+        end,
+        fragment,
+    })
 }
 
 #[inline(always)]
 fn ipv6<B: Bytes + ?Sized>(bytes: &B, length: u32, flow: &mut PacketHeaders) -> Option<Shape> {
-    const HEADER: u32 = 40;
     let ip: Ipv6 = bytes.load(0)?;
     flow.ip_version = 6;
     flow.source = ip.source;
     flow.destination = ip.destination;
     flow.protocol = ip.next;
+    let payload = ipv6_payload(bytes, &ip, length, flow)?;
+    transport(bytes, &payload, flow)
+}
+
+#[inline(always)]
+fn ipv6_payload<B: Bytes + ?Sized>(
+    bytes: &B,
+    ip: &Ipv6,
+    length: u32,
+    flow: &mut PacketHeaders,
+) -> Option<Payload> {
+    const HEADER: u32 = 40;
     let said = u32::from(u16::from_be_bytes(ip.payload)) + HEADER;
     let end = said_length(said, said == HEADER, length)?;
-    let payload = extensions(bytes, end, flow)?;
-    transport(bytes, &payload, flow)
+    extensions(bytes, end, flow)
+}
+
+/// Where what lies behind a packet's IP headers starts and ends.
+pub(crate) fn payload_of<B: Bytes + ?Sized>(bytes: &B, length: u32) -> Option<Payload> {
+    let ip: Ipv4 = bytes.load(0)?;
+    if ip.version_and_words >> 4 == 4 {
+        return ipv4_payload(&ip, length);
+    }
+    let ip: Ipv6 = bytes.load(0)?;
+    let mut flow = PacketHeaders {
+        protocol: ip.next,
+        ..PacketHeaders::default()
+    };
+    ipv6_payload(bytes, &ip, length, &mut flow)
 }
 
 /// Walks over IPv6's extension headers and leaves in `flow.protocol` what comes behind them.

@@ -37,7 +37,8 @@
 //!
 //! [[rule]]                     # tried in this order, the first that matches decides
 //! id = "web"                   # its name in records and messages
-//! action = "allow"             # or "block"; or "ask", with direction = "out" or "in": a person decides
+//! action = "allow"             # or "block"; or "reject", which tells the sender
+//!                              # or "ask", with direction = "out" or "in": a person decides
 //! # unanswered = "block"       # with "ask": what becomes of what nobody answered in time; or "allow"
 //! # answer_within = 30         # with "ask": that time, in seconds
 //! direction = "in"             # or "out" or "forward"; all of them if left out

@@ -25,16 +25,13 @@ pub(crate) fn id(value: &DeValue<'_>) -> Result<String, Wrong> {
 }
 
 pub(crate) fn action(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
-    if value.as_str() == Some(Verdict::Reject.name()) {
-        return Err(
-            "`reject` is no action of this release yet; write \"block\", \"ask\" or \"allow\""
-                .into(),
-        );
-    }
-    one_of(
-        value,
-        &[Verdict::Allow, Verdict::Block, Verdict::Ask].map(|verdict| (verdict.name(), verdict)),
-    )
+    let actions = [
+        Verdict::Allow,
+        Verdict::Block,
+        Verdict::Reject,
+        Verdict::Ask,
+    ];
+    one_of(value, &actions.map(|verdict| (verdict.name(), verdict)))
 }
 
 /// What becomes of what nobody was asked about in time.
@@ -49,7 +46,7 @@ pub(crate) fn unanswered(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
 pub(crate) fn action_of_forwarded(value: &DeValue<'_>) -> Result<Verdict, Wrong> {
     match action(value)? {
         Verdict::Ask => Err(
-            "nobody at this machine can be asked about what it only forwards; write \"block\" or \"allow\"".into(),
+            "nobody at this machine can be asked about what it only forwards; write \"block\", \"reject\" or \"allow\"".into(),
         ),
         other => Ok(other),
     }

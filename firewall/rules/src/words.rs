@@ -19,9 +19,14 @@ pub fn direction(text: &str) -> Result<Direction, String> {
 /// # Errors
 /// There is none of this name.
 pub fn verdict(text: &str) -> Result<Verdict, String> {
-    let mut all = [Verdict::Allow, Verdict::Block, Verdict::Ask].into_iter();
-    let found = all.find(|verdict| verdict.name() == text);
-    found.ok_or_else(|| "it is allow, block or ask".to_owned())
+    let all = [
+        Verdict::Allow,
+        Verdict::Block,
+        Verdict::Reject,
+        Verdict::Ask,
+    ];
+    let found = all.into_iter().find(|verdict| verdict.name() == text);
+    found.ok_or_else(|| "it is allow, block, reject or ask".to_owned())
 }
 
 /// Addresses and sets as people write them.

@@ -81,15 +81,17 @@ struct Seen {
 
 // --- What is to happen -------------------------------------------------------------------------------------------------
 
+/// What refuses and is not reported is rejected, so that there are both.
+const fn verdict(allow: bool, log: bool) -> Verdict {
+    match (allow, log) {
+        (true, _) => Verdict::Allow,
+        (false, true) => Verdict::Block,
+        (false, false) => Verdict::Reject,
+    }
+}
+
 /// Rule, verdict, reason, and whether it is reported.
 fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
-    let verdict = |allow| {
-        if allow {
-            Verdict::Allow
-        } else {
-            Verdict::Block
-        }
-    };
     let or_fragment = |reason| {
         if seen.shape == Shape::LaterFragment {
             Reason::Fragment
@@ -104,7 +106,7 @@ fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
         if wanted(wish, file, seen) {
             return (
                 number,
-                verdict(wish.allow),
+                verdict(wish.allow, wish.log),
                 or_fragment(Reason::Rule),
                 wish.log,
             );
@@ -115,7 +117,12 @@ fn oracle(file: &File, seen: &Seen) -> (u32, Verdict, Reason, bool) {
         Direction::Outbound => 1,
         Direction::Forward => 2,
     }];
-    (NO_RULE, verdict(allow), or_fragment(Reason::Default), log)
+    (
+        NO_RULE,
+        verdict(allow, log),
+        or_fragment(Reason::Default),
+        log,
+    )
 }
 
 fn wanted(wish: &Wish, file: &File, seen: &Seen) -> bool {
@@ -195,10 +202,15 @@ fn there(program: u64) -> bool {
 // --- The same as text ----------------------------------------------------------------------------------------------------
 
 fn text(file: &File) -> String {
-    let action = |allow: bool| if allow { "allow" } else { "block" };
+    let action = |allow: bool, log: bool| verdict(allow, log).name();
     let mut text = String::from("[default]\n");
     for (name, (allow, log)) in ["inbound", "outbound", "forward"].iter().zip(file.defaults) {
-        writeln!(text, "{name} = '{}'\nlog_{name} = {log}", action(allow)).unwrap();
+        writeln!(
+            text,
+            "{name} = '{}'\nlog_{name} = {log}",
+            action(allow, log)
+        )
+        .unwrap();
     }
     for (n, set) in file.sets.iter().enumerate() {
         let (here, there) = set.split_at(set.len() / 2);
@@ -218,7 +230,7 @@ fn text(file: &File) -> String {
         writeln!(
             text,
             "[[rule]]\nid = 'r{n}'\naction = '{}'\nenabled = {enabled}\nlog = {log}",
-            action(allow)
+            action(allow, log)
         )
         .unwrap();
         wish.direction

@@ -298,7 +298,7 @@ fn an_error_says_what_would_be_right() {
         ),
         (
             "id='a'\naction='deny'",
-            "6:8: `action`: `deny` is not known here; there are: allow, block, ask",
+            "6:8: `action`: `deny` is not known here; there are: allow, block, reject, ask",
         ),
         (
             "id='a'\naction='allow'\nprotocol='tpc'",
@@ -327,10 +327,6 @@ fn an_error_says_what_would_be_right() {
         (
             "id='a'\naction='allow'\ndirection='inbound'",
             "there are: in, out, forward; leave the key out for every direction",
-        ),
-        (
-            "id='a'\naction='reject'",
-            "6:8: `action`: `reject` is no action of this release yet",
         ),
         (
             "id='a'\naction='ask'",

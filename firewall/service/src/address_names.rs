@@ -1,34 +1,26 @@
 //! The names of addresses: the driver hands on the answers of DNS that the zone gets and its questions, and a thread reads them.
 //!
 //! Rules that hold here:
-//! - The thread gives up its capabilities for ever before it looks at a byte of them. It has the ring, which was mapped for it,
-//!   and the names; it opens nothing and says nothing to anybody.
+//! - The thread has no capabilities ([`crate::ring_thread`]), and says nothing to anybody.
 //! - What it can't read labels nothing. If it breaks down there are no names, and nothing else is missing.
-//! - It takes a fifth of one processor at most, whatever comes: what finds no room in the ring meanwhile the driver counts.
 
-use crate::capabilities;
 use crate::driver::Driver;
 use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};
-use anyhow::{Context, Result, anyhow};
-use channel::ring::{Lie, Reader, Step};
-use channel::sys::linux::Ring;
+use crate::ring_thread::RingThread;
+use anyhow::{Result, anyhow};
 use firewall_abi::dns::{AnswerPacket, AnswersSeen, QuestionPacket, RING_BYTES};
 use names::{Answered, Cache, Ends, Learned, Unread};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::IpAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tracing::error;
 use zerocopy::FromBytes;
 
-/// It rests for so many times as long as it has worked.
-const REST: u32 = 4;
-const SHORTEST_REST: Duration = Duration::from_millis(2);
 const RECORD: usize = size_of::<AnswerPacket>();
 
 /// The names that are known, and the thread that learns them. Dropped, the thread ends.
@@ -204,101 +196,14 @@ fn read_question(record: &[u8]) -> Option<(Ends, names::Asked)> {
 }
 
 fn start(driver: &Driver, shared: Arc<Shared>) -> Result<UnixStream> {
-    let map = driver.map("DNS_ANSWERS")?.try_clone_to_owned()?;
-    let ring = Ring::new(map.as_fd(), RING_BYTES as u32)
-        .context("mapping the ring in which answers of DNS wait")?;
-    let (end, ours) = UnixStream::pair()?;
-    end.set_nonblocking(true)?;
-    ours.set_nonblocking(true)?;
-    let mut learner = Learner {
-        reader: Reader::of_any_length(ring),
-        map,
-        end: ours,
-        shared,
-    };
-    std::thread::Builder::new()
-        .name("names".to_owned())
-        .spawn(move || {
-            if let Err(cause) = learner.run() {
-                learner.shared.break_down(&cause);
-            }
-        })?;
+    let (thread, end) = RingThread::<RECORD>::of(driver, "DNS_ANSWERS", RING_BYTES)?;
+    let broken = shared.clone();
+    thread.start(
+        "names",
+        move |record| shared.learn(record),
+        move |cause| broken.break_down(cause),
+    )?;
     Ok(end)
-}
-
-struct Learner {
-    reader: Reader<Ring, RECORD>,
-    map: OwnedFd,
-    end: UnixStream,
-    shared: Arc<Shared>,
-}
-
-impl Learner {
-    fn run(&mut self) -> Result<()> {
-        capabilities::give_up().context("giving up capabilities")?;
-        // What is owed is rested once the clock of `poll` can tell it from nothing.
-        let mut owed = Duration::ZERO;
-        loop {
-            let began = Instant::now();
-            let (shared, mut joins) = (&self.shared, false);
-            let drained: Result<_, Broken> = self.reader.drain(|record| {
-                joins |= shared.learn(record);
-                Ok(Step::Next)
-            });
-            if joins {
-                // Where there is no room it was written to before.
-                let _woken_already = (&self.end).write(&[1]);
-            }
-            drained.map_err(|Broken(Lie(what))| anyhow!("the ring of answers is {what}"))?;
-            owed += began.elapsed() * REST;
-            if owed >= SHORTEST_REST {
-                if self.ends(owed)? {
-                    return Ok(());
-                }
-                owed = Duration::ZERO;
-            }
-            let waits = Instant::now();
-            if self.ends_before_more()? {
-                return Ok(());
-            }
-            owed = owed.saturating_sub(waits.elapsed());
-        }
-    }
-
-    /// Rests for so long; true: it is to end.
-    fn ends(&self, rest: Duration) -> Result<bool> {
-        let mut fds = [PollFd::new(self.end.as_fd(), PollFlags::empty())];
-        let rest = PollTimeout::try_from(rest).unwrap_or(PollTimeout::MAX);
-        poll(&mut fds, rest).or_else(interrupted)?;
-        Ok(fds[0].any() == Some(true))
-    }
-
-    /// Waits for more; true: it is to end.
-    fn ends_before_more(&self) -> Result<bool> {
-        let mut fds = [
-            PollFd::new(self.end.as_fd(), PollFlags::empty()),
-            PollFd::new(self.map.as_fd(), PollFlags::POLLIN),
-        ];
-        poll(&mut fds, PollTimeout::NONE).or_else(interrupted)?;
-        Ok(fds[0].any() == Some(true))
-    }
-}
-
-/// A signal is no error.
-fn interrupted(cause: nix::errno::Errno) -> nix::Result<i32> {
-    if cause == nix::errno::Errno::EINTR {
-        Ok(0)
-    } else {
-        Err(cause)
-    }
-}
-
-struct Broken(Lie);
-
-impl From<Lie> for Broken {
-    fn from(lie: Lie) -> Self {
-        Self(lie)
-    }
 }
 
 impl Driver {

@@ -127,8 +127,8 @@ impl Driver {
         &mut self.object
     }
 
-    /// Tells the driver what the zone is and who serves it.
-    fn serve(&self, zone: &Zone) -> Result<()> {
+    /// Tells the driver what the zone is, who serves it, and by which sockets that answers.
+    fn serve(&self, zone: &Zone, answering: [u64; 2]) -> Result<()> {
         self.objects("ZONE")?
             .put(0, &zone.cgroup)
             .context("naming the zone")?;
@@ -140,17 +140,19 @@ impl Driver {
                 pid: std::process::id().into(),
                 gone: 0,
                 netns: zone.cookie,
+                answering,
             },
         )
     }
 
-    /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged.
-    pub fn attach(&mut self, pins: &Pins, zone: &Zone) -> Result<()> {
+    /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged, and what is
+    /// rejected is answered by these sockets.
+    pub fn attach(&mut self, pins: &Pins, zone: &Zone, answering: [u64; 2]) -> Result<()> {
         let before: Service = self.value("SERVICE", 0)?;
         if before.netns != zone.cookie {
             hooks::leave_stack(pins)?;
         }
-        self.serve(zone)?;
+        self.serve(zone, answering)?;
         hooks::watch_owners(&mut self.object, pins, &zone.cgroup)?;
         // Between the two: no socket is missed, and no packet is judged before its socket is known.
         let named = sockets::name_older(self, zone);

@@ -24,6 +24,7 @@ use crate::pins::Pins;
 use crate::programs::{self, Watch};
 use crate::recorder::{HistoryReader, Recorder};
 use crate::recover::{self, Places};
+use crate::rejected::Rejected;
 use crate::rule_names::KnownGenerations;
 use crate::state::{State, Written};
 use crate::sweep::{EVERY, LastLook, Swept};
@@ -237,6 +238,8 @@ pub struct Firewall {
     names_followed: Option<u32>,
     /// When the rules were compiled last because of what joined sets by names.
     named_compiled: Option<Instant>,
+    /// Who answers what was rejected.
+    rejected: Rejected,
     /// Who keeps what happens. Behind the door, which lets go of it.
     recorder: Recorder,
     /// What holds in the place of the rule file, which is no good: said until it is.
@@ -294,6 +297,7 @@ impl Firewall {
         let always = Always::open(&config.kept);
         let held = HeldAnswers::after(state.answers().as_deref());
         let addresses = address_names::AddressNames::learn(&driver);
+        let rejected = Rejected::answer(&driver);
         let recorder = Recorder::begin(&config, addresses.known());
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
@@ -327,6 +331,7 @@ impl Firewall {
             addresses,
             names_followed: None,
             named_compiled: None,
+            rejected,
             recorder,
             earlier: earlier.unwrap_or_default(),
             former: Again::default(),
@@ -347,7 +352,10 @@ impl Firewall {
         firewall.first_members();
         firewall.first_rules()?;
         firewall.follow_names();
-        firewall.driver.attach(&firewall.pins, &firewall.zone)?;
+        let answering = firewall.rejected.sockets();
+        firewall
+            .driver
+            .attach(&firewall.pins, &firewall.zone, answering)?;
         firewall.write_down();
         for folder in firewall.pins.remove_others()? {
             info!(

@@ -39,6 +39,8 @@ const STACK: [(u32, &str, &str); 3] = [
 /// The program that hands on what passes and carries an answer of DNS: the place behind theirs in that table is its own.
 const DNS_ANSWER: &str = "zone_dns_answer";
 const DNS_QUESTION: &str = "zone_dns_question";
+/// The one that hands on what was rejected.
+const REJECTED: &str = "zone_rejected";
 /// `NFPROTO_IPV4` and `NFPROTO_IPV6`, by what their links are called.
 const FAMILIES: [(u32, &str); 2] = [(2, "ipv4"), (10, "ipv6")];
 /// Behind whatever translates what comes in and goes out (-100), ahead of what does so last (100), and not in others' usual
@@ -174,7 +176,7 @@ pub fn judge(table: &ObjectMap<impl AsFd>, programs: &[Loaded], pins: &Pins) -> 
 /// What stands in the table, by place.
 fn table_of_programs() -> impl Iterator<Item = (u32, &'static str)> {
     let judges = STACK.iter().map(|(_, _, judge)| *judge);
-    (0..).zip(judges.chain([DNS_ANSWER, DNS_QUESTION]))
+    (0..).zip(judges.chain([DNS_ANSWER, DNS_QUESTION, REJECTED]))
 }
 
 /// Looks whether everything is where it was put, and puts it there again. Returns what was gone.

@@ -303,7 +303,8 @@ impl PacketSeen {
     pub const fn outcome(&self) -> &'static str {
         match self.verdict {
             Verdict::Allow => "allowed",
-            Verdict::Block | Verdict::Reject => "refused",
+            Verdict::Block => "refused",
+            Verdict::Reject => "rejected",
             Verdict::Ask => "asked",
             Verdict::Socket => "deferred",
         }

@@ -66,7 +66,7 @@ impl Terminal {
 
     fn entry(&mut self, entry: &Entry) -> String {
         let colour = match &entry.what {
-            What::Packet(packet) if packet.verdict == Verdict::Block => {
+            What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => {
                 self.refused += 1;
                 RED
             }

@@ -48,7 +48,8 @@ impl Somebody {
     }
 
     /// Whether they may connect to, or send to, this address: `connect ADDRESS`, `call ADDRESS` if they are to be told at once,
-    /// or `send ADDRESS`. They try for long if it is meant to come about.
+    /// or `send ADDRESS`; `rejected ADDRESS` and `unreachable ADDRESS` if they are to be told at once that they are, of a connection
+    /// and of a datagram. They try for long if it is meant to come about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
         let output = self
             .command(zone, what)
@@ -150,6 +151,8 @@ fn acts() {
         }
         "call" => call(address(words[1])),
         "send" => send(address(words[1])),
+        "rejected" => rejected(address(words[1])),
+        "unreachable" => unreachable(address(words[1])),
         "accept" => accept(address(words[1])),
         "hand" => hand(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "take" => take(),
@@ -186,6 +189,26 @@ fn call(to: SocketAddr) -> io::Result<()> {
         Err(error) if begun.elapsed() < Duration::from_secs(1) => Err(error),
         Err(error) => Err(io::Error::other(format!("{error}, late"))),
         Ok(_) => Ok(()),
+    }
+}
+
+fn rejected(to: SocketAddr) -> io::Result<()> {
+    match TcpStream::connect_timeout(&to, Duration::from_secs(1)) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        other => Err(io::Error::other(format!("{other:?}"))),
+    }
+}
+
+fn unreachable(to: SocketAddr) -> io::Result<()> {
+    let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(from)?;
+    socket.connect(to)?;
+    socket.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let sent = socket.send(b"hello").map_err(|error| error.kind());
+    let told = socket.recv(&mut [0; 16]).map_err(|error| error.kind());
+    match (sent, told) {
+        (Err(io::ErrorKind::PermissionDenied), Err(io::ErrorKind::ConnectionRefused)) => Ok(()),
+        other => Err(io::Error::other(format!("{other:?}"))),
     }
 }
 

@@ -76,7 +76,7 @@ impl Wish {
 
     pub(super) fn is_granted(&self, decision: &Decision) -> bool {
         (decision.verdict == Verdict::Allow as u8) == self.allow
-            && (self.allow || decision.verdict == Verdict::Block as u8)
+            && (self.allow || Verdict::refuses(decision.verdict))
     }
 
     /// What the rules decide about the packet, had it no connection that it goes on with. Of what was kept the program's path is

@@ -80,7 +80,6 @@ pub fn zones(text: &str) -> Imported {
     for note in [
         "firewalld's zones say nothing of what goes out: all of it is allowed.",
         "What is forwarded is refused, but between the devices of a zone that has \"forward: yes\".",
-        "A reject is a block here: nothing is sent back.",
         OTHERWISE,
     ] {
         into.notes.push(note.to_owned());
@@ -224,7 +223,7 @@ impl Zone {
         let verdict = if self.inverted {
             Verdict::Allow
         } else {
-            Verdict::Block
+            Verdict::Reject
         };
         for (version, number) in types {
             let keys = KeyArguments {
@@ -239,7 +238,7 @@ impl Zone {
         match rich(rule) {
             Ok((verdict, all)) => {
                 for keys in all {
-                    let list = if verdict == Verdict::Block {
+                    let list = if Verdict::refuses(verdict as u8) {
                         &mut self.first
                     } else {
                         &mut self.later
@@ -260,7 +259,7 @@ impl Zone {
         let place = place.unwrap_or_else(|| Place::named("target"));
         if self.inverted {
             for version in Version::ALL {
-                let blocked = (Verdict::Block, of_icmp(version));
+                let blocked = (Verdict::Reject, of_icmp(version));
                 self.first.push((place.clone(), Ok(blocked)));
             }
         }
@@ -271,9 +270,10 @@ impl Zone {
                     let allowed = (Verdict::Allow, of_icmp(version));
                     self.later.push((place.clone(), Ok(allowed)));
                 }
-                Verdict::Block
+                Verdict::Reject
             }
-            "DROP" | "%%REJECT%%" | "REJECT" => Verdict::Block,
+            "%%REJECT%%" | "REJECT" => Verdict::Reject,
+            "DROP" => Verdict::Block,
             other => {
                 let why = format!("the target `{other}` has no likeness here, and refuses");
                 self.later.push((place, Err(why)));
@@ -566,7 +566,8 @@ impl Rich {
         self.is_closed()?;
         let verdict = match word {
             "accept" => Some(Verdict::Allow),
-            "reject" | "drop" => Some(Verdict::Block),
+            "reject" => Some(Verdict::Reject),
+            "drop" => Some(Verdict::Block),
             "log" => {
                 self.keys.log = Some(true);
                 None

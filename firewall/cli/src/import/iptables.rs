@@ -5,7 +5,6 @@ use super::model::{Imported, Keys, Place, Version, once, users};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
 
-const REJECT: &str = "A reject is a block here: nothing is sent back.";
 /// What a stateful filter on devices other than loopback does otherwise than these.
 pub const OTHERWISE: &str = "Replies to what was allowed pass here, whatever a rule says of their addresses; what stays on lo is not judged.";
 
@@ -80,6 +79,7 @@ fn ufw_defaults(lines: &[(usize, &str)], version: Version, into: &mut Imported) 
         let (name, value) = line.split_once('=').unwrap_or_default();
         let verdict = match value.trim_matches('"') {
             "ACCEPT" => Verdict::Allow,
+            "REJECT" => Verdict::Reject,
             // What is no word for it refuses too.
             _ => Verdict::Block,
         };
@@ -117,7 +117,6 @@ fn read_lines<'t>(
 ) -> Chains {
     let mut chains = Chains::new();
     let (mut table, mut version) = (String::new(), version_of(lines.clone()));
-    let mut rejects = false;
     for (number, line) in lines {
         let line = line.trim();
         let place = Place::line(number + 1, line);
@@ -141,7 +140,6 @@ fn read_lines<'t>(
                 continue;
             }
             let step = step(place, version, &words(rule));
-            rejects |= rule.contains("-j REJECT");
             chains
                 .entry(full_name(version, chain))
                 .or_default()
@@ -151,9 +149,6 @@ fn read_lines<'t>(
         } else if !(line.is_empty() || line == "COMMIT") {
             into.unsaid(place, "this is no line that iptables-save writes");
         }
-    }
-    if rejects {
-        into.notes.push(REJECT.to_owned());
     }
     into.notes.push(OTHERWISE.to_owned());
     chains
@@ -388,7 +383,8 @@ impl Reading {
         let target = self.target.as_deref().unwrap_or_default();
         let does = match target {
             "ACCEPT" => Does::Decide(Verdict::Allow),
-            "DROP" | "REJECT" => Does::Decide(Verdict::Block),
+            "DROP" => Does::Decide(Verdict::Block),
+            "REJECT" => Does::Decide(Verdict::Reject),
             "RETURN" => Does::Return,
             "LOG" | "NFLOG" | "ULOG" => Does::Unsaid(
                 "a rule here decides too: put log = true into the one that decides".to_owned(),

@@ -71,7 +71,8 @@ fn opensnitch_rule(rule: &Value) -> Result<(Verdict, bool, KeyArguments), String
     let mut fields = Fields::of(rule)?;
     let verdict = match fields.text_or_empty("action")? {
         "allow" => Verdict::Allow,
-        "deny" | "reject" => Verdict::Block,
+        "deny" => Verdict::Block,
+        "reject" => Verdict::Reject,
         other => return Err(format!("`{other}` is no action that is known here")),
     };
     let duration = fields.text_or_empty("duration")?;

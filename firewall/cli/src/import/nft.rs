@@ -134,7 +134,6 @@ struct Reader {
     bases: Vec<Base>,
     /// Sets of this table.
     sets: Sets,
-    rejects: bool,
 }
 
 /// A chain that packets begin in.
@@ -330,7 +329,6 @@ impl Reader {
     fn step(&mut self, family: &str, chain: &str, line: &Statement, words: &[&str]) -> Step {
         let mut rule = Rule::of(family, chain);
         let read = rule.read(words, &self.sets);
-        self.rejects |= rule.rejects;
         let version = rule.version;
         let (keys, does) = match read {
             Ok(()) => rule.finish(),
@@ -382,10 +380,6 @@ impl Reader {
             }
         }
         walk.finish(&mut self.into);
-        if self.rejects {
-            let note = "A reject is a block here: nothing is sent back.";
-            self.into.notes.push(note.to_owned());
-        }
         self.into.notes.push(OTHERWISE.to_owned());
         self.pass_without_a_chain();
         self.into
@@ -467,7 +461,6 @@ struct Rule<'a> {
     loopback: bool,
     does: Option<Does>,
     logs: bool,
-    rejects: bool,
 }
 
 impl<'a> Rule<'a> {
@@ -484,7 +477,6 @@ impl<'a> Rule<'a> {
             loopback: false,
             does: None,
             logs: false,
-            rejects: false,
         }
     }
 
@@ -519,14 +511,13 @@ impl<'a> Rule<'a> {
             ["accept", rest @ ..] => self.decide(Does::Decide(Verdict::Allow), rest),
             ["drop", rest @ ..] => self.decide(Does::Decide(Verdict::Block), rest),
             ["reject", rest @ ..] => {
-                self.rejects = true;
                 // How it is said to the other end.
                 let said = rest
                     .iter()
                     .position(|word| *word == "comment")
                     .unwrap_or(rest.len());
                 self.decide(
-                    Does::Decide(Verdict::Block),
+                    Does::Decide(Verdict::Reject),
                     rest.get(said..).unwrap_or_default(),
                 )
             }

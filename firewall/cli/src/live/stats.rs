@@ -63,6 +63,7 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         flows,
         flows_most,
         names,
+        rejected,
     } = *stats;
     let (allow, block) = (
         style::verdict(Verdict::Allow),
@@ -89,6 +90,17 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         "{block}{:<14}{block:#}{:>14}{refused_connects:>14}  at once, before there was a packet",
         "connects", ""
     )?;
+    let unanswered = rejected.lost + rejected.limited + rejected.failed;
+    if rejected.handed + unanswered > 0 {
+        writeln!(
+            out,
+            "{block}{:<14}{block:#}{:>14} were told, {} were too many to be, {} answers failed",
+            "rejected",
+            rejected.answered,
+            rejected.lost + rejected.limited,
+            rejected.failed
+        )?;
+    }
     writeln!(
         out,
         "{strong}{:<14}{strong:#}{flows:>14} of {flows_most}",
@@ -143,6 +155,13 @@ mod tests {
             flows_full: 7,
             flows: 8,
             flows_most: 9,
+            rejected: control::RejectStats {
+                handed: 12,
+                lost: 1,
+                answered: 10,
+                limited: 2,
+                failed: 4,
+            },
             ..Stats::default()
         };
         print(&stats, &mut shown).unwrap();
@@ -157,6 +176,12 @@ mod tests {
         );
         assert!(
             shown.contains("connects                                 3  at once"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains(
+                "rejected                  10 were told, 3 were too many to be, 4 answers failed"
+            ),
             "{shown}"
         );
         assert!(

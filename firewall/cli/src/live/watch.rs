@@ -125,7 +125,8 @@ impl<'a> View<'a> {
     }
 
     fn entry(&mut self, what: &What, told: &Told<'_>, out: &mut dyn Write) -> io::Result<()> {
-        let refused = matches!(what, What::Packet(packet) if packet.verdict == Verdict::Block);
+        let refused =
+            matches!(what, What::Packet(packet) if Verdict::refuses(packet.verdict as u8));
         let object = if refused || self.arguments.json {
             view::json::line(told)
         } else {

@@ -11,6 +11,7 @@ use crate::own::{self, MAPPED, is_v4};
 use crate::owner;
 use crate::tables::{self, InForce};
 use aya_ebpf::bindings::bpf_sock_addr;
+use aya_ebpf::helpers::generated::bpf_set_retval;
 use engine::connection::decide_alone;
 use engine::{Parsed, Shape};
 use firewall_abi::firewall::Owner;
@@ -121,7 +122,7 @@ fn may_send(socket: u64, packet: &mut Parsed) -> bool {
         Some(alone) => decision = alone,
         None => ask(socket, packet, &mut decision),
     }
-    if decision.verdict != Verdict::Block as u8 {
+    if !Verdict::refuses(decision.verdict) {
         return true;
     }
     // What never leaves the machine passes unseen.
@@ -130,8 +131,15 @@ fn may_send(socket: u64, packet: &mut Parsed) -> bool {
     }
     rules.count(head, decision.rule);
     settle(socket, &packet.flow, &decision);
+    if decision.verdict == Verdict::Reject as u8 {
+        // SAFETY: a number; it becomes what the call says, for the program refuses it.
+        unsafe { bpf_set_retval(-CONNECTION_REFUSED) };
+    }
     false
 }
+
+/// `ECONNREFUSED`. Else the call says `EPERM`.
+const CONNECTION_REFUSED: i32 = 111;
 
 /// Asks the rules, uncounted. What they leave to people, or to what is not known yet, is left to the packet.
 #[inline(never)]

@@ -7,6 +7,7 @@ use crate::guests;
 use crate::own;
 use crate::owner;
 use crate::packet::{AtSocket, Carried};
+use crate::rejected;
 use crate::tables::{self, Flows, InForce};
 use crate::translated;
 use aya_ebpf::helpers::generated::bpf_loop;
@@ -42,7 +43,11 @@ pub fn judge<P: Carried>(packet: &P, direction: Direction, is_of_dns: &mut u32) 
         None => {
             let mut local = Local::UNKNOWN;
             let mut ends = AtZone::of(packet, &mut local);
-            decide(&mut parsed, &mut ends, &rules, &mut Flows)
+            let mut decision = decide(&mut parsed, &mut ends, &rules, &mut Flows);
+            if !P::FORWARDED {
+                rejected::gatebell_let_answers_pass(&local, &mut decision);
+            }
+            decision
         }
     };
     if decision.verdict == Verdict::Socket as u8 {
@@ -119,12 +124,15 @@ fn settle<P: Carried>(
     if decision.log == 1 && !told_before {
         report(packet, length, flow, decision);
     }
-    if decision.verdict == Verdict::Allow as u8 {
-        Verdict::Allow
-    } else {
-        Verdict::Block
+    match decision.verdict {
+        ALLOW => Verdict::Allow,
+        REJECT => Verdict::Reject,
+        _ => Verdict::Block,
     }
 }
+
+const ALLOW: u8 = Verdict::Allow as u8;
+const REJECT: u8 = Verdict::Reject as u8;
 
 #[inline(always)]
 pub fn judges_loopback(rules: &InForce) -> bool {
@@ -304,8 +312,8 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         decision: &mut Decision,
     ) {
         *self.local = Local::UNKNOWN;
-        if !P::FORWARDED && may_keep_the_link(&packet.flow)
-            || head(tables).is_some_and(|head| head.asks != 0)
+        if head(tables).is_some_and(|head| head.asks != 0)
+            || !P::FORWARDED && gatebell_matters_who(&packet.flow) == 1
         {
             find_local(self.packet, &packet.flow, self.local);
         }
@@ -326,6 +334,20 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
             asking::gatebell_answer(packet, self.local, asked as u32, decision, socket);
         }
     }
+}
+
+/// Whether it matters who sends a packet of this kind, whatever the rules ask. 1: it does.
+///
+/// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {
+    if flow.is_null() {
+        return 0;
+    }
+    // SAFETY: not null; every caller hands in a value of its own.
+    let flow = unsafe { &*flow };
+    (may_keep_the_link(flow) || rejected::may_be_answer(flow)).into()
 }
 
 /// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
@@ -374,6 +396,9 @@ fn find_local<P: Carried>(packet: &P, flow: &PacketHeaders, local: &mut Local) {
     local.later = packet.find_owner(flow, &mut owner);
     local.program = owner.program;
     local.user = owner.user;
+    if !P::FORWARDED && !P::AT_SOCKET && rejected::is_answer(packet, flow) {
+        local.later = Local::ANSWERS;
+    }
 }
 
 /// Notes of a device, before its name, whether it leads to guests alone.

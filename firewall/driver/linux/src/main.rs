@@ -4,6 +4,7 @@
 //!   (netfilter): what comes there has no tag, tunnel or fragment left that the stack has not dealt with, and nothing gets
 //!   past. They are called by [`enter_local_in`] and its like, which are attached once and stay over an upgrade.
 //! - [`zone_socket`] judges what depends on who gets it, at the very socket.
+//! - [`zone_rejected`] goes on with what they reject: it is dropped, and the service is told how to answer it.
 //! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is; [`connects4`] and
 //!   [`connects6`] refuse at once what is refused for certain. [`socket_released`] forgets what was asked about one.
 //! - [`program_started`] and [`process_ended`] report processes.
@@ -40,6 +41,7 @@ mod owner;
 mod packet;
 mod process;
 mod programs;
+mod rejected;
 mod tables;
 mod translated;
 
@@ -62,13 +64,15 @@ static ZONE: CgroupArray<1> = CgroupArray::new();
 
 /// Who judges where, and who goes on after that, by the numbers below. Filled by the service: another program takes a place by one update.
 #[btf_map]
-static JUDGES: ProgramArray<5> = ProgramArray::new();
+static JUDGES: ProgramArray<6> = ProgramArray::new();
 const LOCAL_IN: u32 = 0;
 const FORWARD: u32 = 1;
 const LOCAL_OUT: u32 = 2;
 /// Who hands on what passes, and what it is.
 const DNS_ANSWER: u32 = 3;
 const DNS_QUESTION: u32 = 4;
+/// Who hands on what was rejected.
+const REJECTED: u32 = 5;
 
 /// `NF_DROP` and `NF_ACCEPT`.
 const DROP: i32 = 0;
@@ -115,6 +119,11 @@ fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -
     let mut is_of_dns = 0;
     let verdict = match judge::judge(&packet, direction, &mut is_of_dns) {
         Verdict::Allow | Verdict::Socket => ACCEPT,
+        Verdict::Reject => {
+            let ctx = if FORWARDED { packet.context() } else { ctx };
+            go_on(ctx, REJECTED);
+            DROP
+        }
         _ => DROP,
     };
     if !FORWARDED && is_of_dns == 1 {
@@ -159,11 +168,28 @@ pub extern "C" fn zone_dns_question(ctx: *mut bpf_nf_ctx) -> i32 {
     ACCEPT
 }
 
+/// A packet that was rejected: it is dropped, and only then what answers its sender is handed to the service. Gone on with from each
+/// program that judges in the IP stack.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "netfilter")]
+pub extern "C" fn zone_rejected(ctx: *mut bpf_nf_ctx) -> i32 {
+    let mut packet = InStack::<false>::of(ctx);
+    if packet.open() {
+        rejected::hand_on(&packet);
+    }
+    DROP
+}
+
 /// Every packet that a socket of the zone is about to get: what depends on who gets it is judged here. 0: it does not get it.
 #[cgroup_skb]
 pub fn zone_socket(ctx: SkBuffContext) -> i32 {
-    match judge::judge_again(&AtSocket::of(ctx.skb.skb)) {
+    let packet = AtSocket::of(ctx.skb.skb);
+    match judge::judge_again(&packet) {
         Verdict::Allow => 1,
+        Verdict::Reject => {
+            rejected::hand_on_at_socket(&packet);
+            0
+        }
         _ => 0,
     }
 }
@@ -201,13 +227,13 @@ noted! {
     cgroup_sock_addr sendmsg6 sends6: SockAddrContext, owner::of_call;
 }
 
-/// A process of the zone calls an address of IPv4. 0: it is told EPERM.
+/// A process of the zone calls an address of IPv4. 0: it is told EPERM, or that the connection was refused.
 #[cgroup_sock_addr(connect4)]
 pub fn connects4(ctx: SockAddrContext) -> i32 {
     called(&ctx, false)
 }
 
-/// A process of the zone calls an address of IPv6, or one of IPv4 that is mapped. 0: it is told EPERM.
+/// A process of the zone calls an address of IPv6, or one of IPv4 that is mapped. 0: likewise.
 #[cgroup_sock_addr(connect6)]
 pub fn connects6(ctx: SockAddrContext) -> i32 {
     called(&ctx, true)

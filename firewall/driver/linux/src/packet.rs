@@ -6,6 +6,7 @@ use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_skb_load_bytes_relative};
 use core::arch::asm;
 use core::ffi::c_void;
+use core::hint::black_box;
 use core::mem::MaybeUninit;
 use engine::Bytes;
 use engine::connection::ends_at_socket;
@@ -93,6 +94,15 @@ const BORROWED: u64 = 1;
 /// `RTCF_BROADCAST`: the route of IPv4 leads to everyone on the link.
 const BROADCAST: u32 = 0x1000_0000;
 
+/// The flags of a route of IPv4, as a packet has it; 0: it has none.
+#[inline(always)]
+fn route_flags(route: u64) -> u32 {
+    match route & !BORROWED {
+        0 => 0,
+        route => kernel::read(route, offset!(route_flags)).unwrap_or(0),
+    }
+}
+
 /// What netfilter hands to a program, under the kernel's own name: its verifier goes by that.
 #[repr(C)]
 #[allow(non_camel_case_types, reason = "the kernel's name")]
@@ -138,7 +148,7 @@ pub struct InStack<const FORWARDED: bool> {
     state: *const c_void,
     /// The device by which it comes, or goes if it comes by none, as the stack names it to those who judge: a bridge, not its port.
     device: u64,
-    /// Of what is forwarded the device that it goes out by, else the socket that it carries: one word, because the stack is small.
+    /// Of what is forwarded what the program was called with, else the socket that it carries: one word, because the stack is small.
     /// What is forwarded carries none: the IP stack has let go of it as the packet came in.
     beside: u64,
 }
@@ -161,7 +171,7 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             state,
             device: first_device(state),
             beside: if FORWARDED {
-                of_hook(state, offset!(state_out))
+                ctx as u64
             } else {
                 of_packet(skb, offset!(skb_socket))
             },
@@ -199,6 +209,18 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         unsafe { bpf_dynptr_read(to.as_mut_ptr().cast(), length, view, 0, 0) == 0 }
     }
 
+    /// Which way it goes, by whether it comes and goes by devices.
+    #[inline(always)]
+    pub fn direction(&self) -> Direction {
+        let comes_in = of_hook(self.state, offset!(state_in)) != 0;
+        let goes_out = of_hook(self.state, offset!(state_out)) != 0;
+        match (comes_in, goes_out) {
+            (true, true) => Direction::Forward,
+            (true, false) => Direction::Inbound,
+            _ => Direction::Outbound,
+        }
+    }
+
     /// Whether a bridge passes it on from one of its ports to another, and shows it here for `br_netfilter`'s sake: its device
     /// is the port then, and not the one that the stack names.
     #[inline(always)]
@@ -212,10 +234,11 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         if FORWARDED { 0 } else { self.beside }
     }
 
-    /// The device that it goes out by, if it is forwarded; else 0.
+    /// What the program was called with, if it is forwarded. Read where it stands: kept elsewhere besides, it takes room that the
+    /// stack does not have.
     #[inline(always)]
-    const fn out_device(&self) -> u64 {
-        if FORWARDED { self.beside } else { 0 }
+    pub fn context(&self) -> *mut bpf_nf_ctx {
+        black_box(self).beside as *mut bpf_nf_ctx
     }
 }
 
@@ -286,12 +309,12 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
 
     #[inline(always)]
     fn out_device_number(&self) -> u32 {
-        number_of(self.out_device())
+        number_of(self.out_device_address())
     }
 
     #[inline(always)]
     fn out_device_name(&self) -> [u64; 2] {
-        name_of(self.out_device())
+        name_of(self.out_device_address())
     }
 
     #[inline(always)]
@@ -321,14 +344,7 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     #[inline(always)]
     fn goes_to_everyone(&self) -> bool {
         // SAFETY: the kernel's packet, and where its type data has its route.
-        let route: u64 = unsafe { kernel::field(self.skb, offset!(skb_route)) };
-        let route = route & !BORROWED;
-        let flags: u32 = if route == 0 {
-            0
-        } else {
-            kernel::read(route, offset!(route_flags)).unwrap_or(0)
-        };
-        flags & BROADCAST != 0
+        route_flags(unsafe { kernel::field(self.skb, offset!(skb_route)) }) & BROADCAST != 0
     }
 
     #[inline(always)]
@@ -358,6 +374,9 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     }
 }
 
+/// `BPF_HDR_START_NET`.
+const NETWORK: u32 = 1;
+
 /// A packet that a socket of the zone is about to get.
 pub struct AtSocket {
     context: *mut __sk_buff,
@@ -381,13 +400,30 @@ impl AtSocket {
     pub fn socket(&self) -> u64 {
         self.of_packet(offset!(skb_socket))
     }
+
+    /// Whether a datagram of IPv4 went to everyone on its link, as its route has it.
+    #[inline(always)]
+    pub fn went_to_everyone(&self) -> bool {
+        route_flags(self.of_packet(offset!(skb_route))) & BROADCAST != 0
+    }
+
+    /// Copies its first bytes, at most as many as there is room for. False: it has not so many.
+    #[inline(always)]
+    pub fn read_into<const ROOM: usize>(&self, to: &mut [u8; ROOM], length: u32) -> bool {
+        if length == 0 || length > ROOM as u32 {
+            return false;
+        }
+        let context = self.context.cast();
+        // SAFETY: there is room for so many bytes, and the helper checks where they come from.
+        unsafe {
+            bpf_skb_load_bytes_relative(context, 0, to.as_mut_ptr().cast(), length, NETWORK) == 0
+        }
+    }
 }
 
 impl Bytes for AtSocket {
     #[inline(always)]
     fn load<T: FromBytes>(&self, offset: u32) -> Option<T> {
-        /// `BPF_HDR_START_NET`.
-        const NETWORK: u32 = 1;
         let mut bytes = MaybeUninit::<T>::uninit();
         let (to, size) = (bytes.as_mut_ptr().cast(), size_of::<T>() as u32);
         // SAFETY: `to` has room for `size` bytes; the helper checks where they come from.

@@ -114,6 +114,16 @@ pub fn is_zones(socket: u64) -> bool {
         .is_some_and(|service| owner::is_in(socket, service.netns))
 }
 
+/// Whether the service answers by the socket of this number what was rejected.
+#[inline(always)]
+pub fn is_answering(socket: u64) -> bool {
+    socket != 0
+        && SERVICE.get(0).is_some_and(|service| {
+            let [four, six] = service.answering;
+            socket == four || socket == six
+        })
+}
+
 /// Counts a verdict.
 #[inline(always)]
 pub fn count(direction: u8, verdict: u8) {

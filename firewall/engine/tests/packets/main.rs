@@ -3,3 +3,4 @@
 mod decide;
 mod made;
 mod parse;
+mod rejected;

@@ -3,13 +3,15 @@
 use super::{Firewall, devices};
 use crate::lease::{Budget, Held, refused};
 use crate::named_sets::NotJoined;
+use crate::rejected::Answered;
 use anyhow::Result;
 use channel::server::{DeviceServer, RingMemory, Room};
 use control::{
     Account, Accounts, AddressName, AddressNames, Counted, Hits, InForce, Memory, NameStats,
-    Refused, RuleNames, RuleText, Stats, Status,
+    Refused, RejectStats, RuleNames, RuleText, Stats, Status,
 };
 use firewall_abi::dns::AnswersSeen;
+use firewall_abi::rejected::RejectedSeen;
 use std::time::Instant;
 
 impl Firewall {
@@ -66,6 +68,7 @@ impl Firewall {
             self.always.trouble(),
             self.state.trouble(),
             self.addresses.trouble(),
+            self.rejected.trouble(),
             self.recorder.trouble(),
         ];
         said.chain(unkept.into_iter().flatten()).collect()
@@ -83,6 +86,7 @@ impl Firewall {
             self.driver.verdicts().map_err(refused)?,
             self.flows,
             self.name_stats().map_err(refused)?,
+            self.reject_stats().map_err(refused)?,
         ))
     }
 
@@ -107,6 +111,22 @@ impl Firewall {
             unasked,
             strange,
             no_room,
+        })
+    }
+
+    fn reject_stats(&self) -> Result<RejectStats> {
+        let RejectedSeen { handed, lost } = self.driver.rejected_seen()?;
+        let Answered {
+            answered,
+            limited,
+            failed,
+        } = self.rejected.answered();
+        Ok(RejectStats {
+            handed,
+            lost,
+            answered,
+            limited,
+            failed,
         })
     }
 

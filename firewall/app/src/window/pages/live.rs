@@ -189,7 +189,9 @@ impl Live {
 
 fn colour(ui: &Ui, what: &What) -> Option<Color32> {
     match what {
-        What::Packet(packet) if packet.verdict == Verdict::Block => Some(colours::refused(ui)),
+        What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => {
+            Some(colours::refused(ui))
+        }
         What::Lost(_) | What::Unreadable(_) => Some(colours::lost(ui)),
         _ => None,
     }

@@ -81,7 +81,10 @@ fn what_is_asked_for_is_typed_in_the_language_of_watch_and_what_is_wrong_is_said
         "a loss is shown whatever is asked for: {shown:?}"
     );
     type_text(&mut window, "verdict:maybe");
-    assert!(sees(&window, "column 11: it is allow, block or ask"));
+    assert!(sees(
+        &window,
+        "column 11: it is allow, block, reject or ask"
+    ));
     assert_eq!(rows(&window).len(), 1, "what was right before holds on");
 }
 

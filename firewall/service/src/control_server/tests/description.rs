@@ -93,7 +93,7 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 25] = [
+    let sent: [(&str, Value); 26] = [
         ("SetAdded", json!(set_added())),
         ("SetRemoved", json!(set_removed())),
         ("SetMember", json!(set_member())),
@@ -108,6 +108,7 @@ fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
         ("NamedRule", json!(rule_names().rules[0])),
         ("Stats", json!(Stats::default())),
         ("NameStats", json!(Stats::default().names)),
+        ("RejectStats", json!(Stats::default().rejected)),
         ("AddressNames", json!(address_names(0))),
         ("AddressName", json!(address_names(0).names[0])),
         ("Hits", json!(hits())),

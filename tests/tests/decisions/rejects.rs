@@ -1,0 +1,292 @@
+//! What becomes of a packet that is rejected: it goes nowhere, and who sent it is told.
+
+use super::*;
+use control::RejectStats;
+use std::io::ErrorKind;
+use std::path::Path;
+
+/// Nothing passes of itself, in any direction.
+const SHUT: &str = "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n[[rule]]\nid = \"neighbours\"\n\
+                    action = \"allow\"\nprotocol = \"icmpv6\"\nicmp_type = [133, 134, 135, 136, 143]\n";
+
+/// Why a connection from there does not come about; at once, or it is a time that ran out.
+fn connecting(netns: &Path, to: &str) -> ErrorKind {
+    let to: SocketAddr = to.parse().unwrap();
+    within(netns, move || {
+        TcpStream::connect_timeout(&to, Duration::from_secs(1))
+            .unwrap_err()
+            .kind()
+    })
+}
+
+/// What a socket that has sent a datagram there is told: `WouldBlock` if it is nothing.
+fn sending(netns: &Path, to: &str) -> ErrorKind {
+    let to: SocketAddr = to.parse().unwrap();
+    within(netns, move || {
+        let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(any).unwrap();
+        socket.set_broadcast(true).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(1)))
+            .unwrap();
+        socket.connect(to).unwrap();
+        // What is refused on its way out says so here already.
+        let _refused = socket.send(b"hello");
+        socket.recv(&mut [0; 16]).unwrap_err().kind()
+    })
+}
+
+fn rejected(zone: &Protected) -> RejectStats {
+    zone.ask().stats().unwrap().rejected
+}
+
+/// What has become of all that was rejected.
+fn settled(zone: &Protected, packets: u64) -> RejectStats {
+    let done =
+        |stats: &RejectStats| stats.lost + stats.answered + stats.limited + stats.failed >= packets;
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut stats = rejected(zone);
+    while !done(&stats) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+        stats = rejected(zone);
+    }
+    stats
+}
+
+#[test]
+fn whoever_is_rejected_from_outside_is_told_at_once_also_where_nothing_may_go_out() {
+    let rules = SHUT.to_owned()
+        + &rule(
+            "no",
+            "reject",
+            "direction = \"in\"\nprotocol = [\"tcp\", \"udp\"]\nports = 7000",
+        )
+        + &rule(
+            "no-group",
+            "reject",
+            "destination = [\"224.0.0.0/4\", \"ff00::/8\", \"10.77.0.255\", \"255.255.255.255\"]",
+        );
+    let zone = Protected::with(&rules);
+    let mut told = Told::of(&zone, Mask::of(kind::PACKET));
+    let outside = outside(&zone);
+    for host in [INSIDE.to_owned(), format!("[{INSIDE_V6}]")] {
+        let to = format!("{host}:7000");
+        assert_eq!(
+            connecting(&outside, &to),
+            ErrorKind::ConnectionRefused,
+            "{to}"
+        );
+        assert_eq!(sending(&outside, &to), ErrorKind::ConnectionRefused, "{to}");
+        // A block says nothing.
+        let to = format!("{host}:7001");
+        assert_eq!(connecting(&outside, &to), ErrorKind::TimedOut, "{to}");
+        assert_eq!(sending(&outside, &to), ErrorKind::WouldBlock, "{to}");
+    }
+    let packet = told.wait_for(kind::PACKET, |packet: &Packet| {
+        packet.decision.verdict == Verdict::Reject as u8
+    });
+    assert_eq!(packet.decision.rule, 1);
+    let program = zone.outside(&format!("busybox nc -w 5 {INSIDE} 7000"));
+    let said = String::from_utf8_lossy(&program.stderr).into_owned();
+    assert!(said.contains("Connection refused"), "{said}");
+    assert_eq!(settled(&zone, 5).answered, 5);
+    let before = rejected(&zone);
+    // What goes to many is dropped alone.
+    for to in [
+        "224.0.0.251:7000",
+        "10.77.0.255:7000",
+        "255.255.255.255:7000",
+        "[ff02::1%gb1]:7000",
+    ] {
+        assert_eq!(told_of_a_group(&outside, to), None, "{to}");
+    }
+    zone.lab.quiet().unwrap();
+    let after = rejected(&zone);
+    assert!(after.handed >= before.handed + 3, "{before:?} {after:?}");
+    assert_eq!(after.answered, before.answered, "{after:?}");
+    // What other sockets send is no answer, whatever it looks like.
+    let before = zone.ask().stats().unwrap();
+    let sender = Sender::open(&zone.lab.netns());
+    for (source, destination, protocol, kind) in
+        [(INSIDE, OUTSIDE, 1, 3), (INSIDE_V6, OUTSIDE_V6, 58, 1)]
+    {
+        sender.send(&Made {
+            protocol,
+            source: source.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+            source_port: kind,
+            port: 3,
+        });
+    }
+    zone.lab.quiet().unwrap();
+    let after = zone.ask().stats().unwrap();
+    assert_eq!(after.blocked_out, before.blocked_out + 2);
+}
+
+/// What a socket is told of a datagram to a group; it may not be one of a connection, or it would be told of nothing.
+fn told_of_a_group(netns: &Path, to: &str) -> Option<ErrorKind> {
+    let (address, device) = match to.split_once('%') {
+        Some((address, rest)) => {
+            let device = rest.split(']').next().unwrap_or_default().to_owned();
+            (format!("{address}]:7000"), Some(device))
+        }
+        None => (to.to_owned(), None),
+    };
+    within(netns, move || {
+        let mut to: SocketAddr = address.parse().unwrap();
+        if let (SocketAddr::V6(to), Some(device)) = (&mut to, device) {
+            to.set_scope_id(nix::net::if_::if_nametoindex(&*device).unwrap());
+        }
+        let any = if to.is_ipv4() {
+            format!("{OUTSIDE}:0")
+        } else {
+            "[::]:0".to_owned()
+        };
+        let socket = UdpSocket::bind(any).unwrap();
+        socket.set_broadcast(true).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        socket.send_to(b"all", to).unwrap();
+        let heard = socket.recv(&mut [0; 16]).unwrap_err().kind();
+        (heard != ErrorKind::WouldBlock).then_some(heard)
+    })
+}
+
+#[test]
+fn who_calls_out_and_is_rejected_is_told_at_once_by_the_call_or_by_its_packet() {
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"reject\"\n".to_owned()
+        + &rule("neighbours", "allow", "protocol = \"icmpv6\"")
+        + &rule(
+            "by-tunnel",
+            "allow",
+            "direction = \"out\"\nprotocol = \"tcp\"\nports = 80\ninterface = \"wg0\"",
+        );
+    let zone = Protected::with(&rules);
+    let before = zone.ask().stats().unwrap();
+    for host in [OUTSIDE.to_owned(), format!("[{OUTSIDE_V6}]")] {
+        // Refused before there is a packet.
+        assert!(
+            Somebody::root().does(&zone, &format!("rejected {host}:23"), true),
+            "{host}"
+        );
+        // Only the packet shows by which device.
+        assert!(
+            Somebody::root().does(&zone, &format!("rejected {host}:80"), true),
+            "{host}"
+        );
+        assert!(
+            Somebody::root().does(&zone, &format!("unreachable {host}:53"), true),
+            "{host}"
+        );
+    }
+    let after = zone.ask().stats().unwrap();
+    assert_eq!(after.refused_connects, before.refused_connects + 2);
+    assert_eq!(after.blocked_out, before.blocked_out + 4, "{after:?}");
+    assert_eq!(settled(&zone, 4).answered, 4);
+}
+
+#[test]
+fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
+    let rules = SHUT.to_owned() + &rule("through", "reject", "direction = \"forward\"");
+    let zone = Protected::with(&rules);
+    zone::probe::add_pair(&zone, "gb2", "gb3", 1);
+    let does = |output: std::process::Output| assert!(output.status.success(), "{output:?}");
+    does(zone.inside(
+        "ip addr add fd78::2/64 dev gb2 nodad && ip route add 10.99.0.0/24 via 10.78.1.1 && \
+         ip route add fd99::/64 via fd78::1 && \
+         echo 1 | tee /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding",
+    ));
+    does(zone.outside(&format!(
+        "ip addr add fd78::1/64 dev gb3 nodad && ip route add 10.99.0.0/24 via {INSIDE} && \
+         ip route add fd99::/64 via {INSIDE_V6}"
+    )));
+    let outside = outside(&zone);
+    assert_eq!(
+        connecting(&outside, "10.99.0.9:80"),
+        ErrorKind::ConnectionRefused
+    );
+    assert_eq!(
+        connecting(&outside, "[fd99::9]:80"),
+        ErrorKind::ConnectionRefused
+    );
+    // "Administratively prohibited", as each kernel has it.
+    assert_eq!(
+        sending(&outside, "10.99.0.9:53"),
+        ErrorKind::HostUnreachable
+    );
+    assert_eq!(
+        sending(&outside, "[fd99::9]:53"),
+        ErrorKind::PermissionDenied
+    );
+    assert_eq!(settled(&zone, 4).answered, 4);
+}
+
+#[test]
+fn what_its_receiver_rejects_is_answered_too() {
+    let rules = SHUT.to_owned()
+        + &rule(
+            "not-him",
+            "reject",
+            &format!("direction = \"in\"\nuser = {USER}"),
+        )
+        + &rule("else", "allow", "direction = \"in\"");
+    let zone = Protected::with(&rules);
+    let _him = Somebody::user(USER).starts(&zone, &format!("accept {INSIDE}:7002"));
+    let _also_him = Somebody::user(USER).starts(&zone, &format!("receive {INSIDE}:7003"));
+    let outside = outside(&zone);
+    assert_eq!(
+        connecting(&outside, &format!("{INSIDE}:7002")),
+        ErrorKind::ConnectionRefused
+    );
+    assert_eq!(
+        sending(&outside, &format!("{INSIDE}:7003")),
+        ErrorKind::ConnectionRefused
+    );
+    let stats = settled(&zone, 2);
+    assert!(stats.answered >= 2 && stats.lost == 0, "{stats:?}");
+}
+
+#[test]
+fn a_flood_of_what_is_rejected_is_answered_within_bounds_and_counted() {
+    const PACKETS: u32 = 20_000;
+    let rules = SHUT.to_owned() + &rule("no", "reject", "direction = \"in\"\nprotocol = \"udp\"");
+    let mut zone = Protected::with(&rules);
+    let sender = Sender::open(&outside(&zone));
+    let packet = |n: u32| Made {
+        protocol: UDP,
+        source: Ipv4Addr::from(0x0A4D_0003 + n % 250).into(),
+        destination: INSIDE.parse().unwrap(),
+        source_port: 1000,
+        port: 9,
+    };
+    let began = Instant::now();
+    for n in 0..PACKETS {
+        sender.send(&packet(n));
+    }
+    let handed = settled(&zone, PACKETS.into());
+    let most = 250 + 1000 * (began.elapsed().as_secs() + 1);
+    let RejectStats {
+        handed: told,
+        lost,
+        answered,
+        limited,
+        failed,
+    } = handed;
+    assert_eq!(told + lost, u64::from(PACKETS), "{handed:?}");
+    assert_eq!(answered + limited + failed, told, "{handed:?}");
+    assert!(answered > 0 && answered + failed <= most, "{handed:?}");
+    // With the service gone it is a block.
+    zone.service.kill();
+    let to = format!("{INSIDE}:7000");
+    assert_eq!(sending(&outside(&zone), &to), ErrorKind::WouldBlock);
+    // What waited for the dead service is answered by nobody.
+    assert!(zone.start_again());
+    let after = rejected(&zone);
+    assert_eq!(
+        after.answered + after.limited + after.failed,
+        0,
+        "{after:?}"
+    );
+    assert_eq!(sending(&outside(&zone), &to), ErrorKind::ConnectionRefused);
+}
