@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod clean;
 #[cfg(target_os = "linux")]
 mod client;
 #[cfg(target_os = "linux")]
@@ -19,6 +20,7 @@ pub use answers::{
     Memory, NameStats, NamedRule, Question, Refused, RejectStats, RuleNames, RuleText, SetAdded,
     SetMember, SetRemoved, Stats, Status,
 };
+pub use clean::clean;
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};
 #[cfg(target_os = "linux")]

@@ -1,7 +1,8 @@
 //! The file: what is written, added up and forgotten.
 
-use crate::{Change, Contacts, Conversation, DAY, HOUR, KnownFile, Look, MINUTE, Tally};
+use crate::{Change, Contacts, Conversation, DAY, EARLIEST, HOUR, KnownFile, Look, MINUTE, Tally};
 use firewall_abi::packet::Direction;
+use rusqlite::config::DbConfig;
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
 use std::collections::HashMap;
@@ -16,8 +17,9 @@ use std::time::Duration;
 pub const FILE: &str = "history.db";
 /// What the file becomes that is put aside.
 const ASIDE: &str = "history.db.broken";
-/// What SQLite keeps beside a file.
-const BESIDE: [&str; 2] = ["history.db-wal", "history.db-shm"];
+/// What SQLite keeps beside a file: what it writes ahead, and who reads that.
+const AHEAD: &str = "-wal";
+const SHARED: &str = "-shm";
 /// Which file is ours: "GBHI", and the release of its tables.
 const APPLICATION: i64 = 0x4742_4849;
 const TABLES: i64 = 1;
@@ -157,6 +159,8 @@ impl Database {
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(PATIENCE)?;
+        // Until it is known to be whole, nothing is written into it as it is closed.
+        leave_as_it_is(&connection, true)?;
         let _mode: String =
             connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         // A process that is killed loses nothing of what was committed; a machine that loses its power the last seconds.
@@ -185,6 +189,7 @@ impl Database {
                 return Err(Failed::Broken(whole));
             }
         }
+        leave_as_it_is(&connection, false)?;
         add_what_is_new(&connection)?;
         let database = Self {
             connection,
@@ -208,12 +213,22 @@ impl Database {
             self.places.clear();
         }
         let written = self.add(rows);
+        let written = self.unless_broken(written);
         let newest = rows.iter().map(|(start, ..)| *start).max().unwrap_or(0);
         self.places
             .retain(|(start, _), _| start.saturating_add(MINUTE) >= newest);
         // Places of rows that were taken back would be others' soon: they are not kept.
         self.places.extend(written?);
         Ok(())
+    }
+
+    /// A file that has turned out broken is closed as it is.
+    fn unless_broken<T>(&self, done: Result<T, Failed>) -> Result<T, Failed> {
+        if matches!(done, Err(Failed::Broken(_))) {
+            // What can't be said to SQLite changes nothing about that.
+            let _as_before = leave_as_it_is(&self.connection, true);
+        }
+        done
     }
 
     fn add(&mut self, rows: &[(u64, Conversation, Tally)]) -> Result<Vec<(Minute, i64)>, Failed> {
@@ -324,6 +339,11 @@ impl Database {
     /// # Errors
     /// The file is full, broken or gone.
     pub fn write_programs(&mut self, changes: &[Change]) -> Result<(), Failed> {
+        let written = self.put_programs(changes);
+        self.unless_broken(written)
+    }
+
+    fn put_programs(&mut self, changes: &[Change]) -> Result<(), Failed> {
         let transaction = self.connection.transaction()?;
         {
             let mut put = transaction.prepare(
@@ -364,6 +384,15 @@ impl Database {
     /// # Errors
     /// The file is full, broken or gone.
     pub fn tidy(&mut self, now: u64) -> Result<bool, Failed> {
+        let tidied = self.tidy_by(now);
+        self.unless_broken(tidied)
+    }
+
+    fn tidy_by(&mut self, now: u64) -> Result<bool, Failed> {
+        if self.is_behind(now)? {
+            // Only what takes too much room goes, by whatever clock it came.
+            return Ok(self.size()? > self.bounds.bytes / 8 * 7 && self.forget_oldest()?);
+        }
         let ended = now.saturating_sub(u64::from(self.bounds.days) * DAY);
         let (minutes, hours) = (
             now.saturating_sub(MINUTES_KEPT) / HOUR * HOUR,
@@ -375,6 +404,40 @@ impl Database {
         // Room for a batch and for the sums of an hour.
         more |= self.size()? > self.bounds.bytes / 8 * 7 && self.forget_oldest()?;
         Ok(more)
+    }
+
+    /// Whether this is no time that it can be: before this program was made, or well before what was seen already. Nothing is put
+    /// together and nothing too old by such a clock.
+    fn is_behind(&self, now: u64) -> Result<bool, Failed> {
+        // By what the index knows.
+        let newest: i64 = self.connection.query_row(
+            "SELECT max(coalesce((SELECT max(start) FROM seen WHERE span = 60), 0), \
+             coalesce((SELECT max(start) FROM seen WHERE span = 3600), 0), \
+             coalesce((SELECT max(start) FROM seen WHERE span = 86400), 0))",
+            [],
+            |row| row.get(0),
+        )?;
+        let newest = u64::try_from(newest).unwrap_or(0).saturating_sub(HOUR);
+        Ok(now < EARLIEST.max(newest))
+    }
+
+    /// Moves what was seen while the clock was not set yet by so much: to when it was.
+    ///
+    /// # Errors
+    /// The file is full, broken or gone.
+    pub fn set_clock(&mut self, by: u64) -> Result<(), Failed> {
+        let by = signed(by / MINUTE * MINUTE);
+        let transaction = self.connection.transaction()?;
+        let moved = transaction.execute(
+            "UPDATE seen SET start = start + ?1, first = first + ?1, last = last + ?1 WHERE span = 60 AND start < ?2",
+            params![by, signed(EARLIEST)],
+        )?;
+        if moved > 0 {
+            turn(&transaction)?;
+        }
+        transaction.commit()?;
+        self.places.clear();
+        Ok(())
     }
 
     /// Adds the oldest rows of one span up to the next longer one, if they are older than this.
@@ -456,6 +519,13 @@ impl Database {
     }
 }
 
+/// Whether what was written ahead stays beside the file when it is closed, and is not put into it.
+fn leave_as_it_is(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave)
+        .map(drop)
+}
+
 /// Adds what a file of an earlier release has not.
 fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
     let has_contact: bool = connection.query_row(
@@ -475,16 +545,24 @@ fn turn(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Puts the file aside, and takes away what SQLite keeps beside it, which would be taken for the next one's.
+/// Puts the file aside with what SQLite has written ahead of it, which may be all that there is of the last hours. The file goes first:
+/// what is left beside none SQLite throws away, and what lies beside a new one it would take for that one's.
 fn put_aside(folder: &Path) -> io::Result<PathBuf> {
-    let aside = folder.join(ASIDE);
-    fs::rename(folder.join(FILE), &aside)?;
-    for beside in BESIDE {
-        match fs::remove_file(folder.join(beside)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-    }
+    let (file, aside) = (folder.join(FILE), folder.join(ASIDE));
+    let beside = |path: &Path, ending: &str| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        PathBuf::from(beside)
+    };
+    let if_there = |done: io::Result<()>| match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    // Of the one that was put aside before.
+    if_there(fs::remove_file(beside(&aside, AHEAD)))?;
+    fs::rename(&file, &aside)?;
+    if_there(fs::rename(beside(&file, AHEAD), beside(&aside, AHEAD)))?;
+    if_there(fs::remove_file(beside(&file, SHARED)))?;
     Ok(aside)
 }
 

@@ -132,6 +132,8 @@ impl Conversation {
 pub const MINUTE: u64 = 60;
 /// An hour.
 pub const HOUR: u64 = 60 * MINUTE;
+/// When no clock that is set can be any more, in seconds since 1970: this program was made later (2026-11-01).
+pub const EARLIEST: u64 = 1_793_491_200;
 /// A day, of the clock of 1970.
 pub const DAY: u64 = 24 * HOUR;
 

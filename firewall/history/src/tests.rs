@@ -11,7 +11,7 @@ const MANY: Bounds = Bounds {
     bytes: 64 << 20,
 };
 /// A day's beginning.
-const NOW: u64 = 20_000 * DAY;
+const NOW: u64 = 30_000 * DAY;
 
 struct Folder(PathBuf);
 
@@ -576,4 +576,61 @@ fn what_else_comes_of_a_first_contact_in_its_minute_is_in_its_row() {
     assert_eq!(batch.take()[0].1, first, "after a write too");
     batch.add(curl(23), &Tally::one(NOW + MINUTE));
     assert_eq!(batch.take()[0].1, curl(23));
+}
+
+#[test]
+fn a_clock_that_is_not_set_yet_makes_nothing_old_and_what_it_saw_is_moved_to_when_it_was() {
+    let folder = Folder::new("clock");
+    let bounds = Bounds { days: 2, ..MANY };
+    let mut database = folder.open(bounds);
+    // The clock begins in 1970, and is set an hour later.
+    let begun = NOW - HOUR;
+    database.write(&[one(curl(23), 5 * MINUTE)]).unwrap();
+    database.write(&[one(curl(24), begun - DAY)]).unwrap();
+    assert!(!database.tidy(6 * MINUTE).unwrap());
+    // It leaps, as it is set by hand to another time that is not.
+    assert!(!database.tidy(5 * DAY).unwrap());
+    assert_eq!(folder.all().len(), 2);
+    database.set_clock(begun + 7).unwrap();
+    while database.tidy(NOW).unwrap() {}
+    let mut rows = folder.all();
+    rows.sort_by_key(|row| row.conversation.port);
+    let times: Vec<_> = rows.iter().map(|row| (row.start, row.tally.last)).collect();
+    assert_eq!(times[0], (begun + 5 * MINUTE, begun + 5 * MINUTE));
+    assert_eq!(rows.len(), 2, "{times:?}");
+    // Set back by days: what has been seen stays, until that time has come again.
+    while database.tidy(NOW - 10 * DAY).unwrap() {}
+    database.write(&[one(curl(25), NOW - 10 * DAY)]).unwrap();
+    assert!(!database.tidy(NOW - 10 * DAY).unwrap());
+    assert_eq!(folder.all().len(), 3);
+    while database.tidy(NOW).unwrap() {}
+    assert_eq!(folder.all().len(), 2);
+}
+
+#[test]
+fn what_was_written_ahead_is_put_aside_with_the_file_and_is_not_the_next_ones() {
+    let folder = Folder::new("ahead");
+    let rows: Vec<_> = (0..2000).map(|n| one(scan(n), NOW)).collect();
+    folder.open(MANY).write(&rows).unwrap();
+    let mut database = folder.open(MANY);
+    database.write(&[one(curl(23), NOW)]).unwrap();
+    let ahead = fs::read(folder.0.join("history.db-wal")).unwrap();
+    let mut file = fs::read(folder.0.join(FILE)).unwrap();
+    assert!(ahead.len() > 4096 && file.len() > 100_000);
+    // Killed, and scribbled over.
+    file[40_000..80_000].fill(0xa5);
+    let other = Folder::new("ahead-2");
+    fs::write(other.0.join("history.db.broken-wal"), b"an older one").unwrap();
+    fs::write(other.0.join(FILE), file).unwrap();
+    fs::write(other.0.join("history.db-wal"), &ahead).unwrap();
+    let opened = Database::open(&other.0, MANY).unwrap();
+    let (aside, _) = opened.put_aside.expect("it is broken");
+    assert_eq!(aside, other.0.join("history.db.broken"));
+    let kept = fs::read(other.0.join("history.db.broken-wal")).unwrap();
+    assert_eq!(kept, ahead);
+    assert_eq!(
+        other.all().len(),
+        0,
+        "nothing of it is taken for the new one's"
+    );
 }

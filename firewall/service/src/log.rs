@@ -1,6 +1,6 @@
 //! What the service says to people: to the journal where systemd started it, else to standard error.
 
-use crate::plain::is_odd;
+use crate::plain::shown;
 use std::io::{IsTerminal, stderr};
 use std::os::unix::fs::MetadataExt;
 use tracing::Subscriber;
@@ -36,7 +36,7 @@ where
         let said = format!("{said:?}");
         for (n, line) in said.split('\n').enumerate() {
             let before = if n == 0 { "" } else { "\n    " };
-            let line = line.replace(is_odd, "\u{fffd}");
+            let line = shown(line);
             write!(writer, "{before}{line}")?;
         }
         Ok(())

@@ -339,6 +339,7 @@ impl Members {
         let written = Written {
             sets: self.named.iter().map(ToString::to_string).collect(),
             members: self.written(now),
+            at: now.unix_ms,
         };
         self.unnamed = false;
         self.save = None;

@@ -1,16 +1,14 @@
 //! Foreign text, for logs and terminals: a program's path or a process's name may hold anything but a zero.
 
-/// Without what a terminal obeys or what begins a line.
+/// Without what a terminal obeys or what begins a line. What can't be seen, or turns the direction in which text is read, is written by
+/// its number: two paths that look the same are not.
 pub fn plain(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).replace(is_odd, "\u{fffd}")
+    shown(&String::from_utf8_lossy(text))
 }
 
-/// Whether somebody else than us may not have this shown: a control character, another end of a line, or what turns the direction
-/// in which text is read.
-pub fn is_odd(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}')
-        || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// The same of text.
+pub fn shown(text: &str) -> String {
+    control::clean(text)
 }
 
 #[cfg(test)]
@@ -25,7 +23,7 @@ mod tests {
         assert!(shown.starts_with("/tmp/x\u{fffd} INFO"));
         assert_eq!(
             plain("/opt/\u{202e}cod.exe".as_bytes()),
-            "/opt/\u{fffd}cod.exe"
+            "/opt/\\u{202e}cod.exe"
         );
         assert_eq!(plain("/opt/grün/b c".as_bytes()), "/opt/grün/b c");
     }

@@ -23,7 +23,8 @@ use firewall_abi::firewall::{Carried, FlowEntry, packets_and_bytes};
 use firewall_abi::kind;
 use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Packet, UnknownNumber, Verdict};
 use history::{
-    Batch, Bounds, Contact, Contacts, Conversation, Database, Failed, PageRequest, Tally, Traffic,
+    Batch, Bounds, Contact, Contacts, Conversation, Database, EARLIEST, Failed, PageRequest, Tally,
+    Traffic,
 };
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -123,6 +124,7 @@ impl Recorder {
             batch: Batch::default(),
             before: 0,
             unwritten: 0,
+            unset: None,
         });
         let writing = writer.map(|mut writer| {
             std::thread::Builder::new()
@@ -326,6 +328,8 @@ struct Writer {
     before: u64,
     /// What the database did not take, or nobody could read.
     unwritten: u64,
+    /// What a clock that is not set yet said, and when that was.
+    unset: Option<(u64, Instant)>,
 }
 
 impl Writer {
@@ -513,8 +517,23 @@ impl Writer {
         }
     }
 
+    /// Has what was seen before the clock was set have happened when it did.
+    fn follow_clock(&mut self, now: u64) {
+        if now < EARLIEST {
+            self.unset.get_or_insert((now, Instant::now()));
+            return;
+        }
+        let Some((then, at)) = self.unset else { return };
+        self.flush();
+        let by = now.saturating_sub(then + at.elapsed().as_secs());
+        if self.with(|database| database.set_clock(by)).is_some() {
+            self.unset = None;
+        }
+    }
+
     /// True: there is more to do.
     fn tidy(&mut self) -> bool {
+        self.follow_clock(now());
         let tidied = self.with(|database| Ok((database.tidy(now())?, database.size()?)));
         let Some((more, bytes)) = tidied else {
             return false;
@@ -821,6 +840,7 @@ mod tests {
             batch: Batch::default(),
             before: 0,
             unwritten: 0,
+            unset: None,
         }
     }
 
@@ -879,6 +899,32 @@ mod tests {
         assert!(writer.shared.put_aside.load(Ordering::Relaxed));
         let page = history::page(&folder, PageRequest::default()).unwrap();
         assert_eq!(page.rows.last().unwrap().conversation.port, Some(27));
+        fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_was_seen_before_the_clock_was_set_happened_when_it_did() {
+        let folder = std::env::temp_dir().join(format!("gatebell-clock-{}", std::process::id()));
+        let _none_left = fs::remove_dir_all(&folder);
+        let mut writer = writer(&folder);
+        writer.follow_clock(5);
+        let seen = Unnamed::of(&refused(23)).unwrap();
+        writer.unnamed.insert(seen, Tally::one(65));
+        writer.follow_clock(66);
+        let set = now();
+        writer.follow_clock(set);
+        assert_eq!(writer.unset, None);
+        let page = history::page(&folder, PageRequest::default()).unwrap();
+        let last: Vec<_> = page.rows.iter().map(|row| row.tally.last).collect();
+        let (first, minute) = (set - 5 + 65, history::MINUTE);
+        assert!(
+            last.len() == 1 && (first - minute..=first).contains(&last[0]),
+            "{last:?}"
+        );
+        // Another one that is right moves nothing.
+        writer.follow_clock(set + 1000);
+        let again = history::page(&folder, PageRequest::default()).unwrap();
+        assert_eq!(again.rows, page.rows);
         fs::remove_dir_all(&folder).unwrap();
     }
 

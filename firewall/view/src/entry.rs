@@ -4,6 +4,7 @@
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
 
 use channel::{Account, Lost};
+pub use control::clean;
 use control::{Names, RuleName};
 use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
@@ -480,12 +481,6 @@ fn end(address: IpAddr, port: u16) -> String {
 fn text(bytes: &[u8]) -> String {
     let whole = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     clean(&String::from_utf8_lossy(whole))
-}
-
-/// The same text without control characters: each is shown as such.
-#[must_use]
-pub fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// The local time of day, to the millisecond.

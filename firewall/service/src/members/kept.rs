@@ -20,6 +20,9 @@ pub struct Written {
     /// The names of all sets that something has joined.
     pub sets: Vec<String>,
     pub members: Vec<WrittenMember>,
+    /// When it was written, in milliseconds since 1970.
+    #[serde(default)]
+    pub at: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,6 +80,11 @@ fn read_file(folder: &Path) -> Result<Written> {
 impl Members {
     /// A file may hold more than there is room for: another release's, or one that people have put together.
     pub(super) fn of_written(written: Written, now: Now) -> Self {
+        // A clock that is behind its own past has not been set yet: no time is known to have passed since.
+        let now = Now {
+            unix_ms: now.unix_ms.max(written.at),
+            ..now
+        };
         let mut members = Self::knowing(&written.sets);
         let mut no_room = 0_u64;
         for WrittenMember {
@@ -152,6 +160,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_added_for_a_while_holds_no_longer_by_a_clock_that_is_not_set_yet() {
+        const YEAR: u64 = 366 * 24 * 60 * 60 * 1000;
+        let written = |at: u64| Written {
+            sets: Vec::new(),
+            members: vec![WrittenMember {
+                set: "a".to_owned(),
+                address: address(1),
+                until: Some(50 * YEAR + 9000),
+                name: None,
+            }],
+            at,
+        };
+        let left = |at: u64, unix_ms: u64| {
+            let now = Now {
+                boot_ns: 1,
+                unix_ms,
+            };
+            let members = Members::of_written(written(at), now).list(None, 1);
+            members.first().and_then(|member| member.seconds_left)
+        };
+        let at = 50 * YEAR + 2000;
+        assert_eq!(left(at, at + 3000), Some(4));
+        assert_eq!(left(at, 0), Some(7), "before the clock is set");
+        assert_eq!(left(at, at + 8000), None, "over");
+    }
+
+    #[test]
     fn what_a_file_holds_beyond_the_room_is_left_out_and_said_and_the_rest_holds() {
         let member = |set: &str, n: u32| WrittenMember {
             set: set.to_owned(),
@@ -164,6 +199,7 @@ mod tests {
         let written = Written {
             sets: Vec::new(),
             members: beyond.chain(crowded).collect(),
+            at: 0,
         };
         let now = Now {
             boot_ns: 1,

@@ -1,0 +1,61 @@
+//! Foreign text, as it is shown: a program's path or a process's name may hold anything but a zero.
+
+use std::fmt::Write as _;
+
+/// Without what a terminal obeys or what begins a line. What can't be seen, or turns the direction in which text is read, is written by
+/// its number (`\u{200b}`): two paths that look the same are not.
+#[must_use]
+pub fn clean(text: &str) -> String {
+    if !text.contains(is_odd) {
+        return text.to_owned();
+    }
+    let mut clean = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            clean.push('\u{fffd}');
+        } else if is_unseen(c) {
+            // Writing into a string does not fail.
+            let _written = write!(clean, "{}", c.escape_unicode());
+        } else {
+            clean.push(c);
+        }
+    }
+    clean
+}
+
+fn is_odd(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_unseen(c)
+}
+
+/// Whether nothing shows that it is there: marks of direction, what has no width, what fills a place with nothing.
+const fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_paths_that_differ_look_the_same_by_what_nobody_sees() {
+        assert_eq!(clean("/usr/bin/curl"), "/usr/bin/curl");
+        assert_eq!(
+            clean("/opt/grün/b c/日本/e\u{301}"),
+            "/opt/grün/b c/日本/e\u{301}"
+        );
+        for (unseen, shown) in [
+            ("/usr/bin/cu\u{200b}rl", "/usr/bin/cu\\u{200b}rl"),
+            ("/usr/bin/\u{feff}curl", "/usr/bin/\\u{feff}curl"),
+            ("/opt/\u{202e}cod.exe", "/opt/\\u{202e}cod.exe"),
+            ("/opt/\u{2067}a\u{2069}", "/opt/\\u{2067}a\\u{2069}"),
+            ("a\u{ad}b\u{3164}\u{e0041}", "a\\u{ad}b\\u{3164}\\u{e0041}"),
+        ] {
+            assert_eq!(clean(unseen), shown);
+        }
+        assert_eq!(clean("a\n\x1b[2J\u{2028}"), "a\u{fffd}\u{fffd}[2J\u{fffd}");
+    }
+}
