@@ -1,6 +1,6 @@
 //! A record of a packet, as `gatebell watch --json` printed it: what was decided then, and how to ask about it now.
 
-use crate::flow::Question;
+use crate::flow::{Question, Who};
 use rules::Protocol;
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,29 +94,19 @@ impl Record {
             }
             _ => format!("{direction} {protocol_number} {source} -> {destination}"),
         };
-        format!("{text}{}", self.who()).parse().map(Some)
+        let Question(packet, _) = text.parse()?;
+        Ok(Some(Question(packet, self.who())))
     }
 
-    /// Who was at the zone's end, as a question says it.
-    fn who(&self) -> String {
+    /// Who was at the zone's end: as values, for a path may have blanks in it, and a device any letter.
+    fn who(&self) -> Who {
         let Program { user, path, .. } = &self.program;
-        let user = user.map(|user| format!(" user {user}"));
-        let path = path
-            .as_ref()
-            .filter(|path| !path.contains(char::is_whitespace))
-            .map(|path| format!(" program {path}"));
-        let device = self
-            .device
-            .as_ref()
-            .map(|device| format!(" interface {device}"));
-        let out_device = self
-            .out_device
-            .as_ref()
-            .map(|device| format!(" out_interface {device}"));
-        [user, path, device, out_device]
-            .into_iter()
-            .flatten()
-            .collect()
+        Who {
+            user: user.map(|user| user.to_string()),
+            program: path.clone(),
+            interface: self.device.clone(),
+            out_interface: self.out_device.clone(),
+        }
     }
 
     /// What decided then.
@@ -217,6 +207,25 @@ mod tests {
             asked(&printed(|packet| packet.decision.reason = 4)),
             "in tcp 10.0.0.1 -> 10.0.0.2 fragment"
         );
+    }
+
+    #[test]
+    fn a_record_is_asked_about_with_the_program_that_it_names_whatever_its_path_has_in_it() {
+        for path in [
+            "/opt/My App/app",
+            "/opt/user 0/in",
+            "/opt/-> x",
+            "/usr/bin/curl",
+        ] {
+            let mut record: Value = serde_json::from_str(&printed(|_| {})).unwrap();
+            record["program"] = serde_json::json!({ "path": path, "user": 1000 });
+            record["device"] = "eth 0".into();
+            let record: Record = record.to_string().parse().unwrap();
+            let Question(_, who) = record.question().unwrap().unwrap();
+            let known = (who.program.as_deref(), who.user.as_deref());
+            assert_eq!(known, (Some(path), Some("1000")));
+            assert_eq!(who.interface.as_deref(), Some("eth 0"));
+        }
     }
 
     #[test]
