@@ -23,6 +23,7 @@ mod here;
 mod import;
 #[cfg(target_os = "linux")]
 mod live;
+mod loopback;
 mod manual;
 mod miss;
 mod progress;

@@ -5,6 +5,7 @@
 use crate::Error;
 use crate::flow::Question;
 use crate::here::Here;
+use crate::loopback::{NOT_JUDGED, OwnAddresses};
 use crate::rule_file::{RuleFile, Source};
 use crate::why::Answer;
 use clap::{Args, ValueHint};
@@ -65,13 +66,14 @@ pub struct TestArguments {
 
 /// Answers; by the exit code too.
 pub fn run(arguments: &TestArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let questions = arguments.questions().map_err(Error::Test)?;
+    let mut questions = arguments.questions().map_err(Error::Test)?;
     let source = arguments.source()?;
     let here = Here::beside(&source.place);
     let file = RuleFile::understand(&source, &here)?;
+    let own = OwnAddresses::here();
     let mut refused = false;
-    for Asked { address, question } in &questions {
-        if address.is_loopback() {
+    for Asked { address, question } in &mut questions {
+        if own.pass_unseen(question, &file) {
             say_loopback(arguments.json, *address, out)?;
             continue;
         }
@@ -93,10 +95,7 @@ fn say_loopback(json: bool, address: IpAddr, out: &mut dyn Write) -> Result<(), 
             json!({ "packet": address, "verdict": "allow", "rule": null, "loopback": true });
         writeln!(out, "{object}")?;
     } else {
-        writeln!(
-            out,
-            "{address}\n  allow: what stays on the loopback device is not judged"
-        )?;
+        writeln!(out, "{address}\n  {NOT_JUDGED}")?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::Error;
 use crate::arguments::WhyArguments;
 use crate::flow::{FlowText, Question, Who, destination, source};
 use crate::here::Here;
+use crate::loopback::{NOT_JUDGED, OwnAddresses};
 use crate::miss::misses;
 use crate::record::Record;
 use crate::rule_file::{self, RuleFile, Source, default_name};
@@ -20,7 +21,7 @@ use std::path::Path;
 /// Answers the question.
 pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let record = arguments.record()?;
-    let question = match &record {
+    let mut question = match &record {
         Some(record) => record.question().map_err(Error::Record)?,
         None => arguments.packet.clone(),
     };
@@ -29,7 +30,12 @@ pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
         .as_ref()
         .map(|_| arguments.rule_file())
         .transpose()?;
+    let unseen = match (&file, &mut question) {
+        (Some((file, _)), Some(question)) => OwnAddresses::here().pass_unseen(question, file),
+        _ => false,
+    };
     let answer = match (&file, &question) {
+        _ if unseen => None,
         (Some((file, here)), Some(question)) => {
             let local = question.1.local(here).map_err(Error::Who)?;
             Some(Answer::find(file, question, local))
@@ -37,7 +43,15 @@ pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
         _ => None,
     };
     if arguments.json {
-        let now = answer.map(|answer| answer.object()).unwrap_or_default();
+        let passes = || json!({ "verdict": "allow", "rule": null, "loopback": true });
+        let now = answer.map(|answer| answer.object());
+        let now = now.unwrap_or_else(|| {
+            if unseen {
+                passes()
+            } else {
+                serde_json::Value::Null
+            }
+        });
         let object = record.map_or_else(
             || now.clone(),
             |record| json!({ "then": record.whole, "now": now }),
@@ -48,6 +62,9 @@ pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {
     if let Some(record) = record {
         let strong = style::STRONG;
         writeln!(out, "{strong}Then:{strong:#} {}", record.decided())?;
+    }
+    if unseen {
+        writeln!(out, "  {NOT_JUDGED}")?;
     }
     if let Some(answer) = answer {
         answer.print(out)?;

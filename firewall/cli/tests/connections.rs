@@ -99,3 +99,65 @@ fn a_test_and_why_give_the_same_answer() {
         (&"block".into(), &"curl".into())
     );
 }
+
+/// What goes to an address of this machine goes by `lo`: the driver judges it if a rule names that, and passes it unseen if none does.
+#[test]
+fn what_stays_on_this_machine_is_answered_as_the_driver_judges_it() {
+    let defaults = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n";
+    let rule = |interface: &str| {
+        format!(
+            "{defaults}[[rule]]\nid = \"no-db\"\naction = \"block\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 5432\n\
+             interface = \"{interface}\"\n"
+        )
+    };
+    let ask = |rules: &str, end: &str| {
+        gatebell_given(
+            rules.as_bytes(),
+            &["test", "out", "tcp", end, "--file", "-"],
+        )
+    };
+    let own = own_address();
+    for end in [
+        Some("127.0.0.1:5432".to_owned()),
+        Some("[::1]:5432".to_owned()),
+        own.map(|own| format!("{own}:5432")),
+    ]
+    .iter()
+    .flatten()
+    {
+        let named = ask(&rule("lo"), end);
+        assert_eq!(named.status.code(), Some(3), "{end}: {}", out(&named));
+        assert!(out(&named).contains("interface lo") && out(&named).contains("`no-db`"));
+        // How names begin is no name.
+        for interface in ["eth0", "l*"] {
+            let unseen = ask(&rule(interface), end);
+            assert_eq!(unseen.status.code(), Some(0), "{end}: {}", out(&unseen));
+            assert!(out(&unseen).contains("is not judged"), "{}", out(&unseen));
+        }
+    }
+    let why = |rules: &str, packet: &str| {
+        let answer = gatebell_given(
+            rules.as_bytes(),
+            &["why", "-", "--json", "--packet", packet],
+        );
+        let object: serde_json::Value = serde_json::from_str(&out(&answer)).unwrap();
+        (object["verdict"].clone(), object["loopback"] == true)
+    };
+    let packet = "out tcp 127.0.0.1:50000 -> 127.0.0.1:5432";
+    assert_eq!(why(&rule("lo"), packet), ("block".into(), false));
+    assert_eq!(why(&rule("eth0"), packet), ("allow".into(), true));
+    // Whoever says which device asks about that.
+    let by_eth0 = format!("{packet} interface eth0");
+    assert_eq!(why(&rule("eth0"), &by_eth0), ("block".into(), false));
+    let by_lo = "out tcp 192.0.2.7:50000 -> 192.0.2.8:5432 interface lo";
+    assert_eq!(why(&rule("eth0"), by_lo), ("allow".into(), true));
+}
+
+/// An address of this machine that is not a loopback one, if it has any.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent.
+    socket.connect("203.0.113.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_unspecified() && !address.is_loopback()).then_some(address)
+}

@@ -151,6 +151,13 @@ fn what_stays_on_the_loopback_device_is_judged_only_if_a_rule_names_it() {
     let expect = "--expect=packets=4,allowed=4,unjudged=0,rule:on-lo=2";
     let output = dry_run("loopback.toml", &capture, &[expect]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    // Of two rule files each judges it if one of its own rules names it.
+    let output = dry_run("loopback.toml", &capture, &["--against", "rules.toml"]);
+    assert!(
+        out(&output).matches("was allow  not judged").count() == 2,
+        "{}",
+        out(&output)
+    );
 }
 
 #[test]

@@ -103,7 +103,7 @@ pub use suggest::{Place, Reach, Suggestion};
 pub use system_resolver::SystemResolver;
 pub use unknown::Unknown;
 
-use firewall_abi::packet::{Direction, Verdict, name_words};
+use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::{FailMode, Page, PortRange};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -169,6 +169,14 @@ pub struct Rule {
     pub comment: Option<String>,
     /// What it matches beside the above while something that it names can't be had.
     pub presumed: Presumed,
+}
+
+impl Rule {
+    /// Whether it names the loopback device and is enabled. By its whole name: how other devices' names begin as well does not have all
+    /// judged that stays on the machine.
+    pub(crate) fn names_loopback(&self) -> bool {
+        self.enabled && self.interfaces.iter().any(|word| word == "lo")
+    }
 }
 
 /// What a rule that blocks matches beside what it names, while something that it names can't be had: all that this might be.
@@ -431,15 +439,10 @@ impl Rules {
         table
     }
 
-    /// Whether a rule that is enabled asks for this device by its name or by how it begins.
+    /// Whether what stays on the loopback device is judged: a rule that is enabled names that.
     #[must_use]
-    pub fn names_device(&self, name: &str) -> bool {
-        let device = name_words(name).unwrap_or_default();
-        self.rules
-            .iter()
-            .filter(|rule| rule.enabled)
-            .flat_map(|rule| rule.interfaces.iter().chain(&rule.out_interfaces))
-            .any(|word| names_device(word, device))
+    pub fn judges_loopback(&self) -> bool {
+        self.rules.iter().any(Rule::names_loopback)
     }
 
     /// Looks again for every program that rules name. Whether the kernel calls one of them otherwise now: it was installed,

@@ -5,10 +5,11 @@ use crate::Error;
 use crate::capture::{Carried, Packet, Way, carried};
 use crate::connections::Remembered;
 use crate::flow::{destination, source};
+use crate::loopback::LOOPBACK;
 use crate::rule_file::RuleFile;
 use crate::zone::{Course, Zone, said_course};
 use engine::{Bytes, Parsed, parse};
-use firewall_abi::packet::{Decision, Direction, Local, Verdict, name_words};
+use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Verdict, name_words};
 use std::borrow::Cow;
 use std::cell::Cell;
 use zerocopy::FromBytes;
@@ -17,8 +18,6 @@ use zerocopy::FromBytes;
 pub struct Judge<'a> {
     zone: Zone<'a>,
     neighbours: Neighbours,
-    /// Whether a rule names the loopback device: what stays on it is judged only then.
-    loopback: bool,
     now: Side<'a>,
     before: Option<Side<'a>>,
 }
@@ -65,10 +64,6 @@ impl<'a> Judge<'a> {
         Self {
             zone,
             neighbours: Neighbours::default(),
-            loopback: [Some(rules), other]
-                .into_iter()
-                .flatten()
-                .any(|file| file.rules.names_device(LOOPBACK)),
             now: Side::new(rules),
             before: other.map(Side::new),
         }
@@ -89,7 +84,7 @@ impl<'a> Judge<'a> {
             Some(Carried::CutOff) => return Ok(Judged::Not(cut_in_the_link(packet))),
             None => return Ok(Judged::Not(Unjudged::UnreadLink(packet.link_type))),
         };
-        if loopback && !self.loopback {
+        if loopback && !self.judges_loopback() {
             return Ok(Judged::Not(Unjudged::Loopback));
         }
         let captured = Captured::from(packet, start);
@@ -128,6 +123,14 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Whether the rules, or those beside them, judge what stays on the loopback device.
+    fn judges_loopback(&self) -> bool {
+        let mut sides = [Some(&self.now), self.before.as_ref()]
+            .into_iter()
+            .flatten();
+        sides.any(|side| side.file.rules.judges_loopback())
+    }
+
     /// The device of the next packet, where it is known, and whether it goes to everyone there.
     fn on(&mut self, device: &str, to_everyone: bool) {
         let local = Local {
@@ -140,6 +143,7 @@ impl<'a> Judge<'a> {
         {
             side.connections.local = local;
             side.connections.goes_to_everyone = to_everyone;
+            side.passes_unseen = device == LOOPBACK && !side.file.rules.judges_loopback();
         }
     }
 
@@ -211,8 +215,14 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// The device that packets stay on which a machine sends to itself.
-const LOOPBACK: &str = "lo";
+/// What becomes of a packet that these rules are not asked about, and the rules beside them are: it passes for no reason of theirs.
+fn unseen() -> Decision {
+    Decision {
+        rule: NO_RULE,
+        verdict: Verdict::Allow as u8,
+        ..Decision::default()
+    }
+}
 
 fn allowed(decision: Option<Decision>) -> bool {
     decision.is_some_and(|decision| decision.verdict == Verdict::Allow as u8)
@@ -231,6 +241,8 @@ fn cut_in_the_link(packet: &Packet) -> Unjudged {
 struct Side<'a> {
     file: &'a RuleFile,
     connections: Remembered,
+    /// The packet stays on the loopback device, and no rule names that.
+    passes_unseen: bool,
 }
 
 impl<'a> Side<'a> {
@@ -238,10 +250,14 @@ impl<'a> Side<'a> {
         Self {
             file,
             connections: Remembered::default(),
+            passes_unseen: false,
         }
     }
 
     fn decide(&mut self, packet: &Parsed, captured: &Captured<'_>, time: u64) -> Decision {
+        if self.passes_unseen {
+            return unseen();
+        }
         self.connections
             .decide(packet, &captured.bytes, &self.file.tables(), time)
     }

@@ -60,7 +60,7 @@ impl<'a> PastJudge<'a> {
             here,
             tables: HashMap::new(),
             programs: HashMap::new(),
-            loopback: file.rules.names_device("lo"),
+            loopback: file.rules.judges_loopback(),
         }
     }
 

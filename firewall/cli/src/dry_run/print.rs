@@ -379,6 +379,7 @@ fn cause(decision: &Decision, file: &RuleFile, direction: Option<Direction>) -> 
         },
         Ok(Reason::Fragment) => format!("{by}, on a later fragment"),
         Ok(Reason::Link) => "the kernel's own, to stay on its link".to_owned(),
+        Err(_) => format!("not judged: {ON_LOOPBACK}, which no rule names"),
         _ => by,
     }
 }

@@ -303,10 +303,7 @@ impl Building<'_> {
                 | if_any(rule.programs.is_empty(), ASKS_PROGRAM)
                 | if_any(rule.interfaces.is_empty(), ASKS_INTERFACE)
                 | if_any(rule.out_interfaces.is_empty(), ASKS_OUT_INTERFACE)
-                | if_any(
-                    !rule.interfaces.iter().any(|name| name == "lo"),
-                    ASKS_LOOPBACK,
-                )
+                | if_any(!rule.names_loopback(), ASKS_LOOPBACK)
                 | if_any(rule.action != Verdict::Ask, ASKS_PERSON)
                 | if_any(
                     ![&rule.interfaces, &rule.out_interfaces]
