@@ -1,7 +1,9 @@
 //! A change to a rule that is there, and what becomes of the file by it.
 
 use super::InForce;
+use super::compare::{Compared, compare};
 use super::draft::quoted;
+use control::Kept;
 use rules::document::{self, Place};
 use rules::{Errors, Resolver, Rules};
 use similar::{ChangeTag, TextDiff};
@@ -44,6 +46,8 @@ pub struct EditDraft {
     pub lines: Vec<DraftLine>,
     /// What is suspicious then, and was not before.
     pub warnings: Vec<String>,
+    /// What it would have done to what was kept, if that is known.
+    pub compared: Option<Compared>,
     /// What the change is, in a few words.
     pub(super) what: String,
     /// The whole file with it.
@@ -94,6 +98,7 @@ impl EditKind {
 pub(super) fn edited(
     file: &InForce,
     edit: &Edit,
+    kept: Option<&Kept>,
     resolver: &dyn Resolver,
 ) -> Result<EditDraft, String> {
     let Edit { id, kind, .. } = edit;
@@ -103,10 +108,13 @@ pub(super) fn edited(
         return Err(format!("Nothing changes: rule \"{id}\" is so already."));
     }
     let parse = |text: &str| rules::parse(&file.name, text, resolver);
-    let warnings = match (parse(&file.text), parse(&text)) {
-        (Ok(before), Ok(after)) => new_warnings(&before, &after),
+    let (warnings, compared) = match (parse(&file.text), parse(&text)) {
+        (Ok(before), Ok(after)) => (
+            new_warnings(&before, &after),
+            kept.map(|kept| compare(&before, &after, &kept.rows, resolver)),
+        ),
         // What can't be read here, the service may read.
-        (Err(_), _) => Vec::new(),
+        (Err(_), _) => (Vec::new(), None),
         (Ok(_), Err(errors)) => return Err(wrong(&text, edit, made.first, &errors)),
     };
     let command = quoted(id).filter(|_| *kind != EditKind::Rewrite);
@@ -121,6 +129,7 @@ pub(super) fn edited(
     Ok(EditDraft {
         lines: difference(&file.text, &text),
         warnings,
+        compared,
         what: format!("{} {id}", verb(*kind)),
         text,
         command,

@@ -5,6 +5,7 @@
 //! - One change is on its way at a time.
 //! - What is shown was tried: with the rule in its place the rules decide about this very packet as is wished.
 
+mod compare;
 mod draft;
 mod edit;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod service;
 mod tests;
 mod wish;
 
+pub use compare::{Compared, Otherwise};
 pub use draft::Draft;
 pub use edit::{DraftLine, Edit, EditDraft, EditKind};
 #[cfg(test)]
@@ -23,10 +25,11 @@ pub use order::{Joining, Order, Outcome, TRIAL};
 pub use service::{Failure, InForce, Service};
 pub use wish::{Who, Wish, known};
 
+use control::Kept;
 use draft::draft;
 use edit::edited;
 use order::perform;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What is drafted, what is on its way, and what became of it.
@@ -43,6 +46,8 @@ pub struct State {
     draft: Option<(Wish, Result<Draft, String>)>,
     edit: Option<Edit>,
     edit_draft: Option<(Edit, Result<EditDraft, String>)>,
+    /// What was kept, with which a change to a rule is compared.
+    kept: Option<Arc<Kept>>,
     order: Option<(Order, Instant)>,
     outcome: Option<Outcome>,
     followed: bool,
@@ -99,6 +104,18 @@ impl Changes {
         let mut state = self.look();
         if state.edit.as_ref() != Some(edit) {
             state.edit = Some(edit.clone());
+            drop(state);
+            self.call.notify_one();
+        }
+    }
+
+    /// Has changes to rules compared with what was kept. What is drafted already is drafted again if there was nothing before.
+    pub fn compare_with(&self, kept: Option<&Arc<Kept>>) {
+        let mut state = self.look();
+        let is_news = state.kept.is_none() && kept.is_some();
+        state.kept = kept.cloned();
+        if is_news {
+            state.edit_draft = None;
             drop(state);
             self.call.notify_one();
         }
@@ -165,6 +182,7 @@ impl Changes {
         }
         let state = self.look();
         let (wish, edit) = (state.undrafted_wish(), state.undrafted_edit());
+        let kept = state.kept.clone();
         drop(state);
         if wish.is_none() && edit.is_none() {
             return false;
@@ -177,7 +195,8 @@ impl Changes {
             self.look().draft = Some((wish, drafted));
         }
         if let Some(edit) = edit {
-            let drafted = file.and_then(|file| edited(&file, &edit, &*service.resolver(&file)));
+            let drafted = file
+                .and_then(|file| edited(&file, &edit, kept.as_deref(), &*service.resolver(&file)));
             self.look().edit_draft = Some((edit, drafted));
         }
         true

@@ -232,7 +232,7 @@ fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
 
 /// A change to a rule, made of the rules in force now.
 fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, String> {
-    let draft = edited(file, edit, &*service.resolver(file))?;
+    let draft = edited(file, edit, None, &*service.resolver(file))?;
     Ok(Ready {
         id: edit.id.clone(),
         what: draft.what,

@@ -2,7 +2,7 @@
 
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Decision, Direction, Local, NO_USER, Reason, Verdict, name_words};
-use rules::{Reach, Resolver, Rules, Suggestion};
+use rules::{Reach, Resolver, Rules, Suggestion, Table};
 use view::entry::PacketSeen;
 
 /// Whom a rule is about, at this machine's end.
@@ -79,37 +79,42 @@ impl Wish {
             && (self.allow || Verdict::refuses(decision.verdict))
     }
 
-    /// What the rules decide about the packet, had it no connection that it goes on with. Of what was kept the program's path is
-    /// known and not its file: that is looked up.
+    /// What the rules decide about the packet.
     pub(super) fn decide(&self, rules: &Rules, resolver: &dyn Resolver) -> Decision {
-        let PacketSeen {
-            program,
-            flow,
-            reason,
-            ..
-        } = &self.packet;
-        let device = |name: &Option<std::sync::Arc<str>>| {
-            name.as_deref().and_then(name_words).unwrap_or_default()
-        };
-        let path = program.path.as_deref();
-        let file = program
-            .file
-            .or_else(|| path.and_then(|path| resolver.program(path)));
-        let local = Local {
-            program: file.unwrap_or_default(),
-            interface: device(&self.packet.device),
-            out_interface: device(&self.packet.out_device),
-            user: program.user.unwrap_or(NO_USER),
-            later: 0,
-        };
-        let shape = if *reason == Reason::Fragment {
-            engine::Shape::LaterFragment
-        } else {
-            engine::Shape::Whole
-        };
-        let packet = engine::Parsed { flow: *flow, shape };
-        engine::classify(&packet, &local, &rules.compile(1).slices())
+        decide(&self.packet, &rules.compile(1), resolver)
     }
+}
+
+/// What rules decide about a packet, had it no connection that it goes on with. Of what was kept the program's path is known and
+/// not its file: that is looked up.
+pub(super) fn decide(packet: &PacketSeen, rules: &Table, resolver: &dyn Resolver) -> Decision {
+    let PacketSeen {
+        program,
+        flow,
+        reason,
+        ..
+    } = packet;
+    let device = |name: &Option<std::sync::Arc<str>>| {
+        name.as_deref().and_then(name_words).unwrap_or_default()
+    };
+    let path = program.path.as_deref();
+    let file = program
+        .file
+        .or_else(|| path.and_then(|path| resolver.program(path)));
+    let local = Local {
+        program: file.unwrap_or_default(),
+        interface: device(&packet.device),
+        out_interface: device(&packet.out_device),
+        user: program.user.unwrap_or(NO_USER),
+        later: 0,
+    };
+    let shape = if *reason == Reason::Fragment {
+        engine::Shape::LaterFragment
+    } else {
+        engine::Shape::Whole
+    };
+    let packet = engine::Parsed { flow: *flow, shape };
+    engine::classify(&packet, &local, &rules.slices())
 }
 
 /// Whom rules can tell a packet's like by, the narrowest first.

@@ -13,7 +13,7 @@ mod talkers;
 mod times;
 
 pub use files::{Content, Format, Save};
-pub use talkers::{Place, Talker, packet};
+pub use talkers::{Place, Talker, packet, place_words};
 pub use times::{Bar, Since};
 
 use control::{HistoryRow, Kept};

@@ -265,9 +265,7 @@ impl eframe::App for Window {
             Some(Source::Service(part)) => Some(part),
             _ => None,
         });
-        if source != Some(Source::Past) {
-            shown.past.want(None);
-        }
+        shown.past.want(page.past().filter(|_| !minimized));
         page.show(ui, &around);
     }
 }

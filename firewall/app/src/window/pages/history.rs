@@ -3,7 +3,7 @@
 use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::{Around, Page, ROW, Source, arrows, chart, is_entered, saving, wide};
-use crate::past::{Content, Past, PastSeen};
+use crate::past::{Content, Past, PastSeen, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use control::HistoryRow;
@@ -39,6 +39,10 @@ impl Page for History {
 
     fn source(&self) -> Source {
         Source::Past
+    }
+
+    fn past(&self) -> Option<&Wanted> {
+        Some(&self.asking.wanted)
     }
 
     fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {

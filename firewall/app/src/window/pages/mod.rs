@@ -18,6 +18,7 @@ mod status;
 use super::{Shown, colours};
 use crate::changes::{Changes, Order};
 use crate::overview::{Part, Seen};
+use crate::past::Wanted;
 use eframe::egui::{self, Key, Modifiers, RichText, Ui, accesskit};
 use std::time::{Duration, Instant};
 
@@ -45,6 +46,11 @@ pub trait Page {
 
     /// Whom it shows: nobody else is asked while it is in sight.
     fn source(&self) -> Source;
+
+    /// What of what was kept it shows; none: nothing of it.
+    fn past(&self) -> Option<&Wanted> {
+        None
+    }
 
     /// What stands below the tabs.
     fn head(&mut self, _: &mut Ui, _: &Around<'_>) {}

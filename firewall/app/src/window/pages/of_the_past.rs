@@ -46,11 +46,7 @@ pub fn show(
     wanted: &Wanted,
     show: impl FnOnce(&mut Ui, &Arc<PastSeen>),
 ) {
-    let past = &around.shown.past;
-    if ui.input(|input| input.viewport().minimized) != Some(true) {
-        past.want(Some(wanted));
-    }
-    let state = past.look();
+    let state = around.shown.past.look();
     let (seen, followed) = (state.seen().cloned(), state.is_followed());
     drop(state);
     match seen {

@@ -4,7 +4,7 @@ use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
 use crate::changes::Changes;
-use crate::past::{PastSeen, Place, Talker};
+use crate::past::{PastSeen, Place, Talker, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Key, RichText, Ui, accesskit};
@@ -77,6 +77,10 @@ impl Page for Programs {
 
     fn source(&self) -> Source {
         Source::Past
+    }
+
+    fn past(&self) -> Option<&Wanted> {
+        Some(&self.asking.wanted)
     }
 
     fn head(&mut self, ui: &mut Ui, _: &Around<'_>) {

@@ -2,17 +2,24 @@
 
 use super::details_panel::DetailsPanel;
 use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
-use crate::changes::{Changes, DraftLine, Edit, EditDraft, EditKind, Order, TRIAL};
+use crate::changes::{
+    Changes, Compared, DraftLine, Edit, EditDraft, EditKind, Order, Otherwise, TRIAL,
+};
 use crate::overview::{DefaultRow, Part, RuleList, RuleRow, Seen};
+use crate::past::{PastSeen, Since, Wanted};
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::{Column, TableBuilder, TableRow};
 use firewall_abi::packet::Verdict;
+use view::entry::day_and_time;
+use view::history::By;
 
-const TITLES: [&str; 6] = ["#", "Rule", "Action", "Takes", "Hits", "Remarks"];
-const WIDTHS: [f32; 5] = [34.0, 190.0, 60.0, 380.0, 74.0];
+const TITLES: [&str; 7] = ["#", "Rule", "Action", "Takes", "Hits", "Last", "Remarks"];
+const WIDTHS: [f32; 6] = [34.0, 190.0, 60.0, 340.0, 66.0, 146.0];
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 900.0;
+const NEEDED: f32 = 980.0;
+/// Of what a change would have done so much is shown.
+const SHOWN: usize = 5;
 /// The part of the window's height that what becomes of the file takes at most.
 const MOST_OF_HEIGHT: f32 = 0.28;
 
@@ -28,8 +35,24 @@ pub struct RulesPage {
     /// The row that is to be brought into sight.
     sought: Option<usize>,
     panel: DetailsPanel,
+    /// What of what was kept is shown: when each rule has decided last, and what a change would have done.
+    wanted: LastWeek,
     /// What was in force when it was shown last: the generation, and whether on a lease.
     in_force: (u32, bool),
+}
+
+/// What was kept of the last week, by rule.
+#[derive(Debug)]
+struct LastWeek(Wanted);
+
+impl Default for LastWeek {
+    fn default() -> Self {
+        Self(Wanted {
+            since: Since::Week,
+            by: Some(By::Rule),
+            ..Wanted::default()
+        })
+    }
 }
 
 /// A rule that somebody writes anew.
@@ -67,19 +90,47 @@ impl Page for RulesPage {
         Source::Service(Part::Rules)
     }
 
+    fn past(&self) -> Option<&Wanted> {
+        Some(&self.wanted.0)
+    }
+
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
         let changes = &around.shown.changes;
+        let past = match around.shown.past.look().seen() {
+            Some(Ok(past)) if past.wanted == self.wanted.0 => Some(past.clone()),
+            _ => None,
+        };
+        changes.compare_with(past.as_ref().map(|past| &past.kept));
         of_the_service(ui, around, |ui, seen| {
-            self.rules(ui, seen, changes, around.asked);
+            let seen = Shown {
+                seen,
+                past: past.as_deref(),
+            };
+            self.rules(ui, &seen, changes, around.asked);
         });
+    }
+}
+
+/// What is shown: what the service says, and what it has kept.
+struct Shown<'a> {
+    seen: &'a Seen,
+    past: Option<&'a PastSeen>,
+}
+
+impl Shown<'_> {
+    /// When a rule has decided last, as far as it was kept.
+    fn last_hit(&self, rule: &RuleRow) -> Option<u64> {
+        let mut sums = self.past?.sums.iter();
+        let sum = sums.find(|sum| sum.what == view::entry::clean(&rule.id))?;
+        Some(sum.last)
     }
 }
 
 impl RulesPage {
     /// Shows the rules. `asked`: a card takes the keys.
-    fn rules(&mut self, ui: &mut Ui, seen: &Seen, changes: &Changes, asked: bool) {
-        let list = &*seen.rules;
-        let in_force = (list.generation, seen.status.lease.is_some());
+    fn rules(&mut self, ui: &mut Ui, shown: &Shown<'_>, changes: &Changes, asked: bool) {
+        let list = &*shown.seen.rules;
+        let in_force = (list.generation, shown.seen.status.lease.is_some());
         if std::mem::replace(&mut self.in_force, in_force) != in_force {
             changes.draft_again();
         }
@@ -111,13 +162,13 @@ impl RulesPage {
                     list.file
                 ));
             }
-            wide(ui, NEEDED, |ui| self.table(ui, seen));
+            wide(ui, NEEDED, |ui| self.table(ui, shown));
         });
     }
 
-    fn table(&mut self, ui: &mut Ui, seen: &Seen) {
+    fn table(&mut self, ui: &mut Ui, shown: &Shown<'_>) {
         colours::bright(ui);
-        let list = &*seen.rules;
+        let list = &*shown.seen.rules;
         let mut table = TableBuilder::new(ui)
             .id_salt("rules")
             .striped(true)
@@ -143,8 +194,9 @@ impl RulesPage {
                 if let Some(rule) = list.rows.get(number) {
                     let selected = self.selected.as_ref() == Some(&rule.id);
                     row.set_selected(selected);
-                    let hits = seen.hits.as_ref().and_then(|hits| hits.get(number));
-                    rule_cells(&mut row, number, rule, hits.copied(), selected);
+                    let hits = shown.seen.hits.as_ref().and_then(|hits| hits.get(number));
+                    let hits = (hits.copied(), shown.last_hit(rule));
+                    rule_cells(&mut row, number, rule, hits, selected);
                     let response = row.response();
                     if response.clicked() || response.is_pointer_button_down_on() {
                         self.select(Some(rule.id.clone()));
@@ -287,6 +339,9 @@ fn becomes(ui: &mut Ui, draft: &EditDraft) {
         let text = RichText::new(format!("then {warning}")).color(colours::lost(ui));
         ui.add(egui::Label::new(text).wrap());
     }
+    if let Some(compared) = &draft.compared {
+        would_have(ui, compared);
+    }
     let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
     egui::Frame::group(ui.style()).show(ui, |ui| {
         let scrolled = egui::ScrollArea::vertical()
@@ -300,6 +355,50 @@ fn becomes(ui: &mut Ui, draft: &EditDraft) {
             }
         });
     });
+}
+
+/// What the change would have done to what was kept.
+fn would_have(ui: &mut Ui, compared: &Compared) {
+    let Compared {
+        otherwise,
+        told,
+        untold,
+    } = compared;
+    let without = if *untold > 0 {
+        format!(" (of {untold} more too little is kept to tell)")
+    } else {
+        String::new()
+    };
+    if otherwise.is_empty() {
+        if told + untold > 0 {
+            let words = format!(
+                "None of the {told} records of the last week would be decided otherwise{without}."
+            );
+            ui.add(egui::Label::new(words).wrap());
+        }
+        return;
+    }
+    let colour = colours::lost(ui);
+    let words =
+        format!("Of the {told} records of the last week would be decided otherwise{without}:");
+    ui.add(egui::Label::new(RichText::new(words).color(colour)).wrap());
+    for Otherwise {
+        what,
+        before,
+        after,
+        count,
+    } in otherwise.iter().take(SHOWN)
+    {
+        let words = format!(
+            "    {what}: {} before, {} then ({count} times)",
+            before.name(),
+            after.name()
+        );
+        ui.add(egui::Label::new(words).wrap());
+    }
+    if let Some(more) = otherwise.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        ui.label(format!("    and {more} others"));
+    }
 }
 
 fn file_line(ui: &mut Ui, line: &DraftLine) {
@@ -321,7 +420,7 @@ fn rule_cells(
     row: &mut TableRow<'_, '_>,
     number: usize,
     rule: &RuleRow,
-    hits: Option<u64>,
+    (hits, last): (Option<u64>, Option<u64>),
     selected: bool,
 ) {
     let action = if rule.enabled {
@@ -335,11 +434,18 @@ fn rule_cells(
         action.to_owned(),
         view::entry::clean(&rule.words),
         hits.map_or_else(|| "–".to_owned(), |hits| hits.to_string()),
+        last.map_or_else(String::new, day_and_time),
         known(rule),
     ];
+    let last = last.map(|_| format!("last {}, ", cells[5]));
     let line = format!(
-        "{} {}: {action} {}, hits {}, {}",
-        cells[0], cells[1], cells[3], cells[4], cells[5]
+        "{} {}: {action} {}, hits {}, {}{}",
+        cells[0],
+        cells[1],
+        cells[3],
+        cells[4],
+        last.unwrap_or_default(),
+        cells[6]
     );
     let (enabled, covered) = (rule.enabled, rule.covered.is_some());
     let action = rule.action;
@@ -348,7 +454,7 @@ fn rule_cells(
         _ if selected => None,
         _ if !enabled => Some(ui.visuals().weak_text_color()),
         2 => verdict(ui, action),
-        5 if covered => Some(colours::lost(ui)),
+        6 if covered => Some(colours::lost(ui)),
         _ => None,
     });
 }
@@ -383,6 +489,7 @@ fn default_cells(row: &mut TableRow<'_, '_>, default: DefaultRow) {
         "default".to_owned(),
         action.name().to_owned(),
         format!("{}, whatever no rule takes", direction.name()),
+        String::new(),
         String::new(),
         said.to_owned(),
     ];

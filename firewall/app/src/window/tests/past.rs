@@ -182,6 +182,41 @@ fn a_whole_program_is_blocked_by_keys_alone() {
 }
 
 #[test]
+fn a_change_to_a_rule_says_before_what_it_would_have_done_to_what_was_kept_and_when_each_decided_last()
+ {
+    let (mut window, mut history, mut service) = on("History");
+    let mut overview = overview::Model::with(RULES);
+    overview.status.lease = None;
+    window.state().shown.overview.be_followed();
+    super::pages::turned(&mut window, "Rules", &mut overview);
+    told(&mut window, &mut history);
+    let last = view::entry::day_and_time(history.rows[0].last);
+    assert!(
+        rows(&window)[0].contains(&format!("last {last}")),
+        "{:?}",
+        rows(&window)
+    );
+    window.get_by_label_contains("1 no-web: block").click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    assert!(sees(
+        &window,
+        "Of the 4 records of the last week would be decided otherwise:"
+    ));
+    assert!(sees(
+        &window,
+        "/usr/bin/telnet: example.org, tcp 443: block before, allow then (1 times)"
+    ));
+    service.text = RULES.replace("443", "8443");
+    window.state().shown.changes.draft_again();
+    work(&mut window, &mut service);
+    assert!(sees(
+        &window,
+        "None of the 4 records of the last week would be decided otherwise"
+    ));
+}
+
+#[test]
 fn what_was_kept_is_shown_row_by_row_and_put_together_with_a_chart() {
     let (mut window, mut service, _) = on("History");
     let shown = rows(&window);
