@@ -979,7 +979,7 @@ fn child() {
     match role {
         "visitor" => {
             place::become_user(whose.parse().unwrap());
-            let opened = Device::<Linux>::open(&std::env::var("GATEBELL_DEVICE").unwrap());
+            let opened = Device::<Linux>::open(std::env::var("GATEBELL_DEVICE").unwrap());
             return place::say("let in", opened.is_ok());
         }
         "crowd" if !whose.is_empty() => place::become_user(whose.parse().unwrap()),

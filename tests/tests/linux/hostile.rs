@@ -196,10 +196,8 @@ impl OpenFiles {
 
     fn set(limit: libc::rlimit) {
         // SAFETY: an initialised limit.
-        assert_eq!(
-            unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) },
-            0
-        );
+        let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+        assert_eq!(set, 0);
     }
 }
 
