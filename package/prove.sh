@@ -7,7 +7,7 @@
 set -u
 package=$1 upgrade=$2 traffic=$3
 state=/var/lib/package-proof
-refused=7777 confirmed=7778
+refused=7777 confirmed=7778 ssh=2222
 inside=10.78.0.2 outside=10.78.0.1 inside6=fd78::2 outside6=fd78::1
 
 failed=0
@@ -36,7 +36,7 @@ a_world() {
     ip netns add outside
     world ip link set lo up
     joined wan0 $inside $inside6 $outside $outside6
-    "$traffic" serve 22 $refused $confirmed >$state/served & server=$!
+    "$traffic" serve 22 $ssh $refused $confirmed >$state/served & server=$!
     within 60 grep -q serving $state/served || no "the machine's own servers start"
 }
 # Connects, sends a datagram and asks for an echo: an answer to each.
@@ -85,10 +85,14 @@ second() {
 }
 
 it_protects_the_machine_that_it_is_installed_on() {
+    # As people move it; the server itself is not needed for that.
+    mkdir -p /etc/ssh/sshd_config.d
+    printf '# moved\nPort %s\n' $ssh >/etc/ssh/sshd_config.d/moved.conf
     check "dpkg installs the package" dpkg -i "$package"
     check "the service is active" active
     check "it is enabled" systemctl -q is-enabled gatebell
     check "the group is there" getent group gatebell
+    check "a port that ssh was moved to answers, beside the usual one" connects $inside $ssh
     check "its members may ask the service" members_may_ask
     check "polkit knows what it may be asked" [ -f "$policy" ]
     systemd-analyze security gatebell --no-pager 2>/dev/null | tail -n 1
@@ -147,9 +151,11 @@ an_upgrade_lets_nothing_through() {
     check "… with the new version" [ "$(installed)" = "$(dpkg-deb -f "$upgrade" Version)" ]
     protected
 }
+# With the rules changed by the service, and nobody there to be asked about it: dpkg fails if it has to ask.
 upgraded() {
     local before; before=$(process)
-    dpkg -i "$upgrade" && within 170 restarted "$before"
+    gatebell rules add block --id changed-before --direction in --protocol tcp --ports 9 >/dev/null || return 1
+    dpkg -i "$upgrade" </dev/null && gatebell rules show /etc/gatebell/rules.toml | grep -q changed-before && within 170 restarted "$before"
 }
 installed() { dpkg-query -W -f '${Version}' gatebell; }
 
@@ -197,17 +203,37 @@ what_recover_takes_out_stays_out() {
 }
 
 a_purge_leaves_nothing() {
+    pinned >$state/pinned
+    check "the kernel keeps $(wc -l <$state/pinned) of its programs, maps and links" [ "$(wc -l <$state/pinned)" -gt 30 ]
     check "dpkg purges the package" dpkg --purge gatebell
     check "the refused port answers again (IPv4)" answers $inside $refused
     check "the refused port answers again (IPv6)" answers $inside6 $refused
     each_trace nothing_new
+    nothing "what the kernel kept: programs, maps, links" within_a_moment_gone
     nothing "programs of control groups" ours cgroup tree
     nothing "programs" ours prog show
-    nothing "maps" bash -c 'bpftool map show | grep -E "name (RULES|FLOWS|DEVICES|VERDICTS|LEDGERS|RINGS) "'
     nothing "the group" getent group gatebell
     refute "polkit's policy is left" [ -e "$policy" ]
     nothing "the unit" systemctl list-unit-files --no-legend gatebell.service
 }
+# Each object that the firewall has pinned, by its kind and its number, which the kernel gives to no other in this boot.
+pinned() {
+    local pin kind
+    find /sys/fs/bpf/gatebell -type f | while read -r pin; do
+        for kind in prog map link; do
+            bpftool $kind show pinned "$pin" 2>/dev/null | sed -n "1s/^\([0-9]*\):.*/$kind \1/p"
+        done
+    done
+}
+still_there() {
+    local kind number
+    while read -r kind number; do
+        bpftool "$kind" show id "$number" 2>/dev/null
+    done <$state/pinned
+}
+# The kernel frees what nobody has once nothing runs in it any more.
+within_a_moment_gone() { within 10 none_is_there || still_there; }
+none_is_there() { [ -z "$(still_there)" ]; }
 ours() { bpftool "$@" | grep -E 'zone_|socket_made|program_start|process_ended'; }
 
 # What is compared with how it was before the package came: the machine has files, pins, filters and tracing programs of its

@@ -69,7 +69,7 @@ const SERVICE: Package = Package {
         ),
         Item(
             From::Clone("package/gatebell/rules.toml"),
-            "etc/gatebell/rules.toml",
+            "usr/share/gatebell/rules.toml",
             0o644,
         ),
         Item(

@@ -171,16 +171,9 @@ impl Layout<'_> {
             .replace("@DEPENDS@", depends);
         fs::write(to.join("control"), control)?;
         fs::write(to.join("md5sums"), sums)?;
-        for name in SCRIPTS
-            .iter()
-            .chain(&["conffiles"])
-            .filter(|name| from.join(name).is_file())
-        {
+        for name in SCRIPTS.iter().filter(|name| from.join(name).is_file()) {
             fs::copy(from.join(name), to.join(name))?;
-            set_mode(
-                &to.join(name),
-                if SCRIPTS.contains(name) { 0o755 } else { 0o644 },
-            )?;
+            set_mode(&to.join(name), 0o755)?;
         }
         Ok(())
     }
