@@ -49,6 +49,7 @@ pub struct Machine<'a> {
 impl Resolver for Machine<'_> {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         Ok(SetFile {
+            confidential: false,
             name: path.to_owned(),
             bytes: self.list.to_vec(),
             trouble: None,

@@ -305,7 +305,7 @@ fn listed(
         remarks,
         wrong,
         ..
-    } = list::read(&file.bytes).map_err(|what| format!("{} is no list: {what}", file.name))?;
+    } = list::read(file).map_err(|what| format!("{} is no list: {what}", file.name))?;
     for remark in remarks {
         report.warning_elsewhere(Finding {
             file: file.name.clone(),

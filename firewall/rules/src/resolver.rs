@@ -36,6 +36,8 @@ pub struct SetFile {
     pub name: String,
     /// What stands in it.
     pub bytes: Vec<u8>,
+    /// Whether not everybody may read it. Then no message quotes it: those who see messages may be others.
+    pub confidential: bool,
     /// Why these bytes are not what stands there now, if they are an older copy.
     pub trouble: Option<String>,
 }

@@ -35,6 +35,7 @@ impl Resolver for SystemResolver {
         Ok(SetFile {
             name,
             bytes,
+            confidential: system::is_confidential(&path),
             trouble: None,
         })
     }
@@ -78,13 +79,14 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
 #[cfg(target_os = "linux")]
 mod system {
     use nix::sys::stat::{major, minor};
-    use nix::unistd::User;
+    use nix::unistd::{User, geteuid};
     use std::collections::HashMap;
     use std::fs::{File, OpenOptions};
     use std::io::ErrorKind;
     use std::os::fd::AsRawFd;
     use std::os::linux::fs::MetadataExt;
     use std::os::unix::fs::OpenOptionsExt;
+    use std::path::Path;
 
     pub(super) fn user(name: &str) -> Result<u32, String> {
         match User::from_name(name) {
@@ -99,6 +101,25 @@ mod system {
                 "the system can't say who `{name}` is: {cause}; write the number"
             )),
         }
+    }
+
+    /// Whether this process reads the file by a right that others do not have. Who sees its messages may be one of those.
+    pub(super) fn is_confidential(path: &Path) -> bool {
+        geteuid().is_root() && !everybody_may_read(path)
+    }
+
+    /// By the modes of the file and of the folders above.
+    fn everybody_may_read(path: &Path) -> bool {
+        const READ: u32 = 0o004;
+        const PASS: u32 = 0o001;
+        let may = |path: &Path, right| {
+            let found = std::fs::metadata(path);
+            found.is_ok_and(|found| found.st_mode() & right != 0)
+        };
+        let Ok(whole) = path.canonicalize() else {
+            return false;
+        };
+        may(&whole, READ) && whole.ancestors().skip(1).all(|folder| may(folder, PASS))
     }
 
     /// The users that stand in this machine's own file, whatever other sources of names there are.
@@ -191,6 +212,11 @@ mod system {
 #[cfg(not(target_os = "linux"))]
 mod system {
     use crate::resolver::{NoResolver, Resolver};
+    use std::path::Path;
+
+    pub(super) fn is_confidential(_: &Path) -> bool {
+        false
+    }
 
     pub(super) fn user(name: &str) -> Result<u32, String> {
         NoResolver.user(name)

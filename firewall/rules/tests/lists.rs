@@ -6,7 +6,7 @@ mod place;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use place::Place;
-use rules::{Rules, list_entries, parse};
+use rules::{Rules, SetFile, list_entries, parse};
 use std::io::Write;
 
 /// Rules that block what a list holds.
@@ -45,7 +45,7 @@ fn reads(text: impl AsRef<[u8]>, entries: usize, inside: &[&str], outside: &[&st
         "{shown}"
     );
     assert_eq!(rules.set(0).unwrap().entries, entries, "{shown}");
-    assert_eq!(list_entries(text.as_ref()), Ok(entries), "{shown}");
+    assert_eq!(list_entries(&file(text.as_ref())), Ok(entries), "{shown}");
     assert_eq!(holds(&rules, inside), vec![true; inside.len()], "{shown}");
     assert_eq!(
         holds(&rules, outside),
@@ -254,10 +254,55 @@ fn no_lists() -> Vec<(Vec<u8>, &'static str)> {
     ]
 }
 
+/// The file of a list, as nobody has it.
+fn file(bytes: &[u8]) -> SetFile {
+    SetFile {
+        name: "list.txt".to_owned(),
+        bytes: bytes.to_vec(),
+        confidential: false,
+        trouble: None,
+    }
+}
+
+/// Who may change the rules may name any file as a list, and see what is said of it: what others may not read is not quoted.
+#[test]
+fn what_not_everybody_may_read_is_not_quoted() {
+    let secret = "192.0.2.1\nroot:$y$j9T$secret:1:\n10.1.2.3/8 # secret\n";
+    let json = "[{\"ip_prefix\": \"192.0.2.1\"}, {\"ip_prefix\": \"secret\"}]";
+    for text in [
+        secret,
+        json,
+        "secret\nsecret\n",
+        "add secret secret\n",
+        "[{\"ip\": \"secret\"}]",
+        "192.0.2.1\nsecret,x\n",
+    ] {
+        let place = Place {
+            confidential: true,
+            ..Place::default()
+        };
+        let rules = parse("rules.toml", BLOCK, &place.file("list.txt", text)).unwrap();
+        let said = rules.warnings().iter().chain(rules.troubles());
+        let said: Vec<_> = said.map(ToString::to_string).collect();
+        assert!(
+            !said.is_empty() && said.iter().all(|said| !said.contains("secret")),
+            "{text}: {said:?}"
+        );
+        assert!(
+            said.iter()
+                .any(|said| said.contains("not everybody may read")),
+            "{text}: {said:?}"
+        );
+    }
+}
+
 #[test]
 fn what_is_no_list_is_trouble_and_the_rules_hold_on_their_safe_side() {
     for (bytes, word) in no_lists() {
-        assert!(list_entries(&bytes).unwrap_err().contains(word), "{word}");
+        assert!(
+            list_entries(&file(&bytes)).unwrap_err().contains(word),
+            "{word}"
+        );
         let rules = list(&bytes);
         let [trouble] = rules.troubles() else {
             panic!("{word}: {:?}", rules.troubles())
@@ -282,7 +327,7 @@ fn an_empty_list_is_one_and_holds_nothing() {
             said(&rules),
             ["rules.toml:5:6: the set `s` is empty: it holds no address"]
         );
-        assert_eq!(list_entries(empty.as_bytes()), Ok(0));
+        assert_eq!(list_entries(&file(empty.as_bytes())), Ok(0));
     }
 }
 

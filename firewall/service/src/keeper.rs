@@ -235,9 +235,11 @@ impl Resolver for KeptLists<'_> {
             std::path::absolute(self.folder.join(path)).unwrap_or_else(|_| self.folder.join(path));
         let found = self.machine.set_file(path);
         let copy = self.copy(&whole);
+        // A file that is gone does not say who may read it.
+        let confidential = found.as_ref().map_or(true, |file| file.confidential);
         let wrong = match &found {
             Err(why) => why.clone(),
-            Ok(file) => match list_entries(&file.bytes) {
+            Ok(file) => match list_entries(file) {
                 Ok(0) if copy.is_some() => format!("{} is empty", file.name),
                 Err(why) => format!("{} is no list: {why}", file.name),
                 Ok(_) => {
@@ -257,6 +259,7 @@ impl Resolver for KeptLists<'_> {
         Ok(SetFile {
             name: whole.display().to_string(),
             bytes,
+            confidential,
             trouble: Some(format!(
                 "{wrong}; the copy of {} is used, when it was a list: mend the file, then `systemctl reload gatebell`",
                 ago(made)

@@ -82,6 +82,7 @@ impl Resolver for NamesOnly {
         Ok(SetFile {
             name: path.to_owned(),
             bytes: b"192.0.2.1\n".to_vec(),
+            confidential: false,
             trouble: None,
         })
     }

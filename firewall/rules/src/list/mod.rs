@@ -8,6 +8,7 @@ mod line;
 
 use crate::address::Addresses;
 use crate::report::{SHOWN, printable};
+use crate::resolver::SetFile;
 use crate::set::{Members, grouped};
 use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
@@ -26,7 +27,13 @@ pub(crate) struct List {
     pub(crate) wrong: usize,
     /// How many had bits behind their prefix, which were cut off.
     cut: usize,
+    /// See [`SetFile::confidential`].
+    confidential: bool,
 }
+
+/// In place of a message that quotes an entry.
+const NOT_SHOWN: &str =
+    "this can't be read as it stands; it is not shown, because not everybody may read the file";
 
 /// What is to be said of one place in a list.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,26 +43,29 @@ pub(crate) struct Remark {
     pub(crate) message: String,
 }
 
-/// How many entries a list has that could be read: for who keeps the last good copy of one. `bytes` is the file as it is.
+/// How many entries a list has that could be read: for who keeps the last good copy of one.
 ///
 /// # Errors
 /// It is no list: nothing of it could be read. The text says what it is, and what would be right.
-pub fn list_entries(bytes: &[u8]) -> Result<usize, String> {
-    read(bytes).map(|list| list.members.entries())
+pub fn list_entries(file: &SetFile) -> Result<usize, String> {
+    read(file).map(|list| list.members.entries())
 }
 
 /// Reads a list. An empty one is one.
 ///
 /// # Errors
 /// It is no list; the text says what it is instead.
-pub(crate) fn read(bytes: &[u8]) -> Result<List, String> {
-    let unpacked = unpack(bytes)?;
+pub(crate) fn read(file: &SetFile) -> Result<List, String> {
+    let unpacked = unpack(&file.bytes)?;
     let text = decode(&unpacked);
     let begins = text.trim_ascii_start();
     if let Some(what) = foreign(begins) {
         return Err(what.to_owned());
     }
-    let mut list = List::default();
+    let mut list = List {
+        confidential: file.confidential,
+        ..List::default()
+    };
     if matches!(begins.first(), Some(b'{' | b'[')) {
         json::read(&text, &mut list);
     } else {
@@ -84,7 +94,7 @@ impl List {
         self.cut += 1;
         if self.cut <= SHOWN {
             let message = format!("`{entry}` has bits set behind its prefix; taken as {addresses}");
-            self.remark(line, column, &message);
+            self.quote(line, column, &message);
         }
         self.add(addresses);
     }
@@ -92,8 +102,18 @@ impl List {
     fn wrong(&mut self, line: usize, column: usize, message: &str) {
         self.wrong += 1;
         if self.wrong <= SHOWN {
-            self.remark(line, column, message);
+            self.quote(line, column, message);
         }
+    }
+
+    /// Remarks something in words that have some of the list's own in them.
+    fn quote(&mut self, line: usize, column: usize, message: &str) {
+        let message = if self.confidential {
+            NOT_SHOWN
+        } else {
+            message
+        };
+        self.remark(line, column, message);
     }
 
     fn remark(&mut self, line: usize, column: usize, message: &str) {

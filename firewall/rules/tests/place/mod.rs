@@ -10,6 +10,8 @@ pub struct Place {
     pub files: HashMap<String, Vec<u8>>,
     pub users: HashMap<String, u32>,
     pub programs: HashMap<String, [u64; 2]>,
+    /// Whether not everybody may read its files.
+    pub confidential: bool,
     /// Why its files are older copies, if they are.
     pub stale: Option<String>,
     /// Users of this place's own.
@@ -45,6 +47,7 @@ impl Resolver for Place {
         Ok(SetFile {
             name: path.to_owned(),
             bytes,
+            confidential: self.confidential,
             trouble: self.stale.clone(),
         })
     }
