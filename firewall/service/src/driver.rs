@@ -22,6 +22,7 @@ use nix::time::{ClockId, clock_getres, clock_gettime};
 use std::cell::Cell;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -40,10 +41,12 @@ pub struct Driver {
     adopted: bool,
     /// What the tables take, since they were last changed.
     taken: Cell<Option<Taken>>,
+    /// Where the next sweep goes on with those that carry something.
+    told: Cell<usize>,
 }
 
-/// Connections of which a sweep has it told what they have carried: what a ring of the history's has room for. The others are told of
-/// with the next one; until then they go on counting.
+/// Connections of which a sweep has it told what they have carried: what a ring of the history's has room for. The next one goes on
+/// with the others; until then they go on counting.
 const MOST_TOLD: usize = 4096;
 
 /// Bytes of kernel memory that tables take.
@@ -106,6 +109,7 @@ impl Driver {
             judges,
             adopted: false,
             taken: Cell::new(None),
+            told: Cell::new(0),
         };
         driver.adopted = was_there && driver.had_rules()?;
         Ok(driver)
@@ -198,7 +202,7 @@ impl Driver {
                 if until_idle_ns == 0 {
                     idle.push(*key);
                 } else {
-                    if entry.sent | entry.received != 0 && carrying.len() < MOST_TOLD {
+                    if entry.sent | entry.received != 0 {
                         carrying.push(*key);
                     }
                     left += 1;
@@ -215,13 +219,18 @@ impl Driver {
             // The driver counts what each buyer has, and knows whether it was used meanwhile.
             hooks::forget_silent(&self.object, key)?;
         }
-        for key in &carrying {
+        let turn = in_turn(carrying.len(), self.told.get());
+        self.told.set(turn.end);
+        for key in turn
+            .clone()
+            .filter_map(|n| carrying.get(n % carrying.len()))
+        {
             hooks::tell_carried(&self.object, key)?;
         }
         self.free_rings(&used)?;
         Ok(Swept {
             forgotten: idle.len() as u64,
-            carrying: carrying.len() as u64,
+            carrying: turn.len() as u64,
             left,
             soonest: soonest_ns.map(Duration::from_nanos),
         })
@@ -517,4 +526,33 @@ fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
             .context("putting the tables of an earlier service aside")?;
     }
     Ok(names)
+}
+
+/// Which of so many have their turn, who were told of up to there: numbers, of which those beyond begin anew. The kernel walks a table
+/// in the same order each time, so who always began with the first would never come to the last.
+fn in_turn(number: usize, told: usize) -> Range<usize> {
+    let start = if told < number { told } else { 0 };
+    start..start + number.min(MOST_TOLD)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn of_more_connections_than_a_sweep_tells_of_each_has_its_turn() {
+        for number in [0, 1, MOST_TOLD, MOST_TOLD + 1, 3 * MOST_TOLD - 7] {
+            let (mut told, mut met) = (0, BTreeSet::new());
+            for _ in 0..number.div_ceil(MOST_TOLD) {
+                let turn = in_turn(number, told);
+                assert_eq!(turn.len(), number.min(MOST_TOLD));
+                told = turn.end;
+                met.extend(turn.map(|n| n % number));
+            }
+            assert_eq!(met.len(), number);
+        }
+        // There are fewer than there were.
+        assert_eq!(in_turn(3, 9000), 0..3);
+    }
 }
