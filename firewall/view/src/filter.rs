@@ -1,6 +1,6 @@
 //! Which of what happened is shown: the same words on the command line and in the window.
 
-use crate::entry::{PacketSeen, ProcessSeen, Program, What, address};
+use crate::entry::{PacketSeen, ProcessSeen, Program, TCP, UDP, What, address};
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
 use rules::Addresses;
@@ -22,6 +22,10 @@ pub struct Filter {
     pub program: Vec<String>,
     /// The name that an end was asked for by.
     pub name: Vec<String>,
+    /// A port at one end.
+    pub port: Vec<u16>,
+    /// The user at this end, by number.
+    pub user: Vec<u32>,
     /// What stands anywhere in it, in small letters.
     pub words: Vec<String>,
 }
@@ -44,7 +48,16 @@ impl fmt::Display for WrongFilter {
 impl std::error::Error for WrongFilter {}
 
 /// What may be asked for by its key.
-const KEYS: [&str; 6] = ["direction", "verdict", "address", "rule", "program", "name"];
+const KEYS: [&str; 8] = [
+    "direction",
+    "verdict",
+    "address",
+    "rule",
+    "program",
+    "name",
+    "port",
+    "user",
+];
 
 impl Filter {
     /// A filter as it is typed into one line: `program:curl`, or as on the command line `--program curl`; and words that are
@@ -94,6 +107,14 @@ impl Filter {
             "rule" => self.rule.push(value),
             "program" => self.program.push(value),
             "name" => self.name.push(value),
+            "port" => {
+                let wrong = |_| "a port is a number up to 65535".to_owned();
+                self.port.push(value.parse().map_err(wrong)?);
+            }
+            "user" => {
+                let wrong = |_| "a user is a number; `id -u NAME` says which".to_owned();
+                self.user.push(value.parse().map_err(wrong)?);
+            }
             _ => {
                 return Err(format!(
                     "{key} can't be asked for; one can ask for {}",
@@ -120,9 +141,12 @@ impl Filter {
             rule,
             program: _,
             name,
+            port,
+            user: _,
             words: _,
         } = self;
-        let lists_are_empty = address.is_empty() && rule.is_empty() && name.is_empty();
+        let lists_are_empty =
+            address.is_empty() && rule.is_empty() && name.is_empty() && port.is_empty();
         direction.is_some() || verdict.is_some() || !lists_are_empty
     }
 
@@ -144,8 +168,13 @@ impl Filter {
             rule,
             program,
             name,
+            port,
+            user,
             words: _,
         } = self;
+        let flow = &packet.flow;
+        let ports = || [flow.source_port, flow.destination_port];
+        let shows_ports = [TCP, UDP].contains(&flow.protocol);
         let rule_asked = || {
             let decided = packet.rule.as_ref();
             decided.is_some_and(|decided| rule.contains(&decided.id))
@@ -158,12 +187,15 @@ impl Filter {
             && (rule.is_empty() || rule_asked())
             && (program.is_empty() || program.iter().any(|asked| is(asked, &packet.program)))
             && (name.is_empty() || names.any(|known| is_any_of(name, known)))
+            && (port.is_empty() || shows_ports && ports().iter().any(|known| port.contains(known)))
+            && (user.is_empty() || is_user(user, packet.program.user))
     }
 
     fn process(&self, process: &ProcessSeen) -> bool {
         let mut asked = self.program.iter();
-        self.program.is_empty()
-            || asked.any(|asked| *asked == process.path || is(asked, &process.program))
+        let program = self.program.is_empty()
+            || asked.any(|asked| *asked == process.path || is(asked, &process.program));
+        program && (self.user.is_empty() || is_user(&self.user, process.program.user))
     }
 
     /// Whether to show what was kept, words aside.
@@ -176,6 +208,8 @@ impl Filter {
             rule,
             program,
             name,
+            port,
+            user,
             words: _,
         } = self;
         let ends = || row.remote.into_iter().chain(row.source);
@@ -189,6 +223,8 @@ impl Filter {
                     .iter()
                     .any(|asked| is_named(asked, row.program.as_deref(), &row.process)))
             && (name.is_empty() || row.name.iter().any(|known| is_any_of(name, known)))
+            && (port.is_empty() || row.port.is_some_and(|known| port.contains(&known)))
+            && (user.is_empty() || is_user(user, row.user))
     }
 
     /// Whether each word stands in one of these cells, which are not made where nothing is looked for.
@@ -252,6 +288,10 @@ fn is_any_of(asked: &[String], known: &str) -> bool {
     })
 }
 
+fn is_user(asked: &[u32], user: Option<u32>) -> bool {
+    user.is_some_and(|user| asked.contains(&user))
+}
+
 fn at_an_end(asked: &[Addresses], flow: &PacketHeaders) -> bool {
     let ends = [address(flow.source), address(flow.destination)];
     let mut asked = asked.iter();
@@ -308,6 +348,8 @@ mod tests {
             ("a --rule", 3, "stands what is asked for"),
             ("--colour red", 1, "one can ask for direction"),
             ("address:hello", 1, ""),
+            ("port:70000", 1, "up to 65535"),
+            ("tcp user:ann", 5, "a user is a number"),
         ] {
             let wrong = Filter::parse(text).unwrap_err();
             assert_eq!(wrong.column, column, "{text}: {wrong}");

@@ -39,6 +39,9 @@ impl Details {
         ui.horizontal_top(|ui| {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
                 close = ui.button("Close").clicked();
+                if ui.button("Copy row").clicked() {
+                    ui.ctx().copy_text(entry.to_string());
+                }
                 ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
                     ui.add(egui::Label::new(RichText::new(allow::why(entry)).strong()).wrap());
                 });

@@ -15,6 +15,8 @@ impl FilterArguments {
             rule,
             program,
             name,
+            port,
+            user,
         } = self;
         Filter {
             direction: *direction,
@@ -23,6 +25,8 @@ impl FilterArguments {
             rule: rule.clone(),
             program: program.clone(),
             name: name.clone(),
+            port: port.clone(),
+            user: user.clone(),
             words: Vec::new(),
         }
     }
@@ -70,6 +74,7 @@ mod tests {
         let mut packet = view::example::packet();
         packet.name[..4].copy_from_slice(b"curl");
         packet.pid = 7;
+        packet.user = 1000;
         let mut entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut view::example::Named).unwrap();
         if let What::Packet(packet) = &mut entry.what {
             packet.source_name = Some("www.example.org".into());
@@ -86,6 +91,8 @@ mod tests {
             rule: Some("no-telnet".to_owned()),
             process: "curl".to_owned(),
             name: Some("www.example.org".to_owned()),
+            port: Some(23),
+            user: Some(1000),
             ..HistoryRow::default()
         }
     }
@@ -116,6 +123,8 @@ mod tests {
             (["--address", "10.0.0.0/24"], ["--address", "fd00::/8"]),
             (["--rule", "no-telnet"], ["--rule", "no-smtp"]),
             (["--program", "curl"], ["--program", "wget"]),
+            (["--port", "23"], ["--port", "22"]),
+            (["--user", "1000"], ["--user", "0"]),
             (["--name", "www.example.org"], ["--name", "example.org"]),
             (
                 ["--name", "*.Example.org."],

@@ -30,7 +30,7 @@ impl FilterLine {
             .desired_width(WIDTH.min(ui.available_width()));
         let typed = ui.add(edit).labelled_by(label.id).on_hover_text(
             "Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: \
-             program: name:",
+             program: name: port: user:",
         );
         if let Some(wrong) = &self.wrong {
             ui.label(RichText::new(wrong.to_string()).color(colours::lost(ui)));

@@ -183,11 +183,15 @@ impl Programs {
             return;
         }
         let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let at = self.selected.as_ref().and_then(|selected| {
+        let all = self.lines.lines.len();
+        let at = || {
+            let selected = self.selected.as_ref()?;
             let mut lines = self.lines.lines.iter();
             lines.position(|line| Selected::of_line(seen, *line).as_ref() == Some(selected))
-        });
-        let mut to = arrows(ui, at, self.lines.lines.len());
+        };
+        // Where it is now takes a look at each line, and most of the time nobody presses a key.
+        let moves = arrows(ui, None, all).is_some();
+        let mut to = moves.then(|| arrows(ui, at(), all)).flatten();
         if let Some(selected) = self.selected.clone() {
             if pressed(Key::ArrowRight) {
                 self.open.insert(selected.program.clone());

@@ -24,6 +24,10 @@ fn a_refused_packet_is_shown_with_its_rule_and_how_to_allow_it() {
             .is_some()
     );
     assert!(window.query_by_label_contains("ports = 23").is_some());
+    window.get_by_label("Copy row").click();
+    window.step();
+    let copied = |command: &egui::OutputCommand| matches!(command, egui::OutputCommand::CopyText(text) if text.contains("-> 10.0.0.2:23"));
+    assert!(window.output().platform_output.commands.iter().any(copied));
     window.get_by_label("Copy").click();
     window.step();
     let copied = |command: &egui::OutputCommand| matches!(command, egui::OutputCommand::CopyText(text) if text.contains("ports = 23"));
