@@ -4,6 +4,7 @@
 //!
 //! The lints are those of the project's workspace. An excluded crate can't inherit them and repeats them; a test here compares.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -98,8 +99,17 @@ fn foreign() -> Result<()> {
         done(&mut clippy(krate.target, krate.folder, &[])?)
             .with_context(|| format!("linting {}", krate.folder))?;
     }
-    let mut fuzz = fuzz::cargo("clippy");
-    done(fuzz.args(["--", WARNINGS])).context("linting fuzz")
+    done(&mut lint_built(fuzz::cargo("build"), "clippy-driver")).context("linting fuzz")
+}
+
+/// Has what cargo builds linted on the way, by the linter as the compiler of what is ours: what lies below is not compiled a second
+/// time, for checking alone.
+fn lint_built(mut cargo: Command, linter: impl AsRef<OsStr>) -> Command {
+    cargo
+        .env("RUSTC_WORKSPACE_WRAPPER", linter)
+        // How cargo-clippy hands its arguments on, each with this behind it.
+        .env("CLIPPY_ARGS", format!("{WARNINGS}__CLIPPY_HACKERY__"));
+    cargo
 }
 
 /// What is hardly right is wrong.
@@ -121,12 +131,8 @@ fn clippy(target: &Target, folder: &str, selection: &[&str]) -> Result<Command> 
     let toolchain = Toolchain::require()?;
     let mut cargo = if target.has_programs() {
         let mut cargo = toolchain.cargo();
-        cargo
-            .arg("build")
-            .env("RUSTC_WORKSPACE_WRAPPER", toolchain.linter())
-            // How cargo-clippy hands its arguments on, each with this behind it.
-            .env("CLIPPY_ARGS", format!("{WARNINGS}__CLIPPY_HACKERY__"));
-        cargo
+        cargo.arg("build");
+        lint_built(cargo, toolchain.linter())
     } else {
         toolchain.clippy()
     };
