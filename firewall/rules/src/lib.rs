@@ -171,7 +171,70 @@ pub struct Rule {
     pub presumed: Presumed,
 }
 
+/// What a rule asks of a packet, key by key. Who goes through the keys takes this apart whole, without `..`: there a new key is an
+/// error of the compiler's until it has its answer.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "the fields are the rule's")]
+pub struct RuleKeys<'a> {
+    pub direction: Option<Direction>,
+    pub protocols: &'a [Protocol],
+    pub sources: &'a [Addresses],
+    pub source_sets: &'a [u32],
+    pub destinations: &'a [Addresses],
+    pub destination_sets: &'a [u32],
+    pub source_ports: &'a [PortRange],
+    pub ports: &'a [PortRange],
+    pub icmp_types: &'a [u8],
+    pub interfaces: &'a [String],
+    pub out_interfaces: &'a [String],
+    pub users: &'a [User],
+    pub programs: &'a [Program],
+}
+
 impl Rule {
+    /// What it asks of a packet.
+    #[must_use]
+    pub fn keys(&self) -> RuleKeys<'_> {
+        let Self {
+            id: _,
+            line: _,
+            action: _,
+            direction,
+            protocols,
+            sources,
+            source_sets,
+            destinations,
+            destination_sets,
+            source_ports,
+            ports,
+            icmp_types,
+            interfaces,
+            out_interfaces,
+            users,
+            programs,
+            log: _,
+            asking: _,
+            enabled: _,
+            comment: _,
+            presumed: _,
+        } = self;
+        RuleKeys {
+            direction: *direction,
+            protocols,
+            sources,
+            source_sets,
+            destinations,
+            destination_sets,
+            source_ports,
+            ports,
+            icmp_types,
+            interfaces,
+            out_interfaces,
+            users,
+            programs,
+        }
+    }
+
     /// Whether it names the loopback device and is enabled. By its whole name: how other devices' names begin as well does not have all
     /// judged that stays on the machine.
     pub(crate) fn names_loopback(&self) -> bool {

@@ -7,7 +7,7 @@ use crate::compile::{
     Built, CLASS, DESTINATION_PORT, DESTINATION_V4, DESTINATION_V6, INTERFACE, Key, OUT_INTERFACE,
     SOURCE_PORT, SOURCE_V4, SOURCE_V6, Takes, USER, can_be, joined, place, value,
 };
-use crate::{Addresses, Finding, Rule};
+use crate::{Addresses, Finding, Rule, RuleKeys};
 use firewall_abi::rules::{PAGE_WORDS, Page, Tree};
 
 /// How many rules are held against one, at most.
@@ -123,18 +123,32 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
     }
     let narrow = |takes: fn(&Rule) -> Takes<u32>| within(takes(rule), takes(wide));
     let broad = |takes: fn(&Rule) -> Takes<u128>| within(takes(rule), takes(wide));
-    let named = wide.programs.is_empty()
+    let RuleKeys {
+        // By the class,
+        direction: _,
+        protocols: _,
+        sources,
+        source_sets,
+        destinations,
+        destination_sets,
+        // and by what the trees of these take.
+        source_ports: _,
+        ports: _,
+        icmp_types: _,
+        interfaces: _,
+        out_interfaces: _,
+        users: _,
+        programs,
+    } = wide.keys();
+    let named = programs.is_empty()
         || !rule.programs.is_empty()
             && rule
                 .programs
                 .iter()
-                .all(|program| wide.programs.iter().any(|other| other.path == program.path));
+                .all(|program| programs.iter().any(|other| other.path == program.path));
     named
-        && sets_within(&rule.source_sets, (&wide.sources, &wide.source_sets))
-        && sets_within(
-            &rule.destination_sets,
-            (&wide.destinations, &wide.destination_sets),
-        )
+        && sets_within(&rule.source_sets, (sources, source_sets))
+        && sets_within(&rule.destination_sets, (destinations, destination_sets))
         && [CLASS, SOURCE_PORT, DESTINATION_PORT, USER]
             .iter()
             .all(|(_, takes)| narrow(*takes))

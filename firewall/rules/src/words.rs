@@ -1,6 +1,6 @@
 //! What rules say, in words.
 
-use crate::{Addresses, Protocol, Rule, Rules, User};
+use crate::{Addresses, Protocol, Rule, RuleKeys, Rules, User};
 use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::PortRange;
 
@@ -94,13 +94,26 @@ pub fn ports(ranges: &[PortRange]) -> Option<String> {
 /// What is asked of whoever is at the zone's end, each in a few words.
 #[must_use]
 pub fn who(rule: &Rule) -> Vec<String> {
-    let users = rule
-        .users
-        .iter()
-        .map(|asked| format!("user {}", user(asked)));
-    let programs = rule.programs.iter().map(|program| program.path.clone());
-    let devices = rule.interfaces.iter().map(|name| format!("on {name}"));
-    let out = rule.out_interfaces.iter();
+    let RuleKeys {
+        // What a packet shows is said elsewhere.
+        direction: _,
+        protocols: _,
+        sources: _,
+        source_sets: _,
+        destinations: _,
+        destination_sets: _,
+        source_ports: _,
+        ports: _,
+        icmp_types: _,
+        interfaces,
+        out_interfaces: out,
+        users,
+        programs,
+    } = rule.keys();
+    let users = users.iter().map(|asked| format!("user {}", user(asked)));
+    let programs = programs.iter().map(|program| program.path.clone());
+    let devices = interfaces.iter().map(|name| format!("on {name}"));
+    let out = out.iter();
     users
         .chain(programs)
         .chain(devices)

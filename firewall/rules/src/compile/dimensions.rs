@@ -2,7 +2,7 @@
 
 use super::sweep::Takes;
 use crate::device;
-use crate::{Addresses, Protocol, Rule};
+use crate::{Addresses, Protocol, Rule, RuleKeys};
 use firewall_abi::packet::{Direction, Local, Verdict};
 use firewall_abi::rules::class;
 
@@ -145,19 +145,50 @@ fn destination_port(rule: &Rule) -> Takes<u32> {
     )
 }
 
-/// Whether a rule asks for nothing of where a packet comes from, and for no device.
+/// Whether a rule asks for nothing of where a packet comes from, and for no device: for nothing that is not known yet while a program
+/// calls connect.
 pub(crate) fn takes_any_source(rule: &Rule) -> bool {
-    rule.sources.is_empty()
-        && rule.source_sets.is_empty()
-        && rule.source_ports.is_empty()
-        && rule.icmp_types.is_empty()
-        && rule.interfaces.is_empty()
-        && rule.out_interfaces.is_empty()
+    let RuleKeys {
+        direction: _,
+        protocols: _,
+        sources,
+        source_sets,
+        destinations: _,
+        destination_sets: _,
+        source_ports,
+        ports: _,
+        icmp_types,
+        interfaces,
+        out_interfaces,
+        users: _,
+        programs: _,
+    } = rule.keys();
+    sources.is_empty()
+        && source_sets.is_empty()
+        && source_ports.is_empty()
+        && icmp_types.is_empty()
+        && interfaces.is_empty()
+        && out_interfaces.is_empty()
 }
 
-/// Whether a rule asks for nothing of where a packet goes.
+/// Whether a rule asks for nothing of where a packet goes, which may be translated after connect.
 pub(crate) fn takes_any_destination(rule: &Rule) -> bool {
-    rule.destinations.is_empty() && rule.destination_sets.is_empty() && rule.ports.is_empty()
+    let RuleKeys {
+        direction: _,
+        protocols: _,
+        sources: _,
+        source_sets: _,
+        destinations,
+        destination_sets,
+        source_ports: _,
+        ports,
+        icmp_types: _,
+        interfaces: _,
+        out_interfaces: _,
+        users: _,
+        programs: _,
+    } = rule.keys();
+    destinations.is_empty() && destination_sets.is_empty() && ports.is_empty()
 }
 
 /// Whether a rule asks for what a later fragment does not show.

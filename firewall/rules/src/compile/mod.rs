@@ -20,7 +20,7 @@ pub(crate) use vectors::place;
 
 use crate::device::GUESTS_WORD;
 use crate::set::grouped;
-use crate::{DefaultAction, Defaults, Rule, Set};
+use crate::{DefaultAction, Defaults, Rule, RuleKeys, Set};
 use dimensions::{PROGRAM, asks_ports, takes_any_destination, takes_any_source};
 use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{
@@ -299,20 +299,36 @@ impl Building<'_> {
         };
         let asks = |rule: &Rule| {
             let if_any = |none: bool, bit| if none { 0 } else { bit };
-            if_any(rule.users.is_empty(), ASKS_USER)
-                | if_any(rule.programs.is_empty(), ASKS_PROGRAM)
-                | if_any(rule.interfaces.is_empty(), ASKS_INTERFACE)
-                | if_any(rule.out_interfaces.is_empty(), ASKS_OUT_INTERFACE)
+            // What the packet itself shows is read in any case.
+            let RuleKeys {
+                direction: _,
+                protocols: _,
+                sources: _,
+                source_sets: _,
+                destinations: _,
+                destination_sets,
+                source_ports: _,
+                ports: _,
+                icmp_types: _,
+                interfaces,
+                out_interfaces,
+                users,
+                programs,
+            } = rule.keys();
+            if_any(users.is_empty(), ASKS_USER)
+                | if_any(programs.is_empty(), ASKS_PROGRAM)
+                | if_any(interfaces.is_empty(), ASKS_INTERFACE)
+                | if_any(out_interfaces.is_empty(), ASKS_OUT_INTERFACE)
                 | if_any(!rule.names_loopback(), ASKS_LOOPBACK)
                 | if_any(rule.action != Verdict::Ask, ASKS_PERSON)
                 | if_any(
-                    ![&rule.interfaces, &rule.out_interfaces]
+                    ![interfaces, out_interfaces]
                         .into_iter()
                         .flatten()
                         .any(|word| word == GUESTS_WORD),
                     ASKS_GUESTS,
                 )
-                | if_any(!rule.destination_sets.iter().any(by_name), ASKS_NAMES)
+                | if_any(!destination_sets.iter().any(by_name), ASKS_NAMES)
         };
         let Defaults {
             inbound,
