@@ -12,6 +12,8 @@ mod beside;
 mod carried;
 #[path = "decisions/connects.rs"]
 mod connects;
+#[path = "decisions/fragments.rs"]
+mod fragments;
 #[path = "decisions/identity.rs"]
 mod identity;
 #[path = "decisions/judges.rs"]

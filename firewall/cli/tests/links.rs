@@ -213,3 +213,66 @@ fn what_the_zones_own_ethernet_address_sends_is_the_zones() {
         "packets=5,allowed=2,blocked=1,unjudged=2",
     );
 }
+
+/// The fragments of a UDP packet over IPv4, eight bytes of it in each but the last.
+fn fragments(packet: &[u8], number: u16) -> Vec<Vec<u8>> {
+    let (header, payload) = packet.split_at(20);
+    let pieces: Vec<_> = payload.chunks(8).collect();
+    let cut = |(at, piece): (usize, &&[u8])| {
+        let mut header = header.to_vec();
+        let more = if at + 1 < pieces.len() { 0x2000 } else { 0 };
+        header[2..4].copy_from_slice(&(20 + piece.len() as u16).to_be_bytes());
+        header[4..6].copy_from_slice(&number.to_be_bytes());
+        header[6..8].copy_from_slice(&(at as u16 | more).to_be_bytes());
+        [&header, *piece].concat()
+    };
+    pieces.iter().enumerate().map(cut).collect()
+}
+
+/// The kernel puts fragments together before a packet is judged: each has the verdict of the whole.
+#[test]
+fn the_fragments_of_a_datagram_have_the_verdict_of_its_first() {
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n[[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"in\"\n\
+                 protocol = \"udp\"\nports = 53\n[[rule]]\nid = \"from-there\"\naction = \"allow\"\ndirection = \"in\"\n\
+                 source = \"10.77.0.9\"\n";
+    let there = [10, 77, 0, 9];
+    let allowed = fragments(&udp(OTHER, ZONE, [40000, 53], 20), 1);
+    let refused = fragments(&udp(OTHER, ZONE, [40000, 54], 20), 2);
+    let reply = fragments(&udp(OTHER, ZONE, [53, 40001], 20), 3);
+    let question = udp(ZONE, OTHER, [40001, 53], 20);
+    // Of these two the first is not there.
+    let headless = fragments(&udp(OTHER, ZONE, [40000, 53], 20), 4).split_off(2);
+    let by_address = fragments(&udp(there, ZONE, [40000, 54], 20), 5).split_off(2);
+    // As they come, in turns.
+    let mut frames = vec![question];
+    let mut turns = [allowed, refused, reply].map(Vec::into_iter);
+    while let [Some(one), Some(two), Some(three)] = [0, 1, 2].map(|at| turns[at].next()) {
+        frames.extend([one, two, three]);
+    }
+    frames.extend([headless, by_address].concat());
+    assert_eq!(frames.len(), 17);
+    let frames: Vec<_> = frames
+        .iter()
+        .map(|packet| [&[2; 12][..], &[8, 0], packet].concat())
+        .collect();
+    let place =
+        std::env::temp_dir().join(format!("gatebell-fragments-{}.toml", std::process::id()));
+    std::fs::write(&place, rules).unwrap();
+    let expect =
+        "--expect=packets=17,allowed=11,blocked=6,replies=4,rule:names=4,rule:from-there=2";
+    let file = place.display().to_string();
+    let output = dry_run(
+        &file,
+        &pcap(ETHERNET, &frames),
+        &["--zone", "10.77.0.2", expect],
+    );
+    std::fs::remove_file(&place).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        out(&output),
+        err(&output)
+    );
+    assert_eq!(out(&output).matches("on a later fragment").count(), 4);
+}

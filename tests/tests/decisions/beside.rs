@@ -70,6 +70,82 @@ fn nftables_judges_the_same_packets_by_the_same_rules_alike() {
 }
 
 #[test]
+fn a_dry_run_judges_the_same_packets_by_the_same_rules_as_the_driver_does() {
+    const RULES: usize = 40;
+    const PACKETS: u16 = 600;
+    let mut dice = Dice(4_711);
+    let (rules, packets) = (
+        judges::rules(&mut dice, RULES),
+        judges::packets(&mut dice, PACKETS),
+    );
+    let text = judges::toml(&rules);
+    let zone = Protected::with(&text);
+    judges::lead(&zone);
+    let before = zone.ask().stats().unwrap();
+    let (here, there) = (
+        Sender::open(&zone.lab.netns()),
+        Sender::open(&outside(&zone)),
+    );
+    for (out, packet) in &packets {
+        if *out { &here } else { &there }.send(packet);
+    }
+    zone.lab.quiet().unwrap();
+    let hits = zone.ask().hits().unwrap().hits;
+    let after = zone.ask().stats().unwrap();
+    let said = dry_run(&text, packets.iter().map(|(_, packet)| packet));
+    let counted: Vec<_> = said["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["packets"].as_u64().unwrap())
+        .collect();
+    // The first one is for what IPv6 itself needs, which was made by nobody.
+    assert_eq!(hits[1..], counted[1..]);
+    assert!(counted.iter().filter(|hits| **hits > 0).count() > RULES / 2);
+    let blocked = after.blocked_in + after.blocked_out - before.blocked_in - before.blocked_out;
+    assert_eq!(said["blocked"], blocked);
+    assert_eq!(said["packets"], PACKETS);
+}
+
+/// What a dry run says of these packets in all, captured without a link's header.
+fn dry_run<'a>(rules: &str, packets: impl Iterator<Item = &'a Made>) -> serde_json::Value {
+    const RAW: u32 = 101;
+    let mut capture = Vec::new();
+    capture.extend(0xA1B2_C3D4_u32.to_le_bytes());
+    capture.extend([2, 0, 4, 0].into_iter().chain([0; 8]));
+    capture.extend([0x4_0000, RAW].map(u32::to_le_bytes).concat());
+    for packet in packets {
+        let bytes = packet.bytes();
+        let length = u32::try_from(bytes.len()).unwrap();
+        capture.extend([1, 0, length, length].map(u32::to_le_bytes).concat());
+        capture.extend(bytes);
+    }
+    let (file, captured) = (
+        Temporary::named("dry-run.toml"),
+        Temporary::named("dry-run.pcap"),
+    );
+    fs::write(&file.0, rules).unwrap();
+    fs::write(&captured.0, capture).unwrap();
+    let words = [
+        "gatebell",
+        "dry-run",
+        file.0.to_str().unwrap(),
+        "--pcap",
+        captured.0.to_str().unwrap(),
+        "--zone",
+        "10.90.0.0/16,fd90::/16",
+        "--quiet",
+        "--json",
+    ];
+    let arguments = cli::parse_from(words.map(Into::into));
+    let mut said = Vec::new();
+    cli::perform(&arguments.command, &mut said).unwrap();
+    let last = std::str::from_utf8(&said).unwrap().lines().last().unwrap();
+    let object: serde_json::Value = serde_json::from_str(last).unwrap();
+    object["summary"].clone()
+}
+
+#[test]
 fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() {
     if !Command::new("nmap")
         .arg("-V")

@@ -60,7 +60,8 @@ impl Made {
         !(sum as u16)
     }
 
-    fn bytes(&self) -> Vec<u8> {
+    /// As it goes over a wire, from its IP header on.
+    pub fn bytes(&self) -> Vec<u8> {
         let ports = [self.source_port.to_be_bytes(), self.port.to_be_bytes()].concat();
         let body = match self.protocol {
             // A SYN. Nobody checks its sum on the way.

@@ -1,7 +1,7 @@
 //! Where a frame's IP header is, by the kind of link it was seen on.
 
 /// Which way a frame went, as far as whoever captured it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Way {
     /// Into the machine that captured.
     In,

@@ -1,5 +1,6 @@
 //! One packet of a capture: what it carries, which way it goes, what becomes of it.
 
+use super::fragments::{Datagram, Fragments};
 use super::neighbours::{Neighbours, goes_to_everyone};
 use crate::Error;
 use crate::capture::{Carried, Packet, Way, carried};
@@ -8,7 +9,7 @@ use crate::flow::{destination, source};
 use crate::loopback::LOOPBACK;
 use crate::rule_file::RuleFile;
 use crate::zone::{Course, Zone, said_course};
-use engine::{Bytes, Parsed, parse};
+use engine::{Bytes, Parsed, Shape, parse};
 use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Verdict, name_words};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,6 +19,7 @@ use zerocopy::FromBytes;
 pub struct Judge<'a> {
     zone: Zone<'a>,
     neighbours: Neighbours,
+    fragments: Fragments,
     now: Side<'a>,
     before: Option<Side<'a>>,
 }
@@ -64,6 +66,7 @@ impl<'a> Judge<'a> {
         Self {
             zone,
             neighbours: Neighbours::default(),
+            fragments: Fragments::default(),
             now: Side::new(rules),
             before: other.map(Side::new),
         }
@@ -101,6 +104,13 @@ impl<'a> Judge<'a> {
         if parsed.flow.ip_version == 0 {
             return Ok(self.endless(parsed, &captured, way, time));
         }
+        let datagram = Datagram::of(&captured.bytes, way);
+        if let Some(datagram) = &datagram
+            && parsed.shape == Shape::LaterFragment
+            && let Some(verdicts) = self.fragments.of(datagram, time)
+        {
+            return Ok(Judged::Verdicts(parsed, verdicts));
+        }
         let (from, to) = (source(&parsed.flow), destination(&parsed.flow));
         let course = match self.zone.course(from, to, way) {
             // Both of its directions are seen on one device, and neither end need be an address of the zone.
@@ -116,10 +126,15 @@ impl<'a> Judge<'a> {
                 destination_address: to,
             }),
             Course::Outside => Ok(Judged::Not(Unjudged::Outside)),
-            course => Ok(Judged::Verdicts(
-                parsed,
-                self.along(parsed, &captured, course, time),
-            )),
+            course => {
+                let verdicts = self.along(parsed, &captured, course, time);
+                if let Some(datagram) = datagram
+                    && parsed.shape == Shape::Whole
+                {
+                    self.fragments.keep(datagram, time, &verdicts);
+                }
+                Ok(Judged::Verdicts(parsed, verdicts))
+            }
         }
     }
 
@@ -352,7 +367,6 @@ impl Bytes for Captured<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::Shape;
 
     #[test]
     fn a_header_that_the_capture_cut_is_told_from_one_that_was_never_there() {

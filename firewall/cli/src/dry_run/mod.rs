@@ -2,6 +2,7 @@
 
 mod account;
 mod expect;
+mod fragments;
 mod judge;
 mod neighbours;
 #[cfg(target_os = "linux")]
