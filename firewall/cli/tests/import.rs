@@ -232,3 +232,89 @@ fn imported_rules_do_with_each_packet_what_the_other_firewall_does_or_say_that_t
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// Numbers that look random and are the same each time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % end.max(1)
+    }
+
+    /// A text in which something is cut off, left out, said twice, or another sign.
+    fn spoil(&mut self, whole: &[u8]) -> Vec<u8> {
+        const SIGNS: &[u8] = b" {}[]\"':;,!*-/0\n\xff";
+        const PART: usize = 40;
+        let mut spoilt = whole.to_vec();
+        for _ in 0..=self.below(4) {
+            let at = self.below(spoilt.len());
+            let sign = SIGNS[self.below(SIGNS.len())];
+            let again: Vec<_> = whole
+                .iter()
+                .skip(self.below(whole.len()))
+                .take(PART)
+                .copied()
+                .collect();
+            match self.below(4) {
+                0 => spoilt.truncate(at),
+                1 => {
+                    let to = (at + self.below(PART)).min(spoilt.len());
+                    spoilt.drain(at..to);
+                }
+                2 => {
+                    spoilt.splice(at..at, again);
+                }
+                _ => spoilt
+                    .iter_mut()
+                    .skip(at)
+                    .take(1)
+                    .for_each(|byte| *byte = sign),
+            }
+        }
+        spoilt
+    }
+}
+
+/// Whatever a file of another firewall holds, of whichever kind it is said to be: there is an answer, and a rule file that is printed is
+/// one that is taken.
+#[test]
+fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file() {
+    const SPOILT: usize = 24;
+    let place = std::env::temp_dir().join(format!("gatebell-wrong-{}", std::process::id()));
+    let (mut dice, mut printed) = (Dice(20_261), 0);
+    for export in files("exports") {
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exports")).join(&export);
+        let whole = std::fs::read(path).unwrap();
+        // Whole as each kind, and spoilt as one of them.
+        let mut texts = vec![whole.clone(); FILES.len()];
+        texts.extend((0..SPOILT).map(|_| dice.spoil(&whole)));
+        for (number, text) in texts.iter().enumerate() {
+            std::fs::write(&place, text).unwrap();
+            let kind = FILES[number % FILES.len()].0;
+            let file = place.to_str().unwrap();
+            let words = [
+                "gatebell", "rules", "import", file, "--from", kind, "--json",
+            ];
+            let mut said = Vec::new();
+            let arguments = cli::parse_from(words.map(Into::into));
+            if cli::perform(&arguments.command, &mut said).is_err() {
+                continue;
+            }
+            printed += 1;
+            let object: serde_json::Value = serde_json::from_slice(&said).unwrap();
+            let machine = rules::SystemResolver::beside(&place);
+            if let Err(wrong) = rules::parse("r", object["text"].as_str().unwrap(), &machine) {
+                panic!(
+                    "{export} as {kind}: {wrong}\n{}",
+                    String::from_utf8_lossy(text)
+                );
+            }
+        }
+    }
+    std::fs::remove_file(&place).unwrap();
+    assert!(printed > 100, "{printed}");
+}
