@@ -2,7 +2,9 @@
 #![no_main]
 
 use gatebell_fuzz::Bytes;
-use names::{Answered, Cache, LONGEST_NAME, MOST, MOST_OF_A_NAME, message, read};
+use names::{
+    Answered, Cache, LONGEST_NAME, MOST, MOST_OF_A_NAME, Segment, Streams, message, question, read,
+};
 use std::time::{Duration, Instant};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_answers_name_addresses_or_nothing(bytes));
@@ -10,12 +12,19 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_answers_name_addresses_or_nothing
 fn any_answers_name_addresses_or_nothing(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let mut cache = Cache::default();
+    let mut streams = Streams::default();
     let mut now = Instant::now();
     let mut learned = 0;
     while !bytes.is_empty() {
         let (minutes, length) = (bytes.byte(), u16::from_le_bytes(bytes.array()));
         now += Duration::from_secs(60) * u32::from(minutes);
         let packet = bytes.take(length.into());
+        if let Some(segment) = Segment::of(packet) {
+            for (_, _, said) in streams.take(&segment, now).messages {
+                let _any = question(&said);
+                let _any = read(&said).inspect(can_be_shown);
+            }
+        }
         // Behind the headers of a packet, and as a message by itself.
         for said in message(packet)
             .map(|(_, said)| said)

@@ -697,3 +697,70 @@ fn what_rules_would_have_done_to_what_was_kept_is_said_and_what_can_t_be_said_is
     );
     assert!(!discard(&zone), "nothing is changed");
 }
+
+/// A question for an address of IPv4, as it goes by TCP.
+fn by_tcp(id: u16, name: &str) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        message.push(label.len() as u8);
+        message.extend(label.bytes());
+    }
+    message.extend([0, 0, 1, 0, 1]);
+    let mut whole = (message.len() as u16).to_be_bytes().to_vec();
+    whole.extend(message);
+    whole
+}
+
+#[test]
+fn an_answer_by_tcp_names_its_addresses_and_has_them_join_sets_by_name_however_long_it_is() {
+    let rules = format!(
+        "[default]\ninbound = \"block\"\noutbound = \"block\"\n\
+         [[set]]\nid = \"many\"\nnames = \"many.example\"\nresolvers = \"{OUTSIDE}\"\n\
+         [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = [\"udp\", \"tcp\"]\nports = 53\n\
+         [[rule]]\nid = \"many\"\naction = \"allow\"\ndirection = \"out\"\ndestination = \"@many\"\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n"
+    );
+    let zone = Protected::with(&rules);
+    let root = Person::root(&zone);
+    let hosts = zone.lab.folder().join("hosts");
+    let lines: String = (1..=150)
+        .map(|n| format!("10.78.0.{n} many.example\n"))
+        .chain(["10.78.1.1 short.example\n".to_owned()])
+        .collect();
+    std::fs::write(&hosts, lines).unwrap();
+    let _resolver = Resolver::with(&zone, &[&format!("--addn-hosts={}", hosts.display())]);
+    let named = |address: &str, name: &str| {
+        let known = (address.to_owned(), name.to_owned());
+        names(&zone).contains(&known)
+    };
+    // Two questions in one segment, and a third in two.
+    let all = [
+        by_tcp(1, "short.example"),
+        by_tcp(2, "many.example"),
+        by_tcp(3, "www.example"),
+    ]
+    .concat();
+    let escaped = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("\\x{byte:02x}"))
+            .collect::<String>()
+    };
+    let (first, rest) = all.split_at(all.len() - 9);
+    let asks = format!(
+        "exec 3<>/dev/tcp/{OUTSIDE}/53; printf '{}' >&3; sleep 0.3; printf '{}' >&3; timeout 2 wc -c <&3",
+        escaped(first),
+        escaped(rest)
+    );
+    let before = stats(&zone)["unread"].clone();
+    zone.inside(&asks);
+    wait_until("they are named", || {
+        named("10.78.1.1", "short.example") && named("10.78.0.7", "many.example")
+    });
+    assert_eq!(stats(&zone)["unread"], before);
+    wait_until("they join the set", || {
+        let members = root.run(&["set", "list", "many", "--json"]).out;
+        members.lines().count() == 150
+    });
+}

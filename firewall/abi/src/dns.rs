@@ -7,12 +7,14 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const PORT: u16 = 53;
 /// As many bytes of a packet travel: what DNS puts into a datagram that no network has to take apart (1,232), and the headers.
 pub const MOST_BYTES: usize = 1280;
+/// As many of one that is longer, by TCP or with larger datagrams: what is longer still is cut.
+pub const LONG_BYTES: usize = 4088;
 /// As many of a question: a longest name, and the headers with what may stand between.
 pub const QUESTION_BYTES: usize = 376;
 /// Bytes of the ring that both wait in: for some hundred and fifty of each.
 pub const RING_BYTES: usize = 256 * 1024;
 
-/// A packet that carries an answer.
+/// A packet that carries an answer, or a segment of TCP with a part of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct AnswerPacket {
@@ -22,6 +24,18 @@ pub struct AnswerPacket {
     pub copied: u32,
     /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
     pub bytes: [u8; MOST_BYTES],
+}
+
+/// The same of one that has no room in that. It is told from others by its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct LongPacket {
+    /// How long it was, from its IP header on.
+    pub length: u32,
+    /// How much of it is here.
+    pub copied: u32,
+    /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
+    pub bytes: [u8; LONG_BYTES],
 }
 
 /// A packet that carries a question. It is told from an answer by its length.
@@ -52,6 +66,7 @@ pub struct AnswersSeen {
 
 const _: () = {
     assert!(size_of::<AnswerPacket>() == 8 + MOST_BYTES && MOST_BYTES.is_multiple_of(8));
+    assert!(size_of::<LongPacket>() == 8 + LONG_BYTES && LONG_BYTES.is_multiple_of(8));
     assert!(size_of::<QuestionPacket>() == 8 + QUESTION_BYTES && QUESTION_BYTES.is_multiple_of(8));
     assert!(size_of::<AnswersSeen>() == 24 && RING_BYTES.is_power_of_two());
 };

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The most names that one leads to the next.
 const LONGEST_CHAIN: usize = 16;
 /// The port that answers come from.
-const PORT: u16 = 53;
+pub const PORT: u16 = 53;
 const UDP: u8 = 17;
 const UDP_HEADER: usize = 8;
 
@@ -68,7 +68,7 @@ pub fn sent(packet: &[u8]) -> Option<(Ends, &[u8])> {
 }
 
 /// Who asks whom, if it is at the port of DNS.
-fn exchange((client, port): (IpAddr, u16), (resolver, at): (IpAddr, u16)) -> Option<Ends> {
+pub fn exchange((client, port): (IpAddr, u16), (resolver, at): (IpAddr, u16)) -> Option<Ends> {
     (at == PORT).then_some(Ends {
         client,
         port,

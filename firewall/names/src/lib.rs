@@ -10,6 +10,7 @@
 mod answer;
 mod asked;
 mod cache;
+mod stream;
 mod text;
 
 pub use answer::{Answered, Asked, Ends, Unread, message, question, read, sent};
@@ -18,6 +19,7 @@ pub use asked::{
     Questions, Remembered,
 };
 pub use cache::{Cache, LONGEST, Learned, MOST, MOST_OF_A_NAME, SHORTEST};
+pub use stream::{MOST_CONNECTIONS, MOST_WAITING, SILENCE, Segment, Streams, Way, Whole};
 pub use text::LONGEST_NAME;
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use crate::driver::Driver;
 use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};
 use crate::ring_thread::RingThread;
 use anyhow::{Result, anyhow};
-use firewall_abi::dns::{AnswerPacket, AnswersSeen, QuestionPacket, RING_BYTES};
-use names::{Answered, Cache, Ends, Learned, Unread};
+use firewall_abi::dns::{AnswerPacket, AnswersSeen, LongPacket, QuestionPacket, RING_BYTES};
+use names::{Answered, Cache, Ends, Learned, Segment, Streams, Unread, Way, Whole};
 use std::io::Read;
+use std::mem::offset_of;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -19,9 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 use tracing::error;
-use zerocopy::FromBytes;
 
-const RECORD: usize = size_of::<AnswerPacket>();
+const RECORD: usize = size_of::<LongPacket>();
 
 /// The names that are known, and the thread that learns them. Dropped, the thread ends.
 pub struct AddressNames {
@@ -45,6 +45,8 @@ impl KnownNames {
 struct Shared {
     cache: Mutex<Cache>,
     belief: Mutex<Belief>,
+    /// What is said by TCP.
+    streams: Mutex<Streams>,
     /// Answers that can't be read.
     unread: AtomicU64,
     /// Why no more are learned.
@@ -156,43 +158,95 @@ impl Shared {
     /// True: something is to join a set by it.
     fn learn(&self, record: &[u8]) -> bool {
         let now = Instant::now();
-        if record.len() == size_of::<QuestionPacket>() {
+        let Some((packet, is_question)) = packet(record) else {
+            self.count_unread();
+            return false;
+        };
+        if let Some(segment) = Segment::of(packet) {
+            return self.learn_by_tcp(&segment, now);
+        }
+        if is_question {
             // What can't be read asks for nothing that a set would.
-            if let Some((ends, asked)) = read_question(record) {
-                self.belief().ask(ends, asked, now);
+            if let Some((ends, message)) = names::sent(packet) {
+                self.note_question(ends, message, now);
             }
             return false;
         }
-        match read(record) {
-            Ok((ends, answered)) => {
+        match names::message(packet) {
+            Some((ends, message)) => self.learn_answer(ends, message, now),
+            None => {
+                self.count_unread();
+                false
+            }
+        }
+    }
+
+    fn learn_by_tcp(&self, segment: &Segment<'_>, now: Instant) -> bool {
+        let streams = self.streams.lock();
+        let mut streams = streams.unwrap_or_else(PoisonError::into_inner);
+        let Whole { messages, lost } = streams.take(segment, now);
+        drop(streams);
+        if lost {
+            self.count_unread();
+        }
+        let mut joins = false;
+        for (ends, way, message) in messages {
+            match way {
+                Way::Question => self.note_question(ends, &message, now),
+                Way::Answer => joins |= self.learn_answer(ends, &message, now),
+            }
+        }
+        joins
+    }
+
+    fn note_question(&self, ends: Ends, message: &[u8], now: Instant) {
+        // The library is not ours: whatever it stumbles over is one message that says nothing.
+        if let Ok(Ok(asked)) = catch_unwind(|| names::question(message)) {
+            self.belief().ask(ends, asked, now);
+        }
+    }
+
+    fn learn_answer(&self, ends: Ends, message: &[u8], now: Instant) -> bool {
+        match read(message) {
+            Ok(answered) => {
                 self.lock().learn(&answered, now);
                 return self.belief().answer(ends, &answered, now);
             }
             Err(Unread::NoAddress) => {}
-            Err(Unread::Broken) => {
-                self.unread.fetch_add(1, Ordering::Relaxed);
-            }
+            Err(Unread::Broken) => self.count_unread(),
         }
         false
     }
+
+    fn count_unread(&self) {
+        self.unread.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
-/// What a packet's answer says.
-fn read(record: &[u8]) -> Result<(Ends, Answered), Unread> {
-    let record = AnswerPacket::read_from_bytes(record).map_err(|_| Unread::Broken)?;
-    let packet = record.bytes.get(..record.copied as usize);
-    let (ends, message) = packet.and_then(names::message).ok_or(Unread::Broken)?;
-    // The library is not ours: whatever it stumbles over is one answer that says nothing.
-    let answered = catch_unwind(|| names::read(message)).unwrap_or(Err(Unread::Broken))?;
-    Ok((ends, answered))
+/// The packet in a record of the driver's, as far as it was copied, and whether it carries a question. Which record it is, its length says;
+/// it lies anywhere.
+fn packet(record: &[u8]) -> Option<(&[u8], bool)> {
+    const COPIED: usize = offset_of!(AnswerPacket, copied);
+    const BYTES: usize = offset_of!(AnswerPacket, bytes);
+    let lengths = [QUESTION, size_of::<AnswerPacket>(), RECORD];
+    let copied = record.get(COPIED..)?.first_chunk().copied()?;
+    let bytes = record.get(BYTES..)?;
+    let packet = bytes.get(..u32::from_ne_bytes(copied) as usize)?;
+    let is_known = lengths.contains(&record.len());
+    is_known.then_some((packet, record.len() == QUESTION))
 }
 
-/// What a packet's question asks, and whom.
-fn read_question(record: &[u8]) -> Option<(Ends, names::Asked)> {
-    let record = QuestionPacket::read_from_bytes(record).ok()?;
-    let (ends, message) = names::sent(record.bytes.get(..record.copied as usize)?)?;
-    let asked = catch_unwind(|| names::question(message)).ok()?.ok()?;
-    Some((ends, asked))
+const QUESTION: usize = size_of::<QuestionPacket>();
+const _: () = {
+    assert!(offset_of!(LongPacket, copied) == offset_of!(AnswerPacket, copied));
+    assert!(offset_of!(LongPacket, bytes) == offset_of!(AnswerPacket, bytes));
+    assert!(offset_of!(QuestionPacket, copied) == offset_of!(AnswerPacket, copied));
+    assert!(offset_of!(QuestionPacket, bytes) == offset_of!(AnswerPacket, bytes));
+};
+
+/// What an answer says.
+fn read(message: &[u8]) -> Result<Answered, Unread> {
+    catch_unwind(|| names::read(message)).unwrap_or(Err(Unread::Broken))
 }
 
 fn start(driver: &Driver, shared: Arc<Shared>) -> Result<UnixStream> {

@@ -1,6 +1,8 @@
 //! Answers of DNS that the zone gets are handed to the service, which knows addresses by their names then; and the zone's questions
 //! before them, for an answer is believed only by what was asked.
 //!
+//! By TCP they are handed on segment by segment, with those that begin and end a connection: the service puts them together.
+//!
 //! A verdict is never asked for that, nor changed by it: a packet is handed on once it is known to pass. Only replies to what the
 //! zone itself began are, so whoever sends packets from that port unasked costs nothing here and names nothing.
 
@@ -10,7 +12,8 @@ use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;
 use firewall_abi::dns::{
-    AnswerPacket, AnswersSeen, MOST_BYTES, PORT, QUESTION_BYTES, QuestionPacket, RING_BYTES,
+    AnswerPacket, AnswersSeen, LONG_BYTES, LongPacket, MOST_BYTES, PORT, QUESTION_BYTES,
+    QuestionPacket, RING_BYTES,
 };
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
 use zerocopy::FromBytes;
@@ -21,6 +24,7 @@ static DNS_ANSWERS: RingBuf<AnswerPacket, RING_BYTES> = RingBuf::new();
 #[btf_map]
 static DNS_SEEN: Array<AnswersSeen, 1> = Array::new();
 
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 
 /// Whether a packet that comes in is an answer that the zone gets, or one that goes out a question. 1: it is.
@@ -36,7 +40,7 @@ pub extern "C" fn gatebell_is_of_dns(flow: *const PacketHeaders, decision: *cons
     let flow = unsafe { &*flow };
     // SAFETY: likewise.
     let decision = unsafe { &*decision };
-    let passes = flow.protocol == UDP && decision.verdict == Verdict::Allow as u8;
+    let passes = matches!(flow.protocol, UDP | TCP) && decision.verdict == Verdict::Allow as u8;
     let is_of_dns = if flow.direction == Direction::Outbound as u8 {
         flow.destination_port == PORT
     } else {
@@ -52,11 +56,19 @@ pub fn hand_on(packet: &InStack<false>) {
         return;
     };
     let length = packet.length();
-    let copied = copy(|answer: &mut AnswerPacket| {
-        answer.length = length;
-        answer.copied = least(length, MOST_BYTES as u32);
-        packet.read_into(&mut answer.bytes, answer.copied)
-    });
+    let copied = if length > MOST_BYTES as u32 {
+        copy(|answer: &mut LongPacket| {
+            answer.length = length;
+            answer.copied = least(length, LONG_BYTES as u32);
+            packet.read_into(&mut answer.bytes, answer.copied)
+        })
+    } else {
+        copy(|answer: &mut AnswerPacket| {
+            answer.length = length;
+            answer.copied = length;
+            packet.read_into(&mut answer.bytes, answer.copied)
+        })
+    };
     if copied {
         add(&seen.handed, 1);
     } else {

@@ -1,0 +1,463 @@
+//! DNS by TCP: the segments of a connection, put together to messages again.
+//!
+//! What is here is a copy of what passed, and each copy may be cut or missing. Nothing is held for what comes out of its order: behind a gap
+//! nothing of a connection is read any more. Whoever is not in the middle can't add to it: a segment counts if it goes on where the one before
+//! has ended, and the end that answers begins where it says to have heard the end that asks.
+
+use crate::answer::{Ends, PORT, exchange};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Connections that are followed. The one that was silent for longest makes room.
+pub const MOST_CONNECTIONS: usize = 256;
+/// Bytes that wait in all for the rest of their messages; what comes then is not followed.
+pub const MOST_WAITING: usize = 1 << 20;
+/// For so long a connection may be silent.
+pub const SILENCE: Duration = Duration::from_secs(120);
+/// The length that stands before each message.
+const PREFIX: usize = 2;
+const TCP: u8 = 6;
+const TCP_HEADER: usize = 20;
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// Which way a message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// To the resolver.
+    Question,
+    /// From it.
+    Answer,
+}
+
+/// What a segment brings to its end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whole {
+    /// Messages, each with who asks whom.
+    pub messages: Vec<(Ends, Way, Vec<u8>)>,
+    /// What follows of the connection can't be read: a part of it is not here.
+    pub lost: bool,
+}
+
+/// A segment of TCP at the port of DNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a> {
+    ends: Ends,
+    way: Way,
+    number: u32,
+    heard: u32,
+    flags: u8,
+    /// What of its payload is here, and how long all of it is.
+    payload: &'a [u8],
+    length: usize,
+}
+
+impl<'a> Segment<'a> {
+    /// The segment in an IP packet's first bytes; none: it is something else, or not even its headers are here.
+    #[must_use]
+    pub fn of(packet: &'a [u8]) -> Option<Self> {
+        let byte = |at: usize| packet.get(at).copied();
+        let two = |at: usize| Some(u16::from_be_bytes(*packet.get(at..)?.first_chunk()?));
+        let four = |at: usize| Some(u32::from_be_bytes(*packet.get(at..)?.first_chunk()?));
+        let v4 = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<4>()?));
+        let v6 = |at: usize| Some(IpAddr::from(*packet.get(at..)?.first_chunk::<16>()?));
+        let (protocol, start, end, from, to) = match byte(0)? >> 4 {
+            4 => {
+                let start = usize::from(byte(0)? & 0xf) * 4;
+                (byte(9)?, start, usize::from(two(2)?), v4(12)?, v4(16)?)
+            }
+            // As of datagrams, what has options before it is not read.
+            6 => (byte(6)?, 40, 40 + usize::from(two(4)?), v6(8)?, v6(24)?),
+            _ => return None,
+        };
+        if protocol != TCP {
+            return None;
+        }
+        let (source, destination) = (two(start)?, two(start + 2)?);
+        let header = usize::from(byte(start + 12)? >> 4) * 4;
+        let begins = start + header;
+        if header < TCP_HEADER || begins > end || begins > packet.len() {
+            return None;
+        }
+        let (ends, way) = if source == PORT {
+            (exchange((to, destination), (from, source))?, Way::Answer)
+        } else {
+            (exchange((from, source), (to, destination))?, Way::Question)
+        };
+        Some(Self {
+            ends,
+            way,
+            number: four(start + 4)?,
+            heard: four(start + 8)?,
+            flags: byte(start + 13)?,
+            payload: packet.get(begins..end.min(packet.len()))?,
+            length: end - begins,
+        })
+    }
+}
+
+/// One direction of a connection.
+#[derive(Debug)]
+struct Half {
+    /// The number of the byte that comes next.
+    next: u32,
+    waiting: Vec<u8>,
+}
+
+impl Half {
+    const fn after(number: u32) -> Self {
+        Self {
+            next: number.wrapping_add(1),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Takes in what goes on where it ended. False: something before it is not here, or some of it.
+    fn take(&mut self, segment: &Segment<'_>) -> bool {
+        let Segment {
+            number,
+            payload,
+            length,
+            ..
+        } = *segment;
+        let known = self.next.wrapping_sub(number);
+        // Sent again, or from before.
+        if known as usize >= length {
+            // A half of all numbers lies behind, the other one ahead.
+            return known < 1 << 31 || length == 0;
+        }
+        let Some(new) = payload.get(known as usize..) else {
+            return false;
+        };
+        self.waiting.extend_from_slice(new);
+        self.next = self.next.wrapping_add(new.len() as u32);
+        payload.len() == length
+    }
+
+    /// The next message that is all here.
+    fn message(&mut self) -> Option<Vec<u8>> {
+        let length = usize::from(u16::from_be_bytes(*self.waiting.first_chunk()?));
+        if self.waiting.len() < PREFIX + length {
+            return None;
+        }
+        let rest = self.waiting.split_off(PREFIX + length);
+        let mut message = std::mem::replace(&mut self.waiting, rest);
+        message.drain(..PREFIX);
+        Some(message)
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    asks: Half,
+    /// None: it has not answered yet.
+    answers: Option<Half>,
+    last: Instant,
+}
+
+impl Connection {
+    fn waiting(&self) -> usize {
+        let answers = self.answers.as_ref();
+        self.asks.waiting.len() + answers.map_or(0, |half| half.waiting.len())
+    }
+}
+
+/// The connections that are followed.
+#[derive(Debug, Default)]
+pub struct Streams(HashMap<Ends, Connection>);
+
+impl Streams {
+    /// Takes in a segment that has passed. Returns what is whole by it.
+    pub fn take(&mut self, segment: &Segment<'_>, now: Instant) -> Whole {
+        let Segment {
+            ends, way, flags, ..
+        } = *segment;
+        if flags & SYN != 0 {
+            self.begin(segment, now);
+            return Whole::default();
+        }
+        let Some(connection) = self.0.get_mut(&ends) else {
+            return Whole::default();
+        };
+        let half = match way {
+            Way::Question => Some(&mut connection.asks),
+            Way::Answer => connection.answers.as_mut(),
+        };
+        let Some(half) = half else {
+            return Whole::default();
+        };
+        // What does not go on here is nobody's end of it.
+        let goes_on = half.next == segment.number;
+        let mut lost = !half.take(segment);
+        let mut messages = Vec::new();
+        while let Some(message) = half.message() {
+            messages.push((ends, way, message));
+        }
+        connection.last = now;
+        lost |= self.waiting() > MOST_WAITING;
+        if lost || flags & RST != 0 && goes_on || flags & FIN != 0 && way == Way::Answer && goes_on
+        {
+            self.0.remove(&ends);
+        }
+        Whole { messages, lost }
+    }
+
+    fn begin(&mut self, segment: &Segment<'_>, now: Instant) {
+        let Segment {
+            ends,
+            way,
+            number,
+            heard,
+            flags,
+            ..
+        } = *segment;
+        match (way, flags & ACK != 0) {
+            (Way::Question, false) => {
+                self.make_room(now);
+                let asks = Half::after(number);
+                let connection = Connection {
+                    asks,
+                    answers: None,
+                    last: now,
+                };
+                self.0.insert(ends, connection);
+            }
+            (Way::Answer, true) => {
+                let connection = self.0.get_mut(&ends);
+                let connection = connection.filter(|connection| {
+                    connection.answers.is_none() && connection.asks.next == heard
+                });
+                if let Some(connection) = connection {
+                    connection.answers = Some(Half::after(number));
+                }
+            }
+            // Nobody begins so.
+            _ => {}
+        }
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.0.len() < MOST_CONNECTIONS {
+            return;
+        }
+        self.0
+            .retain(|_, connection| now.saturating_duration_since(connection.last) < SILENCE);
+        let silent = self.0.iter().min_by_key(|(_, connection)| connection.last);
+        if let Some(ends) = silent.map(|(ends, _)| *ends)
+            && self.0.len() >= MOST_CONNECTIONS
+        {
+            self.0.remove(&ends);
+        }
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.values().map(Connection::waiting).sum()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    const CLIENT: u8 = 1;
+    const RESOLVER: u8 = 2;
+    /// Where each end begins to count: near the end of all numbers, which begin again.
+    const ASKS: u32 = u32::MAX - 4;
+    const ANSWERS: u32 = u32::MAX - 9;
+
+    /// A packet of IPv4 from this host.
+    fn packet(from: u8, number: u32, heard: u32, flags: u8, payload: &[u8]) -> Vec<u8> {
+        let to = CLIENT + RESOLVER - from;
+        let (source, destination) = if from == CLIENT {
+            (50_000, PORT)
+        } else {
+            (PORT, 50_000)
+        };
+        let mut packet = vec![
+            0x45, 0, 0, 0, 0, 0, 0, 0, 64, TCP, 0, 0, 10, 0, 0, from, 10, 0, 0, to,
+        ];
+        packet.extend(u16::to_be_bytes(source));
+        packet.extend(u16::to_be_bytes(destination));
+        packet.extend(number.to_be_bytes());
+        packet.extend(heard.to_be_bytes());
+        packet.extend([0x60, flags, 0, 0, 0, 0, 0, 0]);
+        // An option, so that the header is not the shortest.
+        packet.extend([1, 1, 1, 0]);
+        packet.extend(payload);
+        let length = (packet.len() as u16).to_be_bytes();
+        packet[2..4].copy_from_slice(&length);
+        packet
+    }
+
+    /// With its length before it.
+    fn message(bytes: &[u8]) -> Vec<u8> {
+        let mut message = (bytes.len() as u16).to_be_bytes().to_vec();
+        message.extend(bytes);
+        message
+    }
+
+    struct Talk(Streams);
+
+    impl Talk {
+        fn begun() -> Self {
+            let mut talk = Self(Streams::default());
+            talk.hears(&packet(CLIENT, ASKS, 0, SYN, b""));
+            let heard = ASKS.wrapping_add(1);
+            talk.hears(&packet(RESOLVER, ANSWERS, heard, SYN | ACK, b""));
+            talk
+        }
+
+        /// What is whole by it, and whether the rest is lost.
+        fn hears(&mut self, packet: &[u8]) -> (Vec<Vec<u8>>, bool) {
+            let segment = Segment::of(packet).unwrap();
+            let Whole { messages, lost } = self.0.take(&segment, Instant::now());
+            (
+                messages.into_iter().map(|(.., message)| message).collect(),
+                lost,
+            )
+        }
+
+        /// This many bytes behind the beginning.
+        fn answers(&mut self, at: u32, payload: &[u8]) -> (Vec<Vec<u8>>, bool) {
+            let number = ANSWERS.wrapping_add(1).wrapping_add(at);
+            self.hears(&packet(RESOLVER, number, 0, ACK, payload))
+        }
+    }
+
+    fn none() -> (Vec<Vec<u8>>, bool) {
+        (Vec::new(), false)
+    }
+
+    #[test]
+    fn an_answer_by_tcp_is_put_together_however_it_was_split() {
+        let bytes: Vec<u8> = (0..=255).cycle().take(3000).collect();
+        let whole = message(&bytes);
+        for piece in [1, 2, 3, 1000, 1448, 3002] {
+            let mut talk = Talk::begun();
+            let mut got = Vec::new();
+            for (n, part) in whole.chunks(piece).enumerate() {
+                let (messages, lost) = talk.answers((n * piece) as u32, part);
+                assert!(!lost);
+                got.extend(messages);
+            }
+            assert!(got.len() == 1 && got[0] == bytes, "{piece}");
+        }
+    }
+
+    #[test]
+    fn several_messages_in_one_segment_and_across_its_end_are_each_whole() {
+        let mut talk = Talk::begun();
+        let all = [
+            message(b"one"),
+            message(b""),
+            message(b"three"),
+            message(b"four"),
+        ]
+        .concat();
+        let (first, rest) = all.split_at(10);
+        assert_eq!(talk.answers(0, first).0, [b"one".to_vec(), Vec::new()]);
+        assert_eq!(
+            talk.answers(10, rest).0,
+            [b"three".to_vec(), b"four".to_vec()]
+        );
+        // Both ends have numbers of their own.
+        let question = packet(CLIENT, ASKS.wrapping_add(1), 0, ACK, &message(b"who"));
+        assert_eq!(talk.hears(&question).0, [b"who".to_vec()]);
+    }
+
+    #[test]
+    fn what_was_cut_or_is_missing_ends_a_connection_and_what_is_sent_again_does_not() {
+        let mut talk = Talk::begun();
+        let whole = message(b"an answer");
+        assert_eq!(talk.answers(0, &whole[..4]), none());
+        assert_eq!(talk.answers(0, &whole[..4]), none(), "again");
+        assert_eq!(talk.answers(0, &whole[..6]), none(), "again, with more");
+        assert_eq!(
+            talk.answers(6, b""),
+            none(),
+            "nothing but an acknowledgement"
+        );
+        assert_eq!(talk.answers(6, &whole[6..]).0, [b"an answer".to_vec()]);
+        // A gap.
+        assert_eq!(talk.answers(100, &whole), (Vec::new(), true));
+        assert_eq!(
+            talk.answers(11, &whole),
+            none(),
+            "nothing is read behind it"
+        );
+        // A copy that is cut: what was whole before counts.
+        let mut talk = Talk::begun();
+        let two = [message(b"one"), message(b"another")].concat();
+        let cut = packet(RESOLVER, ANSWERS.wrapping_add(1), 0, ACK, &two);
+        assert_eq!(
+            talk.hears(&cut[..cut.len() - 3]),
+            (vec![b"one".to_vec()], true)
+        );
+        // Its end.
+        let mut talk = Talk::begun();
+        let end = packet(
+            RESOLVER,
+            ANSWERS.wrapping_add(1),
+            0,
+            ACK | FIN,
+            &message(b"bye"),
+        );
+        assert_eq!(talk.hears(&end).0, [b"bye".to_vec()]);
+        assert!(talk.0.0.is_empty());
+    }
+
+    #[test]
+    fn who_does_not_hear_a_connection_says_nothing_in_it() {
+        let lie = message(b"a lie");
+        // It answers a beginning that it has not heard.
+        let mut talk = Talk(Streams::default());
+        talk.hears(&packet(CLIENT, ASKS, 0, SYN, b""));
+        talk.hears(&packet(RESOLVER, 70, 12_345, SYN | ACK, b""));
+        assert_eq!(talk.hears(&packet(RESOLVER, 71, 0, ACK, &lie)), none());
+        // It begins it anew.
+        let mut talk = Talk::begun();
+        let heard = ASKS.wrapping_add(1);
+        talk.hears(&packet(RESOLVER, 70, heard, SYN | ACK, b""));
+        assert!(talk.hears(&packet(RESOLVER, 71, 0, ACK, &lie)).0.is_empty());
+        // It ends it by a number that is not the next.
+        let mut talk = Talk::begun();
+        talk.hears(&packet(RESOLVER, ANSWERS, 0, RST, b""));
+        assert_eq!(talk.answers(0, &message(b"true")).0, [b"true".to_vec()]);
+        // Nobody has asked.
+        let mut talk = Talk(Streams::default());
+        assert_eq!(talk.answers(0, &lie), none());
+    }
+
+    #[test]
+    fn what_is_followed_of_tcp_is_bounded() {
+        let mut streams = Streams::default();
+        let now = Instant::now();
+        let begin = |streams: &mut Streams, port: u16, number| {
+            let mut syn = packet(CLIENT, number, 0, SYN, b"");
+            syn[20..22].copy_from_slice(&port.to_be_bytes());
+            streams.take(&Segment::of(&syn).unwrap(), now);
+        };
+        for port in 1..2000 {
+            begin(&mut streams, port + 1000, 1);
+        }
+        assert_eq!(streams.0.len(), MOST_CONNECTIONS);
+        let mut streams = Streams::default();
+        let long = [&[0xff, 0xff][..], &[0; 30_000]].concat();
+        for port in 1000..1200 {
+            begin(&mut streams, port, 1);
+            let mut asks = packet(CLIENT, 2, 0, ACK, &long);
+            asks[20..22].copy_from_slice(&port.to_be_bytes());
+            streams.take(&Segment::of(&asks).unwrap(), now);
+            assert!(streams.waiting() <= MOST_WAITING);
+        }
+        // Any bytes are a segment or none.
+        for length in 0..60 {
+            let _any = Segment::of(&vec![0x45; length]);
+            let _any = Segment::of(&vec![0x60; length]);
+        }
+    }
+}
