@@ -11,6 +11,8 @@ mod clean;
 mod client;
 #[cfg(target_os = "linux")]
 mod editable;
+#[cfg(target_os = "linux")]
+mod fallback;
 mod names;
 mod places;
 
@@ -25,6 +27,8 @@ pub use clean::clean;
 pub use client::{Client, Failed};
 #[cfg(target_os = "linux")]
 pub use editable::{EditableRules, NotEditable};
+#[cfg(target_os = "linux")]
+pub use fallback::{FALLBACK_FILE, FALLBACK_TABLE, Fallback};
 #[cfg(target_os = "linux")]
 pub use names::ServiceNames;
 pub use names::{Names, NoNames, RuleName};

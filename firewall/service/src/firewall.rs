@@ -20,19 +20,19 @@ use crate::held_answers::{HeldAnswers, TakenBack};
 use crate::keeper::Keeper;
 use crate::lease::Rulebook;
 use crate::members::Members;
-use crate::pins::Pins;
+use crate::pins::{self, Pins};
 use crate::programs::{self, Watch};
 use crate::recorder::{HistoryReader, Recorder};
 use crate::recover::{self, Places};
 use crate::rejected::Rejected;
 use crate::rule_names::KnownGenerations;
-use crate::state::{State, Written};
+use crate::state::{self, State, Written};
 use crate::sweep::{EVERY, LastLook, Swept};
 use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
 use anyhow::{Context, Result};
 use channel::server::{DeviceServer, Parts, Policy};
-use control::{Device, Refused};
+use control::{Device, FALLBACK_TABLE, Refused};
 use history::Bounds;
 use nix::errno::Errno;
 use nix::net::if_::if_nameindex;
@@ -71,6 +71,8 @@ pub struct Config {
     pub kernel_memory: u64,
     /// How much is kept of what happened; none: nothing is.
     pub history: Option<Bounds>,
+    /// The program of nftables, for where no driver judges.
+    pub nft: PathBuf,
 }
 
 impl Config {
@@ -81,6 +83,8 @@ impl Config {
             state: self.state.clone(),
             pins: self.pins.clone(),
             sockets: vec![self.socket.clone(), self.control.clone()],
+            netns: self.netns.clone(),
+            nft: self.nft.clone(),
         }
     }
 
@@ -262,14 +266,28 @@ impl Firewall {
     /// Starts it: takes over what an earlier service left in the kernel, or begins anew. When this returns, packets are
     /// judged.
     pub(crate) fn start(config: Config) -> Result<Self> {
+        let (places, mut entered) = (config.places(), config.netns.is_none());
+        Self::enter_and_begin(config, &mut entered).map_err(|error| {
+            // Where another service lives, or hooks are that an earlier one left, a driver judges.
+            if entered && !state::is_held(&places.state) && !pins::are_hooks(&places.pins) {
+                places.fallback().put_in_force(error)
+            } else {
+                error
+            }
+        })
+    }
+
+    fn enter_and_begin(config: Config, entered: &mut bool) -> Result<Self> {
         // Before we may get mounts of our own: what is mounted for this, everybody is to see.
         let pins = Pins::open(&config.pins)?;
         let state = State::take(&config.state)?;
         let begins = !pins.is_there();
         let places = config.places();
-        let entered = Zone::enter(config.netns.as_deref(), &config.cgroup)
-            .and_then(|zone| Self::begin(config, state, pins, zone));
-        entered.map_err(|error| {
+        let begun = Zone::enter(config.netns.as_deref(), &config.cgroup).and_then(|zone| {
+            *entered = true;
+            Self::begin(config, state, pins, zone)
+        });
+        begun.map_err(|error| {
             // What an earlier service left stays in force. What we began alone is no firewall yet, and is taken out again.
             match begins.then(|| recover::take_out(&places)) {
                 Some(Err(left)) => error.context(left.to_string()),
@@ -356,6 +374,7 @@ impl Firewall {
         firewall
             .driver
             .attach(&firewall.pins, &firewall.zone, answering)?;
+        firewall.take_out_fallback();
         firewall.write_down();
         for folder in firewall.pins.remove_others()? {
             info!(
@@ -364,6 +383,19 @@ impl Firewall {
             );
         }
         Ok(firewall)
+    }
+
+    /// A driver judges: what did before goes.
+    fn take_out_fallback(&mut self) {
+        let taken = self.config.places().fallback().take_out();
+        let taken = taken.with_context(|| {
+            format!(
+                "nftables' table {FALLBACK_TABLE} may refuse beside the rules; `nft delete table inet {FALLBACK_TABLE}` takes it out"
+            )
+        });
+        for what in self.noted(Cause::Fallback, taken).into_iter().flatten() {
+            info!("a driver judges again, and {what} is gone");
+        }
     }
 
     /// Does what there is to do, or waits for it at most this long. `beside` wakes it too.
@@ -416,6 +448,9 @@ impl Firewall {
         self.ask_about_taken_back();
         if self.looked.elapsed() >= EVERY {
             self.heal();
+            if self.failures.holds(Cause::Fallback) {
+                self.take_out_fallback();
+            }
             self.tidy_answers(false);
             self.tidy_members();
             self.addresses.look_for_resolvers();

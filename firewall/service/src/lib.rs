@@ -21,6 +21,7 @@ mod capabilities;
 mod checking;
 pub mod control_server;
 mod driver;
+mod fallback;
 pub mod firewall;
 mod folders;
 mod held_answers;

@@ -154,6 +154,20 @@ pub fn remove_all(parent: &Path) -> Result<Vec<String>> {
 }
 
 /// The folders of versions, and nothing else that may lie there.
+/// Whether hooks of any version's in the IP stack are kept below `parent`.
+pub fn are_hooks(parent: &Path) -> bool {
+    let is_hook = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name();
+            name.as_encoded_bytes().starts_with(b"link_enter_")
+        })
+    };
+    let folders = versions(parent).unwrap_or_default();
+    folders
+        .iter()
+        .any(|folder| fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_hook)))
+}
+
 fn versions(parent: &Path) -> Result<Vec<PathBuf>> {
     let failed = || format!("can't read the folder {}", parent.display());
     let mut found = Vec::new();

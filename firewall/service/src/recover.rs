@@ -3,6 +3,7 @@
 //!
 //! Every step is tried, whatever became of the others; what is not there is as good as taken away.
 
+use crate::fallback::Place;
 use crate::{living, pins, state};
 use anyhow::{Context, Result, anyhow};
 use rustix::io::Errno;
@@ -25,6 +26,20 @@ pub struct Places {
     pub pins: PathBuf,
     /// The service's sockets.
     pub sockets: Vec<PathBuf>,
+    /// The zone's network namespace; none: the one that this is done in.
+    pub netns: Option<PathBuf>,
+    /// The program of nftables.
+    pub nft: PathBuf,
+}
+
+impl Places {
+    pub(crate) fn fallback(&self) -> Place {
+        Place {
+            netns: self.netns.clone(),
+            nft: self.nft.clone(),
+            folder: self.state.clone(),
+        }
+    }
 }
 
 /// Takes everything out. Returns what was there and is gone now, one sentence each; nothing: nothing was there.
@@ -34,15 +49,16 @@ pub struct Places {
 pub fn recover(places: &Places) -> Result<Vec<String>> {
     stop_units(&places.state);
     let ended = end_service(&places.state);
-    all(places, ended)
+    let fallback = places.fallback().take_out_there();
+    all(places, [ended, fallback])
 }
 
 /// The same for the service itself, which needs not be ended for it.
 pub fn take_out(places: &Places) -> Result<Vec<String>> {
-    all(places, Ok(Vec::new()))
+    all(places, [])
 }
 
-fn all(places: &Places, ended: Result<Vec<String>>) -> Result<Vec<String>> {
+fn all<const N: usize>(places: &Places, before: [Result<Vec<String>>; N]) -> Result<Vec<String>> {
     let written = state::read(&places.state);
     let mut said = Vec::new();
     let mut failed = Vec::new();
@@ -50,7 +66,7 @@ fn all(places: &Places, ended: Result<Vec<String>>) -> Result<Vec<String>> {
         Ok(sentences) => said.extend(sentences),
         Err(error) => failed.push(format!("{error:#}")),
     };
-    step(ended);
+    before.into_iter().for_each(&mut step);
     let (mut folders, mut sockets) = (vec![places.pins.clone()], places.sockets.clone());
     if let Some(Written {
         pins,
@@ -198,6 +214,8 @@ mod tests {
         Places {
             pins: state.join("pins"),
             sockets: Vec::new(),
+            netns: None,
+            nft: state.join("none"),
             state,
         }
     }

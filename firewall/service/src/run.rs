@@ -73,6 +73,9 @@ struct Arguments {
     /// And at most so much of it: the oldest goes first
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     history_size: u64,
+    /// The program of nftables: where no driver can be loaded, a table of its guards by the built-in minimum
+    #[arg(long, default_value = "/usr/sbin/nft")]
+    nft: PathBuf,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service
     #[arg(long)]
     leave_nothing: bool,
@@ -113,6 +116,7 @@ impl Arguments {
             control: self.control.clone(),
             kernel_memory: self.kernel_memory,
             history: self.history(),
+            nft: self.nft.clone(),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use crate::keeper::{Keeper, ago};
 use crate::last_good::{Compiled, LastGood};
-use rules::NoResolver;
+use rules::{NoResolver, Rules};
 
 /// Names nothing that stands outside of it.
 const MINIMUM: &str = include_str!("minimum.toml");
@@ -42,8 +42,13 @@ fn compiled_anew(good: LastGood) -> Option<LastGood> {
     })
 }
 
+/// The built-in minimum.
+pub fn minimum_rules() -> Option<Rules> {
+    rules::parse(MINIMUM_NAME, MINIMUM, &NoResolver).ok()
+}
+
 fn minimum() -> Option<LastGood> {
-    let rules = rules::parse(MINIMUM_NAME, MINIMUM, &NoResolver).ok()?;
+    let rules = minimum_rules()?;
     Some(LastGood {
         name: MINIMUM_NAME.to_owned(),
         text: MINIMUM.to_owned(),

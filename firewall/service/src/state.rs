@@ -3,6 +3,7 @@
 //! - `lock` is held by the service that lives, and by no other. It says which process that is, and when it began.
 //! - `zone.json` says what it guards and where its parts are.
 //! - `verifier.log` is what the kernel's verifier said, if it refused the driver.
+//! - `fallback.json` says what judges where no driver does (see [`crate::fallback`]).
 //! - `answers.json` says who gave the answers that the kernel has.
 //! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
 

@@ -25,6 +25,8 @@ pub enum Cause {
     Sweep,
     /// The rule file's earlier states.
     History,
+    /// The table that judged before a driver did.
+    Fallback,
 }
 
 /// What failed last, and has not succeeded since.

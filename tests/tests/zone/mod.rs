@@ -114,6 +114,21 @@ impl Protected {
         (String::from_utf8(output.stderr).unwrap(), left)
     }
 
+    /// Starts another service here, with this driver and more on its command line, that does not get to its work. Returns what it
+    /// says of that.
+    pub fn fails_to_start(&self, driver_object: &Path, options: &[&str]) -> String {
+        let mut words = words_with(&self.lab, options);
+        for word in &mut words {
+            if *word == driver() {
+                *word = driver_object.into();
+            }
+        }
+        let mut command = Service::command(&words);
+        let output = command.stderr(Stdio::piped()).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+
     /// Takes everything out of the kernel, and returns what was there.
     pub fn recover(&self) -> Vec<String> {
         let mut line = where_it_is(&self.lab);

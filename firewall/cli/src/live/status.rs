@@ -4,14 +4,24 @@ use super::connect;
 use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
-use control::Status;
+use control::{Fallback, Status};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::status;
 
 /// Says how the firewall is; 1 if something is not as it should be.
 pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let status = connect(&arguments.socket)?.status()?;
+    let status = match connect(&arguments.socket) {
+        Ok(mut service) => service.status()?,
+        Err(none) => {
+            let folder = arguments.socket.parent();
+            let Some(fallback) = folder.and_then(Fallback::read) else {
+                return Err(none);
+            };
+            print_fallback(&fallback, arguments.json, out)?;
+            return Ok(1);
+        }
+    };
     if arguments.json {
         writeln!(out, "{}", serde_json::json!(status))?;
     } else {
@@ -22,6 +32,20 @@ pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error
         print(&status, now, out)?;
     }
     Ok(u8::from(!status.trouble.is_empty()))
+}
+
+/// No service lives, and the last one that was started could not load a driver.
+fn print_fallback(fallback: &Fallback, as_json: bool, out: &mut dyn Write) -> Result<(), Error> {
+    let Fallback { judges, cause, .. } = fallback;
+    if as_json {
+        let trouble = [judges, cause];
+        writeln!(out, "{}", serde_json::json!({ "trouble": trouble }))?;
+        return Ok(());
+    }
+    let error = style::ERROR;
+    writeln!(out, "{error}gatebelld does not run{error:#}: {judges}")?;
+    writeln!(out, "{error}why{error:#}        {cause}")?;
+    Ok(())
 }
 
 fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
@@ -45,6 +69,36 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
+
+    #[test]
+    fn without_a_service_it_is_said_what_judges_and_that_is_trouble() {
+        let folder = std::env::temp_dir().join(format!("gatebell-status-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let ask = |json| AskArguments {
+            socket: folder.join("gatebell.sock"),
+            json,
+        };
+        assert!(status(&ask(false), &mut Vec::new()).is_err());
+        let fallback = Fallback {
+            netns: None,
+            in_force: true,
+            judges: "nftables does; restart it".to_owned(),
+            cause: "the driver is broken".to_owned(),
+        };
+        let text = serde_json::to_vec(&fallback).unwrap();
+        std::fs::write(folder.join(control::FALLBACK_FILE), text).unwrap();
+        let said = |json| {
+            let mut shown = Vec::new();
+            assert_eq!(status(&ask(json), &mut shown).unwrap(), 1);
+            anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string()
+        };
+        let lines =
+            "gatebelld does not run: nftables does; restart it\nwhy        the driver is broken\n";
+        assert_eq!(said(false), lines);
+        let object: serde_json::Value = serde_json::from_str(&said(true)).unwrap();
+        assert_eq!(object["trouble"][0], "nftables does; restart it");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn each_line_has_its_name_and_trouble_is_said_last_with_what_to_do() {
