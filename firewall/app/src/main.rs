@@ -33,6 +33,8 @@ mod past;
     allow(dead_code, reason = "on this system there is no service that asks")
 )]
 mod questions;
+#[cfg(target_os = "linux")]
+mod tray;
 mod window;
 
 use anyhow::{Context, Result};
@@ -189,7 +191,18 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
     let (told, done) = channel();
     let mut desktop = notify::Session::new(tell.clone());
     let changed = tell.clone();
-    shown.listen(Box::new(move || drop(changed.send(Event::Changed))));
+    let (tell_tray, tray) = channel();
+    let tray_changed = tell_tray.clone();
+    shown.listen(Box::new(move || {
+        drop(changed.send(Event::Changed));
+        let _no_tray = tray_changed.send(tray::Event::Changed);
+    }));
+    let window = shown.clone();
+    let own = tell_tray.clone();
+    std::thread::spawn(move || {
+        // Without a bus, or a tray, there is no icon.
+        let _no_tray = tray::follow(&tray, &own, window);
+    });
     let window = shown.clone();
     std::thread::spawn(move || {
         notify::follow(&hear, &window.questions, &mut desktop, &*window);
@@ -224,6 +237,7 @@ fn follow_questions(arguments: &Arguments, shown: &Arc<Shown>) -> impl FnOnce() 
         shown.questions.follow(&mut service, &|| shown.changed());
     });
     move || {
+        let _no_tray = tell_tray.send(tray::Event::End);
         let _ended_before = tell.send(Event::End);
         let _either_way = done.recv_timeout(DESKTOPS_TIME);
     }
