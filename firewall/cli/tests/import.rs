@@ -289,12 +289,14 @@ fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file()
     for export in files("exports") {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exports")).join(&export);
         let whole = std::fs::read(path).unwrap();
-        // Whole as each kind, and spoilt as one of them.
-        let mut texts = vec![whole.clone(); FILES.len()];
-        texts.extend((0..SPOILT).map(|_| dice.spoil(&whole)));
-        for (number, text) in texts.iter().enumerate() {
-            std::fs::write(&place, text).unwrap();
-            let kind = FILES[number % FILES.len()].0;
+        let seen: serde_json::Value =
+            serde_json::from_str(&out(&run(&["rules", "import", &export, "--json"]))).unwrap();
+        let own = seen["from"].as_str().unwrap();
+        // Whole as each kind, and spoilt as its own.
+        let kinds = FILES.iter().map(|(kind, _)| (*kind, whole.clone()));
+        let spoilt = (0..SPOILT).map(|_| (own, dice.spoil(&whole)));
+        for (kind, text) in kinds.chain(spoilt) {
+            std::fs::write(&place, &text).unwrap();
             let file = place.to_str().unwrap();
             let words = [
                 "gatebell", "rules", "import", file, "--from", kind, "--json",
@@ -310,7 +312,7 @@ fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file()
             if let Err(wrong) = rules::parse("r", object["text"].as_str().unwrap(), &machine) {
                 panic!(
                     "{export} as {kind}: {wrong}\n{}",
-                    String::from_utf8_lossy(text)
+                    String::from_utf8_lossy(&text)
                 );
             }
         }

@@ -92,7 +92,8 @@ fn a_dry_run_judges_the_same_packets_by_the_same_rules_as_the_driver_does() {
     zone.lab.quiet().unwrap();
     let hits = zone.ask().hits().unwrap().hits;
     let after = zone.ask().stats().unwrap();
-    let said = dry_run(&text, packets.iter().map(|(_, packet)| packet));
+    let lines = dry_run(&text, &packets);
+    let said = &lines[lines.len() - 1]["summary"];
     let counted: Vec<_> = said["rules"]
         .as_array()
         .unwrap()
@@ -107,42 +108,83 @@ fn a_dry_run_judges_the_same_packets_by_the_same_rules_as_the_driver_does() {
     assert_eq!(said["packets"], PACKETS);
 }
 
-/// What a dry run says of these packets in all, captured without a link's header.
-fn dry_run<'a>(rules: &str, packets: impl Iterator<Item = &'a Made>) -> serde_json::Value {
+#[test]
+fn rules_that_were_imported_from_nftables_do_with_each_packet_what_they_did_there() {
+    const RULES: usize = 60;
+    const PACKETS: u16 = 1500;
+    let mut dice = Dice(777);
+    let (rules, packets) = (
+        judges::rules(&mut dice, RULES),
+        judges::packets(&mut dice, PACKETS),
+    );
+    let ruleset = Temporary::named("ruleset.nft");
+    fs::write(&ruleset.0, judges::ruleset(&rules)).unwrap();
+    let (code, said) = perform(&[
+        "rules",
+        "import",
+        "--from",
+        "nft",
+        ruleset.0.to_str().unwrap(),
+    ]);
+    let imported = String::from_utf8(said).unwrap();
+    assert_eq!(code, 0, "all of it can be said: {imported}");
+    // Of rules as they are written down here nftables itself has judged such packets, above.
+    let [there, here] = [judges::toml(&rules), imported].map(|text| {
+        let mut lines = dry_run(&text, &packets);
+        lines.pop();
+        lines
+    });
+    let mut verdicts = BTreeSet::new();
+    assert_eq!(there.len(), packets.len());
+    for (there, here) in there.iter().zip(&here) {
+        assert_eq!(there["verdict"], here["verdict"], "{there} {here}");
+        verdicts.insert(there["verdict"].to_string() + &there["reason"].to_string());
+    }
+    assert_eq!(
+        verdicts.len(),
+        4,
+        "by rules and by both defaults: {verdicts:?}"
+    );
+}
+
+/// What a dry run says of each of these packets, captured without a link's header, and of all.
+fn dry_run(rules: &str, packets: &[(bool, Made)]) -> Vec<serde_json::Value> {
     const RAW: u32 = 101;
     let mut capture = Vec::new();
     capture.extend(0xA1B2_C3D4_u32.to_le_bytes());
     capture.extend([2, 0, 4, 0].into_iter().chain([0; 8]));
     capture.extend([0x4_0000, RAW].map(u32::to_le_bytes).concat());
-    for packet in packets {
+    for (_, packet) in packets {
         let bytes = packet.bytes();
         let length = u32::try_from(bytes.len()).unwrap();
         capture.extend([1, 0, length, length].map(u32::to_le_bytes).concat());
         capture.extend(bytes);
     }
-    let (file, captured) = (
-        Temporary::named("dry-run.toml"),
-        Temporary::named("dry-run.pcap"),
-    );
+    let named = |name: &str| Temporary::named(&format!("{} {name}", rules.len()));
+    let (file, captured) = (named("dry-run.toml"), named("dry-run.pcap"));
     fs::write(&file.0, rules).unwrap();
     fs::write(&captured.0, capture).unwrap();
-    let words = [
-        "gatebell",
+    let (_, said) = perform(&[
         "dry-run",
         file.0.to_str().unwrap(),
         "--pcap",
         captured.0.to_str().unwrap(),
         "--zone",
         "10.90.0.0/16,fd90::/16",
-        "--quiet",
         "--json",
-    ];
-    let arguments = cli::parse_from(words.map(Into::into));
+    ]);
+    let lines = std::str::from_utf8(&said).unwrap().lines();
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// What the command line does and says.
+fn perform(words: &[&str]) -> (u8, Vec<u8>) {
+    let arguments = cli::parse_from(["gatebell"].iter().chain(words).map(Into::into));
     let mut said = Vec::new();
-    cli::perform(&arguments.command, &mut said).unwrap();
-    let last = std::str::from_utf8(&said).unwrap().lines().last().unwrap();
-    let object: serde_json::Value = serde_json::from_str(last).unwrap();
-    object["summary"].clone()
+    let code = cli::perform(&arguments.command, &mut said).unwrap();
+    (code, said)
 }
 
 #[test]

@@ -183,6 +183,28 @@ impl Rule {
         writeln!(text, "counter name r{number} accept").unwrap();
         text
     }
+
+    /// The same as nftables itself would decide by it, uncounted.
+    fn deciding(&self) -> String {
+        let verdict = if self.allow { "accept" } else { "drop" };
+        self.nft(0).replace("counter name r0 accept", verdict)
+    }
+}
+
+/// The rules as a ruleset of nftables that decides alone.
+pub fn ruleset(rules: &[Rule]) -> String {
+    let chain = |hook: &str, policy: &str, holds: &dyn Fn(&Rule) -> bool| {
+        let own = rules.iter().filter(|rule| holds(rule)).map(Rule::deciding);
+        format!(
+            " chain {hook} {{\n  type filter hook {hook} priority 0; policy {policy};\n{} }}\n",
+            own.collect::<String>()
+        )
+    };
+    let (comes, goes) = (
+        chain("input", "drop", &|rule| rule.holds.0),
+        chain("output", "accept", &|rule| rule.holds.1),
+    );
+    format!("table inet alone {{\n{comes}{goes}}}\n")
 }
 
 /// nftables takes no range of one.

@@ -719,6 +719,10 @@ fn numbers(values: &[String]) -> Result<Vec<String>, String> {
 
 fn protocol(name: &str) -> String {
     match name {
+        "1" => "icmp",
+        "6" => "tcp",
+        "17" => "udp",
+        "58" => "icmpv6",
         "ipv6-icmp" => "icmpv6",
         "gre" => "47",
         "esp" => "50",
