@@ -6,82 +6,22 @@
 //! Locks: a file's, then a slot's or the owners'; the books' alone. Nothing is allocated, signalled or dropped while one is held, and
 //! what is done has a bound that no app chooses: on Windows they are spin locks, which whoever offers a record waits for.
 
-use super::queue::Queue;
+mod attached;
+mod buffer;
+mod opener;
+mod platform;
+
+pub use buffer::Buffer;
+pub use opener::{About, Opener, SLOTS_PER_USER};
+pub use platform::{Lock, Platform, Signal};
+
 use crate::sync::atomic::{AtomicBool, Ordering};
+use attached::{Slot, signal};
 use channel_abi::command::{ALL_USERS, Drained, MAX_RING, MIN_RING, References};
-use channel_abi::ledger::PROCESSORS;
-use channel_abi::{
-    Command, Ending, Header, Kind, Ledger, Mask, Reference, Referenced, Refusal, SLOTS, Totals,
-    VERSION,
-};
+use channel_abi::{Command, Ending, Kind, Ledger, Reference, Referenced, Refusal, SLOTS, VERSION};
 use core::fmt;
-use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-/// What a kernel gives to a driver.
-pub trait Platform: Sized + 'static {
-    /// A reference on an app's event. A clone is another reference; dropping one releases it.
-    type Event: Signal + Clone + Send;
-    /// A lock that may be taken at any interrupt level at which records are offered.
-    type Lock<T: Send>: Lock<T>;
-    /// Memory that may be touched there: zeroed 64-bit words.
-    type Memory: AsRef<[u64]> + AsMut<[u64]> + Send;
-    /// Who a user is.
-    type User: Copy + PartialEq + Send;
-
-    /// So many words, or `None` if the kernel has none. Never called with a lock held.
-    fn allocate(words: usize) -> Option<Self::Memory>;
-    /// The processor that runs this.
-    fn processor() -> u32;
-    /// Nanoseconds of the clock that stamps records.
-    fn now_ns() -> u64;
-}
-
-/// A lock that owns what it guards.
-pub trait Lock<T> {
-    /// Guards a value.
-    fn new(value: T) -> Self;
-    /// Runs with the value, alone.
-    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R;
-}
-
-/// An event as a driver uses it.
-pub trait Signal {
-    /// Wakes its waiter, or lets the next wait return at once.
-    fn signal(&self);
-}
-
-/// Slots that one user's apps may have at once, but an administrator's.
-pub const SLOTS_PER_USER: usize = 4;
-
-/// Who has a device open.
-#[derive(Clone, Copy, Debug)]
-pub struct Opener<U> {
-    /// The user.
-    pub user: U,
-    /// Whether that is an administrator: told of everybody's, given the last slot, and as many as there are.
-    pub administrator: bool,
-}
-
-/// Whom a record is about, and so who is told.
-#[derive(Clone, Copy, Debug)]
-pub enum About<U> {
-    /// Nobody: told to every app.
-    Nobody,
-    /// A user: told to that user's apps and to administrators.
-    User(U),
-    /// A user whom the kernel would not name: told to administrators alone.
-    Unknown,
-}
-
-impl<U: PartialEq> Opener<U> {
-    fn may_know(&self, about: &About<U>) -> bool {
-        match about {
-            About::Nobody => true,
-            About::User(user) => self.administrator || self.user == *user,
-            About::Unknown => self.administrator,
-        }
-    }
-}
+use opener::{Owners, Reserved, own};
+use zerocopy::{Immutable, IntoBytes};
 
 /// One open device, as the driver keeps it: made in CREATE, gone in CLOSE.
 pub struct File<P: Platform> {
@@ -118,32 +58,8 @@ pub struct Table<P: Platform> {
     stopping: AtomicBool,
 }
 
-type Owners<P> = [Option<Opener<<P as Platform>::User>>; SLOTS];
-
-/// A slot that is a file's, to be filled.
-struct Reserved {
-    number: usize,
-    /// It was nobody's before.
-    fresh: bool,
-}
-
-/// One app's reference, from REFERENCE until its file is closed or references again.
-struct Slot<P: Platform> {
-    /// `None` once the reference ended: the books stay readable.
-    event: Option<P::Event>,
-    opener: Opener<P::User>,
-    mask: Mask,
-    queue: Queue,
-    memory: P::Memory,
-    ledger: P::Memory,
-    ended: Option<Ending>,
-}
-
 /// What found no place, and why: handed back, because it may not be dropped under the lock it met.
 type Unplaced<P> = (Refusal, Option<Slot<P>>);
-
-/// Words of a ledger.
-const LEDGER_WORDS: usize = size_of::<Ledger>() / 8;
 
 impl<P: Platform> File<P> {
     /// Just opened.
@@ -183,7 +99,7 @@ impl Table<super::wdm::Nt> {
                 taken: 0,
                 released: 0,
                 attached: 0,
-                past: Totals {
+                past: channel_abi::Totals {
                     offered: 0,
                     committed: 0,
                     lost: [0; channel_abi::ledger::CAUSES],
@@ -192,51 +108,6 @@ impl Table<super::wdm::Nt> {
             stopping: AtomicBool::new(false),
         }
     };
-}
-
-/// A request's one buffer, as METHOD_BUFFERED has it: what the app sent stands where the answer will.
-#[derive(Debug)]
-pub struct Buffer<'a> {
-    /// The memory, at least as long as the longer of the two.
-    pub bytes: &'a mut [u8],
-    /// Bytes that the app sent.
-    pub input: usize,
-    /// Bytes that the app has room for.
-    pub output: usize,
-}
-
-impl Buffer<'_> {
-    fn input(&self, length: usize) -> Result<&[u8], Refusal> {
-        self.bytes
-            .get(..self.input)
-            .filter(|bytes| bytes.len() == length)
-            .ok_or(Refusal::Length)
-    }
-
-    fn output(&mut self) -> Result<&mut [u8], Refusal> {
-        self.bytes.get_mut(..self.output).ok_or(Refusal::Room)
-    }
-
-    /// Puts the answer in place of the request; returns its length.
-    ///
-    /// # Errors
-    /// [`Refusal::Room`] if the answer has no room.
-    pub fn answer<T: IntoBytes + Immutable>(&mut self, answer: &T) -> Result<usize, Refusal> {
-        let room = self
-            .output()?
-            .get_mut(..size_of::<T>())
-            .ok_or(Refusal::Room)?;
-        room.copy_from_slice(answer.as_bytes());
-        Ok(size_of::<T>())
-    }
-
-    /// What the app sent, if it is exactly a `T`.
-    ///
-    /// # Errors
-    /// [`Refusal::Length`] if the request has another length.
-    pub fn request<T: FromBytes>(&self) -> Result<T, Refusal> {
-        T::read_from_bytes(self.input(size_of::<T>())?).map_err(|_| Refusal::Length)
-    }
 }
 
 impl<P: Platform> Table<P> {
@@ -599,84 +470,6 @@ impl<P: Platform> Table<P> {
     }
 }
 
-impl<P: Platform> Slot<P> {
-    /// Makes room, and takes the event last: nothing can fail after it.
-    fn for_request(
-        request: &Reference,
-        opener: Opener<P::User>,
-        take: impl FnOnce(u64) -> Result<P::Event, Refusal>,
-    ) -> Result<Self, Refusal> {
-        let memory = P::allocate(request.ring_bytes as usize / 8).ok_or(Refusal::Memory)?;
-        let ledger = P::allocate(LEDGER_WORDS).ok_or(Refusal::Memory)?;
-        let event = Some(take(request.event)?);
-        let (mask, queue, ended) = (Mask(request.mask), Queue::default(), None);
-        Ok(Self {
-            event,
-            opener,
-            mask,
-            queue,
-            memory,
-            ledger,
-            ended,
-        })
-    }
-
-    /// Gives the event to signal once the lock is let go of: waking takes as long as the app has threads that wait.
-    fn offer(&mut self, kind: Kind, record: &[u8]) -> Option<P::Event> {
-        let wanted = self.event.is_some() && self.mask.wants(kind);
-        wanted.then(|| self.deliver(kind, record)).flatten()
-    }
-
-    /// One attempt: the next sequence number, the queue, the books; what is left is the signal.
-    fn deliver(&mut self, kind: Kind, record: &[u8]) -> Option<P::Event> {
-        let rest = record.get(size_of::<Header>()..)?;
-        let processor = P::processor();
-        let line = line(&mut self.ledger, processor)?;
-        let header = Header {
-            length: record.len() as u32,
-            kind: kind.number(),
-            version: VERSION,
-            processor,
-            sequence: line.offered,
-            stamp_ns: P::now_ns(),
-            lost: line.lost,
-        };
-        line.offered += 1;
-        match self.queue.push(self.memory.as_mut(), &header, rest) {
-            Ok(()) => line.committed += 1,
-            Err(cause) => line.lost[cause as usize] += 1,
-        }
-        // Also after a loss, and also if an earlier signal may still stand: a signal too many costs a drain that finds
-        // nothing, one too few costs an app that sleeps for ever (I6).
-        self.event.clone()
-    }
-
-    /// One hold of the lock: whether there may be more to move.
-    fn drain(&mut self, room: &mut [u8], drained: &mut Drained) -> bool {
-        let popped = self.queue.pop(self.memory.as_ref(), room);
-        drained.bytes += popped.bytes as u32;
-        drained.records += popped.records;
-        drained.waiting = self.queue.records();
-        drained.ended = self.ended.map_or(0, |ending| ending as u64);
-        popped.more
-    }
-
-    /// Ends the reference; gives back the event to let go of, once.
-    fn end(&mut self, why: Ending) -> Option<P::Event> {
-        let event = self.event.take()?;
-        self.ended = Some(why);
-        if let Some(ended) = self.ledger.as_mut().first_mut() {
-            *ended = why as u64;
-        }
-        Some(event)
-    }
-
-    fn totals(&self) -> Totals {
-        Ledger::ref_from_bytes(self.ledger.as_ref().as_bytes())
-            .map_or(Totals::default(), Ledger::totals)
-    }
-}
-
 /// A request's numbers.
 fn check(request: &Reference) -> Result<(), Refusal> {
     if request.version != VERSION {
@@ -693,49 +486,14 @@ fn check(request: &Reference) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Gives a slot to who opened the file, within what one user may have; the last one to an administrator alone.
-fn own<U: PartialEq>(
-    owners: &mut [Option<Opener<U>>; SLOTS],
-    opener: Opener<U>,
-) -> Result<Reserved, Refusal> {
-    let taken = owners.iter().flatten();
-    let theirs = taken.clone().filter(|owner| owner.user == opener.user);
-    if !opener.administrator && theirs.count() >= SLOTS_PER_USER {
-        return Err(Refusal::Quota);
-    }
-    if !opener.administrator && taken.count() >= SLOTS - 1 {
-        return Err(Refusal::NoSlot);
-    }
-    let mut places = owners.iter_mut().enumerate();
-    let (number, free) = places
-        .find(|(_, owner)| owner.is_none())
-        .ok_or(Refusal::NoSlot)?;
-    *free = Some(opener);
-    Ok(Reserved {
-        number,
-        fresh: true,
-    })
-}
-
-/// With no lock held, by a reference of its own: the app may have let go of the event meanwhile.
-fn signal(event: Option<impl Signal>) {
-    if let Some(event) = event {
-        event.signal();
-    }
-}
-
-/// A processor's line in a ledger.
-fn line<M: AsMut<[u64]>>(ledger: &mut M, processor: u32) -> Option<&mut channel_abi::Counters> {
-    let ledger = Ledger::mut_from_bytes(ledger.as_mut().as_mut_bytes()).ok()?;
-    ledger.processors.get_mut(processor as usize % PROCESSORS)
-}
-
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::driver::queue::MOST_RECORDS;
+    use channel_abi::Header;
     use core::cell::Cell;
     use std::sync::Mutex;
+    use zerocopy::FromBytes;
 
     thread_local! { static HOLDS: Cell<u32> = const { Cell::new(0) }; }
     thread_local! { static ALLOCATED: Cell<u32> = const { Cell::new(0) }; }
