@@ -110,25 +110,26 @@ fn a_dry_run_judges_the_same_packets_by_the_same_rules_as_the_driver_does() {
 
 #[test]
 fn rules_that_were_imported_from_nftables_do_with_each_packet_what_they_did_there() {
+    imported_do_the_same("nft", &mut Dice(777), judges::ruleset);
+}
+
+#[test]
+fn rules_that_were_imported_from_iptables_do_with_each_packet_what_they_did_there() {
+    imported_do_the_same("iptables", &mut Dice(778), judges::saved);
+}
+
+/// The same rules, in our words and by way of another firewall's, have the same verdict on each of many packets. Of rules that are
+/// written down by `judges` nftables itself has judged such packets, above.
+fn imported_do_the_same(kind: &str, dice: &mut Dice, export: impl Fn(&[judges::Rule]) -> String) {
     const RULES: usize = 60;
     const PACKETS: u16 = 1500;
-    let mut dice = Dice(777);
-    let (rules, packets) = (
-        judges::rules(&mut dice, RULES),
-        judges::packets(&mut dice, PACKETS),
-    );
-    let ruleset = Temporary::named("ruleset.nft");
-    fs::write(&ruleset.0, judges::ruleset(&rules)).unwrap();
-    let (code, said) = perform(&[
-        "rules",
-        "import",
-        "--from",
-        "nft",
-        ruleset.0.to_str().unwrap(),
-    ]);
+    let (rules, packets) = (judges::rules(dice, RULES), judges::packets(dice, PACKETS));
+    let exported = Temporary::named(&format!("exported by {kind}"));
+    fs::write(&exported.0, export(&rules)).unwrap();
+    let words = ["rules", "import", "--from", kind];
+    let (code, said) = perform(&[&words[..], &[exported.0.to_str().unwrap()]].concat());
     let imported = String::from_utf8(said).unwrap();
     assert_eq!(code, 0, "all of it can be said: {imported}");
-    // Of rules as they are written down here nftables itself has judged such packets, above.
     let [there, here] = [judges::toml(&rules), imported].map(|text| {
         let mut lines = dry_run(&text, &packets);
         lines.pop();
