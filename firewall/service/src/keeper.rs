@@ -7,6 +7,7 @@
 use crate::folders;
 use crate::last_good::{self, LastGood};
 use crate::state::replace;
+use crate::user_names;
 use anyhow::Context;
 use firewall_abi::members::number_of;
 use rules::{Resolver, SetFile, SystemResolver, list_entries};
@@ -268,7 +269,7 @@ impl Resolver for KeptLists<'_> {
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {
-        self.machine.user(name)
+        user_names::number(name)
     }
 
     fn other_users(&self) -> Vec<u32> {

@@ -54,6 +54,7 @@ mod stand_in;
 mod state;
 mod sweep;
 mod troubles;
+mod user_names;
 mod zone;
 
 pub use recover::{Places, recover};

@@ -6,12 +6,12 @@ pub fn this_person() -> String {
     system::this_person()
 }
 
-/// A user, and who they logged in as, if the process with this number says so.
+/// A user, and who they logged in as, if the process with this number says so; `name` knows users' names.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn person(user: u32, process: Option<u32>) -> String {
+pub fn person(user: u32, process: Option<u32>, name: impl Fn(u32) -> String) -> String {
     let login = process.and_then(|process| system::login(&process.to_string()));
-    system::said(user, login)
+    system::said(user, login, name)
 }
 
 #[cfg(target_os = "linux")]
@@ -22,7 +22,7 @@ mod system {
     const NOBODY: u32 = u32::MAX;
 
     pub fn this_person() -> String {
-        said(getuid().as_raw(), login("self"))
+        said(getuid().as_raw(), login("self"), name)
     }
 
     pub fn login(process: &str) -> Option<u32> {
@@ -30,7 +30,7 @@ mod system {
         text.trim().parse().ok().filter(|user| *user != NOBODY)
     }
 
-    pub fn said(user: u32, login: Option<u32>) -> String {
+    pub fn said(user: u32, login: Option<u32>, name: impl Fn(u32) -> String) -> String {
         match login.filter(|login| *login != user) {
             Some(login) => format!("{} ({})", name(user), name(login)),
             None => name(user),

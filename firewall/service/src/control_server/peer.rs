@@ -5,6 +5,7 @@ use super::interface::Interface;
 use super::methods::Answer;
 use super::permission::{Permission, PermissionRequest};
 use super::polkit::{Question, Subject};
+use crate::user_names;
 use channel::sys::linux::{Closer, ForeignFd};
 use control::DESCRIPTION;
 use engine::buyer::of_user;
@@ -58,7 +59,7 @@ impl Requester {
 
     /// Who that is, for people: by their name, and the one that they logged in under.
     pub fn name(&self) -> String {
-        store::person(self.user, self.process)
+        user_names::person(self.user, self.process)
     }
 }
 
