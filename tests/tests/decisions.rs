@@ -14,6 +14,8 @@ mod carried;
 mod connects;
 #[path = "decisions/fragments.rs"]
 mod fragments;
+#[path = "decisions/frames.rs"]
+mod frames;
 #[path = "decisions/identity.rs"]
 mod identity;
 #[path = "decisions/judges.rs"]
