@@ -49,11 +49,19 @@ impl Kind {
             return (ours("apps") || ours("rules_custom")).then_some(Self::Simplewall);
         }
         let line = |test: &dyn Fn(&str) -> bool| text.lines().map(str::trim).any(test);
-        if line(&|line| {
-            line.starts_with("### tuple ###")
-                || line.starts_with("-A ufw-user")
-                || line.starts_with("-A ufw6-user")
-        }) {
+        // What iptables-save prints where ufw runs has ufw's chains too, and those that lead to them.
+        let whole = line(&|line| line.starts_with(":INPUT "));
+        let of_ufw = |line: &str| {
+            let starts = [
+                "### tuple ###",
+                "-A ufw-user",
+                "-A ufw6-user",
+                ":ufw-user",
+                ":ufw6-user",
+            ];
+            starts.iter().any(|start| line.starts_with(start))
+        };
+        if !whole && line(&of_ufw) {
             Some(Self::Ufw)
         } else if line(&|line| line.starts_with('*') && line.len() > 1)
             && line(&|line| line == "COMMIT")
