@@ -235,6 +235,8 @@ pub struct Firewall {
     taken_back: TakenBack,
     asked_again: Option<LastLook>,
     answered: AnsweredPrograms,
+    /// When their files were looked at last.
+    answered_looked: Option<LastLook>,
     waker: DriverWaker,
     /// What addresses were asked for by.
     addresses: address_names::AddressNames,
@@ -345,6 +347,7 @@ impl Firewall {
             taken_back: TakenBack::default(),
             asked_again: None,
             answered: AnsweredPrograms::default(),
+            answered_looked: None,
             waker,
             addresses,
             names_followed: None,

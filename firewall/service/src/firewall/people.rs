@@ -13,6 +13,7 @@ use control::{Given, Lasts, Question, Refused};
 use firewall_abi::asking::{Answer, Subject, Width};
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Reason, Verdict};
 use rules::{Resolver, SystemResolver};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use tracing::{error, info};
 
@@ -25,9 +26,7 @@ impl Firewall {
 
     /// Puts in force what is kept for always, and takes out what is over.
     pub(super) fn tidy_answers(&mut self, starts: bool) {
-        let put = self.always.put(&self.driver, &mut self.answered);
-        let machine = SystemResolver::beside(&self.config.rules);
-        let replaced = self.answered.replaced(&machine);
+        let (put, replaced) = self.look_at_answered_programs();
         let tidied = put
             .and_then(|()| driver::now_ns())
             .and_then(|now| asking::tidy(&self.driver, &mut self.always, &replaced, now, starts));
@@ -41,6 +40,22 @@ impl Firewall {
         if let Some(text) = self.held.unwritten() {
             self.state.keep_answers(&text);
         }
+    }
+
+    /// Puts in force what is kept for always, and finds programs that were replaced. On a disk that is slow to open their paths this takes a
+    /// part of the time alone.
+    fn look_at_answered_programs(&mut self) -> (Result<()>, BTreeSet<[u64; 2]>) {
+        let begun = Instant::now();
+        let looked = self.answered_looked;
+        let may_wait = !self.failures.holds(Cause::Answers);
+        if may_wait && looked.is_some_and(|looked| !looked.may_be_followed(begun)) {
+            return (Ok(()), BTreeSet::new());
+        }
+        let put = self.always.put(&self.driver, &mut self.answered);
+        let machine = SystemResolver::beside(&self.config.rules);
+        let replaced = self.answered.replaced(&machine);
+        self.answered_looked = Some(LastLook::new(begun, Instant::now()));
+        (put, replaced)
     }
 
     /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
