@@ -10,11 +10,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint};
 #[cfg(target_os = "linux")]
 use firewall_abi::asking::Width;
 #[cfg(target_os = "linux")]
-use firewall_abi::packet::Direction;
-use firewall_abi::packet::Verdict;
+use firewall_abi::packet::{Direction, Verdict};
 use rules::Addresses;
 use std::path::PathBuf;
+#[cfg(target_os = "linux")]
 use std::str::FromStr;
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 #[cfg(target_os = "linux")]
 use view::history::By;
@@ -186,12 +187,14 @@ pub enum RulesCommand {
     Schema,
 }
 
+#[cfg(target_os = "linux")]
 const STATUS_HELP: &str = "\
 Exit codes:
   0  all is well
   1  something is not: the service does not run, or says what troubles it
   2  the command line is wrong";
 
+#[cfg(target_os = "linux")]
 const WATCH_HELP: &str = "\
 Examples:
   gatebell watch --verdict block
@@ -254,18 +257,21 @@ Exit codes:
   1  no such answer holds, or you may not take it back, and nothing was changed; or there is no service
   2  the command line is wrong";
 
+#[cfg(target_os = "linux")]
 const AUDIT_HELP: &str = "\
 Exit codes:
   0  every record is accounted for
   1  it is not, and the app is named; or there is no service
   2  the command line is wrong";
 
+#[cfg(target_os = "linux")]
 const RECOVER_HELP: &str = "\
 Exit codes:
   0  nothing of Gatebell is in the kernel any more
   1  something still is, and a message says what; or not root
   2  the command line is wrong";
 
+#[cfg(target_os = "linux")]
 const APPLY_HELP: &str = "\
 Examples:
   gatebell rules apply new.toml --lease 60s
@@ -689,9 +695,11 @@ pub enum RecordKind {
 }
 
 /// A time in whole seconds, as people write it: 60s, 5m, 1h, 7d.
+#[cfg(target_os = "linux")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Time(pub Duration);
 
+#[cfg(target_os = "linux")]
 impl FromStr for Time {
     type Err = String;
 

@@ -99,10 +99,7 @@ impl History {
     }
 
     fn open_lock(&self) -> io::Result<File> {
-        let mut folder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
-        match folder.create(&self.folder) {
+        match private_folder().create(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -209,6 +206,18 @@ pub fn last_made(changes: &[Change]) -> Option<&Change> {
 
 const LOCK: &str = "lock";
 const ENDING: &str = ".state";
+
+/// What makes a folder that is its owner's alone.
+fn private_folder() -> fs::DirBuilder {
+    #[cfg(unix)]
+    {
+        let mut folder = fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(&mut folder, 0o700);
+        folder
+    }
+    #[cfg(not(unix))]
+    fs::DirBuilder::new()
+}
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,9 @@ mod target;
 mod undo;
 mod wrong;
 
-pub use arguments::{EditCommand, KeyArguments, TargetArguments};
+#[cfg(target_os = "linux")]
+pub use arguments::TargetArguments;
+pub use arguments::{EditCommand, KeyArguments};
 pub use wrong::Wrong;
 
 use crate::Error;
