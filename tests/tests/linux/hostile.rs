@@ -11,7 +11,7 @@ use std::process::Command;
 pub const MOST_BESIDE: usize = 253;
 
 /// A connection inside a network namespace of its own whose end waits to be closed: data that nobody reads is unsent, and the
-/// socket lingers for a minute.
+/// socket lingers for ten seconds.
 pub struct Lingering {
     /// The end that waits. Who closes its last descriptor waits too.
     pub socket: TcpStream,
@@ -55,7 +55,7 @@ impl Lingering {
         }
         // Who closes it may wait, though it does not block otherwise.
         socket.set_nonblocking(false).unwrap();
-        linger(&socket, 60);
+        linger(&socket, 10);
         Self {
             socket,
             reads_nothing,
