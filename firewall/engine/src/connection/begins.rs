@@ -1,0 +1,54 @@
+//! Which packets may begin a connection, and which may answer one.
+
+use crate::headers::protocol::{DCCP, ICMP, ICMPV6, SCTP, TCP, UDP, UDP_LITE};
+use firewall_abi::packet::PacketHeaders;
+
+pub(super) const FIN: u8 = 1;
+pub(super) const SYN: u8 = 2;
+pub(super) const RST: u8 = 4;
+pub(super) const ACK: u8 = 16;
+
+pub(super) const ECHO_REQUEST: u16 = 8;
+pub(super) const ECHO_REPLY: u16 = 0;
+pub(super) const ECHO_REQUEST_V6: u16 = 128;
+pub(super) const ECHO_REPLY_V6: u16 = 129;
+
+/// Whether what gets packets of this protocol is a socket, which the kernel asks before it takes them. What is not decided
+/// before is decided there; of other protocols the kernel itself is at the end.
+#[must_use]
+#[inline(always)]
+pub const fn ends_at_socket(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | DCCP | SCTP | UDP_LITE)
+}
+
+/// Whether a packet can begin a connection: for TCP whatever is no end of one and accepts none, for ICMP a question.
+#[must_use]
+#[inline(always)]
+pub fn may_begin(flow: &PacketHeaders) -> bool {
+    match flow.protocol {
+        TCP => flow.tcp_flags & (RST | FIN) == 0 && flow.tcp_flags & (SYN | ACK) != SYN | ACK,
+        UDP => true,
+        ICMP => flow.source_port == ECHO_REQUEST,
+        ICMPV6 => flow.source_port == ECHO_REQUEST_V6,
+        _ => false,
+    }
+}
+
+/// Whether a packet can be a reply: for TCP all but a first SYN, for ICMP an answer.
+#[must_use]
+#[inline(always)]
+pub fn may_answer(flow: &PacketHeaders) -> bool {
+    match flow.protocol {
+        TCP => flow.tcp_flags & (SYN | ACK) != SYN,
+        UDP => true,
+        ICMP => flow.source_port == ECHO_REPLY,
+        ICMPV6 => flow.source_port == ECHO_REPLY_V6,
+        _ => false,
+    }
+}
+
+/// Whether a packet asks for a new TCP connection.
+#[inline(always)]
+pub(super) fn is_first_syn(flow: &PacketHeaders) -> bool {
+    flow.protocol == TCP && flow.tcp_flags & (SYN | ACK) == SYN
+}

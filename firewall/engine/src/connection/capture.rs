@@ -1,0 +1,62 @@
+//! What is known of a packet where there is no kernel: in a capture, and in tests.
+
+use super::Ends;
+use crate::buyer;
+use crate::tables::Tables;
+use firewall_abi::firewall::FlowKey;
+use firewall_abi::packet::{Local, PacketHeaders};
+
+/// What is known beforehand: captures say when, and nothing of who.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Known {
+    /// See [`Ends::now_ns`].
+    pub now_ns: u64,
+    /// Who it is.
+    pub local: Local,
+    /// See [`Ends::device`].
+    pub device: u32,
+    /// See [`Ends::first_device`].
+    pub first_device: u32,
+    /// See [`Ends::goes_to_everyone`].
+    pub goes_to_everyone: bool,
+    /// See [`Ends::quoted`].
+    pub quoted: Option<FlowKey>,
+}
+
+impl<T: Tables> Ends<T> for Known {
+    fn now_ns(&self) -> u64 {
+        self.now_ns
+    }
+
+    fn socket(&mut self) -> u64 {
+        0
+    }
+
+    fn device(&mut self) -> u32 {
+        self.device
+    }
+
+    fn user(&mut self) -> u32 {
+        if self.local.program == Local::KERNEL {
+            buyer::KERNEL
+        } else {
+            self.local.user
+        }
+    }
+
+    fn first_device(&self) -> u32 {
+        self.first_device
+    }
+
+    fn goes_to_everyone(&mut self) -> bool {
+        self.goes_to_everyone
+    }
+
+    fn quoted(&mut self, _: &PacketHeaders, key: &mut FlowKey) -> bool {
+        self.quoted.map(|quoted| *key = quoted).is_some()
+    }
+
+    fn find(&mut self, _: &PacketHeaders, local: &mut Local) {
+        *local = self.local;
+    }
+}

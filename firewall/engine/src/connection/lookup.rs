@@ -1,0 +1,221 @@
+//! Whether a packet goes on with a connection that is remembered, and what is to be asked then.
+
+use super::begins::{SYN, is_first_syn, may_answer};
+use super::key::{from_local, key_of, of_a_group};
+use super::remember::sender;
+use super::state::{count, follow_to_its_end, is_silent, note_use};
+use super::{Connections, Ends, verdict_of};
+use crate::headers::protocol::{TCP, UDP};
+use crate::tables::{Tables, head};
+use crate::{Parsed, is_error};
+use firewall_abi::firewall::{FlowEntry, FlowKey, carried};
+use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
+use firewall_abi::rules::{ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, Head};
+
+// What `belongs` says, in numbers, because eBPF returns nothing else.
+
+/// The packet goes on with no connection that is remembered.
+pub(super) const NONE: u32 = 0;
+/// It goes on with one that was allowed.
+pub(super) const ALLOWED: u32 = 1;
+/// It is a reply in one that was allowed, but the rules have changed since.
+pub(super) const OUTDATED: u32 = 2;
+/// It may go on with one, and the rules have to say whether that is allowed.
+pub(super) const OTHER: u32 = 3;
+/// It goes on with none: it asks a group, and each member may answer.
+pub(super) const GROUP: u32 = 4;
+
+/// To which connection the packet belongs, and the verdict on it if that was [`ALLOWED`].
+///
+/// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
+#[inline(never)]
+pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
+    packet: &Parsed,
+    ends: &mut E,
+    tables: &T,
+    connections: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    let flow = &packet.flow;
+    let mut key = key_of(flow);
+    if is_error(flow) && !ends.quoted(flow, &mut key) {
+        return NONE;
+    }
+    let Some(head) = head(tables) else {
+        return NONE;
+    };
+    let now_ns = ends.now_ns();
+    let Some(entry) = connections.find(&key) else {
+        return without_entry(&(flow, head), &mut key, ends, connections, decision);
+    };
+    if is_silent(&key, entry, now_ns) {
+        connections.forget(&key);
+        return NONE;
+    }
+    if is_error(flow) {
+        return about(entry, head, decision);
+    }
+    let initiates = entry.local_began == from_local(flow);
+    let moved = has_moved(head, entry, ends.device());
+    if initiates {
+        if moved || !still_the_same(flow, head, entry, sender(flow, ends)) {
+            return OTHER;
+        }
+    } else if !may_answer(flow) {
+        return OTHER;
+    } else if moved || entry.generation != head.generation {
+        return OUTDATED;
+    }
+    note_use(entry, initiates, flow.tcp_flags, now_ns);
+    if !E::SEEN_BEFORE {
+        count::<C>(entry, flow, ends.length());
+    }
+    if !initiates && entry.state & FlowEntry::OWNED == 0 {
+        ends.note_owner(flow, entry);
+    }
+    let confirmed = entry.state & (FlowEntry::CONFIRMED | FlowEntry::KEPT) == FlowEntry::CONFIRMED;
+    let reason = if initiates {
+        entry.reason
+    } else {
+        Reason::Reply as u8
+    };
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
+    if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
+        connections.close(&key);
+    } else if confirmed {
+        connections.keep(&key);
+    }
+    ALLOWED
+}
+
+/// Whether a connection would go on by another device than it was allowed by, and some rule asks for one: it is asked about again.
+#[inline(always)]
+pub(super) fn has_moved(head: &Head, entry: &FlowEntry, device: u32) -> bool {
+    head.asks & (ASKS_INTERFACE | ASKS_OUT_INTERFACE) != 0 && entry.device != device
+}
+
+/// To what a packet belongs that has no entry of its own, as [`belongs`] says it. It has five arguments: a function of eBPF
+/// takes no more, and what the compiler makes of a sixth not every kernel takes.
+#[inline(never)]
+pub(super) fn without_entry<T: Tables, E: Ends<T>, C: Connections>(
+    &(flow, head): &(&PacketHeaders, &Head),
+    key: &mut FlowKey,
+    ends: &mut E,
+    connections: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    if flow.protocol == UDP && flow.direction == Direction::Inbound as u8 {
+        of_a_group(key);
+        return to_a_group(head, key, ends, connections, decision);
+    }
+    sent_again(flow, head, key, ends.now_ns(), connections, decision)
+}
+
+/// Whether a datagram answers what was asked of a group, by the device that it was asked by, seconds ago. However many answer,
+/// that does not keep the question open.
+#[inline(always)]
+pub(super) fn to_a_group<T: Tables, E: Ends<T>, C: Connections>(
+    head: &Head,
+    key: &FlowKey,
+    ends: &mut E,
+    connections: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    let now_ns = ends.now_ns();
+    let device = ends.device();
+    match connections.find(key) {
+        Some(entry) if entry.device == device && !is_silent(key, entry, now_ns) => {
+            let belongs_to = about(entry, head, decision);
+            if belongs_to == ALLOWED && !E::SEEN_BEFORE {
+                C::add(&mut entry.received, carried(1, ends.length().into()));
+            }
+            belongs_to
+        }
+        _ => NONE,
+    }
+}
+
+/// What becomes of an ICMP error that is about this connection. It changes nothing in it: anybody on the way may have sent it.
+#[inline(always)]
+pub(super) fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
+    if entry.generation != head.generation {
+        return OTHER;
+    }
+    *decision = verdict_of(
+        entry.generation,
+        entry.rule,
+        Verdict::Allow,
+        Reason::Reply as u8,
+    );
+    ALLOWED
+}
+
+/// Whether the packet belongs to a connection that was closed, as [`belongs`] says it.
+#[inline(always)]
+pub(super) fn sent_again<C: Connections>(
+    flow: &PacketHeaders,
+    head: &Head,
+    key: &FlowKey,
+    now_ns: u64,
+    connections: &mut C,
+    decision: &mut Decision,
+) -> u32 {
+    if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
+        return NONE;
+    }
+    let Some(entry) = connections.closed(key) else {
+        return NONE;
+    };
+    let reason = if entry.local_began == from_local(flow) {
+        entry.reason
+    } else {
+        Reason::Reply as u8
+    };
+    *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
+    let recent = now_ns.saturating_sub(entry.stamp_ns) < SENT_AGAIN_NS;
+    if recent && entry.generation == head.generation {
+        ALLOWED
+    } else {
+        NONE
+    }
+}
+
+/// For how long the last packets of a closed connection may be sent again: twice the longest time that a segment lives on
+/// the way (RFC 9293, 3.4.2), as Linux counts it.
+pub(super) const SENT_AGAIN_NS: u64 = 120 * 1_000_000_000;
+
+/// Whether a packet of the initiator's need not be judged again: it goes on with what the rules in force have allowed, from
+/// the very socket that began.
+#[inline(always)]
+pub(super) fn still_the_same(
+    flow: &PacketHeaders,
+    head: &Head,
+    entry: &FlowEntry,
+    socket: u64,
+) -> bool {
+    // Who receives a datagram can change with each one.
+    let receiver_matters = flow.direction == Direction::Inbound as u8
+        && flow.protocol != TCP
+        && head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
+    entry.generation == head.generation
+        && entry.socket == socket
+        && !is_first_syn(flow)
+        && !receiver_matters
+}
+
+/// Whether a packet that comes in answers a connection that was allowed by other rules than these, or by another device where rules
+/// ask for one: these rules were asked about its beginning, and if they ask who began it, that is left to the socket.
+#[must_use]
+#[inline(always)]
+pub fn answers_what_others_allowed<C: Connections>(
+    flow: &PacketHeaders,
+    head: &Head,
+    device: u32,
+    connections: &mut C,
+) -> bool {
+    let entry = connections.find(&key_of(flow));
+    entry.is_some_and(|entry| {
+        entry.local_began != from_local(flow)
+            && (entry.generation != head.generation || has_moved(head, entry, device))
+    })
+}

@@ -1,0 +1,134 @@
+//! How a connection is entered, and whose quota it counts against.
+
+use super::begins::is_first_syn;
+use super::key::{from_local, key_of, of_a_group, words};
+use super::lookup::{GROUP, NONE};
+use super::state::count;
+use super::{Connections, Ends, be_a_reply};
+use crate::buyer;
+use crate::headers::protocol::TCP;
+use crate::tables::Tables;
+use firewall_abi::firewall::FlowEntry;
+use firewall_abi::packet::{Decision, Direction, PacketHeaders, Verdict};
+
+/// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply.
+#[inline(never)]
+pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
+    reply: &PacketHeaders,
+    ends: &E,
+    connections: &mut C,
+    decision: &mut Decision,
+) {
+    let key = key_of(reply);
+    let Some(entry) = connections.find(&key) else {
+        return;
+    };
+    if decision.verdict != Verdict::Allow as u8 {
+        // What came by another device than the connection is no word on the connection itself.
+        if entry.generation != decision.generation {
+            connections.forget(&key);
+        }
+        return;
+    }
+    entry.generation = decision.generation;
+    entry.rule = decision.rule;
+    entry.reason = decision.reason;
+    entry.stamp_ns = ends.now_ns();
+    count::<C>(entry, reply, ends.length());
+    be_a_reply(decision);
+}
+
+/// Remembers an allowed packet's connection, unless the other end began it and has not ended it.
+#[inline(never)]
+pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
+    flow: &PacketHeaders,
+    belongs_to: u32,
+    ends: &mut E,
+    connections: &mut C,
+    decision: &Decision,
+) {
+    let mut key = key_of(flow);
+    if belongs_to == GROUP {
+        of_a_group(&mut key);
+    }
+    let socket = sender(flow, ends);
+    let device = ends.device();
+    let local_began = from_local(flow);
+    let buyer = buyer_of(flow, ends);
+    let mut state = 0;
+    let mut known_one = false;
+    if belongs_to != NONE {
+        match connections.find(&key) {
+            None => {}
+            Some(known) if known.local_began != local_began => {
+                if known.state & FlowEntry::ENDING == 0 {
+                    return;
+                }
+                connections.forget(&key);
+            }
+            // A new one of somebody else's. What goes on stays with who began it: a socket that is closing has no user any more.
+            Some(known)
+                if known.direction != flow.direction
+                    || known.buyer != buyer && (flow.protocol != TCP || is_first_syn(flow)) =>
+            {
+                connections.forget(&key);
+            }
+            Some(known) => {
+                // Whatever begins anew has been answered by nobody yet.
+                let lasts = if is_first_syn(flow) {
+                    FlowEntry::KEPT
+                } else {
+                    u8::MAX
+                };
+                state = known.state & lasts;
+                known_one = true;
+            }
+        }
+    }
+    let entry = if known_one {
+        connections.find(&key)
+    } else {
+        connections.begin(&key, buyer, flow.direction)
+    };
+    let Some(entry) = entry else {
+        return;
+    };
+    if entry.socket != socket {
+        state &= !FlowEntry::OWNED;
+    }
+    entry.stamp_ns = ends.now_ns();
+    entry.socket = socket;
+    entry.rule = decision.rule;
+    entry.generation = decision.generation;
+    entry.reason = decision.reason;
+    entry.state = state;
+    entry.local_began = local_began;
+    entry.device = device;
+    entry.logged = decision.log.into();
+    if state & FlowEntry::OWNED == 0 {
+        ends.note_owner(flow, entry);
+    }
+    count::<C>(entry, flow, ends.length());
+}
+
+/// Whose a connection is that begins with this packet.
+#[inline(always)]
+pub(super) fn buyer_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u32 {
+    const INBOUND: u8 = Direction::Inbound as u8;
+    const OUTBOUND: u8 = Direction::Outbound as u8;
+    match flow.direction {
+        INBOUND => buyer::of_network(flow.ip_version, words(&flow.source), ends.seed()),
+        OUTBOUND => buyer::of_user(ends.user()),
+        _ => buyer::of_device(ends.first_device()),
+    }
+}
+
+/// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
+#[inline(always)]
+pub(super) fn sender<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u64 {
+    if flow.direction == Direction::Outbound as u8 {
+        ends.socket()
+    } else {
+        0
+    }
+}
