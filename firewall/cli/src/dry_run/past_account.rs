@@ -72,7 +72,7 @@ impl PastAccount {
                     account.not_asked += row.count;
                     continue;
                 }
-                Judged::Verdict(verdict, _) if verdict.name() == row.verdict => {
+                Judged::Verdict(verdict, _) if verdict.name() == was(row) => {
                     account.same += row.count;
                     continue;
                 }
@@ -93,7 +93,7 @@ impl PastAccount {
             (
                 would.is_none(),
                 would,
-                line.row.verdict.clone(),
+                was(&line.row).to_owned(),
                 u64::MAX - line.count,
             )
         });
@@ -176,7 +176,7 @@ fn account_line(
     };
     let key = LineKey {
         would: would.map(Verdict::name),
-        was: row.verdict.clone(),
+        was: was(row).to_owned(),
         cells: cells(&shown),
         rule: format!("{rule:?}{unsure:?}"),
     };
@@ -193,6 +193,14 @@ fn account_line(
     line.first = line.first.min(row.first);
     if row.last >= line.last {
         (line.last, line.row) = (row.last, row.clone());
+    }
+}
+
+/// What became of a row, as [`PastJudge`] says what would: to be rejected is to be blocked.
+fn was(row: &HistoryRow) -> &str {
+    match row.verdict.as_str() {
+        passes @ ("allow" | "ask") => passes,
+        _ => Verdict::Block.name(),
     }
 }
 
@@ -332,9 +340,11 @@ mod tests {
             row(443, "allow", 1),
             row(80, "allow", 2),
             row(80, "allow", 3),
-            row(22, "block", 4),
+            row(22, "block", 3),
+            row(22, "reject", 1),
             row(25, "allow", 5),
-            row(80, "block", 6),
+            row(80, "block", 4),
+            row(80, "reject", 2),
             reply,
         ];
         let account = PastAccount::of(&rows, &mut PastJudge::new(&file, &here));
