@@ -5,7 +5,7 @@ use engine::connection::{Connections, Known, decide, key_of};
 use engine::rejected::{answer, may_be_answer};
 use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
+use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketMeta, Reason, Verdict};
 use gatebell_fuzz::{Bytes, Machine};
 use rules::Table;
 use std::collections::HashMap;
@@ -177,17 +177,17 @@ fn any_packet_gets_a_decision(
     }
 }
 
-fn local(how: u8) -> Local {
+fn local(how: u8) -> PacketMeta {
     match how & 0xC0 {
-        0x40 => Local {
+        0x40 => PacketMeta {
             user: 1000,
-            ..Local::default()
+            ..PacketMeta::default()
         },
-        0x80 => Local {
+        0x80 => PacketMeta {
             program: [7, 7],
-            ..Local::default()
+            ..PacketMeta::default()
         },
-        _ => Local::default(),
+        _ => PacketMeta::default(),
     }
 }
 

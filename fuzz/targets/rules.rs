@@ -2,7 +2,7 @@
 #![no_main]
 
 use engine::{Shape, classify, parse};
-use firewall_abi::packet::{Direction, Local, NO_RULE, Verdict};
+use firewall_abi::packet::{Direction, NO_RULE, PacketMeta, Verdict};
 use gatebell_fuzz::Machine;
 use rules::{Rules, Table};
 
@@ -60,7 +60,7 @@ fn what_was_taken_compiles(mut rules: Rules) {
 fn a_packet_gets_a_verdict(packet: &[u8], direction: Direction, rules: &Rules, table: &Table) {
     let parsed = parse(packet, packet.len() as u32, direction);
     assert_eq!(parsed.shape, Shape::Whole);
-    let decision = classify(&parsed, &Local::default(), &table.slices());
+    let decision = classify(&parsed, &PacketMeta::default(), &table.slices());
     let said = match rules.rule(decision.rule) {
         Some(rule) => {
             assert!(rule.enabled && rule.direction.is_none_or(|only| only == direction));

@@ -76,7 +76,7 @@ impl Width {
 /// Whom an answer is to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Who {
-    /// Every process of a program: see [`crate::packet::Local::program`].
+    /// Every process of a program: see [`crate::packet::PacketMeta::program`].
     Program([u64; 2]),
     /// One process, by its number and its beginning, which together no other has.
     Process {
@@ -248,7 +248,7 @@ const _: () = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Local;
+    use crate::packet::PacketMeta;
 
     #[test]
     fn who_was_answered_is_read_back_and_no_process_or_socket_is_a_program() {
@@ -256,9 +256,9 @@ mod tests {
         let all = [
             Who::Program([0; 2]),
             Who::Program([u32::MAX.into(), u64::MAX]),
-            Who::Program(Local::KERNEL),
-            Who::Program(Local::UNSURE),
-            Who::Program(Local::ELSEWHERE),
+            Who::Program(PacketMeta::KERNEL),
+            Who::Program(PacketMeta::UNSURE),
+            Who::Program(PacketMeta::ELSEWHERE),
             process(1, 0),
             process(u32::MAX, u64::MAX),
             // The number came round: it is another process.

@@ -131,7 +131,7 @@ pub struct FlowEntry {
     pub buyer: u32,
     /// Where it stands among their connections that are not confirmed, of all the places that there are.
     pub place: u32,
-    /// The program at the zone's end, as in [`crate::packet::Local::program`]; zeros: nobody has looked yet.
+    /// The program at the zone's end, as in [`crate::packet::PacketMeta::program`]; zeros: nobody has looked yet.
     pub program: [u64; 2],
     /// The process's name, zeros if not known.
     pub name: [u64; 2],
@@ -222,9 +222,9 @@ impl FlowEntry {
 /// How many confirmed connections are remembered.
 pub const MAX_FLOWS: usize = 65_536;
 /// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
-pub const MAX_ARRIVALS: usize = MAX_FLOWS / 2;
+pub const MAX_CONFIRMED_ARRIVALS: usize = MAX_FLOWS / 2;
 /// How many are remembered that began outside and are not confirmed: the oldest makes room for the next.
-pub const MAX_PENDING: usize = 32_768;
+pub const MAX_UNCONFIRMED_ARRIVALS: usize = 32_768;
 /// How many of the others that are not confirmed each of their buyers has: his oldest makes room for his next.
 pub const RING: usize = 4096;
 /// So many buyers have as many each; who comes later shares the last ones.
@@ -271,7 +271,7 @@ pub struct Owner {
     pub began_ns: u64,
     /// The process's name, in words, which eBPF's compiler copies without a loop.
     pub name: [u64; 2],
-    /// See [`crate::packet::Local::program`].
+    /// See [`crate::packet::PacketMeta::program`].
     pub program: [u64; 2],
 }
 

@@ -169,7 +169,7 @@ pub const NO_RULE: u32 = u32::MAX;
 /// Who is at the zone's end of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
-pub struct Local {
+pub struct PacketMeta {
     /// The program's file: on Linux its file system's device number and its inode; zeros if not known.
     pub program: [u64; 2],
     /// The name of the device it comes in or goes out by as [`name_words`] has it, with [`GUESTS`] before it or not; zeros if not
@@ -179,19 +179,19 @@ pub struct Local {
     pub out_interface: [u64; 2],
     /// The user, or [`NO_USER`].
     pub user: u32,
-    /// 0: everything is as good as it will be known. Else [`Local::LATER`] and what follows it.
-    pub later: u32,
+    /// 0: everything is as good as it will be known. Else [`PacketMeta::BEFORE_SOCKET`] and what follows it.
+    pub phase: u32,
 }
 
-impl Local {
+impl PacketMeta {
     /// Who gets the packet comes out at its socket: a rule that asks for that does not decide before.
-    pub const LATER: u32 = 1;
+    pub const BEFORE_SOCKET: u32 = 1;
     /// The same, where it is only looked at what was decided before.
-    pub const LOOKED_AT: u32 = 2;
+    pub const RECHECK: u32 = 2;
     /// There is no packet yet, but somebody who is about to send the first: by which device, and from where, comes out then.
-    pub const CALL: u32 = 3;
+    pub const CONNECT: u32 = 3;
     /// The same, where the address that is called may be translated before the rules see it.
-    pub const CALL_TRANSLATED: u32 = 4;
+    pub const CONNECT_TRANSLATED: u32 = 4;
     /// The service sends it to answer what was rejected: whatever rules say of it, as of a call, it passes.
     pub const ANSWERS: u32 = 5;
     /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
@@ -206,14 +206,14 @@ impl Local {
     #[must_use]
     #[inline(always)]
     pub const fn knows_who(&self) -> bool {
-        self.later != Self::LATER && self.later != Self::LOOKED_AT
+        self.phase != Self::BEFORE_SOCKET && self.phase != Self::RECHECK
     }
 
     /// Whether there is no packet yet.
     #[must_use]
     #[inline(always)]
-    pub const fn is_call(&self) -> bool {
-        self.later >= Self::CALL
+    pub const fn is_connect(&self) -> bool {
+        self.phase >= Self::CONNECT
     }
 
     /// Nobody is known to be there.
@@ -222,17 +222,17 @@ impl Local {
         interface: [0; 2],
         out_interface: [0; 2],
         user: NO_USER,
-        later: 0,
+        phase: 0,
     };
 }
 
-impl Default for Local {
+impl Default for PacketMeta {
     fn default() -> Self {
         Self::UNKNOWN
     }
 }
 
-/// The name of a device, as [`Local::interface`] has it: words that sort as names do, so that all names which begin alike are
+/// The name of a device, as [`PacketMeta::interface`] has it: words that sort as names do, so that all names which begin alike are
 /// one interval. `None` if it is longer than the 15 bytes that Linux allows.
 #[must_use]
 pub fn name_words(name: &str) -> Option<[u64; 2]> {
@@ -314,7 +314,7 @@ pub struct Packet {
     pub user: u32,
     /// Of what is forwarded, the device that it goes out by; else 0.
     pub out_interface: u32,
-    /// See [`Local::program`].
+    /// See [`PacketMeta::program`].
     pub program: [u64; 2],
     /// The process's name, zero if not known.
     pub name: [u8; 16],
@@ -322,7 +322,9 @@ pub struct Packet {
 
 const _: () = {
     assert!(
-        size_of::<PacketHeaders>() == 40 && size_of::<Decision>() == 12 && size_of::<Local>() == 56
+        size_of::<PacketHeaders>() == 40
+            && size_of::<Decision>() == 12
+            && size_of::<PacketMeta>() == 56
     );
     assert!(size_of::<Packet>() == 56 + 40 + 12 + 20 + 32);
 };

@@ -27,7 +27,7 @@ pub struct Process {
     pub name: [u8; 16],
     /// The program's path as it was asked for, cut to its first bytes; the rest is zero.
     pub path: [u8; PATH_BYTES],
-    /// The program's file, as [`crate::packet::Local::program`].
+    /// The program's file, as [`crate::packet::PacketMeta::program`].
     pub program: [u64; 2],
     /// Bytes of all its arguments together, which may be more than there is room for.
     pub arguments_length: u32,

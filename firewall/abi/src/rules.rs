@@ -131,8 +131,8 @@ pub struct Head {
     pub spare: [u8; 6],
     /// The driver's table of sets that this generation asks, or [`NO_SETS`].
     pub sets: u32,
-    /// What rules ask for besides the packet itself: bits [`ASKS_USER`] and following.
-    pub asks: u32,
+    /// What rules ask for besides the packet itself: bits [`NEEDS_USER`] and following.
+    pub needs: u32,
     /// What becomes of packets when the service has ended: a [`FailMode`].
     pub fail_mode: u32,
     /// The page at which the [`CLASSES`] start: for each class the page of its vector.
@@ -163,35 +163,35 @@ pub struct Head {
     pub source_v6: Tree,
     /// IPv6 destinations.
     pub destination_v6: Tree,
-    /// Programs, by [`crate::packet::Local::program`].
+    /// Programs, by [`crate::packet::PacketMeta::program`].
     pub program: Tree,
-    /// Devices, by [`crate::packet::Local::interface`].
+    /// Devices, by [`crate::packet::PacketMeta::interface`].
     pub interface: Tree,
-    /// Devices that forwarded packets go out by, by [`crate::packet::Local::out_interface`].
+    /// Devices that forwarded packets go out by, by [`crate::packet::PacketMeta::out_interface`].
     pub out_interface: Tree,
 }
 
 /// Some rule asks for a user.
-pub const ASKS_USER: u32 = 1;
+pub const NEEDS_USER: u32 = 1;
 /// Some rule asks for a program.
-pub const ASKS_PROGRAM: u32 = 2;
+pub const NEEDS_PROGRAM: u32 = 2;
 /// Some rule asks for a device.
-pub const ASKS_INTERFACE: u32 = 4;
+pub const NEEDS_INTERFACE: u32 = 4;
 /// Some rule asks for the device that a forwarded packet goes out by.
-pub const ASKS_OUT_INTERFACE: u32 = 8;
+pub const NEEDS_OUT_INTERFACE: u32 = 8;
 
 /// Some rule names the device `lo`: what never leaves the machine is judged too.
-pub const ASKS_LOOPBACK: u32 = 16;
+pub const NEEDS_LOOPBACK: u32 = 16;
 
 /// Some rule asks for a destination that may be in a set by its name: who calls an address that was asked for just now may be faster
 /// than whoever reads the answer.
-pub const ASKS_NAMES: u32 = 128;
+pub const NEEDS_NAMES: u32 = 128;
 
 /// Some rule asks a person, or a default does: who is at the zone's end is a part of the question.
-pub const ASKS_PERSON: u32 = 32;
+pub const NEEDS_PERSON: u32 = 32;
 
 /// Some rule asks for bridges that lead to guests alone, [`crate::packet::GUESTS`].
-pub const ASKS_GUESTS: u32 = 64;
+pub const NEEDS_GUESTS: u32 = 64;
 
 /// What stands in page 0 of a table of sets.
 #[derive(
@@ -298,7 +298,7 @@ impl Outcome {
 
     /// Whether the rule asks for a program or a user.
     #[must_use]
-    pub const fn asks_who(self) -> bool {
+    pub const fn needs_owner(self) -> bool {
         self.0 & Self::ASKS_WHO != 0
     }
 
@@ -318,7 +318,7 @@ impl Outcome {
     /// of a release that did not say so does not.
     #[must_use]
     #[inline(always)]
-    pub const fn decides_call(self, translated: bool) -> bool {
+    pub const fn decides_at_connect(self, translated: bool) -> bool {
         self.0 & Self::ANY_SOURCE != 0 && (!translated || self.0 & Self::ANY_DESTINATION != 0)
     }
 

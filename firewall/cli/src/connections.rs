@@ -5,8 +5,10 @@
 use engine::buyer::has_room;
 use engine::connection::{Connections, Known, decide, is_silent, key_of};
 use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
-use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_PENDING, RING, RINGS};
-use firewall_abi::packet::{Decision, Direction, Local};
+use firewall_abi::firewall::{
+    FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS,
+};
+use firewall_abi::packet::{Decision, Direction, PacketMeta};
 use std::collections::{HashMap, VecDeque};
 
 /// The connections of one dry run.
@@ -19,7 +21,7 @@ pub struct Remembered {
     /// How many of them began outside.
     arrivals: u32,
     /// Those that are not, and began outside.
-    arriving: Aging<MAX_PENDING>,
+    arriving: Aging<MAX_UNCONFIRMED_ARRIVALS>,
     /// The others that are not, of each buyer; those who come late share the last ones.
     pending: [Aging<RING>; RINGS],
     /// Which of them each buyer has.
@@ -29,7 +31,7 @@ pub struct Remembered {
     /// How often a confirmed connection found no room among those that make none for new ones.
     pub full: u64,
     /// Who is at the zone's end of the packet that is being judged, as far as it is known.
-    pub local: Local,
+    pub local: PacketMeta,
     /// Whether that goes to everyone on its link, as far as it is known.
     pub goes_to_everyone: bool,
     /// The time of the packet that is being judged.
@@ -51,7 +53,7 @@ impl Remembered {
         let mut local = self.local;
         // A capture does not show who sends; of this it is the kernel.
         if may_keep_the_link(&packet.flow) && local.program == [0; 2] {
-            local.program = Local::KERNEL;
+            local.program = PacketMeta::KERNEL;
         }
         let quoted =
             (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
@@ -219,7 +221,7 @@ fn arrived(direction: u8) -> bool {
 }
 
 /// A number for the device that a packet is seen on; of what is forwarded, one for both that is the same for replies.
-fn device_of(local: &Local) -> u32 {
+fn device_of(local: &PacketMeta) -> u32 {
     let [one, other] = [local.interface, local.out_interface].map(number_of);
     one.max(other).rotate_left(16) ^ one.min(other)
 }
@@ -236,7 +238,7 @@ mod tests {
 
     use super::*;
     use crate::flow::Question;
-    use firewall_abi::firewall::{MAX_ARRIVALS, MAX_FLOWS};
+    use firewall_abi::firewall::{MAX_CONFIRMED_ARRIVALS, MAX_FLOWS};
     use firewall_abi::packet::{Reason, Verdict, name_words};
 
     const SECOND: u64 = 1_000_000_000;
@@ -365,12 +367,15 @@ mod tests {
             .unwrap()
             .0;
         packet.flow.tcp_flags = SYN;
-        for number in 0..2 * MAX_PENDING as u32 {
+        for number in 0..2 * MAX_UNCONFIRMED_ARRIVALS as u32 {
             packet.flow.source[12..].copy_from_slice(&number.to_be_bytes());
             let decision = run.connections.decide(&packet, &[], &run.rules.slices(), 0);
             assert_eq!(decision.verdict, Verdict::Allow as u8);
         }
-        assert_eq!(run.connections.arriving.entries.len(), MAX_PENDING);
+        assert_eq!(
+            run.connections.arriving.entries.len(),
+            MAX_UNCONFIRMED_ARRIVALS
+        );
         assert_eq!(run.at(1, ANSWERED), REPLY, "what began inside");
         // What began before the flood is served by the rules, and takes part again as soon as its initiator goes on.
         let (comes, goes) = (
@@ -451,9 +456,9 @@ mod tests {
         let mut by = |packet: &str, interface: &str, device| {
             let mut packet = packet.parse::<Question>().unwrap().0;
             let mut ends = Known {
-                local: Local {
+                local: PacketMeta {
                     interface: name_words(interface).unwrap(),
-                    ..Local::UNKNOWN
+                    ..PacketMeta::UNKNOWN
                 },
                 device,
                 ..Known::default()
@@ -755,7 +760,7 @@ mod tests {
 
     #[test]
     fn one_network_outside_has_a_share_of_what_may_begin_there() {
-        const SHARE: usize = MAX_ARRIVALS / 2;
+        const SHARE: usize = MAX_CONFIRMED_ARRIVALS / 2;
         let mut run = Run::new();
         let mut begins = |network: u8, number: u32| {
             let [high, low] = (number as u16).to_be_bytes();

@@ -1,7 +1,7 @@
 //! A packet in one line, written and read: `out tcp 10.0.0.2:5000 -> 10.0.0.1:23`.
 
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Local, PacketHeaders};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta};
 use rules::{Protocol, Resolver, device_words};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -96,8 +96,8 @@ impl Who {
     ///
     /// # Errors
     /// There is no such user; the text says what would be right.
-    pub fn local(&self, resolver: &dyn Resolver) -> Result<Local, String> {
-        let mut local = Local::UNKNOWN;
+    pub fn local(&self, resolver: &dyn Resolver) -> Result<PacketMeta, String> {
+        let mut local = PacketMeta::UNKNOWN;
         if let Some(user) = &self.user {
             local.user = user.parse().map_or_else(|_| resolver.user(user), Ok)?;
         }

@@ -5,7 +5,7 @@
 
 use crate::flow::{destination, source};
 use engine::{Parsed, Shape};
-use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders};
+use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta};
 use firewall_abi::rules::PortRange;
 use rules::words::{end_names, icmp_type, range, user};
 use rules::{Addresses, Joined, Protocol, Rule, Rules, names_device};
@@ -15,7 +15,7 @@ use std::net::IpAddr;
 pub fn misses(
     rule: &Rule,
     packet: &Parsed,
-    local: &Local,
+    local: &PacketMeta,
     rules: (&Rules, &Joined),
 ) -> Vec<String> {
     let Parsed { flow, shape } = packet;
@@ -104,7 +104,7 @@ fn end(
 }
 
 /// What is asked of whoever is at the zone's end.
-fn who(rule: &Rule, local: &Local) -> Vec<String> {
+fn who(rule: &Rule, local: &PacketMeta) -> Vec<String> {
     let Rule {
         users,
         programs,

@@ -12,7 +12,7 @@ use crate::style;
 use control::SetMember;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error, stay_on_the_link};
-use firewall_abi::packet::{Decision, Direction, Local, Verdict};
+use firewall_abi::packet::{Decision, Direction, PacketMeta, Verdict};
 use rules::{Reach, Rule, Suggestion};
 use serde_json::json;
 use std::io::Write;
@@ -123,7 +123,7 @@ pub struct Answer<'a> {
     packet: Parsed,
     /// Who is at its end in the zone: as it was said, and as drivers have it.
     who: &'a Who,
-    local: Local,
+    local: PacketMeta,
     direction: Direction,
     verdict: Verdict,
     decision: Decision,
@@ -135,7 +135,11 @@ pub struct Answer<'a> {
 
 impl<'a> Answer<'a> {
     /// Asks the engine.
-    pub fn find(file: &'a RuleFile, Question(packet, who): &'a Question, local: Local) -> Self {
+    pub fn find(
+        file: &'a RuleFile,
+        Question(packet, who): &'a Question,
+        local: PacketMeta,
+    ) -> Self {
         let packet = *packet;
         let mut decision = classify(&packet, &local, &file.tables());
         stay_on_the_link(&packet, &local, &mut decision);

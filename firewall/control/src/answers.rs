@@ -2,7 +2,7 @@
 
 use channel_abi::Totals;
 use firewall_abi::asking::Width;
-use firewall_abi::firewall::{MAX_FLOWS, MAX_PENDING, RING, RINGS, Verdicts};
+use firewall_abi::firewall::{MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS, Verdicts};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -666,7 +666,7 @@ impl Stats {
             blocked_forward,
             refused_connects,
         } = verdicts;
-        let flows_most = (MAX_FLOWS + MAX_PENDING + RING * RINGS) as u64;
+        let flows_most = (MAX_FLOWS + MAX_UNCONFIRMED_ARRIVALS + RING * RINGS) as u64;
         Self {
             generation,
             allowed_in,

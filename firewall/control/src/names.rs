@@ -25,7 +25,7 @@ pub trait Names {
     /// The rule with this number in this generation.
     fn rule(&mut self, generation: u32, rule: u32) -> Option<RuleName>;
 
-    /// The path of a program, by its file: [`firewall_abi::packet::Local::program`].
+    /// The path of a program, by its file: [`firewall_abi::packet::PacketMeta::program`].
     fn program(&mut self, _file: [u64; 2]) -> Option<Arc<str>> {
         None
     }

@@ -3,7 +3,7 @@
 use crate::connection::{Asked, ends_at_socket, may_begin};
 use crate::headers::protocol::{ICMP, ICMPV6, TCP};
 use firewall_abi::asking::{Subject, Who, Width};
-use firewall_abi::packet::{Direction, Local, PacketHeaders, reply_direction};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, reply_direction};
 
 /// Who asks, as narrow as an answer may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn may_ask(flow: &PacketHeaders, program: [u64; 2]) -> bool {
         ICMP | ICMPV6 => may_begin(flow),
         _ => true,
     };
-    begins && program != Local::UNSURE
+    begins && program != PacketMeta::UNSURE
 }
 
 #[cfg(test)]
@@ -246,8 +246,8 @@ mod tests {
     #[test]
     fn what_begins_nothing_or_is_nobodys_for_sure_is_not_asked_about() {
         let syn = flow(Direction::Outbound, TCP, (50_000, 443), 2);
-        assert!(may_ask(&syn, CURL) && may_ask(&syn, Local::KERNEL) && may_ask(&syn, [0; 2]));
-        assert!(!may_ask(&syn, Local::UNSURE));
+        assert!(may_ask(&syn, CURL) && may_ask(&syn, PacketMeta::KERNEL) && may_ask(&syn, [0; 2]));
+        assert!(!may_ask(&syn, PacketMeta::UNSURE));
         for flags in [16, 18, 4, 17] {
             let other = PacketHeaders {
                 tcp_flags: flags,

@@ -4,7 +4,7 @@
 //! can't be forged. An address outside can, by whoever sends two datagrams in its name to a port that answers: it counts for the network that it
 //! is of, and arrivals have a share of their own. What nobody has confirmed is not counted.
 
-use firewall_abi::firewall::{MAX_ARRIVALS, MAX_FLOWS};
+use firewall_abi::firewall::{MAX_CONFIRMED_ARRIVALS, MAX_FLOWS};
 
 /// As a user: the kernel sends by itself.
 pub const KERNEL: u32 = u32::MAX - 1;
@@ -53,8 +53,8 @@ pub const fn of_network(ip_version: u8, [high, low]: [u64; 2], seed: u64) -> u32
 pub const fn has_room(bought: u32, kept: u32, arrivals: Option<u32>) -> bool {
     let free = (MAX_FLOWS as u32).saturating_sub(kept);
     let free = match arrivals {
-        Some(arrivals) if (MAX_ARRIVALS as u32).saturating_sub(arrivals) < free => {
-            (MAX_ARRIVALS as u32).saturating_sub(arrivals)
+        Some(arrivals) if (MAX_CONFIRMED_ARRIVALS as u32).saturating_sub(arrivals) < free => {
+            (MAX_CONFIRMED_ARRIVALS as u32).saturating_sub(arrivals)
         }
         _ => free,
     };
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn no_number_of_buyers_takes_all_of_the_room() {
-        let (most, half) = (MAX_FLOWS as u32, MAX_ARRIVALS as u32);
+        let (most, half) = (MAX_FLOWS as u32, MAX_CONFIRMED_ARRIVALS as u32);
         for buyers in [1, 2, 10, 1000] {
             for arrive in [false, true] {
                 let mut bought = vec![0; buyers];

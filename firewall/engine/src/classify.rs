@@ -4,15 +4,17 @@ use crate::tables::{Pages, Tables, Turns, head, number};
 use crate::tree::{NOWHERE, narrow, wide};
 use crate::{Parsed, Shape};
 use core::hint::black_box;
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
+use firewall_abi::packet::{
+    Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Reason, Verdict,
+};
 use firewall_abi::rules::{
-    ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, DefaultPolicy, Head, NO_SETS,
+    DefaultPolicy, Head, NEEDS_INTERFACE, NEEDS_OUT_INTERFACE, NEEDS_PROGRAM, NEEDS_USER, NO_SETS,
     Outcome, PAGE_WORDS, Page, SUMMARY_WORDS, SetsHead, SetsPage, Tree, class,
 };
 
 /// Decides what becomes of a packet, by the rules alone. See the head of this crate for what each kind of packet gets.
 #[inline(always)]
-pub fn classify<T: Tables>(packet: &Parsed, local: &Local, tables: &T) -> Decision {
+pub fn classify<T: Tables>(packet: &Parsed, local: &PacketMeta, tables: &T) -> Decision {
     classify_under(head(tables), packet, local, tables)
 }
 
@@ -21,7 +23,7 @@ pub fn classify<T: Tables>(packet: &Parsed, local: &Local, tables: &T) -> Decisi
 pub(crate) fn classify_under<T: Tables>(
     head: Option<&Head>,
     packet: &Parsed,
-    local: &Local,
+    local: &PacketMeta,
     tables: &T,
 ) -> Decision {
     let Some(head) = head else { return unfilled() };
@@ -35,7 +37,7 @@ pub(crate) fn classify_under<T: Tables>(
     let or_fragment = |reason| if fragment { Reason::Fragment } else { reason };
     match first_match(packet, local, head, tables) {
         Some(Match::Rule(_, outcome))
-            if comes_out_later(local, outcome) || asks_late(packet, local, outcome) =>
+            if comes_out_later(local, outcome) || asks_before_owner(packet, local, outcome) =>
         {
             at_socket(head)
         }
@@ -45,7 +47,7 @@ pub(crate) fn classify_under<T: Tables>(
         }
         Some(Match::None) => {
             let outcome = default_policy(head, packet.flow.direction);
-            if asks_late(packet, local, outcome) {
+            if asks_before_owner(packet, local, outcome) {
                 return at_socket(head);
             }
             let outcome = if fragment { outcome.unasked() } else { outcome };
@@ -68,8 +70,8 @@ pub(crate) fn classify_under<T: Tables>(
 
 /// Whether a person is asked about what the zone sends, and it is not known here who sends: the packet is a reply to it.
 #[inline(always)]
-fn asks_late(packet: &Parsed, local: &Local, outcome: Outcome) -> bool {
-    local.later != 0
+fn asks_before_owner(packet: &Parsed, local: &PacketMeta, outcome: Outcome) -> bool {
+    local.phase != 0
         && outcome.verdict() == Verdict::Ask as u8
         && packet.flow.direction == Direction::Outbound as u8
 }
@@ -85,11 +87,11 @@ fn at_socket(head: &Head) -> Decision {
 
 /// Whether a rule may match, but asks for something that is not known here yet.
 #[inline(always)]
-fn comes_out_later(local: &Local, outcome: Outcome) -> bool {
-    if local.is_call() {
-        !outcome.decides_call(local.later == Local::CALL_TRANSLATED)
+fn comes_out_later(local: &PacketMeta, outcome: Outcome) -> bool {
+    if local.is_connect() {
+        !outcome.decides_at_connect(local.phase == PacketMeta::CONNECT_TRANSLATED)
     } else {
-        local.later != 0 && outcome.asks_who()
+        local.phase != 0 && outcome.needs_owner()
     }
 }
 
@@ -185,7 +187,7 @@ const BROKEN: u32 = NO_RULE - 1;
 #[inline(always)]
 fn first_match<T: Tables>(
     packet: &Parsed,
-    local: &Local,
+    local: &PacketMeta,
     head: &Head,
     tables: &T,
 ) -> Option<Match> {
@@ -209,7 +211,7 @@ fn first_match<T: Tables>(
 #[inline(never)]
 fn find_places<T: Tables>(
     packet: &Parsed,
-    local: &Local,
+    local: &PacketMeta,
     head: &Head,
     tables: &T,
     places: &mut Places,
@@ -234,27 +236,27 @@ fn find_places<T: Tables>(
     if head.sets != NO_SETS {
         find_sets(flow, head, rules, tables, places);
     }
-    if head.asks & ASKS_USER != 0 && local.knows_who() {
+    if head.needs & NEEDS_USER != 0 && local.knows_who() {
         places.local[0] = narrow(rules, &head.user, local.user);
     }
-    if head.asks & ASKS_PROGRAM != 0 && local.knows_who() {
+    if head.needs & NEEDS_PROGRAM != 0 && local.knows_who() {
         let [high, low] = local.program;
         places.local[1] = wide(rules, &head.program, high, low);
     }
-    if head.asks & ASKS_INTERFACE != 0 && !local.is_call() {
+    if head.needs & NEEDS_INTERFACE != 0 && !local.is_connect() {
         let [high, low] = local.interface;
         places.local[2] = wide(rules, &head.interface, high, low);
     }
-    if head.asks & ASKS_OUT_INTERFACE != 0 {
+    if head.needs & NEEDS_OUT_INTERFACE != 0 {
         let [high, low] = local.out_interface;
         places.local[3] = wide(rules, &head.out_interface, high, low);
     }
-    if local.is_call() {
+    if local.is_connect() {
         // It may be any. The class has all rules that are left.
         places.source[1] = places.class;
         places.ports[0] = places.class;
     }
-    if local.later == Local::CALL_TRANSLATED {
+    if local.phase == PacketMeta::CONNECT_TRANSLATED {
         places.destination[1] = places.class;
         places.ports[1] = places.class;
     }
@@ -293,20 +295,20 @@ fn find_sets<T: Tables>(
 #[inline(never)]
 fn find_joined<T: Tables>(
     flow: &PacketHeaders,
-    local: &Local,
+    local: &PacketMeta,
     head: &Head,
     tables: &T,
     places: &mut Places,
 ) {
     let Some(rules) = tables.rules() else { return };
     if head.source_sets != NO_SETS
-        && !local.is_call()
+        && !local.is_connect()
         && let Some(class) = tables.joined(head.sets, flow.ip_version, &flow.source)
     {
         places.source[1] = place(rules, head.source_sets, class);
     }
     if head.destination_sets != NO_SETS
-        && local.later != Local::CALL_TRANSLATED
+        && local.phase != PacketMeta::CONNECT_TRANSLATED
         && let Some(class) = tables.joined(head.sets, flow.ip_version, &flow.destination)
     {
         places.destination[1] = place(rules, head.destination_sets, class);
@@ -323,7 +325,7 @@ fn place<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
 #[inline(never)]
 fn first_of_all<T: Tables>(
     packet: &Parsed,
-    local: &Local,
+    local: &PacketMeta,
     head: &Head,
     tables: &T,
     places: &mut Places,

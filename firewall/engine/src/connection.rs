@@ -23,7 +23,9 @@ use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
 use begins::{ACK, FIN, RST, SYN};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
+use firewall_abi::packet::{
+    Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Reason, Verdict,
+};
 use firewall_abi::rules::{FailMode, Head};
 use key::{turn_devices_round, turn_round, words};
 use lookup::{ALLOWED, GROUP, NONE, OUTDATED, belongs};
@@ -107,15 +109,15 @@ pub trait Ends<T: Tables> {
     fn quoted(&mut self, error: &PacketHeaders, key: &mut FlowKey) -> bool;
 
     /// Writes down who it is.
-    fn find(&mut self, flow: &PacketHeaders, local: &mut Local);
+    fn find(&mut self, flow: &PacketHeaders, local: &mut PacketMeta);
 
     /// What the rules say of the packet or, of a reply, of its connection's beginning. Who is at the zone's end is found
     /// out if a rule asks: there it is the same for both. The packet is as it was afterwards.
     #[inline(always)]
     fn classify(&mut self, packet: &mut Parsed, asked: Asked, tables: &T, decision: &mut Decision) {
-        let mut local = Local::UNKNOWN;
+        let mut local = PacketMeta::UNKNOWN;
         let head = head(tables);
-        if head.is_some_and(|head| head.asks != 0) || may_keep_the_link(&packet.flow) {
+        if head.is_some_and(|head| head.needs != 0) || may_keep_the_link(&packet.flow) {
             self.find(&packet.flow, &mut local);
         }
         *decision = classify_as(packet, asked, &mut local, head, tables);
@@ -142,7 +144,7 @@ pub enum Asked {
 pub fn classify_as<T: Tables>(
     packet: &mut Parsed,
     asked: Asked,
-    local: &mut Local,
+    local: &mut PacketMeta,
     head: Option<&Head>,
     tables: &T,
 ) -> Decision {
@@ -175,7 +177,7 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
     let is_whole = *shape == Shape::Whole;
-    let mut belongs_to = if is_whole && asks_a_group(flow, ends) {
+    let mut belongs_to = if is_whole && goes_to_group(flow, ends) {
         GROUP
     } else {
         NONE
@@ -219,7 +221,7 @@ fn accepts(flow: &PacketHeaders) -> bool {
 
 /// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.
 #[inline(always)]
-fn asks_a_group<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> bool {
+fn goes_to_group<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> bool {
     if flow.protocol != UDP || flow.direction != Direction::Outbound as u8 {
         return false;
     }

@@ -2,7 +2,9 @@
 
 use crate::headers::protocol::{ICMPV6, IGMP};
 use crate::{Parsed, Shape};
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Reason, Verdict};
+use firewall_abi::packet::{
+    Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Reason, Verdict,
+};
 
 /// Whether a packet may be that: of IPv6 neighbour discovery (RFC 4861: where its neighbours and routers are, and where it is
 /// itself), and what says which groups it listens to (RFC 2710 and 3810, of IPv4 IGMP).
@@ -36,13 +38,17 @@ pub const fn may_keep_the_link(flow: &PacketHeaders) -> bool {
 /// Makes of what the rules say of it that it passes, if the kernel sends it, and not a program by a socket of its own: neither does a
 /// default refuse it nor is anybody asked about it. A rule that blocks it does.
 #[inline(always)]
-pub fn stay_on_the_link(Parsed { flow, shape }: &Parsed, local: &Local, decision: &mut Decision) {
+pub fn stay_on_the_link(
+    Parsed { flow, shape }: &Parsed,
+    local: &PacketMeta,
+    decision: &mut Decision,
+) {
     let asks = decision.verdict == Verdict::Ask as u8;
     if (asks || is_refused_by_default(decision))
         && *shape == Shape::Whole
         && may_keep_the_link(flow)
         && local.knows_who()
-        && local.program == Local::KERNEL
+        && local.program == PacketMeta::KERNEL
     {
         decision.rule = NO_RULE;
         decision.verdict = Verdict::Allow as u8;
@@ -67,11 +73,11 @@ mod tests {
 
     #[test]
     fn only_what_the_kernel_itself_sends_keeps_the_link() {
-        let kernel = Local {
-            program: Local::KERNEL,
-            ..Local::UNKNOWN
+        let kernel = PacketMeta {
+            program: PacketMeta::KERNEL,
+            ..PacketMeta::UNKNOWN
         };
-        let keeps_the_link = |packet: &Parsed, local: &Local| {
+        let keeps_the_link = |packet: &Parsed, local: &PacketMeta| {
             [
                 (Verdict::Ask, Reason::Rule, true),
                 (Verdict::Ask, Reason::Default, true),
@@ -115,10 +121,10 @@ mod tests {
             for of_type in types {
                 let packet = sent(protocol, *of_type);
                 assert!(keeps_the_link(&packet, &kernel), "{packet:?}");
-                for program in [[0; 2], [1, 7], Local::UNSURE, Local::ELSEWHERE] {
-                    let local = Local {
+                for program in [[0; 2], [1, 7], PacketMeta::UNSURE, PacketMeta::ELSEWHERE] {
+                    let local = PacketMeta {
                         program,
-                        ..Local::UNKNOWN
+                        ..PacketMeta::UNKNOWN
                     };
                     assert!(!keeps_the_link(&packet, &local), "{packet:?} {program:?}");
                 }

@@ -5,7 +5,7 @@
 
 use crate::{Addresses, Finding, Rule, Rules, Table};
 use engine::{Parsed, Shape, classify};
-use firewall_abi::packet::{Direction, Local, PacketHeaders, Verdict, name_words};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict, name_words};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a machine is and has around it, as far as rules can cut it off.
@@ -40,7 +40,7 @@ struct Needed {
 /// A packet that has to pass, and which of its ends it is about.
 struct Probe {
     headers: PacketHeaders,
-    local: Local,
+    local: PacketMeta,
     needed: Vec<Needed>,
 }
 
@@ -245,12 +245,12 @@ impl OwnNetwork {
     }
 
     /// Who is at this machine's end: only the device is known.
-    fn local(&self, own: IpAddr) -> Local {
+    fn local(&self, own: IpAddr) -> PacketMeta {
         let device = self.addresses.iter().find(|(address, _)| *address == own);
         let words = device.and_then(|(_, name)| name_words(name));
-        Local {
+        PacketMeta {
             interface: words.unwrap_or_default(),
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::report::shown;
 use crate::resolver::Resolver;
-use firewall_abi::packet::Local;
+use firewall_abi::packet::PacketMeta;
 
 /// What stands for a program where nobody knows which it is.
 const UNKNOWN: &str = "unknown";
@@ -12,8 +12,8 @@ const KERNEL: &str = "kernel";
 /// What a word that is no path stands for.
 pub(crate) fn special(word: &str) -> Option<[u64; 2]> {
     match word {
-        UNKNOWN => Some(Local::UNKNOWN.program),
-        KERNEL => Some(Local::KERNEL),
+        UNKNOWN => Some(PacketMeta::UNKNOWN.program),
+        KERNEL => Some(PacketMeta::KERNEL),
         _ => None,
     }
 }

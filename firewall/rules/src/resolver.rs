@@ -25,7 +25,7 @@ pub trait Resolver {
         None
     }
 
-    /// What the kernel calls this program's file: [`firewall_abi::packet::Local::program`]. `None` if it is not there.
+    /// What the kernel calls this program's file: [`firewall_abi::packet::PacketMeta::program`]. `None` if it is not there.
     fn program(&self, path: &str) -> Option<[u64; 2]>;
 }
 

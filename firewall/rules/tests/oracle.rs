@@ -8,7 +8,7 @@ use dice::Dice;
 use engine::{Parsed, Shape, WithMembers, classify};
 use firewall_abi::members::{MEMBER_STAGES, Member, NO_CLASS, Stage};
 use firewall_abi::packet::{
-    Direction, Local, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict, name_words,
+    Direction, NO_RULE, NO_USER, PacketHeaders, PacketMeta, Reason, Verdict, name_words,
 };
 use place::Place;
 use proptest::prelude::*;
@@ -618,7 +618,7 @@ fn mapped(address: IpAddr) -> [u8; 16] {
     }
 }
 
-fn parsed(seen: &Seen) -> (Parsed, Local) {
+fn parsed(seen: &Seen) -> (Parsed, PacketMeta) {
     let flow = PacketHeaders {
         source: mapped(seen.source),
         destination: mapped(seen.destination),
@@ -629,7 +629,7 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
         direction: seen.direction as u8,
         tcp_flags: 0,
     };
-    let local = Local {
+    let local = PacketMeta {
         program: if seen.program == 0 {
             [0; 2]
         } else {
@@ -642,7 +642,7 @@ fn parsed(seen: &Seen) -> (Parsed, Local) {
             .out_interface
             .map_or([0; 2], |name| name_words(name).unwrap()),
         user: seen.user,
-        later: 0,
+        phase: 0,
     };
     (
         Parsed {

@@ -4,9 +4,9 @@
 mod place;
 
 use firewall_abi::packet::{
-    Decision, Direction, Local, NO_RULE, NO_USER, PacketHeaders, Reason, Verdict, name_words,
+    Decision, Direction, NO_RULE, NO_USER, PacketHeaders, PacketMeta, Reason, Verdict, name_words,
 };
-use firewall_abi::rules::{ASKS_PERSON, FailMode, MAX_RULES};
+use firewall_abi::rules::{FailMode, MAX_RULES, NEEDS_PERSON};
 use place::Place;
 use rules::{Rules, parse};
 
@@ -45,7 +45,7 @@ fn judged(rules: &Rules, direction: Direction, port: u16) -> (u32, u8, u8) {
     packet[22..24].copy_from_slice(&port.to_be_bytes());
     packet[32] = 0x50;
     let parsed = engine::parse(&packet[..], 40, direction);
-    let decision = engine::classify(&parsed, &Local::UNKNOWN, &rules.compile(7).slices());
+    let decision = engine::classify(&parsed, &PacketMeta::UNKNOWN, &rules.compile(7).slices());
     assert_eq!(decision.generation, 7);
     (decision.rule, decision.verdict, decision.log)
 }
@@ -129,7 +129,7 @@ fn an_icmp_rule_matches_its_types_only() {
         ]);
         packet[20] = kind;
         let parsed = engine::parse(&packet[..], 28, Direction::Inbound);
-        engine::classify(&parsed, &Local::UNKNOWN, &table.slices()).verdict
+        engine::classify(&parsed, &PacketMeta::UNKNOWN, &table.slices()).verdict
     };
     let (allow, block) = (Verdict::Allow as u8, Verdict::Block as u8);
     assert_eq!([8, 3, 0, 11].map(verdict), [allow, allow, block, block]);
@@ -176,12 +176,12 @@ fn what_asks_says_so_in_its_verdict_and_for_how_long() {
         (of_default.unanswered, of_default.within.as_secs()),
         (Verdict::Allow, 30)
     );
-    assert!(rules.asks() && rules.compile(1).head().asks & ASKS_PERSON != 0);
+    assert!(rules.asks() && rules.compile(1).head().needs & NEEDS_PERSON != 0);
     let off = text
         .replace("'ask'\noutbound", "'block'\noutbound")
         .replace("unanswered='allow'\n", "");
     let off = rules::parse("r", &format!("{off}enabled=false\n"), &rules::NoResolver).unwrap();
-    assert!(!off.asks() && off.compile(1).head().asks & ASKS_PERSON == 0);
+    assert!(!off.asks() && off.compile(1).head().needs & NEEDS_PERSON == 0);
 }
 
 #[test]
@@ -208,9 +208,9 @@ fn a_rule_that_asks_is_not_passed_by_what_can_t_be_known() {
         ..PacketHeaders::default()
     };
     let verdict = |program, shape| {
-        let local = Local {
+        let local = PacketMeta {
             program,
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         };
         engine::classify(
             &engine::Parsed { flow, shape },
@@ -220,7 +220,7 @@ fn a_rule_that_asks_is_not_passed_by_what_can_t_be_known() {
         .verdict
     };
     let whole = engine::Shape::Whole;
-    assert_eq!(verdict(Local::UNSURE, whole), Verdict::Ask as u8);
+    assert_eq!(verdict(PacketMeta::UNSURE, whole), Verdict::Ask as u8);
     assert_eq!(verdict([1, 7], whole), Verdict::Ask as u8);
     assert_eq!(verdict([1, 9], whole), Verdict::Allow as u8);
     // Its port is not shown, and an answer may be about one.
@@ -622,11 +622,11 @@ fn what_is_hardly_meant_is_a_warning() {
 }
 
 /// Somebody at the zone's end of the same packet.
-fn judged_of(rules: &Rules, local: Local) -> u32 {
+fn judged_of(rules: &Rules, local: PacketMeta) -> u32 {
     decided_of(rules, local).rule
 }
 
-fn decided_of(rules: &Rules, local: Local) -> Decision {
+fn decided_of(rules: &Rules, local: PacketMeta) -> Decision {
     let mut packet = [0; 40];
     packet[..20].copy_from_slice(&[
         0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 198, 51, 100, 7,
@@ -655,12 +655,15 @@ fn a_call_is_decided_only_by_rules_that_ask_for_what_is_known_of_it() {
         ("interface='eth0'\nuser='alice'", left, left),
     ] {
         let rules = block(keys);
-        for (later, expected) in [(Local::CALL, call), (Local::CALL_TRANSLATED, translated)] {
-            let local = Local {
+        for (later, expected) in [
+            (PacketMeta::CONNECT, call),
+            (PacketMeta::CONNECT_TRANSLATED, translated),
+        ] {
+            let local = PacketMeta {
                 program: [1, 7],
                 user: 1000,
-                later,
-                ..Local::UNKNOWN
+                phase: later,
+                ..PacketMeta::UNKNOWN
             };
             let decision = decided_of(&rules, local);
             assert_eq!(decision.verdict, expected, "{keys:?}, {later}");
@@ -671,10 +674,10 @@ fn a_call_is_decided_only_by_rules_that_ask_for_what_is_known_of_it() {
         "user='alice'\ninterface='eth0'",
         "direction='in'\nsource='192.0.2.1'",
     ] {
-        let local = Local {
+        let local = PacketMeta {
             user: 1001,
-            later: Local::CALL,
-            ..Local::UNKNOWN
+            phase: PacketMeta::CONNECT,
+            ..PacketMeta::UNKNOWN
         };
         let decision = decided_of(&block(keys), local);
         assert_eq!(
@@ -692,15 +695,15 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
          [[rule]]\nid='p'\naction='block'\nprogram='/usr/bin/curl'\n\
          [[rule]]\nid='i'\naction='block'\ninterface='eth0'\n",
     );
-    let unknown = Local::UNKNOWN;
+    let unknown = PacketMeta::UNKNOWN;
     assert_eq!(judged_of(&rules, unknown), NO_RULE);
     for (user, rule) in [(1000, 0), (1001, NO_RULE), (NO_USER - 1, 0), (0, NO_RULE)] {
-        assert_eq!(judged_of(&rules, Local { user, ..unknown }), rule);
+        assert_eq!(judged_of(&rules, PacketMeta { user, ..unknown }), rule);
     }
     assert_eq!(
         judged_of(
             &rules,
-            Local {
+            PacketMeta {
                 program: [1, 7],
                 ..unknown
             }
@@ -710,7 +713,7 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
     assert_eq!(
         judged_of(
             &rules,
-            Local {
+            PacketMeta {
                 program: [2, 7],
                 ..unknown
             }
@@ -720,7 +723,7 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
     assert_eq!(
         judged_of(
             &rules,
-            Local {
+            PacketMeta {
                 interface: name_words("eth0").unwrap(),
                 ..unknown
             }
@@ -730,7 +733,7 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
     assert_eq!(
         judged_of(
             &rules,
-            Local {
+            PacketMeta {
                 interface: name_words("eth00").unwrap(),
                 ..unknown
             }
@@ -741,7 +744,7 @@ fn who_is_not_known_matches_no_rule_that_asks_who_it_is() {
 
 #[test]
 fn what_stays_on_the_machine_is_judged_if_a_rule_in_force_names_lo_and_not_for_a_pattern() {
-    use firewall_abi::rules::ASKS_LOOPBACK;
+    use firewall_abi::rules::NEEDS_LOOPBACK;
     for (rule, judged) in [
         ("interface='lo'", true),
         ("interface=['eth0', 'lo']", true),
@@ -752,8 +755,8 @@ fn what_stays_on_the_machine_is_judged_if_a_rule_in_force_names_lo_and_not_for_a
     ] {
         let rules = good(&format!("[[rule]]\nid='r'\naction='block'\n{rule}\n"));
         assert_eq!(rules.judges_loopback(), judged, "{rule}");
-        let asks = rules.compile(1).head().asks;
-        assert_eq!(asks & ASKS_LOOPBACK != 0, judged, "{rule}");
+        let asks = rules.compile(1).head().needs;
+        assert_eq!(asks & NEEDS_LOOPBACK != 0, judged, "{rule}");
     }
 }
 
@@ -779,9 +782,9 @@ fn devices_are_asked_for_by_how_their_names_begin() {
         ("", NO_RULE),
     ] {
         let interface = name_words(name).unwrap();
-        let local = Local {
+        let local = PacketMeta {
             interface,
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         };
         assert_eq!(judged_of(&rules, local), rule, "{name}");
     }
@@ -796,13 +799,19 @@ fn what_has_no_program_can_be_asked_for() {
     assert_eq!(rules.warnings(), []);
     for looked_again in [false, true] {
         let of = |program| {
-            let local = Local {
+            let local = PacketMeta {
                 program,
-                ..Local::UNKNOWN
+                ..PacketMeta::UNKNOWN
             };
             judged_of(&rules, local)
         };
-        let found = [Local::KERNEL, Local::UNKNOWN.program, [1, 7], [1, 8]].map(of);
+        let found = [
+            PacketMeta::KERNEL,
+            PacketMeta::UNKNOWN.program,
+            [1, 7],
+            [1, 8],
+        ]
+        .map(of);
         assert_eq!(found, [0, 1, 1, NO_RULE]);
         if !looked_again {
             assert_eq!(rules.look_again(&here()), Ok(false));
@@ -820,9 +829,9 @@ fn a_path_with_blanks_is_a_path() {
 fn a_program_that_comes_or_is_replaced_is_matched_once_it_was_looked_for() {
     let text = format!("{DEFAULTS}[[rule]]\nid='p'\naction='block'\nprogram='/opt/new'\n");
     let mut rules = parse("rules.toml", &text, &here()).unwrap();
-    let new = Local {
+    let new = PacketMeta {
         program: [1, 99],
-        ..Local::UNKNOWN
+        ..PacketMeta::UNKNOWN
     };
     assert_eq!(judged_of(&rules, new), NO_RULE);
     assert_eq!(rules.look_again(&here()), Ok(false));
@@ -909,7 +918,7 @@ fn as_many_rules_as_there_may_be_are_taken_and_one_more_is_refused_where_it_stan
     packet[32] = 0x50;
     let parsed = engine::parse(&packet[..], 40, Direction::Inbound);
     assert_eq!(
-        engine::classify(&parsed, &Local::UNKNOWN, &rules.compile(1).slices()).rule,
+        engine::classify(&parsed, &PacketMeta::UNKNOWN, &rules.compile(1).slices()).rule,
         last
     );
     assert_eq!(rules.warnings(), []);

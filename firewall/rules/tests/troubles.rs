@@ -3,7 +3,7 @@
 
 mod place;
 
-use firewall_abi::packet::{Direction, Local, NO_USER, Verdict};
+use firewall_abi::packet::{Direction, NO_USER, PacketMeta, Verdict};
 use place::Place;
 use rules::{Rules, parse};
 use std::net::Ipv4Addr;
@@ -19,7 +19,7 @@ fn rules(default: &str, text: &str) -> Rules {
     parse("rules.toml", &text, &place).unwrap()
 }
 
-fn verdict(rules: &Rules, source: Ipv4Addr, local: Local) -> u8 {
+fn verdict(rules: &Rules, source: Ipv4Addr, local: PacketMeta) -> u8 {
     let mut packet = [0; 40];
     packet[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
     packet[12..16].copy_from_slice(&source.octets());
@@ -30,14 +30,14 @@ fn verdict(rules: &Rules, source: Ipv4Addr, local: Local) -> u8 {
 }
 
 fn verdicts(rules: &Rules, sources: [[u8; 4]; 4]) -> [u8; 4] {
-    sources.map(|source| verdict(rules, source.into(), Local::UNKNOWN))
+    sources.map(|source| verdict(rules, source.into(), PacketMeta::UNKNOWN))
 }
 
 fn of_users(rules: &Rules, users: [u32; 5]) -> [u8; 5] {
     users.map(|user| {
-        let local = Local {
+        let local = PacketMeta {
             user,
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         };
         verdict(rules, [192, 0, 2, 1].into(), local)
     })
@@ -129,9 +129,9 @@ fn a_program_that_cannot_be_looked_at_may_be_any_to_a_rule_that_blocks_and_none_
             "{said}"
         );
         for program in [[0, 0], [1, 7]] {
-            let local = Local {
+            let local = PacketMeta {
                 program,
-                ..Local::UNKNOWN
+                ..PacketMeta::UNKNOWN
             };
             assert_eq!(verdict(&rules, [192, 0, 2, 1].into(), local), expected);
         }
@@ -147,7 +147,7 @@ fn a_program_that_is_surely_not_there_is_a_warning_and_blocks_nobody_else() {
     );
     assert_eq!((rules.troubles(), rules.warnings().len()), (&[][..], 1));
     assert_eq!(
-        verdict(&rules, [192, 0, 2, 1].into(), Local::UNKNOWN),
+        verdict(&rules, [192, 0, 2, 1].into(), PacketMeta::UNKNOWN),
         ALLOW
     );
 }

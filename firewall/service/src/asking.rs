@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use channel::ring::Memory as _;
 use channel::sys::linux::Ring;
 use firewall_abi::asking::{Answer, Question, Subject, WAKER_BYTES, Who, Width};
-use firewall_abi::packet::{Direction, Local, NO_USER, Reason, Verdict};
+use firewall_abi::packet::{Direction, NO_USER, PacketMeta, Reason, Verdict};
 use rules::{Asking, Resolver, SystemResolver};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,7 +199,7 @@ pub fn may_answer(user: u32, subject: &Subject) -> bool {
 
 /// Whether it is a file.
 fn is_program(program: [u64; 2]) -> bool {
-    program != [0; 2] && program != Local::KERNEL && program != Local::UNSURE
+    program != [0; 2] && program != PacketMeta::KERNEL && program != PacketMeta::UNSURE
 }
 
 /// An answer for always, as the file has it.
@@ -867,7 +867,7 @@ mod tests {
         assert!(may_answer(1000, &subject(7, 1000, 1)));
         assert!(!may_answer(1000, &subject(7, 0, 1)));
         assert!(!may_answer(1000, &subject(7, 1001, 1)));
-        for program in [[0; 2], Local::KERNEL, Local::UNSURE] {
+        for program in [[0; 2], PacketMeta::KERNEL, PacketMeta::UNSURE] {
             let unknown = Subject {
                 program,
                 ..subject(7, 1000, 1)

@@ -1,8 +1,8 @@
 //! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
 
+use crate::escape::plain;
 use crate::netfilter::{self, Loaded, Ready};
 use crate::pins::{self, Pins};
-use crate::plain::plain;
 use crate::sweep::Swept;
 use crate::zone::Zone;
 use crate::{checking, hooks, offsets, sockets};
@@ -191,7 +191,7 @@ impl Driver {
     }
 
     /// Forgets the connections that nobody has used for long, and takes the rings of those away who have none left in them.
-    pub fn forget_idle_flows(&self) -> Result<Swept> {
+    pub fn sweep_flows(&self) -> Result<Swept> {
         let now = hooks::clock_ns(&self.object)?;
         let (mut idle, mut left, mut soonest_ns) = (Vec::new(), 0, None);
         let mut carrying = Vec::new();
@@ -237,8 +237,8 @@ impl Driver {
     }
 
     /// Has the rules asked again about a connection with its next packet.
-    pub fn ask_anew(&self, key: &FlowKey) -> Result<()> {
-        hooks::ask_anew(&self.object, key)
+    pub fn reclassify(&self, key: &FlowKey) -> Result<()> {
+        hooks::reclassify(&self.object, key)
     }
 
     /// Takes the rings that are not used away from their buyers. Who begins something just then may share it for a while.

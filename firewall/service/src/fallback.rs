@@ -4,7 +4,7 @@
 //! - It is put in force as a whole, in the place of the one before, and taken out as a whole once a driver judges.
 //! - Where that fails, it is said: that everything passes, or that the table refuses beside the rules.
 
-use crate::stand_in;
+use crate::fallback_rules;
 use crate::state::replace;
 use crate::zone::named;
 use anyhow::{Context, Error, Result, anyhow, bail};
@@ -127,7 +127,7 @@ impl Place {
 
 /// The built-in minimum, as nftables has it.
 fn script() -> Result<String> {
-    let rules = stand_in::minimum_rules().context("the built-in minimum is none")?;
+    let rules = fallback_rules::minimum_rules().context("the built-in minimum is none")?;
     Ok(table(&rules))
 }
 
@@ -245,7 +245,7 @@ mod tests {
         assert_eq!(script.matches("policy drop").count(), 2);
         assert_eq!(script.matches(" accept").count(), 8, "{script}");
         // Nothing that a rule of the minimum may ask is left out.
-        for rule in stand_in::minimum_rules().unwrap().iter() {
+        for rule in fallback_rules::minimum_rules().unwrap().iter() {
             assert!(rule.interfaces.is_empty() && !rule.protocols.is_empty() && rule.enabled);
             assert!(rule.users.is_empty() && rule.programs.is_empty());
             assert!(rule.source_sets.is_empty() && rule.destination_sets.is_empty());

@@ -18,7 +18,6 @@ use crate::driver::Driver;
 use crate::folders;
 use crate::held_answers::{HeldAnswers, TakenBack};
 use crate::keeper::Keeper;
-use crate::lease::Rulebook;
 use crate::members::Members;
 use crate::pins::{self, Pins};
 use crate::programs::{self, Watch};
@@ -26,6 +25,7 @@ use crate::recorder::{HistoryReader, Recorder};
 use crate::recover::{self, Places};
 use crate::rejected::Rejected;
 use crate::rule_names::KnownGenerations;
+use crate::rulebook::Rulebook;
 use crate::state::{self, State, Written};
 use crate::sweep::{EVERY, LastLook, Swept};
 use crate::troubles::{Cause, Troubles};
@@ -489,7 +489,7 @@ impl Firewall {
 
     fn forget_idle(&mut self) -> Result<Swept> {
         let begun = Instant::now();
-        let swept = self.driver.forget_idle_flows();
+        let swept = self.driver.sweep_flows();
         self.swept = Some(LastLook::new(begun, Instant::now()));
         self.flows = swept.as_ref().map_or(self.flows, |swept| swept.left);
         swept

@@ -217,8 +217,8 @@ impl TakenBack {
     }
 
     /// Has the rules asked again about what they had allowed, and forgets them.
-    pub fn ask_anew(&mut self, driver: &Driver) -> Result<()> {
-        driver.ask_anew_about(|key, entry| self.may_have_allowed(key, entry))?;
+    pub fn reclassify(&mut self, driver: &Driver) -> Result<()> {
+        driver.reclassify_all(|key, entry| self.may_have_allowed(key, entry))?;
         self.0.clear();
         Ok(())
     }

@@ -70,7 +70,7 @@ const CLOCK: &str = "read_clock";
 /// The same.
 const BROOM: &str = "forget_silent";
 /// It has the rules asked again about a connection.
-const ANEW: &str = "ask_anew";
+const ANEW: &str = "reclassify";
 
 /// It tells what a connection has carried.
 const TELLER: &str = "tell_carried";
@@ -317,7 +317,7 @@ pub fn forget_silent(object: &Ebpf, key: &FlowKey) -> Result<()> {
 }
 
 /// Has the rules asked again about a connection with its next packet.
-pub fn ask_anew(object: &Ebpf, key: &FlowKey) -> Result<()> {
+pub fn reclassify(object: &Ebpf, key: &FlowKey) -> Result<()> {
     about(object, ANEW, key).context("having the rules asked again about a connection")
 }
 

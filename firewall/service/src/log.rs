@@ -1,6 +1,6 @@
 //! What the service says to people: to the journal where systemd started it, else to standard error.
 
-use crate::plain::shown;
+use crate::escape::shown;
 use std::io::{IsTerminal, stderr};
 use std::os::unix::fs::MetadataExt;
 use tracing::Subscriber;

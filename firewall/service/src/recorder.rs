@@ -11,8 +11,8 @@
 
 use crate::address_names::KnownNames;
 use crate::asking::address;
+use crate::escape::plain;
 use crate::firewall::Config;
-use crate::plain::plain;
 use crate::program_files::ProgramFiles;
 use crate::{capabilities, folders};
 use anyhow::{Context, Result, anyhow};
@@ -21,7 +21,9 @@ use channel_abi::Ending;
 use control::{HistoryPage, HistoryRow, HistoryStatus, Names, ServiceNames};
 use firewall_abi::firewall::{Carried, FlowEntry, packets_and_bytes};
 use firewall_abi::kind;
-use firewall_abi::packet::{Direction, Local, NO_RULE, NO_USER, Packet, UnknownNumber, Verdict};
+use firewall_abi::packet::{
+    Direction, NO_RULE, NO_USER, Packet, PacketMeta, UnknownNumber, Verdict,
+};
 use history::{
     Batch, Bounds, Contact, Contacts, Conversation, Database, EARLIEST, Failed, PageRequest, Tally,
     Traffic,
@@ -280,9 +282,9 @@ impl Named {
     fn name(&mut self, seen: Unnamed) -> Result<Conversation, UnknownNumber> {
         let remote = address(seen.remote);
         // What stands for no program is none's.
-        let file =
-            (seen.program != [0; 2] && seen.program[0] != Local::KERNEL[0]).then_some(seen.program);
-        let process = if seen.program == Local::KERNEL {
+        let file = (seen.program != [0; 2] && seen.program[0] != PacketMeta::KERNEL[0])
+            .then_some(seen.program);
+        let process = if seen.program == PacketMeta::KERNEL {
             "kernel".into()
         } else {
             text(&seen.process).into()

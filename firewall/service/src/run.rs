@@ -2,9 +2,9 @@
 
 use crate::control_server::Control;
 use crate::firewall::{Config, Firewall, Mailbox, MailboxReceiver};
-use crate::manager::Manager;
+use crate::load_error;
 use crate::recover::{self, Places};
-use crate::refused;
+use crate::sd_notify::Manager;
 use crate::signals::Signals;
 use crate::state::KEPT_HERE;
 use crate::sweep::NextSweep;
@@ -96,7 +96,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
-            error!("{}", refused::said(&failed, &arguments.state));
+            error!("{}", load_error::said(&failed, &arguments.state));
             ExitCode::FAILURE
         }
     }

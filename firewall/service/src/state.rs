@@ -9,7 +9,7 @@
 
 use crate::folders;
 use crate::living;
-use crate::refused::KEPT;
+use crate::load_error::KEPT;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};

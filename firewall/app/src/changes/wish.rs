@@ -1,7 +1,7 @@
 //! What is wished for a packet and its like.
 
 use firewall_abi::asking::Width;
-use firewall_abi::packet::{Decision, Direction, Local, NO_USER, Reason, Verdict, name_words};
+use firewall_abi::packet::{Decision, Direction, NO_USER, PacketMeta, Reason, Verdict, name_words};
 use rules::{Reach, Resolver, Rules, Suggestion, Table};
 use view::entry::PacketSeen;
 
@@ -101,12 +101,12 @@ pub(super) fn decide(packet: &PacketSeen, rules: &Table, resolver: &dyn Resolver
     let file = program
         .file
         .or_else(|| path.and_then(|path| resolver.program(path)));
-    let local = Local {
+    let local = PacketMeta {
         program: file.unwrap_or_default(),
         interface: device(&packet.device),
         out_interface: device(&packet.out_device),
         user: program.user.unwrap_or(NO_USER),
-        later: 0,
+        phase: 0,
     };
     let shape = if *reason == Reason::Fragment {
         engine::Shape::LaterFragment

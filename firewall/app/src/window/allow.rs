@@ -79,7 +79,7 @@ mod tests {
     use crate::changes::Wish;
     use control::NoNames;
     use engine::{Parsed, Shape};
-    use firewall_abi::packet::{Decision, Local, NO_RULE, Packet, PacketHeaders};
+    use firewall_abi::packet::{Decision, NO_RULE, Packet, PacketHeaders, PacketMeta};
     use rules::NoResolver;
     use std::time::UNIX_EPOCH;
     use view::entry::{ICMP, ICMP6, UDP};
@@ -130,7 +130,7 @@ mod tests {
                 flow: packet.flow,
                 shape,
             },
-            &Local::UNKNOWN,
+            &PacketMeta::UNKNOWN,
             &rules.compile(1).slices(),
         )
     }

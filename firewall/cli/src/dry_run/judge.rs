@@ -10,7 +10,7 @@ use crate::loopback::LOOPBACK;
 use crate::rule_file::RuleFile;
 use crate::zone::{Course, Zone, said_course};
 use engine::{Bytes, Parsed, Shape, parse};
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Verdict, name_words};
+use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketMeta, Verdict, name_words};
 use std::borrow::Cow;
 use std::cell::Cell;
 use zerocopy::FromBytes;
@@ -148,9 +148,9 @@ impl<'a> Judge<'a> {
 
     /// The device of the next packet, where it is known, and whether it goes to everyone there.
     fn on(&mut self, device: &str, to_everyone: bool) {
-        let local = Local {
+        let local = PacketMeta {
             interface: name_words(device).unwrap_or_default(),
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         };
         for side in [Some(&mut self.now), self.before.as_mut()]
             .into_iter()

@@ -7,7 +7,7 @@ use crate::here::Here;
 use crate::rule_file::RuleFile;
 use control::HistoryRow;
 use engine::{Parsed, Shape, classify, stay_on_the_link};
-use firewall_abi::packet::{Direction, Local, PacketHeaders, Verdict};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict};
 use rules::{Protocol, Resolver, Rule, Table, Unknown};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -88,7 +88,7 @@ impl<'a> PastJudge<'a> {
         &mut self,
         row: &HistoryRow,
         packet: &Parsed,
-        local: &Local,
+        local: &PacketMeta,
         unknown: &BTreeSet<Unknown>,
     ) -> Judged<'a> {
         let file = self.file;
@@ -141,14 +141,14 @@ impl<'a> PastJudge<'a> {
         self.tables.get(&key)?.as_ref()
     }
 
-    fn local(&mut self, row: &HistoryRow, direction: Direction) -> Local {
-        let mut local = Local::UNKNOWN;
+    fn local(&mut self, row: &HistoryRow, direction: Direction) -> PacketMeta {
+        let mut local = PacketMeta::UNKNOWN;
         if direction == Direction::Forward {
             return local;
         }
         local.user = row.user.unwrap_or(local.user);
         if row.process == KERNEL {
-            local.program = Local::KERNEL;
+            local.program = PacketMeta::KERNEL;
         }
         if let Some(path) = &row.program {
             let here = self.here;
@@ -160,8 +160,10 @@ impl<'a> PastJudge<'a> {
 }
 
 /// Whether it may be one of the kernel's messages that keep it on its link, which no default refuses: their type says which are.
-fn may_keep_the_link(packet: &Parsed, local: &Local, verdict: Verdict) -> bool {
-    verdict != Verdict::Allow && packet.flow.protocol == ICMPV6 && local.program == Local::KERNEL
+fn may_keep_the_link(packet: &Parsed, local: &PacketMeta, verdict: Verdict) -> bool {
+    verdict != Verdict::Allow
+        && packet.flow.protocol == ICMPV6
+        && local.program == PacketMeta::KERNEL
 }
 
 /// The kernel's own packets have its name in the place of a process's.

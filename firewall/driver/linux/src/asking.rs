@@ -8,8 +8,8 @@
 )]
 
 use crate::judge::asked_about;
-use crate::owner;
-use crate::packet::Carried;
+use crate::packet::PacketView;
+use crate::socket_owner;
 use crate::tables::{add, boot_ns};
 use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
 use aya_ebpf::btf_maps::{HashMap, LruHashMap, RingBuf};
@@ -21,7 +21,7 @@ use firewall_abi::asking::{
     Answer, MAX_ANSWERS, MAX_ASKED_SOCKETS, MAX_QUESTIONS, Question, Subject, WAKER_BYTES, Who,
 };
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Decision, Local, PacketHeaders, Verdict};
+use firewall_abi::packet::{Decision, PacketHeaders, PacketMeta, Verdict};
 
 /// By what each is to. The service fills it and takes out what is over.
 #[btf_map]
@@ -48,7 +48,7 @@ static WAKER: RingBuf<u64, WAKER_BYTES> = RingBuf::new();
 #[inline(never)]
 pub extern "C" fn gatebell_answer(
     packet: *mut Parsed,
-    local: *mut Local,
+    local: *mut PacketMeta,
     asked: u32,
     decision: *mut Decision,
     socket: u64,
@@ -72,7 +72,7 @@ pub extern "C" fn gatebell_answer(
     let subject = subject(&packet.flow, asked, local.program, local.user);
     let mut asker = Asker::default();
     if socket != 0 {
-        owner::asker_of(socket, &mut asker);
+        socket_owner::asker_of(socket, &mut asker);
         forget_others(&mut asker);
     }
     let now = boot_ns();
@@ -130,7 +130,7 @@ fn answered(to: &Subject, program: [u64; 2], now: u64, decision: &mut Decision) 
 
 /// Asks about a packet, unless that was asked before: then it counts. True: it is a new question.
 #[inline(never)]
-pub fn ask<P: Carried>(packet: &P, flow: &PacketHeaders, decision: &Decision) -> bool {
+pub fn ask<P: PacketView>(packet: &P, flow: &PacketHeaders, decision: &Decision) -> bool {
     let mut owner = Owner::NOBODY;
     packet.find_owner(flow, &mut owner);
     let about = subject(flow, Asked::Packet, owner.program, owner.user);

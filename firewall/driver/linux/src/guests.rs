@@ -9,7 +9,7 @@ use crate::tables::InForce;
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel_str};
 use core::ffi::c_void;
 use firewall_abi::packet::{GUESTS, MAYBE_GUESTS};
-use firewall_abi::rules::ASKS_GUESTS;
+use firewall_abi::rules::NEEDS_GUESTS;
 
 /// The ports are looked through, and of one that leads to a namespace all that are younger than the zone's.
 struct Search {
@@ -56,7 +56,7 @@ pub const fn before_name(found: i32) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_guests(device: u64) -> i32 {
-    let asked = engine::head(&InForce::now()).is_some_and(|head| head.asks & ASKS_GUESTS != 0);
+    let asked = engine::head(&InForce::now()).is_some_and(|head| head.needs & NEEDS_GUESTS != 0);
     if !asked || device == 0 {
         return NO;
     }

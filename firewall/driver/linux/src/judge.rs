@@ -4,10 +4,10 @@ use crate::asking;
 use crate::clock;
 use crate::dns;
 use crate::guests;
-use crate::own;
-use crate::owner;
-use crate::packet::{AtSocket, Carried};
+use crate::local_addresses;
+use crate::packet::{AtSocket, PacketView};
 use crate::rejected;
+use crate::socket_owner;
 use crate::tables::{self, Flows, InForce};
 use crate::translated;
 use aya_ebpf::helpers::generated::bpf_loop;
@@ -19,14 +19,16 @@ use engine::connection::{
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner};
 use firewall_abi::kind;
-use firewall_abi::packet::{Decision, Direction, Local, NO_USER, Packet, PacketHeaders, Verdict};
-use firewall_abi::rules::{ASKS_LOOPBACK, ASKS_PERSON, ASKS_PROGRAM, ASKS_USER};
+use firewall_abi::packet::{
+    Decision, Direction, NO_USER, Packet, PacketHeaders, PacketMeta, Verdict,
+};
+use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
 /// unseen, unless a rule names its device. `is_of_dns` becomes 1 if what comes in carries an answer of DNS, or what goes out a
 /// question, and passes.
 #[inline(always)]
-pub fn judge<P: Carried>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
+pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
     if packet.device_number() == LOOPBACK && !judges_loopback(&rules) {
         return Verdict::Allow;
@@ -41,7 +43,7 @@ pub fn judge<P: Carried>(packet: &P, direction: Direction, is_of_dns: &mut u32) 
     let decision = match alone {
         Some(decision) => decision,
         None => {
-            let mut local = Local::UNKNOWN;
+            let mut local = PacketMeta::UNKNOWN;
             let mut ends = AtZone::of(packet, &mut local);
             let mut decision = decide(&mut parsed, &mut ends, &rules, &mut Flows);
             if !P::FORWARDED {
@@ -63,14 +65,14 @@ pub fn judge<P: Carried>(packet: &P, direction: Direction, is_of_dns: &mut u32) 
 /// Judges what a socket is about to get, if that was left to it: nothing was counted then and nothing told. Each socket of a
 /// group judges by itself.
 #[inline(always)]
-pub fn judge_again(packet: &AtSocket) -> Verdict {
+pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     let rules = InForce::now();
     let Some(head) = head(&rules) else {
         return Verdict::Allow;
     };
-    let asks_who = head.asks & (ASKS_USER | ASKS_PROGRAM | ASKS_PERSON) != 0;
-    let unseen = packet.device_number() == LOOPBACK && head.asks & ASKS_LOOPBACK == 0;
-    if !asks_who
+    let needs_owner = head.needs & (NEEDS_USER | NEEDS_PROGRAM | NEEDS_PERSON) != 0;
+    let unseen = packet.device_number() == LOOPBACK && head.needs & NEEDS_LOOPBACK == 0;
+    if !needs_owner
         || unseen
         || !tables::is_zones(packet.socket())
         || tables::service_is_gone() && decide_alone(&rules).is_some()
@@ -80,7 +82,7 @@ pub fn judge_again(packet: &AtSocket) -> Verdict {
     let length = packet.length();
     let direction = Direction::Inbound;
     let mut parsed = parse(packet, length, direction);
-    let mut local = Local::UNKNOWN;
+    let mut local = PacketMeta::UNKNOWN;
     let mut ends = AtZone::of(packet, &mut local);
     let mut decision = Decision::default();
     if !ends_at_socket(parsed.flow.protocol) {
@@ -110,7 +112,7 @@ pub fn judge_again(packet: &AtSocket) -> Verdict {
 
 /// Counts and tells what was decided.
 #[inline(always)]
-fn settle<P: Carried>(
+fn settle<P: PacketView>(
     packet: &P,
     length: u32,
     flow: &PacketHeaders,
@@ -136,7 +138,7 @@ const REJECT: u8 = Verdict::Reject as u8;
 
 #[inline(always)]
 pub fn judges_loopback(rules: &InForce) -> bool {
-    head(rules).is_some_and(|head| head.asks & ASKS_LOOPBACK != 0)
+    head(rules).is_some_and(|head| head.needs & NEEDS_LOOPBACK != 0)
 }
 
 /// Who is at the zone's end of a packet.
@@ -146,12 +148,12 @@ struct AtZone<'a, P> {
     asked: bool,
     /// Who it is, once that is found: handed in, because the small stack has room for it once, and room beside it for nothing that
     /// need not have an address.
-    local: &'a mut Local,
+    local: &'a mut PacketMeta,
 }
 
-impl<'a, P: Carried> AtZone<'a, P> {
+impl<'a, P: PacketView> AtZone<'a, P> {
     #[inline(always)]
-    const fn of(packet: &'a P, local: &'a mut Local) -> Self {
+    const fn of(packet: &'a P, local: &'a mut PacketMeta) -> Self {
         Self {
             packet,
             asked: false,
@@ -164,7 +166,7 @@ impl<'a, P: Carried> AtZone<'a, P> {
     fn look_at(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
         self.local.interface = self.packet.device_name();
         note_guests(&mut self.local.interface, self.packet.device_address());
-        self.local.later = Local::LOOKED_AT;
+        self.local.phase = PacketMeta::RECHECK;
         gatebell_classify(packet, self.local, asked as u32, decision);
     }
 
@@ -197,7 +199,7 @@ pub extern "C" fn gatebell_as_forwarded(
     netns: u64,
     flow: *mut PacketHeaders,
     asked: u32,
-    local: *mut Local,
+    local: *mut PacketMeta,
     decision: *mut Decision,
 ) -> i32 {
     if flow.is_null() || local.is_null() || decision.is_null() {
@@ -211,9 +213,9 @@ pub extern "C" fn gatebell_as_forwarded(
     let decision = unsafe { &mut *decision };
     let asked = asked_about(asked);
     translated::exchange(flow, asked, local);
-    let own = match own::is_own(netns, &translated::address(local)) {
-        own::YES => Some(true),
-        own::NO => Some(false),
+    let own = match local_addresses::is_own(netns, &translated::address(local)) {
+        local_addresses::YES => Some(true),
+        local_addresses::NO => Some(false),
         _ => None,
     };
     let rules = InForce::now();
@@ -239,7 +241,7 @@ pub const fn asked_about(number: u32) -> Asked {
     }
 }
 
-impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
+impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
     const SEEN_BEFORE: bool = P::AT_SOCKET;
 
     #[inline(always)]
@@ -298,7 +300,7 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
     }
 
     #[inline(always)]
-    fn find(&mut self, flow: &PacketHeaders, local: &mut Local) {
+    fn find(&mut self, flow: &PacketHeaders, local: &mut PacketMeta) {
         find_local(self.packet, flow, local);
     }
 
@@ -311,8 +313,8 @@ impl<P: Carried> Ends<InForce> for AtZone<'_, P> {
         tables: &InForce,
         decision: &mut Decision,
     ) {
-        *self.local = Local::UNKNOWN;
-        if head(tables).is_some_and(|head| head.asks != 0)
+        *self.local = PacketMeta::UNKNOWN;
+        if head(tables).is_some_and(|head| head.needs != 0)
             || !P::FORWARDED && gatebell_matters_who(&packet.flow) == 1
         {
             find_local(self.packet, &packet.flow, self.local);
@@ -358,7 +360,7 @@ pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {
 #[inline(never)]
 pub extern "C" fn gatebell_classify(
     packet: *mut Parsed,
-    local: *mut Local,
+    local: *mut PacketMeta,
     asked: u32,
     answer: *mut Decision,
 ) -> i32 {
@@ -374,7 +376,7 @@ pub extern "C" fn gatebell_classify(
     let counted = asked == Asked::Packet as u32;
     let asked = asked_about(asked);
     let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = counted && local.later != Local::LOOKED_AT && !local.is_call();
+    let counts = counted && local.phase != PacketMeta::RECHECK && !local.is_connect();
     if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }
@@ -385,7 +387,7 @@ pub extern "C" fn gatebell_classify(
 
 /// Finds out who is at the zone's end, and by which devices the packet goes.
 #[inline(never)]
-fn find_local<P: Carried>(packet: &P, flow: &PacketHeaders, local: &mut Local) {
+fn find_local<P: PacketView>(packet: &P, flow: &PacketHeaders, local: &mut PacketMeta) {
     local.interface = packet.device_name();
     note_guests(&mut local.interface, packet.device_address());
     local.out_interface = packet.out_device_name();
@@ -393,11 +395,11 @@ fn find_local<P: Carried>(packet: &P, flow: &PacketHeaders, local: &mut Local) {
         note_guests(&mut local.out_interface, packet.out_device_address());
     }
     let mut owner = Owner::NOBODY;
-    local.later = packet.find_owner(flow, &mut owner);
+    local.phase = packet.find_owner(flow, &mut owner);
     local.program = owner.program;
     local.user = owner.user;
     if !P::FORWARDED && !P::AT_SOCKET && rejected::is_answer(packet, flow) {
-        local.later = Local::ANSWERS;
+        local.phase = PacketMeta::ANSWERS;
     }
 }
 
@@ -420,7 +422,7 @@ struct Seen<'a> {
 /// Tells every app that wants to know. The kernel does the loop: its verifier then follows one turn of it, not sixteen
 /// times as many states as lead here. Who sent the packet is looked for only if somebody listens.
 #[inline(never)]
-fn report<P: Carried>(packet: &P, length: u32, flow: &PacketHeaders, decision: &Decision) {
+fn report<P: PacketView>(packet: &P, length: u32, flow: &PacketHeaders, decision: &Decision) {
     let used = ebpf::used();
     if used == 0 {
         return;
@@ -452,7 +454,7 @@ pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
         interface: 0,
         out_interface: 0,
     };
-    owner::of_socket(socket, &mut seen.owner);
+    socket_owner::of_socket(socket, &mut seen.owner);
     tell_all(used, &mut seen);
 }
 
@@ -513,7 +515,7 @@ pub extern "C" fn gatebell_note_owner(socket: u64, entry: *mut FlowEntry) -> i32
     // SAFETY: not null; every caller hands in a map's value.
     let entry = unsafe { &mut *entry };
     let mut owner = Owner::NOBODY;
-    owner::of_socket(socket, &mut owner);
+    socket_owner::of_socket(socket, &mut owner);
     entry.program = owner.program;
     entry.name = owner.name;
     entry.user = owner.user;
@@ -539,7 +541,7 @@ fn tell_all(used: u32, seen: &mut Seen<'_>) {
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
     let seen = unsafe { &*seen };
-    let known = seen.owner.program[0] != Local::KERNEL[0];
+    let known = seen.owner.program[0] != PacketMeta::KERNEL[0];
     ebpf::offer_to(
         slot,
         kind::PACKET,

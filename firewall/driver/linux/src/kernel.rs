@@ -47,7 +47,7 @@ impl Task {
         Some(Self { address })
     }
 
-    /// The program that it runs, as [`firewall_abi::packet::Local::program`]; zeros for one of the kernel's own.
+    /// The program that it runs, as [`firewall_abi::packet::PacketMeta::program`]; zeros for one of the kernel's own.
     #[inline(always)]
     pub fn program(&self) -> [u64; 2] {
         self.find_program().unwrap_or([0; 2])

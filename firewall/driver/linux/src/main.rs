@@ -8,7 +8,7 @@
 //! - [`socket_made`], [`socket_bound4`], [`connects4`], [`sends4`] and their like remember whose a socket is; [`connects4`] and
 //!   [`connects6`] refuse at once what is refused for certain. [`socket_released`] forgets what was asked about one.
 //! - [`program_started`] and [`process_ended`] report processes.
-//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long; and [`ask_anew`]
+//! - [`read_clock`] and [`forget_silent`] are run by the service, which looks for what has been silent for long; and [`reclassify`]
 //!   for what an address has begun that has joined a set.
 //!
 //! What can be wrong is decided elsewhere: `engine` reads headers and decides, `channel` carries the records. It may
@@ -30,18 +30,18 @@
 #![expect(internal_features, reason = "see above")]
 
 mod asking;
-mod call;
 mod clock;
+mod connect;
 mod dns;
 mod guests;
 mod judge;
 mod kernel;
-mod own;
-mod owner;
+mod local_addresses;
 mod packet;
 mod process;
 mod programs;
 mod rejected;
+mod socket_owner;
 mod tables;
 mod translated;
 
@@ -184,7 +184,7 @@ pub extern "C" fn zone_rejected(ctx: *mut bpf_nf_ctx) -> i32 {
 #[cgroup_skb]
 pub fn zone_socket(ctx: SkBuffContext) -> i32 {
     let packet = AtSocket::of(ctx.skb.skb);
-    match judge::judge_again(&packet) {
+    match judge::judge_at_socket(&packet) {
         Verdict::Allow => 1,
         Verdict::Reject => {
             rejected::hand_on_at_socket(&packet);
@@ -197,7 +197,7 @@ pub fn zone_socket(ctx: SkBuffContext) -> i32 {
 /// A process of the zone makes a socket. 1: it may.
 #[cgroup_sock(sock_create)]
 pub fn socket_made(ctx: SockContext) -> i32 {
-    owner::remember_new(&ctx);
+    socket_owner::remember_new(&ctx);
     1
 }
 
@@ -214,7 +214,7 @@ macro_rules! noted {
         /// A process of the zone does something with a socket that may be another's. 1: it may.
         #[$kind($hook)]
         pub fn $name(ctx: $context) -> i32 {
-            owner::remember($socket(&ctx));
+            socket_owner::remember($socket(&ctx));
             1
         }
     )+};
@@ -223,8 +223,8 @@ macro_rules! noted {
 noted! {
     cgroup_sock post_bind4 socket_bound4: SockContext, EbpfContext::as_ptr;
     cgroup_sock post_bind6 socket_bound6: SockContext, EbpfContext::as_ptr;
-    cgroup_sock_addr sendmsg4 sends4: SockAddrContext, owner::of_call;
-    cgroup_sock_addr sendmsg6 sends6: SockAddrContext, owner::of_call;
+    cgroup_sock_addr sendmsg4 sends4: SockAddrContext, socket_owner::of_call;
+    cgroup_sock_addr sendmsg6 sends6: SockAddrContext, socket_owner::of_call;
 }
 
 /// A process of the zone calls an address of IPv4. 0: it is told EPERM, or that the connection was refused.
@@ -241,8 +241,8 @@ pub fn connects6(ctx: SockAddrContext) -> i32 {
 
 #[inline(always)]
 fn called(ctx: &SockAddrContext, six: bool) -> i32 {
-    owner::remember(owner::of_call(ctx));
-    i32::from(call::may(ctx.sock_addr, six))
+    socket_owner::remember(socket_owner::of_call(ctx));
+    i32::from(connect::may(ctx.sock_addr, six))
 }
 
 /// A process starts to run a program.
@@ -286,9 +286,9 @@ pub fn tell_carried(ctx: TcContext) -> i32 {
 
 /// Has the rules asked again about the connection whose key it is given, as if they were new. Run for the service alone.
 #[classifier]
-pub fn ask_anew(ctx: TcContext) -> i32 {
+pub fn reclassify(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {
-        tables::ask_anew(&key);
+        tables::reclassify(&key);
     }
     0
 }

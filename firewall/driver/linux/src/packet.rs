@@ -1,7 +1,7 @@
 //! A packet as the kernel holds it, where the IP stack shows it (netfilter) or where a socket gets it.
 
 use crate::kernel::{self, offset};
-use crate::owner;
+use crate::socket_owner;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_skb_load_bytes_relative};
 use core::arch::asm;
@@ -11,11 +11,11 @@ use core::mem::MaybeUninit;
 use engine::Bytes;
 use engine::connection::ends_at_socket;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Direction, Local, NO_USER, PacketHeaders, name_until_end};
+use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta, name_until_end};
 use zerocopy::FromBytes;
 
 /// A packet, who is at its end in the zone, and by which devices it goes.
-pub trait Carried: Bytes {
+pub trait PacketView: Bytes {
     /// Whether it goes through the machine.
     const FORWARDED: bool = false;
 
@@ -65,7 +65,7 @@ pub trait Carried: Bytes {
         (0, 0)
     }
 
-    /// Writes down who is at its end in the zone, as far as that is known here. Returns [`Local::LATER`] if that is not yet.
+    /// Writes down who is at its end in the zone, as far as that is known here. Returns [`PacketMeta::BEFORE_SOCKET`] if that is not yet.
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32;
 }
 
@@ -269,7 +269,7 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
     }
 }
 
-impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
+impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
     const FORWARDED: bool = FORWARDED;
 
     #[inline(always)]
@@ -338,7 +338,7 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
 
     #[inline(always)]
     fn user(&self) -> u32 {
-        owner::user_of(self.socket())
+        socket_owner::user_of(self.socket())
     }
 
     #[inline(always)]
@@ -363,13 +363,13 @@ impl<const FORWARDED: bool> Carried for InStack<FORWARDED> {
     #[inline(always)]
     fn find_owner(&self, flow: &PacketHeaders, owner: &mut Owner) -> u32 {
         if flow.direction == Direction::Outbound as u8 {
-            owner::of_socket(self.socket(), owner);
+            socket_owner::of_socket(self.socket(), owner);
             return 0;
         }
         if flow.direction == Direction::Inbound as u8 && ends_at_socket(flow.protocol) {
-            return Local::LATER;
+            return PacketMeta::BEFORE_SOCKET;
         }
-        owner.program = Local::KERNEL;
+        owner.program = PacketMeta::KERNEL;
         0
     }
 }
@@ -434,7 +434,7 @@ impl Bytes for AtSocket {
     }
 }
 
-impl Carried for AtSocket {
+impl PacketView for AtSocket {
     const AT_SOCKET: bool = true;
 
     #[inline(always)]
@@ -492,7 +492,7 @@ impl Carried for AtSocket {
 
     #[inline(always)]
     fn find_owner(&self, _: &PacketHeaders, owner: &mut Owner) -> u32 {
-        owner::of_socket(self.socket(), owner);
+        socket_owner::of_socket(self.socket(), owner);
         0
     }
 }

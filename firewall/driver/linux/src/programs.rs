@@ -11,7 +11,7 @@ use firewall_abi::process::PATH_BYTES;
 /// A path in words, for the compiler's sake; what follows its final zero means nothing.
 type Path = [u64; PATH_BYTES / 8];
 
-/// By [`firewall_abi::packet::Local::program`]. The service adds those that ran before the driver did.
+/// By [`firewall_abi::packet::PacketMeta::program`]. The service adds those that ran before the driver did.
 #[btf_map]
 static PROGRAMS: LruHashMap<[u64; 2], Path, MAX_PROGRAMS> = LruHashMap::new();
 

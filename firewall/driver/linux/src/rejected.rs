@@ -3,12 +3,12 @@
 //!
 //! Neither changes a verdict: a packet is handed on once it is refused, and where there is no room for it, nobody answers.
 
-use crate::packet::{AtSocket, Carried, InStack};
+use crate::packet::{AtSocket, InStack, PacketView};
 use crate::tables::{add, is_answering};
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, PacketHeaders, Verdict};
+use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Verdict};
 use firewall_abi::rejected::{MOST_BYTES, RING_BYTES, RejectedPacket, RejectedSeen};
 
 /// Where they wait for the service, which alone has this ring.
@@ -26,7 +26,7 @@ pub const fn may_be_answer(flow: &PacketHeaders) -> bool {
 /// Whether the service sends this packet to answer what was rejected: by the socket that it has for that, and of a kind that begins
 /// nothing and opens nothing.
 #[inline(always)]
-pub fn is_answer<P: Carried>(packet: &P, flow: &PacketHeaders) -> bool {
+pub fn is_answer<P: PacketView>(packet: &P, flow: &PacketHeaders) -> bool {
     gatebell_may_be_answer(flow) == 1 && is_answering(packet.socket_number())
 }
 
@@ -49,7 +49,10 @@ extern "C" fn gatebell_may_be_answer(flow: *const PacketHeaders) -> u32 {
 /// A global function for the verifier: it is checked by itself, whatever its callers know.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn gatebell_let_answers_pass(local: *const Local, decision: *mut Decision) -> i32 {
+pub extern "C" fn gatebell_let_answers_pass(
+    local: *const PacketMeta,
+    decision: *mut Decision,
+) -> i32 {
     if local.is_null() || decision.is_null() {
         return 1;
     }
@@ -57,7 +60,7 @@ pub extern "C" fn gatebell_let_answers_pass(local: *const Local, decision: *mut 
     let local = unsafe { &*local };
     // SAFETY: likewise, and another value.
     let decision = unsafe { &mut *decision };
-    if local.later == Local::ANSWERS {
+    if local.phase == PacketMeta::ANSWERS {
         decision.rule = NO_RULE;
         decision.verdict = Verdict::Allow as u8;
         decision.log = 0;

@@ -4,7 +4,7 @@
     reason = "what is handed over by value is copied, and a program's stack is small"
 )]
 
-use crate::{clock, judge, owner};
+use crate::{clock, judge, socket_owner};
 use aya_ebpf::Global;
 use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LruHashMap};
 use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_ns, bpf_loop};
@@ -15,8 +15,8 @@ use engine::buyer::has_room;
 use engine::connection::{Connections, is_silent};
 use engine::{Pages, Tables, Turns};
 use firewall_abi::firewall::{
-    BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_PENDING, RING, RINGS, Service,
-    VERDICT_LINES, Verdicts, place,
+    BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING,
+    RINGS, Service, VERDICT_LINES, Verdicts, place,
 };
 use firewall_abi::members::{MAX_MEMBERS, Member};
 use firewall_abi::packet::{Direction, NO_RULE};
@@ -53,7 +53,7 @@ const ARRIVALS: u32 = 1;
 static BOUGHT: Array<u32, BUYERS> = Array::new();
 /// Connections that began outside and are not confirmed. The oldest makes room for the next.
 #[btf_map]
-static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_PENDING> = LruHashMap::new();
+static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruHashMap::new();
 /// The others that are not confirmed. Each has one of these places, so there is always room.
 #[btf_map]
 static PENDING: HashMap<FlowKey, FlowEntry, PLACES> = HashMap::new();
@@ -111,7 +111,7 @@ pub fn service_is_gone() -> bool {
 pub fn is_zones(socket: u64) -> bool {
     SERVICE
         .get(0)
-        .is_some_and(|service| owner::is_in(socket, service.netns))
+        .is_some_and(|service| socket_owner::is_in(socket, service.netns))
 }
 
 /// Whether the service answers by the socket of this number what was rejected.
@@ -314,7 +314,7 @@ pub fn forget_silent(key: &FlowKey) {
 
 /// Has the connection be of no generation, so that its next packet asks the rules again.
 #[inline(always)]
-pub fn ask_anew(key: &FlowKey) {
+pub fn reclassify(key: &FlowKey) {
     if let Some(entry) = Flows.find(key) {
         entry.generation = 0;
     }

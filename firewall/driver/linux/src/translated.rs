@@ -6,7 +6,7 @@
 use crate::judge::asked_about;
 use crate::kernel::{self, offset};
 use engine::connection::{Asked, ends_at_socket};
-use firewall_abi::packet::{Direction, Local, PacketHeaders};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta};
 
 /// The lowest bits of `sk_buff._nfct` are no part of the address: they say what the packet is in its connection. From
 /// `IP_CT_ESTABLISHED_REPLY` on it is a reply.
@@ -35,7 +35,7 @@ pub extern "C" fn gatebell_as_sent(
     tracked: u64,
     flow: *mut PacketHeaders,
     asked: u32,
-    local: *mut Local,
+    local: *mut PacketMeta,
 ) -> i32 {
     if flow.is_null() || local.is_null() {
         return NO;
@@ -75,18 +75,18 @@ pub extern "C" fn gatebell_as_sent(
         return NO;
     }
     local.out_interface = address_of(&to, family);
-    local.program = Local::ELSEWHERE;
+    local.program = PacketMeta::ELSEWHERE;
     local.program[1] |= u64::from(port_of(&to)) << PORT;
     exchange(flow, asked, local);
     YES
 }
 
-/// Above what [`Local::ELSEWHERE`] takes of a word.
+/// Above what [`PacketMeta::ELSEWHERE`] takes of a word.
 const PORT: u32 = 16;
 
 /// Makes of what was sent what is forwarded, and the other way round.
 #[inline(always)]
-pub fn exchange(flow: &mut PacketHeaders, asked: Asked, local: &mut Local) {
+pub fn exchange(flow: &mut PacketHeaders, asked: Asked, local: &mut PacketMeta) {
     const FORWARD: u8 = Direction::Forward as u8;
     let (address, port, sent) = match asked {
         Asked::Packet => (
@@ -98,7 +98,7 @@ pub fn exchange(flow: &mut PacketHeaders, asked: Asked, local: &mut Local) {
     };
     let (other, other_port) = (local.out_interface, (local.program[1] >> PORT) as u16);
     local.out_interface = zerocopy::transmute!(*address);
-    local.program[1] = Local::ELSEWHERE[1] | u64::from(*port) << PORT;
+    local.program[1] = PacketMeta::ELSEWHERE[1] | u64::from(*port) << PORT;
     *address = zerocopy::transmute!(other);
     *port = other_port;
     flow.direction = if flow.direction == FORWARD {
@@ -110,7 +110,7 @@ pub fn exchange(flow: &mut PacketHeaders, asked: Asked, local: &mut Local) {
 
 /// The address to which it was sent, in two words, once the headers say again where it goes.
 #[inline(always)]
-pub fn address(local: &Local) -> [u64; 2] {
+pub fn address(local: &PacketMeta) -> [u64; 2] {
     local.out_interface.map(u64::from_be)
 }
 

@@ -4,7 +4,7 @@ use super::Ends;
 use crate::buyer;
 use crate::tables::Tables;
 use firewall_abi::firewall::FlowKey;
-use firewall_abi::packet::{Local, PacketHeaders};
+use firewall_abi::packet::{PacketHeaders, PacketMeta};
 
 /// What is known beforehand: captures say when, and nothing of who.
 #[derive(Clone, Copy, Debug, Default)]
@@ -12,7 +12,7 @@ pub struct Known {
     /// See [`Ends::now_ns`].
     pub now_ns: u64,
     /// Who it is.
-    pub local: Local,
+    pub local: PacketMeta,
     /// See [`Ends::device`].
     pub device: u32,
     /// See [`Ends::first_device`].
@@ -37,7 +37,7 @@ impl<T: Tables> Ends<T> for Known {
     }
 
     fn user(&mut self) -> u32 {
-        if self.local.program == Local::KERNEL {
+        if self.local.program == PacketMeta::KERNEL {
             buyer::KERNEL
         } else {
             self.local.user
@@ -56,7 +56,7 @@ impl<T: Tables> Ends<T> for Known {
         self.quoted.map(|quoted| *key = quoted).is_some()
     }
 
-    fn find(&mut self, _: &PacketHeaders, local: &mut Local) {
+    fn find(&mut self, _: &PacketHeaders, local: &mut PacketMeta) {
         *local = self.local;
     }
 }

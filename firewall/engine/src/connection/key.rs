@@ -3,7 +3,7 @@
 use super::begins::{ECHO_REPLY, ECHO_REPLY_V6, ECHO_REQUEST, ECHO_REQUEST_V6};
 use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
 use firewall_abi::firewall::FlowKey;
-use firewall_abi::packet::{Direction, Local, PacketHeaders, reply_direction};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, reply_direction};
 
 /// Both ends of a packet's connection, the same for either direction.
 #[must_use]
@@ -87,7 +87,7 @@ pub(super) fn turn_round(flow: &mut PacketHeaders) {
 
 /// What is forwarded goes back by the device that it came by.
 #[inline(always)]
-pub(super) fn turn_devices_round(direction: u8, local: &mut Local) {
+pub(super) fn turn_devices_round(direction: u8, local: &mut PacketMeta) {
     if direction == Direction::Forward as u8 {
         (local.interface, local.out_interface) = (local.out_interface, local.interface);
     }

@@ -10,7 +10,7 @@ use crate::tables::{Tables, head};
 use crate::{Parsed, is_error};
 use firewall_abi::firewall::{FlowEntry, FlowKey, carried};
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
-use firewall_abi::rules::{ASKS_INTERFACE, ASKS_OUT_INTERFACE, ASKS_PROGRAM, ASKS_USER, Head};
+use firewall_abi::rules::{Head, NEEDS_INTERFACE, NEEDS_OUT_INTERFACE, NEEDS_PROGRAM, NEEDS_USER};
 
 // What `belongs` says, in numbers, because eBPF returns nothing else.
 
@@ -91,7 +91,7 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
 /// Whether a connection would go on by another device than it was allowed by, and some rule asks for one: it is asked about again.
 #[inline(always)]
 pub(super) fn has_moved(head: &Head, entry: &FlowEntry, device: u32) -> bool {
-    head.asks & (ASKS_INTERFACE | ASKS_OUT_INTERFACE) != 0 && entry.device != device
+    head.needs & (NEEDS_INTERFACE | NEEDS_OUT_INTERFACE) != 0 && entry.device != device
 }
 
 /// To what a packet belongs that has no entry of its own, as [`belongs`] says it. It has five arguments: a function of eBPF
@@ -196,7 +196,7 @@ pub(super) fn still_the_same(
     // Who receives a datagram can change with each one.
     let receiver_matters = flow.direction == Direction::Inbound as u8
         && flow.protocol != TCP
-        && head.asks & (ASKS_USER | ASKS_PROGRAM) != 0;
+        && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0;
     entry.generation == head.generation
         && entry.socket == socket
         && !is_first_syn(flow)

@@ -2,7 +2,7 @@
 
 use crate::made::{Made, Piece, Plan, Transport, make};
 use engine::{Parsed, Row, Shape, Slices, classify};
-use firewall_abi::packet::{Decision, Direction, Local, NO_RULE, Reason, Verdict};
+use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketMeta, Reason, Verdict};
 use firewall_abi::rules::PAGE_WORDS;
 
 fn packet(piece: Piece) -> Parsed {
@@ -30,7 +30,7 @@ fn decide(packet: &Parsed, otherwise: &str, rules: &str) -> Decision {
     let table = rules::parse("made.toml", &text, &rules::NoResolver)
         .expect("these rules are right")
         .compile(1);
-    classify(packet, &Local::UNKNOWN, &table.slices())
+    classify(packet, &PacketMeta::UNKNOWN, &table.slices())
 }
 
 fn outcome(decision: Decision) -> (u8, u8, u32) {
@@ -89,7 +89,10 @@ fn a_table_that_nobody_filled_blocks() {
             rules: Row(rules),
             sets: Row(&[]),
         };
-        assert_eq!(outcome(classify(&whole, &Local::UNKNOWN, &tables)), blocked);
+        assert_eq!(
+            outcome(classify(&whole, &PacketMeta::UNKNOWN, &tables)),
+            blocked
+        );
     }
 }
 
@@ -107,7 +110,11 @@ fn a_table_that_names_pages_which_it_has_not_blocks() {
                 rules: Row(&whole.pages[..pages]),
                 sets: Row(&[]),
             };
-            outcome(classify(&packet(Piece::Whole), &Local::UNKNOWN, &tables))
+            outcome(classify(
+                &packet(Piece::Whole),
+                &PacketMeta::UNKNOWN,
+                &tables,
+            ))
         })
         .collect();
     // Some pages are needed for other packets only.
@@ -135,6 +142,6 @@ fn a_verdict_that_is_none_blocks() {
         .compile(1);
     let outcomes = table.head().outcomes as usize;
     table.pages[outcomes][0] = 77;
-    let decision = classify(&packet(Piece::Whole), &Local::UNKNOWN, &table.slices());
+    let decision = classify(&packet(Piece::Whole), &PacketMeta::UNKNOWN, &table.slices());
     assert_eq!(decision.verdict, Verdict::Block as u8);
 }

@@ -3,7 +3,7 @@
 use super::sweep::Takes;
 use crate::device;
 use crate::{Addresses, Protocol, Rule, RuleKeys};
-use firewall_abi::packet::{Direction, Local, Verdict};
+use firewall_abi::packet::{Direction, PacketMeta, Verdict};
 use firewall_abi::rules::class;
 
 /// A dimension of 32-bit values: what it is called, and what a rule takes of it.
@@ -89,7 +89,7 @@ fn program(rule: &Rule) -> Takes<u128> {
     };
     let unsure = rule.action != Verdict::Allow || named().any(|identity| identity == [0; 2]);
     let there = named()
-        .chain(unsure.then_some(Local::UNSURE))
+        .chain(unsure.then_some(PacketMeta::UNSURE))
         .map(joined_words);
     Takes::Only(there.map(|value| (value, value)).collect())
 }

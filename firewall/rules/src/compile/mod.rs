@@ -24,9 +24,9 @@ use crate::{DefaultAction, Defaults, Rule, RuleKeys, Set};
 use dimensions::{PROGRAM, asks_ports, takes_any_destination, takes_any_source};
 use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{
-    ASKS_GUESTS, ASKS_INTERFACE, ASKS_LOOPBACK, ASKS_NAMES, ASKS_OUT_INTERFACE, ASKS_PERSON,
-    ASKS_PROGRAM, ASKS_USER, CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NO_SETS,
-    Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
+    CLASSES, DefaultPolicy, FailMode, Head, HeadPage, MAX_PAGES, NEEDS_GUESTS, NEEDS_INTERFACE,
+    NEEDS_LOOPBACK, NEEDS_NAMES, NEEDS_OUT_INTERFACE, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USER,
+    NO_SETS, Outcome, PAGE_BYTES, PAGE_WORDS, Page, Tree,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -171,7 +171,7 @@ impl Building<'_> {
             forward: default_policy(self.source.defaults.forward),
             spare: [0; 6],
             sets: NO_SETS,
-            asks: self.asks(),
+            needs: self.needs(),
             fail_mode: self.source.fail_mode as u32,
             classes: self.classes(&class)?,
             outcomes: self.outcomes()?,
@@ -291,7 +291,7 @@ impl Building<'_> {
         self.pages.vector(&vector)
     }
 
-    fn asks(&self) -> u32 {
+    fn needs(&self) -> u32 {
         let listed = self.source.listed;
         let by_name = |set: &u32| {
             let set = listed.get(*set as usize);
@@ -315,20 +315,20 @@ impl Building<'_> {
                 users,
                 programs,
             } = rule.keys();
-            if_any(users.is_empty(), ASKS_USER)
-                | if_any(programs.is_empty(), ASKS_PROGRAM)
-                | if_any(interfaces.is_empty(), ASKS_INTERFACE)
-                | if_any(out_interfaces.is_empty(), ASKS_OUT_INTERFACE)
-                | if_any(!rule.names_loopback(), ASKS_LOOPBACK)
-                | if_any(rule.action != Verdict::Ask, ASKS_PERSON)
+            if_any(users.is_empty(), NEEDS_USER)
+                | if_any(programs.is_empty(), NEEDS_PROGRAM)
+                | if_any(interfaces.is_empty(), NEEDS_INTERFACE)
+                | if_any(out_interfaces.is_empty(), NEEDS_OUT_INTERFACE)
+                | if_any(!rule.names_loopback(), NEEDS_LOOPBACK)
+                | if_any(rule.action != Verdict::Ask, NEEDS_PERSON)
                 | if_any(
                     ![interfaces, out_interfaces]
                         .into_iter()
                         .flatten()
                         .any(|word| word == GUESTS_WORD),
-                    ASKS_GUESTS,
+                    NEEDS_GUESTS,
                 )
-                | if_any(!destination_sets.iter().any(by_name), ASKS_NAMES)
+                | if_any(!destination_sets.iter().any(by_name), NEEDS_NAMES)
         };
         let Defaults {
             inbound,
@@ -339,7 +339,7 @@ impl Building<'_> {
         let by_default = defaults
             .iter()
             .any(|default| default.action == Verdict::Ask);
-        let first = if by_default { ASKS_PERSON } else { 0 };
+        let first = if by_default { NEEDS_PERSON } else { 0 };
         self.source
             .enabled()
             .fold(first, |all, (_, rule)| all | asks(rule))

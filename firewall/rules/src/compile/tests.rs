@@ -6,10 +6,10 @@ use super::tree::{Key, lay, value};
 use super::vectors::{Pages, Running};
 use super::write_head;
 use engine::{Parsed, Row, Shape, Slices, classify};
-use firewall_abi::packet::{Direction, Local, PacketHeaders};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta};
 use firewall_abi::rules::{
-    ASKS_PROGRAM, ASKS_USER, BLOCK, Head, MAX_LEVELS, NARROW_LEAF, NO_SETS, Outcome, PAGE_NUMBERS,
-    PAGE_WORDS, Page, Tree, WIDE_LEAF,
+    BLOCK, Head, MAX_LEVELS, NARROW_LEAF, NEEDS_PROGRAM, NEEDS_USER, NO_SETS, Outcome,
+    PAGE_NUMBERS, PAGE_WORDS, Page, Tree, WIDE_LEAF,
 };
 
 /// How many rules the values go round: a prime, so that no block is as long.
@@ -38,7 +38,7 @@ struct Searched {
 }
 
 impl Searched {
-    fn new(mut pages: Pages, all: u32, tree: Tree, asks: u32) -> Self {
+    fn new(mut pages: Pages, all: u32, tree: Tree, needs: u32) -> Self {
         let any = lay(&mut pages, &[(0_u32, all)]).unwrap();
         let wide = lay(&mut pages, &[(0_u128, all)]).unwrap();
         let classes = super::numbers(&mut pages, firewall_abi::rules::CLASSES, |_| all).unwrap();
@@ -48,7 +48,7 @@ impl Searched {
             rules: RULES as u32,
             pages: pages.count(),
             sets: NO_SETS,
-            asks,
+            needs,
             classes,
             outcomes,
             no_ports: all,
@@ -56,10 +56,10 @@ impl Searched {
             destination_v4: any,
             source_port: any,
             destination_port: any,
-            user: if asks == ASKS_USER { tree } else { any },
+            user: if needs == NEEDS_USER { tree } else { any },
             source_v6: wide,
             destination_v6: wide,
-            program: if asks == ASKS_PROGRAM { tree } else { wide },
+            program: if needs == NEEDS_PROGRAM { tree } else { wide },
             interface: wide,
             ..Head::default()
         };
@@ -68,7 +68,7 @@ impl Searched {
         Self { pages }
     }
 
-    fn rule(&self, local: Local) -> usize {
+    fn rule(&self, local: PacketMeta) -> usize {
         let flow = PacketHeaders {
             ip_version: 4,
             direction: Direction::Inbound as u8,
@@ -90,16 +90,16 @@ impl Searched {
     }
 
     fn user(&self, user: u32) -> usize {
-        self.rule(Local {
+        self.rule(PacketMeta {
             user,
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         })
     }
 
     fn program(&self, program: u128) -> usize {
-        self.rule(Local {
+        self.rule(PacketMeta {
             program: [(program >> 64) as u64, program as u64],
-            ..Local::UNKNOWN
+            ..PacketMeta::UNKNOWN
         })
     }
 }
@@ -128,7 +128,7 @@ fn every_boundary_of_a_tree_with_32_bit_keys_is_found() {
         assert!(
             BLOCK.pow(tree.levels) * NARROW_LEAF >= count && (tree.levels as usize) < MAX_LEVELS
         );
-        let searched = Searched::new(pages, all, tree, ASKS_USER);
+        let searched = Searched::new(pages, all, tree, NEEDS_USER);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)].map(|user| searched.user(user));
             assert_eq!(
@@ -159,7 +159,7 @@ fn every_boundary_of_a_tree_with_128_bit_keys_is_found() {
         };
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
         assert!(BLOCK.pow(tree.levels) * WIDE_LEAF >= count && (tree.levels as usize) < MAX_LEVELS);
-        let searched = Searched::new(pages, all, tree, ASKS_PROGRAM);
+        let searched = Searched::new(pages, all, tree, NEEDS_PROGRAM);
         for n in 1..count {
             let at = [key(n) - 1, key(n), key(n).saturating_add(1)]
                 .map(|program| searched.program(program));
@@ -206,7 +206,7 @@ fn our_own_look_up_finds_what_the_engine_finds() {
         let (mut pages, alone, all) = vectors();
         let key = |n: usize| n as u32 * 7;
         let tree = lay(&mut pages, &intervals(count, &alone, key)).unwrap();
-        let searched = Searched::new(pages, all, tree, ASKS_USER);
+        let searched = Searched::new(pages, all, tree, NEEDS_USER);
         for user in (0..count as u32 * 7 + 20).chain([u32::MAX - 1, u32::MAX]) {
             let ours = value(&searched.pages, &tree, user);
             assert_eq!(

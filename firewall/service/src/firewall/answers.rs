@@ -3,9 +3,9 @@
 use super::Firewall;
 use crate::asking::{self, KeptKey};
 use crate::driver;
+use crate::escape::plain;
 use crate::held_answers::{self, Held};
-use crate::lease::refused;
-use crate::plain::plain;
+use crate::rulebook::refused;
 use crate::sweep::LastLook;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
@@ -72,7 +72,7 @@ impl Firewall {
         let begun = Instant::now();
         let due = self.taken_back_due(begun);
         if due.is_some_and(|due| due.is_zero()) {
-            let asked = self.taken_back.ask_anew(&self.driver);
+            let asked = self.taken_back.reclassify(&self.driver);
             self.asked_again = Some(LastLook::new(begun, Instant::now()));
             let why = "asking the rules again about what answers had allowed that were taken back";
             self.noted(Cause::AnswersAskedAgain, asked.context(why));

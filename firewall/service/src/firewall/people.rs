@@ -3,9 +3,9 @@
 use super::{Firewall, now};
 use crate::asking::{self, Kept, KeptKey, Waiting};
 use crate::driver;
+use crate::escape::plain;
 use crate::held_answers::{Held, Note};
-use crate::lease::refused;
-use crate::plain::plain;
+use crate::rulebook::refused;
 use crate::sweep::LastLook;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};

@@ -1,9 +1,9 @@
 //! What can be asked of the firewall: its status, what it counted, what it holds.
 
 use super::{Firewall, devices};
-use crate::lease::{Budget, Held, refused};
 use crate::named_sets::NotJoined;
 use crate::rejected::Answered;
+use crate::rulebook::{Budget, Held, refused};
 use anyhow::Result;
 use channel::server::{DeviceServer, RingMemory, Room};
 use control::{

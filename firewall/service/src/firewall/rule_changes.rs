@@ -3,9 +3,9 @@
 use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
-use crate::lease::{Held, New, refused};
+use crate::rulebook::{Held, New, refused};
 use crate::troubles::Cause;
-use crate::{programs, stand_in};
+use crate::{fallback_rules, programs};
 use anyhow::{Context, Result, anyhow};
 use control::{Applied, ChangeNote, InForce, Refused};
 use rules::Rules;
@@ -32,7 +32,7 @@ impl Firewall {
     }
 
     pub(super) fn stand_in(&mut self) -> Result<()> {
-        let (candidates, unusable) = stand_in::candidates(&self.keeper);
+        let (candidates, unusable) = fallback_rules::candidates(&self.keeper);
         unusable.iter().for_each(|why| error!("{why}"));
         let mut failed = None;
         for (good, what) in candidates {

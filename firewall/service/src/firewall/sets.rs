@@ -2,9 +2,9 @@
 
 use super::{Firewall, Refused};
 use crate::driver::now_ns;
-use crate::lease::{Held, refused};
 use crate::members::{self, JoinedByName, Now};
 use crate::named_sets::{Join, Wanted};
+use crate::rulebook::{Held, refused};
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{SetAdded, SetMember, SetRemoved};
@@ -282,7 +282,7 @@ impl Firewall {
             return;
         }
         let kept = now().map(|now| self.members.save(&self.keeper, now, at_once));
-        let asked = kept.and_then(|()| self.members.ask_anew(&self.driver));
+        let asked = kept.and_then(|()| self.members.reclassify(&self.driver));
         // It may not have been time to ask yet.
         if let Some(asked) = asked.transpose() {
             let why = "asking the rules again about what has joined or left sets";

@@ -102,7 +102,7 @@ impl Members {
     }
 
     /// Has the rules asked again about the connections of what has changed, if it is time to; none: it is not.
-    pub fn ask_anew(&mut self, driver: &Driver) -> Result<Option<()>> {
+    pub fn reclassify(&mut self, driver: &Driver) -> Result<Option<()>> {
         if self.ask.is_none_or(|due| Instant::now() < due) {
             return Ok(None);
         }
@@ -111,7 +111,7 @@ impl Members {
         // What fails is tried again.
         self.ask = Some(now + REST);
         let is_changed = |side: &[u8; 16]| self.changed.contains(side);
-        driver.ask_anew_about(|key, _| is_changed(&key.local) || is_changed(&key.remote))?;
+        driver.reclassify_all(|key, _| is_changed(&key.local) || is_changed(&key.remote))?;
         self.changed.clear();
         self.ask = None;
         Ok(Some(()))
@@ -120,7 +120,7 @@ impl Members {
 
 impl Driver {
     /// Has the rules asked again about these connections.
-    pub fn ask_anew_about(&self, which: impl Fn(&FlowKey, &FlowEntry) -> bool) -> Result<()> {
+    pub fn reclassify_all(&self, which: impl Fn(&FlowKey, &FlowEntry) -> bool) -> Result<()> {
         let mut found = Vec::new();
         for table in ["FLOWS", "PENDING", "ARRIVING"] {
             self.each(table, |key: &FlowKey, entry: &FlowEntry| {
@@ -129,7 +129,7 @@ impl Driver {
                 }
             })?;
         }
-        found.iter().try_for_each(|key| self.ask_anew(key))
+        found.iter().try_for_each(|key| self.reclassify(key))
     }
 }
 

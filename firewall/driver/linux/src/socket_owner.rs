@@ -19,7 +19,7 @@ use core::mem::offset_of;
 use engine::asking::Asker;
 use engine::buyer;
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Local, NO_USER};
+use firewall_abi::packet::{NO_USER, PacketMeta};
 
 /// `BPF_F_NO_PREALLOC`, which the kernel demands, and `BPF_F_CLONE`: an accepted connection inherits.
 const FLAGS: usize = 1 | 1 << 9;
@@ -115,12 +115,12 @@ const TCP: u16 = 6;
 #[inline(never)]
 pub fn of_socket(socket: u64, owner: &mut Owner) {
     if socket == 0 {
-        owner.program = Local::KERNEL;
+        owner.program = PacketMeta::KERNEL;
         owner.user = 0;
         return;
     }
     let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
-    owner.program = Local::UNSURE;
+    owner.program = PacketMeta::UNSURE;
     // It ends before most of what a socket has.
     if state == TIME_WAIT {
         return;
@@ -134,7 +134,7 @@ pub fn of_socket(socket: u64, owner: &mut Owner) {
         return;
     };
     if !find(whole, owner) && is_kernels_own(whole, state) {
-        owner.program = Local::KERNEL;
+        owner.program = PacketMeta::KERNEL;
     }
     // The user as it is now: who made the socket may have been root, and given it away.
     owner.user = user;

@@ -7,16 +7,16 @@
 
 use crate::judge;
 use crate::kernel::{self, offset};
-use crate::own::{self, MAPPED, is_v4};
-use crate::owner;
+use crate::local_addresses::{self, MAPPED, is_v4};
+use crate::socket_owner;
 use crate::tables::{self, InForce};
 use aya_ebpf::bindings::bpf_sock_addr;
 use aya_ebpf::helpers::generated::bpf_set_retval;
 use engine::connection::decide_alone;
 use engine::{Parsed, Shape};
 use firewall_abi::firewall::Owner;
-use firewall_abi::packet::{Decision, Direction, Local, PacketHeaders, Verdict};
-use firewall_abi::rules::ASKS_NAMES;
+use firewall_abi::packet::{Decision, Direction, PacketHeaders, PacketMeta, Verdict};
+use firewall_abi::rules::NEEDS_NAMES;
 
 const TCP: u8 = 6;
 const SYN: u8 = 2;
@@ -144,25 +144,25 @@ const CONNECTION_REFUSED: i32 = 111;
 /// Asks the rules, uncounted. What they leave to people, or to what is not known yet, is left to the packet.
 #[inline(never)]
 fn ask(socket: u64, packet: &mut Parsed, decision: &mut Decision) {
-    let mut local = Local::UNKNOWN;
+    let mut local = PacketMeta::UNKNOWN;
     find_caller(socket, &packet.flow, &mut local);
     judge::gatebell_classify(packet, &mut local, 0, decision);
 }
 
 /// Finds out who calls, and what of the call is known. By itself, for the small stack's sake.
 #[inline(never)]
-fn find_caller(socket: u64, flow: &PacketHeaders, local: &mut Local) {
+fn find_caller(socket: u64, flow: &PacketHeaders, local: &mut PacketMeta) {
     let mut owner = Owner::NOBODY;
-    owner::of_socket(socket, &mut owner);
+    socket_owner::of_socket(socket, &mut owner);
     local.program = owner.program;
     local.user = owner.user;
     // What can't be known may be. An answer of DNS may name the address that nobody has read yet: what is sent again passes then,
     // and a program that was told EPERM sends nothing again.
-    let names = engine::head(&InForce::now()).is_none_or(|head| head.asks & ASKS_NAMES != 0);
-    local.later = if !names && may_translate(socket, flow.ip_version) == Some(false) {
-        Local::CALL
+    let names = engine::head(&InForce::now()).is_none_or(|head| head.needs & NEEDS_NAMES != 0);
+    local.phase = if !names && may_translate(socket, flow.ip_version) == Some(false) {
+        PacketMeta::CONNECT
     } else {
-        Local::CALL_TRANSLATED
+        PacketMeta::CONNECT_TRANSLATED
     };
 }
 
@@ -244,5 +244,5 @@ fn stays(socket: u64, flow: &PacketHeaders) -> bool {
     let Some(netns) = kernel::read::<u64>(socket, offset!(socket_netns)) else {
         return true;
     };
-    own::is_own(netns, &address) != own::NO
+    local_addresses::is_own(netns, &address) != local_addresses::NO
 }
