@@ -3,6 +3,9 @@
 //! Each command first makes sure that the machine has what it needs (`setup`), builds what it uses, and says what it does
 //! on standard error, so that standard output is left to the result.
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod architecture;
 mod build;
 mod debian;
 mod emulated;

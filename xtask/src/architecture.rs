@@ -1,15 +1,10 @@
 //! ARCHITECTURE.md's table of rooms says what each crate depends on, no more and no less.
-#![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+use crate::place::root;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-fn root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.parent().unwrap().to_path_buf()
-}
 
 /// The folders of ours that the crate in this folder depends on, in the clone; not those that its tests alone do.
 fn depends_on(room: &str) -> BTreeSet<String> {
@@ -87,4 +82,11 @@ fn the_table_of_rooms_says_what_each_depends_on() {
         }
     }
     assert!(compared > 12, "only {compared} rooms were compared");
+}
+
+/// Beside a test file of its own cargo would build this program anew, and put it in the place of the one that runs the tests and
+/// starts itself for some of their steps.
+#[test]
+fn no_test_file_has_this_program_built_while_it_runs() {
+    assert!(!root().join("xtask/tests").exists());
 }
