@@ -1,13 +1,14 @@
 //! The page of the answers: what was answered and holds, and what takes it back.
 
 use super::details_panel::DetailsPanel;
+use super::titled_table::TitledTable;
 use super::{Around, Page, ROW, Source, arrows, is_entered, not_yet, of_the_service, wide};
 use crate::changes::{Changes, Order};
 use crate::overview::Part;
 use crate::window::{colours, table_row};
 use control::{Forgotten, HeldAnswer};
 use eframe::egui::{self, RichText, Ui};
-use egui_extras::{Column, TableBuilder, TableRow};
+use egui_extras::TableRow;
 use view::answer;
 use view::entry::day_and_time;
 
@@ -15,6 +16,11 @@ const TITLES: [&str; 8] = [
     "What", "Program", "User", "Way", "Place", "Holds", "By", "When",
 ];
 const WIDTHS: [f32; 7] = [60.0, 240.0, 46.0, 34.0, 260.0, 190.0, 120.0];
+const TABLE: TitledTable = TitledTable {
+    name: "answers",
+    widths: &WIDTHS,
+    follows: false,
+};
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_120.0;
 
@@ -80,25 +86,7 @@ impl Answers {
     }
 
     fn table(&mut self, ui: &mut Ui, held: &[HeldAnswer]) {
-        colours::bright(ui);
-        let mut table = TableBuilder::new(ui)
-            .id_salt("answers")
-            .striped(true)
-            .resizable(true)
-            .auto_shrink(false)
-            .sense(egui::Sense::CLICK);
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
-        let table = table.column(Column::remainder().clip(true));
-        let table = table.header(ROW, |mut header| {
-            for title in TITLES {
-                header.col(|ui| drop(ui.strong(title)));
-            }
-        });
+        let table = TABLE.with_titles(ui, self.sought.take(), &TITLES);
         table.body(|body| {
             body.rows(ROW, held.len(), |mut row| {
                 let Some(one) = held.get(row.index()) else {

@@ -2,13 +2,13 @@
 
 use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
+use super::titled_table::TitledTable;
 use super::{Around, Page, ROW, Source, arrows, chart, is_entered, saving, wide};
 use crate::past::{Content, Past, PastSeen, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use control::HistoryRow;
 use eframe::egui::{self, Color32, RichText, Ui};
-use egui_extras::{Column, TableBuilder};
 use std::sync::Arc;
 use view::entry::day_and_time;
 use view::history::{self, By, COLUMNS, SUM_COLUMNS, Sum, size};
@@ -16,6 +16,11 @@ use view::history::{self, By, COLUMNS, SUM_COLUMNS, Sum, size};
 const WIDTHS: [f32; 10] = [
     144.0, 130.0, 46.0, 60.0, 280.0, 120.0, 180.0, 46.0, 60.0, 72.0,
 ];
+const TABLE: TitledTable = TitledTable {
+    name: "history",
+    widths: &WIDTHS,
+    follows: false,
+};
 const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 66.0, 60.0, 80.0, 80.0, 150.0];
 /// The widths below which a table is scrolled sideways.
 const NEEDED: f32 = 1_220.0;
@@ -104,19 +109,7 @@ impl History {
     }
 
     fn rows(&mut self, ui: &mut Ui, seen: &PastSeen) {
-        let mut table = table(ui, "history");
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
-        let table = table.column(Column::remainder().clip(true));
-        let table = table.header(ROW, |mut header| {
-            for title in COLUMNS {
-                header.col(|ui| drop(ui.strong(title)));
-            }
-        });
+        let table = TABLE.with_titles(ui, self.sought.take(), &COLUMNS);
         table.body(|body| {
             body.rows(ROW, seen.rows.len(), |mut row| {
                 let kept = seen.rows.get(row.index());
@@ -180,28 +173,14 @@ impl History {
     }
 }
 
-fn table<'a>(ui: &'a mut Ui, name: &str) -> TableBuilder<'a> {
-    colours::bright(ui);
-    TableBuilder::new(ui)
-        .id_salt(name)
-        .striped(true)
-        .resizable(true)
-        .auto_shrink(false)
-        .sense(egui::Sense::CLICK)
-}
-
 /// Rows that were put together.
 fn sums(ui: &mut Ui, sums: &[Sum]) {
-    let mut table = table(ui, "sums");
-    for width in SUM_WIDTHS {
-        table = table.column(Column::initial(width).clip(true));
-    }
-    let table = table.column(Column::remainder().clip(true));
-    let table = table.header(ROW, |mut header| {
-        for title in SUM_COLUMNS {
-            header.col(|ui| drop(ui.strong(title)));
-        }
-    });
+    let sums_table = TitledTable {
+        name: "sums",
+        widths: &SUM_WIDTHS,
+        follows: false,
+    };
+    let table = sums_table.with_titles(ui, None, &SUM_COLUMNS);
     table.body(|body| {
         body.rows(ROW, sums.len(), |mut row| {
             let Some(sum) = sums.get(row.index()) else {

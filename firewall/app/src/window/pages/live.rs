@@ -1,13 +1,13 @@
 //! The live page: what was refused and what was started, as it happens.
 
 use super::filter_line::FilterLine;
+use super::titled_table::TitledTable;
 use super::{Around, Page, ROW, Source, saving, until_it_is_back, wide};
 use crate::past::Content;
 use crate::window::details::Details;
 use crate::window::rows::Rows;
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
-use egui_extras::{Column, TableBuilder};
 use firewall_abi::packet::Verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,6 +19,11 @@ const FILTERED_AT_ONCE: usize = 5_000;
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 900.0;
 const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
+const TABLE: TitledTable = TitledTable {
+    name: "live",
+    widths: &WIDTHS,
+    follows: true,
+};
 
 /// What of the page is the window's own.
 #[derive(Default)]
@@ -118,28 +123,7 @@ impl Page for Live {
 
 impl Live {
     fn table(&mut self, ui: &mut Ui, rows: &Rows) {
-        colours::bright(ui);
-        let mut table = TableBuilder::new(ui)
-            .id_salt("live")
-            .striped(true)
-            .resizable(true)
-            .stick_to_bottom(true)
-            .auto_shrink(false)
-            // Rows are chosen by the arrow keys: Tab goes past them, to what can be done.
-            .sense(egui::Sense::CLICK);
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
-        let table = table
-            .column(Column::remainder().clip(true))
-            .header(ROW, |mut header| {
-                for title in COLUMNS {
-                    header.col(|ui| drop(ui.strong(title)));
-                }
-            });
+        let table = TABLE.with_titles(ui, self.sought.take(), &COLUMNS);
         table.body(|body| {
             body.rows(ROW, rows.shown(), |mut row| {
                 let Some((number, entry)) = rows.nth_shown(row.index()) else {

@@ -14,6 +14,7 @@ mod rules;
 mod saving;
 mod sets;
 mod status;
+mod titled_table;
 
 use super::{Shown, colours};
 use crate::changes::{Changes, Order};

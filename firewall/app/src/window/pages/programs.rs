@@ -2,13 +2,14 @@
 
 use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
+use super::titled_table::TitledTable;
 use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
 use crate::changes::Changes;
 use crate::past::{PastSeen, Place, Talker, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Key, RichText, Ui, accesskit};
-use egui_extras::{Column, TableBuilder, TableRow};
+use egui_extras::TableRow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ const TITLES: [&str; 8] = [
     "Program", "Sent", "Received", "Allowed", "Refused", "Asked", "First", "Last",
 ];
 const WIDTHS: [f32; 7] = [330.0, 80.0, 80.0, 66.0, 66.0, 56.0, 150.0];
+const TABLE: TitledTable = TitledTable {
+    name: "programs",
+    widths: &WIDTHS,
+    follows: false,
+};
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_000.0;
 /// Columns that count: their largest come first.
@@ -119,24 +125,10 @@ impl Programs {
     }
 
     fn table(&mut self, ui: &mut Ui, seen: &PastSeen) {
-        colours::bright(ui);
-        let mut table = TableBuilder::new(ui)
-            .id_salt("programs")
-            .striped(true)
-            .resizable(true)
-            .auto_shrink(false)
-            .sense(egui::Sense::CLICK);
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
         let mut order = self.order;
-        let table = table.column(Column::remainder().clip(true));
-        let table = table.header(ROW, |mut header| {
-            for (column, title) in TITLES.into_iter().enumerate() {
-                header.col(|ui| order.title(ui, column, title));
+        let table = TABLE.show(ui, self.sought.take(), |ui, column| {
+            if let Some(title) = TITLES.get(column) {
+                order.title(ui, column, title);
             }
         });
         let lines = std::mem::take(&mut self.lines.lines);

@@ -1,6 +1,7 @@
 //! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
 
 use super::details_panel::DetailsPanel;
+use super::titled_table::TitledTable;
 use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
 use crate::changes::{
     Changes, Compared, DraftLine, Edit, EditDraft, EditKind, Order, Otherwise, TRIAL,
@@ -9,13 +10,18 @@ use crate::overview::{DefaultRow, Part, RuleList, RuleRow, Seen};
 use crate::past::{PastSeen, Since, Wanted};
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
-use egui_extras::{Column, TableBuilder, TableRow};
+use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
 use view::entry::day_and_time;
 use view::history::By;
 
 const TITLES: [&str; 7] = ["#", "Rule", "Action", "Takes", "Hits", "Last", "Remarks"];
 const WIDTHS: [f32; 6] = [34.0, 190.0, 60.0, 340.0, 66.0, 146.0];
+const TABLE: TitledTable = TitledTable {
+    name: "rules",
+    widths: &WIDTHS,
+    follows: false,
+};
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 980.0;
 /// Of what a change would have done so much is shown.
@@ -167,29 +173,10 @@ impl RulesPage {
     }
 
     fn table(&mut self, ui: &mut Ui, shown: &Shown<'_>) {
-        colours::bright(ui);
         let list = &*shown.seen.rules;
-        let mut table = TableBuilder::new(ui)
-            .id_salt("rules")
-            .striped(true)
-            .resizable(true)
-            .auto_shrink(false)
-            .sense(egui::Sense::CLICK);
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
-        let table = table.column(Column::remainder().clip(true));
-        let height = ROW;
-        let table = table.header(height, |mut header| {
-            for title in TITLES {
-                header.col(|ui| drop(ui.strong(title)));
-            }
-        });
+        let table = TABLE.with_titles(ui, self.sought.take(), &TITLES);
         table.body(|body| {
-            body.rows(height, list.rows.len() + list.defaults.len(), |mut row| {
+            body.rows(ROW, list.rows.len() + list.defaults.len(), |mut row| {
                 let number = row.index();
                 if let Some(rule) = list.rows.get(number) {
                     let selected = self.selected.as_ref() == Some(&rule.id);

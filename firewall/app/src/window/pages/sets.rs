@@ -1,13 +1,14 @@
 //! The page of the sets: what each holds, from where, what of it could not be read, and who has joined it since.
 
 use super::details_panel::DetailsPanel;
+use super::titled_table::TitledTable;
 use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
 use crate::changes::{Changes, Joining, Order};
 use crate::overview::{Part, Seen, SetRow};
 use crate::window::{colours, table_row};
 use control::SetMember;
 use eframe::egui::{self, RichText, Ui};
-use egui_extras::{Column, TableBuilder, TableRow};
+use egui_extras::TableRow;
 use std::time::Duration;
 use view::entry::{clean, day_and_time};
 
@@ -21,6 +22,11 @@ const TITLES: [&str; 7] = [
     "Remarks",
 ];
 const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 66.0, 150.0, 180.0];
+const TABLE: TitledTable = TitledTable {
+    name: "sets",
+    widths: &WIDTHS,
+    follows: false,
+};
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 1_050.0;
 /// Of who has joined so many are shown, the last ones; the command line shows all.
@@ -130,26 +136,8 @@ impl Sets {
     }
 
     fn table(&mut self, ui: &mut Ui, seen: &Seen) {
-        colours::bright(ui);
         let sets = &seen.rules.sets;
-        let mut table = TableBuilder::new(ui)
-            .id_salt("sets")
-            .striped(true)
-            .resizable(true)
-            .auto_shrink(false)
-            .sense(egui::Sense::CLICK);
-        if let Some(sought) = self.sought.take() {
-            table = table.scroll_to_row(sought, None);
-        }
-        for width in WIDTHS {
-            table = table.column(Column::initial(width).clip(true));
-        }
-        let table = table.column(Column::remainder().clip(true));
-        let table = table.header(ROW, |mut header| {
-            for title in TITLES {
-                header.col(|ui| drop(ui.strong(title)));
-            }
-        });
+        let table = TABLE.with_titles(ui, self.sought.take(), &TITLES);
         table.body(|body| {
             body.rows(ROW, sets.len(), |mut row| {
                 let Some(set) = sets.get(row.index()) else {
