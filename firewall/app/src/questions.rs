@@ -138,7 +138,7 @@ impl Questions {
         true
     }
 
-    /// Ends whoever follows.
+    /// Ends the thread that follows.
     pub fn end(&self) {
         self.look().ended = true;
         self.call.notify_one();

@@ -59,7 +59,7 @@ impl Look {
 pub trait Seen: Send + Sync {
     /// What there is to show.
     fn look(&self) -> Look;
-    /// Shows the window to whoever asks for it.
+    /// Shows the window when somebody clicks the icon.
     fn raise(&self);
 }
 

@@ -145,7 +145,7 @@ impl Changes {
         self.look().outcome = None;
     }
 
-    /// Ends whoever follows.
+    /// Ends the thread that follows.
     pub fn end(&self) {
         self.look().ended = true;
         self.call.notify_one();

@@ -126,7 +126,7 @@ impl Overview {
         self.call.notify_one();
     }
 
-    /// Ends whoever follows.
+    /// Ends the thread that follows.
     pub fn end(&self) {
         self.look().ended = true;
         self.call.notify_one();

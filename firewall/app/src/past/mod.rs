@@ -184,7 +184,7 @@ impl Past {
         self.look().saved = None;
     }
 
-    /// Ends whoever follows.
+    /// Ends the thread that follows.
     pub fn end(&self) {
         self.look().ended = true;
         self.call.notify_one();
