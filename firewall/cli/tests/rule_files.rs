@@ -5,10 +5,11 @@ mod commands;
 #[path = "../../rules/tests/place/mod.rs"]
 mod place;
 
-use commands::{err, gatebell, gatebell_given, golden, out};
+use commands::{captures, command, err, gatebell, gatebell_given, golden, out};
 use place::Place;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::process::Output;
 
 const WRONG: &str = "[default]\ninbound = \"block\"\n\n[[rule]]\nid = \"web\"\naction = \"alow\"\n\tportz = 80\n\
                      source = \"10.0.0.1/8\"\n\n[[rule]]\nid = \"web\"\naction = \"allow\"\nports = 99999\n";
@@ -51,11 +52,48 @@ fn a_shadowed_rule_is_a_warning() {
 }
 
 #[test]
+#[cfg(unix)]
 fn a_wrong_entry_in_a_sets_file_is_shown_with_that_files_line() {
-    golden(
-        "wrong-list.txt",
-        &gatebell(&["rules", "check", "--elsewhere", "wrong-list.toml"]),
-    );
+    let (shown, _) = check_wrong_list(0o644);
+    golden("wrong-list.txt", &shown);
+}
+
+#[test]
+#[cfg(unix)]
+fn of_a_sets_file_that_root_alone_may_read_the_line_alone_is_shown() {
+    let (shown, root) = check_wrong_list(0o600);
+    let name = if root {
+        "wrong-list-unreadable.txt"
+    } else {
+        "wrong-list.txt"
+    };
+    golden(name, &shown);
+}
+
+/// What is said of the rules with the wrong list, whose file has this mode, and whether it is root who asks. In a copy of theirs
+/// that everybody comes to: who may read a checkout's files is up to the umask and the folders of who made it.
+#[cfg(unix)]
+fn check_wrong_list(mode: u32) -> (Output, bool) {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let folder = format!("/tmp/gatebell-wrong-list-{}-{mode:o}", std::process::id());
+    let folder = std::path::Path::new(&folder);
+    let may = |path: &std::path::Path, mode| {
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    };
+    fs::create_dir_all(folder.join("lists")).unwrap();
+    for name in ["wrong-list.toml", "lists/wrong.txt"] {
+        fs::copy(captures().join(name), folder.join(name)).unwrap();
+    }
+    may(folder, 0o755);
+    may(&folder.join("lists"), 0o755);
+    may(&folder.join("lists/wrong.txt"), mode);
+    let output = command(&["rules", "check", "--elsewhere", "wrong-list.toml"])
+        .current_dir(folder)
+        .output();
+    let root = fs::metadata(folder).unwrap().uid() == 0;
+    fs::remove_dir_all(folder).unwrap();
+    (output.unwrap(), root)
 }
 
 #[test]
