@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::path::{Path, PathBuf};
@@ -119,6 +120,16 @@ impl Gatebell {
     /// The service's process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Its programs, by their numbers in the machine.
+    pub fn programs(&self) -> BTreeSet<u32> {
+        let texts = descriptors(self.pid());
+        let id = |text: &String| {
+            let mut lines = text.lines();
+            lines.find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok())
+        };
+        texts.iter().filter_map(id).collect()
     }
 
     /// Attaches an app.
@@ -248,19 +259,9 @@ pub fn nanoseconds(clock: ClockId) -> u64 {
 
 /// Bytes of BPF maps and programs that a process holds, as the kernel accounts for them.
 pub fn kernel_bytes(pid: u32) -> u64 {
-    let Ok(entries) = Path::new("/proc")
-        .join(pid.to_string())
-        .join("fdinfo")
-        .read_dir()
-    else {
-        return 0;
-    };
-    let texts = entries
-        .flatten()
-        .filter_map(|entry| fs::read_to_string(entry.path()).ok());
     // A map or a program may have several descriptors.
-    let mut seen = std::collections::BTreeMap::new();
-    for text in texts {
+    let mut seen = BTreeMap::new();
+    for text in descriptors(pid) {
         let value = |name: &str| {
             text.lines()
                 .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
@@ -272,4 +273,13 @@ pub fn kernel_bytes(pid: u32) -> u64 {
         }
     }
     seen.values().sum()
+}
+
+/// What the kernel says of each descriptor of a process.
+fn descriptors(pid: u32) -> Vec<String> {
+    let entries = Path::new("/proc").join(pid.to_string()).join("fdinfo");
+    let entries = entries.read_dir().into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| fs::read_to_string(entry.path()).ok())
+        .collect()
 }

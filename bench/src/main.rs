@@ -1,6 +1,6 @@
 //! gatebell-figures: measures Gatebell and others beside it, in one run; `cargo xtask figures` builds what it needs and starts it.
 //!
-//! It may depend on `channel`, `contract` and what a kernel offers.
+//! It may depend on `channel`, `channel_abi`, `firewall_abi` and what a kernel offers.
 //!
 //! Rules that hold here:
 //! - What is compared is measured in turns, in the same run; a figure that was not measured has no number.
@@ -10,7 +10,7 @@
 #![cfg(target_os = "linux")]
 
 mod book;
-mod empty;
+mod bpf;
 mod figures;
 mod gatebell;
 mod ground;
@@ -21,6 +21,7 @@ mod peers;
 mod probe;
 mod promises;
 mod ruleset;
+mod scatter;
 mod statistics;
 
 #[expect(

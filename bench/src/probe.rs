@@ -1,216 +1,254 @@
-//! Runs of the driver's program on packets of our own (BPF_PROG_TEST_RUN), timed by the kernel.
+//! What a packet costs the programs that see it: by what the kernel itself counts of each program, and by a stopwatch of two programs
+//! around whatever stands between them in the IP stack, ours or nftables.
 
-use crate::empty;
-use crate::ground::{Ground, join, pin, thread_in};
-use crate::lab::{DEVICE, INSIDE, INSIDE_V6};
-use anyhow::{Context, Result, bail};
-use aya::programs::{SchedClassifier, TestRun, TestRunOptions, loaded_programs};
-use serde_json::Value;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
-use std::time::Duration;
+use crate::bpf::{EACH, Instruction, Numbers, Place, Program};
+use crate::gatebell::Gatebell;
+use crate::ground::{Ground, join, thread_in};
+use anyhow::{Context, Result, ensure};
+use aya::programs::loaded_programs;
+use aya::sys::{Stats, enable_stats};
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 
-/// The program at the zone's device for what comes in, and an empty one beside it.
+/// `NF_INET_PRE_ROUTING`, `NF_INET_LOCAL_IN` and `NF_INET_LOCAL_OUT`.
+pub const PRE_ROUTING: u32 = 0;
+const LOCAL_IN: u32 = 1;
+/// See [`PRE_ROUTING`].
+pub const LOCAL_OUT: u32 = 3;
+/// `NFPROTO_IPV4` and `NFPROTO_IPV6`.
+const V4: u32 = 2;
+const V6: u32 = 10;
+/// Right before ours.
+const BEFORE_OURS: i32 = 49;
+
+const ACCEPT: [Instruction; 2] = [
+    Instruction::of(0xB7, 0, 0, 0, 1),
+    Instruction::of(0x95, 0, 0, 0, 0),
+];
+
+/// The service's programs, counted by the kernel, and an empty one that stands in the IP stack beside them.
 pub struct Probe {
-    netns: PathBuf,
-    program: u32,
-    empty: empty::Empty,
-    context: [u8; CONTEXT],
+    ids: BTreeSet<u32>,
+    empty: u32,
+    _standing: (Program, Vec<OwnedFd>),
+    _counts: OwnedFd,
 }
-
-/// Bytes of `struct __sk_buff` up to `ifindex`, which stands last.
-const CONTEXT: usize = 44;
 
 impl Probe {
-    /// Finds the program that is attached.
-    pub fn at_ingress(ground: &Ground) -> Result<Self> {
-        let filters = ground.done(
-            true,
-            &["tc", "-j", "filter", "show", "dev", DEVICE, "ingress"],
-        )?;
-        let filters: Value = serde_json::from_str(&filters).context("tc speaks otherwise")?;
-        let program =
-            find_program(&filters).context("no program is attached to the zone's device")?;
-        let links = ground.done(true, &["ip", "-j", "link", "show", DEVICE])?;
-        let links: Value = serde_json::from_str(&links).context("ip speaks otherwise")?;
-        let device = links[0]["ifindex"]
-            .as_u64()
-            .context("the device has no number")? as u32;
-        let mut context = [0; CONTEXT];
-        context[CONTEXT - 4..].copy_from_slice(&device.to_ne_bytes());
+    /// Has the kernel count from now on what each program takes, which costs each run something.
+    pub fn of(gatebell: &Gatebell, ground: &Ground) -> Result<Self> {
+        let program = Program::load(&ACCEPT)?;
+        let empty = program.id()?;
+        let places = [(V4, LOCAL_IN), (V4, LOCAL_OUT), (V6, LOCAL_IN)];
+        let standing = stand(ground, program, places, BEFORE_OURS)?;
         Ok(Self {
-            netns: ground.netns(),
-            program,
-            empty: empty::Empty::load()?,
-            context,
+            ids: gatebell.programs(),
+            empty,
+            _standing: standing,
+            _counts: enable_stats(Stats::RunTime).context("this kernel counts no programs")?,
         })
     }
 
-    /// Nanoseconds of one run on this packet, the mean of so many.
-    pub fn cost(&self, packet: &[u8], runs: u32) -> Result<f64> {
-        let packet = packet.to_vec();
-        self.with(move |timed| timed.ours(&packet, runs))
-    }
-
-    /// Both in turns: ours and the empty program, so many runs each time.
-    pub fn beside_empty(&self, packet: &[u8], runs: u32, rounds: usize) -> Result<Vec<f64>> {
-        let packet = packet.to_vec();
-        self.with(move |timed| {
-            (0..rounds)
-                .map(|_| Ok(timed.ours(&packet, runs)? - timed.nothing(&packet, runs)?))
-                .collect()
-        })
-    }
-
-    /// One run on each packet, ours and the empty program in turns: nanoseconds of each.
-    pub fn each_once(&self, packets: Vec<Vec<u8>>) -> Result<Singles> {
-        self.with(move |timed| {
-            let mut singles = Singles::default();
-            for packet in &packets {
-                singles.ours.push(timed.ours(packet, 1)?);
-                singles.empty.push(timed.nothing(packet, 1)?);
-            }
-            Ok(singles)
-        })
-    }
-
-    /// Runs happen in the zone's namespace, where the device's number means the device, on one processor.
-    fn with<T: Send + 'static>(
-        &self,
-        what: impl FnOnce(&Timed) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let (program, empty, context) = (self.program, self.empty.id(), self.context);
-        join(thread_in(&self.netns, None, move || {
-            pin(1)?;
-            what(&Timed {
-                program: opened(program)?,
-                empty: opened(empty)?,
-                context,
-            })
-        })?)
-    }
-}
-
-/// Single runs, in nanoseconds.
-#[derive(Default)]
-pub struct Singles {
-    /// Of the driver's program.
-    pub ours: Vec<f64>,
-    /// Of the empty one: what is measured of the measuring itself.
-    pub empty: Vec<f64>,
-}
-
-struct Timed {
-    program: SchedClassifier,
-    empty: SchedClassifier,
-    context: [u8; CONTEXT],
-}
-
-impl Timed {
-    fn ours(&self, packet: &[u8], runs: u32) -> Result<f64> {
-        self.run(&self.program, packet, runs)
-    }
-
-    fn nothing(&self, packet: &[u8], runs: u32) -> Result<f64> {
-        self.run(&self.empty, packet, runs)
-    }
-
-    fn run(&self, program: &SchedClassifier, packet: &[u8], runs: u32) -> Result<f64> {
-        let mut options = TestRunOptions::new();
-        options.data_in = Some(packet);
-        options.ctx_in = Some(&self.context);
-        options.repeat = runs;
-        let result = program
-            .test_run(options)
-            .context("the kernel does not run the program")?;
-        Ok(nanoseconds(result.duration))
-    }
-}
-
-fn nanoseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e9
-}
-
-fn opened(id: u32) -> Result<SchedClassifier> {
-    for program in loaded_programs() {
-        // Others come and go meanwhile.
-        let Ok(program) = program else { continue };
-        if program.id() == id {
-            return SchedClassifier::from_program_info(program, "measured".into())
-                .context("the program at the device is of another kind");
+    /// What they took while something was done.
+    pub fn over(&self, what: impl FnOnce() -> Result<()>) -> Result<Costs> {
+        let before = self.read();
+        what()?;
+        let mut costs = self.read();
+        for (name, taken) in &mut costs.0 {
+            let before = before.0.get(name).copied().unwrap_or_default();
+            taken.runs -= before.runs;
+            taken.ns -= before.ns;
         }
-    }
-    bail!("the program {id} is gone")
-}
-
-/// The first `"prog": {"id": …}` of what `tc` says.
-fn find_program(said: &Value) -> Option<u32> {
-    match said {
-        Value::Object(fields) => fields
-            .get("prog")
-            .and_then(|program| program["id"].as_u64())
-            .map(|id| id as u32)
-            .or_else(|| fields.values().find_map(find_program)),
-        Value::Array(values) => values.iter().find_map(find_program),
-        _ => None,
-    }
-}
-
-/// Ethernet frames with a UDP packet of 18 bytes to the zone's address.
-pub struct Udp;
-/// See [`Udp`].
-pub const UDP: Udp = Udp;
-
-impl Udp {
-    /// Over IPv4.
-    pub fn v4(&self, source: [u8; 4], from: u16, to: u16) -> Vec<u8> {
-        let inside: Ipv4Addr = INSIDE.parse().unwrap_or(Ipv4Addr::LOCALHOST);
-        let mut frame = ethernet([8, 0]);
-        frame.extend([0x45, 0, 0, 46, 0, 0, 0x40, 0, 64, 17, 0, 0]);
-        frame.extend(source);
-        frame.extend(inside.octets());
-        datagram(frame, from, to)
+        Ok(costs)
     }
 
-    /// Over IPv6.
-    pub fn v6(&self, source: [u8; 16], from: u16, to: u16) -> Vec<u8> {
-        let inside: Ipv6Addr = INSIDE_V6.parse().unwrap_or(Ipv6Addr::LOCALHOST);
-        let mut frame = ethernet([0x86, 0xDD]);
-        frame.extend([0x60, 0, 0, 0, 0, 26, 17, 64]);
-        frame.extend(source);
-        frame.extend(inside.octets());
-        datagram(frame, from, to)
+    fn read(&self) -> Costs {
+        let mut costs = Costs::default();
+        // Others come and go meanwhile.
+        for program in loaded_programs().flatten() {
+            let name = if program.id() == self.empty {
+                EMPTY
+            } else if self.ids.contains(&program.id()) {
+                program.name_as_str().unwrap_or_default()
+            } else {
+                continue;
+            };
+            let taken = costs.0.entry(name.to_owned()).or_default();
+            taken.runs += program.run_count() as f64;
+            taken.ns += program.run_time().as_nanos() as f64;
+        }
+        costs
     }
 }
 
-fn ethernet(carries: [u8; 2]) -> Vec<u8> {
-    let mut frame = vec![2; 12];
-    frame.extend(carries);
-    frame
+/// No program of the driver's has such a name.
+const EMPTY: &str = "";
+/// Those that are called in the IP stack, and go on with the one that judges.
+pub const COMES_IN: &str = "enter_local_in";
+/// See [`COMES_IN`].
+pub const GOES_OUT: &str = "enter_local_out";
+/// The one that is called where a socket gets a packet.
+pub const AT_SOCKET: &str = "zone_socket";
+
+/// What programs took, by name.
+#[derive(Default)]
+pub struct Costs(BTreeMap<String, Cost>);
+
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    runs: f64,
+    ns: f64,
 }
 
-fn datagram(mut frame: Vec<u8>, from: u16, to: u16) -> Vec<u8> {
-    frame.extend(from.to_be_bytes());
-    frame.extend(to.to_be_bytes());
-    frame.extend([0, 26, 0, 0]);
-    frame.extend([b'.'; 18]);
-    frame
+impl Costs {
+    /// Nanoseconds of one run of these programs, more than of one of the empty one.
+    pub fn above_empty(&self, names: &[&str]) -> Result<f64> {
+        let mean = |names: &[&str]| {
+            let of = names.iter().filter_map(|name| self.0.get(*name));
+            let (runs, ns) = of.fold((0.0, 0.0), |(runs, ns), cost| {
+                (runs + cost.runs, ns + cost.ns)
+            });
+            ensure!(runs > 0.0, "no packet came by {names:?}");
+            Ok(ns / runs)
+        };
+        Ok(mean(names)? - mean(&[EMPTY])?)
+    }
+
+    /// The runs and the nanoseconds of each program that ran, the dearest first; of the empty one's the same number of runs is left out.
+    pub fn each(&self) -> Vec<(&str, f64, f64)> {
+        let empty = self.0.get(EMPTY).copied().unwrap_or_default();
+        let nothing = empty.ns / empty.runs.max(1.0);
+        let ran = self
+            .0
+            .iter()
+            .filter(|(name, cost)| !name.is_empty() && cost.runs > 0.0);
+        let mut each: Vec<_> = ran
+            .map(|(name, cost)| (name.as_str(), cost.runs, cost.ns - nothing * cost.runs))
+            .collect();
+        each.sort_by(|a, b| b.2.total_cmp(&a.2));
+        each
+    }
 }
 
-/// Numbers that look random and are the same each time (xorshift).
-pub struct Scatter(u64);
+/// Two programs in the zone's IP stack: the first notes when a packet of IPv4 comes by, the second how long ago that was.
+pub struct Stopwatch {
+    numbers: Numbers,
+    processors: u32,
+    _standing: [(Program, Vec<OwnedFd>); 2],
+}
 
-impl Scatter {
-    /// From this seed on.
-    pub fn new(seed: u64) -> Self {
-        Self(seed | 1)
+/// Whatever takes longer was interrupted by another program.
+const INTERRUPTED_NS: i32 = 500_000;
+
+impl Stopwatch {
+    /// At this hook, around what stands between these priorities.
+    pub fn around(ground: &Ground, hook: u32, from: i32, to: i32) -> Result<Self> {
+        let processors = std::thread::available_parallelism()?.get() as u32;
+        let numbers = Numbers::make(processors)?;
+        let first = Program::load(&start(numbers.descriptor()))?;
+        let second = Program::load(&stop(numbers.descriptor()))?;
+        let standing = [
+            stand(ground, first, [(V4, hook)], from)?,
+            stand(ground, second, [(V4, hook)], to)?,
+        ];
+        Ok(Self {
+            numbers,
+            processors,
+            _standing: standing,
+        })
     }
 
-    /// The next one.
-    pub fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+    /// Nanoseconds from the one to the other, the mean of the packets that come by while something is done.
+    pub fn over(&self, what: impl FnOnce() -> Result<()>) -> Result<f64> {
+        let (ns, packets) = self.read()?;
+        what()?;
+        let (later_ns, later_packets) = self.read()?;
+        ensure!(later_packets > packets, "no packet came by the stopwatch");
+        Ok((later_ns - ns) as f64 / (later_packets - packets) as f64)
     }
+
+    fn read(&self) -> Result<(u64, u64)> {
+        let mut sum = (0, 0);
+        for processor in 0..self.processors {
+            let [_, ns, packets]: [u64; EACH] = self.numbers.read(processor)?;
+            sum = (sum.0 + ns, sum.1 + packets);
+        }
+        Ok(sum)
+    }
+}
+
+/// Puts a program at these places, in the zone's network namespace.
+fn stand<const PLACES: usize>(
+    ground: &Ground,
+    program: Program,
+    places: [(u32, u32); PLACES],
+    priority: i32,
+) -> Result<(Program, Vec<OwnedFd>)> {
+    join(thread_in(&ground.netns(), None, move || {
+        let stands = |(family, hook)| {
+            program.stand(Place {
+                family,
+                hook,
+                priority,
+            })
+        };
+        let links = places.into_iter().map(stands).collect::<Result<_>>()?;
+        Ok((program, links))
+    })?)
+}
+
+/// `r6` is this processor's numbers, of the map with this descriptor; where there are none, it goes on behind `left` more instructions.
+fn find(map: i32, left: i16) -> [Instruction; 9] {
+    const fn of(code: u8, to: u8, from: u8, offset: i16, number: i32) -> Instruction {
+        Instruction::of(code, to, from, offset, number)
+    }
+    [
+        of(0x85, 0, 0, 0, GET_PROCESSOR),
+        of(0x63, 10, 0, -4, 0),
+        of(0xBF, 2, 10, 0, 0),
+        of(0x07, 2, 0, 0, -4),
+        of(0x18, 1, 1, 0, map),
+        of(0, 0, 0, 0, 0),
+        of(0x85, 0, 0, 0, LOOK_UP),
+        of(0x15, 0, 0, left + 1, 0),
+        of(0xBF, 6, 0, 0, 0),
+    ]
+}
+
+/// Helpers, by their numbers.
+const LOOK_UP: i32 = 1;
+const GET_NS: i32 = 5;
+const GET_PROCESSOR: i32 = 8;
+
+/// Writes down what time it is.
+fn start(map: i32) -> Vec<Instruction> {
+    let note = [
+        Instruction::of(0x85, 0, 0, 0, GET_NS),
+        Instruction::of(0x7B, 6, 0, 0, 0),
+    ];
+    [&find(map, note.len() as i16)[..], &note, &ACCEPT].concat()
+}
+
+/// Adds up how long ago that was, and counts it, once.
+fn stop(map: i32) -> Vec<Instruction> {
+    const fn of(code: u8, to: u8, from: u8, offset: i16, number: i32) -> Instruction {
+        Instruction::of(code, to, from, offset, number)
+    }
+    let now = [of(0x85, 0, 0, 0, GET_NS), of(0xBF, 7, 0, 0, 0)];
+    let sum = [
+        // What was noted is taken.
+        of(0x79, 1, 6, 0, 0),
+        of(0xB7, 2, 0, 0, 0),
+        of(0x7B, 6, 2, 0, 0),
+        of(0x15, 1, 0, 8, 0),
+        of(0x1F, 7, 1, 0, 0),
+        of(0x25, 7, 0, 6, INTERRUPTED_NS),
+        of(0x79, 1, 6, 8, 0),
+        of(0x0F, 1, 7, 0, 0),
+        of(0x7B, 6, 1, 8, 0),
+        of(0x79, 1, 6, 16, 0),
+        of(0x07, 1, 0, 0, 1),
+        of(0x7B, 6, 1, 16, 0),
+    ];
+    [&now[..], &find(map, sum.len() as i16), &sum, &ACCEPT].concat()
 }

@@ -115,6 +115,14 @@ pub const PROMISES: &[Promise] = &[
     ),
     promise(
         "refused",
+        "refused_nft_input",
+        "refused packets only dropped, against nft's input hook, both with 100 rules",
+        AtLeast(1.0),
+        "×",
+        1.2,
+    ),
+    promise(
+        "refused",
         "refused_unaccounted",
         "refused packets that neither the app nor a counter knows of",
         AtMost(0.0),
@@ -152,6 +160,14 @@ pub const PROMISES: &[Promise] = &[
         AtMost(100.0),
         "ns",
         90.0,
+    ),
+    promise(
+        "program",
+        "program_known_nft",
+        "a packet of a known connection, 100 rules, against nft's `ct state established accept`",
+        AtMost(1.0),
+        "×",
+        0.8,
     ),
     promise(
         "program",
@@ -216,6 +232,14 @@ pub const PROMISES: &[Promise] = &[
         AtLeast(95.0),
         "%",
         94.0,
+    ),
+    promise(
+        "through",
+        "through_http_nft",
+        "the same, against nft with `ct state` and the same 100 rules",
+        AtLeast(1.05),
+        "×",
+        1.0,
     ),
     promise(
         "storm",

@@ -1,6 +1,6 @@
 //! The same rules in two languages: Gatebell's and nftables'.
 
-use crate::probe::Scatter;
+use crate::scatter::Scatter;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -8,8 +8,14 @@ use std::path::Path;
 pub fn refuse(log: bool) -> String {
     format!(
         "version = 1\n[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n\
-         [[rule]]\nid = \"refused\"\naction = \"block\"\ndirection = \"in\"\nprotocol = \"udp\"\nports = 9\nlog = {log}\n\n\
-         {NEIGHBOURS}"
+         {}{NEIGHBOURS}",
+        refuse_one(log)
+    )
+}
+
+fn refuse_one(log: bool) -> String {
+    format!(
+        "[[rule]]\nid = \"refused\"\naction = \"block\"\ndirection = \"in\"\nprotocol = \"udp\"\nports = 9\nlog = {log}\n\n"
     )
 }
 
@@ -28,6 +34,19 @@ pub struct Ordered {
 impl Ordered {
     /// Makes them. The same number makes the same rules.
     pub fn of(count: u32) -> Self {
+        Self::before(
+            count,
+            "[[rule]]\nid = \"last\"\naction = \"allow\"\nlog = false\n",
+            "  accept\n",
+        )
+    }
+
+    /// The same, but the last refuses datagrams to port 9 without a word.
+    pub fn refusing(count: u32) -> Self {
+        Self::before(count, &refuse_one(false), "  udp dport 9 drop\n")
+    }
+
+    fn before(count: u32, last: &str, nft_last: &str) -> Self {
         let mut toml =
             "version = 1\n[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n".to_owned();
         let mut nft = String::new();
@@ -49,8 +68,8 @@ impl Ordered {
             );
             nft += &format!("  {family} saddr {source} {protocol} dport {port}-{to_port} drop\n");
         }
-        toml += "[[rule]]\nid = \"last\"\naction = \"allow\"\nlog = false\n";
-        nft += "  accept\n";
+        toml += last;
+        nft += nft_last;
         Self { toml, nft }
     }
 }

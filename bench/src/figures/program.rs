@@ -1,34 +1,43 @@
-//! What the driver's program costs for one packet, by runs that the kernel times.
+//! What the driver's programs cost for one packet, by what the kernel counts of them while packets go, and what nftables costs for the
+//! same by a stopwatch around both.
 
 use super::Setting;
+use super::guard::Guard;
+use super::through::{connections, nginx};
 use crate::book::Book;
 use crate::gatebell::Gatebell;
-use crate::lab::INSIDE;
+use crate::lab::{INSIDE, INSIDE_V6, OUTSIDE};
 use crate::load::Done;
 use crate::peers::Nft;
-use crate::probe::{Probe, Scatter, Singles, UDP};
+use crate::probe::{AT_SOCKET, COMES_IN, GOES_OUT, LOCAL_OUT, PRE_ROUTING, Probe, Stopwatch};
 use crate::ruleset::{Listed, Ordered, chain};
-use crate::statistics::quantile;
+use crate::scatter::strangers;
 use anyhow::{Context, Result};
+use std::fmt::Write;
+use std::net::IpAddr;
 
 const FIGURE: &str = "program";
 const MANY: u32 = 10_000;
 /// The port that the last rule lets in.
 const PORT: u16 = 5000;
+/// Where requests are answered, outside.
+const ANSWER: u16 = 7002;
 
 type Part = fn(&Setting<'_>, &mut Book) -> Result<()>;
 
 /// Measures all of it. What this release can't do leaves the rest alone.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
-    let parts: [(&[&'static str], Part); 5] = [
+    let parts: [(&[&'static str], Part); 7] = [
         (&["program_known"], |setting, book| {
             known(setting, 10, "program_known", book)
         }),
         (&["program_known_10000"], |setting, book| {
             known(setting, MANY, "program_known_10000", book)
         }),
+        (&["program_known_nft"], beside_nft),
         (&["program_first_v4", "program_first_v6"], first),
         (&["program_set_exact", "program_set_prefixes"], sets),
+        (&[], connection),
         (&[], nft),
     ];
     for (promises, part) in parts {
@@ -39,72 +48,99 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
                 .for_each(|id| book.cannot(id, format!("{why:#}")));
         }
     }
+    book.note(
+        FIGURE,
+        "What the kernel itself counts of each program (`BPF_ENABLE_STATS`), the mean of the packets of a round, less the same of an \
+         empty program beside it. A stopwatch is two programs in the IP stack, around whatever stands between them, less the same with \
+         nothing between.",
+    );
     Ok(())
+}
+
+/// Requests and answers on one connection, each in a packet of its own.
+fn ask(setting: &Setting<'_>) -> Result<()> {
+    let time = setting.choose("1000", "300");
+    let words = ["ask", &format!("{OUTSIDE}:{ANSWER}"), time];
+    setting.ground.load::<Done>(true, &words).map(drop)
 }
 
 fn known(setting: &Setting<'_>, rules: u32, id: &'static str, book: &mut Book) -> Result<()> {
-    let _gatebell = Gatebell::start(setting.programs, setting.ground, &Ordered::of(rules).toml)?;
-    let probe = Probe::at_ingress(setting.ground)?;
-    let packet = UDP.v4([10, 77, 0, 1], 4000, PORT);
-    // The first one begins the flow.
-    probe.cost(&packet, 1)?;
-    let rounds = setting.choose(15, 5);
-    book.put(id, &probe.beside_empty(&packet, 200_000, rounds)?);
+    let ground = setting.ground;
+    let _answers = ground.serve(false, &["answer", &format!("{OUTSIDE}:{ANSWER}"), "60"])?;
+    let gatebell = Gatebell::start(setting.programs, ground, &Ordered::of(rules).toml)?;
+    let probe = Probe::of(&gatebell, ground)?;
+    let (mut both, mut received) = (Vec::new(), Vec::new());
+    for _ in 0..setting.choose(15, 5) {
+        let costs = probe.over(|| ask(setting))?;
+        both.push(costs.above_empty(&[COMES_IN, GOES_OUT])?);
+        received.push(costs.above_empty(&[AT_SOCKET])?);
+    }
+    book.put(id, &both);
+    let name = format!("a packet of a known flow, {rules} rules, more where a socket gets it");
+    book.beside(FIGURE, name, &received, "ns");
     Ok(())
 }
 
-/// First packets from many addresses, each run once: what they touch is cold.
+/// Where what `ct state` takes begins at this hook, and where both have decided.
+const BEFORE_CT: i32 = -250;
+const BEHIND_OURS: i32 = 99;
+
+/// Packets of a known connection that leave, in turns: with nobody, with Gatebell, with nft.
+fn beside_nft(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
+    let ground = setting.ground;
+    let _answers = ground.serve(false, &["answer", &format!("{OUTSIDE}:{ANSWER}"), "300"])?;
+    let stopwatch = Stopwatch::around(ground, LOCAL_OUT, BEFORE_CT, BEHIND_OURS)?;
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..setting.choose(7, 3) {
+        let time = |guard: Guard| guard.over(setting, || stopwatch.over(|| ask(setting)));
+        let nothing = time(Guard::Nobody)?;
+        ours.push(time(Guard::Gatebell)? - nothing);
+        theirs.push(time(Guard::Nft)? - nothing);
+    }
+    book.put(
+        "program_known_nft",
+        &crate::statistics::ratios(&ours, &theirs),
+    );
+    let name = "a packet of a known connection that leaves, 100 rules, by a stopwatch";
+    book.beside(FIGURE, format!("Gatebell, {name}"), &ours, "ns");
+    book.beside(FIGURE, format!("nft, {name}"), &theirs, "ns");
+    Ok(())
+}
+
+/// One datagram from each of these.
+fn from_each(setting: &Setting<'_>, to: &str, sources: &[IpAddr]) -> Result<()> {
+    let file = setting.ground.lab.folder().join("sources.txt");
+    let mut lines = String::new();
+    for source in sources {
+        let _written = writeln!(lines, "{source}");
+    }
+    std::fs::write(&file, lines)?;
+    let file = file.to_str().context("a folder's name is no text")?;
+    let words = ["forged", to, file];
+    setting.ground.load::<Done>(false, &words).map(drop)
+}
+
+/// First packets, from many addresses.
 fn first(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
+    let gatebell = Gatebell::start(setting.programs, setting.ground, &Ordered::of(MANY).toml)?;
+    let probe = Probe::of(&gatebell, setting.ground)?;
     for (id, six) in [("program_first_v4", false), ("program_first_v6", true)] {
-        let (mut medians, mut nearly_all) = (Vec::new(), Vec::new());
-        let gatebell = Gatebell::start(setting.programs, setting.ground, &Ordered::of(MANY).toml)?;
-        let probe = Probe::at_ingress(setting.ground)?;
+        let to = if six {
+            format!("[{INSIDE_V6}]:{PORT}")
+        } else {
+            format!("{INSIDE}:{PORT}")
+        };
+        // Who is asked for first is the neighbour.
+        from_each(setting, &to, &strangers(six, 999, 10))?;
+        let mut costs = Vec::new();
         for round in 0..setting.choose(8, 3) {
-            let singles = probe.each_once(strangers(six, round, 4000))?;
-            let (median, most) = above_empty(singles);
-            medians.push(median);
-            nearly_all.push(most);
+            let sources = strangers(six, round, 4000);
+            let cost = probe.over(|| from_each(setting, &to, &sources))?;
+            costs.push(cost.above_empty(&[COMES_IN])?);
         }
-        drop(gatebell);
-        book.put(id, &medians);
-        let version = if six { "IPv6" } else { "IPv4" };
-        book.beside(
-            FIGURE,
-            format!("a first packet, cold, 10,000 rules, {version}, p99"),
-            &nearly_all,
-            "ns",
-        );
+        book.put(id, &costs);
     }
     Ok(())
-}
-
-/// The median and the 99th percentile, above the empty program's median.
-fn above_empty(mut singles: Singles) -> (f64, f64) {
-    let nothing = quantile(&mut singles.empty, 0.5);
-    (
-        quantile(&mut singles.ours, 0.5) - nothing,
-        quantile(&mut singles.ours, 0.99) - nothing,
-    )
-}
-
-/// Packets of flows that nobody has seen, from addresses all over.
-fn strangers(six: bool, seed: u64, count: usize) -> Vec<Vec<u8>> {
-    let mut scatter = Scatter::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0xABCD);
-    let one = |_| {
-        let word = scatter.next();
-        let from = 1024 + (scatter.next() % 60_000) as u16;
-        let [a, b, c, d, e, f, ..] = word.to_be_bytes();
-        if six {
-            UDP.v6(
-                [0x20, 1, a, b, c, d, e, f, a, c, 0, 0, 0, 0, 0, 1],
-                from,
-                PORT,
-            )
-        } else {
-            UDP.v4([100 + a % 100, b, c, d], from, PORT)
-        }
-    };
-    (0..count).map(one).collect()
 }
 
 /// What the question whether a set holds an address adds to a first packet: with the set, less with one address in its place.
@@ -118,12 +154,18 @@ fn sets(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
             Listed::rules("@many", Some(&file)),
         );
         let mut gatebell = Gatebell::start(setting.programs, setting.ground, &small)?;
-        let probe = Probe::at_ingress(setting.ground)?;
+        let probe = Probe::of(&gatebell, setting.ground)?;
+        let to = format!("{INSIDE}:{PORT}");
+        let cost = |round| -> Result<f64> {
+            let sources = asked(&listed, round);
+            let costs = probe.over(|| from_each(setting, &to, &sources))?;
+            costs.above_empty(&[COMES_IN])
+        };
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for round in 0..setting.choose(4, 2) {
-            without.push(above_empty(probe.each_once(asked(&listed, 2 * round))?).0);
+            without.push(cost(2 * round)?);
             gatebell.publish(&large)?;
-            with.push(above_empty(probe.each_once(asked(&listed, 2 * round + 1))?).0);
+            with.push(cost(2 * round + 1)?);
             gatebell.publish(&small)?;
         }
         let more: Vec<f64> = with
@@ -149,38 +191,63 @@ fn sets(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     Ok(())
 }
 
-/// Packets from addresses of the list and from others, by turns.
-fn asked(listed: &Listed, round: u64) -> Vec<Vec<u8>> {
-    let mut others = strangers(false, round, 1000).into_iter();
+/// Addresses of the list and others, by turns.
+fn asked(listed: &Listed, round: u64) -> Vec<IpAddr> {
+    let others = strangers(false, round, 1000);
     let members = listed.members.iter().skip(1000 * round as usize % 20_000);
     members
-        .take(1000)
-        .flat_map(|source| [Some(UDP.v4(*source, 4000, PORT)), others.next()])
-        .flatten()
+        .zip(others)
+        .flat_map(|(member, other)| [IpAddr::from(*member), other])
         .collect()
 }
 
+/// What each program takes of a new HTTP connection.
+fn connection(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
+    let _nginx = nginx(setting)?;
+    let rules = Ordered::of(super::guard::RULES).toml;
+    let gatebell = Gatebell::start(setting.programs, setting.ground, &rules)?;
+    let probe = Probe::of(&gatebell, setting.ground)?;
+    let mut made = 0.0;
+    let costs = probe.over(|| {
+        made = connections(setting)?.0;
+        Ok(())
+    })?;
+    let each = costs.each();
+    let all: f64 = each.iter().map(|(_, _, ns)| ns / made).sum();
+    book.beside(
+        FIGURE,
+        "a new HTTP connection, all programs together",
+        &[all],
+        "ns",
+    );
+    for (name, runs, ns) in each {
+        let name = format!(
+            "of that {name}, run {:.1} times, each {:.0} ns",
+            runs / made,
+            ns / runs
+        );
+        book.beside(FIGURE, name, &[ns / made], "ns");
+    }
+    Ok(())
+}
+
+/// Where `raw` stands at that hook, between.
+const BEFORE_RAW: i32 = -350;
+const BEHIND_RAW: i32 = -250;
+
 /// The same linear rules under nftables: what a packet takes longer with them than without any.
 fn nft(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
-    let flood = |count: &str| -> Result<f64> {
-        let done: Done = setting
-            .ground
-            .load(false, &["flood", &format!("{INSIDE}:{PORT}"), count, "3"])?;
-        Ok(done.seconds * 1e9 / done.count as f64)
-    };
-    // Each datagram goes by itself.
-    setting.ground.offload(false)?;
-    let _sink = setting
-        .ground
-        .serve(true, &["sink", &format!("{INSIDE}:{PORT}"), "60"])?;
+    let stopwatch = Stopwatch::around(setting.ground, PRE_ROUTING, BEFORE_RAW, BEHIND_RAW)?;
+    let to = format!("{INSIDE}:{PORT}");
     let rules = chain("prerouting", "raw", &Ordered::of(MANY).nft);
     let mut costs = Vec::new();
-    for _ in 0..setting.choose(3, 1) {
-        let without = flood("100000")?;
+    for round in 0..setting.choose(3, 1) {
+        let time = || stopwatch.over(|| from_each(setting, &to, &strangers(false, round, 1000)));
+        let without = time()?;
         let there = Nft::with(setting.ground, &rules).context("nft does not take 10,000 rules")?;
-        let with = flood("6400")?;
+        let with = time();
         drop(there);
-        costs.push(with - without);
+        costs.push(with? - without);
     }
     book.beside(
         FIGURE,

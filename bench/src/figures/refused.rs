@@ -9,8 +9,8 @@ use crate::load::Done;
 use crate::peers::nflog::{GROUP, Nflog};
 use crate::peers::nfqueue::{Nfqueue, Verdict};
 use crate::peers::{Got, Iptables, Nft};
-use crate::probe::{Probe, UDP};
-use crate::ruleset::{chain, refuse};
+use crate::probe::{COMES_IN, Probe};
+use crate::ruleset::{Ordered, chain, refuse};
 use crate::statistics::ratios;
 use anyhow::{Context, Result};
 use channel::{Mask, Pace, Record};
@@ -33,6 +33,8 @@ struct Rates {
     prompt: Vec<f64>,
     four: Vec<f64>,
     nft_dropped: Vec<f64>,
+    input: Vec<f64>,
+    nft_input: Vec<f64>,
     nflog_1: Vec<f64>,
     nflog_100: Vec<f64>,
     nfqueue: Vec<f64>,
@@ -49,6 +51,7 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     for _ in 0..setting.choose(5, 2) {
         ours(setting, &mut rates)?;
         theirs(setting, &mut rates)?;
+        at_input(setting, &mut rates)?;
     }
     write_down(&rates, book);
     four_apps(setting, book).context("four apps and one")
@@ -58,6 +61,7 @@ fn write_down(rates: &Rates, book: &mut Book) {
     book.put("refused_nflog_1", &ratios(&rates.one, &rates.nflog_1));
     book.put("refused_nflog_100", &ratios(&rates.one, &rates.nflog_100));
     book.put("refused_nfqueue", &ratios(&rates.one, &rates.nfqueue));
+    book.put("refused_nft_input", &ratios(&rates.input, &rates.nft_input));
     book.put("refused_unaccounted", &rates.unaccounted);
     let cost: Vec<f64> = ratios(&rates.one, &rates.dropped)
         .iter()
@@ -71,6 +75,8 @@ fn write_down(rates: &Rates, book: &mut Book) {
         ("Gatebell, one app told (prompt)", &rates.prompt),
         ("Gatebell, four apps told each", &rates.four),
         ("nft, only dropped", &rates.nft_dropped),
+        ("Gatebell, only dropped, 100 rules", &rates.input),
+        ("nft, only dropped at `input`, 100 rules", &rates.nft_input),
         ("nft log, threshold 1", &rates.nflog_1),
         ("nft log, threshold 100", &rates.nflog_100),
         ("NFQUEUE, refused in user space", &rates.nfqueue),
@@ -228,18 +234,21 @@ fn got(done: &Done, got: &Got) -> (f64, f64) {
     )
 }
 
-/// The kernel's part alone, by runs of the program: rings are drained between the runs.
+/// The programs' part alone: rings are drained between the rounds.
 fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     const LARGE: u32 = 8 << 20;
-    const RUNS: u32 = 20_000;
     let mut gatebell = Gatebell::start(setting.programs, setting.ground, &refuse(false))?;
-    let probe = Probe::at_ingress(setting.ground)?;
-    let packet = UDP.v4([192, 0, 2, 1], 4000, PORT);
+    let probe = Probe::of(&gatebell, setting.ground)?;
     let rounds = setting.choose(15, 5);
-    let costs = || -> Result<Vec<f64>> { (0..rounds).map(|_| probe.cost(&packet, RUNS)).collect() };
+    let cost = || -> Result<f64> {
+        let flood = ["flood", &format!("{INSIDE}:{PORT}"), "20000", "3"];
+        let costs = probe.over(|| setting.ground.load::<Done>(false, &flood).map(drop))?;
+        costs.above_empty(&[COMES_IN])
+    };
+    let costs = || -> Result<Vec<f64>> { (0..rounds).map(|_| cost()).collect() };
     book.beside(
         FIGURE,
-        "Gatebell's program, a refused packet of which nothing is told",
+        "Gatebell's programs, a refused packet of which nothing is told",
         &costs()?,
         "ns",
     );
@@ -254,10 +263,10 @@ fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let mut first = attach()?;
     let (mut one, mut four) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        one.push(probe.cost(&packet, RUNS)?);
+        one.push(cost()?);
         first.drain(|_| {})?;
         let mut others = [attach()?, attach()?, attach()?];
-        four.push(probe.cost(&packet, RUNS)?);
+        four.push(cost()?);
         for app in others.iter_mut().chain([&mut first]) {
             app.drain(|_| {})?;
         }
@@ -270,5 +279,16 @@ fn four_apps(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     book.put("refused_four_apps", &more);
     book.beside(FIGURE, "the same, one app told", &one, "ns");
     book.beside(FIGURE, "the same, four apps told", &four, "ns");
+    Ok(())
+}
+
+/// How fast a flood is dropped where the machine itself would get it, with the same rules before the one that refuses it.
+fn at_input(setting: &Setting<'_>, rates: &mut Rates) -> Result<()> {
+    let rules = Ordered::refusing(super::guard::RULES);
+    let gatebell = Gatebell::start(setting.programs, setting.ground, &rules.toml)?;
+    rates.input.push(flood(setting)?.rate() / 1000.0);
+    drop(gatebell);
+    let _rules = Nft::with(setting.ground, &chain("input", "filter", &rules.nft))?;
+    rates.nft_input.push(flood(setting)?.rate() / 1000.0);
     Ok(())
 }

@@ -23,6 +23,8 @@ struct Way {
     measure: fn(&Setting<'_>) -> Result<f64>,
 }
 
+const HTTP: &str = "through_http";
+
 const WAYS: [Way; 4] = [
     Way {
         promise: "through_tcp",
@@ -46,7 +48,7 @@ const WAYS: [Way; 4] = [
         measure: ask,
     },
     Way {
-        promise: "through_http",
+        promise: HTTP,
         says: "new HTTP connections",
         unit: "thousand/s",
         offloads: true,
@@ -112,6 +114,12 @@ fn write_down(all: &[(Guard, usize, f64)], book: &mut Book) {
                 .collect::<Vec<f64>>()
         };
         book.put(way.promise, &kept(Guard::Gatebell));
+        if way.promise == HTTP {
+            book.put(
+                "through_http_nft",
+                &ratios(&of(Guard::Gatebell), &of(Guard::Nft)),
+            );
+        }
         book.beside(
             FIGURE,
             format!("{}, unprotected", way.says),
@@ -162,7 +170,8 @@ const SINK: u16 = 7001;
 const ANSWER: u16 = 7002;
 const WEB: u16 = 7003;
 
-fn nginx(setting: &Setting<'_>) -> Result<Server> {
+/// A server of the web, outside.
+pub fn nginx(setting: &Setting<'_>) -> Result<Server> {
     let folder = setting.ground.lab.folder().join("nginx");
     fs::create_dir_all(&folder)?;
     let folder = folder.to_str().context("a folder's name is no text")?;
@@ -228,15 +237,24 @@ fn ask(setting: &Setting<'_>) -> Result<f64> {
 }
 
 fn http(setting: &Setting<'_>) -> Result<f64> {
+    Ok(connections(setting)?.1 / 1000.0)
+}
+
+/// New connections to [`nginx`]: how many, and how many in a second.
+pub fn connections(setting: &Setting<'_>) -> Result<(f64, f64)> {
     let url = format!("http://{OUTSIDE}:{WEB}/");
     let seconds = setting.choose("2", "1");
     let said = setting.ground.done(
         true,
         &["ab", "-q", "-c", "4", "-t", seconds, "-n", "30000", &url],
     )?;
-    let rate = said
-        .lines()
-        .find_map(|line| line.strip_prefix("Requests per second:"));
-    let rate = rate.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(rate.context("ab speaks otherwise")? / 1000.0)
+    let number = |name: &str| -> Result<f64> {
+        let said = said.lines().find_map(|line| line.strip_prefix(name));
+        let number = said.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        number.context("ab speaks otherwise")
+    };
+    Ok((
+        number("Complete requests:")?,
+        number("Requests per second:")?,
+    ))
 }

@@ -2,6 +2,7 @@
 //! at its end what it did, as JSON.
 
 mod ask;
+mod forged;
 mod storm;
 mod udp;
 
@@ -10,6 +11,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// One load.
@@ -23,6 +25,13 @@ pub enum Load {
         count: u64,
         /// How many seconds at most
         seconds: u64,
+    },
+    /// Datagrams from addresses of a file, one from each
+    Forged {
+        /// Where to
+        to: SocketAddr,
+        /// The file, with one address a line
+        from: PathBuf,
     },
     /// Datagrams one at a time, each to a port of its own from 20000 on; with the time of each
     Beat {
@@ -109,6 +118,7 @@ pub const BEAT_PORT: u16 = 20_000;
 pub fn run(load: &Load) -> Result<()> {
     match *load {
         Load::Flood { to, count, seconds } => say(&udp::flood(to, count, seconds)?),
+        Load::Forged { to, ref from } => say(&forged::forged(to, from)?),
         Load::Beat { to, count, pause } => say(&udp::beat(to, count, pause)?),
         Load::Sink { at, seconds } => udp::sink(at, seconds),
         Load::Answer { at, seconds } => ask::answer(at, seconds),
