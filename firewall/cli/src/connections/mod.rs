@@ -1,0 +1,207 @@
+//! The connections of a dry run. What is remembered, and what passes because of it, `engine` decides, as in the driver.
+//!
+//! The driver forgets silent connections when its service comes round; here they are forgotten on time.
+
+mod aging;
+#[cfg(test)]
+mod tests;
+
+use aging::Aging;
+use engine::buyer::has_room;
+use engine::connection::{Connections, Known, decide, is_silent, key_of};
+use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
+use firewall_abi::firewall::{
+    FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS,
+};
+use firewall_abi::packet::{Decision, Direction, PacketMeta};
+use std::collections::HashMap;
+
+/// The connections of one dry run.
+#[derive(Default)]
+pub struct Remembered {
+    /// Those that are confirmed.
+    known: HashMap<FlowKey, FlowEntry>,
+    /// How many of them there are of each buyer.
+    bought: HashMap<u32, u32>,
+    /// How many of them began outside.
+    arrivals: u32,
+    /// Those that are not, and began outside.
+    arriving: Aging<MAX_UNCONFIRMED_ARRIVALS>,
+    /// The others that are not, of each buyer; those who come late share the last ones.
+    pending: [Aging<RING>; RINGS],
+    /// Which of them each buyer has.
+    rings: HashMap<u32, usize>,
+    /// Those that both ends have ended.
+    closed: Aging<MAX_CLOSED>,
+    /// How often a confirmed connection found no room among those that make none for new ones.
+    pub full: u64,
+    /// Who is at the zone's end of the packet that is being judged, as far as it is known.
+    pub local: PacketMeta,
+    /// Whether that goes to everyone on its link, as far as it is known.
+    pub goes_to_everyone: bool,
+    /// The time of the packet that is being judged.
+    now_ns: u64,
+}
+
+impl Remembered {
+    /// Judges a packet that was seen at `now_ns`, as the Linux driver does. `bytes`: what there is of it.
+    pub fn decide<T: Tables>(
+        &mut self,
+        packet: &Parsed,
+        bytes: &[u8],
+        rules: &T,
+        now_ns: u64,
+    ) -> Decision {
+        self.now_ns = now_ns;
+        let mut packet = *packet;
+        let mut key = key_of(&packet.flow);
+        let mut local = self.local;
+        // A capture does not show who sends; of this it is the kernel.
+        if may_keep_the_link(&packet.flow) && local.program == [0; 2] {
+            local.program = PacketMeta::KERNEL;
+        }
+        let quoted =
+            (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
+        decide(
+            &mut packet,
+            &mut Known {
+                now_ns,
+                quoted,
+                local,
+                device: device_of(&self.local),
+                first_device: number_of(self.local.interface),
+                goes_to_everyone: self.goes_to_everyone,
+            },
+            rules,
+            self,
+        )
+    }
+
+    /// Whether there is lasting room for another one like this.
+    fn has_room(&mut self, entry: &FlowEntry) -> bool {
+        if !self.has_room_now(entry) {
+            let now_ns = self.now_ns;
+            let silent: Vec<FlowKey> = self
+                .known
+                .iter()
+                .filter(|(key, entry)| is_silent(key, entry, now_ns))
+                .map(|(key, _)| *key)
+                .collect();
+            for key in silent {
+                self.forget(&key);
+            }
+        }
+        self.has_room_now(entry)
+    }
+
+    fn has_room_now(&self, entry: &FlowEntry) -> bool {
+        let bought = self.bought.get(&entry.buyer).copied().unwrap_or(0);
+        let arrivals = arrived(entry.direction).then_some(self.arrivals);
+        has_room(bought, self.known.len() as u32, arrivals)
+    }
+
+    /// Where those stand that are not confirmed, of one like this.
+    fn unconfirmed(&mut self, entry: &FlowEntry) -> &mut HashMap<FlowKey, FlowEntry> {
+        if arrived(entry.direction) {
+            &mut self.arriving.entries
+        } else {
+            &mut self.ring_of(entry.buyer).entries
+        }
+    }
+
+    fn ring_of(&mut self, buyer: u32) -> &mut Aging<RING> {
+        let next = self.rings.len().min(RINGS - 1);
+        let ring = *self.rings.entry(buyer).or_insert(next);
+        &mut self.pending[ring]
+    }
+}
+
+impl Connections for Remembered {
+    fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
+        let Self {
+            known,
+            arriving,
+            pending,
+            ..
+        } = self;
+        known
+            .get_mut(key)
+            .or_else(|| {
+                pending
+                    .iter_mut()
+                    .find_map(|ring| ring.entries.get_mut(key))
+            })
+            .or_else(|| arriving.entries.get_mut(key))
+    }
+
+    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+        let entry = FlowEntry {
+            buyer,
+            direction,
+            ..FlowEntry::NEW
+        };
+        if arrived(direction) {
+            self.arriving.put(key, &entry);
+            self.arriving.entries.get_mut(key)
+        } else {
+            let ring = self.ring_of(buyer);
+            ring.put(key, &entry);
+            ring.entries.get_mut(key)
+        }
+    }
+
+    fn keep(&mut self, key: &FlowKey) {
+        let Some(entry) = self.find(key).copied() else {
+            return;
+        };
+        if !self.has_room(&entry) {
+            self.full += 1;
+            return;
+        }
+        self.unconfirmed(&entry).remove(key);
+        let state = entry.state | FlowEntry::KEPT;
+        self.known.insert(*key, FlowEntry { state, ..entry });
+        *self.bought.entry(entry.buyer).or_default() += 1;
+        self.arrivals += u32::from(arrived(entry.direction));
+    }
+
+    fn forget(&mut self, key: &FlowKey) {
+        if let Some(entry) = self.known.remove(key) {
+            let bought = self.bought.entry(entry.buyer).or_default();
+            *bought = bought.saturating_sub(1);
+            let arrivals = u32::from(arrived(entry.direction));
+            self.arrivals = self.arrivals.saturating_sub(arrivals);
+        } else if let Some(entry) = self.find(key).copied() {
+            self.unconfirmed(&entry).remove(key);
+        }
+    }
+
+    fn close(&mut self, key: &FlowKey) {
+        let Some(entry) = self.find(key).copied() else {
+            return;
+        };
+        self.forget(key);
+        self.closed.put(key, &entry);
+    }
+
+    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry> {
+        self.closed.entries.get(key)
+    }
+}
+
+/// Whether what began in this direction began outside.
+fn arrived(direction: u8) -> bool {
+    direction == Direction::Inbound as u8
+}
+
+/// A number for the device that a packet is seen on; of what is forwarded, one for both that is the same for replies.
+fn device_of(local: &PacketMeta) -> u32 {
+    let [one, other] = [local.interface, local.out_interface].map(number_of);
+    one.max(other).rotate_left(16) ^ one.min(other)
+}
+
+/// A number for a device of this name.
+fn number_of([first, second]: [u64; 2]) -> u32 {
+    let mixed = first ^ second.rotate_left(7);
+    (mixed ^ mixed >> 32) as u32
+}

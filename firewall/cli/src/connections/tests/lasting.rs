@@ -1,0 +1,257 @@
+//! What passes because of what passed before, and for how long.
+
+use super::{ACK, ANSWERED, ASKED, FIN, REFUSED, REPLY, RST, Run, SECOND, SYN};
+use crate::connections::Remembered;
+use crate::flow::Question;
+use engine::connection::{Known, decide};
+use firewall_abi::packet::{PacketMeta, Reason, Verdict, name_words};
+
+#[test]
+fn only_the_other_end_replies_and_only_to_what_was_allowed() {
+    let mut run = Run::new();
+    assert_eq!(run.at(0, ANSWERED), REFUSED);
+    assert_eq!(run.at(1, ASKED), (true, Reason::Rule));
+    assert_eq!(run.at(2, ANSWERED), REPLY);
+    assert_eq!(run.at(3, "in udp 10.0.0.1:54 -> 10.0.0.2:5000"), REFUSED);
+    assert_eq!(run.at(4, "in udp 10.0.0.1:5000 -> 10.0.0.2:53"), REFUSED);
+    assert_eq!(run.at(5, ASKED), (true, Reason::Rule));
+}
+
+#[test]
+fn the_rules_are_asked_about_the_beginning_alone() {
+    let mut run = Run::new();
+    for (packet, known) in [(ASKED, 0), (ASKED, 1), (ANSWERED, 1), (ASKED, 1)] {
+        let packet = packet.parse::<Question>().unwrap().0;
+        let decision = run
+            .connections
+            .decide(&packet, &[], &run.rules.slices(), SECOND);
+        assert_eq!(
+            (decision.verdict, decision.known),
+            (Verdict::Allow as u8, known)
+        );
+    }
+}
+
+#[test]
+fn a_silent_conversation_is_forgotten_and_a_reply_keeps_it() {
+    let mut run = Run::new();
+    run.at(0, ASKED);
+    assert_eq!(run.at(30, ANSWERED), REPLY);
+    // A single question and its answer.
+    assert_eq!(run.at(61, ANSWERED), REFUSED);
+    for (at, packet) in [(100, ASKED), (101, ANSWERED), (102, ASKED)] {
+        assert!(run.at(at, packet).0);
+    }
+    assert_eq!(run.at(282, ANSWERED), REPLY);
+    assert_eq!(run.at(463, ANSWERED), REFUSED);
+    // Whoever was never answered is waited for no longer than half a minute.
+    run.at(500, ASKED);
+    assert_eq!(run.at(531, ANSWERED), REFUSED);
+}
+
+#[test]
+fn the_last_packets_of_an_ended_conversation_may_be_sent_again() {
+    let (ack, fin) = (16, 17);
+    let (out, back) = (
+        "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+        "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+    );
+    let mut run = Run::new();
+    run.with_flags(0, out, 2);
+    for (packet, flags) in [(back, 18), (out, ack), (out, fin), (back, fin), (out, ack)] {
+        assert!(run.with_flags(1, packet, flags).0);
+    }
+    let Remembered { known, closed, .. } = &run.connections;
+    assert_eq!((known.len(), closed.entries.len()), (0, 1));
+    assert_eq!(run.with_flags(100, back, fin), REPLY);
+    assert_eq!(run.with_flags(122, back, fin), REFUSED);
+}
+
+#[test]
+fn half_open_connections_live_as_long_as_conntracks() {
+    let (out, back) = (
+        "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+        "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+    );
+    for (steps, lives) in [
+        (&[(out, SYN)][..], 120),
+        (&[(out, SYN), (back, SYN | ACK)], 60),
+        // Whoever answers, and answers again, confirms nothing.
+        (&[(out, SYN), (back, SYN | ACK), (back, ACK)], 60),
+        (&[(out, SYN), (back, SYN | ACK), (out, ACK)], 7200),
+        (
+            &[(out, SYN), (back, SYN | ACK), (out, ACK), (out, FIN | ACK)],
+            120,
+        ),
+        (
+            &[(out, SYN), (back, SYN | ACK), (out, ACK), (back, RST)],
+            10,
+        ),
+    ] {
+        for (after, expected) in [(lives, REPLY), (lives + 1, REFUSED)] {
+            let mut run = Run::new();
+            for (packet, flags) in steps {
+                assert!(run.with_flags(0, packet, *flags).0);
+            }
+            assert_eq!(
+                run.with_flags(after, back, ACK),
+                expected,
+                "{steps:?} {after}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_syn_ack_begins_nothing() {
+    let mut run = Run::new();
+    let (out, back) = (
+        "out tcp 10.0.0.2:22 -> 10.0.0.1:5000",
+        "in tcp 10.0.0.1:5000 -> 10.0.0.2:22",
+    );
+    assert_eq!(
+        run.with_flags(0, out, SYN | ACK),
+        (true, Reason::Rule),
+        "a rule lets it out"
+    );
+    assert_eq!(run.with_flags(1, back, ACK), REFUSED);
+    assert!(
+        run.connections
+            .pending
+            .iter()
+            .all(|ring| ring.entries.is_empty())
+    );
+}
+
+#[test]
+fn a_connection_goes_on_by_the_device_that_the_rules_allow() {
+    let text = "[default]\ninbound = 'block'\noutbound = 'block'\n\
+                [[rule]]\nid = 'tunnel'\naction = 'allow'\ndirection = 'out'\ninterface = 'wg0'\n";
+    let mut run = Run::under(text);
+    let mut by = |packet: &str, interface: &str, device| {
+        let mut packet = packet.parse::<Question>().unwrap().0;
+        let mut ends = Known {
+            local: PacketMeta {
+                interface: name_words(interface).unwrap(),
+                ..PacketMeta::UNKNOWN
+            },
+            device,
+            ..Known::default()
+        };
+        let decision = decide(
+            &mut packet,
+            &mut ends,
+            &run.rules.slices(),
+            &mut run.connections,
+        );
+        decision.verdict == Verdict::Allow as u8
+    };
+    for (asked, answered) in [
+        (ASKED, ANSWERED),
+        (
+            "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+            "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+        ),
+    ] {
+        assert!(!by(asked, "eth0", 2));
+        assert!(by(asked, "wg0", 3) && by(answered, "wg0", 3));
+        assert!(!by(asked, "eth0", 2), "the route has moved");
+        assert!(!by(answered, "eth0", 2));
+        assert!(by(asked, "wg0", 3) && by(answered, "wg0", 3));
+    }
+}
+
+#[test]
+fn who_asks_a_group_hears_its_members_for_seconds() {
+    let mut run = Run::new();
+    let answer = "in udp 10.0.0.9:5353 -> 10.0.0.2:5000";
+    assert_eq!(run.at(0, answer), REFUSED);
+    for group in ["224.0.0.251", "255.255.255.255"] {
+        let start = if group == "224.0.0.251" { 0 } else { 100 };
+        run.at(start, &format!("out udp 10.0.0.2:5000 -> {group}:5353"));
+        for (after, packet, expected) in [
+            (2, answer, REPLY),
+            (3, "in udp 10.0.0.7:5353 -> 10.0.0.2:5000", REPLY),
+            (3, "in udp 10.0.0.9:5354 -> 10.0.0.2:5000", REFUSED),
+            (3, "in udp 10.0.0.9:5353 -> 10.0.0.2:5001", REFUSED),
+            (10, answer, REPLY),
+            (11, answer, REFUSED),
+        ] {
+            assert_eq!(run.at(start + after, packet), expected, "{after} {packet}");
+        }
+    }
+    run.at(200, "out udp [fd00::2]:5000 -> [ff02::fb]:5353");
+    let six = "in udp [fe80::9]:5353 -> [fd00::2]:5000";
+    assert_eq!(run.at(201, six), REPLY);
+    // The group itself is asked about each time.
+    let again = "out udp 10.0.0.2:5000 -> 224.0.0.251:5353";
+    assert_eq!(run.at(202, again), (true, Reason::Rule));
+}
+
+#[test]
+fn a_networks_own_broadcast_address_asks_everyone_there() {
+    let (asked, answer) = (
+        "out udp 10.0.0.2:5000 -> 10.0.0.255:137",
+        "in udp 10.0.0.9:137 -> 10.0.0.2:5000",
+    );
+    let mut run = Run::new();
+    run.at(0, asked);
+    assert_eq!(run.at(1, answer), REFUSED);
+    run.connections.goes_to_everyone = true;
+    run.at(2, asked);
+    run.connections.goes_to_everyone = false;
+    assert_eq!(run.at(3, answer), REPLY);
+}
+
+#[test]
+fn a_first_syn_is_no_reply_and_an_end_begins_nothing() {
+    let (syn, ack, fin) = (2, 16, 17);
+    let (out, back) = (
+        "out tcp 10.0.0.2:5000 -> 10.0.0.1:80",
+        "in tcp 10.0.0.1:80 -> 10.0.0.2:5000",
+    );
+    let mut run = Run::new();
+    run.with_flags(0, out, fin);
+    assert_eq!(run.with_flags(1, back, ack), REFUSED);
+    run.with_flags(2, out, syn);
+    assert_eq!(run.with_flags(3, back, syn | ack), REPLY);
+    assert_eq!(run.with_flags(4, back, syn), REFUSED);
+}
+
+#[test]
+fn what_is_forwarded_is_answered_through_the_zone_alone() {
+    for (asks, answers) in [
+        ("172.17.0.2:5000", "192.0.2.1:53"),
+        ("192.0.2.1:5000", "172.17.0.2:53"),
+    ] {
+        let text = "[default]\ninbound = 'block'\noutbound = 'block'\n\
+                    [[rule]]\nid = 'through'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
+        let mut run = Run::under(text);
+        let (asked, answered) = (
+            format!("forward udp {asks} -> {answers}"),
+            format!("forward udp {answers} -> {asks}"),
+        );
+        assert_eq!(run.at(0, &answered), REFUSED);
+        assert_eq!(run.at(1, &asked), (true, Reason::Rule));
+        assert_eq!(run.at(2, &answered), REPLY);
+        assert_eq!(run.at(3, &answered.replace(":53 ", ":54 ")), REFUSED);
+        // What the zone itself sends or takes between these ends is another connection.
+        for direction in ["in", "out"] {
+            assert_eq!(run.at(4, &answered.replace("forward", direction)), REFUSED);
+        }
+    }
+}
+
+#[test]
+fn echo_is_answered_by_echo_reply_alone() {
+    let mut run = Run::new();
+    run.at(0, "out icmp 10.0.0.2 -> 10.0.0.1 type echo-request");
+    assert_eq!(
+        run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-request"),
+        REFUSED
+    );
+    assert_eq!(
+        run.at(1, "in icmp 10.0.0.1 -> 10.0.0.2 type echo-reply"),
+        REPLY
+    );
+}
