@@ -1,14 +1,28 @@
 //! `gatebell rules check`: all that is wrong with rule files.
 
 use crate::Error;
-use crate::arguments::CheckArguments;
 use crate::import::Kind;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
 use crate::surroundings::own_network;
+use clap::{Args, ValueHint};
 use rules::{Finding, OwnNetwork, SystemResolver, grouped};
 use serde_json::json;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// `gatebell rules check`.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Rule files; - is standard input
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub files: Vec<PathBuf>,
+    /// The rules are for another machine: say nothing of what they would cut off here
+    #[arg(long)]
+    pub elsewhere: bool,
+    /// Print one JSON object for each finding, nothing else
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Checks each file; 1 if one has errors.
 pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<u8, Error> {

@@ -1,15 +1,33 @@
 //! `gatebell rules show`: the rules in the order in which they are tried.
 
 use crate::Error;
-use crate::arguments::ShowArguments;
+#[cfg(target_os = "linux")]
+use crate::arguments::SocketArguments;
 use crate::rule_file::{RuleFile, Source};
 use crate::style;
+use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
 use rules::words::{self, end_names};
 use rules::{Addresses, DefaultAction, Rule, Rules, Set, SystemResolver};
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::PathBuf;
+
+/// `gatebell rules show`.
+#[derive(Debug, Args)]
+pub struct ShowArguments {
+    /// The rule file; - is standard input; left out: the rules in force
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// Shows a rule file.
 pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {

@@ -1,7 +1,8 @@
 //! `gatebell why`: which rule decides, why those before it do not, and how to change that.
 
 use crate::Error;
-use crate::arguments::WhyArguments;
+#[cfg(target_os = "linux")]
+use crate::arguments::SocketArguments;
 use crate::flow::{FlowText, Question, Who, destination, source};
 use crate::here::Here;
 use crate::loopback::{NOT_JUDGED, OwnAddresses};
@@ -9,6 +10,7 @@ use crate::miss::misses;
 use crate::record::Record;
 use crate::rule_file::{self, RuleFile, Source, default_name};
 use crate::style;
+use clap::{Args, ValueHint};
 use control::SetMember;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error, stay_on_the_link};
@@ -16,7 +18,52 @@ use firewall_abi::packet::{Decision, Direction, PacketMeta, Verdict};
 use rules::{Reach, Rule, Suggestion};
 use serde_json::json;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell why rules.toml --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23'
+  gatebell why rules.toml --packet 'in udp [fd00::1]:53 -> [fd00::2]:50000'
+  gatebell why rules.toml --packet 'in icmp 10.0.0.1 -> 10.0.0.2 type echo-request'
+  gatebell why rules.toml --packet 'out 47 10.0.0.2 -> 10.0.0.1'
+  gatebell why rules.toml --packet 'in tcp 10.0.0.1 -> 10.0.0.2 fragment'
+  gatebell why rules.toml --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:443 user alice program /usr/bin/curl interface eth0'
+  gatebell why --packet 'out tcp 10.0.0.2:50000 -> 10.0.0.1:23'      (by the rules in force)
+  gatebell why --last                                                (what was refused just now)
+
+Exit codes:
+  0  the question is answered, whatever the verdict
+  1  the rule file has errors, there is no service to ask, or no such packet
+  2  the command line is wrong";
+
+/// `gatebell why`.
+#[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = clap::ArgGroup::new("asked").required(true))]
+pub struct WhyArguments {
+    /// The rule file; - is standard input; left out: the rules in force
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub rules: Option<PathBuf>,
+    /// The packet, as the dry run prints it: DIRECTION PROTOCOL SOURCE -> DESTINATION; in and out are seen from what is
+    /// protected. Behind it may stand who is at that end: user NAME, program PATH, interface NAME
+    #[arg(long, value_name = "PACKET", group = "asked")]
+    pub packet: Option<Question>,
+    /// A packet as `gatebell watch --json` printed it; - is standard input
+    #[arg(long, value_name = "JSON", group = "asked")]
+    pub record: Option<String>,
+    /// The last refused packet that `gatebell watch` showed you
+    #[cfg(target_os = "linux")]
+    #[arg(long, group = "asked")]
+    pub last: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[cfg(target_os = "linux")]
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// Answers the question.
 pub fn run(arguments: &WhyArguments, out: &mut dyn Write) -> Result<u8, Error> {

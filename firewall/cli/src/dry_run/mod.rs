@@ -1,6 +1,7 @@
 //! `gatebell dry-run`: a capture's packets, judged as the driver would.
 
 mod account;
+mod arguments;
 mod expect;
 mod fragments;
 mod judge;
@@ -11,10 +12,9 @@ mod past;
 mod past_account;
 mod print;
 
-pub use expect::Expectations;
+pub use arguments::{DryRunArguments, HELP};
 
 use crate::Error;
-use crate::arguments::DryRunArguments;
 use crate::capture::{Broken, Capture, Packet, link_advice};
 use crate::progress::Progress;
 use crate::rule_file::{RuleFile, is_standard_input, name};

@@ -1,8 +1,8 @@
 //! `gatebell dry-run --history`: what would have changed, line by line.
 
+use super::DryRunArguments;
 use super::past::{Judged, MayMatch, PastJudge};
 use crate::Error;
-use crate::arguments::DryRunArguments;
 use crate::here::Here;
 use crate::live::table;
 use crate::rule_file::{RuleFile, Source};

@@ -2,14 +2,75 @@
 
 use super::connect;
 use crate::Error;
-use crate::arguments::{AnswersArguments, AnswersCommand, ForgetArguments};
+use crate::arguments::SocketArguments;
 use crate::style;
+use clap::{Args, Subcommand, ValueHint};
 use control::{Client, Forgotten, HeldAnswer};
 use firewall_abi::packet::Verdict;
 use serde_json::json;
 use std::io::Write;
 use view::answer;
 use view::entry::day_and_time;
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell answers                                   those that hold, one a line
+  gatebell answers --json
+  gatebell answers forget 3f2a91c0                   this one, by the name that stands first in its line
+  gatebell answers forget --program /usr/bin/curl
+  sudo gatebell answers forget --all
+
+Exit codes:
+  0  it is as you asked, also if there is none
+  1  no such answer holds, or you may not take it back, and nothing was changed; or there is no service
+  2  the command line is wrong";
+
+/// `gatebell answers`.
+#[derive(Debug, Args)]
+pub struct AnswersArguments {
+    /// What about them; left out: they are shown.
+    #[command(subcommand)]
+    pub command: Option<AnswersCommand>,
+    /// Print one JSON object for each answer
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// What can be done with answers that hold.
+#[derive(Debug, Subcommand)]
+pub enum AnswersCommand {
+    /// Take answers back: what they were about is asked about again, and what they had allowed is judged again
+    #[command(after_help = HELP)]
+    Forget(ForgetArguments),
+}
+
+/// `gatebell answers forget`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["answers", "program", "all"]))]
+pub struct ForgetArguments {
+    /// These: what stands first in their lines, or as much of it as no other answer begins with
+    #[arg(value_name = "WHICH")]
+    pub answers: Vec<String>,
+    /// All about this program, by its path
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    pub program: Option<String>,
+    /// All
+    #[arg(long)]
+    pub all: bool,
+    /// Also those about programs of others; who is not root needs permission for it, and names answers in full
+    #[arg(long)]
+    pub everybody: bool,
+    /// Print one JSON object for each answer
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// As long as an answer's whole name is.
 const WHOLE: usize = 16;

@@ -4,17 +4,43 @@ use super::change::changes;
 use super::connect;
 use super::text_in_force;
 use crate::Error;
-use crate::arguments::{ApplyArguments, SocketArguments};
+use crate::arguments::{SocketArguments, Time};
 use crate::check::counted;
 use crate::rule_file::{Lines, RuleFile, Severity, Source, is_standard_input, name, read, show};
 use crate::style;
 use crate::surroundings::own_network;
+use clap::{Args, ValueHint};
 use control::Failed;
 use control::{Applied, Lease};
 use rules::SystemResolver;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use view::status::in_force;
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell rules apply new.toml --lease 60s
+  gatebell rules confirm
+
+Exit codes:
+  0  the rules are in force
+  1  they are not, and nothing was changed: errors in the file, no service, not permitted
+  2  the command line is wrong";
+
+/// `gatebell rules apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// The rule file; - is standard input
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// Return to the rules before unless these are confirmed within this time: 60s, 5m
+    #[arg(long, value_name = "TIME")]
+    pub lease: Option<Time>,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// Checks a rule file here, says what changes, and has the service take it.
 pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Error> {

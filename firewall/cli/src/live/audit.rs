@@ -9,6 +9,13 @@ use control::{Account, Accounts, Counted};
 use std::io::Write;
 use std::time::Duration;
 
+/// What stands below its help.
+pub const HELP: &str = "\
+Exit codes:
+  0  every record is accounted for
+  1  it is not, and the app is named; or there is no service
+  2  the command line is wrong";
+
 /// How often books that do not balance are read again, and how long after.
 const TRIES: usize = 20;
 const BREATH: Duration = Duration::from_millis(100);

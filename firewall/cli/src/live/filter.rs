@@ -1,9 +1,41 @@
 //! Which records `gatebell watch` shows, and which rows `gatebell history` does.
 
-use crate::arguments::{FilterArguments, RecordKind, WatchArguments};
+use super::watch::{RecordKind, WatchArguments};
 use channel::Mask;
+use clap::Args;
 use firewall_abi::kind;
+use firewall_abi::packet::{Direction, Verdict};
+use rules::Addresses;
 use view::filter::Filter;
+
+/// Which of what happened is shown: the same words wherever it is.
+#[derive(Debug, Default, Args)]
+pub struct FilterArguments {
+    /// Only packets that go this way, seen from what is protected
+    #[arg(long, value_name = "in|out|forward", value_parser = rules::words::direction)]
+    pub direction: Option<Direction>,
+    /// Only packets that get this verdict
+    #[arg(long, value_name = "allow|block|ask", value_parser = rules::words::verdict)]
+    pub verdict: Option<Verdict>,
+    /// Only packets with such an address at one end; may be given several times
+    #[arg(long, value_name = "ADDRESS[/BITS]")]
+    pub address: Vec<Addresses>,
+    /// Only packets that the rule with this name decided; may be given several times
+    #[arg(long, value_name = "ID")]
+    pub rule: Vec<String>,
+    /// Only what this program does: its path, or the kernel's name of it; may be given several times
+    #[arg(long, value_name = "PROGRAM")]
+    pub program: Vec<String>,
+    /// Only packets with an end that was asked for by this name, or by one below it (*.example.org); may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub name: Vec<String>,
+    /// Only packets of TCP and UDP with this port at one end; may be given several times
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<u16>,
+    /// Only what runs as this user, by number; may be given several times
+    #[arg(long, value_name = "NUMBER")]
+    pub user: Vec<u32>,
+}
 
 impl FilterArguments {
     /// What is asked for.

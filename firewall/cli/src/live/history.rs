@@ -1,15 +1,72 @@
 //! `gatebell history`: what happened before, as the service kept it.
 
 use super::connect;
+use super::filter::FilterArguments;
 use crate::Error;
-use crate::arguments::HistoryArguments;
+use crate::arguments::{SocketArguments, Time};
 use crate::style;
+use clap::Args;
 use control::HistoryRow;
 use serde_json::{Value, json};
 use std::io::Write;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::csv::csv;
 use view::history::{self, By, COLUMNS, SUM_COLUMNS};
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell history --verdict block
+  gatebell history --since 7d --by program
+  gatebell history --since 30d --program /usr/bin/curl --by place --csv
+  gatebell history --since 7d --first
+
+Exit codes:
+  0  it is as you asked, also if there is nothing
+  1  there is no service, or it can't read what it kept; a message says what to do
+  2  the command line is wrong";
+
+/// `gatebell history`.
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Only what happened in this time: 10m, 24h, 7d
+    #[arg(long, value_name = "TIME", default_value = "1d")]
+    pub since: Time,
+    /// Of what.
+    #[command(flatten)]
+    pub only: FilterArguments,
+    /// Only what programs did that had never talked before, or whose file has changed since they had
+    #[arg(long)]
+    pub first: bool,
+    /// Put together what has this in common: program, name, rule, user or place
+    #[arg(long, value_name = "WHAT")]
+    pub by: Option<Together>,
+    /// Print one JSON object for each line
+    #[arg(long)]
+    pub json: bool,
+    /// Print it as CSV, with a line of names first
+    #[arg(long, conflicts_with = "json")]
+    pub csv: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// What is put together, by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Together(pub By);
+
+impl FromStr for Together {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = By::ALL.into_iter().find(|by| by.name() == text);
+        found
+            .map(Self)
+            .ok_or_else(|| "it is program, name, rule, user or place".to_owned())
+    }
+}
 
 /// Prints what was kept: row by row, or put together.
 pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, Error> {

@@ -2,21 +2,21 @@
 //!
 //! On Windows there is no service: the device takes its place, and these commands are not there yet.
 
-mod answers;
-mod apply;
-mod ask;
-mod audit;
+pub mod answers;
+pub mod apply;
+pub mod ask;
+pub mod audit;
 mod change;
 mod filter;
-mod history;
+pub mod history;
 mod last;
-mod recover;
+pub mod recover;
 mod service_file;
-mod set;
+pub mod set;
 mod stats;
-mod status;
-mod top;
-mod watch;
+pub mod status;
+pub mod top;
+pub mod watch;
 
 pub use answers::answers;
 pub use apply::{apply, confirm, revert, taken};

@@ -4,12 +4,42 @@
 //! loads nothing of the kernel's.
 
 use crate::Error;
-use crate::arguments::RecoverArguments;
 use crate::style;
+use clap::{Args, ValueHint};
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Exit codes:
+  0  nothing of Gatebell is in the kernel any more
+  1  something still is, and a message says what; or not root
+  2  the command line is wrong";
+
+/// `gatebell recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArguments {
+    /// The folder in which the service writes things down
+    #[arg(long, value_name = "FOLDER", default_value = control::STATE, value_hint = ValueHint::DirPath)]
+    pub state: PathBuf,
+    /// The folder in which the kernel keeps the driver
+    #[arg(long, value_name = "FOLDER", default_value = control::PINS, value_hint = ValueHint::DirPath)]
+    pub pins: PathBuf,
+    /// The driver's device
+    #[arg(long, value_name = "PATH", default_value = control::DEVICE, value_hint = ValueHint::FilePath)]
+    pub device: PathBuf,
+    /// The service's control socket
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+    /// The service's program, which does the work; left out: the gatebelld beside this program, else /usr/sbin/gatebelld
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
+    pub program: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// The service's program where the package puts it.
 const INSTALLED: &str = "/usr/sbin/gatebelld";

@@ -2,11 +2,87 @@
 
 use super::connect;
 use crate::Error;
-use crate::arguments::{SetAddArguments, SetCommand, SetListArguments, SetRemoveArguments};
+use crate::arguments::{SocketArguments, Time};
 use crate::style;
+use clap::{Args, Subcommand};
 use control::{SetAdded, SetMember, SetRemoved};
 use serde_json::json;
 use std::io::{BufRead, Write};
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell set add banned 192.0.2.7 --for 1h
+  gatebell set add banned - < addresses.txt      (one a line; all in one request)
+  gatebell set remove banned 192.0.2.7
+  gatebell set list --json
+
+Exit codes:
+  0  it is as you asked
+  1  it is not, and nothing was changed: no such set, no address, not permitted, no service
+  2  the command line is wrong";
+
+/// What can be done with sets while they are in force.
+#[derive(Debug, Subcommand)]
+pub enum SetCommand {
+    /// Have addresses be in a set
+    #[command(after_help = HELP)]
+    Add(SetAddArguments),
+    /// Take addresses out of a set that were added to it
+    #[command(after_help = HELP)]
+    Remove(SetRemoveArguments),
+    /// Show what was added or has joined by its name, and for how long it is there
+    #[command(after_help = HELP)]
+    List(SetListArguments),
+}
+
+/// `gatebell set add`.
+#[derive(Debug, Args)]
+pub struct SetAddArguments {
+    /// The set's name in the rule file
+    pub name: String,
+    /// Addresses, no prefixes; - reads them from standard input, one a line
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// For how long: 60s, 10m, 2h; left out: until they are removed
+    #[arg(long = "for", value_name = "TIME")]
+    pub time: Option<Time>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// `gatebell set remove`.
+#[derive(Debug, Args)]
+pub struct SetRemoveArguments {
+    /// The set's name in the rule file
+    pub name: String,
+    /// Addresses; - reads them from standard input, one a line
+    #[arg(required = true, value_name = "ADDRESS")]
+    pub addresses: Vec<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// `gatebell set list`.
+#[derive(Debug, Args)]
+pub struct SetListArguments {
+    /// The set's name; left out: all sets
+    pub name: Option<String>,
+    /// Print one JSON object for each address
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// Adds, removes or lists.
 pub fn set(command: &SetCommand, out: &mut dyn Write) -> Result<u8, Error> {

@@ -9,6 +9,13 @@ use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::status;
 
+/// What stands below its help.
+pub const HELP: &str = "\
+Exit codes:
+  0  all is well
+  1  something is not: the service does not run, or says what troubles it
+  2  the command line is wrong";
+
 /// Says how the firewall is; 1 if something is not as it should be.
 pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let status = match connect(&arguments.socket) {

@@ -4,16 +4,51 @@
 //! the one before is what was carried meanwhile.
 
 use super::connect;
-use super::history::NOT_KEPT;
+use super::history::{NOT_KEPT, Together};
 use crate::Error;
-use crate::arguments::TopArguments;
+use crate::arguments::{SocketArguments, Time};
 use crate::style;
+use clap::Args;
 use control::HistoryRow;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use view::history::{By, size};
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell top                          # by program, until you press Ctrl-C
+  gatebell top --by name --every 5
+  gatebell top --by user --once --json
+Exit codes: 0, shown; 1, it could not be, see the message; 2, the command line is wrong.";
+
+/// `gatebell top`.
+#[derive(Debug, Args)]
+pub struct TopArguments {
+    /// Put together what has this in common: program, name, rule, user or place
+    #[arg(long, value_name = "WHAT", default_value = "program")]
+    pub by: Together,
+    /// Look again after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
+    /// Add up what was carried in this time: 10m, 24h, 7d
+    #[arg(long, value_name = "TIME", default_value = "1h")]
+    pub since: Time,
+    /// Show at most so many lines
+    #[arg(long, value_name = "LINES", default_value_t = 20)]
+    pub lines: usize,
+    /// Look once, and end
+    #[arg(long)]
+    pub once: bool,
+    /// Print one JSON object for each look
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
 
 /// So many are remembered; of more, those who have carried least are forgotten.
 const MOST: usize = 10_000;

@@ -1,14 +1,15 @@
 //! `gatebell watch`: what the driver tells, as it happens.
 
-use super::filter::mask;
+use super::filter::{FilterArguments, mask};
 use super::last::keep;
 use crate::Error;
-use crate::arguments::WatchArguments;
 use channel::Account;
+use clap::{Args, ValueHint};
 use control::ServiceNames;
 use firewall_abi::packet::Verdict;
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +17,52 @@ use view::entry::{Update, What};
 use view::filter::Filter;
 use view::reader::{self, Summary, Told};
 use view::terminal::Terminal;
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Examples:
+  gatebell watch --verdict block
+  gatebell watch --direction out --program /usr/bin/curl --address 192.0.2.0/24
+  gatebell watch --json --kind packet --rule no-telnet
+
+With --json each line is an object: kind packet, process_start, process_exit, lost; ended and attached when the service ends
+and is back; account at the end.
+
+Exit codes:
+  0  every record is accounted for
+  1  it is not, or there is no service; a message says what to do
+  2  the command line is wrong";
+
+/// `gatebell watch`.
+#[derive(Debug, Args)]
+pub struct WatchArguments {
+    /// Only records of this kind; may be given several times
+    #[arg(long)]
+    pub kind: Vec<RecordKind>,
+    /// Of what.
+    #[command(flatten)]
+    pub only: FilterArguments,
+    /// Print one JSON object for each record, loss and event
+    #[arg(long)]
+    pub json: bool,
+    /// The driver's device
+    #[arg(long, value_name = "PATH", default_value = control::DEVICE, value_hint = ValueHint::FilePath)]
+    pub device: PathBuf,
+    /// The service's control socket, which knows the names of rules
+    #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
+    pub socket: PathBuf,
+}
+
+/// A kind of record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RecordKind {
+    /// Packets
+    Packet,
+    /// Programs that start
+    Start,
+    /// Processes that end
+    Exit,
+}
 
 /// How often a service that is gone is looked for.
 const AGAIN: Duration = Duration::from_millis(250);
