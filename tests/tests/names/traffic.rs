@@ -1,10 +1,11 @@
 //! What conversations carry, as nftables counts it beside: packets and bytes of both ways.
 
+use super::NOBODY;
+use super::history::{KEPT, shown};
 use super::lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use super::person::Person;
 use super::zone::Protected;
 use super::zone::probe::wait_until;
-use super::{KEPT, NOBODY, shown};
 use serde_json::Value;
 use std::fs;
 use std::net::UdpSocket;

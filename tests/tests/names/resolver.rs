@@ -1,0 +1,82 @@
+//! What answers outside, at port 53.
+
+use super::{Asks, answers};
+use crate::lab::{OUTSIDE, OUTSIDE_V6};
+use crate::zone::Protected;
+use crate::zone::probe::wait_until;
+use std::process::{Child, Command, Stdio};
+
+/// Something outside that answers at port 53. Dropped, it is ended.
+pub struct Resolver(pub Child);
+
+impl Resolver {
+    /// dnsmasq, which knows one host, by one more name.
+    pub fn start(zone: &Protected) -> Self {
+        Self::with(zone, &[])
+    }
+
+    /// The same, which knows more.
+    pub fn with(zone: &Protected, more: &[&str]) -> Self {
+        let host = format!("--host-record=web.example,{OUTSIDE},{OUTSIDE_V6}");
+        let words = [
+            "dnsmasq",
+            "--keep-in-foreground",
+            "--conf-file=/dev/null",
+            "--pid-file=",
+            "--user=root",
+            "--no-resolv",
+            "--no-hosts",
+            "--log-facility=/dev/null",
+            "--bind-interfaces",
+            &format!("--listen-address={OUTSIDE}"),
+            &host,
+            "--cname=www.example,web.example",
+        ];
+        let resolver = Self::run(zone.lab.outside(&[&words[..], more].concat()));
+        wait_until("the resolver answers", || zone.asks("www.example", "a"));
+        resolver
+    }
+
+    /// A process that answers whatever comes with these very bytes.
+    pub fn lie(zone: &Protected, answer: &[u8]) -> Self {
+        let before = answers(zone);
+        let resolver = Self::run(liar(zone, answer, "asked"));
+        wait_until("it answers", || {
+            zone.inside(&format!("echo > /dev/udp/{OUTSIDE}/53"));
+            answers(zone) > before
+        });
+        resolver
+    }
+
+    pub fn run(mut command: Command) -> Self {
+        Self(command.stdout(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Resolver {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// This very program, started again outside, with port 53: it sends these bytes, to whoever asks or unasked.
+pub fn liar(zone: &Protected, answer: &[u8], how: &str) -> Command {
+    let file = zone.lab.folder().join("answer");
+    std::fs::write(&file, answer).unwrap();
+    let this = std::env::current_exe().unwrap();
+    let words = [this.to_str().unwrap(), "the_liar", "--exact", "--nocapture"];
+    let mut command = zone.lab.outside(&words);
+    command
+        .env("GATEBELL_LIE", file)
+        .env("GATEBELL_LIE_HOW", how);
+    command
+}
+
+/// An answer that says of a name, as it stands in a message, that it has the address 192.0.2.7.
+pub fn answer(name: &[u8]) -> Vec<u8> {
+    let header = [0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+    let question = [0, 1, 0, 1];
+    let address = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 192, 0, 2, 7];
+    [&header[..], name, &question, &address].concat()
+}
