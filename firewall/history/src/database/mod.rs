@@ -1,0 +1,271 @@
+//! The file: what is written, added up and forgotten.
+
+mod aging;
+mod programs;
+mod writing;
+
+use crate::Conversation;
+use firewall_abi::packet::Direction;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+/// The file's name in its folder. Beside it SQLite keeps what it writes ahead.
+pub const FILE: &str = "history.db";
+/// What the file becomes that is put aside.
+const ASIDE: &str = "history.db.broken";
+/// What SQLite keeps beside a file: what it writes ahead, and who reads that.
+const AHEAD: &str = "-wal";
+const SHARED: &str = "-shm";
+/// Which file is ours: "GBHI", and the release of its tables.
+const APPLICATION: i64 = 0x4742_4849;
+const TABLES: i64 = 1;
+/// How long another program that holds the file is waited for: whoever looks with `sqlite3`.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// SQLite's own page.
+const PAGE: u64 = 4096;
+
+const CREATE: &str = "
+CREATE TABLE seen (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    span INTEGER NOT NULL, start INTEGER NOT NULL, others INTEGER NOT NULL,
+    direction INTEGER NOT NULL, verdict INTEGER NOT NULL, reason INTEGER NOT NULL, protocol INTEGER NOT NULL,
+    remote BLOB, source BLOB, port INTEGER, program TEXT, process TEXT NOT NULL, user INTEGER, rule TEXT, name TEXT,
+    count INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    packets_sent INTEGER NOT NULL, bytes_sent INTEGER NOT NULL,
+    packets_received INTEGER NOT NULL, bytes_received INTEGER NOT NULL
+) STRICT;
+CREATE INDEX seen_span ON seen (span, start);
+CREATE INDEX seen_user ON seen (user);
+CREATE TABLE turns (turn INTEGER NOT NULL) STRICT;
+INSERT INTO turns VALUES (0);
+";
+
+/// What was added since, in words that change nothing that a release before this one asks for.
+const ADD_CONTACT: &str = "ALTER TABLE seen ADD COLUMN contact INTEGER NOT NULL DEFAULT 0";
+
+const ADD_PROGRAMS: &str = "
+CREATE TABLE IF NOT EXISTS programs (
+    program TEXT NOT NULL, user INTEGER NOT NULL, device INTEGER NOT NULL, inode INTEGER NOT NULL,
+    size INTEGER, changed INTEGER, last INTEGER NOT NULL, PRIMARY KEY (program, user, device, inode)
+) STRICT, WITHOUT ROWID";
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// What is older than so many days is forgotten.
+    pub days: u32,
+    /// The file has at most so many bytes; the oldest goes first, of our own programs' rows and of others' whichever are more.
+    pub bytes: u64,
+}
+
+/// A database that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// It.
+    pub database: Database,
+    /// Where the file lies that stood in its place and can't be used, and why.
+    pub put_aside: Option<(PathBuf, String)>,
+}
+
+/// Why something is not in the file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Failed {
+    /// The file is broken, or of something else: it is to be put aside, which [`Database::open`] does.
+    Broken(String),
+    /// The system does not let us: the disk is full, the folder is gone.
+    System(String),
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Broken(why) => write!(f, "the file is broken: {why}"),
+            Self::System(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Failed {}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                Self::Broken(error.to_string())
+            }
+            // A table or a column that is not there: somebody else's file.
+            Some(ErrorCode::Unknown) => Self::Broken(error.to_string()),
+            _ => Self::System(error.to_string()),
+        }
+    }
+}
+
+/// What one row is of: the minute's beginning, and who with whom.
+type Minute = (u64, Conversation);
+
+/// The open file.
+#[derive(Debug)]
+pub struct Database {
+    connection: Connection,
+    bounds: Bounds,
+    /// Where the rows of the minutes in hand are.
+    places: HashMap<Minute, i64>,
+}
+
+impl Database {
+    /// Opens the database in this folder; made if it is not there. A file that can't be used is put aside, and one that was put aside
+    /// before makes room for it.
+    ///
+    /// # Errors
+    /// The system does not let us.
+    pub fn open(folder: &Path, bounds: Bounds) -> Result<Opened, Failed> {
+        let path = folder.join(FILE);
+        match Self::open_file(&path, bounds) {
+            Ok(database) => Ok(Opened {
+                database,
+                put_aside: None,
+            }),
+            Err(Failed::Broken(why)) => {
+                let aside = put_aside(folder).map_err(|error| {
+                    Failed::System(format!("{why}, and can't be put aside: {error}"))
+                })?;
+                Ok(Opened {
+                    database: Self::open_file(&path, bounds)?,
+                    put_aside: Some((aside, why)),
+                })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    fn open_file(path: &Path, bounds: Bounds) -> Result<Self, Failed> {
+        let connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_CREATE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        connection.busy_timeout(PATIENCE)?;
+        // Until it is known to be whole, nothing is written into it as it is closed.
+        leave_as_it_is(&connection, true)?;
+        let _mode: String =
+            connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        // A process that is killed loses nothing of what was committed; a machine that loses its power the last seconds.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "journal_size_limit", 1 << 20)?;
+        let number = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
+        let (application, tables): (i64, i64) =
+            (number("application_id")?, number("user_version")?);
+        let is_new: bool =
+            connection.query_row("SELECT count(*) = 0 FROM sqlite_schema", [], |row| {
+                row.get(0)
+            })?;
+        if is_new {
+            let made = format!(
+                "BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {TABLES}; {CREATE} COMMIT;"
+            );
+            connection.execute_batch(&made)?;
+        } else if (application, tables) != (APPLICATION, TABLES) {
+            return Err(Failed::Broken(
+                "it is of another release, or not ours".to_owned(),
+            ));
+        } else {
+            let whole: String =
+                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            if whole != "ok" {
+                return Err(Failed::Broken(whole));
+            }
+        }
+        leave_as_it_is(&connection, false)?;
+        add_what_is_new(&connection)?;
+        let database = Self {
+            connection,
+            bounds,
+            places: HashMap::new(),
+        };
+        // What keeps the file small is below; this is what holds if it can't.
+        let most = signed((bounds.bytes / PAGE).clamp(64, u64::from(u32::MAX - 1)));
+        database
+            .connection
+            .pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))?;
+        Ok(database)
+    }
+
+    /// A file that has turned out broken is closed as it is.
+    fn unless_broken<T>(&self, done: Result<T, Failed>) -> Result<T, Failed> {
+        if matches!(done, Err(Failed::Broken(_))) {
+            // What can't be said to SQLite changes nothing about that.
+            let _as_before = leave_as_it_is(&self.connection, true);
+        }
+        done
+    }
+
+    /// Bytes of the file that hold something.
+    ///
+    /// # Errors
+    /// The file is broken or gone.
+    pub fn size(&self) -> Result<u64, Failed> {
+        let number = |pragma: &str| {
+            self.connection
+                .pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+        };
+        let pages = number("page_count")? - number("freelist_count")?;
+        Ok(u64::try_from(pages * number("page_size")?).unwrap_or(0))
+    }
+}
+
+/// Whether what was written ahead stays beside the file when it is closed, and is not put into it.
+fn leave_as_it_is(connection: &Connection, leave: bool) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave)
+        .map(drop)
+}
+
+/// Adds what a file of an earlier release has not.
+fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
+    let has_contact: bool = connection.query_row(
+        "SELECT count(*) > 0 FROM pragma_table_info('seen') WHERE name = 'contact'",
+        [],
+        |row| row.get(0),
+    )?;
+    if !has_contact {
+        connection.execute_batch(ADD_CONTACT)?;
+    }
+    connection.execute_batch(ADD_PROGRAMS)
+}
+
+/// Puts the file aside with what SQLite has written ahead of it, which may be all that there is of the last hours. The file goes first:
+/// what is left beside none SQLite throws away, and what lies beside a new one it would take for that one's.
+fn put_aside(folder: &Path) -> io::Result<PathBuf> {
+    let (file, aside) = (folder.join(FILE), folder.join(ASIDE));
+    let beside = |path: &Path, ending: &str| {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        PathBuf::from(beside)
+    };
+    let if_there = |done: io::Result<()>| match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done,
+    };
+    // Of the one that was put aside before.
+    if_there(fs::remove_file(beside(&aside, AHEAD)))?;
+    fs::rename(&file, &aside)?;
+    if_there(fs::rename(beside(&file, AHEAD), beside(&aside, AHEAD)))?;
+    if_there(fs::remove_file(beside(&file, SHARED)))?;
+    Ok(aside)
+}
+
+/// As SQLite has numbers.
+pub fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const _: () = assert!(
+    Direction::Outbound as u8 == 2,
+    "what the file's numbers mean may not change"
+);

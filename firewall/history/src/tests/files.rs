@@ -1,0 +1,174 @@
+//! What becomes of the file: a kill, a full disk, broken bytes, another release.
+
+use super::*;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+#[test]
+fn what_was_written_survives_a_kill() {
+    let folder = Folder::new("kill");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "tests::writes_until_it_is_killed"])
+        .args(["--nocapture", "--test-threads=1"])
+        .env("GATEBELL_HISTORY_FOLDER", &folder.0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let numbers = lines.map_while(Result::ok).filter_map(|line| {
+        let number = line.strip_prefix("written ")?;
+        number.parse::<u64>().ok()
+    });
+    // Dropped with its loop, the pipe would end the child another way.
+    let mut numbers = numbers.into_iter();
+    let written = numbers.by_ref().find(|n| *n >= 200).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let last = numbers.last().unwrap_or(written);
+    let opened = Database::open(&folder.0, MANY).unwrap();
+    assert_eq!(opened.put_aside, None);
+    assert!(
+        count(&folder.all()) >= last,
+        "{} of {last}",
+        count(&folder.all())
+    );
+}
+
+#[test]
+fn a_full_file_takes_nothing_and_takes_again_once_there_is_room() {
+    let folder = Folder::new("full");
+    let bounds = Bounds {
+        bytes: 512 << 10,
+        ..MANY
+    };
+    let mut database = folder.open(bounds);
+    let mut taken = 0;
+    let refused = (0..1000).find_map(|second| {
+        let rows: Vec<_> = (0..64).map(|n| one(scan(second * 64 + n), NOW)).collect();
+        let failed = database.write(&rows).err();
+        taken += if failed.is_none() { 64 } else { 0 };
+        failed
+    });
+    assert!(matches!(refused, Some(Failed::System(_))), "{refused:?}");
+    assert_eq!(
+        count(&folder.all()),
+        taken,
+        "what was refused is not there by half"
+    );
+    while database.tidy(NOW).unwrap() {}
+    database.write(&[one(curl(23), NOW)]).unwrap();
+    assert!(folder.all().iter().any(|row| row.conversation == curl(23)));
+}
+
+#[test]
+fn a_broken_file_is_put_aside_and_a_new_one_begins() {
+    let whole = {
+        let folder = Folder::new("whole");
+        let mut database = folder.open(MANY);
+        let rows: Vec<_> = (0..2000).map(|n| one(scan(n), NOW)).collect();
+        database.write(&rows).unwrap();
+        drop(database);
+        fs::read(folder.0.join(FILE)).unwrap()
+    };
+    assert!(whole.len() > 100_000);
+    let mut scribbled = whole.clone();
+    scribbled[40_000..80_000].fill(0xa5);
+    let mut other = whole.clone();
+    // `user_version`: the release of its tables.
+    other[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    let broken = [
+        b"what is this".to_vec(),
+        vec![0; 10_000],
+        whole[..50_000].to_vec(),
+        scribbled,
+        other,
+    ];
+    for (n, bytes) in broken.into_iter().enumerate() {
+        let folder = Folder::new("broken");
+        fs::write(folder.0.join(FILE), &bytes).unwrap();
+        let opened = Database::open(&folder.0, MANY).unwrap();
+        let (aside, why) = opened.put_aside.expect("it is broken");
+        assert_eq!(
+            fs::read(aside).unwrap(),
+            bytes,
+            "{n}: nothing of it is lost: {why}"
+        );
+        let mut database = opened.database;
+        database.write(&[one(curl(23), NOW)]).unwrap();
+        assert_eq!(folder.all().len(), 1, "{n}");
+    }
+}
+
+#[test]
+fn a_file_that_breaks_while_it_is_written_says_so_and_is_put_aside_by_the_next_open() {
+    let folder = Folder::new("breaks");
+    let mut database = folder.open(MANY);
+    // More than SQLite keeps in memory.
+    let rows: Vec<_> = (0..20_000).map(|n| one(scan(n), NOW)).collect();
+    database.write(&rows).unwrap();
+    drop(database);
+    let mut database = folder.open(MANY);
+    let path = folder.0.join(FILE);
+    let length = fs::metadata(&path).unwrap().len();
+    let garbage = vec![0xa5; usize::try_from(length).unwrap()];
+    // In place, as a disk does it.
+    std::io::Write::write_all(
+        &mut fs::OpenOptions::new().write(true).open(&path).unwrap(),
+        &garbage,
+    )
+    .unwrap();
+    let failed = database.tidy(NOW + 3 * DAY).unwrap_err();
+    assert!(matches!(failed, Failed::Broken(_)), "{failed}");
+    drop(database);
+    let opened = Database::open(&folder.0, MANY).unwrap();
+    assert!(opened.put_aside.is_some());
+}
+
+#[test]
+fn a_file_of_the_release_before_goes_on() {
+    let folder = Folder::new("before");
+    let mut database = folder.open(MANY);
+    database.write(&[one(curl(23), NOW)]).unwrap();
+    drop(database);
+    let connection = rusqlite::Connection::open(folder.0.join(FILE)).unwrap();
+    connection
+        .execute_batch("DROP TABLE programs; ALTER TABLE seen DROP COLUMN contact")
+        .unwrap();
+    drop(connection);
+    let mut database = folder.open(MANY);
+    database.write(&[one(curl(24), NOW)]).unwrap();
+    assert!(database.programs().unwrap().is_empty());
+    let known = |row: &Row| row.conversation.contact == Contact::Known;
+    assert_eq!(
+        (folder.all().len(), folder.all().iter().all(known)),
+        (2, true)
+    );
+}
+
+#[test]
+fn what_was_written_ahead_is_put_aside_with_the_file_and_is_not_the_next_ones() {
+    let folder = Folder::new("ahead");
+    let rows: Vec<_> = (0..2000).map(|n| one(scan(n), NOW)).collect();
+    folder.open(MANY).write(&rows).unwrap();
+    let mut database = folder.open(MANY);
+    database.write(&[one(curl(23), NOW)]).unwrap();
+    let ahead = fs::read(folder.0.join("history.db-wal")).unwrap();
+    let mut file = fs::read(folder.0.join(FILE)).unwrap();
+    assert!(ahead.len() > 4096 && file.len() > 100_000);
+    // Killed, and scribbled over.
+    file[40_000..80_000].fill(0xa5);
+    let other = Folder::new("ahead-2");
+    fs::write(other.0.join("history.db.broken-wal"), b"an older one").unwrap();
+    fs::write(other.0.join(FILE), file).unwrap();
+    fs::write(other.0.join("history.db-wal"), &ahead).unwrap();
+    let opened = Database::open(&other.0, MANY).unwrap();
+    let (aside, _) = opened.put_aside.expect("it is broken");
+    assert_eq!(aside, other.0.join("history.db.broken"));
+    let kept = fs::read(other.0.join("history.db.broken-wal")).unwrap();
+    assert_eq!(kept, ahead);
+    assert_eq!(
+        other.all().len(),
+        0,
+        "nothing of it is taken for the new one's"
+    );
+}

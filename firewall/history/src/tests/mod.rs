@@ -1,0 +1,110 @@
+//! On real files, in a folder of each test's own.
+
+mod aging;
+mod contacts;
+mod files;
+mod pages;
+mod shares;
+
+use super::*;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const MANY: Bounds = Bounds {
+    days: 90,
+    bytes: 64 << 20,
+};
+
+/// A day's beginning.
+const NOW: u64 = 30_000 * DAY;
+
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let name = format!("gatebell-history-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn open(&self, bounds: Bounds) -> Database {
+        let opened = Database::open(&self.0, bounds).unwrap();
+        assert_eq!(opened.put_aside, None);
+        opened.database
+    }
+
+    /// Every row, page by page.
+    fn rows(&self, asked: PageRequest) -> Vec<Row> {
+        let (mut rows, mut asked) = (Vec::new(), asked);
+        loop {
+            let page = page(&self.0, asked).unwrap();
+            rows.extend(page.rows);
+            match page.next {
+                Some(next) => asked.after = next,
+                None => return rows,
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<Row> {
+        self.rows(PageRequest::default())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn curl(port: u16) -> Conversation {
+    Conversation {
+        direction: Direction::Outbound,
+        verdict: Verdict::Block,
+        reason: Reason::Rule,
+        protocol: 6,
+        remote: Some("192.0.2.7".parse().unwrap()),
+        source: None,
+        port: Some(port),
+        program: Some("/usr/bin/curl".into()),
+        process: "curl".into(),
+        user: Some(1000),
+        rule: Some("no-telnet".into()),
+        name: Some("example.org".into()),
+        contact: Contact::Known,
+    }
+}
+
+fn scan(from: u32) -> Conversation {
+    Conversation {
+        direction: Direction::Inbound,
+        remote: Some(IpAddr::V4(from.into())),
+        program: None,
+        process: "".into(),
+        user: None,
+        name: None,
+        ..curl(23)
+    }
+}
+
+fn one(conversation: Conversation, at: u64) -> (u64, Conversation, Tally) {
+    (at / MINUTE * MINUTE, conversation, Tally::one(at))
+}
+
+fn count(rows: &[Row]) -> u64 {
+    rows.iter().map(|row| row.tally.count).sum()
+}
+
+/// Not a promise: the child of the next test, which writes until it is killed.
+#[test]
+fn writes_until_it_is_killed() {
+    let Some(folder) = std::env::var_os("GATEBELL_HISTORY_FOLDER") else {
+        return;
+    };
+    let mut database = Database::open(Path::new(&folder), MANY).unwrap().database;
+    for n in 1..u64::MAX {
+        database.write(&[one(curl(23), NOW + n)]).unwrap();
+        println!("\nwritten {n}");
+    }
+}
