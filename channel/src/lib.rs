@@ -26,6 +26,11 @@
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "see above"))]
 
+/// The project's own page: what it shows of this library is compiled as the crate's page is.
+#[cfg(all(doctest, feature = "app"))]
+#[doc = include_str!("../../README.md")]
+pub struct ProjectPage;
+
 pub mod driver;
 #[cfg(not(target_arch = "bpf"))]
 pub mod ring;

@@ -226,7 +226,7 @@ fn the_end_is_the_last_thing_that_an_app_hears() {
     }
 }
 
-/// README's are compiled nowhere else than here, by being those of a program and of the crate's page.
+/// Both pages are compiled as documentation; the program that they show is the one that runs on a kernel.
 #[test]
 fn the_readmes_show_the_program_that_is_compiled() {
     let program = include_str!("../examples/read.rs");
