@@ -11,7 +11,9 @@
 //! - Each side counts for itself, and what an app was not told of is counted by cause (I1 to I5: see
 //!   ARCHITECTURE.md).
 //! - Bytes from the other side of the boundary are untrusted until `channel_abi` has made a type of them.
-//! - `unsafe` stays in `sys/`, in `server/`, in `driver/ebpf.rs` and in `driver/wdm/`.
+//! - `unsafe` stays in `sys/`, in `server/`, in `driver/ebpf.rs` and in `driver/wdm/`; and in `ring.rs` at one place, where it lends a
+//!   record.
+//! - A memory ordering that a promise rests on has its name in `orderings.rs`, and a test that fails without it.
 #![cfg_attr(not(feature = "app"), no_std)]
 // So that it stays so for whoever uses it. The driver's half alone has nobody who prints it.
 #![cfg_attr(
@@ -32,6 +34,8 @@
 pub struct ProjectPage;
 
 pub mod driver;
+#[cfg(not(target_arch = "bpf"))]
+pub mod orderings;
 #[cfg(not(target_arch = "bpf"))]
 pub mod ring;
 #[cfg(not(target_arch = "bpf"))]

@@ -6,8 +6,11 @@
 //! producer's position) and *commits* by exchanging the header's word; then it wakes the reader, but only if the reader's
 //! position is the very record that it committed: that is how it knows that the reader had caught up.
 
+use crate::orderings;
 use crate::sync::atomic::{Ordering, fence};
 use channel_abi::record::MAX_RECORD;
+use channel_abi::{Counters, Ledger};
+use core::mem::offset_of;
 
 /// The record is reserved, not yet committed.
 const BUSY: u32 = 1 << 31;
@@ -25,21 +28,42 @@ pub trait Memory {
     fn size(&self) -> u64;
     /// The reader's own position, as it stands in the shared page.
     fn consumer(&self) -> u64;
-    /// Moves it: a release store. The kernel's acquire load in `__bpf_ringbuf_reserve` pairs with it before the room is
-    /// used again.
+    /// Moves it, by [`orderings::reader_tells`].
     fn set_consumer(&self, position: u64);
-    /// The kernel's position: an acquire load, which pairs with the release store in `__bpf_ringbuf_reserve`.
+    /// The kernel's position, by [`orderings::reader_sees_reserved`].
     fn producer(&self) -> u64;
-    /// The first word of the header at `offset`: an acquire load, which pairs with the `xchg` in `bpf_ringbuf_commit`.
+    /// The first word of the header at `offset`, by [`orderings::reader_sees_committed`].
     fn header(&self, offset: u64) -> u32;
-    /// Copies what follows the header at `offset`.
-    fn read(&self, offset: u64, into: &mut [u8]);
-    /// Stands between the store of the reader's position and the next look at the kernel's. Pairs with the `xchg` (a
-    /// full barrier) between commit and wake in `bpf_ringbuf_commit`: either the kernel sees that the reader has caught
-    /// up and wakes it, or the reader sees the record. A release store alone lets both miss.
+    /// Lends the `length` bytes that follow the header at `offset`, where they lie. They start at a multiple of 8.
+    ///
+    /// # Safety
+    /// [`Memory::header`] has said that a record of this length is committed there, it lies within what is in use, and nobody moves the
+    /// reader's position past it before `read` has returned: until then the kernel leaves it alone.
+    unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R;
+    /// Stands between the store of the reader's position and the next look at the kernel's: [`orderings::reader_looks_again`]. A release
+    /// store alone lets both miss.
     fn fence(&self) {
-        fence(Ordering::SeqCst);
+        fence(orderings::reader_looks_again());
     }
+}
+
+/// The driver's books of an app, read word by word while it goes on writing them: `word` loads the one at so many bytes.
+///
+/// Each number is exact for itself; all together once the driver is quiet, and from the tombstone on, which is looked at first.
+pub fn read_ledger(word: impl Fn(usize, Ordering) -> u64) -> Ledger {
+    let mut ledger = Ledger::ZERO;
+    ledger.ended = word(offset_of!(Ledger, ended), orderings::reader_sees_the_end());
+    for (n, line) in ledger.processors.iter_mut().enumerate() {
+        let at = offset_of!(Ledger, processors) + n * size_of::<Counters>();
+        let word = |n: usize| word(at + 8 * n, Ordering::Relaxed);
+        *line = Counters {
+            offered: word(0),
+            committed: word(1),
+            lost: [word(2), word(3), word(4)],
+            spare: [0; 3],
+        };
+    }
+    ledger
 }
 
 /// The other side broke the ring's rules: nothing in it can be trusted any further.
@@ -100,7 +124,7 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         }
     }
 
-    /// Hands over records until none is left, at most one ring full of them, so that a flood can't keep the reader here.
+    /// Hands over records where they lie, until none is left, at most one ring full of them, so that a flood can't keep the reader here.
     /// When it returns before that, the next commit will wake.
     ///
     /// # Errors
@@ -109,10 +133,9 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<Step, E>,
     ) -> Result<Drained, E> {
-        let mut room = [0; LONGEST];
         let enough = self.position.wrapping_add(self.memory.size());
         loop {
-            if self.drain_seen(&mut room, &mut each)? == Drained::Stopped {
+            if self.drain_seen(&mut each)? == Drained::Stopped {
                 return Ok(Drained::Stopped);
             }
             self.memory.fence();
@@ -120,6 +143,28 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
                 return Ok(Drained::All);
             }
         }
+    }
+
+    /// Drains, and asks then whether the other side has ended. It says so only once nothing is
+    /// left of what was committed before.
+    ///
+    /// # Errors
+    /// Those of [`Reader::drain`], and what `ended` returns.
+    pub fn drain_to_the_end<T, E: From<Lie>>(
+        &mut self,
+        mut each: impl FnMut(&[u8]) -> Result<Step, E>,
+        ended: impl FnOnce() -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        // What is there is handed over at once; whether that was all may take a system call to know.
+        if self.drain(&mut each)? == Drained::Stopped {
+            return Ok(None);
+        }
+        let ended = ended()?;
+        // What was committed before it ended, and had not come yet.
+        if ended.is_some() && self.drain(each)? == Drained::Stopped {
+            return Ok(None);
+        }
+        Ok(ended)
     }
 
     /// Whether a drain would move on. One look, no more.
@@ -148,17 +193,15 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
     /// Whatever ends it, the kernel knows afterwards where we are: it wakes only a reader that has caught up.
     fn drain_seen<E: From<Lie>>(
         &mut self,
-        room: &mut [u8; LONGEST],
         each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
     ) -> Result<Drained, E> {
-        let outcome = self.take_seen(room, each);
+        let outcome = self.take_seen(each);
         self.tell();
         outcome
     }
 
     fn take_seen<E: From<Lie>>(
         &mut self,
-        room: &mut [u8; LONGEST],
         each: &mut impl FnMut(&[u8]) -> Result<Step, E>,
     ) -> Result<Drained, E> {
         let end = self.memory.producer();
@@ -167,13 +210,15 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
                 Found::Nothing => return Ok(Drained::All),
                 Found::Discarded { next } => self.advance(next),
                 Found::Record { length, next } => {
-                    let bytes = room
-                        .get_mut(..length)
-                        .ok_or(Lie("a record longer than any may be"))?;
-                    self.memory.read(self.offset(self.position), bytes);
-                    // The kernel is told of the room only once the record is not to be read again.
+                    if length > LONGEST {
+                        return Err(Lie("a record longer than any may be").into());
+                    }
                     let before = core::mem::replace(&mut self.position, next);
-                    match each(bytes)? {
+                    let offset = self.offset(before);
+                    // SAFETY: `look` has found it committed, within what is in use. The memory is this reader's alone, and only `tell`
+                    // moves the position that the kernel sees, after the record is not read any more.
+                    let step = unsafe { self.memory.lend(offset, length, &mut *each) }?;
+                    match step {
                         Step::Next => self.advance(next),
                         Step::Stop => return Ok(Drained::Stopped),
                         Step::Back => {
@@ -237,9 +282,10 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    /// A ring whose bytes a test chooses.
+    /// A ring whose bytes a test chooses, twice in a row as the kernel maps them.
     struct Forged {
         bytes: Vec<u8>,
+        size: usize,
         producer: u64,
         consumer: Cell<u64>,
     }
@@ -247,15 +293,18 @@ mod tests {
     impl Forged {
         fn new(size: usize) -> Self {
             Self {
-                bytes: vec![0; size],
+                bytes: vec![0; 2 * size],
+                size,
                 producer: 0,
                 consumer: Cell::new(0),
             }
         }
 
         fn with(mut self, header: u32, moves: u64) -> Self {
-            let at = self.producer as usize % self.bytes.len();
-            self.bytes[at..at + 4].copy_from_slice(&header.to_ne_bytes());
+            let at = self.producer as usize % self.size;
+            for at in [at, at + self.size] {
+                self.bytes[at..at + 4].copy_from_slice(&header.to_ne_bytes());
+            }
             self.producer += moves;
             self
         }
@@ -263,7 +312,7 @@ mod tests {
 
     impl Memory for Forged {
         fn size(&self) -> u64 {
-            self.bytes.len() as u64
+            self.size as u64
         }
         fn consumer(&self) -> u64 {
             self.consumer.get()
@@ -283,10 +332,13 @@ mod tests {
                 self.bytes[at + 3],
             ])
         }
-        fn read(&self, offset: u64, into: &mut [u8]) {
-            for (n, byte) in into.iter_mut().enumerate() {
-                *byte = self.bytes[(offset as usize + 8 + n) % self.bytes.len()];
-            }
+        unsafe fn lend<R>(
+            &mut self,
+            offset: u64,
+            length: usize,
+            read: impl FnOnce(&[u8]) -> R,
+        ) -> R {
+            read(&self.bytes[offset as usize + 8..][..length])
         }
     }
 
@@ -297,6 +349,24 @@ mod tests {
             Ok(Step::Next)
         });
         (result, count, reader.position)
+    }
+
+    #[test]
+    fn a_record_is_handed_over_where_it_lies_also_across_the_rings_end() {
+        let ring = Forged::new(64).with(8, 16).with(8, 16).with(8, 16);
+        ring.consumer.set(48);
+        let ring = ring.with(24, 32);
+        let places = ring.bytes.as_ptr_range();
+        let (mut reader, mut found) = (Reader::new(ring), None);
+        reader
+            .drain(|bytes| {
+                found = Some(bytes.as_ptr_range());
+                Ok::<_, Lie>(Step::Next)
+            })
+            .expect("no lie");
+        let found = found.expect("a record");
+        assert_eq!(found.start, places.start.wrapping_add(48 + 8));
+        assert!(found.end <= places.end, "it goes on behind the ring's end");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use channel_abi::ledger::CAUSES;
 use channel_abi::record::MAX_RECORD;
 use channel_abi::{Cause, Header, Kind};
 use std::ops::ControlFlow;
+use zerocopy::error::CastError;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 /// Processors that a record may claim to come from. More than any kernel has; a larger number is a lie.
@@ -32,9 +33,21 @@ pub struct Lost {
 }
 
 /// One record, checked: its header is whole and true to its length and kind.
+///
+/// It is lent where it lies: on Linux in the ring itself, elsewhere where a request to the driver has put it. The next drain, or the next
+/// record, may take its place, so nothing of it outlives the call that it is handed to:
+///
+/// ```compile_fail,E0521
+/// # use channel::{Error, Item};
+/// # fn keep(mut app: channel::Attachment<channel::sys::model::Model>) -> Result<(), Error> {
+/// let mut kept = Vec::new();
+/// app.drain(|item| kept.push(item))?; // borrowed data escapes
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
-    header: Header,
+    header: &'a Header,
     kind: Kind,
     bytes: &'a [u8],
 }
@@ -43,10 +56,14 @@ impl<'a> Record<'a> {
     /// Checks the bytes that a driver committed.
     ///
     /// # Errors
-    /// [`Error::Contract`]: the header is cut off, of another version, or says what is not so.
+    /// [`Error::Contract`]: the header is cut off, of another version, not at a multiple of 8, or says what is not so.
     pub fn check(bytes: &'a [u8]) -> Result<Self, Error> {
-        let (header, _) = Header::read_from_prefix(bytes)
-            .map_err(|_| Error::Contract("a record shorter than its header"))?;
+        let (header, _) = Header::ref_from_prefix(bytes).map_err(|misfit| {
+            Error::Contract(match misfit {
+                CastError::Alignment(_) => "a record that is not at a multiple of 8",
+                CastError::Size(_) => "a record shorter than its header",
+            })
+        })?;
         if header.version != channel_abi::VERSION {
             return Err(Error::Contract("a record of another version"));
         }
@@ -69,8 +86,8 @@ impl<'a> Record<'a> {
 
     /// The header.
     #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
+    pub const fn header(&self) -> &'a Header {
+        self.header
     }
 
     /// What it is about.
@@ -85,12 +102,13 @@ impl<'a> Record<'a> {
         self.bytes
     }
 
-    /// As a type of `channel_abi`, or of a driver's own, which has the header as its first field.
+    /// As a type of `channel_abi`, or of a driver's own, which has the header as its first field: where it lies, nothing is copied.
     ///
     /// # Errors
     /// [`Error::Contract`] if the record is shorter than the type.
-    pub fn read<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<T, Error> {
-        T::read_from_prefix(self.bytes)
+    pub fn read<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<&'a T, Error> {
+        const { assert!(align_of::<T>() <= 8, "a record is at a multiple of 8") };
+        T::ref_from_prefix(self.bytes)
             .map(|(value, _)| value)
             .map_err(|_| Error::Contract("a record shorter than its kind"))
     }
@@ -123,7 +141,7 @@ impl Stream {
             sequence,
             lost,
             ..
-        } = record.header;
+        } = *record.header;
         let line = self.line(processor);
         for cause in Cause::ALL {
             let (told, known) = (lost[cause as usize], &mut line.lost[cause as usize]);

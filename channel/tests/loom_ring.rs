@@ -2,10 +2,14 @@
 //! loom in every order: `RUSTFLAGS="--cfg loom" cargo test --release -p gatebell-channel --test loom_ring`.
 #![cfg(loom)]
 
-use channel::ring::{Lie, Memory, Reader, Step};
+use channel::orderings;
+use channel::ring::{Lie, Memory, Reader, Step, read_ledger};
+use channel_abi::{Counters, Ledger};
+use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
 use loom::thread;
+use std::mem::offset_of;
 
 const BUSY: u32 = 1 << 31;
 /// How often a thread is interrupted where it would go on. Without a bound the larger ring takes six minutes, and finds
@@ -17,16 +21,32 @@ struct Kernel {
     size: u64,
     consumer: AtomicU64,
     producer: AtomicU64,
-    words: Vec<(AtomicU32, AtomicU64)>,
+    words: Vec<Word>,
     /// What `irq_work_queue` leads to: set by the kernel, taken by the reader before it drains.
     signal: AtomicBool,
+    /// The tombstone in the ledger.
+    ended: AtomicU64,
     fenced: bool,
 }
+
+/// Eight bytes of the ring, as a record's header and as what follows one. loom fails where a record is written while it is lent.
+struct Word {
+    header: AtomicU32,
+    payload: UnsafeCell<[u8; 8]>,
+}
+
+// SAFETY: the payload is written by the kernel and read by its reader, whom the ring's protocol keeps apart: loom sees to it.
+unsafe impl Sync for Kernel {}
+// SAFETY: nothing of it belongs to a thread.
+unsafe impl Send for Kernel {}
 
 impl Kernel {
     fn new(size: u64, fenced: bool) -> Self {
         let words = (0..size / 8)
-            .map(|_| (AtomicU32::new(0), AtomicU64::new(0)))
+            .map(|_| Word {
+                header: AtomicU32::new(0),
+                payload: UnsafeCell::new([0; 8]),
+            })
             .collect();
         let (consumer, producer) = (AtomicU64::new(0), AtomicU64::new(0));
         Self {
@@ -35,11 +55,12 @@ impl Kernel {
             producer,
             words,
             signal: AtomicBool::new(false),
+            ended: AtomicU64::new(0),
             fenced,
         }
     }
 
-    fn at(&self, position: u64) -> &(AtomicU32, AtomicU64) {
+    fn at(&self, position: u64) -> &Word {
         &self.words[(position % self.size / 8) as usize]
     }
 
@@ -51,19 +72,30 @@ impl Kernel {
         if end - free_from > self.size - 1 {
             return None;
         }
-        self.at(position).0.store(length | BUSY, Ordering::Relaxed);
+        let header = &self.at(position).header;
+        header.store(length | BUSY, Ordering::Relaxed);
         self.producer.store(end, Ordering::Release);
         Some(position)
     }
 
     /// `bpf_ringbuf_commit`: `xchg` is a full barrier, which loom only knows as a fence.
     fn commit(&self, position: u64, length: u32, payload: u64) {
-        self.at(position).1.store(payload, Ordering::Relaxed);
-        self.at(position).0.swap(length, Ordering::AcqRel);
+        let payload = payload.to_ne_bytes();
+        for at in (position + 8..).step_by(8).take(length as usize / 8) {
+            let place = &self.at(at).payload;
+            // SAFETY: reserved, and not committed yet: nobody else has it.
+            place.with_mut(|place| unsafe { *place = payload });
+        }
+        self.at(position).header.swap(length, Ordering::AcqRel);
         fence(Ordering::SeqCst);
         if self.consumer.load(Ordering::Acquire) == position {
             self.signal.store(true, Ordering::Release);
         }
+    }
+
+    /// What the driver's program does for the device server: the tombstone is there after all that was committed.
+    fn end(&self) {
+        self.ended.swap(1, Ordering::AcqRel);
     }
 }
 
@@ -78,30 +110,38 @@ impl Memory for Shared {
         self.0.consumer.load(Ordering::Relaxed)
     }
     fn set_consumer(&self, position: u64) {
-        self.0.consumer.store(position, Ordering::Release);
+        self.0.consumer.store(position, orderings::reader_tells());
     }
     fn producer(&self) -> u64 {
-        self.0.producer.load(Ordering::Acquire)
+        self.0.producer.load(orderings::reader_sees_reserved())
     }
     fn header(&self, offset: u64) -> u32 {
-        self.0.at(offset).0.load(Ordering::Acquire)
+        let header = &self.0.at(offset).header;
+        header.load(orderings::reader_sees_committed())
     }
-    fn read(&self, offset: u64, into: &mut [u8]) {
-        let payload = self.0.at(offset).1.load(Ordering::Relaxed).to_ne_bytes();
-        into[..8].copy_from_slice(&payload);
+    unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        let places = (offset + 8..).step_by(8).take(length / 8);
+        let look = || -> Vec<u8> {
+            let place = |at| &self.0.at(at).payload;
+            // SAFETY: committed, and at rest until the reader's position moves past it.
+            let bytes = places.clone().map(|at| place(at).with(|it| unsafe { *it }));
+            bytes.flatten().collect()
+        };
+        let lent = look();
+        let result = read(&lent);
+        assert_eq!(lent, look(), "what is lent stays as it is");
+        result
     }
     fn fence(&self) {
         if self.0.fenced {
-            fence(Ordering::SeqCst);
+            fence(orderings::reader_looks_again());
         }
     }
 }
 
 /// Three records against a reader that drains when it is signalled; then I1, I2 and I6 must hold.
 fn explore(size: u64, length: u32, fenced: bool) {
-    let mut explorer = loom::model::Builder::new();
-    explorer.preemption_bound = Some(PREEMPTIONS);
-    explorer.check(move || {
+    bounded(move || {
         let kernel = Arc::new(Kernel::new(size, fenced));
         let shared = Shared(kernel.clone());
         let driver = thread::spawn(move || {
@@ -139,6 +179,92 @@ fn drain(reader: &mut Reader<Shared>, delivered: &mut Vec<u64>) {
         Ok(Step::Next)
     });
     result.expect("the kernel does not lie");
+}
+
+fn bounded(check: impl Fn() + Sync + Send + 'static) {
+    let mut explorer = loom::model::Builder::new();
+    explorer.preemption_bound = Some(PREEMPTIONS);
+    explorer.check(check);
+}
+
+/// Room for three: the fourth waits for the first one's, the fifth is written over it.
+#[test]
+fn what_is_lent_is_written_over_only_after_the_reader_has_told() {
+    bounded(|| {
+        let kernel = Arc::new(Kernel::new(64, true));
+        let shared = Shared(kernel.clone());
+        let offer = move |payload| {
+            let position = kernel.reserve(8);
+            position.map(|position| kernel.commit(position, 8, payload))
+        };
+        (0..3).for_each(|payload| offer(payload).expect("room for three"));
+        let driver = thread::spawn(move || {
+            for payload in 3..5 {
+                offer(payload);
+            }
+        });
+        let mut delivered = Vec::new();
+        drain(&mut Reader::new(shared), &mut delivered);
+        driver.join().expect("the driver does not panic");
+        assert!(
+            delivered.starts_with(&[0, 1, 2]) && delivered.is_sorted_by(|a, b| a < b),
+            "{delivered:?}"
+        );
+    });
+}
+
+#[test]
+fn who_sees_the_tombstone_has_seen_all_that_was_committed_before() {
+    bounded(|| {
+        let kernel = Arc::new(Kernel::new(64, true));
+        let shared = Shared(kernel.clone());
+        let driver = thread::spawn(move || {
+            let position = kernel.reserve(8).expect("room for one");
+            kernel.commit(position, 8, 0);
+            kernel.end();
+        });
+        let mut delivered = 0;
+        let each = |_: &[u8]| {
+            delivered += 1;
+            Ok::<_, Lie>(Step::Next)
+        };
+        let ended = || {
+            let ended = shared.0.ended.load(orderings::reader_sees_the_end());
+            Ok((ended != 0).then_some(()))
+        };
+        let mut reader = Reader::new(shared.clone());
+        let ended = reader.drain_to_the_end(each, ended).expect("no lie");
+        driver.join().expect("the driver does not panic");
+        assert!(ended.is_none() || delivered == 1, "the end came too early");
+    });
+}
+
+/// An app's ledger, as the driver's programs write it: each count by an atomic addition, the tombstone last.
+#[test]
+fn who_sees_the_tombstone_has_the_books_as_they_stay() {
+    bounded(|| {
+        let words = Arc::new([AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0)]);
+        let driver = thread::spawn({
+            let words = words.clone();
+            move || {
+                let [offered, committed, ended] = &*words;
+                offered.fetch_add(1, Ordering::Relaxed);
+                committed.fetch_add(1, Ordering::Relaxed);
+                ended.swap(1, Ordering::AcqRel);
+            }
+        });
+        let first = offset_of!(Ledger, processors);
+        let ledger = read_ledger(|at, ordering| match at {
+            _ if at == offset_of!(Ledger, ended) => words[2].load(ordering),
+            _ if at == first + offset_of!(Counters, offered) => words[0].load(ordering),
+            _ if at == first + offset_of!(Counters, committed) => words[1].load(ordering),
+            _ => 0,
+        });
+        driver.join().expect("the driver does not panic");
+        let totals = ledger.totals();
+        let counted = (totals.offered, totals.committed) == (1, 1);
+        assert!(ledger.ended == 0 || counted, "I1: {totals:?} after the end");
+    });
 }
 
 #[test]

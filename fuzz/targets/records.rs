@@ -11,6 +11,7 @@ use firewall_abi::packet::{Direction, Packet, Reason, Verdict};
 use firewall_abi::process::Process;
 use gatebell_fuzz::Bytes;
 use std::cell::Cell;
+use zerocopy::IntoBytes;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| any_ring_is_read_to_its_end_or_to_its_lie(bytes));
 
@@ -134,11 +135,14 @@ impl Memory for &Ring {
         u32::from_le_bytes(*word)
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) {
+    unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+        // The kernel maps its pages twice, one behind the other; and a record is at a multiple of 8.
         let from = offset as usize + 8;
-        for (n, byte) in into.iter_mut().enumerate() {
-            // The kernel maps its pages twice, one behind the other.
+        let mut words = vec![0_u64; length.div_ceil(8)];
+        let record = &mut words.as_mut_bytes()[..length];
+        for (n, byte) in record.iter_mut().enumerate() {
             *byte = self.bytes[(from + n) % self.bytes.len()];
         }
+        read(record)
     }
 }

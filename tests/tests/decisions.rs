@@ -106,7 +106,7 @@ struct Told<T> {
     kept: Vec<(Kind, T)>,
 }
 
-impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
+impl<T: FromBytes + KnownLayout + Immutable + Copy> Told<T> {
     fn of(zone: &Protected, mask: Mask) -> Self {
         let device = zone.device();
         Self {
@@ -138,7 +138,7 @@ impl<T: FromBytes + KnownLayout + Immutable> Told<T> {
         self.app
             .drain(|item| {
                 if let Item::Record(record) = item {
-                    kept.push((record.kind(), record.read().unwrap()));
+                    kept.push((record.kind(), *record.read().unwrap()));
                 }
             })
             .unwrap();

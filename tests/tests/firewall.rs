@@ -46,8 +46,8 @@ fn packet(app: &mut Attachment<Linux>, wanted: impl Fn(&Packet) -> bool) -> Pack
         app.drain(|item| {
             if let Item::Record(record) = item {
                 let packet = record.read::<Packet>().unwrap();
-                if found.is_none() && wanted(&packet) {
-                    found = Some(packet);
+                if found.is_none() && wanted(packet) {
+                    found = Some(*packet);
                 }
             }
         })

@@ -10,7 +10,6 @@
 use channel::sys::Host;
 use channel::{Attachment, Device, Ending, Error, Event, Item, Mask, Pace, System, Wake};
 use channel_abi::AnyCommand;
-use channel_abi::record::MAX_RECORD;
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ops::ControlFlow;
@@ -319,13 +318,13 @@ pub unsafe extern "C" fn gb_drain(
     call(|| {
         let on_record = on_record.ok_or(Failure::Argument("on_record is NULL"))?;
         let mut taken = 0;
-        let mut aligned = Aligned([0; MAX_RECORD]);
         let mut each = |item: Item<'_>| {
             let goes_on = match item {
                 Item::Record(record) => {
                     taken += 1;
-                    let at = aligned.place(record.bytes());
-                    // SAFETY: the caller's promise; `at` points to the whole record, aligned, for as long as this takes.
+                    let at = record.bytes().as_ptr().cast::<GbHeader>();
+                    // SAFETY: the caller's promise; the whole record lies there, aligned (its header was checked so), and stays as long
+                    // as this takes.
                     unsafe { on_record(context, at) }
                 }
                 Item::Lost(lost) => on_lost.is_none_or(|on_lost| {
@@ -533,25 +532,6 @@ impl GbAttachment {
             Err(TryLockError::Poisoned(poisoned)) => does(&mut poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => Err(Failure::Busy),
         }
-    }
-}
-
-/// Room for a record where its backing did not put it at a multiple of 8.
-#[repr(C, align(8))]
-struct Aligned([u8; MAX_RECORD]);
-
-impl Aligned {
-    /// Where the record is to be read: where it lies, or copied here.
-    fn place(&mut self, record: &[u8]) -> *const GbHeader {
-        let there = record.as_ptr().cast::<GbHeader>();
-        if there.is_aligned() {
-            return there;
-        }
-        // A record that was checked is not longer than the longest.
-        if let Some(room) = self.0.get_mut(..record.len()) {
-            room.copy_from_slice(record);
-        }
-        self.0.as_ptr().cast()
     }
 }
 

@@ -217,7 +217,8 @@ impl<P: Platform> Table<P> {
             if state.closing {
                 return Err(Refusal::Closing);
             }
-            if self.stopping.load(Ordering::SeqCst) {
+            // Early, and without a promise: `put` looks again.
+            if self.stopping.load(Ordering::Relaxed) {
                 return Err(Refusal::Stopping);
             }
             if state.referencing {
@@ -274,8 +275,9 @@ impl<P: Platform> Table<P> {
         held: &mut Option<Slot<P>>,
         slot: Slot<P>,
     ) -> Result<Option<Slot<P>>, Unplaced<P>> {
-        // Pairs with the store in `detach_all`, which takes this slot's lock after it.
-        if self.stopping.load(Ordering::SeqCst) {
+        // Needs no ordering of its own: `detach_all` stores it before it takes this slot's lock. Who has the lock before it, it finds;
+        // who has it after it sees the store.
+        if self.stopping.load(Ordering::Relaxed) {
             return Err((Refusal::Stopping, Some(slot)));
         }
         Ok(held.replace(slot))
@@ -321,8 +323,8 @@ impl<P: Platform> Table<P> {
 
     /// Before the driver stops: refuses new references and ends all there are, each with a tombstone and a last signal.
     pub fn detach_all(&self, why: Ending) {
-        // Pairs with the load in `put`: see there.
-        self.stopping.store(true, Ordering::SeqCst);
+        // Before any slot's lock is taken: see `put`.
+        self.stopping.store(true, Ordering::Relaxed);
         for lock in &self.slots {
             let event = lock.with(|slot| slot.as_mut().and_then(|slot| slot.end(why)));
             if let Some(event) = event {
@@ -334,7 +336,7 @@ impl<P: Platform> Table<P> {
 
     /// The driver was not stopped after all: takes new references again. Those that were ended stay ended.
     pub fn resume(&self) {
-        self.stopping.store(false, Ordering::SeqCst);
+        self.stopping.store(false, Ordering::Relaxed);
     }
 
     /// Offers a record to every app that wants its kind and may know of whom it is about: `R`'s first field is its header,

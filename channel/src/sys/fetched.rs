@@ -5,24 +5,25 @@ use crate::ring::{Drained as End, Step};
 use channel_abi::command::Drained;
 use channel_abi::{Ending, Header};
 use std::ops::Range;
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command's");
 
 /// The room that drain requests fetch into, used again and again.
 #[derive(Debug)]
 pub struct Fetched {
-    room: Vec<u8>,
+    // Words, so that every record in it is at a multiple of 8.
+    room: Vec<u64>,
     /// Where in it records stand that were not handed over yet.
     left: Range<usize>,
 }
 
 impl Fetched {
-    /// Nothing fetched yet, and room for an answer of so many bytes.
+    /// Nothing fetched yet, and room for an answer of so many bytes, a multiple of 8.
     #[must_use]
     pub fn with_room(bytes: usize) -> Self {
         Self {
-            room: vec![0; bytes],
+            room: vec![0; bytes / 8],
             left: 0..0,
         }
     }
@@ -38,8 +39,8 @@ impl Fetched {
             if self.hand_over(each)? == End::Stopped {
                 return Ok(None);
             }
-            let used = fetch(&mut self.room)?;
-            let answer = self.room.get(..used).ok_or(TOO_SHORT)?;
+            let used = fetch(self.room.as_mut_bytes())?;
+            let answer = self.room.as_bytes().get(..used).ok_or(TOO_SHORT)?;
             let (head, records) = Drained::read_from_prefix(answer).map_err(|_| TOO_SHORT)?;
             if records.len() != head.bytes as usize {
                 return Err(Error::Contract("a drain's length is not what it says"));
@@ -57,7 +58,7 @@ impl Fetched {
 
     /// How many records are left.
     pub(super) fn waiting(&self) -> u64 {
-        let mut records = self.room.get(self.left.clone()).unwrap_or(&[]);
+        let mut records = self.room.as_bytes().get(self.left.clone()).unwrap_or(&[]);
         let mut count = 0;
         while let Ok((_, rest)) = first(records) {
             (records, count) = (rest, count + 1);
@@ -73,7 +74,7 @@ impl Fetched {
             let start = self.left.start;
             // Whatever goes wrong below, nothing of this answer is looked at again.
             let left = std::mem::replace(&mut self.left, 0..0);
-            let records = self.room.get(left.clone()).ok_or(TOO_SHORT)?;
+            let records = self.room.as_bytes().get(left.clone()).ok_or(TOO_SHORT)?;
             let (record, rest) = first(records)?;
             self.left = left.end - rest.len()..left.end;
             match each(record)? {
@@ -96,8 +97,16 @@ fn first(records: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     if length < size_of::<Header>() {
         return Err(Error::Contract("a record is shorter than its header"));
     }
+    if !length.is_multiple_of(8) {
+        return Err(Error::Contract("a record whose length is no multiple of 8"));
+    }
     records.split_at_checked(length).ok_or(TOO_SHORT)
 }
+
+const _: () = assert!(
+    size_of::<Drained>().is_multiple_of(8),
+    "records follow it at a multiple of 8"
+);
 
 fn ending(number: u64) -> Result<Option<Ending>, Error> {
     match number {

@@ -184,17 +184,13 @@ impl Reader<'_> {
     fn read(&mut self, at: SystemTime, record: Record<'_>) -> Option<Entry> {
         match record.kind() {
             kind::PACKET => {
-                let packet: Packet = record.read().ok()?;
-                Entry::from_packet(at, &packet, self.names).ok()
+                let packet = record.read::<Packet>().ok()?;
+                Entry::from_packet(at, packet, self.names).ok()
             }
             kind @ (kind::PROCESS_START | kind::PROCESS_EXIT) => {
-                let process: Process = record.read().ok()?;
+                let process = record.read::<Process>().ok()?;
                 self.processes += u64::from(kind == kind::PROCESS_START);
-                Some(Entry::from_process(
-                    at,
-                    &process,
-                    kind == kind::PROCESS_EXIT,
-                ))
+                Some(Entry::from_process(at, process, kind == kind::PROCESS_EXIT))
             }
             _ => None,
         }

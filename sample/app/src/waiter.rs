@@ -49,7 +49,7 @@ impl Digest {
                 self.notices += 1;
                 self.last = notice.number;
             }
-            (kind::PROCESS_START, _, Ok(process)) => self.processes.push(name(&process)),
+            (kind::PROCESS_START, _, Ok(process)) => self.processes.push(name(process)),
             _ => self.others += 1,
         }
     }

@@ -35,7 +35,7 @@ pub fn tally(app: &mut Attachment<Linux>, got: &mut Tally) {
                     flow,
                     user,
                     ..
-                } = record.read::<Packet>().unwrap();
+                } = *record.read::<Packet>().unwrap();
                 let decided = (decision.generation, decision.rule, flow.destination_port);
                 *got.decided.entry(decided).or_default() += 1;
                 user

@@ -37,6 +37,35 @@ fn two_apps_at_once_each_get_their_own_notices() {
     assert_eq!(devices[0].references().unwrap().attached, 2);
 }
 
+#[test]
+fn a_record_is_lent_where_the_kernel_put_it() {
+    let host = Host::start(None);
+    let device = host.open();
+    let mut app = attach(&device, RING, Mask::of(kind::NOTICE));
+    ask(&device, Operation::Notify, 3, 0).unwrap();
+    let pages = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let of_the_ring = |at: usize| {
+        let mut lines = pages.lines().filter(|line| line.contains("bpf-map"));
+        lines.any(|line| {
+            let (start, rest) = line.split_once('-').unwrap();
+            let (end, _) = rest.split_once(' ').unwrap();
+            let [start, end] = [start, end].map(|at| usize::from_str_radix(at, 16).unwrap());
+            (start..end).contains(&at)
+        })
+    };
+    let mut seen = 0;
+    app.drain(|item| {
+        if let Item::Record(record) = item {
+            let notice = std::ptr::from_ref(record.read::<Notice>().unwrap());
+            assert_eq!(notice.cast(), record.bytes().as_ptr());
+            assert!(of_the_ring(notice.addr()), "{notice:?} in\n{pages}");
+            seen += 1;
+        }
+    })
+    .unwrap();
+    assert_eq!(seen, 3);
+}
+
 /// Four programs at once, on whichever processors, and a timer that interrupts them.
 #[test]
 fn a_hundred_thousand_signals_balance() {

@@ -3,8 +3,9 @@
 use super::{RING, ask, attach, numbers};
 use crate::place::{Child, Host, within};
 use channel::sys::linux::bpf;
-use channel::{Ending, Mask, Refusal, Wake};
+use channel::{Ending, Error, Mask, Refusal, Wake};
 use sample_abi::{Operation, kind};
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -78,6 +79,25 @@ fn detaching_all_ends_every_reference_and_refuses_new_ones() {
     // It was not stopped after all.
     admin.resume().unwrap();
     attach(&device, 4096, Mask::ALL);
+}
+
+/// Two would each move the one position, past what the other one lends.
+#[test]
+fn a_ring_has_one_reader_at_a_time() {
+    let host = Host::start(None);
+    let device = host.open();
+    let mut app = attach(&device, RING, Mask::of(kind::NOTICE));
+    let event = app.event().clone();
+    app.detach().unwrap();
+    let other = host.open();
+    match other.attach_event(event.clone(), Mask::ALL) {
+        Err(Error::System { source, .. }) => assert_eq!(source.kind(), ErrorKind::ResourceBusy),
+        unexpected => panic!("{unexpected:?}"),
+    }
+    let attached = device.references().unwrap().attached;
+    assert_eq!(attached, 0, "what nobody can read is let go of");
+    drop(app);
+    other.attach_event(event, Mask::ALL).unwrap();
 }
 
 #[test]

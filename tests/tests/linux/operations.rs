@@ -83,7 +83,7 @@ fn drain_until(app: &mut Attachment<Linux>, done: impl Fn(&Record<'_>) -> bool) 
 fn drain_until_waited(app: &mut Attachment<Linux>, refusal: u32) {
     drain_until(app, |record| {
         record.kind() == kind::OPERATED
-            && matches!(record.read::<Operated>().unwrap(), Operated { operation, refusal: end, seen, .. }
+            && matches!(*record.read::<Operated>().unwrap(), Operated { operation, refusal: end, seen, .. }
                 if operation == Operation::Wait as u32 && end == refusal && seen.before == u32::from(refusal == 0))
     });
 }

@@ -19,7 +19,7 @@ fn an_app_that_loads_its_own_driver_is_told_who_opens_a_file() {
     let (tell, told) = std::sync::mpsc::channel();
     let (name, device) = (bait.to_str().unwrap().to_owned(), socket.clone());
     let app = std::thread::spawn(move || {
-        let opened = |opened: Opened| tell.send(opened).unwrap();
+        let opened = |opened: &Opened| tell.send(*opened).unwrap();
         with_tracefs(|| tripwire::watch(&object("tripwire"), &device, &name, opened)).unwrap()
     });
     let read = |file: &Path| {
@@ -62,7 +62,7 @@ fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
         let mut seen = Vec::new();
         app.drain(|item| {
             if let Item::Record(record) = item {
-                seen.push(record.read::<Process>().unwrap());
+                seen.push(*record.read::<Process>().unwrap());
             }
         })
         .unwrap();

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::str::FromStr;
 
 const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP_ELEM: i32 = 1;
@@ -317,15 +318,25 @@ pub fn map_info(map: BorrowedFd<'_>) -> io::Result<MapInfo> {
     Ok(info)
 }
 
+/// The kernel's number of a map. Also where a filter of system calls keeps an app from asking for it directly.
+pub(super) fn map_id(map: BorrowedFd<'_>) -> io::Result<u32> {
+    map_info(map)
+        .map(|info| info.id)
+        .or_else(|refused| told(map, "map_id:").ok_or(refused))
+}
+
+/// A number that the kernel tells of a descriptor.
+fn told<T: FromStr>(fd: BorrowedFd<'_>, name: &str) -> Option<T> {
+    let all = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok()?;
+    all.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|number| number.trim().parse().ok())
+}
+
 /// Bytes of kernel memory that a map takes: what the kernel says, or what we know that it takes at least. Kernels before 6.4
 /// say nothing of a ring, and of a table with keys only the keys and values.
 pub fn memory(map: BorrowedFd<'_>) -> u64 {
-    let about =
-        fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd())).unwrap_or_default();
-    let line = about.lines().find_map(|line| line.strip_prefix("memlock:"));
-    let said = line
-        .and_then(|bytes| bytes.trim().parse().ok())
-        .unwrap_or(0);
+    let said = told(map, "memlock:").unwrap_or(0);
     map_info(map).map_or(said, |info| said.max(at_least(&info)))
 }
 

@@ -1,10 +1,14 @@
 //! Pages shared with the kernel, and what is read in them: each word by an atomic load.
 
-use crate::ring::Memory;
-use channel_abi::{Counters, Ledger};
+use super::{bpf, lock};
+use crate::orderings;
+use crate::ring::{Memory, read_ledger};
+use channel_abi::Ledger;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Mutex;
 
 /// Mapped pages; dropped, they are unmapped.
 #[derive(Debug)]
@@ -77,14 +81,17 @@ pub struct Ring {
     producer: Mapping,
     data: usize,
     size: u64,
+    _only: OnlyReader,
 }
 
 impl Ring {
-    /// Maps a ring of `size` bytes.
+    /// Maps a ring of `size` bytes, to be its reader. It has one: who else has its descriptor, in another process, leaves the
+    /// reader's position alone.
     ///
     /// # Errors
-    /// What the kernel says: it can't be mapped.
+    /// What the kernel says: it can't be mapped. `ResourceBusy` as long as this process has it mapped already.
     pub fn new(map: BorrowedFd<'_>, size: u32) -> io::Result<Self> {
+        let only = OnlyReader::of(map)?;
         let (data, size) = (page(), size as usize);
         let consumer = Mapping::new(map, data, 0, true)?;
         let producer = Mapping::new(map, data + 2 * size, data, false)?;
@@ -93,12 +100,38 @@ impl Ring {
             producer,
             data,
             size: size as u64,
+            _only: only,
         })
     }
 
     /// Throws away what is there: the reader of a named event's owner.
     pub fn reset(&self) {
         self.set_consumer(self.producer());
+    }
+}
+
+/// The rings that this process reads, by the kernel's numbers of them.
+static READ: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// This process's one reader of a ring. Two would each move the same position, past what the other one lends.
+#[derive(Debug)]
+struct OnlyReader(u32);
+
+impl OnlyReader {
+    fn of(map: BorrowedFd<'_>) -> io::Result<Self> {
+        let id = bpf::map_id(map)?;
+        if lock(&READ).insert(id) {
+            Ok(Self(id))
+        } else {
+            let why = "this process has another reader of the ring: drop that first";
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, why))
+        }
+    }
+}
+
+impl Drop for OnlyReader {
+    fn drop(&mut self) {
+        lock(&READ).remove(&self.0);
     }
 }
 
@@ -112,11 +145,15 @@ impl Memory for Ring {
     }
 
     fn set_consumer(&self, position: u64) {
-        self.consumer.word(0).store(position, Ordering::Release);
+        self.consumer
+            .word(0)
+            .store(position, orderings::reader_tells());
     }
 
     fn producer(&self) -> u64 {
-        self.producer.word(0).load(Ordering::Acquire)
+        self.producer
+            .word(0)
+            .load(orderings::reader_sees_reserved())
     }
 
     fn header(&self, offset: u64) -> u32 {
@@ -124,16 +161,17 @@ impl Memory for Ring {
         let word = self.producer.start.wrapping_add(at).cast();
         // SAFETY: within the data, which starts at a page; `offset` is a multiple of 8 (the reader checks).
         let word = unsafe { AtomicU32::from_ptr(word) };
-        word.load(Ordering::Acquire)
+        word.load(orderings::reader_sees_committed())
     }
 
-    fn read(&self, offset: u64, into: &mut [u8]) {
+    unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
         let at = self.data + (offset % self.size) as usize + 8;
         let from = self.producer.start.wrapping_add(at);
-        let length = into.len().min(self.producer.length.saturating_sub(at));
-        // SAFETY: within the two copies of the data; the kernel leaves a committed record alone until we move our
-        // position past it.
-        unsafe { std::ptr::copy_nonoverlapping(from, into.as_mut_ptr(), length) };
+        let length = length.min(self.producer.length.saturating_sub(at));
+        // SAFETY: within the two copies of the data, which live as long as `self`. A committed record is at rest until our position
+        // moves past it. We alone may move it, and don't (the caller's promise): nobody else in this process has mapped the ring to
+        // be read (`OnlyReader`), and the data can't be mapped for writing at all.
+        read(unsafe { std::slice::from_raw_parts(from, length) })
     }
 }
 
@@ -189,28 +227,15 @@ impl LedgerPage {
         Mapping::new(map, size_of::<Ledger>().next_multiple_of(page()), 0, false).map(Self)
     }
 
-    /// [`Ledger::ended`]. Acquire: pairs with the exchange by which the driver's program writes it, so that all that was
-    /// committed before is seen.
+    /// [`Ledger::ended`].
     pub fn ended(&self) -> u64 {
         self.0
             .word(std::mem::offset_of!(Ledger, ended))
-            .load(Ordering::Acquire)
+            .load(orderings::reader_sees_the_end())
     }
 
-    /// The books as they stand. Each number is exact for itself; all together once the driver is quiet.
+    /// The books as they stand.
     pub fn read(&self) -> Ledger {
-        let mut ledger = Ledger::ZERO;
-        ledger.ended = self.ended();
-        for (n, line) in ledger.processors.iter_mut().enumerate() {
-            let at = std::mem::offset_of!(Ledger, processors) + n * size_of::<Counters>();
-            let word = |n: usize| self.0.word(at + 8 * n).load(Ordering::Relaxed);
-            *line = Counters {
-                offered: word(0),
-                committed: word(1),
-                lost: [word(2), word(3), word(4)],
-                spare: [0; 3],
-            };
-        }
-        ledger
+        read_ledger(|at, ordering| self.0.word(at).load(ordering))
     }
 }

@@ -21,7 +21,7 @@ pub use mapping::{LedgerPage, Ring};
 pub use maps::{ObjectMap, TypedMap};
 pub use named::NamedEvent;
 
-use crate::ring::{Drained, Lie, Reader, Step};
+use crate::ring::{Lie, Reader, Step};
 use crate::{Attachment, Error, System};
 use channel_abi::command::{ALL_USERS, References};
 use channel_abi::{
@@ -241,7 +241,12 @@ impl System for Linux {
             what: "map the ring and the ledger",
             source,
         };
-        let reader = Reader::new(Ring::new(ring.as_fd(), event.bytes).map_err(map)?);
+        let reader = Ring::new(ring.as_fd(), event.bytes).map_err(|source| {
+            // Nobody would read it. Should that fail too, the device's end is its end.
+            let _ended_with_the_device = Self::detach(device);
+            map(source)
+        });
+        let reader = Reader::new(reader?);
         let ready = Epoll::new("wait for an event")?;
         ready.watch(ring.as_fd(), libc::EPOLLIN, RECORDS)?;
         ready.watch(event.own.as_fd(), libc::EPOLLIN, OWN_SIGNAL)?;
@@ -279,16 +284,8 @@ impl System for Linux {
         source: &mut Source,
         each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
-        // What is there is handed over at once; whether that was all takes a system call to know.
-        if source.reader.drain(&mut *each)? == Drained::Stopped {
-            return Ok(None);
-        }
-        let ended = ending(device, source)?;
-        // What was committed before it ended, and had not come yet.
-        if ended.is_some() && source.reader.drain(each)? == Drained::Stopped {
-            return Ok(None);
-        }
-        Ok(ended)
+        let Source { reader, ledger, .. } = source;
+        reader.drain_to_the_end(each, || ending(device, ledger))
     }
 
     fn ledger(_: &OpenDevice, source: &Source) -> Result<Ledger, Error> {
@@ -342,8 +339,8 @@ impl System for Linux {
 }
 
 /// Whether the attachment has ended, by the tombstone or with the service, and how.
-fn ending(device: &OpenDevice, source: &Source) -> Result<Option<Ending>, Error> {
-    match source.ledger.ended() {
+fn ending(device: &OpenDevice, ledger: &LedgerPage) -> Result<Option<Ending>, Error> {
+    match ledger.ended() {
         0 if device.hung_up()? => Ok(Some(Ending::DriverStopping)),
         0 => Ok(None),
         n => Ending::try_from(n)

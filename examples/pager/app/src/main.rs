@@ -21,7 +21,7 @@ fn listen() -> Result<Ending, Error> {
     }
 }
 
-fn tell(paged: Paged) {
+fn tell(paged: &Paged) {
     let words = paged.words.split(|byte| *byte == 0).next();
     println!("{}", words.unwrap_or_default().escape_ascii());
 }

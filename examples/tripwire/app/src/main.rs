@@ -10,7 +10,7 @@ use std::time::Duration;
 use tripwire_record::{NAME_WORDS, OPENED, Opened};
 
 /// Loads the driver, and tells what it says of `file`. The device is there for other apps too, at `socket`.
-pub fn watch(object: &Path, socket: &Path, file: &str, told: impl Fn(Opened)) -> Result<Ending> {
+pub fn watch(object: &Path, socket: &Path, file: &str, told: impl Fn(&Opened)) -> Result<Ending> {
     let mut name = [0; 8 * NAME_WORDS];
     let room = name.get_mut(..file.len()).context("the name is too long")?;
     room.copy_from_slice(file.as_bytes());
@@ -48,7 +48,7 @@ pub fn main() -> Result<()> {
         anyhow::bail!("usage: tripwire tripwire.bpf.o FILE");
     };
     let told =
-        |opened: Opened| println!("opened by process {} of user {}", opened.pid, opened.user);
+        |opened: &Opened| println!("opened by process {} of user {}", opened.pid, opened.user);
     let why = watch(object.as_ref(), "/run/tripwire.sock".as_ref(), file, told)?;
     println!("the driver ended it: {why:?}");
     Ok(())

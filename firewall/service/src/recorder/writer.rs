@@ -176,10 +176,10 @@ impl Writer {
     fn note(&mut self, record: Record<'_>, at: u64) {
         let seen = if record.kind() == kind::CARRIED {
             let carried = record.read::<Carried>().ok();
-            carried.map(|carried| Unnamed::of_carried(&carried, at))
+            carried.map(|carried| Unnamed::of_carried(carried, at))
         } else {
             let packet = record.read::<Packet>().ok();
-            packet.map(|packet| Unnamed::of(&packet).map(|seen| (seen, Tally::one(at))))
+            packet.map(|packet| Unnamed::of(packet).map(|seen| (seen, Tally::one(at))))
         };
         let Some(Ok((seen, one))) = seen else {
             self.unwritten += 1;

@@ -377,8 +377,8 @@ fn a_process() -> Result<()> {
                 && process.pid == pid
             {
                 match record.kind() {
-                    kind::PROCESS_START => started = Some(process),
-                    _ => ended = Some(process),
+                    kind::PROCESS_START => started = Some(*process),
+                    _ => ended = Some(*process),
                 }
             }
         })?;
