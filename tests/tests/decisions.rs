@@ -28,6 +28,8 @@ mod keys;
 )]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
+#[path = "decisions/ports.rs"]
+mod ports;
 #[path = "decisions/processes.rs"]
 mod processes;
 #[path = "decisions/rejects.rs"]

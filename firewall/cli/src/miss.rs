@@ -301,7 +301,9 @@ pub mod tests {
             (5000, 85),
             (5000, 91),
         ]);
-        let kinds = select(vec!["tcp", "udp", "icmp", "icmpv6", "47", "fragment"]);
+        let kinds = select(vec![
+            "tcp", "udp", "sctp", "icmp", "icmpv6", "47", "fragment",
+        ]);
         let types = select(vec![
             "type echo-request",
             "type 3 code 1",
@@ -321,7 +323,7 @@ pub mod tests {
                 let socket =
                     |address: &str, port| std::net::SocketAddr::new(address.parse().unwrap(), port);
                 let packet = match kind {
-                    "tcp" | "udp" => {
+                    "tcp" | "udp" | "sctp" => {
                         format!(
                             "{direction} {kind} {} -> {}",
                             socket(from, ports.0),

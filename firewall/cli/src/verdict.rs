@@ -44,7 +44,7 @@ pub struct TestArguments {
     /// Which way the connection goes, seen from this machine: in or out
     #[arg(value_name = "in|out", value_parser = rules::words::direction)]
     pub direction: Direction,
-    /// tcp, udp, icmp, icmpv6 or a number
+    /// tcp, udp, sctp, dccp, udplite, icmp, icmpv6 or a number
     pub protocol: String,
     /// The other end, by address or name, and the port that is gone to: example.org:443, 192.0.2.7:22, [2001:db8::1]:53
     #[arg(value_name = "HOST[:PORT]")]

@@ -233,6 +233,8 @@ fn transport<B: Bytes + ?Sized>(
     match flow.protocol {
         protocol::TCP => tcp(bytes, payload.start, room, flow),
         protocol::UDP => udp(bytes, payload.start, room, more, flow),
+        protocol::SCTP | protocol::DCCP => ports(12, bytes, payload.start, room, flow),
+        protocol::UDP_LITE => ports(8, bytes, payload.start, room, flow),
         protocol::ICMP | protocol::ICMPV6 => icmp(bytes, payload.start, room, flow),
         _ => Some(Shape::Whole),
     }
@@ -285,6 +287,22 @@ fn udp<B: Bytes + ?Sized>(
     } else {
         Some(Shape::Whole)
     }
+}
+
+/// Of what is no more to be read than its ports: its header has so many bytes at least.
+#[inline(always)]
+fn ports<B: Bytes + ?Sized>(
+    header: u32,
+    bytes: &B,
+    start: u32,
+    room: u32,
+    flow: &mut PacketHeaders,
+) -> Option<Shape> {
+    let [source, destination]: [[u8; 2]; 2] =
+        within(header, room).and_then(|()| bytes.load(start))?;
+    flow.source_port = u16::from_be_bytes(source);
+    flow.destination_port = u16::from_be_bytes(destination);
+    Some(Shape::Whole)
 }
 
 #[inline(always)]

@@ -1,8 +1,8 @@
 //! The packet that an ICMP error is about: it quotes how that began, which is enough to know its connection.
 
 use crate::Bytes;
-use crate::connection::key_of;
-use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
+use crate::connection::{ends_at_socket, key_of};
+use crate::headers::protocol::{ICMP, ICMPV6};
 use crate::parse::mapped;
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{PacketHeaders, reply_direction};
@@ -126,7 +126,9 @@ fn load_word<B: Bytes + ?Sized>(bytes: &B, offset: u32) -> u64 {
 #[inline(always)]
 fn ends([a, b, c, d]: [u8; 4], flow: &mut PacketHeaders) -> Option<()> {
     (flow.source_port, flow.destination_port) = match flow.protocol {
-        TCP | UDP => (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])),
+        protocol if ends_at_socket(protocol) => {
+            (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]))
+        }
         ICMP | ICMPV6 => (a.into(), b.into()),
         _ => return None,
     };

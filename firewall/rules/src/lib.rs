@@ -45,7 +45,7 @@
 //! protocol = "tcp"             # tcp, udp, icmp, icmpv6, a number, or a list of them; any if left out
 //! source = ["192.0.2.0/24", "2001:db8::/32", "@bad-hosts"]   # address, prefix, range, set, or a list; any if left out
 //! destination = "198.51.100.7-198.51.100.9"
-//! ports = [80, 443, "8000-8080"]               # the ones it goes to: with tcp and udp only
+//! ports = [80, 443, "8000-8080"]               # the ones it goes to: with protocols that have ports
 //! source_ports = "1024-65535"                  # the ones it comes from
 //! interface = ["eth0", "wg*"]                  # the device it comes in or goes out by, or a list; forwarded: comes in by
 //! # out_interface = "docker0"                  # the device it goes out by: with direction = "forward" only

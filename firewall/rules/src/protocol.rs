@@ -1,15 +1,19 @@
 //! IP protocols and ICMP types by name.
 
 use crate::report::{Wrong, suggestion};
+use engine::connection::ends_at_socket;
 use std::fmt;
 
 /// An IP protocol's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Protocol(pub u8);
 
-const NAMES: [(&str, Protocol); 4] = [
+const NAMES: [(&str, Protocol); 7] = [
     ("tcp", Protocol::TCP),
     ("udp", Protocol::UDP),
+    ("sctp", Protocol::SCTP),
+    ("dccp", Protocol::DCCP),
+    ("udplite", Protocol::UDP_LITE),
     ("icmp", Protocol::ICMP),
     ("icmpv6", Protocol::ICMPV6),
 ];
@@ -39,6 +43,12 @@ impl Protocol {
     pub const TCP: Self = Self(6);
     /// UDP.
     pub const UDP: Self = Self(17);
+    /// SCTP.
+    pub const SCTP: Self = Self(132);
+    /// DCCP.
+    pub const DCCP: Self = Self(33);
+    /// UDP-Lite.
+    pub const UDP_LITE: Self = Self(136);
     /// ICMP, IPv4's.
     pub const ICMP: Self = Self(1);
     /// ICMPv6.
@@ -47,7 +57,7 @@ impl Protocol {
     /// Whether its packets have ports that the engine reads.
     #[must_use]
     pub fn has_ports(self) -> bool {
-        self == Self::TCP || self == Self::UDP
+        ends_at_socket(self.0)
     }
 
     /// Whether its packets have ICMP types.

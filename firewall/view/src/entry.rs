@@ -328,10 +328,12 @@ impl PacketSeen {
         let flow = &self.flow;
         let (from, to) = (address(flow.source), address(flow.destination));
         let (from, to) = match flow.protocol {
-            TCP | UDP if self.is_before_any_packet() => {
+            protocol if has_ports(protocol) && self.is_before_any_packet() => {
                 (CONNECT.to_owned(), end(to, flow.destination_port))
             }
-            TCP | UDP => (end(from, flow.source_port), end(to, flow.destination_port)),
+            protocol if has_ports(protocol) => {
+                (end(from, flow.source_port), end(to, flow.destination_port))
+            }
             _ => (from.to_string(), to.to_string()),
         };
         let ends = format!(
@@ -452,6 +454,19 @@ pub const UDP: u8 = 17;
 /// See [`ICMP`].
 pub const ICMP6: u8 = 58;
 
+/// See [`ICMP`].
+pub const SCTP: u8 = 132;
+/// See [`ICMP`].
+pub const DCCP: u8 = 33;
+/// See [`ICMP`].
+pub const UDP_LITE: u8 = 136;
+
+/// Whether packets of this protocol show ports.
+#[must_use]
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, TCP | UDP | SCTP | DCCP | UDP_LITE)
+}
+
 /// The name of a protocol that rule files name too.
 #[must_use]
 pub const fn protocol_name(number: u8) -> Option<&'static str> {
@@ -459,6 +474,9 @@ pub const fn protocol_name(number: u8) -> Option<&'static str> {
         ICMP => Some("icmp"),
         TCP => Some("tcp"),
         UDP => Some("udp"),
+        SCTP => Some("sctp"),
+        DCCP => Some("dccp"),
+        UDP_LITE => Some("udplite"),
         ICMP6 => Some("icmpv6"),
         _ => None,
     }

@@ -1,6 +1,6 @@
 //! Which of what happened is shown: the same words on the command line and in the window.
 
-use crate::entry::{PacketSeen, ProcessSeen, Program, TCP, UDP, What, address};
+use crate::entry::{PacketSeen, ProcessSeen, Program, What, address, has_ports};
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
 use rules::Addresses;
@@ -174,7 +174,7 @@ impl Filter {
         } = self;
         let flow = &packet.flow;
         let ports = || [flow.source_port, flow.destination_port];
-        let shows_ports = [TCP, UDP].contains(&flow.protocol);
+        let shows_ports = has_ports(flow.protocol);
         let rule_asked = || {
             let decided = packet.rule.as_ref();
             decided.is_some_and(|decided| rule.contains(&decided.id))

@@ -6,7 +6,7 @@ use std::path::Path;
 use zone::probe::{Namespace, reaches};
 
 /// `IPPROTO_UDPLITE`
-const UDP_LITE: i32 = 136;
+pub const UDP_LITE: i32 = 136;
 const PORT: u16 = 7777;
 
 /// A way for a datagram to leave the zone, what a rule asks for that takes it, and who hears it outside.
@@ -33,7 +33,7 @@ impl Way {
 }
 
 /// A datagram socket of this protocol; `None`: this kernel has no such.
-fn datagrams(netns: &Path, protocol: i32, address: &str, port: u16) -> Option<UdpSocket> {
+pub fn datagrams(netns: &Path, protocol: i32, address: &str, port: u16) -> Option<UdpSocket> {
     let to: SocketAddr = format!("{address}:{port}").parse().unwrap();
     let SocketAddr::V4(to) = to else {
         panic!("IPv4 alone")

@@ -6,7 +6,7 @@ use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use view::entry::{PacketSeen, Program, TCP, UDP, clean, day_and_time, protocol_name};
+use view::entry::{PacketSeen, Program, clean, day_and_time, has_ports, protocol_name};
 use view::history::{self, By, Sum};
 
 /// A program, and all that it talked with.
@@ -137,7 +137,7 @@ pub fn packet(row: &HistoryRow) -> Result<PacketSeen, &'static str> {
         "These are many places, counted together: none of them is kept by itself. The live page shows each as it happens.",
     )?;
     let port = match (row.protocol, row.port) {
-        (TCP | UDP, Some(port)) => port,
+        (protocol, Some(port)) if has_ports(protocol) => port,
         _ => {
             return Err(
                 "What was asked for is not kept of what has no ports. Select its packet on the live page, as it happens.",

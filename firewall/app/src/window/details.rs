@@ -180,7 +180,7 @@ fn who_words(who: Who, packet: &PacketSeen) -> String {
 fn reach(wish: &Wish) -> String {
     let packet = &wish.packet;
     let what = match (packet.flow.protocol, packet.protocol()) {
-        (view::entry::TCP | view::entry::UDP, name) => {
+        (protocol, name) if view::entry::has_ports(protocol) => {
             format!("{name} port {}", packet.flow.destination_port)
         }
         (_, name) => name,

@@ -247,7 +247,7 @@ pub struct KeyArguments {
     /// in, out or forward; any if left out
     #[arg(long, value_name = "in|out|forward")]
     pub direction: Option<String>,
-    /// tcp, udp, icmp, icmpv6 or a number
+    /// tcp, udp, sctp, dccp, udplite, icmp, icmpv6 or a number
     #[arg(long, value_name = "PROTOCOL,…", value_delimiter = ',')]
     pub protocol: Vec<String>,
     /// Where packets come from: address, prefix, range, or @set

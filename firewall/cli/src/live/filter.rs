@@ -29,7 +29,7 @@ pub struct FilterArguments {
     /// Only packets with an end that was asked for by this name, or by one below it (*.example.org); may be given several times
     #[arg(long, value_name = "NAME")]
     pub name: Vec<String>,
-    /// Only packets of TCP and UDP with this port at one end; may be given several times
+    /// Only packets with this port at one end; may be given several times
     #[arg(long, value_name = "PORT")]
     pub port: Vec<u16>,
     /// Only what runs as this user, by number; may be given several times

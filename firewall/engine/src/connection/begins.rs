@@ -13,7 +13,8 @@ pub(super) const ECHO_REPLY: u16 = 0;
 pub(super) const ECHO_REQUEST_V6: u16 = 128;
 pub(super) const ECHO_REPLY_V6: u16 = 129;
 
-/// Whether what gets packets of this protocol is a socket, which the kernel asks before it takes them. What is not decided
+/// Whether what gets packets of this protocol is a socket, which the kernel asks before it takes them: these are those that have
+/// ports. What is not decided
 /// before is decided there; of other protocols the kernel itself is at the end.
 #[must_use]
 #[inline(always)]
@@ -21,13 +22,14 @@ pub const fn ends_at_socket(protocol: u8) -> bool {
     matches!(protocol, TCP | UDP | DCCP | SCTP | UDP_LITE)
 }
 
-/// Whether a packet can begin a connection: for TCP whatever is no end of one and accepts none, for ICMP a question.
+/// Whether a packet can begin a connection: for TCP whatever is no end of one and accepts none, for ICMP a question. Of the other
+/// protocols with ports any can: whoever sends first begins.
 #[must_use]
 #[inline(always)]
 pub fn may_begin(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         TCP => flow.tcp_flags & (RST | FIN) == 0 && flow.tcp_flags & (SYN | ACK) != SYN | ACK,
-        UDP => true,
+        UDP | UDP_LITE | SCTP | DCCP => true,
         ICMP => flow.source_port == ECHO_REQUEST,
         ICMPV6 => flow.source_port == ECHO_REQUEST_V6,
         _ => false,
@@ -40,7 +42,7 @@ pub fn may_begin(flow: &PacketHeaders) -> bool {
 pub fn may_answer(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         TCP => flow.tcp_flags & (SYN | ACK) != SYN,
-        UDP => true,
+        UDP | UDP_LITE | SCTP | DCCP => true,
         ICMP => flow.source_port == ECHO_REPLY,
         ICMPV6 => flow.source_port == ECHO_REPLY_V6,
         _ => false,

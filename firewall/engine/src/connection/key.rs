@@ -1,7 +1,7 @@
 //! The key of a connection, by the headers of a packet of either direction.
 
-use super::begins::{ECHO_REPLY, ECHO_REPLY_V6, ECHO_REQUEST, ECHO_REQUEST_V6};
-use crate::headers::protocol::{ICMP, ICMPV6, TCP, UDP};
+use super::begins::{ECHO_REPLY, ECHO_REPLY_V6, ECHO_REQUEST, ECHO_REQUEST_V6, ends_at_socket};
+use crate::headers::protocol::{ICMP, ICMPV6, UDP};
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, reply_direction};
 
@@ -11,7 +11,7 @@ use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, reply_direction
 pub fn key_of(flow: &PacketHeaders) -> FlowKey {
     // Of an echo, the end that asks is marked: each end may ask the other, and these are two connections.
     let (source_port, destination_port) = match (flow.protocol, flow.source_port) {
-        (TCP | UDP, _) => (flow.source_port, flow.destination_port),
+        (protocol, _) if ends_at_socket(protocol) => (flow.source_port, flow.destination_port),
         (ICMP, ECHO_REQUEST) | (ICMPV6, ECHO_REQUEST_V6) => (1, 0),
         (ICMP, ECHO_REPLY) | (ICMPV6, ECHO_REPLY_V6) => (0, 1),
         _ => (0, 0),

@@ -24,6 +24,11 @@ pub enum Transport {
     Udp {
         ports: (u16, u16),
     },
+    /// SCTP, DCCP or UDP-Lite.
+    Ports {
+        protocol: u8,
+        ports: (u16, u16),
+    },
     Icmp {
         kind: u8,
         code: u8,
@@ -85,7 +90,7 @@ fn protocol(plan: &Plan) -> u8 {
         Transport::Udp { .. } => 17,
         Transport::Icmp { .. } if plan.version == 4 => 1,
         Transport::Icmp { .. } => 58,
-        Transport::Other(number) => number,
+        Transport::Ports { protocol, .. } | Transport::Other(protocol) => protocol,
     }
 }
 
@@ -102,6 +107,9 @@ fn transport(plan: &Plan) -> Vec<u8> {
             (tcp, ports)
         }
         Transport::Udp { ports } => (vec![0, 0, 0, 0, 0xFF, 0xFF, 0, 0], ports),
+        Transport::Ports { protocol, ports } => {
+            (vec![0; if protocol == 136 { 8 } else { 12 }], ports)
+        }
         Transport::Icmp { kind, code } => return vec![kind, code, 0, 0, 0, 0, 0, 0],
         Transport::Other(_) => return Vec::new(),
     };
@@ -192,7 +200,9 @@ fn expected(plan: &Plan) -> Parsed {
             (flow.source_port, flow.destination_port) = ports;
             flow.tcp_flags = flags;
         }
-        Transport::Udp { ports } => (flow.source_port, flow.destination_port) = ports,
+        Transport::Udp { ports } | Transport::Ports { ports, .. } => {
+            (flow.source_port, flow.destination_port) = ports;
+        }
         Transport::Icmp { kind, code } => {
             (flow.source_port, flow.destination_port) = (kind.into(), code.into());
         }
@@ -226,9 +236,11 @@ fn any_transport() -> impl Strategy<Value = Transport> {
                 option_words,
             }
         }),
-        ports.prop_map(|ports| Transport::Udp { ports }),
+        ports.clone().prop_map(|ports| Transport::Udp { ports }),
+        (prop_oneof![Just(33_u8), Just(132), Just(136)], ports)
+            .prop_map(|(protocol, ports)| Transport::Ports { protocol, ports }),
         (any::<u8>(), any::<u8>()).prop_map(|(kind, code)| Transport::Icmp { kind, code }),
-        prop_oneof![Just(47_u8), Just(50), Just(132), Just(255)].prop_map(Transport::Other),
+        prop_oneof![Just(47_u8), Just(50), Just(255)].prop_map(Transport::Other),
     ]
 }
 

@@ -163,7 +163,14 @@ fn the_rest_is_answered_by_an_error_as_hosts_and_routers_send_it() {
             (UDP, Direction::Inbound, port),
             (UDP, Direction::Outbound, port),
             (UDP, Direction::Forward, prohibited),
-            (Transport::Other(132), Direction::Inbound, port),
+            (
+                Transport::Ports {
+                    protocol: 132,
+                    ports: (5000, 9),
+                },
+                Direction::Inbound,
+                port,
+            ),
             (Transport::Other(47), Direction::Inbound, prohibited),
             (echo(version), Direction::Inbound, prohibited),
         ] {
