@@ -4,37 +4,39 @@
 //! is over when the path leads to another file and nothing runs from the old one any more. What no path of ours leads to, as
 //! in a container, is not followed.
 
-use crate::programs;
+use crate::programs::{Births, Running};
 use rules::Resolver;
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// By the file: its file system's device and its inode.
 #[derive(Debug, Default)]
-pub struct AnsweredPrograms(BTreeMap<[u64; 2], String>);
+pub struct AnsweredPrograms {
+    paths: BTreeMap<[u64; 2], String>,
+    births: Births,
+}
 
 impl AnsweredPrograms {
     /// Notes that a path leads to a program that has been answered.
-    pub fn note(&mut self, program: [u64; 2], path: &str) {
-        self.0.insert(program, path.to_owned());
+    pub fn note(&mut self, program: [u64; 2], path: &str, machine: &dyn Resolver) {
+        self.births.note(program, path, machine);
+        self.paths.insert(program, path.to_owned());
     }
 
     /// Those whose paths lead elsewhere and that have ended.
     pub fn replaced(&self, machine: &dyn Resolver) -> BTreeSet<[u64; 2]> {
-        let running = OnceCell::new();
+        let running = Running::of(&self.births);
         let is_replaced = |(program, path): &(&[u64; 2], &String)| {
-            machine.program(path) != Some(**program)
-                && !running
-                    .get_or_init(programs::running_now)
-                    .contains(*program)
+            machine.program(path) != Some(**program) && !running.is_from(program)
         };
-        let replaced = self.0.iter().filter(is_replaced);
+        let replaced = self.paths.iter().filter(is_replaced);
         replaced.map(|(program, _)| *program).collect()
     }
 
     /// Forgets these, once nothing that was answered to them holds any more.
     pub fn forget(&mut self, programs: &BTreeSet<[u64; 2]>) {
-        self.0.retain(|program, _| !programs.contains(program));
+        self.paths.retain(|program, _| !programs.contains(program));
+        self.births
+            .retain(|program| self.paths.contains_key(program));
     }
 }
 
@@ -55,8 +57,8 @@ mod tests {
         let first = machine.program(path).unwrap();
         let ours = machine.program("/proc/self/exe").unwrap();
         let mut answered = AnsweredPrograms::default();
-        answered.note(first, path);
-        answered.note(ours, path);
+        answered.note(first, path, &machine);
+        answered.note(ours, path, &machine);
         assert_eq!(answered.replaced(&machine), [].into(), "we run");
         // Beside the first one, so that it gets another number.
         let next = format!("{path}-next");

@@ -214,8 +214,9 @@ pub struct Firewall {
     programs: Watch,
     /// The programs that rules named when the service before this one ended.
     earlier: Vec<Program>,
-    /// When those are looked at that run from files which their paths have left.
-    former: Again,
+    /// When those are looked at that run from files which their paths have left: soon, for once one has ended its file's number may be
+    /// given to anybody's.
+    former: Instant,
     /// None: see `no_door`.
     door: Option<DeviceServer>,
     flows: u64,
@@ -355,7 +356,7 @@ impl Firewall {
             rejected,
             recorder,
             earlier: earlier.unwrap_or_default(),
-            former: Again::default(),
+            former: Instant::now(),
             stand_in: None,
             bad_file: None,
             missing: Vec::new(),
@@ -410,7 +411,7 @@ impl Firewall {
             .rulebook
             .programs()
             .any(|program| !program.former.is_empty());
-        let former = has_former.then(|| self.former.rest());
+        let former = has_former.then(|| self.former.saturating_duration_since(Instant::now()));
         // One whose end could not be written down is over in the driver all the same.
         let lease = self.rulebook.time_left();
         let lease = lease.map(|left| {
@@ -463,8 +464,8 @@ impl Firewall {
             .rulebook
             .programs()
             .any(|program| !program.former.is_empty());
-        if self.programs.changed() || has_former && self.former.is_due() {
-            self.former = Again::default();
+        if self.programs.changed() || has_former && Instant::now() >= self.former {
+            self.former = Instant::now() + EVERY;
             self.renew();
         }
         if self.is_troubled() && self.again.is_due() {

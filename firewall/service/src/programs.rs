@@ -11,7 +11,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Component, Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tracing::error;
 
 /// Tells the driver the paths of programs that run already. What can't be read has ended, or is the kernel's own.
@@ -37,28 +37,96 @@ pub fn name_running(driver: &Driver) {
     }
 }
 
-/// The files that something runs from now.
-pub fn running_now() -> BTreeSet<[u64; 2]> {
-    let machine = SystemResolver::beside(Path::new("/"));
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter_map(|process| machine.program(process.path().join("exe").to_str()?))
-        .collect()
+/// When files were made, as their file systems have it, by their numbers: that of one which is gone is given to another file, and who
+/// runs that is not who ran before.
+#[derive(Clone, Debug, Default)]
+pub struct Births(BTreeMap<[u64; 2], SystemTime>);
+
+impl Births {
+    /// The files that something runs from now. Where the file system does not say when one was made, it is there without.
+    pub fn of_running() -> (BTreeSet<[u64; 2]>, Self) {
+        let machine = SystemResolver::beside(Path::new("/"));
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let (mut running, mut births) = (BTreeSet::new(), Self::default());
+        for process in processes {
+            let file = process.path().join("exe");
+            let Some(id) = file.to_str().and_then(|file| machine.program(file)) else {
+                continue;
+            };
+            if running.insert(id)
+                && let Some(birth) = birth(&file)
+            {
+                births.0.insert(id, birth);
+            }
+        }
+        (running, births)
+    }
+
+    /// Notes when the file was made to which this path leads, if it is the one of this number.
+    pub fn note(&mut self, id: [u64; 2], path: &str, machine: &dyn Resolver) {
+        let birth = birth(Path::new(path));
+        // The path may lead elsewhere by now.
+        if let Some(birth) = birth.filter(|_| machine.program(path) == Some(id)) {
+            self.0.insert(id, birth);
+        }
+    }
+
+    /// Forgets all but these.
+    pub fn retain(&mut self, wanted: impl Fn(&[u64; 2]) -> bool) {
+        self.0.retain(|id, _| wanted(id));
+    }
+
+    /// Whether the file of this number may be the same there. What is not known is no difference.
+    fn same(&self, other: &Self, id: &[u64; 2]) -> bool {
+        match (self.0.get(id), other.0.get(id)) {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        }
+    }
+}
+
+fn birth(file: &Path) -> Option<SystemTime> {
+    fs::metadata(file).and_then(|about| about.created()).ok()
+}
+
+/// What runs now, of the files whose births are known.
+pub struct Running<'a> {
+    known: &'a Births,
+    now: OnceCell<(BTreeSet<[u64; 2]>, Births)>,
+}
+
+impl<'a> Running<'a> {
+    /// Looked at when it is asked for first.
+    pub const fn of(known: &'a Births) -> Self {
+        Self {
+            known,
+            now: OnceCell::new(),
+        }
+    }
+
+    /// Whether something runs from this file, and not from another one that has its number by now.
+    pub fn is_from(&self, file: &[u64; 2]) -> bool {
+        let (running, births) = self.now.get_or_init(Births::of_running);
+        running.contains(file) && self.known.same(births, file)
+    }
 }
 
 /// Has the rules match what their programs' paths led to before, as far as something still runs from there.
-pub fn keep_former<'a>(rules: &mut Rules, known: impl Iterator<Item = &'a Program>) {
+pub fn keep_former<'a>(
+    rules: &mut Rules,
+    known: impl Iterator<Item = &'a Program>,
+    births: &Births,
+) {
     let mut before: BTreeMap<&str, BTreeSet<[u64; 2]>> = BTreeMap::new();
     for program in known {
         let files = before.entry(&program.path).or_default();
         files.extend(program.identities());
     }
-    let running = OnceCell::new();
+    let running = Running::of(births);
     let former = |program: &Program| {
         let others = before.get(program.path.as_str()).into_iter().flatten();
         let others = others.filter(|id| Some(**id) != program.identity);
-        let runs = |id: &&[u64; 2]| running.get_or_init(running_now).contains(*id);
-        others.filter(runs).copied().collect()
+        others.filter(|id| running.is_from(id)).copied().collect()
     };
     if let Err(too_large) = rules.match_former(former) {
         error!("programs that were replaced while they run are not matched any more: {too_large}");
@@ -66,12 +134,9 @@ pub fn keep_former<'a>(rules: &mut Rules, known: impl Iterator<Item = &'a Progra
 }
 
 /// Whether nothing runs from one of these files any more.
-pub fn any_ended<'a>(files: impl Iterator<Item = &'a [u64; 2]>) -> bool {
-    let mut files = files.peekable();
-    files.peek().is_some() && {
-        let running = running_now();
-        files.any(|file| !running.contains(file))
-    }
+pub fn any_ended<'a>(mut files: impl Iterator<Item = &'a [u64; 2]>, births: &Births) -> bool {
+    let running = Running::of(births);
+    files.any(|file| !running.is_from(file))
 }
 
 /// An upgrade changes many files; they are looked at together once it has been quiet for so long,
@@ -368,9 +433,52 @@ mod tests {
         let mut rules = rules::parse("r", text, &machine).unwrap();
         let mut known = rules.iter().next().unwrap().programs[0].clone();
         known.former = vec![ours, [7, 7]];
-        keep_former(&mut rules, [&known].into_iter());
-        let kept = &rules.iter().next().unwrap().programs[0];
+        let mut births = Births::default();
+        births.note(ours, "/proc/self/exe", &machine);
+        keep_former(&mut rules, [&known].into_iter(), &births);
+        let kept = rules.iter().next().unwrap().programs[0].clone();
         assert_eq!(kept.former, [ours], "nothing runs from the other one");
-        assert!(!any_ended(kept.former.iter()) && any_ended(known.former.iter()));
+        assert!(!any_ended(kept.former.iter(), &births));
+        assert!(any_ended(known.former.iter(), &births));
+        // What was known by this number was another file, that is gone.
+        births.0.insert(ours, SystemTime::UNIX_EPOCH);
+        assert!(any_ended(kept.former.iter(), &births));
+        keep_former(&mut rules, [&known].into_iter(), &births);
+        assert!(rules.iter().next().unwrap().programs[0].former.is_empty());
+    }
+
+    #[test]
+    fn a_file_that_has_the_number_of_one_that_is_gone_is_another_program() {
+        let folder = place();
+        let machine = SystemResolver::beside(Path::new("/"));
+        let sleep = fs::canonicalize("/bin/sleep").unwrap();
+        let (tool, next) = (folder.join("v1/tool"), folder.join("v1/next"));
+        let (path, next_path) = (tool.to_str().unwrap(), next.to_str().unwrap());
+        fs::copy(&sleep, &tool).unwrap();
+        let old = machine.program(path).unwrap();
+        let mut births = Births::default();
+        births.note(old, path, &machine);
+        fs::write(folder.join("v1/newer"), "").unwrap();
+        fs::rename(folder.join("v1/newer"), &tool).unwrap();
+        births.note(old, path, &machine);
+        // A file system may give the number to the next file, and need not.
+        let reused = (0..200).any(|n| {
+            fs::copy(&sleep, &next).unwrap();
+            machine.program(next_path) == Some(old) || {
+                fs::rename(&next, folder.join(format!("v2/{n}"))).unwrap();
+                false
+            }
+        });
+        if reused {
+            let mut runs = std::process::Command::new(&next).arg("60").spawn().unwrap();
+            let running = Running::of(&births);
+            let is_taken_for_it = running.is_from(&old);
+            runs.kill().unwrap();
+            runs.wait().unwrap();
+            assert!(!is_taken_for_it, "it was made later");
+        } else {
+            println!("skipped: this file system gives no number again");
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

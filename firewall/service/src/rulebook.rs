@@ -12,14 +12,15 @@
 use crate::driver::{Driver, needed, now_ns};
 use crate::last_good::{Compiled, LastGood};
 use crate::members::{KnownSets, Members, Tables};
-use crate::programs;
+use crate::programs::{self, Births};
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use firewall_abi::firewall::{Lease, place};
 use firewall_abi::rules::{FailMode, Head, NO_SETS, SETS_TABLES};
-use rules::{Program, Resolver, Rules, Set};
-use std::path::PathBuf;
+use rules::{Program, Resolver, Rules, Set, SystemResolver};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub struct Rulebook {
     last: u32,
     /// What is in the tables of sets that we put there, by place.
     sets: [Option<PlacedSets>; SETS_TABLES as usize],
+    /// When the files of the programs were made that rules name.
+    births: Births,
 }
 
 impl Rulebook {
@@ -108,6 +111,7 @@ impl Rulebook {
             candidate,
             last,
             sets: Default::default(),
+            births: Births::default(),
         })
     }
 
@@ -225,6 +229,11 @@ impl Rulebook {
         self.held().flat_map(|held| &held.programs)
     }
 
+    /// When their files were made.
+    pub const fn births(&self) -> &Births {
+        &self.births
+    }
+
     /// Publishes what names a program whose file is another one by now, and what lacks a class for what is in several sets by having
     /// joined them. Returns the last generation that came of it.
     pub fn renew(
@@ -243,7 +252,8 @@ impl Rulebook {
             };
             let Some(held) = held else { continue };
             let is_unread = self.is_unread(&held, members);
-            if !is_unread && !held.is_outdated(machine) && !self.lacks(&held, members) {
+            if !is_unread && !held.is_outdated(machine, &self.births) && !self.lacks(&held, members)
+            {
                 continue;
             }
             let Some((name, text)) = &held.text else {
@@ -251,10 +261,11 @@ impl Rulebook {
             };
             let mut rules = rules::parse(name, text, machine)?;
             // What was compiled when all that it names could be had is better than what is compiled now.
-            if is_unread && !rules.troubles().is_empty() && !held.is_outdated(machine) {
+            if is_unread && !rules.troubles().is_empty() && !held.is_outdated(machine, &self.births)
+            {
                 continue;
             }
-            programs::keep_former(&mut rules, self.programs());
+            programs::keep_former(&mut rules, self.programs(), &self.births);
             members.combine(&mut rules).map_err(Refused::System)?;
             let new = New {
                 name,
@@ -365,7 +376,24 @@ impl Rulebook {
             listed: from.listed,
             sets,
         };
+        self.note_births(&held);
         Ok((held, compiled))
+    }
+
+    /// Notes when the files were made that these rules name, and forgets those that none name any more.
+    fn note_births(&mut self, new: &Held) {
+        let machine = SystemResolver::beside(Path::new("/"));
+        for program in &new.programs {
+            if let Some(id) = program.identity {
+                self.births.note(id, &program.path, &machine);
+            }
+        }
+        let named: BTreeSet<[u64; 2]> = self
+            .held()
+            .chain([new])
+            .flat_map(|held| held.programs.iter().flat_map(Program::identities))
+            .collect();
+        self.births.retain(|id| named.contains(id));
     }
 
     /// Whether the kernel may hold these tables beside those that it has: until they are replaced they stay in force.
@@ -537,11 +565,14 @@ pub struct Budget {
 }
 
 impl Held {
-    fn is_outdated(&self, machine: &dyn Resolver) -> bool {
+    fn is_outdated(&self, machine: &dyn Resolver, births: &Births) -> bool {
         self.programs
             .iter()
             .any(|program| program.look(machine) != program.identity)
-            || programs::any_ended(self.programs.iter().flat_map(|program| &program.former))
+            || programs::any_ended(
+                self.programs.iter().flat_map(|program| &program.former),
+                births,
+            )
     }
 
     /// For who asks.

@@ -136,7 +136,7 @@ impl Always {
                 driver.answer(to, answer)?;
                 self.put.insert(to, kept.key());
                 let path = kept.program.iter();
-                path.for_each(|path| answered.note(to.program, path));
+                path.for_each(|path| answered.note(to.program, path, &machine));
             }
         }
         Ok(())

@@ -267,7 +267,8 @@ impl Firewall {
         };
         self.held.put(to, held);
         if let Some(path) = &path {
-            self.answered.note(program, path);
+            let machine = SystemResolver::beside(&self.config.rules);
+            self.answered.note(program, path, &machine);
         }
         self.driver.settle(to, given.width).map_err(refused)?;
         self.questions.settle(to, given.width);

@@ -252,7 +252,7 @@ impl Firewall {
             Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
         })?;
         let known = self.rulebook.programs().chain(&self.earlier);
-        programs::keep_former(&mut rules, known);
+        programs::keep_former(&mut rules, known, self.rulebook.births());
         self.members.combine(&mut rules).map_err(Refused::System)?;
         Ok(rules)
     }
