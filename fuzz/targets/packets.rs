@@ -58,6 +58,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
             local: local(how),
             device: u32::from(how >> 3 & 1),
             first_device: u32::from(how >> 3 & 1),
+            last_device: u32::from(how >> 3 & 1),
             goes_to_everyone: how >> 7 == 1,
             quoted,
         };

@@ -127,7 +127,7 @@ pub struct FlowEntry {
     pub local_began: u8,
     /// The device by which the packet that began it came or went; of what is forwarded, both devices in one number.
     pub device: u32,
-    /// Whose it is, below [`BUYERS`]: it counts among theirs.
+    /// Whose it is, as `engine::buyer` numbers them: it counts among theirs.
     pub buyer: u32,
     /// Where it stands among their connections that are not confirmed, of all the places that there are.
     pub place: u32,
@@ -229,7 +229,8 @@ pub const MAX_UNCONFIRMED_ARRIVALS: usize = 32_768;
 pub const RING: usize = 4096;
 /// So many buyers have as many each; who comes later shares the last ones.
 pub const RINGS: usize = 16;
-/// How many whose connections are counted: users, the devices that others are forwarded from, networks outside.
+/// How many whose connections are counted: users, the devices that others are forwarded from, networks outside and who sends what is
+/// forwarded.
 pub const BUYERS: usize = 3 * 65_536;
 /// How many ended connections it remembers, so that what is sent again passes.
 pub const MAX_CLOSED: usize = 16_384;

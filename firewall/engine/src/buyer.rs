@@ -1,8 +1,9 @@
 //! Whose a connection is, and how many of those that make no room for new ones a buyer may have.
 //!
-//! A user buys what its sockets begin; a device what is forwarded from it; a network outside what comes from there. Users and devices
-//! can't be forged. An address outside can, by whoever sends two datagrams in its name to a port that answers: it counts for the network that it
-//! is of, and arrivals have a share of their own. What nobody has confirmed is not counted.
+//! A user buys what its sockets begin; a network outside what comes from there; and what is forwarded the address that it comes from, out
+//! of what the device has by which it comes. Users and devices can't be forged. An address can, by whoever sends two datagrams in
+//! its name to a port that answers: outside it counts for the network that it is of, and arrivals have a share of their own; behind a
+//! device it takes of that device's share and of no other. What nobody has confirmed is not counted.
 
 use firewall_abi::firewall::{MAX_CONFIRMED_ARRIVALS, MAX_FLOWS};
 
@@ -28,11 +29,59 @@ pub const fn of_user(user: u32) -> u32 {
     }
 }
 
-/// That of a device that others are forwarded from.
+/// That of who sends what is forwarded, by the device that it comes in by and the words of the address: both in one number, which
+/// [`payers`] takes apart. Whole addresses, of IPv6 too: a bridge's guests are of one network, and who takes many addresses takes
+/// them from who is behind the same device.
 #[must_use]
 #[inline(always)]
-pub const fn of_device(number: u32) -> u32 {
-    DEVICES + number % (NETWORKS - DEVICES)
+pub const fn of_forwarded(device: u32, [high, low]: [u64; 2], seed: u64) -> u32 {
+    let device = device % (NETWORKS - DEVICES);
+    FORWARDED | device << SENDER_BITS | mixed(mixed(low, seed) as u64 ^ high, seed) >> SENDER_BITS
+}
+
+/// Marks the number of who sends what is forwarded: below it stand the device's and, lowest, the sender's.
+const FORWARDED: u32 = 1 << 31;
+const SENDER_BITS: u32 = 16;
+const SENDER: u32 = (1 << SENDER_BITS) - 1;
+
+/// Which of all buyers a connection counts for: its own, and of what is forwarded its device too.
+#[must_use]
+#[inline(always)]
+pub const fn payers(buyer: u32) -> (u32, Option<u32>) {
+    if buyer & FORWARDED == 0 {
+        return (buyer, None);
+    }
+    (
+        NETWORKS + (buyer & SENDER) % MOST_NETWORKS,
+        Some(owner_of_ring(buyer)),
+    )
+}
+
+/// Whose places a connection of this buyer takes before it is confirmed: its device's, of what is forwarded.
+#[must_use]
+#[inline(always)]
+pub const fn owner_of_ring(buyer: u32) -> u32 {
+    if buyer & FORWARDED == 0 {
+        buyer
+    } else {
+        DEVICES + ((buyer & !FORWARDED) >> SENDER_BITS)
+    }
+}
+
+/// Such a ring has so many parts. Who sends what is forwarded may stand in two of them, and takes the place of whoever has been
+/// silent for longer: so one who takes all places of his own leaves to all others, but to very few, one of theirs.
+pub const PARTS: u32 = 16;
+
+/// Which two parts these are; none: the ring is one.
+#[must_use]
+#[inline(always)]
+pub const fn parts(buyer: u32) -> Option<[u32; 2]> {
+    if buyer & FORWARDED == 0 {
+        return None;
+    }
+    let one = buyer % PARTS;
+    let other = (one + 1 + (buyer & SENDER) / PARTS % (PARTS - 1)) % PARTS;
+    Some([one, other])
 }
 
 /// That of a network outside, a /24 or a /56 (which is what a site has at least), by the words of an address there. Two of them may have one number: which ones, who
@@ -41,13 +90,19 @@ pub const fn of_device(number: u32) -> u32 {
 #[inline(always)]
 pub const fn of_network(ip_version: u8, [high, low]: [u64; 2], seed: u64) -> u32 {
     let network = if ip_version == 4 { low >> 8 } else { high >> 8 };
-    let mixed = (network ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    NETWORKS + mixed(network, seed) % MOST_NETWORKS
+}
+
+#[inline(always)]
+const fn mixed(number: u64, seed: u64) -> u32 {
+    let mixed = (number ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mixed = (mixed ^ mixed >> 32 ^ seed.rotate_left(32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-    NETWORKS + ((mixed >> 32) as u32) % MOST_NETWORKS
+    (mixed >> 32) as u32
 }
 
 /// Whether a buyer may have another connection that makes no room: as long as more than the buyer has are free. So one alone may
-/// have half of the room, two a third each, and a hundred leave a hundred-and-first part to who comes then.
+/// have half of the room, two a third each, and a hundred leave a hundred-and-first part to who comes then. `bought` is what
+/// all of its [`payers`] have: so who is behind a device has as much at most as the device has left, which is likewise.
 #[must_use]
 #[inline(always)]
 pub const fn has_room(bought: u32, kept: u32, arrivals: Option<u32>) -> bool {
@@ -72,7 +127,7 @@ mod tests {
     #[test]
     fn each_buyer_has_a_number_and_users_have_their_own() {
         let networks = (0..100_000).map(|n| of_network(4, [0, n << 8], 7));
-        let devices = (0..5000).map(of_device);
+        let devices = (0..5000).map(|n| owner_of_ring(of_forwarded(n, [0, 1], 7)));
         let users = [
             0,
             1,
@@ -99,7 +154,50 @@ mod tests {
                 .chain(users.clone())
                 .all(|n| n < BUYERS as u32)
         );
-        assert!(networks.min() > devices.max() && of_device(0) > *users.iter().max().unwrap_or(&0));
+        assert!(networks.min() > devices.clone().max());
+        assert!(devices.min() > users.into_iter().max());
+    }
+
+    #[test]
+    fn who_sends_what_is_forwarded_pays_with_its_device_and_stands_in_two_parts_of_its_ring() {
+        let senders: Vec<u32> = (0..5000)
+            .map(|n| of_forwarded(n % 3, [0, 0xFFFF_0A00_0000 + u64::from(n)], 7))
+            .collect();
+        let mut used = vec![0; PARTS as usize];
+        for (n, sender) in (0..).zip(&senders) {
+            let (own, device) = payers(*sender);
+            assert!((NETWORKS..BUYERS as u32).contains(&own));
+            assert_eq!(device, Some(DEVICES + n % 3));
+            let [one, other] = parts(*sender).unwrap_or_default();
+            assert!(one != other && one < PARTS && other < PARTS);
+            used[one as usize] += 1;
+            used[other as usize] += 1;
+        }
+        assert!(used.iter().all(|used| *used > 500), "{used:?}");
+        let alike = senders.iter().filter(|it| parts(**it) == parts(senders[0]));
+        assert!(alike.count() < 60, "of 5000, one in 240");
+        assert_eq!((payers(1234), parts(1234)), ((1234, None), None));
+    }
+
+    #[test]
+    fn whoever_is_behind_a_device_leaves_room_to_others_there_and_the_device_to_other_devices() {
+        let (mut bought, mut device, mut all) = ([0_u32; 3], 0, 0);
+        let mut buy = |who: usize, bought: &mut [u32; 3]| {
+            while has_room(bought[who] + device, all, None) {
+                bought[who] += 1;
+                device += 1;
+                all += 1;
+            }
+        };
+        buy(0, &mut bought);
+        assert_eq!(bought[0], MAX_FLOWS as u32 / 3 + 1, "alone");
+        for who in [1, 2] {
+            buy(who, &mut bought);
+            assert!(bought[who] > 1000, "{bought:?}");
+        }
+        let all: u32 = bought.iter().sum();
+        assert!(all < MAX_FLOWS as u32 / 2, "{bought:?}");
+        assert!(has_room(0, all, None), "another device");
     }
 
     #[test]

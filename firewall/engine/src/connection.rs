@@ -14,8 +14,9 @@ pub use begins::{ends_at_socket, may_answer, may_begin};
 pub use capture::Known;
 pub use key::{beginning, key_of};
 pub use lookup::answers_what_others_allowed;
-pub use state::{is_silent, longest_silence_ns};
+pub use state::{is_silent, longest_silence_ns, may_wait};
 
+use crate::buyer;
 use crate::classify::classify_under;
 use crate::headers::protocol::{TCP, UDP};
 use crate::link::{may_keep_the_link, stay_on_the_link};
@@ -43,6 +44,12 @@ pub trait Connections {
     /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where its
     /// [buyer](crate::buyer::has_room) has no room it counts that, and the connection stays where it is.
     fn keep(&mut self, _: &FlowKey) {}
+
+    /// Whether this buyer's next connection makes one go, before it is confirmed, that may not have been answered yet: so that one of his
+    /// may be missing whose answer comes now.
+    fn is_short(&mut self, _buyer: u32, _now_ns: u64) -> bool {
+        false
+    }
 
     /// Counts what a connection carries. Others may count there at the same time.
     #[inline(always)]
@@ -83,6 +90,11 @@ pub trait Ends<T: Tables> {
 
     /// The number of the device that what is forwarded comes in by.
     fn first_device(&self) -> u32 {
+        0
+    }
+
+    /// The number of the device that it goes out by.
+    fn last_device(&self) -> u32 {
         0
     }
 
@@ -195,7 +207,10 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
             return decision;
         }
     }
-    if can_converse && belongs_to == NONE && accepts(&packet.flow) {
+    if can_converse
+        && belongs_to == NONE
+        && accepts::<T, _, _>(&packet.flow, ends, connections) == 1
+    {
         ends.classify(packet, Asked::Beginning, tables, &mut decision);
         if decision.verdict == Verdict::Allow as u8 {
             be_a_reply(&mut decision);
@@ -210,13 +225,25 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
     decision
 }
 
-/// Whether a packet is the zone's answer to who begins a TCP connection with it. It begins none itself. Where the beginning's
-/// entry has had to make room, the rules say once more whether it may: a flood of beginnings makes no other one fail.
-#[inline(always)]
-fn accepts(flow: &PacketHeaders) -> bool {
-    flow.direction == Direction::Outbound as u8
-        && flow.protocol == TCP
-        && flow.tcp_flags & (SYN | ACK | RST | FIN) == SYN | ACK
+/// Whether a packet is the answer to who begins a TCP connection with the zone, or through it. It begins none itself. Where the
+/// beginning's entry has had to make room, the rules say once more whether it may: a flood of beginnings makes no other one fail. What is
+/// forwarded is taken for such an answer only while beginnings of who would get it do make room.
+///
+/// 1: it is. Out of line, and a number, for the sake of eBPF's small stack.
+#[inline(never)]
+fn accepts<T: Tables, E: Ends<T>, C: Connections>(
+    flow: &PacketHeaders,
+    ends: &E,
+    connections: &mut C,
+) -> u32 {
+    if flow.protocol != TCP || flow.tcp_flags & (SYN | ACK | RST | FIN) != SYN | ACK {
+        return 0;
+    }
+    if flow.direction != Direction::Forward as u8 {
+        return (flow.direction == Direction::Outbound as u8).into();
+    }
+    let buyer = buyer::of_forwarded(ends.last_device(), words(&flow.destination), ends.seed());
+    connections.is_short(buyer, ends.now_ns()).into()
 }
 
 /// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.

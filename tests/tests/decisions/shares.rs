@@ -1,6 +1,7 @@
 //! What many packets, or one user, can keep others from.
 
 use super::*;
+use zone::probe::Namespace;
 
 #[test]
 fn a_flood_from_outside_makes_nothing_fail_that_the_zone_begins_or_lets_others_begin() {
@@ -235,4 +236,134 @@ impl Conversation {
         begins.read_exact(&mut heard).unwrap();
         assert_eq!(&heard, b"pong");
     }
+}
+
+/// A bridge of the zone's with two guests behind it, who reach the world outside through the zone.
+fn guests(zone: &Protected) -> [Namespace; 2] {
+    let netns = name(&zone.lab.netns());
+    for line in [
+        "ip link add br7 type bridge && ip link set br7 up && ip addr add 10.82.0.1/24 dev br7",
+        "echo 1 > /proc/sys/net/ipv4/ip_forward",
+    ] {
+        assert!(zone.inside(line).status.success(), "{line}");
+    }
+    let way = zone.outside(&format!("ip route add 10.82.0.0/24 via {INSIDE}"));
+    assert!(way.status.success(), "{way:?}");
+    [("one", "gb6", 2), ("other", "gb7", 101)].map(|(what, port, host)| {
+        let guest = Namespace::made(what);
+        let there = guest.0.as_str();
+        ip(&[
+            "link", "add", port, "netns", &netns, "type", "veth", "peer", "name", "gb5", "netns",
+            there,
+        ]);
+        ip(&["-n", &netns, "link", "set", port, "master", "br7", "up"]);
+        for host in host..host + OTHERS {
+            let address = format!("10.82.0.{host}/24");
+            ip(&["-n", there, "addr", "add", &address, "dev", "gb5"]);
+        }
+        ip(&["-n", there, "link", "set", "gb5", "up"]);
+        ip(&["-n", there, "route", "add", "default", "via", "10.82.0.1"]);
+        guest
+    })
+}
+
+/// So many addresses each of them has.
+const OTHERS: u8 = 8;
+
+fn place_of(guest: &Namespace) -> PathBuf {
+    PathBuf::from("/run/netns").join(&guest.0)
+}
+
+#[test]
+fn whatever_one_guest_floods_others_behind_its_bridge_hear_their_answers() {
+    let forwards = QUIET.replace("[default]\n", "[default]\nforward = \"block\"\n");
+    let keys = "direction = \"forward\"\ninterface = \"br7\"";
+    let zone = Protected::with(&(forwards + &rule("guests", "allow", keys)));
+    nobodies_have_addresses(&zone);
+    let [one, other] = guests(&zone);
+    // Others have asked somebody, who takes his time.
+    let answers = within(&outside(&zone), || {
+        UdpSocket::bind((OUTSIDE, 7009)).unwrap()
+    });
+    answers.set_read_timeout(Some(patience(true))).unwrap();
+    let others: Vec<_> = within(&place_of(&other), || {
+        let asks = |host| {
+            let asks = UdpSocket::bind((Ipv4Addr::new(10, 82, 0, host), 0)).unwrap();
+            asks.send_to(b"who?", (OUTSIDE, 7009)).unwrap();
+            asks
+        };
+        (101..101 + OTHERS).map(asks).collect()
+    });
+    let askers: Vec<_> = others
+        .iter()
+        .map(|_| answers.recv_from(&mut [0; 4]).unwrap().1)
+        .collect();
+    within(&place_of(&one), || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for port in 1..=10_000 {
+            for nobody in NOBODIES {
+                socket.send_to(b"!", (nobody, port)).unwrap();
+            }
+        }
+    });
+    let before = zone.ask().stats().unwrap();
+    for asker in &askers {
+        answers.send_to(b"me", asker).unwrap();
+    }
+    zone.lab.quiet().unwrap();
+    let after = zone.ask().stats().unwrap();
+    let heard = after.allowed_forward - before.allowed_forward;
+    // In one of 120 cases another has both of its parts where the one who floods has his.
+    assert!(heard + 2 >= OTHERS.into(), "{heard} of {OTHERS}");
+}
+
+#[test]
+fn a_connection_through_the_machine_is_accepted_whoever_floods_it_and_none_that_nobody_began() {
+    let forwards = QUIET.replace("[default]\n", "[default]\nforward = \"block\"\n");
+    let keys = "direction = \"forward\"\ninterface = \"br7\"";
+    let zone = Protected::with(&(forwards + &rule("guests", "allow", keys)));
+    nobodies_have_addresses(&zone);
+    let [one, other] = guests(&zone);
+    let sender = |netns: &std::path::Path| Sender::open(netns);
+    let (floods, begins) = (sender(&place_of(&one)), sender(&place_of(&other)));
+    let accepts = sender(&outside(&zone));
+    let [nobody, _] = NOBODIES;
+    let syn = |port| Made {
+        protocol: TCP,
+        source: [10, 82, 0, 101].into(),
+        destination: nobody.into(),
+        source_port: 6000,
+        port,
+    };
+    // Whether a SYN-ACK to this SYN gets through.
+    let accepted = |syn: &Made| {
+        let before = zone.ask().stats().unwrap();
+        accepts.accept(syn);
+        zone.lab.quiet().unwrap();
+        let after = zone.ask().stats().unwrap();
+        let (passed, dropped) = (
+            after.allowed_forward - before.allowed_forward,
+            after.blocked_forward - before.blocked_forward,
+        );
+        assert!(passed + dropped >= 1);
+        dropped == 0
+    };
+    assert!(!accepted(&syn(7010)), "nobody has begun it");
+    begins.send(&syn(7011));
+    zone.lab.quiet().unwrap();
+    assert!(accepted(&syn(7011)));
+    begins.send(&syn(7012));
+    // In the name of every guest that there may be.
+    for port in 1..=60 {
+        for host in 2..=254 {
+            floods.send(&Made {
+                protocol: UDP,
+                source: [10, 82, 0, host].into(),
+                destination: nobody.into(),
+                source_port: port,
+                port,
+            });
+        }
+    }
+    assert!(accepted(&syn(7012)));
 }

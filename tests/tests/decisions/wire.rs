@@ -13,6 +13,8 @@ pub const UDP: u8 = 17;
 pub const ICMP: u8 = 1;
 pub const ICMPV6: u8 = 58;
 
+const SYN_ACK: u8 = 0x12;
+
 /// A hop limit by which whoever counts beside knows these packets from all others.
 pub const HOPS: u8 = 77;
 
@@ -120,21 +122,39 @@ impl Sender {
 
     /// The same, where it may be refused.
     pub fn try_to_send(&self, packet: &Made) -> io::Result<()> {
-        let bytes = packet.bytes();
-        match packet.destination {
+        self.try_to_send_bytes(&packet.bytes(), packet.destination)
+    }
+
+    /// Accepts the TCP connection that this SYN begins.
+    pub fn accept(&self, syn: &Made) {
+        let mut bytes = Made {
+            source: syn.destination,
+            destination: syn.source,
+            source_port: syn.port,
+            port: syn.source_port,
+            ..*syn
+        }
+        .bytes();
+        let flags = bytes.len() - 7;
+        bytes[flags] = SYN_ACK;
+        self.try_to_send_bytes(&bytes, syn.source).unwrap();
+    }
+
+    fn try_to_send_bytes(&self, bytes: &[u8], destination: IpAddr) -> io::Result<()> {
+        match destination {
             IpAddr::V4(to) => {
                 // SAFETY: all of it may be zero.
                 let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
                 address.sin_family = libc::AF_INET as libc::sa_family_t;
                 address.sin_addr.s_addr = u32::from_ne_bytes(to.octets());
-                send_to(&self.v4, &bytes, &address)
+                send_to(&self.v4, bytes, &address)
             }
             IpAddr::V6(to) => {
                 // SAFETY: all of it may be zero.
                 let mut address: libc::sockaddr_in6 = unsafe { std::mem::zeroed() };
                 address.sin6_family = libc::AF_INET6 as libc::sa_family_t;
                 address.sin6_addr.s6_addr = to.octets();
-                send_to(&self.v6, &bytes, &address)
+                send_to(&self.v6, bytes, &address)
             }
         }
     }

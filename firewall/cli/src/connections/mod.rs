@@ -3,17 +3,17 @@
 //! The driver forgets silent connections when its service comes round; here they are forgotten on time.
 
 mod aging;
+mod ring;
 #[cfg(test)]
 mod tests;
 
 use aging::Aging;
-use engine::buyer::has_room;
-use engine::connection::{Connections, Known, decide, is_silent, key_of};
+use engine::buyer::{has_room, owner_of_ring, parts, payers};
+use engine::connection::{Connections, Known, decide, is_silent, key_of, may_wait};
 use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
-use firewall_abi::firewall::{
-    FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS,
-};
+use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RINGS};
 use firewall_abi::packet::{Decision, Direction, PacketMeta};
+use ring::Ring;
 use std::collections::HashMap;
 
 /// The connections of one dry run.
@@ -21,14 +21,14 @@ use std::collections::HashMap;
 pub struct Remembered {
     /// Those that are confirmed.
     known: HashMap<FlowKey, FlowEntry>,
-    /// How many of them there are of each buyer.
+    /// How many of them there are of each who pays.
     bought: HashMap<u32, u32>,
     /// How many of them began outside.
     arrivals: u32,
     /// Those that are not, and began outside.
     arriving: Aging<MAX_UNCONFIRMED_ARRIVALS>,
     /// The others that are not, of each buyer; those who come late share the last ones.
-    pending: [Aging<RING>; RINGS],
+    pending: [Ring; RINGS],
     /// Which of them each buyer has.
     rings: HashMap<u32, usize>,
     /// Those that both ends have ended.
@@ -70,6 +70,7 @@ impl Remembered {
                 local,
                 device: device_of(&self.local),
                 first_device: number_of(self.local.interface),
+                last_device: number_of(self.local.out_interface),
                 goes_to_everyone: self.goes_to_everyone,
             },
             rules,
@@ -95,7 +96,9 @@ impl Remembered {
     }
 
     fn has_room_now(&self, entry: &FlowEntry) -> bool {
-        let bought = self.bought.get(&entry.buyer).copied().unwrap_or(0);
+        let (own, device) = payers(entry.buyer);
+        let bought = [Some(own), device].into_iter().flatten();
+        let bought = bought.filter_map(|payer| self.bought.get(&payer)).sum();
         let arrivals = arrived(entry.direction).then_some(self.arrivals);
         has_room(bought, self.known.len() as u32, arrivals)
     }
@@ -109,10 +112,22 @@ impl Remembered {
         }
     }
 
-    fn ring_of(&mut self, buyer: u32) -> &mut Aging<RING> {
+    fn ring_of(&mut self, buyer: u32) -> &mut Ring {
         let next = self.rings.len().min(RINGS - 1);
-        let ring = *self.rings.entry(buyer).or_insert(next);
+        let ring = *self.rings.entry(owner_of_ring(buyer)).or_insert(next);
         &mut self.pending[ring]
+    }
+
+    /// Counts one more, or one less, that makes no room.
+    fn count_kept(&mut self, entry: &FlowEntry, more: i32) {
+        let (own, device) = payers(entry.buyer);
+        for payer in [Some(own), device].into_iter().flatten() {
+            let bought = self.bought.entry(payer).or_default();
+            *bought = bought.saturating_add_signed(more);
+        }
+        if arrived(entry.direction) {
+            self.arrivals = self.arrivals.saturating_add_signed(more);
+        }
     }
 }
 
@@ -161,16 +176,20 @@ impl Connections for Remembered {
         self.unconfirmed(&entry).remove(key);
         let state = entry.state | FlowEntry::KEPT;
         self.known.insert(*key, FlowEntry { state, ..entry });
-        *self.bought.entry(entry.buyer).or_default() += 1;
-        self.arrivals += u32::from(arrived(entry.direction));
+        self.count_kept(&entry, 1);
+    }
+
+    fn is_short(&mut self, buyer: u32, now_ns: u64) -> bool {
+        let ring = self.ring_of(buyer);
+        let parts = parts(buyer).into_iter().flatten();
+        parts
+            .into_iter()
+            .any(|part| may_wait(ring.oldest_ns(part), now_ns))
     }
 
     fn forget(&mut self, key: &FlowKey) {
         if let Some(entry) = self.known.remove(key) {
-            let bought = self.bought.entry(entry.buyer).or_default();
-            *bought = bought.saturating_sub(1);
-            let arrivals = u32::from(arrived(entry.direction));
-            self.arrivals = self.arrivals.saturating_sub(arrivals);
+            self.count_kept(&entry, -1);
         } else if let Some(entry) = self.find(key).copied() {
             self.unconfirmed(&entry).remove(key);
         }

@@ -290,6 +290,11 @@ impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
     }
 
     #[inline(always)]
+    fn last_device(&self) -> u32 {
+        self.packet.out_device_number()
+    }
+
+    #[inline(always)]
     fn seed(&self) -> u64 {
         tables::seed()
     }

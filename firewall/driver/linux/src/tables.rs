@@ -11,8 +11,8 @@ use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_
 use aya_ebpf::macros::btf_map;
 use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
-use engine::buyer::has_room;
-use engine::connection::{Connections, is_silent};
+use engine::buyer::{PARTS, has_room, owner_of_ring, parts, payers};
+use engine::connection::{Connections, is_silent, may_wait};
 use engine::{Pages, Tables, Turns};
 use firewall_abi::firewall::{
     BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING,
@@ -64,6 +64,10 @@ static PLACED: Array<FlowKey, PLACES> = Array::new();
 /// How many places of each ring were taken, in turn.
 #[btf_map]
 static TURNS: Array<u32, RINGS> = Array::new();
+/// The same of each part of each ring.
+#[btf_map]
+static PART_TURNS: Array<u32, { RINGS * PARTS as usize }> = Array::new();
+const PART: u32 = RING as u32 / PARTS;
 /// Whose each ring is: one more than his number. The service takes it away from who has none pending.
 #[btf_map]
 static RING_BUYERS: Array<u32, RINGS> = Array::new();
@@ -175,7 +179,13 @@ impl Connections for Flows {
 
     #[inline(always)]
     fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
-        let begun = begin(key, buyer, direction);
+        // Before, not within: each takes its own part of the small stack.
+        let place = if arrived(direction) {
+            NO_PLACE
+        } else {
+            next_place(buyer)
+        };
+        let begun = begin(key, place);
         if begun != 0 {
             if begun != ALREADY_THERE {
                 count_full();
@@ -198,12 +208,12 @@ impl Connections for Flows {
         // SAFETY: as in `find`.
         let mut entry = unsafe { *entry };
         let arrives = arrived(entry.direction);
-        let (Some(bought), Some(all), Some(arrivals)) =
-            (BOUGHT.get(entry.buyer), KEPT.get(ALL), KEPT.get(ARRIVALS))
-        else {
+        let (Some(all), Some(arrivals)) = (KEPT.get(ALL), KEPT.get(ARRIVALS)) else {
             return;
         };
-        if !has_room(*bought, *all, if arrives { Some(*arrivals) } else { None }) {
+        let (own, device) = payers(entry.buyer);
+        let bought = bought(own) + device.map_or(0, bought);
+        if !has_room(bought, *all, if arrives { Some(*arrivals) } else { None }) {
             return count_full();
         }
         entry.state |= FlowEntry::KEPT;
@@ -220,6 +230,20 @@ impl Connections for Flows {
         } else {
             let _has_made_room = PENDING.remove(key);
         }
+    }
+
+    #[inline(never)]
+    fn is_short(&mut self, buyer: u32, now_ns: u64) -> bool {
+        let Some([one, other]) = parts(buyer) else {
+            return false;
+        };
+        let ring = BUYER_RINGS.get(owner_of_ring(buyer));
+        let ring = match ring {
+            Some(ring) if *ring != 0 => *ring - 1,
+            _ => LAST_RING,
+        };
+        may_wait(oldest_ns(ring * PARTS + one), now_ns)
+            || may_wait(oldest_ns(ring * PARTS + other), now_ns)
     }
 
     /// By an atomic addition: both ends, and several threads of one, send on processors of their own. One that nobody waits for.
@@ -344,12 +368,20 @@ fn count_full() {
     }
 }
 
+/// How many of those that make no room a payer has.
+#[inline(always)]
+fn bought(payer: u32) -> u32 {
+    BOUGHT.get(payer).copied().unwrap_or(0)
+}
+
 /// Counts one more, or one less, that makes no room.
 #[inline(always)]
 fn count_kept(buyer: u32, direction: u8, more: i32) {
     let arrives = arrived(direction);
+    let (own, device) = payers(buyer);
     for (counters, at) in [
-        (BOUGHT.get(buyer), true),
+        (BOUGHT.get(own), true),
+        (device.and_then(|device| BOUGHT.get(device)), true),
         (KEPT.get(ALL), true),
         (KEPT.get(ARRIVALS), arrives),
     ] {
@@ -360,20 +392,15 @@ fn count_kept(buyer: u32, direction: u8, more: i32) {
 }
 
 /// Begins a connection with an entry that is filled in afterwards: the kernel copies it from one map to the other, because the small
-/// stack has no room for it. 0, or what the kernel says.
+/// stack has no room for it. It takes this place, or none among those that began inside. 0, or what the kernel says.
 #[inline(never)]
-fn begin(key: &FlowKey, buyer: u32, direction: u8) -> i32 {
+fn begin(key: &FlowKey, place: u32) -> i32 {
     let Some(new) = NEW.get(0) else {
         return NO_SUCH;
     };
-    if arrived(direction) {
+    if place == NO_PLACE {
         return ARRIVING.insert(key, new, ONLY_NEW).err().unwrap_or(0);
     }
-    let ring = ring_of(buyer);
-    let Some(turns) = TURNS.get(ring) else {
-        return NO_SUCH;
-    };
-    let place = ring * RING as u32 + (add_word(turns, 1) & (RING as u32 - 1));
     let Some(placed) = PLACED.get_ptr_mut(place) else {
         return NO_SUCH;
     };
@@ -393,6 +420,44 @@ fn begin(key: &FlowKey, buyer: u32, direction: u8) -> i32 {
         unsafe { (*entry).place = place };
     }
     0
+}
+
+/// Of what began outside.
+const NO_PLACE: u32 = u32::MAX;
+
+/// The place that a buyer's next connection takes.
+#[inline(never)]
+fn next_place(buyer: u32) -> u32 {
+    let ring = ring_of(owner_of_ring(buyer));
+    let (turns, first, places) = match parts(buyer) {
+        None => (TURNS.get(ring), ring * RING as u32, RING as u32),
+        Some(parts) => {
+            let [one, other] = parts.map(|part| ring * PARTS + part);
+            let part = if oldest_ns(other) < oldest_ns(one) {
+                other
+            } else {
+                one
+            };
+            (PART_TURNS.get(part), part * PART, PART)
+        }
+    };
+    let turn = turns.map_or(0, |turns| add_word(turns, 1));
+    first + (turn & (places - 1))
+}
+
+/// When whoever makes room next in this part of a ring was last heard of; 0: there is room.
+#[inline(always)]
+fn oldest_ns(part: u32) -> u64 {
+    let turn = PART_TURNS.get(part).copied().unwrap_or(0);
+    let place = part * PART + (turn & (PART - 1));
+    let Some(placed) = PLACED.get(place) else {
+        return 0;
+    };
+    // SAFETY: read at once.
+    match unsafe { PENDING.get(placed) } {
+        Some(oldest) if oldest.place == place => oldest.stamp_ns,
+        _ => 0,
+    }
 }
 
 /// The ring of a buyer; who has none takes one that is nobody's.

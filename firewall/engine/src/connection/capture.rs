@@ -17,6 +17,8 @@ pub struct Known {
     pub device: u32,
     /// See [`Ends::first_device`].
     pub first_device: u32,
+    /// See [`Ends::last_device`].
+    pub last_device: u32,
     /// See [`Ends::goes_to_everyone`].
     pub goes_to_everyone: bool,
     /// See [`Ends::quoted`].
@@ -46,6 +48,10 @@ impl<T: Tables> Ends<T> for Known {
 
     fn first_device(&self) -> u32 {
         self.first_device
+    }
+
+    fn last_device(&self) -> u32 {
+        self.last_device
     }
 
     fn goes_to_everyone(&mut self) -> bool {

@@ -119,7 +119,7 @@ pub(super) fn buyer_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E
     match flow.direction {
         INBOUND => buyer::of_network(flow.ip_version, words(&flow.source), ends.seed()),
         OUTBOUND => buyer::of_user(ends.user()),
-        _ => buyer::of_device(ends.first_device()),
+        _ => buyer::of_forwarded(ends.first_device(), words(&flow.source), ends.seed()),
     }
 }
 

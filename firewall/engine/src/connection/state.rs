@@ -59,6 +59,14 @@ pub(super) fn follow_to_its_end(
     false
 }
 
+/// Whether who was last heard of at this time, if it is no 0, may be a TCP connection that waits for its answer still.
+#[must_use]
+#[inline(always)]
+pub const fn may_wait(stamp_ns: u64, now_ns: u64) -> bool {
+    const LONGEST_NS: u64 = longest_silence_ns(TCP as u32, &FlowEntry::NEW);
+    stamp_ns != 0 && now_ns.saturating_sub(stamp_ns) <= LONGEST_NS
+}
+
 /// Whether a connection has been silent for longer than it may.
 #[must_use]
 #[inline(always)]

@@ -255,3 +255,22 @@ fn echo_is_answered_by_echo_reply_alone() {
         REPLY
     );
 }
+
+#[test]
+fn whatever_has_ports_is_answered_by_the_other_end_alone() {
+    for protocol in ["sctp", "dccp", "udplite"] {
+        let mut run = Run::under(&format!(
+            "[default]\ninbound = 'block'\noutbound = 'block'\nforward = 'block'\n\
+             [[rule]]\nid = 'x'\naction = 'allow'\nprotocol = '{protocol}'\nports = 5060\n"
+        ));
+        for (way, back) in [("out", "in"), ("in", "out"), ("forward", "forward")] {
+            let asks = format!("{way} {protocol} 10.0.0.2:5000 -> 10.0.0.1:5060");
+            let answers = |from: u16| format!("{back} {protocol} 10.0.0.1:{from} -> 10.0.0.2:5000");
+            assert_eq!(run.at(0, &answers(5060)), REFUSED);
+            assert_eq!(run.at(1, &asks), (true, Reason::Rule));
+            assert_eq!(run.at(2, &answers(5060)), REPLY);
+            assert_eq!(run.at(3, &answers(5061)), REFUSED);
+            assert_eq!(run.at(200, &answers(5060)), REFUSED, "a question");
+        }
+    }
+}

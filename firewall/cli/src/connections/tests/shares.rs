@@ -140,3 +140,41 @@ fn a_connection_that_goes_on_makes_no_room_for_new_ones() {
     assert_eq!(run.at(1, ANSWERED), REPLY);
     assert_eq!(run.connections.full, 0);
 }
+
+#[test]
+fn who_floods_from_behind_a_device_pushes_out_its_own() {
+    let mut run = Run::under(
+        "[default]\ninbound = 'block'\noutbound = 'block'\nforward = 'block'\n\
+         [[rule]]\nid = 'x'\naction = 'allow'\ndirection = 'forward'\nports = 53\nprotocol = ['tcp', 'udp']\n",
+    );
+    let asked = |host: u32| format!("forward udp 10.0.1.{host}:5000 -> 10.0.0.1:53");
+    let answered = |host: u32| format!("forward udp 10.0.0.1:53 -> 10.0.1.{host}:5000");
+    const SYN_ACK: &str = "forward tcp 10.0.0.1:53 -> 10.0.1.1:6000";
+    assert_eq!(run.with_flags(0, SYN_ACK, SYN | ACK), REFUSED);
+    run.with_flags(1, "forward tcp 10.0.1.1:6000 -> 10.0.0.1:53", SYN);
+    let hosts = 1..=200;
+    hosts.clone().for_each(|host| {
+        run.at(1, &asked(host));
+    });
+    for port in 1..=20_000 {
+        run.at(1, &format!("forward udp 10.0.1.250:{port} -> 10.0.0.1:53"));
+    }
+    let heard = hosts.filter(|host| run.at(2, &answered(*host)) == REPLY);
+    assert!(heard.count() > 190, "but those whose two parts are his");
+    // In everybody's name.
+    for port in 1..=100 {
+        for host in 1..=250 {
+            run.at(
+                3,
+                &format!("forward udp 10.0.1.{host}:{port} -> 10.0.0.1:53"),
+            );
+        }
+    }
+    assert_eq!(run.with_flags(4, SYN_ACK, SYN | ACK), REPLY);
+    assert_eq!(
+        run.with_flags(4, "forward tcp 10.0.0.1:54 -> 10.0.1.1:6000", SYN | ACK),
+        REFUSED,
+        "which no rule would have let begin"
+    );
+    assert_eq!(run.with_flags(200, SYN_ACK, SYN | ACK), REFUSED, "no more");
+}

@@ -1,0 +1,63 @@
+//! A buyer's places for connections that are not confirmed.
+
+use engine::buyer::{PARTS, parts};
+use firewall_abi::firewall::{FlowEntry, FlowKey, RING};
+use std::collections::HashMap;
+
+/// The places, in turn, as the driver has them.
+#[derive(Default)]
+pub struct Ring {
+    /// Those that are there.
+    pub entries: HashMap<FlowKey, FlowEntry>,
+    /// Who has been in each place, last.
+    placed: HashMap<u32, FlowKey>,
+    /// How many places were taken, in turn, and how many of each part.
+    turns: u32,
+    part_turns: [u32; PARTS as usize],
+}
+
+/// So many places each part has.
+const PART: u32 = RING as u32 / PARTS;
+
+impl Ring {
+    /// Puts it there, in the place of whoever makes room for it.
+    pub fn put(&mut self, key: &FlowKey, entry: &FlowEntry) {
+        let place = self.next_place(entry.buyer);
+        if let Some(oldest) = self.placed.insert(place, *key)
+            && self.at(place, &oldest).is_some()
+        {
+            self.entries.remove(&oldest);
+        }
+        self.entries.insert(*key, FlowEntry { place, ..*entry });
+    }
+
+    fn next_place(&mut self, buyer: u32) -> u32 {
+        let (turns, first, places) = match parts(buyer) {
+            None => (&mut self.turns, 0, RING as u32),
+            Some([one, other]) => {
+                let part = if self.oldest_ns(other) < self.oldest_ns(one) {
+                    other
+                } else {
+                    one
+                };
+                (&mut self.part_turns[part as usize], part * PART, PART)
+            }
+        };
+        let turn = *turns;
+        *turns = turn.wrapping_add(1);
+        first + turn % places
+    }
+
+    /// When whoever makes room next in this part was last heard of; 0: there is room.
+    pub fn oldest_ns(&self, part: u32) -> u64 {
+        let place = part * PART + self.part_turns[part as usize] % PART;
+        let oldest = self.placed.get(&place);
+        let oldest = oldest.and_then(|oldest| self.at(place, oldest));
+        oldest.map_or(0, |oldest| oldest.stamp_ns)
+    }
+
+    /// Who is in this place, unless the same ends have begun another one elsewhere.
+    fn at(&self, place: u32, key: &FlowKey) -> Option<&FlowEntry> {
+        self.entries.get(key).filter(|entry| entry.place == place)
+    }
+}
