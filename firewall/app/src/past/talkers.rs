@@ -6,7 +6,7 @@ use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use view::entry::{PacketSeen, Program, clean, day_and_time, has_ports, protocol_name};
+use view::entry::{PacketSeen, Program, TCP, clean, day_and_time, has_ports, protocol_name};
 use view::history::{self, By, Sum};
 
 /// A program, and all that it talked with.
