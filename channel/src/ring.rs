@@ -86,6 +86,8 @@ pub enum Step {
 pub enum Drained {
     /// Everything that was there was handed over.
     All,
+    /// As much was handed over as one drain may. There is more, of which nobody is told: the reader had not caught up when it came.
+    More,
     /// It was stopped: there may be more.
     Stopped,
 }
@@ -125,7 +127,7 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
     }
 
     /// Hands over records where they lie, until none is left, at most one ring full of them, so that a flood can't keep the reader here.
-    /// When it returns before that, the next commit will wake.
+    /// When nothing is left, the next commit will wake.
     ///
     /// # Errors
     /// What `each` returns, and a [`Lie`] of the other side's; the reader then stands behind the last record handed over.
@@ -139,8 +141,11 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
                 return Ok(Drained::Stopped);
             }
             self.memory.fence();
-            if matches!(self.look(self.position)?, Found::Nothing) || self.position >= enough {
+            if matches!(self.look(self.position)?, Found::Nothing) {
                 return Ok(Drained::All);
+            }
+            if self.position >= enough {
+                return Ok(Drained::More);
             }
         }
     }
@@ -154,17 +159,19 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
         &mut self,
         mut each: impl FnMut(&[u8]) -> Result<Step, E>,
         ended: impl FnOnce() -> Result<Option<T>, E>,
-    ) -> Result<Option<T>, E> {
+    ) -> Result<(Drained, Option<T>), E> {
         // What is there is handed over at once; whether that was all may take a system call to know.
-        if self.drain(&mut each)? == Drained::Stopped {
-            return Ok(None);
+        let first = self.drain(&mut each)?;
+        if first == Drained::Stopped {
+            return Ok((first, None));
         }
         let ended = ended()?;
-        // What was committed before it ended, and had not come yet.
-        if ended.is_some() && self.drain(each)? == Drained::Stopped {
-            return Ok(None);
+        if ended.is_none() {
+            return Ok((first, None));
         }
-        Ok(ended)
+        // What was committed before it ended, and had not come yet.
+        let last = self.drain(each)?;
+        Ok((last, ended.filter(|_| last == Drained::All)))
     }
 
     /// Whether a drain would move on. One look, no more.
@@ -288,6 +295,8 @@ mod tests {
         size: usize,
         producer: u64,
         consumer: Cell<u64>,
+        /// The producer goes on as the reader does, up to here.
+        follows: Option<u64>,
     }
 
     impl Forged {
@@ -297,6 +306,7 @@ mod tests {
                 size,
                 producer: 0,
                 consumer: Cell::new(0),
+                follows: None,
             }
         }
 
@@ -321,7 +331,8 @@ mod tests {
             self.consumer.set(position);
         }
         fn producer(&self) -> u64 {
-            self.producer
+            let ahead = self.consumer.get() + self.producer;
+            self.follows.map_or(self.producer, |to| to.min(ahead))
         }
         fn header(&self, offset: u64) -> u32 {
             let at = offset as usize;
@@ -401,6 +412,19 @@ mod tests {
             );
             let left = if step == Step::Stop { 1 } else { 2 };
             assert_eq!(reader.waiting(), Ok(left));
+        }
+    }
+
+    #[test]
+    fn a_drain_that_hands_over_a_ring_full_says_whether_there_is_more() {
+        for (more, drained) in [(false, Drained::All), (true, Drained::More)] {
+            let ring = Forged::new(64).with(8, 16).with(8, 16).with(8, 16);
+            let mut reader = Reader::new(ring.with(8, 16));
+            let start = reader.position;
+            // Its first record lies there again and again, as if one came for each that is taken.
+            reader.memory.follows = Some(if more { start + 80 } else { start + 64 });
+            let result = reader.drain(|_| Ok::<_, Lie>(Step::Next));
+            assert_eq!((result, reader.position), (Ok(drained), start + 64));
         }
     }
 

@@ -51,7 +51,7 @@ impl Fetched {
             }
             return match self.hand_over(each)? {
                 End::Stopped => Ok(None),
-                End::All => ending(head.ended),
+                End::All | End::More => ending(head.ended),
             };
         }
     }

@@ -25,6 +25,24 @@ fn told(app: &Attachment<Linux>, edges: &OwnedFd, most: i32) -> (bool, bool) {
     (polled == 1, edge == 1)
 }
 
+/// An `epoll` of the app's own that is told by edges.
+fn edges_of(app: &Attachment<Linux>) -> OwnedFd {
+    // SAFETY: no preconditions.
+    let edges = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
+    assert!(edges >= 0);
+    // SAFETY: just made, and nobody else's.
+    let edges = unsafe { OwnedFd::from_raw_fd(edges) };
+    let mut asked = libc::epoll_event {
+        events: (libc::EPOLLIN | libc::EPOLLET).cast_unsigned(),
+        u64: 0,
+    };
+    let (epoll, fd) = (edges.as_raw_fd(), app.as_raw_fd());
+    // SAFETY: an initialised event, which the kernel copies.
+    let added = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut asked) };
+    assert_eq!(added, 0);
+    edges
+}
+
 /// The runtime of an app that awaits, on this thread alone.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
@@ -105,19 +123,7 @@ fn one_descriptor_tells_a_loop_of_the_apps_own_of_a_record_its_own_signal_and_th
         let host = Host::start(None);
         let (device, admin) = (host.open(), host.open());
         let mut app = attach(&device, RING, Mask::of(kind::NOTICE)).with_pace(Pace::Prompt);
-        // SAFETY: no preconditions.
-        let edges = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
-        assert!(edges >= 0);
-        // SAFETY: just made, and nobody else's.
-        let edges = unsafe { OwnedFd::from_raw_fd(edges) };
-        let mut asked = libc::epoll_event {
-            events: (libc::EPOLLIN | libc::EPOLLET).cast_unsigned(),
-            u64: 0,
-        };
-        let (epoll, fd) = (edges.as_raw_fd(), app.as_raw_fd());
-        // SAFETY: an initialised event, which the kernel copies.
-        let added = unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &raw mut asked) };
-        assert_eq!(added, 0);
+        let edges = edges_of(&app);
         assert_eq!(told(&app, &edges, 0), (false, false), "nothing yet");
 
         for number in 0..3 {
@@ -190,4 +196,28 @@ fn the_named_event_can_be_waited_on_but_not_reset() {
     let (heard, named) = waiter.join().unwrap();
     assert!(heard);
     assert!(named.reset().is_err());
+}
+
+/// A drain hands over a ring full at most; what is left then came while the reader was behind, so the kernel tells of none of it.
+#[test]
+fn a_drain_that_leaves_more_than_it_may_hand_over_tells_a_loop_by_an_edge() {
+    let host = Host::start(None);
+    let device = host.open();
+    let app = attach(&device, 4096, Mask::of(kind::NOTICE));
+    let mut app = app.with_pace(Pace::Prompt);
+    let edges = edges_of(&app);
+    ask(&device, Operation::Notify, 2, 0).unwrap();
+    assert_eq!(told(&app, &edges, 5000), (true, true));
+    assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::Ready);
+    let drained = app.drain(|_| {
+        ask(&device, Operation::Notify, 1, 0).unwrap();
+    });
+    let account = app.account().unwrap();
+    assert!(account.balances() && account.in_ring > 0, "{account:?}");
+    assert!(drained.unwrap().records > 2);
+    assert_eq!(told(&app, &edges, 0), (true, true), "there is more");
+    assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::Ready);
+    assert_eq!(app.drain(|_| ()).unwrap().records, account.in_ring);
+    assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::TimedOut);
+    assert_eq!(told(&app, &edges, 0), (false, false), "all was drained");
 }

@@ -21,7 +21,7 @@ pub use mapping::{LedgerPage, Ring};
 pub use maps::{ObjectMap, TypedMap};
 pub use named::NamedEvent;
 
-use crate::ring::{Lie, Reader, Step};
+use crate::ring::{Drained, Lie, Reader, Step};
 use crate::{Attachment, Error, System};
 use channel_abi::command::{ALL_USERS, References};
 use channel_abi::{
@@ -62,7 +62,7 @@ pub struct OwnEvent {
     bytes: u32,
     ring: OnceLock<Arc<OwnedFd>>,
     by_service: bool,
-    own: OwnedFd,
+    own: Arc<OwnedFd>,
 }
 
 /// Where the records of an attached event are read.
@@ -72,6 +72,8 @@ pub struct Source {
     ledger: LedgerPage,
     /// Can be read when a wait would return at once.
     ready: Epoll,
+    /// The app's own signal.
+    own: Arc<OwnedFd>,
 }
 
 impl OwnEvent {
@@ -168,7 +170,7 @@ impl System for Linux {
     fn create_event(_: &OpenDevice, ring_bytes: u32) -> Result<OwnEvent, Error> {
         // SAFETY: no preconditions.
         let own = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        let own = owned(own, "make an event")?;
+        let own = Arc::new(owned(own, "make an event")?);
         let (ring, by_service) = match bpf::create_ring(ring_bytes) {
             Ok(made) => (OnceLock::from(Arc::new(made)), false),
             Err(refused) if refused.raw_os_error() == Some(libc::EPERM) => (OnceLock::new(), true),
@@ -191,14 +193,7 @@ impl System for Linux {
     }
 
     fn set(event: &OwnEvent) -> Result<(), Error> {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: eight bytes, as an eventfd takes them.
-        let wrote = unsafe { libc::write(event.own.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        if wrote < 0 {
-            Err(Error::last_os("set an event"))
-        } else {
-            Ok(())
-        }
+        signal(&event.own)
     }
 
     fn clear(event: &OwnEvent) -> Result<(), Error> {
@@ -256,6 +251,7 @@ impl System for Linux {
             reader,
             ledger: LedgerPage::new(ledger.as_fd()).map_err(map)?,
             ready,
+            own: event.own.clone(),
         })
     }
 
@@ -284,8 +280,18 @@ impl System for Linux {
         source: &mut Source,
         each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
-        let Source { reader, ledger, .. } = source;
-        reader.drain_to_the_end(each, || ending(device, ledger))
+        let Source {
+            reader,
+            ledger,
+            own,
+            ..
+        } = source;
+        let (drained, ended) = reader.drain_to_the_end(each, || ending(device, ledger))?;
+        if drained == Drained::More {
+            // A loop that is told by edges would hear of it from nobody.
+            signal(own)?;
+        }
+        Ok(ended)
     }
 
     fn ledger(_: &OpenDevice, source: &Source) -> Result<Ledger, Error> {
@@ -620,6 +626,16 @@ fn timespec(time: Duration) -> libc::timespec {
         tv_sec: time.as_secs() as _,
         tv_nsec: time.subsec_nanos().into(),
     }
+}
+
+/// Signals the app's own event.
+fn signal(own: &OwnedFd) -> Result<(), Error> {
+    let one = 1_u64.to_ne_bytes();
+    // SAFETY: eight bytes, as an eventfd takes them.
+    if unsafe { libc::write(own.as_raw_fd(), one.as_ptr().cast(), one.len()) } < 0 {
+        return Err(Error::last_os("set an event"));
+    }
+    Ok(())
 }
 
 fn take_own(event: &OwnEvent) {
