@@ -2,142 +2,20 @@
 //! loom in every order: `RUSTFLAGS="--cfg loom" cargo test --release -p gatebell-channel --test loom_ring`.
 #![cfg(loom)]
 
+mod ring_kernel;
+
 use channel::orderings;
-use channel::ring::{Lie, Memory, Reader, Step, read_ledger};
+use channel::ring::{Lie, Reader, Step, read_ledger};
 use channel_abi::{Counters, Ledger};
-use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
+use ring_kernel::{Kernel, Shared};
 use std::mem::offset_of;
 
-const BUSY: u32 = 1 << 31;
 /// How often a thread is interrupted where it would go on. Without a bound the larger ring takes six minutes, and finds
 /// no more.
 const PREEMPTIONS: usize = 3;
-
-/// The kernel's half: one ring, one producer at a time (the kernel's lock), and the waiter's signal.
-struct Kernel {
-    size: u64,
-    consumer: AtomicU64,
-    producer: AtomicU64,
-    words: Vec<Word>,
-    /// What `irq_work_queue` leads to: set by the kernel, taken by the reader before it drains.
-    signal: AtomicBool,
-    /// The tombstone in the ledger.
-    ended: AtomicU64,
-    fenced: bool,
-}
-
-/// Eight bytes of the ring, as a record's header and as what follows one. loom fails where a record is written while it is lent.
-struct Word {
-    header: AtomicU32,
-    payload: UnsafeCell<[u8; 8]>,
-}
-
-// SAFETY: the payload is written by the kernel and read by its reader, whom the ring's protocol keeps apart: loom sees to it.
-unsafe impl Sync for Kernel {}
-// SAFETY: nothing of it belongs to a thread.
-unsafe impl Send for Kernel {}
-
-impl Kernel {
-    fn new(size: u64, fenced: bool) -> Self {
-        let words = (0..size / 8)
-            .map(|_| Word {
-                header: AtomicU32::new(0),
-                payload: UnsafeCell::new([0; 8]),
-            })
-            .collect();
-        let (consumer, producer) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self {
-            size,
-            consumer,
-            producer,
-            words,
-            signal: AtomicBool::new(false),
-            ended: AtomicU64::new(0),
-            fenced,
-        }
-    }
-
-    fn at(&self, position: u64) -> &Word {
-        &self.words[(position % self.size / 8) as usize]
-    }
-
-    /// `__bpf_ringbuf_reserve`: no room, no record.
-    fn reserve(&self, length: u32) -> Option<u64> {
-        let free_from = self.consumer.load(Ordering::Acquire);
-        let position = self.producer.load(Ordering::Relaxed);
-        let end = position + 8 + u64::from(length);
-        if end - free_from > self.size - 1 {
-            return None;
-        }
-        let header = &self.at(position).header;
-        header.store(length | BUSY, Ordering::Relaxed);
-        self.producer.store(end, Ordering::Release);
-        Some(position)
-    }
-
-    /// `bpf_ringbuf_commit`: `xchg` is a full barrier, which loom only knows as a fence.
-    fn commit(&self, position: u64, length: u32, payload: u64) {
-        let payload = payload.to_ne_bytes();
-        for at in (position + 8..).step_by(8).take(length as usize / 8) {
-            let place = &self.at(at).payload;
-            // SAFETY: reserved, and not committed yet: nobody else has it.
-            place.with_mut(|place| unsafe { *place = payload });
-        }
-        self.at(position).header.swap(length, Ordering::AcqRel);
-        fence(Ordering::SeqCst);
-        if self.consumer.load(Ordering::Acquire) == position {
-            self.signal.store(true, Ordering::Release);
-        }
-    }
-
-    /// What the driver's program does for the device server: the tombstone is there after all that was committed.
-    fn end(&self) {
-        self.ended.swap(1, Ordering::AcqRel);
-    }
-}
-
-#[derive(Clone)]
-struct Shared(Arc<Kernel>);
-
-impl Memory for Shared {
-    fn size(&self) -> u64 {
-        self.0.size
-    }
-    fn consumer(&self) -> u64 {
-        self.0.consumer.load(Ordering::Relaxed)
-    }
-    fn set_consumer(&self, position: u64) {
-        self.0.consumer.store(position, orderings::reader_tells());
-    }
-    fn producer(&self) -> u64 {
-        self.0.producer.load(orderings::reader_sees_reserved())
-    }
-    fn header(&self, offset: u64) -> u32 {
-        let header = &self.0.at(offset).header;
-        header.load(orderings::reader_sees_committed())
-    }
-    unsafe fn lend<R>(&mut self, offset: u64, length: usize, read: impl FnOnce(&[u8]) -> R) -> R {
-        let places = (offset + 8..).step_by(8).take(length / 8);
-        let look = || -> Vec<u8> {
-            let place = |at| &self.0.at(at).payload;
-            // SAFETY: committed, and at rest until the reader's position moves past it.
-            let bytes = places.clone().map(|at| place(at).with(|it| unsafe { *it }));
-            bytes.flatten().collect()
-        };
-        let lent = look();
-        let result = read(&lent);
-        assert_eq!(lent, look(), "what is lent stays as it is");
-        result
-    }
-    fn fence(&self) {
-        if self.0.fenced {
-            fence(orderings::reader_looks_again());
-        }
-    }
-}
 
 /// Three records against a reader that drains when it is signalled; then I1, I2 and I6 must hold.
 fn explore(size: u64, length: u32, fenced: bool) {
@@ -218,10 +96,14 @@ fn who_sees_the_tombstone_has_seen_all_that_was_committed_before() {
     bounded(|| {
         let kernel = Arc::new(Kernel::new(64, true));
         let shared = Shared(kernel.clone());
-        let driver = thread::spawn(move || {
-            let position = kernel.reserve(8).expect("room for one");
-            kernel.commit(position, 8, 0);
-            kernel.end();
+        let tombstone = Arc::new(AtomicU64::new(0));
+        let driver = thread::spawn({
+            let tombstone = tombstone.clone();
+            move || {
+                let position = kernel.reserve(8).expect("room for one");
+                kernel.commit(position, 8, 0);
+                tombstone.swap(1, Ordering::AcqRel);
+            }
         });
         let mut delivered = 0;
         let each = |_: &[u8]| {
@@ -229,11 +111,11 @@ fn who_sees_the_tombstone_has_seen_all_that_was_committed_before() {
             Ok::<_, Lie>(Step::Next)
         };
         let ended = || {
-            let ended = shared.0.ended.load(orderings::reader_sees_the_end());
+            let ended = tombstone.load(orderings::reader_sees_the_end());
             Ok((ended != 0).then_some(()))
         };
-        let mut reader = Reader::new(shared.clone());
-        let ended = reader.drain_to_the_end(each, ended).expect("no lie");
+        let mut reader = Reader::new(shared);
+        let (_, ended) = reader.drain_to_the_end(each, ended).expect("no lie");
         driver.join().expect("the driver does not panic");
         assert!(ended.is_none() || delivered == 1, "the end came too early");
     });

@@ -1,5 +1,5 @@
 //! What the channel promises, on the model of a kernel. The same promises are kept on real kernels in `tests/`.
-#![cfg(not(loom))]
+#![cfg(not(any(loom, shuttle)))]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod own_driver;

@@ -50,7 +50,7 @@ fn listed(line: &str) -> Listed {
 fn is_of(prefix: &str, test: &Listed) -> bool {
     let (package, target) = (test.package.as_str(), test.target.as_str());
     match prefix {
-        "loom" => test.room == "loom",
+        "loom" | "shuttle" => test.room == prefix,
         "model" => package == "gatebell-channel" && target == "promises",
         "abi" => package.ends_with("-abi"),
         "unit" => package != "gatebell-tests",

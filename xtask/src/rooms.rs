@@ -46,7 +46,7 @@ pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
         .collect()
 });
 
-const LISTED: [Room; 23] = [
+const LISTED: [Room; 24] = [
     Room {
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
@@ -147,6 +147,23 @@ const LISTED: [Room; 23] = [
                 "--release",
                 // What is in the documentation runs where a lock is one.
                 "--tests",
+                "--locked",
+            ],
+        )],
+    ),
+    plain(
+        "shuttle",
+        "four producers and a reader account for every record, in 100,000 orders that chance chooses",
+        &[Step::Cargo(
+            "100,000 orders of four producers",
+            "--cfg shuttle",
+            &[
+                "test",
+                "--package",
+                "gatebell-channel",
+                "--release",
+                "--test",
+                "shuttle",
                 "--locked",
             ],
         )],

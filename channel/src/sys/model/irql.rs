@@ -11,7 +11,9 @@ use std::cell::Cell;
 
 #[cfg(loom)]
 loom::thread_local! { static HELD: Cell<u32> = Cell::new(0); }
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+shuttle::thread_local! { static HELD: Cell<u32> = Cell::new(0); }
+#[cfg(not(any(loom, shuttle)))]
 thread_local! { static HELD: Cell<u32> = const { Cell::new(0) }; }
 
 pub struct Raised(());
