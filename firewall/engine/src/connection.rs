@@ -34,6 +34,9 @@ use remember::{remember, renew};
 
 /// Where connections are kept.
 pub trait Connections {
+    /// Whether some of them may be forwarded.
+    const FORWARDS: bool = true;
+
     /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
@@ -239,7 +242,7 @@ fn accepts<T: Tables, E: Ends<T>, C: Connections>(
     if flow.protocol != TCP || flow.tcp_flags & (SYN | ACK | RST | FIN) != SYN | ACK {
         return 0;
     }
-    if flow.direction != Direction::Forward as u8 {
+    if !C::FORWARDS || flow.direction != Direction::Forward as u8 {
         return (flow.direction == Direction::Outbound as u8).into();
     }
     let buyer = buyer::of_forwarded(ends.last_device(), words(&flow.destination), ends.seed());

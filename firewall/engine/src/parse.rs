@@ -1,5 +1,6 @@
 //! From bytes to a flow.
 
+use crate::connection::ends_at_socket;
 use crate::headers::{Extension, Icmp, Ipv4, Ipv6, Tcp, Udp, protocol};
 use firewall_abi::packet::{Direction, PacketHeaders};
 use zerocopy::FromBytes;
@@ -233,9 +234,8 @@ fn transport<B: Bytes + ?Sized>(
     match flow.protocol {
         protocol::TCP => tcp(bytes, payload.start, room, flow),
         protocol::UDP => udp(bytes, payload.start, room, more, flow),
-        protocol::SCTP | protocol::DCCP => ports(12, bytes, payload.start, room, flow),
-        protocol::UDP_LITE => ports(8, bytes, payload.start, room, flow),
         protocol::ICMP | protocol::ICMPV6 => icmp(bytes, payload.start, room, flow),
+        other if ends_at_socket(other) => ports(bytes, payload.start, room, flow),
         _ => Some(Shape::Whole),
     }
 }
@@ -289,17 +289,15 @@ fn udp<B: Bytes + ?Sized>(
     }
 }
 
-/// Of what is no more to be read than its ports: its header has so many bytes at least.
+/// Of what is no more to be read than its ports. The shortest header of these is UDP-Lite's.
 #[inline(always)]
 fn ports<B: Bytes + ?Sized>(
-    header: u32,
     bytes: &B,
     start: u32,
     room: u32,
     flow: &mut PacketHeaders,
 ) -> Option<Shape> {
-    let [source, destination]: [[u8; 2]; 2] =
-        within(header, room).and_then(|()| bytes.load(start))?;
+    let [source, destination]: [[u8; 2]; 2] = within(8, room).and_then(|()| bytes.load(start))?;
     flow.source_port = u16::from_be_bytes(source);
     flow.destination_port = u16::from_be_bytes(destination);
     Some(Shape::Whole)

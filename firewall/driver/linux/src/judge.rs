@@ -45,7 +45,7 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
         None => {
             let mut local = PacketMeta::UNKNOWN;
             let mut ends = AtZone::of(packet, &mut local);
-            let mut decision = decide(&mut parsed, &mut ends, &rules, &mut Flows);
+            let mut decision = decide(&mut parsed, &mut ends, &rules, &mut P::Flows::default());
             if !P::FORWARDED {
                 rejected::gatebell_let_answers_pass(&local, &mut decision);
             }
@@ -88,7 +88,7 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     if !ends_at_socket(parsed.flow.protocol) {
         return Verdict::Allow;
     }
-    if answers_what_others_allowed(&parsed.flow, head, ends.device(), &mut Flows) {
+    if answers_what_others_allowed(&parsed.flow, head, ends.device(), &mut Flows::<false>) {
         ends.look_at(&mut parsed, Asked::Beginning, &mut decision);
         // By the headers alone it passed, as an answer.
         if decision.verdict == Verdict::Allow as u8 {
@@ -102,7 +102,7 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
             return Verdict::Allow;
         }
     }
-    decision = decide(&mut parsed, &mut ends, &rules, &mut Flows);
+    decision = decide(&mut parsed, &mut ends, &rules, &mut Flows::<false>);
     // It goes on with what was allowed, and passed by that before.
     if decision.known == 1 && !ends.asked {
         return Verdict::Allow;

@@ -2,6 +2,7 @@
 
 use crate::kernel::{self, offset};
 use crate::socket_owner;
+use crate::tables::Flows;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_skb_load_bytes_relative};
 use core::arch::asm;
@@ -9,7 +10,7 @@ use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::MaybeUninit;
 use engine::Bytes;
-use engine::connection::ends_at_socket;
+use engine::connection::{Connections, ends_at_socket};
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta, name_until_end};
 use zerocopy::FromBytes;
@@ -18,6 +19,9 @@ use zerocopy::FromBytes;
 pub trait PacketView: Bytes {
     /// Whether it goes through the machine.
     const FORWARDED: bool = false;
+
+    /// The connections that it may go on with.
+    type Flows: Connections + Default;
 
     /// Whether a socket is about to get it, and it was seen before, as it came in.
     const AT_SOCKET: bool = false;
@@ -270,6 +274,7 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
 }
 
 impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
+    type Flows = Flows<FORWARDED>;
     const FORWARDED: bool = FORWARDED;
 
     #[inline(always)]
@@ -435,6 +440,7 @@ impl Bytes for AtSocket {
 }
 
 impl PacketView for AtSocket {
+    type Flows = Flows<false>;
     const AT_SOCKET: bool = true;
 
     #[inline(always)]

@@ -160,10 +160,13 @@ const NO_SUCH: i32 = -2;
 /// The ring that is shared.
 const LAST_RING: u32 = RINGS as u32 - 1;
 
-/// The connections, in the kernel's maps.
-pub struct Flows;
+/// The connections, in the kernel's maps; `FORWARDS`: some of them may be forwarded, which the verifier need not follow elsewhere.
+#[derive(Default)]
+pub struct Flows<const FORWARDS: bool>;
 
-impl Connections for Flows {
+impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
+    const FORWARDS: bool = FORWARDS;
+
     #[inline(always)]
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
         let kept = FLOWS.get_ptr_mut(key);
@@ -183,7 +186,7 @@ impl Connections for Flows {
         let place = if arrived(direction) {
             NO_PLACE
         } else {
-            next_place(buyer)
+            next_place::<FORWARDS>(buyer)
         };
         let begun = begin(key, place);
         if begun != 0 {
@@ -211,15 +214,15 @@ impl Connections for Flows {
         let (Some(all), Some(arrivals)) = (KEPT.get(ALL), KEPT.get(ARRIVALS)) else {
             return;
         };
-        let (own, device) = payers(entry.buyer);
+        let (own, device) = payers_of::<FORWARDS>(entry.buyer);
         let bought = bought(own) + device.map_or(0, bought);
         if !has_room(bought, *all, if arrives { Some(*arrivals) } else { None }) {
             return count_full();
         }
         entry.state |= FlowEntry::KEPT;
-        count_kept(entry.buyer, entry.direction, 1);
+        count_kept::<FORWARDS>(entry.buyer, entry.direction, 1);
         if let Err(error) = FLOWS.insert(key, &entry, ONLY_NEW) {
-            count_kept(entry.buyer, entry.direction, -1);
+            count_kept::<FORWARDS>(entry.buyer, entry.direction, -1);
             if error != ALREADY_THERE {
                 count_full();
             }
@@ -260,7 +263,7 @@ impl Connections for Flows {
             let (buyer, direction) = (kept.buyer, kept.direction);
             // Whoever takes it out counts it.
             if FLOWS.remove(key).is_ok() {
-                count_kept(buyer, direction, -1);
+                count_kept::<FORWARDS>(buyer, direction, -1);
             }
         } else if PENDING.remove(key).is_err() {
             let _has_made_room = ARRIVING.remove(key);
@@ -298,7 +301,7 @@ extern "C" fn gatebell_tell_carried(key: *const FlowKey) -> i32 {
     }
     // SAFETY: not null; every caller hands in a key.
     let key = unsafe { &*key };
-    let mut flows = Flows;
+    let mut flows = Flows::<true>;
     let Some(entry) = flows.find(key) else {
         return 0;
     };
@@ -328,18 +331,18 @@ fn swap(counter: &u64) -> u64 {
 #[inline(always)]
 pub fn forget_silent(key: &FlowKey) {
     let now_ns = clock::now_ns();
-    if Flows
+    if Flows::<true>
         .find(key)
         .is_some_and(|entry| is_silent(key, entry, now_ns))
     {
-        Flows.forget(key);
+        Flows::<true>.forget(key);
     }
 }
 
 /// Has the connection be of no generation, so that its next packet asks the rules again.
 #[inline(always)]
 pub fn reclassify(key: &FlowKey) {
-    if let Some(entry) = Flows.find(key) {
+    if let Some(entry) = Flows::<true>.find(key) {
         entry.generation = 0;
     }
 }
@@ -368,6 +371,16 @@ fn count_full() {
     }
 }
 
+/// See [`payers`].
+#[inline(always)]
+const fn payers_of<const FORWARDS: bool>(buyer: u32) -> (u32, Option<u32>) {
+    if FORWARDS {
+        payers(buyer)
+    } else {
+        (buyer, None)
+    }
+}
+
 /// How many of those that make no room a payer has.
 #[inline(always)]
 fn bought(payer: u32) -> u32 {
@@ -376,9 +389,9 @@ fn bought(payer: u32) -> u32 {
 
 /// Counts one more, or one less, that makes no room.
 #[inline(always)]
-fn count_kept(buyer: u32, direction: u8, more: i32) {
+fn count_kept<const FORWARDS: bool>(buyer: u32, direction: u8, more: i32) {
     let arrives = arrived(direction);
-    let (own, device) = payers(buyer);
+    let (own, device) = payers_of::<FORWARDS>(buyer);
     for (counters, at) in [
         (BOUGHT.get(own), true),
         (device.and_then(|device| BOUGHT.get(device)), true),
@@ -427,9 +440,14 @@ const NO_PLACE: u32 = u32::MAX;
 
 /// The place that a buyer's next connection takes.
 #[inline(never)]
-fn next_place(buyer: u32) -> u32 {
-    let ring = ring_of(owner_of_ring(buyer));
-    let (turns, first, places) = match parts(buyer) {
+fn next_place<const FORWARDS: bool>(buyer: u32) -> u32 {
+    let (owner, parts) = if FORWARDS {
+        (owner_of_ring(buyer), parts(buyer))
+    } else {
+        (buyer, None)
+    };
+    let ring = ring_of(owner);
+    let (turns, first, places) = match parts {
         None => (TURNS.get(ring), ring * RING as u32, RING as u32),
         Some(parts) => {
             let [one, other] = parts.map(|part| ring * PARTS + part);

@@ -18,9 +18,21 @@ pub(super) const ECHO_REPLY_V6: u16 = 129;
 /// before is decided there; of other protocols the kernel itself is at the end.
 #[must_use]
 #[inline(always)]
-pub const fn ends_at_socket(protocol: u8) -> bool {
-    matches!(protocol, TCP | UDP | DCCP | SCTP | UDP_LITE)
+pub fn ends_at_socket(protocol: u8) -> bool {
+    SOCKETS[(protocol >> 6) as usize] >> (protocol & 63) & 1 == 1
 }
+
+/// A bit for each protocol that ends at a socket. Looked up, and not compared with each: a verifier would follow the packets of each by
+/// themselves from there on.
+static SOCKETS: [u64; 4] = {
+    let mut bits = [0; 4];
+    let mut rest: &[u8] = &[TCP, UDP, DCCP, SCTP, UDP_LITE];
+    while let [protocol, more @ ..] = rest {
+        bits[(*protocol >> 6) as usize] |= 1 << (*protocol & 63);
+        rest = more;
+    }
+    bits
+};
 
 /// Whether a packet can begin a connection: for TCP whatever is no end of one and accepts none, for ICMP a question. Of the other
 /// protocols with ports any can: whoever sends first begins.
@@ -29,10 +41,9 @@ pub const fn ends_at_socket(protocol: u8) -> bool {
 pub fn may_begin(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         TCP => flow.tcp_flags & (RST | FIN) == 0 && flow.tcp_flags & (SYN | ACK) != SYN | ACK,
-        UDP | UDP_LITE | SCTP | DCCP => true,
         ICMP => flow.source_port == ECHO_REQUEST,
         ICMPV6 => flow.source_port == ECHO_REQUEST_V6,
-        _ => false,
+        protocol => ends_at_socket(protocol),
     }
 }
 
@@ -42,10 +53,9 @@ pub fn may_begin(flow: &PacketHeaders) -> bool {
 pub fn may_answer(flow: &PacketHeaders) -> bool {
     match flow.protocol {
         TCP => flow.tcp_flags & (SYN | ACK) != SYN,
-        UDP | UDP_LITE | SCTP | DCCP => true,
         ICMP => flow.source_port == ECHO_REPLY,
         ICMPV6 => flow.source_port == ECHO_REPLY_V6,
-        _ => false,
+        protocol => ends_at_socket(protocol),
     }
 }
 

@@ -170,11 +170,11 @@ fn a_udp_header_whose_length_lies_is_malformed() {
 
 #[test]
 fn a_packet_with_ports_whose_header_is_cut_off_is_malformed() {
-    for (protocol, header) in [(33, 12), (132, 12), (136, 8)] {
+    for protocol in [33, 132, 136] {
         let ports = (40_000, 5060);
         let whole = make(&plan(4, Transport::Ports { protocol, ports }));
         assert_eq!(read(&whole.bytes), whole.expected);
-        for (length, shape) in [(header, Shape::Whole), (header - 1, Shape::Malformed)] {
+        for (length, shape) in [(8, Shape::Whole), (7, Shape::Malformed)] {
             let mut bytes = whole.bytes[..20 + length].to_vec();
             bytes[3] = 20 + length as u8;
             assert_eq!(read(&bytes).shape, shape, "{protocol}: {length}");
