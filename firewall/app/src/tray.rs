@@ -195,8 +195,9 @@ pub fn follow(
 
 /// Shows the icon over a connection until the end.
 fn show(connection: &Connection, events: &Receiver<Event>, window: &dyn Seen) {
-    let mut registered = register(connection);
+    // Before it is registered: what changes while a tray reads it is told.
     let mut shown = window.look();
+    let mut registered = register(connection);
     while let Ok(event) = events.recv() {
         match event {
             Event::End => return,
