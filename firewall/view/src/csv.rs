@@ -9,19 +9,37 @@ use std::io::{self, Write};
 /// # Errors
 /// It can't be written.
 pub fn csv(objects: &[Value], out: &mut dyn Write) -> io::Result<()> {
-    let names: Vec<String> = objects
-        .first()
-        .and_then(Value::as_object)
-        .map(|fields| fields.keys().cloned().collect())
-        .unwrap_or_default();
-    if !names.is_empty() {
-        write!(out, "{}\r\n", names.join(","))?;
+    Csv::default().add(objects, out)
+}
+
+/// The same, some at a time.
+#[derive(Debug, Default)]
+pub struct Csv {
+    names: Option<Vec<String>>,
+}
+
+impl Csv {
+    /// Writes some more of them, before the first the names.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub fn add(&mut self, objects: &[Value], out: &mut dyn Write) -> io::Result<()> {
+        let Some(first) = objects.first() else {
+            return Ok(());
+        };
+        if self.names.is_none() {
+            let fields = first.as_object().into_iter();
+            let names: Vec<_> = fields.flat_map(|it| it.keys().cloned()).collect();
+            write!(out, "{}\r\n", names.join(","))?;
+            self.names = Some(names);
+        }
+        for object in objects {
+            let names = self.names.iter().flatten();
+            let fields: Vec<_> = names.map(|name| field(&object[name])).collect();
+            write!(out, "{}\r\n", fields.join(","))?;
+        }
+        Ok(())
     }
-    for object in objects {
-        let fields: Vec<_> = names.iter().map(|name| field(&object[name])).collect();
-        write!(out, "{}\r\n", fields.join(","))?;
-    }
-    Ok(())
 }
 
 fn field(value: &Value) -> String {

@@ -16,6 +16,7 @@ pub mod example;
 pub mod filter;
 pub mod history;
 pub mod json;
+pub mod kept;
 mod latency;
 pub mod question;
 pub mod reader;

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
-use view::csv::csv;
+use view::csv::{Csv, csv};
 use view::entry::{COLUMNS, Entry};
 use view::{history, json};
 
@@ -43,7 +43,56 @@ pub enum Content {
     /// What was kept.
     Past(Arc<PastSeen>),
     /// What happened as it was shown, the oldest first.
-    Entries(Vec<Entry>),
+    Entries(Entries),
+}
+
+/// Entries that are shown, the oldest first. They are asked for some at a time: a million of them is never there twice.
+#[derive(Clone)]
+pub struct Entries {
+    until: u64,
+    from: Arc<FromNumber>,
+}
+
+/// So many entries from this number on, with their numbers.
+type FromNumber = dyn Fn(u64, usize) -> Vec<(u64, Entry)> + Send + Sync;
+
+/// Entries that are asked for at a time.
+const AT_A_TIME: usize = 1_000;
+
+impl Entries {
+    /// Those before this number, as this says them.
+    pub fn new(
+        until: u64,
+        from: impl Fn(u64, usize) -> Vec<(u64, Entry)> + Send + Sync + 'static,
+    ) -> Self {
+        let from = Arc::new(from);
+        Self { until, from }
+    }
+
+    /// Writes them as these objects.
+    fn write(
+        &self,
+        object: impl Fn(&Entry) -> Value,
+        mut write: impl FnMut(&[Value]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut next = 0;
+        loop {
+            let some = (self.from)(next, AT_A_TIME);
+            let before_the_end = some.iter().filter(|(number, _)| *number < self.until);
+            let objects: Vec<_> = before_the_end.map(|(_, entry)| object(entry)).collect();
+            let Some((last, _)) = some.last().filter(|_| !objects.is_empty()) else {
+                return Ok(());
+            };
+            next = last + 1;
+            write(&objects)?;
+        }
+    }
+}
+
+impl std::fmt::Debug for Entries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Entries(until {})", self.until)
+    }
 }
 
 /// What is to be written.
@@ -123,17 +172,23 @@ fn create(path: &Path) -> io::Result<BufWriter<std::fs::File>> {
 }
 
 fn content(save: &Save, out: &mut dyn Write) -> io::Result<()> {
-    let objects = match (&save.content, save.format) {
-        (Content::Past(seen), _) => of_the_past(seen),
-        (Content::Entries(entries), Format::Csv) => entries.iter().map(cells).collect(),
-        (Content::Entries(entries), Format::Json) => entries.iter().map(json::entry).collect(),
-    };
-    match save.format {
-        Format::Csv => csv(&objects, out),
-        Format::Json => objects
-            .iter()
-            .try_for_each(|object| writeln!(out, "{object}")),
+    match (&save.content, save.format) {
+        (Content::Past(seen), Format::Csv) => csv(&of_the_past(seen), out),
+        (Content::Past(seen), Format::Json) => lines(&of_the_past(seen), out),
+        (Content::Entries(entries), Format::Csv) => {
+            let mut table = Csv::default();
+            entries.write(cells, |objects| table.add(objects, out))
+        }
+        (Content::Entries(entries), Format::Json) => {
+            entries.write(json::entry, |objects| lines(objects, out))
+        }
     }
+}
+
+fn lines(objects: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    objects
+        .iter()
+        .try_for_each(|object| writeln!(out, "{object}"))
 }
 
 /// As `gatebell history` prints it.
@@ -202,13 +257,19 @@ mod tests {
         let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
         assert_eq!(first["name"], "example.org");
         let packet = Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap();
-        let live = Content::Entries(vec![packet]);
+        let all: Vec<_> = (0..2_500).map(|number| (number, packet.clone())).collect();
+        let live = Content::Entries(Entries::new(2_400, move |from, most| {
+            let from = usize::try_from(from).unwrap();
+            all.iter().skip(from).take(most).cloned().collect()
+        }));
         let path = save(&live, Format::Csv).unwrap();
         assert!(path.ends_with("gatebell-live-1.csv"), "{path:?}");
         let csv = std::fs::read_to_string(path).unwrap();
-        assert!(csv.contains("no-telnet (line 13)"), "{csv}");
+        assert!(csv.contains("no-telnet (line 13)"));
+        assert_eq!(csv.lines().count(), 2_401, "the names once");
         let json = std::fs::read_to_string(save(&live, Format::Json).unwrap()).unwrap();
-        let first: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json.lines().count(), 2_400);
+        let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
         assert_eq!(
             (&first["kind"], &first["destination_port"]),
             (&json!("packet"), &json!(23))

@@ -12,7 +12,7 @@ pub mod talkers;
 mod talkers;
 mod times;
 
-pub use files::{Content, Format, Save};
+pub use files::{Content, Entries, Format, Save};
 pub use talkers::{Place, Talker, packet, place_words};
 pub use times::{Bar, Since};
 

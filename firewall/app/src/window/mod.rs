@@ -244,8 +244,7 @@ impl Window {
 
 impl eframe::App for Window {
     fn ui(&mut self, ui: &mut Ui, _: &mut eframe::Frame) {
-        let shown = self.shown.clone();
-        let shown = &*shown;
+        let shown = &self.shown.clone();
         let looked_at = ui.input(|input| input.focused && input.viewport().minimized != Some(true));
         shown.look(looked_at);
         self.pages.keys(ui);
@@ -270,18 +269,21 @@ impl eframe::App for Window {
     }
 }
 
-/// A row of a table: its cells, what a screen reader says of it, and the colour of each cell that has one of its own.
+/// A row of a table: its cells, what a screen reader says of it, whether it is selected, and the colour of each cell that has one of its
+/// own: on the ground of what is selected it would be hard to read.
 fn table_row(
     row: &mut TableRow<'_, '_>,
     cells: &[String],
     line: &str,
+    selected: bool,
     colour: impl Fn(&Ui, usize) -> Option<Color32>,
 ) -> egui::Id {
+    row.set_selected(selected);
     let mut whole = egui::Rect::NOTHING;
     for (column, cell) in cells.iter().enumerate() {
         let (place, _) = row.col(|ui| {
             let mut text = RichText::new(cell);
-            if let Some(colour) = colour(ui, column) {
+            if let Some(colour) = colour(ui, column).filter(|_| !selected) {
                 text = text.color(colour);
             }
             ui.add(egui::Label::new(text).truncate().selectable(false));
@@ -291,6 +293,8 @@ fn table_row(
     // What a screen reader says of a row: it is one, and all of it. Its place is not known to egui at its first painting.
     let response = row.response().with_new_rect(whole);
     response.widget_info(|| egui::WidgetInfo::labeled(accesskit::Role::Row, true, line));
+    let context = response.ctx.clone();
+    context.accesskit_node_builder(response.id, |node| node.set_selected(selected));
     response.id
 }
 

@@ -93,7 +93,6 @@ impl Answers {
                     return;
                 };
                 let selected = self.selected.as_ref() == Some(&one.id);
-                row.set_selected(selected);
                 line(&mut row, one, selected);
                 if row.response().clicked() {
                     self.selected = Some(one.id.clone());
@@ -192,9 +191,7 @@ fn line(row: &mut TableRow<'_, '_>, one: &HeldAnswer, selected: bool) {
         cells[6]
     );
     let allowed = one.verdict == "allow";
-    table_row(row, &cells, &words, |ui, column| match column {
-        // On the ground of what is selected it would be hard to read.
-        _ if selected => None,
+    table_row(row, &cells, &words, selected, |ui, column| match column {
         0 if allowed => Some(colours::allowed(ui)),
         0 => Some(colours::refused(ui)),
         _ => None,

@@ -4,8 +4,9 @@ use crate::window::colours;
 use eframe::egui::{self, RichText, Ui};
 use view::filter::{Filter, WrongFilter};
 
-/// The width of the line where there is room for it.
+/// The width of the line where there is room for it, and the part of the room that it takes where there is less.
 const WIDTH: f32 = 320.0;
+const PART: f32 = 0.5;
 
 /// What is typed, and what it means.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ impl FilterLine {
         let label = ui.label("Filter");
         let edit = egui::TextEdit::singleline(&mut self.text)
             .hint_text("curl, program:/usr/bin/curl verdict:block …")
-            .desired_width(WIDTH.min(ui.available_width()));
+            .desired_width(WIDTH.min(PART * ui.available_width()));
         let typed = ui.add(edit).labelled_by(label.id).on_hover_text(
             "Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: \
              program: name: port: user:",

@@ -117,12 +117,11 @@ impl History {
                     return;
                 };
                 let selected = self.selected.as_ref().is_some_and(|it| is_same(it, kept));
-                row.set_selected(selected);
                 let mut cells = history::cells(kept);
                 (cells[9], cells[10]) = (size(kept.bytes_sent), size(kept.bytes_received));
                 let line = cells.join(" ");
-                table_row(&mut row, &cells, &line, |ui, column| {
-                    verdict(ui, kept).filter(|_| column == 1 && !selected)
+                table_row(&mut row, &cells, &line, selected, |ui, column| {
+                    verdict(ui, kept).filter(|_| column == 1)
                 });
                 if row.response().clicked() {
                     self.selected = Some(kept.clone());
@@ -194,7 +193,7 @@ fn sums(ui: &mut Ui, sums: &[Sum]) {
                 .collect();
             let line = format!("{}: {}", sum.what, counts.join(", "));
             let refused = sum.refused > 0;
-            table_row(&mut row, &cells, &line, |ui, column| {
+            table_row(&mut row, &cells, &line, false, |ui, column| {
                 (column == 2 && refused).then(|| colours::refused(ui))
             });
         });

@@ -1,40 +1,115 @@
-//! The live page: what was refused and what was started, as it happens.
+//! The live page: what was refused and what was started, as it happens; put together by program and place, or each by itself.
 
 use super::filter_line::FilterLine;
-use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, saving, until_it_is_back, wide};
-use crate::past::Content;
+use super::titled_table::{TitledTable, sortable};
+use super::{Around, Page, ROW, Source, arrows, is_entered, saving, until_it_is_back, wide};
+use crate::past::{Content, Entries};
 use crate::window::details::Details;
-use crate::window::rows::Rows;
-use crate::window::{colours, table_row};
-use eframe::egui::{self, Color32, RichText, Ui};
+use crate::window::{Shown, colours, table_row};
+use eframe::egui::{self, Color32, Key, RichText, Ui};
+use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-use view::entry::{COLUMNS, Entry, What};
+use std::time::{Duration, Instant};
+use view::entry::{COLUMNS, What};
+use view::kept::{self, By, Line, Order, TOGETHER};
 
 /// Rows that one painting looks through for the filter at most.
-const FILTERED_AT_ONCE: usize = 5_000;
+const LOOKED_THROUGH_AT_ONCE: usize = 5_000;
 /// The width below which the table is scrolled sideways.
 const NEEDED: f32 = 900.0;
-const WIDTHS: [f32; 6] = [96.0, 72.0, 34.0, 66.0, 330.0, 190.0];
-const TABLE: TitledTable = TitledTable {
+const EACH: TitledTable = TitledTable {
     name: "live",
-    widths: &WIDTHS,
+    widths: &[96.0, 72.0, 34.0, 66.0, 330.0, 190.0],
     follows: true,
 };
+const BY_PLACE: TitledTable = TitledTable {
+    name: "live-together",
+    widths: &[112.0, 72.0, 50.0, 56.0, 240.0, 300.0],
+    follows: true,
+};
+/// By what each column of what was put together orders it.
+const ORDERS: [By; TOGETHER.len()] = [
+    By::Last,
+    By::What,
+    By::Way,
+    By::Times,
+    By::Program,
+    By::Place,
+    By::Rule,
+];
+/// The least time between two arrangements while things happen.
+const ARRANGED_FOR: Duration = Duration::from_secs(1);
+/// So much longer than it took an arrangement is left as it is.
+const SHARE: u32 = 20;
 
 /// What of the page is the window's own.
-#[derive(Default)]
 pub struct Live {
     filter: FilterLine,
     paused: bool,
-    selected: Option<u64>,
+    pub(in crate::window) together: bool,
+    order: Order,
+    arranged: Option<Arranged>,
+    selected: Option<Selected>,
     pub(in crate::window) painted: PaintedRows,
     details: Details,
     /// The row that is to be brought into sight.
     sought: Option<usize>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            filter: FilterLine::default(),
+            paused: false,
+            together: true,
+            order: Order::default(),
+            arranged: None,
+            selected: None,
+            painted: PaintedRows::default(),
+            details: Details::default(),
+            sought: None,
+        }
+    }
+}
+
+/// How lines were put in order, what was there then, and how long that is good for.
+#[derive(Clone, Copy, Debug)]
+struct Arranged {
+    order: Order,
+    looked_until: u64,
+    until: Instant,
+}
+
+/// The entry that is selected: by its own line, or as the last one of its group when that was selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Selected {
+    number: u64,
+    as_group: bool,
+}
+
+impl Selected {
+    fn of(line: Line, rows: &kept::Rows) -> Option<Self> {
+        Some(match line {
+            Line::Group(id) => Self {
+                number: rows.group(id)?.last,
+                as_group: true,
+            },
+            Line::Entry(number) => Self {
+                number,
+                as_group: false,
+            },
+        })
+    }
+
+    fn line(self, rows: &kept::Rows) -> Option<Line> {
+        if self.as_group {
+            rows.group_of(self.number).map(Line::Group)
+        } else {
+            Some(Line::Entry(self.number))
+        }
+    }
 }
 
 /// The cells of the rows that were painted last, by the rows' numbers: a row's text is made when it comes into sight, and no
@@ -49,18 +124,34 @@ pub(in crate::window) struct PaintedRows {
 pub(in crate::window) struct RowText {
     cells: [String; COLUMNS.len()],
     line: String,
+    colour: RowColour,
+}
+
+/// What a row's colour says.
+#[derive(Clone, Copy)]
+enum RowColour {
+    Refused,
+    Lost,
+    Nothing,
 }
 
 impl PaintedRows {
-    fn of(&mut self, number: u64, entry: &Entry) -> Arc<RowText> {
+    fn of(&mut self, number: u64, rows: &kept::Rows) -> Option<Arc<RowText>> {
         let known = self.now.get(&number).or_else(|| self.last.get(&number));
-        let text = known.cloned().unwrap_or_else(|| {
-            let cells = entry.cells();
-            let line = cells.join(" ");
-            Arc::new(RowText { cells, line })
-        });
+        let text = match known {
+            Some(known) => known.clone(),
+            None => {
+                let entry = rows.entry(number)?;
+                let cells = entry.cells();
+                Arc::new(RowText {
+                    line: cells.join(" "),
+                    cells,
+                    colour: RowColour::of(&entry.what),
+                })
+            }
+        };
         self.now.insert(number, text.clone());
-        text
+        Some(text)
     }
 
     /// Forgets the rows that were not painted this time.
@@ -81,20 +172,25 @@ impl Page for Live {
     /// The filter, and how many rows it lets through.
     fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {
         let mut rows = around.shown.rows();
-        if rows.look_through(FILTERED_AT_ONCE) {
+        if rows.kept.look_through(LOOKED_THROUGH_AT_ONCE) {
             ui.ctx().request_repaint_after(Duration::from_millis(1));
         }
         ui.horizontal_wrapped(|ui| {
             if self.filter.show(ui) {
-                rows.filter(self.filter.filter().clone());
+                rows.kept.filter(self.filter.filter().clone());
+                self.arranged = None;
+                ui.ctx().request_repaint();
             }
             if ui.toggle_value(&mut self.paused, "Pause").changed() {
-                rows.pause(self.paused);
+                rows.kept.pause(self.paused);
             }
-            saving::buttons(ui, &around.shown.past, rows.shown() > 0, || {
-                Content::Entries(rows.all_shown())
+            let together = ui.toggle_value(&mut self.together, "Together");
+            together.on_hover_text("A row for each program and place, with how often it happened");
+            let until = rows.kept.shown_until();
+            saving::buttons(ui, &around.shown.past, rows.kept.shown() > 0, || {
+                Content::Entries(entries(around.shown, until))
             });
-            ui.label(RichText::new(rows.shown_of_all()).weak());
+            ui.label(RichText::new(rows.counts()).weak());
         });
         drop(rows);
         saving::outcome(ui, &around.shown.past);
@@ -102,81 +198,267 @@ impl Page for Live {
 
     /// The rows, and the details of the one that is selected.
     fn show(&mut self, ui: &mut Ui, around: &Around<'_>) {
-        let rows = &*around.shown.rows();
+        let rows = &mut *around.shown.rows();
         let changes = &around.shown.changes;
-        self.keys(ui, rows, around.asked);
-        if let Some(number) = self.selected
-            && let Some(entry) = rows.numbered(number)
+        if self.together {
+            self.arrange(ui, &mut rows.kept);
+            self.keys_together(ui, &mut rows.kept);
+        } else {
+            self.keys_each(ui, &rows.kept);
+        }
+        if self.selected.is_some() && is_entered(ui, around.asked) {
+            self.details.focus();
+        }
+        if let Some(Selected { number, .. }) = self.selected
+            && let Some(entry) = rows.kept.entry(number)
         {
             let panel = egui::Panel::bottom("details");
-            let details = panel.show(ui, |ui| self.details.show(ui, number, entry, changes));
+            let details = panel.show(ui, |ui| self.details.show(ui, number, &entry, changes));
             if details.inner {
                 self.selected = None;
             }
         }
         egui::CentralPanel::default().show(ui, |ui| match rows.ended() {
             Some(why) if rows.is_empty() => until_it_is_back(ui, why),
-            _ => wide(ui, NEEDED, |ui| self.table(ui, rows)),
+            _ if self.together => wide(ui, NEEDED, |ui| self.by_place(ui, &mut rows.kept)),
+            _ => wide(ui, NEEDED, |ui| self.each(ui, &rows.kept)),
         });
     }
 }
 
+/// The entries that are shown now, some at a time, for whoever writes them into a file.
+fn entries(shown: &Arc<Shown>, until: u64) -> Entries {
+    let shown = shown.clone();
+    Entries::new(until, move |from, most| {
+        shown.rows().kept.shown_from(from, most)
+    })
+}
+
 impl Live {
-    fn table(&mut self, ui: &mut Ui, rows: &Rows) {
-        let table = TABLE.with_titles(ui, self.sought.take(), &COLUMNS);
+    /// Each by itself.
+    fn each(&mut self, ui: &mut Ui, rows: &kept::Rows) {
+        let table = EACH.with_titles(ui, self.sought.take(), &COLUMNS);
         table.body(|body| {
             body.rows(ROW, rows.shown(), |mut row| {
-                let Some((number, entry)) = rows.nth_shown(row.index()) else {
+                let Some(number) = rows.nth_shown(row.index()) else {
                     return;
                 };
-                let selected = self.selected == Some(number);
-                row.set_selected(selected);
-                let text = self.painted.of(number, entry);
-                table_row(&mut row, &text.cells, &text.line, |ui, _| {
-                    // On the ground of what is selected it would be hard to read.
-                    colour(ui, &entry.what).filter(|_| !selected)
+                let Some(text) = self.painted.of(number, rows) else {
+                    return;
+                };
+                let this = Selected {
+                    number,
+                    as_group: false,
+                };
+                let selected = self.selected.is_some_and(|it| it.number == number);
+                table_row(&mut row, &text.cells, &text.line, selected, |ui, _| {
+                    text.colour.shown(ui)
                 });
                 // Already when it is pressed: while rows come, another one may lie there at the release.
                 let response = row.response();
                 if response.clicked() || response.is_pointer_button_down_on() {
-                    self.selected = Some(number);
+                    self.selected = Some(this);
                 }
             });
         });
         self.painted.end_of_painting();
     }
 
-    /// The arrow keys choose a row, and Enter goes to the button that changes what becomes of its like; while nothing else has
-    /// the focus, which would take them, and while nothing is asked.
-    fn keys(&mut self, ui: &Ui, rows: &Rows, asked: bool) {
-        if ui.ctx().egui_wants_keyboard_input() || rows.shown() == 0 {
+    /// A row for each program and place.
+    fn by_place(&mut self, ui: &mut Ui, rows: &mut kept::Rows) {
+        rows.settle();
+        let mut order = self.order;
+        let by_place = TitledTable {
+            // What is selected stays in sight.
+            follows: self.selected.is_none(),
+            ..BY_PLACE
+        };
+        let table = by_place.show(ui, self.sought.take(), |ui, column| {
+            if let (Some(title), Some(by)) = (TOGETHER.get(column), ORDERS.get(column)) {
+                title_of(ui, &mut order, *by, title);
+            }
+        });
+        let selected_line = self.selected.and_then(|it| it.line(rows));
+        let mut clicked = None;
+        table.body(|body| {
+            body.rows(ROW, rows.lines(), |mut row| {
+                let Some(line) = rows.line(row.index()) else {
+                    return;
+                };
+                let selected = selected_line == Some(line);
+                let shown = match line {
+                    Line::Group(id) => group_line(&mut row, rows, id, selected),
+                    Line::Entry(number) => entry_line(&mut row, rows, number, selected),
+                };
+                let response = row.response();
+                if shown.is_some() && response.clicked() {
+                    clicked = Some(line);
+                }
+            });
+        });
+        if order != self.order {
+            self.order = order;
+            ui.ctx().request_repaint();
+        }
+        if let Some(line) = clicked {
+            self.selected = Selected::of(line, rows);
+            if let Line::Group(id) = line {
+                turn(rows, id);
+            }
+        }
+    }
+
+    /// Puts the lines in order, at once if another one was asked for, else now and then: what is read does not run away. A line keeps
+    /// its place in the order in which they came.
+    fn arrange(&mut self, ui: &Ui, rows: &mut kept::Rows) {
+        let looked_until = rows.looked_until();
+        let (now, mut rest) = (Instant::now(), None);
+        if let Some(arranged) = self.arranged.filter(|it| it.order == self.order) {
+            if arranged.looked_until == looked_until || self.order == Order::default() {
+                return;
+            }
+            rest = Some(arranged.until.saturating_duration_since(now));
+        }
+        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
+            ui.ctx().request_repaint_after(rest);
             return;
         }
-        let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let last = rows.shown() - 1;
-        let at = self.selected.and_then(|number| rows.place_of(number));
-        let to = if pressed(egui::Key::ArrowUp) {
-            Some(at.map_or(last, |at| at.saturating_sub(1)))
-        } else if pressed(egui::Key::ArrowDown) {
-            Some(at.map_or(last, |at| (at + 1).min(last)))
-        } else {
-            None
-        };
-        if let Some((number, _)) = to.and_then(|to| rows.nth_shown(to)) {
-            (self.selected, self.sought) = (Some(number), to);
+        rows.arrange(self.order);
+        self.arranged = Some(Arranged {
+            order: self.order,
+            looked_until,
+            until: now + ARRANGED_FOR.max(now.elapsed() * SHARE),
+        });
+    }
+
+    /// The arrow keys choose a row.
+    fn keys_each(&mut self, ui: &Ui, rows: &kept::Rows) {
+        let at = self.selected.and_then(|it| rows.place_of(it.number));
+        let to = live_arrows(ui, at, rows.shown());
+        if let Some(number) = to.and_then(|to| rows.nth_shown(to)) {
+            let as_group = false;
+            self.selected = Some(Selected { number, as_group });
+            self.sought = to;
         }
-        if self.selected.is_some() && !asked && pressed(egui::Key::Enter) {
-            self.details.focus();
+    }
+
+    /// The arrow keys choose a line, and unfold and fold.
+    fn keys_together(&mut self, ui: &Ui, rows: &mut kept::Rows) {
+        if ui.ctx().egui_wants_keyboard_input() {
+            return;
+        }
+        rows.settle();
+        let pressed = |key| ui.input(|input| input.key_pressed(key));
+        let line = self.selected.and_then(|it| it.line(rows));
+        if let Some(line) = line {
+            let group = match line {
+                Line::Group(id) => Some(id),
+                Line::Entry(number) => rows.group_of(number),
+            };
+            if let (Some(id), true) = (group, pressed(Key::ArrowRight)) {
+                rows.unfold(id);
+                rows.settle();
+            } else if let (Some(id), true) = (group, pressed(Key::ArrowLeft)) {
+                rows.fold(id);
+                rows.settle();
+                self.selected = Selected::of(Line::Group(id), rows);
+                self.sought = rows.line_place(Line::Group(id));
+            }
+        }
+        // Where a line is takes a look at each group, and most of the time nobody presses a key.
+        if live_arrows(ui, None, rows.lines()).is_none() {
+            return;
+        }
+        let at = line.and_then(|line| rows.line_place(line));
+        let to = live_arrows(ui, at, rows.lines());
+        if let Some(line) = to.and_then(|to| rows.line(to)) {
+            (self.selected, self.sought) = (Selected::of(line, rows), to);
         }
     }
 }
 
-fn colour(ui: &Ui, what: &What) -> Option<Color32> {
-    match what {
-        What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => {
-            Some(colours::refused(ui))
+/// Where the arrow keys lead from this row of so many; from none to the newest.
+fn live_arrows(ui: &Ui, at: Option<usize>, rows: usize) -> Option<usize> {
+    let to = arrows(ui, at, rows)?;
+    Some(if at.is_some() { to } else { rows - 1 })
+}
+
+/// A column's title: a click orders by it, the next the other way round, and one more as it was.
+fn title_of(ui: &mut Ui, order: &mut Order, by: By, title: &str) {
+    let mine = (order.by == by).then_some(order.reverse);
+    if sortable(ui, title, mine) {
+        *order = match mine {
+            None => Order { by, reverse: false },
+            Some(false) => Order { by, reverse: true },
+            Some(true) => Order::default(),
+        };
+    }
+}
+
+/// Unfolds a group, or folds it.
+fn turn(rows: &mut kept::Rows, id: u32) {
+    if rows.is_unfolded(id) {
+        rows.fold(id);
+    } else {
+        rows.unfold(id);
+    }
+}
+
+fn group_line(
+    row: &mut TableRow<'_, '_>,
+    rows: &kept::Rows,
+    id: u32,
+    selected: bool,
+) -> Option<()> {
+    let kept::GroupLine { mut cells, last } = rows.group_line(id)?;
+    let open = rows.is_unfolded(id);
+    let [time, what, way, times, program, place, rule] = &cells;
+    let folded = if open { "" } else { ", folded" };
+    let words = [what, way, program, place, rule];
+    let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).collect();
+    let words = words
+        .into_iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ");
+    let words = format!("{words}: {times} times, last {time}{folded}");
+    cells[0] = format!("{}  {}", if open { "–" } else { "+" }, cells[0]);
+    let colour = RowColour::of(&last.what);
+    let line = table_row(row, &cells, &words, selected, |ui, _| colour.shown(ui));
+    let context = row.response().ctx.clone();
+    context.accesskit_node_builder(line, |node| node.set_expanded(open));
+    Some(())
+}
+
+fn entry_line(
+    row: &mut TableRow<'_, '_>,
+    rows: &kept::Rows,
+    number: u64,
+    selected: bool,
+) -> Option<()> {
+    let entry = rows.entry(number)?;
+    let mut cells = kept::entry_cells(&entry);
+    let words = entry.cells().join(" ");
+    cells[0] = format!("     {}", cells[0]);
+    let colour = RowColour::of(&entry.what);
+    table_row(row, &cells, &words, selected, |ui, _| colour.shown(ui));
+    Some(())
+}
+
+impl RowColour {
+    fn of(what: &What) -> Self {
+        match what {
+            What::Packet(packet) if Verdict::refuses(packet.verdict as u8) => Self::Refused,
+            What::Lost(_) | What::Unreadable(_) => Self::Lost,
+            What::Packet(_) | What::Process(_) => Self::Nothing,
         }
-        What::Lost(_) | What::Unreadable(_) => Some(colours::lost(ui)),
-        _ => None,
+    }
+
+    fn shown(self, ui: &Ui) -> Option<Color32> {
+        match self {
+            Self::Refused => Some(colours::refused(ui)),
+            Self::Lost => Some(colours::lost(ui)),
+            Self::Nothing => None,
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::changes::{Changes, Order};
 use crate::overview::{Part, Seen};
 use crate::past::Wanted;
 use eframe::egui::{self, Key, Modifiers, RichText, Ui, accesskit};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The height of a table's row.
@@ -74,7 +75,7 @@ pub enum Source {
 /// What a page is painted with.
 pub struct Around<'a> {
     /// What the threads beside the window know.
-    pub shown: &'a Shown,
+    pub shown: &'a Arc<Shown>,
     /// A card takes the keys.
     pub asked: bool,
 }

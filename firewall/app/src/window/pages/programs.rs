@@ -2,13 +2,13 @@
 
 use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
-use super::titled_table::TitledTable;
+use super::titled_table::{TitledTable, sortable};
 use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
 use crate::changes::Changes;
 use crate::past::{PastSeen, Place, Talker, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
-use eframe::egui::{self, Key, RichText, Ui, accesskit};
+use eframe::egui::{self, Key, RichText, Ui};
 use egui_extras::TableRow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -144,7 +144,6 @@ impl Programs {
                 let place = place.and_then(|place| talker.places.get(place));
                 let this = Selected::new(talker, place);
                 let selected = self.selected.as_ref() == Some(&this);
-                row.set_selected(selected);
                 let open = self.open.contains(&talker.sum.what);
                 line(&mut row, talker, place, open, selected);
                 if row.response().clicked() {
@@ -314,9 +313,7 @@ fn line(
     let words = format!("{said}: {}", counts.join(", "));
     let refused = sum.refused > 0;
     let is_news = place.is_none() && talker.contact.is_some();
-    let id = table_row(row, &cells, &words, |ui, column| match column {
-        // On the ground of what is selected it would be hard to read.
-        _ if selected => None,
+    let id = table_row(row, &cells, &words, selected, |ui, column| match column {
         0 if is_news => Some(colours::lost(ui)),
         4 if refused => Some(colours::refused(ui)),
         _ => None,
@@ -384,22 +381,11 @@ impl Lines {
 impl Order {
     /// A column's title; a click orders by it, or the other way round.
     fn title(&mut self, ui: &mut Ui, column: usize, title: &str) {
-        let mine = self.column == column;
-        let mark = match (mine, self.reverse) {
-            (false, _) => "",
-            (true, false) => " v",
-            (true, true) => " ^",
-        };
-        let words = RichText::new(format!("{title}{mark}")).strong();
-        let button = ui.add(egui::Button::new(words).frame(false));
-        let said = format!("Order by {}", title.to_lowercase());
-        button.widget_info(|| {
-            egui::WidgetInfo::selected(accesskit::Role::Button, true, mine, said.as_str())
-        });
-        if button.clicked() {
+        let mine = (self.column == column).then_some(self.reverse);
+        if sortable(ui, title, mine) {
             *self = Self {
                 column,
-                reverse: mine && !self.reverse,
+                reverse: mine == Some(false),
             };
         }
     }

@@ -180,7 +180,6 @@ impl RulesPage {
                 let number = row.index();
                 if let Some(rule) = list.rows.get(number) {
                     let selected = self.selected.as_ref() == Some(&rule.id);
-                    row.set_selected(selected);
                     let hits = shown.seen.hits.as_ref().and_then(|hits| hits.get(number));
                     let hits = (hits.copied(), shown.last_hit(rule));
                     rule_cells(&mut row, number, rule, hits, selected);
@@ -436,9 +435,7 @@ fn rule_cells(
     );
     let (enabled, covered) = (rule.enabled, rule.covered.is_some());
     let action = rule.action;
-    table_row(row, &cells, &line, |ui, column| match column {
-        // On the ground of what is selected it would be hard to read.
-        _ if selected => None,
+    table_row(row, &cells, &line, selected, |ui, column| match column {
         _ if !enabled => Some(ui.visuals().weak_text_color()),
         2 => verdict(ui, action),
         6 if covered => Some(colours::lost(ui)),
@@ -485,7 +482,7 @@ fn default_cells(row: &mut TableRow<'_, '_>, default: DefaultRow) {
         direction.name(),
         action.name()
     );
-    table_row(row, &cells, &line, |ui, column| {
+    table_row(row, &cells, &line, false, |ui, column| {
         if column == 2 {
             verdict(ui, action)
         } else {

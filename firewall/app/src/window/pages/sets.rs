@@ -144,7 +144,6 @@ impl Sets {
                     return;
                 };
                 let selected = self.selected.as_ref() == Some(&set.id);
-                row.set_selected(selected);
                 let joined = seen.members.as_ref().map(|all| members(all, set).count());
                 line(&mut row, set, joined, selected);
                 if row.response().clicked() {
@@ -316,8 +315,8 @@ fn line(row: &mut TableRow<'_, '_>, set: &SetRow, joined: Option<usize>, selecte
         cells[0], cells[2], cells[1], cells[3], cells[5], cells[6]
     );
     let amiss = set.trouble.is_some() || !set.refused.is_empty();
-    table_row(row, &cells, &words, |ui, column| {
-        (column == 6 && amiss && !selected).then(|| colours::lost(ui))
+    table_row(row, &cells, &words, selected, |ui, column| {
+        (column == 6 && amiss).then(|| colours::lost(ui))
     });
 }
 

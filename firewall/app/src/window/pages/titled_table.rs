@@ -1,7 +1,7 @@
 //! The table that each page has: its columns, its titles, and how it is chosen from.
 
 use super::{ROW, colours};
-use eframe::egui::{self, Ui};
+use eframe::egui::{self, RichText, Ui, accesskit};
 use egui_extras::{Column, Table, TableBuilder};
 
 /// What makes one page's table unlike another's.
@@ -59,4 +59,20 @@ impl TitledTable {
             }
         })
     }
+}
+
+/// The title of a column that a table can be ordered by. `mine`: it is ordered by this one, the other way round or not. True: it was clicked.
+pub fn sortable(ui: &mut Ui, title: &str, mine: Option<bool>) -> bool {
+    let mark = match mine {
+        None => "",
+        Some(false) => " v",
+        Some(true) => " ^",
+    };
+    let words = RichText::new(format!("{title}{mark}")).strong();
+    let button = ui.add(egui::Button::new(words).frame(false));
+    let said = format!("Order by {}", title.to_lowercase());
+    button.widget_info(|| {
+        egui::WidgetInfo::selected(accesskit::Role::Button, true, mine.is_some(), said.as_str())
+    });
+    button.clicked()
 }

@@ -6,7 +6,7 @@ use crate::window::pages::live::Live;
 
 #[test]
 fn a_refused_packet_is_shown_with_its_rule_and_how_to_allow_it() {
-    let mut window = window();
+    let mut window = window_of_each();
     tell(&window, refused());
     window.run();
     let shown = rows(&window);
@@ -36,7 +36,7 @@ fn a_refused_packet_is_shown_with_its_rule_and_how_to_allow_it() {
 
 #[test]
 fn a_loss_stands_where_it_happened() {
-    let mut window = window();
+    let mut window = window_of_each();
     for update in [refused(), lost(7), refused()] {
         tell(&window, update);
     }
@@ -50,7 +50,7 @@ fn a_loss_stands_where_it_happened() {
 
 #[test]
 fn a_filter_that_is_typed_leaves_what_matches() {
-    let mut window = window();
+    let mut window = window_of_each();
     for update in [refused(), lost(7), refused()] {
         tell(&window, update);
     }
@@ -94,7 +94,7 @@ fn what_is_asked_for_is_typed_in_the_language_of_watch_and_what_is_wrong_is_said
 
 #[test]
 fn a_page_that_is_paused_keeps_what_comes_and_shows_it_when_it_goes_on() {
-    let mut window = window();
+    let mut window = window_of_each();
     tell(&window, refused());
     window.run();
     window.get_by_label("Pause").click();
@@ -200,7 +200,7 @@ fn the_same_books_again_are_nothing_to_paint() {
 
 #[test]
 fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
-    let mut window = window();
+    let mut window = window_of_each();
     for n in 0..500 {
         tell(&window, lost(n));
     }
@@ -216,7 +216,7 @@ fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
 
 #[test]
 fn a_row_that_is_not_in_sight_has_no_text() {
-    let shown = Shown::default();
+    let shown = Arc::new(Shown::default());
     (0..5_000).for_each(|n| shown.take(lost(n)));
     let page = |ui: &mut Ui, live: &mut Live| {
         let around = Around {
@@ -225,11 +225,137 @@ fn a_row_that_is_not_in_sight_has_no_text() {
         };
         live.show(ui, &around);
     };
-    let mut page = Harness::new_ui_state(page, Live::default());
+    let mut each = Live::default();
+    each.together = false;
+    let mut page = Harness::new_ui_state(page, each);
     page.run();
     let painted = page.state().painted.last.len();
     assert!(
         (1..200).contains(&painted),
         "{painted} rows of 5000 have text"
     );
+}
+
+/// A packet that a program sends to this port.
+fn sent(program: &str, port: u16) -> Update {
+    let Update::Entry(mut entry) = refused() else {
+        panic!("it is an entry");
+    };
+    if let What::Packet(packet) = &mut entry.what {
+        packet.program.path = Some(program.into());
+        packet.direction = firewall_abi::packet::Direction::Outbound;
+        packet.flow.destination_port = port;
+    }
+    Update::Entry(entry)
+}
+
+/// What each row says, without its time.
+fn together(window: &Harness<'_, Window>) -> Vec<String> {
+    let said = rows(window).into_iter();
+    said.map(|row| {
+        let (what, when) = row.split_once(", last ").unwrap_or((&row, ""));
+        let folded = if when.ends_with(", folded") { " +" } else { "" };
+        format!("{what}{folded}")
+    })
+    .collect()
+}
+
+#[test]
+fn a_row_for_each_program_and_place_says_how_often_and_is_unfolded_by_a_click_or_by_keys() {
+    use egui::Key;
+    let mut window = window();
+    for update in [
+        sent("/usr/bin/curl", 443),
+        sent("/usr/bin/ssh", 22),
+        sent("/usr/bin/curl", 443),
+        lost(7),
+    ] {
+        tell(&window, update);
+    }
+    window.run();
+    let curl = "refused out /usr/bin/curl 10.0.0.2, tcp 443 no-telnet (line 13): 2 times";
+    let ssh = "refused out /usr/bin/ssh 10.0.0.2, tcp 22 no-telnet (line 13): 1 times";
+    let gap = "LOST 7 records (no_room): 1 times";
+    let folded = |it: &str| format!("{it} +");
+    assert_eq!(together(&window), [folded(curl), folded(ssh), folded(gap)]);
+    window.get_by_label_contains("curl 10.0.0.2").click();
+    window.run();
+    let shown = together(&window);
+    assert_eq!((shown.len(), shown[0].as_str()), (5, curl));
+    assert!(
+        shown[1].contains("10.0.0.1:40000 -> 10.0.0.2:443"),
+        "{shown:?}"
+    );
+    assert!(sees(&window, "Refused by rule"), "and what decided it");
+    tell(&window, sent("/usr/bin/curl", 443));
+    window.run();
+    assert_eq!(together(&window).len(), 6);
+    keys(
+        &mut window,
+        &[Key::ArrowDown, Key::ArrowDown, Key::ArrowLeft],
+    );
+    assert_eq!(together(&window).len(), 3, "folded from within");
+    keys(
+        &mut window,
+        &[Key::ArrowDown, Key::ArrowRight, Key::ArrowDown],
+    );
+    assert_eq!(together(&window).len(), 4);
+    let selected = window.query_all_by_role(accesskit::Role::Row);
+    let selected = selected.filter(|row| row.accesskit_node().is_selected() == Some(true));
+    let selected: Vec<_> = selected
+        .map(|row| row.accesskit_node().label().unwrap())
+        .collect();
+    assert!(
+        selected.len() == 1 && selected[0].contains("-> 10.0.0.2:22"),
+        "{selected:?}"
+    );
+}
+
+#[test]
+fn what_was_put_together_is_ordered_by_a_click_on_a_title_and_once_more_as_it_came() {
+    let mut window = window();
+    for update in [sent("/c", 3), sent("/a", 1), sent("/b", 2), sent("/b", 2)] {
+        tell(&window, update);
+    }
+    window.run();
+    let programs = |window: &Harness<'_, Window>| {
+        let rows = together(window);
+        let program = |row: &String| row.split_whitespace().nth(2).unwrap().to_owned();
+        rows.iter().map(program).collect::<Vec<_>>().concat()
+    };
+    assert_eq!(programs(&window), "/c/a/b");
+    for (title, order) in [
+        ("Order by program", "/a/b/c"),
+        ("Order by program", "/c/b/a"),
+        ("Order by program", "/c/a/b"),
+        ("Order by times", "/b/c/a"),
+        ("Order by last", "/b/a/c"),
+        ("Order by place", "/a/b/c"),
+    ] {
+        window.get_by_label(title).click();
+        window.run();
+        assert_eq!(programs(&window), order, "{title}");
+    }
+    let wish = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    assert!(wish > Duration::from_secs(3600), "{wish:?}");
+}
+
+#[test]
+fn what_is_put_together_fits_a_small_window_with_large_text_and_long_names() {
+    for size in [egui::vec2(1024.0, 600.0), egui::vec2(512.0, 300.0)] {
+        let mut window = window();
+        window.set_size(size);
+        let long = format!("/opt/{}/bin/it", "long-name/".repeat(30));
+        tell(&window, sent(&long, 443));
+        window.run();
+        keys(&mut window, &[egui::Key::ArrowDown, egui::Key::ArrowRight]);
+        for name in ["Live", "Status", "Together", "Pause", "Close"] {
+            let place = window.get_by_label(name).rect();
+            assert!(
+                place.max.x <= size.x && place.max.y <= size.y && place.height() > 8.0,
+                "{name} at {size}: {place:?}"
+            );
+        }
+        assert!(!rows(&window).is_empty(), "the table has room at {size}");
+    }
 }

@@ -32,6 +32,15 @@ fn window() -> Harness<'static, Window> {
         )
 }
 
+/// A window whose live page shows each entry by itself.
+fn window_of_each() -> Harness<'static, Window> {
+    let mut window = window();
+    window.run_steps(2);
+    window.get_by_label("Together").click();
+    window.run_steps(2);
+    window
+}
+
 fn tell(window: &Harness<'_, Window>, update: Update) {
     window.state().shown.take(update);
 }

@@ -369,7 +369,7 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
 
 #[test]
 fn who_comes_back_to_the_live_page_sees_the_newest_row() {
-    let mut window = window();
+    let mut window = window_of_each();
     for n in 0..500 {
         tell(&window, lost(n));
     }

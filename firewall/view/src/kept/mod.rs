@@ -1,0 +1,363 @@
+//! What a view keeps of what was seen: a million entries, or as many as have room in bounded memory; what of them a filter lets
+//! through; and those put together by program and place.
+//!
+//! - `store`: entries packed, what many share kept once in `symbols`;
+//! - `groups`: a line for each program and place, with its entries on demand.
+
+mod groups;
+mod store;
+mod symbols;
+
+pub use groups::{By, Group, Line, Order};
+
+use crate::entry::{Entry, PacketSeen, What, address, clock_time};
+use crate::filter::Filter;
+use firewall_abi::packet::Direction;
+use groups::{Groups, NO_GROUP};
+use std::collections::VecDeque;
+use store::{CHUNK, Store};
+
+/// Entries that are kept.
+pub const KEPT: usize = 1_000_000;
+/// Bytes that they take at most: tables that grow need some room beside the old ones.
+const BYTES: usize = 136 << 20;
+
+/// The entries. Each has a number that it keeps, so that a selection stays on its row.
+#[derive(Debug, Default)]
+pub struct Rows {
+    store: Store,
+    filter: Filter,
+    /// The numbers of the entries that the filter lets through, as far as it has looked; none are noted where it lets all through.
+    passed: VecDeque<u64>,
+    groups: Groups,
+    /// The number of the entry that the filter looks at next.
+    next: u64,
+    /// Entries from this number on are kept and not shown.
+    paused: Option<u64>,
+}
+
+impl Rows {
+    /// Keeps one more.
+    pub fn push(&mut self, entry: &Entry) {
+        self.store.push(entry);
+        if self.store.len() > KEPT {
+            self.drop_oldest();
+        }
+        // Counted now and then: most entries bring nothing new.
+        if self.store.len().is_multiple_of(CHUNK / 10) {
+            while self.bytes() > BYTES && self.store.len() > CHUNK {
+                self.drop_oldest();
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let Self {
+            store,
+            groups,
+            next,
+            ..
+        } = self;
+        store.drop_oldest(|number, packed| {
+            if number < *next {
+                groups.remove(packed);
+            }
+        });
+        groups.tidy();
+        let first = self.store.first();
+        self.next = self.next.max(first);
+        let gone = self.passed.partition_point(|number| *number < first);
+        self.passed.drain(..gone);
+    }
+
+    /// Shows only what this lets through.
+    pub fn filter(&mut self, filter: Filter) {
+        self.filter = filter;
+        self.passed = VecDeque::new();
+        self.groups = Groups::default();
+        self.next = self.store.first();
+    }
+
+    /// Has the filter look at so many further entries at most, and puts together what it lets through; whether there is more to look at.
+    pub fn look_through(&mut self, at_most: usize) -> bool {
+        let end = self.shown_until();
+        let all = self.filter.is_empty();
+        for number in (self.next..end).take(at_most) {
+            let passes = all || self.store.entry(number).is_some_and(|it| self.passes(&it));
+            let group = match self.store.packed(number) {
+                Some(packed) if passes => self.groups.add(number, packed),
+                _ => NO_GROUP,
+            };
+            self.store.set_group(number, group);
+            if passes && !all {
+                self.passed.push_back(number);
+            }
+            self.next = number + 1;
+        }
+        self.next < end
+    }
+
+    fn passes(&self, entry: &Entry) -> bool {
+        self.filter.shows(&entry.what) && self.filter.words_are_in(|| entry.cells().into())
+    }
+
+    /// Whether nothing was read yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.store.len() == 0
+    }
+
+    /// Has what comes from now on kept and not shown, or all of it shown again.
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused.then(|| self.store.end());
+    }
+
+    /// The number of the entry that is looked at next.
+    #[must_use]
+    pub fn looked_until(&self) -> u64 {
+        self.next
+    }
+
+    /// The number of the first entry that is not to be shown yet.
+    #[must_use]
+    pub fn shown_until(&self) -> u64 {
+        self.paused
+            .map_or(self.store.end(), |paused| paused.min(self.store.end()))
+    }
+
+    /// How many entries are shown.
+    #[must_use]
+    pub fn shown(&self) -> usize {
+        if self.filter.is_empty() {
+            let shown = self.shown_until().saturating_sub(self.store.first());
+            usize::try_from(shown).unwrap_or(usize::MAX)
+        } else {
+            self.passed.len()
+        }
+    }
+
+    /// The number of one of those that are shown, the oldest first.
+    #[must_use]
+    pub fn nth_shown(&self, n: usize) -> Option<u64> {
+        if self.filter.is_empty() {
+            Some(self.store.first() + n as u64).filter(|_| n < self.shown())
+        } else {
+            self.passed.get(n).copied()
+        }
+    }
+
+    /// The place of the entry with this number among those that are shown.
+    #[must_use]
+    pub fn place_of(&self, number: u64) -> Option<usize> {
+        if self.filter.is_empty() {
+            let place = number.checked_sub(self.store.first())?;
+            let place = usize::try_from(place).ok();
+            return place.filter(|place| *place < self.shown());
+        }
+        self.passed.binary_search(&number).ok()
+    }
+
+    /// So many of those that are shown, from this number on, the oldest first, each with its number.
+    #[must_use]
+    pub fn shown_from(&self, from: u64, most: usize) -> Vec<(u64, Entry)> {
+        let from = from.max(self.store.first());
+        let place = if self.filter.is_empty() {
+            usize::try_from(from - self.store.first()).unwrap_or(usize::MAX)
+        } else {
+            self.passed.partition_point(|number| *number < from)
+        };
+        let numbers = (place..self.shown())
+            .take(most)
+            .filter_map(|n| self.nth_shown(n));
+        numbers
+            .filter_map(|number| Some((number, self.store.entry(number)?)))
+            .collect()
+    }
+
+    /// The entry with this number, if it is still here.
+    #[must_use]
+    pub fn entry(&self, number: u64) -> Option<Entry> {
+        self.store.entry(number)
+    }
+
+    /// In words, beside the filter.
+    #[must_use]
+    pub fn shown_of_all(&self) -> Counts {
+        Counts {
+            all: self.store.len(),
+            shown: (!self.filter.is_empty()).then(|| self.shown()),
+            dropped: self.store.first(),
+            since_pause: self
+                .paused
+                .map(|paused| self.store.end().saturating_sub(paused)),
+        }
+    }
+
+    /// Bytes that all of it takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.store.bytes() + self.groups.bytes() + self.passed.capacity() * size_of::<u64>()
+    }
+}
+
+/// How many entries there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// Those that are kept.
+    pub all: usize,
+    /// Those that the filter lets through, if there is one.
+    pub shown: Option<usize>,
+    /// Older ones that were dropped.
+    pub dropped: u64,
+    /// Those that came since it was paused, if it is.
+    pub since_pause: Option<u64>,
+}
+
+/// What was put together by program and place.
+impl Rows {
+    /// Makes ready what was put together: its lines are as they are until something is added, unfolded or arranged.
+    pub fn settle(&mut self) {
+        self.groups.settle();
+    }
+
+    /// How many lines there are: one for each group, and one for each entry of those that are unfolded.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        self.groups.lines()
+    }
+
+    /// How many groups there are.
+    #[must_use]
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// A line by its place.
+    #[must_use]
+    pub fn line(&self, place: usize) -> Option<Line> {
+        self.groups.line(place)
+    }
+
+    /// The place of a line.
+    #[must_use]
+    pub fn line_place(&self, line: Line) -> Option<usize> {
+        self.groups.place_of(line, |number| self.group_of(number))
+    }
+
+    /// The group with this number.
+    #[must_use]
+    pub fn group(&self, id: u32) -> Option<&Group> {
+        self.groups.get(id)
+    }
+
+    /// The group of the entry with this number, if the filter lets it through and has looked at it.
+    #[must_use]
+    pub fn group_of(&self, number: u64) -> Option<u32> {
+        let packed = self.store.packed(number).filter(|_| number < self.next)?;
+        Some(packed.group).filter(|id| *id != NO_GROUP)
+    }
+
+    /// Whether the entries of a group have lines of their own.
+    #[must_use]
+    pub fn is_unfolded(&self, id: u32) -> bool {
+        self.groups.is_open(id)
+    }
+
+    /// Gives the entries of a group lines of their own.
+    pub fn unfold(&mut self, id: u32) {
+        let numbers = self.store.first()..self.next;
+        let its = |number: &u64| self.store.packed(*number).is_some_and(|it| it.group == id);
+        let entries = numbers.filter(its).collect();
+        if self.groups.get(id).is_some() {
+            self.groups.unfold(id, entries);
+        }
+    }
+
+    /// Takes these lines away.
+    pub fn fold(&mut self, id: u32) {
+        self.groups.fold(id);
+    }
+
+    /// Puts the groups in order. Those that come later stand at the end until it is done again.
+    pub fn arrange(&mut self, order: Order) {
+        self.groups.arrange(order, &self.store);
+    }
+
+    /// A group's line.
+    #[must_use]
+    pub fn group_line(&self, id: u32) -> Option<GroupLine> {
+        let group = self.groups.get(id)?;
+        let last = self.store.entry(group.last)?;
+        let [time, what, way, _, ends, rule, _] = last.cells();
+        let (program, place) = match &last.what {
+            What::Packet(packet) => (called(&packet.program), place(packet)),
+            What::Process(process) => (called(&process.program), process.path.clone()),
+            What::Lost(lost) => {
+                let words = format!("{} records ({})", group.lost, lost.cause.name());
+                (String::new(), words)
+            }
+            What::Unreadable(_) => (String::new(), ends),
+        };
+        let times = group.count.to_string();
+        Some(GroupLine {
+            cells: [time, what, way, times, program, place, rule],
+            last,
+        })
+    }
+}
+
+/// A group's line.
+#[derive(Clone, Debug)]
+pub struct GroupLine {
+    /// Its cells, as [`TOGETHER`] names them.
+    pub cells: [String; TOGETHER.len()],
+    /// The last entry of it, which the cells are of, but for how many there are.
+    pub last: Entry,
+}
+
+/// What the cells of a group's line are.
+pub const TOGETHER: [&str; 7] = ["Last", "What", "Way", "Times", "Program", "Place", "Rule"];
+
+/// The cells of an entry's line below its group's, as [`TOGETHER`] names them.
+#[must_use]
+pub fn entry_cells(entry: &Entry) -> [String; TOGETHER.len()] {
+    let [_, what, way, _, ends, rule, program] = entry.cells();
+    let time = clock_time(entry.at);
+    [time, what, way, String::new(), program, ends, rule]
+}
+
+fn called(program: &crate::entry::Program) -> String {
+    let path = program.path.as_deref();
+    path.map_or_else(|| program.name.clone(), crate::entry::clean)
+}
+
+/// The other end with the name that is known, with protocol and port: `192.0.2.7 (example.org), tcp 443`, `from 192.0.2.7, icmp`; of what
+/// is forwarded both ends.
+#[must_use]
+pub fn place(packet: &PacketSeen) -> String {
+    let flow = &packet.flow;
+    let end = |bytes, name: &Option<std::sync::Arc<str>>| match name {
+        Some(name) => format!("{} ({})", address(bytes), crate::entry::clean(name)),
+        None => address(bytes).to_string(),
+    };
+    let from = || end(flow.source, &packet.source_name);
+    let to = || end(flow.destination, &packet.destination_name);
+    let ends = match packet.direction {
+        Direction::Inbound => format!("from {}", from()),
+        Direction::Outbound => to(),
+        Direction::Forward => format!("{} to {}", from(), to()),
+    };
+    let protocol = packet.protocol();
+    match flow.protocol {
+        crate::entry::TCP | crate::entry::UDP => {
+            format!("{ends}, {protocol} {}", flow.destination_port)
+        }
+        crate::entry::ICMP | crate::entry::ICMP6 => {
+            format!("{ends}, {protocol} type {}", flow.source_port)
+        }
+        _ => format!("{ends}, {protocol}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
