@@ -46,7 +46,7 @@ pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
         .collect()
 });
 
-const LISTED: [Room; 24] = [
+const LISTED: [Room; 25] = [
     Room {
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
@@ -242,6 +242,14 @@ const LISTED: [Room; 24] = [
                 &["run", "--for", "5s", "--json"],
             ),
         ],
+    },
+    Room {
+        name: "carriers",
+        promise: "whatever carries a packet in, out or through, it is judged once, as far as this machine's kernel has it",
+        needs: &[Need::Ebpf, Need::Lab],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[Step::Kernel("carriers")],
     },
     Room {
         name: "flood",

@@ -434,6 +434,24 @@ pub struct Offsets {
     pub translated: TranslatedOffsets,
     /// What is found out of a bridge.
     pub guests: GuestOffsets,
+    /// What is found out of a subflow of MPTCP.
+    pub subflows: SubflowOffsets,
+}
+
+/// Where the driver finds whose a subflow of MPTCP is that the kernel has made; all 0 where the kernel does not say all of it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct SubflowOffsets {
+    /// `inet_connection_sock.icsk_ulp_data`
+    pub socket_context: u32,
+    /// `mptcp_subflow_context.tcp_sock`
+    pub context_socket: u32,
+    /// `mptcp_subflow_context.conn`
+    pub context_connection: u32,
+    /// 1 if the others hold.
+    pub known: u32,
 }
 
 /// Where the driver finds what is behind a bridge's ports; all 0 where the kernel does not say all of it.
@@ -544,5 +562,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 316 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 332 && size_of::<Ticks>() == 16);
 };

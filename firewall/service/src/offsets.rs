@@ -3,7 +3,9 @@
 //!
 //! The data is walked as it lies there, 5 MiB of it, and nothing is kept: a parsed copy would be most of the service's memory.
 
-use firewall_abi::firewall::{CallOffsets, GuestOffsets, Offsets, TranslatedOffsets};
+use firewall_abi::firewall::{
+    CallOffsets, GuestOffsets, Offsets, SubflowOffsets, TranslatedOffsets,
+};
 use std::path::Path;
 
 /// Where the kernel shows it.
@@ -101,6 +103,19 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         calls: calls(types).unwrap_or_default(),
         translated: translated(types).unwrap_or_default(),
         guests: guests(types).unwrap_or_default(),
+        subflows: subflows(types).unwrap_or_default(),
+    })
+}
+
+/// What it takes to know whose a subflow is that the kernel has made. Without it, or without MPTCP, it may be anybody's.
+fn subflows(types: &Types<'_>) -> Option<SubflowOffsets> {
+    let context = types.structure("mptcp_subflow_context")?;
+    let socket = types.structure("inet_connection_sock")?;
+    Some(SubflowOffsets {
+        socket_context: types.member(socket, "icsk_ulp_data")?,
+        context_socket: types.member(context, "tcp_sock")?,
+        context_connection: types.member(context, "conn")?,
+        known: 1,
     })
 }
 

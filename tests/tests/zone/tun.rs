@@ -60,6 +60,11 @@ impl Tun {
         opened.join().unwrap().map(Self)
     }
 
+    /// The test's end itself: each read and each write is one packet.
+    pub fn into_file(self) -> File {
+        self.0
+    }
+
     /// Has a TCP packet arrive.
     pub fn arrive(&mut self, from: ([u8; 4], u16), to: ([u8; 4], u16), flags: u8) {
         let mut tcp = vec![0; 20];

@@ -30,8 +30,14 @@ ln -sf /proc/self/fd /dev/fd
 ln -sf /proc/self/fd/0 /dev/stdin
 ln -sf /proc/self/fd/1 /dev/stdout
 ln -sf /proc/self/fd/2 /dev/stderr
+# Devices that modules make by themselves are in nobody's way, least of all in each new namespace.
+echo 1 >/proc/sys/net/core/fb_tunnels_only_for_init_net
 for module in $(cat /modules/order); do
-    [ $module = dummy ] && options=numdummies=0 || options=
+    case $module in
+        dummy) options=numdummies=0 ;;
+        bonding) options=max_bonds=0 ;;
+        *) options= ;;
+    esac
     insmod /modules/$module.ko $options || echo "gatebell: module $module did not load" >/dev/ttyS0
 done
 rm -rf /modules

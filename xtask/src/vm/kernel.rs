@@ -44,7 +44,11 @@ pub const LINES: &[KernelLine] = &[
         name: "linux-6.12",
         suite: "trixie",
         promise: "the same promises, by the same programs, on Debian 13's kernel",
-        files: &[TestFile::whole("linux"), TestFile::whole("firewall")],
+        files: &[
+            TestFile::whole("linux"),
+            TestFile::whole("firewall"),
+            TestFile::whole("carriers"),
+        ],
     },
     KernelLine {
         name: "linux-newest",
@@ -62,6 +66,7 @@ pub const LINES: &[KernelLine] = &[
                     "a_published_port_is_closed_until_a_rule_opens_the_machines_own",
                 ],
             },
+            TestFile::whole("carriers"),
         ],
     },
 ];

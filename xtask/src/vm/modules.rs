@@ -1,4 +1,4 @@
-//! The kernel's modules that a machine loads: the devices, packet schedulers and nftables of the lab and the tests.
+//! The kernel's modules that a machine loads: the devices, protocols, packet schedulers and nftables of the lab and the tests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// What is asked for; what these need comes along. One that a kernel doesn't have, it has built in.
-const WANTED: [&str; 39] = [
+const WANTED: [&str; 64] = [
     "virtio_pci",
     "virtio_blk",
     "veth",
@@ -47,6 +47,31 @@ const WANTED: [&str; 39] = [
     "nf_conntrack_netlink",
     "nf_log_syslog",
     "tcp_diag",
+    "8021q",
+    "bonding",
+    "br_netfilter",
+    "ipvlan",
+    "macvlan",
+    "team",
+    "team_mode_activebackup",
+    "ipip",
+    "sit",
+    "ip_gre",
+    "ip6_tunnel",
+    "ip6_gre",
+    "vxlan",
+    "geneve",
+    "wireguard",
+    "esp4",
+    "esp6",
+    "xfrm_user",
+    "authenc",
+    "crypto_null",
+    "sctp",
+    "dccp",
+    "dccp_ipv4",
+    "dccp_ipv6",
+    "vrf",
 ];
 
 /// A module and its file's content.

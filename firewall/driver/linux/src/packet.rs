@@ -226,10 +226,11 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
     }
 
     /// Whether a bridge passes it on from one of its ports to another, and shows it here for `br_netfilter`'s sake: its device
-    /// is the port then, and not the one that the stack names.
+    /// is a port then, and neither of those that the stack names. That of IPv6 to a group is the one that it goes out by.
     #[inline(always)]
     pub fn is_bridged(&self) -> bool {
-        of_packet(self.skb, offset!(skb_device)) != self.device
+        let device = of_packet(self.skb, offset!(skb_device));
+        device != self.device && device != of_hook(self.state, offset!(state_out))
     }
 
     /// The socket that it carries; 0: none.

@@ -130,11 +130,16 @@ pub fn of_socket(socket: u64, owner: &mut Owner) {
     } else {
         socket
     };
-    let Some(user) = kernel::read(whole, offset!(socket_user)) else {
+    let Some(mut user) = kernel::read(whole, offset!(socket_user)) else {
         return;
     };
-    if !find(whole, owner) && is_kernels_own(whole, state) {
-        owner.program = PacketMeta::KERNEL;
+    if !find(whole, owner) {
+        if let Some(connection) = connection_of(whole) {
+            find(connection, owner);
+            user = kernel::read(connection, offset!(socket_user)).unwrap_or(NO_USER);
+        } else if is_kernels_own(whole, state) {
+            owner.program = PacketMeta::KERNEL;
+        }
     }
     // The user as it is now: who made the socket may have been root, and given it away.
     owner.user = user;
@@ -154,7 +159,27 @@ pub fn user_of(socket: u64) -> u32 {
     kernel::read(socket, offset!(socket_user)).unwrap_or(NO_USER)
 }
 
-/// Whether the kernel made it for itself. One of TCP may be a part of a program's own (MPTCP, SMC): nobody's, then.
+/// `IPPROTO_MPTCP`
+const MPTCP: u16 = 262;
+
+/// The socket of a program that a subflow of MPTCP is a part of: a worker of the kernel makes all but the first, as root, and they are
+/// whose the connection is.
+#[inline(always)]
+fn connection_of(socket: u64) -> Option<u64> {
+    let protocol: u16 = kernel::read(socket, offset!(socket_protocol))?;
+    if offset!(subflows.known) == 0 || protocol != TCP {
+        return None;
+    }
+    let context: u64 = kernel::read(socket, offset!(subflows.socket_context))?;
+    // Other protocols that lie upon TCP have something else there.
+    let back: u64 = kernel::read(context, offset!(subflows.context_socket))?;
+    let connection: u64 = kernel::read(context, offset!(subflows.context_connection))?;
+    let is_one =
+        back == socket && kernel::read::<u16>(connection, offset!(socket_protocol)) == Some(MPTCP);
+    is_one.then_some(connection)
+}
+
+/// Whether the kernel made it for itself. One of TCP may be a part of a program's own (SMC): nobody's, then.
 #[inline(always)]
 fn is_kernels_own(socket: u64, state: u8) -> bool {
     let bits: u8 = kernel::read(socket, offset!(socket_kernel)).unwrap_or(0);
@@ -183,7 +208,8 @@ pub fn asker_of(socket: u64, asker: &mut Asker) {
         return;
     }
     asker.cookie = kernel::read(socket, offset!(socket_cookie)).unwrap_or(0);
-    let Some(note) = note_of(socket) else {
+    let note = note_of(socket).or_else(|| note_of(connection_of(socket)?));
+    let Some(note) = note else {
         return;
     };
     const PID: u32 = offset_of!(Owner, pid) as u32;

@@ -1,0 +1,35 @@
+//! I11 row by row: whatever carries a packet, it is judged once, in, out and through, over IPv4 and IPv6.
+//!
+//! A row that a kernel lacks says "not on this kernel". On the kernels of the emulated machine it must not: each row names those that
+//! have it (`rows`), so that a row which ran nowhere fails there.
+//!
+//! Needs what the tests of the firewall need.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test may fail")]
+
+#[path = "carriers/actor.rs"]
+mod actor;
+#[expect(
+    dead_code,
+    reason = "the lab of `cargo xtask run`, not all of which is needed here"
+)]
+#[path = "../../xtask/src/lab.rs"]
+mod lab;
+#[path = "carriers/multicast.rs"]
+mod multicast;
+#[path = "carriers/rows.rs"]
+mod rows;
+#[path = "carriers/sockets.rs"]
+mod sockets;
+#[path = "carriers/subflows.rs"]
+mod subflows;
+#[allow(dead_code, reason = "shared with the decisions, which need all of it")]
+#[path = "decisions/wire.rs"]
+mod wire;
+#[path = "carriers/world.rs"]
+mod world;
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the service, each of which needs a part"
+)]
+mod zone;

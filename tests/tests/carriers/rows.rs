@@ -1,0 +1,26 @@
+//! Which rows ran, and which kernels have to have them.
+
+/// What `cargo xtask test` calls the kernels of the emulated machine; each has what it packages as a module.
+pub const DEBIANS: &[&str] = &["linux-6.12", "linux-newest"];
+
+/// The one that still has DCCP.
+pub const DEBIANS_OLDER: &[&str] = &["linux-6.12"];
+
+/// Says that a row ran.
+pub fn ran(row: &str) {
+    println!("{row}: ran");
+}
+
+/// Says that this kernel lacks what a row needs.
+///
+/// # Panics
+///
+/// When this is one of the kernels that have it: it ran nowhere, then.
+pub fn is_absent(row: &str, kernels: &[&str]) {
+    let line = std::env::var("GATEBELL_KERNEL").unwrap_or_default();
+    assert!(
+        !kernels.contains(&&*line),
+        "{row}: not on {line}, where it has to run"
+    );
+    println!("{row}: not on this kernel");
+}
