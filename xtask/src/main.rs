@@ -15,6 +15,7 @@ mod interrupt;
 mod lint;
 mod package;
 mod place;
+mod prove;
 mod rooms;
 mod run;
 mod sample;
@@ -73,6 +74,11 @@ enum Task {
     /// The targets are in fuzz/. What they found is kept in target/fuzz/found for the next time, what broke one in
     /// target/fuzz/crashes, and how to run that again is said.
     Fuzz(fuzz::Arguments),
+    /// Prove the channel: every order of two threads, many of five, and that each memory ordering is needed
+    ///
+    /// The proofs are the rooms loom and shuttle. Then each ordering is weakened by itself, and a proof has to fail; which one does is
+    /// written into docs/proofs.md.
+    Prove,
     /// Build drivers and programs, and say where they are
     ///
     /// Drivers end up in target/drivers, programs for Windows in target/windows. Drivers and Windows programs are built by
@@ -171,6 +177,7 @@ fn perform(task: Task) -> Result<i32> {
         Task::Sample(arguments) => sample::run(&arguments),
         Task::Figures(arguments) => figures::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Prove => prove::run(),
         Task::Build { what } => build::build(what).map(|()| 0),
         Task::Lint { check } => lint::run(check),
         Task::Package(arguments) => package::run(&arguments),

@@ -2,9 +2,9 @@
 
 mod account;
 pub mod names;
-mod programs;
+pub mod programs;
 mod space;
-mod task;
+pub mod task;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
