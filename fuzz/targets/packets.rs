@@ -1,7 +1,7 @@
 //! Packets one after the other, of one zone: parsed, and decided on with the connections that they make.
 #![no_main]
 
-use engine::connection::{Connections, Known, decide, key_of};
+use engine::connection::{Closed, Connections, Known, decide, key_of};
 use engine::rejected::{answer, may_be_answer};
 use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
@@ -227,7 +227,7 @@ impl Connections for Remembered {
         self.closed.extend(self.known.remove_entry(key));
     }
 
-    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry> {
-        self.closed.get(key)
+    fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
+        self.closed.get(key).map(Closed::from)
     }
 }

@@ -232,8 +232,22 @@ pub const RINGS: usize = 16;
 /// How many whose connections are counted: users, the devices that others are forwarded from, networks outside and who sends what is
 /// forwarded.
 pub const BUYERS: usize = 3 * 65_536;
-/// How many ended connections it remembers, so that what is sent again passes.
+/// How many ended connections it remembers, so that what is sent again passes. Each has two places where it may stand.
 pub const MAX_CLOSED: usize = 16_384;
+
+/// The first of the two places of an ended connection: the other one follows. `seed` keeps those outside from choosing who shares them.
+#[must_use]
+#[inline(always)]
+pub fn places_of_closed(key: &FlowKey, seed: u64) -> u32 {
+    const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let [a, b, c, d, e]: &[u64; 5] = zerocopy::transmute_ref!(key);
+    let mixed = |so_far: u64, word: u64| {
+        let product = (so_far ^ word).wrapping_mul(ODD);
+        product ^ product >> 32
+    };
+    let mixed = mixed(mixed(mixed(mixed(mixed(seed, *a), *b), *c), *d), *e);
+    (mixed as u32 & (MAX_CLOSED as u32 / 2 - 1)) * 2
+}
 /// How many programs' paths the driver remembers.
 pub const MAX_PROGRAMS: usize = 8192;
 

@@ -67,8 +67,37 @@ pub trait Connections {
     /// again.
     fn close(&mut self, key: &FlowKey);
 
-    /// The entry of a connection that was closed, unless it is forgotten.
-    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry>;
+    /// What is known of a connection that was closed, unless it is forgotten.
+    fn closed(&mut self, key: &FlowKey) -> Option<Closed>;
+}
+
+/// What says whether the packets of a connection that was closed may be sent again: as in its [`FlowEntry`].
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Closed {
+    /// When it was last used.
+    pub stamp_ns: u64,
+    /// The rule that allowed its beginning.
+    pub rule: u32,
+    /// The generation that this rule is of.
+    pub generation: u32,
+    /// The reason of the verdict on its beginning.
+    pub reason: u8,
+    /// 1 if the key's local end began it.
+    pub local_began: u8,
+}
+
+impl From<&FlowEntry> for Closed {
+    #[inline(always)]
+    fn from(entry: &FlowEntry) -> Self {
+        Self {
+            stamp_ns: entry.stamp_ns,
+            rule: entry.rule,
+            generation: entry.generation,
+            reason: entry.reason,
+            local_began: entry.local_began,
+        }
+    }
 }
 
 /// When a packet is seen, and who is at its end in the zone, which is asked only when it has to be.

@@ -9,7 +9,7 @@ mod tests;
 
 use aging::Aging;
 use engine::buyer::{has_room, owner_of_ring, parts, payers};
-use engine::connection::{Connections, Known, decide, is_silent, key_of, may_wait};
+use engine::connection::{Closed, Connections, Known, decide, is_silent, key_of, may_wait};
 use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RINGS};
 use firewall_abi::packet::{Decision, Direction, PacketMeta};
@@ -203,8 +203,8 @@ impl Connections for Remembered {
         self.closed.put(key, &entry);
     }
 
-    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry> {
-        self.closed.entries.get(key)
+    fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
+        self.closed.entries.get(key).map(Closed::from)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::packet::PacketView;
 use crate::socket_owner;
 use crate::tables::{add, boot_ns};
 use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
-use aya_ebpf::btf_maps::{HashMap, LruHashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;
 use engine::asking::{Asker, find_answer, may_ask, subject};
 use engine::connection::Asked;
@@ -36,6 +36,9 @@ static ANSWERED_PROCESSES: HashMap<[u64; 2], u64, MAX_ANSWERS> = HashMap::new();
 /// Sockets that were asked about, by their cookies, until they are released: the service knows by them what answers are over.
 #[btf_map]
 static ASKED_SOCKETS: HashMap<u64, u64, MAX_ASKED_SOCKETS> = HashMap::new();
+/// How many of them there are. Mostly there is none, and no socket that is released need be looked for.
+#[btf_map]
+static ASKED_COUNT: Array<u64, 1> = Array::new();
 /// Wakes the service. What is in it says nothing.
 #[btf_map]
 static WAKER: RingBuf<u64, WAKER_BYTES> = RingBuf::new();
@@ -102,10 +105,40 @@ pub fn process_ended(pid: u32, began_ns: u64) {
     let _there_was_no_answer = ANSWERED_PROCESSES.remove(&Who::Process { pid, began_ns }.words());
 }
 
+/// Whether any socket that is there was asked about.
+#[inline(always)]
+pub fn any_socket() -> bool {
+    ASKED_COUNT.get(0).is_some_and(|count| *count != 0)
+}
+
 /// A socket is released: nothing more begins by it.
 #[inline(always)]
 pub fn socket_released(cookie: u64) {
-    let _nobody_was_asked = ASKED_SOCKETS.remove(&cookie);
+    if ASKED_SOCKETS.remove(&cookie).is_ok() {
+        count_sockets(-1);
+    }
+}
+
+#[inline(always)]
+fn count_sockets(more: i64) {
+    if let Some(count) = ASKED_COUNT.get(0) {
+        add(count, more.cast_unsigned());
+    }
+}
+
+/// Remembers that a socket was asked about, by its cookie. False: that can't be remembered.
+#[inline(always)]
+fn remember_socket(cookie: u64) -> bool {
+    /// `BPF_NOEXIST`, and what the kernel says then of one that is there: `EEXIST`.
+    const ONLY_NEW: u64 = 1;
+    const ALREADY_THERE: i32 = -17;
+    // Counted first: who is released just then is looked for.
+    count_sockets(1);
+    let inserted = ASKED_SOCKETS.insert(&cookie, &1, ONLY_NEW);
+    if inserted.is_err() {
+        count_sockets(-1);
+    }
+    inserted.is_ok() || inserted == Err(ALREADY_THERE)
 }
 
 /// Whether there is an answer to just this for this program, which then is the decision.
@@ -152,7 +185,7 @@ pub fn ask<P: PacketView>(packet: &P, flow: &PacketHeaders, decision: &Decision)
         spare: 0,
     };
     // Where it can't be remembered, no answer can be to it.
-    if question.socket != 0 && ASKED_SOCKETS.insert(&question.socket, &1, 0).is_err() {
+    if question.socket != 0 && !remember_socket(question.socket) {
         question.socket = 0;
     }
     if QUESTIONS.insert(&about, &question, 0).is_err() {

@@ -204,8 +204,10 @@ pub fn socket_made(ctx: SockContext) -> i32 {
 /// A socket of the zone is released. 1: it may be.
 #[cgroup_sock(sock_release)]
 pub fn socket_released(ctx: SockContext) -> i32 {
-    // SAFETY: the program's own context.
-    asking::socket_released(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
+    if asking::any_socket() {
+        // SAFETY: the program's own context.
+        asking::socket_released(unsafe { bpf_get_socket_cookie(ctx.as_ptr()) });
+    }
     1
 }
 

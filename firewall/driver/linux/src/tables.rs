@@ -12,11 +12,11 @@ use aya_ebpf::macros::btf_map;
 use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 use engine::buyer::{PARTS, has_room, owner_of_ring, parts, payers};
-use engine::connection::{Connections, is_silent, may_wait};
+use engine::connection::{Closed, Connections, is_silent, may_wait};
 use engine::{Pages, Tables, Turns};
 use firewall_abi::firewall::{
     BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING,
-    RINGS, Service, VERDICT_LINES, Verdicts, place,
+    RINGS, Service, VERDICT_LINES, Verdicts, place, places_of_closed,
 };
 use firewall_abi::members::{MAX_MEMBERS, Member};
 use firewall_abi::packet::{Direction, NO_RULE};
@@ -74,9 +74,18 @@ static RING_BUYERS: Array<u32, RINGS> = Array::new();
 /// Which ring each buyer has: one more than its number.
 #[btf_map]
 static BUYER_RINGS: Array<u32, BUYERS> = Array::new();
-/// Connections that both ends have ended. The oldest makes room for the next.
+/// Connections that both ends have ended: of the two places that one has, it takes the one that was taken longer ago. Whoever closes
+/// connections by the thousand a second would wait for the kernel's own table that makes room by itself.
 #[btf_map]
-static CLOSED: LruHashMap<FlowKey, FlowEntry, MAX_CLOSED> = LruHashMap::new();
+static CLOSED: Array<ClosedFlow, MAX_CLOSED> = Array::new();
+
+/// One of them, in a cache line's room.
+#[repr(C)]
+struct ClosedFlow {
+    key: FlowKey,
+    closed: Closed,
+}
+
 /// What an entry is before it is filled in. Written by the service.
 #[btf_map]
 static NEW: Array<FlowEntry, 1> = Array::new();
@@ -195,10 +204,16 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
             }
             return None;
         }
+        let entry = if place == NO_PLACE {
+            ARRIVING.get_ptr_mut(key)
+        } else {
+            PENDING.get_ptr_mut(key)
+        };
         // SAFETY: as in `find`.
-        let entry = unsafe { &mut *unconfirmed(key)? };
+        let entry = unsafe { &mut *entry? };
         entry.buyer = buyer;
         entry.direction = direction;
+        entry.place = place;
         Some(entry)
     }
 
@@ -231,7 +246,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         if arrives {
             let _has_made_room = ARRIVING.remove(key);
         } else {
-            let _has_made_room = PENDING.remove(key);
+            let _has_made_room = leave_place(key, entry.place);
         }
     }
 
@@ -273,17 +288,51 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     #[inline(always)]
     fn close(&mut self, key: &FlowKey) {
         if let Some(entry) = self.find(key) {
-            // The kernel copies it from one map to the other. What it has carried is told as it is forgotten.
-            let _no_room_for_even_that = CLOSED.insert(key, &*entry, 0);
+            note_closed(key, entry);
+            // What it has carried is told now.
             self.forget(key);
         }
     }
 
     #[inline(always)]
-    fn closed(&mut self, key: &FlowKey) -> Option<&FlowEntry> {
-        // SAFETY: read at once; a reused entry has another key's values, which its reader compares or does not mind.
-        unsafe { CLOSED.get(key) }
+    fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
+        let first = places_of_closed(key, seed());
+        (first..first + 2).find_map(|place| {
+            // Read at once; one that is taken meanwhile has another connection's values, which its reader compares or does not mind.
+            let flow = CLOSED.get(place)?;
+            is_same(&flow.key, key).then_some(flow.closed)
+        })
     }
+}
+
+/// Compared by words, which takes the verifier one way through.
+#[inline(always)]
+fn is_same(one: &FlowKey, other: &FlowKey) -> bool {
+    let one: &[u64; 5] = zerocopy::transmute_ref!(one);
+    let other: &[u64; 5] = zerocopy::transmute_ref!(other);
+    let different = |n: usize| one[n] ^ other[n];
+    different(0) | different(1) | different(2) | different(3) | different(4) == 0
+}
+
+/// Remembers for a while that a connection has ended.
+#[inline(always)]
+fn note_closed(key: &FlowKey, entry: &FlowEntry) {
+    let first = places_of_closed(key, seed());
+    let (Some(one), Some(other)) = (CLOSED.get_ptr_mut(first), CLOSED.get_ptr_mut(first + 1))
+    else {
+        return;
+    };
+    // SAFETY: the map's value, which outlives the program.
+    let one_stamp = unsafe { (*one).closed.stamp_ns };
+    // SAFETY: likewise.
+    let other_stamp = unsafe { (*other).closed.stamp_ns };
+    let flow = if other_stamp < one_stamp { other } else { one };
+    // SAFETY: likewise.
+    let flow = unsafe { &mut *flow };
+    // No generation is 0: while it is written, nothing passes by it.
+    flow.closed.generation = 0;
+    flow.key = *key;
+    flow.closed = entry.into();
 }
 
 /// Tells what a connection has carried since that was last told, if it has.
@@ -419,20 +468,38 @@ fn begin(key: &FlowKey, place: u32) -> i32 {
     };
     // SAFETY: the map's value, which outlives the program. Nobody else has this turn.
     let placed = unsafe { &mut *placed };
-    // SAFETY: read at once.
-    if unsafe { PENDING.get(&*placed) }.is_some_and(|oldest| oldest.place == place) {
+    // Who has left it has said so, mostly, and need not be looked for where nobody has looked for long.
+    if placed.protocol != NOBODY && is_pending_at(placed, place) {
         tell_carried(placed);
         let _was_quicker = PENDING.remove(&*placed);
     }
     *placed = *key;
-    if let Err(error) = PENDING.insert(key, new, ONLY_NEW) {
-        return error;
+    PENDING.insert(key, new, ONLY_NEW).err().unwrap_or(0)
+}
+
+/// Where a protocol stands: who was in a place has left it, or nobody was there. Nothing of this protocol begins a connection.
+const NOBODY: u32 = 0;
+
+/// Whether who was put in this place is in it still.
+#[inline(always)]
+fn is_pending_at(key: &FlowKey, place: u32) -> bool {
+    // SAFETY: read at once.
+    unsafe { PENDING.get(key) }.is_some_and(|oldest| oldest.place == place)
+}
+
+/// Takes one out that is not confirmed, and began inside or is forwarded. False: it is not there.
+#[inline(always)]
+fn leave_place(key: &FlowKey, place: u32) -> bool {
+    let left = PENDING.remove(key).is_ok();
+    if left && let Some(placed) = PLACED.get_ptr_mut(place) {
+        // SAFETY: the map's value, which outlives the program.
+        let placed = unsafe { &mut *placed };
+        // Somebody may have taken it meanwhile.
+        if is_same(placed, key) {
+            placed.protocol = NOBODY;
+        }
     }
-    if let Some(entry) = PENDING.get_ptr_mut(key) {
-        // SAFETY: as in `find`.
-        unsafe { (*entry).place = place };
-    }
-    0
+    left
 }
 
 /// Of what began outside.

@@ -56,7 +56,7 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
         return about(entry, head, decision);
     }
     let initiates = entry.local_began == from_local(flow);
-    let moved = has_moved(head, entry, ends.device());
+    let moved = may_move(head) && entry.device != ends.device();
     if initiates {
         if moved || !still_the_same(flow, head, entry, sender(flow, ends)) {
             return OTHER;
@@ -88,10 +88,10 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     ALLOWED
 }
 
-/// Whether a connection would go on by another device than it was allowed by, and some rule asks for one: it is asked about again.
+/// Whether some rule asks for a device: a connection that would go on by another one than it was allowed by is asked about again.
 #[inline(always)]
-pub(super) fn has_moved(head: &Head, entry: &FlowEntry, device: u32) -> bool {
-    head.needs & (NEEDS_INTERFACE | NEEDS_OUT_INTERFACE) != 0 && entry.device != device
+pub(super) const fn may_move(head: &Head) -> bool {
+    head.needs & (NEEDS_INTERFACE | NEEDS_OUT_INTERFACE) != 0
 }
 
 /// To what a packet belongs that has no entry of its own, as [`belongs`] says it. It has five arguments: a function of eBPF
@@ -216,6 +216,6 @@ pub fn answers_what_others_allowed<C: Connections>(
     let entry = connections.find(&key_of(flow));
     entry.is_some_and(|entry| {
         entry.local_began != from_local(flow)
-            && (entry.generation != head.generation || has_moved(head, entry, device))
+            && (entry.generation != head.generation || may_move(head) && entry.device != device)
     })
 }
