@@ -1,10 +1,11 @@
 //! Files that are replaced as a whole: who reads one finds the old text or the new one, after a power cut too. And the last
-//! states of a rule file: [`History`].
+//! states of a rule file: [`History`]; and what the service and who fetches lists for it leave each other: [`lists`].
 //!
 //! What is written here knows nothing of rules. It may depend on nothing of ours.
 #![forbid(unsafe_code)]
 
 mod history;
+pub mod lists;
 mod person;
 
 pub use history::{Change, Held, History, KEPT, NewChange, last_made};

@@ -1,0 +1,190 @@
+//! One list from one server, within bounds.
+
+use crate::folder::{Folder, NewCopy};
+use anyhow::{Context, Result, ensure};
+use rustls::crypto::ring::default_provider;
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use store::lists::CopyHead;
+use ureq::http::{HeaderMap, StatusCode};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Body};
+
+/// What one list may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes, as they come.
+    pub bytes: u64,
+    /// Time, from the question for its address to its last byte.
+    pub time: Duration,
+    /// How often a server may send us elsewhere.
+    pub redirects: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            bytes: 64 << 20,
+            time: Duration::from_secs(120),
+            redirects: 5,
+        }
+    }
+}
+
+/// The longest header of an answer, and what is kept of one of its lines, in bytes.
+const LONGEST_HEADER: usize = 64 << 10;
+const LONGEST_VALUE: usize = 1 << 10;
+
+/// Who fetches.
+pub struct Downloader {
+    agent: Agent,
+    bounds: Bounds,
+}
+
+impl Downloader {
+    /// One who believes those whom the roots in this file vouch for.
+    ///
+    /// # Errors
+    /// There are none.
+    pub fn with_roots(roots: &Path, bounds: Bounds) -> Result<Self> {
+        // Another one was there before: as good.
+        let _installed = default_provider().install_default();
+        let text = fs::read(roots).with_context(|| {
+            format!(
+                "can't read the certificates of who may vouch for a server, {}: install ca-certificates",
+                roots.display()
+            )
+        })?;
+        let certificates: Vec<_> = parse_pem(&text)
+            .filter_map(|item| match item {
+                Ok(PemItem::Certificate(certificate)) => Some(certificate),
+                _ => None,
+            })
+            .collect();
+        ensure!(
+            !certificates.is_empty(),
+            "{} holds no certificate: nobody can vouch for a server",
+            roots.display()
+        );
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::from(certificates))
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .https_only(true)
+            .max_redirects(bounds.redirects)
+            .http_status_as_error(false)
+            .timeout_global(Some(bounds.time))
+            .max_response_header_size(LONGEST_HEADER)
+            .max_idle_connections(0)
+            .user_agent(concat!("gatebell-fetch/", env!("CARGO_PKG_VERSION")))
+            .accept("*/*")
+            // Whoever packs it all the same sends what the service unpacks, within bounds of its own.
+            .accept_encoding("identity")
+            .build();
+        Ok(Self {
+            agent: config.new_agent(),
+            bounds,
+        })
+    }
+
+    /// Fetches the list at this address: a new copy, in this folder and without a name yet, or none if the last one is the newest.
+    ///
+    /// # Errors
+    /// There is none to be had; the text says why, in words that are ours.
+    pub fn fetch(
+        &self,
+        url: &str,
+        before: Option<&CopyHead>,
+        now: u64,
+        folder: &Folder,
+    ) -> Result<Option<NewCopy>, String> {
+        let end = Instant::now() + self.bounds.time;
+        let mut request = self.agent.get(url);
+        if let Some(etag) = before.and_then(|head| head.etag.as_ref()) {
+            request = request.header("If-None-Match", etag);
+        }
+        if let Some(changed) = before.and_then(|head| head.last_modified.as_ref()) {
+            request = request.header("If-Modified-Since", changed);
+        }
+        let mut response = request.call().map_err(|error| self.said(&error))?;
+        match response.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if before.is_some() => return Ok(None),
+            other => return Err(format!("the server answers {other}")),
+        }
+        if !says_its_end(response.headers()) {
+            return Err(
+                "the server does not say where it ends, so that it could be cut off unseen"
+                    .to_owned(),
+            );
+        }
+        let head = CopyHead {
+            url: url.to_owned(),
+            fetched: now,
+            etag: value(response.headers(), "etag"),
+            last_modified: value(response.headers(), "last-modified"),
+        };
+        let copy = folder.begin(&head).map_err(|error| format!("{error:#}"))?;
+        self.read(response.body_mut(), copy, end).map(Some)
+    }
+
+    fn read(&self, body: &mut Body, mut copy: NewCopy, end: Instant) -> Result<NewCopy, String> {
+        let mut reader = body.as_reader();
+        let mut part = vec![0; 64 << 10];
+        loop {
+            let read = match reader.read(&mut part) {
+                Ok(0) => return Ok(copy),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.said(&error.into())),
+            };
+            copy.append(part.get(..read).unwrap_or_default())
+                .map_err(|error| format!("it can't be written: {error}"))?;
+            if copy.bytes() > self.bounds.bytes {
+                return Err(format!("it is longer than {} MiB", self.bounds.bytes >> 20));
+            }
+            if Instant::now() > end {
+                return Err(self.too_slow());
+            }
+        }
+    }
+
+    fn too_slow(&self) -> String {
+        format!("it takes longer than {} s", self.bounds.time.as_secs())
+    }
+
+    /// What went wrong.
+    fn said(&self, error: &ureq::Error) -> String {
+        match error {
+            ureq::Error::Timeout(_) => self.too_slow(),
+            ureq::Error::HostNotFound => "its host is not known".to_owned(),
+            ureq::Error::TooManyRedirects => {
+                format!(
+                    "it sends elsewhere more than {} times",
+                    self.bounds.redirects
+                )
+            }
+            ureq::Error::RequireHttpsOnly(_) => "it sends to an address without TLS".to_owned(),
+            ureq::Error::Io(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                "it ended before its time".to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Whether the answer has an end of its own, and not only where the connection ends.
+fn says_its_end(headers: &HeaderMap) -> bool {
+    let encoding = headers.get("transfer-encoding");
+    headers.contains_key("content-length")
+        || encoding.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+/// A line of a header that can be said back to who sent it.
+fn value(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    (value.len() <= LONGEST_VALUE).then(|| value.to_owned())
+}
