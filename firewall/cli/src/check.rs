@@ -3,8 +3,8 @@
 use crate::Error;
 use crate::import::Kind;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
-use crate::surroundings::own_network;
 use clap::{Args, ValueHint};
+use rules::own_network;
 use rules::{Finding, OwnNetwork, SystemResolver, grouped};
 use serde_json::json;
 use std::io::Write;

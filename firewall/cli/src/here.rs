@@ -19,6 +19,10 @@ impl Resolver for Here {
         self.0.set_file(path)
     }
 
+    fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
+        self.0.fetched(url)
+    }
+
     fn user(&self, name: &str) -> Result<u32, String> {
         self.0.user(name)
     }

@@ -32,7 +32,6 @@ mod rule_file;
 mod schema;
 mod show;
 mod style;
-mod surroundings;
 mod verdict;
 mod why;
 mod zone;

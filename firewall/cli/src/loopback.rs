@@ -2,7 +2,7 @@
 
 use crate::flow::{Question, destination, source};
 use crate::rule_file::RuleFile;
-use crate::surroundings::own_network;
+use rules::own_network;
 use std::net::IpAddr;
 
 /// The device that packets stay on which a machine sends to itself.

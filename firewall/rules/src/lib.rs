@@ -1,8 +1,8 @@
 //! Rule text: parsed, checked with the place of each error, compiled to the engine's tables.
 //!
 //! One TOML file is the whole configuration. [`parse`] reads no file and asks no kernel: the service, the dry run and
-//! the command line hand it text, and [`Resolver`] for what stands outside of it. [`SystemResolver`] is the real ones, and
-//! the only part of this crate that asks a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
+//! the command line hand it text, and [`Resolver`] for what stands outside of it. [`SystemResolver`] is the real ones; it and
+//! [`own_network`] are the only parts of this crate that ask a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
 //!
 //! Rules that hold here:
 //! - A file is taken whole or not at all, and all that is wrong with it is said at once: file, line, column, what is
@@ -29,6 +29,8 @@
 //! id = "bad-hosts"
 //! addresses = ["192.0.2.0/24", "2001:db8::1-2001:db8::ff"]   # here
 //! file = "lists/bad.txt"       # and in a file, one entry a line; beside the rule file unless it begins with /
+//! # url = "https://lists.example.org/bad.txt"   # in place of a file: what the service has fetched from there, over and over
+//! # refresh = "1d"             # with url: when it is fetched again
 //! except = "192.168.0.0/16"    # what it does not hold, whatever the file says
 //! strict = false               # true: a file with one wrong entry is not read at all
 //! names = ["example.org", "*.example.net"]   # addresses that answers of DNS say these names have, while they say so
@@ -82,6 +84,7 @@ mod section;
 mod set;
 mod shadow;
 mod suggest;
+mod system_network;
 mod system_resolver;
 mod unknown;
 mod value;
@@ -92,15 +95,16 @@ pub use compile::{Combination, Sets, Table};
 pub use device::{device_words, names_device};
 pub use host::HostPattern;
 pub use joined::Joined;
-pub use list::list_entries;
+pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
 pub use resolver::{NoResolver, Resolver, SetFile};
-pub use set::{Set, grouped};
+pub use set::{Set, Subscription, grouped};
 pub use suggest::{Place, Reach, Suggestion};
-pub use system_resolver::SystemResolver;
+pub use system_network::own_network;
+pub use system_resolver::{FETCHED, SystemResolver, copy_name};
 pub use unknown::Unknown;
 
 use firewall_abi::packet::{Direction, Verdict};
@@ -500,6 +504,11 @@ impl Rules {
         let mut table = Table { pages, sets };
         table.number(generation);
         table
+    }
+
+    /// Takes a table of these rules back that was only looked at: whoever compiles next need not build its pages again.
+    pub fn take_back(&self, table: Table) {
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(table.pages);
     }
 
     /// Whether what stays on the loopback device is judged: a rule that is enabled names that.

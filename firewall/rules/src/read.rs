@@ -5,11 +5,11 @@ use crate::program::{arguments, identity};
 use crate::report::{Finding, Report, suggestion};
 use crate::resolver::{Resolver, SetFile};
 use crate::section::{Section, Value};
-use crate::set::{Members, Set, grouped, outside};
+use crate::set::{Members, Set, Subscription, grouped, outside};
 use crate::value::{
     action, action_of_forwarded, addresses, answer_within, boolean, direction, fail_mode, host,
-    icmp_type, id, interface, port_range, program, protocol, resolver as resolver_of_names, text,
-    unanswered, user, version,
+    icmp_type, id, interface, list_address, port_range, program, protocol, refresh,
+    resolver as resolver_of_names, text, unanswered, user, version,
 };
 use crate::{
     Addresses, Asking, DefaultAction, Defaults, Presumed, Program, Protocol, Rule, User, compile,
@@ -37,6 +37,8 @@ const SET_KEYS: &[&str] = &[
     "id",
     "addresses",
     "file",
+    "url",
+    "refresh",
     "names",
     "resolvers",
     "except",
@@ -45,6 +47,8 @@ const SET_KEYS: &[&str] = &[
 ];
 /// How many names a set may ask for.
 const MOST_NAMES: usize = 4096;
+/// How many sets may have lists that are fetched.
+const MOST_FETCHED: usize = 64;
 const RULE_KEYS: &[&str] = &[
     "id",
     "action",
@@ -103,6 +107,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
         "set",
         section.report,
     );
+    check_fetched(&sets, section.report);
     let mut names = Names::new(&sets, resolver);
     let tables = section.tables("rule");
     let rules: Vec<_> = tables
@@ -234,23 +239,37 @@ fn set(
     let except = section.several("except", addresses);
     let strict = section.optional("strict", boolean).unwrap_or(false);
     let file = section.optional("file", text);
-    let file_place = section.value("file").map_or(place.clone(), Spanned::span);
-    let mut trouble = None;
+    let subscription = subscription(&mut section);
+    let list_place = ["file", "url"]
+        .iter()
+        .find_map(|key| section.value(key))
+        .map_or(place.clone(), Spanned::span);
+    let mut is_awaited = false;
+    let mut found = None;
     if let Some(path) = &file {
-        let listed = resolver
-            .set_file(path)
-            .and_then(|file| listed(&file, strict, &file_place, section.report));
-        match listed {
-            Ok(more) => members.append(more),
-            Err(wrong) => trouble = Some(wrong),
-        }
-    } else if ["addresses", "file", "names"]
+        found = Some(resolver.set_file(path));
+    } else if let Some(list) = &subscription {
+        found = Some(resolver.fetched(&list.url).and_then(|fetched| {
+            is_awaited = fetched.is_none();
+            fetched.ok_or_else(|| format!("{} has not been fetched yet", list.shown()))
+        }));
+    } else if ["addresses", "file", "url", "names"]
         .iter()
         .all(|key| section.value(key).is_none())
     {
-        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\" or names = [\"example.org\"]; addresses = [] is a set \
-                       that is filled while it runs: gatebell set add";
+        let message = "this set holds nothing; add addresses = [\"192.0.2.0/24\"], file = \"list.txt\", url = \"https://…\" or names = [\"example.org\"]; \
+                       addresses = [] is a set that is filled while it runs: gatebell set add";
         section.report.missing(place, message);
+    }
+    let key = list_key(subscription.is_some());
+    let found = found.map(|file| {
+        file.and_then(|file| listed(&file, strict, (key, &list_place), section.report))
+    });
+    let mut trouble = None;
+    match found {
+        Some(Ok(more)) => members.append(more),
+        Some(Err(wrong)) => trouble = Some(wrong),
+        None => {}
     }
     let names = section.several("names", host);
     if let Some(value) = section.value("names").filter(|_| names.len() > MOST_NAMES) {
@@ -278,6 +297,8 @@ fn set(
             id: name,
             line,
             file,
+            subscription,
+            is_awaited,
             entries,
             trouble,
             except,
@@ -286,19 +307,55 @@ fn set(
             comment,
         },
         members,
-        [id_place, file_place],
+        [id_place, list_place],
     )
+}
+
+/// Where a set's list is fetched from.
+fn subscription(section: &mut Section<'_, '_, '_>) -> Option<Subscription> {
+    let url = section.optional("url", list_address);
+    let refresh = section.optional("refresh", refresh);
+    let wrong = |key| section.value(key).map(Spanned::span);
+    let wrong = match (wrong("file"), wrong("url"), wrong("refresh")) {
+        (Some(_), Some(url), _) => Some((
+            url,
+            "a set has a `file` or a `url`, not both; a rule may ask for two sets",
+        )),
+        (_, None, Some(refresh)) => Some((refresh, "`refresh` goes with `url`")),
+        _ => None,
+    };
+    if let Some((place, message)) = wrong {
+        section.report.error(place, message.to_owned());
+    }
+    Some(Subscription {
+        url: url?,
+        refresh: refresh.unwrap_or(Subscription::USUAL_REFRESH),
+    })
+}
+
+/// Somebody fetches them all, one after the other.
+fn check_fetched(sets: &[ReadSet], report: &mut Report<'_>) {
+    let mut fetched = sets.iter().filter(|(set, ..)| set.subscription.is_some());
+    if let Some((.., [_, place])) = fetched.nth(MOST_FETCHED) {
+        let message = format!("`url`: at most {MOST_FETCHED} lists of a file are fetched");
+        report.error(place.clone(), message);
+    }
+}
+
+/// The key that names a set's list.
+const fn list_key(is_fetched: bool) -> &'static str {
+    if is_fetched { "url" } else { "file" }
 }
 
 /// What a set's file holds; what is wrong with single entries is said.
 fn listed(
     file: &SetFile,
     strict: bool,
-    place: &Range<usize>,
+    (key, place): (&str, &Range<usize>),
     report: &mut Report<'_>,
 ) -> Result<Members, String> {
     if let Some(trouble) = &file.trouble {
-        report.trouble(place.clone(), format!("`file`: {trouble}"));
+        report.trouble(place.clone(), format!("`{key}`: {trouble}"));
     }
     let List {
         members,
@@ -347,12 +404,13 @@ fn asked_sets(
             report.trouble(
                 file,
                 format!(
-                    "`file`: {trouble}; until it can be read, rules that block take `@{}` for every address but those of \
+                    "`{}`: {trouble}; until it can be read, rules that block take `@{}` for every address but those of \
                      its `except`, and rules that allow for none that is not in its `addresses`",
+                    list_key(set.subscription.is_some()),
                     set.id
                 ),
             );
-        } else if set.entries == 0 && set.file.is_some() {
+        } else if set.entries == 0 && (set.file.is_some() || set.subscription.is_some()) {
             report.warning(
                 place,
                 format!("the set `{}` is empty: it holds no address", set.id),

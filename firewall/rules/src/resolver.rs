@@ -8,6 +8,17 @@ pub trait Resolver {
     /// It can't be read; the text says why, and what would be right.
     fn set_file(&self, path: &str) -> Result<SetFile, String>;
 
+    /// The last good copy of the list at this address; none: it has never been fetched.
+    ///
+    /// # Errors
+    /// Whether there is one can't be told, or it can't be read; the text says why, and what would be right.
+    fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
+        let shown = url.split('?').next().unwrap_or_default();
+        Err(format!(
+            "{shown} is fetched by the service, and its copies are not known here"
+        ))
+    }
+
     /// The number of the user with this name.
     ///
     /// # Errors
@@ -29,7 +40,7 @@ pub trait Resolver {
     fn program(&self, path: &str) -> Option<[u64; 2]>;
 }
 
-/// The file of a set.
+/// The file of a set, or the copy of its list.
 #[derive(Clone, Debug)]
 pub struct SetFile {
     /// What it is called in messages.

@@ -4,6 +4,7 @@ use crate::HostPattern;
 use crate::address::Addresses;
 use crate::compile::{Key, joined};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// A named set of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub struct Set {
     pub line: usize,
     /// The file that holds addresses of it, as the rule file names it.
     pub file: Option<String>,
+    /// Where a list of more is fetched from.
+    pub subscription: Option<Subscription>,
+    /// Whether that list has never been fetched.
+    pub is_awaited: bool,
     /// How many entries it has, those of its file too.
     pub entries: usize,
     /// Why it is not known what its file holds. Rules that block then take the set to hold all but [`Set::except`], rules
@@ -27,6 +32,26 @@ pub struct Set {
     pub resolvers: Vec<IpAddr>,
     /// What it is for.
     pub comment: Option<String>,
+}
+
+/// A list that somebody else publishes, and that is fetched again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Its address.
+    pub url: String,
+    /// When it is fetched again.
+    pub refresh: Duration,
+}
+
+impl Subscription {
+    /// When a list is fetched again whose set does not say so.
+    pub const USUAL_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Its address without what may be a secret of whoever subscribed: what stands behind a question mark.
+    #[must_use]
+    pub fn shown(&self) -> &str {
+        self.url.split('?').next().unwrap_or_default()
+    }
 }
 
 impl Set {

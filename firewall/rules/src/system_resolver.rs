@@ -3,16 +3,27 @@
 use crate::list::MAX_TEXT;
 use crate::program::special;
 use crate::resolver::{Resolver, SetFile};
+use firewall_abi::members::number_of;
 use std::cell::OnceCell;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+
+/// Where the service keeps the last good copies of lists that it has fetched: root's, and to read for its group.
+pub const FETCHED: &str = "/var/lib/gatebell/fetched";
+
+/// What the copy of the list at this address is called there. It begins with the address and a line's end.
+#[must_use]
+pub fn copy_name(url: &str) -> String {
+    format!("{:016x}", number_of(url))
+}
 
 /// The machine that this process runs on, for one reading of a rule file: what it has seen of the mounted file systems
 /// it does not look at again.
 #[derive(Debug)]
 pub struct SystemResolver {
     folder: PathBuf,
+    fetched: PathBuf,
     mounts: OnceCell<system::Mounts>,
 }
 
@@ -22,7 +33,17 @@ impl SystemResolver {
     pub fn beside(rule_file: &Path) -> Self {
         Self {
             folder: rule_file.parent().unwrap_or(Path::new("")).to_owned(),
+            fetched: FETCHED.into(),
             mounts: OnceCell::new(),
+        }
+    }
+
+    /// The same, with the copies of fetched lists in this folder.
+    #[must_use]
+    pub fn with_fetched(self, folder: &Path) -> Self {
+        Self {
+            fetched: folder.to_owned(),
+            ..self
         }
     }
 }
@@ -38,6 +59,36 @@ impl Resolver for SystemResolver {
             confidential: system::is_confidential(&path),
             trouble: None,
         })
+    }
+
+    fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
+        let path = self.fetched.join(copy_name(url));
+        let shown = url.split('?').next().unwrap_or_default();
+        // Of a folder that is not there nothing is known: it is another machine than the service's.
+        self.fetched.metadata().map_err(|cause| match cause.kind() {
+            ErrorKind::NotFound => format!("no service has fetched {shown} here"),
+            _ => format!(
+                "the copies of fetched lists can't be read: {cause}; root and the group gatebell may"
+            ),
+        })?;
+        match path.symlink_metadata() {
+            Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
+            _ => {}
+        }
+        let mut bytes =
+            read(&path).map_err(|cause| format!("the copy of {shown} can't be read: {cause}"))?;
+        let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
+        let list = bytes.split_off((end + 1).min(bytes.len()));
+        if bytes.get(..end) != Some(url.as_bytes()) {
+            // Another list's, whose name came out the same.
+            return Ok(None);
+        }
+        Ok(Some(SetFile {
+            name: shown.to_owned(),
+            bytes: list,
+            confidential: false,
+            trouble: None,
+        }))
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {

@@ -7,6 +7,7 @@ use crate::{Addresses, HostPattern, Protocol, User, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
 use firewall_abi::rules::{FailMode, PortRange};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use toml::de::DeValue;
 
@@ -126,6 +127,50 @@ pub(crate) fn resolver(value: &DeValue<'_>) -> Result<IpAddr, Wrong> {
                  asked outside",
                 shown(text)
             )
+        })
+}
+
+/// Where a list is fetched from.
+pub(crate) fn list_address(value: &DeValue<'_>) -> Result<String, Wrong> {
+    const LONGEST: usize = 2048;
+    let text = string(value)?;
+    let wrong = |why: &str| format!("`{}` {why}", shown(text));
+    let Some(rest) = text.strip_prefix("https://") else {
+        return Err(wrong(
+            "does not begin with https://; without TLS, whoever stands between can write the list",
+        ));
+    };
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    if host.contains('@') {
+        return Err(wrong(
+            "has a name or a password before its host; leave it out",
+        ));
+    }
+    let is_plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte));
+    if host.is_empty() || host.starts_with(':') || text.len() > LONGEST || !is_plain {
+        return Err(wrong(
+            "is no address of a list; write it as \"https://lists.example.org/bad.txt\"",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// How often it is fetched again.
+pub(crate) fn refresh(value: &DeValue<'_>) -> Result<Duration, Wrong> {
+    const UNITS: [(char, u64); 3] = [('m', 60), ('h', 60 * 60), ('d', 24 * 60 * 60)];
+    const BOUNDS: RangeInclusive<u64> = 5 * 60..=30 * 24 * 60 * 60;
+    let text = value.as_str().unwrap_or_default();
+    let seconds = UNITS.iter().find_map(|(unit, seconds)| {
+        let number: u64 = text.strip_suffix(*unit)?.parse().ok()?;
+        number.checked_mul(*seconds)
+    });
+    seconds
+        .filter(|seconds| BOUNDS.contains(seconds))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            "write a whole number and a unit, as \"12h\": from \"5m\" to \"30d\"".to_owned()
         })
 }
 

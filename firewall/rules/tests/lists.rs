@@ -6,8 +6,8 @@ mod place;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use place::Place;
-use rules::{Rules, SetFile, list_entries, parse};
-use std::io::Write;
+use rules::{MOST_OF_FETCHED, Rules, SetFile, list_entries, parse, unpacked_list};
+use std::io::{Read, Write};
 
 /// Rules that block what a list holds.
 const BLOCK: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n[[set]]\nid = 's'\nfile = 'list.txt'\n\
@@ -407,4 +407,110 @@ fn a_set_of_a_million_prefixes_is_taken() {
         holds(&rules, &["0.0.0.0", "0.0.0.128", &inside, &behind]),
         [true, false, true, false]
     );
+}
+
+/// Rules whose set has these lines.
+fn subscribed(lines: &str) -> Result<Rules, String> {
+    let text = format!(
+        "[default]\ninbound = 'allow'\noutbound = 'allow'\n[[set]]\nid = 's'\n{lines}\n\
+         [[rule]]\nid = 'a'\naction = 'block'\nsource = '@s'\n"
+    );
+    let place = Place::default().file(
+        "https://lists.example.org/bad?key=1",
+        "192.0.2.7\nnonsense\n",
+    );
+    parse("rules.toml", &text, &place).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn a_set_subscribes_to_a_list_by_an_address_with_tls_and_says_when_it_is_fetched_again() {
+    let rules = subscribed("url = 'https://lists.example.org/bad?key=1'").unwrap();
+    let set = rules.set(0).unwrap();
+    let list = set.subscription.as_ref().unwrap();
+    assert_eq!((list.refresh.as_secs(), set.entries), (86_400, 1));
+    assert_eq!(list.shown(), "https://lists.example.org/bad");
+    assert_eq!(holds(&rules, &["192.0.2.7", "192.0.2.8"]), [true, false]);
+    assert_eq!((rules.troubles().len(), said(&rules).len()), (0, 1));
+    for (refresh, seconds) in [("5m", 300), ("12h", 43_200), ("30d", 2_592_000)] {
+        let line = format!("url = 'https://a.example/'\nrefresh = '{refresh}'");
+        let rules = subscribed(&line).unwrap();
+        let list = rules.set(0).unwrap().subscription.clone().unwrap();
+        assert_eq!(list.refresh.as_secs(), seconds);
+    }
+    for (lines, said) in [
+        ("url = 'http://a.example/'", "does not begin with https://"),
+        ("url = 'ftp://a.example/'", "does not begin with https://"),
+        (
+            "url = 'https://me:secret@a.example/'",
+            "a name or a password",
+        ),
+        ("url = 'https:///list'", "is no address of a list"),
+        ("url = 'https://a.example/a b'", "is no address of a list"),
+        ("url = 'https://a.example/#here'", "is no address of a list"),
+        ("url = 7", "url"),
+        (
+            "url = 'https://a.example/'\nrefresh = '4m'",
+            "from \"5m\" to \"30d\"",
+        ),
+        (
+            "url = 'https://a.example/'\nrefresh = '31d'",
+            "from \"5m\" to \"30d\"",
+        ),
+        (
+            "url = 'https://a.example/'\nrefresh = 3600",
+            "from \"5m\" to \"30d\"",
+        ),
+        ("url = 'https://a.example/'\nfile = 'list.txt'", "not both"),
+        (
+            "addresses = []\nrefresh = '1d'",
+            "`refresh` goes with `url`",
+        ),
+    ] {
+        let wrong = subscribed(lines).unwrap_err();
+        assert!(wrong.contains(said), "{lines}: {wrong}");
+    }
+    let many: String = (0..65)
+        .map(|n| format!("[[set]]\nid = '{n}'\nurl = 'https://a.example/{n}'\n"))
+        .collect();
+    let text = format!("[default]\ninbound = 'block'\noutbound = 'allow'\n{many}");
+    let wrong = parse("rules.toml", &text, &Place::default()).unwrap_err();
+    assert!(wrong.to_string().contains("at most 64 lists"), "{wrong}");
+}
+
+#[test]
+fn a_list_that_was_never_fetched_is_trouble_and_the_rules_hold_on_their_safe_side() {
+    let rules =
+        subscribed("url = 'https://new.example/list?key=secret'\nexcept = '192.0.2.0/24'").unwrap();
+    let set = rules.set(0).unwrap();
+    assert!(set.is_awaited && set.trouble.is_some());
+    let [trouble] = rules.troubles() else {
+        panic!("{:?}", rules.troubles());
+    };
+    let trouble = trouble.to_string();
+    assert!(trouble.contains("has not been fetched yet"), "{trouble}");
+    assert!(!trouble.contains("secret"), "{trouble}");
+    let presumed = &rules.iter().next().unwrap().presumed.sources;
+    let holds = |address: &str| {
+        let address = address.parse().unwrap();
+        presumed.iter().any(|span| span.contains(address))
+    };
+    assert!(holds("198.51.100.1") && holds("2001:db8::1") && !holds("192.0.2.1"));
+}
+
+#[test]
+fn a_fetched_list_that_unpacks_without_end_is_given_up_at_its_bound() {
+    let packed = |length: u64| {
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        std::io::copy(&mut std::io::repeat(b'\n').take(length), &mut packer).unwrap();
+        packer.finish().unwrap()
+    };
+    assert_eq!(unpacked_list(&packed(1000)).unwrap().len(), 1000);
+    let bomb = packed(MOST_OF_FETCHED + 1);
+    assert!(bomb.len() < 1 << 20);
+    assert!(
+        unpacked_list(&bomb)
+            .unwrap_err()
+            .contains("larger than 64 MiB")
+    );
+    assert!(unpacked_list(&vec![b'\n'; MOST_OF_FETCHED as usize + 1]).is_err());
 }

@@ -87,6 +87,10 @@ impl Resolver for NamesOnly {
         })
     }
 
+    fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
+        self.set_file(url).map(Some)
+    }
+
     fn user(&self, _: &str) -> Result<u32, String> {
         Ok(0)
     }

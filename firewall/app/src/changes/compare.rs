@@ -109,6 +109,10 @@ impl Resolver for Remembering<'_> {
         self.resolver.set_file(path)
     }
 
+    fn fetched(&self, url: &str) -> Result<Option<rules::SetFile>, String> {
+        self.resolver.fetched(url)
+    }
+
     fn user(&self, name: &str) -> Result<u32, String> {
         self.resolver.user(name)
     }

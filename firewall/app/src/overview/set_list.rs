@@ -1,7 +1,8 @@
 //! The sets of the rules in force as a page lists them.
 
 use control::RuleText;
-use rules::{Finding, Rule, Rules, Set};
+use rules::{FETCHED, Finding, Rule, Rules, Set, copy_name};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 /// A set.
@@ -9,11 +10,11 @@ use std::time::UNIX_EPOCH;
 pub struct SetRow {
     /// Its name.
     pub id: String,
-    /// What it is of: the rule file, a file of its own, names.
+    /// What it is of: the rule file, a file of its own, a list that is fetched, names.
     pub from: String,
     /// How many entries it has, those of its file too.
     pub entries: usize,
-    /// When its file was changed last, in seconds since 1970, if it has one that can be seen from here.
+    /// When its file, or the copy of its list, was changed last, in seconds since 1970, if it has one that can be seen from here.
     pub changed: Option<u64>,
     /// The rules that ask for it.
     pub rules: Vec<String>,
@@ -37,12 +38,15 @@ fn row(set: &Set, number: u32, rules: &Rules, text: &RuleText) -> SetRow {
         let mut sets = rule.source_sets.iter().chain(&rule.destination_sets);
         sets.any(|asked| *asked == number)
     };
+    let fetched = set.subscription.as_ref();
     let place = set.file.as_ref().map(|file| text.folder.join(file));
+    let place = place.or_else(|| Some(Path::new(FETCHED).join(copy_name(&fetched?.url))));
     let changed = place.as_ref().and_then(|place| {
         let changed = place.metadata().ok()?.modified().ok()?;
         Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
     });
-    let name = place.map(|place| place.display().to_string());
+    let name = fetched.map(|list| list.shown().to_owned());
+    let name = name.or_else(|| place.map(|place| place.display().to_string()));
     let of_its_file = |finding: &&Finding| Some(&finding.file) == name.as_ref();
     SetRow {
         id: set.id.clone(),
@@ -67,6 +71,7 @@ fn row(set: &Set, number: u32, rules: &Rules, text: &RuleText) -> SetRow {
 
 fn from(set: &Set) -> String {
     let mut parts: Vec<_> = set.file.iter().cloned().collect();
+    parts.extend(set.subscription.iter().map(|list| list.shown().to_owned()));
     parts.extend(set.names.iter().map(ToString::to_string));
     if parts.is_empty() {
         return "the rule file".to_owned();

@@ -3,8 +3,11 @@
 //! A list is somebody else's: one line of it may be anything. What can be read is used, what can't is counted and named,
 //! and only a text of which nothing can be read (a web page, names of hosts) is no list.
 
+mod content;
 mod json;
 mod line;
+
+pub use content::ListContent;
 
 use crate::address::Addresses;
 use crate::report::{SHOWN, printable};
@@ -16,6 +19,8 @@ use std::io::Read;
 
 /// The longest text of a list, also of one that was compressed, in bytes: a few times what fits into a table.
 pub(crate) const MAX_TEXT: u64 = 256 << 20;
+/// The longest text of a list that is fetched, also of one that was compressed: nobody here has looked at it.
+pub const MOST_OF_FETCHED: u64 = 64 << 20;
 
 /// A list that was read.
 #[derive(Debug, Default)]
@@ -56,7 +61,7 @@ pub fn list_entries(file: &SetFile) -> Result<usize, String> {
 /// # Errors
 /// It is no list; the text says what it is instead.
 pub(crate) fn read(file: &SetFile) -> Result<List, String> {
-    let unpacked = unpack(&file.bytes)?;
+    let unpacked = unpack(&file.bytes, MAX_TEXT)?;
     let text = decode(&unpacked);
     let begins = text.trim_ascii_start();
     if let Some(what) = foreign(begins) {
@@ -173,18 +178,30 @@ fn foreign(begins: &[u8]) -> Option<&'static str> {
     )
 }
 
+/// The text of a list that was fetched.
+///
+/// # Errors
+/// It can't be unpacked, or is longer than [`MOST_OF_FETCHED`].
+pub fn unpacked_list(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+    let text = unpack(bytes, MOST_OF_FETCHED)?;
+    if text.len() as u64 > MOST_OF_FETCHED {
+        return Err(format!("it is larger than {} MiB", MOST_OF_FETCHED >> 20));
+    }
+    Ok(text)
+}
+
 /// What gzip holds; all else as it is.
-fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, String> {
+fn unpack(bytes: &[u8], most: u64) -> Result<Cow<'_, [u8]>, String> {
     if !bytes.starts_with(b"\x1F\x8B") {
         return Ok(bytes.into());
     }
     let mut text = Vec::new();
     MultiGzDecoder::new(bytes)
-        .take(MAX_TEXT + 1)
+        .take(most + 1)
         .read_to_end(&mut text)
         .map_err(|cause| format!("it is compressed by gzip and can't be unpacked: {cause}"))?;
-    if text.len() as u64 > MAX_TEXT {
-        return Err(format!("unpacked it is larger than {} MiB", MAX_TEXT >> 20));
+    if text.len() as u64 > most {
+        return Err(format!("unpacked it is larger than {} MiB", most >> 20));
     }
     Ok(text.into())
 }

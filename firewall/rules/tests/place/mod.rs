@@ -52,6 +52,10 @@ impl Resolver for Place {
         })
     }
 
+    fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
+        Ok(self.set_file(url).ok())
+    }
+
     fn user(&self, name: &str) -> Result<u32, String> {
         self.users
             .get(name)

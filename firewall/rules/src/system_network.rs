@@ -1,29 +1,31 @@
-//! This machine's own network: what rules must not cut it off from.
+//! This machine's own network: what rules must not cut it off from. Asks the system, as [`crate::SystemResolver`] does.
 
 #[cfg(target_os = "linux")]
 pub use linux::own_network;
 
 /// Nothing of it is known here.
 #[cfg(not(target_os = "linux"))]
-pub fn own_network() -> rules::OwnNetwork {
-    rules::OwnNetwork::default()
+#[must_use]
+pub fn own_network() -> crate::OwnNetwork {
+    crate::OwnNetwork::default()
 }
 
 #[cfg(target_os = "linux")]
 mod linux {
+    use crate::{Login, OwnNetwork};
     use nix::ifaddrs::getifaddrs;
-    use rules::{Login, OwnNetwork};
     use std::fs;
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     /// Files that name resolvers: what programs read, and what stands behind systemd's own answerer.
     const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
 
-    /// This machine, as far as it can be seen: what can't be read is left out.
+    /// This machine, as far as it can be seen from this thread's network namespace: what can't be read is left out.
+    #[must_use]
     pub fn own_network() -> OwnNetwork {
         let lines = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let v4 = lines("/proc/net/route");
-        let v6 = lines("/proc/net/ipv6_route");
+        let v4 = lines("/proc/thread-self/net/route");
+        let v6 = lines("/proc/thread-self/net/ipv6_route");
         let mut routers: Vec<_> = v4.lines().filter_map(router_v4).collect();
         routers.extend(v6.lines().filter_map(router_v6));
         let resolvers = RESOLVERS.iter().flat_map(|path| {
