@@ -76,6 +76,7 @@ first() {
     a_killed_service_lets_nothing_through
     an_upgrade_lets_nothing_through
     systemd_reloads_it
+    lists_are_fetched_by_who_may_do_nothing_else
     rules_are_confirmed_and_others_on_a_lease
 }
 second() {
@@ -125,6 +126,18 @@ reported() {
     grep -q "\"destination_port\":$refused\b" $state/watched || return 1
     ok "gatebell watch --json: $(grep -m 1 "\"destination_port\":$refused\b" $state/watched)"
 }
+
+lists_are_fetched_by_who_may_do_nothing_else() {
+    printf '[[set]]\nid = "fetched"\nurl = "https://127.0.0.1:9/list"\n[[rule]]\nid = "none"\naction = "block"\nsource = "@fetched"\n' |
+        cat /etc/gatebell/rules.toml - >$state/fetched.toml
+    refute "rules whose list was never fetched are not taken" gatebell rules apply $state/fetched.toml
+    check "… but it is tried to fetch it" within 120 tried_to_fetch
+    check "… by a user who is there for that alone" [ "$(stat -c %U /var/lib/private/gatebell-lists)" != root ]
+    systemd-analyze security gatebell-lists --no-pager 2>/dev/null | tail -n 1
+    check "… and may do next to nothing (an exposure of 2.0 at most)" \
+        systemd-analyze security --threshold=20 gatebell-lists --no-pager
+}
+tried_to_fetch() { gatebell status | grep -q 'the last try failed'; }
 
 a_device_that_appears_later_is_protected() {
     joined wan1 10.79.0.2 fd79::2 10.79.0.1 fd79::1

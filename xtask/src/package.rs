@@ -43,6 +43,7 @@ const SERVICE: Package = Package {
     programs: &[
         ("gatebell-service", "gatebelld"),
         ("gatebell-cli", "gatebell"),
+        ("gatebell-fetcher", "gatebell-fetch"),
     ],
     items: &[
         Item(From::Program("gatebelld"), "usr/sbin/gatebelld", 0o755),
@@ -55,6 +56,26 @@ const SERVICE: Package = Package {
         Item(
             From::Clone("package/gatebell/gatebell.service"),
             "lib/systemd/system/gatebell.service",
+            0o644,
+        ),
+        Item(
+            From::Program("gatebell-fetch"),
+            "usr/lib/gatebell/gatebell-fetch",
+            0o755,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell-lists.service"),
+            "lib/systemd/system/gatebell-lists.service",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell-lists.timer"),
+            "lib/systemd/system/gatebell-lists.timer",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell-lists.path"),
+            "lib/systemd/system/gatebell-lists.path",
             0o644,
         ),
         Item(

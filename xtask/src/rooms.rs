@@ -178,6 +178,7 @@ const LISTED: [Room; 25] = [
         "what the service decides by itself",
         &[
             Step::Package("gatebell-store"),
+            Step::Package("gatebell-fetcher"),
             Step::Package("gatebell-control"),
             Step::Package("gatebell-service"),
         ],
@@ -269,6 +270,7 @@ const LISTED: [Room; 25] = [
             Step::Kernel("control"),
             Step::Kernel("asking"),
             Step::Kernel("names"),
+            Step::Kernel("lists"),
         ],
     },
     Room {

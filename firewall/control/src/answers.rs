@@ -39,8 +39,37 @@ pub struct Status {
     pub kernel_memory: Memory,
     /// What is kept of what happened; none: nothing is to be.
     pub history: Option<HistoryStatus>,
+    /// The lists that the rules subscribe to.
+    pub lists: Vec<SubscribedList>,
     /// What is not as it should be, each in one sentence that says what to do. Empty: all is well.
     pub trouble: Vec<String>,
+}
+
+/// A list that a set of the rules subscribes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubscribedList {
+    /// The set's name.
+    pub set: String,
+    /// Where the list is from, without what stands behind a question mark.
+    pub url: String,
+    /// When it is fetched again: so many seconds later.
+    pub refresh_seconds: u64,
+    /// Of when the copy is that rules are read with, in seconds since 1970; none: there is none, or that is not known.
+    pub fetched: Option<u64>,
+    /// When it was tried last to fetch it; none: that is not known.
+    pub tried: Option<u64>,
+    /// Why that failed, if it did.
+    pub failed: Option<String>,
+    /// How many entries the copy has.
+    pub entries: u64,
+    /// How many of its entries could not be read.
+    pub unreadable: u64,
+    /// How many the last change brought, since the service started.
+    pub added: u64,
+    /// How many it took away.
+    pub removed: u64,
+    /// What is wrong with it, and what to do.
+    pub trouble: Option<String>,
 }
 
 /// How the history is.
@@ -568,6 +597,8 @@ pub enum Refused {
     StaysInSet(String),
     /// There is no room for more; what there is room for.
     SetFull(String),
+    /// Lists of the rules have never been fetched; which, and that they are now.
+    ListsAwaited(String),
     /// Who asked may not do this; what to do.
     NotPermitted(String),
     /// The system did not let us; what it said and what to do.
@@ -619,7 +650,8 @@ impl std::fmt::Display for Refused {
             Self::NotPermitted(what)
             | Self::NoSuchSet(what)
             | Self::StaysInSet(what)
-            | Self::SetFull(what) => f.write_str(what),
+            | Self::SetFull(what)
+            | Self::ListsAwaited(what) => f.write_str(what),
             Self::System(report) => f.write_str(report),
             Self::Incomplete {
                 generation,

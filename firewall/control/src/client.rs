@@ -3,7 +3,7 @@
 use crate::{
     Accounts, AddressNames, Applied, ChangeNote, Forgotten, Given, HeldAnswer, HistoryPage,
     HistoryRow, Hits, InForce, Kept, Lasts, Question, RuleNames, RuleText, SetAdded, SetMember,
-    SetRemoved, Stats, Status,
+    SetRemoved, Stats, Status, SubscribedList,
 };
 use crate::{HISTORY_READS, INTERFACE};
 use serde::de::DeserializeOwned;
@@ -336,6 +336,11 @@ impl Client {
     pub fn set_members(&mut self, set: Option<&str>) -> Result<Vec<SetMember>, Failed> {
         let parameters = set.map_or_else(|| json!({}), |set| json!({ "set": set }));
         self.ask("GetSetMembers", parameters, "members")
+    }
+
+    /// Has the list of this set fetched now; with `take` whatever was fetched last is taken that is a list.
+    pub fn refresh_list(&mut self, set: &str, take: bool) -> Result<SubscribedList, Failed> {
+        self.change("RefreshList", json!({ "set": set, "take": take }), "list")
     }
 
     /// Asks for what may take permission.

@@ -20,7 +20,7 @@ pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
     Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept, Lasts, Lease,
     Memory, NameStats, NamedRule, Question, Refused, RejectStats, RuleNames, RuleText, SetAdded,
-    SetMember, SetRemoved, Stats, Status,
+    SetMember, SetRemoved, Stats, Status, SubscribedList,
 };
 pub use clean::clean;
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@
 //! back.
 
 mod answers;
+mod lists;
 mod people;
 mod reports;
 mod rule_changes;
@@ -27,6 +28,7 @@ use crate::rejected::Rejected;
 use crate::rule_names::KnownGenerations;
 use crate::rulebook::Rulebook;
 use crate::state::{self, State, Written};
+use crate::subscriptions::Subscriptions;
 use crate::sweep::{EVERY, LastLook, Swept};
 use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
@@ -43,6 +45,7 @@ use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tracing::{error, info, warn};
 
@@ -63,6 +66,8 @@ pub struct Config {
     pub state: PathBuf,
     /// Where it keeps, on a disk, what was good.
     pub kept: PathBuf,
+    /// Where who fetches lists leaves them.
+    pub fetched: PathBuf,
     /// Where apps find the door.
     pub socket: PathBuf,
     /// Where `gatebell` finds the service.
@@ -222,7 +227,10 @@ pub struct Firewall {
     flows: u64,
     swept: Option<LastLook>,
     since: u64,
-    keeper: Keeper,
+    /// Who follows the lists that rules subscribe to, and which those are.
+    subscriptions: Subscriptions,
+    lists: lists::Lists,
+    keeper: Arc<Keeper>,
     /// What has joined sets.
     members: Members,
     /// What people are asked.
@@ -312,7 +320,8 @@ impl Firewall {
             .err()
             .map(|cause| format!("no app can attach: {cause:#}"));
         no_door.iter().for_each(|said| error!("{said}"));
-        let keeper = Keeper::open(&config.kept);
+        let keeper = Arc::new(Keeper::open(&config.kept));
+        let subscriptions = Subscriptions::begin(&config.fetched, &config.rules, keeper.clone());
         let members = Members::found(&driver, &config.kept, sets::now()?)?;
         let waker = DriverWaker::of(&driver)?;
         let always = Always::open(&config.kept);
@@ -338,6 +347,8 @@ impl Firewall {
             door: door.ok(),
             flows: 0,
             swept: None,
+            subscriptions,
+            lists: lists::Lists::default(),
             keeper,
             members,
             questions: Questions::numbered_from(Duration::from_nanos(sets::now()?.boot_ns)),
@@ -374,6 +385,7 @@ impl Firewall {
         firewall.first_members();
         firewall.first_rules()?;
         firewall.follow_names();
+        firewall.follow_lists();
         let answering = firewall.rejected.sockets();
         firewall
             .driver
@@ -436,7 +448,9 @@ impl Firewall {
         .fold(timeout, Duration::min);
         let room = self.room();
         self.follow_names();
+        self.follow_lists();
         let mut wakers = vec![self.waker.as_fd()];
+        wakers.extend(self.subscriptions.waker());
         wakers.extend(self.programs.waker());
         wakers.extend(self.addresses.waker());
         wakers.extend(beside);
@@ -448,6 +462,7 @@ impl Firewall {
             None => wait(timeout, &wakers)?,
         }
         self.join_by_name();
+        self.take_list_news();
         self.ask_people();
         self.ask_about_taken_back();
         if self.looked.elapsed() >= EVERY {

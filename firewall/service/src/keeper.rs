@@ -10,8 +10,9 @@ use crate::state::replace;
 use crate::user_names;
 use anyhow::Context;
 use firewall_abi::members::number_of;
-use rules::{Resolver, SetFile, SystemResolver, list_entries};
-use std::fs;
+use rules::{Resolver, SetFile, SystemResolver, copy_name, list_entries};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,6 +26,9 @@ pub const FOLDER: &str = "/var/lib/gatebell";
 const RULES: &str = "last-good";
 /// The folder for copies of lists there.
 const LISTS: &str = "lists";
+
+/// The folder for copies of lists that were fetched, which members of the group may read.
+const FETCHED: &str = "fetched";
 
 /// When what could not be written is tried again.
 const AGAIN: Duration = Duration::from_secs(10);
@@ -98,6 +102,30 @@ impl Keeper {
         folders::check(&self.folder).map_err(|error| said(format!("{error:#}")))?;
         let bytes = fs::read(&path).map_err(|error| said(error.to_string()))?;
         last_good::read(&bytes).map_err(said)
+    }
+
+    /// Keeps this copy of the list that was fetched from this address, or none: what rules are read with from now on.
+    ///
+    /// # Errors
+    /// It can't be written; the copy before stays.
+    pub fn keep_fetched(&self, url: &str, list: Option<&[u8]>) -> anyhow::Result<()> {
+        const TO_THE_GROUP: [u32; 2] = [0o750, 0o640];
+        let folder = self.folder.join(FETCHED);
+        folders::own(&self.folder)?;
+        folders::own(&folder)?;
+        fs::set_permissions(&folder, Permissions::from_mode(TO_THE_GROUP[0]))?;
+        let file = folder.join(copy_name(url));
+        let Some(list) = list else {
+            return Ok(fs::remove_file(file)?);
+        };
+        let mut copy = url.as_bytes().to_vec();
+        copy.push(b'\n');
+        copy.extend_from_slice(list);
+        replace(&file, &copy)?;
+        Ok(fs::set_permissions(
+            &file,
+            Permissions::from_mode(TO_THE_GROUP[1]),
+        )?)
     }
 
     /// Why something is not kept that should be.
@@ -207,7 +235,7 @@ impl<'a> KeptLists<'a> {
     /// The machine, for a rule file at this path.
     pub fn beside(rule_file: &Path, keeper: &'a Keeper) -> Self {
         Self {
-            machine: SystemResolver::beside(rule_file),
+            machine: SystemResolver::beside(rule_file).with_fetched(&keeper.folder.join(FETCHED)),
             folder: rule_file.parent().unwrap_or(Path::new("")).to_owned(),
             keeper,
         }
@@ -266,6 +294,14 @@ impl Resolver for KeptLists<'_> {
                 ago(made)
             )),
         })
+    }
+
+    fn fetched(&self, url: &str) -> Result<Option<SetFile>, String> {
+        // Before the first one there is no folder either.
+        if !self.keeper.folder.join(FETCHED).exists() {
+            return Ok(None);
+        }
+        self.machine.fetched(url)
     }
 
     fn user(&self, name: &str) -> Result<u32, String> {

@@ -6,9 +6,9 @@ use crate::load_error;
 use crate::recover::{self, Places};
 use crate::sd_notify::Manager;
 use crate::signals::Signals;
-use crate::state::KEPT_HERE;
+use crate::state::{FETCHED_HERE, KEPT_HERE};
 use crate::sweep::NextSweep;
-use crate::{keeper, log};
+use crate::{keeper, log, subscriptions};
 use anyhow::{Context, Result};
 use clap::Parser;
 use control::Stats;
@@ -64,6 +64,10 @@ struct Arguments {
     /// /var/lib/gatebell, or with another --state a folder in that
     #[arg(long)]
     kept: Option<PathBuf>,
+    /// The folder in which who fetches lists leaves them, which nothing else is believed of; left out: /var/lib/gatebell-lists, or with
+    /// another --state a folder in that
+    #[arg(long)]
+    lists: Option<PathBuf>,
     /// Kernel memory that the firewall may take, as 256MiB or 1GiB: rules and apps' rings that would take more are refused
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     kernel_memory: u64,
@@ -112,6 +116,7 @@ impl Arguments {
             pins: self.pins.clone(),
             state: self.state.clone(),
             kept: self.kept.clone().unwrap_or_else(|| self.usually_kept()),
+            fetched: self.lists.clone().unwrap_or_else(|| self.usually_fetched()),
             socket: self.socket.clone(),
             control: self.control.clone(),
             kernel_memory: self.kernel_memory,
@@ -132,6 +137,14 @@ impl Arguments {
             keeper::FOLDER.into()
         } else {
             self.state.join(KEPT_HERE)
+        }
+    }
+
+    fn usually_fetched(&self) -> PathBuf {
+        if self.state == Path::new(control::STATE) {
+            subscriptions::FOLDER.into()
+        } else {
+            self.state.join(FETCHED_HERE)
         }
     }
 

@@ -4,6 +4,7 @@
 //! - `zone.json` says what it guards and where its parts are.
 //! - `verifier.log` is what the kernel's verifier said, if it refused the driver.
 //! - `fallback.json` says what judges where no driver does (see [`crate::fallback`]).
+//! - `lists.json` says which lists are to be fetched, for who fetches them.
 //! - `answers.json` says who gave the answers that the kernel has.
 //! - `confirmed.toml` and `candidate.toml` are the texts of the rules that the kernel has, each with its generation.
 
@@ -115,6 +116,18 @@ impl State {
         // One line of our own before the text; a name with a line's end in it is none that a file has.
         let name = name.replace('\n', " ");
         self.put(&self.path(which), &format!("{generation} {name}\n{text}"));
+    }
+
+    /// Says which lists are to be fetched; none: nothing is left to be read.
+    pub fn keep_wanted(&self, text: Option<&str>) {
+        let path = self.folder.join(WANTED);
+        match text {
+            Some(text) => self.put(&path, text),
+            None => {
+                let _not_there = fs::remove_file(&path);
+                self.troubles().remove(&path);
+            }
+        }
     }
 
     /// Keeps who gave the answers that the driver has.
@@ -248,10 +261,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Where what was good is kept, unless the command line names another folder.
 pub const KEPT_HERE: &str = "kept";
+/// Where who fetches lists leaves them, likewise.
+pub const FETCHED_HERE: &str = "lists";
 const ZONE: &str = "zone.json";
 const CONFIRMED: &str = "confirmed.toml";
 const CANDIDATE: &str = "candidate.toml";
 const ANSWERS: &str = "answers.json";
+const WANTED: &str = "lists.json";
 const LOCK: &str = "lock";
 
 /// None: somebody else has it.

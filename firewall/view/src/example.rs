@@ -3,6 +3,7 @@
 use crate::entry::TCP;
 use control::{
     Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, Question, RuleName, Status,
+    SubscribedList,
 };
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
@@ -130,6 +131,25 @@ pub fn status() -> Status {
             lost: 7,
             put_aside: false,
         }),
+        lists: vec![
+            SubscribedList {
+                set: "bad".to_owned(),
+                url: "https://lists.example.org/bad.txt".to_owned(),
+                refresh_seconds: 86_400,
+                fetched: Some(490),
+                entries: 1_234,
+                added: 5,
+                removed: 2,
+                unreadable: 1,
+                ..SubscribedList::default()
+            },
+            SubscribedList {
+                set: "new".to_owned(),
+                url: "https://lists.example.org/new.txt".to_owned(),
+                failed: Some("its host is not known".to_owned()),
+                ..SubscribedList::default()
+            },
+        ],
         trouble: vec!["the disk is full; make room".to_owned()],
     }
 }

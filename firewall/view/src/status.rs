@@ -1,6 +1,7 @@
 //! How the service is, in words: for the command line and for the window.
 
-use control::{HistoryStatus, InForce, Lease, Memory, Status};
+use crate::entry::day_and_time;
+use control::{HistoryStatus, InForce, Lease, Memory, Status, SubscribedList};
 
 /// The service itself, at this time (seconds since 1970).
 #[must_use]
@@ -43,6 +44,7 @@ pub fn lines(status: &Status) -> Vec<(&'static str, String)> {
     lines.push(("devices", devices));
     lines.push(("memory", memory(&status.kernel_memory)));
     lines.push(("history", history(status.history.as_ref())));
+    lines.extend(status.lists.iter().map(|list| ("list", subscribed(list))));
     let pins = status.pins.display().to_string();
     lines.push(("when gone", gone(&status.fail_mode, &pins)));
     if status.adopted {
@@ -150,6 +152,45 @@ fn history(history: Option<&HistoryStatus>) -> String {
     )
 }
 
+/// A list that rules subscribe to: what is in it, of when, and what changed last.
+#[must_use]
+pub fn subscribed(list: &SubscribedList) -> String {
+    let SubscribedList {
+        set,
+        url,
+        refresh_seconds,
+        fetched,
+        tried: _,
+        failed,
+        entries,
+        unreadable,
+        added,
+        removed,
+        trouble: _,
+    } = list;
+    let grouped = |number: &u64| rules::grouped(usize::try_from(*number).unwrap_or(usize::MAX));
+    let of = fetched.map_or(String::new(), |fetched| {
+        format!(", of {}", day_and_time(fetched))
+    });
+    let mut line = format!("@{set}: {} entries{of}", grouped(entries));
+    for (number, what) in [(added, "added"), (removed, "removed")] {
+        if *number > 0 {
+            line.push_str(&format!(", {} {what}", grouped(number)));
+        }
+    }
+    if *unreadable > 0 {
+        line.push_str(&format!(", {} unreadable", grouped(unreadable)));
+    }
+    line.push_str(&format!(
+        "; {url}, every {}",
+        for_how_long(*refresh_seconds)
+    ));
+    if let Some(why) = failed {
+        line.push_str(&format!("; the last try failed: {why}"));
+    }
+    line
+}
+
 fn gone(what: &str, pins: &str) -> String {
     let then = match what {
         "open" => "everything passes",
@@ -230,6 +271,13 @@ mod tests {
                 "memory",
                 "12.0 MiB of 256.0 MiB in the kernel: 11.0 MiB tables, 1.0 MiB rules",
             ),
+            ("list", "1,234 entries, of "),
+            (
+                "list",
+                "5 added, 2 removed, 1 unreadable; https://lists.example.org/bad.txt, every 24 h 0 min",
+            ),
+            ("list", "@new: 0 entries; "),
+            ("list", "the last try failed: its host is not known"),
             ("when gone", "`gatebell recover`"),
         ] {
             let said = lines

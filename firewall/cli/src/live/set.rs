@@ -16,6 +16,7 @@ Examples:
   gatebell set add banned - < addresses.txt      (one a line; all in one request)
   gatebell set remove banned 192.0.2.7
   gatebell set list --json
+  gatebell set refresh bad-hosts
 
 Exit codes:
   0  it is as you asked
@@ -34,6 +35,9 @@ pub enum SetCommand {
     /// Show what was added or has joined by its name, and for how long it is there
     #[command(after_help = HELP)]
     List(SetListArguments),
+    /// Have the list fetched now that a set subscribes to
+    #[command(after_help = HELP)]
+    Refresh(SetRefreshArguments),
 }
 
 /// `gatebell set add`.
@@ -84,13 +88,48 @@ pub struct SetListArguments {
     pub service: SocketArguments,
 }
 
-/// Adds, removes or lists.
+/// `gatebell set refresh`.
+#[derive(Debug, Args)]
+pub struct SetRefreshArguments {
+    /// The set's name in the rule file
+    pub name: String,
+    /// Take what was fetched last as it is, if it is a list: also one that is empty, has lost most of its entries, or cuts this
+    /// machine off from its own network
+    #[arg(long)]
+    pub take: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: SocketArguments,
+}
+
+/// Adds, removes, lists, or has a list fetched.
 pub fn set(command: &SetCommand, out: &mut dyn Write) -> Result<u8, Error> {
     match command {
         SetCommand::Add(arguments) => add(arguments, out),
         SetCommand::Remove(arguments) => remove(arguments, out),
         SetCommand::List(arguments) => list(arguments, out),
+        SetCommand::Refresh(arguments) => refresh(arguments, out),
     }
+}
+
+fn refresh(arguments: &SetRefreshArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let mut client = connect(&arguments.service.socket)?;
+    let list = client.refresh_list(&arguments.name, arguments.take)?;
+    if arguments.json {
+        writeln!(out, "{}", json!(list))?;
+        return Ok(0);
+    }
+    let done = if arguments.take {
+        "what was fetched last is taken, if it is a list"
+    } else {
+        "the list is fetched now"
+    };
+    writeln!(out, "{done}; `gatebell status` says what became of it")?;
+    writeln!(out, "{}", view::status::subscribed(&list))?;
+    Ok(0)
 }
 
 fn add(arguments: &SetAddArguments, out: &mut dyn Write) -> Result<u8, Error> {

@@ -72,6 +72,7 @@ impl From<Refused> for Failure {
             Refused::NoAnswer(_) => Self::new("NoAnswer", message),
             Refused::NoSuchSet(_) => Self::new("NoSuchSet", message),
             Refused::StaysInSet(_) => Self::new("StaysInSet", message),
+            Refused::ListsAwaited(_) => Self::new("ListsAwaited", message),
             Refused::SetFull(_) => Self::new("SetFull", message),
             Refused::NotPermitted(_) => Self::new("NotPermitted", message),
             Refused::System(_) => Self::new("SystemFailed", message),

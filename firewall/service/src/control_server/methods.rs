@@ -61,6 +61,11 @@ pub enum Change {
         set: String,
         addresses: Vec<IpAddr>,
     },
+    RefreshList {
+        set: String,
+        /// Whatever was fetched last is taken that is a list.
+        take: bool,
+    },
     Answer {
         id: u64,
         given: Given,
@@ -100,6 +105,7 @@ impl Change {
             Self::Reload => Some("sudo systemctl reload gatebell"),
             Self::AddToSet { .. } => Some("sudo gatebell set add NAME ADDRESS"),
             Self::RemoveFromSet { .. } => Some("sudo gatebell set remove NAME ADDRESS"),
+            Self::RefreshList { .. } => Some("sudo gatebell set refresh NAME"),
             Self::ForgetAnswers {
                 everybody: true, ..
             } => Some("sudo gatebell answers forget"),
@@ -126,6 +132,8 @@ impl Change {
             Self::RemoveFromSet { set, addresses } => {
                 format!("RemoveFromSet ({set}, {})", in_short(addresses))
             }
+            Self::RefreshList { set, take: false } => format!("RefreshList ({set})"),
+            Self::RefreshList { set, take: true } => format!("RefreshList ({set}, taken as it is)"),
             Self::ForgetAnswers {
                 everybody: true, ..
             } => "ForgetAnswers (everybody's)".to_owned(),
@@ -157,6 +165,9 @@ impl Change {
             } => json!({ "added": firewall.add_to_set(&set, &addresses, time)? }),
             Self::RemoveFromSet { set, addresses } => {
                 json!({ "removed": firewall.remove_from_set(&set, &addresses)? })
+            }
+            Self::RefreshList { set, take } => {
+                json!({ "list": firewall.refresh_list(&set, take)? })
             }
             Self::Answer { id, given } => {
                 let (may, by) = (requester.sees(), requester.name());

@@ -45,6 +45,10 @@ pub fn understand(method: &str, parameters: Option<&Value>) -> Result<Request, M
         }
         "AddToSet" => add_to_set(read(parameters)?).map(Request::Change),
         "RemoveFromSet" => remove_from_set(read(parameters)?).map(Request::Change),
+        "RefreshList" => read(parameters).map(|RefreshList { set, take, .. }| {
+            let take = take.unwrap_or(false);
+            Request::Change(Change::RefreshList { set, take })
+        }),
         "GetSetMembers" => {
             read(parameters).map(|OfSet { set }| Request::Query(Query::SetMembers { set }))
         }
@@ -323,6 +327,15 @@ fn remove_from_set(
         set,
         addresses: single_addresses(&addresses)?,
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefreshList {
+    set: String,
+    take: Option<bool>,
+    #[serde(rename = "interactive")]
+    _interactive: Option<bool>,
 }
 
 /// Each once.

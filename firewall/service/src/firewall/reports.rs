@@ -43,6 +43,7 @@ impl Firewall {
                 .to_owned(),
             kernel_memory: self.memory(),
             history: self.recorder.status(self.config.history),
+            lists: self.subscriptions.lists(),
             trouble: self.troubles(),
         }
     }
@@ -71,7 +72,9 @@ impl Firewall {
             self.rejected.trouble(),
             self.recorder.trouble(),
         ];
-        said.chain(unkept.into_iter().flatten()).collect()
+        said.chain(self.subscriptions.troubles())
+            .chain(unkept.into_iter().flatten())
+            .collect()
     }
 
     /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.

@@ -170,8 +170,10 @@ impl Firewall {
             return Err(Refused::Replaced);
         }
         let rules = self.read(name, text)?;
+        self.await_lists(&rules)?;
         let Some(time) = lease else {
             let mut applied = self.take(name, text, &rules, true)?;
+            self.no_list_is_awaited();
             let what = note.what.unwrap_or_else(|| format!("apply {name}"));
             let change = NewChange {
                 by,
@@ -263,11 +265,17 @@ impl Firewall {
             Refused::System(format!("can't read the rule file {name}: {cause}"))
         })?;
         let rules = self.read(&name, &text)?;
+        // Where nothing holds yet they hold at once, each on its safe side.
+        if self.rulebook.confirmed().is_some() {
+            self.await_lists(&rules)
+                .inspect_err(|_| self.reload_with_lists())?;
+        }
         for warning in rules.warnings() {
             warn!("{warning}");
         }
         let before = self.rulebook.confirmed().and_then(|held| held.text.clone());
         let mut applied = self.take(&name, &text, &rules, false)?;
+        self.no_list_is_awaited();
         if let Some((_, before)) = before.filter(|(_, before)| *before != text) {
             let change = NewChange {
                 by: "whoever wrote the file".to_owned(),

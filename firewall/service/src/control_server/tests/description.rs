@@ -57,6 +57,7 @@ fn who_is_not_root_may_ask_and_change_nothing() {
         "ApplyRules",
         "ConfirmRules",
         "ForgetAnswers",
+        "RefreshList",
         "ReloadRules",
         "RemoveFromSet",
         "RevertRules",
@@ -93,7 +94,8 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 26] = [
+    let sent: [(&str, Value); 27] = [
+        ("SubscribedList", json!(subscribed_list())),
         ("SetAdded", json!(set_added())),
         ("SetRemoved", json!(set_removed())),
         ("SetMember", json!(set_member())),
@@ -201,6 +203,7 @@ fn errors_are_as_described(description: &zlink_idl::Interface<'_>) {
         Failure::from(Refused::NoSuchSet(String::new())),
         Failure::from(Refused::StaysInSet(String::new())),
         Failure::from(Refused::SetFull(String::new())),
+        Failure::from(Refused::ListsAwaited(String::new())),
         Failure::from(Refused::System(String::new())),
         Failure::from(Refused::Incomplete {
             generation: 8,
@@ -281,6 +284,7 @@ fn given(method: &str) -> Option<Value> {
             "RemoveFromSet",
             json!({ "set": "s", "addresses": ["127.0.0.1"] }),
         ),
+        ("RefreshList", json!({ "set": "s", "take": true })),
         ("GetSetMembers", json!({ "set": null })),
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),

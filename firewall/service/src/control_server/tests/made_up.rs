@@ -5,7 +5,7 @@ use super::super::peer::Requester;
 use control::{
     Account, Accounts, AddressName, AddressNames, Applied, Counted, Device, HeldAnswer,
     HistoryPage, HistoryStatus, Hits, InForce, Lease, Memory, NamedRule, Question, Refused,
-    RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
+    RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status, SubscribedList,
 };
 use serde_json::{Value, json};
 
@@ -55,6 +55,7 @@ fn changed(change: Change) -> Answered {
         Change::Reload => Err(Refused::System("the disk is full; make room".to_owned()))?,
         Change::AddToSet { .. } => json!({ "added": set_added() }),
         Change::RemoveFromSet { .. } => json!({ "removed": set_removed() }),
+        Change::RefreshList { .. } => json!({ "list": subscribed_list() }),
         Change::Answer { .. } => json!({ "answered": question() }),
         Change::ForgetAnswers { .. } => json!({ "forgotten": [held_answer()] }),
     })
@@ -95,6 +96,18 @@ pub fn set_member() -> SetMember {
         address: std::net::Ipv4Addr::LOCALHOST.into(),
         seconds_left: Some(9),
         name: Some("example.org".to_owned()),
+    }
+}
+
+pub fn subscribed_list() -> SubscribedList {
+    SubscribedList {
+        set: "bad".to_owned(),
+        url: "https://lists.example.org/bad.txt".to_owned(),
+        fetched: Some(7),
+        tried: Some(8),
+        failed: Some("its host is not known".to_owned()),
+        trouble: Some("it is old".to_owned()),
+        ..SubscribedList::default()
     }
 }
 
@@ -170,6 +183,7 @@ pub fn status() -> Status {
             ..Memory::default()
         },
         history: Some(HistoryStatus::default()),
+        lists: vec![subscribed_list()],
         trouble: vec![],
     }
 }
