@@ -139,7 +139,7 @@ pub struct PacketHeaders {
     pub ip_version: u8,
     /// A [`Direction`].
     pub direction: u8,
-    /// TCP flags, else 0.
+    /// TCP flags; SYN of what asks for an association of SCTP; else 0.
     pub tcp_flags: u8,
 }
 

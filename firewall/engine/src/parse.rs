@@ -289,7 +289,8 @@ fn udp<B: Bytes + ?Sized>(
     }
 }
 
-/// Of what is no more to be read than its ports. The shortest header of these is UDP-Lite's.
+/// Of what is no more to be read than its ports, and of SCTP whether it begins an association. The shortest header of these is
+/// UDP-Lite's.
 #[inline(always)]
 fn ports<B: Bytes + ?Sized>(
     bytes: &B,
@@ -300,8 +301,17 @@ fn ports<B: Bytes + ?Sized>(
     let [source, destination]: [[u8; 2]; 2] = within(8, room).and_then(|()| bytes.load(start))?;
     flow.source_port = u16::from_be_bytes(source);
     flow.destination_port = u16::from_be_bytes(destination);
+    if flow.protocol == protocol::SCTP {
+        // The kind of its first chunk. One that begins an association stands alone (RFC 9260, 6.10).
+        let chunk: u8 = bytes.load(start + 12).unwrap_or_default();
+        flow.tcp_flags = u8::from(chunk == SCTP_INIT) * SYN;
+    }
     Some(Shape::Whole)
 }
+
+/// The chunk of SCTP that asks for an association, and TCP's flag for the same.
+const SCTP_INIT: u8 = 1;
+const SYN: u8 = 2;
 
 #[inline(always)]
 fn icmp<B: Bytes + ?Sized>(

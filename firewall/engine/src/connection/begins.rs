@@ -59,6 +59,12 @@ pub fn may_answer(flow: &PacketHeaders) -> bool {
     }
 }
 
+/// Whether a packet asks for a new connection of TCP, or association of SCTP.
+#[inline(always)]
+pub(super) const fn asks_anew(flow: &PacketHeaders) -> bool {
+    flow.tcp_flags & (SYN | ACK) == SYN
+}
+
 /// Whether a packet asks for a new TCP connection.
 #[inline(always)]
 pub(super) fn is_first_syn(flow: &PacketHeaders) -> bool {

@@ -1,11 +1,11 @@
 //! Whether a packet goes on with a connection that is remembered, and what is to be asked then.
 
-use super::begins::{SYN, is_first_syn, may_answer};
+use super::begins::{SYN, asks_anew, may_answer};
 use super::key::{from_local, key_of, of_a_group};
 use super::remember::sender;
 use super::state::{count, follow_to_its_end, is_silent, note_use};
 use super::{Connections, Ends, verdict_of};
-use crate::headers::protocol::{TCP, UDP};
+use crate::headers::protocol::{SCTP, TCP, UDP};
 use crate::tables::{Tables, head};
 use crate::{Parsed, is_error};
 use firewall_abi::firewall::{FlowEntry, FlowKey, carried};
@@ -193,13 +193,15 @@ pub(super) fn still_the_same(
     entry: &FlowEntry,
     socket: u64,
 ) -> bool {
-    // Who receives a datagram can change with each one.
+    // Who receives a datagram can change with each one. Of TCP and SCTP it is who has the connection, until another is asked for; and
+    // whose a socket is by which an association of SCTP was accepted, the kernel does not say.
     let receiver_matters = flow.direction == Direction::Inbound as u8
+        && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0
         && flow.protocol != TCP
-        && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0;
+        && flow.protocol != SCTP;
     entry.generation == head.generation
         && entry.socket == socket
-        && !is_first_syn(flow)
+        && !asks_anew(flow)
         && !receiver_matters
 }
 

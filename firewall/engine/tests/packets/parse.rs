@@ -183,6 +183,23 @@ fn a_packet_with_ports_whose_header_is_cut_off_is_malformed() {
 }
 
 #[test]
+fn what_asks_for_an_association_of_sctp_is_told_by_its_first_chunk() {
+    let ports = (40_000, 5060);
+    for (protocol, chunk, flags) in [(132, 1, 2), (132, 0, 0), (132, 2, 0), (33, 1, 0)] {
+        let mut bytes = make(&plan(4, Transport::Ports { protocol, ports })).bytes;
+        bytes.truncate(20 + 12);
+        bytes.extend([chunk, 0, 0, 4]);
+        bytes[3] = bytes.len() as u8;
+        let Parsed { flow, shape } = read(&bytes);
+        assert_eq!(
+            (flow.tcp_flags, shape),
+            (flags, Shape::Whole),
+            "{protocol}: {chunk}"
+        );
+    }
+}
+
+#[test]
 fn a_first_fragment_without_its_whole_tcp_header_is_malformed() {
     let tcp = Transport::Tcp {
         ports: (1, 2),

@@ -4,7 +4,7 @@ use super::{ACK, ANSWERED, ASKED, FIN, REFUSED, REPLY, RST, Run, SECOND, SYN};
 use crate::connections::Remembered;
 use crate::flow::Question;
 use engine::connection::{Known, decide};
-use firewall_abi::packet::{PacketMeta, Reason, Verdict, name_words};
+use firewall_abi::packet::{NO_USER, PacketMeta, Reason, Verdict, name_words};
 
 #[test]
 fn only_the_other_end_replies_and_only_to_what_was_allowed() {
@@ -65,6 +65,26 @@ fn the_last_packets_of_an_ended_conversation_may_be_sent_again() {
     assert_eq!((known.len(), closed.entries.len()), (0, 1));
     assert_eq!(run.with_flags(100, back, fin), REPLY);
     assert_eq!(run.with_flags(122, back, fin), REFUSED);
+}
+
+#[test]
+fn an_association_of_sctp_goes_on_with_whom_it_was_asked_for_and_another_one_is_judged() {
+    let came = "in 132 10.0.0.1:5000 -> 10.0.0.2:7";
+    let mut run = Run::under(
+        "[default]\ninbound = 'block'\noutbound = 'block'\n\
+                [[rule]]\nid = 'in'\naction = 'allow'\nprotocol = 132\nports = 7\nuser = 1000\n",
+    );
+    let allowed = (true, Reason::Rule);
+    for (at, user, flags, expected) in [
+        (0, 1001, SYN, REFUSED),
+        (1, 1000, SYN, allowed),
+        // Whose the socket is by which it was accepted is not known.
+        (2, NO_USER, 0, allowed),
+        (3, 1001, SYN, REFUSED),
+    ] {
+        run.connections.local.user = user;
+        assert_eq!(run.with_flags(at, came, flags), expected, "{at}");
+    }
 }
 
 #[test]
