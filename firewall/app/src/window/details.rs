@@ -1,6 +1,7 @@
 //! The details of the row that is selected: which rule decided, and the rule that decides otherwise, in force by one click and
 //! taken back by another.
 
+use super::pages::selection;
 use super::{allow, colours};
 use crate::changes::{Changes, Draft, Order, Outcome, Who, Wish, known};
 use eframe::egui::{self, RichText, Ui};
@@ -34,18 +35,14 @@ impl Details {
     /// Shows a row's. True: they are to be closed.
     pub fn show(&mut self, ui: &mut Ui, number: u64, entry: &Entry, changes: &Changes) -> bool {
         colours::bright(ui);
-        let mut close = false;
         ui.add_space(4.0);
-        ui.horizontal_top(|ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                close = ui.button("Close").clicked();
-                if ui.button("Copy row").clicked() {
-                    ui.ctx().copy_text(entry.to_string());
-                }
-                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-                    ui.add(egui::Label::new(RichText::new(allow::why(entry)).strong()).wrap());
-                });
-            });
+        let copy = |ui: &mut Ui| {
+            if ui.button("Copy row").clicked() {
+                ui.ctx().copy_text(entry.to_string());
+            }
+        };
+        let close = selection::head_with(ui, copy, |ui| {
+            ui.add(egui::Label::new(RichText::new(allow::why(entry)).strong()).wrap());
         });
         if let What::Packet(packet) = &entry.what {
             match allow::place(packet) {

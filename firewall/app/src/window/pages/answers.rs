@@ -1,8 +1,8 @@
 //! The page of the answers: what was answered and holds, and what takes it back.
 
-use super::details_panel::DetailsPanel;
+use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, arrows, is_entered, not_yet, of_the_service, wide};
+use super::{Around, Page, ROW, Source, not_yet, of_the_service, wide};
 use crate::changes::{Changes, Order};
 use crate::overview::Part;
 use crate::window::{colours, table_row};
@@ -28,12 +28,9 @@ const NEEDED: f32 = 1_120.0;
 #[derive(Debug, Default)]
 pub struct Answers {
     /// The answer, by its name.
-    selected: Option<String>,
+    selection: Selection<String>,
     /// The button is to get the focus.
     focus: bool,
-    /// The row that is to be brought into sight.
-    sought: Option<usize>,
-    panel: DetailsPanel,
 }
 
 impl Page for Answers {
@@ -68,48 +65,41 @@ fn none_holds(ui: &mut Ui) {
 
 impl Answers {
     fn answers(&mut self, ui: &mut Ui, held: &[HeldAnswer], around: &Around<'_>) {
-        self.keys(ui, held, around.asked);
-        let selected = self.selected.clone();
-        match selected.and_then(|id| held.iter().find(|one| one.id == id)) {
-            Some(one) => {
-                let mut panel = std::mem::take(&mut self.panel);
-                let changes = &around.shown.changes;
-                let close = panel.show(ui, "answer", |ui| self.details(ui, one, held, changes));
-                self.panel = panel;
-                if close {
-                    self.selected = None;
-                }
-            }
-            None => self.selected = None,
+        self.focus |= self.selection.keys(
+            ui,
+            around.asked,
+            held.len(),
+            |id| held.iter().position(|one| one.id == *id),
+            |row| held.get(row).map(|one| one.id.clone()),
+        );
+        let selected = self.selection.get();
+        match selected.and_then(|id| held.iter().find(|one| one.id == *id)) {
+            Some(one) => selection::details(
+                self,
+                |page| &mut page.selection,
+                ui,
+                "answer",
+                |page, ui| page.details(ui, one, held, &around.shown.changes),
+            ),
+            None => self.selection.clear(),
         }
         egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, held)));
     }
 
     fn table(&mut self, ui: &mut Ui, held: &[HeldAnswer]) {
-        let table = TABLE.with_titles(ui, self.sought.take(), &TITLES);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &TITLES);
         table.body(|body| {
             body.rows(ROW, held.len(), |mut row| {
                 let Some(one) = held.get(row.index()) else {
                     return;
                 };
-                let selected = self.selected.as_ref() == Some(&one.id);
+                let selected = self.selection.is(&one.id);
                 line(&mut row, one, selected);
                 if row.response().clicked() {
-                    self.selected = Some(one.id.clone());
+                    self.selection.select(one.id.clone());
                 }
             });
         });
-    }
-
-    /// The arrow keys choose an answer, and Enter goes to the button.
-    fn keys(&mut self, ui: &Ui, held: &[HeldAnswer], asked: bool) {
-        let selected = self.selected.as_ref();
-        let at = selected.and_then(|id| held.iter().position(|one| one.id == *id));
-        let to = arrows(ui, at, held.len());
-        if let Some(one) = to.and_then(|to| held.get(to)) {
-            (self.selected, self.sought) = (Some(one.id.clone()), to);
-        }
-        self.focus |= self.selected.is_some() && is_entered(ui, asked);
     }
 
     /// What was answered, and what takes it back. True: this is to be closed.
@@ -120,19 +110,11 @@ impl Answers {
         held: &[HeldAnswer],
         changes: &Changes,
     ) -> bool {
-        colours::bright(ui);
-        let mut close = false;
-        ui.add_space(4.0);
-        ui.horizontal_top(|ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                close = ui.button("Close").clicked();
-                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-                    let title = format!("{}: {}", outcome(one), answer::sentence(one));
-                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
-                    let facts = format!("{}; {}", answer::lasts(one), answer::by(one));
-                    ui.add(egui::Label::new(facts).wrap());
-                });
-            });
+        let close = selection::head(ui, |ui| {
+            let title = format!("{}: {}", outcome(one), answer::sentence(one));
+            ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+            let facts = format!("{}; {}", answer::lasts(one), answer::by(one));
+            ui.add(egui::Label::new(facts).wrap());
         });
         let state = changes.look();
         let possible = state.is_followed() && state.on_its_way().is_none();
@@ -159,7 +141,6 @@ impl Answers {
             }
             ui.label("What is taken back is asked about again when it happens next.");
         });
-        ui.add_space(4.0);
         close
     }
 }

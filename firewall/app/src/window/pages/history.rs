@@ -1,9 +1,9 @@
 //! The page of what was: row by row or put together, how much at each time, and as a file.
 
-use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
+use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, arrows, chart, is_entered, saving, wide};
+use super::{Around, Page, ROW, Source, chart, saving, wide};
 use crate::past::{Content, Past, PastSeen, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
@@ -30,11 +30,8 @@ const SUM_NEEDED: f32 = 1_000.0;
 #[derive(Debug, Default)]
 pub struct History {
     asking: Asking,
-    selected: Option<HistoryRow>,
-    /// The row that is to be brought into sight.
-    sought: Option<usize>,
+    selection: Selection<KeptRow>,
     details: Details,
-    panel: DetailsPanel,
 }
 
 impl Page for History {
@@ -91,32 +88,45 @@ impl History {
             chart::show(ui, &seen.bars, seen.wanted.since);
         });
         if seen.wanted.by.is_some() {
-            self.selected = None;
+            self.selection.clear();
             egui::CentralPanel::default()
                 .show(ui, |ui| wide(ui, SUM_NEEDED, |ui| sums(ui, &seen.sums)));
             return;
         }
-        self.keys(ui, seen, around.asked);
-        if let Some(row) = self.selected.clone() {
-            let mut panel = std::mem::take(&mut self.panel);
-            let close = panel.show(ui, "kept", |ui| self.details(ui, &row, around));
-            self.panel = panel;
-            if close {
-                self.selected = None;
-            }
+        let entered = self.selection.keys(
+            ui,
+            around.asked,
+            seen.rows.len(),
+            |KeptRow(it)| seen.shown().position(|row| is_same(it, row)),
+            |row| seen.shown().nth(row).cloned().map(KeptRow),
+        );
+        if entered {
+            self.details.focus();
+        }
+        if let Some(KeptRow(row)) = self.selection.get().cloned() {
+            selection::details(
+                self,
+                |page| &mut page.selection,
+                ui,
+                "kept",
+                |page, ui| page.details(ui, &row, around),
+            );
         }
         egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.rows(ui, seen)));
     }
 
     fn rows(&mut self, ui: &mut Ui, seen: &PastSeen) {
-        let table = TABLE.with_titles(ui, self.sought.take(), &COLUMNS);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &COLUMNS);
         table.body(|body| {
             body.rows(ROW, seen.rows.len(), |mut row| {
                 let kept = seen.rows.get(row.index());
                 let Some(kept) = kept.and_then(|at| seen.kept.rows.get(*at)) else {
                     return;
                 };
-                let selected = self.selected.as_ref().is_some_and(|it| is_same(it, kept));
+                let selected = self
+                    .selection
+                    .get()
+                    .is_some_and(|KeptRow(it)| is_same(it, kept));
                 let mut cells = history::cells(kept);
                 (cells[9], cells[10]) = (size(kept.bytes_sent), size(kept.bytes_received));
                 let line = cells.join(" ");
@@ -124,50 +134,27 @@ impl History {
                     verdict(ui, kept).filter(|_| column == 1)
                 });
                 if row.response().clicked() {
-                    self.selected = Some(kept.clone());
+                    self.selection.select(KeptRow(kept.clone()));
                 }
             });
         });
     }
 
-    /// The arrow keys choose a row, and Enter goes to the button.
-    fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
-        let selected = self.selected.as_ref();
-        let at = || selected.and_then(|it| seen.shown().position(|row| is_same(it, row)));
-        let moves = arrows(ui, None, seen.rows.len()).is_some();
-        if let Some(to) = moves.then(|| arrows(ui, at(), seen.rows.len())).flatten() {
-            self.selected = seen.shown().nth(to).cloned();
-            self.sought = Some(to);
-        }
-        if self.selected.is_some() && is_entered(ui, asked) {
-            self.details.focus();
-        }
-    }
-
     /// What is known of a row, and what can be done. True: this is to be closed.
     fn details(&mut self, ui: &mut Ui, row: &HistoryRow, around: &Around<'_>) -> bool {
-        colours::bright(ui);
-        let mut close = false;
-        ui.add_space(4.0);
-        ui.horizontal_top(|ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                close = ui.button("Close").clicked();
-                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-                    let title = format!(
-                        "{}: {}, {} times from {} to {}",
-                        history::program(row),
-                        last_verdict(row),
-                        row.count,
-                        day_and_time(row.first),
-                        day_and_time(row.last)
-                    );
-                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
-                });
-            });
+        let close = selection::head(ui, |ui| {
+            let title = format!(
+                "{}: {}, {} times from {} to {}",
+                history::program(row),
+                last_verdict(row),
+                row.count,
+                day_and_time(row.first),
+                day_and_time(row.last)
+            );
+            ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
         });
         let changes = &around.shown.changes;
         of_the_past::change(ui, &mut self.details, row, Reach::Place, changes);
-        ui.add_space(4.0);
         close
     }
 }
@@ -198,6 +185,16 @@ fn sums(ui: &mut Ui, sums: &[Sum]) {
             });
         });
     });
+}
+
+/// A row that is selected: the same one, however much there is of it by now.
+#[derive(Clone, Debug)]
+struct KeptRow(HistoryRow);
+
+impl PartialEq for KeptRow {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
 }
 
 /// Whether it is the same row, however much there is of it by now.

@@ -4,7 +4,6 @@
 
 mod answers;
 mod chart;
-mod details_panel;
 mod filter_line;
 mod history;
 pub mod live;
@@ -12,6 +11,7 @@ mod of_the_past;
 mod programs;
 mod rules;
 mod saving;
+pub(in crate::window) mod selection;
 mod sets;
 mod status;
 mod titled_table;

@@ -1,9 +1,9 @@
 //! The page of the programs: who talked with what, how much and since when; and the rule that changes that, by click.
 
-use super::details_panel::DetailsPanel;
 use super::of_the_past::{self, Asking, Reach, last_verdict};
+use super::selection::{self, Selection};
 use super::titled_table::{TitledTable, sortable};
-use super::{Around, Page, ROW, Source, arrows, chart, is_entered, wide};
+use super::{Around, Page, ROW, Source, chart, wide};
 use crate::changes::Changes;
 use crate::past::{PastSeen, Place, Talker, Wanted};
 use crate::window::details::Details;
@@ -37,11 +37,8 @@ pub struct Programs {
     order: Order,
     /// The programs whose places are shown.
     open: BTreeSet<String>,
-    selected: Option<Selected>,
-    /// The row that is to be brought into sight.
-    sought: Option<usize>,
+    selection: Selection<Selected>,
     details: Details,
-    panel: DetailsPanel,
     lines: Lines,
 }
 
@@ -106,27 +103,23 @@ impl Programs {
         self.lines.make(seen, self.order, &self.open);
         self.keys(ui, seen, around.asked);
         self.lines.make(seen, self.order, &self.open);
-        let selected = self.selected.clone();
+        let selected = self.selection.get();
         match selected.and_then(|selected| selected.of(seen)) {
-            Some((talker, place)) => {
-                let changes = &around.shown.changes;
-                let mut panel = std::mem::take(&mut self.panel);
-                let close = panel.show(ui, "talker", |ui| {
-                    self.details(ui, seen, talker, place, changes)
-                });
-                self.panel = panel;
-                if close {
-                    self.selected = None;
-                }
-            }
-            None => self.selected = None,
+            Some((talker, place)) => selection::details(
+                self,
+                |page| &mut page.selection,
+                ui,
+                "talker",
+                |page, ui| page.details(ui, seen, talker, place, &around.shown.changes),
+            ),
+            None => self.selection.clear(),
         }
         egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, seen)));
     }
 
     fn table(&mut self, ui: &mut Ui, seen: &PastSeen) {
         let mut order = self.order;
-        let table = TABLE.show(ui, self.sought.take(), |ui, column| {
+        let table = TABLE.show(ui, self.selection.sought(), |ui, column| {
             if let Some(title) = TITLES.get(column) {
                 order.title(ui, column, title);
             }
@@ -143,7 +136,7 @@ impl Programs {
                 };
                 let place = place.and_then(|place| talker.places.get(place));
                 let this = Selected::new(talker, place);
-                let selected = self.selected.as_ref() == Some(&this);
+                let selected = self.selection.is(&this);
                 let open = self.open.contains(&talker.sum.what);
                 line(&mut row, talker, place, open, selected);
                 if row.response().clicked() {
@@ -157,7 +150,7 @@ impl Programs {
             if clicked.place.is_none() {
                 self.turn(&clicked.program);
             }
-            self.selected = Some(clicked);
+            self.selection.select(clicked);
         }
     }
 
@@ -170,38 +163,33 @@ impl Programs {
 
     /// The arrow keys choose a line, and unfold and fold; Enter goes to the button; while nothing else takes them.
     fn keys(&mut self, ui: &Ui, seen: &PastSeen, asked: bool) {
+        let lines = &self.lines.lines;
+        let of_line = |line: &_| Selected::of_line(seen, *line);
+        let row_of = |one: &Selected| {
+            let mut lines = lines.iter();
+            lines.position(|line| of_line(line).as_ref() == Some(one))
+        };
+        let at = |row: usize| lines.get(row).and_then(of_line);
+        if self.selection.keys(ui, asked, lines.len(), row_of, at) {
+            self.details.focus();
+        }
         if ui.ctx().egui_wants_keyboard_input() {
             return;
         }
         let pressed = |key| ui.input(|input| input.key_pressed(key));
-        let all = self.lines.lines.len();
-        let at = || {
-            let selected = self.selected.as_ref()?;
-            let mut lines = self.lines.lines.iter();
-            lines.position(|line| Selected::of_line(seen, *line).as_ref() == Some(selected))
-        };
-        // Where it is now takes a look at each line, and most of the time nobody presses a key.
-        let moves = arrows(ui, None, all).is_some();
-        let mut to = moves.then(|| arrows(ui, at(), all)).flatten();
-        if let Some(selected) = self.selected.clone() {
+        if let Some(selected) = self.selection.get().cloned() {
             if pressed(Key::ArrowRight) {
-                self.open.insert(selected.program.clone());
+                self.open.insert(selected.program);
             } else if pressed(Key::ArrowLeft) {
                 self.open.remove(&selected.program);
                 let program = Selected {
                     place: None,
                     ..selected
                 };
-                let mut lines = self.lines.lines.iter();
-                to = lines
-                    .position(|line| Selected::of_line(seen, *line).as_ref() == Some(&program));
+                if let Some(row) = row_of(&program) {
+                    self.selection.seek(program, row);
+                }
             }
-        }
-        if let Some(line) = to.and_then(|to| self.lines.lines.get(to)) {
-            (self.selected, self.sought) = (Selected::of_line(seen, *line), to);
-        }
-        if self.selected.is_some() && is_entered(ui, asked) {
-            self.details.focus();
         }
     }
 
@@ -214,9 +202,6 @@ impl Programs {
         place: Option<&Place>,
         changes: &Changes,
     ) -> bool {
-        colours::bright(ui);
-        let mut close = false;
-        ui.add_space(4.0);
         let last = match place {
             Some(place) => Some(&place.last),
             None => talker
@@ -225,20 +210,15 @@ impl Programs {
                 .map(|place| &place.last)
                 .max_by_key(|row| row.last),
         };
-        ui.horizontal_top(|ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                close = ui.button("Close").clicked();
-                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-                    let title = match place {
-                        Some(place) => format!("{}: {}", talker.sum.what, place.sum.what),
-                        None => talker.sum.what.clone(),
-                    };
-                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
-                    let sum = place.map_or(&talker.sum, |place| &place.sum);
-                    let verdict = last.map(last_verdict).unwrap_or_default();
-                    ui.add(egui::Label::new(facts(sum, &verdict)).wrap());
-                });
-            });
+        let close = selection::head(ui, |ui| {
+            let title = match place {
+                Some(place) => format!("{}: {}", talker.sum.what, place.sum.what),
+                None => talker.sum.what.clone(),
+            };
+            ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+            let sum = place.map_or(&talker.sum, |place| &place.sum);
+            let verdict = last.map(last_verdict).unwrap_or_default();
+            ui.add(egui::Label::new(facts(sum, &verdict)).wrap());
         });
         if let Some(contact) = talker.contact {
             let text = RichText::new(contact.words()).color(colours::lost(ui));
@@ -255,7 +235,6 @@ impl Programs {
             };
             of_the_past::change(ui, &mut self.details, last, reach, changes);
         }
-        ui.add_space(4.0);
         close
     }
 }

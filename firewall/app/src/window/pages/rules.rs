@@ -1,12 +1,12 @@
 //! The page of the rules: all of them in the order in which they are tried, and what can be done to the one that is selected.
 
-use super::details_panel::DetailsPanel;
+use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
+use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
 use crate::changes::{
     Changes, Compared, DraftLine, Edit, EditDraft, EditKind, Order, Otherwise, TRIAL,
 };
-use crate::overview::{DefaultRow, Part, RuleList, RuleRow, Seen};
+use crate::overview::{DefaultRow, Part, RuleRow, Seen};
 use crate::past::{PastSeen, Since, Wanted};
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
@@ -32,15 +32,12 @@ const MOST_OF_HEIGHT: f32 = 0.28;
 /// What of the page is the window's own.
 #[derive(Debug, Default)]
 pub struct RulesPage {
-    selected: Option<String>,
+    selection: Selection<String>,
     kind: Option<EditKind>,
     /// What is typed in the place of the rule.
     written: Option<Written>,
     /// The button is to get the focus.
     focus: bool,
-    /// The row that is to be brought into sight.
-    sought: Option<usize>,
-    panel: DetailsPanel,
     /// What of what was kept is shown: when each rule has decided last, and what a change would have done.
     wanted: LastWeek,
     /// What was in force when it was shown last: the generation, and whether on a lease.
@@ -144,19 +141,26 @@ impl RulesPage {
             egui::CentralPanel::default().show(ui, |ui| instead(ui, why));
             return;
         }
-        self.keys(ui, list, asked);
-        let selected = self.selected.clone();
-        let mut rows = list.rows.iter();
-        match selected.and_then(|id| rows.find(|row| row.id == id)) {
-            Some(row) => {
-                let mut panel = std::mem::take(&mut self.panel);
-                let close = panel.show(ui, "rule", |ui| self.details(ui, row, changes));
-                self.panel = panel;
-                if close {
-                    self.selected = None;
-                }
-            }
-            None => self.selected = None,
+        self.focus |= self.selection.keys(
+            ui,
+            asked,
+            list.rows.len(),
+            |id| list.rows.iter().position(|row| row.id == *id),
+            |row| list.rows.get(row).map(|rule| rule.id.clone()),
+        );
+        if self.selection.is_new() {
+            self.kind = None;
+        }
+        let selected = self.selection.get();
+        match selected.and_then(|id| list.rows.iter().find(|row| row.id == *id)) {
+            Some(row) => selection::details(
+                self,
+                |page| &mut page.selection,
+                ui,
+                "rule",
+                |page, ui| page.details(ui, row, changes),
+            ),
+            None => self.selection.clear(),
         }
         egui::CentralPanel::default().show(ui, |ui| {
             for remark in &list.remarks {
@@ -174,18 +178,18 @@ impl RulesPage {
 
     fn table(&mut self, ui: &mut Ui, shown: &Shown<'_>) {
         let list = &*shown.seen.rules;
-        let table = TABLE.with_titles(ui, self.sought.take(), &TITLES);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &TITLES);
         table.body(|body| {
             body.rows(ROW, list.rows.len() + list.defaults.len(), |mut row| {
                 let number = row.index();
                 if let Some(rule) = list.rows.get(number) {
-                    let selected = self.selected.as_ref() == Some(&rule.id);
+                    let selected = self.selection.is(&rule.id);
                     let hits = shown.seen.hits.as_ref().and_then(|hits| hits.get(number));
                     let hits = (hits.copied(), shown.last_hit(rule));
                     rule_cells(&mut row, number, rule, hits, selected);
                     let response = row.response();
                     if response.clicked() || response.is_pointer_button_down_on() {
-                        self.select(Some(rule.id.clone()));
+                        self.selection.select(rule.id.clone());
                     }
                 } else if let Some(default) = list.defaults.get(number - list.rows.len()) {
                     default_cells(&mut row, *default);
@@ -194,47 +198,18 @@ impl RulesPage {
         });
     }
 
-    fn select(&mut self, id: Option<String>) {
-        if self.selected != id {
-            self.kind = None;
-        }
-        self.selected = id;
-    }
-
-    /// The arrow keys choose a rule, and Enter goes to the button.
-    fn keys(&mut self, ui: &Ui, list: &RuleList, asked: bool) {
-        let selected = self.selected.as_ref();
-        let at = selected.and_then(|id| list.rows.iter().position(|row| row.id == *id));
-        let to = arrows(ui, at, list.rows.len());
-        if let Some(rule) = to.and_then(|to| list.rows.get(to)) {
-            self.select(Some(rule.id.clone()));
-            self.sought = to;
-        }
-        self.focus |= at.is_some() && is_entered(ui, asked);
-    }
-
     /// What can be done to a rule. True: this is to be closed.
     fn details(&mut self, ui: &mut Ui, rule: &RuleRow, changes: &Changes) -> bool {
-        colours::bright(ui);
-        let mut close = false;
-        ui.add_space(4.0);
-        ui.horizontal_top(|ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                close = ui.button("Close").clicked();
-                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-                    let title = format!("{}: {} {}", rule.id, rule.action.name(), rule.words);
-                    ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
-                    let lost = colours::lost(ui);
-                    let notes = rule
-                        .covered
-                        .iter()
-                        .map(|why| RichText::new(why).color(lost));
-                    let comment = rule.comment.iter().map(RichText::new);
-                    for note in notes.chain(comment) {
-                        ui.add(egui::Label::new(note).wrap());
-                    }
-                });
-            });
+        let close = selection::head(ui, |ui| {
+            let title = format!("{}: {} {}", rule.id, rule.action.name(), rule.words);
+            ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
+            let lost = colours::lost(ui);
+            let covered = rule.covered.iter();
+            let notes = covered.map(|why| RichText::new(why).color(lost));
+            let comment = rule.comment.iter().map(RichText::new);
+            for note in notes.chain(comment) {
+                ui.add(egui::Label::new(note).wrap());
+            }
         });
         let all = EditKind::all(rule.enabled);
         let kind = self
@@ -296,7 +271,6 @@ impl RulesPage {
             }
             Some(Ok(draft)) => becomes(ui, draft),
         }
-        ui.add_space(4.0);
         close
     }
 }

@@ -1,8 +1,8 @@
 //! The page of the sets: what each holds, from where, what of it could not be read, and who has joined it since.
 
-use super::details_panel::DetailsPanel;
+use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, arrows, instead, is_entered, of_the_service, wide};
+use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
 use crate::changes::{Changes, Joining, Order};
 use crate::overview::{Part, Seen, SetRow};
 use crate::window::{colours, table_row};
@@ -38,15 +38,12 @@ const MEMBERS: f32 = 96.0;
 #[derive(Debug, Default)]
 pub struct Sets {
     /// The set, by its name.
-    selected: Option<String>,
+    selection: Selection<String>,
     /// The address that is typed, and for how long it is to be in it.
     address: String,
     time: Lasts,
     /// The line of the address is to get the focus.
     focus: bool,
-    /// The row that is to be brought into sight.
-    sought: Option<usize>,
-    panel: DetailsPanel,
 }
 
 /// For how long an address joins.
@@ -118,73 +115,51 @@ fn no_sets(ui: &mut Ui, seen: &Seen) {
 impl Sets {
     fn sets(&mut self, ui: &mut Ui, seen: &Seen, around: &Around<'_>) {
         let sets = &seen.rules.sets;
-        self.keys(ui, sets, around.asked);
-        let selected = self.selected.clone();
-        match selected.and_then(|id| sets.iter().find(|set| set.id == id)) {
-            Some(set) => {
-                let mut panel = std::mem::take(&mut self.panel);
-                let changes = &around.shown.changes;
-                let close = panel.show(ui, "set", |ui| self.details(ui, set, seen, changes));
-                self.panel = panel;
-                if close {
-                    self.selected = None;
-                }
-            }
-            None => self.selected = None,
+        self.focus |= self.selection.keys(
+            ui,
+            around.asked,
+            sets.len(),
+            |id| sets.iter().position(|set| set.id == *id),
+            |row| sets.get(row).map(|set| set.id.clone()),
+        );
+        if self.selection.is_new() {
+            self.address.clear();
+        }
+        let selected = self.selection.get();
+        match selected.and_then(|id| sets.iter().find(|set| set.id == *id)) {
+            Some(set) => selection::details(
+                self,
+                |page| &mut page.selection,
+                ui,
+                "set",
+                |page, ui| page.details(ui, set, seen, &around.shown.changes),
+            ),
+            None => self.selection.clear(),
         }
         egui::CentralPanel::default().show(ui, |ui| wide(ui, NEEDED, |ui| self.table(ui, seen)));
     }
 
     fn table(&mut self, ui: &mut Ui, seen: &Seen) {
         let sets = &seen.rules.sets;
-        let table = TABLE.with_titles(ui, self.sought.take(), &TITLES);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &TITLES);
         table.body(|body| {
             body.rows(ROW, sets.len(), |mut row| {
                 let Some(set) = sets.get(row.index()) else {
                     return;
                 };
-                let selected = self.selected.as_ref() == Some(&set.id);
+                let selected = self.selection.is(&set.id);
                 let joined = seen.members.as_ref().map(|all| members(all, set).count());
                 line(&mut row, set, joined, selected);
                 if row.response().clicked() {
-                    self.select(&set.id);
+                    self.selection.select(set.id.clone());
                 }
             });
         });
     }
 
-    fn select(&mut self, id: &str) {
-        if self.selected.as_deref() != Some(id) {
-            self.address.clear();
-            self.selected = Some(id.to_owned());
-        }
-    }
-
-    /// The arrow keys choose a set, and Enter goes to the line that an address is typed into.
-    fn keys(&mut self, ui: &Ui, sets: &[SetRow], asked: bool) {
-        let selected = self.selected.as_ref();
-        let at = selected.and_then(|id| sets.iter().position(|set| set.id == *id));
-        let to = arrows(ui, at, sets.len());
-        if let Some(set) = to.and_then(|to| sets.get(to)) {
-            self.select(&set.id);
-            self.sought = to;
-        }
-        self.focus |= self.selected.is_some() && is_entered(ui, asked);
-    }
-
     /// What a set holds, and who joins and leaves it by a click. True: this is to be closed.
     fn details(&mut self, ui: &mut Ui, set: &SetRow, seen: &Seen, changes: &Changes) -> bool {
-        colours::bright(ui);
-        let mut close = false;
-        ui.add_space(4.0);
-        ui.horizontal_top(|ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                close = ui.button("Close").clicked();
-                ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
-                    facts(ui, set)
-                });
-            });
-        });
+        let close = selection::head(ui, |ui| facts(ui, set));
         let state = changes.look();
         let possible = state.is_followed() && state.on_its_way().is_none();
         drop(state);
@@ -208,7 +183,6 @@ impl Sets {
                 }
             });
         }
-        ui.add_space(4.0);
         close
     }
 
