@@ -16,6 +16,7 @@ mod appearance;
     )
 )]
 mod changes;
+mod followed;
 #[cfg(target_os = "linux")]
 mod notify;
 #[cfg_attr(

@@ -25,19 +25,16 @@ pub use order::{Joining, Order, Outcome, TRIAL};
 pub use service::{Failure, InForce, Service};
 pub use wish::{Who, Wish, known};
 
+use crate::followed::Followed;
 use control::Kept;
 use draft::draft;
 use edit::edited;
 use order::perform;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What is drafted, what is on its way, and what became of it.
-#[derive(Debug, Default)]
-pub struct Changes {
-    state: Mutex<State>,
-    call: Condvar,
-}
+pub type Changes = Followed<State>;
 
 /// What is known now.
 #[derive(Debug, Default)]
@@ -50,16 +47,9 @@ pub struct State {
     kept: Option<Arc<Kept>>,
     order: Option<(Order, Instant)>,
     outcome: Option<Outcome>,
-    followed: bool,
-    ended: bool,
 }
 
 impl State {
-    /// Whether somebody speaks with a service.
-    pub fn is_followed(&self) -> bool {
-        self.followed
-    }
-
     /// The rule that this wish becomes, once that is known.
     pub fn draft(&self, wish: &Wish) -> Option<&Result<Draft, String>> {
         let (about, draft) = self.draft.as_ref()?;
@@ -84,60 +74,60 @@ impl State {
 }
 
 impl Changes {
-    /// A look at what is known.
-    pub fn look(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Has this wish drafted, if it is not yet.
     pub fn wish(&self, wish: &Wish) {
-        let mut state = self.look();
-        if state.wish.as_ref() != Some(wish) {
-            state.wish = Some(wish.clone());
-            drop(state);
-            self.call.notify_one();
-        }
+        self.change(|state| {
+            let is_news = state.wish.as_ref() != Some(wish);
+            if is_news {
+                state.wish = Some(wish.clone());
+            }
+            is_news
+        });
     }
 
     /// Has this change drafted, if it is not yet.
     pub fn want_edit(&self, edit: &Edit) {
-        let mut state = self.look();
-        if state.edit.as_ref() != Some(edit) {
-            state.edit = Some(edit.clone());
-            drop(state);
-            self.call.notify_one();
-        }
+        self.change(|state| {
+            let is_news = state.edit.as_ref() != Some(edit);
+            if is_news {
+                state.edit = Some(edit.clone());
+            }
+            is_news
+        });
     }
 
     /// Has changes to rules compared with what was kept. What is drafted already is drafted again if there was nothing before.
     pub fn compare_with(&self, kept: Option<&Arc<Kept>>) {
-        let mut state = self.look();
-        let is_news = state.kept.is_none() && kept.is_some();
-        state.kept = kept.cloned();
-        if is_news {
-            state.edit_draft = None;
-            drop(state);
-            self.call.notify_one();
-        }
+        self.change(|state| {
+            let is_news = state.kept.is_none() && kept.is_some();
+            state.kept = kept.cloned();
+            if is_news {
+                state.edit_draft = None;
+            }
+            is_news
+        });
     }
 
     /// Has what is shown drafted again: other rules are in force.
     pub fn draft_again(&self) {
-        self.look().forget_drafts();
-        self.call.notify_one();
+        self.change(|state| {
+            state.forget_drafts();
+            true
+        });
     }
 
     /// Hands in an order. False: another one is still on its way.
     pub fn order(&self, order: Order) -> bool {
-        let mut state = self.look();
-        if state.order.is_some() {
-            return false;
-        }
-        state.outcome = None;
-        state.order = Some((order, Instant::now()));
-        drop(state);
-        self.call.notify_one();
-        true
+        let mut taken = false;
+        self.change(|state| {
+            taken = state.order.is_none();
+            if taken {
+                state.outcome = None;
+                state.order = Some((order, Instant::now()));
+            }
+            taken
+        });
+        taken
     }
 
     /// Forgets what became of the last order.
@@ -145,26 +135,13 @@ impl Changes {
         self.look().outcome = None;
     }
 
-    /// Ends the thread that follows.
-    pub fn end(&self) {
-        self.look().ended = true;
-        self.call.notify_one();
-    }
-
-    /// Notes that somebody speaks with a service.
-    pub fn be_followed(&self) {
-        self.look().followed = true;
-    }
-
     /// Speaks with the service until the end, and calls `changed` when there is something else to show.
     pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
         self.be_followed();
-        while !self.look().ended {
+        while self.wait_while(State::has_nothing_to_do) {
             if self.turn(service) {
                 changed();
             }
-            let idle = |state: &mut State| state.has_nothing_to_do() && !state.ended;
-            drop(self.call.wait_while(self.look(), idle));
         }
     }
 

@@ -4,9 +4,10 @@
 //! - The thread asks once a second while a page that shows it is in sight, and not at all else.
 //! - A service that can't be asked is asked again: who comes back is shown again without anybody's doing.
 
+use crate::followed::Followed;
 use control::{Accounts, HeldAnswer, Hits, RuleText, SetMember, Stats, Status};
 use rules::Resolver;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod rule_list;
@@ -16,7 +17,7 @@ pub use rule_list::{DefaultRow, RuleList, RuleRow};
 pub use set_list::SetRow;
 
 /// The time between two looks.
-const TURN: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_secs(1);
 
 /// Who is asked. Errors are sentences that say what to do.
 pub trait Service {
@@ -72,11 +73,7 @@ pub struct Seen {
 }
 
 /// What is known of the service, and whether anybody wants to know.
-#[derive(Debug, Default)]
-pub struct Overview {
-    state: Mutex<State>,
-    call: Condvar,
-}
+pub type Overview = Followed<State>;
 
 /// What is known now.
 #[derive(Debug, Default)]
@@ -84,8 +81,6 @@ pub struct State {
     seen: Option<Result<Arc<Seen>, String>>,
     wanted: Option<Part>,
     at_once: bool,
-    followed: bool,
-    ended: bool,
 }
 
 impl State {
@@ -94,67 +89,38 @@ impl State {
         self.seen.as_ref()
     }
 
-    /// Whether somebody asks a service.
-    pub fn is_followed(&self) -> bool {
-        self.followed
-    }
-
     fn rests(&self) -> bool {
-        self.wanted.is_none() && !self.at_once && !self.ended
+        self.wanted.is_none() && !self.at_once
     }
 }
 
 impl Overview {
-    /// A look at what is known.
-    pub fn look(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes what a page shows of it that is in sight; none: there is none.
     pub fn want(&self, wanted: Option<Part>) {
-        let mut state = self.look();
-        if std::mem::replace(&mut state.wanted, wanted) != wanted {
-            state.at_once |= wanted.is_some();
-            drop(state);
-            self.call.notify_one();
-        }
+        self.change(|state| {
+            let is_news = std::mem::replace(&mut state.wanted, wanted) != wanted;
+            state.at_once |= is_news && wanted.is_some();
+            is_news
+        });
     }
 
     /// Has the service asked at once: something was changed.
     pub fn ask_at_once(&self) {
-        self.look().at_once = true;
-        self.call.notify_one();
-    }
-
-    /// Ends the thread that follows.
-    pub fn end(&self) {
-        self.look().ended = true;
-        self.call.notify_one();
-    }
-
-    /// Notes that somebody asks a service.
-    pub fn be_followed(&self) {
-        self.look().followed = true;
+        self.change(|state| {
+            state.at_once = true;
+            true
+        });
     }
 
     /// Asks the service until the end, and calls `changed` when there is something else to show.
     pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
         self.be_followed();
-        loop {
-            let state = self.look();
-            let resting = self.call.wait_while(state, |state| state.rests());
-            let mut state = resting.unwrap_or_else(PoisonError::into_inner);
-            if state.ended {
-                return;
-            }
-            state.at_once = false;
-            drop(state);
+        while self.wait_while(State::rests) {
+            self.look().at_once = false;
             if self.turn(service) {
                 changed();
             }
-            let state = self.look();
-            let goes_on = |state: &mut State| !state.at_once && !state.ended;
-            drop(self.call.wait_timeout_while(state, TURN, goes_on));
+            self.rest_while(REST, |state| !state.at_once);
         }
     }
 

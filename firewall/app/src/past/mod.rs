@@ -16,9 +16,10 @@ pub use files::{Content, Entries, Format, Save};
 pub use talkers::{Place, Talker, packet, place_words};
 pub use times::{Bar, Since};
 
+use crate::followed::Followed;
 use control::{HistoryRow, Kept};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use view::filter::Filter;
 use view::history::{self, By, Sum};
@@ -98,11 +99,7 @@ fn passes(filter: &Filter, row: &HistoryRow) -> bool {
 }
 
 /// What is known of the history, and what is wanted of it.
-#[derive(Debug, Default)]
-pub struct Past {
-    state: Mutex<State>,
-    call: Condvar,
-}
+pub type Past = Followed<State>;
 
 /// What is known now.
 #[derive(Debug, Default)]
@@ -112,8 +109,6 @@ pub struct State {
     read: Option<Read>,
     save: Option<Save>,
     saved: Option<Result<PathBuf, String>>,
-    followed: bool,
-    ended: bool,
 }
 
 /// What was read, and how long it is good for.
@@ -136,13 +131,8 @@ impl State {
         self.saved.as_ref()
     }
 
-    /// Whether somebody asks a service.
-    pub fn is_followed(&self) -> bool {
-        self.followed
-    }
-
     fn rests(&self) -> bool {
-        self.wanted.is_none() && self.save.is_none() && !self.ended
+        self.wanted.is_none() && self.save.is_none()
     }
 
     /// Whether what is wanted is not what is shown.
@@ -156,27 +146,23 @@ impl State {
 }
 
 impl Past {
-    /// A look at what is known.
-    pub fn look(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes what a page shows that is in sight; none: there is none.
     pub fn want(&self, wanted: Option<&Wanted>) {
-        let mut state = self.look();
-        if state.wanted.as_ref() != wanted {
-            state.wanted = wanted.cloned();
-            drop(state);
-            self.call.notify_one();
-        }
+        self.change(|state| {
+            let is_news = state.wanted.as_ref() != wanted;
+            if is_news {
+                state.wanted = wanted.cloned();
+            }
+            is_news
+        });
     }
 
     /// Has what is shown written into a file.
     pub fn save(&self, save: Save) {
-        let mut state = self.look();
-        (state.save, state.saved) = (Some(save), None);
-        drop(state);
-        self.call.notify_one();
+        self.change(|state| {
+            (state.save, state.saved) = (Some(save), None);
+            true
+        });
     }
 
     /// Forgets what became of the last file.
@@ -184,28 +170,10 @@ impl Past {
         self.look().saved = None;
     }
 
-    /// Ends the thread that follows.
-    pub fn end(&self) {
-        self.look().ended = true;
-        self.call.notify_one();
-    }
-
-    /// Notes that somebody asks a service.
-    pub fn be_followed(&self) {
-        self.look().followed = true;
-    }
-
     /// Asks the service until the end, and calls `changed` when there is something else to show.
     pub fn follow(&self, service: &mut dyn Service, changed: &dyn Fn()) {
         self.be_followed();
-        loop {
-            let state = self.look();
-            let resting = self.call.wait_while(state, |state| state.rests());
-            let state = resting.unwrap_or_else(PoisonError::into_inner);
-            if state.ended {
-                return;
-            }
-            drop(state);
+        while self.wait_while(State::rests) {
             if self.turn(service) {
                 changed();
             }
@@ -216,11 +184,11 @@ impl Past {
             });
             let failed = matches!(state.seen, Some(Err(_)));
             let before = state.wanted.clone();
-            let idle = |state: &mut State| {
+            drop(state);
+            self.rest_while(rest, |state| {
                 let other = state.wanted != before || (!failed && state.is_behind());
-                !other && state.save.is_none() && !state.ended
-            };
-            drop(self.call.wait_timeout_while(state, rest, idle));
+                !other && state.save.is_none()
+            });
         }
     }
 
