@@ -7,6 +7,7 @@
 use crate::driver::Driver;
 use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};
 use crate::ring_thread::RingThread;
+use crate::troubles::Trouble;
 use anyhow::{Result, anyhow};
 use firewall_abi::dns::{AnswerPacket, AnswersSeen, LongPacket, QuestionPacket, RING_BYTES};
 use names::{Answered, Cache, Ends, Learned, Segment, Streams, Unread, Way, Whole};
@@ -17,9 +18,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::catch_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-use tracing::error;
 
 const RECORD: usize = size_of::<LongPacket>();
 
@@ -50,7 +50,7 @@ struct Shared {
     /// Answers that can't be read.
     unread: AtomicU64,
     /// Why no more are learned.
-    broken: OnceLock<String>,
+    broken: Trouble,
 }
 
 impl AddressNames {
@@ -70,15 +70,19 @@ impl AddressNames {
         KnownNames(self.shared.clone())
     }
 
-    /// Why no more are learned, or what keeps addresses from joining sets by them, if something does.
-    pub fn trouble(&self) -> Option<String> {
-        let broken = self.shared.broken.get().cloned();
-        broken.or_else(|| self.shared.belief().trouble(Instant::now()))
+    /// Why no more are learned.
+    pub fn trouble(&self) -> &Trouble {
+        &self.shared.broken
+    }
+
+    /// What keeps addresses from joining sets by them, if something does.
+    pub fn unjoined(&self) -> Option<String> {
+        self.shared.belief().trouble(Instant::now())
     }
 
     /// What wakes whoever has addresses join sets, once one is to.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
-        let lives = self.shared.broken.get().is_none();
+        let lives = !self.shared.broken.holds();
         self.end.as_ref().filter(|_| lives).map(AsFd::as_fd)
     }
 
@@ -150,9 +154,7 @@ impl Shared {
 
     fn break_down(&self, cause: &anyhow::Error) {
         let said = format!("addresses get no more names: {cause:#}; restart the service");
-        error!("{said}");
-        // Said once is enough.
-        let _said_before = self.broken.set(said);
+        self.broken.stands([said]);
     }
 
     /// True: something is to join a set by it.

@@ -222,7 +222,7 @@ pub struct Firewall {
     /// When those are looked at that run from files which their paths have left: soon, for once one has ended its file's number may be
     /// given to anybody's.
     former: Instant,
-    /// None: see `no_door`.
+    /// None: no app can attach.
     door: Option<DeviceServer>,
     flows: u64,
     swept: Option<LastLook>,
@@ -257,20 +257,10 @@ pub struct Firewall {
     rejected: Rejected,
     /// Who keeps what happens. Behind the door, which lets go of it.
     recorder: Recorder,
-    /// What holds in the place of the rule file, which is no good: said until it is.
-    stand_in: Option<String>,
-    /// What is wrong with the rule file on disk.
-    bad_file: Option<String>,
-    /// What the rules in force name and could not be had.
-    missing: Vec<String>,
     /// When what is no good or missing is looked for again.
     again: Again,
-    /// Why apps can't attach.
-    no_door: Option<String>,
-    /// Which hooks are gone.
-    open: Option<String>,
-    /// What else failed and still does.
-    failures: Troubles,
+    /// What is not as it should be.
+    troubles: Troubles,
 }
 
 impl Firewall {
@@ -315,11 +305,7 @@ impl Firewall {
         }
         // The door before the hooks: an app that is attached by then misses nothing.
         let door = open_door(&mut driver, &config.socket);
-        let no_door = door
-            .as_ref()
-            .err()
-            .map(|cause| format!("no app can attach: {cause:#}"));
-        no_door.iter().for_each(|said| error!("{said}"));
+        let door = door.context("no app can attach");
         let keeper = Arc::new(Keeper::open(&config.kept));
         let subscriptions = Subscriptions::begin(&config.fetched, &config.rules, keeper.clone());
         let members = Members::found(&driver, &config.kept, sets::now()?)?;
@@ -329,9 +315,24 @@ impl Firewall {
         let addresses = address_names::AddressNames::learn(&driver);
         let rejected = Rejected::answer(&driver);
         let recorder = Recorder::begin(&config, addresses.known());
+        let watch = Watch::new();
+        let mut troubles = Troubles::default();
+        troubles.note(Cause::DeviceServer, &door);
+        for (cause, trouble) in [
+            (Cause::ProgramFiles, watch.trouble()),
+            (Cause::Kept, keeper.trouble()),
+            (Cause::LostMembers, members.trouble()),
+            (Cause::AnswersFile, always.trouble()),
+            (Cause::State, state.trouble()),
+            (Cause::Names, addresses.trouble()),
+            (Cause::Rejected, rejected.trouble()),
+            (Cause::Recorder, recorder.trouble()),
+        ] {
+            troubles.hear_of(cause, trouble);
+        }
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
-            programs: Watch::new(),
+            programs: watch,
             since: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
@@ -368,13 +369,8 @@ impl Firewall {
             recorder,
             earlier: earlier.unwrap_or_default(),
             former: Instant::now(),
-            stand_in: None,
-            bad_file: None,
-            missing: Vec::new(),
             again: Again::default(),
-            no_door,
-            open: None,
-            failures: Troubles::default(),
+            troubles,
         };
         // Of what is in force now records come until the next rules are.
         firewall.keep_names();
@@ -427,7 +423,7 @@ impl Firewall {
         // One whose end could not be written down is over in the driver all the same.
         let lease = self.rulebook.time_left();
         let lease = lease.map(|left| {
-            if self.failures.holds(Cause::Lease) {
+            if self.troubles.holds(Cause::Lease) {
                 left.max(EVERY)
             } else {
                 left
@@ -467,12 +463,13 @@ impl Firewall {
         self.ask_about_taken_back();
         if self.looked.elapsed() >= EVERY {
             self.heal();
-            if self.failures.holds(Cause::Fallback) {
+            if self.troubles.holds(Cause::Fallback) {
                 self.take_out_fallback();
             }
             self.tidy_answers(false);
             self.tidy_members();
             self.addresses.look_for_resolvers();
+            self.look_at_sets();
         }
         self.keep_members(false);
         let has_former = self
@@ -492,7 +489,8 @@ impl Firewall {
     /// Whether something that stands outside may have come to be right by itself: a disk that is mounted later, a user who is
     /// known only once the network is there.
     fn is_troubled(&self) -> bool {
-        self.stand_in.is_some() || !self.missing.is_empty() || self.failures.holds(Cause::Programs)
+        let causes = [Cause::StandIn, Cause::Missing, Cause::Programs];
+        causes.into_iter().any(|cause| self.troubles.holds(cause))
     }
 
     /// Forgets connections that nobody has used for long. Returns when to do so again at the latest.
@@ -523,16 +521,13 @@ impl Firewall {
     fn heal(&mut self) {
         self.looked = Instant::now();
         let healed = self.driver.heal(&self.pins, &self.zone);
-        self.open = healed.as_ref().err().map(|cause| {
-            format!("hooks are gone and can't be put back, so that packets pass unjudged: {cause:#}; restart the service")
+        let gone = healed.map_err(|cause| {
+            anyhow::anyhow!("hooks are gone and can't be put back, so that packets pass unjudged: {cause:#}; restart the service")
         });
-        match (&self.open, healed) {
-            (Some(open), _) => error!("{open}"),
-            (None, Ok(gone)) if !gone.is_empty() => {
-                let gone = gone.join(", ");
-                warn!("these hooks were gone, and are there again: {gone}");
-            }
-            _ => {}
+        let gone = self.noted(Cause::Hooks, gone).unwrap_or_default();
+        if !gone.is_empty() {
+            let gone = gone.join(", ");
+            warn!("these hooks were gone, and are there again: {gone}");
         }
     }
 
@@ -558,9 +553,7 @@ impl Firewall {
 
     /// What should not fail and did: said, and shown in the status until the same thing succeeds.
     fn noted<T>(&mut self, cause: Cause, result: Result<T>) -> Option<T> {
-        if let Some(new) = self.failures.note(cause, &result) {
-            error!("{new}");
-        }
+        self.troubles.note(cause, &result);
         result.ok()
     }
 }

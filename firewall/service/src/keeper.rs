@@ -7,6 +7,7 @@
 use crate::folders;
 use crate::last_good::{self, LastGood};
 use crate::state::replace;
+use crate::troubles::Trouble;
 use crate::user_names;
 use anyhow::Context;
 use firewall_abi::members::number_of;
@@ -15,10 +16,8 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tracing::error;
 
 /// Where what was good is kept, unless the command line says otherwise.
 pub const FOLDER: &str = "/var/lib/gatebell";
@@ -38,7 +37,7 @@ pub struct Keeper {
     folder: PathBuf,
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
 }
 
 enum Job {
@@ -66,13 +65,15 @@ impl Keeper {
 
     fn trying_again(folder: &Path, again: Duration) -> Self {
         let (jobs, work) = channel();
-        let trouble = Arc::new(Mutex::new(None));
+        let trouble = Trouble::default();
         let (told, at) = (trouble.clone(), folder.to_owned());
         let thread = std::thread::Builder::new()
             .name("keeper".to_owned())
             .spawn(move || write_all(&at, &work, &told, again));
         if let Err(cause) = &thread {
-            error!("nothing is kept for the next start: {cause}");
+            trouble.stands([format!(
+                "nothing is kept for the next start: {cause}; restart the service"
+            )]);
         }
         Self {
             folder: folder.to_owned(),
@@ -129,9 +130,8 @@ impl Keeper {
     }
 
     /// Why something is not kept that should be.
-    pub fn trouble(&self) -> Option<String> {
-        let trouble = self.trouble.lock();
-        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     fn hand_in(&self, job: Job) {
@@ -151,12 +151,7 @@ impl Drop for Keeper {
     }
 }
 
-fn write_all(
-    folder: &Path,
-    work: &Receiver<Job>,
-    trouble: &Mutex<Option<String>>,
-    again: Duration,
-) {
+fn write_all(folder: &Path, work: &Receiver<Job>, trouble: &Trouble, again: Duration) {
     let mut unwritten: Vec<Job> = Vec::new();
     loop {
         let next = if unwritten.is_empty() {
@@ -177,25 +172,18 @@ fn write_all(
                 true
             }
         });
-        say(failed, trouble);
+        trouble.stands(failed.as_ref().map(unkept));
         if ends {
             return;
         }
     }
 }
 
-/// The first failure is the trouble; none: there is none any more.
-fn say(failed: Option<anyhow::Error>, trouble: &Mutex<Option<String>>) {
-    let said = failed.map(|cause| {
-        format!(
-            "what holds now is not kept for the next start: {cause:#}; make room or mend the folder: it is tried again by itself"
-        )
-    });
-    let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(new) = said.as_ref().filter(|said| trouble.as_ref() != Some(*said)) {
-        error!("{new}");
-    }
-    *trouble = said;
+/// What is said of the first failure.
+fn unkept(cause: &anyhow::Error) -> String {
+    format!(
+        "what holds now is not kept for the next start: {cause:#}; make room or mend the folder: it is tried again by itself"
+    )
 }
 
 fn write(folder: &Path, job: &Job) -> anyhow::Result<()> {
@@ -359,7 +347,7 @@ mod tests {
         folders::own(&folder).expect("it is ours");
         let keeper = Keeper::trying_again(&folder, Duration::from_millis(20));
         keeper.keep_members("old".to_owned());
-        within("it is trouble", || keeper.trouble().is_some());
+        within("it is trouble", || keeper.trouble().holds());
         let list = |n: usize| Job::List {
             path: PathBuf::from(format!("/list {n}")),
             bytes: b"192.0.2.1".to_vec(),
@@ -367,13 +355,13 @@ mod tests {
         (0..3).for_each(|n| keeper.hand_in(list(n)));
         let copies = || fs::read_dir(folder.join(LISTS)).map_or(0, Iterator::count);
         within("others are written", || copies() == 3);
-        assert!(keeper.trouble().is_some(), "the same is not");
+        assert!(keeper.trouble().holds(), "the same is not");
         keeper.keep_members("new".to_owned());
         fs::remove_dir_all(&members).expect("out of the way");
         within("it is written without being asked", || {
             fs::read_to_string(&members).is_ok_and(|text| text == "new")
         });
-        within("no trouble is left", || keeper.trouble().is_none());
+        within("no trouble is left", || !keeper.trouble().holds());
         drop(keeper);
         let name = file_name(Path::new("/etc/gatebell/list.txt"));
         assert!(

@@ -23,6 +23,7 @@ pub use known_sets::{KnownSets, Tables};
 use crate::driver::Driver;
 use crate::keeper::Keeper;
 use crate::sweep::EVERY;
+use crate::troubles::Trouble;
 use anyhow::Result;
 use control::{Refused, SetMember};
 use driver_table::key;
@@ -34,7 +35,6 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tracing::error;
 
 /// How often it is written, and connections are looked through for those that the rules are asked about again.
 const REST: Duration = Duration::from_secs(1);
@@ -59,6 +59,7 @@ pub struct Members {
     asked: Option<Instant>,
     /// What of it is lost.
     lost: Option<String>,
+    trouble: Trouble,
 }
 
 /// What was there before a change that could not be put in force.
@@ -89,8 +90,7 @@ impl Members {
         } else {
             Self::of_written(written, now)
         };
-        members.lost = lost.or(members.lost);
-        members.lost.iter().for_each(|lost| error!("{lost}"));
+        members.trouble.stands(lost.or(members.lost.take()));
         Ok(members)
     }
 
@@ -119,8 +119,8 @@ impl Members {
     }
 
     /// Why something is in no set any more that was, since this service began.
-    pub fn trouble(&self) -> Option<String> {
-        self.lost.clone()
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// Whether nothing has joined anything.

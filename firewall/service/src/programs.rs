@@ -2,6 +2,7 @@
 //! replaced. An upgrade writes a new file under the old name, and the kernel knows files, not names.
 
 use crate::driver::Driver;
+use crate::troubles::Trouble;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
 use rules::{Program, Resolver, Rules, SystemResolver};
@@ -155,7 +156,8 @@ pub struct Watch {
     /// None: the kernel gives us none.
     kernel: Option<Inotify>,
     /// Why the kernel does not watch all of it, and when it is looked at instead.
-    blind: Option<(String, Instant)>,
+    blind: Option<Instant>,
+    trouble: Trouble,
     folders: BTreeMap<PathBuf, WatchDescriptor>,
     /// What counts of what happens there.
     names: BTreeMap<PathBuf, BTreeSet<OsString>>,
@@ -175,6 +177,7 @@ impl Watch {
             open,
             kernel: None,
             blind: None,
+            trouble: Trouble::default(),
             folders: BTreeMap::new(),
             names: BTreeMap::new(),
             due: None,
@@ -183,8 +186,8 @@ impl Watch {
     }
 
     /// Why a program that is replaced may be another one for up to half a minute.
-    pub fn trouble(&self) -> Option<String> {
-        self.blind.as_ref().map(|(why, _)| why.clone())
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// What the kernel wakes us by, if it does.
@@ -198,10 +201,8 @@ impl Watch {
              replaced; raise fs.inotify.max_user_instances or fs.inotify.max_user_watches",
             GLANCE.as_secs()
         );
-        if self.trouble().as_ref() != Some(&why) {
-            error!("{why}");
-        }
-        self.blind = Some((why, Instant::now() + GLANCE));
+        self.trouble.stands([why]);
+        self.blind = Some(Instant::now() + GLANCE);
     }
 
     /// Watches for these programs and for no others.
@@ -249,14 +250,16 @@ impl Watch {
         }
         match unwatched {
             Some(failed) => self.be_blind(failed),
-            None => self.blind = None,
+            None => {
+                self.blind = None;
+                self.trouble.is_over();
+            }
         }
     }
 
     /// When there is something to look at.
     pub fn due(&self) -> Option<Duration> {
-        let blind = self.blind.as_ref().map(|(_, look)| *look);
-        let due = self.due.into_iter().chain(blind).min();
+        let due = self.due.into_iter().chain(self.blind).min();
         due.map(|due| due.saturating_duration_since(Instant::now()))
     }
 
@@ -271,7 +274,7 @@ impl Watch {
         if changed {
             self.at_last = None;
         }
-        let looks = self.blind.as_mut().is_some_and(|(_, look)| {
+        let looks = self.blind.as_mut().is_some_and(|look| {
             let looks = Instant::now() >= *look;
             if looks {
                 *look = Instant::now() + GLANCE;
@@ -409,19 +412,18 @@ mod tests {
     fn what_the_kernel_does_not_watch_is_looked_at_from_time_to_time_and_is_trouble_until_it_does()
     {
         let mut watch = Watch::opened_by(|| Err(Errno::EMFILE));
-        assert!(watch.waker().is_none() && watch.trouble().is_none());
+        assert!(watch.waker().is_none() && !watch.trouble().holds());
         let program = program(Path::new("/bin/sh"));
         watch.follow([&program].into_iter());
-        let why = watch.trouble().unwrap();
-        assert!(why.contains("max_user_instances"), "{why}");
+        let why = watch.trouble().said();
+        assert!(why[0].contains("max_user_instances"), "{why:?}");
         assert!(watch.due().is_some_and(|due| due <= GLANCE));
         assert!(!watch.changed(), "not at every turn");
-        let look = watch.blind.as_mut().unwrap();
-        look.1 = Instant::now();
+        watch.blind = Some(Instant::now());
         assert!(watch.changed() && !watch.changed());
         watch.open = || Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
         watch.follow([&program].into_iter());
-        assert_eq!(watch.trouble(), None);
+        assert!(!watch.trouble().holds());
         assert!(watch.waker().is_some() && watch.due().is_none());
     }
 

@@ -9,6 +9,7 @@
 
 use crate::driver::Driver;
 use crate::ring_thread::RingThread;
+use crate::troubles::Trouble;
 use anyhow::{Context, Result};
 use engine::rejected::{Answer, answer};
 use firewall_abi::packet::Direction;
@@ -22,10 +23,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tracing::error;
 use zerocopy::FromBytes;
 
 /// To everybody together.
@@ -59,7 +59,7 @@ struct Shared {
     limited: AtomicU64,
     failed: AtomicU64,
     /// Why no more are sent.
-    broken: OnceLock<String>,
+    broken: Trouble,
 }
 
 impl Rejected {
@@ -89,8 +89,8 @@ impl Rejected {
     }
 
     /// Why nobody is answered, if nobody is.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.broken.get().cloned()
+    pub fn trouble(&self) -> &Trouble {
+        &self.shared.broken
     }
 
     /// What became of what was rejected.
@@ -109,9 +109,7 @@ impl Shared {
         let said = format!(
             "what is rejected is blocked, and nobody is told: {cause:#}; restart the service"
         );
-        error!("{said}");
-        // Said once is enough.
-        let _said_before = self.broken.set(said);
+        self.broken.stands([said]);
     }
 }
 

@@ -11,6 +11,7 @@
 use crate::folders;
 use crate::living;
 use crate::load_error::KEPT;
+use crate::troubles::Trouble;
 use anyhow::{Context, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,8 @@ pub struct State {
     /// None: the folder can't be used, and nothing is held.
     lock: Option<Flock<File>>,
     /// What could not be written, by where it belongs.
-    trouble: Mutex<BTreeMap<PathBuf, String>>,
+    unwritten: Mutex<BTreeMap<PathBuf, String>>,
+    trouble: Trouble,
 }
 
 impl State {
@@ -64,15 +66,16 @@ impl State {
     /// # Errors
     /// Another service lives there, or others than root can write there.
     pub fn take(folder: &Path) -> Result<Self> {
-        let state = |lock, trouble: Option<String>| Self {
-            folder: folder.to_owned(),
-            lock,
-            trouble: Mutex::new(
-                trouble
-                    .map(|said| (folder.join(LOCK), said))
-                    .into_iter()
-                    .collect(),
-            ),
+        let state = |lock, failed: Option<String>| {
+            let failed = failed.map(|said| (folder.join(LOCK), said));
+            let state = Self {
+                folder: folder.to_owned(),
+                lock,
+                unwritten: Mutex::new(failed.into_iter().collect()),
+                trouble: Trouble::default(),
+            };
+            state.say(&state.unwritten());
+            state
         };
         let made = fs::create_dir_all(folder);
         if folder.exists() {
@@ -82,10 +85,10 @@ impl State {
             Ok(Some(lock)) => {
                 // Before anything takes its time: what is written there is a dead service's, whose number may be another's by now.
                 let said = say_who(&lock).err();
-                let trouble = said.map(|cause| unwritten(folder, &cause.into()));
+                let failed = said.map(|cause| unwritten(folder, &cause.into()));
                 // It speaks of an earlier start, if it is there.
                 let _not_there = fs::remove_file(folder.join(KEPT));
-                Ok(state(Some(lock), trouble))
+                Ok(state(Some(lock), failed))
             }
             Ok(None) => bail!(
                 "another service lives in {}; stop it first, or name another folder with --state",
@@ -96,8 +99,13 @@ impl State {
     }
 
     /// Why the next service will not know what it should.
-    pub fn trouble(&self) -> Option<String> {
-        self.troubles().values().next().cloned()
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    /// Of what could not be written one thing says all: the folder and the cause.
+    fn say(&self, unwritten: &BTreeMap<PathBuf, String>) {
+        self.trouble.stands(unwritten.values().next().cloned());
     }
 
     /// Writes down where the service is.
@@ -125,7 +133,7 @@ impl State {
             Some(text) => self.put(&path, text),
             None => {
                 let _not_there = fs::remove_file(&path);
-                self.troubles().remove(&path);
+                self.is_written(&path);
             }
         }
     }
@@ -144,16 +152,26 @@ impl State {
         if self.lock.is_none() {
             return;
         }
-        let mut troubles = self.troubles();
+        let mut unwritten = self.unwritten();
         // Of what else could not be written this says nothing.
         match replace(path, text.as_bytes()) {
-            Ok(()) => troubles.remove(path),
-            Err(cause) => troubles.insert(path.to_owned(), unwritten(&self.folder, &cause)),
+            Ok(()) => unwritten.remove(path),
+            Err(cause) => unwritten.insert(path.to_owned(), self::unwritten(&self.folder, &cause)),
         };
+        self.say(&unwritten);
     }
 
-    fn troubles(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nothing is amiss any more with what belongs there.
+    fn is_written(&self, path: &Path) {
+        let mut unwritten = self.unwritten();
+        unwritten.remove(path);
+        self.say(&unwritten);
+    }
+
+    fn unwritten(&self) -> MutexGuard<'_, BTreeMap<PathBuf, String>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The text of this generation, if it was kept.
@@ -174,7 +192,7 @@ impl State {
         // Not there is as good.
         let path = self.path(which);
         let _not_there = fs::remove_file(&path);
-        self.troubles().remove(&path);
+        self.is_written(&path);
     }
 
     fn path(&self, which: Which) -> PathBuf {
@@ -300,7 +318,7 @@ mod tests {
             text: "x = 1\ny = 2\n".into(),
         };
         state.keep(Which::Candidate, &kept(7));
-        assert_eq!(state.trouble(), None);
+        assert!(!state.trouble().holds());
         assert_eq!(state.kept(Which::Candidate, 7), Some(kept(7)));
         assert_eq!(state.kept(Which::Candidate, 8), None);
         assert_eq!(state.kept(Which::Confirmed, 7), None);
@@ -308,12 +326,12 @@ mod tests {
         // A folder in a file's place can't be replaced by one.
         fs::create_dir_all(zone.join("in the way")).expect("our own");
         state.write(&Written::default());
-        assert!(state.trouble().is_some());
+        assert!(state.trouble().holds());
         state.keep(Which::Candidate, &kept(8));
-        assert!(state.trouble().is_some(), "something else is written");
+        assert!(state.trouble().holds(), "something else is written");
         fs::remove_dir_all(&zone).expect("our own");
         state.write(&Written::default());
-        assert_eq!(state.trouble(), None);
+        assert!(!state.trouble().holds());
         drop(state);
         assert!(!is_held(&folder));
         remove(&folder).expect("it can be removed");

@@ -25,7 +25,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use store::lists::{COPY, CopyHead, LONGEST_HEAD, TRIED, Tried, Wanted, WantedList};
-use tracing::{error, info};
+use tracing::info;
 
 /// Where who fetches leaves its copies, unless the command line says otherwise.
 pub const FOLDER: &str = "/var/lib/gatebell-lists";
@@ -153,7 +153,6 @@ impl Subscriptions {
         if let Err(cause) = &started {
             let said =
                 format!("lists that are fetched are not taken: {cause}; restart the service");
-            error!("{said}");
             shared.lock().broken = Some(said);
         }
         let (waker, thread) = started.ok().unzip();
@@ -355,14 +354,7 @@ impl Reader {
         });
         state.refused = match looked {
             Ok(()) => None,
-            Err(why) => {
-                let why = said(&why);
-                if state.refused.as_ref() != Some(&why) {
-                    let shown = url.split('?').next().unwrap_or_default();
-                    error!("what was fetched from {shown} is not taken: {why}");
-                }
-                Some(why)
-            }
+            Err(why) => Some(said(&why)),
         };
         let mut inner = shared.lock();
         if inner.followed.iter().any(|one| one.list.url == url) {

@@ -5,6 +5,7 @@ use super::stored::{Kept, KeptKey};
 use crate::answered_programs::AnsweredPrograms;
 use crate::driver::Driver;
 use crate::folders;
+use crate::troubles::Trouble;
 use anyhow::{Context, Result, bail};
 use firewall_abi::asking::{Answer, Subject};
 use firewall_abi::packet::Reason;
@@ -12,7 +13,6 @@ use rules::SystemResolver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use tracing::error;
 
 /// The file of answers that hold for always, in the folder for what is kept.
 const FILE: &str = "answers.json";
@@ -25,7 +25,7 @@ pub struct Always {
     /// What is in force, and of which of them: a program that was replaced while it runs is two.
     put: BTreeMap<Subject, KeptKey>,
     /// Why the file can't be read. It is not written then, for what is in it would be lost.
-    trouble: Option<String>,
+    trouble: Trouble,
 }
 
 impl Always {
@@ -42,7 +42,7 @@ impl Always {
     fn read(&mut self) {
         let path = self.folder.join(FILE);
         if !path.exists() {
-            self.trouble = None;
+            self.trouble.is_over();
             return;
         }
         let read = folders::check(&self.folder).and_then(|()| {
@@ -52,31 +52,34 @@ impl Always {
         match read {
             Ok(kept) => {
                 self.kept = kept;
-                self.trouble = None;
+                self.trouble.is_over();
             }
             Err(cause) => {
                 let said = format!(
                     "no answer for always holds, for {} can't be read: {cause:#}; mend it, or put it aside: it is read again by itself",
                     path.display()
                 );
-                if self.trouble.as_ref() != Some(&said) {
-                    error!("{said}");
-                }
-                self.trouble = Some(said);
+                self.trouble.stands([said]);
             }
         }
     }
 
     /// Why what was answered for always does not hold.
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.clone()
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    /// An error where what was answered for always does not hold: the file is not written then.
+    fn is_whole(&self) -> Result<()> {
+        match self.trouble.said().first() {
+            Some(trouble) => bail!("{trouble}"),
+            None => Ok(()),
+        }
     }
 
     /// Keeps one more, in the place of what was answered to the same before.
     pub fn keep(&mut self, new: Kept) -> Result<()> {
-        if let Some(trouble) = &self.trouble {
-            bail!("{trouble}");
-        }
+        self.is_whole()?;
         let key = new.key();
         let others = self.kept.iter().filter(|old| old.key() != key);
         let mut kept: Vec<_> = others.cloned().collect();
@@ -99,9 +102,7 @@ impl Always {
         if keys.is_empty() {
             return Ok(BTreeSet::new());
         }
-        if let Some(trouble) = &self.trouble {
-            bail!("{trouble}");
-        }
+        self.is_whole()?;
         let others = self.kept.iter().filter(|kept| !keys.contains(&kept.key()));
         self.write(others.cloned().collect())?;
         let (over, rest) = std::mem::take(&mut self.put)
@@ -124,7 +125,7 @@ impl Always {
 
     /// Puts in force what is kept. A program's file may be another one than before.
     pub fn put(&mut self, driver: &Driver, answered: &mut AnsweredPrograms) -> Result<()> {
-        if self.trouble.is_some() {
+        if self.trouble.holds() {
             self.read();
         }
         let machine = SystemResolver::beside(Path::new("/"));
@@ -181,14 +182,14 @@ mod tests {
             )
         };
         let mut always = Always::open(&folder);
-        assert_eq!(always.trouble(), None, "there is none yet");
+        assert!(!always.trouble().holds(), "there is none yet");
         always.keep(kept(1)).unwrap();
         let good = fs::read_to_string(&file).unwrap();
         let comma = good.replace("}\n]", "},\n]");
         assert_ne!(comma, good);
         fs::write(&file, &comma).unwrap();
         let mut always = Always::open(&folder);
-        let trouble = always.trouble().unwrap();
+        let trouble = always.trouble().said().remove(0);
         assert!(
             trouble.contains(FILE) && trouble.contains("mend it"),
             "{trouble}"
@@ -197,7 +198,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&file).unwrap(), comma);
         fs::write(&file, &good).unwrap();
         always.read();
-        assert_eq!(always.trouble(), None);
+        assert!(!always.trouble().holds());
         always.keep(kept(2)).unwrap();
         assert_eq!(Always::open(&folder).kept.len(), 2);
         fs::remove_dir_all(&folder).unwrap();

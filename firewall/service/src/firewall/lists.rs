@@ -4,6 +4,7 @@ use super::{Firewall, Refused, now};
 use crate::programs;
 use crate::rulebook::Held;
 use crate::subscriptions::{Became, Followed, News, RulesInForce, wanted};
+use crate::troubles::Cause;
 use control::SubscribedList;
 use rules::{Rules, Set};
 use std::collections::BTreeMap;
@@ -46,7 +47,7 @@ impl Firewall {
         followed.dedup();
         // What is tried out, or holds in the place of the rule file, is not what a list is for.
         let rules = confirmed
-            .filter(|_| !is_leased && self.stand_in.is_none())
+            .filter(|_| !is_leased && !self.troubles.holds(Cause::StandIn))
             .and_then(|held| {
                 let (name, text) = held.text.clone()?;
                 Some(RulesInForce {
@@ -107,7 +108,7 @@ impl Firewall {
             .rulebook
             .confirmed()
             .is_some_and(|held| held.generation == rules.generation);
-        if !is_same || self.rulebook.lease().is_some() || self.stand_in.is_some() {
+        if !is_same || self.rulebook.lease().is_some() || self.troubles.holds(Cause::StandIn) {
             return Became::Outdated;
         }
         let known = self.rulebook.programs().chain(&self.earlier);

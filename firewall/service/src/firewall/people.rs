@@ -47,7 +47,7 @@ impl Firewall {
     fn look_at_answered_programs(&mut self) -> (Result<()>, BTreeSet<[u64; 2]>) {
         let begun = Instant::now();
         let looked = self.answered_looked;
-        let may_wait = !self.failures.holds(Cause::Answers);
+        let may_wait = !self.troubles.holds(Cause::Answers);
         if may_wait && looked.is_some_and(|looked| !looked.may_be_followed(begun)) {
             return (Ok(()), BTreeSet::new());
         }

@@ -4,6 +4,7 @@ use super::{Firewall, devices};
 use crate::named_sets::NotJoined;
 use crate::rejected::Answered;
 use crate::rulebook::{Budget, Held, refused};
+use crate::troubles::Cause;
 use anyhow::Result;
 use channel::server::{DeviceServer, RingMemory, Room};
 use control::{
@@ -44,37 +45,18 @@ impl Firewall {
             kernel_memory: self.memory(),
             history: self.recorder.status(self.config.history),
             lists: self.subscriptions.lists(),
-            trouble: self.troubles(),
+            trouble: {
+                self.look_at_sets();
+                self.troubles.all()
+            },
         }
     }
 
-    /// What is not as it should be, worst first.
-    pub(super) fn troubles(&self) -> Vec<String> {
-        let Self {
-            stand_in,
-            bad_file,
-            missing,
-            failures,
-            no_door,
-            open,
-            ..
-        } = self;
-        let said = [open, stand_in, bad_file].into_iter().flatten();
-        let said = said.chain(missing).chain(failures.iter());
-        let said = said.chain(no_door).cloned();
-        let unkept = [
-            self.programs.trouble(),
-            self.keeper.trouble(),
-            self.members.trouble(),
-            self.always.trouble(),
-            self.state.trouble(),
-            self.addresses.trouble(),
-            self.rejected.trouble(),
-            self.recorder.trouble(),
-        ];
-        said.chain(self.subscriptions.troubles())
-            .chain(unkept.into_iter().flatten())
-            .collect()
+    /// What keeps addresses from joining sets by their names, and what is wrong with lists, comes and goes with time: it is looked at.
+    pub(super) fn look_at_sets(&mut self) {
+        let (unjoined, lists) = (self.addresses.unjoined(), self.subscriptions.troubles());
+        self.troubles.of(Cause::NamedSets).stands(unjoined);
+        self.troubles.of(Cause::Lists).stands(lists);
     }
 
     /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.

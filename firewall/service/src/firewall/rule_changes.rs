@@ -46,8 +46,7 @@ impl Firewall {
                         "THE RULE FILE IS NOT IN FORCE, but {what}; mend {}, then `systemctl reload gatebell`",
                         self.config.rule_file()
                     );
-                    error!("{said}");
-                    self.stand_in = Some(said);
+                    self.troubles.of(Cause::StandIn).stands([said]);
                     // Programs may be other files than when those were good.
                     self.renew();
                     return Ok(());
@@ -63,25 +62,19 @@ impl Firewall {
 
     /// Looks again for what was no good or missing.
     pub(super) fn look_again(&mut self) {
-        if self.failures.holds(Cause::Programs) {
+        if self.troubles.holds(Cause::Programs) {
             self.renew();
         }
-        if self.stand_in.is_some() {
-            // Said already, unless it is something else by now.
-            let before = self.bad_file.take();
-            self.bad_file = match self.reload_file() {
-                Ok(applied) => {
-                    info!(
-                        "the rule file is good now; generation {} is in force",
-                        applied.generation
-                    );
-                    None
-                }
-                Err(wrong) => Some(bad_file(&wrong)),
-            };
-            if let Some(other) = self.bad_file.as_ref().filter(|_| self.bad_file != before) {
-                error!("{other}");
+        if self.troubles.holds(Cause::StandIn) {
+            let reloaded = self.reload_file();
+            if let Ok(applied) = &reloaded {
+                info!(
+                    "the rule file is good now; generation {} is in force",
+                    applied.generation
+                );
             }
+            let wrong = reloaded.as_ref().err().map(bad_file);
+            self.troubles.of(Cause::RuleFile).stands(wrong);
             return;
         }
         let text = self.rulebook.confirmed().and_then(|held| held.text.clone());
@@ -91,7 +84,8 @@ impl Firewall {
         let Ok(rules) = self.read(&name, &text) else {
             return;
         };
-        if missing(&rules) == self.missing && !self.failures.holds(Cause::Rules) {
+        let known = self.troubles.of(Cause::Missing).said();
+        if missing(&rules) == known && !self.troubles.holds(Cause::Rules) {
             return;
         }
         let taken = self.take(&name, &text, &rules, false);
@@ -129,10 +123,9 @@ impl Firewall {
     }
 
     pub(super) fn are_good(&mut self, held: &Held, rules: &Rules, compiled: Compiled) {
-        self.stand_in = None;
-        self.failures.note(Cause::Rules, &Ok(()));
-        self.missing = missing(rules);
-        self.missing.iter().for_each(|trouble| error!("{trouble}"));
+        self.troubles.of(Cause::StandIn).is_over();
+        self.troubles.of(Cause::Rules).is_over();
+        self.troubles.of(Cause::Missing).stands(missing(rules));
         let Some((name, text)) = held.text.clone() else {
             return;
         };
@@ -140,7 +133,7 @@ impl Firewall {
             name,
             text,
             since: now(),
-            troubled: !self.missing.is_empty(),
+            troubled: self.troubles.holds(Cause::Missing),
             programs: held.programs.clone(),
             compiled: Ok(compiled),
         });
@@ -241,10 +234,11 @@ impl Firewall {
     /// Reads the rule file again, as SIGHUP does. A lease that runs goes on.
     pub fn reload(&mut self) -> Result<Applied, Refused> {
         let reloaded = self.reload_file();
-        self.bad_file = reloaded.as_ref().err().map(|wrong| {
-            error!("{wrong}");
-            bad_file(wrong)
-        });
+        let wrong = reloaded.as_ref().err().map(bad_file);
+        let trouble = self.troubles.of(Cause::RuleFile);
+        // Somebody asked for it, and is told each time.
+        trouble.is_over();
+        trouble.stands(wrong);
         reloaded
     }
 
@@ -339,11 +333,12 @@ impl Firewall {
         });
         let written = store::replace(&self.config.rules, text.as_bytes())
             .with_context(|| format!("can't write {}", self.config.rules.display()));
-        self.bad_file = written.as_ref().err().map(|cause| {
+        let lost = written.as_ref().err().map(|cause| {
             format!(
                 "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
             )
         });
+        self.troubles.of(Cause::RuleFile).stands(lost);
         written.map(|()| kept).map_err(|cause| {
             self.incomplete(format!(
                 "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \

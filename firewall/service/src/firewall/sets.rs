@@ -258,7 +258,7 @@ impl Firewall {
 
     /// Takes out what is over.
     pub(super) fn tidy_members(&mut self) {
-        let is_wrong = self.failures.holds(Cause::Members);
+        let is_wrong = self.troubles.holds(Cause::Members);
         if self.members.is_empty() && !is_wrong {
             return;
         }

@@ -207,7 +207,7 @@ mod tests {
         };
         let members = Members::of_written(written, now);
         assert_eq!(members.list(None, 1).len(), MAX_MEMBERS + 3);
-        let lost = members.trouble().unwrap_or_default();
+        let lost = members.lost.unwrap_or_default();
         assert!(lost.starts_with("12 addresses"), "{lost}");
     }
 }

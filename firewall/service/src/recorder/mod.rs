@@ -18,14 +18,15 @@ pub use reader::HistoryReader;
 
 use crate::address_names::KnownNames;
 use crate::firewall::Config;
+use crate::troubles::Trouble;
 use control::{HistoryStatus, ServiceNames};
 use history::Bounds;
 use seen::Named;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use tracing::{error, info};
+use tracing::info;
 use writer::Writer;
 
 /// The shortest time for which a thread rests.
@@ -48,26 +49,18 @@ struct Shared {
     bytes: AtomicU64,
     put_aside: AtomicBool,
     /// Why nothing is kept at the moment.
-    trouble: Mutex<Option<String>>,
+    trouble: Trouble,
 }
 
 impl Shared {
-    fn trouble(&self) -> MutexGuard<'_, Option<String>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Says it, unless it was said.
     fn fails(&self, cause: &str) {
-        let said = format!("what happens is not kept in the history, and is counted: {cause}");
-        let mut trouble = self.trouble();
-        if trouble.as_ref() != Some(&said) {
-            error!("{said}");
-            *trouble = Some(said);
-        }
+        self.trouble.stands([format!(
+            "what happens is not kept in the history, and is counted: {cause}"
+        )]);
     }
 
     fn works(&self) {
-        if self.trouble().take().is_some() {
+        if self.trouble.is_over() {
             info!("what happens is kept in the history again");
         }
     }
@@ -113,8 +106,8 @@ impl Recorder {
     }
 
     /// Why nothing is kept.
-    pub fn trouble(&self) -> Option<String> {
-        self.shared.trouble().clone()
+    pub fn trouble(&self) -> &Trouble {
+        &self.shared.trouble
     }
 
     /// How it is, if anything is to be kept.

@@ -392,7 +392,7 @@ mod tests {
         fn counted(&self) -> (u64, u64, bool) {
             let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
             let Shared { kept, lost, .. } = &*self.shared;
-            (count(kept), count(lost), self.shared.trouble().is_some())
+            (count(kept), count(lost), self.shared.trouble.holds())
         }
     }
 
