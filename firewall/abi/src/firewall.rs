@@ -404,6 +404,8 @@ pub struct Offsets {
     pub skb_route: u32,
     /// `rtable.rt_flags`, of IPv4's routes.
     pub route_flags: u32,
+    /// `dst_entry.dev`: the device that a route leads out by.
+    pub route_device: u32,
     /// `nf_hook_state.in`
     pub state_in: u32,
     /// `nf_hook_state.out`
@@ -576,5 +578,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 332 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 336 && size_of::<Ticks>() == 16);
 };

@@ -81,6 +81,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         skb_length: types.member(skb, "len")?,
         skb_route: types.member(skb, "_skb_refdst")?,
         route_flags: types.member(types.structure("rtable")?, "rt_flags")?,
+        route_device: types.member(types.structure("dst_entry")?, "dev")?,
         state_in: types.member(state, "in")?,
         state_out: types.member(state, "out")?,
         device_index: types.member(device, "ifindex")?,

@@ -7,19 +7,19 @@ use zone::probe::{Namespace, reaches};
 
 /// `IPPROTO_UDPLITE`
 pub const UDP_LITE: i32 = 136;
-const PORT: u16 = 7777;
+pub const PORT: u16 = 7777;
 
 /// A way for a datagram to leave the zone, what a rule asks for that takes it, and who hears it outside.
-struct Way {
-    name: &'static str,
-    keys: String,
-    sends: Box<dyn Fn()>,
-    hears: UdpSocket,
+pub struct Way {
+    pub name: &'static str,
+    pub keys: String,
+    pub sends: Box<dyn Fn()>,
+    pub hears: UdpSocket,
 }
 
 impl Way {
     /// Whether what is sent now is heard, and how often a rule that does this took it.
-    fn tried(&self, zone: &Protected, action: &str) -> (bool, u64) {
+    pub fn tried(&self, zone: &Protected, action: &str) -> (bool, u64) {
         let id = format!("{}-{action}", self.name);
         let text = QUIET.to_owned() + &rule(&id, action, &self.keys);
         zone.ask().apply("new.toml", &text, None).unwrap();

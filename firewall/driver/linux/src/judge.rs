@@ -30,7 +30,7 @@ use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USE
 #[inline(always)]
 pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
-    if packet.device_number() == LOOPBACK && !judges_loopback(&rules) {
+    if stays(packet) && !judges_loopback(&rules) {
         return Verdict::Allow;
     }
     let length = packet.length();
@@ -60,6 +60,12 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
         *is_of_dns = dns::gatebell_is_of_dns(&parsed.flow, &decision);
     }
     settle(packet, length, &parsed.flow, direction, &decision)
+}
+
+/// Whether a packet never leaves the machine. What is forwarded may come by the loopback device, and leave.
+#[inline(always)]
+fn stays<P: PacketView>(packet: &P) -> bool {
+    packet.device_number() == LOOPBACK && (!P::FORWARDED || packet.out_device_number() == LOOPBACK)
 }
 
 /// Judges what a socket is about to get, if that was left to it: nothing was counted then and nothing told. Each socket of a

@@ -134,13 +134,28 @@ fn of_hook(state: *const c_void, offset: u32) -> u64 {
     unsafe { kernel::field(state, offset) }
 }
 
+/// The device by which a packet with this route leaves; 0: it has none.
 #[inline(always)]
-fn first_device(state: *const c_void) -> u64 {
+fn device_of(route: u64) -> u64 {
+    match route & !BORROWED {
+        0 => 0,
+        route => kernel::read(route, offset!(route_device)).unwrap_or(0),
+    }
+}
+
+/// The device by which a packet comes, or leaves if it comes by none.
+///
+/// By its route, and not as the hook has it: who translates what leaves, or marks it, before it is judged here may have given it
+/// another route, and the hook still says what the former one said.
+#[inline(always)]
+fn first_device(skb: *const c_void, state: *const c_void) -> u64 {
     let comes_in = of_hook(state, offset!(state_in));
-    if comes_in == 0 {
-        of_hook(state, offset!(state_out))
-    } else {
-        comes_in
+    if comes_in != 0 {
+        return comes_in;
+    }
+    match device_of(of_packet(skb, offset!(skb_route))) {
+        0 => of_hook(state, offset!(state_out)),
+        device => device,
     }
 }
 
@@ -173,7 +188,7 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             view: MaybeUninit::uninit(),
             skb,
             state,
-            device: first_device(state),
+            device: first_device(skb, state),
             beside: if FORWARDED {
                 ctx as u64
             } else {
@@ -298,7 +313,11 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
     #[inline(always)]
     fn device_address(&self) -> u64 {
         let state = self.state as u64;
-        match kernel::read(state, offset!(state_in)).unwrap_or(0) {
+        let comes_in = kernel::read(state, offset!(state_in)).unwrap_or(0);
+        if FORWARDED || comes_in != 0 {
+            return comes_in;
+        }
+        match device_of(of_packet(self.skb, offset!(skb_route))) {
             0 => kernel::read(state, offset!(state_out)).unwrap_or(0),
             device => device,
         }
