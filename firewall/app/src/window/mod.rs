@@ -207,6 +207,8 @@ struct Window {
     shown: Arc<Shown>,
     pages: Pages,
     card: Card,
+    /// How high it was what was said of a change.
+    news_height: f32,
 }
 
 impl Window {
@@ -216,6 +218,7 @@ impl Window {
             shown,
             pages: Pages::default(),
             card: Card::default(),
+            news_height: 0.0,
         }
     }
 
@@ -255,7 +258,16 @@ impl eframe::App for Window {
         // After the status, which it must leave room.
         self.card.show(ui, &shown.questions);
         if details::is_there_news(&shown.changes) {
-            egui::Panel::bottom("change").show(ui, |ui| details::news(ui, &shown.changes));
+            let panel = egui::Panel::bottom("change");
+            let news = panel.show(ui, |ui| {
+                details::news(ui, &shown.changes);
+                ui.min_rect().height()
+            });
+            // The panel learns how high it is from what was painted: nothing else may be painted for long.
+            if (news.inner - self.news_height).abs() > 0.5 {
+                self.news_height = news.inner;
+                ui.ctx().request_discard("there is other news");
+            }
         }
         let minimized = ui.input(|input| input.viewport().minimized == Some(true));
         let page = self.pages.current();

@@ -50,6 +50,20 @@ fn a_refused_packet_is_allowed_by_one_click_and_that_is_undone_by_another() {
 }
 
 #[test]
+fn what_became_of_a_change_is_whole_in_sight_at_its_first_painting() {
+    let mut service = telnet();
+    let mut window = selected(&mut service);
+    window.get_by_label("Allow this").click();
+    window.run_steps(2);
+    window.state().shown.changes.turn(&mut service);
+    window.step();
+    let undo = window.get_by_label("Undo").rect();
+    let below = window.get_by_label("no counters yet").rect();
+    // The edges of both panels lie between.
+    assert!(undo.max.y + 4.0 <= below.min.y, "{undo:?} above {below:?}");
+}
+
+#[test]
 fn keys_alone_select_a_row_choose_a_width_and_allow_it() {
     use egui::Key;
     let mut service = telnet();
