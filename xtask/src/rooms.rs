@@ -46,7 +46,7 @@ pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
         .collect()
 });
 
-const LISTED: [Room; 25] = [
+const LISTED: [Room; 26] = [
     Room {
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
@@ -271,6 +271,21 @@ const LISTED: [Room; 25] = [
             Step::Kernel("asking"),
             Step::Kernel("names"),
             Step::Kernel("lists"),
+        ],
+    },
+    Room {
+        name: "window",
+        promise: "the window on a display, as a screen reader has it, in front of a real kernel",
+        needs: &[Need::Ebpf, Need::Lab, Need::Desktop, Need::ScreenReader],
+        built: &[What::Ebpf],
+        root: true,
+        steps: &[
+            Step::Cargo(
+                "the window's program",
+                "",
+                &["build", "--package", "gatebell-app", "--locked"],
+            ),
+            Step::Kernel("window"),
         ],
     },
     Room {

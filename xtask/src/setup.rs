@@ -40,6 +40,8 @@ pub enum Need {
     Resolver,
     /// Show the window, also on a display without a screen
     Desktop,
+    /// Read the window as a screen reader does
+    ScreenReader,
     /// Measure Gatebell beside others
     Figures,
     /// Build programs in C and C++ on the channel
@@ -61,7 +63,7 @@ const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -73,6 +75,7 @@ impl Need {
         Self::Polkit,
         Self::Resolver,
         Self::Desktop,
+        Self::ScreenReader,
         Self::Figures,
         Self::C,
         Self::Fuzz,
@@ -121,6 +124,8 @@ impl Need {
                 "xvfb",
                 "xauth",
             ],
+            // Its services are started by a bus that the test makes, and by no other.
+            Self::ScreenReader => &["dbus-daemon", "at-spi2-core"],
             // The last one is a library of opensnitch's, which is only unpacked, as nginx is (`peers.rs`).
             Self::Figures => &[
                 "iperf3",
@@ -154,6 +159,7 @@ impl Need {
             Self::Resolver => "answer questions of DNS in the lab",
             Self::Scan => "scan the lab's zone from outside, as a stranger would",
             Self::Desktop => "show the window",
+            Self::ScreenReader => "read the window as a screen reader does",
             Self::Figures => "measure Gatebell beside others",
             Self::C => "build programs in C and C++ on the channel",
             Self::Fuzz => "build the fuzz targets",
