@@ -97,13 +97,18 @@ it_protects_the_machine_that_it_is_installed_on() {
     check "its members may ask the service" members_may_ask
     check "polkit knows what it may be asked" [ -f "$policy" ]
     systemd-analyze security gatebell --no-pager 2>/dev/null | tail -n 1
-    check "what the service may do stays small (an exposure of 3.2 at most)" \
-        systemd-analyze security --threshold=32 gatebell --no-pager
+    check "what the service may do stays small (an exposure of 2.5 at most)" \
+        systemd-analyze security --threshold=25 gatebell --no-pager
+    check "who answers what is rejected runs by itself" within 20 answerer_runs
+    check "… and may do less still (an exposure of 2.0 at most)" \
+        systemd-analyze security --threshold=20 "$(answerer)" --no-pager
     protected
     check "the status says so" gatebell status
     within 60 reported || no "gatebell watch --json reports the refused packet"
     check "gatebell history has it too, from within what systemd lets the service do" within 20 kept_in_history
 }
+answerer() { systemctl list-units --plain --no-legend --state=running 'gatebell-reject@*' | cut -d' ' -f1 | head -n 1; }
+answerer_runs() { [ -n "$(answerer)" ]; }
 kept_in_history() { gatebell history --json --direction in --verdict block | grep -q "\"port\":$refused\b"; }
 policy=/usr/share/polkit-1/actions/org.gatebell.firewall.policy
 members_may_ask() {
@@ -227,7 +232,8 @@ a_purge_leaves_nothing() {
     nothing "programs" ours prog show
     nothing "the group" getent group gatebell
     refute "polkit's policy is left" [ -e "$policy" ]
-    nothing "the unit" systemctl list-unit-files --no-legend gatebell.service
+    nothing "the units" systemctl list-unit-files --no-legend 'gatebell*'
+    refute "the socket of who answers is left" [ -e /run/gatebell-reject.sock ]
 }
 # Each object that the firewall has pinned, by its kind and its number, which the kernel gives to no other in this boot.
 pinned() {

@@ -79,6 +79,16 @@ const SERVICE: Package = Package {
             0o644,
         ),
         Item(
+            From::Clone("package/gatebell/gatebell-reject.socket"),
+            "lib/systemd/system/gatebell-reject.socket",
+            0o644,
+        ),
+        Item(
+            From::Clone("package/gatebell/gatebell-reject@.service"),
+            "lib/systemd/system/gatebell-reject@.service",
+            0o644,
+        ),
+        Item(
             From::Clone("package/gatebell/gatebell.sysusers"),
             "usr/lib/sysusers.d/gatebell.conf",
             0o644,

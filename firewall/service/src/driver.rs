@@ -149,6 +149,19 @@ impl Driver {
         )
     }
 
+    /// Has what is rejected be answered by these sockets.
+    pub fn answer_by(&self, answering: [u64; 2]) -> Result<()> {
+        let service: Service = self.value("SERVICE", 0)?;
+        self.set(
+            "SERVICE",
+            0,
+            &Service {
+                answering,
+                ..service
+            },
+        )
+    }
+
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged, and what is
     /// rejected is answered by these sockets.
     pub fn attach(&mut self, pins: &Pins, zone: &Zone, answering: [u64; 2]) -> Result<()> {

@@ -78,6 +78,8 @@ pub struct Config {
     pub history: Option<Bounds>,
     /// The program of nftables, for where no driver judges.
     pub nft: PathBuf,
+    /// Where systemd starts who answers what is rejected; none: the service does.
+    pub rejected: Option<PathBuf>,
 }
 
 impl Config {
@@ -313,7 +315,7 @@ impl Firewall {
         let always = Always::open(&config.kept);
         let held = HeldAnswers::after(state.answers().as_deref());
         let addresses = address_names::AddressNames::learn(&driver);
-        let rejected = Rejected::answer(&driver);
+        let rejected = Rejected::answer(&driver, config.rejected.clone());
         let recorder = Recorder::begin(&config, addresses.known());
         let watch = Watch::new();
         let mut troubles = Troubles::default();
@@ -449,6 +451,7 @@ impl Firewall {
         wakers.extend(self.subscriptions.waker());
         wakers.extend(self.programs.waker());
         wakers.extend(self.addresses.waker());
+        wakers.extend(self.rejected.waker());
         wakers.extend(beside);
         match &mut self.door {
             Some(door) => {
@@ -457,12 +460,14 @@ impl Firewall {
             }
             None => wait(timeout, &wakers)?,
         }
+        self.meet_who_answers();
         self.join_by_name();
         self.take_list_news();
         self.ask_people();
         self.ask_about_taken_back();
         if self.looked.elapsed() >= EVERY {
             self.heal();
+            self.rejected.look_after(&self.driver);
             if self.troubles.holds(Cause::Fallback) {
                 self.take_out_fallback();
             }
@@ -484,6 +489,17 @@ impl Firewall {
             self.look_again();
         }
         Ok(())
+    }
+
+    /// What answers for the service passes, by whichever sockets it has now.
+    fn meet_who_answers(&mut self) {
+        if self.rejected.meet() {
+            let put = self.driver.answer_by(self.rejected.sockets());
+            self.noted(
+                Cause::Answering,
+                put.context("telling the driver who answers what is rejected"),
+            );
+        }
     }
 
     /// Whether something that stands outside may have come to be right by itself: a disk that is mounted later, a user who is

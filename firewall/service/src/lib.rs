@@ -8,8 +8,8 @@
 //! - What is attached outlives the service. It is taken over by the next one, or taken out by [`recover`], and nothing else
 //!   takes it off.
 //! - A bad rule file changes nothing, and all that is wrong with it is said at once.
-//! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Mailbox`]; the threads that learn names and
-//!   answer what was rejected have a ring each of their own, and who keeps a history is an app of the driver's.
+//! - One thread touches the kernel's tables: the main loop's. Others have a [`firewall::Mailbox`]; the thread that learns names and
+//!   the process that answers what was rejected have a ring each of their own, and who keeps a history is an app of the driver's.
 //! - Standard output is for programs (one JSON object per line), standard error or the journal for people.
 #![forbid(unsafe_code)]
 #![cfg(target_os = "linux")]

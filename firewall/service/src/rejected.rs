@@ -1,49 +1,49 @@
-//! What was rejected is answered: the driver hands on the headers, for it can drop a packet and no more, and a thread sends what
-//! its sender is told.
+//! What was rejected is answered: the driver hands on the headers, for it can drop a packet and no more, and a process of its own sends
+//! what its sender is told ([`process`]). Where a socket for that is named, systemd starts that process as a unit of its own as the
+//! service connects, so that the service's needs neither raw sockets nor any of IP; else the service starts it.
 //!
 //! Rules that hold here:
-//! - No verdict waits for it. Without it what is rejected is blocked, and the status says so.
-//! - The thread has two raw sockets, which were made for it, and no capabilities ([`crate::ring_thread`]).
+//! - No verdict waits for it. Without it what is rejected is blocked, and the status says so; it is looked for again.
+//! - It gives up its capabilities before it reads a record, and shares no memory with the service but the ring.
 //! - So many answers a second, to each and in all, and no more: what is beyond is counted. Whoever forges addresses has few packets
 //!   sent to them.
 
+pub mod process;
+
 use crate::driver::Driver;
-use crate::ring_thread::RingThread;
 use crate::troubles::Trouble;
 use anyhow::{Context, Result};
-use engine::rejected::{Answer, answer};
-use firewall_abi::packet::Direction;
-use firewall_abi::rejected::{RING_BYTES, RejectedPacket, RejectedSeen};
-use rustix::net::sockopt::socket_cookie;
+use firewall_abi::rejected::RejectedSeen;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use rustix::cmsg_space;
+use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, Protocol, SendFlags, SocketFlags, SocketType, ipproto, sendto, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, connect, recv, sendmsg, socket_with, socketpair,
 };
-use std::hash::{BuildHasher, RandomState};
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::fs::File;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// To everybody together.
-const ALL: Limit = Limit::per_second(1000, 250);
-/// To one address, of IPv6 one network of 64 bits; those whose numbers are alike share one.
-const EACH: Limit = Limit::per_second(100, 50);
-/// How many of those are told apart.
-const PLACES: usize = 1024;
-
-/// The thread that answers what was rejected. Dropped, it ends.
-pub struct Rejected {
-    shared: Arc<Shared>,
-    sockets: [u64; 2],
-    _end: Option<UnixStream>,
-}
+/// What it may take to be ready until the service goes on without: where it is not by then, it is taken note of as it is.
+const SOON: Duration = Duration::from_secs(2);
+/// What a message of the process's begins with: its sockets follow, by their cookies; or why it ends.
+const IS_READY: u8 = b'=';
+const IS_BROKEN: u8 = b'!';
+/// Bytes of a message, at most.
+const LONGEST: usize = 1024;
 
 /// What became of what was rejected.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
 pub struct Answered {
     /// Its sender was told.
     pub answered: u64,
@@ -53,312 +53,234 @@ pub struct Answered {
     pub failed: u64,
 }
 
-#[derive(Default)]
-struct Shared {
-    answered: AtomicU64,
-    limited: AtomicU64,
-    failed: AtomicU64,
-    /// Why no more are sent.
+impl Answered {
+    const fn plus(self, more: Self) -> Self {
+        Self {
+            answered: self.answered + more.answered,
+            limited: self.limited + more.limited,
+            failed: self.failed + more.failed,
+        }
+    }
+}
+
+/// Who answers what was rejected. Dropped, it ends.
+pub struct Rejected {
+    /// Where systemd starts it; none: the service does.
+    at: Option<PathBuf>,
+    process: Option<Process>,
+    /// What those before it have counted.
+    before: Answered,
+    /// Why nobody is answered.
     broken: Trouble,
 }
 
 impl Rejected {
-    /// Begins to answer, in the network namespace of who calls. Without it the firewall guards all the same.
-    pub fn answer(driver: &Driver) -> Self {
-        let shared = Arc::new(Shared::default());
-        match start(driver, shared.clone()) {
-            Ok((sockets, end)) => Self {
-                shared,
-                sockets,
-                _end: Some(end),
-            },
-            Err(cause) => {
-                shared.break_down(&cause);
-                Self {
-                    shared,
-                    sockets: [0; 2],
-                    _end: None,
-                }
-            }
+    /// Begins to answer, in the network namespace of who calls, or of the unit at this socket. Without it the firewall guards all the
+    /// same.
+    pub fn answer(driver: &Driver, at: Option<PathBuf>) -> Self {
+        let mut rejected = Self {
+            at,
+            process: None,
+            before: Answered::default(),
+            broken: Trouble::default(),
+        };
+        rejected.begin(driver);
+        let until = Instant::now() + SOON;
+        while let Some(process) = rejected
+            .process
+            .as_ref()
+            .filter(|process| !process.is_ready())
+            && process.says_more(until.saturating_duration_since(Instant::now()))
+        {
+            rejected.meet();
         }
+        if rejected.sockets() == [0; 2] && !rejected.broken.holds() {
+            let said =
+                "who answers what is rejected has not started yet, and it is blocked until then";
+            rejected.broken.stands([said.to_owned()]);
+        }
+        rejected
     }
 
-    /// The sockets by which it answers, by their cookies: what they send of that passes.
-    pub const fn sockets(&self) -> [u64; 2] {
-        self.sockets
+    /// The sockets by which it answers, by their cookies: what they send of that passes. Zeros: there is none yet.
+    pub fn sockets(&self) -> [u64; 2] {
+        self.process
+            .as_ref()
+            .map_or([0; 2], |process| process.sockets)
+    }
+
+    /// Wakes who waits until it has something to say.
+    pub fn waker(&self) -> Option<BorrowedFd<'_>> {
+        let process = self.process.as_ref();
+        process.map(|process| process.connection.as_fd())
+    }
+
+    /// Hears what it has to say. Whether it has other sockets now.
+    pub fn meet(&mut self) -> bool {
+        let before = self.sockets();
+        while let Some(process) = &mut self.process {
+            match process.hear() {
+                Heard::Nothing => break,
+                Heard::Ready => {
+                    self.broken.is_over();
+                }
+                Heard::End(why) => self.end(&why),
+            }
+        }
+        self.sockets() != before
+    }
+
+    /// Begins anew, if it has ended.
+    pub fn look_after(&mut self, driver: &Driver) {
+        if self.process.is_none() {
+            self.begin(driver);
+        }
     }
 
     /// Why nobody is answered, if nobody is.
     pub fn trouble(&self) -> &Trouble {
-        &self.shared.broken
+        &self.broken
     }
 
     /// What became of what was rejected.
     pub fn answered(&self) -> Answered {
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Answered {
-            answered: count(&self.shared.answered),
-            limited: count(&self.shared.limited),
-            failed: count(&self.shared.failed),
+        let now = self.process.as_ref().map(Process::counted);
+        self.before.plus(now.unwrap_or_default())
+    }
+
+    fn begin(&mut self, driver: &Driver) {
+        match Process::begin(driver, self.at.as_deref()) {
+            Ok(process) => self.process = Some(process),
+            Err(cause) => self.end(&format!("{cause:#}")),
         }
     }
-}
 
-impl Shared {
-    fn break_down(&self, cause: &anyhow::Error) {
-        let said = format!(
-            "what is rejected is blocked, and nobody is told: {cause:#}; restart the service"
-        );
-        self.broken.stands([said]);
+    fn end(&mut self, why: &str) {
+        self.before = self.answered();
+        self.process = None;
+        self.broken.stands([format!(
+            "what is rejected is blocked, and nobody is told: {why}; it is tried again"
+        )]);
     }
 }
 
-fn start(driver: &Driver, shared: Arc<Shared>) -> Result<([u64; 2], UnixStream)> {
-    let (mut thread, end) =
-        RingThread::<{ size_of::<RejectedPacket>() }>::of(driver, "REJECTED", RING_BYTES)?;
-    // What an earlier service left there nobody waits for any more.
-    thread.skip()?;
-    let mut sender = Sender {
-        sockets: [
-            raw(AddressFamily::INET).context("making a raw socket of IPv4")?,
-            raw(AddressFamily::INET6).context("making a raw socket of IPv6")?,
-        ],
-        limits: Limits::default(),
-        began: Instant::now(),
-        shared: shared.clone(),
-    };
-    let [four, six] = &sender.sockets;
-    let cookies = [socket_cookie(four)?, socket_cookie(six)?];
-    thread.start(
-        "rejected",
-        move |record| {
-            sender.read(record);
-            false
-        },
-        move |cause| shared.break_down(cause),
-    )?;
-    Ok((cookies, end))
+/// The process, as the service sees it.
+struct Process {
+    connection: OwnedFd,
+    counts: File,
+    sockets: [u64; 2],
+    /// If the service has started it.
+    child: Option<Child>,
 }
 
-/// One that sends whole packets, and gets none.
-fn raw(family: AddressFamily) -> io::Result<OwnedFd> {
-    const WHOLE: Protocol = ipproto::RAW;
-    Ok(socket_with(
-        family,
-        SocketType::RAW,
-        SocketFlags::CLOEXEC,
-        Some(WHOLE),
-    )?)
+enum Heard {
+    Nothing,
+    Ready,
+    End(String),
 }
 
-struct Sender {
-    sockets: [OwnedFd; 2],
-    limits: Limits,
-    began: Instant,
-    shared: Arc<Shared>,
-}
-
-impl Sender {
-    fn read(&mut self, record: &[u8]) {
-        let Ok(rejected) = RejectedPacket::read_from_bytes(record) else {
-            return;
+impl Process {
+    fn begin(driver: &Driver, at: Option<&Path>) -> Result<Self> {
+        let (connection, child) = match at {
+            Some(at) => {
+                let failed = || format!("connecting to {}, where systemd starts it", at.display());
+                (connected(at).with_context(failed)?, None)
+            }
+            None => spawned().context("starting the process that answers")?,
         };
-        let Some(answer) = answer_to(&rejected) else {
-            return;
+        let counts = memfd_create(c"gatebell-rejected", MFdFlags::MFD_CLOEXEC)?;
+        let process = Self {
+            connection,
+            counts: counts.into(),
+            sockets: [0; 2],
+            child,
         };
-        let counter = if !self.limits.take(&answer, self.began.elapsed()) {
-            &self.shared.limited
-        } else if self.send(&answer, rejected.device).is_ok() {
-            &self.shared.answered
-        } else {
-            &self.shared.failed
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+        process.hand(driver).context("handing the ring over")?;
+        Ok(process)
     }
 
-    fn send(&self, answer: &Answer, device: u32) -> io::Result<()> {
-        let [four, six] = &self.sockets;
-        match place(&answer.to, answer.ip_version, device, 0) {
-            SocketAddr::V4(to) => sendto(four, answer.bytes(), SendFlags::DONTWAIT, &to)?,
-            SocketAddr::V6(to) => sendto(six, answer.bytes(), SendFlags::DONTWAIT, &to)?,
-        };
+    /// Hands over what it needs.
+    fn hand(&self, driver: &Driver) -> Result<()> {
+        let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
+        let mut beside = SendAncillaryBuffer::new(&mut room);
+        let descriptors = [driver.map("REJECTED")?, self.counts.as_fd()];
+        beside.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        sendmsg(&self.connection, &[IoSlice::new(&[0])], &mut beside, flags)?;
         Ok(())
     }
-}
 
-fn answer_to(rejected: &RejectedPacket) -> Option<Answer> {
-    let direction = Direction::try_from(rejected.direction).ok()?;
-    let packet = rejected.bytes.get(..rejected.copied as usize)?;
-    let ip_version = packet.first()? >> 4;
-    // Of IPv6 the address says it, and the route something else.
-    if ip_version == 4 && rejected.to_everyone != 0 {
-        return None;
-    }
-    answer(packet, rejected.length, direction, |to| {
-        own_address(to, ip_version, rejected.device)
-    })
-}
-
-/// The address by which this machine sends to another.
-fn own_address(to: &[u8; 16], ip_version: u8, device: u32) -> Option<[u8; 16]> {
-    /// Nothing is sent there.
-    const DISCARD: u16 = 9;
-    let to = place(to, ip_version, device, DISCARD);
-    let any = if to.is_ipv4() {
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
-    } else {
-        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
-    };
-    let socket = UdpSocket::bind(any).ok()?;
-    socket.connect(to).ok()?;
-    Some(match socket.local_addr().ok()?.ip() {
-        IpAddr::V4(own) => own.to_ipv6_mapped().octets(),
-        IpAddr::V6(own) => own.octets(),
-    })
-}
-
-/// Where an answer goes. Addresses of one link are told apart by their device.
-fn place(to: &[u8; 16], ip_version: u8, device: u32, port: u16) -> SocketAddr {
-    let address = Ipv6Addr::from(*to);
-    match address.to_ipv4_mapped() {
-        Some(four) if ip_version == 4 => SocketAddrV4::new(four, port).into(),
-        _ => {
-            let link = if address.is_unicast_link_local() {
-                device
-            } else {
-                0
-            };
-            SocketAddrV6::new(address, port, 0, link).into()
-        }
-    }
-}
-
-/// One every so often, and so many at once (the generic cell rate algorithm, ITU-T I.371).
-#[derive(Clone, Copy)]
-struct Limit {
-    each: Duration,
-    at_once: Duration,
-}
-
-impl Limit {
-    const fn per_second(number: u32, at_once: u32) -> Self {
-        let each = Duration::from_nanos(1_000_000_000 / number as u64);
-        Self {
-            each,
-            at_once: Duration::from_nanos(each.as_nanos() as u64 * at_once as u64),
-        }
+    fn is_ready(&self) -> bool {
+        self.sockets != [0; 2]
     }
 
-    /// Whether one more may be, given when the next would be due if none came at once; if so, that is moved on.
-    fn take(self, due: &mut Duration, now: Duration) -> bool {
-        let next = now.max(*due) + self.each;
-        let may = next <= now + self.at_once;
-        if may {
-            *due = next;
-        }
-        may
+    /// Whether it says something within this time.
+    fn says_more(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::new(self.connection.as_fd(), PollFlags::POLLIN)];
+        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        poll(&mut fds, time).is_ok_and(|ready| ready > 0)
     }
-}
 
-/// What is left to everybody, and to each.
-struct Limits {
-    all: Duration,
-    each: Box<[Duration]>,
-    /// So that nobody can choose to share another's.
-    numbers: RandomState,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            all: Duration::ZERO,
-            each: vec![Duration::ZERO; PLACES].into(),
-            numbers: RandomState::new(),
-        }
-    }
-}
-
-impl Limits {
-    fn take(&mut self, answer: &Answer, now: Duration) -> bool {
-        let network = if answer.ip_version == 4 {
-            &answer.to[8..]
-        } else {
-            &answer.to[..8]
+    fn hear(&mut self) -> Heard {
+        let mut message = [0; LONGEST];
+        let length = match recv(&self.connection, &mut message[..], RecvFlags::DONTWAIT) {
+            Ok((_, length)) => length.min(LONGEST),
+            Err(Errno::AGAIN | Errno::INTR) => return Heard::Nothing,
+            Err(cause) => return Heard::End(format!("its process is lost: {cause}")),
         };
-        let number = self.numbers.hash_one(network) as usize % PLACES;
-        // Who has had enough takes nothing of what is for all.
-        EACH.take(&mut self.each[number], now) && ALL.take(&mut self.all, now)
+        match &message[..length] {
+            [IS_READY, sockets @ ..] => match <[u64; 2]>::read_from_bytes(sockets) {
+                Ok(sockets) => {
+                    self.sockets = sockets;
+                    Heard::Ready
+                }
+                Err(_) => Heard::End("its process is of another release".to_owned()),
+            },
+            [IS_BROKEN, why @ ..] => Heard::End(String::from_utf8_lossy(why).into_owned()),
+            _ => Heard::End("its process has ended".to_owned()),
+        }
     }
+
+    fn counted(&self) -> Answered {
+        let mut counted = Answered::default();
+        // It has not counted anything yet.
+        let _zeros = self.counts.read_exact_at(counted.as_mut_bytes(), 0);
+        counted
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ended_already = child.kill();
+            let _reaped = child.wait();
+        }
+    }
+}
+
+fn connected(at: &Path) -> Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let ours = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    connect(&ours, &SocketAddrUnix::new(at)?)?;
+    Ok(ours)
+}
+
+fn spawned() -> Result<(OwnedFd, Option<Child>)> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    // The very program that runs, also once another one has taken its name.
+    let child = Command::new("/proc/self/exe")
+        .arg0(process::NAME)
+        .args(std::env::args_os().skip(1))
+        .stdin(theirs)
+        .stdout(Stdio::null())
+        .spawn()?;
+    Ok((ours, Some(child)))
 }
 
 impl Driver {
     /// What became of what it rejected.
     pub fn rejected_seen(&self) -> Result<RejectedSeen> {
         self.value("REJECTED_SEEN", 0)
-    }
-}
-
-#[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may fail")]
-mod tests {
-    use super::*;
-    use firewall_abi::rejected::MOST_BYTES;
-
-    /// A datagram of IPv4.
-    fn datagram(from: [u8; 4], to_everyone: u8) -> RejectedPacket {
-        let mut bytes = [0; MOST_BYTES];
-        bytes[..12].copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
-        bytes[12..16].copy_from_slice(&from);
-        bytes[16..20].copy_from_slice(&[10, 77, 0, 1]);
-        bytes[20..28].copy_from_slice(&[0x9C, 0x40, 0, 9, 0, 8, 0, 0]);
-        RejectedPacket {
-            length: 28,
-            copied: 28,
-            device: 2,
-            direction: Direction::Inbound as u8,
-            to_everyone,
-            spare: [0; 2],
-            bytes,
-        }
-    }
-
-    #[test]
-    fn answers_are_bounded_for_each_and_in_all_and_nobody_has_anothers_used_up() {
-        let mut limits = Limits::default();
-        let to = |a: u8, b: u8| answer_to(&datagram([10, 79, a, b], 0)).unwrap();
-        let second = Duration::from_secs(1);
-        let at_once = (0..10_000).filter(|_| limits.take(&to(0, 1), second));
-        assert_eq!(at_once.count(), 50);
-        let later = (1..=10_000_u32)
-            .filter(|n| limits.take(&to(0, 1), second + second * *n / 10_000))
-            .count();
-        assert!((99..=101).contains(&later), "{later}");
-        let others = (0..=255).flat_map(|a| (2..=255).map(move |b| (a, b)));
-        let all = others.filter(|(a, b)| limits.take(&to(*a, *b), second * 10));
-        assert_eq!(all.count(), 250);
-    }
-
-    #[test]
-    fn what_goes_to_everyone_or_says_something_else_of_itself_is_not_answered() {
-        let mut rejected = datagram([10, 79, 0, 1], 0);
-        assert!(answer_to(&rejected).is_some());
-        rejected.to_everyone = 1;
-        assert!(answer_to(&rejected).is_none());
-        for wrong in [
-            RejectedPacket {
-                direction: 0,
-                ..datagram([10, 79, 0, 1], 0)
-            },
-            RejectedPacket {
-                copied: u32::MAX,
-                ..datagram([10, 79, 0, 1], 0)
-            },
-            RejectedPacket {
-                copied: 0,
-                ..datagram([10, 79, 0, 1], 0)
-            },
-        ] {
-            assert!(answer_to(&wrong).is_none());
-        }
     }
 }

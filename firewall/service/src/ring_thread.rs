@@ -33,17 +33,21 @@ impl<const RECORD: usize> RingThread<RECORD> {
     /// something was read which its owner waits for.
     pub fn of(driver: &Driver, ring: &str, bytes: usize) -> Result<(Self, UnixStream)> {
         let map = driver.map(ring)?.try_clone_to_owned()?;
-        let ring =
-            Ring::new(map.as_fd(), bytes as u32).with_context(|| format!("mapping {ring}"))?;
         let (end, ours) = UnixStream::pair()?;
         end.set_nonblocking(true)?;
-        ours.set_nonblocking(true)?;
-        let thread = Self {
+        let thread = Self::of_map(map, bytes, ours).with_context(|| format!("mapping {ring}"))?;
+        Ok((thread, end))
+    }
+
+    /// Of a ring that was handed over. It ends with the other end of `end`.
+    pub fn of_map(map: OwnedFd, bytes: usize, end: UnixStream) -> Result<Self> {
+        let ring = Ring::new(map.as_fd(), bytes as u32)?;
+        end.set_nonblocking(true)?;
+        Ok(Self {
             reader: Reader::of_any_length(ring),
             map,
-            end: ours,
-        };
-        Ok((thread, end))
+            end,
+        })
     }
 
     /// Leaves out what is there by now.
@@ -69,7 +73,8 @@ impl<const RECORD: usize> RingThread<RECORD> {
         Ok(())
     }
 
-    fn run(&mut self, mut read: impl FnMut(&[u8]) -> bool) -> Result<()> {
+    /// Reads until it is to end, and says why if nobody asked it to. See [`start`](Self::start).
+    pub fn run(&mut self, mut read: impl FnMut(&[u8]) -> bool) -> Result<()> {
         capabilities::give_up().context("giving up capabilities")?;
         // What is owed is rested once the clock of `poll` can tell it from nothing.
         let mut owed = Duration::ZERO;

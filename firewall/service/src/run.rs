@@ -8,7 +8,7 @@ use crate::sd_notify::Manager;
 use crate::signals::Signals;
 use crate::state::{FETCHED_HERE, KEPT_HERE};
 use crate::sweep::NextSweep;
-use crate::{keeper, log, subscriptions};
+use crate::{keeper, log, rejected, subscriptions};
 use anyhow::{Context, Result};
 use clap::Parser;
 use control::Stats;
@@ -80,6 +80,9 @@ struct Arguments {
     /// The program of nftables: where no driver can be loaded, a table of its guards by the built-in minimum
     #[arg(long, default_value = "/usr/sbin/nft")]
     nft: PathBuf,
+    /// The socket at which systemd starts who answers what is rejected; left out: the service starts it, and needs CAP_NET_RAW
+    #[arg(long, value_name = "SOCKET")]
+    rejected: Option<PathBuf>,
     /// Take everything out of the kernel when asked to end: for a zone that ends with the service
     #[arg(long)]
     leave_nothing: bool,
@@ -90,6 +93,10 @@ struct Arguments {
 
 /// Runs the service with this command line, its own name first, until it is asked to end.
 pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
+    if rejected::process::is_this_one() {
+        log::open();
+        return rejected::process::answer_rejected();
+    }
     let arguments = Arguments::parse_from(words);
     log::open();
     let done = if arguments.recover {
@@ -122,6 +129,7 @@ impl Arguments {
             kernel_memory: self.kernel_memory,
             history: self.history(),
             nft: self.nft.clone(),
+            rejected: self.rejected.clone(),
         }
     }
 

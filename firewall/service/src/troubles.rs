@@ -36,6 +36,8 @@ pub enum Cause {
     Sweep,
     /// The rule file's earlier states.
     History,
+    /// By whom the driver has what is rejected answered.
+    Answering,
     /// The table that judged before a driver did.
     Fallback,
     /// The socket at which apps attach.
@@ -56,7 +58,7 @@ pub enum Cause {
     Names,
     /// Sets that ask for names.
     NamedSets,
-    /// The thread that answers what was rejected.
+    /// The process that answers what was rejected.
     Rejected,
     /// The thread that keeps what happens.
     Recorder,

@@ -53,7 +53,14 @@ fn keep_owner(file: &NamedTempFile, before: &Metadata) -> io::Result<()> {
     if (now.uid(), now.gid()) == (before.uid(), before.gid()) {
         return Ok(());
     }
-    fchown(file.as_file(), Some(before.uid()), Some(before.gid()))?;
+    let (uid, gid) = (before.uid(), before.gid());
+    fchown(file.as_file(), Some(uid), Some(gid)).map_err(|cause| {
+        let said = format!(
+            "it is user {uid}'s and group {gid}'s, and a new one can't be given to them ({cause}): give it to root, or give who \
+             replaces it CAP_CHOWN"
+        );
+        io::Error::new(cause.kind(), said)
+    })?;
     // A change of owner may take bits of the mode with it.
     let mode = fs::Permissions::from_mode(before.mode() & 0o7777);
     file.as_file().set_permissions(mode)

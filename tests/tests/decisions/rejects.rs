@@ -290,3 +290,77 @@ fn a_flood_of_what_is_rejected_is_answered_within_bounds_and_counted() {
     );
     assert_eq!(sending(&outside(&zone), &to), ErrorKind::ConnectionRefused);
 }
+
+/// The process that answers for a service: its child of that name, once there is one that is not `but`.
+fn answerer(service: u32, but: Option<u32>) -> u32 {
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let found = children(service).into_iter().find(|pid| {
+            let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.starts_with(b"gatebell-reject\0") && Some(*pid) != but
+        });
+        if let Some(found) = found {
+            return found;
+        }
+        assert!(Instant::now() < end, "nobody answers for {service}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let line = format!("PPid:\t{parent}");
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let is_child = |process: &std::fs::DirEntry| {
+        let status = std::fs::read_to_string(process.path().join("status")).unwrap_or_default();
+        status.lines().any(|found| found == line)
+    };
+    let number = |process: std::fs::DirEntry| process.file_name().to_str()?.parse().ok();
+    processes.filter(is_child).filter_map(number).collect()
+}
+
+/// Whether a thread of this process has no capability, and none in sight.
+fn has_a_thread_without_capabilities(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.flatten().any(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        [
+            "CapPrm:\t0000000000000000",
+            "CapEff:\t0000000000000000",
+            "NoNewPrivs:\t1",
+        ]
+        .iter()
+        .all(|line| status.lines().any(|found| found == *line))
+    })
+}
+
+#[test]
+fn who_answers_is_a_process_without_capabilities_and_another_one_when_it_dies() {
+    let rules = SHUT.to_owned()
+        + &rule(
+            "no",
+            "reject",
+            "direction = \"in\"\nprotocol = \"tcp\"\nports = 7000",
+        );
+    let zone = Protected::with(&rules);
+    let outside = outside(&zone);
+    let to = format!("{INSIDE}:7000");
+    assert_eq!(connecting(&outside, &to), ErrorKind::ConnectionRefused);
+    let service = zone.service.process.id();
+    let first = answerer(service, None);
+    assert!(has_a_thread_without_capabilities(first));
+    assert_eq!(settled(&zone, 1).answered, 1);
+    kill(
+        Pid::from_raw(i32::try_from(first).unwrap()),
+        Signal::SIGKILL,
+    )
+    .unwrap();
+    let second = answerer(service, Some(first));
+    let end = Instant::now() + Duration::from_secs(20);
+    while connecting(&outside, &to) != ErrorKind::ConnectionRefused {
+        assert!(Instant::now() < end, "nobody is told any more");
+    }
+    assert!(has_a_thread_without_capabilities(second));
+    // What the first one had counted is counted still.
+    assert!(settled(&zone, 2).answered >= 2);
+    assert_eq!(zone.ask().status().unwrap().trouble, Vec::<String>::new());
+}

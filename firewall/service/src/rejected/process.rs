@@ -1,0 +1,327 @@
+//! The process that answers what was rejected: it has two raw sockets, which it makes as it starts, the driver's ring, which the service
+//! hands to it, and then no capability any more. It ends with the service.
+//!
+//! What it reads was sent by anybody; so it shares no memory with the service, but for the ring and the file with its counts.
+
+use super::{Answered, IS_BROKEN, IS_READY};
+use crate::ring_thread::RingThread;
+use anyhow::{Context, Result, bail};
+use engine::rejected::{Answer, answer};
+use firewall_abi::packet::Direction;
+use firewall_abi::rejected::{RING_BYTES, RejectedPacket};
+use rustix::cmsg_space;
+use rustix::net::sockopt::socket_cookie;
+use rustix::net::{
+    AddressFamily, Protocol, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags,
+    SocketFlags, SocketType, ipproto, recvmsg, send, sendto, socket_with,
+};
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+use tracing::error;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// To everybody together.
+const ALL: Limit = Limit::per_second(1000, 250);
+/// To one address, of IPv6 one network of 64 bits; those whose numbers are alike share one.
+const EACH: Limit = Limit::per_second(100, 50);
+/// How many of those are told apart.
+const PLACES: usize = 1024;
+
+/// The name by which the service's own program is started for this.
+pub const NAME: &str = "gatebell-reject";
+
+/// Whether this process was started for this.
+pub fn is_this_one() -> bool {
+    std::env::args_os().next().is_some_and(|name| name == NAME)
+}
+
+/// Answers for the service at the other end of standard input, until that ends.
+pub fn answer_rejected() -> ExitCode {
+    let service = match io::stdin().as_fd().try_clone_to_owned() {
+        Ok(service) => service,
+        Err(cause) => {
+            error!("who starts this has no connection for it: {cause}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let Err(cause) = run(&service) else {
+        return ExitCode::SUCCESS;
+    };
+    error!("what is rejected is answered no more: {cause:#}");
+    // Who reads it no more knows by its end.
+    let _said = say(&service, IS_BROKEN, format!("{cause:#}").as_bytes());
+    ExitCode::FAILURE
+}
+
+fn run(service: &OwnedFd) -> Result<()> {
+    let sockets = [
+        raw(AddressFamily::INET).context("making a raw socket of IPv4")?,
+        raw(AddressFamily::INET6).context("making a raw socket of IPv6")?,
+    ];
+    let cookies = [socket_cookie(&sockets[0])?, socket_cookie(&sockets[1])?];
+    let (ring, counts) = handed(service).context("taking what the service hands over")?;
+    let end = UnixStream::from(service.try_clone()?);
+    let mut ring = RingThread::<{ size_of::<RejectedPacket>() }>::of_map(ring, RING_BYTES, end)
+        .context("mapping the ring of what is rejected")?;
+    // What an earlier service left there nobody waits for any more.
+    ring.skip()?;
+    let mut sender = Sender {
+        sockets,
+        limits: Limits::default(),
+        began: Instant::now(),
+        counts: counts.into(),
+        counted: Answered::default(),
+    };
+    say(service, IS_READY, cookies.as_bytes())?;
+    ring.run(|record| {
+        sender.read(record);
+        false
+    })
+}
+
+fn say(service: &OwnedFd, kind: u8, what: &[u8]) -> Result<()> {
+    send(service, &[&[kind], what].concat(), SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// The driver's ring, and the file for what is counted.
+fn handed(service: &OwnedFd) -> Result<(OwnedFd, OwnedFd)> {
+    let mut room = [MaybeUninit::uninit(); cmsg_space!(ScmRights(2))];
+    let mut beside = RecvAncillaryBuffer::new(&mut room);
+    let mut byte = [0];
+    let bytes = &mut [IoSliceMut::new(&mut byte)];
+    recvmsg(service, bytes, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+    let mut descriptors = beside.drain().flat_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(sent) => sent.collect::<Vec<_>>(),
+        _ => Vec::new(),
+    });
+    match (descriptors.next(), descriptors.next()) {
+        (Some(ring), Some(counts)) => Ok((ring, counts)),
+        _ => bail!("who started this is no service of Gatebell's"),
+    }
+}
+
+/// One that sends whole packets, and gets none.
+fn raw(family: AddressFamily) -> io::Result<OwnedFd> {
+    const WHOLE: Protocol = ipproto::RAW;
+    Ok(socket_with(
+        family,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(WHOLE),
+    )?)
+}
+
+struct Sender {
+    sockets: [OwnedFd; 2],
+    limits: Limits,
+    began: Instant,
+    counts: File,
+    counted: Answered,
+}
+
+impl Sender {
+    fn read(&mut self, record: &[u8]) {
+        let Ok(rejected) = RejectedPacket::read_from_bytes(record) else {
+            return;
+        };
+        let Some(answer) = answer_to(&rejected) else {
+            return;
+        };
+        if !self.limits.take(&answer, self.began.elapsed()) {
+            self.counted.limited += 1;
+        } else if self.send(&answer, rejected.device).is_ok() {
+            self.counted.answered += 1;
+        } else {
+            self.counted.failed += 1;
+        }
+        let _the_next_one_says_it_too = self.counts.write_all_at(self.counted.as_bytes(), 0);
+    }
+
+    fn send(&self, answer: &Answer, device: u32) -> io::Result<()> {
+        let [four, six] = &self.sockets;
+        match place(&answer.to, answer.ip_version, device, 0) {
+            SocketAddr::V4(to) => sendto(four, answer.bytes(), SendFlags::DONTWAIT, &to)?,
+            SocketAddr::V6(to) => sendto(six, answer.bytes(), SendFlags::DONTWAIT, &to)?,
+        };
+        Ok(())
+    }
+}
+
+fn answer_to(rejected: &RejectedPacket) -> Option<Answer> {
+    let direction = Direction::try_from(rejected.direction).ok()?;
+    let packet = rejected.bytes.get(..rejected.copied as usize)?;
+    let ip_version = packet.first()? >> 4;
+    // Of IPv6 the address says it, and the route something else.
+    if ip_version == 4 && rejected.to_everyone != 0 {
+        return None;
+    }
+    answer(packet, rejected.length, direction, |to| {
+        own_address(to, ip_version, rejected.device)
+    })
+}
+
+/// The address by which this machine sends to another.
+fn own_address(to: &[u8; 16], ip_version: u8, device: u32) -> Option<[u8; 16]> {
+    /// Nothing is sent there.
+    const DISCARD: u16 = 9;
+    let to = place(to, ip_version, device, DISCARD);
+    let any = if to.is_ipv4() {
+        SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
+    } else {
+        SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))
+    };
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(to).ok()?;
+    Some(match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(own) => own.to_ipv6_mapped().octets(),
+        IpAddr::V6(own) => own.octets(),
+    })
+}
+
+/// Where an answer goes. Addresses of one link are told apart by their device.
+fn place(to: &[u8; 16], ip_version: u8, device: u32, port: u16) -> SocketAddr {
+    let address = Ipv6Addr::from(*to);
+    match address.to_ipv4_mapped() {
+        Some(four) if ip_version == 4 => SocketAddrV4::new(four, port).into(),
+        _ => {
+            let link = if address.is_unicast_link_local() {
+                device
+            } else {
+                0
+            };
+            SocketAddrV6::new(address, port, 0, link).into()
+        }
+    }
+}
+
+/// One every so often, and so many at once (the generic cell rate algorithm, ITU-T I.371).
+#[derive(Clone, Copy)]
+struct Limit {
+    each: Duration,
+    at_once: Duration,
+}
+
+impl Limit {
+    const fn per_second(number: u32, at_once: u32) -> Self {
+        let each = Duration::from_nanos(1_000_000_000 / number as u64);
+        Self {
+            each,
+            at_once: Duration::from_nanos(each.as_nanos() as u64 * at_once as u64),
+        }
+    }
+
+    /// Whether one more may be, given when the next would be due if none came at once; if so, that is moved on.
+    fn take(self, due: &mut Duration, now: Duration) -> bool {
+        let next = now.max(*due) + self.each;
+        let may = next <= now + self.at_once;
+        if may {
+            *due = next;
+        }
+        may
+    }
+}
+
+/// What is left to everybody, and to each.
+struct Limits {
+    all: Duration,
+    each: Box<[Duration]>,
+    /// So that nobody can choose to share another's.
+    numbers: RandomState,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            all: Duration::ZERO,
+            each: vec![Duration::ZERO; PLACES].into(),
+            numbers: RandomState::new(),
+        }
+    }
+}
+
+impl Limits {
+    fn take(&mut self, answer: &Answer, now: Duration) -> bool {
+        let network = if answer.ip_version == 4 {
+            &answer.to[8..]
+        } else {
+            &answer.to[..8]
+        };
+        let number = self.numbers.hash_one(network) as usize % PLACES;
+        // Who has had enough takes nothing of what is for all.
+        EACH.take(&mut self.each[number], now) && ALL.take(&mut self.all, now)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use firewall_abi::rejected::MOST_BYTES;
+
+    /// A datagram of IPv4.
+    fn datagram(from: [u8; 4], to_everyone: u8) -> RejectedPacket {
+        let mut bytes = [0; MOST_BYTES];
+        bytes[..12].copy_from_slice(&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+        bytes[12..16].copy_from_slice(&from);
+        bytes[16..20].copy_from_slice(&[10, 77, 0, 1]);
+        bytes[20..28].copy_from_slice(&[0x9C, 0x40, 0, 9, 0, 8, 0, 0]);
+        RejectedPacket {
+            length: 28,
+            copied: 28,
+            device: 2,
+            direction: Direction::Inbound as u8,
+            to_everyone,
+            spare: [0; 2],
+            bytes,
+        }
+    }
+
+    #[test]
+    fn answers_are_bounded_for_each_and_in_all_and_nobody_has_anothers_used_up() {
+        let mut limits = Limits::default();
+        let to = |a: u8, b: u8| answer_to(&datagram([10, 79, a, b], 0)).unwrap();
+        let second = Duration::from_secs(1);
+        let at_once = (0..10_000).filter(|_| limits.take(&to(0, 1), second));
+        assert_eq!(at_once.count(), 50);
+        let later = (1..=10_000_u32)
+            .filter(|n| limits.take(&to(0, 1), second + second * *n / 10_000))
+            .count();
+        assert!((99..=101).contains(&later), "{later}");
+        let others = (0..=255).flat_map(|a| (2..=255).map(move |b| (a, b)));
+        let all = others.filter(|(a, b)| limits.take(&to(*a, *b), second * 10));
+        assert_eq!(all.count(), 250);
+    }
+
+    #[test]
+    fn what_goes_to_everyone_or_says_something_else_of_itself_is_not_answered() {
+        let mut rejected = datagram([10, 79, 0, 1], 0);
+        assert!(answer_to(&rejected).is_some());
+        rejected.to_everyone = 1;
+        assert!(answer_to(&rejected).is_none());
+        for wrong in [
+            RejectedPacket {
+                direction: 0,
+                ..datagram([10, 79, 0, 1], 0)
+            },
+            RejectedPacket {
+                copied: u32::MAX,
+                ..datagram([10, 79, 0, 1], 0)
+            },
+            RejectedPacket {
+                copied: 0,
+                ..datagram([10, 79, 0, 1], 0)
+            },
+        ] {
+            assert!(answer_to(&wrong).is_none());
+        }
+    }
+}
