@@ -10,6 +10,8 @@
 )]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
+#[path = "states/tamper.rs"]
+mod tamper;
 #[allow(
     dead_code,
     reason = "shared with other tests, each of which needs a part"

@@ -254,6 +254,21 @@ pub const MAX_PROGRAMS: usize = 8192;
 /// The device whose packets never leave the machine, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
+/// Places in the driver's counters of the service's own packets, by which it sees whether the hooks judge: the version's and the way's
+/// together.
+pub mod canary {
+    /// IPv4.
+    pub const V4: u32 = 0;
+    /// IPv6.
+    pub const V6: u32 = 1;
+    /// It leaves.
+    pub const OUT: u32 = 0;
+    /// It comes in.
+    pub const IN: u32 = 2;
+    /// How many places there are.
+    pub const PLACES: usize = 4;
+}
+
 /// Until when the candidate generation is in force, instead of the confirmed one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -402,6 +417,8 @@ pub struct Offsets {
     pub skb_length: u32,
     /// `sk_buff._skb_refdst`: the route, and in its lowest bit whose reference it is.
     pub skb_route: u32,
+    /// `sk_buff.mark`
+    pub skb_mark: u32,
     /// `rtable.rt_flags`, of IPv4's routes.
     pub route_flags: u32,
     /// `dst_entry.dev`: the device that a route leads out by.

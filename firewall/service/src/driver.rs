@@ -1,6 +1,7 @@
 //! The driver's object and its tables: loaded, or taken over from an earlier service; filled, read, attached.
 
 use crate::escape::plain;
+use crate::hooks::Stack;
 use crate::netfilter::{self, Loaded, Ready};
 use crate::pins::{self, Pins};
 use crate::sweep::Swept;
@@ -43,6 +44,10 @@ pub struct Driver {
     taken: Cell<Option<Taken>>,
     /// Where the next sweep goes on with those that carry something.
     told: Cell<usize>,
+    /// What the service's own packets bear.
+    mark: u32,
+    /// Links that can't be kept for when the service ends.
+    held: Vec<(String, OwnedFd)>,
 }
 
 /// Connections of which a sweep has it told what they have carried: what a ring of the history's has room for. The next one goes on
@@ -92,11 +97,14 @@ impl Driver {
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
         let seed = RandomState::new().hash_one(ticks);
+        // 0 is no mark.
+        let mark = RandomState::new().hash_one(seed) as u32 | 1;
         loader
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("TICKS", &ticks, true)
-            .override_global("SEED", &seed, true);
+            .override_global("SEED", &seed, true)
+            .override_global("MARK", &mark, true);
         for name in &names {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -110,6 +118,8 @@ impl Driver {
             adopted: false,
             taken: Cell::new(None),
             told: Cell::new(0),
+            mark,
+            held: Vec::new(),
         };
         driver.adopted = was_there && driver.had_rules()?;
         Ok(driver)
@@ -185,15 +195,34 @@ impl Driver {
         }
         hooks::watch_processes(&mut self.object, pins)?;
         hooks::judge_receivers(&mut self.object, pins, &zone.cgroup)?;
-        hooks::judge(&self.objects("JUDGES")?, &self.judges, pins)
+        let table = self.objects("JUDGES")?;
+        let mut held = Vec::new();
+        let stack = Stack {
+            programs: &self.judges,
+            pins,
+            held: &mut held,
+            silent: &[],
+        };
+        hooks::judge(&table, stack)
     }
 
-    /// Looks whether all of it is where it was put, and puts it there again. Returns what was gone.
-    pub fn heal(&mut self, pins: &Pins, zone: &Zone) -> Result<Vec<String>> {
+    /// The mark that the service's own packets bear.
+    pub const fn mark(&self) -> u32 {
+        self.mark
+    }
+
+    /// Looks whether all of it is where it was put, and puts it there again, as it does with hooks that are silent. Returns what was gone.
+    pub fn heal(&mut self, pins: &Pins, zone: &Zone, silent: &[String]) -> Result<Vec<String>> {
         let table = self.object.map("JUDGES").and_then(data);
         let table = table.context("the driver's object has no map JUDGES")?;
         let table = ObjectMap::open(table.fd().as_fd().try_clone_to_owned()?)?;
-        hooks::heal(&mut self.object, &table, &self.judges, pins, &zone.cgroup)
+        let stack = Stack {
+            programs: &self.judges,
+            pins,
+            held: &mut self.held,
+            silent,
+        };
+        hooks::heal(&mut self.object, &table, stack, &zone.cgroup)
     }
 
     /// What the driver counted.
@@ -530,6 +559,8 @@ fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
             names.push(name.clone());
         }
     }
+    // Of hooks whose tables have no name any more, nobody could say what they go by.
+    fits &= !pins.is_there() || names.iter().all(|name| pins.map(name).exists());
     if names.is_empty() {
         bail!("the driver's object has no maps: another release?");
     }

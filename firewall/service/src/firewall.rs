@@ -15,6 +15,7 @@ pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 use crate::address_names;
 use crate::answered_programs::AnsweredPrograms;
 use crate::asking::{Always, DriverWaker, Questions};
+use crate::canary::Canary;
 use crate::driver::Driver;
 use crate::folders;
 use crate::held_answers::{HeldAnswers, TakenBack};
@@ -35,6 +36,7 @@ use crate::zone::Zone;
 use anyhow::{Context, Result};
 use channel::server::{DeviceServer, Parts, Policy};
 use control::{Device, FALLBACK_TABLE, Refused};
+use firewall_abi::rules::NEEDS_LOOPBACK;
 use history::Bounds;
 use nix::errno::Errno;
 use nix::net::if_::if_nameindex;
@@ -214,6 +216,8 @@ pub struct Firewall {
     driver: Driver,
     pins: Pins,
     zone: Zone,
+    /// By whom it is seen whether hooks judge.
+    canary: Canary,
     /// When it was last looked whether all of it is where it was put.
     looked: Instant,
     rulebook: Rulebook,
@@ -341,6 +345,7 @@ impl Firewall {
                 .as_secs(),
             config,
             state,
+            canary: Canary::open(driver.mark()),
             driver,
             pins,
             zone,
@@ -536,15 +541,32 @@ impl Firewall {
     /// Puts back what somebody took out of the kernel.
     fn heal(&mut self) {
         self.looked = Instant::now();
-        let healed = self.driver.heal(&self.pins, &self.zone);
+        let silent = self.silent_hooks();
+        let known = silent.as_deref().unwrap_or_default();
+        let healed = self.driver.heal(&self.pins, &self.zone, known);
+        let healed = healed.and_then(|gone| {
+            silent?;
+            self.pins.outlive_us()?;
+            Ok(gone)
+        });
         let gone = healed.map_err(|cause| {
-            anyhow::anyhow!("hooks are gone and can't be put back, so that packets pass unjudged: {cause:#}; restart the service")
+            anyhow::anyhow!("hooks are gone and can't be put back, so that packets pass unjudged, now or once the service ends: {cause:#}; restart the service")
         });
         let gone = self.noted(Cause::Hooks, gone).unwrap_or_default();
         if !gone.is_empty() {
             let gone = gone.join(", ");
             warn!("these hooks were gone, and are there again: {gone}");
         }
+    }
+
+    /// The hooks by which a packet of our own does not come. Where rules judge what stays on the machine, there is none: it would be one
+    /// of theirs.
+    fn silent_hooks(&self) -> Result<Vec<String>> {
+        let head = self.driver.head(self.rulebook.place_in_force())?;
+        if head.is_none_or(|head| head.needs & NEEDS_LOOPBACK != 0) {
+            return Ok(Vec::new());
+        }
+        self.canary.silent(&self.driver)
     }
 
     /// Ends every app's reference. What is attached in the kernel stays.

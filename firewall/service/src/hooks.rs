@@ -162,15 +162,27 @@ pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
     Ok(())
 }
 
+/// What stands in the IP stack, and is kept there.
+pub struct Stack<'a> {
+    /// Those that stand there, and whom they go on with.
+    pub programs: &'a [Loaded],
+    /// Where their links are kept.
+    pub pins: &'a Pins,
+    /// Links that could not be kept. They hold as long as the service does.
+    pub held: &'a mut Vec<(String, OwnedFd)>,
+    /// Links that are kept, and by whose hooks no packet comes.
+    pub silent: &'a [String],
+}
+
 /// Has packets judged by these programs: those that stand in the IP stack go on with them from now on, and what is missing
 /// there is attached.
-pub fn judge(table: &ObjectMap<impl AsFd>, programs: &[Loaded], pins: &Pins) -> Result<()> {
+pub fn judge(table: &ObjectMap<impl AsFd>, stack: Stack<'_>) -> Result<()> {
     for (place, name) in table_of_programs() {
         table
-            .put(place, found(programs, name)?)
+            .put(place, found(stack.programs, name)?)
             .with_context(|| format!("putting {name} in its place"))?;
     }
-    stand_in_stack(programs, pins).map(drop)
+    stand_in_stack(stack).map(drop)
 }
 
 /// What stands in the table, by place.
@@ -183,10 +195,10 @@ fn table_of_programs() -> impl Iterator<Item = (u32, &'static str)> {
 pub fn heal(
     object: &mut Ebpf,
     table: &ObjectMap<impl AsFd>,
-    programs: &[Loaded],
-    pins: &Pins,
+    stack: Stack<'_>,
     cgroup: &File,
 ) -> Result<Vec<String>> {
+    let (programs, pins) = (stack.programs, stack.pins);
     let mut gone = Vec::new();
     for (place, name) in table_of_programs() {
         let program = found(programs, name)?;
@@ -198,7 +210,7 @@ pub fn heal(
             gone.push(name.to_owned());
         }
     }
-    gone.extend(stand_in_stack(programs, pins)?);
+    gone.extend(stand_in_stack(stack)?);
     let here = Some(cgroup.metadata()?.ino());
     for name in SOCKETS.into_iter().chain(CALLS).chain([RECEIVER]) {
         let link = pins.link(name)?;
@@ -232,29 +244,56 @@ pub fn heal(
     Ok(gone)
 }
 
-/// Attaches in the IP stack what is not there. Returns what was not.
-fn stand_in_stack(programs: &[Loaded], pins: &Pins) -> Result<Vec<String>> {
-    let mut attached = Vec::new();
+/// Attaches in the IP stack what is not there. Returns what was not. What can't be kept is an error, once all of it is attached.
+fn stand_in_stack(stack: Stack<'_>) -> Result<Vec<String>> {
+    let Stack {
+        programs,
+        pins,
+        held,
+        silent,
+    } = stack;
+    let (mut attached, mut unkept) = (Vec::new(), None);
     for (hook, entry, _) in STACK {
         let program = found(programs, entry)?;
         for (family, name) in FAMILIES {
             let name = format!("{entry}_{name}");
             let failed = || format!("attaching {name}; {NO_NETFILTER}");
-            let kept = place_of(pins, &name)?;
+            let earlier = held.iter().position(|(held, _)| *held == name);
+            let kept = match earlier {
+                Some(n) => bpf::netfilter_place(held[n].1.as_fd()).with_context(failed)?,
+                None => place_of(pins, &name)?,
+            };
             let kept = kept.filter(|place| place.family == family && place.hook == hook);
             let link = match kept {
-                // The kernel tells nobody whether a link was taken off. Its place is free only then.
-                Some(place) => in_place(program, place).with_context(failed)?,
-                None => Some(in_stack(program, family, hook).with_context(failed)?),
+                // The kernel tells nobody whether a link was taken off. Its place is free only then, or another's.
+                Some(place) if !silent.contains(&name) => {
+                    in_place(program, place).with_context(failed)?
+                }
+                _ => Some(in_stack(program, family, hook).with_context(failed)?),
             };
-            if let Some(link) = link {
-                pins.keep(&name, link.as_fd())?;
+            let is_new = link.is_some();
+            let earlier = earlier.map(|n| held.swap_remove(n).1);
+            // One that could not be kept may be by now.
+            let Some(link) = link.or(earlier) else {
+                continue;
+            };
+            if let Err(failed) = pins.keep(&name, link.as_fd()) {
+                held.push((name.clone(), link));
+                unkept.get_or_insert(failed);
+            }
+            if is_new {
                 attached.push(name);
             }
         }
     }
-    Ok(attached)
+    match unkept {
+        Some(failed) => Err(failed.context(UNKEPT)),
+        None => Ok(attached),
+    }
 }
+
+/// What it means that links can't be kept.
+const UNKEPT: &str = "what judges ends with the service";
 
 /// Attaches a program at a place; none: it is taken.
 fn in_place(program: BorrowedFd<'_>, place: NetfilterPlace) -> io::Result<Option<OwnedFd>> {

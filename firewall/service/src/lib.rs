@@ -17,6 +17,7 @@
 mod address_names;
 mod answered_programs;
 mod asking;
+mod canary;
 mod capabilities;
 mod checking;
 pub mod control_server;

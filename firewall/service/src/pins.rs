@@ -12,10 +12,12 @@ use anyhow::{Context, Result, bail};
 use aya::programs::links::FdLink;
 use channel::sys::linux::bpf;
 use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{major, minor};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use tracing::error;
 
@@ -83,6 +85,31 @@ impl Pins {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether what is kept here is still there once our process has ended.
+    ///
+    /// # Errors
+    /// It is not, or that can't be found out: the file system is mounted for us alone, or for nobody.
+    pub fn outlive_us(&self) -> Result<()> {
+        let folder = self.folder.display();
+        let here = fs::metadata(&self.folder).with_context(|| {
+            format!("the folder {folder} is gone, in which what judges is kept")
+        })?;
+        let parent = format!("/proc/{}/mountinfo", nix::unistd::getppid());
+        // Of a parent that is none of this world's, or lets nobody look, nothing is known.
+        let Ok(mounts) = fs::read_to_string(parent) else {
+            return Ok(());
+        };
+        let (major, minor) = (major(here.dev()), minor(here.dev()));
+        let number = format!("{major}:{minor}");
+        if mounts
+            .lines()
+            .any(|line| line.split(' ').nth(2) == Some(&*number))
+        {
+            return Ok(());
+        }
+        bail!("the bpffs with {folder} was unmounted: what judges ends with the service")
     }
 
     fn keep_by(&self, program: &str, pin: impl FnOnce(&Path) -> Result<()>) -> Result<()> {

@@ -17,7 +17,7 @@ use engine::connection::{
     Asked, Ends, answers_what_others_allowed, classify_as, decide, decide_alone, ends_at_socket,
 };
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
-use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner};
+use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner, canary};
 use firewall_abi::kind;
 use firewall_abi::packet::{
     Decision, Direction, NO_USER, Packet, PacketHeaders, PacketMeta, Verdict,
@@ -31,6 +31,9 @@ use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USE
 pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
     if stays(packet) && !judges_loopback(&rules) {
+        if !P::FORWARDED && packet.mark() == tables::canary_mark() {
+            note_canary(packet, direction);
+        }
         return Verdict::Allow;
     }
     let length = packet.length();
@@ -66,6 +69,24 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
 #[inline(always)]
 fn stays<P: PacketView>(packet: &P) -> bool {
     packet.device_number() == LOOPBACK && (!P::FORWARDED || packet.out_device_number() == LOOPBACK)
+}
+
+/// Counts a packet by which the service sees whether packets come by here.
+#[inline(always)]
+fn note_canary<P: PacketView>(packet: &P, direction: Direction) {
+    let way = if direction as u8 == Direction::Inbound as u8 {
+        canary::IN
+    } else {
+        canary::OUT
+    };
+    let first: u8 = packet.load(0).unwrap_or(0);
+    tables::count_canary(
+        way + if first >> 4 == 6 {
+            canary::V6
+        } else {
+            canary::V4
+        },
+    );
 }
 
 /// Judges what a socket is about to get, if that was left to it: nothing was counted then and nothing told. Each socket of a

@@ -16,7 +16,7 @@ use engine::connection::{Closed, Connections, is_silent, may_wait};
 use engine::{Pages, Tables, Turns};
 use firewall_abi::firewall::{
     BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING,
-    RINGS, Service, VERDICT_LINES, Verdicts, place, places_of_closed,
+    RINGS, Service, VERDICT_LINES, Verdicts, canary, place, places_of_closed,
 };
 use firewall_abi::members::{MAX_MEMBERS, Member};
 use firewall_abi::packet::{Direction, NO_RULE};
@@ -92,6 +92,14 @@ static NEW: Array<FlowEntry, 1> = Array::new();
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
 
+/// How many of the service's own packets were seen at each place.
+#[btf_map]
+static CANARY: Array<u64, { canary::PLACES }> = Array::new();
+
+/// The mark that the service's own packets bear. Set by it as it loads the driver.
+#[unsafe(no_mangle)]
+static MARK: Global<u32> = Global::new(0);
+
 /// What the numbers of networks are mixed with. Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
 static SEED: Global<u64> = Global::new(0);
@@ -151,6 +159,20 @@ pub fn count_refused_connect() {
     if let Some(line) = verdicts() {
         add(&line.refused_connects, 1);
     }
+}
+
+/// Counts a packet of the service's own, of this place in [`canary`].
+#[inline(always)]
+pub fn count_canary(place: u32) {
+    if let Some(seen) = CANARY.get(place) {
+        add(seen, 1);
+    }
+}
+
+/// The mark that those packets bear; 0: none does.
+#[inline(always)]
+pub fn canary_mark() -> u32 {
+    MARK.load()
 }
 
 /// This processor's line.

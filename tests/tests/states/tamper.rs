@@ -1,0 +1,183 @@
+//! What somebody does to the driver, and to what it stands on, while the service lives: within ten seconds it is mended, or closed, or
+//! the status says so.
+
+use super::*;
+use channel::sys::linux::ObjectMap;
+use channel::sys::linux::bpf::{self, NetfilterPlace, NetfilterProgram};
+use lab::OUTSIDE_V6;
+use nix::sched::{CloneFlags, setns};
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+use zone::probe::refuses_to;
+
+/// How long it may be open while the status says that all is well.
+const SOON: Duration = Duration::from_secs(10);
+
+fn is_closed(zone: &Protected) -> bool {
+    refuses(zone) && refuses_to(zone, OUTSIDE_V6) && !lets_in(zone, INSIDE, 5353)
+}
+
+fn is_red(zone: &Protected) -> bool {
+    !zone.ask().status().unwrap().trouble.is_empty()
+}
+
+/// Goes on until everything is refused again that is to be, and nothing else is.
+fn is_mended(zone: &Protected, what: &str) {
+    let begun = Instant::now();
+    loop {
+        let (closed, red) = (is_closed(zone), is_red(zone));
+        if closed && !red {
+            break;
+        }
+        let passed = begun.elapsed();
+        assert!(closed || red || passed < SOON, "{what}: open and green");
+        assert!(passed < SOON * 3, "{what}: mended");
+    }
+    wait_until(what, || passes(zone));
+}
+
+/// Whether what is allowed gets through, and is answered.
+fn passes(zone: &Protected) -> bool {
+    let page = zone.inside(&format!("timeout 2 busybox wget -q -O - http://{OUTSIDE}/"));
+    !page.stdout.is_empty()
+}
+
+fn kept(zone: &Protected, start: &str) -> Vec<PathBuf> {
+    let kept = fs::read_dir(version(zone)).unwrap();
+    let paths = kept.map(|kept| kept.unwrap().path());
+    let begins = |path: &PathBuf| name(path).starts_with(start);
+    let found: Vec<_> = paths.filter(begins).collect();
+    assert!(!found.is_empty(), "{start}");
+    found
+}
+
+fn object(path: &Path) -> OwnedFd {
+    bpf::pinned(path).unwrap().unwrap()
+}
+
+#[test]
+fn what_is_taken_off_the_kernel_is_there_again_within_ten_seconds() {
+    let zone = Protected::start();
+    for path in kept(&zone, "link_") {
+        bpf::detach_link(object(&path).as_fd()).unwrap();
+    }
+    is_mended(&zone, "links that were taken off");
+    for path in kept(&zone, "link_") {
+        fs::remove_file(path).unwrap();
+    }
+    is_mended(&zone, "links that lost their names");
+    let table = ObjectMap::open(object(&version(&zone).join("JUDGES"))).unwrap();
+    // They may be there again by the time that somebody asks for a page.
+    wait_until("nothing passes where nobody judges", || {
+        (0..6).for_each(|place| drop(table.remove(place).unwrap()));
+        !passes(&zone)
+    });
+    is_mended(&zone, "those who judge");
+    let flushed = zone.inside(
+        "nft flush ruleset; tc qdisc add dev gb0 clsact; tc qdisc del dev gb0 clsact; true",
+    );
+    assert!(flushed.status.success() && is_closed(&zone) && passes(&zone));
+}
+
+/// Whatever it is called for, it lets pass.
+fn passer() -> OwnedFd {
+    // r0 = 1 (`NF_ACCEPT`), and its end.
+    let instructions = [0xB7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let none = File::open("/dev/null").unwrap();
+    let program = NetfilterProgram {
+        name: "passer",
+        instructions: &instructions,
+        license: c"GPL",
+        type_data: none.as_fd(),
+        functions: (&[], 8),
+        lines: (&[], 16),
+    };
+    bpf::load_netfilter(&program, &mut []).unwrap()
+}
+
+#[test]
+fn a_program_in_the_place_of_one_of_ours_is_found_out_by_packets_that_do_not_come() {
+    let zone = Protected::start();
+    let netns = File::open(zone.lab.netns()).unwrap();
+    let ours = ["local_in", "local_out"].map(|entry| {
+        ["ipv4", "ipv6"].map(|family| version(&zone).join(format!("link_enter_{entry}_{family}")))
+    });
+    // The kernel attaches in the network namespace of who asks.
+    let usurpers: Vec<_> = std::thread::spawn(move || {
+        setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
+        let usurp = |path: &PathBuf| {
+            let link = object(path);
+            let place: NetfilterPlace = bpf::netfilter_place(link.as_fd()).unwrap().unwrap();
+            bpf::detach_link(link.as_fd()).unwrap();
+            bpf::link_netfilter(passer().as_fd(), place).unwrap()
+        };
+        ours.iter().flatten().map(usurp).collect()
+    })
+    .join()
+    .unwrap();
+    is_mended(&zone, "another's programs in our places");
+    drop(usurpers);
+    is_mended(&zone, "and not any more");
+}
+
+#[test]
+fn a_bpffs_that_is_unmounted_is_said_and_packets_are_judged_as_long_as_the_service_lives() {
+    let mut zone = Protected::start();
+    let bpffs = zone.lab.pins().parent().unwrap().to_owned();
+    let unmounted = Command::new("umount").arg("-l").arg(&bpffs).status();
+    assert!(unmounted.unwrap().success());
+    let begun = Instant::now();
+    while !is_red(&zone) {
+        assert!(begun.elapsed() < SOON, "nothing is said of it");
+    }
+    let said = zone.ask().status().unwrap().trouble;
+    assert!(said[0].contains("once the service ends"), "{said:?}");
+    wait_until("they are judged", || is_closed(&zone) && passes(&zone));
+    zone.service.kill();
+    let words = ["-t", "bpf", "bpf"];
+    let again = Command::new("mount").args(words).arg(&bpffs).status();
+    assert!(again.unwrap().success());
+    assert!(!zone.start_again(), "nothing was left");
+    is_mended(&zone, "by a start from nothing");
+}
+
+#[test]
+fn hooks_whose_tables_lost_their_names_are_replaced_by_the_next_service() {
+    let mut zone = Protected::start();
+    for path in kept(&zone, "")
+        .into_iter()
+        .filter(|path| !name(path).starts_with("link_"))
+    {
+        fs::remove_file(path).unwrap();
+    }
+    assert!(is_closed(&zone) && passes(&zone), "nothing changes");
+    zone.service.kill();
+    assert!(is_closed(&zone), "nor opens");
+    zone.start_again();
+    is_mended(&zone, "by the next one");
+    fs::write(&zone.rules, allowing()).unwrap();
+    zone.signal(Signal::SIGHUP);
+    zone.hear("reloaded");
+    assert!(!refuses(&zone), "which judges");
+}
+
+#[test]
+fn a_device_is_judged_whatever_it_is_called_and_wherever_it_has_been() {
+    let zone = Protected::start();
+    add_pair(&zone, "gb2", "gb3", 1);
+    let netns = name(&zone.lab.netns());
+    let elsewhere = zone::probe::Namespace::made("elsewhere");
+    let is_judged = |what: &str| {
+        assert!(refuses_to(&zone, "10.78.1.1"), "{what}");
+        assert!(!lets_in(&zone, "10.78.1.2", 5353), "{what}");
+    };
+    is_judged("as it was made");
+    ip(&["-n", &netns, "link", "set", "gb2", "netns", &elsewhere.0]);
+    ip(&["-n", &elsewhere.0, "link", "set", "gb2", "name", "other"]);
+    ip(&["-n", &elsewhere.0, "link", "set", "other", "netns", &netns]);
+    ip(&["-n", &netns, "addr", "add", "10.78.1.2/24", "dev", "other"]);
+    ip(&["-n", &netns, "link", "set", "other", "up"]);
+    is_judged("as it came back");
+    assert!(!is_red(&zone));
+}
