@@ -69,11 +69,17 @@ fn check(
 
 /// What is to be said of rules that are taken on a machine in this network.
 pub fn said(file: &RuleFile, network: &OwnNetwork) -> Vec<(Severity, Finding)> {
-    let cut_off = file.rules.cut_off(&file.name, &file.table, network);
+    let cut_off = cut_off(file, network);
     of(Severity::Trouble, file.rules.troubles())
         .chain(of(Severity::Warning, &cut_off))
         .chain(of(Severity::Warning, file.rules.warnings()))
         .collect()
+}
+
+/// What they cut this network off from, with what has joined their sets.
+pub fn cut_off(file: &RuleFile, network: &OwnNetwork) -> Vec<Finding> {
+    let tables = (&file.table, &file.joined);
+    file.rules.cut_off(&file.name, tables, network)
 }
 
 fn of(severity: Severity, findings: &[Finding]) -> impl Iterator<Item = (Severity, Finding)> {

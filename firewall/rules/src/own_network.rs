@@ -3,8 +3,8 @@
 //! Lists of addresses that nobody should have hold every private network, so also the one that this machine is in. What is
 //! asked is the engine itself: packets as the machine would send and get them, and which rule blocks one.
 
-use crate::{Addresses, Finding, Rule, Rules, Table};
-use engine::{Parsed, Shape, classify};
+use crate::{Addresses, Finding, Joined, Rule, Rules, Table};
+use engine::{Parsed, Shape, Tables, classify};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict, name_words};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -45,10 +45,16 @@ struct Probe {
 }
 
 impl Rules {
-    /// What of this network these rules cut off: a warning for each rule and what it hits. `table` is theirs; `file` is
-    /// what they are called in messages.
+    /// What of this network these rules cut off: a warning for each rule and what it hits. `table` is theirs, and `joined` what has
+    /// joined their sets, as far as that is known; `file` is what they are called in messages.
     #[must_use]
-    pub fn cut_off(&self, file: &str, table: &Table, network: &OwnNetwork) -> Vec<Finding> {
+    pub fn cut_off(
+        &self,
+        file: &str,
+        (table, joined): (&Table, &Joined),
+        network: &OwnNetwork,
+    ) -> Vec<Finding> {
+        let tables = &joined.beside(table.slices());
         let finding = |line, message| Finding {
             file: file.to_owned(),
             line,
@@ -57,7 +63,7 @@ impl Rules {
         };
         let mut found = Vec::new();
         for probe in network.probes() {
-            let Some(rule) = self.blocker(&probe, table) else {
+            let Some(rule) = self.blocker(&probe, tables) else {
                 continue;
             };
             let ends = [
@@ -66,13 +72,14 @@ impl Rules {
             ];
             for needed in &probe.needed {
                 let hit = ends.iter().find_map(|(address, end)| {
-                    (*address == mapped(needed.address)).then(|| end.by(needed.address, self))?
+                    (*address == mapped(needed.address))
+                        .then(|| end.by(needed.address, self, joined))?
                 });
                 found.extend(hit.map(|by| finding(rule.line, said(rule, *needed, &by))));
             }
         }
         found.extend(
-            self.locked_out(table, network)
+            self.locked_out(tables, network)
                 .map(|(line, message)| finding(line, message)),
         );
         found.sort();
@@ -81,14 +88,14 @@ impl Rules {
     }
 
     /// The rule that blocks a packet.
-    fn blocker(&self, probe: &Probe, table: &Table) -> Option<&Rule> {
-        let (number, verdict) = decide(probe, table);
+    fn blocker(&self, probe: &Probe, tables: &impl Tables) -> Option<&Rule> {
+        let (number, verdict) = decide(probe, tables);
         let rule = self.rule(number)?;
         (verdict != Verdict::Allow as u8).then_some(rule)
     }
 
     /// Whoever is logged in would be cut off, by whichever rule or default.
-    fn locked_out(&self, table: &Table, network: &OwnNetwork) -> Option<(usize, String)> {
+    fn locked_out(&self, tables: &impl Tables, network: &OwnNetwork) -> Option<(usize, String)> {
         const TCP: u8 = 6;
         let Login { from, to } = network.login?;
         let probe = Probe {
@@ -96,7 +103,7 @@ impl Rules {
             local: network.local(to.0),
             needed: Vec::new(),
         };
-        let (rule, verdict) = decide(&probe, table);
+        let (rule, verdict) = decide(&probe, tables);
         if verdict == Verdict::Allow as u8 {
             return None;
         }
@@ -122,12 +129,12 @@ fn said(rule: &Rule, needed: Needed, by: &str) -> String {
 }
 
 /// The number of the rule that decides, and the verdict.
-fn decide(probe: &Probe, table: &Table) -> (u32, u8) {
+fn decide(probe: &Probe, tables: &impl Tables) -> (u32, u8) {
     let packet = Parsed {
         flow: probe.headers,
         shape: Shape::Whole,
     };
-    let decision = classify(&packet, &probe.local, &table.slices());
+    let decision = classify(&packet, &probe.local, tables);
     (decision.rule, decision.verdict)
 }
 
@@ -156,10 +163,11 @@ impl<'a> End<'a> {
     }
 
     /// By what this takes an address, if it asks for addresses at all and was not written for just that.
-    fn by(&self, address: IpAddr, rules: &Rules) -> Option<String> {
+    fn by(&self, address: IpAddr, rules: &Rules, joined: &Joined) -> Option<String> {
         let holders = rules
             .members()
             .map_or(&[][..], |members| members.of(address));
+        let holders = [holders, joined.sets_of(address)].concat();
         if let Some(set) = self.sets.iter().find(|set| holders.contains(set)) {
             let set = rules.set(*set)?;
             return Some(format!(", which is in the set `{}`", set.id));
@@ -185,6 +193,15 @@ fn is_group(address: IpAddr) -> bool {
 }
 
 impl OwnNetwork {
+    /// Whether this address is one that a machine in this network can't do without, or somebody is logged in from there.
+    #[must_use]
+    pub fn needs(&self, address: IpAddr) -> bool {
+        let own = self.addresses.iter().map(|(own, _)| own);
+        let others = self.routers.iter().chain(&self.resolvers);
+        let mut all = own.chain(others);
+        all.any(|it| *it == address) || self.login.is_some_and(|login| login.from.0 == address)
+    }
+
     /// Packets that have to pass.
     fn probes(&self) -> Vec<Probe> {
         const UDP: u8 = 17;

@@ -4,7 +4,7 @@
 mod place;
 
 use place::Place;
-use rules::{Login, OwnNetwork, parse};
+use rules::{Joined, Login, OwnNetwork, parse};
 
 /// A machine behind a router of a private network.
 fn home() -> OwnNetwork {
@@ -24,7 +24,7 @@ fn said(inbound: &str, rules: &str, network: &OwnNetwork) -> Vec<String> {
     let place = Place::default().file("bogons.txt", "10.0.0.0/8\n192.168.0.0/16\n224.0.0.0/3\n");
     let rules = parse("r.toml", &text, &place).unwrap();
     let table = rules.compile(1);
-    let found = rules.cut_off("r.toml", &table, network);
+    let found = rules.cut_off("r.toml", (&table, &Joined::default()), network);
     found.iter().map(ToString::to_string).collect()
 }
 
@@ -62,6 +62,30 @@ fn a_list_that_holds_this_machines_own_network_is_warned_of() {
             .any(|said| said.contains("this machine's own address 192.168.1.5")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn what_joins_a_set_and_cuts_this_machine_off_is_warned_of() {
+    let text = "[default]\ninbound = 'block'\noutbound = 'allow'\n\
+                [[set]]\nid = 'banned'\naddresses = ['198.51.100.7']\n\
+                [[rule]]\nid = 'r'\naction = 'block'\ndirection = 'out'\ndestination = '@banned'\n";
+    let mut rules = parse("r.toml", text, &Place::default()).unwrap();
+    for (joins, warned) in [("192.0.2.7", false), ("192.168.1.1", true)] {
+        let joined = rules
+            .know_joined([("banned", joins.parse().unwrap())])
+            .unwrap();
+        let table = rules.compile(1);
+        let found = rules.cut_off("r.toml", (&table, &joined), &home());
+        let is_warned = found.iter().any(|found| {
+            let said = found.to_string();
+            said.contains("your router 192.168.1.1, which is in the set `banned`")
+        });
+        assert_eq!(
+            (is_warned, found.len()),
+            (warned, usize::from(warned)),
+            "{found:?}"
+        );
+    }
 }
 
 #[test]

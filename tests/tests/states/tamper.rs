@@ -10,6 +10,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 use zone::probe::refuses_to;
+use zone::stream::Stream;
 
 /// How long it may be open while the status says that all is well.
 const SOON: Duration = Duration::from_secs(10);
@@ -154,7 +155,14 @@ fn hooks_whose_tables_lost_their_names_are_replaced_by_the_next_service() {
     assert!(is_closed(&zone) && passes(&zone), "nothing changes");
     zone.service.kill();
     assert!(is_closed(&zone), "nor opens");
+    Stream::watch_leaks(&zone);
+    let sends = format!("while :; do echo > /dev/udp/{OUTSIDE}/9; done 2> /dev/null");
+    let sends = ["timeout", "60", "bash", "-c", &sends];
+    let mut sender = zone.lab.inside(&sends).spawn().unwrap();
     zone.start_again();
+    sender.kill().unwrap();
+    sender.wait().unwrap();
+    assert_eq!(Stream::leaked(&zone), 0, "nor opens in between");
     is_mended(&zone, "by the next one");
     fs::write(&zone.rules, allowing()).unwrap();
     zone.signal(Signal::SIGHUP);

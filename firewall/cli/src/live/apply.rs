@@ -5,7 +5,7 @@ use super::connect;
 use super::text_in_force;
 use crate::Error;
 use crate::arguments::{SocketArguments, Time};
-use crate::check::counted;
+use crate::check::{self, counted};
 use crate::rule_file::{Lines, RuleFile, Severity, Source, is_standard_input, name, read, show};
 use crate::style;
 use clap::{Args, ValueHint};
@@ -69,7 +69,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
 fn say_cut_off(source: &Source, file: &RuleFile) -> Result<(), Error> {
     let mut err = anstream::stderr().lock();
     let lines = Lines::of(&source.name, &source.text);
-    for finding in file.rules.cut_off(&file.name, &file.table, &own_network()) {
+    for finding in check::cut_off(file, &own_network()) {
         show(&mut err, &finding, Severity::Warning, &lines)?;
     }
     Ok(())

@@ -1,11 +1,15 @@
 //! `gatebell set`: addresses that join a set of the rules in force, and leave it.
 
-use super::connect;
+use super::{connect, text_in_force};
 use crate::Error;
 use crate::arguments::{SocketArguments, Time};
+use crate::check;
+use crate::rule_file::RuleFile;
 use crate::style;
+use crate::surroundings::own_network;
 use clap::{Args, Subcommand};
-use control::{SetAdded, SetMember, SetRemoved};
+use control::{Client, SetAdded, SetMember, SetRemoved};
+use rules::{Finding, OwnNetwork, SystemResolver};
 use serde_json::json;
 use std::io::{BufRead, Write};
 
@@ -136,7 +140,23 @@ fn add(arguments: &SetAddArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let SetAddArguments { name, time, .. } = arguments;
     let addresses = given(&arguments.addresses)?;
     let mut client = connect(&arguments.service.socket)?;
+    // To read the rules takes a while where their sets are large.
+    let network = own_network();
+    let matters = addresses
+        .iter()
+        .any(|address| address.parse().is_ok_and(|it| network.needs(it)));
+    let cuts = |client: &mut Client| {
+        if matters {
+            cut_off(client, &network)
+        } else {
+            Vec::new()
+        }
+    };
+    let before = cuts(&mut client);
     let done = client.add_to_set(name, &addresses, time.map(|time| time.0))?;
+    let after = cuts(&mut client);
+    let new = after.into_iter().filter(|found| !before.contains(found));
+    warn(new, name)?;
     if arguments.json {
         writeln!(out, "{}", json!(done))?;
         return Ok(0);
@@ -164,6 +184,31 @@ fn add(arguments: &SetAddArguments, out: &mut dyn Write) -> Result<u8, Error> {
         )?;
     }
     Ok(0)
+}
+
+/// What the rules in force cut this machine off from, with what has joined their sets; nothing where that can't be found out.
+fn cut_off(client: &mut Client, network: &OwnNetwork) -> Vec<Finding> {
+    let find = |client: &mut Client| {
+        let members = client.set_members(None).ok()?;
+        let source = text_in_force(client).ok()?;
+        let resolver = SystemResolver::beside(&source.place);
+        let mut file = RuleFile::parse(&source.name, &source.text, &resolver).ok()?;
+        file.join(members).ok()?;
+        Some(check::cut_off(&file, network))
+    };
+    find(client).unwrap_or_default()
+}
+
+fn warn(new: impl Iterator<Item = Finding>, set: &str) -> Result<(), Error> {
+    let mut err = anstream::stderr().lock();
+    let warning = style::WARNING;
+    for found in new {
+        writeln!(
+            err,
+            "{warning}warning:{warning:#} {found}; `gatebell set remove {set}` with that address takes it out"
+        )?;
+    }
+    Ok(())
 }
 
 fn remove(arguments: &SetRemoveArguments, out: &mut dyn Write) -> Result<u8, Error> {
