@@ -13,7 +13,7 @@ use crate::foreign_folder::{FileState, ForeignFolder};
 use crate::keeper::{Keeper, KeptLists};
 use control::SubscribedList;
 use rules::{
-    Finding, ListContent, OwnNetwork, Resolver, Rules, SetFile, Subscription, copy_name,
+    Finding, Joined, ListContent, OwnNetwork, Resolver, Rules, SetFile, Subscription, copy_name,
     own_network, unpacked_list,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -557,7 +557,7 @@ impl Reader {
 /// What these rules cut this machine off from.
 fn cut_off(rules: &Rules, network: &OwnNetwork) -> Vec<Finding> {
     let table = rules.compile(1);
-    let found = rules.cut_off("", &table, network);
+    let found = rules.cut_off("", (&table, &Joined::default()), network);
     rules.take_back(table);
     found
 }

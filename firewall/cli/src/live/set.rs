@@ -6,10 +6,9 @@ use crate::arguments::{SocketArguments, Time};
 use crate::check;
 use crate::rule_file::RuleFile;
 use crate::style;
-use crate::surroundings::own_network;
 use clap::{Args, Subcommand};
 use control::{Client, SetAdded, SetMember, SetRemoved};
-use rules::{Finding, OwnNetwork, SystemResolver};
+use rules::{Finding, OwnNetwork, SystemResolver, own_network};
 use serde_json::json;
 use std::io::{BufRead, Write};
 
