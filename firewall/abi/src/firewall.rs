@@ -595,5 +595,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 336 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 340 && size_of::<Ticks>() == 16);
 };
