@@ -20,7 +20,7 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Remembered {
     /// Those that are confirmed.
-    known: HashMap<FlowKey, FlowEntry>,
+    confirmed: HashMap<FlowKey, FlowEntry>,
     /// How many of them there are of each who pays.
     bought: HashMap<u32, u32>,
     /// How many of them began outside.
@@ -83,7 +83,7 @@ impl Remembered {
         if !self.has_room_now(entry) {
             let now_ns = self.now_ns;
             let silent: Vec<FlowKey> = self
-                .known
+                .confirmed
                 .iter()
                 .filter(|(key, entry)| is_silent(key, entry, now_ns))
                 .map(|(key, _)| *key)
@@ -100,7 +100,7 @@ impl Remembered {
         let bought = [Some(own), device].into_iter().flatten();
         let bought = bought.filter_map(|payer| self.bought.get(&payer)).sum();
         let arrivals = arrived(entry.direction).then_some(self.arrivals);
-        has_room(bought, self.known.len() as u32, arrivals)
+        has_room(bought, self.confirmed.len() as u32, arrivals)
     }
 
     /// Where those stand that are not confirmed, of one like this.
@@ -134,12 +134,12 @@ impl Remembered {
 impl Connections for Remembered {
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry> {
         let Self {
-            known,
+            confirmed,
             arriving,
             pending,
             ..
         } = self;
-        known
+        confirmed
             .get_mut(key)
             .or_else(|| {
                 pending
@@ -175,7 +175,7 @@ impl Connections for Remembered {
         }
         self.unconfirmed(&entry).remove(key);
         let state = entry.state | FlowEntry::KEPT;
-        self.known.insert(*key, FlowEntry { state, ..entry });
+        self.confirmed.insert(*key, FlowEntry { state, ..entry });
         self.count_kept(&entry, 1);
     }
 
@@ -188,7 +188,7 @@ impl Connections for Remembered {
     }
 
     fn forget(&mut self, key: &FlowKey) {
-        if let Some(entry) = self.known.remove(key) {
+        if let Some(entry) = self.confirmed.remove(key) {
             self.count_kept(&entry, -1);
         } else if let Some(entry) = self.find(key).copied() {
             self.unconfirmed(&entry).remove(key);

@@ -68,7 +68,7 @@ impl Database {
             turn(&transaction)?;
         }
         transaction.commit()?;
-        self.places.clear();
+        self.row_ids.clear();
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl Database {
         )?;
         turn(&transaction)?;
         transaction.commit()?;
-        self.places.clear();
+        self.row_ids.clear();
         Ok(true)
     }
 
@@ -131,7 +131,7 @@ impl Database {
         let gone = transaction.execute(statement, params![which, signed(FORGOTTEN_AT_ONCE)])?;
         if gone > 0 {
             turn(&transaction)?;
-            self.places.clear();
+            self.row_ids.clear();
         }
         transaction.commit()?;
         Ok(gone > 0)

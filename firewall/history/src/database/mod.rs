@@ -113,8 +113,8 @@ type Minute = (u64, Conversation);
 pub struct Database {
     connection: Connection,
     bounds: Bounds,
-    /// Where the rows of the minutes in hand are.
-    places: HashMap<Minute, i64>,
+    /// The numbers of the rows of the minutes in hand.
+    row_ids: HashMap<Minute, i64>,
 }
 
 impl Database {
@@ -186,7 +186,7 @@ impl Database {
         let database = Self {
             connection,
             bounds,
-            places: HashMap::new(),
+            row_ids: HashMap::new(),
         };
         // What keeps the file small is below; this is what holds if it can't.
         let most = signed((bounds.bytes / PAGE).clamp(64, u64::from(u32::MAX - 1)));

@@ -6,8 +6,8 @@ use rusqlite::params;
 use rusqlite::types::Value;
 use std::net::IpAddr;
 
-/// Rows whose places are known, so that one minute's row is one.
-const MOST_PLACES: usize = 16 * 1024;
+/// Rows whose numbers are known, so that one minute's row is one.
+const MOST_ROW_IDS: usize = 16 * 1024;
 
 impl Database {
     /// Writes these rows: all of them, or on an error none.
@@ -15,16 +15,16 @@ impl Database {
     /// # Errors
     /// The file is full, broken or gone. Where it is broken, [`Database::open`] puts it aside.
     pub fn write(&mut self, rows: &[(u64, Conversation, Tally)]) -> Result<(), Failed> {
-        if self.places.len() + rows.len() > MOST_PLACES {
-            self.places.clear();
+        if self.row_ids.len() + rows.len() > MOST_ROW_IDS {
+            self.row_ids.clear();
         }
         let written = self.add(rows);
         let written = self.unless_broken(written);
         let newest = rows.iter().map(|(start, ..)| *start).max().unwrap_or(0);
-        self.places
+        self.row_ids
             .retain(|(start, _), _| start.saturating_add(MINUTE) >= newest);
-        // Places of rows that were taken back would be others' soon: they are not kept.
-        self.places.extend(written?);
+        // Numbers of rows that were taken back would be others' soon: they are not kept.
+        self.row_ids.extend(written?);
         Ok(())
     }
 
@@ -55,7 +55,7 @@ impl Database {
                 let traffic = [sent.packets, sent.bytes, received.packets, received.bytes];
                 let [packets_sent, bytes_sent, packets_received, bytes_received] =
                     traffic.map(signed);
-                if let Some(id) = self.places.get(&key) {
+                if let Some(id) = self.row_ids.get(&key) {
                     let changed = more.execute(params![
                         id,
                         count,

@@ -1,7 +1,7 @@
 //! The answers that hold for always: in their file, and in force.
 
 use super::answer;
-use super::stored::{Kept, KeptKey};
+use super::stored::{StoredAnswer, StoredAnswerKey};
 use crate::answered_programs::AnsweredPrograms;
 use crate::driver::Driver;
 use crate::folders;
@@ -21,9 +21,9 @@ const FILE: &str = "answers.json";
 #[derive(Debug, Default)]
 pub struct Always {
     folder: PathBuf,
-    kept: Vec<Kept>,
+    kept: Vec<StoredAnswer>,
     /// What is in force, and of which of them: a program that was replaced while it runs is two.
-    put: BTreeMap<Subject, KeptKey>,
+    put: BTreeMap<Subject, StoredAnswerKey>,
     /// Why the file can't be read. It is not written then, for what is in it would be lost.
     trouble: Trouble,
 }
@@ -47,7 +47,7 @@ impl Always {
         }
         let read = folders::check(&self.folder).and_then(|()| {
             let text = fs::read_to_string(&path)?;
-            Ok(serde_json::from_str::<Vec<Kept>>(&text)?)
+            Ok(serde_json::from_str::<Vec<StoredAnswer>>(&text)?)
         });
         match read {
             Ok(kept) => {
@@ -78,7 +78,7 @@ impl Always {
     }
 
     /// Keeps one more, in the place of what was answered to the same before.
-    pub fn keep(&mut self, new: Kept) -> Result<()> {
+    pub fn keep(&mut self, new: StoredAnswer) -> Result<()> {
         self.is_whole()?;
         let key = new.key();
         let others = self.kept.iter().filter(|old| old.key() != key);
@@ -87,7 +87,7 @@ impl Always {
         self.write(kept)
     }
 
-    fn write(&mut self, kept: Vec<Kept>) -> Result<()> {
+    fn write(&mut self, kept: Vec<StoredAnswer>) -> Result<()> {
         folders::own(&self.folder)?;
         let path = self.folder.join(FILE);
         let text = serde_json::to_string_pretty(&kept)? + "\n";
@@ -98,7 +98,7 @@ impl Always {
     }
 
     /// Keeps these no more. Returns what is in force of them.
-    pub fn forget(&mut self, keys: &BTreeSet<KeptKey>) -> Result<BTreeSet<Subject>> {
+    pub fn forget(&mut self, keys: &BTreeSet<StoredAnswerKey>) -> Result<BTreeSet<Subject>> {
         if keys.is_empty() {
             return Ok(BTreeSet::new());
         }
@@ -114,12 +114,12 @@ impl Always {
     }
 
     /// What is kept, each with its name for itself.
-    pub fn kept(&self) -> impl Iterator<Item = (KeptKey, &Kept)> {
+    pub fn kept(&self) -> impl Iterator<Item = (StoredAnswerKey, &StoredAnswer)> {
         self.kept.iter().map(|kept| (kept.key(), kept))
     }
 
     /// Of which of them this is in force.
-    pub fn put_for(&self, to: &Subject) -> Option<&KeptKey> {
+    pub fn put_for(&self, to: &Subject) -> Option<&StoredAnswerKey> {
         self.put.get(to)
     }
 
@@ -154,7 +154,7 @@ impl Always {
     }
 
     /// Notes that this is in force of what is kept.
-    pub fn was_put(&mut self, to: Subject, key: KeptKey) {
+    pub fn was_put(&mut self, to: Subject, key: StoredAnswerKey) {
         self.put.insert(to, key);
     }
 }
@@ -172,7 +172,7 @@ mod tests {
         folders::own(&folder).unwrap();
         let file = folder.join(FILE);
         let kept = |user| {
-            Kept::of(
+            StoredAnswer::of(
                 &subject(0, user, 1),
                 Width::Place,
                 true,

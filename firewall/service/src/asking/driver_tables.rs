@@ -67,7 +67,7 @@ impl Driver {
     }
 
     /// Whether somebody is there whom an answer is to. A process is watched from then on: the driver notes its end.
-    pub fn watches(&self, who: Who) -> Result<bool> {
+    pub fn watch(&self, who: Who) -> Result<bool> {
         match who {
             Who::Program(_) => Ok(true),
             Who::Socket { cookie } => {
@@ -93,7 +93,7 @@ impl Driver {
     pub fn is_watched(&self, who: Who) -> Result<bool> {
         match who {
             Who::Program(_) => Ok(true),
-            Who::Socket { .. } => self.watches(who),
+            Who::Socket { .. } => self.watch(who),
             Who::Process { pid, began_ns } => {
                 let watched = self.table::<[u64; 2], u64>("ANSWERED_PROCESSES")?;
                 let found = watched.get(&who.words()).context("looking for a process")?;

@@ -16,7 +16,7 @@ mod waker;
 
 pub use always::Always;
 pub use questions::{Questions, Waiting};
-pub use stored::{Kept, KeptKey};
+pub use stored::{StoredAnswer, StoredAnswerKey};
 pub use waker::DriverWaker;
 
 use crate::driver::Driver;

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 /// An answer for always, as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Kept {
+pub struct StoredAnswer {
     /// `allow` or `block`.
     pub answer: String,
     /// The program's path; none: it has none, or is not known.
@@ -33,7 +33,7 @@ pub struct Kept {
     pub at: u64,
 }
 
-impl Kept {
+impl StoredAnswer {
     /// Of an answer of this width to a program at this path.
     pub fn of(
         to: &Subject,
@@ -76,7 +76,7 @@ impl Kept {
     }
 
     /// What it is to; what is answered to the same takes its place.
-    pub fn key(&self) -> KeptKey {
+    pub fn key(&self) -> StoredAnswerKey {
         (
             self.program.clone(),
             self.user,
@@ -112,8 +112,8 @@ impl Kept {
     }
 }
 
-/// See [`Kept::key`].
-pub type KeptKey = (
+/// See [`StoredAnswer::key`].
+pub type StoredAnswerKey = (
     Option<String>,
     Option<u32>,
     String,
@@ -156,9 +156,9 @@ mod tests {
         };
         for width in Width::ALL {
             let path = Some("/usr/bin/curl".to_owned());
-            let kept = Kept::of(&asked, width, true, path, "alice".to_owned(), 1);
+            let kept = StoredAnswer::of(&asked, width, true, path, "alice".to_owned(), 1);
             let text = serde_json::to_string_pretty(&kept).unwrap();
-            let read: Kept = serde_json::from_str(&text).unwrap();
+            let read: StoredAnswer = serde_json::from_str(&text).unwrap();
             assert_eq!(read.entry(&Curl), Some((asked.at(width), true)), "{text}");
         }
     }

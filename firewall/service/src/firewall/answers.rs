@@ -1,7 +1,7 @@
 //! The answers that hold: which they are, and how they are taken back.
 
 use super::Firewall;
-use crate::asking::{self, KeptKey};
+use crate::asking::{self, StoredAnswerKey};
 use crate::driver;
 use crate::escape::plain;
 use crate::held_answers::{self, Held};
@@ -22,7 +22,7 @@ struct Found {
     /// What the driver has of it.
     held: BTreeSet<Subject>,
     /// What is kept of it for always.
-    kept: Option<KeptKey>,
+    kept: Option<StoredAnswerKey>,
 }
 
 impl Firewall {
@@ -180,7 +180,12 @@ fn order(answer: &HeldAnswer) -> Order<'_> {
 }
 
 /// An answer that the driver has.
-fn shown(to: &Subject, held: &Held, kept: Option<&asking::Kept>, now_ns: u64) -> HeldAnswer {
+fn shown(
+    to: &Subject,
+    held: &Held,
+    kept: Option<&asking::StoredAnswer>,
+    now_ns: u64,
+) -> HeldAnswer {
     let Held {
         answer,
         program,
@@ -234,7 +239,7 @@ fn shown(to: &Subject, held: &Held, kept: Option<&asking::Kept>, now_ns: u64) ->
 }
 
 /// An answer for always whose program is not there.
-fn shown_of_kept(kept: &asking::Kept) -> HeldAnswer {
+fn shown_of_kept(kept: &asking::StoredAnswer) -> HeldAnswer {
     HeldAnswer {
         id: held_answers::id(kept),
         verdict: plain(kept.answer.as_bytes()),

@@ -1,7 +1,7 @@
 //! What people are asked: questions are taken in, shown and answered, and what nobody answers in time is settled.
 
 use super::{Firewall, now};
-use crate::asking::{self, Kept, KeptKey, Waiting};
+use crate::asking::{self, StoredAnswer, StoredAnswerKey, Waiting};
 use crate::driver;
 use crate::escape::plain;
 use crate::held_answers::{Held, Note};
@@ -313,7 +313,7 @@ impl Firewall {
                 "which {what} asks is not known; answer for some time, or until the service starts again"
             )));
         };
-        if !self.driver.watches(who).map_err(refused)? {
+        if !self.driver.watch(who).map_err(refused)? {
             self.driver.forget_question(subject).map_err(refused)?;
             self.questions.drop(*id);
             return Err(Refused::NotPermitted(format!(
@@ -345,7 +345,7 @@ impl Firewall {
         given: Given,
         path: Option<&str>,
         note: &Note,
-    ) -> Result<KeptKey, Refused> {
+    ) -> Result<StoredAnswerKey, Refused> {
         if path.is_none() && waiting.subject.program != [0; 2] {
             return Err(Refused::NotPermitted(
                 "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
@@ -354,7 +354,7 @@ impl Firewall {
             ));
         }
         let to = waiting.subject.at(given.width);
-        let kept = Kept::of(
+        let kept = StoredAnswer::of(
             &to,
             given.width,
             given.allow,
@@ -362,7 +362,7 @@ impl Firewall {
             note.by.clone(),
             note.at,
         );
-        let kept = Kept {
+        let kept = StoredAnswer {
             remote_name: kept.remote.and(note.remote_name.clone()),
             ..kept
         };

@@ -32,7 +32,7 @@ use writer::Writer;
 /// The shortest time for which a thread rests.
 const SHORTEST_REST: Duration = Duration::from_millis(1);
 /// How long an end waits for the last write.
-const LAST_WRITE: Duration = Duration::from_secs(2);
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The threads. Dropped, they end, and what came is written.
 pub struct Recorder {
@@ -132,7 +132,7 @@ impl Drop for Recorder {
             return;
         };
         // The door has let go of it by now, which it hears. A disk that hangs is not waited for.
-        let end = Instant::now() + LAST_WRITE;
+        let end = Instant::now() + LAST_WRITE_TIMEOUT;
         while !thread.is_finished() && Instant::now() < end {
             std::thread::sleep(SHORTEST_REST);
         }

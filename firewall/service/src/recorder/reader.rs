@@ -14,7 +14,7 @@ use std::time::Duration;
 use tracing::error;
 
 /// How long the control socket's thread waits for a page, once; whoever asked asks again for what takes longer.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PAGE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Users for whom a page may be read at once.
 const MOST_IN_HAND: usize = 16;
 
@@ -100,7 +100,7 @@ impl HistoryReader {
         sent.map_err(|_| NO_READER.to_owned())?;
         // Behind others' it would be waited for in vain.
         let patience = if in_hand.is_empty() {
-            PATIENCE
+            PAGE_TIMEOUT
         } else {
             Duration::ZERO
         };

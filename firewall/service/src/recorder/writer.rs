@@ -22,17 +22,17 @@ use tracing::error;
 /// Bytes of its ring.
 const RING_BYTES: u32 = 1 << 20;
 /// How often what came is written,
-const EVERY: Duration = Duration::from_secs(1);
+const WRITE_INTERVAL: Duration = Duration::from_secs(1);
 /// and how often, where nothing comes, it is looked whether rows are old.
-const SELDOM: Duration = Duration::from_secs(15 * 60);
+const TIDY_INTERVAL: Duration = Duration::from_secs(15 * 60);
 /// How long what failed is left alone.
-const BREATH: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// How often a thread that waits looks whether it is to end.
-const GLANCE: Duration = Duration::from_millis(10);
+const END_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 /// How long a disk that took nothing is left alone.
-const BREATH_OF_A_DISK: Duration = Duration::from_secs(10);
+const DISK_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// It rests for so many times as long as it has worked.
-const REST: u32 = 4;
+const REST_FACTOR: u32 = 4;
 /// Kinds of records that are told apart before they get their names.
 const MOST_UNNAMED: usize = 8192;
 
@@ -104,14 +104,14 @@ impl Writer {
                 Ok(_) => {}
                 Err(cause) => self.shared.fails(&format!("{cause:#}")),
             }
-            self.breathe();
+            self.wait_to_retry();
         }
     }
 
-    fn breathe(&self) {
-        let end = Instant::now() + BREATH;
+    fn wait_to_retry(&self) {
+        let end = Instant::now() + RETRY_AFTER;
         while Instant::now() < end && !self.shared.ends.load(Ordering::Acquire) {
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(END_CHECK_INTERVAL);
         }
     }
 
@@ -124,9 +124,9 @@ impl Writer {
         let (mut flushed, mut tidied) = (Instant::now(), None);
         loop {
             let rest = match (tidied, self.waits()) {
-                (None, _) => GLANCE,
-                (_, true) => EVERY.saturating_sub(flushed.elapsed()),
-                (_, false) => SELDOM,
+                (None, _) => END_CHECK_INTERVAL,
+                (_, true) => WRITE_INTERVAL.saturating_sub(flushed.elapsed()),
+                (_, false) => TIDY_INTERVAL,
             };
             let woken = attachment.wait(Some(rest))?;
             let began = Instant::now();
@@ -135,12 +135,12 @@ impl Writer {
                 Wake::Ended(ending) => Some(ending),
                 _ => None,
             };
-            if flushed.elapsed() >= EVERY || ended.is_some() {
+            if flushed.elapsed() >= WRITE_INTERVAL || ended.is_some() {
                 flushed = Instant::now();
                 self.count(&attachment.account()?);
                 self.flush();
             }
-            if tidied.is_none_or(|tidied: Instant| tidied.elapsed() >= BREATH_OF_A_DISK) {
+            if tidied.is_none_or(|tidied: Instant| tidied.elapsed() >= DISK_RETRY_AFTER) {
                 tidied = if self.tidy() {
                     None
                 } else {
@@ -151,7 +151,9 @@ impl Writer {
                 self.before += attachment.account()?.kernel.lost_in_all();
                 return Ok(ending);
             }
-            std::thread::sleep((began.elapsed() * REST).clamp(SHORTEST_REST, EVERY));
+            std::thread::sleep(
+                (began.elapsed() * REST_FACTOR).clamp(SHORTEST_REST, WRITE_INTERVAL),
+            );
         }
     }
 
@@ -316,7 +318,7 @@ impl Writer {
             self.database = None;
             self.again = match failed {
                 Some(Failed::Broken(_)) => Instant::now(),
-                _ => Instant::now() + BREATH_OF_A_DISK,
+                _ => Instant::now() + DISK_RETRY_AFTER,
             };
         })
         .ok()

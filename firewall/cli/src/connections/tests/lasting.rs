@@ -61,8 +61,10 @@ fn the_last_packets_of_an_ended_conversation_may_be_sent_again() {
     for (packet, flags) in [(back, 18), (out, ack), (out, fin), (back, fin), (out, ack)] {
         assert!(run.with_flags(1, packet, flags).0);
     }
-    let Remembered { known, closed, .. } = &run.connections;
-    assert_eq!((known.len(), closed.entries.len()), (0, 1));
+    let Remembered {
+        confirmed, closed, ..
+    } = &run.connections;
+    assert_eq!((confirmed.len(), closed.entries.len()), (0, 1));
     assert_eq!(run.with_flags(100, back, fin), REPLY);
     assert_eq!(run.with_flags(122, back, fin), REFUSED);
 }

@@ -40,7 +40,7 @@ fn a_flood_of_beginnings_makes_nothing_fail_that_begins_beside_it() {
     assert_eq!(run.with_flags(1, comes, ACK), (true, Reason::Rule));
     assert_eq!(run.with_flags(1, goes, ACK), REPLY);
     assert_eq!(run.with_flags(1, comes, ACK), (true, Reason::Rule));
-    assert_eq!(run.connections.known.len(), 1, "it makes room for none");
+    assert_eq!(run.connections.confirmed.len(), 1, "it makes room for none");
     // What the rules let nobody begin is answered by nobody.
     let other = goes.replace(":22 ", ":23 ");
     assert_eq!(run.with_flags(1, &other, SYN | ACK), REFUSED);
@@ -93,7 +93,7 @@ fn one_user_has_a_share_of_what_makes_no_room_and_pushes_out_nobody_else() {
     }
     assert_eq!(run.at(2, "in udp 10.9.9.9:53 -> 10.0.0.2:7000"), REPLY);
     // What is forgotten is counted.
-    let keys: Vec<FlowKey> = run.connections.known.keys().copied().collect();
+    let keys: Vec<FlowKey> = run.connections.confirmed.keys().copied().collect();
     for key in keys {
         run.connections.forget(&key);
     }
@@ -115,7 +115,7 @@ fn one_network_outside_has_a_share_of_what_may_begin_there() {
         for packet in [&asks, &answers, &asks] {
             assert!(run.at(0, packet).0);
         }
-        run.connections.known.len()
+        run.connections.confirmed.len()
     };
     for number in 0..SHARE as u32 + 10 {
         begins(1, number);
