@@ -43,6 +43,11 @@ orderings! {
     /// The reader looks for its tombstone. Pairs with the exchange by which the driver's program writes it: all that was counted before is
     /// in the books. (What was committed before is in the ring without it: a drain that comes after has a barrier of its own.)
     reader_sees_the_end: Acquire => Relaxed;
+    /// Who worked on a request that took time has left the driver's code. Pairs with `work_is_seen_left`: nothing that it did there is
+    /// still to come when the driver is unloaded.
+    work_is_left: Release => Relaxed;
+    /// Before the driver is unloaded. Pairs with `work_is_left`.
+    work_is_seen_left: Acquire => Relaxed;
 }
 
 #[cfg(loom)]

@@ -1,6 +1,7 @@
 //! The driver's half: what a driver needs to serve apps.
 //!
 //! - [`table`]: the apps that are attached, their queues and their books. Shared by the WDM driver and the model.
+//! - [`work`]: requests that take time, and who cancels them. Shared by the WDM driver and a model.
 //! - `wdm`: what Windows adds (feature `wdm`).
 //! - `ebpf`: the same for eBPF programs, where the kernel's own ring buffers are the queues (feature `ebpf`).
 //! - [`text`]: a kernel's UTF-16 in a record's fields.
@@ -22,3 +23,5 @@ pub mod text;
     reason = "each initialises one static at compile time: built at run time they would lie on a kernel's small stack"
 )]
 pub mod wdm;
+#[cfg(not(target_arch = "bpf"))]
+pub mod work;

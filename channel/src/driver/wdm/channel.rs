@@ -72,9 +72,9 @@ pub enum Reply<D: Driver> {
 /// All that a driver keeps.
 pub struct Channel<D: Driver> {
     table: Table<Nt>,
-    works: Works<D>,
+    pub(super) works: Works<D>,
     repeats: Repeats<D>,
-    driver: D,
+    pub(super) driver: D,
     /// Whether the name for apps was made.
     linked: AtomicBool,
 }
@@ -133,7 +133,7 @@ impl<D: Installed> Channel<D> {
 
     /// Before the device can be opened, at the channel's final place.
     pub(super) fn prepare(&'static self) -> Result<(), NTSTATUS> {
-        self.works.prepare();
+        self.works.prepare(self);
         self.repeats.prepare();
         self.driver.start(self)
     }

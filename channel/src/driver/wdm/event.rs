@@ -4,6 +4,7 @@ use super::nt::{self, HANDLE, KEVENT, NTSTATUS};
 use super::security::Descriptor;
 use super::text::Name;
 use crate::driver::table::Signal;
+use crate::driver::work::InnerEvent;
 use channel_abi::Refusal;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
@@ -236,11 +237,6 @@ impl GiveUp {
         self.wait(&raw const timeout)
     }
 
-    /// Waits until it is given up.
-    pub(super) fn wait_given_up(&self) {
-        self.wait(core::ptr::null());
-    }
-
     fn wait(&self, timeout: *const i64) -> bool {
         // SAFETY: prepared, and alive as long as `self`; the timeout is null or outlives the call.
         let status = unsafe {
@@ -253,6 +249,20 @@ impl GiveUp {
             )
         };
         status != nt::STATUS_TIMEOUT
+    }
+}
+
+impl InnerEvent for GiveUp {
+    fn set(&self) {
+        self.give_up();
+    }
+
+    fn rearm(&self) {
+        Self::rearm(self);
+    }
+
+    fn wait(&self) {
+        Self::wait(self, core::ptr::null());
     }
 }
 

@@ -8,6 +8,8 @@ use super::OpenFile;
 use super::event::GiveUp;
 use super::nt::{self, NTSTATUS};
 use crate::driver::table::Buffer;
+use crate::driver::work::{Cancellation, PendingRequest, WorkEnd};
+use channel_abi::Refusal;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
@@ -16,15 +18,6 @@ pub(super) struct Irp(NonNull<nt::IRP>);
 
 // SAFETY: an I/O request may be worked on and completed by any thread.
 unsafe impl Send for Irp {}
-
-/// How a request was taken back from who may cancel it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum TakenBack {
-    /// Nobody has cancelled it.
-    Whole,
-    /// Somebody has: what it did not do already, it does not do.
-    Cancelled,
-}
 
 impl Irp {
     /// # Safety
@@ -114,46 +107,6 @@ impl Irp {
         }
     }
 
-    /// Says that the request will be completed later, and what a cancellation rings.
-    /// Gives the request back if it was cancelled already.
-    pub(super) fn pend(self, cancelled: &'static Cancellation) -> Result<Self, Self> {
-        // SAFETY: lives as long as the request, and is the driver's to write.
-        let control = unsafe { &raw mut (*self.stack()).Control };
-        // SAFETY: as above.
-        unsafe { *control |= nt::SL_PENDING_RETURNED };
-        // SAFETY: the driver's own words of the request, until it is completed.
-        let context = unsafe { &raw mut (*self.0.as_ptr()).DriverContext[0] };
-        // SAFETY: as above; nobody reads them before the routine is set.
-        unsafe { context.write(core::ptr::from_ref(cancelled).cast_mut().cast()) };
-        let routine: nt::Cancel = cancel;
-        self.cancel_routine()
-            .swap(routine as *mut _, Ordering::SeqCst);
-        let late = self.cancelled().load(Ordering::SeqCst) != 0;
-        if late
-            && !self
-                .cancel_routine()
-                .swap(null_mut(), Ordering::SeqCst)
-                .is_null()
-        {
-            return Err(self);
-        }
-        Ok(self)
-    }
-
-    /// No cancellation from here on. One that has begun is waited for: it still uses the request.
-    pub(super) fn take_back(&self, cancellation: &Cancellation) -> TakenBack {
-        if self
-            .cancel_routine()
-            .swap(null_mut(), Ordering::SeqCst)
-            .is_null()
-        {
-            cancellation.done.wait_given_up();
-            TakenBack::Cancelled
-        } else {
-            TakenBack::Whole
-        }
-    }
-
     /// Completes the request with bytes of output, or with a refusal.
     pub(super) fn complete(self, result: Result<usize, NTSTATUS>) -> NTSTATUS {
         let (status, bytes) = match result {
@@ -175,26 +128,40 @@ impl Irp {
     }
 }
 
-/// What a cancelled request rings: first the work, to give up; last `done`, when the request is no longer used.
-pub(super) struct Cancellation {
-    pub(super) give_up: GiveUp,
-    done: GiveUp,
-}
-
-impl Cancellation {
-    pub(super) const NEW: Self = Self {
-        give_up: GiveUp::NEW,
-        done: GiveUp::NEW,
-    };
-
-    pub(super) fn prepare(&'static self) {
-        self.give_up.prepare();
-        self.done.prepare();
+impl PendingRequest<GiveUp> for Irp {
+    fn let_cancel(&self, rings: &'static Cancellation<GiveUp>) {
+        // SAFETY: lives as long as the request, and is the driver's to write.
+        let control = unsafe { &raw mut (*self.stack()).Control };
+        // SAFETY: as above.
+        unsafe { *control |= nt::SL_PENDING_RETURNED };
+        // SAFETY: the driver's own words of the request, until it is completed.
+        let context = unsafe { &raw mut (*self.0.as_ptr()).DriverContext[0] };
+        // SAFETY: as above; nobody reads them before the routine is set.
+        unsafe { context.write(core::ptr::from_ref(rings).cast_mut().cast()) };
+        let routine: nt::Cancel = cancel;
+        self.cancel_routine()
+            .swap(routine as *mut _, Ordering::SeqCst);
     }
 
-    pub(super) fn rearm(&self) {
-        self.give_up.rearm();
-        self.done.rearm();
+    fn forbid_cancel(&self) -> bool {
+        let routine = self.cancel_routine().swap(null_mut(), Ordering::SeqCst);
+        !routine.is_null()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled().load(Ordering::SeqCst) != 0
+    }
+
+    fn complete(self, end: WorkEnd) {
+        Self::complete(
+            self,
+            match end {
+                WorkEnd::Done(status, bytes) if status >= 0 => Ok(bytes),
+                WorkEnd::Done(status, _) => Err(status),
+                WorkEnd::Cancelled => Err(nt::STATUS_CANCELLED),
+                WorkEnd::NoThread => Err(Refusal::Memory.ntstatus()),
+            },
+        );
     }
 }
 
@@ -206,9 +173,8 @@ unsafe extern "system" fn cancel(_: *mut nt::DEVICE_OBJECT, irp: *mut nt::IRP) {
     let level = unsafe { (*irp).CancelIrql };
     // SAFETY: releases what the I/O manager took, with the IRQL that it left in the request.
     unsafe { nt::IoReleaseCancelSpinLock(level) };
-    // SAFETY: set by `pend` to a value that lives until the driver is unloaded.
-    if let Some(cancellation) = unsafe { context.cast::<Cancellation>().as_ref() } {
-        cancellation.give_up.give_up();
-        cancellation.done.give_up();
+    // SAFETY: set by `let_cancel` to a value that lives until the driver is unloaded.
+    if let Some(cancellation) = unsafe { context.cast::<Cancellation<GiveUp>>().as_ref() } {
+        cancellation.cancel();
     }
 }

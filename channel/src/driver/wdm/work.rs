@@ -1,72 +1,60 @@
-//! Requests that take time: each gets a system thread, and its app may cancel it, or die.
+//! Requests that take time: each gets a system thread, and its app may cancel it, or die. How these meet is in
+//! [`crate::driver::work`].
 
 use super::channel::{Channel, Driver};
 use super::claims::Claims;
-use super::irp::{Cancellation, Irp, TakenBack};
+use super::event::GiveUp;
+use super::irp::Irp;
 use super::nt::{self, NTSTATUS};
 use super::thread::{self, Thread};
-use super::{Installed, OpenFile, SpinLock};
-use crate::driver::table::Lock;
+use super::{OpenFile, SpinLock};
+use crate::driver::work::{Cancellation, WorkKernel, WorkPlace};
 use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 /// The driver's places for such requests, one per file at most.
 pub(super) struct Works<D: Driver> {
+    claims: Claims,
+    places: [WorkPlace<Threads<D>>; SLOTS],
+}
+
+/// What a place's threads need of Windows and of their driver.
+pub(super) struct Threads<D: Driver> {
     /// What the kernel keeps while a thread runs.
     device: AtomicPtr<nt::DEVICE_OBJECT>,
-    claims: Claims,
-    places: [Work<D>; SLOTS],
-}
-
-struct Work<D: Driver> {
-    cancellation: Cancellation,
-    task: SpinLock<Option<Task<D>>>,
-    /// The thread that runs here, or ran here last.
-    thread: SpinLock<Option<Thread>>,
-    /// Who still uses the place: the thread, and the request's routine until it has stored the thread above.
-    users: AtomicU8,
-}
-
-struct Task<D: Driver> {
-    irp: Irp,
-    job: D::Job,
-    place: usize,
+    channel: AtomicPtr<Channel<D>>,
+    /// Which place it is.
+    number: AtomicUsize,
 }
 
 impl<D: Driver> Works<D> {
     pub(super) const NEW: Self = Self {
-        device: AtomicPtr::new(null_mut()),
         claims: Claims::NONE,
-        places: [const { Work::NEW }; SLOTS],
+        places: [const { Threads::<D>::PLACE }; SLOTS],
     };
-}
 
-impl<D: Driver> Work<D> {
-    const NEW: Self = Self {
-        cancellation: Cancellation::NEW,
-        task: SpinLock::guard(None),
-        thread: SpinLock::guard(None),
-        users: AtomicU8::new(0),
-    };
-}
-
-impl<D: Installed> Works<D> {
     /// Before the device can be opened.
-    pub(super) fn prepare(&'static self) {
-        self.places
-            .iter()
-            .for_each(|work| work.cancellation.prepare());
+    pub(super) fn prepare(&'static self, channel: &'static Channel<D>) {
+        for (number, place) in self.places.iter().enumerate() {
+            let (kernel, channel) = (place.kernel(), core::ptr::from_ref(channel).cast_mut());
+            kernel.channel.store(channel, Ordering::Release);
+            kernel.number.store(number, Ordering::Release);
+            place.cancellation.give_up.prepare();
+            place.cancellation.done.prepare();
+        }
     }
 
     /// Before the device can be opened.
     pub(super) fn set_device(&self, device: *mut nt::DEVICE_OBJECT) {
-        self.device.store(device, Ordering::Release);
+        for place in &self.places {
+            place.kernel().device.store(device, Ordering::Release);
+        }
     }
 
     /// Starts a thread on the request; returns the status to give to the I/O manager.
-    pub(super) fn start(&'static self, mut irp: Irp, file: &OpenFile, job: D::Job) -> NTSTATUS {
+    pub(super) fn start(&'static self, irp: Irp, file: &OpenFile, job: D::Job) -> NTSTATUS {
         let place = match self.claims.claim(file) {
             Ok(place) => place,
             Err(refusal) => return irp.complete(Err(refusal.ntstatus())),
@@ -74,33 +62,7 @@ impl<D: Installed> Works<D> {
         let Some(work) = self.places.get(place) else {
             return irp.complete(Err(Refusal::Busy.ntstatus()));
         };
-        // The one before has completed its request and is about to end.
-        if let Some(last) = work.thread.with(Option::take) {
-            last.join();
-        }
-        work.cancellation.rearm();
-        irp = match irp.pend(&work.cancellation) {
-            Ok(irp) => irp,
-            Err(cancelled) => {
-                self.claims.release(place);
-                cancelled.complete(Err(nt::STATUS_CANCELLED));
-                return nt::STATUS_PENDING;
-            }
-        };
-        work.users.store(2, Ordering::Relaxed);
-        work.task
-            .with(|task| *task = Some(Task { irp, job, place }));
-        let context = core::ptr::from_ref(work).cast_mut().cast();
-        // `run` ends by `Thread::exit`, and the place lives until the driver is unloaded, which joins first.
-        let device = self.device.load(Ordering::Acquire);
-        // SAFETY: the device is open, so it lives; for the rest see above.
-        match unsafe { Thread::start(device, run::<D>, context) } {
-            Ok(thread) => {
-                work.thread.with(|held| *held = Some(thread));
-                work.leave(&self.claims, place);
-            }
-            Err(_) => work.finish_unstarted(&self.claims),
-        }
+        work.start(irp, job, || self.claims.release(place));
         nt::STATUS_PENDING
     }
 
@@ -122,73 +84,86 @@ impl<D: Installed> Works<D> {
 
     /// Before the driver is unloaded: none of its threads is left.
     pub(super) fn join_all(&self) {
-        for work in &self.places {
-            // A request's routine may be just about to store the thread, whose work is long done.
-            while work.users.load(Ordering::Acquire) != 0 {
-                thread::pause();
-            }
-            if let Some(thread) = work.thread.with(Option::take) {
-                thread.join();
-            }
-        }
+        self.places.iter().for_each(WorkPlace::join);
     }
 }
 
-impl<D: Installed> Work<D> {
-    fn finish_unstarted(&self, claims: &Claims) {
-        if let Some(Task { irp, place, .. }) = self.task.with(Option::take) {
-            let status = match irp.take_back(&self.cancellation) {
-                TakenBack::Cancelled => nt::STATUS_CANCELLED,
-                TakenBack::Whole => Refusal::Memory.ntstatus(),
-            };
-            self.users.store(0, Ordering::Release);
-            claims.release(place);
-            irp.complete(Err(status));
-        }
+impl<D: Driver> Threads<D> {
+    const PLACE: WorkPlace<Self> = WorkPlace {
+        kernel: Self {
+            device: AtomicPtr::new(null_mut()),
+            channel: AtomicPtr::new(null_mut()),
+            number: AtomicUsize::new(0),
+        },
+        cancellation: Cancellation {
+            give_up: GiveUp::NEW,
+            done: GiveUp::NEW,
+        },
+        task: SpinLock::guard(None),
+        thread: SpinLock::guard(None),
+        both: AtomicU8::new(0),
+        inside: AtomicU8::new(0),
+    };
+}
+
+impl<D: Driver> WorkKernel for Threads<D> {
+    type Request = Irp;
+    type Event = GiveUp;
+    type Lock<T: Send> = SpinLock<T>;
+    type Thread = Thread;
+    type Job = D::Job;
+
+    fn start(place: &'static WorkPlace<Self>) -> Option<Thread> {
+        let device = place.kernel().device.load(Ordering::Acquire);
+        let context = core::ptr::from_ref(place).cast_mut().cast();
+        // SAFETY: the device is open, so it lives. `run` ends by `Thread::exit`, and the place lives until the driver is unloaded, which
+        // joins first.
+        unsafe { Thread::start(device, run::<D>, context) }.ok()
     }
 
-    /// The last of both users gives the place back.
-    fn leave(&self, claims: &Claims, place: usize) {
-        // Pairs with the other's: whoever comes next finds what both wrote.
-        if self.users.fetch_sub(1, Ordering::AcqRel) == 1 {
-            claims.release(place);
-        }
+    fn join(thread: Thread) {
+        thread.join();
     }
 
-    fn run(&self, channel: &'static Channel<D>) {
-        let Some(Task {
-            mut irp,
-            job,
-            place,
-        }) = self.task.with(Option::take)
-        else {
-            return;
-        };
-        let result = match irp.file() {
-            Some(file) => channel.driver().work(
-                channel,
-                file,
-                job,
-                &self.cancellation.give_up,
-                &mut irp.buffer(),
-            ),
-            None => Err(Refusal::Closing),
-        };
-        let status = match (irp.take_back(&self.cancellation), result) {
-            // Who cancels waits for this very status, but for work that was done before.
-            (TakenBack::Cancelled, Err(_)) => Err(nt::STATUS_CANCELLED),
-            (_, result) => result.map_err(Refusal::ntstatus),
-        };
-        self.leave(&channel.works().claims, place);
-        irp.complete(status);
+    fn pause() {
+        thread::pause();
     }
 }
 
-unsafe extern "system" fn run<D: Installed>(context: *mut c_void) {
+fn work<D: Driver>(
+    channel: &'static Channel<D>,
+    irp: &mut Irp,
+    job: D::Job,
+    give_up: &GiveUp,
+) -> Result<usize, Refusal> {
+    let file = irp.file().ok_or(Refusal::Closing)?;
+    channel
+        .driver
+        .work(channel, file, job, give_up, &mut irp.buffer())
+}
+
+unsafe extern "system" fn run<D: Driver>(context: *mut c_void) {
     // SAFETY: the place that `start` passed, which lives until the driver is unloaded.
-    let work = unsafe { context.cast::<Work<D>>().as_ref() };
-    if let (Some(work), Some(channel)) = (work, D::late().get()) {
-        work.run(channel);
+    let place = unsafe { context.cast::<WorkPlace<Threads<D>>>().as_ref() };
+    if let Some(place) = place {
+        // SAFETY: null, or the driver's one channel, which lives as long as its places: they are a part of it.
+        let channel = unsafe { place.kernel().channel.load(Ordering::Acquire).as_ref() };
+        if let Some(channel) = channel {
+            run_in(place, channel);
+        }
     }
     Thread::exit();
+}
+
+fn run_in<D: Driver>(place: &'static WorkPlace<Threads<D>>, channel: &'static Channel<D>) {
+    place.run(
+        |irp, job, give_up| match work(channel, irp, job, give_up) {
+            Ok(bytes) => (nt::STATUS_SUCCESS, bytes),
+            Err(refusal) => (refusal.ntstatus(), 0),
+        },
+        || {
+            let number = place.kernel().number.load(Ordering::Acquire);
+            channel.works.claims.release(number);
+        },
+    );
 }
