@@ -79,6 +79,10 @@ fn in_c(subject: &str) -> Option<String> {
     if NOT_THERE.iter().any(|lacking| subject.starts_with(lacking)) {
         return None;
     }
+    in_any_c(subject)
+}
+
+fn in_any_c(subject: &str) -> Option<String> {
     if let Some(name) = subject.strip_prefix("size_of::<") {
         return Some(format!("sizeof({})", name.strip_suffix(">()")?));
     }
@@ -200,4 +204,48 @@ fn every_field_that_a_driver_uses_has_its_place_asserted() {
         }
     }
     assert!(lacking.is_empty(), "{lacking:?}");
+}
+
+/// What a person with Windows compiles against Microsoft's own headers: those that are here lack some of it, and say one thing wrong.
+const PROGRAM: &str = "sample/driver/windows/verify/offsets.c";
+
+fn program() -> String {
+    let mut text = "/* Says where the fields of the kernel's structures are, by the headers that it is compiled with, and whether our drivers\n \
+        * have them there. Written from channel/src/driver/wdm/nt.rs: GOLDEN=write cargo test -p gatebell-tests --test\n \
+        * windows_headers. */\n\
+        #include <ntifs.h>\n#include <ntddk.h>\n#include <stddef.h>\n#include <stdio.h>\n\n\
+        static int wrong;\n\n\
+        static void is(const char *what, unsigned long long theirs, unsigned long long ours)\n{\n    \
+        wrong += theirs != ours;\n    \
+        printf(\"%s 0x%llx, ours 0x%llx%s\\n\", what, theirs, ours, theirs == ours ? \"\" : \": WRONG\");\n}\n\n\
+        int main(void)\n{\n"
+        .to_owned();
+    for (name, value) in constants() {
+        let other = OTHER_NAMES.iter().find(|(ours, _)| *ours == name);
+        let theirs = other.map_or(name, |(_, theirs)| theirs);
+        let line = format!("    is(\"{name}\", (unsigned)({theirs}), {value});\n");
+        if NOT_THERE.contains(&name) {
+            write!(text, "#ifdef {theirs}\n{line}#endif\n").unwrap();
+        } else {
+            text.push_str(&line);
+        }
+    }
+    for (subject, value) in layouts() {
+        if let Some(theirs) = in_any_c(&subject) {
+            writeln!(text, "    is(\"{subject}\", {theirs}, {value});").unwrap();
+        }
+    }
+    text.push_str("    return wrong != 0;\n}\n");
+    text
+}
+
+#[test]
+fn the_program_that_asks_microsofts_headers_asks_for_all_that_a_driver_says_of_the_kernel() {
+    let clone = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (file, program) = (clone.join(PROGRAM), program());
+    if std::env::var_os("GOLDEN").is_some() {
+        std::fs::write(&file, &program).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(file).unwrap(), program);
+    compile(&program).unwrap_or_else(|wrong| panic!("{wrong}\n{program}"));
 }
