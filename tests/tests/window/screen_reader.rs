@@ -85,7 +85,11 @@ impl ScreenReader {
         let configuration = format!("--config-file={}", configuration.display());
         let mut bus = Command::new("dbus-daemon");
         bus.args([&configuration, "--nofork", "--print-address"])
-            .env_remove("DISPLAY");
+            .env_remove("DISPLAY")
+            // What it starts keeps in memory what is switched on here, and its sockets there: nothing of the user's.
+            .env("GSETTINGS_BACKEND", "memory")
+            .env("XDG_RUNTIME_DIR", folder)
+            .env("HOME", folder);
         let (bus, address) = Ours::that_says(&mut bus);
         let mut display = Command::new("Xvfb");
         display.args([
