@@ -125,7 +125,13 @@ fn a_list_is_fetched_once_and_asked_for_again_by_what_names_its_state() {
     assert_eq!(server.asked().len(), 1);
     // Due, and unchanged: the copy stays as it is.
     assert!(place.fetch(&url).status.success());
-    assert_eq!(server.asked().len(), 2);
+    let asked = server.asked();
+    let second = asked.get(1).unwrap().to_ascii_lowercase();
+    assert!(second.contains("if-none-match: \"one\""), "{second}");
+    assert!(
+        second.contains("if-modified-since: sun, 22 nov 2026"),
+        "{second}"
+    );
     assert_eq!(place.copy().unwrap(), (head, GOOD.to_vec()));
     // What nobody wants any more goes.
     let other = server.url(HERE, "other.txt");
