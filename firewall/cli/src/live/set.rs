@@ -7,7 +7,7 @@ use crate::check;
 use crate::rule_file::RuleFile;
 use crate::style;
 use clap::{Args, Subcommand};
-use control::{Client, SetAdded, SetMember, SetRemoved};
+use control::{Client, SetAdded, SetMember, SetRemoved, SubscribedList};
 use rules::{Finding, OwnNetwork, SystemResolver, own_network};
 use serde_json::json;
 use std::io::{BufRead, Write};
@@ -35,7 +35,7 @@ pub enum SetCommand {
     /// Take addresses out of a set that were added to it
     #[command(after_help = HELP)]
     Remove(SetRemoveArguments),
-    /// Show what was added or has joined by its name, and for how long it is there
+    /// Show what was added or has joined by its name, and for how long it is there; and the lists that sets subscribe to
     #[command(after_help = HELP)]
     List(SetListArguments),
     /// Have the list fetched now that a set subscribes to
@@ -260,8 +260,17 @@ fn list(arguments: &SetListArguments, out: &mut dyn Write) -> Result<u8, Error> 
             .map_or(String::new(), |name| format!(", {name}"));
         writeln!(out, "{set:<20} {address:<40} {left}{by}")?;
     }
-    if members.is_empty() && !arguments.json {
+    if arguments.json {
+        return Ok(0);
+    }
+    if members.is_empty() {
         writeln!(out, "nothing was added, and nothing has joined by a name")?;
+    }
+    let lists = client.status()?.lists;
+    let is_asked =
+        |list: &&SubscribedList| arguments.name.as_ref().is_none_or(|name| *name == list.set);
+    for list in lists.iter().filter(is_asked) {
+        writeln!(out, "{}", view::status::subscribed(list))?;
     }
     Ok(0)
 }
