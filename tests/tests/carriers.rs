@@ -9,12 +9,18 @@
 
 #[path = "carriers/actor.rs"]
 mod actor;
+#[path = "carriers/devices.rs"]
+mod devices;
+#[path = "carriers/elsewhere.rs"]
+mod elsewhere;
 #[expect(
     dead_code,
     reason = "the lab of `cargo xtask run`, not all of which is needed here"
 )]
 #[path = "../../xtask/src/lab.rs"]
 mod lab;
+#[path = "carriers/links.rs"]
+mod links;
 #[path = "carriers/multicast.rs"]
 mod multicast;
 #[path = "carriers/rows.rs"]

@@ -108,6 +108,7 @@ impl Need {
                 "util-linux",
                 "busybox-static",
                 "curl",
+                "wireguard-tools",
             ],
             Self::Scan => &["nmap"],
             Self::Polkit => &["polkitd", "dbus-daemon", "util-linux"],

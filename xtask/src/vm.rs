@@ -93,8 +93,8 @@ impl Outcome {
 const BOOTS: usize = 3;
 
 /// Programs that every machine brings along, beside busybox: where busybox has its own small one, the real one is meant.
-const PROGRAMS: [&str; 9] = [
-    "bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env", "curl",
+const PROGRAMS: [&str; 10] = [
+    "bash", "ip", "tc", "nft", "unshare", "nsenter", "timeout", "env", "curl", "wg",
 ];
 
 impl Machine {

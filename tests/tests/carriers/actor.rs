@@ -24,6 +24,8 @@ pub enum Place {
     Zone,
     Outside,
     Beyond,
+    /// In the zone's control group, and in another network namespace.
+    Elsewhere,
 }
 
 /// Somebody with a socket of this kind. Who is in the zone is a user of its own, unless only root may have such a socket.
@@ -91,6 +93,12 @@ impl Actor {
         let mut command = match self.place {
             Place::Zone => world.zone.lab.inside(&words),
             Place::Outside => world.zone.lab.outside(&words),
+            Place::Elsewhere => {
+                let netns = format!("--net=/run/netns/{}", world.elsewhere.0);
+                let mut all = vec!["nsenter", &netns];
+                all.extend(words);
+                world.zone.lab.inside(&all)
+            }
             Place::Beyond => {
                 let mut command = Command::new("ip");
                 command.args(["netns", "exec", &world.beyond.0]).args(words);

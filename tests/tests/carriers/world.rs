@@ -32,18 +32,25 @@ pub fn rule(id: &str, action: &str, keys: &str) -> String {
 pub struct World {
     pub zone: Protected,
     pub beyond: Namespace,
+    /// Where programs of the zone may be that are in none of these.
+    pub elsewhere: Namespace,
     app: Attachment<Linux>,
 }
 
 impl World {
     pub fn made() -> Self {
         let zone = Protected::with(QUIET);
-        let beyond = Namespace::made("beyond");
+        let [beyond, elsewhere] = ["beyond", "elsewhere"].map(Namespace::made);
         let app = zone
             .device()
             .attach(1 << 20, Mask::of(kind::PACKET))
             .unwrap();
-        let world = Self { zone, beyond, app };
+        let world = Self {
+            zone,
+            beyond,
+            elsewhere,
+            app,
+        };
         world.lead_beyond();
         world
     }
