@@ -69,11 +69,6 @@ pub struct Cancellation<E> {
 }
 
 impl<E: InnerEvent> Cancellation<E> {
-    /// The work, told to give up.
-    pub const fn give_up(&self) -> &E {
-        &self.give_up
-    }
-
     /// By whoever took the right to cancel out of the request. It was used for the last time before.
     pub fn cancel(&self) {
         self.give_up.set();
@@ -137,11 +132,6 @@ impl<K: WorkKernel> WorkPlace<K> {
     /// The kernel that it was made for.
     pub const fn kernel(&self) -> &K {
         &self.kernel
-    }
-
-    /// What its request rings when it is cancelled.
-    pub const fn cancellation(&self) -> &Cancellation<K::Event> {
-        &self.cancellation
     }
 
     /// Starts a thread on the request.
