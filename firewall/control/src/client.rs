@@ -5,7 +5,7 @@ use crate::{
     HistoryRow, Hits, InForce, Kept, Lasts, Question, RuleNames, RuleText, SetAdded, SetMember,
     SetRemoved, Stats, Status, SubscribedList,
 };
-use crate::{HISTORY_READS, INTERFACE};
+use crate::{HISTORY_READS, INTERFACE, root_socket};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
@@ -97,9 +97,10 @@ impl From<io::Error> for Failed {
 }
 
 impl Client {
-    /// Connects to the service behind the control socket at `path`.
+    /// Connects to the service behind the control socket at `path`; root by the one beside it that is for root alone.
     pub fn connect(path: &Path) -> Result<Self, Failed> {
-        let stream = UnixStream::connect(path)?;
+        let of_root = UnixStream::connect(root_socket(path));
+        let stream = of_root.or_else(|_| UnixStream::connect(path))?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(Self {

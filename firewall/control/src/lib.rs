@@ -32,7 +32,7 @@ pub use fallback::{FALLBACK_FILE, FALLBACK_TABLE, Fallback};
 #[cfg(target_os = "linux")]
 pub use names::ServiceNames;
 pub use names::{Names, NoNames, RuleName};
-pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE};
+pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE, root_socket};
 
 /// The interface's name.
 pub const INTERFACE: &str = "org.gatebell.Firewall";

@@ -1,5 +1,7 @@
 //! The paths at which the service and those who ask it meet, unless their command lines say otherwise.
 
+use std::path::{Path, PathBuf};
+
 /// The driver's device: on Linux its service's socket.
 pub const DEVICE: &str = if cfg!(windows) {
     r"\\.\Gatebell"
@@ -14,3 +16,12 @@ pub const GROUP: &str = "gatebell";
 pub const STATE: &str = "/run/gatebell";
 /// The folder in which the kernel keeps the driver when the service is gone.
 pub const PINS: &str = "/sys/fs/bpf/gatebell";
+
+/// The control socket that is for root alone, beside the one that is at `path`: what others keep the service waiting with is no
+/// hindrance there.
+#[must_use]
+pub fn root_socket(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".root");
+    name.into()
+}

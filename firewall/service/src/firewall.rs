@@ -35,7 +35,7 @@ use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
 use anyhow::{Context, Result};
 use channel::server::{DeviceServer, Parts, Policy};
-use control::{Device, FALLBACK_TABLE, Refused};
+use control::{Device, FALLBACK_TABLE, Refused, root_socket};
 use firewall_abi::rules::NEEDS_LOOPBACK;
 use history::Bounds;
 use nix::errno::Errno;
@@ -91,10 +91,19 @@ impl Config {
         Places {
             state: self.state.clone(),
             pins: self.pins.clone(),
-            sockets: vec![self.socket.clone(), self.control.clone()],
+            sockets: self.sockets(),
             netns: self.netns.clone(),
             nft: self.nft.clone(),
         }
+    }
+
+    /// Where it is found, by whomever.
+    fn sockets(&self) -> Vec<PathBuf> {
+        vec![
+            self.socket.clone(),
+            self.control.clone(),
+            root_socket(&self.control),
+        ]
     }
 
     fn rule_file(&self) -> String {
@@ -585,7 +594,7 @@ impl Firewall {
             netns: self.config.netns.clone(),
             cgroup: self.config.cgroup.clone(),
             pins: self.config.pins.clone(),
-            sockets: vec![self.config.socket.clone(), self.config.control.clone()],
+            sockets: self.config.sockets(),
         });
     }
 

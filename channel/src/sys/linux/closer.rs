@@ -64,10 +64,7 @@ impl Most {
 impl Default for Closer {
     /// By what this process may have open now.
     fn default() -> Self {
-        Self {
-            lanes: Arc::default(),
-            most: Most::of(may_open()),
-        }
+        Self::of_open(may_open())
     }
 }
 
@@ -104,6 +101,15 @@ pub struct ForeignFd {
 }
 
 impl Closer {
+    /// As in a process that may have so many files open.
+    #[must_use]
+    pub fn of_open(files: usize) -> Self {
+        Self {
+            lanes: Arc::default(),
+            most: Most::of(files),
+        }
+    }
+
     /// Takes over a file that comes from this share: a user's number, or one that several have together; 0 is root's.
     #[must_use]
     pub fn take(&self, share: u32, fd: OwnedFd) -> ForeignFd {

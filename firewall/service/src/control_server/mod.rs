@@ -29,6 +29,7 @@ mod socket;
 
 use crate::firewall::Mailbox;
 use crate::recorder::HistoryReader;
+use channel::sys::linux::Closer;
 use polkit::Polkit;
 use server::Server;
 use std::io;
@@ -48,7 +49,7 @@ impl Control {
     pub(crate) fn open(path: &Path, mailbox: Mailbox, history: HistoryReader) -> io::Result<Self> {
         let answer =
             move |request, requester| methods::answer(&mailbox, &history, request, requester);
-        Self::serve(path, Polkit::default(), answer)
+        Self::serve(path, Polkit::default(), answer, Closer::default())
     }
 
     /// Whether the thread does its work: it has answered since this was asked last.
@@ -56,9 +57,14 @@ impl Control {
         self.handle.as_mut().is_some_and(reins::Handle::lives)
     }
 
-    fn serve(path: &Path, polkit: Polkit, answer: impl methods::Answer) -> io::Result<Self> {
+    fn serve(
+        path: &Path,
+        polkit: Polkit,
+        answer: impl methods::Answer,
+        closer: Closer,
+    ) -> io::Result<Self> {
         let (handle, ours) = reins::pair()?;
-        let server = Server::open(path, ours, polkit, answer)?;
+        let server = Server::open(path, ours, polkit, answer, closer)?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || server.run())?;

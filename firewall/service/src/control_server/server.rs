@@ -9,7 +9,7 @@ use super::reins::Reins;
 use super::socket::Socket;
 use crate::asking::have_one_share;
 use channel::sys::linux::Closer;
-use control::GROUP;
+use control::{GROUP, root_socket};
 use engine::buyer::of_user;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -27,6 +27,8 @@ const BREATH: Duration = Duration::from_millis(100);
 /// The control socket and everybody who is connected.
 pub struct Server {
     socket: Socket,
+    /// Root's own way in: nobody keeps root out by what the service has to close for others.
+    of_root: Socket,
     ours: Reins,
     answer: Arc<dyn Answer>,
     polkit: Polkit,
@@ -39,15 +41,23 @@ pub struct Server {
 
 impl Server {
     /// Opens the socket. It serves until the other end of `ours` is dropped.
-    pub fn open(path: &Path, ours: Reins, polkit: Polkit, answer: impl Answer) -> io::Result<Self> {
-        let socket = Socket::open(path, GROUP)?;
+    pub fn open(
+        path: &Path,
+        ours: Reins,
+        polkit: Polkit,
+        answer: impl Answer,
+        closer: Closer,
+    ) -> io::Result<Self> {
+        let socket = Socket::open(path, Some(GROUP))?;
+        let of_root = Socket::open(&root_socket(path), None)?;
         let (peers, quotas) = (Vec::new(), Quotas::default());
         Ok(Self {
             socket,
+            of_root,
             ours,
             answer: Arc::new(answer),
             polkit,
-            closer: Closer::default(),
+            closer,
             rests: None,
             peers,
             quotas,
@@ -69,23 +79,32 @@ impl Server {
                 return;
             }
             self.turn(&ready.peers, Instant::now());
-            if ready.arrival {
-                self.accept_waiting(Instant::now());
+            for (which, arrived) in [Which::Roots, Which::Everybodys]
+                .into_iter()
+                .zip(ready.arrivals)
+            {
+                if arrived {
+                    self.accept_waiting(which, Instant::now());
+                }
             }
         }
     }
 
     /// Sleeps until there is something to do.
     fn wait(&self, now: Instant) -> Result<Ready, Errno> {
-        let is_full = self.closer.is_full() || self.rests.is_some_and(|end| now < end);
-        let arrival = if is_full {
-            PollFlags::empty()
-        } else {
-            PollFlags::POLLIN
+        let rests = self.rests.is_some_and(|end| now < end);
+        let is_shut = rests || self.closer.is_full();
+        let arrival = |is_shut| {
+            if is_shut {
+                PollFlags::empty()
+            } else {
+                PollFlags::POLLIN
+            }
         };
         let mut fds = vec![
             PollFd::new(self.ours.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.socket.listener.as_fd(), arrival),
+            PollFd::new(self.of_root.listener.as_fd(), arrival(rests)),
+            PollFd::new(self.socket.listener.as_fd(), arrival(is_shut)),
         ];
         fds.extend(
             self.peers
@@ -94,17 +113,17 @@ impl Server {
         );
         let questions = self.peers.iter().filter_map(|peer| peer.waits()?.1);
         fds.extend(questions.map(|question| PollFd::new(question.as_fd(), PollFlags::POLLIN)));
-        let next = self.next(now).into_iter().chain(is_full.then_some(BREATH));
+        let next = self.next(now).into_iter().chain(is_shut.then_some(BREATH));
         poll(&mut fds, timeout(next.min()))?;
         // What this version has no name for is an error that we have not heard of.
         let mut ready = fds
             .iter()
             .map(|fd| fd.revents().unwrap_or(PollFlags::POLLERR));
         let mut own = || ready.next().is_some_and(|events| !events.is_empty());
-        let (called, arrival) = (own(), own());
+        let (called, arrivals) = (own(), [own(), own()]);
         Ok(Ready {
             called,
-            arrival,
+            arrivals,
             peers: ready.take(self.peers.len()).collect(),
         })
     }
@@ -223,9 +242,13 @@ impl Server {
     }
 
     /// Accepts the connections that wait, within their users' shares; the others are hung up on.
-    fn accept_waiting(&mut self, now: Instant) {
+    fn accept_waiting(&mut self, which: Which, now: Instant) {
+        let socket = match which {
+            Which::Roots => &self.of_root,
+            Which::Everybodys => &self.socket,
+        };
         for _ in 0..quota::MOST_PEERS {
-            let stream = match self.socket.listener.accept() {
+            let stream = match socket.listener.accept() {
                 Ok((stream, _)) => stream,
                 Err(none) if none.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
@@ -245,10 +268,18 @@ impl Server {
     }
 }
 
+/// One of the two sockets.
+#[derive(Clone, Copy, Debug)]
+enum Which {
+    Roots,
+    Everybodys,
+}
+
 /// What a wait found.
 struct Ready {
     called: bool,
-    arrival: bool,
+    /// Whether somebody knocks at root's socket, and at everybody's.
+    arrivals: [bool; 2],
     peers: Vec<PollFlags>,
 }
 

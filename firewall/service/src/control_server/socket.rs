@@ -22,9 +22,9 @@ pub struct Socket {
 }
 
 impl Socket {
-    /// Makes the socket: for root and the group, or for root alone if there is no such group. Nobody can connect before its
+    /// Makes the socket: for root and the group, or for root alone if none is named or there is no such group. Nobody can connect before its
     /// mode is set: until `listen`, the kernel refuses.
-    pub fn open(path: &Path, group: &str) -> io::Result<Self> {
+    pub fn open(path: &Path, group: Option<&str>) -> io::Result<Self> {
         remove_stale(path)?;
         let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
         let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
@@ -33,7 +33,8 @@ impl Socket {
             listener: socket.into(),
             path: path.to_owned(),
         };
-        let mode = match Group::from_name(group)? {
+        let group = group.map(Group::from_name).transpose()?.flatten();
+        let mode = match group {
             Some(group) => {
                 chown(path, None, Some(group.gid))?;
                 0o660

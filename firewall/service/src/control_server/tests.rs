@@ -11,6 +11,7 @@ use made_up::*;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,10 +30,14 @@ impl Served {
     }
 
     fn at(name: &str) -> Self {
+        Self::with(name, Closer::default())
+    }
+
+    fn with(name: &str, closer: Closer) -> Self {
         let path =
             std::env::temp_dir().join(format!("gatebell-control-{}-{name}", std::process::id()));
         Self {
-            control: Some(Control::serve(&path, Polkit::default(), made_up).unwrap()),
+            control: Some(Control::serve(&path, Polkit::default(), made_up, closer).unwrap()),
             path,
         }
     }
@@ -277,10 +282,31 @@ fn only_so_many_are_let_in_at_once() {
 }
 
 #[test]
+fn root_is_let_in_whatever_others_have_the_service_close() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: nobody is root here");
+        return;
+    }
+    // As many files wait to be closed as may.
+    let served = Served::with("full", Closer::of_open(0));
+    let mut waits = served.stream();
+    waits
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    assert!(say(&mut waits, &request("GetStats")).is_empty());
+    assert!(served.client().status().is_ok());
+    let of_root = control::root_socket(&served.path);
+    let mode = std::fs::metadata(&of_root).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    drop(served);
+    assert!(!of_root.exists());
+}
+
+#[test]
 fn the_socket_goes_with_the_service_and_has_one() {
     let mut served = Served::start();
     let name = served.path.clone();
-    let second = Control::serve(&name, Polkit::default(), made_up)
+    let second = Control::serve(&name, Polkit::default(), made_up, Closer::default())
         .err()
         .unwrap();
     assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
@@ -291,7 +317,7 @@ fn the_socket_goes_with_the_service_and_has_one() {
     assert!(matches!(Client::connect(&name), Err(Failed::NotRunning)));
     // A name that a killed service left is no service.
     drop(std::os::unix::net::UnixListener::bind(&name).unwrap());
-    drop(Control::serve(&name, Polkit::default(), made_up).unwrap());
+    drop(Control::serve(&name, Polkit::default(), made_up, Closer::default()).unwrap());
 }
 
 /// Sends this with as many descriptors beside it as there may be, all of them the same file's.
