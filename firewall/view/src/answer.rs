@@ -112,13 +112,13 @@ mod tests {
         answer.remote = None;
         answer.remote_name = None;
         assert_eq!(place(&answer), "anywhere");
-        answer.protocol = Some(132);
+        answer.protocol = Some(253);
         answer.direction = "in".to_owned();
         answer.program = None;
         answer.name = "cu\x1b[2Jrl".to_owned();
         assert_eq!(
             sentence(&answer),
-            "cu\u{fffd}[2Jrl of user 1000 <- any address, protocol 132"
+            "cu\u{fffd}[2Jrl of user 1000 <- any address, protocol 253"
         );
         answer.by = None;
         answer.unanswered = true;

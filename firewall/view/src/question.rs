@@ -234,8 +234,8 @@ mod tests {
         );
         question.name = String::new();
         question.port = None;
-        question.protocol = 132;
-        assert_eq!(sentence(&question), "somebody here <- 192.0.2.7 132");
+        question.protocol = 253;
+        assert_eq!(sentence(&question), "somebody here <- 192.0.2.7 253");
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod symbols;
 
 pub use groups::{By, Group, Line, Order};
 
-use crate::entry::{Entry, PacketSeen, What, address, clock_time};
+use crate::entry::{Entry, PacketSeen, What, address, clock_time, has_ports};
 use crate::filter::Filter;
 use firewall_abi::packet::Direction;
 use groups::{Groups, NO_GROUP};
@@ -347,15 +347,15 @@ pub fn place(packet: &PacketSeen) -> String {
         Direction::Outbound => to(),
         Direction::Forward => format!("{} to {}", from(), to()),
     };
-    let protocol = packet.protocol();
+    let name = packet.protocol();
     match flow.protocol {
-        crate::entry::TCP | crate::entry::UDP => {
-            format!("{ends}, {protocol} {}", flow.destination_port)
+        protocol if has_ports(protocol) => {
+            format!("{ends}, {name} {}", flow.destination_port)
         }
         crate::entry::ICMP | crate::entry::ICMP6 => {
-            format!("{ends}, {protocol} type {}", flow.source_port)
+            format!("{ends}, {name} type {}", flow.source_port)
         }
-        _ => format!("{ends}, {protocol}"),
+        _ => format!("{ends}, {name}"),
     }
 }
 

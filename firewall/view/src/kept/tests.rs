@@ -168,6 +168,23 @@ fn there_is_a_line_for_each_program_and_place_with_how_often_and_its_entries_on_
 }
 
 #[test]
+fn a_place_has_its_port_whatever_protocol_has_ports() {
+    let place_of = |protocol, direction| match sent("/usr/bin/x", 5000).what {
+        What::Packet(mut packet) => {
+            packet.flow.protocol = protocol;
+            packet.direction = direction;
+            place(&packet)
+        }
+        other => panic!("{other:?}"),
+    };
+    let (out, inbound) = (Direction::Outbound, Direction::Inbound);
+    assert_eq!(place_of(crate::entry::SCTP, out), "10.0.0.2, sctp 5000");
+    assert_eq!(place_of(253, inbound), "from 10.0.0.1, 253");
+    let ping = place_of(crate::entry::ICMP, Direction::Forward);
+    assert_eq!(ping, "10.0.0.1 to 10.0.0.2, icmp type 40000");
+}
+
+#[test]
 fn what_was_put_together_is_in_the_order_of_any_column() {
     let mut allowed = sent("/a", 1);
     if let What::Packet(packet) = &mut allowed.what {
