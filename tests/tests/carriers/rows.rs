@@ -3,7 +3,7 @@
 /// What `cargo xtask test` calls the kernels of the emulated machine; each has what it packages as a module.
 pub const DEBIANS: &[&str] = &["linux-6.12", "linux-newest"];
 
-/// The one that still has DCCP.
+/// The one that still has DCCP and UDP-Lite.
 pub const DEBIANS_OLDER: &[&str] = &["linux-6.12"];
 
 /// Says that a row ran.

@@ -107,7 +107,7 @@ impl Kind {
     /// The kernels that have to have it.
     const fn kernels(self) -> &'static [&'static str] {
         match self {
-            Self::Dccp => DEBIANS_OLDER,
+            Self::Dccp | Self::UdpLite => DEBIANS_OLDER,
             _ => DEBIANS,
         }
     }
