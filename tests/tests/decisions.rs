@@ -12,6 +12,8 @@ mod beside;
 mod carried;
 #[path = "decisions/connects.rs"]
 mod connects;
+#[path = "decisions/datagrams.rs"]
+mod datagrams;
 #[path = "decisions/elsewhere.rs"]
 mod elsewhere;
 #[path = "decisions/fragments.rs"]

@@ -409,6 +409,8 @@ pub struct Offsets {
     pub super_block_device: u32,
     /// `group_dead` in what `sched_process_exit` says; 0 where it does not (before Linux 6.16).
     pub exit_group_dead: u32,
+    /// `sk_buff.head`
+    pub skb_head: u32,
     /// `sk_buff.sk`
     pub skb_socket: u32,
     /// `sk_buff.dev`
@@ -595,5 +597,5 @@ const _: () = {
         size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 340 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 344 && size_of::<Ticks>() == 16);
 };

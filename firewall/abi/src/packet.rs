@@ -186,14 +186,12 @@ pub struct PacketMeta {
 impl PacketMeta {
     /// Who gets the packet comes out at its socket: a rule that asks for that does not decide before.
     pub const BEFORE_SOCKET: u32 = 1;
-    /// The same, where it is only looked at what was decided before.
-    pub const RECHECK: u32 = 2;
     /// There is no packet yet, but somebody who is about to send the first: by which device, and from where, comes out then.
-    pub const CONNECT: u32 = 3;
+    pub const CONNECT: u32 = 2;
     /// The same, where the address that is called may be translated before the rules see it.
-    pub const CONNECT_TRANSLATED: u32 = 4;
+    pub const CONNECT_TRANSLATED: u32 = 3;
     /// The service sends it to answer what was rejected: whatever rules say of it, as of a call, it passes.
-    pub const ANSWERS: u32 = 5;
+    pub const ANSWERS: u32 = 4;
     /// Stands for the program where the kernel itself is at the zone's end. No file has such a device.
     pub const KERNEL: [u64; 2] = [u64::MAX, 0];
     /// Stands for the program where somebody's is at the zone's end, and it can't be known whose: rules that block any take it.
@@ -206,7 +204,7 @@ impl PacketMeta {
     #[must_use]
     #[inline(always)]
     pub const fn knows_who(&self) -> bool {
-        self.phase != Self::BEFORE_SOCKET && self.phase != Self::RECHECK
+        self.phase != Self::BEFORE_SOCKET
     }
 
     /// Whether there is no packet yet.

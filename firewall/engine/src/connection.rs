@@ -13,7 +13,7 @@ mod state;
 pub use begins::{ends_at_socket, may_answer, may_begin};
 pub use capture::Known;
 pub use key::{beginning, key_of};
-pub use lookup::answers_what_others_allowed;
+pub use lookup::is_heard_by_another;
 pub use state::{is_silent, longest_silence_ns, may_wait};
 
 use crate::buyer;
@@ -142,6 +142,16 @@ pub trait Ends<T: Tables> {
 
     /// Notes whose the connection is, as far as the packet's end in the zone is known.
     fn note_owner(&mut self, _: &PacketHeaders, _: &mut FlowEntry) {}
+
+    /// The number of the socket that is about to get it; 0 if that is not known.
+    fn receiver(&self) -> u64 {
+        0
+    }
+
+    /// Whether the socket that sends a datagram, or is about to get it, is another program's or user's than the connection is noted for.
+    fn is_anothers(&mut self, _: &FlowEntry) -> bool {
+        false
+    }
 
     /// Whether a datagram of IPv4 that leaves goes to everyone on its link. Its address alone does not say: a network's last one
     /// does that too.

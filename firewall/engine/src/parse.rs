@@ -30,6 +30,23 @@ pub struct Parsed {
     pub shape: Shape,
 }
 
+impl Parsed {
+    /// Of no packet: what stands in its place shows nothing.
+    pub const NOTHING: Self = Self {
+        flow: PacketHeaders {
+            source: [0; 16],
+            destination: [0; 16],
+            source_port: 0,
+            destination_port: 0,
+            protocol: 0,
+            ip_version: 0,
+            direction: 0,
+            tcp_flags: 0,
+        },
+        shape: Shape::Malformed,
+    };
+}
+
 /// How much of itself a packet shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

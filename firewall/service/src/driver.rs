@@ -526,6 +526,7 @@ pub fn data(map: &Map) -> Option<&MapData> {
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::CgroupArray(data)
+        | Map::PerCpuArray(data)
         | Map::ProgramArray(data)
         | Map::SkStorage(data)
         | Map::RingBuf(data) => Some(data),

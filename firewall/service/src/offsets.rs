@@ -76,6 +76,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
             .structure(EXIT)
             .and_then(|exit| types.member(exit, "group_dead"))
             .unwrap_or(0),
+        skb_head: types.member(skb, "head")?,
         skb_socket: types.member(skb, "sk")?,
         skb_device: types.member(skb, "dev")?,
         skb_length: types.member(skb, "len")?,

@@ -3,6 +3,7 @@
 use super::threads::{end_of_the_first, together};
 use super::zone::Protected;
 use gatebell_tests::again;
+use socket2::{Domain, Socket, Type};
 use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -48,7 +49,8 @@ impl Somebody {
     }
 
     /// Whether they may connect to, or send to, this address: `connect ADDRESS`, `call ADDRESS` if they are to be told at once,
-    /// or `send ADDRESS`; `rejected ADDRESS` and `unreachable ADDRESS` if they are to be told at once that they are, of a connection
+    /// or `send ADDRESS`, `speak ADDRESS ADDRESS` from an address that others may have too, or `pass ADDRESS PROGRAM` by a socket by
+    /// which they have sent before they became that program; `rejected ADDRESS` and `unreachable ADDRESS` if they are to be told at once that they are, of a connection
     /// and of a datagram. They try for long if it is meant to come about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
         let output = self
@@ -157,6 +159,9 @@ fn acts() {
         "hand" => hand(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "take" => take(),
         "receive" => receive(address(words[1])),
+        "speak" => speak(address(words[1]), address(words[2])),
+        "pass" => pass(address(words[1]), what.splitn(3, ' ').last().unwrap()),
+        "go-on" => go_on(address(words[1])),
         "become" => become_another(&words[1..]),
         "outlive" => outlive(),
         "together" => together(),
@@ -240,9 +245,39 @@ fn take() -> io::Result<()> {
 }
 
 fn receive(at: SocketAddr) -> io::Result<()> {
-    let socket = UdpSocket::bind(at)?;
+    let socket = shared(at)?;
     println!("{READY}");
     socket.recv(&mut [0; 16]).map(drop)
+}
+
+/// A socket at an address that others may have too.
+fn shared(at: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(at), Type::DGRAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&at.into())?;
+    Ok(socket.into())
+}
+
+/// Sends from an address that others may have too.
+fn speak(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
+    shared(from)?.send_to(b"hello", to).map(drop)
+}
+
+/// Sends, and becomes a program that sends by the same socket.
+fn pass(to: SocketAddr, program: &str) -> io::Result<()> {
+    let from = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(from)?;
+    socket.send_to(b"hello", to).expect("allowed");
+    Err(Command::new(program)
+        .args(["somebody::acts", "--exact", "--nocapture"])
+        .env("GATEBELL_ACT", format!("go-on {to}"))
+        .stdin(OwnedFd::from(socket))
+        .exec())
+}
+
+fn go_on(to: SocketAddr) -> io::Result<()> {
+    let socket = UdpSocket::from(io::stdin().as_fd().try_clone_to_owned()?);
+    socket.send_to(b"hello", to).map(drop)
 }
 
 fn start(words: &[&str]) -> io::Result<()> {

@@ -125,6 +125,17 @@ impl Sender {
         self.try_to_send_bytes(&packet.bytes(), packet.destination)
     }
 
+    /// Sends one behind which there is more than its own header says.
+    pub fn send_with_more(&self, packet: &Made) {
+        let mut bytes = packet.bytes();
+        bytes.extend(b"more");
+        if packet.destination.is_ipv6() {
+            let length = bytes.len() as u16 - 40;
+            bytes[4..6].copy_from_slice(&length.to_be_bytes());
+        }
+        self.try_to_send_bytes(&bytes, packet.destination).unwrap();
+    }
+
     /// Accepts the TCP connection that this SYN begins.
     pub fn accept(&self, syn: &Made) {
         let mut bytes = Made {

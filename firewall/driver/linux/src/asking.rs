@@ -99,9 +99,9 @@ fn forget_others(asker: &mut Asker) {
     }
 }
 
-/// A process has ended: what was answered to it is over.
+/// A process has ended, or runs another program: what was answered to it is over.
 #[inline(always)]
-pub fn process_ended(pid: u32, began_ns: u64) {
+pub fn process_changed(pid: u32, began_ns: u64) {
     let _there_was_no_answer = ANSWERED_PROCESSES.remove(&Who::Process { pid, began_ns }.words());
 }
 

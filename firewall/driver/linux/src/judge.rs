@@ -1,5 +1,6 @@
 //! One packet: decide, count, tell.
 
+use crate::arrived;
 use crate::asking;
 use crate::clock;
 use crate::dns;
@@ -14,7 +15,7 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use core::ffi::c_void;
 use engine::connection::{
-    Asked, Ends, answers_what_others_allowed, classify_as, decide, decide_alone, ends_at_socket,
+    Asked, Ends, classify_as, decide, decide_alone, ends_at_socket, is_heard_by_another,
 };
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner, canary};
@@ -55,7 +56,11 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
             decision
         }
     };
-    if decision.verdict == Verdict::Socket as u8 {
+    let left = decision.verdict == Verdict::Socket as u8;
+    if direction as u8 == Direction::Inbound as u8 && needs_owner(&rules) {
+        arrived::note(packet, &parsed, left);
+    }
+    if left {
         return Verdict::Socket;
     }
     if direction as u8 != Direction::Forward as u8 {
@@ -89,52 +94,44 @@ fn note_canary<P: PacketView>(packet: &P, direction: Direction) {
     );
 }
 
+/// Whether some rule asks who gets a packet, so that this is judged at its socket.
+#[inline(always)]
+fn needs_owner(rules: &InForce) -> bool {
+    head(rules).is_some_and(|head| head.needs & (NEEDS_USER | NEEDS_PROGRAM | NEEDS_PERSON) != 0)
+}
+
 /// Judges what a socket is about to get, if that was left to it: nothing was counted then and nothing told. Each socket of a
 /// group judges by itself.
 #[inline(always)]
 pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     let rules = InForce::now();
-    let Some(head) = head(&rules) else {
-        return Verdict::Allow;
-    };
-    let needs_owner = head.needs & (NEEDS_USER | NEEDS_PROGRAM | NEEDS_PERSON) != 0;
-    let unseen = packet.device_number() == LOOPBACK && head.needs & NEEDS_LOOPBACK == 0;
-    if !needs_owner
-        || unseen
+    if !needs_owner(&rules)
+        || stays(packet) && !judges_loopback(&rules)
         || !tables::is_zones(packet.socket())
         || tables::service_is_gone() && decide_alone(&rules).is_some()
     {
         return Verdict::Allow;
     }
-    let length = packet.length();
-    let direction = Direction::Inbound;
-    let mut parsed = parse(packet, length, direction);
-    let mut local = PacketMeta::UNKNOWN;
-    let mut ends = AtZone::of(packet, &mut local);
-    let mut decision = Decision::default();
+    let mut parsed = Parsed::NOTHING;
+    let was_allowed = arrived::was_allowed(packet, &mut parsed);
     if !ends_at_socket(parsed.flow.protocol) {
         return Verdict::Allow;
     }
-    if answers_what_others_allowed(&parsed.flow, head, ends.device(), &mut Flows::<false>) {
-        ends.look_at(&mut parsed, Asked::Beginning, &mut decision);
-        // By the headers alone it passed, as an answer.
-        if decision.verdict == Verdict::Allow as u8 {
-            return Verdict::Allow;
-        }
+    let mut local = PacketMeta::UNKNOWN;
+    let mut ends = AtZone::of(packet, &mut local);
+    if was_allowed && !is_heard_by_another(&parsed.flow, &mut ends, &mut Flows::<false>) {
+        return Verdict::Allow;
     }
-    if decision.verdict != Verdict::Socket as u8 {
-        ends.look_at(&mut parsed, Asked::Packet, &mut decision);
-        // By the headers alone it was decided.
-        if decision.verdict != Verdict::Socket as u8 {
-            return Verdict::Allow;
-        }
-    }
-    decision = decide(&mut parsed, &mut ends, &rules, &mut Flows::<false>);
+    let decision = decide(&mut parsed, &mut ends, &rules, &mut Flows::<false>);
     // It goes on with what was allowed, and passed by that before.
     if decision.known == 1 && !ends.asked {
         return Verdict::Allow;
     }
-    settle(packet, length, &parsed.flow, direction, &decision)
+    let direction = Direction::Inbound;
+    if was_allowed {
+        tables::take_back(direction as u8, Verdict::Allow as u8);
+    }
+    settle(packet, packet.length(), &parsed.flow, direction, &decision)
 }
 
 /// Counts and tells what was decided.
@@ -186,15 +183,6 @@ impl<'a, P: PacketView> AtZone<'a, P> {
             asked: false,
             local,
         }
-    }
-
-    /// What the rules say of the packet, or of the beginning that it answers, where its receiver is not known, uncounted.
-    #[inline(always)]
-    fn look_at(&mut self, packet: &mut Parsed, asked: Asked, decision: &mut Decision) {
-        self.local.interface = self.packet.device_name();
-        note_guests(&mut self.local.interface, self.packet.device_address());
-        self.local.phase = PacketMeta::RECHECK;
-        gatebell_classify(packet, self.local, asked as u32, decision);
     }
 
     /// Asks the rules about what was sent to a port of the machine's own and goes elsewhere. What the small stack has no room for
@@ -282,6 +270,16 @@ impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
         if P::AT_SOCKET || !P::FORWARDED && flow.direction == Direction::Outbound as u8 {
             gatebell_note_owner(self.packet.socket_address(), entry);
         }
+    }
+
+    #[inline(always)]
+    fn receiver(&self) -> u64 {
+        self.packet.receiver_number()
+    }
+
+    #[inline(always)]
+    fn is_anothers(&mut self, entry: &FlowEntry) -> bool {
+        gatebell_is_anothers(self.packet.socket_address(), entry) == 1
     }
 
     #[inline(always)]
@@ -408,7 +406,7 @@ pub extern "C" fn gatebell_classify(
     let counted = asked == Asked::Packet as u32;
     let asked = asked_about(asked);
     let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = counted && local.phase != PacketMeta::RECHECK && !local.is_connect();
+    let counts = counted && !local.is_connect();
     if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }
@@ -553,6 +551,22 @@ pub extern "C" fn gatebell_note_owner(socket: u64, entry: *mut FlowEntry) -> i32
     entry.user = owner.user;
     entry.state |= FlowEntry::OWNED;
     0
+}
+
+/// Whether the socket is somebody else's than a connection of datagrams. 1: it is.
+///
+/// A global function for the verifier, as [`gatebell_classify`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_is_anothers(socket: u64, entry: *const FlowEntry) -> u32 {
+    if entry.is_null() {
+        return 0;
+    }
+    // SAFETY: not null; every caller hands in a map's value.
+    let entry = unsafe { &*entry };
+    let mut owner = Owner::NOBODY;
+    socket_owner::of_socket(socket, &mut owner);
+    (owner.program != entry.program || owner.user != entry.user).into()
 }
 
 #[inline(always)]

@@ -29,6 +29,7 @@
 )]
 #![expect(internal_features, reason = "see above")]
 
+mod arrived;
 mod asking;
 mod clock;
 mod connect;

@@ -29,6 +29,9 @@ pub trait PacketView: Bytes {
     /// Bytes of the packet, from its IP header on.
     fn length(&self) -> u32;
 
+    /// Where it is in the kernel's memory, and where its bytes are: numbers, to know it by.
+    fn at(&self) -> [u64; 2];
+
     /// The number of the device that it comes in by, or goes out by; of what is forwarded, the one that it comes in by. 0: there
     /// is none.
     fn device_number(&self) -> u32;
@@ -53,6 +56,11 @@ pub trait PacketView: Bytes {
 
     /// The number of the socket that sends it; 0 if none does.
     fn socket_number(&self) -> u64;
+
+    /// The number of the socket that is about to get it; 0: none is.
+    fn receiver_number(&self) -> u64 {
+        0
+    }
 
     /// Where the socket is that sends it, or gets it, in the kernel's memory; 0: none is known, or the packet is forwarded.
     fn socket_address(&self) -> u64;
@@ -306,6 +314,11 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
     }
 
     #[inline(always)]
+    fn at(&self) -> [u64; 2] {
+        [self.skb as u64, of_packet(self.skb, offset!(skb_head))]
+    }
+
+    #[inline(always)]
     fn device_number(&self) -> u32 {
         number_of(self.device)
     }
@@ -406,7 +419,12 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
         if flow.direction == Direction::Inbound as u8 && ends_at_socket(flow.protocol) {
             return PacketMeta::BEFORE_SOCKET;
         }
-        owner.program = PacketMeta::KERNEL;
+        // Through the machine nobody's here is at either end, the kernel neither.
+        owner.program = if FORWARDED {
+            PacketMeta::ELSEWHERE
+        } else {
+            PacketMeta::KERNEL
+        };
         0
     }
 }
@@ -482,6 +500,11 @@ impl PacketView for AtSocket {
     }
 
     #[inline(always)]
+    fn at(&self) -> [u64; 2] {
+        [self.context as u64, self.of_packet(offset!(skb_head))]
+    }
+
+    #[inline(always)]
     fn device_number(&self) -> u32 {
         // SAFETY: the program's own context.
         unsafe { (*self.context).ifindex }
@@ -510,6 +533,11 @@ impl PacketView for AtSocket {
     #[inline(always)]
     fn socket_number(&self) -> u64 {
         0
+    }
+
+    #[inline(always)]
+    fn receiver_number(&self) -> u64 {
+        kernel::read(self.socket(), offset!(socket_cookie)).unwrap_or(0)
     }
 
     #[inline(always)]

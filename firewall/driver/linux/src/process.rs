@@ -32,6 +32,9 @@ pub fn started(ctx: &TracePointContext) {
     let task = Task::current();
     let program = task.as_ref().map_or([0; 2], Task::program);
     programs::remember(program, path);
+    if let Some(began_ns) = task.as_ref().and_then(Task::process_began) {
+        asking::process_changed(ctx.tgid(), began_ns);
+    }
     report(kind::PROCESS_START, ctx, task.as_ref(), || program, path);
 }
 
@@ -44,7 +47,7 @@ pub fn ended(ctx: &TracePointContext) {
     }
     tables::process_ended(ctx.tgid());
     if let Some(began_ns) = task.as_ref().and_then(Task::process_began) {
-        asking::process_ended(ctx.tgid(), began_ns);
+        asking::process_changed(ctx.tgid(), began_ns);
     }
     let program = || task.as_ref().map_or([0; 2], Task::program);
     report(

@@ -153,6 +153,14 @@ pub fn count(direction: u8, verdict: u8) {
     }
 }
 
+/// Takes one out of the count: what was decided is decided anew.
+#[inline(always)]
+pub fn take_back(direction: u8, verdict: u8) {
+    if let Some(line) = verdicts() {
+        add(line.counter(direction, verdict), u64::MAX);
+    }
+}
+
 /// Counts a connect that fails before there is a packet.
 #[inline(always)]
 pub fn count_refused_connect() {

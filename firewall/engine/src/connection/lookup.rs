@@ -58,10 +58,16 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     let initiates = entry.local_began == from_local(flow);
     let moved = may_move(head) && entry.device != ends.device();
     if initiates {
-        if moved || !still_the_same(flow, head, entry, sender(flow, ends)) {
+        if moved
+            || !still_the_same(flow, head, entry, sender(flow, ends))
+            || has_other_sender::<T, E>(flow, head, entry, ends)
+        {
             return OTHER;
         }
-    } else if !may_answer(flow) {
+    } else if !may_answer(flow)
+        || has_other_sender::<T, E>(flow, head, entry, ends)
+        || E::SEEN_BEFORE && is_anothers_answer::<T, E>(flow, entry, ends)
+    {
         return OTHER;
     } else if moved || entry.generation != head.generation {
         return OUTDATED;
@@ -205,19 +211,48 @@ pub(super) fn still_the_same(
         && !receiver_matters
 }
 
-/// Whether a packet that comes in answers a connection that was allowed by other rules than these, or by another device where rules
-/// ask for one: these rules were asked about its beginning, and if they ask who began it, that is left to the socket.
-#[must_use]
+/// Whether a datagram goes on with a connection that rules which ask who would have to be asked about again: who sends it is not who
+/// the connection is known for. A socket can be bound over another's, and be handed on. Of TCP the connection itself is the socket's.
 #[inline(always)]
-pub fn answers_what_others_allowed<C: Connections>(
+fn has_other_sender<T: Tables, E: Ends<T>>(
     flow: &PacketHeaders,
     head: &Head,
-    device: u32,
+    entry: &FlowEntry,
+    ends: &mut E,
+) -> bool {
+    flow.protocol != TCP
+        && flow.direction == Direction::Outbound as u8
+        && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0
+        && entry.state & FlowEntry::OWNED != 0
+        && ends.is_anothers(entry)
+}
+
+/// Whether what answers a datagram comes to another's socket than it was sent by, as it does to whoever binds over that.
+#[must_use]
+#[inline(always)]
+pub fn is_heard_by_another<T: Tables, E: Ends<T>, C: Connections>(
+    flow: &PacketHeaders,
+    ends: &mut E,
     connections: &mut C,
 ) -> bool {
+    if flow.protocol == TCP {
+        return false;
+    }
     let entry = connections.find(&key_of(flow));
     entry.is_some_and(|entry| {
-        entry.local_began != from_local(flow)
-            && (entry.generation != head.generation || may_move(head) && entry.device != device)
+        entry.local_began != from_local(flow) && is_anothers_answer::<T, E>(flow, entry, ends)
     })
+}
+
+/// The same of an answer in this connection.
+#[inline(always)]
+fn is_anothers_answer<T: Tables, E: Ends<T>>(
+    flow: &PacketHeaders,
+    entry: &FlowEntry,
+    ends: &mut E,
+) -> bool {
+    flow.protocol != TCP
+        && entry.state & FlowEntry::OWNED != 0
+        && entry.socket != ends.receiver()
+        && ends.is_anothers(entry)
 }

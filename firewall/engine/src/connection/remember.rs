@@ -93,7 +93,8 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     let Some(entry) = entry else {
         return;
     };
-    if entry.socket != socket {
+    // A datagram may be another's by the same socket.
+    if entry.socket != socket || flow.protocol != TCP {
         state &= !FlowEntry::OWNED;
     }
     entry.stamp_ns = ends.now_ns();

@@ -1,0 +1,201 @@
+//! Whose a datagram is: who gets it, and who sends it.
+
+use super::*;
+use std::net::IpAddr;
+use zone::probe::{Namespace, reaches};
+
+/// A program of its own, which rules can ask for.
+fn program(name: &str) -> Temporary {
+    let program = Temporary::named(name);
+    fs::copy(std::env::current_exe().unwrap(), &program.0).unwrap();
+    program
+}
+
+/// A datagram from outside to port 7001.
+fn datagram(source: &str, destination: &str) -> Made {
+    let [source, destination]: [IpAddr; 2] = [source, destination].map(|a| a.parse().unwrap());
+    Made {
+        protocol: UDP,
+        source,
+        destination,
+        source_port: 6000,
+        port: 7001,
+    }
+}
+
+/// Whether somebody who waits at port 7001 is sent something there, and gets it.
+fn gets(zone: &Protected, who: &Somebody, to: &str, meant: bool, send: impl Fn()) -> bool {
+    let at = SocketAddr::new(to.parse().unwrap(), 7001);
+    let receiver = who.starts(zone, &format!("receive {at}"));
+    send();
+    receiver.gets_it(meant)
+}
+
+#[test]
+fn a_datagram_with_more_behind_it_than_its_length_says_is_judged_by_who_gets_it() {
+    let program = program("trailing");
+    let keys = format!(
+        "direction = \"in\"\nprotocol = \"udp\"\nports = 7001\nprogram = \"{}\"",
+        program.0.display()
+    );
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("served", "allow", &keys)));
+    let sender = Sender::open(&outside(&zone));
+    for (from, to) in [(OUTSIDE, INSIDE), (OUTSIDE_V6, INSIDE_V6)] {
+        let send = || sender.send_with_more(&datagram(from, to));
+        let before = zone.ask().stats().unwrap();
+        assert!(!gets(&zone, &Somebody::root(), to, false, send), "{to}");
+        let after = zone.ask().stats().unwrap();
+        assert!(after.blocked_in > before.blocked_in, "{to}: {after:?}");
+        assert!(
+            gets(&zone, &Somebody::program(&program.0), to, true, send),
+            "{to}"
+        );
+    }
+}
+
+#[test]
+fn who_gets_a_datagram_is_judged_by_its_headers_as_they_came_whoever_translates_them_behind_that() {
+    let program = program("shown");
+    let keys = format!(
+        "direction = \"in\"\nprotocol = \"udp\"\nsource = \"{OUTSIDE}\"\nprogram = \"{}\"",
+        program.0.display()
+    );
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("served", "allow", &keys)));
+    let done = zone.inside(
+        "nft 'table ip shown { chain arrives { type nat hook input priority 100; udp dport 7001 snat to 192.0.2.1; }; }'",
+    );
+    assert!(done.status.success(), "{done:?}");
+    let sender = Sender::open(&outside(&zone));
+    let send = || sender.send(&datagram(OUTSIDE, INSIDE));
+    let before = zone.ask().stats().unwrap();
+    assert!(!gets(&zone, &Somebody::root(), INSIDE, false, send));
+    assert!(zone.ask().stats().unwrap().blocked_in > before.blocked_in);
+    assert!(gets(
+        &zone,
+        &Somebody::program(&program.0),
+        INSIDE,
+        true,
+        send
+    ));
+}
+
+#[test]
+fn what_answers_a_translated_question_is_heard_also_under_rules_that_ask_who_gets_it() {
+    const CALLED: &str = "203.0.113.9";
+    let nobodys = rule("nobodys", "block", "direction = \"in\"\nuser = 4712");
+    let zone = Protected::with(&(QUIET.to_owned() + &nobodys));
+    for line in [
+        format!("ip route add {CALLED} via {OUTSIDE}"),
+        format!(
+            "nft 'table ip shown {{ chain leaves {{ type nat hook output priority -100; ip daddr {CALLED} dnat to {OUTSIDE}; }}; }}'"
+        ),
+    ] {
+        let done = zone.inside(&line);
+        assert!(done.status.success(), "{done:?}");
+    }
+    let there = within(&outside(&zone), || {
+        UdpSocket::bind((OUTSIDE, 6000)).unwrap()
+    });
+    let here = within(&zone.lab.netns(), || UdpSocket::bind((INSIDE, 0)).unwrap());
+    for socket in [&there, &here] {
+        socket.set_read_timeout(Some(patience(true))).unwrap();
+    }
+    let before = zone.ask().stats().unwrap();
+    here.send_to(b"question", (CALLED, 6000)).unwrap();
+    let (_, asker) = there.recv_from(&mut [0; 16]).unwrap();
+    there.send_to(b"answer", asker).unwrap();
+    let (_, from) = here.recv_from(&mut [0; 16]).unwrap();
+    assert_eq!(from.ip(), CALLED.parse::<IpAddr>().unwrap());
+    assert_eq!(zone.ask().stats().unwrap().blocked_in, before.blocked_in);
+}
+
+#[test]
+fn nobody_answers_for_another_program_by_binding_where_it_was_bound() {
+    let program = program("answers");
+    let keys = format!(
+        "direction = \"in\"\nprotocol = \"udp\"\nports = 7001\nprogram = \"{}\"",
+        program.0.display()
+    );
+    let text = QUIET.replace("outbound = \"allow\"", "outbound = \"block\"");
+    let zone = Protected::with(&(text + &rule("served", "allow", &keys)));
+    let server = Somebody::program(&program.0);
+    let client = within(&outside(&zone), || {
+        UdpSocket::bind((OUTSIDE, 6000)).unwrap()
+    });
+    let send = || assert_eq!(client.send_to(b"question", (INSIDE, 7001)).unwrap(), 8);
+    assert!(gets(&zone, &server, INSIDE, true, send));
+    let answer = format!("speak {INSIDE}:7001 {OUTSIDE}:6000");
+    assert!(!Somebody::root().does(&zone, &answer, false));
+    assert!(!Somebody::user(USER).does(&zone, &answer, false));
+    assert!(server.does(&zone, &answer, true));
+}
+
+#[test]
+fn nobody_hears_what_answers_another_program_by_binding_where_it_was_bound() {
+    let program = program("hears");
+    let keys = format!("direction = \"out\"\nprogram = \"{}\"", program.0.display());
+    let text = QUIET.replace("outbound = \"allow\"", "outbound = \"block\"");
+    let zone = Protected::with(&(text + &rule("asks", "allow", &keys)));
+    let client = Somebody::program(&program.0);
+    let server = within(&outside(&zone), || {
+        UdpSocket::bind((OUTSIDE, 6000)).unwrap()
+    });
+    let send = || assert_eq!(server.send_to(b"answer", (INSIDE, 7001)).unwrap(), 6);
+    assert!(client.does(&zone, &format!("speak {INSIDE}:7001 {OUTSIDE}:6000"), true));
+    let before = zone.ask().stats().unwrap();
+    assert!(!gets(&zone, &Somebody::root(), INSIDE, false, send));
+    let after = zone.ask().stats().unwrap();
+    assert_eq!(after.blocked_in, before.blocked_in + 1);
+    assert_eq!(
+        after.allowed_in, before.allowed_in,
+        "what is refused was not allowed"
+    );
+    assert!(gets(&zone, &client, INSIDE, true, send));
+}
+
+#[test]
+fn a_datagram_is_judged_by_who_sends_it_also_by_a_socket_by_which_another_program_has_sent() {
+    let program = program("passes");
+    let keys = format!("direction = \"out\"\nprogram = \"{}\"", program.0.display());
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("not-it", "block", &keys)));
+    let own = std::env::current_exe().unwrap();
+    for to in [format!("{OUTSIDE}:7000"), format!("[{OUTSIDE_V6}]:7000")] {
+        let passed = |program: &std::path::Path, meant| {
+            Somebody::root().does(&zone, &format!("pass {to} {}", program.display()), meant)
+        };
+        assert!(passed(&own, true), "{to}");
+        assert!(!passed(&program.0, false), "{to}");
+    }
+}
+
+#[test]
+fn a_rule_about_the_kernel_says_nothing_of_what_goes_through_the_machine() {
+    let zone = Protected::with(QUIET);
+    let netns = name(&zone.lab.netns());
+    let guest = Namespace::made("guest");
+    let there = guest.0.as_str();
+    ip(&[
+        "link", "add", "gb6", "netns", &netns, "type", "veth", "peer", "name", "gb5", "netns",
+        there,
+    ]);
+    for (netns, device, address) in [
+        (netns.as_str(), "gb6", "10.82.0.1/24"),
+        (there, "gb5", "10.82.0.2/24"),
+    ] {
+        ip(&["-n", netns, "addr", "add", address, "dev", device]);
+        ip(&["-n", netns, "link", "set", device, "up"]);
+    }
+    ip(&["-n", there, "route", "add", "default", "via", "10.82.0.1"]);
+    let routed = zone.outside(&format!("ip route add 10.82.0.0/24 via {INSIDE}"));
+    assert!(routed.status.success(), "{routed:?}");
+    let forwards = zone.inside("echo 1 > /proc/sys/net/ipv4/ip_forward");
+    assert!(forwards.status.success(), "{forwards:?}");
+    for (keys, meant) in [
+        ("program = \"kernel\"", false),
+        ("direction = \"forward\"", true),
+    ] {
+        let text = QUIET.to_owned() + &rule("this", "allow", keys);
+        zone.ask().apply("new.toml", &text, None).unwrap();
+        assert_eq!(reaches(there, (OUTSIDE, 80), meant), meant, "{keys}");
+    }
+}
