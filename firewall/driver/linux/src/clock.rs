@@ -1,5 +1,6 @@
 //! The clock by which connections grow old: the kernel's ticks, whose count a program reads without a call.
 
+use crate::tables::UNSET;
 use aya_ebpf::Global;
 use aya_ebpf::helpers::generated::bpf_jiffies64;
 use aya_ebpf::programs::TcContext;
@@ -7,7 +8,7 @@ use firewall_abi::firewall::Ticks;
 
 /// Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
-static TICKS: Global<[u64; 2]> = Global::new([0; 2]);
+static TICKS: Global<[u64; 2]> = Global::new([UNSET; 2]);
 
 /// Nanoseconds since the kernel started, to the tick. It stands still while the machine sleeps.
 #[inline(always)]

@@ -96,13 +96,17 @@ static SERVICE: Array<Service, 1> = Array::new();
 #[btf_map]
 static CANARY: Array<u64, { canary::PLACES }> = Array::new();
 
+/// What stands in a number until the service sets it, and nowhere else: the compiler keeps equal constants once, so that whoever
+/// looks up a table's place 0 by a pointer to that would look up the service's number.
+pub const UNSET: u64 = u64::from_ne_bytes(*b"not set.");
+
 /// The mark that the service's own packets bear. Set by it as it loads the driver.
 #[unsafe(no_mangle)]
-static MARK: Global<u32> = Global::new(0);
+static MARK: Global<u32> = Global::new(UNSET as u32);
 
 /// What the numbers of networks are mixed with. Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
-static SEED: Global<u64> = Global::new(0);
+static SEED: Global<u64> = Global::new(UNSET);
 
 #[inline(always)]
 pub fn seed() -> u64 {
