@@ -148,31 +148,6 @@ fn of_hook(state: *const c_void, offset: u32) -> u64 {
     unsafe { kernel::field(state, offset) }
 }
 
-/// The device by which a packet with this route leaves; 0: it has none.
-#[inline(always)]
-fn device_of(route: u64) -> u64 {
-    match route & !BORROWED {
-        0 => 0,
-        route => kernel::read(route, offset!(route_device)).unwrap_or(0),
-    }
-}
-
-/// The device by which a packet comes, or leaves if it comes by none.
-///
-/// By its route, and not as the hook has it: who translates what leaves, or marks it, before it is judged here may have given it
-/// another route, and the hook still says what the former one said.
-#[inline(always)]
-fn first_device(skb: *const c_void, state: *const c_void) -> u64 {
-    let comes_in = of_hook(state, offset!(state_in));
-    if comes_in != 0 {
-        return comes_in;
-    }
-    match device_of(of_packet(skb, offset!(skb_route))) {
-        0 => of_hook(state, offset!(state_out)),
-        device => device,
-    }
-}
-
 /// A packet on its way through the IP stack, `FORWARDED` or to or from the machine itself. Its bytes start at its IP header.
 pub struct InStack<const FORWARDED: bool> {
     /// The kernel's view of the packet's bytes, a `struct bpf_dynptr` on the program's stack: not to be moved once it is filled.
@@ -202,7 +177,7 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             view: MaybeUninit::uninit(),
             skb,
             state,
-            device: first_device(skb, state),
+            device: of_hook(state, offset!(state_in)),
             beside: if FORWARDED {
                 ctx as u64
             } else {
@@ -211,9 +186,12 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
         }
     }
 
-    /// Has the kernel make a view of its bytes. False: it does not.
+    /// Looks by which device it leaves if it comes by none, and has the kernel make a view of its bytes. False: it does not.
     #[inline(always)]
     pub fn open(&mut self) -> bool {
+        if !FORWARDED && self.device == 0 {
+            self.find_way_out();
+        }
         let view: *mut MaybeUninit<_> = &mut self.view;
         let failed: i64;
         // SAFETY: a call of the kernel's `bpf_dynptr_from_skb(skb, 0, view)`, whose number the loader writes in.
@@ -229,6 +207,17 @@ impl<const FORWARDED: bool> InStack<FORWARDED> {
             );
         }
         failed == 0
+    }
+
+    /// The device by which it leaves is its route's, and not the one that the hook names: who translates it, or marks it, before it is
+    /// judged here may have given it another route, and the hook still names what the former one did.
+    ///
+    /// Written where it stays: for the verifier it is any number then, each time that it is read, and what is asked of it once makes no two
+    /// states for all that follows. What can't be read is 0.
+    #[inline(always)]
+    fn find_way_out(&mut self) {
+        let route = of_packet(self.skb, offset!(skb_route)) & !BORROWED;
+        kernel::read_into(route, offset!(route_device), &mut self.device);
     }
 
     /// Copies its first bytes, at most as many as there is room for. False: it has not so many.
@@ -331,15 +320,7 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
     /// Copied, as is the next: for the verifier it is a number then, which a global function takes.
     #[inline(always)]
     fn device_address(&self) -> u64 {
-        let state = self.state as u64;
-        let comes_in = kernel::read(state, offset!(state_in)).unwrap_or(0);
-        if FORWARDED || comes_in != 0 {
-            return comes_in;
-        }
-        match device_of(of_packet(self.skb, offset!(skb_route))) {
-            0 => kernel::read(state, offset!(state_out)).unwrap_or(0),
-            device => device,
-        }
+        kernel::read((&raw const self.device) as u64, 0).unwrap_or(0)
     }
 
     #[inline(always)]
