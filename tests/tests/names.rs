@@ -30,6 +30,12 @@ mod resolver;
 mod traffic;
 #[allow(
     dead_code,
+    reason = "shared with the tests of decisions, which need all of it"
+)]
+#[path = "decisions/wire.rs"]
+mod wire;
+#[allow(
+    dead_code,
     reason = "shared with the tests of the firewall, each of which needs a part"
 )]
 mod zone;

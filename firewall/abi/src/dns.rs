@@ -22,6 +22,10 @@ pub struct AnswerPacket {
     pub length: u32,
     /// How much of it is here.
     pub copied: u32,
+    /// The number of the device that it came in by, or goes out by.
+    pub device: u32,
+    /// Nothing.
+    pub rest: u32,
     /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
     pub bytes: [u8; MOST_BYTES],
 }
@@ -34,6 +38,10 @@ pub struct LongPacket {
     pub length: u32,
     /// How much of it is here.
     pub copied: u32,
+    /// The number of the device that it came in by, or goes out by.
+    pub device: u32,
+    /// Nothing.
+    pub rest: u32,
     /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
     pub bytes: [u8; LONG_BYTES],
 }
@@ -46,6 +54,10 @@ pub struct QuestionPacket {
     pub length: u32,
     /// How much of it is here.
     pub copied: u32,
+    /// The number of the device that it came in by, or goes out by.
+    pub device: u32,
+    /// Nothing.
+    pub rest: u32,
     /// Its first bytes, from its IP header on. What stands behind `copied` says nothing.
     pub bytes: [u8; QUESTION_BYTES],
 }
@@ -65,8 +77,8 @@ pub struct AnswersSeen {
 }
 
 const _: () = {
-    assert!(size_of::<AnswerPacket>() == 8 + MOST_BYTES && MOST_BYTES.is_multiple_of(8));
-    assert!(size_of::<LongPacket>() == 8 + LONG_BYTES && LONG_BYTES.is_multiple_of(8));
-    assert!(size_of::<QuestionPacket>() == 8 + QUESTION_BYTES && QUESTION_BYTES.is_multiple_of(8));
+    assert!(size_of::<AnswerPacket>() == 16 + MOST_BYTES && MOST_BYTES.is_multiple_of(8));
+    assert!(size_of::<LongPacket>() == 16 + LONG_BYTES && LONG_BYTES.is_multiple_of(8));
+    assert!(size_of::<QuestionPacket>() == 16 + QUESTION_BYTES && QUESTION_BYTES.is_multiple_of(8));
     assert!(size_of::<AnswersSeen>() == 24 && RING_BYTES.is_power_of_two());
 };

@@ -50,6 +50,16 @@ pub struct Ends {
     pub port: u16,
     /// Who answers.
     pub resolver: IpAddr,
+    /// The number of the device between them, of a datagram; else 0. Who can write to another one knows nothing of what was asked.
+    pub device: u32,
+}
+
+impl Ends {
+    /// The same, by this device.
+    #[must_use]
+    pub const fn by(self, device: u32) -> Self {
+        Self { device, ..self }
+    }
 }
 
 /// The message in an IP packet's bytes: what stands behind the header of UDP, if it comes from the port of DNS and is all there.
@@ -73,6 +83,7 @@ pub fn exchange((client, port): (IpAddr, u16), (resolver, at): (IpAddr, u16)) ->
         client,
         port,
         resolver,
+        device: 0,
     })
 }
 

@@ -264,6 +264,7 @@ fn ends(port: u16) -> Ends {
         client: v4(1),
         port,
         resolver: v4(53),
+        device: 0,
     }
 }
 
@@ -289,6 +290,7 @@ fn an_answer_is_believed_once_and_by_its_number_its_name_and_its_ends() {
     assert!(!questions.is_answer(ends(4000), &other_number, now));
     assert!(!questions.is_answer(ends(4001), &answer, now));
     assert!(!questions.is_answer(other_resolver, &answer, now));
+    assert!(!questions.is_answer(ends(4000).by(4), &answer, now));
     assert!(!questions.is_answer(ends(4000), &answered("example.net", &[]), now));
     assert!(questions.is_answer(ends(4000), &answer, now));
     assert!(!questions.is_answer(ends(4000), &answer, now), "twice");

@@ -160,7 +160,12 @@ impl Shared {
     /// True: something is to join a set by it.
     fn learn(&self, record: &[u8]) -> bool {
         let now = Instant::now();
-        let Some((packet, is_question)) = packet(record) else {
+        let Some(Handed {
+            packet,
+            device,
+            is_question,
+        }) = handed(record)
+        else {
             self.count_unread();
             return false;
         };
@@ -170,12 +175,12 @@ impl Shared {
         if is_question {
             // What can't be read asks for nothing that a set would.
             if let Some((ends, message)) = names::sent(packet) {
-                self.note_question(ends, message, now);
+                self.note_question(ends.by(device), message, now);
             }
             return false;
         }
         match names::message(packet) {
-            Some((ends, message)) => self.learn_answer(ends, message, now),
+            Some((ends, message)) => self.learn_answer(ends.by(device), message, now),
             None => {
                 self.count_unread();
                 false
@@ -225,22 +230,38 @@ impl Shared {
     }
 }
 
-/// The packet in a record of the driver's, as far as it was copied, and whether it carries a question. Which record it is, its length says;
-/// it lies anywhere.
-fn packet(record: &[u8]) -> Option<(&[u8], bool)> {
+/// What a record of the driver's hands on.
+struct Handed<'a> {
+    /// The packet, as far as it was copied.
+    packet: &'a [u8],
+    /// The device that it came in by, or went out by.
+    device: u32,
+    is_question: bool,
+}
+
+/// Which record it is, its length says; it lies anywhere.
+fn handed(record: &[u8]) -> Option<Handed<'_>> {
     const COPIED: usize = offset_of!(AnswerPacket, copied);
+    const DEVICE: usize = offset_of!(AnswerPacket, device);
     const BYTES: usize = offset_of!(AnswerPacket, bytes);
     let lengths = [QUESTION, size_of::<AnswerPacket>(), RECORD];
     let copied = record.get(COPIED..)?.first_chunk().copied()?;
+    let device = record.get(DEVICE..)?.first_chunk().copied()?;
     let bytes = record.get(BYTES..)?;
     let packet = bytes.get(..u32::from_ne_bytes(copied) as usize)?;
     let is_known = lengths.contains(&record.len());
-    is_known.then_some((packet, record.len() == QUESTION))
+    is_known.then_some(Handed {
+        packet,
+        device: u32::from_ne_bytes(device),
+        is_question: record.len() == QUESTION,
+    })
 }
 
 const QUESTION: usize = size_of::<QuestionPacket>();
 const _: () = {
     assert!(offset_of!(LongPacket, copied) == offset_of!(AnswerPacket, copied));
+    assert!(offset_of!(LongPacket, device) == offset_of!(AnswerPacket, device));
+    assert!(offset_of!(QuestionPacket, device) == offset_of!(AnswerPacket, device));
     assert!(offset_of!(LongPacket, bytes) == offset_of!(AnswerPacket, bytes));
     assert!(offset_of!(QuestionPacket, copied) == offset_of!(AnswerPacket, copied));
     assert!(offset_of!(QuestionPacket, bytes) == offset_of!(AnswerPacket, bytes));

@@ -309,6 +309,7 @@ mod tests {
             client: IpAddr::from([192, 0, 2, 1]),
             port: 4000,
             resolver,
+            device: 3,
         };
         let answered = |name: &str| Answered {
             id: 7,

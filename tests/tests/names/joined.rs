@@ -4,9 +4,15 @@ use super::resolver::{Resolver, answer};
 use super::{Asks, NOBODY, control, stats};
 use crate::lab::{INSIDE, OUTSIDE, OUTSIDE_V6};
 use crate::person::{self, Person};
+use crate::wire::{outside, within};
 use crate::zone::Protected;
-use crate::zone::probe::wait_until;
+use crate::zone::probe::{add_pair, wait_until};
+use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+use std::net::{SocketAddr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
 
 /// A zone that may go to port 4001 of what has one of these names, and ask for any.
 const BY_NAME: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
@@ -115,4 +121,51 @@ fn an_address_joins_a_set_by_the_name_that_was_asked_for_and_leaves_it_when_the_
     wait_until("its time is over", || !sends(&zone, "10.77.0.25"));
     assert!(sends(&zone, "10.77.0.21"));
     assert_eq!(root.ok(&["status", "--json"])["trouble"], json!([]));
+}
+
+/// The resolver's port, by this device alone.
+fn resolver_by(netns: &Path, device: &'static str) -> UdpSocket {
+    within(netns, move || {
+        let at: SocketAddr = format!("{OUTSIDE}:53").parse().unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        setsockopt(&socket, BindToDevice, &device.into()).unwrap();
+        socket.bind(&at.into()).unwrap();
+        socket.into()
+    })
+}
+
+#[test]
+fn an_answer_has_an_address_join_only_by_the_device_that_its_question_left_by() {
+    let zone = Protected::with(BY_NAME);
+    add_pair(&zone, "gb2", "gb3", 1);
+    let routed = zone.outside(&format!("ip route add {INSIDE}/32 via 10.78.1.2 dev gb3"));
+    assert!(routed.status.success(), "{routed:?}");
+    let there = outside(&zone);
+    let (true_one, forger) = (resolver_by(&there, "gb1"), resolver_by(&there, "gb3"));
+    true_one
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let asker = within(&zone.lab.netns(), || UdpSocket::bind((INSIDE, 0)).unwrap());
+    let name = b"\x03www\x07example\0";
+    let question = [
+        &[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0],
+        &name[..],
+        &[0, 1, 0, 1],
+    ]
+    .concat();
+    asker.send_to(&question, (OUTSIDE, 53)).unwrap();
+    let (_, to) = true_one.recv_from(&mut [0; 64]).unwrap();
+    let joined = || {
+        zone.inside("echo > /dev/udp/192.0.2.7/4001")
+            .status
+            .success()
+    };
+    let leads = zone.inside(&format!("ip route add 192.0.2.0/24 via {OUTSIDE}"));
+    assert!(leads.status.success(), "{leads:?}");
+    forger.send_to(&answer(name), to).unwrap();
+    wait_until("it is counted", || stats(&zone)["unasked"] != 0);
+    assert!(!joined());
+    true_one.send_to(&answer(name), to).unwrap();
+    wait_until("the true answer has it join", joined);
 }

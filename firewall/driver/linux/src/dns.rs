@@ -55,16 +55,18 @@ pub fn hand_on(packet: &InStack<false>) {
     let Some(seen) = DNS_SEEN.get(0) else {
         return;
     };
-    let length = packet.length();
+    let (length, device) = (packet.length(), packet.device_number());
     let copied = if length > MOST_BYTES as u32 {
         copy(|answer: &mut LongPacket| {
             answer.length = length;
+            answer.device = device;
             answer.copied = least(length, LONG_BYTES as u32);
             packet.read_into(&mut answer.bytes, answer.copied)
         })
     } else {
         copy(|answer: &mut AnswerPacket| {
             answer.length = length;
+            answer.device = device;
             answer.copied = length;
             packet.read_into(&mut answer.bytes, answer.copied)
         })
@@ -82,9 +84,10 @@ pub fn hand_on_question(packet: &InStack<false>) {
     let Some(seen) = DNS_SEEN.get(0) else {
         return;
     };
-    let length = packet.length();
+    let (length, device) = (packet.length(), packet.device_number());
     let copied = copy(|question: &mut QuestionPacket| {
         question.length = length;
+        question.device = device;
         question.copied = least(length, QUESTION_BYTES as u32);
         packet.read_into(&mut question.bytes, question.copied)
     });
