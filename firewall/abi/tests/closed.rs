@@ -16,7 +16,7 @@ fn ended_connections_stand_all_over_and_nobody_outside_can_choose_where() {
     let (mut shared, mut moved) = (HashMap::<u32, u32>::new(), 0);
     for key in &keys {
         let place = places_of_closed(key, 7);
-        assert!(place % 2 == 0 && place < MAX_CLOSED as u32);
+        assert!(place.is_multiple_of(2) && place < MAX_CLOSED as u32);
         *shared.entry(place).or_default() += 1;
         moved += u32::from(places_of_closed(key, 8) != place);
     }
