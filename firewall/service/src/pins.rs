@@ -222,7 +222,13 @@ fn empty(folder: &Path) -> Result<(usize, usize)> {
         }
     }
     for path in links.iter().chain(&maps) {
-        fs::remove_file(path).with_context(failed)?;
+        // A folder is none of ours, and keeps nobody from starting.
+        let removed = if path.is_dir() {
+            fs::remove_dir_all(path)
+        } else {
+            fs::remove_file(path)
+        };
+        removed.with_context(failed)?;
     }
     fs::remove_dir(folder).with_context(failed)?;
     Ok((links.len(), maps.len()))

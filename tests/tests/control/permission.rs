@@ -189,8 +189,17 @@ impl Asked {
                     .collect(),
             )
         });
-        children.flat_map(|children: Vec<u32>| children).collect()
+        let children = children.flat_map(|children: Vec<u32>| children);
+        children.filter(|process| asks_polkit(*process)).collect()
     }
+}
+
+/// Whether this child of the service's is one that asks: who answers what is rejected is another.
+fn asks_polkit(process: u32) -> bool {
+    let words = fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    words
+        .split(|byte| *byte == 0)
+        .any(|word| word == b"--action-id")
 }
 
 /// A folder that everybody may walk to.
