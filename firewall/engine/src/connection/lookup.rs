@@ -212,7 +212,7 @@ pub(super) fn still_the_same(
 }
 
 /// Whether a datagram goes on with a connection that rules which ask who would have to be asked about again: who sends it is not who
-/// the connection is known for. A socket can be bound over another's, and be handed on. Of TCP the connection itself is the socket's.
+/// the connection is known for. A socket can be bound over another's, and be handed on.
 #[inline(always)]
 fn has_other_sender<T: Tables, E: Ends<T>>(
     flow: &PacketHeaders,
@@ -220,11 +220,18 @@ fn has_other_sender<T: Tables, E: Ends<T>>(
     entry: &FlowEntry,
     ends: &mut E,
 ) -> bool {
-    flow.protocol != TCP
+    is_by_datagrams(flow)
         && flow.direction == Direction::Outbound as u8
         && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0
         && entry.state & FlowEntry::OWNED != 0
         && ends.is_anothers(entry)
+}
+
+/// Whether each packet is anybody's who can have the port. Of TCP and SCTP the connection itself is the socket's; and whose that is by which
+/// an association of SCTP was accepted, the kernel does not say.
+#[inline(always)]
+fn is_by_datagrams(flow: &PacketHeaders) -> bool {
+    flow.protocol != TCP && flow.protocol != SCTP
 }
 
 /// Whether what answers a datagram comes to another's socket than it was sent by, as it does to whoever binds over that.
@@ -235,7 +242,7 @@ pub fn is_heard_by_another<T: Tables, E: Ends<T>, C: Connections>(
     ends: &mut E,
     connections: &mut C,
 ) -> bool {
-    if flow.protocol == TCP {
+    if !is_by_datagrams(flow) {
         return false;
     }
     let entry = connections.find(&key_of(flow));
@@ -251,7 +258,7 @@ fn is_anothers_answer<T: Tables, E: Ends<T>>(
     entry: &FlowEntry,
     ends: &mut E,
 ) -> bool {
-    flow.protocol != TCP
+    is_by_datagrams(flow)
         && entry.state & FlowEntry::OWNED != 0
         && entry.socket != ends.receiver()
         && ends.is_anothers(entry)
