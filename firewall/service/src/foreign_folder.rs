@@ -8,7 +8,7 @@
 
 use crate::folders;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, fstatfs};
 use std::fs::{self, File};
@@ -89,7 +89,14 @@ impl ForeignFolder {
                 | ResolveFlag::RESOLVE_NO_SYMLINKS
                 | ResolveFlag::RESOLVE_NO_XDEV,
         );
-        let file = match openat2(&self.folder, name, how) {
+        // systemd has a unit do without where it may set no mode of another user (`RestrictSUIDSGID`). There no mount of others shows.
+        let opened = match openat2(&self.folder, name, how) {
+            Err(Errno::ENOSYS) if !name.contains('/') => {
+                openat(&self.folder, name, flags | OFlag::O_NOFOLLOW, Mode::empty())
+            }
+            opened => opened,
+        };
+        let file = match opened {
             Ok(file) => file,
             Err(Errno::ENOENT) => return Ok(None),
             Err(Errno::ELOOP | Errno::EXDEV) => {
