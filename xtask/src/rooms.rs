@@ -132,6 +132,24 @@ const LISTED: [Room; 26] = [
                 ],
             ),
             Step::Package("gatebell-channel-c"),
+            Step::Kernel("library"),
+            // Each is built from what was packed, with those that it needs as packed before it.
+            Step::Cargo(
+                "its crates, as a registry gets them",
+                "",
+                &[
+                    "package",
+                    "--package=gatebell-channel-abi",
+                    "--package=gatebell-channel",
+                    "--package=gatebell-channel-link",
+                    "--package=gatebell-channel-c",
+                    "--allow-dirty",
+                    // The project has no page of its own that it could name.
+                    "--no-metadata",
+                    "--offline",
+                    "--locked",
+                ],
+            ),
         ],
     ),
     plain(
