@@ -203,9 +203,9 @@ impl Connections for Remembered {
         self.known.get_mut(key)
     }
 
-    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         let entry = FlowEntry {
-            buyer,
+            quota_owner,
             direction,
             ..FlowEntry::NEW
         };

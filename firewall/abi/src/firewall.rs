@@ -127,8 +127,8 @@ pub struct FlowEntry {
     pub local_began: u8,
     /// The device by which the packet that began it came or went; of what is forwarded, both devices in one number.
     pub device: u32,
-    /// Whose it is, as `engine::buyer` numbers them: it counts among theirs.
-    pub buyer: u32,
+    /// Whose it is, as `engine::quota` numbers them: it counts among theirs.
+    pub quota_owner: u32,
     /// Where it stands among their connections that are not confirmed, of all the places that there are.
     pub place: u32,
     /// The program at the zone's end, as in [`crate::packet::PacketMeta::program`]; zeros: nobody has looked yet.
@@ -187,7 +187,7 @@ impl FlowEntry {
         state: 0,
         local_began: 0,
         device: 0,
-        buyer: 0,
+        quota_owner: 0,
         place: 0,
         program: [0; 2],
         name: [0; 2],
@@ -225,13 +225,13 @@ pub const MAX_FLOWS: usize = 65_536;
 pub const MAX_CONFIRMED_ARRIVALS: usize = MAX_FLOWS / 2;
 /// How many are remembered that began outside and are not confirmed: the oldest makes room for the next.
 pub const MAX_UNCONFIRMED_ARRIVALS: usize = 32_768;
-/// How many of the others that are not confirmed each of their buyers has: his oldest makes room for his next.
+/// How many of the others that are not confirmed each quota owner has: his oldest makes room for his next.
 pub const RING: usize = 4096;
-/// So many buyers have as many each; who comes later shares the last ones.
+/// So many quota owners have as many each; who comes later shares the last ones.
 pub const RINGS: usize = 16;
 /// How many whose connections are counted: users, the devices that others are forwarded from, networks outside and who sends what is
 /// forwarded.
-pub const BUYERS: usize = 3 * 65_536;
+pub const QUOTA_OWNERS: usize = 3 * 65_536;
 /// How many ended connections it remembers, so that what is sent again passes. Each has two places where it may stand.
 pub const MAX_CLOSED: usize = 16_384;
 

@@ -16,10 +16,10 @@ pub use key::{beginning, key_of};
 pub use lookup::is_heard_by_another;
 pub use state::{is_silent, longest_silence_ns, may_wait};
 
-use crate::buyer;
 use crate::classify::classify_under;
 use crate::headers::protocol::{TCP, UDP};
 use crate::link::{may_keep_the_link, stay_on_the_link};
+use crate::quota;
 use crate::tables::{Tables, head};
 use crate::{Parsed, Shape, is_error};
 use begins::{ACK, FIN, RST, SYN};
@@ -40,17 +40,18 @@ pub trait Connections {
     /// The connection's entry, unless it is forgotten. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one, unless it was begun meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its buyer, direction and
-    /// place. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the same buyer.
-    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry>;
+    /// Remembers a new one, unless it was begun meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its quota owner,
+    /// direction and place. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the
+    /// same quota owner.
+    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry>;
 
     /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where its
-    /// [buyer](crate::buyer::has_room) has no room it counts that, and the connection stays where it is.
+    /// [quota owner](crate::quota::has_room) has no room it counts that, and the connection stays where it is.
     fn keep(&mut self, _: &FlowKey) {}
 
-    /// Whether this buyer's next connection makes one go, before it is confirmed, that may not have been answered yet: so that one of his
-    /// may be missing whose answer comes now.
-    fn is_short(&mut self, _buyer: u32, _now_ns: u64) -> bool {
+    /// Whether this quota owner's next connection makes one go, before it is confirmed, that may not have been answered yet: so that
+    /// one of its own may be missing whose answer comes now.
+    fn is_short(&mut self, _quota_owner: u32, _now_ns: u64) -> bool {
         false
     }
 
@@ -117,7 +118,7 @@ pub trait Ends<T: Tables> {
         0
     }
 
-    /// The user whose socket sends it: `NO_USER` if that is not known, [`buyer::KERNEL`] if no socket does.
+    /// The user whose socket sends it: `NO_USER` if that is not known, [`quota::KERNEL`] if no socket does.
     fn user(&mut self) -> u32;
 
     /// The number of the device that what is forwarded comes in by.
@@ -284,8 +285,9 @@ fn accepts<T: Tables, E: Ends<T>, C: Connections>(
     if !C::FORWARDS || flow.direction != Direction::Forward as u8 {
         return (flow.direction == Direction::Outbound as u8).into();
     }
-    let buyer = buyer::of_forwarded(ends.last_device(), words(&flow.destination), ends.seed());
-    connections.is_short(buyer, ends.now_ns()).into()
+    let quota_owner =
+        quota::of_forwarded(ends.last_device(), words(&flow.destination), ends.seed());
+    connections.is_short(quota_owner, ends.now_ns()).into()
 }
 
 /// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.

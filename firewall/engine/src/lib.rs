@@ -28,13 +28,13 @@
 extern crate std;
 
 pub mod asking;
-pub mod buyer;
 mod classify;
 pub mod connection;
 mod headers;
 mod link;
 mod parse;
 pub mod published;
+pub mod quota;
 mod quoted;
 pub mod rejected;
 mod tables;

@@ -1,7 +1,7 @@
 //! What came since the last write: one row for each conversation of each minute, within a share for each who makes rows.
 
 use crate::{Contact, Conversation, MINUTE, Tally};
-use engine::buyer;
+use engine::quota;
 use firewall_abi::packet::NO_USER;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -70,7 +70,7 @@ impl Batch {
             return true;
         }
         let user = conversation.user.unwrap_or(NO_USER);
-        let whose = (!conversation.is_others()).then_some(buyer::of_user(user));
+        let whose = (!conversation.is_others()).then_some(quota::of_user(user));
         let share = self.shares.entry(whose).or_default();
         // As of the room for connections: so whoever comes next finds some.
         let room = *share < MOST_OF_ONE && *share < MOST - self.known.len();

@@ -3,7 +3,7 @@
 //! A program is known by its path and its user. Its file is the same for as long as the file system has the same number for it, and, where
 //! somebody has looked, the same length and time of its last change.
 
-use engine::buyer;
+use engine::quota;
 use firewall_abi::packet::{NO_USER, UnknownNumber};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -253,7 +253,7 @@ impl Contacts {
 
     /// So that one more of this user's can be known: who has most of what there is loses the one that was silent for longest.
     fn make_room(&mut self, user: Option<u32>) {
-        let whose = |user: Option<u32>| buyer::of_user(user.unwrap_or(NO_USER));
+        let whose = |user: Option<u32>| quota::of_user(user.unwrap_or(NO_USER));
         let mut of: HashMap<_, usize> = HashMap::new();
         for (_, user) in self.known.keys() {
             *of.entry(whose(*user)).or_default() += 1;
@@ -263,7 +263,7 @@ impl Contacts {
             whose(user)
         } else if self.known.len() >= self.most {
             let most = of.into_iter().max_by_key(|(_, many)| *many);
-            most.map_or(whose(user), |(buyer, _)| buyer)
+            most.map_or(whose(user), |(quota_owner, _)| quota_owner)
         } else {
             return;
         };

@@ -258,7 +258,7 @@ impl Driver {
             })?;
         }
         for key in &idle {
-            // The driver counts what each buyer has, and knows whether it was used meanwhile.
+            // The driver counts what each quota owner has, and knows whether it was used meanwhile.
             hooks::forget_silent(&self.object, key)?;
         }
         let turn = in_turn(carrying.len(), self.told.get());
@@ -283,13 +283,13 @@ impl Driver {
         hooks::reclassify(&self.object, key)
     }
 
-    /// Takes the rings that are not used away from their buyers. Who begins something just then may share it for a while.
+    /// Takes the rings that are not used away from their owners. Who begins something just then may share it for a while.
     fn free_rings(&self, used: &[bool; RINGS]) -> Result<()> {
         for (ring, _) in (0..).zip(used).filter(|(_, used)| !**used) {
-            let buyer: u32 = self.value("RING_BUYERS", ring)?;
-            if let Some(buyer) = buyer.checked_sub(1) {
-                self.set("BUYER_RINGS", buyer, &0_u32)?;
-                self.set("RING_BUYERS", ring, &0_u32)?;
+            let quota_owner: u32 = self.value("RING_OWNERS", ring)?;
+            if let Some(quota_owner) = quota_owner.checked_sub(1) {
+                self.set("OWNER_RINGS", quota_owner, &0_u32)?;
+                self.set("RING_OWNERS", ring, &0_u32)?;
             }
         }
         Ok(())

@@ -149,7 +149,7 @@ fn open_door(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
         folders::check(folder)?;
     }
     let policy = Policy {
-        share_of: engine::buyer::of_user,
+        share_of: engine::quota::of_user,
         ..Policy::default()
     };
     let door = DeviceServer::open(driver.object(), socket, policy, Parts::default())?;

@@ -8,8 +8,8 @@ mod ring;
 mod tests;
 
 use aging::Aging;
-use engine::buyer::{has_room, owner_of_ring, parts, payers};
 use engine::connection::{Closed, Connections, Known, decide, is_silent, key_of, may_wait};
+use engine::quota::{charged_owners, has_room, parts, ring_owner};
 use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RINGS};
 use firewall_abi::packet::{Decision, Direction, PacketMeta};
@@ -21,15 +21,15 @@ use std::collections::HashMap;
 pub struct Remembered {
     /// Those that are confirmed.
     confirmed: HashMap<FlowKey, FlowEntry>,
-    /// How many of them there are of each who pays.
-    bought: HashMap<u32, u32>,
+    /// How many of them each quota owner has.
+    charged: HashMap<u32, u32>,
     /// How many of them began outside.
     arrivals: u32,
     /// Those that are not, and began outside.
     arriving: Aging<MAX_UNCONFIRMED_ARRIVALS>,
-    /// The others that are not, of each buyer; those who come late share the last ones.
+    /// The others that are not, of each quota owner; those who come late share the last ones.
     pending: [Ring; RINGS],
-    /// Which of them each buyer has.
+    /// Which of them each quota owner has.
     rings: HashMap<u32, usize>,
     /// Those that both ends have ended.
     closed: Aging<MAX_CLOSED>,
@@ -96,11 +96,11 @@ impl Remembered {
     }
 
     fn has_room_now(&self, entry: &FlowEntry) -> bool {
-        let (own, device) = payers(entry.buyer);
-        let bought = [Some(own), device].into_iter().flatten();
-        let bought = bought.filter_map(|payer| self.bought.get(&payer)).sum();
+        let (own, device) = charged_owners(entry.quota_owner);
+        let charged = [Some(own), device].into_iter().flatten();
+        let charged = charged.filter_map(|owner| self.charged.get(&owner)).sum();
         let arrivals = arrived(entry.direction).then_some(self.arrivals);
-        has_room(bought, self.confirmed.len() as u32, arrivals)
+        has_room(charged, self.confirmed.len() as u32, arrivals)
     }
 
     /// Where those stand that are not confirmed, of one like this.
@@ -108,22 +108,22 @@ impl Remembered {
         if arrived(entry.direction) {
             &mut self.arriving.entries
         } else {
-            &mut self.ring_of(entry.buyer).entries
+            &mut self.ring_of(entry.quota_owner).entries
         }
     }
 
-    fn ring_of(&mut self, buyer: u32) -> &mut Ring {
+    fn ring_of(&mut self, quota_owner: u32) -> &mut Ring {
         let next = self.rings.len().min(RINGS - 1);
-        let ring = *self.rings.entry(owner_of_ring(buyer)).or_insert(next);
+        let ring = *self.rings.entry(ring_owner(quota_owner)).or_insert(next);
         &mut self.pending[ring]
     }
 
     /// Counts one more, or one less, that makes no room.
     fn count_kept(&mut self, entry: &FlowEntry, more: i32) {
-        let (own, device) = payers(entry.buyer);
-        for payer in [Some(own), device].into_iter().flatten() {
-            let bought = self.bought.entry(payer).or_default();
-            *bought = bought.saturating_add_signed(more);
+        let (own, device) = charged_owners(entry.quota_owner);
+        for owner in [Some(own), device].into_iter().flatten() {
+            let charged = self.charged.entry(owner).or_default();
+            *charged = charged.saturating_add_signed(more);
         }
         if arrived(entry.direction) {
             self.arrivals = self.arrivals.saturating_add_signed(more);
@@ -149,9 +149,9 @@ impl Connections for Remembered {
             .or_else(|| arriving.entries.get_mut(key))
     }
 
-    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         let entry = FlowEntry {
-            buyer,
+            quota_owner,
             direction,
             ..FlowEntry::NEW
         };
@@ -159,7 +159,7 @@ impl Connections for Remembered {
             self.arriving.put(key, &entry);
             self.arriving.entries.get_mut(key)
         } else {
-            let ring = self.ring_of(buyer);
+            let ring = self.ring_of(quota_owner);
             ring.put(key, &entry);
             ring.entries.get_mut(key)
         }
@@ -179,9 +179,9 @@ impl Connections for Remembered {
         self.count_kept(&entry, 1);
     }
 
-    fn is_short(&mut self, buyer: u32, now_ns: u64) -> bool {
-        let ring = self.ring_of(buyer);
-        let parts = parts(buyer).into_iter().flatten();
+    fn is_short(&mut self, quota_owner: u32, now_ns: u64) -> bool {
+        let ring = self.ring_of(quota_owner);
+        let parts = parts(quota_owner).into_iter().flatten();
         parts
             .into_iter()
             .any(|part| may_wait(ring.oldest_ns(part), now_ns))

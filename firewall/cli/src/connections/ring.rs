@@ -1,6 +1,6 @@
-//! A buyer's places for connections that are not confirmed.
+//! A quota owner's places for connections that are not confirmed.
 
-use engine::buyer::{PARTS, parts};
+use engine::quota::{PARTS, parts};
 use firewall_abi::firewall::{FlowEntry, FlowKey, RING};
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ const PART: u32 = RING as u32 / PARTS;
 impl Ring {
     /// Puts it there, in the place of whoever makes room for it.
     pub fn put(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        let place = self.next_place(entry.buyer);
+        let place = self.next_place(entry.quota_owner);
         if let Some(oldest) = self.placed.insert(place, *key)
             && self.at(place, &oldest).is_some()
         {
@@ -31,8 +31,8 @@ impl Ring {
         self.entries.insert(*key, FlowEntry { place, ..*entry });
     }
 
-    fn next_place(&mut self, buyer: u32) -> u32 {
-        let (turns, first, places) = match parts(buyer) {
+    fn next_place(&mut self, quota_owner: u32) -> u32 {
+        let (turns, first, places) = match parts(quota_owner) {
             None => (&mut self.turns, 0, RING as u32),
             Some([one, other]) => {
                 let part = if self.oldest_ns(other) < self.oldest_ns(one) {

@@ -65,7 +65,7 @@ pub trait PacketView: Bytes {
     /// Where the socket is that sends it, or gets it, in the kernel's memory; 0: none is known, or the packet is forwarded.
     fn socket_address(&self) -> u64;
 
-    /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::buyer::KERNEL`] if none does.
+    /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::quota::KERNEL`] if none does.
     fn user(&self) -> u32;
 
     /// The mark that it bears; 0: none, or it can't be known here.

@@ -17,7 +17,7 @@ use aya_ebpf::programs::{SockAddrContext, SockContext};
 use core::ffi::c_void;
 use core::mem::offset_of;
 use engine::asking::Asker;
-use engine::buyer;
+use engine::quota;
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{NO_USER, PacketMeta};
 
@@ -149,7 +149,7 @@ pub fn of_socket(socket: u64, owner: &mut Owner) {
 #[inline(always)]
 pub fn user_of(socket: u64) -> u32 {
     if socket == 0 {
-        return buyer::KERNEL;
+        return quota::KERNEL;
     }
     let state: u8 = kernel::read(socket, offset!(socket_state)).unwrap_or(TIME_WAIT);
     // These end before most of what a socket has.

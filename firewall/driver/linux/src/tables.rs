@@ -11,11 +11,11 @@ use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_boot_
 use aya_ebpf::macros::btf_map;
 use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
-use engine::buyer::{PARTS, has_room, owner_of_ring, parts, payers};
 use engine::connection::{Closed, Connections, is_silent, may_wait};
+use engine::quota::{PARTS, charged_owners, has_room, parts, ring_owner};
 use engine::{Pages, Tables, Turns};
 use firewall_abi::firewall::{
-    BUYERS, FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING,
+    FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, QUOTA_OWNERS, RING,
     RINGS, Service, VERDICT_LINES, Verdicts, canary, place, places_of_closed,
 };
 use firewall_abi::members::{MAX_MEMBERS, Member};
@@ -48,9 +48,9 @@ static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
 static KEPT: Array<u32, 2> = Array::new();
 const ALL: u32 = 0;
 const ARRIVALS: u32 = 1;
-/// How many of them each buyer has. Whoever puts one in or takes one out counts it; the service leaves that to the driver.
+/// How many of them each quota owner has. Whoever puts one in or takes one out counts it; the service leaves that to the driver.
 #[btf_map]
-static BOUGHT: Array<u32, BUYERS> = Array::new();
+static CHARGED: Array<u32, QUOTA_OWNERS> = Array::new();
 /// Connections that began outside and are not confirmed. The oldest makes room for the next.
 #[btf_map]
 static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruHashMap::new();
@@ -58,7 +58,7 @@ static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruH
 #[btf_map]
 static PENDING: HashMap<FlowKey, FlowEntry, PLACES> = HashMap::new();
 const PLACES: usize = RINGS * RING;
-/// Who has been in each place, last. A ring of places is one buyer's, so that his next pushes out his oldest.
+/// Who has been in each place, last. A ring of places is one quota owner's, so that his next pushes out his oldest.
 #[btf_map]
 static PLACED: Array<FlowKey, PLACES> = Array::new();
 /// How many places of each ring were taken, in turn.
@@ -70,10 +70,10 @@ static PART_TURNS: Array<u32, { RINGS * PARTS as usize }> = Array::new();
 const PART: u32 = RING as u32 / PARTS;
 /// Whose each ring is: one more than his number. The service takes it away from who has none pending.
 #[btf_map]
-static RING_BUYERS: Array<u32, RINGS> = Array::new();
-/// Which ring each buyer has: one more than its number.
+static RING_OWNERS: Array<u32, RINGS> = Array::new();
+/// Which ring each quota owner has: one more than its number.
 #[btf_map]
-static BUYER_RINGS: Array<u32, BUYERS> = Array::new();
+static OWNER_RINGS: Array<u32, QUOTA_OWNERS> = Array::new();
 /// Connections that both ends have ended: of the two places that one has, it takes the one that was taken longer ago. Whoever closes
 /// connections by the thousand a second would wait for the kernel's own table that makes room by itself.
 #[btf_map]
@@ -224,12 +224,12 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     }
 
     #[inline(always)]
-    fn begin(&mut self, key: &FlowKey, buyer: u32, direction: u8) -> Option<&mut FlowEntry> {
+    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         // Before, not within: each takes its own part of the small stack.
         let place = if arrived(direction) {
             NO_PLACE
         } else {
-            next_place::<FORWARDS>(buyer)
+            next_place::<FORWARDS>(quota_owner)
         };
         let begun = begin(key, place);
         if begun != 0 {
@@ -245,7 +245,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         };
         // SAFETY: as in `find`.
         let entry = unsafe { &mut *entry? };
-        entry.buyer = buyer;
+        entry.quota_owner = quota_owner;
         entry.direction = direction;
         entry.place = place;
         Some(entry)
@@ -256,22 +256,22 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         let Some(entry) = unconfirmed(key) else {
             return;
         };
-        // A copy: who pays is who is noted, though the entry itself may become another connection's meanwhile.
+        // A copy: who is charged is who is noted, though the entry itself may become another connection's meanwhile.
         // SAFETY: as in `find`.
         let mut entry = unsafe { *entry };
         let arrives = arrived(entry.direction);
         let (Some(all), Some(arrivals)) = (KEPT.get(ALL), KEPT.get(ARRIVALS)) else {
             return;
         };
-        let (own, device) = payers_of::<FORWARDS>(entry.buyer);
-        let bought = bought(own) + device.map_or(0, bought);
-        if !has_room(bought, *all, if arrives { Some(*arrivals) } else { None }) {
+        let (own, device) = owners_of::<FORWARDS>(entry.quota_owner);
+        let charged = charged_to(own) + device.map_or(0, charged_to);
+        if !has_room(charged, *all, if arrives { Some(*arrivals) } else { None }) {
             return count_full();
         }
         entry.state |= FlowEntry::KEPT;
-        count_kept::<FORWARDS>(entry.buyer, entry.direction, 1);
+        count_kept::<FORWARDS>(entry.quota_owner, entry.direction, 1);
         if let Err(error) = FLOWS.insert(key, &entry, ONLY_NEW) {
-            count_kept::<FORWARDS>(entry.buyer, entry.direction, -1);
+            count_kept::<FORWARDS>(entry.quota_owner, entry.direction, -1);
             if error != ALREADY_THERE {
                 count_full();
             }
@@ -285,11 +285,11 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     }
 
     #[inline(never)]
-    fn is_short(&mut self, buyer: u32, now_ns: u64) -> bool {
-        let Some([one, other]) = parts(buyer) else {
+    fn is_short(&mut self, quota_owner: u32, now_ns: u64) -> bool {
+        let Some([one, other]) = parts(quota_owner) else {
             return false;
         };
-        let ring = BUYER_RINGS.get(owner_of_ring(buyer));
+        let ring = OWNER_RINGS.get(ring_owner(quota_owner));
         let ring = match ring {
             Some(ring) if *ring != 0 => *ring - 1,
             _ => LAST_RING,
@@ -309,10 +309,10 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         tell_carried(key);
         // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs.
         if let Some(kept) = unsafe { FLOWS.get(key) } {
-            let (buyer, direction) = (kept.buyer, kept.direction);
+            let (quota_owner, direction) = (kept.quota_owner, kept.direction);
             // Whoever takes it out counts it.
             if FLOWS.remove(key).is_ok() {
-                count_kept::<FORWARDS>(buyer, direction, -1);
+                count_kept::<FORWARDS>(quota_owner, direction, -1);
             }
         } else if PENDING.remove(key).is_err() {
             let _has_made_room = ARRIVING.remove(key);
@@ -454,30 +454,30 @@ fn count_full() {
     }
 }
 
-/// See [`payers`].
+/// See [`charged_owners`].
 #[inline(always)]
-const fn payers_of<const FORWARDS: bool>(buyer: u32) -> (u32, Option<u32>) {
+const fn owners_of<const FORWARDS: bool>(quota_owner: u32) -> (u32, Option<u32>) {
     if FORWARDS {
-        payers(buyer)
+        charged_owners(quota_owner)
     } else {
-        (buyer, None)
+        (quota_owner, None)
     }
 }
 
-/// How many of those that make no room a payer has.
+/// How many of those that make no room a quota owner has.
 #[inline(always)]
-fn bought(payer: u32) -> u32 {
-    BOUGHT.get(payer).copied().unwrap_or(0)
+fn charged_to(owner: u32) -> u32 {
+    CHARGED.get(owner).copied().unwrap_or(0)
 }
 
 /// Counts one more, or one less, that makes no room.
 #[inline(always)]
-fn count_kept<const FORWARDS: bool>(buyer: u32, direction: u8, more: i32) {
+fn count_kept<const FORWARDS: bool>(quota_owner: u32, direction: u8, more: i32) {
     let arrives = arrived(direction);
-    let (own, device) = payers_of::<FORWARDS>(buyer);
+    let (own, device) = owners_of::<FORWARDS>(quota_owner);
     for (counters, at) in [
-        (BOUGHT.get(own), true),
-        (device.and_then(|device| BOUGHT.get(device)), true),
+        (CHARGED.get(own), true),
+        (device.and_then(|device| CHARGED.get(device)), true),
         (KEPT.get(ALL), true),
         (KEPT.get(ARRIVALS), arrives),
     ] {
@@ -539,13 +539,13 @@ fn leave_place(key: &FlowKey, place: u32) -> bool {
 /// Of what began outside.
 const NO_PLACE: u32 = u32::MAX;
 
-/// The place that a buyer's next connection takes.
+/// The place that a quota owner's next connection takes.
 #[inline(never)]
-fn next_place<const FORWARDS: bool>(buyer: u32) -> u32 {
+fn next_place<const FORWARDS: bool>(quota_owner: u32) -> u32 {
     let (owner, parts) = if FORWARDS {
-        (owner_of_ring(buyer), parts(buyer))
+        (ring_owner(quota_owner), parts(quota_owner))
     } else {
-        (buyer, None)
+        (quota_owner, None)
     };
     let ring = ring_of(owner);
     let (turns, first, places) = match parts {
@@ -579,16 +579,16 @@ fn oldest_ns(part: u32) -> u64 {
     }
 }
 
-/// The ring of a buyer; who has none takes one that is nobody's.
+/// The ring of a quota owner; who has none takes one that is nobody's.
 #[inline(always)]
-fn ring_of(buyer: u32) -> u32 {
-    let Some(ring) = BUYER_RINGS.get_ptr_mut(buyer) else {
+fn ring_of(quota_owner: u32) -> u32 {
+    let Some(ring) = OWNER_RINGS.get_ptr_mut(quota_owner) else {
         return LAST_RING;
     };
     // SAFETY: the map's value, which outlives the program.
     let ring = unsafe { &mut *ring };
     if *ring == 0 {
-        let free = free_ring(buyer);
+        let free = free_ring(quota_owner);
         // Of those who share the last one, each gets one of his own once there is one again.
         if free == LAST_RING {
             return LAST_RING;
@@ -598,13 +598,13 @@ fn ring_of(buyer: u32) -> u32 {
     *ring - 1
 }
 
-/// A ring that was nobody's and is this buyer's now; the last one is for all who find none.
+/// A ring that was nobody's and is this quota owner's now; the last one is for all who find none.
 #[inline(always)]
-fn free_ring(buyer: u32) -> u32 {
+fn free_ring(quota_owner: u32) -> u32 {
     let mut ring = 0;
     while ring < LAST_RING {
-        if let Some(owner) = RING_BUYERS.get(ring)
-            && take(owner, buyer + 1)
+        if let Some(owner) = RING_OWNERS.get(ring)
+            && take(owner, quota_owner + 1)
         {
             return ring;
         }

@@ -1,7 +1,7 @@
 //! What is known of a packet where there is no kernel: in a capture, and in tests.
 
 use super::Ends;
-use crate::buyer;
+use crate::quota;
 use crate::tables::Tables;
 use firewall_abi::firewall::FlowKey;
 use firewall_abi::packet::{PacketHeaders, PacketMeta};
@@ -40,7 +40,7 @@ impl<T: Tables> Ends<T> for Known {
 
     fn user(&mut self) -> u32 {
         if self.local.program == PacketMeta::KERNEL {
-            buyer::KERNEL
+            quota::KERNEL
         } else {
             self.local.user
         }

@@ -5,8 +5,8 @@ use super::key::{from_local, key_of, of_a_group, words};
 use super::lookup::{GROUP, NONE};
 use super::state::count;
 use super::{Connections, Ends, be_a_reply};
-use crate::buyer;
 use crate::headers::protocol::TCP;
+use crate::quota;
 use crate::tables::Tables;
 use firewall_abi::firewall::FlowEntry;
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Verdict};
@@ -54,7 +54,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     let socket = sender(flow, ends);
     let device = ends.device();
     let local_began = from_local(flow);
-    let buyer = buyer_of(flow, ends);
+    let quota_owner = quota_owner_of(flow, ends);
     let mut state = 0;
     let mut known_one = false;
     if belongs_to != NONE {
@@ -69,7 +69,8 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
             // A new one of somebody else's. What goes on stays with who began it: a socket that is closing has no user any more.
             Some(known)
                 if known.direction != flow.direction
-                    || known.buyer != buyer && (flow.protocol != TCP || is_first_syn(flow)) =>
+                    || known.quota_owner != quota_owner
+                        && (flow.protocol != TCP || is_first_syn(flow)) =>
             {
                 connections.forget(&key);
             }
@@ -88,7 +89,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     let entry = if known_one {
         connections.find(&key)
     } else {
-        connections.begin(&key, buyer, flow.direction)
+        connections.begin(&key, quota_owner, flow.direction)
     };
     let Some(entry) = entry else {
         return;
@@ -114,13 +115,13 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
 
 /// Whose a connection is that begins with this packet.
 #[inline(always)]
-pub(super) fn buyer_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u32 {
+pub(super) fn quota_owner_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u32 {
     const INBOUND: u8 = Direction::Inbound as u8;
     const OUTBOUND: u8 = Direction::Outbound as u8;
     match flow.direction {
-        INBOUND => buyer::of_network(flow.ip_version, words(&flow.source), ends.seed()),
-        OUTBOUND => buyer::of_user(ends.user()),
-        _ => buyer::of_forwarded(ends.first_device(), words(&flow.source), ends.seed()),
+        INBOUND => quota::of_network(flow.ip_version, words(&flow.source), ends.seed()),
+        OUTBOUND => quota::of_user(ends.user()),
+        _ => quota::of_forwarded(ends.first_device(), words(&flow.source), ends.seed()),
     }
 }
 

@@ -47,7 +47,7 @@ fn is_about(to: Subject, width: Width, subject: &Subject, question: &Question) -
 /// Whether what these two users have counts as one's: they are the same, or of one block of a container's or a user's subordinate
 /// ones, of which one person has as many as there are.
 pub const fn have_one_share(one: u32, other: u32) -> bool {
-    engine::buyer::of_user(one) == engine::buyer::of_user(other)
+    engine::quota::of_user(one) == engine::quota::of_user(other)
 }
 
 /// Whether this user may answer, who is not root: for what runs as them, and is known to.

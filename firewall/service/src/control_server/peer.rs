@@ -8,7 +8,7 @@ use super::polkit::{Question, Subject};
 use crate::user_names;
 use channel::sys::linux::{Closer, ForeignFd};
 use control::DESCRIPTION;
-use engine::buyer::of_user;
+use engine::quota::of_user;
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 use rustix::cmsg_space;

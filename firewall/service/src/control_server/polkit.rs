@@ -143,7 +143,7 @@ impl Polkit {
 
     fn enter(&self, user: u32) -> Result<Place, &'static str> {
         // A container's users are one person's.
-        let user = engine::buyer::of_user(user);
+        let user = engine::quota::of_user(user);
         let mut asked = lock(&self.asked);
         if asked
             .get(&user)
@@ -165,7 +165,7 @@ impl Polkit {
 /// One of the questions that may be asked at once. Dropped, it is free again.
 struct Place {
     asked: Arc<Mutex<HashMap<u32, usize>>>,
-    /// Whose, as a buyer.
+    /// Whose, as a quota owner.
     user: u32,
 }
 

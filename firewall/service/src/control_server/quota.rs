@@ -20,19 +20,19 @@ const MOST_USERS: usize = 256;
 
 /// Everybody's share.
 #[derive(Debug, Default)]
-pub struct Quotas(HashMap<Buyer, Share>);
+pub struct Quotas(HashMap<QuotaOwner, Share>);
 
 /// A user, or a block of users above the usual ones: a container's are all one person's, who has one share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Buyer(u32);
+struct QuotaOwner(u32);
 
-impl Buyer {
+impl QuotaOwner {
     const fn of(user: u32) -> Self {
-        Self(engine::buyer::of_user(user))
+        Self(engine::quota::of_user(user))
     }
 }
 
-/// One buyer's.
+/// One quota owner's.
 #[derive(Debug)]
 struct Share {
     connections: usize,
@@ -51,7 +51,7 @@ impl Quotas {
             return all < MOST_PEERS;
         }
         self.forget(now);
-        let known = self.0.contains_key(&Buyer::of(user)) || self.0.len() < MOST_USERS;
+        let known = self.0.contains_key(&QuotaOwner::of(user)) || self.0.len() < MOST_USERS;
         if !known || all >= MOST_PEERS - FOR_ROOT || !self.take(user, now) {
             return false;
         }
@@ -63,7 +63,7 @@ impl Quotas {
 
     /// A connection of this user is over.
     pub fn leave(&mut self, user: u32) {
-        if let Some(share) = self.0.get_mut(&Buyer::of(user)) {
+        if let Some(share) = self.0.get_mut(&QuotaOwner::of(user)) {
             share.connections = share.connections.saturating_sub(1);
         }
     }
@@ -92,7 +92,7 @@ impl Quotas {
     pub fn wait(&self, user: u32, now: Instant) -> Option<Duration> {
         let busy = self
             .0
-            .get(&Buyer::of(user))?
+            .get(&QuotaOwner::of(user))?
             .rested
             .checked_duration_since(now)?;
         let over = (busy + EACH).checked_sub(EACH * BURST)?;
@@ -100,7 +100,7 @@ impl Quotas {
     }
 
     fn share(&mut self, user: u32, now: Instant) -> &mut Share {
-        self.0.entry(Buyer::of(user)).or_insert(Share {
+        self.0.entry(QuotaOwner::of(user)).or_insert(Share {
             connections: 0,
             rested: now,
         })

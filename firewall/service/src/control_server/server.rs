@@ -10,7 +10,7 @@ use super::socket::Socket;
 use crate::asking::have_one_share;
 use channel::sys::linux::Closer;
 use control::{GROUP, root_socket};
-use engine::buyer::of_user;
+use engine::quota::of_user;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;

@@ -70,14 +70,14 @@ fn one_user_has_a_share_of_what_makes_no_room_and_pushes_out_nobody_else() {
     for number in 0..HALF + 10 {
         begin_and_go_on(&mut run, 1000, number << 8);
     }
-    assert_eq!(run.connections.bought.get(&1000), Some(&HALF));
+    assert_eq!(run.connections.charged.get(&1000), Some(&HALF));
     assert_eq!(run.connections.full, 10);
     // What was not kept still goes on.
     let last = "in udp 0.128.9.0:53 -> 10.0.0.2:5000";
     assert_eq!(run.at(1, last), REPLY);
     run.connections.local.user = 1001;
     begin_and_go_on(&mut run, 1001, 1);
-    assert_eq!(run.connections.bought.get(&1001), Some(&1));
+    assert_eq!(run.connections.charged.get(&1001), Some(&1));
     // Another one's that is not confirmed yet stays, whatever he begins.
     run.connections.local.user = 1001;
     assert_eq!(
@@ -97,7 +97,12 @@ fn one_user_has_a_share_of_what_makes_no_room_and_pushes_out_nobody_else() {
     for key in keys {
         run.connections.forget(&key);
     }
-    assert!(run.connections.bought.values().all(|bought| *bought == 0));
+    assert!(
+        run.connections
+            .charged
+            .values()
+            .all(|charged| *charged == 0)
+    );
 }
 
 #[test]

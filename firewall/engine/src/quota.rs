@@ -1,9 +1,10 @@
-//! Whose a connection is, and how many of those that make no room for new ones a buyer may have.
+//! The quota that a connection counts against, and how many of those that make no room for new ones its owner may have.
 //!
-//! A user buys what its sockets begin; a network outside what comes from there; and what is forwarded the address that it comes from, out
-//! of what the device has by which it comes. Users and devices can't be forged. An address can, by whoever sends two datagrams in
-//! its name to a port that answers: outside it counts for the network that it is of, and arrivals have a share of their own; behind a
-//! device it takes of that device's share and of no other. What nobody has confirmed is not counted.
+//! Each connection is charged to one quota owner: what a user's sockets begin to the user, what comes from outside to its network,
+//! and what is forwarded to the address that it comes from, out of what the device has by which it comes. Users and devices can't
+//! be forged. An address can, by whoever sends two datagrams in its name to a port that answers: outside it counts for the network
+//! that it is of, and arrivals have a share of their own; behind a device it takes of that device's share and of no other. What
+//! nobody has confirmed is not counted.
 
 use firewall_abi::firewall::{MAX_CONFIRMED_ARRIVALS, MAX_FLOWS};
 
@@ -18,7 +19,7 @@ const DEVICES: u32 = BLOCKS + 65_536;
 const NETWORKS: u32 = DEVICES + 1024;
 const MOST_NETWORKS: u32 = 65_536 - 1024;
 
-/// The number of a user as a buyer; `NO_USER` is one too.
+/// The number of a user as a quota owner; `NO_USER` is one too.
 #[must_use]
 #[inline(always)]
 pub const fn of_user(user: u32) -> u32 {
@@ -30,7 +31,7 @@ pub const fn of_user(user: u32) -> u32 {
 }
 
 /// That of who sends what is forwarded, by the device that it comes in by and the words of the address: both in one number, which
-/// [`payers`] takes apart. Whole addresses, of IPv6 too: a bridge's guests are of one network, and who takes many addresses takes
+/// [`charged_owners`] takes apart. Whole addresses, of IPv6 too: a bridge's guests are of one network, and who has many addresses takes
 /// them from who is behind the same device.
 #[must_use]
 #[inline(always)]
@@ -44,27 +45,27 @@ const FORWARDED: u32 = 1 << 31;
 const SENDER_BITS: u32 = 16;
 const SENDER: u32 = (1 << SENDER_BITS) - 1;
 
-/// Which of all buyers a connection counts for: its own, and of what is forwarded its device too.
+/// The quota owners that a connection is charged to: its own, and of what is forwarded its device too.
 #[must_use]
 #[inline(always)]
-pub const fn payers(buyer: u32) -> (u32, Option<u32>) {
-    if buyer & FORWARDED == 0 {
-        return (buyer, None);
+pub const fn charged_owners(quota_owner: u32) -> (u32, Option<u32>) {
+    if quota_owner & FORWARDED == 0 {
+        return (quota_owner, None);
     }
     (
-        NETWORKS + (buyer & SENDER) % MOST_NETWORKS,
-        Some(owner_of_ring(buyer)),
+        NETWORKS + (quota_owner & SENDER) % MOST_NETWORKS,
+        Some(ring_owner(quota_owner)),
     )
 }
 
-/// Whose places a connection of this buyer takes before it is confirmed: its device's, of what is forwarded.
+/// Whose places a connection of this quota owner takes before it is confirmed: its device's, of what is forwarded.
 #[must_use]
 #[inline(always)]
-pub const fn owner_of_ring(buyer: u32) -> u32 {
-    if buyer & FORWARDED == 0 {
-        buyer
+pub const fn ring_owner(quota_owner: u32) -> u32 {
+    if quota_owner & FORWARDED == 0 {
+        quota_owner
     } else {
-        DEVICES + ((buyer & !FORWARDED) >> SENDER_BITS)
+        DEVICES + ((quota_owner & !FORWARDED) >> SENDER_BITS)
     }
 }
 
@@ -75,12 +76,12 @@ pub const PARTS: u32 = 16;
 /// Which two parts these are; none: the ring is one.
 #[must_use]
 #[inline(always)]
-pub const fn parts(buyer: u32) -> Option<[u32; 2]> {
-    if buyer & FORWARDED == 0 {
+pub const fn parts(quota_owner: u32) -> Option<[u32; 2]> {
+    if quota_owner & FORWARDED == 0 {
         return None;
     }
-    let one = buyer % PARTS;
-    let other = (one + 1 + (buyer & SENDER) / PARTS % (PARTS - 1)) % PARTS;
+    let one = quota_owner % PARTS;
+    let other = (one + 1 + (quota_owner & SENDER) / PARTS % (PARTS - 1)) % PARTS;
     Some([one, other])
 }
 
@@ -100,12 +101,12 @@ const fn mixed(number: u64, seed: u64) -> u32 {
     (mixed >> 32) as u32
 }
 
-/// Whether a buyer may have another connection that makes no room: as long as more than the buyer has are free. So one alone may
-/// have half of the room, two a third each, and a hundred leave a hundred-and-first part to who comes then. `bought` is what
-/// all of its [`payers`] have: so who is behind a device has as much at most as the device has left, which is likewise.
+/// Whether a quota owner may have another connection that makes no room: as long as more are free than it has. So one alone may
+/// have half of the room, two a third each, and a hundred leave a hundred-and-first part to who comes then. `charged` is what
+/// all of its [`charged_owners`] have: so who is behind a device has as much at most as the device has left, which is likewise.
 #[must_use]
 #[inline(always)]
-pub const fn has_room(bought: u32, kept: u32, arrivals: Option<u32>) -> bool {
+pub const fn has_room(charged: u32, kept: u32, arrivals: Option<u32>) -> bool {
     let free = (MAX_FLOWS as u32).saturating_sub(kept);
     let free = match arrivals {
         Some(arrivals) if (MAX_CONFIRMED_ARRIVALS as u32).saturating_sub(arrivals) < free => {
@@ -113,21 +114,21 @@ pub const fn has_room(bought: u32, kept: u32, arrivals: Option<u32>) -> bool {
         }
         _ => free,
     };
-    bought < free
+    charged < free
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use firewall_abi::firewall::BUYERS;
+    use firewall_abi::firewall::QUOTA_OWNERS;
     use firewall_abi::packet::NO_USER;
     use std::vec;
     use std::vec::Vec;
 
     #[test]
-    fn each_buyer_has_a_number_and_users_have_their_own() {
+    fn each_quota_owner_has_a_number_and_users_have_their_own() {
         let networks = (0..100_000).map(|n| of_network(4, [0, n << 8], 7));
-        let devices = (0..5000).map(|n| owner_of_ring(of_forwarded(n, [0, 1], 7)));
+        let devices = (0..5000).map(|n| ring_owner(of_forwarded(n, [0, 1], 7)));
         let users = [
             0,
             1,
@@ -152,21 +153,22 @@ mod tests {
                 .clone()
                 .chain(devices.clone())
                 .chain(users.clone())
-                .all(|n| n < BUYERS as u32)
+                .all(|n| n < QUOTA_OWNERS as u32)
         );
         assert!(networks.min() > devices.clone().max());
         assert!(devices.min() > users.into_iter().max());
     }
 
     #[test]
-    fn who_sends_what_is_forwarded_pays_with_its_device_and_stands_in_two_parts_of_its_ring() {
+    fn who_sends_what_is_forwarded_is_charged_with_its_device_and_stands_in_two_parts_of_its_ring()
+    {
         let senders: Vec<u32> = (0..5000)
             .map(|n| of_forwarded(n % 3, [0, 0xFFFF_0A00_0000 + u64::from(n)], 7))
             .collect();
         let mut used = vec![0; PARTS as usize];
         for (n, sender) in (0..).zip(&senders) {
-            let (own, device) = payers(*sender);
-            assert!((NETWORKS..BUYERS as u32).contains(&own));
+            let (own, device) = charged_owners(*sender);
+            assert!((NETWORKS..QUOTA_OWNERS as u32).contains(&own));
             assert_eq!(device, Some(DEVICES + n % 3));
             let [one, other] = parts(*sender).unwrap_or_default();
             assert!(one != other && one < PARTS && other < PARTS);
@@ -176,27 +178,27 @@ mod tests {
         assert!(used.iter().all(|used| *used > 500), "{used:?}");
         let alike = senders.iter().filter(|it| parts(**it) == parts(senders[0]));
         assert!(alike.count() < 60, "of 5000, one in 240");
-        assert_eq!((payers(1234), parts(1234)), ((1234, None), None));
+        assert_eq!((charged_owners(1234), parts(1234)), ((1234, None), None));
     }
 
     #[test]
     fn whoever_is_behind_a_device_leaves_room_to_others_there_and_the_device_to_other_devices() {
-        let (mut bought, mut device, mut all) = ([0_u32; 3], 0, 0);
-        let mut buy = |who: usize, bought: &mut [u32; 3]| {
-            while has_room(bought[who] + device, all, None) {
-                bought[who] += 1;
+        let (mut charged, mut device, mut all) = ([0_u32; 3], 0, 0);
+        let mut take = |who: usize, charged: &mut [u32; 3]| {
+            while has_room(charged[who] + device, all, None) {
+                charged[who] += 1;
                 device += 1;
                 all += 1;
             }
         };
-        buy(0, &mut bought);
-        assert_eq!(bought[0], MAX_FLOWS as u32 / 3 + 1, "alone");
+        take(0, &mut charged);
+        assert_eq!(charged[0], MAX_FLOWS as u32 / 3 + 1, "alone");
         for who in [1, 2] {
-            buy(who, &mut bought);
-            assert!(bought[who] > 1000, "{bought:?}");
+            take(who, &mut charged);
+            assert!(charged[who] > 1000, "{charged:?}");
         }
-        let all: u32 = bought.iter().sum();
-        assert!(all < MAX_FLOWS as u32 / 2, "{bought:?}");
+        let all: u32 = charged.iter().sum();
+        assert!(all < MAX_FLOWS as u32 / 2, "{charged:?}");
         assert!(has_room(0, all, None), "another device");
     }
 
@@ -215,16 +217,16 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_buyers_takes_all_of_the_room() {
+    fn no_number_of_quota_owners_takes_all_of_the_room() {
         let (most, half) = (MAX_FLOWS as u32, MAX_CONFIRMED_ARRIVALS as u32);
-        for buyers in [1, 2, 10, 1000] {
+        for owners in [1, 2, 10, 1000] {
             for arrive in [false, true] {
-                let mut bought = vec![0; buyers];
+                let mut charged = vec![0; owners];
                 let mut all = 0;
                 let mut more = true;
                 while more {
                     more = false;
-                    for one in &mut bought {
+                    for one in &mut charged {
                         if has_room(*one, all, arrive.then_some(all)) {
                             *one += 1;
                             all += 1;
@@ -233,9 +235,9 @@ mod tests {
                     }
                 }
                 let most = if arrive { half } else { most };
-                let share = most / (buyers as u32 + 1);
-                for one in bought {
-                    assert!(one.abs_diff(share) <= 1, "{buyers} {arrive}: {one} {share}");
+                let share = most / (owners as u32 + 1);
+                for one in charged {
+                    assert!(one.abs_diff(share) <= 1, "{owners} {arrive}: {one} {share}");
                 }
                 assert!(
                     has_room(0, all, arrive.then_some(all)),
