@@ -1,6 +1,6 @@
 //! From a flow to a decision: the first rule that all dimensions share.
 
-use crate::tables::{Pages, Tables, Turns, head, number};
+use crate::tables::{LoopBody, Pages, Tables, head, number};
 use crate::tree::{NOWHERE, narrow, wide};
 use crate::{Parsed, Shape};
 use core::hint::black_box;
@@ -353,7 +353,7 @@ fn first_of_all<T: Tables>(
     if look_up(rules, places, opaque_zero, &mut search.vectors).is_none() {
         return BROKEN;
     }
-    tables.take_turns(Search::MOST_TURNS, &mut search);
+    tables.run_loop(Search::MAX_STEPS, &mut search);
     search.rule
 }
 
@@ -423,13 +423,13 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// One for each word, of rules and of summaries, and the last.
-    const MOST_TURNS: u32 = PAGE_WORDS as u32 + 1;
+    const MAX_STEPS: u32 = PAGE_WORDS as u32 + 1;
 }
 
-impl Turns for Search<'_> {
+impl LoopBody for Search<'_> {
     /// Looks at a word of the summaries, or at one of rules. There is one place at which it does: a kernel's stack is small.
     #[inline(always)]
-    fn turn(&mut self) -> bool {
+    fn step(&mut self) -> bool {
         const GROUPS: u64 = SUMMARY_WORDS as u64;
         let Self {
             vectors,

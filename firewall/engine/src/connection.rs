@@ -28,7 +28,7 @@ use firewall_abi::packet::{
     Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Reason, Verdict,
 };
 use firewall_abi::rules::{FailMode, Head};
-use key::{turn_devices_round, turn_round, words};
+use key::{reverse, reverse_devices, words};
 use lookup::{ALLOWED, GROUP, NONE, OUTDATED, belongs};
 use remember::{remember, renew};
 
@@ -209,12 +209,12 @@ pub fn classify_as<T: Tables>(
         ..
     } = packet.flow;
     if asked == Asked::Beginning {
-        turn_round(&mut packet.flow);
-        turn_devices_round(packet.flow.direction, local);
+        reverse(&mut packet.flow);
+        reverse_devices(packet.flow.direction, local);
     }
     let decision = classify_under(head, packet, local, tables);
     if asked == Asked::Beginning {
-        turn_round(&mut packet.flow);
+        reverse(&mut packet.flow);
         packet.flow.source_port = source_port;
         packet.flow.destination_port = destination_port;
     }

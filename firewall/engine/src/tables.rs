@@ -29,18 +29,18 @@ pub trait Tables {
         None
     }
 
-    /// Takes turns until one is the last, and so many at most. A kernel may do it: its verifier then follows one turn and not
+    /// Runs a loop of so many steps at most, until one is the last. A kernel may do it: its verifier then follows one step and not
     /// each.
     #[inline(always)]
-    fn take_turns<W: Turns>(&self, most: u32, work: &mut W) {
-        let _last = (0..most).find(|_| work.turn());
+    fn run_loop<W: LoopBody>(&self, max_steps: u32, body: &mut W) {
+        let _last = (0..max_steps).find(|_| body.step());
     }
 }
 
-/// Work that is done in turns.
-pub trait Turns {
-    /// One of them; true: it was the last.
-    fn turn(&mut self) -> bool;
+/// The body of a loop that a kernel may run.
+pub trait LoopBody {
+    /// One step; true: it was the last.
+    fn step(&mut self) -> bool;
 }
 
 /// What stands before a generation's other pages.

@@ -261,9 +261,9 @@ impl Driver {
             // The driver counts what each quota owner has, and knows whether it was used meanwhile.
             hooks::forget_silent(&self.object, key)?;
         }
-        let turn = in_turn(carrying.len(), self.told.get());
-        self.told.set(turn.end);
-        for key in turn
+        let batch = next_batch(carrying.len(), self.told.get());
+        self.told.set(batch.end);
+        for key in batch
             .clone()
             .filter_map(|n| carrying.get(n % carrying.len()))
         {
@@ -272,7 +272,7 @@ impl Driver {
         self.free_rings(&used)?;
         Ok(Swept {
             forgotten: idle.len() as u64,
-            carrying: turn.len() as u64,
+            carrying: batch.len() as u64,
             left,
             soonest: soonest_ns.map(Duration::from_nanos),
         })
@@ -573,9 +573,9 @@ fn kept(object: &[u8], pins: &Pins) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Which of so many have their turn, who were told of up to there: numbers, of which those beyond begin anew. The kernel walks a table
+/// The next batch of so many, which were told of up to there: numbers, of which those beyond begin anew. The kernel walks a table
 /// in the same order each time, so who always began with the first would never come to the last.
-fn in_turn(number: usize, told: usize) -> Range<usize> {
+fn next_batch(number: usize, told: usize) -> Range<usize> {
     let start = if told < number { told } else { 0 };
     start..start + number.min(MOST_TOLD)
 }
@@ -590,14 +590,14 @@ mod tests {
         for number in [0, 1, MOST_TOLD, MOST_TOLD + 1, 3 * MOST_TOLD - 7] {
             let (mut told, mut met) = (0, BTreeSet::new());
             for _ in 0..number.div_ceil(MOST_TOLD) {
-                let turn = in_turn(number, told);
-                assert_eq!(turn.len(), number.min(MOST_TOLD));
-                told = turn.end;
-                met.extend(turn.map(|n| n % number));
+                let batch = next_batch(number, told);
+                assert_eq!(batch.len(), number.min(MOST_TOLD));
+                told = batch.end;
+                met.extend(batch.map(|n| n % number));
             }
             assert_eq!(met.len(), number);
         }
         // There are fewer than there were.
-        assert_eq!(in_turn(3, 9000), 0..3);
+        assert_eq!(next_batch(3, 9000), 0..3);
     }
 }

@@ -11,14 +11,14 @@ pub struct Aging<const MOST: usize> {
     /// The oldest first, each with its place; some of them may be gone.
     by_age: VecDeque<(FlowKey, u32)>,
     /// How many were put here, which makes their places.
-    turns: u32,
+    cursor: u32,
 }
 
 impl<const MOST: usize> Aging<MOST> {
     /// Puts it there as the youngest.
     pub fn put(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        let place = self.turns;
-        self.turns = place.wrapping_add(1);
+        let place = self.cursor;
+        self.cursor = place.wrapping_add(1);
         self.entries.insert(*key, FlowEntry { place, ..*entry });
         self.by_age.push_back((*key, place));
         while self.by_age.len() > MOST

@@ -4,16 +4,16 @@ use engine::quota::{PARTS, parts};
 use firewall_abi::firewall::{FlowEntry, FlowKey, RING};
 use std::collections::HashMap;
 
-/// The places, in turn, as the driver has them.
+/// The places, taken one after another, as the driver has them.
 #[derive(Default)]
 pub struct Ring {
     /// Those that are there.
     pub entries: HashMap<FlowKey, FlowEntry>,
     /// Who has been in each place, last.
     placed: HashMap<u32, FlowKey>,
-    /// How many places were taken, in turn, and how many of each part.
-    turns: u32,
-    part_turns: [u32; PARTS as usize],
+    /// How many places were taken so far, and how many of each part.
+    cursor: u32,
+    part_cursors: [u32; PARTS as usize],
 }
 
 /// So many places each part has.
@@ -32,25 +32,25 @@ impl Ring {
     }
 
     fn next_place(&mut self, quota_owner: u32) -> u32 {
-        let (turns, first, places) = match parts(quota_owner) {
-            None => (&mut self.turns, 0, RING as u32),
+        let (cursor, first, places) = match parts(quota_owner) {
+            None => (&mut self.cursor, 0, RING as u32),
             Some([one, other]) => {
                 let part = if self.oldest_ns(other) < self.oldest_ns(one) {
                     other
                 } else {
                     one
                 };
-                (&mut self.part_turns[part as usize], part * PART, PART)
+                (&mut self.part_cursors[part as usize], part * PART, PART)
             }
         };
-        let turn = *turns;
-        *turns = turn.wrapping_add(1);
-        first + turn % places
+        let taken = *cursor;
+        *cursor = taken.wrapping_add(1);
+        first + taken % places
     }
 
     /// When whoever makes room next in this part was last heard of; 0: there is room.
     pub fn oldest_ns(&self, part: u32) -> u64 {
-        let place = part * PART + self.part_turns[part as usize] % PART;
+        let place = part * PART + self.part_cursors[part as usize] % PART;
         let oldest = self.placed.get(&place);
         let oldest = oldest.and_then(|oldest| self.at(place, oldest));
         oldest.map_or(0, |oldest| oldest.stamp_ns)

@@ -85,9 +85,16 @@ pub extern "C" fn gatebell_guests(device: u64) -> i32 {
         any: false,
         found: UNKNOWN,
     };
-    let turn: extern "C" fn(u32, *mut Search) -> i64 = step;
+    let callback: extern "C" fn(u32, *mut Search) -> i64 = step;
     // SAFETY: the verifier checks the function as a program of its own; `search` outlives the loop.
-    unsafe { bpf_loop(MOST_STEPS, turn as *mut c_void, (&raw mut search).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            MOST_STEPS,
+            callback as *mut c_void,
+            (&raw mut search).cast(),
+            0,
+        )
+    };
     search.found
 }
 

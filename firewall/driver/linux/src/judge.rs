@@ -449,7 +449,7 @@ struct Seen<'a> {
     out_interface: u32,
 }
 
-/// Tells every app that wants to know. The kernel does the loop: its verifier then follows one turn of it, not sixteen
+/// Tells every app that wants to know. The kernel does the loop: its verifier then follows one step of it, not sixteen
 /// times as many states as lead here. Who sent the packet is looked for only if somebody listens.
 #[inline(never)]
 fn report<P: PacketView>(packet: &P, length: u32, flow: &PacketHeaders, decision: &Decision) {
@@ -499,20 +499,20 @@ pub struct Carrying<'a> {
 /// Tells every app that wants to know what a connection has carried.
 #[inline(always)]
 pub fn report_carried(carrying: &Carrying<'_>) {
-    let turn: extern "C" fn(u32, *const Carrying<'_>) -> i64 = tell_of;
+    let callback: extern "C" fn(u32, *const Carrying<'_>) -> i64 = tell_of;
     let used = ebpf::used();
     // SAFETY: the verifier checks the function as a program of its own; `carrying` outlives the loop.
     unsafe {
         bpf_loop(
             used,
-            turn as *mut c_void,
+            callback as *mut c_void,
             core::ptr::from_ref(carrying).cast_mut().cast(),
             0,
         )
     };
 }
 
-/// One turn: the app in `slot`. 0: go on.
+/// One step of the loop: the app in `slot`. 0: go on.
 extern "C" fn tell_of(slot: u32, carrying: *const Carrying<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report_carried` gave it.
     let carrying = unsafe { &*carrying };
@@ -571,19 +571,19 @@ pub extern "C" fn gatebell_is_anothers(socket: u64, entry: *const FlowEntry) -> 
 
 #[inline(always)]
 fn tell_all(used: u32, seen: &mut Seen<'_>) {
-    let turn: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
+    let callback: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
     unsafe {
         bpf_loop(
             used,
-            turn as *mut c_void,
+            callback as *mut c_void,
             core::ptr::from_mut(seen).cast(),
             0,
         )
     };
 }
 
-/// One turn: the app in `slot`. 0: go on.
+/// One step of the loop: the app in `slot`. 0: go on.
 extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
     let seen = unsafe { &*seen };

@@ -61,9 +61,16 @@ pub fn is_own(netns: u64, address: &[u64; 2]) -> u32 {
         is_loopback: false,
         found: UNKNOWN,
     };
-    let turn: extern "C" fn(u32, *mut Search) -> i64 = step;
+    let callback: extern "C" fn(u32, *mut Search) -> i64 = step;
     // SAFETY: the verifier checks the function as a program of its own; `search` outlives the loop.
-    unsafe { bpf_loop(MOST_STEPS, turn as *mut c_void, (&raw mut search).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            MOST_STEPS,
+            callback as *mut c_void,
+            (&raw mut search).cast(),
+            0,
+        )
+    };
     let by_route = is_v4
         && search.found == NO
         && kernel::read::<u8>(netns, offset!(calls.netns_own_routes_v4)) != Some(0);

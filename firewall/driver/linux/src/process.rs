@@ -144,12 +144,19 @@ fn report(
         // SAFETY: 16 bytes of the name.
         unsafe { bpf_get_current_comm(seen.name.as_mut_ptr().cast(), 16) };
     }
-    let turn: extern "C" fn(u32, *mut Seen) -> i64 = tell;
+    let callback: extern "C" fn(u32, *mut Seen) -> i64 = tell;
     // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
-    unsafe { bpf_loop(ebpf::used(), turn as *mut c_void, (&raw mut seen).cast(), 0) };
+    unsafe {
+        bpf_loop(
+            ebpf::used(),
+            callback as *mut c_void,
+            (&raw mut seen).cast(),
+            0,
+        )
+    };
 }
 
-/// One turn: the app in `slot`. 0: go on.
+/// One step of the loop: the app in `slot`. 0: go on.
 extern "C" fn tell(slot: u32, seen: *mut Seen) -> i64 {
     // SAFETY: the kernel hands on what `report` gave it.
     let seen = unsafe { &*seen };

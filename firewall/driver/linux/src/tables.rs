@@ -13,7 +13,7 @@ use core::ffi::c_void;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_xadd, atomic_xchg};
 use engine::connection::{Closed, Connections, is_silent, may_wait};
 use engine::quota::{PARTS, charged_owners, has_room, parts, ring_owner};
-use engine::{Pages, Tables, Turns};
+use engine::{LoopBody, Pages, Tables};
 use firewall_abi::firewall::{
     FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, QUOTA_OWNERS, RING,
     RINGS, Service, VERDICT_LINES, Verdicts, canary, place, places_of_closed,
@@ -61,12 +61,12 @@ const PLACES: usize = RINGS * RING;
 /// Who has been in each place, last. A ring of places is one quota owner's, so that his next pushes out his oldest.
 #[btf_map]
 static PLACED: Array<FlowKey, PLACES> = Array::new();
-/// How many places of each ring were taken, in turn.
+/// How many places of each ring were taken so far: the next one follows.
 #[btf_map]
-static TURNS: Array<u32, RINGS> = Array::new();
-/// The same of each part of each ring.
+static RING_CURSORS: Array<u32, RINGS> = Array::new();
+/// How many of each part of each ring.
 #[btf_map]
-static PART_TURNS: Array<u32, { RINGS * PARTS as usize }> = Array::new();
+static PART_CURSORS: Array<u32, { RINGS * PARTS as usize }> = Array::new();
 const PART: u32 = RING as u32 / PARTS;
 /// Whose each ring is: one more than his number. The service takes it away from who has none pending.
 #[btf_map]
@@ -500,7 +500,7 @@ fn begin(key: &FlowKey, place: u32) -> i32 {
     let Some(placed) = PLACED.get_ptr_mut(place) else {
         return NO_SUCH;
     };
-    // SAFETY: the map's value, which outlives the program. Nobody else has this turn.
+    // SAFETY: the map's value, which outlives the program. Nobody else has taken this one.
     let placed = unsafe { &mut *placed };
     // Who has left it has said so, mostly, and need not be looked for where nobody has looked for long.
     if placed.protocol != NOBODY && is_pending_at(placed, place) {
@@ -548,8 +548,8 @@ fn next_place<const FORWARDS: bool>(quota_owner: u32) -> u32 {
         (quota_owner, None)
     };
     let ring = ring_of(owner);
-    let (turns, first, places) = match parts {
-        None => (TURNS.get(ring), ring * RING as u32, RING as u32),
+    let (cursor, first, places) = match parts {
+        None => (RING_CURSORS.get(ring), ring * RING as u32, RING as u32),
         Some(parts) => {
             let [one, other] = parts.map(|part| ring * PARTS + part);
             let part = if oldest_ns(other) < oldest_ns(one) {
@@ -557,18 +557,18 @@ fn next_place<const FORWARDS: bool>(quota_owner: u32) -> u32 {
             } else {
                 one
             };
-            (PART_TURNS.get(part), part * PART, PART)
+            (PART_CURSORS.get(part), part * PART, PART)
         }
     };
-    let turn = turns.map_or(0, |turns| add_word(turns, 1));
-    first + (turn & (places - 1))
+    let taken = cursor.map_or(0, |cursor| add_word(cursor, 1));
+    first + (taken & (places - 1))
 }
 
 /// When whoever makes room next in this part of a ring was last heard of; 0: there is room.
 #[inline(always)]
 fn oldest_ns(part: u32) -> u64 {
-    let turn = PART_TURNS.get(part).copied().unwrap_or(0);
-    let place = part * PART + (turn & (PART - 1));
+    let taken = PART_CURSORS.get(part).copied().unwrap_or(0);
+    let place = part * PART + (taken & (PART - 1));
     let Some(placed) = PLACED.get(place) else {
         return 0;
     };
@@ -700,25 +700,25 @@ impl Tables for InForce {
     }
 
     #[inline(always)]
-    fn take_turns<W: Turns>(&self, most: u32, work: &mut W) {
-        let turn: extern "C" fn(u32, *mut W) -> i64 = one_turn;
-        // SAFETY: the verifier checks the function as a program of its own; `work` outlives the loop.
+    fn run_loop<W: LoopBody>(&self, max_steps: u32, body: &mut W) {
+        let callback: extern "C" fn(u32, *mut W) -> i64 = loop_step;
+        // SAFETY: the verifier checks the function as a program of its own; `body` outlives the loop.
         unsafe {
             bpf_loop(
-                most,
-                turn as *mut c_void,
-                core::ptr::from_mut(work).cast(),
+                max_steps,
+                callback as *mut c_void,
+                core::ptr::from_mut(body).cast(),
                 0,
             )
         };
     }
 }
 
-/// One turn. 0: go on.
-extern "C" fn one_turn<W: Turns>(_: u32, work: *mut W) -> i64 {
-    // SAFETY: the kernel hands on what `take_turns` gave it.
-    let work = unsafe { &mut *work };
-    i64::from(work.turn())
+/// One step of the loop. 0: go on.
+extern "C" fn loop_step<W: LoopBody>(_: u32, body: *mut W) -> i64 {
+    // SAFETY: the kernel hands on what `run_loop` gave it.
+    let body = unsafe { &mut *body };
+    i64::from(body.step())
 }
 
 /// Adds to what programs count together.

@@ -69,13 +69,13 @@ pub fn beginning(reply: &PacketHeaders) -> PacketHeaders {
         tcp_flags: 0,
         ..*reply
     };
-    turn_round(&mut flow);
+    reverse(&mut flow);
     flow
 }
 
 /// Makes of a reply what its connection began with; of that again a reply, though an echo's code is lost.
 #[inline(always)]
-pub(super) fn turn_round(flow: &mut PacketHeaders) {
+pub(super) fn reverse(flow: &mut PacketHeaders) {
     (flow.source, flow.destination) = (flow.destination, flow.source);
     (flow.source_port, flow.destination_port) = match flow.protocol {
         ICMP => (ECHO_REQUEST, 0),
@@ -87,7 +87,7 @@ pub(super) fn turn_round(flow: &mut PacketHeaders) {
 
 /// What is forwarded goes back by the device that it came by.
 #[inline(always)]
-pub(super) fn turn_devices_round(direction: u8, local: &mut PacketMeta) {
+pub(super) fn reverse_devices(direction: u8, local: &mut PacketMeta) {
     if direction == Direction::Forward as u8 {
         (local.interface, local.out_interface) = (local.out_interface, local.interface);
     }
