@@ -129,8 +129,8 @@ pub struct FlowEntry {
     pub device: u32,
     /// Whose it is, as `engine::quota` numbers them: it counts among theirs.
     pub quota_owner: u32,
-    /// Where it stands among their connections that are not confirmed, of all the places that there are.
-    pub place: u32,
+    /// Its slot among the connections that are not confirmed, of all rings' slots.
+    pub pending_slot: u32,
     /// The program at the zone's end, as in [`crate::packet::PacketMeta::program`]; zeros: nobody has looked yet.
     pub program: [u64; 2],
     /// The process's name, zeros if not known.
@@ -188,7 +188,7 @@ impl FlowEntry {
         local_began: 0,
         device: 0,
         quota_owner: 0,
-        place: 0,
+        pending_slot: 0,
         program: [0; 2],
         name: [0; 2],
         user: NO_USER,
@@ -232,13 +232,13 @@ pub const RINGS: usize = 16;
 /// How many whose connections are counted: users, the devices that others are forwarded from, networks outside and who sends what is
 /// forwarded.
 pub const QUOTA_OWNERS: usize = 3 * 65_536;
-/// How many ended connections it remembers, so that what is sent again passes. Each has two places where it may stand.
+/// How many ended connections it remembers, so that what is sent again passes. Each has two slots where it may stand.
 pub const MAX_CLOSED: usize = 16_384;
 
-/// The first of the two places of an ended connection: the other one follows. `seed` keeps those outside from choosing who shares them.
+/// The first of the two slots of an ended connection: the other one follows. `seed` keeps those outside from choosing who shares them.
 #[must_use]
 #[inline(always)]
-pub fn places_of_closed(key: &FlowKey, seed: u64) -> u32 {
+pub fn first_closed_slot(key: &FlowKey, seed: u64) -> u32 {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
     let [a, b, c, d, e]: &[u64; 5] = zerocopy::transmute_ref!(key);
     let mixed = |so_far: u64, word: u64| {
@@ -254,8 +254,8 @@ pub const MAX_PROGRAMS: usize = 8192;
 /// The device whose packets never leave the machine, in every network namespace.
 pub const LOOPBACK: u32 = 1;
 
-/// Places in the driver's counters of the service's own packets, by which it sees whether the hooks judge: the version's and the way's
-/// together.
+/// The indices of the driver's counters of the service's own packets, by which it sees whether the hooks judge: the version's and the
+/// way's added up.
 pub mod canary {
     /// IPv4.
     pub const V4: u32 = 0;
@@ -265,8 +265,8 @@ pub mod canary {
     pub const OUT: u32 = 0;
     /// It comes in.
     pub const IN: u32 = 2;
-    /// How many places there are.
-    pub const PLACES: usize = 4;
+    /// How many counters there are.
+    pub const COUNTERS: usize = 4;
 }
 
 /// Until when the candidate generation is in force, instead of the confirmed one.
@@ -281,8 +281,8 @@ pub struct Lease {
     pub last_generation: u64,
 }
 
-/// Places in the driver's map of generations.
-pub mod place {
+/// The indices of the driver's map of generations.
+pub mod generation_index {
     /// The generation that holds without a lease.
     pub const CONFIRMED: u32 = 0;
     /// The one that is tried out.

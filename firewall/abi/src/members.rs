@@ -25,7 +25,7 @@ pub struct Stage {
     pub until_ns: u64,
     /// A number that is made of the name of the set whose membership ends then.
     pub set: u64,
-    /// The class of the address, by the place of the table of sets.
+    /// The class of the address, by the index of the table of sets.
     pub classes: [u32; SETS_TABLES as usize],
 }
 
@@ -42,17 +42,17 @@ pub struct Member {
 }
 
 impl Member {
-    /// The class of the address in the table of sets at this place; none: nothing that it has joined lasts until now.
+    /// The class of the address in the table of sets at this index; none: nothing that it has joined lasts until now.
     #[must_use]
     #[inline(always)]
-    pub fn class(&self, place: u32, ip_version: u8, now_ns: u64) -> Option<u32> {
+    pub fn class(&self, sets_index: u32, ip_version: u8, now_ns: u64) -> Option<u32> {
         if self.is_v6 != u64::from(ip_version == 6) {
             return None;
         }
         let lasts = self.stages.iter().find(|stage| now_ns < stage.until_ns)?;
         // In 64 bits, as the engine's own numbers.
-        let place = u64::from(place) & (SETS_TABLES as u64 - 1);
-        let class = lasts.classes[place as usize];
+        let sets_index = u64::from(sets_index) & (SETS_TABLES as u64 - 1);
+        let class = lasts.classes[sets_index as usize];
         (class != NO_CLASS).then_some(class)
     }
 }

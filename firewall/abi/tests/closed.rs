@@ -1,6 +1,6 @@
 //! Where what is known of ended connections stands.
 
-use firewall_abi::firewall::{FlowKey, MAX_CLOSED, places_of_closed};
+use firewall_abi::firewall::{FlowKey, MAX_CLOSED, first_closed_slot};
 use std::collections::HashMap;
 
 #[test]
@@ -15,12 +15,12 @@ fn ended_connections_stand_all_over_and_nobody_outside_can_choose_where() {
     let keys: Vec<FlowKey> = keys.collect();
     let (mut shared, mut moved) = (HashMap::<u32, u32>::new(), 0);
     for key in &keys {
-        let place = places_of_closed(key, 7);
-        assert!(place.is_multiple_of(2) && place < MAX_CLOSED as u32);
-        *shared.entry(place).or_default() += 1;
-        moved += u32::from(places_of_closed(key, 8) != place);
+        let slot = first_closed_slot(key, 7);
+        assert!(slot.is_multiple_of(2) && slot < MAX_CLOSED as u32);
+        *shared.entry(slot).or_default() += 1;
+        moved += u32::from(first_closed_slot(key, 8) != slot);
     }
-    // As many as there are pairs of places: of numbers drawn at random some ten would share the fullest.
+    // As many as there are pairs of slots: of numbers drawn at random some ten would share the fullest.
     let fullest = shared.values().max().copied().unwrap_or_default();
     assert!(fullest <= 12, "{fullest} of them share one pair");
     assert!(shared.len() > 4500, "{} pairs are used", shared.len());

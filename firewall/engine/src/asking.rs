@@ -16,8 +16,8 @@ pub struct Asker {
     pub cookie: u64,
 }
 
-/// Looks for an answer, the narrowest first: to the place before wider ones, and among those to the same, to the socket before
-/// the process and to the process before the program. An answer to a socket is to its place alone.
+/// Looks for an answer, the narrowest first: to the endpoint before wider ones, and among those to the same, to the socket
+/// before the process and to the process before the program. An answer to a socket is to its endpoint alone.
 #[inline(always)]
 pub fn find_answer(
     subject: &Subject,
@@ -211,7 +211,7 @@ mod tests {
         for cookie in [0, 8, 10] {
             assert_eq!(found(&[answer], web, Asker { cookie, ..asker }), None);
         }
-        // To one place: the same socket may send elsewhere.
+        // To one endpoint: the same socket may send elsewhere.
         let elsewhere = Subject {
             remote: [9; 16],
             ..web

@@ -177,9 +177,9 @@ impl<V: Copy> Dimensions<V> {
     }
 }
 
-/// Where each vector is. Numbers only: a verifier that knew which of them are the same page would follow what comes then once for
+/// The page of each vector. Numbers only: a verifier that knew which of them are the same page would follow what comes then once for
 /// each way in which they are.
-type Places = Dimensions<u32>;
+type VectorPages = Dimensions<u32>;
 
 /// Stands for a table that names pages which it does not have. No rule has this number.
 const BROKEN: u32 = NO_RULE - 1;
@@ -192,9 +192,9 @@ fn first_match<T: Tables>(
     tables: &T,
 ) -> Option<Match> {
     let rules = tables.rules()?;
-    let mut places = Places::of(NOWHERE);
-    find_places(packet, local, head, tables, &mut places);
-    let rule = match first_of_all(packet, local, head, tables, &mut places) {
+    let mut pages = VectorPages::of(NOWHERE);
+    find_vectors(packet, local, head, tables, &mut pages);
+    let rule = match first_of_all(packet, local, head, tables, &mut pages) {
         BROKEN => return None,
         NO_RULE => return Some(Match::None),
         rule => rule,
@@ -209,56 +209,56 @@ fn first_match<T: Tables>(
 ///
 /// Out of line, as is [`first_of_all`]: what they need of eBPF's small stack they need one after the other.
 #[inline(never)]
-fn find_places<T: Tables>(
+fn find_vectors<T: Tables>(
     packet: &Parsed,
     local: &PacketMeta,
     head: &Head,
     tables: &T,
-    places: &mut Places,
+    pages: &mut VectorPages,
 ) {
     let Some(rules) = tables.rules() else { return };
     let flow = &packet.flow;
     let class = class(flow.direction, flow.ip_version, flow.protocol);
-    *places = Places::of(place(rules, head.classes, class));
-    places.source = [end(
+    *pages = VectorPages::of(vector_page(rules, head.classes, class));
+    pages.source = [end(
         rules,
         (&head.source_v4, &head.source_v6),
         flow,
         &flow.source,
     ); 2];
-    places.destination = [end(
+    pages.destination = [end(
         rules,
         (&head.destination_v4, &head.destination_v6),
         flow,
         &flow.destination,
     ); 2];
-    places.ports = ports(packet, head, rules);
+    pages.ports = ports(packet, head, rules);
     if head.sets != NO_SETS {
-        find_sets(flow, head, rules, tables, places);
+        find_sets(flow, head, rules, tables, pages);
     }
     if head.needs & NEEDS_USER != 0 && local.knows_who() {
-        places.local[0] = narrow(rules, &head.user, local.user);
+        pages.local[0] = narrow(rules, &head.user, local.user);
     }
     if head.needs & NEEDS_PROGRAM != 0 && local.knows_who() {
         let [high, low] = local.program;
-        places.local[1] = wide(rules, &head.program, high, low);
+        pages.local[1] = wide(rules, &head.program, high, low);
     }
     if head.needs & NEEDS_INTERFACE != 0 && !local.is_connect() {
         let [high, low] = local.interface;
-        places.local[2] = wide(rules, &head.interface, high, low);
+        pages.local[2] = wide(rules, &head.interface, high, low);
     }
     if head.needs & NEEDS_OUT_INTERFACE != 0 {
         let [high, low] = local.out_interface;
-        places.local[3] = wide(rules, &head.out_interface, high, low);
+        pages.local[3] = wide(rules, &head.out_interface, high, low);
     }
     if local.is_connect() {
         // It may be any. The class has all rules that are left.
-        places.source[1] = places.class;
-        places.ports[0] = places.class;
+        pages.source[1] = pages.class;
+        pages.ports[0] = pages.class;
     }
     if local.phase == PacketMeta::CONNECT_TRANSLATED {
-        places.destination[1] = places.class;
-        places.ports[1] = places.class;
+        pages.destination[1] = pages.class;
+        pages.ports[1] = pages.class;
     }
 }
 
@@ -269,11 +269,11 @@ fn find_sets<T: Tables>(
     head: &Head,
     rules: &T::Pages,
     tables: &T,
-    places: &mut Places,
+    pages: &mut VectorPages,
 ) {
     let sets = tables.sets(head.sets);
     let Some((sets, page)) = sets.and_then(|sets| Some((sets, sets.page(0)?))) else {
-        places.class = NOWHERE;
+        pages.class = NOWHERE;
         return;
     };
     // The addresses are read again: until here the small stack has no room for them.
@@ -281,11 +281,11 @@ fn find_sets<T: Tables>(
     let SetsHead { v4, v6, .. } = &SetsPage::of(page).head;
     if head.source_sets != NO_SETS {
         let class = end(sets, (v4, v6), flow, &flow.source);
-        places.source[1] = place(rules, head.source_sets, class);
+        pages.source[1] = vector_page(rules, head.source_sets, class);
     }
     if head.destination_sets != NO_SETS {
         let class = end(sets, (v4, v6), flow, &flow.destination);
-        places.destination[1] = place(rules, head.destination_sets, class);
+        pages.destination[1] = vector_page(rules, head.destination_sets, class);
     }
 }
 
@@ -298,26 +298,26 @@ fn find_joined<T: Tables>(
     local: &PacketMeta,
     head: &Head,
     tables: &T,
-    places: &mut Places,
+    pages: &mut VectorPages,
 ) {
     let Some(rules) = tables.rules() else { return };
     if head.source_sets != NO_SETS
         && !local.is_connect()
         && let Some(class) = tables.joined(head.sets, flow.ip_version, &flow.source)
     {
-        places.source[1] = place(rules, head.source_sets, class);
+        pages.source[1] = vector_page(rules, head.source_sets, class);
     }
     if head.destination_sets != NO_SETS
         && local.phase != PacketMeta::CONNECT_TRANSLATED
         && let Some(class) = tables.joined(head.sets, flow.ip_version, &flow.destination)
     {
-        places.destination[1] = place(rules, head.destination_sets, class);
+        pages.destination[1] = vector_page(rules, head.destination_sets, class);
     }
 }
 
 /// The page that is named at `index` of those that start at page `start`.
 #[inline(always)]
-fn place<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
+fn vector_page<P: Pages>(rules: &P, start: u32, index: u32) -> u32 {
     number(rules, start, index).unwrap_or(NOWHERE)
 }
 
@@ -328,18 +328,18 @@ fn first_of_all<T: Tables>(
     local: &PacketMeta,
     head: &Head,
     tables: &T,
-    places: &mut Places,
+    pages: &mut VectorPages,
 ) -> u32 {
     // Here, because whoever calls has no room for what would have to be kept from one call to the next.
     if head.sets != NO_SETS {
-        find_joined(&packet.flow, local, head, tables, places);
+        find_joined(&packet.flow, local, head, tables, pages);
     }
     let Some(rules) = tables.rules() else {
         return BROKEN;
     };
-    // What a verifier knows of a place it forgets by that.
+    // What a verifier knows of a page's number it forgets by that.
     let opaque_zero = head.source_v4.opaque_zero as u32;
-    let Some(class) = rules.page(places.class ^ opaque_zero) else {
+    let Some(class) = rules.page(pages.class ^ opaque_zero) else {
         return BROKEN;
     };
     let mut search = Search {
@@ -348,33 +348,33 @@ fn first_of_all<T: Tables>(
         left: 0,
         rule: NO_RULE,
     };
-    // A compiler that knows where they stand keeps each there and in a place of its own, for which eBPF's stack has no room.
+    // A compiler that knows where they stand keeps each there and in a copy of its own, for which eBPF's stack has no room.
     black_box(&mut search);
-    if look_up(rules, places, opaque_zero, &mut search.vectors).is_none() {
+    if look_up(rules, pages, opaque_zero, &mut search.vectors).is_none() {
         return BROKEN;
     }
     tables.run_loop(Search::MAX_STEPS, &mut search);
     search.rule
 }
 
-/// Each by itself, whichever are the same: see [`Places`].
+/// Each by itself, whichever are the same: see [`VectorPages`].
 #[inline(always)]
 fn look_up<'a, P: Pages>(
     rules: &'a P,
-    places: &Places,
+    pages: &VectorPages,
     opaque_zero: u32,
     vectors: &mut Dimensions<&'a Page>,
 ) -> Option<()> {
-    let each = |vectors: &mut [&'a Page], places: &[u32]| {
-        for (vector, place) in vectors.iter_mut().zip(places) {
-            *vector = rules.page(place ^ opaque_zero)?;
+    let each = |vectors: &mut [&'a Page], pages: &[u32]| {
+        for (vector, page) in vectors.iter_mut().zip(pages) {
+            *vector = rules.page(page ^ opaque_zero)?;
         }
         Some(())
     };
-    each(&mut vectors.source, &places.source)?;
-    each(&mut vectors.destination, &places.destination)?;
-    each(&mut vectors.ports, &places.ports)?;
-    each(&mut vectors.local, &places.local)
+    each(&mut vectors.source, &pages.source)?;
+    each(&mut vectors.destination, &pages.destination)?;
+    each(&mut vectors.ports, &pages.ports)?;
+    each(&mut vectors.local, &pages.local)
 }
 
 /// What a tree for IPv4 or one for IPv6 says of an end's address.
@@ -427,7 +427,7 @@ impl Search<'_> {
 }
 
 impl LoopBody for Search<'_> {
-    /// Looks at a word of the summaries, or at one of rules. There is one place at which it does: a kernel's stack is small.
+    /// Looks at a word of the summaries, or at one of rules. There is one line at which it does: a kernel's stack is small.
     #[inline(always)]
     fn step(&mut self) -> bool {
         const GROUPS: u64 = SUMMARY_WORDS as u64;

@@ -41,7 +41,7 @@ pub trait Connections {
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
     /// Remembers a new one, unless it was begun meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its quota owner,
-    /// direction and place. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the
+    /// direction and slot. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the
     /// same quota owner.
     fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry>;
 

@@ -31,7 +31,7 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Of no packet: what stands in its place shows nothing.
+    /// Of no packet: what stands there instead shows nothing.
     pub const NOTHING: Self = Self {
         flow: PacketHeaders {
             source: [0; 16],
@@ -90,7 +90,7 @@ pub(crate) struct Payload {
     pub(crate) start: u32,
     /// Where it ends.
     pub(crate) end: u32,
-    /// Its place in the whole, if this is a fragment.
+    /// Its offset in the whole, if this is a fragment.
     fragment: Fragment,
 }
 

@@ -58,7 +58,7 @@ pub const fn charged_owners(quota_owner: u32) -> (u32, Option<u32>) {
     )
 }
 
-/// Whose places a connection of this quota owner takes before it is confirmed: its device's, of what is forwarded.
+/// Whose slots a connection of this quota owner takes before it is confirmed: its device's, of what is forwarded.
 #[must_use]
 #[inline(always)]
 pub const fn ring_owner(quota_owner: u32) -> u32 {
@@ -69,8 +69,8 @@ pub const fn ring_owner(quota_owner: u32) -> u32 {
     }
 }
 
-/// Such a ring has so many parts. Who sends what is forwarded may stand in two of them, and takes the place of whoever has been
-/// silent for longer: so one who takes all places of his own leaves to all others, but to very few, one of theirs.
+/// Such a ring has so many parts. Who sends what is forwarded may stand in two of them, and takes the slot of whoever has been
+/// silent for longer: so one who takes all slots of his own leaves to all others, but to very few, one of theirs.
 pub const PARTS: u32 = 16;
 
 /// Which two parts these are; none: the ring is one.

@@ -19,13 +19,13 @@ pub trait Tables {
     /// The rules; `None` if there are none.
     fn rules(&self) -> Option<&Self::Pages>;
 
-    /// The table of sets at this place.
-    fn sets(&self, place: u32) -> Option<&Self::Pages>;
+    /// The table of sets at this index.
+    fn sets(&self, sets_index: u32) -> Option<&Self::Pages>;
 
-    /// The class that an address of this version has in the table of sets at this place by what it has joined since the table was
+    /// The class that an address of this version has in the table of sets at this index by what it has joined since the table was
     /// made, as long as that lasts.
     #[inline(always)]
-    fn joined(&self, _place: u32, _ip_version: u8, _address: &[u8; 16]) -> Option<u32> {
+    fn joined(&self, _sets_index: u32, _ip_version: u8, _address: &[u8; 16]) -> Option<u32> {
         None
     }
 
@@ -76,8 +76,8 @@ impl<'a> Tables for Slices<'a> {
         Some(&self.rules)
     }
 
-    fn sets(&self, place: u32) -> Option<&Row<'a>> {
-        (place != NO_SETS).then_some(&self.sets)
+    fn sets(&self, sets_index: u32) -> Option<&Row<'a>> {
+        (sets_index != NO_SETS).then_some(&self.sets)
     }
 }
 
@@ -99,12 +99,12 @@ impl<'a, F: Fn(&[u8; 16]) -> Option<Member>> Tables for WithMembers<'a, F> {
         self.tables.rules()
     }
 
-    fn sets(&self, place: u32) -> Option<&Row<'a>> {
-        self.tables.sets(place)
+    fn sets(&self, sets_index: u32) -> Option<&Row<'a>> {
+        self.tables.sets(sets_index)
     }
 
-    fn joined(&self, place: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
-        (self.member)(address)?.class(place, ip_version, self.now_ns)
+    fn joined(&self, sets_index: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
+        (self.member)(address)?.class(sets_index, ip_version, self.now_ns)
     }
 }
 

@@ -14,7 +14,7 @@ use aya_obj::EbpfSectionKind;
 use channel::sys::linux::{ObjectMap, TypedMap, bpf};
 use firewall_abi::firewall::{
     FlowEntry, FlowKey, Lease, OffsetWords, Owner, RING, RINGS, Service, Ticks, VERDICT_LINES,
-    Verdicts, place,
+    Verdicts, generation_index,
 };
 use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
@@ -30,7 +30,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Places for generations of rules: the confirmed one, and a candidate.
+/// How many generations of rules there may be: the confirmed one, and a candidate.
 const GENERATIONS: u32 = 2;
 
 /// The loaded driver. What it attached stays when it is dropped.
@@ -128,7 +128,7 @@ impl Driver {
     /// Whether rules were ever published in these tables. All else is in them by then; until then a service that was killed may have
     /// left them empty.
     fn had_rules(&self) -> Result<bool> {
-        Ok(self.lease()?.last_generation != 0 || self.head(place::CONFIRMED)?.is_some())
+        Ok(self.lease()?.last_generation != 0 || self.head(generation_index::CONFIRMED)?.is_some())
     }
 
     /// Whether an earlier service left its tables, with what it knew in them.
@@ -251,7 +251,7 @@ impl Driver {
                     soonest_ns = Some(soonest_ns.unwrap_or(u64::MAX).min(until_idle_ns));
                 }
                 if table == "PENDING"
-                    && let Some(ring) = used.get_mut(entry.place as usize / RING)
+                    && let Some(ring) = used.get_mut(entry.pending_slot as usize / RING)
                 {
                     *ring = true;
                 }
@@ -326,9 +326,9 @@ impl Driver {
             .context("naming a socket's owner")
     }
 
-    /// What the generation at this place says of itself; none: there is none.
-    pub fn head(&self, place: u32) -> Result<Option<Head>> {
-        let Some(rules) = self.rules(place)? else {
+    /// What the generation at this index says of itself; none: there is none.
+    pub fn head(&self, index: u32) -> Result<Option<Head>> {
+        let Some(rules) = self.rules(index)? else {
             return Ok(None);
         };
         let page = rules.get(&0).context("reading the rules")?;
@@ -336,13 +336,13 @@ impl Driver {
         Ok((head.generation != 0).then_some(head))
     }
 
-    /// Puts a generation at this place, by one update.
-    pub fn put_rules(&self, place: u32, pages: &[Page]) -> Result<()> {
-        self.put("RULES", place, pages)
+    /// Puts a generation at this index, by one update.
+    pub fn put_rules(&self, index: u32, pages: &[Page]) -> Result<()> {
+        self.put("RULES", index, pages)
             .context("the kernel did not take the new generation")
     }
 
-    /// Puts the generation of one place at another one too, by one update.
+    /// Puts the generation of one index at another one too, by one update.
     pub fn copy_rules(&self, from: u32, to: u32) -> Result<()> {
         self.taken.set(None);
         let rules = self.objects("RULES")?;
@@ -352,24 +352,24 @@ impl Driver {
             .context("the kernel did not take the generation")
     }
 
-    /// Takes the generation of this place away. Nothing there is as good.
-    pub fn drop_rules(&self, place: u32) -> Result<()> {
+    /// Takes the generation at this index away. Nothing there is as good.
+    pub fn drop_rules(&self, index: u32) -> Result<()> {
         self.taken.set(None);
         self.objects("RULES")?
-            .remove(place)
+            .remove(index)
             .context("dropping a generation")?;
         Ok(())
     }
 
-    /// Puts a table of sets at a place that nobody uses.
-    pub fn put_sets(&self, place: u32, pages: &[Page]) -> Result<()> {
-        self.put("SETS", place, pages)
+    /// Puts a table of sets at an index that nobody uses.
+    pub fn put_sets(&self, index: u32, pages: &[Page]) -> Result<()> {
+        self.put("SETS", index, pages)
             .context("the kernel did not take the sets")
     }
 
-    /// How often each rule of the generation at this place has decided, in their order.
-    pub fn hits(&self, place: u32) -> Result<Vec<u64>> {
-        let (Some(head), Some(rules)) = (self.head(place)?, self.rules(place)?) else {
+    /// How often each rule of the generation at this index has decided, in their order.
+    pub fn hits(&self, index: u32) -> Result<Vec<u64>> {
+        let (Some(head), Some(rules)) = (self.head(index)?, self.rules(index)?) else {
             return Ok(Vec::new());
         };
         let mut hits = Vec::new();
@@ -381,10 +381,10 @@ impl Driver {
     }
 
     /// Takes a table of sets away that nobody uses any more.
-    pub fn drop_sets(&self, place: u32) -> Result<()> {
+    pub fn drop_sets(&self, index: u32) -> Result<()> {
         self.taken.set(None);
         self.objects("SETS")?
-            .remove(place)
+            .remove(index)
             .context("dropping a table of sets")?;
         Ok(())
     }
@@ -415,24 +415,24 @@ impl Driver {
         taken
     }
 
-    fn inner(&self, name: &str, places: u32) -> u64 {
+    fn inner(&self, name: &str, indices: u32) -> u64 {
         let Ok(maps) = self.objects(name) else {
             return 0;
         };
-        let inner = (0..places).filter_map(|place| maps.map(place).ok()?);
+        let inner = (0..indices).filter_map(|index| maps.map(index).ok()?);
         inner.map(|map| bpf::memory(map.as_fd())).sum()
     }
 
-    fn put(&self, name: &str, place: u32, pages: &[Page]) -> Result<()> {
+    fn put(&self, name: &str, index: u32, pages: &[Page]) -> Result<()> {
         self.taken.set(None);
         let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
         // The kernel keeps the old one until the last program that looked it up has ended.
-        Ok(self.objects(name)?.put(place, beside)?)
+        Ok(self.objects(name)?.put(index, beside)?)
     }
 
-    /// The pages of the generation at this place.
-    fn rules(&self, place: u32) -> Result<Option<TypedMap<OwnedFd, u32, Page>>> {
-        let rules = self.objects("RULES")?.map(place);
+    /// The pages of the generation at this index.
+    fn rules(&self, index: u32) -> Result<Option<TypedMap<OwnedFd, u32, Page>>> {
+        let rules = self.objects("RULES")?.map(index);
         let rules = rules.context("reading the rules")?;
         rules
             .map(TypedMap::open)

@@ -571,7 +571,7 @@ impl Firewall {
     /// The hooks by which a packet of our own does not come. Where rules judge what stays on the machine, there is none: it would be one
     /// of theirs.
     fn silent_hooks(&self) -> Result<Vec<String>> {
-        let head = self.driver.head(self.rulebook.place_in_force())?;
+        let head = self.driver.head(self.rulebook.index_in_force())?;
         if head.is_none_or(|head| head.needs & NEEDS_LOOPBACK != 0) {
             return Ok(Vec::new());
         }

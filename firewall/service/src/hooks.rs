@@ -29,14 +29,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use zerocopy::IntoBytes;
 
-/// Where packets are judged: `NF_INET_`, the program that stands there, and the one that it goes on with, whose place in the
-/// table is its place here.
+/// Where packets are judged: `NF_INET_`, the program that stands there, and the one that it goes on with, whose index in the
+/// table is its index here.
 const STACK: [(u32, &str, &str); 3] = [
     (1, "enter_local_in", "zone_local_in"),
     (2, "enter_forward", "zone_forward"),
     (3, "enter_local_out", "zone_local_out"),
 ];
-/// The program that hands on what passes and carries an answer of DNS: the place behind theirs in that table is its own.
+/// The program that hands on what passes and carries an answer of DNS: the indices behind theirs in that table are its own.
 const DNS_ANSWER: &str = "zone_dns_answer";
 const DNS_QUESTION: &str = "zone_dns_question";
 /// The one that hands on what was rejected.
@@ -177,15 +177,15 @@ pub struct Stack<'a> {
 /// Has packets judged by these programs: those that stand in the IP stack go on with them from now on, and what is missing
 /// there is attached.
 pub fn judge(table: &ObjectMap<impl AsFd>, stack: Stack<'_>) -> Result<()> {
-    for (place, name) in table_of_programs() {
+    for (index, name) in table_of_programs() {
         table
-            .put(place, found(stack.programs, name)?)
+            .put(index, found(stack.programs, name)?)
             .with_context(|| format!("putting {name} in its place"))?;
     }
     stand_in_stack(stack).map(drop)
 }
 
-/// What stands in the table, by place.
+/// What stands in the table, by index.
 fn table_of_programs() -> impl Iterator<Item = (u32, &'static str)> {
     let judges = STACK.iter().map(|(_, _, judge)| *judge);
     (0..).zip(judges.chain([DNS_ANSWER, DNS_QUESTION, REJECTED]))
@@ -200,12 +200,12 @@ pub fn heal(
 ) -> Result<Vec<String>> {
     let (programs, pins) = (stack.programs, stack.pins);
     let mut gone = Vec::new();
-    for (place, name) in table_of_programs() {
+    for (index, name) in table_of_programs() {
         let program = found(programs, name)?;
-        let stands = table.id(place).context("reading who judges")?;
+        let stands = table.id(index).context("reading who judges")?;
         if stands != Some(bpf::map_info(program)?.id) {
             table
-                .put(place, program)
+                .put(index, program)
                 .with_context(|| format!("putting {name} in its place"))?;
             gone.push(name.to_owned());
         }

@@ -16,7 +16,7 @@ use crate::programs::{self, Births};
 use crate::state::{Kept, State, Which};
 use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
-use firewall_abi::firewall::{Lease, place};
+use firewall_abi::firewall::{Lease, generation_index};
 use firewall_abi::rules::{FailMode, Head, NO_SETS, SETS_TABLES};
 use rules::{Program, Resolver, Rules, Set, SystemResolver};
 use std::collections::BTreeSet;
@@ -38,19 +38,19 @@ pub struct Held {
     pub programs: Vec<Program>,
     /// The sets that its rules have, whether they ask for them or not; none: that is not known.
     pub listed: Option<Arc<[Set]>>,
-    /// The place of the sets that it asks.
+    /// The index of the table of sets that it asks.
     sets: u32,
 }
 
 /// What is in a table of sets that we put there.
 #[derive(Clone, Debug)]
-struct PlacedSets {
+struct SetsTable {
     content: u64,
     /// None: it was compiled by an earlier service, and only the driver reads it.
     known: Option<Arc<KnownSets>>,
 }
 
-impl PlacedSets {
+impl SetsTable {
     /// Whether it does for these tables too: whoever joins a set of theirs joins this one's.
     fn does_for(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> bool {
         let content = compiled.sets.as_ref().map(|(content, _)| *content);
@@ -70,8 +70,8 @@ pub struct Rulebook {
     candidate: Option<(Held, u64)>,
     /// The highest number given to a generation.
     last: u32,
-    /// What is in the tables of sets that we put there, by place.
-    sets: [Option<PlacedSets>; SETS_TABLES as usize],
+    /// What is in the tables of sets that we put there, by index.
+    sets: [Option<SetsTable>; SETS_TABLES as usize],
     /// When the files of the programs were made that rules name.
     births: Births,
 }
@@ -99,8 +99,8 @@ impl Rulebook {
                 sets,
             }))
         };
-        let confirmed = held(place::CONFIRMED, Which::Confirmed)?;
-        let candidate = held(place::CANDIDATE, Which::Candidate)?;
+        let confirmed = held(generation_index::CONFIRMED, Which::Confirmed)?;
+        let candidate = held(generation_index::CANDIDATE, Which::Candidate)?;
         let numbers =
             [&confirmed, &candidate].map(|held| held.as_ref().map_or(0, |held| held.generation));
         let given = u32::try_from(lease.last_generation).unwrap_or(0);
@@ -129,11 +129,11 @@ impl Rulebook {
     }
 
     /// Where the driver has them.
-    pub const fn place_in_force(&self) -> u32 {
+    pub const fn index_in_force(&self) -> u32 {
         if self.candidate.is_some() {
-            place::CANDIDATE
+            generation_index::CANDIDATE
         } else {
-            place::CONFIRMED
+            generation_index::CONFIRMED
         }
     }
 
@@ -145,7 +145,7 @@ impl Rulebook {
         new: New<'_>,
         ends_lease: bool,
     ) -> Result<(Held, Compiled)> {
-        let (held, compiled) = self.put(driver, place::CONFIRMED, &new)?;
+        let (held, compiled) = self.put(driver, generation_index::CONFIRMED, &new)?;
         self.confirmed = Some(held.clone());
         if ends_lease {
             self.end_lease(driver, state)?;
@@ -173,7 +173,7 @@ impl Rulebook {
             members,
             budget,
         };
-        let (held, _) = self.put_tables(driver, place::CONFIRMED, from, compiled)?;
+        let (held, _) = self.put_tables(driver, generation_index::CONFIRMED, from, compiled)?;
         self.confirmed = Some(held.clone());
         self.keep(state, Which::Confirmed, &held);
         self.free_sets(driver)?;
@@ -188,7 +188,7 @@ impl Rulebook {
         new: New<'_>,
         time: Duration,
     ) -> Result<Held> {
-        let (held, _) = self.put(driver, place::CANDIDATE, &new)?;
+        let (held, _) = self.put(driver, generation_index::CANDIDATE, &new)?;
         self.keep(state, Which::Candidate, &held);
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = now_ns()?.saturating_add(time);
@@ -208,7 +208,7 @@ impl Rulebook {
             return Err(Refused::LeaseOver);
         }
         driver
-            .copy_rules(place::CANDIDATE, place::CONFIRMED)
+            .copy_rules(generation_index::CANDIDATE, generation_index::CONFIRMED)
             .map_err(refused)?;
         self.confirmed = Some(held.clone());
         self.keep(state, Which::Confirmed, &held);
@@ -275,9 +275,9 @@ impl Rulebook {
                 budget,
             };
             let at = if which == Which::Confirmed {
-                place::CONFIRMED
+                generation_index::CONFIRMED
             } else {
-                place::CANDIDATE
+                generation_index::CANDIDATE
             };
             let (renewed, _) = self.put(driver, at, &new)?;
             self.keep(state, which, &renewed);
@@ -353,7 +353,7 @@ impl Rulebook {
     ) -> Result<(Held, Compiled)> {
         let generation = self.next();
         self.check_memory(driver, &compiled, &from)?;
-        let sets = self.place_sets(driver, &compiled, &from)?;
+        let sets = self.put_sets(driver, &compiled, &from)?;
         let head = Head {
             generation,
             sets,
@@ -403,7 +403,7 @@ impl Rulebook {
         compiled: &Compiled,
         TablesFrom { known, budget, .. }: &TablesFrom<'_>,
     ) -> Result<(), Refused> {
-        let is_there = self.place_of(compiled, known.as_ref()).is_some();
+        let is_there = self.index_of(compiled, known.as_ref()).is_some();
         let sets = compiled.sets.as_ref().filter(|_| !is_there);
         let needed =
             needed(compiled.pages.len()) + sets.map_or(0, |(_, pages)| needed(pages.len()));
@@ -418,18 +418,18 @@ impl Rulebook {
         Ok(())
     }
 
-    fn place_of(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> Option<usize> {
-        let does = |placed: &Option<PlacedSets>| {
-            placed
+    fn index_of(&self, compiled: &Compiled, known: Option<&Arc<KnownSets>>) -> Option<usize> {
+        let does = |table: &Option<SetsTable>| {
+            table
                 .as_ref()
-                .is_some_and(|placed| placed.does_for(compiled, known))
+                .is_some_and(|table| table.does_for(compiled, known))
         };
         self.sets.iter().position(does)
     }
 
-    /// Where the sets are that these tables ask; they are put where nobody uses the place unless they are there. Before any rules ask
+    /// Where the sets are that these tables ask; they are put where nobody uses the index unless they are there. Before any rules ask
     /// them, whatever has joined a set is known to be in it there.
-    fn place_sets(
+    fn put_sets(
         &mut self,
         driver: &Driver,
         compiled: &Compiled,
@@ -438,25 +438,25 @@ impl Rulebook {
         let Some((content, pages)) = &compiled.sets else {
             return Ok(NO_SETS);
         };
-        if let Some(place) = self.place_of(compiled, known.as_ref()) {
-            return Ok(place as u32);
+        if let Some(index) = self.index_of(compiled, known.as_ref()) {
+            return Ok(index as u32);
         }
-        let place = (0..SETS_TABLES)
-            .find(|place| !self.uses(*place))
+        let index = (0..SETS_TABLES)
+            .find(|index| !self.uses(*index))
             .context("every place for sets is in use")?;
-        driver.put_sets(place, pages)?;
-        self.sets[place as usize] = Some(PlacedSets {
+        driver.put_sets(index, pages)?;
+        self.sets[index as usize] = Some(SetsTable {
             content: *content,
             known: known.clone(),
         });
         members.put_all(driver, &self.tables())?;
-        Ok(place)
+        Ok(index)
     }
 
     /// What is known of the tables of sets that the driver has.
     pub fn tables(&self) -> Tables {
-        let known = |placed: &Option<PlacedSets>| placed.as_ref()?.known.clone();
-        std::array::from_fn(|place| self.sets.get(place).and_then(known))
+        let known = |table: &Option<SetsTable>| table.as_ref()?.known.clone();
+        std::array::from_fn(|index| self.sets.get(index).and_then(known))
     }
 
     /// What is known of the sets that the rules in force ask.
@@ -465,8 +465,8 @@ impl Rulebook {
     }
 
     fn known(&self, held: &Held) -> Option<Arc<KnownSets>> {
-        let placed = self.sets.get(held.sets as usize)?.as_ref()?;
-        placed.known.clone()
+        let table = self.sets.get(held.sets as usize)?.as_ref()?;
+        table.known.clone()
     }
 
     /// Whether something is in sets that these rules ask, of which nothing is known.
@@ -485,8 +485,8 @@ impl Rulebook {
         self.held().any(|held| self.is_unread(held, members))
     }
 
-    fn uses(&self, place: u32) -> bool {
-        self.held().any(|held| held.sets == place)
+    fn uses(&self, index: u32) -> bool {
+        self.held().any(|held| held.sets == index)
     }
 
     fn held(&self) -> impl Iterator<Item = &Held> {
@@ -497,12 +497,12 @@ impl Rulebook {
 
     /// Once the update of a generation has returned, no program runs that still reads the old one.
     fn free_sets(&mut self, driver: &Driver) -> Result<()> {
-        for place in (0..SETS_TABLES)
-            .filter(|place| !self.uses(*place))
+        for index in (0..SETS_TABLES)
+            .filter(|index| !self.uses(*index))
             .collect::<Vec<_>>()
         {
-            self.sets[place as usize] = None;
-            driver.drop_sets(place)?;
+            self.sets[index as usize] = None;
+            driver.drop_sets(index)?;
         }
         Ok(())
     }
@@ -512,7 +512,7 @@ impl Rulebook {
             deadline_ns: 0,
             last_generation: self.last.into(),
         })?;
-        driver.drop_rules(place::CANDIDATE)?;
+        driver.drop_rules(generation_index::CANDIDATE)?;
         self.candidate = None;
         state.forget(Which::Candidate);
         self.free_sets(driver)

@@ -8,27 +8,33 @@ use std::collections::{HashMap, VecDeque};
 pub struct Aging<const MOST: usize> {
     /// Those that are there.
     pub entries: HashMap<FlowKey, FlowEntry>,
-    /// The oldest first, each with its place; some of them may be gone.
+    /// The oldest first, each with its slot; some of them may be gone.
     by_age: VecDeque<(FlowKey, u32)>,
-    /// How many were put here, which makes their places.
+    /// How many were put here, which makes their slots.
     cursor: u32,
 }
 
 impl<const MOST: usize> Aging<MOST> {
     /// Puts it there as the youngest.
     pub fn put(&mut self, key: &FlowKey, entry: &FlowEntry) {
-        let place = self.cursor;
-        self.cursor = place.wrapping_add(1);
-        self.entries.insert(*key, FlowEntry { place, ..*entry });
-        self.by_age.push_back((*key, place));
+        let slot = self.cursor;
+        self.cursor = slot.wrapping_add(1);
+        self.entries.insert(
+            *key,
+            FlowEntry {
+                pending_slot: slot,
+                ..*entry
+            },
+        );
+        self.by_age.push_back((*key, slot));
         while self.by_age.len() > MOST
-            && let Some((oldest, place)) = self.by_age.pop_front()
+            && let Some((oldest, slot)) = self.by_age.pop_front()
         {
             // The same ends may have begun another one.
             if self
                 .entries
                 .get(&oldest)
-                .is_some_and(|entry| entry.place == place)
+                .is_some_and(|entry| entry.pending_slot == slot)
             {
                 self.entries.remove(&oldest);
             }

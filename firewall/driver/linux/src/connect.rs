@@ -180,7 +180,7 @@ const LOCAL_OUT: u64 = 3;
 /// How the kernel's hooks are in order: between these stands what translates where a packet goes (`NF_IP_PRI_NAT_DST`, and IPVS
 /// right behind it).
 const TRANSLATORS: core::ops::Range<i32> = -100..0;
-/// Where chains stand that filter (`NF_IP_PRI_FILTER`): taken for such that rewrite nothing. At any other place before our own
+/// Where chains stand that filter (`NF_IP_PRI_FILTER`): taken for such that rewrite nothing. At any other priority before our own
 /// (`hooks.rs` of the service has it), a chain of nftables is there to change something, an address maybe.
 const FILTER: i32 = 0;
 const OURS: i32 = 50;

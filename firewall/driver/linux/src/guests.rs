@@ -19,11 +19,11 @@ struct Search {
     is_first: bool,
     /// What the list of ports begins and ends with,
     ports: u64,
-    /// and the place in it.
+    /// and where the search is in it.
     port: u64,
     /// The namespace that is looked for; 0: none is.
     wanted: u64,
-    /// The place in the list of namespaces.
+    /// Where the search is in the list of namespaces.
     at: u64,
     /// Whether there was a port at all.
     any: bool,

@@ -156,7 +156,7 @@ pub fn read<T>(structure: u64, offset: u32) -> Option<T> {
     (failed == 0).then(|| unsafe { value.assume_init() })
 }
 
-/// Reads a value of the kernel's into a place; false: the address is none.
+/// Reads a value of the kernel's into a variable; false: the address is none.
 #[inline(always)]
 pub fn read_into<T>(structure: u64, offset: u32, to: &mut T) -> bool {
     let at = (structure + u64::from(offset)) as *const c_void;

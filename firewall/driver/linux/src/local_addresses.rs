@@ -27,11 +27,11 @@ struct Search {
     is_v4: bool,
     /// What the list of devices begins and ends with.
     devices: u64,
-    /// The place in that list.
+    /// Where the search is in that list.
     device: u64,
     /// What the list of this device's addresses ends with.
     end: u64,
-    /// The place in that list; 0: none.
+    /// Where the search is in that list; 0: nowhere.
     at: u64,
     /// Whether this device is the loopback one, all of whose networks are the machine's own.
     is_loopback: bool,

@@ -63,7 +63,7 @@ use packet::{AtSocket, InStack, bpf_nf_ctx};
 #[btf_map]
 static ZONE: CgroupArray<1> = CgroupArray::new();
 
-/// Who judges where, and who goes on after that, by the numbers below. Filled by the service: another program takes a place by one update.
+/// Who judges where, and who goes on after that, by the numbers below. Filled by the service: another program is put in by one update.
 #[btf_map]
 static JUDGES: ProgramArray<6> = ProgramArray::new();
 const LOCAL_IN: u32 = 0;
@@ -80,12 +80,12 @@ const DROP: i32 = 0;
 const ACCEPT: i32 = 1;
 
 macro_rules! netfilter {
-    ($($(#[doc = $doc:literal])+ $entry:ident, $judge:ident: $direction:expr, $place:ident;)+) => {$(
+    ($($(#[doc = $doc:literal])+ $entry:ident, $judge:ident: $direction:expr, $index:ident;)+) => {$(
         /// Goes on with the program that judges here. There is none: nothing passes.
         #[unsafe(no_mangle)]
         #[unsafe(link_section = "netfilter")]
         pub extern "C" fn $entry(ctx: *mut bpf_nf_ctx) -> i32 {
-            go_on(ctx, $place);
+            go_on(ctx, $index);
             DROP
         }
 
@@ -93,7 +93,7 @@ macro_rules! netfilter {
         #[unsafe(no_mangle)]
         #[unsafe(link_section = "netfilter")]
         pub extern "C" fn $judge(ctx: *mut bpf_nf_ctx) -> i32 {
-            in_stack::<{ $place == FORWARD }>(ctx, $direction)
+            in_stack::<{ $index == FORWARD }>(ctx, $direction)
         }
     )+};
 }
@@ -128,22 +128,22 @@ fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -
         _ => DROP,
     };
     if !FORWARDED && is_of_dns == 1 {
-        let place = if direction as u8 == Direction::Inbound as u8 {
+        let index = if direction as u8 == Direction::Inbound as u8 {
             DNS_ANSWER
         } else {
             DNS_QUESTION
         };
-        go_on(ctx, place);
+        go_on(ctx, index);
     }
     verdict
 }
 
-/// Goes on with the program of this place in the table. It comes back if there is none.
+/// Goes on with the program at this index of the table. It comes back if there is none.
 #[inline(always)]
-fn go_on(ctx: *mut bpf_nf_ctx, place: u32) {
+fn go_on(ctx: *mut bpf_nf_ctx, index: u32) {
     let judges = core::ptr::from_ref(&JUDGES).cast_mut().cast();
     // SAFETY: the program's own context and a map of programs.
-    unsafe { bpf_tail_call(ctx.cast(), judges, place) };
+    unsafe { bpf_tail_call(ctx.cast(), judges, index) };
 }
 
 /// An answer of DNS that passes: its verdict stands, and only then it is handed to the service. Gone on with from

@@ -24,11 +24,11 @@ const FILENAME: usize = 8;
 #[inline(always)]
 pub fn started(ctx: &TracePointContext) {
     // SAFETY: an offset within the tracepoint's own data.
-    let Ok(place) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
+    let Ok(location) = (unsafe { ctx.read_at::<u32>(FILENAME) }) else {
         return;
     };
     // SAFETY: the low half is an offset from there; only a helper that checks ever reads it.
-    let path = unsafe { ctx.as_ptr().add((place & 0xFFFF) as usize) };
+    let path = unsafe { ctx.as_ptr().add((location & 0xFFFF) as usize) };
     let task = Task::current();
     let program = task.as_ref().map_or([0; 2], Task::program);
     programs::remember(program, path);

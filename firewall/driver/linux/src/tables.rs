@@ -16,7 +16,7 @@ use engine::quota::{PARTS, charged_owners, has_room, parts, ring_owner};
 use engine::{LoopBody, Pages, Tables};
 use firewall_abi::firewall::{
     FlowEntry, FlowKey, Lease, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, QUOTA_OWNERS, RING,
-    RINGS, Service, VERDICT_LINES, Verdicts, canary, place, places_of_closed,
+    RINGS, Service, VERDICT_LINES, Verdicts, canary, first_closed_slot, generation_index,
 };
 use firewall_abi::members::{MAX_MEMBERS, Member};
 use firewall_abi::packet::{Direction, NO_RULE};
@@ -29,7 +29,7 @@ type Table = Array<Page, 1, TABLE_FLAGS>;
 /// The generation in force, and the one that is tried out under a lease: each replaced as a whole by one update.
 #[btf_map]
 static RULES: ArrayOfMaps<Table, 2> = ArrayOfMaps::new();
-/// Tables of sets, which generations share: a generation names its own by its place.
+/// Tables of sets, which generations share: a generation names its own by its index.
 #[btf_map]
 static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
 /// What addresses have joined since: the service writes each as a whole, and takes out what is over. Room is taken as it is needed
@@ -54,14 +54,14 @@ static CHARGED: Array<u32, QUOTA_OWNERS> = Array::new();
 /// Connections that began outside and are not confirmed. The oldest makes room for the next.
 #[btf_map]
 static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruHashMap::new();
-/// The others that are not confirmed. Each has one of these places, so there is always room.
+/// The others that are not confirmed. Each has one of these slots, so there is always room.
 #[btf_map]
-static PENDING: HashMap<FlowKey, FlowEntry, PLACES> = HashMap::new();
-const PLACES: usize = RINGS * RING;
-/// Who has been in each place, last. A ring of places is one quota owner's, so that his next pushes out his oldest.
+static PENDING: HashMap<FlowKey, FlowEntry, PENDING_SLOTS> = HashMap::new();
+const PENDING_SLOTS: usize = RINGS * RING;
+/// Who has been in each slot, last. A ring of slots is one quota owner's, so that his next pushes out his oldest.
 #[btf_map]
-static PLACED: Array<FlowKey, PLACES> = Array::new();
-/// How many places of each ring were taken so far: the next one follows.
+static SLOT_KEYS: Array<FlowKey, PENDING_SLOTS> = Array::new();
+/// How many slots of each ring were taken so far: the next one follows.
 #[btf_map]
 static RING_CURSORS: Array<u32, RINGS> = Array::new();
 /// How many of each part of each ring.
@@ -74,7 +74,7 @@ static RING_OWNERS: Array<u32, RINGS> = Array::new();
 /// Which ring each quota owner has: one more than its number.
 #[btf_map]
 static OWNER_RINGS: Array<u32, QUOTA_OWNERS> = Array::new();
-/// Connections that both ends have ended: of the two places that one has, it takes the one that was taken longer ago. Whoever closes
+/// Connections that both ends have ended: of the two slots that one has, it takes the one that was taken longer ago. Whoever closes
 /// connections by the thousand a second would wait for the kernel's own table that makes room by itself.
 #[btf_map]
 static CLOSED: Array<ClosedFlow, MAX_CLOSED> = Array::new();
@@ -92,12 +92,12 @@ static NEW: Array<FlowEntry, 1> = Array::new();
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
 
-/// How many of the service's own packets were seen at each place.
+/// How many of the service's own packets were seen, by the indices in [`canary`].
 #[btf_map]
-static CANARY: Array<u64, { canary::PLACES }> = Array::new();
+static CANARY: Array<u64, { canary::COUNTERS }> = Array::new();
 
 /// What stands in a number until the service sets it, and nowhere else: the compiler keeps equal constants once, so that whoever
-/// looks up a table's place 0 by a pointer to that would look up the service's number.
+/// looks up a table's index 0 by a pointer to that would look up the service's number.
 pub const UNSET: u64 = u64::from_ne_bytes(*b"not set.");
 
 /// The mark that the service's own packets bear. Set by it as it loads the driver.
@@ -173,10 +173,10 @@ pub fn count_refused_connect() {
     }
 }
 
-/// Counts a packet of the service's own, of this place in [`canary`].
+/// Counts a packet of the service's own, by its index in [`canary`].
 #[inline(always)]
-pub fn count_canary(place: u32) {
-    if let Some(seen) = CANARY.get(place) {
+pub fn count_canary(index: u32) {
+    if let Some(seen) = CANARY.get(index) {
         add(seen, 1);
     }
 }
@@ -226,19 +226,19 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     #[inline(always)]
     fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         // Before, not within: each takes its own part of the small stack.
-        let place = if arrived(direction) {
-            NO_PLACE
+        let slot = if arrived(direction) {
+            NO_SLOT
         } else {
-            next_place::<FORWARDS>(quota_owner)
+            next_slot::<FORWARDS>(quota_owner)
         };
-        let begun = begin(key, place);
+        let begun = begin(key, slot);
         if begun != 0 {
             if begun != ALREADY_THERE {
                 count_full();
             }
             return None;
         }
-        let entry = if place == NO_PLACE {
+        let entry = if slot == NO_SLOT {
             ARRIVING.get_ptr_mut(key)
         } else {
             PENDING.get_ptr_mut(key)
@@ -247,7 +247,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         let entry = unsafe { &mut *entry? };
         entry.quota_owner = quota_owner;
         entry.direction = direction;
-        entry.place = place;
+        entry.pending_slot = slot;
         Some(entry)
     }
 
@@ -280,7 +280,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         if arrives {
             let _has_made_room = ARRIVING.remove(key);
         } else {
-            let _has_made_room = leave_place(key, entry.place);
+            let _has_made_room = leave_slot(key, entry.pending_slot);
         }
     }
 
@@ -330,10 +330,10 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
 
     #[inline(always)]
     fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
-        let first = places_of_closed(key, seed());
-        (first..first + 2).find_map(|place| {
+        let first = first_closed_slot(key, seed());
+        (first..first + 2).find_map(|slot| {
             // Read at once; one that is taken meanwhile has another connection's values, which its reader compares or does not mind.
-            let flow = CLOSED.get(place)?;
+            let flow = CLOSED.get(slot)?;
             is_same(&flow.key, key).then_some(flow.closed)
         })
     }
@@ -351,7 +351,7 @@ fn is_same(one: &FlowKey, other: &FlowKey) -> bool {
 /// Remembers for a while that a connection has ended.
 #[inline(always)]
 fn note_closed(key: &FlowKey, entry: &FlowEntry) {
-    let first = places_of_closed(key, seed());
+    let first = first_closed_slot(key, seed());
     let (Some(one), Some(other)) = (CLOSED.get_ptr_mut(first), CLOSED.get_ptr_mut(first + 1))
     else {
         return;
@@ -488,67 +488,67 @@ fn count_kept<const FORWARDS: bool>(quota_owner: u32, direction: u8, more: i32) 
 }
 
 /// Begins a connection with an entry that is filled in afterwards: the kernel copies it from one map to the other, because the small
-/// stack has no room for it. It takes this place, or none among those that began inside. 0, or what the kernel says.
+/// stack has no room for it. It takes this slot, or none among those that began inside. 0, or what the kernel says.
 #[inline(never)]
-fn begin(key: &FlowKey, place: u32) -> i32 {
+fn begin(key: &FlowKey, slot: u32) -> i32 {
     let Some(new) = NEW.get(0) else {
         return NO_SUCH;
     };
-    if place == NO_PLACE {
+    if slot == NO_SLOT {
         return ARRIVING.insert(key, new, ONLY_NEW).err().unwrap_or(0);
     }
-    let Some(placed) = PLACED.get_ptr_mut(place) else {
+    let Some(slot_key) = SLOT_KEYS.get_ptr_mut(slot) else {
         return NO_SUCH;
     };
     // SAFETY: the map's value, which outlives the program. Nobody else has taken this one.
-    let placed = unsafe { &mut *placed };
+    let slot_key = unsafe { &mut *slot_key };
     // Who has left it has said so, mostly, and need not be looked for where nobody has looked for long.
-    if placed.protocol != NOBODY && is_pending_at(placed, place) {
-        tell_carried(placed);
-        let _was_quicker = PENDING.remove(&*placed);
+    if slot_key.protocol != NOBODY && is_pending_at(slot_key, slot) {
+        tell_carried(slot_key);
+        let _was_quicker = PENDING.remove(&*slot_key);
     }
-    *placed = *key;
+    *slot_key = *key;
     PENDING.insert(key, new, ONLY_NEW).err().unwrap_or(0)
 }
 
-/// Where a protocol stands: who was in a place has left it, or nobody was there. Nothing of this protocol begins a connection.
+/// Where a protocol stands: who was in a slot has left it, or nobody was there. Nothing of this protocol begins a connection.
 const NOBODY: u32 = 0;
 
-/// Whether who was put in this place is in it still.
+/// Whether who was put in this slot is in it still.
 #[inline(always)]
-fn is_pending_at(key: &FlowKey, place: u32) -> bool {
+fn is_pending_at(key: &FlowKey, slot: u32) -> bool {
     // SAFETY: read at once.
-    unsafe { PENDING.get(key) }.is_some_and(|oldest| oldest.place == place)
+    unsafe { PENDING.get(key) }.is_some_and(|oldest| oldest.pending_slot == slot)
 }
 
 /// Takes one out that is not confirmed, and began inside or is forwarded. False: it is not there.
 #[inline(always)]
-fn leave_place(key: &FlowKey, place: u32) -> bool {
+fn leave_slot(key: &FlowKey, slot: u32) -> bool {
     let left = PENDING.remove(key).is_ok();
-    if left && let Some(placed) = PLACED.get_ptr_mut(place) {
+    if left && let Some(slot_key) = SLOT_KEYS.get_ptr_mut(slot) {
         // SAFETY: the map's value, which outlives the program.
-        let placed = unsafe { &mut *placed };
+        let slot_key = unsafe { &mut *slot_key };
         // Somebody may have taken it meanwhile.
-        if is_same(placed, key) {
-            placed.protocol = NOBODY;
+        if is_same(slot_key, key) {
+            slot_key.protocol = NOBODY;
         }
     }
     left
 }
 
 /// Of what began outside.
-const NO_PLACE: u32 = u32::MAX;
+const NO_SLOT: u32 = u32::MAX;
 
-/// The place that a quota owner's next connection takes.
+/// The slot that a quota owner's next connection takes.
 #[inline(never)]
-fn next_place<const FORWARDS: bool>(quota_owner: u32) -> u32 {
+fn next_slot<const FORWARDS: bool>(quota_owner: u32) -> u32 {
     let (owner, parts) = if FORWARDS {
         (ring_owner(quota_owner), parts(quota_owner))
     } else {
         (quota_owner, None)
     };
     let ring = ring_of(owner);
-    let (cursor, first, places) = match parts {
+    let (cursor, first, slots) = match parts {
         None => (RING_CURSORS.get(ring), ring * RING as u32, RING as u32),
         Some(parts) => {
             let [one, other] = parts.map(|part| ring * PARTS + part);
@@ -561,20 +561,20 @@ fn next_place<const FORWARDS: bool>(quota_owner: u32) -> u32 {
         }
     };
     let taken = cursor.map_or(0, |cursor| add_word(cursor, 1));
-    first + (taken & (places - 1))
+    first + (taken & (slots - 1))
 }
 
 /// When whoever makes room next in this part of a ring was last heard of; 0: there is room.
 #[inline(always)]
 fn oldest_ns(part: u32) -> u64 {
     let taken = PART_CURSORS.get(part).copied().unwrap_or(0);
-    let place = part * PART + (taken & (PART - 1));
-    let Some(placed) = PLACED.get(place) else {
+    let slot = part * PART + (taken & (PART - 1));
+    let Some(slot_key) = SLOT_KEYS.get(slot) else {
         return 0;
     };
     // SAFETY: read at once.
-    match unsafe { PENDING.get(placed) } {
-        Some(oldest) if oldest.place == place => oldest.stamp_ns,
+    match unsafe { PENDING.get(slot_key) } {
+        Some(oldest) if oldest.pending_slot == slot => oldest.stamp_ns,
         _ => 0,
     }
 }
@@ -651,14 +651,14 @@ impl InForce {
             .get(0)
             .is_some_and(|lease| lease.deadline_ns != 0 && boot_ns() < lease.deadline_ns);
         let candidate = if leased {
-            RULES.get(place::CANDIDATE)
+            RULES.get(generation_index::CANDIDATE)
         } else {
             None
         };
         let rules = if candidate.is_some() {
             candidate
         } else {
-            RULES.get(place::CONFIRMED)
+            RULES.get(generation_index::CONFIRMED)
         };
         Self(rules.map(KernelPages::of))
     }
@@ -687,16 +687,16 @@ impl Tables for InForce {
     }
 
     #[inline(always)]
-    fn sets(&self, place: u32) -> Option<&KernelPages> {
-        SETS.get(place).map(KernelPages::of)
+    fn sets(&self, sets_index: u32) -> Option<&KernelPages> {
+        SETS.get(sets_index).map(KernelPages::of)
     }
 
     #[inline(always)]
-    fn joined(&self, place: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
+    fn joined(&self, sets_index: u32, ip_version: u8, address: &[u8; 16]) -> Option<u32> {
         // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs, or gives it to another address
         // that joins a set just then: one packet may be judged by that one's.
         let member = unsafe { MEMBERS.get(address) }?;
-        member.class(place, ip_version, boot_ns())
+        member.class(sets_index, ip_version, boot_ns())
     }
 
     #[inline(always)]

@@ -135,7 +135,7 @@ impl Firewall {
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
         let hits = self
             .driver
-            .hits(self.rulebook.place_in_force())
+            .hits(self.rulebook.index_in_force())
             .map_err(refused)?;
         Ok(Hits { generation, hits })
     }
