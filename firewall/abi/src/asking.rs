@@ -47,8 +47,8 @@ pub struct Subject {
 /// How much an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
-    /// The other end's address, protocol and port.
-    Place,
+    /// The other end's address, protocol and port: to people, a place.
+    Endpoint,
     /// The other end's address, whatever the protocol and port.
     Address,
     /// The protocol and port, whatever the address.
@@ -59,13 +59,13 @@ pub enum Width {
 
 impl Width {
     /// From the narrowest on: the order in which answers are looked for.
-    pub const ALL: [Self; 4] = [Self::Place, Self::Address, Self::Port, Self::Anywhere];
+    pub const ALL: [Self; 4] = [Self::Endpoint, Self::Address, Self::Port, Self::Anywhere];
 
     /// The name in requests and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Place => "place",
+            Self::Endpoint => "place",
             Self::Address => "address",
             Self::Port => "port",
             Self::Anywhere => "anywhere",

@@ -29,14 +29,14 @@ pub fn find_answer(
         began_ns,
         cookie,
     } = *asker;
-    if cookie != 0 && answered(&subject.at(Width::Place).of(Who::Socket { cookie })) {
+    if cookie != 0 && answered(&subject.at(Width::Endpoint).of(Who::Socket { cookie })) {
         return true;
     }
     let mut at = |width| {
         pid != 0 && answered(&subject.at(width).of(Who::Process { pid, began_ns }))
             || answered(&subject.at(width))
     };
-    at(Width::Place) || at(Width::Address) || at(Width::Port) || at(Width::Anywhere)
+    at(Width::Endpoint) || at(Width::Address) || at(Width::Port) || at(Width::Anywhere)
 }
 
 /// What a question about a packet is about, or about what its connection began with, if it is a reply.
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(web.at(Width::Address), mail.at(Width::Address));
         assert_eq!(web.at(Width::Anywhere), mail.at(Width::Anywhere));
         assert_ne!(web.at(Width::Port), mail.at(Width::Port));
-        assert_ne!(web.at(Width::Place), mail.at(Width::Place));
+        assert_ne!(web.at(Width::Endpoint), mail.at(Width::Endpoint));
         let elsewhere = Subject {
             remote: [9; 16],
             ..web

@@ -123,7 +123,7 @@ impl Suggestion<'_> {
     fn names_what(&self) -> bool {
         matches!(
             self.reach,
-            Reach::Ends | Reach::Other(Width::Place | Width::Port)
+            Reach::Ends | Reach::Other(Width::Endpoint | Width::Port)
         )
     }
 

@@ -160,7 +160,7 @@ impl Written {
 /// How wide an answer to this is.
 pub fn width(to: &Subject) -> Width {
     match (to.remote != [0; 16], to.protocol != 0) {
-        (true, true) => Width::Place,
+        (true, true) => Width::Endpoint,
         (true, false) => Width::Address,
         (false, true) => Width::Port,
         (false, false) => Width::Anywhere,

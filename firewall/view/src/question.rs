@@ -36,7 +36,7 @@ pub const LASTS: [Choice<Lasts>; 5] = [
 ];
 /// What an answer is about; the first unless another one is chosen.
 pub const WIDTHS: [Choice<Width>; 4] = [
-    Choice::new('p', Width::Place, "this place"),
+    Choice::new('p', Width::Endpoint, "this place"),
     Choice::new('d', Width::Address, "this address"),
     Choice::new('o', Width::Port, "this port"),
     Choice::new('e', Width::Anywhere, "everywhere"),
@@ -71,7 +71,7 @@ impl<T: Copy> Choice<T> {
 pub const fn usual(allow: bool) -> Given {
     Given {
         allow,
-        width: Width::Place,
+        width: Width::Endpoint,
         lasts: USUAL,
     }
 }
@@ -89,7 +89,7 @@ pub const fn can_last(question: &Question, lasts: Lasts) -> bool {
 /// Whether an answer that holds so long can be this wide.
 #[must_use]
 pub fn can_be_wide(lasts: Lasts, width: Width) -> bool {
-    lasts != Lasts::Connection || width == Width::Place
+    lasts != Lasts::Connection || width == Width::Endpoint
 }
 
 /// Whether it is about what begins elsewhere.
@@ -193,7 +193,7 @@ pub fn answer(question: &Question, given: &Given) -> String {
     let Question { protocol, port, .. } = question;
     let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
     let about = match (given.width, port) {
-        (Width::Place, _) => place(question),
+        (Width::Endpoint, _) => place(question),
         (Width::Address, _) => format!("{}, whatever the port", remote(question)),
         (Width::Port, Some(port)) => format!("{protocol} port {port}, whatever the address"),
         (Width::Port, None) => format!("{protocol}, whatever the address"),
@@ -250,7 +250,7 @@ mod tests {
             answer(&question, &given)
         };
         assert_eq!(
-            words(Width::Place, USUAL),
+            words(Width::Endpoint, USUAL),
             "block for 10 minutes: 192.0.2.7 tcp port 443"
         );
         assert_eq!(

@@ -35,7 +35,7 @@ impl Wish {
         Self {
             allow: packet.verdict != Verdict::Allow,
             who: known(packet).first().copied().unwrap_or(Who::Anyone),
-            width: Width::Place,
+            width: Width::Endpoint,
             packet: packet.clone(),
         }
     }
@@ -44,7 +44,7 @@ impl Wish {
     /// a port only of what shows one.
     pub fn can_be(&self) -> bool {
         match self.width {
-            Width::Place | Width::Address => true,
+            Width::Endpoint | Width::Address => true,
             Width::Port => self.packet.reason != Reason::Fragment,
             Width::Anywhere => self.who != Who::Anyone,
         }

@@ -144,7 +144,7 @@ fn choices(ui: &mut Ui, wish: &mut Wish) {
         });
     }
     if !wish.can_be() {
-        wish.width = Width::Place;
+        wish.width = Width::Endpoint;
     }
     ui.horizontal_wrapped(|ui| {
         name(ui, "about");
@@ -187,7 +187,7 @@ fn reach(wish: &Wish) -> String {
         Direction::Outbound => ("to", packet.flow.destination),
         Direction::Forward => {
             return match wish.width {
-                Width::Place => format!("between these two addresses, {what}"),
+                Width::Endpoint => format!("between these two addresses, {what}"),
                 Width::Address => "between these two addresses, whatever the port".to_owned(),
                 Width::Port | Width::Anywhere => format!("{what}, whatever the addresses"),
             };
@@ -195,7 +195,7 @@ fn reach(wish: &Wish) -> String {
     };
     let other = view::entry::address(other);
     match wish.width {
-        Width::Place => format!("{way} {other}, {what}"),
+        Width::Endpoint => format!("{way} {other}, {what}"),
         Width::Address => format!("{way} {other}, whatever the port"),
         Width::Port => format!("{what}, whatever the address"),
         Width::Anywhere => "whatever the address and port".to_owned(),

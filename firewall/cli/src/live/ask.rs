@@ -434,13 +434,19 @@ mod tests {
             _ => None,
         };
         let usual = question::USUAL;
-        assert_eq!(given("a"), Some((true, Width::Place, usual)));
-        assert_eq!(given(" b "), Some((false, Width::Place, usual)));
+        assert_eq!(given("a"), Some((true, Width::Endpoint, usual)));
+        assert_eq!(given(" b "), Some((false, Width::Endpoint, usual)));
         assert_eq!(given("ae"), Some((true, Width::Anywhere, usual)));
         assert_eq!(given("bwe"), Some((false, Width::Anywhere, Lasts::Always)));
         assert_eq!(given("aro"), Some((true, Width::Port, Lasts::UntilRestart)));
-        assert_eq!(given("ac"), Some((true, Width::Place, Lasts::Connection)));
-        assert_eq!(given("bcp"), Some((false, Width::Place, Lasts::Connection)));
+        assert_eq!(
+            given("ac"),
+            Some((true, Width::Endpoint, Lasts::Connection))
+        );
+        assert_eq!(
+            given("bcp"),
+            Some((false, Width::Endpoint, Lasts::Connection))
+        );
         assert_eq!(given("ate"), Some((true, Width::Anywhere, Lasts::Process)));
         // A connection is to one place.
         for nothing in ["x", "aa", "ax", "awpp", "apw", "allow", "A", "ace", "aco"] {

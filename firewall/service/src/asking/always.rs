@@ -174,7 +174,7 @@ mod tests {
         let kept = |user| {
             StoredAnswer::of(
                 &subject(0, user, 1),
-                Width::Place,
+                Width::Endpoint,
                 true,
                 None,
                 String::new(),

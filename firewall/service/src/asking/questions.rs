@@ -261,7 +261,7 @@ mod tests {
             subject(8, 1000, 1),
         ];
         questions.meet(asked(all), usual, now);
-        questions.settle(all[0].at(Width::Place), Width::Place);
+        questions.settle(all[0].at(Width::Endpoint), Width::Endpoint);
         assert_eq!(questions.iter().count(), 2);
         questions.settle(all[1].at(Width::Port), Width::Port);
         assert_eq!(questions.iter().next().unwrap().subject, all[2]);
@@ -286,9 +286,9 @@ mod tests {
             each.collect::<Vec<_>>()
         };
         let socket = first.of(Who::Socket { cookie: 9 });
-        questions.settle(socket, Width::Place);
+        questions.settle(socket, Width::Endpoint);
         assert_eq!(left(&questions), [1, 2, 3, 4]);
-        questions.settle(first.of(all[0].1.socket().unwrap()), Width::Place);
+        questions.settle(first.of(all[0].1.socket().unwrap()), Width::Endpoint);
         assert_eq!(left(&questions), [2, 3, 4]);
         questions.settle(first.at(Width::Anywhere).of(process), Width::Anywhere);
         assert_eq!(left(&questions), [3, 4]);

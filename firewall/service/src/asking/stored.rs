@@ -43,8 +43,8 @@ impl StoredAnswer {
         by: String,
         at: u64,
     ) -> Self {
-        let place = matches!(width, Width::Place | Width::Address);
-        let port = matches!(width, Width::Place | Width::Port);
+        let has_address = matches!(width, Width::Endpoint | Width::Address);
+        let port = matches!(width, Width::Endpoint | Width::Port);
         Self {
             answer: verdict(allow).name().to_owned(),
             program,
@@ -56,7 +56,7 @@ impl StoredAnswer {
             }
             .name()
             .to_owned(),
-            remote: place.then(|| address(to.remote)),
+            remote: has_address.then(|| address(to.remote)),
             remote_name: None,
             protocol: port.then_some(to.protocol),
             port: (port && to.port != 0).then_some(to.port),
@@ -68,7 +68,7 @@ impl StoredAnswer {
     /// How wide it is.
     pub const fn width(&self) -> Width {
         match (self.remote.is_some(), self.protocol.is_some()) {
-            (true, true) => Width::Place,
+            (true, true) => Width::Endpoint,
             (true, false) => Width::Address,
             (false, true) => Width::Port,
             (false, false) => Width::Anywhere,

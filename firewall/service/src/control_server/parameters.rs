@@ -207,7 +207,7 @@ fn answer(
     let lasts = match (seconds, always.unwrap_or(false), until.as_deref()) {
         (None, false, None) => Lasts::UntilRestart,
         (None, true, None) => Lasts::Always,
-        (None, false, Some("connection")) if width == Width::Place => Lasts::Connection,
+        (None, false, Some("connection")) if width == Width::Endpoint => Lasts::Connection,
         (None, false, Some("program")) => Lasts::Process,
         (Some(seconds), false, None) if (1..=LONGEST_ANSWER).contains(&seconds) => {
             Lasts::For(Duration::from_secs(seconds))

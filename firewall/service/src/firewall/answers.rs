@@ -211,7 +211,7 @@ fn shown(
         Who::Program(_) => ("restart", None),
     };
     let note = note.as_ref();
-    let place = matches!(width, Width::Place | Width::Address);
+    let has_address = matches!(width, Width::Endpoint | Width::Address);
     let at = note.map(|note| note.at);
     HeldAnswer {
         id: held_answers::id((to, answer.until_ns, at)),
@@ -222,11 +222,11 @@ fn shown(
         seconds_left: has_end
             .then(|| Duration::from_nanos(answer.until_ns.saturating_sub(now_ns)).as_secs()),
         direction: direction.name().to_owned(),
-        remote: place.then(|| asking::address(to.remote)),
+        remote: has_address.then(|| asking::address(to.remote)),
         remote_name: note
-            .filter(|_| place)
+            .filter(|_| has_address)
             .and_then(|note| note.remote_name.clone()),
-        protocol: matches!(width, Width::Place | Width::Port).then_some(to.protocol),
+        protocol: matches!(width, Width::Endpoint | Width::Port).then_some(to.protocol),
         port: (to.port != 0).then_some(to.port),
         user: (to.user != NO_USER).then_some(to.user),
         program: program.clone(),

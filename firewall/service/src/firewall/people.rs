@@ -81,7 +81,7 @@ impl Firewall {
                     note,
                 };
                 self.held.put(waiting.subject, held);
-                self.driver.settle(waiting.subject, Width::Place)
+                self.driver.settle(waiting.subject, Width::Endpoint)
             });
             if let Err(cause) = done {
                 error!(
