@@ -21,7 +21,7 @@ use std::process::{Command, Output, Stdio};
 
 /// Where it is put in force, and how.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct FallbackTarget {
     /// The network namespace; none: the one that the process is started in.
     pub netns: Option<PathBuf>,
     /// The program of nftables.
@@ -30,7 +30,7 @@ pub struct Place {
     pub folder: PathBuf,
 }
 
-impl Place {
+impl FallbackTarget {
     /// Puts the table in force in the process's network namespace, as no driver judges there. Returns the reason, and before it
     /// what judges now.
     pub fn put_in_force(&self, cause: Error) -> Error {
@@ -100,12 +100,12 @@ impl Place {
             let _none = fs::remove_file(self.folder.join(FALLBACK_FILE));
             return Ok(Vec::new());
         };
-        let place = self.clone();
+        let target = self.clone();
         // A thread of its own may go elsewhere.
         let thread = std::thread::spawn(move || {
             setns(file, CloneFlags::CLONE_NEWNET)
                 .with_context(|| format!("can't enter {}; run as root", path.display()))?;
-            place.take_out()
+            target.take_out()
         });
         thread
             .join()
@@ -255,13 +255,13 @@ mod tests {
     #[test]
     fn without_nftables_it_is_said_that_everything_passes_and_nothing_is_there_to_take_out() {
         let folder = std::env::temp_dir().join(format!("gatebell-fallback-{}", std::process::id()));
-        let place = Place {
+        let target = FallbackTarget {
             netns: None,
             nft: folder.join("none"),
             folder: folder.clone(),
         };
-        assert_eq!(place.take_out().unwrap(), Vec::<String>::new());
-        let said = format!("{:#}", place.put_in_force(anyhow!("no such driver")));
+        assert_eq!(target.take_out().unwrap(), Vec::<String>::new());
+        let said = format!("{:#}", target.put_in_force(anyhow!("no such driver")));
         assert!(
             said.contains("EVERYTHING PASSES") && said.ends_with("no such driver"),
             "{said}"
@@ -269,16 +269,16 @@ mod tests {
         let left = Fallback::read(&folder).unwrap();
         assert!(left.judges.contains("EVERYTHING PASSES"), "{left:?}");
         assert_eq!((left.in_force, &*left.cause), (false, "no such driver"));
-        assert_eq!(place.take_out().unwrap(), Vec::<String>::new());
+        assert_eq!(target.take_out().unwrap(), Vec::<String>::new());
         assert_eq!(Fallback::read(&folder), None);
         // Of one that is there it is said that it can't be taken out.
-        place
+        target
             .write_down(&Fallback {
                 in_force: true,
                 ..left
             })
             .unwrap();
-        assert!(place.take_out().is_err() && Fallback::read(&folder).is_some());
+        assert!(target.take_out().is_err() && Fallback::read(&folder).is_some());
         fs::remove_dir_all(folder).unwrap();
     }
 }

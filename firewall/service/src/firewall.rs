@@ -24,7 +24,7 @@ use crate::members::Members;
 use crate::pins::{self, Pins};
 use crate::programs::{self, Watch};
 use crate::recorder::{HistoryReader, Recorder};
-use crate::recover::{self, Places};
+use crate::recover::{self, Locations};
 use crate::rejected::Rejected;
 use crate::rule_names::KnownGenerations;
 use crate::rulebook::Rulebook;
@@ -87,8 +87,8 @@ pub struct Config {
 impl Config {
     /// Where to look for what such a service leaves.
     #[must_use]
-    pub fn places(&self) -> Places {
-        Places {
+    pub fn locations(&self) -> Locations {
+        Locations {
             state: self.state.clone(),
             pins: self.pins.clone(),
             sockets: self.sockets(),
@@ -282,11 +282,11 @@ impl Firewall {
     /// Starts it: takes over what an earlier service left in the kernel, or begins anew. When this returns, packets are
     /// judged.
     pub(crate) fn start(config: Config) -> Result<Self> {
-        let (places, mut entered) = (config.places(), config.netns.is_none());
+        let (locations, mut entered) = (config.locations(), config.netns.is_none());
         Self::enter_and_begin(config, &mut entered).map_err(|error| {
             // Where another service lives, or hooks are that an earlier one left, a driver judges.
-            if entered && !state::is_held(&places.state) && !pins::are_hooks(&places.pins) {
-                places.fallback().put_in_force(error)
+            if entered && !state::is_held(&locations.state) && !pins::are_hooks(&locations.pins) {
+                locations.fallback().put_in_force(error)
             } else {
                 error
             }
@@ -298,14 +298,14 @@ impl Firewall {
         let pins = Pins::open(&config.pins)?;
         let state = State::take(&config.state)?;
         let begins = !pins.is_there();
-        let places = config.places();
+        let locations = config.locations();
         let begun = Zone::enter(config.netns.as_deref(), &config.cgroup).and_then(|zone| {
             *entered = true;
             Self::begin(config, state, pins, zone)
         });
         begun.map_err(|error| {
             // What an earlier service left stays in force. What we began alone is no firewall yet, and is taken out again.
-            match begins.then(|| recover::take_out(&places)) {
+            match begins.then(|| recover::take_out(&locations)) {
                 Some(Err(left)) => error.context(left.to_string()),
                 _ => error,
             }
@@ -415,7 +415,7 @@ impl Firewall {
 
     /// A driver judges: what did before goes.
     fn take_out_fallback(&mut self) {
-        let taken = self.config.places().fallback().take_out();
+        let taken = self.config.locations().fallback().take_out();
         let taken = taken.with_context(|| {
             format!(
                 "nftables' table {FALLBACK_TABLE} may refuse beside the rules; `nft delete table inet {FALLBACK_TABLE}` takes it out"

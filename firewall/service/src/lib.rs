@@ -60,5 +60,5 @@ mod troubles;
 mod user_names;
 mod zone;
 
-pub use recover::{Places, recover};
+pub use recover::{Locations, recover};
 pub use run::run;

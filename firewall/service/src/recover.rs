@@ -3,7 +3,7 @@
 //!
 //! Every step is tried, whatever became of the others; what is not there is as good as taken away.
 
-use crate::fallback::Place;
+use crate::fallback::FallbackTarget;
 use crate::{living, pins, state};
 use anyhow::{Context, Result, anyhow};
 use rustix::io::Errno;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 /// Where to look. What the service wrote down of itself is looked at besides.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Locations {
     /// The folder in which it writes things down.
     pub state: PathBuf,
     /// The folder in which the kernel keeps the driver.
@@ -32,9 +32,9 @@ pub struct Places {
     pub nft: PathBuf,
 }
 
-impl Places {
-    pub(crate) fn fallback(&self) -> Place {
-        Place {
+impl Locations {
+    pub(crate) fn fallback(&self) -> FallbackTarget {
+        FallbackTarget {
             netns: self.netns.clone(),
             nft: self.nft.clone(),
             folder: self.state.clone(),
@@ -46,20 +46,23 @@ impl Places {
 ///
 /// # Errors
 /// What could not be taken out. All the rest is out.
-pub fn recover(places: &Places) -> Result<Vec<String>> {
-    stop_units(&places.state);
-    let ended = end_service(&places.state);
-    let fallback = places.fallback().take_out_there();
-    all(places, [ended, fallback])
+pub fn recover(locations: &Locations) -> Result<Vec<String>> {
+    stop_units(&locations.state);
+    let ended = end_service(&locations.state);
+    let fallback = locations.fallback().take_out_there();
+    all(locations, [ended, fallback])
 }
 
 /// The same for the service itself, which needs not be ended for it.
-pub fn take_out(places: &Places) -> Result<Vec<String>> {
-    all(places, [])
+pub fn take_out(locations: &Locations) -> Result<Vec<String>> {
+    all(locations, [])
 }
 
-fn all<const N: usize>(places: &Places, before: [Result<Vec<String>>; N]) -> Result<Vec<String>> {
-    let written = state::read(&places.state);
+fn all<const N: usize>(
+    locations: &Locations,
+    before: [Result<Vec<String>>; N],
+) -> Result<Vec<String>> {
+    let written = state::read(&locations.state);
     let mut said = Vec::new();
     let mut failed = Vec::new();
     let mut step = |done: Result<Vec<String>>| match done {
@@ -67,17 +70,17 @@ fn all<const N: usize>(places: &Places, before: [Result<Vec<String>>; N]) -> Res
         Err(error) => failed.push(format!("{error:#}")),
     };
     before.into_iter().for_each(&mut step);
-    let (mut folders, mut sockets) = (vec![places.pins.clone()], places.sockets.clone());
+    let (mut folders, mut sockets) = (vec![locations.pins.clone()], locations.sockets.clone());
     if let Some(Written {
         pins,
         sockets: more,
         ..
     }) = written
     {
-        folders.extend(Some(pins).filter(|other| *other != places.pins));
+        folders.extend(Some(pins).filter(|other| *other != locations.pins));
         sockets.extend(
             more.into_iter()
-                .filter(|other| !places.sockets.contains(other)),
+                .filter(|other| !locations.sockets.contains(other)),
         );
     }
     folders
@@ -86,7 +89,7 @@ fn all<const N: usize>(places: &Places, before: [Result<Vec<String>>; N]) -> Res
     sockets
         .iter()
         .for_each(|socket| step(remove_socket(socket)));
-    step(state::remove(&places.state));
+    step(state::remove(&locations.state));
     if failed.is_empty() {
         Ok(said)
     } else {
@@ -208,10 +211,10 @@ mod tests {
     use crate::state::State;
     use std::process::Child;
 
-    fn places(name: &str) -> Places {
+    fn locations(name: &str) -> Locations {
         let own = format!("gatebell-recover-{name}-{}", std::process::id());
         let state = std::env::temp_dir().join(own);
-        Places {
+        Locations {
             pins: state.join("pins"),
             sockets: Vec::new(),
             netns: None,
@@ -244,45 +247,45 @@ mod tests {
 
     #[test]
     fn a_process_that_has_a_dead_services_number_by_now_is_left_alone() {
-        let (places, mut stranger) = (places("stranger"), stranger());
-        fs::create_dir_all(&places.state).unwrap();
+        let (locations, mut stranger) = (locations("stranger"), stranger());
+        fs::create_dir_all(&locations.state).unwrap();
         let written = serde_json::json!({
-            "pid": stranger.id(), "netns": null, "cgroup": "/", "pins": places.pins, "sockets": [],
+            "pid": stranger.id(), "netns": null, "cgroup": "/", "pins": locations.pins, "sockets": [],
         });
-        fs::write(places.state.join("zone.json"), written.to_string()).unwrap();
+        fs::write(locations.state.join("zone.json"), written.to_string()).unwrap();
         let another = living::start_of(stranger.id()).unwrap() - 1;
         let said = format!("{} {another}\n", stranger.id());
-        fs::write(places.state.join("lock"), said).unwrap();
-        assert_eq!(service(&places.state).map(|(pid, _)| pid), None);
+        fs::write(locations.state.join("lock"), said).unwrap();
+        assert_eq!(service(&locations.state).map(|(pid, _)| pid), None);
         // The next service lives, and loads: it has not written yet what it guards.
-        let loads = State::take(&places.state).unwrap();
-        let recovered = recover(&places);
+        let loads = State::take(&locations.state).unwrap();
+        let recovered = recover(&locations);
         let lives = stranger.try_wait().unwrap().is_none();
         stranger.kill().unwrap();
         stranger.wait().unwrap();
         assert!(lives, "{recovered:?}");
         drop(loads);
-        let _gone = fs::remove_dir_all(&places.state);
+        let _gone = fs::remove_dir_all(&locations.state);
     }
 
     #[test]
     fn a_service_that_still_loads_is_ended_by_what_its_lock_says() {
-        let (places, mut service) = (places("service"), stranger());
-        let held = State::take(&places.state).unwrap();
-        let ours = state::holder(&places.state).unwrap();
+        let (locations, mut service) = (locations("service"), stranger());
+        let held = State::take(&locations.state).unwrap();
+        let ours = state::holder(&locations.state).unwrap();
         assert_eq!(ours.pid, std::process::id());
         assert_eq!(Some(ours.start), living::start_of(ours.pid));
         let start = living::start_of(service.id()).unwrap();
         let said = format!("{} {start}\n", service.id());
-        fs::write(places.state.join("lock"), said).unwrap();
+        fs::write(locations.state.join("lock"), said).unwrap();
         let pid = service.id();
         let waits = std::thread::spawn(move || {
             service.wait().unwrap();
             drop(held);
         });
-        let recovered = recover(&places).unwrap();
+        let recovered = recover(&locations).unwrap();
         assert_eq!(recovered[0], format!("the service, process {pid}"));
         waits.join().unwrap();
-        assert!(!places.state.exists());
+        assert!(!locations.state.exists());
     }
 }

@@ -3,7 +3,7 @@
 use crate::control_server::Control;
 use crate::firewall::{Config, Firewall, Mailbox, MailboxReceiver};
 use crate::load_error;
-use crate::recover::{self, Places};
+use crate::recover::{self, Locations};
 use crate::sd_notify::Manager;
 use crate::signals::Signals;
 use crate::state::{FETCHED_HERE, KEPT_HERE};
@@ -100,7 +100,7 @@ pub fn run(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = Arguments::parse_from(words);
     log::open();
     let done = if arguments.recover {
-        recovered(&arguments.places())
+        recovered(&arguments.locations())
     } else {
         serve(&arguments)
     };
@@ -156,8 +156,8 @@ impl Arguments {
         }
     }
 
-    fn places(&self) -> Places {
-        self.config().places()
+    fn locations(&self) -> Locations {
+        self.config().locations()
     }
 }
 
@@ -180,8 +180,8 @@ fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(wrong)
 }
 
-fn recovered(places: &Places) -> Result<()> {
-    let taken = recover::recover(places)?;
+fn recovered(locations: &Locations) -> Result<()> {
+    let taken = recover::recover(locations)?;
     announce(&json!({ "recovered": taken }));
     Ok(())
 }
@@ -227,7 +227,7 @@ fn serve(arguments: &Arguments) -> Result<()> {
     drop(receiver);
     // Nothing is decided on any more before the last account, and no tombstone comes before the last record.
     let out = if arguments.leave_nothing {
-        recover::take_out(&arguments.places())
+        recover::take_out(&arguments.locations())
     } else {
         Ok(Vec::new())
     };

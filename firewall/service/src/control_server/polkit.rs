@@ -120,7 +120,7 @@ impl Polkit {
         let subject = subject.ok_or_else(|| {
             refuse("the program that connected has ended, so polkit can't be asked about it")
         })?;
-        let place = self.enter(subject.user).map_err(refuse)?;
+        let permit = self.enter(subject.user).map_err(refuse)?;
         let asking = Asking {
             program: self.program.clone(),
             patience: self.patience[usize::from(change.interactive)],
@@ -132,7 +132,7 @@ impl Polkit {
         let (tell, verdict) = sync_channel(1);
         std::thread::Builder::new()
             .name("polkit".to_owned())
-            .spawn(move || asking.run(&ours, &tell, place))
+            .spawn(move || asking.run(&ours, &tell, permit))
             .map_err(failed)?;
         Ok(Question {
             told,
@@ -141,7 +141,7 @@ impl Polkit {
         })
     }
 
-    fn enter(&self, user: u32) -> Result<Place, &'static str> {
+    fn enter(&self, user: u32) -> Result<Permit, &'static str> {
         // A container's users are one person's.
         let user = engine::quota::of_user(user);
         let mut asked = lock(&self.asked);
@@ -155,7 +155,7 @@ impl Polkit {
             return Err("too many changes wait for permission already; try again later");
         }
         *asked.entry(user).or_default() += 1;
-        Ok(Place {
+        Ok(Permit {
             asked: self.asked.clone(),
             user,
         })
@@ -163,13 +163,13 @@ impl Polkit {
 }
 
 /// One of the questions that may be asked at once. Dropped, it is free again.
-struct Place {
+struct Permit {
     asked: Arc<Mutex<HashMap<u32, usize>>>,
     /// Whose, as a quota owner.
     user: u32,
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut asked = lock(&self.asked);
         if let Some(theirs) = asked.get_mut(&self.user) {
@@ -238,9 +238,9 @@ struct Asking {
 
 impl Asking {
     /// `ours` is dropped last: its end says that there is a verdict, and that there is room for another question.
-    fn run(self, ours: &UnixStream, tell: &SyncSender<Verdict>, place: Place) {
+    fn run(self, ours: &UnixStream, tell: &SyncSender<Verdict>, permit: Permit) {
         let verdict = self.verdict(ours);
-        drop(place);
+        drop(permit);
         // Who asked may have gone.
         let _nobody_waits = tell.send(verdict);
     }
