@@ -33,7 +33,18 @@ pub(crate) struct Ipv6 {
 pub(crate) struct Extension {
     pub(crate) next: u8,
     pub(crate) length: u8,
-    pub(crate) fragment: [u8; 2],
+    /// Of a fragment its place; of a routing header its kind, and how many of its segments are left.
+    pub(crate) more: [u8; 2],
+}
+
+/// One option of IPv4, if it is longer than its kind.
+#[derive(FromBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct Ipv4Option {
+    pub(crate) kind: u8,
+    pub(crate) length: u8,
+    /// Of a source route where its next stop stands, counted from the option's first byte as 1.
+    pub(crate) pointer: u8,
 }
 
 #[derive(FromBytes, Immutable, KnownLayout)]
@@ -69,7 +80,12 @@ pub(crate) struct Icmp {
 
 const _: () = {
     assert!(size_of::<Ipv4>() == 20 && size_of::<Ipv6>() == 40 && size_of::<Extension>() == 4);
-    assert!(size_of::<Tcp>() == 20 && size_of::<Udp>() == 8 && size_of::<Icmp>() == 4);
+    assert!(
+        size_of::<Ipv4Option>() == 3
+            && size_of::<Tcp>() == 20
+            && size_of::<Udp>() == 8
+            && size_of::<Icmp>() == 4
+    );
 };
 
 /// IP protocol numbers, which are IPv6's next-header numbers too.

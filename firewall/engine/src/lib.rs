@@ -42,6 +42,6 @@ mod tree;
 
 pub use classify::{classify, default_of};
 pub use link::{is_refused_by_default, may_keep_the_link, stay_on_the_link};
-pub use parse::{Bytes, MAX_EXTENSIONS, Parsed, Shape, parse};
+pub use parse::{Bytes, Ipv4Options, MAX_EXTENSIONS, Parsed, Shape, parse};
 pub use quoted::{is_error, quoted};
 pub use tables::{LoopBody, Pages, Row, Slices, Tables, WithMembers, head};

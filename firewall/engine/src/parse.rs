@@ -1,7 +1,7 @@
 //! From bytes to a flow.
 
 use crate::connection::ends_at_socket;
-use crate::headers::{Extension, Icmp, Ipv4, Ipv6, Tcp, Udp, protocol};
+use crate::headers::{Extension, Icmp, Ipv4, Ipv4Option, Ipv6, Tcp, Udp, protocol};
 use firewall_abi::packet::{Direction, PacketHeaders};
 use zerocopy::FromBytes;
 
@@ -12,6 +12,13 @@ use zerocopy::FromBytes;
 pub trait Bytes {
     /// The bytes at `offset`, or `None` if the packet does not reach that far.
     fn load<T: FromBytes>(&self, offset: u32) -> Option<T>;
+
+    /// Walks over IPv4's options, step by step. In eBPF the kernel does the loop, so that its verifier follows one step and not
+    /// [`Ipv4Options::MOST`].
+    #[inline(always)]
+    fn walk(&self, options: &mut Ipv4Options) {
+        while options.step(self) {}
+    }
 }
 
 impl Bytes for [u8] {
@@ -55,7 +62,7 @@ pub enum Shape {
     Whole = 0,
     /// A later fragment: addresses and protocol, no ports.
     LaterFragment = 1,
-    /// Cut off, or in contradiction with itself.
+    /// Cut off, in contradiction with itself, or bound for elsewhere than it says.
     Malformed = 2,
 }
 
@@ -73,7 +80,9 @@ pub const MAX_EXTENSIONS: u32 = 6;
 /// - a UDP or TCP header's own length is less than that header, or more than what is there;
 /// - IPv6 has more than [`MAX_EXTENSIONS`] extension headers, or two fragment headers;
 /// - a fragment reaches beyond 65,535 bytes, has a length that no fragment before the last may have, or begins inside
-///   of a TCP header.
+///   of a TCP header;
+/// - it goes on from the address that it shows: an IPv6 routing header has segments left (RFC 8200, 4.4), or a source route of IPv4 stops
+///   (RFC 791, 3.1). The kernel that it is delivered to sends it on, or takes it for another of its own addresses, and asks nobody again.
 #[inline(always)]
 pub fn parse<B: Bytes + ?Sized>(bytes: &B, length: u32, direction: Direction) -> Parsed {
     let mut flow = PacketHeaders {
@@ -124,7 +133,68 @@ fn ipv4<B: Bytes + ?Sized>(
     flow.destination = mapped(ip.destination);
     flow.protocol = ip.protocol;
     let payload = ipv4_payload(ip, length)?;
+    if payload.start > 20 && !ends_where_it_says(bytes, payload.start) {
+        return None;
+    }
     transport(bytes, &payload, flow)
+}
+
+/// Whether no option between IPv4's header and its `end` leads the packet on from its destination.
+///
+/// Out of line, for the sake of eBPF's small stack.
+#[inline(never)]
+fn ends_where_it_says<B: Bytes + ?Sized>(bytes: &B, end: u32) -> bool {
+    let mut options = Ipv4Options {
+        at: 20,
+        end,
+        lead_on: 0,
+    };
+    bytes.walk(&mut options);
+    options.lead_on == 0
+}
+
+/// The options of an IPv4 header, as far as they were walked over.
+pub struct Ipv4Options {
+    /// Where the next one begins,
+    at: u32,
+    /// and where the header ends.
+    end: u32,
+    /// 1: one leads the packet on from where it says it goes, or is cut off.
+    lead_on: u32,
+}
+
+impl Ipv4Options {
+    /// There is room for so many of the shortest.
+    pub const MOST: u32 = 40;
+
+    /// Walks over the next one. False: there is none, or those behind it do not matter any more.
+    #[inline(always)]
+    pub fn step<B: Bytes + ?Sized>(&mut self, bytes: &B) -> bool {
+        const END: u8 = 0;
+        const NO_OPERATION: u8 = 1;
+        const LOOSE_ROUTE: u8 = 131;
+        const STRICT_ROUTE: u8 = 137;
+        // What is shorter leads nowhere.
+        if self.at + 3 > self.end {
+            return false;
+        }
+        let Some(option) = bytes.load::<Ipv4Option>(self.at) else {
+            self.lead_on = 1;
+            return false;
+        };
+        self.at += match option.kind {
+            END => return false,
+            NO_OPERATION => 1,
+            LOOSE_ROUTE | STRICT_ROUTE if option.pointer <= option.length => {
+                self.lead_on = 1;
+                return false;
+            }
+            // One of no length is the last that anybody reads.
+            _ if option.length == 0 => return false,
+            _ => u32::from(option.length),
+        };
+        true
+    }
 }
 
 #[inline(always)]
@@ -210,7 +280,7 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut PacketHeaders) 
         match flow.protocol {
             protocol::FRAGMENT if fragmented => return None,
             protocol::FRAGMENT => {
-                let field = u32::from(u16::from_be_bytes(header.fragment));
+                let field = u32::from(u16::from_be_bytes(header.more));
                 fragment = Fragment {
                     offset: field & 0xFFF8,
                     more: field & 1 != 0,
@@ -219,6 +289,7 @@ fn extensions<B: Bytes + ?Sized>(bytes: &B, end: u32, flow: &mut PacketHeaders) 
                 start += 8;
             }
             protocol::AUTHENTICATION => start += words * 4 + 8,
+            protocol::ROUTING if header.more[1] != 0 => return None,
             _ => start += words * 8 + 8,
         }
         flow.protocol = header.next;

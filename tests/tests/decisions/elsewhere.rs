@@ -1,4 +1,4 @@
-//! Packets that go by another device than what the stack's hook, or their own device, says.
+//! Packets that go by another device than what the stack's hook, or their own device, says; and such as go on from where they say.
 
 use super::carried::{PORT, Way, datagrams};
 use super::*;
@@ -14,14 +14,14 @@ fn does(zone: &Protected, lines: &[&str]) {
     }
 }
 
-/// Sets an option of IPv6.
-fn set(socket: &impl AsRawFd, option: libc::c_int, value: &[u8]) {
+/// Sets an option of IP, of this version.
+fn set(socket: &impl AsRawFd, version: libc::c_int, option: libc::c_int, value: &[u8]) {
     let length = value.len() as libc::socklen_t;
     // SAFETY: so many bytes are there.
     let failed = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_IPV6,
+            version,
             option,
             value.as_ptr().cast(),
             length,
@@ -92,35 +92,43 @@ fn marked(zone: &Protected) -> Way {
     }
 }
 
-/// What the sender sends by way of the machine itself (RFC 8754), which needs no right.
-fn by_segments(zone: &Protected) -> Option<Way> {
+/// Has both ends take what is routed by segments (RFC 8754); false: this kernel knows no such.
+fn takes_segments(zone: &Protected) -> bool {
+    let line = |device| format!("echo 1 > /proc/sys/net/ipv6/conf/{device}/seg6_enabled");
+    let done = |done: std::process::Output| done.status.success();
+    ["all", "lo", "gb0"]
+        .iter()
+        .all(|device| done(zone.inside(&line(*device))))
+        && ["all", "gb1"]
+            .iter()
+            .all(|device| done(zone.outside(&line(*device))))
+}
+
+/// Has a socket send by way of another address, which needs no right.
+fn goes_by(socket: &UdpSocket, way: &str, to: &str) {
     const ROUTING_HEADER: libc::c_int = 57;
-    for (inside, device) in [(true, "all"), (true, "lo"), (false, "all"), (false, "gb1")] {
-        let line = format!("echo 1 > /proc/sys/net/ipv6/conf/{device}/seg6_enabled");
-        let done = if inside {
-            zone.inside(&line)
-        } else {
-            zone.outside(&line)
-        };
-        if !done.status.success() {
-            return None;
-        }
+    let mut header = vec![0, 4, 4, 1, 1, 0, 0, 0];
+    for segment in [to, way] {
+        header.extend(segment.parse::<std::net::Ipv6Addr>().unwrap().octets());
+    }
+    set(socket, libc::IPPROTO_IPV6, ROUTING_HEADER, &header);
+}
+
+/// What the sender sends by way of the machine itself.
+fn by_segments(zone: &Protected) -> Option<Way> {
+    const ITSELF: &str = "fd77::2";
+    if !takes_segments(zone) {
+        return None;
     }
     does(
         zone,
         &[
             "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding",
-            "ip addr add fd77::2/128 dev lo",
+            &format!("ip addr add {ITSELF}/128 dev lo"),
         ],
     );
-    let segments: [std::net::Ipv6Addr; 2] =
-        [OUTSIDE_V6, "fd77::2"].map(|address| address.parse().unwrap());
-    let mut header = vec![0, 4, 4, 1, 1, 0, 0, 0];
-    for segment in segments {
-        header.extend(segment.octets());
-    }
     let sender = datagrams_v6(&zone.lab.netns(), INSIDE_V6, 0);
-    set(&sender, ROUTING_HEADER, &header);
+    goes_by(&sender, ITSELF, OUTSIDE_V6);
     Some(Way {
         name: "segments",
         keys: format!("direction = \"forward\"\nprotocol = \"udp\"\nports = {PORT}"),
@@ -150,4 +158,110 @@ fn what_is_forwarded_is_judged_also_if_it_came_by_loopback() {
     };
     assert_eq!(way.tried(&zone, "block"), (false, 1), "{}", way.name);
     assert_eq!(way.tried(&zone, "allow"), (true, 1), "{}", way.name);
+}
+
+/// Whether a datagram is heard by a socket, by now.
+fn hears(socket: &UdpSocket) -> bool {
+    socket.set_read_timeout(Some(patience(false))).unwrap();
+    socket.recv(&mut [0; 16]).is_ok()
+}
+
+/// An address of each end that the rules refuse, or do not allow, beside the one that its packets show.
+const BEHIND: [&str; 2] = ["203.0.113.80", "fd79::1"];
+const OTHER_ONE: &str = "fd78::2";
+
+/// A zone whose rules allow datagrams to one of its addresses, and none from it to what is behind another one outside.
+fn refuses_what_is_behind() -> Protected {
+    let [four, six] = BEHIND;
+    let text = QUIET.to_owned()
+        + &rule(
+            "shown",
+            "allow",
+            &format!("direction = \"in\"\nprotocol = \"udp\"\ndestination = \"{INSIDE_V6}\""),
+        )
+        + &rule(
+            "behind",
+            "block",
+            &format!("direction = \"out\"\ndestination = [\"{four}\", \"{six}\"]"),
+        );
+    let zone = Protected::with(&text);
+    does(
+        &zone,
+        &[
+            &format!("ip route add {four} via {OUTSIDE}"),
+            &format!("ip route add {six} via {OUTSIDE_V6}"),
+            &format!("ip addr add {OTHER_ONE}/128 dev lo"),
+        ],
+    );
+    for line in [
+        format!("ip addr add {four}/32 dev lo"),
+        format!("ip addr add {six}/128 dev lo"),
+        format!("ip route add {OTHER_ONE} via {INSIDE_V6}"),
+        "echo 1 > /proc/sys/net/ipv4/conf/all/accept_source_route".to_owned(),
+        "echo 1 > /proc/sys/net/ipv4/conf/gb1/accept_source_route".to_owned(),
+    ] {
+        let done = zone.outside(&line);
+        assert!(done.status.success(), "{line}: {done:?}");
+    }
+    zone
+}
+
+/// That a datagram is refused as it is sent, and counted.
+fn is_refused(zone: &Protected, sender: &UdpSocket, to: &str, there: &UdpSocket) {
+    let before = zone.ask().stats().unwrap().blocked_out;
+    let told = sender.send_to(b"hidden", (to, PORT));
+    let heard = hears(there);
+    let refused = zone.ask().stats().unwrap().blocked_out - before;
+    let told = told.map_err(|error| error.kind());
+    let denied = Err(std::io::ErrorKind::PermissionDenied);
+    assert_eq!((told, heard, refused), (denied, false, 1), "{to}");
+}
+
+#[test]
+fn what_a_source_route_leads_on_from_where_it_says_it_goes_is_refused() {
+    let zone = refuses_what_is_behind();
+    let [behind, _] = BEHIND;
+    let there = datagrams(&outside(&zone), 0, behind, PORT).unwrap();
+    let sender = datagrams(&zone.lab.netns(), 0, INSIDE, 0).unwrap();
+    is_refused(&zone, &sender, behind, &there);
+    for kind in [131, 137] {
+        let way: Ipv4Addr = OUTSIDE.parse().unwrap();
+        let option = [&[1, kind, 7, 4][..], &way.octets()].concat();
+        set(&sender, libc::IPPROTO_IP, libc::IP_OPTIONS, &option);
+        is_refused(&zone, &sender, behind, &there);
+    }
+    // Another option leads nowhere.
+    set(&sender, libc::IPPROTO_IP, libc::IP_OPTIONS, &[148, 4, 0, 0]);
+    let shown = datagrams(&outside(&zone), 0, OUTSIDE, PORT).unwrap();
+    sender.send_to(b"seen", (OUTSIDE, PORT)).unwrap();
+    shown.set_read_timeout(Some(patience(true))).unwrap();
+    assert!(shown.recv(&mut [0; 16]).is_ok());
+}
+
+#[test]
+fn what_segments_lead_on_from_where_it_says_it_goes_is_refused_both_ways() {
+    let zone = refuses_what_is_behind();
+    if !takes_segments(&zone) {
+        println!("skipped: this kernel knows no routes by segments");
+        return;
+    }
+    let [_, behind] = BEHIND;
+    let there = datagrams_v6(&outside(&zone), behind, PORT);
+    let sender = datagrams_v6(&zone.lab.netns(), INSIDE_V6, 0);
+    is_refused(&zone, &sender, behind, &there);
+    goes_by(&sender, OUTSIDE_V6, behind);
+    is_refused(&zone, &sender, behind, &there);
+
+    let here = datagrams_v6(&zone.lab.netns(), OTHER_ONE, PORT);
+    let from = datagrams_v6(&outside(&zone), OUTSIDE_V6, 0);
+    for way in [None, Some(INSIDE_V6)] {
+        if let Some(way) = way {
+            goes_by(&from, way, OTHER_ONE);
+        }
+        let before = zone.ask().stats().unwrap().blocked_in;
+        from.send_to(b"hidden", (OTHER_ONE, PORT)).unwrap();
+        let heard = hears(&here);
+        let refused = zone.ask().stats().unwrap().blocked_in - before;
+        assert_eq!((heard, refused), (false, 1), "by {way:?}");
+    }
 }

@@ -4,13 +4,13 @@ use crate::kernel::{self, offset};
 use crate::socket_owner;
 use crate::tables::Flows;
 use aya_ebpf::bindings::__sk_buff;
-use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_skb_load_bytes_relative};
+use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_loop, bpf_skb_load_bytes_relative};
 use core::arch::asm;
 use core::ffi::c_void;
 use core::hint::black_box;
 use core::mem::MaybeUninit;
-use engine::Bytes;
 use engine::connection::{Connections, ends_at_socket};
+use engine::{Bytes, Ipv4Options};
 use firewall_abi::firewall::Owner;
 use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta, name_until_end};
 use zerocopy::FromBytes;
@@ -290,6 +290,37 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
         // SAFETY: the kernel says that so many bytes are there, and any bytes are a `T`.
         Some(unsafe { found.read_unaligned() })
     }
+
+    #[inline(always)]
+    fn walk(&self, options: &mut Ipv4Options) {
+        let mut walk = Walk {
+            packet: self,
+            options,
+        };
+        let turn: extern "C" fn(u32, *mut Walk<'_, FORWARDED>) -> i64 = turn::<FORWARDED>;
+        // SAFETY: the verifier checks the function as a program of its own; `walk` outlives the loop.
+        unsafe {
+            bpf_loop(
+                Ipv4Options::MOST,
+                turn as *mut c_void,
+                (&raw mut walk).cast(),
+                0,
+            )
+        };
+    }
+}
+
+/// A walk over a packet's options.
+struct Walk<'a, const FORWARDED: bool> {
+    packet: &'a InStack<FORWARDED>,
+    options: &'a mut Ipv4Options,
+}
+
+/// One turn of it. 0: go on.
+extern "C" fn turn<const FORWARDED: bool>(_: u32, walk: *mut Walk<'_, FORWARDED>) -> i64 {
+    // SAFETY: the kernel hands on what `walk` gave it.
+    let walk = unsafe { &mut *walk };
+    i64::from(!walk.options.step(walk.packet))
 }
 
 impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
@@ -468,6 +499,10 @@ impl Bytes for AtSocket {
         // SAFETY: the helper has written all of it, and any bytes are a `T`.
         (failed == 0).then(|| unsafe { bytes.assume_init() })
     }
+
+    /// They were walked over as the packet was delivered, and nothing that they lead on has come here.
+    #[inline(always)]
+    fn walk(&self, _: &mut Ipv4Options) {}
 }
 
 impl PacketView for AtSocket {

@@ -183,6 +183,62 @@ fn a_packet_with_ports_whose_header_is_cut_off_is_malformed() {
 }
 
 #[test]
+fn what_is_bound_for_elsewhere_than_it_says_is_malformed() {
+    // Whatever kind of way it is, and whichever header it stands behind.
+    for extensions in [vec![(43, 2)], vec![(0, 0), (60, 1), (43, 2)]] {
+        let before: usize = extensions
+            .iter()
+            .take_while(|(kind, _)| *kind != 43)
+            .map(|(_, words)| usize::from(*words) * 8 + 8)
+            .sum();
+        let plan = Plan {
+            extensions,
+            ..plan(6, UDP)
+        };
+        for kind in [0, 2, 3, 4, 253] {
+            let mut bytes = make(&plan).bytes;
+            let kind_and_left = 40 + before + 2;
+            bytes[kind_and_left] = kind;
+            assert_eq!(read(&bytes).shape, Shape::Whole, "none left, {kind}");
+            for left in [1, 255] {
+                bytes[kind_and_left + 1] = left;
+                assert_eq!(read(&bytes).shape, Shape::Malformed, "{left} of {kind}");
+            }
+        }
+    }
+    let options = |options: [u8; 12]| {
+        let mut bytes = make(&Plan {
+            option_words: 3,
+            ..plan(4, UDP)
+        })
+        .bytes;
+        bytes[20..32].copy_from_slice(&options);
+        read(&bytes).shape
+    };
+    for (left, shape) in [
+        (4, Shape::Malformed),
+        (7, Shape::Malformed),
+        (8, Shape::Whole),
+    ] {
+        for kind in [131, 137] {
+            let [a, b, c, d] = [10, 0, 0, 9];
+            let route = [kind, 7, left, a, b, c, d];
+            let [k, l, p, ..] = route;
+            assert_eq!(options([k, l, p, a, b, c, d, 0, 0, 0, 0, 0]), shape);
+            assert_eq!(options([1, 1, k, l, p, a, b, c, d, 0, 0, 0]), shape);
+            // Behind a router alert; and no option where the list has ended.
+            assert_eq!(options([148, 4, 0, 0, k, l, p, a, b, c, d, 0]), shape);
+            assert_eq!(options([0, 1, 1, k, l, p, a, b, c, d, 0, 0]), Shape::Whole);
+        }
+    }
+    // What is in an option is none, whatever it looks like.
+    assert_eq!(
+        options([7, 11, 4, 131, 7, 4, 137, 7, 4, 0, 0, 0]),
+        Shape::Whole
+    );
+}
+
+#[test]
 fn what_asks_for_an_association_of_sctp_is_told_by_its_first_chunk() {
     let ports = (40_000, 5060);
     for (protocol, chunk, flags) in [(132, 1, 2), (132, 0, 0), (132, 2, 0), (33, 1, 0)] {
