@@ -355,9 +355,14 @@ impl Oracle {
             let Ok((length, Some(from))) = got else {
                 continue;
             };
-            // An error that the zone tells itself: a frame that is spoiled may say that it comes from there.
-            let own = from.as_sockaddr_in6().map(|from| from.ip().to_string());
-            if own.as_deref() != Some(INSIDE_V6) {
+            // An error that the zone tells itself: a frame that is spoiled may say that it comes from there. And what its service sends
+            // itself over loopback, to see whether it judges; the stack takes nothing from outside that says it comes from there.
+            let from_v6 = from.as_sockaddr_in6().map(|from| from.ip());
+            let own = from_v6.is_some_and(|ip| ip.is_loopback() || ip.to_string() == INSIDE_V6)
+                || from
+                    .as_sockaddr_in()
+                    .is_some_and(|from| from.ip().is_loopback());
+            if !own {
                 heard.push(format!("raw {protocol} of {from}: {:?}", &room[..length]));
             }
         }
