@@ -50,7 +50,7 @@ fn listed(line: &str) -> Listed {
 fn is_of(prefix: &str, test: &Listed) -> bool {
     let (package, target) = (test.package.as_str(), test.target.as_str());
     match prefix {
-        "loom" | "shuttle" => test.room == prefix,
+        "loom" | "shuttle" | "nt" => test.room == prefix,
         "model" => package == "gatebell-channel" && target == "promises",
         "abi" => package.ends_with("-abi"),
         "unit" => package != "gatebell-tests",
@@ -160,6 +160,30 @@ fn every_answer_to_a_predecessor_names_a_test_that_runs() {
     let tests = named.iter().filter(|name| name.contains('_'));
     let wrong: Vec<_> = tests.filter_map(|name| complaint(name)).collect();
     assert!(wrong.is_empty(), "docs/predecessors.md: {wrong:#?}");
+}
+
+#[test]
+fn every_finding_of_the_review_names_a_test_that_runs_or_why_none_can() {
+    let page = std::fs::read_to_string(root().join("docs/windows.md")).unwrap();
+    for number in 1..=24 {
+        let start = format!("| {number} | ");
+        let row = page.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("docs/windows.md: no finding {number}"));
+        let is_name = |name: &&String| {
+            let mut letters = name.chars();
+            name.contains('_')
+                && letters.all(|c| c.is_ascii_lowercase() || "_:0123456789".contains(c))
+        };
+        let named = tests_named(row);
+        let named: Vec<_> = named.iter().filter(is_name).collect();
+        let wrong: Vec<_> = named.iter().filter_map(|name| complaint(name)).collect();
+        assert!(wrong.is_empty(), "docs/windows.md, {number}: {wrong:#?}");
+        let says_why = row.contains("be shown here");
+        assert!(
+            !named.is_empty() || says_why,
+            "docs/windows.md, {number}: neither a test nor why there is none"
+        );
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub static ROOMS: LazyLock<Vec<Room>> = LazyLock::new(|| {
         .collect()
 });
 
-const LISTED: [Room; 26] = [
+const LISTED: [Room; 27] = [
     Room {
         name: "style",
         promise: "all source is formatted and free of lints, every dependency is one that deny.toml allows",
@@ -62,6 +62,8 @@ const LISTED: [Room; 26] = [
                     "clippy",
                     "--workspace",
                     "--all-targets",
+                    // The driver's half for Windows is run on a model of its kernel too.
+                    "--features=gatebell-channel/wdm",
                     "--locked",
                     "--",
                     "-Dwarnings",
@@ -151,6 +153,24 @@ const LISTED: [Room; 26] = [
                 ],
             ),
         ],
+    ),
+    plain(
+        "nt",
+        "a driver for Windows breaks no rule of NT's, whichever call fails, on a model of its kernel",
+        &[Step::Cargo(
+            "the driver's half for Windows, each of its calls held to the kernel's rules",
+            "",
+            &[
+                "test",
+                "--package",
+                "gatebell-channel",
+                "--features",
+                "wdm",
+                "--test",
+                "nt",
+                "--locked",
+            ],
+        )],
     ),
     plain(
         "loom",

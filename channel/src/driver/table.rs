@@ -83,7 +83,7 @@ impl<P: Platform> Default for Table<P> {
     }
 }
 
-#[cfg(all(feature = "wdm", windows, not(loom)))]
+#[cfg(all(feature = "wdm", not(any(loom, shuttle, target_arch = "bpf"))))]
 impl Table<super::wdm::Nt> {
     /// No app yet. Made at compile time: it is too large for a kernel's stack.
     #[expect(

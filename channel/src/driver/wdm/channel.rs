@@ -21,13 +21,19 @@ pub trait Driver: Send + Sync + Sized + 'static {
     /// The device's name, and the name under which apps find it.
     fn names() -> [Name; 2];
 
-    /// Before the device can be opened. If it fails the driver is not loaded, and [`Driver::stop`] is called.
+    /// Before the device can be opened.
+    ///
+    /// # Errors
+    /// The status by which the driver is not loaded; [`Driver::stop`] is called then.
     fn start(&'static self, channel: &'static Channel<Self>) -> Result<(), NTSTATUS>;
 
     /// Before the driver is unloaded: takes back what `start` did, as far as it came. No file is open any more.
     fn stop(&self) {}
 
     /// A command of the driver's own. What the buffer holds is the app's and can say anything.
+    ///
+    /// # Errors
+    /// What the app is told.
     fn control(
         &'static self,
         _channel: &'static Channel<Self>,
@@ -39,6 +45,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
     }
 
     /// Work on a request that takes time, in a system thread. It must end soon once `give_up` rings.
+    ///
+    /// # Errors
+    /// What the app is told, but where it has cancelled the request: then that.
     fn work(
         &'static self,
         _channel: &'static Channel<Self>,
@@ -103,7 +112,10 @@ impl<D: Installed> Channel<D> {
         &self.driver
     }
 
-    /// Has [`Driver::tick`] called for the file, first after so many microseconds; refused if it is already.
+    /// Has [`Driver::tick`] called for the file, first after so many microseconds.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] if it is already, or for as many files as there is room for.
     pub fn repeat(
         &'static self,
         file: &OpenFile,

@@ -35,6 +35,9 @@ const fn status(code: u32) -> NTSTATUS {
 }
 
 /// A status as a result. Successes and informational ones are fine.
+///
+/// # Errors
+/// The status, if it is a warning or an error.
 pub const fn check(status: NTSTATUS) -> Result<(), NTSTATUS> {
     if status < 0 { Err(status) } else { Ok(()) }
 }
@@ -255,7 +258,10 @@ pub type DeferredRoutine =
     unsafe extern "system" fn(*mut KDPC, *mut c_void, *mut c_void, *mut c_void);
 pub type ThreadStart = unsafe extern "system" fn(*mut c_void);
 
-#[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
+#[cfg_attr(
+    windows,
+    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
+)]
 unsafe extern "system" {
     /// Dereferenced once already by the import: the type object itself.
     pub static ExEventObjectType: *const OBJECT_TYPE;
@@ -375,7 +381,10 @@ unsafe extern "system" {
     pub fn PsSetCreateProcessNotifyRoutineEx(routine: ProcessNotify, remove: u8) -> NTSTATUS;
 }
 
-#[link(name = "hal.dll", kind = "raw-dylib", modifiers = "+verbatim")]
+#[cfg_attr(
+    windows,
+    link(name = "hal.dll", kind = "raw-dylib", modifiers = "+verbatim")
+)]
 unsafe extern "system" {
     pub fn KeQueryPerformanceCounter(frequency: *mut i64) -> i64;
 }

@@ -57,6 +57,9 @@ impl Descriptor {
     }
 
     /// Puts it on a device that was just made. (`IoCreateDeviceSecure` is a static library of the WDK that does this.)
+    ///
+    /// # Errors
+    /// What the kernel says.
     pub fn apply(&self, device: *mut nt::DEVICE_OBJECT) -> Result<(), nt::NTSTATUS> {
         let mut handle = null_mut();
         // SAFETY: a device of ours; the handle is the kernel's, and closed below.

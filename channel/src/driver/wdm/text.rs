@@ -34,6 +34,9 @@ pub struct Wide<const N: usize>([u16; N]);
 
 impl<const N: usize> Wide<N> {
     /// As long as the text, which must be ASCII.
+    ///
+    /// # Panics
+    /// Where it is compiled: if the text is not ASCII, too long for the kernel, or has another length.
     #[must_use]
     pub const fn new(text: &str) -> Self {
         assert!(text.len() == N && N < 1024 && text.is_ascii());
