@@ -1,7 +1,7 @@
 //! Where is measured: the lab of `cargo xtask run` without its judge, whose rules would cost time.
 
-use crate::lab::{DEVICE, Lab};
 use anyhow::{Context, Result, bail};
+use lab::{DEVICE, Lab};
 use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

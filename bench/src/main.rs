@@ -24,13 +24,6 @@ mod ruleset;
 mod scatter;
 mod statistics;
 
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
-
 use anyhow::{Context, Result, bail};
 use book::Book;
 use clap::{Parser, Subcommand};

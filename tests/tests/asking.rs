@@ -4,12 +4,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[allow(
     dead_code,
     reason = "shared with the tests of the control socket, which need all of it"
@@ -22,10 +16,6 @@ mod person;
 )]
 #[path = "decisions/wire.rs"]
 mod wire;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the firewall, each of which needs a part"
-)]
 mod zone;
 
 use aya::maps::{HashMap, Map, MapData};
@@ -35,30 +25,14 @@ use person::{Person, Watch};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 use wire::{ICMPV6, Made, Sender};
 use zone::Protected;
-use zone::probe::wait_until;
+use zone::probe::{NOBODY, control, discard, wait_until};
 
-/// Somebody with no rights.
-const NOBODY: u32 = 65_534;
 /// How long a connect may take that nobody is asked about.
 const SOON: Duration = Duration::from_millis(900);
-
-/// The zone's control socket.
-fn control(zone: &Protected) -> PathBuf {
-    zone.lab.folder().join("c")
-}
-
-/// Has the zone send a packet to the discard port; whether it was refused.
-fn discard(zone: &Protected) -> bool {
-    !zone
-        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
-        .status
-        .success()
-}
 
 /// A zone that asks about whatever it sends, with servers outside on these ports.
 fn asking(more: &str, ports: &[u16]) -> Protected {

@@ -13,12 +13,6 @@ mod actor;
 mod devices;
 #[path = "carriers/elsewhere.rs"]
 mod elsewhere;
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "carriers/links.rs"]
 mod links;
 #[path = "carriers/multicast.rs"]
@@ -34,8 +28,4 @@ mod subflows;
 mod wire;
 #[path = "carriers/world.rs"]
 mod world;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the service, each of which needs a part"
-)]
 mod zone;

@@ -8,12 +8,6 @@
 mod commands;
 #[path = "control/hostile.rs"]
 mod hostile;
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "control/permission.rs"]
 mod permission;
 #[path = "control/person.rs"]
@@ -22,36 +16,15 @@ mod person;
 mod rules;
 #[path = "control/sets.rs"]
 mod sets;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the firewall, each of which needs a part"
-)]
 mod zone;
 
-use lab::OUTSIDE;
 use person::Person;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 use zone::Protected;
-
-/// Somebody with no rights.
-const NOBODY: u32 = 65_534;
-
-/// The zone's control socket.
-fn control(zone: &Protected) -> PathBuf {
-    zone.lab.folder().join("c")
-}
-
-/// Has the zone send a packet to the discard port; whether it was refused.
-fn discard(zone: &Protected) -> bool {
-    !zone
-        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
-        .status
-        .success()
-}
+use zone::probe::{NOBODY, control, discard};
 
 fn request(method: &str, parameters: &Value) -> Vec<u8> {
     let request =

@@ -26,12 +26,6 @@ mod identity;
 mod judges;
 #[path = "decisions/keys.rs"]
 mod keys;
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "decisions/ports.rs"]
 mod ports;
 #[path = "decisions/processes.rs"]
@@ -46,10 +40,6 @@ mod somebody;
 mod threads;
 #[path = "decisions/wire.rs"]
 mod wire;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the service, each of which needs a part"
-)]
 mod zone;
 
 use channel::sys::linux::Linux;

@@ -5,16 +5,6 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the service, each of which needs a part"
-)]
 mod zone;
 
 use channel::sys::linux::Linux;

@@ -7,20 +7,10 @@
 
 #[path = "flood/crowd.rs"]
 mod crowd;
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "flood/publishing.rs"]
 mod publishing;
 #[path = "flood/reading.rs"]
 mod reading;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the firewall, each of which needs a part"
-)]
 mod zone;
 
 use channel::Attachment;
@@ -42,12 +32,11 @@ use std::thread::sleep;
 use std::time::Duration;
 use zone::Protected;
 use zone::lie::{pretend, written};
-use zone::probe::{refuses, version, wait_until};
+use zone::probe::{NOBODY, refuses, version, wait_until};
 use zone::stream::Stream;
 
 const ROOT: u32 = 0;
-/// Users with no rights.
-const NOBODY: u32 = 65_534;
+/// Another one with no rights.
 const SOMEBODY: u32 = 65_533;
 
 /// Datagrams of the flood, each to a port that the rules refuse.

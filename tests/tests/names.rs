@@ -8,12 +8,6 @@
 mod history;
 #[path = "names/joined.rs"]
 mod joined;
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "names/learned.rs"]
 mod learned;
 #[allow(
@@ -34,35 +28,15 @@ mod traffic;
 )]
 #[path = "decisions/wire.rs"]
 mod wire;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the firewall, each of which needs a part"
-)]
 mod zone;
 
 use lab::{INSIDE, OUTSIDE};
 use person::Person;
 use serde_json::Value;
 use std::net::UdpSocket;
-use std::path::PathBuf;
 use std::time::Duration;
 use zone::Protected;
-
-/// Somebody with no rights.
-const NOBODY: u32 = 65_534;
-
-/// The zone's control socket.
-fn control(zone: &Protected) -> PathBuf {
-    zone.lab.folder().join("c")
-}
-
-/// Has the zone send a packet to the discard port; whether it was refused.
-fn discard(zone: &Protected) -> bool {
-    !zone
-        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
-        .status
-        .success()
-}
+use zone::probe::{NOBODY, control, discard};
 
 /// Not a promise: what a started-again copy of this program does.
 #[test]

@@ -4,18 +4,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "states/tamper.rs"]
 mod tamper;
-#[allow(
-    dead_code,
-    reason = "shared with other tests, each of which needs a part"
-)]
 mod zone;
 
 use control::{FALLBACK_FILE, FALLBACK_TABLE, Fallback};

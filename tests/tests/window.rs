@@ -5,18 +5,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(
-    dead_code,
-    reason = "the lab of `cargo xtask run`, not all of which is needed here"
-)]
-#[path = "../../xtask/src/lab.rs"]
-mod lab;
 #[path = "window/screen_reader.rs"]
 mod screen_reader;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of the firewall, each of which needs a part"
-)]
 mod zone;
 
 use lab::OUTSIDE;

@@ -11,7 +11,6 @@ use crate::build;
 use crate::debian;
 use crate::interrupt::Interrupt;
 use crate::place;
-use crate::run::lab;
 use crate::setup::{self, Need};
 
 /// What `cargo xtask figures` can be told.

@@ -17,8 +17,6 @@ use crate::interrupt::Interrupt;
 use crate::place;
 use crate::setup::{self, Need};
 
-#[path = "lab.rs"]
-pub mod lab;
 use lab::{Counted, Lab};
 
 /// What `cargo xtask run` can be told.

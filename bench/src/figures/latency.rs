@@ -3,7 +3,6 @@
 use super::Setting;
 use crate::book::Book;
 use crate::gatebell::{App, Gatebell, now_ns};
-use crate::lab::INSIDE;
 use crate::load::{BEAT_PORT, Sent};
 use crate::peers::Nft;
 use crate::peers::nflog::{GROUP, Nflog};
@@ -13,6 +12,7 @@ use anyhow::Result;
 use channel::{Mask, Pace, Record};
 use firewall_abi::kind;
 use firewall_abi::packet::Packet;
+use lab::INSIDE;
 use std::time::Duration;
 
 const FIGURE: &str = "latency";

@@ -6,13 +6,13 @@ use super::guard::Guard;
 use super::through::{connections, nginx};
 use crate::book::Book;
 use crate::gatebell::Gatebell;
-use crate::lab::{INSIDE, INSIDE_V6, OUTSIDE};
 use crate::load::Done;
 use crate::peers::Nft;
 use crate::probe::{AT_SOCKET, COMES_IN, GOES_OUT, LOCAL_OUT, PRE_ROUTING, Probe, Stopwatch};
 use crate::ruleset::{Listed, Ordered, chain};
 use crate::scatter::strangers;
 use anyhow::{Context, Result};
+use lab::{INSIDE, INSIDE_V6, OUTSIDE};
 use std::fmt::Write;
 use std::net::IpAddr;
 

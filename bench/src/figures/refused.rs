@@ -4,7 +4,6 @@ use super::Setting;
 use crate::book::Book;
 use crate::gatebell::{App, Gatebell};
 use crate::ground::Ground;
-use crate::lab::INSIDE;
 use crate::load::Done;
 use crate::peers::nflog::{GROUP, Nflog};
 use crate::peers::nfqueue::{Nfqueue, Verdict};
@@ -16,6 +15,7 @@ use anyhow::{Context, Result};
 use channel::{Mask, Pace, Record};
 use firewall_abi::kind;
 use firewall_abi::packet::Packet;
+use lab::INSIDE;
 use std::time::Duration;
 
 const FIGURE: &str = "refused";

@@ -1,12 +1,12 @@
 //! What goes by a device that was moved to another namespace: it is outside, and no number makes it the zone's.
 
 use crate::actor::{Actor, Place};
-use crate::lab::{DEVICE, OUTSIDE, OUTSIDE_V6};
 use crate::rows::{DEBIANS_NEWEST, is_absent, ran};
 use crate::sockets::Kind;
 use crate::wire::within;
 use crate::world::{QUIET, World, rule};
 use crate::zone::probe::ip;
+use lab::{DEVICE, OUTSIDE, OUTSIDE_V6};
 use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;

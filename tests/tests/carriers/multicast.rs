@@ -1,9 +1,9 @@
 //! What the zone forwards to a group as a router of multicast: it goes through by other ways in the stack than to one.
 
-use crate::lab::DEVICE;
 use crate::rows::{is_absent, ran};
 use crate::wire::{outside, within};
 use crate::world::{BEYOND_DEVICE, World, rule};
+use lab::DEVICE;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -170,11 +170,7 @@ fn member(world: &World, six: bool, port: u16) -> UdpSocket {
 
 /// Sends to a group from outside, farther than over one link.
 fn send(world: &World, six: bool, port: u16) {
-    let source = if six {
-        crate::lab::OUTSIDE_V6
-    } else {
-        crate::lab::OUTSIDE
-    };
+    let source = if six { lab::OUTSIDE_V6 } else { lab::OUTSIDE };
     within(&outside(&world.zone), move || {
         let socket = UdpSocket::bind((source, 0)).unwrap();
         if six {
@@ -209,7 +205,7 @@ fn send(world: &World, six: bool, port: u16) {
 #[test]
 fn what_is_forwarded_to_a_group_is_judged_once_over_either_version() {
     let mut world = World::made();
-    let (source, source_v6) = (crate::lab::OUTSIDE, crate::lab::OUTSIDE_V6);
+    let (source, source_v6) = (lab::OUTSIDE, lab::OUTSIDE_V6);
     let routed = routed(
         &world.zone.lab.netns(),
         source.parse().unwrap(),

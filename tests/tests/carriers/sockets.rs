@@ -1,11 +1,11 @@
 //! What programs talk by: protocols that are not TCP or UDP, and io_uring.
 
 use crate::actor::{Actor, Place};
-use crate::lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use crate::rows::{DEBIANS, DEBIANS_OLDER, is_absent, ran};
 use crate::world::{BEYOND, QUIET, USER, World, rule};
 use io_uring::types::Fd;
 use io_uring::{IoUring, opcode, squeue};
+use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io;
 use std::mem::MaybeUninit;

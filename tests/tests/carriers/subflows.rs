@@ -1,12 +1,12 @@
 //! MPTCP's other subflows: a worker of the kernel makes them, for whoever has the connection.
 
 use crate::actor::{Actor, Place};
-use crate::lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use crate::rows::{DEBIANS, is_absent, ran};
 use crate::sockets::Kind;
 use crate::wire::{outside, within};
 use crate::world::{USER, World, rule};
 use crate::zone::probe::{add_pair, ip, wait_until};
+use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;

@@ -1,6 +1,5 @@
 //! The zone between a world outside and one beyond it, and what the driver says of what goes between them.
 
-use crate::lab::{INSIDE, INSIDE_V6};
 use crate::wire::outside;
 use crate::zone::Protected;
 use crate::zone::probe::{Namespace, ip, name};
@@ -9,6 +8,7 @@ use channel::{Attachment, Item, Mask};
 use control::Stats;
 use firewall_abi::kind;
 use firewall_abi::packet::Packet;
+use lab::{INSIDE, INSIDE_V6};
 use std::time::Duration;
 
 /// Everything out, nothing in or through, but what IPv6 needs. It is rule 0.

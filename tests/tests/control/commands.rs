@@ -1,7 +1,6 @@
 //! What the live commands show, and that they outlive the service.
 
 use super::{NOBODY, control, discard};
-use crate::lab;
 use crate::person::{Person, Watch};
 use crate::zone::{Protected, RULES};
 use serde_json::json;

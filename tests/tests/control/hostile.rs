@@ -1,10 +1,10 @@
 //! Who asks too much, asks what they may not, or lies.
 
 use super::{NOBODY, all_is_well, control, discard, hear, request, say};
-use crate::lab::OUTSIDE;
 use crate::person::{Person, Watch, connect_as};
 use crate::zone::lie::pretend;
 use crate::zone::{Protected, RULES};
+use lab::OUTSIDE;
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;

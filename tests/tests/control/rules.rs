@@ -1,10 +1,10 @@
 //! Rules that are put in force, tried out and refused.
 
 use super::{all_is_well, control, discard, request, say};
-use crate::lab::OUTSIDE;
 use crate::person::Person;
 use crate::zone::{Protected, RULES};
 use channel::{Mask, Refusal};
+use lab::OUTSIDE;
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};

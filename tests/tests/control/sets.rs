@@ -1,9 +1,9 @@
 //! Addresses that join sets.
 
 use super::NOBODY;
-use crate::lab::{INSIDE, OUTSIDE};
 use crate::person::Person;
 use crate::zone::{self, Protected};
+use lab::{INSIDE, OUTSIDE};
 use serde_json::json;
 use std::time::{Duration, Instant};
 

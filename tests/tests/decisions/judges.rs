@@ -2,7 +2,7 @@
 
 use super::wire::{HOPS, ICMP, ICMPV6, Made, TCP, UDP};
 use super::zone::Protected;
-use crate::lab::{DEVICE, INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
+use lab::{DEVICE, INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

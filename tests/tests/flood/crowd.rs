@@ -1,12 +1,12 @@
 //! Who floods, and apps in processes of their own: this same program, started again in a role.
 
 use super::Protected;
-use super::lab::OUTSIDE;
 use super::reading::{Tally, tally};
 use channel::sys::linux::{Linux, bpf};
 use channel::{Attachment, Device, Error, Mask};
 use firewall_abi::kind;
 use gatebell_tests::again;
+use lab::OUTSIDE;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use std::env;

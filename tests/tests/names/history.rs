@@ -2,10 +2,10 @@
 
 use super::resolver::Resolver;
 use super::{NOBODY, control, discard};
-use crate::lab::OUTSIDE;
 use crate::person::Person;
 use crate::zone::Protected;
 use crate::zone::probe::wait_until;
+use lab::OUTSIDE;
 use serde_json::{Value, json};
 use std::time::Duration;
 

@@ -2,11 +2,11 @@
 
 use super::resolver::{Resolver, answer};
 use super::{Asks, NOBODY, control, stats};
-use crate::lab::{INSIDE, OUTSIDE, OUTSIDE_V6};
 use crate::person::{self, Person};
 use crate::wire::{outside, within};
 use crate::zone::Protected;
 use crate::zone::probe::{add_pair, wait_until};
+use lab::{INSIDE, OUTSIDE, OUTSIDE_V6};
 use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};

@@ -2,10 +2,10 @@
 
 use super::resolver::{Resolver, answer, liar};
 use super::{Asks, answers, names, stats};
-use crate::lab::{OUTSIDE, OUTSIDE_V6};
 use crate::person::{Person, Watch};
 use crate::zone::Protected;
 use crate::zone::probe::wait_until;
+use lab::{OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 

@@ -2,10 +2,10 @@
 
 use super::resolver::Resolver;
 use super::{NOBODY, control};
-use crate::lab::OUTSIDE;
 use crate::person::{self, Person};
 use crate::zone::Protected;
 use crate::zone::probe::wait_until;
+use lab::OUTSIDE;
 use serde_json::{Value, json};
 
 #[test]

@@ -1,9 +1,9 @@
 //! What answers outside, at port 53.
 
 use super::{Asks, answers};
-use crate::lab::{OUTSIDE, OUTSIDE_V6};
 use crate::zone::Protected;
 use crate::zone::probe::wait_until;
+use lab::{OUTSIDE, OUTSIDE_V6};
 use std::process::{Child, Command, Stdio};
 
 /// Something outside that answers at port 53. Dropped, it is ended.

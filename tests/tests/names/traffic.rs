@@ -2,10 +2,10 @@
 
 use super::NOBODY;
 use super::history::{KEPT, shown};
-use super::lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use super::person::Person;
 use super::zone::Protected;
 use super::zone::probe::wait_until;
+use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use serde_json::Value;
 use std::fs;
 use std::net::UdpSocket;

@@ -1,16 +1,17 @@
 //! A protected zone for the tests: a lab with the service in it. The service runs as the test program itself, started
 //! again.
+#![allow(dead_code, reason = "each test file needs a part of it")]
 
 pub mod lie;
 pub mod probe;
 pub mod stream;
 pub mod tun;
 
-use super::lab::{Counted, Lab};
 use channel::sys::linux::Linux;
 use channel::{Attachment, Device, Mask};
 use control::Client;
 use firewall_abi::kind;
+use lab::{Counted, Lab};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -170,7 +171,7 @@ impl Protected {
 
     /// The running service, to be asked.
     pub fn ask(&self) -> Client {
-        Client::connect(&self.lab.folder().join("c")).unwrap()
+        Client::connect(&probe::control(self)).unwrap()
     }
 
     pub fn device(&self) -> Device<Linux> {

@@ -1,13 +1,29 @@
 //! Questions to a protected zone: what gets through, what has filters, and more devices for it.
 
 use super::{Protected, RULES};
-use crate::lab::{INSIDE, OUTSIDE};
+use lab::{INSIDE, OUTSIDE};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// Somebody with no rights.
+pub const NOBODY: u32 = 65_534;
+
+/// The zone's control socket.
+pub fn control(zone: &Protected) -> PathBuf {
+    zone.lab.folder().join("c")
+}
+
+/// Has the zone send a packet to the discard port; whether it was refused.
+pub fn discard(zone: &Protected) -> bool {
+    !zone
+        .inside(&format!("echo > /dev/udp/{OUTSIDE}/9"))
+        .status
+        .success()
+}
 
 /// Whether a datagram to port 9, which the lab's rules refuse, is.
 pub fn refuses(zone: &Protected) -> bool {

@@ -1,7 +1,7 @@
 //! Traffic that goes on while the service comes and goes, and counters of what got where it should not.
 
 use super::Protected;
-use crate::lab::{INSIDE, OUTSIDE};
+use lab::{INSIDE, OUTSIDE};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
