@@ -52,7 +52,7 @@ use judges::{Dice, Judged};
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use somebody::{Acting, Somebody, patience};
+use somebody::{Somebody, patience};
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};

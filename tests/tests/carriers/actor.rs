@@ -2,21 +2,17 @@
 
 use crate::sockets::{Kind, client, hold, keep, server};
 use crate::world::{USER, World};
+use gatebell_tests::acting::{self, ACT, Acting};
 use gatebell_tests::again;
-use std::io::{self, BufRead, BufReader, Lines};
+use std::io;
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 /// How long to wait for what is meant to come about, and for what is not: for less than it takes until it is sent again.
 pub const fn patience(meant: bool) -> Duration {
     Duration::from_millis(if meant { 30_000 } else { 600 })
 }
-
-/// What somebody says once they listen; the test harness speaks on the same pipe.
-const READY: &str = "---- ready ----";
-
-const REFUSED: i32 = 3;
 
 /// Where somebody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,49 +33,30 @@ pub struct Actor {
 
 impl Actor {
     /// Starts who waits for somebody, or something, at this address.
-    pub fn waits(self, world: &World, at: SocketAddr) -> Waiting {
+    pub fn waits(self, world: &World, at: SocketAddr) -> Acting {
         self.starts(world, "server", at)
     }
 
-    fn starts(self, world: &World, role: &str, at: SocketAddr) -> Waiting {
-        let mut command = self.command(world, &format!("{role} {} {at}", self.kind.name()));
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
-        // With one processor the harness has begun the line.
-        while !said
-            .next()
-            .expect("somebody has ended")
-            .unwrap()
-            .ends_with(READY)
-        {}
-        Waiting {
-            process,
-            _said: said,
-        }
+    fn starts(self, world: &World, role: &str, at: SocketAddr) -> Acting {
+        Acting::starts(self.command(world, &format!("{role} {} {at}", self.kind.name())))
     }
 
     /// Starts who takes one connection at this address and keeps it.
-    pub fn keeps(self, world: &World, at: SocketAddr) -> Waiting {
+    pub fn keeps(self, world: &World, at: SocketAddr) -> Acting {
         self.starts(world, "keeps", at)
     }
 
     /// Starts who begins a connection to this address and holds it once something came back by it.
-    pub fn holds(self, world: &World, to: SocketAddr) -> Waiting {
+    pub fn holds(self, world: &World, to: SocketAddr) -> Acting {
         self.starts(world, "holds", to)
     }
 
     /// Calls, or sends to, this address; whether that is taken from them.
     pub fn calls(self, world: &World, to: SocketAddr, meant: bool) -> bool {
-        let output = self
-            .command(world, &format!("client {} {to}", self.kind.name()))
-            .env("GATEBELL_MEANT", meant.to_string())
-            .output()
-            .unwrap();
-        match output.status.code() {
-            Some(0) => true,
-            Some(REFUSED) => false,
-            _ => panic!("{self:?}: {output:?}"),
-        }
+        acting::does(
+            self.command(world, &format!("client {} {to}", self.kind.name())),
+            meant,
+        )
     }
 
     fn command(self, world: &World, what: &str) -> Command {
@@ -107,68 +84,29 @@ impl Actor {
         };
         let is_user = self.place == Place::Zone && !self.kind.is_roots();
         command
-            .env("GATEBELL_ACT", what)
+            .env(ACT, what)
             .env(again::USER, if is_user { USER } else { 0 }.to_string());
         command
-    }
-}
-
-/// Somebody who waits. Dropped, they are ended.
-pub struct Waiting {
-    process: Child,
-    // The harness may still be about to say something there.
-    _said: Lines<BufReader<ChildStdout>>,
-}
-
-impl Waiting {
-    /// Whether what they wait for comes.
-    pub fn gets_it(mut self, meant: bool) -> bool {
-        let end = Instant::now() + patience(meant);
-        while Instant::now() < end {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                assert!(status.success(), "{status}");
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
-    }
-}
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ended = self.process.kill();
-        let _waited = self.process.wait();
     }
 }
 
 /// Not a promise: what a started-again copy of this program does.
 #[test]
 fn acts() {
-    let Ok(what) = std::env::var("GATEBELL_ACT") else {
+    let Some(what) = acting::act() else {
         return;
     };
-    again::go_on_as_the_user();
     let [role, kind, address] = what.split(' ').collect::<Vec<_>>()[..] else {
         panic!("{what}")
     };
     let (kind, address) = (Kind::named(kind), address.parse().unwrap());
-    let ready = || println!("{READY}");
     let done = match role {
-        "server" => server(kind, address, ready),
-        "keeps" => keep(kind, address, ready),
-        "holds" => hold(kind, address, patience(true), ready),
-        _ => {
-            let meant = std::env::var("GATEBELL_MEANT").unwrap() == "true";
-            client(kind, address, patience(meant))
-        }
+        "server" => server(kind, address, acting::ready),
+        "keeps" => keep(kind, address, acting::ready),
+        "holds" => hold(kind, address, patience(true), acting::ready),
+        _ => client(kind, address, patience(acting::meant())),
     };
-    std::process::exit(match done {
-        Ok(()) => 0,
-        Err(error) if is_refusal(&error) => REFUSED,
-        Err(error) => panic!("{what}: {error}"),
-    });
+    acting::end(&what, done, is_refusal);
 }
 
 /// A refused datagram is an error; of a refused beginning nothing is heard.

@@ -1,6 +1,6 @@
 //! What goes by a device that was moved to another namespace: it is outside, and no number makes it the zone's.
 
-use crate::actor::{Actor, Place};
+use crate::actor::{Actor, Place, patience};
 use crate::rows::{DEBIANS_NEWEST, is_absent, ran};
 use crate::sockets::Kind;
 use crate::wire::within;
@@ -93,7 +93,7 @@ fn a_device_of_another_namespace_is_outside_whatever_its_number() {
                 let at = SocketAddr::new(at[usize::from(six)].parse().unwrap(), port);
                 let waits = Actor { place: to, kind }.waits(&world, at);
                 let _told = Actor { place: from, kind }.calls(&world, at, true);
-                assert!(waits.gets_it(true), "{name}");
+                assert!(waits.gets_it(patience(true)), "{name}");
             }
         }
     }

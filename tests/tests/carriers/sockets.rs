@@ -1,6 +1,6 @@
 //! What programs talk by: protocols that are not TCP or UDP, and io_uring.
 
-use crate::actor::{Actor, Place};
+use crate::actor::{Actor, Place, patience};
 use crate::rows::{DEBIANS, DEBIANS_OLDER, is_absent, ran};
 use crate::world::{BEYOND, QUIET, USER, World, rule};
 use io_uring::types::Fd;
@@ -352,7 +352,7 @@ impl Row {
         world.told();
         let waiting = to.waits(world, at);
         let called = from.calls(world, at, allowed);
-        let got = waiting.gets_it(allowed);
+        let got = waiting.gets_it(patience(allowed));
         let name = format!("{}, {action}", self.name());
         let all = world.told();
         assert_eq!(got, allowed, "{name}: whether it comes through: {all:?}");

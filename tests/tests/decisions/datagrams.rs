@@ -28,7 +28,7 @@ fn gets(zone: &Protected, who: &Somebody, to: &str, meant: bool, send: impl Fn()
     let at = SocketAddr::new(to.parse().unwrap(), 7001);
     let receiver = who.starts(zone, &format!("receive {at}"));
     send();
-    receiver.gets_it(meant)
+    receiver.gets_it(patience(meant))
 }
 
 #[test]

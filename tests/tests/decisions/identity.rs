@@ -1,6 +1,7 @@
 //! Rules about who talks: a user, a program, whoever holds a socket.
 
 use super::*;
+use gatebell_tests::acting::Acting;
 
 #[test]
 fn a_rule_for_a_user_or_a_program_decides_both_ways() {
@@ -57,7 +58,7 @@ fn a_rule_for_a_user_or_a_program_decides_both_ways() {
             let listener = somebody.starts(&zone, &what);
             knock(&zone, tcp, &to, *meant);
             assert_eq!(
-                listener.gets_it(*meant),
+                listener.gets_it(patience(*meant)),
                 *meant,
                 "{what}, meant by a rule: {meant}"
             );
@@ -84,7 +85,7 @@ fn a_listener_stays_its_makers_whichever_program_it_is_handed_to() {
         let what = format!("hand {to} {}", taken_by.display());
         let listener = made_by.starts(&zone, &what);
         knock(&zone, true, &to, meant);
-        assert_eq!(listener.gets_it(meant), meant, "{what}");
+        assert_eq!(listener.gets_it(patience(meant)), meant, "{what}");
     }
 }
 
@@ -109,7 +110,7 @@ fn a_packet_refused_on_its_way_in_names_who_listens_if_rules_ask_for_that() {
         let packet = app.refused(protocol, port);
         assert_eq!(
             (packet.pid, packet.user),
-            (listener.0.id(), USER),
+            (listener.process.id(), USER),
             "{address}"
         );
         let program = zone
@@ -163,7 +164,7 @@ fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     knock(&zone, true, &format!("{INSIDE}:7001"), false);
     let packet = app.refused(TCP, 7001);
-    assert_eq!((packet.pid, packet.user), (accepts.0.id(), USER));
+    assert_eq!((packet.pid, packet.user), (accepts.process.id(), USER));
     assert_eq!(packet.name, name_of(&accepts), "as the process is called");
     let program = zone
         .ask()
@@ -172,14 +173,14 @@ fn a_socket_older_than_the_driver_is_known_by_who_holds_it() {
     assert_eq!(program.map(PathBuf::from).as_ref(), Some(&ourselves));
     knock(&zone, false, &format!("{INSIDE}:7002"), true);
     assert!(
-        receives.gets_it(true),
+        receives.gets_it(patience(true)),
         "the rule for the program lets it in"
     );
 }
 
 /// The name of a process, as packets have it.
 fn name_of(somebody: &Acting) -> [u8; 16] {
-    let mut name = fs::read(format!("/proc/{}/comm", somebody.0.id())).unwrap();
+    let mut name = fs::read(format!("/proc/{}/comm", somebody.process.id())).unwrap();
     name.pop();
     name.resize(16, 0);
     name.try_into().unwrap()

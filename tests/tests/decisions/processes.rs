@@ -15,7 +15,7 @@ fn a_process_is_reported_with_what_it_runs_for_whom_and_how_it_ends() {
         |process: &Process| process.arguments[..process.arguments_length as usize].to_owned();
 
     let parent = Somebody::user(USER).starts(&zone, &format!("start {busybox} sleep 60"));
-    let began = app.wait_for(kind::PROCESS_START, |it| it.parent == parent.0.id());
+    let began = app.wait_for(kind::PROCESS_START, |it| it.parent == parent.process.id());
     assert_eq!(
         (text(&began.name), text(&began.path), began.user),
         ("busybox", busybox, USER)
@@ -58,11 +58,11 @@ fn a_process_ends_with_its_last_thread_and_not_with_its_first() {
     let zone = Protected::with(QUIET);
     let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT));
     let mut somebody = Somebody::user(USER).starts(&zone, "outlive");
-    let pid = somebody.0.id();
+    let pid = somebody.process.id();
     assert_eq!(app.ends(&zone, pid), 0, "its first thread has ended");
     let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
     kill(Pid::from_raw(pid as i32), Signal::SIGTERM).unwrap();
-    let status = somebody.0.wait().unwrap();
+    let status = somebody.process.wait().unwrap();
     assert_eq!(app.ends(&zone, pid), 1, "the others have");
     let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == pid);
     // It goes by the name of the first one, and ends as whoever waits for it is told.
@@ -78,7 +78,7 @@ fn a_thread_that_starts_a_program_ends_no_process() {
     let zone = Protected::with(QUIET);
     let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT));
     let somebody = Somebody::user(USER).starts(&zone, "become busybox sleep 60");
-    let pid = somebody.0.id();
+    let pid = somebody.process.id();
     app.wait_for(kind::PROCESS_START, |it| {
         it.pid == pid && text(&it.name) == "busybox"
     });
@@ -95,8 +95,8 @@ fn a_process_whose_threads_end_together_is_reported_once() {
     let mut app = Told::<Process>::of(&zone, Mask::of(kind::PROCESS_EXIT));
     for _ in 0..40 {
         let mut somebody = Somebody::root().begins(&zone, "together");
-        let pid = somebody.0.id();
-        assert_eq!(somebody.0.wait().unwrap().code(), Some(7));
+        let pid = somebody.process.id();
+        assert_eq!(somebody.process.wait().unwrap().code(), Some(7));
         assert_eq!(app.ends(&zone, pid), 1);
         let ended = app.wait_for(kind::PROCESS_EXIT, |it| it.pid == pid);
         assert_eq!(

@@ -2,23 +2,21 @@
 
 use super::threads::{end_of_the_first, together};
 use super::zone::Protected;
+use gatebell_tests::acting::{self, ACT, Acting, ready};
 use gatebell_tests::again;
 use socket2::{Domain, Socket, Type};
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long to wait for what is meant to come about, and for what is not.
 pub const fn patience(meant: bool) -> Duration {
     Duration::from_millis(if meant { 5000 } else { 300 })
 }
-
-/// What somebody says once they listen; the test harness speaks on the same pipe.
-const READY: &str = "---- ready ----";
 
 /// Who it is.
 pub struct Somebody {
@@ -53,46 +51,19 @@ impl Somebody {
     /// which they have sent before they became that program; `rejected ADDRESS` and `unreachable ADDRESS` if they are to be told at once that they are, of a connection
     /// and of a datagram. They try for long if it is meant to come about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
-        let output = self
-            .command(zone, what)
-            .env("GATEBELL_MEANT", meant.to_string())
-            .output()
-            .unwrap();
-        match output.status.code() {
-            Some(0) => true,
-            Some(REFUSED) => false,
-            _ => panic!("{what}: {output:?}"),
-        }
+        acting::does(self.command(zone, what), meant)
     }
 
     /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
     /// its path is a part of it), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread that is not the first
     /// does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
-        let mut process = self
-            .command(zone, what)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(process.stdout.take().unwrap()).lines();
-        // With one processor the harness has begun the line.
-        while !said
-            .next()
-            .expect("somebody has ended")
-            .unwrap()
-            .ends_with(READY)
-        {}
-        Acting(process)
+        Acting::starts(self.command(zone, what))
     }
 
     /// Starts them with what does not say when it has begun: `together`, many threads that end at once.
     pub fn begins(&self, zone: &Protected, what: &str) -> Acting {
-        Acting(
-            self.command(zone, what)
-                .stdout(Stdio::null())
-                .spawn()
-                .unwrap(),
-        )
+        Acting::begins(self.command(zone, what))
     }
 
     fn command(&self, zone: &Protected, what: &str) -> Command {
@@ -104,52 +75,23 @@ impl Somebody {
         ];
         let mut command = zone.lab.inside(&program);
         command
-            .env("GATEBELL_ACT", what)
+            .env(ACT, what)
             .env(again::USER, self.user.to_string());
         command
     }
 }
 
-/// Somebody who is at it. Dropped, they are ended.
-pub struct Acting(pub Child);
-
-impl Acting {
-    /// Whether what they wait for comes; they wait for long if it is meant to.
-    pub fn gets_it(mut self, meant: bool) -> bool {
-        let end = Instant::now() + patience(meant);
-        while Instant::now() < end {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                assert!(status.success(), "{status}");
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        false
-    }
-}
-
-impl Drop for Acting {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ended = self.0.kill();
-        let _waited = self.0.wait();
-    }
-}
-
-const REFUSED: i32 = 3;
-
 /// Not a promise: what a started-again copy of this program does.
 #[test]
 fn acts() {
-    let Ok(what) = std::env::var("GATEBELL_ACT") else {
+    let Some(what) = acting::act() else {
         return;
     };
-    again::go_on_as_the_user();
     let words: Vec<&str> = what.split(' ').collect();
     let done = match words[0] {
         "connect" => {
-            let meant = std::env::var("GATEBELL_MEANT").unwrap() == "true";
-            TcpStream::connect_timeout(&address(words[1]), patience(meant)).map(drop)
+            let patience = patience(acting::meant());
+            TcpStream::connect_timeout(&address(words[1]), patience).map(drop)
         }
         "call" => call(address(words[1])),
         "send" => send(address(words[1])),
@@ -167,11 +109,7 @@ fn acts() {
         "together" => together(),
         _ => start(&words[1..]),
     };
-    std::process::exit(match done {
-        Ok(()) => 0,
-        Err(error) if refused(&error) => REFUSED,
-        Err(error) => panic!("{what}: {error}"),
-    });
+    acting::end(&what, done, refused);
 }
 
 fn address(text: &str) -> SocketAddr {
@@ -224,7 +162,7 @@ fn send(to: SocketAddr) -> io::Result<()> {
 
 fn accept(at: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(at)?;
-    println!("{READY}");
+    ready();
     listener.accept().map(drop)
 }
 
@@ -233,20 +171,20 @@ fn hand(at: SocketAddr, program: &str) -> io::Result<()> {
     let listener = TcpListener::bind(at)?;
     Err(Command::new(program)
         .args(["somebody::acts", "--exact", "--nocapture"])
-        .env("GATEBELL_ACT", "take")
+        .env(ACT, "take")
         .stdin(OwnedFd::from(listener))
         .exec())
 }
 
 fn take() -> io::Result<()> {
     let listener = TcpListener::from(io::stdin().as_fd().try_clone_to_owned()?);
-    println!("{READY}");
+    ready();
     listener.accept().map(drop)
 }
 
 fn receive(at: SocketAddr) -> io::Result<()> {
     let socket = shared(at)?;
-    println!("{READY}");
+    ready();
     socket.recv(&mut [0; 16]).map(drop)
 }
 
@@ -270,7 +208,7 @@ fn pass(to: SocketAddr, program: &str) -> io::Result<()> {
     socket.send_to(b"hello", to).expect("allowed");
     Err(Command::new(program)
         .args(["somebody::acts", "--exact", "--nocapture"])
-        .env("GATEBELL_ACT", format!("go-on {to}"))
+        .env(ACT, format!("go-on {to}"))
         .stdin(OwnedFd::from(socket))
         .exec())
 }
@@ -282,7 +220,7 @@ fn go_on(to: SocketAddr) -> io::Result<()> {
 
 fn start(words: &[&str]) -> io::Result<()> {
     let mut child = Command::new(words[0]).args(&words[1..]).spawn()?;
-    println!("{READY}");
+    ready();
     // How it ends is for others to say.
     child.wait().map(drop)
 }
@@ -291,7 +229,7 @@ fn start(words: &[&str]) -> io::Result<()> {
 fn become_another(words: &[&str]) -> io::Result<()> {
     let mut command = Command::new(words[0]);
     command.args(&words[1..]);
-    println!("{READY}");
+    ready();
     let other = std::thread::spawn(move || command.exec());
     // If it comes back at all.
     Err(other.join().unwrap())
@@ -299,7 +237,7 @@ fn become_another(words: &[&str]) -> io::Result<()> {
 
 fn outlive() -> io::Result<()> {
     end_of_the_first()?;
-    println!("{READY}");
+    ready();
     std::thread::sleep(Duration::from_secs(60));
     Ok(())
 }

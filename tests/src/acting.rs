@@ -1,0 +1,143 @@
+//! A test program that was started again to do one thing beside the test: who starts it, and what it is in there.
+
+use crate::again;
+use std::env;
+use std::io::{self, BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// The variable that says what it is to do.
+pub const ACT: &str = "GATEBELL_ACT";
+
+/// The variable that says whether that is meant to come about.
+const MEANT: &str = "GATEBELL_MEANT";
+
+/// What it says once it is at it; the test harness speaks on the same pipe.
+const READY: &str = "---- ready ----";
+
+/// The exit code of one that was refused what it tried.
+const REFUSED: i32 = 3;
+
+/// Runs a test program to its end. True: it did it; false: that was refused.
+///
+/// # Panics
+///
+/// When it can't be started, or comes to neither.
+#[must_use]
+pub fn does(mut command: Command, meant: bool) -> bool {
+    let output = command.env(MEANT, meant.to_string()).output();
+    let output = output.expect("a program that starts");
+    match output.status.code() {
+        Some(0) => true,
+        Some(REFUSED) => false,
+        _ => panic!("{command:?}: {output:?}"),
+    }
+}
+
+/// A test program that is at it. Dropped, it is ended.
+pub struct Acting {
+    /// Its process.
+    pub process: Child,
+    // The harness in there may still be about to say something.
+    _said: Option<Lines<BufReader<ChildStdout>>>,
+}
+
+impl Acting {
+    /// Starts it, and waits until it says that it is [`ready`].
+    ///
+    /// # Panics
+    ///
+    /// When it can't be started, or ends before.
+    #[must_use]
+    pub fn starts(mut command: Command) -> Self {
+        let mut process = command
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a program that starts");
+        let said = process.stdout.take().expect("a pipe");
+        let mut said = BufReader::new(said).lines();
+        // With one processor the harness has begun the line.
+        while !said
+            .next()
+            .expect("somebody has ended")
+            .expect("text")
+            .ends_with(READY)
+        {}
+        Self {
+            process,
+            _said: Some(said),
+        }
+    }
+
+    /// Starts one that does not say when it is at it.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be started.
+    #[must_use]
+    pub fn begins(mut command: Command) -> Self {
+        let process = command.stdout(Stdio::null()).spawn();
+        Self {
+            process: process.expect("a program that starts"),
+            _said: None,
+        }
+    }
+
+    /// Whether what it waits for comes, for so long.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    #[must_use]
+    pub fn gets_it(mut self, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        while Instant::now() < end {
+            if let Some(status) = self.process.try_wait().expect("a child of ours") {
+                assert!(status.success(), "{status}");
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for Acting {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ended = self.process.kill();
+        let _waited = self.process.wait();
+    }
+}
+
+/// In the program that was started: what it is to do, as the user that it is to be; none: it is the test itself.
+#[must_use]
+pub fn act() -> Option<String> {
+    let what = env::var(ACT).ok()?;
+    again::go_on_as_the_user();
+    Some(what)
+}
+
+/// In there: whether what it does is meant to come about.
+#[must_use]
+pub fn meant() -> bool {
+    env::var(MEANT).is_ok_and(|meant| meant == "true")
+}
+
+/// In there: says that it is at it.
+pub fn ready() {
+    println!("{READY}");
+}
+
+/// In there: ends with what came of it.
+///
+/// # Panics
+///
+/// When that is another error than a refusal.
+pub fn end(what: &str, done: io::Result<()>, is_refusal: impl Fn(&io::Error) -> bool) -> ! {
+    std::process::exit(match done {
+        Ok(()) => 0,
+        Err(error) if is_refusal(&error) => REFUSED,
+        Err(error) => panic!("{what}: {error}"),
+    })
+}
