@@ -7,10 +7,11 @@
     reason = "what is handed over by value is copied, and a program's stack is small"
 )]
 
+use crate::atomics::add;
 use crate::judge::asked_about;
 use crate::packet::PacketView;
 use crate::socket_owner;
-use crate::tables::{add, boot_ns};
+use crate::tables::boot_ns;
 use aya_ebpf::bindings::BPF_RB_FORCE_WAKEUP;
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::macros::btf_map;

@@ -6,8 +6,8 @@
 //! A verdict is never asked for that, nor changed by it: a packet is handed on once it is known to pass. Only replies to what the
 //! zone itself began are, so whoever sends packets from that port unasked costs nothing here and names nothing.
 
+use crate::atomics::add;
 use crate::packet::{InStack, PacketView as _};
-use crate::tables::add;
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;

@@ -31,14 +31,17 @@
 
 mod arrived;
 mod asking;
+mod atomics;
 mod clock;
 mod connect;
 mod dns;
+mod flows;
 mod guests;
 mod judge;
 mod kernel;
 mod local_addresses;
 mod packet;
+mod pending;
 mod process;
 mod programs;
 mod rejected;
@@ -273,7 +276,7 @@ pub fn read_clock(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn forget_silent(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {
-        tables::forget_silent(&key);
+        flows::forget_silent(&key);
     }
     0
 }
@@ -282,7 +285,7 @@ pub fn forget_silent(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn tell_carried(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {
-        tables::tell_carried(&key);
+        flows::tell_carried(&key);
     }
     0
 }
@@ -291,7 +294,7 @@ pub fn tell_carried(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn reclassify(ctx: TcContext) -> i32 {
     if let Ok(key) = ctx.load::<FlowKey>(0) {
-        tables::reclassify(&key);
+        flows::reclassify(&key);
     }
     0
 }

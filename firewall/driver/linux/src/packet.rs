@@ -1,8 +1,8 @@
 //! A packet as the kernel holds it, where the IP stack shows it (netfilter) or where a socket gets it.
 
+use crate::flows::Flows;
 use crate::kernel::{self, offset};
 use crate::socket_owner;
-use crate::tables::Flows;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::{bpf_dynptr_read, bpf_loop, bpf_skb_load_bytes_relative};
 use core::arch::asm;

@@ -3,8 +3,9 @@
 //!
 //! Neither changes a verdict: a packet is handed on once it is refused, and where there is no room for it, nobody answers.
 
+use crate::atomics::add;
 use crate::packet::{AtSocket, InStack, PacketView};
-use crate::tables::{add, is_answering};
+use crate::tables::is_answering;
 use aya_ebpf::btf_maps::{Array, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;
