@@ -8,15 +8,14 @@
 
 use crate::atomics::add;
 use crate::packet::{InStack, PacketView as _};
+use crate::service_ring;
 use aya_ebpf::btf_maps::{Array, RingBuf};
-use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;
 use firewall_abi::dns::{
     AnswerPacket, AnswersSeen, LONG_BYTES, LongPacket, MOST_BYTES, PORT, QUESTION_BYTES,
     QuestionPacket, RING_BYTES,
 };
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
-use zerocopy::FromBytes;
 
 /// Where they wait for the service, which alone has this ring.
 #[btf_map]
@@ -57,14 +56,14 @@ pub fn hand_on(packet: &InStack<false>) {
     };
     let (length, device) = (packet.length(), packet.device_number());
     let copied = if length > MOST_BYTES as u32 {
-        copy(|answer: &mut LongPacket| {
+        service_ring::put(&DNS_ANSWERS, |answer: &mut LongPacket| {
             answer.length = length;
             answer.device = device;
             answer.copied = least(length, LONG_BYTES as u32);
             packet.read_into(&mut answer.bytes, answer.copied)
         })
     } else {
-        copy(|answer: &mut AnswerPacket| {
+        service_ring::put(&DNS_ANSWERS, |answer: &mut AnswerPacket| {
             answer.length = length;
             answer.device = device;
             answer.copied = length;
@@ -85,7 +84,7 @@ pub fn hand_on_question(packet: &InStack<false>) {
         return;
     };
     let (length, device) = (packet.length(), packet.device_number());
-    let copied = copy(|question: &mut QuestionPacket| {
+    let copied = service_ring::put(&DNS_ANSWERS, |question: &mut QuestionPacket| {
         question.length = length;
         question.device = device;
         question.copied = least(length, QUESTION_BYTES as u32);
@@ -99,26 +98,4 @@ pub fn hand_on_question(packet: &InStack<false>) {
 #[inline(always)]
 const fn least(length: u32, most: u32) -> u32 {
     if length > most { most } else { length }
-}
-
-/// Whether a record of this kind found room and what it is filled with.
-#[inline(always)]
-fn copy<T: FromBytes>(fill: impl FnOnce(&mut T) -> bool) -> bool {
-    let ring = core::ptr::from_ref(&DNS_ANSWERS).cast_mut().cast();
-    // SAFETY: a ring buffer of this program's own; the size is a constant.
-    let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<T>() as u64, 0) };
-    if room.is_null() {
-        return false;
-    }
-    let room = room.cast::<T>();
-    // SAFETY: ours until it is submitted, 8-aligned and as long as a `T`, which any bytes are: the kernel has initialised them.
-    let read = fill(unsafe { &mut *room });
-    if read {
-        // SAFETY: reserved above, submitted once. No flags: the kernel wakes the service if that had caught up.
-        unsafe { bpf_ringbuf_submit(room.cast(), 0) };
-    } else {
-        // SAFETY: reserved above, given back once.
-        unsafe { bpf_ringbuf_discard(room.cast(), 0) };
-    }
-    read
 }

@@ -45,6 +45,7 @@ mod pending;
 mod process;
 mod programs;
 mod rejected;
+mod service_ring;
 mod socket_owner;
 mod tables;
 mod translated;

@@ -5,9 +5,9 @@
 
 use crate::atomics::add;
 use crate::packet::{AtSocket, InStack, PacketView};
+use crate::service_ring;
 use crate::tables::is_answering;
 use aya_ebpf::btf_maps::{Array, RingBuf};
-use aya_ebpf::helpers::generated::{bpf_ringbuf_discard, bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::btf_map;
 use firewall_abi::packet::{Decision, Direction, NO_RULE, PacketHeaders, PacketMeta, Verdict};
 use firewall_abi::rejected::{MOST_BYTES, RING_BYTES, RejectedPacket, RejectedSeen};
@@ -117,30 +117,9 @@ fn hand(fill: impl FnOnce(&mut RejectedPacket) -> bool) {
     let Some(seen) = REJECTED_SEEN.get(0) else {
         return;
     };
-    if copy(fill) {
+    if service_ring::put(&REJECTED, fill) {
         add(&seen.handed, 1);
     } else {
         add(&seen.lost, 1);
     }
-}
-
-#[inline(always)]
-fn copy(fill: impl FnOnce(&mut RejectedPacket) -> bool) -> bool {
-    let ring = core::ptr::from_ref(&REJECTED).cast_mut().cast();
-    // SAFETY: a ring buffer of this program's own; the size is a constant.
-    let room = unsafe { bpf_ringbuf_reserve(ring, size_of::<RejectedPacket>() as u64, 0) };
-    if room.is_null() {
-        return false;
-    }
-    let room = room.cast::<RejectedPacket>();
-    // SAFETY: ours until it is submitted, 8-aligned and as long as a record, which any bytes are: the kernel has initialised them.
-    let read = fill(unsafe { &mut *room });
-    if read {
-        // SAFETY: reserved above, submitted once. No flags: the kernel wakes the service if that had caught up.
-        unsafe { bpf_ringbuf_submit(room.cast(), 0) };
-    } else {
-        // SAFETY: reserved above, given back once.
-        unsafe { bpf_ringbuf_discard(room.cast(), 0) };
-    }
-    read
 }
