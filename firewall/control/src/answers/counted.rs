@@ -1,0 +1,175 @@
+//! What the driver and the service have counted.
+
+use channel_abi::Totals;
+use firewall_abi::firewall::{MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS, Verdicts};
+use serde::{Deserialize, Serialize};
+
+/// What the driver counted since its tables were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The generation that is judged by.
+    pub generation: u32,
+    /// Packets into the zone that went on.
+    pub allowed_in: u64,
+    /// Packets into the zone that were dropped.
+    pub blocked_in: u64,
+    /// Packets out of the zone that went on.
+    pub allowed_out: u64,
+    /// Packets out of the zone that were dropped.
+    pub blocked_out: u64,
+    /// Packets through the zone that went on.
+    pub allowed_forward: u64,
+    /// Packets through the zone that were dropped.
+    pub blocked_forward: u64,
+    /// Connects of the zone that failed at once, before there was a packet.
+    pub refused_connects: u64,
+    /// Packets of confirmed connections that found no lasting room.
+    pub flows_full: u64,
+    /// Connections that are remembered, confirmed or not.
+    pub flows: u64,
+    /// Connections that there is room for.
+    pub flows_most: u64,
+    /// What is known of addresses' names.
+    pub names: NameStats,
+    /// What became of what was rejected.
+    pub rejected: RejectStats,
+}
+
+impl Stats {
+    /// What the driver counted.
+    #[must_use]
+    pub const fn of(
+        generation: u32,
+        verdicts: Verdicts,
+        flows: u64,
+        names: NameStats,
+        rejected: RejectStats,
+    ) -> Self {
+        let Verdicts {
+            allowed_in,
+            blocked_in,
+            allowed_out,
+            blocked_out,
+            flows_full,
+            allowed_forward,
+            blocked_forward,
+            refused_connects,
+        } = verdicts;
+        let flows_most = (MAX_FLOWS + MAX_UNCONFIRMED_ARRIVALS + RING * RINGS) as u64;
+        Self {
+            generation,
+            allowed_in,
+            blocked_in,
+            allowed_out,
+            blocked_out,
+            allowed_forward,
+            blocked_forward,
+            refused_connects,
+            flows_full,
+            flows,
+            flows_most,
+            names,
+            rejected,
+        }
+    }
+}
+
+/// What became of the packets that were rejected, whose senders are to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectStats {
+    /// Packets that the driver handed to the service to be answered, since its tables were made.
+    pub handed: u64,
+    /// Packets that found no room on that way, or could not be copied: nobody was told.
+    pub lost: u64,
+    /// Answers that were sent, since the service started.
+    pub answered: u64,
+    /// Packets that were not answered because there were too many, since then.
+    pub limited: u64,
+    /// Answers that could not be sent, since then.
+    pub failed: u64,
+}
+
+/// What became of the answers of DNS that the zone got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameStats {
+    /// Addresses whose names are kept.
+    pub known: u64,
+    /// Answers that the driver handed to the service, since its tables were made.
+    pub answers: u64,
+    /// Answers that found no room on that way, or could not be copied: they name nothing.
+    pub lost: u64,
+    /// Answers that the service could not read, since it started: they name nothing.
+    pub unread: u64,
+    /// Questions that found no room on that way: what answers them has no address join a set.
+    pub questions_lost: u64,
+    /// Answers for names that sets ask for, which the zone was not seen to ask for, since the service started.
+    pub unasked: u64,
+    /// Answers for such names from other resolvers than the sets name, or than this machine asks, since then.
+    pub strange: u64,
+    /// Addresses that found no room in sets that ask for their names, since then.
+    pub no_room: u64,
+}
+
+/// The books of every app, and of those that are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounts {
+    /// References taken.
+    pub taken: u64,
+    /// References released.
+    pub released: u64,
+    /// Those that stand.
+    pub apps: Vec<Account>,
+    /// All that are gone, together.
+    pub past: Counted,
+    /// Whether every one of these balances, and the references do.
+    pub balances: bool,
+}
+
+/// One app's books as the driver keeps them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Its slot.
+    pub slot: u32,
+    /// Its process.
+    pub pid: u32,
+    /// Its user.
+    pub user: u32,
+    /// What it was offered.
+    pub counted: Counted,
+    /// Whether what was offered is what was committed and lost.
+    pub balances: bool,
+    /// Whether its page of the ring says what no reader can have come to. That harms nobody but itself.
+    pub lies: bool,
+}
+
+/// What was offered, and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counted {
+    /// Records that the mask asked for.
+    pub offered: u64,
+    /// Records put into the ring.
+    pub committed: u64,
+    /// Records lost for want of room.
+    pub lost_no_room: u64,
+    /// Records lost because the reference was being let go of.
+    pub lost_closing: u64,
+    /// Records lost because they are larger than the ring.
+    pub lost_too_large: u64,
+}
+
+impl From<Totals> for Counted {
+    fn from(totals: Totals) -> Self {
+        let Totals {
+            offered,
+            committed,
+            lost: [lost_no_room, lost_closing, lost_too_large],
+        } = totals;
+        Self {
+            offered,
+            committed,
+            lost_no_room,
+            lost_closing,
+            lost_too_large,
+        }
+    }
+}
