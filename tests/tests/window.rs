@@ -55,6 +55,9 @@ fn a_refused_packet_is_read_aloud_and_allowed_without_being_seen() {
         device.to_str().unwrap(),
         "--control",
         control.to_str().unwrap(),
+        // Whatever this machine's user reads.
+        "--language",
+        "en",
     ];
     let reader = ScreenReader::of(&program(), &words, folder);
     let tab = reader.finds(TAB, "Live");

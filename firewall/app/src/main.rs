@@ -4,6 +4,9 @@
 //!
 //! Rules that hold here:
 //! - One thread reads, the views only show: what is slow to show is never slow to read.
+//! - What people read in the window comes from the catalogue, `firewall/view/texts/*.ftl`, by `view::text!`: a page names each of
+//!   its texts by a key of its own (`rules-none`), its tab by `tab-…` and its columns by `column-…`, in every language at once. A
+//!   text is made where it is painted, or by the thread that says it, and is compared with nothing. docs/languages.md says more.
 #![forbid(unsafe_code)]
 
 #[cfg(target_os = "linux")]
@@ -16,6 +19,11 @@ mod appearance;
     )
 )]
 mod changes;
+#[cfg_attr(
+    not(target_os = "linux"),
+    allow(dead_code, reason = "on this system there is no service to ask")
+)]
+mod failed;
 mod followed;
 #[cfg(target_os = "linux")]
 mod notify;
@@ -49,6 +57,8 @@ use std::time::{Duration, Instant};
 use view::json;
 use view::reader::{self, Told};
 use view::terminal::Terminal;
+use view::text;
+use view::texts::{self, Language};
 use window::Shown;
 
 /// Shows each refused packet and each new process as it happens.
@@ -62,6 +72,9 @@ struct Arguments {
     #[cfg(target_os = "linux")]
     #[arg(long, default_value = control::SOCKET)]
     control: PathBuf,
+    /// The window's language, en or de; left out: the desktop's, English where there are no texts in that
+    #[arg(long)]
+    language: Option<Language>,
     /// One JSON object per record instead of a view
     #[arg(long)]
     json: bool,
@@ -94,6 +107,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         let mut names = names(arguments);
         return read(arguments, &mut names, &stop, &mut |told| view.show(&told));
     }
+    texts::speak(arguments.language.unwrap_or_else(Language::of_desktop));
     in_window(arguments, &stop)
 }
 
@@ -106,7 +120,7 @@ fn read(
 ) -> Result<()> {
     let device = &arguments.device;
     let summary = reader::read(&name(device), reader::everything(), names, stop, sink)
-        .with_context(|| format!("can't be told by {}", device.display()))?;
+        .with_context(|| text!("not-told-by", device = device.display().to_string()))?;
     let Some(file) = &arguments.account else {
         return Ok(());
     };
@@ -118,7 +132,7 @@ fn read(
 fn words(error: &anyhow::Error) -> String {
     #[cfg(target_os = "linux")]
     if let Some(failed) = reader::unreachable(error) {
-        return failed.to_string();
+        return failed::words(&failed);
     }
     format!("{error:#}")
 }

@@ -11,7 +11,7 @@ use control::Question;
 use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
-use view::question;
+use view::{question, text};
 use zbus::blocking::{Connection, MessageIterator, connection};
 use zbus::zvariant::Value;
 use zbus::{MatchRule, Message, message};
@@ -167,7 +167,7 @@ impl Notifier {
         if let Some((question, why)) = refused {
             self.answered = None;
             let notice = Notice {
-                summary: "Gatebell: not answered".to_owned(),
+                summary: text!("notice-not-answered"),
                 body: format!("{}\n{why}", short(&question)),
                 asks: false,
                 expires: Duration::from_secs(10),
@@ -200,22 +200,23 @@ impl Notifier {
 
 /// What a notification says of a question.
 fn asking(asked: &Question, left: Duration, all: usize) -> Notice {
-    let way = if question::comes_in(asked) {
-        "in"
+    let summary = if question::comes_in(asked) {
+        text!("notice-may-come-in")
     } else {
-        "out"
+        text!("notice-may-go-out")
     };
-    let more = match all {
-        0 | 1 => String::new(),
-        all => format!("; {} more wait", all - 1),
-    };
+    let unanswered = question::unanswered(asked, left);
+    let body = text!(
+        "notice-asks",
+        question = short(asked),
+        unanswered = unanswered
+    );
     Notice {
-        summary: format!("Gatebell: may this go {way}?"),
-        body: format!(
-            "{}\nwithout an answer: {}{more}",
-            short(asked),
-            question::unanswered(asked, left)
-        ),
+        summary,
+        body: match all {
+            0 | 1 => body,
+            all => text!("notice-more", asked = body, more = all - 1),
+        },
         asks: true,
         expires: left,
     }
@@ -295,16 +296,14 @@ impl Session {
         } else {
             notice.body.clone()
         };
+        let (open, allow, block) = (
+            text!("notice-open"),
+            text!("notice-allow"),
+            text!("notice-block"),
+        );
         let actions: &[&str] = if notice.asks {
             &[
-                "default",
-                "Open the window",
-                "allow",
-                "Allow for 10 minutes",
-                "block",
-                "Block for 10 minutes",
-                "open",
-                "Open the window",
+                "default", &open, "allow", &allow, "block", &block, "open", &open,
             ]
         } else {
             &[]
@@ -335,7 +334,7 @@ impl Desktop for Session {
     fn show(&mut self, notice: &Notice) -> Result<Ticket, String> {
         self.notify(notice).map_err(|error| {
             self.bus = None;
-            format!("the desktop shows no notification of questions: {error}")
+            text!("notice-trouble", why = error.to_string())
         })
     }
 

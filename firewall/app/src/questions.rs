@@ -237,12 +237,12 @@ impl AtSocket {
 impl Service for AtSocket {
     fn questions(&mut self) -> Result<Vec<Question>, String> {
         let asked = self.ask(control::Client::questions);
-        asked.map_err(|failed| failed.to_string())
+        asked.map_err(|failed| crate::failed::words(&failed))
     }
 
     fn answer(&mut self, id: u64, given: &Given) -> Result<Question, String> {
         let answered = self.ask(|client| client.answer(id, given));
-        answered.map_err(|failed| failed.to_string())
+        answered.map_err(|failed| crate::failed::words(&failed))
     }
 }
 

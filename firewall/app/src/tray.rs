@@ -6,6 +6,7 @@
 use crate::window::Shown;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
+use view::text;
 use zbus::blocking::{Connection, MessageIterator, connection};
 use zbus::{MatchRule, interface, message};
 
@@ -48,9 +49,8 @@ impl Look {
     fn words(&self) -> String {
         match (&self.trouble, self.waiting) {
             (Some(why), _) => why.clone(),
-            (None, 0) => "Nothing is asked.".to_owned(),
-            (None, 1) => "A question waits for your answer.".to_owned(),
-            (None, waiting) => format!("{waiting} questions wait for your answer."),
+            (None, 0) => text!("tray-nothing"),
+            (None, waiting) => text!("tray-waiting", count = waiting),
         }
     }
 }

@@ -184,7 +184,7 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
     let one = |text: &str| vec![text.to_owned()];
     let ends = |addresses: &[Addresses], sets: &[u32], ports: &[PortRange]| {
         let mut cell = end_names(addresses, sets, rules);
-        cell.extend(words::ports(ports));
+        cell.extend(view::rule::ports(ports));
         or_any(cell)
     };
     Entry {
@@ -201,7 +201,7 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
             or_any(words::protocols(rule)),
             ends(&rule.sources, &rule.source_sets, &rule.source_ports),
             ends(&rule.destinations, &rule.destination_sets, &rule.ports),
-            or_any(words::who(rule)),
+            or_any(view::rule::who(rule)),
             one(if rule.log { "yes" } else { "no" }),
             vec![rule.comment.clone().unwrap_or_default()],
         ],

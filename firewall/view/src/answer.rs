@@ -1,6 +1,8 @@
 //! What an answer that holds looks like to a person.
 
 use crate::entry::{clean, protocol_name};
+use crate::question::whole_sentence;
+use crate::text;
 use control::HeldAnswer;
 use firewall_abi::packet::Direction;
 
@@ -17,7 +19,7 @@ pub fn short_id(answer: &HeldAnswer) -> &str {
 #[must_use]
 pub fn program(answer: &HeldAnswer) -> String {
     match answer.program.as_deref().unwrap_or(&answer.name) {
-        "" => "somebody here".to_owned(),
+        "" => text!("somebody"),
         known => clean(known),
     }
 }
@@ -26,23 +28,23 @@ pub fn program(answer: &HeldAnswer) -> String {
 #[must_use]
 pub fn place(answer: &HeldAnswer) -> String {
     let protocol = answer.protocol.map(|number| {
-        protocol_name(number).map_or_else(|| format!("protocol {number}"), str::to_owned)
+        protocol_name(number).map_or_else(|| text!("held-protocol", number = number), str::to_owned)
     });
-    let port = answer.port.map(|port| format!("port {port}"));
+    let port = answer.port.map(|port| text!("held-port", port = port));
     let what = [protocol, port].into_iter().flatten();
     let what = what.collect::<Vec<_>>().join(" ");
     match (answer.remote, what.as_str()) {
-        (None, "") => "anywhere".to_owned(),
-        (None, what) => format!("any address, {what}"),
+        (None, "") => text!("held-anywhere"),
+        (None, what) => text!("held-any-address", what = what),
         (Some(remote), what) => {
             let name = answer.remote_name.as_deref();
             let name = name.map_or(String::new(), |name| format!(" ({})", clean(name)));
-            let what = if what.is_empty() {
-                ", any port"
+            let remote = format!("{remote}{name}");
+            if what.is_empty() {
+                text!("held-any-port", remote = remote)
             } else {
-                &format!(" {what}")
-            };
-            format!("{remote}{name}{what}")
+                format!("{remote} {what}")
+            }
         }
     }
 }
@@ -50,31 +52,24 @@ pub fn place(answer: &HeldAnswer) -> String {
 /// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn sentence(answer: &HeldAnswer) -> String {
-    let user = answer
-        .user
-        .map_or(String::new(), |user| format!(" of user {user}"));
-    let arrow = if answer.direction == Direction::Inbound.name() {
-        "<-"
-    } else {
-        "->"
-    };
-    format!("{}{user} {arrow} {}", program(answer), place(answer))
+    let inward = answer.direction == Direction::Inbound.name();
+    whole_sentence(&program(answer), answer.user, inward, &place(answer))
 }
 
 /// Until when it holds: `always`, `23 s left`.
 #[must_use]
 pub fn lasts(answer: &HeldAnswer) -> String {
     let until = match answer.lasts.as_str() {
-        "connection" => "for one connection".to_owned(),
-        "program" => format!("until process {} ends", answer.pid),
-        "restart" => "until the service starts again".to_owned(),
-        "always" if !answer.in_force => "always, once the program is there".to_owned(),
-        "always" => "always".to_owned(),
+        "connection" => text!("held-one-connection"),
+        "program" => text!("lasts-process", pid = answer.pid),
+        "restart" => text!("lasts-restart"),
+        "always" if !answer.in_force => text!("held-always-later"),
+        "always" => text!("lasts-always"),
         _ => String::new(),
     };
     match answer.seconds_left {
-        Some(left) if until.is_empty() => format!("{left} s left"),
-        Some(left) => format!("{until}, {left} s left"),
+        Some(left) if until.is_empty() => text!("held-left", seconds = left),
+        Some(left) => text!("held-until-left", until = until, seconds = left),
         None => until,
     }
 }
@@ -83,9 +78,9 @@ pub fn lasts(answer: &HeldAnswer) -> String {
 #[must_use]
 pub fn by(answer: &HeldAnswer) -> String {
     match &answer.by {
-        Some(by) => format!("by {}", clean(by)),
-        None if answer.unanswered => "nobody answered in time".to_owned(),
-        None => "who answered is not known any more".to_owned(),
+        Some(by) => text!("held-by", who = clean(by)),
+        None if answer.unanswered => text!("held-by-nobody"),
+        None => text!("held-by-unknown"),
     }
 }
 

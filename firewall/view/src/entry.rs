@@ -3,7 +3,9 @@
 //! The reader thread makes entries from records ([`Entry::from_packet`], [`Entry::from_process`], [`Entry::lost`]) and
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
 
+use crate::text;
 use channel::{Account, Lost};
+use channel_abi::Cause;
 pub use control::clean;
 use control::{Names, RuleName};
 use firewall_abi::packet::{
@@ -224,15 +226,15 @@ impl Entry {
         }
     }
 
-    /// The cells of its row, as [`COLUMNS`] names them.
+    /// The cells of its row, as [`titles`] names them.
     #[must_use]
-    pub fn cells(&self) -> [String; COLUMNS.len()] {
+    pub fn cells(&self) -> [String; COLUMNS] {
         let time = clock_time(self.at);
         match &self.what {
             What::Packet(packet) => [
                 time,
-                packet.outcome().to_owned(),
-                packet.direction.name().to_owned(),
+                packet.outcome(),
+                way(packet.direction),
                 packet.protocol(),
                 packet.ends(),
                 packet.decided_by(),
@@ -249,7 +251,7 @@ impl Entry {
             ],
             What::Unreadable(record) => [
                 time,
-                "UNKNOWN".to_owned(),
+                text!("what-unknown"),
                 String::new(),
                 String::new(),
                 record.to_string(),
@@ -258,14 +260,14 @@ impl Entry {
             ],
             What::Lost(lost) => [
                 time,
-                "LOST".to_owned(),
+                text!("what-lost"),
                 String::new(),
                 String::new(),
-                format!(
-                    "{} records ({}), processor {}",
-                    lost.count,
-                    lost.cause.name(),
-                    lost.processor
+                text!(
+                    "lost-records",
+                    count = lost.count,
+                    cause = cause(lost.cause),
+                    processor = lost.processor,
                 ),
                 String::new(),
                 String::new(),
@@ -274,19 +276,82 @@ impl Entry {
     }
 }
 
-/// What the cells of a row are.
-pub const COLUMNS: [&str; 7] = [
-    "Time",
-    "What",
-    "Way",
-    "Protocol",
-    "Source -> destination",
-    "Rule",
-    "Program",
-];
+/// How many cells a row has.
+pub const COLUMNS: usize = 7;
 
-/// Stands where a packet has its source, if a program was refused before there was any.
-const CONNECT: &str = "connect";
+/// What the cells of a row are.
+#[must_use]
+pub fn titles() -> [String; COLUMNS] {
+    [
+        text!("column-time"),
+        text!("column-what"),
+        text!("column-way"),
+        text!("column-protocol"),
+        text!("column-ends"),
+        text!("column-rule"),
+        text!("column-program"),
+    ]
+}
+
+/// What a rule does to what it takes.
+#[must_use]
+pub fn verdict(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Allow => text!("verdict-allow"),
+        Verdict::Block => text!("verdict-block"),
+        Verdict::Reject => text!("verdict-reject"),
+        Verdict::Ask => text!("verdict-ask"),
+        Verdict::Socket => text!("verdict-defer"),
+    }
+}
+
+/// The same by its name; a name that this release does not know stands for itself.
+#[must_use]
+pub fn verdict_named(name: &str) -> String {
+    rules::words::verdict(name).map_or_else(|_| clean(name), verdict)
+}
+
+/// Which way a packet goes.
+#[must_use]
+pub fn way(direction: Direction) -> String {
+    match direction {
+        Direction::Inbound => text!("way-in"),
+        Direction::Outbound => text!("way-out"),
+        Direction::Forward => text!("way-forward"),
+    }
+}
+
+/// The same by its name; a name that this release does not know stands for itself.
+#[must_use]
+pub fn way_named(name: &str) -> String {
+    rules::words::direction(name).map_or_else(|_| clean(name), way)
+}
+
+/// Why something became of a packet.
+#[must_use]
+pub fn reason(reason: Reason) -> String {
+    match reason {
+        Reason::Rule => text!("reason-rule"),
+        Reason::Default => text!("reason-default"),
+        Reason::Malformed => text!("reason-malformed"),
+        Reason::Fragment => text!("reason-fragment"),
+        Reason::Reply => text!("reason-reply"),
+        Reason::FailMode => text!("reason-fail-mode"),
+        Reason::Answer => text!("reason-answer"),
+        Reason::Unanswered => text!("reason-unanswered"),
+        Reason::Link => text!("reason-link"),
+    }
+}
+
+/// Why records were lost.
+#[must_use]
+pub fn cause(cause: Cause) -> String {
+    match cause {
+        Cause::NoRoom => text!("cause-no-room"),
+        Cause::Closing => text!("cause-closing"),
+        Cause::TooLarge => text!("cause-too-large"),
+    }
+}
 
 /// One line for a terminal.
 impl fmt::Display for Entry {
@@ -301,13 +366,13 @@ impl fmt::Display for Entry {
 impl PacketSeen {
     /// The verdict as a word of its own.
     #[must_use]
-    pub const fn outcome(&self) -> &'static str {
+    pub fn outcome(&self) -> String {
         match self.verdict {
-            Verdict::Allow => "allowed",
-            Verdict::Block => "refused",
-            Verdict::Reject => "rejected",
-            Verdict::Ask => "asked",
-            Verdict::Socket => "deferred",
+            Verdict::Allow => text!("what-allowed"),
+            Verdict::Block => text!("what-refused"),
+            Verdict::Reject => text!("what-rejected"),
+            Verdict::Ask => text!("what-asked"),
+            Verdict::Socket => text!("what-deferred"),
         }
     }
 
@@ -329,7 +394,7 @@ impl PacketSeen {
         let (from, to) = (address(flow.source), address(flow.destination));
         let (from, to) = match flow.protocol {
             protocol if has_ports(protocol) && self.is_before_any_packet() => {
-                (CONNECT.to_owned(), end(to, flow.destination_port))
+                (text!("ends-connect"), end(to, flow.destination_port))
             }
             protocol if has_ports(protocol) => {
                 (end(from, flow.source_port), end(to, flow.destination_port))
@@ -342,9 +407,11 @@ impl PacketSeen {
             named(to, &self.destination_name)
         );
         match flow.protocol {
-            ICMP | ICMP6 => format!(
-                "{ends} type {} code {}",
-                flow.source_port, flow.destination_port
+            ICMP | ICMP6 => text!(
+                "ends-icmp",
+                ends = ends,
+                type = flow.source_port,
+                code = flow.destination_port,
             ),
             _ => ends,
         }
@@ -364,12 +431,12 @@ impl PacketSeen {
     #[must_use]
     pub fn decided_by(&self) -> String {
         let by = match (&self.rule, self.rule_number) {
-            (Some(rule), _) => format!("{} (line {})", rule.id, rule.line),
-            (None, Some(_)) => format!("a rule of generation {}", self.generation),
-            (None, None) => return self.reason.name().to_owned(),
+            (Some(rule), _) => text!("decided-by-rule", rule = &rule.id, line = rule.line),
+            (None, Some(_)) => text!("decided-by-unnamed", generation = self.generation),
+            (None, None) => return reason(self.reason),
         };
         match self.reason {
-            Reason::Answer | Reason::Unanswered => format!("{by}, {}", self.reason.name()),
+            Reason::Answer | Reason::Unanswered => format!("{by}, {}", reason(self.reason)),
             _ => by,
         }
     }
@@ -378,10 +445,7 @@ impl PacketSeen {
 impl fmt::Display for UnreadableRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, bytes } = self;
-        write!(
-            f,
-            "a record of kind {kind}, {bytes} bytes, which this release can't read"
-        )
+        f.write_str(&text!("unreadable-record", kind = *kind, bytes = *bytes))
     }
 }
 
@@ -390,10 +454,10 @@ impl ProcessSeen {
     #[must_use]
     pub fn outcome(&self) -> String {
         match self.ended {
-            None => "started".to_owned(),
-            Some(End::Exit(0)) => "ended".to_owned(),
-            Some(End::Exit(code)) => format!("ended {code}"),
-            Some(End::Signal(signal)) => format!("killed {signal}"),
+            None => text!("what-started"),
+            Some(End::Exit(0)) => text!("what-ended"),
+            Some(End::Exit(code)) => text!("what-ended-code", code = code),
+            Some(End::Signal(signal)) => text!("what-killed", signal = signal),
         }
     }
 
@@ -436,10 +500,10 @@ impl fmt::Display for Program {
             parts.push(self.name.clone());
         }
         if self.pid != 0 {
-            parts.push(format!("pid {}", self.pid));
+            parts.push(text!("program-pid", pid = self.pid));
         }
         if let (Some(user), true) = (self.user, self.pid != 0) {
-            parts.push(format!("user {user}"));
+            parts.push(text!("program-user", user = user));
         }
         f.write_str(&parts.join(", "))
     }

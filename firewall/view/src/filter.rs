@@ -1,6 +1,7 @@
 //! Which of what happened is shown: the same words on the command line and in the window.
 
 use crate::entry::{PacketSeen, ProcessSeen, Program, What, address, has_ports};
+use crate::text;
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
 use rules::Addresses;
@@ -41,7 +42,8 @@ pub struct WrongFilter {
 
 impl fmt::Display for WrongFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column {}: {}", self.column, self.what)
+        let Self { column, what } = self;
+        f.write_str(&text!("filter-wrong", column = *column, what = what))
     }
 }
 
@@ -77,9 +79,8 @@ impl Filter {
                     None => match parts.next() {
                         Some(value) => (option.to_owned(), value.text),
                         None => {
-                            return Err(wrong(format!(
-                                "after --{option} stands what is asked for"
-                            )));
+                            let key = format!("--{option}");
+                            return Err(wrong(text!("filter-no-value", key = key)));
                         }
                     },
                 },
@@ -92,7 +93,8 @@ impl Filter {
                 }
             };
             if value.is_empty() {
-                return Err(wrong(format!("after {key}: stands what is asked for")));
+                let key = format!("{key}:");
+                return Err(wrong(text!("filter-no-value", key = key)));
             }
             filter.ask(&key, value).map_err(wrong)?;
         }
@@ -101,25 +103,29 @@ impl Filter {
 
     fn ask(&mut self, key: &str, value: String) -> Result<(), String> {
         match key {
-            "direction" => self.direction = Some(words::direction(&value)?),
-            "verdict" => self.verdict = Some(words::verdict(&value)?),
+            "direction" => {
+                let wrong = |_| text!("filter-direction");
+                self.direction = Some(words::direction(&value).map_err(wrong)?);
+            }
+            "verdict" => {
+                let wrong = |_| text!("filter-verdict");
+                self.verdict = Some(words::verdict(&value).map_err(wrong)?);
+            }
             "address" => self.address.push(value.parse::<Addresses>()?),
             "rule" => self.rule.push(value),
             "program" => self.program.push(value),
             "name" => self.name.push(value),
             "port" => {
-                let wrong = |_| "a port is a number up to 65535".to_owned();
+                let wrong = |_| text!("filter-port");
                 self.port.push(value.parse().map_err(wrong)?);
             }
             "user" => {
-                let wrong = |_| "a user is a number; `id -u NAME` says which".to_owned();
+                let wrong = |_| text!("filter-user");
                 self.user.push(value.parse().map_err(wrong)?);
             }
             _ => {
-                return Err(format!(
-                    "{key} can't be asked for; one can ask for {}",
-                    KEYS.join(", ")
-                ));
+                let keys = KEYS.join(", ");
+                return Err(text!("filter-unknown", key = key, keys = keys));
             }
         }
         Ok(())

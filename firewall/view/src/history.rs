@@ -1,7 +1,9 @@
 //! What was kept, in words and in sums: for the command line and for the window.
 
-use crate::entry::{clean, day_and_time, protocol_name};
+use crate::entry::{clean, day_and_time, protocol_name, way_named};
+use crate::text;
 use control::HistoryRow;
+use firewall_abi::packet::Reason;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -44,6 +46,18 @@ impl By {
         }
     }
 
+    /// Its name on a choice.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Program => text!("by-program"),
+            Self::Name => text!("by-name"),
+            Self::Rule => text!("by-rule"),
+            Self::User => text!("by-user"),
+            Self::Place => text!("by-place"),
+        }
+    }
+
     /// What this row counts among.
     #[must_use]
     pub fn of(self, row: &HistoryRow) -> String {
@@ -53,14 +67,11 @@ impl By {
             Self::Rule => rule(row),
             Self::User => row
                 .user
-                .map_or_else(|| UNKNOWN.to_owned(), |user| user.to_string()),
+                .map_or_else(|| text!("not-known"), |user| user.to_string()),
             Self::Place => format!("{} {}", protocol(row), place(row)),
         }
     }
 }
-
-/// Stands where nothing is known.
-const UNKNOWN: &str = "not known";
 
 /// Several rows together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -116,9 +127,9 @@ impl Sum {
         self.last = self.last.max(row.last);
     }
 
-    /// Its cells, as [`SUM_COLUMNS`] names them.
+    /// Its cells, as [`sum_titles`] names them.
     #[must_use]
-    pub fn cells(&self) -> [String; SUM_COLUMNS.len()] {
+    pub fn cells(&self) -> [String; SUM_COLUMNS] {
         [
             self.what.clone(),
             self.allowed.to_string(),
@@ -132,10 +143,23 @@ impl Sum {
     }
 }
 
+/// How many cells a sum has.
+pub const SUM_COLUMNS: usize = 8;
+
 /// What the cells of a sum are; the first one is what it is by.
-pub const SUM_COLUMNS: [&str; 8] = [
-    "", "Allowed", "Refused", "Asked", "Sent", "Received", "First", "Last",
-];
+#[must_use]
+pub fn sum_titles() -> [String; SUM_COLUMNS] {
+    [
+        String::new(),
+        text!("column-allowed"),
+        text!("column-refused"),
+        text!("column-asked"),
+        text!("column-sent"),
+        text!("column-received"),
+        text!("column-first"),
+        text!("column-last"),
+    ]
+}
 
 /// These rows put together, those who talked most first.
 #[must_use]
@@ -184,33 +208,39 @@ pub fn named(sums: &[Sum], by: By) -> Vec<Value> {
     objects.collect()
 }
 
-/// What the cells of a row are.
-pub const COLUMNS: [&str; 11] = [
-    "Last",
-    "What",
-    "Way",
-    "Protocol",
-    "Other end",
-    "Rule",
-    "Program",
-    "User",
-    "Records",
-    "Sent",
-    "Received",
-];
+/// How many cells a row has.
+pub const COLUMNS: usize = 11;
 
-/// The cells of a row, as [`COLUMNS`] names them.
+/// What the cells of a row are.
 #[must_use]
-pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
+pub fn titles() -> [String; COLUMNS] {
+    [
+        text!("column-last"),
+        text!("column-what"),
+        text!("column-way"),
+        text!("column-protocol"),
+        text!("column-other-end"),
+        text!("column-rule"),
+        text!("column-program"),
+        text!("column-user"),
+        text!("column-records"),
+        text!("column-sent"),
+        text!("column-received"),
+    ]
+}
+
+/// The cells of a row, as [`titles`] names them.
+#[must_use]
+pub fn cells(row: &HistoryRow) -> [String; COLUMNS] {
     let what = match row.verdict.as_str() {
-        "allow" => "allowed",
-        "ask" => "asked",
-        _ => "refused",
+        "allow" => text!("what-allowed"),
+        "ask" => text!("what-asked"),
+        _ => text!("what-refused"),
     };
     let what = match row.contact.as_deref() {
-        Some("first") => format!("{what}, first contact"),
-        Some(_) => format!("{what}, changed program"),
-        None => what.to_owned(),
+        Some("first") => text!("what-first-contact", what = what),
+        Some(_) => text!("what-changed-program", what = what),
+        None => what,
     };
     let end = match &row.name {
         Some(name) => format!("{} ({})", place(row), clean(name)),
@@ -223,7 +253,7 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
     [
         day_and_time(row.last),
         what,
-        row.direction.clone(),
+        way_named(&row.direction),
         protocol(row),
         end,
         rule(row),
@@ -240,7 +270,7 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS.len()] {
 pub fn program(row: &HistoryRow) -> String {
     match &row.program {
         Some(path) => clean(path),
-        None if row.process.is_empty() => UNKNOWN.to_owned(),
+        None if row.process.is_empty() => text!("not-known"),
         None => clean(&row.process),
     }
 }
@@ -248,8 +278,15 @@ pub fn program(row: &HistoryRow) -> String {
 fn rule(row: &HistoryRow) -> String {
     match &row.rule {
         Some(rule) => clean(rule),
-        None => format!("({})", row.reason),
+        None => format!("({})", reason(&row.reason)),
     }
+}
+
+/// A reason by its name; a name that this release does not know stands for itself.
+fn reason(name: &str) -> String {
+    let mut all = (1..).map_while(|number| Reason::try_from(number).ok());
+    let found = all.find(|reason| reason.name() == name);
+    found.map_or_else(|| clean(name), crate::entry::reason)
 }
 
 fn protocol(row: &HistoryRow) -> String {
@@ -258,7 +295,7 @@ fn protocol(row: &HistoryRow) -> String {
 
 fn remote(row: &HistoryRow) -> String {
     row.remote
-        .map_or_else(|| "many".to_owned(), |remote| remote.to_string())
+        .map_or_else(|| text!("end-many"), |remote| remote.to_string())
 }
 
 /// The other end with the port that was asked for, which of what comes in is our own.
@@ -267,7 +304,7 @@ fn place(row: &HistoryRow) -> String {
         (Some(remote), Some(port)) if row.direction != "in" => {
             SocketAddr::new(remote, port).to_string()
         }
-        (_, Some(port)) => format!("{} to port {port}", remote(row)),
+        (_, Some(port)) => text!("end-port", end = remote(row), port = port),
         _ => remote(row),
     }
 }

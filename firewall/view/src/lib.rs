@@ -20,8 +20,10 @@ pub mod kept;
 mod latency;
 pub mod question;
 pub mod reader;
+pub mod rule;
 pub mod status;
 pub mod terminal;
+pub mod texts;
 
 pub use entry::Entry;
 pub use latency::Latency;

@@ -1,7 +1,8 @@
 //! What a question of the rules' looks like to a person, and the answers that are offered: the same in a terminal and in the
 //! window, with the same keys.
 
-use crate::entry::{clean, protocol_name};
+use crate::entry::{clean, protocol_name, verdict_named};
+use crate::text;
 use control::{Given, Lasts, Question};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, Verdict};
@@ -11,42 +12,48 @@ use std::time::Duration;
 pub const USUAL: Lasts = Lasts::For(Duration::from_secs(600));
 
 /// One of the things that can be chosen, with its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Choice<T> {
     /// The key, in lower case.
     pub key: char,
     /// What it stands for.
     pub value: T,
-    /// In words.
-    pub words: &'static str,
+    /// What it is called.
+    words: fn() -> String,
 }
 
 /// The verdicts, as an answer's `allow`.
 pub const VERDICTS: [Choice<bool>; 2] = [
-    Choice::new('a', true, "allow"),
-    Choice::new('b', false, "block"),
+    Choice::new('a', true, || text!("choice-allow")),
+    Choice::new('b', false, || text!("choice-block")),
 ];
 /// For how long an answer holds; [`USUAL`] unless another one is chosen.
 pub const LASTS: [Choice<Lasts>; 5] = [
-    Choice::new('c', Lasts::Connection, "this connection"),
-    Choice::new('m', USUAL, "10 minutes"),
-    Choice::new('t', Lasts::Process, "until the program ends"),
-    Choice::new('r', Lasts::UntilRestart, "until the service starts again"),
-    Choice::new('w', Lasts::Always, "always"),
+    Choice::new('c', Lasts::Connection, || text!("choice-connection")),
+    Choice::new('m', USUAL, || text!("choice-minutes")),
+    Choice::new('t', Lasts::Process, || text!("choice-process")),
+    Choice::new('r', Lasts::UntilRestart, || text!("choice-restart")),
+    Choice::new('w', Lasts::Always, || text!("choice-always")),
 ];
 /// What an answer is about; the first unless another one is chosen.
 pub const WIDTHS: [Choice<Width>; 4] = [
-    Choice::new('p', Width::Endpoint, "this place"),
-    Choice::new('d', Width::Address, "this address"),
-    Choice::new('o', Width::Port, "this port"),
-    Choice::new('e', Width::Anywhere, "everywhere"),
+    Choice::new('p', Width::Endpoint, || text!("choice-place")),
+    Choice::new('d', Width::Address, || text!("choice-address")),
+    Choice::new('o', Width::Port, || text!("choice-port")),
+    Choice::new('e', Width::Anywhere, || text!("choice-everywhere")),
 ];
 /// The key that leaves a question to its time.
 pub const LEAVE: char = 's';
 
 impl<T: Copy> Choice<T> {
-    const fn new(key: char, value: T, words: &'static str) -> Self {
+    const fn new(key: char, value: T, words: fn() -> String) -> Self {
         Self { key, value, words }
+    }
+
+    /// What it is called.
+    #[must_use]
+    pub fn words(&self) -> String {
+        (self.words)()
     }
 
     /// What this key stands for among these.
@@ -61,7 +68,7 @@ impl<T: Copy> Choice<T> {
     pub fn keys(choices: &[Self]) -> String {
         let each = choices
             .iter()
-            .map(|Self { key, words, .. }| format!("{key} {words}"));
+            .map(|choice| format!("{} {}", choice.key, choice.words()));
         each.collect::<Vec<_>>().join(", ")
     }
 }
@@ -102,7 +109,7 @@ pub fn comes_in(question: &Question) -> bool {
 #[must_use]
 pub fn program(question: &Question) -> String {
     match question.program.as_deref().unwrap_or(&question.name) {
-        "" => "somebody here".to_owned(),
+        "" => text!("somebody"),
         known => clean(known),
     }
 }
@@ -120,48 +127,76 @@ pub fn remote(question: &Question) -> String {
 pub fn place(question: &Question) -> String {
     let Question { protocol, port, .. } = question;
     let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
-    let port = port.map_or(String::new(), |port| format!(" port {port}"));
-    format!("{} {protocol}{port}", remote(question))
+    let remote = remote(question);
+    match port {
+        Some(port) => text!(
+            "place-port",
+            remote = remote,
+            protocol = protocol,
+            port = *port
+        ),
+        None => text!("place-protocol", remote = remote, protocol = protocol),
+    }
 }
 
 /// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
 #[must_use]
 pub fn sentence(question: &Question) -> String {
-    let user = question
-        .user
-        .map_or(String::new(), |user| format!(" of user {user}"));
-    let arrow = if comes_in(question) { "<-" } else { "->" };
-    format!("{}{user} {arrow} {}", program(question), place(question))
+    whole_sentence(
+        &program(question),
+        question.user,
+        comes_in(question),
+        &place(question),
+    )
+}
+
+/// `/usr/bin/curl of user 1000 -> 192.0.2.7 tcp port 443`.
+pub(crate) fn whole_sentence(
+    program: &str,
+    user: Option<u32>,
+    inward: bool,
+    place: &str,
+) -> String {
+    let arrow = if inward { "<-" } else { "->" };
+    match user {
+        Some(user) => text!(
+            "sentence",
+            program = program,
+            user = user,
+            arrow = arrow,
+            place = place
+        ),
+        None => format!("{program} {arrow} {place}"),
+    }
 }
 
 /// The process's name and number, if they are known.
 #[must_use]
 pub fn process(question: &Question) -> Option<String> {
     let Question { pid, name, .. } = question;
-    (*pid != 0).then(|| format!("{} (pid {pid})", clean(name)))
+    (*pid != 0).then(|| text!("process-pid", name = clean(name), pid = *pid))
 }
 
 /// Which rule asks, and what else waits with it.
 #[must_use]
 pub fn asked_by(question: &Question) -> String {
-    let by = question
-        .rule
-        .as_ref()
-        .map_or("the default asks".to_owned(), |rule| {
-            format!("rule `{}` asks", clean(rule))
-        });
-    let others = match question.more {
-        0 => String::new(),
-        more => format!("; {more} more of this program wait behind it"),
+    let by = match &question.rule {
+        Some(rule) => text!("asked-by-rule", rule = clean(rule)),
+        None => text!("asked-by-default"),
     };
-    format!("{by}; packets: {}{others}", question.count)
+    let asked = text!("asked-packets", by = by, count = question.count);
+    match question.more {
+        0 => asked,
+        more => text!("asked-more", asked = asked, more = more),
+    }
 }
 
 /// `block in 23 s`, with this much time left.
 #[must_use]
 pub fn unanswered(question: &Question, left: Duration) -> String {
-    let seconds = left.as_millis().div_ceil(1000);
-    format!("{} in {seconds} s", question.unanswered)
+    let seconds = u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+    let verdict = verdict_named(&question.unanswered);
+    text!("unanswered-in", verdict = verdict, seconds = seconds)
 }
 
 /// An answer's verdict.
@@ -194,22 +229,28 @@ pub fn answer(question: &Question, given: &Given) -> String {
     let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
     let about = match (given.width, port) {
         (Width::Endpoint, _) => place(question),
-        (Width::Address, _) => format!("{}, whatever the port", remote(question)),
-        (Width::Port, Some(port)) => format!("{protocol} port {port}, whatever the address"),
-        (Width::Port, None) => format!("{protocol}, whatever the address"),
-        (Width::Anywhere, _) => "whatever the address and port".to_owned(),
+        (Width::Address, _) => text!("about-address", remote = remote(question)),
+        (Width::Port, Some(port)) => text!("about-port", protocol = protocol, port = *port),
+        (Width::Port, None) => text!("about-protocol", protocol = protocol),
+        (Width::Anywhere, _) => text!("about-anything"),
     };
     let lasts = match given.lasts {
-        Lasts::Connection => "for this connection alone".to_owned(),
-        Lasts::Process => format!("until process {} ends", question.pid),
+        Lasts::Connection => text!("lasts-connection"),
+        Lasts::Process => text!("lasts-process", pid = question.pid),
         Lasts::For(time) if time.as_secs().is_multiple_of(60) => {
-            format!("for {} minutes", time.as_secs() / 60)
+            text!("lasts-minutes", minutes = time.as_secs() / 60)
         }
-        Lasts::For(time) => format!("for {} s", time.as_secs()),
-        Lasts::UntilRestart => "until the service starts again".to_owned(),
-        Lasts::Always => "always".to_owned(),
+        Lasts::For(time) => text!("lasts-seconds", seconds = time.as_secs()),
+        Lasts::UntilRestart => text!("lasts-restart"),
+        Lasts::Always => text!("lasts-always"),
     };
-    format!("{} {lasts}: {about}", verdict(given).name())
+    let verdict = crate::entry::verdict(verdict(given));
+    text!(
+        "answer-given",
+        verdict = verdict,
+        lasts = lasts,
+        about = about
+    )
 }
 
 #[cfg(test)]

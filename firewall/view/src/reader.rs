@@ -2,6 +2,7 @@
 
 use crate::entry::{Clock, Entry, Update};
 use crate::latency::Latency;
+use crate::text;
 use anyhow::Result;
 use channel::sys::Host;
 use channel::{Account, Attachment, Item, Mask, Record, System, Wake};
@@ -89,7 +90,7 @@ pub fn read(
             });
         if let (Some(ending), true) = (drained.ended, wanted) {
             sink(Told {
-                update: Update::Ended(format!("the driver ended it: {ending:?}")),
+                update: Update::Ended(text!("driver-ended", why = why(ending))),
                 record: None,
             });
         }
@@ -108,6 +109,14 @@ pub fn read(
                 ended: drained.ended,
             });
         }
+    }
+}
+
+fn why(ending: Ending) -> String {
+    match ending {
+        Ending::Dereferenced => text!("ending-detached"),
+        Ending::DriverStopping => text!("ending-stopping"),
+        Ending::Incompatible => text!("ending-incompatible"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! How the service is, in words: for the command line and for the window.
 
 use crate::entry::day_and_time;
+use crate::text;
 use control::{HistoryStatus, InForce, Lease, Memory, Status, SubscribedList};
 
 /// The service itself, at this time (seconds since 1970).
@@ -14,43 +15,45 @@ pub fn title(status: &Status, now: u64) -> String {
         ..
     } = status;
     let age = for_how_long(now.saturating_sub(*since));
-    format!("gatebelld {version}, process {pid}, for {age}; contract {contract}")
+    text!(
+        "status-title",
+        version = version,
+        pid = *pid,
+        age = age,
+        contract = *contract,
+    )
 }
 
 /// What else is to be said of it but its troubles: what each line is about, and the line.
 #[must_use]
-pub fn lines(status: &Status) -> Vec<(&'static str, String)> {
-    let mut lines = vec![("rules", in_force(&status.rules))];
+pub fn lines(status: &Status) -> Vec<(String, String)> {
+    let mut lines = vec![(text!("status-rules"), in_force(&status.rules))];
     lines.extend(
         status
             .lease
             .as_ref()
-            .map(|lease| ("lease", on_probation(lease))),
+            .map(|lease| (text!("status-lease"), on_probation(lease))),
     );
-    lines.push(("zone", zone(status)));
+    lines.push((text!("status-zone"), zone(status)));
     let devices: Vec<_> = status
         .devices
         .iter()
         .map(|device| device.name.clone())
         .collect();
     let devices = if devices.is_empty() {
-        "none yet".to_owned()
+        text!("status-no-devices")
     } else {
-        format!(
-            "{}: judged in the IP stack as they take in, send out and forward, and by who is at this end in the control group",
-            devices.join(", ")
-        )
+        text!("status-devices-judged", devices = devices.join(", "))
     };
-    lines.push(("devices", devices));
-    lines.push(("memory", memory(&status.kernel_memory)));
-    lines.push(("history", history(status.history.as_ref())));
-    lines.extend(status.lists.iter().map(|list| ("list", subscribed(list))));
+    lines.push((text!("status-devices"), devices));
+    lines.push((text!("status-memory"), memory(&status.kernel_memory)));
+    lines.push((text!("status-history"), history(status.history.as_ref())));
+    let lists = status.lists.iter();
+    lines.extend(lists.map(|list| (text!("status-list"), subscribed(list))));
     let pins = status.pins.display().to_string();
-    lines.push(("when gone", gone(&status.fail_mode, &pins)));
+    lines.push((text!("status-gone"), gone(&status.fail_mode, &pins)));
     if status.adopted {
-        let words =
-            "it took over what an earlier service had left in the kernel: no packet went unjudged";
-        lines.push(("start", words.to_owned()));
+        lines.push((text!("status-start"), text!("status-adopted")));
     }
     lines
 }
@@ -63,12 +66,16 @@ pub fn in_force(rules: &InForce) -> String {
         name,
         rules,
     } = rules;
-    let from = name.as_deref().map_or_else(
-        || ", found in the kernel, of no file".to_owned(),
-        |name| format!(" of {name}"),
-    );
-    let plural = if *rules == 1 { "" } else { "s" };
-    format!("generation {generation}: {rules} rule{plural}{from}")
+    let from = match name {
+        Some(file) => text!("status-of-file", file = file),
+        None => text!("status-of-kernel"),
+    };
+    text!(
+        "status-in-force",
+        generation = *generation,
+        rules = *rules,
+        from = from,
+    )
 }
 
 /// A lease, and what to do about it.
@@ -79,21 +86,22 @@ pub fn on_probation(lease: &Lease) -> String {
         fallback,
         milliseconds_left,
     } = lease;
-    format!(
-        "generation {generation} has {} left, then generation {fallback} returns by itself; `gatebell rules confirm` keeps \
-         it, `gatebell rules revert` takes it back now",
-        for_how_long(milliseconds_left.div_ceil(1000))
+    text!(
+        "status-on-lease",
+        generation = *generation,
+        left = for_how_long(milliseconds_left.div_ceil(1000)),
+        fallback = *fallback,
     )
 }
 
 fn zone(status: &Status) -> String {
-    let group = status.cgroup.display();
+    let group = status.cgroup.display().to_string();
     match &status.netns {
-        Some(netns) => format!(
-            "network namespace {}, control group {group}",
-            netns.display()
-        ),
-        None => format!("the network namespace of the service, control group {group}"),
+        Some(netns) => {
+            let netns = netns.display().to_string();
+            text!("status-zone-netns", netns = netns, group = group)
+        }
+        None => text!("status-zone-own", group = group),
     }
 }
 
@@ -109,28 +117,29 @@ fn memory(memory: &Memory) -> String {
         rings_let_go,
     } = memory;
     let parts = [
-        (tables, "tables"),
-        (rules, "rules"),
-        (sets, "sets"),
-        (rings, "rings of apps"),
-        (rings_let_go, "rings let go of and still mapped"),
+        (tables, text!("memory-tables", bytes = bytes(*tables))),
+        (rules, text!("memory-rules", bytes = bytes(*rules))),
+        (sets, text!("memory-sets", bytes = bytes(*sets))),
+        (rings, text!("memory-rings", bytes = bytes(*rings))),
+        (
+            rings_let_go,
+            text!("memory-let-go", bytes = bytes(*rings_let_go)),
+        ),
     ];
-    let parts = parts.iter().filter(|(part, _)| **part > 0);
-    let parts: Vec<_> = parts
-        .map(|(part, what)| format!("{} {what}", bytes(**part)))
-        .collect();
-    format!(
-        "{} of {} in the kernel: {}",
-        bytes(*used),
-        bytes(*budget),
-        parts.join(", ")
+    let parts = parts.into_iter().filter(|(part, _)| **part > 0);
+    let parts: Vec<_> = parts.map(|(_, words)| words).collect();
+    text!(
+        "memory-kernel",
+        used = bytes(*used),
+        budget = bytes(*budget),
+        parts = parts.join(", "),
     )
 }
 
 /// What is kept of what happened, and what could not be.
 fn history(history: Option<&HistoryStatus>) -> String {
     let Some(history) = history else {
-        return "nothing is kept of what happens".to_owned();
+        return text!("history-none");
     };
     let HistoryStatus {
         days,
@@ -140,16 +149,19 @@ fn history(history: Option<&HistoryStatus>) -> String {
         lost,
         put_aside,
     } = *history;
-    let aside = if put_aside {
-        "; one that could not be read lies beside it"
+    let words = text!(
+        "history-kept",
+        used = bytes(used),
+        budget = bytes(budget),
+        days = days,
+        kept = kept,
+        lost = lost,
+    );
+    if put_aside {
+        text!("history-put-aside", history = words)
     } else {
-        ""
-    };
-    format!(
-        "{} of {} on the disk, {days} days; {kept} records kept, {lost} lost since the start{aside}",
-        bytes(used),
-        bytes(budget)
-    )
+        words
+    }
 }
 
 /// A list that rules subscribe to: what is in it, of when, and what changed last.
@@ -169,46 +181,46 @@ pub fn subscribed(list: &SubscribedList) -> String {
         trouble: _,
     } = list;
     let grouped = |number: &u64| rules::grouped(usize::try_from(*number).unwrap_or(usize::MAX));
-    let of = fetched.map_or(String::new(), |fetched| {
-        format!(", of {}", day_and_time(fetched))
-    });
-    let mut line = format!("@{set}: {} entries{of}", grouped(entries));
-    for (number, what) in [(added, "added"), (removed, "removed")] {
-        if *number > 0 {
-            line.push_str(&format!(", {} {what}", grouped(number)));
-        }
+    let mut line = text!("list-entries", set = set, entries = grouped(entries));
+    if let Some(fetched) = fetched {
+        line.push_str(&text!("list-of", time = day_and_time(*fetched)));
+    }
+    if *added > 0 {
+        line.push_str(&text!("list-added", number = grouped(added)));
+    }
+    if *removed > 0 {
+        line.push_str(&text!("list-removed", number = grouped(removed)));
     }
     if *unreadable > 0 {
-        line.push_str(&format!(", {} unreadable", grouped(unreadable)));
+        line.push_str(&text!("list-unreadable", number = grouped(unreadable)));
     }
-    line.push_str(&format!(
-        "; {url}, every {}",
-        for_how_long(*refresh_seconds)
-    ));
-    if let Some(why) = failed {
-        line.push_str(&format!("; the last try failed: {why}"));
+    let time = for_how_long(*refresh_seconds);
+    let line = text!("list-every", list = line, url = url, time = time);
+    match failed {
+        Some(why) => text!("list-failed", list = line, why = why),
+        None => line,
     }
-    line
 }
 
 fn gone(what: &str, pins: &str) -> String {
-    let then = match what {
-        "open" => "everything passes",
-        "closed" => "nothing passes",
-        _ => "the rules stay in force",
-    };
-    format!(
-        "{then} if the service ends; the kernel keeps it in {pins}, `gatebell recover` takes it all out"
-    )
+    match what {
+        "open" => text!("gone-open", pins = pins),
+        "closed" => text!("gone-closed", pins = pins),
+        _ => text!("gone-static", pins = pins),
+    }
 }
 
 /// `3 s`, `5 min`, `2 h 3 min`, `4 days`.
 fn for_how_long(seconds: u64) -> String {
     match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
-        _ => format!("{} days", seconds / 86_400),
+        0..120 => text!("time-seconds", seconds = seconds),
+        120..7200 => text!("time-minutes", minutes = seconds / 60),
+        7200..172_800 => text!(
+            "time-hours",
+            hours = seconds / 3600,
+            minutes = seconds / 60 % 60
+        ),
+        _ => text!("time-days", days = seconds / 86_400),
     }
 }
 
@@ -216,7 +228,7 @@ fn for_how_long(seconds: u64) -> String {
 fn bytes(count: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", count / unit, count % unit * 10 / unit);
     match count {
-        0..1024 => format!("{count} bytes"),
+        0..1024 => text!("size-bytes", bytes = count),
         1024..1_048_576 => format!("{} KiB", tenths(1024)),
         _ => format!("{} MiB", tenths(1 << 20)),
     }

@@ -4,6 +4,7 @@ use super::{InForce, Wish};
 use firewall_abi::packet::NO_RULE;
 use rules::Resolver;
 use rules::document::{self, Place};
+use view::text;
 
 /// The rule that a wish becomes, in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,10 +25,10 @@ impl Draft {
     /// Its place in words.
     pub fn place_words(&self) -> String {
         match &self.place {
-            Place::First => "before all other rules".to_owned(),
-            Place::Last => "after all other rules: none takes it yet".to_owned(),
-            Place::Before(id) => format!("before rule \"{id}\", which takes it now"),
-            Place::After(id) => format!("after rule \"{id}\""),
+            Place::First => text!("place-first"),
+            Place::Last => text!("place-last"),
+            Place::Before(id) => text!("place-before", rule = id),
+            Place::After(id) => text!("place-after", rule = id),
         }
     }
 }
@@ -44,10 +45,11 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
         Ok(rules) => {
             let decision = wish.decide(&rules, resolver);
             if wish.is_granted(&decision) {
-                let verb = if wish.allow { "allow" } else { "block" };
-                return Err(format!(
-                    "The rules that are in force now {verb} it already."
-                ));
+                return Err(if wish.allow {
+                    text!("draft-allowed-already")
+                } else {
+                    text!("draft-blocked-already")
+                });
             }
             let rule = (decision.rule != NO_RULE).then(|| rules.rule(decision.rule));
             rule.flatten()
@@ -63,11 +65,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
     let text = document::add(&file.text, &keys, &place).map_err(|wrong| wrong.to_string())?;
     if let Ok(rules) = parse(&text) {
         if !wish.is_granted(&wish.decide(&rules, resolver)) {
-            return Err(
-                "No such rule decides about this packet: its program is not the file that has this path now. Choose \
-                 somebody else than this program."
-                    .to_owned(),
-            );
+            return Err(text!("draft-other-program"));
         }
     } else if let (Ok(_), Err(errors)) = (parse(&file.text), parse(&text)) {
         let all = errors.findings().iter().map(ToString::to_string);

@@ -7,6 +7,7 @@ use control::Kept;
 use rules::document::{self, Place};
 use rules::{Errors, Resolver, Rules};
 use similar::{ChangeTag, TextDiff};
+use view::text;
 
 /// Lines of what stays the same that are shown around each change.
 const AROUND: usize = 2;
@@ -48,7 +49,7 @@ pub struct EditDraft {
     pub warnings: Vec<String>,
     /// What it would have done to what was kept, if that is known.
     pub compared: Option<Compared>,
-    /// What the change is, in a few words.
+    /// What the change is, in a few words: in the command's, for the log.
     pub(super) what: String,
     /// The whole file with it.
     pub(super) text: String,
@@ -79,14 +80,25 @@ impl EditKind {
     }
 
     /// On a choice.
-    pub fn words(self) -> &'static str {
+    pub fn words(self) -> String {
         match self {
-            Self::Enable => "enable",
-            Self::Disable => "disable",
-            Self::MoveUp => "move up",
-            Self::MoveDown => "move down",
-            Self::Remove => "remove",
-            Self::Rewrite => "edit",
+            Self::Enable => text!("rules-enable"),
+            Self::Disable => text!("rules-disable"),
+            Self::MoveUp => text!("rules-move-up"),
+            Self::MoveDown => text!("rules-move-down"),
+            Self::Remove => text!("rules-remove"),
+            Self::Rewrite => text!("rules-edit"),
+        }
+    }
+
+    /// What was done to the rule of this name.
+    pub(super) fn done_to(self, id: &str) -> String {
+        match self {
+            Self::Enable => text!("change-enable", rule = id),
+            Self::Disable => text!("change-disable", rule = id),
+            Self::MoveUp | Self::MoveDown => text!("change-move", rule = id),
+            Self::Remove => text!("change-remove", rule = id),
+            Self::Rewrite => text!("change-edit", rule = id),
         }
     }
 }
@@ -105,7 +117,7 @@ pub(super) fn edited(
     let made = change(file, edit)?;
     let text = made.text.map_err(|wrong| wrong.to_string())?;
     if text == file.text {
-        return Err(format!("Nothing changes: rule \"{id}\" is so already."));
+        return Err(text!("edit-nothing-changes", rule = id));
     }
     let parse = |text: &str| rules::parse(&file.name, text, resolver);
     let (warnings, compared) = match (parse(&file.text), parse(&text)) {
@@ -153,20 +165,18 @@ fn change(file: &InForce, edit: &Edit) -> Result<Changed, String> {
     let names = document::names(&file.text).map_err(|wrong| wrong.to_string())?;
     let at = names.iter().position(|name| name == id);
     let Some(at) = at else {
-        return Err(format!(
-            "Rule \"{id}\" is not among the rules in force any more."
-        ));
+        return Err(text!("edit-rule-gone", rule = id));
     };
     let place = match kind {
         EditKind::MoveUp => {
             let before = at.checked_sub(1).and_then(|before| names.get(before));
-            Some(Place::Before(
-                before.ok_or("It is the first rule.")?.clone(),
-            ))
+            let before = before.ok_or_else(|| text!("edit-is-first"))?;
+            Some(Place::Before(before.clone()))
         }
         EditKind::MoveDown => {
             let after = names.get(at + 1);
-            Some(Place::After(after.ok_or("It is the last rule.")?.clone()))
+            let after = after.ok_or_else(|| text!("edit-is-last"))?;
+            Some(Place::After(after.clone()))
         }
         _ => None,
     };
@@ -193,12 +203,13 @@ fn wrong(text: &str, edit: &Edit, first: usize, errors: &Errors) -> String {
         }
         let line = text.lines().nth(finding.line - 1).unwrap_or_default();
         let before = " ".repeat(finding.column.saturating_sub(1));
-        format!(
-            "line {}, column {}: {}\n    {line}\n    {before}^",
-            finding.line + 1 - first,
-            finding.column,
-            finding.message
-        )
+        let said = text!(
+            "edit-wrong",
+            line = finding.line + 1 - first,
+            column = finding.column,
+            what = &finding.message,
+        );
+        format!("{said}\n    {line}\n    {before}^")
     });
     said.collect::<Vec<_>>().join("\n")
 }

@@ -6,6 +6,7 @@ use super::{Failure, InForce, Service, Wish};
 use control::{Applied, ChangeNote, Forgotten};
 use rules::document;
 use std::time::Duration;
+use view::text;
 
 /// How often a change is tried anew if somebody else changes the rules at the same moment.
 const TRIES: usize = 2;
@@ -60,8 +61,9 @@ pub struct Made {
     pub generation: u32,
     /// The number that the change has among the rule file's changes.
     change: Option<u64>,
-    /// What it is, in a few words.
+    /// What it is, in a few words: in the command's, for the log, and in the window's.
     what: String,
+    words: String,
     reverse: Reverse,
     before: String,
     after: String,
@@ -102,20 +104,22 @@ impl Made {
         let Self {
             id,
             generation,
-            what,
+            words,
             ..
         } = self;
         match self.reverse {
-            Reverse::Remove => format!("In force as rule {id} (generation {generation})"),
-            _ => format!("In force: {what} (generation {generation})"),
+            Reverse::Remove => {
+                text!("change-in-force-rule", rule = id, generation = *generation)
+            }
+            _ => text!("change-in-force", what = words, generation = *generation),
         }
     }
 
     fn taken_back(&self, generation: u32) -> Outcome {
-        let Self { id, what, .. } = self;
+        let Self { id, words, .. } = self;
         Outcome::Done(match self.reverse {
-            Reverse::Remove => format!("Rule {id} is taken back (generation {generation})"),
-            _ => format!("Taken back: {what} (generation {generation})"),
+            Reverse::Remove => text!("change-rule-back", rule = id, generation = generation),
+            _ => text!("change-back", what = words, generation = generation),
         })
     }
 }
@@ -123,7 +127,7 @@ impl Made {
 impl Failure {
     pub(super) fn words(self) -> String {
         match self {
-            Self::Replaced => "Somebody else is changing the rules at this moment, and nothing was changed now; try again.".to_owned(),
+            Self::Replaced => text!("change-replaced"),
             Self::NotPermitted(why) | Self::Said(why) => why,
         }
     }
@@ -143,6 +147,7 @@ impl Failure {
 struct Ready {
     id: String,
     what: String,
+    words: String,
     text: String,
     command: Option<String>,
     reverse: Reverse,
@@ -156,20 +161,21 @@ pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
         Order::Try(edit) => {
             let lease = Some(TRIAL);
             match change(service, lease, &|file, service| ready(&edit, file, service)) {
-                Outcome::InForce(made) => Outcome::Done(format!(
-                    "Tried out: {} (generation {})",
-                    made.what, made.generation
+                Outcome::InForce(made) => Outcome::Done(text!(
+                    "change-tried",
+                    what = &made.words,
+                    generation = made.generation,
                 )),
                 refused => refused,
             }
         }
         Order::Undo(made) => undo(service, made),
         Order::Keep => match service.keep() {
-            Ok(generation) => Outcome::Done(format!("Generation {generation} is kept")),
+            Ok(generation) => Outcome::Done(text!("change-kept", generation = generation)),
             Err(failure) => failure.refused(Some("sudo gatebell rules confirm".to_owned()), None),
         },
         Order::Return => match service.end_lease() {
-            Ok(generation) => Outcome::Done(format!("Generation {generation} is back")),
+            Ok(generation) => Outcome::Done(text!("change-returned", generation = generation)),
             Err(failure) => failure.refused(Some("sudo gatebell rules revert".to_owned()), None),
         },
         Order::Forget(which) => forget(service, &which),
@@ -180,9 +186,8 @@ pub(super) fn perform(service: &mut dyn Service, order: Order) -> Outcome {
 
 fn forget(service: &mut dyn Service, which: &Forgotten) -> Outcome {
     match service.forget(which) {
-        Ok(0) => Outcome::Done("No such answer held any more".to_owned()),
-        Ok(1) => Outcome::Done("Taken back: it is asked about again".to_owned()),
-        Ok(many) => Outcome::Done(format!("{many} taken back: they are asked about again")),
+        Ok(0) => Outcome::Done(text!("answers-none-held")),
+        Ok(many) => Outcome::Done(text!("answers-taken-back", count = many)),
         Err(failure) => {
             let those = match which {
                 Forgotten::Those(ids) => Some(ids.join(" ")),
@@ -199,11 +204,16 @@ fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
     let Joining { set, address, time } = joining;
     match service.join(set, address, *time) {
         Ok(()) => {
-            let lasts = time.map_or_else(
-                || "until it is removed".to_owned(),
-                |time| format!("for {} min", time.as_secs() / 60),
-            );
-            Outcome::Done(format!("{address} is in {set} {lasts}"))
+            let words = match time {
+                None => text!("set-joined", address = address, set = set),
+                Some(time) => text!(
+                    "set-joined-for",
+                    address = address,
+                    set = set,
+                    minutes = time.as_secs() / 60,
+                ),
+            };
+            Outcome::Done(words)
         }
         Err(failure) => {
             let lasts = time.map_or_else(String::new, |time| format!(" --for {}s", time.as_secs()));
@@ -217,10 +227,8 @@ fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
 
 fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
     match service.leave(set, address) {
-        Ok(false) => Outcome::Done(format!("{address} has left {set}")),
-        Ok(true) => Outcome::Done(format!(
-            "{address} is in {set} all the same: the rule file has it there"
-        )),
+        Ok(false) => Outcome::Done(text!("set-left", address = address, set = set)),
+        Ok(true) => Outcome::Done(text!("set-stays", address = address, set = set)),
         Err(failure) => {
             let words = quoted(set).zip(quoted(address));
             let command =
@@ -236,6 +244,7 @@ fn ready(edit: &Edit, file: &InForce, service: &dyn Service) -> Result<Ready, St
     Ok(Ready {
         id: edit.id.clone(),
         what: draft.what,
+        words: edit.kind.done_to(&edit.id),
         text: draft.text,
         command: draft.command,
         reverse: match edit.kind {
@@ -253,6 +262,7 @@ pub(super) fn make(service: &mut dyn Service, wish: &Wish) -> Outcome {
         let draft = draft(file, wish, &*service.resolver(file))?;
         Ok(Ready {
             what: format!("add {}", draft.id),
+            words: text!("change-add", rule = &draft.id),
             id: draft.id,
             text: draft.text,
             command: draft.command,
@@ -283,6 +293,7 @@ fn change(
                     generation: applied.generation,
                     change: applied.change,
                     what: ready.what,
+                    words: ready.words,
                     reverse: ready.reverse,
                     before: file.text,
                     after: ready.text,
@@ -349,7 +360,9 @@ pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
 /// The file without a change, what that change is, and which one it takes back: of what others changed since nothing is taken
 /// back, and then it is a change by itself.
 fn without(file: &InForce, made: &Made) -> Result<(String, String, Option<u64>), String> {
-    let Made { id, what, .. } = made;
+    let Made {
+        id, what, words, ..
+    } = made;
     if file.text == made.after {
         let what = match made.change {
             Some(number) => format!("undo {number}: {what}"),
@@ -364,10 +377,7 @@ fn without(file: &InForce, made: &Made) -> Result<(String, String, Option<u64>),
             (document::enable(&file.text, id, on), format!("{verb} {id}"))
         }
         Reverse::None => {
-            return Err(format!(
-                "Others have changed the rules since \"{what}\", and to take it back would take theirs back too. See what was \
-                 changed, and by whom: sudo gatebell rules log"
-            ));
+            return Err(text!("change-by-others", what = words));
         }
     };
     Ok((text.map_err(|wrong| wrong.to_string())?, what, None))

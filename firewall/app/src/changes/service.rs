@@ -71,13 +71,9 @@ impl From<control::Failed> for Failure {
                 _ => Self::Said(format!("{}\n{message}", errors.join("\n"))),
             },
             control::Failed::System(error) if matches!(error.kind(), TimedOut | WouldBlock) => {
-                Self::Said(
-                    "The firewall has not answered for two minutes: perhaps nobody gave the permission. See what is in force, \
-                     then try again: gatebell rules show"
-                        .to_owned(),
-                )
+                Self::Said(view::text!("change-patience"))
             }
-            other => Self::Said(other.to_string()),
+            other => Self::Said(crate::failed::words(&other)),
         }
     }
 }
@@ -91,7 +87,7 @@ impl Service for crate::questions::AtSocket {
             Err(NotEditable::Failed(failed)) => Err(failed),
             read => Ok(read),
         })?;
-        let rules = read.map_err(|why| Failure::Said(why.to_string()))?;
+        let rules = read.map_err(|why| Failure::Said(crate::failed::not_editable(&why)))?;
         Ok(InForce {
             name: rules.file.display().to_string(),
             text: rules.text,

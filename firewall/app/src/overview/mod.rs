@@ -230,7 +230,7 @@ impl Service for crate::questions::AtSocket {
 
 #[cfg(target_os = "linux")]
 fn words(failed: control::Failed) -> String {
-    failed.to_string()
+    crate::failed::words(&failed)
 }
 
 /// A service for tests.

@@ -3,7 +3,7 @@
 use super::set_list::{self, SetRow};
 use control::RuleText;
 use firewall_abi::packet::{Direction, Verdict};
-use rules::{Finding, Resolver, Rule, Rules, document, words};
+use rules::{Finding, Resolver, Rule, Rules, document};
 
 /// Rules in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl RuleList {
             ..Self::default()
         };
         let Some(rules) = &text.text else {
-            let unreadable = control::NO_TEXT.to_owned();
+            let unreadable = view::text!("rules-no-text");
             return Self {
                 unreadable: Some(unreadable),
                 ..none
@@ -82,10 +82,7 @@ impl RuleList {
                 ..none
             },
             Err(errors) => Self {
-                unreadable: Some(format!(
-                    "This window can't read the rules in force; it may be of another release than the service: install the \
-                     same.\n{errors}"
-                )),
+                unreadable: Some(format!("{}\n{errors}", view::text!("rules-unreadable"))),
                 ..none
             },
         }
@@ -100,7 +97,7 @@ fn row(rule: &Rule, rules: &Rules, text: &RuleText) -> RuleRow {
         id: rule.id.clone(),
         line: rule.line,
         action: rule.action,
-        words: words::takes(rule, rules),
+        words: view::rule::takes(rule, rules),
         enabled: rule.enabled,
         log: rule.log,
         covered: covered.map(|warning| warning.message.clone()),

@@ -4,6 +4,7 @@ use control::RuleText;
 use rules::{FETCHED, Finding, Rule, Rules, Set, copy_name};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
+use view::text;
 
 /// A set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,7 +64,7 @@ fn row(set: &Set, number: u32, rules: &Rules, text: &RuleText) -> SetRow {
             .warnings()
             .iter()
             .filter(of_its_file)
-            .map(|finding| format!("line {}: {}", finding.line, finding.message))
+            .map(|finding| text!("sets-line", line = finding.line, what = &finding.message))
             .collect(),
         comment: set.comment.clone(),
     }
@@ -74,7 +75,7 @@ fn from(set: &Set) -> String {
     parts.extend(set.subscription.iter().map(|list| list.shown().to_owned()));
     parts.extend(set.names.iter().map(ToString::to_string));
     if parts.is_empty() {
-        return "the rule file".to_owned();
+        return text!("sets-rule-file");
     }
     parts.join(", ")
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 use view::csv::{Csv, csv};
-use view::entry::{COLUMNS, Entry};
-use view::{history, json};
+use view::entry::{Entry, titles};
+use view::texts::{Language, speaking};
+use view::{history, json, text};
 
 /// As what it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,16 +150,15 @@ pub fn write(save: &Save) -> Result<PathBuf, String> {
             Err(error) => return Err(cannot(&path, &error)),
         }
     }
-    Err(format!(
-        "{} is full of such files: remove some, then save it again",
-        save.folder.display()
-    ))
+    let folder = save.folder.display().to_string();
+    Err(text!("save-full", folder = folder))
 }
 
 fn cannot(path: &Path, error: &io::Error) -> String {
-    format!(
-        "can't write {}: {error}; make that right, then save it again",
-        path.display()
+    text!(
+        "save-cannot",
+        file = path.display().to_string(),
+        why = error.to_string(),
     )
 }
 
@@ -172,6 +172,8 @@ fn create(path: &Path) -> io::Result<BufWriter<std::fs::File>> {
 }
 
 fn content(save: &Save, out: &mut dyn Write) -> io::Result<()> {
+    // Programs read it, and people who compare it with another's.
+    let _as_on_the_command_line = speaking(Language::English);
     match (&save.content, save.format) {
         (Content::Past(seen), Format::Csv) => csv(&of_the_past(seen), out),
         (Content::Past(seen), Format::Json) => lines(&of_the_past(seen), out),
@@ -206,8 +208,8 @@ fn of_the_past(seen: &PastSeen) -> Vec<Value> {
 
 /// The cells of an entry, under the names of the columns, and the moment as a number.
 fn cells(entry: &Entry) -> Value {
-    let named = COLUMNS.iter().zip(entry.cells());
-    let fields = named.map(|(name, cell)| ((*name).to_lowercase(), json!(cell)));
+    let named = titles().into_iter().zip(entry.cells());
+    let fields = named.map(|(name, cell)| (name.to_lowercase(), json!(cell)));
     let mut object: Value = fields.collect::<serde_json::Map<_, _>>().into();
     let at = entry.at.duration_since(UNIX_EPOCH).unwrap_or_default();
     object["seconds"] = json!(at.as_secs_f64());

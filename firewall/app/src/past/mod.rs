@@ -242,12 +242,12 @@ fn now() -> u64 {
 impl Service for crate::questions::AtSocket {
     fn history(&mut self, since: u64, most: usize) -> Result<Kept, String> {
         self.ask(|client| client.latest_history(since, most))
-            .map_err(|failed| failed.to_string())
+            .map_err(|failed| crate::failed::words(&failed))
     }
 
     fn is_kept(&mut self) -> Result<bool, String> {
         let status = self.ask(control::Client::status);
-        let status = status.map_err(|failed| failed.to_string())?;
+        let status = status.map_err(|failed| crate::failed::words(&failed))?;
         Ok(status.history.is_some())
     }
 }

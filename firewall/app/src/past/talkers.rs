@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use view::entry::{PacketSeen, Program, TCP, clean, day_and_time, has_ports, protocol_name};
 use view::history::{self, By, Sum};
+use view::text;
 
 /// A program, and all that it talked with.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,17 +42,21 @@ impl Contact {
     }
 
     /// Beside the program's name.
-    pub fn mark(self) -> &'static str {
-        if self.changed { "changed" } else { "new" }
+    pub fn mark(self) -> String {
+        if self.changed {
+            text!("programs-changed")
+        } else {
+            text!("programs-new")
+        }
     }
 
     /// As a sentence.
     pub fn words(self) -> String {
         let at = day_and_time(self.at);
         if self.changed {
-            format!("Its file has changed since it had talked before; it talked again at {at}.")
+            text!("programs-file-changed", time = at)
         } else {
-            format!("It talked for the first time ever at {at}.")
+            text!("programs-first-ever", time = at)
         }
     }
 }
@@ -115,11 +120,11 @@ pub fn place_words(row: &HistoryRow) -> String {
     let end = match (&row.name, row.remote) {
         (Some(name), _) => clean(name),
         (None, Some(remote)) => remote.to_string(),
-        (None, None) => "many, counted together".to_owned(),
+        (None, None) => text!("place-many"),
     };
     let end = match (row.direction.as_str(), row.source) {
-        ("in", _) => format!("from {end}"),
-        (_, Some(source)) => format!("{source} to {end}"),
+        ("in", _) => text!("end-from", end = end),
+        (_, Some(source)) => text!("end-from-to", from = source.to_string(), to = end),
         _ => end,
     };
     let port = row.port.map_or_else(String::new, |port| format!(" {port}"));
@@ -130,18 +135,14 @@ pub fn place_words(row: &HistoryRow) -> String {
 ///
 /// # Errors
 /// It can't be told; the text says why.
-pub fn packet(row: &HistoryRow) -> Result<PacketSeen, &'static str> {
-    let direction = rules::words::direction(&row.direction)
-        .map_err(|_| "This release does not know which way it went.")?;
-    let remote = row.remote.ok_or(
-        "These are many places, counted together: none of them is kept by itself. The live page shows each as it happens.",
-    )?;
+pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
+    let direction =
+        rules::words::direction(&row.direction).map_err(|_| text!("past-unknown-way"))?;
+    let remote = row.remote.ok_or_else(|| text!("past-many-places"))?;
     let port = match (row.protocol, row.port) {
         (protocol, Some(port)) if has_ports(protocol) => port,
         _ => {
-            return Err(
-                "What was asked for is not kept of what has no ports. Select its packet on the live page, as it happens.",
-            );
+            return Err(text!("past-no-ports"));
         }
     };
     let (own, ip_version) = match remote {

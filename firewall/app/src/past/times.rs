@@ -1,6 +1,7 @@
 //! Which time is shown, and how much there was at each part of it.
 
 use control::HistoryRow;
+use view::text;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -27,21 +28,12 @@ impl Since {
     pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::All];
 
     /// On a choice.
-    pub fn words(self) -> &'static str {
+    pub fn words(self) -> String {
         match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::All => "all that is kept",
-        }
-    }
-
-    /// What one bar of a chart stands for.
-    pub fn each(self) -> &'static str {
-        match self {
-            Self::Hour => "minute",
-            Self::Day | Self::Week => "hour",
-            Self::All => "day (of UTC)",
+            Self::Hour => text!("since-hour"),
+            Self::Day => text!("since-day"),
+            Self::Week => text!("since-week"),
+            Self::All => text!("since-all"),
         }
     }
 

@@ -3,47 +3,38 @@
 use firewall_abi::packet::{Direction, Reason, Verdict};
 use rules::Place;
 use view::entry::{Entry, PacketSeen, What};
+use view::text;
 
 /// Why an entry's packet was refused or allowed; what the entry is, if it is none.
 pub fn why(entry: &Entry) -> String {
     let What::Packet(packet) = &entry.what else {
         return entry.to_string();
     };
-    let outcome = match packet.verdict {
-        Verdict::Allow => "Allowed",
-        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => "Refused",
-    };
     let by = match (&packet.rule, packet.rule_number) {
-        (Some(rule), _) => format!(
-            "by rule \"{}\", line {} of the rule file",
-            rule.id, rule.line
-        ),
-        (None, Some(number)) => format!(
-            "by rule number {} of its generation, whose name is not known here",
-            u64::from(number) + 1
-        ),
-        (None, None) => without_rule(packet).to_owned(),
+        (Some(rule), _) => text!("why-by-rule", rule = &rule.id, line = rule.line),
+        (None, Some(number)) => text!("why-by-number", number = u64::from(number) + 1),
+        (None, None) => without_rule(packet),
     };
-    format!(
-        "{outcome} {by} (generation {}): {}",
-        packet.generation,
-        packet.ends()
-    )
+    let (generation, ends) = (packet.generation, packet.ends());
+    match packet.verdict {
+        Verdict::Allow => text!("why-allowed", by = by, generation = generation, ends = ends),
+        Verdict::Block | Verdict::Reject | Verdict::Ask | Verdict::Socket => {
+            text!("why-refused", by = by, generation = generation, ends = ends)
+        }
+    }
 }
 
 /// The reason, where no rule decided.
-fn without_rule(packet: &PacketSeen) -> &'static str {
+fn without_rule(packet: &PacketSeen) -> String {
     match (packet.reason, packet.direction) {
-        (Reason::Malformed, _) => "because its headers are cut off or contradict themselves",
-        (Reason::Reply, _) => "as a reply to what was allowed",
-        (Reason::Link, _) => "because the kernel itself sends it to stay on its link",
-        (Reason::FailMode, _) => "because the service has ended, and the rule file says what then",
-        (Reason::Fragment, _) => {
-            "by the default: no rule took the later fragment, which shows no ports"
-        }
-        (_, Direction::Inbound) => "by the default for packets going in: no rule matched",
-        (_, Direction::Outbound) => "by the default for packets going out: no rule matched",
-        (_, Direction::Forward) => "by the default for packets that are forwarded: no rule matched",
+        (Reason::Malformed, _) => text!("why-malformed"),
+        (Reason::Reply, _) => text!("why-reply"),
+        (Reason::Link, _) => text!("why-link"),
+        (Reason::FailMode, _) => text!("why-fail-mode"),
+        (Reason::Fragment, _) => text!("why-fragment"),
+        (_, Direction::Inbound) => text!("why-default-in"),
+        (_, Direction::Outbound) => text!("why-default-out"),
+        (_, Direction::Forward) => text!("why-default-forward"),
     }
 }
 
@@ -52,23 +43,24 @@ fn without_rule(packet: &PacketSeen) -> &'static str {
 ///
 /// # Errors
 /// No rule changes it; the text says why.
-pub fn place(packet: &PacketSeen) -> Result<String, &'static str> {
+pub fn place(packet: &PacketSeen) -> Result<String, String> {
     if packet.reason == Reason::Reply {
-        return Err(
-            "It goes on with a connection that was allowed: select the packet that began it.",
-        );
+        return Err(text!("no-rule-reply"));
     }
     match (Place::of(packet.reason, packet.rule_number), &packet.rule) {
-        (Place::NoRule(why), _) => Err(why),
-        (Place::Before(_), Some(rule)) => {
-            Ok(format!("above rule \"{}\" (line {})", rule.id, rule.line))
+        (Place::NoRule(_), _) if packet.reason == Reason::Malformed => {
+            Err(text!("no-rule-malformed"))
         }
-        (Place::Before(number), None) => Ok(format!(
-            "above rule number {} of generation {}, whose name is not known here; above all other rules is always right",
-            u64::from(number) + 1,
-            packet.generation
+        (Place::NoRule(_), _) => Err(text!("no-rule-fail-mode")),
+        (Place::Before(_), Some(rule)) => {
+            Ok(text!("place-above-rule", rule = &rule.id, line = rule.line))
+        }
+        (Place::Before(number), None) => Ok(text!(
+            "place-above-number",
+            number = u64::from(number) + 1,
+            generation = packet.generation,
         )),
-        (Place::Anywhere, _) => Ok("anywhere among the rules".to_owned()),
+        (Place::Anywhere, _) => Ok(text!("place-anywhere")),
     }
 }
 

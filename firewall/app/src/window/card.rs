@@ -7,6 +7,7 @@ use firewall_abi::asking::Width;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 use view::question::{self, Choice, LASTS, VERDICTS, WIDTHS};
+use view::text;
 
 /// How long it is shown what became of an answer.
 const OUTCOME_FOR: Duration = Duration::from_secs(10);
@@ -88,7 +89,7 @@ impl Card {
                 });
             }
             if answering.is_some() {
-                ui.label("the answer is on its way");
+                ui.label(text!("card-on-its-way"));
             } else if let Some(outcome) = &outcome {
                 said(ui, outcome);
             }
@@ -198,12 +199,13 @@ impl Card {
     /// The choices, and the answer if it was clicked.
     fn answer(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
         ui.add_space(2.0);
-        choices(ui, "answer", &VERDICTS, &mut self.allow, None, |_| true);
+        let name = text!("card-answer");
+        choices(ui, &name, &VERDICTS, &mut self.allow, None, |_| true);
         let usual = question::usual(true);
         let can_last = |lasts| question::can_last(asked, lasts);
         choices(
             ui,
-            "for how long",
+            &text!("card-how-long"),
             &LASTS,
             &mut self.lasts,
             Some(usual.lasts),
@@ -214,7 +216,7 @@ impl Card {
         self.width = self.width.filter(|width| can_be(*width));
         choices(
             ui,
-            "about",
+            &text!("card-about"),
             &WIDTHS,
             &mut self.width,
             Some(usual.width),
@@ -227,21 +229,22 @@ impl Card {
     fn buttons(&mut self, ui: &mut Ui, asked: &Question) -> Option<Given> {
         let given = self.given();
         let clicked = ui.horizontal_wrapped(|ui| {
-            let answer = egui::Button::new("Answer (Enter)");
+            let answer = egui::Button::new(text!("card-give"));
             let answered = ui.add_enabled(given.is_some(), answer).clicked();
-            if ui.button(keyed("Leave it", question::LEAVE)).clicked() {
+            if ui
+                .button(keyed(&text!("card-leave"), question::LEAVE))
+                .clicked()
+            {
                 self.left.insert(asked.id);
             }
             match &given {
                 Some(given) => ui.strong(question::answer(asked, given)),
                 None if self.hint => {
                     let colour = ui.visuals().warn_fg_color;
-                    ui.label(RichText::new("choose first: A allows, B blocks").color(colour))
+                    ui.label(RichText::new(text!("card-choose-first")).color(colour))
                 }
-                None if ui.ctx().text_edit_focused() => {
-                    ui.weak("the keys are the filter's now; Esc leaves it")
-                }
-                None => ui.weak("A or B, then Enter"),
+                None if ui.ctx().text_edit_focused() => ui.weak(text!("card-keys-are-filters")),
+                None => ui.weak(text!("card-how")),
             };
             answered
         });
@@ -255,8 +258,8 @@ impl Card {
             return;
         }
         ui.horizontal_wrapped(|ui| {
-            ui.weak(format!("{left} of {all} questions left to their time"));
-            if ui.button("Show again").clicked() {
+            ui.weak(text!("card-left", left = left, all = all));
+            if ui.button(text!("card-show-again")).clicked() {
                 self.left.clear();
             }
         });
@@ -273,9 +276,9 @@ fn title(ui: &mut Ui, first: &Waiting, all: usize, now: Instant) {
     let colour = ui.visuals().warn_fg_color;
     ui.horizontal_wrapped(|ui| {
         let wants = if question::comes_in(asked) {
-            "May this come in?"
+            text!("card-may-come-in")
         } else {
-            "May this go out?"
+            text!("card-may-go-out")
         };
         let title = ui.label(RichText::new(wants).heading().color(colour));
         // Who can't see the window is told what is asked as it is asked.
@@ -284,37 +287,39 @@ fn title(ui: &mut Ui, first: &Waiting, all: usize, now: Instant) {
             node.set_description(question::sentence(asked));
         });
         if all > 1 {
-            ui.strong(format!("1 of {all} questions"));
+            ui.strong(text!("card-one-of", all = all));
         }
         let unanswered = question::unanswered(asked, left);
-        ui.label(format!("without an answer: {unanswered}"));
+        ui.label(text!("card-unanswered", what = unanswered));
     });
 }
 
 /// Who wants what. The program's path may be long: it goes on in the next line.
 fn facts(ui: &mut Ui, asked: &Question) {
-    let user = asked
-        .user
-        .map_or("user unknown".to_owned(), |user| format!("user {user}"));
+    let user = match asked.user {
+        Some(user) => text!("card-user", user = user),
+        None => text!("user-unknown"),
+    };
     let who = match question::process(asked) {
-        Some(process) => format!("{process}, {user}"),
+        Some(process) => text!("card-process-user", process = process, user = user),
         None => user,
     };
     let place = question::place(asked);
     let whither = if question::comes_in(asked) {
-        format!("in, from {place}")
+        text!("card-in-from", place = place)
     } else {
-        format!("out, to {place}")
+        text!("card-out-to", place = place)
     };
+    let program = RichText::new(question::program(asked)).strong();
     let lines = [
-        ("program", RichText::new(question::program(asked)).strong()),
-        ("process", RichText::new(who)),
-        ("wants", RichText::new(whither).strong()),
-        ("why", RichText::new(question::asked_by(asked))),
+        (text!("card-program"), program),
+        (text!("card-process"), RichText::new(who)),
+        (text!("card-wants"), RichText::new(whither).strong()),
+        (text!("card-why"), RichText::new(question::asked_by(asked))),
     ];
     for (name, value) in lines {
         ui.horizontal_top(|ui| {
-            line_name(ui, name);
+            line_name(ui, &name);
             ui.add(egui::Label::new(value).wrap());
         });
     }
@@ -343,7 +348,7 @@ fn choices<T: Copy + PartialEq>(
         line_name(ui, name);
         for choice in all {
             let holds = chosen.or(usual) == Some(choice.value);
-            let button = egui::RadioButton::new(holds, keyed(choice.words, choice.key));
+            let button = egui::RadioButton::new(holds, keyed(&choice.words(), choice.key));
             if ui.add_enabled(can_be(choice.value), button).clicked() {
                 *chosen = Some(choice.value);
             }
@@ -354,16 +359,16 @@ fn choices<T: Copy + PartialEq>(
 /// What became of the last answer.
 fn said(ui: &mut Ui, outcome: &Outcome) {
     let (asked, given) = (&outcome.question, &outcome.given);
-    let answer = format!(
-        "{}: {}",
-        question::program(asked),
-        question::answer(asked, given)
+    let answer = text!(
+        "card-given",
+        program = question::program(asked),
+        answer = question::answer(asked, given),
     );
     match &outcome.refused {
-        None => ui.label(format!("answered: {answer}")),
+        None => ui.label(text!("card-answered", answer = answer)),
         Some(why) => {
             let colour = ui.visuals().error_fg_color;
-            let words = format!("not answered ({answer}): {why}");
+            let words = text!("card-not-answered", answer = answer, why = why);
             ui.label(RichText::new(words).color(colour))
         }
     };
@@ -371,7 +376,8 @@ fn said(ui: &mut Ui, outcome: &Outcome) {
 
 /// `allow (A)`.
 fn keyed(words: &str, key: char) -> String {
-    format!("{words} ({})", key.to_ascii_uppercase())
+    let key = key.to_ascii_uppercase().to_string();
+    text!("card-keyed", words = words, key = key)
 }
 
 /// The letter on a key, in lower case.

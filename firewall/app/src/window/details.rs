@@ -10,6 +10,7 @@ use firewall_abi::packet::Direction;
 use std::time::{Duration, Instant};
 use view::entry::{Entry, PacketSeen, What};
 use view::question::WIDTHS;
+use view::text;
 
 /// An answer that takes longer waits for a person.
 const SOON: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ impl Details {
         colours::bright(ui);
         ui.add_space(4.0);
         let copy = |ui: &mut Ui| {
-            if ui.button("Copy row").clicked() {
+            if ui.button(text!("copy-row")).clicked() {
                 ui.ctx().copy_text(entry.to_string());
             }
         };
@@ -81,9 +82,9 @@ impl Details {
             _ => (wish.text(), place.to_owned()),
         };
         let verb = if wish.allow {
-            "Allow this"
+            text!("allow-this")
         } else {
-            "Block this"
+            text!("block-this")
         };
         ui.horizontal_wrapped(|ui| {
             let possible = followed && !busy && matches!(draft, Some(Ok(_)));
@@ -94,7 +95,7 @@ impl Details {
             if button.clicked() {
                 changes.order(Order::Make(Box::new(wish.clone())));
             }
-            if ui.button("Copy").clicked() {
+            if ui.button(text!("copy")).clicked() {
                 ui.ctx().copy_text(rule.clone());
             }
             said(ui, followed, draft.as_ref(), &place);
@@ -120,10 +121,8 @@ fn said(ui: &mut Ui, followed: bool, draft: Option<&Result<Draft, String>>, plac
             let colour = ui.visuals().warn_fg_color;
             ui.label(RichText::new(why).color(colour))
         }
-        _ if followed => ui.label(format!("as this rule, {place}:")),
-        _ => ui.label(format!(
-            "No service takes it by a click here: put this into the rule file, {place}:"
-        )),
+        _ if followed => ui.label(text!("as-this-rule", place = place)),
+        _ => ui.label(text!("into-the-file", place = place)),
     };
 }
 
@@ -132,7 +131,7 @@ fn choices(ui: &mut Ui, wish: &mut Wish) {
     let all = known(&wish.packet);
     if all.len() > 1 {
         ui.horizontal_wrapped(|ui| {
-            name(ui, "of");
+            name(ui, &text!("wish-of"));
             for who in all {
                 if ui
                     .radio(wish.who == who, who_words(who, &wish.packet))
@@ -147,13 +146,17 @@ fn choices(ui: &mut Ui, wish: &mut Wish) {
         wish.width = Width::Endpoint;
     }
     ui.horizontal_wrapped(|ui| {
-        name(ui, "about");
+        name(ui, &text!("wish-about"));
         for choice in WIDTHS {
             let wider = Wish {
                 width: choice.value,
                 ..wish.clone()
             };
-            if wider.can_be() && ui.radio(wish.width == choice.value, choice.words).clicked() {
+            if wider.can_be()
+                && ui
+                    .radio(wish.width == choice.value, choice.words())
+                    .clicked()
+            {
                 wish.width = choice.value;
             }
         }
@@ -166,10 +169,10 @@ fn who_words(who: Who, packet: &PacketSeen) -> String {
     match who {
         Who::Program => {
             let path = program.path.as_deref().unwrap_or_default();
-            format!("this program ({})", view::entry::clean(path))
+            text!("who-program", path = view::entry::clean(path))
         }
-        Who::User => format!("user {}", program.user.unwrap_or_default()),
-        Who::Anyone => "whoever it is".to_owned(),
+        Who::User => text!("who-user", user = program.user.unwrap_or_default()),
+        Who::Anyone => text!("who-anyone"),
     }
 }
 
@@ -178,27 +181,24 @@ fn reach(wish: &Wish) -> String {
     let packet = &wish.packet;
     let what = match (packet.flow.protocol, packet.protocol()) {
         (protocol, name) if view::entry::has_ports(protocol) => {
-            format!("{name} port {}", packet.flow.destination_port)
+            let port = packet.flow.destination_port;
+            text!("reach-port", protocol = name, port = port)
         }
         (_, name) => name,
     };
-    let (way, other) = match packet.direction {
-        Direction::Inbound => ("from", packet.flow.source),
-        Direction::Outbound => ("to", packet.flow.destination),
-        Direction::Forward => {
-            return match wish.width {
-                Width::Endpoint => format!("between these two addresses, {what}"),
-                Width::Address => "between these two addresses, whatever the port".to_owned(),
-                Width::Port | Width::Anywhere => format!("{what}, whatever the addresses"),
-            };
-        }
-    };
-    let other = view::entry::address(other);
-    match wish.width {
-        Width::Endpoint => format!("{way} {other}, {what}"),
-        Width::Address => format!("{way} {other}, whatever the port"),
-        Width::Port => format!("{what}, whatever the address"),
-        Width::Anywhere => "whatever the address and port".to_owned(),
+    let from = || view::entry::address(packet.flow.source).to_string();
+    let to = || view::entry::address(packet.flow.destination).to_string();
+    use Direction::{Forward, Inbound, Outbound};
+    match (packet.direction, wish.width) {
+        (Inbound, Width::Endpoint) => text!("reach-from", address = from(), what = what),
+        (Inbound, Width::Address) => text!("reach-from-any-port", address = from()),
+        (Outbound, Width::Endpoint) => text!("reach-to", address = to(), what = what),
+        (Outbound, Width::Address) => text!("reach-to-any-port", address = to()),
+        (Inbound | Outbound, Width::Port) => text!("reach-any-address", what = what),
+        (Inbound | Outbound, Width::Anywhere) => text!("reach-anything"),
+        (Forward, Width::Endpoint) => text!("reach-between", what = what),
+        (Forward, Width::Address) => text!("reach-between-any-port"),
+        (Forward, Width::Port | Width::Anywhere) => text!("reach-any-addresses", what = what),
     }
 }
 
@@ -227,9 +227,9 @@ pub fn news(ui: &mut Ui, changes: &Changes) {
         let waited = Instant::now().saturating_duration_since(since);
         ui.ctx().request_repaint_after(SOON);
         ui.label(if waited < SOON {
-            "asking the firewall…".to_owned()
+            text!("asking-firewall")
         } else {
-            format!("waiting for permission… {} s", waited.as_secs())
+            text!("change-waits", seconds = waited.as_secs())
         });
         return;
     }
@@ -248,11 +248,12 @@ pub fn news(ui: &mut Ui, changes: &Changes) {
                 still,
             }) => {
                 let colour = ui.visuals().error_fg_color;
-                ui.label(RichText::new(format!("Nothing was changed. {why}")).color(colour));
+                let words = text!("change-refused", why = why);
+                ui.label(RichText::new(words).color(colour));
                 if let Some(command) = command {
-                    ui.label("As root:");
+                    ui.label(text!("change-as-root"));
                     ui.monospace(command);
-                    if ui.button("Copy command").clicked() {
+                    if ui.button(text!("copy-command")).clicked() {
                         ui.ctx().copy_text(command.clone());
                     }
                 }
@@ -260,11 +261,11 @@ pub fn news(ui: &mut Ui, changes: &Changes) {
             }
         }
         if let Some(made) = undo
-            && ui.button("Undo").clicked()
+            && ui.button(text!("undo")).clicked()
         {
             changes.order(Order::Undo(made.clone()));
         }
-        if ui.button("Done").clicked() {
+        if ui.button(text!("done")).clicked() {
             changes.dismiss();
         }
     });

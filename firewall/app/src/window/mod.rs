@@ -32,6 +32,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use view::entry::{Update, What};
+use view::text;
 
 /// Entries that come close together are painted together.
 const PAINT_AFTER: Duration = Duration::from_millis(100);
@@ -198,7 +199,7 @@ pub fn run(shown: Arc<Shown>, title: &str) -> anyhow::Result<()> {
         Ok(Box::new(Window::new(title, shown)) as Box<dyn eframe::App>)
     };
     eframe::run_native("gatebell-app", options, Box::new(window))
-        .map_err(|error| anyhow::anyhow!("can't show a window: {error}; a terminal needs none"))
+        .map_err(|error| anyhow::anyhow!(text!("no-window", why = error.to_string())))
 }
 
 /// The window's own state.
@@ -237,7 +238,8 @@ impl Window {
         let rows = shown.rows();
         status(ui, &rows, of_the_driver && rows.is_empty());
         if let Some(why) = unreachable {
-            ui.label(RichText::new(format!("questions: {why}")).color(colours::lost(ui)));
+            let words = text!("foot-questions", why = why);
+            ui.label(RichText::new(words).color(colours::lost(ui)));
         }
         if let Some(why) = notifications {
             ui.weak(why);
@@ -314,24 +316,26 @@ fn table_row(
 fn status(ui: &mut Ui, rows: &Rows, in_place: bool) {
     ui.horizontal_wrapped(|ui| {
         match rows.account() {
-            None => drop(ui.label("no counters yet")),
+            None => drop(ui.label(text!("foot-no-counters"))),
             Some(account) => {
                 let kernel = account.kernel;
                 let lost = kernel.lost_in_all();
-                ui.label(format!(
-                    "driver: offered {}, committed {}",
-                    kernel.offered, kernel.committed
+                ui.label(text!(
+                    "foot-driver",
+                    offered = kernel.offered,
+                    committed = kernel.committed,
                 ));
-                let lost_words = RichText::new(format!("lost {lost}"));
+                let lost_words = RichText::new(text!("foot-lost", lost = lost));
                 ui.label(if lost > 0 {
                     lost_words.color(colours::lost(ui))
                 } else {
                     lost_words
                 });
                 ui.separator();
-                ui.label(format!(
-                    "app: delivered {}, in the ring {}",
-                    account.delivered, account.in_ring
+                ui.label(text!(
+                    "foot-app",
+                    delivered = account.delivered,
+                    waiting = account.in_ring,
                 ));
             }
         }

@@ -3,6 +3,7 @@
 use channel::Account;
 use view::entry::Update;
 use view::kept;
+use view::text;
 
 /// The entries, the counters, and whether more will come.
 #[derive(Debug, Default)]
@@ -48,14 +49,18 @@ impl Rows {
             dropped,
             since_pause,
         } = self.kept.shown_of_all();
-        let shown = shown.map_or_else(String::new, |shown| format!("{shown} of "));
-        let dropped = match dropped {
-            0 => String::new(),
-            dropped => format!(", {dropped} older ones dropped"),
+        let counts = match shown {
+            None => text!("live-counts", all = all),
+            Some(shown) => text!("live-counts-shown", shown = shown, all = all),
         };
-        let paused =
-            since_pause.map_or_else(String::new, |since| format!("; paused, {since} more since"));
-        format!("{shown}{all} rows{dropped}{paused}")
+        let counts = match dropped {
+            0 => counts,
+            dropped => text!("live-dropped", counts = counts, dropped = dropped),
+        };
+        match since_pause {
+            None => counts,
+            Some(since) => text!("live-paused", counts = counts, since = since),
+        }
     }
 
     /// The counters of both sides, as the reader read them last.

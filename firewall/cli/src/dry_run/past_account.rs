@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
-use view::history::{COLUMNS, cells};
+use view::history::{COLUMNS, cells, titles};
 
 /// Judges what was kept, and prints what would have changed.
 pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error> {
@@ -36,7 +36,7 @@ struct LineKey {
     /// Those that change first, and those of which it can't be said last.
     would: Option<&'static str>,
     was: String,
-    cells: [String; COLUMNS.len()],
+    cells: [String; COLUMNS],
     rule: String,
 }
 
@@ -274,7 +274,7 @@ fn past(verdict: &str) -> &str {
     }
 }
 
-/// The columns of a row that are shown here, by their places in [`COLUMNS`].
+/// The columns of a row that are shown here, by their places in [`titles`].
 const SHOWN: [usize; 5] = [6, 7, 2, 3, 4];
 const RULE_THEN: usize = 5;
 
@@ -285,7 +285,8 @@ fn print_lines(lines: &[Line], out: &mut dyn Write) -> Result<(), Error> {
     let strong = style::STRONG;
     writeln!(out, "{strong}{}{strong:#}", first.title())?;
     let mut names = vec!["Count"];
-    names.extend(SHOWN.map(|place| COLUMNS[place]));
+    let titles = titles();
+    names.extend(SHOWN.map(|place| titles[place].as_str()));
     names.extend(["Then", "Now"]);
     let rows: Vec<_> = lines
         .iter()

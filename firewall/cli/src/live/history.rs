@@ -12,7 +12,7 @@ use std::io::Write;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::csv::csv;
-use view::history::{self, By, COLUMNS, SUM_COLUMNS};
+use view::history::{self, By};
 
 /// What stands below its help.
 pub const HELP: &str = "\
@@ -96,16 +96,17 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
         (Some(by), ..) => {
             let sums = history::sums(&rows, by);
             let cells: Vec<_> = sums.iter().map(|sum| sum.cells().to_vec()).collect();
-            let mut columns = SUM_COLUMNS;
-            columns[0] = by.name();
-            table(&columns, &cells, out)?;
+            let mut titles = history::sum_titles();
+            titles[0] = by.words();
+            table(&titles.each_ref().map(String::as_str), &cells, out)?;
         }
         (None, ..) => {
             let cells: Vec<_> = rows
                 .iter()
                 .map(|row| history::cells(row).to_vec())
                 .collect();
-            table(&COLUMNS, &cells, out)?;
+            let titles = history::titles();
+            table(&titles.each_ref().map(String::as_str), &cells, out)?;
         }
     }
     Ok(0)

@@ -12,6 +12,7 @@ pub use groups::{By, Group, Line, Order};
 
 use crate::entry::{Entry, PacketSeen, What, address, clock_time, has_ports};
 use crate::filter::Filter;
+use crate::text;
 use firewall_abi::packet::Direction;
 use groups::{Groups, NO_GROUP};
 use std::collections::VecDeque;
@@ -293,7 +294,8 @@ impl Rows {
             What::Packet(packet) => (called(&packet.program), place(packet)),
             What::Process(process) => (called(&process.program), process.path.clone()),
             What::Lost(lost) => {
-                let words = format!("{} records ({})", group.lost, lost.cause.name());
+                let cause = crate::entry::cause(lost.cause);
+                let words = text!("lost-together", count = group.lost, cause = cause);
                 (String::new(), words)
             }
             What::Unreadable(_) => (String::new(), ends),
@@ -309,18 +311,32 @@ impl Rows {
 /// A group's line.
 #[derive(Clone, Debug)]
 pub struct GroupLine {
-    /// Its cells, as [`TOGETHER`] names them.
-    pub cells: [String; TOGETHER.len()],
+    /// Its cells, as [`together_titles`] names them.
+    pub cells: [String; TOGETHER],
     /// The last entry of it, which the cells are of, but for how many there are.
     pub last: Entry,
 }
 
-/// What the cells of a group's line are.
-pub const TOGETHER: [&str; 7] = ["Last", "What", "Way", "Times", "Program", "Place", "Rule"];
+/// How many cells a group's line has.
+pub const TOGETHER: usize = 7;
 
-/// The cells of an entry's line below its group's, as [`TOGETHER`] names them.
+/// What the cells of a group's line are.
 #[must_use]
-pub fn entry_cells(entry: &Entry) -> [String; TOGETHER.len()] {
+pub fn together_titles() -> [String; TOGETHER] {
+    [
+        text!("column-last"),
+        text!("column-what"),
+        text!("column-way"),
+        text!("column-times"),
+        text!("column-program"),
+        text!("column-place"),
+        text!("column-rule"),
+    ]
+}
+
+/// The cells of an entry's line below its group's, as [`together_titles`] names them.
+#[must_use]
+pub fn entry_cells(entry: &Entry) -> [String; TOGETHER] {
     let [_, what, way, _, ends, rule, program] = entry.cells();
     let time = clock_time(entry.at);
     [time, what, way, String::new(), program, ends, rule]
@@ -343,9 +359,9 @@ pub fn place(packet: &PacketSeen) -> String {
     let from = || end(flow.source, &packet.source_name);
     let to = || end(flow.destination, &packet.destination_name);
     let ends = match packet.direction {
-        Direction::Inbound => format!("from {}", from()),
+        Direction::Inbound => text!("end-from", end = from()),
         Direction::Outbound => to(),
-        Direction::Forward => format!("{} to {}", from(), to()),
+        Direction::Forward => text!("end-from-to", from = from(), to = to()),
     };
     let name = packet.protocol();
     match flow.protocol {
@@ -353,7 +369,12 @@ pub fn place(packet: &PacketSeen) -> String {
             format!("{ends}, {name} {}", flow.destination_port)
         }
         crate::entry::ICMP | crate::entry::ICMP6 => {
-            format!("{ends}, {name} type {}", flow.source_port)
+            text!(
+                "place-icmp",
+                ends = ends,
+                protocol = name,
+                type = flow.source_port,
+            )
         }
         _ => format!("{ends}, {name}"),
     }

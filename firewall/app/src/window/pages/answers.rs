@@ -10,19 +10,17 @@ use control::{Forgotten, HeldAnswer};
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::TableRow;
 use view::answer;
-use view::entry::day_and_time;
+use view::entry::{day_and_time, way_named};
+use view::text;
 
-const TITLES: [&str; 8] = [
-    "What", "Program", "User", "Way", "Place", "Holds", "By", "When",
-];
-const WIDTHS: [f32; 7] = [60.0, 240.0, 46.0, 34.0, 260.0, 190.0, 120.0];
+const WIDTHS: [f32; 7] = [72.0, 240.0, 62.0, 42.0, 260.0, 190.0, 120.0];
 const TABLE: TitledTable = TitledTable {
     name: "answers",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 1_120.0;
+const NEEDED: f32 = 1_156.0;
 
 /// What of the page is the window's own.
 #[derive(Debug, Default)]
@@ -34,8 +32,8 @@ pub struct Answers {
 }
 
 impl Page for Answers {
-    fn name(&self) -> &'static str {
-        "Answers"
+    fn name(&self) -> String {
+        text!("tab-answers")
     }
 
     fn source(&self) -> Source {
@@ -57,10 +55,7 @@ impl Page for Answers {
 fn none_holds(ui: &mut Ui) {
     colours::bright(ui);
     ui.add_space(16.0);
-    let words = "No answer holds. Where a rule or a default asks (action = \"ask\"), a question comes up in this window and as a \
-         notification; what you answer is listed here, and can be taken back. Others' answers are shown to root alone: \
-         sudo gatebell answers";
-    ui.add(egui::Label::new(words).wrap());
+    ui.add(egui::Label::new(text!("answers-none")).wrap());
 }
 
 impl Answers {
@@ -87,7 +82,7 @@ impl Answers {
     }
 
     fn table(&mut self, ui: &mut Ui, held: &[HeldAnswer]) {
-        let table = TABLE.with_titles(ui, self.selection.sought(), &TITLES);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
         table.body(|body| {
             body.rows(ROW, held.len(), |mut row| {
                 let Some(one) = held.get(row.index()) else {
@@ -111,9 +106,17 @@ impl Answers {
         changes: &Changes,
     ) -> bool {
         let close = selection::head(ui, |ui| {
-            let title = format!("{}: {}", outcome(one), answer::sentence(one));
+            let title = text!(
+                "answers-title",
+                outcome = outcome(one),
+                what = answer::sentence(one),
+            );
             ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
-            let facts = format!("{}; {}", answer::lasts(one), answer::by(one));
+            let facts = text!(
+                "answers-facts",
+                lasts = answer::lasts(one),
+                by = answer::by(one),
+            );
             ui.add(egui::Label::new(facts).wrap());
         });
         let state = changes.look();
@@ -122,7 +125,7 @@ impl Answers {
         let about_it = |other: &&HeldAnswer| one.program.is_some() && other.program == one.program;
         let of_program = held.iter().filter(about_it).count();
         ui.horizontal_wrapped(|ui| {
-            let words = RichText::new("Take back").strong();
+            let words = RichText::new(text!("answers-take-back")).strong();
             let button = ui.add_enabled(possible, egui::Button::new(words));
             if std::mem::take(&mut self.focus) {
                 button.request_focus();
@@ -132,44 +135,57 @@ impl Answers {
                 changes.order(Order::Forget(those));
             }
             if let (Some(program), true) = (&one.program, of_program > 1) {
-                let words = format!("Take back all {of_program} of this program");
+                let words = text!("answers-take-back-all", count = of_program);
                 let button = ui.add_enabled(possible, egui::Button::new(words));
                 if button.clicked() {
                     let of_program = Forgotten::Program(program.clone());
                     changes.order(Order::Forget(of_program));
                 }
             }
-            ui.label("What is taken back is asked about again when it happens next.");
+            ui.label(text!("answers-asked-again"));
         });
         close
     }
 }
 
-fn outcome(one: &HeldAnswer) -> &'static str {
+fn outcome(one: &HeldAnswer) -> String {
     if one.verdict == "allow" {
-        "allowed"
+        text!("what-allowed")
     } else {
-        "refused"
+        text!("what-refused")
     }
+}
+
+fn titles() -> [String; 8] {
+    [
+        text!("column-what"),
+        text!("column-program"),
+        text!("column-user"),
+        text!("column-way"),
+        text!("column-place"),
+        text!("column-holds"),
+        text!("column-by"),
+        text!("column-when"),
+    ]
 }
 
 fn line(row: &mut TableRow<'_, '_>, one: &HeldAnswer, selected: bool) {
     let cells = [
-        outcome(one).to_owned(),
+        outcome(one),
         answer::program(one),
         one.user.map_or_else(String::new, |user| user.to_string()),
-        one.direction.clone(),
+        way_named(&one.direction),
         answer::place(one),
         answer::lasts(one),
         answer::by(one),
         one.at.map_or_else(String::new, day_and_time),
     ];
-    let words = format!(
-        "{} {}: {}, {}",
-        cells[0],
-        answer::sentence(one),
-        cells[5],
-        cells[6]
+    let words = text!(
+        "answers-row",
+        outcome = &cells[0],
+        what = answer::sentence(one),
+        lasts = &cells[5],
+        by = &cells[6],
     );
     let allowed = one.verdict == "allow";
     table_row(row, &cells, &words, selected, |ui, column| match column {

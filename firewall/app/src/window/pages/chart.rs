@@ -5,6 +5,7 @@ use crate::window::colours;
 use eframe::egui::{self, Rect, Ui, accesskit, pos2, vec2};
 use view::entry::day_and_time;
 use view::history::size;
+use view::text;
 
 /// The height of what was carried, and below it that of what was refused.
 const HEIGHT: f32 = 40.0;
@@ -59,24 +60,32 @@ fn height(of: u64, most: u64, whole: f32) -> f32 {
 }
 
 fn bar_words(bar: &Bar) -> String {
-    format!(
-        "{}: {}, allowed {}, refused {}",
-        day_and_time(bar.start),
-        size(bar.bytes),
-        bar.allowed,
-        bar.refused
+    text!(
+        "chart-bar",
+        time = day_and_time(bar.start),
+        size = size(bar.bytes),
+        allowed = bar.allowed,
+        refused = bar.refused,
     )
 }
 
 /// What the bars are.
 fn caption(since: Since, is_carried: bool, above: u64, below: u64) -> String {
-    let each = since.each();
-    let above = if is_carried {
-        format!("Carried each {each}: at most {}", size(above))
-    } else {
-        format!("Allowed each {each}: at most {above}")
-    };
-    format!("{above}; below it refused: at most {below}")
+    if is_carried {
+        let size = size(above);
+        return match since {
+            Since::Hour => text!("chart-carried-minute", size = size, refused = below),
+            Since::Day | Since::Week => text!("chart-carried-hour", size = size, refused = below),
+            Since::All => text!("chart-carried-day", size = size, refused = below),
+        };
+    }
+    match since {
+        Since::Hour => text!("chart-allowed-minute", allowed = above, refused = below),
+        Since::Day | Since::Week => {
+            text!("chart-allowed-hour", allowed = above, refused = below)
+        }
+        Since::All => text!("chart-allowed-day", allowed = above, refused = below),
+    }
 }
 
 /// What the whole of it says.
@@ -85,9 +94,10 @@ fn words(bars: &[Bar], since: Since) -> String {
         .iter()
         .max_by_key(|bar| (bar.bytes, bar.allowed, bar.refused));
     let highest = highest.map(bar_words).unwrap_or_default();
-    format!(
-        "By the {}, {} of them; the most at {highest}",
-        since.each(),
-        bars.len()
-    )
+    let count = bars.len();
+    match since {
+        Since::Hour => text!("chart-whole-minute", count = count, most = highest),
+        Since::Day | Since::Week => text!("chart-whole-hour", count = count, most = highest),
+        Since::All => text!("chart-whole-day", count = count, most = highest),
+    }
 }

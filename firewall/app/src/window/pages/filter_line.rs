@@ -3,6 +3,7 @@
 use crate::window::colours;
 use eframe::egui::{self, RichText, Ui};
 use view::filter::{Filter, WrongFilter};
+use view::text;
 
 /// The width of the line where there is room for it, and the part of the room that it takes where there is less.
 const WIDTH: f32 = 320.0;
@@ -25,14 +26,12 @@ impl FilterLine {
 
     /// Shows the line, and below it what is wrong. True: something else is asked for.
     pub fn show(&mut self, ui: &mut Ui) -> bool {
-        let label = ui.label("Filter");
+        let label = ui.label(text!("filter"));
         let edit = egui::TextEdit::singleline(&mut self.text)
-            .hint_text("curl, program:/usr/bin/curl verdict:block …")
+            .hint_text(text!("filter-hint"))
             .desired_width(WIDTH.min(PART * ui.available_width()));
-        let typed = ui.add(edit).labelled_by(label.id).on_hover_text(
-            "Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: \
-             program: name: port: user:",
-        );
+        let typed = ui.add(edit).labelled_by(label.id);
+        let typed = typed.on_hover_text(text!("filter-help"));
         if let Some(wrong) = &self.wrong {
             ui.label(RichText::new(wrong.to_string()).color(colours::lost(ui)));
         }

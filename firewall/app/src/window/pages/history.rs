@@ -11,20 +11,21 @@ use control::HistoryRow;
 use eframe::egui::{self, Color32, RichText, Ui};
 use std::sync::Arc;
 use view::entry::day_and_time;
-use view::history::{self, By, COLUMNS, SUM_COLUMNS, Sum, size};
+use view::history::{self, By, Sum, size};
+use view::text;
 
 const WIDTHS: [f32; 10] = [
-    144.0, 130.0, 46.0, 60.0, 280.0, 120.0, 180.0, 46.0, 60.0, 72.0,
+    144.0, 130.0, 46.0, 66.0, 280.0, 120.0, 180.0, 62.0, 66.0, 76.0,
 ];
 const TABLE: TitledTable = TitledTable {
     name: "history",
     widths: &WIDTHS,
     follows: false,
 };
-const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 66.0, 60.0, 80.0, 80.0, 150.0];
+const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 82.0, 60.0, 80.0, 80.0, 150.0];
 /// The widths below which a table is scrolled sideways.
-const NEEDED: f32 = 1_220.0;
-const SUM_NEEDED: f32 = 1_000.0;
+const NEEDED: f32 = 1_330.0;
+const SUM_NEEDED: f32 = 1_016.0;
 
 /// What of the page is the window's own.
 #[derive(Debug, Default)]
@@ -35,8 +36,8 @@ pub struct History {
 }
 
 impl Page for History {
-    fn name(&self) -> &'static str {
-        "History"
+    fn name(&self) -> String {
+        text!("tab-history")
     }
 
     fn source(&self) -> Source {
@@ -50,11 +51,11 @@ impl Page for History {
     fn head(&mut self, ui: &mut Ui, around: &Around<'_>) {
         self.asking.show(ui);
         ui.horizontal_wrapped(|ui| {
-            ui.label("Put together by");
+            ui.label(text!("history-by"));
             let by = &mut self.asking.wanted.by;
-            ui.radio_value(by, None, "nothing");
+            ui.radio_value(by, None, text!("history-by-nothing"));
             for choice in By::ALL {
-                ui.radio_value(by, Some(choice), choice.name());
+                ui.radio_value(by, Some(choice), choice.words());
             }
             ui.separator();
             save(ui, &around.shown.past);
@@ -116,7 +117,7 @@ impl History {
     }
 
     fn rows(&mut self, ui: &mut Ui, seen: &PastSeen) {
-        let table = TABLE.with_titles(ui, self.selection.sought(), &COLUMNS);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &history::titles());
         table.body(|body| {
             body.rows(ROW, seen.rows.len(), |mut row| {
                 let kept = seen.rows.get(row.index());
@@ -143,13 +144,13 @@ impl History {
     /// What is known of a row, and what can be done. True: this is to be closed.
     fn details(&mut self, ui: &mut Ui, row: &HistoryRow, around: &Around<'_>) -> bool {
         let close = selection::head(ui, |ui| {
-            let title = format!(
-                "{}: {}, {} times from {} to {}",
-                history::program(row),
-                last_verdict(row),
-                row.count,
-                day_and_time(row.first),
-                day_and_time(row.last)
+            let title = text!(
+                "history-row",
+                program = history::program(row),
+                verdict = last_verdict(row),
+                count = row.count,
+                first = day_and_time(row.first),
+                last = day_and_time(row.last),
             );
             ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
         });
@@ -166,7 +167,8 @@ fn sums(ui: &mut Ui, sums: &[Sum]) {
         widths: &SUM_WIDTHS,
         follows: false,
     };
-    let table = sums_table.with_titles(ui, None, &SUM_COLUMNS);
+    let titles = history::sum_titles();
+    let table = sums_table.with_titles(ui, None, &titles);
     table.body(|body| {
         body.rows(ROW, sums.len(), |mut row| {
             let Some(sum) = sums.get(row.index()) else {
@@ -174,7 +176,7 @@ fn sums(ui: &mut Ui, sums: &[Sum]) {
             };
             let mut cells = sum.cells();
             (cells[4], cells[5]) = (size(sum.bytes_sent), size(sum.bytes_received));
-            let counts = SUM_COLUMNS.iter().zip(&cells).skip(1);
+            let counts = titles.iter().zip(&cells).skip(1);
             let counts: Vec<_> = counts
                 .map(|(title, cell)| format!("{} {cell}", title.to_lowercase()))
                 .collect();

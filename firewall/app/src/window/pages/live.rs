@@ -12,25 +12,26 @@ use firewall_abi::packet::Verdict;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use view::entry::{COLUMNS, What};
+use view::entry::{self, COLUMNS, What};
 use view::kept::{self, By, Line, Order, TOGETHER};
+use view::text;
 
 /// Rows that one painting looks through for the filter at most.
 const LOOKED_THROUGH_AT_ONCE: usize = 5_000;
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 900.0;
+const NEEDED: f32 = 912.0;
 const EACH: TitledTable = TitledTable {
     name: "live",
-    widths: &[96.0, 72.0, 34.0, 66.0, 330.0, 190.0],
+    widths: &[96.0, 76.0, 42.0, 66.0, 330.0, 190.0],
     follows: true,
 };
 const BY_PLACE: TitledTable = TitledTable {
     name: "live-together",
-    widths: &[112.0, 72.0, 50.0, 56.0, 240.0, 300.0],
+    widths: &[112.0, 76.0, 50.0, 56.0, 240.0, 300.0],
     follows: true,
 };
 /// By what each column of what was put together orders it.
-const ORDERS: [By; TOGETHER.len()] = [
+const ORDERS: [By; TOGETHER] = [
     By::Last,
     By::What,
     By::Way,
@@ -122,7 +123,7 @@ pub(in crate::window) struct PaintedRows {
 
 /// One row as it is painted, and as a screen reader says it.
 pub(in crate::window) struct RowText {
-    cells: [String; COLUMNS.len()],
+    cells: [String; COLUMNS],
     line: String,
     colour: RowColour,
 }
@@ -161,8 +162,8 @@ impl PaintedRows {
 }
 
 impl Page for Live {
-    fn name(&self) -> &'static str {
-        "Live"
+    fn name(&self) -> String {
+        text!("tab-live")
     }
 
     fn source(&self) -> Source {
@@ -181,11 +182,14 @@ impl Page for Live {
                 self.arranged = None;
                 ui.ctx().request_repaint();
             }
-            if ui.toggle_value(&mut self.paused, "Pause").changed() {
+            if ui
+                .toggle_value(&mut self.paused, text!("live-pause"))
+                .changed()
+            {
                 rows.kept.pause(self.paused);
             }
-            let together = ui.toggle_value(&mut self.together, "Together");
-            together.on_hover_text("A row for each program and place, with how often it happened");
+            let together = ui.toggle_value(&mut self.together, text!("live-together"));
+            together.on_hover_text(text!("live-together-help"));
             let until = rows.kept.shown_until();
             saving::buttons(ui, &around.shown.past, rows.kept.shown() > 0, || {
                 Content::Entries(entries(around.shown, until))
@@ -237,7 +241,7 @@ fn entries(shown: &Arc<Shown>, until: u64) -> Entries {
 impl Live {
     /// Each by itself.
     fn each(&mut self, ui: &mut Ui, rows: &kept::Rows) {
-        let table = EACH.with_titles(ui, self.sought.take(), &COLUMNS);
+        let table = EACH.with_titles(ui, self.sought.take(), &entry::titles());
         table.body(|body| {
             body.rows(ROW, rows.shown(), |mut row| {
                 let Some(number) = rows.nth_shown(row.index()) else {
@@ -273,8 +277,9 @@ impl Live {
             follows: self.selected.is_none(),
             ..BY_PLACE
         };
+        let titles = kept::together_titles();
         let table = by_place.show(ui, self.sought.take(), |ui, column| {
-            if let (Some(title), Some(by)) = (TOGETHER.get(column), ORDERS.get(column)) {
+            if let (Some(title), Some(by)) = (titles.get(column), ORDERS.get(column)) {
                 title_of(ui, &mut order, *by, title);
             }
         });
@@ -413,7 +418,6 @@ fn group_line(
     let kept::GroupLine { mut cells, last } = rows.group_line(id)?;
     let open = rows.is_unfolded(id);
     let [time, what, way, times, program, place, rule] = &cells;
-    let folded = if open { "" } else { ", folded" };
     let words = [what, way, program, place, rule];
     let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).collect();
     let words = words
@@ -421,7 +425,12 @@ fn group_line(
         .map(String::as_str)
         .collect::<Vec<_>>()
         .join(" ");
-    let words = format!("{words}: {times} times, last {time}{folded}");
+    let words = text!("live-group", words = words, times = times, last = time);
+    let words = if open {
+        words
+    } else {
+        text!("folded", words = words)
+    };
     cells[0] = format!("{}  {}", if open { "–" } else { "+" }, cells[0]);
     let colour = RowColour::of(&last.what);
     let line = table_row(row, &cells, &words, selected, |ui, _| colour.shown(ui));

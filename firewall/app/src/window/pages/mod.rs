@@ -23,6 +23,7 @@ use crate::past::Wanted;
 use eframe::egui::{self, Key, Modifiers, RichText, Ui, accesskit};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use view::text;
 
 /// The height of a table's row.
 pub const ROW: f32 = 20.0;
@@ -43,8 +44,8 @@ const KEYS: [Key; 9] = [
 
 /// A page.
 pub trait Page {
-    /// On its tab.
-    fn name(&self) -> &'static str;
+    /// On its tab, of the catalogue.
+    fn name(&self) -> String;
 
     /// Whom it shows: nobody else is asked while it is in sight.
     fn source(&self) -> Source;
@@ -135,9 +136,11 @@ impl Pages {
     /// A tab. The page that a click turns to is painted next.
     fn tab(&mut self, ui: &mut Ui, to: usize) {
         let (name, selected) = (self.all[to].name(), self.at == to);
-        let tab = ui.selectable_label(selected, name);
-        let tab = tab.on_hover_text(format!("Ctrl+{}", to + 1));
-        tab.widget_info(|| egui::WidgetInfo::selected(accesskit::Role::Tab, true, selected, name));
+        let tab = ui.selectable_label(selected, name.as_str());
+        let tab = tab.on_hover_text(text!("tab-keys", number = to + 1));
+        tab.widget_info(|| {
+            egui::WidgetInfo::selected(accesskit::Role::Tab, true, selected, name.as_str())
+        });
         // A tab is selected and not pressed, as a screen reader says it.
         ui.ctx().accesskit_node_builder(tab.id, |node| {
             node.clear_toggled();
@@ -176,9 +179,9 @@ fn of_the_service(ui: &mut Ui, around: &Around<'_>, show: impl FnOnce(&mut Ui, &
 /// What stands in the place of a page before there was an answer.
 fn not_yet(ui: &mut Ui, followed: bool) {
     let words = if followed {
-        "asking the firewall…"
+        text!("asking-firewall")
     } else {
-        "On this system there is no service that could be asked."
+        text!("no-service-here")
     };
     ui.label(words);
 }
@@ -230,7 +233,7 @@ fn instead(ui: &mut Ui, why: &str) {
 fn until_it_is_back(ui: &mut Ui, why: &str) {
     instead(ui, why);
     ui.add_space(8.0);
-    ui.add(egui::Label::new("This window asks again and goes on by itself.").wrap());
+    ui.add(egui::Label::new(text!("goes-on-by-itself")).wrap());
 }
 
 /// The lease that runs, its countdown, and the buttons that end it.
@@ -243,21 +246,22 @@ fn lease(ui: &mut Ui, seen: &Seen, changes: &Changes) {
     ui.ctx()
         .request_repaint_after(Duration::from_millis(left.subsec_millis().max(20).into()));
     ui.horizontal_wrapped(|ui| {
-        let words = format!(
-            "Generation {} is tried out: in {} s generation {} returns by itself.",
-            lease.generation,
-            left.as_millis().div_ceil(1000),
-            lease.fallback
+        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+        let words = text!(
+            "lease-runs",
+            generation = lease.generation,
+            seconds = seconds,
+            fallback = lease.fallback,
         );
         ui.label(RichText::new(words).color(colours::lost(ui)).strong());
         let idle = changes.look().on_its_way().is_none();
-        ui.add_enabled_ui(idle, |ui| {
-            if ui.button("Keep").clicked() {
-                changes.order(Order::Keep);
-            }
-            if ui.button("Return now").clicked() {
-                changes.order(Order::Return);
-            }
-        });
+        // Where there is no room for a button beside the words, it stands below them.
+        let whole = |words: String| egui::Button::new(words).wrap_mode(egui::TextWrapMode::Extend);
+        if ui.add_enabled(idle, whole(text!("lease-keep"))).clicked() {
+            changes.order(Order::Keep);
+        }
+        if ui.add_enabled(idle, whole(text!("lease-return"))).clicked() {
+            changes.order(Order::Return);
+        }
     });
 }

@@ -11,6 +11,7 @@ use eframe::egui::{self, RichText, Ui};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use view::history::By;
+use view::text;
 
 /// What is asked for, and the line that it is typed into.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ impl Asking {
     /// Since when, and of what.
     pub fn show(&mut self, ui: &mut Ui) {
         ui.horizontal_wrapped(|ui| {
-            ui.label("The last");
+            ui.label(text!("past-last"));
             for since in Since::ALL {
                 let chosen = self.wanted.since == since;
                 if ui.radio(chosen, since.words()).clicked() {
@@ -71,13 +72,10 @@ pub fn show(
 fn of_what(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
     colours::bright(ui);
     if seen.wanted.since != wanted.since {
-        ui.label("reading what was kept…");
+        ui.label(text!("past-reading"));
     }
     if seen.kept.left_out > 0 {
-        let words = format!(
-            "More was kept than is shown here: {} older rows are left out. All of it: gatebell history",
-            seen.kept.left_out
-        );
+        let words = text!("past-left-out", count = seen.kept.left_out);
         let text = RichText::new(words).color(colours::lost(ui));
         ui.add(egui::Label::new(text).wrap());
     }
@@ -88,14 +86,13 @@ fn nothing(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
     colours::bright(ui);
     ui.add_space(16.0);
     let words = if !seen.is_kept {
-        "Nothing is kept of what happens: gatebelld was started with --history-days 0."
+        text!("past-not-kept")
     } else if seen.wanted != *wanted {
-        "reading what was kept…"
+        text!("past-reading")
     } else if !seen.kept.rows.is_empty() {
-        "Nothing that was kept of this time is what the filter asks for."
+        text!("past-filtered")
     } else {
-        "Nothing was kept of this time. What your own programs do is shown here once they talk with others; what others' \
-         programs do is shown to root alone: sudo gatebell history"
+        text!("past-nothing")
     };
     ui.add(egui::Label::new(words).wrap());
 }
@@ -131,9 +128,9 @@ pub fn change(
         }
         wish
     };
-    let place = "before the rule that takes it now";
-    details.change(ui, number(row, reach), usual, place, changes);
-    ui.weak("The own address and port, and the device, are not kept: rules that ask for these may decide otherwise.");
+    let place = text!("place-taking-rule");
+    details.change(ui, number(row, reach), usual, &place, changes);
+    ui.weak(text!("past-ends-not-kept"));
 }
 
 /// A number of this conversation's own, the same when there is more of it.
@@ -158,16 +155,15 @@ fn number(row: &HistoryRow, reach: Reach) -> u64 {
 
 /// What became of it last, and by what.
 pub fn last_verdict(row: &HistoryRow) -> String {
-    let what = match row.verdict.as_str() {
-        "allow" => "allowed",
-        "ask" => "asked about",
-        _ => "refused",
-    };
     let by = By::Rule.of(row);
     let by = match (&row.rule, row.reason.as_str()) {
-        (Some(_), _) => format!("by rule \"{by}\""),
-        (None, "default") => "by the default".to_owned(),
+        (Some(_), _) => text!("last-by-rule", rule = by),
+        (None, "default") => text!("last-by-default"),
         (None, _) => by,
     };
-    format!("{what} {by}")
+    match row.verdict.as_str() {
+        "allow" => text!("last-allowed", by = by),
+        "ask" => text!("last-asked", by = by),
+        _ => text!("last-refused", by = by),
+    }
 }

@@ -15,18 +15,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use view::entry::day_and_time;
 use view::history::{Sum, size};
+use view::text;
 
-const TITLES: [&str; 8] = [
-    "Program", "Sent", "Received", "Allowed", "Refused", "Asked", "First", "Last",
-];
-const WIDTHS: [f32; 7] = [330.0, 80.0, 80.0, 66.0, 66.0, 56.0, 150.0];
+const WIDTHS: [f32; 7] = [330.0, 80.0, 90.0, 70.0, 92.0, 64.0, 150.0];
 const TABLE: TitledTable = TitledTable {
     name: "programs",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 1_000.0;
+const NEEDED: f32 = 1_060.0;
 /// Columns that count: their largest come first.
 const COUNTS: std::ops::RangeInclusive<usize> = 1..=5;
 
@@ -74,8 +72,8 @@ struct Lines {
 }
 
 impl Page for Programs {
-    fn name(&self) -> &'static str {
-        "Programs"
+    fn name(&self) -> String {
+        text!("tab-programs")
     }
 
     fn source(&self) -> Source {
@@ -119,8 +117,9 @@ impl Programs {
 
     fn table(&mut self, ui: &mut Ui, seen: &PastSeen) {
         let mut order = self.order;
+        let titles = titles();
         let table = TABLE.show(ui, self.selection.sought(), |ui, column| {
-            if let Some(title) = TITLES.get(column) {
+            if let Some(title) = titles.get(column) {
                 order.title(ui, column, title);
             }
         });
@@ -138,7 +137,7 @@ impl Programs {
                 let this = Selected::new(talker, place);
                 let selected = self.selection.is(&this);
                 let open = self.open.contains(&talker.sum.what);
-                line(&mut row, talker, place, open, selected);
+                line(&mut row, &titles, (talker, place), open, selected);
                 if row.response().clicked() {
                     clicked = Some(this);
                 }
@@ -240,20 +239,34 @@ impl Programs {
 }
 
 fn facts(sum: &Sum, last: &str) -> String {
-    format!(
-        "{} sent, {} received; first {}, last {}: {last}",
-        size(sum.bytes_sent),
-        size(sum.bytes_received),
-        day_and_time(sum.first),
-        day_and_time(sum.last)
+    text!(
+        "programs-facts",
+        sent = size(sum.bytes_sent),
+        received = size(sum.bytes_received),
+        first = day_and_time(sum.first),
+        last = day_and_time(sum.last),
+        verdict = last,
     )
+}
+
+fn titles() -> [String; 8] {
+    [
+        text!("column-program"),
+        text!("column-sent"),
+        text!("column-received"),
+        text!("column-allowed"),
+        text!("column-refused"),
+        text!("column-asked"),
+        text!("column-first"),
+        text!("column-last"),
+    ]
 }
 
 /// The line of a program, or of a place of it.
 fn line(
     row: &mut TableRow<'_, '_>,
-    talker: &Talker,
-    place: Option<&Place>,
+    titles: &[String],
+    (talker, place): (&Talker, Option<&Place>),
     open: bool,
     selected: bool,
 ) {
@@ -263,16 +276,24 @@ fn line(
         None => {
             let mark = if open { "–" } else { "+" };
             let count = talker.places.len();
-            let places = if count == 1 { "place" } else { "places" };
-            let folded = if open { "" } else { ", folded" };
-            let contact = talker
-                .contact
-                .map(|contact| format!(", {}", contact.mark()));
-            let contact = contact.unwrap_or_default();
-            (
-                format!("{mark}  {}  ({count}){contact}", sum.what),
-                format!("{}{contact}, {count} {places}{folded}", sum.what),
-            )
+            let counted = format!("{mark}  {}  ({count})", sum.what);
+            let marked = |program: String| match talker.contact {
+                Some(contact) => {
+                    text!("programs-contact", program = program, mark = contact.mark())
+                }
+                None => program,
+            };
+            let words = text!(
+                "programs-places",
+                program = marked(sum.what.clone()),
+                count = count
+            );
+            let words = if open {
+                words
+            } else {
+                text!("folded", words = words)
+            };
+            (marked(counted), words)
         }
     };
     let cells = [
@@ -285,7 +306,7 @@ fn line(
         day_and_time(sum.first),
         day_and_time(sum.last),
     ];
-    let counts = TITLES.iter().zip(&cells).skip(1);
+    let counts = titles.iter().zip(&cells).skip(1);
     let counts: Vec<_> = counts
         .map(|(title, cell)| format!("{} {cell}", title.to_lowercase()))
         .collect();

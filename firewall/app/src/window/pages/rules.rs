@@ -12,18 +12,18 @@ use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
-use view::entry::day_and_time;
+use view::entry::{self, day_and_time, way};
 use view::history::By;
+use view::text;
 
-const TITLES: [&str; 7] = ["#", "Rule", "Action", "Takes", "Hits", "Last", "Remarks"];
-const WIDTHS: [f32; 6] = [34.0, 190.0, 60.0, 340.0, 66.0, 146.0];
+const WIDTHS: [f32; 6] = [34.0, 190.0, 66.0, 340.0, 66.0, 146.0];
 const TABLE: TitledTable = TitledTable {
     name: "rules",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 980.0;
+const NEEDED: f32 = 990.0;
 /// Of what a change would have done so much is shown.
 const SHOWN: usize = 5;
 /// The part of the window's height that what becomes of the file takes at most.
@@ -85,8 +85,8 @@ impl Written {
 }
 
 impl Page for RulesPage {
-    fn name(&self) -> &'static str {
-        "Rules"
+    fn name(&self) -> String {
+        text!("tab-rules")
     }
 
     fn source(&self) -> Source {
@@ -167,10 +167,7 @@ impl RulesPage {
                 ui.add(egui::Label::new(RichText::new(remark).color(colours::lost(ui))).wrap());
             }
             if list.rows.is_empty() {
-                ui.label(format!(
-                    "{} has no rules: the defaults decide. Select a packet on the live page to make the first one.",
-                    list.file
-                ));
+                ui.label(text!("rules-none", file = &list.file));
             }
             wide(ui, NEEDED, |ui| self.table(ui, shown));
         });
@@ -178,7 +175,7 @@ impl RulesPage {
 
     fn table(&mut self, ui: &mut Ui, shown: &Shown<'_>) {
         let list = &*shown.seen.rules;
-        let table = TABLE.with_titles(ui, self.selection.sought(), &TITLES);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
         table.body(|body| {
             body.rows(ROW, list.rows.len() + list.defaults.len(), |mut row| {
                 let number = row.index();
@@ -201,7 +198,12 @@ impl RulesPage {
     /// What can be done to a rule. True: this is to be closed.
     fn details(&mut self, ui: &mut Ui, rule: &RuleRow, changes: &Changes) -> bool {
         let close = selection::head(ui, |ui| {
-            let title = format!("{}: {} {}", rule.id, rule.action.name(), rule.words);
+            let title = text!(
+                "rules-title",
+                rule = &rule.id,
+                action = entry::verdict(rule.action),
+                takes = &rule.words,
+            );
             ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
             let lost = colours::lost(ui);
             let covered = rule.covered.iter();
@@ -239,12 +241,12 @@ impl RulesPage {
             }
             ui.separator();
             let possible = followed && !busy && matches!(draft, Some(Ok(_)));
-            let words = RichText::new("Put in force").strong();
+            let words = RichText::new(text!("rules-put")).strong();
             let button = ui.add_enabled(possible, egui::Button::new(words));
             if std::mem::take(&mut self.focus) {
                 button.request_focus();
             }
-            let trial = egui::Button::new(format!("Try for {} s", TRIAL.as_secs()));
+            let trial = egui::Button::new(text!("rules-try", seconds = TRIAL.as_secs()));
             let trial = ui.add_enabled(possible, trial);
             if button.clicked() {
                 changes.order(Order::Edit(edit));
@@ -256,8 +258,8 @@ impl RulesPage {
             editor(ui, &mut Written::of(&mut self.written, rule).text);
         }
         match &draft {
-            None if followed => drop(ui.label("asking what becomes of the file…")),
-            None => drop(ui.label("No service takes it by a click here.")),
+            None if followed => drop(ui.label(text!("rules-asking-file"))),
+            None => drop(ui.label(text!("rules-no-click"))),
             Some(Err(why)) => {
                 let colour = ui.visuals().warn_fg_color;
                 let text = RichText::new(why).color(colour);
@@ -288,15 +290,16 @@ fn editor(ui: &mut Ui, text: &mut String) {
             .desired_width(f32::INFINITY)
             .desired_rows(3);
         let typed = ui.add(lines);
+        let name = text!("rules-text");
         ui.ctx()
-            .accesskit_node_builder(typed.id, |node| node.set_label("The rule's text"));
+            .accesskit_node_builder(typed.id, |node| node.set_label(name));
     });
 }
 
 /// What becomes of the file.
 fn becomes(ui: &mut Ui, draft: &EditDraft) {
     for warning in &draft.warnings {
-        let text = RichText::new(format!("then {warning}")).color(colours::lost(ui));
+        let text = RichText::new(text!("rules-then", warning = warning)).color(colours::lost(ui));
         ui.add(egui::Label::new(text).wrap());
     }
     if let Some(compared) = &draft.compared {
@@ -324,23 +327,20 @@ fn would_have(ui: &mut Ui, compared: &Compared) {
         told,
         untold,
     } = compared;
-    let without = if *untold > 0 {
-        format!(" (of {untold} more too little is kept to tell)")
-    } else {
-        String::new()
+    let (told, untold) = (*told, *untold);
+    let words = match (otherwise.is_empty(), untold) {
+        (true, 0) => text!("rules-compared-none", told = told),
+        (true, _) => text!("rules-compared-none-untold", told = told, untold = untold),
+        (false, 0) => text!("rules-compared-some", told = told),
+        (false, _) => text!("rules-compared-some-untold", told = told, untold = untold),
     };
     if otherwise.is_empty() {
         if told + untold > 0 {
-            let words = format!(
-                "None of the {told} records of the last week would be decided otherwise{without}."
-            );
             ui.add(egui::Label::new(words).wrap());
         }
         return;
     }
     let colour = colours::lost(ui);
-    let words =
-        format!("Of the {told} records of the last week would be decided otherwise{without}:");
     ui.add(egui::Label::new(RichText::new(words).color(colour)).wrap());
     for Otherwise {
         what,
@@ -349,15 +349,17 @@ fn would_have(ui: &mut Ui, compared: &Compared) {
         count,
     } in otherwise.iter().take(SHOWN)
     {
-        let words = format!(
-            "    {what}: {} before, {} then ({count} times)",
-            before.name(),
-            after.name()
+        let words = text!(
+            "rules-otherwise",
+            what = what,
+            before = entry::verdict(*before),
+            after = entry::verdict(*after),
+            count = *count,
         );
-        ui.add(egui::Label::new(words).wrap());
+        ui.add(egui::Label::new(format!("    {words}")).wrap());
     }
     if let Some(more) = otherwise.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        ui.label(format!("    and {more} others"));
+        ui.label(format!("    {}", text!("rules-others", count = more)));
     }
 }
 
@@ -384,29 +386,20 @@ fn rule_cells(
     selected: bool,
 ) {
     let action = if rule.enabled {
-        rule.action.name()
+        entry::verdict(rule.action)
     } else {
-        "off"
+        text!("rules-off")
     };
     let cells = [
         (number + 1).to_string(),
         view::entry::clean(&rule.id),
-        action.to_owned(),
+        action,
         view::entry::clean(&rule.words),
         hits.map_or_else(|| "–".to_owned(), |hits| hits.to_string()),
         last.map_or_else(String::new, day_and_time),
         known(rule),
     ];
-    let last = last.map(|_| format!("last {}, ", cells[5]));
-    let line = format!(
-        "{} {}: {action} {}, hits {}, {}{}",
-        cells[0],
-        cells[1],
-        cells[3],
-        cells[4],
-        last.unwrap_or_default(),
-        cells[6]
-    );
+    let line = rule_line(&cells);
     let (enabled, covered) = (rule.enabled, rule.covered.is_some());
     let action = rule.action;
     table_row(row, &cells, &line, selected, |ui, column| match column {
@@ -417,19 +410,53 @@ fn rule_cells(
     });
 }
 
+fn titles() -> [String; 7] {
+    [
+        "#".to_owned(),
+        text!("column-rule"),
+        text!("column-action"),
+        text!("column-takes"),
+        text!("column-hits"),
+        text!("column-last"),
+        text!("column-remarks"),
+    ]
+}
+
+/// What a screen reader says of a rule's cells.
+fn rule_line(cells: &[String; 7]) -> String {
+    let [number, rule, action, takes, hits, last, remarks] = cells;
+    if last.is_empty() {
+        return text!(
+            "rules-row",
+            number = number,
+            rule = rule,
+            action = action,
+            takes = takes,
+            hits = hits,
+            remarks = remarks,
+        );
+    }
+    text!(
+        "rules-row-last",
+        number = number,
+        rule = rule,
+        action = action,
+        takes = takes,
+        hits = hits,
+        last = last,
+        remarks = remarks,
+    )
+}
+
 /// What is to be known of a rule beside what it takes.
 fn known(rule: &RuleRow) -> String {
     let mut said = Vec::new();
     if !rule.enabled {
-        said.push("disabled".to_owned());
+        said.push(text!("rules-disabled"));
     }
-    said.extend(
-        rule.covered
-            .as_ref()
-            .map(|_| "never matches: one before it takes all of it".to_owned()),
-    );
+    said.extend(rule.covered.as_ref().map(|_| text!("rules-covered")));
     if rule.log != (rule.action != Verdict::Allow) {
-        said.push(if rule.log { "reported" } else { "not reported" }.to_owned());
+        said.push(reported(rule.log));
     }
     said.extend(rule.comment.as_deref().map(view::entry::clean));
     said.join("; ")
@@ -441,20 +468,20 @@ fn default_cells(row: &mut TableRow<'_, '_>, default: DefaultRow) {
         action,
         log,
     } = default;
-    let said = if log { "reported" } else { "not reported" };
     let cells = [
         String::new(),
-        "default".to_owned(),
-        action.name().to_owned(),
-        format!("{}, whatever no rule takes", direction.name()),
+        text!("rules-default"),
+        entry::verdict(action),
+        text!("rules-default-takes", way = way(direction)),
         String::new(),
         String::new(),
-        said.to_owned(),
+        reported(log),
     ];
-    let line = format!(
-        "default for {}: {}, {said}",
-        direction.name(),
-        action.name()
+    let line = text!(
+        "rules-default-row",
+        way = way(direction),
+        action = &cells[2],
+        remarks = &cells[6],
     );
     table_row(row, &cells, &line, false, |ui, column| {
         if column == 2 {
@@ -463,6 +490,14 @@ fn default_cells(row: &mut TableRow<'_, '_>, default: DefaultRow) {
             None
         }
     });
+}
+
+fn reported(log: bool) -> String {
+    if log {
+        text!("rules-reported")
+    } else {
+        text!("rules-not-reported")
+    }
 }
 
 fn verdict(ui: &Ui, action: Verdict) -> Option<Color32> {

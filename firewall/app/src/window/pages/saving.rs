@@ -3,6 +3,7 @@
 use crate::past::{Content, Format, Past, Save};
 use crate::window::colours;
 use eframe::egui::{self, RichText, Ui};
+use view::text;
 
 /// The buttons; where nobody writes, there are none.
 pub fn buttons(ui: &mut Ui, past: &Past, possible: bool, content: impl FnOnce() -> Content) {
@@ -11,7 +12,7 @@ pub fn buttons(ui: &mut Ui, past: &Past, possible: bool, content: impl FnOnce() 
     }
     let mut wanted = None;
     for format in [Format::Csv, Format::Json] {
-        let button = egui::Button::new(format!("Save as {}", format.name()));
+        let button = egui::Button::new(text!("save-as", format = format.name()));
         if ui.add_enabled(possible, button).clicked() {
             wanted = Some(format);
         }
@@ -30,13 +31,13 @@ pub fn outcome(ui: &mut Ui, past: &Past) {
     ui.horizontal_wrapped(|ui| {
         colours::bright(ui);
         match saved {
-            Ok(path) => drop(ui.strong(format!("Written: {}", path.display()))),
+            Ok(path) => drop(ui.strong(text!("save-written", file = path.display().to_string()))),
             Err(why) => {
                 let colour = ui.visuals().error_fg_color;
-                ui.label(RichText::new(format!("Nothing was written: {why}")).color(colour));
+                ui.label(RichText::new(text!("save-not-written", why = why)).color(colour));
             }
         }
-        if ui.button("Done").clicked() {
+        if ui.button(text!("done")).clicked() {
             past.dismiss();
         }
     });

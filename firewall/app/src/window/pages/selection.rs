@@ -119,7 +119,7 @@ pub fn head_with(ui: &mut Ui, buttons: impl FnOnce(&mut Ui), add: impl FnOnce(&m
     let mut close = false;
     ui.horizontal_top(|ui| {
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-            close = ui.button("Close").clicked();
+            close = ui.button(view::text!("close")).clicked();
             buttons(ui);
             ui.with_layout(egui::Layout::top_down(egui::Align::Min), add);
         });

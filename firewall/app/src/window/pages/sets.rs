@@ -11,24 +11,16 @@ use eframe::egui::{self, RichText, Ui};
 use egui_extras::TableRow;
 use std::time::Duration;
 use view::entry::{clean, day_and_time};
+use view::text;
 
-const TITLES: [&str; 7] = [
-    "Set",
-    "From",
-    "Entries",
-    "Joined",
-    "Changed",
-    "Asked for by",
-    "Remarks",
-];
-const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 66.0, 150.0, 180.0];
+const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 84.0, 150.0, 180.0];
 const TABLE: TitledTable = TitledTable {
     name: "sets",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 1_050.0;
+const NEEDED: f32 = 1_090.0;
 /// Of who has joined so many are shown, the last ones; the command line shows all.
 const SHOWN: usize = 200;
 /// The height in which they are scrolled.
@@ -61,11 +53,11 @@ enum Lasts {
 impl Lasts {
     const ALL: [Self; 3] = [Self::Hour, Self::Day, Self::Always];
 
-    fn words(self) -> &'static str {
+    fn words(self) -> String {
         match self {
-            Self::Hour => "for an hour",
-            Self::Day => "for a day",
-            Self::Always => "until it is removed",
+            Self::Hour => text!("sets-hour"),
+            Self::Day => text!("sets-day"),
+            Self::Always => text!("sets-always"),
         }
     }
 
@@ -79,8 +71,8 @@ impl Lasts {
 }
 
 impl Page for Sets {
-    fn name(&self) -> &'static str {
-        "Sets"
+    fn name(&self) -> String {
+        text!("tab-sets")
     }
 
     fn source(&self) -> Source {
@@ -104,11 +96,7 @@ impl Page for Sets {
 fn no_sets(ui: &mut Ui, seen: &Seen) {
     colours::bright(ui);
     ui.add_space(16.0);
-    let words = format!(
-        "{} has no sets. A set is addresses under one name, written there, in a file of theirs such as a block list, or known by \
-         their names: [[set]] with id and addresses, file or names; rules ask for it as \"@id\".",
-        seen.rules.file
-    );
+    let words = text!("sets-none", file = &seen.rules.file);
     ui.add(egui::Label::new(words).wrap());
 }
 
@@ -141,7 +129,7 @@ impl Sets {
 
     fn table(&mut self, ui: &mut Ui, seen: &Seen) {
         let sets = &seen.rules.sets;
-        let table = TABLE.with_titles(ui, self.selection.sought(), &TITLES);
+        let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
         table.body(|body| {
             body.rows(ROW, sets.len(), |mut row| {
                 let Some(set) = sets.get(row.index()) else {
@@ -167,9 +155,11 @@ impl Sets {
         let all = seen.members.as_deref().unwrap_or_default();
         let joined = members(all, set).count();
         if joined > SHOWN {
-            ui.label(format!(
-                "{joined} have joined it; the last {SHOWN} are shown here, all of them by: gatebell set list {}",
-                set.id
+            ui.label(text!(
+                "sets-many",
+                joined = joined,
+                shown = SHOWN,
+                set = &set.id
             ));
         }
         if joined > 0 {
@@ -189,7 +179,7 @@ impl Sets {
     /// The line that an address is typed into, and the button that has it join.
     fn join(&mut self, ui: &mut Ui, set: &SetRow, possible: bool, changes: &Changes) {
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Address");
+            let label = ui.label(text!("sets-address"));
             let edit = egui::TextEdit::singleline(&mut self.address)
                 .hint_text("192.0.2.7")
                 .desired_width(180.0);
@@ -202,7 +192,7 @@ impl Sets {
             }
             let address = self.address.trim();
             let possible = possible && !address.is_empty();
-            let words = RichText::new("Have it join").strong();
+            let words = RichText::new(text!("sets-join")).strong();
             if ui.add_enabled(possible, egui::Button::new(words)).clicked() {
                 changes.order(Order::Join(Joining {
                     set: set.id.clone(),
@@ -217,15 +207,16 @@ impl Sets {
 /// What a set is, and what is amiss with it.
 fn facts(ui: &mut Ui, set: &SetRow) {
     let asked = if set.rules.is_empty() {
-        "no rule asks for it".to_owned()
+        text!("sets-not-asked-for")
     } else {
-        format!("asked for by {}", set.rules.join(", "))
+        text!("sets-asked-for", rules = set.rules.join(", "))
     };
-    let title = format!(
-        "{}: {} entries from {}; {asked}",
-        set.id,
-        rules::grouped(set.entries),
-        set.from
+    let title = text!(
+        "sets-title",
+        set = &set.id,
+        entries = rules::grouped(set.entries),
+        from = &set.from,
+        asked = asked,
     );
     ui.add(egui::Label::new(RichText::new(clean(&title)).strong()).wrap());
     let colour = colours::lost(ui);
@@ -247,8 +238,9 @@ fn member(ui: &mut Ui, member: &SetMember, possible: bool, changes: &Changes) {
         name,
     } = member;
     ui.horizontal_wrapped(|ui| {
-        let button = ui.add_enabled(possible, egui::Button::new("Remove").small());
-        let said = format!("Remove {address}");
+        let button = ui.add_enabled(possible, egui::Button::new(text!("sets-remove")).small());
+        let address_words = address.to_string();
+        let said = text!("sets-remove-this", address = &address_words);
         button.widget_info(|| {
             egui::WidgetInfo::labeled(egui::accesskit::Role::Button, possible, said.as_str())
         });
@@ -258,14 +250,19 @@ fn member(ui: &mut Ui, member: &SetMember, possible: bool, changes: &Changes) {
                 address: address.to_string(),
             });
         }
-        let left = seconds_left.map_or_else(
-            || "until it is removed".to_owned(),
-            |left| format!("{left} s left"),
-        );
-        let by = name
-            .as_ref()
-            .map_or_else(String::new, |name| format!(", {}", clean(name)));
-        ui.label(format!("{address}, {left}{by}"));
+        let lasts = match seconds_left {
+            None => text!("sets-always"),
+            Some(left) => text!("sets-left", seconds = *left),
+        };
+        ui.label(match name {
+            None => text!("sets-member", address = address_words, lasts = lasts),
+            Some(name) => text!(
+                "sets-member-by",
+                address = address_words,
+                lasts = lasts,
+                name = clean(name),
+            ),
+        });
     });
 }
 
@@ -284,9 +281,14 @@ fn line(row: &mut TableRow<'_, '_>, set: &SetRow, joined: Option<usize>, selecte
         set.rules.join(", "),
         remarks(set),
     ];
-    let words = format!(
-        "{}: {} entries from {}, {} joined, asked for by {}, {}",
-        cells[0], cells[2], cells[1], cells[3], cells[5], cells[6]
+    let words = text!(
+        "sets-row",
+        set = &cells[0],
+        entries = &cells[2],
+        from = &cells[1],
+        joined = &cells[3],
+        rules = &cells[5],
+        remarks = &cells[6],
     );
     let amiss = set.trouble.is_some() || !set.refused.is_empty();
     table_row(row, &cells, &words, selected, |ui, column| {
@@ -294,14 +296,26 @@ fn line(row: &mut TableRow<'_, '_>, set: &SetRow, joined: Option<usize>, selecte
     });
 }
 
+fn titles() -> [String; 7] {
+    [
+        text!("column-set"),
+        text!("column-from"),
+        text!("column-entries"),
+        text!("column-joined"),
+        text!("column-changed"),
+        text!("column-asked-for-by"),
+        text!("column-remarks"),
+    ]
+}
+
 /// What is to be known of a set beside what it holds.
 fn remarks(set: &SetRow) -> String {
     let mut said: Vec<_> = set.trouble.iter().map(|why| clean(why)).collect();
     if !set.refused.is_empty() {
-        said.push(format!("{} remarks on its entries", set.refused.len()));
+        said.push(text!("sets-remarks", count = set.refused.len()));
     }
     if set.rules.is_empty() {
-        said.push("no rule asks for it".to_owned());
+        said.push(text!("sets-not-asked-for"));
     }
     said.extend(set.comment.as_deref().map(clean));
     said.join("; ")

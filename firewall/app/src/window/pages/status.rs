@@ -5,8 +5,10 @@ use crate::overview::{Part, Seen};
 use crate::window::colours;
 use control::{Counted, Stats};
 use eframe::egui::{self, RichText, Ui};
+use firewall_abi::packet::Direction;
 use std::time::{SystemTime, UNIX_EPOCH};
-use view::status;
+use view::entry::way;
+use view::{status, text};
 
 /// The width of the column of names.
 const NAMES: f32 = 96.0;
@@ -16,8 +18,8 @@ const NAMES: f32 = 96.0;
 pub struct StatusPage;
 
 impl Page for StatusPage {
-    fn name(&self) -> &'static str {
-        "Status"
+    fn name(&self) -> String {
+        text!("tab-status")
     }
 
     fn source(&self) -> Source {
@@ -40,9 +42,9 @@ fn show(ui: &mut Ui, seen: &Seen) {
 
 fn all(ui: &mut Ui, seen: &Seen) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    heading(ui, "How it is");
+    heading(ui, &text!("status-how"));
     if seen.status.trouble.is_empty() {
-        let well = RichText::new("Nothing is amiss.").color(colours::allowed(ui));
+        let well = RichText::new(text!("status-well")).color(colours::allowed(ui));
         ui.label(well.strong());
     }
     for trouble in &seen.status.trouble {
@@ -50,33 +52,33 @@ fn all(ui: &mut Ui, seen: &Seen) {
         ui.add(egui::Label::new(text).wrap());
     }
     let title = status::title(&seen.status, now.unwrap_or_default().as_secs());
-    line(ui, "service", &title);
+    line(ui, &text!("status-service"), &title);
     if let Some(kernel) = kernel() {
-        line(ui, "kernel", &kernel);
+        line(ui, &text!("status-kernel"), &kernel);
     }
     for (name, text) in status::lines(&seen.status) {
-        line(ui, name, &text);
+        line(ui, &name, &text);
     }
-    heading(ui, "Packets");
+    heading(ui, &text!("status-packets"));
     packets(ui, &seen.stats);
-    heading(ui, "What apps were told");
+    heading(ui, &text!("status-told"));
     let accounts = &seen.accounts;
     let words = if accounts.balances {
-        "Every record is accounted for: what was offered is what was written and what was lost."
+        text!("status-balances")
     } else {
-        "The books do not balance at this moment; if that stays so, report it: gatebell audit"
+        text!("status-no-balance")
     };
     ui.add(egui::Label::new(words).wrap());
     for app in &accounts.apps {
-        let name = format!("process {}", app.pid);
-        let lies = if app.lies {
-            "; it says of its ring what can't be: end it"
+        let counted = counted(&app.counted);
+        let counted = if app.lies {
+            text!("status-app-lies", counted = counted)
         } else {
-            ""
+            counted
         };
-        line(ui, &name, &format!("{}{lies}", counted(&app.counted)));
+        line(ui, &text!("status-app", pid = app.pid), &counted);
     }
-    line(ui, "those gone", &counted(&accounts.past));
+    line(ui, &text!("status-past"), &counted(&accounts.past));
 }
 
 fn heading(ui: &mut Ui, words: &str) {
@@ -99,11 +101,11 @@ fn line(ui: &mut Ui, name: &str, text: &str) {
 fn packets(ui: &mut Ui, stats: &Stats) {
     let rows = [
         (
-            "allowed",
+            text!("status-allowed"),
             [stats.allowed_in, stats.allowed_out, stats.allowed_forward],
         ),
         (
-            "refused",
+            text!("status-refused"),
             [stats.blocked_in, stats.blocked_out, stats.blocked_forward],
         ),
     ];
@@ -113,7 +115,7 @@ fn packets(ui: &mut Ui, stats: &Stats) {
         .min_col_width(72.0)
         .show(ui, |ui| {
             ui.allocate_space(egui::vec2(NAMES, 0.0));
-            for title in ["in", "out", "forward"] {
+            for title in Direction::ALL.map(way) {
                 ui.weak(title);
             }
             ui.end_row();
@@ -125,46 +127,39 @@ fn packets(ui: &mut Ui, stats: &Stats) {
                 ui.end_row();
             }
         });
-    line(
-        ui,
-        "connects",
-        &format!(
-            "{} refused at once, before there was a packet",
-            stats.refused_connects
-        ),
-    );
-    let full = if stats.flows_full > 0 {
-        format!(
-            "; {} packets found no lasting room, and new connections may push theirs out: end what opens so many",
-            stats.flows_full
-        )
-    } else {
-        String::new()
+    let refused = text!("status-connects-refused", count = stats.refused_connects);
+    line(ui, &text!("status-connects"), &refused);
+    let (flows, most) = (stats.flows, stats.flows_most);
+    let flows = match stats.flows_full {
+        0 => text!("status-flows", flows = flows, most = most),
+        full => text!("status-flows-full", flows = flows, most = most, full = full),
     };
-    let flows = format!("{} of {}{full}", stats.flows, stats.flows_most);
-    line(ui, "connections", &flows);
+    line(ui, &text!("status-connections"), &flows);
 }
 
 /// What an app was told, in words.
 fn counted(counted: &Counted) -> String {
+    let (no_room, closing, too_large) = (
+        counted.lost_no_room,
+        counted.lost_closing,
+        counted.lost_too_large,
+    );
     let lost = [
-        (counted.lost_no_room, "as its ring was full"),
-        (counted.lost_closing, "as it was ending"),
-        (counted.lost_too_large, "as larger than its ring"),
+        (no_room > 0).then(|| text!("status-lost-no-room", count = no_room)),
+        (closing > 0).then(|| text!("status-lost-closing", count = closing)),
+        (too_large > 0).then(|| text!("status-lost-too-large", count = too_large)),
     ];
-    let lost: Vec<_> = lost
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, why)| format!("{count} lost {why}"))
-        .collect();
+    let lost: Vec<_> = lost.into_iter().flatten().collect();
     let lost = if lost.is_empty() {
-        "none lost".to_owned()
+        text!("status-lost-none")
     } else {
         lost.join(", ")
     };
-    format!(
-        "{} records offered, {} written, {lost}",
-        counted.offered, counted.committed
+    text!(
+        "status-counted",
+        offered = counted.offered,
+        committed = counted.committed,
+        lost = lost,
     )
 }
 

@@ -3,6 +3,7 @@
 use super::{ROW, colours};
 use eframe::egui::{self, RichText, Ui, accesskit};
 use egui_extras::{Column, Table, TableBuilder};
+use view::text;
 
 /// What makes one page's table unlike another's.
 #[derive(Clone, Copy)]
@@ -51,11 +52,11 @@ impl TitledTable {
         self,
         ui: &'a mut Ui,
         sought: Option<usize>,
-        titles: &[&str],
+        titles: &[String],
     ) -> Table<'a> {
         self.show(ui, sought, |ui, column| {
             if let Some(title) = titles.get(column) {
-                ui.strong(*title);
+                ui.strong(title);
             }
         })
     }
@@ -70,7 +71,7 @@ pub fn sortable(ui: &mut Ui, title: &str, mine: Option<bool>) -> bool {
     };
     let words = RichText::new(format!("{title}{mark}")).strong();
     let button = ui.add(egui::Button::new(words).frame(false));
-    let said = format!("Order by {}", title.to_lowercase());
+    let said = text!("order-by", column = title.to_lowercase());
     button.widget_info(|| {
         egui::WidgetInfo::selected(accesskit::Role::Button, true, mine.is_some(), said.as_str())
     });

@@ -2,8 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 mod card;
+mod catalogue;
 mod changes_by_click;
 mod held;
+mod languages;
 mod live;
 mod pages;
 mod past;

@@ -1,0 +1,61 @@
+//! Why the service does what it is asked no more, in the window's language: what is known by its kind. What the service itself says is
+//! English, as it sent it.
+
+use control::{Failed, NotEditable};
+use view::text;
+
+/// Why it can't be asked, and what to do.
+pub fn words(failed: &Failed) -> String {
+    match failed {
+        Failed::NotRunning => text!("failed-not-running"),
+        Failed::NotAllowed => text!("failed-not-allowed"),
+        Failed::HungUp => text!("failed-hung-up"),
+        Failed::Refused { message, .. } => message.clone(),
+        Failed::System(error) => text!("failed-system", why = error.to_string()),
+        Failed::Misfit(what) => text!("failed-misfit", what = what),
+        other => other.to_string(),
+    }
+}
+
+/// Why the rules can't be changed now, and what to do.
+pub fn not_editable(why: &NotEditable) -> String {
+    match why {
+        NotEditable::NoText => text!("rules-no-text"),
+        NotEditable::OnLease => text!("rules-on-lease"),
+        NotEditable::ChangedByHand(file) => {
+            text!("rules-changed-by-hand", file = file.display().to_string())
+        }
+        NotEditable::Failed(failed) => words(failed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+    use view::texts::{Language, speaking};
+
+    #[test]
+    fn what_is_known_by_its_kind_is_said_in_the_windows_language_and_in_english_as_on_the_command_line()
+     {
+        let kinds = || {
+            [
+                NotEditable::NoText,
+                NotEditable::OnLease,
+                NotEditable::ChangedByHand(PathBuf::from("/etc/gatebell/rules.toml")),
+                NotEditable::Failed(Failed::NotRunning),
+                NotEditable::Failed(Failed::NotAllowed),
+                NotEditable::Failed(Failed::HungUp),
+                NotEditable::Failed(Failed::System(std::io::ErrorKind::TimedOut.into())),
+                NotEditable::Failed(Failed::Misfit("nonsense".to_owned())),
+            ]
+        };
+        for why in kinds() {
+            assert_eq!(not_editable(&why), why.to_string());
+        }
+        let _german = speaking(Language::German);
+        for why in kinds() {
+            assert_ne!(not_editable(&why), why.to_string());
+        }
+    }
+}

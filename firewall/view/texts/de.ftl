@@ -1,0 +1,592 @@
+### Was Menschen lesen, auf Deutsch. Die Schlüssel und das, was in geschweiften Klammern steht, sind die von en.ftl.
+
+## Was aus einem Paket wurde, und warum
+
+verdict-allow = erlauben
+verdict-block = verwerfen
+verdict-reject = ablehnen
+verdict-ask = fragen
+verdict-defer = zurückstellen
+
+what-allowed = erlaubt
+what-refused = abgewiesen
+what-rejected = abgelehnt
+what-asked = erfragt
+what-deferred = vertagt
+what-started = gestartet
+what-ended = beendet
+what-ended-code = beendet { $code }
+what-killed = Signal { $signal }
+what-lost = VERLUST
+what-unknown = FREMD
+what-first-contact = { $what }, Erstkontakt
+what-changed-program = { $what }, Programm geändert
+
+way-in = ein
+way-out = aus
+way-forward = durch
+
+reason-rule = Regel
+reason-default = Vorgabe
+reason-malformed = fehlerhaft
+reason-fragment = Fragment
+reason-reply = Antwortpaket
+reason-fail-mode = ohne Dienst
+reason-answer = Antwort
+reason-unanswered = unbeantwortet
+reason-link = Netzsegment
+
+cause-no-room = Ring voll
+cause-closing = beim Beenden
+cause-too-large = zu groß
+
+decided-by-rule = { $rule } (Zeile { $line })
+decided-by-unnamed = eine Regel der Generation { $generation }
+
+lost-records = { $count ->
+    [one] 1 Eintrag
+   *[other] { $count } Einträge
+} ({ $cause }), Prozessor { $processor }
+lost-together = { $count ->
+    [one] 1 Eintrag
+   *[other] { $count } Einträge
+} ({ $cause })
+unreadable-record = ein Eintrag der Art { $kind } mit { $bytes } Bytes, den diese Version nicht lesen kann
+driver-ended = Der Treiber hat es beendet: { $why }
+ending-detached = Dieses Fenster hat sich abgemeldet.
+ending-stopping = Er wird gerade angehalten.
+ending-incompatible = Eine andere Version tritt an seine Stelle; bitte dieselbe Version dieses Programms installieren.
+
+## Wer, und wohin
+
+ends-connect = Verbindungsaufbau
+ends-icmp = { $ends } Typ { $type } Code { $code }
+end-port = { $end } an Port { $port }
+end-many = viele
+end-from = von { $end }
+end-from-to = { $from } an { $to }
+place-icmp = { $ends }, { $protocol } Typ { $type }
+place-many = viele, zusammen gezählt
+program-pid = PID { $pid }
+program-user = Benutzer { $user }
+not-known = unbekannt
+somebody = jemand auf diesem Rechner
+user-unknown = Benutzer unbekannt
+process-pid = { $name } (PID { $pid })
+sentence = { $program } von Benutzer { $user } { $arrow } { $place }
+place-port = { $remote } { $protocol } Port { $port }
+place-protocol = { $remote } { $protocol }
+
+## Spaltentitel
+
+column-time = Zeit
+column-what = Was
+column-way = Weg
+column-protocol = Protokoll
+column-ends = Quelle -> Ziel
+column-rule = Regel
+column-program = Programm
+column-last = Zuletzt
+column-first = Zuerst
+column-times = Anzahl
+column-place = Ort
+column-other-end = Gegenstelle
+column-user = Benutzer
+column-records = Einträge
+column-sent = Gesendet
+column-received = Empfangen
+column-allowed = Erlaubt
+column-refused = Abgewiesen
+column-asked = Erfragt
+column-action = Aktion
+column-takes = Betrifft
+column-hits = Treffer
+column-remarks = Bemerkungen
+column-holds = Gilt
+column-by = Von
+column-when = Wann
+column-set = Menge
+column-from = Herkunft
+column-entries = Einträge
+column-joined = Beigetreten
+column-changed = Geändert
+column-asked-for-by = Benutzt von
+
+by-program = Programm
+by-name = Name
+by-rule = Regel
+by-user = Benutzer
+by-place = Ort
+
+## Was die Regeln fragen, und Antworten
+
+choice-allow = erlauben
+choice-block = verwerfen
+choice-connection = diese Verbindung
+choice-minutes = 10 Minuten
+choice-process = bis das Programm endet
+choice-restart = bis der Dienst neu startet
+choice-always = immer
+choice-place = diesen Ort
+choice-address = diese Adresse
+choice-port = diesen Port
+choice-everywhere = alles
+
+asked-by-rule = Regel „{ $rule }“ fragt
+asked-by-default = die Vorgabe fragt
+asked-packets = { $by }; Pakete: { $count }
+asked-more = { $asked }; { $more ->
+    [one] 1 weitere Frage dieses Programms wartet
+   *[other] { $more } weitere Fragen dieses Programms warten
+} dahinter
+unanswered-in = { $verdict } in { $seconds } s
+
+about-address = { $remote }, gleich welcher Port
+about-port = { $protocol } Port { $port }, gleich welche Adresse
+about-protocol = { $protocol }, gleich welche Adresse
+about-anything = gleich welche Adresse und welcher Port
+lasts-connection = nur für diese Verbindung
+lasts-process = bis Prozess { $pid } endet
+lasts-minutes = { $minutes ->
+    [one] 1 Minute lang
+   *[other] { $minutes } Minuten lang
+}
+lasts-seconds = { $seconds } s lang
+lasts-restart = bis der Dienst neu startet
+lasts-always = immer
+answer-given = { $verdict }, { $lasts }: { $about }
+
+held-anywhere = überall
+held-any-address = jede Adresse, { $what }
+held-any-port = { $remote }, jeder Port
+held-protocol = Protokoll { $number }
+held-port = Port { $port }
+held-one-connection = für eine Verbindung
+held-always-later = immer, sobald das Programm da ist
+held-left = noch { $seconds } s
+held-until-left = { $until }, noch { $seconds } s
+held-by = von { $who }
+held-by-nobody = niemand hat rechtzeitig geantwortet
+held-by-unknown = wer geantwortet hat, ist nicht mehr bekannt
+
+## Wie es dem Dienst geht
+
+status-title = gatebelld { $version }, Prozess { $pid }, Laufzeit { $age }; Kontrakt { $contract }
+status-rules = Regeln
+status-lease = Probe
+status-zone = Zone
+status-devices = Schnittstellen
+status-memory = Speicher
+status-history = Verlauf
+status-list = Liste
+status-gone = ohne Dienst
+status-start = Start
+status-adopted = hat übernommen, was ein früherer Dienst im Kernel hinterlassen hatte: kein Paket blieb unbeurteilt
+status-no-devices = noch keine
+status-devices-judged = { $devices }: im IP-Stack beurteilt, wenn sie annehmen, senden und weiterleiten, und in der Control-Group danach, wer an diesem Ende ist
+status-in-force = Generation { $generation }: { $rules ->
+    [one] 1 Regel
+   *[other] { $rules } Regeln
+}{ $from }
+status-of-file = {" "}aus { $file }
+status-of-kernel = , im Kernel vorgefunden, aus keiner Datei
+status-on-lease = Generation { $generation } gilt noch { $left }, dann kehrt Generation { $fallback } von selbst zurück; `gatebell rules confirm` behält sie, `gatebell rules revert` nimmt sie sofort zurück
+status-zone-netns = Netzwerk-Namensraum { $netns }, Control-Group { $group }
+status-zone-own = Netzwerk-Namensraum des Dienstes, Control-Group { $group }
+memory-tables = { $bytes } Tabellen
+memory-rules = { $bytes } Regeln
+memory-sets = { $bytes } Mengen
+memory-rings = { $bytes } Ringe von Programmen
+memory-let-go = { $bytes } freigegebene, noch eingeblendete Ringe
+memory-kernel = { $used } von { $budget } im Kernel: { $parts }
+history-none = Es wird nichts aufbewahrt.
+history-kept = { $used } von { $budget } auf der Platte, { $days } Tage; { $kept } Einträge aufbewahrt, { $lost } seit dem Start verloren
+history-put-aside = { $history }; ein nicht lesbarer Verlauf liegt daneben
+list-entries = @{ $set }: { $entries } Einträge
+list-of = , Stand { $time }
+list-added = , { $number } hinzugekommen
+list-removed = , { $number } weggefallen
+list-unreadable = , { $number } nicht lesbar
+list-every = { $list }; { $url }, alle { $time }
+list-failed = { $list }; der letzte Versuch schlug fehl: { $why }
+gone-open = Endet der Dienst, darf alles durch; der Kernel hält das fest in { $pins }, `gatebell recover` entfernt alles
+gone-closed = Endet der Dienst, darf nichts durch; der Kernel hält das fest in { $pins }, `gatebell recover` entfernt alles
+gone-static = Endet der Dienst, gelten die Regeln weiter; der Kernel hält sie in { $pins }, `gatebell recover` entfernt alles
+time-seconds = { $seconds } s
+time-minutes = { $minutes } min
+time-hours = { $hours } h { $minutes } min
+time-days = { $days ->
+    [one] 1 Tag
+   *[other] { $days } Tage
+}
+size-bytes = { $bytes } Bytes
+
+## Ein Filter, der nicht stimmt
+
+filter-wrong = Zeichen { $column }: { $what }
+filter-no-value = nach { $key } steht, wonach gefiltert wird
+filter-direction = möglich sind in, out und forward, vom Geschützten aus gesehen
+filter-verdict = möglich sind allow, block, reject und ask
+filter-port = ein Port ist eine Zahl bis 65535
+filter-user = ein Benutzer ist eine Zahl; `id -u NAME` nennt sie
+filter-unknown = nach { $key } lässt sich nicht filtern; möglich sind { $keys }
+
+## Was eine Regel betrifft
+
+takes-everything = alles
+takes-from = von { $ends }
+takes-to = an { $ends }
+takes-port = Port { $ports }
+takes-user = Benutzer { $user }
+takes-nobody = { $name } (niemand bekannt)
+takes-on = über { $device }
+takes-out-by = weiter über { $device }
+
+## Der Rahmen des Fensters
+
+tab-live = Live
+tab-programs = Programme
+tab-history = Verlauf
+tab-rules = Regeln
+tab-answers = Antworten
+tab-sets = Mengen
+tab-status = Status
+tab-keys = Strg+{ $number }
+foot-no-counters = noch keine Zähler
+foot-driver = Treiber: angeboten { $offered }, geschrieben { $committed }
+foot-lost = verloren { $lost }
+foot-app = Fenster: erhalten { $delivered }, im Ring { $waiting }
+foot-questions = Fragen: { $why }
+asking-firewall = Die Firewall wird gefragt …
+no-service-here = Auf diesem System gibt es keinen Dienst, der gefragt werden könnte.
+goes-on-by-itself = Dieses Fenster fragt erneut und fährt von selbst fort.
+lease-runs = Generation { $generation } gilt auf Probe: in { $seconds } s kehrt Generation { $fallback } von selbst zurück.
+lease-keep = Behalten
+lease-return = Jetzt zurück
+close = Schließen
+copy = Kopieren
+copy-row = Zeile kopieren
+copy-command = Befehl kopieren
+done = Fertig
+undo = Rückgängig
+order-by = Ordnen nach { $column }
+no-window = Es lässt sich kein Fenster zeigen: { $why }; ein Terminal braucht keines
+not-told-by = { $device } lässt sich nicht lesen
+
+## Der Filter
+
+filter = Filter
+filter-hint = curl, program:/usr/bin/curl verdict:block …
+filter-help = Wörter, die irgendwo stehen, und wonach gatebell watch filtert: direction: verdict: address: rule: program: name: port: user:
+
+## Live
+
+live-pause = Pause
+live-together = Gruppieren
+live-together-help = Eine Zeile je Programm und Ort, mit der Anzahl
+live-counts = { $all ->
+    [one] 1 Zeile
+   *[other] { $all } Zeilen
+}
+live-counts-shown = { $shown } von { $all } Zeilen
+live-dropped = { $counts }, { $dropped } ältere entfallen
+live-paused = { $counts }; Pause, seither { $since } weitere
+live-group = { $words }: { $times ->
+    [one] 1 Mal
+   *[other] { $times } Mal
+}, zuletzt { $last }
+folded = { $words }, eingeklappt
+
+## Was auf einen Klick in eine Datei geschrieben wird
+
+save-as = Als { $format } speichern
+save-written = Geschrieben: { $file }
+save-not-written = Es wurde nichts geschrieben: { $why }
+save-cannot = { $file } lässt sich nicht schreiben: { $why }; bitte das beheben und erneut speichern
+save-full = { $folder } ist voll von solchen Dateien: bitte einige löschen und erneut speichern
+
+## Warum ein Paket abgewiesen oder erlaubt wurde, und die Regel, die anders entscheidet
+
+why-allowed = Erlaubt { $by } (Generation { $generation }): { $ends }
+why-refused = Abgewiesen { $by } (Generation { $generation }): { $ends }
+why-by-rule = durch Regel „{ $rule }“, Zeile { $line } der Regeldatei
+why-by-number = durch Regel Nummer { $number } ihrer Generation, deren Name hier nicht bekannt ist
+why-malformed = wegen abgeschnittener oder widersprüchlicher Kopfdaten
+why-reply = als Antwort auf etwas, das erlaubt war
+why-link = als Paket des Kernels selbst, das in seinem Netzsegment bleibt
+why-fail-mode = nach dem, was die Regeldatei für den Fall vorsieht, dass der Dienst beendet ist
+why-fragment = durch die Vorgabe: keine Regel betraf das spätere Fragment, das keine Ports zeigt
+why-default-in = durch die Vorgabe für eingehende Pakete: keine Regel traf zu
+why-default-out = durch die Vorgabe für ausgehende Pakete: keine Regel traf zu
+why-default-forward = durch die Vorgabe für weitergeleitete Pakete: keine Regel traf zu
+no-rule-reply = Es gehört zu einer Verbindung, die erlaubt war: bitte das Paket wählen, mit dem sie begann.
+no-rule-malformed = Keine Regel kann es erlauben: seine Kopfdaten sind abgeschnitten oder widersprechen sich, und niemand kann sagen, unter welche Regel es fiele.
+no-rule-fail-mode = Keine Regel kann es erlauben, solange der Dienst beendet ist: bis dahin entscheidet `fail_mode` in der Regeldatei. Den Dienst wieder starten: sudo systemctl start gatebell
+place-above-rule = vor Regel „{ $rule }“ (Zeile { $line })
+place-above-number = vor Regel Nummer { $number } der Generation { $generation }, deren Name hier nicht bekannt ist; vor allen anderen Regeln ist immer richtig
+place-anywhere = irgendwo unter den Regeln
+place-taking-rule = vor der Regel, die es jetzt betrifft
+place-first = vor allen anderen Regeln
+place-last = nach allen anderen Regeln: noch betrifft es keine
+place-before = vor Regel „{ $rule }“, die es jetzt betrifft
+place-after = nach Regel „{ $rule }“
+allow-this = Dies erlauben
+block-this = Dies verwerfen
+as-this-rule = als diese Regel, { $place }:
+into-the-file = Hier nimmt kein Dienst es auf einen Klick an; bitte in die Regeldatei schreiben, { $place }:
+wish-of = für
+wish-about = betrifft
+who-program = dieses Programm ({ $path })
+who-user = Benutzer { $user }
+who-anyone = alle
+reach-port = { $protocol } Port { $port }
+reach-from = von { $address }, { $what }
+reach-to = an { $address }, { $what }
+reach-from-any-port = von { $address }, gleich welcher Port
+reach-to-any-port = an { $address }, gleich welcher Port
+reach-any-address = { $what }, gleich welche Adresse
+reach-anything = gleich welche Adresse und welcher Port
+reach-between = zwischen diesen beiden Adressen, { $what }
+reach-between-any-port = zwischen diesen beiden Adressen, gleich welcher Port
+reach-any-addresses = { $what }, gleich welche Adressen
+
+## Was aus einer Änderung wurde
+
+change-waits = Warten auf die Berechtigung … { $seconds } s
+change-refused = Es wurde nichts geändert. { $why }
+change-as-root = Als root:
+change-in-force-rule = In Kraft als Regel { $rule } (Generation { $generation })
+change-in-force = In Kraft: { $what } (Generation { $generation })
+change-rule-back = Regel { $rule } ist zurückgenommen (Generation { $generation })
+change-back = Zurückgenommen: { $what } (Generation { $generation })
+change-tried = Auf Probe: { $what } (Generation { $generation })
+change-kept = Generation { $generation } bleibt in Kraft
+change-returned = Generation { $generation } ist zurück
+change-add = { $rule } hinzufügen
+change-enable = { $rule } einschalten
+change-disable = { $rule } ausschalten
+change-move = { $rule } verschieben
+change-remove = { $rule } entfernen
+change-edit = { $rule } bearbeiten
+change-replaced = In diesem Augenblick ändert jemand anderes die Regeln, und es wurde nichts geändert; bitte erneut versuchen.
+change-patience = Die Firewall hat zwei Minuten lang nicht geantwortet: vielleicht hat niemand die Berechtigung erteilt. Bitte nachsehen, was in Kraft ist, und erneut versuchen: gatebell rules show
+change-by-others = Andere haben die Regeln seit „{ $what }“ geändert, und ein Zurücknehmen nähme auch deren Änderungen zurück. Was von wem geändert wurde: sudo gatebell rules log
+draft-allowed-already = Die geltenden Regeln erlauben es bereits.
+draft-blocked-already = Die geltenden Regeln verwerfen es bereits.
+draft-other-program = Keine solche Regel entscheidet über dieses Paket: sein Programm ist nicht die Datei, die jetzt diesen Pfad hat. Bitte etwas anderes als dieses Programm wählen.
+edit-nothing-changes = Es ändert sich nichts: Regel „{ $rule }“ ist bereits so.
+edit-rule-gone = Regel „{ $rule }“ ist nicht mehr unter den geltenden Regeln.
+edit-is-first = Es ist die erste Regel.
+edit-is-last = Es ist die letzte Regel.
+edit-wrong = Zeile { $line }, Zeichen { $column }: { $what }
+answers-none-held = Keine solche Antwort galt noch
+answers-taken-back = { $count ->
+    [one] Zurückgenommen: danach wird wieder gefragt
+   *[other] { $count } zurückgenommen: danach wird wieder gefragt
+}
+set-joined = { $address } ist in { $set }, bis sie entfernt wird
+set-joined-for = { $address } ist { $minutes } min lang in { $set }
+set-left = { $address } ist nicht mehr in { $set }
+set-stays = { $address } ist trotzdem in { $set }: dort steht sie in der Regeldatei
+
+## Warum der Dienst nicht gefragt werden kann
+
+failed-not-running = gatebelld läuft nicht; starten mit `sudo systemctl start gatebell`
+failed-not-allowed = Dieser Benutzer darf die Firewall nicht fragen; bitte als root ausführen oder von root in die Gruppe gatebell aufnehmen lassen: `sudo usermod -aG gatebell $USER`, danach neu anmelden
+failed-hung-up = gatebelld hat aufgelegt; ob er beendet ist, sagt `systemctl status gatebell`, sonst bitte langsamer fragen
+failed-system = gatebelld lässt sich nicht fragen: { $why }; wie es ihm geht, sagt `systemctl status gatebell`
+failed-misfit = gatebelld antwortet { $what }; bitte dieselbe Version von gatebell und gatebelld installieren und ihn neu starten
+rules-no-text = Der Dienst hat die Regeln im Kernel vorgefunden und ihren Text nicht; bitte eine Regeldatei anwenden: gatebell rules apply DATEI
+rules-on-lease = Es gelten Regeln auf Probe; es wurde nichts geändert: bitte sie zuerst behalten oder zurücknehmen, `gatebell rules confirm` oder `gatebell rules revert`
+rules-unreadable = Dieses Fenster kann die geltenden Regeln nicht lesen; vielleicht ist es von einer anderen Version als der Dienst: bitte dieselbe installieren.
+rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; es wurde nichts geändert: bitte sie zuerst in Kraft setzen, `sudo systemctl reload gatebell`, oder zurücknehmen: gatebell rules show
+
+## Karte, Benachrichtigung und Symbolleiste
+
+card-may-come-in = Darf dies herein?
+card-may-go-out = Darf dies hinaus?
+card-one-of = 1 von { $all } Fragen
+card-unanswered = ohne Antwort: { $what }
+card-on-its-way = Die Antwort ist unterwegs.
+card-answer = Antwort
+card-how-long = wie lange
+card-about = betrifft
+card-give = Antworten (Eingabe)
+card-leave = Stehen lassen
+card-choose-first = zuerst wählen: A erlaubt, B verwirft
+card-keys-are-filters = die Tasten gehören dem Filter; Esc verlässt ihn
+card-how = A oder B, dann Eingabe
+card-left = { $left } von { $all } Fragen stehen gelassen
+card-show-again = Wieder zeigen
+card-program = Programm
+card-process = Prozess
+card-wants = will
+card-why = Grund
+card-user = Benutzer { $user }
+card-process-user = { $process }, { $user }
+card-in-from = herein, von { $place }
+card-out-to = hinaus, an { $place }
+card-given = { $program }: { $answer }
+card-answered = beantwortet: { $answer }
+card-not-answered = nicht beantwortet ({ $answer }): { $why }
+card-keyed = { $words } ({ $key })
+notice-may-come-in = Gatebell: Darf dies herein?
+notice-may-go-out = Gatebell: Darf dies hinaus?
+notice-asks = { $question }
+    ohne Antwort: { $unanswered }
+notice-more = { $asked }; { $more ->
+    [one] 1 weitere wartet
+   *[other] { $more } weitere warten
+}
+notice-not-answered = Gatebell: nicht beantwortet
+notice-open = Fenster öffnen
+notice-allow = 10 Minuten erlauben
+notice-block = 10 Minuten verwerfen
+notice-trouble = Die Arbeitsumgebung zeigt keine Benachrichtigungen über Fragen: { $why }
+tray-nothing = Es gibt keine Fragen.
+tray-waiting = { $count ->
+    [one] Eine Frage wartet auf Ihre Antwort.
+   *[other] { $count } Fragen warten auf Ihre Antwort.
+}
+
+## Was war: Programme und Verlauf
+
+past-last = Zeitraum
+since-hour = Stunde
+since-day = Tag
+since-week = Woche
+since-all = alles Aufbewahrte
+past-reading = Das Aufbewahrte wird gelesen …
+past-left-out = Es wurde mehr aufbewahrt, als hier gezeigt wird: { $count ->
+    [one] 1 ältere Zeile fehlt
+   *[other] { $count } ältere Zeilen fehlen
+}. Alles: gatebell history
+past-not-kept = Es wird nichts aufbewahrt: gatebelld wurde mit --history-days 0 gestartet.
+past-filtered = Nichts, was aus dieser Zeit aufbewahrt wurde, entspricht dem Filter.
+past-nothing = Aus dieser Zeit wurde nichts aufbewahrt. Was Ihre eigenen Programme tun, erscheint hier, sobald sie mit anderen sprechen; was die Programme anderer tun, sieht nur root: sudo gatebell history
+past-ends-not-kept = Die eigene Adresse, der eigene Port und die Schnittstelle werden nicht aufbewahrt: Regeln, die danach fragen, können anders entscheiden.
+past-unknown-way = Diese Version weiß nicht, in welche Richtung es ging.
+past-many-places = Dies sind viele Orte, zusammen gezählt: keiner davon ist einzeln aufbewahrt. Die Seite „Live“ zeigt jeden, sobald er vorkommt.
+past-no-ports = Wonach gefragt wurde, wird nicht aufbewahrt, wo es keine Ports gibt. Bitte das Paket auf der Seite „Live“ wählen, sobald es vorkommt.
+last-allowed = erlaubt { $by }
+last-asked = erfragt { $by }
+last-refused = abgewiesen { $by }
+last-by-rule = durch Regel „{ $rule }“
+last-by-default = durch die Vorgabe
+chart-carried-minute = Übertragen je Minute: höchstens { $size }; darunter abgewiesen: höchstens { $refused }
+chart-carried-hour = Übertragen je Stunde: höchstens { $size }; darunter abgewiesen: höchstens { $refused }
+chart-carried-day = Übertragen je Tag (UTC): höchstens { $size }; darunter abgewiesen: höchstens { $refused }
+chart-allowed-minute = Erlaubt je Minute: höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
+chart-allowed-hour = Erlaubt je Stunde: höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
+chart-allowed-day = Erlaubt je Tag (UTC): höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
+chart-bar = { $time }: { $size }, erlaubt { $allowed }, abgewiesen { $refused }
+chart-whole-minute = Nach Minuten, { $count } davon; am meisten: { $most }
+chart-whole-hour = Nach Stunden, { $count } davon; am meisten: { $most }
+chart-whole-day = Nach Tagen (UTC), { $count } davon; am meisten: { $most }
+programs-places = { $program }, { $count ->
+    [one] 1 Ort
+   *[other] { $count } Orte
+}
+programs-contact = { $program }, { $mark }
+programs-new = neu
+programs-changed = geändert
+programs-first-ever = Am { $time } hat es zum allerersten Mal kommuniziert.
+programs-file-changed = Seine Datei ist eine andere als früher; am { $time } hat es wieder kommuniziert.
+programs-facts = { $sent } gesendet, { $received } empfangen; zuerst { $first }, zuletzt { $last }: { $verdict }
+history-by = Zusammenfassen nach
+history-by-nothing = nichts
+history-row = { $program }: { $verdict }, { $count } Mal von { $first } bis { $last }
+
+## Regeln
+
+rules-default = Vorgabe
+rules-off = aus
+rules-none = { $file } enthält keine Regeln: es entscheiden die Vorgaben. Für die erste Regel bitte auf der Seite „Live“ ein Paket wählen.
+rules-title = { $rule }: { $action }, { $takes }
+rules-put = In Kraft setzen
+rules-try = { $seconds } s lang erproben
+rules-asking-file = Was aus der Datei wird, wird erfragt …
+rules-no-click = Hier nimmt kein Dienst es auf einen Klick an.
+rules-text = Der Text der Regel
+rules-then = danach: { $warning }
+rules-compared-none = Keiner der { $told } Einträge der letzten Woche würde anders entschieden.
+rules-compared-some = Von den { $told } Einträgen der letzten Woche würden anders entschieden:
+rules-compared-none-untold = Keiner der { $told } Einträge der letzten Woche würde anders entschieden (über { $untold } weitere ist zu wenig aufbewahrt).
+rules-compared-some-untold = Von den { $told } Einträgen der letzten Woche würden anders entschieden (über { $untold } weitere ist zu wenig aufbewahrt):
+rules-otherwise = { $what }: vorher { $before }, danach { $after } ({ $count } Mal)
+rules-others = und { $count } weitere
+rules-row = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, { $remarks }
+rules-row-last = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, zuletzt { $last }, { $remarks }
+rules-disabled = ausgeschaltet
+rules-covered = trifft nie zu: eine Regel davor betrifft alles davon
+rules-reported = wird gemeldet
+rules-not-reported = wird nicht gemeldet
+rules-default-takes = { $way }: was keine Regel betrifft
+rules-default-row = Vorgabe für { $way }: { $action }, { $remarks }
+rules-enable = einschalten
+rules-disable = ausschalten
+rules-move-up = nach oben
+rules-move-down = nach unten
+rules-remove = entfernen
+rules-edit = bearbeiten
+
+## Antworten
+
+answers-none = Es gilt keine Antwort. Wo eine Regel oder eine Vorgabe fragt (action = "ask"), erscheint eine Frage in diesem Fenster und als Benachrichtigung; was Sie antworten, steht dann hier und lässt sich zurücknehmen. Antworten anderer sieht nur root: sudo gatebell answers
+answers-title = { $outcome }: { $what }
+answers-facts = { $lasts }; { $by }
+answers-take-back = Zurücknehmen
+answers-take-back-all = Alle { $count } dieses Programms zurücknehmen
+answers-asked-again = Nach dem, was zurückgenommen ist, wird beim nächsten Mal wieder gefragt.
+answers-row = { $outcome } { $what }: { $lasts }, { $by }
+
+## Mengen
+
+sets-hour = für eine Stunde
+sets-day = für einen Tag
+sets-always = bis sie entfernt wird
+sets-none = { $file } enthält keine Mengen. Eine Menge sind Adressen unter einem Namen: dort aufgeschrieben, in einer eigenen Datei wie einer Sperrliste, oder durch ihre Namen bekannt: [[set]] mit id und addresses, file oder names; Regeln fragen nach ihr mit "@id".
+sets-many = { $joined } sind beigetreten; hier stehen die letzten { $shown }, alle nennt: gatebell set list { $set }
+sets-address = Adresse
+sets-join = Aufnehmen
+sets-title = { $set }: Einträge { $entries }, Herkunft { $from }; { $asked }
+sets-asked-for = benutzt von { $rules }
+sets-not-asked-for = keine Regel fragt danach
+sets-remove = Entfernen
+sets-remove-this = { $address } entfernen
+sets-left = noch { $seconds } s
+sets-member = { $address }, { $lasts }
+sets-member-by = { $address }, { $lasts }, { $name }
+sets-row = { $set }: Einträge { $entries }, Herkunft { $from }, { $joined } beigetreten, benutzt von { $rules }, { $remarks }
+sets-remarks = { $count ->
+    [one] 1 Bemerkung zu ihren Einträgen
+   *[other] { $count } Bemerkungen zu ihren Einträgen
+}
+sets-line = Zeile { $line }: { $what }
+sets-rule-file = Regeldatei
+
+## Status
+
+status-how = Wie es steht
+status-well = Alles in Ordnung.
+status-service = Dienst
+status-kernel = Kernel
+status-packets = Pakete
+status-told = Was Programmen gemeldet wurde
+status-balances = Jeder Eintrag ist verbucht: was angeboten wurde, wurde geschrieben oder ging verloren.
+status-no-balance = Die Bücher stimmen in diesem Augenblick nicht; bleibt es dabei, bitte melden: gatebell audit
+status-app = Prozess { $pid }
+status-app-lies = { $counted }; es sagt über seinen Ring, was nicht sein kann: bitte beenden
+status-past = frühere
+status-allowed = erlaubt
+status-refused = abgewiesen
+status-connects = Aufbau
+status-connects-refused = { $count } sofort abgelehnt, noch vor dem ersten Paket
+status-connections = Verbindungen
+status-flows = { $flows } von { $most }
+status-flows-full = { $flows } von { $most }; { $full } Pakete fanden keinen dauerhaften Platz, und neue Verbindungen können deren verdrängen: bitte beenden, was so viele öffnet
+status-lost-no-room = { $count } verloren, weil der Ring voll war
+status-lost-closing = { $count } verloren, beim Beenden
+status-lost-too-large = { $count } verloren, weil größer als der Ring
+status-lost-none = keine verloren
+status-counted = { $offered } Einträge angeboten, { $committed } geschrieben, { $lost }

@@ -1,0 +1,575 @@
+### What people read, in English: the window whole, and what it has in common with the command line.
+### A key is named after where it stands; what is in braces is put in. docs/languages.md says how one is added.
+
+## What became of a packet, and why
+
+verdict-allow = allow
+verdict-block = block
+verdict-reject = reject
+verdict-ask = ask
+verdict-defer = defer
+
+what-allowed = allowed
+what-refused = refused
+what-rejected = rejected
+what-asked = asked
+what-deferred = deferred
+what-started = started
+what-ended = ended
+what-ended-code = ended { $code }
+what-killed = killed { $signal }
+what-lost = LOST
+what-unknown = UNKNOWN
+what-first-contact = { $what }, first contact
+what-changed-program = { $what }, changed program
+
+way-in = in
+way-out = out
+way-forward = forward
+
+reason-rule = rule
+reason-default = default
+reason-malformed = malformed
+reason-fragment = fragment
+reason-reply = reply
+reason-fail-mode = fail_mode
+reason-answer = answer
+reason-unanswered = unanswered
+reason-link = link
+
+cause-no-room = no_room
+cause-closing = closing
+cause-too-large = too_large
+
+decided-by-rule = { $rule } (line { $line })
+decided-by-unnamed = a rule of generation { $generation }
+
+lost-records = { $count ->
+    [one] 1 record
+   *[other] { $count } records
+} ({ $cause }), processor { $processor }
+lost-together = { $count ->
+    [one] 1 record
+   *[other] { $count } records
+} ({ $cause })
+unreadable-record = a record of kind { $kind }, { $bytes } bytes, which this release can't read
+driver-ended = the driver ended it: { $why }
+ending-detached = this window let go of it
+ending-stopping = it is being stopped
+ending-incompatible = another release takes its place; install the same release of this program
+
+## Who, and where
+
+ends-connect = connect
+ends-icmp = { $ends } type { $type } code { $code }
+end-port = { $end } to port { $port }
+end-many = many
+end-from = from { $end }
+end-from-to = { $from } to { $to }
+place-icmp = { $ends }, { $protocol } type { $type }
+place-many = many, counted together
+program-pid = pid { $pid }
+program-user = user { $user }
+not-known = not known
+somebody = somebody here
+user-unknown = user unknown
+process-pid = { $name } (pid { $pid })
+sentence = { $program } of user { $user } { $arrow } { $place }
+place-port = { $remote } { $protocol } port { $port }
+place-protocol = { $remote } { $protocol }
+
+## Titles of columns
+
+column-time = Time
+column-what = What
+column-way = Way
+column-protocol = Protocol
+column-ends = Source -> destination
+column-rule = Rule
+column-program = Program
+column-last = Last
+column-first = First
+column-times = Times
+column-place = Place
+column-other-end = Other end
+column-user = User
+column-records = Records
+column-sent = Sent
+column-received = Received
+column-allowed = Allowed
+column-refused = Refused
+column-asked = Asked
+column-action = Action
+column-takes = Takes
+column-hits = Hits
+column-remarks = Remarks
+column-holds = Holds
+column-by = By
+column-when = When
+column-set = Set
+column-from = From
+column-entries = Entries
+column-joined = Joined
+column-changed = Changed
+column-asked-for-by = Asked for by
+
+by-program = program
+by-name = name
+by-rule = rule
+by-user = user
+by-place = place
+
+## What the rules ask, and answers
+
+choice-allow = allow
+choice-block = block
+choice-connection = this connection
+choice-minutes = 10 minutes
+choice-process = until the program ends
+choice-restart = until the service starts again
+choice-always = always
+choice-place = this place
+choice-address = this address
+choice-port = this port
+choice-everywhere = everywhere
+
+asked-by-rule = rule `{ $rule }` asks
+asked-by-default = the default asks
+asked-packets = { $by }; packets: { $count }
+asked-more = { $asked }; { $more } more of this program wait behind it
+unanswered-in = { $verdict } in { $seconds } s
+
+about-address = { $remote }, whatever the port
+about-port = { $protocol } port { $port }, whatever the address
+about-protocol = { $protocol }, whatever the address
+about-anything = whatever the address and port
+lasts-connection = for this connection alone
+lasts-process = until process { $pid } ends
+lasts-minutes = for { $minutes } minutes
+lasts-seconds = for { $seconds } s
+lasts-restart = until the service starts again
+lasts-always = always
+answer-given = { $verdict } { $lasts }: { $about }
+
+held-anywhere = anywhere
+held-any-address = any address, { $what }
+held-any-port = { $remote }, any port
+held-protocol = protocol { $number }
+held-port = port { $port }
+held-one-connection = for one connection
+held-always-later = always, once the program is there
+held-left = { $seconds } s left
+held-until-left = { $until }, { $seconds } s left
+held-by = by { $who }
+held-by-nobody = nobody answered in time
+held-by-unknown = who answered is not known any more
+
+## How the service is
+
+status-title = gatebelld { $version }, process { $pid }, for { $age }; contract { $contract }
+status-rules = rules
+status-lease = lease
+status-zone = zone
+status-devices = devices
+status-memory = memory
+status-history = history
+status-list = list
+status-gone = when gone
+status-start = start
+status-adopted = it took over what an earlier service had left in the kernel: no packet went unjudged
+status-no-devices = none yet
+status-devices-judged = { $devices }: judged in the IP stack as they take in, send out and forward, and by who is at this end in the control group
+status-in-force = generation { $generation }: { $rules ->
+    [one] 1 rule
+   *[other] { $rules } rules
+}{ $from }
+status-of-file = {" "}of { $file }
+status-of-kernel = , found in the kernel, of no file
+status-on-lease = generation { $generation } has { $left } left, then generation { $fallback } returns by itself; `gatebell rules confirm` keeps it, `gatebell rules revert` takes it back now
+status-zone-netns = network namespace { $netns }, control group { $group }
+status-zone-own = the network namespace of the service, control group { $group }
+memory-tables = { $bytes } tables
+memory-rules = { $bytes } rules
+memory-sets = { $bytes } sets
+memory-rings = { $bytes } rings of apps
+memory-let-go = { $bytes } rings let go of and still mapped
+memory-kernel = { $used } of { $budget } in the kernel: { $parts }
+history-none = nothing is kept of what happens
+history-kept = { $used } of { $budget } on the disk, { $days } days; { $kept } records kept, { $lost } lost since the start
+history-put-aside = { $history }; one that could not be read lies beside it
+list-entries = @{ $set }: { $entries } entries
+list-of = , of { $time }
+list-added = , { $number } added
+list-removed = , { $number } removed
+list-unreadable = , { $number } unreadable
+list-every = { $list }; { $url }, every { $time }
+list-failed = { $list }; the last try failed: { $why }
+gone-open = everything passes if the service ends; the kernel keeps it in { $pins }, `gatebell recover` takes it all out
+gone-closed = nothing passes if the service ends; the kernel keeps it in { $pins }, `gatebell recover` takes it all out
+gone-static = the rules stay in force if the service ends; the kernel keeps it in { $pins }, `gatebell recover` takes it all out
+time-seconds = { $seconds } s
+time-minutes = { $minutes } min
+time-hours = { $hours } h { $minutes } min
+time-days = { $days } days
+size-bytes = { $bytes } bytes
+
+## A filter that is wrong
+
+filter-wrong = column { $column }: { $what }
+filter-no-value = after { $key } stands what is asked for
+filter-direction = it is in, out or forward, seen from what is protected
+filter-verdict = it is allow, block, reject or ask
+filter-port = a port is a number up to 65535
+filter-user = a user is a number; `id -u NAME` says which
+filter-unknown = { $key } can't be asked for; one can ask for { $keys }
+
+## What a rule takes
+
+takes-everything = everything
+takes-from = from { $ends }
+takes-to = to { $ends }
+takes-port = port { $ports }
+takes-user = user { $user }
+takes-nobody = { $name } (nobody known)
+takes-on = on { $device }
+takes-out-by = out by { $device }
+
+## The window's frame
+
+tab-live = Live
+tab-programs = Programs
+tab-history = History
+tab-rules = Rules
+tab-answers = Answers
+tab-sets = Sets
+tab-status = Status
+tab-keys = Ctrl+{ $number }
+foot-no-counters = no counters yet
+foot-driver = driver: offered { $offered }, committed { $committed }
+foot-lost = lost { $lost }
+foot-app = app: delivered { $delivered }, in the ring { $waiting }
+foot-questions = questions: { $why }
+asking-firewall = asking the firewall…
+no-service-here = On this system there is no service that could be asked.
+goes-on-by-itself = This window asks again and goes on by itself.
+lease-runs = Generation { $generation } is tried out: in { $seconds } s generation { $fallback } returns by itself.
+lease-keep = Keep
+lease-return = Return now
+close = Close
+copy = Copy
+copy-row = Copy row
+copy-command = Copy command
+done = Done
+undo = Undo
+order-by = Order by { $column }
+no-window = can't show a window: { $why }; a terminal needs none
+not-told-by = can't be told by { $device }
+
+## The filter
+
+filter = Filter
+filter-hint = curl, program:/usr/bin/curl verdict:block …
+filter-help = Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: program: name: port: user:
+
+## Live
+
+live-pause = Pause
+live-together = Together
+live-together-help = A row for each program and place, with how often it happened
+live-counts = { $all } rows
+live-counts-shown = { $shown } of { $all } rows
+live-dropped = { $counts }, { $dropped } older ones dropped
+live-paused = { $counts }; paused, { $since } more since
+live-group = { $words }: { $times } times, last { $last }
+folded = { $words }, folded
+
+## What a file is made of by a click
+
+save-as = Save as { $format }
+save-written = Written: { $file }
+save-not-written = Nothing was written: { $why }
+save-cannot = can't write { $file }: { $why }; make that right, then save it again
+save-full = { $folder } is full of such files: remove some, then save it again
+
+## Why a packet was refused or allowed, and the rule that decides otherwise
+
+why-allowed = Allowed { $by } (generation { $generation }): { $ends }
+why-refused = Refused { $by } (generation { $generation }): { $ends }
+why-by-rule = by rule "{ $rule }", line { $line } of the rule file
+why-by-number = by rule number { $number } of its generation, whose name is not known here
+why-malformed = because its headers are cut off or contradict themselves
+why-reply = as a reply to what was allowed
+why-link = because the kernel itself sends it to stay on its link
+why-fail-mode = because the service has ended, and the rule file says what then
+why-fragment = by the default: no rule took the later fragment, which shows no ports
+why-default-in = by the default for packets going in: no rule matched
+why-default-out = by the default for packets going out: no rule matched
+why-default-forward = by the default for packets that are forwarded: no rule matched
+no-rule-reply = It goes on with a connection that was allowed: select the packet that began it.
+no-rule-malformed = No rule can allow it: its headers are cut off or contradict themselves, and nobody can say which rule it would fall under.
+no-rule-fail-mode = No rule can allow it while the service is gone: the rule file's `fail_mode` decides until then. Start the service again: sudo systemctl start gatebell
+place-above-rule = above rule "{ $rule }" (line { $line })
+place-above-number = above rule number { $number } of generation { $generation }, whose name is not known here; above all other rules is always right
+place-anywhere = anywhere among the rules
+place-taking-rule = before the rule that takes it now
+place-first = before all other rules
+place-last = after all other rules: none takes it yet
+place-before = before rule "{ $rule }", which takes it now
+place-after = after rule "{ $rule }"
+allow-this = Allow this
+block-this = Block this
+as-this-rule = as this rule, { $place }:
+into-the-file = No service takes it by a click here: put this into the rule file, { $place }:
+wish-of = of
+wish-about = about
+who-program = this program ({ $path })
+who-user = user { $user }
+who-anyone = whoever it is
+reach-port = { $protocol } port { $port }
+reach-from = from { $address }, { $what }
+reach-to = to { $address }, { $what }
+reach-from-any-port = from { $address }, whatever the port
+reach-to-any-port = to { $address }, whatever the port
+reach-any-address = { $what }, whatever the address
+reach-anything = whatever the address and port
+reach-between = between these two addresses, { $what }
+reach-between-any-port = between these two addresses, whatever the port
+reach-any-addresses = { $what }, whatever the addresses
+
+## What became of a change
+
+change-waits = waiting for permission… { $seconds } s
+change-refused = Nothing was changed. { $why }
+change-as-root = As root:
+change-in-force-rule = In force as rule { $rule } (generation { $generation })
+change-in-force = In force: { $what } (generation { $generation })
+change-rule-back = Rule { $rule } is taken back (generation { $generation })
+change-back = Taken back: { $what } (generation { $generation })
+change-tried = Tried out: { $what } (generation { $generation })
+change-kept = Generation { $generation } is kept
+change-returned = Generation { $generation } is back
+change-add = add { $rule }
+change-enable = enable { $rule }
+change-disable = disable { $rule }
+change-move = move { $rule }
+change-remove = remove { $rule }
+change-edit = edit { $rule }
+change-replaced = Somebody else is changing the rules at this moment, and nothing was changed now; try again.
+change-patience = The firewall has not answered for two minutes: perhaps nobody gave the permission. See what is in force, then try again: gatebell rules show
+change-by-others = Others have changed the rules since "{ $what }", and to take it back would take theirs back too. See what was changed, and by whom: sudo gatebell rules log
+draft-allowed-already = The rules that are in force now allow it already.
+draft-blocked-already = The rules that are in force now block it already.
+draft-other-program = No such rule decides about this packet: its program is not the file that has this path now. Choose somebody else than this program.
+edit-nothing-changes = Nothing changes: rule "{ $rule }" is so already.
+edit-rule-gone = Rule "{ $rule }" is not among the rules in force any more.
+edit-is-first = It is the first rule.
+edit-is-last = It is the last rule.
+edit-wrong = line { $line }, column { $column }: { $what }
+answers-none-held = No such answer held any more
+answers-taken-back = { $count ->
+    [one] Taken back: it is asked about again
+   *[other] { $count } taken back: they are asked about again
+}
+set-joined = { $address } is in { $set } until it is removed
+set-joined-for = { $address } is in { $set } for { $minutes } min
+set-left = { $address } has left { $set }
+set-stays = { $address } is in { $set } all the same: the rule file has it there
+
+## Why the service can't be asked
+
+failed-not-running = gatebelld is not running; start it with `sudo systemctl start gatebell`
+failed-not-allowed = you may not ask the firewall; run this as root, or have root add you to the group gatebell: `sudo usermod -aG gatebell $USER`, then log in again
+failed-hung-up = gatebelld hung up; `systemctl status gatebell` says whether it has ended, else ask again more slowly
+failed-system = can't ask gatebelld: { $why }; `systemctl status gatebell` says how it is
+failed-misfit = gatebelld answers { $what }; install the same release of gatebell and gatebelld, then restart it
+rules-no-text = the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE
+rules-on-lease = rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or `gatebell rules revert`
+rules-unreadable = This window can't read the rules in force; it may be of another release than the service: install the same.
+rules-changed-by-hand = { $file } was changed and is not in force as it is now; nothing was changed: put it in force first, `sudo systemctl reload gatebell`, or take it back: gatebell rules show
+
+## The card, the notification and the tray
+
+card-may-come-in = May this come in?
+card-may-go-out = May this go out?
+card-one-of = 1 of { $all } questions
+card-unanswered = without an answer: { $what }
+card-on-its-way = the answer is on its way
+card-answer = answer
+card-how-long = for how long
+card-about = about
+card-give = Answer (Enter)
+card-leave = Leave it
+card-choose-first = choose first: A allows, B blocks
+card-keys-are-filters = the keys are the filter's now; Esc leaves it
+card-how = A or B, then Enter
+card-left = { $left } of { $all } questions left to their time
+card-show-again = Show again
+card-program = program
+card-process = process
+card-wants = wants
+card-why = why
+card-user = user { $user }
+card-process-user = { $process }, { $user }
+card-in-from = in, from { $place }
+card-out-to = out, to { $place }
+card-given = { $program }: { $answer }
+card-answered = answered: { $answer }
+card-not-answered = not answered ({ $answer }): { $why }
+card-keyed = { $words } ({ $key })
+notice-may-come-in = Gatebell: may this go in?
+notice-may-go-out = Gatebell: may this go out?
+notice-asks = { $question }
+    without an answer: { $unanswered }
+notice-more = { $asked }; { $more } more wait
+notice-not-answered = Gatebell: not answered
+notice-open = Open the window
+notice-allow = Allow for 10 minutes
+notice-block = Block for 10 minutes
+notice-trouble = the desktop shows no notification of questions: { $why }
+tray-nothing = Nothing is asked.
+tray-waiting = { $count ->
+    [one] A question waits for your answer.
+   *[other] { $count } questions wait for your answer.
+}
+
+## What was: programs and history
+
+past-last = The last
+since-hour = hour
+since-day = day
+since-week = week
+since-all = all that is kept
+past-reading = reading what was kept…
+past-left-out = More was kept than is shown here: { $count ->
+    [one] 1 older row is
+   *[other] { $count } older rows are
+} left out. All of it: gatebell history
+past-not-kept = Nothing is kept of what happens: gatebelld was started with --history-days 0.
+past-filtered = Nothing that was kept of this time is what the filter asks for.
+past-nothing = Nothing was kept of this time. What your own programs do is shown here once they talk with others; what others' programs do is shown to root alone: sudo gatebell history
+past-ends-not-kept = The own address and port, and the device, are not kept: rules that ask for these may decide otherwise.
+past-unknown-way = This release does not know which way it went.
+past-many-places = These are many places, counted together: none of them is kept by itself. The live page shows each as it happens.
+past-no-ports = What was asked for is not kept of what has no ports. Select its packet on the live page, as it happens.
+last-allowed = allowed { $by }
+last-asked = asked about { $by }
+last-refused = refused { $by }
+last-by-rule = by rule "{ $rule }"
+last-by-default = by the default
+chart-carried-minute = Carried each minute: at most { $size }; below it refused: at most { $refused }
+chart-carried-hour = Carried each hour: at most { $size }; below it refused: at most { $refused }
+chart-carried-day = Carried each day (of UTC): at most { $size }; below it refused: at most { $refused }
+chart-allowed-minute = Allowed each minute: at most { $allowed }; below it refused: at most { $refused }
+chart-allowed-hour = Allowed each hour: at most { $allowed }; below it refused: at most { $refused }
+chart-allowed-day = Allowed each day (of UTC): at most { $allowed }; below it refused: at most { $refused }
+chart-bar = { $time }: { $size }, allowed { $allowed }, refused { $refused }
+chart-whole-minute = By the minute, { $count } of them; the most at { $most }
+chart-whole-hour = By the hour, { $count } of them; the most at { $most }
+chart-whole-day = By the day (of UTC), { $count } of them; the most at { $most }
+programs-places = { $program }, { $count ->
+    [one] 1 place
+   *[other] { $count } places
+}
+programs-contact = { $program }, { $mark }
+programs-new = new
+programs-changed = changed
+programs-first-ever = It talked for the first time ever at { $time }.
+programs-file-changed = Its file has changed since it had talked before; it talked again at { $time }.
+programs-facts = { $sent } sent, { $received } received; first { $first }, last { $last }: { $verdict }
+history-by = Put together by
+history-by-nothing = nothing
+history-row = { $program }: { $verdict }, { $count } times from { $first } to { $last }
+
+## Rules
+
+rules-default = default
+rules-off = off
+rules-none = { $file } has no rules: the defaults decide. Select a packet on the live page to make the first one.
+rules-title = { $rule }: { $action } { $takes }
+rules-put = Put in force
+rules-try = Try for { $seconds } s
+rules-asking-file = asking what becomes of the file…
+rules-no-click = No service takes it by a click here.
+rules-text = The rule's text
+rules-then = then { $warning }
+rules-compared-none = None of the { $told } records of the last week would be decided otherwise.
+rules-compared-some = Of the { $told } records of the last week would be decided otherwise:
+rules-compared-none-untold = None of the { $told } records of the last week would be decided otherwise (of { $untold } more too little is kept to tell).
+rules-compared-some-untold = Of the { $told } records of the last week would be decided otherwise (of { $untold } more too little is kept to tell):
+rules-otherwise = { $what }: { $before } before, { $after } then ({ $count } times)
+rules-others = and { $count } others
+rules-row = { $number } { $rule }: { $action } { $takes }, hits { $hits }, { $remarks }
+rules-row-last = { $number } { $rule }: { $action } { $takes }, hits { $hits }, last { $last }, { $remarks }
+rules-disabled = disabled
+rules-covered = never matches: one before it takes all of it
+rules-reported = reported
+rules-not-reported = not reported
+rules-default-takes = { $way }, whatever no rule takes
+rules-default-row = default for { $way }: { $action }, { $remarks }
+rules-enable = enable
+rules-disable = disable
+rules-move-up = move up
+rules-move-down = move down
+rules-remove = remove
+rules-edit = edit
+
+## Answers
+
+answers-none = No answer holds. Where a rule or a default asks (action = "ask"), a question comes up in this window and as a notification; what you answer is listed here, and can be taken back. Others' answers are shown to root alone: sudo gatebell answers
+answers-title = { $outcome }: { $what }
+answers-facts = { $lasts }; { $by }
+answers-take-back = Take back
+answers-take-back-all = Take back all { $count } of this program
+answers-asked-again = What is taken back is asked about again when it happens next.
+answers-row = { $outcome } { $what }: { $lasts }, { $by }
+
+## Sets
+
+sets-hour = for an hour
+sets-day = for a day
+sets-always = until it is removed
+sets-none = { $file } has no sets. A set is addresses under one name, written there, in a file of theirs such as a block list, or known by their names: [[set]] with id and addresses, file or names; rules ask for it as "@id".
+sets-many = { $joined } have joined it; the last { $shown } are shown here, all of them by: gatebell set list { $set }
+sets-address = Address
+sets-join = Have it join
+sets-title = { $set }: { $entries } entries from { $from }; { $asked }
+sets-asked-for = asked for by { $rules }
+sets-not-asked-for = no rule asks for it
+sets-remove = Remove
+sets-remove-this = Remove { $address }
+sets-left = { $seconds } s left
+sets-member = { $address }, { $lasts }
+sets-member-by = { $address }, { $lasts }, { $name }
+sets-row = { $set }: { $entries } entries from { $from }, { $joined } joined, asked for by { $rules }, { $remarks }
+sets-remarks = { $count ->
+    [one] 1 remark on its entries
+   *[other] { $count } remarks on its entries
+}
+sets-line = line { $line }: { $what }
+sets-rule-file = the rule file
+
+## Status
+
+status-how = How it is
+status-well = Nothing is amiss.
+status-service = service
+status-kernel = kernel
+status-packets = Packets
+status-told = What apps were told
+status-balances = Every record is accounted for: what was offered is what was written and what was lost.
+status-no-balance = The books do not balance at this moment; if that stays so, report it: gatebell audit
+status-app = process { $pid }
+status-app-lies = { $counted }; it says of its ring what can't be: end it
+status-past = those gone
+status-allowed = allowed
+status-refused = refused
+status-connects = connects
+status-connects-refused = { $count } refused at once, before there was a packet
+status-connections = connections
+status-flows = { $flows } of { $most }
+status-flows-full = { $flows } of { $most }; { $full } packets found no lasting room, and new connections may push theirs out: end what opens so many
+status-lost-no-room = { $count } lost as its ring was full
+status-lost-closing = { $count } lost as it was ending
+status-lost-too-large = { $count } lost as larger than its ring
+status-lost-none = none lost
+status-counted = { $offered } records offered, { $committed } written, { $lost }
