@@ -120,7 +120,9 @@ impl Pages {
     /// The tabs, between the window's name and that of its device.
     pub fn tabs(&mut self, ui: &mut Ui, title: &str) {
         let titles = ui.available_width() >= ROOM_FOR_TITLES;
-        ui.horizontal(|ui| {
+        ui.horizontal_wrapped(|ui| {
+            // A tab that finds no room stands in the next line, whole.
+            ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);
             if titles {
                 ui.heading("Gatebell");
             }
