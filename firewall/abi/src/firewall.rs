@@ -138,7 +138,9 @@ pub struct FlowEntry {
     /// The user there, [`NO_USER`] if not known.
     pub user: u32,
     /// 1 if its beginning was told as a packet.
-    pub logged: u32,
+    pub logged: u16,
+    /// The device by which the packet that began it came, or went if it came by none: see [`FlowEntry::folded`].
+    pub came_by: u16,
     /// What the key's local end has sent since that was last told: see [`carried`].
     pub sent: u64,
     /// What the other end has.
@@ -201,10 +203,19 @@ impl FlowEntry {
     pub const INITIATOR_DONE: u8 = 1;
     /// The other end sends no more.
     pub const RESPONDER_DONE: u8 = 2;
+        came_by: 0,
     /// One end broke it off (TCP: RST).
     pub const BROKEN_OFF: u8 = 4;
     /// The other end has answered.
     pub const ANSWERED: u8 = 8;
+    /// A device's number in 16 bits. It is that number as long as the system has made no 65,536 devices; after that another one's may be
+    /// the same.
+    #[must_use]
+    #[inline(always)]
+    pub const fn folded(device: u32) -> u16 {
+        (device ^ device >> 16) as u16
+    }
+
     /// The initiator has gone on after the answer; a sender that forges its address can do that too, without seeing the answer.
     pub const CONFIRMED: u8 = 16;
     /// It stands where it makes no room for new ones.

@@ -13,7 +13,7 @@ mod state;
 pub use begins::{ends_at_socket, may_answer, may_begin};
 pub use capture::Known;
 pub use key::{beginning, key_of};
-pub use lookup::is_heard_by_another;
+pub use lookup::{comes_astray, is_heard_by_another};
 pub use state::{is_silent, longest_silence_ns, may_wait};
 
 use crate::classify::classify_under;
@@ -116,6 +116,20 @@ pub trait Ends<T: Tables> {
     /// replies.
     fn device(&mut self) -> u32 {
         0
+    }
+
+    /// Whether it comes in by a bridge that leads to guests of this machine alone, or may.
+    fn is_from_guests(&mut self) -> bool {
+        false
+    }
+
+    /// Whether it can't be a reply in this connection, by the devices that it comes and goes by: see [`comes_astray`].
+    #[inline(always)]
+    fn is_astray(&mut self, flow: &PacketHeaders, entry: &FlowEntry) -> bool {
+        entry.device != self.device()
+            && comes_astray(flow.direction, entry, self.last_device(), || {
+                self.is_from_guests()
+            })
     }
 
     /// The user whose socket sends it: `NO_USER` if that is not known, [`quota::KERNEL`] if no socket does.

@@ -5,6 +5,7 @@ use super::*;
 use std::net::SocketAddrV6;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use zone::probe::Namespace;
 
 /// Has lines done in the zone, each of which has to be.
 fn does(zone: &Protected, lines: &[&str]) {
@@ -264,4 +265,100 @@ fn what_segments_lead_on_from_where_it_says_it_goes_is_refused_both_ways() {
         let refused = zone.ask().stats().unwrap().blocked_in - before;
         assert_eq!((heard, refused), (false, 1), "by {way:?}");
     }
+}
+
+/// A guest of the zone's, alone behind a bridge of its own: `10.N.0.2`.
+fn guest(zone: &Protected, bridge: &str, net: u8) -> Namespace {
+    let netns = name(&zone.lab.netns());
+    does(
+        zone,
+        &[
+            &format!("ip link add {bridge} type bridge && ip link set {bridge} up"),
+            &format!("ip addr add 10.{net}.0.1/24 dev {bridge}"),
+            "echo 1 > /proc/sys/net/ipv4/ip_forward",
+            // Else the kernel itself may refuse an address that comes by a way that it does not go.
+            &format!("echo 0 > /proc/sys/net/ipv4/conf/{bridge}/rp_filter"),
+            "echo 0 > /proc/sys/net/ipv4/conf/all/rp_filter",
+        ],
+    );
+    let way = zone.outside(&format!("ip route add 10.{net}.0.0/24 via {INSIDE}"));
+    assert!(way.status.success(), "{way:?}");
+    let guest = Namespace::made(bridge);
+    let (there, port) = (guest.0.as_str(), format!("{bridge}p"));
+    ip(&[
+        "link", "add", &port, "netns", &netns, "type", "veth", "peer", "name", "gb5", "netns",
+        there,
+    ]);
+    ip(&["-n", &netns, "link", "set", &port, "master", bridge, "up"]);
+    let address = format!("10.{net}.0.2/24");
+    ip(&["-n", there, "addr", "add", &address, "dev", "gb5"]);
+    ip(&["-n", there, "link", "set", "gb5", "up"]);
+    let gateway = format!("10.{net}.0.1");
+    ip(&["-n", there, "route", "add", "default", "via", &gateway]);
+    guest
+}
+
+fn place_of(guest: &Namespace) -> PathBuf {
+    Path::new("/run/netns").join(&guest.0)
+}
+
+/// A datagram from one to another, whoever sends it.
+fn datagram((source, source_port): (&str, u16), (destination, port): (&str, u16)) -> Made {
+    Made {
+        protocol: UDP,
+        source: source.parse().unwrap(),
+        destination: destination.parse().unwrap(),
+        source_port,
+        port,
+    }
+}
+
+#[test]
+fn what_a_guest_writes_in_the_name_of_who_was_asked_by_another_device_is_no_answer() {
+    const SERVER: (&str, u16) = (OUTSIDE, 7000);
+    let zone = Protected::with(QUIET);
+    let guest = guest(&zone, "br7", 82);
+    let forger = Sender::open(&place_of(&guest));
+    let there = datagrams(&outside(&zone), 0, SERVER.0, SERVER.1).unwrap();
+    there.set_read_timeout(Some(patience(true))).unwrap();
+    let guests = "direction = \"forward\"\ninterface = \"@guests\"";
+    for text in [
+        QUIET.to_owned(),
+        QUIET.to_owned() + &rule("guests", "allow", guests),
+    ] {
+        zone.ask().apply("new.toml", &text, None).unwrap();
+        let here = datagrams(&zone.lab.netns(), 0, INSIDE, 0).unwrap();
+        here.send_to(b"who?", SERVER).unwrap();
+        let asker = there.recv_from(&mut [0; 16]).unwrap().1;
+        let before = zone.ask().stats().unwrap().blocked_in;
+        forger.send(&datagram(SERVER, (INSIDE, asker.port())));
+        assert!(!hears(&here), "{text}");
+        assert_eq!(zone.ask().stats().unwrap().blocked_in - before, 1, "{text}");
+        there.send_to(b"me", asker).unwrap();
+        here.set_read_timeout(Some(patience(true))).unwrap();
+        assert!(here.recv(&mut [0; 16]).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn what_a_guest_begins_in_the_name_of_another_behind_another_bridge_opens_nothing_there() {
+    const OTHER: (&str, u16) = ("10.83.0.2", 5000);
+    const FRIEND: (&str, u16) = (OUTSIDE, 6000);
+    let guests = "direction = \"forward\"\ninterface = \"@guests\"";
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("guests", "allow", guests)));
+    let [one, other] = [("br7", 82), ("br8", 83)].map(|(bridge, net)| guest(&zone, bridge, net));
+    let friend = datagrams(&outside(&zone), 0, FRIEND.0, FRIEND.1).unwrap();
+    friend.set_read_timeout(Some(patience(true))).unwrap();
+    let here = datagrams(&place_of(&other), 0, OTHER.0, OTHER.1).unwrap();
+    Sender::open(&place_of(&one)).send(&datagram(OTHER, FRIEND));
+    friend.recv(&mut [0; 16]).unwrap();
+    let before = zone.ask().stats().unwrap().blocked_forward;
+    friend.send_to(b"hello", OTHER).unwrap();
+    assert!(!hears(&here), "it has asked nobody");
+    assert_eq!(zone.ask().stats().unwrap().blocked_forward - before, 1);
+    here.send_to(b"who?", FRIEND).unwrap();
+    friend.recv(&mut [0; 16]).unwrap();
+    friend.send_to(b"me", OTHER).unwrap();
+    here.set_read_timeout(Some(patience(true))).unwrap();
+    assert!(here.recv(&mut [0; 16]).is_ok(), "now it has");
 }

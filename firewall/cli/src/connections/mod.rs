@@ -12,7 +12,7 @@ use engine::connection::{Closed, Connections, Known, decide, is_silent, key_of, 
 use engine::quota::{charged_owners, has_room, parts, ring_owner};
 use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RINGS};
-use firewall_abi::packet::{Decision, Direction, PacketMeta};
+use firewall_abi::packet::{Decision, Direction, GUESTS, PacketMeta};
 use ring::Ring;
 use std::collections::HashMap;
 
@@ -71,6 +71,7 @@ impl Remembered {
                 device: device_of(&self.local),
                 first_device: number_of(self.local.interface),
                 last_device: number_of(self.local.out_interface),
+                is_from_guests: self.local.interface[0] & GUESTS != 0,
                 goes_to_everyone: self.goes_to_everyone,
             },
             rules,

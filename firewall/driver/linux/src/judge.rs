@@ -7,7 +7,7 @@ use crate::dns;
 use crate::flows::Flows;
 use crate::guests;
 use crate::local_addresses;
-use crate::packet::{AtSocket, PacketView};
+use crate::packet::{AtSocket, PacketView, number_of};
 use crate::rejected;
 use crate::socket_owner;
 use crate::tables::{self, InForce};
@@ -16,7 +16,8 @@ use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
 use core::ffi::c_void;
 use engine::connection::{
-    Asked, Ends, classify_as, decide, decide_alone, ends_at_socket, is_heard_by_another,
+    Asked, Ends, classify_as, comes_astray, decide, decide_alone, ends_at_socket,
+    is_heard_by_another,
 };
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner, canary};
@@ -300,9 +301,16 @@ impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
 
     #[inline(always)]
     fn device(&mut self) -> u32 {
-        let (one, other) = (self.packet.device_number(), self.packet.out_device_number());
-        // A reply that is forwarded comes by the other one, and is the same pair.
-        one.max(other).rotate_left(16) ^ one.min(other)
+        pair(self.packet.device_number(), self.packet.out_device_number())
+    }
+
+    #[inline(always)]
+    fn is_astray(&mut self, flow: &PacketHeaders, entry: &FlowEntry) -> bool {
+        let [one, other] = [
+            self.packet.device_address(),
+            self.packet.out_device_address(),
+        ];
+        gatebell_is_astray(entry, flow.direction.into(), one, other) == 1
     }
 
     #[inline(always)]
@@ -378,6 +386,36 @@ pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {
     if flow.is_null() {
         return 0;
     }
+/// Both devices of what is forwarded in one number. A reply comes by the other one, and is the same pair.
+#[inline(always)]
+fn pair(one: u32, other: u32) -> u32 {
+    one.max(other).rotate_left(16) ^ one.min(other)
+}
+
+/// Whether a packet can't be a reply in this connection, by the devices at these addresses. 1: it can't.
+///
+/// A global function for the verifier, as [`gatebell_classify`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_is_astray(
+    entry: *const FlowEntry,
+    direction: u32,
+    device: u64,
+    out_device: u64,
+) -> u32 {
+    if entry.is_null() {
+        return 0;
+    }
+    // SAFETY: not null; every caller hands in a map's value.
+    let entry = unsafe { &*entry };
+    let [one, other] = [device, out_device].map(number_of);
+    let astray = entry.device != pair(one, other)
+        && comes_astray(direction as u8, entry, other, || {
+            guests::gatebell_guests(device, 1) != guests::NO
+        });
+    astray.into()
+}
+
     // SAFETY: not null; every caller hands in a value of its own.
     let flow = unsafe { &*flow };
     (may_keep_the_link(flow) || rejected::may_be_answer(flow)).into()
@@ -437,7 +475,7 @@ fn find_local<P: PacketView>(packet: &P, flow: &PacketHeaders, local: &mut Packe
 /// Notes of a device, before its name, whether it leads to guests alone.
 #[inline(always)]
 fn note_guests(name: &mut [u64; 2], device: u64) {
-    name[0] |= guests::before_name(guests::gatebell_guests(device));
+    name[0] |= guests::before_name(guests::gatebell_guests(device, 0));
 }
 
 /// What there is to tell of a packet.

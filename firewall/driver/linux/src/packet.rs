@@ -89,7 +89,7 @@ pub trait PacketView: Bytes {
 
 /// The number of the kernel's device at this address; 0: there is none.
 #[inline(always)]
-fn number_of(device: u64) -> u32 {
+pub fn number_of(device: u64) -> u32 {
     if device == 0 {
         0
     } else {

@@ -67,6 +67,7 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     } else if !may_answer(flow)
         || has_other_sender::<T, E>(flow, head, entry, ends)
         || E::SEEN_BEFORE && is_anothers_answer::<T, E>(flow, entry, ends)
+        || ends.is_astray(flow, entry)
     {
         return OTHER;
     } else if moved || entry.generation != head.generation {
@@ -92,6 +93,23 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
         connections.keep(&key);
     }
     ALLOWED
+}
+
+/// Whether what comes by other devices than its connection is no reply: it comes by a bridge that leads to this machine's guests alone,
+/// who can write any address; or, of what is forwarded, it would go to another device than what it answers came by, where somebody else
+/// is. Any other way back is one that a machine with several devices may have, and for the rules to say.
+#[inline(always)]
+pub fn comes_astray(
+    direction: u8,
+    entry: &FlowEntry,
+    last_device: u32,
+    is_from_guests: impl FnOnce() -> bool,
+) -> bool {
+    if direction == Direction::Forward as u8 {
+        entry.came_by != FlowEntry::folded(last_device)
+    } else {
+        direction == Direction::Inbound as u8 && is_from_guests()
+    }
 }
 
 /// Whether some rule asks for a device: a connection that would go on by another one than it was allowed by is asked about again.

@@ -11,11 +11,13 @@ use crate::tables::Tables;
 use firewall_abi::firewall::FlowEntry;
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Verdict};
 
-/// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply.
+/// Notes what the rules say now of the beginning of the reply's connection, and makes it the verdict on the reply. What came by another
+/// device than the connection is no word on that: the rules were asked about the way that the reply has taken, and whoever can write
+/// by that device would have said by which rule the connection goes on. It moves with what its initiator sends.
 #[inline(never)]
 pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
     reply: &PacketHeaders,
-    ends: &E,
+    ends: &mut E,
     connections: &mut C,
     decision: &mut Decision,
 ) {
@@ -23,16 +25,18 @@ pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
     let Some(entry) = connections.find(&key) else {
         return;
     };
+    let by_its_own = entry.device == ends.device();
     if decision.verdict != Verdict::Allow as u8 {
-        // What came by another device than the connection is no word on the connection itself.
-        if entry.generation != decision.generation {
+        if by_its_own && entry.generation != decision.generation {
             connections.forget(&key);
         }
         return;
     }
-    entry.generation = decision.generation;
-    entry.rule = decision.rule;
-    entry.reason = decision.reason;
+    if by_its_own {
+        entry.generation = decision.generation;
+        entry.rule = decision.rule;
+        entry.reason = decision.reason;
+    }
     entry.stamp_ns = ends.now_ns();
     count::<C>(entry, reply, ends.length());
     be_a_reply(decision);
@@ -106,6 +110,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     entry.state = state;
     entry.local_began = local_began;
     entry.device = device;
+    entry.came_by = FlowEntry::folded(ends.first_device());
     entry.logged = decision.log.into();
     if state & FlowEntry::OWNED == 0 {
         ends.note_owner(flow, entry);

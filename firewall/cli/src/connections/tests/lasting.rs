@@ -183,6 +183,92 @@ fn a_connection_goes_on_by_the_device_that_the_rules_allow() {
     }
 }
 
+/// Whether a packet that comes and goes by these devices passes, under this table of rules.
+fn passes(
+    connections: &mut Remembered,
+    rules: &rules::Table,
+    packet: &str,
+    (first, last): (u32, u32),
+    is_from_guests: bool,
+) -> bool {
+    let named = |device| match device {
+        0 => [0; 2],
+        device => name_words(&format!("eth{device}")).unwrap(),
+    };
+    let mut ends = Known {
+        local: PacketMeta {
+            interface: named(first),
+            out_interface: named(last),
+            ..PacketMeta::UNKNOWN
+        },
+        device: first.max(last).rotate_left(16) ^ first.min(last),
+        first_device: first,
+        last_device: last,
+        is_from_guests,
+        ..Known::default()
+    };
+    let mut packet = packet.parse::<Question>().unwrap().0;
+    let decision = decide(&mut packet, &mut ends, &rules.slices(), connections);
+    decision.verdict == Verdict::Allow as u8
+}
+
+fn table(text: &str, generation: u32) -> rules::Table {
+    let rules = rules::parse("r", text, &rules::NoResolver).unwrap();
+    rules.compile(generation)
+}
+
+#[test]
+fn an_answer_by_another_device_is_judged_there_and_renews_nothing() {
+    let all = "[default]\ninbound = 'block'\noutbound = 'allow'\n";
+    let rule = |action: &str, device: u32| {
+        format!(
+            "[[rule]]\nid = 'r'\naction = '{action}'\ndirection = 'out'\ninterface = 'eth{device}'\n"
+        )
+    };
+    let (one, other) = ((1, 0), (2, 0));
+    let mut connections = Remembered::default();
+    let mut by = |rules: &rules::Table, packet, devices| {
+        passes(&mut connections, rules, packet, devices, false)
+    };
+    let first = table(all, 1);
+    assert!(by(&first, ASKED, one) && by(&first, ANSWERED, other));
+    // The first device is not to be used any more. What answers by another one says nothing of that.
+    let new = table(&(all.to_owned() + &rule("block", 1)), 2);
+    assert!(by(&new, ANSWERED, other));
+    assert!(!by(&new, ANSWERED, one));
+    assert!(!by(&new, ANSWERED, one), "it is forgotten");
+    // And what is refused by another one forgets nothing.
+    let mut connections = Remembered::default();
+    let mut by = |rules: &rules::Table, packet, devices| {
+        passes(&mut connections, rules, packet, devices, false)
+    };
+    assert!(by(&first, ASKED, one) && by(&first, ANSWERED, one));
+    let new = table(&(all.to_owned() + &rule("block", 2)), 2);
+    assert!(!by(&new, ANSWERED, other));
+    assert!(by(&new, ANSWERED, one));
+}
+
+#[test]
+fn nothing_answers_from_guests_whom_nobody_asked_nor_to_where_nobody_did() {
+    let text = "[default]\ninbound = 'block'\noutbound = 'allow'\nforward = 'block'\n\
+                [[rule]]\nid = 'r'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
+    let rules = table(text, 1);
+    let mut connections = Remembered::default();
+    let mut by = |packet, devices, is_from_guests| {
+        passes(&mut connections, &rules, packet, devices, is_from_guests)
+    };
+    assert!(by(ASKED, (1, 0), false));
+    assert!(!by(ANSWERED, (2, 0), true), "guests, who were not asked");
+    assert!(by(ANSWERED, (2, 0), false), "another way back");
+    assert!(by(ANSWERED, (1, 0), true), "guests, who were");
+    let asked = "forward udp 172.17.0.2:5000 -> 192.0.2.1:53";
+    let answered = "forward udp 192.0.2.1:53 -> 172.17.0.2:5000";
+    assert!(by(asked, (3, 1), false));
+    assert!(!by(answered, (1, 4), false), "where nobody asked");
+    assert!(by(answered, (2, 3), false), "another way back");
+    assert!(by(answered, (1, 3), false));
+}
+
 #[test]
 fn who_asks_a_group_hears_its_members_for_seconds() {
     let mut run = Run::new();
