@@ -7,7 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// Lines of [`Verdicts`]; processors above share them.
 pub const VERDICT_LINES: usize = 64;
 
-/// What one processor counted since the driver was loaded, in a cache line of its own. Only grows, by atomic adds (I5).
+/// What one processor counted since the driver was loaded, in cache lines of its own. Grows by atomic adds (I5); what is decided anew is
+/// taken back.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -29,6 +30,11 @@ pub struct Verdicts {
     pub blocked_forward: u64,
     /// Connects that failed at once: there was no packet yet.
     pub refused_connects: u64,
+    /// Packets into the zone that a rule left to whoever gets them, and that no socket which is judged has got: one that does takes its
+    /// own back, on whichever processor.
+    pub left_in: u64,
+    /// Fills up the line.
+    pub spare: [u64; 7],
 }
 
 impl Verdicts {
@@ -44,6 +50,8 @@ impl Verdicts {
             allowed_forward: self.allowed_forward.wrapping_add(other.allowed_forward),
             blocked_forward: self.blocked_forward.wrapping_add(other.blocked_forward),
             refused_connects: self.refused_connects.wrapping_add(other.refused_connects),
+            left_in: self.left_in.wrapping_add(other.left_in),
+            spare: [0; 7],
         }
     }
 
@@ -195,19 +203,11 @@ impl FlowEntry {
         name: [0; 2],
         user: NO_USER,
         logged: 0,
+        came_by: 0,
         sent: 0,
         received: 0,
     };
 
-    /// The initiator sends no more (TCP: FIN).
-    pub const INITIATOR_DONE: u8 = 1;
-    /// The other end sends no more.
-    pub const RESPONDER_DONE: u8 = 2;
-        came_by: 0,
-    /// One end broke it off (TCP: RST).
-    pub const BROKEN_OFF: u8 = 4;
-    /// The other end has answered.
-    pub const ANSWERED: u8 = 8;
     /// A device's number in 16 bits. It is that number as long as the system has made no 65,536 devices; after that another one's may be
     /// the same.
     #[must_use]
@@ -216,6 +216,14 @@ impl FlowEntry {
         (device ^ device >> 16) as u16
     }
 
+    /// The initiator sends no more (TCP: FIN).
+    pub const INITIATOR_DONE: u8 = 1;
+    /// The other end sends no more.
+    pub const RESPONDER_DONE: u8 = 2;
+    /// One end broke it off (TCP: RST).
+    pub const BROKEN_OFF: u8 = 4;
+    /// The other end has answered.
+    pub const ANSWERED: u8 = 8;
     /// The initiator has gone on after the answer; a sender that forges its address can do that too, without seeing the answer.
     pub const CONFIRMED: u8 = 16;
     /// It stands where it makes no room for new ones.
@@ -605,7 +613,7 @@ pub type OffsetWords = [u32; size_of::<Offsets>() / 4];
 
 const _: () = {
     assert!(
-        size_of::<Verdicts>() == 64 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
+        size_of::<Verdicts>() == 128 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
     assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 344 && size_of::<Ticks>() == 16);

@@ -316,6 +316,7 @@ fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
         allowed_forward,
         blocked_forward,
         refused_connects,
+        left_in,
         flows_full,
         flows,
         ..
@@ -327,7 +328,7 @@ fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
             "blocked_in": blocked_in, "blocked_out": blocked_out,
             "allowed_in": allowed_in, "allowed_out": allowed_out,
             "allowed_forward": allowed_forward, "blocked_forward": blocked_forward,
-            "refused_connects": refused_connects,
+            "refused_connects": refused_connects, "left_in": left_in,
             "flows_full": flows_full, "flows": flows,
         }
     }))

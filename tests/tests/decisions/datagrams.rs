@@ -199,3 +199,87 @@ fn a_rule_about_the_kernel_says_nothing_of_what_goes_through_the_machine() {
         assert_eq!(reaches(there, (OUTSIDE, 80), meant), meant, "{keys}");
     }
 }
+
+/// The number of records of datagrams to port 7001.
+fn told(app: &mut Told<Packet>) -> usize {
+    while app.hear(patience(false)) {}
+    let told = app.kept.drain(..);
+    told.filter(|(_, packet)| (packet.flow.protocol, packet.flow.destination_port) == (UDP, 7001))
+        .count()
+}
+
+#[test]
+fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
+    let own = std::env::current_exe().unwrap();
+    let zone = Protected::with(QUIET);
+    let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
+    let somebody = Somebody::root();
+    for (program, meant) in [
+        (own.to_str().unwrap(), true),
+        ("/bin/nobody-runs-this", false),
+    ] {
+        let keys =
+            format!("direction = \"in\"\nprotocol = \"udp\"\nprogram = \"{program}\"\nlog = true");
+        let text = QUIET.to_owned() + &rule("served", "allow", &keys);
+        zone.ask().apply("new.toml", &text, None).unwrap();
+        for to in [INSIDE, INSIDE_V6] {
+            let at = SocketAddr::new(to.parse().unwrap(), 7001);
+            let receiver = somebody.starts(&zone, &format!("overhear {at}"));
+            let before = zone.ask().stats().unwrap();
+            knock(&zone, false, &at.to_string(), meant);
+            assert_eq!(receiver.gets_it(patience(meant)), meant);
+            let after = zone.ask().stats().unwrap();
+            let counted = [
+                after.allowed_in - before.allowed_in,
+                after.blocked_in - before.blocked_in,
+                after.left_in - before.left_in,
+            ];
+            let once = [u64::from(meant), u64::from(!meant), 0];
+            // Neighbours may ask each other for their addresses meanwhile.
+            let neighbours = counted[0].saturating_sub(once[0]);
+            assert_eq!(
+                [counted[0] - neighbours, counted[1], counted[2]],
+                once,
+                "{to}, {program}"
+            );
+            assert!(to == INSIDE_V6 || neighbours == 0, "{counted:?}");
+            assert_eq!(told(&mut app), 1, "{to}, {program}");
+        }
+    }
+}
+
+#[test]
+fn what_is_left_to_who_gets_it_and_nobody_does_is_counted() {
+    const MANY: u64 = 20;
+    let program = program("left");
+    let keys = format!("direction = \"in\"\nprogram = \"{}\"", program.0.display());
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("served", "allow", &keys)));
+    let sender = Sender::open(&outside(&zone));
+    let before = zone.ask().stats().unwrap();
+    for number in 0..MANY {
+        for protocol in [TCP, UDP] {
+            sender.send(&Made {
+                protocol,
+                port: 7100 + number as u16,
+                ..datagram(OUTSIDE, INSIDE)
+            });
+        }
+    }
+    zone.lab.quiet().unwrap();
+    let after = zone.ask().stats().unwrap();
+    assert_eq!(after.left_in - before.left_in, 2 * MANY);
+    assert_eq!(after.blocked_in, before.blocked_in, "no rule refuses it");
+    // What somebody gets is taken back, whichever way it is judged.
+    let send = || sender.send(&datagram(OUTSIDE, INSIDE));
+    assert!(!gets(&zone, &Somebody::root(), INSIDE, false, send));
+    assert!(gets(
+        &zone,
+        &Somebody::program(&program.0),
+        INSIDE,
+        true,
+        send
+    ));
+    let last = zone.ask().stats().unwrap();
+    assert_eq!(last.left_in, after.left_in);
+    assert_eq!(last.blocked_in - after.blocked_in, 1);
+}

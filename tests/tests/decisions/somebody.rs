@@ -4,7 +4,7 @@ use super::threads::{end_of_the_first, together};
 use super::zone::Protected;
 use gatebell_tests::acting::{self, ACT, Acting, ready};
 use gatebell_tests::again;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
@@ -54,7 +54,7 @@ impl Somebody {
         acting::does(self.command(zone, what), meant)
     }
 
-    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `overhear ADDRESS` (which raw sockets do besides), `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
     /// its path is a part of it), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread that is not the first
     /// does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
@@ -101,6 +101,7 @@ fn acts() {
         "hand" => hand(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "take" => take(),
         "receive" => receive(address(words[1])),
+        "overhear" => overhear(address(words[1])),
         "speak" => speak(address(words[1]), address(words[2])),
         "pass" => pass(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "go-on" => go_on(address(words[1])),
@@ -186,6 +187,13 @@ fn receive(at: SocketAddr) -> io::Result<()> {
     let socket = shared(at)?;
     ready();
     socket.recv(&mut [0; 16]).map(drop)
+}
+
+/// Receives, and has raw sockets that get the same.
+fn overhear(at: SocketAddr) -> io::Result<()> {
+    let raw = || Socket::new(Domain::for_address(at), Type::RAW, Some(Protocol::UDP));
+    let _both = [raw()?, raw()?];
+    receive(at)
 }
 
 /// A socket at an address that others may have too.

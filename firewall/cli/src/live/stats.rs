@@ -59,6 +59,7 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         allowed_forward,
         blocked_forward,
         refused_connects,
+        left_in,
         flows_full,
         flows,
         flows_most,
@@ -85,6 +86,13 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
         "{block}{:<14}{block:#}{blocked_in:>14}{blocked_out:>14}{blocked_forward:>14}",
         "refused"
     )?;
+    if left_in > 0 {
+        writeln!(
+            out,
+            "{block}{:<14}{block:#}{left_in:>14}  were left to who gets them, and nobody did",
+            "to nobody"
+        )?;
+    }
     writeln!(
         out,
         "{block}{:<14}{block:#}{:>14}{refused_connects:>14}  at once, before there was a packet",
@@ -152,6 +160,7 @@ mod tests {
             allowed_in: 5,
             blocked_out: 6,
             refused_connects: 3,
+            left_in: 2,
             flows_full: 7,
             flows: 8,
             flows_most: 9,
@@ -172,6 +181,12 @@ mod tests {
         );
         assert!(
             shown.contains("refused                    0             6"),
+            "{shown}"
+        );
+        assert!(
+            shown.contains(
+                "to nobody                  2  were left to who gets them, and nobody did"
+            ),
             "{shown}"
         );
         assert!(

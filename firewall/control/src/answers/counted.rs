@@ -23,6 +23,8 @@ pub struct Stats {
     pub blocked_forward: u64,
     /// Connects of the zone that failed at once, before there was a packet.
     pub refused_connects: u64,
+    /// Packets into the zone that a rule left to whoever gets them, and that nobody got who is judged.
+    pub left_in: u64,
     /// Packets of confirmed connections that found no lasting room.
     pub flows_full: u64,
     /// Connections that are remembered, confirmed or not.
@@ -54,6 +56,8 @@ impl Stats {
             allowed_forward,
             blocked_forward,
             refused_connects,
+            left_in,
+            spare: _,
         } = verdicts;
         let flows_most = (MAX_FLOWS + MAX_UNCONFIRMED_ARRIVALS + RING * RINGS) as u64;
         Self {
@@ -65,6 +69,7 @@ impl Stats {
             allowed_forward,
             blocked_forward,
             refused_connects,
+            left_in,
             flows_full,
             flows,
             flows_most,

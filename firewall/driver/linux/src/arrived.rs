@@ -5,10 +5,11 @@
 //! is left to judge, and what, is written down here, and not read out of the packet a second time.
 
 use crate::packet::{AtSocket, PacketView};
+use crate::tables;
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
 use engine::{Parsed, Shape, parse};
-use firewall_abi::packet::{Direction, PacketHeaders};
+use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
 
 /// What was delivered last.
 #[repr(C)]
@@ -20,6 +21,10 @@ struct Arrived {
     shape: Shape,
     /// 1: who gets it is to be asked at the socket.
     left: u8,
+    /// 1: some socket was asked about, and what was counted before is taken back.
+    taken: u8,
+    /// A bit for each verdict that was counted at a socket.
+    settled: u8,
 }
 
 #[btf_map]
@@ -28,39 +33,84 @@ static ARRIVED: PerCpuArray<Arrived, 1> = PerCpuArray::new();
 /// Notes a packet that is about to be delivered, and whether it is left to its socket.
 #[inline(always)]
 pub fn note<P: PacketView>(packet: &P, parsed: &Parsed, left: bool) {
-    let Some(arrived) = ARRIVED.get_ptr_mut(0) else {
+    let Some(arrived) = here() else {
         return;
     };
-    // SAFETY: the map's value for this processor, which outlives the program. Programs of one kind do not interrupt each other.
-    let arrived = unsafe { &mut *arrived };
     arrived.at = packet.at();
     arrived.headers = parsed.flow;
     arrived.shape = parsed.shape;
     arrived.left = left.into();
+    arrived.taken = 0;
+    arrived.settled = 0;
 }
 
 /// Whether a packet was allowed as it was delivered; it becomes again what it was then. What is not known here was held back in
 /// between: nothing is known of it, and it is judged as it is.
 #[inline(always)]
 pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
-    let arrived = ARRIVED.get_ptr(0);
-    // SAFETY: as above; nobody writes to it now.
-    let arrived = arrived.map(|arrived| unsafe { &*arrived });
     let [at, bytes] = packet.at();
-    let known = arrived.filter(|arrived| arrived.at[0] == at || arrived.at[1] == bytes);
-    let known = if known.is_some() {
-        known
-    } else {
+    let Some(arrived) = here() else {
         *parsed = parse(packet, packet.length(), Direction::Inbound);
-        // One that was several, and is taken apart on its way to the socket, has the same headers.
-        arrived.filter(|arrived| words(&arrived.headers) == words(&parsed.flow))
-    };
-    let Some(arrived) = known else {
         return false;
     };
+    if arrived.at[0] != at && arrived.at[1] != bytes {
+        *parsed = parse(packet, packet.length(), Direction::Inbound);
+        // One that was several, and is taken apart on its way to the socket, has the same headers.
+        if words(&arrived.headers) != words(&parsed.flow) {
+            arrived.at = [at, bytes];
+            arrived.headers = parsed.flow;
+            arrived.shape = parsed.shape;
+            (arrived.left, arrived.taken, arrived.settled) = (1, 1, 0);
+            return false;
+        }
+    }
     parsed.flow = arrived.headers;
     parsed.shape = arrived.shape;
     arrived.left == 0
+}
+
+/// Takes back what was counted of the packet as it was delivered: that it was left to whoever gets it, or allowed (1). Once.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_take_back(allowed: u32) -> u32 {
+    let first = here().is_some_and(|arrived| core::mem::replace(&mut arrived.taken, 1) == 0);
+    if first && allowed == 0 {
+        tables::take_back_left();
+    } else if first {
+        tables::take_back(Direction::Inbound as u8, Verdict::Allow as u8);
+    }
+    0
+}
+
+/// Counts a verdict on the packet, unless that was done where another socket gets it. 1: it was.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_count_once(verdict: u32) -> u32 {
+    let bit = 1_u8 << (verdict & 7);
+    let before = here().map_or(0, |arrived| {
+        let before = arrived.settled;
+        arrived.settled = before | bit;
+        before
+    });
+    if before & bit != 0 {
+        return 1;
+    }
+    tables::count(Direction::Inbound as u8, verdict as u8);
+    0
+}
+
+/// The packet that was delivered last on this processor.
+#[inline(always)]
+fn here() -> Option<&'static mut Arrived> {
+    // SAFETY: the map's value for this processor, which outlives the program. Programs of one kind do not interrupt each other, and
+    // none of them holds two of these at a time.
+    ARRIVED
+        .get_ptr_mut(0)
+        .map(|arrived| unsafe { &mut *arrived })
 }
 
 /// All of the headers in numbers, which are compared without a function that eBPF does not have.

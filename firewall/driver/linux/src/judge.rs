@@ -63,6 +63,7 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
         arrived::note(packet, &parsed, left);
     }
     if left {
+        tables::count_left();
         return Verdict::Socket;
     }
     if direction as u8 != Direction::Forward as u8 {
@@ -102,8 +103,8 @@ fn needs_owner(rules: &InForce) -> bool {
     head(rules).is_some_and(|head| head.needs & (NEEDS_USER | NEEDS_PROGRAM | NEEDS_PERSON) != 0)
 }
 
-/// Judges what a socket is about to get, if that was left to it: nothing was counted then and nothing told. Each socket of a
-/// group judges by itself.
+/// Judges what a socket is about to get, if that was left to it: it was counted then as what nobody gets, and not told. Each socket of a
+/// group judges by itself; a packet is counted and told once for each verdict, however many sockets get it.
 #[inline(always)]
 pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     let rules = InForce::now();
@@ -124,6 +125,9 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     if was_allowed && !is_heard_by_another(&parsed.flow, &mut ends, &mut Flows::<false>) {
         return Verdict::Allow;
     }
+    if !was_allowed {
+        arrived::gatebell_take_back(0);
+    }
     let decision = decide(&mut parsed, &mut ends, &rules, &mut Flows::<false>);
     // It goes on with what was allowed, and passed by that before.
     if decision.known == 1 && !ends.asked {
@@ -131,12 +135,12 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     }
     let direction = Direction::Inbound;
     if was_allowed {
-        tables::take_back(direction as u8, Verdict::Allow as u8);
+        arrived::gatebell_take_back(1);
     }
     settle(packet, packet.length(), &parsed.flow, direction, &decision)
 }
 
-/// Counts and tells what was decided.
+/// Counts and tells what was decided, unless that was done where another socket gets the same packet.
 #[inline(always)]
 fn settle<P: PacketView>(
     packet: &P,
@@ -145,11 +149,16 @@ fn settle<P: PacketView>(
     direction: Direction,
     decision: &Decision,
 ) -> Verdict {
-    tables::count(direction as u8, decision.verdict);
+    let again = if P::AT_SOCKET {
+        arrived::gatebell_count_once(decision.verdict.into())
+    } else {
+        tables::count(direction as u8, decision.verdict);
+        0
+    };
     // A question is told once, however many packets wait for its answer.
     let told_before =
         decision.verdict == Verdict::Ask as u8 && !asking::ask(packet, flow, decision);
-    if decision.log == 1 && !told_before {
+    if decision.log == 1 && !told_before && again == 0 {
         report(packet, length, flow, decision);
     }
     match decision.verdict {
@@ -377,15 +386,6 @@ impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
     }
 }
 
-/// Whether it matters who sends a packet of this kind, whatever the rules ask. 1: it does.
-///
-/// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {
-    if flow.is_null() {
-        return 0;
-    }
 /// Both devices of what is forwarded in one number. A reply comes by the other one, and is the same pair.
 #[inline(always)]
 fn pair(one: u32, other: u32) -> u32 {
@@ -416,6 +416,15 @@ pub extern "C" fn gatebell_is_astray(
     astray.into()
 }
 
+/// Whether it matters who sends a packet of this kind, whatever the rules ask. 1: it does.
+///
+/// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {
+    if flow.is_null() {
+        return 0;
+    }
     // SAFETY: not null; every caller hands in a value of its own.
     let flow = unsafe { &*flow };
     (may_keep_the_link(flow) || rejected::may_be_answer(flow)).into()

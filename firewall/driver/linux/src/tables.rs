@@ -107,6 +107,22 @@ pub fn take_back(direction: u8, verdict: u8) {
     }
 }
 
+/// Counts a packet that is left to whoever gets it,
+#[inline(always)]
+pub fn count_left() {
+    if let Some(line) = verdicts() {
+        add(&line.left_in, 1);
+    }
+}
+
+/// and takes one out of that count, which somebody gets.
+#[inline(always)]
+pub fn take_back_left() {
+    if let Some(line) = verdicts() {
+        add(&line.left_in, u64::MAX);
+    }
+}
+
 /// Counts a connect that fails before there is a packet.
 #[inline(always)]
 pub fn count_refused_connect() {
