@@ -220,9 +220,12 @@ impl Told {
              page() {{ printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&$1; read -t 4 -r page <&$1; }}
              # Another process, which has the same socket and sends by it once this one has ended.
              child() {{ (while kill -0 $$; do sleep 0.1; done; sleep $1; send; sleep 30) </dev/null >/dev/null 2>&1 & }}
+             # By way of another program.
+             again() {{ exec sh -c 'exec bash -c \"$SCRIPT\"'; }}
              while read -r what; do say $what; done"
         );
         let mut command = zone.lab.inside(&["bash", "-c", &script]);
+        command.env("SCRIPT", &script);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let says = BufReader::new(child.stdout.take().unwrap());
@@ -306,6 +309,31 @@ fn an_answer_is_to_this_connection_or_to_this_process_until_it_ends_and_to_no_ot
     wait_until("what was answered to who is gone is taken out", || {
         questions(&root).len() == 1 && answers(&zone) == 0
     });
+}
+
+#[test]
+fn an_answer_to_a_process_is_over_once_it_runs_another_program_though_that_one_runs_the_first_again()
+ {
+    let zone = asking("answer_within = 60", &[]);
+    let root = Person::root(&zone);
+    let mut one = Told::start(&zone);
+    assert!(one.does_at_once(&root, "open 9"));
+    one.is_told("send");
+    assert_eq!(one.says(), "no", "refused until it is answered");
+    let id = question(&root, 9)["id"].to_string();
+    let said = root.run(&[
+        "ask", "--answer", &id, "allow", "--for", "program", "--width", "anywhere",
+    ]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(one.does_at_once(&root, "open 10"));
+    assert!(one.does_at_once(&root, "send"), "as wide as it gets");
+    let process = one.0.id();
+    one.is_told("again");
+    assert!(one.does_at_once(&root, "open 11"));
+    one.is_told("send");
+    assert_eq!(one.says(), "no", "it is asked about as anybody");
+    let asked = question(&root, 11);
+    assert_eq!(asked["pid"], Value::from(process), "{asked}");
 }
 
 /// The answers that this person is shown.
