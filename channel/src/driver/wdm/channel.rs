@@ -1,9 +1,10 @@
 //! A driver's channel to its apps, and what a driver answers for itself.
 
 use super::nt::NTSTATUS;
-use super::repeat::{Again, Repeats};
+use super::repeat::{self, FilePointer, Timer};
 use super::work::Works;
 use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile};
+use crate::driver::repeat::{Again, Repeats};
 use crate::driver::table::{Buffer, Table};
 use channel_abi::{AnyCommand, Command, DriverCommand, Refusal};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -82,7 +83,7 @@ pub enum Reply<D: Driver> {
 pub struct Channel<D: Driver> {
     table: Table<Nt>,
     pub(super) works: Works<D>,
-    repeats: Repeats<D>,
+    repeats: Repeats<Timer<D>>,
     pub(super) driver: D,
     /// Whether the name for apps was made.
     linked: AtomicBool,
@@ -122,7 +123,7 @@ impl<D: Installed> Channel<D> {
         first: u32,
         tick: D::Tick,
     ) -> Result<(), Refusal> {
-        self.repeats.start(file, first, tick)
+        self.repeats.start(FilePointer::to(file), first, tick)
     }
 
     /// The name for apps was made: it is to be deleted again.
@@ -139,21 +140,21 @@ impl<D: Installed> Channel<D> {
         &self.works
     }
 
-    pub(super) fn repeats(&self) -> &Repeats<D> {
+    pub(super) fn repeats(&self) -> &Repeats<Timer<D>> {
         &self.repeats
     }
 
     /// Before the device can be opened, at the channel's final place.
     pub(super) fn prepare(&'static self) -> Result<(), NTSTATUS> {
         self.works.prepare(self);
-        self.repeats.prepare();
+        repeat::prepare(&self.repeats);
         self.driver.start(self)
     }
 
     /// Before the driver is unloaded: nothing of it runs after this. No file is open any more.
     pub(super) fn quiesce(&self) {
         self.driver.stop();
-        self.repeats.stop_all();
+        repeat::stop_all(&self.repeats);
         self.works.join_all();
     }
 
@@ -198,6 +199,6 @@ impl<D: Installed> Channel<D> {
 
     fn let_go(&self, file: &OpenFile) {
         self.works.give_up(file);
-        self.repeats.stop(file);
+        self.repeats.stop(FilePointer::to(file));
     }
 }

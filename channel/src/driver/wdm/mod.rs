@@ -12,7 +12,6 @@
 //! - Nothing is allocated per record.
 
 mod channel;
-mod claims;
 mod entry;
 mod event;
 mod irp;
@@ -26,11 +25,12 @@ mod thread;
 mod user;
 mod work;
 
+pub use crate::driver::repeat::Again;
 pub use channel::{Channel, Driver, Reply};
 pub use entry::{Installed, Late, driver_entry};
 pub use event::{EventReference, GiveUp, NamedEvent, Waited};
 pub use lock::SpinLock;
-pub use repeat::Again;
+pub use repeat::{FilePointer, Timer};
 pub use text::{Name, Wide};
 pub use user::{Sid, about};
 

@@ -2,12 +2,13 @@
 //! [`crate::driver::work`].
 
 use super::channel::{Channel, Driver};
-use super::claims::Claims;
 use super::event::GiveUp;
 use super::irp::Irp;
 use super::nt::{self, NTSTATUS};
+use super::repeat::FilePointer;
 use super::thread::{self, Thread};
 use super::{OpenFile, SpinLock};
+use crate::driver::claims::Claims;
 use crate::driver::work::{Cancellation, WorkKernel, WorkPlace};
 use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
@@ -16,7 +17,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 /// The driver's places for such requests, one per file at most.
 pub(super) struct Works<D: Driver> {
-    claims: Claims,
+    claims: Claims<SpinLock<[Option<FilePointer>; SLOTS]>>,
     places: [WorkPlace<Threads<D>>; SLOTS],
 }
 
@@ -31,7 +32,7 @@ pub(super) struct Threads<D: Driver> {
 
 impl<D: Driver> Works<D> {
     pub(super) const NEW: Self = Self {
-        claims: Claims::NONE,
+        claims: Claims::behind(SpinLock::guard([None; SLOTS])),
         places: [const { Threads::<D>::PLACE }; SLOTS],
     };
 
@@ -55,7 +56,7 @@ impl<D: Driver> Works<D> {
 
     /// Starts a thread on the request; returns the status to give to the I/O manager.
     pub(super) fn start(&'static self, irp: Irp, file: &OpenFile, job: D::Job) -> NTSTATUS {
-        let place = match self.claims.claim(file) {
+        let place = match self.claims.claim(FilePointer::to(file)) {
             Ok(place) => place,
             Err(refusal) => return irp.complete(Err(refusal.ntstatus())),
         };
@@ -68,7 +69,7 @@ impl<D: Driver> Works<D> {
 
     /// Has the file's work, if there is any, given up.
     pub(super) fn give_up(&self, file: &OpenFile) {
-        self.claims.with_place_of(file, |place| {
+        self.claims.with_place_of(FilePointer::to(file), |place| {
             if let Some(work) = self.places.get(place) {
                 work.cancellation.give_up.give_up();
             }
