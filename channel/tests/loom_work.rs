@@ -200,6 +200,12 @@ fn work(request: &mut Request, waits: bool, give_up: &Event) -> (i32, usize) {
     request.irp.memory.touch();
     let claimed = request.driver.claimed.load(Ordering::Acquire);
     assert!(claimed, "the place is its own until it is done");
+    let told = *give_up.set.lock().unwrap();
+    // Whoever cancels says so before.
+    assert!(
+        !told || request.irp.cancel.load(Ordering::Relaxed),
+        "told to give up for another"
+    );
     if waits {
         give_up.wait();
         return (REFUSED, 0);
@@ -323,5 +329,29 @@ fn who_gets_a_place_that_was_given_back_meets_nothing_of_the_one_before() {
         }
         dispatching.join().unwrap();
         machine.unload();
+    });
+}
+
+#[test]
+fn who_cancels_late_has_nobody_else_give_up() {
+    explore(|| {
+        let (machine, first) = (Machine::boot(false), Arc::new(Irp::default()));
+        let cancelling = thread::spawn({
+            let irp = first.clone();
+            move || irp.cancel()
+        });
+        dispatch(first.clone(), machine.driver.clone(), machine.place, false);
+        first.end();
+        if machine.driver.claim() {
+            let second = Arc::new(Irp::default());
+            let (irp, driver) = (second.clone(), machine.driver.clone());
+            let releases = driver.clone();
+            machine
+                .place
+                .start(Request { irp, driver }, false, move || releases.release());
+            assert_eq!(second.end(), WorkEnd::Done(0, 8));
+        }
+        cancelling.join().unwrap();
+        machine.place.join();
     });
 }
