@@ -19,10 +19,7 @@ mod appearance;
     )
 )]
 mod changes;
-#[cfg_attr(
-    not(target_os = "linux"),
-    allow(dead_code, reason = "on this system there is no service to ask")
-)]
+#[cfg(target_os = "linux")]
 mod failed;
 mod followed;
 #[cfg(target_os = "linux")]
