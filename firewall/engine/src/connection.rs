@@ -29,7 +29,7 @@ use firewall_abi::packet::{
 };
 use firewall_abi::rules::{FailMode, Head};
 use key::{reverse, reverse_devices, words};
-use lookup::{ALLOWED, GROUP, NONE, OUTDATED, belongs};
+use lookup::{ESTABLISHED, GROUP, NEW, STALE, look_up};
 use remember::{remember, renew};
 
 /// Where connections are kept.
@@ -246,28 +246,24 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
     let is_whole = *shape == Shape::Whole;
-    let mut belongs_to = if is_whole && goes_to_group(flow, ends) {
+    let mut found = if is_whole && goes_to_group(flow, ends) {
         GROUP
     } else {
-        NONE
+        NEW
     };
     let can_converse =
-        is_whole && belongs_to != GROUP && (may_begin(flow) || may_answer(flow) || is_error(flow));
+        is_whole && found != GROUP && (may_begin(flow) || may_answer(flow) || is_error(flow));
     let mut decision = Decision::default();
     if can_converse {
-        belongs_to = belongs(packet, ends, tables, connections, &mut decision);
-        if belongs_to == ALLOWED {
+        found = look_up(packet, ends, tables, connections, &mut decision);
+        if found == ESTABLISHED {
             return decision;
         }
-        if belongs_to == OUTDATED && still_allowed(packet, ends, tables, connections, &mut decision)
-        {
+        if found == STALE && still_allowed(packet, ends, tables, connections, &mut decision) {
             return decision;
         }
     }
-    if can_converse
-        && belongs_to == NONE
-        && accepts::<T, _, _>(&packet.flow, ends, connections) == 1
-    {
+    if can_converse && found == NEW && accepts::<T, _, _>(&packet.flow, ends, connections) == 1 {
         ends.classify(packet, Asked::Beginning, tables, &mut decision);
         if decision.verdict == Verdict::Allow as u8 {
             be_a_reply(&mut decision);
@@ -275,9 +271,9 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
         }
     }
     ends.classify(packet, Asked::Packet, tables, &mut decision);
-    let begins = belongs_to == GROUP || can_converse && may_begin(&packet.flow);
+    let begins = found == GROUP || can_converse && may_begin(&packet.flow);
     if begins && decision.verdict == Verdict::Allow as u8 {
-        remember(&packet.flow, belongs_to, ends, connections, &decision);
+        remember(&packet.flow, found, ends, connections, &decision);
     }
     decision
 }

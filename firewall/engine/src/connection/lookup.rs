@@ -12,24 +12,24 @@ use firewall_abi::firewall::{FlowEntry, FlowKey, carried};
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
 use firewall_abi::rules::{Head, NEEDS_INTERFACE, NEEDS_OUT_INTERFACE, NEEDS_PROGRAM, NEEDS_USER};
 
-// What `belongs` says, in numbers, because eBPF returns nothing else.
+// What `look_up` says, in numbers, because eBPF returns nothing else.
 
-/// The packet goes on with no connection that is remembered.
-pub(super) const NONE: u32 = 0;
-/// It goes on with one that was allowed.
-pub(super) const ALLOWED: u32 = 1;
-/// It is a reply in one that was allowed, but the rules have changed since.
-pub(super) const OUTDATED: u32 = 2;
-/// It may go on with one, and the rules have to say whether that is allowed.
-pub(super) const OTHER: u32 = 3;
-/// It goes on with none: it asks a group, and each member may answer.
+/// The packet belongs to no connection that is tracked.
+pub(super) const NEW: u32 = 0;
+/// It belongs to one that was allowed.
+pub(super) const ESTABLISHED: u32 = 1;
+/// It is a reply in one that was allowed by rules that have been replaced since.
+pub(super) const STALE: u32 = 2;
+/// It may belong to one, and the rules have to be asked about the packet itself.
+pub(super) const RECHECK: u32 = 3;
+/// It belongs to none: it asks a group, and each member may answer.
 pub(super) const GROUP: u32 = 4;
 
-/// To which connection the packet belongs, and the verdict on it if that was [`ALLOWED`].
+/// Looks the packet's connection up in the flow table; the verdict on it if that is [`ESTABLISHED`].
 ///
 /// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
 #[inline(never)]
-pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
+pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
     packet: &Parsed,
     ends: &mut E,
     tables: &T,
@@ -39,10 +39,10 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     let flow = &packet.flow;
     let mut key = key_of(flow);
     if is_error(flow) && !ends.quoted(flow, &mut key) {
-        return NONE;
+        return NEW;
     }
     let Some(head) = head(tables) else {
-        return NONE;
+        return NEW;
     };
     let now_ns = ends.now_ns();
     let Some(entry) = connections.find(&key) else {
@@ -50,7 +50,7 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     };
     if is_silent(&key, entry, now_ns) {
         connections.forget(&key);
-        return NONE;
+        return NEW;
     }
     if is_error(flow) {
         return about(entry, head, decision);
@@ -62,16 +62,16 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
             || !still_the_same(flow, head, entry, sender(flow, ends))
             || has_other_sender::<T, E>(flow, head, entry, ends)
         {
-            return OTHER;
+            return RECHECK;
         }
     } else if !may_answer(flow)
         || has_other_sender::<T, E>(flow, head, entry, ends)
         || E::SEEN_BEFORE && is_anothers_answer::<T, E>(flow, entry, ends)
         || ends.is_astray(flow, entry)
     {
-        return OTHER;
+        return RECHECK;
     } else if moved || entry.generation != head.generation {
-        return OUTDATED;
+        return STALE;
     }
     note_use(entry, initiates, flow.tcp_flags, now_ns);
     if !E::SEEN_BEFORE {
@@ -92,7 +92,7 @@ pub(super) fn belongs<T: Tables, E: Ends<T>, C: Connections>(
     } else if confirmed {
         connections.keep(&key);
     }
-    ALLOWED
+    ESTABLISHED
 }
 
 /// Whether what comes by other devices than its connection is no reply: it comes by a bridge that leads to this machine's guests alone,
@@ -118,7 +118,7 @@ pub(super) const fn may_move(head: &Head) -> bool {
     head.needs & (NEEDS_INTERFACE | NEEDS_OUT_INTERFACE) != 0
 }
 
-/// To what a packet belongs that has no entry of its own, as [`belongs`] says it. It has five arguments: a function of eBPF
+/// To what a packet belongs that has no entry of its own, as [`look_up`] says it. It has five arguments: a function of eBPF
 /// takes no more, and what the compiler makes of a sixth not every kernel takes.
 #[inline(never)]
 pub(super) fn without_entry<T: Tables, E: Ends<T>, C: Connections>(
@@ -149,13 +149,13 @@ pub(super) fn to_a_group<T: Tables, E: Ends<T>, C: Connections>(
     let device = ends.device();
     match connections.find(key) {
         Some(entry) if entry.device == device && !is_silent(key, entry, now_ns) => {
-            let belongs_to = about(entry, head, decision);
-            if belongs_to == ALLOWED && !E::SEEN_BEFORE {
+            let found = about(entry, head, decision);
+            if found == ESTABLISHED && !E::SEEN_BEFORE {
                 C::add(&mut entry.received, carried(1, ends.length().into()));
             }
-            belongs_to
+            found
         }
-        _ => NONE,
+        _ => NEW,
     }
 }
 
@@ -163,7 +163,7 @@ pub(super) fn to_a_group<T: Tables, E: Ends<T>, C: Connections>(
 #[inline(always)]
 pub(super) fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> u32 {
     if entry.generation != head.generation {
-        return OTHER;
+        return RECHECK;
     }
     *decision = verdict_of(
         entry.generation,
@@ -171,10 +171,10 @@ pub(super) fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> 
         Verdict::Allow,
         Reason::Reply as u8,
     );
-    ALLOWED
+    ESTABLISHED
 }
 
-/// Whether the packet belongs to a connection that was closed, as [`belongs`] says it.
+/// Whether the packet belongs to a connection that was closed, as [`look_up`] says it.
 #[inline(always)]
 pub(super) fn sent_again<C: Connections>(
     flow: &PacketHeaders,
@@ -185,10 +185,10 @@ pub(super) fn sent_again<C: Connections>(
     decision: &mut Decision,
 ) -> u32 {
     if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
-        return NONE;
+        return NEW;
     }
     let Some(entry) = connections.closed(key) else {
-        return NONE;
+        return NEW;
     };
     let reason = if entry.local_began == from_local(flow) {
         entry.reason
@@ -198,9 +198,9 @@ pub(super) fn sent_again<C: Connections>(
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     let recent = now_ns.saturating_sub(entry.stamp_ns) < SENT_AGAIN_NS;
     if recent && entry.generation == head.generation {
-        ALLOWED
+        ESTABLISHED
     } else {
-        NONE
+        NEW
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::begins::is_first_syn;
 use super::key::{from_local, key_of, of_a_group, words};
-use super::lookup::{GROUP, NONE};
+use super::lookup::{GROUP, NEW};
 use super::state::count;
 use super::{Connections, Ends, be_a_reply};
 use crate::headers::protocol::TCP;
@@ -46,13 +46,13 @@ pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
 #[inline(never)]
 pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     flow: &PacketHeaders,
-    belongs_to: u32,
+    found: u32,
     ends: &mut E,
     connections: &mut C,
     decision: &Decision,
 ) {
     let mut key = key_of(flow);
-    if belongs_to == GROUP {
+    if found == GROUP {
         of_a_group(&mut key);
     }
     let socket = sender(flow, ends);
@@ -61,7 +61,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     let quota_owner = quota_owner_of(flow, ends);
     let mut state = 0;
     let mut known_one = false;
-    if belongs_to != NONE {
+    if found != NEW {
         match connections.find(&key) {
             None => {}
             Some(known) if known.local_began != local_began => {
