@@ -1,7 +1,7 @@
 //! Packets one after the other, of one zone: parsed, and decided on with the connections that they make.
 #![no_main]
 
-use engine::connection::{Closed, Connections, Known, decide, key_of};
+use engine::connection::{Connections, Known, Retired, decide, key_of};
 use engine::rejected::{answer, may_be_answer};
 use engine::{Parsed, Shape, Slices, classify, is_error, parse, quoted};
 use firewall_abi::firewall::{FlowEntry, FlowKey};
@@ -195,7 +195,7 @@ fn local(how: u8) -> PacketMeta {
 #[derive(Default)]
 struct Remembered {
     known: HashMap<FlowKey, FlowEntry>,
-    closed: HashMap<FlowKey, FlowEntry>,
+    retired: HashMap<FlowKey, FlowEntry>,
 }
 
 impl Connections for Remembered {
@@ -203,7 +203,7 @@ impl Connections for Remembered {
         self.known.get_mut(key)
     }
 
-    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
+    fn insert(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         let entry = FlowEntry {
             quota_owner,
             direction,
@@ -219,15 +219,15 @@ impl Connections for Remembered {
         entry.state |= FlowEntry::KEPT;
     }
 
-    fn forget(&mut self, key: &FlowKey) {
+    fn remove(&mut self, key: &FlowKey) {
         self.known.remove(key);
     }
 
-    fn close(&mut self, key: &FlowKey) {
-        self.closed.extend(self.known.remove_entry(key));
+    fn retire(&mut self, key: &FlowKey) {
+        self.retired.extend(self.known.remove_entry(key));
     }
 
-    fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
-        self.closed.get(key).map(Closed::from)
+    fn retired(&mut self, key: &FlowKey) -> Option<Retired> {
+        self.retired.get(key).map(Retired::from)
     }
 }

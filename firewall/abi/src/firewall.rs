@@ -251,13 +251,13 @@ pub const RINGS: usize = 16;
 /// How many whose connections are counted: users, the devices that others are forwarded from, networks outside and who sends what is
 /// forwarded.
 pub const QUOTA_OWNERS: usize = 3 * 65_536;
-/// How many ended connections it remembers, so that what is sent again passes. Each has two slots where it may stand.
-pub const MAX_CLOSED: usize = 16_384;
+/// How many ended connections it remembers in the table of the retired, so that what is sent again passes. Each has two slots where it may stand.
+pub const MAX_RETIRED: usize = 16_384;
 
 /// The first of the two slots of an ended connection: the other one follows. `seed` keeps those outside from choosing who shares them.
 #[must_use]
 #[inline(always)]
-pub fn first_closed_slot(key: &FlowKey, seed: u64) -> u32 {
+pub fn first_retired_slot(key: &FlowKey, seed: u64) -> u32 {
     const ODD: u64 = 0x9E37_79B9_7F4A_7C15;
     let [a, b, c, d, e]: &[u64; 5] = zerocopy::transmute_ref!(key);
     let mixed = |so_far: u64, word: u64| {
@@ -265,7 +265,7 @@ pub fn first_closed_slot(key: &FlowKey, seed: u64) -> u32 {
         product ^ product >> 32
     };
     let mixed = mixed(mixed(mixed(mixed(mixed(seed, *a), *b), *c), *d), *e);
-    (mixed as u32 & (MAX_CLOSED as u32 / 2 - 1)) * 2
+    (mixed as u32 & (MAX_RETIRED as u32 / 2 - 1)) * 2
 }
 /// How many programs' paths the driver remembers.
 pub const MAX_PROGRAMS: usize = 8192;

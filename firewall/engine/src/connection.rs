@@ -32,18 +32,18 @@ use key::{reverse, reverse_devices, words};
 use lookup::{ESTABLISHED, GROUP, NEW, STALE, look_up};
 use remember::{remember, renew};
 
-/// Where connections are kept.
+/// The flow table: where connections are tracked.
 pub trait Connections {
     /// Whether some of them may be forwarded.
     const FORWARDS: bool = true;
 
-    /// The connection's entry, unless it is forgotten. What is changed in it stays.
+    /// The connection's entry, if it is tracked. What is changed in it stays.
     fn find(&mut self, key: &FlowKey) -> Option<&mut FlowEntry>;
 
-    /// Remembers a new one, unless it was begun meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its quota owner,
+    /// Inserts a new one, unless it was inserted meanwhile, and returns its entry: [`FlowEntry::NEW`], but for its quota owner,
     /// direction and slot. The oldest of those that are not confirmed makes room for it: of what began outside any, else one of the
     /// same quota owner.
-    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry>;
+    fn insert(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry>;
 
     /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where its
     /// [quota owner](crate::quota::has_room) has no room it counts that, and the connection stays where it is.
@@ -61,21 +61,21 @@ pub trait Connections {
         *counter = counter.wrapping_add(more);
     }
 
-    /// Forgets one.
-    fn forget(&mut self, key: &FlowKey);
+    /// Removes one.
+    fn remove(&mut self, key: &FlowKey);
 
-    /// Moves one that both ends have ended to where it makes room for others: for a while its last packets may be sent
+    /// Moves one that both ends have ended to a table of its own, as TCP's TIME_WAIT does: for a while its last packets may be sent
     /// again.
-    fn close(&mut self, key: &FlowKey);
+    fn retire(&mut self, key: &FlowKey);
 
-    /// What is known of a connection that was closed, unless it is forgotten.
-    fn closed(&mut self, key: &FlowKey) -> Option<Closed>;
+    /// What is known of a retired connection, if it is there still.
+    fn retired(&mut self, key: &FlowKey) -> Option<Retired>;
 }
 
-/// What says whether the packets of a connection that was closed may be sent again: as in its [`FlowEntry`].
+/// What is left of a connection that both ends have ended, and says whether its packets may be sent again: as in its [`FlowEntry`].
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Closed {
+pub struct Retired {
     /// When it was last used.
     pub stamp_ns: u64,
     /// The rule that allowed its beginning.
@@ -88,7 +88,7 @@ pub struct Closed {
     pub local_began: u8,
 }
 
-impl From<&FlowEntry> for Closed {
+impl From<&FlowEntry> for Retired {
     #[inline(always)]
     fn from(entry: &FlowEntry) -> Self {
         Self {

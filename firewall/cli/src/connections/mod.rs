@@ -8,10 +8,10 @@ mod ring;
 mod tests;
 
 use aging::Aging;
-use engine::connection::{Closed, Connections, Known, decide, is_silent, key_of, may_wait};
+use engine::connection::{Connections, Known, Retired, decide, is_silent, key_of, may_wait};
 use engine::quota::{charged_owners, has_room, parts, ring_owner};
 use engine::{Parsed, Tables, is_error, may_keep_the_link, quoted};
-use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_CLOSED, MAX_UNCONFIRMED_ARRIVALS, RINGS};
+use firewall_abi::firewall::{FlowEntry, FlowKey, MAX_RETIRED, MAX_UNCONFIRMED_ARRIVALS, RINGS};
 use firewall_abi::packet::{Decision, Direction, GUESTS, PacketMeta};
 use ring::Ring;
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub struct Remembered {
     /// Which of them each quota owner has.
     rings: HashMap<u32, usize>,
     /// Those that both ends have ended.
-    closed: Aging<MAX_CLOSED>,
+    retired: Aging<MAX_RETIRED>,
     /// How often a confirmed connection found no room among those that make none for new ones.
     pub full: u64,
     /// Who is at the zone's end of the packet that is being judged, as far as it is known.
@@ -90,7 +90,7 @@ impl Remembered {
                 .map(|(key, _)| *key)
                 .collect();
             for key in silent {
-                self.forget(&key);
+                self.remove(&key);
             }
         }
         self.has_room_now(entry)
@@ -150,7 +150,7 @@ impl Connections for Remembered {
             .or_else(|| arriving.entries.get_mut(key))
     }
 
-    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
+    fn insert(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         let entry = FlowEntry {
             quota_owner,
             direction,
@@ -188,7 +188,7 @@ impl Connections for Remembered {
             .any(|part| may_wait(ring.oldest_ns(part), now_ns))
     }
 
-    fn forget(&mut self, key: &FlowKey) {
+    fn remove(&mut self, key: &FlowKey) {
         if let Some(entry) = self.confirmed.remove(key) {
             self.count_kept(&entry, -1);
         } else if let Some(entry) = self.find(key).copied() {
@@ -196,16 +196,16 @@ impl Connections for Remembered {
         }
     }
 
-    fn close(&mut self, key: &FlowKey) {
+    fn retire(&mut self, key: &FlowKey) {
         let Some(entry) = self.find(key).copied() else {
             return;
         };
-        self.forget(key);
-        self.closed.put(key, &entry);
+        self.remove(key);
+        self.retired.put(key, &entry);
     }
 
-    fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
-        self.closed.entries.get(key).map(Closed::from)
+    fn retired(&mut self, key: &FlowKey) -> Option<Retired> {
+        self.retired.entries.get(key).map(Retired::from)
     }
 }
 

@@ -13,11 +13,11 @@ use crate::tables::{count_full, seed};
 use crate::{clock, judge};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
-use engine::connection::{Closed, Connections, is_silent, may_wait};
+use engine::connection::{Connections, Retired, is_silent, may_wait};
 use engine::quota::{PARTS, charged_owners, has_room, parts, ring_owner};
 use firewall_abi::firewall::{
-    FlowEntry, FlowKey, MAX_CLOSED, MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, QUOTA_OWNERS,
-    first_closed_slot,
+    FlowEntry, FlowKey, MAX_FLOWS, MAX_RETIRED, MAX_UNCONFIRMED_ARRIVALS, QUOTA_OWNERS,
+    first_retired_slot,
 };
 use firewall_abi::packet::Direction;
 
@@ -38,13 +38,13 @@ static ARRIVING: LruHashMap<FlowKey, FlowEntry, MAX_UNCONFIRMED_ARRIVALS> = LruH
 /// Connections that both ends have ended: of the two slots that one has, it takes the one that was taken longer ago. Whoever closes
 /// connections by the thousand a second would wait for the kernel's own table that makes room by itself.
 #[btf_map]
-static CLOSED: Array<ClosedFlow, MAX_CLOSED> = Array::new();
+static RETIRED: Array<RetiredFlow, MAX_RETIRED> = Array::new();
 
 /// One of them, in a cache line's room.
 #[repr(C)]
-struct ClosedFlow {
+struct RetiredFlow {
     key: FlowKey,
-    closed: Closed,
+    retired: Retired,
 }
 
 /// What an entry is before it is filled in. Written by the service.
@@ -78,7 +78,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     }
 
     #[inline(always)]
-    fn begin(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
+    fn insert(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry> {
         // Before, not within: each takes its own part of the small stack.
         let slot = if arrived(direction) {
             NO_SLOT
@@ -159,7 +159,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     }
 
     #[inline(never)]
-    fn forget(&mut self, key: &FlowKey) {
+    fn remove(&mut self, key: &FlowKey) {
         tell_carried(key);
         // SAFETY: read at once; the kernel keeps the entry's memory for as long as the program runs.
         if let Some(kept) = unsafe { FLOWS.get(key) } {
@@ -174,44 +174,44 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     }
 
     #[inline(always)]
-    fn close(&mut self, key: &FlowKey) {
+    fn retire(&mut self, key: &FlowKey) {
         if let Some(entry) = self.find(key) {
-            note_closed(key, entry);
+            note_retired(key, entry);
             // What it has carried is told now.
-            self.forget(key);
+            self.remove(key);
         }
     }
 
     #[inline(always)]
-    fn closed(&mut self, key: &FlowKey) -> Option<Closed> {
-        let first = first_closed_slot(key, seed());
+    fn retired(&mut self, key: &FlowKey) -> Option<Retired> {
+        let first = first_retired_slot(key, seed());
         (first..first + 2).find_map(|slot| {
             // Read at once; one that is taken meanwhile has another connection's values, which its reader compares or does not mind.
-            let flow = CLOSED.get(slot)?;
-            is_same(&flow.key, key).then_some(flow.closed)
+            let flow = RETIRED.get(slot)?;
+            is_same(&flow.key, key).then_some(flow.retired)
         })
     }
 }
 
-/// Remembers for a while that a connection has ended.
+/// Puts an ended connection into the table of the retired.
 #[inline(always)]
-fn note_closed(key: &FlowKey, entry: &FlowEntry) {
-    let first = first_closed_slot(key, seed());
-    let (Some(one), Some(other)) = (CLOSED.get_ptr_mut(first), CLOSED.get_ptr_mut(first + 1))
+fn note_retired(key: &FlowKey, entry: &FlowEntry) {
+    let first = first_retired_slot(key, seed());
+    let (Some(one), Some(other)) = (RETIRED.get_ptr_mut(first), RETIRED.get_ptr_mut(first + 1))
     else {
         return;
     };
     // SAFETY: the map's value, which outlives the program.
-    let one_stamp = unsafe { (*one).closed.stamp_ns };
+    let one_stamp = unsafe { (*one).retired.stamp_ns };
     // SAFETY: likewise.
-    let other_stamp = unsafe { (*other).closed.stamp_ns };
+    let other_stamp = unsafe { (*other).retired.stamp_ns };
     let flow = if other_stamp < one_stamp { other } else { one };
     // SAFETY: likewise.
     let flow = unsafe { &mut *flow };
     // No generation is 0: while it is written, nothing passes by it.
-    flow.closed.generation = 0;
+    flow.retired.generation = 0;
     flow.key = *key;
-    flow.closed = entry.into();
+    flow.retired = entry.into();
 }
 
 /// Tells what a connection has carried since that was last told, if it has.
@@ -255,7 +255,7 @@ pub fn forget_silent(key: &FlowKey) {
         .find(key)
         .is_some_and(|entry| is_silent(key, entry, now_ns))
     {
-        Flows::<true>.forget(key);
+        Flows::<true>.remove(key);
     }
 }
 

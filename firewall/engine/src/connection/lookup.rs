@@ -49,7 +49,7 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
         return without_entry(&(flow, head), &mut key, ends, connections, decision);
     };
     if is_silent(&key, entry, now_ns) {
-        connections.forget(&key);
+        connections.remove(&key);
         return NEW;
     }
     if is_error(flow) {
@@ -88,7 +88,7 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
     };
     *decision = verdict_of(entry.generation, entry.rule, Verdict::Allow, reason);
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
-        connections.close(&key);
+        connections.retire(&key);
     } else if confirmed {
         connections.keep(&key);
     }
@@ -174,7 +174,7 @@ pub(super) fn about(entry: &FlowEntry, head: &Head, decision: &mut Decision) -> 
     ESTABLISHED
 }
 
-/// Whether the packet belongs to a connection that was closed, as [`look_up`] says it.
+/// Whether the packet belongs to a connection that was retired, as [`look_up`] says it.
 #[inline(always)]
 pub(super) fn sent_again<C: Connections>(
     flow: &PacketHeaders,
@@ -187,7 +187,7 @@ pub(super) fn sent_again<C: Connections>(
     if flow.protocol != TCP || flow.tcp_flags & SYN != 0 {
         return NEW;
     }
-    let Some(entry) = connections.closed(key) else {
+    let Some(entry) = connections.retired(key) else {
         return NEW;
     };
     let reason = if entry.local_began == from_local(flow) {

@@ -28,7 +28,7 @@ pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
     let by_its_own = entry.device == ends.device();
     if decision.verdict != Verdict::Allow as u8 {
         if by_its_own && entry.generation != decision.generation {
-            connections.forget(&key);
+            connections.remove(&key);
         }
         return;
     }
@@ -68,7 +68,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
                 if known.state & FlowEntry::ENDING == 0 {
                     return;
                 }
-                connections.forget(&key);
+                connections.remove(&key);
             }
             // A new one of somebody else's. What goes on stays with who began it: a socket that is closing has no user any more.
             Some(known)
@@ -76,7 +76,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
                     || known.quota_owner != quota_owner
                         && (flow.protocol != TCP || is_first_syn(flow)) =>
             {
-                connections.forget(&key);
+                connections.remove(&key);
             }
             Some(known) => {
                 // Whatever begins anew has been answered by nobody yet.
@@ -93,7 +93,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     let entry = if known_one {
         connections.find(&key)
     } else {
-        connections.begin(&key, quota_owner, flow.direction)
+        connections.insert(&key, quota_owner, flow.direction)
     };
     let Some(entry) = entry else {
         return;

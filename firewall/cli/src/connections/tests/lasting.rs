@@ -62,9 +62,9 @@ fn the_last_packets_of_an_ended_conversation_may_be_sent_again() {
         assert!(run.with_flags(1, packet, flags).0);
     }
     let Remembered {
-        confirmed, closed, ..
+        confirmed, retired, ..
     } = &run.connections;
-    assert_eq!((confirmed.len(), closed.entries.len()), (0, 1));
+    assert_eq!((confirmed.len(), retired.entries.len()), (0, 1));
     assert_eq!(run.with_flags(100, back, fin), REPLY);
     assert_eq!(run.with_flags(122, back, fin), REFUSED);
 }

@@ -95,7 +95,7 @@ fn one_user_has_a_share_of_what_makes_no_room_and_pushes_out_nobody_else() {
     // What is forgotten is counted.
     let keys: Vec<FlowKey> = run.connections.confirmed.keys().copied().collect();
     for key in keys {
-        run.connections.forget(&key);
+        run.connections.remove(&key);
     }
     assert!(
         run.connections

@@ -1,6 +1,6 @@
 //! Where what is known of ended connections stands.
 
-use firewall_abi::firewall::{FlowKey, MAX_CLOSED, first_closed_slot};
+use firewall_abi::firewall::{FlowKey, MAX_RETIRED, first_retired_slot};
 use std::collections::HashMap;
 
 #[test]
@@ -15,10 +15,10 @@ fn ended_connections_stand_all_over_and_nobody_outside_can_choose_where() {
     let keys: Vec<FlowKey> = keys.collect();
     let (mut shared, mut moved) = (HashMap::<u32, u32>::new(), 0);
     for key in &keys {
-        let slot = first_closed_slot(key, 7);
-        assert!(slot.is_multiple_of(2) && slot < MAX_CLOSED as u32);
+        let slot = first_retired_slot(key, 7);
+        assert!(slot.is_multiple_of(2) && slot < MAX_RETIRED as u32);
         *shared.entry(slot).or_default() += 1;
-        moved += u32::from(first_closed_slot(key, 8) != slot);
+        moved += u32::from(first_retired_slot(key, 8) != slot);
     }
     // As many as there are pairs of slots: of numbers drawn at random some ten would share the fullest.
     let fullest = shared.values().max().copied().unwrap_or_default();
