@@ -101,7 +101,8 @@ impl From<&FlowEntry> for Retired {
     }
 }
 
-/// When a packet is seen, and who is at its end in the zone, which is asked only when it has to be.
+/// The context of a packet beside its bytes: when it is seen, by which device, and which socket, user and program is at its end in the
+/// zone. What costs something to find out is asked only when it has to be.
 pub trait Ends<T: Tables> {
     /// Whether a packet that goes on with a connection was counted before: it is seen again where a socket gets it.
     const SEEN_BEFORE: bool = false;
@@ -202,7 +203,7 @@ pub trait Ends<T: Tables> {
 pub enum Asked {
     /// The packet itself.
     Packet = 0,
-    /// What its connection began with: the packet is a reply.
+    /// What its connection began with, in the original direction: the packet is a reply.
     Beginning = 1,
 }
 

@@ -20,6 +20,7 @@ use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
 /// Where they wait for the service, which alone has this ring.
 #[btf_map]
 static DNS_ANSWERS: RingBuf<AnswerPacket, RING_BYTES> = RingBuf::new();
+/// How many were handed to the service, and how many found no room.
 #[btf_map]
 static DNS_SEEN: Array<AnswersSeen, 1> = Array::new();
 

@@ -142,7 +142,7 @@ fn in_stack<const FORWARDED: bool>(ctx: *mut bpf_nf_ctx, direction: Direction) -
     verdict
 }
 
-/// Goes on with the program at this index of the table. It comes back if there is none.
+/// Goes on with the program at this index of the table (a tail call). It comes back if there is none.
 #[inline(always)]
 fn go_on(ctx: *mut bpf_nf_ctx, index: u32) {
     let judges = core::ptr::from_ref(&JUDGES).cast_mut().cast();

@@ -15,6 +15,7 @@ use firewall_abi::rejected::{MOST_BYTES, RING_BYTES, RejectedPacket, RejectedSee
 /// Where they wait for the service, which alone has this ring.
 #[btf_map]
 static REJECTED: RingBuf<RejectedPacket, RING_BYTES> = RingBuf::new();
+/// How many were handed to the service, and how many found no room.
 #[btf_map]
 static REJECTED_SEEN: Array<RejectedSeen, 1> = Array::new();
 

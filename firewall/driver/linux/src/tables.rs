@@ -27,10 +27,13 @@ static SETS: ArrayOfMaps<Table, { SETS_TABLES as usize }> = ArrayOfMaps::new();
 /// (`BPF_F_NO_PREALLOC`).
 #[btf_map]
 static MEMBERS: HashMap<[u8; 16], Member, MAX_MEMBERS, 1> = HashMap::new();
+/// Until when the generation that is tried out is in force. Written by the service.
 #[btf_map]
 static LEASE: Array<Lease, 1> = Array::new();
+/// Packets that were judged, by direction and verdict, and what found no room: a line for each processor.
 #[btf_map]
 static VERDICTS: Array<Verdicts, VERDICT_LINES> = Array::new();
+/// The process of the service, its network namespace and its sockets. Written by it; the driver notes that the process has ended.
 #[btf_map]
 static SERVICE: Array<Service, 1> = Array::new();
 
@@ -50,6 +53,7 @@ static MARK: Global<u32> = Global::new(UNSET as u32);
 #[unsafe(no_mangle)]
 static SEED: Global<u64> = Global::new(UNSET);
 
+/// See [`SEED`].
 #[inline(always)]
 pub fn seed() -> u64 {
     SEED.load()
