@@ -194,7 +194,10 @@ fn each_function_that_a_driver_imports_has_its_highest_level_and_is_called_here(
         .collect();
     let known: BTreeSet<&str> = imports::LEVELS.iter().map(|(name, _)| *name).collect();
     assert!(declared.len() > 40);
-    assert_eq!(declared, known);
+    assert_eq!(
+        declared, known,
+        "what a driver imports has a wrapper in nt/imports.rs, with its highest level"
+    );
     let machine = Machine::load(None, entry).expect("it starts");
     live(&machine);
     let called = machine.unload().called;
@@ -252,6 +255,14 @@ fn a_request_that_waits_in_the_driver_ends_as_whatever_ends_it() {
     machine.unload();
 }
 
+/// The driver is to be stopped, and then is not.
+fn detach_all_and_resume(machine: &Machine) {
+    let admin = App::open(machine, ADMINISTRATOR).expect("it opens");
+    assert_eq!(admin.command(Command::DetachAll, 0).status, 0);
+    assert_eq!(admin.command(Command::Resume, 0).status, 0);
+    admin.close();
+}
+
 #[test]
 fn requests_cancellations_ends_and_cleanups_meet_at_any_moment() {
     let machine = Machine::load(None, entry).expect("it starts");
@@ -272,7 +283,9 @@ fn requests_cancellations_ends_and_cleanups_meet_at_any_moment() {
                 round * 29,
             );
             beside(&|app| drop(app.ask(OFFER, 0).end()), round * 31);
-            match round % 3 {
+            beside(&|app| app.machine.process_starts(USER), round * 37);
+            match round % 4 {
+                3 => beside(&|app| detach_all_and_resume(app.machine), round * 43),
                 0 => beside(
                     &|app| drop(app.command(Command::Dereference, 0)),
                     round * 43,
