@@ -37,6 +37,13 @@
 //! resolvers = "192.0.2.53"     # whose answers count; if left out: those of whom this machine asks
 //! comment = "where it is from"
 //!
+//! [[network]]                  # where the machine may be, known by the default route that leads out of there
+//! id = "home"
+//! interface = ["eth0", "wlan*"]                # the device that the route goes by, or a list; any if left out
+//! gateway = "192.168.1.1"                      # the gateway: address, prefix, range, or a list; any if left out
+//! gateway_hardware = "02:00:5e:10:00:01"       # the gateway's hardware address, or a list; any if left out
+//! comment = "the flat"
+//!
 //! [[rule]]                     # tried in this order, the first that matches decides
 //! id = "web"                   # its name in records and messages
 //! action = "allow"             # or "block"; or "reject", which tells the sender
@@ -53,6 +60,7 @@
 //! # out_interface = "docker0"                  # the device it goes out by: with direction = "forward" only
 //! user = [1000, "root"]                        # the user at this machine's end: a number, a name, or a list
 //! program = "/usr/bin/curl"                    # the program at this machine's end, or a list
+//! network = "home"                             # on while this network is there, or one of a list; "!home": while it is not
 //! log = true                   # reported? if left out: blocked packets are, allowed ones are not
 //! enabled = true
 //! comment = "what it is for"
@@ -72,6 +80,7 @@ pub mod document;
 mod host;
 mod joined;
 mod list;
+mod network;
 mod own_network;
 mod paths;
 mod ports;
@@ -96,6 +105,10 @@ pub use device::{device_words, names_device};
 pub use host::HostPattern;
 pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
+pub use network::{
+    DefaultRoute, HardwareAddress, Network, NetworkRule, NetworkRules, Presence, RuleNetworks,
+    Sighting, as_if,
+};
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;
 pub use protocol::Protocol;
@@ -120,6 +133,9 @@ pub struct Rules {
     fail_mode: FailMode,
     rules: Vec<Rule>,
     sets: Vec<Set>,
+    networks: Vec<Network>,
+    /// Which of them are there, as far as that was said.
+    presences: Vec<Presence>,
     /// What the sets hold, if rules ask for any.
     members: Option<Arc<Sets>>,
     warnings: Vec<Finding>,
@@ -169,6 +185,10 @@ pub struct Rule {
     pub asking: Asking,
     /// Whether it is tried at all.
     pub enabled: bool,
+    /// The networks in which it is.
+    pub networks: RuleNetworks,
+    /// Whether they are right where the machine is, as far as that was said: [`Rules::put_at`].
+    pub is_here: bool,
     /// What it is for.
     pub comment: Option<String>,
     /// What it matches beside the above while something that it names can't be had.
@@ -219,6 +239,8 @@ impl Rule {
             log: _,
             asking: _,
             enabled: _,
+            networks: _,
+            is_here: _,
             comment: _,
             presumed: _,
         } = self;
@@ -239,10 +261,10 @@ impl Rule {
         }
     }
 
-    /// Whether it names the loopback device and is enabled. By its whole name: how other devices' names begin as well does not have all
+    /// Whether it names the loopback device and is on. By its whole name: how other devices' names begin as well does not have all
     /// judged that stays on the machine.
     pub(crate) fn names_loopback(&self) -> bool {
-        self.enabled && self.interfaces.iter().any(|word| word == "lo")
+        self.is_on() && self.interfaces.iter().any(|word| word == "lo")
     }
 }
 
@@ -351,6 +373,7 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
         fail_mode,
         rules,
         sets,
+        networks,
         members,
     } = read::file(text, &mut report, resolver);
     let report::Remarks {
@@ -383,6 +406,8 @@ pub fn parse(name: &str, text: &str, resolver: &dyn Resolver) -> Result<Rules, E
         fail_mode,
         rules,
         sets,
+        networks,
+        presences: Vec::new(),
         members,
         warnings: Vec::new(),
         troubles,
@@ -471,13 +496,12 @@ impl Rules {
         self.asking
     }
 
-    /// Whether a rule that is enabled asks a person, or a default does.
+    /// Whether a rule that is on asks a person, or a default does.
     #[must_use]
     pub fn asks(&self) -> bool {
         let defaults = Direction::ALL.map(|direction| self.default_for(direction).action);
-        let enabled = self.rules.iter().filter(|rule| rule.enabled);
-        enabled
-            .map(|rule| rule.action)
+        let on = self.rules.iter().filter(|rule| rule.is_on());
+        on.map(|rule| rule.action)
             .chain(defaults)
             .any(|action| action == Verdict::Ask)
     }
@@ -500,6 +524,10 @@ impl Rules {
         let pages = ready
             .or_else(|| Some(compile::build(self.source()).ok()?.pages))
             .unwrap_or_default();
+        self.table(pages, generation)
+    }
+
+    fn table(&self, pages: Vec<Page>, generation: u32) -> Table {
         let sets = self.members.clone().filter(|_| compile::asks_sets(&pages));
         let mut table = Table { pages, sets };
         table.number(generation);
@@ -511,7 +539,7 @@ impl Rules {
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(table.pages);
     }
 
-    /// Whether what stays on the loopback device is judged: a rule that is enabled names that.
+    /// Whether what stays on the loopback device is judged: a rule that is on names that.
     #[must_use]
     pub fn judges_loopback(&self) -> bool {
         self.rules.iter().any(Rule::names_loopback)

@@ -1,6 +1,7 @@
 //! From TOML to rules and sets, saying all that is wrong.
 
 mod names;
+mod network;
 mod rule;
 mod set;
 
@@ -11,17 +12,18 @@ use crate::set::{Members, Set, grouped};
 use crate::value::{
     action, action_of_forwarded, answer_within, boolean, fail_mode, unanswered, version,
 };
-use crate::{Asking, DefaultAction, Defaults, Rule};
+use crate::{Asking, DefaultAction, Defaults, Network, Rule};
 use firewall_abi::packet::Verdict;
 use firewall_abi::rules::{FailMode, MAX_RULES};
 use names::Names;
+use network::{asked_networks, networks};
 use rule::rule;
 use set::{asked_sets, check_fetched, set};
 use std::collections::HashMap;
 use std::ops::Range;
 use toml::de::DeTable;
 
-const FILE_KEYS: &[&str] = &["version", "default", "service", "set", "rule"];
+const FILE_KEYS: &[&str] = &["version", "default", "service", "set", "network", "rule"];
 const DEFAULT_KEYS: &[&str] = &[
     "inbound",
     "outbound",
@@ -41,6 +43,7 @@ pub(crate) struct File {
     pub(crate) fail_mode: FailMode,
     pub(crate) rules: Vec<Rule>,
     pub(crate) sets: Vec<Set>,
+    pub(crate) networks: Vec<Network>,
     /// What each set holds; nothing if no rule asks for it.
     pub(crate) members: Vec<Members>,
 }
@@ -72,7 +75,8 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
         section.report,
     );
     check_fetched(&sets, section.report);
-    let mut names = Names::new(&sets, resolver);
+    let networks = networks(&mut section);
+    let mut names = Names::new(&sets, &networks, resolver);
     let tables = section.tables("rule");
     let rules: Vec<_> = tables
         .into_iter()
@@ -86,7 +90,12 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
         section.report,
     );
     check_size(&rules, section.report);
-    let asked = names.asked;
+    let Names {
+        asked,
+        networks_asked,
+        ..
+    } = names;
+    let networks = asked_networks(networks, &networks_asked, section.report);
     let rules = rules.into_iter().map(|(rule, _)| rule).collect();
     let (sets, members) = asked_sets(sets, &asked, section.report);
     File {
@@ -95,6 +104,7 @@ pub(crate) fn file(text: &str, report: &mut Report<'_>, resolver: &dyn Resolver)
         fail_mode,
         rules,
         sets,
+        networks,
         members,
     }
 }

@@ -121,6 +121,10 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
     if !wide.presumed.is_empty() {
         return false;
     }
+    // One that is off in some networks lets the other decide there.
+    if !wide.networks.named.is_empty() && wide.networks != rule.networks {
+        return false;
+    }
     let narrow = |takes: fn(&Rule) -> Takes<u32>| within(takes(rule), takes(wide));
     let broad = |takes: fn(&Rule) -> Takes<u128>| within(takes(rule), takes(wide));
     let RuleKeys {

@@ -86,6 +86,8 @@ impl Rules {
         let mut without = Self {
             rules: rules.collect(),
             sets: self.sets.clone(),
+            networks: self.networks.clone(),
+            presences: self.presences.clone(),
             members: self.members.clone(),
             warnings: Vec::new(),
             troubles: Vec::new(),

@@ -1,9 +1,10 @@
 //! Single values, from TOML to what they mean.
 
 use crate::device::{ANY, GUESTS_WORD, KIND};
+use crate::network::check_name;
 use crate::program::special;
 use crate::report::{Wrong, shown, suggestion};
-use crate::{Addresses, HostPattern, Protocol, User, ports};
+use crate::{Addresses, HardwareAddress, HostPattern, Protocol, User, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
 use firewall_abi::rules::{FailMode, PortRange};
 use std::net::IpAddr;
@@ -243,6 +244,28 @@ pub(crate) fn interface(value: &DeValue<'_>) -> Result<String, Wrong> {
             "`{word}` is no device's name; `ip link` shows them, like eth0 or wg0; veth* is all that begin so"
         )
     })
+}
+
+/// A device's name, or how names begin.
+pub(crate) fn device(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let word = interface(value)?;
+    if word.starts_with(KIND) {
+        return Err(format!(
+            "`{word}` is no device that a default route goes by; write its name, or how names begin and one {ANY}"
+        ));
+    }
+    Ok(word)
+}
+
+/// The name of a network.
+pub(crate) fn network_id(value: &DeValue<'_>) -> Result<String, Wrong> {
+    let name = id(value)?;
+    check_name(&name).map(|()| name)
+}
+
+/// The hardware address of a gateway.
+pub(crate) fn hardware_address(value: &DeValue<'_>) -> Result<HardwareAddress, Wrong> {
+    string(value)?.parse()
 }
 
 /// The path of a program, or one of the words for what has none.

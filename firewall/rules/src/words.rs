@@ -83,3 +83,25 @@ pub fn protocols(rule: &Rule) -> Vec<String> {
     );
     all
 }
+
+/// In which networks a rule is on, if not in all: `at home, office`, `not at home`.
+#[must_use]
+pub fn networks(rule: &Rule, rules: &Rules) -> Option<String> {
+    let names = network_names(rule, rules);
+    let word = if rule.networks.elsewhere {
+        "not at"
+    } else {
+        "at"
+    };
+    (!names.is_empty()).then(|| format!("{word} {}", names.join(", ")))
+}
+
+/// The names of the networks that a rule asks for.
+#[must_use]
+pub fn network_names<'r>(rule: &Rule, rules: &'r Rules) -> Vec<&'r str> {
+    let networks = rule.networks.named.iter();
+    networks
+        .filter_map(|place| rules.network(*place))
+        .map(|network| network.id.as_str())
+        .collect()
+}

@@ -108,6 +108,8 @@ fn the_keys_as_documented_are_the_keys_that_are_read() {
         (into.log, out.log, rules.fail_mode()),
         (true, false, FailMode::Static)
     );
+    let home = rules.network(web.networks.named[0]).unwrap();
+    assert_eq!((home.id.as_str(), home.interfaces.len()), ("home", 2));
     let set = rules.set(0).unwrap();
     assert_eq!(
         (set.id.as_str(), set.entries, set.file.as_deref()),

@@ -116,19 +116,19 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn enabled(&self) -> impl Iterator<Item = (usize, &'a Rule)> + use<'a> {
+    fn on(&self) -> impl Iterator<Item = (usize, &'a Rule)> + use<'a> {
         self.rules
             .iter()
             .enumerate()
-            .filter(|(_, rule)| rule.enabled)
+            .filter(|(_, rule)| rule.is_on())
     }
 
-    /// The sets, if a rule that is enabled asks for one.
+    /// The sets, if a rule that is on asks for one.
     fn asked_sets(&self) -> Option<&'a Sets> {
         let asks = |(_, rule): (_, &Rule)| {
             !(rule.source_sets.is_empty() && rule.destination_sets.is_empty())
         };
-        self.sets.filter(|_| self.enabled().any(asks))
+        self.sets.filter(|_| self.on().any(asks))
     }
 }
 
@@ -210,7 +210,7 @@ impl Building<'_> {
         self.room(name, |pages| {
             let intervals = sweep(
                 pages,
-                rules.enabled().map(|(number, rule)| (number, takes(rule))),
+                rules.on().map(|(number, rule)| (number, takes(rule))),
             )?;
             lay(pages, &intervals)
         })
@@ -221,7 +221,7 @@ impl Building<'_> {
         self.room(name, |pages| {
             let intervals = sweep(
                 pages,
-                rules.enabled().map(|(number, rule)| (number, takes(rule))),
+                rules.on().map(|(number, rule)| (number, takes(rule))),
             )?;
             lay(pages, &intervals)
         })
@@ -285,7 +285,7 @@ impl Building<'_> {
     fn no_ports(&mut self) -> Result<u32, Full> {
         let mut vector = Running::empty();
         self.source
-            .enabled()
+            .on()
             .filter(|(_, rule)| !asks_ports(rule))
             .for_each(|(number, _)| vector.toggle(number));
         self.pages.vector(&vector)
@@ -341,7 +341,7 @@ impl Building<'_> {
             .any(|default| default.action == Verdict::Ask);
         let first = if by_default { NEEDS_PERSON } else { 0 };
         self.source
-            .enabled()
+            .on()
             .fold(first, |all, (_, rule)| all | asks(rule))
     }
 
@@ -353,7 +353,7 @@ impl Building<'_> {
     ) -> Result<u32, Full> {
         let rules = self.source;
         let mut by_set: Vec<Vec<usize>> = Vec::new();
-        for (number, rule) in rules.enabled() {
+        for (number, rule) in rules.on() {
             for set in asked(rule) {
                 let set = *set as usize;
                 by_set.resize_with(by_set.len().max(set + 1), Vec::new);

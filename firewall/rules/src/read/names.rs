@@ -1,6 +1,8 @@
 //! What rules name, looked up once.
 
+use super::network::ReadNetwork;
 use super::set::ReadSet;
+use crate::network::no_network;
 use crate::program::identity;
 use crate::report::suggestion;
 use crate::resolver::Resolver;
@@ -12,6 +14,9 @@ use std::collections::HashMap;
 /// What rules name, and what was found out about it.
 pub(super) struct Names<'a> {
     pub(super) resolver: &'a dyn Resolver,
+    networks: HashMap<String, u32>,
+    /// Which networks a rule asks for, by their places.
+    pub(super) networks_asked: Vec<bool>,
     sets: HashMap<String, u32>,
     /// What each set may hold while its file is not known.
     presumed: Vec<Vec<Addresses>>,
@@ -22,12 +27,21 @@ pub(super) struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(sets: &[ReadSet], resolver: &'a dyn Resolver) -> Self {
+    pub(super) fn new(
+        sets: &[ReadSet],
+        networks: &[ReadNetwork],
+        resolver: &'a dyn Resolver,
+    ) -> Self {
         let places = (0..)
             .zip(sets)
             .map(|(place, (set, ..))| (set.id.clone(), place));
+        let network_places = (0..)
+            .zip(networks)
+            .map(|(place, (network, _))| (network.id.clone(), place));
         Self {
             resolver,
+            networks: network_places.collect(),
+            networks_asked: vec![false; networks.len()],
             sets: places.collect(),
             presumed: sets.iter().map(|(set, ..)| set.presumed()).collect(),
             asked: vec![false; sets.len()],
@@ -50,6 +64,18 @@ impl<'a> Names<'a> {
             ));
         };
         self.asked
+            .get_mut(*place as usize)
+            .into_iter()
+            .for_each(|asked| *asked = true);
+        Ok(*place)
+    }
+
+    pub(super) fn network(&mut self, name: &str) -> Result<u32, String> {
+        let Some(place) = self.networks.get(name) else {
+            let known: Vec<_> = self.networks.keys().map(String::as_str).collect();
+            return Err(no_network(name, &known));
+        };
+        self.networks_asked
             .get_mut(*place as usize)
             .into_iter()
             .for_each(|asked| *asked = true);

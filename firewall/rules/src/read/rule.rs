@@ -2,14 +2,15 @@
 
 use super::asking;
 use super::names::Names;
+use crate::network::NOT;
 use crate::program::arguments;
 use crate::report::Report;
 use crate::section::{Section, Value};
 use crate::value::{
     action, addresses, boolean, direction, icmp_type, id, interface, port_range, program, protocol,
-    text, user,
+    string, text, user,
 };
-use crate::{Addresses, Presumed, Program, Protocol, Rule, User, compile};
+use crate::{Addresses, Presumed, Program, Protocol, Rule, RuleNetworks, User, compile};
 use firewall_abi::packet::{Direction, Verdict};
 use std::ops::Range;
 use toml::Spanned;
@@ -31,6 +32,7 @@ const RULE_KEYS: &[&str] = &[
     "out_interface",
     "user",
     "program",
+    "network",
     "log",
     "enabled",
     "comment",
@@ -72,7 +74,8 @@ pub(super) fn rule(
     } else {
         Presumed::default()
     };
-    let rule = Rule {
+    let networks = rule_networks(&mut section, names);
+    let mut rule = Rule {
         id: section.required("id", "\"web\"", id).unwrap_or_default(),
         line: section.report.line(id_place.start),
         action,
@@ -93,11 +96,15 @@ pub(super) fn rule(
             .unwrap_or(action != Verdict::Allow),
         asking: asking(&mut section, action == Verdict::Ask, "action = \"ask\""),
         enabled: section.optional("enabled", boolean).unwrap_or(true),
+        networks,
+        is_here: true,
         comment: section.optional("comment", text),
         protocols,
         presumed,
     };
     check_together(&rule, &mut section);
+    // Until somebody says where the machine is, none is known.
+    rule.put_at(&[]);
     (rule, id_place)
 }
 
@@ -122,6 +129,30 @@ fn end(
         }
     });
     (listed.into_iter().flatten().collect(), sets)
+}
+
+/// The networks in which a rule is on, by their places.
+fn rule_networks(section: &mut Section<'_, '_, '_>, names: &mut Names<'_>) -> RuleNetworks {
+    let named = section.several_placed("network", |value: &Value<'_>| {
+        let word = string(value.get_ref())?;
+        let name = word.strip_prefix(NOT);
+        Ok((names.network(name.unwrap_or(word))?, name.is_some()))
+    });
+    let elsewhere = named.first().is_some_and(|(_, not)| *not);
+    if let Some(value) = section
+        .value("network")
+        .filter(|_| named.iter().any(|(_, not)| *not != elsewhere))
+    {
+        let message = format!(
+            "`network`: a rule is on where one of its networks is there, or, each with {NOT} before its name, where none of them \
+             is: not both; make it two rules"
+        );
+        section.report.error(value.span(), message);
+    }
+    RuleNetworks {
+        named: named.into_iter().map(|(place, _)| place).collect(),
+        elsewhere,
+    }
 }
 
 /// The users, and whether one of them is not known.

@@ -1,0 +1,431 @@
+//! Networks, known by the default route that leads out of them, and the rules that are on in some of them alone.
+//!
+//! Rules that hold here:
+//! - A network is there while one of the default routes has everything that it asks for.
+//! - What can't be known opens nothing: where it is not known whether a network is there, a rule that allows is off and any other is on.
+
+use crate::compile;
+use crate::device::{device_words, names_device};
+use crate::report::{Wrong, shown, suggestion};
+use crate::{Addresses, Rule, Rules, Table};
+use firewall_abi::packet::Verdict;
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::PoisonError;
+
+/// What stands before a network's name where a rule is on while that network is not there.
+pub(crate) const NOT: char = '!';
+/// Words that stand for no network in particular: for none, and for not knowing.
+const NO_NAMES: [&str; 2] = ["none", "unknown"];
+
+/// A network that rules name. An empty list takes anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its name, unlike any other's in the file.
+    pub id: String,
+    /// The line that its name stands in.
+    pub line: usize,
+    /// Devices that the default route goes by.
+    pub interfaces: Vec<String>,
+    /// Addresses of its gateway.
+    pub gateways: Vec<Addresses>,
+    /// Hardware addresses of its gateway.
+    pub gateway_hardware: Vec<HardwareAddress>,
+    /// What it is.
+    pub comment: Option<String>,
+}
+
+/// A default route of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultRoute {
+    /// The device's name.
+    pub device: String,
+    /// Its number.
+    pub index: u32,
+    /// The gateway; none: the route leads to the device alone.
+    pub gateway: Option<IpAddr>,
+    /// The gateway's hardware address; none: it is not known, or there is no gateway.
+    pub hardware: Option<HardwareAddress>,
+}
+
+/// An Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HardwareAddress(pub [u8; 6]);
+
+/// Whether a network is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// A default route leads out of it.
+    There,
+    /// None does.
+    Away,
+    /// That is not known.
+    #[default]
+    Unknown,
+}
+
+/// Whether a network is there, and why that is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Whether it is there.
+    pub presence: Presence,
+    /// What matched, or what did not.
+    pub why: String,
+}
+
+/// The networks in which a rule is on; without any it is on everywhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RuleNetworks {
+    /// By their places in the file: [`Rules::network`].
+    pub named: Vec<u32>,
+    /// It is on where none of them is, in place of where one is.
+    pub elsewhere: bool,
+}
+
+/// The networks of a rule file, and its enabled rules that ask for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkRules {
+    /// In the order of the file.
+    pub networks: Vec<Network>,
+    /// In the order of the file.
+    pub rules: Vec<NetworkRule>,
+}
+
+/// A rule that asks for networks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NetworkRule {
+    /// Its name.
+    pub id: String,
+    /// Those that it asks for.
+    pub networks: RuleNetworks,
+    /// Whether it allows: then it is off while what it asks for is not known.
+    opens: bool,
+}
+
+impl Presence {
+    /// Its name in messages and answers.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::There => "there",
+            Self::Away => "away",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Network {
+    /// Whether it is there, while these are the default routes.
+    #[must_use]
+    pub fn seen(&self, routes: &[DefaultRoute]) -> Sighting {
+        if routes.is_empty() {
+            return Sighting::unknown("there is no default route");
+        }
+        let all: Vec<_> = routes.iter().map(|route| self.seen_by(route)).collect();
+        let best = [Presence::There, Presence::Unknown, Presence::Away]
+            .into_iter()
+            .find(|presence| all.iter().any(|one| one.presence == *presence))
+            .unwrap_or_default();
+        let mut why: Vec<_> = all
+            .into_iter()
+            .filter(|one| one.presence == best)
+            .map(|one| one.why)
+            .collect();
+        why.dedup();
+        Sighting {
+            presence: best,
+            why: why.join("; "),
+        }
+    }
+
+    /// Whether this route leads out of it.
+    fn seen_by(&self, route: &DefaultRoute) -> Sighting {
+        let DefaultRoute {
+            device,
+            gateway,
+            hardware,
+            ..
+        } = route;
+        let words = device_words(device).unwrap_or_default();
+        let is_device = |word: &String| names_device(word, words);
+        if !self.interfaces.is_empty() && !self.interfaces.iter().any(is_device) {
+            let asked = self.interfaces.join(", ");
+            return Sighting::away(format!("the default route goes by {device}, not {asked}"));
+        }
+        let asks_gateway = !(self.gateways.is_empty() && self.gateway_hardware.is_empty());
+        let Some(gateway) = gateway else {
+            return if asks_gateway {
+                Sighting::away(format!("the default route by {device} has no gateway"))
+            } else {
+                Sighting::there(format!("the default route goes by {device}"))
+            };
+        };
+        if !self.gateways.is_empty() && !self.gateways.iter().any(|one| one.contains(*gateway)) {
+            let asked: Vec<_> = self.gateways.iter().map(ToString::to_string).collect();
+            let asked = asked.join(", ");
+            return Sighting::away(format!("the gateway by {device} is {gateway}, not {asked}"));
+        }
+        match hardware {
+            _ if self.gateway_hardware.is_empty() => Sighting::there(format!(
+                "the default route goes by {device}, gateway {gateway}"
+            )),
+            None => Sighting::unknown(&format!(
+                "the hardware address of the gateway {gateway} by {device} is not known yet"
+            )),
+            Some(known) if self.gateway_hardware.contains(known) => Sighting::there(format!(
+                "the default route goes by {device}, gateway {gateway} at {known}"
+            )),
+            Some(other) => {
+                let asked: Vec<_> = self
+                    .gateway_hardware
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                let asked = asked.join(", ");
+                Sighting::away(format!(
+                    "the gateway {gateway} by {device} is at {other}, not {asked}"
+                ))
+            }
+        }
+    }
+}
+
+impl Sighting {
+    /// That it is not known, and why.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        Self {
+            presence: Presence::Unknown,
+            why: why.to_owned(),
+        }
+    }
+
+    fn there(why: String) -> Self {
+        Self {
+            presence: Presence::There,
+            why,
+        }
+    }
+
+    fn away(why: String) -> Self {
+        Self {
+            presence: Presence::Away,
+            why,
+        }
+    }
+}
+
+impl RuleNetworks {
+    /// Whether a rule of theirs is on. `presence` says it of each by its place in the file; `opens`: the rule allows.
+    fn are_right(&self, presence: impl Fn(u32) -> Presence, opens: bool) -> bool {
+        if self.named.is_empty() {
+            return true;
+        }
+        let is_any = |wanted| self.named.iter().any(|place| presence(*place) == wanted);
+        if is_any(Presence::There) {
+            !self.elsewhere
+        } else if is_any(Presence::Unknown) {
+            !opens
+        } else {
+            self.elsewhere
+        }
+    }
+}
+
+impl NetworkRules {
+    /// Which of the rules are on, where each network is as this says, in the order of both.
+    #[must_use]
+    pub fn on(&self, presences: &[Presence]) -> Vec<bool> {
+        let presence = |place| presence_at(presences, place);
+        self.rules
+            .iter()
+            .map(|rule| rule.networks.are_right(presence, rule.opens))
+            .collect()
+    }
+}
+
+fn presence_at(presences: &[Presence], place: u32) -> Presence {
+    presences.get(place as usize).copied().unwrap_or_default()
+}
+
+impl Rule {
+    /// Whether it is tried where the machine is: it is enabled, and its networks are right.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.enabled && self.is_here
+    }
+
+    /// Puts it where these networks are there, and those not.
+    pub(crate) fn put_at(&mut self, presences: &[Presence]) {
+        let opens = self.action == Verdict::Allow;
+        let presence = |place| presence_at(presences, place);
+        self.is_here = self.networks.are_right(presence, opens);
+    }
+}
+
+impl Rules {
+    /// The network that a rule names: its place in the file, from 0.
+    #[must_use]
+    pub fn network(&self, number: u32) -> Option<&Network> {
+        self.networks.get(usize::try_from(number).ok()?)
+    }
+
+    /// Every network in order.
+    pub fn networks(&self) -> impl ExactSizeIterator<Item = &Network> {
+        self.networks.iter()
+    }
+
+    /// The networks, and what asks for them.
+    #[must_use]
+    pub fn network_rules(&self) -> NetworkRules {
+        let asks = |rule: &&Rule| rule.enabled && !rule.networks.named.is_empty();
+        let rules = self.rules.iter().filter(asks).map(|rule| NetworkRule {
+            id: rule.id.clone(),
+            networks: rule.networks.clone(),
+            opens: rule.action == Verdict::Allow,
+        });
+        NetworkRules {
+            networks: self.networks.clone(),
+            rules: rules.collect(),
+        }
+    }
+
+    /// Which of the networks are there, in their order, as far as that was said.
+    #[must_use]
+    pub fn presences(&self) -> &[Presence] {
+        &self.presences
+    }
+
+    /// The tables of these rules where nothing is known of networks: for whoever keeps them until it may be another network.
+    ///
+    /// # Errors
+    /// They would be too large.
+    pub fn compile_for_anywhere(&self, generation: u32) -> Result<Table, String> {
+        let mut rules = self.rules.clone();
+        rules.iter_mut().for_each(|rule| rule.put_at(&[]));
+        let source = compile::Source {
+            rules: &rules,
+            ..self.source()
+        };
+        let pages = compile::build(source)?.pages;
+        Ok(self.table(pages, generation))
+    }
+
+    /// Has the rules be on that are right where the machine is, by what this says of each network. Until then none is known, and each
+    /// rule on its safe side.
+    ///
+    /// # Errors
+    /// The tables would be too large; nothing has changed.
+    pub fn put_at(&mut self, presence: impl Fn(&Network) -> Presence) -> Result<(), String> {
+        let presences: Vec<_> = self.networks.iter().map(presence).collect();
+        let before: Vec<_> = self.rules.iter().map(|rule| rule.is_here).collect();
+        self.rules
+            .iter_mut()
+            .for_each(|rule| rule.put_at(&presences));
+        let after = self.rules.iter().map(|rule| rule.is_here);
+        if after.eq(before.iter().copied()) {
+            self.presences = presences;
+            return Ok(());
+        }
+        match compile::build(self.source()) {
+            Ok(built) => {
+                self.presences = presences;
+                let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+                *ready = Some(built.pages);
+                Ok(())
+            }
+            Err(too_big) => {
+                let rules = self.rules.iter_mut().zip(before);
+                rules.for_each(|(rule, before)| rule.is_here = before);
+                Err(too_big)
+            }
+        }
+    }
+}
+
+/// A network's name, if it can be one.
+pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
+    if NO_NAMES.contains(&name) {
+        return Err(format!(
+            "`{name}` stands for no network in particular; choose another name"
+        ));
+    }
+    if name.starts_with(NOT) || name.contains(',') {
+        return Err(format!(
+            "`{}` has a comma, or begins with {NOT}, which means \"not there\"; choose another name",
+            shown(name)
+        ));
+    }
+    Ok(())
+}
+
+/// Which networks a command is to take for being there, by their names; "none" and "unknown" are words for themselves.
+///
+/// # Errors
+/// There is no network of this name; the text says which there are.
+pub fn as_if(names: &[String], rules: &Rules) -> Result<Vec<(String, Presence)>, String> {
+    let all = |presence| {
+        rules
+            .networks
+            .iter()
+            .map(move |one| (one.id.clone(), presence))
+    };
+    match names {
+        [word] if word == NO_NAMES[0] => return Ok(all(Presence::Away).collect()),
+        [word] if word == NO_NAMES[1] => return Ok(all(Presence::Unknown).collect()),
+        _ => {}
+    }
+    let known: Vec<_> = rules.networks.iter().map(|one| one.id.as_str()).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(no_network(name, &known));
+    }
+    let told = rules.networks.iter().map(|one| {
+        let presence = if names.contains(&one.id) {
+            Presence::There
+        } else {
+            Presence::Away
+        };
+        (one.id.clone(), presence)
+    });
+    Ok(told.collect())
+}
+
+/// What is said of a name that no network has.
+pub(crate) fn no_network(name: &str, known: &[&str]) -> Wrong {
+    let name = shown(name);
+    if known.is_empty() {
+        return format!("there is no network `{name}`; add [[network]] with id = \"{name}\"");
+    }
+    format!("there is no network `{name}`; {}", suggestion(name, known))
+}
+
+impl FromStr for HardwareAddress {
+    type Err = Wrong;
+
+    fn from_str(text: &str) -> Result<Self, Wrong> {
+        let wrong = || {
+            format!(
+                "`{}` is no hardware address; write it like 02:00:5e:10:00:01, as `ip neighbour` shows it",
+                shown(text)
+            )
+        };
+        let mut bytes = [0; 6];
+        let mut parts = text.split([':', '-']);
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2);
+            let part = part.filter(|part| part.bytes().all(|digit| digit.is_ascii_hexdigit()));
+            *byte = part
+                .and_then(|part| u8::from_str_radix(part, 16).ok())
+                .ok_or_else(wrong)?;
+        }
+        parts.next().map_or(Ok(Self(bytes)), |_| Err(wrong()))
+    }
+}
+
+impl fmt::Display for HardwareAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}

@@ -1,0 +1,373 @@
+//! Networks in rule files: which are there, and which rules are on for them.
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use rules::{DefaultRoute, HardwareAddress, NoResolver, Presence, Rules, as_if};
+
+const NETWORKS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
+    [[network]]\nid = 'home'\ninterface = ['eth0', 'wlan*']\ngateway = '192.0.2.1'\ngateway_hardware = '02:00:00:00:00:01'\n\
+    [[network]]\nid = 'office'\ngateway = ['198.51.100.0/24', '2001:db8::1']\n\
+    [[network]]\nid = 'tunnel'\ninterface = 'wg0'\n";
+
+fn parse(rules: &str) -> Result<Rules, String> {
+    let text = format!("{NETWORKS}{rules}");
+    rules::parse("r", &text, &NoResolver).map_err(|errors| errors.to_string())
+}
+
+fn rule(id: &str, action: &str, network: &str) -> String {
+    format!("[[rule]]\nid = '{id}'\naction = '{action}'\ndirection = 'in'\nnetwork = {network}\n")
+}
+
+fn route(device: &str, gateway: Option<&str>, hardware: Option<u8>) -> DefaultRoute {
+    DefaultRoute {
+        device: device.to_owned(),
+        index: 2,
+        gateway: gateway.map(|gateway| gateway.parse().unwrap()),
+        hardware: hardware.map(|last| HardwareAddress([2, 0, 0, 0, 0, last])),
+    }
+}
+
+/// What is seen of each network by these routes.
+fn seen(rules: &Rules, routes: &[DefaultRoute]) -> Vec<Presence> {
+    rules
+        .networks()
+        .map(|network| network.seen(routes).presence)
+        .collect()
+}
+
+fn on(rules: &Rules) -> Vec<&str> {
+    let on = rules.iter().filter(|rule| rule.is_on());
+    on.map(|rule| rule.id.as_str()).collect()
+}
+
+#[test]
+fn a_network_is_there_while_one_default_route_has_all_that_it_asks_for() {
+    use Presence::{Away, There, Unknown};
+    let rules = parse(&rule("a", "allow", "['home', 'office', 'tunnel']")).unwrap();
+    let home = Some("192.0.2.1");
+    for (routes, expected) in [
+        (vec![route("wlan1", home, Some(1))], [There, Away, Away]),
+        (vec![route("eth0", home, Some(1))], [There, Away, Away]),
+        (vec![route("eth1", home, Some(1))], [Away, Away, Away]),
+        (vec![route("wlan0", home, Some(2))], [Away, Away, Away]),
+        (vec![route("wlan0", home, None)], [Unknown, Away, Away]),
+        (
+            vec![route("wlan0", Some("192.0.2.2"), Some(1))],
+            [Away, Away, Away],
+        ),
+        (
+            vec![route("ppp0", Some("198.51.100.77"), None)],
+            [Away, There, Away],
+        ),
+        (
+            vec![route("ppp0", Some("2001:db8::1"), None)],
+            [Away, There, Away],
+        ),
+        (vec![route("wg0", None, None)], [Away, Away, There]),
+        // What one route has and the other does not is had by none.
+        (
+            vec![
+                route("wlan0", Some("192.0.2.9"), Some(1)),
+                route("eth1", home, Some(1)),
+            ],
+            [Away, Away, Away],
+        ),
+        (
+            vec![route("wg0", None, None), route("wlan0", home, Some(1))],
+            [There, Away, There],
+        ),
+        (
+            vec![route("wlan0", home, Some(2)), route("wlan1", home, None)],
+            [Unknown, Away, Away],
+        ),
+        (vec![], [Unknown, Unknown, Unknown]),
+    ] {
+        assert_eq!(seen(&rules, &routes), expected, "{routes:?}");
+    }
+    let why = |routes: &[DefaultRoute]| rules.networks().next().unwrap().seen(routes).why;
+    assert_eq!(
+        why(&[route("wlan0", home, Some(1))]),
+        "the default route goes by wlan0, gateway 192.0.2.1 at 02:00:00:00:00:01"
+    );
+    assert_eq!(
+        why(&[route("wlan0", home, Some(2))]),
+        "the gateway 192.0.2.1 by wlan0 is at 02:00:00:00:00:02, not 02:00:00:00:00:01"
+    );
+    assert_eq!(
+        why(&[route("ppp0", home, None)]),
+        "the default route goes by ppp0, not eth0, wlan*"
+    );
+    assert_eq!(
+        why(&[route("wlan0", home, None)]),
+        "the hardware address of the gateway 192.0.2.1 by wlan0 is not known yet"
+    );
+    assert_eq!(why(&[]), "there is no default route");
+}
+
+#[test]
+fn what_is_not_known_of_a_network_opens_nothing() {
+    use Presence::{Away, There, Unknown};
+    let text: String = [
+        ("allow-home", "allow", "'home'"),
+        ("block-home", "block", "'home'"),
+        ("ask-home", "ask", "'home'"),
+        ("allow-not-home", "allow", "'!home'"),
+        ("block-not-home", "block", "'!home'"),
+        ("reject-not-home", "reject", "'!home'"),
+        ("allow-either", "allow", "['home', 'office']"),
+        ("allow-neither", "allow", "['!home', '!office']"),
+        ("block-neither", "block", "['!home', '!office']"),
+    ]
+    .iter()
+    .map(|(id, action, network)| rule(id, action, network))
+    .collect();
+    let mut rules = parse(&text).unwrap();
+    let unknown = [
+        "block-home",
+        "ask-home",
+        "block-not-home",
+        "reject-not-home",
+        "block-neither",
+    ];
+    // Before anybody says where the machine is.
+    assert_eq!(on(&rules), unknown);
+    let at_home = ["allow-home", "block-home", "ask-home", "allow-either"];
+    let away = [
+        "allow-not-home",
+        "block-not-home",
+        "reject-not-home",
+        "allow-neither",
+        "block-neither",
+    ];
+    for ([home, office], expected) in [
+        ([There, Away], &at_home[..]),
+        ([There, There], &at_home),
+        ([There, Unknown], &at_home),
+        ([Away, Away], &away),
+        (
+            [Away, There],
+            &[
+                "allow-not-home",
+                "block-not-home",
+                "reject-not-home",
+                "allow-either",
+            ],
+        ),
+        (
+            [Away, Unknown],
+            &[
+                "allow-not-home",
+                "block-not-home",
+                "reject-not-home",
+                "block-neither",
+            ],
+        ),
+        ([Unknown, Unknown], &unknown),
+    ] {
+        let put = rules.put_at(|network| match network.id.as_str() {
+            "home" => home,
+            "office" => office,
+            _ => Unknown,
+        });
+        put.unwrap();
+        assert_eq!(on(&rules), expected, "{home:?} {office:?}");
+        let named = rules.network_rules();
+        let presences = [home, office, Unknown];
+        let by_name = named.rules.iter().zip(named.on(&presences));
+        let by_name: Vec<_> = by_name
+            .filter(|(_, on)| *on)
+            .map(|(rule, _)| rule.id.as_str())
+            .collect();
+        assert_eq!(by_name, expected);
+    }
+}
+
+#[test]
+fn only_rules_that_are_on_are_in_the_tables_and_what_is_kept_is_on_the_safe_side() {
+    let text = rule("shares", "allow", "'home'") + &rule("no-ssh", "block", "'!home'");
+    let mut rules = parse(&text).unwrap();
+    let unknown = rules.compile(3).pages;
+    rules.put_at(|_| Presence::There).unwrap();
+    let home = rules.compile(3).pages;
+    assert!(home != unknown);
+    assert!(rules.compile_for_anywhere(3).unwrap().pages == unknown);
+    rules.put_at(|_| Presence::Away).unwrap();
+    assert!(
+        rules.compile(3).pages == unknown,
+        "as much is on as where nothing is known"
+    );
+    assert_eq!(rules.presences(), [Presence::Away; 3]);
+}
+
+#[test]
+fn what_is_wrong_with_a_network_is_said_in_its_place_with_what_would_be_right() {
+    for (text, place, wrong) in [
+        (
+            "network = 'hone'",
+            "r:18:11",
+            "there is no network `hone`; did you mean `home`?",
+        ),
+        (
+            "network = ['home', '!ofice']",
+            "r:18:20",
+            "there is no network `ofice`; did you mean `office`?",
+        ),
+        (
+            "network = ['home', '!office']",
+            "r:18:11",
+            "not both; make it two rules",
+        ),
+        ("network = []", "r:18:11", "this list is empty"),
+        ("network = 7", "r:18:11", "not text"),
+        (
+            "[[network]]\nid = 'x'",
+            "r:18:1",
+            "nothing is said by which this network is known",
+        ),
+        (
+            "[[network]]\nid = 'home'\ngateway = '::1'",
+            "r:19:6",
+            "is called `home` too",
+        ),
+        (
+            "[[network]]\nid = '!x'\ngateway = '::1'",
+            "r:19:6",
+            "choose another name",
+        ),
+        (
+            "[[network]]\nid = 'a,b'\ngateway = '::1'",
+            "r:19:6",
+            "choose another name",
+        ),
+        (
+            "[[network]]\nid = 'none'\ngateway = '::1'",
+            "r:19:6",
+            "stands for no network in particular",
+        ),
+        (
+            "[[network]]\nid = 'x'\ngateway = 'router'",
+            "r:20:11",
+            "`gateway`",
+        ),
+        (
+            "[[network]]\nid = 'x'\ninterface = '@guests'",
+            "r:20:13",
+            "no device that a default route goes by",
+        ),
+        (
+            "[[network]]\nid = 'x'\ngateway_hardware = '02:00:00:00:00'",
+            "r:20:20",
+            "no hardware address",
+        ),
+        (
+            "[[network]]\nid = 'x'\ngateway_hardware = '+2:00:00:00:00:01'",
+            "r:20:20",
+            "no hardware address",
+        ),
+        (
+            "[[network]]\nid = 'x'\ngateway_hardware = '02:00:00:00:00:01:02'",
+            "r:20:20",
+            "no hardware address",
+        ),
+        (
+            "[[network]]\nid = 'x'\nssid = 'cafe'",
+            "r:20:1",
+            "unknown key `ssid`",
+        ),
+    ] {
+        let rule = "[[rule]]\nid = 'a'\naction = 'allow'\n";
+        let said = parse(&format!("{rule}{text}\n")).unwrap_err();
+        let is_said = said
+            .lines()
+            .any(|line| line.starts_with(place) && line.contains(wrong));
+        assert!(is_said, "{text}: {said}");
+    }
+    let none = "[default]\ninbound = 'block'\noutbound = 'block'\n[[rule]]\nid = 'a'\naction = 'allow'\nnetwork = 'home'\n";
+    let said = rules::parse("r", none, &NoResolver)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        said.contains("add [[network]] with id = \"home\""),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_rule_that_is_off_in_some_networks_covers_none_but_those_of_the_same() {
+    let warnings = |rules: &str| {
+        let rules = parse(rules).unwrap();
+        let found = rules
+            .warnings()
+            .iter()
+            .map(|finding| finding.message.clone());
+        found
+            .filter(|message| message.contains("never match"))
+            .count()
+    };
+    let plain = "[[rule]]\nid = 'b'\naction = 'allow'\ndirection = 'in'\n";
+    assert_eq!(warnings(&(rule("a", "block", "'home'") + plain)), 0);
+    assert_eq!(
+        warnings(&(rule("a", "block", "'home'") + &rule("b", "block", "'!home'"))),
+        0
+    );
+    assert_eq!(
+        warnings(&(rule("a", "block", "'home'") + &rule("b", "block", "'home'"))),
+        1
+    );
+    let first = plain.replace("'b'", "'c'");
+    assert_eq!(warnings(&(first + &rule("b", "block", "'home'"))), 1);
+    let unasked = parse(&rule("a", "block", "'home'")).unwrap();
+    let unasked: Vec<_> = unasked
+        .warnings()
+        .iter()
+        .map(|finding| &finding.message)
+        .collect();
+    assert_eq!(unasked.len(), 2, "{unasked:?}");
+    assert!(unasked[0].contains("no rule asks for the network `office`"));
+}
+
+#[test]
+fn the_laptop_example_shares_at_home_alone() {
+    let text = include_str!("../examples/laptop.toml");
+    let mut rules = rules::parse("laptop.toml", text, &NoResolver).unwrap();
+    assert_eq!(rules.warnings(), []);
+    let mut on_at = |routes: &[DefaultRoute]| {
+        rules
+            .put_at(|network| network.seen(routes).presence)
+            .unwrap();
+        let on = on(&rules).into_iter().map(str::to_owned);
+        on.filter(|id| !["dhcp", "ipv6-works"].contains(&id.as_str()))
+            .collect::<Vec<_>>()
+    };
+    let mut home = route("wlan0", Some("192.168.1.1"), None);
+    home.hardware = "02-00-5E-10-00-01".parse().ok();
+    assert_eq!(on_at(&[home]), ["shares", "printers-and-players"]);
+    let office = route("enx0123456789ab", Some("2001:db8:77::1"), None);
+    assert_eq!(on_at(&[office]), ["printers-and-players"]);
+    let cafe = route("wlan0", Some("192.168.1.1"), Some(9));
+    assert_eq!(on_at(&[cafe]), ["no-shares-of-strangers"]);
+    assert_eq!(on_at(&[]), ["no-shares-of-strangers"]);
+}
+
+#[test]
+fn where_to_judge_is_said_by_names_that_the_file_has() {
+    use Presence::{Away, There, Unknown};
+    let rules = parse(&rule("a", "allow", "['home', 'office', 'tunnel']")).unwrap();
+    let told = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let told = as_if(&names, &rules)?;
+        Ok::<_, String>(
+            told.into_iter()
+                .map(|(_, presence)| presence)
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(told(&["office"]), Ok(vec![Away, There, Away]));
+    assert_eq!(told(&["office", "home"]), Ok(vec![There, There, Away]));
+    assert_eq!(told(&["none"]), Ok(vec![Away; 3]));
+    assert_eq!(told(&["unknown"]), Ok(vec![Unknown; 3]));
+    assert!(
+        told(&["hone"])
+            .unwrap_err()
+            .contains("did you mean `home`?")
+    );
+}
