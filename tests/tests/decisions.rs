@@ -26,6 +26,8 @@ mod identity;
 mod judges;
 #[path = "decisions/keys.rs"]
 mod keys;
+#[path = "decisions/networks.rs"]
+mod networks;
 #[path = "decisions/ports.rs"]
 mod ports;
 #[path = "decisions/processes.rs"]

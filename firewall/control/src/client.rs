@@ -2,8 +2,8 @@
 
 use crate::{
     Accounts, AddressNames, Applied, ChangeNote, Forgotten, Given, HeldAnswer, HistoryPage,
-    HistoryRow, Hits, InForce, Kept, Lasts, Question, RuleNames, RuleText, SetAdded, SetMember,
-    SetRemoved, Stats, Status, SubscribedList,
+    HistoryRow, Hits, InForce, Kept, Lasts, Networks, Question, RuleNames, RuleText, SetAdded,
+    SetMember, SetRemoved, Stats, Status, SubscribedList,
 };
 use crate::{HISTORY_READS, INTERFACE, root_socket};
 use serde::de::DeserializeOwned;
@@ -337,6 +337,11 @@ impl Client {
     pub fn set_members(&mut self, set: Option<&str>) -> Result<Vec<SetMember>, Failed> {
         let parameters = set.map_or_else(|| json!({}), |set| json!({ "set": set }));
         self.ask("GetSetMembers", parameters, "members")
+    }
+
+    /// What the rules' networks are known by, and which of them are there.
+    pub fn networks(&mut self) -> Result<Networks, Failed> {
+        self.ask("GetNetworks", json!({}), "networks")
     }
 
     /// Has the list of this set fetched now; with `take` whatever was fetched last is taken that is a list.

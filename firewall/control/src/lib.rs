@@ -19,8 +19,9 @@ mod places;
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
     Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept, Lasts, Lease,
-    Memory, NameStats, NamedRule, Question, Refused, RejectStats, RuleNames, RuleText, SetAdded,
-    SetMember, SetRemoved, Stats, Status, SubscribedList,
+    Memory, NameStats, NamedRule, NetworkStatus, Networks, Question, Refused, RejectStats,
+    RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
+    SubscribedList,
 };
 pub use clean::clean;
 #[cfg(target_os = "linux")]

@@ -5,6 +5,7 @@
 
 mod answers;
 mod lists;
+mod networks;
 mod people;
 mod reports;
 mod rule_changes;
@@ -16,6 +17,7 @@ use crate::address_names;
 use crate::answered_programs::AnsweredPrograms;
 use crate::asking::{Always, DriverWaker, Questions};
 use crate::canary::Canary;
+use crate::default_routes::RouteWatch;
 use crate::driver::Driver;
 use crate::folders;
 use crate::held_answers::{HeldAnswers, TakenBack};
@@ -232,6 +234,8 @@ pub struct Firewall {
     rulebook: Rulebook,
     names: KnownGenerations,
     programs: Watch,
+    /// Word of changes of the routes by which networks are known.
+    routes: RouteWatch,
     /// The programs that rules named when the service before this one ended.
     earlier: Vec<Program>,
     /// When those are looked at that run from files which their paths have left: soon, for once one has ended its file's number may be
@@ -348,6 +352,7 @@ impl Firewall {
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
             programs: watch,
+            routes: RouteWatch::default(),
             since: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
@@ -448,6 +453,7 @@ impl Firewall {
         let timeout = [
             lease,
             self.programs.due(),
+            self.routes.due(),
             again,
             Some(look),
             former,
@@ -461,9 +467,11 @@ impl Firewall {
         let room = self.room();
         self.follow_names();
         self.follow_lists();
+        self.follow_networks();
         let mut wakers = vec![self.waker.as_fd()];
         wakers.extend(self.subscriptions.waker());
         wakers.extend(self.programs.waker());
+        wakers.extend(self.routes.waker());
         wakers.extend(self.addresses.waker());
         wakers.extend(self.rejected.waker());
         wakers.extend(beside);
@@ -474,6 +482,7 @@ impl Firewall {
             }
             None => wait(timeout, &wakers)?,
         }
+        self.meet_networks();
         self.meet_who_answers();
         self.join_by_name();
         self.take_list_news();

@@ -14,11 +14,12 @@ use crate::last_good::{Compiled, LastGood};
 use crate::members::{KnownSets, Members, Tables};
 use crate::programs::{self, Births};
 use crate::state::{Kept, State, Which};
+use crate::surroundings::Surroundings;
 use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use firewall_abi::firewall::{Lease, generation_index};
 use firewall_abi::rules::{FailMode, Head, NO_SETS, SETS_TABLES};
-use rules::{Program, Resolver, Rules, Set, SystemResolver};
+use rules::{NetworkRules, Presence, Program, Resolver, Rules, Set, SystemResolver};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,10 +37,19 @@ pub struct Held {
     pub text: Option<(String, String)>,
     /// The programs that its rules name, and what the kernel calls each.
     pub programs: Vec<Program>,
+    /// The networks that its rules name, and which were there when it was compiled; none: that is not known.
+    networks: Option<Arc<PlacedNetworks>>,
     /// The sets that its rules have, whether they ask for them or not; none: that is not known.
     pub listed: Option<Arc<[Set]>>,
     /// The index of the table of sets that it asks.
     sets: u32,
+}
+
+/// Networks that rules name, and which of them were there when the rules were compiled.
+#[derive(Debug)]
+pub struct PlacedNetworks {
+    pub named: NetworkRules,
+    pub presences: Vec<Presence>,
 }
 
 /// What is in a table of sets that we put there.
@@ -95,6 +105,7 @@ impl Rulebook {
                 fail_mode,
                 text,
                 programs: Vec::new(),
+                networks: None,
                 listed: None,
                 sets,
             }))
@@ -168,6 +179,7 @@ impl Rulebook {
         let from = TablesFrom {
             text: (good.name, good.text),
             programs: good.programs,
+            networks: None,
             listed: None,
             known: None,
             members,
@@ -224,6 +236,11 @@ impl Rulebook {
         self.end_lease(driver, state).map_err(refused)
     }
 
+    /// Whether rules that the kernel has ask for networks, or may.
+    pub fn asks_networks(&self) -> bool {
+        self.held().any(Held::asks_networks)
+    }
+
     /// The programs that rules name.
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
         self.held().flat_map(|held| &held.programs)
@@ -234,13 +251,14 @@ impl Rulebook {
         &self.births
     }
 
-    /// Publishes what names a program whose file is another one by now, and what lacks a class for what is in several sets by having
-    /// joined them. Returns the last generation that came of it.
+    /// Publishes what names a program whose file is another one by now, what is for other networks than those that are here, and what
+    /// lacks a class for what is in several sets by having joined them. Returns the last generation that came of it.
     pub fn renew(
         &mut self,
         driver: &Driver,
         state: &State,
         machine: &dyn Resolver,
+        here: &Surroundings,
         members: &Members,
         budget: Budget,
     ) -> Result<Option<u32>> {
@@ -252,8 +270,8 @@ impl Rulebook {
             };
             let Some(held) = held else { continue };
             let is_unread = self.is_unread(&held, members);
-            if !is_unread && !held.is_outdated(machine, &self.births) && !self.lacks(&held, members)
-            {
+            let is_outdated = held.is_outdated(machine, &self.births) || held.is_elsewhere(here);
+            if !is_unread && !is_outdated && !self.lacks(&held, members) {
                 continue;
             }
             let Some((name, text)) = &held.text else {
@@ -261,10 +279,10 @@ impl Rulebook {
             };
             let mut rules = rules::parse(name, text, machine)?;
             // What was compiled when all that it names could be had is better than what is compiled now.
-            if is_unread && !rules.troubles().is_empty() && !held.is_outdated(machine, &self.births)
-            {
+            if is_unread && !rules.troubles().is_empty() && !is_outdated {
                 continue;
             }
+            here.put(&mut rules).map_err(Refused::System)?;
             programs::keep_former(&mut rules, self.programs(), &self.births);
             members.combine(&mut rules).map_err(Refused::System)?;
             let new = New {
@@ -336,6 +354,10 @@ impl Rulebook {
         let from = TablesFrom {
             text: (new.name.to_owned(), new.text.to_owned()),
             programs: programs.cloned().collect(),
+            networks: Some(Arc::new(PlacedNetworks {
+                named: new.rules.network_rules(),
+                presences: new.rules.presences().to_vec(),
+            })),
             listed: Some(new.rules.sets().cloned().collect()),
             known: KnownSets::of(new.rules),
             members: new.members,
@@ -373,6 +395,7 @@ impl Rulebook {
             fail_mode: fail_mode(head.fail_mode),
             text: Some(from.text),
             programs: from.programs,
+            networks: from.networks,
             listed: from.listed,
             sets,
         };
@@ -538,6 +561,7 @@ impl Rulebook {
 struct TablesFrom<'a> {
     text: (String, String),
     programs: Vec<Program>,
+    networks: Option<Arc<PlacedNetworks>>,
     listed: Option<Arc<[Set]>>,
     /// What is known of the sets.
     known: Option<Arc<KnownSets>>,
@@ -573,6 +597,33 @@ impl Held {
                 self.programs.iter().flat_map(|program| &program.former),
                 births,
             )
+    }
+
+    /// The networks that its rules name; none: that is not known.
+    pub fn networks(&self) -> Option<&PlacedNetworks> {
+        self.networks.as_deref()
+    }
+
+    fn asks_networks(&self) -> bool {
+        match &self.networks {
+            Some(placed) => !placed.named.rules.is_empty(),
+            None => self.may_name_networks(),
+        }
+    }
+
+    /// Whether rules of its would be on or off here that are not.
+    fn is_elsewhere(&self, here: &Surroundings) -> bool {
+        let Some(placed) = &self.networks else {
+            return self.may_name_networks();
+        };
+        let PlacedNetworks { named, presences } = &**placed;
+        !named.rules.is_empty() && named.on(&here.presences(named)) != named.on(presences)
+    }
+
+    /// Whether a text of which nothing is known has the word.
+    fn may_name_networks(&self) -> bool {
+        let text = self.text.as_ref();
+        text.is_some_and(|(_, text)| text.contains("network"))
     }
 
     /// For who asks.

@@ -22,6 +22,10 @@ pub enum Cause {
     Lease,
     /// Rules compiled anew as what they name has changed.
     Rules,
+    /// Rules compiled anew as the machine is in another network.
+    Networks,
+    /// Word of changes of the routes by which networks are known.
+    Routes,
     /// Rules compiled anew as a program is another file.
     Programs,
     /// The driver's table of what has joined sets.

@@ -2,8 +2,8 @@
 
 use crate::entry::TCP;
 use control::{
-    Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, Question, RuleName, Status,
-    SubscribedList,
+    Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, NetworkStatus, Question,
+    RuleName, Status, SubscribedList,
 };
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use zerocopy::FromZeros;
@@ -150,6 +150,13 @@ pub fn status() -> Status {
                 ..SubscribedList::default()
             },
         ],
+        networks: vec![NetworkStatus {
+            name: "home".to_owned(),
+            presence: "away".to_owned(),
+            why: "the gateway by eth0 is 198.51.100.1, not 192.0.2.1".to_owned(),
+            on: vec!["no-shares".to_owned()],
+            off: vec!["printer".to_owned()],
+        }],
         trouble: vec!["the disk is full; make room".to_owned()],
     }
 }

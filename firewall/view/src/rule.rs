@@ -3,7 +3,7 @@
 use crate::text;
 use control::clean;
 use firewall_abi::rules::PortRange;
-use rules::words::{end_names, protocols, range};
+use rules::words::{end_names, network_names, protocols, range};
 use rules::{Addresses, Rule, RuleKeys, Rules, User};
 
 /// What a rule takes, in one line: `in, tcp from 192.0.2.0/24 to port 22, user root (0)`.
@@ -29,10 +29,24 @@ pub fn takes(rule: &Rule, rules: &Rules) -> String {
         all.push(packet.join(" "));
     }
     all.extend(who(rule));
+    all.extend(networks(rule, rules));
     if all.is_empty() {
         return text!("takes-everything");
     }
     all.join(", ")
+}
+
+/// In which networks a rule is on, if not in all.
+fn networks(rule: &Rule, rules: &Rules) -> Option<String> {
+    let names = network_names(rule, rules).join(", ");
+    if names.is_empty() {
+        return None;
+    }
+    Some(if rule.networks.elsewhere {
+        text!("takes-not-at", networks = names)
+    } else {
+        text!("takes-at", networks = names)
+    })
 }
 
 /// Ports, if there are any: `port 80, 8000-8080`.
@@ -96,7 +110,10 @@ mod tests {
             [[rule]]\nid = 'a'\naction = 'allow'\ndirection = 'in'\nprotocol = ['tcp', 'udp']\nsource = ['10.0.0.0/8', \
             '@friends']\nports = [22, '8000-8080']\nuser = 7\ninterface = 'eth0'\n\
             [[rule]]\nid = 'b'\naction = 'allow'\nprotocol = 'icmp'\nicmp_type = 'echo-request'\n\
-            [[rule]]\nid = 'c'\naction = 'block'\n";
+            [[rule]]\nid = 'c'\naction = 'block'\n\
+            [[network]]\nid = 'home'\ngateway = '192.0.2.1'\n\
+            [[rule]]\nid = 'd'\naction = 'allow'\ndirection = 'in'\nnetwork = 'home'\n\
+            [[rule]]\nid = 'e'\naction = 'block'\ndirection = 'out'\nnetwork = '!home'\n";
         let rules = parse("f", text, &NoResolver).unwrap();
         let said: Vec<_> = rules.iter().map(|rule| takes(rule, &rules)).collect();
         assert_eq!(
@@ -104,7 +121,9 @@ mod tests {
             [
                 "in, tcp, udp from 10.0.0.0/8, @friends to port 22, 8000-8080, user 7, on eth0",
                 "icmp, echo-request",
-                "everything"
+                "everything",
+                "in, at home",
+                "out, not at home"
             ]
         );
     }

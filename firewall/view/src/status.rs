@@ -2,7 +2,7 @@
 
 use crate::entry::day_and_time;
 use crate::text;
-use control::{HistoryStatus, InForce, Lease, Memory, Status, SubscribedList};
+use control::{HistoryStatus, InForce, Lease, Memory, NetworkStatus, Status, SubscribedList};
 
 /// The service itself, at this time (seconds since 1970).
 #[must_use]
@@ -48,6 +48,8 @@ pub fn lines(status: &Status) -> Vec<(String, String)> {
     lines.push((text!("status-devices"), devices));
     lines.push((text!("status-memory"), memory(&status.kernel_memory)));
     lines.push((text!("status-history"), history(status.history.as_ref())));
+    let networks = status.networks.iter();
+    lines.extend(networks.map(|one| (text!("status-network"), network(one))));
     let lists = status.lists.iter();
     lines.extend(lists.map(|list| (text!("status-list"), subscribed(list))));
     let pins = status.pins.display().to_string();
@@ -92,6 +94,31 @@ pub fn on_probation(lease: &Lease) -> String {
         left = for_how_long(milliseconds_left.div_ceil(1000)),
         fallback = *fallback,
     )
+}
+
+/// A network, whether it is there, why, and what is on or off for it.
+#[must_use]
+pub fn network(network: &NetworkStatus) -> String {
+    let NetworkStatus {
+        name,
+        presence,
+        why,
+        on,
+        off,
+    } = network;
+    let is = match presence.as_str() {
+        "there" => text!("network-there"),
+        "away" => text!("network-away"),
+        _ => text!("network-unknown"),
+    };
+    let mut line = text!("network-seen", name = name, presence = is, why = why);
+    if !on.is_empty() {
+        line = text!("network-on", network = line, rules = on.join(", "));
+    }
+    if !off.is_empty() {
+        line = text!("network-off", network = line, rules = off.join(", "));
+    }
+    line
 }
 
 fn zone(status: &Status) -> String {
@@ -282,6 +309,10 @@ mod tests {
             (
                 "memory",
                 "12.0 MiB of 256.0 MiB in the kernel: 11.0 MiB tables, 1.0 MiB rules",
+            ),
+            (
+                "network",
+                "home: not there: the gateway by eth0 is 198.51.100.1, not 192.0.2.1; on: no-shares; off: printer",
             ),
             ("list", "1,234 entries, of "),
             (

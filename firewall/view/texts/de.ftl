@@ -178,6 +178,7 @@ status-zone = Zone
 status-devices = Schnittstellen
 status-memory = Speicher
 status-history = Verlauf
+status-network = Netz
 status-list = Liste
 status-gone = ohne Dienst
 status-start = Start
@@ -202,6 +203,12 @@ memory-kernel = { $used } von { $budget } im Kernel: { $parts }
 history-none = Es wird nichts aufbewahrt.
 history-kept = { $used } von { $budget } auf der Platte, { $days } Tage; { $kept } Einträge aufbewahrt, { $lost } seit dem Start verloren
 history-put-aside = { $history }; ein nicht lesbarer Verlauf liegt daneben
+network-there = da
+network-away = nicht da
+network-unknown = nicht bekannt
+network-seen = { $name }: { $presence }: { $why }
+network-on = { $network }; an: { $rules }
+network-off = { $network }; aus: { $rules }
 list-entries = @{ $set }: { $entries } Einträge
 list-of = , Stand { $time }
 list-added = , { $number } hinzugekommen
@@ -241,6 +248,8 @@ takes-user = Benutzer { $user }
 takes-nobody = { $name } (niemand bekannt)
 takes-on = über { $device }
 takes-out-by = weiter über { $device }
+takes-at = in { $networks }
+takes-not-at = nicht in { $networks }
 
 ## Der Rahmen des Fensters
 

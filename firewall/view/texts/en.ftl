@@ -173,6 +173,7 @@ status-zone = zone
 status-devices = devices
 status-memory = memory
 status-history = history
+status-network = network
 status-list = list
 status-gone = when gone
 status-start = start
@@ -197,6 +198,12 @@ memory-kernel = { $used } of { $budget } in the kernel: { $parts }
 history-none = nothing is kept of what happens
 history-kept = { $used } of { $budget } on the disk, { $days } days; { $kept } records kept, { $lost } lost since the start
 history-put-aside = { $history }; one that could not be read lies beside it
+network-there = there
+network-away = not there
+network-unknown = not known
+network-seen = { $name }: { $presence }: { $why }
+network-on = { $network }; on: { $rules }
+network-off = { $network }; off: { $rules }
 list-entries = @{ $set }: { $entries } entries
 list-of = , of { $time }
 list-added = , { $number } added
@@ -233,6 +240,8 @@ takes-user = user { $user }
 takes-nobody = { $name } (nobody known)
 takes-on = on { $device }
 takes-out-by = out by { $device }
+takes-at = at { $networks }
+takes-not-at = not at { $networks }
 
 ## The window's frame
 

@@ -1,6 +1,6 @@
 //! How the firewall is.
 
-use super::{HistoryStatus, InForce, Lease};
+use super::{HistoryStatus, InForce, Lease, NetworkStatus};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -37,6 +37,8 @@ pub struct Status {
     pub history: Option<HistoryStatus>,
     /// The lists that the rules subscribe to.
     pub lists: Vec<SubscribedList>,
+    /// The networks that the rules name.
+    pub networks: Vec<NetworkStatus>,
     /// What is not as it should be, each in one sentence that says what to do. Empty: all is well.
     pub trouble: Vec<String>,
 }

@@ -29,6 +29,7 @@ pub enum Request {
 pub enum Query {
     Status,
     Rules,
+    Networks,
     Stats,
     Hits,
     Accounts,
@@ -187,6 +188,7 @@ impl Query {
             Self::Status => json!({ "status": firewall.status() }),
             Self::Rules => json!({ "rules": firewall.rules() }),
             Self::RuleNames { generation } => json!({ "names": firewall.rule_names(generation) }),
+            Self::Networks => json!({ "networks": firewall.networks() }),
             Self::Stats => json!({ "stats": firewall.stats()? }),
             Self::Hits => json!({ "hits": firewall.hits()? }),
             Self::Accounts => json!({ "accounts": visible(firewall.accounts(), requester) }),

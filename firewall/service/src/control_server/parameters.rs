@@ -34,6 +34,7 @@ pub fn understand(method: &str, parameters: Option<&Value>) -> Result<Request, M
         "GetRules" => without(Query::Rules),
         "GetRuleNames" => read(parameters)
             .map(|OfGeneration { generation }| Request::Query(Query::RuleNames { generation })),
+        "GetNetworks" => without(Query::Networks),
         "GetStats" => without(Query::Stats),
         "GetHits" => without(Query::Hits),
         "GetAccounts" => without(Query::Accounts),

@@ -4,6 +4,7 @@ use super::{Firewall, devices};
 use crate::named_sets::NotJoined;
 use crate::rejected::Answered;
 use crate::rulebook::{Budget, Held, refused};
+use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::Result;
 use channel::server::{DeviceServer, RingMemory, Room};
@@ -45,6 +46,7 @@ impl Firewall {
             kernel_memory: self.memory(),
             history: self.recorder.status(self.config.history),
             lists: self.subscriptions.lists(),
+            networks: self.network_status(&Surroundings::default()),
             trouble: {
                 self.look_at_sets();
                 self.troubles.all()

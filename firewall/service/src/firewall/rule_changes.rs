@@ -4,6 +4,7 @@ use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
 use crate::rulebook::{Held, New, refused};
+use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use crate::{fallback_rules, programs};
 use anyhow::{Context, Result, anyhow};
@@ -129,13 +130,20 @@ impl Firewall {
         let Some((name, text)) = held.text.clone() else {
             return;
         };
+        // The next start may be in any network.
+        let compiled = if rules.network_rules().rules.is_empty() {
+            Ok(compiled)
+        } else {
+            let tables = rules.compile_for_anywhere(held.generation);
+            tables.map(Compiled::of)
+        };
         self.keeper.keep(LastGood {
             name,
             text,
             since: now(),
             troubled: self.troubles.holds(Cause::Missing),
             programs: held.programs.clone(),
-            compiled: Ok(compiled),
+            compiled,
         });
     }
 
@@ -250,6 +258,8 @@ impl Firewall {
         let known = self.rulebook.programs().chain(&self.earlier);
         programs::keep_former(&mut rules, known, self.rulebook.births());
         self.members.combine(&mut rules).map_err(Refused::System)?;
+        let here = Surroundings::default();
+        here.put(&mut rules).map_err(Refused::System)?;
         Ok(rules)
     }
 
@@ -403,7 +413,7 @@ impl Firewall {
 
     /// A program that rules name may be another file by now.
     pub(super) fn renew(&mut self) {
-        let renewed = self.renewed();
+        let renewed = self.renewed(&Surroundings::default());
         if let Some(generation) = self
             .noted(
                 Cause::Programs,
@@ -411,18 +421,9 @@ impl Firewall {
             )
             .flatten()
         {
-            info!(
-                "a program that rules name is another file now; generation {generation} knows it"
-            );
+            info!("what the rules name has changed; generation {generation} knows it");
         }
         self.keep_names();
         self.programs.follow(self.rulebook.programs());
-    }
-
-    pub(super) fn renewed(&mut self) -> Result<Option<u32>> {
-        let budget = self.budget();
-        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
-        self.rulebook
-            .renew(&self.driver, &self.state, &machine, &self.members, budget)
     }
 }

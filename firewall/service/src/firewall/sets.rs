@@ -5,6 +5,7 @@ use crate::driver::now_ns;
 use crate::members::{self, JoinedByName, Now};
 use crate::named_sets::{Join, Wanted};
 use crate::rulebook::{Held, refused};
+use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{SetAdded, SetMember, SetRemoved};
@@ -214,7 +215,7 @@ impl Firewall {
         let lacks = self.members.any_lacking(addresses, &self.rulebook.tables());
         let mut generation = None;
         if lacks || self.rulebook.asks_unread(&self.members) {
-            generation = self.renewed().map_err(refused)?;
+            generation = self.renewed(&Surroundings::default()).map_err(refused)?;
             self.keep_names();
             if let Some(generation) = generation {
                 info!(

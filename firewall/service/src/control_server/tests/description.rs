@@ -94,12 +94,15 @@ fn names_are_used_once(description: &zlink_idl::Interface<'_>) {
 }
 
 fn types_are_as_described(description: &zlink_idl::Interface<'_>) {
-    let sent: [(&str, Value); 27] = [
+    let sent: [(&str, Value); 30] = [
         ("SubscribedList", json!(subscribed_list())),
         ("SetAdded", json!(set_added())),
         ("SetRemoved", json!(set_removed())),
         ("SetMember", json!(set_member())),
         ("Status", json!(status())),
+        ("Networks", json!(networks())),
+        ("NetworkStatus", json!(networks().networks[0])),
+        ("RouteStatus", json!(networks().routes[0])),
         ("Memory", json!(status().kernel_memory)),
         ("Device", json!(status().devices[0])),
         ("InForce", json!(status().rules)),

@@ -4,8 +4,9 @@ use super::super::methods::{Answered, Change, Query, Request};
 use super::super::peer::Requester;
 use control::{
     Account, Accounts, AddressName, AddressNames, Applied, Counted, Device, HeldAnswer,
-    HistoryPage, HistoryStatus, Hits, InForce, Lease, Memory, NamedRule, Question, Refused,
-    RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status, SubscribedList,
+    HistoryPage, HistoryStatus, Hits, InForce, Lease, Memory, NamedRule, NetworkStatus, Networks,
+    Question, Refused, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats,
+    Status, SubscribedList,
 };
 use serde_json::{Value, json};
 
@@ -25,6 +26,7 @@ fn answered(query: Query) -> Value {
         Query::RuleNames { generation } => {
             json!({ "names": (generation == 7).then(rule_names) })
         }
+        Query::Networks => json!({ "networks": networks() }),
         Query::Stats => json!({ "stats": Stats::default() }),
         Query::Hits => json!({ "hits": hits() }),
         Query::Accounts => json!({ "accounts": accounts() }),
@@ -184,7 +186,27 @@ pub fn status() -> Status {
         },
         history: Some(HistoryStatus::default()),
         lists: vec![subscribed_list()],
+        networks: networks().networks,
         trouble: vec![],
+    }
+}
+
+pub fn networks() -> Networks {
+    let one = || vec!["a".to_owned()];
+    Networks {
+        generation: 7,
+        networks: vec![NetworkStatus {
+            name: "home".to_owned(),
+            presence: "there".to_owned(),
+            why: "a route".to_owned(),
+            on: one(),
+            off: one(),
+        }],
+        routes: vec![RouteStatus {
+            interface: "d".to_owned(),
+            gateway: Some([127, 0, 0, 1].into()),
+            gateway_hardware: Some("02:00:00:00:00:01".to_owned()),
+        }],
     }
 }
 

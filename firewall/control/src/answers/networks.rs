@@ -1,0 +1,41 @@
+//! The networks that rules name, and the routes by which they are known.
+
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// A network that the rules in force name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkStatus {
+    /// Its name.
+    pub name: String,
+    /// `there`, `away` or `unknown`.
+    pub presence: String,
+    /// What matched, or what did not.
+    pub why: String,
+    /// The rules that ask for it and are on.
+    pub on: Vec<String>,
+    /// Those that are off, for the networks that they ask for are not right.
+    pub off: Vec<String>,
+}
+
+/// What the rules' networks are known by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Networks {
+    /// The generation of the rules in force.
+    pub generation: u32,
+    /// The networks that they name, in the file's order.
+    pub networks: Vec<NetworkStatus>,
+    /// The default routes as they are now.
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A default route of the zone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// The device that it goes by.
+    pub interface: String,
+    /// The gateway; none: it leads to the device alone.
+    pub gateway: Option<IpAddr>,
+    /// The gateway's hardware address; none: not known, or there is no gateway.
+    pub gateway_hardware: Option<String>,
+}

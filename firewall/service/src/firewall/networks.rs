@@ -1,0 +1,194 @@
+//! Rules that are on in some networks alone: followed as the machine goes from one to another.
+
+use super::Firewall;
+use crate::keeper::KeptLists;
+use crate::rulebook::PlacedNetworks;
+use crate::surroundings::Surroundings;
+use crate::troubles::Cause;
+use anyhow::{Context, Result};
+use control::{NetworkStatus, Networks, RouteStatus};
+use rules::{Network, Presence};
+use tracing::info;
+
+impl Firewall {
+    /// Listens for changes while rules ask for networks.
+    pub(super) fn follow_networks(&mut self) {
+        let listens = self.routes.listen(self.rulebook.asks_networks());
+        self.noted(
+            Cause::Routes,
+            listens.context("it is noticed late that the machine is in another network"),
+        );
+    }
+
+    /// Has the rules be on that are right where the machine is now, if something has changed.
+    pub(super) fn meet_networks(&mut self) {
+        if self.routes.takes_turn() {
+            self.switch_networks(&Surroundings::default());
+        }
+    }
+
+    fn switch_networks(&mut self, here: &Surroundings) {
+        let switched = self.renewed(here);
+        let switched = switched.context(
+            "rules stay on or off that are not right in the network that the machine is in",
+        );
+        if self.noted(Cause::Networks, switched).flatten().is_some() {
+            self.keep_names();
+            self.programs.follow(self.rulebook.programs());
+        }
+        let held = self.rulebook.in_force();
+        if let Some(placed) = held.and_then(|held| held.networks()) {
+            here.look_for_gateways(&placed.named);
+        }
+    }
+
+    /// Has what rules name be as it is now: see [`crate::rulebook::Rulebook::renew`].
+    pub(super) fn renewed(&mut self, here: &Surroundings) -> Result<Option<u32>> {
+        let before = self.networks_in_force();
+        let budget = self.budget();
+        let machine = KeptLists::beside(&self.config.rules, &self.keeper);
+        let (driver, state, members) = (&self.driver, &self.state, &self.members);
+        let renewed = self
+            .rulebook
+            .renew(driver, state, &machine, here, members, budget)?;
+        let after = self.networks_in_force();
+        if let Some(generation) = renewed.filter(|_| before != after) {
+            info!(
+                "{}; generation {generation} is in force",
+                said(&before, &after)
+            );
+        }
+        Ok(renewed)
+    }
+
+    /// The networks of the rules in force, and the routes by which they are known.
+    #[must_use]
+    pub fn networks(&mut self) -> Networks {
+        let here = Surroundings::default();
+        let routes = here.routes().unwrap_or_default();
+        let routes = routes.iter().map(|route| RouteStatus {
+            interface: route.device.clone(),
+            gateway: route.gateway,
+            gateway_hardware: route.hardware.map(|hardware| hardware.to_string()),
+        });
+        Networks {
+            generation: self.rulebook.in_force().map_or(0, |held| held.generation),
+            networks: self.network_status(&here),
+            routes: routes.collect(),
+        }
+    }
+
+    /// Each network of the rules in force: whether it is there now, and which rules are on for it.
+    pub(super) fn network_status(&self, here: &Surroundings) -> Vec<NetworkStatus> {
+        let held = self.rulebook.in_force();
+        let Some(placed) = held.and_then(|held| held.networks()) else {
+            return Vec::new();
+        };
+        let networks = (0..).zip(&placed.named.networks);
+        networks
+            .map(|(place, network)| status(place, network, placed, here))
+            .collect()
+    }
+
+    /// Which networks are there by the rules in force, and which of their rules are on.
+    fn networks_in_force(&self) -> InForceNetworks {
+        let held = self.rulebook.in_force();
+        let Some(placed) = held.and_then(|held| held.networks()) else {
+            return InForceNetworks::default();
+        };
+        let names = placed.named.networks.iter().zip(&placed.presences);
+        let rules = placed.named.rules.iter();
+        let on = placed.named.on(&placed.presences);
+        InForceNetworks {
+            there: names
+                .filter(|(_, presence)| **presence == Presence::There)
+                .map(|(network, _)| network.id.clone())
+                .collect(),
+            rules: rules.map(|rule| rule.id.clone()).zip(on).collect(),
+        }
+    }
+}
+
+/// What is said of a switch.
+#[derive(Default, PartialEq, Eq)]
+struct InForceNetworks {
+    there: Vec<String>,
+    rules: Vec<(String, bool)>,
+}
+
+/// What a switch is in one line.
+fn said(before: &InForceNetworks, after: &InForceNetworks) -> String {
+    let there = if after.there.is_empty() {
+        "none of the rules' networks is there now".to_owned()
+    } else {
+        format!("there is now: {}", after.there.join(", "))
+    };
+    let switched = |on: bool| {
+        let is_new = |rule: &&(String, bool)| rule.1 == on && !before.rules.contains(rule);
+        let names: Vec<_> = after.rules.iter().filter(is_new).collect();
+        let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
+        names.join(", ")
+    };
+    let rules = [("on", switched(true)), ("off", switched(false))];
+    let rules = rules.iter().filter(|(_, names)| !names.is_empty());
+    let rules: String = rules
+        .map(|(word, names)| format!("; {word}: {names}"))
+        .collect();
+    format!("{there}{rules}")
+}
+
+fn status(
+    place: u32,
+    network: &Network,
+    PlacedNetworks { named, presences }: &PlacedNetworks,
+    here: &Surroundings,
+) -> NetworkStatus {
+    let sighting = here.seen(network);
+    let on = named.on(presences);
+    let asking = |wanted: bool| {
+        let rules = named.rules.iter().zip(&on);
+        let rules = rules
+            .filter(|(rule, on)| **on == wanted && rule.networks.named.contains(&place))
+            .map(|(rule, _)| rule.id.clone());
+        rules.collect()
+    };
+    NetworkStatus {
+        name: network.id.clone(),
+        presence: sighting.presence.name().to_owned(),
+        why: sighting.why,
+        on: asking(true),
+        off: asking(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_one_line_with_what_is_on_and_off_for_it() {
+        let networks = |there: &[&str], rules: &[(&str, bool)]| InForceNetworks {
+            there: there.iter().map(|name| (*name).to_owned()).collect(),
+            rules: rules
+                .iter()
+                .map(|(name, on)| ((*name).to_owned(), *on))
+                .collect(),
+        };
+        let home = networks(
+            &["home"],
+            &[("printer", true), ("shares", true), ("no-ssh", false)],
+        );
+        let away = networks(
+            &[],
+            &[("printer", false), ("shares", false), ("no-ssh", true)],
+        );
+        assert_eq!(
+            said(&home, &away),
+            "none of the rules' networks is there now; on: no-ssh; off: printer, shares"
+        );
+        assert_eq!(
+            said(&away, &home),
+            "there is now: home; on: printer, shares; off: no-ssh"
+        );
+    }
+}

@@ -1,0 +1,200 @@
+//! Rules that are on in some networks alone: the machine is carried from one to another.
+
+use super::*;
+use crate::zone::probe::wait_until;
+use control::NetworkStatus;
+use std::path::Path;
+
+/// The router at home, of the lab's own pair of devices, and its hardware address; the one in the café, of another pair.
+const HOME: &str = OUTSIDE;
+const HOME_HARDWARE: &str = "02:00:5e:10:00:01";
+const CAFE: &str = "10.78.1.1";
+const PORT: u16 = 7007;
+
+/// Nothing goes out but what is allowed at home. One rule blocks wherever home is not.
+fn rules() -> String {
+    let rule = |id: &str, action: &str, port: u16, network: &str| {
+        format!(
+            "[[rule]]\nid = \"{id}\"\naction = \"{action}\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = {port}\n\
+             network = \"{network}\"\n"
+        )
+    };
+    let next = PORT + 1;
+    format!(
+        "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n\
+         [[network]]\nid = \"home\"\ngateway = \"{HOME}\"\ngateway_hardware = \"{HOME_HARDWARE}\"\n\n\
+         {}{}[[rule]]\nid = \"beside\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = {next}\n",
+        rule("at-home", "allow", PORT, "home"),
+        rule("not-elsewhere", "block", next, "!home"),
+    )
+}
+
+/// A zone with two ways out, and no default route yet.
+fn zone() -> Protected {
+    let zone = Protected::with(&rules());
+    add_pair(&zone, "gb2", "gb3", 1);
+    has_hardware(&zone, HOME_HARDWARE);
+    zone
+}
+
+/// Gives the router at home this hardware address; what the zone knew of it is forgotten.
+fn has_hardware(zone: &Protected, address: &str) {
+    let other = name(&outside(zone));
+    ip(&["-n", &other, "link", "set", "gb1", "address", address]);
+    ip(&[
+        "-n",
+        &name(&zone.lab.netns()),
+        "neigh",
+        "flush",
+        "dev",
+        "gb0",
+    ]);
+}
+
+fn goes_by(zone: &Protected, gateway: &str) {
+    let inside = name(&zone.lab.netns());
+    ip(&["-n", &inside, "route", "replace", "default", "via", gateway]);
+}
+
+fn home(zone: &Protected) -> NetworkStatus {
+    zone.ask().status().unwrap().networks.remove(0)
+}
+
+fn is(zone: &Protected, presence: &str) {
+    wait_until(presence, || home(zone).presence == presence);
+    // What is seen is in force a moment later.
+    let (on, off) = switched(presence);
+    wait_until("the rules are switched", || {
+        let home = home(zone);
+        (home.on, home.off) == (on.clone(), off.clone())
+    });
+}
+
+/// Which rules are on and off then.
+fn switched(presence: &str) -> (Vec<String>, Vec<String>) {
+    let (home, elsewhere) = (vec!["at-home".to_owned()], vec!["not-elsewhere".to_owned()]);
+    if presence == "there" {
+        (home, elsewhere)
+    } else {
+        (elsewhere, home)
+    }
+}
+
+fn listener(zone: &Protected, port: u16) -> TcpListener {
+    within(&outside(zone), move || {
+        TcpListener::bind((HOME, port)).unwrap()
+    })
+}
+
+/// Begins a connection from the zone, if it may.
+fn connect(netns: &Path, port: u16, meant: bool) -> Option<TcpStream> {
+    let to = SocketAddr::new(HOME.parse().unwrap(), port);
+    let end = Instant::now() + Duration::from_secs(if meant { 30 } else { 0 });
+    loop {
+        let tried = within(netns, move || {
+            TcpStream::connect_timeout(&to, patience(meant)).ok()
+        });
+        if tried.is_some() || Instant::now() >= end {
+            return tried;
+        }
+    }
+}
+
+#[test]
+fn a_rule_is_on_in_its_network_alone_and_what_it_allowed_there_is_cut_once_the_network_is_left() {
+    let zone = zone();
+    let inside = zone.lab.netns();
+    let [server, beside] = [PORT, PORT + 1].map(|port| listener(&zone, port));
+    is(&zone, "unknown");
+    assert!(connect(&inside, PORT, false).is_none(), "nothing is known");
+    assert!(
+        connect(&inside, PORT + 1, false).is_none(),
+        "blocked where home is not"
+    );
+
+    // Nothing may go out that would have the kernel look for the router: the service has it do so.
+    goes_by(&zone, HOME);
+    is(&zone, "there");
+    let mut client = connect(&inside, PORT, true).unwrap();
+    let mut accepted = server.accept().unwrap().0;
+    let mut heard = [0; 5];
+    client.write_all(b"hello").unwrap();
+    accepted.read_exact(&mut heard).unwrap();
+    assert!(connect(&inside, PORT + 1, true).is_some());
+    drop(beside);
+
+    goes_by(&zone, CAFE);
+    is(&zone, "away");
+    assert!(home(&zone).why.contains(&format!("is {CAFE}, not {HOME}")));
+    client.write_all(b"again").unwrap();
+    accepted.set_read_timeout(Some(patience(false))).unwrap();
+    assert!(accepted.read(&mut heard).is_err(), "the connection is cut");
+    assert!(connect(&inside, PORT, false).is_none());
+    assert!(connect(&inside, PORT + 1, false).is_none());
+
+    goes_by(&zone, HOME);
+    is(&zone, "there");
+    accepted
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    accepted.read_exact(&mut heard).unwrap();
+    assert_eq!(&heard, b"again", "it goes on where it may");
+    // Another router that has the address of ours.
+    has_hardware(&zone, "02:00:5e:10:00:02");
+    is(&zone, "away");
+    assert!(connect(&inside, PORT, false).is_none());
+    assert_eq!(zone.ask().status().unwrap().trouble, [""; 0]);
+}
+
+#[test]
+fn a_route_that_comes_and_goes_without_end_has_rules_compiled_once_a_second_at_most() {
+    let zone = zone();
+    goes_by(&zone, HOME);
+    is(&zone, "there");
+    let generation = || zone.ask().status().unwrap().rules.generation;
+    let (before, begun) = (generation(), Instant::now());
+    let both: String = [CAFE, HOME]
+        .map(|gateway| format!("route replace default via {gateway}\n"))
+        .concat();
+    let batch = zone.lab.folder().join("routes");
+    fs::write(&batch, both.repeat(500)).unwrap();
+    let inside = name(&zone.lab.netns());
+    for _ in 0..20 {
+        ip(&["-n", &inside, "-batch", batch.to_str().unwrap()]);
+    }
+    goes_by(&zone, CAFE);
+    is(&zone, "away");
+    let switched = u64::from(generation() - before);
+    // One more for the second that is not over, and one for the look that was due before.
+    assert!(
+        (1..=begun.elapsed().as_secs() + 2).contains(&switched),
+        "{switched} in {:?}",
+        begun.elapsed()
+    );
+}
+
+#[test]
+fn after_a_start_from_nothing_rules_of_a_network_are_off_until_it_is_known_also_those_that_were_good_last()
+ {
+    let mut zone = zone();
+    goes_by(&zone, HOME);
+    is(&zone, "there");
+    let server = listener(&zone, PORT);
+    let inside = zone.lab.netns();
+    assert!(connect(&inside, PORT, true).is_some());
+    zone.recover();
+    zone.service.process.wait().unwrap();
+    ip(&["-n", &name(&inside), "route", "del", "default"]);
+    fs::write(&zone.rules, "no rules at all").unwrap();
+    assert!(!zone.start_again(), "there was nothing in the kernel");
+    assert!(connect(&inside, PORT, false).is_none());
+    assert!(connect(&inside, PORT + 1, false).is_none());
+    is(&zone, "unknown");
+    let said = zone.ask().status().unwrap().trouble.remove(0);
+    assert!(said.contains("the last good rules"), "{said}");
+    // They follow networks too.
+    goes_by(&zone, HOME);
+    is(&zone, "there");
+    assert!(connect(&inside, PORT, true).is_some());
+    drop(server);
+}
