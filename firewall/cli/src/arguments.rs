@@ -114,6 +114,13 @@ pub enum Command {
         #[command(subcommand)]
         command: live::set::SetCommand,
     },
+    /// Say which of the rules' networks is there, by what that is known, and which rules are on for it
+    ///
+    /// A network is known by the default route that leads out of it: `[[network]]` in the rule file. What is shown of the routes is what such
+    /// a table may ask for.
+    #[cfg(target_os = "linux")]
+    #[command(after_help = live::networks::HELP)]
+    Networks(AskArguments),
     /// Check that every record is accounted for, app by app
     ///
     /// Of each app that is attached, and of those that are gone: what the driver offered is what it committed and what it lost,

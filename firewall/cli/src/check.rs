@@ -1,6 +1,7 @@
 //! `gatebell rules check`: all that is wrong with rule files.
 
 use crate::Error;
+use crate::as_if::AsIfArguments;
 use crate::import::Kind;
 use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
 use clap::{Args, ValueHint};
@@ -19,6 +20,9 @@ pub struct CheckArguments {
     /// The rules are for another machine: say nothing of what they would cut off here
     #[arg(long)]
     pub elsewhere: bool,
+    /// Where to judge.
+    #[command(flatten)]
+    pub networks: AsIfArguments,
     /// Print one JSON object for each finding, nothing else
     #[arg(long)]
     pub json: bool,
@@ -33,7 +37,7 @@ pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<u8, Error>
     };
     let mut code = 0;
     for path in &arguments.files {
-        code |= u8::from(!check(path, &network, arguments.json, out)?);
+        code |= u8::from(!check(path, &network, arguments, out)?);
     }
     Ok(code)
 }
@@ -42,26 +46,29 @@ pub fn run(arguments: &CheckArguments, out: &mut dyn Write) -> Result<u8, Error>
 fn check(
     path: &Path,
     network: &OwnNetwork,
-    json: bool,
+    CheckArguments { networks, json, .. }: &CheckArguments,
     out: &mut dyn Write,
 ) -> Result<bool, Error> {
     let text = read(path)?;
     let name = name(path);
-    let parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path))
+    let mut parsed = RuleFile::parse(&name, &text, &SystemResolver::beside(path))
         .map_err(|errors| foreign(&name, &text).map_or(errors, |finding| vec![finding]));
+    if let Ok(file) = &mut parsed {
+        networks.put(file)?;
+    }
     let found = match &parsed {
         Ok(file) => said(file, network),
         Err(errors) => of(Severity::Error, errors).collect(),
     };
     let lines = Lines::of(&name, &text);
     for (severity, finding) in &found {
-        if json {
+        if *json {
             writeln!(out, "{}", object(finding, *severity))?;
         } else {
             show(out, finding, *severity, &lines)?;
         }
     }
-    if !json {
+    if !*json {
         writeln!(out, "{}", summary(&name, &parsed, &found))?;
     }
     Ok(parsed.is_ok())

@@ -42,6 +42,17 @@ pub enum Error {
         /// What is too large.
         message: String,
     },
+    /// In other networks a rule file is too large.
+    #[error("{file}: where its networks are as asked for: {message}")]
+    Elsewhere {
+        /// The file.
+        file: String,
+        /// What is too large.
+        message: String,
+    },
+    /// There is no such network.
+    #[error("--as-if: {0}")]
+    AsIf(String),
     /// A capture can't be read on.
     #[error("{file}: {broken}")]
     Capture {

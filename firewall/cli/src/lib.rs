@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod as_if;
 pub mod capture;
 mod check;
 mod connections;
@@ -110,6 +111,8 @@ pub fn perform(command: &Command, out: &mut dyn Write) -> Result<u8, Error> {
         } => live::revert(arguments, out),
         #[cfg(target_os = "linux")]
         Command::Status(arguments) => live::status(arguments, out),
+        #[cfg(target_os = "linux")]
+        Command::Networks(arguments) => live::networks(arguments, out),
         #[cfg(target_os = "linux")]
         Command::Watch(arguments) => live::watch(arguments, out),
         #[cfg(target_os = "linux")]

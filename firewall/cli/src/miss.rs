@@ -7,7 +7,7 @@ use crate::flow::{destination, source};
 use engine::{Parsed, Shape};
 use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta};
 use firewall_abi::rules::PortRange;
-use rules::words::{end_names, icmp_type, range, user};
+use rules::words::{end_names, icmp_type, networks, range, user};
 use rules::{Addresses, Joined, Protocol, Rule, Rules, names_device};
 use std::net::IpAddr;
 
@@ -22,6 +22,10 @@ pub fn misses(
     let mut missed = Vec::new();
     if !rule.enabled {
         missed.push("it is not enabled".to_owned());
+    }
+    if !rule.is_here {
+        let networks = networks(rule, rules.0).unwrap_or_default();
+        missed.push(format!("it is on {networks} only"));
     }
     missed.extend(direction(rule.direction, flow));
     let other_protocol = protocol(&rule.protocols, flow);

@@ -4,7 +4,7 @@ use crate::{Error, style};
 use control::SetMember;
 use engine::Tables;
 use firewall_abi::packet::{Decision, Direction, NO_RULE};
-use rules::{Finding, Joined, Resolver, Rule, Rules, SystemResolver, Table};
+use rules::{Finding, Joined, Network, Presence, Resolver, Rule, Rules, SystemResolver, Table};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -47,12 +47,14 @@ impl RuleFile {
             name,
             text,
             members,
+            networks,
             ..
         }: &Source,
         resolver: &dyn Resolver,
     ) -> Result<Self, Error> {
         let errors = match Self::parse(name, text, resolver) {
             Ok(mut file) => {
+                file.put_at(networks)?;
                 if !members.is_empty() {
                     file.join(members.clone())?;
                 }
@@ -106,6 +108,24 @@ impl RuleFile {
         Ok(())
     }
 
+    /// Has the rules be on that are right where these networks are there, and those not; any other is not known.
+    ///
+    /// # Errors
+    /// The tables would be too large.
+    pub fn put_at(&mut self, networks: &[(String, Presence)]) -> Result<(), Error> {
+        let presence = |asked: &Network| {
+            let told = networks.iter().find(|(name, _)| *name == asked.id);
+            told.map_or(Presence::Unknown, |(_, presence)| *presence)
+        };
+        let too_large = |message| Error::Elsewhere {
+            file: self.name.clone(),
+            message,
+        };
+        self.rules.put_at(presence).map_err(too_large)?;
+        self.table = self.rules.compile(1);
+        Ok(())
+    }
+
     /// The rules and what has joined their sets, as the engine takes them.
     pub fn tables(&self) -> impl Tables {
         self.joined.beside(self.table.slices())
@@ -132,6 +152,8 @@ pub struct Source {
     pub place: PathBuf,
     /// What has joined sets, where the service was asked for the rules in force.
     pub members: Vec<SetMember>,
+    /// Which networks are there, where the service was asked for that.
+    pub networks: Vec<(String, Presence)>,
 }
 
 impl Source {
@@ -145,6 +167,7 @@ impl Source {
             text: read(path)?,
             place: path.to_owned(),
             members: Vec::new(),
+            networks: Vec::new(),
         })
     }
 

@@ -3,13 +3,14 @@
 use crate::Error;
 #[cfg(target_os = "linux")]
 use crate::arguments::SocketArguments;
+use crate::as_if::AsIfArguments;
 use crate::rule_file::{RuleFile, Source};
 use crate::style;
 use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
 use rules::words::{self, end_names};
-use rules::{Addresses, DefaultAction, Rule, Rules, Set, SystemResolver};
+use rules::{Addresses, DefaultAction, Network, Rule, Rules, Set, SystemResolver};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -23,6 +24,9 @@ pub struct ShowArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Where to judge.
+    #[command(flatten)]
+    pub networks: AsIfArguments,
     /// Where the service is.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
@@ -32,7 +36,8 @@ pub struct ShowArguments {
 /// Shows a rule file.
 pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let source = arguments.source()?;
-    let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
+    let mut file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
+    arguments.networks.put(&mut file)?;
     if arguments.json {
         writeln!(out, "{}", object(&file))?;
     } else {
@@ -73,6 +78,7 @@ fn object(file: &RuleFile) -> Value {
             "answer_within": asking.within.as_secs(),
         },
         "fail_mode": rules.fail_mode().name(),
+        "networks": rules.networks().map(network_object).collect::<Vec<_>>(),
         "sets": rules.sets().map(set_object).collect::<Vec<_>>(),
         "rules": (0..).zip(rules.iter()).map(|(number, rule)| rule_object(number, rule, rules)).collect::<Vec<_>>(),
     })
@@ -107,6 +113,26 @@ fn set_object(set: &Set) -> Value {
     })
 }
 
+fn network_object(network: &Network) -> Value {
+    let Network {
+        id,
+        line,
+        interfaces,
+        gateways,
+        gateway_hardware,
+        comment,
+    } = network;
+    let words = |all: &[Addresses]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+    json!({
+        "id": id,
+        "line": line,
+        "interfaces": interfaces,
+        "gateways": words(gateways),
+        "gateway_hardware": gateway_hardware.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "comment": comment,
+    })
+}
+
 fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
     let ports = |ranges: &[PortRange]| {
         ranges
@@ -134,6 +160,9 @@ fn rule_object(number: u32, rule: &Rule, rules: &Rules) -> Value {
         "out_interfaces": rule.out_interfaces,
         "users": rule.users.iter().map(|user| json!({ "number": user.number, "name": user.name })).collect::<Vec<_>>(),
         "programs": rule.programs.iter().map(|program| &program.path).collect::<Vec<_>>(),
+        "networks": words::network_names(rule, rules),
+        "elsewhere": rule.networks.elsewhere,
+        "on": rule.is_on(),
         "log": rule.log,
         "comment": rule.comment,
     })
@@ -149,7 +178,7 @@ const ACTION: usize = 3;
 struct Entry {
     cells: [Vec<String>; COLUMNS],
     action: Verdict,
-    enabled: bool,
+    is_on: bool,
 }
 
 fn table(file: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
@@ -166,7 +195,7 @@ fn table(file: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
         line(&widths, |column| TITLES[column].to_owned(), None)
     )?;
     for entry in &entries {
-        let colour = if entry.enabled {
+        let colour = if entry.is_on {
             style::verdict(entry.action)
         } else {
             faint
@@ -192,11 +221,7 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
             vec![number.to_string()],
             vec![rule.line.to_string()],
             vec![rule.id.clone()],
-            one(if rule.enabled {
-                rule.action.name()
-            } else {
-                "off"
-            }),
+            action(rule, rules),
             one(rule.direction.map_or("any", Direction::name)),
             or_any(words::protocols(rule)),
             ends(&rule.sources, &rule.source_sets, &rule.source_ports),
@@ -206,8 +231,21 @@ fn entry(number: u32, rule: &Rule, rules: &Rules) -> Entry {
             vec![rule.comment.clone().unwrap_or_default()],
         ],
         action: rule.action,
-        enabled: rule.enabled,
+        is_on: rule.is_on(),
     }
+}
+
+/// What becomes of what the rule takes, and in which networks: also where it is off, as long as it is enabled.
+fn action(rule: &Rule, rules: &Rules) -> Vec<String> {
+    if !rule.enabled {
+        return vec!["off".to_owned()];
+    }
+    let mut cell = vec![rule.action.name().to_owned()];
+    cell.extend(words::networks(rule, rules));
+    if !rule.is_on() {
+        cell.push("(off here)".to_owned());
+    }
+    cell
 }
 
 fn or_any(cell: Vec<String>) -> Vec<String> {
@@ -237,7 +275,7 @@ fn default_entry(file: &RuleFile, direction: Direction) -> Entry {
     Entry {
         cells: cells.map(|cell| vec![cell.to_owned()]),
         action,
-        enabled: true,
+        is_on: true,
     }
 }
 

@@ -3,6 +3,7 @@
 //! It is the question that `gatebell why` answers, for who does not want to know a source address and port to ask it.
 
 use crate::Error;
+use crate::as_if::AsIfArguments;
 use crate::flow::Question;
 use crate::here::Here;
 use crate::loopback::{NOT_JUDGED, OwnAddresses};
@@ -24,6 +25,7 @@ Examples:
   gatebell test out tcp 192.0.2.7:22 program /usr/bin/ssh user alice
   gatebell test in tcp 203.0.113.9:22                    (may 203.0.113.9 come to port 22 here?)
   gatebell test out icmp 192.0.2.7 --file rules.toml     (an echo request)
+  gatebell test in tcp 192.0.2.7:22 --as-if home         (and were the network `home` there?)
 
 Exit codes:
   0  it is allowed; a name: at each of its addresses
@@ -58,6 +60,9 @@ pub struct TestArguments {
     /// Print one JSON object for each address
     #[arg(long)]
     pub json: bool,
+    /// Where to judge.
+    #[command(flatten)]
+    pub networks: AsIfArguments,
     /// Where the service is.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
@@ -69,7 +74,11 @@ pub fn run(arguments: &TestArguments, out: &mut dyn Write) -> Result<u8, Error> 
     let mut questions = arguments.questions().map_err(Error::Test)?;
     let source = arguments.source()?;
     let here = Here::beside(&source.place);
-    let file = RuleFile::understand(&source, &here)?;
+    let mut file = RuleFile::understand(&source, &here)?;
+    match arguments.file {
+        Some(_) => arguments.networks.put_or_say(&mut file)?,
+        None => arguments.networks.put(&mut file)?,
+    }
     let own = OwnAddresses::here();
     let mut refused = false;
     for Asked { address, question } in &mut questions {

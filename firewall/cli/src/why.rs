@@ -3,6 +3,7 @@
 use crate::Error;
 #[cfg(target_os = "linux")]
 use crate::arguments::SocketArguments;
+use crate::as_if::AsIfArguments;
 use crate::flow::{FlowText, Question, Who, destination, source};
 use crate::here::Here;
 use crate::loopback::{NOT_JUDGED, OwnAddresses};
@@ -59,6 +60,9 @@ pub struct WhyArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Where to judge.
+    #[command(flatten)]
+    pub networks: AsIfArguments,
     /// Where the service is.
     #[cfg(target_os = "linux")]
     #[command(flatten)]
@@ -150,7 +154,12 @@ impl WhyArguments {
     fn rule_file(&self) -> Result<(RuleFile, Here), Error> {
         let source = self.source()?;
         let here = Here::beside(&source.place);
-        Ok((RuleFile::understand(&source, &here)?, here))
+        let mut file = RuleFile::understand(&source, &here)?;
+        match self.rules {
+            Some(_) => self.networks.put_or_say(&mut file)?,
+            None => self.networks.put(&mut file)?,
+        }
+        Ok((file, here))
     }
 
     #[cfg(target_os = "linux")]

@@ -356,12 +356,45 @@ fn the_parser_takes_each_name_limit_and_example_of_the_schema() {
         takes_file(&format!("{DEFAULTS}[service]\nfail_mode = {gone}\n"));
     }
     sets_are_taken(defs);
+    networks_are_taken(defs);
     each("port", "ports", "protocol = 'tcp'\n", defs);
     each("port", "source_ports", "protocol = ['tcp', 'udp']\n", defs);
     for (number, protocol) in ["icmp", "icmpv6"].iter().enumerate() {
         let before = format!("protocol = '{protocol}'\n");
         each_of(&defs["icmp_type"]["anyOf"][number], "icmp_type", &before);
         each_of(&defs["icmp_type"]["anyOf"][2], "icmp_type", &before);
+    }
+}
+
+fn networks_are_taken(defs: &Value) {
+    let network = &defs["network"]["properties"];
+    let file = |id: &str, key: &str| {
+        format!(
+            "{DEFAULTS}[[network]]\nid = {id}\n{key}\n[[rule]]\nid = 'r'\naction = 'allow'\nnetwork = {id}\n"
+        )
+    };
+    for id in network["id"]["examples"].as_array().unwrap() {
+        let comment = &network["comment"]["examples"][0];
+        takes_file(&file(
+            &id.to_string(),
+            &format!("gateway = '::1'\ncomment = {comment}"),
+        ));
+    }
+    let examples = |values: &Value| values["examples"].as_array().unwrap().clone();
+    for (key, values) in [
+        ("interface", examples(&network["interface"]["anyOf"][0])),
+        ("gateway", examples(&defs["addresses"])),
+        ("gateway_hardware", examples(&defs["hardware_address"])),
+    ] {
+        for value in &values {
+            takes_file(&file("'home'", &format!("{key} = {value}")));
+        }
+        let all: Vec<_> = values.iter().map(ToString::to_string).collect();
+        takes_file(&file("'home'", &format!("{key} = [{}]", all.join(", "))));
+    }
+    for asked in examples(&defs["rule"]["properties"]["network"]["anyOf"][0]) {
+        let text = file("'home'", "gateway = '::1'");
+        takes_file(&text.replace("network = 'home'", &format!("network = {asked}")));
     }
 }
 
@@ -441,4 +474,74 @@ fn takes_file(text: &str) {
     if let Err(errors) = rules::parse("r", text, &here()) {
         panic!("{errors}\n{text}");
     }
+}
+
+#[test]
+fn a_file_is_judged_as_if_a_network_was_there() {
+    let text = format!(
+        "{DEFAULTS}[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n[[network]]\nid = 'office'\ngateway = '::1'\n\
+         [[rule]]\nid = 'ssh'\naction = 'allow'\ndirection = 'in'\nprotocol = 'tcp'\nports = 22\nnetwork = 'home'\n\
+         [[rule]]\nid = 'no-web'\naction = 'block'\ndirection = 'out'\nprotocol = 'tcp'\nports = 80\nnetwork = ['!home', '!office']\n"
+    );
+    let run = |words: &[&str], as_if: Option<&str>| {
+        let as_if = as_if.map(|name| ["--as-if", name]);
+        let words: Vec<_> = words
+            .iter()
+            .copied()
+            .chain(as_if.into_iter().flatten())
+            .collect();
+        gatebell_given(text.as_bytes(), &words)
+    };
+    let ssh = ["test", "in", "tcp", "192.0.2.9:22", "--file", "-"];
+    let web = ["test", "out", "tcp", "192.0.2.9:80", "--file", "-"];
+    for (as_if, codes) in [
+        (Some("home"), [0, 0]),
+        (Some("office"), [3, 0]),
+        (Some("home,office"), [0, 0]),
+        (Some("none"), [3, 3]),
+        (Some("unknown"), [3, 3]),
+        (None, [3, 3]),
+    ] {
+        let decided = [&ssh, &web].map(|words| run(&words[..], as_if));
+        let found = decided
+            .each_ref()
+            .map(|output| output.status.code().unwrap());
+        assert_eq!(found, codes, "{as_if:?}: {decided:?}");
+        let said = decided
+            .iter()
+            .all(|output| err(output).contains("--as-if says where to judge"));
+        assert_eq!(said, as_if.is_none(), "{decided:?}");
+    }
+    let why = [
+        "why",
+        "-",
+        "--packet",
+        "in tcp 192.0.2.9:50000 -> 192.0.2.1:22",
+    ];
+    let missed = out(&run(&why, Some("office")));
+    assert!(missed.contains("it is on at home only"), "{missed}");
+    let shown = out(&run(&["rules", "show", "-"], Some("office")));
+    assert!(
+        shown.contains("at home") && shown.contains("(off here)"),
+        "{shown}"
+    );
+    let check = ["rules", "check", "--elsewhere", "-"];
+    assert_eq!(run(&check, Some("home")).status.code(), Some(0));
+    for words in [&ssh[..], &why, &check, &["rules", "show", "-"]] {
+        let wrong = run(words, Some("hone"));
+        let said = err(&wrong);
+        assert!(
+            wrong.status.code() == Some(1)
+                && said.contains("there is no network `hone`; did you mean `home`?"),
+            "{words:?}: {said}"
+        );
+    }
+    let wrong = text.replace("network = 'home'", "network = 'hone'");
+    let checked = gatebell_given(wrong.as_bytes(), &check);
+    let said = out(&checked);
+    assert!(
+        checked.status.code() == Some(1)
+            && said.contains("there is no network `hone`; did you mean `home`?"),
+        "{said}"
+    );
 }

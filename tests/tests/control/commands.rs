@@ -33,6 +33,14 @@ fn each_question_is_answered_in_words_and_as_json() {
         audit.code == 0 && audit.out.contains("Every record is accounted for"),
         "{audit:?}"
     );
+    let networks = root.ok(&["networks", "--json"]);
+    assert_eq!(
+        (&networks["networks"], &networks["routes"]),
+        (&json!([]), &json!([]))
+    );
+    let networks = root.run(&["networks"]);
+    let said = "The rules in force name no network.\nroute there is no default route\n";
+    assert!(networks.code == 0 && networks.out == said, "{networks:?}");
     let show = root.run(&["rules", "show"]);
     assert!(show.code == 0 && show.out.contains("no-telnet"), "{show:?}");
 }
@@ -40,8 +48,9 @@ fn each_question_is_answered_in_words_and_as_json() {
 #[test]
 fn without_a_service_each_command_says_how_to_start_it() {
     let root = Person::alone();
-    let commands: [&[&str]; 6] = [
+    let commands: [&[&str]; 7] = [
         &["status"],
+        &["networks"],
         &["watch"],
         &["audit"],
         &["stats"],

@@ -3,6 +3,7 @@
 use super::expect::Expectations;
 #[cfg(target_os = "linux")]
 use crate::arguments::{SocketArguments, Time};
+use crate::as_if::AsIfArguments;
 use clap::{Args, ValueHint};
 use rules::Addresses;
 use std::path::PathBuf;
@@ -60,6 +61,9 @@ pub struct DryRunArguments {
     #[cfg(target_os = "linux")]
     #[arg(long)]
     pub joined: bool,
+    /// Where to judge.
+    #[command(flatten)]
+    pub networks: AsIfArguments,
     /// Print the summary only
     #[arg(long, short)]
     pub quiet: bool,

@@ -48,6 +48,7 @@ fn judge_capture(
     let members = arguments.members()?;
     let load = |path: &Path| -> Result<RuleFile, Error> {
         let mut file = RuleFile::load(path)?;
+        arguments.networks.put_or_say(&mut file)?;
         file.join(members.clone())?;
         Ok(file)
     };

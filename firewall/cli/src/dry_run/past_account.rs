@@ -21,6 +21,7 @@ pub fn run(arguments: &DryRunArguments, out: &mut dyn Write) -> Result<u8, Error
     let source = Source::read(&arguments.rules)?;
     let here = Here::beside(&source.place);
     let mut file = RuleFile::understand(&source, &here)?;
+    arguments.networks.put_or_say(&mut file)?;
     file.join(arguments.members()?)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = now.unwrap_or_default().saturating_sub(arguments.since.0);

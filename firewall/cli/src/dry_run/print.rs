@@ -247,7 +247,7 @@ impl Printer<'_> {
     /// A capture does not show all that rules may ask for.
     fn unseen(&self, account: &Account, out: &mut dyn Write) -> io::Result<()> {
         let asks = |rule: &&Rule| {
-            rule.enabled
+            rule.is_on()
                 && !(rule.users.is_empty()
                     && rule.programs.is_empty()
                     && rule.interfaces.is_empty())
@@ -302,7 +302,7 @@ impl Printer<'_> {
         }
         let never: Vec<_> = never
             .iter()
-            .filter(|(rule, _)| rule.enabled)
+            .filter(|(rule, _)| rule.is_on())
             .map(|(rule, _)| rule.id.as_str())
             .collect();
         if !never.is_empty() {

@@ -200,6 +200,7 @@ pub enum UnsetKey {
     OutInterface,
     User,
     Program,
+    Network,
     Log,
     Enabled,
     Comment,
@@ -292,6 +293,9 @@ pub struct KeyArguments {
     /// Programs at this machine's end: a whole path; may be given several times
     #[arg(long, value_name = "PATH", value_hint = ValueHint::ExecutablePath)]
     pub program: Vec<String>,
+    /// Networks in which it is on; "!home": while home is not there
+    #[arg(long, value_name = "NETWORK,…", value_delimiter = ',')]
+    pub network: Vec<String>,
     /// Whether its packets are reported
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub log: Option<bool>,
@@ -330,6 +334,7 @@ impl KeyArguments {
             ("out_interface", list(&self.out_interface, text_value)),
             ("user", list(&self.user, number_or_text)),
             ("program", list(&self.program, text_value)),
+            ("network", list(&self.network, text_value)),
             ("log", flag(self.log)),
             ("enabled", flag(self.enabled)),
             ("comment", one(&self.comment)),

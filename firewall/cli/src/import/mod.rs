@@ -50,6 +50,7 @@ pub fn run(arguments: &ImportArguments, out: &mut dyn Write) -> Result<u8, Error
         text: written.text,
         place: std::path::PathBuf::new(),
         members: Vec::new(),
+        networks: Vec::new(),
     };
     RuleFile::understand(&whole, &machine)?;
     let unsaid = &written.unsaid;

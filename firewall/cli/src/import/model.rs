@@ -191,6 +191,7 @@ pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
         out_interface,
         user,
         program,
+        network,
         log,
         enabled,
         comment,
@@ -205,6 +206,7 @@ pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
     once("out_interface", &mut keys.out_interface, out_interface)?;
     once("user", &mut keys.user, user)?;
     once("program", &mut keys.program, program)?;
+    once("network", &mut keys.network, network)?;
     keys.id = keys.id.or(id);
     keys.direction = keys.direction.or(direction);
     keys.log = keys.log.or(log);

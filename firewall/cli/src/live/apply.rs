@@ -50,6 +50,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
         text: read(&arguments.file)?,
         place,
         members: Vec::new(),
+        networks: Vec::new(),
     };
     let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
     say_cut_off(&source, &file)?;

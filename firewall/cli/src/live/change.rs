@@ -2,7 +2,8 @@
 
 use crate::rule_file::{RuleFile, default_name};
 use firewall_abi::packet::Direction;
-use rules::{DefaultAction, Rule};
+use rules::words::network_names;
+use rules::{DefaultAction, Network, Rule, RuleNetworks, Rules};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One line for each difference that matters to a packet; none if nothing changes for any.
@@ -12,12 +13,13 @@ pub fn changes(old: &RuleFile, new: &RuleFile) -> Vec<String> {
     for (id, rule) in &after {
         match before.get(id) {
             None => lines.push(format!("+ rule `{id}` ({})", new.place(rule))),
-            Some(was) if !same(was, rule) => {
+            Some(was) if !same((was, &old.rules), (rule, &new.rules)) => {
                 lines.push(format!("~ rule `{id}` ({})", new.place(rule)))
             }
             Some(_) => {}
         }
     }
+    lines.extend(networks(old, new));
     let gone = before.iter().filter(|(id, _)| !after.contains_key(*id));
     lines.extend(gone.map(|(id, rule)| format!("- rule `{id}` ({})", old.place(rule))));
     let kept: BTreeSet<_> = before
@@ -74,12 +76,36 @@ fn order<'a>(file: &'a RuleFile, kept: &'a BTreeSet<&str>) -> impl Iterator<Item
         .filter(|id| kept.contains(id))
 }
 
-/// Where a rule stands changes nothing.
-fn same(was: &Rule, is: &Rule) -> bool {
+/// The networks that are known by something else.
+fn networks(old: &RuleFile, new: &RuleFile) -> Vec<String> {
+    let same = |was: &Network, is: &Network| {
+        Network {
+            line: is.line,
+            comment: is.comment.clone(),
+            ..was.clone()
+        } == *is
+    };
+    let changed = new.rules.networks().filter(|is| {
+        let mut before = old.rules.networks();
+        before.any(|was| was.id == is.id && !same(was, is))
+    });
+    changed
+        .map(|network| format!("~ network `{}` ({}:{})", network.id, new.name, network.line))
+        .collect()
+}
+
+/// Where a rule stands changes nothing, nor where the networks do that it names.
+fn same((was, old): (&Rule, &Rules), (is, new): (&Rule, &Rules)) -> bool {
     Rule {
         line: is.line,
+        networks: RuleNetworks {
+            named: is.networks.named.clone(),
+            ..was.networks
+        },
+        is_here: is.is_here,
         ..was.clone()
     } == *is
+        && network_names(was, old) == network_names(is, new)
 }
 
 #[cfg(test)]
@@ -126,6 +152,29 @@ mod tests {
             "~ the order in which rules are tried",
         ];
         assert_eq!(changes(&old, &new), expected);
+    }
+
+    #[test]
+    fn a_network_that_is_known_by_something_else_is_a_change_and_one_further_down_is_none() {
+        let file = |networks: &str, asked: &str| {
+            let rule = format!("[[rule]]\nid = 'a'\naction = 'allow'\nnetwork = '{asked}'\n");
+            let text =
+                format!("[default]\ninbound = 'block'\noutbound = 'block'\n{networks}{rule}");
+            RuleFile::parse("f", &text, &rules::NoResolver)
+                .unwrap_or_else(|errors| panic!("{errors:?}"))
+        };
+        let home = "[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n";
+        let work = "[[network]]\nid = 'work'\ngateway = '192.0.2.9'\n";
+        let other = home.replace("192.0.2.1", "192.0.2.2");
+        let old = file(&format!("{home}{work}"), "home");
+        let same = file(&format!("{work}{home}"), "home");
+        assert_eq!(changes(&old, &same), Vec::<String>::new());
+        let asked = file(&format!("{work}{home}"), "!home");
+        assert_eq!(changes(&old, &asked), ["~ rule `a` (f:11)"]);
+        let asked = file(&format!("{work}{home}"), "work");
+        assert_eq!(changes(&old, &asked), ["~ rule `a` (f:11)"]);
+        let known = file(&format!("{work}{other}"), "home");
+        assert_eq!(changes(&old, &known), ["~ network `home` (f:8)"]);
     }
 
     #[test]

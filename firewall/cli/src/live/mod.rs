@@ -10,6 +10,7 @@ mod change;
 mod filter;
 pub mod history;
 mod last;
+pub mod networks;
 pub mod recover;
 mod service_file;
 pub mod set;
@@ -24,6 +25,7 @@ pub use ask::ask;
 pub use audit::audit;
 pub use history::{history, table};
 pub use last::last;
+pub use networks::networks;
 pub use recover::recover;
 pub use service_file::{ServiceFile, file_of_the_service};
 pub use set::set;
@@ -53,6 +55,7 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
     let mut client = connect(socket)?;
     Ok(Source {
         members: client.set_members(None)?,
+        networks: networks::presences(&client.networks()?),
         ..text_in_force(&mut client)?
     })
 }
@@ -79,5 +82,6 @@ pub fn text_in_force(client: &mut Client) -> Result<Source, Error> {
         text,
         place: rules.folder.join("rules.toml"),
         members: Vec::new(),
+        networks: Vec::new(),
     })
 }

@@ -60,6 +60,7 @@ impl ServiceFile {
                 text,
                 place: file,
                 members: Vec::new(),
+                networks: Vec::new(),
             },
             client,
             generation,

@@ -1,0 +1,46 @@
+//! Rules as they would be in other networks than those that are there.
+
+use crate::Error;
+use crate::rule_file::RuleFile;
+use clap::Args;
+use rules::as_if;
+use std::io::Write;
+
+/// Where to judge.
+#[derive(Debug, Args)]
+pub struct AsIfArguments {
+    /// Judge as if these networks of the rule file were there and no others; none: as if none was; unknown: as if that was not known.
+    /// Left out: as the running service sees it, if its rules are asked; else as if it was not known
+    #[arg(long, value_name = "NETWORK,…", value_delimiter = ',')]
+    pub as_if: Vec<String>,
+}
+
+impl AsIfArguments {
+    /// Has the rules be on that would be there.
+    ///
+    /// # Errors
+    /// There is no network of this name, or the tables would be too large.
+    pub fn put(&self, file: &mut RuleFile) -> Result<(), Error> {
+        if self.as_if.is_empty() {
+            return Ok(());
+        }
+        let told = as_if(&self.as_if, &file.rules).map_err(Error::AsIf)?;
+        file.put_at(&told)
+    }
+
+    /// The same for a file of which nobody says where it is judged; then that is said.
+    ///
+    /// # Errors
+    /// As for [`Self::put`], or it can't be said.
+    pub fn put_or_say(&self, file: &mut RuleFile) -> Result<(), Error> {
+        if self.as_if.is_empty() && !file.rules.network_rules().rules.is_empty() {
+            writeln!(
+                anstream::stderr(),
+                "{}: which of its networks are there is not known here, and rules that ask for them are on their safe side; \
+                 --as-if says where to judge",
+                file.name
+            )?;
+        }
+        self.put(file)
+    }
+}

@@ -1,0 +1,143 @@
+//! `gatebell networks`: which of the rules' networks is there, and by what that is known.
+
+use super::connect;
+use crate::Error;
+use crate::arguments::AskArguments;
+use crate::style;
+use control::{Networks, RouteStatus};
+use rules::Presence;
+use std::io::Write;
+use view::status;
+
+/// What stands below its help.
+pub const HELP: &str = "\
+Exit codes:
+  0  it is known of each network whether it is there
+  1  of one it is not known: rules that ask for it are on their safe side; or there is no service
+  2  the command line is wrong";
+
+/// Says where the machine is; 1 if that is not known of a network.
+pub fn networks(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
+    let networks = connect(&arguments.socket)?.networks()?;
+    if arguments.json {
+        writeln!(out, "{}", serde_json::json!(networks))?;
+    } else {
+        print(&networks, out)?;
+    }
+    let mut told = presences(&networks).into_iter();
+    Ok(u8::from(
+        told.any(|(_, presence)| presence == Presence::Unknown),
+    ))
+}
+
+/// Which of them are there, as rules are asked.
+pub fn presences(networks: &Networks) -> Vec<(String, Presence)> {
+    let presence = |name: &str| {
+        let mut all = [Presence::There, Presence::Away].into_iter();
+        all.find(|presence| presence.name() == name)
+            .unwrap_or_default()
+    };
+    let networks = networks.networks.iter();
+    networks
+        .map(|network| (network.name.clone(), presence(&network.presence)))
+        .collect()
+}
+
+fn print(networks: &Networks, out: &mut dyn Write) -> Result<(), Error> {
+    let (strong, faint) = (style::STRONG, style::FAINT);
+    if networks.networks.is_empty() {
+        writeln!(out, "The rules in force name no network.")?;
+    }
+    for network in &networks.networks {
+        let line = status::network(network);
+        let (name, rest) = line.split_once(':').unwrap_or((&line, ""));
+        writeln!(out, "{strong}{name}{strong:#}:{rest}")?;
+    }
+    if networks.routes.is_empty() {
+        writeln!(out, "{faint}route{faint:#} there is no default route")?;
+    }
+    for route in &networks.routes {
+        writeln!(out, "{faint}route{faint:#} {}", keys(route))?;
+    }
+    Ok(())
+}
+
+/// A route as a network of a rule file asks for it.
+fn keys(route: &RouteStatus) -> String {
+    let RouteStatus {
+        interface,
+        gateway,
+        gateway_hardware,
+    } = route;
+    let mut keys = vec![format!("interface = {interface:?}")];
+    keys.extend(
+        gateway
+            .as_ref()
+            .map(|gateway| format!("gateway = \"{gateway}\"")),
+    );
+    keys.extend(
+        gateway_hardware
+            .as_ref()
+            .map(|hardware| format!("gateway_hardware = {hardware:?}")),
+    );
+    keys.join("  ")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+    use control::NetworkStatus;
+
+    #[test]
+    fn each_network_is_said_with_its_reason_and_each_route_as_a_network_asks_for_it() {
+        let network = |name: &str, presence: &str, on: &[&str], off: &[&str]| NetworkStatus {
+            name: name.to_owned(),
+            presence: presence.to_owned(),
+            why: "so it is".to_owned(),
+            on: on.iter().map(|rule| (*rule).to_owned()).collect(),
+            off: off.iter().map(|rule| (*rule).to_owned()).collect(),
+        };
+        let networks = Networks {
+            generation: 7,
+            networks: vec![
+                network("home", "there", &["a", "b"], &["c"]),
+                network("office: b", "away", &[], &[]),
+                network("lab", "unknown", &[], &["d"]),
+            ],
+            routes: vec![
+                RouteStatus {
+                    interface: "wlan0".to_owned(),
+                    gateway: Some([192, 0, 2, 1].into()),
+                    gateway_hardware: Some("02:00:00:00:00:01".to_owned()),
+                },
+                RouteStatus {
+                    interface: "tun0".to_owned(),
+                    ..RouteStatus::default()
+                },
+            ],
+        };
+        let mut shown = Vec::new();
+        print(&networks, &mut shown).unwrap();
+        let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
+        let lines = [
+            "home: there: so it is; on: a, b; off: c",
+            "office: b: not there: so it is",
+            "lab: not known: so it is; off: d",
+            "route interface = \"wlan0\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:00:00:00:01\"",
+            "route interface = \"tun0\"",
+        ];
+        assert_eq!(shown.lines().collect::<Vec<_>>(), lines);
+        let told = presences(&networks);
+        let told: Vec<_> = told.iter().map(|(_, presence)| *presence).collect();
+        assert_eq!(told, [Presence::There, Presence::Away, Presence::Unknown]);
+        let mut none = Vec::new();
+        print(&Networks::default(), &mut none).unwrap();
+        let none = anstream::adapter::strip_str(&String::from_utf8(none).unwrap()).to_string();
+        assert_eq!(
+            none,
+            "The rules in force name no network.\nroute there is no default route\n"
+        );
+    }
+}
