@@ -78,6 +78,7 @@ pub const MAX_EXTENSIONS: u32 = 6;
 /// - its version is neither 4 nor 6, or a header that has to be read is cut off or does not fit into its lengths;
 /// - it says it is longer than it is (it may be shorter: Ethernet pads);
 /// - a UDP or TCP header's own length is less than that header, or more than what is there;
+/// - SCTP has no chunk;
 /// - IPv6 has more than [`MAX_EXTENSIONS`] extension headers, or two fragment headers;
 /// - a fragment reaches beyond 65,535 bytes, has a length that no fragment before the last may have, or begins inside
 ///   of a TCP header;
@@ -377,8 +378,8 @@ fn udp<B: Bytes + ?Sized>(
     }
 }
 
-/// Of what is no more to be read than its ports, and of SCTP whether it begins an association. The shortest header of these is
-/// UDP-Lite's.
+/// Of what is no more to be read than its ports, and of SCTP whether it begins an association: by its first chunk, without which
+/// Linux takes no packet of SCTP's. The shortest header of the others is UDP-Lite's.
 #[inline(always)]
 fn ports<B: Bytes + ?Sized>(
     bytes: &B,
@@ -391,7 +392,7 @@ fn ports<B: Bytes + ?Sized>(
     flow.destination_port = u16::from_be_bytes(destination);
     if flow.protocol == protocol::SCTP {
         // The kind of its first chunk. One that begins an association stands alone (RFC 9260, 6.10).
-        let chunk: u8 = bytes.load(start + 12).unwrap_or_default();
+        let chunk: u8 = within(12 + 4, room).and_then(|()| bytes.load(start + 12))?;
         flow.tcp_flags = u8::from(chunk == SCTP_INIT) * SYN;
     }
     Some(Shape::Whole)

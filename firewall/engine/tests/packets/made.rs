@@ -108,7 +108,13 @@ fn transport(plan: &Plan) -> Vec<u8> {
         }
         Transport::Udp { ports } => (vec![0, 0, 0, 0, 0xFF, 0xFF, 0, 0], ports),
         Transport::Ports { protocol, ports } => {
-            (vec![0; if protocol == 136 { 8 } else { 12 }], ports)
+            // SCTP's with a chunk, without which it is no packet.
+            let header = match protocol {
+                132 => 16,
+                136 => 8,
+                _ => 12,
+            };
+            (vec![0; header], ports)
         }
         Transport::Icmp { kind, code } => return vec![kind, code, 0, 0, 0, 0, 0, 0],
         Transport::Other(_) => return Vec::new(),

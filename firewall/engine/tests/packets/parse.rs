@@ -170,11 +170,11 @@ fn a_udp_header_whose_length_lies_is_malformed() {
 
 #[test]
 fn a_packet_with_ports_whose_header_is_cut_off_is_malformed() {
-    for protocol in [33, 132, 136] {
+    for (protocol, header) in [(33, 8), (132, 16), (136, 8)] {
         let ports = (40_000, 5060);
         let whole = make(&plan(4, Transport::Ports { protocol, ports }));
         assert_eq!(read(&whole.bytes), whole.expected);
-        for (length, shape) in [(8, Shape::Whole), (7, Shape::Malformed)] {
+        for (length, shape) in [(header, Shape::Whole), (header - 1, Shape::Malformed)] {
             let mut bytes = whole.bytes[..20 + length].to_vec();
             bytes[3] = 20 + length as u8;
             assert_eq!(read(&bytes).shape, shape, "{protocol}: {length}");
@@ -251,6 +251,25 @@ fn what_asks_for_an_association_of_sctp_is_told_by_its_first_chunk() {
             (flow.tcp_flags, shape),
             (flags, Shape::Whole),
             "{protocol}: {chunk}"
+        );
+    }
+}
+
+#[test]
+fn what_begins_an_association_is_not_read_from_behind_the_packets_end() {
+    let (protocol, ports) = (132, (40_000, 5060));
+    let mut bytes = make(&plan(4, Transport::Ports { protocol, ports })).bytes;
+    bytes[20 + 12] = 1;
+    assert_eq!(read(&bytes).flow.tcp_flags, 2);
+    for length in 20..20 + 16 {
+        bytes[3] = length;
+        assert_eq!(read(&bytes).shape, Shape::Malformed, "{length}");
+        // A capture kept no more of it.
+        bytes[3] = 20 + 16;
+        let kept = &bytes[..usize::from(length).min(20 + 12)];
+        assert_eq!(
+            parse(kept, 20 + 16, Direction::Inbound).shape,
+            Shape::Malformed
         );
     }
 }
