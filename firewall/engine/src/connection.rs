@@ -104,7 +104,7 @@ impl From<&FlowEntry> for Retired {
 /// The context of a packet beside its bytes: when it is seen, by which device, and which socket, user and program is at its end in the
 /// zone. What costs something to find out is asked only when it has to be.
 pub trait Ends<T: Tables> {
-    /// Whether a packet that goes on with a connection was counted before: it is seen again where a socket gets it.
+    /// Whether a packet that goes on with a connection was counted before: it is seen again where a socket gets it, and comes in.
     const SEEN_BEFORE: bool = false;
 
     /// Now, in nanoseconds of the clock by which connections grow old: a coarse one does.

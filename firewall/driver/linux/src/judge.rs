@@ -122,7 +122,13 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     }
     let mut local = PacketMeta::UNKNOWN;
     let mut ends = AtZone::of(packet, &mut local);
-    if was_allowed && !is_heard_by_another(&parsed.flow, &mut ends, &mut Flows::<false>) {
+    if was_allowed
+        && gatebell_is_heard_by_another(
+            &parsed.flow,
+            packet.receiver_number(),
+            packet.socket_address(),
+        ) == 0
+    {
         return Verdict::Allow;
     }
     if !was_allowed {
@@ -615,6 +621,25 @@ pub extern "C" fn gatebell_is_anothers(socket: u64, entry: *const FlowEntry) -> 
     let mut owner = Owner::NOBODY;
     socket_owner::of_socket(socket, &mut owner);
     (owner.program != entry.program || owner.user != entry.user).into()
+}
+
+/// Whether what answers a datagram comes to another's socket than it was sent by. 1: it does.
+///
+/// A global function for the verifier, as [`gatebell_classify`] is: it would follow what comes after once for each way through here.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_is_heard_by_another(
+    flow: *const PacketHeaders,
+    receiver: u64,
+    socket: u64,
+) -> u32 {
+    if flow.is_null() {
+        return 0;
+    }
+    // SAFETY: not null; the one caller hands in a value of its own.
+    let flow = unsafe { &*flow };
+    let is_anothers = |entry: &FlowEntry| gatebell_is_anothers(socket, entry) == 1;
+    is_heard_by_another(flow, receiver, is_anothers, &mut Flows::<false>).into()
 }
 
 #[inline(always)]

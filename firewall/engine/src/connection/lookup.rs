@@ -66,7 +66,10 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
         }
     } else if !may_answer(flow)
         || has_other_sender::<T, E>(flow, head, entry, ends)
-        || E::SEEN_BEFORE && is_anothers_answer::<T, E>(flow, entry, ends)
+        || E::SEEN_BEFORE
+            && is_anothers_answer(flow, entry, ends.receiver(), |entry| {
+                ends.is_anothers(entry)
+            })
         || ends.is_astray(flow, entry)
     {
         return RECHECK;
@@ -238,7 +241,8 @@ fn has_other_sender<T: Tables, E: Ends<T>>(
     entry: &FlowEntry,
     ends: &mut E,
 ) -> bool {
-    is_by_datagrams(flow)
+    !E::SEEN_BEFORE
+        && is_by_datagrams(flow)
         && flow.direction == Direction::Outbound as u8
         && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0
         && entry.state & FlowEntry::OWNED != 0
@@ -252,12 +256,14 @@ fn is_by_datagrams(flow: &PacketHeaders) -> bool {
     flow.protocol != TCP && flow.protocol != SCTP
 }
 
-/// Whether what answers a datagram comes to another's socket than it was sent by, as it does to whoever binds over that.
+/// Whether what answers a datagram comes to another's socket than it was sent by, as it does to whoever binds over that. `receiver` is
+/// the socket's number, and `is_anothers` says of a connection what [`Ends::is_anothers`] does.
 #[must_use]
 #[inline(always)]
-pub fn is_heard_by_another<T: Tables, E: Ends<T>, C: Connections>(
+pub fn is_heard_by_another<C: Connections>(
     flow: &PacketHeaders,
-    ends: &mut E,
+    receiver: u64,
+    is_anothers: impl FnOnce(&FlowEntry) -> bool,
     connections: &mut C,
 ) -> bool {
     if !is_by_datagrams(flow) {
@@ -265,19 +271,21 @@ pub fn is_heard_by_another<T: Tables, E: Ends<T>, C: Connections>(
     }
     let entry = connections.find(&key_of(flow));
     entry.is_some_and(|entry| {
-        entry.local_began != from_local(flow) && is_anothers_answer::<T, E>(flow, entry, ends)
+        entry.local_began != from_local(flow)
+            && is_anothers_answer(flow, entry, receiver, is_anothers)
     })
 }
 
 /// The same of an answer in this connection.
 #[inline(always)]
-fn is_anothers_answer<T: Tables, E: Ends<T>>(
+fn is_anothers_answer(
     flow: &PacketHeaders,
     entry: &FlowEntry,
-    ends: &mut E,
+    receiver: u64,
+    is_anothers: impl FnOnce(&FlowEntry) -> bool,
 ) -> bool {
     is_by_datagrams(flow)
         && entry.state & FlowEntry::OWNED != 0
-        && entry.socket != ends.receiver()
-        && ends.is_anothers(entry)
+        && entry.socket != receiver
+        && is_anothers(entry)
 }

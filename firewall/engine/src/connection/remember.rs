@@ -133,7 +133,7 @@ pub(super) fn quota_owner_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: 
 /// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
 #[inline(always)]
 pub(super) fn sender<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u64 {
-    if flow.direction == Direction::Outbound as u8 {
+    if !E::SEEN_BEFORE && flow.direction == Direction::Outbound as u8 {
         ends.socket()
     } else {
         0
