@@ -8,7 +8,7 @@ use engine::{Parsed, Shape};
 use firewall_abi::packet::{Direction, NO_USER, PacketHeaders, PacketMeta};
 use firewall_abi::rules::PortRange;
 use rules::words::{end_names, icmp_type, networks, range, user};
-use rules::{Addresses, Joined, Protocol, Rule, Rules, names_device};
+use rules::{Addresses, Effect, Joined, Protocol, Rule, Rules, names_device};
 use std::net::IpAddr;
 
 /// Everything that keeps a rule from matching a packet; nothing if it matches.
@@ -23,7 +23,7 @@ pub fn misses(
     if !rule.enabled {
         missed.push("it is not enabled".to_owned());
     }
-    if !rule.is_here {
+    if rule.effect == Effect::Off {
         let networks = networks(rule, rules.0).unwrap_or_default();
         missed.push(format!("it is on {networks} only"));
     }

@@ -152,7 +152,7 @@ pub struct Source {
     pub place: PathBuf,
     /// What has joined sets, where the service was asked for the rules in force.
     pub members: Vec<SetMember>,
-    /// Which networks are there, where the service was asked for that.
+    /// Which networks are there as the rules in force have it, where the service was asked for that.
     pub networks: Vec<(String, Presence)>,
 }
 

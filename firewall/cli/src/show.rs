@@ -10,7 +10,7 @@ use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
 use rules::words::{self, end_names};
-use rules::{Addresses, DefaultAction, Network, Rule, Rules, Set, SystemResolver};
+use rules::{Addresses, DefaultAction, Effect, Network, Rule, Rules, Set, SystemResolver};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -242,8 +242,10 @@ fn action(rule: &Rule, rules: &Rules) -> Vec<String> {
     }
     let mut cell = vec![rule.action.name().to_owned()];
     cell.extend(words::networks(rule, rules));
-    if !rule.is_on() {
-        cell.push("(off here)".to_owned());
+    match rule.effect {
+        Effect::On => {}
+        Effect::Off => cell.push("(off here)".to_owned()),
+        Effect::Blocks => cell.push("(blocks: not known)".to_owned()),
     }
     cell
 }

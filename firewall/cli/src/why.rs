@@ -16,7 +16,7 @@ use control::SetMember;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error, stay_on_the_link};
 use firewall_abi::packet::{Decision, Direction, PacketMeta, Verdict};
-use rules::{Reach, Rule, Suggestion};
+use rules::{Effect, Reach, Rule, Suggestion};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -307,7 +307,15 @@ impl<'a> Answer<'a> {
 
     fn decided_by(&self) -> String {
         match self.rule {
-            Some(rule) => format!("rule `{}` ({})", rule.id, self.file.place(rule)),
+            Some(rule) => {
+                let decided = format!("rule `{}` ({})", rule.id, self.file.place(rule));
+                match rule.effect {
+                    Effect::Blocks => format!(
+                        "{decided}, which asks a person once it is known whether its networks are there"
+                    ),
+                    Effect::On | Effect::Off => decided,
+                }
+            }
             None => format!(
                 "{} ({}), as no rule matches",
                 default_name(self.direction),

@@ -106,8 +106,8 @@ pub use host::HostPattern;
 pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use network::{
-    DefaultRoute, HardwareAddress, Network, NetworkRule, NetworkRules, Presence, RuleNetworks,
-    Sighting, as_if,
+    DefaultRoute, Effect, HardwareAddress, Network, NetworkRule, NetworkRules, Presence,
+    RuleNetworks, Sighting, as_if,
 };
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;
@@ -187,8 +187,8 @@ pub struct Rule {
     pub enabled: bool,
     /// The networks in which it is.
     pub networks: RuleNetworks,
-    /// Whether they are right where the machine is, as far as that was said: [`Rules::put_at`].
-    pub is_here: bool,
+    /// What they make of it where the machine is, as far as that was said: [`Rules::put_at`].
+    pub effect: Effect,
     /// What it is for.
     pub comment: Option<String>,
     /// What it matches beside the above while something that it names can't be had.
@@ -240,7 +240,7 @@ impl Rule {
             asking: _,
             enabled: _,
             networks: _,
-            is_here: _,
+            effect: _,
             comment: _,
             presumed: _,
         } = self;
@@ -496,12 +496,12 @@ impl Rules {
         self.asking
     }
 
-    /// Whether a rule that is on asks a person, or a default does.
+    /// Whether a rule that is on asks a person where the machine is, or a default does.
     #[must_use]
     pub fn asks(&self) -> bool {
         let defaults = Direction::ALL.map(|direction| self.default_for(direction).action);
         let on = self.rules.iter().filter(|rule| rule.is_on());
-        on.map(|rule| rule.action)
+        on.map(Rule::verdict)
             .chain(defaults)
             .any(|action| action == Verdict::Ask)
     }

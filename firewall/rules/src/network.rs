@@ -2,7 +2,8 @@
 //!
 //! Rules that hold here:
 //! - A network is there while one of the default routes has everything that it asks for.
-//! - What can't be known opens nothing: where it is not known whether a network is there, a rule that allows is off and any other is on.
+//! - What can't be known opens nothing: where it is not known whether a network is there, a rule that allows is off, one that asks a
+//!   person blocks, for an answer may open, and any other is on.
 
 use crate::compile;
 use crate::device::{device_words, names_device};
@@ -99,8 +100,20 @@ pub struct NetworkRule {
     pub id: String,
     /// Those that it asks for.
     pub networks: RuleNetworks,
-    /// Whether it allows: then it is off while what it asks for is not known.
-    opens: bool,
+    /// What it does where they are right.
+    action: Verdict,
+}
+
+/// What a rule does where the machine is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// What it says.
+    On,
+    /// Nothing: the networks that it asks for are not right.
+    Off,
+    /// It blocks what it would ask a person about: whether they are right is not known, and neither the answer nor the rules behind it
+    /// may open anything.
+    Blocks,
 }
 
 impl Presence {
@@ -217,30 +230,35 @@ impl Sighting {
 }
 
 impl RuleNetworks {
-    /// Whether a rule of theirs is on. `presence` says it of each by its place in the file; `opens`: the rule allows.
-    fn are_right(&self, presence: impl Fn(u32) -> Presence, opens: bool) -> bool {
+    /// What a rule of theirs with this action does. `presence` says of each by its place in the file whether it is there.
+    fn effect(&self, presence: impl Fn(u32) -> Presence, action: Verdict) -> Effect {
         if self.named.is_empty() {
-            return true;
+            return Effect::On;
         }
+        let on_if = |are_right: bool| if are_right { Effect::On } else { Effect::Off };
         let is_any = |wanted| self.named.iter().any(|place| presence(*place) == wanted);
         if is_any(Presence::There) {
-            !self.elsewhere
+            on_if(!self.elsewhere)
         } else if is_any(Presence::Unknown) {
-            !opens
+            match action {
+                Verdict::Ask => Effect::Blocks,
+                _ => on_if(action != Verdict::Allow),
+            }
         } else {
-            self.elsewhere
+            on_if(self.elsewhere)
         }
     }
 }
 
 impl NetworkRules {
-    /// Which of the rules are on, where each network is as this says, in the order of both.
+    /// What each of the rules does, where each network is as this says, in the order of both; those of which it says nothing are not
+    /// known.
     #[must_use]
-    pub fn on(&self, presences: &[Presence]) -> Vec<bool> {
+    pub fn effects(&self, presences: &[Presence]) -> Vec<Effect> {
         let presence = |place| presence_at(presences, place);
         self.rules
             .iter()
-            .map(|rule| rule.networks.are_right(presence, rule.opens))
+            .map(|rule| rule.networks.effect(presence, rule.action))
             .collect()
     }
 }
@@ -253,14 +271,23 @@ impl Rule {
     /// Whether it is tried where the machine is: it is enabled, and its networks are right.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.enabled && self.is_here
+        self.enabled && self.effect != Effect::Off
+    }
+
+    /// What becomes of packets that it matches where the machine is: what it says, unless it would ask a person and it is not known
+    /// whether its networks are right.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self.effect {
+            Effect::Blocks => Verdict::Block,
+            Effect::On | Effect::Off => self.action,
+        }
     }
 
     /// Puts it where these networks are there, and those not.
     pub(crate) fn put_at(&mut self, presences: &[Presence]) {
-        let opens = self.action == Verdict::Allow;
         let presence = |place| presence_at(presences, place);
-        self.is_here = self.networks.are_right(presence, opens);
+        self.effect = self.networks.effect(presence, self.action);
     }
 }
 
@@ -283,7 +310,7 @@ impl Rules {
         let rules = self.rules.iter().filter(asks).map(|rule| NetworkRule {
             id: rule.id.clone(),
             networks: rule.networks.clone(),
-            opens: rule.action == Verdict::Allow,
+            action: rule.action,
         });
         NetworkRules {
             networks: self.networks.clone(),
@@ -319,11 +346,11 @@ impl Rules {
     /// The tables would be too large; nothing has changed.
     pub fn put_at(&mut self, presence: impl Fn(&Network) -> Presence) -> Result<(), String> {
         let presences: Vec<_> = self.networks.iter().map(presence).collect();
-        let before: Vec<_> = self.rules.iter().map(|rule| rule.is_here).collect();
+        let before: Vec<_> = self.rules.iter().map(|rule| rule.effect).collect();
         self.rules
             .iter_mut()
             .for_each(|rule| rule.put_at(&presences));
-        let after = self.rules.iter().map(|rule| rule.is_here);
+        let after = self.rules.iter().map(|rule| rule.effect);
         if after.eq(before.iter().copied()) {
             self.presences = presences;
             return Ok(());
@@ -337,7 +364,7 @@ impl Rules {
             }
             Err(too_big) => {
                 let rules = self.rules.iter_mut().zip(before);
-                rules.for_each(|(rule, before)| rule.is_here = before);
+                rules.for_each(|(rule, before)| rule.effect = before);
                 Err(too_big)
             }
         }

@@ -121,7 +121,8 @@ fn covers(wide: &Rule, rule: &Rule) -> bool {
     if !wide.presumed.is_empty() {
         return false;
     }
-    // One that is off in some networks lets the other decide there.
+    // One that is off in some networks lets the other decide there. One that allows is off where nothing is known of them, so that tables
+    // from before anybody said where the machine is do not have it at all.
     if !wide.networks.named.is_empty() && wide.networks != rule.networks {
         return false;
     }

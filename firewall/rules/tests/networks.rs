@@ -1,7 +1,9 @@
 //! Networks in rule files: which are there, and which rules are on for them.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
-use rules::{DefaultRoute, HardwareAddress, NoResolver, Presence, Rules, as_if};
+use engine::{Parsed, Shape, classify};
+use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict};
+use rules::{DefaultRoute, Effect, HardwareAddress, NoResolver, Presence, Rules, as_if};
 
 const NETWORKS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
     [[network]]\nid = 'home'\ninterface = ['eth0', 'wlan*']\ngateway = '192.0.2.1'\ngateway_hardware = '02:00:00:00:00:01'\n\
@@ -110,6 +112,7 @@ fn what_is_not_known_of_a_network_opens_nothing() {
         ("allow-home", "allow", "'home'"),
         ("block-home", "block", "'home'"),
         ("ask-home", "ask", "'home'"),
+        ("ask-not-home", "ask", "'!home'"),
         ("allow-not-home", "allow", "'!home'"),
         ("block-not-home", "block", "'!home'"),
         ("reject-not-home", "reject", "'!home'"),
@@ -124,6 +127,7 @@ fn what_is_not_known_of_a_network_opens_nothing() {
     let unknown = [
         "block-home",
         "ask-home",
+        "ask-not-home",
         "block-not-home",
         "reject-not-home",
         "block-neither",
@@ -132,6 +136,7 @@ fn what_is_not_known_of_a_network_opens_nothing() {
     assert_eq!(on(&rules), unknown);
     let at_home = ["allow-home", "block-home", "ask-home", "allow-either"];
     let away = [
+        "ask-not-home",
         "allow-not-home",
         "block-not-home",
         "reject-not-home",
@@ -146,6 +151,7 @@ fn what_is_not_known_of_a_network_opens_nothing() {
         (
             [Away, There],
             &[
+                "ask-not-home",
                 "allow-not-home",
                 "block-not-home",
                 "reject-not-home",
@@ -155,6 +161,7 @@ fn what_is_not_known_of_a_network_opens_nothing() {
         (
             [Away, Unknown],
             &[
+                "ask-not-home",
                 "allow-not-home",
                 "block-not-home",
                 "reject-not-home",
@@ -171,14 +178,50 @@ fn what_is_not_known_of_a_network_opens_nothing() {
         put.unwrap();
         assert_eq!(on(&rules), expected, "{home:?} {office:?}");
         let named = rules.network_rules();
-        let presences = [home, office, Unknown];
-        let by_name = named.rules.iter().zip(named.on(&presences));
-        let by_name: Vec<_> = by_name
-            .filter(|(_, on)| *on)
-            .map(|(rule, _)| rule.id.as_str())
-            .collect();
-        assert_eq!(by_name, expected);
+        let effects = named.effects(&[home, office, Unknown]);
+        assert!(rules.iter().map(|rule| rule.effect).eq(effects));
+        for rule in rules.iter().filter(|rule| rule.is_on()) {
+            let asks_in_doubt = rule.action == Verdict::Ask && home == Unknown;
+            let verdict = if asks_in_doubt {
+                Verdict::Block
+            } else {
+                rule.action
+            };
+            assert_eq!(rule.verdict(), verdict, "{}: {home:?}", rule.id);
+        }
+        assert_eq!(rules.asks(), home != Unknown);
     }
+}
+
+#[test]
+fn a_rule_that_asks_a_person_blocks_while_its_network_is_not_known_whatever_is_to_become_of_what_nobody_answers()
+ {
+    let asks = rule("ask", "ask", "'home'") + "unanswered = 'allow'\n";
+    let below = "[[rule]]\nid = 'below'\naction = 'allow'\ndirection = 'in'\n";
+    let mut rules = parse(&(asks + below)).unwrap();
+    let flow = PacketHeaders {
+        direction: Direction::Inbound as u8,
+        ip_version: 4,
+        protocol: 17,
+        ..PacketHeaders::default()
+    };
+    let packet = Parsed {
+        flow,
+        shape: Shape::Whole,
+    };
+    let decided = |rules: &Rules| {
+        let decision = classify(&packet, &PacketMeta::UNKNOWN, &rules.compile(1).slices());
+        (decision.verdict, decision.rule)
+    };
+    // A person could answer, and nobody would: both may open. So may the rule behind it.
+    assert_eq!(decided(&rules), (Verdict::Block as u8, 0));
+    assert_eq!(rules.rule(0).unwrap().effect, Effect::Blocks);
+    rules.put_at(|_| Presence::There).unwrap();
+    assert_eq!(decided(&rules), (Verdict::Ask as u8, 0));
+    rules.put_at(|_| Presence::Unknown).unwrap();
+    assert_eq!(decided(&rules), (Verdict::Block as u8, 0));
+    rules.put_at(|_| Presence::Away).unwrap();
+    assert_eq!(decided(&rules), (Verdict::Allow as u8, 1));
 }
 
 #[test]
@@ -312,6 +355,11 @@ fn a_rule_that_is_off_in_some_networks_covers_none_but_those_of_the_same() {
     assert_eq!(
         warnings(&(rule("a", "block", "'home'") + &rule("b", "block", "'home'"))),
         1
+    );
+    // While it is not known whether home is there, the one that allows is off and the other decides.
+    assert_eq!(
+        warnings(&(rule("a", "allow", "'home'") + &rule("b", "block", "'home'"))),
+        0
     );
     let first = plain.replace("'b'", "'c'");
     assert_eq!(warnings(&(first + &rule("b", "block", "'home'"))), 1);

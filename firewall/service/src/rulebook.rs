@@ -617,7 +617,7 @@ impl Held {
             return self.may_name_networks();
         };
         let PlacedNetworks { named, presences } = &**placed;
-        !named.rules.is_empty() && named.on(&here.presences(named)) != named.on(presences)
+        !named.rules.is_empty() && named.effects(&here.presences(named)) != named.effects(presences)
     }
 
     /// Whether a text of which nothing is known has the word.

@@ -153,9 +153,11 @@ pub fn status() -> Status {
         networks: vec![NetworkStatus {
             name: "home".to_owned(),
             presence: "away".to_owned(),
+            judged_as: "away".to_owned(),
             why: "the gateway by eth0 is 198.51.100.1, not 192.0.2.1".to_owned(),
             on: vec!["no-shares".to_owned()],
             off: vec!["printer".to_owned()],
+            blocks: Vec::new(),
         }],
         trouble: vec!["the disk is full; make room".to_owned()],
     }

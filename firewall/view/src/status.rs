@@ -102,9 +102,11 @@ pub fn network(network: &NetworkStatus) -> String {
     let NetworkStatus {
         name,
         presence,
+        judged_as: _,
         why,
         on,
         off,
+        blocks,
     } = network;
     let is = match presence.as_str() {
         "there" => text!("network-there"),
@@ -117,6 +119,9 @@ pub fn network(network: &NetworkStatus) -> String {
     }
     if !off.is_empty() {
         line = text!("network-off", network = line, rules = off.join(", "));
+    }
+    if !blocks.is_empty() {
+        line = text!("network-blocks", network = line, rules = blocks.join(", "));
     }
     line
 }

@@ -209,6 +209,7 @@ network-unknown = nicht bekannt
 network-seen = { $name }: { $presence }: { $why }
 network-on = { $network }; an: { $rules }
 network-off = { $network }; aus: { $rules }
+network-blocks = { $network }; blockiert, bis es bekannt ist: { $rules }
 list-entries = @{ $set }: { $entries } Einträge
 list-of = , Stand { $time }
 list-added = , { $number } hinzugekommen

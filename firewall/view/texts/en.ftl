@@ -204,6 +204,7 @@ network-unknown = not known
 network-seen = { $name }: { $presence }: { $why }
 network-on = { $network }; on: { $rules }
 network-off = { $network }; off: { $rules }
+network-blocks = { $network }; blocking until it is known: { $rules }
 list-entries = @{ $set }: { $entries } entries
 list-of = , of { $time }
 list-added = , { $number } added

@@ -102,7 +102,7 @@ fn same((was, old): (&Rule, &Rules), (is, new): (&Rule, &Rules)) -> bool {
             named: is.networks.named.clone(),
             ..was.networks
         },
-        is_here: is.is_here,
+        effect: is.effect,
         ..was.clone()
     } == *is
         && network_names(was, old) == network_names(is, new)

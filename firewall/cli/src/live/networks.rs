@@ -24,14 +24,13 @@ pub fn networks(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Err
     } else {
         print(&networks, out)?;
     }
-    let mut told = presences(&networks).into_iter();
-    Ok(u8::from(
-        told.any(|(_, presence)| presence == Presence::Unknown),
-    ))
+    let unknown = Presence::Unknown.name();
+    let mut told = networks.networks.iter();
+    Ok(u8::from(told.any(|network| network.presence == unknown)))
 }
 
-/// Which of them are there, as rules are asked.
-pub fn presences(networks: &Networks) -> Vec<(String, Presence)> {
+/// Which of them are there, as the rules in force have it, which may be those of a moment ago.
+pub fn judged_as(networks: &Networks) -> Vec<(String, Presence)> {
     let presence = |name: &str| {
         let mut all = [Presence::There, Presence::Away].into_iter();
         all.find(|presence| presence.name() == name)
@@ -39,7 +38,7 @@ pub fn presences(networks: &Networks) -> Vec<(String, Presence)> {
     };
     let networks = networks.networks.iter();
     networks
-        .map(|network| (network.name.clone(), presence(&network.presence)))
+        .map(|network| (network.name.clone(), presence(&network.judged_as)))
         .collect()
 }
 
@@ -92,19 +91,25 @@ mod tests {
 
     #[test]
     fn each_network_is_said_with_its_reason_and_each_route_as_a_network_asks_for_it() {
-        let network = |name: &str, presence: &str, on: &[&str], off: &[&str]| NetworkStatus {
-            name: name.to_owned(),
-            presence: presence.to_owned(),
-            why: "so it is".to_owned(),
-            on: on.iter().map(|rule| (*rule).to_owned()).collect(),
-            off: off.iter().map(|rule| (*rule).to_owned()).collect(),
+        let network = |name: &str, presence: &str, rules: [&[&str]; 3]| {
+            let [on, off, blocks] =
+                rules.map(|rules| rules.iter().map(|rule| (*rule).to_owned()).collect());
+            NetworkStatus {
+                name: name.to_owned(),
+                presence: presence.to_owned(),
+                judged_as: presence.to_owned(),
+                why: "so it is".to_owned(),
+                on,
+                off,
+                blocks,
+            }
         };
         let networks = Networks {
             generation: 7,
             networks: vec![
-                network("home", "there", &["a", "b"], &["c"]),
-                network("office: b", "away", &[], &[]),
-                network("lab", "unknown", &[], &["d"]),
+                network("home", "there", [&["a", "b"], &["c"], &[]]),
+                network("office: b", "away", [&[], &[], &[]]),
+                network("lab", "unknown", [&[], &["d"], &["e", "f"]]),
             ],
             routes: vec![
                 RouteStatus {
@@ -124,14 +129,11 @@ mod tests {
         let lines = [
             "home: there: so it is; on: a, b; off: c",
             "office: b: not there: so it is",
-            "lab: not known: so it is; off: d",
+            "lab: not known: so it is; off: d; blocking until it is known: e, f",
             "route interface = \"wlan0\"  gateway = \"192.0.2.1\"  gateway_hardware = \"02:00:00:00:00:01\"",
             "route interface = \"tun0\"",
         ];
         assert_eq!(shown.lines().collect::<Vec<_>>(), lines);
-        let told = presences(&networks);
-        let told: Vec<_> = told.iter().map(|(_, presence)| *presence).collect();
-        assert_eq!(told, [Presence::There, Presence::Away, Presence::Unknown]);
         let mut none = Vec::new();
         print(&Networks::default(), &mut none).unwrap();
         let none = anstream::adapter::strip_str(&String::from_utf8(none).unwrap()).to_string();
@@ -139,5 +141,30 @@ mod tests {
             none,
             "The rules in force name no network.\nroute there is no default route\n"
         );
+    }
+
+    #[test]
+    fn rules_in_force_are_judged_where_they_are_switched_to_and_not_where_the_machine_has_gone_since()
+     {
+        let network = |judged_as: &str| NetworkStatus {
+            presence: "unknown".to_owned(),
+            judged_as: judged_as.to_owned(),
+            ..NetworkStatus::default()
+        };
+        let networks = Networks {
+            networks: ["there", "away", "unknown", "?"].map(network).to_vec(),
+            ..Networks::default()
+        };
+        let told: Vec<_> = judged_as(&networks)
+            .into_iter()
+            .map(|(_, presence)| presence)
+            .collect();
+        let expected = [
+            Presence::There,
+            Presence::Away,
+            Presence::Unknown,
+            Presence::Unknown,
+        ];
+        assert_eq!(told, expected);
     }
 }

@@ -8,14 +8,18 @@ use std::net::IpAddr;
 pub struct NetworkStatus {
     /// Its name.
     pub name: String,
-    /// `there`, `away` or `unknown`.
+    /// `there`, `away` or `unknown`, as it is now.
     pub presence: String,
+    /// The same, as the rules in force take it until they are switched.
+    pub judged_as: String,
     /// What matched, or what did not.
     pub why: String,
     /// The rules that ask for it and are on.
     pub on: Vec<String>,
     /// Those that are off, for the networks that they ask for are not right.
     pub off: Vec<String>,
+    /// Those that block what they would ask a person about, for it is not known whether the networks that they ask for are right.
+    pub blocks: Vec<String>,
 }
 
 /// What the rules' networks are known by.

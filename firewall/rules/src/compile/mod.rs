@@ -254,7 +254,7 @@ impl Building<'_> {
     fn outcomes(&mut self) -> Result<u32, Full> {
         let rules = self.source.rules;
         let outcome = |rule: &Rule| {
-            let mut outcome = Outcome::new(rule.action as u8, rule.log);
+            let mut outcome = Outcome::new(rule.verdict() as u8, rule.log);
             if !(rule.users.is_empty() && rule.programs.is_empty()) {
                 outcome = outcome.asking_who();
             }
@@ -320,7 +320,7 @@ impl Building<'_> {
                 | if_any(interfaces.is_empty(), NEEDS_INTERFACE)
                 | if_any(out_interfaces.is_empty(), NEEDS_OUT_INTERFACE)
                 | if_any(!rule.names_loopback(), NEEDS_LOOPBACK)
-                | if_any(rule.action != Verdict::Ask, NEEDS_PERSON)
+                | if_any(rule.verdict() != Verdict::Ask, NEEDS_PERSON)
                 | if_any(
                     ![interfaces, out_interfaces]
                         .into_iter()

@@ -10,7 +10,7 @@ use crate::value::{
     action, addresses, boolean, direction, icmp_type, id, interface, port_range, program, protocol,
     string, text, user,
 };
-use crate::{Addresses, Presumed, Program, Protocol, Rule, RuleNetworks, User, compile};
+use crate::{Addresses, Effect, Presumed, Program, Protocol, Rule, RuleNetworks, User, compile};
 use firewall_abi::packet::{Direction, Verdict};
 use std::ops::Range;
 use toml::Spanned;
@@ -97,7 +97,7 @@ pub(super) fn rule(
         asking: asking(&mut section, action == Verdict::Ask, "action = \"ask\""),
         enabled: section.optional("enabled", boolean).unwrap_or(true),
         networks,
-        is_here: true,
+        effect: Effect::On,
         comment: section.optional("comment", text),
         protocols,
         presumed,

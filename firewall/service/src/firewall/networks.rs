@@ -7,7 +7,7 @@ use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
 use control::{NetworkStatus, Networks, RouteStatus};
-use rules::{Network, Presence};
+use rules::{Effect, Network, Presence};
 use tracing::info;
 
 impl Firewall {
@@ -98,13 +98,13 @@ impl Firewall {
         };
         let names = placed.named.networks.iter().zip(&placed.presences);
         let rules = placed.named.rules.iter();
-        let on = placed.named.on(&placed.presences);
+        let effects = placed.named.effects(&placed.presences);
         InForceNetworks {
             there: names
                 .filter(|(_, presence)| **presence == Presence::There)
                 .map(|(network, _)| network.id.clone())
                 .collect(),
-            rules: rules.map(|rule| rule.id.clone()).zip(on).collect(),
+            rules: rules.map(|rule| rule.id.clone()).zip(effects).collect(),
         }
     }
 }
@@ -113,7 +113,7 @@ impl Firewall {
 #[derive(Default, PartialEq, Eq)]
 struct InForceNetworks {
     there: Vec<String>,
-    rules: Vec<(String, bool)>,
+    rules: Vec<(String, Effect)>,
 }
 
 /// What a switch is in one line.
@@ -123,13 +123,17 @@ fn said(before: &InForceNetworks, after: &InForceNetworks) -> String {
     } else {
         format!("there is now: {}", after.there.join(", "))
     };
-    let switched = |on: bool| {
-        let is_new = |rule: &&(String, bool)| rule.1 == on && !before.rules.contains(rule);
+    let switched = |effect: Effect| {
+        let is_new = |rule: &&(String, Effect)| rule.1 == effect && !before.rules.contains(rule);
         let names: Vec<_> = after.rules.iter().filter(is_new).collect();
         let names: Vec<_> = names.iter().map(|(name, _)| name.as_str()).collect();
         names.join(", ")
     };
-    let rules = [("on", switched(true)), ("off", switched(false))];
+    let rules = [
+        ("on", switched(Effect::On)),
+        ("off", switched(Effect::Off)),
+        ("blocking until it is known", switched(Effect::Blocks)),
+    ];
     let rules = rules.iter().filter(|(_, names)| !names.is_empty());
     let rules: String = rules
         .map(|(word, names)| format!("; {word}: {names}"))
@@ -144,20 +148,23 @@ fn status(
     here: &Surroundings,
 ) -> NetworkStatus {
     let sighting = here.seen(network);
-    let on = named.on(presences);
-    let asking = |wanted: bool| {
-        let rules = named.rules.iter().zip(&on);
+    let judged_as = presences.get(place as usize).copied().unwrap_or_default();
+    let effects = named.effects(presences);
+    let asking = |wanted: Effect| {
+        let rules = named.rules.iter().zip(&effects);
         let rules = rules
-            .filter(|(rule, on)| **on == wanted && rule.networks.named.contains(&place))
+            .filter(|(rule, effect)| **effect == wanted && rule.networks.named.contains(&place))
             .map(|(rule, _)| rule.id.clone());
         rules.collect()
     };
     NetworkStatus {
         name: network.id.clone(),
         presence: sighting.presence.name().to_owned(),
+        judged_as: judged_as.name().to_owned(),
         why: sighting.why,
-        on: asking(true),
-        off: asking(false),
+        on: asking(Effect::On),
+        off: asking(Effect::Off),
+        blocks: asking(Effect::Blocks),
     }
 }
 
@@ -167,21 +174,19 @@ mod tests {
 
     #[test]
     fn a_switch_is_one_line_with_what_is_on_and_off_for_it() {
-        let networks = |there: &[&str], rules: &[(&str, bool)]| InForceNetworks {
+        use Effect::{Blocks, Off, On};
+        let networks = |there: &[&str], rules: &[(&str, Effect)]| InForceNetworks {
             there: there.iter().map(|name| (*name).to_owned()).collect(),
             rules: rules
                 .iter()
-                .map(|(name, on)| ((*name).to_owned(), *on))
+                .map(|(name, effect)| ((*name).to_owned(), *effect))
                 .collect(),
         };
         let home = networks(
             &["home"],
-            &[("printer", true), ("shares", true), ("no-ssh", false)],
+            &[("printer", On), ("shares", On), ("no-ssh", Off)],
         );
-        let away = networks(
-            &[],
-            &[("printer", false), ("shares", false), ("no-ssh", true)],
-        );
+        let away = networks(&[], &[("printer", Off), ("shares", Off), ("no-ssh", On)]);
         assert_eq!(
             said(&home, &away),
             "none of the rules' networks is there now; on: no-ssh; off: printer, shares"
@@ -189,6 +194,11 @@ mod tests {
         assert_eq!(
             said(&away, &home),
             "there is now: home; on: printer, shares; off: no-ssh"
+        );
+        let asks = |effect| networks(&[], &[("asks", effect)]);
+        assert_eq!(
+            said(&asks(On), &asks(Blocks)),
+            "none of the rules' networks is there now; blocking until it is known: asks"
         );
     }
 }

@@ -198,9 +198,11 @@ pub fn networks() -> Networks {
         networks: vec![NetworkStatus {
             name: "home".to_owned(),
             presence: "there".to_owned(),
+            judged_as: "there".to_owned(),
             why: "a route".to_owned(),
             on: one(),
             off: one(),
+            blocks: one(),
         }],
         routes: vec![RouteStatus {
             interface: "d".to_owned(),
