@@ -106,8 +106,8 @@ pub use host::HostPattern;
 pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use network::{
-    DefaultRoute, Effect, HardwareAddress, Network, NetworkRule, NetworkRules, Presence,
-    RuleNetworks, Sighting, as_if,
+    DefaultRoute, Effect, GatewayHardware, HardwareAddress, Network, NetworkRule, NetworkRules,
+    Presence, RuleNetworks, Sighting, as_if,
 };
 pub use own_network::{Login, OwnNetwork};
 pub use paths::with_whole_paths;

@@ -46,8 +46,19 @@ pub struct DefaultRoute {
     pub index: u32,
     /// The gateway; none: the route leads to the device alone.
     pub gateway: Option<IpAddr>,
-    /// The gateway's hardware address; none: it is not known, or there is no gateway.
-    pub hardware: Option<HardwareAddress>,
+    /// The gateway's hardware address.
+    pub hardware: GatewayHardware,
+}
+
+/// The hardware address of a route's gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GatewayHardware {
+    /// This.
+    Is(HardwareAddress),
+    /// It has none that a network could ask for: there is no gateway, or the device's ends have no Ethernet addresses.
+    None,
+    /// The kernel has not heard it yet.
+    Unknown,
 }
 
 /// An Ethernet address.
@@ -114,6 +125,17 @@ pub enum Effect {
     /// It blocks what it would ask a person about: whether they are right is not known, and neither the answer nor the rules behind it
     /// may open anything.
     Blocks,
+}
+
+impl GatewayHardware {
+    /// The address, if it is known.
+    #[must_use]
+    pub const fn address(self) -> Option<HardwareAddress> {
+        match self {
+            Self::Is(address) => Some(address),
+            Self::None | Self::Unknown => None,
+        }
+    }
 }
 
 impl Presence {
@@ -183,13 +205,16 @@ impl Network {
             _ if self.gateway_hardware.is_empty() => Sighting::there(format!(
                 "the default route goes by {device}, gateway {gateway}"
             )),
-            None => Sighting::unknown(&format!(
+            GatewayHardware::Unknown => Sighting::unknown(&format!(
                 "the hardware address of the gateway {gateway} by {device} is not known yet"
             )),
-            Some(known) if self.gateway_hardware.contains(known) => Sighting::there(format!(
-                "the default route goes by {device}, gateway {gateway} at {known}"
+            GatewayHardware::None => Sighting::away(format!(
+                "the gateway {gateway} by {device} has no hardware address"
             )),
-            Some(other) => {
+            GatewayHardware::Is(known) if self.gateway_hardware.contains(known) => Sighting::there(
+                format!("the default route goes by {device}, gateway {gateway} at {known}"),
+            ),
+            GatewayHardware::Is(other) => {
                 let asked: Vec<_> = self
                     .gateway_hardware
                     .iter()

@@ -3,7 +3,9 @@
 
 use engine::{Parsed, Shape, classify};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta, Verdict};
-use rules::{DefaultRoute, Effect, HardwareAddress, NoResolver, Presence, Rules, as_if};
+use rules::{
+    DefaultRoute, Effect, GatewayHardware, HardwareAddress, NoResolver, Presence, Rules, as_if,
+};
 
 const NETWORKS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n\
     [[network]]\nid = 'home'\ninterface = ['eth0', 'wlan*']\ngateway = '192.0.2.1'\ngateway_hardware = '02:00:00:00:00:01'\n\
@@ -24,7 +26,9 @@ fn route(device: &str, gateway: Option<&str>, hardware: Option<u8>) -> DefaultRo
         device: device.to_owned(),
         index: 2,
         gateway: gateway.map(|gateway| gateway.parse().unwrap()),
-        hardware: hardware.map(|last| HardwareAddress([2, 0, 0, 0, 0, last])),
+        hardware: hardware.map_or(GatewayHardware::Unknown, |last| {
+            GatewayHardware::Is(HardwareAddress([2, 0, 0, 0, 0, last]))
+        }),
     }
 }
 
@@ -103,6 +107,14 @@ fn a_network_is_there_while_one_default_route_has_all_that_it_asks_for() {
         "the hardware address of the gateway 192.0.2.1 by wlan0 is not known yet"
     );
     assert_eq!(why(&[]), "there is no default route");
+    // It is not waited for what there can't be.
+    let mut tunnel = route("wlan0", home, None);
+    tunnel.hardware = GatewayHardware::None;
+    assert_eq!(seen(&rules, std::slice::from_ref(&tunnel))[0], Away);
+    assert_eq!(
+        why(&[tunnel]),
+        "the gateway 192.0.2.1 by wlan0 has no hardware address"
+    );
 }
 
 #[test]
@@ -387,7 +399,7 @@ fn the_laptop_example_shares_at_home_alone() {
             .collect::<Vec<_>>()
     };
     let mut home = route("wlan0", Some("192.168.1.1"), None);
-    home.hardware = "02-00-5E-10-00-01".parse().ok();
+    home.hardware = GatewayHardware::Is("02-00-5E-10-00-01".parse().unwrap());
     assert_eq!(on_at(&[home]), ["shares", "printers-and-players"]);
     let office = route("enx0123456789ab", Some("2001:db8:77::1"), None);
     assert_eq!(on_at(&[office]), ["printers-and-players"]);

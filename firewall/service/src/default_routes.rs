@@ -1,20 +1,21 @@
 //! The default routes of the zone's network namespace, as the kernel tells them by rtnetlink, and word that they change.
 //!
 //! Rules that hold here:
-//! - What the kernel does not say is not known: half an answer is none.
+//! - What the kernel does not say is not known: half an answer is none, and one that was changed while it was read is asked for again.
 //! - However often they change, they are looked at once in [`BETWEEN`] at most, and one look is due at a time.
 
 use crate::sweep::EVERY;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use nix::libc;
-use nix::net::if_::if_nameindex;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
     socket,
 };
-use rules::{DefaultRoute, HardwareAddress};
+use rules::{DefaultRoute, GatewayHardware, HardwareAddress};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -27,11 +28,15 @@ const BETWEEN: Duration = Duration::from_secs(1);
 /// Bytes of one message at most, and of an answer: who has more routes is no person's machine, and is told nothing.
 const MESSAGE: usize = 64 << 10;
 const MOST: usize = 8 << 20;
+/// How often the routes are asked for while they change meanwhile: any route's change counts, not only a default one's.
+const TRIES: usize = 5;
 /// Messages of changes that are thrown away at a time, before it is looked what has become of it.
 const WORDS: usize = 4096;
 
-/// `struct nlmsghdr`, `struct rtmsg` and `struct ndmsg`, `struct rtnexthop` and what stands before an attribute, in bytes.
+/// `struct nlmsghdr`, `struct ifinfomsg`, `struct rtmsg` and `struct ndmsg`, `struct rtnexthop` and what stands before an attribute,
+/// in bytes.
 const HEADER: usize = 16;
+const ABOUT_DEVICE: usize = 16;
 const ABOUT: usize = 12;
 const NEXT_HOP: usize = 8;
 const ATTRIBUTE: usize = 4;
@@ -40,6 +45,8 @@ const TYPE: u16 = 0x3FFF;
 /// The answer was changed while it was read.
 const INTERRUPTED: u16 = 0x10;
 
+const NEW_DEVICE: u16 = libc::RTM_NEWLINK;
+const GET_DEVICE: u16 = libc::RTM_GETLINK;
 const NEW_ROUTE: u16 = libc::RTM_NEWROUTE;
 const GET_ROUTE: u16 = libc::RTM_GETROUTE;
 const NEW_NEIGHBOUR: u16 = libc::RTM_NEWNEIGH;
@@ -50,7 +57,8 @@ const CREATE: u16 = libc::NLM_F_CREATE as u16;
 const ERROR: u16 = libc::NLMSG_ERROR as u16;
 const DONE: u16 = libc::NLMSG_DONE as u16;
 
-/// Attributes of a route and of a neighbour.
+/// Attributes of a device, of a route and of a neighbour.
+const NAME: u16 = libc::IFLA_IFNAME;
 const OUT_DEVICE: u16 = libc::RTA_OIF;
 const GATEWAY: u16 = libc::RTA_GATEWAY;
 const SEVERAL: u16 = libc::RTA_MULTIPATH;
@@ -62,6 +70,8 @@ const HARDWARE: u16 = libc::NDA_LLADDR;
 const DOWN: u32 = 1 | 16;
 /// States in which a neighbour's hardware address is known.
 const KNOWN: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x40 | 0x80;
+/// What a device has whose ends have no hardware addresses of their own.
+const NO_HARDWARE: u32 = (libc::IFF_NOARP | libc::IFF_POINTOPOINT | libc::IFF_LOOPBACK) as u32;
 /// Has the kernel look for a neighbour.
 const LOOK_FOR_IT: u8 = 1;
 
@@ -152,6 +162,39 @@ fn has_word(socket: &OwnedFd) -> bool {
 /// # Errors
 /// The kernel does not say: of none anything is known.
 pub fn default_routes() -> Result<Vec<DefaultRoute>> {
+    once_unchanged(routes_of_now)
+}
+
+/// What was read while nothing changed; or that it always did.
+fn once_unchanged<T>(read: impl Fn() -> Result<T>) -> Result<T> {
+    let has_changed = |told: &Result<T>| {
+        let failed = told.as_ref().err();
+        failed.is_some_and(|cause| cause.is::<ChangedMeanwhile>())
+    };
+    let mut told = read();
+    for _ in 1..TRIES {
+        if !has_changed(&told) {
+            break;
+        }
+        told = read();
+    }
+    told
+}
+
+/// An answer was changed while the kernel told it.
+#[derive(Debug)]
+struct ChangedMeanwhile;
+
+impl std::error::Error for ChangedMeanwhile {}
+
+impl fmt::Display for ChangedMeanwhile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("routes change all the time")
+    }
+}
+
+/// On a socket of its own: of an answer that was changed the rest is still to come.
+fn routes_of_now() -> Result<Vec<DefaultRoute>> {
     let socket = open(0)?;
     let mut hops = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
@@ -176,19 +219,23 @@ pub fn default_routes() -> Result<Vec<DefaultRoute>> {
             }
         })?;
     }
-    let names = device_names()?;
+    let mut devices = HashMap::new();
     let mut routes = Vec::with_capacity(hops.len());
     for Hop { index, gateway } in hops {
+        let device = match devices.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(device_of(&socket, index)?),
+        };
         // A device that is gone by now leads nowhere.
-        let Some(device) = names.get(&index).cloned() else {
+        let Some(Device { name, has_hardware }) = device else {
             continue;
         };
         let hardware = match gateway {
-            Some(gateway) => hardware_of(&socket, index, gateway)?,
-            None => None,
+            Some(gateway) if *has_hardware => hardware_of(&socket, index, gateway)?,
+            _ => GatewayHardware::None,
         };
         let route = DefaultRoute {
-            device,
+            device: name.clone(),
             index,
             gateway,
             hardware,
@@ -217,13 +264,39 @@ fn open(groups: u32) -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn device_names() -> Result<HashMap<u32, String>> {
-    let devices = if_nameindex().context("the kernel does not list its devices")?;
-    let named = devices.iter().map(|device| {
-        let name = device.name().to_string_lossy().into_owned();
-        (device.index(), name)
+/// A device that routes go by.
+#[derive(Debug, PartialEq, Eq)]
+struct Device {
+    name: String,
+    /// Whether those whom it leads to have Ethernet addresses, and the kernel keeps them.
+    has_hardware: bool,
+}
+
+/// The device with this number; none: it is gone.
+fn device_of(socket: &OwnedFd, index: u32) -> Result<Option<Device>> {
+    let mut about = [0; ABOUT_DEVICE];
+    about[4..8].copy_from_slice(&index.to_ne_bytes());
+    ask(socket, GET_DEVICE, REQUEST, &about)?;
+    let mut found = None;
+    let told = answered(socket, |kind, body| {
+        if kind == NEW_DEVICE {
+            found = device_in(body);
+        }
     });
-    Ok(named.collect())
+    match told {
+        Err(cause) if cause.downcast_ref() == Some(&Errno::ENODEV) => Ok(None),
+        told => told.map(|()| found),
+    }
+}
+
+fn device_in(body: &[u8]) -> Option<Device> {
+    let (kind, flags) = (u16_at(body, 2)?, u32_at(body, 8)?);
+    let name = attributes_of(body.get(ABOUT_DEVICE..)?, NAME)?;
+    let name = name.split(|byte| *byte == 0).next()?;
+    Some(Device {
+        name: String::from_utf8_lossy(name).into_owned(),
+        has_hardware: kind == libc::ARPHRD_ETHER && flags & NO_HARDWARE == 0,
+    })
 }
 
 fn ask(socket: &OwnedFd, kind: u16, flags: u16, body: &[u8]) -> Result<()> {
@@ -252,10 +325,12 @@ fn answered(socket: &OwnedFd, mut take: impl FnMut(u16, &[u8])) -> Result<()> {
         while !rest.is_empty() {
             let message;
             (message, rest) = split(rest).context("an answer is not whole")?;
-            ensure!(message.flags & INTERRUPTED == 0, "routes changed meanwhile");
+            if message.flags & INTERRUPTED != 0 {
+                return Err(ChangedMeanwhile.into());
+            }
             match message.kind {
                 DONE => return Ok(()),
-                ERROR => bail!("the kernel does not tell: {}", error_of(message.body)),
+                ERROR => return Err(error_of(message.body)).context("the kernel does not tell"),
                 kind => take(kind, message.body),
             }
             if message.flags & libc::NLM_F_MULTI as u16 == 0 {
@@ -367,9 +442,9 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     })
 }
 
-/// The hardware address of this neighbour, if it is known.
-fn hardware_of(socket: &OwnedFd, index: u32, gateway: IpAddr) -> Result<Option<HardwareAddress>> {
-    let mut found = None;
+/// The hardware address of this neighbour.
+fn hardware_of(socket: &OwnedFd, index: u32, gateway: IpAddr) -> Result<GatewayHardware> {
+    let mut found = GatewayHardware::Unknown;
     ask(
         socket,
         GET_NEIGHBOUR,
@@ -377,16 +452,24 @@ fn hardware_of(socket: &OwnedFd, index: u32, gateway: IpAddr) -> Result<Option<H
         &neighbour(index, gateway, 0),
     )?;
     let told = answered(socket, |kind, body| {
-        let is_known = u16_at(body, 8).is_some_and(|state| state & KNOWN != 0);
-        if kind == NEW_NEIGHBOUR && is_known {
-            let attributes = body.get(ABOUT..).unwrap_or_default();
-            found = attributes_of(attributes, HARDWARE)
-                .and_then(|bytes| bytes.try_into().ok())
-                .map(HardwareAddress);
+        if kind == NEW_NEIGHBOUR {
+            found = hardware_in(body);
         }
     });
     // None of this address is known, and that is what the kernel says then.
-    Ok(told.ok().and(found))
+    Ok(told.map_or(GatewayHardware::Unknown, |()| found))
+}
+
+fn hardware_in(body: &[u8]) -> GatewayHardware {
+    if u16_at(body, 8).is_none_or(|state| state & KNOWN == 0) {
+        return GatewayHardware::Unknown;
+    }
+    let attributes = body.get(ABOUT..).unwrap_or_default();
+    let bytes = attributes_of(attributes, HARDWARE).and_then(|bytes| bytes.try_into().ok());
+    // What is known and is no such address, or none, is no Ethernet's.
+    bytes.map_or(GatewayHardware::None, |bytes| {
+        GatewayHardware::Is(HardwareAddress(bytes))
+    })
 }
 
 /// `struct ndmsg` and the address that it is about.
@@ -421,6 +504,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
+    use nix::sys::socket::socketpair;
 
     fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = ((ATTRIBUTE + value.len()) as u16).to_ne_bytes().to_vec();
@@ -486,6 +570,71 @@ mod tests {
     }
 
     #[test]
+    fn a_gateway_that_can_have_no_hardware_address_has_none_and_one_that_was_not_heard_may_have_any()
+     {
+        let device = |kind: u16, flags: u32, name: &[u8]| {
+            let mut body = vec![0; 2];
+            body.extend(kind.to_ne_bytes());
+            body.extend([0; 4]);
+            body.extend(flags.to_ne_bytes());
+            body.extend([0; 4]);
+            body.extend(attribute(NAME, name));
+            device_in(&body).unwrap()
+        };
+        let plain = device(1, 0x1043, b"eth0\0");
+        assert!(plain.has_hardware && plain.name == "eth0");
+        // A tun, a modem that does as if it was Ethernet, a peer to peer link, the machine itself.
+        for (kind, flags) in [(65534, 0x10D1), (1, 0x10C3), (1, 0x1053), (772, 0x49)] {
+            assert!(!device(kind, flags, b"tun0\0").has_hardware, "{kind}");
+        }
+        let neighbour = |state: u16, address: Option<&[u8]>| {
+            let mut body = vec![2, 0, 0, 0, 3, 0, 0, 0];
+            body.extend(state.to_ne_bytes());
+            body.extend([0; 2]);
+            body.extend(
+                address
+                    .into_iter()
+                    .flat_map(|address| attribute(HARDWARE, address)),
+            );
+            hardware_in(&body)
+        };
+        let address = [2, 0, 0, 0, 0, 1];
+        let known = GatewayHardware::Is(HardwareAddress(address));
+        assert_eq!(neighbour(0x02, Some(&address)), known);
+        assert_eq!(neighbour(0x01, Some(&address)), GatewayHardware::Unknown);
+        assert_eq!(neighbour(0x20, None), GatewayHardware::Unknown);
+        for other in [None, Some(&[][..]), Some(&address[..4]), Some(&[0; 20])] {
+            assert_eq!(neighbour(0x40, other), GatewayHardware::None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn routes_that_change_while_they_are_read_are_read_again_and_half_an_answer_is_none() {
+        let (kernel, us) = socketpair(
+            AddressFamily::Unix,
+            SockType::Datagram,
+            None,
+            SockFlag::SOCK_NONBLOCK,
+        )
+        .unwrap();
+        let tell = |flags: u16| {
+            let mut message = (HEADER as u32).to_ne_bytes().to_vec();
+            message.extend(DONE.to_ne_bytes());
+            message.extend((flags | libc::NLM_F_MULTI as u16).to_ne_bytes());
+            message.extend([0; 8]);
+            send(kernel.as_raw_fd(), &message, MsgFlags::empty()).unwrap();
+        };
+        let read = || answered(&us, |_, _| ());
+        (1..TRIES).for_each(|_| tell(INTERRUPTED));
+        tell(0);
+        once_unchanged(read).unwrap();
+        (0..TRIES).for_each(|_| tell(INTERRUPTED));
+        assert!(once_unchanged(read).unwrap_err().is::<ChangedMeanwhile>());
+        // What fails otherwise fails at once.
+        assert!(once_unchanged(read).is_err());
+    }
+
+    #[test]
     fn any_bytes_in_place_of_a_route_are_read_to_their_end() {
         let device = attribute(OUT_DEVICE, &3_u32.to_ne_bytes());
         let whole = route(0, 254, 1, 0, &[device, attribute(SEVERAL, &[9; 24])]);
@@ -495,6 +644,7 @@ mod tests {
                 let mut other = whole.clone();
                 other[cut] = bits;
                 let _any = (next_hops(&other), split(&other).is_some());
+                let _any = (device_in(&other), hardware_in(&other));
             }
         }
     }
@@ -505,15 +655,15 @@ mod tests {
         assert!(!watch.takes_turn() && watch.due().is_none());
         watch.listen(true).unwrap();
         assert!(watch.takes_turn(), "what was there before");
+        watch.is_to_look();
+        let due = watch.due;
+        assert!(due.unwrap() >= watch.looked.unwrap() + BETWEEN);
         for _ in 0..1000 {
             watch.is_to_look();
             assert!(watch.waker().is_none(), "one look is due, and nobody wakes");
         }
-        let due = watch.due().unwrap();
-        assert!(
-            due > Duration::from_millis(500) && due <= BETWEEN,
-            "{due:?}"
-        );
+        assert_eq!(watch.due, due, "none puts it off");
+        watch.due = Some(Instant::now() + Duration::from_secs(600));
         assert!(!watch.takes_turn());
         watch.looked = Instant::now().checked_sub(BETWEEN);
         watch.due = Some(Instant::now());

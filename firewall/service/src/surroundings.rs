@@ -1,7 +1,7 @@
 //! Where the machine is, by its default routes: which of the rules' networks are there.
 
 use crate::default_routes::{default_routes, look_for_gateway};
-use rules::{DefaultRoute, Network, NetworkRules, Presence, Rules, Sighting};
+use rules::{DefaultRoute, GatewayHardware, Network, NetworkRules, Presence, Rules, Sighting};
 use std::cell::OnceCell;
 use tracing::debug;
 
@@ -52,7 +52,7 @@ impl Surroundings {
         let routes = self.routes().unwrap_or_default();
         for route in routes
             .iter()
-            .filter(|route| asks && route.hardware.is_none())
+            .filter(|route| asks && route.hardware == GatewayHardware::Unknown)
         {
             if let Err(cause) = look_for_gateway(route) {
                 debug!("the kernel does not look for a gateway: {cause:#}");

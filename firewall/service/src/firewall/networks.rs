@@ -69,7 +69,7 @@ impl Firewall {
         let routes = routes.iter().map(|route| RouteStatus {
             interface: route.device.clone(),
             gateway: route.gateway,
-            gateway_hardware: route.hardware.map(|hardware| hardware.to_string()),
+            gateway_hardware: route.hardware.address().map(|address| address.to_string()),
         });
         Networks {
             generation: self.rulebook.in_force().map_or(0, |held| held.generation),
