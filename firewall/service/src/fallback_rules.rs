@@ -37,6 +37,7 @@ pub fn candidates(keeper: &Keeper) -> (Vec<(LastGood, String)>, Vec<String>) {
 fn compiled_anew(good: LastGood) -> Option<LastGood> {
     let rules = rules::parse(&good.name, &good.text, &NoResolver).ok()?;
     Some(LastGood {
+        troubled: true,
         compiled: Ok(Compiled::of(rules.compile(1))),
         ..good
     })

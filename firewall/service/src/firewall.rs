@@ -453,7 +453,7 @@ impl Firewall {
         let timeout = [
             lease,
             self.programs.due(),
-            self.routes.due(),
+            self.follow_networks(),
             again,
             Some(look),
             former,
@@ -467,7 +467,6 @@ impl Firewall {
         let room = self.room();
         self.follow_names();
         self.follow_lists();
-        self.follow_networks();
         let mut wakers = vec![self.waker.as_fd()];
         wakers.extend(self.subscriptions.waker());
         wakers.extend(self.programs.waker());

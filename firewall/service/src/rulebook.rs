@@ -19,11 +19,17 @@ use anyhow::{Context, Result};
 use control::{InForce, Lease as LeaseLeft, Refused, RuleText};
 use firewall_abi::firewall::{Lease, generation_index};
 use firewall_abi::rules::{FailMode, Head, NO_SETS, SETS_TABLES};
-use rules::{NetworkRules, Presence, Program, Resolver, Rules, Set, SystemResolver};
+use rules::{NetworkRules, NoResolver, Presence, Program, Resolver, Rules, Set, SystemResolver};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// What is said where rules can't be had as they are right in the network that the machine is in.
+const SAFE_SIDE: &str =
+    "each rule of a network is on its safe side, for those that are right can't be had";
+/// So long the last good rules are left on their safe side, before it is looked again whether all that they name can be had.
+const LET_BE: Duration = Duration::from_secs(60);
 
 /// Rules that the kernel has.
 #[derive(Clone, Debug)]
@@ -43,6 +49,10 @@ pub struct Held {
     pub listed: Option<Arc<[Set]>>,
     /// The index of the table of sets that it asks.
     sets: u32,
+    /// Its tables are those that were good last, from when all that it names could be had. Its rules of networks are on their safe side.
+    is_whole: bool,
+    /// When it was left so last, although other rules of networks would be right, because not all of it can be had now.
+    let_be: Option<Instant>,
 }
 
 /// Networks that rules name, and which of them were there when the rules were compiled.
@@ -50,6 +60,69 @@ pub struct Held {
 pub struct PlacedNetworks {
     pub named: NetworkRules,
     pub presences: Vec<Presence>,
+}
+
+impl PlacedNetworks {
+    /// Those of a text whose tables were compiled where nothing was known of them, which the text alone says; none: it can't be read.
+    fn nowhere(name: &str, text: &str) -> Option<Self> {
+        let rules = rules::parse(name, text, &NoResolver).ok()?;
+        Some(Self {
+            named: rules.network_rules(),
+            presences: Vec::new(),
+        })
+    }
+}
+
+/// Why rules are compiled anew, and what speaks against it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reasons {
+    /// Something is in sets that they ask, of which nothing is known.
+    is_unread: bool,
+    /// A program that they name is another file.
+    is_outdated: bool,
+    /// Other rules of networks would be on or off here.
+    is_elsewhere: bool,
+    /// Something is in a combination of sets that they have no class for.
+    lacks: bool,
+    /// See [`Held::is_whole`].
+    is_whole: bool,
+}
+
+impl Reasons {
+    const fn are_any(self) -> bool {
+        self.is_unread || self.is_outdated || self.is_elsewhere || self.lacks
+    }
+
+    /// Whether they stay as they are. What was compiled when all that it names could be had is better than what is compiled now, unless
+    /// a rule may be on in a network that it is not for.
+    const fn let_be(self, is_troubled: bool) -> bool {
+        let must = self.is_outdated || self.is_elsewhere && !self.is_whole;
+        is_troubled && (self.is_unread || self.is_elsewhere) && !must
+    }
+}
+
+/// By what rules are compiled anew.
+#[derive(Clone, Copy)]
+pub struct Renewal<'a> {
+    pub machine: &'a dyn Resolver,
+    pub here: &'a Surroundings,
+    pub members: &'a Members,
+    pub budget: Budget,
+}
+
+/// What came of compiling rules anew.
+#[derive(Debug, Default)]
+pub struct Renewed {
+    /// The last generation that was published for it.
+    pub generation: Option<u32>,
+    /// Why not all could be: the first cause.
+    pub failed: Option<anyhow::Error>,
+}
+
+impl Renewed {
+    fn note<T>(&mut self, result: Result<T>) {
+        self.failed = self.failed.take().or(result.err());
+    }
 }
 
 /// What is in a table of sets that we put there.
@@ -97,6 +170,11 @@ impl Rulebook {
             let text = state
                 .kept(which, head.generation)
                 .map(|Kept { name, text, .. }| (name, text));
+            // Which of its networks were there nobody knows any more; that it asks for none its text says.
+            let networks = text
+                .as_ref()
+                .and_then(|(name, text): &(String, String)| PlacedNetworks::nowhere(name, text))
+                .filter(|placed| placed.named.rules.is_empty());
             let fail_mode = fail_mode(head.fail_mode);
             let (generation, count, sets) = (head.generation, head.rules, head.sets);
             Ok(Some(Held {
@@ -105,9 +183,11 @@ impl Rulebook {
                 fail_mode,
                 text,
                 programs: Vec::new(),
-                networks: None,
+                networks: networks.map(Arc::new),
                 listed: None,
                 sets,
+                is_whole: false,
+                let_be: None,
             }))
         };
         let confirmed = held(generation_index::CONFIRMED, Which::Confirmed)?;
@@ -177,15 +257,16 @@ impl Rulebook {
     ) -> Result<Held> {
         let compiled = good.compiled.map_err(anyhow::Error::msg)?;
         let from = TablesFrom {
+            networks: PlacedNetworks::nowhere(&good.name, &good.text).map(Arc::new),
             text: (good.name, good.text),
             programs: good.programs,
-            networks: None,
             listed: None,
             known: None,
             members,
             budget,
         };
-        let (held, _) = self.put_tables(driver, generation_index::CONFIRMED, from, compiled)?;
+        let (mut held, _) = self.put_tables(driver, generation_index::CONFIRMED, from, compiled)?;
+        held.is_whole = !good.troubled;
         self.confirmed = Some(held.clone());
         self.keep(state, Which::Confirmed, &held);
         self.free_sets(driver)?;
@@ -252,63 +333,126 @@ impl Rulebook {
     }
 
     /// Publishes what names a program whose file is another one by now, what is for other networks than those that are here, and what
-    /// lacks a class for what is in several sets by having joined them. Returns the last generation that came of it.
-    pub fn renew(
+    /// lacks a class for what is in several sets by having joined them. What fails for the confirmed rules is done for the candidate all
+    /// the same.
+    pub fn renew(&mut self, driver: &Driver, state: &State, by: Renewal<'_>) -> Renewed {
+        let mut renewed = Renewed::default();
+        for which in [Which::Confirmed, Which::Candidate] {
+            self.renew_one(driver, state, which, by, &mut renewed);
+        }
+        renewed.note(self.free_sets(driver));
+        renewed
+    }
+
+    fn renew_one(
         &mut self,
         driver: &Driver,
         state: &State,
-        machine: &dyn Resolver,
-        here: &Surroundings,
-        members: &Members,
-        budget: Budget,
-    ) -> Result<Option<u32>> {
-        let mut last = None;
-        for which in [Which::Confirmed, Which::Candidate] {
-            let held = match which {
-                Which::Confirmed => self.confirmed.clone(),
-                Which::Candidate => self.candidate.as_ref().map(|(held, _)| held.clone()),
-            };
-            let Some(held) = held else { continue };
-            let is_unread = self.is_unread(&held, members);
-            let is_outdated = held.is_outdated(machine, &self.births) || held.is_elsewhere(here);
-            if !is_unread && !is_outdated && !self.lacks(&held, members) {
-                continue;
-            }
-            let Some((name, text)) = &held.text else {
-                continue;
-            };
-            let mut rules = rules::parse(name, text, machine)?;
-            // What was compiled when all that it names could be had is better than what is compiled now.
-            if is_unread && !rules.troubles().is_empty() && !is_outdated {
-                continue;
-            }
-            here.put(&mut rules).map_err(Refused::System)?;
-            programs::keep_former(&mut rules, self.programs(), &self.births);
-            members.combine(&mut rules).map_err(Refused::System)?;
-            let new = New {
-                name,
-                text,
-                rules: &rules,
-                members,
-                budget,
-            };
-            let at = if which == Which::Confirmed {
-                generation_index::CONFIRMED
-            } else {
-                generation_index::CANDIDATE
-            };
-            let (renewed, _) = self.put(driver, at, &new)?;
-            self.keep(state, which, &renewed);
-            last = Some(renewed.generation);
-            match which {
-                Which::Confirmed => self.confirmed = Some(renewed),
-                Which::Candidate => {
-                    self.candidate = self.candidate.take().map(|(_, until)| (renewed, until))
-                }
-            }
+        which: Which,
+        by: Renewal<'_>,
+        renewed: &mut Renewed,
+    ) {
+        let held = match which {
+            Which::Confirmed => self.confirmed.clone(),
+            Which::Candidate => self.candidate.as_ref().map(|(held, _)| held.clone()),
+        };
+        let Some(held) = held else { return };
+        let reasons = self.reasons(&held, by);
+        let Some((name, text)) = held.text.as_ref().filter(|_| reasons.are_any()) else {
+            return;
+        };
+        let mut rules = match rules::parse(name, text, by.machine) {
+            Ok(rules) => rules,
+            Err(cause) => return renewed.note::<()>(Err(cause.into())),
+        };
+        if reasons.let_be(!rules.troubles().is_empty()) {
+            self.held_mut(which)
+                .into_iter()
+                .for_each(|held| held.let_be = Some(Instant::now()));
+            return;
         }
-        self.free_sets(driver)?;
-        Ok(last)
+        let put = by
+            .here
+            .put(&mut rules)
+            .map_err(|too_large| Refused::System(too_large).into());
+        let put = put.and_then(|()| self.publish(driver, state, which, (&held, &mut rules), by));
+        let failed = match put {
+            Ok(generation) => {
+                renewed.generation = Some(generation);
+                return;
+            }
+            Err(failed) => failed,
+        };
+        if !reasons.is_elsewhere {
+            return renewed.note::<()>(Err(failed));
+        }
+        // What was meant for another network is not to stay on because what is right here can't be had.
+        let is_safe = held.is_on_the_safe_side() || {
+            let nowhere = rules
+                .put_at(|_| Presence::Unknown)
+                .map_err(anyhow::Error::msg);
+            let put =
+                nowhere.and_then(|()| self.publish(driver, state, which, (&held, &mut rules), by));
+            renewed.generation = put.as_ref().ok().copied().or(renewed.generation);
+            put.is_ok()
+        };
+        renewed.note::<()>(Err(if is_safe {
+            failed.context(SAFE_SIDE)
+        } else {
+            failed
+        }));
+    }
+
+    /// Makes these the rules there, as they are right now. Returns the generation.
+    fn publish(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        which: Which,
+        (held, rules): (&Held, &mut Rules),
+        Renewal {
+            members, budget, ..
+        }: Renewal<'_>,
+    ) -> Result<u32> {
+        programs::keep_former(rules, self.programs(), &self.births);
+        members.combine(rules).map_err(Refused::System)?;
+        let (name, text) = held.text.as_ref().context("their text is lost")?;
+        let new = New {
+            name,
+            text,
+            rules,
+            members,
+            budget,
+        };
+        let at = match which {
+            Which::Confirmed => generation_index::CONFIRMED,
+            Which::Candidate => generation_index::CANDIDATE,
+        };
+        let (renewed, _) = self.put(driver, at, &new)?;
+        self.keep(state, which, &renewed);
+        let generation = renewed.generation;
+        if let Some(held) = self.held_mut(which) {
+            *held = renewed;
+        }
+        Ok(generation)
+    }
+
+    fn held_mut(&mut self, which: Which) -> Option<&mut Held> {
+        match which {
+            Which::Confirmed => self.confirmed.as_mut(),
+            Which::Candidate => self.candidate.as_mut().map(|(held, _)| held),
+        }
+    }
+
+    fn reasons(&self, held: &Held, by: Renewal<'_>) -> Reasons {
+        let is_let_be = held.let_be.is_some_and(|since| since.elapsed() < LET_BE);
+        Reasons {
+            is_unread: self.is_unread(held, by.members),
+            is_outdated: held.is_outdated(by.machine, &self.births),
+            is_elsewhere: !is_let_be && held.is_elsewhere(by.here),
+            lacks: self.lacks(held, by.members),
+            is_whole: held.is_whole,
+        }
     }
 
     /// Tidies up after a lease whose time is over. Returns the candidate's generation if there was one.
@@ -398,6 +542,8 @@ impl Rulebook {
             networks: from.networks,
             listed: from.listed,
             sets,
+            is_whole: false,
+            let_be: None,
         };
         self.note_births(&held);
         Ok((held, compiled))
@@ -620,6 +766,14 @@ impl Held {
         !named.rules.is_empty() && named.effects(&here.presences(named)) != named.effects(presences)
     }
 
+    /// Whether its rules of networks open nothing wherever the machine is.
+    fn is_on_the_safe_side(&self) -> bool {
+        self.networks.as_ref().is_some_and(|placed| {
+            let PlacedNetworks { named, presences } = &**placed;
+            named.effects(presences) == named.effects(&[])
+        })
+    }
+
     /// Whether a text of which nothing is known has the word.
     fn may_name_networks(&self) -> bool {
         let text = self.text.as_ref();
@@ -660,4 +814,91 @@ fn fail_mode(number: u32) -> FailMode {
         .into_iter()
         .find(|mode| *mode as u32 == number)
         .unwrap_or(FailMode::Static)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use rules::{DefaultRoute, GatewayHardware};
+
+    const DEFAULTS: &str = "[default]\ninbound = 'block'\noutbound = 'block'\n";
+    const HOME: &str = "[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n\
+        [[rule]]\nid = 'a'\naction = 'allow'\nnetwork = 'home'\n";
+
+    /// As the last good rules are held.
+    fn held(text: &str) -> Held {
+        Held {
+            generation: 1,
+            count: 0,
+            fail_mode: FailMode::Static,
+            text: Some(("r".to_owned(), text.to_owned())),
+            programs: Vec::new(),
+            networks: PlacedNetworks::nowhere("r", text).map(Arc::new),
+            listed: None,
+            sets: NO_SETS,
+            is_whole: true,
+            let_be: None,
+        }
+    }
+
+    fn at_home() -> Surroundings {
+        Surroundings::told(Ok(vec![DefaultRoute {
+            device: "eth0".to_owned(),
+            index: 2,
+            gateway: "192.0.2.1".parse().ok(),
+            hardware: GatewayHardware::Unknown,
+        }]))
+    }
+
+    #[test]
+    fn the_last_good_rules_stay_as_they_are_while_not_all_that_they_name_can_be_had() {
+        // A word is no rule of a network.
+        let word = held(&format!("# the network of the office\n{DEFAULTS}"));
+        assert!(!word.asks_networks() && !word.is_elsewhere(&at_home()));
+        // What can't be read any more may have such rules.
+        assert!(held("network = [").is_elsewhere(&at_home()));
+        let home = held(&format!("{DEFAULTS}{HOME}"));
+        assert!(home.asks_networks() && home.is_elsewhere(&at_home()));
+        assert!(!home.is_elsewhere(&Surroundings::told(Ok(Vec::new()))));
+        let whole = Reasons {
+            is_elsewhere: true,
+            is_whole: home.is_whole,
+            ..Reasons::default()
+        };
+        assert!(whole.let_be(true) && !whole.let_be(false));
+        let outdated = Reasons {
+            is_outdated: true,
+            ..whole
+        };
+        assert!(!outdated.let_be(true));
+        // What was on at home is not left on anywhere else, whatever it costs.
+        let other = Reasons {
+            is_whole: false,
+            ..whole
+        };
+        assert!(!other.let_be(true));
+        let unread = Reasons {
+            is_unread: true,
+            ..Reasons::default()
+        };
+        assert!(unread.let_be(true) && !unread.let_be(false));
+    }
+
+    #[test]
+    fn rules_are_on_their_safe_side_where_they_do_what_they_do_while_nothing_is_known() {
+        let mut held = held(&format!("{DEFAULTS}{HOME}"));
+        assert!(held.is_on_the_safe_side());
+        let mut put = |presence| {
+            let named = held.networks().unwrap().named.clone();
+            held.networks = Some(Arc::new(PlacedNetworks {
+                named,
+                presences: vec![presence],
+            }));
+            held.is_on_the_safe_side()
+        };
+        assert!(put(Presence::Away) && put(Presence::Unknown) && !put(Presence::There));
+        held.networks = None;
+        assert!(!held.is_on_the_safe_side());
+    }
 }

@@ -10,6 +10,12 @@ use tracing::debug;
 pub struct Surroundings(OnceCell<Result<Vec<DefaultRoute>, String>>);
 
 impl Surroundings {
+    /// Where the kernel tells this.
+    #[cfg(test)]
+    pub fn told(routes: Result<Vec<DefaultRoute>, String>) -> Self {
+        Self(OnceCell::from(routes))
+    }
+
     /// The routes; where the kernel does not tell, why.
     pub fn routes(&self) -> Result<&[DefaultRoute], &str> {
         let routes = self.0.get_or_init(|| {
@@ -72,7 +78,7 @@ mod tests {
         let text = "[default]\ninbound = 'block'\noutbound = 'block'\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n\
             [[rule]]\nid = 'a'\naction = 'allow'\nnetwork = 'home'\n[[rule]]\nid = 'b'\naction = 'block'\nnetwork = 'home'\n";
         let mut rules = rules::parse("r", text, &NoResolver).unwrap();
-        let here = Surroundings(OnceCell::from(Err("no word".to_owned())));
+        let here = Surroundings::told(Err("no word".to_owned()));
         here.put(&mut rules).unwrap();
         assert_eq!(rules.presences(), [Presence::Unknown]);
         let on: Vec<_> = rules.iter().map(rules::Rule::is_on).collect();

@@ -198,3 +198,59 @@ fn after_a_start_from_nothing_rules_of_a_network_are_off_until_it_is_known_also_
     assert!(connect(&inside, PORT, true).is_some());
     drop(server);
 }
+
+/// Rules that are more where home is not, by what each allows there.
+fn many_elsewhere() -> String {
+    let many: String = (0..2000_u32)
+        .map(|number| {
+            let to = std::net::Ipv4Addr::from(0x0A00_0000 + number * 2);
+            format!(
+                "[[rule]]\nid = \"other-{number}\"\naction = \"allow\"\ndirection = \"out\"\ndestination = \"{to}\"\n\
+                 network = \"!home\"\n"
+            )
+        })
+        .collect();
+    rules() + &many
+}
+
+#[test]
+fn a_switch_for_which_there_is_no_room_has_what_was_allowed_where_the_machine_was_off_and_the_candidate_switched()
+ {
+    let taken = {
+        let zone = Protected::with(&many_elsewhere());
+        zone.ask().status().unwrap().kernel_memory.used
+    };
+    let budget = format!("{}KiB", taken / 1024 + 1024);
+    let zone = Protected::with_options(&many_elsewhere(), &["--kernel-memory", &budget]);
+    add_pair(&zone, "gb2", "gb3", 1);
+    has_hardware(&zone, HOME_HARDWARE);
+    let inside = zone.lab.netns();
+    let server = listener(&zone, PORT);
+    goes_by(&zone, HOME);
+    wait_until("home", || home(&zone).judged_as == "there");
+    assert!(connect(&inside, PORT, true).is_some());
+    let trouble = || zone.ask().status().unwrap().trouble.concat();
+
+    goes_by(&zone, CAFE);
+    wait_until("there is no room", || {
+        trouble().contains("each rule of a network is on its safe side")
+    });
+    let seen = home(&zone);
+    assert_eq!((&*seen.presence, &*seen.judged_as), ("away", "unknown"));
+    assert!(seen.off.contains(&"at-home".to_owned()));
+    assert!(connect(&inside, PORT, false).is_none());
+
+    // What is tried out is switched although that fails for what is confirmed.
+    goes_by(&zone, HOME);
+    wait_until("home", || {
+        home(&zone).judged_as == "there" && trouble().is_empty()
+    });
+    let lease = Some(Duration::from_secs(600));
+    zone.ask().apply("few.toml", &rules(), lease).unwrap();
+    assert!(connect(&inside, PORT, true).is_some());
+    goes_by(&zone, CAFE);
+    is(&zone, "away");
+    assert!(trouble().contains("each rule of a network is on its safe side"));
+    assert!(connect(&inside, PORT, false).is_none());
+    drop(server);
+}

@@ -2,22 +2,25 @@
 
 use super::Firewall;
 use crate::keeper::KeptLists;
-use crate::rulebook::PlacedNetworks;
+use crate::rulebook::{PlacedNetworks, Renewal, Renewed};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
-use anyhow::{Context, Result};
+use anyhow::Context;
 use control::{NetworkStatus, Networks, RouteStatus};
 use rules::{Effect, Network, Presence};
+use std::time::Duration;
 use tracing::info;
 
 impl Firewall {
-    /// Listens for changes while rules ask for networks.
-    pub(super) fn follow_networks(&mut self) {
+    /// Listens for changes while rules ask for networks. Returns when it is to be looked where the machine is, if it is: who has just begun
+    /// to listen looks at once.
+    pub(super) fn follow_networks(&mut self) -> Option<Duration> {
         let listens = self.routes.listen(self.rulebook.asks_networks());
         self.noted(
             Cause::Routes,
             listens.context("it is noticed late that the machine is in another network"),
         );
+        self.routes.due()
     }
 
     /// Has the rules be on that are right where the machine is now, if something has changed.
@@ -28,11 +31,12 @@ impl Firewall {
     }
 
     fn switch_networks(&mut self, here: &Surroundings) {
-        let switched = self.renewed(here);
-        let switched = switched.context(
+        let Renewed { generation, failed } = self.renewed(here);
+        let switched = failed.map_or(Ok(()), Err).context(
             "rules stay on or off that are not right in the network that the machine is in",
         );
-        if self.noted(Cause::Networks, switched).flatten().is_some() {
+        self.noted(Cause::Networks, switched);
+        if generation.is_some() {
             self.keep_names();
             self.programs.follow(self.rulebook.programs());
         }
@@ -43,22 +47,25 @@ impl Firewall {
     }
 
     /// Has what rules name be as it is now: see [`crate::rulebook::Rulebook::renew`].
-    pub(super) fn renewed(&mut self, here: &Surroundings) -> Result<Option<u32>> {
+    pub(super) fn renewed(&mut self, here: &Surroundings) -> Renewed {
         let before = self.networks_in_force();
         let budget = self.budget();
         let machine = KeptLists::beside(&self.config.rules, &self.keeper);
-        let (driver, state, members) = (&self.driver, &self.state, &self.members);
-        let renewed = self
-            .rulebook
-            .renew(driver, state, &machine, here, members, budget)?;
+        let by = Renewal {
+            machine: &machine,
+            here,
+            members: &self.members,
+            budget,
+        };
+        let renewed = self.rulebook.renew(&self.driver, &self.state, by);
         let after = self.networks_in_force();
-        if let Some(generation) = renewed.filter(|_| before != after) {
+        if let Some(generation) = renewed.generation.filter(|_| before != after) {
             info!(
                 "{}; generation {generation} is in force",
                 said(&before, &after)
             );
         }
-        Ok(renewed)
+        renewed
     }
 
     /// The networks of the rules in force, and the routes by which they are known.

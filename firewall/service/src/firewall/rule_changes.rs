@@ -3,7 +3,7 @@
 use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
-use crate::rulebook::{Held, New, refused};
+use crate::rulebook::{Held, New, Renewed, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use crate::{fallback_rules, programs};
@@ -413,14 +413,13 @@ impl Firewall {
 
     /// A program that rules name may be another file by now.
     pub(super) fn renew(&mut self) {
-        let renewed = self.renewed(&Surroundings::default());
-        if let Some(generation) = self
-            .noted(
-                Cause::Programs,
-                renewed.context("following a program's new file"),
-            )
-            .flatten()
-        {
+        let Renewed { generation, failed } = self.renewed(&Surroundings::default());
+        let followed = failed.map_or(Ok(()), Err);
+        self.noted(
+            Cause::Programs,
+            followed.context("following a program's new file"),
+        );
+        if let Some(generation) = generation {
             info!("what the rules name has changed; generation {generation} knows it");
         }
         self.keep_names();

@@ -215,13 +215,15 @@ impl Firewall {
         let lacks = self.members.any_lacking(addresses, &self.rulebook.tables());
         let mut generation = None;
         if lacks || self.rulebook.asks_unread(&self.members) {
-            generation = self.renewed(&Surroundings::default()).map_err(refused)?;
+            let renewed = self.renewed(&Surroundings::default());
+            generation = renewed.generation;
             self.keep_names();
             if let Some(generation) = generation {
                 info!(
                     "addresses are in sets at once that none was in before; generation {generation} knows it"
                 );
             }
+            renewed.failed.map_or(Ok(()), Err).map_err(refused)?;
         }
         let tables = self.rulebook.tables();
         if self.members.any_lacking(addresses, &tables) || self.rulebook.asks_unread(&self.members)
