@@ -59,7 +59,7 @@ fn any_packets_are_parsed_and_decided_on(bytes: &[u8]) {
             device: u32::from(how >> 3 & 1),
             first_device: u32::from(how >> 3 & 1),
             last_device: u32::from(how >> 3 & 1),
-            is_from_guests: how >> 4 & 1 == 1,
+            is_guests: how >> 4 & 1 == 1,
             goes_to_everyone: how >> 7 == 1,
             quoted,
         };

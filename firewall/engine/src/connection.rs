@@ -119,8 +119,9 @@ pub trait Ends<T: Tables> {
         0
     }
 
-    /// Whether it comes in by a bridge that leads to guests of this machine alone, or may.
-    fn is_from_guests(&mut self) -> bool {
+    /// Whether the device that it comes in by, of what is forwarded the one that it goes out by, is a bridge that leads to guests of this
+    /// machine alone, or may be.
+    fn is_guests(&mut self) -> bool {
         false
     }
 
@@ -129,7 +130,7 @@ pub trait Ends<T: Tables> {
     fn is_astray(&mut self, flow: &PacketHeaders, entry: &FlowEntry) -> bool {
         entry.device != self.device()
             && comes_astray(flow.direction, entry, self.last_device(), || {
-                self.is_from_guests()
+                self.is_guests()
             })
     }
 

@@ -60,6 +60,11 @@ impl Remembered {
         if may_keep_the_link(&packet.flow) && local.program == [0; 2] {
             local.program = PacketMeta::KERNEL;
         }
+        let answers_by = if packet.flow.direction == Direction::Forward as u8 {
+            self.local.out_interface
+        } else {
+            self.local.interface
+        };
         let quoted =
             (is_error(&packet.flow) && quoted(bytes, &packet.flow, &mut key)).then_some(key);
         decide(
@@ -71,7 +76,7 @@ impl Remembered {
                 device: device_of(&self.local),
                 first_device: number_of(self.local.interface),
                 last_device: number_of(self.local.out_interface),
-                is_from_guests: self.local.interface[0] & GUESTS != 0,
+                is_guests: answers_by[0] & GUESTS != 0,
                 goes_to_everyone: self.goes_to_everyone,
             },
             rules,

@@ -415,9 +415,11 @@ pub extern "C" fn gatebell_is_astray(
     // SAFETY: not null; every caller hands in a map's value.
     let entry = unsafe { &*entry };
     let [one, other] = [device, out_device].map(number_of);
+    // What is forwarded goes out by another one.
+    let answers_by = if out_device == 0 { device } else { out_device };
     let astray = entry.device != pair(one, other)
         && comes_astray(direction as u8, entry, other, || {
-            guests::gatebell_guests(device, 1) != guests::NO
+            guests::gatebell_guests(answers_by, 1) != guests::NO
         });
     astray.into()
 }

@@ -19,8 +19,8 @@ pub struct Known {
     pub first_device: u32,
     /// See [`Ends::last_device`].
     pub last_device: u32,
-    /// See [`Ends::is_from_guests`].
-    pub is_from_guests: bool,
+    /// See [`Ends::is_guests`].
+    pub is_guests: bool,
     /// See [`Ends::goes_to_everyone`].
     pub goes_to_everyone: bool,
     /// See [`Ends::quoted`].
@@ -48,8 +48,8 @@ impl<T: Tables> Ends<T> for Known {
         }
     }
 
-    fn is_from_guests(&mut self) -> bool {
-        self.is_from_guests
+    fn is_guests(&mut self) -> bool {
+        self.is_guests
     }
 
     fn first_device(&self) -> u32 {

@@ -76,6 +76,9 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
     } else if moved || entry.generation != head.generation {
         return STALE;
     }
+    if initiates && !E::SEEN_BEFORE {
+        note_devices::<T, E>(entry, ends);
+    }
     note_use(entry, initiates, flow.tcp_flags, now_ns);
     if !E::SEEN_BEFORE {
         count::<C>(entry, flow, ends.length());
@@ -99,19 +102,30 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
 }
 
 /// Whether what comes by other devices than its connection is no reply: it comes by a bridge that leads to this machine's guests alone,
-/// who can write any address; or, of what is forwarded, it would go to another device than what it answers came by, where somebody else
-/// is. Any other way back is one that a machine with several devices may have, and for the rules to say.
+/// who can write any address; or, of what is forwarded, it would go to such a bridge, and what it answers did not come by that. Any other
+/// way back is one that a machine with several devices may have, or with one that was made anew, and for the rules to say.
 #[inline(always)]
 pub fn comes_astray(
     direction: u8,
     entry: &FlowEntry,
     last_device: u32,
-    is_from_guests: impl FnOnce() -> bool,
+    is_guests: impl FnOnce() -> bool,
 ) -> bool {
-    if direction == Direction::Forward as u8 {
+    let may_be = if direction == Direction::Forward as u8 {
         entry.came_by != FlowEntry::folded(last_device)
     } else {
-        direction == Direction::Inbound as u8 && is_from_guests()
+        direction == Direction::Inbound as u8
+    };
+    may_be && is_guests()
+}
+
+/// Notes by which devices a connection goes on that no rule has to be asked about: what answers it comes back by these.
+#[inline(always)]
+fn note_devices<T: Tables, E: Ends<T>>(entry: &mut FlowEntry, ends: &mut E) {
+    let device = ends.device();
+    if entry.device != device {
+        entry.device = device;
+        entry.came_by = FlowEntry::folded(ends.first_device());
     }
 }
 

@@ -189,7 +189,7 @@ fn passes(
     rules: &rules::Table,
     packet: &str,
     (first, last): (u32, u32),
-    is_from_guests: bool,
+    is_guests: bool,
 ) -> bool {
     let named = |device| match device {
         0 => [0; 2],
@@ -204,7 +204,7 @@ fn passes(
         device: first.max(last).rotate_left(16) ^ first.min(last),
         first_device: first,
         last_device: last,
-        is_from_guests,
+        is_guests,
         ..Known::default()
     };
     let mut packet = packet.parse::<Question>().unwrap().0;
@@ -254,9 +254,8 @@ fn nothing_answers_from_guests_whom_nobody_asked_nor_to_where_nobody_did() {
                 [[rule]]\nid = 'r'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
     let rules = table(text, 1);
     let mut connections = Remembered::default();
-    let mut by = |packet, devices, is_from_guests| {
-        passes(&mut connections, &rules, packet, devices, is_from_guests)
-    };
+    let mut by =
+        |packet, devices, is_guests| passes(&mut connections, &rules, packet, devices, is_guests);
     assert!(by(ASKED, (1, 0), false));
     assert!(!by(ANSWERED, (2, 0), true), "guests, who were not asked");
     assert!(by(ANSWERED, (2, 0), false), "another way back");
@@ -264,9 +263,30 @@ fn nothing_answers_from_guests_whom_nobody_asked_nor_to_where_nobody_did() {
     let asked = "forward udp 172.17.0.2:5000 -> 192.0.2.1:53";
     let answered = "forward udp 192.0.2.1:53 -> 172.17.0.2:5000";
     assert!(by(asked, (3, 1), false));
-    assert!(!by(answered, (1, 4), false), "where nobody asked");
+    assert!(!by(answered, (1, 4), true), "guests, who have not asked");
+    assert!(by(answered, (1, 4), false), "another way back");
     assert!(by(answered, (2, 3), false), "another way back");
     assert!(by(answered, (1, 3), false));
+}
+
+#[test]
+fn what_goes_on_by_another_device_is_answered_there() {
+    let text = "[default]\ninbound = 'block'\noutbound = 'allow'\nforward = 'block'\n\
+                [[rule]]\nid = 'r'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
+    let rules = table(text, 1);
+    let mut connections = Remembered::default();
+    let mut by =
+        |packet, devices, is_guests| passes(&mut connections, &rules, packet, devices, is_guests);
+    // The route moves to a bridge, behind which a virtual machine is the router.
+    assert!(by(ASKED, (1, 0), false) && by(ASKED, (2, 0), false));
+    assert!(by(ANSWERED, (2, 0), true));
+    assert!(!by(ANSWERED, (3, 0), true));
+    // The bridge of who has asked is made anew.
+    let asked = "forward udp 172.17.0.2:5000 -> 192.0.2.1:53";
+    let answered = "forward udp 192.0.2.1:53 -> 172.17.0.2:5000";
+    assert!(by(asked, (3, 1), false) && by(asked, (4, 1), false));
+    assert!(by(answered, (1, 4), true));
+    assert!(!by(answered, (1, 3), true));
 }
 
 #[test]
