@@ -1,6 +1,7 @@
 //! Whose a datagram is: who gets it, and who sends it.
 
 use super::*;
+use control::Stats;
 use std::net::IpAddr;
 use zone::probe::{Namespace, reaches};
 
@@ -206,15 +207,79 @@ fn told(app: &mut Told<Packet>) -> usize {
         .count()
 }
 
-#[test]
-fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
-    let own = std::env::current_exe().unwrap();
-    let zone = Protected::with(QUIET);
-    // Neighbours that ask each other for their addresses would be counted too.
+/// What was counted of what came in meanwhile: allowed, blocked, left.
+fn counted(zone: &Protected, before: &Stats) -> [u64; 3] {
+    let after = zone.ask().stats().unwrap();
+    [
+        after.allowed_in - before.allowed_in,
+        after.blocked_in - before.blocked_in,
+        after.left_in - before.left_in,
+    ]
+}
+
+/// Keeps neighbours from asking each other for their addresses, which would be counted too.
+fn be_quiet(zone: &Protected) {
     let alone = |device| format!("echo 1 > /proc/sys/net/ipv6/conf/{device}/disable_ipv6");
     for done in [zone.inside(&alone("gb0")), zone.outside(&alone("gb1"))] {
         assert!(done.status.success(), "{done:?}");
     }
+}
+
+#[test]
+fn what_a_rule_reports_is_told_also_where_another_gets_the_same_unreported() {
+    let tapping = program("taps");
+    let own = std::env::current_exe().unwrap();
+    let served = |id, program: &std::path::Path, log| {
+        let keys = format!(
+            "direction = \"in\"\nprotocol = \"udp\"\nprogram = \"{}\"\nlog = {log}",
+            program.display()
+        );
+        rule(id, "allow", &keys)
+    };
+    let text =
+        QUIET.to_owned() + &served("taps", &tapping.0, false) + &served("served", &own, true);
+    let zone = Protected::with(&text);
+    be_quiet(&zone);
+    let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
+    let at = format!("{INSIDE}:7001");
+    // The kernel gives it to raw sockets first.
+    let tap = Somebody::program(&tapping.0).starts(&zone, &format!("tap {at}"));
+    let receiver = Somebody::root().starts(&zone, &format!("receive {at}"));
+    let before = zone.ask().stats().unwrap();
+    knock(&zone, false, &at, true);
+    assert!(tap.gets_it(patience(true)) && receiver.gets_it(patience(true)));
+    assert_eq!(counted(&zone, &before), [1, 0, 0]);
+    assert_eq!(told(&mut app), 1);
+}
+
+#[test]
+fn an_answer_that_is_refused_to_who_taps_it_stays_allowed_to_who_asked() {
+    let asking = program("asks");
+    let keys = format!(
+        "direction = \"out\"\nprotocol = \"udp\"\nprogram = \"{}\"",
+        asking.0.display()
+    );
+    let zone = Protected::with(&(QUIET.to_owned() + &rule("asks", "allow", &keys)));
+    be_quiet(&zone);
+    let answers = within(&outside(&zone), || {
+        UdpSocket::bind((OUTSIDE, 7001)).unwrap()
+    });
+    answers.set_read_timeout(Some(patience(true))).unwrap();
+    let at = format!("{OUTSIDE}:7001");
+    let tap = Somebody::root().starts(&zone, &format!("tap {INSIDE}:7001"));
+    let asker = Somebody::program(&asking.0).starts(&zone, &format!("inquire {at}"));
+    let (_, from) = answers.recv_from(&mut [0; 16]).unwrap();
+    let before = zone.ask().stats().unwrap();
+    answers.send_to(b"me", from).unwrap();
+    assert!(asker.gets_it(patience(true)) && !tap.gets_it(patience(false)));
+    assert_eq!(counted(&zone, &before), [1, 1, 0], "one of each");
+}
+
+#[test]
+fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
+    let own = std::env::current_exe().unwrap();
+    let zone = Protected::with(QUIET);
+    be_quiet(&zone);
     let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     let at = format!("{INSIDE}:7001");
     for (program, meant) in [
@@ -229,14 +294,8 @@ fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
         let before = zone.ask().stats().unwrap();
         knock(&zone, false, &at, meant);
         assert_eq!(receiver.gets_it(patience(meant)), meant);
-        let after = zone.ask().stats().unwrap();
-        let counted = [
-            after.allowed_in - before.allowed_in,
-            after.blocked_in - before.blocked_in,
-            after.left_in - before.left_in,
-        ];
         assert_eq!(
-            counted,
+            counted(&zone, &before),
             [u64::from(meant), u64::from(!meant), 0],
             "{program}"
         );

@@ -5,7 +5,7 @@ use super::zone::Protected;
 use gatebell_tests::acting::{self, ACT, Acting, ready};
 use gatebell_tests::again;
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
+use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -54,7 +54,8 @@ impl Somebody {
         acting::does(self.command(zone, what), meant)
     }
 
-    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `overhear ADDRESS` (which raw sockets do besides), `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
+    /// Starts them: `accept ADDRESS`, `receive ADDRESS`, `overhear ADDRESS` (which raw sockets do besides), `tap ADDRESS` (a raw socket
+    /// alone, which gets what comes for whatever port), `inquire ADDRESS` (and be answered), `hand ADDRESS PROGRAM` (which they become, and which accepts; a blank in
     /// its path is a part of it), `start PROGRAM ARGUMENT…`; `become PROGRAM ARGUMENT…`, which a thread that is not the first
     /// does; `outlive`, without its first thread from then on.
     pub fn starts(&self, zone: &Protected, what: &str) -> Acting {
@@ -102,6 +103,8 @@ fn acts() {
         "take" => take(),
         "receive" => receive(address(words[1])),
         "overhear" => overhear(address(words[1])),
+        "tap" => tap(address(words[1])),
+        "inquire" => inquire(address(words[1])),
         "speak" => speak(address(words[1]), address(words[2])),
         "pass" => pass(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "go-on" => go_on(address(words[1])),
@@ -194,6 +197,22 @@ fn overhear(at: SocketAddr) -> io::Result<()> {
     let raw = || Socket::new(Domain::for_address(at), Type::RAW, Some(Protocol::UDP));
     let _both = [raw()?, raw()?];
     receive(at)
+}
+
+/// Asks by a datagram, and is answered.
+fn inquire(at: SocketAddr) -> io::Result<()> {
+    let from = if at.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let socket = UdpSocket::bind(from)?;
+    ready();
+    socket.send_to(b"who?", at)?;
+    socket.recv(&mut [0; 16]).map(drop)
+}
+
+/// Receives what others do.
+fn tap(at: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(at), Type::RAW, Some(Protocol::UDP))?;
+    ready();
+    (&socket).read(&mut [0; 64]).map(drop)
 }
 
 /// A socket at an address that others may have too.

@@ -23,8 +23,10 @@ struct Arrived {
     left: u8,
     /// 1: some socket was asked about, and what was counted before is taken back.
     taken: u8,
-    /// A bit for each verdict that was counted at a socket.
+    /// A bit for each verdict that was counted at a socket,
     settled: u8,
+    /// and for each that was told there.
+    told: u8,
 }
 
 #[btf_map]
@@ -40,8 +42,7 @@ pub fn note<P: PacketView>(packet: &P, parsed: &Parsed, left: bool) {
     arrived.headers = parsed.flow;
     arrived.shape = parsed.shape;
     arrived.left = left.into();
-    arrived.taken = 0;
-    arrived.settled = 0;
+    (arrived.taken, arrived.settled, arrived.told) = (0, 0, 0);
 }
 
 /// Whether a packet was allowed as it was delivered; it becomes again what it was then. What is not known here was held back in
@@ -60,7 +61,8 @@ pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
             arrived.at = [at, bytes];
             arrived.headers = parsed.flow;
             arrived.shape = parsed.shape;
-            (arrived.left, arrived.taken, arrived.settled) = (1, 1, 0);
+            (arrived.left, arrived.taken) = (1, 1);
+            (arrived.settled, arrived.told) = (0, 0);
             return false;
         }
     }
@@ -69,38 +71,82 @@ pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
     arrived.left == 0
 }
 
-/// Takes back what was counted of the packet as it was delivered: that it was left to whoever gets it, or allowed (1). Once.
+/// Takes back what was counted of the packet as it was delivered: that it was left to whoever gets it. Once. 1: it was this time.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn gatebell_take_back(allowed: u32) -> u32 {
+pub extern "C" fn gatebell_take_back_left() -> u32 {
     let first = here().is_some_and(|arrived| core::mem::replace(&mut arrived.taken, 1) == 0);
-    if first && allowed == 0 {
+    if first {
         tables::take_back_left();
-    } else if first {
+    }
+    first.into()
+}
+
+/// The same of what was allowed as it was delivered, unless some socket has got it by that.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_take_back_allowed() -> u32 {
+    let is_counted = here().is_some_and(|arrived| {
+        let before = core::mem::replace(&mut arrived.taken, 1);
+        before == 0 && arrived.settled & bit(Verdict::Allow as u32) == 0
+    });
+    if is_counted {
         tables::take_back(Direction::Inbound as u8, Verdict::Allow as u8);
     }
     0
 }
 
-/// Counts a verdict on the packet, unless that was done where another socket gets it. 1: it was.
+/// Notes that some socket gets what was allowed as it was delivered: that stays counted, or is so again.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_keep_allowed() -> u32 {
+    let Some(arrived) = here() else { return 0 };
+    if arrived.taken == 0 {
+        arrived.settled |= bit(Verdict::Allow as u32);
+        return 0;
+    }
+    gatebell_count_once(Verdict::Allow as u32)
+}
+
+/// Counts a verdict on the packet, unless that was done where another socket gets it.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn gatebell_count_once(verdict: u32) -> u32 {
-    let bit = 1_u8 << (verdict & 7);
     let before = here().map_or(0, |arrived| {
-        let before = arrived.settled;
-        arrived.settled = before | bit;
-        before
+        let settled = arrived.settled | bit(verdict);
+        core::mem::replace(&mut arrived.settled, settled)
     });
-    if before & bit != 0 {
-        return 1;
+    if before & bit(verdict) == 0 {
+        tables::count(Direction::Inbound as u8, verdict as u8);
     }
-    tables::count(Direction::Inbound as u8, verdict as u8);
     0
+}
+
+/// Whether a verdict on the packet was told where another socket gets it. 1: it was. Else it is taken to be told now.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_was_told(verdict: u32) -> u32 {
+    let before = here().map_or(0, |arrived| {
+        let told = arrived.told | bit(verdict);
+        core::mem::replace(&mut arrived.told, told)
+    });
+    (before & bit(verdict) != 0).into()
+}
+
+/// A bit for each verdict.
+#[inline(always)]
+const fn bit(verdict: u32) -> u8 {
+    1 << (verdict & 7)
 }
 
 /// The packet that was delivered last on this processor.

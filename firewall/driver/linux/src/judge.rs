@@ -129,24 +129,29 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
             packet.socket_address(),
         ) == 0
     {
+        arrived::gatebell_keep_allowed();
         return Verdict::Allow;
     }
+    let mut was_left = 0;
     if !was_allowed {
-        arrived::gatebell_take_back(0);
+        was_left = arrived::gatebell_take_back_left();
     }
     let decision = decide(&mut parsed, &mut ends, &rules, &mut Flows::<false>);
-    // It goes on with what was allowed, and passed by that before.
+    // It goes on with what was allowed, and was counted by that before, unless it was left: that was allowed meanwhile.
     if decision.known == 1 && !ends.asked {
+        if was_left == 1 {
+            arrived::gatebell_count_once(Verdict::Allow as u32);
+        }
         return Verdict::Allow;
     }
     let direction = Direction::Inbound;
     if was_allowed {
-        arrived::gatebell_take_back(1);
+        arrived::gatebell_take_back_allowed();
     }
     settle(packet, packet.length(), &parsed.flow, direction, &decision)
 }
 
-/// Counts and tells what was decided, unless that was done where another socket gets the same packet.
+/// Counts and tells what was decided, each unless that was done where another socket gets the same packet.
 #[inline(always)]
 fn settle<P: PacketView>(
     packet: &P,
@@ -155,16 +160,18 @@ fn settle<P: PacketView>(
     direction: Direction,
     decision: &Decision,
 ) -> Verdict {
-    let again = if P::AT_SOCKET {
-        arrived::gatebell_count_once(decision.verdict.into())
+    if P::AT_SOCKET {
+        arrived::gatebell_count_once(decision.verdict.into());
     } else {
         tables::count(direction as u8, decision.verdict);
-        0
-    };
+    }
     // A question is told once, however many packets wait for its answer.
     let told_before =
         decision.verdict == Verdict::Ask as u8 && !asking::ask(packet, flow, decision);
-    if decision.log == 1 && !told_before && again == 0 {
+    if decision.log == 1
+        && !told_before
+        && !(P::AT_SOCKET && arrived::gatebell_was_told(decision.verdict.into()) == 1)
+    {
         report(packet, length, flow, decision);
     }
     match decision.verdict {
