@@ -297,12 +297,12 @@ impl<const FORWARDED: bool> Bytes for InStack<FORWARDED> {
             packet: self,
             options,
         };
-        let turn: extern "C" fn(u32, *mut Walk<'_, FORWARDED>) -> i64 = turn::<FORWARDED>;
+        let callback: extern "C" fn(u32, *mut Walk<'_, FORWARDED>) -> i64 = step::<FORWARDED>;
         // SAFETY: the verifier checks the function as a program of its own; `walk` outlives the loop.
         unsafe {
             bpf_loop(
                 Ipv4Options::MOST,
-                turn as *mut c_void,
+                callback as *mut c_void,
                 (&raw mut walk).cast(),
                 0,
             )
@@ -316,8 +316,8 @@ struct Walk<'a, const FORWARDED: bool> {
     options: &'a mut Ipv4Options,
 }
 
-/// One turn of it. 0: go on.
-extern "C" fn turn<const FORWARDED: bool>(_: u32, walk: *mut Walk<'_, FORWARDED>) -> i64 {
+/// One step of it. 0: go on.
+extern "C" fn step<const FORWARDED: bool>(_: u32, walk: *mut Walk<'_, FORWARDED>) -> i64 {
     // SAFETY: the kernel hands on what `walk` gave it.
     let walk = unsafe { &mut *walk };
     i64::from(!walk.options.step(walk.packet))
