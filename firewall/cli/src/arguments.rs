@@ -224,16 +224,7 @@ impl FromStr for Time {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-        let (number, unit) = units
-            .iter()
-            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
-            .unwrap_or((text, 1));
-        let count: Option<u64> = number.parse().ok().filter(|count| *count > 0);
-        let seconds = count.and_then(|count| count.checked_mul(unit));
-        seconds
-            .map(|seconds| Self(Duration::from_secs(seconds)))
-            .ok_or_else(|| "write it like 60s, 5m, 1h or 7d".to_owned())
+        rules::words::time(text).map(Self)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What rules say, in words.
 
-use crate::{Addresses, Protocol, Rule, Rules, User};
+use crate::{Addresses, Protocol, Rule, Rules, User, device_words};
 use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use firewall_abi::rules::PortRange;
+use std::time::Duration;
 
 /// A direction by its name.
 ///
@@ -27,6 +28,34 @@ pub fn verdict(text: &str) -> Result<Verdict, String> {
     ];
     let found = all.into_iter().find(|verdict| verdict.name() == text);
     found.ok_or_else(|| "it is allow, block, reject or ask".to_owned())
+}
+
+/// A device by its name, or those whose names begin so: `wg*`, as [`names_device`](crate::names_device) takes it.
+///
+/// # Errors
+/// It is no such word.
+pub fn interface(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('*').unwrap_or(text);
+    let fits = !name.is_empty() && !name.contains(['*', '@']) && device_words(name).is_some();
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "it is a device's name, like eth0, or how names begin, like wg*".to_owned())
+}
+
+/// A time in whole seconds, as people write it: 60s, 5m, 1h, 7d.
+///
+/// # Errors
+/// It is not so written, or none at all.
+pub fn time(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let (number, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
+        .unwrap_or((text, 1));
+    let count: Option<u64> = number.parse().ok().filter(|count| *count > 0);
+    let seconds = count.and_then(|count| count.checked_mul(unit));
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| "write it like 60s, 5m, 1h or 7d".to_owned())
 }
 
 /// Addresses and sets as people write them.

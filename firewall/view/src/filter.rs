@@ -1,12 +1,13 @@
 //! Which of what happened is shown: the same words on the command line and in the window.
 
-use crate::entry::{PacketSeen, ProcessSeen, Program, What, address, has_ports};
+use crate::entry::{Entry, PacketSeen, ProcessSeen, Program, What, address, has_ports};
 use crate::text;
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
-use rules::Addresses;
 use rules::words;
+use rules::{Addresses, device_words, names_device};
 use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What is asked for. Of one kind any is enough, and each kind has to hold; nothing asked for is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub struct Filter {
     pub port: Vec<u16>,
     /// The user at this end, by number.
     pub user: Vec<u32>,
+    /// A device that it came in or went out by, or how the names of such begin. What was kept does not tell.
+    pub interface: Vec<String>,
+    /// Nothing that was before.
+    pub since: Option<SystemTime>,
     /// What stands anywhere in it, in small letters.
     pub words: Vec<String>,
 }
@@ -50,7 +55,7 @@ impl fmt::Display for WrongFilter {
 impl std::error::Error for WrongFilter {}
 
 /// What may be asked for by its key.
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 10] = [
     "direction",
     "verdict",
     "address",
@@ -59,6 +64,8 @@ const KEYS: [&str; 8] = [
     "name",
     "port",
     "user",
+    "interface",
+    "since",
 ];
 
 impl Filter {
@@ -68,6 +75,18 @@ impl Filter {
     /// # Errors
     /// The first thing that is wrong, with its place.
     pub fn parse(text: &str) -> Result<Self, WrongFilter> {
+        Self::read(text, true)
+    }
+
+    /// The same for what was kept.
+    ///
+    /// # Errors
+    /// As above; and it asks for a device, which is not kept.
+    pub fn parse_for_kept(text: &str) -> Result<Self, WrongFilter> {
+        Self::read(text, false)
+    }
+
+    fn read(text: &str, knows_devices: bool) -> Result<Self, WrongFilter> {
         let mut filter = Self::default();
         let mut parts = parts(text).into_iter().peekable();
         while let Some(Part { column, text, bare }) = parts.next() {
@@ -96,6 +115,9 @@ impl Filter {
                 let key = format!("{key}:");
                 return Err(wrong(text!("filter-no-value", key = key)));
             }
+            if key == "interface" && !knows_devices {
+                return Err(wrong(text!("filter-not-kept")));
+            }
             filter.ask(&key, value).map_err(wrong)?;
         }
         Ok(filter)
@@ -123,6 +145,16 @@ impl Filter {
                 let wrong = |_| text!("filter-user");
                 self.user.push(value.parse().map_err(wrong)?);
             }
+            "interface" => {
+                let wrong = |_| text!("filter-interface");
+                self.interface
+                    .push(words::interface(&value).map_err(wrong)?);
+            }
+            "since" => {
+                let wrong = |_| text!("filter-since");
+                let time = words::time(&value).map_err(wrong)?;
+                self.since = SystemTime::now().checked_sub(time);
+            }
             _ => {
                 let keys = KEYS.join(", ");
                 return Err(text!("filter-unknown", key = key, keys = keys));
@@ -149,14 +181,25 @@ impl Filter {
             name,
             port,
             user: _,
+            interface,
+            since: _,
             words: _,
         } = self;
-        let lists_are_empty =
-            address.is_empty() && rule.is_empty() && name.is_empty() && port.is_empty();
+        let lists_are_empty = address.is_empty()
+            && rule.is_empty()
+            && name.is_empty()
+            && port.is_empty()
+            && interface.is_empty();
         direction.is_some() || verdict.is_some() || !lists_are_empty
     }
 
-    /// Whether to show what was seen, words aside. Losses and what can't be read always are.
+    /// Whether to show what was seen then, words aside. Of losses and what can't be read those since the asked time always are.
+    #[must_use]
+    pub fn entry(&self, entry: &Entry) -> bool {
+        self.since.is_none_or(|since| entry.at >= since) && self.shows(&entry.what)
+    }
+
+    /// The same, whenever it was.
     #[must_use]
     pub fn shows(&self, what: &What) -> bool {
         match what {
@@ -176,6 +219,8 @@ impl Filter {
             name,
             port,
             user,
+            interface,
+            since: _,
             words: _,
         } = self;
         let flow = &packet.flow;
@@ -185,6 +230,7 @@ impl Filter {
             let decided = packet.rule.as_ref();
             decided.is_some_and(|decided| rule.contains(&decided.id))
         };
+        let devices = || [&packet.device, &packet.out_device].into_iter().flatten();
         let names = [&packet.source_name, &packet.destination_name];
         let mut names = names.into_iter().flatten();
         direction.is_none_or(|asked| asked == packet.direction)
@@ -195,6 +241,7 @@ impl Filter {
             && (name.is_empty() || names.any(|known| is_any_of(name, known)))
             && (port.is_empty() || shows_ports && ports().iter().any(|known| port.contains(known)))
             && (user.is_empty() || is_user(user, packet.program.user))
+            && (interface.is_empty() || devices().any(|known| is_device(interface, known)))
     }
 
     fn process(&self, process: &ProcessSeen) -> bool {
@@ -204,7 +251,7 @@ impl Filter {
         program && (self.user.is_empty() || is_user(&self.user, process.program.user))
     }
 
-    /// Whether to show what was kept, words aside.
+    /// Whether to show what was kept, words aside. By which device it went was not.
     #[must_use]
     pub fn row(&self, row: &HistoryRow) -> bool {
         let Self {
@@ -216,6 +263,8 @@ impl Filter {
             name,
             port,
             user,
+            interface: _,
+            since,
             words: _,
         } = self;
         let ends = || row.remote.into_iter().chain(row.source);
@@ -231,6 +280,7 @@ impl Filter {
             && (name.is_empty() || row.name.iter().any(|known| is_any_of(name, known)))
             && (port.is_empty() || row.port.is_some_and(|known| port.contains(&known)))
             && (user.is_empty() || is_user(user, row.user))
+            && since.is_none_or(|since| UNIX_EPOCH + Duration::from_secs(row.last) >= since)
     }
 
     /// Whether each word stands in one of these cells, which are not made where nothing is looked for.
@@ -294,6 +344,11 @@ fn is_any_of(asked: &[String], known: &str) -> bool {
     })
 }
 
+fn is_device(asked: &[String], known: &str) -> bool {
+    let known = device_words(known);
+    known.is_some_and(|known| asked.iter().any(|asked| names_device(asked, known)))
+}
+
 fn is_user(asked: &[u32], user: Option<u32>) -> bool {
     user.is_some_and(|user| asked.contains(&user))
 }
@@ -344,6 +399,24 @@ mod tests {
         assert_eq!(parse("fd00::1").words, ["fd00::1"], "an address is a word");
         assert_eq!(parse("address:fd00::/8").address.len(), 1);
         assert!(parse("  ").is_empty());
+        assert_eq!(parse("interface:wg*").interface, ["wg*"]);
+    }
+
+    #[test]
+    fn what_was_before_the_asked_time_is_not_shown() {
+        let now = SystemTime::now();
+        let ago = |seconds| Entry::unreadable(now - Duration::from_secs(seconds), 99, 0);
+        let asked = parse("since:10m");
+        assert!(asked.entry(&ago(590)) && !asked.entry(&ago(610)));
+        assert!(parse("").entry(&ago(610)));
+        let kept = |seconds| HistoryRow {
+            last: (now - Duration::from_secs(seconds))
+                .duration_since(UNIX_EPOCH)
+                .unwrap()
+                .as_secs(),
+            ..HistoryRow::default()
+        };
+        assert!(asked.row(&kept(590)) && !asked.row(&kept(610)));
     }
 
     #[test]
@@ -356,11 +429,19 @@ mod tests {
             ("address:hello", 1, ""),
             ("port:70000", 1, "up to 65535"),
             ("tcp user:ann", 5, "a user is a number"),
+            ("interface:@guests", 1, "like wg*"),
+            ("since:yesterday", 1, "10m"),
         ] {
             let wrong = Filter::parse(text).unwrap_err();
             assert_eq!(wrong.column, column, "{text}: {wrong}");
             assert!(wrong.what.contains(words), "{text}: {wrong}");
         }
+        let wrong = Filter::parse_for_kept("program:/interface interface:eth0").unwrap_err();
+        assert!(
+            wrong.column == 20 && wrong.what.contains("not kept"),
+            "{wrong}"
+        );
+        assert!(Filter::parse_for_kept("tcp since:7d").is_ok());
     }
 
     #[test]

@@ -237,6 +237,9 @@ filter-direction = möglich sind in, out und forward, vom Geschützten aus geseh
 filter-verdict = möglich sind allow, block, reject und ask
 filter-port = ein Port ist eine Zahl bis 65535
 filter-user = ein Benutzer ist eine Zahl; `id -u NAME` nennt sie
+filter-interface = ein Gerät heißt zum Beispiel eth0; wg* sind alle, deren Namen so beginnen
+filter-since = Zeiten sind so geschrieben: 60s, 10m, 24h oder 7d
+filter-not-kept = über welches Gerät etwas ging, wird nicht aufbewahrt; danach filtert die Seite „Live“
 filter-unknown = nach { $key } lässt sich nicht filtern; möglich sind { $keys }
 
 ## Was eine Regel betrifft
@@ -287,7 +290,7 @@ not-told-by = { $device } lässt sich nicht lesen
 
 filter = Filter
 filter-hint = curl, program:/usr/bin/curl verdict:block …
-filter-help = Wörter, die irgendwo stehen, und wonach gatebell watch filtert: direction: verdict: address: rule: program: name: port: user:
+filter-help = Wörter, die irgendwo stehen, und wonach gatebell watch filtert: direction: verdict: address: rule: program: name: port: user: interface: since:
 
 ## Live
 

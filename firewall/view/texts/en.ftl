@@ -229,6 +229,9 @@ filter-direction = it is in, out or forward, seen from what is protected
 filter-verdict = it is allow, block, reject or ask
 filter-port = a port is a number up to 65535
 filter-user = a user is a number; `id -u NAME` says which
+filter-interface = an interface is a device's name, like eth0, or how names begin, like wg*
+filter-since = a time is written like 60s, 10m, 24h or 7d
+filter-not-kept = by which device it went is not kept; the live page can be filtered by that
 filter-unknown = { $key } can't be asked for; one can ask for { $keys }
 
 ## What a rule takes
@@ -279,7 +282,7 @@ not-told-by = can't be told by { $device }
 
 filter = Filter
 filter-hint = curl, program:/usr/bin/curl verdict:block …
-filter-help = Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: program: name: port: user:
+filter-help = Words that stand anywhere, and what gatebell watch can be asked for: direction: verdict: address: rule: program: name: port: user: interface: since:
 
 ## Live
 

@@ -59,14 +59,14 @@ impl FilterArguments {
             name: name.clone(),
             port: port.clone(),
             user: user.clone(),
-            words: Vec::new(),
+            ..Filter::default()
         }
     }
 }
 
 /// What the driver is asked for: kinds that are not shown do not even travel.
 pub fn mask(arguments: &WatchArguments) -> Mask {
-    let asks_of_packets = arguments.only.filter().asks_of_packets();
+    let asks_of_packets = arguments.filter().asks_of_packets();
     let wanted = |kind| arguments.kind.is_empty() || arguments.kind.contains(&kind);
     let all = [
         (RecordKind::Packet, kind::PACKET),
@@ -177,6 +177,23 @@ mod tests {
     }
 
     #[test]
+    fn a_packet_is_asked_for_by_either_of_its_devices() {
+        let shows = |asked: &str| watch(&["--interface", asked]).filter().shows(&forwarded());
+        assert!(shows("eth0") && shows("br-*") && shows("br-0123"));
+        assert!(!shows("eth") && !shows("wg*") && !shows("eth00"));
+    }
+
+    /// The packet again, as it goes from one network to another.
+    fn forwarded() -> What {
+        let mut what = packet();
+        if let What::Packet(packet) = &mut what {
+            packet.device = Some("eth0".into());
+            packet.out_device = Some("br-0123".into());
+        }
+        what
+    }
+
+    #[test]
     fn a_process_is_asked_for_by_name_or_path() {
         let shows = |asked: &str, path: &str| {
             watch(&["--program", asked])
@@ -213,6 +230,7 @@ mod tests {
         );
         assert_eq!(asked(&["--kind", "packet"]), packets);
         assert_eq!(asked(&["--name", "example.org"]), packets);
+        assert_eq!(asked(&["--interface", "eth0"]), packets);
         assert_eq!(
             asked(&["--kind", "start", "--kind", "exit"]),
             Mask::of(kind::PROCESS_START).and(kind::PROCESS_EXIT)

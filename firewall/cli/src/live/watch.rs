@@ -23,6 +23,7 @@ pub const HELP: &str = "\
 Examples:
   gatebell watch --verdict block
   gatebell watch --direction out --program /usr/bin/curl --address 192.0.2.0/24
+  gatebell watch --interface 'wg*'
   gatebell watch --json --kind packet --rule no-telnet
 
 With --json each line is an object: kind packet, process_start, process_exit, lost; ended and attached when the service ends
@@ -42,6 +43,9 @@ pub struct WatchArguments {
     /// Of what.
     #[command(flatten)]
     pub only: FilterArguments,
+    /// Only packets that come in or go out by this device, or by one whose name begins so (wg*); may be given several times
+    #[arg(long, value_name = "NAME", value_parser = rules::words::interface)]
+    pub interface: Vec<String>,
     /// Print one JSON object for each record, loss and event
     #[arg(long)]
     pub json: bool,
@@ -51,6 +55,16 @@ pub struct WatchArguments {
     /// The service's control socket, which knows the names of rules
     #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
     pub socket: PathBuf,
+}
+
+impl WatchArguments {
+    /// What is asked for.
+    pub fn filter(&self) -> Filter {
+        Filter {
+            interface: self.interface.clone(),
+            ..self.only.filter()
+        }
+    }
 }
 
 /// A kind of record.
@@ -119,7 +133,7 @@ impl<'a> View<'a> {
         let terminal = Terminal::new("gatebell");
         Self {
             arguments,
-            filter: arguments.only.filter(),
+            filter: arguments.filter(),
             terminal,
             hidden: 0,
             deaf: false,

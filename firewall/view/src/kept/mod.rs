@@ -99,7 +99,7 @@ impl Rows {
     }
 
     fn passes(&self, entry: &Entry) -> bool {
-        self.filter.shows(&entry.what) && self.filter.words_are_in(|| entry.cells().into())
+        self.filter.entry(entry) && self.filter.words_are_in(|| entry.cells().into())
     }
 
     /// Whether nothing was read yet.

@@ -24,8 +24,8 @@ impl FilterLine {
         &self.filter
     }
 
-    /// Shows the line, and below it what is wrong. True: something else is asked for.
-    pub fn show(&mut self, ui: &mut Ui) -> bool {
+    /// Shows the line, and below it what is wrong, as `parse` says. True: something else is asked for.
+    pub fn show(&mut self, ui: &mut Ui, parse: fn(&str) -> Result<Filter, WrongFilter>) -> bool {
         let label = ui.label(text!("filter"));
         let edit = egui::TextEdit::singleline(&mut self.text)
             .hint_text(text!("filter-hint"))
@@ -38,7 +38,7 @@ impl FilterLine {
         if !typed.changed() {
             return false;
         }
-        match Filter::parse(&self.text) {
+        match parse(&self.text) {
             Ok(filter) => {
                 self.wrong = None;
                 std::mem::replace(&mut self.filter, filter) != self.filter

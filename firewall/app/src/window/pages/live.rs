@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use view::entry::{self, COLUMNS, What};
+use view::filter::Filter;
 use view::kept::{self, By, Line, Order, TOGETHER};
 use view::text;
 
@@ -177,7 +178,7 @@ impl Page for Live {
             ui.ctx().request_repaint_after(Duration::from_millis(1));
         }
         ui.horizontal_wrapped(|ui| {
-            if self.filter.show(ui) {
+            if self.filter.show(ui, Filter::parse) {
                 rows.kept.filter(self.filter.filter().clone());
                 self.arranged = None;
                 ui.ctx().request_repaint();

@@ -10,6 +10,7 @@ use control::HistoryRow;
 use eframe::egui::{self, RichText, Ui};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use view::filter::Filter;
 use view::history::By;
 use view::text;
 
@@ -33,7 +34,7 @@ impl Asking {
                 }
             }
             ui.separator();
-            if self.filter.show(ui) {
+            if self.filter.show(ui, Filter::parse_for_kept) {
                 self.wanted.filter = self.filter.filter().clone();
             }
         });
