@@ -531,6 +531,7 @@ rules-others = und { $count } weitere
 rules-row = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, { $remarks }
 rules-row-last = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, zuletzt { $last }, { $remarks }
 rules-disabled = ausgeschaltet
+rules-elsewhere = in diesem Netz aus
 rules-covered = trifft nie zu: eine Regel davor betrifft alles davon
 rules-reported = wird gemeldet
 rules-not-reported = wird nicht gemeldet

@@ -514,6 +514,7 @@ rules-others = and { $count } others
 rules-row = { $number } { $rule }: { $action } { $takes }, hits { $hits }, { $remarks }
 rules-row-last = { $number } { $rule }: { $action } { $takes }, hits { $hits }, last { $last }, { $remarks }
 rules-disabled = disabled
+rules-elsewhere = off in this network
 rules-covered = never matches: one before it takes all of it
 rules-reported = reported
 rules-not-reported = not reported

@@ -127,6 +127,18 @@ impl Shown<'_> {
         let sum = sums.find(|sum| sum.what == view::entry::clean(&rule.id))?;
         Some(sum.last)
     }
+
+    /// Whether a rule is tried where the machine is.
+    fn tried(&self, rule: &RuleRow) -> Tried {
+        let mut networks = self.seen.status.networks.iter();
+        if !rule.enabled {
+            Tried::Disabled
+        } else if networks.any(|network| network.off.contains(&rule.id)) {
+            Tried::Elsewhere
+        } else {
+            Tried::Yes
+        }
+    }
 }
 
 impl RulesPage {
@@ -183,7 +195,7 @@ impl RulesPage {
                     let selected = self.selection.is(&rule.id);
                     let hits = shown.seen.hits.as_ref().and_then(|hits| hits.get(number));
                     let hits = (hits.copied(), shown.last_hit(rule));
-                    rule_cells(&mut row, number, rule, hits, selected);
+                    rule_cells(&mut row, number, rule, shown.tried(rule), hits, selected);
                     let response = row.response();
                     if response.clicked() || response.is_pointer_button_down_on() {
                         self.selection.select(rule.id.clone());
@@ -377,15 +389,27 @@ fn file_line(ui: &mut Ui, line: &DraftLine) {
     ui.add(egui::Label::new(text).wrap());
 }
 
+/// Whether a rule is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    /// It is.
+    Yes,
+    /// Not in this network.
+    Elsewhere,
+    /// Nowhere.
+    Disabled,
+}
+
 /// The cells of a rule.
 fn rule_cells(
     row: &mut TableRow<'_, '_>,
     number: usize,
     rule: &RuleRow,
+    tried: Tried,
     (hits, last): (Option<u64>, Option<u64>),
     selected: bool,
 ) {
-    let action = if rule.enabled {
+    let action = if tried == Tried::Yes {
         entry::verdict(rule.action)
     } else {
         text!("rules-off")
@@ -397,13 +421,13 @@ fn rule_cells(
         view::entry::clean(&rule.words),
         hits.map_or_else(|| "–".to_owned(), |hits| hits.to_string()),
         last.map_or_else(String::new, day_and_time),
-        known(rule),
+        known(rule, tried),
     ];
     let line = rule_line(&cells);
-    let (enabled, covered) = (rule.enabled, rule.covered.is_some());
+    let covered = rule.covered.is_some();
     let action = rule.action;
     table_row(row, &cells, &line, selected, |ui, column| match column {
-        _ if !enabled => Some(ui.visuals().weak_text_color()),
+        _ if tried != Tried::Yes => Some(ui.visuals().weak_text_color()),
         2 => verdict(ui, action),
         6 if covered => Some(colours::lost(ui)),
         _ => None,
@@ -449,10 +473,12 @@ fn rule_line(cells: &[String; 7]) -> String {
 }
 
 /// What is to be known of a rule beside what it takes.
-fn known(rule: &RuleRow) -> String {
+fn known(rule: &RuleRow, tried: Tried) -> String {
     let mut said = Vec::new();
-    if !rule.enabled {
-        said.push(text!("rules-disabled"));
+    match tried {
+        Tried::Yes => {}
+        Tried::Disabled => said.push(text!("rules-disabled")),
+        Tried::Elsewhere => said.push(text!("rules-elsewhere")),
     }
     said.extend(rule.covered.as_ref().map(|_| text!("rules-covered")));
     if rule.log != (rule.action != Verdict::Allow) {

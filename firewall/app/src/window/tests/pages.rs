@@ -50,6 +50,28 @@ fn the_rules_are_listed_in_order_with_hits_and_what_is_off_or_covered_and_the_de
 }
 
 #[test]
+fn a_rule_that_is_off_in_this_network_is_shown_as_off() {
+    let (mut window, mut service, _) = on_rules();
+    service.status.networks = vec![control::NetworkStatus {
+        name: "home".to_owned(),
+        presence: "away".to_owned(),
+        why: "the router is another".to_owned(),
+        on: vec!["no-telnet".to_owned()],
+        off: vec!["web".to_owned()],
+        ..control::NetworkStatus::default()
+    }];
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(4);
+    assert_eq!(
+        rows(&window)[..2],
+        [
+            "1 web: off in, tcp to port 80, 443, hits 12, off in this network; the site",
+            "2 no-telnet: block tcp to port 23, hits 3, ",
+        ]
+    );
+}
+
+#[test]
 fn a_rule_is_disabled_by_a_click_as_it_was_shown_and_that_is_undone_by_another() {
     let (mut window, _, mut service) = on_rules();
     window.get_by_label_contains("2 no-telnet: block").click();
