@@ -181,7 +181,8 @@ pub struct UnknownLanguage(String);
 impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(asked) = self;
-        write!(f, "there are no texts in `{asked}`; choose en or de")
+        let known = Language::ALL.map(Language::tag).join(" or ");
+        write!(f, "there are no texts in `{asked}`; choose {known}")
     }
 }
 
