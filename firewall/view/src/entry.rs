@@ -445,7 +445,7 @@ impl PacketSeen {
 impl fmt::Display for UnreadableRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, bytes } = self;
-        f.write_str(&text!("unreadable-record", kind = *kind, bytes = *bytes))
+        f.write_str(&text!("unreadable-record", kind = *kind, count = *bytes))
     }
 }
 

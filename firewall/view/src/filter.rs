@@ -423,8 +423,8 @@ mod tests {
     fn what_is_wrong_with_a_filter_is_said_with_its_place() {
         for (text, column, words) in [
             ("curl direction:up", 6, "it is in, out or forward"),
-            ("verdict:", 1, "stands what is asked for"),
-            ("a --rule", 3, "stands what is asked for"),
+            ("verdict:", 1, "what is asked for is missing"),
+            ("a --rule", 3, "what is asked for is missing"),
             ("--colour red", 1, "one can ask for direction"),
             ("address:hello", 1, ""),
             ("port:70000", 1, "up to 65535"),

@@ -184,7 +184,7 @@ pub fn asked_by(question: &Question) -> String {
         Some(rule) => text!("asked-by-rule", rule = clean(rule)),
         None => text!("asked-by-default"),
     };
-    let asked = text!("asked-packets", by = by, count = question.count);
+    let asked = text!("asked-packets", by = by, packets = question.count);
     match question.more {
         0 => asked,
         more => text!("asked-more", asked = asked, more = more),
@@ -238,7 +238,7 @@ pub fn answer(question: &Question, given: &Given) -> String {
         Lasts::Connection => text!("lasts-connection"),
         Lasts::Process => text!("lasts-process", pid = question.pid),
         Lasts::For(time) if time.as_secs().is_multiple_of(60) => {
-            text!("lasts-minutes", minutes = time.as_secs() / 60)
+            text!("lasts-minutes", count = time.as_secs() / 60)
         }
         Lasts::For(time) => text!("lasts-seconds", seconds = time.as_secs()),
         Lasts::UntilRestart => text!("lasts-restart"),

@@ -75,7 +75,7 @@ pub fn in_force(rules: &InForce) -> String {
     text!(
         "status-in-force",
         generation = *generation,
-        rules = *rules,
+        count = *rules,
         from = from,
     )
 }
@@ -149,13 +149,13 @@ fn memory(memory: &Memory) -> String {
         rings_let_go,
     } = memory;
     let parts = [
-        (tables, text!("memory-tables", bytes = bytes(*tables))),
-        (rules, text!("memory-rules", bytes = bytes(*rules))),
-        (sets, text!("memory-sets", bytes = bytes(*sets))),
-        (rings, text!("memory-rings", bytes = bytes(*rings))),
+        (tables, text!("memory-tables", size = bytes(*tables))),
+        (rules, text!("memory-rules", size = bytes(*rules))),
+        (sets, text!("memory-sets", size = bytes(*sets))),
+        (rings, text!("memory-rings", size = bytes(*rings))),
         (
             rings_let_go,
-            text!("memory-let-go", bytes = bytes(*rings_let_go)),
+            text!("memory-let-go", size = bytes(*rings_let_go)),
         ),
     ];
     let parts = parts.into_iter().filter(|(part, _)| **part > 0);
@@ -213,7 +213,12 @@ pub fn subscribed(list: &SubscribedList) -> String {
         trouble: _,
     } = list;
     let grouped = |number: &u64| rules::grouped(usize::try_from(*number).unwrap_or(usize::MAX));
-    let mut line = text!("list-entries", set = set, entries = grouped(entries));
+    let mut line = text!(
+        "list-entries",
+        set = set,
+        count = *entries,
+        grouped = grouped(entries),
+    );
     if let Some(fetched) = fetched {
         line.push_str(&text!("list-of", time = day_and_time(*fetched)));
     }
@@ -260,7 +265,7 @@ fn for_how_long(seconds: u64) -> String {
 fn bytes(count: u64) -> String {
     let tenths = |unit: u64| format!("{}.{}", count / unit, count % unit * 10 / unit);
     match count {
-        0..1024 => text!("size-bytes", bytes = count),
+        0..1024 => text!("size-bytes", count = count),
         1024..1_048_576 => format!("{} KiB", tenths(1024)),
         _ => format!("{} MiB", tenths(1 << 20)),
     }

@@ -51,7 +51,10 @@ lost-together = { $count ->
     [one] 1 Eintrag
    *[other] { $count } Einträge
 } ({ $cause })
-unreadable-record = ein Eintrag der Art { $kind } mit { $bytes } Bytes, den diese Version nicht lesen kann
+unreadable-record = ein Eintrag der Art { $kind } mit { $count ->
+    [one] 1 Byte
+   *[other] { $count } Bytes
+}, den diese Version nicht lesen kann
 driver-ended = Der Treiber hat es beendet: { $why }
 ending-detached = Dieses Fenster hat sich abgemeldet.
 ending-stopping = Er wird gerade angehalten.
@@ -134,7 +137,7 @@ choice-everywhere = alles
 
 asked-by-rule = Regel „{ $rule }“ fragt
 asked-by-default = die Vorgabe fragt
-asked-packets = { $by }; Pakete: { $count }
+asked-packets = { $by }; Pakete: { $packets }
 asked-more = { $asked }; { $more ->
     [one] 1 weitere Frage dieses Programms wartet
    *[other] { $more } weitere Fragen dieses Programms warten
@@ -147,9 +150,9 @@ about-protocol = { $protocol }, gleich welche Adresse
 about-anything = gleich welche Adresse und welcher Port
 lasts-connection = nur für diese Verbindung
 lasts-process = bis Prozess { $pid } endet
-lasts-minutes = { $minutes ->
+lasts-minutes = { $count ->
     [one] 1 Minute lang
-   *[other] { $minutes } Minuten lang
+   *[other] { $count } Minuten lang
 }
 lasts-seconds = { $seconds } s lang
 lasts-restart = bis der Dienst neu startet
@@ -185,23 +188,29 @@ status-start = Start
 status-adopted = hat übernommen, was ein früherer Dienst im Kernel hinterlassen hatte: kein Paket blieb unbeurteilt
 status-no-devices = noch keine
 status-devices-judged = { $devices }: im IP-Stack beurteilt, wenn sie annehmen, senden und weiterleiten, und in der Control-Group danach, wer an diesem Ende ist
-status-in-force = Generation { $generation }: { $rules ->
+status-in-force = Generation { $generation }: { $count ->
     [one] 1 Regel
-   *[other] { $rules } Regeln
+   *[other] { $count } Regeln
 }{ $from }
 status-of-file = {" "}aus { $file }
 status-of-kernel = , im Kernel vorgefunden, aus keiner Datei
 status-on-lease = Generation { $generation } gilt noch { $left }, dann kehrt Generation { $fallback } von selbst zurück; `gatebell rules confirm` behält sie, `gatebell rules revert` nimmt sie sofort zurück
 status-zone-netns = Netzwerk-Namensraum { $netns }, Control-Group { $group }
 status-zone-own = Netzwerk-Namensraum des Dienstes, Control-Group { $group }
-memory-tables = { $bytes } Tabellen
-memory-rules = { $bytes } Regeln
-memory-sets = { $bytes } Mengen
-memory-rings = { $bytes } Ringe von Programmen
-memory-let-go = { $bytes } freigegebene, noch eingeblendete Ringe
+memory-tables = { $size } Tabellen
+memory-rules = { $size } Regeln
+memory-sets = { $size } Mengen
+memory-rings = { $size } Ringe von Programmen
+memory-let-go = { $size } freigegebene, noch eingeblendete Ringe
 memory-kernel = { $used } von { $budget } im Kernel: { $parts }
 history-none = Es wird nichts aufbewahrt.
-history-kept = { $used } von { $budget } auf der Platte, { $days } Tage; { $kept } Einträge aufbewahrt, { $lost } seit dem Start verloren
+history-kept = { $used } von { $budget } auf der Platte, { $days ->
+    [one] 1 Tag
+   *[other] { $days } Tage
+}; { $kept ->
+    [one] 1 Eintrag
+   *[other] { $kept } Einträge
+} aufbewahrt, { $lost } seit dem Start verloren
 history-put-aside = { $history }; ein nicht lesbarer Verlauf liegt daneben
 network-there = da
 network-away = nicht da
@@ -210,7 +219,10 @@ network-seen = { $name }: { $presence }: { $why }
 network-on = { $network }; an: { $rules }
 network-off = { $network }; aus: { $rules }
 network-blocks = { $network }; blockiert, bis es bekannt ist: { $rules }
-list-entries = @{ $set }: { $entries } Einträge
+list-entries = @{ $set }: { $count ->
+    [one] 1 Eintrag
+   *[other] { $grouped } Einträge
+}
 list-of = , Stand { $time }
 list-added = , { $number } hinzugekommen
 list-removed = , { $number } weggefallen
@@ -227,7 +239,10 @@ time-days = { $days ->
     [one] 1 Tag
    *[other] { $days } Tage
 }
-size-bytes = { $bytes } Bytes
+size-bytes = { $count ->
+    [one] 1 Byte
+   *[other] { $count } Bytes
+}
 
 ## Ein Filter, der nicht stimmt
 
@@ -301,11 +316,14 @@ live-counts = { $all ->
     [one] 1 Zeile
    *[other] { $all } Zeilen
 }
-live-counts-shown = { $shown } von { $all } Zeilen
+live-counts-shown = { $shown } von { $all ->
+    [one] 1 Zeile
+   *[other] { $all } Zeilen
+}
 live-dropped = { $counts }, { $dropped } ältere entfallen
 live-paused = { $counts }; Pause, seither { $since } weitere
 live-group = { $words }: { $times ->
-    [one] 1 Mal
+    [one] einmal
    *[other] { $times } Mal
 }, zuletzt { $last }
 folded = { $words }, eingeklappt
@@ -418,7 +436,10 @@ rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; es wur
 
 card-may-come-in = Darf dies herein?
 card-may-go-out = Darf dies hinaus?
-card-one-of = 1 von { $all } Fragen
+card-one-of = 1 von { $all ->
+    [one] 1 Frage
+   *[other] { $all } Fragen
+}
 card-unanswered = ohne Antwort: { $what }
 card-on-its-way = Die Antwort ist unterwegs.
 card-answer = Antwort
@@ -429,7 +450,10 @@ card-leave = Stehen lassen
 card-choose-first = zuerst wählen: A erlaubt, B verwirft
 card-keys-are-filters = die Tasten gehören dem Filter; Esc verlässt ihn
 card-how = A oder B, dann Eingabe
-card-left = { $left } von { $all } Fragen stehen gelassen
+card-left = { $left } von { $all ->
+    [one] 1 Frage
+   *[other] { $all } Fragen
+} offen gelassen
 card-show-again = Wieder zeigen
 card-program = Programm
 card-process = Prozess
@@ -493,9 +517,9 @@ chart-allowed-minute = Erlaubt je Minute: höchstens { $allowed }; darunter abge
 chart-allowed-hour = Erlaubt je Stunde: höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
 chart-allowed-day = Erlaubt je Tag (UTC): höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
 chart-bar = { $time }: { $size }, erlaubt { $allowed }, abgewiesen { $refused }
-chart-whole-minute = Nach Minuten, { $count } davon; am meisten: { $most }
-chart-whole-hour = Nach Stunden, { $count } davon; am meisten: { $most }
-chart-whole-day = Nach Tagen (UTC), { $count } davon; am meisten: { $most }
+chart-whole-minute = Nach Minuten, { $bars } davon; am meisten um { $most }
+chart-whole-hour = Nach Stunden, { $bars } davon; am meisten um { $most }
+chart-whole-day = Nach Tagen (UTC), { $bars } davon; am meisten am { $most }
 programs-places = { $program }, { $count ->
     [one] 1 Ort
    *[other] { $count } Orte
@@ -508,7 +532,10 @@ programs-file-changed = Seine Datei ist eine andere als früher; am { $time } ha
 programs-facts = { $sent } gesendet, { $received } empfangen; zuerst { $first }, zuletzt { $last }: { $verdict }
 history-by = Zusammenfassen nach
 history-by-nothing = nichts
-history-row = { $program }: { $verdict }, { $count } Mal von { $first } bis { $last }
+history-row = { $program }: { $verdict }, { $count ->
+    [one] einmal
+   *[other] { $count } Mal
+} von { $first } bis { $last }
 
 ## Regeln
 
@@ -522,12 +549,36 @@ rules-asking-file = Was aus der Datei wird, wird erfragt …
 rules-no-click = Hier nimmt kein Dienst es auf einen Klick an.
 rules-text = Der Text der Regel
 rules-then = danach: { $warning }
-rules-compared-none = Keiner der { $told } Einträge der letzten Woche würde anders entschieden.
-rules-compared-some = Von den { $told } Einträgen der letzten Woche würden anders entschieden:
-rules-compared-none-untold = Keiner der { $told } Einträge der letzten Woche würde anders entschieden (über { $untold } weitere ist zu wenig aufbewahrt).
-rules-compared-some-untold = Von den { $told } Einträgen der letzten Woche würden anders entschieden (über { $untold } weitere ist zu wenig aufbewahrt):
-rules-otherwise = { $what }: vorher { $before }, danach { $after } ({ $count } Mal)
-rules-others = und { $count } weitere
+rules-compared-none = { $told ->
+    [one] Der eine Eintrag der letzten Woche würde nicht anders entschieden.
+   *[other] Keiner der { $told } Einträge der letzten Woche würde anders entschieden.
+}
+rules-compared-some = { $told ->
+    [one] Der eine Eintrag der letzten Woche würde anders entschieden:
+   *[other] Von den { $told } Einträgen der letzten Woche würden anders entschieden:
+}
+rules-compared-none-untold = { $told ->
+    [one] Der eine Eintrag der letzten Woche würde nicht anders entschieden
+   *[other] Keiner der { $told } Einträge der letzten Woche würde anders entschieden
+} (über { $untold ->
+    [one] 1 weiteren
+   *[other] { $untold } weitere
+} ist zu wenig aufbewahrt).
+rules-compared-some-untold = { $told ->
+    [one] Der eine Eintrag der letzten Woche würde anders entschieden
+   *[other] Von den { $told } Einträgen der letzten Woche würden anders entschieden
+} (über { $untold ->
+    [one] 1 weiteren
+   *[other] { $untold } weitere
+} ist zu wenig aufbewahrt):
+rules-otherwise = { $what }: vorher { $before }, danach { $after } ({ $count ->
+    [one] einmal
+   *[other] { $count } Mal
+})
+rules-others = { $count ->
+    [one] und noch eines
+   *[other] und noch { $count }
+}
 rules-row = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, { $remarks }
 rules-row-last = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, zuletzt { $last }, { $remarks }
 rules-disabled = ausgeschaltet
@@ -550,7 +601,10 @@ answers-none = Es gilt keine Antwort. Wo eine Regel oder eine Vorgabe fragt (act
 answers-title = { $outcome }: { $what }
 answers-facts = { $lasts }; { $by }
 answers-take-back = Zurücknehmen
-answers-take-back-all = Alle { $count } dieses Programms zurücknehmen
+answers-take-back-all = { $count ->
+    [one] Die eine dieses Programms zurücknehmen
+   *[other] Alle { $count } dieses Programms zurücknehmen
+}
 answers-asked-again = Nach dem, was zurückgenommen ist, wird beim nächsten Mal wieder gefragt.
 answers-row = { $outcome } { $what }: { $lasts }, { $by }
 
@@ -563,7 +617,10 @@ sets-none = { $file } enthält keine Mengen. Eine Menge sind Adressen unter eine
 sets-many = { $joined } sind beigetreten; hier stehen die letzten { $shown }, alle nennt: gatebell set list { $set }
 sets-address = Adresse
 sets-join = Aufnehmen
-sets-title = { $set }: Einträge { $entries }, Herkunft { $from }; { $asked }
+sets-title = { $set }: { $count ->
+    [one] 1 Eintrag
+   *[other] { $grouped } Einträge
+}, Herkunft { $from }; { $asked }
 sets-asked-for = benutzt von { $rules }
 sets-not-asked-for = keine Regel fragt danach
 sets-remove = Entfernen
@@ -571,7 +628,10 @@ sets-remove-this = { $address } entfernen
 sets-left = noch { $seconds } s
 sets-member = { $address }, { $lasts }
 sets-member-by = { $address }, { $lasts }, { $name }
-sets-row = { $set }: Einträge { $entries }, Herkunft { $from }, { $joined } beigetreten, benutzt von { $rules }, { $remarks }
+sets-row = { $set }: { $count ->
+    [one] 1 Eintrag
+   *[other] { $grouped } Einträge
+}, Herkunft { $from }, { $joined } aufgenommen, benutzt von { $rules }, { $remarks }
 sets-remarks = { $count ->
     [one] 1 Bemerkung zu ihren Einträgen
    *[other] { $count } Bemerkungen zu ihren Einträgen
@@ -595,12 +655,18 @@ status-past = frühere
 status-allowed = erlaubt
 status-refused = abgewiesen
 status-connects = Aufbau
-status-connects-refused = { $count } sofort abgelehnt, noch vor dem ersten Paket
+status-connects-refused = { $refused } sofort abgelehnt, noch vor dem ersten Paket
 status-connections = Verbindungen
 status-flows = { $flows } von { $most }
-status-flows-full = { $flows } von { $most }; { $full } Pakete fanden keinen dauerhaften Platz, und neue Verbindungen können deren verdrängen: bitte beenden, was so viele öffnet
-status-lost-no-room = { $count } verloren, weil der Ring voll war
-status-lost-closing = { $count } verloren, beim Beenden
-status-lost-too-large = { $count } verloren, weil größer als der Ring
+status-flows-full = { $flows } von { $most }; { $full ->
+    [one] 1 Paket fand
+   *[other] { $full } Pakete fanden
+} keinen dauerhaften Platz, und neue Verbindungen können deren Einträge verdrängen: bitte beenden, was so viele öffnet
+status-lost-no-room = { $lost } verloren, weil der Ring voll war
+status-lost-closing = { $lost } beim Beenden verloren
+status-lost-too-large = { $lost } verloren, weil größer als der Ring
 status-lost-none = keine verloren
-status-counted = { $offered } Einträge angeboten, { $committed } geschrieben, { $lost }
+status-counted = { $count ->
+    [one] 1 Eintrag
+   *[other] { $count } Einträge
+} angeboten, { $committed } geschrieben, { $lost }

@@ -52,7 +52,10 @@ lost-together = { $count ->
     [one] 1 record
    *[other] { $count } records
 } ({ $cause })
-unreadable-record = a record of kind { $kind }, { $bytes } bytes, which this release can't read
+unreadable-record = a record of kind { $kind }, { $count ->
+    [one] 1 byte
+   *[other] { $count } bytes
+}, which this release can't read
 driver-ended = the driver ended it: { $why }
 ending-detached = this window let go of it
 ending-stopping = it is being stopped
@@ -135,8 +138,11 @@ choice-everywhere = everywhere
 
 asked-by-rule = rule `{ $rule }` asks
 asked-by-default = the default asks
-asked-packets = { $by }; packets: { $count }
-asked-more = { $asked }; { $more } more of this program wait behind it
+asked-packets = { $by }; packets: { $packets }
+asked-more = { $asked }; { $more ->
+    [one] 1 more of this program waits
+   *[other] { $more } more of this program wait
+} behind it
 unanswered-in = { $verdict } in { $seconds } s
 
 about-address = { $remote }, whatever the port
@@ -145,7 +151,10 @@ about-protocol = { $protocol }, whatever the address
 about-anything = whatever the address and port
 lasts-connection = for this connection alone
 lasts-process = until process { $pid } ends
-lasts-minutes = for { $minutes } minutes
+lasts-minutes = for { $count ->
+    [one] 1 minute
+   *[other] { $count } minutes
+}
 lasts-seconds = for { $seconds } s
 lasts-restart = until the service starts again
 lasts-always = always
@@ -180,23 +189,29 @@ status-start = start
 status-adopted = it took over what an earlier service had left in the kernel: no packet went unjudged
 status-no-devices = none yet
 status-devices-judged = { $devices }: judged in the IP stack as they take in, send out and forward, and by who is at this end in the control group
-status-in-force = generation { $generation }: { $rules ->
+status-in-force = generation { $generation }: { $count ->
     [one] 1 rule
-   *[other] { $rules } rules
+   *[other] { $count } rules
 }{ $from }
 status-of-file = {" "}of { $file }
 status-of-kernel = , found in the kernel, of no file
 status-on-lease = generation { $generation } has { $left } left, then generation { $fallback } returns by itself; `gatebell rules confirm` keeps it, `gatebell rules revert` takes it back now
 status-zone-netns = network namespace { $netns }, control group { $group }
 status-zone-own = the network namespace of the service, control group { $group }
-memory-tables = { $bytes } tables
-memory-rules = { $bytes } rules
-memory-sets = { $bytes } sets
-memory-rings = { $bytes } rings of apps
-memory-let-go = { $bytes } rings let go of and still mapped
+memory-tables = { $size } tables
+memory-rules = { $size } rules
+memory-sets = { $size } sets
+memory-rings = { $size } rings of apps
+memory-let-go = { $size } rings let go of and still mapped
 memory-kernel = { $used } of { $budget } in the kernel: { $parts }
 history-none = nothing is kept of what happens
-history-kept = { $used } of { $budget } on the disk, { $days } days; { $kept } records kept, { $lost } lost since the start
+history-kept = { $used } of { $budget } on the disk, { $days ->
+    [one] 1 day
+   *[other] { $days } days
+}; { $kept ->
+    [one] 1 record
+   *[other] { $kept } records
+} kept, { $lost } lost since the start
 history-put-aside = { $history }; one that could not be read lies beside it
 network-there = there
 network-away = not there
@@ -205,7 +220,10 @@ network-seen = { $name }: { $presence }: { $why }
 network-on = { $network }; on: { $rules }
 network-off = { $network }; off: { $rules }
 network-blocks = { $network }; blocking until it is known: { $rules }
-list-entries = @{ $set }: { $entries } entries
+list-entries = @{ $set }: { $count ->
+    [one] 1 entry
+   *[other] { $grouped } entries
+}
 list-of = , of { $time }
 list-added = , { $number } added
 list-removed = , { $number } removed
@@ -218,13 +236,19 @@ gone-static = the rules stay in force if the service ends; the kernel keeps it i
 time-seconds = { $seconds } s
 time-minutes = { $minutes } min
 time-hours = { $hours } h { $minutes } min
-time-days = { $days } days
-size-bytes = { $bytes } bytes
+time-days = { $days ->
+    [one] 1 day
+   *[other] { $days } days
+}
+size-bytes = { $count ->
+    [one] 1 byte
+   *[other] { $count } bytes
+}
 
 ## A filter that is wrong
 
 filter-wrong = column { $column }: { $what }
-filter-no-value = after { $key } stands what is asked for
+filter-no-value = what is asked for is missing after { $key }
 filter-direction = it is in, out or forward, seen from what is protected
 filter-verdict = it is allow, block, reject or ask
 filter-port = a port is a number up to 65535
@@ -289,11 +313,23 @@ filter-help = Words that stand anywhere, and what gatebell watch can be asked fo
 live-pause = Pause
 live-together = Together
 live-together-help = A row for each program and place, with how often it happened
-live-counts = { $all } rows
-live-counts-shown = { $shown } of { $all } rows
-live-dropped = { $counts }, { $dropped } older ones dropped
+live-counts = { $all ->
+    [one] 1 row
+   *[other] { $all } rows
+}
+live-counts-shown = { $shown } of { $all ->
+    [one] 1 row
+   *[other] { $all } rows
+}
+live-dropped = { $counts }, { $dropped ->
+    [one] 1 older one
+   *[other] { $dropped } older ones
+} dropped
 live-paused = { $counts }; paused, { $since } more since
-live-group = { $words }: { $times } times, last { $last }
+live-group = { $words }: { $times ->
+    [one] once
+   *[other] { $times } times
+}, last { $last }
 folded = { $words }, folded
 
 ## What a file is made of by a click
@@ -404,7 +440,10 @@ rules-changed-by-hand = { $file } was changed and is not in force as it is now; 
 
 card-may-come-in = May this come in?
 card-may-go-out = May this go out?
-card-one-of = 1 of { $all } questions
+card-one-of = 1 of { $all ->
+    [one] 1 question
+   *[other] { $all } questions
+}
 card-unanswered = without an answer: { $what }
 card-on-its-way = the answer is on its way
 card-answer = answer
@@ -415,7 +454,10 @@ card-leave = Leave it
 card-choose-first = choose first: A allows, B blocks
 card-keys-are-filters = the keys are the filter's now; Esc leaves it
 card-how = A or B, then Enter
-card-left = { $left } of { $all } questions left to their time
+card-left = { $left } of { $all ->
+    [one] 1 question
+   *[other] { $all } questions
+} left to their time
 card-show-again = Show again
 card-program = program
 card-process = process
@@ -433,7 +475,10 @@ notice-may-come-in = Gatebell: may this go in?
 notice-may-go-out = Gatebell: may this go out?
 notice-asks = { $question }
     without an answer: { $unanswered }
-notice-more = { $asked }; { $more } more wait
+notice-more = { $asked }; { $more ->
+    [one] 1 more waits
+   *[other] { $more } more wait
+}
 notice-not-answered = Gatebell: not answered
 notice-open = Open the window
 notice-allow = Allow for 10 minutes
@@ -476,9 +521,9 @@ chart-allowed-minute = Allowed each minute: at most { $allowed }; below it refus
 chart-allowed-hour = Allowed each hour: at most { $allowed }; below it refused: at most { $refused }
 chart-allowed-day = Allowed each day (of UTC): at most { $allowed }; below it refused: at most { $refused }
 chart-bar = { $time }: { $size }, allowed { $allowed }, refused { $refused }
-chart-whole-minute = By the minute, { $count } of them; the most at { $most }
-chart-whole-hour = By the hour, { $count } of them; the most at { $most }
-chart-whole-day = By the day (of UTC), { $count } of them; the most at { $most }
+chart-whole-minute = By the minute, { $bars } of them; the most at { $most }
+chart-whole-hour = By the hour, { $bars } of them; the most at { $most }
+chart-whole-day = By the day (of UTC), { $bars } of them; the most at { $most }
 programs-places = { $program }, { $count ->
     [one] 1 place
    *[other] { $count } places
@@ -491,7 +536,10 @@ programs-file-changed = Its file has changed since it had talked before; it talk
 programs-facts = { $sent } sent, { $received } received; first { $first }, last { $last }: { $verdict }
 history-by = Put together by
 history-by-nothing = nothing
-history-row = { $program }: { $verdict }, { $count } times from { $first } to { $last }
+history-row = { $program }: { $verdict }, { $count ->
+    [one] once
+   *[other] { $count } times
+} from { $first } to { $last }
 
 ## Rules
 
@@ -505,12 +553,30 @@ rules-asking-file = asking what becomes of the file…
 rules-no-click = No service takes it by a click here.
 rules-text = The rule's text
 rules-then = then { $warning }
-rules-compared-none = None of the { $told } records of the last week would be decided otherwise.
-rules-compared-some = Of the { $told } records of the last week would be decided otherwise:
-rules-compared-none-untold = None of the { $told } records of the last week would be decided otherwise (of { $untold } more too little is kept to tell).
-rules-compared-some-untold = Of the { $told } records of the last week would be decided otherwise (of { $untold } more too little is kept to tell):
-rules-otherwise = { $what }: { $before } before, { $after } then ({ $count } times)
-rules-others = and { $count } others
+rules-compared-none = { $told ->
+    [one] The one record of the last week would not be decided otherwise.
+   *[other] None of the { $told } records of the last week would be decided otherwise.
+}
+rules-compared-some = { $told ->
+    [one] The one record of the last week would be decided otherwise:
+   *[other] Of the { $told } records of the last week would be decided otherwise:
+}
+rules-compared-none-untold = { $told ->
+    [one] The one record of the last week would not be decided otherwise
+   *[other] None of the { $told } records of the last week would be decided otherwise
+} (of { $untold } more too little is kept to tell).
+rules-compared-some-untold = { $told ->
+    [one] The one record of the last week would be decided otherwise
+   *[other] Of the { $told } records of the last week would be decided otherwise
+} (of { $untold } more too little is kept to tell):
+rules-otherwise = { $what }: { $before } before, { $after } then ({ $count ->
+    [one] once
+   *[other] { $count } times
+})
+rules-others = { $count ->
+    [one] and 1 other
+   *[other] and { $count } others
+}
 rules-row = { $number } { $rule }: { $action } { $takes }, hits { $hits }, { $remarks }
 rules-row-last = { $number } { $rule }: { $action } { $takes }, hits { $hits }, last { $last }, { $remarks }
 rules-disabled = disabled
@@ -533,7 +599,10 @@ answers-none = No answer holds. Where a rule or a default asks (action = "ask"),
 answers-title = { $outcome }: { $what }
 answers-facts = { $lasts }; { $by }
 answers-take-back = Take back
-answers-take-back-all = Take back all { $count } of this program
+answers-take-back-all = { $count ->
+    [one] Take back the one of this program
+   *[other] Take back all { $count } of this program
+}
 answers-asked-again = What is taken back is asked about again when it happens next.
 answers-row = { $outcome } { $what }: { $lasts }, { $by }
 
@@ -546,7 +615,10 @@ sets-none = { $file } has no sets. A set is addresses under one name, written th
 sets-many = { $joined } have joined it; the last { $shown } are shown here, all of them by: gatebell set list { $set }
 sets-address = Address
 sets-join = Have it join
-sets-title = { $set }: { $entries } entries from { $from }; { $asked }
+sets-title = { $set }: { $count ->
+    [one] 1 entry
+   *[other] { $grouped } entries
+} from { $from }; { $asked }
 sets-asked-for = asked for by { $rules }
 sets-not-asked-for = no rule asks for it
 sets-remove = Remove
@@ -554,7 +626,10 @@ sets-remove-this = Remove { $address }
 sets-left = { $seconds } s left
 sets-member = { $address }, { $lasts }
 sets-member-by = { $address }, { $lasts }, { $name }
-sets-row = { $set }: { $entries } entries from { $from }, { $joined } joined, asked for by { $rules }, { $remarks }
+sets-row = { $set }: { $count ->
+    [one] 1 entry
+   *[other] { $grouped } entries
+} from { $from }, { $joined } joined, asked for by { $rules }, { $remarks }
 sets-remarks = { $count ->
     [one] 1 remark on its entries
    *[other] { $count } remarks on its entries
@@ -578,12 +653,18 @@ status-past = those gone
 status-allowed = allowed
 status-refused = refused
 status-connects = connects
-status-connects-refused = { $count } refused at once, before there was a packet
+status-connects-refused = { $refused } refused at once, before there was a packet
 status-connections = connections
 status-flows = { $flows } of { $most }
-status-flows-full = { $flows } of { $most }; { $full } packets found no lasting room, and new connections may push theirs out: end what opens so many
-status-lost-no-room = { $count } lost as its ring was full
-status-lost-closing = { $count } lost as it was ending
-status-lost-too-large = { $count } lost as larger than its ring
+status-flows-full = { $flows } of { $most }; { $full ->
+    [one] 1 packet
+   *[other] { $full } packets
+} found no lasting room, and new connections may push theirs out: end what opens so many
+status-lost-no-room = { $lost } lost as its ring was full
+status-lost-closing = { $lost } lost as it was ending
+status-lost-too-large = { $lost } lost as larger than its ring
 status-lost-none = none lost
-status-counted = { $offered } records offered, { $committed } written, { $lost }
+status-counted = { $count ->
+    [one] 1 record
+   *[other] { $count } records
+} offered, { $committed } written, { $lost }

@@ -303,6 +303,7 @@ impl Rows {
         let times = group.count.to_string();
         Some(GroupLine {
             cells: [time, what, way, times, program, place, rule],
+            count: group.count,
             last,
         })
     }
@@ -313,6 +314,8 @@ impl Rows {
 pub struct GroupLine {
     /// Its cells, as [`together_titles`] names them.
     pub cells: [String; TOGETHER],
+    /// How many there are.
+    pub count: u64,
     /// The last entry of it, which the cells are of, but for how many there are.
     pub last: Entry,
 }

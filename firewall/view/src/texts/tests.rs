@@ -30,6 +30,52 @@ fn texts(language: Language) -> BTreeMap<String, BTreeSet<String>> {
     texts
 }
 
+/// The texts of a catalogue: the values of each by whose number a form is chosen.
+fn choosing(language: Language) -> BTreeMap<String, BTreeSet<String>> {
+    let mut texts = texts(language);
+    let chooses = |value: &String| format!("{{ ${value} ->");
+    for (key, values) in &mut texts {
+        let text = text_of(language, key);
+        values.retain(|value| text.contains(&chooses(value)));
+    }
+    texts
+}
+
+/// A text as it stands in its catalogue.
+fn text_of(language: Language, key: &str) -> String {
+    let begins = format!("{key} =");
+    let lines = language.catalogue().lines();
+    let mut lines = lines.skip_while(|line| !line.starts_with(&begins));
+    let first = lines.next().unwrap_or_default();
+    let is_more = |line: &&str| line.starts_with([' ', '}']);
+    let more = lines.take_while(is_more);
+    std::iter::once(first)
+        .chain(more)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The values that choose a form in one language, where another says the same of one as of many.
+const ALIKE: [(Language, &str, &str); 3] = [
+    (Language::English, "rules-compared-none-untold", "untold"),
+    (Language::English, "rules-compared-some-untold", "untold"),
+    (Language::German, "live-dropped", "dropped"),
+];
+
+/// English words that end like a plural and are none.
+const NO_PLURALS: [&str; 6] = ["is", "has", "was", "as", "ends", "returns"];
+
+/// What makes words of a number.
+const WORDS: [&str; 4] = ["grouped(", "to_string(", "format!(", "cells["];
+
+/// What a text is asked for with as the value of this name.
+fn given<'a>(arguments: &'a str, name: &str) -> &'a str {
+    let begins = format!("{name} = ");
+    let rest = arguments.split_once(&begins).map_or("", |(_, rest)| rest);
+    let end = rest.find(['\n', ',']).unwrap_or(rest.len());
+    &rest[..end]
+}
+
 /// All of a folder's files of Rust.
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -104,19 +150,51 @@ fn both_catalogues_have_the_same_texts_with_the_same_values_and_are_fluent() {
 }
 
 #[test]
+fn what_is_counted_in_one_catalogue_has_a_form_for_one_and_for_many_in_each() {
+    for key in texts(Language::English).keys() {
+        let text = text_of(Language::English, key);
+        let forms = |line: &&str| !line.trim_start().starts_with(['[', '*']);
+        for line in text.lines().filter(forms) {
+            // Of a size more than one is meant, whatever its number is.
+            let pieces: Vec<_> = line.split(" } ").collect();
+            for pair in pieces.windows(2).filter(|pair| !pair[0].ends_with("$size")) {
+                let mut words = pair[1].split(|c: char| !c.is_ascii_alphabetic());
+                let word = words.next().unwrap_or_default();
+                let is_plural =
+                    word.len() > 1 && word.ends_with('s') && !NO_PLURALS.contains(&word);
+                assert!(!is_plural, "one is said as many are, {word}: {text}");
+            }
+        }
+    }
+    let catalogues = Language::ALL.map(|language| (language, choosing(language)));
+    for (language, ours) in &catalogues {
+        for (_, others) in &catalogues {
+            for (key, values) in others {
+                let alike = |value: &&String| ALIKE.contains(&(*language, key, value));
+                let missing = values.difference(&ours[key]).find(|value| !alike(value));
+                assert_eq!(missing, None, "{key} in {language} says one as many");
+            }
+        }
+    }
+}
+
+#[test]
 fn each_text_that_is_asked_for_is_in_the_catalogue_with_its_values_and_none_is_there_for_nobody() {
     let texts = texts(Language::English);
+    let choosing = choosing(Language::English);
     let mut asked = BTreeSet::new();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for folder in ["src", "../app/src"] {
         sources(&here.join(folder), &mut files);
     }
-    // Tests ask for what the code asks for, and say what is no key.
+    // Tests ask for what the code asks for, and say what is no key. Where the clone lies says nothing.
     files.retain(|path| {
-        let of_tests = path.iter().any(|part| part == "tests") || path.ends_with("tests.rs");
-        !of_tests && !path.ends_with("texts.rs")
+        let inside = path.strip_prefix(here).unwrap();
+        let of_tests = inside.iter().any(|part| part == "tests") || inside.ends_with("tests.rs");
+        !of_tests && !inside.ends_with("texts.rs")
     });
+    assert!(files.len() > 50, "{}", files.len());
     for path in files {
         let source = std::fs::read_to_string(&path).unwrap();
         for (at, _) in source.match_indices("text!(") {
@@ -129,6 +207,12 @@ fn each_text_that_is_asked_for_is_in_the_catalogue_with_its_values_and_none_is_t
             let values = texts.get(key);
             let values = values.unwrap_or_else(|| panic!("no text of this key: {place}"));
             assert_eq!(&named(rest), values, "{place}");
+            for chooses in &choosing[key] {
+                let word = WORDS
+                    .iter()
+                    .find(|word| given(rest, chooses).contains(**word));
+                assert_eq!(word, None, "{chooses} is no number: {place}");
+            }
             asked.insert(key.to_owned());
         }
     }

@@ -94,10 +94,10 @@ fn words(bars: &[Bar], since: Since) -> String {
         .iter()
         .max_by_key(|bar| (bar.bytes, bar.allowed, bar.refused));
     let highest = highest.map(bar_words).unwrap_or_default();
-    let count = bars.len();
+    let bars = bars.len();
     match since {
-        Since::Hour => text!("chart-whole-minute", count = count, most = highest),
-        Since::Day | Since::Week => text!("chart-whole-hour", count = count, most = highest),
-        Since::All => text!("chart-whole-day", count = count, most = highest),
+        Since::Hour => text!("chart-whole-minute", bars = bars, most = highest),
+        Since::Day | Since::Week => text!("chart-whole-hour", bars = bars, most = highest),
+        Since::All => text!("chart-whole-day", bars = bars, most = highest),
     }
 }

@@ -416,9 +416,13 @@ fn group_line(
     id: u32,
     selected: bool,
 ) -> Option<()> {
-    let kept::GroupLine { mut cells, last } = rows.group_line(id)?;
+    let kept::GroupLine {
+        mut cells,
+        count,
+        last,
+    } = rows.group_line(id)?;
     let open = rows.is_unfolded(id);
-    let [time, what, way, times, program, place, rule] = &cells;
+    let [time, what, way, _, program, place, rule] = &cells;
     let words = [what, way, program, place, rule];
     let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).collect();
     let words = words
@@ -426,7 +430,7 @@ fn group_line(
         .map(String::as_str)
         .collect::<Vec<_>>()
         .join(" ");
-    let words = text!("live-group", words = words, times = times, last = time);
+    let words = text!("live-group", words = words, times = count, last = time);
     let words = if open {
         words
     } else {

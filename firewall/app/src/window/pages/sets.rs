@@ -214,7 +214,8 @@ fn facts(ui: &mut Ui, set: &SetRow) {
     let title = text!(
         "sets-title",
         set = &set.id,
-        entries = rules::grouped(set.entries),
+        count = set.entries,
+        grouped = rules::grouped(set.entries),
         from = &set.from,
         asked = asked,
     );
@@ -284,7 +285,8 @@ fn line(row: &mut TableRow<'_, '_>, set: &SetRow, joined: Option<usize>, selecte
     let words = text!(
         "sets-row",
         set = &cells[0],
-        entries = &cells[2],
+        count = set.entries,
+        grouped = &cells[2],
         from = &cells[1],
         joined = &cells[3],
         rules = &cells[5],

@@ -127,7 +127,7 @@ fn packets(ui: &mut Ui, stats: &Stats) {
                 ui.end_row();
             }
         });
-    let refused = text!("status-connects-refused", count = stats.refused_connects);
+    let refused = text!("status-connects-refused", refused = stats.refused_connects);
     line(ui, &text!("status-connects"), &refused);
     let (flows, most) = (stats.flows, stats.flows_most);
     let flows = match stats.flows_full {
@@ -145,9 +145,9 @@ fn counted(counted: &Counted) -> String {
         counted.lost_too_large,
     );
     let lost = [
-        (no_room > 0).then(|| text!("status-lost-no-room", count = no_room)),
-        (closing > 0).then(|| text!("status-lost-closing", count = closing)),
-        (too_large > 0).then(|| text!("status-lost-too-large", count = too_large)),
+        (no_room > 0).then(|| text!("status-lost-no-room", lost = no_room)),
+        (closing > 0).then(|| text!("status-lost-closing", lost = closing)),
+        (too_large > 0).then(|| text!("status-lost-too-large", lost = too_large)),
     ];
     let lost: Vec<_> = lost.into_iter().flatten().collect();
     let lost = if lost.is_empty() {
@@ -157,7 +157,7 @@ fn counted(counted: &Counted) -> String {
     };
     text!(
         "status-counted",
-        offered = counted.offered,
+        count = counted.offered,
         committed = counted.committed,
         lost = lost,
     )

@@ -203,7 +203,7 @@ fn a_question_can_be_left_to_its_time_and_shown_again() {
     let mut service = asked(&mut window, vec![numbered(7)]);
     keys(&mut window, &[egui::Key::S]);
     assert!(!sees(&window, "May this"));
-    assert!(sees(&window, "1 of 1 questions left to their time"));
+    assert!(sees(&window, "1 of 1 question left to their time"));
     keys(&mut window, &[egui::Key::A, egui::Key::Enter]);
     hear(&mut window, &mut service);
     assert_eq!(service.answered, [], "nothing is asked now");

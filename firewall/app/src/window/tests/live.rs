@@ -274,8 +274,8 @@ fn a_row_for_each_program_and_place_says_how_often_and_is_unfolded_by_a_click_or
     }
     window.run();
     let curl = "refused out /usr/bin/curl 10.0.0.2, tcp 443 no-telnet (line 13): 2 times";
-    let ssh = "refused out /usr/bin/ssh 10.0.0.2, tcp 22 no-telnet (line 13): 1 times";
-    let gap = "LOST 7 records (no_room): 1 times";
+    let ssh = "refused out /usr/bin/ssh 10.0.0.2, tcp 22 no-telnet (line 13): once";
+    let gap = "LOST 7 records (no_room): once";
     let folded = |it: &str| format!("{it} +");
     assert_eq!(together(&window), [folded(curl), folded(ssh), folded(gap)]);
     window.get_by_label_contains("curl 10.0.0.2").click();

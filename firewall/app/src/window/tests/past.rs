@@ -205,7 +205,7 @@ fn a_change_to_a_rule_says_before_what_it_would_have_done_to_what_was_kept_and_w
     ));
     assert!(sees(
         &window,
-        "/usr/bin/telnet: example.org, tcp 443: block before, allow then (1 times)"
+        "/usr/bin/telnet: example.org, tcp 443: block before, allow then (once)"
     ));
     service.text = RULES.replace("443", "8443");
     window.state().shown.changes.draft_again();
@@ -257,7 +257,7 @@ fn what_was_kept_is_filtered_as_it_is_typed_and_a_row_is_allowed_by_a_click() {
     work(&mut window, &mut rules);
     assert!(sees(
         &window,
-        "/usr/bin/telnet: refused by rule \"no-web\", 1 times"
+        "/usr/bin/telnet: refused by rule \"no-web\", once"
     ));
     window.get_by_label("Allow this").click();
     window.run_steps(2);
