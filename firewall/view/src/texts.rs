@@ -132,17 +132,19 @@ impl Language {
     }
 
     /// As POSIX and GNU's gettext have it: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is set; before it the languages of
-    /// `LANGUAGE`, unless it is the C locale.
+    /// `LANGUAGE`, unless it is C itself. C.UTF-8 is another locale; C among them ends the list.
     #[cfg_attr(windows, allow(dead_code, reason = "Windows is asked otherwise"))]
     fn of_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
         let locale = locale.unwrap_or_else(|| "C".to_owned());
-        if matches!(part_before(&locale, &['.', '@']), "C" | "POSIX") {
+        let is_c = |locale: &str| matches!(locale, "C" | "POSIX");
+        if is_c(&locale) {
             return Self::English;
         }
         let listed = set("LANGUAGE").unwrap_or_default();
-        let mut chosen = listed.split(':').chain([locale.as_str()]);
+        let chosen = listed.split(':').chain([locale.as_str()]);
+        let mut chosen = chosen.take_while(|one| !is_c(one));
         chosen.find_map(Self::of_locale).unwrap_or(Self::English)
     }
 

@@ -253,7 +253,10 @@ fn the_windows_language_is_the_one_that_the_desktop_has_chosen_and_english_where
         (&[("LANG", "de")], German),
         (&[("LANG", "fr_FR.UTF-8")], English),
         (&[("LANG", "den_CA")], English),
-        (&[("LANG", "C.UTF-8"), ("LANGUAGE", "de")], English),
+        (&[("LANG", "C"), ("LANGUAGE", "de")], English),
+        (&[("LANG", "C.UTF-8"), ("LANGUAGE", "de")], German),
+        (&[("LANG", "C.UTF-8")], English),
+        (&[("LANG", "C.UTF-8"), ("LANGUAGE", "fr:C:de")], English),
         (&[("LANGUAGE", "de")], English),
         (&[("LANG", "en_US.UTF-8"), ("LANGUAGE", "de:en")], German),
         (&[("LANG", "de_DE.UTF-8"), ("LANGUAGE", "en:de")], English),
@@ -261,7 +264,7 @@ fn the_windows_language_is_the_one_that_the_desktop_has_chosen_and_english_where
         (&[("LANG", "en_US"), ("LC_MESSAGES", "de_DE")], German),
         (&[("LC_MESSAGES", "de_DE"), ("LC_ALL", "en_GB")], English),
         (&[("LC_ALL", ""), ("LANG", "de_DE")], German),
-        (&[("LC_ALL", "POSIX"), ("LANG", "de_DE")], English),
+        (&[("LC_ALL", "POSIX"), ("LANGUAGE", "de")], English),
     ] {
         assert_eq!(chosen(variables), language, "{variables:?}");
     }
