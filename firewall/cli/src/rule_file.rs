@@ -113,10 +113,7 @@ impl RuleFile {
     /// # Errors
     /// The tables would be too large.
     pub fn put_at(&mut self, networks: &[(String, Presence)]) -> Result<(), Error> {
-        let presence = |asked: &Network| {
-            let told = networks.iter().find(|(name, _)| *name == asked.id);
-            told.map_or(Presence::Unknown, |(_, presence)| *presence)
-        };
+        let presence = |asked: &Network| Presence::among(networks, asked);
         let too_large = |message| Error::Elsewhere {
             file: self.name.clone(),
             message,

@@ -148,6 +148,21 @@ impl Presence {
             Self::Unknown => "unknown",
         }
     }
+
+    /// By its name; any other word is no knowledge.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        let mut all = [Self::There, Self::Away].into_iter();
+        all.find(|presence| presence.name() == name)
+            .unwrap_or_default()
+    }
+
+    /// What is said of a network among these, each with its name.
+    #[must_use]
+    pub fn among(told: &[(String, Self)], network: &Network) -> Self {
+        let told = told.iter().find(|(name, _)| *name == network.id);
+        told.map_or(Self::Unknown, |(_, presence)| *presence)
+    }
 }
 
 impl Network {

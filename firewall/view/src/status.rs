@@ -3,6 +3,7 @@
 use crate::entry::day_and_time;
 use crate::text;
 use control::{HistoryStatus, InForce, Lease, Memory, NetworkStatus, Status, SubscribedList};
+use rules::Presence;
 
 /// The service itself, at this time (seconds since 1970).
 #[must_use]
@@ -108,10 +109,10 @@ pub fn network(network: &NetworkStatus) -> String {
         off,
         blocks,
     } = network;
-    let is = match presence.as_str() {
-        "there" => text!("network-there"),
-        "away" => text!("network-away"),
-        _ => text!("network-unknown"),
+    let is = match Presence::named(presence) {
+        Presence::There => text!("network-there"),
+        Presence::Away => text!("network-away"),
+        Presence::Unknown => text!("network-unknown"),
     };
     let mut line = text!("network-seen", name = name, presence = is, why = why);
     if !on.is_empty() {
@@ -124,6 +125,15 @@ pub fn network(network: &NetworkStatus) -> String {
         line = text!("network-blocks", network = line, rules = blocks.join(", "));
     }
     line
+}
+
+/// Which networks are there, as the rules in force have it, which may be those of a moment ago.
+#[must_use]
+pub fn judged_as(networks: &[NetworkStatus]) -> Vec<(String, Presence)> {
+    let networks = networks.iter();
+    networks
+        .map(|network| (network.name.clone(), Presence::named(&network.judged_as)))
+        .collect()
 }
 
 fn zone(status: &Status) -> String {

@@ -549,6 +549,7 @@ rules-asking-file = Was aus der Datei wird, wird erfragt …
 rules-no-click = Hier nimmt kein Dienst es auf einen Klick an.
 rules-text = Der Text der Regel
 rules-then = danach: { $warning }
+rules-compared-here = Beurteilt wie in dem Netz, in dem dieser Rechner jetzt ist: Regeln für andere Netze sind aus.
 rules-compared-none = { $told ->
     [one] Der eine Eintrag der letzten Woche würde nicht anders entschieden.
    *[other] Keiner der { $told } Einträge der letzten Woche würde anders entschieden.

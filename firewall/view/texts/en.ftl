@@ -553,6 +553,7 @@ rules-asking-file = asking what becomes of the file…
 rules-no-click = No service takes it by a click here.
 rules-text = The rule's text
 rules-then = then { $warning }
+rules-compared-here = Judged as in the network where this machine is now: rules for other networks are off.
 rules-compared-none = { $told ->
     [one] The one record of the last week would not be decided otherwise.
    *[other] None of the { $told } records of the last week would be decided otherwise.

@@ -18,6 +18,8 @@ pub struct Compared {
     pub told: u64,
     /// and of which not.
     pub untold: u64,
+    /// Whether that is so in this network, and may be otherwise in another.
+    pub here: bool,
 }
 
 /// What is decided otherwise.
@@ -41,9 +43,12 @@ pub fn compare(
     rows: &[HistoryRow],
     resolver: &dyn Resolver,
 ) -> Compared {
+    let mut compared = Compared {
+        here: asks_where(before) || asks_where(after),
+        ..Compared::default()
+    };
     let (before, after) = (before.compile(1), after.compile(1));
     let resolver = Remembering::new(resolver);
-    let mut compared = Compared::default();
     let mut found: HashMap<(String, u8, u8), u64> = HashMap::new();
     for (row, count) in alike(rows) {
         let Ok(packet) = packet(row) else {
@@ -74,6 +79,11 @@ pub fn compare(
         .otherwise
         .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.what.cmp(&b.what)));
     compared
+}
+
+/// Whether rules are on in some networks alone.
+fn asks_where(rules: &Rules) -> bool {
+    !rules.network_rules().rules.is_empty()
 }
 
 /// One row of each kind that rules can tell apart, with how many records there were of it.

@@ -39,7 +39,7 @@ impl Draft {
 /// No rule does; the text says why.
 pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Result<Draft, String> {
     let names = document::names(&file.text).map_err(|wrong| wrong.to_string())?;
-    let parse = |text: &str| rules::parse(&file.name, text, resolver);
+    let parse = |text: &str| file.rules_of(text, resolver);
     // What can't be read here, the service may read.
     let place = match parse(&file.text) {
         Ok(rules) => {
@@ -68,8 +68,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
             return Err(text!("draft-other-program"));
         }
     } else if let (Ok(_), Err(errors)) = (parse(&file.text), parse(&text)) {
-        let all = errors.findings().iter().map(ToString::to_string);
-        return Err(all.collect::<Vec<_>>().join("\n"));
+        return Err(errors.to_string());
     }
     let id = keys.first().map(|(_, id)| id.trim_matches('"').to_owned());
     Ok(Draft {

@@ -3,6 +3,7 @@
 use super::InForce;
 use super::compare::{Compared, compare};
 use super::draft::quoted;
+use super::service::NotJudged;
 use control::Kept;
 use rules::document::{self, Place};
 use rules::{Errors, Resolver, Rules};
@@ -119,7 +120,7 @@ pub(super) fn edited(
     if text == file.text {
         return Err(text!("edit-nothing-changes", rule = id));
     }
-    let parse = |text: &str| rules::parse(&file.name, text, resolver);
+    let parse = |text: &str| file.rules_of(text, resolver);
     let (warnings, compared) = match (parse(&file.text), parse(&text)) {
         (Ok(before), Ok(after)) => (
             new_warnings(&before, &after),
@@ -127,7 +128,10 @@ pub(super) fn edited(
         ),
         // What can't be read here, the service may read.
         (Err(_), _) => (Vec::new(), None),
-        (Ok(_), Err(errors)) => return Err(wrong(&text, edit, made.first, &errors)),
+        (Ok(_), Err(NotJudged::Wrong(errors))) => {
+            return Err(wrong(&text, edit, made.first, &errors));
+        }
+        (Ok(_), Err(NotJudged::TooLarge(why))) => return Err(why),
     };
     let command = quoted(id).filter(|_| *kind != EditKind::Rewrite);
     let command = command.and_then(|id| {

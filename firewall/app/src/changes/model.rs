@@ -11,6 +11,8 @@ use std::time::Duration;
 pub struct Model {
     /// What is in force.
     pub text: String,
+    /// Which of its networks are there.
+    pub networks: Vec<(String, rules::Presence)>,
     /// Its generation.
     pub generation: u32,
     /// What it says to the next changes.
@@ -31,6 +33,7 @@ impl Service for Model {
             text: self.text.clone(),
             generation: self.generation,
             folder: PathBuf::new(),
+            networks: self.networks.clone(),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Who has the rules, and what is asked of it.
 
 use control::{Applied, ChangeNote, Forgotten};
-use rules::Resolver;
+use rules::{Errors, Network, Presence, Resolver, Rules};
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +17,36 @@ pub struct InForce {
     pub generation: u32,
     /// The folder from which on it names files.
     pub folder: PathBuf,
+    /// Which of its networks are there.
+    pub networks: Vec<(String, Presence)>,
+}
+
+/// Why a text's rules judge nothing.
+#[derive(Debug)]
+pub(super) enum NotJudged {
+    /// They are wrong.
+    Wrong(Errors),
+    /// Where the machine is, their tables would be too large.
+    TooLarge(String),
+}
+
+impl fmt::Display for NotJudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Wrong(errors) => errors.fmt(f),
+            Self::TooLarge(why) => f.write_str(why),
+        }
+    }
+}
+
+impl InForce {
+    /// The rules of a text in its place, each on or off as where the machine is.
+    pub(super) fn rules_of(&self, text: &str, resolver: &dyn Resolver) -> Result<Rules, NotJudged> {
+        let mut rules = rules::parse(&self.name, text, resolver).map_err(NotJudged::Wrong)?;
+        let presence = |network: &Network| Presence::among(&self.networks, network);
+        rules.put_at(presence).map_err(NotJudged::TooLarge)?;
+        Ok(rules)
+    }
 }
 
 /// Why the service does not do what it is asked.
@@ -88,11 +119,13 @@ impl Service for crate::questions::AtSocket {
             read => Ok(read),
         })?;
         let rules = read.map_err(|why| Failure::Said(crate::failed::not_editable(&why)))?;
+        let networks = self.ask(control::Client::networks)?;
         Ok(InForce {
             name: rules.file.display().to_string(),
             text: rules.text,
             generation: rules.generation,
             folder: rules.folder,
+            networks: view::status::judged_as(&networks.networks),
         })
     }
 

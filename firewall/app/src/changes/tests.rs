@@ -5,8 +5,10 @@ use super::draft::quoted;
 use super::model::OneProgram;
 use super::order::{make, undo};
 use super::*;
+use crate::past::talkers::tests::curl;
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason};
+use rules::Presence;
 use rules::document::{self, Place};
 use std::path::PathBuf;
 use view::entry::{Entry, ICMP, PacketSeen, UDP, What};
@@ -35,6 +37,7 @@ fn file(text: &str) -> InForce {
         text: text.to_owned(),
         generation: 1,
         folder: PathBuf::new(),
+        networks: Vec::new(),
     }
 }
 
@@ -117,6 +120,71 @@ fn a_rule_that_would_not_help_is_not_offered() {
     let allowed = RULES.replace("action = 'block'", "action = 'allow'");
     let why = draft(&file(&allowed), &Wish::usual(&packet), &OneProgram).unwrap_err();
     assert!(why.contains("allow it already"), "{why}");
+}
+
+/// Rules of which one is on at home alone, where that is there or away.
+fn at_home(action: &str, is_there: bool) -> InForce {
+    let default = if action == "allow" { "block" } else { "allow" };
+    let text = format!(
+        "[default]\ninbound = '{default}'\noutbound = '{default}'\n\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n\n\
+         [[rule]]\nid = 'home'\naction = '{action}'\nprotocol = 'tcp'\nnetwork = 'home'\n"
+    );
+    let presence = if is_there {
+        Presence::There
+    } else {
+        Presence::Away
+    };
+    InForce {
+        networks: vec![("home".to_owned(), presence)],
+        ..file(&text)
+    }
+}
+
+#[test]
+fn what_the_rules_do_already_is_what_they_do_in_this_network() {
+    for allow in [true, false] {
+        let wish = Wish {
+            allow,
+            ..Wish::usual(&seen(|_| {}))
+        };
+        let action = if allow { "allow" } else { "block" };
+        let drafted = |is_there| draft(&at_home(action, is_there), &wish, &OneProgram);
+        let why = drafted(true).unwrap_err();
+        assert!(why.contains(&format!("{action} it already")), "{why}");
+        assert_eq!(drafted(false).unwrap().place, Place::Last);
+    }
+}
+
+#[test]
+fn a_change_is_compared_with_what_was_kept_as_the_rules_are_in_this_network() {
+    let kept = Kept {
+        rows: vec![curl(1), curl(60)],
+        left_out: 0,
+    };
+    let disable = Edit {
+        id: "home".to_owned(),
+        kind: EditKind::Disable,
+        text: String::new(),
+    };
+    for action in ["allow", "block"] {
+        let compared = |is_there| {
+            let file = at_home(action, is_there);
+            let becomes = edited(&file, &disable, Some(&kept), &OneProgram).unwrap();
+            becomes.compared.unwrap()
+        };
+        let home = compared(true);
+        assert!(home.here && home.otherwise.len() == 1, "{action}: {home:?}");
+        assert_eq!(home.otherwise[0].count, 2);
+        let away = compared(false);
+        assert!(away.here && away.otherwise.is_empty(), "{action}: {away:?}");
+    }
+    let file = file(RULES);
+    let off = Edit {
+        id: "web".to_owned(),
+        ..disable
+    };
+    let becomes = edited(&file, &off, Some(&kept), &OneProgram).unwrap();
+    assert!(!becomes.compared.unwrap().here, "no rule asks where");
 }
 
 #[test]

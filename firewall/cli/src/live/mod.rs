@@ -55,7 +55,7 @@ pub fn in_force(socket: &Path) -> Result<Source, Error> {
     let mut client = connect(socket)?;
     Ok(Source {
         members: client.set_members(None)?,
-        networks: networks::judged_as(&client.networks()?),
+        networks: view::status::judged_as(&client.networks()?.networks),
         ..text_in_force(&mut client)?
     })
 }

@@ -29,19 +29,6 @@ pub fn networks(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Err
     Ok(u8::from(told.any(|network| network.presence == unknown)))
 }
 
-/// Which of them are there, as the rules in force have it, which may be those of a moment ago.
-pub fn judged_as(networks: &Networks) -> Vec<(String, Presence)> {
-    let presence = |name: &str| {
-        let mut all = [Presence::There, Presence::Away].into_iter();
-        all.find(|presence| presence.name() == name)
-            .unwrap_or_default()
-    };
-    let networks = networks.networks.iter();
-    networks
-        .map(|network| (network.name.clone(), presence(&network.judged_as)))
-        .collect()
-}
-
 fn print(networks: &Networks, out: &mut dyn Write) -> Result<(), Error> {
     let (strong, faint) = (style::STRONG, style::FAINT);
     if networks.networks.is_empty() {
@@ -155,7 +142,7 @@ mod tests {
             networks: ["there", "away", "unknown", "?"].map(network).to_vec(),
             ..Networks::default()
         };
-        let told: Vec<_> = judged_as(&networks)
+        let told: Vec<_> = status::judged_as(&networks.networks)
             .into_iter()
             .map(|(_, presence)| presence)
             .collect();

@@ -12,6 +12,7 @@ use crate::window::{colours, table_row};
 use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
+use rules::Presence;
 use view::entry::{self, day_and_time, way};
 use view::history::By;
 use view::text;
@@ -40,8 +41,8 @@ pub struct RulesPage {
     focus: bool,
     /// What of what was kept is shown: when each rule has decided last, and what a change would have done.
     wanted: LastWeek,
-    /// What was in force when it was shown last: the generation, and whether on a lease.
-    in_force: (u32, bool),
+    /// What was in force when it was shown last.
+    in_force: InForce,
 }
 
 /// What was kept of the last week, by rule.
@@ -56,6 +57,16 @@ impl Default for LastWeek {
             ..Wanted::default()
         })
     }
+}
+
+/// What is in force, as far as what becomes of the file depends on it.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct InForce {
+    generation: u32,
+    /// It is on a lease.
+    leased: bool,
+    /// Where that is.
+    networks: Vec<(String, Presence)>,
 }
 
 /// A rule that somebody writes anew.
@@ -145,8 +156,14 @@ impl RulesPage {
     /// Shows the rules. `asked`: a card takes the keys.
     fn rules(&mut self, ui: &mut Ui, shown: &Shown<'_>, changes: &Changes, asked: bool) {
         let list = &*shown.seen.rules;
-        let in_force = (list.generation, shown.seen.status.lease.is_some());
-        if std::mem::replace(&mut self.in_force, in_force) != in_force {
+        let status = &shown.seen.status;
+        let in_force = InForce {
+            generation: list.generation,
+            leased: status.lease.is_some(),
+            networks: view::status::judged_as(&status.networks),
+        };
+        if self.in_force != in_force {
+            self.in_force = in_force;
             changes.draft_again();
         }
         if let Some(why) = &list.unreadable {
@@ -338,6 +355,7 @@ fn would_have(ui: &mut Ui, compared: &Compared) {
         otherwise,
         told,
         untold,
+        here,
     } = compared;
     let (told, untold) = (*told, *untold);
     let words = match (otherwise.is_empty(), untold) {
@@ -346,10 +364,14 @@ fn would_have(ui: &mut Ui, compared: &Compared) {
         (false, 0) => text!("rules-compared-some", told = told),
         (false, _) => text!("rules-compared-some-untold", told = told, untold = untold),
     };
+    if told + untold == 0 {
+        return;
+    }
+    if *here {
+        ui.add(egui::Label::new(text!("rules-compared-here")).wrap());
+    }
     if otherwise.is_empty() {
-        if told + untold > 0 {
-            ui.add(egui::Label::new(words).wrap());
-        }
+        ui.add(egui::Label::new(words).wrap());
         return;
     }
     let colour = colours::lost(ui);

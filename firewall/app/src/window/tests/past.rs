@@ -217,6 +217,41 @@ fn a_change_to_a_rule_says_before_what_it_would_have_done_to_what_was_kept_and_w
 }
 
 #[test]
+fn what_becomes_of_the_file_is_said_anew_in_another_network() {
+    let (mut window, mut history, mut service) = on("History");
+    let at_home = RULES.replace("id = 'no-web'", "id = 'no-web'\nnetwork = 'home'")
+        + "\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n";
+    let mut overview = overview::Model::with(&at_home);
+    overview.status.lease = None;
+    overview.status.networks = vec![control::NetworkStatus {
+        name: "home".to_owned(),
+        judged_as: "there".to_owned(),
+        ..control::NetworkStatus::default()
+    }];
+    service.text = at_home;
+    service.networks = vec![("home".to_owned(), rules::Presence::There)];
+    window.state().shown.overview.be_followed();
+    super::pages::turned(&mut window, "Rules", &mut overview);
+    told(&mut window, &mut history);
+    window.get_by_label_contains("1 no-web: block").click();
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    for words in [
+        "Judged as in the network where this machine is now",
+        "Of the 4 records of the last week would be decided otherwise:",
+    ] {
+        assert!(sees(&window, words), "{words}");
+    }
+    overview.status.networks[0].judged_as = "away".to_owned();
+    service.networks[0].1 = rules::Presence::Away;
+    window.state().shown.overview.turn(&mut overview);
+    window.run_steps(3);
+    work(&mut window, &mut service);
+    let none = "None of the 4 records of the last week would be decided otherwise";
+    assert!(sees(&window, none));
+}
+
+#[test]
 fn what_was_kept_is_shown_row_by_row_and_put_together_with_a_chart() {
     let (mut window, mut service, _) = on("History");
     let shown = rows(&window);
