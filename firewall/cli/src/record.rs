@@ -66,7 +66,7 @@ impl FromStr for Record {
 }
 
 impl Record {
-    /// The packet as it can be asked about now. None: its headers contradict themselves, so no rule is asked.
+    /// The packet as it can be asked about now. None: it is malformed, so no rule is asked.
     pub fn question(&self) -> Result<Option<Question>, String> {
         let Self {
             direction,
@@ -128,7 +128,8 @@ impl Record {
             }
             (None, _, _, "default") => "by the default, as no rule matched".to_owned(),
             (None, _, _, "malformed") => {
-                "for its headers contradict themselves: that is refused before any rule".to_owned()
+                "for its headers contradict themselves or lead on from where they say it goes: that is refused before any rule"
+                    .to_owned()
             }
             (None, _, _, "fragment") => {
                 "by the default, as no rule took the later fragment".to_owned()

@@ -26,8 +26,8 @@ impl Place {
     pub const fn of(reason: Reason, rule: Option<u32>) -> Self {
         match (reason, rule) {
             (Reason::Malformed, _) => Self::NoRule(
-                "No rule can allow it: its headers are cut off or contradict themselves, and nobody can say which rule it \
-                 would fall under.",
+                "No rule can allow it: its headers are cut off, contradict themselves, or lead on from where they say it \
+                 goes, and nobody can say which rule it would fall under.",
             ),
             (Reason::FailMode, _) => Self::NoRule(
                 "No rule can allow it while the service is gone: the rule file's `fail_mode` decides until then. Start the \
