@@ -3,7 +3,7 @@
 ## Was aus einem Paket wurde, und warum
 
 verdict-allow = erlauben
-verdict-block = verwerfen
+verdict-block = blockieren
 verdict-reject = ablehnen
 verdict-ask = fragen
 verdict-defer = zurückstellen
@@ -11,20 +11,20 @@ verdict-defer = zurückstellen
 what-allowed = erlaubt
 what-refused = abgewiesen
 what-rejected = abgelehnt
-what-asked = erfragt
-what-deferred = vertagt
+what-asked = nachgefragt
+what-deferred = zurückgestellt
 what-started = gestartet
 what-ended = beendet
 what-ended-code = beendet { $code }
 what-killed = Signal { $signal }
 what-lost = VERLUST
-what-unknown = FREMD
+what-unknown = UNBEKANNT
 what-first-contact = { $what }, Erstkontakt
 what-changed-program = { $what }, Programm geändert
 
-way-in = ein
-way-out = aus
-way-forward = durch
+way-in = eingehend
+way-out = ausgehend
+way-forward = weitergeleitet
 
 reason-rule = Regel
 reason-default = Vorgabe
@@ -55,7 +55,7 @@ unreadable-record = ein Eintrag der Art { $kind } mit { $count ->
     [one] 1 Byte
    *[other] { $count } Bytes
 }, den diese Version nicht lesen kann
-driver-ended = Der Treiber hat es beendet: { $why }
+driver-ended = Der Treiber hat die Übertragung beendet: { $why }
 ending-detached = Dieses Fenster hat sich abgemeldet.
 ending-stopping = Er wird gerade angehalten.
 ending-incompatible = Eine andere Version tritt an seine Stelle; bitte dieselbe Version dieses Programms installieren.
@@ -92,7 +92,7 @@ column-program = Programm
 column-last = Zuletzt
 column-first = Zuerst
 column-times = Anzahl
-column-place = Ort
+column-place = Gegenstelle
 column-other-end = Gegenstelle
 column-user = Benutzer
 column-records = Einträge
@@ -100,7 +100,7 @@ column-sent = Gesendet
 column-received = Empfangen
 column-allowed = Erlaubt
 column-refused = Abgewiesen
-column-asked = Erfragt
+column-asked = Nachgefragt
 column-action = Aktion
 column-takes = Betrifft
 column-hits = Treffer
@@ -111,7 +111,7 @@ column-when = Wann
 column-set = Menge
 column-from = Herkunft
 column-entries = Einträge
-column-joined = Beigetreten
+column-joined = Aufgenommen
 column-changed = Geändert
 column-asked-for-by = Benutzt von
 
@@ -119,18 +119,18 @@ by-program = Programm
 by-name = Name
 by-rule = Regel
 by-user = Benutzer
-by-place = Ort
+by-place = Gegenstelle
 
 ## Was die Regeln fragen, und Antworten
 
 choice-allow = erlauben
-choice-block = verwerfen
+choice-block = blockieren
 choice-connection = diese Verbindung
 choice-minutes = 10 Minuten
 choice-process = bis das Programm endet
 choice-restart = bis der Dienst neu startet
 choice-always = immer
-choice-place = diesen Ort
+choice-place = diese Gegenstelle
 choice-address = diese Adresse
 choice-port = diesen Port
 choice-everywhere = alles
@@ -174,9 +174,9 @@ held-by-unknown = wer geantwortet hat, ist nicht mehr bekannt
 
 ## Wie es dem Dienst geht
 
-status-title = gatebelld { $version }, Prozess { $pid }, Laufzeit { $age }; Kontrakt { $contract }
+status-title = gatebelld { $version }, Prozess { $pid }, Laufzeit { $age }; Schnittstellenversion { $contract }
 status-rules = Regeln
-status-lease = Probe
+status-lease = auf Probe
 status-zone = Zone
 status-devices = Schnittstellen
 status-memory = Speicher
@@ -187,7 +187,7 @@ status-gone = ohne Dienst
 status-start = Start
 status-adopted = hat übernommen, was ein früherer Dienst im Kernel hinterlassen hatte: kein Paket blieb unbeurteilt
 status-no-devices = noch keine
-status-devices-judged = { $devices }: im IP-Stack beurteilt, wenn sie annehmen, senden und weiterleiten, und in der Control-Group danach, wer an diesem Ende ist
+status-devices-judged = { $devices }: im IP-Stack beurteilt, beim Empfangen, Senden und Weiterleiten, und in der Control-Group danach, wer an diesem Ende ist
 status-in-force = Generation { $generation }: { $count ->
     [one] 1 Regel
    *[other] { $count } Regeln
@@ -247,8 +247,8 @@ size-bytes = { $count ->
 ## Ein Filter, der nicht stimmt
 
 filter-wrong = Zeichen { $column }: { $what }
-filter-no-value = nach { $key } steht, wonach gefiltert wird
-filter-direction = möglich sind in, out und forward, vom Geschützten aus gesehen
+filter-no-value = nach { $key } fehlt, wonach gefiltert werden soll
+filter-direction = möglich sind in, out und forward, aus Sicht dessen, was geschützt wird
 filter-verdict = möglich sind allow, block, reject und ask
 filter-port = ein Port ist eine Zahl bis 65535
 filter-user = ein Benutzer ist eine Zahl; `id -u NAME` nennt sie
@@ -290,7 +290,7 @@ no-service-here = Auf diesem System gibt es keinen Dienst, der gefragt werden k�
 goes-on-by-itself = Dieses Fenster fragt erneut und fährt von selbst fort.
 lease-runs = Generation { $generation } gilt auf Probe: in { $seconds } s kehrt Generation { $fallback } von selbst zurück.
 lease-keep = Behalten
-lease-return = Jetzt zurück
+lease-return = Jetzt zurücknehmen
 close = Schließen
 copy = Kopieren
 copy-row = Zeile kopieren
@@ -298,7 +298,7 @@ copy-command = Befehl kopieren
 done = Fertig
 undo = Rückgängig
 order-by = Ordnen nach { $column }
-no-window = Es lässt sich kein Fenster zeigen: { $why }; ein Terminal braucht keines
+no-window = Es lässt sich kein Fenster zeigen: { $why }; im Terminal geht es ohne
 not-told-by = { $device } lässt sich nicht lesen
 
 ## Der Filter
@@ -311,7 +311,7 @@ filter-help = Wörter, die irgendwo stehen, und wonach gatebell watch filtert: d
 
 live-pause = Pause
 live-together = Gruppieren
-live-together-help = Eine Zeile je Programm und Ort, mit der Anzahl
+live-together-help = Eine Zeile je Programm und Gegenstelle, mit der Anzahl
 live-counts = { $all ->
     [one] 1 Zeile
    *[other] { $all } Zeilen
@@ -333,7 +333,7 @@ folded = { $words }, eingeklappt
 save-as = Als { $format } speichern
 save-written = Geschrieben: { $file }
 save-not-written = Es wurde nichts geschrieben: { $why }
-save-cannot = { $file } lässt sich nicht schreiben: { $why }; bitte das beheben und erneut speichern
+save-cannot = { $file } lässt sich nicht schreiben: { $why }; bitte beheben und erneut speichern
 save-full = { $folder } ist voll von solchen Dateien: bitte einige löschen und erneut speichern
 
 ## Warum ein Paket abgewiesen oder erlaubt wurde, und die Regel, die anders entscheidet
@@ -356,15 +356,15 @@ no-rule-fail-mode = Keine Regel kann es erlauben, solange der Dienst beendet ist
 place-above-rule = vor Regel „{ $rule }“ (Zeile { $line })
 place-above-number = vor Regel Nummer { $number } der Generation { $generation }, deren Name hier nicht bekannt ist; vor allen anderen Regeln ist immer richtig
 place-anywhere = irgendwo unter den Regeln
-place-taking-rule = vor der Regel, die es jetzt betrifft
+place-taking-rule = vor der Regel, unter die es jetzt fällt
 place-first = vor allen anderen Regeln
-place-last = nach allen anderen Regeln: noch betrifft es keine
-place-before = vor Regel „{ $rule }“, die es jetzt betrifft
+place-last = nach allen anderen Regeln: noch fällt es unter keine
+place-before = vor Regel „{ $rule }“, unter die es jetzt fällt
 place-after = nach Regel „{ $rule }“
 allow-this = Dies erlauben
-block-this = Dies verwerfen
+block-this = Dies blockieren
 as-this-rule = als diese Regel, { $place }:
-into-the-file = Hier nimmt kein Dienst es auf einen Klick an; bitte in die Regeldatei schreiben, { $place }:
+into-the-file = Hier nimmt kein Dienst Änderungen per Klick an; bitte in die Regeldatei schreiben, { $place }:
 wish-of = für
 wish-about = betrifft
 who-program = dieses Programm ({ $path })
@@ -403,7 +403,7 @@ change-replaced = In diesem Augenblick ändert jemand anderes die Regeln, und es
 change-patience = Die Firewall hat zwei Minuten lang nicht geantwortet: vielleicht hat niemand die Berechtigung erteilt. Bitte nachsehen, was in Kraft ist, und erneut versuchen: gatebell rules show
 change-by-others = Andere haben die Regeln seit „{ $what }“ geändert, und ein Zurücknehmen nähme auch deren Änderungen zurück. Was von wem geändert wurde: sudo gatebell rules log
 draft-allowed-already = Die geltenden Regeln erlauben es bereits.
-draft-blocked-already = Die geltenden Regeln verwerfen es bereits.
+draft-blocked-already = Die geltenden Regeln blockieren es bereits.
 draft-other-program = Keine solche Regel entscheidet über dieses Paket: sein Programm ist nicht die Datei, die jetzt diesen Pfad hat. Bitte etwas anderes als dieses Programm wählen.
 edit-nothing-changes = Es ändert sich nichts: Regel „{ $rule }“ ist bereits so.
 edit-rule-gone = Regel „{ $rule }“ ist nicht mehr unter den geltenden Regeln.
@@ -418,7 +418,7 @@ answers-taken-back = { $count ->
 set-joined = { $address } ist in { $set }, bis sie entfernt wird
 set-joined-for = { $address } ist { $minutes } min lang in { $set }
 set-left = { $address } ist nicht mehr in { $set }
-set-stays = { $address } ist trotzdem in { $set }: dort steht sie in der Regeldatei
+set-stays = { $address } ist trotzdem in { $set }: sie steht so in der Regeldatei
 
 ## Warum der Dienst nicht gefragt werden kann
 
@@ -430,7 +430,7 @@ failed-misfit = gatebelld antwortet { $what }; bitte dieselbe Version von gatebe
 rules-no-text = Der Dienst hat die Regeln im Kernel vorgefunden und ihren Text nicht; bitte eine Regeldatei anwenden: gatebell rules apply DATEI
 rules-on-lease = Es gelten Regeln auf Probe; es wurde nichts geändert: bitte sie zuerst behalten oder zurücknehmen, `gatebell rules confirm` oder `gatebell rules revert`
 rules-unreadable = Dieses Fenster kann die geltenden Regeln nicht lesen; vielleicht ist es von einer anderen Version als der Dienst: bitte dieselbe installieren.
-rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; es wurde nichts geändert: bitte sie zuerst in Kraft setzen, `sudo systemctl reload gatebell`, oder zurücknehmen: gatebell rules show
+rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; an den geltenden Regeln wurde nichts geändert: bitte die Datei zuerst in Kraft setzen, `sudo systemctl reload gatebell`, oder ihre Änderung zurücknehmen: gatebell rules show
 
 ## Karte, Benachrichtigung und Symbolleiste
 
@@ -446,8 +446,8 @@ card-answer = Antwort
 card-how-long = wie lange
 card-about = betrifft
 card-give = Antworten (Eingabe)
-card-leave = Stehen lassen
-card-choose-first = zuerst wählen: A erlaubt, B verwirft
+card-leave = Offen lassen
+card-choose-first = zuerst wählen: A erlaubt, B blockiert
 card-keys-are-filters = die Tasten gehören dem Filter; Esc verlässt ihn
 card-how = A oder B, dann Eingabe
 card-left = { $left } von { $all ->
@@ -477,8 +477,8 @@ notice-more = { $asked }; { $more ->
 }
 notice-not-answered = Gatebell: nicht beantwortet
 notice-open = Fenster öffnen
-notice-allow = 10 Minuten erlauben
-notice-block = 10 Minuten verwerfen
+notice-allow = 10 Minuten lang erlauben
+notice-block = 10 Minuten lang blockieren
 notice-trouble = Die Arbeitsumgebung zeigt keine Benachrichtigungen über Fragen: { $why }
 tray-nothing = Es gibt keine Fragen.
 tray-waiting = { $count ->
@@ -503,26 +503,26 @@ past-filtered = Nichts, was aus dieser Zeit aufbewahrt wurde, entspricht dem Fil
 past-nothing = Aus dieser Zeit wurde nichts aufbewahrt. Was Ihre eigenen Programme tun, erscheint hier, sobald sie mit anderen sprechen; was die Programme anderer tun, sieht nur root: sudo gatebell history
 past-ends-not-kept = Die eigene Adresse, der eigene Port und die Schnittstelle werden nicht aufbewahrt: Regeln, die danach fragen, können anders entscheiden.
 past-unknown-way = Diese Version weiß nicht, in welche Richtung es ging.
-past-many-places = Dies sind viele Orte, zusammen gezählt: keiner davon ist einzeln aufbewahrt. Die Seite „Live“ zeigt jeden, sobald er vorkommt.
-past-no-ports = Wonach gefragt wurde, wird nicht aufbewahrt, wo es keine Ports gibt. Bitte das Paket auf der Seite „Live“ wählen, sobald es vorkommt.
+past-many-places = Dies sind viele Gegenstellen, zusammen gezählt: keine davon ist einzeln aufbewahrt. Die Seite „Live“ zeigt jede, sobald sie vorkommt.
+past-no-ports = Bei Protokollen ohne Ports wird nicht aufbewahrt, wonach gefragt wurde. Bitte das Paket auf der Seite „Live“ wählen, sobald es vorkommt.
 last-allowed = erlaubt { $by }
-last-asked = erfragt { $by }
+last-asked = nachgefragt { $by }
 last-refused = abgewiesen { $by }
 last-by-rule = durch Regel „{ $rule }“
 last-by-default = durch die Vorgabe
-chart-carried-minute = Übertragen je Minute: höchstens { $size }; darunter abgewiesen: höchstens { $refused }
-chart-carried-hour = Übertragen je Stunde: höchstens { $size }; darunter abgewiesen: höchstens { $refused }
-chart-carried-day = Übertragen je Tag (UTC): höchstens { $size }; darunter abgewiesen: höchstens { $refused }
-chart-allowed-minute = Erlaubt je Minute: höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
-chart-allowed-hour = Erlaubt je Stunde: höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
-chart-allowed-day = Erlaubt je Tag (UTC): höchstens { $allowed }; darunter abgewiesen: höchstens { $refused }
+chart-carried-minute = Übertragen je Minute: höchstens { $size }; unten die abgewiesenen: höchstens { $refused }
+chart-carried-hour = Übertragen je Stunde: höchstens { $size }; unten die abgewiesenen: höchstens { $refused }
+chart-carried-day = Übertragen je Tag (UTC): höchstens { $size }; unten die abgewiesenen: höchstens { $refused }
+chart-allowed-minute = Erlaubt je Minute: höchstens { $allowed }; unten die abgewiesenen: höchstens { $refused }
+chart-allowed-hour = Erlaubt je Stunde: höchstens { $allowed }; unten die abgewiesenen: höchstens { $refused }
+chart-allowed-day = Erlaubt je Tag (UTC): höchstens { $allowed }; unten die abgewiesenen: höchstens { $refused }
 chart-bar = { $time }: { $size }, erlaubt { $allowed }, abgewiesen { $refused }
 chart-whole-minute = Nach Minuten, { $bars } davon; am meisten um { $most }
 chart-whole-hour = Nach Stunden, { $bars } davon; am meisten um { $most }
 chart-whole-day = Nach Tagen (UTC), { $bars } davon; am meisten am { $most }
 programs-places = { $program }, { $count ->
-    [one] 1 Ort
-   *[other] { $count } Orte
+    [one] 1 Gegenstelle
+   *[other] { $count } Gegenstellen
 }
 programs-contact = { $program }, { $mark }
 programs-new = neu
@@ -545,8 +545,8 @@ rules-none = { $file } enthält keine Regeln: es entscheiden die Vorgaben. Für 
 rules-title = { $rule }: { $action }, { $takes }
 rules-put = In Kraft setzen
 rules-try = { $seconds } s lang erproben
-rules-asking-file = Was aus der Datei wird, wird erfragt …
-rules-no-click = Hier nimmt kein Dienst es auf einen Klick an.
+rules-asking-file = Es wird ermittelt, was aus der Datei wird …
+rules-no-click = Hier nimmt kein Dienst Änderungen per Klick an.
 rules-text = Der Text der Regel
 rules-then = danach: { $warning }
 rules-compared-here = Beurteilt wie in dem Netz, in dem dieser Rechner jetzt ist: Regeln für andere Netze sind aus.
@@ -584,11 +584,11 @@ rules-row = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, {
 rules-row-last = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, zuletzt { $last }, { $remarks }
 rules-disabled = ausgeschaltet
 rules-elsewhere = in diesem Netz aus
-rules-covered = trifft nie zu: eine Regel davor betrifft alles davon
+rules-covered = trifft nie zu: eine Regel davor erfasst das alles schon
 rules-reported = wird gemeldet
 rules-not-reported = wird nicht gemeldet
-rules-default-takes = { $way }: was keine Regel betrifft
-rules-default-row = Vorgabe für { $way }: { $action }, { $remarks }
+rules-default-takes = { $way }: alles, was unter keine Regel fällt
+rules-default-row = Vorgabe, { $way }: { $action }, { $remarks }
 rules-enable = einschalten
 rules-disable = ausschalten
 rules-move-up = nach oben
@@ -615,7 +615,7 @@ sets-hour = für eine Stunde
 sets-day = für einen Tag
 sets-always = bis sie entfernt wird
 sets-none = { $file } enthält keine Mengen. Eine Menge sind Adressen unter einem Namen: dort aufgeschrieben, in einer eigenen Datei wie einer Sperrliste, oder durch ihre Namen bekannt: [[set]] mit id und addresses, file oder names; Regeln fragen nach ihr mit "@id".
-sets-many = { $joined } sind beigetreten; hier stehen die letzten { $shown }, alle nennt: gatebell set list { $set }
+sets-many = { $joined } wurden aufgenommen; hier stehen die letzten { $shown }, alle nennt: gatebell set list { $set }
 sets-address = Adresse
 sets-join = Aufnehmen
 sets-title = { $set }: { $count ->
@@ -623,7 +623,7 @@ sets-title = { $set }: { $count ->
    *[other] { $grouped } Einträge
 }, Herkunft { $from }; { $asked }
 sets-asked-for = benutzt von { $rules }
-sets-not-asked-for = keine Regel fragt danach
+sets-not-asked-for = von keiner Regel benutzt
 sets-remove = Entfernen
 sets-remove-this = { $address } entfernen
 sets-left = noch { $seconds } s
@@ -655,7 +655,7 @@ status-app-lies = { $counted }; es sagt über seinen Ring, was nicht sein kann: 
 status-past = frühere
 status-allowed = erlaubt
 status-refused = abgewiesen
-status-connects = Aufbau
+status-connects = Verbindungsversuche
 status-connects-refused = { $refused } sofort abgelehnt, noch vor dem ersten Paket
 status-connections = Verbindungen
 status-flows = { $flows } von { $most }

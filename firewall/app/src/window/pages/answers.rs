@@ -13,14 +13,14 @@ use view::answer;
 use view::entry::{day_and_time, way_named};
 use view::text;
 
-const WIDTHS: [f32; 7] = [72.0, 240.0, 62.0, 42.0, 260.0, 190.0, 120.0];
+const WIDTHS: [f32; 7] = [72.0, 240.0, 62.0, 76.0, 260.0, 190.0, 120.0];
 const TABLE: TitledTable = TitledTable {
     name: "answers",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 1_156.0;
+const NEEDED: f32 = 1_190.0;
 
 /// What of the page is the window's own.
 #[derive(Debug, Default)]

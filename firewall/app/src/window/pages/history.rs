@@ -15,17 +15,17 @@ use view::history::{self, By, Sum, size};
 use view::text;
 
 const WIDTHS: [f32; 10] = [
-    144.0, 130.0, 46.0, 66.0, 280.0, 120.0, 180.0, 62.0, 66.0, 76.0,
+    144.0, 130.0, 76.0, 66.0, 280.0, 120.0, 180.0, 62.0, 66.0, 76.0,
 ];
 const TABLE: TitledTable = TitledTable {
     name: "history",
     widths: &WIDTHS,
     follows: false,
 };
-const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 82.0, 60.0, 80.0, 80.0, 150.0];
+const SUM_WIDTHS: [f32; 7] = [360.0, 66.0, 82.0, 84.0, 80.0, 80.0, 150.0];
 /// The widths below which a table is scrolled sideways.
-const NEEDED: f32 = 1_330.0;
-const SUM_NEEDED: f32 = 1_016.0;
+const NEEDED: f32 = 1_360.0;
+const SUM_NEEDED: f32 = 1_040.0;
 
 /// What of the page is the window's own.
 #[derive(Debug, Default)]

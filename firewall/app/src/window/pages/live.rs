@@ -20,15 +20,15 @@ use view::text;
 /// Rows that one painting looks through for the filter at most.
 const LOOKED_THROUGH_AT_ONCE: usize = 5_000;
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 912.0;
+const NEEDED: f32 = 946.0;
 const EACH: TitledTable = TitledTable {
     name: "live",
-    widths: &[96.0, 76.0, 42.0, 66.0, 330.0, 190.0],
+    widths: &[96.0, 76.0, 76.0, 66.0, 330.0, 190.0],
     follows: true,
 };
 const BY_PLACE: TitledTable = TitledTable {
     name: "live-together",
-    widths: &[112.0, 76.0, 50.0, 56.0, 240.0, 300.0],
+    widths: &[112.0, 76.0, 76.0, 56.0, 240.0, 300.0],
     follows: true,
 };
 /// By what each column of what was put together orders it.

@@ -17,14 +17,14 @@ use view::entry::day_and_time;
 use view::history::{Sum, size};
 use view::text;
 
-const WIDTHS: [f32; 7] = [330.0, 80.0, 90.0, 70.0, 92.0, 64.0, 150.0];
+const WIDTHS: [f32; 7] = [330.0, 80.0, 90.0, 70.0, 92.0, 88.0, 150.0];
 const TABLE: TitledTable = TitledTable {
     name: "programs",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 1_060.0;
+const NEEDED: f32 = 1_084.0;
 /// Columns that count: their largest come first.
 const COUNTS: std::ops::RangeInclusive<usize> = 1..=5;
 

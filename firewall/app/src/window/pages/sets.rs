@@ -13,14 +13,14 @@ use std::time::Duration;
 use view::entry::{clean, day_and_time};
 use view::text;
 
-const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 84.0, 150.0, 180.0];
+const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 98.0, 150.0, 180.0];
 const TABLE: TitledTable = TitledTable {
     name: "sets",
     widths: &WIDTHS,
     follows: false,
 };
 /// The width below which the table is scrolled sideways.
-const NEEDED: f32 = 1_090.0;
+const NEEDED: f32 = 1_104.0;
 /// Of who has joined so many are shown, the last ones; the command line shows all.
 const SHOWN: usize = 200;
 /// The height in which they are scrolled.

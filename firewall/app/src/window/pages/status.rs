@@ -11,7 +11,7 @@ use view::entry::way;
 use view::{status, text};
 
 /// The width of the column of names.
-const NAMES: f32 = 96.0;
+const NAMES: f32 = 132.0;
 
 /// The page; nothing of it is the window's own.
 #[derive(Debug, Default)]

@@ -197,7 +197,7 @@ fn a_question_is_asked_and_answered_in_the_windows_language_by_the_same_keys() {
     full.window.run_steps(4);
     for words in [
         "Darf dies hinaus?",
-        "ohne Antwort: verwerfen in ",
+        "ohne Antwort: blockieren in ",
         "hinaus, an 192.0.2.7 tcp Port 443",
         "die Vorgabe fragt; Pakete: 3",
         "bis das Programm endet (T)",
