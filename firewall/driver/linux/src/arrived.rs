@@ -152,11 +152,10 @@ const fn bit(verdict: u32) -> u8 {
 /// The packet that was delivered last on this processor.
 #[inline(always)]
 fn here() -> Option<&'static mut Arrived> {
+    let arrived = ARRIVED.get_ptr_mut(0)?;
     // SAFETY: the map's value for this processor, which outlives the program. Programs of one kind do not interrupt each other, and
     // none of them holds two of these at a time.
-    ARRIVED
-        .get_ptr_mut(0)
-        .map(|arrived| unsafe { &mut *arrived })
+    Some(unsafe { &mut *arrived })
 }
 
 /// All of the headers in numbers, which are compared without a function that eBPF does not have.
