@@ -1,7 +1,7 @@
 //! The command line: what needs no driver and no privileges, on every system alike; and, on Linux, what asks the running
 //! service or is told by the driver ([`live`]).
 //!
-//! It may depend on `firewall_abi`, `engine`, `rules`, `store`, and on `control` for its client; [`live`] on `view` and `channel` too. What
+//! It may depend on `firewall_abi`, `engine`, `rules`, `store`, on `control` for its client, and on `view` for words; [`live`] on `channel` too. What
 //! a rule file means is not decided here: the verdicts are the engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
 //!
 //! Rules that hold here:
