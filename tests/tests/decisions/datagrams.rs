@@ -299,6 +299,7 @@ fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
             [u64::from(meant), u64::from(!meant), 0],
             "{program}"
         );
+        assert_eq!(zone.ask().hits().unwrap().hits[1], u64::from(meant));
         assert_eq!(told(&mut app), 1, "{program}");
     }
 }

@@ -9,7 +9,7 @@ use crate::tables;
 use aya_ebpf::btf_maps::PerCpuArray;
 use aya_ebpf::macros::btf_map;
 use engine::{Parsed, Shape, parse};
-use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
+use firewall_abi::packet::{Direction, NO_RULE, PacketHeaders, Verdict};
 
 /// What was delivered last.
 #[repr(C)]
@@ -27,6 +27,17 @@ struct Arrived {
     settled: u8,
     /// and for each that was told there.
     told: u8,
+    /// The rules that were counted at a socket, the last one first: few sockets get one packet by more of them.
+    rules: [u32; 4],
+}
+
+impl Arrived {
+    /// Nothing was counted or told of it at a socket yet.
+    #[inline(always)]
+    const fn begin_to_count(&mut self) {
+        (self.settled, self.told) = (0, 0);
+        self.rules = [NO_RULE; 4];
+    }
 }
 
 #[btf_map]
@@ -42,7 +53,8 @@ pub fn note<P: PacketView>(packet: &P, parsed: &Parsed, left: bool) {
     arrived.headers = parsed.flow;
     arrived.shape = parsed.shape;
     arrived.left = left.into();
-    (arrived.taken, arrived.settled, arrived.told) = (0, 0, 0);
+    arrived.taken = 0;
+    arrived.begin_to_count();
 }
 
 /// Whether a packet was allowed as it was delivered; it becomes again what it was then. What is not known here was held back in
@@ -62,7 +74,7 @@ pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
             arrived.headers = parsed.flow;
             arrived.shape = parsed.shape;
             (arrived.left, arrived.taken) = (1, 1);
-            (arrived.settled, arrived.told) = (0, 0);
+            arrived.begin_to_count();
             return false;
         }
     }
@@ -141,6 +153,22 @@ pub extern "C" fn gatebell_was_told(verdict: u32) -> u32 {
         core::mem::replace(&mut arrived.told, told)
     });
     (before & bit(verdict) != 0).into()
+}
+
+/// Whether a rule was counted for the packet where another socket gets it, or the same one is asked about once more, as DCCP does over
+/// IPv6. 1: it was. Else it is taken to be counted now.
+///
+/// A global function for the verifier, as `gatebell_classify` is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_was_counted(rule: u32) -> u32 {
+    let Some(arrived) = here() else { return 0 };
+    let [first, second, third, fourth] = arrived.rules;
+    if rule == first || rule == second || rule == third || rule == fourth {
+        return 1;
+    }
+    arrived.rules = [rule, first, second, third];
+    0
 }
 
 /// A bit for each verdict.

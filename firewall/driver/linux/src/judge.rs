@@ -227,6 +227,8 @@ impl<'a, P: PacketView> AtZone<'a, P> {
 
 /// Beside what the rules are asked about: what they say may not be the verdict, and is counted where it is.
 const UNCOUNTED: u32 = 2;
+/// The same: it is asked for a socket, and others may get the same packet.
+const AT_SOCKET: u32 = 4;
 
 /// Makes of a packet as it was sent what is forwarded again; and of what the rules say of it what they say where it goes, unless that
 /// does not decide.
@@ -381,7 +383,8 @@ impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
             find_local(self.packet, &packet.flow, self.local);
         }
         self.asked = true;
-        gatebell_classify(packet, self.local, asked as u32, decision);
+        let socket = if P::AT_SOCKET { AT_SOCKET } else { 0 };
+        gatebell_classify(packet, self.local, asked as u32 | socket, decision);
         // Rules that came meanwhile may ask what was not looked for: its next packet asks them again.
         if head(tables).is_none_or(|head| head.generation != decision.generation) {
             decision.generation = 0;
@@ -466,10 +469,15 @@ pub extern "C" fn gatebell_classify(
     let local = unsafe { &mut *local };
     let rules = InForce::now();
     let head = head(&rules);
-    let counted = asked == Asked::Packet as u32;
+    let (counted, at_socket) = (
+        asked & !AT_SOCKET == Asked::Packet as u32,
+        asked & AT_SOCKET != 0,
+    );
     let asked = asked_about(asked);
     let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = counted && !local.is_connect();
+    let counts = counted
+        && !local.is_connect()
+        && !(at_socket && arrived::gatebell_was_counted(decision.rule) == 1);
     if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }
