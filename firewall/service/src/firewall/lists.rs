@@ -2,7 +2,7 @@
 
 use super::{Firewall, Refused, now};
 use crate::programs;
-use crate::rulebook::Held;
+use crate::rulebook::LoadedRules;
 use crate::subscriptions::{Became, Followed, News, RulesInForce, wanted};
 use crate::troubles::Cause;
 use control::SubscribedList;
@@ -68,7 +68,7 @@ impl Firewall {
         self.subscriptions.follow(followed, rules);
     }
 
-    fn lists_of(&self, held: Option<&Held>) -> Vec<Followed> {
+    fn lists_of(&self, held: Option<&LoadedRules>) -> Vec<Followed> {
         let Some(held) = held else {
             return Vec::new();
         };

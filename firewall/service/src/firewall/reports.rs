@@ -3,7 +3,7 @@
 use super::{Firewall, devices};
 use crate::named_sets::NotJoined;
 use crate::rejected::Answered;
-use crate::rulebook::{Budget, Held, refused};
+use crate::rulebook::{LoadedRules, MemoryBudget, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::Result;
@@ -36,7 +36,7 @@ impl Firewall {
             cgroup: self.config.cgroup.clone(),
             devices: devices(),
             pins: self.config.pins.clone(),
-            rules: held.map_or(nothing, Held::in_force),
+            rules: held.map_or(nothing, LoadedRules::in_force),
             lease: self.rulebook.lease(),
             fail_mode: held
                 .map(|held| held.fail_mode)
@@ -236,9 +236,9 @@ impl Firewall {
     }
 
     /// What rings leave to tables.
-    pub(super) fn budget(&mut self) -> Budget {
+    pub(super) fn budget(&mut self) -> MemoryBudget {
         let (whole, rings) = (self.config.kernel_memory, self.rings());
-        Budget {
+        MemoryBudget {
             whole,
             tables: whole.saturating_sub(rings.attached + rings.let_go),
         }

@@ -3,7 +3,7 @@
 use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
-use crate::rulebook::{Held, New, Renewed, refused};
+use crate::rulebook::{LoadedRules, NewRules, Renewed, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use crate::{fallback_rules, programs};
@@ -107,7 +107,7 @@ impl Firewall {
         ends_lease: bool,
     ) -> Result<Applied, Refused> {
         let budget = self.budget();
-        let new = New {
+        let new = NewRules {
             name,
             text,
             rules,
@@ -123,7 +123,7 @@ impl Firewall {
         Ok(self.applied(&held, rules))
     }
 
-    pub(super) fn are_good(&mut self, held: &Held, rules: &Rules, compiled: Compiled) {
+    pub(super) fn are_good(&mut self, held: &LoadedRules, rules: &Rules, compiled: Compiled) {
         self.troubles.of(Cause::StandIn).is_over();
         self.troubles.of(Cause::Rules).is_over();
         self.troubles.of(Cause::Missing).stands(missing(rules));
@@ -186,7 +186,7 @@ impl Firewall {
             return Ok(applied);
         };
         let budget = self.budget();
-        let new = New {
+        let new = NewRules {
             name,
             text,
             rules: &rules,
@@ -305,7 +305,7 @@ impl Firewall {
         }
     }
 
-    pub(super) fn applied(&mut self, held: &Held, rules: &Rules) -> Applied {
+    pub(super) fn applied(&mut self, held: &LoadedRules, rules: &Rules) -> Applied {
         let file = held.text.as_ref().map_or("", |(name, _)| name);
         self.names.insert(held.generation, file, rules);
         self.programs.follow(self.rulebook.programs());
@@ -396,7 +396,7 @@ impl Firewall {
     }
 
     /// What was confirmed, where its text can't be read any more: that is a warning, for everything is done.
-    pub(super) fn confirmed_unread(&mut self, held: &Held, unreadable: &Refused) -> Applied {
+    pub(super) fn confirmed_unread(&mut self, held: &LoadedRules, unreadable: &Refused) -> Applied {
         self.keep_names();
         self.programs.follow(self.rulebook.programs());
         let warning = format!(

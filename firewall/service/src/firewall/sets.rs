@@ -4,7 +4,7 @@ use super::{Firewall, Refused};
 use crate::driver::now_ns;
 use crate::members::{self, JoinedByName, Now};
 use crate::named_sets::{Join, Wanted};
-use crate::rulebook::{Held, refused};
+use crate::rulebook::{LoadedRules, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
 use anyhow::{Context, Result};
@@ -203,7 +203,7 @@ impl Firewall {
     }
 
     /// The sets of rules that an earlier service compiled.
-    fn read_listed(&self, held: Option<&Held>) -> Result<Arc<[Set]>, Refused> {
+    fn read_listed(&self, held: Option<&LoadedRules>) -> Result<Arc<[Set]>, Refused> {
         let Some((name, text)) = held.and_then(|held| held.text.as_ref()) else {
             return Err(Refused::System(control::NO_TEXT.to_owned()));
         };
