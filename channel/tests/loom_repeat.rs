@@ -5,25 +5,15 @@
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+mod explored;
+
 use channel::Refusal;
 use channel::driver::repeat::{Again, RepeatKernel, Repeats};
-use channel::driver::table::Lock;
+use explored::{SpinLock, explore};
 use loom::cell::UnsafeCell;
 use loom::sync::Mutex;
 use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
-
-struct SpinLock<T>(Mutex<T>);
-
-impl<T: Send> Lock<T> for SpinLock<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
-    }
-
-    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
-        run(&mut self.0.lock().unwrap())
-    }
-}
 
 /// A file's memory, which its CLOSE gives back.
 #[derive(Default)]
@@ -127,12 +117,6 @@ fn tick(file: File, left: &mut u32) -> Again {
     } else {
         Again::In(1)
     }
-}
-
-fn explore(check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(check);
 }
 
 #[test]

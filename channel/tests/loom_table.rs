@@ -5,12 +5,16 @@
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
+#[expect(dead_code, reason = "the model has locks of its own")]
+mod explored;
+
 use channel::driver::table::Signal;
 use channel::sys::Fetched;
 use channel::sys::model::{Kernel, Model, OpenDevice, Process};
 use channel::{Ending, Kind, Mask, Refusal, System};
 use channel_abi::command::{ALL_USERS, Drained, Reference, Referenced};
 use channel_abi::{Command, Header, Ledger, VERSION};
+use explored::explore;
 use loom::sync::Arc;
 use loom::thread;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -30,12 +34,6 @@ struct Half([u64; 256]);
 
 const WHOLE: Whole = Whole([0; 512]);
 const HALF: Half = Half([0; 256]);
-
-fn explore(check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(check);
-}
 
 struct App {
     device: OpenDevice,

@@ -5,10 +5,12 @@
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-use channel::driver::table::Lock;
+mod explored;
+
 use channel::driver::work::{
     Cancellation, InnerEvent, PendingRequest, WorkEnd, WorkKernel, WorkPlace,
 };
+use explored::{SpinLock, explore};
 use loom::cell::UnsafeCell;
 use loom::sync::atomic::{AtomicBool, Ordering, fence};
 use loom::sync::{Condvar, Mutex};
@@ -38,18 +40,6 @@ impl InnerEvent for Event {
         while !*set {
             set = self.wake.wait(set).unwrap();
         }
-    }
-}
-
-struct SpinLock<T>(Mutex<T>);
-
-impl<T: Send> Lock<T> for SpinLock<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
-    }
-
-    fn with<R>(&self, run: impl FnOnce(&mut T) -> R) -> R {
-        run(&mut self.0.lock().unwrap())
     }
 }
 
@@ -247,12 +237,6 @@ fn dispatch(irp: Arc<Irp>, driver: Arc<Driver>, place: &'static WorkPlace<Kernel
     assert!(driver.claim(), "the place is free");
     let releases = driver.clone();
     place.start(Request { irp, driver }, waits, move || releases.release());
-}
-
-fn explore(check: impl Fn() + Sync + Send + 'static) {
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(check);
 }
 
 #[test]
