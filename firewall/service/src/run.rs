@@ -11,7 +11,6 @@ use crate::sweep::NextSweep;
 use crate::{keeper, log, rejected, subscriptions};
 use anyhow::{Context, Result};
 use clap::Parser;
-use control::Stats;
 use history::Bounds;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
@@ -307,31 +306,13 @@ fn in_short(firewall: &mut Firewall) -> String {
     line
 }
 
+/// What the driver counted, and the sums over all directions.
 fn counted(what: &str, firewall: &mut Firewall) -> Result<Value> {
-    let Stats {
-        allowed_in,
-        blocked_in,
-        allowed_out,
-        blocked_out,
-        allowed_forward,
-        blocked_forward,
-        refused_connects,
-        left_in,
-        flows_full,
-        flows,
-        ..
-    } = firewall.stats()?;
-    Ok(json!({
-        what: {
-            "blocked": blocked_in + blocked_out + blocked_forward,
-            "allowed": allowed_in + allowed_out + allowed_forward,
-            "blocked_in": blocked_in, "blocked_out": blocked_out,
-            "allowed_in": allowed_in, "allowed_out": allowed_out,
-            "allowed_forward": allowed_forward, "blocked_forward": blocked_forward,
-            "refused_connects": refused_connects, "left_in": left_in,
-            "flows_full": flows_full, "flows": flows,
-        }
-    }))
+    let stats = firewall.stats()?;
+    let mut counted = json!(stats);
+    counted["blocked"] = json!(stats.blocked_in + stats.blocked_out + stats.blocked_forward);
+    counted["allowed"] = json!(stats.allowed_in + stats.allowed_out + stats.allowed_forward);
+    Ok(json!({ what: counted }))
 }
 
 /// One line for the program that started us. Whether it still reads is its own affair.
