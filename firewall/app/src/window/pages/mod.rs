@@ -30,7 +30,7 @@ pub const ROW: f32 = 20.0;
 /// The width below which the window's name and its device give way to the tabs.
 const ROOM_FOR_TITLES: f32 = 760.0;
 /// Ctrl with the number of a tab turns to its page.
-const KEYS: [Key; 9] = [
+pub(in crate::window) const KEYS: [Key; 9] = [
     Key::Num1,
     Key::Num2,
     Key::Num3,

@@ -4,6 +4,7 @@ use super::past::{elsewhere, telnet};
 use super::*;
 use crate::past;
 use crate::past::talkers::tests::ssh;
+use crate::window::pages::KEYS;
 use eframe::egui::epaint::Shape;
 use eframe::egui::{Key, Modifiers};
 use std::time::SystemTime;
@@ -15,19 +16,6 @@ const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[set]]
     [[rule]]\nid = 'no-web'\naction = 'reject'\ndirection = 'out'\nprotocol = 'tcp'\nports = [80, 443]\n\n[[rule]]\nid = 'all'\n\
     action = 'allow'\nprotocol = 'udp'\n\n[[rule]]\nid = 'late'\naction = 'block'\nprotocol = 'udp'\nports = 53\ndestination = \
     '@bad'\n\n[[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n";
-
-/// The keys that turn to pages, by their places.
-const KEYS: [Key; 9] = [
-    Key::Num1,
-    Key::Num2,
-    Key::Num3,
-    Key::Num4,
-    Key::Num5,
-    Key::Num6,
-    Key::Num7,
-    Key::Num8,
-    Key::Num9,
-];
 
 /// A window that has something to show on each page, and its service.
 struct Full {
