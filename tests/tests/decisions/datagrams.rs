@@ -3,6 +3,7 @@
 use super::*;
 use control::Stats;
 use std::net::IpAddr;
+use std::path::Path;
 use zone::probe::{Namespace, reaches};
 
 /// A program of its own, which rules can ask for.
@@ -10,6 +11,24 @@ fn program(name: &str) -> Temporary {
     let program = Temporary::named(name);
     fs::copy(std::env::current_exe().unwrap(), &program.0).unwrap();
     program
+}
+
+/// What comes in by UDP, as keys of a rule.
+const DATAGRAM_IN: &str = "direction = \"in\"\nprotocol = \"udp\"";
+
+/// These keys of a rule, about this program.
+fn of_program(keys: &str, program: &Path) -> String {
+    format!("{keys}\nprogram = \"{}\"", program.display())
+}
+
+/// Quiet rules, and one that allows what has these keys.
+fn quiet_with(id: &str, keys: &str) -> String {
+    QUIET.to_owned() + &rule(id, "allow", keys)
+}
+
+/// The same rules, but nothing goes out by default.
+fn nothing_out(rules: &str) -> String {
+    rules.replace("outbound = \"allow\"", "outbound = \"block\"")
 }
 
 /// A datagram from outside to port 7001.
@@ -35,11 +54,8 @@ fn gets(zone: &Protected, who: &Somebody, to: &str, meant: bool, send: impl Fn()
 #[test]
 fn a_datagram_with_more_behind_it_than_its_length_says_is_judged_by_who_gets_it() {
     let program = program("trailing");
-    let keys = format!(
-        "direction = \"in\"\nprotocol = \"udp\"\nports = 7001\nprogram = \"{}\"",
-        program.0.display()
-    );
-    let zone = Protected::with(&(QUIET.to_owned() + &rule("served", "allow", &keys)));
+    let keys = of_program(&format!("{DATAGRAM_IN}\nports = 7001"), &program.0);
+    let zone = Protected::with(&quiet_with("served", &keys));
     let sender = Sender::open(&outside(&zone));
     for (from, to) in [(OUTSIDE, INSIDE), (OUTSIDE_V6, INSIDE_V6)] {
         let send = || sender.send_with_more(&datagram(from, to));
@@ -57,11 +73,11 @@ fn a_datagram_with_more_behind_it_than_its_length_says_is_judged_by_who_gets_it(
 #[test]
 fn who_gets_a_datagram_is_judged_by_its_headers_as_they_came_whoever_translates_them_behind_that() {
     let program = program("shown");
-    let keys = format!(
-        "direction = \"in\"\nprotocol = \"udp\"\nsource = \"{OUTSIDE}\"\nprogram = \"{}\"",
-        program.0.display()
+    let keys = of_program(
+        &format!("{DATAGRAM_IN}\nsource = \"{OUTSIDE}\""),
+        &program.0,
     );
-    let zone = Protected::with(&(QUIET.to_owned() + &rule("served", "allow", &keys)));
+    let zone = Protected::with(&quiet_with("served", &keys));
     let done = zone.inside(
         "nft 'table ip shown { chain arrives { type nat hook input priority 100; udp dport 7001 snat to 192.0.2.1; }; }'",
     );
@@ -111,12 +127,8 @@ fn what_answers_a_translated_question_is_heard_also_under_rules_that_ask_who_get
 #[test]
 fn nobody_answers_for_another_program_by_binding_where_it_was_bound() {
     let program = program("answers");
-    let keys = format!(
-        "direction = \"in\"\nprotocol = \"udp\"\nports = 7001\nprogram = \"{}\"",
-        program.0.display()
-    );
-    let text = QUIET.replace("outbound = \"allow\"", "outbound = \"block\"");
-    let zone = Protected::with(&(text + &rule("served", "allow", &keys)));
+    let keys = of_program(&format!("{DATAGRAM_IN}\nports = 7001"), &program.0);
+    let zone = Protected::with(&nothing_out(&quiet_with("served", &keys)));
     let server = Somebody::program(&program.0);
     let client = within(&outside(&zone), || {
         UdpSocket::bind((OUTSIDE, 6000)).unwrap()
@@ -132,9 +144,8 @@ fn nobody_answers_for_another_program_by_binding_where_it_was_bound() {
 #[test]
 fn nobody_hears_what_answers_another_program_by_binding_where_it_was_bound() {
     let program = program("hears");
-    let keys = format!("direction = \"out\"\nprogram = \"{}\"", program.0.display());
-    let text = QUIET.replace("outbound = \"allow\"", "outbound = \"block\"");
-    let zone = Protected::with(&(text + &rule("asks", "allow", &keys)));
+    let keys = of_program("direction = \"out\"", &program.0);
+    let zone = Protected::with(&nothing_out(&quiet_with("asks", &keys)));
     let client = Somebody::program(&program.0);
     let server = within(&outside(&zone), || {
         UdpSocket::bind((OUTSIDE, 6000)).unwrap()
@@ -155,11 +166,11 @@ fn nobody_hears_what_answers_another_program_by_binding_where_it_was_bound() {
 #[test]
 fn a_datagram_is_judged_by_who_sends_it_also_by_a_socket_by_which_another_program_has_sent() {
     let program = program("passes");
-    let keys = format!("direction = \"out\"\nprogram = \"{}\"", program.0.display());
+    let keys = of_program("direction = \"out\"", &program.0);
     let zone = Protected::with(&(QUIET.to_owned() + &rule("not-it", "block", &keys)));
     let own = std::env::current_exe().unwrap();
     for to in [format!("{OUTSIDE}:7000"), format!("[{OUTSIDE_V6}]:7000")] {
-        let passed = |program: &std::path::Path, meant| {
+        let passed = |program: &Path, meant| {
             Somebody::root().does(&zone, &format!("pass {to} {}", program.display()), meant)
         };
         assert!(passed(&own, true), "{to}");
@@ -229,11 +240,8 @@ fn be_quiet(zone: &Protected) {
 fn what_a_rule_reports_is_told_also_where_another_gets_the_same_unreported() {
     let tapping = program("taps");
     let own = std::env::current_exe().unwrap();
-    let served = |id, program: &std::path::Path, log| {
-        let keys = format!(
-            "direction = \"in\"\nprotocol = \"udp\"\nprogram = \"{}\"\nlog = {log}",
-            program.display()
-        );
+    let served = |id, program: &Path, log| {
+        let keys = of_program(&format!("{DATAGRAM_IN}\nlog = {log}"), program);
         rule(id, "allow", &keys)
     };
     let text =
@@ -255,11 +263,8 @@ fn what_a_rule_reports_is_told_also_where_another_gets_the_same_unreported() {
 #[test]
 fn an_answer_that_is_refused_to_who_taps_it_stays_allowed_to_who_asked() {
     let asking = program("asks");
-    let keys = format!(
-        "direction = \"out\"\nprotocol = \"udp\"\nprogram = \"{}\"",
-        asking.0.display()
-    );
-    let zone = Protected::with(&(QUIET.to_owned() + &rule("asks", "allow", &keys)));
+    let keys = of_program("direction = \"out\"\nprotocol = \"udp\"", &asking.0);
+    let zone = Protected::with(&quiet_with("asks", &keys));
     be_quiet(&zone);
     let answers = within(&outside(&zone), || {
         UdpSocket::bind((OUTSIDE, 7001)).unwrap()
@@ -283,12 +288,11 @@ fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
     let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     let at = format!("{INSIDE}:7001");
     for (program, meant) in [
-        (own.to_str().unwrap(), true),
-        ("/bin/nobody-runs-this", false),
+        (own.as_path(), true),
+        (Path::new("/bin/nobody-runs-this"), false),
     ] {
-        let keys =
-            format!("direction = \"in\"\nprotocol = \"udp\"\nprogram = \"{program}\"\nlog = true");
-        let text = QUIET.to_owned() + &rule("served", "allow", &keys);
+        let keys = of_program(&format!("{DATAGRAM_IN}\nlog = true"), program);
+        let text = quiet_with("served", &keys);
         zone.ask().apply("new.toml", &text, None).unwrap();
         let receiver = Somebody::root().starts(&zone, &format!("overhear {at}"));
         let before = zone.ask().stats().unwrap();
@@ -297,10 +301,10 @@ fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
         assert_eq!(
             counted(&zone, &before),
             [u64::from(meant), u64::from(!meant), 0],
-            "{program}"
+            "{program:?}"
         );
         assert_eq!(zone.ask().hits().unwrap().hits[1], u64::from(meant));
-        assert_eq!(told(&mut app), 1, "{program}");
+        assert_eq!(told(&mut app), 1, "{program:?}");
     }
 }
 
@@ -308,8 +312,8 @@ fn one_datagram_is_counted_and_told_once_however_many_sockets_get_it() {
 fn what_is_left_to_who_gets_it_and_nobody_does_is_counted() {
     const MANY: u64 = 20;
     let program = program("left");
-    let keys = format!("direction = \"in\"\nprogram = \"{}\"", program.0.display());
-    let zone = Protected::with(&(QUIET.to_owned() + &rule("served", "allow", &keys)));
+    let keys = of_program("direction = \"in\"", &program.0);
+    let zone = Protected::with(&quiet_with("served", &keys));
     let sender = Sender::open(&outside(&zone));
     let before = zone.ask().stats().unwrap();
     for number in 0..MANY {

@@ -248,11 +248,15 @@ fn an_answer_by_another_device_is_judged_there_and_renews_nothing() {
     assert!(by(&new, ANSWERED, one));
 }
 
+/// Guests may ask for names, through the machine.
+const GUESTS_ASK: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\nforward = 'block'\n\
+    [[rule]]\nid = 'r'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
+const GUEST_ASKED: &str = "forward udp 172.17.0.2:5000 -> 192.0.2.1:53";
+const GUEST_ANSWERED: &str = "forward udp 192.0.2.1:53 -> 172.17.0.2:5000";
+
 #[test]
 fn nothing_answers_from_guests_whom_nobody_asked_nor_to_where_nobody_did() {
-    let text = "[default]\ninbound = 'block'\noutbound = 'allow'\nforward = 'block'\n\
-                [[rule]]\nid = 'r'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
-    let rules = table(text, 1);
+    let rules = table(GUESTS_ASK, 1);
     let mut connections = Remembered::default();
     let mut by =
         |packet, devices, is_guests| passes(&mut connections, &rules, packet, devices, is_guests);
@@ -260,20 +264,19 @@ fn nothing_answers_from_guests_whom_nobody_asked_nor_to_where_nobody_did() {
     assert!(!by(ANSWERED, (2, 0), true), "guests, who were not asked");
     assert!(by(ANSWERED, (2, 0), false), "another way back");
     assert!(by(ANSWERED, (1, 0), true), "guests, who were");
-    let asked = "forward udp 172.17.0.2:5000 -> 192.0.2.1:53";
-    let answered = "forward udp 192.0.2.1:53 -> 172.17.0.2:5000";
-    assert!(by(asked, (3, 1), false));
-    assert!(!by(answered, (1, 4), true), "guests, who have not asked");
-    assert!(by(answered, (1, 4), false), "another way back");
-    assert!(by(answered, (2, 3), false), "another way back");
-    assert!(by(answered, (1, 3), false));
+    assert!(by(GUEST_ASKED, (3, 1), false));
+    assert!(
+        !by(GUEST_ANSWERED, (1, 4), true),
+        "guests, who have not asked"
+    );
+    assert!(by(GUEST_ANSWERED, (1, 4), false), "another way back");
+    assert!(by(GUEST_ANSWERED, (2, 3), false), "another way back");
+    assert!(by(GUEST_ANSWERED, (1, 3), false));
 }
 
 #[test]
 fn what_goes_on_by_another_device_is_answered_there() {
-    let text = "[default]\ninbound = 'block'\noutbound = 'allow'\nforward = 'block'\n\
-                [[rule]]\nid = 'r'\naction = 'allow'\ndirection = 'forward'\nprotocol = 'udp'\nports = 53\n";
-    let rules = table(text, 1);
+    let rules = table(GUESTS_ASK, 1);
     let mut connections = Remembered::default();
     let mut by =
         |packet, devices, is_guests| passes(&mut connections, &rules, packet, devices, is_guests);
@@ -282,11 +285,9 @@ fn what_goes_on_by_another_device_is_answered_there() {
     assert!(by(ANSWERED, (2, 0), true));
     assert!(!by(ANSWERED, (3, 0), true));
     // The bridge of who has asked is made anew.
-    let asked = "forward udp 172.17.0.2:5000 -> 192.0.2.1:53";
-    let answered = "forward udp 192.0.2.1:53 -> 172.17.0.2:5000";
-    assert!(by(asked, (3, 1), false) && by(asked, (4, 1), false));
-    assert!(by(answered, (1, 4), true));
-    assert!(!by(answered, (1, 3), true));
+    assert!(by(GUEST_ASKED, (3, 1), false) && by(GUEST_ASKED, (4, 1), false));
+    assert!(by(GUEST_ANSWERED, (1, 4), true));
+    assert!(!by(GUEST_ANSWERED, (1, 3), true));
 }
 
 #[test]
