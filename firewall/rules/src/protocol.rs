@@ -66,6 +66,15 @@ impl Protocol {
         self == Self::ICMP || self == Self::ICMPV6
     }
 
+    /// Its name in rule files, if it has one.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        NAMES
+            .iter()
+            .find(|(_, known)| *known == self)
+            .map(|(name, _)| *name)
+    }
+
     /// A protocol by its name.
     ///
     /// # Errors
@@ -125,8 +134,8 @@ impl Protocol {
 
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match NAMES.iter().find(|(_, known)| known == self) {
-            Some((name, _)) => f.write_str(name),
+        match self.name() {
+            Some(name) => f.write_str(name),
             None => write!(f, "{}", self.0),
         }
     }

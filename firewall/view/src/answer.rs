@@ -1,10 +1,11 @@
 //! What an answer that holds looks like to a person.
 
-use crate::entry::{clean, protocol_name};
+use crate::entry::clean;
 use crate::question::whole_sentence;
 use crate::text;
 use control::HeldAnswer;
 use firewall_abi::packet::Direction;
+use rules::Protocol;
 
 /// How much of an answer's name is shown: what tells it from others.
 const SHORT: usize = 8;
@@ -28,7 +29,8 @@ pub fn program(answer: &HeldAnswer) -> String {
 #[must_use]
 pub fn place(answer: &HeldAnswer) -> String {
     let protocol = answer.protocol.map(|number| {
-        protocol_name(number).map_or_else(|| text!("held-protocol", number = number), str::to_owned)
+        let name = Protocol(number).name();
+        name.map_or_else(|| text!("held-protocol", number = number), str::to_owned)
     });
     let port = answer.port.map(|port| text!("held-port", port = port));
     let what = [protocol, port].into_iter().flatten();

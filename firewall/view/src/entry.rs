@@ -4,6 +4,7 @@
 //! sends them as [`Update`]s; what is shown of them is written here once, for both views.
 
 use crate::text;
+use crate::time::clock_time;
 use channel::{Account, Lost};
 use channel_abi::Cause;
 pub use control::clean;
@@ -12,11 +13,11 @@ use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
 use firewall_abi::process::Process;
-use jiff::{Timestamp, tz::TimeZone};
+use rules::Protocol;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 /// What the reader thread tells a view.
 #[derive(Clone, Debug)]
@@ -379,8 +380,7 @@ impl PacketSeen {
     /// The protocol's name, or its number.
     #[must_use]
     pub fn protocol(&self) -> String {
-        protocol_name(self.flow.protocol)
-            .map_or_else(|| self.flow.protocol.to_string(), str::to_owned)
+        Protocol(self.flow.protocol).to_string()
     }
 
     /// Where from and where to, with the names that are known: `10.0.0.1:40000 -> 192.0.2.7:443 (example.org)`.
@@ -392,29 +392,28 @@ impl PacketSeen {
         };
         let flow = &self.flow;
         let (from, to) = (address(flow.source), address(flow.destination));
-        let (from, to) = match flow.protocol {
-            protocol if has_ports(protocol) && self.is_before_any_packet() => {
+        let protocol = Protocol(flow.protocol);
+        let (from, to) = match protocol.has_ports() {
+            true if self.is_before_any_packet() => {
                 (text!("ends-connect"), end(to, flow.destination_port))
             }
-            protocol if has_ports(protocol) => {
-                (end(from, flow.source_port), end(to, flow.destination_port))
-            }
-            _ => (from.to_string(), to.to_string()),
+            true => (end(from, flow.source_port), end(to, flow.destination_port)),
+            false => (from.to_string(), to.to_string()),
         };
         let ends = format!(
             "{} -> {}",
             named(from, &self.source_name),
             named(to, &self.destination_name)
         );
-        match flow.protocol {
-            ICMP | ICMP6 => text!(
+        if protocol.has_types() {
+            return text!(
                 "ends-icmp",
                 ends = ends,
                 type = flow.source_port,
                 code = flow.destination_port,
-            ),
-            _ => ends,
+            );
         }
+        ends
     }
 
     /// Whether a program was refused as it asked for a connection, before it had an address and a port of its own.
@@ -509,43 +508,6 @@ impl fmt::Display for Program {
     }
 }
 
-/// IP protocol numbers that have ports or types.
-pub const ICMP: u8 = 1;
-/// See [`ICMP`].
-pub const TCP: u8 = 6;
-/// See [`ICMP`].
-pub const UDP: u8 = 17;
-/// See [`ICMP`].
-pub const ICMP6: u8 = 58;
-
-/// See [`ICMP`].
-pub const SCTP: u8 = 132;
-/// See [`ICMP`].
-pub const DCCP: u8 = 33;
-/// See [`ICMP`].
-pub const UDP_LITE: u8 = 136;
-
-/// Whether packets of this protocol show ports.
-#[must_use]
-pub const fn has_ports(protocol: u8) -> bool {
-    matches!(protocol, TCP | UDP | SCTP | DCCP | UDP_LITE)
-}
-
-/// The name of a protocol that rule files name too.
-#[must_use]
-pub const fn protocol_name(number: u8) -> Option<&'static str> {
-    match number {
-        ICMP => Some("icmp"),
-        TCP => Some("tcp"),
-        UDP => Some("udp"),
-        SCTP => Some("sctp"),
-        DCCP => Some("dccp"),
-        UDP_LITE => Some("udplite"),
-        ICMP6 => Some("icmpv6"),
-        _ => None,
-    }
-}
-
 /// An address of a [`PacketHeaders`], in the form that people write.
 #[must_use]
 pub fn address(bytes: [u8; 16]) -> IpAddr {
@@ -565,65 +527,13 @@ fn text(bytes: &[u8]) -> String {
     clean(&String::from_utf8_lossy(whole))
 }
 
-/// The local time of day, to the millisecond.
-#[must_use]
-pub fn clock_time(at: SystemTime) -> String {
-    clock_time_in(at, TimeZone::system())
-}
-
-/// The time of day in this time zone; question marks for a time beyond what calendars have.
-fn clock_time_in(at: SystemTime, zone: TimeZone) -> String {
-    match Timestamp::try_from(at) {
-        Ok(at) => at
-            .to_zoned_datetime(zone)
-            .strftime("%H:%M:%S%.3f")
-            .to_string(),
-        Err(_) => "??:??:??.???".to_owned(),
-    }
-}
-
-/// The local day and time, to the second, of a moment in seconds since 1970.
-#[must_use]
-pub fn day_and_time(seconds: u64) -> String {
-    let at = i64::try_from(seconds).ok().map(Timestamp::from_second);
-    match at {
-        Some(Ok(at)) => {
-            let at = at.to_zoned_datetime(TimeZone::system());
-            at.strftime("%Y-%m-%d %H:%M:%S").to_string()
-        }
-        _ => "????-??-?? ??:??:??".to_owned(),
-    }
-}
-
-/// Turns the driver's stamps into the time of day.
-///
-/// A record is read after it was stamped, so the smallest distance ever seen between the two clocks is the best guess
-/// at what lies between them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Clock {
-    offset: Option<Duration>,
-}
-
-impl Clock {
-    /// When a record with this stamp was made; to be asked as the record is read.
-    pub fn time_of(&mut self, stamp_ns: u64) -> SystemTime {
-        let stamp = Duration::from_nanos(stamp_ns);
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let distance = now.saturating_sub(stamp);
-        let offset = self.offset.map_or(distance, |known| known.min(distance));
-        self.offset = Some(offset);
-        UNIX_EPOCH + offset + stamp
-    }
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use crate::example::{Named, packet};
     use channel_abi::Cause;
+    use std::time::UNIX_EPOCH;
     use zerocopy::FromZeros;
 
     #[test]
@@ -710,14 +620,6 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_shown_as_the_zone_has_it() {
-        let at = UNIX_EPOCH + Duration::from_millis(1_000_000_000_042);
-        assert_eq!(clock_time_in(at, TimeZone::UTC), "01:46:40.042");
-        let east = jiff::tz::offset(2).to_time_zone();
-        assert_eq!(clock_time_in(at, east), "03:46:40.042");
-    }
-
-    #[test]
     fn a_rule_whose_name_is_not_known_is_not_taken_for_the_default() {
         let packet = packet();
         let entry = Entry::from_packet(UNIX_EPOCH, &packet, &mut control::NoNames).unwrap();
@@ -731,13 +633,5 @@ mod tests {
             line.contains("UNKNOWN") && line.contains("kind 77, 100 bytes"),
             "{line}"
         );
-    }
-
-    #[test]
-    fn stamps_keep_their_distances_as_times_of_day() {
-        let mut clock = Clock::default();
-        let first = clock.time_of(1_000_000);
-        let second = clock.time_of(3_000_000);
-        assert!(second.duration_since(first).unwrap() <= Duration::from_millis(2));
     }
 }

@@ -1,11 +1,11 @@
 //! A packet, a question and a service's state to try views with.
 
-use crate::entry::TCP;
 use control::{
     Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, NetworkStatus, Question,
     RuleName, Status, SubscribedList,
 };
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
+use rules::Protocol;
 use zerocopy::FromZeros;
 
 /// A telnet packet that rule 3 refused.
@@ -22,7 +22,7 @@ pub fn packet() -> Packet {
         destination: mapped(2),
         source_port: 40_000,
         destination_port: 23,
-        protocol: TCP,
+        protocol: Protocol::TCP.0,
         ip_version: 4,
         direction: Direction::Inbound as u8,
         tcp_flags: 2,
@@ -52,7 +52,7 @@ pub fn held_answer() -> HeldAnswer {
         direction: Direction::Outbound.name().to_owned(),
         remote: Some(std::net::Ipv4Addr::new(192, 0, 2, 7).into()),
         remote_name: Some("example.org".to_owned()),
-        protocol: Some(TCP),
+        protocol: Some(Protocol::TCP.0),
         port: Some(443),
         user: Some(1000),
         program: Some("/usr/bin/curl".to_owned()),
@@ -70,7 +70,7 @@ pub fn question() -> Question {
     Question {
         id: 7,
         direction: Direction::Outbound.name().to_owned(),
-        protocol: TCP,
+        protocol: Protocol::TCP.0,
         remote: std::net::Ipv4Addr::new(192, 0, 2, 7).into(),
         remote_name: None,
         port: Some(443),

@@ -1,11 +1,11 @@
 //! Which of what happened is shown: the same words on the command line and in the window.
 
-use crate::entry::{Entry, PacketSeen, ProcessSeen, Program, What, address, has_ports};
+use crate::entry::{Entry, PacketSeen, ProcessSeen, Program, What, address};
 use crate::text;
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Verdict};
 use rules::words;
-use rules::{Addresses, device_words, names_device};
+use rules::{Addresses, Protocol, device_words, names_device};
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -225,7 +225,7 @@ impl Filter {
         } = self;
         let flow = &packet.flow;
         let ports = || [flow.source_port, flow.destination_port];
-        let shows_ports = has_ports(flow.protocol);
+        let shows_ports = Protocol(flow.protocol).has_ports();
         let rule_asked = || {
             let decided = packet.rule.as_ref();
             decided.is_some_and(|decided| rule.contains(&decided.id))

@@ -1,9 +1,11 @@
 //! What was kept, in words and in sums: for the command line and for the window.
 
-use crate::entry::{clean, day_and_time, protocol_name, way_named};
+use crate::entry::{clean, way_named};
 use crate::text;
+use crate::time::day_and_time;
 use control::HistoryRow;
 use firewall_abi::packet::Reason;
+use rules::Protocol;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -290,7 +292,7 @@ fn reason(name: &str) -> String {
 }
 
 fn protocol(row: &HistoryRow) -> String {
-    protocol_name(row.protocol).map_or_else(|| row.protocol.to_string(), str::to_owned)
+    Protocol(row.protocol).to_string()
 }
 
 fn remote(row: &HistoryRow) -> String {

@@ -24,6 +24,7 @@ pub mod rule;
 pub mod status;
 pub mod terminal;
 pub mod texts;
+pub mod time;
 
 pub use entry::Entry;
 pub use latency::Latency;

@@ -1,11 +1,12 @@
 //! What a question of the rules' looks like to a person, and the answers that are offered: the same in a terminal and in the
 //! window, with the same keys.
 
-use crate::entry::{clean, protocol_name, verdict_named};
+use crate::entry::{clean, verdict_named};
 use crate::text;
 use control::{Given, Lasts, Question};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, Verdict};
+use rules::Protocol;
 use std::time::Duration;
 
 /// How long an answer holds that says no more.
@@ -126,7 +127,7 @@ pub fn remote(question: &Question) -> String {
 #[must_use]
 pub fn place(question: &Question) -> String {
     let Question { protocol, port, .. } = question;
-    let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
+    let protocol = Protocol(*protocol).to_string();
     let remote = remote(question);
     match port {
         Some(port) => text!(
@@ -226,7 +227,7 @@ pub fn extent(given: &Given) -> String {
 #[must_use]
 pub fn answer(question: &Question, given: &Given) -> String {
     let Question { protocol, port, .. } = question;
-    let protocol = protocol_name(*protocol).map_or_else(|| protocol.to_string(), str::to_owned);
+    let protocol = Protocol(*protocol).to_string();
     let about = match (given.width, port) {
         (Width::Endpoint, _) => place(question),
         (Width::Address, _) => text!("about-address", remote = remote(question)),

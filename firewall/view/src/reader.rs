@@ -1,8 +1,9 @@
 //! The thread that waits for the driver and turns its records into what the views show.
 
-use crate::entry::{Clock, Entry, Update};
+use crate::entry::{Entry, Update};
 use crate::latency::Latency;
 use crate::text;
+use crate::time::Clock;
 use anyhow::Result;
 use channel::sys::Host;
 use channel::{Account, Attachment, Item, Mask, Record, System, Wake};

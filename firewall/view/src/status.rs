@@ -1,7 +1,7 @@
 //! How the service is, in words: for the command line and for the window.
 
-use crate::entry::day_and_time;
 use crate::text;
+use crate::time::day_and_time;
 use control::{HistoryStatus, InForce, Lease, Memory, NetworkStatus, Status, SubscribedList};
 use rules::Presence;
 

@@ -3,12 +3,13 @@
 
 use control::{NoNames, RuleName};
 use firewall_abi::packet::{Direction, Packet, Reason, Verdict};
+use rules::Protocol;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::UNIX_EPOCH;
 use view::Entry;
-use view::entry::{TCP, What};
+use view::entry::What;
 use view::kept::{KEPT, Rows};
 use zerocopy::FromZeros;
 
@@ -76,7 +77,7 @@ fn entry(n: usize, programs: usize, places: usize) -> Entry {
     packet.decision.verdict = Verdict::Block as u8;
     packet.decision.reason = Reason::Rule as u8;
     packet.flow.direction = Direction::Outbound as u8;
-    packet.flow.protocol = TCP;
+    packet.flow.protocol = Protocol::TCP.0;
     let place = u32::try_from(n % places).unwrap();
     packet.flow.destination[12..].copy_from_slice(&place.to_be_bytes());
     packet.flow.source_port = (n % 50_000) as u16;

@@ -8,10 +8,10 @@ use super::*;
 use crate::past::talkers::tests::curl;
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason};
-use rules::Presence;
 use rules::document::{self, Place};
+use rules::{Presence, Protocol};
 use std::path::PathBuf;
-use view::entry::{Entry, ICMP, PacketSeen, UDP, What};
+use view::entry::{Entry, PacketSeen, What};
 use view::example::{Named, packet};
 
 const RULES: &str = "# ours\n[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'web'\naction = 'allow'\n\
@@ -52,8 +52,10 @@ fn packets() -> Vec<PacketSeen> {
     let mut all = vec![
         seen(|_| {}),
         fragment,
-        seen(|flow| flow.protocol = UDP),
-        seen(|flow| (flow.protocol, flow.source_port, flow.destination_port) = (ICMP, 8, 0)),
+        seen(|flow| flow.protocol = Protocol::UDP.0),
+        seen(|flow| {
+            (flow.protocol, flow.source_port, flow.destination_port) = (Protocol::ICMP.0, 8, 0)
+        }),
         seen(|flow| (flow.protocol, flow.source_port, flow.destination_port) = (132, 0, 0)),
         seen(|flow| six(flow, 6, 40_000)),
         seen(|flow| six(flow, 58, 128)),

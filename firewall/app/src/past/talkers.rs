@@ -3,12 +3,14 @@
 use super::times::{Bar, Since, bars};
 use control::HistoryRow;
 use firewall_abi::packet::{Direction, PacketHeaders, Reason, Verdict};
+use rules::Protocol;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use view::entry::{PacketSeen, Program, TCP, clean, day_and_time, has_ports, protocol_name};
+use view::entry::{PacketSeen, Program, clean};
 use view::history::{self, By, Sum};
 use view::text;
+use view::time::day_and_time;
 
 /// A program, and all that it talked with.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,8 +117,7 @@ fn places(rows: &[&HistoryRow]) -> Vec<Place> {
 
 /// The other end by its name, else by its address, with protocol and port: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
 pub fn place_words(row: &HistoryRow) -> String {
-    let protocol =
-        protocol_name(row.protocol).map_or_else(|| row.protocol.to_string(), str::to_owned);
+    let protocol = Protocol(row.protocol);
     let end = match (&row.name, row.remote) {
         (Some(name), _) => clean(name),
         (None, Some(remote)) => remote.to_string(),
@@ -140,7 +141,7 @@ pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
         rules::words::direction(&row.direction).map_err(|_| text!("past-unknown-way"))?;
     let remote = row.remote.ok_or_else(|| text!("past-many-places"))?;
     let port = match (row.protocol, row.port) {
-        (protocol, Some(port)) if has_ports(protocol) => port,
+        (protocol, Some(port)) if Protocol(protocol).has_ports() => port,
         _ => {
             return Err(text!("past-no-ports"));
         }
@@ -178,7 +179,7 @@ pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
             protocol: row.protocol,
             ip_version,
             direction: direction as u8,
-            tcp_flags: u8::from(row.protocol == TCP) * SYN,
+            tcp_flags: u8::from(row.protocol == Protocol::TCP.0) * SYN,
         },
         length: 0,
         device: None,
@@ -225,7 +226,7 @@ pub mod tests {
             direction: "out".to_owned(),
             verdict: "block".to_owned(),
             reason: "rule".to_owned(),
-            protocol: TCP,
+            protocol: Protocol::TCP.0,
             remote: "192.0.2.7".parse().ok(),
             port: Some(443),
             program: Some("/usr/bin/curl".to_owned()),

@@ -72,9 +72,8 @@ mod tests {
     use control::NoNames;
     use engine::{Parsed, Shape};
     use firewall_abi::packet::{Decision, NO_RULE, Packet, PacketHeaders, PacketMeta};
-    use rules::NoResolver;
+    use rules::{NoResolver, Protocol};
     use std::time::UNIX_EPOCH;
-    use view::entry::{ICMP, ICMP6, UDP};
     use view::example::{Named, packet};
 
     const HEAD: &str = "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n";
@@ -144,15 +143,15 @@ mod tests {
             .octets();
         six.ip_version = 6;
         let icmp6 = PacketHeaders {
-            protocol: ICMP6,
+            protocol: Protocol::ICMPV6.0,
             source_port: 128,
             destination_port: 0,
             ..six
         };
         for flow in [
             tcp.flow,
-            flow(UDP, 9),
-            flow(ICMP, 8),
+            flow(Protocol::UDP.0, 9),
+            flow(Protocol::ICMP.0, 8),
             flow(132, 0),
             six,
             icmp6,

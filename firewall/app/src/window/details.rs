@@ -180,7 +180,7 @@ fn who_words(who: Who, packet: &PacketSeen) -> String {
 fn reach(wish: &Wish) -> String {
     let packet = &wish.packet;
     let what = match (packet.flow.protocol, packet.protocol()) {
-        (protocol, name) if view::entry::has_ports(protocol) => {
+        (protocol, name) if rules::Protocol(protocol).has_ports() => {
             let port = packet.flow.destination_port;
             text!("reach-port", protocol = name, port = port)
         }

@@ -10,7 +10,7 @@ use firewall_abi::packet::Verdict;
 use serde_json::json;
 use std::io::Write;
 use view::answer;
-use view::entry::day_and_time;
+use view::time::day_and_time;
 
 /// What stands below its help.
 pub const HELP: &str = "\

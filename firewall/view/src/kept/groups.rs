@@ -2,9 +2,10 @@
 
 use super::store::{Packed, PackedPacket, PackedWhat, Store};
 use super::symbols::{NONE, Symbol, map_bytes};
-use crate::entry::{End, ICMP, ICMP6};
+use crate::entry::End;
 use channel::Cause;
 use firewall_abi::packet::{Direction, Verdict};
+use rules::Protocol;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -75,9 +76,10 @@ impl Key {
         };
         Self::Packet {
             ends,
-            port: match flow.protocol {
-                ICMP | ICMP6 => flow.source_port,
-                _ => flow.destination_port,
+            port: if Protocol(flow.protocol).has_types() {
+                flow.source_port
+            } else {
+                flow.destination_port
             },
             protocol: flow.protocol,
             direction: packet.direction,

@@ -10,11 +10,13 @@ mod symbols;
 
 pub use groups::{By, Group, Line, Order};
 
-use crate::entry::{Entry, PacketSeen, What, address, clock_time, has_ports};
+use crate::entry::{Entry, PacketSeen, What, address};
 use crate::filter::Filter;
 use crate::text;
+use crate::time::clock_time;
 use firewall_abi::packet::Direction;
 use groups::{Groups, NO_GROUP};
+use rules::Protocol;
 use std::collections::VecDeque;
 use store::{CHUNK, Store};
 
@@ -367,20 +369,19 @@ pub fn place(packet: &PacketSeen) -> String {
         Direction::Forward => text!("end-from-to", from = from(), to = to()),
     };
     let name = packet.protocol();
-    match flow.protocol {
-        protocol if has_ports(protocol) => {
-            format!("{ends}, {name} {}", flow.destination_port)
-        }
-        crate::entry::ICMP | crate::entry::ICMP6 => {
-            text!(
-                "place-icmp",
-                ends = ends,
-                protocol = name,
-                type = flow.source_port,
-            )
-        }
-        _ => format!("{ends}, {name}"),
+    let protocol = Protocol(flow.protocol);
+    if protocol.has_ports() {
+        return format!("{ends}, {name} {}", flow.destination_port);
     }
+    if protocol.has_types() {
+        return text!(
+            "place-icmp",
+            ends = ends,
+            protocol = name,
+            type = flow.source_port,
+        );
+    }
+    format!("{ends}, {name}")
 }
 
 #[cfg(test)]

@@ -178,9 +178,9 @@ fn a_place_has_its_port_whatever_protocol_has_ports() {
         other => panic!("{other:?}"),
     };
     let (out, inbound) = (Direction::Outbound, Direction::Inbound);
-    assert_eq!(place_of(crate::entry::SCTP, out), "10.0.0.2, sctp 5000");
+    assert_eq!(place_of(Protocol::SCTP.0, out), "10.0.0.2, sctp 5000");
     assert_eq!(place_of(253, inbound), "from 10.0.0.1, 253");
-    let ping = place_of(crate::entry::ICMP, Direction::Forward);
+    let ping = place_of(Protocol::ICMP.0, Direction::Forward);
     assert_eq!(ping, "10.0.0.1 to 10.0.0.2, icmp type 40000");
 }
 

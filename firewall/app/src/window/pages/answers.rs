@@ -10,8 +10,9 @@ use control::{Forgotten, HeldAnswer};
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::TableRow;
 use view::answer;
-use view::entry::{day_and_time, way_named};
+use view::entry::way_named;
 use view::text;
+use view::time::day_and_time;
 
 const WIDTHS: [f32; 7] = [72.0, 240.0, 62.0, 76.0, 260.0, 190.0, 120.0];
 const TABLE: TitledTable = TitledTable {

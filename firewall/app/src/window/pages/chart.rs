@@ -3,9 +3,9 @@
 use crate::past::{Bar, Since};
 use crate::window::colours;
 use eframe::egui::{self, Rect, Ui, accesskit, pos2, vec2};
-use view::entry::day_and_time;
 use view::history::size;
 use view::text;
+use view::time::day_and_time;
 
 /// The height of what was carried, and below it that of what was refused.
 const HEIGHT: f32 = 40.0;

@@ -10,9 +10,9 @@ use crate::window::{colours, table_row};
 use control::HistoryRow;
 use eframe::egui::{self, Color32, RichText, Ui};
 use std::sync::Arc;
-use view::entry::day_and_time;
 use view::history::{self, By, Sum, size};
 use view::text;
+use view::time::day_and_time;
 
 const WIDTHS: [f32; 10] = [
     144.0, 130.0, 76.0, 66.0, 280.0, 120.0, 180.0, 62.0, 66.0, 76.0,

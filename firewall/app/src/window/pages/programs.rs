@@ -13,9 +13,9 @@ use egui_extras::TableRow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use view::entry::day_and_time;
 use view::history::{Sum, size};
 use view::text;
+use view::time::day_and_time;
 
 const WIDTHS: [f32; 7] = [330.0, 80.0, 90.0, 70.0, 92.0, 88.0, 150.0];
 const TABLE: TitledTable = TitledTable {

@@ -13,9 +13,10 @@ use eframe::egui::{self, Color32, RichText, Ui};
 use egui_extras::TableRow;
 use firewall_abi::packet::Verdict;
 use rules::Presence;
-use view::entry::{self, day_and_time, way};
+use view::entry::{self, way};
 use view::history::By;
 use view::text;
+use view::time::day_and_time;
 
 const WIDTHS: [f32; 6] = [34.0, 190.0, 66.0, 340.0, 66.0, 146.0];
 const TABLE: TitledTable = TitledTable {

@@ -10,8 +10,9 @@ use control::SetMember;
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::TableRow;
 use std::time::Duration;
-use view::entry::{clean, day_and_time};
+use view::entry::clean;
 use view::text;
+use view::time::day_and_time;
 
 const WIDTHS: [f32; 6] = [150.0, 240.0, 80.0, 98.0, 150.0, 180.0];
 const TABLE: TitledTable = TitledTable {

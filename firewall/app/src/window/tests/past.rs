@@ -190,7 +190,7 @@ fn a_change_to_a_rule_says_before_what_it_would_have_done_to_what_was_kept_and_w
     window.state().shown.overview.be_followed();
     super::pages::turned(&mut window, "Rules", &mut overview);
     told(&mut window, &mut history);
-    let last = view::entry::day_and_time(history.rows[0].last);
+    let last = view::time::day_and_time(history.rows[0].last);
     assert!(
         rows(&window)[0].contains(&format!("last {last}")),
         "{:?}",
