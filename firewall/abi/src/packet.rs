@@ -57,7 +57,8 @@ pub enum Reason {
     Rule = 1,
     /// No rule matched; the default of the packet's direction applied.
     Default = 2,
-    /// The packet's headers contradict themselves or are cut off.
+    /// The packet's headers contradict themselves or are cut off, or lead on from where they say that it goes: segments that are left
+    /// of a routing header, a source route among the options.
     Malformed = 3,
     /// A later fragment, which has no ports to check.
     Fragment = 4,
