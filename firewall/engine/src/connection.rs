@@ -208,6 +208,19 @@ pub enum Asked {
     Beginning = 1,
 }
 
+impl Asked {
+    /// What is asked about by this number, whatever else stands in its other bits.
+    #[inline(always)]
+    #[must_use]
+    pub const fn numbered(number: u32) -> Self {
+        if number & Self::Beginning as u32 == 0 {
+            Self::Packet
+        } else {
+            Self::Beginning
+        }
+    }
+}
+
 /// What the rules say of what is asked about, when it is known who is at the zone's end.
 ///
 /// A reply becomes its connection's beginning meanwhile: eBPF has no room for both.

@@ -8,7 +8,6 @@
 )]
 
 use crate::atomics::add;
-use crate::judge::asked_about;
 use crate::packet::PacketView;
 use crate::socket_owner;
 use crate::tables::boot_ns;
@@ -66,7 +65,7 @@ pub extern "C" fn gatebell_answer(
     let local = unsafe { &*local };
     // SAFETY: likewise.
     let decision = unsafe { &mut *decision };
-    let asked = asked_about(asked);
+    let asked = Asked::numbered(asked);
     if asked == Asked::Packet {
         stay_on_the_link(packet, local, decision);
     }

@@ -5,9 +5,11 @@
 //! comes out as it leaves. So what is not certain here is left to the packet; what is missed of it docs/rules.md says.
 //! Datagrams are not judged here: to connect a socket for them sends none, and one that is dropped is an error for its sender.
 
+use crate::classify;
 use crate::judge;
 use crate::kernel::{self, offset};
 use crate::local_addresses::{self, MAPPED, is_v4};
+use crate::report;
 use crate::socket_owner;
 use crate::tables::{self, InForce};
 use aya_ebpf::bindings::bpf_sock_addr;
@@ -146,7 +148,7 @@ const CONNECTION_REFUSED: i32 = 111;
 fn ask(socket: u64, packet: &mut Parsed, decision: &mut Decision) {
     let mut local = PacketMeta::UNKNOWN;
     find_caller(socket, &packet.flow, &mut local);
-    judge::gatebell_classify(packet, &mut local, 0, decision);
+    classify::gatebell_classify(packet, &mut local, 0, decision);
 }
 
 /// Finds out who calls, and what of the call is known. By itself, for the small stack's sake.
@@ -171,7 +173,7 @@ fn find_caller(socket: u64, flow: &PacketHeaders, local: &mut PacketMeta) {
 fn settle(socket: u64, flow: &PacketHeaders, decision: &Decision) {
     tables::count_refused_connect();
     if decision.log == 1 {
-        judge::report_call(socket, flow, decision);
+        report::report_call(socket, flow, decision);
     }
 }
 

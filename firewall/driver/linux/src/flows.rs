@@ -10,7 +10,7 @@ use crate::pending::{
     next_slot, oldest_ns,
 };
 use crate::tables::{count_full, seed};
-use crate::{clock, judge};
+use crate::{clock, report};
 use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap};
 use aya_ebpf::macros::btf_map;
 use engine::connection::{Connections, Retired, is_silent, may_wait};
@@ -236,13 +236,13 @@ extern "C" fn gatebell_tell_carried(key: *const FlowKey) -> i32 {
     if entry.sent | entry.received == 0 {
         return 0;
     }
-    let carried = judge::Carrying {
+    let carried = report::Carrying {
         key,
         sent: swap(&entry.sent),
         received: swap(&entry.received),
         entry,
     };
-    judge::report_carried(&carried);
+    report::report_carried(&carried);
     entry.state |= FlowEntry::TOLD;
     0
 }

@@ -1,30 +1,28 @@
-//! One packet: decide, count, tell.
+//! The way of one packet: decide, count, tell.
 
 use crate::arrived;
 use crate::asking;
+use crate::classify::{
+    AT_SOCKET, UNCOUNTED, gatebell_as_forwarded, gatebell_classify, gatebell_matters_who,
+};
 use crate::clock;
 use crate::dns;
+use crate::entry_ends::{
+    gatebell_is_anothers, gatebell_is_astray, gatebell_is_heard_by_another, gatebell_note_owner,
+    pair,
+};
 use crate::flows::Flows;
 use crate::guests;
-use crate::local_addresses;
-use crate::packet::{AtSocket, PacketView, number_of};
+use crate::packet::{AtSocket, PacketView};
 use crate::rejected;
-use crate::socket_owner;
+use crate::report::{Seen, tell_all};
 use crate::tables::{self, InForce};
 use crate::translated;
-use aya_ebpf::helpers::generated::bpf_loop;
 use channel::driver::ebpf;
-use core::ffi::c_void;
-use engine::connection::{
-    Asked, Ends, classify_as, comes_astray, decide, decide_alone, ends_at_socket,
-    is_heard_by_another,
-};
+use engine::connection::{Asked, Ends, decide, decide_alone, ends_at_socket};
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner, canary};
-use firewall_abi::kind;
-use firewall_abi::packet::{
-    Decision, Direction, NO_USER, Packet, PacketHeaders, PacketMeta, Verdict,
-};
+use firewall_abi::packet::{Decision, Direction, PacketHeaders, PacketMeta, Verdict};
 use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USER};
 
 /// Judges a packet of the zone: the verdict first, then its counters, then the record. What never leaves the machine passes
@@ -225,63 +223,6 @@ impl<'a, P: PacketView> AtZone<'a, P> {
     }
 }
 
-/// Beside what the rules are asked about: what they say may not be the verdict, and is counted where it is.
-const UNCOUNTED: u32 = 2;
-/// The same: it is asked for a socket, and others may get the same packet.
-const AT_SOCKET: u32 = 4;
-
-/// Makes of a packet as it was sent what is forwarded again; and of what the rules say of it what they say where it goes, unless that
-/// does not decide.
-///
-/// A global function for the verifier, as [`gatebell_classify`] is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_as_forwarded(
-    netns: u64,
-    flow: *mut PacketHeaders,
-    asked: u32,
-    local: *mut PacketMeta,
-    decision: *mut Decision,
-) -> i32 {
-    if flow.is_null() || local.is_null() || decision.is_null() {
-        return 1;
-    }
-    // SAFETY: not null; the one caller hands in a value of its own.
-    let flow = unsafe { &mut *flow };
-    // SAFETY: likewise, and another value.
-    let local = unsafe { &mut *local };
-    // SAFETY: likewise.
-    let decision = unsafe { &mut *decision };
-    let asked = asked_about(asked);
-    translated::exchange(flow, asked, local);
-    let own = match local_addresses::is_own(netns, &translated::address(local)) {
-        local_addresses::YES => Some(true),
-        local_addresses::NO => Some(false),
-        _ => None,
-    };
-    let rules = InForce::now();
-    let head = head(&rules);
-    if !published::decides(decision, own) {
-        *decision = engine::default_of(head, Direction::Forward);
-    } else if let Some(head) = head
-        && asked == Asked::Packet
-        && head.generation == decision.generation
-    {
-        rules.count(head, decision.rule);
-    }
-    0
-}
-
-/// What the rules are asked about, by its number.
-#[inline(always)]
-pub const fn asked_about(number: u32) -> Asked {
-    if number & Asked::Beginning as u32 == 0 {
-        Asked::Packet
-    } else {
-        Asked::Beginning
-    }
-}
-
 impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
     const SEEN_BEFORE: bool = P::AT_SOCKET;
 
@@ -402,90 +343,6 @@ impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
     }
 }
 
-/// Both devices of what is forwarded in one number. A reply comes by the other one, and is the same pair.
-#[inline(always)]
-fn pair(one: u32, other: u32) -> u32 {
-    one.max(other).rotate_left(16) ^ one.min(other)
-}
-
-/// Whether a packet can't be a reply in this connection, by the devices at these addresses. 1: it can't.
-///
-/// A global function for the verifier, as [`gatebell_classify`] is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_is_astray(
-    entry: *const FlowEntry,
-    direction: u32,
-    device: u64,
-    out_device: u64,
-) -> u32 {
-    if entry.is_null() {
-        return 0;
-    }
-    // SAFETY: not null; every caller hands in a map's value.
-    let entry = unsafe { &*entry };
-    let [one, other] = [device, out_device].map(number_of);
-    // What is forwarded goes out by another one.
-    let answers_by = if out_device == 0 { device } else { out_device };
-    let astray = entry.device != pair(one, other)
-        && comes_astray(direction as u8, entry, other, || {
-            guests::gatebell_guests(answers_by, 1) != guests::NO
-        });
-    astray.into()
-}
-
-/// Whether it matters who sends a packet of this kind, whatever the rules ask. 1: it does.
-///
-/// A global function for the verifier: what it learns of the headers ends here, and is not followed into what comes after.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_matters_who(flow: *const PacketHeaders) -> u32 {
-    if flow.is_null() {
-        return 0;
-    }
-    // SAFETY: not null; every caller hands in a value of its own.
-    let flow = unsafe { &*flow };
-    (may_keep_the_link(flow) || rejected::may_be_answer(flow)).into()
-}
-
-/// Answers by one generation of the rules: the one that is in force now, if a new one was published since the packet was
-/// looked at. What it answers of a packet itself is the verdict, and is counted in that generation.
-///
-/// A global function for the verifier: it is checked by itself, whatever its callers know.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_classify(
-    packet: *mut Parsed,
-    local: *mut PacketMeta,
-    asked: u32,
-    answer: *mut Decision,
-) -> i32 {
-    if packet.is_null() || local.is_null() || answer.is_null() {
-        return 1;
-    }
-    // SAFETY: not null; every caller hands in a value of its own.
-    let packet = unsafe { &mut *packet };
-    // SAFETY: likewise, and another value.
-    let local = unsafe { &mut *local };
-    let rules = InForce::now();
-    let head = head(&rules);
-    let (counted, at_socket) = (
-        asked & !AT_SOCKET == Asked::Packet as u32,
-        asked & AT_SOCKET != 0,
-    );
-    let asked = asked_about(asked);
-    let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = counted
-        && !local.is_connect()
-        && !(at_socket && arrived::gatebell_was_counted(decision.rule) == 1);
-    if let Some(head) = head.filter(|_| counts) {
-        rules.count(head, decision.rule);
-    }
-    // SAFETY: not null, and the verifier knows that there is room for one.
-    unsafe { answer.write(decision) };
-    0
-}
-
 /// Finds out who is at the zone's end, and by which devices the packet goes.
 #[inline(never)]
 fn find_local<P: PacketView>(packet: &P, flow: &PacketHeaders, local: &mut PacketMeta) {
@@ -510,16 +367,6 @@ fn note_guests(name: &mut [u64; 2], device: u64) {
     name[0] |= guests::before_name(guests::gatebell_guests(device, 0));
 }
 
-/// What there is to tell of a packet.
-struct Seen<'a> {
-    flow: &'a PacketHeaders,
-    decision: &'a Decision,
-    owner: Owner,
-    length: u32,
-    interface: u32,
-    out_interface: u32,
-}
-
 /// Tells every app that wants to know. The kernel does the loop: its verifier then follows one step of it, not sixteen
 /// times as many states as lead here. Who sent the packet is looked for only if somebody listens.
 #[inline(never)]
@@ -538,161 +385,4 @@ fn report<P: PacketView>(packet: &P, length: u32, flow: &PacketHeaders, decision
     };
     packet.find_owner(flow, &mut seen.owner);
     tell_all(used, &mut seen);
-}
-
-/// The same of a packet that was refused before it was there.
-#[inline(always)]
-pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
-    let used = ebpf::used();
-    if used == 0 {
-        return;
-    }
-    let mut seen = Seen {
-        flow,
-        decision,
-        owner: Owner::NOBODY,
-        length: 0,
-        interface: 0,
-        out_interface: 0,
-    };
-    socket_owner::of_socket(socket, &mut seen.owner);
-    tell_all(used, &mut seen);
-}
-
-/// What a connection has carried.
-pub struct Carrying<'a> {
-    pub key: &'a FlowKey,
-    pub entry: &'a FlowEntry,
-    pub sent: u64,
-    pub received: u64,
-}
-
-/// Tells every app that wants to know what a connection has carried.
-#[inline(always)]
-pub fn report_carried(carrying: &Carrying<'_>) {
-    let callback: extern "C" fn(u32, *const Carrying<'_>) -> i64 = tell_of;
-    let used = ebpf::used();
-    // SAFETY: the verifier checks the function as a program of its own; `carrying` outlives the loop.
-    unsafe {
-        bpf_loop(
-            used,
-            callback as *mut c_void,
-            core::ptr::from_ref(carrying).cast_mut().cast(),
-            0,
-        )
-    };
-}
-
-/// One step of the loop: the app in `slot`. 0: go on.
-extern "C" fn tell_of(slot: u32, carrying: *const Carrying<'_>) -> i64 {
-    // SAFETY: the kernel hands on what `report_carried` gave it.
-    let carrying = unsafe { &*carrying };
-    let user = carrying.entry.user;
-    // What is nobody's is root's to know.
-    let user = if user == NO_USER { 0 } else { user };
-    ebpf::offer_to(
-        slot,
-        kind::CARRIED,
-        user,
-        |record: &mut firewall_abi::firewall::Carried| {
-            record.key = *carrying.key;
-            record.entry = *carrying.entry;
-            record.entry.sent = carrying.sent;
-            record.entry.received = carrying.received;
-        },
-    );
-    0
-}
-
-/// Notes whose a connection is, by the socket at its end here.
-///
-/// A global function for the verifier, as [`gatebell_classify`] is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_note_owner(socket: u64, entry: *mut FlowEntry) -> i32 {
-    if entry.is_null() {
-        return 1;
-    }
-    // SAFETY: not null; every caller hands in a map's value.
-    let entry = unsafe { &mut *entry };
-    let mut owner = Owner::NOBODY;
-    socket_owner::of_socket(socket, &mut owner);
-    entry.program = owner.program;
-    entry.name = owner.name;
-    entry.user = owner.user;
-    entry.state |= FlowEntry::OWNED;
-    0
-}
-
-/// Whether the socket is somebody else's than a connection of datagrams. 1: it is.
-///
-/// A global function for the verifier, as [`gatebell_classify`] is.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_is_anothers(socket: u64, entry: *const FlowEntry) -> u32 {
-    if entry.is_null() {
-        return 0;
-    }
-    // SAFETY: not null; every caller hands in a map's value.
-    let entry = unsafe { &*entry };
-    let mut owner = Owner::NOBODY;
-    socket_owner::of_socket(socket, &mut owner);
-    (owner.program != entry.program || owner.user != entry.user).into()
-}
-
-/// Whether what answers a datagram comes to another's socket than it was sent by. 1: it does.
-///
-/// A global function for the verifier, as [`gatebell_classify`] is: it would follow what comes after once for each way through here.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn gatebell_is_heard_by_another(
-    flow: *const PacketHeaders,
-    receiver: u64,
-    socket: u64,
-) -> u32 {
-    if flow.is_null() {
-        return 0;
-    }
-    // SAFETY: not null; the one caller hands in a value of its own.
-    let flow = unsafe { &*flow };
-    let is_anothers = |entry: &FlowEntry| gatebell_is_anothers(socket, entry) == 1;
-    is_heard_by_another(flow, receiver, is_anothers, &mut Flows::<false>).into()
-}
-
-#[inline(always)]
-fn tell_all(used: u32, seen: &mut Seen<'_>) {
-    let callback: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
-    // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
-    unsafe {
-        bpf_loop(
-            used,
-            callback as *mut c_void,
-            core::ptr::from_mut(seen).cast(),
-            0,
-        )
-    };
-}
-
-/// One step of the loop: the app in `slot`. 0: go on.
-extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
-    // SAFETY: the kernel hands on what `report` gave it.
-    let seen = unsafe { &*seen };
-    let known = seen.owner.program[0] != PacketMeta::KERNEL[0];
-    ebpf::offer_to(
-        slot,
-        kind::PACKET,
-        seen.owner.user,
-        |packet: &mut Packet| {
-            packet.flow = *seen.flow;
-            packet.decision = *seen.decision;
-            packet.length = seen.length;
-            packet.interface = seen.interface;
-            packet.pid = seen.owner.pid;
-            packet.user = seen.owner.user;
-            packet.out_interface = seen.out_interface;
-            packet.program = if known { seen.owner.program } else { [0; 2] };
-            packet.name = zerocopy::transmute!(seen.owner.name);
-        },
-    );
-    0
 }

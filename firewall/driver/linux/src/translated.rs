@@ -3,7 +3,6 @@
 //! While the rules are asked about it as it was sent, where it goes instead stands in what no rule asks for then: of what comes in
 //! there is no device that it goes out by, and at no end of it is a program of this machine's.
 
-use crate::judge::asked_about;
 use crate::kernel::{self, offset};
 use engine::connection::{Asked, ends_at_socket};
 use firewall_abi::packet::{Direction, PacketHeaders, PacketMeta};
@@ -44,7 +43,7 @@ pub extern "C" fn gatebell_as_sent(
     let flow = unsafe { &mut *flow };
     // SAFETY: likewise, and another value.
     let local = unsafe { &mut *local };
-    let asked = asked_about(asked);
+    let asked = Asked::numbered(asked);
     let connection = tracked & !STATE;
     let is_reply = tracked & STATE >= REPLY;
     // Of other protocols, what stands there is no port; and an error has the connection that it is about.

@@ -1,0 +1,122 @@
+//! What apps are told: what was decided of a packet, and what a connection has carried.
+
+use crate::socket_owner;
+use aya_ebpf::helpers::generated::bpf_loop;
+use channel::driver::ebpf;
+use core::ffi::c_void;
+use firewall_abi::firewall::{FlowEntry, FlowKey, Owner};
+use firewall_abi::kind;
+use firewall_abi::packet::{Decision, NO_USER, Packet, PacketHeaders, PacketMeta};
+
+/// Tells of a packet that was refused before it was there.
+#[inline(always)]
+pub fn report_call(socket: u64, flow: &PacketHeaders, decision: &Decision) {
+    let used = ebpf::used();
+    if used == 0 {
+        return;
+    }
+    let mut seen = Seen {
+        flow,
+        decision,
+        owner: Owner::NOBODY,
+        length: 0,
+        interface: 0,
+        out_interface: 0,
+    };
+    socket_owner::of_socket(socket, &mut seen.owner);
+    tell_all(used, &mut seen);
+}
+
+/// What there is to tell of a packet.
+pub struct Seen<'a> {
+    pub flow: &'a PacketHeaders,
+    pub decision: &'a Decision,
+    pub owner: Owner,
+    pub length: u32,
+    pub interface: u32,
+    pub out_interface: u32,
+}
+
+/// Tells each of the apps with these slots that wants to know.
+#[inline(always)]
+pub fn tell_all(used: u32, seen: &mut Seen<'_>) {
+    let callback: extern "C" fn(u32, *mut Seen<'_>) -> i64 = tell;
+    // SAFETY: the verifier checks the function as a program of its own; `seen` outlives the loop.
+    unsafe {
+        bpf_loop(
+            used,
+            callback as *mut c_void,
+            core::ptr::from_mut(seen).cast(),
+            0,
+        )
+    };
+}
+
+/// One step of the loop: the app in `slot`. 0: go on.
+extern "C" fn tell(slot: u32, seen: *mut Seen<'_>) -> i64 {
+    // SAFETY: the kernel hands on what `report` gave it.
+    let seen = unsafe { &*seen };
+    let known = seen.owner.program[0] != PacketMeta::KERNEL[0];
+    ebpf::offer_to(
+        slot,
+        kind::PACKET,
+        seen.owner.user,
+        |packet: &mut Packet| {
+            packet.flow = *seen.flow;
+            packet.decision = *seen.decision;
+            packet.length = seen.length;
+            packet.interface = seen.interface;
+            packet.pid = seen.owner.pid;
+            packet.user = seen.owner.user;
+            packet.out_interface = seen.out_interface;
+            packet.program = if known { seen.owner.program } else { [0; 2] };
+            packet.name = zerocopy::transmute!(seen.owner.name);
+        },
+    );
+    0
+}
+
+/// What a connection has carried.
+pub struct Carrying<'a> {
+    pub key: &'a FlowKey,
+    pub entry: &'a FlowEntry,
+    pub sent: u64,
+    pub received: u64,
+}
+
+/// Tells every app that wants to know what a connection has carried.
+#[inline(always)]
+pub fn report_carried(carrying: &Carrying<'_>) {
+    let callback: extern "C" fn(u32, *const Carrying<'_>) -> i64 = tell_of;
+    let used = ebpf::used();
+    // SAFETY: the verifier checks the function as a program of its own; `carrying` outlives the loop.
+    unsafe {
+        bpf_loop(
+            used,
+            callback as *mut c_void,
+            core::ptr::from_ref(carrying).cast_mut().cast(),
+            0,
+        )
+    };
+}
+
+/// One step of the loop: the app in `slot`. 0: go on.
+extern "C" fn tell_of(slot: u32, carrying: *const Carrying<'_>) -> i64 {
+    // SAFETY: the kernel hands on what `report_carried` gave it.
+    let carrying = unsafe { &*carrying };
+    let user = carrying.entry.user;
+    // What is nobody's is root's to know.
+    let user = if user == NO_USER { 0 } else { user };
+    ebpf::offer_to(
+        slot,
+        kind::CARRIED,
+        user,
+        |record: &mut firewall_abi::firewall::Carried| {
+            record.key = *carrying.key;
+            record.entry = *carrying.entry;
+            record.entry.sent = carrying.sent;
+            record.entry.received = carrying.received;
+        },
+    );
+    0
+}
