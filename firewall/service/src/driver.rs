@@ -2,7 +2,7 @@
 
 use crate::escape::plain;
 use crate::hooks::Stack;
-use crate::netfilter::{self, Loaded, Ready};
+use crate::netfilter::{self, LoadedProgram, ReadyPrograms};
 use crate::pins::{self, Pins};
 use crate::sweep::Swept;
 use crate::zone::Zone;
@@ -37,11 +37,11 @@ const GENERATIONS: u32 = 2;
 pub struct Driver {
     object: Ebpf,
     /// Its programs of netfilter, which aya does not know.
-    judges: Vec<Loaded>,
+    judges: Vec<LoadedProgram>,
     /// Whether tables of an earlier service were there, and rules had ever been in them.
     adopted: bool,
     /// What the tables take, since they were last changed.
-    taken: Cell<Option<Taken>>,
+    taken: Cell<Option<TableMemory>>,
     /// Where the next sweep goes on with those that carry something.
     told: Cell<usize>,
     /// What the service's own packets bear.
@@ -56,7 +56,7 @@ const MOST_TOLD: usize = 4096;
 
 /// Bytes of kernel memory that tables take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Taken {
+pub struct TableMemory {
     /// The driver's own.
     pub own: u64,
     /// Those of all generations.
@@ -65,7 +65,7 @@ pub struct Taken {
     pub sets: u64,
 }
 
-impl Taken {
+impl TableMemory {
     /// All together.
     pub const fn sum(self) -> u64 {
         self.own + self.rules + self.sets
@@ -73,8 +73,8 @@ impl Taken {
 }
 
 /// Has the kernel check every program, before anything is attached; those of netfilter are not aya's to keep.
-fn load_programs(prepared: &[u8], object: &mut Ebpf) -> Result<Vec<Loaded>> {
-    let judges = Ready::read(prepared, object)?;
+fn load_programs(prepared: &[u8], object: &mut Ebpf) -> Result<Vec<LoadedProgram>> {
+    let judges = ReadyPrograms::read(prepared, object)?;
     let checks = judges.checks().chain(hooks::checks(object)?).collect();
     Ok(checking::all(checks)?.into_iter().flatten().collect())
 }
@@ -136,7 +136,7 @@ impl Driver {
         self.adopted
     }
 
-    /// The object, for the door to find its parts in.
+    /// The object, for the device server to find its parts in.
     pub fn object(&mut self) -> &mut Ebpf {
         &mut self.object
     }
@@ -400,8 +400,8 @@ impl Driver {
     }
 
     /// Bytes of kernel memory that the tables take.
-    pub fn memory(&self) -> Taken {
-        let taken = self.taken.get().unwrap_or_else(|| Taken {
+    pub fn memory(&self) -> TableMemory {
+        let taken = self.taken.get().unwrap_or_else(|| TableMemory {
             own: self
                 .object
                 .maps()

@@ -1,4 +1,4 @@
-//! The firewall as a whole: driver, door, rules and devices, and what can be asked of it.
+//! The firewall as a whole: driver, device server, rules and devices, and what can be asked of it.
 //!
 //! A [`Firewall`] lives on the service's main loop. Other threads have a [`Mailbox`]: they hand in work and wait for what comes
 //! back.
@@ -15,7 +15,7 @@ pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
 
 use crate::address_names;
 use crate::answered_programs::AnsweredPrograms;
-use crate::asking::{Always, DriverWaker, Questions};
+use crate::asking::{DriverWaker, PermanentAnswers, Questions};
 use crate::canary::Canary;
 use crate::default_routes::RouteWatch;
 use crate::driver::Driver;
@@ -24,13 +24,13 @@ use crate::held_answers::{HeldAnswers, TakenBack};
 use crate::keeper::Keeper;
 use crate::members::Members;
 use crate::pins::{self, Pins};
-use crate::programs::{self, Watch};
+use crate::programs::{self, ProgramWatch};
 use crate::recorder::{HistoryReader, Recorder};
 use crate::recover::{self, Locations};
-use crate::rejected::Rejected;
+use crate::rejected::RejectAnswerer;
 use crate::rule_names::KnownGenerations;
 use crate::rulebook::Rulebook;
-use crate::state::{self, State, Written};
+use crate::state::{self, State, WrittenZone};
 use crate::subscriptions::Subscriptions;
 use crate::sweep::{EVERY, LastLook, Swept};
 use crate::troubles::{Cause, Troubles};
@@ -72,7 +72,7 @@ pub struct Config {
     pub kept: PathBuf,
     /// Where who fetches lists leaves them.
     pub fetched: PathBuf,
-    /// Where apps find the door.
+    /// The socket at which apps attach.
     pub socket: PathBuf,
     /// Where `gatebell` finds the service.
     pub control: PathBuf,
@@ -118,109 +118,7 @@ impl Config {
     }
 }
 
-/// The devices of the network namespace that the main loop is in. Where the kernel does not say, none.
-fn devices() -> Vec<Device> {
-    let listed = if_nameindex().into_iter().flat_map(|devices| {
-        devices
-            .iter()
-            .map(|device| Device {
-                name: device.name().to_string_lossy().into_owned(),
-                index: device.index(),
-            })
-            .collect::<Vec<_>>()
-    });
-    listed.collect()
-}
-
-/// Lets the group's members in, if there is such a group: the door shows each of them what is theirs to see.
-fn open_to_group(socket: &Path) -> Result<()> {
-    if let Some(group) = Group::from_name(control::GROUP)? {
-        chown(socket, None, Some(group.gid))?;
-        fs::set_permissions(socket, Permissions::from_mode(0o660))?;
-    }
-    Ok(())
-}
-
-/// The door, in a folder that is made if it is not there.
-fn open_door(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
-    if let Some(folder) = socket.parent() {
-        if !folder.exists() {
-            folders::own(folder)?;
-        }
-        // Who can write there can have apps talk to another service.
-        folders::check(folder)?;
-    }
-    let policy = Policy {
-        share_of: engine::quota::of_user,
-        ..Policy::default()
-    };
-    let door = DeviceServer::open(driver.object(), socket, policy, Parts::default())?;
-    if let Err(cause) = open_to_group(socket).context("can't open the door to the group") {
-        error!("{cause:#}; only root can attach");
-    }
-    Ok(door)
-}
-
-/// Waits for one of these.
-fn wait(timeout: Duration, wakers: &[BorrowedFd<'_>]) -> Result<()> {
-    let mut fds: Vec<_> = wakers
-        .iter()
-        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
-        .collect();
-    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-    match poll(&mut fds, timeout) {
-        Ok(_) | Err(Errno::EINTR) => Ok(()),
-        Err(cause) => Err(cause).context("waiting"),
-    }
-}
-
-fn bad_file(wrong: &Refused) -> String {
-    format!("the rule file is no good; mend it and reload: {wrong}")
-}
-
-/// What the rules name and could not be had.
-fn missing(rules: &Rules) -> Vec<String> {
-    rules.troubles().iter().map(ToString::to_string).collect()
-}
-
-fn now() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default().as_secs()
-}
-
-/// When to look again: soon at first, then more and more seldom.
-struct Again {
-    due: Instant,
-    rest: Duration,
-}
-
-impl Default for Again {
-    fn default() -> Self {
-        Self {
-            due: Instant::now() + EVERY,
-            rest: EVERY,
-        }
-    }
-}
-
-impl Again {
-    const LONGEST: Duration = Duration::from_secs(60);
-
-    fn rest(&self) -> Duration {
-        self.due.saturating_duration_since(Instant::now())
-    }
-
-    fn is_due(&mut self) -> bool {
-        let is_due = self.rest().is_zero();
-        if is_due {
-            self.rest = (self.rest * 2).min(Self::LONGEST);
-            self.due = Instant::now() + self.rest;
-        }
-        is_due
-    }
-}
-
-/// The firewall: driver, door, rules and devices.
+/// The firewall: driver, device server, rules and devices.
 pub struct Firewall {
     config: Config,
     state: State,
@@ -233,7 +131,7 @@ pub struct Firewall {
     looked: Instant,
     rulebook: Rulebook,
     names: KnownGenerations,
-    programs: Watch,
+    programs: ProgramWatch,
     /// Word of changes of the routes by which networks are known.
     routes: RouteWatch,
     /// The programs that rules named when the service before this one ended.
@@ -242,7 +140,7 @@ pub struct Firewall {
     /// given to anybody's.
     former: Instant,
     /// None: no app can attach.
-    door: Option<DeviceServer>,
+    device_server: Option<DeviceServer>,
     flows: u64,
     swept: Option<LastLook>,
     since: u64,
@@ -257,7 +155,7 @@ pub struct Firewall {
     /// Whether the driver has asked something that is not met yet, and when that was done last.
     rung: bool,
     met: Option<LastLook>,
-    always: Always,
+    permanent: PermanentAnswers,
     held: HeldAnswers,
     /// About what they had allowed the rules are to be asked again, and when that was done last.
     taken_back: TakenBack,
@@ -273,11 +171,11 @@ pub struct Firewall {
     /// When the rules were compiled last because of what joined sets by names.
     named_compiled: Option<Instant>,
     /// Who answers what was rejected.
-    rejected: Rejected,
-    /// Who keeps what happens. Behind the door, which lets go of it.
+    rejected: RejectAnswerer,
+    /// Who keeps what happens. Behind the device server, which lets go of it.
     recorder: Recorder,
     /// When what is no good or missing is looked for again.
-    again: Again,
+    again: RetryTimer,
     /// What is not as it should be.
     troubles: Troubles,
 }
@@ -322,26 +220,26 @@ impl Firewall {
         if !driver.adopted() {
             programs::name_running(&driver);
         }
-        // The door before the hooks: an app that is attached by then misses nothing.
-        let door = open_door(&mut driver, &config.socket);
-        let door = door.context("no app can attach");
+        // The device server before the hooks: an app that is attached by then misses nothing.
+        let device_server = open_device_server(&mut driver, &config.socket);
+        let device_server = device_server.context("no app can attach");
         let keeper = Arc::new(Keeper::open(&config.kept));
         let subscriptions = Subscriptions::begin(&config.fetched, &config.rules, keeper.clone());
         let members = Members::found(&driver, &config.kept, sets::now()?)?;
         let waker = DriverWaker::of(&driver)?;
-        let always = Always::open(&config.kept);
+        let permanent = PermanentAnswers::open(&config.kept);
         let held = HeldAnswers::after(state.answers().as_deref());
         let addresses = address_names::AddressNames::learn(&driver);
-        let rejected = Rejected::answer(&driver, config.rejected.clone());
+        let rejected = RejectAnswerer::answer(&driver, config.rejected.clone());
         let recorder = Recorder::begin(&config, addresses.known());
-        let watch = Watch::new();
+        let watch = ProgramWatch::new();
         let mut troubles = Troubles::default();
-        troubles.note(Cause::DeviceServer, &door);
+        troubles.note(Cause::DeviceServer, &device_server);
         for (cause, trouble) in [
             (Cause::ProgramFiles, watch.trouble()),
             (Cause::Kept, keeper.trouble()),
             (Cause::LostMembers, members.trouble()),
-            (Cause::AnswersFile, always.trouble()),
+            (Cause::AnswersFile, permanent.trouble()),
             (Cause::State, state.trouble()),
             (Cause::Names, addresses.trouble()),
             (Cause::Rejected, rejected.trouble()),
@@ -366,7 +264,7 @@ impl Firewall {
             looked: Instant::now(),
             rulebook,
             names: KnownGenerations::default(),
-            door: door.ok(),
+            device_server: device_server.ok(),
             flows: 0,
             swept: None,
             subscriptions,
@@ -376,7 +274,7 @@ impl Firewall {
             questions: Questions::numbered_from(Duration::from_nanos(sets::now()?.boot_ns)),
             rung: false,
             met: None,
-            always,
+            permanent,
             held,
             taken_back: TakenBack::default(),
             asked_again: None,
@@ -390,7 +288,7 @@ impl Firewall {
             recorder,
             earlier: earlier.unwrap_or_default(),
             former: Instant::now(),
-            again: Again::default(),
+            again: RetryTimer::default(),
             troubles,
         };
         // Of what is in force now records come until the next rules are.
@@ -474,10 +372,10 @@ impl Firewall {
         wakers.extend(self.addresses.waker());
         wakers.extend(self.rejected.waker());
         wakers.extend(beside);
-        match &mut self.door {
-            Some(door) => {
-                door.set_room(room);
-                door.turn(timeout, &wakers)?;
+        match &mut self.device_server {
+            Some(server) => {
+                server.set_room(room);
+                server.turn(timeout, &wakers)?;
             }
             None => wait(timeout, &wakers)?,
         }
@@ -588,7 +486,9 @@ impl Firewall {
 
     /// Ends every app's reference. What is attached in the kernel stays.
     pub(crate) fn detach_apps(&mut self) {
-        self.door.iter_mut().for_each(DeviceServer::detach_all);
+        self.device_server
+            .iter_mut()
+            .for_each(DeviceServer::detach_all);
         self.keep_members(true);
     }
 
@@ -598,7 +498,7 @@ impl Firewall {
     }
 
     fn write_down(&self) {
-        self.state.write(&Written {
+        self.state.write(&WrittenZone {
             netns: self.config.netns.clone(),
             cgroup: self.config.cgroup.clone(),
             pins: self.config.pins.clone(),
@@ -610,5 +510,107 @@ impl Firewall {
     fn noted<T>(&mut self, cause: Cause, result: Result<T>) -> Option<T> {
         self.troubles.note(cause, &result);
         result.ok()
+    }
+}
+
+/// The devices of the network namespace that the main loop is in. Where the kernel does not say, none.
+fn devices() -> Vec<Device> {
+    let listed = if_nameindex().into_iter().flat_map(|devices| {
+        devices
+            .iter()
+            .map(|device| Device {
+                name: device.name().to_string_lossy().into_owned(),
+                index: device.index(),
+            })
+            .collect::<Vec<_>>()
+    });
+    listed.collect()
+}
+
+/// Lets the group's members in, if there is such a group: the device server shows each of them what is theirs to see.
+fn open_to_group(socket: &Path) -> Result<()> {
+    if let Some(group) = Group::from_name(control::GROUP)? {
+        chown(socket, None, Some(group.gid))?;
+        fs::set_permissions(socket, Permissions::from_mode(0o660))?;
+    }
+    Ok(())
+}
+
+/// The device server, its socket in a folder that is made if it is not there.
+fn open_device_server(driver: &mut Driver, socket: &Path) -> Result<DeviceServer> {
+    if let Some(folder) = socket.parent() {
+        if !folder.exists() {
+            folders::own(folder)?;
+        }
+        // Who can write there can have apps talk to another service.
+        folders::check(folder)?;
+    }
+    let policy = Policy {
+        share_of: engine::quota::of_user,
+        ..Policy::default()
+    };
+    let server = DeviceServer::open(driver.object(), socket, policy, Parts::default())?;
+    if let Err(cause) = open_to_group(socket).context("can't open the device to the group") {
+        error!("{cause:#}; only root can attach");
+    }
+    Ok(server)
+}
+
+/// Waits for one of these.
+fn wait(timeout: Duration, wakers: &[BorrowedFd<'_>]) -> Result<()> {
+    let mut fds: Vec<_> = wakers
+        .iter()
+        .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
+        .collect();
+    let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+    match poll(&mut fds, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(cause) => Err(cause).context("waiting"),
+    }
+}
+
+fn bad_file(wrong: &Refused) -> String {
+    format!("the rule file is no good; mend it and reload: {wrong}")
+}
+
+/// What the rules name and could not be had.
+fn missing(rules: &Rules) -> Vec<String> {
+    rules.troubles().iter().map(ToString::to_string).collect()
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
+}
+
+/// When to look again: soon at first, then more and more seldom.
+struct RetryTimer {
+    due: Instant,
+    rest: Duration,
+}
+
+impl Default for RetryTimer {
+    fn default() -> Self {
+        Self {
+            due: Instant::now() + EVERY,
+            rest: EVERY,
+        }
+    }
+}
+
+impl RetryTimer {
+    const LONGEST: Duration = Duration::from_secs(60);
+
+    fn rest(&self) -> Duration {
+        self.due.saturating_duration_since(Instant::now())
+    }
+
+    fn is_due(&mut self) -> bool {
+        let is_due = self.rest().is_zero();
+        if is_due {
+            self.rest = (self.rest * 2).min(Self::LONGEST);
+            self.due = Instant::now() + self.rest;
+        }
+        is_due
     }
 }

@@ -30,7 +30,7 @@ pub struct Note {
 
 /// An answer that the driver has.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct AnswerInForce {
     pub answer: Answer,
     /// The program's path, if known.
     pub program: Option<String>,
@@ -41,7 +41,7 @@ pub struct Held {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct HeldAnswers {
-    held: BTreeMap<Subject, Held>,
+    held: BTreeMap<Subject, AnswerInForce>,
     /// What an earlier service wrote down, until it is held against what the driver has.
     earlier: BTreeMap<Subject, Note>,
     /// Whether something is not written down yet.
@@ -60,7 +60,7 @@ impl HeldAnswers {
     }
 
     /// Notes that this is in force.
-    pub fn put(&mut self, to: Subject, held: Held) {
+    pub fn put(&mut self, to: Subject, held: AnswerInForce) {
         self.changed = true;
         self.held.insert(to, held);
     }
@@ -81,7 +81,7 @@ impl HeldAnswers {
             let known = before.remove(to).filter(|held| held.answer == *answer);
             let held = known.unwrap_or_else(|| {
                 self.changed = true;
-                Held {
+                AnswerInForce {
                     answer: *answer,
                     program: path(answer.program),
                     note: self.earlier.remove(to),
@@ -94,7 +94,7 @@ impl HeldAnswers {
     }
 
     /// Each of them.
-    pub fn iter(&self) -> impl Iterator<Item = (&Subject, &Held)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Subject, &AnswerInForce)> {
         self.held.iter()
     }
 
@@ -272,8 +272,8 @@ mod tests {
         crate::asking::answer(CURL, true, Reason::Answer, Answer::NO_END)
     }
 
-    fn given(by: &str) -> Held {
-        Held {
+    fn given(by: &str) -> AnswerInForce {
+        AnswerInForce {
             answer: allow(),
             program: Some("/usr/bin/curl".to_owned()),
             note: Some(Note {

@@ -5,12 +5,12 @@
 //!   update. The hooks themselves stay.
 //! - The control group's hooks are links: another program is put into a link by one update.
 //! - A tracepoint's link can't be updated: the new one is attached first and then takes the old one's name. In between a
-//!   process is seen by both. As a service starts no app is attached, for the door has released those of the service before and
+//!   process is seen by both. As a service starts no app is attached, for the device server has released those of the service before and
 //!   lets nobody in yet: nothing is reported twice. Where such a link is put back while apps are attached, a process that begins or
 //!   ends in between may be. Whether the service has ended is noted by whoever sees it.
 
 use crate::checking::Check;
-use crate::netfilter::Loaded;
+use crate::netfilter::LoadedProgram;
 use crate::pins::Pins;
 use anyhow::{Context, Result};
 use aya::Ebpf;
@@ -65,23 +65,28 @@ const TRACEPOINTS: [(&str, &str); 2] = [
 
 /// How we attach to a control group: nobody else's program there goes before ours.
 const ALONE: CgroupAttachMode = CgroupAttachMode::Single;
-/// What is attached nowhere.
-const CLOCK: &str = "read_clock";
-/// The same.
-const BROOM: &str = "forget_silent";
-/// It has the rules asked again about a connection.
-const ANEW: &str = "reclassify";
+/// Programs that are attached nowhere: the service runs them. This one reads the clock by which connections grow old,
+const READ_CLOCK: &str = "read_clock";
+/// this one forgets a connection if it is silent,
+const FORGET_SILENT: &str = "forget_silent";
+/// this one has the rules asked again about a connection,
+const RECLASSIFY: &str = "reclassify";
+/// and this one reports what a connection has carried.
+const TELL_CARRIED: &str = "tell_carried";
 
-/// It tells what a connection has carried.
-const TELLER: &str = "tell_carried";
-
-/// Each program that aya keeps, to be checked by the kernel. Two more, of the channel's, are its door's.
-pub fn checks(object: &mut Ebpf) -> Result<Vec<Check<'_, Option<Loaded>>>> {
+/// Each program that aya keeps, to be checked by the kernel. Two more, of the channel's, are the device server's.
+pub fn checks(object: &mut Ebpf) -> Result<Vec<Check<'_, Option<LoadedProgram>>>> {
     let tracepoints = TRACEPOINTS.map(|(name, _)| name);
     let names: Vec<&str> = [
         &SOCKETS[..],
         &CALLS,
-        &[RECEIVER, CLOCK, BROOM, ANEW, TELLER],
+        &[
+            RECEIVER,
+            READ_CLOCK,
+            FORGET_SILENT,
+            RECLASSIFY,
+            TELL_CARRIED,
+        ],
         &tracepoints,
     ]
     .concat();
@@ -165,7 +170,7 @@ pub fn watch_processes(object: &mut Ebpf, pins: &Pins) -> Result<()> {
 /// What stands in the IP stack, and is kept there.
 pub struct Stack<'a> {
     /// Those that stand there, and whom they go on with.
-    pub programs: &'a [Loaded],
+    pub programs: &'a [LoadedProgram],
     /// Where their links are kept.
     pub pins: &'a Pins,
     /// Links that could not be kept. They hold as long as the service does.
@@ -335,7 +340,7 @@ fn in_stack(program: BorrowedFd<'_>, family: u32, hook: u32) -> io::Result<Owned
     }
 }
 
-fn found<'a>(programs: &'a [Loaded], name: &str) -> Result<BorrowedFd<'a>> {
+fn found<'a>(programs: &'a [LoadedProgram], name: &str) -> Result<BorrowedFd<'a>> {
     let missing = || format!("the driver's object has no program {name}: another release?");
     let program = programs.iter().find(|program| program.name == name);
     Ok(program.with_context(missing)?.program.as_fd())
@@ -344,7 +349,7 @@ fn found<'a>(programs: &'a [Loaded], name: &str) -> Result<BorrowedFd<'a>> {
 /// What time it is on the driver's clock of connections: see [`firewall_abi::firewall::Ticks`].
 pub fn clock_ns(object: &Ebpf) -> Result<u64> {
     let failed = "asking the driver what time it is";
-    let clock: &SchedClassifier = object.program(CLOCK).context(failed)?.try_into()?;
+    let clock: &SchedClassifier = object.program(READ_CLOCK).context(failed)?.try_into()?;
     let mut frame = [[0; 8]; 2];
     bpf::run(clock.fd()?.as_fd(), frame.as_flattened_mut()).context(failed)?;
     Ok(u64::from_ne_bytes(frame[0]))
@@ -352,17 +357,17 @@ pub fn clock_ns(object: &Ebpf) -> Result<u64> {
 
 /// Has the driver forget a connection, if it is silent.
 pub fn forget_silent(object: &Ebpf, key: &FlowKey) -> Result<()> {
-    about(object, BROOM, key).context("forgetting a connection")
+    about(object, FORGET_SILENT, key).context("forgetting a connection")
 }
 
 /// Has the rules asked again about a connection with its next packet.
 pub fn reclassify(object: &Ebpf, key: &FlowKey) -> Result<()> {
-    about(object, ANEW, key).context("having the rules asked again about a connection")
+    about(object, RECLASSIFY, key).context("having the rules asked again about a connection")
 }
 
 /// Has the driver tell what a connection has carried since that was last told.
 pub fn tell_carried(object: &Ebpf, key: &FlowKey) -> Result<()> {
-    about(object, TELLER, key).context("having it told what a connection has carried")
+    about(object, TELL_CARRIED, key).context("having it told what a connection has carried")
 }
 
 /// Runs a program of this name about a connection.

@@ -1,4 +1,4 @@
-//! gatebelld: loads the firewall's driver into a zone, fills its tables from a rule file, and is its door.
+//! gatebelld: loads the firewall's driver into a zone, fills its tables from a rule file, and serves apps that attach to it.
 //!
 //! It may depend on `firewall_abi`, `rules`, `engine`, `names`, `history`, `store`, `control`, `channel` and what a kernel offers. It
 //! decides nothing about packets: `engine` does, in the driver.

@@ -33,7 +33,7 @@ pub fn said(failed: &Error, folder: &Path) -> String {
 /// What the kernel said, if this is how it refused a program.
 fn refused<'a>(cause: &'a (dyn StdError + 'static)) -> Option<(&'a io::Error, String)> {
     let error = cause.downcast_ref::<ProgramError>();
-    // The door's error has it in a box.
+    // The device server's error has it in a box.
     let error = error.or_else(|| cause.downcast_ref::<Box<ProgramError>>().map(AsRef::as_ref))?;
     match error {
         ProgramError::LoadError {
@@ -84,7 +84,7 @@ mod tests {
     fn of_a_long_verifier_log_the_last_lines_are_said_and_all_are_kept() {
         let folder = std::env::temp_dir().join(format!("gatebell-refused-{}", std::process::id()));
         let boxed = Err::<(), _>(Box::new(refusal()))
-            .context("the door")
+            .context("the device server")
             .unwrap_err();
         for failed in [Error::new(refusal()).context("the program x"), boxed] {
             let said = said(&failed, &folder);

@@ -18,7 +18,7 @@ mod membership;
 pub use by_name::JoinedByName;
 pub use clocks::Now;
 pub use kept::FILE;
-pub use known_sets::{KnownSets, Tables};
+pub use known_sets::{KnownSets, KnownTables};
 
 use crate::driver::Driver;
 use crate::keeper::Keeper;
@@ -63,9 +63,9 @@ pub struct Members {
 }
 
 /// What was there before a change that could not be put in force.
-pub struct Before(Vec<(IpAddr, Option<Vec<Membership>>)>);
+pub struct MembersBefore(Vec<(IpAddr, Option<Vec<Membership>>)>);
 
-impl Before {
+impl MembersBefore {
     /// The same of these addresses alone.
     pub fn of(self, addresses: &[IpAddr]) -> Self {
         let before = self.0.into_iter();
@@ -138,7 +138,7 @@ impl Members {
         addresses: &[IpAddr],
         until_ns: u64,
         now_ns: u64,
-    ) -> Result<(u64, Before), Refused> {
+    ) -> Result<(u64, MembersBefore), Refused> {
         let new: BTreeSet<&IpAddr> = addresses
             .iter()
             .filter(|address| !self.of.contains_key(address))
@@ -168,7 +168,7 @@ impl Members {
     }
 
     /// Takes these addresses out of a set. Returns how many were in it by having joined it, and what was there before.
-    pub fn remove(&mut self, set: &str, addresses: &[IpAddr]) -> (u64, Before) {
+    pub fn remove(&mut self, set: &str, addresses: &[IpAddr]) -> (u64, MembersBefore) {
         let before = self.before(addresses);
         let mut removed = 0;
         for address in addresses {
@@ -187,7 +187,7 @@ impl Members {
     }
 
     /// Undoes a change.
-    pub fn restore(&mut self, Before(before): Before) {
+    pub fn restore(&mut self, MembersBefore(before): MembersBefore) {
         for (address, memberships) in before {
             match memberships {
                 Some(memberships) => self.of.insert(address, memberships),
@@ -274,11 +274,11 @@ impl Members {
         is_new
     }
 
-    fn before(&self, addresses: &[IpAddr]) -> Before {
+    fn before(&self, addresses: &[IpAddr]) -> MembersBefore {
         let before = addresses
             .iter()
             .map(|address| (*address, self.of.get(address).cloned()));
-        Before(before.collect())
+        MembersBefore(before.collect())
     }
 
     /// Something has changed of these.

@@ -30,7 +30,7 @@ const INSTRUCTION: usize = 8;
 const LOG: usize = 16 << 20;
 
 /// A program that the kernel has taken.
-pub struct Loaded {
+pub struct LoadedProgram {
     /// Its name in the driver.
     pub name: String,
     /// The kernel's descriptor of it.
@@ -60,12 +60,12 @@ pub fn prepared(mut object: Vec<u8>, kernel: &Kernel) -> Vec<u8> {
 }
 
 /// The programs of netfilter of a driver, ready to be handed to the kernel.
-pub struct Ready {
+pub struct ReadyPrograms {
     object: Object,
     type_data: OwnedFd,
 }
 
-impl Ready {
+impl ReadyPrograms {
     /// Reads a [`prepared`] object, whose maps aya has made.
     pub fn read(prepared: &[u8], maps: &Ebpf) -> Result<Self> {
         let mut object = Object::parse(prepared).context("the driver's file is no BPF object")?;
@@ -83,7 +83,7 @@ impl Ready {
     }
 
     /// Each of them, to be checked by the kernel.
-    pub fn checks(&self) -> impl Iterator<Item = Check<'_, Option<Loaded>>> {
+    pub fn checks(&self) -> impl Iterator<Item = Check<'_, Option<LoadedProgram>>> {
         let programs = self.object.programs.iter();
         let ours =
             programs.filter(|(_, program)| matches!(program.section, ProgramSection::SkLookup));
@@ -92,13 +92,13 @@ impl Ready {
         })
     }
 
-    fn load(&self, name: &str, program: &Program) -> Result<Loaded> {
+    fn load(&self, name: &str, program: &Program) -> Result<LoadedProgram> {
         let function = self
             .object
             .functions
             .get(&program.function_key())
             .with_context(|| format!("the driver's program {name} has no code"))?;
-        Ok(Loaded {
+        Ok(LoadedProgram {
             name: name.to_owned(),
             program: taken(name, function, &self.object.license, &self.type_data)?,
         })

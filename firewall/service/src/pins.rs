@@ -180,7 +180,6 @@ pub fn remove_all(parent: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// The folders of versions, and nothing else that may lie there.
 /// Whether hooks of any version's in the IP stack are kept below `parent`.
 pub fn are_hooks(parent: &Path) -> bool {
     let is_hook = |entry: io::Result<fs::DirEntry>| {
@@ -195,6 +194,7 @@ pub fn are_hooks(parent: &Path) -> bool {
         .any(|folder| fs::read_dir(folder).is_ok_and(|mut entries| entries.any(is_hook)))
 }
 
+/// The folders of versions, and nothing else that may lie there.
 fn versions(parent: &Path) -> Result<Vec<PathBuf>> {
     let failed = || format!("can't read the folder {}", parent.display());
     let mut found = Vec::new();

@@ -151,7 +151,7 @@ const MOST_LINKS: usize = 40;
 const GLANCE: Duration = Duration::from_secs(30);
 
 /// Watches every place on the way to the programs that rules name: each folder for the one name that leads on, each link too.
-pub struct Watch {
+pub struct ProgramWatch {
     open: fn() -> nix::Result<Inotify>,
     /// None: the kernel gives us none.
     kernel: Option<Inotify>,
@@ -166,7 +166,7 @@ pub struct Watch {
     at_last: Option<Instant>,
 }
 
-impl Watch {
+impl ProgramWatch {
     /// Nothing is watched before it [follows](Self::follow) programs.
     pub fn new() -> Self {
         Self::opened_by(|| Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK))
@@ -376,7 +376,7 @@ mod tests {
     #[test]
     fn a_link_on_the_way_to_a_program_is_watched_and_what_happens_beside_it_is_not() {
         let folder = place();
-        let mut watch = Watch::new();
+        let mut watch = ProgramWatch::new();
         watch.follow([program(&folder.join("current/tool"))].iter());
         fs::write(folder.join("beside"), "").unwrap();
         fs::write(folder.join("v1/beside"), "").unwrap();
@@ -394,7 +394,7 @@ mod tests {
     #[test]
     fn whoever_goes_on_to_change_things_does_not_keep_a_change_from_being_looked_at() {
         let folder = place();
-        let mut watch = Watch::new();
+        let mut watch = ProgramWatch::new();
         let tool = folder.join("v1/tool");
         watch.follow([program(&tool)].iter());
         let end = Instant::now() + AT_LAST * 10;
@@ -411,7 +411,7 @@ mod tests {
     #[test]
     fn what_the_kernel_does_not_watch_is_looked_at_from_time_to_time_and_is_trouble_until_it_does()
     {
-        let mut watch = Watch::opened_by(|| Err(Errno::EMFILE));
+        let mut watch = ProgramWatch::opened_by(|| Err(Errno::EMFILE));
         assert!(watch.waker().is_none() && !watch.trouble().holds());
         let program = program(Path::new("/bin/sh"));
         watch.follow([&program].into_iter());

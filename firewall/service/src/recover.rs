@@ -8,7 +8,7 @@ use crate::{living, pins, state};
 use anyhow::{Context, Result, anyhow};
 use rustix::io::Errno;
 use rustix::process::{Signal, pidfd_send_signal};
-use state::{Holder, Written};
+use state::{Holder, WrittenZone};
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -71,7 +71,7 @@ fn all<const N: usize>(
     };
     before.into_iter().for_each(&mut step);
     let (mut folders, mut sockets) = (vec![locations.pins.clone()], locations.sockets.clone());
-    if let Some(Written {
+    if let Some(WrittenZone {
         pins,
         sockets: more,
         ..

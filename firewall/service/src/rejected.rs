@@ -44,7 +44,7 @@ const LONGEST: usize = 1024;
 /// What became of what was rejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
-pub struct Answered {
+pub struct AnswerCounts {
     /// Its sender was told.
     pub answered: u64,
     /// Not: it was one too many.
@@ -53,7 +53,7 @@ pub struct Answered {
     pub failed: u64,
 }
 
-impl Answered {
+impl AnswerCounts {
     const fn plus(self, more: Self) -> Self {
         Self {
             answered: self.answered + more.answered,
@@ -64,24 +64,24 @@ impl Answered {
 }
 
 /// Who answers what was rejected. Dropped, it ends.
-pub struct Rejected {
+pub struct RejectAnswerer {
     /// Where systemd starts it; none: the service does.
     at: Option<PathBuf>,
     process: Option<Process>,
     /// What those before it have counted.
-    before: Answered,
+    before: AnswerCounts,
     /// Why nobody is answered.
     broken: Trouble,
 }
 
-impl Rejected {
+impl RejectAnswerer {
     /// Begins to answer, in the network namespace of who calls, or of the unit at this socket. Without it the firewall guards all the
     /// same.
     pub fn answer(driver: &Driver, at: Option<PathBuf>) -> Self {
         let mut rejected = Self {
             at,
             process: None,
-            before: Answered::default(),
+            before: AnswerCounts::default(),
             broken: Trouble::default(),
         };
         rejected.begin(driver);
@@ -143,7 +143,7 @@ impl Rejected {
     }
 
     /// What became of what was rejected.
-    pub fn answered(&self) -> Answered {
+    pub fn answered(&self) -> AnswerCounts {
         let now = self.process.as_ref().map(Process::counted);
         self.before.plus(now.unwrap_or_default())
     }
@@ -241,8 +241,8 @@ impl Process {
         }
     }
 
-    fn counted(&self) -> Answered {
-        let mut counted = Answered::default();
+    fn counted(&self) -> AnswerCounts {
+        let mut counted = AnswerCounts::default();
         // It has not counted anything yet.
         let _zeros = self.counts.read_exact_at(counted.as_mut_bytes(), 0);
         counted

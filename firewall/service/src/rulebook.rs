@@ -18,9 +18,9 @@ pub use renewal::{Renewal, Renewed};
 
 use crate::driver::{Driver, needed, now_ns};
 use crate::last_good::{Compiled, LastGood};
-use crate::members::{KnownSets, Members, Tables};
+use crate::members::{KnownSets, KnownTables, Members};
 use crate::programs::Births;
-use crate::state::{Kept, State, Which};
+use crate::state::{KeptText, RuleSlot, State};
 use anyhow::Result;
 use control::{Lease as LeaseLeft, Refused};
 use firewall_abi::firewall::{Lease, generation_index};
@@ -56,11 +56,11 @@ impl Rulebook {
             };
             let text = state
                 .kept(which, head.generation)
-                .map(|Kept { name, text, .. }| (name, text));
+                .map(|KeptText { name, text, .. }| (name, text));
             Ok(Some(LoadedRules::found(&head, text)))
         };
-        let confirmed = loaded(generation_index::CONFIRMED, Which::Confirmed)?;
-        let candidate = loaded(generation_index::CANDIDATE, Which::Candidate)?;
+        let confirmed = loaded(generation_index::CONFIRMED, RuleSlot::Confirmed)?;
+        let candidate = loaded(generation_index::CANDIDATE, RuleSlot::Candidate)?;
         let numbers = [&confirmed, &candidate]
             .map(|loaded| loaded.as_ref().map_or(0, |loaded| loaded.generation));
         let given = u32::try_from(lease.last_generation).unwrap_or(0);
@@ -110,7 +110,7 @@ impl Rulebook {
         if ends_lease {
             self.end_lease(driver, state)?;
         }
-        write_down(state, Which::Confirmed, &loaded);
+        write_down(state, RuleSlot::Confirmed, &loaded);
         self.free_sets(driver)?;
         Ok((loaded, compiled))
     }
@@ -138,7 +138,7 @@ impl Rulebook {
             self.put_tables(driver, generation_index::CONFIRMED, from, compiled)?;
         loaded.was_complete = !good.troubled;
         self.confirmed = Some(loaded.clone());
-        write_down(state, Which::Confirmed, &loaded);
+        write_down(state, RuleSlot::Confirmed, &loaded);
         self.free_sets(driver)?;
         Ok(loaded)
     }
@@ -152,7 +152,7 @@ impl Rulebook {
         time: Duration,
     ) -> Result<LoadedRules> {
         let (loaded, _) = self.put(driver, generation_index::CANDIDATE, &new)?;
-        write_down(state, Which::Candidate, &loaded);
+        write_down(state, RuleSlot::Candidate, &loaded);
         let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let deadline_ns = now_ns()?.saturating_add(time);
         self.candidate = Some((loaded.clone(), deadline_ns));
@@ -174,7 +174,7 @@ impl Rulebook {
             .copy_rules(generation_index::CANDIDATE, generation_index::CONFIRMED)
             .map_err(refused)?;
         self.confirmed = Some(loaded.clone());
-        write_down(state, Which::Confirmed, &loaded);
+        write_down(state, RuleSlot::Confirmed, &loaded);
         self.end_lease(driver, state).map_err(refused)?;
         Ok(loaded)
     }
@@ -346,7 +346,7 @@ impl Rulebook {
     }
 
     /// What is known of the tables of sets that the driver has.
-    pub fn tables(&self) -> Tables {
+    pub fn tables(&self) -> KnownTables {
         self.sets.known()
     }
 
@@ -366,22 +366,22 @@ impl Rulebook {
     }
 
     fn loaded(&self) -> impl Iterator<Item = &LoadedRules> {
-        [Which::Confirmed, Which::Candidate]
+        [RuleSlot::Confirmed, RuleSlot::Candidate]
             .into_iter()
             .filter_map(|which| self.loaded_as(which))
     }
 
-    fn loaded_as(&self, which: Which) -> Option<&LoadedRules> {
+    fn loaded_as(&self, which: RuleSlot) -> Option<&LoadedRules> {
         match which {
-            Which::Confirmed => self.confirmed.as_ref(),
-            Which::Candidate => self.candidate.as_ref().map(|(loaded, _)| loaded),
+            RuleSlot::Confirmed => self.confirmed.as_ref(),
+            RuleSlot::Candidate => self.candidate.as_ref().map(|(loaded, _)| loaded),
         }
     }
 
-    fn loaded_as_mut(&mut self, which: Which) -> Option<&mut LoadedRules> {
+    fn loaded_as_mut(&mut self, which: RuleSlot) -> Option<&mut LoadedRules> {
         match which {
-            Which::Confirmed => self.confirmed.as_mut(),
-            Which::Candidate => self.candidate.as_mut().map(|(loaded, _)| loaded),
+            RuleSlot::Confirmed => self.confirmed.as_mut(),
+            RuleSlot::Candidate => self.candidate.as_mut().map(|(loaded, _)| loaded),
         }
     }
 
@@ -392,16 +392,16 @@ impl Rulebook {
         })?;
         driver.drop_rules(generation_index::CANDIDATE)?;
         self.candidate = None;
-        state.forget(Which::Candidate);
+        state.forget(RuleSlot::Candidate);
         self.free_sets(driver)
     }
 }
 
 /// Writes down the text of these rules for the next service. What can't be written is lost with this one, which `state` says.
-fn write_down(state: &State, which: Which, loaded: &LoadedRules) {
+fn write_down(state: &State, which: RuleSlot, loaded: &LoadedRules) {
     match &loaded.text {
         Some((name, text)) => {
-            let kept = Kept {
+            let kept = KeptText {
                 generation: loaded.generation,
                 name: name.clone(),
                 text: text.clone(),

@@ -27,7 +27,7 @@ const OPEN_FILES: u64 = 65_536;
 /// A database takes that much, whatever is in it.
 const SMALLEST_HISTORY: u64 = 1 << 20;
 
-/// The Gatebell service: loads the driver into a zone and is its door.
+/// The Gatebell service: loads the driver into a zone and serves the apps that attach to it.
 ///
 /// SIGHUP reads the rules again, SIGUSR1 prints what was counted so far, SIGTERM or SIGINT ends the service. The driver stays in
 /// the kernel then, also when the service is killed: what becomes of packets the rule file's `fail_mode` says. The next
@@ -44,10 +44,10 @@ struct Arguments {
     /// The rule file
     #[arg(long, default_value = "/etc/gatebell/rules.toml")]
     rules: PathBuf,
-    /// Where apps find the driver's door
+    /// The socket at which apps attach to the driver
     #[arg(long, default_value = "/run/gatebell/device.sock")]
     socket: PathBuf,
-    /// Where `gatebell` finds the service
+    /// The socket at which `gatebell` finds the service
     #[arg(long, default_value = control::SOCKET)]
     control: PathBuf,
     /// The driver's object

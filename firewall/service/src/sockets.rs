@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 /// What came of it.
 #[derive(Default)]
-pub struct Named {
+pub struct NamedSockets {
     /// How many sockets the driver was told of.
     pub sockets: usize,
     /// Processes whose sockets nobody may look at, not even we: those have no program.
@@ -30,11 +30,11 @@ pub struct Named {
 }
 
 /// Tells the driver who holds the zone's sockets, where it does not know.
-pub fn name_older(driver: &Driver, zone: &Zone) -> Named {
+pub fn name_older(driver: &Driver, zone: &Zone) -> NamedSockets {
     let (machine, mut seen, mut named) = (
         SystemResolver::beside(Path::new("/")),
         HashSet::new(),
-        Named::default(),
+        NamedSockets::default(),
     );
     for process in processes(&zone.folder()) {
         let mut holder = None;

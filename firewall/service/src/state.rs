@@ -23,29 +23,29 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where a service is, and what it guards.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Written {
+pub struct WrittenZone {
     /// The zone's network namespace; none: the one that it was started in.
     pub netns: Option<PathBuf>,
     /// The zone's control group.
     pub cgroup: PathBuf,
     /// Where the kernel keeps the driver.
     pub pins: PathBuf,
-    /// Where it is found: the door, and the control socket.
+    /// Where it is found: the device's socket, and the control socket.
     pub sockets: Vec<PathBuf>,
 }
 
 /// A rule text that the kernel has a generation of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptText {
     pub generation: u32,
     /// What the file was called.
     pub name: String,
     pub text: String,
 }
 
-/// Which of the two texts.
+/// RuleSlot of the two texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
+pub enum RuleSlot {
     Confirmed,
     Candidate,
 }
@@ -109,14 +109,14 @@ impl State {
     }
 
     /// Writes down where the service is.
-    pub fn write(&self, written: &Written) {
+    pub fn write(&self, written: &WrittenZone) {
         let text = serde_json::to_string_pretty(written).unwrap_or_default();
         self.put(&self.folder.join(ZONE), &format!("{text}\n"));
     }
 
     /// Keeps a rule text beside the kernel's tables.
-    pub fn keep(&self, which: Which, kept: &Kept) {
-        let Kept {
+    pub fn keep(&self, which: RuleSlot, kept: &KeptText) {
+        let KeptText {
             generation,
             name,
             text,
@@ -175,12 +175,12 @@ impl State {
     }
 
     /// The text of this generation, if it was kept.
-    pub fn kept(&self, which: Which, generation: u32) -> Option<Kept> {
+    pub fn kept(&self, which: RuleSlot, generation: u32) -> Option<KeptText> {
         let kept = fs::read_to_string(self.path(which)).ok()?;
         let (first, text) = kept.split_once('\n')?;
         let (number, name) = first.split_once(' ')?;
         let number: u32 = number.parse().ok()?;
-        (number == generation).then(|| Kept {
+        (number == generation).then(|| KeptText {
             generation,
             name: name.to_owned(),
             text: text.to_owned(),
@@ -188,17 +188,17 @@ impl State {
     }
 
     /// Forgets a text.
-    pub fn forget(&self, which: Which) {
+    pub fn forget(&self, which: RuleSlot) {
         // Not there is as good.
         let path = self.path(which);
         let _not_there = fs::remove_file(&path);
         self.is_written(&path);
     }
 
-    fn path(&self, which: Which) -> PathBuf {
+    fn path(&self, which: RuleSlot) -> PathBuf {
         self.folder.join(match which {
-            Which::Confirmed => CONFIRMED,
-            Which::Candidate => CANDIDATE,
+            RuleSlot::Confirmed => CONFIRMED,
+            RuleSlot::Candidate => CANDIDATE,
         })
     }
 }
@@ -212,7 +212,7 @@ fn unwritten(folder: &Path, cause: &anyhow::Error) -> String {
 }
 
 /// What was written down in this folder last; none: nothing that can be read.
-pub fn read(folder: &Path) -> Option<Written> {
+pub fn read(folder: &Path) -> Option<WrittenZone> {
     serde_json::from_str(&fs::read_to_string(folder.join(ZONE)).ok()?).ok()
 }
 
@@ -229,7 +229,7 @@ pub struct Holder {
     pub start: u64,
 }
 
-/// Which process says that it has this folder. It may have ended.
+/// RuleSlot process says that it has this folder. It may have ended.
 pub fn holder(folder: &Path) -> Option<Holder> {
     let said = fs::read_to_string(folder.join(LOCK)).ok()?;
     let (pid, start) = said.trim_end().split_once(' ')?;
@@ -312,25 +312,25 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("gatebell-state-{}", std::process::id()));
         let state = State::take(&folder).expect("a folder of our own");
         assert!(is_held(&folder) && State::take(&folder).is_err());
-        let kept = |generation| Kept {
+        let kept = |generation| KeptText {
             generation,
             name: "a b.toml".into(),
             text: "x = 1\ny = 2\n".into(),
         };
-        state.keep(Which::Candidate, &kept(7));
+        state.keep(RuleSlot::Candidate, &kept(7));
         assert!(!state.trouble().holds());
-        assert_eq!(state.kept(Which::Candidate, 7), Some(kept(7)));
-        assert_eq!(state.kept(Which::Candidate, 8), None);
-        assert_eq!(state.kept(Which::Confirmed, 7), None);
+        assert_eq!(state.kept(RuleSlot::Candidate, 7), Some(kept(7)));
+        assert_eq!(state.kept(RuleSlot::Candidate, 8), None);
+        assert_eq!(state.kept(RuleSlot::Confirmed, 7), None);
         let zone = folder.join(ZONE);
         // A folder in a file's place can't be replaced by one.
         fs::create_dir_all(zone.join("in the way")).expect("our own");
-        state.write(&Written::default());
+        state.write(&WrittenZone::default());
         assert!(state.trouble().holds());
-        state.keep(Which::Candidate, &kept(8));
+        state.keep(RuleSlot::Candidate, &kept(8));
         assert!(state.trouble().holds(), "something else is written");
         fs::remove_dir_all(&zone).expect("our own");
-        state.write(&Written::default());
+        state.write(&WrittenZone::default());
         assert!(!state.trouble().holds());
         drop(state);
         assert!(!is_held(&folder));

@@ -8,13 +8,13 @@
 //! - However many questions a program or a user raises, only so many of them wait at once, and others' are asked all the same.
 //! - A user who is not root has so many answers, and no more.
 
-mod always;
 mod driver_tables;
+mod permanent_answers;
 mod questions;
 mod stored;
 mod waker;
 
-pub use always::Always;
+pub use permanent_answers::PermanentAnswers;
 pub use questions::{Questions, Waiting};
 pub use stored::{StoredAnswer, StoredAnswerKey};
 pub use waker::DriverWaker;
@@ -90,7 +90,7 @@ pub const fn answer(program: [u64; 2], allow: bool, reason: Reason, until_ns: u6
 /// Takes out what is over, and what was given to programs that are replaced; at a start also what held until then. Returns what is left.
 pub fn tidy(
     driver: &Driver,
-    always: &mut Always,
+    always: &mut PermanentAnswers,
     replaced: &BTreeSet<[u64; 2]>,
     now_ns: u64,
     starts: bool,

@@ -1,6 +1,6 @@
 //! The control socket: what can be asked of the running service, as varlink's `org.gatebell.Firewall`.
 //!
-//! It is not the driver's door. Records and events go by the device's socket, in the bytes of `firewall_abi`; here are questions
+//! It is not the driver's device. Records and events go by that one's socket, in the bytes of `firewall_abi`; here are questions
 //! about the firewall as a whole, and changes to it, in a documented protocol that other programs speak too. docs/control.md
 //! says why varlink, and how to use it without the command line.
 //!
@@ -16,6 +16,7 @@
 mod failure;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod heartbeat;
 mod interface;
 mod methods;
 mod parameters;
@@ -23,7 +24,6 @@ mod peer;
 mod permission;
 mod polkit;
 mod quota;
-mod reins;
 mod server;
 mod socket;
 
@@ -40,7 +40,7 @@ use std::thread::JoinHandle;
 pub struct Control {
     thread: Option<JoinHandle<()>>,
     /// Its end is what the thread hears of.
-    handle: Option<reins::Handle>,
+    handle: Option<heartbeat::ThreadHandle>,
 }
 
 impl Control {
@@ -54,7 +54,9 @@ impl Control {
 
     /// Whether the thread does its work: it has answered since this was asked last.
     pub fn lives(&mut self) -> bool {
-        self.handle.as_mut().is_some_and(reins::Handle::lives)
+        self.handle
+            .as_mut()
+            .is_some_and(heartbeat::ThreadHandle::lives)
     }
 
     fn serve(
@@ -63,8 +65,8 @@ impl Control {
         answer: impl methods::Answer,
         closer: Closer,
     ) -> io::Result<Self> {
-        let (handle, ours) = reins::pair()?;
-        let server = Server::open(path, ours, polkit, answer, closer)?;
+        let (handle, heartbeat) = heartbeat::pair()?;
+        let server = Server::open(path, heartbeat, polkit, answer, closer)?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || server.run())?;

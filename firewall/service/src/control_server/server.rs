@@ -1,11 +1,11 @@
 //! The thread's loop: everybody gets one turn, nobody is waited for.
 
+use super::heartbeat::Heartbeat;
 use super::methods::Answer;
 use super::peer::{PeerConnection, Requester};
 use super::polkit::{Polkit, Question};
 use super::quota;
 use super::quota::Quotas;
-use super::reins::Reins;
 use super::socket::Socket;
 use crate::asking::have_one_share;
 use channel::sys::linux::Closer;
@@ -29,7 +29,7 @@ pub struct Server {
     socket: Socket,
     /// Root's own way in: nobody keeps root out by what the service has to close for others.
     of_root: Socket,
-    ours: Reins,
+    heartbeat: Heartbeat,
     answer: Arc<dyn Answer>,
     polkit: Polkit,
     closer: Closer,
@@ -40,10 +40,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the socket. It serves until the other end of `ours` is dropped.
+    /// Opens the socket. It serves until the other end of `heartbeat` is dropped.
     pub fn open(
         path: &Path,
-        ours: Reins,
+        heartbeat: Heartbeat,
         polkit: Polkit,
         answer: impl Answer,
         closer: Closer,
@@ -54,7 +54,7 @@ impl Server {
         Ok(Self {
             socket,
             of_root,
-            ours,
+            heartbeat,
             answer: Arc::new(answer),
             polkit,
             closer,
@@ -75,7 +75,7 @@ impl Server {
                     continue;
                 }
             };
-            if ready.called && !self.ours.answer() {
+            if ready.called && !self.heartbeat.answer() {
                 return;
             }
             self.turn(&ready.peers, Instant::now());
@@ -102,7 +102,7 @@ impl Server {
             }
         };
         let mut fds = vec![
-            PollFd::new(self.ours.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.heartbeat.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.of_root.listener.as_fd(), arrival(rests)),
             PollFd::new(self.socket.listener.as_fd(), arrival(is_shut)),
         ];

@@ -4,7 +4,7 @@ use super::Firewall;
 use crate::asking::{self, StoredAnswerKey};
 use crate::driver;
 use crate::escape::plain;
-use crate::held_answers::{self, Held};
+use crate::held_answers::{self, AnswerInForce};
 use crate::rulebook::refused;
 use crate::sweep::LastLook;
 use crate::troubles::Cause;
@@ -45,7 +45,7 @@ impl Firewall {
         let chosen = chosen(found, which)?;
         let kept = chosen.iter().filter_map(|found| found.kept.clone());
         // What is written on the disk first: what fails there has changed nothing.
-        let put = self.always.forget(&kept.collect()).map_err(refused)?;
+        let put = self.permanent.forget(&kept.collect()).map_err(refused)?;
         let held = chosen.iter().flat_map(|found| &found.held).copied();
         let all: BTreeSet<_> = held.chain(put).collect();
         let taken = all.iter().try_for_each(|to| self.take_answer_back(to));
@@ -90,7 +90,7 @@ impl Firewall {
     /// The answers that hold or are kept, sorted by program, direction and place.
     fn found_answers(&self, of: Option<u32>) -> Result<Vec<Found>> {
         let now_ns = driver::now_ns()?;
-        let always: BTreeMap<_, _> = self.always.kept().collect();
+        let always: BTreeMap<_, _> = self.permanent.kept().collect();
         let mut all: BTreeMap<String, Found> = BTreeMap::new();
         for (to, held) in self.held.iter() {
             let answered = Subject {
@@ -101,7 +101,7 @@ impl Firewall {
             if !is_seen || held.answer.until_ns <= now_ns || !self.driver.is_watched(to.who())? {
                 continue;
             }
-            let kept = self.always.put_for(to);
+            let kept = self.permanent.put_for(to);
             let kept = kept.and_then(|key| always.get_key_value(key));
             let shown = shown(to, held, kept.map(|(_, kept)| *kept), now_ns);
             let found = all.entry(shown.id.clone()).or_insert_with(|| Found {
@@ -182,11 +182,11 @@ fn order(answer: &HeldAnswer) -> Order<'_> {
 /// An answer that the driver has.
 fn shown(
     to: &Subject,
-    held: &Held,
+    held: &AnswerInForce,
     kept: Option<&asking::StoredAnswer>,
     now_ns: u64,
 ) -> HeldAnswer {
-    let Held {
+    let AnswerInForce {
         answer,
         program,
         note,

@@ -4,7 +4,7 @@ use super::{Firewall, now};
 use crate::asking::{self, StoredAnswer, StoredAnswerKey, Waiting};
 use crate::driver;
 use crate::escape::plain;
-use crate::held_answers::{Held, Note};
+use crate::held_answers::{AnswerInForce, Note};
 use crate::rulebook::refused;
 use crate::sweep::LastLook;
 use crate::troubles::Cause;
@@ -27,9 +27,9 @@ impl Firewall {
     /// Puts in force what is kept for always, and takes out what is over.
     pub(super) fn tidy_answers(&mut self, starts: bool) {
         let (put, replaced) = self.look_at_answered_programs();
-        let tidied = put
-            .and_then(|()| driver::now_ns())
-            .and_then(|now| asking::tidy(&self.driver, &mut self.always, &replaced, now, starts));
+        let tidied = put.and_then(|()| driver::now_ns()).and_then(|now| {
+            asking::tidy(&self.driver, &mut self.permanent, &replaced, now, starts)
+        });
         let tidied = tidied.context("answers are not as they should be");
         if let Some(left) = self.noted(Cause::Answers, tidied) {
             self.answered.forget(&replaced);
@@ -51,7 +51,7 @@ impl Firewall {
         if may_wait && looked.is_some_and(|looked| !looked.may_be_followed(begun)) {
             return (Ok(()), BTreeSet::new());
         }
-        let put = self.always.put(&self.driver, &mut self.answered);
+        let put = self.permanent.put(&self.driver, &mut self.answered);
         let machine = SystemResolver::beside(&self.config.rules);
         let replaced = self.answered.replaced(&machine);
         self.answered_looked = Some(LastLook::new(begun, Instant::now()));
@@ -75,7 +75,7 @@ impl Firewall {
                 self.driver.answer(waiting.subject, answer)?;
                 let program = self.driver.program(program).ok().flatten();
                 let note = None;
-                let held = Held {
+                let held = AnswerInForce {
                     answer,
                     program,
                     note,
@@ -252,7 +252,7 @@ impl Firewall {
         };
         if given.lasts == Lasts::Always {
             match self.keep_answer(&waiting, given, path.as_deref(), &note) {
-                Ok(key) => self.always.was_put(to, key),
+                Ok(key) => self.permanent.was_put(to, key),
                 Err(failed) => {
                     // Whoever is told that it failed finds nothing changed.
                     self.put_back(&to, before);
@@ -260,7 +260,7 @@ impl Firewall {
                 }
             }
         }
-        let held = Held {
+        let held = AnswerInForce {
             answer,
             program: asked.program.clone(),
             note: Some(note),
@@ -367,7 +367,7 @@ impl Firewall {
             ..kept
         };
         let key = kept.key();
-        self.always.keep(kept).map_err(refused)?;
+        self.permanent.keep(kept).map_err(refused)?;
         Ok(key)
     }
 }

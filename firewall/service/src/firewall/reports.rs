@@ -2,7 +2,7 @@
 
 use super::{Firewall, devices};
 use crate::named_sets::NotJoined;
-use crate::rejected::Answered;
+use crate::rejected::AnswerCounts;
 use crate::rulebook::{LoadedRules, MemoryBudget, refused};
 use crate::surroundings::Surroundings;
 use crate::troubles::Cause;
@@ -103,7 +103,7 @@ impl Firewall {
 
     fn reject_stats(&self) -> Result<RejectStats> {
         let RejectedSeen { handed, lost } = self.driver.rejected_seen()?;
-        let Answered {
+        let AnswerCounts {
             answered,
             limited,
             failed,
@@ -145,7 +145,7 @@ impl Firewall {
     /// Every app's books.
     #[must_use]
     pub fn accounts(&mut self) -> Accounts {
-        let Some(door) = &self.door else {
+        let Some(server) = &self.device_server else {
             return Accounts {
                 taken: 0,
                 released: 0,
@@ -154,8 +154,8 @@ impl Firewall {
                 balances: true,
             };
         };
-        let references = door.references();
-        let apps: Vec<Account> = door
+        let references = server.references();
+        let apps: Vec<Account> = server
             .accounts()
             .map(|app| Account {
                 slot: app.slot,
@@ -229,7 +229,7 @@ impl Firewall {
     }
 
     pub(super) fn rings(&mut self) -> RingMemory {
-        self.door
+        self.device_server
             .as_mut()
             .map(DeviceServer::memory)
             .unwrap_or_default()

@@ -241,7 +241,7 @@ impl Firewall {
         Ok(generation)
     }
 
-    fn take_back(&mut self, before: members::Before, addresses: &[IpAddr]) {
+    fn take_back(&mut self, before: members::MembersBefore, addresses: &[IpAddr]) {
         self.members.restore(before);
         let put = self
             .members

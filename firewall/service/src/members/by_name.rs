@@ -1,7 +1,7 @@
 //! Addresses that join sets by the names that answers of DNS gave them, within bounds of their own.
 
 use super::membership::{How, Membership};
-use super::{Before, Members, NAMED_REST};
+use super::{Members, MembersBefore, NAMED_REST};
 use crate::named_sets::Join;
 use firewall_abi::members::{MAX_MEMBERS, NO_END};
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ const MOST_NAMED_OF_A_NAME: usize = 256;
 pub struct JoinedByName {
     /// Those that are in one by that.
     pub addresses: Vec<IpAddr>,
-    pub before: Before,
+    pub before: MembersBefore,
     /// How many found no room.
     pub no_room: u64,
 }

@@ -1,7 +1,7 @@
 //! The driver's table of who is in which sets: read as an earlier service left it, and written.
 
 use super::kept::{FILE, WrittenMember};
-use super::known_sets::Tables;
+use super::known_sets::KnownTables;
 use super::membership::{How, Membership};
 use super::{Members, Now, REST};
 use crate::driver::Driver;
@@ -56,18 +56,18 @@ impl Members {
                 unknown.len()
             );
             unknown.retain(|address| !self.of.contains_key(address));
-            self.put(driver, &Tables::default(), &unknown)?;
+            self.put(driver, &KnownTables::default(), &unknown)?;
         }
         Ok(())
     }
 
     /// Has the driver know all of them, for what is known of its tables. Of tables of which nothing is known, what it has stays.
-    pub fn put_all(&self, driver: &Driver, tables: &Tables) -> Result<()> {
+    pub fn put_all(&self, driver: &Driver, tables: &KnownTables) -> Result<()> {
         self.put(driver, tables, self.of.keys())
     }
 
     /// The same, and takes out whoever has joined nothing.
-    pub fn put_no_other(&self, driver: &Driver, tables: &Tables) -> Result<()> {
+    pub fn put_no_other(&self, driver: &Driver, tables: &KnownTables) -> Result<()> {
         let mut others = Vec::new();
         driver.each("MEMBERS", |key: &[u8; 16], member: &Member| {
             others.push(address(key, member));
@@ -80,7 +80,7 @@ impl Members {
     pub fn put<'a>(
         &self,
         driver: &Driver,
-        tables: &Tables,
+        tables: &KnownTables,
         addresses: impl IntoIterator<Item = &'a IpAddr>,
     ) -> Result<()> {
         let table = driver.table::<[u8; 16], Member>("MEMBERS")?;
@@ -137,7 +137,7 @@ impl Driver {
 fn member(
     address: IpAddr,
     memberships: &[Membership],
-    tables: &Tables,
+    tables: &KnownTables,
     before: Option<&Member>,
 ) -> Member {
     let mut member = Member {
@@ -207,7 +207,7 @@ mod tests {
         members.add("c", &who, 10, 1).unwrap();
         assert_eq!(members.lacking(&known), [Box::from([0, 1, 2])]);
         members.combine(&mut rules).unwrap();
-        let mut tables = Tables::default();
+        let mut tables = KnownTables::default();
         tables[3] = KnownSets::of(&rules);
         let old = Member {
             stages: [

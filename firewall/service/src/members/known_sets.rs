@@ -55,7 +55,7 @@ impl KnownSets {
 }
 
 /// What is known of each table of sets that the driver has, by its place.
-pub type Tables = [Option<Arc<KnownSets>>; SETS_TABLES as usize];
+pub type KnownTables = [Option<Arc<KnownSets>>; SETS_TABLES as usize];
 
 impl Members {
     /// The combinations of sets that some address is in and this table has no class for.
@@ -82,7 +82,7 @@ impl Members {
     }
 
     /// Whether one of these addresses is in a combination that a table has no class for.
-    pub fn any_lacking(&self, addresses: &[IpAddr], tables: &Tables) -> bool {
+    pub fn any_lacking(&self, addresses: &[IpAddr], tables: &KnownTables) -> bool {
         let lacks = |known: &Arc<KnownSets>| {
             addresses.iter().any(|address| {
                 let memberships = self.of.get(address).map_or(&[][..], Vec::as_slice);

@@ -131,7 +131,7 @@ impl Drop for Recorder {
         let Some(thread) = self.writing.take() else {
             return;
         };
-        // The door has let go of it by now, which it hears. A disk that hangs is not waited for.
+        // The device server has let go of it by now, which it hears. A disk that hangs is not waited for.
         let end = Instant::now() + LAST_WRITE_TIMEOUT;
         while !thread.is_finished() && Instant::now() < end {
             std::thread::sleep(SHORTEST_REST);

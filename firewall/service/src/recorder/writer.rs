@@ -117,7 +117,7 @@ impl Writer {
 
     /// Attaches, and keeps what comes until it ends.
     fn attach(&mut self) -> Result<Ending> {
-        // The door is served once the service is up: this waits for it.
+        // The device is served once the service is up: this waits for it.
         let device = channel::open(&self.device).context("opening our own device")?;
         let mut attachment =
             device.attach(RING_BYTES, Mask::of(kind::PACKET).and(kind::CARRIED))?;

@@ -3,7 +3,7 @@
 //!
 //! What it reads was sent by anybody; so it shares no memory with the service, but for the ring and the file with its counts.
 
-use super::{Answered, IS_BROKEN, IS_READY};
+use super::{AnswerCounts, IS_BROKEN, IS_READY};
 use crate::ring_thread::RingThread;
 use anyhow::{Context, Result, bail};
 use engine::rejected::{Answer, answer};
@@ -78,7 +78,7 @@ fn run(service: &OwnedFd) -> Result<()> {
         limits: Limits::default(),
         began: Instant::now(),
         counts: counts.into(),
-        counted: Answered::default(),
+        counted: AnswerCounts::default(),
     };
     say(service, IS_READY, cookies.as_bytes())?;
     ring.run(|record| {
@@ -125,7 +125,7 @@ struct Sender {
     limits: Limits,
     began: Instant,
     counts: File,
-    counted: Answered,
+    counted: AnswerCounts,
 }
 
 impl Sender {

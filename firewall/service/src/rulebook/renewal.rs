@@ -10,7 +10,7 @@ use super::{LoadedRules, MemoryBudget, NewRules, Rulebook, write_down};
 use crate::driver::Driver;
 use crate::members::Members;
 use crate::programs;
-use crate::state::{State, Which};
+use crate::state::{RuleSlot, State};
 use crate::surroundings::Surroundings;
 use anyhow::{Context, Result};
 use control::Refused;
@@ -55,7 +55,7 @@ impl Rulebook {
     /// the same.
     pub fn renew(&mut self, driver: &Driver, state: &State, by: Renewal<'_>) -> Renewed {
         let mut renewed = Renewed::default();
-        for which in [Which::Confirmed, Which::Candidate] {
+        for which in [RuleSlot::Confirmed, RuleSlot::Candidate] {
             self.renew_one(driver, state, which, by, &mut renewed);
         }
         if let Err(failed) = self.free_sets(driver) {
@@ -73,7 +73,7 @@ impl Rulebook {
         &mut self,
         driver: &Driver,
         state: &State,
-        which: Which,
+        which: RuleSlot,
         by: Renewal<'_>,
         renewed: &mut Renewed,
     ) {
@@ -144,7 +144,7 @@ impl Rulebook {
         &mut self,
         driver: &Driver,
         state: &State,
-        which: Which,
+        which: RuleSlot,
         (loaded, rules): (&LoadedRules, &mut Rules),
         Renewal {
             members, budget, ..
@@ -161,8 +161,8 @@ impl Rulebook {
             budget,
         };
         let at = match which {
-            Which::Confirmed => generation_index::CONFIRMED,
-            Which::Candidate => generation_index::CANDIDATE,
+            RuleSlot::Confirmed => generation_index::CONFIRMED,
+            RuleSlot::Candidate => generation_index::CANDIDATE,
         };
         let (renewed, _) = self.put(driver, at, &new)?;
         write_down(state, which, &renewed);

@@ -2,7 +2,7 @@
 
 use crate::driver::Driver;
 use crate::last_good::Compiled;
-use crate::members::{KnownSets, Members, Tables};
+use crate::members::{KnownSets, KnownTables, Members};
 use anyhow::{Context, Result};
 use firewall_abi::rules::{NO_SETS, SETS_TABLES};
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl SetTables {
     }
 
     /// What is known of each table.
-    pub(super) fn known(&self) -> Tables {
+    pub(super) fn known(&self) -> KnownTables {
         std::array::from_fn(|index| self.known_at(index as u32))
     }
 

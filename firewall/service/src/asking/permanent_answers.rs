@@ -19,7 +19,7 @@ const FILE: &str = "answers.json";
 
 /// The answers that hold for always, in their file.
 #[derive(Debug, Default)]
-pub struct Always {
+pub struct PermanentAnswers {
     folder: PathBuf,
     kept: Vec<StoredAnswer>,
     /// What is in force, and of which of them: a program that was replaced while it runs is two.
@@ -28,7 +28,7 @@ pub struct Always {
     trouble: Trouble,
 }
 
-impl Always {
+impl PermanentAnswers {
     /// What is kept in this folder. A file that can't be read is left alone, answers nothing, and is trouble.
     pub fn open(folder: &Path) -> Self {
         let mut always = Self {
@@ -181,14 +181,14 @@ mod tests {
                 1,
             )
         };
-        let mut always = Always::open(&folder);
+        let mut always = PermanentAnswers::open(&folder);
         assert!(!always.trouble().holds(), "there is none yet");
         always.keep(kept(1)).unwrap();
         let good = fs::read_to_string(&file).unwrap();
         let comma = good.replace("}\n]", "},\n]");
         assert_ne!(comma, good);
         fs::write(&file, &comma).unwrap();
-        let mut always = Always::open(&folder);
+        let mut always = PermanentAnswers::open(&folder);
         let trouble = always.trouble().said().remove(0);
         assert!(
             trouble.contains(FILE) && trouble.contains("mend it"),
@@ -200,7 +200,7 @@ mod tests {
         always.read();
         assert!(!always.trouble().holds());
         always.keep(kept(2)).unwrap();
-        assert_eq!(Always::open(&folder).kept.len(), 2);
+        assert_eq!(PermanentAnswers::open(&folder).kept.len(), 2);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

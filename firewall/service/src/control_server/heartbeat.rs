@@ -1,4 +1,4 @@
-//! How the main loop holds the control thread: it stops it, and asks it whether it lives.
+//! How the main loop stops the control thread, and asks it whether it lives.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -7,37 +7,37 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The main loop's end. Dropped, it stops the thread.
-pub struct Handle {
+pub struct ThreadHandle {
     call: UnixStream,
     asked: u64,
     answered: Arc<AtomicU64>,
 }
 
 /// The thread's end.
-pub struct Reins {
+pub struct Heartbeat {
     call: UnixStream,
     answered: Arc<AtomicU64>,
 }
 
 /// Both ends.
-pub fn pair() -> io::Result<(Handle, Reins)> {
+pub fn pair() -> io::Result<(ThreadHandle, Heartbeat)> {
     let (call, called) = UnixStream::pair()?;
     call.set_nonblocking(true)?;
     called.set_nonblocking(true)?;
     let answered = Arc::new(AtomicU64::new(0));
-    let handle = Handle {
+    let handle = ThreadHandle {
         call,
         asked: 0,
         answered: answered.clone(),
     };
-    let reins = Reins {
+    let heartbeat = Heartbeat {
         call: called,
         answered,
     };
-    Ok((handle, reins))
+    Ok((handle, heartbeat))
 }
 
-impl Handle {
+impl ThreadHandle {
     /// Whether the thread has answered since it was asked last; then it is asked again.
     pub fn lives(&mut self) -> bool {
         // Relaxed: nothing else is handed over by it.
@@ -49,7 +49,7 @@ impl Handle {
     }
 }
 
-impl Reins {
+impl Heartbeat {
     /// Answers what was asked. False: the thread is to end.
     pub fn answer(&self) -> bool {
         let mut asked = [0; 64];
@@ -66,7 +66,7 @@ impl Reins {
     }
 }
 
-impl AsFd for Reins {
+impl AsFd for Heartbeat {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.call.as_fd()
     }
@@ -79,13 +79,13 @@ mod tests {
 
     #[test]
     fn a_thread_that_does_not_answer_is_not_said_to_live() {
-        let (mut handle, reins) = pair().unwrap();
+        let (mut handle, heartbeat) = pair().unwrap();
         assert!(handle.lives(), "nobody has asked it yet");
         assert!(!handle.lives() && !handle.lives());
-        assert!(reins.answer() && handle.lives());
+        assert!(heartbeat.answer() && handle.lives());
         assert!(!handle.lives());
-        assert!(reins.answer() && reins.answer());
+        assert!(heartbeat.answer() && heartbeat.answer());
         drop(handle);
-        assert!(!reins.answer(), "it is to end");
+        assert!(!heartbeat.answer(), "it is to end");
     }
 }
