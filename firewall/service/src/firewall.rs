@@ -125,57 +125,63 @@ pub struct Firewall {
     driver: Driver,
     pins: Pins,
     zone: Zone,
-    /// By whom it is seen whether hooks judge.
+    /// Sends the packets by which it is seen whether hooks judge.
     canary: Canary,
-    /// When it was last looked whether all of it is where it was put.
-    looked: Instant,
+    /// When it was last looked whether all hooks are where they were put.
+    hooks_looked: Instant,
     rulebook: Rulebook,
-    names: KnownGenerations,
+    /// The names of the rules of each generation that records may still speak of.
+    rule_names: KnownGenerations,
+    /// Word of changes of the files of programs that rules name.
     programs: ProgramWatch,
     /// Word of changes of the routes by which networks are known.
     routes: RouteWatch,
     /// The programs that rules named when the service before this one ended.
-    earlier: Vec<Program>,
+    earlier_programs: Vec<Program>,
     /// When those are looked at that run from files which their paths have left: soon, for once one has ended its file's number may be
     /// given to anybody's.
-    former: Instant,
+    former_due: Instant,
     /// None: no app can attach.
     device_server: Option<DeviceServer>,
+    /// How many connections the last sweep left.
     flows: u64,
-    swept: Option<LastLook>,
-    since: u64,
-    /// Who follows the lists that rules subscribe to, and which those are.
+    last_sweep: Option<LastLook>,
+    /// When the service started, in seconds since 1970.
+    started: u64,
+    /// The thread that follows the lists that rules subscribe to, and which those are.
     subscriptions: Subscriptions,
     lists: lists::Lists,
+    /// Writes what was good to a disk.
     keeper: Arc<Keeper>,
     /// What has joined sets.
     members: Members,
     /// What people are asked.
     questions: Questions,
-    /// Whether the driver has asked something that is not met yet, and when that was done last.
-    rung: bool,
-    met: Option<LastLook>,
+    /// Wakes the main loop for a question; whether it has, since questions were last read from the driver's table; and when that was.
+    driver_waker: DriverWaker,
+    is_woken: bool,
+    questions_read: Option<LastLook>,
+    /// The answers for always in their file, and all that the driver has.
     permanent: PermanentAnswers,
-    held: HeldAnswers,
-    /// About what they had allowed the rules are to be asked again, and when that was done last.
+    held_answers: HeldAnswers,
+    /// Answers that were taken back, and when the rules were last asked again about what they had allowed.
     taken_back: TakenBack,
-    asked_again: Option<LastLook>,
-    answered: AnsweredPrograms,
-    /// When their files were looked at last.
+    reclassified: Option<LastLook>,
+    /// The programs that answers are about, and when their files were looked at last.
+    answered_programs: AnsweredPrograms,
     answered_looked: Option<LastLook>,
-    waker: DriverWaker,
-    /// What addresses were asked for by.
+    /// The names by which addresses were asked for.
     addresses: address_names::AddressNames,
     /// The generation whose sets have the names that they ask for.
     names_followed: Option<u32>,
     /// When the rules were compiled last because of what joined sets by names.
     named_compiled: Option<Instant>,
-    /// Who answers what was rejected.
+    /// The process that answers what was rejected.
     rejected: RejectAnswerer,
-    /// Who keeps what happens. Behind the device server, which lets go of it.
+    /// The threads that keep what happens. Behind the device server, which lets go of it.
     recorder: Recorder,
     /// When what is no good or missing is looked for again.
-    again: RetryTimer,
+    retry: RetryTimer,
     /// What is not as it should be.
     troubles: Troubles,
 }
@@ -249,46 +255,43 @@ impl Firewall {
         }
         let earlier = keeper.last_good().map(|good| good.programs);
         let mut firewall = Self {
-            programs: watch,
-            routes: RouteWatch::default(),
-            since: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs(),
             config,
             state,
             canary: Canary::open(driver.mark()),
             driver,
             pins,
             zone,
-            looked: Instant::now(),
+            hooks_looked: Instant::now(),
             rulebook,
-            names: KnownGenerations::default(),
+            rule_names: KnownGenerations::default(),
+            programs: watch,
+            routes: RouteWatch::default(),
+            earlier_programs: earlier.unwrap_or_default(),
+            former_due: Instant::now(),
             device_server: device_server.ok(),
             flows: 0,
-            swept: None,
+            last_sweep: None,
+            started: now(),
             subscriptions,
             lists: lists::Lists::default(),
             keeper,
             members,
             questions: Questions::numbered_from(Duration::from_nanos(sets::now()?.boot_ns)),
-            rung: false,
-            met: None,
+            driver_waker: waker,
+            is_woken: false,
+            questions_read: None,
             permanent,
-            held,
+            held_answers: held,
             taken_back: TakenBack::default(),
-            asked_again: None,
-            answered: AnsweredPrograms::default(),
+            reclassified: None,
+            answered_programs: AnsweredPrograms::default(),
             answered_looked: None,
-            waker,
             addresses,
             names_followed: None,
             named_compiled: None,
             rejected,
             recorder,
-            earlier: earlier.unwrap_or_default(),
-            former: Instant::now(),
-            again: RetryTimer::default(),
+            retry: RetryTimer::default(),
             troubles,
         };
         // Of what is in force now records come until the next rules are.
@@ -331,14 +334,14 @@ impl Firewall {
 
     /// Does what there is to do, or waits for it at most this long. `beside` wakes it too.
     pub(crate) fn turn(&mut self, timeout: Duration, beside: &[BorrowedFd<'_>]) -> Result<()> {
-        let again = self.is_troubled().then(|| self.again.rest());
+        let again = self.is_troubled().then(|| self.retry.rest());
         // What is taken out of the kernel, nobody tells us of.
-        let look = EVERY.saturating_sub(self.looked.elapsed());
+        let look = EVERY.saturating_sub(self.hooks_looked.elapsed());
         let has_former = self
             .rulebook
             .programs()
             .any(|program| !program.former.is_empty());
-        let former = has_former.then(|| self.former.saturating_duration_since(Instant::now()));
+        let former = has_former.then(|| self.former_due.saturating_duration_since(Instant::now()));
         // One whose end could not be written down is over in the driver all the same.
         let lease = self.rulebook.time_left();
         let lease = lease.map(|left| {
@@ -365,7 +368,7 @@ impl Firewall {
         let room = self.room();
         self.follow_names();
         self.follow_lists();
-        let mut wakers = vec![self.waker.as_fd()];
+        let mut wakers = vec![self.driver_waker.as_fd()];
         wakers.extend(self.subscriptions.waker());
         wakers.extend(self.programs.waker());
         wakers.extend(self.routes.waker());
@@ -385,7 +388,7 @@ impl Firewall {
         self.take_list_news();
         self.ask_people();
         self.ask_about_taken_back();
-        if self.looked.elapsed() >= EVERY {
+        if self.hooks_looked.elapsed() >= EVERY {
             self.heal();
             self.rejected.look_after(&self.driver);
             if self.troubles.holds(Cause::Fallback) {
@@ -401,11 +404,11 @@ impl Firewall {
             .rulebook
             .programs()
             .any(|program| !program.former.is_empty());
-        if self.programs.changed() || has_former && Instant::now() >= self.former {
-            self.former = Instant::now() + EVERY;
+        if self.programs.changed() || has_former && Instant::now() >= self.former_due {
+            self.former_due = Instant::now() + EVERY;
             self.renew();
         }
-        if self.is_troubled() && self.again.is_due() {
+        if self.is_troubled() && self.retry.is_due() {
             self.look_again();
         }
         Ok(())
@@ -440,7 +443,7 @@ impl Firewall {
     fn forget_idle(&mut self) -> Result<Swept> {
         let begun = Instant::now();
         let swept = self.driver.sweep_flows();
-        self.swept = Some(LastLook::new(begun, Instant::now()));
+        self.last_sweep = Some(LastLook::new(begun, Instant::now()));
         self.flows = swept.as_ref().map_or(self.flows, |swept| swept.left);
         swept
     }
@@ -448,14 +451,14 @@ impl Firewall {
     /// Has it told what connections have carried, for somebody who looks.
     pub(crate) fn tell_carried(&mut self) {
         let now = Instant::now();
-        if self.swept.is_none_or(|last| last.may_be_followed(now)) {
+        if self.last_sweep.is_none_or(|last| last.may_be_followed(now)) {
             self.sweep();
         }
     }
 
     /// Puts back what somebody took out of the kernel.
     fn heal(&mut self) {
-        self.looked = Instant::now();
+        self.hooks_looked = Instant::now();
         let silent = self.silent_hooks();
         let known = silent.as_deref().unwrap_or_default();
         let healed = self.driver.heal(&self.pins, &self.zone, known);

@@ -60,7 +60,7 @@ impl Firewall {
     fn take_answer_back(&mut self, to: &Subject) -> Result<()> {
         let answer = self.driver.answer_to(to)?;
         self.driver.forget_answer(to)?;
-        self.held.remove(to);
+        self.held_answers.remove(to);
         if let Some(answer) = answer {
             self.taken_back.add(to, &answer);
         }
@@ -73,7 +73,7 @@ impl Firewall {
         let due = self.taken_back_due(begun);
         if due.is_some_and(|due| due.is_zero()) {
             let asked = self.taken_back.reclassify(&self.driver);
-            self.asked_again = Some(LastLook::new(begun, Instant::now()));
+            self.reclassified = Some(LastLook::new(begun, Instant::now()));
             let why = "asking the rules again about what answers had allowed that were taken back";
             self.noted(Cause::AnswersAskedAgain, asked.context(why));
         }
@@ -82,7 +82,7 @@ impl Firewall {
     /// When that is; none: there is none.
     pub(super) fn taken_back_due(&self, now: Instant) -> Option<Duration> {
         let rest = self
-            .asked_again
+            .reclassified
             .map_or(Duration::ZERO, |last| last.rest(now));
         (!self.taken_back.is_empty()).then_some(rest)
     }
@@ -92,7 +92,7 @@ impl Firewall {
         let now_ns = driver::now_ns()?;
         let always: BTreeMap<_, _> = self.permanent.kept().collect();
         let mut all: BTreeMap<String, Found> = BTreeMap::new();
-        for (to, held) in self.held.iter() {
+        for (to, held) in self.held_answers.iter() {
             let answered = Subject {
                 program: held.answer.program,
                 ..*to

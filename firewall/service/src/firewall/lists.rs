@@ -111,7 +111,7 @@ impl Firewall {
         if !is_same || self.rulebook.lease().is_some() || self.troubles.holds(Cause::StandIn) {
             return Became::Outdated;
         }
-        let known = self.rulebook.programs().chain(&self.earlier);
+        let known = self.rulebook.programs().chain(&self.earlier_programs);
         programs::keep_former(&mut read, known, self.rulebook.births());
         let combined = self.members.combine(&mut read).map_err(Refused::System);
         let taken = combined.and_then(|()| self.take(&rules.name, &rules.text, &read, false));

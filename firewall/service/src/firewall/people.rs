@@ -32,12 +32,12 @@ impl Firewall {
         });
         let tidied = tidied.context("answers are not as they should be");
         if let Some(left) = self.noted(Cause::Answers, tidied) {
-            self.answered.forget(&replaced);
+            self.answered_programs.forget(&replaced);
             let driver = &self.driver;
-            self.held
+            self.held_answers
                 .follow(&left, |program| driver.program(program).ok().flatten());
         }
-        if let Some(text) = self.held.unwritten() {
+        if let Some(text) = self.held_answers.unwritten() {
             self.state.keep_answers(&text);
         }
     }
@@ -51,9 +51,11 @@ impl Firewall {
         if may_wait && looked.is_some_and(|looked| !looked.may_be_followed(begun)) {
             return (Ok(()), BTreeSet::new());
         }
-        let put = self.permanent.put(&self.driver, &mut self.answered);
+        let put = self
+            .permanent
+            .put(&self.driver, &mut self.answered_programs);
         let machine = SystemResolver::beside(&self.config.rules);
-        let replaced = self.answered.replaced(&machine);
+        let replaced = self.answered_programs.replaced(&machine);
         self.answered_looked = Some(LastLook::new(begun, Instant::now()));
         (put, replaced)
     }
@@ -61,8 +63,8 @@ impl Firewall {
     /// Takes in what the driver asks, and says of what nobody answers what becomes of it.
     pub(super) fn ask_people(&mut self) {
         let now = Instant::now();
-        self.rung |= self.waker.is_woken();
-        if self.rung || self.questions.due(now).is_some_and(|due| due.is_zero()) {
+        self.is_woken |= self.driver_waker.is_woken();
+        if self.is_woken || self.questions.due(now).is_some_and(|due| due.is_zero()) {
             self.meet_questions();
         }
         for waiting in self.questions.overdue(now) {
@@ -80,7 +82,7 @@ impl Firewall {
                     program,
                     note,
                 };
-                self.held.put(waiting.subject, held);
+                self.held_answers.put(waiting.subject, held);
                 self.driver.settle(waiting.subject, Width::Endpoint)
             });
             if let Err(cause) = done {
@@ -94,8 +96,10 @@ impl Firewall {
 
     /// When the main loop has to look for questions.
     pub(super) fn questions_due(&self, now: Instant) -> Option<Duration> {
-        let rest = self.met.map_or(Duration::ZERO, |met| met.rest(now));
-        let rung = self.rung.then_some(rest);
+        let rest = self
+            .questions_read
+            .map_or(Duration::ZERO, |met| met.rest(now));
+        let rung = self.is_woken.then_some(rest);
         let due = self.questions.due(now).map(|due| due.max(rest));
         rung.into_iter().chain(due).min()
     }
@@ -104,10 +108,13 @@ impl Firewall {
     /// main loop busy.
     fn meet_questions(&mut self) {
         let begun = Instant::now();
-        if self.met.is_none_or(|met| met.may_be_followed(begun)) {
-            self.rung = false;
+        if self
+            .questions_read
+            .is_none_or(|met| met.may_be_followed(begun))
+        {
+            self.is_woken = false;
             self.meet_now();
-            self.met = Some(LastLook::new(begun, Instant::now()));
+            self.questions_read = Some(LastLook::new(begun, Instant::now()));
         }
     }
 
@@ -119,7 +126,7 @@ impl Firewall {
                 return;
             }
         };
-        let names = &self.names;
+        let names = &self.rule_names;
         let new = self.questions.meet(
             asked,
             |question| names.asking(question.generation, known_rule(question.rule)),
@@ -162,7 +169,7 @@ impl Firewall {
         } else {
             Direction::Inbound
         };
-        let names = self.names.get(question.generation);
+        let names = self.rule_names.get(question.generation);
         let rule = known_rule(question.rule).and_then(|rule| {
             names?
                 .rules
@@ -265,10 +272,10 @@ impl Firewall {
             program: asked.program.clone(),
             note: Some(note),
         };
-        self.held.put(to, held);
+        self.held_answers.put(to, held);
         if let Some(path) = &path {
             let machine = SystemResolver::beside(&self.config.rules);
-            self.answered.note(program, path, &machine);
+            self.answered_programs.note(program, path, &machine);
         }
         self.driver.settle(to, given.width).map_err(refused)?;
         self.questions.settle(to, given.width);

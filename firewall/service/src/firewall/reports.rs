@@ -30,7 +30,7 @@ impl Firewall {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             contract: firewall_abi::VERSION,
             pid: std::process::id(),
-            since: self.since,
+            since: self.started,
             adopted: self.driver.adopted(),
             netns: self.config.netns.clone(),
             cgroup: self.config.cgroup.clone(),
@@ -64,7 +64,7 @@ impl Firewall {
     /// What the driver counted. The connections are those of now, or of a moment ago if counting them takes long.
     pub fn stats(&mut self) -> Result<Stats, Refused> {
         let now = Instant::now();
-        if self.swept.is_none_or(|last| last.may_be_followed(now)) {
+        if self.last_sweep.is_none_or(|last| last.may_be_followed(now)) {
             self.forget_idle().map_err(refused)?;
         }
         let generation = self.rulebook.in_force().map_or(0, |held| held.generation);
@@ -206,7 +206,7 @@ impl Firewall {
     #[must_use]
     pub fn rule_names(&mut self, generation: u32) -> Option<RuleNames> {
         self.keep_names();
-        self.names.get(generation).cloned()
+        self.rule_names.get(generation).cloned()
     }
 
     /// The path of a program that a record names: its file system's device and its inode.

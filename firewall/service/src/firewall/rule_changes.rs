@@ -255,7 +255,7 @@ impl Firewall {
         let mut rules = rules::parse(name, text, &machine).map_err(|errors| {
             Refused::Rules(errors.findings().iter().map(ToString::to_string).collect())
         })?;
-        let known = self.rulebook.programs().chain(&self.earlier);
+        let known = self.rulebook.programs().chain(&self.earlier_programs);
         programs::keep_former(&mut rules, known, self.rulebook.births());
         self.members.combine(&mut rules).map_err(Refused::System)?;
         let here = Surroundings::default();
@@ -300,14 +300,14 @@ impl Firewall {
         let (confirmed, in_force) = (self.rulebook.confirmed(), self.rulebook.in_force());
         for held in confirmed.into_iter().chain(in_force) {
             if let Some((file, text)) = &held.text {
-                self.names.insert_text(held.generation, file, text);
+                self.rule_names.insert_text(held.generation, file, text);
             }
         }
     }
 
     pub(super) fn applied(&mut self, held: &LoadedRules, rules: &Rules) -> Applied {
         let file = held.text.as_ref().map_or("", |(name, _)| name);
-        self.names.insert(held.generation, file, rules);
+        self.rule_names.insert(held.generation, file, rules);
         self.programs.follow(self.rulebook.programs());
         self.follow_names();
         let lease = self
