@@ -214,10 +214,10 @@ impl Connections for Remembered {
         self.known.get_mut(key)
     }
 
-    fn keep(&mut self, key: &FlowKey) {
+    fn assure(&mut self, key: &FlowKey) {
         let entry = self.known.get_mut(key).expect("what is confirmed is known");
-        assert_eq!(entry.state & FlowEntry::KEPT, 0, "once");
-        entry.state |= FlowEntry::KEPT;
+        assert_eq!(entry.state & FlowEntry::ASSURED, 0, "once");
+        entry.state |= FlowEntry::ASSURED;
     }
 
     fn remove(&mut self, key: &FlowKey) {

@@ -132,7 +132,7 @@ pub struct FlowEntry {
     /// What was seen of it: bits [`FlowEntry::INITIATOR_DONE`] and following.
     pub state: u8,
     /// 1 if the key's local end began it, which of what is forwarded the direction does not say.
-    pub local_began: u8,
+    pub local_is_originator: u8,
     /// The device by which the packet that began it came or went; of what is forwarded, both devices in one number.
     pub device: u32,
     /// Whose it is, as `engine::quota` numbers them: it counts among theirs.
@@ -195,7 +195,7 @@ impl FlowEntry {
         direction: 0,
         reason: 0,
         state: 0,
-        local_began: 0,
+        local_is_originator: 0,
         device: 0,
         quota_owner: 0,
         pending_slot: 0,
@@ -227,7 +227,7 @@ impl FlowEntry {
     /// The initiator has gone on after the answer; a sender that forges its address can do that too, without seeing the answer.
     pub const CONFIRMED: u8 = 16;
     /// It stands where it makes no room for new ones.
-    pub const KEPT: u8 = 32;
+    pub const ASSURED: u8 = 32;
     /// Something that it has carried was told.
     pub const TOLD: u8 = 64;
     /// It was looked who is at the zone's end.

@@ -45,9 +45,9 @@ pub trait Connections {
     /// same quota owner.
     fn insert(&mut self, key: &FlowKey, quota_owner: u32, direction: u8) -> Option<&mut FlowEntry>;
 
-    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::KEPT`]. Where its
+    /// Moves one that is confirmed to where it makes no room for new ones, and marks it as [`FlowEntry::ASSURED`]. Where its
     /// [quota owner](crate::quota::has_room) has no room it counts that, and the connection stays where it is.
-    fn keep(&mut self, _: &FlowKey) {}
+    fn assure(&mut self, _: &FlowKey) {}
 
     /// Whether this quota owner's next connection makes one go, before it is confirmed, that may not have been answered yet: so that
     /// one of its own may be missing whose answer comes now.
@@ -85,7 +85,7 @@ pub struct Retired {
     /// The reason of the verdict on its beginning.
     pub reason: u8,
     /// 1 if the key's local end began it.
-    pub local_began: u8,
+    pub local_is_originator: u8,
 }
 
 impl From<&FlowEntry> for Retired {
@@ -96,14 +96,14 @@ impl From<&FlowEntry> for Retired {
             rule: entry.rule,
             generation: entry.generation,
             reason: entry.reason,
-            local_began: entry.local_began,
+            local_is_originator: entry.local_is_originator,
         }
     }
 }
 
 /// The context of a packet beside its bytes: when it is seen, by which device, and which socket, user and program is at its end in the
 /// zone. What costs something to find out is asked only when it has to be.
-pub trait Ends<T: Tables> {
+pub trait PacketContext<T: Tables> {
     /// Whether a packet that goes on with a connection was counted before: it is seen again where a socket gets it, and comes in.
     const SEEN_BEFORE: bool = false;
 
@@ -253,15 +253,15 @@ pub fn classify_as<T: Tables>(
 /// Decides on a packet: what belongs to a connection that was allowed passes, the rules decide about the rest, and what
 /// they allow is remembered if it can begin a connection. The packet is as it was afterwards.
 #[inline(always)]
-pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
+pub fn decide<T: Tables, E: PacketContext<T>, C: Connections>(
     packet: &mut Parsed,
-    ends: &mut E,
+    context: &mut E,
     tables: &T,
     connections: &mut C,
 ) -> Decision {
     let Parsed { flow, shape } = &*packet;
     let is_whole = *shape == Shape::Whole;
-    let mut found = if is_whole && goes_to_group(flow, ends) {
+    let mut found = if is_whole && goes_to_group(flow, context) {
         GROUP
     } else {
         NEW
@@ -270,25 +270,25 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
         is_whole && found != GROUP && (may_begin(flow) || may_answer(flow) || is_error(flow));
     let mut decision = Decision::default();
     if can_converse {
-        found = look_up(packet, ends, tables, connections, &mut decision);
+        found = look_up(packet, context, tables, connections, &mut decision);
         if found == ESTABLISHED {
             return decision;
         }
-        if found == STALE && still_allowed(packet, ends, tables, connections, &mut decision) {
+        if found == STALE && still_allowed(packet, context, tables, connections, &mut decision) {
             return decision;
         }
     }
-    if can_converse && found == NEW && accepts::<T, _, _>(&packet.flow, ends, connections) == 1 {
-        ends.classify(packet, Asked::Beginning, tables, &mut decision);
+    if can_converse && found == NEW && accepts::<T, _, _>(&packet.flow, context, connections) == 1 {
+        context.classify(packet, Asked::Beginning, tables, &mut decision);
         if decision.verdict == Verdict::Allow as u8 {
             be_a_reply(&mut decision);
             return decision;
         }
     }
-    ends.classify(packet, Asked::Packet, tables, &mut decision);
+    context.classify(packet, Asked::Packet, tables, &mut decision);
     let begins = found == GROUP || can_converse && may_begin(&packet.flow);
     if begins && decision.verdict == Verdict::Allow as u8 {
-        remember(&packet.flow, found, ends, connections, &decision);
+        remember(&packet.flow, found, context, connections, &decision);
     }
     decision
 }
@@ -299,9 +299,9 @@ pub fn decide<T: Tables, E: Ends<T>, C: Connections>(
 ///
 /// 1: it is. Out of line, and a number, for the sake of eBPF's small stack.
 #[inline(never)]
-fn accepts<T: Tables, E: Ends<T>, C: Connections>(
+fn accepts<T: Tables, E: PacketContext<T>, C: Connections>(
     flow: &PacketHeaders,
-    ends: &E,
+    context: &E,
     connections: &mut C,
 ) -> u32 {
     if flow.protocol != TCP || flow.tcp_flags & (SYN | ACK | RST | FIN) != SYN | ACK {
@@ -310,20 +310,23 @@ fn accepts<T: Tables, E: Ends<T>, C: Connections>(
     if !C::FORWARDS || flow.direction != Direction::Forward as u8 {
         return (flow.direction == Direction::Outbound as u8).into();
     }
-    let quota_owner =
-        quota::of_forwarded(ends.last_device(), words(&flow.destination), ends.seed());
-    connections.is_short(quota_owner, ends.now_ns()).into()
+    let quota_owner = quota::of_forwarded(
+        context.last_device(),
+        words(&flow.destination),
+        context.seed(),
+    );
+    connections.is_short(quota_owner, context.now_ns()).into()
 }
 
 /// Whether a datagram of the zone asks a group (multicast, or everyone on the link), whose members answer by their own addresses.
 #[inline(always)]
-fn goes_to_group<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> bool {
+fn goes_to_group<T: Tables, E: PacketContext<T>>(flow: &PacketHeaders, context: &mut E) -> bool {
     if flow.protocol != UDP || flow.direction != Direction::Outbound as u8 {
         return false;
     }
     let [high, low] = words(&flow.destination);
     if flow.ip_version == 4 {
-        low as u32 >> 28 == 0xE || low as u32 == u32::MAX || ends.goes_to_everyone()
+        low as u32 >> 28 == 0xE || low as u32 == u32::MAX || context.goes_to_everyone()
     } else {
         high >> 56 == 0xFF
     }
@@ -358,18 +361,18 @@ pub fn decide_alone<T: Tables>(tables: &T) -> Option<Decision> {
 /// Asks the rules about the beginning of the connection that a reply belongs to. What they don't allow any more is
 /// forgotten.
 #[inline(always)]
-fn still_allowed<T: Tables, E: Ends<T>, C: Connections>(
+fn still_allowed<T: Tables, E: PacketContext<T>, C: Connections>(
     reply: &mut Parsed,
-    ends: &mut E,
+    context: &mut E,
     tables: &T,
     connections: &mut C,
     decision: &mut Decision,
 ) -> bool {
-    ends.classify(reply, Asked::Beginning, tables, decision);
+    context.classify(reply, Asked::Beginning, tables, decision);
     if decision.verdict == Verdict::Socket as u8 {
         return true;
     }
-    renew(&reply.flow, ends, connections, decision);
+    renew(&reply.flow, context, connections, decision);
     decision.verdict == Verdict::Allow as u8
 }
 

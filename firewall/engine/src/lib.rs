@@ -20,7 +20,7 @@
 //!   allows their addresses, and a rule that blocks a port stops its packets by their first fragment. A fragment that
 //!   could overwrite a TCP header already judged is malformed.
 //! - **What a rule asks a person about** has the verdict `Ask`, which begins nothing and passes nothing. Who calls looks for an
-//!   answer ([`connection::Ends::classify`]). Later fragments are not asked about, but blocked.
+//!   answer ([`connection::PacketContext::classify`]). Later fragments are not asked about, but blocked.
 #![no_std]
 #![forbid(unsafe_code)]
 

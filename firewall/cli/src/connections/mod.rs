@@ -171,7 +171,7 @@ impl Connections for Remembered {
         }
     }
 
-    fn keep(&mut self, key: &FlowKey) {
+    fn assure(&mut self, key: &FlowKey) {
         let Some(entry) = self.find(key).copied() else {
             return;
         };
@@ -180,7 +180,7 @@ impl Connections for Remembered {
             return;
         }
         self.unconfirmed(&entry).remove(key);
-        let state = entry.state | FlowEntry::KEPT;
+        let state = entry.state | FlowEntry::ASSURED;
         self.confirmed.insert(*key, FlowEntry { state, ..entry });
         self.count_kept(&entry, 1);
     }

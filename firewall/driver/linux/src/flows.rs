@@ -26,7 +26,7 @@ use firewall_abi::packet::Direction;
 static FLOWS: HashMap<FlowKey, FlowEntry, MAX_FLOWS> = HashMap::new();
 /// How many of them there are, and how many of these began outside.
 #[btf_map]
-static KEPT: Array<u32, 2> = Array::new();
+static ASSURED: Array<u32, 2> = Array::new();
 const ALL: u32 = 0;
 const ARRIVALS: u32 = 1;
 /// How many of them each quota owner has. Whoever puts one in or takes one out counts it; the service leaves that to the driver.
@@ -106,7 +106,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
     }
 
     #[inline(never)]
-    fn keep(&mut self, key: &FlowKey) {
+    fn assure(&mut self, key: &FlowKey) {
         let Some(entry) = unconfirmed(key) else {
             return;
         };
@@ -114,7 +114,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         // SAFETY: as in `find`.
         let mut entry = unsafe { *entry };
         let arrives = arrived(entry.direction);
-        let (Some(all), Some(arrivals)) = (KEPT.get(ALL), KEPT.get(ARRIVALS)) else {
+        let (Some(all), Some(arrivals)) = (ASSURED.get(ALL), ASSURED.get(ARRIVALS)) else {
             return;
         };
         let (own, device) = owners_of::<FORWARDS>(entry.quota_owner);
@@ -122,7 +122,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         if !has_room(charged, *all, if arrives { Some(*arrivals) } else { None }) {
             return count_full();
         }
-        entry.state |= FlowEntry::KEPT;
+        entry.state |= FlowEntry::ASSURED;
         count_kept::<FORWARDS>(entry.quota_owner, entry.direction, 1);
         if let Err(error) = FLOWS.insert(key, &entry, ONLY_NEW) {
             count_kept::<FORWARDS>(entry.quota_owner, entry.direction, -1);
@@ -308,8 +308,8 @@ fn count_kept<const FORWARDS: bool>(quota_owner: u32, direction: u8, more: i32) 
     for (counters, at) in [
         (CHARGED.get(own), true),
         (device.and_then(|device| CHARGED.get(device)), true),
-        (KEPT.get(ALL), true),
-        (KEPT.get(ARRIVALS), arrives),
+        (ASSURED.get(ALL), true),
+        (ASSURED.get(ARRIVALS), arrives),
     ] {
         if let Some(counter) = counters.filter(|_| at) {
             add_word(counter, more.cast_unsigned());

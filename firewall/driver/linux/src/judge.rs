@@ -19,7 +19,7 @@ use crate::report::{Seen, tell_all};
 use crate::tables::{self, InForce};
 use crate::translated;
 use channel::driver::ebpf;
-use engine::connection::{Asked, Ends, decide, decide_alone, ends_at_socket};
+use engine::connection::{Asked, PacketContext, decide, decide_alone, ends_at_socket};
 use engine::{Parsed, head, is_refused_by_default, may_keep_the_link, parse, published};
 use firewall_abi::firewall::{FlowEntry, FlowKey, LOOPBACK, Owner, canary};
 use firewall_abi::packet::{Decision, Direction, PacketHeaders, PacketMeta, Verdict};
@@ -48,8 +48,8 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
         Some(decision) => decision,
         None => {
             let mut local = PacketMeta::UNKNOWN;
-            let mut ends = AtZone::of(packet, &mut local);
-            let mut decision = decide(&mut parsed, &mut ends, &rules, &mut P::Flows::default());
+            let mut context = AtZone::of(packet, &mut local);
+            let mut decision = decide(&mut parsed, &mut context, &rules, &mut P::Flows::default());
             if !P::FORWARDED {
                 rejected::gatebell_let_answers_pass(&local, &mut decision);
             }
@@ -119,7 +119,7 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
         return Verdict::Allow;
     }
     let mut local = PacketMeta::UNKNOWN;
-    let mut ends = AtZone::of(packet, &mut local);
+    let mut context = AtZone::of(packet, &mut local);
     if was_allowed
         && gatebell_is_heard_by_another(
             &parsed.flow,
@@ -134,9 +134,9 @@ pub fn judge_at_socket(packet: &AtSocket) -> Verdict {
     if !was_allowed {
         was_left = arrived::gatebell_take_back_left();
     }
-    let decision = decide(&mut parsed, &mut ends, &rules, &mut Flows::<false>);
+    let decision = decide(&mut parsed, &mut context, &rules, &mut Flows::<false>);
     // It goes on with what was allowed, and was counted by that before, unless it was left: that was allowed meanwhile.
-    if decision.known == 1 && !ends.asked {
+    if decision.known == 1 && !context.asked {
         if was_left == 1 {
             arrived::gatebell_count_once(Verdict::Allow as u32);
         }
@@ -223,7 +223,7 @@ impl<'a, P: PacketView> AtZone<'a, P> {
     }
 }
 
-impl<P: PacketView> Ends<InForce> for AtZone<'_, P> {
+impl<P: PacketView> PacketContext<InForce> for AtZone<'_, P> {
     const SEEN_BEFORE: bool = P::AT_SOCKET;
 
     #[inline(always)]

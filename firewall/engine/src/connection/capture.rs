@@ -1,6 +1,6 @@
 //! What is known of a packet where there is no kernel: in a capture, and in tests.
 
-use super::Ends;
+use super::PacketContext;
 use crate::quota;
 use crate::tables::Tables;
 use firewall_abi::firewall::FlowKey;
@@ -9,25 +9,25 @@ use firewall_abi::packet::{PacketHeaders, PacketMeta};
 /// What is known beforehand: captures say when, and nothing of who.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known {
-    /// See [`Ends::now_ns`].
+    /// See [`PacketContext::now_ns`].
     pub now_ns: u64,
     /// Who it is.
     pub local: PacketMeta,
-    /// See [`Ends::device`].
+    /// See [`PacketContext::device`].
     pub device: u32,
-    /// See [`Ends::first_device`].
+    /// See [`PacketContext::first_device`].
     pub first_device: u32,
-    /// See [`Ends::last_device`].
+    /// See [`PacketContext::last_device`].
     pub last_device: u32,
-    /// See [`Ends::is_guests`].
+    /// See [`PacketContext::is_guests`].
     pub is_guests: bool,
-    /// See [`Ends::goes_to_everyone`].
+    /// See [`PacketContext::goes_to_everyone`].
     pub goes_to_everyone: bool,
-    /// See [`Ends::quoted`].
+    /// See [`PacketContext::quoted`].
     pub quoted: Option<FlowKey>,
 }
 
-impl<T: Tables> Ends<T> for Known {
+impl<T: Tables> PacketContext<T> for Known {
     fn now_ns(&self) -> u64 {
         self.now_ns
     }

@@ -4,7 +4,7 @@ use super::begins::{SYN, asks_anew, may_answer};
 use super::key::{from_local, key_of, of_a_group};
 use super::remember::sender;
 use super::state::{count, follow_to_its_end, is_silent, note_use};
-use super::{Connections, Ends, verdict_of};
+use super::{Connections, PacketContext, verdict_of};
 use crate::headers::protocol::{SCTP, TCP, UDP};
 use crate::tables::{Tables, head};
 use crate::{Parsed, is_error};
@@ -29,24 +29,24 @@ pub(super) const GROUP: u32 = 4;
 ///
 /// Out of line, as are others here: what they need of eBPF's small stack they need one after the other.
 #[inline(never)]
-pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
+pub(super) fn look_up<T: Tables, E: PacketContext<T>, C: Connections>(
     packet: &Parsed,
-    ends: &mut E,
+    context: &mut E,
     tables: &T,
     connections: &mut C,
     decision: &mut Decision,
 ) -> u32 {
     let flow = &packet.flow;
     let mut key = key_of(flow);
-    if is_error(flow) && !ends.quoted(flow, &mut key) {
+    if is_error(flow) && !context.quoted(flow, &mut key) {
         return NEW;
     }
     let Some(head) = head(tables) else {
         return NEW;
     };
-    let now_ns = ends.now_ns();
+    let now_ns = context.now_ns();
     let Some(entry) = connections.find(&key) else {
-        return without_entry(&(flow, head), &mut key, ends, connections, decision);
+        return without_entry(&(flow, head), &mut key, context, connections, decision);
     };
     if is_silent(&key, entry, now_ns) {
         connections.remove(&key);
@@ -55,38 +55,39 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
     if is_error(flow) {
         return about(entry, head, decision);
     }
-    let initiates = entry.local_began == from_local(flow);
-    let moved = may_move(head) && entry.device != ends.device();
+    let initiates = entry.local_is_originator == from_local(flow);
+    let moved = may_move(head) && entry.device != context.device();
     if initiates {
         if moved
-            || !still_the_same(flow, head, entry, sender(flow, ends))
-            || has_other_sender::<T, E>(flow, head, entry, ends)
+            || !still_the_same(flow, head, entry, sender(flow, context))
+            || has_other_sender::<T, E>(flow, head, entry, context)
         {
             return RECHECK;
         }
     } else if !may_answer(flow)
-        || has_other_sender::<T, E>(flow, head, entry, ends)
+        || has_other_sender::<T, E>(flow, head, entry, context)
         || E::SEEN_BEFORE
-            && is_anothers_answer(flow, entry, ends.receiver(), |entry| {
-                ends.is_anothers(entry)
+            && is_anothers_answer(flow, entry, context.receiver(), |entry| {
+                context.is_anothers(entry)
             })
-        || ends.is_astray(flow, entry)
+        || context.is_astray(flow, entry)
     {
         return RECHECK;
     } else if moved || entry.generation != head.generation {
         return STALE;
     }
     if initiates && !E::SEEN_BEFORE {
-        note_devices::<T, E>(entry, ends);
+        note_devices::<T, E>(entry, context);
     }
     note_use(entry, initiates, flow.tcp_flags, now_ns);
     if !E::SEEN_BEFORE {
-        count::<C>(entry, flow, ends.length());
+        count::<C>(entry, flow, context.length());
     }
     if !initiates && entry.state & FlowEntry::OWNED == 0 {
-        ends.note_owner(flow, entry);
+        context.note_owner(flow, entry);
     }
-    let confirmed = entry.state & (FlowEntry::CONFIRMED | FlowEntry::KEPT) == FlowEntry::CONFIRMED;
+    let confirmed =
+        entry.state & (FlowEntry::CONFIRMED | FlowEntry::ASSURED) == FlowEntry::CONFIRMED;
     let reason = if initiates {
         entry.reason
     } else {
@@ -96,7 +97,7 @@ pub(super) fn look_up<T: Tables, E: Ends<T>, C: Connections>(
     if flow.protocol == TCP && follow_to_its_end(flow, initiates, entry) {
         connections.retire(&key);
     } else if confirmed {
-        connections.keep(&key);
+        connections.assure(&key);
     }
     ESTABLISHED
 }
@@ -121,11 +122,11 @@ pub fn comes_astray(
 
 /// Notes by which devices a connection goes on that no rule has to be asked about: what answers it comes back by these.
 #[inline(always)]
-fn note_devices<T: Tables, E: Ends<T>>(entry: &mut FlowEntry, ends: &mut E) {
-    let device = ends.device();
+fn note_devices<T: Tables, E: PacketContext<T>>(entry: &mut FlowEntry, context: &mut E) {
+    let device = context.device();
     if entry.device != device {
         entry.device = device;
-        entry.came_by = FlowEntry::folded(ends.first_device());
+        entry.came_by = FlowEntry::folded(context.first_device());
     }
 }
 
@@ -138,37 +139,37 @@ pub(super) const fn may_move(head: &Head) -> bool {
 /// To what a packet belongs that has no entry of its own, as [`look_up`] says it. It has five arguments: a function of eBPF
 /// takes no more, and what the compiler makes of a sixth not every kernel takes.
 #[inline(never)]
-pub(super) fn without_entry<T: Tables, E: Ends<T>, C: Connections>(
+pub(super) fn without_entry<T: Tables, E: PacketContext<T>, C: Connections>(
     &(flow, head): &(&PacketHeaders, &Head),
     key: &mut FlowKey,
-    ends: &mut E,
+    context: &mut E,
     connections: &mut C,
     decision: &mut Decision,
 ) -> u32 {
     if flow.protocol == UDP && flow.direction == Direction::Inbound as u8 {
         of_a_group(key);
-        return to_a_group(head, key, ends, connections, decision);
+        return to_a_group(head, key, context, connections, decision);
     }
-    sent_again(flow, head, key, ends.now_ns(), connections, decision)
+    sent_again(flow, head, key, context.now_ns(), connections, decision)
 }
 
 /// Whether a datagram answers what was asked of a group, by the device that it was asked by, seconds ago. However many answer,
 /// that does not keep the question open.
 #[inline(always)]
-pub(super) fn to_a_group<T: Tables, E: Ends<T>, C: Connections>(
+pub(super) fn to_a_group<T: Tables, E: PacketContext<T>, C: Connections>(
     head: &Head,
     key: &FlowKey,
-    ends: &mut E,
+    context: &mut E,
     connections: &mut C,
     decision: &mut Decision,
 ) -> u32 {
-    let now_ns = ends.now_ns();
-    let device = ends.device();
+    let now_ns = context.now_ns();
+    let device = context.device();
     match connections.find(key) {
         Some(entry) if entry.device == device && !is_silent(key, entry, now_ns) => {
             let found = about(entry, head, decision);
             if found == ESTABLISHED && !E::SEEN_BEFORE {
-                C::add(&mut entry.received, carried(1, ends.length().into()));
+                C::add(&mut entry.received, carried(1, context.length().into()));
             }
             found
         }
@@ -207,7 +208,7 @@ pub(super) fn sent_again<C: Connections>(
     let Some(entry) = connections.retired(key) else {
         return NEW;
     };
-    let reason = if entry.local_began == from_local(flow) {
+    let reason = if entry.local_is_originator == from_local(flow) {
         entry.reason
     } else {
         Reason::Reply as u8
@@ -249,18 +250,18 @@ pub(super) fn still_the_same(
 /// Whether a datagram goes on with a connection that rules which ask who would have to be asked about again: who sends it is not who
 /// the connection is known for. A socket can be bound over another's, and be handed on.
 #[inline(always)]
-fn has_other_sender<T: Tables, E: Ends<T>>(
+fn has_other_sender<T: Tables, E: PacketContext<T>>(
     flow: &PacketHeaders,
     head: &Head,
     entry: &FlowEntry,
-    ends: &mut E,
+    context: &mut E,
 ) -> bool {
     !E::SEEN_BEFORE
         && is_by_datagrams(flow)
         && flow.direction == Direction::Outbound as u8
         && head.needs & (NEEDS_USER | NEEDS_PROGRAM) != 0
         && entry.state & FlowEntry::OWNED != 0
-        && ends.is_anothers(entry)
+        && context.is_anothers(entry)
 }
 
 /// Whether each packet is anybody's who can have the port. Of TCP and SCTP the connection itself is the socket's; and whose that is by which
@@ -271,7 +272,7 @@ fn is_by_datagrams(flow: &PacketHeaders) -> bool {
 }
 
 /// Whether what answers a datagram comes to another's socket than it was sent by, as it does to whoever binds over that. `receiver` is
-/// the socket's number, and `is_anothers` says of a connection what [`Ends::is_anothers`] does.
+/// the socket's number, and `is_anothers` says of a connection what [`PacketContext::is_anothers`] does.
 #[must_use]
 #[inline(always)]
 pub fn is_heard_by_another<C: Connections>(
@@ -285,7 +286,7 @@ pub fn is_heard_by_another<C: Connections>(
     }
     let entry = connections.find(&key_of(flow));
     entry.is_some_and(|entry| {
-        entry.local_began != from_local(flow)
+        entry.local_is_originator != from_local(flow)
             && is_anothers_answer(flow, entry, receiver, is_anothers)
     })
 }

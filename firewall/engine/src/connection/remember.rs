@@ -4,7 +4,7 @@ use super::begins::is_first_syn;
 use super::key::{from_local, key_of, of_a_group, words};
 use super::lookup::{GROUP, NEW};
 use super::state::count;
-use super::{Connections, Ends, be_a_reply};
+use super::{Connections, PacketContext, be_a_reply};
 use crate::headers::protocol::TCP;
 use crate::quota;
 use crate::tables::Tables;
@@ -15,9 +15,9 @@ use firewall_abi::packet::{Decision, Direction, PacketHeaders, Verdict};
 /// device than the connection is no word on that: the rules were asked about the way that the reply has taken, and whoever can write
 /// by that device would have said by which rule the connection goes on. It moves with what its initiator sends.
 #[inline(never)]
-pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
+pub(super) fn renew<T: Tables, E: PacketContext<T>, C: Connections>(
     reply: &PacketHeaders,
-    ends: &mut E,
+    context: &mut E,
     connections: &mut C,
     decision: &mut Decision,
 ) {
@@ -25,7 +25,7 @@ pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
     let Some(entry) = connections.find(&key) else {
         return;
     };
-    let by_its_own = entry.device == ends.device();
+    let by_its_own = entry.device == context.device();
     if decision.verdict != Verdict::Allow as u8 {
         if by_its_own && entry.generation != decision.generation {
             connections.remove(&key);
@@ -37,17 +37,17 @@ pub(super) fn renew<T: Tables, E: Ends<T>, C: Connections>(
         entry.rule = decision.rule;
         entry.reason = decision.reason;
     }
-    entry.stamp_ns = ends.now_ns();
-    count::<C>(entry, reply, ends.length());
+    entry.stamp_ns = context.now_ns();
+    count::<C>(entry, reply, context.length());
     be_a_reply(decision);
 }
 
 /// Remembers an allowed packet's connection, unless the other end began it and has not ended it.
 #[inline(never)]
-pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
+pub(super) fn remember<T: Tables, E: PacketContext<T>, C: Connections>(
     flow: &PacketHeaders,
     found: u32,
-    ends: &mut E,
+    context: &mut E,
     connections: &mut C,
     decision: &Decision,
 ) {
@@ -55,16 +55,16 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     if found == GROUP {
         of_a_group(&mut key);
     }
-    let socket = sender(flow, ends);
-    let device = ends.device();
-    let local_began = from_local(flow);
-    let quota_owner = quota_owner_of(flow, ends);
+    let socket = sender(flow, context);
+    let device = context.device();
+    let local_is_originator = from_local(flow);
+    let quota_owner = quota_owner_of(flow, context);
     let mut state = 0;
     let mut known_one = false;
     if found != NEW {
         match connections.find(&key) {
             None => {}
-            Some(known) if known.local_began != local_began => {
+            Some(known) if known.local_is_originator != local_is_originator => {
                 if known.state & FlowEntry::ENDING == 0 {
                     return;
                 }
@@ -81,7 +81,7 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
             Some(known) => {
                 // Whatever begins anew has been answered by nobody yet.
                 let lasts = if is_first_syn(flow) {
-                    FlowEntry::KEPT
+                    FlowEntry::ASSURED
                 } else {
                     u8::MAX
                 };
@@ -102,39 +102,42 @@ pub(super) fn remember<T: Tables, E: Ends<T>, C: Connections>(
     if entry.socket != socket || flow.protocol != TCP {
         state &= !FlowEntry::OWNED;
     }
-    entry.stamp_ns = ends.now_ns();
+    entry.stamp_ns = context.now_ns();
     entry.socket = socket;
     entry.rule = decision.rule;
     entry.generation = decision.generation;
     entry.reason = decision.reason;
     entry.state = state;
-    entry.local_began = local_began;
+    entry.local_is_originator = local_is_originator;
     entry.device = device;
-    entry.came_by = FlowEntry::folded(ends.first_device());
+    entry.came_by = FlowEntry::folded(context.first_device());
     entry.logged = decision.log.into();
     if state & FlowEntry::OWNED == 0 {
-        ends.note_owner(flow, entry);
+        context.note_owner(flow, entry);
     }
-    count::<C>(entry, flow, ends.length());
+    count::<C>(entry, flow, context.length());
 }
 
 /// Whose a connection is that begins with this packet.
 #[inline(always)]
-pub(super) fn quota_owner_of<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u32 {
+pub(super) fn quota_owner_of<T: Tables, E: PacketContext<T>>(
+    flow: &PacketHeaders,
+    context: &mut E,
+) -> u32 {
     const INBOUND: u8 = Direction::Inbound as u8;
     const OUTBOUND: u8 = Direction::Outbound as u8;
     match flow.direction {
-        INBOUND => quota::of_network(flow.ip_version, words(&flow.source), ends.seed()),
-        OUTBOUND => quota::of_user(ends.user()),
-        _ => quota::of_forwarded(ends.first_device(), words(&flow.source), ends.seed()),
+        INBOUND => quota::of_network(flow.ip_version, words(&flow.source), context.seed()),
+        OUTBOUND => quota::of_user(context.user()),
+        _ => quota::of_forwarded(context.first_device(), words(&flow.source), context.seed()),
     }
 }
 
 /// The socket in the zone that sends the packet; 0 for what comes in, whoever in the same kernel may have sent it.
 #[inline(always)]
-pub(super) fn sender<T: Tables, E: Ends<T>>(flow: &PacketHeaders, ends: &mut E) -> u64 {
+pub(super) fn sender<T: Tables, E: PacketContext<T>>(flow: &PacketHeaders, context: &mut E) -> u64 {
     if !E::SEEN_BEFORE && flow.direction == Direction::Outbound as u8 {
-        ends.socket()
+        context.socket()
     } else {
         0
     }

@@ -63,7 +63,7 @@ impl Unnamed {
         let mut from = (key.local, key.local_port, traffic(entry.sent));
         let mut to = (key.remote, key.remote_port, traffic(entry.received));
         // Of what is forwarded the key does not say who began.
-        if entry.local_began == 0 {
+        if entry.local_is_originator == 0 {
             std::mem::swap(&mut from, &mut to);
         }
         let (here, there) = match direction {
@@ -176,7 +176,7 @@ mod tests {
         told.entry = FlowEntry {
             direction: Direction::Outbound as u8,
             reason: 2,
-            local_began: 1,
+            local_is_originator: 1,
             sent: carried(3, 1 << 36),
             received: carried(1 << 26, 7),
             ..FlowEntry::NEW
@@ -193,7 +193,7 @@ mod tests {
         (told.entry.state, told.entry.logged) = (0, 1);
         assert_eq!(of(&told).3, 0, "its first packet was told");
         // What began outside: the port that was asked for is ours.
-        (told.entry.direction, told.entry.local_began) = (Direction::Inbound as u8, 0);
+        (told.entry.direction, told.entry.local_is_originator) = (Direction::Inbound as u8, 0);
         assert_eq!(of(&told).0, [2; 16]);
         assert_eq!((of(&told).2, of(&told).4), (Some(50_000), [sent, received]));
         // Of what is forwarded, sent is what the end has that began.
