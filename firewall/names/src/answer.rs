@@ -43,7 +43,7 @@ pub struct Asked {
 
 /// Who asks, by which port, and who answers at the port of DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Ends {
+pub struct DnsExchange {
     /// Who asks.
     pub client: IpAddr,
     /// By which port.
@@ -54,7 +54,7 @@ pub struct Ends {
     pub device: u32,
 }
 
-impl Ends {
+impl DnsExchange {
     /// The same, by this device.
     #[must_use]
     pub const fn by(self, device: u32) -> Self {
@@ -65,21 +65,24 @@ impl Ends {
 /// The message in an IP packet's bytes: what stands behind the header of UDP, if it comes from the port of DNS and is all there.
 /// And who has asked whom.
 #[must_use]
-pub fn message(packet: &[u8]) -> Option<(Ends, &[u8])> {
+pub fn message(packet: &[u8]) -> Option<(DnsExchange, &[u8])> {
     let Datagram { from, to, message } = Datagram::of(packet)?;
     exchange(to, from).map(|ends| (ends, message))
 }
 
 /// The same of what goes to that port.
 #[must_use]
-pub fn sent(packet: &[u8]) -> Option<(Ends, &[u8])> {
+pub fn sent(packet: &[u8]) -> Option<(DnsExchange, &[u8])> {
     let Datagram { from, to, message } = Datagram::of(packet)?;
     exchange(from, to).map(|ends| (ends, message))
 }
 
 /// Who asks whom, if it is at the port of DNS.
-pub fn exchange((client, port): (IpAddr, u16), (resolver, at): (IpAddr, u16)) -> Option<Ends> {
-    (at == PORT).then_some(Ends {
+pub fn exchange(
+    (client, port): (IpAddr, u16),
+    (resolver, at): (IpAddr, u16),
+) -> Option<DnsExchange> {
+    (at == PORT).then_some(DnsExchange {
         client,
         port,
         resolver,

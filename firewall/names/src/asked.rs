@@ -1,6 +1,6 @@
 //! What was asked, whom, and what their answers said: by that alone an address joins a set.
 
-use crate::answer::{Answered, Asked, Ends};
+use crate::answer::{Answered, Asked, DnsExchange};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ pub const LONGEST_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 /// Questions that wait for their answers.
 #[derive(Debug, Default)]
 pub struct Questions {
-    asked: HashMap<(Ends, u16), (String, Instant)>,
+    asked: HashMap<(DnsExchange, u16), (String, Instant)>,
     /// In the order in which they were asked; some are answered by now.
-    order: VecDeque<((Ends, u16), Instant)>,
+    order: VecDeque<((DnsExchange, u16), Instant)>,
 }
 
 impl Questions {
     /// Notes a question.
-    pub fn ask(&mut self, ends: Ends, asked: Asked, now: Instant) {
+    pub fn ask(&mut self, ends: DnsExchange, asked: Asked, now: Instant) {
         let key = (ends, asked.id);
         self.asked.insert(key, (asked.name, now));
         self.order.push_back((key, now));
@@ -45,7 +45,7 @@ impl Questions {
     }
 
     /// Whether this answers one of them, which then waits no more: from whom was asked to who asked, with its number and its name.
-    pub fn is_answer(&mut self, ends: Ends, answered: &Answered, now: Instant) -> bool {
+    pub fn is_answer(&mut self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
         let key = (ends, answered.id);
         let waits = |(name, at): &(String, Instant)| {
             *name == answered.name && now.saturating_duration_since(*at) < QUESTION_WAITS

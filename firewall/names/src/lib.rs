@@ -13,7 +13,7 @@ mod cache;
 mod stream;
 mod text;
 
-pub use answer::{Answered, Asked, Ends, Unread, message, question, read, sent};
+pub use answer::{Answered, Asked, DnsExchange, Unread, message, question, read, sent};
 pub use asked::{
     GRACE, Holds, LONGEST_HOLD, MOST_OF_ONE, MOST_QUESTIONS, MOST_REMEMBERED, QUESTION_WAITS,
     Questions, Remembered,

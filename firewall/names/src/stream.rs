@@ -4,7 +4,7 @@
 //! nothing of a connection is read any more. Whoever is not in the middle can't add to it: a segment counts if it goes on where the one before
 //! has ended, and the end that answers begins where it says to have heard the end that asks.
 
-use crate::answer::{Ends, PORT, exchange};
+use crate::answer::{DnsExchange, PORT, exchange};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ pub enum Way {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whole {
     /// Messages, each with who asks whom.
-    pub messages: Vec<(Ends, Way, Vec<u8>)>,
+    pub messages: Vec<(DnsExchange, Way, Vec<u8>)>,
     /// What follows of the connection can't be read: a part of it is not here.
     pub lost: bool,
 }
@@ -45,7 +45,7 @@ pub struct Whole {
 /// A segment of TCP at the port of DNS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
-    ends: Ends,
+    ends: DnsExchange,
     way: Way,
     number: u32,
     heard: u32,
@@ -167,7 +167,7 @@ impl Connection {
 
 /// The connections that are followed.
 #[derive(Debug, Default)]
-pub struct Streams(HashMap<Ends, Connection>);
+pub struct Streams(HashMap<DnsExchange, Connection>);
 
 impl Streams {
     /// Takes in a segment that has passed. Returns what is whole by it.

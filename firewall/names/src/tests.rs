@@ -259,8 +259,8 @@ proptest! {
 }
 
 /// Who asks by this port.
-fn ends(port: u16) -> Ends {
-    Ends {
+fn ends(port: u16) -> DnsExchange {
+    DnsExchange {
         client: v4(1),
         port,
         resolver: v4(53),
@@ -283,7 +283,7 @@ fn an_answer_is_believed_once_and_by_its_number_its_name_and_its_ends() {
         id: 8,
         ..answer.clone()
     };
-    let other_resolver = Ends {
+    let other_resolver = DnsExchange {
         resolver: v4(54),
         ..ends(4000)
     };

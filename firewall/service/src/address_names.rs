@@ -10,7 +10,7 @@ use crate::ring_thread::RingThread;
 use crate::troubles::Trouble;
 use anyhow::{Result, anyhow};
 use firewall_abi::dns::{AnswerPacket, AnswersSeen, LongPacket, QuestionPacket, RING_BYTES};
-use names::{Answered, Cache, Ends, Learned, Segment, Streams, Unread, Way, Whole};
+use names::{Answered, Cache, DnsExchange, Learned, Segment, Streams, Unread, Way, Whole};
 use std::io::Read;
 use std::mem::offset_of;
 use std::net::IpAddr;
@@ -206,14 +206,14 @@ impl Shared {
         joins
     }
 
-    fn note_question(&self, ends: Ends, message: &[u8], now: Instant) {
+    fn note_question(&self, ends: DnsExchange, message: &[u8], now: Instant) {
         // The library is not ours: whatever it stumbles over is one message that says nothing.
         if let Ok(Ok(asked)) = catch_unwind(|| names::question(message)) {
             self.belief().ask(ends, asked, now);
         }
     }
 
-    fn learn_answer(&self, ends: Ends, message: &[u8], now: Instant) -> bool {
+    fn learn_answer(&self, ends: DnsExchange, message: &[u8], now: Instant) -> bool {
         match read(message) {
             Ok(answered) => {
                 self.lock().learn(&answered, now);

@@ -6,7 +6,7 @@
 //! - It has an address join the sets that ask for the name that was asked for, and no others.
 //! - All is bounded, and what finds no room is counted.
 
-use names::{Answered, Asked, Ends, Holds, Questions, Remembered};
+use names::{Answered, Asked, DnsExchange, Holds, Questions, Remembered};
 use rules::{Addresses, Set};
 use std::collections::HashMap;
 use std::fs::File;
@@ -126,12 +126,12 @@ pub struct Belief {
 
 impl Belief {
     /// Notes what is asked.
-    pub fn ask(&mut self, ends: Ends, asked: Asked, now: Instant) {
+    pub fn ask(&mut self, ends: DnsExchange, asked: Asked, now: Instant) {
         self.questions.ask(ends, asked, now);
     }
 
     /// Takes in an answer. True: something waits that joins a set by it.
-    pub fn answer(&mut self, ends: Ends, answered: &Answered, now: Instant) -> bool {
+    pub fn answer(&mut self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
         let is_wanted = !self.wanted.sets_of(&answered.name).is_empty();
         if !self.questions.is_answer(ends, answered, now) {
             self.not_joined.unasked += u64::from(is_wanted);
@@ -305,7 +305,7 @@ mod tests {
         assert!(belief.trouble(now).unwrap().contains("`one`"));
         belief.ask_them(vec![RESOLVER]);
         assert_eq!(belief.trouble(now), None);
-        let ends = |resolver| Ends {
+        let ends = |resolver| DnsExchange {
             client: IpAddr::from([192, 0, 2, 1]),
             port: 4000,
             resolver,
