@@ -1,5 +1,6 @@
 //! What other rules would have done to what was kept.
 
+use super::judged::Judged;
 use super::wish::decide;
 use crate::past::{packet, place_words};
 use control::HistoryRow;
@@ -38,16 +39,15 @@ pub struct Otherwise {
 /// What these rules decide otherwise than those before about what was kept. What waits for nobody is told alone: a connection's
 /// own address and port, and its device, are not kept.
 pub fn compare(
-    before: &Rules,
-    after: &Rules,
+    before: &Judged,
+    after: &Judged,
     rows: &[HistoryRow],
     resolver: &dyn Resolver,
 ) -> Compared {
     let mut compared = Compared {
-        here: asks_where(before) || asks_where(after),
+        here: asks_where(&before.rules) || asks_where(&after.rules),
         ..Compared::default()
     };
-    let (before, after) = (before.compile(1), after.compile(1));
     let resolver = Remembering::new(resolver);
     let mut found: HashMap<(String, u8, u8), u64> = HashMap::new();
     for (row, count) in alike(rows) {
@@ -56,8 +56,8 @@ pub fn compare(
             continue;
         };
         compared.told = compared.told.saturating_add(count);
-        let old = decide(&packet, &before, &resolver).verdict;
-        let new = decide(&packet, &after, &resolver).verdict;
+        let old = decide(&packet, before, &resolver).verdict;
+        let new = decide(&packet, after, &resolver).verdict;
         if old != new {
             let what = format!("{}: {}", history::program(row), place_words(row));
             let sum = found.entry((what, old, new)).or_default();
@@ -144,9 +144,10 @@ mod tests {
     use crate::changes::model::OneProgram;
     use crate::past::talkers::tests::{curl, ssh};
 
-    fn rules(rules: &str) -> Rules {
+    fn rules(rules: &str) -> Judged {
         let text = format!("[default]\ninbound = 'block'\noutbound = 'allow'\n\n{rules}");
-        rules::parse("rules.toml", &text, &OneProgram).unwrap()
+        let rules = rules::parse("rules.toml", &text, &OneProgram).unwrap();
+        Judged::of(rules, &[]).unwrap()
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
     let parse = |text: &str| file.rules_of(text, resolver);
     // What can't be read here, the service may read.
     let place = match parse(&file.text) {
-        Ok(rules) => {
-            let decision = wish.decide(&rules, resolver);
+        Ok(judged) => {
+            let decision = wish.decide(&judged, resolver);
             if wish.is_granted(&decision) {
                 return Err(if wish.allow {
                     text!("draft-allowed-already")
@@ -51,7 +51,7 @@ pub(super) fn draft(file: &InForce, wish: &Wish, resolver: &dyn Resolver) -> Res
                     text!("draft-blocked-already")
                 });
             }
-            let rule = (decision.rule != NO_RULE).then(|| rules.rule(decision.rule));
+            let rule = (decision.rule != NO_RULE).then(|| judged.rules.rule(decision.rule));
             rule.flatten()
                 .map_or(Place::Last, |rule| Place::Before(rule.id.clone()))
         }

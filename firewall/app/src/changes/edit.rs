@@ -123,7 +123,7 @@ pub(super) fn edited(
     let parse = |text: &str| file.rules_of(text, resolver);
     let (warnings, compared) = match (parse(&file.text), parse(&text)) {
         (Ok(before), Ok(after)) => (
-            new_warnings(&before, &after),
+            new_warnings(&before.rules, &after.rules),
             kept.map(|kept| compare(&before, &after, &kept.rows, resolver)),
         ),
         // What can't be read here, the service may read.

@@ -8,6 +8,7 @@
 mod compare;
 mod draft;
 mod edit;
+mod judged;
 #[cfg(test)]
 mod model;
 mod order;

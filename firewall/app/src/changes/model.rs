@@ -13,6 +13,8 @@ pub struct Model {
     pub text: String,
     /// Which of its networks are there.
     pub networks: Vec<(String, rules::Presence)>,
+    /// What has joined its sets.
+    pub members: Vec<control::SetMember>,
     /// Its generation.
     pub generation: u32,
     /// What it says to the next changes.
@@ -34,6 +36,7 @@ impl Service for Model {
             generation: self.generation,
             folder: PathBuf::new(),
             networks: self.networks.clone(),
+            members: self.members.clone(),
         })
     }
 

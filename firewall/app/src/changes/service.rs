@@ -1,7 +1,8 @@
 //! Who has the rules, and what is asked of it.
 
-use control::{Applied, ChangeNote, Forgotten};
-use rules::{Errors, Network, Presence, Resolver, Rules};
+use super::judged::Judged;
+use control::{Applied, ChangeNote, Forgotten, SetMember};
+use rules::{Errors, Network, Presence, Resolver};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct InForce {
     pub folder: PathBuf,
     /// Which of its networks are there.
     pub networks: Vec<(String, Presence)>,
+    /// What has joined its sets.
+    pub members: Vec<SetMember>,
 }
 
 /// Why a text's rules judge nothing.
@@ -26,7 +29,7 @@ pub struct InForce {
 pub(super) enum NotJudged {
     /// They are wrong.
     Wrong(Errors),
-    /// Where the machine is, their tables would be too large.
+    /// Where the machine is, or with what has joined their sets, their tables would be too large.
     TooLarge(String),
 }
 
@@ -41,11 +44,15 @@ impl fmt::Display for NotJudged {
 
 impl InForce {
     /// The rules of a text in its place, each on or off as where the machine is.
-    pub(super) fn rules_of(&self, text: &str, resolver: &dyn Resolver) -> Result<Rules, NotJudged> {
+    pub(super) fn rules_of(
+        &self,
+        text: &str,
+        resolver: &dyn Resolver,
+    ) -> Result<Judged, NotJudged> {
         let mut rules = rules::parse(&self.name, text, resolver).map_err(NotJudged::Wrong)?;
         let presence = |network: &Network| Presence::among(&self.networks, network);
         rules.put_at(presence).map_err(NotJudged::TooLarge)?;
-        Ok(rules)
+        Judged::of(rules, &self.members).map_err(NotJudged::TooLarge)
     }
 }
 
@@ -120,12 +127,14 @@ impl Service for crate::questions::AtSocket {
         })?;
         let rules = read.map_err(|why| Failure::Said(crate::failed::not_editable(&why)))?;
         let networks = self.ask(control::Client::networks)?;
+        let members = self.ask(|client| client.set_members(None))?;
         Ok(InForce {
             name: rules.file.display().to_string(),
             text: rules.text,
             generation: rules.generation,
             folder: rules.folder,
             networks: view::status::judged_as(&networks.networks),
+            members,
         })
     }
 

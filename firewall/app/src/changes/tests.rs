@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use super::draft::quoted;
+use super::judged::Judged;
 use super::model::OneProgram;
 use super::order::{make, undo};
 use super::*;
@@ -38,6 +39,7 @@ fn file(text: &str) -> InForce {
         generation: 1,
         folder: PathBuf::new(),
         networks: Vec::new(),
+        members: Vec::new(),
     }
 }
 
@@ -98,8 +100,9 @@ fn every_rule_that_is_offered_decides_about_its_packet_as_is_wished_and_is_taken
                 assert_eq!(draft.place, Place::Before("no-telnet".to_owned()));
                 let rules =
                     rules::parse("rules.toml", &draft.text, &OneProgram).expect(&draft.text);
+                let judged = Judged::of(rules, &[]).unwrap();
                 assert!(
-                    wish.is_granted(&wish.decide(&rules, &OneProgram)),
+                    wish.is_granted(&wish.decide(&judged, &OneProgram)),
                     "{wish:?}\n{}",
                     draft.text
                 );
@@ -187,6 +190,51 @@ fn a_change_is_compared_with_what_was_kept_as_the_rules_are_in_this_network() {
     };
     let becomes = edited(&file, &off, Some(&kept), &OneProgram).unwrap();
     assert!(!becomes.compared.unwrap().here, "no rule asks where");
+}
+
+/// Rules that allow what has joined a set by its name and block the rest; who has joined it.
+fn by_name(members: &[&str]) -> InForce {
+    let joined = |address: &&str| control::SetMember {
+        set: "named".to_owned(),
+        address: address.parse().unwrap(),
+        seconds_left: Some(60),
+        name: Some("example.org".to_owned()),
+    };
+    InForce {
+        members: members.iter().map(joined).collect(),
+        ..file(
+            "[default]\ninbound = 'block'\noutbound = 'block'\n\n[[set]]\nid = 'named'\nnames = 'example.org'\n\n\
+             [[rule]]\nid = 'named'\naction = 'allow'\ndestination = '@named'\n",
+        )
+    }
+}
+
+#[test]
+fn what_has_joined_a_set_by_its_name_is_in_it_where_a_change_is_drafted_and_compared() {
+    let allow = |members: &[&str]| {
+        let wish = Wish::usual(&seen(|_| {}));
+        draft(&by_name(members), &wish, &OneProgram)
+    };
+    let why = allow(&["10.0.0.2"]).unwrap_err();
+    assert!(why.contains("allow it already"), "{why}");
+    assert_eq!(allow(&["10.0.0.3"]).unwrap().place, Place::Last);
+    let kept = Kept {
+        rows: vec![curl(1), curl(60)],
+        left_out: 0,
+    };
+    let other_end = curl(1).remote.unwrap().to_string();
+    let compared = |members: &[&str]| {
+        let disable = Edit {
+            id: "named".to_owned(),
+            kind: EditKind::Disable,
+            text: String::new(),
+        };
+        let becomes = edited(&by_name(members), &disable, Some(&kept), &OneProgram).unwrap();
+        becomes.compared.unwrap().otherwise
+    };
+    let cut = compared(&[&other_end]);
+    assert!(cut.len() == 1 && cut[0].count == 2, "{cut:?}");
+    assert_eq!(compared(&[]), []);
 }
 
 #[test]

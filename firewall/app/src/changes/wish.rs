@@ -1,8 +1,9 @@
 //! What is wished for a packet and its like.
 
+use super::judged::Judged;
 use firewall_abi::asking::Width;
 use firewall_abi::packet::{Decision, Direction, NO_USER, PacketMeta, Reason, Verdict, name_words};
-use rules::{Reach, Resolver, Rules, Suggestion, Table};
+use rules::{Reach, Resolver, Suggestion};
 use view::entry::PacketSeen;
 
 /// Whom a rule is about, at this machine's end.
@@ -80,14 +81,14 @@ impl Wish {
     }
 
     /// What the rules decide about the packet.
-    pub(super) fn decide(&self, rules: &Rules, resolver: &dyn Resolver) -> Decision {
-        decide(&self.packet, &rules.compile(1), resolver)
+    pub(super) fn decide(&self, rules: &Judged, resolver: &dyn Resolver) -> Decision {
+        decide(&self.packet, rules, resolver)
     }
 }
 
 /// What rules decide about a packet, had it no connection that it goes on with. Of what was kept the program's path is known and
 /// not its file: that is looked up.
-pub(super) fn decide(packet: &PacketSeen, rules: &Table, resolver: &dyn Resolver) -> Decision {
+pub(super) fn decide(packet: &PacketSeen, rules: &Judged, resolver: &dyn Resolver) -> Decision {
     let PacketSeen {
         program,
         flow,
@@ -114,7 +115,7 @@ pub(super) fn decide(packet: &PacketSeen, rules: &Table, resolver: &dyn Resolver
         engine::Shape::Whole
     };
     let packet = engine::Parsed { flow: *flow, shape };
-    engine::classify(&packet, &local, &rules.slices())
+    engine::classify(&packet, &local, &rules.tables())
 }
 
 /// Whom rules can tell a packet's like by, the narrowest first.
