@@ -590,6 +590,7 @@ rules-not-reported = wird nicht gemeldet
 rules-default-takes = { $way }: alles, was unter keine Regel fällt
 rules-default-row = Vorgabe, { $way }: { $action }, { $remarks }
 rules-enable = einschalten
+rules-blocks = blockiert, ohne zu fragen, bis bekannt ist, welches Netz dies ist
 rules-disable = ausschalten
 rules-move-up = nach oben
 rules-move-down = nach unten

@@ -588,6 +588,7 @@ rules-not-reported = not reported
 rules-default-takes = { $way }, whatever no rule takes
 rules-default-row = default for { $way }: { $action }, { $remarks }
 rules-enable = enable
+rules-blocks = blocks, and asks nobody, until it is known which network this is
 rules-disable = disable
 rules-move-up = move up
 rules-move-down = move down

@@ -145,8 +145,13 @@ impl Shown<'_> {
         let mut networks = self.seen.status.networks.iter();
         if !rule.enabled {
             Tried::Disabled
-        } else if networks.any(|network| network.off.contains(&rule.id)) {
+        } else if networks
+            .clone()
+            .any(|network| network.off.contains(&rule.id))
+        {
             Tried::Elsewhere
+        } else if networks.any(|network| network.blocks.contains(&rule.id)) {
+            Tried::Blocks
         } else {
             Tried::Yes
         }
@@ -417,10 +422,19 @@ fn file_line(ui: &mut Ui, line: &DraftLine) {
 enum Tried {
     /// It is.
     Yes,
+    /// It is, and blocks what it would ask about: it is not known which network this is.
+    Blocks,
     /// Not in this network.
     Elsewhere,
     /// Nowhere.
     Disabled,
+}
+
+impl Tried {
+    /// Whether packets are compared with it at all.
+    fn is_tried(self) -> bool {
+        matches!(self, Self::Yes | Self::Blocks)
+    }
 }
 
 /// The cells of a rule.
@@ -432,10 +446,10 @@ fn rule_cells(
     (hits, last): (Option<u64>, Option<u64>),
     selected: bool,
 ) {
-    let action = if tried == Tried::Yes {
-        entry::verdict(rule.action)
-    } else {
-        text!("rules-off")
+    let action = match tried {
+        Tried::Yes => entry::verdict(rule.action),
+        Tried::Blocks => entry::verdict(Verdict::Block),
+        Tried::Elsewhere | Tried::Disabled => text!("rules-off"),
     };
     let cells = [
         (number + 1).to_string(),
@@ -450,7 +464,8 @@ fn rule_cells(
     let covered = rule.covered.is_some();
     let action = rule.action;
     table_row(row, &cells, &line, selected, |ui, column| match column {
-        _ if tried != Tried::Yes => Some(ui.visuals().weak_text_color()),
+        _ if !tried.is_tried() => Some(ui.visuals().weak_text_color()),
+        2 if tried == Tried::Blocks => verdict(ui, Verdict::Block),
         2 => verdict(ui, action),
         6 if covered => Some(colours::lost(ui)),
         _ => None,
@@ -502,6 +517,7 @@ fn known(rule: &RuleRow, tried: Tried) -> String {
         Tried::Yes => {}
         Tried::Disabled => said.push(text!("rules-disabled")),
         Tried::Elsewhere => said.push(text!("rules-elsewhere")),
+        Tried::Blocks => said.push(text!("rules-blocks")),
     }
     said.extend(rule.covered.as_ref().map(|_| text!("rules-covered")));
     if rule.log != (rule.action != Verdict::Allow) {

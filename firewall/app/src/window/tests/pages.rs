@@ -72,6 +72,36 @@ fn a_rule_that_is_off_in_this_network_is_shown_as_off() {
 }
 
 #[test]
+fn a_rule_that_would_ask_and_blocks_while_its_network_is_not_known_is_shown_as_blocking() {
+    let (mut window, mut service, _) = on_rules();
+    service.text = RULES.replace(
+        "id = 'web'\naction = 'allow'",
+        "id = 'web'\naction = 'ask'\nnetwork = 'home'",
+    ) + "\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n";
+    service.status.rules.generation += 1;
+    service.status.networks = vec![control::NetworkStatus {
+        name: "home".to_owned(),
+        presence: "unknown".to_owned(),
+        why: "there is no default route".to_owned(),
+        blocks: vec!["web".to_owned()],
+        ..control::NetworkStatus::default()
+    }];
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(4);
+    assert_eq!(
+        rows(&window)[0],
+        "1 web: block in, tcp to port 80, 443, at home, hits 12, blocks, and asks nobody, until it is known which network this is; the site"
+    );
+    service.status.networks[0].blocks.clear();
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(4);
+    assert_eq!(
+        rows(&window)[0],
+        "1 web: ask in, tcp to port 80, 443, at home, hits 12, the site"
+    );
+}
+
+#[test]
 fn a_rule_is_disabled_by_a_click_as_it_was_shown_and_that_is_undone_by_another() {
     let (mut window, _, mut service) = on_rules();
     window.get_by_label_contains("2 no-telnet: block").click();
