@@ -24,7 +24,7 @@ impl AsIfArguments {
         if self.as_if.is_empty() {
             return Ok(());
         }
-        let told = as_if(&self.as_if, &file.rules).map_err(Error::AsIf)?;
+        let told = as_if(&self.as_if, &file.rules.network_rules().networks).map_err(Error::AsIf)?;
         file.put_at(&told)
     }
 

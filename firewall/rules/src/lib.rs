@@ -106,11 +106,11 @@ pub use host::HostPattern;
 pub use joined::Joined;
 pub use list::{ListContent, MOST_OF_FETCHED, list_entries, unpacked_list};
 pub use network::{
-    DefaultRoute, Effect, GatewayHardware, HardwareAddress, Network, NetworkRule, NetworkRules,
-    Presence, RuleNetworks, Sighting, as_if,
+    DefaultRoute, Effect, GatewayHardware, HardwareAddress, NO_NETWORKS, Network, NetworkRule,
+    NetworkRules, Presence, RuleNetworks, Sighting, as_if,
 };
 pub use own_network::{Login, OwnNetwork};
-pub use paths::with_whole_paths;
+pub use paths::{quoted, with_whole_paths};
 pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
 pub use resolver::{NoResolver, Resolver, SetFile};

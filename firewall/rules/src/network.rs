@@ -17,8 +17,8 @@ use std::sync::PoisonError;
 
 /// What stands before a network's name where a rule is on while that network is not there.
 pub(crate) const NOT: char = '!';
-/// Words that stand for no network in particular: for none, and for not knowing.
-const NO_NAMES: [&str; 2] = ["none", "unknown"];
+/// Words that stand for no network in particular, and are no network's name: for none, and for not knowing.
+pub const NO_NETWORKS: [&str; 2] = ["none", "unknown"];
 
 /// A network that rules name. An empty list takes anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -413,7 +413,7 @@ impl Rules {
 
 /// A network's name, if it can be one.
 pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
-    if NO_NAMES.contains(&name) {
+    if NO_NETWORKS.contains(&name) {
         return Err(format!(
             "`{name}` stands for no network in particular; choose another name"
         ));
@@ -427,27 +427,22 @@ pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Which networks a command is to take for being there, by their names; "none" and "unknown" are words for themselves.
+/// Which of these networks are to be taken for being there, by their names; "none" and "unknown" are words for themselves.
 ///
 /// # Errors
 /// There is no network of this name; the text says which there are.
-pub fn as_if(names: &[String], rules: &Rules) -> Result<Vec<(String, Presence)>, String> {
-    let all = |presence| {
-        rules
-            .networks
-            .iter()
-            .map(move |one| (one.id.clone(), presence))
-    };
+pub fn as_if(names: &[String], networks: &[Network]) -> Result<Vec<(String, Presence)>, String> {
+    let all = |presence| networks.iter().map(move |one| (one.id.clone(), presence));
     match names {
-        [word] if word == NO_NAMES[0] => return Ok(all(Presence::Away).collect()),
-        [word] if word == NO_NAMES[1] => return Ok(all(Presence::Unknown).collect()),
+        [word] if word == NO_NETWORKS[0] => return Ok(all(Presence::Away).collect()),
+        [word] if word == NO_NETWORKS[1] => return Ok(all(Presence::Unknown).collect()),
         _ => {}
     }
-    let known: Vec<_> = rules.networks.iter().map(|one| one.id.as_str()).collect();
+    let known: Vec<_> = networks.iter().map(|one| one.id.as_str()).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(no_network(name, &known));
     }
-    let told = rules.networks.iter().map(|one| {
+    let told = networks.iter().map(|one| {
         let presence = if names.contains(&one.id) {
             Presence::There
         } else {

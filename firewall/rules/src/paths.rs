@@ -45,7 +45,8 @@ fn relative<'a>(file: &'a Spanned<DeValue<'_>>) -> Option<&'a str> {
 }
 
 /// As TOML has a string.
-fn quoted(text: &str) -> String {
+#[must_use]
+pub fn quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for letter in text.chars() {
         match letter {

@@ -414,7 +414,7 @@ fn where_to_judge_is_said_by_names_that_the_file_has() {
     let rules = parse(&rule("a", "allow", "['home', 'office', 'tunnel']")).unwrap();
     let told = |names: &[&str]| {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let told = as_if(&names, &rules)?;
+        let told = as_if(&names, &rules.network_rules().networks)?;
         Ok::<_, String>(
             told.into_iter()
                 .map(|(_, presence)| presence)

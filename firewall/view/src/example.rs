@@ -2,7 +2,7 @@
 
 use control::{
     Device, HeldAnswer, HistoryStatus, InForce, Lease, Memory, Names, NetworkStatus, Question,
-    RuleName, Status, SubscribedList,
+    RouteStatus, RuleName, Status, SubscribedList,
 };
 use firewall_abi::packet::{Decision, Direction, NO_USER, Packet, PacketHeaders, Verdict};
 use rules::Protocol;
@@ -161,6 +161,21 @@ pub fn status() -> Status {
         }],
         trouble: vec!["the disk is full; make room".to_owned()],
     }
+}
+
+/// The default routes of a machine at home: one by its wireless network, one by a tunnel.
+#[must_use]
+pub fn routes() -> Vec<RouteStatus> {
+    let wireless = RouteStatus {
+        interface: "wlan0".to_owned(),
+        gateway: Some([192, 0, 2, 1].into()),
+        gateway_hardware: Some("02:00:5e:10:00:01".to_owned()),
+    };
+    let tunnel = RouteStatus {
+        interface: "tun0".to_owned(),
+        ..RouteStatus::default()
+    };
+    vec![wireless, tunnel]
 }
 
 /// A rule file whose rules have one name.

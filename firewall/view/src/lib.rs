@@ -18,6 +18,7 @@ pub mod history;
 pub mod json;
 pub mod kept;
 mod latency;
+pub mod network;
 pub mod question;
 pub mod reader;
 pub mod rule;

@@ -109,11 +109,7 @@ pub fn network(network: &NetworkStatus) -> String {
         off,
         blocks,
     } = network;
-    let is = match Presence::named(presence) {
-        Presence::There => text!("network-there"),
-        Presence::Away => text!("network-away"),
-        Presence::Unknown => text!("network-unknown"),
-    };
+    let is = self::presence(Presence::named(presence));
     let mut line = text!("network-seen", name = name, presence = is, why = why);
     if !on.is_empty() {
         line = text!("network-on", network = line, rules = on.join(", "));
@@ -125,6 +121,16 @@ pub fn network(network: &NetworkStatus) -> String {
         line = text!("network-blocks", network = line, rules = blocks.join(", "));
     }
     line
+}
+
+/// Whether a network is there.
+#[must_use]
+pub fn presence(presence: Presence) -> String {
+    match presence {
+        Presence::There => text!("network-there"),
+        Presence::Away => text!("network-away"),
+        Presence::Unknown => text!("network-unknown"),
+    }
 }
 
 /// Which networks are there, as the rules in force have it, which may be those of a moment ago.

@@ -114,6 +114,11 @@ column-entries = Einträge
 column-joined = Aufgenommen
 column-changed = Geändert
 column-asked-for-by = Benutzt von
+column-network = Netz
+column-known-by = Erkannt an
+column-now = Jetzt
+column-on = An
+column-off = Aus
 
 by-program = Programm
 by-name = Name
@@ -278,6 +283,7 @@ tab-history = Verlauf
 tab-rules = Regeln
 tab-answers = Antworten
 tab-sets = Mengen
+tab-networks = Netze
 tab-status = Status
 tab-keys = Strg+{ $number }
 foot-no-counters = noch keine Zähler
@@ -584,13 +590,13 @@ rules-row = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, {
 rules-row-last = { $number } { $rule }: { $action }, { $takes }, Treffer { $hits }, zuletzt { $last }, { $remarks }
 rules-disabled = ausgeschaltet
 rules-elsewhere = in diesem Netz aus
+rules-blocks = blockiert, ohne zu fragen, bis bekannt ist, welches Netz dies ist
 rules-covered = trifft nie zu: eine Regel davor erfasst das alles schon
 rules-reported = wird gemeldet
 rules-not-reported = wird nicht gemeldet
 rules-default-takes = { $way }: alles, was unter keine Regel fällt
 rules-default-row = Vorgabe, { $way }: { $action }, { $remarks }
 rules-enable = einschalten
-rules-blocks = blockiert, ohne zu fragen, bis bekannt ist, welches Netz dies ist
 rules-disable = ausschalten
 rules-move-up = nach oben
 rules-move-down = nach unten
@@ -640,6 +646,33 @@ sets-remarks = { $count ->
 }
 sets-line = Zeile { $line }: { $what }
 sets-rule-file = Regeldatei
+
+## Netze
+
+networks-none = { $file } nennt kein Netz. Regeln können nur in manchen Netzen an sein, zu Hause und nicht im Café: bitte dort ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, gateway, gateway_hardware), und network = "seine id" in die Regeln, die dort an sein sollen. Wo dieser Rechner jetzt ist:
+networks-route = Die Standardroute von hier:
+networks-no-route = Es gibt jetzt keine Standardroute: woran ein Netz erkannt wird, steht hier, sobald es eine gibt.
+networks-copy = Als Netz kopieren
+networks-copy-this = Die Standardroute über { $device } als Netz kopieren
+networks-row = { $network }: { $presence }, erkannt an { $keys }, an: { $on }, aus: { $off }, { $remarks }
+networks-row-elsewhere = { $name }: { $means }
+networks-no-rule = keine Regel
+networks-in-none = als ob in keinem
+networks-in-none-means = Eine Standardroute führt anderswohin als aus einem dieser Netze.
+networks-unknown = als ob unbekannt
+networks-unknown-means = Es gibt keine Standardroute, oder ihr Router hat sich noch nicht gemeldet.
+networks-blocking = blockiert, bis es bekannt ist: { $rules }
+networks-late = die Regeln sind noch nicht umgeschaltet
+networks-safe-side = Was nicht bekannt ist, öffnet nichts: eine Regel, die erlaubt, ist aus, eine, die fragt, blockiert, jede andere ist an.
+networks-not-asked-for = Keine Regel fragt nach einem Netz.
+networks-as-if = Wäre dieser Rechner in { $network } und in keinem anderen dieser Netze:
+networks-as-here = Wäre dieser Rechner in { $network } und in keinem anderen dieser Netze, wäre jede Regel, wie sie jetzt ist.
+networks-as-otherwise = Wäre es so:
+networks-as-now = Wäre es so, wäre jede Regel, wie sie jetzt ist.
+networks-switched = { $rule }: jetzt { $now }, dann { $then }
+networks-rule-on = an
+networks-rule-off = aus
+networks-rule-blocks = blockiert
 
 ## Status
 

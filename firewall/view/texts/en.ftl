@@ -115,6 +115,11 @@ column-entries = Entries
 column-joined = Joined
 column-changed = Changed
 column-asked-for-by = Asked for by
+column-network = Network
+column-known-by = Known by
+column-now = Now
+column-on = On
+column-off = Off
 
 by-program = program
 by-name = name
@@ -279,6 +284,7 @@ tab-history = History
 tab-rules = Rules
 tab-answers = Answers
 tab-sets = Sets
+tab-networks = Networks
 tab-status = Status
 tab-keys = Ctrl+{ $number }
 foot-no-counters = no counters yet
@@ -582,13 +588,13 @@ rules-row = { $number } { $rule }: { $action } { $takes }, hits { $hits }, { $re
 rules-row-last = { $number } { $rule }: { $action } { $takes }, hits { $hits }, last { $last }, { $remarks }
 rules-disabled = disabled
 rules-elsewhere = off in this network
+rules-blocks = blocks, and asks nobody, until it is known which network this is
 rules-covered = never matches: one before it takes all of it
 rules-reported = reported
 rules-not-reported = not reported
 rules-default-takes = { $way }, whatever no rule takes
 rules-default-row = default for { $way }: { $action }, { $remarks }
 rules-enable = enable
-rules-blocks = blocks, and asks nobody, until it is known which network this is
 rules-disable = disable
 rules-move-up = move up
 rules-move-down = move down
@@ -638,6 +644,33 @@ sets-remarks = { $count ->
 }
 sets-line = line { $line }: { $what }
 sets-rule-file = the rule file
+
+## Networks
+
+networks-none = { $file } names no network. Rules can be on in some networks alone, at home and not in a café: write a [[network]] there, with an id and by what it is known (interface, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
+networks-route = The default route of here:
+networks-no-route = There is no default route now: by what a network is known is shown here once there is one.
+networks-copy = Copy as a network
+networks-copy-this = Copy the default route by { $device } as a network
+networks-row = { $network }: { $presence }, known by { $keys }, on: { $on }, off: { $off }, { $remarks }
+networks-row-elsewhere = { $name }: { $means }
+networks-no-rule = no rule
+networks-in-none = as if in none
+networks-in-none-means = A default route leads elsewhere than out of any of these networks.
+networks-unknown = as if not known
+networks-unknown-means = There is no default route, or its gateway has not been heard from.
+networks-blocking = blocking until it is known: { $rules }
+networks-late = the rules are not switched yet
+networks-safe-side = What is not known opens nothing: a rule that allows is off, one that asks blocks, any other is on.
+networks-not-asked-for = No rule asks for a network.
+networks-as-if = If this machine were in { $network }, and in no other of these networks:
+networks-as-here = If this machine were in { $network }, and in no other of these networks, every rule would be as it is now.
+networks-as-otherwise = If that were so:
+networks-as-now = If that were so, every rule would be as it is now.
+networks-switched = { $rule }: { $now } now, { $then } then
+networks-rule-on = on
+networks-rule-off = off
+networks-rule-blocks = blocking
 
 ## Status
 

@@ -5,7 +5,7 @@
 //! - A service that can't be asked is asked again: who comes back is shown again without anybody's doing.
 
 use crate::followed::Followed;
-use control::{Accounts, HeldAnswer, Hits, RuleText, SetMember, Stats, Status};
+use control::{Accounts, HeldAnswer, Hits, Networks, RuleText, SetMember, Stats, Status};
 use rules::Resolver;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,6 +35,8 @@ pub trait Service {
     fn answers(&mut self) -> Result<Vec<HeldAnswer>, String>;
     /// Who has joined sets.
     fn members(&mut self) -> Result<Vec<SetMember>, String>;
+    /// By what it is known where the machine is.
+    fn networks(&mut self) -> Result<Networks, String>;
     /// What knows the names in these rules.
     fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver>;
 }
@@ -49,6 +51,8 @@ pub enum Part {
     Answers,
     /// Who has joined sets, too.
     Sets,
+    /// By what it is known where the machine is, too.
+    Networks,
 }
 
 /// What the service said last.
@@ -70,6 +74,8 @@ pub struct Seen {
     pub answers: Option<Vec<HeldAnswer>>,
     /// Who has joined sets, if that was asked for.
     pub members: Option<Vec<SetMember>>,
+    /// By what it is known where the machine is, if that was asked for.
+    pub networks: Option<Networks>,
 }
 
 /// What is known of the service, and whether anybody wants to know.
@@ -173,15 +179,17 @@ fn ask(service: &mut dyn Service, part: Part, before: Option<&Seen>) -> Result<S
     };
     let hits = service.hits()?;
     let known = hits.generation == rules.generation && hits.hits.len() == rules.rows.len();
-    let (mut answers, mut members) = (None, None);
+    let (mut answers, mut members, mut networks) = (None, None, None);
     match part {
         Part::Rules => {}
         Part::Answers => answers = Some(service.answers()?),
         Part::Sets => members = Some(service.members()?),
+        Part::Networks => networks = Some(service.networks()?),
     }
     Ok(Seen {
         answers,
         members,
+        networks,
         stats: service.stats()?,
         accounts: service.accounts()?,
         hits: known.then_some(hits.hits),
@@ -221,6 +229,10 @@ impl Service for crate::questions::AtSocket {
         self.ask(|client| client.set_members(None)).map_err(words)
     }
 
+    fn networks(&mut self) -> Result<Networks, String> {
+        self.ask(control::Client::networks).map_err(words)
+    }
+
     fn resolver(&self, rules: &RuleText) -> Box<dyn Resolver> {
         Box::new(rules::SystemResolver::beside(
             &rules.folder.join("rules.toml"),
@@ -248,6 +260,10 @@ pub struct Model {
     pub answers: Vec<HeldAnswer>,
     /// Who has joined sets.
     pub members: Vec<SetMember>,
+    /// The default routes.
+    pub routes: Vec<control::RouteStatus>,
+    /// What the driver counted.
+    pub stats: Stats,
     /// How often it was asked how it is.
     pub asked: u32,
 }
@@ -263,6 +279,14 @@ impl Model {
             hits: Vec::new(),
             answers: Vec::new(),
             members: Vec::new(),
+            routes: Vec::new(),
+            stats: Stats {
+                allowed_out: 1_234,
+                blocked_in: 56,
+                flows: 7,
+                flows_most: 4_096,
+                ..Stats::default()
+            },
             asked: 0,
         }
     }
@@ -279,13 +303,7 @@ impl Service for Model {
     }
 
     fn stats(&mut self) -> Result<Stats, String> {
-        Ok(Stats {
-            allowed_out: 1_234,
-            blocked_in: 56,
-            flows: 7,
-            flows_most: 4_096,
-            ..Stats::default()
-        })
+        Ok(self.stats)
     }
 
     fn accounts(&mut self) -> Result<Accounts, String> {
@@ -321,6 +339,14 @@ impl Service for Model {
 
     fn members(&mut self) -> Result<Vec<SetMember>, String> {
         Ok(self.members.clone())
+    }
+
+    fn networks(&mut self) -> Result<Networks, String> {
+        Ok(Networks {
+            generation: self.status.rules.generation,
+            networks: self.status.networks.clone(),
+            routes: self.routes.clone(),
+        })
     }
 
     fn resolver(&self, _: &RuleText) -> Box<dyn Resolver> {

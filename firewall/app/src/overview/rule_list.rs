@@ -3,7 +3,7 @@
 use super::set_list::{self, SetRow};
 use control::RuleText;
 use firewall_abi::packet::{Direction, Verdict};
-use rules::{Finding, Resolver, Rule, Rules, document};
+use rules::{Finding, NetworkRules, Resolver, Rule, Rules, document};
 
 /// Rules in the order in which they are tried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct RuleList {
     pub rows: Vec<RuleRow>,
     /// Its sets.
     pub sets: Vec<SetRow>,
+    /// Its networks, and which of its rules ask for them.
+    pub networks: NetworkRules,
     /// What becomes of what no rule takes.
     pub defaults: Vec<DefaultRow>,
     /// What is suspicious or can't be had, and is no rule's.
@@ -76,6 +78,7 @@ impl RuleList {
         match rules::parse(&none.file, rules, resolver) {
             Ok(rules) => Self {
                 sets: set_list::sets(&rules, text),
+                networks: rules.network_rules(),
                 rows: rules.iter().map(|rule| row(rule, &rules, text)).collect(),
                 defaults: Direction::ALL.map(|way| default(way, &rules)).into(),
                 remarks: remarks(&rules),

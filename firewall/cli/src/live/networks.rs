@@ -4,7 +4,7 @@ use super::connect;
 use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
-use control::{Networks, RouteStatus};
+use control::Networks;
 use rules::Presence;
 use std::io::Write;
 use view::status;
@@ -43,30 +43,10 @@ fn print(networks: &Networks, out: &mut dyn Write) -> Result<(), Error> {
         writeln!(out, "{faint}route{faint:#} there is no default route")?;
     }
     for route in &networks.routes {
-        writeln!(out, "{faint}route{faint:#} {}", keys(route))?;
+        let keys = view::network::route_keys(route).join("  ");
+        writeln!(out, "{faint}route{faint:#} {keys}")?;
     }
     Ok(())
-}
-
-/// A route as a network of a rule file asks for it.
-fn keys(route: &RouteStatus) -> String {
-    let RouteStatus {
-        interface,
-        gateway,
-        gateway_hardware,
-    } = route;
-    let mut keys = vec![format!("interface = {interface:?}")];
-    keys.extend(
-        gateway
-            .as_ref()
-            .map(|gateway| format!("gateway = \"{gateway}\"")),
-    );
-    keys.extend(
-        gateway_hardware
-            .as_ref()
-            .map(|hardware| format!("gateway_hardware = {hardware:?}")),
-    );
-    keys.join("  ")
 }
 
 #[cfg(test)]
@@ -74,7 +54,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
     use super::*;
-    use control::NetworkStatus;
+    use control::{NetworkStatus, RouteStatus};
 
     #[test]
     fn each_network_is_said_with_its_reason_and_each_route_as_a_network_asks_for_it() {

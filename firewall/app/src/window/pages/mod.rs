@@ -7,6 +7,7 @@ mod chart;
 mod filter_line;
 mod history;
 pub mod live;
+mod networks;
 mod of_the_past;
 mod programs;
 mod rules;
@@ -29,6 +30,8 @@ use view::text;
 pub const ROW: f32 = 20.0;
 /// The width below which the window's name and its device give way to the tabs.
 const ROOM_FOR_TITLES: f32 = 760.0;
+/// The room between tabs, and beside their words, where there is little.
+const CLOSE: f32 = 3.0;
 /// Ctrl with the number of a tab turns to its page.
 pub(in crate::window) const KEYS: [Key; 9] = [
     Key::Num1,
@@ -96,6 +99,7 @@ impl Default for Pages {
             Box::<rules::RulesPage>::default(),
             Box::<answers::Answers>::default(),
             Box::<sets::Sets>::default(),
+            Box::<networks::NetworksPage>::default(),
             Box::<status::StatusPage>::default(),
         ];
         Self { all, at: 0 }
@@ -125,6 +129,9 @@ impl Pages {
             ui.style_mut().wrap_mode = Some(egui::TextWrapMode::Extend);
             if titles {
                 ui.heading("Gatebell");
+            } else {
+                ui.spacing_mut().item_spacing.x = CLOSE;
+                ui.spacing_mut().button_padding.x = CLOSE;
             }
             for to in 0..self.all.len() {
                 self.tab(ui, to);

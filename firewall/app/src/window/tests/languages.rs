@@ -15,7 +15,8 @@ use view::texts::{Language, Speaking, speaking};
 const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[set]]\nid = 'bad'\naddresses = '192.0.2.0/24'\n\n\
     [[rule]]\nid = 'no-web'\naction = 'reject'\ndirection = 'out'\nprotocol = 'tcp'\nports = [80, 443]\n\n[[rule]]\nid = 'all'\n\
     action = 'allow'\nprotocol = 'udp'\n\n[[rule]]\nid = 'late'\naction = 'block'\nprotocol = 'udp'\nports = 53\ndestination = \
-    '@bad'\n\n[[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n";
+    '@bad'\n\n[[rule]]\nid = 'off'\naction = 'allow'\nenabled = false\n\n[[network]]\nid = 'home'\ngateway = \
+    '192.0.2.1'\n";
 
 /// A window that has something to show on each page, and its service.
 struct Full {
@@ -35,6 +36,7 @@ impl Full {
         let mut overview = overview::Model::with(RULES);
         overview.hits = vec![12, 3, 0, 0];
         overview.answers = vec![held_answer()];
+        overview.routes = view::example::routes();
         let shown = window.state().shown.clone();
         shown.changes.be_followed();
         shown.overview.be_followed();

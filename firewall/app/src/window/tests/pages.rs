@@ -402,7 +402,7 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
     assert_eq!(
         tabs,
         [
-            "Live", "Programs", "History", "Rules", "Answers", "Sets", "Status"
+            "Live", "Programs", "History", "Rules", "Answers", "Sets", "Networks", "Status"
         ]
     );
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num4);
@@ -412,7 +412,10 @@ fn control_and_a_number_turn_the_page_and_the_tabs_are_tabs() {
         .query_all_by_role(accesskit::Role::Tab)
         .map(|tab| tab.accesskit_node().is_selected() == Some(true))
         .collect();
-    assert_eq!(selected, [false, false, false, true, false, false, false]);
+    assert_eq!(
+        selected,
+        [false, false, false, true, false, false, false, false]
+    );
     assert!(sees(&window, "there is no service that could be asked"));
     window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::Num1);
     window.run_steps(2);
