@@ -691,6 +691,22 @@ status-allowed = erlaubt
 status-refused = abgewiesen
 status-connects = Verbindungsversuche
 status-connects-refused = { $refused } sofort abgelehnt, noch vor dem ersten Paket
+status-nobody = an niemanden
+status-left-in = { $count ->
+    [one] 1 Paket blieb dem überlassen, der es bekommt, und niemand bekam es
+   *[other] { $count } Pakete blieben dem überlassen, der sie bekommt, und niemand bekam sie
+}: meist probiert jemand Ports, die hier niemand hat
+status-rejected = zurückgewiesen
+status-rejects = benachrichtigte Absender: { $answered }; zu viele, um sie zu benachrichtigen: { $untold }; fehlgeschlagene Antworten: { $failed }
+status-names = Namen
+status-names-unread = { $count ->
+    [one] 1 DNS-Antwort fand keinen Platz oder war nicht lesbar: wovon sie sprach, hat keinen Namen
+   *[other] { $count } DNS-Antworten fanden keinen Platz oder waren nicht lesbar: wovon sie sprachen, hat keinen Namen
+}
+status-names-joined-none = { $count ->
+    [one] 1 Adresse einer DNS-Antwort kam in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein anderer Resolver sagte es, oder es fehlte Platz
+   *[other] { $count } Adressen aus DNS-Antworten kamen in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein anderer Resolver sagte es, oder es fehlte Platz
+}
 status-connections = Verbindungen
 status-flows = { $flows } von { $most }
 status-flows-full = { $flows } von { $most }; { $full ->

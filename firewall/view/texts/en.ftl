@@ -689,6 +689,22 @@ status-allowed = allowed
 status-refused = refused
 status-connects = connects
 status-connects-refused = { $refused } refused at once, before there was a packet
+status-nobody = to nobody
+status-left-in = { $count ->
+    [one] 1 packet was left to who gets it, and nobody did
+   *[other] { $count } packets were left to who gets them, and nobody did
+}: most often somebody tries ports that nobody here has
+status-rejected = rejected
+status-rejects = senders that were told: { $answered }; too many to be told: { $untold }; answers that failed: { $failed }
+status-names = names
+status-names-unread = { $count ->
+    [one] 1 answer of DNS found no room or could not be read: what it told of has no name
+   *[other] { $count } answers of DNS found no room or could not be read: what they told of has no name
+}
+status-names-joined-none = { $count ->
+    [one] 1 address of an answer of DNS joined no set by name: nobody was seen to ask, another resolver said so, or there was no room
+   *[other] { $count } addresses of answers of DNS joined no set by name: nobody was seen to ask, another resolver said so, or there was no room
+}
 status-connections = connections
 status-flows = { $flows } of { $most }
 status-flows-full = { $flows } of { $most }; { $full ->

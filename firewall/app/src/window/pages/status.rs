@@ -129,12 +129,57 @@ fn packets(ui: &mut Ui, stats: &Stats) {
         });
     let refused = text!("status-connects-refused", refused = stats.refused_connects);
     line(ui, &text!("status-connects"), &refused);
+    for (name, words) in of_no_rule(stats) {
+        line(ui, &name, &words);
+    }
     let (flows, most) = (stats.flows, stats.flows_most);
     let flows = match stats.flows_full {
         0 => text!("status-flows", flows = flows, most = most),
         full => text!("status-flows-full", flows = flows, most = most, full = full),
     };
     line(ui, &text!("status-connections"), &flows);
+}
+
+/// What became of packets that were neither allowed nor refused, and of what else was to be told or learned, where there was any.
+fn of_no_rule(stats: &Stats) -> Vec<(String, String)> {
+    let Stats {
+        left_in,
+        names,
+        rejected,
+        ..
+    } = stats;
+    let untold = rejected.lost + rejected.limited;
+    let unread = names.lost + names.unread;
+    let strange = names.unasked + names.strange + names.no_room;
+    let all = [
+        (
+            *left_in,
+            text!("status-nobody"),
+            text!("status-left-in", count = *left_in),
+        ),
+        (
+            rejected.handed + untold + rejected.failed,
+            text!("status-rejected"),
+            text!(
+                "status-rejects",
+                answered = rejected.answered,
+                untold = untold,
+                failed = rejected.failed,
+            ),
+        ),
+        (
+            unread,
+            text!("status-names"),
+            text!("status-names-unread", count = unread),
+        ),
+        (
+            strange,
+            text!("status-names"),
+            text!("status-names-joined-none", count = strange),
+        ),
+    ];
+    let some = all.into_iter().filter(|(count, ..)| *count > 0);
+    some.map(|(_, name, words)| (name, words)).collect()
 }
 
 /// What an app was told, in words.

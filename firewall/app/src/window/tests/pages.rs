@@ -470,6 +470,34 @@ fn the_status_page_says_what_the_command_says_with_every_trouble() {
 }
 
 #[test]
+fn the_status_page_says_in_words_what_nobody_got_and_what_was_not_told_and_only_where_there_is_any()
+{
+    let (mut window, mut service, _) = on_rules();
+    turned(&mut window, "Status", &mut service);
+    for words in ["and nobody did", "senders that were told", "DNS"] {
+        assert!(!sees(&window, words), "{words}");
+    }
+    service.stats.left_in = 1_021;
+    service.stats.rejected = control::RejectStats {
+        handed: 9,
+        answered: 4,
+        limited: 5,
+        ..control::RejectStats::default()
+    };
+    service.stats.names.unread = 1;
+    service.stats.names.strange = 2;
+    turned(&mut window, "Status", &mut service);
+    for words in [
+        "1021 packets were left to who gets them, and nobody did",
+        "senders that were told: 4; too many to be told: 5; answers that failed: 0",
+        "1 answer of DNS found no room or could not be read",
+        "2 addresses of answers of DNS joined no set by name",
+    ] {
+        assert!(sees(&window, words), "{words}");
+    }
+}
+
+#[test]
 fn each_page_fits_a_small_window_with_large_text() {
     // 1024×600, and the same at 200 %.
     for size in [egui::vec2(1024.0, 600.0), egui::vec2(512.0, 300.0)] {
