@@ -12,7 +12,7 @@ use dice::Dice;
 use engine::{Parsed, Shape, WithMembers, classify};
 use firewall_abi::members::{MEMBER_STAGES, Member, NO_CLASS, Stage};
 use firewall_abi::packet::{
-    Direction, NO_RULE, NO_USER, PacketHeaders, PacketMeta, Reason, Verdict, name_words,
+    Direction, NO_RULE, PacketHeaders, PacketMeta, Reason, Verdict, name_words,
 };
 use made::{file, seen};
 use proptest::prelude::*;
