@@ -30,7 +30,7 @@ pub struct Verdicts {
     pub blocked_forward: u64,
     /// Connects that failed at once: there was no packet yet.
     pub refused_connects: u64,
-    /// Packets into the zone that a rule left to whoever gets them, and that no socket which is judged has got: one that does takes its
+    /// Packets into the zone that a rule left to the socket that gets them, and that no socket which is judged has got: one that does takes its
     /// own back, on whichever processor.
     pub left_in: u64,
     /// Fills up the line.
@@ -240,7 +240,7 @@ impl FlowEntry {
 
 /// How many confirmed connections are remembered.
 pub const MAX_FLOWS: usize = 65_536;
-/// How many of them may have begun outside: whoever floods the zone leaves room for what it begins itself.
+/// How many of them may have begun outside: a flood from outside leaves room for what the zone begins itself.
 pub const MAX_CONFIRMED_ARRIVALS: usize = MAX_FLOWS / 2;
 /// How many are remembered that began outside and are not confirmed: the oldest makes room for the next.
 pub const MAX_UNCONFIRMED_ARRIVALS: usize = 32_768;

@@ -64,7 +64,7 @@ pub struct Tree {
     pub leaves: u32,
     /// Fills the word.
     pub spare: u32,
-    /// Always 0, which only whoever runs the search finds out: see `engine`.
+    /// Always 0, which only the search as it runs finds out: see `engine`.
     pub opaque_zero: u64,
     /// The page at which each level starts.
     pub starts: [u32; MAX_LEVELS],

@@ -80,7 +80,7 @@ impl AddressNames {
         self.shared.belief().trouble(Instant::now())
     }
 
-    /// What wakes whoever has addresses join sets, once one is to.
+    /// What wakes the main loop, which has addresses join sets, once one is to.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         let lives = !self.shared.broken.holds();
         self.end.as_ref().filter(|_| lives).map(AsFd::as_fd)

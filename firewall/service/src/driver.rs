@@ -300,7 +300,7 @@ impl Driver {
         let path = self.paths()?.get(&id).context("reading PROGRAMS")?;
         let name = |path: [u8; PATH_BYTES]| {
             let name = path.split(|byte| *byte == 0).next().unwrap_or(&[]);
-            // By its path whoever makes a file writes to everybody's log.
+            // By a file's path any user who makes one writes to everybody's log.
             plain(name)
         };
         Ok(path.map(name))

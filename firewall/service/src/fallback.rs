@@ -71,7 +71,7 @@ impl FallbackTarget {
         };
         fs::create_dir_all(&self.folder).with_context(failed)?;
         replace(&file, &serde_json::to_vec_pretty(fallback)?).with_context(failed)?;
-        // Whoever asks for the status is to know.
+        // Any user who asks for the status is to know.
         fs::set_permissions(&file, Permissions::from_mode(0o644)).with_context(failed)
     }
 

@@ -7,7 +7,7 @@
 //! - A tracepoint's link can't be updated: the new one is attached first and then takes the old one's name. In between a
 //!   process is seen by both. As a service starts no app is attached, for the device server has released those of the service before and
 //!   lets nobody in yet: nothing is reported twice. Where such a link is put back while apps are attached, a process that begins or
-//!   ends in between may be. Whether the service has ended is noted by whoever sees it.
+//!   ends in between may be. Whether the service has ended either program notes that sees it.
 
 use crate::checking::Check;
 use crate::netfilter::LoadedProgram;

@@ -49,7 +49,7 @@ where
 }
 
 /// systemd connects standard error with the journal and says which stream that is. What we are started by may have such a
-/// stream and may have given us another one: a package's script, for instance, whose words are for whoever runs it. The
+/// stream and may have given us another one: a package's script, for instance, whose words are for the person who runs it. The
 /// journal's own protocol keeps levels and fields.
 fn journal() -> Option<tracing_journald::Layer> {
     let stream = std::env::var("JOURNAL_STREAM").ok()?;

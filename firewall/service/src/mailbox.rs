@@ -60,7 +60,7 @@ impl Mailbox {
     }
 }
 
-/// The main loop's side of a [`Mailbox`]. Dropped, whoever waits is told that the service ends.
+/// The main loop's side of a [`Mailbox`]. Dropped, each thread that waits is told that the service ends.
 pub struct MailboxReceiver {
     queue: Queue,
     wake: UnixStream,
@@ -78,7 +78,7 @@ impl MailboxReceiver {
     }
 
     fn take(&self) -> VecDeque<Work> {
-        // First the wakes: whoever hands in something after this wakes the loop again.
+        // First the wakes: a thread that hands in something after this wakes the loop again.
         let mut wakes = [0; 64];
         while matches!((&self.wake).read(&mut wakes), Ok(1..)) {}
         lock(&self.queue)
@@ -138,7 +138,7 @@ mod tests {
         }
         assert_eq!(receiver.take().len(), 1);
         assert!(!wakes(&receiver));
-        // With the work goes whoever would answer.
+        // With the work goes the sender of its answer.
         drop(now);
         drop(receiver);
         for asked in asked {

@@ -5,7 +5,7 @@
 //! Rules that hold here:
 //! - No verdict waits for it. Without it what is rejected is blocked, and the status says so; it is looked for again.
 //! - It gives up its capabilities before it reads a record, and shares no memory with the service but the ring.
-//! - So many answers a second, to each and in all, and no more: what is beyond is counted. Whoever forges addresses has few packets
+//! - So many answers a second, to each and in all, and no more: what is beyond is counted. A sender that forges addresses has few packets
 //!   sent to them.
 
 pub mod process;

@@ -222,7 +222,7 @@ fn serve(arguments: &Arguments) -> Result<()> {
         &mut manager,
     );
     manager.stopping();
-    // Whoever still waits for an answer hears that there is none.
+    // A peer that still waits for an answer hears that there is none.
     drop(receiver);
     // Nothing is decided on any more before the last account, and no tombstone comes before the last record.
     let out = if arguments.leave_nothing {

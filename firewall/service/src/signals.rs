@@ -50,7 +50,7 @@ impl Signals {
         self.tell.swap(false, Ordering::AcqRel)
     }
 
-    /// Whoever was woken has come.
+    /// The main loop was woken: takes the wakes off.
     pub fn drain(&self) {
         let mut rings = [0; 64];
         while matches!((&self.wake).read(&mut rings), Ok(1..)) {}

@@ -163,7 +163,7 @@ impl Subscriptions {
         }
     }
 
-    /// What wakes whoever takes news.
+    /// What wakes the main loop, which takes the news.
     pub fn waker(&self) -> Option<BorrowedFd<'_>> {
         self.waker.as_ref().map(AsFd::as_fd)
     }

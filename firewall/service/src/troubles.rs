@@ -1,6 +1,6 @@
 //! What is not as it should be: said in the log when it comes to be, and shown in the status until it is over.
 //!
-//! There is one way for it: a [`Trouble`] for each thing that can fail, held by whoever finds out, on whichever thread, and known to the
+//! There is one way for it: a [`Trouble`] for each thing that can fail, held by the part that finds out, on whichever thread, and known to the
 //! status by its [`Cause`]. It stands until the same thing succeeds. What else succeeds meanwhile says nothing about it.
 
 use std::collections::BTreeMap;

@@ -2,7 +2,7 @@
 //! take as long as the network does, and the main loop has packets' rules to look after.
 //!
 //! Rules that hold here:
-//! - Whoever asks waits for a while, and goes on without an answer. What is late by then nobody else waits for either.
+//! - A thread that asks waits for a while, and goes on without an answer. What is late by then nobody else waits for either.
 //! - What comes late is known when it is asked for again.
 
 use nix::unistd::{Uid, User};

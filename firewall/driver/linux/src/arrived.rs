@@ -83,7 +83,7 @@ pub fn was_allowed(packet: &AtSocket, parsed: &mut Parsed) -> bool {
     arrived.left == 0
 }
 
-/// Takes back what was counted of the packet as it was delivered: that it was left to whoever gets it. Once. 1: it was this time.
+/// Takes back what was counted of the packet as it was delivered: that it was left to the socket that gets it. Once. 1: it was this time.
 ///
 /// A global function for the verifier, as `gatebell_classify` is.
 #[unsafe(no_mangle)]

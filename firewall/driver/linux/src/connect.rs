@@ -1,5 +1,5 @@
 //! Somebody of the zone asks for a connection: what the rules refuse for certain is refused at once. The first packet would only be
-//! dropped, and whoever waits for its answer waits long.
+//! dropped, and the program that waits for its answer waits long.
 //!
 //! Of that packet it is known here who sends it and, unless it is translated, where to; by which device and from where it goes
 //! comes out as it leaves. So what is not certain here is left to the packet; what is missed of it docs/rules.md says.

@@ -111,7 +111,7 @@ pub fn take_back(direction: u8, verdict: u8) {
     }
 }
 
-/// Counts a packet that is left to whoever gets it,
+/// Counts a packet that is left to the socket that gets it,
 #[inline(always)]
 pub fn count_left() {
     if let Some(line) = verdicts() {

@@ -79,7 +79,7 @@ impl Driver {
                 let watched = self.table::<[u64; 2], u64>("ANSWERED_PROCESSES")?;
                 let failed = "watching a process that was answered";
                 watched.set(&who.words(), &1).context(failed)?;
-                // Whoever ended before that was not seen to.
+                // A process that ended before that was not seen to.
                 let lives = living::is_alive(pid, began_ns);
                 if !lives {
                     watched.remove(&who.words()).context(failed)?;

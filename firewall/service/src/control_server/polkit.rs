@@ -7,7 +7,7 @@
 //!
 //! Rules that hold here:
 //! - A question has a thread of its own. The thread gives up its capabilities for ever before it starts anything, so that
-//!   `pkcheck` is root by name alone, which is what polkit asks of whoever asks about others.
+//!   `pkcheck` is root by name alone, which is what polkit asks of a process that asks about others.
 //! - `pkcheck` gets no environment but the bus's address, no descriptors, and a place that nobody else writes to.
 //! - Only so many questions are asked at once, of one user and of all, and each has an end.
 //! - Whatever fails refuses.
@@ -85,7 +85,7 @@ impl Subject {
     }
 }
 
-/// Whoever is asked. Cheap to clone.
+/// polkit, or what a test has in its place. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Polkit {
     program: PathBuf,

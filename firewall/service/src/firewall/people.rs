@@ -261,7 +261,7 @@ impl Firewall {
             match self.keep_answer(&waiting, given, path.as_deref(), &note) {
                 Ok(key) => self.permanent.was_put(to, key),
                 Err(failed) => {
-                    // Whoever is told that it failed finds nothing changed.
+                    // A person who is told that it failed finds nothing changed.
                     self.put_back(&to, before);
                     return Err(failed);
                 }

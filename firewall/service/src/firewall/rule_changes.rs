@@ -220,7 +220,7 @@ impl Firewall {
             undoes: None,
         };
         let change = self.write_file(&text, change)?;
-        // They are confirmed. Whoever tried them out has seen their warnings; files that they name may be gone by now.
+        // They are confirmed. The person who tried them out has seen their warnings; files that they name may be gone by now.
         let applied = match self.read(&name, &text) {
             Ok(rules) => {
                 self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
@@ -375,7 +375,7 @@ impl Firewall {
         Ok(history.try_hold()?.keep(before, change)?.number)
     }
 
-    /// What an error means for whoever asked, given the generation that was confirmed before: the kernel may have the rules
+    /// What an error means for the peer that asked, given the generation that was confirmed before: the kernel may have the rules
     /// although what came after failed.
     pub(super) fn how_far(&self, before: Option<u32>, error: Refused) -> Refused {
         let now = self.rulebook.confirmed().map(|held| held.generation);

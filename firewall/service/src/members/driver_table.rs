@@ -66,7 +66,7 @@ impl Members {
         self.put(driver, tables, self.of.keys())
     }
 
-    /// The same, and takes out whoever has joined nothing.
+    /// The same, and takes out each address that has joined nothing.
     pub fn put_no_other(&self, driver: &Driver, tables: &KnownTables) -> Result<()> {
         let mut others = Vec::new();
         driver.each("MEMBERS", |key: &[u8; 16], member: &Member| {

@@ -1,4 +1,4 @@
-//! What happened, kept: a thread hears of it as any app does and hands it to the database, another reads it to whoever asks.
+//! What happened, kept: a thread hears of it as any app does and hands it to the database, another reads it to the peers that ask.
 //!
 //! Rules that hold here:
 //! - It is telemetry. No verdict, no rule and no answer waits for it: it has a ring as any app has, and what finds no room there, or in

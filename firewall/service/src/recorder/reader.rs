@@ -1,4 +1,4 @@
-//! The thread that reads what is kept to whoever asks.
+//! The thread that reads what is kept to the peers that ask.
 
 use crate::capabilities;
 use anyhow::{Result, anyhow};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tracing::error;
 
-/// How long the control socket's thread waits for a page, once; whoever asked asks again for what takes longer.
+/// How long the control socket's thread waits for a page, once; the peer asks again for what takes longer.
 const PAGE_TIMEOUT: Duration = Duration::from_millis(50);
 /// Users for whom a page may be read at once.
 const MOST_IN_HAND: usize = 16;
@@ -129,7 +129,7 @@ fn read(folder: &std::path::Path, asked: &Receiver<Asked>) {
                 folder.display()
             )
         });
-        // Whoever asked may have gone.
+        // The peer that asked may have gone.
         let _nobody_waits = tell.send(page);
     }
 }

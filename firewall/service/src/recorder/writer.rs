@@ -96,7 +96,7 @@ impl Writer {
                 .fails(&format!("the thread can't give up capabilities: {cause}"));
             return;
         }
-        // Whoever asks before anything happens finds a file, or hears that it is none.
+        // A peer that asks before anything happens finds a file, or hears that it is none.
         self.tidy();
         while !self.shared.ends.load(Ordering::Acquire) {
             match self.attach() {
@@ -219,7 +219,7 @@ impl Writer {
         let (Some(contacts), Some(program)) = (&mut self.contacts, &conversation.program) else {
             return conversation;
         };
-        // Whoever knocks at a program's port in vain has not made it talk.
+        // A packet that was refused at a program's port has not made it talk.
         let talks =
             conversation.direction == Direction::Outbound || conversation.verdict == Verdict::Allow;
         if !talks {
