@@ -1,7 +1,7 @@
 //! The answers that hold for always: in their file, and in force.
 
 use super::answer;
-use super::stored::{StoredAnswer, StoredAnswerKey};
+use super::stored::{StoredAnswer, StoredAnswerKey, StoredVerdict};
 use crate::answered_programs::AnsweredPrograms;
 use crate::driver::Driver;
 use crate::folders;
@@ -12,20 +12,43 @@ use firewall_abi::packet::Reason;
 use rules::SystemResolver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The file of answers that hold for always, in the folder for what is kept.
 const FILE: &str = "answers.json";
 
-/// The answers that hold for always, in their file.
+/// The answers that hold for always, in their file. People may mend it while the service runs: it is read anew when it has changed.
 #[derive(Debug, Default)]
 pub struct PermanentAnswers {
     folder: PathBuf,
     kept: Vec<StoredAnswer>,
+    /// The file as it was read or written last.
+    state: Option<FileState>,
     /// What is in force, and of which of them: a program that was replaced while it runs is two.
-    put: BTreeMap<Subject, StoredAnswerKey>,
+    put: BTreeMap<Subject, Put>,
     /// Why the file can't be read. It is not written then, for what is in it would be lost.
     trouble: Trouble,
+}
+
+/// An answer in force: of which it is, and what it says.
+#[derive(Clone, Debug)]
+struct Put {
+    key: StoredAnswerKey,
+    answer: StoredVerdict,
+}
+
+/// By what a file is known to be as it was: inode, length, and when it was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileState([i128; 3]);
+
+impl FileState {
+    /// None: it is not there, or can't be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        let found = fs::metadata(path).ok()?;
+        let changed_ns = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
+        Some(Self([found.ino().into(), found.len().into(), changed_ns]))
+    }
 }
 
 impl PermanentAnswers {
@@ -39,28 +62,39 @@ impl PermanentAnswers {
         always
     }
 
+    fn path(&self) -> PathBuf {
+        self.folder.join(FILE)
+    }
+
     fn read(&mut self) {
-        let path = self.folder.join(FILE);
-        if !path.exists() {
-            self.trouble.is_over();
-            return;
-        }
-        let read = folders::check(&self.folder).and_then(|()| {
-            let text = fs::read_to_string(&path)?;
-            Ok(serde_json::from_str::<Vec<StoredAnswer>>(&text)?)
-        });
+        let path = self.path();
+        // Looked at before it is read: what changes meanwhile is read again.
+        self.state = FileState::of(&path);
+        let read = if path.exists() {
+            folders::check(&self.folder).and_then(|()| parse(&fs::read_to_string(&path)?))
+        } else {
+            Ok(Vec::new())
+        };
         match read {
             Ok(kept) => {
                 self.kept = kept;
                 self.trouble.is_over();
             }
             Err(cause) => {
+                self.kept.clear();
                 let said = format!(
                     "no answer for always holds, for {} can't be read: {cause:#}; mend it, or put it aside: it is read again by itself",
                     path.display()
                 );
                 self.trouble.stands([said]);
             }
+        }
+    }
+
+    /// Reads it if somebody else has changed it, or if it could not be read.
+    fn read_again(&mut self) {
+        if self.trouble.holds() || self.state != FileState::of(&self.path()) {
+            self.read();
         }
     }
 
@@ -79,7 +113,9 @@ impl PermanentAnswers {
 
     /// Keeps one more, in the place of what was answered to the same before.
     pub fn keep(&mut self, new: StoredAnswer) -> Result<()> {
+        self.read_again();
         self.is_whole()?;
+        new.check()?;
         let key = new.key();
         let others = self.kept.iter().filter(|old| old.key() != key);
         let mut kept: Vec<_> = others.cloned().collect();
@@ -89,10 +125,11 @@ impl PermanentAnswers {
 
     fn write(&mut self, kept: Vec<StoredAnswer>) -> Result<()> {
         folders::own(&self.folder)?;
-        let path = self.folder.join(FILE);
+        let path = self.path();
         let text = serde_json::to_string_pretty(&kept)? + "\n";
         store::replace(&path, text.as_bytes())
             .with_context(|| format!("can't write {}", path.display()))?;
+        self.state = FileState::of(&path);
         self.kept = kept;
         Ok(())
     }
@@ -102,12 +139,13 @@ impl PermanentAnswers {
         if keys.is_empty() {
             return Ok(BTreeSet::new());
         }
+        self.read_again();
         self.is_whole()?;
         let others = self.kept.iter().filter(|kept| !keys.contains(&kept.key()));
         self.write(others.cloned().collect())?;
         let (over, rest) = std::mem::take(&mut self.put)
             .into_iter()
-            .partition(|(_, key)| keys.contains(key));
+            .partition(|(_, put)| keys.contains(&put.key));
         self.put = rest;
         let over: BTreeMap<_, _> = over;
         Ok(over.into_keys().collect())
@@ -120,22 +158,36 @@ impl PermanentAnswers {
 
     /// Of which of them this is in force.
     pub fn put_for(&self, to: &Subject) -> Option<&StoredAnswerKey> {
-        self.put.get(to)
+        self.put.get(to).map(|put| &put.key)
     }
 
-    /// Puts in force what is kept. A program's file may be another one than before.
+    /// What is in force and not kept any more, or says something else now, because somebody has changed the file.
+    pub fn changed(&mut self) -> Vec<Subject> {
+        self.read_again();
+        let kept = self.kept.iter().map(|kept| (kept.key(), kept.answer));
+        let kept: BTreeMap<_, _> = kept.collect();
+        let over = self
+            .put
+            .iter()
+            .filter(|(_, put)| kept.get(&put.key) != Some(&put.answer));
+        over.map(|(to, _)| *to).collect()
+    }
+
+    /// Puts in force what is kept. A program's file may be another one than before; where two paths lead to one program, what blocks
+    /// comes first.
     pub fn put(&mut self, driver: &Driver, answered: &mut AnsweredPrograms) -> Result<()> {
-        if self.trouble.holds() {
-            self.read();
-        }
         let machine = SystemResolver::beside(Path::new("/"));
-        for kept in &self.kept {
+        let (block, allow): (Vec<_>, Vec<_>) = self
+            .kept
+            .iter()
+            .partition(|kept| kept.answer == StoredVerdict::Block);
+        for kept in block.into_iter().chain(allow) {
             if let Some((to, allow)) = kept.entry(&machine)
                 && !self.put.contains_key(&to)
             {
                 let answer = answer(to.program, allow, Reason::Answer, Answer::NO_END);
                 driver.answer(to, answer)?;
-                self.put.insert(to, kept.key());
+                self.put.insert(to, Put::of(kept));
                 let path = kept.program.iter();
                 path.for_each(|path| answered.note(to.program, path, &machine));
             }
@@ -148,15 +200,43 @@ impl PermanentAnswers {
         self.put.contains_key(to)
     }
 
+    /// Notes that this is in force no more.
+    pub fn was_taken(&mut self, to: &Subject) {
+        self.put.remove(to);
+    }
+
     /// Notes that nothing of these programs is in force any more.
     pub fn took_back(&mut self, programs: &BTreeSet<[u64; 2]>) {
         self.put.retain(|to, _| !programs.contains(&to.program));
     }
 
     /// Notes that this is in force of what is kept.
-    pub fn was_put(&mut self, to: Subject, key: StoredAnswerKey) {
-        self.put.insert(to, key);
+    pub fn was_put(&mut self, to: Subject, kept: &StoredAnswer) {
+        self.put.insert(to, Put::of(kept));
     }
+}
+
+impl Put {
+    fn of(kept: &StoredAnswer) -> Self {
+        Self {
+            key: kept.key(),
+            answer: kept.answer,
+        }
+    }
+}
+
+/// What such a file says: each answer whole, and no two of them to the same.
+fn parse(text: &str) -> Result<Vec<StoredAnswer>> {
+    let kept: Vec<StoredAnswer> = serde_json::from_str(text)?;
+    let mut keys = BTreeSet::new();
+    for (number, kept) in (1..).zip(&kept) {
+        let which = || format!("answer {number}");
+        kept.check().with_context(which)?;
+        if !keys.insert(kept.key()) {
+            bail!("{} is to the same as one before it", which());
+        }
+    }
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -165,30 +245,125 @@ mod tests {
     use super::super::example::subject;
     use super::*;
     use firewall_abi::asking::Width;
+    use firewall_abi::packet::NO_USER;
+
+    /// A folder of a test's own, and an answer to this user in it. Dropped, it is gone.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("gatebell-always-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(name);
+            folders::own(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join(FILE)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn kept(user: u32) -> StoredAnswer {
+        let to = subject(0, user, 1);
+        StoredAnswer::of(&to, Width::Endpoint, true, None, String::new(), 1)
+    }
+
+    #[test]
+    fn an_answer_that_is_not_whole_or_says_more_than_is_known_here_makes_the_file_no_good() {
+        let folder = Folder::new("whole");
+        PermanentAnswers::open(&folder.0).keep(kept(1)).unwrap();
+        let good = fs::read_to_string(folder.file()).unwrap();
+        let one: serde_json::Value = serde_json::from_str(&good).unwrap();
+        let keys: Vec<_> = one[0].as_object().unwrap().keys().cloned().collect();
+        let mut wrong: Vec<_> = keys
+            .iter()
+            .map(|key| {
+                let mut cut = one.clone();
+                cut[0].as_object_mut().unwrap().remove(key);
+                cut
+            })
+            .collect();
+        for (key, value) in [
+            ("until", 1.into()),
+            ("answer", "reject".into()),
+            ("answer", "ask".into()),
+            ("direction", "OUT".into()),
+            ("direction", "forward".into()),
+            ("remote", "::ffff:192.0.2.1".into()),
+            ("remote", "::".into()),
+            ("port", 0.into()),
+            ("user", NO_USER.into()),
+            ("protocol", serde_json::Value::Null),
+        ] {
+            let mut other = one.clone();
+            other[0][key] = value;
+            wrong.push(other);
+        }
+        let mut other = one[0].clone();
+        other["answer"] = "block".into();
+        wrong.push(vec![one[0].clone(), other].into());
+        for wrong in wrong {
+            fs::write(folder.file(), wrong.to_string()).unwrap();
+            let always = PermanentAnswers::open(&folder.0);
+            assert!(always.trouble().holds(), "{wrong}");
+            assert_eq!(always.kept().count(), 0, "{wrong}");
+        }
+        fs::write(folder.file(), good).unwrap();
+        assert_eq!(PermanentAnswers::open(&folder.0).kept().count(), 1);
+    }
+
+    #[test]
+    fn what_somebody_changes_in_the_file_while_the_service_runs_is_what_is_kept_and_is_not_written_over()
+     {
+        let folder = Folder::new("changed");
+        let mut always = PermanentAnswers::open(&folder.0);
+        for user in [1, 2, 3] {
+            always.keep(kept(user)).unwrap();
+            always.was_put(subject(0, user, 1), &kept(user));
+        }
+        assert!(always.changed().is_empty());
+        let mut edited = vec![kept(1), kept(2)];
+        edited[1].answer = StoredVerdict::Block;
+        let write = |edited: &[StoredAnswer]| {
+            fs::write(folder.file(), serde_json::to_string(edited).unwrap()).unwrap();
+        };
+        write(&edited);
+        assert_eq!(always.changed(), [2, 3].map(|user| subject(0, user, 1)));
+        always.keep(kept(4)).unwrap();
+        let now = fs::read_to_string(folder.file()).unwrap();
+        edited.push(kept(4));
+        assert_eq!(parse(&now).unwrap(), edited);
+        edited.remove(0);
+        write(&edited);
+        always.forget(&BTreeSet::from([kept(4).key()])).unwrap();
+        let now = fs::read_to_string(folder.file()).unwrap();
+        assert_eq!(parse(&now).unwrap(), edited[..1]);
+        // What can't be read holds nothing any more.
+        fs::write(folder.file(), "[").unwrap();
+        assert_eq!(always.changed().len(), 3);
+        fs::remove_file(folder.file()).unwrap();
+        assert_eq!(always.changed().len(), 3);
+        assert!(!always.trouble().holds());
+    }
 
     #[test]
     fn a_file_of_answers_that_is_no_good_is_trouble_and_stays_as_it_is() {
-        let folder = std::env::temp_dir().join(format!("gatebell-always-{}", std::process::id()));
-        folders::own(&folder).unwrap();
-        let file = folder.join(FILE);
-        let kept = |user| {
-            StoredAnswer::of(
-                &subject(0, user, 1),
-                Width::Endpoint,
-                true,
-                None,
-                String::new(),
-                1,
-            )
-        };
-        let mut always = PermanentAnswers::open(&folder);
+        let folder = Folder::new("broken");
+        let file = folder.file();
+        let mut always = PermanentAnswers::open(&folder.0);
         assert!(!always.trouble().holds(), "there is none yet");
         always.keep(kept(1)).unwrap();
         let good = fs::read_to_string(&file).unwrap();
         let comma = good.replace("}\n]", "},\n]");
         assert_ne!(comma, good);
         fs::write(&file, &comma).unwrap();
-        let mut always = PermanentAnswers::open(&folder);
+        let mut always = PermanentAnswers::open(&folder.0);
         let trouble = always.trouble().said().remove(0);
         assert!(
             trouble.contains(FILE) && trouble.contains("mend it"),
@@ -200,7 +375,6 @@ mod tests {
         always.read();
         assert!(!always.trouble().holds());
         always.keep(kept(2)).unwrap();
-        assert_eq!(PermanentAnswers::open(&folder).kept.len(), 2);
-        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(PermanentAnswers::open(&folder.0).kept.len(), 2);
     }
 }

@@ -1,36 +1,83 @@
 //! An answer for always, as its file has it.
 
-use super::{address, verdict};
+use super::address;
+use anyhow::{Result, bail};
 use firewall_abi::asking::{Subject, Width};
-use firewall_abi::packet::{Direction, NO_USER};
+use firewall_abi::packet::{Direction, NO_USER, Verdict};
 use rules::Resolver;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// An answer for always, as the file has it.
+/// An answer for always, as the file has it: each key is there, and no other. What a key narrows must not become wider because the key
+/// was lost, or is another release's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StoredAnswer {
-    /// `allow` or `block`.
-    pub answer: String,
+    pub answer: StoredVerdict,
     /// The program's path; none: it has none, or is not known.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub program: Option<String>,
     /// The user; none: not known.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub user: Option<u32>,
-    /// `out` or `in`.
-    pub direction: String,
+    pub direction: StoredDirection,
     /// The other end; none: any.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub remote: Option<IpAddr>,
     /// The name that it had been asked for by then, if known.
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub remote_name: Option<String>,
     /// The protocol's number; none: any.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub protocol: Option<u8>,
     /// The port; none: any.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub port: Option<u16>,
     /// Who answered.
     pub by: String,
     /// When, in seconds since 1970.
     pub at: u64,
+}
+
+/// What it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredVerdict {
+    Allow,
+    Block,
+}
+
+impl StoredVerdict {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => Verdict::Allow.name(),
+            Self::Block => Verdict::Block.name(),
+        }
+    }
+}
+
+/// Which way what it is about begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StoredDirection {
+    #[serde(rename = "out")]
+    Outbound,
+    #[serde(rename = "in")]
+    Inbound,
+}
+
+impl StoredDirection {
+    const fn of(self) -> Direction {
+        match self {
+            Self::Outbound => Direction::Outbound,
+            Self::Inbound => Direction::Inbound,
+        }
+    }
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        self.of().name()
+    }
 }
 
 impl StoredAnswer {
@@ -46,22 +93,41 @@ impl StoredAnswer {
         let has_address = matches!(width, Width::Endpoint | Width::Address);
         let port = matches!(width, Width::Endpoint | Width::Port);
         Self {
-            answer: verdict(allow).name().to_owned(),
+            answer: if allow {
+                StoredVerdict::Allow
+            } else {
+                StoredVerdict::Block
+            },
             program,
             user: (to.user != NO_USER).then_some(to.user),
             direction: if to.goes_out() {
-                Direction::Outbound
+                StoredDirection::Outbound
             } else {
-                Direction::Inbound
-            }
-            .name()
-            .to_owned(),
+                StoredDirection::Inbound
+            },
             remote: has_address.then(|| address(to.remote)),
             remote_name: None,
             protocol: port.then_some(to.protocol),
             port: (port && to.port != 0).then_some(to.port),
             by,
             at,
+        }
+    }
+
+    /// An error where it says what no answer does: of two ways to write one thing, one is right.
+    pub fn check(&self) -> Result<()> {
+        if self.port.is_some() && self.protocol.is_none() {
+            bail!("an answer to a port names its protocol");
+        }
+        if self.port == Some(0) || self.user == Some(NO_USER) || self.protocol == Some(0) {
+            bail!("what is not known, or any, is null, and no number");
+        }
+        match self.remote {
+            Some(IpAddr::V6(remote)) if remote.to_ipv4_mapped().is_some() => {
+                bail!("{remote} is an IPv4 address, and is written as one")
+            }
+            Some(remote) if remote.is_unspecified() => bail!("any other end is null, not {remote}"),
+            _ => Ok(()),
         }
     }
 
@@ -80,7 +146,7 @@ impl StoredAnswer {
         (
             self.program.clone(),
             self.user,
-            self.direction.clone(),
+            self.direction,
             self.remote,
             self.protocol,
             self.port,
@@ -93,22 +159,15 @@ impl StoredAnswer {
             Some(path) => resolver.program(path)?,
             None => [0; 2],
         };
-        let direction = Direction::ALL
-            .into_iter()
-            .find(|direction| direction.name() == self.direction)?;
         let to = Subject {
             remote: self.remote.map_or([0; 16], octets),
             program,
             user: self.user.unwrap_or(NO_USER),
             port: self.port.unwrap_or(0),
             protocol: self.protocol.unwrap_or(0),
-            direction: direction as u8,
+            direction: self.direction.of() as u8,
         };
-        match self.answer.as_str() {
-            "allow" => Some((to, true)),
-            "block" => Some((to, false)),
-            _ => None,
-        }
+        Some((to, self.answer == StoredVerdict::Allow))
     }
 }
 
@@ -116,7 +175,7 @@ impl StoredAnswer {
 pub type StoredAnswerKey = (
     Option<String>,
     Option<u32>,
-    String,
+    StoredDirection,
     Option<IpAddr>,
     Option<u8>,
     Option<u16>,

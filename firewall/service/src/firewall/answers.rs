@@ -57,7 +57,7 @@ impl Firewall {
         Ok(shown)
     }
 
-    fn take_answer_back(&mut self, to: &Subject) -> Result<()> {
+    pub(super) fn take_answer_back(&mut self, to: &Subject) -> Result<()> {
         let answer = self.driver.answer_to(to)?;
         self.driver.forget_answer(to)?;
         self.held_answers.remove(to);
@@ -242,12 +242,12 @@ fn shown(
 fn shown_of_kept(kept: &asking::StoredAnswer) -> HeldAnswer {
     HeldAnswer {
         id: held_answers::id(kept),
-        verdict: plain(kept.answer.as_bytes()),
+        verdict: kept.answer.name().to_owned(),
         unanswered: false,
         width: kept.width().name().to_owned(),
         lasts: "always".to_owned(),
         seconds_left: None,
-        direction: plain(kept.direction.as_bytes()),
+        direction: kept.direction.name().to_owned(),
         remote: kept.remote,
         remote_name: kept.remote_name.clone(),
         protocol: kept.protocol,

@@ -1,7 +1,7 @@
 //! What people are asked: questions are taken in, shown and answered, and what nobody answers in time is settled.
 
 use super::{Firewall, now};
-use crate::asking::{self, StoredAnswer, StoredAnswerKey, Waiting};
+use crate::asking::{self, StoredAnswer, Waiting};
 use crate::driver;
 use crate::escape::plain;
 use crate::held_answers::{AnswerInForce, Note};
@@ -51,9 +51,15 @@ impl Firewall {
         if may_wait && looked.is_some_and(|looked| !looked.may_be_followed(begun)) {
             return (Ok(()), BTreeSet::new());
         }
-        let put = self
-            .permanent
-            .put(&self.driver, &mut self.answered_programs);
+        let taken = self.permanent.changed().into_iter().try_for_each(|to| {
+            self.take_answer_back(&to)?;
+            self.permanent.was_taken(&to);
+            Ok(())
+        });
+        let put = taken.and_then(|()| {
+            self.permanent
+                .put(&self.driver, &mut self.answered_programs)
+        });
         let machine = SystemResolver::beside(&self.config.rules);
         let replaced = self.answered_programs.replaced(&machine);
         self.answered_looked = Some(LastLook::new(begun, Instant::now()));
@@ -259,7 +265,7 @@ impl Firewall {
         };
         if given.lasts == Lasts::Always {
             match self.keep_answer(&waiting, given, path.as_deref(), &note) {
-                Ok(key) => self.permanent.was_put(to, key),
+                Ok(kept) => self.permanent.was_put(to, &kept),
                 Err(failed) => {
                     // A person who is told that it failed finds nothing changed.
                     self.put_back(&to, before);
@@ -352,7 +358,7 @@ impl Firewall {
         given: Given,
         path: Option<&str>,
         note: &Note,
-    ) -> Result<StoredAnswerKey, Refused> {
+    ) -> Result<StoredAnswer, Refused> {
         if path.is_none() && waiting.subject.program != [0; 2] {
             return Err(Refused::NotPermitted(
                 "no path leads to this program, by which it would be known again (is it in a container, or was it replaced?); \
@@ -373,9 +379,8 @@ impl Firewall {
             remote_name: kept.remote.and(note.remote_name.clone()),
             ..kept
         };
-        let key = kept.key();
-        self.permanent.keep(kept).map_err(refused)?;
-        Ok(key)
+        self.permanent.keep(kept.clone()).map_err(refused)?;
+        Ok(kept)
     }
 }
 

@@ -14,25 +14,28 @@ use std::sync::Arc;
 /// The file, in the folder for what is kept.
 pub const FILE: &str = "members.json";
 
-/// The file on disk.
+/// The file on disk: each key is there, and no other. A member must not stay for ever because its end was lost, nor be another one
+/// because what another release says of it is not known here.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Written {
     /// The names of all sets that something has joined.
     pub sets: Vec<String>,
     pub members: Vec<WrittenMember>,
     /// When it was written, in milliseconds since 1970.
-    #[serde(default)]
     pub at: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WrittenMember {
     pub set: String,
     pub address: IpAddr,
     /// Milliseconds since 1970; none: no end.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub until: Option<u64>,
     /// The name by which it is in it; none: it was added.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub name: Option<String>,
 }
 
@@ -142,7 +145,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("gatebell-members-{}", std::process::id()));
         folders::own(&folder).expect("a folder of our own");
         assert!(read(&folder).1.is_none(), "there is none yet");
-        let broken = "{\"sets\":[\"a\"],\"members\":[],}";
+        let broken = "{\"sets\":[\"a\"],\"members\":[],\"at\":1,}";
         fs::write(folder.join(FILE), broken).expect("our own");
         let (written, lost) = read(&folder);
         assert!(written.sets.is_empty());
@@ -156,6 +159,18 @@ mod tests {
         fs::write(folder.join(FILE), broken.replace(",}", "}")).expect("our own");
         let (written, lost) = read(&folder);
         assert!(written.sets == ["a"] && lost.is_none(), "{lost:?}");
+        let good = r#"{"sets":["a"],"members":[{"set":"a","address":"192.0.2.1","until":null,"name":null}],"at":1}"#;
+        for (cut, with) in [
+            (r#","until":null"#, ""),
+            (r#","name":null"#, ""),
+            (r#","at":1"#, ""),
+            (r#""name":null"#, r#""name":null,"prefix":24"#),
+        ] {
+            fs::write(folder.join(FILE), good.replace(cut, with)).expect("our own");
+            assert!(read(&folder).1.is_some(), "{cut} {with}");
+        }
+        fs::write(folder.join(FILE), good).expect("our own");
+        assert!(read(&folder).1.is_none());
         fs::remove_dir_all(&folder).expect("our own");
     }
 
