@@ -2,15 +2,19 @@
 
 use super::{have_one_share, is_about};
 use firewall_abi::asking::{Question, Subject, Width};
+use firewall_abi::packet::NO_USER;
 use rules::Asking;
+use std::net::Ipv6Addr;
 use std::time::{Duration, Instant};
 
 /// Questions that wait at once.
 const MOST_WAITING: usize = 256;
-/// And those of one program of one user.
+/// And those of one program of one user; or, of whom nobody is known for, to one port or with one network.
 const MOST_OF_A_PROGRAM: usize = 8;
-/// And those of one user, whatever the programs.
+/// And those of one user, whatever the programs; or of nobody.
 const MOST_OF_ONE: usize = 64;
+/// And those of all users but root: what root's programs and what nobody is known for ask has a share of its own.
+const MOST_OF_USERS: usize = MOST_WAITING - 2 * MOST_OF_ONE;
 /// How often it is looked for questions that found no room.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -71,7 +75,7 @@ impl Questions {
                 let last = self
                     .waiting
                     .iter_mut()
-                    .rfind(|waiting| is_same_program(&waiting.subject, &subject));
+                    .rfind(|waiting| is_same_asker(&waiting.subject, &subject));
                 last.into_iter()
                     .for_each(|last| last.more = last.more.saturating_add(1));
                 continue;
@@ -123,16 +127,13 @@ impl Questions {
 
     /// Whether another one of this program and user may wait.
     fn has_room(&self, new: &Subject) -> bool {
-        let of_user = self
-            .waiting
-            .iter()
-            .filter(|waiting| have_one_share(waiting.subject.user, new.user));
-        let of_program = of_user
-            .clone()
-            .filter(|waiting| waiting.subject.program == new.program);
-        self.waiting.len() < MOST_WAITING
+        let subjects = || self.waiting.iter().map(|waiting| &waiting.subject);
+        let of_user = subjects().filter(|other| have_one_share(other.user, new.user));
+        let of_asker = subjects().filter(|other| is_same_asker(other, new));
+        let of_users = subjects().filter(|other| is_a_users(other));
+        (!is_a_users(new) || of_users.count() < MOST_OF_USERS)
             && of_user.count() < MOST_OF_ONE
-            && of_program.count() < MOST_OF_A_PROGRAM
+            && of_asker.count() < MOST_OF_A_PROGRAM
     }
 
     /// When something is to be done.
@@ -143,8 +144,32 @@ impl Questions {
     }
 }
 
-fn is_same_program(one: &Subject, other: &Subject) -> bool {
-    one.program == other.program && have_one_share(one.user, other.user)
+/// Whether the questions count as one asker's: one program's of one user. Of whom nobody is known for, as of most that comes in, those to
+/// one port, and those with one network: who sends to a port from everywhere keeps no other port from being asked about, and who
+/// sends to every port no other network.
+fn is_same_asker(one: &Subject, other: &Subject) -> bool {
+    if one.program != other.program || !have_one_share(one.user, other.user) {
+        return false;
+    }
+    one.user != NO_USER
+        || (one.protocol, one.port) == (other.protocol, other.port)
+        || network(one) == network(other)
+}
+
+/// The network of the other end, in so far as it is known: 24 bits of an IPv4 address, 64 of an IPv6 address.
+fn network(of: &Subject) -> Ipv6Addr {
+    let remote = Ipv6Addr::from(of.remote);
+    let kept = if remote.to_ipv4_mapped().is_some() {
+        128 - 8
+    } else {
+        64
+    };
+    Ipv6Addr::from_bits(remote.to_bits() >> (128 - kept) << (128 - kept))
+}
+
+/// Whether it is what a user asks who is not root.
+const fn is_a_users(subject: &Subject) -> bool {
+    subject.user != 0 && subject.user != NO_USER
 }
 
 #[cfg(test)]
@@ -153,7 +178,7 @@ mod tests {
     use super::super::example::subject;
     use super::*;
     use firewall_abi::asking::Who;
-    use firewall_abi::packet::NO_USER;
+    use firewall_abi::packet::Direction;
 
     fn asked(subjects: impl IntoIterator<Item = Subject>) -> Vec<(Subject, Question)> {
         let each = subjects.into_iter();
@@ -208,7 +233,49 @@ mod tests {
         for user in 1001..2000 {
             questions.meet(asked([subject(7, user, 1)]), usual, now);
         }
-        assert_eq!(waits(&questions), MOST_WAITING);
+        assert_eq!(waits(&questions), MOST_OF_USERS);
+        for user in [0, NO_USER] {
+            for remote in 1..=200 {
+                let new = Subject {
+                    port: remote.into(),
+                    ..subject(remote.into(), user, remote)
+                };
+                questions.meet(asked([new]), usual, now);
+            }
+        }
+        assert_eq!(
+            waits(&questions),
+            MOST_WAITING,
+            "root and nobody have shares of their own"
+        );
+    }
+
+    /// What comes in, from this address to this port.
+    fn comes_in(remote: [u8; 4], port: u16) -> Subject {
+        Subject {
+            remote: std::net::Ipv4Addr::from(remote).to_ipv6_mapped().octets(),
+            program: [0; 2],
+            port,
+            direction: Direction::Inbound as u8,
+            ..subject(0, NO_USER, 0)
+        }
+    }
+
+    #[test]
+    fn who_sends_from_everywhere_to_one_port_or_to_every_port_keeps_no_others_from_being_asked_about()
+     {
+        let (mut questions, now) = (Questions::default(), Instant::now());
+        let everywhere = (0..200).map(|network| comes_in([203, 0, network, 7], 9000));
+        let new = questions.meet(asked(everywhere), usual, now);
+        assert_eq!(new.len(), MOST_OF_A_PROGRAM);
+        let every_port = (0..200).map(|port| comes_in([192, 0, 2, 7], port));
+        let new = questions.meet(asked(every_port), usual, now);
+        assert_eq!(new.len(), MOST_OF_A_PROGRAM);
+        let others = [
+            comes_in([198, 51, 100, 1], 22),
+            comes_in([198, 51, 101, 1], 22),
+        ];
+        assert_eq!(questions.meet(asked(others), usual, now).len(), 2);
     }
 
     #[test]
