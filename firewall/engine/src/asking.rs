@@ -66,10 +66,11 @@ pub fn subject(flow: &PacketHeaders, asked: Asked, program: [u64; 2], user: u32)
     }
 }
 
-/// Whether a packet is worth a question: it begins something, and it is known who is asked for. What is not is blocked.
+/// Whether a packet is worth a question: it begins something, and it is known who is asked for, and about what: an answer to the
+/// address `::` or the protocol 0 would be to any, which zeros stand for. What is not is blocked.
 #[must_use]
 #[inline(always)]
-pub fn may_ask(flow: &PacketHeaders, program: [u64; 2]) -> bool {
+pub fn may_ask(flow: &PacketHeaders, subject: &Subject) -> bool {
     const SYN: u8 = 2;
     const ACK: u8 = 16;
     let begins = match flow.protocol {
@@ -77,7 +78,9 @@ pub fn may_ask(flow: &PacketHeaders, program: [u64; 2]) -> bool {
         ICMP | ICMPV6 => may_begin(flow),
         _ => true,
     };
-    begins && program != PacketMeta::UNSURE
+    let [high, low]: [u64; 2] = zerocopy::transmute!(subject.remote);
+    let is_named = high | low != 0 && subject.protocol != 0;
+    begins && is_named && subject.program != PacketMeta::UNSURE
 }
 
 #[cfg(test)]
@@ -243,20 +246,55 @@ mod tests {
         assert_eq!(found(&answers, web, asker), None);
     }
 
+    /// Whether this program's packet may be asked about.
+    fn asks(flow: &PacketHeaders, program: [u64; 2]) -> bool {
+        may_ask(flow, &subject(flow, Asked::Packet, program, 1000))
+    }
+
     #[test]
     fn what_begins_nothing_or_is_nobodys_for_sure_is_not_asked_about() {
         let syn = flow(Direction::Outbound, TCP, (50_000, 443), 2);
-        assert!(may_ask(&syn, CURL) && may_ask(&syn, PacketMeta::KERNEL) && may_ask(&syn, [0; 2]));
-        assert!(!may_ask(&syn, PacketMeta::UNSURE));
+        assert!(asks(&syn, CURL) && asks(&syn, PacketMeta::KERNEL) && asks(&syn, [0; 2]));
+        assert!(!asks(&syn, PacketMeta::UNSURE));
         for flags in [16, 18, 4, 17] {
             let other = PacketHeaders {
                 tcp_flags: flags,
                 ..syn
             };
-            assert!(!may_ask(&other, CURL), "{flags}");
+            assert!(!asks(&other, CURL), "{flags}");
         }
         let ping = flow(Direction::Outbound, ICMP, (8, 0), 0);
         let unreachable = flow(Direction::Outbound, ICMP, (3, 1), 0);
-        assert!(may_ask(&ping, CURL) && !may_ask(&unreachable, CURL));
+        assert!(asks(&ping, CURL) && !asks(&unreachable, CURL));
+    }
+
+    #[test]
+    fn nobody_is_asked_where_an_answer_would_be_wider_than_the_question() {
+        for direction in [Direction::Outbound, Direction::Inbound] {
+            for protocol in 0..=255 {
+                for remote in [[0; 16], [2; 16]] {
+                    let mut packet = flow(direction, protocol, (8, 443), 2);
+                    if direction == Direction::Outbound {
+                        packet.destination = remote;
+                    } else {
+                        packet.source = remote;
+                    }
+                    let about = subject(&packet, Asked::Packet, CURL, 1000);
+                    let widths = Width::ALL.map(|width| about.at(width));
+                    let differ =
+                        (0..4).all(|one| (0..one).all(|other| widths[one] != widths[other]));
+                    assert_eq!(
+                        may_ask(&packet, &about),
+                        differ && begins(&packet),
+                        "{about:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Whether a packet to or from port 443, or an ICMP message with these numbers, begins something.
+    fn begins(packet: &PacketHeaders) -> bool {
+        !matches!(packet.protocol, ICMP | ICMPV6) || may_begin(packet)
     }
 }

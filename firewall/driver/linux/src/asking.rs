@@ -82,7 +82,7 @@ pub extern "C" fn gatebell_answer(
     let answered = find_answer(&subject, &asker, |to| {
         answered(to, local.program, now, decision)
     });
-    if !answered && !may_ask(&packet.flow, local.program) {
+    if !answered && !may_ask(&packet.flow, &subject) {
         decision.verdict = Verdict::Block as u8;
     }
     0
