@@ -30,15 +30,10 @@ pub extern "C" fn gatebell_classify(
     let local = unsafe { &mut *local };
     let rules = InForce::now();
     let head = head(&rules);
-    let (counted, at_socket) = (
-        asked & !AT_SOCKET == Asked::Packet as u32,
-        asked & AT_SOCKET != 0,
-    );
+    let counted = asked == Asked::Packet as u32;
     let asked = Asked::numbered(asked);
     let decision = classify_as(packet, asked, local, head, &rules);
-    let counts = counted
-        && !local.is_connect()
-        && !(at_socket && arrived::gatebell_was_counted(decision.rule) == 1);
+    let counts = counted && !local.is_connect();
     if let Some(head) = head.filter(|_| counts) {
         rules.count(head, decision.rule);
     }
@@ -49,8 +44,27 @@ pub extern "C" fn gatebell_classify(
 
 /// Beside what the rules are asked about: what they say may not be the verdict, and is counted where it is.
 pub const UNCOUNTED: u32 = 2;
-/// The same: it is asked for a socket, and others may get the same packet.
-pub const AT_SOCKET: u32 = 4;
+
+/// Counts the rule that has decided for a socket, unless it was counted where another socket gets the same packet.
+///
+/// A global function for the verifier, as [`gatebell_classify`] is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn gatebell_count_rule_once(decision: *const Decision) -> i32 {
+    if decision.is_null() {
+        return 1;
+    }
+    // SAFETY: not null; the one caller hands in a value of its own.
+    let decision = unsafe { &*decision };
+    let rules = InForce::now();
+    if let Some(head) = head(&rules)
+        && head.generation == decision.generation
+        && arrived::gatebell_was_counted(decision.rule) == 0
+    {
+        rules.count(head, decision.rule);
+    }
+    0
+}
 
 /// Makes of a packet as it was sent what is forwarded again; and of what the rules say of it what they say where it goes, unless that
 /// does not decide.

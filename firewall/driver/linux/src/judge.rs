@@ -3,7 +3,8 @@
 use crate::arrived;
 use crate::asking;
 use crate::classify::{
-    AT_SOCKET, UNCOUNTED, gatebell_as_forwarded, gatebell_classify, gatebell_matters_who,
+    UNCOUNTED, gatebell_as_forwarded, gatebell_classify, gatebell_count_rule_once,
+    gatebell_matters_who,
 };
 use crate::clock;
 use crate::dns;
@@ -324,8 +325,11 @@ impl<P: PacketView> PacketContext<InForce> for AtZone<'_, P> {
             find_local(self.packet, &packet.flow, self.local);
         }
         self.asked = true;
-        let socket = if P::AT_SOCKET { AT_SOCKET } else { 0 };
-        gatebell_classify(packet, self.local, asked as u32 | socket, decision);
+        let uncounted = if P::AT_SOCKET { UNCOUNTED } else { 0 };
+        gatebell_classify(packet, self.local, asked as u32 | uncounted, decision);
+        if P::AT_SOCKET && asked == Asked::Packet {
+            gatebell_count_rule_once(decision);
+        }
         // Rules that came meanwhile may ask what was not looked for: its next packet asks them again.
         if head(tables).is_none_or(|head| head.generation != decision.generation) {
             decision.generation = 0;
