@@ -649,7 +649,7 @@ sets-rule-file = Regeldatei
 
 ## Netze
 
-networks-none = { $file } nennt kein Netz. Regeln können nur in manchen Netzen an sein, zu Hause und nicht im Café: bitte dort ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, gateway, gateway_hardware), und network = "seine id" in die Regeln, die dort an sein sollen. Wo dieser Rechner jetzt ist:
+networks-none = In { $file } steht kein Netz. Regeln können nur in manchen Netzen an sein, zu Hause und nicht im Café: bitte dort ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, gateway, gateway_hardware), und network = "seine id" in die Regeln, die dort an sein sollen. Wo dieser Rechner jetzt ist:
 networks-route = Die Standardroute von hier:
 networks-no-route = Es gibt jetzt keine Standardroute: woran ein Netz erkannt wird, steht hier, sobald es eine gibt.
 networks-copy = Als Netz kopieren

@@ -647,7 +647,7 @@ sets-rule-file = the rule file
 
 ## Networks
 
-networks-none = { $file } names no network. Rules can be on in some networks alone, at home and not in a café: write a [[network]] there, with an id and by what it is known (interface, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
+networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] there, with an id and by what it is known (interface, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
 networks-route = The default route of here:
 networks-no-route = There is no default route now: by what a network is known is shown here once there is one.
 networks-copy = Copy as a network

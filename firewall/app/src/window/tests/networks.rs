@@ -166,7 +166,10 @@ fn where_there_is_no_network_the_page_says_how_one_is_written_and_offers_the_one
     service.status.networks.clear();
     told(&mut window, &mut service);
     assert!(rows(&window).is_empty());
-    assert!(sees(&window, "/etc/gatebell/rules.toml names no network."));
+    assert!(sees(
+        &window,
+        "There is no network in /etc/gatebell/rules.toml."
+    ));
     let text = "[[network]]\nid = \"home\"\ninterface = \"wlan0\"\ngateway = \"192.0.2.1\"\ngateway_hardware = \
                 \"02:00:5e:10:00:01\"\n";
     assert!(sees(&window, text.trim_end()));
