@@ -11,7 +11,7 @@ mod rules;
 mod status;
 
 pub use asked::{Forgotten, Given, HeldAnswer, Lasts, Question};
-pub use counted::{Account, Accounts, Counted, NameStats, RejectStats, Stats};
+pub use counted::{Account, Accounts, Counted, NameStats, PacketCounts, RejectStats, Stats};
 pub use members::{SetAdded, SetMember, SetRemoved};
 pub use names::{AddressName, AddressNames};
 pub use networks::{NetworkStatus, Networks, RouteStatus};

@@ -19,8 +19,8 @@ mod places;
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
     Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept, Lasts, Lease,
-    Memory, NameStats, NamedRule, NetworkStatus, Networks, Question, Refused, RejectStats,
-    RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
+    Memory, NameStats, NamedRule, NetworkStatus, Networks, PacketCounts, Question, Refused,
+    RejectStats, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
     SubscribedList,
 };
 pub use clean::clean;

@@ -1,8 +1,13 @@
 //! How the service is, in words: for the command line and for the window.
 
+use crate::entry::way;
 use crate::text;
 use crate::time::day_and_time;
-use control::{HistoryStatus, InForce, Lease, Memory, NetworkStatus, Status, SubscribedList};
+use control::{
+    HistoryStatus, InForce, Lease, Memory, NetworkStatus, PacketCounts, Stats, Status,
+    SubscribedList,
+};
+use firewall_abi::packet::Direction;
 use rules::Presence;
 
 /// The service itself, at this time (seconds since 1970).
@@ -59,6 +64,32 @@ pub fn lines(status: &Status) -> Vec<(String, String)> {
         lines.push((text!("status-start"), text!("status-adopted")));
     }
     lines
+}
+
+/// What became of the packets that were judged, each way: what the line is about, and the line.
+#[must_use]
+pub fn judged(stats: &Stats) -> (String, String) {
+    let ways = Direction::ALL.map(|direction| judged_there(direction, &stats.packets(direction)));
+    (text!("status-judged"), ways.join("; "))
+}
+
+fn judged_there(direction: Direction, packets: &PacketCounts) -> String {
+    let PacketCounts {
+        allowed,
+        refused,
+        left,
+    } = *packets;
+    let counted = text!(
+        "status-judged-way",
+        way = way(direction),
+        judged = packets.judged(),
+        allowed = allowed,
+        refused = refused,
+    );
+    match left {
+        0 => counted,
+        left => text!("status-judged-left", counted = counted, left = left),
+    }
 }
 
 /// The rules by which packets are judged.
@@ -312,6 +343,20 @@ mod tests {
             sizes,
             ["1023 bytes", "1.0 KiB", "1.5 KiB", "1.0 MiB", "13.0 MiB"]
         );
+    }
+
+    #[test]
+    fn what_is_left_to_who_gets_it_and_nobody_does_is_said_with_what_was_judged() {
+        let stats = Stats {
+            allowed_in: 5,
+            blocked_in: 1,
+            left_in: 2,
+            allowed_out: 7,
+            ..Stats::default()
+        };
+        let line = "in 8 = 5 allowed + 1 refused + 2 left to who gets them, and nobody did; \
+                    out 7 = 7 allowed + 0 refused; forward 0 = 0 allowed + 0 refused";
+        assert_eq!(judged(&stats), ("packets".to_owned(), line.to_owned()));
     }
 
     #[test]

@@ -681,6 +681,9 @@ status-well = Alles in Ordnung.
 status-service = Dienst
 status-kernel = Kernel
 status-packets = Pakete
+status-judged = Pakete
+status-judged-way = { $way } { $judged } = { $allowed } erlaubt + { $refused } abgewiesen
+status-judged-left = { $counted } + { $left } dem überlassen, der sie bekommt, und niemand bekam sie
 status-told = Was Programmen gemeldet wurde
 status-balances = Jeder Eintrag ist verbucht: was angeboten wurde, wurde geschrieben oder ging verloren.
 status-no-balance = Die Bücher stimmen in diesem Augenblick nicht; bleibt es dabei, bitte melden: gatebell audit

@@ -679,6 +679,9 @@ status-well = Nothing is amiss.
 status-service = service
 status-kernel = kernel
 status-packets = Packets
+status-judged = packets
+status-judged-way = { $way } { $judged } = { $allowed } allowed + { $refused } refused
+status-judged-left = { $counted } + { $left } left to who gets them, and nobody did
 status-told = What apps were told
 status-balances = Every record is accounted for: what was offered is what was written and what was lost.
 status-no-balance = The books do not balance at this moment; if that stays so, report it: gatebell audit

@@ -33,6 +33,14 @@ fn each_question_is_answered_in_words_and_as_json() {
         audit.code == 0 && audit.out.contains("Every record is accounted for"),
         "{audit:?}"
     );
+    assert!(
+        audit.out.contains("refused 1 + left to nobody 0"),
+        "{audit:?}"
+    );
+    assert!(
+        words.out.contains("allowed + 1 refused; forward 0"),
+        "{words:?}"
+    );
     let networks = root.ok(&["networks", "--json"]);
     assert_eq!(
         (&networks["networks"], &networks["routes"]),

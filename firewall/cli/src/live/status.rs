@@ -4,7 +4,7 @@ use super::connect;
 use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
-use control::{Fallback, Status};
+use control::{Fallback, Stats, Status};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::status;
@@ -18,8 +18,8 @@ Exit codes:
 
 /// Says how the firewall is; 1 if something is not as it should be.
 pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let status = match connect(&arguments.socket) {
-        Ok(mut service) => service.status()?,
+    let (status, stats) = match connect(&arguments.socket) {
+        Ok(mut service) => (service.status()?, service.stats()?),
         Err(none) => {
             let folder = arguments.socket.parent();
             let Some(fallback) = folder.and_then(Fallback::read) else {
@@ -36,7 +36,7 @@ pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        print(&status, now, out)?;
+        print(&status, &stats, now, out)?;
     }
     Ok(u8::from(!status.trouble.is_empty()))
 }
@@ -55,13 +55,14 @@ fn print_fallback(fallback: &Fallback, as_json: bool, out: &mut dyn Write) -> Re
     Ok(())
 }
 
-fn print(status: &Status, now: u64, out: &mut dyn Write) -> Result<(), Error> {
+fn print(status: &Status, stats: &Stats, now: u64, out: &mut dyn Write) -> Result<(), Error> {
     let title = status::title(status, now);
     let (service, rest) = title.split_once(',').unwrap_or((&title, ""));
     let strong = style::STRONG;
     writeln!(out, "{strong}{service}{strong:#},{rest}")?;
     let faint = style::FAINT;
-    for (what, text) in status::lines(status) {
+    let lines = status::lines(status);
+    for (what, text) in lines.into_iter().chain([status::judged(stats)]) {
         writeln!(out, "{faint}{what:<10}{faint:#} {text}")?;
     }
     let warning = style::WARNING;
@@ -110,7 +111,11 @@ mod tests {
     #[test]
     fn each_line_has_its_name_and_trouble_is_said_last_with_what_to_do() {
         let mut shown = Vec::new();
-        print(&view::example::status(), 1090, &mut shown).unwrap();
+        let stats = Stats {
+            left_in: 3,
+            ..Stats::default()
+        };
+        print(&view::example::status(), &stats, 1090, &mut shown).unwrap();
         let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(
@@ -119,6 +124,12 @@ mod tests {
                 "gatebelld 1.2.3, process 77, for 90 s; contract 2",
                 "rules      generation 4: 12 rules of /etc/gatebell/rules.toml"
             ]
+        );
+        let judged =
+            "packets    in 3 = 0 allowed + 0 refused + 3 left to who gets them, and nobody did; ";
+        assert!(
+            lines.iter().any(|line| line.starts_with(judged)),
+            "{lines:?}"
         );
         assert_eq!(
             lines.last(),

@@ -2,6 +2,7 @@
 
 use channel_abi::Totals;
 use firewall_abi::firewall::{MAX_FLOWS, MAX_UNCONFIRMED_ARRIVALS, RING, RINGS, Verdicts};
+use firewall_abi::packet::Direction;
 use serde::{Deserialize, Serialize};
 
 /// What the driver counted since its tables were made.
@@ -76,6 +77,50 @@ impl Stats {
             names,
             rejected,
         }
+    }
+
+    /// What became of the packets that go this way.
+    #[must_use]
+    pub const fn packets(&self, direction: Direction) -> PacketCounts {
+        let (allowed, refused, left) = match direction {
+            Direction::Inbound => (self.allowed_in, self.blocked_in, self.left_in),
+            Direction::Outbound => (self.allowed_out, self.blocked_out, 0),
+            Direction::Forward => (self.allowed_forward, self.blocked_forward, 0),
+        };
+        PacketCounts {
+            allowed,
+            refused,
+            left,
+        }
+    }
+}
+
+/// What became of the packets that go one way: each of them is in one of these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketCounts {
+    /// Those that went on.
+    pub allowed: u64,
+    /// Those that were dropped, also those about which somebody is asked.
+    pub refused: u64,
+    /// Those that a rule left to whoever gets them, and that nobody got who is judged.
+    pub left: u64,
+}
+
+impl PacketCounts {
+    /// All that were judged.
+    #[must_use]
+    pub const fn judged(&self) -> u64 {
+        self.allowed
+            .wrapping_add(self.refused)
+            .wrapping_add(self.left)
+    }
+
+    /// Whether no more were taken out of a count, to be decided anew, than were in it.
+    #[must_use]
+    pub const fn balances(&self) -> bool {
+        self.allowed.cast_signed() >= 0
+            && self.refused.cast_signed() >= 0
+            && self.left.cast_signed() >= 0
     }
 }
 
