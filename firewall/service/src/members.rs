@@ -53,6 +53,8 @@ pub struct Members {
     /// When the file is written, if it is not what holds.
     save: Option<Instant>,
     saved: Option<Instant>,
+    /// How far the clock of the day is ahead of the one that ends are told by, in milliseconds, as it was last seen.
+    ahead_ms: Option<u64>,
     /// Addresses about whose connections the rules are to be asked again, and when.
     changed: HashSet<[u8; 16]>,
     ask: Option<Instant>,
@@ -292,6 +294,23 @@ impl Members {
         self.save = Some(self.save.map_or(due, |before| before.min(due)));
     }
 
+    /// Has the file written again if somebody has set the clock of the day: it says by that when each is over.
+    pub fn meet_clock(&mut self, now: Now) {
+        let ahead_ms = now.ahead_ms();
+        let before_ms = self.ahead_ms.unwrap_or(ahead_ms);
+        self.ahead_ms = Some(before_ms);
+        // What corrects it little by little is taken together.
+        if ahead_ms
+            .wrapping_sub(before_ms)
+            .cast_signed()
+            .unsigned_abs()
+            >= CLOCK_SET_MS
+        {
+            self.ahead_ms = Some(ahead_ms);
+            self.note_save(REST);
+        }
+    }
+
     /// The rules are to be asked again about their connections.
     fn note_asked(&mut self, addresses: &[IpAddr]) {
         if addresses.is_empty() {
@@ -348,6 +367,9 @@ impl Members {
     }
 }
 
+/// By so much the clock of the day has to be another one to be taken for set.
+const CLOCK_SET_MS: u64 = 1000;
+
 /// When something may be done again that was done then.
 fn due(last: Option<Instant>, rest: Duration) -> Instant {
     let now = Instant::now();
@@ -401,6 +423,47 @@ mod tests {
         members.add("d", &beyond[..1], 9, 1).unwrap();
         members.add("e", &beyond[..1], NO_END, 9).unwrap();
         assert!(!members.has("d", address(7), 9) && members.has("e", address(7), 9));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_a_year_on_or_back_changes_no_end_and_none_after_a_restart() {
+        const SECOND_MS: u64 = 1000;
+        const YEAR_MS: u64 = 366 * 24 * 60 * 60 * SECOND_MS;
+        let at = |seconds: u64, unix_ms| Now {
+            boot_ns: seconds * 1_000_000_000 + 1,
+            unix_ms,
+        };
+        let begun = 50 * YEAR_MS;
+        for set_to in [begun - YEAR_MS, begun + YEAR_MS, 0] {
+            let mut members = Members::default();
+            let end_ns = at(100, 0).boot_ns;
+            members.add("a", &[address(1)], end_ns, 1).unwrap();
+            members.save = None;
+            members.meet_clock(at(0, begun));
+            members.meet_clock(at(10, begun + 10 * SECOND_MS + 500));
+            assert!(members.save.is_none(), "it goes as it should");
+            members.meet_clock(at(20, set_to));
+            assert!(members.save.is_some(), "{set_to}");
+            assert_eq!(
+                members.list(None, at(20, 0).boot_ns)[0].seconds_left,
+                Some(80)
+            );
+            let sets = vec!["a".to_owned()];
+            let written = kept::Written {
+                sets,
+                members: members.written(at(20, set_to)),
+                at: set_to,
+            };
+            // The machine is started again, which takes it half a minute.
+            let then = at(5, set_to + 30 * SECOND_MS);
+            let members = Members::of_written(written, then);
+            let left = members.list(None, then.boot_ns)[0].seconds_left;
+            assert_eq!(left, Some(50), "{set_to}");
+            let end_ns = at(55, 0).boot_ns;
+            assert!(
+                members.has("a", address(1), end_ns - 1) && !members.has("a", address(1), end_ns)
+            );
+        }
     }
 
     #[test]

@@ -265,8 +265,9 @@ impl Firewall {
         if self.members.is_empty() && !is_wrong {
             return;
         }
-        let tidied = now_ns().and_then(|now_ns| {
-            let over = self.members.forget_over(now_ns);
+        let tidied = now().and_then(|now| {
+            self.members.meet_clock(now);
+            let over = self.members.forget_over(now.boot_ns);
             let tables = self.rulebook.tables();
             if is_wrong {
                 return self.members.put_no_other(&self.driver, &tables);

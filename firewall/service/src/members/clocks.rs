@@ -12,6 +12,11 @@ pub struct Now {
 }
 
 impl Now {
+    /// How far the clock of the day is ahead of the other one, in milliseconds. It may be behind: the number wraps.
+    pub(super) const fn ahead_ms(self) -> u64 {
+        self.unix_ms.wrapping_sub(self.boot_ns / 1_000_000)
+    }
+
     /// A moment of the other clock.
     pub(super) fn boot_ns(self, unix_ms: u64) -> u64 {
         let left = unix_ms.saturating_sub(self.unix_ms);
