@@ -3,7 +3,7 @@
 //!
 //! They go from a socket to itself, over the loopback device of the zone, and bear a mark that only this service and its driver know. The
 //! driver counts them where they leave and where they come in, and does nothing else with them. What is only forwarded has no
-//! such packet.
+//! such packet: see [`crate::forwarded`].
 
 use crate::driver::Driver;
 use anyhow::Result;

@@ -5,6 +5,7 @@ use crate::hooks::Stack;
 use crate::netfilter::{self, LoadedProgram, ReadyPrograms};
 use crate::pins::{self, Pins};
 use crate::sweep::Swept;
+use crate::written::Written;
 use crate::zone::Zone;
 use crate::{checking, hooks, offsets, sockets};
 use anyhow::{Context, Result, bail};
@@ -48,11 +49,16 @@ pub struct Driver {
     mark: u32,
     /// Links that can't be kept for when the service ends.
     held: Vec<(String, OwnedFd)>,
+    /// What was put into the tables by which it judges.
+    written: Written,
 }
 
 /// Connections of which a sweep has it told what they have carried: what a ring of the history's has room for. The next one goes on
 /// with the others; until then they go on counting.
 const MOST_TOLD: usize = 4096;
+
+/// Tables in which pages are put, and how many places each has.
+const TABLES: [(&str, u32); 2] = [("RULES", GENERATIONS), ("SETS", SETS_TABLES)];
 
 /// Bytes of kernel memory that tables take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,8 +126,13 @@ impl Driver {
             told: Cell::new(0),
             mark,
             held: Vec::new(),
+            written: Written::default(),
         };
         driver.adopted = was_there && driver.had_rules()?;
+        for (table, places) in TABLES {
+            let found = driver.written.found(table, &driver.objects(table)?, places);
+            found.with_context(|| format!("reading {table}"))?;
+        }
         Ok(driver)
     }
 
@@ -147,29 +158,27 @@ impl Driver {
             .put(0, &zone.cgroup)
             .context("naming the zone")?;
         self.set("NEW", 0, &FlowEntry::NEW)?;
-        self.set(
-            "SERVICE",
-            0,
-            &Service {
-                pid: std::process::id().into(),
-                gone: 0,
-                netns: zone.cookie,
-                answering,
-            },
-        )
+        self.set_service(Service {
+            pid: std::process::id().into(),
+            gone: 0,
+            netns: zone.cookie,
+            answering,
+        })
+    }
+
+    fn set_service(&self, service: Service) -> Result<()> {
+        self.set("SERVICE", 0, &service)?;
+        self.written.service.set(Some(service));
+        Ok(())
     }
 
     /// Has what is rejected be answered by these sockets.
     pub fn answer_by(&self, answering: [u64; 2]) -> Result<()> {
         let service: Service = self.value("SERVICE", 0)?;
-        self.set(
-            "SERVICE",
-            0,
-            &Service {
-                answering,
-                ..service
-            },
-        )
+        self.set_service(Service {
+            answering,
+            ..self.written.service.get().unwrap_or(service)
+        })
     }
 
     /// Attaches every program, or puts it where an earlier service has attached its own. From now on packets are judged, and what is
@@ -213,6 +222,7 @@ impl Driver {
 
     /// Looks whether all of it is where it was put, and puts it there again, as it does with hooks that are silent. Returns what was gone.
     pub fn heal(&mut self, pins: &Pins, zone: &Zone, silent: &[String]) -> Result<Vec<String>> {
+        let mut gone = self.heal_tables()?;
         let table = self.object.map("JUDGES").and_then(data);
         let table = table.context("the driver's object has no map JUDGES")?;
         let table = ObjectMap::open(table.fd().as_fd().try_clone_to_owned()?)?;
@@ -222,7 +232,33 @@ impl Driver {
             held: &mut self.held,
             silent,
         };
-        hooks::heal(&mut self.object, &table, stack, &zone.cgroup)
+        gone.extend(hooks::heal(&mut self.object, &table, stack, &zone.cgroup)?);
+        Ok(gone)
+    }
+
+    /// Puts back what was put into the tables by which it judges, and is not there any more.
+    fn heal_tables(&self) -> Result<Vec<String>> {
+        let mut gone = Vec::new();
+        for (table, places) in TABLES {
+            let back = self.written.put_back(table, &self.objects(table)?, places);
+            gone.extend(back.with_context(|| format!("putting back what was in {table}"))?);
+        }
+        if !gone.is_empty() {
+            self.taken.set(None);
+        }
+        if let Some(lease) = self.written.lease.get()
+            && self.value::<Lease>("LEASE", 0)? != lease
+        {
+            self.set("LEASE", 0, &lease)?;
+            gone.push("LEASE".to_owned());
+        }
+        if let Some(service) = self.written.service.get()
+            && self.value::<Service>("SERVICE", 0)? != service
+        {
+            self.set("SERVICE", 0, &service)?;
+            gone.push("SERVICE".to_owned());
+        }
+        Ok(gone)
     }
 
     /// What the driver counted.
@@ -348,8 +384,10 @@ impl Driver {
         let rules = self.objects("RULES")?;
         let generation = rules.map(from)?.context("there is no such generation")?;
         rules
-            .put(to, generation)
-            .context("the kernel did not take the generation")
+            .put(to, &generation)
+            .context("the kernel did not take the generation")?;
+        self.written.put("RULES", to, generation);
+        Ok(())
     }
 
     /// Takes the generation at this index away. Nothing there is as good.
@@ -358,6 +396,7 @@ impl Driver {
         self.objects("RULES")?
             .remove(index)
             .context("dropping a generation")?;
+        self.written.removed("RULES", index);
         Ok(())
     }
 
@@ -386,17 +425,21 @@ impl Driver {
         self.objects("SETS")?
             .remove(index)
             .context("dropping a table of sets")?;
+        self.written.removed("SETS", index);
         Ok(())
     }
 
-    /// The lease, as the driver compares it with its clock.
+    /// The lease, as it was put where the driver compares it with its clock.
     pub fn lease(&self) -> Result<Lease> {
-        self.value("LEASE", 0)
+        let written = self.written.lease.get();
+        written.map_or_else(|| self.value("LEASE", 0), Ok)
     }
 
     /// Says until when the candidate is in force.
     pub fn set_lease(&self, lease: Lease) -> Result<()> {
-        self.set("LEASE", 0, &lease)
+        self.set("LEASE", 0, &lease)?;
+        self.written.lease.set(Some(lease));
+        Ok(())
     }
 
     /// Bytes of kernel memory that the tables take.
@@ -423,11 +466,15 @@ impl Driver {
         inner.map(|map| bpf::memory(map.as_fd())).sum()
     }
 
-    fn put(&self, name: &str, index: u32, pages: &[Page]) -> Result<()> {
+    fn put(&self, name: &'static str, index: u32, pages: &[Page]) -> Result<()> {
         self.taken.set(None);
         let beside = bpf::create_filled(pages.as_bytes(), PAGE_BYTES as u32)?;
+        // From now on only the driver writes there, which counts the rules' hits.
+        bpf::freeze(beside.as_fd())?;
         // The kernel keeps the old one until the last program that looked it up has ended.
-        Ok(self.objects(name)?.put(index, beside)?)
+        self.objects(name)?.put(index, &beside)?;
+        self.written.put(name, index, beside);
+        Ok(())
     }
 
     /// The pages of the generation at this index.

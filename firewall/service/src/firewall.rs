@@ -20,6 +20,7 @@ use crate::canary::Canary;
 use crate::default_routes::RouteWatch;
 use crate::driver::Driver;
 use crate::folders;
+use crate::forwarded::Forwarded;
 use crate::held_answers::{HeldAnswers, TakenBack};
 use crate::keeper::Keeper;
 use crate::members::Members;
@@ -118,6 +119,10 @@ impl Config {
     }
 }
 
+/// What it means that forwarded packets go past hooks that stand where they should.
+const GOES_PAST: &str = "forwarded packets go past the hooks that judge them, also since these were put there again: somebody before them \
+                         lets packets pass without asking who comes behind, as a program behind a queue of nftables can; end that";
+
 /// The firewall: driver, device server, rules and devices.
 pub struct Firewall {
     config: Config,
@@ -127,6 +132,8 @@ pub struct Firewall {
     zone: Zone,
     /// Sends the packets by which it is seen whether hooks judge.
     canary: Canary,
+    /// Sees what is forwarded past them.
+    forwarded: Forwarded,
     /// When it was last looked whether all hooks are where they were put.
     hooks_looked: Instant,
     rulebook: Rulebook,
@@ -258,6 +265,7 @@ impl Firewall {
             config,
             state,
             canary: Canary::open(driver.mark()),
+            forwarded: Forwarded::default(),
             driver,
             pins,
             zone,
@@ -460,20 +468,26 @@ impl Firewall {
     fn heal(&mut self) {
         self.hooks_looked = Instant::now();
         let silent = self.silent_hooks();
-        let known = silent.as_deref().unwrap_or_default();
-        let healed = self.driver.heal(&self.pins, &self.zone, known);
+        let past = self.forwarded.look(&self.driver);
+        let mut known = silent.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
+        known.extend(past.iter().flat_map(|past| past.hooks()));
+        let healed = self.driver.heal(&self.pins, &self.zone, &known);
         let healed = healed.and_then(|gone| {
             silent?;
             self.pins.outlive_us()?;
-            Ok(gone)
+            Ok((gone, past?))
         });
-        let gone = healed.map_err(|cause| {
+        let healed = healed.map_err(|cause| {
             anyhow::anyhow!("hooks are gone and can't be put back, so that packets pass unjudged, now or once the service ends: {cause:#}; restart the service")
+        });
+        let gone = healed.and_then(|(gone, past)| {
+            anyhow::ensure!(!past.goes_on, GOES_PAST);
+            Ok(gone)
         });
         let gone = self.noted(Cause::Hooks, gone).unwrap_or_default();
         if !gone.is_empty() {
             let gone = gone.join(", ");
-            warn!("these hooks were gone, and are there again: {gone}");
+            warn!("these hooks or tables were gone, and are there again: {gone}");
         }
     }
 

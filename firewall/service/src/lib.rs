@@ -29,6 +29,7 @@ mod fallback_rules;
 pub mod firewall;
 mod folders;
 mod foreign_folder;
+mod forwarded;
 mod held_answers;
 mod hooks;
 mod keeper;
@@ -60,6 +61,7 @@ mod surroundings;
 mod sweep;
 mod troubles;
 mod user_names;
+mod written;
 mod zone;
 
 pub use recover::{Locations, recover};

@@ -4,7 +4,7 @@ use super::*;
 use control::Stats;
 use std::net::IpAddr;
 use std::path::Path;
-use zone::probe::{Namespace, reaches};
+use zone::probe::{guest, reaches};
 
 /// A program of its own, which rules can ask for.
 fn program(name: &str) -> Temporary {
@@ -181,25 +181,8 @@ fn a_datagram_is_judged_by_who_sends_it_also_by_a_socket_by_which_another_progra
 #[test]
 fn a_rule_about_the_kernel_says_nothing_of_what_goes_through_the_machine() {
     let zone = Protected::with(QUIET);
-    let netns = name(&zone.lab.netns());
-    let guest = Namespace::made("guest");
+    let guest = guest(&zone);
     let there = guest.0.as_str();
-    ip(&[
-        "link", "add", "gb6", "netns", &netns, "type", "veth", "peer", "name", "gb5", "netns",
-        there,
-    ]);
-    for (netns, device, address) in [
-        (netns.as_str(), "gb6", "10.82.0.1/24"),
-        (there, "gb5", "10.82.0.2/24"),
-    ] {
-        ip(&["-n", netns, "addr", "add", address, "dev", device]);
-        ip(&["-n", netns, "link", "set", device, "up"]);
-    }
-    ip(&["-n", there, "route", "add", "default", "via", "10.82.0.1"]);
-    let routed = zone.outside(&format!("ip route add 10.82.0.0/24 via {INSIDE}"));
-    assert!(routed.status.success(), "{routed:?}");
-    let forwards = zone.inside("echo 1 > /proc/sys/net/ipv4/ip_forward");
-    assert!(forwards.status.success(), "{forwards:?}");
     for (keys, meant) in [
         ("program = \"kernel\"", false),
         ("direction = \"forward\"", true),

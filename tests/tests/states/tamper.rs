@@ -2,14 +2,16 @@
 //! the status says so.
 
 use super::*;
-use channel::sys::linux::ObjectMap;
 use channel::sys::linux::bpf::{self, NetfilterPlace, NetfilterProgram};
+use channel::sys::linux::{ObjectMap, TypedMap};
+use firewall_abi::firewall::{Lease, Service, generation_index};
+use firewall_abi::rules::{PAGE_WORDS, Page};
 use lab::OUTSIDE_V6;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
-use zone::probe::refuses_to;
+use zone::probe::{guest, reaches, refuses_to};
 use zone::stream::Stream;
 
 /// How long it may be open while the status says that all is well.
@@ -99,15 +101,15 @@ fn passer() -> OwnedFd {
     bpf::load_netfilter(&program, &mut []).unwrap()
 }
 
-#[test]
-fn a_program_in_the_place_of_one_of_ours_is_found_out_by_packets_that_do_not_come() {
-    let zone = Protected::start();
+/// Takes our hooks of these names off, and puts programs that let everything pass in their places. Dropped, they are gone.
+fn usurp(zone: &Protected, entries: &[&str]) -> Vec<OwnedFd> {
     let netns = File::open(zone.lab.netns()).unwrap();
-    let ours = ["local_in", "local_out"].map(|entry| {
-        ["ipv4", "ipv6"].map(|family| version(&zone).join(format!("link_enter_{entry}_{family}")))
-    });
+    let of_families = |entry: &&str| {
+        ["ipv4", "ipv6"].map(|family| version(zone).join(format!("link_enter_{entry}_{family}")))
+    };
+    let ours: Vec<_> = entries.iter().flat_map(of_families).collect();
     // The kernel attaches in the network namespace of who asks.
-    let usurpers: Vec<_> = std::thread::spawn(move || {
+    std::thread::spawn(move || {
         setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
         let usurp = |path: &PathBuf| {
             let link = object(path);
@@ -115,13 +117,92 @@ fn a_program_in_the_place_of_one_of_ours_is_found_out_by_packets_that_do_not_com
             bpf::detach_link(link.as_fd()).unwrap();
             bpf::link_netfilter(passer().as_fd(), place).unwrap()
         };
-        ours.iter().flatten().map(usurp).collect()
+        ours.iter().map(usurp).collect()
     })
     .join()
-    .unwrap();
+    .unwrap()
+}
+
+#[test]
+fn a_program_in_the_place_of_one_of_ours_is_found_out_by_packets_that_do_not_come() {
+    let zone = Protected::start();
+    let usurpers = usurp(&zone, &["local_in", "local_out"]);
     is_mended(&zone, "another's programs in our places");
     drop(usurpers);
     is_mended(&zone, "and not any more");
+}
+
+#[test]
+fn a_program_in_the_place_of_ours_for_what_is_forwarded_is_found_out_by_what_goes_past() {
+    let zone = Protected::start();
+    let guest = guest(&zone);
+    let passes = || reaches(&guest.0, (OUTSIDE, 80), false);
+    assert!(!passes());
+    // Who comes before us can refuse, but not let pass.
+    let nft = "nft add table inet others && nft add chain inet others first \
+               '{ type filter hook forward priority -300; policy accept; }'";
+    let accepts = zone.inside(nft);
+    assert!(accepts.status.success() && !passes(), "{accepts:?}");
+    let usurpers = usurp(&zone, &["forward"]);
+    assert!(passes());
+    let begun = Instant::now();
+    while passes() {
+        let soon = begun.elapsed() < SOON;
+        assert!(soon || is_red(&zone), "open and green");
+    }
+    drop(usurpers);
+    assert!(!passes() && !is_red(&zone));
+}
+
+#[test]
+fn what_somebody_writes_into_the_tables_by_which_the_driver_judges_is_taken_back() {
+    let zone = Protected::start();
+    let map = |name| object(&version(&zone).join(name));
+    let rules = ObjectMap::open(map("RULES")).unwrap();
+    let lease = TypedMap::<_, u32, Lease>::open(map("LEASE")).unwrap();
+    let service = TypedMap::<_, u32, Service>::open(map("SERVICE")).unwrap();
+    let judges = ObjectMap::open(map("JUDGES")).unwrap();
+    let apply = |text: &str| zone.ask().apply("new.toml", text, None).unwrap();
+    apply(&allowing());
+    let open = rules.map(generation_index::CONFIRMED).unwrap().unwrap();
+    apply(RULES);
+    let (our_lease, our_service) = (lease.get(&0).unwrap(), service.get(&0).unwrap().unwrap());
+    let stand = || {
+        let rules = [0, 1].map(|place| rules.id(place).unwrap());
+        let judges = [0, 1, 2].map(|place| judges.id(place).unwrap());
+        (rules, judges)
+    };
+    let ours = stand();
+    assert!(is_closed(&zone));
+    // It may be mended before somebody sends a packet.
+    wait_until("other rules, or no one who judges", || {
+        rules.put(generation_index::CONFIRMED, &open).unwrap();
+        rules.put(generation_index::CANDIDATE, &open).unwrap();
+        let lasting = Lease {
+            deadline_ns: u64::MAX,
+            last_generation: 0,
+        };
+        lease.set(&0, &lasting).unwrap();
+        (0..2).for_each(|place| judges.put(place, passer()).unwrap());
+        let gone = Service {
+            gone: 1,
+            netns: 0,
+            ..our_service
+        };
+        service.set(&0, &gone).unwrap();
+        !refuses(&zone)
+    });
+    is_mended(&zone, "other rules, and others who judge");
+    assert_eq!(stand(), ours);
+    assert_eq!(lease.get(&0).unwrap(), our_lease);
+    assert_eq!(service.get(&0).unwrap(), Some(our_service));
+    let generation = rules.map(generation_index::CONFIRMED).unwrap().unwrap();
+    let pages = TypedMap::<_, u32, Page>::open(generation).unwrap();
+    assert!(
+        pages.set(&0, &[0; PAGE_WORDS]).is_err(),
+        "rules that are in force"
+    );
+    assert!(is_closed(&zone));
 }
 
 #[test]

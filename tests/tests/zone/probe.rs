@@ -123,6 +123,30 @@ impl Namespace {
     }
 }
 
+/// A guest behind the zone (`10.82.0.2`, by the zone's `10.82.0.1`), which forwards what comes from there and what goes there.
+pub fn guest(zone: &Protected) -> Namespace {
+    let netns = name(&zone.lab.netns());
+    let guest = Namespace::made("guest");
+    let there = guest.0.as_str();
+    ip(&[
+        "link", "add", "gb6", "netns", &netns, "type", "veth", "peer", "name", "gb5", "netns",
+        there,
+    ]);
+    for (netns, device, address) in [
+        (netns.as_str(), "gb6", "10.82.0.1/24"),
+        (there, "gb5", "10.82.0.2/24"),
+    ] {
+        ip(&["-n", netns, "addr", "add", address, "dev", device]);
+        ip(&["-n", netns, "link", "set", device, "up"]);
+    }
+    ip(&["-n", there, "route", "add", "default", "via", "10.82.0.1"]);
+    let routed = zone.outside(&format!("ip route add 10.82.0.0/24 via {INSIDE}"));
+    assert!(routed.status.success(), "{routed:?}");
+    let forwards = zone.inside("echo 1 > /proc/sys/net/ipv4/ip_forward");
+    assert!(forwards.status.success(), "{forwards:?}");
+    guest
+}
+
 /// Whether who begins a TCP connection in a network namespace is answered, be it by a refusal. It is given longer where that is meant.
 pub fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
     let (patience, seconds) = if meant { ("2", 60) } else { ("0.7", 0) };

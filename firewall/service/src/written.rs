@@ -1,0 +1,72 @@
+//! What the service has put into the tables by which the driver judges, to be held against what stands there: who may, can write there too.
+//!
+//! What is in a generation, or in a table of sets, nobody can change: it is frozen as it is published. What can be changed is which of
+//! them stand in the driver's tables, until when the one that is tried out is in force, and whom the driver takes for the service.
+
+use anyhow::Result;
+use channel::sys::linux::{ObjectMap, bpf};
+use firewall_abi::firewall::{Lease, Service};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+
+/// What was put there last.
+#[derive(Debug, Default)]
+pub struct Written {
+    pages: RefCell<BTreeMap<(&'static str, u32), OwnedFd>>,
+    /// None: nothing yet, and what an earlier service left stands there.
+    pub service: Cell<Option<Service>>,
+    /// Likewise.
+    pub lease: Cell<Option<Lease>>,
+}
+
+impl Written {
+    /// Pages were put at this place of this table.
+    pub fn put(&self, table: &'static str, place: u32, pages: OwnedFd) {
+        self.pages.borrow_mut().insert((table, place), pages);
+    }
+
+    /// Nothing is at this place any more.
+    pub fn removed(&self, table: &'static str, place: u32) {
+        self.pages.borrow_mut().remove(&(table, place));
+    }
+
+    /// Takes what stands at the places of a table, which an earlier service has put there.
+    pub fn found(
+        &self,
+        table: &'static str,
+        map: &ObjectMap<impl AsFd>,
+        places: u32,
+    ) -> Result<()> {
+        for place in 0..places {
+            if let Some(pages) = map.map(place)? {
+                self.put(table, place, pages);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts back what does not stand at the places of a table any more. Returns which.
+    pub fn put_back(
+        &self,
+        table: &'static str,
+        map: &ObjectMap<impl AsFd>,
+        places: u32,
+    ) -> Result<Vec<String>> {
+        let ours = self.pages.borrow();
+        let mut gone = Vec::new();
+        for place in 0..places {
+            let pages = ours.get(&(table, place));
+            let id = pages.map(|pages| bpf::map_info(pages.as_fd()));
+            if map.id(place)? == id.transpose()?.map(|info| info.id) {
+                continue;
+            }
+            match pages {
+                Some(pages) => map.put(place, pages)?,
+                None => drop(map.remove(place)?),
+            }
+            gone.push(format!("{table} {place}"));
+        }
+        Ok(gone)
+    }
+}
