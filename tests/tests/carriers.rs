@@ -23,6 +23,8 @@ mod rows;
 mod sockets;
 #[path = "carriers/subflows.rs"]
 mod subflows;
+#[path = "carriers/vrf.rs"]
+mod vrf;
 #[allow(dead_code, reason = "shared with the decisions, which need all of it")]
 #[path = "decisions/wire.rs"]
 mod wire;
