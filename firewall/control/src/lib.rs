@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 mod answers;
-mod clean;
 #[cfg(target_os = "linux")]
 mod client;
 #[cfg(target_os = "linux")]
@@ -23,7 +22,6 @@ pub use answers::{
     RejectStats, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
     SubscribedList,
 };
-pub use clean::clean;
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};
 #[cfg(target_os = "linux")]

@@ -6,6 +6,7 @@
 //! A rule is its header, its keys, and the comments that stand directly above its header. A comment with a blank line below it
 //! belongs to no rule and stays where it is.
 
+use crate::is_visible;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -190,12 +191,21 @@ pub fn names(text: &str) -> Result<Vec<String>, Wrong> {
     Ok(blocks(text)?.into_iter().map(|block| block.id).collect())
 }
 
-/// A string as TOML has it.
+/// A string as TOML has it. What nobody would see is written by its number, which TOML reads as the same.
 #[must_use]
 pub fn text_value(text: &str) -> String {
-    toml_writer::TomlStringBuilder::new(text)
+    let value = toml_writer::TomlStringBuilder::new(text)
         .as_basic()
-        .to_toml_value()
+        .to_toml_value();
+    if value.chars().all(is_visible) {
+        return value;
+    }
+    let escaped = value.chars().map(|c| match u32::from(c) {
+        _ if is_visible(c) => c.to_string(),
+        short @ ..=0xffff => format!("\\u{short:04X}"),
+        long => format!("\\U{long:08X}"),
+    });
+    escaped.collect()
 }
 
 /// This name, or the first with a number behind it that is not taken.

@@ -74,6 +74,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod clean;
 mod compile;
 mod device;
 pub mod document;
@@ -100,6 +101,7 @@ mod value;
 pub mod words;
 
 pub use address::Addresses;
+pub use clean::{clean, clean_line, is_visible};
 pub use compile::{Combination, Sets, Table};
 pub use device::{device_words, names_device};
 pub use host::HostPattern;

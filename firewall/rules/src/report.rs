@@ -1,5 +1,6 @@
 //! What is wrong with a text, and where.
 
+use crate::clean;
 use std::fmt;
 use std::ops::Range;
 
@@ -178,7 +179,7 @@ impl<'a> Report<'a> {
                 .get(counted..at)
                 .map_or(0, |before| before.chars().count());
             counted = at;
-            let message = printable(&message);
+            let message = clean(&message);
             findings.push(Finding {
                 file: self.file.to_owned(),
                 line,
@@ -188,14 +189,6 @@ impl<'a> Report<'a> {
         }
         findings
     }
-}
-
-/// A message that quotes a file, without what could steer a terminal.
-pub(crate) fn printable(message: &str) -> String {
-    message
-        .chars()
-        .map(|c| if c.is_control() { '\u{FFFD}' } else { c })
-        .collect()
 }
 
 /// As much of a foreign text as a message can hold.

@@ -4,7 +4,7 @@ use crate::device::{ANY, GUESTS_WORD, KIND};
 use crate::network::check_name;
 use crate::program::special;
 use crate::report::{Wrong, shown, suggestion};
-use crate::{Addresses, HardwareAddress, HostPattern, Protocol, User, ports};
+use crate::{Addresses, HardwareAddress, HostPattern, Protocol, User, is_visible, ports};
 use firewall_abi::packet::{Direction, NO_USER, Verdict, name_words};
 use firewall_abi::rules::{FailMode, PortRange};
 use std::net::IpAddr;
@@ -21,7 +21,15 @@ pub(crate) fn version(value: &DeValue<'_>) -> Result<(), Wrong> {
 
 pub(crate) fn id(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = string(value)?;
-    let fits = (1..=64).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let unseen = text.chars().find(|c| !is_visible(*c));
+    if let Some(unseen) = unseen {
+        return Err(format!(
+            "`{}` has a character that nobody sees, U+{:04X}: a name has visible ones alone; write it anew without that one",
+            shown(text),
+            u32::from(unseen)
+        ));
+    }
+    let fits = (1..=64).contains(&text.chars().count());
     fits.then(|| text.to_owned())
         .ok_or_else(|| "a name has 1 to 64 characters, all of them visible".into())
 }

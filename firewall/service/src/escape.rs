@@ -8,7 +8,7 @@ pub fn plain(text: &[u8]) -> String {
 
 /// The same of text.
 pub fn shown(text: &str) -> String {
-    control::clean(text)
+    rules::clean(text)
 }
 
 #[cfg(test)]

@@ -610,7 +610,7 @@ fn said(why: &str) -> String {
         .chars()
         .take(MOST)
         .collect();
-    control::clean(&line)
+    rules::clean(&line)
 }
 
 fn lost_too_many(before: usize, now: usize) -> Result<(), String> {

@@ -7,13 +7,13 @@ use crate::text;
 use crate::time::clock_time;
 use channel::{Account, Lost};
 use channel_abi::Cause;
-pub use control::clean;
 use control::{Names, RuleName};
 use firewall_abi::packet::{
     Direction, NO_RULE, NO_USER, Packet, PacketHeaders, Reason, UnknownNumber, Verdict,
 };
 use firewall_abi::process::Process;
 use rules::Protocol;
+pub use rules::clean;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

@@ -1,10 +1,9 @@
 //! What a rule takes, in words: for the window.
 
 use crate::text;
-use control::clean;
 use firewall_abi::rules::PortRange;
 use rules::words::{end_names, network_names, protocols, range};
-use rules::{Addresses, Rule, RuleKeys, Rules, User};
+use rules::{Addresses, Rule, RuleKeys, Rules, User, clean};
 
 /// What a rule takes, in one line: `in, tcp from 192.0.2.0/24 to port 22, user root (0)`.
 #[must_use]
@@ -77,8 +76,8 @@ pub fn who(rule: &Rule) -> Vec<String> {
     } = rule.keys();
     let users = users
         .iter()
-        .map(|asked| text!("takes-user", user = user(asked)));
-    let programs = programs.iter().map(|program| program.path.clone());
+        .map(|asked| text!("takes-user", user = clean(&user(asked))));
+    let programs = programs.iter().map(|program| clean(&program.path));
     let devices = interfaces
         .iter()
         .map(|name| text!("takes-on", device = clean(name)));

@@ -10,7 +10,8 @@ mod line;
 pub use content::ListContent;
 
 use crate::address::Addresses;
-use crate::report::{SHOWN, printable};
+use crate::clean;
+use crate::report::SHOWN;
 use crate::resolver::SetFile;
 use crate::set::{Members, grouped};
 use flate2::read::MultiGzDecoder;
@@ -122,7 +123,7 @@ impl List {
     }
 
     fn remark(&mut self, line: usize, column: usize, message: &str) {
-        let message = printable(message);
+        let message = clean(message);
         self.remarks.push(Remark {
             line,
             column,

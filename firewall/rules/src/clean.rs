@@ -6,25 +6,34 @@ use std::fmt::Write as _;
 /// its number (`\u{200b}`): two paths that look the same are not.
 #[must_use]
 pub fn clean(text: &str) -> String {
-    if !text.contains(is_odd) {
+    if text.chars().all(is_visible) {
         return text.to_owned();
     }
     let mut clean = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-            clean.push('\u{fffd}');
+        if is_visible(c) {
+            clean.push(c);
         } else if is_unseen(c) {
             // Writing into a string does not fail.
             let _written = write!(clean, "{}", c.escape_unicode());
         } else {
-            clean.push(c);
+            clean.push('\u{fffd}');
         }
     }
     clean
 }
 
-fn is_odd(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_unseen(c)
+/// The same of a line of a text: its tabs stay.
+#[must_use]
+pub fn clean_line(line: &str) -> String {
+    let parts: Vec<_> = line.split('\t').map(clean).collect();
+    parts.join("\t")
+}
+
+/// Whether a character is one that people see, and that a terminal only shows.
+#[must_use]
+pub fn is_visible(c: char) -> bool {
+    !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || is_unseen(c))
 }
 
 /// Whether nothing shows that it is there: marks of direction, what has no width, what fills a place with nothing.
@@ -57,5 +66,25 @@ mod tests {
             assert_eq!(clean(unseen), shown);
         }
         assert_eq!(clean("a\n\x1b[2J\u{2028}"), "a\u{fffd}\u{fffd}[2J\u{fffd}");
+        assert_eq!(
+            clean_line("a\tb\u{202e}\x1b[2J\n"),
+            "a\tb\\u{202e}\u{fffd}[2J\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn a_name_has_nothing_in_it_that_nobody_sees() {
+        let defaults = "[default]\ninbound = 'block'\noutbound = 'allow'\n";
+        for named in ["rule", "set", "network"] {
+            let text = format!("{defaults}[[{named}]]\nid = 'we\u{200b}b'\n");
+            let wrong = crate::parse("f", &text, &crate::NoResolver).err();
+            let wrong = wrong.map_or_else(String::new, |wrong| wrong.to_string());
+            let said = "f:5:6: `id`: `we\\u{200b}b` has a character that nobody sees, U+200B";
+            assert!(wrong.contains(said), "{wrong}");
+            assert!(wrong.contains("write it anew without that one"), "{wrong}");
+        }
+        // What is no name may have it, and is written so that people see it.
+        let value = crate::document::text_value("/opt/\u{202e}x\u{e0041}\"");
+        assert_eq!(value, r#""/opt/\u202Ex\U000E0041\"""#);
     }
 }
