@@ -148,6 +148,19 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Whether it does nothing but show, as long as there is something to be shown: it ends once nobody reads.
+    pub(crate) fn only_shows(&self) -> bool {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Watch(_) | Self::Top(_) => true,
+            // What was expected is to be found out, whoever reads.
+            Self::DryRun(arguments) => arguments.expect.is_empty(),
+            _ => false,
+        }
+    }
+}
+
 /// What can be done with rule files.
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "made once in a run")]

@@ -1,10 +1,10 @@
 //! Rules as they would be in other networks than those that are there.
 
 use crate::Error;
+use crate::outputs::say;
 use crate::rule_file::RuleFile;
 use clap::Args;
 use rules::as_if;
-use std::io::Write;
 
 /// Where to judge.
 #[derive(Debug, Args)]
@@ -31,15 +31,14 @@ impl AsIfArguments {
     /// The same for a file of which nobody says where it is judged; then that is said.
     ///
     /// # Errors
-    /// As for [`Self::put`], or it can't be said.
+    /// As for [`Self::put`].
     pub fn put_or_say(&self, file: &mut RuleFile) -> Result<(), Error> {
         if self.as_if.is_empty() && !file.rules.network_rules().rules.is_empty() {
-            writeln!(
-                anstream::stderr(),
+            say(format_args!(
                 "{}: which of its networks are there is not known here, and rules that ask for them are on their safe side; \
                  --as-if says where to judge",
-                file.name
-            )?;
+                file.shown_name()
+            ));
         }
         self.put(file)
     }

@@ -3,10 +3,10 @@
 use crate::Error;
 use crate::as_if::AsIfArguments;
 use crate::import::Kind;
-use crate::rule_file::{Lines, RuleFile, Severity, name, read, show};
+use crate::rule_file::{Lines, RuleFile, Severity, name, read};
 use clap::{Args, ValueHint};
 use rules::own_network;
-use rules::{Finding, OwnNetwork, SystemResolver, grouped};
+use rules::{Finding, OwnNetwork, SystemResolver, clean, grouped};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -65,11 +65,11 @@ fn check(
         if *json {
             writeln!(out, "{}", object(finding, *severity))?;
         } else {
-            show(out, finding, *severity, &lines)?;
+            writeln!(out, "{}", lines.shown(finding, *severity))?;
         }
     }
     if !*json {
-        writeln!(out, "{}", summary(&name, &parsed, &found))?;
+        writeln!(out, "{}", summary(&clean(&name), &parsed, &found))?;
     }
     Ok(parsed.is_ok())
 }

@@ -5,16 +5,19 @@
 //! a rule file means is not decided here: the verdicts are the engine's, those of the kernel's driver, and what is wrong with a file is what `rules` says.
 //!
 //! Rules that hold here:
-//! - Results go to standard output, everything else to standard error. A reader that goes away is no error.
+//! - Results go to standard output, everything else to standard error. A reader that goes away is no error and no answer: what was
+//!   asked for is done, and the exit code is what was found out.
 //! - Exit codes: 0, it is as you asked; 1, it is not, and a message says what to do; 2, the command line is wrong.
 //! - A capture and a rule file are foreign bytes: any of them gives an answer or an [`Error`], none a panic, and no file
 //!   but a rule file is held in memory as a whole.
+//! - What is foreign, names of files too, is shown as [`rules::clean`] has it; JSON and rule files have it as it is.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod as_if;
 pub mod capture;
 mod check;
+mod columns;
 mod connections;
 mod dry_run;
 mod edit;
@@ -27,6 +30,7 @@ mod live;
 mod loopback;
 mod manual;
 mod miss;
+mod outputs;
 mod progress;
 mod record;
 mod rule_file;
@@ -42,8 +46,9 @@ pub use error::Error;
 pub use flow::{FlowText, Question, Who};
 
 use clap::Parser;
+use outputs::{Results, say};
 use std::ffi::OsString;
-use std::io::{self, BufWriter, Write};
+use std::io::Write;
 
 /// The command line that this process was given; ends the process with 2 if it makes no sense.
 #[must_use]
@@ -60,20 +65,27 @@ pub fn parse_from(words: impl IntoIterator<Item = OsString>) -> Arguments {
 /// Does what the command line asks; the process's exit code.
 #[must_use]
 pub fn run(arguments: &Arguments) -> u8 {
-    let mut out = BufWriter::with_capacity(1 << 16, anstream::stdout().lock());
-    let done = perform(&arguments.command, &mut out);
-    let done = done.and_then(|code| out.flush().map(|()| code).map_err(Error::Output));
-    match done {
-        Ok(code) => code,
-        // Whoever read our output has seen enough.
-        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => 0,
-        Err(error) => {
-            // What was found out before stands first. If nobody can read it, the message still matters.
-            let _unread = out.flush();
-            let _unheard = writeln!(anstream::stderr(), "{}error:{0:#} {error}", style::ERROR);
-            1
-        }
-    }
+    let command = &arguments.command;
+    let mut out = Results::new(anstream::stdout().lock(), command.only_shows());
+    let done = perform(command, &mut out);
+    // What was found out stands before what is said of it.
+    let read = out.flush();
+    let error = match (done, read) {
+        (Ok(code), Ok(())) => return code,
+        (Ok(code), Err(_)) if out.are_unread() => return code,
+        // It only shows, and whoever read has seen enough.
+        (Err(Error::Output(_)), _) if out.are_unread() => return 0,
+        (Ok(_), Err(error)) => Error::Output(error),
+        (Err(error), _) => error,
+    };
+    let lines = error.to_string();
+    let lines: Vec<_> = lines.lines().map(rules::clean_line).collect();
+    say(format_args!(
+        "{}error:{0:#} {}",
+        style::ERROR,
+        lines.join("\n")
+    ));
+    1
 }
 
 /// Does what a command asks and writes its result; 0 or 1.

@@ -1,7 +1,7 @@
 //! A record of a packet, as `gatebell watch --json` printed it: what was decided then, and how to ask about it now.
 
 use crate::flow::{Question, Who};
-use rules::Protocol;
+use rules::{Protocol, clean};
 use serde::Deserialize;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
@@ -58,7 +58,7 @@ impl FromStr for Record {
         if record.kind != "packet" {
             return Err(format!(
                 "it is of kind {}, about which no rule decides; {FORM}",
-                printable(&record.kind)
+                clean(&record.kind)
             ));
         }
         Ok(record)
@@ -117,12 +117,12 @@ impl Record {
             generation,
             ..
         } = self;
-        let verdict = printable(verdict);
+        let verdict = clean(verdict);
         let by = match (&self.rule, &self.file, self.line, reason.as_str()) {
             (Some(rule), Some(file), Some(line), _) => {
-                format!("by rule `{}` ({}:{line})", printable(rule), printable(file))
+                format!("by rule `{}` ({}:{line})", clean(rule), clean(file))
             }
-            (Some(rule), _, _, _) => format!("by rule `{}`", printable(rule)),
+            (Some(rule), _, _, _) => format!("by rule `{}`", clean(rule)),
             (None, _, _, _) if self.rule_number.is_some() => {
                 "by a rule whose name the service no longer knew".to_owned()
             }
@@ -138,17 +138,10 @@ impl Record {
                 "because the service had ended, and the rules say what then".to_owned()
             }
             (None, _, _, "reply") => "as a reply to what was allowed".to_owned(),
-            (None, _, _, other) => printable(other),
+            (None, _, _, other) => clean(other),
         };
         format!("{verdict} {by}, in generation {generation}")
     }
-}
-
-/// What a file from elsewhere says, without what could steer a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[cfg(all(test, target_os = "linux"))]

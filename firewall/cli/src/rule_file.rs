@@ -1,11 +1,15 @@
 //! A rule file, read and understood, and what is said about one that is not.
 
+use crate::outputs::say;
 use crate::{Error, style};
 use control::SetMember;
 use engine::Tables;
 use firewall_abi::packet::{Decision, Direction, NO_RULE};
-use rules::{Finding, Joined, Network, Presence, Resolver, Rule, Rules, SystemResolver, Table};
-use std::io::{self, Read, Write};
+use rules::{
+    Finding, Joined, Network, Presence, Resolver, Rule, Rules, SystemResolver, Table, clean,
+    clean_line,
+};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// A rule file that was found right.
@@ -30,11 +34,7 @@ impl RuleFile {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let source = Source::read(path)?;
         let file = Self::understand(&source, &SystemResolver::beside(path))?;
-        let mut shown = anstream::stderr().lock();
-        let lines = Lines::of(&source.name, &source.text);
-        for finding in file.rules.troubles() {
-            show(&mut shown, finding, Severity::Trouble, &lines)?;
-        }
+        Lines::of(&source.name, &source.text).say(file.rules.troubles(), Severity::Trouble);
         Ok(file)
     }
 
@@ -62,11 +62,7 @@ impl RuleFile {
             }
             Err(errors) => errors,
         };
-        let mut shown = anstream::stderr().lock();
-        let lines = Lines::of(name, text);
-        for finding in &errors {
-            show(&mut shown, finding, Severity::Error, &lines)?;
-        }
+        Lines::of(name, text).say(&errors, Severity::Error);
         Err(Error::Rules {
             file: name.to_owned(),
             errors: errors.len(),
@@ -135,7 +131,12 @@ impl RuleFile {
 
     /// Where a rule stands.
     pub fn place(&self, rule: &Rule) -> String {
-        format!("{}:{}", self.name, rule.line)
+        format!("{}:{}", self.shown_name(), rule.line)
+    }
+
+    /// What it is called in messages, as people see it.
+    pub fn shown_name(&self) -> String {
+        clean(&self.name)
     }
 }
 
@@ -275,47 +276,52 @@ impl<'a> Lines<'a> {
             .filter(|_| finding.file == self.name)?;
         (!said.trim().is_empty()).then_some((*said, finding.column.saturating_sub(1)))
     }
-}
 
-/// Shows a finding and the line that it is about.
-///
-/// # Errors
-/// The output can't be written.
-pub fn show(
-    out: &mut dyn Write,
-    finding: &Finding,
-    severity: Severity,
-    lines: &Lines<'_>,
-) -> io::Result<()> {
-    let Finding {
-        file,
-        line,
-        column,
-        message,
-    } = finding;
-    let colour = match severity {
-        Severity::Error | Severity::Trouble => style::ERROR,
-        Severity::Warning => style::WARNING,
-    };
-    let strong = style::STRONG;
-    writeln!(
-        out,
-        "{strong}{file}:{line}:{column}:{strong:#} {colour}{}:{colour:#} {message}",
-        severity.name()
-    )?;
-    let Some((said, before)) = lines.about(finding) else {
-        return Ok(());
-    };
-    let (said, before) = part(said, before);
-    let faint = style::FAINT;
-    writeln!(out, "{faint}{line:>5} |{faint:#} {}", printable(&said))?;
-    // A tab stays a tab, so that the mark stands under what it marks.
-    let before: String = said
-        .chars()
-        .take(before)
-        .map(|c| if c == '\t' { c } else { ' ' })
-        .collect();
-    writeln!(out, "{faint}      |{faint:#} {before}{colour}^{colour:#}")
+    /// Says findings and the lines that they are about on standard error.
+    pub fn say(&self, findings: &[Finding], severity: Severity) {
+        for finding in findings {
+            say(format_args!("{}", self.shown(finding, severity)));
+        }
+    }
+
+    /// A finding, and below it the line that it is about.
+    pub fn shown(&self, finding: &Finding, severity: Severity) -> String {
+        let Finding {
+            file,
+            line,
+            column,
+            message,
+        } = finding;
+        let colour = match severity {
+            Severity::Error | Severity::Trouble => style::ERROR,
+            Severity::Warning => style::WARNING,
+        };
+        let (strong, faint) = (style::STRONG, style::FAINT);
+        let shown = format!(
+            "{strong}{}:{line}:{column}:{strong:#} {colour}{}:{colour:#} {}",
+            clean(file),
+            severity.name(),
+            clean(message)
+        );
+        let Some((said, before)) = self.about(finding) else {
+            return shown;
+        };
+        let (said, before) = part(said, before);
+        let place = said
+            .char_indices()
+            .nth(before)
+            .map_or(said.len(), |(place, _)| place);
+        let (before, behind) = said.split_at(place);
+        let (before, behind) = (clean_line(before), clean_line(behind));
+        // A tab stays a tab, so that the mark stands under what it marks.
+        let blank: String = before
+            .chars()
+            .map(|c| if c == '\t' { c } else { ' ' })
+            .collect();
+        format!(
+            "{shown}\n{faint}{line:>5} |{faint:#} {before}{behind}\n{faint}      |{faint:#} {blank}{colour}^{colour:#}"
+        )
+    }
 }
 
 /// Of a long line what stands around a place, and how much of that stands before it.
@@ -332,19 +338,6 @@ fn part(line: &str, before: usize) -> (String, usize) {
     } else {
         (format!("…{part}"), before - skipped + 1)
     }
-}
-
-/// A foreign line, without what could steer a terminal.
-pub fn printable(line: &str) -> String {
-    line.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{FFFD}'
-            } else {
-                c
-            }
-        })
-        .collect()
 }
 
 /// The words for what a packet gets that no rule matches.

@@ -4,13 +4,14 @@ use crate::Error;
 #[cfg(target_os = "linux")]
 use crate::arguments::SocketArguments;
 use crate::as_if::AsIfArguments;
+use crate::columns::{padded, width as width_of};
 use crate::rule_file::{RuleFile, Source};
 use crate::style;
 use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
 use rules::words::{self, end_names};
-use rules::{Addresses, DefaultAction, Effect, Network, Rule, Rules, Set, SystemResolver};
+use rules::{Addresses, DefaultAction, Effect, Network, Rule, Rules, Set, SystemResolver, clean};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::PathBuf;
@@ -187,6 +188,12 @@ fn table(file: &RuleFile, out: &mut dyn Write) -> Result<(), Error> {
         .map(|(number, rule)| entry(number, rule, &file.rules))
         .collect();
     entries.extend(Direction::ALL.map(|direction| default_entry(file, direction)));
+    for text in entries
+        .iter_mut()
+        .flat_map(|entry| entry.cells.iter_mut().flatten())
+    {
+        *text = clean(text);
+    }
     let widths = widths(&entries);
     let faint = style::FAINT;
     writeln!(
@@ -285,12 +292,7 @@ fn widths(entries: &[Entry]) -> [usize; COLUMNS] {
     let mut widths = TITLES.map(|title| title.chars().count());
     for entry in entries {
         for (width, cell) in widths.iter_mut().zip(&entry.cells) {
-            *width = cell
-                .iter()
-                .map(|text| text.chars().count())
-                .max()
-                .unwrap_or(0)
-                .max(*width);
+            *width = width_of(cell.iter().map(String::as_str)).max(*width);
         }
     }
     widths
@@ -302,7 +304,7 @@ fn line(
     colour: Option<anstyle::Style>,
 ) -> String {
     let cells = widths.iter().enumerate().map(|(column, width)| {
-        let text = format!("{:<width$}", cell(column));
+        let text = padded(&cell(column), *width);
         match colour {
             Some(colour) if column == ACTION => format!("{colour}{text}{colour:#}"),
             _ => text,

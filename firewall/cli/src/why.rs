@@ -4,6 +4,7 @@ use crate::Error;
 #[cfg(target_os = "linux")]
 use crate::arguments::SocketArguments;
 use crate::as_if::AsIfArguments;
+use crate::columns::{padded, width};
 use crate::flow::{FlowText, Question, Who, destination, source};
 use crate::here::Here;
 use crate::loopback::{NOT_JUDGED, OwnAddresses};
@@ -16,7 +17,7 @@ use control::SetMember;
 use engine::connection::{beginning, may_answer};
 use engine::{Parsed, Shape, classify, is_error, stay_on_the_link};
 use firewall_abi::packet::{Decision, Direction, PacketMeta, Verdict};
-use rules::{Effect, Reach, Rule, Suggestion};
+use rules::{Effect, Reach, Rule, Suggestion, clean};
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -256,7 +257,7 @@ impl<'a> Answer<'a> {
             out,
             "{strong}{}{}{strong:#}",
             FlowText(&self.packet, Some(self.direction)),
-            self.who
+            clean(&self.who.to_string())
         )?;
         let reported = if self.decision.log == 1 {
             "reported"
@@ -275,7 +276,8 @@ impl<'a> Answer<'a> {
             let left = seconds_left.map_or(String::new(), |left| format!(" for {left} s more"));
             let by = name
                 .as_ref()
-                .map_or(String::new(), |name| format!(" as {name}"));
+                .map_or(String::new(), |name| format!(" as {}", clean(name)));
+            let set = clean(set);
             writeln!(out, "  {address} has joined the set `{set}`{by}{left}")?;
         }
         Ok(())
@@ -319,7 +321,7 @@ impl<'a> Answer<'a> {
             None => format!(
                 "{} ({}), as no rule matches",
                 default_name(self.direction),
-                self.file.name
+                self.file.shown_name()
             ),
         }
     }
@@ -329,20 +331,15 @@ impl<'a> Answer<'a> {
             return Ok(());
         }
         writeln!(out, "\nTried before, and missed:")?;
-        let width = self
-            .before
-            .iter()
-            .map(|(rule, _)| rule.id.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = width(self.before.iter().map(|(rule, _)| rule.id.as_str()));
         let faint = style::FAINT;
         for (rule, missed) in &self.before {
             let place = self.file.place(rule);
             writeln!(
                 out,
-                "  {:<width$}  {}  {faint}{place}{faint:#}",
-                rule.id,
-                missed.join("; ")
+                "  {}  {}  {faint}{place}{faint:#}",
+                padded(&rule.id, width),
+                clean(&missed.join("; "))
             )?;
         }
         Ok(())
@@ -382,7 +379,7 @@ impl<'a> Answer<'a> {
     fn place_for_snippet(&self) -> String {
         match self.rule {
             Some(rule) => format!("before rule `{}` ({})", rule.id, self.file.place(rule)),
-            None => format!("at the end of {}", self.file.name),
+            None => format!("at the end of {}", self.file.shown_name()),
         }
     }
 

@@ -3,57 +3,12 @@
 
 mod commands;
 
-use commands::{command, err, gatebell, out, shown};
+use commands::{File, command, err, gatebell, nobody, out};
 use std::path::{Path, PathBuf};
 
 const RULES: &str = "# Ours.\n[default]\ninbound = \"block\"\noutbound = \"allow\"   # for now\n\n\
                      # the web\n[[rule]]\nid = \"web\"\naction = \"allow\"\nprotocol = 'tcp'\nports = [80, 443] # both\n\n\
                      [[rule]]\nid = \"no-telnet\"\naction = \"block\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 23\n";
-
-/// A rule file in a folder of its own, which goes with it.
-struct File {
-    folder: PathBuf,
-    path: String,
-}
-
-impl File {
-    fn new(name: &str, text: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id()));
-        let _left_from_before = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).unwrap();
-        let path = folder.join("rules.toml");
-        std::fs::write(&path, text).unwrap();
-        Self {
-            path: path.display().to_string(),
-            folder,
-        }
-    }
-
-    fn text(&self) -> String {
-        std::fs::read_to_string(&self.path).unwrap()
-    }
-
-    /// `gatebell rules` with these words on this file; a socket that nobody serves.
-    fn rules(&self, words: &[&str]) -> std::process::Output {
-        let mut all = vec!["rules"];
-        all.extend(words);
-        all.extend(["--file", &self.path]);
-        if cfg!(target_os = "linux") {
-            all.extend(["--socket", "/nonexistent/gatebell.sock"]);
-        }
-        gatebell(&all)
-    }
-
-    fn shown(&self, words: &[&str]) -> String {
-        shown(&self.rules(words)).replace(&self.path, "FILE")
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.folder).unwrap();
-    }
-}
 
 #[test]
 fn rules_are_added_edited_moved_and_removed_and_all_else_stays() {
@@ -289,4 +244,51 @@ fn a_change_that_locks_out_who_is_logged_in_is_warned_of_as_a_check_does() {
     assert!(!object.contains("logged in"), "{object}");
     let object = out(&run(&["remove", "ssh", "--json", "--dry-run"]));
     assert!(object.contains("logged in"), "{object}");
+}
+
+#[test]
+fn a_change_is_made_and_a_verdict_is_the_exit_code_also_if_nobody_hears_of_it() {
+    // The last rule is never reached, which is a warning; and the difference is larger than what is gathered before it is written.
+    let long = "x".repeat(100_000);
+    let shadowed = "[[rule]]\nid = \"all\"\naction = \"allow\"\n[[rule]]\nid = \"never\"\naction = \"block\"\n";
+    for (hears, reads) in [(false, true), (true, false), (false, false)] {
+        let file = File::new("unheard", &format!("{RULES}{shadowed}"));
+        let added = ["rules", "add", "block", "--id", "new", "--direction", "in"];
+        let mut adds = command(&added);
+        adds.args(["--comment", &long, "--file", &file.path]);
+        let mut tests = command(&["test", "out", "tcp", "192.0.2.7:23", "--file", &file.path]);
+        let wrong = file.folder.join("wrong.toml");
+        std::fs::write(&wrong, "[[rule]]\nid = 1\n".repeat(2000)).unwrap();
+        let mut checks = command(&["rules", "check", wrong.to_str().unwrap()]);
+        let mut shows = command(&["rules", "show", wrong.to_str().unwrap()]);
+        let codes = [&mut adds, &mut tests, &mut checks, &mut shows].map(|command| {
+            if !hears {
+                command.stderr(nobody());
+            }
+            if !reads {
+                command.stdout(nobody());
+            }
+            command.output().unwrap().status.code()
+        });
+        let expected = [0, 3, 1, 1].map(Some);
+        assert_eq!(codes, expected, "hears {hears}, reads {reads}");
+        assert!(file.text().contains("id = \"new\""), "{hears}, {reads}");
+    }
+}
+
+#[test]
+fn beside_a_state_with_the_highest_number_nothing_is_changed_and_it_is_named() {
+    let file = File::new("highest", RULES);
+    let undo = PathBuf::from(format!("{}.undo", file.path));
+    std::fs::create_dir(&undo).unwrap();
+    let planted = undo.join(format!("{}.state", u64::MAX));
+    let change = format!(
+        "{{\"number\":{},\"time\":5,\"by\":\"a\",\"what\":\"w\"}}\n",
+        u64::MAX
+    );
+    std::fs::write(&planted, change).unwrap();
+    let said = file.shown(&["disable", "web"]);
+    assert!(said.contains("highest number that there is"), "{said}");
+    assert!(said.ends_with("exit code 1\n"), "{said}");
+    assert_eq!(file.text(), RULES);
 }

@@ -160,8 +160,17 @@ impl Held<'_> {
     pub fn keep(&self, before: &str, new: NewChange) -> io::Result<Change> {
         let mut changes = self.history.changes()?;
         let NewChange { by, what, undoes } = new;
+        let last = changes.last().map_or(0, |last| last.number);
+        let number = last.checked_add(1).ok_or_else(|| {
+            let file = self.history.path(last);
+            let why = format!(
+                "{} has the highest number that there is, which none of ours has; take it out",
+                file.display()
+            );
+            io::Error::other(why)
+        })?;
         let change = Change {
-            number: changes.last().map_or(1, |last| last.number + 1),
+            number,
             time: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
@@ -256,6 +265,25 @@ mod tests {
         );
         assert_eq!(history.before(53).unwrap(), "53\nand so on\n");
         assert_eq!((history.before(3), history.before(54)), (None, None));
+    }
+
+    #[test]
+    fn a_state_with_the_highest_number_is_named_and_nothing_is_kept_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let history = History::beside(&folder.path().join("rules.toml"));
+        let held = history.hold().unwrap();
+        let planted = history.path(u64::MAX);
+        let first = format!(
+            "{{\"number\":{},\"time\":5,\"by\":\"a\",\"what\":\"w\"}}",
+            u64::MAX
+        );
+        fs::write(&planted, format!("{first}\nold")).unwrap();
+        let said = held.keep("now", new("x", None)).unwrap_err().to_string();
+        assert!(said.starts_with(&planted.display().to_string()), "{said}");
+        assert!(said.ends_with("take it out"), "{said}");
+        assert_eq!(history.changes().unwrap().len(), 1);
+        fs::remove_file(planted).unwrap();
+        assert_eq!(held.keep("now", new("x", None)).unwrap().number, 1);
     }
 
     #[test]

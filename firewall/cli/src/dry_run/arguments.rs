@@ -24,7 +24,8 @@ Examples:
   gatebell dry-run rules.toml --pcap trace.pcap --quiet --expect blocked=3,rule:no-telnet=2
 
 Exit codes:
-  0  the whole capture was read, and what was expected holds; or what was kept was judged
+  0  the whole capture was read, and what was expected holds; or what was kept was judged; or nothing was expected, and whoever read
+     what is printed has seen enough
   1  an expectation does not hold, the capture is cut off or damaged, a rule file has errors
   2  the command line is wrong";
 

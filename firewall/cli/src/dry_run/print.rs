@@ -234,7 +234,8 @@ impl Printer<'_> {
         }
         self.unseen(account, out)?;
         if let Some(other) = self.other {
-            let (changed, rules, other) = (account.changed, &self.rules.name, &other.name);
+            let changed = account.changed;
+            let (rules, other) = (self.rules.shown_name(), other.shown_name());
             writeln!(
                 out,
                 "  {} changed from {other} to {rules}",

@@ -4,6 +4,7 @@ use super::wrong::Wrong;
 use crate::arguments::EXIT_CODES;
 use clap::{Args, ValueEnum, ValueHint};
 use rules::document::{Place, text_value, unlike};
+use rules::is_visible;
 use std::path::PathBuf;
 
 /// What can be changed in a rule file.
@@ -359,7 +360,8 @@ impl KeyArguments {
             self.direction.clone(),
         ];
         let id: Vec<_> = parts.into_iter().flatten().collect();
-        let id: String = id.join("-").chars().take(56).collect();
+        let id = id.join("-");
+        let id: String = id.chars().filter(|c| is_visible(*c)).take(56).collect();
         unlike(&id, |id| taken.iter().any(|other| other == id))
     }
 }

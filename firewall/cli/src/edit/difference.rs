@@ -2,6 +2,7 @@
 
 use crate::style;
 use firewall_abi::packet::Verdict;
+use rules::clean_line;
 use similar::{ChangeTag, TextDiff};
 use std::io::{self, Write};
 
@@ -33,7 +34,7 @@ pub fn print(out: &mut dyn Write, old: &str, new: &str) -> io::Result<()> {
                 ChangeTag::Insert => ('+', style::verdict(Verdict::Allow)),
                 ChangeTag::Equal => (' ', style::FAINT),
             };
-            let line = crate::rule_file::printable(change.value().trim_end_matches(['\n', '\r']));
+            let line = clean_line(change.value().trim_end_matches(['\n', '\r']));
             writeln!(out, "{colour}{mark}{line}{colour:#}")?;
         }
     }

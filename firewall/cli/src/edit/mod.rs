@@ -16,12 +16,13 @@ pub use wrong::Wrong;
 
 use crate::Error;
 use crate::check;
-use crate::rule_file::{Lines, RuleFile, Severity, Source, show};
+use crate::outputs::say;
+use crate::rule_file::{Lines, RuleFile, Severity, Source};
 use crate::style;
 use arguments::{AddArguments, EditArguments};
 use rules::document::{self, Place, text_value};
 use rules::own_network;
-use rules::{Finding, SystemResolver};
+use rules::{Finding, SystemResolver, clean};
 use serde_json::json;
 use std::io::Write;
 use target::{Taken, Target};
@@ -48,7 +49,7 @@ pub fn run(command: &EditCommand, out: &mut dyn Write) -> Result<u8, Error> {
     let warnings = checked(old, &new, undoes.is_some())?;
     if !arguments.json {
         // Whoever is cut off by the change may see nothing that comes after it.
-        warn(&warnings)?;
+        warn(&warnings);
     }
     let taken = if new == old.text || arguments.dry_run {
         Taken::Nothing
@@ -154,12 +155,7 @@ fn each(
 fn checked(old: &Source, new: &str, heals: bool) -> Result<Vec<Finding>, Error> {
     let parse = |text: &str| {
         RuleFile::parse(&old.name, text, &SystemResolver::beside(&old.place)).map_err(|errors| {
-            let mut shown = anstream::stderr().lock();
-            let lines = Lines::of(&old.name, text);
-            for finding in &errors {
-                // If nobody can read it, the message still matters.
-                let _unheard = show(&mut shown, finding, Severity::Error, &lines);
-            }
+            Lines::of(&old.name, text).say(&errors, Severity::Error);
             errors.len()
         })
     };
@@ -171,13 +167,12 @@ fn checked(old: &Source, new: &str, heals: bool) -> Result<Vec<Finding>, Error> 
     Ok(found.into_iter().map(|(_, finding)| finding).collect())
 }
 
-fn warn(warnings: &[Finding]) -> Result<(), Error> {
-    let mut err = anstream::stderr().lock();
+fn warn(warnings: &[Finding]) {
     let warning = style::WARNING;
-    for text in warnings {
-        writeln!(err, "{warning}warning:{warning:#} {text}")?;
+    for found in warnings {
+        let found = clean(&found.to_string());
+        say(format_args!("{warning}warning:{warning:#} {found}"));
     }
-    Ok(())
 }
 
 fn say_object(

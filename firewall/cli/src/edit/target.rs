@@ -4,6 +4,7 @@ use super::arguments::TargetArguments;
 use super::wrong::Wrong;
 use crate::Error;
 use crate::rule_file::{Source, is_standard_input};
+use rules::clean;
 use store::{History, NewChange, this_person};
 
 /// The file that is changed.
@@ -29,15 +30,15 @@ pub enum Taken {
 impl Taken {
     /// What became of the change, for people.
     pub fn sentence(&self, old: &Source, changed: bool) -> String {
+        let name = clean(&old.name);
         match self {
             Self::Nothing if changed => {
-                format!("{} would change so; nothing was written.", old.name)
+                format!("{name} would change so; nothing was written.")
             }
-            Self::Nothing => format!("Nothing changes: {} is so already.", old.name),
+            Self::Nothing => format!("Nothing changes: {name} is so already."),
             Self::Written(change) => {
                 format!(
-                    "{0} is changed; `gatebell rules undo {change} --file {0}` takes that back.",
-                    old.name
+                    "{name} is changed; `gatebell rules undo {change} --file {name}` takes that back."
                 )
             }
             #[cfg(target_os = "linux")]

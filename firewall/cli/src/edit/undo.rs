@@ -4,8 +4,10 @@ use super::Change;
 use super::arguments::{LogArguments, UndoArguments};
 use super::wrong::Wrong;
 use crate::Error;
+use crate::columns::{padded, width};
 use crate::rule_file::Source;
 use crate::style;
+use rules::clean;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
@@ -45,14 +47,12 @@ pub fn log(arguments: &LogArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let changes = read(&History::beside(&file))?;
     let next = last_made(&changes).map(|change| change.number);
     if changes.is_empty() && !arguments.json {
-        writeln!(out, "No change to {} is kept.", file.display())?;
+        let file = clean(&file.display().to_string());
+        writeln!(out, "No change to {file} is kept.")?;
     }
-    let width = changes
-        .iter()
-        .map(|change| change.by.len())
-        .max()
-        .unwrap_or(0);
-    for change in changes.iter().rev() {
+    let makers: Vec<_> = changes.iter().map(|change| clean(&change.by)).collect();
+    let width = width(makers.iter().map(String::as_str));
+    for (change, by) in changes.iter().zip(&makers).rev() {
         if arguments.json {
             let object = json!({
                 "number": change.number,
@@ -72,11 +72,11 @@ pub fn log(arguments: &LogArguments, out: &mut dyn Write) -> Result<u8, Error> {
         };
         writeln!(
             out,
-            "{:>4}  {:>10} ago  {:<width$}  {}{faint}{mark}{faint:#}",
+            "{:>4}  {:>10} ago  {}  {}{faint}{mark}{faint:#}",
             change.number,
             ago(change.time),
-            change.by,
-            crate::rule_file::printable(&change.what),
+            padded(by, width),
+            clean(&change.what),
         )?;
     }
     Ok(0)

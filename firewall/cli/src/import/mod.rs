@@ -22,9 +22,10 @@ pub use kind::Kind;
 
 use crate::Error;
 use crate::check::counted;
+use crate::outputs::say;
 use crate::rule_file::{RuleFile, Source, name, read};
 use crate::style;
-use rules::SystemResolver;
+use rules::{SystemResolver, clean};
 use serde_json::json;
 use std::io::Write;
 
@@ -43,7 +44,7 @@ pub fn run(arguments: &ImportArguments, out: &mut dyn Write) -> Result<u8, Error
     })?;
     let machine = SystemResolver::beside(std::path::Path::new(""));
     let head = format!("From {}, {name}.", kind.title());
-    let written = write::rule_file(&head.replace(char::is_control, " "), &imported, &machine);
+    let written = write::rule_file(&head, &imported, &machine);
     // What is written is taken as it stands; if it is too large as a whole, that is shown.
     let whole = Source {
         name: format!("the rules from {name}"),
@@ -63,20 +64,18 @@ pub fn run(arguments: &ImportArguments, out: &mut dyn Write) -> Result<u8, Error
         writeln!(out, "{object}")?;
     } else {
         out.write_all(whole.text.as_bytes())?;
-        let mut err = anstream::stderr().lock();
         let strong = style::STRONG;
         let rules = counted(written.rules as u64, "rule");
-        writeln!(
-            err,
-            "{strong}{name} is from {}{strong:#}: {rules}.",
+        say(format_args!(
+            "{strong}{} is from {}{strong:#}: {rules}.",
+            clean(&name),
             kind.title()
-        )?;
+        ));
         if !unsaid.is_empty() {
             let parts = counted(unsaid.len() as u64, "part");
-            writeln!(
-                err,
+            say(format_args!(
                 "{parts} could not be said: each is a comment that begins with \"Not said\"."
-            )?;
+            ));
         }
     }
     Ok(u8::from(!unsaid.is_empty()))

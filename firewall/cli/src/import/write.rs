@@ -3,8 +3,8 @@
 use super::model::{DefaultVerdict, Imported, Item, NewRule, Place, Version};
 use crate::edit::KeyArguments;
 use firewall_abi::packet::Verdict;
-use rules::Resolver;
 use rules::document::{text_value, unlike};
+use rules::{Resolver, clean, is_visible};
 use std::fmt::Write;
 
 /// A rule file, and how much of the other it says.
@@ -64,9 +64,9 @@ pub fn rule_file(head: &str, imported: &Imported, resolver: &dyn Resolver) -> Wr
             Item::Unsaid(place, why) => writer.unsaid(place, why),
         }
     }
-    let mut text = format!("# {head}\n");
+    let mut text = format!("# {}\n", in_one_line(head));
     for note in &imported.notes {
-        let _infallible = writeln!(text, "# {note}");
+        let _infallible = writeln!(text, "# {}", in_one_line(note));
     }
     if !writer.written.unsaid.is_empty() {
         text.push_str(
@@ -134,6 +134,11 @@ fn unknown(
     Some((place, why))
 }
 
+/// What is foreign, in a comment, which ends with its line.
+fn in_one_line(text: &str) -> String {
+    clean(&text.replace(char::is_control, " "))
+}
+
 struct Writer<'a> {
     defaults: String,
     sets: String,
@@ -147,7 +152,7 @@ impl Writer<'_> {
         let action = rule.action.name();
         let id = match &rule.keys.id {
             Some(id) => {
-                let id: String = id.chars().filter(|c| !c.is_control()).take(56).collect();
+                let id: String = id.chars().filter(|c| is_visible(*c)).take(56).collect();
                 unlike(&id, |id| self.ids.iter().any(|other| other == id))
             }
             None => rule.keys.made_up_id(action, &self.ids),
@@ -194,13 +199,11 @@ impl Writer<'_> {
             .line
             .map(|line| format!(", line {line}"))
             .unwrap_or_default();
-        // A comment ends with its line: what is foreign must not.
-        let plain = |text: &str| text.replace(char::is_control, " ");
         let _infallible = write!(
             self.written.text,
             "\n# {what}{line}: {}\n#   {}\n",
-            plain(why),
-            plain(&place.text)
+            in_one_line(why),
+            in_one_line(&place.text)
         );
     }
 }

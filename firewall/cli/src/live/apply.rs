@@ -6,13 +6,13 @@ use super::text_in_force;
 use crate::Error;
 use crate::arguments::{SocketArguments, Time};
 use crate::check::{self, counted};
-use crate::rule_file::{Lines, RuleFile, Severity, Source, is_standard_input, name, read, show};
+use crate::outputs::say;
+use crate::rule_file::{Lines, RuleFile, Severity, Source, is_standard_input, name, read};
 use crate::style;
 use clap::{Args, ValueHint};
 use control::Failed;
 use control::{Applied, Lease};
-use rules::SystemResolver;
-use rules::own_network;
+use rules::{SystemResolver, clean, own_network};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use view::status::in_force;
@@ -53,7 +53,7 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
         networks: Vec::new(),
     };
     let file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
-    say_cut_off(&source, &file)?;
+    say_cut_off(&source, &file);
     let mut client = connect(&arguments.service.socket)?;
     let old = text_in_force(&mut client)?;
     say_changes(&old, &file, out)?;
@@ -61,19 +61,15 @@ pub fn apply(arguments: &ApplyArguments, out: &mut dyn Write) -> Result<u8, Erro
     let applied = client
         .apply(&source.name, &text, arguments.lease.map(|lease| lease.0))
         .map_err(wrong)?;
-    warn(&applied)?;
+    warn(&applied);
     say_taken(&applied, out)?;
     Ok(0)
 }
 
 /// Says what the rules would cut this machine off from.
-fn say_cut_off(source: &Source, file: &RuleFile) -> Result<(), Error> {
-    let mut err = anstream::stderr().lock();
-    let lines = Lines::of(&source.name, &source.text);
-    for finding in check::cut_off(file, &own_network()) {
-        show(&mut err, &finding, Severity::Warning, &lines)?;
-    }
-    Ok(())
+fn say_cut_off(source: &Source, file: &RuleFile) {
+    let found = check::cut_off(file, &own_network());
+    Lines::of(&source.name, &source.text).say(&found, Severity::Warning);
 }
 
 /// Keeps what is tried out.
@@ -86,7 +82,8 @@ pub fn confirm(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, E
 /// Takes back what is tried out.
 pub fn revert(arguments: &SocketArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let rules = connect(&arguments.socket)?.revert()?;
-    writeln!(out, "The lease is over. In force is {}.", in_force(&rules))?;
+    let rules = clean(&in_force(&rules));
+    writeln!(out, "The lease is over. In force is {rules}.")?;
     Ok(0)
 }
 
@@ -123,7 +120,7 @@ fn as_the_service_reads_it(
                 out,
                 "The set `{}` is read from {}, by the service too.",
                 set.id,
-                list.display()
+                clean(&list.display().to_string())
             )?;
         }
     }
@@ -178,13 +175,11 @@ pub fn taken(applied: &Applied) -> String {
     }
 }
 
-fn warn(applied: &Applied) -> Result<(), Error> {
-    let mut err = anstream::stderr().lock();
+fn warn(applied: &Applied) {
     let warning = style::WARNING;
     for text in &applied.warnings {
-        writeln!(err, "{warning}warning:{warning:#} {text}")?;
+        say(format_args!("{warning}warning:{warning:#} {}", clean(text)));
     }
-    Ok(())
 }
 
 /// What the service finds wrong, although nothing was found here: it reads other files, or is of another release.

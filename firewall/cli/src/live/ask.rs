@@ -8,6 +8,7 @@ use clap::{Args, ValueHint};
 use control::{Client, Given, Lasts, Question};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::Verdict;
+use rules::clean;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -225,7 +226,9 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
                         said(&answered, &given, out)?;
                     }
                     // Somebody else was quicker, or its time was over.
-                    Err(control::Failed::Refused { message, .. }) => writeln!(out, "{message}")?,
+                    Err(control::Failed::Refused { message, .. }) => {
+                        writeln!(out, "{}", clean(&message))?
+                    }
                     Err(other) => return Err(other.into()),
                 }
             }

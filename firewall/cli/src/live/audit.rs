@@ -4,6 +4,7 @@ use super::connect;
 use crate::Error;
 use crate::arguments::AskArguments;
 use crate::check::counted as number_of;
+use crate::outputs::say;
 use crate::style;
 use control::{Account, Accounts, Client, Counted, PacketCounts};
 use firewall_abi::packet::Direction;
@@ -39,7 +40,7 @@ pub fn audit(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error>
     } else {
         print(&books, out)?;
         out.flush()?;
-        warn(&books.accounts)?;
+        warn(&books.accounts);
     }
     let faults = faults(&books);
     if faults.is_empty() {
@@ -129,18 +130,15 @@ fn print(books: &Books, out: &mut dyn Write) -> Result<(), Error> {
 }
 
 /// Names the apps whose pages lie. The driver's books are not made of what apps say, so they balance all the same.
-fn warn(accounts: &Accounts) -> Result<(), Error> {
-    let mut err = anstream::stderr().lock();
+fn warn(accounts: &Accounts) {
     let warning = style::WARNING;
     for liar in accounts.apps.iter().filter(|app| app.lies) {
-        writeln!(
-            err,
+        say(format_args!(
             "{warning}warning:{warning:#} {} lies about what it has read of its ring; that harms nobody but itself: what it \
              shows is not to be trusted, end it",
             name(liar)
-        )?;
+        ));
     }
-    Ok(())
 }
 
 fn name(app: &Account) -> String {

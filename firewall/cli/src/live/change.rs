@@ -90,7 +90,10 @@ fn networks(old: &RuleFile, new: &RuleFile) -> Vec<String> {
         before.any(|was| was.id == is.id && !same(was, is))
     });
     changed
-        .map(|network| format!("~ network `{}` ({}:{})", network.id, new.name, network.line))
+        .map(|network| {
+            let name = new.shown_name();
+            format!("~ network `{}` ({name}:{})", network.id, network.line)
+        })
         .collect()
 }
 

@@ -4,9 +4,11 @@ use super::connect;
 use super::filter::FilterArguments;
 use crate::Error;
 use crate::arguments::{SocketArguments, Time};
+use crate::columns::{padded, padded_left, width};
 use crate::style;
 use clap::Args;
 use control::HistoryRow;
+use rules::clean;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::str::FromStr;
@@ -139,6 +141,10 @@ const COUNTS: [&str; 5] = ["Allowed", "Refused", "Asked", "Sent", "Received"];
 
 /// Columns as wide as they have to be.
 pub fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Result<(), Error> {
+    let rows: Vec<Vec<_>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| clean(cell)).collect())
+        .collect();
     let shown: Vec<_> = (0..names.len())
         .filter(|n| !COUNTS.contains(&names[*n]) || rows.iter().any(|row| row[*n] != "0"))
         .collect();
@@ -146,19 +152,18 @@ pub fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Resul
     let columns: Vec<_> = shown
         .into_iter()
         .map(|n| {
-            let longest = rows.iter().map(|row| row[n].chars().count()).max();
-            (n, longest.unwrap_or(0).max(names[n].len()), is_number(n))
+            let cells = rows.iter().map(|row| row[n].as_str());
+            (n, width(cells.chain([names[n]])), is_number(n))
         })
         .collect();
     let line = |cell: &dyn Fn(usize) -> String| {
         let cells: Vec<_> = columns
             .iter()
             .map(|(n, width, right)| {
-                let (cell, width) = (cell(*n), *width);
                 if *right {
-                    format!("{cell:>width$}")
+                    padded_left(&cell(*n), *width)
                 } else {
-                    format!("{cell:<width$}")
+                    padded(&cell(*n), *width)
                 }
             })
             .collect();
@@ -166,7 +171,7 @@ pub fn table(names: &[&str], rows: &[Vec<String>], out: &mut dyn Write) -> Resul
     };
     let faint = style::FAINT;
     writeln!(out, "{faint}{}{faint:#}", line(&|n| names[n].to_owned()))?;
-    for row in rows {
+    for row in &rows {
         writeln!(out, "{}", line(&|n| row[n].clone()))?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
 use control::Networks;
-use rules::Presence;
+use rules::{Presence, clean};
 use std::io::Write;
 use view::status;
 
@@ -35,7 +35,7 @@ fn print(networks: &Networks, out: &mut dyn Write) -> Result<(), Error> {
         writeln!(out, "The rules in force name no network.")?;
     }
     for network in &networks.networks {
-        let line = status::network(network);
+        let line = clean(&status::network(network));
         let (name, rest) = line.split_once(':').unwrap_or((&line, ""));
         writeln!(out, "{strong}{name}{strong:#}:{rest}")?;
     }
@@ -43,7 +43,7 @@ fn print(networks: &Networks, out: &mut dyn Write) -> Result<(), Error> {
         writeln!(out, "{faint}route{faint:#} there is no default route")?;
     }
     for route in &networks.routes {
-        let keys = view::network::route_keys(route).join("  ");
+        let keys = clean(&view::network::route_keys(route).join("  "));
         writeln!(out, "{faint}route{faint:#} {keys}")?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 use crate::Error;
 use crate::style;
 use clap::{Args, ValueHint};
+use rules::clean;
 use serde_json::Value;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ pub fn recover(arguments: &RecoverArguments, out: &mut dyn Write) -> Result<u8, 
 
 fn print(recovered: &[String], out: &mut dyn Write) -> Result<(), Error> {
     for what in recovered {
-        writeln!(out, "taken out: {what}")?;
+        writeln!(out, "taken out: {}", clean(what))?;
     }
     let strong = style::STRONG;
     if recovered.is_empty() {

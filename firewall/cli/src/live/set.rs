@@ -4,11 +4,12 @@ use super::{connect, text_in_force};
 use crate::Error;
 use crate::arguments::{SocketArguments, Time};
 use crate::check;
+use crate::outputs::say;
 use crate::rule_file::RuleFile;
 use crate::style;
 use clap::{Args, Subcommand};
 use control::{Client, SetAdded, SetMember, SetRemoved, SubscribedList};
-use rules::{Finding, OwnNetwork, SystemResolver, own_network};
+use rules::{Finding, OwnNetwork, SystemResolver, clean, own_network};
 use serde_json::json;
 use std::io::{BufRead, Write};
 
@@ -131,7 +132,7 @@ fn refresh(arguments: &SetRefreshArguments, out: &mut dyn Write) -> Result<u8, E
         "the list is fetched now"
     };
     writeln!(out, "{done}; `gatebell status` says what became of it")?;
-    writeln!(out, "{}", view::status::subscribed(&list))?;
+    writeln!(out, "{}", clean(&view::status::subscribed(&list)))?;
     Ok(0)
 }
 
@@ -155,7 +156,7 @@ fn add(arguments: &SetAddArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let done = client.add_to_set(name, &addresses, time.map(|time| time.0))?;
     let after = cuts(&mut client);
     let new = after.into_iter().filter(|found| !before.contains(found));
-    warn(new, name)?;
+    warn(new, name);
     if arguments.json {
         writeln!(out, "{}", json!(done))?;
         return Ok(0);
@@ -198,16 +199,14 @@ fn cut_off(client: &mut Client, network: &OwnNetwork) -> Vec<Finding> {
     find(client).unwrap_or_default()
 }
 
-fn warn(new: impl Iterator<Item = Finding>, set: &str) -> Result<(), Error> {
-    let mut err = anstream::stderr().lock();
+fn warn(new: impl Iterator<Item = Finding>, set: &str) {
     let warning = style::WARNING;
     for found in new {
-        writeln!(
-            err,
+        let found = clean(&found.to_string());
+        say(format_args!(
             "{warning}warning:{warning:#} {found}; `gatebell set remove {set}` with that address takes it out"
-        )?;
+        ));
     }
-    Ok(())
 }
 
 fn remove(arguments: &SetRemoveArguments, out: &mut dyn Write) -> Result<u8, Error> {
@@ -257,7 +256,8 @@ fn list(arguments: &SetListArguments, out: &mut dyn Write) -> Result<u8, Error> 
         });
         let by = name
             .as_ref()
-            .map_or(String::new(), |name| format!(", {name}"));
+            .map_or(String::new(), |name| format!(", {}", clean(name)));
+        let set = clean(set);
         writeln!(out, "{set:<20} {address:<40} {left}{by}")?;
     }
     if arguments.json {
@@ -270,7 +270,7 @@ fn list(arguments: &SetListArguments, out: &mut dyn Write) -> Result<u8, Error> 
     let is_asked =
         |list: &&SubscribedList| arguments.name.as_ref().is_none_or(|name| *name == list.set);
     for list in lists.iter().filter(is_asked) {
-        writeln!(out, "{}", view::status::subscribed(list))?;
+        writeln!(out, "{}", clean(&view::status::subscribed(list)))?;
     }
     Ok(0)
 }

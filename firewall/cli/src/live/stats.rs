@@ -7,6 +7,7 @@ use crate::style;
 use control::Client;
 use control::{Hits, NamedRule, Stats};
 use firewall_abi::packet::Verdict;
+use rules::clean;
 use serde_json::json;
 use std::io::Write;
 
@@ -44,6 +45,7 @@ fn print_rules(rules: &[(NamedRule, u64)], out: &mut dyn Write) -> Result<(), Er
         writeln!(out, "\n{faint}{:<28}{:>14}{faint:#}", "rule", "has decided")?;
     }
     for (NamedRule { id, line }, hits) in rules {
+        let id = clean(id);
         writeln!(out, "{id:<28}{hits:>14}  {faint}line {line}{faint:#}")?;
     }
     Ok(())

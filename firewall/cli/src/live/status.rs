@@ -5,6 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
 use control::{Fallback, Stats, Status};
+use rules::clean;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::status;
@@ -50,24 +51,28 @@ fn print_fallback(fallback: &Fallback, as_json: bool, out: &mut dyn Write) -> Re
         return Ok(());
     }
     let error = style::ERROR;
-    writeln!(out, "{error}gatebelld does not run{error:#}: {judges}")?;
-    writeln!(out, "{error}why{error:#}        {cause}")?;
+    writeln!(
+        out,
+        "{error}gatebelld does not run{error:#}: {}",
+        clean(judges)
+    )?;
+    writeln!(out, "{error}why{error:#}        {}", clean(cause))?;
     Ok(())
 }
 
 fn print(status: &Status, stats: &Stats, now: u64, out: &mut dyn Write) -> Result<(), Error> {
-    let title = status::title(status, now);
+    let title = clean(&status::title(status, now));
     let (service, rest) = title.split_once(',').unwrap_or((&title, ""));
     let strong = style::STRONG;
     writeln!(out, "{strong}{service}{strong:#},{rest}")?;
     let faint = style::FAINT;
     let lines = status::lines(status);
     for (what, text) in lines.into_iter().chain([status::judged(stats)]) {
-        writeln!(out, "{faint}{what:<10}{faint:#} {text}")?;
+        writeln!(out, "{faint}{what:<10}{faint:#} {}", clean(&text))?;
     }
     let warning = style::WARNING;
     for trouble in &status.trouble {
-        writeln!(out, "{warning}trouble{warning:#}    {trouble}")?;
+        writeln!(out, "{warning}trouble{warning:#}    {}", clean(trouble))?;
     }
     Ok(())
 }

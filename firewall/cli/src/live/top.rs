@@ -10,6 +10,7 @@ use crate::arguments::{SocketArguments, Time};
 use crate::style;
 use clap::Args;
 use control::HistoryRow;
+use rules::clean;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
@@ -236,11 +237,12 @@ fn print(lines: &[(&str, Line)], by: By, out: &mut dyn Write) -> Result<(), Erro
     for (what, Line { rate, sum }) in lines {
         writeln!(
             out,
-            "{:>12}{:>12}{:>12}{:>12}  {what}",
+            "{:>12}{:>12}{:>12}{:>12}  {}",
             size(rate.sent),
             size(rate.received),
             size(sum.sent),
-            size(sum.received)
+            size(sum.received),
+            clean(what)
         )?;
     }
     Ok(())

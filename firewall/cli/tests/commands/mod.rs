@@ -7,7 +7,7 @@
 )]
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Runs `gatebell` with these arguments, in the captures' folder.
@@ -32,6 +32,13 @@ pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gatebell"));
     command.args(arguments).current_dir(captures());
     command
+}
+
+/// Where nobody reads, nor ever will.
+pub fn nobody() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
 }
 
 pub fn captures() -> &'static Path {
@@ -65,4 +72,49 @@ pub fn golden(name: &str, output: &Output) {
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(shown == expected, "{name} has changed; it is now:\n{shown}");
+}
+
+/// A rule file in a folder of its own, which goes with it.
+pub struct File {
+    pub folder: PathBuf,
+    pub path: String,
+}
+
+impl File {
+    pub fn new(name: &str, text: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id()));
+        let _left_from_before = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        let path = folder.join("rules.toml");
+        std::fs::write(&path, text).unwrap();
+        Self {
+            path: path.display().to_string(),
+            folder,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(&self.path).unwrap()
+    }
+
+    /// `gatebell rules` with these words on this file; a socket that nobody serves.
+    pub fn rules(&self, words: &[&str]) -> Output {
+        let mut all = vec!["rules"];
+        all.extend(words);
+        all.extend(["--file", &self.path]);
+        if cfg!(target_os = "linux") {
+            all.extend(["--socket", "/nonexistent/gatebell.sock"]);
+        }
+        gatebell(&all)
+    }
+
+    pub fn shown(&self, words: &[&str]) -> String {
+        shown(&self.rules(words)).replace(&self.path, "FILE")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
 }
