@@ -320,3 +320,19 @@ fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file()
     std::fs::remove_file(&place).unwrap();
     assert!(printed > 100, "{printed}");
 }
+
+#[test]
+fn elements_however_deep_in_each_other_are_refused() {
+    let place = std::env::temp_dir().join(format!("gatebell-deep-{}", std::process::id()));
+    std::fs::write(&place, "<a x='/>'>".repeat(100_000)).unwrap();
+    let file = place.to_str().unwrap();
+    for words in [
+        &["rules", "check", "--elsewhere", file] as &[_],
+        &["rules", "import", file],
+        &["rules", "import", file, "--from", "simplewall"],
+    ] {
+        let output = run(words);
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+    }
+    std::fs::remove_file(&place).unwrap();
+}

@@ -1,9 +1,8 @@
 //! Which firewall a file is from.
 
 use super::model::Imported;
-use super::{firewalld, iptables, json, nft, simplewall};
+use super::{firewalld, iptables, json, nft, simplewall, xml};
 use clap::ValueEnum;
-use roxmltree::Document;
 use serde_json::Value;
 
 /// A firewall whose exports are read.
@@ -39,7 +38,7 @@ impl Kind {
                     .unwrap_or(&value),
             );
         }
-        if let Ok(document) = Document::parse(text) {
+        if let Ok(document) = xml::document(text) {
             let ours = |name| {
                 document
                     .root_element()
@@ -133,11 +132,7 @@ impl Kind {
             Self::Iptables => iptables::saved(text),
             Self::Nft => nft::ruleset(text),
             Self::Firewalld => firewalld::zones(text),
-            Self::Simplewall => {
-                let document =
-                    Document::parse(text).map_err(|wrong| format!("this is not XML: {wrong}"))?;
-                simplewall::profile(&document)
-            }
+            Self::Simplewall => simplewall::profile(&xml::document(text)?),
         })
     }
 }

@@ -16,6 +16,7 @@ mod nft;
 mod ports;
 mod simplewall;
 mod write;
+mod xml;
 
 pub use arguments::{HELP, ImportArguments};
 pub use kind::Kind;
