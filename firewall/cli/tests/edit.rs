@@ -292,3 +292,57 @@ fn beside_a_state_with_the_highest_number_nothing_is_changed_and_it_is_named() {
     assert!(said.ends_with("exit code 1\n"), "{said}");
     assert_eq!(file.text(), RULES);
 }
+
+#[test]
+fn each_key_of_a_rule_is_an_option_and_a_question_becomes_an_answer_by_command() {
+    let schema: serde_json::Value =
+        serde_json::from_slice(&gatebell(&["rules", "schema"]).stdout).unwrap();
+    let keys = schema["$defs"]["rule"]["properties"].as_object().unwrap();
+    assert!(keys.len() > 15);
+    let help = |command| out(&gatebell(&["rules", command, "--help"]));
+    let (add, edit) = (help("add"), help("edit"));
+    let unset = out(&gatebell(&["rules", "edit", "a", "--unset", "nothing"]))
+        + &err(&gatebell(&["rules", "edit", "a", "--unset", "nothing"]));
+    for key in keys.keys() {
+        let option = format!("--{} ", key.replace('_', "-"));
+        assert!(edit.contains(&option), "{option}");
+        // Without these there is no rule.
+        if key != "action" {
+            assert!(add.contains(&option), "{option}");
+        }
+        if !["id", "action"].contains(&key.as_str()) {
+            assert!(unset.contains(key), "{key}: {unset}");
+        }
+    }
+    let file = File::new("asks", RULES);
+    let asks = [
+        "--direction",
+        "out",
+        "--unanswered",
+        "allow",
+        "--answer-within",
+        "5",
+    ];
+    let add = ["add", "ask", "--id", "q"]
+        .into_iter()
+        .chain(asks)
+        .collect::<Vec<_>>();
+    assert_eq!(file.rules(&add).status.code(), Some(0));
+    assert!(
+        file.text()
+            .contains("unanswered = \"allow\"\nanswer_within = 5\n"),
+        "{}",
+        file.text()
+    );
+    let answered = [
+        "edit",
+        "q",
+        "--action",
+        "block",
+        "--unset",
+        "unanswered,answer_within",
+    ];
+    let output = file.rules(&answered);
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(!file.text().contains("answer"), "{}", file.text());
+}

@@ -126,7 +126,7 @@ pub struct TargetArguments {
 /// `gatebell rules add`.
 #[derive(Debug, Args)]
 pub struct AddArguments {
-    /// What becomes of packets that it matches: allow or block
+    /// What becomes of packets that it matches: allow, block, reject or ask
     pub action: String,
     /// Its keys.
     #[command(flatten)]
@@ -171,7 +171,7 @@ pub struct EditArguments {
     /// The rule's name
     #[arg(value_name = "ID")]
     pub rule: String,
-    /// What becomes of packets that it matches: allow or block
+    /// What becomes of packets that it matches: allow, block, reject or ask
     #[arg(long, value_name = "ACTION")]
     pub action: Option<String>,
     /// Its keys.
@@ -202,6 +202,8 @@ pub enum UnsetKey {
     User,
     Program,
     Network,
+    Unanswered,
+    AnswerWithin,
     Log,
     Enabled,
     Comment,
@@ -297,6 +299,12 @@ pub struct KeyArguments {
     /// Networks in which it is on; "!home": while home is not there
     #[arg(long, value_name = "NETWORK,…", value_delimiter = ',')]
     pub network: Vec<String>,
+    /// With ask: what becomes of what nobody answered in time: block or allow
+    #[arg(long, value_name = "block|allow")]
+    pub unanswered: Option<String>,
+    /// With ask: that time, in seconds
+    #[arg(long, alias = "answer_within", value_name = "SECONDS")]
+    pub answer_within: Option<String>,
     /// Whether its packets are reported
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub log: Option<bool>,
@@ -336,6 +344,11 @@ impl KeyArguments {
             ("user", list(&self.user, number_or_text)),
             ("program", list(&self.program, text_value)),
             ("network", list(&self.network, text_value)),
+            ("unanswered", one(&self.unanswered)),
+            (
+                "answer_within",
+                self.answer_within.as_deref().map(number_or_text),
+            ),
             ("log", flag(self.log)),
             ("enabled", flag(self.enabled)),
             ("comment", one(&self.comment)),

@@ -192,6 +192,8 @@ pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
         user,
         program,
         network,
+        unanswered,
+        answer_within,
         log,
         enabled,
         comment,
@@ -209,6 +211,8 @@ pub fn both(one: &KeyArguments, other: &KeyArguments) -> Keys {
     once("network", &mut keys.network, network)?;
     keys.id = keys.id.or(id);
     keys.direction = keys.direction.or(direction);
+    keys.unanswered = keys.unanswered.or(unanswered);
+    keys.answer_within = keys.answer_within.or(answer_within);
     keys.log = keys.log.or(log);
     keys.enabled = keys.enabled.or(enabled);
     keys.comment = comment.or(keys.comment);
