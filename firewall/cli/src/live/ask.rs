@@ -10,7 +10,7 @@ use firewall_abi::asking::Width;
 use firewall_abi::packet::Verdict;
 use rules::clean;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -178,7 +178,7 @@ fn answer(
 /// Shows each question once, and takes lines as answers to the oldest that is not left aside.
 fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error> {
     let lines = lines();
-    let (mut shown, mut skipped) = (BTreeSet::new(), BTreeSet::new());
+    let mut skipped = BTreeSet::new();
     let mut turn = Turn::default();
     if !json {
         writeln!(out, "{}{}{0:#}", style::FAINT, keys())?;
@@ -186,11 +186,10 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
     loop {
         let questions = client.questions()?;
         for question in &questions {
-            if shown.insert(question.id) {
+            if !turn.shown.contains_key(&question.id) {
                 list(std::slice::from_ref(question), json, out)?;
             }
         }
-        shown.retain(|id| questions.iter().any(|question| question.id == *id));
         let waiting = questions.iter().map(|question| question.id);
         let waiting = waiting.filter(|id| !skipped.contains(id)).collect();
         if let Some(over) = turn.follow(waiting, Instant::now())
@@ -199,12 +198,13 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             writeln!(out, "{}{over} is over{0:#}", style::FAINT)?;
         }
         out.flush()?;
-        let line = match lines.recv_timeout(EVERY) {
+        turn.show(questions.iter().map(|question| question.id), Instant::now());
+        let (line, typed) = match lines.recv_timeout(EVERY) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(0),
         };
-        match (Typed::of(&line), turn.take()) {
+        match (Typed::of(&line), turn.take(typed)) {
             (Some(Typed::Quit), _) => return Ok(0),
             (Some(Typed::Nothing), _) => {}
             (None, _) => writeln!(out, "{}", keys())?,
@@ -213,6 +213,12 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
                 writeln!(
                     out,
                     "{id} is over, and nothing was answered: type it again if you mean the next one"
+                )?;
+            }
+            (_, Meant::Unseen(id)) => {
+                writeln!(
+                    out,
+                    "{id} was shown after that was typed, and nothing was answered: type it again if you mean {id}"
                 )?;
             }
             (Some(Typed::Skip), Meant::Waiting(id)) => {
@@ -246,12 +252,16 @@ struct Turn {
     current: Option<(u64, Option<Instant>)>,
     /// Those that wait, the oldest first.
     waiting: Vec<u64>,
+    /// Since when those are shown that wait for an answer at all.
+    shown: BTreeMap<u64, Instant>,
 }
 
 /// What a line is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meant {
     Waiting(u64),
+    /// It waits, and nobody had seen it yet.
+    Unseen(u64),
     Over(u64),
     Nothing,
 }
@@ -283,11 +293,25 @@ impl Turn {
         self.current = None;
     }
 
-    /// What a line is meant for that is there now. The next line is for the next one.
-    fn take(&mut self) -> Meant {
+    /// These are to be seen from now on, and no others.
+    fn show(&mut self, ids: impl Iterator<Item = u64>, now: Instant) {
+        let before = std::mem::take(&mut self.shown);
+        let since = |id| (id, before.get(&id).copied().unwrap_or(now));
+        self.shown = ids.map(since).collect();
+    }
+
+    /// What a line is meant for that was typed then. The next line is for the next one.
+    fn take(&mut self, typed: Instant) -> Meant {
+        let has_been_seen = |id| self.shown.get(&id).is_some_and(|since| *since <= typed);
         let meant = match self.current {
             None => Meant::Nothing,
-            Some((id, _)) if self.waiting.contains(&id) => Meant::Waiting(id),
+            Some((id, _)) if self.waiting.contains(&id) => {
+                if has_been_seen(id) {
+                    Meant::Waiting(id)
+                } else {
+                    Meant::Unseen(id)
+                }
+            }
             Some((id, _)) => Meant::Over(id),
         };
         if let Meant::Over(_) = meant {
@@ -297,12 +321,12 @@ impl Turn {
     }
 }
 
-/// What is typed, line by line.
-fn lines() -> Receiver<String> {
+/// What is typed, line by line, and when.
+fn lines() -> Receiver<(String, Instant)> {
     let (tell, hear) = channel();
     std::thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
-            if tell.send(line).is_err() {
+            if tell.send((line, Instant::now())).is_err() {
                 return;
             }
         }
@@ -404,10 +428,11 @@ mod tests {
         let mut turn = Turn::default();
         let begin = Instant::now();
         let at = |ms| begin + Duration::from_millis(ms);
-        assert_eq!(turn.take(), Meant::Nothing);
+        turn.show(4..9, begin);
+        assert_eq!(turn.take(at(0)), Meant::Nothing);
         assert_eq!(turn.follow(vec![5], at(0)), None);
         assert_eq!(turn.follow(vec![5, 6], at(300)), None);
-        assert_eq!(turn.take(), Meant::Waiting(5));
+        assert_eq!(turn.take(at(9000)), Meant::Waiting(5));
         turn.pass();
         assert_eq!(turn.follow(vec![4], at(450)), None, "it was answered here");
         turn.pass();
@@ -415,15 +440,41 @@ mod tests {
         // The window has answered it meanwhile, and somebody has another one asked.
         assert_eq!(turn.follow(vec![6, 7], at(600)), Some(5), "said once");
         assert_eq!(turn.follow(vec![6, 7], at(900)), None);
-        assert_eq!(turn.take(), Meant::Over(5));
-        assert_eq!(turn.take(), Meant::Waiting(6), "and then the next");
+        assert_eq!(turn.take(at(9000)), Meant::Over(5));
+        assert_eq!(turn.take(at(9000)), Meant::Waiting(6), "and then the next");
         // Whoever types nothing for a while has seen that it is over.
         assert_eq!(turn.follow(vec![7], at(2000)), Some(6));
         assert_eq!(turn.follow(vec![7], at(3900)), None);
-        assert_eq!(turn.take(), Meant::Over(6));
+        assert_eq!(turn.take(at(9000)), Meant::Over(6));
         assert_eq!(turn.follow(vec![], at(5000)), Some(7));
         assert_eq!(turn.follow(vec![8], at(7001)), None);
-        assert_eq!(turn.take(), Meant::Waiting(8));
+        assert_eq!(turn.take(at(9000)), Meant::Waiting(8));
+    }
+
+    #[test]
+    fn what_was_typed_before_a_question_was_shown_answers_it_not() {
+        let mut turn = Turn::default();
+        let begin = Instant::now();
+        let at = |ms| begin + Duration::from_millis(ms);
+        assert_eq!(turn.follow(vec![5], at(0)), None);
+        turn.show([5].into_iter(), at(1));
+        assert_eq!(turn.take(at(20)), Meant::Waiting(5));
+        turn.pass();
+        // The next line was typed with that one, and meanwhile another question came.
+        assert_eq!(turn.follow(vec![6], at(30)), None);
+        assert_eq!(
+            turn.take(at(21)),
+            Meant::Unseen(6),
+            "it is shown nowhere yet"
+        );
+        turn.show([6].into_iter(), at(31));
+        assert_eq!(turn.take(at(21)), Meant::Unseen(6));
+        turn.show([6].into_iter(), at(40));
+        assert_eq!(
+            turn.take(at(35)),
+            Meant::Waiting(6),
+            "seen since it was first shown"
+        );
     }
 
     #[test]
