@@ -16,8 +16,9 @@ use gatebell_channel::{
 use place::{Folder, Host, within};
 use sample_abi::{Operate, Operation, kind};
 use std::ffi::{CStr, CString, c_void};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use zerocopy::IntoBytes;
 
@@ -78,6 +79,28 @@ fn a_c_program_with_the_static_library_reads_what_the_driver_tells_it() {
         "cc examples/c/notices.c $(pkg-config --cflags gatebell-channel) \
          target/c/lib/libgatebell_channel.a -lgcc_s -lpthread -lm -ldl -o \"$PROGRAM\"",
     );
+}
+
+#[test]
+fn the_guides_program_in_c_is_told_how_the_driver_ends() {
+    let (host, folder) = (Host::start(None), Folder::make());
+    let program = folder.path("opened");
+    shell(
+        "cc -std=c11 -Wall -Wextra -Wpedantic -Werror examples/tripwire/c/opened.c \
+         $(pkg-config --cflags --libs gatebell-channel) -o \"$PROGRAM\"",
+        &[("PROGRAM", &program)],
+    );
+    let mut app = Command::new(&program)
+        .arg(&host.socket)
+        .env("LD_LIBRARY_PATH", clone().join("target/c/lib"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(app.stdout.take().unwrap()).lines();
+    assert_eq!(said.next().unwrap().unwrap(), "attached");
+    drop(host);
+    assert_eq!(said.next().unwrap().unwrap(), "the driver ended it: 2");
+    assert!(app.wait().unwrap().success());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod debian;
 mod emulated;
 mod figures;
 mod fuzz;
+mod guide;
 mod interrupt;
 mod lint;
 mod package;
@@ -74,6 +75,11 @@ enum Task {
     /// The targets are in fuzz/. What they found is kept in target/fuzz/found for the next time, what broke one in
     /// target/fuzz/crashes, and how to run that again is said.
     Fuzz(fuzz::Arguments),
+    /// Follow docs/your-own-driver.md, block by block in an empty folder, and say how long each takes
+    ///
+    /// It writes the files that the page shows, runs its commands as they stand, and waits for what the page says that its programs say.
+    /// Needs root, as the page loads a driver.
+    Guide(guide::Arguments),
     /// Prove the channel: every order of two threads, many of five, and that each memory ordering is needed
     ///
     /// The proofs are the rooms loom and shuttle. Then each ordering is weakened by itself, and a proof has to fail; which one does is
@@ -119,7 +125,7 @@ struct TestArguments {
     /// The rooms; nothing named: all of them
     #[arg(value_name = "ROOM")]
     rooms: Vec<String>,
-    /// On emulated kernels too run each test, and not those alone that would show what is their own
+    /// On emulated kernels too run each test, and not those alone that would show what is their own; and follow the guide
     #[arg(long)]
     everywhere: bool,
     /// Say which rooms there are and what each is for
@@ -177,6 +183,7 @@ fn perform(task: Task) -> Result<i32> {
         Task::Sample(arguments) => sample::run(&arguments),
         Task::Figures(arguments) => figures::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Guide(arguments) => guide::run(&arguments),
         Task::Prove => prove::run(),
         Task::Build { what } => build::build(what).map(|()| 0),
         Task::Lint { check } => lint::run(check),

@@ -32,6 +32,8 @@ pub enum Step {
     Emulated(&'static KernelLine),
     /// A command of `cargo xtask` itself, as a user gives it: what it shows, and its words.
     Ourselves(&'static str, &'static [&'static str]),
+    /// The same for one that takes minutes: only where everything is asked for.
+    Thorough(&'static str, &'static [&'static str]),
     /// The same for one that boots an emulated machine.
     Machine(&'static str, &'static [&'static str]),
     /// A cargo command of its own: what it shows, flags for rustc, and its arguments.
@@ -265,6 +267,7 @@ const LISTED: [Room; 27] = [
             Step::Kernel("linux"),
             Step::Kernel("c_programs"),
             Step::Ourselves("the sample, each operation once", &["sample", "--headless"]),
+            Step::Thorough("the guide to a driver of one's own, followed", &["guide"]),
         ],
     },
     Room {

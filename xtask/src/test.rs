@@ -47,7 +47,7 @@ pub fn run(names: &[String], everywhere: bool) -> Result<i32> {
     setup::ensure(&needs(&rooms))?;
     fs::create_dir_all(place::logs())?;
     wine::sweep();
-    let tasks = task::plan(&rooms, all);
+    let tasks = task::plan(&rooms, all, everywhere);
     let runner = Runner {
         everywhere,
         number: tasks.len(),

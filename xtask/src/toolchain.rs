@@ -101,9 +101,15 @@ impl Toolchain {
 
 /// The cargo that started us, as if from a shell.
 pub fn cargo() -> Command {
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    clean(&mut command);
+    let mut command = as_from_a_shell(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.env("PATH", tools_first());
+    command
+}
+
+/// A command with nothing of what `cargo run` gave to us.
+pub fn as_from_a_shell(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    clean(&mut command);
     command
 }
 

@@ -36,6 +36,10 @@ fn the_guide_to_a_driver_of_ones_own_shows_the_files_that_are_compiled() {
             include_str!("../../../examples/tripwire/app/src/main.rs"),
         ),
         (
+            "tripwire/c/opened.c",
+            include_str!("../../../examples/tripwire/c/opened.c"),
+        ),
+        (
             "pager/record/src/lib.rs",
             include_str!("../../../examples/pager/record/src/lib.rs"),
         ),
@@ -48,7 +52,8 @@ fn the_guide_to_a_driver_of_ones_own_shows_the_files_that_are_compiled() {
             include_str!("../../../examples/pager/app/src/main.rs"),
         ),
     ] {
-        let shown = format!("`{name}`\n\n```rust\n{file}```\n");
+        let language = if name.ends_with(".c") { "c" } else { "rust" };
+        let shown = format!("`{name}`\n\n```{language}\n{file}```\n");
         assert!(guide.contains(&shown), "{name} differs");
     }
 }

@@ -56,7 +56,9 @@ fn of_step(
             add(room, "", "", &list(&[])?, &list(&["--ignored"])?, lines);
             return Ok(());
         }
-        Step::Cargo(..) | Step::Ourselves(..) | Step::Machine(..) => return Ok(()),
+        Step::Cargo(..) | Step::Ourselves(..) | Step::Thorough(..) | Step::Machine(..) => {
+            return Ok(());
+        }
     };
     for program in found {
         let list = |more: &[&str]| {

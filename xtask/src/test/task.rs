@@ -55,8 +55,9 @@ enum Work {
     Step(&'static Step),
 }
 
-/// What has to be built, once; then what the rooms want, room by room; then what boots a machine.
-pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
+/// What has to be built, once; then what the rooms want, room by room; then what boots a machine. `everywhere`: what takes
+/// minutes too.
+pub fn plan(rooms: &[&'static Room], all: bool, everywhere: bool) -> Vec<Task> {
     let mut tasks = Vec::new();
     for what in [What::Ebpf, What::Windows, What::Wine, What::C, What::Host] {
         if rooms.iter().any(|room| room.built.contains(&what)) {
@@ -82,7 +83,9 @@ pub fn plan(rooms: &[&'static Room], all: bool) -> Vec<Task> {
         });
     }
     for room in rooms {
-        tasks.extend(room.steps.iter().map(|step| Task {
+        let steps = room.steps.iter();
+        let steps = steps.filter(|step| everywhere || !matches!(step, Step::Thorough(..)));
+        tasks.extend(steps.map(|step| Task {
             room: room.name,
             root: room.root,
             work: Work::Step(step),
@@ -98,7 +101,7 @@ fn packages(rooms: &[&Room]) -> Vec<String> {
     let names = steps.filter_map(|step| match step {
         Step::Package(name) => Some(*name),
         Step::Kernel(_) | Step::Emulated(_) => Some(KERNEL_TESTS),
-        Step::Cargo(..) | Step::Ourselves(..) | Step::Machine(..) => None,
+        Step::Cargo(..) | Step::Ourselves(..) | Step::Thorough(..) | Step::Machine(..) => None,
     });
     let mut names: Vec<String> = names.map(|name| format!("--package={name}")).collect();
     names.sort();
@@ -128,7 +131,10 @@ impl Task {
                 format!("{} on {}", files.join(", "), line.name)
             }
             Work::Step(
-                Step::Cargo(title, ..) | Step::Ourselves(title, ..) | Step::Machine(title, ..),
+                Step::Cargo(title, ..)
+                | Step::Ourselves(title, ..)
+                | Step::Thorough(title, ..)
+                | Step::Machine(title, ..),
             ) => (*title).to_owned(),
         }
     }
@@ -175,9 +181,9 @@ impl Task {
             Work::Step(Step::Package(package)) => run.all(&programs.of_package(package)?),
             Work::Step(Step::Kernel(file)) => run.all(&[programs.one(KERNEL_TESTS, file)?]),
             Work::Step(Step::Emulated(line)) => run.emulated(programs, line, everywhere),
-            Work::Step(Step::Ourselves(_, words) | Step::Machine(_, words)) => {
-                run.one(ourselves()?.args(*words))
-            }
+            Work::Step(
+                Step::Ourselves(_, words) | Step::Thorough(_, words) | Step::Machine(_, words),
+            ) => run.one(ourselves()?.args(*words)),
             Work::Step(Step::Cargo(_, flags, arguments)) => run.one(&mut cargo(flags, arguments)),
         };
         // A program that isn't there or can't be started fails its step, not the whole run.
@@ -352,7 +358,7 @@ mod tests {
     #[test]
     fn what_boots_a_machine_comes_last_and_the_rest_in_the_order_of_the_rooms() {
         let rooms: Vec<&Room> = ROOMS.iter().collect();
-        let tasks = plan(&rooms, true);
+        let tasks = plan(&rooms, true, false);
         let alone = tasks.iter().position(Task::boots_a_machine);
         let (alone, machines) = tasks.split_at(alone.expect("a room that boots a machine"));
         assert!(machines.iter().all(Task::boots_a_machine));
@@ -363,5 +369,13 @@ mod tests {
         let expected = ROOMS.iter().map(|room| room.name);
         let expected: Vec<_> = expected.filter(|name| order.contains(name)).collect();
         assert_eq!(order, expected);
+    }
+
+    #[test]
+    fn what_takes_minutes_runs_where_everything_is_asked_for() {
+        let rooms: Vec<&Room> = ROOMS.iter().collect();
+        let is_thorough = |task: &Task| matches!(task.work, Work::Step(Step::Thorough(..)));
+        assert!(!plan(&rooms, true, false).iter().any(is_thorough));
+        assert!(plan(&rooms, true, true).iter().any(is_thorough));
     }
 }

@@ -1,4 +1,4 @@
-//! Says who opens a file, as it happens: `tripwire tripwire.bpf.o /etc/shadow`, as root, until the driver ends.
+//! Says who opens a file, as it happens: `tripwire DRIVER SOCKET FILE`, as root, until the driver ends.
 
 use anyhow::{Context, Result};
 use aya::EbpfLoader;
@@ -26,6 +26,7 @@ pub fn watch(object: &Path, socket: &Path, file: &str, told: impl Fn(&Opened)) -
         .try_into()?;
     program.load()?;
     program.attach("syscalls", "sys_enter_openat")?;
+    println!("watching {file}");
     loop {
         match app.wait(None)? {
             Wake::Ready => app.drain(|item| match item {
@@ -41,15 +42,15 @@ pub fn watch(object: &Path, socket: &Path, file: &str, told: impl Fn(&Opened)) -
     }
 }
 
-/// `tripwire DRIVER FILE`
+/// `tripwire DRIVER SOCKET FILE`
 pub fn main() -> Result<()> {
     let said: Vec<String> = std::env::args().collect();
-    let [_, object, file] = &said[..] else {
-        anyhow::bail!("usage: tripwire tripwire.bpf.o FILE");
+    let [_, object, socket, file] = &said[..] else {
+        anyhow::bail!("usage: tripwire DRIVER SOCKET FILE");
     };
     let told =
         |opened: &Opened| println!("opened by process {} of user {}", opened.pid, opened.user);
-    let why = watch(object.as_ref(), "/run/tripwire.sock".as_ref(), file, told)?;
+    let why = watch(object.as_ref(), socket.as_ref(), file, told)?;
     println!("the driver ended it: {why:?}");
     Ok(())
 }
