@@ -8,7 +8,7 @@
 mod explored;
 
 use channel::driver::work::{
-    Cancellation, InnerEvent, PendingRequest, WorkEnd, WorkKernel, WorkPlace,
+    Cancellation, GiveUps, InnerEvent, PendingRequest, WorkEnd, WorkKernel, WorkPlace, Works,
 };
 use explored::{SpinLock, explore};
 use loom::cell::UnsafeCell;
@@ -16,7 +16,7 @@ use loom::sync::atomic::{AtomicBool, Ordering, fence};
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, JoinHandle};
 // Not loom's: a place is never dropped, and what it holds with it.
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// An event that stays set, as the driver's own are.
 #[derive(Default)]
@@ -155,6 +155,7 @@ impl WorkKernel for Kernel {
     type Request = Request;
     type Event = Event;
     type Lock<T: Send> = SpinLock<T>;
+    type File = u32;
     type Thread = JoinHandle<()>;
     /// Whether the work lasts until it is told to give up.
     type Job = bool;
@@ -236,7 +237,12 @@ impl Machine {
 fn dispatch(irp: Arc<Irp>, driver: Arc<Driver>, place: &'static WorkPlace<Kernel>, waits: bool) {
     assert!(driver.claim(), "the place is free");
     let releases = driver.clone();
-    place.start(Request { irp, driver }, waits, move || releases.release());
+    place.start(
+        Request { irp, driver },
+        waits,
+        || false,
+        move || releases.release(),
+    );
 }
 
 #[test]
@@ -306,9 +312,12 @@ fn who_gets_a_place_that_was_given_back_meets_nothing_of_the_one_before() {
         if machine.driver.claim() {
             let (irp, driver) = (second.clone(), machine.driver.clone());
             let releases = driver.clone();
-            machine
-                .place
-                .start(Request { irp, driver }, false, move || releases.release());
+            machine.place.start(
+                Request { irp, driver },
+                false,
+                || false,
+                move || releases.release(),
+            );
             assert_eq!(second.end(), WorkEnd::Done(0, 8));
         }
         dispatching.join().unwrap();
@@ -330,12 +339,91 @@ fn who_cancels_late_has_nobody_else_give_up() {
             let second = Arc::new(Irp::default());
             let (irp, driver) = (second.clone(), machine.driver.clone());
             let releases = driver.clone();
-            machine
-                .place
-                .start(Request { irp, driver }, false, move || releases.release());
+            machine.place.start(
+                Request { irp, driver },
+                false,
+                || false,
+                move || releases.release(),
+            );
             assert_eq!(second.end(), WorkEnd::Done(0, 8));
         }
         cancelling.join().unwrap();
         machine.place.join();
     });
+}
+
+/// The kernel of a driver that has all its places. The work there lasts until it is told to give up.
+struct Threads {
+    works: &'static OnceLock<Works<Threads>>,
+    number: usize,
+}
+
+impl WorkKernel for Threads {
+    type Request = Request;
+    type Event = Event;
+    type Lock<T: Send> = SpinLock<T>;
+    type File = u32;
+    type Thread = JoinHandle<()>;
+    type Job = ();
+
+    fn start(place: &'static WorkPlace<Self>) -> Option<JoinHandle<()>> {
+        let Self { works, number } = place.kernel();
+        Some(thread::spawn(|| {
+            works.get().unwrap().run(*number, |_, (), give_up| {
+                give_up.wait();
+                (REFUSED, 0)
+            });
+        }))
+    }
+
+    fn join(thread: JoinHandle<()>) {
+        thread.join().unwrap();
+    }
+
+    fn pause() {
+        thread::yield_now();
+    }
+}
+
+const FILE: u32 = 1;
+
+/// An open file's request comes, beside what has its work given up. `looked_at_before`: it came first, and is held up.
+fn comes_beside(looked_at_before: bool, tell: fn(&Works<Threads>, &GiveUps)) {
+    let place: &'static OnceLock<Works<Threads>> = Box::leak(Box::default());
+    let threads = |number| Threads {
+        works: place,
+        number,
+    };
+    let works = place.get_or_init(|| Works::new(threads, Event::default));
+    let give_ups: &'static GiveUps = Box::leak(Box::default());
+    let (irp, driver) = (Arc::new(Irp::default()), Arc::new(Driver::default()));
+    let before = looked_at_before.then(|| works.moment(give_ups));
+    let dispatching = thread::spawn({
+        let irp = irp.clone();
+        move || {
+            let since = before.unwrap_or_else(|| works.moment(give_ups));
+            let started = works.start((FILE, give_ups, since), Request { irp, driver }, ());
+            assert!(started.is_ok(), "the file has no other work");
+        }
+    });
+    tell(works, give_ups);
+    // Nobody else ends it.
+    assert_eq!(irp.end(), WorkEnd::Done(REFUSED, 0));
+    dispatching.join().unwrap();
+    works.join_all();
+}
+
+#[test]
+fn work_that_begins_beside_its_files_cleanup_or_after_it_gives_up() {
+    explore(|| comes_beside(false, |works, give_ups| works.close(FILE, give_ups)));
+}
+
+#[test]
+fn work_of_a_request_that_came_before_a_dereference_gives_up_wherever_it_is_held_up() {
+    explore(|| comes_beside(true, |works, give_ups| works.give_up(FILE, give_ups)));
+}
+
+#[test]
+fn work_of_a_request_that_came_before_the_drivers_stop_gives_up_wherever_it_is_held_up() {
+    explore(|| comes_beside(true, |works, _| works.give_up_all()));
 }

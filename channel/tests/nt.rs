@@ -250,6 +250,9 @@ fn a_request_that_waits_in_the_driver_ends_as_whatever_ends_it() {
     // The app's last handle goes while the driver works for it.
     machine.clean_up(app.file);
     assert!(refused(&sent.end()).is_some());
+    // What comes after that, from a thread that was held up on its way, is given up too.
+    let late = app.ask(SLEEP, long).end();
+    assert_eq!(refused(&late), Some(Refusal::NotReferenced));
     machine.close_late(app.file);
     admin.close();
     machine.unload();

@@ -15,6 +15,7 @@ pub use buffer::Buffer;
 pub use opener::{About, Opener, SLOTS_PER_USER};
 pub use platform::{Lock, Platform, Signal};
 
+use super::work::GiveUps;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use attached::{Slot, signal};
 use channel_abi::command::{ALL_USERS, Drained, MAX_RING, MIN_RING, References};
@@ -27,6 +28,7 @@ use zerocopy::{Immutable, IntoBytes};
 pub struct File<P: Platform> {
     opener: Opener<P::User>,
     state: P::Lock<FileState>,
+    give_ups: GiveUps,
 }
 
 impl<P: Platform> fmt::Debug for File<P> {
@@ -68,7 +70,13 @@ impl<P: Platform> File<P> {
         Self {
             opener,
             state: P::Lock::new(FileState::default()),
+            give_ups: GiveUps::default(),
         }
+    }
+
+    /// How often its work was told to give up.
+    pub const fn give_ups(&self) -> &GiveUps {
+        &self.give_ups
     }
 }
 

@@ -3,9 +3,11 @@
 //! What can go wrong between these is decided here, once, for the WDM driver and for the model of a kernel that loom explores: who
 //! completes the request, that nobody uses it afterwards, and that nothing of a place is used once the driver was told that it is left.
 
+use super::claims::Claims;
 use super::table::Lock;
 use crate::orderings;
-use crate::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use channel_abi::{Refusal, SLOTS};
 use core::fmt;
 
 /// What a kernel gives to a driver for such requests.
@@ -16,12 +18,14 @@ pub trait WorkKernel: Sized + 'static {
     type Event: InnerEvent;
     /// As for the table.
     type Lock<T: Send>: Lock<T>;
+    /// An open file: one is told from another.
+    type File: Copy + PartialEq + Send;
     /// A reference on a thread that runs, or has ended.
     type Thread: Send;
     /// What the thread needs to know.
     type Job: Send;
 
-    /// Starts a thread that calls [`WorkPlace::run`], once. The kernel keeps the driver's code until it has ended.
+    /// Starts a thread that calls [`WorkPlace::run`] or [`Works::run`], once. The kernel keeps the driver's code until it has ended.
     fn start(place: &'static WorkPlace<Self>) -> Option<Self::Thread>;
     /// Waits until it has ended.
     fn join(thread: Self::Thread);
@@ -134,8 +138,14 @@ impl<K: WorkKernel> WorkPlace<K> {
         &self.kernel
     }
 
-    /// Starts a thread on the request.
-    pub fn start(&'static self, request: K::Request, job: K::Job, release: impl FnOnce()) {
+    /// Starts a thread on the request. `is_given_up`: whether the work was told to give up before there was anything to tell.
+    pub fn start(
+        &'static self,
+        request: K::Request,
+        job: K::Job,
+        is_given_up: impl FnOnce() -> bool,
+        release: impl FnOnce(),
+    ) {
         // The one before has completed its request and is about to end.
         if let Some(last) = self.thread.with(Option::take) {
             K::join(last);
@@ -148,6 +158,10 @@ impl<K: WorkKernel> WorkPlace<K> {
             release();
             request.complete(WorkEnd::Cancelled);
             return;
+        }
+        // Nor did who told it to give up: what was set before is armed again.
+        if is_given_up() {
+            self.cancellation.give_up.set();
         }
         // The place is nobody else's, and the request keeps the driver from being unloaded until it is completed.
         self.both.store(2, Ordering::Relaxed);
@@ -215,5 +229,140 @@ impl<K: WorkKernel> WorkPlace<K> {
         if let Some(thread) = self.thread.with(Option::take) {
             K::join(thread);
         }
+    }
+}
+
+/// How often the work of a file was told to give up: a part of the file.
+#[derive(Debug, Default)]
+pub struct GiveUps(pub(super) AtomicU32);
+
+/// Its work gives up for good: it is closed.
+const CLOSED: u32 = 1 << 31;
+
+/// How often a file's work, and everybody's, had been told to give up when a request was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    file: u32,
+    all: u32,
+}
+
+impl GiveUps {
+    // Needs no ordering of its own: either who starts work has the claims' lock after who tells it to give up, and sees this; or it
+    // is found there, and rung. What is rung before the place's event is armed again was told before that.
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn close(&self) {
+        self.0.fetch_or(CLOSED, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Who has which place.
+type Claimed<K> = [Option<<K as WorkKernel>::File>; SLOTS];
+
+/// A driver's places for requests that take time, one per file at most.
+pub struct Works<K: WorkKernel> {
+    pub(super) claims: Claims<K::Lock<Claimed<K>>>,
+    pub(super) places: [WorkPlace<K>; SLOTS],
+    pub(super) all: GiveUps,
+}
+
+impl<K: WorkKernel> fmt::Debug for Works<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Works").finish_non_exhaustive()
+    }
+}
+
+impl<K: WorkKernel> Works<K> {
+    /// Nobody has any; `kernel` gives each its threads, `event` its two events.
+    pub fn new(mut kernel: impl FnMut(usize) -> K, event: impl Fn() -> K::Event) -> Self {
+        Self {
+            claims: Claims::behind(Lock::new([None; SLOTS])),
+            places: core::array::from_fn(|number| WorkPlace::new(kernel(number), event(), event())),
+            all: GiveUps::default(),
+        }
+    }
+
+    /// Before a request of a file is looked at: what is told to give up after this is meant for its work too.
+    pub fn moment(&self, file: &GiveUps) -> Moment {
+        Moment {
+            file: file.now(),
+            all: self.all.now(),
+        }
+    }
+
+    /// Starts a thread on a request of the file, which was looked at after that moment.
+    ///
+    /// # Errors
+    /// The request, and [`Refusal::Busy`] if the file has work already, or there is no place.
+    pub fn start(
+        &'static self,
+        (file, give_ups, since): (K::File, &GiveUps, Moment),
+        request: K::Request,
+        job: K::Job,
+    ) -> Result<(), (K::Request, Refusal)> {
+        let number = match self.claims.claim(file) {
+            Ok(number) => number,
+            Err(refusal) => return Err((request, refusal)),
+        };
+        let Some(place) = self.places.get(number) else {
+            return Err((request, Refusal::Busy));
+        };
+        let is_given_up = || {
+            let now = self.moment(give_ups);
+            now != since || now.file & CLOSED != 0
+        };
+        place.start(request, job, is_given_up, || self.claims.release(number));
+        Ok(())
+    }
+
+    /// A place's thread's: see [`WorkPlace::run`].
+    pub fn run(
+        &self,
+        number: usize,
+        work: impl FnOnce(&mut K::Request, K::Job, &K::Event) -> (i32, usize),
+    ) {
+        if let Some(place) = self.places.get(number) {
+            place.run(work, || self.claims.release(number));
+        }
+    }
+
+    /// Has the file's work, if there is any or is just about to be, given up.
+    pub fn give_up(&self, file: K::File, give_ups: &GiveUps) {
+        // First: who starts some beside this sees it, or is found below.
+        give_ups.add();
+        self.ring(file);
+    }
+
+    /// The same for good: the file is closed.
+    pub fn close(&self, file: K::File, give_ups: &GiveUps) {
+        give_ups.close();
+        self.ring(file);
+    }
+
+    fn ring(&self, file: K::File) {
+        self.claims.with_place_of(file, |number| {
+            if let Some(place) = self.places.get(number) {
+                place.cancellation.give_up.set();
+            }
+        });
+    }
+
+    /// Has all work given up.
+    pub fn give_up_all(&self) {
+        self.all.add();
+        self.places
+            .iter()
+            .for_each(|place| place.cancellation.give_up.set());
+    }
+
+    /// Before the driver is unloaded: none of its threads is left.
+    pub fn join_all(&self) {
+        self.places.iter().for_each(WorkPlace::join);
     }
 }

@@ -2,10 +2,11 @@
 
 use super::nt::NTSTATUS;
 use super::repeat::{self, FilePointer, Timer};
-use super::work::Works;
+use super::work::Threads;
 use super::{EventReference, GiveUp, Installed, Name, Nt, OpenFile};
 use crate::driver::repeat::{Again, Repeats};
 use crate::driver::table::{Buffer, Table};
+use crate::driver::work::Works;
 use channel_abi::{AnyCommand, Command, DriverCommand, Refusal};
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -82,7 +83,7 @@ pub enum Reply<D: Driver> {
 /// All that a driver keeps.
 pub struct Channel<D: Driver> {
     table: Table<Nt>,
-    pub(super) works: Works<D>,
+    works: Works<Threads<D>>,
     repeats: Repeats<Timer<D>>,
     pub(super) driver: D,
     /// Whether the name for apps was made.
@@ -98,6 +99,12 @@ impl<D: Driver> Channel<D> {
         driver: D::NEW,
         linked: AtomicBool::new(false),
     };
+}
+
+impl<D: Driver> Channel<D> {
+    pub(super) fn works(&'static self) -> &'static Works<Threads<D>> {
+        &self.works
+    }
 }
 
 impl<D: Installed> Channel<D> {
@@ -134,10 +141,6 @@ impl<D: Installed> Channel<D> {
     /// Whether it was.
     pub(super) fn has_link(&self) -> bool {
         self.linked.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn works(&'static self) -> &'static Works<D> {
-        &self.works
     }
 
     pub(super) fn repeats(&self) -> &Repeats<Timer<D>> {
@@ -183,7 +186,10 @@ impl<D: Installed> Channel<D> {
             .request(file, command, buffer, true, EventReference::from_app);
         if answered.is_ok() {
             match command {
-                Command::Dereference => self.let_go(file),
+                Command::Dereference => {
+                    self.works.give_up(FilePointer::to(file), file.give_ups());
+                    self.repeats.stop(FilePointer::to(file));
+                }
                 Command::DetachAll => self.works.give_up_all(),
                 _ => {}
             }
@@ -194,11 +200,7 @@ impl<D: Installed> Channel<D> {
     /// IRP_MJ_CLEANUP: the app's last handle is closed. Requests may still be under way.
     pub(super) fn cleanup(&self, file: &OpenFile) {
         self.table.cleanup(file);
-        self.let_go(file);
-    }
-
-    fn let_go(&self, file: &OpenFile) {
-        self.works.give_up(file);
+        self.works.close(FilePointer::to(file), file.give_ups());
         self.repeats.stop(FilePointer::to(file));
     }
 }

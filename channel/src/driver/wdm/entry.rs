@@ -5,7 +5,7 @@ use super::irp::Irp;
 use super::nt::{self, DEVICE_OBJECT, DRIVER_OBJECT, IRP, NTSTATUS};
 use super::pool::Pooled;
 use super::thread::NotSuspended;
-use super::{OpenFile, security, user};
+use super::{OpenFile, security, user, work};
 use channel_abi::{AnyCommand, Refusal};
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
@@ -254,9 +254,10 @@ unsafe extern "system" fn control<D: Installed>(_: *mut DEVICE_OBJECT, irp: *mut
     let (Some(channel), Some(file)) = (D::late().get(), irp.file()) else {
         return irp.complete(Err(Refusal::Closing.ntstatus()));
     };
+    let since = channel.works().moment(file.give_ups());
     match answer(channel, file, &mut irp) {
         Ok(Reply::Done(bytes)) => irp.complete(Ok(bytes)),
-        Ok(Reply::Later(job)) => channel.works().start(irp, file, job),
+        Ok(Reply::Later(job)) => work::start(channel.works(), irp, (file, since), job),
         Err(refusal) => irp.complete(Err(refusal.ntstatus())),
     }
 }

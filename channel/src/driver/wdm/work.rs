@@ -9,17 +9,11 @@ use super::repeat::FilePointer;
 use super::thread::{self, Thread};
 use super::{OpenFile, SpinLock};
 use crate::driver::claims::Claims;
-use crate::driver::work::{Cancellation, WorkKernel, WorkPlace};
+use crate::driver::work::{Cancellation, GiveUps, Moment, WorkKernel, WorkPlace, Works};
 use channel_abi::{Refusal, SLOTS};
 use core::ffi::c_void;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
-
-/// The driver's places for such requests, one per file at most.
-pub(super) struct Works<D: Driver> {
-    claims: Claims<SpinLock<[Option<FilePointer>; SLOTS]>>,
-    places: [WorkPlace<Threads<D>>; SLOTS],
-}
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// What a place's threads need of Windows and of their driver.
 pub(super) struct Threads<D: Driver> {
@@ -30,10 +24,11 @@ pub(super) struct Threads<D: Driver> {
     number: AtomicUsize,
 }
 
-impl<D: Driver> Works<D> {
+impl<D: Driver> Works<Threads<D>> {
     pub(super) const NEW: Self = Self {
         claims: Claims::behind(SpinLock::guard([None; SLOTS])),
         places: [const { Threads::<D>::PLACE }; SLOTS],
+        all: GiveUps(AtomicU32::new(0)),
     };
 
     /// Before the device can be opened.
@@ -53,39 +48,19 @@ impl<D: Driver> Works<D> {
             place.kernel().device.store(device, Ordering::Release);
         }
     }
+}
 
-    /// Starts a thread on the request; returns the status to give to the I/O manager.
-    pub(super) fn start(&'static self, irp: Irp, file: &OpenFile, job: D::Job) -> NTSTATUS {
-        let place = match self.claims.claim(FilePointer::to(file)) {
-            Ok(place) => place,
-            Err(refusal) => return irp.complete(Err(refusal.ntstatus())),
-        };
-        let Some(work) = self.places.get(place) else {
-            return irp.complete(Err(Refusal::Busy.ntstatus()));
-        };
-        work.start(irp, job, || self.claims.release(place));
-        nt::STATUS_PENDING
-    }
-
-    /// Has the file's work, if there is any, given up.
-    pub(super) fn give_up(&self, file: &OpenFile) {
-        self.claims.with_place_of(FilePointer::to(file), |place| {
-            if let Some(work) = self.places.get(place) {
-                work.cancellation.give_up.give_up();
-            }
-        });
-    }
-
-    /// Has all work given up.
-    pub(super) fn give_up_all(&self) {
-        self.places
-            .iter()
-            .for_each(|work| work.cancellation.give_up.give_up());
-    }
-
-    /// Before the driver is unloaded: none of its threads is left.
-    pub(super) fn join_all(&self) {
-        self.places.iter().for_each(WorkPlace::join);
+/// Starts a thread on the request, which was looked at after that moment; returns the status to give to the I/O manager.
+pub(super) fn start<D: Driver>(
+    works: &'static Works<Threads<D>>,
+    irp: Irp,
+    (file, since): (&OpenFile, Moment),
+    job: D::Job,
+) -> NTSTATUS {
+    let whose = (FilePointer::to(file), file.give_ups(), since);
+    match works.start(whose, irp, job) {
+        Ok(()) => nt::STATUS_PENDING,
+        Err((irp, refusal)) => irp.complete(Err(refusal.ntstatus())),
     }
 }
 
@@ -111,6 +86,7 @@ impl<D: Driver> WorkKernel for Threads<D> {
     type Request = Irp;
     type Event = GiveUp;
     type Lock<T: Send> = SpinLock<T>;
+    type File = FilePointer;
     type Thread = Thread;
     type Job = D::Job;
 
@@ -157,14 +133,12 @@ unsafe extern "system" fn run<D: Driver>(context: *mut c_void) {
 }
 
 fn run_in<D: Driver>(place: &'static WorkPlace<Threads<D>>, channel: &'static Channel<D>) {
-    place.run(
-        |irp, job, give_up| match work(channel, irp, job, give_up) {
+    let number = place.kernel().number.load(Ordering::Acquire);
+    let works = channel.works();
+    works.run(number, |irp, job, give_up| {
+        match work(channel, irp, job, give_up) {
             Ok(bytes) => (nt::STATUS_SUCCESS, bytes),
             Err(refusal) => (refusal.ntstatus(), 0),
-        },
-        || {
-            let number = place.kernel().number.load(Ordering::Acquire);
-            channel.works.claims.release(number);
-        },
-    );
+        }
+    });
 }
