@@ -54,8 +54,8 @@ pub trait System: Sized + 'static {
         source: &Self::Source,
         timeout: Option<Duration>,
     ) -> Result<bool, Error>;
-    /// Hands every record that is there to `each`, in order, as bytes of `Header.length`; until none is left, or `each` says that
-    /// it is enough. Only where none is left it says how the attachment ended.
+    /// Hands every record that is there to `each`, in order, as bytes of `Header.length`; until none is left, `each` says that it is
+    /// enough, or a ring full was handed over: then the event is signalled for what is left. Only where none is left it says how the attachment ended.
     fn drain(
         device: &Self::Device,
         source: &mut Self::Source,

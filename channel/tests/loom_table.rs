@@ -311,7 +311,7 @@ fn a_driver_that_signals_before_it_commits_is_caught() {
 
 /// What the model asks for beside the event, and does not look at.
 fn nothing_fetched() -> Fetched {
-    Fetched::with_room(0)
+    Fetched::with_room(0, 0)
 }
 
 struct Signaller(<Model as System>::Event);

@@ -14,29 +14,37 @@ const TOO_SHORT: Error = Error::Contract("an answer is shorter than its command'
 pub struct Fetched {
     // Words, so that every record in it is at a multiple of 8.
     room: Vec<u64>,
+    /// Bytes of the queue.
+    ring: usize,
     /// Where in it records stand that were not handed over yet.
     left: Range<usize>,
 }
 
 impl Fetched {
-    /// Nothing fetched yet, and room for an answer of so many bytes, a multiple of 8.
+    /// Nothing fetched yet, and room for an answer of so many bytes, a multiple of 8; of a queue of so many.
     #[must_use]
-    pub fn with_room(bytes: usize) -> Self {
+    pub fn with_room(bytes: usize, ring: usize) -> Self {
         Self {
             room: vec![0; bytes / 8],
+            ring,
             left: 0..0,
         }
     }
 
-    /// Hands over what is left, then what each request fetches, until one leaves nothing in the queue. `fetch` makes the request and
-    /// returns the answer's length.
+    /// Hands over what is left, then what each request fetches, until one leaves nothing in the queue, or about a queue full was handed
+    /// over: a flood can't keep the reader here. `fetch` makes the request and returns the answer's length.
     pub(super) fn drain(
         &mut self,
         mut fetch: impl FnMut(&mut [u8]) -> Result<usize, Error>,
         each: &mut dyn FnMut(&[u8]) -> Result<Step, Error>,
     ) -> Result<Option<Ending>, Error> {
+        let mut fetched = 0;
         loop {
             if self.hand_over(each)? == End::Stopped {
+                return Ok(None);
+            }
+            // All that was there as this began was handed over. What is left came meanwhile, and was signalled.
+            if fetched >= self.ring {
                 return Ok(None);
             }
             let used = fetch(self.room.as_mut_bytes())?;
@@ -46,7 +54,9 @@ impl Fetched {
                 return Err(Error::Contract("a drain's length is not what it says"));
             }
             self.left = used - records.len()..used;
-            if head.waiting > 0 && head.records > 0 {
+            fetched += records.len();
+            // A driver that says that there is more, and gives nothing, is not asked again.
+            if head.waiting > 0 && !self.left.is_empty() {
                 continue;
             }
             return match self.hand_over(each)? {
@@ -114,5 +124,57 @@ fn ending(number: u64) -> Result<Option<Ending>, Error> {
         n => Ending::try_from(n)
             .map(Some)
             .map_err(|_| Error::Contract("an ending that this version does not know")),
+    }
+}
+
+#[cfg(all(test, not(any(loom, shuttle))))]
+mod tests {
+    use super::*;
+
+    const RING: usize = 4096;
+    const RECORD: usize = size_of::<Header>();
+
+    /// What a driver answers that has always one more record, or says so.
+    fn answer(room: &mut [u8], records: u32) -> usize {
+        let head = Drained {
+            bytes: records * RECORD as u32,
+            records: 1,
+            waiting: 1,
+            ..Drained::default()
+        };
+        let header = Header {
+            length: RECORD as u32,
+            ..Header::default()
+        };
+        let bytes = [head.as_bytes(), header.as_bytes()].concat();
+        let used = size_of::<Drained>() + records as usize * RECORD;
+        room[..used].copy_from_slice(&bytes[..used]);
+        used
+    }
+
+    #[test]
+    fn a_drain_beside_a_flood_hands_over_a_queue_full() {
+        let (mut fetched, mut count) = (Fetched::with_room(1024, RING), 0);
+        let drained = fetched.drain(|room| Ok(answer(room, 1)), &mut |_| {
+            count += 1;
+            assert!(count <= RING, "it goes on and on");
+            Ok(Step::Next)
+        });
+        assert_eq!(drained.expect("no lie"), None);
+        assert_eq!(count, RING.div_ceil(RECORD));
+    }
+
+    #[test]
+    fn a_driver_that_says_that_there_is_more_and_gives_nothing_is_not_asked_again() {
+        let (mut fetched, mut asked) = (Fetched::with_room(1024, RING), 0);
+        let drained = fetched.drain(
+            |room| {
+                asked += 1;
+                assert!(asked < 10, "it asks on and on");
+                Ok(answer(room, 0))
+            },
+            &mut |_| Ok(Step::Next),
+        );
+        assert_eq!((drained.expect("no lie"), asked), (None, 1));
     }
 }

@@ -551,6 +551,7 @@ impl System for Model {
             .map_err(|_| Error::Contract("an answer of the wrong length"))?;
         Ok(Fetched::with_room(
             size_of::<Drained>() + RECORDS_AT_ONCE * MAX_RECORD,
+            event.ring_bytes as usize,
         ))
     }
 

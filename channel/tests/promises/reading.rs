@@ -203,6 +203,32 @@ fn a_drain_that_is_stopped_leaves_the_rest_to_the_next_one() {
 }
 
 #[test]
+fn a_drain_beside_a_flood_comes_to_its_end_and_the_next_wait_is_ready() {
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false)).with_pace(Pace::Prompt);
+    (0..FIT).for_each(|n| kernel.offer(NUMBER, &Number::new(n)));
+    let (mut offered, mut drained) = (FIT, 0);
+    while drained < 50 * FIT {
+        assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
+        let drain = attachment.drain(|_| {
+            // One comes for each that is handed over, for longer than a drain may last.
+            if offered < 50 * FIT {
+                kernel.offer(NUMBER, &Number::new(offered));
+                offered += 1;
+            }
+        });
+        let records = drain.unwrap().records;
+        assert!(records < 3 * FIT, "a drain of {records}");
+        drained += records;
+    }
+    let account = attachment.account().unwrap();
+    assert!(
+        account.balances() && account.delivered == offered,
+        "{account:?}"
+    );
+}
+
+#[test]
 fn a_drain_whose_closure_fails_fails_with_its_error() {
     #[derive(Debug)]
     enum Failed {

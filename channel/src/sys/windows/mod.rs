@@ -224,7 +224,7 @@ impl System for Windows {
         if answer.version != VERSION {
             return Err(Error::refused(Command::Reference, Refusal::Version));
         }
-        Ok(Fetched::with_room(DRAIN_BYTES))
+        Ok(Fetched::with_room(DRAIN_BYTES, event.ring_bytes as usize))
     }
 
     fn detach(device: &OpenDevice) -> Result<(), Error> {
