@@ -213,7 +213,8 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
     ) -> Result<Drained, E> {
         let end = self.memory.producer();
         while self.position != end {
-            match self.look(self.position)? {
+            // Up to there: what a record that lies about its length goes beyond would be passed for good.
+            match self.look_until(self.position, end)? {
                 Found::Nothing => return Ok(Drained::All),
                 Found::Discarded { next } => self.advance(next),
                 Found::Record { length, next } => {
@@ -240,7 +241,11 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
     }
 
     fn look(&self, position: u64) -> Result<Found, Lie> {
-        let there = self.memory.producer().wrapping_sub(position);
+        self.look_until(position, self.memory.producer())
+    }
+
+    fn look_until(&self, position: u64, end: u64) -> Result<Found, Lie> {
+        let there = end.wrapping_sub(position);
         if there == 0 {
             return Ok(Found::Nothing);
         }
@@ -413,6 +418,42 @@ mod tests {
             let left = if step == Step::Stop { 1 } else { 2 };
             assert_eq!(reader.waiting(), Ok(left));
         }
+    }
+
+    /// A ring of which the other side says at each look that half a record more than was said last is there, and so no record ends where
+    /// a look has found that something ends.
+    struct Racing(Cell<u64>);
+
+    impl Memory for Racing {
+        fn size(&self) -> u64 {
+            64
+        }
+        fn consumer(&self) -> u64 {
+            0
+        }
+        fn set_consumer(&self, _: u64) {}
+        fn producer(&self) -> u64 {
+            let looks = self.0.replace(self.0.get() + 1);
+            16 + 32 * looks
+        }
+        fn header(&self, _: u64) -> u32 {
+            24
+        }
+        unsafe fn lend<R>(&mut self, _: u64, _: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+            read(&[0; 24])
+        }
+    }
+
+    #[test]
+    fn a_record_that_goes_beyond_what_was_there_is_a_lie_and_keeps_no_reader() {
+        let (mut reader, mut count) = (Reader::new(Racing(Cell::new(0))), 0);
+        let drained = reader.drain(|_| {
+            count += 1;
+            assert!(count < 10, "it goes on and on");
+            Ok(Step::Next)
+        });
+        let lie = Lie("a record longer than what is there");
+        assert_eq!((drained, count), (Err(lie), 0));
     }
 
     #[test]
