@@ -20,6 +20,8 @@ mod io;
 mod kernel;
 #[path = "nt/rules.rs"]
 mod rules;
+#[path = "nt/sample.rs"]
+mod sample;
 
 use channel::Refusal;
 use channel::driver::table::SLOTS_PER_USER;
@@ -29,6 +31,7 @@ use channel_abi::{AnyCommand, Command, DriverRequest, Mask, SLOTS, VERSION};
 use driver::{Ask, OFFER, OPERATE, SLEEP, TICK, WAIT, entry};
 use io::{ADMINISTRATOR, End, File, Machine, OTHER, Sent, USER};
 use kernel::Kernel;
+use sample_abi::Operation;
 use std::collections::BTreeSet;
 use std::thread;
 use std::time::Duration;
@@ -393,4 +396,54 @@ fn a_name_below_the_device_is_not_the_device() {
     let status = machine.open_name(USER, &BELOW).err();
     assert_eq!(status, Some(nt::STATUS_OBJECT_NAME_INVALID));
     machine.unload();
+}
+
+#[test]
+fn the_samples_driver_does_each_operation_and_breaks_no_rule() {
+    let machine = Machine::load(None, sample::entry).expect("it starts");
+    let app = App::attached(&machine, USER);
+    sample::operates_the_event(&app);
+    sample::notifies(&app);
+    sample::waits(&app);
+    // Its last handle goes while the driver works for it, and while its timer runs.
+    app.operate(Operation::NotifyFromTimer, 1000, 100).end();
+    let waiting = app.operate(Operation::Wait, 0, 50_000_000);
+    machine.clean_up(app.file);
+    assert!(refused(&waiting.end()).is_some());
+    machine.close_late(app.file);
+    machine.unload();
+}
+
+#[test]
+fn whichever_call_fails_the_samples_driver_breaks_no_rule_and_leaves_nothing() {
+    let mut entries = 0;
+    for number in 0.. {
+        assert!(number < 1000, "there is an end to what can fail");
+        let gone = Machine::load(Some(number), sample::entry).map_or_else(
+            |gone| {
+                entries += 1;
+                gone
+            },
+            |machine| {
+                if let Ok(app) = App::open(&machine, USER) {
+                    app.attach();
+                    for operation in [
+                        Operation::Notify,
+                        Operation::NotifyFromTimer,
+                        Operation::Wait,
+                    ] {
+                        app.operate(operation, 2, 100).end();
+                    }
+                    app.operate(Operation::PulseNamed, 0, 0).end();
+                    machine.process_starts(USER);
+                    app.close();
+                }
+                machine.unload()
+            },
+        );
+        if gone.failed.is_none() {
+            break;
+        }
+    }
+    assert!(entries > 3, "its entry failed at {entries} of its calls");
 }

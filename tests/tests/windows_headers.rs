@@ -155,7 +155,7 @@ fn what_a_driver_says_of_the_kernel_is_what_its_headers_say() {
 /// The source of what uses the structures: the drivers' half of the channel, and the sample's driver.
 fn users() -> String {
     let clone = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let folders = ["channel/src/driver/wdm", "sample/driver/windows/src"];
+    let folders = ["channel/src/driver/wdm", "sample/driver/windows/src/driver"];
     let files = folders
         .iter()
         .flat_map(|folder| std::fs::read_dir(clone.join(folder)).unwrap())

@@ -59,23 +59,30 @@ pub struct Everything {
     watching: AtomicBool,
 }
 
-/// The image that is loaded: each time another one, as on NT.
-static IMAGE: AtomicPtr<Late<Channel<Everything>>> = AtomicPtr::new(std::ptr::null_mut());
+/// Makes a driver one that this machine loads: `entry` is the `DriverEntry` of its image, each time of another one, as on NT.
+macro_rules! loaded {
+    ($driver:ty) => {
+        static IMAGE: AtomicPtr<Late<Channel<$driver>>> = AtomicPtr::new(std::ptr::null_mut());
 
-/// `DriverEntry` of an image that was just loaded.
-pub fn entry(driver: *mut nt::DRIVER_OBJECT) -> NTSTATUS {
-    let image = Box::leak(Box::new(Late::new(Channel::NEW)));
-    IMAGE.store(image, Ordering::SeqCst);
-    // SAFETY: the driver's own object, in its entry.
-    unsafe { channel::driver::wdm::driver_entry::<Everything>(driver) }
-}
+        /// `DriverEntry` of an image that was just loaded.
+        pub fn entry(driver: *mut nt::DRIVER_OBJECT) -> nt::NTSTATUS {
+            let image = Box::leak(Box::new(Late::new(Channel::NEW)));
+            IMAGE.store(image, Ordering::SeqCst);
+            // SAFETY: the driver's own object, in its entry.
+            unsafe { channel::driver::wdm::driver_entry::<$driver>(driver) }
+        }
 
-impl Installed for Everything {
-    fn late() -> &'static Late<Channel<Self>> {
-        // SAFETY: an image was loaded before anything of it is called, and none is ever taken away.
-        unsafe { &*IMAGE.load(Ordering::SeqCst) }
-    }
+        impl Installed for $driver {
+            fn late() -> &'static Late<Channel<Self>> {
+                // SAFETY: an image was loaded before anything of it is called, and none is ever taken away.
+                unsafe { &*IMAGE.load(Ordering::SeqCst) }
+            }
+        }
+    };
 }
+pub(crate) use loaded;
+
+loaded!(Everything);
 
 impl Driver for Everything {
     const NEW: Self = Self {

@@ -1,6 +1,6 @@
 //! The article's callback at each process creation, and at each end.
 
-use crate::Sample;
+use super::Sample;
 use channel::Kind;
 use channel::driver::table::About;
 use channel::driver::text::{fill_utf8, fill_utf8_end};
