@@ -52,11 +52,14 @@ impl Resolver for SystemResolver {
     fn set_file(&self, path: &str) -> Result<SetFile, String> {
         let path = self.folder.join(path);
         let name = path.display().to_string();
-        let bytes = read(&path).map_err(|cause| format!("{name} can't be read: {cause}"))?;
+        let said = |cause: String| format!("{name} can't be read: {cause}");
+        let file = system::open(&path).map_err(said)?;
+        let confidential = system::is_confidential(&file);
+        let bytes = read(file).map_err(said)?;
         Ok(SetFile {
             name,
             bytes,
-            confidential: system::is_confidential(&path),
+            confidential,
             trouble: None,
         })
     }
@@ -75,8 +78,9 @@ impl Resolver for SystemResolver {
             Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(None),
             _ => {}
         }
-        let mut bytes =
-            read(&path).map_err(|cause| format!("the copy of {shown} can't be read: {cause}"))?;
+        let mut bytes = system::open(&path)
+            .and_then(read)
+            .map_err(|cause| format!("the copy of {shown} can't be read: {cause}"))?;
         let end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let list = bytes.split_off((end + 1).min(bytes.len()));
         if bytes.get(..end) != Some(url.as_bytes()) {
@@ -109,17 +113,10 @@ impl Resolver for SystemResolver {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // Opening a pipe would wait for whoever writes into it.
-    let found = path.metadata().map_err(|cause| cause.to_string())?;
-    if !found.is_file() {
-        return Err("it is no file".into());
-    }
+fn read(file: File) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let mut file = File::open(path)
-        .map_err(|cause| cause.to_string())?
-        .take(MAX_TEXT + 1);
-    file.read_to_end(&mut bytes)
+    file.take(MAX_TEXT + 1)
+        .read_to_end(&mut bytes)
         .map_err(|cause| cause.to_string())?;
     if bytes.len() as u64 > MAX_TEXT {
         return Err(format!("it is larger than {} MiB", MAX_TEXT >> 20));
@@ -127,12 +124,15 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// What is refused, for opening a pipe would wait for whoever writes into it.
+const NO_FILE: &str = "it is no file";
+
 #[cfg(target_os = "linux")]
 mod system {
     use nix::sys::stat::{major, minor};
     use nix::unistd::{User, geteuid};
     use std::collections::HashMap;
-    use std::fs::{File, OpenOptions};
+    use std::fs::{File, Metadata, OpenOptions};
     use std::io::ErrorKind;
     use std::os::fd::AsRawFd;
     use std::os::linux::fs::MetadataExt;
@@ -154,23 +154,50 @@ mod system {
         }
     }
 
+    /// Opens a file to read. Who owns its folder may put something else in its place at any time: what was looked at is what is
+    /// opened, and nothing is asked by the path again.
+    pub(super) fn open(path: &Path) -> Result<File, String> {
+        let opened = || -> std::io::Result<Option<File>> {
+            let found = look(path)?;
+            if !found.metadata()?.is_file() {
+                return Ok(None);
+            }
+            File::open(by_descriptor(&found)).map(Some)
+        };
+        match opened() {
+            Ok(file) => file.ok_or_else(|| super::NO_FILE.into()),
+            Err(cause) => Err(cause.to_string()),
+        }
+    }
+
+    /// Opens what is there to look at it: it is neither read nor run, so no right to do so is needed.
+    fn look(path: impl AsRef<Path>) -> std::io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_PATH).open(path)
+    }
+
+    /// Where an open file is found, wherever its path leads by now.
+    fn by_descriptor(file: &File) -> String {
+        format!("/proc/thread-self/fd/{}", file.as_raw_fd())
+    }
+
     /// Whether this process reads the file by a right that others do not have. Who sees its messages may be one of those.
-    pub(super) fn is_confidential(path: &Path) -> bool {
-        geteuid().is_root() && !everybody_may_read(path)
+    pub(super) fn is_confidential(file: &File) -> bool {
+        geteuid().is_root() && !everybody_may_read(file)
     }
 
     /// By the modes of the file and of the folders above.
-    fn everybody_may_read(path: &Path) -> bool {
+    fn everybody_may_read(file: &File) -> bool {
         const READ: u32 = 0o004;
         const PASS: u32 = 0o001;
-        let may = |path: &Path, right| {
-            let found = std::fs::metadata(path);
+        let may = |found: std::io::Result<Metadata>, right| {
             found.is_ok_and(|found| found.st_mode() & right != 0)
         };
-        let Ok(whole) = path.canonicalize() else {
+        let Ok(whole) = std::fs::read_link(by_descriptor(file)) else {
             return false;
         };
-        may(&whole, READ) && whole.ancestors().skip(1).all(|folder| may(folder, PASS))
+        let mut folders = whole.ancestors().skip(1);
+        may(file.metadata(), READ) && folders.all(|folder| may(std::fs::metadata(folder), PASS))
     }
 
     /// The users that stand in this machine's own file, whatever other sources of names there are.
@@ -184,11 +211,7 @@ mod system {
 
     /// A file that is surely not there is no trouble: nobody runs it.
     pub(super) fn program_trouble(path: &str, mounts: &Mounts) -> Option<String> {
-        let opened = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH)
-            .open(path);
-        match opened.and_then(|file| file.metadata()) {
+        match look(path).and_then(|file| file.metadata()) {
             Ok(found) if found.is_file() && program(path, mounts).is_none() => {
                 Some("the kernel's number of its file system is not known".to_owned())
             }
@@ -205,13 +228,8 @@ mod system {
     /// The kernel's own device number of the file's file system, and the inode. What `stat` calls the device is another
     /// number on file systems with several trees inside (btrfs, overlayfs); the table of mounts has the kernel's.
     pub(super) fn program(path: &str, mounts: &Mounts) -> Option<[u64; 2]> {
-        // Only to look at: neither read nor run, so no right to do so is needed.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_PATH)
-            .open(path)
-            .ok()?;
-        let found = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        let file = look(path).ok()?;
+        let found = file.metadata().ok().filter(Metadata::is_file)?;
         let device = match mounts.get(&mount(&file)?) {
             Some(device) => *device,
             // Another namespace's: a disk has the same number everywhere, and what has none can't be told.
@@ -263,9 +281,19 @@ mod system {
 #[cfg(not(target_os = "linux"))]
 mod system {
     use crate::resolver::{NoResolver, Resolver};
+    use std::fs::File;
     use std::path::Path;
 
-    pub(super) fn is_confidential(_: &Path) -> bool {
+    pub(super) fn open(path: &Path) -> Result<File, String> {
+        let said = |cause: std::io::Error| cause.to_string();
+        let found = path.metadata().map_err(said)?;
+        if !found.is_file() {
+            return Err(super::NO_FILE.into());
+        }
+        File::open(path).map_err(said)
+    }
+
+    pub(super) fn is_confidential(_: &File) -> bool {
         false
     }
 

@@ -2,6 +2,9 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+use nix::fcntl::{RenameFlags, renameat2};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use rules::{Resolver, SystemResolver};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::symlink;
@@ -53,7 +56,7 @@ fn a_sets_file_is_named_from_the_rule_files_folder_on() {
 #[test]
 fn what_is_no_file_is_not_read() {
     let folder = Folder::new("no-files");
-    nix::unistd::mkfifo(&folder.0.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    mkfifo(&folder.0.join("pipe"), Mode::S_IRWXU).unwrap();
     for (name, why) in [
         ("pipe", "it is no file"),
         (".", "it is no file"),
@@ -65,6 +68,54 @@ fn what_is_no_file_is_not_read() {
             "{said}"
         );
     }
+}
+
+/// Does this while the second takes the first one's place and goes back, many times.
+fn swapped_while(folder: &Folder, names: [&str; 2], mut done: impl FnMut()) {
+    const SWAPS: usize = 50_000;
+    let [one, other] = names.map(|name| folder.0.join(name));
+    std::thread::scope(|scope| {
+        let swapping = scope.spawn(|| {
+            for _ in 0..SWAPS {
+                let (here, flags) = (nix::fcntl::AT_FDCWD, RenameFlags::RENAME_EXCHANGE);
+                renameat2(here, &one, here, &other, flags).unwrap();
+            }
+        });
+        while !swapping.is_finished() {
+            done();
+        }
+    });
+}
+
+#[test]
+fn a_pipe_that_takes_a_files_place_meanwhile_keeps_nobody_waiting() {
+    let folder = Folder::new("swapped-pipe");
+    folder.file("list", "192.0.2.1\n");
+    mkfifo(&folder.0.join("pipe"), Mode::S_IRWXU).unwrap();
+    swapped_while(&folder, ["list", "pipe"], || {
+        if let Err(said) = folder.here().set_file("list") {
+            assert!(said.contains("it is no file"), "{said}");
+        }
+    });
+}
+
+#[test]
+fn of_a_file_that_takes_anothers_place_meanwhile_it_is_known_who_may_read_it() {
+    if !nix::unistd::geteuid().is_root() {
+        // Nobody else reads what others may not.
+        return;
+    }
+    let folder = Folder::new("swapped-secret");
+    let may = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    };
+    may(&folder.0, 0o755);
+    may(&folder.file("list", "192.0.2.1\n"), 0o644);
+    may(&folder.file("secret", "secret\n"), 0o600);
+    swapped_while(&folder, ["list", "secret"], || {
+        let found = folder.here().set_file("list").unwrap();
+        assert_eq!(found.confidential, found.bytes == b"secret\n");
+    });
 }
 
 #[test]
