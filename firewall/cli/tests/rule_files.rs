@@ -676,3 +676,15 @@ fn a_file_is_judged_as_if_a_network_was_there() {
         "{said}"
     );
 }
+
+#[test]
+fn a_word_for_all_networks_stands_alone() {
+    let home = "[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n";
+    let file = File::new("as-if", &format!("{DEFAULTS}{home}"));
+    for (words, word) in [("none,unknown", "none"), ("home,unknown", "unknown")] {
+        let output = gatebell(&["rules", "show", &file.path, "--as-if", words]);
+        let said = format!("`{word}` stands for all networks, so it stands alone");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err(&output).contains(&said), "{}", err(&output));
+    }
+}

@@ -438,6 +438,14 @@ pub fn as_if(names: &[String], networks: &[Network]) -> Result<Vec<(String, Pres
         [word] if word == NO_NETWORKS[1] => return Ok(all(Presence::Unknown).collect()),
         _ => {}
     }
+    if let Some(word) = names
+        .iter()
+        .find(|name| NO_NETWORKS.contains(&name.as_str()))
+    {
+        return Err(format!(
+            "`{word}` stands for all networks, so it stands alone; leave it out, or the others"
+        ));
+    }
     let known: Vec<_> = networks.iter().map(|one| one.id.as_str()).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(no_network(name, &known));
