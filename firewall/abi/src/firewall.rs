@@ -286,6 +286,8 @@ pub mod canary {
     pub const IN: u32 = 2;
     /// How many counters there are.
     pub const COUNTERS: usize = 4;
+    /// How long such a packet is, of IPv4 and of IPv6: its headers, and behind them eight bytes that only the service and its driver know.
+    pub const LENGTHS: [u32; 2] = [20 + 8 + 8, 40 + 8 + 8];
 }
 
 /// Until when the candidate generation is in force, instead of the confirmed one.
@@ -438,8 +440,6 @@ pub struct Offsets {
     pub skb_length: u32,
     /// `sk_buff._skb_refdst`: the route, and in its lowest bit whose reference it is.
     pub skb_route: u32,
-    /// `sk_buff.mark`
-    pub skb_mark: u32,
     /// `rtable.rt_flags`, of IPv4's routes.
     pub route_flags: u32,
     /// `dst_entry.dev`: the device that a route leads out by.
@@ -616,5 +616,5 @@ const _: () = {
         size_of::<Verdicts>() == 128 && size_of::<FlowKey>() == 40 && size_of::<FlowEntry>() == 96
     );
     assert!(size_of::<Lease>() == 16 && size_of::<Service>() == 40);
-    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 344 && size_of::<Ticks>() == 16);
+    assert!(size_of::<Owner>() == 48 && size_of::<Offsets>() == 340 && size_of::<Ticks>() == 16);
 };

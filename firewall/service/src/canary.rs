@@ -1,14 +1,13 @@
 //! Packets of the service's own, to see whether the hooks in the IP stack judge: what the kernel says of a link is no proof, for one
 //! that somebody took off reads as if it were attached, and in its place may stand another's program.
 //!
-//! They go from a socket to itself, over the loopback device of the zone, and bear a mark that only this service and its driver know. The
+//! They go from a socket to itself, over the loopback device of the zone, and carry a word that only this service and its driver know. The
 //! driver counts them where they leave and where they come in, and does nothing else with them. What is only forwarded has no
 //! such packet: see [`crate::forwarded`].
 
 use crate::driver::Driver;
 use anyhow::Result;
 use firewall_abi::firewall::canary;
-use nix::sys::socket::{setsockopt, sockopt::Mark};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
@@ -18,37 +17,43 @@ const PATIENCE: Duration = Duration::from_millis(20);
 
 /// The sockets that send them, of each version that the zone has.
 #[derive(Debug)]
-pub struct Canary(Vec<(UdpSocket, &'static str, u32)>);
+pub struct Canary {
+    word: u64,
+    sockets: Vec<(UdpSocket, &'static str, u32)>,
+}
 
 impl Canary {
-    /// Sockets in the network namespace of the calling thread, whose packets bear this mark.
-    pub fn open(mark: u32) -> Self {
+    /// Sockets in the network namespace of the calling thread, whose packets carry this word.
+    pub fn open(word: u64) -> Self {
         let versions = [
             (IpAddr::from(Ipv4Addr::LOCALHOST), "ipv4", canary::V4),
             (IpAddr::from(Ipv6Addr::LOCALHOST), "ipv6", canary::V6),
         ];
-        let open = |(address, name, version)| Some((socket(address, mark).ok()?, name, version));
-        Self(versions.into_iter().filter_map(open).collect())
+        let open = |(address, name, version)| Some((socket(address).ok()?, name, version));
+        Self {
+            word,
+            sockets: versions.into_iter().filter_map(open).collect(),
+        }
     }
 
     /// Sends one of each version, and returns the hooks that did not see it, by what their links are called. Of what could not be sent,
     /// or did not come, nothing is known.
     pub fn silent(&self, driver: &Driver) -> Result<Vec<String>> {
         let mut silent = Vec::new();
-        for (socket, name, version) in &self.0 {
+        for (socket, name, version) in &self.sockets {
             let seen = || -> Result<[u64; 2]> {
                 let count = |way: u32| driver.value("CANARY", way + version);
                 Ok([count(canary::OUT)?, count(canary::IN)?])
             };
             // One that was late the last time is none that comes now.
             socket.set_nonblocking(true)?;
-            while socket.recv(&mut [0; 1]).is_ok() {}
+            while socket.recv(&mut [0; 8]).is_ok() {}
             socket.set_nonblocking(false)?;
             let before = seen()?;
-            if socket.send(&[0]).is_err() {
+            if socket.send(&self.word.to_ne_bytes()).is_err() {
                 continue;
             }
-            let came = socket.recv(&mut [0; 1]).is_ok();
+            let came = socket.recv(&mut [0; 8]).is_ok();
             let after = seen()?;
             if after[0] == before[0] {
                 silent.push(format!("enter_local_out_{name}"));
@@ -61,9 +66,8 @@ impl Canary {
     }
 }
 
-fn socket(address: IpAddr, mark: u32) -> io::Result<UdpSocket> {
+fn socket(address: IpAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((address, 0))?;
-    setsockopt(&socket, Mark, &mark)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     // From nobody else does it take anything.
     socket.connect(socket.local_addr()?)?;

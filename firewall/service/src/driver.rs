@@ -45,8 +45,8 @@ pub struct Driver {
     taken: Cell<Option<TableMemory>>,
     /// Where the next sweep goes on with those that carry something.
     told: Cell<usize>,
-    /// What the service's own packets bear.
-    mark: u32,
+    /// What the service's own packets carry.
+    canary_word: u64,
     /// Links that can't be kept for when the service ends.
     held: Vec<(String, OwnedFd)>,
     /// What was put into the tables by which it judges.
@@ -103,14 +103,13 @@ impl Driver {
         let mut loader = EbpfLoader::new();
         let ticks: [u64; 2] = zerocopy::transmute!(ticks()?);
         let seed = RandomState::new().hash_one(ticks);
-        // 0 is no mark.
-        let mark = RandomState::new().hash_one(seed) as u32 | 1;
+        let canary_word = RandomState::new().hash_one(seed);
         loader
             .btf(None)
             .override_global("OFFSETS", &offsets, true)
             .override_global("TICKS", &ticks, true)
             .override_global("SEED", &seed, true)
-            .override_global("MARK", &mark, true);
+            .override_global("CANARY_WORD", &canary_word, true);
         for name in &names {
             loader.map_pin_path(name, pins.map(name));
         }
@@ -124,7 +123,7 @@ impl Driver {
             adopted: false,
             taken: Cell::new(None),
             told: Cell::new(0),
-            mark,
+            canary_word,
             held: Vec::new(),
             written: Written::default(),
         };
@@ -215,9 +214,9 @@ impl Driver {
         hooks::judge(&table, stack)
     }
 
-    /// The mark that the service's own packets bear.
-    pub const fn mark(&self) -> u32 {
-        self.mark
+    /// What the service's own packets carry.
+    pub const fn canary_word(&self) -> u64 {
+        self.canary_word
     }
 
     /// Looks whether all of it is where it was put, and puts it there again, as it does with hooks that are silent. Returns what was gone.

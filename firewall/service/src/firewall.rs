@@ -264,7 +264,7 @@ impl Firewall {
         let mut firewall = Self {
             config,
             state,
-            canary: Canary::open(driver.mark()),
+            canary: Canary::open(driver.canary_word()),
             forwarded: Forwarded::default(),
             driver,
             pins,

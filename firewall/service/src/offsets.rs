@@ -81,7 +81,6 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         skb_device: types.member(skb, "dev")?,
         skb_length: types.member(skb, "len")?,
         skb_route: types.member(skb, "_skb_refdst")?,
-        skb_mark: types.member(skb, "mark")?,
         route_flags: types.member(types.structure("rtable")?, "rt_flags")?,
         route_device: types.member(types.structure("dst_entry")?, "dev")?,
         state_in: types.member(state, "in")?,

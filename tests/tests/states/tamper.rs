@@ -101,6 +101,32 @@ fn passer() -> OwnedFd {
     bpf::load_netfilter(&program, &mut []).unwrap()
 }
 
+#[test]
+fn the_services_own_packets_are_known_whatever_mark_others_rules_give_them() {
+    let zone = Protected::start();
+    // As rules do that keep a connection's mark: most connections have none.
+    let chain = |name: &str, hook: &str| {
+        format!(
+            "nft add chain inet marks {name} '{{ type filter hook {hook} priority -150; }}' && \
+             nft add rule inet marks {name} meta mark set 7"
+        )
+    };
+    let lines = [
+        "nft add table inet marks".to_owned(),
+        chain("first", "output"),
+        chain("last", "input"),
+    ];
+    let marks = zone.inside(&lines.join(" && "));
+    assert!(marks.status.success(), "{marks:?}");
+    let counters = object(&version(&zone).join("CANARY"));
+    let counters = TypedMap::<_, u32, u64>::open(counters).unwrap();
+    let seen = || [0, 1, 2, 3].map(|index| counters.get(&index).unwrap().unwrap());
+    let before = seen();
+    wait_until("each of them is seen", || {
+        seen().iter().zip(before).all(|(now, before)| *now > before)
+    });
+}
+
 /// Takes our hooks of these names off, and puts programs that let everything pass in their places. Dropped, they are gone.
 fn usurp(zone: &Protected, entries: &[&str]) -> Vec<OwnedFd> {
     let netns = File::open(zone.lab.netns()).unwrap();

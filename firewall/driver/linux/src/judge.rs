@@ -33,7 +33,7 @@ use firewall_abi::rules::{NEEDS_LOOPBACK, NEEDS_PERSON, NEEDS_PROGRAM, NEEDS_USE
 pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u32) -> Verdict {
     let rules = InForce::now();
     if stays(packet) && !judges_loopback(&rules) {
-        if !P::FORWARDED && packet.mark() == tables::canary_mark() {
+        if !P::FORWARDED && is_canary(packet) {
             note_canary(packet, direction);
         }
         return Verdict::Allow;
@@ -76,6 +76,14 @@ pub fn judge<P: PacketView>(packet: &P, direction: Direction, is_of_dns: &mut u3
 #[inline(always)]
 fn stays<P: PacketView>(packet: &P) -> bool {
     packet.device_number() == LOOPBACK && (!P::FORWARDED || packet.out_device_number() == LOOPBACK)
+}
+
+/// Whether a packet is one by which the service sees whether packets come by here. By what it carries: others' rules may give it any mark.
+#[inline(always)]
+fn is_canary<P: PacketView>(packet: &P) -> bool {
+    let length = packet.length();
+    canary::LENGTHS.contains(&length)
+        && packet.load::<u64>(length - size_of::<u64>() as u32) == Some(tables::canary_word())
 }
 
 /// Counts a packet by which the service sees whether packets come by here.

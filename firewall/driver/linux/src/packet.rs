@@ -68,12 +68,6 @@ pub trait PacketView: Bytes {
     /// The user whose socket sends it: `NO_USER` if that is not known, [`engine::quota::KERNEL`] if none does.
     fn user(&self) -> u32;
 
-    /// The mark that it bears; 0: none, or it can't be known here.
-    #[inline(always)]
-    fn mark(&self) -> u32 {
-        0
-    }
-
     /// Whether it goes to everyone on its link, as its route has it.
     fn goes_to_everyone(&self) -> bool;
 
@@ -395,12 +389,6 @@ impl<const FORWARDED: bool> PacketView for InStack<FORWARDED> {
     #[inline(always)]
     fn user(&self) -> u32 {
         socket_owner::user_of(self.socket())
-    }
-
-    #[inline(always)]
-    fn mark(&self) -> u32 {
-        // SAFETY: the kernel's packet, and where its type data has its mark.
-        unsafe { kernel::field(self.skb, offset!(skb_mark)) }
     }
 
     #[inline(always)]

@@ -45,9 +45,9 @@ static CANARY: Array<u64, { canary::COUNTERS }> = Array::new();
 /// looks up a table's index 0 by a pointer to that would look up the service's number.
 pub const UNSET: u64 = u64::from_ne_bytes(*b"not set.");
 
-/// The mark that the service's own packets bear. Set by it as it loads the driver.
+/// What the service's own packets carry. Set by it as it loads the driver.
 #[unsafe(no_mangle)]
-static MARK: Global<u32> = Global::new(UNSET as u32);
+static CANARY_WORD: Global<u64> = Global::new(UNSET);
 
 /// What the numbers of networks are mixed with. Set by the service as it loads the driver.
 #[unsafe(no_mangle)]
@@ -143,10 +143,10 @@ pub fn count_canary(index: u32) {
     }
 }
 
-/// The mark that those packets bear; 0: none does.
+/// What those packets carry.
 #[inline(always)]
-pub fn canary_mark() -> u32 {
-    MARK.load()
+pub fn canary_word() -> u64 {
+    CANARY_WORD.load()
 }
 
 /// Counts a confirmed connection that found no room.
