@@ -193,7 +193,7 @@ impl RulesPage {
                 |page| &mut page.selection,
                 ui,
                 "rule",
-                |page, ui| page.details(ui, row, changes),
+                |page, ui| page.details(ui, row, shown.tried(row), changes),
             ),
             None => self.selection.clear(),
         }
@@ -231,7 +231,7 @@ impl RulesPage {
     }
 
     /// What can be done to a rule. True: this is to be closed.
-    fn details(&mut self, ui: &mut Ui, rule: &RuleRow, changes: &Changes) -> bool {
+    fn details(&mut self, ui: &mut Ui, rule: &RuleRow, tried: Tried, changes: &Changes) -> bool {
         let close = selection::head(ui, |ui| {
             let title = text!(
                 "rules-title",
@@ -243,8 +243,9 @@ impl RulesPage {
             let lost = colours::lost(ui);
             let covered = rule.covered.iter();
             let notes = covered.map(|why| RichText::new(why).color(lost));
+            let here = tried.here().map(RichText::new);
             let comment = rule.comment.iter().map(RichText::new);
-            for note in notes.chain(comment) {
+            for note in here.into_iter().chain(notes).chain(comment) {
                 ui.add(egui::Label::new(note).wrap());
             }
         });
@@ -435,6 +436,15 @@ impl Tried {
     fn is_tried(self) -> bool {
         matches!(self, Self::Yes | Self::Blocks)
     }
+
+    /// What is otherwise with it for the network that the machine is in.
+    fn here(self) -> Option<String> {
+        match self {
+            Self::Yes | Self::Disabled => None,
+            Self::Elsewhere => Some(text!("rules-elsewhere")),
+            Self::Blocks => Some(text!("rules-blocks")),
+        }
+    }
 }
 
 /// The cells of a rule.
@@ -513,12 +523,8 @@ fn rule_line(cells: &[String; 7]) -> String {
 /// What is to be known of a rule beside what it takes.
 fn known(rule: &RuleRow, tried: Tried) -> String {
     let mut said = Vec::new();
-    match tried {
-        Tried::Yes => {}
-        Tried::Disabled => said.push(text!("rules-disabled")),
-        Tried::Elsewhere => said.push(text!("rules-elsewhere")),
-        Tried::Blocks => said.push(text!("rules-blocks")),
-    }
+    said.extend((tried == Tried::Disabled).then(|| text!("rules-disabled")));
+    said.extend(tried.here());
     said.extend(rule.covered.as_ref().map(|_| text!("rules-covered")));
     if rule.log != (rule.action != Verdict::Allow) {
         said.push(reported(rule.log));

@@ -92,6 +92,13 @@ fn a_rule_that_would_ask_and_blocks_while_its_network_is_not_known_is_shown_as_b
         rows(&window)[0],
         "1 web: block in, tcp to port 80, 443, at home, hits 12, blocks, and asks nobody, until it is known which network this is; the site"
     );
+    window.get_by_label_contains("1 web: block").click();
+    window.run_steps(3);
+    let said = "blocks, and asks nobody, until it is known which network this is";
+    assert!(
+        window.query_by_label(said).is_some(),
+        "in its details, whole"
+    );
     service.status.networks[0].blocks.clear();
     window.state().shown.overview.turn(&mut service);
     window.run_steps(4);
