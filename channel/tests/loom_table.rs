@@ -5,7 +5,6 @@
 #![cfg(loom)]
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
-#[expect(dead_code, reason = "the model has locks of its own")]
 mod explored;
 
 use channel::driver::table::Signal;
