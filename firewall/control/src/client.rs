@@ -234,7 +234,7 @@ impl Client {
 
     /// All that was kept since this time; for others than root, of what their own programs did.
     pub fn history(&mut self, since: u64) -> Result<Vec<HistoryRow>, Failed> {
-        let Kept { rows, left_out: _ } = self.latest_history(since, usize::MAX)?;
+        let Kept { rows, .. } = self.latest_history(since, usize::MAX)?;
         Ok(rows)
     }
 
@@ -262,6 +262,7 @@ impl Client {
             let over = kept.rows.len().saturating_sub(most);
             kept.rows.drain(..over);
             kept.left_out += over;
+            kept.unread += page.unread;
             match page.next {
                 Some(next) if next > after => after = next,
                 _ => return Ok(Some(kept)),

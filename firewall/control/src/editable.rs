@@ -50,8 +50,10 @@ impl EditableRules {
             if !on_a_lease {
                 return Err(NotEditable::OnLease);
             }
-        } else if fs::read_to_string(&rules.file).is_ok_and(|on_disk| on_disk != text) {
-            // Whoever may not read it may not change it either, and is told so by the service.
+        } else if !rules.unwritten
+            && fs::read_to_string(&rules.file).is_ok_and(|on_disk| on_disk != text)
+        {
+            // Where the service could not write it, nobody changed it, and the next change brings it up to date. Whoever may not read it may not change it either, and is told so by the service.
             return Err(NotEditable::ChangedByHand(rules.file));
         }
         Ok(Self {

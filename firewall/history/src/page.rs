@@ -35,6 +35,8 @@ pub struct Page {
     pub next: Option<u64>,
     /// Another number than the page before: rows were put together or forgotten since, and a whole is read from the beginning.
     pub turn: u64,
+    /// So many rows here hold what this release has no word for, as one of a later release may: they are passed over.
+    pub unread: u64,
 }
 
 /// A conversation in one minute, hour or day.
@@ -53,7 +55,7 @@ pub struct Row {
 /// Reads a page of what is kept in this folder. Nothing is kept there yet: an empty page.
 ///
 /// # Errors
-/// The file is broken, or the system does not let us.
+/// The file is broken, or the system does not let us. A row that can't be read is none: it keeps nobody from the others.
 pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
     let path = folder.join(FILE);
     if !path.exists() {
@@ -84,14 +86,18 @@ pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
         turn: unsigned(turn),
         ..Page::default()
     };
-    let (mut last, mut length) = (0, 0);
+    let (mut last, mut length, mut seen) = (0, 0, 0);
     while let Some(columns) = found.next()? {
-        if page.rows.len() == MOST || length > LONGEST {
+        if seen == MOST || length > LONGEST {
             page.next = Some(last);
             break;
         }
         last = unsigned(columns.get(0)?);
-        let row = row(columns)?;
+        seen += 1;
+        let Ok(row) = row(columns) else {
+            page.unread += 1;
+            continue;
+        };
         let of = &row.conversation;
         let texts = [&of.program, &of.rule, &of.name].into_iter().flatten();
         length += texts.map(|text| text.len()).sum::<usize>() + of.process.len();

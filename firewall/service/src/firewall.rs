@@ -9,6 +9,7 @@ mod networks;
 mod people;
 mod reports;
 mod rule_changes;
+mod rule_file;
 mod sets;
 
 pub use crate::mailbox::{Ending, Mailbox, MailboxReceiver};
@@ -38,7 +39,7 @@ use crate::troubles::{Cause, Troubles};
 use crate::zone::Zone;
 use anyhow::{Context, Result};
 use channel::server::{DeviceServer, Parts, Policy};
-use control::{Device, FALLBACK_TABLE, Refused, root_socket};
+use control::{ChangeNote, Device, FALLBACK_TABLE, Refused, root_socket};
 use firewall_abi::rules::NEEDS_LOOPBACK;
 use history::Bounds;
 use nix::errno::Errno;
@@ -137,6 +138,10 @@ pub struct Firewall {
     /// When it was last looked whether all hooks are where they were put.
     hooks_looked: Instant,
     rulebook: Rulebook,
+    /// What is known of the rule file.
+    rule_file: rule_file::RuleFile,
+    /// What was said of the rules that are tried out, or were last.
+    tried_out: Option<ChangeNote>,
     /// The names of the rules of each generation that records may still speak of.
     rule_names: KnownGenerations,
     /// Word of changes of the files of programs that rules name.
@@ -257,6 +262,7 @@ impl Firewall {
             (Cause::Names, addresses.trouble()),
             (Cause::Rejected, rejected.trouble()),
             (Cause::Recorder, recorder.trouble()),
+            (Cause::HistoryRows, recorder.reading_trouble()),
         ] {
             troubles.hear_of(cause, trouble);
         }
@@ -271,6 +277,8 @@ impl Firewall {
             zone,
             hooks_looked: Instant::now(),
             rulebook,
+            rule_file: rule_file::RuleFile::default(),
+            tried_out: None,
             rule_names: KnownGenerations::default(),
             programs: watch,
             routes: RouteWatch::default(),

@@ -66,6 +66,8 @@ pub enum Cause {
     Rejected,
     /// The thread that keeps what happens.
     Recorder,
+    /// What was kept of what happened, where it is read.
+    HistoryRows,
 }
 
 /// What is wrong with one thing, in sentences that say what to do. Its clones are one and the same.

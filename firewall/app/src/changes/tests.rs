@@ -165,6 +165,7 @@ fn a_change_is_compared_with_what_was_kept_as_the_rules_are_in_this_network() {
     let kept = Kept {
         rows: vec![curl(1), curl(60)],
         left_out: 0,
+        unread: 0,
     };
     let disable = Edit {
         id: "home".to_owned(),
@@ -221,6 +222,7 @@ fn what_has_joined_a_set_by_its_name_is_in_it_where_a_change_is_drafted_and_comp
     let kept = Kept {
         rows: vec![curl(1), curl(60)],
         left_out: 0,
+        unread: 0,
     };
     let other_end = curl(1).remote.unwrap().to_string();
     let compared = |members: &[&str]| {

@@ -330,6 +330,7 @@ impl Service for Model {
             text: Some(self.text.clone()),
             folder: std::path::PathBuf::new(),
             file: "/etc/gatebell/rules.toml".into(),
+            unwritten: false,
         })
     }
 

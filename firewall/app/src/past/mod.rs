@@ -277,7 +277,11 @@ impl Service for Model {
         let mut rows: Vec<_> = rows.cloned().collect();
         let left_out = rows.len().saturating_sub(most);
         rows.drain(..left_out);
-        Ok(Kept { rows, left_out })
+        Ok(Kept {
+            rows,
+            left_out,
+            unread: 0,
+        })
     }
 
     fn is_kept(&mut self) -> Result<bool, String> {

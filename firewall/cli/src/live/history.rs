@@ -7,7 +7,7 @@ use crate::arguments::{SocketArguments, Time};
 use crate::columns::{padded, padded_left, width};
 use crate::style;
 use clap::Args;
-use control::HistoryRow;
+use control::{HistoryRow, Kept};
 use rules::clean;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -78,7 +78,13 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
         .unwrap_or_default()
         .saturating_sub(arguments.since.0)
         .as_secs();
-    let mut rows = client.history(since)?;
+    let Kept {
+        mut rows, unread, ..
+    } = client.latest_history(since, usize::MAX)?;
+    if unread > 0 {
+        // Whoever does not hear it gets the rows all the same.
+        let _unheard = writeln!(anstream::stderr(), "{}", said_of_unread(unread));
+    }
     let only = arguments.only.filter();
     rows.retain(|row| only.row(row) && (!arguments.first || row.contact.is_some()));
     rows.sort_by_key(|row| (row.last, row.first));
@@ -116,6 +122,12 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
 
 /// What `gatebell history` and `gatebell top` have nothing to show of.
 pub const NOT_KEPT: &str = "nothing is kept: gatebelld was started with --history-days 0";
+
+fn said_of_unread(rows: u64) -> String {
+    format!(
+        "{rows} rows of the history can't be read and are left out, as those that a later release wrote; `gatebell status` says what to do"
+    )
+}
 
 fn said_of_nothing(is_kept: bool, out: &mut dyn Write) -> Result<(), Error> {
     if !is_kept {

@@ -29,6 +29,9 @@ pub struct HistoryPage {
     pub next: Option<u64>,
     /// Another number than in the page before: what was kept has been put together since. Begin again.
     pub turn: u64,
+    /// So many rows here can't be read and are left out, as those that a later release wrote.
+    #[serde(default)]
+    pub unread: u64,
 }
 
 /// Who talked with whom in one minute, hour or day, what became of it and how often.
@@ -87,4 +90,6 @@ pub struct Kept {
     pub rows: Vec<HistoryRow>,
     /// So many rows that were begun before these.
     pub left_out: usize,
+    /// And so many that can't be read.
+    pub unread: u64,
 }

@@ -54,6 +54,9 @@ pub struct RuleText {
     pub folder: PathBuf,
     /// The service's rule file, which holds the confirmed rules.
     pub file: PathBuf,
+    /// Whether they could not be written to it, as on a full disk: it holds those before, and the next change writes them.
+    #[serde(default)]
+    pub unwritten: bool,
 }
 
 /// What is said of a change to the rules beside the new text.

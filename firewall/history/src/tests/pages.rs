@@ -104,3 +104,31 @@ fn a_page_of_long_texts_is_short() {
     assert!(page.rows.len() < 100 && page.next.is_some());
     assert_eq!(folder.all().len(), 500);
 }
+
+#[test]
+fn a_row_that_can_not_be_read_is_passed_over_and_counted_and_the_others_are_read() {
+    let folder = Folder::new("unread");
+    let mut database = folder.open(MANY);
+    let rows: Vec<_> = (0..2500).map(|n| one(curl(n), NOW)).collect();
+    database.write(&rows).unwrap();
+    let connection = rusqlite::Connection::open(folder.0.join(FILE)).unwrap();
+    // As a later release may write, and as none does; a whole page of them too.
+    let foreign = "UPDATE seen SET verdict = 77 WHERE port BETWEEN 1 AND 1500;
+        UPDATE seen SET reason = -1 WHERE port = 1501; UPDATE seen SET contact = 99 WHERE port = 1502;
+        UPDATE seen SET direction = 300 WHERE port = 1503; UPDATE seen SET remote = x'0102' WHERE port = 1504;
+        UPDATE seen SET program = CAST(x'FF' AS TEXT) WHERE port = 1505;";
+    connection.execute_batch(foreign).unwrap();
+    let (mut asked, mut rows, mut unread) = (PageRequest::default(), Vec::new(), 0);
+    loop {
+        let page = page(&folder.0, asked).unwrap();
+        unread += page.unread;
+        rows.extend(page.rows);
+        match page.next {
+            Some(next) => asked.after = next,
+            None => break,
+        }
+    }
+    assert_eq!((rows.len(), unread), (2500 - 1505, 1505));
+    assert_eq!(rows[0].conversation, curl(0));
+    assert_eq!(rows[994].conversation, curl(2499));
+}

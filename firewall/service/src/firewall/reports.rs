@@ -190,14 +190,16 @@ impl Firewall {
         let folder = self.config.rule_folder();
         let file =
             std::path::absolute(&self.config.rules).unwrap_or_else(|_| self.config.rules.clone());
+        let unwritten = self.rule_file.is_unwritten();
         match self.rulebook.in_force() {
-            Some(held) => held.rule_text(folder, file),
+            Some(held) => held.rule_text(folder, file, unwritten),
             None => RuleText {
                 generation: 0,
                 name: None,
                 text: None,
                 folder,
                 file,
+                unwritten,
             },
         }
     }

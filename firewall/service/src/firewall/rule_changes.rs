@@ -1,5 +1,6 @@
 //! How rules come into force: of the file, by request, on a lease, and what is written down of that.
 
+use super::rule_file::{confirmed_change, keep, replaced_by_hand};
 use super::{Firewall, bad_file, missing, now};
 use crate::keeper::KeptLists;
 use crate::last_good::{Compiled, LastGood};
@@ -12,7 +13,7 @@ use control::{Applied, ChangeNote, InForce, Refused};
 use rules::Rules;
 use std::fs;
 use std::time::Duration;
-use store::{History, NewChange};
+use store::NewChange;
 use tracing::{error, info, warn};
 
 impl Firewall {
@@ -181,7 +182,9 @@ impl Firewall {
                 what,
                 undoes: note.undoes,
             };
-            applied.change = self.write_file(text, change)?;
+            let (change, warning) = self.write_file(text, change)?;
+            applied.change = change;
+            applied.warnings.extend(warning);
             info!("generation {} is in force", applied.generation);
             return Ok(applied);
         };
@@ -197,6 +200,7 @@ impl Firewall {
             .rulebook
             .try_out(&self.driver, &self.state, new, time)
             .map_err(refused)?;
+        self.tried_out = Some(note);
         info!(
             "generation {} is in force for {} s, unless it is confirmed",
             held.generation,
@@ -214,20 +218,17 @@ impl Firewall {
         let Some((name, text)) = held.text.clone() else {
             return Err(self.incomplete("their text is lost: apply them again".to_owned()));
         };
-        let change = NewChange {
-            by,
-            what: format!("confirm {name}"),
-            undoes: None,
-        };
-        let change = self.write_file(&text, change)?;
+        let change = confirmed_change(self.tried_out.take(), &name, by);
+        let (change, warning) = self.write_file(&text, change)?;
         // They are confirmed. The person who tried them out has seen their warnings; files that they name may be gone by now.
-        let applied = match self.read(&name, &text) {
+        let mut applied = match self.read(&name, &text) {
             Ok(rules) => {
                 self.are_good(&held, &rules, Compiled::of(rules.compile(held.generation)));
                 self.applied(&held, &rules)
             }
             Err(unreadable) => self.confirmed_unread(&held, &unreadable),
         };
+        applied.warnings.extend(warning);
         Ok(Applied { change, ..applied })
     }
 
@@ -279,6 +280,7 @@ impl Firewall {
         }
         let before = self.rulebook.confirmed().and_then(|held| held.text.clone());
         let mut applied = self.take(&name, &text, &rules, false)?;
+        self.rule_file.holds(&text);
         self.no_list_is_awaited();
         if let Some((_, before)) = before.filter(|(_, before)| *before != text) {
             let change = NewChange {
@@ -286,7 +288,7 @@ impl Firewall {
                 what: "change the file by hand".to_owned(),
                 undoes: None,
             };
-            let kept = self.keep(&before, change);
+            let kept = keep(&self.config.rules, &before, change);
             applied.change = self.noted(
                 Cause::History,
                 kept.context("the rules before this change are not kept"),
@@ -329,50 +331,36 @@ impl Firewall {
         }
     }
 
-    /// The kernel has them by now; the disk is to have them after the next start too. The change's number, if the state before
-    /// is kept.
+    /// The kernel has them by now; the disk is to have them after the next start too. The change's number, if the state
+    /// before is kept, and a warning where somebody had written that by hand.
     pub(super) fn write_file(
         &mut self,
         text: &str,
         change: NewChange,
-    ) -> Result<Option<u64>, Refused> {
-        // Where there was nothing to keep, nothing is known of whether it could be.
-        let kept = self.keep_file(text, change).transpose().and_then(|kept| {
-            let why = "the rule file's state before this change is not kept";
-            self.noted(Cause::History, kept.context(why))
-        });
-        let written = store::replace(&self.config.rules, text.as_bytes())
-            .with_context(|| format!("can't write {}", self.config.rules.display()));
-        let lost = written.as_ref().err().map(|cause| {
+    ) -> Result<(Option<u64>, Option<String>), Refused> {
+        let replaced = self.rule_file.replace(&self.config.rules, text, change);
+        let lost = replaced.as_ref().err().map(|cause| {
             format!(
                 "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
             )
         });
         self.troubles.of(Cause::RuleFile).stands(lost);
-        written.map(|()| kept).map_err(|cause| {
+        let replaced = replaced.map_err(|cause| {
             self.incomplete(format!(
                 "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \
                  apply the rules again"
             ))
-        })
-    }
-
-    /// Keeps what the rule file holds before it holds this text, for who wants it back.
-    pub(super) fn keep_file(&self, text: &str, change: NewChange) -> Result<Option<u64>> {
-        let Ok(before) = fs::read_to_string(&self.config.rules) else {
-            // There is none yet, or it is no text: nothing to keep.
-            return Ok(None);
-        };
-        if before == text {
-            return Ok(None);
-        }
-        self.keep(&before, change).map(Some)
-    }
-
-    pub(super) fn keep(&self, before: &str, change: NewChange) -> Result<u64> {
-        // Nobody is waited for: this thread has a firewall to run.
-        let history = History::beside(&self.config.rules);
-        Ok(history.try_hold()?.keep(before, change)?.number)
+        })?;
+        let warning = replaced
+            .was_by_hand
+            .then(|| replaced_by_hand(&self.config.rules));
+        warning.iter().for_each(|said| warn!("{said}"));
+        // Where there was nothing to keep, nothing is known of whether it could be.
+        let change = replaced.kept.and_then(|kept| {
+            let why = "the rule file's state before this change is not kept";
+            self.noted(Cause::History, kept.context(why))
+        });
+        Ok((change, warning))
     }
 
     /// What an error means for the peer that asked, given the generation that was confirmed before: the kernel may have the rules

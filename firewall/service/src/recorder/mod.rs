@@ -105,6 +105,11 @@ impl Recorder {
         self.reader.clone()
     }
 
+    /// What is kept and can't be read.
+    pub fn reading_trouble(&self) -> &Trouble {
+        self.reader.trouble()
+    }
+
     /// Why nothing is kept.
     pub fn trouble(&self) -> &Trouble {
         &self.shared.trouble

@@ -1,11 +1,12 @@
 //! The thread that reads what is kept to the peers that ask.
 
 use crate::capabilities;
+use crate::troubles::Trouble;
 use anyhow::{Result, anyhow};
 use control::{HistoryPage, HistoryRow};
 use history::PageRequest;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{
     Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel,
 };
@@ -24,6 +25,8 @@ pub struct HistoryReader {
     ask: Sender<Asked>,
     /// What is being read, or was and nobody has heard it yet: one page for each user.
     in_hand: Arc<Mutex<HashMap<Option<u32>, InHand>>>,
+    /// What is wrong with what is read.
+    trouble: Trouble,
 }
 
 type Read = Result<HistoryPage, String>;
@@ -56,16 +59,27 @@ const NO_READER: &str = "the thread that reads the history is gone; restart the 
 impl HistoryReader {
     pub fn begin(folder: PathBuf) -> Self {
         let (ask, asked) = channel();
+        let trouble = Trouble::default();
+        let mut unread = Unread {
+            trouble: trouble.clone(),
+            found: 0,
+        };
         let started = std::thread::Builder::new()
             .name("history reader".to_owned())
-            .spawn(move || read(&folder, &asked));
+            .spawn(move || read(&folder, &asked, &mut unread));
         if let Err(cause) = started {
             error!("nobody can be shown the history: {cause}");
         }
         Self {
             ask,
             in_hand: Arc::default(),
+            trouble,
         }
+    }
+
+    /// What is wrong with what is read.
+    pub fn trouble(&self) -> &Trouble {
+        &self.trouble
     }
 
     /// A page of it. One that takes long is waited for once, and not to its end: a slow disk keeps nobody from asking for something
@@ -116,13 +130,42 @@ impl HistoryReader {
     }
 }
 
-fn read(folder: &std::path::Path, asked: &Receiver<Asked>) {
+/// Rows that can't be read, in the reading of all users' in hand.
+struct Unread {
+    trouble: Trouble,
+    found: u64,
+}
+
+impl Unread {
+    /// Says so, until a reading from its beginning to its end has none.
+    fn note(&mut self, folder: &Path, asked: PageRequest, page: &history::Page) {
+        if page.unread > 0 {
+            self.trouble.stands([format!(
+                "rows of the history in {} can't be read and are left out where it is shown, as those that a later release wrote: \
+                 install that one again, or let them be until they are forgotten",
+                folder.display()
+            )]);
+        }
+        if asked.user.is_some() {
+            return;
+        }
+        let before = if asked.after == 0 { 0 } else { self.found };
+        self.found = before + page.unread;
+        if page.next.is_none() && self.found == 0 {
+            self.trouble.is_over();
+        }
+    }
+}
+
+fn read(folder: &Path, asked: &Receiver<Asked>, unread: &mut Unread) {
     let without = capabilities::give_up();
     for (request, tell) in asked {
         let page = without
             .as_ref()
             .map_err(|cause| anyhow!("giving up capabilities: {cause}"))
             .and_then(|()| Ok(history::page(folder, request)?));
+        page.iter()
+            .for_each(|page| unread.note(folder, request, page));
         let page = page.map(shown).map_err(|cause| {
             format!(
                 "the history in {} can't be read: {cause:#}",
@@ -139,6 +182,7 @@ fn shown(page: history::Page) -> HistoryPage {
         rows: page.rows.into_iter().map(shown_row).collect(),
         next: page.next,
         turn: page.turn,
+        unread: page.unread,
     }
 }
 
@@ -188,6 +232,7 @@ mod tests {
         let reader = HistoryReader {
             ask,
             in_hand: Arc::default(),
+            trouble: Trouble::default(),
         };
         let of = |user, after| PageRequest {
             since: 0,
@@ -223,5 +268,33 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(1));
         drop(asked);
         assert_eq!(reader.page(of(None, 0)), Err(NO_READER.to_owned()));
+    }
+
+    #[test]
+    fn rows_that_can_not_be_read_are_trouble_until_a_whole_reading_has_none() {
+        let trouble = Trouble::default();
+        let mut unread = Unread {
+            trouble: trouble.clone(),
+            found: 0,
+        };
+        let mut note = |user, after, unread_here, next| {
+            let (since, turn) = (0, 0);
+            let asked = PageRequest { since, after, user };
+            let page = history::Page {
+                rows: Vec::new(),
+                next,
+                turn,
+                unread: unread_here,
+            };
+            unread.note(Path::new("/kept"), asked, &page);
+            trouble.holds()
+        };
+        assert!(!note(None, 0, 0, None));
+        assert!(note(None, 0, 3, Some(9)));
+        assert!(note(None, 9, 0, None), "of this reading some are not read");
+        assert!(note(Some(1000), 0, 0, None), "others' rows are not theirs");
+        assert!(note(None, 0, 0, Some(9)));
+        assert!(!note(None, 9, 0, None));
+        assert!(note(Some(1000), 0, 1, None));
     }
 }

@@ -114,7 +114,7 @@ impl LoadedRules {
     }
 
     /// Their text as the control socket's peers are told of it.
-    pub fn rule_text(&self, folder: PathBuf, file: PathBuf) -> RuleText {
+    pub fn rule_text(&self, folder: PathBuf, file: PathBuf, unwritten: bool) -> RuleText {
         let (name, text) = self.text.clone().unzip();
         RuleText {
             generation: self.generation,
@@ -122,6 +122,7 @@ impl LoadedRules {
             text,
             folder,
             file,
+            unwritten,
         }
     }
 }

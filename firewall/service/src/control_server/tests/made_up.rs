@@ -237,6 +237,7 @@ pub fn text() -> RuleText {
         text: None,
         folder: "/r".into(),
         file: "/etc/gatebell/rules.toml".into(),
+        unwritten: false,
     }
 }
 

@@ -1,0 +1,206 @@
+//! The rule file on the disk: what is known of it, and how it is replaced without losing what somebody wrote there.
+
+use anyhow::{Context, Result, anyhow};
+use control::ChangeNote;
+use std::path::Path;
+use std::{fs, io};
+use store::{History, NewChange};
+
+/// What is known of the file.
+#[derive(Debug, Default)]
+pub struct RuleFile {
+    /// What was read from it or written to it last, and was in force then.
+    known: Option<String>,
+    /// Whether the rules in force could not be written to it.
+    unwritten: bool,
+}
+
+/// A file that was replaced, or holds the text already.
+#[derive(Debug)]
+pub struct Replaced {
+    /// The number of the change whose earlier state was kept, or why none was; none: there was nothing to keep.
+    pub kept: Option<Result<u64>>,
+    /// Whether it held what was never in force, as after a change by hand. That is kept then.
+    pub was_by_hand: bool,
+}
+
+impl RuleFile {
+    /// This is in the file, and in force.
+    pub fn holds(&mut self, text: &str) {
+        (self.known, self.unwritten) = (Some(text.to_owned()), false);
+    }
+
+    /// Whether the rules in force could not be written to it, so that it holds those before.
+    pub fn is_unwritten(&self) -> bool {
+        self.unwritten
+    }
+
+    /// Replaces what the file holds by what is in force, and keeps what it held.
+    ///
+    /// # Errors
+    /// It can't be written; or somebody wrote there what can't be kept, and it is left as it is.
+    pub fn replace(&mut self, path: &Path, text: &str, change: NewChange) -> Result<Replaced> {
+        let before = match fs::read(path) {
+            Err(none) if none.kind() == io::ErrorKind::NotFound => None,
+            before => Some(before.with_context(|| format!("can't read {}", path.display()))?),
+        };
+        let before = before.filter(|before| before != text.as_bytes());
+        let was_by_hand = before
+            .as_deref()
+            .is_some_and(|before| self.known.as_ref().map(String::as_bytes) != Some(before));
+        let kept = before.map(|before| {
+            let text = String::from_utf8(before).map_err(|_| anyhow!("it is no text"))?;
+            keep(path, &text, change)
+        });
+        if was_by_hand && let Some(Err(cause)) = kept {
+            self.unwritten = false;
+            return Err(cause.context(
+                "what somebody wrote there was not in force and can't be kept, so it is left as it is",
+            ));
+        }
+        let written = store::replace(path, text.as_bytes());
+        self.unwritten = written.is_err();
+        written.with_context(|| format!("can't write {}", path.display()))?;
+        self.holds(text);
+        Ok(Replaced { kept, was_by_hand })
+    }
+}
+
+/// What whoever asked is told of the change by hand that theirs replaced.
+pub fn replaced_by_hand(path: &Path) -> String {
+    format!(
+        "{} held what was not in force, as after a change by hand: it is replaced, and kept; to have it back: `sudo gatebell rules undo`",
+        path.display()
+    )
+}
+
+/// Keeps what the file held before a change, for who wants it back. The change's number.
+pub fn keep(path: &Path, before: &str, change: NewChange) -> Result<u64> {
+    // Nobody is waited for: this thread has a firewall to run.
+    let kept = History::beside(path).try_hold()?.keep(before, change)?;
+    Ok(kept.number)
+}
+
+/// What the rule file's earlier states say of rules that were tried out and are confirmed now: what was said of them then.
+pub fn confirmed_change(tried_out: Option<ChangeNote>, file: &str, by: String) -> NewChange {
+    let ChangeNote { what, undoes, .. } = tried_out.unwrap_or_default();
+    NewChange {
+        by,
+        what: what.map_or_else(
+            || format!("confirm {file}"),
+            |what| format!("{what}, confirmed"),
+        ),
+        undoes,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = format!("gatebell-rule-file-{}-{name}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn file(&self) -> PathBuf {
+            self.0.join("rules.toml")
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _gone = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn change() -> NewChange {
+        confirmed_change(None, "f", "root".to_owned())
+    }
+
+    #[test]
+    fn what_somebody_wrote_by_hand_is_kept_and_said_where_the_rule_file_is_replaced() {
+        let folder = Folder::new("hand");
+        let path = folder.file();
+        let mut file = RuleFile::default();
+        fs::write(&path, "one").unwrap();
+        file.holds("one");
+        let replaced = file.replace(&path, "two", change()).unwrap();
+        assert!(!replaced.was_by_hand && replaced.kept.unwrap().is_ok());
+        let replaced = file.replace(&path, "three", change()).unwrap();
+        assert!(!replaced.was_by_hand, "the service's own");
+        fs::write(&path, "by hand").unwrap();
+        let replaced = file.replace(&path, "four", change()).unwrap();
+        assert!(replaced.was_by_hand);
+        let number = replaced.kept.unwrap().unwrap();
+        let kept = History::beside(&path).before(number);
+        assert_eq!(kept.as_deref(), Some("by hand"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "four");
+        // What the rules are to be is what somebody wrote already.
+        fs::write(&path, "five").unwrap();
+        let replaced = file.replace(&path, "five", change()).unwrap();
+        assert!(!replaced.was_by_hand && replaced.kept.is_none());
+    }
+
+    #[test]
+    fn what_somebody_wrote_by_hand_and_can_not_be_kept_is_left_as_it_is() {
+        let folder = Folder::new("left");
+        let path = folder.file();
+        let mut file = RuleFile::default();
+        for by_hand in [b"by hand".as_slice(), b"\xFF no text"] {
+            file.holds("one");
+            fs::write(&path, by_hand).unwrap();
+            let history = History::beside(&path);
+            // Somebody else is at it, and is not waited for.
+            let held = history.hold().unwrap();
+            let error = file.replace(&path, "two", change()).unwrap_err();
+            drop(held);
+            assert!(format!("{error:#}").contains("left as it is"), "{error:#}");
+            assert_eq!(fs::read(&path).unwrap(), by_hand);
+            assert!(!file.is_unwritten(), "it was changed by hand");
+        }
+        let _replaced = file.replace(&path, "two", change()).unwrap_err();
+        // There is none yet.
+        fs::remove_file(&path).unwrap();
+        let replaced = file.replace(&path, "two", change()).unwrap();
+        assert!(!replaced.was_by_hand && replaced.kept.is_none());
+    }
+
+    #[test]
+    fn a_rule_file_that_could_not_be_written_is_known_for_the_old_one() {
+        let folder = Folder::new("unwritten");
+        let path = folder.0.join("gone").join("rules.toml");
+        let mut file = RuleFile::default();
+        file.holds("one");
+        assert!(file.replace(&path, "two", change()).is_err());
+        assert!(file.is_unwritten());
+        fs::create_dir(folder.0.join("gone")).unwrap();
+        fs::write(&path, "one").unwrap();
+        let replaced = file.replace(&path, "three", change()).unwrap();
+        assert!(!replaced.was_by_hand, "it held the rules before");
+        assert!(!file.is_unwritten());
+    }
+
+    #[test]
+    fn a_change_that_is_confirmed_is_kept_under_what_it_was_when_it_was_tried_out() {
+        let tried_out = ChangeNote {
+            what: Some("add web".to_owned()),
+            undoes: Some(3),
+            replaces: Some(7),
+        };
+        let change = confirmed_change(Some(tried_out), "rules.toml", "ann".to_owned());
+        assert_eq!(
+            (change.what.as_str(), change.undoes, change.by.as_str()),
+            ("add web, confirmed", Some(3), "ann")
+        );
+        let change = confirmed_change(None, "rules.toml", "ann".to_owned());
+        assert_eq!(change.what, "confirm rules.toml");
+    }
+}
