@@ -120,10 +120,6 @@ impl Config {
     }
 }
 
-/// What it means that forwarded packets go past hooks that stand where they should.
-const GOES_PAST: &str = "forwarded packets go past the hooks that judge them, also since these were put there again: somebody before them \
-                         lets packets pass without asking who comes behind, as a program behind a queue of nftables can; end that";
-
 /// The firewall: driver, device server, rules and devices.
 pub struct Firewall {
     config: Config,
@@ -133,7 +129,7 @@ pub struct Firewall {
     zone: Zone,
     /// Sends the packets by which it is seen whether hooks judge.
     canary: Canary,
-    /// Sees what is forwarded past them.
+    /// Sees whether any that is forwarded comes by them.
     forwarded: Forwarded,
     /// When it was last looked whether all hooks are where they were put.
     hooks_looked: Instant,
@@ -476,21 +472,19 @@ impl Firewall {
     fn heal(&mut self) {
         self.hooks_looked = Instant::now();
         let silent = self.silent_hooks();
-        let past = self.forwarded.look(&self.driver);
+        let unproved = self.forwarded.silent(&self.driver);
         let mut known = silent.as_ref().map_or_else(|_| Vec::new(), Clone::clone);
-        known.extend(past.iter().flat_map(|past| past.hooks()));
+        known.extend(unproved.iter().flatten().map(|&hook| hook.to_owned()));
         let healed = self.driver.heal(&self.pins, &self.zone, &known);
-        let healed = healed.and_then(|gone| {
+        let healed = healed.and_then(|mut gone| {
             silent?;
             self.pins.outlive_us()?;
-            Ok((gone, past?))
-        });
-        let healed = healed.map_err(|cause| {
-            anyhow::anyhow!("hooks are gone and can't be put back, so that packets pass unjudged, now or once the service ends: {cause:#}; restart the service")
-        });
-        let gone = healed.and_then(|(gone, past)| {
-            anyhow::ensure!(!past.goes_on, GOES_PAST);
+            let unproved = unproved?;
+            gone.retain(|name| !unproved.contains(&name.as_str()));
             Ok(gone)
+        });
+        let gone = healed.map_err(|cause| {
+            anyhow::anyhow!("hooks are gone and can't be put back, so that packets pass unjudged, now or once the service ends: {cause:#}; restart the service")
         });
         let gone = self.noted(Cause::Hooks, gone).unwrap_or_default();
         if !gone.is_empty() {

@@ -1,128 +1,66 @@
-//! What the kernel counts of the packets that it forwards, held against what the driver has judged of them: no canary goes there.
+//! Which packets the kernel forwards of which none comes by the driver: no canary goes there.
 //!
-//! The kernel counts behind the hook what goes on from it. So what it counts beyond what was judged went past the driver: another's
-//! program stands in the place of ours, or somebody before it lets pass without asking those behind. What others drop there is judged,
-//! and not counted by the kernel; so what was judged and did not go on is taken anew at each look.
+//! The kernel counts what it forwards; since Linux 6.7 before anybody is asked about it, and with what others refuse ahead of us or what
+//! is too large to go on. So that nothing was judged while something was counted proves nothing: the hook is attached anew, at a place of
+//! which it is known then that it is ours, and nothing is called wrong. While other packets are judged, it is not seen.
 
 use crate::driver::Driver;
 use anyhow::Result;
 use std::fs;
 
-/// What the kernel has counted in this network namespace, by version, what it calls it, and what it may have counted with it on its
-/// way there: until Linux 6.7 what was too large to go on.
-const COUNTED: [(&str, &str, Option<&str>); 2] = [
-    ("/proc/thread-self/net/snmp", "Ip:ForwDatagrams", None),
+/// What the kernel has counted in this network namespace, by version: the file, what it is called there, and the hook.
+const COUNTED: [(&str, &str, &str); 2] = [
+    (
+        "/proc/thread-self/net/snmp",
+        "Ip:ForwDatagrams",
+        "enter_forward_ipv4",
+    ),
     (
         "/proc/thread-self/net/snmp6",
         "Ip6OutForwDatagrams",
-        Some("Ip6InTooBigErrors"),
+        "enter_forward_ipv6",
     ),
 ];
-/// The hooks, by what their links are called.
-const HOOKS: [&str; 2] = ["enter_forward_ipv4", "enter_forward_ipv6"];
-/// After so many looks at which something was judged, and nothing had gone past, it is taken to be over.
-const CLEAN_LOOKS: u32 = 12;
 
 /// What was seen of what is forwarded.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Forwarded {
-    before: Option<Before>,
-    /// Clean looks until it is over that packets went past us; 0: it is.
-    suspect: u32,
-    /// Some did again, although our hooks had been put there again.
-    goes_on: bool,
-}
-
-/// What was seen at the look before.
-#[derive(Clone, Copy, Debug)]
-struct Before {
-    counted: [u64; 2],
-    judged: u64,
-    /// At most so many more than were judged had gone on.
-    beyond: i64,
+    /// At the look before; none: there was none.
+    before: Option<Look>,
 }
 
 /// One look at the counters.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Look {
     /// What the kernel has counted of each version.
     counted: [u64; 2],
-    /// What the driver had judged shortly before that was read, and shortly after.
-    judged: [u64; 2],
-}
-
-/// What came of a look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Past {
-    /// The versions of which packets went past us since the look before.
-    pub versions: [bool; 2],
-    /// They still do, although our hooks were put there again.
-    pub goes_on: bool,
-}
-
-impl Past {
-    /// The hooks by which they did not come, by what their links are called.
-    pub fn hooks(self) -> impl Iterator<Item = String> {
-        let hooks = HOOKS.into_iter().zip(self.versions);
-        hooks
-            .filter(|(_, is_past)| *is_past)
-            .map(|(hook, _)| hook.to_owned())
-    }
+    /// What the driver has judged.
+    judged: u64,
 }
 
 impl Forwarded {
-    /// Looks whether packets went past the driver since the look before.
-    pub fn look(&mut self, driver: &Driver) -> Result<Past> {
-        let judged = || -> Result<u64> {
-            let verdicts = driver.verdicts()?;
-            let refused = verdicts.blocked_forward;
-            Ok(verdicts.allowed_forward.wrapping_add(refused))
-        };
-        let before = judged()?;
-        let counted = COUNTED.map(|(file, name, beside)| {
+    /// The hooks by which nothing came since the look before, though the kernel forwarded something, by what their links are called.
+    pub fn silent(&mut self, driver: &Driver) -> Result<Vec<&'static str>> {
+        let counted = COUNTED.map(|(file, name, _)| {
             // Without IPv6 there is no such file, and nothing of it is forwarded.
             let text = fs::read_to_string(file).unwrap_or_default();
-            let beside = beside.and_then(|name| counter(&text, name));
-            counter(&text, name)
-                .unwrap_or_default()
-                .wrapping_sub(beside.unwrap_or_default())
+            counter(&text, name).unwrap_or_default()
         });
-        let judged = [before, judged()?];
+        let verdicts = driver.verdicts()?;
+        let judged = verdicts
+            .allowed_forward
+            .wrapping_add(verdicts.blocked_forward);
         Ok(self.meet(Look { counted, judged }))
     }
 
-    fn meet(&mut self, Look { counted, judged }: Look) -> Past {
-        let all = counted[0].wrapping_add(counted[1]);
-        // Each packet is judged first and counted then: the one number was read too early, the other one too late.
-        let [most, least] = judged.map(|judged| all.wrapping_sub(judged).cast_signed());
-        let before = self.before.unwrap_or(Before {
-            counted,
-            judged: judged[1],
-            beyond: most,
-        });
-        let is_past = least > before.beyond;
-        if is_past {
-            self.goes_on |= self.suspect > 0;
-            self.suspect = CLEAN_LOOKS;
-        } else if judged[1] != before.judged {
-            self.suspect = self.suspect.saturating_sub(1);
-            self.goes_on &= self.suspect > 0;
+    fn meet(&mut self, look: Look) -> Vec<&'static str> {
+        let before = self.before.replace(look).unwrap_or(look);
+        if look.judged != before.judged {
+            return Vec::new();
         }
-        let beyond = if is_past {
-            most
-        } else {
-            most.min(before.beyond)
-        };
-        self.before = Some(Before {
-            counted,
-            judged: judged[1],
-            beyond,
-        });
-        let grew = [0, 1].map(|version| counted[version] != before.counted[version]);
-        Past {
-            versions: grew.map(|grew| is_past && grew),
-            goes_on: self.goes_on,
-        }
+        let versions = COUNTED.iter().zip(look.counted.iter().zip(before.counted));
+        let silent = versions.filter(|(_, (now, before))| **now != *before);
+        silent.map(|((_, _, hook), _)| *hook).collect()
     }
 }
 
@@ -150,17 +88,6 @@ fn counter(text: &str, wanted: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn look(v4: u64, v6: u64, judged: [u64; 2]) -> Look {
-        Look {
-            counted: [v4, v6],
-            judged,
-        }
-    }
-
-    fn hooks(past: Past) -> Vec<String> {
-        past.hooks().collect()
-    }
-
     #[test]
     fn the_kernels_counters_are_found_by_their_names_wherever_they_stand() {
         let snmp = "Ip: Forwarding ForwDatagrams InDelivers\nIp: 1 77 5\nIcmp: InMsgs\nIcmp: 3\n";
@@ -172,37 +99,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forwarded_past_us_is_seen_by_version_and_what_is_judged_is_not() {
+    fn a_hook_is_silent_where_something_is_forwarded_and_nothing_judged() {
         let mut forwarded = Forwarded::default();
-        // What was before is not known; packets are judged while it is looked.
-        let none = Past::default();
-        assert_eq!(forwarded.meet(look(100, 50, [40, 60])), none);
-        assert_eq!(forwarded.meet(look(1100, 550, [1530, 1560])), none);
-        // Refused, or dropped by somebody behind us.
-        assert_eq!(forwarded.meet(look(1100, 550, [9000, 9000])), none);
-        assert_eq!(forwarded.meet(look(1100, 550, [9000, 9000])), none);
-        // One past us is enough.
-        assert_eq!(
-            hooks(forwarded.meet(look(1101, 550, [9000, 9000]))),
-            [HOOKS[0]]
+        let mut silent = |v4, v6, judged| {
+            let counted = [v4, v6];
+            forwarded.meet(Look { counted, judged })
+        };
+        let [v4, v6] = COUNTED.map(|(_, _, hook)| hook);
+        assert!(
+            silent(100, 50, 7).is_empty(),
+            "what was before is not known"
         );
-        assert_eq!(forwarded.meet(look(1111, 550, [9010, 9010])), none);
-        assert_eq!(hooks(forwarded.meet(look(1112, 553, [9010, 9010]))), HOOKS);
-    }
-
-    #[test]
-    fn what_goes_past_hooks_that_were_put_there_again_is_trouble_until_it_is_long_over() {
-        let mut forwarded = Forwarded::default();
-        forwarded.meet(look(0, 0, [0, 0]));
-        assert!(!forwarded.meet(look(1, 0, [0, 0])).goes_on);
-        assert!(!forwarded.meet(look(1, 0, [0, 0])).goes_on);
-        assert!(forwarded.meet(look(2, 0, [0, 0])).goes_on);
-        // Nothing comes: nothing is known.
-        assert!(forwarded.meet(look(2, 0, [0, 0])).goes_on);
-        for n in 1..CLEAN_LOOKS as u64 {
-            assert!(forwarded.meet(look(2 + n, 0, [n, n])).goes_on, "{n}");
-        }
-        let n = u64::from(CLEAN_LOOKS);
-        assert!(!forwarded.meet(look(2 + n, 0, [n, n])).goes_on);
+        assert!(silent(100, 50, 7).is_empty(), "nothing comes");
+        assert!(silent(200, 90, 8).is_empty(), "something is judged");
+        assert!(silent(200, 90, 9).is_empty(), "all of it is refused");
+        assert_eq!(silent(201, 90, 9), [v4]);
+        assert_eq!(silent(201, 91, 9), [v6]);
+        assert_eq!(silent(205, 95, 9), [v4, v6]);
+        assert!(silent(205, 95, 9).is_empty());
     }
 }
