@@ -188,8 +188,10 @@ impl<M: Memory, const LONGEST: usize> Reader<M, LONGEST> {
     /// A [`Lie`] of the other side's.
     pub fn waiting(&self) -> Result<u64, Lie> {
         let (mut position, mut count) = (self.position, 0);
+        // Up to there: who writes may go on, or lie, for as long as it is counted.
+        let end = self.memory.producer();
         loop {
-            match self.look(position)? {
+            match self.look_until(position, end)? {
                 Found::Nothing => return Ok(count),
                 Found::Discarded { next } => position = next,
                 Found::Record { next, .. } => (position, count) = (next, count + 1),
@@ -420,9 +422,20 @@ mod tests {
         }
     }
 
-    /// A ring of which the other side says at each look that half a record more than was said last is there, and so no record ends where
-    /// a look has found that something ends.
-    struct Racing(Cell<u64>);
+    /// A ring of which the other side says at each look that a record more is there than at the last one: first this many bytes.
+    struct Racing {
+        first: u64,
+        looks: Cell<u64>,
+    }
+
+    impl Racing {
+        fn from(first: u64) -> Self {
+            Self {
+                first,
+                looks: Cell::new(0),
+            }
+        }
+    }
 
     impl Memory for Racing {
         fn size(&self) -> u64 {
@@ -433,8 +446,8 @@ mod tests {
         }
         fn set_consumer(&self, _: u64) {}
         fn producer(&self) -> u64 {
-            let looks = self.0.replace(self.0.get() + 1);
-            16 + 32 * looks
+            let looks = self.looks.replace(self.looks.get() + 1);
+            self.first + 32 * looks
         }
         fn header(&self, _: u64) -> u32 {
             24
@@ -446,7 +459,8 @@ mod tests {
 
     #[test]
     fn a_record_that_goes_beyond_what_was_there_is_a_lie_and_keeps_no_reader() {
-        let (mut reader, mut count) = (Reader::new(Racing(Cell::new(0))), 0);
+        // Half a record: none ends where a look has found that something ends.
+        let (mut reader, mut count) = (Reader::new(Racing::from(16)), 0);
         let drained = reader.drain(|_| {
             count += 1;
             assert!(count < 10, "it goes on and on");
@@ -454,6 +468,9 @@ mod tests {
         });
         let lie = Lie("a record longer than what is there");
         assert_eq!((drained, count), (Err(lie), 0));
+        // A whole one: there is always one more.
+        let reader = Reader::new(Racing::from(32));
+        assert_eq!(reader.waiting(), Ok(1));
     }
 
     #[test]
