@@ -5,6 +5,7 @@ mod driver;
 
 use crate::driver::loaded;
 use crate::io::{End, Sent};
+use crate::kernel;
 use crate::{App, refused};
 use channel::Refusal;
 use channel::driver::wdm::{Channel, Installed, Late, nt};
@@ -104,6 +105,10 @@ pub fn notifies(app: &App<'_>) {
         );
         drained += app.drain().records;
     }
+    // A notice is there before its signal: the last one's is under way until the timer has ended.
+    kernel::until(None, |kernel| {
+        (kernel.deferred == 0 && kernel.armed.is_empty()).then_some(())
+    });
     app.machine.process_starts(app.process);
     assert_eq!(app.drain().records, 1, "of the process");
 }
