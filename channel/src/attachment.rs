@@ -230,8 +230,8 @@ impl<S: System> Attachment<S> {
         }
     }
 
-    /// Hands over everything that is there, until nothing is or the closure stops it: [`DrainFlow`] says how. What was not handed over
-    /// then stays for the next drain: the next wait is ready at once.
+    /// Hands over everything that is there, until nothing is, a ring full was handed over or the closure stops it: [`DrainFlow`] says
+    /// how. What was not handed over then stays for the next drain: the next wait is ready at once.
     ///
     /// # Errors
     /// [`Error::Contract`] if the driver broke the contract, [`Error::System`] if it, or what stands before it, is gone; and the

@@ -296,6 +296,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_guides_driver_is_linked_as_that_which_is_compiled() {
+        let flags = |config: &str| -> Vec<String> {
+            let (_, rest) = config
+                .split_once("[target.bpfel-unknown-none]\n")
+                .expect("a table");
+            let lines = rest.lines().take_while(|line| !line.is_empty());
+            lines.map(str::to_owned).collect()
+        };
+        let shown = written("tripwire/driver/.cargo/config.toml").expect("it is shown");
+        let compiled = fs::read_to_string(place::root().join(".cargo/config.toml"));
+        assert_eq!(flags(&shown), flags(&compiled.expect("the clone's")));
+    }
+
     fn dependencies(manifest: &str) -> Vec<&str> {
         let (_, rest) = manifest.split_once("[dependencies]\n").expect("a table");
         let lines = rest.lines().take_while(|line| !line.starts_with('['));

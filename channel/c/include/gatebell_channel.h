@@ -289,8 +289,8 @@ enum GbStatus gb_wait(const struct GbAttachment *attachment,
                       enum GbEnding *ending);
 
 /**
- * Hands over everything that is there, in order, until nothing is left or a callback returns false; what was not handed over stays for
- * the next drain. `on_lost` may be NULL: losses are in the account too. `records`, if it is not NULL, gets how many were handed over.
+ * Hands over everything that is there, in order, until nothing is left, a ring full was handed over or a callback returns false; what was
+ * not handed over stays for the next drain. `on_lost` may be NULL: losses are in the account too. `records`, if it is not NULL, gets how many were handed over.
  *
  * # Safety
  * `attachment` is NULL, or came from gb_attach() and is not released; the callbacks can be called with `context` and do not unwind;
