@@ -154,6 +154,9 @@ impl Command {
         match self {
             #[cfg(target_os = "linux")]
             Self::Watch(_) | Self::Top(_) => true,
+            // What nobody was shown, nobody answers.
+            #[cfg(target_os = "linux")]
+            Self::Ask(arguments) => arguments.sits(),
             // What was expected is to be found out, whoever reads.
             Self::DryRun(arguments) => arguments.expect.is_empty(),
             _ => false,

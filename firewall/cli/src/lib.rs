@@ -78,13 +78,8 @@ pub fn run(arguments: &Arguments) -> u8 {
         (Ok(_), Err(error)) => Error::Output(error),
         (Err(error), _) => error,
     };
-    let lines = error.to_string();
-    let lines: Vec<_> = lines.lines().map(rules::clean_line).collect();
-    say(format_args!(
-        "{}error:{0:#} {}",
-        style::ERROR,
-        lines.join("\n")
-    ));
+    let text = rules::clean_lines(&error.to_string());
+    say(format_args!("{}error:{0:#} {text}", style::ERROR));
     1
 }
 

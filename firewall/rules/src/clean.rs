@@ -30,6 +30,13 @@ pub fn clean_line(line: &str) -> String {
     parts.join("\t")
 }
 
+/// The same of a text of several lines: they stay lines.
+#[must_use]
+pub fn clean_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(clean_line).collect();
+    lines.join("\n")
+}
+
 /// Whether a character is one that people see, and that a terminal only shows.
 #[must_use]
 pub fn is_visible(c: char) -> bool {
@@ -70,6 +77,7 @@ mod tests {
             clean_line("a\tb\u{202e}\x1b[2J\n"),
             "a\tb\\u{202e}\u{fffd}[2J\u{fffd}"
         );
+        assert_eq!(clean_lines("a\u{202e}\n\tb\r\nc\n"), "a\\u{202e}\n\tb\nc");
     }
 
     #[test]

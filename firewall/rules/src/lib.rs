@@ -101,7 +101,7 @@ mod value;
 pub mod words;
 
 pub use address::Addresses;
-pub use clean::{clean, clean_line, is_visible};
+pub use clean::{clean, clean_line, clean_lines, is_visible};
 pub use compile::{Combination, Sets, Table};
 pub use device::{device_words, names_device};
 pub use host::HostPattern;

@@ -178,7 +178,8 @@ pub fn taken(applied: &Applied) -> String {
 fn warn(applied: &Applied) {
     let warning = style::WARNING;
     for text in &applied.warnings {
-        say(format_args!("{warning}warning:{warning:#} {}", clean(text)));
+        let text = rules::clean_lines(text);
+        say(format_args!("{warning}warning:{warning:#} {text}"));
     }
 }
 

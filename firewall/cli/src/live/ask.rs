@@ -8,7 +8,6 @@ use clap::{Args, ValueHint};
 use control::{Client, Given, Lasts, Question};
 use firewall_abi::asking::Width;
 use firewall_abi::packet::Verdict;
-use rules::clean;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -56,6 +55,13 @@ pub struct QuestionArguments {
     /// Print one JSON object for each question
     #[arg(long)]
     pub json: bool,
+}
+
+impl QuestionArguments {
+    /// Whether it waits for questions and for what is typed.
+    pub(crate) const fn sits(&self) -> bool {
+        !self.list && self.answer.is_none()
+    }
 }
 
 /// An answer.
@@ -233,7 +239,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
                     }
                     // Somebody else was quicker, or its time was over.
                     Err(control::Failed::Refused { message, .. }) => {
-                        writeln!(out, "{}", clean(&message))?
+                        writeln!(out, "{}", rules::clean_lines(&message))?
                     }
                     Err(other) => return Err(other.into()),
                 }

@@ -5,7 +5,7 @@ use crate::Error;
 use crate::arguments::AskArguments;
 use crate::style;
 use control::{Fallback, Stats, Status};
-use rules::clean;
+use rules::{clean, clean_lines};
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 use view::status;
@@ -19,8 +19,8 @@ Exit codes:
 
 /// Says how the firewall is; 1 if something is not as it should be.
 pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error> {
-    let (status, stats) = match connect(&arguments.socket) {
-        Ok(mut service) => (service.status()?, service.stats()?),
+    let (status, mut service) = match connect(&arguments.socket) {
+        Ok(mut service) => (service.status()?, service),
         Err(none) => {
             let folder = arguments.socket.parent();
             let Some(fallback) = folder.and_then(Fallback::read) else {
@@ -37,7 +37,9 @@ pub fn status(arguments: &AskArguments, out: &mut dyn Write) -> Result<u8, Error
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
-        print(&status, &stats, now, out)?;
+        // Where the counters can't be had, it is all the more of use what is wrong.
+        let stats = service.stats().ok();
+        print(&status, stats.as_ref(), now, out)?;
     }
     Ok(u8::from(!status.trouble.is_empty()))
 }
@@ -56,23 +58,29 @@ fn print_fallback(fallback: &Fallback, as_json: bool, out: &mut dyn Write) -> Re
         "{error}gatebelld does not run{error:#}: {}",
         clean(judges)
     )?;
-    writeln!(out, "{error}why{error:#}        {}", clean(cause))?;
+    writeln!(out, "{error}why{error:#}        {}", clean_lines(cause))?;
     Ok(())
 }
 
-fn print(status: &Status, stats: &Stats, now: u64, out: &mut dyn Write) -> Result<(), Error> {
+fn print(
+    status: &Status,
+    stats: Option<&Stats>,
+    now: u64,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
     let title = clean(&status::title(status, now));
     let (service, rest) = title.split_once(',').unwrap_or((&title, ""));
     let strong = style::STRONG;
     writeln!(out, "{strong}{service}{strong:#},{rest}")?;
     let faint = style::FAINT;
     let lines = status::lines(status);
-    for (what, text) in lines.into_iter().chain([status::judged(stats)]) {
+    for (what, text) in lines.into_iter().chain(stats.map(status::judged)) {
         writeln!(out, "{faint}{what:<10}{faint:#} {}", clean(&text))?;
     }
     let warning = style::WARNING;
     for trouble in &status.trouble {
-        writeln!(out, "{warning}trouble{warning:#}    {}", clean(trouble))?;
+        let trouble = clean_lines(trouble);
+        writeln!(out, "{warning}trouble{warning:#}    {trouble}")?;
     }
     Ok(())
 }
@@ -96,7 +104,7 @@ mod tests {
             netns: None,
             in_force: true,
             judges: "nftables does; restart it".to_owned(),
-            cause: "the driver is broken".to_owned(),
+            cause: "the driver is broken:\nline 2".to_owned(),
         };
         let text = serde_json::to_vec(&fallback).unwrap();
         std::fs::write(folder.join(control::FALLBACK_FILE), text).unwrap();
@@ -105,8 +113,7 @@ mod tests {
             assert_eq!(status(&ask(json), &mut shown).unwrap(), 1);
             anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string()
         };
-        let lines =
-            "gatebelld does not run: nftables does; restart it\nwhy        the driver is broken\n";
+        let lines = "gatebelld does not run: nftables does; restart it\nwhy        the driver is broken:\nline 2\n";
         assert_eq!(said(false), lines);
         let object: serde_json::Value = serde_json::from_str(&said(true)).unwrap();
         assert_eq!(object["trouble"][0], "nftables does; restart it");
@@ -120,7 +127,7 @@ mod tests {
             left_in: 3,
             ..Stats::default()
         };
-        print(&view::example::status(), &stats, 1090, &mut shown).unwrap();
+        print(&view::example::status(), Some(&stats), 1090, &mut shown).unwrap();
         let shown = anstream::adapter::strip_str(&String::from_utf8(shown).unwrap()).to_string();
         let lines: Vec<_> = shown.lines().collect();
         assert_eq!(
