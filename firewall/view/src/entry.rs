@@ -13,7 +13,7 @@ use firewall_abi::packet::{
 };
 use firewall_abi::process::Process;
 use rules::Protocol;
-pub use rules::clean;
+pub use rules::{clean, clean_lines};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;

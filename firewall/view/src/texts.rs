@@ -96,7 +96,7 @@ static SPOKEN: OnceLock<Language> = OnceLock::new();
 thread_local! {
     /// The language on this thread alone.
     #[cfg_attr(
-        windows,
+        all(windows, target_env = "gnu"),
         expect(
             clippy::missing_const_for_thread_local,
             reason = "it is const; the macro makes a function of that on this system, and the lint sees the function"

@@ -649,17 +649,17 @@ sets-rule-file = Regeldatei
 
 ## Netze
 
-networks-none = In { $file } steht kein Netz. Regeln können nur in manchen Netzen an sein, zu Hause und nicht im Café: bitte dort ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, gateway, gateway_hardware), und network = "seine id" in die Regeln, die dort an sein sollen. Wo dieser Rechner jetzt ist:
-networks-route = Die Standardroute von hier:
+networks-none = In { $file } steht noch kein Netz. Regeln lassen sich auf Netze beschränken, etwa auf das zu Hause: dazu in die Datei ein [[network]] schreiben, mit id und dem, woran es erkannt wird (interface, gateway, gateway_hardware), und network = "seine id" in jede Regel, die nur dort an sein soll. Hier ist dieser Rechner jetzt:
+networks-route = Standardroute:
 networks-no-route = Es gibt jetzt keine Standardroute: woran ein Netz erkannt wird, steht hier, sobald es eine gibt.
 networks-copy = Als Netz kopieren
-networks-copy-this = Die Standardroute über { $device } als Netz kopieren
+networks-copy-this = Die Standardroute { $route } als Netz kopieren
 networks-row = { $network }: { $presence }, erkannt an { $keys }, an: { $on }, aus: { $off }, { $remarks }
 networks-row-elsewhere = { $name }: { $means }
 networks-no-rule = keine Regel
-networks-in-none = als ob in keinem
-networks-in-none-means = Eine Standardroute führt anderswohin als aus einem dieser Netze.
-networks-unknown = als ob unbekannt
+networks-in-none = angenommen: in keinem
+networks-in-none-means = Es gibt eine Standardroute, aber durch keines dieser Netze.
+networks-unknown = angenommen: nicht bekannt
 networks-unknown-means = Es gibt keine Standardroute, oder ihr Router hat sich noch nicht gemeldet.
 networks-blocking = blockiert, bis es bekannt ist: { $rules }
 networks-late = die Regeln sind noch nicht umgeschaltet
@@ -683,7 +683,7 @@ status-kernel = Kernel
 status-packets = Pakete
 status-judged = Pakete
 status-judged-way = { $way } { $judged } = { $allowed } erlaubt + { $refused } abgewiesen
-status-judged-left = { $counted } + { $left } dem überlassen, der sie bekommt, und niemand bekam sie
+status-judged-left = { $counted } + { $left }, die niemand angenommen hat
 status-told = Was Programmen gemeldet wurde
 status-balances = Jeder Eintrag ist verbucht: was angeboten wurde, wurde geschrieben oder ging verloren.
 status-no-balance = Die Bücher stimmen in diesem Augenblick nicht; bleibt es dabei, bitte melden: gatebell audit
@@ -696,8 +696,8 @@ status-connects = Verbindungsversuche
 status-connects-refused = { $refused } sofort abgelehnt, noch vor dem ersten Paket
 status-nobody = an niemanden
 status-left-in = { $count ->
-    [one] 1 Paket blieb dem überlassen, der es bekommt, und niemand bekam es
-   *[other] { $count } Pakete blieben dem überlassen, der sie bekommt, und niemand bekam sie
+    [one] 1 Paket, das niemand annahm
+   *[other] { $count } Pakete, die niemand annahm
 }: meist probiert jemand Ports, die hier niemand hat
 status-rejected = zurückgewiesen
 status-rejects = benachrichtigte Absender: { $answered }; zu viele, um sie zu benachrichtigen: { $untold }; fehlgeschlagene Antworten: { $failed }
@@ -707,8 +707,8 @@ status-names-unread = { $count ->
    *[other] { $count } DNS-Antworten fanden keinen Platz oder waren nicht lesbar: wovon sie sprachen, hat keinen Namen
 }
 status-names-joined-none = { $count ->
-    [one] 1 Adresse einer DNS-Antwort kam in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein anderer Resolver sagte es, oder es fehlte Platz
-   *[other] { $count } Adressen aus DNS-Antworten kamen in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein anderer Resolver sagte es, oder es fehlte Platz
+    [one] einmal kam eine DNS-Antwort oder eine Adresse daraus in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein anderer Resolver sagte es, oder es fehlte Platz
+   *[other] { $count }-mal kam eine DNS-Antwort oder eine Adresse daraus in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein anderer Resolver sagte es, oder es fehlte Platz
 }
 status-connections = Verbindungen
 status-flows = { $flows } von { $most }

@@ -647,16 +647,16 @@ sets-rule-file = the rule file
 
 ## Networks
 
-networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] there, with an id and by what it is known (interface, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
-networks-route = The default route of here:
+networks-none = There is no network in { $file }. Rules can be on in some networks alone, at home and not in a café: write a [[network]] into the file, with an id and by what it is known (interface, gateway, gateway_hardware), and network = "its id" in the rules that are to be on there. Where this machine is now is:
+networks-route = Default route:
 networks-no-route = There is no default route now: by what a network is known is shown here once there is one.
 networks-copy = Copy as a network
-networks-copy-this = Copy the default route by { $device } as a network
+networks-copy-this = Copy the default route { $route } as a network
 networks-row = { $network }: { $presence }, known by { $keys }, on: { $on }, off: { $off }, { $remarks }
 networks-row-elsewhere = { $name }: { $means }
 networks-no-rule = no rule
 networks-in-none = as if in none
-networks-in-none-means = A default route leads elsewhere than out of any of these networks.
+networks-in-none-means = There is a default route, and it goes by none of these networks.
 networks-unknown = as if not known
 networks-unknown-means = There is no default route, or its gateway has not been heard from.
 networks-blocking = blocking until it is known: { $rules }
@@ -705,8 +705,8 @@ status-names-unread = { $count ->
    *[other] { $count } answers of DNS found no room or could not be read: what they told of has no name
 }
 status-names-joined-none = { $count ->
-    [one] 1 address of an answer of DNS joined no set by name: nobody was seen to ask, another resolver said so, or there was no room
-   *[other] { $count } addresses of answers of DNS joined no set by name: nobody was seen to ask, another resolver said so, or there was no room
+    [one] once an answer of DNS, or an address of one, joined no set by name: nobody was seen to ask, another resolver said so, or there was no room
+   *[other] { $count } times an answer of DNS, or an address of one, joined no set by name: nobody was seen to ask, another resolver said so, or there was no room
 }
 status-connections = connections
 status-flows = { $flows } of { $most }

@@ -10,7 +10,7 @@ use control::{NetworkStatus, RouteStatus};
 use eframe::egui::{self, RichText, Ui};
 use egui_extras::TableRow;
 use rules::{Effect, NO_NETWORKS, Network, NetworkRules, Presence};
-use view::entry::clean;
+use view::entry::{clean, clean_lines};
 use view::network::{known_by, route_keys};
 use view::status;
 use view::text;
@@ -129,7 +129,8 @@ fn no_networks(ui: &mut Ui, seen: &Seen) {
             let text = network_text(route, seen);
             ui.add_space(8.0);
             egui::Frame::group(ui.style()).show(ui, |ui| {
-                ui.add(egui::Label::new(RichText::new(text.trim_end()).monospace()).wrap());
+                let shown = RichText::new(clean_lines(&text)).monospace();
+                ui.add(egui::Label::new(shown).wrap());
             });
             copy(ui, route, text);
         }
@@ -147,7 +148,7 @@ fn routes(ui: &mut Ui, seen: &Seen) {
             ui.horizontal_wrapped(|ui| {
                 copy(ui, route, network_text(route, seen));
                 ui.label(text!("networks-route"));
-                ui.label(RichText::new(route_keys(route).join("  ")).monospace());
+                ui.label(RichText::new(clean(&route_keys(route).join("  "))).monospace());
             });
         }
         no_route(ui, seen);
@@ -164,11 +165,14 @@ fn no_route(ui: &mut Ui, seen: &Seen) {
 
 fn copy(ui: &mut Ui, route: &RouteStatus, text: String) {
     let button = ui.button(text!("networks-copy"));
-    let said = text!("networks-copy-this", device = clean(&route.interface));
+    let said = text!(
+        "networks-copy-this",
+        route = clean(&route_keys(route).join(", "))
+    );
     button.widget_info(|| {
         egui::WidgetInfo::labeled(egui::accesskit::Role::Button, true, said.as_str())
     });
-    if button.on_hover_text(&text).clicked() {
+    if button.on_hover_text(clean_lines(&text)).clicked() {
         ui.ctx().copy_text(text);
     }
 }

@@ -7,6 +7,9 @@ use egui::{Key, OutputCommand};
 use rules::Presence;
 use view::example::routes;
 
+/// The button of the route by the wireless network.
+const COPY: &str = "Copy the default route interface = \"wlan0\", gateway = \"192.0.2.1\", gateway_hardware = \"02:00:5e:10:00:01\" as a network";
+
 const RULES: &str = "[default]\ninbound = 'block'\noutbound = 'allow'\n\n[[rule]]\nid = 'shares'\naction = 'allow'\n\
     network = 'home'\n\n[[rule]]\nid = 'no-mail'\naction = 'block'\nnetwork = ['!home', '!office']\n\n[[rule]]\nid = \
     'asks'\naction = 'ask'\ndirection = 'out'\nnetwork = 'office'\n\n[[network]]\nid = 'home'\ngateway = '192.0.2.1'\ngateway_hardware = \
@@ -76,7 +79,7 @@ fn the_networks_are_listed_with_by_what_each_is_known_whether_it_is_there_and_wh
              default route goes by wlan0, gateway 192.0.2.1; ours",
             "office: not there, known by interface eth*, wlan7, on: no rule, off: no-mail, asks, the default route goes by \
              wlan0, not eth*, wlan7",
-            "as if in none: A default route leads elsewhere than out of any of these networks.",
+            "as if in none: There is a default route, and it goes by none of these networks.",
             "as if not known: There is no default route, or its gateway has not been heard from.",
         ]
     );
@@ -173,7 +176,7 @@ fn where_there_is_no_network_the_page_says_how_one_is_written_and_offers_the_one
     let text = "[[network]]\nid = \"home\"\ninterface = \"wlan0\"\ngateway = \"192.0.2.1\"\ngateway_hardware = \
                 \"02:00:5e:10:00:01\"\n";
     assert!(sees(&window, text.trim_end()));
-    let copy = "Copy the default route by wlan0 as a network";
+    let copy = COPY;
     for _ in 0..20 {
         if window.get_by_label(copy).accesskit_node().is_focused() {
             break;
@@ -200,11 +203,7 @@ fn the_page_of_the_networks_fits_a_small_window_with_large_text() {
         keys(&mut window, &[Key::ArrowDown, Key::ArrowDown]);
         told(&mut window, &mut service);
         assert!(!rows(&window).is_empty(), "the table has room at {size}");
-        for name in [
-            "Networks",
-            "Close",
-            "Copy the default route by wlan0 as a network",
-        ] {
+        for name in ["Networks", "Close", COPY] {
             let place = window.get_by_label(name).rect();
             assert!(
                 place.max.x <= size.x && place.max.y <= size.y && place.height() > 8.0,

@@ -363,7 +363,7 @@ fn the_pages_of_what_was_fit_a_small_window_with_large_text_and_long_names() {
             keys(&mut window, &[egui::Key::ArrowDown]);
             work(&mut window, &mut rules);
             let tabs = [
-                "Live", "Programs", "History", "Rules", "Answers", "Sets", "Status",
+                "Live", "Programs", "History", "Rules", "Answers", "Sets", "Networks", "Status",
             ];
             // Where there is little room, the rest of the details is scrolled to.
             let more = if size.y < 400.0 { "Close" } else { "Copy" };
