@@ -43,7 +43,7 @@ pub struct KeptText {
     pub text: String,
 }
 
-/// RuleSlot of the two texts.
+/// Which of the two texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleSlot {
     Confirmed,
@@ -229,7 +229,7 @@ pub struct Holder {
     pub start: u64,
 }
 
-/// RuleSlot process says that it has this folder. It may have ended.
+/// Which process says that it has this folder. It may have ended.
 pub fn holder(folder: &Path) -> Option<Holder> {
     let said = fs::read_to_string(folder.join(LOCK)).ok()?;
     let (pid, start) = said.trim_end().split_once(' ')?;

@@ -126,7 +126,9 @@ impl StoredAnswer {
             Some(IpAddr::V6(remote)) if remote.to_ipv4_mapped().is_some() => {
                 bail!("{remote} is an IPv4 address, and is written as one")
             }
-            Some(remote) if remote.is_unspecified() => bail!("any other end is null, not {remote}"),
+            Some(IpAddr::V6(remote)) if remote.is_unspecified() => {
+                bail!("any other end is null, not {remote}")
+            }
             _ => Ok(()),
         }
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// The file, in the folder for what is kept.
 pub const FILE: &str = "members.json";
 
-/// The file on disk: each key is there, and no other. A member must not stay for ever because its end was lost, nor be another one
-/// because what another release says of it is not known here.
+/// The file on disk, with no key that is not known here. A member must not stay for ever because its end was lost, nor be another one
+/// because another release says more of it.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Written {
@@ -35,7 +35,7 @@ pub struct WrittenMember {
     #[serde(deserialize_with = "Option::deserialize")]
     pub until: Option<u64>,
     /// The name by which it is in it; none: it was added.
-    #[serde(deserialize_with = "Option::deserialize")]
+    #[serde(default)]
     pub name: Option<String>,
 }
 
@@ -162,7 +162,6 @@ mod tests {
         let good = r#"{"sets":["a"],"members":[{"set":"a","address":"192.0.2.1","until":null,"name":null}],"at":1}"#;
         for (cut, with) in [
             (r#","until":null"#, ""),
-            (r#","name":null"#, ""),
             (r#","at":1"#, ""),
             (r#""name":null"#, r#""name":null,"prefix":24"#),
         ] {
