@@ -504,6 +504,10 @@ past-left-out = Es wurde mehr aufbewahrt, als hier gezeigt wird: { $count ->
     [one] 1 ältere Zeile fehlt
    *[other] { $count } ältere Zeilen fehlen
 }. Alles: gatebell history
+past-unread = { $count ->
+    [one] 1 Zeile ist nicht lesbar und fehlt
+   *[other] { $count } Zeilen sind nicht lesbar und fehlen
+}: vielleicht hat sie eine spätere Version geschrieben
 past-not-kept = Es wird nichts aufbewahrt: gatebelld wurde mit --history-days 0 gestartet.
 past-filtered = Nichts, was aus dieser Zeit aufbewahrt wurde, entspricht dem Filter.
 past-nothing = Aus dieser Zeit wurde nichts aufbewahrt. Was Ihre eigenen Programme tun, erscheint hier, sobald sie mit anderen sprechen; was die Programme anderer tun, sieht nur root: sudo gatebell history

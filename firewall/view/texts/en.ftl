@@ -508,6 +508,10 @@ past-left-out = More was kept than is shown here: { $count ->
     [one] 1 older row is
    *[other] { $count } older rows are
 } left out. All of it: gatebell history
+past-unread = { $count ->
+    [one] 1 row can't be read and is left out
+   *[other] { $count } rows can't be read and are left out
+}: a later release may have written them
 past-not-kept = Nothing is kept of what happens: gatebelld was started with --history-days 0.
 past-filtered = Nothing that was kept of this time is what the filter asks for.
 past-nothing = Nothing was kept of this time. What your own programs do is shown here once they talk with others; what others' programs do is shown to root alone: sudo gatebell history

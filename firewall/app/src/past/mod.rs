@@ -262,6 +262,8 @@ pub struct Model {
     pub keeps_nothing: bool,
     /// What it says to everything instead.
     pub unreachable: Option<String>,
+    /// Rows that it can't read.
+    pub unread: u64,
     /// How often it was asked.
     pub asked: u32,
 }
@@ -280,7 +282,7 @@ impl Service for Model {
         Ok(Kept {
             rows,
             left_out,
-            unread: 0,
+            unread: self.unread,
         })
     }
 

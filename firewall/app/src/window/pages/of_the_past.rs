@@ -52,11 +52,12 @@ pub fn show(
     let (seen, followed) = (state.seen().cloned(), state.is_followed());
     drop(state);
     match seen {
-        Some(Ok(seen)) if seen.rows.is_empty() => {
+        Some(Ok(seen)) if seen.rows.is_empty() && seen.kept.unread == 0 => {
             egui::CentralPanel::default().show(ui, |ui| nothing(ui, &seen, wanted));
         }
         Some(Ok(seen)) => {
-            if seen.wanted.since != wanted.since || seen.kept.left_out > 0 {
+            let is_short = seen.kept.left_out > 0 || seen.kept.unread > 0;
+            if seen.wanted.since != wanted.since || is_short {
                 egui::Panel::top("of what").show(ui, |ui| of_what(ui, &seen, wanted));
             }
             show(ui, &seen);
@@ -76,10 +77,16 @@ fn of_what(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
         ui.label(text!("past-reading"));
     }
     if seen.kept.left_out > 0 {
-        let words = text!("past-left-out", count = seen.kept.left_out);
-        let text = RichText::new(words).color(colours::lost(ui));
-        ui.add(egui::Label::new(text).wrap());
+        lost(ui, text!("past-left-out", count = seen.kept.left_out));
     }
+    if seen.kept.unread > 0 {
+        lost(ui, text!("past-unread", count = seen.kept.unread));
+    }
+}
+
+fn lost(ui: &mut Ui, words: String) {
+    let text = RichText::new(words).color(colours::lost(ui));
+    ui.add(egui::Label::new(text).wrap());
 }
 
 /// Why nothing is to be seen, and what can be done.

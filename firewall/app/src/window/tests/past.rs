@@ -279,6 +279,24 @@ fn what_was_kept_is_shown_row_by_row_and_put_together_with_a_chart() {
 }
 
 #[test]
+fn rows_that_can_not_be_read_are_said_beside_the_others_and_where_there_is_no_other() {
+    for page in ["Programs", "History"] {
+        let (mut window, mut service, _) = on(page);
+        service.unread = 2;
+        for _ in 0..2 {
+            window.get_by_label("week").click();
+            window.run_steps(2);
+            told(&mut window, &mut service);
+            assert!(sees(&window, "2 rows can't be read and are left out"));
+            service.rows.clear();
+            window.get_by_label("hour").click();
+            window.run_steps(2);
+            told(&mut window, &mut service);
+        }
+    }
+}
+
+#[test]
 fn what_was_kept_is_filtered_as_it_is_typed_and_a_row_is_allowed_by_a_click() {
     let (mut window, mut service, mut rules) = on("History");
     let line = window.get_by_role(accesskit::Role::TextInput);
