@@ -1,9 +1,9 @@
-//! Rule files changed by command.
+//! Rule files, and sets, changed by command.
 #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
 mod commands;
 
-use commands::{File, command, err, gatebell, nobody, out};
+use commands::{File, command, err, gatebell, gatebell_given, nobody, out};
 use std::path::{Path, PathBuf};
 
 const RULES: &str = "# Ours.\n[default]\ninbound = \"block\"\noutbound = \"allow\"   # for now\n\n\
@@ -345,4 +345,14 @@ fn each_key_of_a_rule_is_an_option_and_a_question_becomes_an_answer_by_command()
     let output = file.rules(&answered);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     assert!(!file.text().contains("answer"), "{}", file.text());
+}
+
+#[test]
+fn an_empty_list_for_a_set_changes_nothing_and_is_no_failure() {
+    for change in ["add", "remove"] {
+        let arguments = ["set", change, "banned", "-", "--socket", "/nobody/is/there"];
+        let done = gatebell_given(b"\n", &arguments);
+        assert_eq!(done.status.code(), Some(0), "{}", err(&done));
+        assert!(err(&done).contains("nothing was changed"));
+    }
 }

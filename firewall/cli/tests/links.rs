@@ -3,7 +3,7 @@
 
 mod commands;
 
-use commands::{err, gatebell_given, out};
+use commands::{err, gatebell, gatebell_given, out};
 use std::io::Write;
 use std::process::Output;
 
@@ -120,6 +120,22 @@ fn what_is_no_ip_is_counted_by_its_name() {
         shown.contains("4 not judged: not IP (ARP 2, MPLS 1, PPPoE 1)"),
         "{shown}"
     );
+}
+
+#[test]
+fn what_can_not_be_read_on_says_why() {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&pcap(101, &talk())).unwrap();
+    let mut packed = packed.finish().unwrap();
+    packed.truncate(packed.len() - 4);
+    let cut = gatebell_given(&packed, &["dry-run", "rules.toml", "--pcap", "-"]);
+    let folder = gatebell(&["dry-run", "rules.toml", "--pcap", "."]);
+    for (output, why) in [(cut, "unexpected end of file"), (folder, "s a directory")] {
+        let said = err(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("can't be read on after packet "), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
 }
 
 #[test]

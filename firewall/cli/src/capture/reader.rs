@@ -8,6 +8,7 @@ use pcap_parser::{
     PcapError, PcapHeader, SimplePacketBlock, create_reader,
 };
 use std::io::{self, Read};
+use std::sync::{Arc, Mutex, PoisonError};
 
 const FIRST_BUFFER: usize = 1 << 16;
 /// No block is longer: a length beyond it is a lie.
@@ -62,10 +63,12 @@ pub enum Broken {
         why: &'static str,
     },
     /// It can't be read.
-    #[error("the capture can't be read on after packet {packets}")]
+    #[error("the capture can't be read on after packet {packets}: {cause}")]
     Unreadable {
         /// Good packets before.
         packets: u64,
+        /// What was said by who reads it, or unpacks it.
+        cause: String,
     },
     /// No packet in it is of a kind of link that is read here.
     #[error("nothing in the capture could be judged: {kinds}; {advice}what is read here: {KNOWN}")]
@@ -85,6 +88,25 @@ pub struct Capture {
     interfaces: Vec<Interface>,
     capacity: usize,
     packets: u64,
+    failed: Failure,
+}
+
+/// Why it could not be read on, which the library does not hand on.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<String>>);
+
+impl Failure {
+    fn note(&self, cause: &io::Error) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cause.to_string();
+    }
+
+    fn after(&self, packets: u64) -> Broken {
+        let cause = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Broken::Unreadable {
+            packets,
+            cause: cause.clone(),
+        }
+    }
 }
 
 /// What a capture says of one of its interfaces.
@@ -112,8 +134,9 @@ impl Capture {
     /// # Errors
     /// It is none.
     pub fn new(source: impl Read + Send + 'static) -> Result<Self, Broken> {
-        let reader = reader(source).map_err(|error| match error {
-            PcapError::ReadError => Broken::Unreadable { packets: 0 },
+        let failed = Failure::default();
+        let reader = reader(source, &failed).map_err(|error| match error {
+            PcapError::ReadError => failed.after(0),
             _ => Broken::NoCapture,
         })?;
         let in_blocks = reader.data().starts_with(&SECTION);
@@ -123,6 +146,7 @@ impl Capture {
             interfaces: Vec::new(),
             capacity: FIRST_BUFFER,
             packets: 0,
+            failed,
         })
     }
 
@@ -172,9 +196,8 @@ impl Capture {
     }
 
     fn read_on(&mut self) -> Result<(), Broken> {
-        self.reader.refill().map_err(|_| Broken::Unreadable {
-            packets: self.packets,
-        })
+        let refilled = self.reader.refill();
+        refilled.map_err(|_| self.failed.after(self.packets))
     }
 
     fn grow(&mut self) -> Result<(), Broken> {
@@ -192,18 +215,24 @@ impl Capture {
 /// A reader for what is there, unpacked.
 fn reader(
     source: impl Read + Send + 'static,
+    failed: &Failure,
 ) -> Result<Box<dyn PcapReaderIterator + Send>, PcapError<&'static [u8]>> {
-    let mut source = Filling(source);
+    let filling = |source| Filling {
+        source,
+        failed: failed.clone(),
+    };
+    let mut source = filling(Box::new(source) as Box<dyn Read + Send>);
     let mut begins = [0; GZIP.len()];
     let read = source.read(&mut begins).map_err(|_| PcapError::ReadError)?;
     let begins = begins.get(..read).unwrap_or_default().to_vec();
     let packed = begins == GZIP;
     let whole = io::Cursor::new(begins).chain(source);
-    if packed {
-        create_reader(FIRST_BUFFER, Filling(MultiGzDecoder::new(whole)))
+    let whole: Box<dyn Read + Send> = if packed {
+        Box::new(MultiGzDecoder::new(whole))
     } else {
-        create_reader(FIRST_BUFFER, Filling(whole))
-    }
+        Box::new(whole)
+    };
+    create_reader(FIRST_BUFFER, filling(whole))
 }
 
 fn damaged(packets: u64, why: &'static str) -> Broken {
@@ -365,17 +394,23 @@ impl Interface {
 }
 
 /// Reads until there is no more room: a pipe gives a capture in pieces, and the first must hold its header.
-struct Filling<R>(R);
+struct Filling {
+    source: Box<dyn Read + Send>,
+    failed: Failure,
+}
 
-impl<R: Read> Read for Filling<R> {
+impl Read for Filling {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = room.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.0.read(rest) {
+            match self.source.read(rest) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.failed.note(&error);
+                    return Err(error);
+                }
             }
         }
         Ok(filled)

@@ -139,6 +139,9 @@ fn refresh(arguments: &SetRefreshArguments, out: &mut dyn Write) -> Result<u8, E
 fn add(arguments: &SetAddArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let SetAddArguments { name, time, .. } = arguments;
     let addresses = given(&arguments.addresses)?;
+    if addresses.is_empty() {
+        return nothing_given();
+    }
     let mut client = connect(&arguments.service.socket)?;
     // To read the rules takes a while where their sets are large.
     let network = own_network();
@@ -212,6 +215,9 @@ fn warn(new: impl Iterator<Item = Finding>, set: &str) {
 fn remove(arguments: &SetRemoveArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let name = &arguments.name;
     let addresses = given(&arguments.addresses)?;
+    if addresses.is_empty() {
+        return nothing_given();
+    }
     let done = connect(&arguments.service.socket)?.remove_from_set(name, &addresses)?;
     if arguments.json {
         writeln!(out, "{}", json!(done))?;
@@ -276,6 +282,14 @@ fn list(arguments: &SetListArguments, out: &mut dyn Write) -> Result<u8, Error> 
 }
 
 /// The addresses that are named; of `-` those that standard input has.
+/// A list that is empty for once is no fault of who hands it on, as a timer does.
+fn nothing_given() -> Result<u8, Error> {
+    say(format_args!(
+        "standard input has no address: nothing was changed"
+    ));
+    Ok(0)
+}
+
 fn given(addresses: &[String]) -> Result<Vec<String>, Error> {
     let mut all = Vec::new();
     for address in addresses {
