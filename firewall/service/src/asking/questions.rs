@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 /// Questions that wait at once.
 const MOST_WAITING: usize = 256;
-/// And those of one program of one user; or, of whom nobody is known for, to one port or with one network.
+/// And those of one program of one user; or, of whom nobody is known for, to one port or with one address.
 const MOST_OF_A_PROGRAM: usize = 8;
+/// And those of whom nobody is known for with one network.
+const MOST_OF_A_NETWORK: usize = 32;
 /// And those of one user, whatever the programs; or of nobody.
 const MOST_OF_ONE: usize = 64;
 /// And those of all users but root: what root's programs and what nobody is known for ask has a share of its own.
@@ -127,13 +129,17 @@ impl Questions {
 
     /// Whether another one of this program and user may wait.
     fn has_room(&self, new: &Subject) -> bool {
-        let subjects = || self.waiting.iter().map(|waiting| &waiting.subject);
-        let of_user = subjects().filter(|other| have_one_share(other.user, new.user));
-        let of_asker = subjects().filter(|other| is_same_asker(other, new));
-        let of_users = subjects().filter(|other| is_a_users(other));
-        (!is_a_users(new) || of_users.count() < MOST_OF_USERS)
-            && of_user.count() < MOST_OF_ONE
-            && of_asker.count() < MOST_OF_A_PROGRAM
+        let fewer_than = |most: usize, count: fn(&Subject, &Subject) -> bool| {
+            let waiting = self.waiting.iter();
+            let alike = waiting.filter(|waiting| count(&waiting.subject, new));
+            alike.count() < most
+        };
+        (!is_a_users(new) || fewer_than(MOST_OF_USERS, |other, _| is_a_users(other)))
+            && fewer_than(MOST_OF_ONE, |other, new| {
+                have_one_share(other.user, new.user)
+            })
+            && fewer_than(MOST_OF_A_PROGRAM, is_same_asker)
+            && fewer_than(MOST_OF_A_NETWORK, is_of_same_network)
     }
 
     /// When something is to be done.
@@ -145,15 +151,20 @@ impl Questions {
 }
 
 /// Whether the questions count as one asker's: one program's of one user. Of whom nobody is known for, as of most that comes in, those to
-/// one port, and those with one network: who sends to a port from everywhere keeps no other port from being asked about, and who
-/// sends to every port no other network.
+/// one port, and those with one address: who sends to a port from everywhere keeps no other port from being asked about, and who
+/// sends to every port nobody else.
 fn is_same_asker(one: &Subject, other: &Subject) -> bool {
     if one.program != other.program || !have_one_share(one.user, other.user) {
         return false;
     }
     one.user != NO_USER
         || (one.protocol, one.port) == (other.protocol, other.port)
-        || network(one) == network(other)
+        || one.remote == other.remote
+}
+
+/// Whether nobody is known for either, and both are with one network: who has all of its addresses keeps no other from being asked about.
+fn is_of_same_network(one: &Subject, other: &Subject) -> bool {
+    (one.user, other.user) == (NO_USER, NO_USER) && network(one) == network(other)
 }
 
 /// The network of the other end, in so far as it is known: 24 bits of an IPv4 address, 64 of an IPv6 address.
@@ -271,10 +282,16 @@ mod tests {
         let every_port = (0..200).map(|port| comes_in([192, 0, 2, 7], port));
         let new = questions.meet(asked(every_port), usual, now);
         assert_eq!(new.len(), MOST_OF_A_PROGRAM);
-        let others = [
-            comes_in([198, 51, 100, 1], 22),
-            comes_in([198, 51, 101, 1], 22),
-        ];
+        // A neighbour of one who sends from each address of their network, to one port and then to all of them.
+        let mut sends = |from: u16, ports: u16| {
+            let all = (0..ports).flat_map(|port| (0..100).map(move |host| (port, host)));
+            let all = all.map(|(port, host)| comes_in([198, 51, 100, 100 + host], from + port));
+            questions.meet(asked(all), usual, now).len()
+        };
+        assert_eq!(sends(9001, 1), MOST_OF_A_PROGRAM);
+        assert_eq!(sends(22, 1), MOST_OF_A_PROGRAM);
+        assert_eq!(sends(9100, 50), MOST_OF_A_NETWORK - 2 * MOST_OF_A_PROGRAM);
+        let others = [23, 443].map(|port| comes_in([198, 51, 101, 1], port));
         assert_eq!(questions.meet(asked(others), usual, now).len(), 2);
     }
 
