@@ -9,6 +9,7 @@ use firewall_abi::rules::{PAGE_WORDS, Page};
 use lab::OUTSIDE_V6;
 use nix::sched::{CloneFlags, setns};
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 use zone::probe::{guest, reaches, refuses_to};
@@ -181,8 +182,11 @@ fn a_program_in_the_place_of_ours_for_what_is_forwarded_is_found_out_by_what_is_
 
 #[test]
 fn what_others_refuse_of_what_is_forwarded_is_no_trouble() {
-    let log = std::env::temp_dir().join(format!("gatebell-others-{}", std::process::id()));
-    let zone = Protected::with_log(RULES, &[], &[], File::create(&log).unwrap());
+    let path = std::env::temp_dir().join(format!("gatebell-others-{}", std::process::id()));
+    let written = File::create(&path).unwrap();
+    let mut log = File::open(&path).unwrap();
+    fs::remove_file(path).unwrap();
+    let zone = Protected::with_log(RULES, &[], &[], written);
     let guest = guest(&zone);
     let refuses = zone.inside(
         "nft add table inet others && nft add chain inet others first \
@@ -195,8 +199,8 @@ fn what_others_refuse_of_what_is_forwarded_is_no_trouble() {
         assert!(!reaches(&guest.0, (OUTSIDE, 80), false));
         assert!(!is_red(&zone));
     }
-    let said = fs::read_to_string(&log).unwrap();
-    fs::remove_file(log).unwrap();
+    let mut said = String::new();
+    log.read_to_string(&mut said).unwrap();
     assert!(!said.contains("were gone"), "{said}");
 }
 
