@@ -9,7 +9,7 @@
 use crate::folders;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat};
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, fstatfs};
 use std::fs::{self, File};
 use std::io::Read;
@@ -28,6 +28,17 @@ pub struct FileState {
     inode: u64,
     bytes: i64,
     changed: (i64, i64),
+}
+
+impl FileState {
+    /// By what the kernel says of a file.
+    pub const fn of(about: &FileStat) -> Self {
+        Self {
+            inode: about.st_ino,
+            bytes: about.st_size,
+            changed: (about.st_ctime, about.st_ctime_nsec),
+        }
+    }
 }
 
 impl ForeignFolder {
@@ -111,12 +122,7 @@ impl ForeignFolder {
         if about.st_uid != self.owner {
             return Err(format!("it belongs to user {}", about.st_uid));
         }
-        let state = FileState {
-            inode: about.st_ino,
-            bytes: about.st_size,
-            changed: (about.st_ctime, about.st_ctime_nsec),
-        };
-        Ok(Some((file.into(), state)))
+        Ok(Some((file.into(), FileState::of(&about))))
     }
 }
 

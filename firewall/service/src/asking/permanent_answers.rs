@@ -5,14 +5,15 @@ use super::stored::{StoredAnswer, StoredAnswerKey, StoredVerdict};
 use crate::answered_programs::AnsweredPrograms;
 use crate::driver::Driver;
 use crate::folders;
+use crate::foreign_folder::FileState;
 use crate::troubles::Trouble;
 use anyhow::{Context, Result, bail};
 use firewall_abi::asking::{Answer, Subject};
 use firewall_abi::packet::Reason;
+use nix::sys::stat::stat;
 use rules::SystemResolver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The file of answers that hold for always, in the folder for what is kept.
@@ -38,19 +39,6 @@ struct Put {
     answer: StoredVerdict,
 }
 
-/// By what a file is known to be as it was: inode, length, and when it was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileState([i128; 3]);
-
-impl FileState {
-    /// None: it is not there, or can't be looked at.
-    fn of(path: &Path) -> Option<Self> {
-        let found = fs::metadata(path).ok()?;
-        let changed_ns = i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec());
-        Some(Self([found.ino().into(), found.len().into(), changed_ns]))
-    }
-}
-
 impl PermanentAnswers {
     /// What is kept in this folder. A file that can't be read is left alone, answers nothing, and is trouble.
     pub fn open(folder: &Path) -> Self {
@@ -66,10 +54,15 @@ impl PermanentAnswers {
         self.folder.join(FILE)
     }
 
+    /// The file as it is now; none: it is not there, or can't be looked at.
+    fn state_now(&self) -> Option<FileState> {
+        stat(&self.path()).ok().as_ref().map(FileState::of)
+    }
+
     fn read(&mut self) {
         let path = self.path();
         // Looked at before it is read: what changes meanwhile is read again.
-        self.state = FileState::of(&path);
+        self.state = self.state_now();
         let read = if path.exists() {
             folders::check(&self.folder).and_then(|()| parse(&fs::read_to_string(&path)?))
         } else {
@@ -93,7 +86,7 @@ impl PermanentAnswers {
 
     /// Reads it if somebody else has changed it, or if it could not be read.
     fn read_again(&mut self) {
-        if self.trouble.holds() || self.state != FileState::of(&self.path()) {
+        if self.trouble.holds() || self.state != self.state_now() {
             self.read();
         }
     }
@@ -129,7 +122,7 @@ impl PermanentAnswers {
         let text = serde_json::to_string_pretty(&kept)? + "\n";
         store::replace(&path, text.as_bytes())
             .with_context(|| format!("can't write {}", path.display()))?;
-        self.state = FileState::of(&path);
+        self.state = self.state_now();
         self.kept = kept;
         Ok(())
     }
