@@ -112,7 +112,7 @@ pub use network::{
     NetworkRules, Presence, RuleNetworks, Sighting, as_if,
 };
 pub use own_network::{Login, OwnNetwork};
-pub use paths::{quoted, with_whole_paths};
+pub use paths::with_whole_paths;
 pub use protocol::Protocol;
 pub use report::{Errors, Finding, suggestion};
 pub use resolver::{NoResolver, Resolver, SetFile};

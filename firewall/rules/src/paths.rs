@@ -1,6 +1,6 @@
 //! The files of sets by their whole paths, so that a text means the same wherever it is kept.
 
-use std::fmt::Write;
+use crate::document::text_value;
 use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -31,7 +31,7 @@ pub fn with_whole_paths(text: &str, folder: &Path) -> String {
             continue;
         };
         whole.push_str(before);
-        whole.push_str(&quoted(&folder.join(path).display().to_string()));
+        whole.push_str(&text_value(&folder.join(path).display().to_string()));
         done = file.span().end;
     }
     whole.push_str(text.get(done..).unwrap_or_default());
@@ -42,24 +42,6 @@ fn relative<'a>(file: &'a Spanned<DeValue<'_>>) -> Option<&'a str> {
     file.get_ref()
         .as_str()
         .filter(|path| Path::new(path).is_relative())
-}
-
-/// As TOML has a string.
-#[must_use]
-pub fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            odd if odd.is_control() => {
-                // Writing into a string does not fail.
-                let _wrote = write!(quoted, "\\u{:04X}", u32::from(odd));
-            }
-            _ => quoted.push(letter),
-        }
-    }
-    quoted.push('"');
-    quoted
 }
 
 #[cfg(test)]

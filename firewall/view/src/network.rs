@@ -1,7 +1,8 @@
 //! Networks and default routes in the words of the rule file: for the command line and for the window.
 
 use control::RouteStatus;
-use rules::{Network, quoted};
+use rules::Network;
+use rules::document::text_value;
 
 /// The key of the device that a default route goes by.
 const INTERFACE: &str = "interface";
@@ -20,7 +21,7 @@ pub fn route_keys(route: &RouteStatus) -> Vec<String> {
         gateway,
         gateway_hardware,
     } = route;
-    let key = |name: &str, value: &str| format!("{name} = {}", quoted(value));
+    let key = |name: &str, value: &str| format!("{name} = {}", text_value(value));
     let mut keys = vec![key(INTERFACE, interface)];
     keys.extend(gateway.map(|gateway| key(GATEWAY, &gateway.to_string())));
     let hardware = gateway_hardware.as_deref();
@@ -34,7 +35,10 @@ pub fn text(route: &RouteStatus, taken: &[&str]) -> String {
     let others = (2..=u64::MAX).map(|number| format!("{NAME}-{number}"));
     let mut names = std::iter::once(NAME.to_owned()).chain(others);
     let name = names.find(|name| !taken.contains(&name.as_str()));
-    let mut text = format!("[[network]]\nid = {}\n", quoted(&name.unwrap_or_default()));
+    let mut text = format!(
+        "[[network]]\nid = {}\n",
+        text_value(&name.unwrap_or_default())
+    );
     for key in route_keys(route) {
         text.push_str(&key);
         text.push('\n');
