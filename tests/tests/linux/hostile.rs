@@ -10,8 +10,11 @@ use std::process::Command;
 /// The most descriptors that the kernel takes beside one message: `SCM_MAX_FD`.
 pub const MOST_BESIDE: usize = 253;
 
+/// For so many seconds a socket lingers whose data nobody reads.
+pub const LINGERS: u16 = 10;
+
 /// A connection inside a network namespace of its own whose end waits to be closed: data that nobody reads is unsent, and the
-/// socket lingers for ten seconds.
+/// socket lingers.
 pub struct Lingering {
     /// The end that waits. Who closes its last descriptor waits too.
     pub socket: TcpStream,
@@ -55,7 +58,7 @@ impl Lingering {
         }
         // Who closes it may wait, though it does not block otherwise.
         socket.set_nonblocking(false).unwrap();
-        linger(&socket, 10);
+        linger(&socket, LINGERS.into());
         Self {
             socket,
             reads_nothing,

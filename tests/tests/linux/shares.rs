@@ -11,6 +11,9 @@ use sample_abi::kind;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+/// Who is held up waits as long as somebody else's socket lingers, which is much longer.
+const HELD_UP: Duration = Duration::from_secs(hostile::LINGERS as u64 / 2);
+
 #[test]
 fn other_users_get_in_only_where_the_kernel_keeps_records_apart() {
     let host = Host::start(None);
@@ -82,7 +85,7 @@ fn an_app_that_takes_no_answers_is_hung_up_on_and_holds_nobody_up() {
     assert!(asked < 100_000, "the device server still listens");
     let before = Instant::now();
     assert_eq!(other.references().unwrap().attached, 0);
-    assert!(before.elapsed() < Duration::from_secs(1));
+    assert!(before.elapsed() < HELD_UP);
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn what_one_user_sends_on_all_connections_at_once_takes_neither_every_descriptor
         let before = Instant::now();
         assert_eq!(other.references().unwrap().attached, 0);
         drop(host.open());
-        assert!(before.elapsed() < Duration::from_secs(1), "it is held up");
+        assert!(before.elapsed() < HELD_UP, "it is held up");
         let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
         assert!(open < 900, "{open} are open");
         std::thread::sleep(Duration::from_millis(50));

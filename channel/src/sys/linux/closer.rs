@@ -23,10 +23,13 @@ const THREADS_OF_A_SHARE: usize = 2;
 const MOST_THREADS: usize = 16;
 /// A share's messages are read while fewer than these of its files wait.
 const MOST_OF_A_SHARE: usize = 256;
-/// And nobody's but root's, nor are connections taken, while as many of all shares but root's do.
+/// And nobody's but root's while as many of all shares but root's do.
 const MOST_OF_ALL: usize = 8192;
-/// What may wait, of what the process may have open: an eighth each in two such, with a message's 253 beside, leave room.
-const PART_OF_OPEN: usize = 8;
+/// What may wait while messages are read, of what the process may have open.
+const PART_OF_OPEN: usize = 16;
+/// So many times as many wait before no connection is taken either. The last message brings 253 at once: where only 1024 may be open
+/// it does not shut the door yet, and in two such that are full there is still room.
+const TIMES_AT_THE_DOOR: usize = 6;
 /// A thread closes, and does nothing else.
 const STACK: usize = 64 * 1024;
 
@@ -40,8 +43,9 @@ pub struct Closer {
 /// How many files may wait before no more are taken in.
 #[derive(Clone, Copy, Debug)]
 struct Most {
-    of_all: usize,
     of_a_share: usize,
+    of_all: usize,
+    at_the_door: usize,
 }
 
 impl Most {
@@ -57,7 +61,11 @@ impl Most {
         } else {
             MOST_OF_A_SHARE
         };
-        Self { of_all, of_a_share }
+        Self {
+            of_a_share,
+            of_all,
+            at_the_door: of_all * TIMES_AT_THE_DOOR,
+        }
     }
 }
 
@@ -130,10 +138,11 @@ impl Closer {
         share != 0 && (of_share >= self.most.of_a_share || others(&lanes) >= self.most.of_all)
     }
 
-    /// Whether so many files of all shares but root's are still to be closed that nobody is to be let in before some are.
+    /// Whether so many files of all shares but root's are still to be closed that nobody is to be let in before some are: more
+    /// than messages alone can bring, for nobody but root is heard before that.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        others(&self.lanes()) >= self.most.of_all
+        others(&self.lanes()) >= self.most.at_the_door
     }
 
     fn close(&self, share: u32, fd: OwnedFd) {
@@ -240,6 +249,9 @@ mod tests {
     use std::io::Read;
     use std::os::unix::net::UnixStream;
 
+    /// The most descriptors that come with one message: the kernel's `SCM_MAX_FD`.
+    const MOST_BESIDE: usize = 253;
+
     #[test]
     fn what_is_dropped_is_closed_and_threads_end_when_nothing_is_left() {
         let closer = Closer::default();
@@ -262,9 +274,21 @@ mod tests {
     fn what_may_wait_is_far_below_what_may_be_open() {
         for open in [1024, 4096, 65_536, 1 << 30] {
             let most = Most::of(open);
-            let two_of_them = 2 * (most.of_all + 252);
-            assert!(two_of_them < open - open / 8, "{open}: {most:?}");
+            assert!(2 * most.at_the_door < open - open / 8, "{open}: {most:?}");
             assert!(0 < most.of_a_share && 2 * most.of_a_share <= most.of_all);
+        }
+    }
+
+    #[test]
+    fn what_messages_bring_alone_keeps_nobody_from_being_let_in() {
+        for open in [1024, 4096, 65_536, 1 << 30] {
+            let closer = Closer::of_open(open);
+            let brought = Lane {
+                threads: closer.most.of_all - 1 + MOST_BESIDE,
+                ..Lane::default()
+            };
+            closer.lanes().insert(7, brought);
+            assert!(closer.is_behind(8) && !closer.is_full(), "{open}");
         }
     }
 
@@ -274,7 +298,11 @@ mod tests {
             most: Most::of(1024),
             ..Closer::default()
         };
-        let (most, of_all) = (closer.most.of_a_share, closer.most.of_all);
+        let Most {
+            of_a_share: most,
+            of_all,
+            at_the_door,
+        } = closer.most;
         let file = || OwnedFd::from(UnixStream::pair().expect("a pair of sockets").0);
         let wait = |user, files| {
             let mut lanes = closer.lanes();
@@ -290,6 +318,8 @@ mod tests {
         drop(closer.take(7, file()));
         assert_eq!(closer.lanes()[&7].waiting.len(), most + 1);
         wait(9, of_all - most);
-        assert!(closer.is_behind(8) && closer.is_full() && !closer.is_behind(0));
+        assert!(closer.is_behind(8) && !closer.is_full() && !closer.is_behind(0));
+        wait(10, at_the_door - of_all);
+        assert!(closer.is_full() && !closer.is_behind(0));
     }
 }
