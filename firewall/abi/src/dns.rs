@@ -72,7 +72,7 @@ pub struct AnswersSeen {
     pub handed: u64,
     /// Lost, because the ring was full or a packet could not be read. They label nothing.
     pub lost: u64,
-    /// Questions that were lost likewise. By what answers them no address joins a set.
+    /// Questions that were lost likewise. What answers them labels nothing, and has no address join a set.
     pub questions_lost: u64,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Rules that hold here:
 //! - The thread has no capabilities ([`crate::ring_thread`]), and says nothing to anybody.
-//! - What it can't read labels nothing. If it breaks down there are no names, and nothing else is missing.
+//! - What it can't read, or does not believe ([`Belief`]), labels nothing. If it breaks down there are no names, and nothing else is missing.
 
 use crate::driver::Driver;
 use crate::named_sets::{Belief, Join, NotJoined, Wanted, own_resolvers};
@@ -121,7 +121,7 @@ impl AddressNames {
         self.shared.belief().found_no_room(number, Instant::now());
     }
 
-    /// What had no address join a set.
+    /// What was not believed, or had no address join a set.
     pub fn not_joined(&self) -> NotJoined {
         self.shared.belief().not_joined()
     }
@@ -215,14 +215,22 @@ impl Shared {
 
     fn learn_answer(&self, ends: DnsExchange, message: &[u8], now: Instant) -> bool {
         match read(message) {
-            Ok(answered) => {
-                self.lock().learn(&answered, now);
-                return self.belief().answer(ends, &answered, now);
-            }
+            Ok(answered) => return self.believe(ends, &answered, now),
             Err(Unread::NoAddress) => {}
             Err(Unread::Broken) => self.count_unread(),
         }
         false
+    }
+
+    fn believe(&self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
+        let mut belief = self.belief();
+        if !belief.believes(ends, answered, now) {
+            return false;
+        }
+        let joins = belief.learn(answered, ends.resolver, now);
+        drop(belief);
+        self.lock().learn(answered, now);
+        joins
     }
 
     fn count_unread(&self) {
@@ -287,5 +295,76 @@ impl Driver {
     /// What became of the answers of DNS that the zone got.
     pub fn answers_seen(&self) -> Result<AnswersSeen> {
         self.value("DNS_SEEN", 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firewall_abi::dns;
+
+    const CLIENT: [u8; 4] = [192, 0, 2, 1];
+    const OWN: [u8; 4] = [192, 0, 2, 53];
+    const CHOSEN: [u8; 4] = [203, 0, 113, 9];
+    const BANK: &[u8] = b"\x04bank\x07example\0\0\x01\0\x01";
+    const PORT: u16 = 4000;
+
+    /// A datagram as the driver hands it on, in a record of so many bytes.
+    fn record(
+        bytes: usize,
+        (from, to): ([u8; 4], [u8; 4]),
+        ports: [u16; 2],
+        said: &[u8],
+    ) -> Vec<u8> {
+        let length = 28 + said.len();
+        let ip = [0x45, 0, 0, length as u8, 0, 0, 0, 0, 64, 17, 0, 0];
+        let ports: Vec<u8> = ports.iter().flat_map(|port| port.to_be_bytes()).collect();
+        let udp = [0, length as u8 - 20, 0, 0];
+        let packet = [&ip[..], &from, &to, &ports, &udp, said].concat();
+        let word = |number: usize| (number as u32).to_ne_bytes();
+        let mut record = [word(length), word(length), word(3), word(0)].concat();
+        record.extend(packet);
+        record.resize(bytes, 0);
+        record
+    }
+
+    fn question(id: u8, resolver: [u8; 4]) -> Vec<u8> {
+        let said = [&[0, id, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], BANK].concat();
+        record(QUESTION, (CLIENT, resolver), [PORT, dns::PORT], &said)
+    }
+
+    /// An answer that the bank is at this address.
+    fn answer(id: u8, resolver: [u8; 4], address: [u8; 4]) -> Vec<u8> {
+        let header = [0, id, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
+        let at = [0xc0, 12, 0, 1, 0, 1, 0, 1, 0, 0, 0, 4];
+        let said = [&header[..], BANK, &at, &address].concat();
+        let bytes = size_of::<AnswerPacket>();
+        record(bytes, (resolver, CLIENT), [dns::PORT, PORT], &said)
+    }
+
+    #[test]
+    fn an_answer_of_another_resolver_or_to_what_was_not_asked_names_no_address() {
+        let shared = Shared::default();
+        shared.belief().ask_them(vec![OWN.into()]);
+        let hears = |asked: Option<Vec<u8>>, answer: &[u8]| {
+            if let Some(asked) = asked {
+                shared.learn(&asked);
+            }
+            shared.learn(answer);
+            shared.lock().name_of(CHOSEN.into(), Instant::now())
+        };
+        assert_eq!(hears(None, &answer(1, OWN, CHOSEN)), None);
+        let other_number = answer(3, OWN, CHOSEN);
+        assert_eq!(hears(Some(question(2, OWN)), &other_number), None);
+        let accomplice = answer(4, CHOSEN, CHOSEN);
+        assert_eq!(hears(Some(question(4, CHOSEN)), &accomplice), None);
+        let in_its_name = answer(5, OWN, CHOSEN);
+        assert_eq!(hears(Some(question(5, CHOSEN)), &in_its_name), None);
+        let not_joined = shared.belief().not_joined();
+        assert_eq!((not_joined.unasked, not_joined.strange), (3, 1));
+        let true_one = answer(6, OWN, CHOSEN);
+        let name = hears(Some(question(6, OWN)), &true_one);
+        assert_eq!(name.as_deref(), Some("bank.example"));
+        assert_eq!(shared.unread.load(Ordering::Relaxed), 0);
     }
 }

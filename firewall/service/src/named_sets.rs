@@ -1,9 +1,11 @@
-//! Sets that ask for names: which answers of DNS have an address join them.
+//! Which answers of DNS are believed, and which of them have an address join a set that asks for names.
 //!
 //! Rules that hold here:
 //! - An answer is believed if the zone asked for it: from the address and to the port by which that was, with its number and its
-//!   name; and if it comes from a resolver that the set names, or else from one whom this machine asks.
-//! - It has an address join the sets that ask for the name that was asked for, and no others.
+//!   name; and if it comes from a resolver that this machine asks, or that a set names. What is not believed labels no address either:
+//!   a program that asks an accomplice's server would write the name that a person reads in its question.
+//! - It has an address join the sets that ask for the name that was asked for, and no others: of a set that names resolvers, by those
+//!   alone.
 //! - All is bounded, and what finds no room is counted.
 
 use names::{Answered, Asked, DnsExchange, Holds, Questions, Remembered};
@@ -19,8 +21,13 @@ use std::time::{Duration, Instant};
 const MOST_WAITING: usize = 4096;
 /// For so long it is said that some found no room.
 const SAID_FOR: Duration = Duration::from_secs(60);
-/// Where this machine's resolvers are: its own file, and that of systemd-resolved, whose own address is in the first.
-const RESOLVER_FILES: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+/// Where this machine's resolvers are: its own file, and those of systemd-resolved and of NetworkManager, which have what stands
+/// behind an address of this machine in the first.
+const RESOLVER_FILES: [&str; 3] = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+];
 
 /// A set that asks for names.
 #[derive(Debug)]
@@ -100,12 +107,12 @@ pub struct Join {
     pub holds: Holds,
 }
 
-/// What had no address join a set, since the service started.
+/// What was not believed, or had no address join a set, since the service started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotJoined {
-    /// Answers for a name that a set asks for, whose question was not seen.
+    /// Answers whose question was not seen.
     pub unasked: u64,
-    /// Answers for such a name from another resolver.
+    /// Answers of other resolvers than this machine and the sets name, and for a set's name of another than that set names.
     pub strange: u64,
     /// Addresses that found no room.
     pub no_room: u64,
@@ -130,19 +137,22 @@ impl Belief {
         self.questions.ask(ends, asked, now);
     }
 
-    /// Takes in an answer. True: something waits that joins a set by it.
-    pub fn answer(&mut self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
-        let is_wanted = !self.wanted.sets_of(&answered.name).is_empty();
+    /// Whether this answers what was asked, and comes from a resolver that this machine or a set names. It does so once.
+    pub fn believes(&mut self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
         if !self.questions.is_answer(ends, answered, now) {
-            self.not_joined.unasked += u64::from(is_wanted);
+            self.not_joined.unasked += 1;
             return false;
         }
         let is_named = |set: &AskingSet| set.resolvers.contains(&ends.resolver);
-        if !self.own.contains(&ends.resolver) && !self.wanted.sets.iter().any(is_named) {
-            self.not_joined.strange += u64::from(is_wanted);
-            return false;
-        }
-        let holds = self.remembered.learn(answered, ends.resolver, now);
+        let is_known = self.own.contains(&ends.resolver) || self.wanted.sets.iter().any(is_named);
+        self.not_joined.strange += u64::from(!is_known);
+        is_known
+    }
+
+    /// Takes in an answer of this resolver's that is believed. True: something waits that joins a set by it.
+    pub fn learn(&mut self, answered: &Answered, resolver: IpAddr, now: Instant) -> bool {
+        let is_wanted = !self.wanted.sets_of(&answered.name).is_empty();
+        let holds = self.remembered.learn(answered, resolver, now);
         let joins = self.joins(&holds);
         if is_wanted && joins.is_empty() && !holds.is_empty() {
             self.not_joined.strange += 1;
@@ -200,7 +210,7 @@ impl Belief {
         }
     }
 
-    /// What had no address join a set.
+    /// What was not believed, or had no address join a set.
     pub fn not_joined(&self) -> NotJoined {
         self.not_joined
     }
@@ -322,13 +332,15 @@ mod tests {
                 name: name.to_owned(),
             };
             belief.ask(ends(resolver), asked, now);
-            belief.answer(ends(resolver), &answered(name), now);
+            if belief.believes(ends(resolver), &answered(name), now) {
+                belief.learn(&answered(name), resolver, now);
+            }
             let joins = belief.take().into_iter();
             joins
                 .map(|join| format!("{} {}", join.set, join.holds.address))
                 .collect::<Vec<_>>()
         };
-        assert!(!belief.answer(ends(RESOLVER), &answered("example.org"), now));
+        assert!(!belief.believes(ends(RESOLVER), &answered("example.org"), now));
         assert_eq!(
             hears(&mut belief, RESOLVER, "example.org"),
             ["one 192.0.2.7"]

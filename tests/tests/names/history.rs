@@ -1,6 +1,6 @@
 //! What is kept, with its names.
 
-use super::resolver::Resolver;
+use super::resolver::{BELIEVED, Resolver};
 use super::{NOBODY, control, discard};
 use crate::person::Person;
 use crate::zone::Protected;
@@ -41,7 +41,7 @@ fn what_was_refused_and_what_was_reported_is_kept_with_program_rule_and_name_ove
          [[rule]]\nid = \"no-telnet\"\naction = \"block\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 23\n\
          [[rule]]\nid = \"told\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 4001\nlog = true\n\
          [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
-    let mut zone = Protected::with_options(rules, KEPT);
+    let mut zone = Protected::with_options(&format!("{rules}{BELIEVED}"), KEPT);
     let socket = control(&zone);
     let open = || {
         std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o666))

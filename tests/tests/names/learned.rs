@@ -1,17 +1,17 @@
 //! What names an address, and what does not.
 
-use super::resolver::{Resolver, answer, liar};
+use super::resolver::{BELIEVED, Resolver, answer, liar};
 use super::{Asks, answers, names, stats};
 use crate::person::{Person, Watch};
-use crate::zone::Protected;
 use crate::zone::probe::wait_until;
+use crate::zone::{Protected, RULES};
 use lab::{OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 #[test]
 fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watched() {
-    let zone = Protected::start();
+    let zone = Protected::with(&format!("{RULES}{BELIEVED}"));
     let mut watch = Watch::start(&zone, &["--kind", "packet"]);
     let before = watch.next_of(&zone, "packet");
     assert_eq!(before["destination_name"], Value::Null, "{before}");
@@ -37,8 +37,11 @@ fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watche
 
 #[test]
 fn a_name_that_a_terminal_would_obey_is_shown_by_its_numbers_and_what_is_broken_is_counted() {
-    let zone = Protected::start();
-    let resolver = Resolver::lie(&zone, &answer(b"\x06\x1b[2J\xff\0\x07example\0"));
+    const NAME: &[u8] = b"\x06\x1b[2J\xff\0\x07example\0";
+    let zone = Protected::with(&format!("{RULES}{BELIEVED}"));
+    let resolver = Resolver::lie(&zone, &answer(NAME));
+    assert_eq!(names(&zone), [], "nobody has asked for it");
+    Resolver::is_asked(&zone, NAME);
     wait_until("it is read", || !names(&zone).is_empty());
     let shown = r"\027\0912j\255\000.example".to_owned();
     assert_eq!(names(&zone), [("192.0.2.7".to_owned(), shown)]);
@@ -53,10 +56,10 @@ fn a_name_that_a_terminal_would_obey_is_shown_by_its_numbers_and_what_is_broken_
 
 #[test]
 fn what_nobody_asked_for_names_nothing_even_where_it_is_allowed() {
-    let zone = Protected::with(
+    let zone = Protected::with(&format!(
         "[default]\ninbound = \"allow\"\noutbound = \"allow\"\n\
-         [[rule]]\nid = \"none\"\naction = \"block\"\nprotocol = \"udp\"\nports = 9\n",
-    );
+         [[rule]]\nid = \"none\"\naction = \"block\"\nprotocol = \"udp\"\nports = 9\n{BELIEVED}"
+    ));
     let came_in = || Person::root(&zone).ok(&["stats", "--json"])["allowed_in"].as_u64();
     let before = came_in();
     let answer = answer(b"\x04bank\x07example\0");
@@ -67,11 +70,21 @@ fn what_nobody_asked_for_names_nothing_even_where_it_is_allowed() {
 }
 
 #[test]
+fn an_answer_of_a_server_that_a_program_chose_names_no_address_and_is_counted() {
+    const NAME: &[u8] = b"\x04bank\x07example\0";
+    let zone = Protected::start();
+    let _accomplice = Resolver::lie(&zone, &answer(NAME));
+    Resolver::is_asked(&zone, NAME);
+    wait_until("it is counted", || stats(&zone)["strange"] != 0);
+    assert_eq!(names(&zone), []);
+}
+
+#[test]
 fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() {
     const ASKED: u64 = 1000;
     /// What else comes in meanwhile, of the kernels' own on the link.
     const BESIDE: u64 = 20;
-    let zone = Protected::start();
+    let zone = Protected::with(&format!("{RULES}{BELIEVED}"));
     let _resolver = Resolver::start(&zone);
     let before = Person::root(&zone).ok(&["stats", "--json"]);
     // Nobody reads now.
@@ -88,8 +101,9 @@ fn an_answer_that_finds_no_room_is_counted_and_its_packet_passes_all_the_same() 
     let handed = more(&|stats| stats["names"]["answers"].as_u64().unwrap());
     let lost = more(&|stats| stats["names"]["lost"].as_u64().unwrap());
     println!("{came} came in, {handed} were handed on, {lost} lost");
-    // The resolver may be too slow for some questions: what it answered came in, and each of those is counted.
-    assert!(lost > 0 && handed > 0, "{after}");
+    // The resolver may be too slow for some questions: what it answered came in, and each of those is counted. All of the room may be
+    // the questions' by then.
+    assert!(lost > 0, "{after}");
     assert!((handed + lost..handed + lost + BESIDE).contains(&came));
     assert!(zone.asks("www.example", "a"), "names are learned again");
     wait_until("the last one is", || {

@@ -1,6 +1,6 @@
 //! Questions to a person, with the names of the other ends.
 
-use super::resolver::Resolver;
+use super::resolver::{BELIEVED, Resolver};
 use super::{NOBODY, control};
 use crate::person::{self, Person};
 use crate::zone::Protected;
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 #[test]
 fn a_question_names_the_other_end_and_others_than_root_hear_no_other_names() {
-    let zone = Protected::with(
+    let zone = Protected::with(&format!(
         "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 60\n\
          [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = 53\n\
-         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n",
-    );
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n{BELIEVED}"
+    ));
     let _resolver = Resolver::start(&zone);
     let connect = format!("exec 3<>/dev/tcp/{OUTSIDE}/4001");
     let user = format!("--reuid={NOBODY}");

@@ -6,6 +6,10 @@ use crate::zone::probe::wait_until;
 use lab::{OUTSIDE, OUTSIDE_V6};
 use std::process::{Child, Command, Stdio};
 
+/// Has what answers outside be believed: no file of this machine names it.
+pub const BELIEVED: &str =
+    "[[set]]\nid = \"believed\"\nnames = \"believed.example\"\nresolvers = \"10.77.0.1\"\n";
+
 /// Something outside that answers at port 53. Dropped, it is ended.
 pub struct Resolver(pub Child);
 
@@ -46,6 +50,16 @@ impl Resolver {
             answers(zone) > before
         });
         resolver
+    }
+
+    /// Asks for the name that [`answer`] says to answer for, as it stands in a message.
+    pub fn is_asked(zone: &Protected, name: &[u8]) {
+        let question = [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0], name, &[0, 1, 0, 1]].concat();
+        let escaped: String = question
+            .iter()
+            .map(|byte| format!("\\x{byte:02x}"))
+            .collect();
+        zone.inside(&format!("printf '{escaped}' > /dev/udp/{OUTSIDE}/53"));
     }
 
     pub fn run(mut command: Command) -> Self {

@@ -131,7 +131,8 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
     if names.unasked + names.strange + names.no_room > 0 {
         writeln!(
             out,
-            "sets by name: {} answers to nothing that was seen asked, {} of other resolvers, {} addresses without room: they joined none",
+            "{} answers of DNS to nothing that was seen asked, {} of resolvers that neither this machine nor a set names: they \
+             name no address and join no set; {} addresses found no room in sets by name",
             names.unasked, names.strange, names.no_room
         )?;
     }

@@ -150,11 +150,11 @@ pub struct NameStats {
     pub lost: u64,
     /// Answers that the service could not read, since it started: they name nothing.
     pub unread: u64,
-    /// Questions that found no room on that way: what answers them has no address join a set.
+    /// Questions that found no room on that way: what answers them names nothing and has no address join a set.
     pub questions_lost: u64,
-    /// Answers for names that sets ask for, which the zone was not seen to ask for, since the service started.
+    /// Answers that the zone was not seen to ask for, since the service started: they name nothing and have no address join a set.
     pub unasked: u64,
-    /// Answers for such names from other resolvers than the sets name, or than this machine asks, since then.
+    /// Answers of other resolvers than this machine asks and the sets name, or a set for its names, since then: likewise.
     pub strange: u64,
     /// Addresses that found no room in sets that ask for their names, since then.
     pub no_room: u64,
