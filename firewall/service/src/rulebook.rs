@@ -115,14 +115,14 @@ impl Rulebook {
         Ok((loaded, compiled))
     }
 
-    /// Makes the rules that were good once the confirmed ones, from their tables as they are.
+    /// Makes the rules that were good once the confirmed ones, from their tables as they are. `known` is what is known of their sets.
     pub fn put_last_good(
         &mut self,
         driver: &Driver,
         state: &State,
         good: LastGood,
-        members: &Members,
-        budget: MemoryBudget,
+        (members, budget): (&Members, MemoryBudget),
+        known: Option<Arc<KnownSets>>,
     ) -> Result<LoadedRules> {
         let compiled = good.compiled.map_err(anyhow::Error::msg)?;
         let from = TableSource {
@@ -130,7 +130,7 @@ impl Rulebook {
             text: (good.name, good.text),
             programs: good.programs,
             listed: None,
-            known: None,
+            known,
             members,
             budget,
         };
@@ -302,6 +302,7 @@ impl Rulebook {
             sets,
             was_complete: false,
             left_at: None,
+            is_stood_in_for: false,
         };
         self.note_births(&loaded);
         Ok((loaded, compiled))

@@ -254,3 +254,79 @@ fn a_switch_for_which_there_is_no_room_has_what_was_allowed_where_the_machine_wa
     assert!(connect(&inside, PORT, false).is_none());
     drop(server);
 }
+
+/// A line that each release passes over, and what it is in a text that this release can't read.
+const READ: &str = "# of another release";
+const UNREAD: &str = "= of another release";
+
+/// As another release would have left the rules: their text, and the tables that were good last.
+fn of_another_release(zone: &Protected) {
+    let text = zone.lab.folder().join("state").join("confirmed.toml");
+    let kept = fs::read_to_string(&text).unwrap();
+    assert!(kept.contains(READ), "{kept}");
+    fs::write(&text, kept.replace(READ, UNREAD)).unwrap();
+    let good = last_good(zone);
+    let mut bytes = fs::read(&good).unwrap();
+    let at = bytes
+        .windows(READ.len())
+        .position(|part| part == READ.as_bytes())
+        .unwrap();
+    bytes[at..at + READ.len()].copy_from_slice(UNREAD.as_bytes());
+    // The checksum stands behind eight bytes by which the file is known, and its format.
+    bytes[12..16].fill(0);
+    let sum = crc32(&bytes).to_ne_bytes();
+    bytes[12..16].copy_from_slice(&sum);
+    fs::write(&good, bytes).unwrap();
+}
+
+fn last_good(zone: &Protected) -> PathBuf {
+    zone.lab.folder().join("kept").join("last-good")
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| {
+            (sum >> 1) ^ (0xEDB8_8320 * (sum & 1))
+        })
+    })
+}
+
+#[test]
+fn rules_whose_text_can_not_be_read_any_more_leave_nothing_on_that_was_allowed_in_another_network()
+{
+    let text = format!("{READ}\n{}", rules());
+    let mut zone = Protected::with(&text);
+    add_pair(&zone, "gb2", "gb3", 1);
+    has_hardware(&zone, HOME_HARDWARE);
+    let inside = zone.lab.netns();
+    let server = listener(&zone, PORT);
+    goes_by(&zone, HOME);
+    is(&zone, "there");
+    assert!(connect(&inside, PORT, true).is_some());
+    wait_until("they are kept", || last_good(&zone).exists());
+    zone.service.kill();
+    of_another_release(&zone);
+    fs::write(&zone.rules, "no rules at all").unwrap();
+    goes_by(&zone, CAFE);
+    assert!(zone.start_again(), "the kernel has them");
+    let trouble = |zone: &Protected| zone.ask().status().unwrap().trouble.concat();
+    wait_until("it is said", || {
+        trouble(&zone).contains("each rule of a network is on its safe side")
+    });
+    assert!(trouble(&zone).contains("can't be read any more"));
+    assert!(connect(&inside, PORT, false).is_none());
+    assert!(
+        connect(&inside, PORT + 1, false).is_none(),
+        "blocked where home is not"
+    );
+    // Nothing is put in force anew each time that it is looked again.
+    let before = zone.ask().status().unwrap().rules.generation;
+    goes_by(&zone, HOME);
+    fs::write(&zone.rules, text).unwrap();
+    let after = zone.ask().reload().unwrap().generation;
+    assert!(after <= before + 1, "{before}, {after}");
+    is(&zone, "there");
+    wait_until("nothing is wrong", || trouble(&zone).is_empty());
+    assert!(connect(&inside, PORT, true).is_some());
+    drop(server);
+}

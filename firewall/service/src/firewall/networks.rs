@@ -53,6 +53,7 @@ impl Firewall {
         let machine = KeptLists::beside(&self.config.rules, &self.keeper);
         let by = Renewal {
             machine: &machine,
+            keeper: &self.keeper,
             here,
             members: &self.members,
             budget,

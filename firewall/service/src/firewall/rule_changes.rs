@@ -39,9 +39,11 @@ impl Firewall {
         let mut failed = None;
         for (good, what) in candidates {
             let budget = self.budget();
-            let put =
-                self.rulebook
-                    .put_last_good(&self.driver, &self.state, good, &self.members, budget);
+            let (driver, members) = (&self.driver, (&self.members, budget));
+            // Nothing is known of what an earlier service put there.
+            let put = self
+                .rulebook
+                .put_last_good(driver, &self.state, good, members, None);
             match put {
                 Ok(_) => {
                     let said = format!(

@@ -29,6 +29,11 @@ impl KnownSets {
         self.table.content == other.table.content && self.names == other.names
     }
 
+    /// Whether this is known of the table with this content.
+    pub fn is_of(&self, content: u64) -> bool {
+        self.table.content == content
+    }
+
     /// Whether the rules' file, or a list that it names, holds the address in this set.
     pub fn holds(&self, set: &str, address: IpAddr) -> bool {
         let named = |number: &u32| self.names.get(*number as usize);

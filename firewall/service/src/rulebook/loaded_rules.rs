@@ -33,6 +33,9 @@ pub struct LoadedRules {
     /// When it was last looked at and not compiled anew, although other rules of networks would be right, because not all that it names
     /// can be had now.
     pub(super) left_at: Option<Instant>,
+    /// Its text could not be read any more when the machine came into another network: other tables stand in for its own, with each
+    /// rule of a network on its safe side.
+    pub(super) is_stood_in_for: bool,
 }
 
 impl LoadedRules {
@@ -54,6 +57,7 @@ impl LoadedRules {
             sets: head.sets,
             was_complete: false,
             left_at: None,
+            is_stood_in_for: false,
         }
     }
 
@@ -92,10 +96,11 @@ impl LoadedRules {
 
     /// Whether its rules of networks open nothing wherever the machine is.
     pub(super) fn is_on_the_safe_side(&self) -> bool {
-        self.networks.as_ref().is_some_and(|placed| {
-            let PlacedNetworks { named, presences } = &**placed;
-            named.effects(presences) == named.effects(&[])
-        })
+        self.is_stood_in_for
+            || self.networks.as_ref().is_some_and(|placed| {
+                let PlacedNetworks { named, presences } = &**placed;
+                named.effects(presences) == named.effects(&[])
+            })
     }
 
     /// Whether a text of which nothing is known has the word.
@@ -176,6 +181,7 @@ pub(super) mod tests {
             sets: NO_SETS,
             was_complete: true,
             left_at: None,
+            is_stood_in_for: false,
         }
     }
 
@@ -194,5 +200,8 @@ pub(super) mod tests {
         assert!(put(Presence::Away) && put(Presence::Unknown) && !put(Presence::There));
         loaded.networks = None;
         assert!(!loaded.is_on_the_safe_side());
+        // What stands in for a text that nobody can read is made so.
+        loaded.is_stood_in_for = true;
+        assert!(loaded.is_on_the_safe_side());
     }
 }

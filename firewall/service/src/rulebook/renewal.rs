@@ -5,9 +5,12 @@
 //! - Tables from when all that the rules name could be had stay while it can't, unless one of their rules may be on in a network that
 //!   it is not for.
 //! - Where the rules that are right can't be had, each rule of a network goes to its safe side.
+//! - So it does where the text can't be read any more: then tables stand in that were made of the same text, or of what it says
+//!   without its lists.
 
 use super::{LoadedRules, MemoryBudget, NewRules, Rulebook, write_down};
 use crate::driver::Driver;
+use crate::keeper::Keeper;
 use crate::members::Members;
 use crate::programs;
 use crate::state::{RuleSlot, State};
@@ -16,12 +19,14 @@ use anyhow::{Context, Result};
 use control::Refused;
 use firewall_abi::firewall::generation_index;
 use firewall_abi::rules::NO_SETS;
-use rules::{Presence, Resolver, Rules};
+use rules::{Presence, Resolver, Rules, SetFile};
 use std::time::{Duration, Instant};
 
 /// What is said where rules can't be had as they are right in the network that the machine is in.
 const SAFE_SIDE: &str =
     "each rule of a network is on its safe side, for those that are right can't be had";
+/// What is said of a text that was read when it came into force, and can't be any more.
+const UNREADABLE: &str = "the text of the rules in force can't be read any more; mend what it is about, or apply other rules";
 /// So long tables from better times stay, before it is looked again whether all that their rules name can be had.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 
@@ -29,6 +34,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 #[derive(Clone, Copy)]
 pub struct Renewal<'a> {
     pub machine: &'a dyn Resolver,
+    /// Who has the last good rules.
+    pub keeper: &'a Keeper,
     pub here: &'a Surroundings,
     pub members: &'a Members,
     pub budget: MemoryBudget,
@@ -86,7 +93,15 @@ impl Rulebook {
         };
         let mut rules = match rules::parse(name, text, by.machine) {
             Ok(rules) => rules,
-            Err(cause) => return renewed.note(cause.into()),
+            Err(cause) => {
+                let unreadable = anyhow::Error::from(cause).context(UNREADABLE);
+                let failed = if reasons.is_elsewhere || reasons.is_stood_in_for {
+                    self.stand_in(driver, state, (which, &loaded), by, (unreadable, renewed))
+                } else {
+                    unreadable
+                };
+                return renewed.note(failed);
+            }
         };
         if reasons.leave_as_it_is(!rules.troubles().is_empty()) {
             if let Some(loaded) = self.loaded_as_mut(which) {
@@ -126,6 +141,70 @@ impl Rulebook {
         });
     }
 
+    /// Has other tables stand in for rules whose text can't be read, unless what was meant for another network is off already. Returns
+    /// why it can't, and what that leaves.
+    fn stand_in(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        (which, loaded): (RuleSlot, &LoadedRules),
+        by: Renewal<'_>,
+        (unreadable, renewed): (anyhow::Error, &mut Renewed),
+    ) -> anyhow::Error {
+        if loaded.is_on_the_safe_side() {
+            return unreadable.context(SAFE_SIDE);
+        }
+        let put = self
+            .put_back_good(driver, state, (which, loaded), by)
+            .or_else(|| self.publish_without_lists(driver, state, (which, loaded), by));
+        let Some(generation) = put else {
+            return unreadable;
+        };
+        renewed.generation = Some(generation);
+        if let Some(loaded) = self.loaded_as_mut(which) {
+            loaded.is_stood_in_for = true;
+        }
+        unreadable.context(SAFE_SIDE)
+    }
+
+    /// Puts back the tables that were made of the same text when it could be read: they are for any network.
+    fn put_back_good(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        (which, loaded): (RuleSlot, &LoadedRules),
+        Renewal {
+            keeper,
+            members,
+            budget,
+            ..
+        }: Renewal<'_>,
+    ) -> Option<u32> {
+        let (_, text) = loaded.text.as_ref()?;
+        let good = keeper.last_good().ok();
+        let good = good.filter(|good| which == RuleSlot::Confirmed && good.text == *text)?;
+        let content = good.compiled.as_ref().ok()?.sets.as_ref();
+        let content = content.map(|(content, _)| *content);
+        let known = self.sets.known_at(loaded.sets);
+        let known = known.filter(|known| content.is_some_and(|content| known.is_of(content)));
+        let put = self.put_last_good(driver, state, good, (members, budget), known);
+        put.ok().map(|loaded| loaded.generation)
+    }
+
+    /// Publishes what the text says without its lists, which may have become too large to be taken.
+    fn publish_without_lists(
+        &mut self,
+        driver: &Driver,
+        state: &State,
+        (which, loaded): (RuleSlot, &LoadedRules),
+        by: Renewal<'_>,
+    ) -> Option<u32> {
+        let (name, text) = loaded.text.as_ref()?;
+        let mut rules = rules::parse(name, text, &WithoutLists(by.machine)).ok()?;
+        self.publish(driver, state, which, (loaded, &mut rules), by)
+            .ok()
+    }
+
     fn reasons(&self, loaded: &LoadedRules, by: Renewal<'_>) -> Reasons {
         let was_looked_at = loaded
             .left_at
@@ -136,6 +215,7 @@ impl Rulebook {
             is_elsewhere: !was_looked_at && loaded.is_elsewhere(by.here),
             lacks_class: self.lacks_class(loaded, by.members),
             was_complete: loaded.was_complete,
+            is_stood_in_for: loaded.is_stood_in_for,
         }
     }
 
@@ -186,6 +266,31 @@ impl Rulebook {
     }
 }
 
+/// The machine, but for lists: none of them can be read.
+struct WithoutLists<'a>(&'a dyn Resolver);
+
+impl Resolver for WithoutLists<'_> {
+    fn set_file(&self, path: &str) -> Result<SetFile, String> {
+        Err(format!("{path} is left out"))
+    }
+
+    fn user(&self, name: &str) -> Result<u32, String> {
+        self.0.user(name)
+    }
+
+    fn other_users(&self) -> Vec<u32> {
+        self.0.other_users()
+    }
+
+    fn program_trouble(&self, path: &str) -> Option<String> {
+        self.0.program_trouble(path)
+    }
+
+    fn program(&self, path: &str) -> Option<[u64; 2]> {
+        self.0.program(path)
+    }
+}
+
 /// Why rules are compiled anew, and what speaks against it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reasons {
@@ -199,17 +304,24 @@ struct Reasons {
     lacks_class: bool,
     /// See [`LoadedRules::was_complete`].
     was_complete: bool,
+    /// See [`LoadedRules::is_stood_in_for`].
+    is_stood_in_for: bool,
 }
 
 impl Reasons {
     const fn are_any(self) -> bool {
-        self.is_unread || self.is_outdated || self.is_elsewhere || self.lacks_class
+        self.is_unread
+            || self.is_outdated
+            || self.is_elsewhere
+            || self.lacks_class
+            || self.is_stood_in_for
     }
 
     /// Whether the rules stay as they are. What was compiled when all that they name could be had is better than what is compiled now,
     /// unless a rule may be on in a network that it is not for.
     const fn leave_as_it_is(self, is_troubled: bool) -> bool {
-        let must = self.is_outdated || self.is_elsewhere && !self.was_complete;
+        let must =
+            self.is_outdated || self.is_stood_in_for || self.is_elsewhere && !self.was_complete;
         is_troubled && (self.is_unread || self.is_elsewhere) && !must
     }
 }
@@ -256,10 +368,50 @@ mod tests {
             ..complete
         };
         assert!(!other.leave_as_it_is(true));
+        // What stands in for rules goes once they can be read.
+        let stood_in_for = Reasons {
+            is_stood_in_for: true,
+            ..complete
+        };
+        assert!(stood_in_for.are_any() && !stood_in_for.leave_as_it_is(true));
         let unread = Reasons {
             is_unread: true,
             ..Reasons::default()
         };
         assert!(unread.leave_as_it_is(true) && !unread.leave_as_it_is(false));
+    }
+
+    #[test]
+    fn rules_whose_lists_can_not_be_taken_any_more_block_by_them_whatever_they_might_hold() {
+        let list = "[[set]]\nid = 'bad'\nfile = 'bad.txt'\n[[rule]]\nid = 'no'\naction = 'block'\ndestination = '@bad'\n";
+        let text = format!("{DEFAULTS}{list}{HOME}user = 'ann'\n");
+        let rules = rules::parse("r", &text, &WithoutLists(&Ann)).expect("all but lists is there");
+        let troubles: Vec<_> = rules.troubles().iter().map(ToString::to_string).collect();
+        assert!(
+            matches!(&troubles[..], [one] if one.contains("bad.txt is left out")),
+            "{troubles:?}"
+        );
+    }
+
+    /// A machine that knows one user, and has lists.
+    struct Ann;
+
+    impl Resolver for Ann {
+        fn set_file(&self, path: &str) -> Result<SetFile, String> {
+            Ok(SetFile {
+                name: path.to_owned(),
+                bytes: b"192.0.2.1".to_vec(),
+                confidential: false,
+                trouble: None,
+            })
+        }
+
+        fn user(&self, _: &str) -> Result<u32, String> {
+            Ok(1000)
+        }
+
+        fn program(&self, _: &str) -> Option<[u64; 2]> {
+            None
+        }
     }
 }
