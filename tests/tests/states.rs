@@ -347,12 +347,17 @@ struct Full(Vec<PathBuf>);
 
 impl Full {
     fn mount(folders: &[PathBuf]) -> Self {
+        Self::of(folders, "4k")
+    }
+
+    fn of(folders: &[PathBuf], size: &str) -> Self {
         for folder in folders {
             fs::create_dir_all(folder).unwrap();
-            let words = ["-t", "tmpfs", "-o", "size=4k,mode=700", "none"];
+            let options = format!("size={size},mode=700");
+            let words = ["-t", "tmpfs", "-o", &options, "none"];
             let mounted = Command::new("mount").args(words).arg(folder).status();
             assert!(mounted.unwrap().success());
-            let _as_much_as_fits = fs::write(folder.join("filler"), [0; 65536]);
+            fill(folder);
         }
         Self(folders.to_vec())
     }
@@ -364,6 +369,58 @@ impl Drop for Full {
             let _stays = Command::new("umount").arg("-l").arg(folder).status();
         }
     }
+}
+
+/// Moves the rule file to a small file system of its own, and starts the service again.
+fn on_a_small_disk(zone: &mut Protected) -> Full {
+    zone.service.stop();
+    let folder = zone.lab.folder().join("small");
+    let disk = Full::of(std::slice::from_ref(&folder), "1m");
+    free(&folder);
+    fs::copy(&zone.rules, folder.join("rules.toml")).unwrap();
+    fs::remove_file(&zone.rules).unwrap();
+    symlink(folder.join("rules.toml"), &zone.rules).unwrap();
+    zone.start_again();
+    disk
+}
+
+fn fill(folder: &Path) {
+    let _as_much_as_fits = fs::write(folder.join("filler"), vec![0; 2 << 20]);
+}
+
+fn free(folder: &Path) {
+    fs::remove_file(folder.join("filler")).unwrap();
+}
+
+#[test]
+fn a_reload_writes_what_could_not_be_written_and_takes_nothing_back_while_it_can_not_be() {
+    let mut zone = Protected::start();
+    let disk = on_a_small_disk(&mut zone);
+    let folder = &disk.0[0];
+    let trouble = || zone.ask().status().unwrap().trouble.concat();
+    fill(folder);
+    let said = zone.ask().apply("new", &allowing(), None).unwrap_err();
+    assert!(said.to_string().contains("systemctl reload"), "{said}");
+    let said = zone.ask().reload().unwrap_err();
+    assert!(said.to_string().contains("rules apply"), "{said}");
+    assert!(!refuses(&zone) && zone.ask().rules().unwrap().unwritten);
+    assert!(trouble().contains("systemctl reload"), "{}", trouble());
+    free(folder);
+    assert_eq!(fs::read_to_string(&zone.rules).unwrap(), RULES);
+    zone.ask().reload().unwrap();
+    assert_eq!(fs::read_to_string(&zone.rules).unwrap(), allowing());
+    assert!(!refuses(&zone) && !trouble().contains("rule file"));
+
+    // What somebody writes there meanwhile is what they want.
+    fill(folder);
+    zone.ask().apply("old", RULES, None).unwrap_err();
+    free(folder);
+    let by_hand = format!("# by hand\n{}", allowing());
+    fs::write(&zone.rules, &by_hand).unwrap();
+    zone.ask().reload().unwrap();
+    assert_eq!(fs::read_to_string(&zone.rules).unwrap(), by_hand);
+    assert!(!refuses(&zone) && !trouble().contains("rule file"));
+    zone.service.stop();
 }
 
 #[test]

@@ -242,8 +242,10 @@ impl Firewall {
         Ok(held.in_force())
     }
 
-    /// Reads the rule file again, as SIGHUP does. A lease that runs goes on.
+    /// Reads the rule file again, as SIGHUP does. A lease that runs goes on. What is in force and could not be written to the file is
+    /// written first, and while it can't be, nothing changes: nobody asked for the rules before.
     pub fn reload(&mut self) -> Result<Applied, Refused> {
+        self.write_what_is_owed()?;
         let reloaded = self.reload_file();
         let wrong = reloaded.as_ref().err().map(bad_file);
         let trouble = self.troubles.of(Cause::RuleFile);
@@ -251,6 +253,20 @@ impl Firewall {
         trouble.is_over();
         trouble.stands(wrong);
         reloaded
+    }
+
+    fn write_what_is_owed(&mut self) -> Result<(), Refused> {
+        let confirmed = self.rulebook.confirmed().and_then(|held| held.text.clone());
+        let owed = self.rule_file.owed(&self.config.rules);
+        let Some(((_, text), change)) = confirmed.zip(owed) else {
+            return Ok(());
+        };
+        // Somebody asked for it, and is told each time.
+        self.troubles.of(Cause::RuleFile).is_over();
+        let written = self.replace_file(&text, change);
+        written
+            .map(drop)
+            .map_err(|unwritten| Refused::System(format!("nothing was changed, for {unwritten:#}")))
     }
 
     pub(super) fn read(&self, name: &str, text: &str) -> Result<Rules, Refused> {
@@ -340,19 +356,33 @@ impl Firewall {
         text: &str,
         change: NewChange,
     ) -> Result<(Option<u64>, Option<String>), Refused> {
+        self.replace_file(text, change)
+            .map_err(|unwritten| self.incomplete(format!("{unwritten:#}")))
+    }
+
+    fn replace_file(
+        &mut self,
+        text: &str,
+        change: NewChange,
+    ) -> Result<(Option<u64>, Option<String>)> {
         let replaced = self.rule_file.replace(&self.config.rules, text, change);
-        let lost = replaced.as_ref().err().map(|cause| {
-            format!(
-                "the rules in force are not in the rule file, and are lost with the next start: {cause:#}"
+        let replaced = replaced.map_err(|cause| {
+            let file = self.config.rule_file();
+            let then = if self.rule_file.is_unwritten() {
+                format!(
+                    "make it writable or make room, then `sudo systemctl reload gatebell` writes them; to have those of the file \
+                     instead: sudo gatebell rules apply {file}"
+                )
+            } else {
+                "put that right and apply the rules again".to_owned()
+            };
+            anyhow!(
+                "the rules in force are not in the rule file {file}, whose rules return with the next start: {cause:#}; {then}"
             )
         });
+        let lost = replaced.as_ref().err().map(|lost| format!("{lost:#}"));
         self.troubles.of(Cause::RuleFile).stands(lost);
-        let replaced = replaced.map_err(|cause| {
-            self.incomplete(format!(
-                "the rule file is the old one, and its rules return with the next start: {cause:#}; put that right and \
-                 apply the rules again"
-            ))
-        })?;
+        let replaced = replaced?;
         let warning = replaced
             .was_by_hand
             .then(|| replaced_by_hand(&self.config.rules));

@@ -11,8 +11,8 @@ use store::{History, NewChange};
 pub struct RuleFile {
     /// What was read from it or written to it last, and was in force then.
     known: Option<String>,
-    /// Whether the rules in force could not be written to it.
-    unwritten: bool,
+    /// The change that is in force and could not be written to it.
+    unwritten: Option<NewChange>,
 }
 
 /// A file that was replaced, or holds the text already.
@@ -27,12 +27,19 @@ pub struct Replaced {
 impl RuleFile {
     /// This is in the file, and in force.
     pub fn holds(&mut self, text: &str) {
-        (self.known, self.unwritten) = (Some(text.to_owned()), false);
+        (self.known, self.unwritten) = (Some(text.to_owned()), None);
     }
 
     /// Whether the rules in force could not be written to it, so that it holds those before.
     pub fn is_unwritten(&self) -> bool {
-        self.unwritten
+        self.unwritten.is_some()
+    }
+
+    /// The change that could not be written and is still to be: nobody else has written to the file since.
+    pub fn owed(&self, path: &Path) -> Option<NewChange> {
+        let known = self.known.as_ref().map(String::as_bytes);
+        let is_as_known = fs::read(path).map_or(true, |there| Some(&there[..]) == known);
+        self.unwritten.clone().filter(|_| is_as_known)
     }
 
     /// Replaces what the file holds by what is in force, and keeps what it held.
@@ -50,16 +57,16 @@ impl RuleFile {
             .is_some_and(|before| self.known.as_ref().map(String::as_bytes) != Some(before));
         let kept = before.map(|before| {
             let text = String::from_utf8(before).map_err(|_| anyhow!("it is no text"))?;
-            keep(path, &text, change)
+            keep(path, &text, change.clone())
         });
         if was_by_hand && let Some(Err(cause)) = kept {
-            self.unwritten = false;
+            self.unwritten = None;
             return Err(cause.context(
                 "what somebody wrote there was not in force and can't be kept, so it is left as it is",
             ));
         }
         let written = store::replace(path, text.as_bytes());
-        self.unwritten = written.is_err();
+        self.unwritten = written.is_err().then_some(change);
         written.with_context(|| format!("can't write {}", path.display()))?;
         self.holds(text);
         Ok(Replaced { kept, was_by_hand })
@@ -181,11 +188,15 @@ mod tests {
         file.holds("one");
         assert!(file.replace(&path, "two", change()).is_err());
         assert!(file.is_unwritten());
+        assert_eq!(file.owed(&path), Some(change()), "it is tried again");
         fs::create_dir(folder.0.join("gone")).unwrap();
+        fs::write(&path, "by hand").unwrap();
+        assert_eq!(file.owed(&path), None, "somebody wants something else");
         fs::write(&path, "one").unwrap();
+        assert_eq!(file.owed(&path), Some(change()));
         let replaced = file.replace(&path, "three", change()).unwrap();
         assert!(!replaced.was_by_hand, "it held the rules before");
-        assert!(!file.is_unwritten());
+        assert!(!file.is_unwritten() && file.owed(&path).is_none());
     }
 
     #[test]
