@@ -25,6 +25,9 @@ pub struct ShowArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Print the text as it is: of the rules in force, what the rule file held before it was changed by hand
+    #[arg(long, conflicts_with_all = ["json", "as_if"])]
+    pub text: bool,
     /// Where to judge.
     #[command(flatten)]
     pub networks: AsIfArguments,
@@ -37,6 +40,10 @@ pub struct ShowArguments {
 /// Shows a rule file.
 pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let source = arguments.source()?;
+    if arguments.text {
+        out.write_all(source.text.as_bytes())?;
+        return Ok(0);
+    }
     let mut file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
     arguments.networks.put(&mut file)?;
     if arguments.json {

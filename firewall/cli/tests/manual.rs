@@ -7,6 +7,8 @@ mod place;
 
 use commands::gatebell;
 use place::Place;
+#[cfg(target_os = "linux")]
+use std::path::Path;
 use std::path::PathBuf;
 
 /// A folder of this test's own, removed at the end.
@@ -89,6 +91,117 @@ fn every_command_says_what_it_is_for_and_its_exit_codes() {
             "{name}"
         );
     });
+}
+
+/// Words behind the name where it is the product's, or a group's.
+#[cfg(target_os = "linux")]
+const PROSE: [&str; 4] = ["and", "und", "may", "aufnehmen"];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn each_command_and_option_that_a_message_names_is_there() {
+    let firewall = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let (mut named, mut wrong) = (0, Vec::new());
+    for file in [
+        "app", "cli", "control", "fetcher", "rules", "service", "view",
+    ]
+    .iter()
+    .flat_map(|part| ["src", "texts"].map(|below| firewall.join(part).join(below)))
+    .flat_map(|folder| files_below(&folder))
+    {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for said in commands_named(&text) {
+            named += 1;
+            if let Some(unknown) = unknown_word(&said) {
+                wrong.push(format!("{}: `{unknown}` in: {said}", file.display()));
+            }
+        }
+    }
+    assert!(named > 100, "{named}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(unknown_word("rules shout {name}").as_deref(), Some("shout"));
+    assert_eq!(unknown_word("rules show --txt").as_deref(), Some("--txt"));
+}
+
+/// The files of code and of texts below a folder.
+#[cfg(target_os = "linux")]
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            let ends = path.extension().and_then(|end| end.to_str());
+            match ends {
+                _ if path.is_dir() => files_below(&path),
+                Some("rs" | "ftl") => vec![path],
+                _ => Vec::new(),
+            }
+        })
+        .collect()
+}
+
+/// What stands behind the program's name wherever it is named, to the end of what may belong to it.
+#[cfg(target_os = "linux")]
+fn commands_named(text: &str) -> Vec<String> {
+    // A string of Rust's that goes on in the next line.
+    let lines: Vec<_> = text.split("\\\n").collect();
+    let whole = lines
+        .iter()
+        .map(|line| line.trim_start())
+        .collect::<String>();
+    whole
+        .split("gatebell ")
+        .skip(1)
+        .filter_map(|rest| {
+            // Two blanks stand between the columns of an example.
+            let rest = rest.split("  ").next()?;
+            let said = rest
+                .split(['`', '"', '|', ';', ',', '(', ')', ':', '\n'])
+                .next()?;
+            let is_prose = PROSE
+                .iter()
+                .any(|word| said.split(' ').next() == Some(*word));
+            (said.starts_with(|first: char| first.is_ascii_lowercase()) && !is_prose)
+                .then(|| said.to_owned())
+        })
+        .collect()
+}
+
+/// The first word that is no command or option there is.
+#[cfg(target_os = "linux")]
+fn unknown_word(said: &str) -> Option<String> {
+    let mut command = cli::command();
+    let mut is_argument = false;
+    for word in said.split_whitespace() {
+        let word = word.trim_end_matches(['.', '\'', '\\']);
+        let option = word
+            .strip_prefix("--")
+            .and_then(|option| option.split('=').next());
+        if let Some(option) = option {
+            let is_there = option.is_empty()
+                || option == "help"
+                || command
+                    .get_arguments()
+                    .any(|known| known.get_long() == Some(option));
+            if !is_there {
+                return Some(word.to_owned());
+            }
+            is_argument = true;
+        }
+        if is_argument || !command.has_subcommands() {
+            continue;
+        }
+        match command.find_subcommand(word) {
+            Some(below) => command = below.clone(),
+            None if word.chars().all(|each| each.is_ascii_lowercase()) => {
+                return Some(word.to_owned());
+            }
+            None => is_argument = true,
+        }
+    }
+    None
 }
 
 /// The fenced blocks of a document in one language.

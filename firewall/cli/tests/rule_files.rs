@@ -181,6 +181,17 @@ fn without_colours(text: &str) -> String {
 }
 
 #[test]
+fn a_rule_files_text_is_printed_as_it_is() {
+    let text = format!("# a word\r\n{DEFAULTS}no rules = [");
+    let place = File::new("as-it-is", &text);
+    let said = gatebell(&["rules", "show", "--text", &place.path]);
+    assert_eq!(said.status.code(), Some(0));
+    assert_eq!(said.stdout, text.as_bytes());
+    let asked = ["rules", "show", "--text", "--json"];
+    assert_eq!(gatebell(&asked).status.code(), Some(2));
+}
+
+#[test]
 fn foreign_text_steers_no_terminal_whatever_command_shows_it() {
     let place = File::new("steers", DEFAULTS);
     let path = |name: &str, text: &str| {

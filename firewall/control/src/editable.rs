@@ -81,8 +81,8 @@ impl std::fmt::Display for NotEditable {
             ),
             Self::ChangedByHand(file) => write!(
                 f,
-                "{} was changed and is not in force as it is now; nothing was changed: put it in force first, `sudo systemctl \
-                 reload gatebell`, or take it back: gatebell rules show",
+                "{0} was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text \
+                 | diff - {0}`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it",
                 file.display()
             ),
             Self::Failed(failed) => failed.fmt(f),

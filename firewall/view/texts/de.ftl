@@ -436,7 +436,7 @@ failed-misfit = gatebelld antwortet { $what }; bitte dieselbe Version von gatebe
 rules-no-text = Der Dienst hat die Regeln im Kernel vorgefunden und ihren Text nicht; bitte eine Regeldatei anwenden: gatebell rules apply DATEI
 rules-on-lease = Es gelten Regeln auf Probe; es wurde nichts geändert: bitte sie zuerst behalten oder zurücknehmen, `gatebell rules confirm` oder `gatebell rules revert`
 rules-unreadable = Dieses Fenster kann die geltenden Regeln nicht lesen; vielleicht ist es von einer anderen Version als der Dienst: bitte dieselbe installieren.
-rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; an den geltenden Regeln wurde nichts geändert: bitte die Datei zuerst in Kraft setzen, `sudo systemctl reload gatebell`, oder ihre Änderung zurücknehmen: gatebell rules show
+rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; an den geltenden Regeln wurde nichts geändert: bitte nachsehen, was anders ist, `gatebell rules show --text | diff - { $file }`, und die Datei dann in Kraft setzen, `sudo systemctl reload gatebell`, oder die Änderung wieder herausnehmen
 
 ## Karte, Benachrichtigung und Symbolleiste
 

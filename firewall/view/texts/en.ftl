@@ -440,7 +440,7 @@ failed-misfit = gatebelld answers { $what }; install the same release of gatebel
 rules-no-text = the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE
 rules-on-lease = rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or `gatebell rules revert`
 rules-unreadable = This window can't read the rules in force; it may be of another release than the service: install the same.
-rules-changed-by-hand = { $file } was changed and is not in force as it is now; nothing was changed: put it in force first, `sudo systemctl reload gatebell`, or take it back: gatebell rules show
+rules-changed-by-hand = { $file } was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text | diff - { $file }`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it
 
 ## The card, the notification and the tray
 

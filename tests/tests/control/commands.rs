@@ -51,6 +51,9 @@ fn each_question_is_answered_in_words_and_as_json() {
     assert!(networks.code == 0 && networks.out == said, "{networks:?}");
     let show = root.run(&["rules", "show"]);
     assert!(show.code == 0 && show.out.contains("no-telnet"), "{show:?}");
+    // Whoever changed the file by hand sees both.
+    std::fs::write(&zone.rules, "by hand").unwrap();
+    assert_eq!(root.run(&["rules", "show", "--text"]).out, RULES);
 }
 
 #[test]
