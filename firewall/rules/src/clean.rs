@@ -90,6 +90,24 @@ mod tests {
             let said = "f:5:6: `id`: `we\\u{200b}b` has a character that nobody sees, U+200B";
             assert!(wrong.contains(said), "{wrong}");
             assert!(wrong.contains("write it anew without that one"), "{wrong}");
+            assert!(!wrong.contains("emoji"), "{wrong}");
+        }
+        // An emoji is as good as a letter where it is one character, with its colour of skin or its flag.
+        for (name, unseen) in [
+            ("zu\u{1f3e0}", None),
+            ("\u{1f44d}\u{1f3fd} \u{1f1e9}\u{1f1ea}", None),
+            ("\u{1f468}\u{200d}\u{1f4bb}", Some("U+200D")),
+            ("\u{2764}\u{fe0f}", Some("U+FE0F")),
+            ("\u{2764}\u{fe0e}", Some("U+FE0E")),
+        ] {
+            let text = format!("{defaults}[[rule]]\nid = '{name}'\naction = 'block'\n");
+            let wrong = crate::parse("f", &text, &crate::NoResolver).err();
+            let wrong = wrong.map(|wrong| wrong.to_string());
+            assert_eq!(wrong.is_some(), unseen.is_some(), "{name}: {wrong:?}");
+            let said = wrong.unwrap_or_default();
+            assert!(said.contains(unseen.unwrap_or_default()), "{said}");
+            let hint = "an emoji that is one character";
+            assert_eq!(said.contains(hint), unseen.is_some(), "{said}");
         }
         // What is no name may have it, and is written so that people see it.
         let value = crate::document::text_value("/opt/\u{202e}x\u{e0041}\"");

@@ -23,8 +23,15 @@ pub(crate) fn id(value: &DeValue<'_>) -> Result<String, Wrong> {
     let text = string(value)?;
     let unseen = text.chars().find(|c| !is_visible(*c));
     if let Some(unseen) = unseen {
+        // Two names that differ by these alone look the same in most terminals.
+        let of_emoji = matches!(unseen, '\u{200d}' | '\u{fe0e}' | '\u{fe0f}');
+        let hint = if of_emoji {
+            ", as with an emoji that is one character: \u{1f3e0} and \u{1f468} are, \u{1f468} joined to another and many a symbol in colour are not"
+        } else {
+            ""
+        };
         return Err(format!(
-            "`{}` has a character that nobody sees, U+{:04X}: a name has visible ones alone; write it anew without that one",
+            "`{}` has a character that nobody sees, U+{:04X}: a name has visible ones alone; write it anew without that one{hint}",
             shown(text),
             u32::from(unseen)
         ));
