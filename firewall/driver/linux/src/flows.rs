@@ -105,6 +105,9 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         Some(entry)
     }
 
+    /// The counters move by a copy, so that two moments of another processor's are not seen, each as long as this runs and once for a
+    /// connection: what it adds to the entry that was copied is lost, and what it tells of that entry ([`tell_carried`], as the service
+    /// looks through them or another connection takes the slot) is in the copy too, and told once more.
     #[inline(never)]
     fn assure(&mut self, key: &FlowKey) {
         let Some(entry) = unconfirmed(key) else {
@@ -158,6 +161,7 @@ impl<const FORWARDS: bool> Connections for Flows<FORWARDS> {
         add(counter, more);
     }
 
+    /// What another processor adds between the telling and the removal is lost.
     #[inline(never)]
     fn remove(&mut self, key: &FlowKey) {
         tell_carried(key);
