@@ -157,6 +157,38 @@ fn what_was_answered_block_is_refused_and_not_asked_again() {
 }
 
 #[test]
+fn an_answer_to_a_link_local_address_is_refused_for_long_and_holds_for_a_time() {
+    let zone = asking("answer_within = 60", &[]);
+    let root = Person::root(&zone);
+    let sends = || {
+        let line = format!("echo > /dev/udp/fe80::99%{}/4001", lab::DEVICE);
+        zone.inside(&line).status.success()
+    };
+    assert!(!sends());
+    let asked = question(&root, 4001);
+    let id = asked["id"].to_string();
+    let answers =
+        |more: &[&str]| root.run(&[&["ask", "--answer", &id, "allow", "--for"], more].concat());
+    for long in [
+        &["always"][..],
+        &["restart"],
+        &["2h"],
+        &["always", "--width", "address"],
+    ] {
+        let said = answers(long);
+        assert!(
+            said.code == 1 && said.err.contains("another machine has fe80::99"),
+            "{said:?}"
+        );
+    }
+    assert_eq!(question(&root, 4001)["id"], asked["id"], "it waits still");
+    assert!(!sends());
+    assert!(root.run(&["ask", "--list"]).out.contains("link-local"));
+    assert_eq!(answers(&["1h"]).code, 0);
+    assert!(sends());
+}
+
+#[test]
 fn what_nobody_answers_in_its_time_becomes_of_what_the_rule_says() {
     let rule = |id: &str, port: u16, unanswered: &str| {
         format!(

@@ -20,7 +20,7 @@ pub use answers::{
     Given, HeldAnswer, HistoryPage, HistoryRow, HistoryStatus, Hits, InForce, Kept, Lasts, Lease,
     Memory, NameStats, NamedRule, NetworkStatus, Networks, PacketCounts, Question, Refused,
     RejectStats, RouteStatus, RuleNames, RuleText, SetAdded, SetMember, SetRemoved, Stats, Status,
-    SubscribedList,
+    SubscribedList, is_link_local,
 };
 #[cfg(target_os = "linux")]
 pub use client::{Client, Failed};

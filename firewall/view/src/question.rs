@@ -90,8 +90,16 @@ pub const fn can_last(question: &Question, lasts: Lasts) -> bool {
     match lasts {
         Lasts::Connection => question.of_connection,
         Lasts::Process => question.of_process,
-        Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => true,
+        Lasts::For(_) => true,
+        Lasts::UntilRestart | Lasts::Always => !question.is_of_link(),
     }
+}
+
+/// Why an answer to this question can't hold as long as others, if so.
+#[must_use]
+pub fn remark(question: &Question) -> Option<String> {
+    let of_link = question.is_of_link();
+    of_link.then(|| text!("question-of-link"))
 }
 
 /// Whether an answer that holds so long can be this wide.
@@ -299,6 +307,25 @@ mod tests {
             words(Width::Port, Lasts::Always),
             "block always: tcp port 443, whatever the address"
         );
+    }
+
+    #[test]
+    fn a_question_about_a_link_local_address_has_no_answer_for_long_and_says_why() {
+        let question = |remote: &str| Question {
+            remote: remote.parse().unwrap(),
+            ..question()
+        };
+        let offered = |question: &Question| {
+            let each = LASTS.iter().map(|choice| choice.value);
+            each.filter(|lasts| can_last(question, *lasts)).count()
+        };
+        for of_link in ["fe80::99", "169.254.7.7"].map(question) {
+            assert_eq!(offered(&of_link), LASTS.len() - 2);
+            assert!(!can_last(&of_link, Lasts::Always));
+            assert!(remark(&of_link).unwrap().contains("network"));
+        }
+        let other = question("2001:db8::1");
+        assert_eq!((offered(&other), remark(&other)), (LASTS.len(), None));
     }
 
     #[test]

@@ -139,6 +139,7 @@ choice-place = diese Gegenstelle
 choice-address = diese Adresse
 choice-port = diesen Port
 choice-everywhere = alles
+question-of-link = eine link-lokale Adresse hat in jedem Netz ein anderer Rechner, und eine Antwort kennt kein Netz: keine gilt lange; eine Regel mit Schnittstelle schon
 
 asked-by-rule = Regel „{ $rule }“ fragt
 asked-by-default = die Vorgabe fragt
@@ -465,6 +466,7 @@ card-program = Programm
 card-process = Prozess
 card-wants = will
 card-why = Grund
+card-note = Hinweis
 card-user = Benutzer { $user }
 card-process-user = { $process }, { $user }
 card-in-from = herein, von { $place }

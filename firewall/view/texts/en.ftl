@@ -140,6 +140,7 @@ choice-place = this place
 choice-address = this address
 choice-port = this port
 choice-everywhere = everywhere
+question-of-link = a link-local address is another machine's on each network, and an answer knows no network: none holds for long; a rule that names the interface does
 
 asked-by-rule = rule `{ $rule }` asks
 asked-by-default = the default asks
@@ -469,6 +470,7 @@ card-program = program
 card-process = process
 card-wants = wants
 card-why = why
+card-note = note
 card-user = user { $user }
 card-process-user = { $process }, { $user }
 card-in-from = in, from { $place }

@@ -311,13 +311,15 @@ fn facts(ui: &mut Ui, asked: &Question) {
         text!("card-out-to", place = place)
     };
     let program = RichText::new(question::program(asked)).strong();
+    let remark = question::remark(asked);
+    let remark = remark.map(|remark| (text!("card-note"), RichText::new(remark)));
     let lines = [
         (text!("card-program"), program),
         (text!("card-process"), RichText::new(who)),
         (text!("card-wants"), RichText::new(whither).strong()),
         (text!("card-why"), RichText::new(question::asked_by(asked))),
     ];
-    for (name, value) in lines {
+    for (name, value) in lines.into_iter().chain(remark) {
         ui.horizontal_top(|ui| {
             line_name(ui, &name);
             ui.add(egui::Label::new(value).wrap());

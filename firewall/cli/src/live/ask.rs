@@ -43,7 +43,7 @@ pub struct QuestionArguments {
     #[arg(requires = "answer", value_name = "allow|block")]
     pub verdict: Option<Yes>,
     /// How long the answer holds: connection (for the one that asks alone), 60s, 10m, 2h, program (until the process that asks ends),
-    /// restart (until the service starts again) or always; if left out, 10m
+    /// restart (until the service starts again) or always; if left out, 10m. To a link-local address: connection, program, or 1h at most
     #[arg(long = "for", value_name = "TIME", requires = "answer")]
     pub lasts: Option<AnswerTime>,
     /// What it is about: place (address, protocol and port), address, port, or anywhere
@@ -408,6 +408,9 @@ fn show(asked: &Question, out: &mut dyn Write) -> Result<(), Error> {
         question::asked_by(asked),
         question::unanswered(asked, left)
     )?;
+    if let Some(remark) = question::remark(asked) {
+        writeln!(out, "{faint}   {remark}{faint:#}")?;
+    }
     Ok(())
 }
 

@@ -44,6 +44,23 @@ pub struct Question {
     pub unanswered: String,
 }
 
+impl Question {
+    /// Whether the other end's address is one that another machine has on each link: an answer knows no link.
+    #[must_use]
+    pub const fn is_of_link(&self) -> bool {
+        is_link_local(self.remote)
+    }
+}
+
+/// Whether an address is a link's own (fe80::/10, 169.254.0.0/16), and so another machine's on each.
+#[must_use]
+pub const fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    }
+}
+
 /// An answer that holds, or that is kept for always.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldAnswer {
@@ -107,6 +124,24 @@ pub struct Given {
     pub lasts: Lasts,
 }
 
+impl Given {
+    /// How long an answer may hold at most that is to a link-local address, unless its connection or its process ends it.
+    pub const LONGEST_OF_LINK: Duration = Duration::from_secs(3600);
+
+    /// Whether it may be given to a question about this other end. One that is to a link-local address knows no link: on another one it
+    /// would speak of whoever has that address there.
+    #[must_use]
+    pub fn may_be_about(&self, remote: IpAddr) -> bool {
+        let is_to_address = matches!(self.width, Width::Endpoint | Width::Address);
+        let is_short = match self.lasts {
+            Lasts::Connection | Lasts::Process => true,
+            Lasts::For(time) => time <= Self::LONGEST_OF_LINK,
+            Lasts::UntilRestart | Lasts::Always => false,
+        };
+        is_short || !is_to_address || !is_link_local(remote)
+    }
+}
+
 /// How long an answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
@@ -120,4 +155,46 @@ pub enum Lasts {
     UntilRestart,
     /// Always.
     Always,
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_a_link_local_address_holds_for_an_hour_at_most_and_never_for_always() {
+        let may = |remote: &str, width, lasts| {
+            let allow = true;
+            let given = Given {
+                allow,
+                width,
+                lasts,
+            };
+            given.may_be_about(remote.parse().unwrap())
+        };
+        let hour = Given::LONGEST_OF_LINK;
+        let long = [
+            Lasts::For(hour + Duration::from_secs(1)),
+            Lasts::UntilRestart,
+            Lasts::Always,
+        ];
+        let short = [Lasts::Connection, Lasts::Process, Lasts::For(hour)];
+        let of_link = ["fe80::99", "febf::1", "169.254.0.1", "::ffff:169.254.7.7"];
+        for remote in of_link {
+            for width in Width::ALL {
+                let is_to_address = matches!(width, Width::Endpoint | Width::Address);
+                for lasts in long {
+                    assert_eq!(may(remote, width, lasts), !is_to_address, "{remote}");
+                }
+                assert!(short.iter().all(|lasts| may(remote, width, *lasts)));
+            }
+        }
+        for remote in ["fec0::1", "2001:db8::1", "169.253.0.1", "192.168.0.1"] {
+            assert!(
+                long.iter()
+                    .all(|lasts| may(remote, Width::Endpoint, *lasts))
+            );
+        }
+    }
 }

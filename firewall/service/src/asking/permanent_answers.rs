@@ -15,6 +15,7 @@ use rules::SystemResolver;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use tracing::warn;
 
 /// The file of answers that hold for always, in the folder for what is kept.
 const FILE: &str = "answers.json";
@@ -70,6 +71,7 @@ impl PermanentAnswers {
         };
         match read {
             Ok(kept) => {
+                say_those_of_links(&kept);
                 self.kept = kept;
                 self.trouble.is_over();
             }
@@ -166,15 +168,11 @@ impl PermanentAnswers {
         over.map(|(to, _)| *to).collect()
     }
 
-    /// Puts in force what is kept. A program's file may be another one than before; where two paths lead to one program, what blocks
-    /// comes first.
+    /// Puts in force what is kept and holds. A program's file may be another one than before; where two paths lead to one program, what
+    /// blocks comes first.
     pub fn put(&mut self, driver: &Driver, answered: &mut AnsweredPrograms) -> Result<()> {
         let machine = SystemResolver::beside(Path::new("/"));
-        let (block, allow): (Vec<_>, Vec<_>) = self
-            .kept
-            .iter()
-            .partition(|kept| kept.answer == StoredVerdict::Block);
-        for kept in block.into_iter().chain(allow) {
+        for kept in that_hold(&self.kept) {
             if let Some((to, allow)) = kept.entry(&machine)
                 && !self.put.contains_key(&to)
             {
@@ -215,6 +213,26 @@ impl Put {
             key: kept.key(),
             answer: kept.answer,
         }
+    }
+}
+
+/// Those that are not to a link-local address, what blocks first.
+fn that_hold(kept: &[StoredAnswer]) -> impl Iterator<Item = &StoredAnswer> {
+    let (block, allow): (Vec<_>, Vec<_>) = kept
+        .iter()
+        .filter(|kept| !kept.is_of_link())
+        .partition(|kept| kept.answer == StoredVerdict::Block);
+    block.into_iter().chain(allow)
+}
+
+/// Says in the log which answers of a file do not hold, because they are to a link-local address.
+fn say_those_of_links(kept: &[StoredAnswer]) {
+    let of_links = kept.iter().filter(|kept| kept.is_of_link());
+    for remote in of_links.filter_map(|kept| kept.remote) {
+        warn!(
+            "the answer for always to {remote} does not hold: another machine has that on each network, and an answer knows no network; \
+             write a rule that names the interface"
+        );
     }
 }
 
@@ -309,6 +327,23 @@ mod tests {
         }
         fs::write(folder.file(), good).unwrap();
         assert_eq!(PermanentAnswers::open(&folder.0).kept().count(), 1);
+    }
+
+    #[test]
+    fn an_answer_for_always_to_a_link_local_address_is_kept_and_does_not_hold() {
+        let folder = Folder::new("links");
+        let to = |remote: &str, user| StoredAnswer {
+            remote: Some(remote.parse().unwrap()),
+            ..kept(user)
+        };
+        let mut always = PermanentAnswers::open(&folder.0);
+        always.keep(to("fe80::99", 1)).unwrap();
+        always.keep(to("2001:db8::99", 2)).unwrap();
+        let read = PermanentAnswers::open(&folder.0);
+        assert!(!read.trouble().holds());
+        assert_eq!(read.kept().count(), 2);
+        let that_hold: Vec<_> = that_hold(&read.kept).map(|kept| kept.user).collect();
+        assert_eq!(that_hold, [Some(2)]);
     }
 
     #[test]

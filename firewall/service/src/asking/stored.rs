@@ -133,6 +133,11 @@ impl StoredAnswer {
         }
     }
 
+    /// Whether it is to an address that another machine has on each link: such an answer does not hold.
+    pub fn is_of_link(&self) -> bool {
+        self.remote.is_some_and(control::is_link_local)
+    }
+
     /// How wide it is.
     pub const fn width(&self) -> Width {
         match (self.remote.is_some(), self.protocol.is_some()) {

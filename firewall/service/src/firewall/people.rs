@@ -229,8 +229,15 @@ impl Firewall {
         if of.is_some_and(|user| !asking::may_answer(user, &waiting.subject)) {
             return Err(Refused::NoQuestion);
         }
-        let to = self.whom(&waiting, given)?;
         let asked = self.shown(&waiting);
+        if !given.may_be_about(asked.remote) {
+            return Err(Refused::NotPermitted(format!(
+                "another machine has {} on each network, and an answer knows no network: answer for the connection, until the program \
+                 ends or for an hour at most, or whatever the address; or write a rule that names the interface",
+                asked.remote
+            )));
+        }
+        let to = self.whom(&waiting, given)?;
         if let Some(user) = of {
             let held = self.driver.answers().map_err(refused)?;
             let own = held

@@ -130,6 +130,21 @@ fn a_connection_and_a_process_can_be_answered_by_keys_and_not_where_none_is_know
 }
 
 #[test]
+fn a_link_local_address_is_not_answered_for_always_and_the_card_says_why() {
+    use egui::Key;
+    let mut window = window();
+    let of_link = Question {
+        remote: "fe80::99".parse().unwrap(),
+        ..question()
+    };
+    let mut service = asked(&mut window, vec![of_link]);
+    assert!(sees(&window, "another machine's on each network"));
+    keys(&mut window, &[Key::A, Key::W, Key::Enter]);
+    hear(&mut window, &mut service);
+    assert_eq!(service.answered, [(7, usual(true))]);
+}
+
+#[test]
 fn every_choice_has_a_name_and_can_be_clicked() {
     let mut window = window();
     let mut service = asked(&mut window, vec![question()]);
