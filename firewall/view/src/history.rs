@@ -2,7 +2,7 @@
 
 use crate::entry::{clean, way_named};
 use crate::text;
-use crate::time::day_and_time;
+use crate::time::{clock_time, day_and_time};
 use control::HistoryRow;
 use firewall_abi::packet::Reason;
 use rules::Protocol;
@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What rows are put together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,6 +268,19 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS] {
     ]
 }
 
+/// A row in one line, as a terminal shows it among records.
+#[must_use]
+pub fn line(row: &HistoryRow) -> String {
+    let [_, what, way, protocol, end, rule, program, user, ..] = cells(row);
+    let time = clock_time(UNIX_EPOCH + Duration::from_secs(row.first));
+    let user = if user.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", text!("program-user", user = user))
+    };
+    format!("{time}  {what:<24} {way:<7} {protocol:<6} {end:<44} {rule:<28} {program}{user}")
+}
+
 /// The program, or the process where that is all that is known.
 #[must_use]
 pub fn program(row: &HistoryRow) -> String {
@@ -351,6 +365,21 @@ mod tests {
             last: 200,
             ..HistoryRow::default()
         }
+    }
+
+    #[test]
+    fn a_first_contact_is_one_line_among_records() {
+        let row = HistoryRow {
+            contact: Some("first".to_owned()),
+            ..curl("no-web", 1)
+        };
+        let line = line(&row);
+        let words: Vec<_> = line.split_whitespace().skip(1).collect();
+        assert_eq!(
+            words.join(" "),
+            "refused, first contact out tcp 192.0.2.7:443 (example.org) no-web /usr/bin/curl (user 1000)"
+        );
+        assert!(line.starts_with(&clock_time(UNIX_EPOCH + Duration::from_secs(row.first))));
     }
 
     #[test]

@@ -110,12 +110,18 @@ impl Terminal {
 
     /// What the program itself has to say, above the foot.
     fn remark(&self, text: &str) -> String {
+        self.line(&format!("{}: {text}", self.program))
+    }
+
+    /// A line that is no record's, above the foot.
+    #[must_use]
+    pub fn line(&self, text: &str) -> String {
         let (clear, foot) = if self.lively {
             (CLEAR, self.foot.as_str())
         } else {
             ("", "")
         };
-        format!("{clear}{}: {text}\n{foot}", self.program)
+        format!("{clear}{text}\n{foot}")
     }
 }
 

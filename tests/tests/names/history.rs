@@ -2,7 +2,7 @@
 
 use super::resolver::{BELIEVED, Resolver};
 use super::{NOBODY, control, discard};
-use crate::person::Person;
+use crate::person::{Person, Watch};
 use crate::zone::Protected;
 use crate::zone::probe::wait_until;
 use lab::OUTSIDE;
@@ -212,6 +212,47 @@ fn the_first_contact_of_a_program_and_of_one_whose_file_has_changed_is_told_once
         contacts,
         expected.each_ref().map(|(port, contact)| (port, contact))
     );
+}
+
+#[test]
+fn who_watches_is_told_once_of_a_program_that_talks_for_the_first_time() {
+    let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\
+         [[rule]]\nid = \"told\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = \"udp\"\nports = [9, 10, 11]\nlog = true\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
+    let zone = Protected::with_options(rules, KEPT);
+    let root = Person::root(&zone);
+    wait_until("the history hears", || {
+        let audit = root.ok(&["audit", "--json"]);
+        audit["apps"].as_array().unwrap().len() == 1
+    });
+    let program = zone.lab.folder().join("a talker");
+    let path = program.to_str().unwrap();
+    let replace = || {
+        let next = program.with_extension("next");
+        std::fs::copy("/bin/bash", &next).unwrap();
+        std::fs::rename(next, &program).unwrap();
+    };
+    let talk = |port: u16| {
+        zone.inside(&format!("'{path}' -c 'echo > /dev/udp/{OUTSIDE}/{port}'"));
+        kept(&root, port, 1);
+    };
+    let mut watch = Watch::start(&zone, &[]);
+    let mut told = || {
+        loop {
+            let contact = watch.hear("contact");
+            if contact["program"] == path {
+                return (contact["port"].clone(), contact["contact"].clone());
+            }
+        }
+    };
+    replace();
+    talk(9);
+    assert_eq!(told(), (json!(9), json!("first")));
+    talk(10);
+    replace();
+    talk(11);
+    assert_eq!(told(), (json!(11), json!("changed")), "and of no other");
+    assert!(watch.end().1.success());
 }
 
 #[test]

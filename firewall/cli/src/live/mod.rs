@@ -7,6 +7,7 @@ pub mod apply;
 pub mod ask;
 pub mod audit;
 mod change;
+mod contacts;
 mod filter;
 pub mod history;
 mod last;

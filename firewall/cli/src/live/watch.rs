@@ -1,17 +1,19 @@
 //! `gatebell watch`: what the driver tells, as it happens.
 
+use super::contacts;
 use super::filter::{FilterArguments, mask};
 use super::last::keep;
 use crate::Error;
 use channel::Account;
 use clap::{Args, ValueHint};
-use control::ServiceNames;
+use control::{HistoryRow, ServiceNames};
 use firewall_abi::packet::Verdict;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 use view::entry::{Update, What};
 use view::filter::Filter;
@@ -26,8 +28,11 @@ Examples:
   gatebell watch --interface 'wg*'
   gatebell watch --json --kind packet --rule no-telnet
 
-With --json each line is an object: kind packet, process_start, process_exit, lost; ended and attached when the service ends
-and is back; account at the end.
+A program that talks for the first time, or for the first time since its file has changed, is told of once, a few seconds later, as
+the history has it; not where --kind says what is asked for.
+
+With --json each line is an object: kind packet, process_start, process_exit, lost, contact; ended and attached when the service
+ends and is back; account at the end.
 
 Exit codes:
   0  every record is accounted for
@@ -126,6 +131,8 @@ struct View<'a> {
     away: bool,
     /// The last refused packet that was shown.
     last: Option<Value>,
+    /// Programs that talk for the first time; none: they are not asked for.
+    contacts: Option<Receiver<HistoryRow>>,
 }
 
 impl<'a> View<'a> {
@@ -139,6 +146,10 @@ impl<'a> View<'a> {
             deaf: false,
             away: false,
             last: None,
+            contacts: arguments
+                .kind
+                .is_empty()
+                .then(|| contacts::follow(&arguments.socket)),
         }
     }
 
@@ -176,7 +187,9 @@ impl<'a> View<'a> {
                 } else {
                     self.terminal.text(told)
                 };
-                out.write_all(foot.as_bytes()).and_then(|()| out.flush())
+                out.write_all(foot.as_bytes())
+                    .and_then(|()| self.contacts(out))
+                    .and_then(|()| out.flush())
             }
             // Said with the account.
             Update::Ended(_) => Ok(()),
@@ -201,6 +214,23 @@ impl<'a> View<'a> {
             self.last = object;
         }
         written
+    }
+
+    /// Programs that have talked for the first time since the last look.
+    fn contacts(&self, out: &mut dyn Write) -> io::Result<()> {
+        let news = self.contacts.iter().flat_map(Receiver::try_iter);
+        for row in news.filter(|row| self.filter.row(row)) {
+            if self.arguments.json {
+                let mut object = json!(row);
+                object["kind"] = json!("contact");
+                object["time"] = json!(row.first);
+                writeln!(out, "{object}")?;
+            } else {
+                let line = self.terminal.line(&view::history::line(&row));
+                out.write_all(line.as_bytes())?;
+            }
+        }
+        Ok(())
     }
 
     /// What an attachment came to; if the service ended it, that it is waited for.
