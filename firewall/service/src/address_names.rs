@@ -301,6 +301,7 @@ impl Driver {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::named_sets::OwnResolver;
     use firewall_abi::dns;
 
     const CLIENT: [u8; 4] = [192, 0, 2, 1];
@@ -345,7 +346,7 @@ mod tests {
     #[test]
     fn an_answer_of_another_resolver_or_to_what_was_not_asked_names_no_address() {
         let shared = Shared::default();
-        shared.belief().ask_them(vec![OWN.into()]);
+        shared.belief().ask_them(vec![OwnResolver::at(OWN.into())]);
         let hears = |asked: Option<Vec<u8>>, answer: &[u8]| {
             if let Some(asked) = asked {
                 shared.learn(&asked);

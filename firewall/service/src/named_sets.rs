@@ -8,7 +8,9 @@
 //!   alone.
 //! - All is bounded, and what finds no room is counted.
 
+use control::is_link_local;
 use names::{Answered, Asked, DnsExchange, Holds, Questions, Remembered};
+use nix::net::if_::if_nametoindex;
 use rules::{Addresses, Set};
 use std::collections::HashMap;
 use std::fs::File;
@@ -118,6 +120,28 @@ pub struct NotJoined {
     pub no_room: u64,
 }
 
+/// One whom this machine asks for names, outside of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnResolver {
+    address: IpAddr,
+    /// The number of the device by which a link-local one is asked: another machine has its address on each other link. None: by any.
+    device: Option<u32>,
+}
+
+impl OwnResolver {
+    /// One at this address, by whatever device.
+    #[cfg(test)]
+    pub const fn at(address: IpAddr) -> Self {
+        let device = None;
+        Self { address, device }
+    }
+
+    /// Whether it is the one that answers here. Of what comes by TCP the device is not known.
+    fn answers(self, ends: DnsExchange) -> bool {
+        self.address == ends.resolver && self.device.is_none_or(|device| device == ends.device)
+    }
+}
+
 /// What is believed of what was answered.
 #[derive(Debug, Default)]
 pub struct Belief {
@@ -125,7 +149,7 @@ pub struct Belief {
     remembered: Remembered,
     wanted: Wanted,
     /// Whom this machine asks.
-    own: Vec<IpAddr>,
+    own: Vec<OwnResolver>,
     waiting: Vec<Join>,
     not_joined: NotJoined,
     full: Option<Instant>,
@@ -144,7 +168,8 @@ impl Belief {
             return false;
         }
         let is_named = |set: &AskingSet| set.resolvers.contains(&ends.resolver);
-        let is_known = self.own.contains(&ends.resolver) || self.wanted.sets.iter().any(is_named);
+        let is_own = self.own.iter().any(|own| own.answers(ends));
+        let is_known = is_own || self.wanted.sets.iter().any(is_named);
         self.not_joined.strange += u64::from(!is_known);
         is_known
     }
@@ -167,13 +192,13 @@ impl Belief {
         let mut joins = Vec::new();
         for holds in holds {
             for set in self.wanted.sets_of(&holds.name) {
-                let resolvers = if set.resolvers.is_empty() {
-                    &self.own
+                let is_its = if set.resolvers.is_empty() {
+                    self.own.iter().any(|own| own.address == holds.resolver)
                 } else {
-                    &set.resolvers
+                    set.resolvers.contains(&holds.resolver)
                 };
                 let is_kept_out = set.except.iter().any(|of| of.contains(holds.address));
-                if resolvers.contains(&holds.resolver) && !is_kept_out {
+                if is_its && !is_kept_out {
                     joins.push(Join {
                         set: set.id.clone(),
                         holds: holds.clone(),
@@ -193,7 +218,7 @@ impl Belief {
     }
 
     /// Whom this machine asks by now.
-    pub fn ask_them(&mut self, own: Vec<IpAddr>) {
+    pub fn ask_them(&mut self, own: Vec<OwnResolver>) {
         self.own = own;
     }
 
@@ -236,11 +261,12 @@ impl Belief {
     }
 }
 
-/// Whom this machine asks for names, outside of it.
-pub fn own_resolvers() -> Vec<IpAddr> {
+/// Whom this machine asks for names, outside of it, as its files say. In the network namespace of the calling thread.
+pub fn own_resolvers() -> Vec<OwnResolver> {
+    let number = |name: &str| if_nametoindex(name).ok();
     let mut found = Vec::new();
     for file in RESOLVER_FILES {
-        found.extend(resolvers_in(&read(file)));
+        found.extend(resolvers_in(&read(file), number));
     }
     found
 }
@@ -253,18 +279,26 @@ fn read(file: &str) -> String {
     text
 }
 
-fn resolvers_in(text: &str) -> Vec<IpAddr> {
+fn resolvers_in(text: &str, number: impl Fn(&str) -> Option<u32>) -> Vec<OwnResolver> {
     let named = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let address = words
             .next()
             .filter(|key| *key == "nameserver")
             .and(words.next())?;
-        // A link-local address has its device behind it.
-        let address: IpAddr = address.split('%').next()?.parse().ok()?;
-        Some(address.to_canonical())
+        let (address, device) = match address.split_once('%') {
+            Some((address, device)) => (address, Some(device)),
+            None => (address, None),
+        };
+        let address = address.parse::<IpAddr>().ok()?.to_canonical();
+        let device = match device.filter(|_| is_link_local(address)) {
+            // By its name or its number; by one that is not there nobody is asked.
+            Some(device) => Some(device.parse().ok().or_else(|| number(device))?),
+            None => None,
+        };
+        Some(OwnResolver { address, device })
     });
-    named.filter(|address| !address.is_loopback()).collect()
+    named.filter(|own| !own.address.is_loopback()).collect()
 }
 
 #[cfg(test)]
@@ -313,7 +347,7 @@ mod tests {
         let mut belief = Belief::default();
         assert!(belief.want(wanted(), now).is_empty());
         assert!(belief.trouble(now).unwrap().contains("`one`"));
-        belief.ask_them(vec![RESOLVER]);
+        belief.ask_them(resolvers_in("nameserver 192.0.2.53\n", |_| None));
         assert_eq!(belief.trouble(now), None);
         let ends = |resolver| DnsExchange {
             client: IpAddr::from([192, 0, 2, 1]),
@@ -366,7 +400,39 @@ mod tests {
     fn the_machines_resolvers_are_those_outside_of_it() {
         let text = "# nameserver 192.0.2.1\nnameserver 127.0.0.53\nnameserver 192.0.2.53 # one\nsearch example.org\n\
             nameserver fe80::1%eth0\nnameserver ::1\nnameserver x\n";
-        let found = resolvers_in(text);
-        assert_eq!(found, [RESOLVER, "fe80::1".parse().unwrap()]);
+        let found = resolvers_in(text, |name| (name == "eth0").then_some(7));
+        let own = |address, device| OwnResolver { address, device };
+        let link_local = "fe80::1".parse().unwrap();
+        assert_eq!(found, [own(RESOLVER, None), own(link_local, Some(7))]);
+        let by_number = resolvers_in("nameserver fe80::1%3\nnameserver fe80::1%gone\n", |_| None);
+        assert_eq!(by_number, [own(link_local, Some(3))]);
+    }
+
+    #[test]
+    fn a_link_local_resolver_is_believed_by_its_own_device_alone() {
+        let now = Instant::now();
+        let mut belief = Belief::default();
+        belief.ask_them(resolvers_in("nameserver fe80::1%7\n", |_| None));
+        let mut believes = |device| {
+            let name = "example.org".to_owned();
+            let asked = Asked { id: 7, name };
+            let ends = DnsExchange {
+                client: "fe80::2".parse().unwrap(),
+                port: 4000,
+                resolver: "fe80::1".parse().unwrap(),
+                device,
+            };
+            let answered = Answered {
+                id: 7,
+                name: asked.name.clone(),
+                addresses: vec![([192, 0, 2, 7].into(), 60)],
+            };
+            belief.ask(ends, asked, now);
+            belief.believes(ends, &answered, now)
+        };
+        assert!(believes(7));
+        assert!(!believes(8), "another machine, on another link");
+        assert!(!believes(0), "by TCP: nobody knows by which");
+        assert_eq!(belief.not_joined().strange, 2);
     }
 }
