@@ -142,7 +142,10 @@ mod tests {
         assert_eq!(contacts.after, 3, "the last page is asked for again");
         // What was put together is read from the beginning.
         let late = row("/late", Some("first"), 103);
-        assert_eq!(contacts.take(page(&[late.clone()], None, 2)), []);
+        assert_eq!(
+            contacts.take(page(std::slice::from_ref(&late), None, 2)),
+            []
+        );
         assert_eq!(contacts.after, 0);
         let all = page(&[curl, changed, late.clone()], None, 2);
         assert_eq!(contacts.take(all), [late]);
