@@ -4,6 +4,7 @@ use super::{RING, ask, attach, numbers};
 use crate::place::{Host, within};
 use channel::sys::linux::Linux;
 use channel::{Attachment, Ending, Item, Mask, Pace, Wake};
+use gatebell_tests::PATIENCE;
 use sample_abi::{Notice, Operation, kind};
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -98,7 +99,7 @@ fn a_hundred_thousand_signals_balance() {
     while programs.iter().any(|program| !program.is_finished()) {
         drain(&mut app);
     }
-    within(Duration::from_secs(10), || {
+    within(PATIENCE, || {
         drain(&mut app);
         app.account().unwrap().kernel.offered == 100_100
     });

@@ -3,6 +3,7 @@
 use channel::Device;
 use channel::server::Policy;
 use channel::sys::linux::{Linux, socket};
+use gatebell_tests::PATIENCE;
 use sample_host::{Config, Sample};
 use std::fmt::Display;
 use std::io::{BufRead, BufReader, Write};
@@ -199,9 +200,7 @@ impl Zone {
 impl Drop for Zone {
     fn drop(&mut self) {
         // A process that has just ended may still count for a moment.
-        within(Duration::from_secs(2), || {
-            std::fs::remove_dir(&self.0).is_ok()
-        });
+        within(PATIENCE, || std::fs::remove_dir(&self.0).is_ok());
     }
 }
 

@@ -4,6 +4,7 @@ use super::{RING, attach};
 use crate::place::{Child, Folder, Host, Zone, object, within};
 use crate::tripwire;
 use channel::{Ending, Item, Mask};
+use gatebell_tests::PATIENCE;
 use sample_abi::{Process, kind};
 use sample_host::tracing::with_tracefs;
 use std::path::Path;
@@ -33,14 +34,14 @@ fn an_app_that_loads_its_own_driver_is_told_who_opens_a_file() {
     };
     // Until the driver is loaded nobody is told of anything.
     let mut reader = 0;
-    within(Duration::from_secs(30), || {
+    within(PATIENCE, || {
         reader = read(&bait);
         std::iter::from_fn(|| told.recv_timeout(Duration::from_millis(200)).ok())
             .any(|opened| opened.pid == reader && opened.user == 0)
     });
     read(&folder.path("other"));
     let second = read(&bait);
-    let opened = told.recv_timeout(Duration::from_secs(5)).unwrap();
+    let opened = told.recv_timeout(PATIENCE).unwrap();
     assert_eq!(opened.pid, second, "and of no other file");
     channel::open(&socket).unwrap().detach_all().unwrap();
     assert_eq!(app.join().unwrap().unwrap(), Ending::DriverStopping);
@@ -52,7 +53,7 @@ fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
     let host = Host::start(Some(&zone));
     let mut apps = [0, 1].map(|_| attach(&host.open(), RING, Mask::of(kind::PROCESS_START)));
     let named = host.open().system().named().unwrap();
-    let pulsed = std::thread::spawn(move || named.wait(Some(Duration::from_secs(10))).unwrap());
+    let pulsed = std::thread::spawn(move || named.wait(Some(PATIENCE)).unwrap());
     Child::start("nothing", &host).ends_well();
     std::thread::sleep(Duration::from_millis(50));
     let mut child = Child::start(&format!("exec {}", zone.path().display()), &host);
@@ -78,10 +79,7 @@ fn a_new_process_of_the_zone_is_reported_to_every_app_and_no_other_is() {
         );
     }
     // A pulse that comes before its waiter waits is lost, which is the article's fault and not this test's: another one then.
-    for _ in 0..20 {
-        if pulsed.is_finished() {
-            break;
-        }
+    while !pulsed.is_finished() {
         Child::start(&format!("exec {}", zone.path().display()), &host).ends_well();
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -5,6 +5,7 @@ use crate::place::{Host, within};
 use crate::read;
 use channel::sys::linux::Linux;
 use channel::{Attachment, Ending, Mask, Pace, Wake};
+use gatebell_tests::PATIENCE;
 use sample_abi::{Operation, kind};
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -55,7 +56,6 @@ fn runtime() -> tokio::runtime::Runtime {
 #[test]
 fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_gives_up_takes_nothing()
  {
-    const AT_MOST: Duration = Duration::from_secs(5);
     const AT_LEAST: Duration = Duration::from_millis(50);
     let host = Host::start(None);
     let (device, admin) = (host.open(), host.open());
@@ -75,7 +75,7 @@ fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_giv
             let asked = tokio::task::spawn_blocking(move || ask(&asking, Operation::Notify, 1, 0));
             let mut told = 0;
             while told == 0 {
-                let wake = tokio::time::timeout(AT_MOST, app.wait()).await;
+                let wake = tokio::time::timeout(PATIENCE, app.wait()).await;
                 assert_eq!(wake.unwrap().unwrap(), Wake::Ready, "{number}");
                 told += app.drain(|_| ()).unwrap().records;
             }
@@ -83,7 +83,7 @@ fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_giv
             asked.await.unwrap().unwrap();
         }
         app.attachment().event().set().unwrap();
-        let wake = tokio::time::timeout(AT_MOST, app.wait()).await;
+        let wake = tokio::time::timeout(PATIENCE, app.wait()).await;
         assert_eq!(wake.unwrap().unwrap(), Wake::Ready, "its own signal");
         assert_eq!(app.drain(|_| ()).unwrap().records, 0);
         // What a drain left is told without a signal.
@@ -92,7 +92,7 @@ fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_giv
             .unwrap()
             .unwrap();
         for _ in 0..2 {
-            let wake = tokio::time::timeout(AT_MOST, app.wait()).await;
+            let wake = tokio::time::timeout(PATIENCE, app.wait()).await;
             assert_eq!(wake.unwrap().unwrap(), Wake::Ready);
             let drained = app.drain(|_| ControlFlow::Break(())).unwrap();
             assert_eq!(drained, ControlFlow::Break(()));
@@ -102,7 +102,7 @@ fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_giv
             .unwrap()
             .unwrap();
         let ended = loop {
-            match tokio::time::timeout(AT_MOST, app.wait())
+            match tokio::time::timeout(PATIENCE, app.wait())
                 .await
                 .unwrap()
                 .unwrap()
@@ -118,7 +118,7 @@ fn an_app_that_awaits_is_told_of_records_its_own_signal_and_the_end_and_what_giv
 
 #[test]
 fn one_descriptor_tells_a_loop_of_the_apps_own_of_a_record_its_own_signal_and_the_end() {
-    const AT_MOST: i32 = 5000;
+    const AT_MOST: i32 = PATIENCE.as_millis() as i32;
     for hang_up in [false, true] {
         let host = Host::start(None);
         let (device, admin) = (host.open(), host.open());
@@ -166,9 +166,7 @@ fn readmes_program_reads_until_the_driver_ends_it() {
     let host = Host::start(None);
     let socket = host.socket.to_str().unwrap().to_owned();
     let reader = std::thread::spawn(move || read::read(&socket));
-    within(Duration::from_secs(5), || {
-        host.open().references().unwrap().attached == 1
-    });
+    within(PATIENCE, || host.open().references().unwrap().attached == 1);
     drop(host);
     let ended = reader.join().unwrap();
     assert!(
@@ -189,10 +187,12 @@ fn the_named_event_can_be_waited_on_but_not_reset() {
         !named.wait(Some(Duration::from_millis(10))).unwrap(),
         "nobody waited: lost"
     );
-    let waiter =
-        std::thread::spawn(move || (named.wait(Some(Duration::from_secs(2))).unwrap(), named));
-    std::thread::sleep(Duration::from_millis(100));
-    ask(&device, Operation::PulseNamed, 0, 0).unwrap();
+    let waiter = std::thread::spawn(move || (named.wait(Some(PATIENCE)).unwrap(), named));
+    // A pulse before it waits is lost too, and nobody sees when it does.
+    while !waiter.is_finished() {
+        std::thread::sleep(Duration::from_millis(50));
+        ask(&device, Operation::PulseNamed, 0, 0).unwrap();
+    }
     let (heard, named) = waiter.join().unwrap();
     assert!(heard);
     assert!(named.reset().is_err());
@@ -207,7 +207,10 @@ fn a_drain_that_leaves_more_than_it_may_hand_over_tells_a_loop_by_an_edge() {
     let mut app = app.with_pace(Pace::Prompt);
     let edges = edges_of(&app);
     ask(&device, Operation::Notify, 2, 0).unwrap();
-    assert_eq!(told(&app, &edges, 5000), (true, true));
+    assert_eq!(
+        told(&app, &edges, PATIENCE.as_millis() as i32),
+        (true, true)
+    );
     assert_eq!(app.wait(Some(Duration::ZERO)).unwrap(), Wake::Ready);
     let drained = app.drain(|_| {
         ask(&device, Operation::Notify, 1, 0).unwrap();
