@@ -25,9 +25,6 @@ mod sockets;
 mod subflows;
 #[path = "carriers/vrf.rs"]
 mod vrf;
-#[allow(dead_code, reason = "shared with the decisions, which need all of it")]
-#[path = "decisions/wire.rs"]
-mod wire;
 #[path = "carriers/world.rs"]
 mod world;
 mod zone;

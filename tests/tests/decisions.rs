@@ -50,6 +50,7 @@ use firewall_abi::firewall::MAX_FLOWS;
 use firewall_abi::kind;
 use firewall_abi::packet::{Direction, NO_RULE, NO_USER, Packet, Verdict};
 use firewall_abi::process::Process;
+use gatebell_tests::PATIENCE;
 use judges::{Dice, Judged};
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
@@ -64,10 +65,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use wire::{Made, Sender, TCP, UDP, outside, within};
+use wire::{Made, Sender, TCP, UDP};
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 use zone::Protected;
-use zone::probe::{add_pair, ip, name};
+use zone::probe::{add_pair, ip, name, outside, within};
 
 /// A user whom nobody else is.
 const USER: u32 = 4711;
@@ -115,7 +116,7 @@ impl<T: FromBytes + KnownLayout + Immutable + Copy> Told<T> {
 
     /// Waits for a record that is as asked for.
     fn wait_for(&mut self, kind: Kind, wanted: impl Fn(&T) -> bool) -> T {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + PATIENCE;
         loop {
             if let Some(at) = self
                 .kept

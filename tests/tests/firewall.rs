@@ -10,16 +10,18 @@ mod zone;
 use channel::sys::linux::Linux;
 use channel::{Attachment, Item};
 use firewall_abi::packet::{Direction, NO_RULE, Packet, Verdict};
+use gatebell_tests::PATIENCE;
 use lab::{Counted, INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use zone::Protected;
-use zone::probe::{self, Namespace, ip, reaches};
+use zone::probe::{self, Namespace, end_all_of, ip, outside, reaches, wait_for_listener, within};
 
 /// The places of examples/lab.toml's rules in the file.
 const PING: u32 = 1;
@@ -28,7 +30,7 @@ const NO_DISCARD: u32 = 5;
 
 /// Waits for a packet's record that is as asked for.
 fn packet(app: &mut Attachment<Linux>, wanted: impl Fn(&Packet) -> bool) -> Packet {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + PATIENCE;
     let mut found = None;
     while found.is_none() {
         assert!(Instant::now() < end, "no such record came");
@@ -56,6 +58,11 @@ fn name(packet: &Packet) -> &str {
         .trim_end_matches('\0')
 }
 
+fn ends(mut program: Child) {
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
+
 #[test]
 fn a_refused_packet_names_its_rule_its_process_and_its_user_and_the_program_is_told() {
     let zone = Protected::start();
@@ -71,14 +78,16 @@ fn a_refused_packet_names_its_rule_its_process_and_its_user_and_the_program_is_t
         );
         assert!(record.pid > 1);
     }
-    zone.inside(&format!("timeout 0.5 busybox nc {OUTSIDE} 23"));
+    zone.inside(&format!("timeout 20 busybox nc {OUTSIDE} 23"));
     let record = packet(&mut app, |packet| blocked_by(packet, NO_TELNET));
     assert_eq!(
         (name(&record), record.flow.destination_port),
         ("busybox", 23)
     );
-    zone.outside(&format!("timeout 0.5 busybox nc {INSIDE} 2222"));
+    // It hears nothing.
+    let knocks = zone.lab.outside(&["busybox", "nc", INSIDE, "2222"]).spawn();
     let record = packet(&mut app, |packet| blocked_by(packet, NO_RULE));
+    ends(knocks.unwrap());
     assert_eq!(
         (record.flow.direction, record.flow.destination_port),
         (Direction::Inbound as u8, 2222)
@@ -95,7 +104,7 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
         (false, format!("http://{INSIDE}:8080/")),
         (false, format!("http://[{INSIDE_V6}]:8080/")),
     ] {
-        let line = format!("timeout 5 busybox wget -q -O - '{url}'");
+        let line = format!("timeout 60 busybox wget -q -O - '{url}'");
         let got = if inside {
             zone.inside(&line)
         } else {
@@ -114,7 +123,7 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
         (false, INSIDE_V6),
         (true, OUTSIDE_V6),
     ] {
-        let line = format!("busybox ping -c 1 -W 5 {address}");
+        let line = format!("busybox ping -c 1 -W 30 {address}");
         let asked = if inside {
             zone.inside(&line)
         } else {
@@ -140,17 +149,12 @@ fn what_is_allowed_gets_its_replies_and_both_judges_count_the_same() {
 fn what_has_no_socket_is_judged_once_as_it_leaves() {
     let mut zone = Protected::start();
     // Nobody listens there any more: the kernel itself answers, with a RST.
-    for pid in std::fs::read_to_string(zone.lab.cgroup().join("cgroup.procs"))
-        .unwrap()
-        .lines()
-    {
-        kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
-    }
+    end_all_of(&zone.lab.cgroup());
     let mut app = zone.attach(1 << 20);
     let before = zone.agreed();
     let refused = zone.outside(&format!("echo hello > /dev/tcp/{INSIDE}/8080"));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    zone.outside(&format!("busybox ping -c 1 -W 5 {INSIDE}"));
+    zone.outside(&format!("busybox ping -c 1 -W 30 {INSIDE}"));
     packet(&mut app, |packet| {
         packet.decision.rule == PING && packet.decision.verdict == Verdict::Allow as u8
     });
@@ -232,9 +236,14 @@ fn a_published_port_is_closed_until_a_rule_opens_the_machines_own() {
     };
     let zone = publishing(&format!("{BLOCK}{neighbours}"));
     let reached = |address: &str, meant: bool| {
-        let patience = if meant { 10.0 } else { 0.7 };
+        if !meant {
+            let to: SocketAddr = format!("{address}:8081").parse().unwrap();
+            return within(&outside(&zone), move || {
+                TcpStream::connect_timeout(&to, Duration::from_millis(700)).is_ok()
+            });
+        }
         let got = zone.outside(&format!(
-            "timeout {patience} busybox wget -q -O - 'http://{address}:8081/'"
+            "timeout 60 busybox wget -q -O - 'http://{address}:8081/'"
         ));
         got.stdout == b"a page of the lab\n"
     };
@@ -341,11 +350,8 @@ fn a_connection_to_a_published_port_outlasts_new_rules_that_still_allow_it_and_n
         zone.ask().apply("old.toml", &rules(8081), None).unwrap();
         let mut server = listens(&["busybox", "nc", "-l", "-p", "8082"]);
         let mut says = server.stdin.take().unwrap();
-        zone::probe::wait_until("the server listens", || {
-            let listens = "grep -q ':1F92 .* 0A ' /proc/net/tcp /proc/net/tcp6";
-            zone.outside(listens).status.success()
-        });
-        let mut client = listens(&["timeout", "4", "busybox", "nc", INSIDE, "8081"]);
+        wait_for_listener(&outside(&zone), 8082);
+        let mut client = listens(&["timeout", "60", "busybox", "nc", INSIDE, "8081"]);
         writeln!(says, "soon").unwrap();
         let mut heard = [0; 5];
         client
@@ -357,20 +363,27 @@ fn a_connection_to_a_published_port_outlasts_new_rules_that_still_allow_it_and_n
         // What comes first under the new rules goes the other way than the connection began.
         zone.ask().apply("new.toml", &rules(port), None).unwrap();
         writeln!(says, "late").unwrap();
-        let mut rest = String::new();
+        let hears = client.stdout.as_mut().unwrap();
+        let mut all = heard.to_vec();
+        if expected.ends_with("late\n") {
+            hears.read_exact(&mut heard).unwrap();
+            all.extend(heard);
+        } else {
+            // It is sent again meanwhile.
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        // What it runs ends with it.
+        let pid = Pid::from_raw(i32::try_from(client.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
         client
             .stdout
             .as_mut()
             .unwrap()
-            .read_to_string(&mut rest)
+            .read_to_end(&mut all)
             .unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&heard).into_owned() + &rest,
-            expected
-        );
-        for mut process in [client, server] {
-            process.kill().unwrap();
-            process.wait().unwrap();
+        assert_eq!(String::from_utf8_lossy(&all), expected);
+        for process in [client, server] {
+            ends(process);
         }
     }
 }

@@ -22,12 +22,6 @@ mod questions;
 mod resolver;
 #[path = "names/traffic.rs"]
 mod traffic;
-#[allow(
-    dead_code,
-    reason = "shared with the tests of decisions, which need all of it"
-)]
-#[path = "decisions/wire.rs"]
-mod wire;
 mod zone;
 
 use lab::{INSIDE, OUTSIDE};

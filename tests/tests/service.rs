@@ -34,7 +34,7 @@ fn nothing_refused_passes_and_conversations_go_on_while_a_service_is_killed_and_
     stream.wait_for_more();
     let went = stream.end();
     assert_eq!(Stream::leaked(&zone), 0, "{went:?}");
-    assert!(went.tried > 20 && went.told == went.tried, "{went:?}");
+    assert!(went.tried > 10 && went.told == went.tried, "{went:?}");
     assert!(went.out.0 > 20 && went.out.0 == went.out.1, "{went:?}");
     assert!(went.came.0 > 20 && went.came.0 == went.came.1, "{went:?}");
     let after = zone.agreed();
@@ -52,12 +52,12 @@ fn nothing_refused_passes_and_conversations_go_on_while_a_service_is_killed_and_
 fn devices_that_come_later_are_guarded_from_the_first_packet_also_while_the_service_is_away() {
     let mut zone = Protected::start();
     add_pair(&zone, "gb2", "gb3", 1);
-    assert!(refuses_to(&zone, "10.78.1.1") && !lets_in(&zone, "10.78.1.2", 5353));
+    assert!(refuses_to(&zone, "10.78.1.1") && !lets_in(&zone, "10.78.1.2", 5353, false));
     zone.service.kill();
     add_pair(&zone, "gb4", "gb5", 2);
-    assert!(refuses_to(&zone, "10.78.2.1") && !lets_in(&zone, "10.78.2.2", 5353));
+    assert!(refuses_to(&zone, "10.78.2.1") && !lets_in(&zone, "10.78.2.2", 5353, false));
     assert!(zone.start_again(), "the next service takes it over");
-    assert!(refuses_to(&zone, "10.78.2.1") && !lets_in(&zone, "10.78.2.2", 5353));
+    assert!(refuses_to(&zone, "10.78.2.1") && !lets_in(&zone, "10.78.2.2", 5353, false));
     let netns = name(&zone.lab.netns());
     ip(&["-n", &netns, "link", "del", "gb4"]);
     wait_until("it leaves the status", || {
@@ -132,9 +132,9 @@ fn rules_on_a_lease_go_by_the_clock_alone() {
     let mut zone = Protected::start();
     let applied = zone
         .ask()
-        .apply("new.toml", &allowing(), Some(Duration::from_secs(4)))
+        .apply("new.toml", &allowing(), Some(Duration::from_secs(8)))
         .unwrap();
-    let end = Instant::now() + Duration::from_secs(4);
+    let end = Instant::now() + Duration::from_secs(8);
     assert_eq!(
         (applied.generation, applied.lease.unwrap().fallback),
         (2, 1)

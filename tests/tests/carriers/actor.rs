@@ -2,6 +2,7 @@
 
 use crate::sockets::{Kind, client, hold, keep, server};
 use crate::world::{USER, World};
+use gatebell_tests::PATIENCE;
 use gatebell_tests::acting::{self, ACT, Acting};
 use gatebell_tests::again;
 use std::io;
@@ -11,7 +12,11 @@ use std::time::Duration;
 
 /// How long to wait for what is meant to come about, and for what is not: for less than it takes until it is sent again.
 pub const fn patience(meant: bool) -> Duration {
-    Duration::from_millis(if meant { 30_000 } else { 600 })
+    if meant {
+        PATIENCE
+    } else {
+        Duration::from_millis(600)
+    }
 }
 
 /// Where somebody is.

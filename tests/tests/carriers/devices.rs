@@ -3,14 +3,18 @@
 
 use crate::links::{LINKS, Link};
 use crate::rows::{is_absent, ran};
-use crate::wire::{outside, within};
 use crate::world::{BEYOND_DEVICE, World, rule};
+use crate::zone::probe::{outside, within};
 use control::Stats;
+use gatebell_tests::PATIENCE;
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const FIRST_PORT: u16 = 7400;
+
+/// How long a datagram is waited for that is not meant to come.
+pub const SHORTLY: Duration = Duration::from_millis(300);
 
 /// Where what a tunnel makes of a packet stands among the rules; the others stand behind it.
 const OUTER: usize = 1;
@@ -112,7 +116,7 @@ fn heard(world: &World, case: Case, number: u16, length: usize, meant: [bool; 2]
     let mut heard = [false; 2];
     // First what is meant to be heard: the rest has come by then if it does.
     for place in [1, 0] {
-        let patience = Duration::from_millis(if meant[place] { 20_000 } else { 300 });
+        let patience = if meant[place] { PATIENCE } else { SHORTLY };
         hears[place].set_read_timeout(Some(patience)).unwrap();
         heard[place] = hears[place].recv(&mut [0; 8192]).is_ok();
     }

@@ -3,9 +3,8 @@
 use crate::actor::{Actor, Place, patience};
 use crate::rows::{DEBIANS_NEWEST, is_absent, ran};
 use crate::sockets::Kind;
-use crate::wire::within;
 use crate::world::{QUIET, World, rule};
-use crate::zone::probe::ip;
+use crate::zone::probe::{ip, within};
 use lab::{DEVICE, OUTSIDE, OUTSIDE_V6};
 use std::fs;
 use std::net::SocketAddr;

@@ -1,9 +1,8 @@
 //! Devices and tunnels between the zone and the world outside, and how each is made.
 
 use crate::rows::DEBIANS;
-use crate::wire::outside;
 use crate::world::World;
-use crate::zone::probe::ip;
+use crate::zone::probe::{ip, outside};
 use crate::zone::tun::Tun;
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use std::io::{Read, Write};

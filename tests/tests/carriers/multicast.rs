@@ -1,14 +1,14 @@
 //! What the zone forwards to a group as a router of multicast: it goes through by other ways in the stack than to one.
 
+use crate::actor::patience;
 use crate::rows::{is_absent, ran};
-use crate::wire::{outside, within};
 use crate::world::{BEYOND_DEVICE, World, rule};
+use crate::zone::probe::{outside, within};
 use lab::DEVICE;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
 
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 7, 7, 7);
 const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xFF1E, 0, 0, 0, 0, 0, 7, 7);
@@ -233,16 +233,12 @@ fn what_is_forwarded_to_a_group_is_judged_once_over_either_version() {
             send(&world, six, port);
         }
         let [refused, allowed] = &members;
-        allowed
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
+        allowed.set_read_timeout(Some(patience(true))).unwrap();
         assert!(
             allowed.recv(&mut [0; 16]).is_ok(),
             "{row}: allowed, it does not come through"
         );
-        refused
-            .set_read_timeout(Some(Duration::from_millis(500)))
-            .unwrap();
+        refused.set_read_timeout(Some(patience(false))).unwrap();
         assert!(
             refused.recv(&mut [0; 16]).is_err(),
             "{row}: refused, it comes through"

@@ -3,9 +3,8 @@
 use crate::actor::{Actor, Place};
 use crate::rows::{DEBIANS, is_absent, ran};
 use crate::sockets::Kind;
-use crate::wire::{outside, within};
 use crate::world::{USER, World, rule};
-use crate::zone::probe::{add_pair, ip, wait_until};
+use crate::zone::probe::{add_pair, ip, outside, wait_until, within};
 use lab::{INSIDE, INSIDE_V6, OUTSIDE, OUTSIDE_V6};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};

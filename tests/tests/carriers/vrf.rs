@@ -1,14 +1,14 @@
 //! What comes and goes by a VRF: the stack shows what comes by the VRF's device, and what leaves by the port's that the wire is at.
 
+use crate::devices::SHORTLY;
 use crate::rows::{DEBIANS, is_absent, ran};
-use crate::wire::{outside, within};
 use crate::world::{BEYOND_DEVICE, World, rule};
-use crate::zone::probe::ip;
+use crate::zone::probe::{ip, outside, within};
+use gatebell_tests::PATIENCE;
 use socket2::{Domain, Socket, Type};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 const VRF: &str = "vf5";
 const PORT_DEVICE: &str = "vp5";
@@ -84,7 +84,7 @@ impl End {
 /// Sends a question to a port and answers it. Whether the question came, and whether its answer did.
 fn answered(from: &End, to: &End, port: u16, meant: bool) -> [bool; 2] {
     let (asks, hears) = (from.socket(0), to.socket(port));
-    let patience = Duration::from_millis(if meant { 20_000 } else { 300 });
+    let patience = if meant { PATIENCE } else { SHORTLY };
     for socket in [&asks, &hears] {
         socket.set_read_timeout(Some(patience)).unwrap();
     }

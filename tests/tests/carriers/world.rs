@@ -1,8 +1,7 @@
 //! The zone between a world outside and one beyond it, and what the driver says of what goes between them.
 
-use crate::wire::outside;
 use crate::zone::Protected;
-use crate::zone::probe::{Namespace, ip, name};
+use crate::zone::probe::{Namespace, ip, name, outside};
 use channel::sys::linux::Linux;
 use channel::{Attachment, Item, Mask};
 use control::Stats;

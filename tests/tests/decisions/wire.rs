@@ -1,12 +1,10 @@
 //! Packets as they are made by hand, and sockets of the test itself in the lab's namespaces.
 
-use super::zone::Protected;
-use nix::sched::{CloneFlags, setns};
-use std::fs::File;
+use super::zone::probe::within;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
@@ -17,24 +15,6 @@ const SYN_ACK: u8 = 0x12;
 
 /// A hop limit by which whoever counts beside knows these packets from all others.
 pub const HOPS: u8 = 77;
-
-/// The network namespace of the world outside.
-pub fn outside(zone: &Protected) -> PathBuf {
-    let netns = zone.lab.netns();
-    let name = netns.file_name().unwrap().to_str().unwrap();
-    netns.with_file_name(format!("{}o", name.strip_suffix('i').unwrap()))
-}
-
-/// Does something in a network namespace: sockets that are made there stay there.
-pub fn within<T: Send + 'static>(netns: &Path, does: impl FnOnce() -> T + Send + 'static) -> T {
-    let netns = File::open(netns).unwrap();
-    // A thread of its own may go elsewhere.
-    let thread = std::thread::spawn(move || {
-        setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
-        does()
-    });
-    thread.join().unwrap()
-}
 
 /// A packet without anything in it. Of ICMP the type stands in `source_port`, the code in `port`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,9 +3,8 @@
 use super::resolver::{Resolver, answer};
 use super::{Asks, NOBODY, control, stats};
 use crate::person::{self, Person};
-use crate::wire::{outside, within};
 use crate::zone::Protected;
-use crate::zone::probe::{add_pair, wait_until};
+use crate::zone::probe::{add_pair, outside, wait_until, within};
 use lab::{INSIDE, OUTSIDE, OUTSIDE_V6};
 use nix::sys::socket::{setsockopt, sockopt::BindToDevice};
 use serde_json::{Value, json};

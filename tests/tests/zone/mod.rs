@@ -11,6 +11,7 @@ use channel::sys::linux::Linux;
 use channel::{Attachment, Device, Mask};
 use control::Client;
 use firewall_abi::kind;
+use gatebell_tests::PATIENCE;
 use lab::{Counted, Lab};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -250,7 +251,7 @@ impl Service {
             return;
         }
         self.signal(Signal::SIGTERM);
-        let end = Instant::now() + Duration::from_secs(5);
+        let end = Instant::now() + PATIENCE;
         while Instant::now() < end && matches!(self.process.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(20));
         }

@@ -1,7 +1,9 @@
 //! Questions to a protected zone: what gets through, what has filters, and more devices for it.
 
 use super::{Protected, RULES};
+use gatebell_tests::PATIENCE;
 use lab::{INSIDE, OUTSIDE};
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
@@ -40,24 +42,46 @@ pub fn refuses_to(zone: &Protected, address: &str) -> bool {
     !sent.status.success()
 }
 
-/// Whether somebody outside gets to a server of the zone on this port.
-pub fn lets_in(zone: &Protected, address: &str, port: u16) -> bool {
-    let listen = format!("exec timeout 10 busybox nc -l -p {port}");
+/// Whether somebody outside gets to a server of the zone on this port. It is given longer where that is meant.
+pub fn lets_in(zone: &Protected, address: &str, port: u16, meant: bool) -> bool {
+    let port_word = port.to_string();
     let listener = zone
         .lab
-        .inside(&["bash", "-c", &listen])
+        .inside(&["timeout", "60", "busybox", "nc", "-l", "-p", &port_word])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(300));
-    // It may not listen yet.
-    zone.outside(&format!(
-        "for n in 1 2 3; do timeout 1 bash -c 'echo hello > /dev/tcp/{address}/{port}' && break; sleep 0.3; done"
+    wait_for_listener(&zone.lab.netns(), port);
+    let patience = if meant { 30 } else { 1 };
+    let came = zone.outside(&format!(
+        "timeout {patience} bash -c 'echo hello > /dev/tcp/{address}/{port}'"
     ));
     // It ends by itself if somebody came.
-    let pid = Pid::from_raw(i32::try_from(listener.id()).unwrap());
-    kill(pid, Signal::SIGTERM).unwrap();
+    if !came.status.success() {
+        let pid = Pid::from_raw(i32::try_from(listener.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+    }
     listener.wait_with_output().unwrap().stdout == b"hello\n"
+}
+
+/// Waits until somebody listens at this TCP port in a network namespace.
+pub fn wait_for_listener(netns: &Path, port: u16) {
+    within(netns, move || {
+        wait_until("somebody listens", || {
+            ["tcp", "tcp6"].iter().any(|file| {
+                let list = fs::read_to_string(format!("/proc/thread-self/net/{file}"));
+                let list = list.unwrap_or_default();
+                list.lines().any(|line| is_listener(line, port))
+            })
+        });
+    });
+}
+
+/// Whether this line of the kernel's list of sockets is about one that listens at this port.
+fn is_listener(line: &str, port: u16) -> bool {
+    const LISTEN: &str = "0A";
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [_, local, _, LISTEN, ..] if local.ends_with(&format!(":{port:04X}")))
 }
 
 /// The lab's rules without the one that refuses port 9.
@@ -67,21 +91,21 @@ pub fn allowing() -> String {
 
 /// Ends the lab's own servers: the judge knows their ports, so connections need these.
 pub fn end_servers(zone: &Protected) {
-    for group in [
-        zone.lab.cgroup(),
-        zone.lab.cgroup().with_file_name("outside"),
-    ] {
-        for pid in fs::read_to_string(group.join("cgroup.procs"))
-            .unwrap()
-            .lines()
-        {
-            kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
-        }
+    end_all_of(&zone.lab.cgroup());
+    end_all_of(&zone.lab.cgroup().with_file_name("outside"));
+}
+
+/// Ends all processes of a control group of the lab's, and waits until they have let go of their ports.
+pub fn end_all_of(group: &Path) {
+    let processes = || fs::read_to_string(group.join("cgroup.procs")).unwrap();
+    for pid in processes().lines() {
+        kill(Pid::from_raw(pid.parse().unwrap()), Signal::SIGKILL).unwrap();
     }
+    wait_until("they have ended", || processes().is_empty());
 }
 
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "{what}");
         std::thread::sleep(Duration::from_millis(50));
@@ -149,8 +173,12 @@ pub fn guest(zone: &Protected) -> Namespace {
 
 /// Whether who begins a TCP connection in a network namespace is answered, be it by a refusal. It is given longer where that is meant.
 pub fn reaches(netns: &str, (address, port): (&str, u16), meant: bool) -> bool {
-    let (patience, seconds) = if meant { ("2", 60) } else { ("0.7", 0) };
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let (patience, most) = if meant {
+        ("2", PATIENCE)
+    } else {
+        ("0.7", Duration::ZERO)
+    };
+    let end = Instant::now() + most;
     let line = format!("exec 3<>/dev/tcp/{address}/{port}");
     loop {
         let mut command = Command::new("ip");
@@ -173,6 +201,23 @@ impl Drop for Namespace {
     }
 }
 
+/// The network namespace of the world outside.
+pub fn outside(zone: &Protected) -> PathBuf {
+    let netns = zone.lab.netns();
+    netns.with_file_name(name(&netns).replace('i', "o"))
+}
+
+/// Does something in a network namespace: sockets that are made there stay there.
+pub fn within<T: Send + 'static>(netns: &Path, does: impl FnOnce() -> T + Send + 'static) -> T {
+    let netns = fs::File::open(netns).unwrap();
+    // A thread of its own may go elsewhere.
+    let thread = std::thread::spawn(move || {
+        setns(netns, CloneFlags::CLONE_NEWNET).unwrap();
+        does()
+    });
+    thread.join().unwrap()
+}
+
 pub fn name(netns: &Path) -> String {
     netns.file_name().unwrap().to_str().unwrap().to_owned()
 }
@@ -193,7 +238,7 @@ pub fn nothing_is_left(zone: &Protected) {
 /// That packets pass which the rules refuse. The kernel takes a hook off a moment after its link has lost its last pin.
 pub fn nothing_judges(zone: &Protected) {
     wait_until("nothing judges any more", || {
-        !refuses(zone) && lets_in(zone, INSIDE, 5353)
+        !refuses(zone) && lets_in(zone, INSIDE, 5353, true)
     });
 }
 

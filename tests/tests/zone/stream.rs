@@ -1,6 +1,8 @@
 //! Traffic that goes on while the service comes and goes, and counters of what got where it should not.
 
 use super::Protected;
+use super::probe::{outside, wait_for_listener};
+use gatebell_tests::PATIENCE;
 use lab::{INSIDE, OUTSIDE};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -30,6 +32,9 @@ const IN: u16 = 8080;
 
 /// A sender ends when the file `stop` appears, and after so many rounds in any case.
 const ROUNDS: u32 = 6000;
+
+/// A connection has gone on for a while once so many lines more were heard.
+const LINES: u64 = 10;
 
 impl Stream {
     /// Counts what gets where the lab's rules let nothing get: datagrams to port 9 outside, to port 5353 in the zone.
@@ -83,7 +88,8 @@ impl Stream {
         let send = |to: &str, port: u16| round(&format!("echo > /dev/udp/{to}/{port}"));
         stream.run(zone, "hear out", false, &hear(OUT, "out"));
         stream.run(zone, "hear in", true, &hear(IN, "in"));
-        std::thread::sleep(Duration::from_millis(500));
+        wait_for_listener(&outside(zone), OUT);
+        wait_for_listener(&zone.lab.netns(), IN);
         stream.run(zone, "speak out", true, &speak(OUTSIDE, OUT));
         stream.run(zone, "speak in", false, &speak(INSIDE, IN));
         stream.wait_for_more();
@@ -92,15 +98,15 @@ impl Stream {
         stream
     }
 
-    /// Waits until both connections have gone on from here.
+    /// Waits until both connections have gone on from here for a while.
     pub fn wait_for_more(&self) {
         let heard = || ["out", "in"].map(|file| self.heard(file));
         let before = heard();
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         while heard()
             .iter()
             .zip(before)
-            .any(|(now, before)| *now < before + 3)
+            .any(|(now, before)| *now < before + LINES)
         {
             assert!(
                 Instant::now() < end,
