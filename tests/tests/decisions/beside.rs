@@ -201,7 +201,7 @@ fn a_scan_from_outside_finds_what_is_allowed_and_each_other_probe_is_reported() 
     let zone = Protected::start();
     let mut app = Told::<Packet>::of(&zone, Mask::of(kind::PACKET));
     let line = format!(
-        "nmap -n -Pn -sS -sU -p T:22,80,8080,U:9,53 --max-retries 0 --host-timeout 8s -oG - {INSIDE}"
+        "nmap -n -Pn -sS -sU -p T:22,80,8080,U:9,53 --max-retries 0 --host-timeout 60s -oG - {INSIDE}"
     );
     let said = zone.outside(&line);
     let said = String::from_utf8_lossy(&said.stdout).into_owned();

@@ -25,8 +25,9 @@ impl Way {
         zone.ask().apply("new.toml", &text, None).unwrap();
         (self.sends)();
         let allowed = action == "allow";
-        let patience = Duration::from_millis(if allowed { 60_000 } else { 500 });
-        self.hears.set_read_timeout(Some(patience)).unwrap();
+        self.hears
+            .set_read_timeout(Some(patience(allowed)))
+            .unwrap();
         let heard = self.hears.recv(&mut [0; 2000]).is_ok();
         (heard, zone.ask().hits().unwrap().hits[1])
     }

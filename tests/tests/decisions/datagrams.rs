@@ -116,7 +116,7 @@ fn what_answers_a_translated_question_is_heard_also_under_rules_that_ask_who_get
     there.set_read_timeout(Some(patience(true))).unwrap();
     let before = zone.ask().stats().unwrap();
     // One of the zone: what a socket of the test's own gets, nobody judges there.
-    let asks = format!("exec 3<>/dev/udp/{CALLED}/6000; echo >&3; read -r -t 20 <&3");
+    let asks = format!("exec 3<>/dev/udp/{CALLED}/6000; echo >&3; read -r -t 60 <&3");
     let mut asker = zone.lab.inside(&["bash", "-c", &asks]).spawn().unwrap();
     let (_, to) = there.recv_from(&mut [0; 16]).unwrap();
     there.send_to(b"\n", to).unwrap();

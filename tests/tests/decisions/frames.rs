@@ -432,15 +432,21 @@ fn no_frame_however_it_is_wrapped_or_spoiled_arrives_where_everything_is_refused
     let before = zone.ask().stats().unwrap();
     let heard = send(&zone, &oracle, 1, 15);
     assert_eq!(heard, Vec::<String>::new());
-    let (ahead, behind) = (counted(&zone, "ahead"), counted(&zone, "behind"));
+    // What the kernels send each other of themselves may come in between.
+    let (ahead, blocked) = loop {
+        let ahead = counted(&zone, "ahead");
+        let blocked = zone.ask().stats().unwrap().blocked_in - before.blocked_in;
+        if counted(&zone, "ahead") == ahead {
+            break (ahead, blocked);
+        }
+    };
     assert!(
         ahead > FRAMES as u64 / 5,
         "{ahead} have come to the driver at all"
     );
-    assert_eq!(behind, 0, "of {ahead}");
+    assert_eq!(counted(&zone, "behind"), 0, "of {ahead}");
     assert_eq!(counted(&zone, "accepts"), 0);
-    let after = zone.ask().stats().unwrap();
-    assert_eq!(after.blocked_in - before.blocked_in, ahead);
+    assert_eq!(blocked, ahead);
 }
 
 #[test]
@@ -449,7 +455,12 @@ fn where_everything_is_allowed_nothing_is_missing_that_the_stack_takes() {
     let zone = Protected::with(rules);
     let oracle = Oracle::listen(&zone);
     let heard = send(&zone, &oracle, 2, 0);
-    let (ahead, behind) = (counted(&zone, "ahead"), counted(&zone, "behind"));
+    let (ahead, behind) = loop {
+        let (ahead, behind) = (counted(&zone, "ahead"), counted(&zone, "behind"));
+        if counted(&zone, "ahead") == ahead {
+            break (ahead, behind);
+        }
+    };
     assert!(
         ahead > FRAMES as u64 / 5,
         "{ahead} have come to the driver at all"

@@ -89,7 +89,7 @@ fn listener(zone: &Protected, port: u16) -> TcpListener {
 /// Begins a connection from the zone, if it may.
 fn connect(netns: &Path, port: u16, meant: bool) -> Option<TcpStream> {
     let to = SocketAddr::new(HOME.parse().unwrap(), port);
-    let end = Instant::now() + Duration::from_secs(if meant { 30 } else { 0 });
+    let end = Instant::now() + if meant { PATIENCE } else { Duration::ZERO };
     loop {
         let tried = within(netns, move || {
             TcpStream::connect_timeout(&to, patience(meant)).ok()
@@ -134,9 +134,7 @@ fn a_rule_is_on_in_its_network_alone_and_what_it_allowed_there_is_cut_once_the_n
 
     goes_by(&zone, HOME);
     is(&zone, "there");
-    accepted
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
+    accepted.set_read_timeout(Some(2 * PATIENCE)).unwrap();
     accepted.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"again", "it goes on where it may");
     // Another router that has the address of ours.

@@ -9,26 +9,33 @@ use std::path::Path;
 const SHUT: &str = "[default]\ninbound = \"block\"\noutbound = \"block\"\n\n[[rule]]\nid = \"neighbours\"\n\
                     action = \"allow\"\nprotocol = \"icmpv6\"\nicmp_type = [133, 134, 135, 136, 143]\n";
 
-/// Why a connection from there does not come about; at once, or it is a time that ran out.
-fn connecting(netns: &Path, to: &str) -> ErrorKind {
+/// How long to wait for what is told, and where nobody is to be told anything.
+const fn told_within(meant: bool) -> Duration {
+    if meant {
+        PATIENCE
+    } else {
+        Duration::from_secs(1)
+    }
+}
+
+/// Why a connection from there does not come about: `TimedOut` if it is told nothing.
+fn connecting(netns: &Path, to: &str, told: bool) -> ErrorKind {
     let to: SocketAddr = to.parse().unwrap();
     within(netns, move || {
-        TcpStream::connect_timeout(&to, Duration::from_secs(1))
+        TcpStream::connect_timeout(&to, told_within(told))
             .unwrap_err()
             .kind()
     })
 }
 
 /// What a socket that has sent a datagram there is told: `WouldBlock` if it is nothing.
-fn sending(netns: &Path, to: &str) -> ErrorKind {
+fn sending(netns: &Path, to: &str, told: bool) -> ErrorKind {
     let to: SocketAddr = to.parse().unwrap();
     within(netns, move || {
         let any = if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = UdpSocket::bind(any).unwrap();
         socket.set_broadcast(true).unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(1)))
-            .unwrap();
+        socket.set_read_timeout(Some(told_within(told))).unwrap();
         socket.connect(to).unwrap();
         // What is refused on its way out says so here already.
         let _refused = socket.send(b"hello");
@@ -44,13 +51,19 @@ fn rejected(zone: &Protected) -> RejectStats {
 fn settled(zone: &Protected, packets: u64) -> RejectStats {
     let done =
         |stats: &RejectStats| stats.lost + stats.answered + stats.limited + stats.failed >= packets;
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     let mut stats = rejected(zone);
     while !done(&stats) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));
         stats = rejected(zone);
     }
     stats
+}
+
+/// That each of these packets was answered. A SYN comes once more where the machine is too slow to answer the first in a second.
+fn each_was_answered(stats: &RejectStats, packets: u64) {
+    let unanswered = stats.lost + stats.limited + stats.failed;
+    assert!(stats.answered >= packets && unanswered == 0, "{stats:?}");
 }
 
 #[test]
@@ -72,24 +85,32 @@ fn whoever_is_rejected_from_outside_is_told_at_once_also_where_nothing_may_go_ou
     for host in [INSIDE.to_owned(), format!("[{INSIDE_V6}]")] {
         let to = format!("{host}:7000");
         assert_eq!(
-            connecting(&outside, &to),
+            connecting(&outside, &to, true),
             ErrorKind::ConnectionRefused,
             "{to}"
         );
-        assert_eq!(sending(&outside, &to), ErrorKind::ConnectionRefused, "{to}");
+        assert_eq!(
+            sending(&outside, &to, true),
+            ErrorKind::ConnectionRefused,
+            "{to}"
+        );
         // A block says nothing.
         let to = format!("{host}:7001");
-        assert_eq!(connecting(&outside, &to), ErrorKind::TimedOut, "{to}");
-        assert_eq!(sending(&outside, &to), ErrorKind::WouldBlock, "{to}");
+        assert_eq!(
+            connecting(&outside, &to, false),
+            ErrorKind::TimedOut,
+            "{to}"
+        );
+        assert_eq!(sending(&outside, &to, false), ErrorKind::WouldBlock, "{to}");
     }
     let packet = told.wait_for(kind::PACKET, |packet: &Packet| {
         packet.decision.verdict == Verdict::Reject as u8
     });
     assert_eq!(packet.decision.rule, 1);
-    let program = zone.outside(&format!("busybox nc -w 5 {INSIDE} 7000"));
+    let program = zone.outside(&format!("busybox nc -w 60 {INSIDE} 7000"));
     let said = String::from_utf8_lossy(&program.stderr).into_owned();
     assert!(said.contains("Connection refused"), "{said}");
-    assert_eq!(settled(&zone, 5).answered, 5);
+    each_was_answered(&settled(&zone, 5), 5);
     let before = rejected(&zone);
     // What goes to many is dropped alone.
     for to in [
@@ -182,8 +203,8 @@ fn who_calls_out_and_is_rejected_is_told_at_once_by_the_call_or_by_its_packet() 
     }
     let after = zone.ask().stats().unwrap();
     assert_eq!(after.refused_connects, before.refused_connects + 2);
-    assert_eq!(after.blocked_out, before.blocked_out + 4, "{after:?}");
-    assert_eq!(settled(&zone, 4).answered, 4);
+    assert!(after.blocked_out >= before.blocked_out + 4, "{after:?}");
+    each_was_answered(&settled(&zone, 4), 4);
 }
 
 #[test]
@@ -203,23 +224,23 @@ fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
     )));
     let outside = outside(&zone);
     assert_eq!(
-        connecting(&outside, "10.99.0.9:80"),
+        connecting(&outside, "10.99.0.9:80", true),
         ErrorKind::ConnectionRefused
     );
     assert_eq!(
-        connecting(&outside, "[fd99::9]:80"),
+        connecting(&outside, "[fd99::9]:80", true),
         ErrorKind::ConnectionRefused
     );
     // "Administratively prohibited", as each kernel has it.
     assert_eq!(
-        sending(&outside, "10.99.0.9:53"),
+        sending(&outside, "10.99.0.9:53", true),
         ErrorKind::HostUnreachable
     );
     assert_eq!(
-        sending(&outside, "[fd99::9]:53"),
+        sending(&outside, "[fd99::9]:53", true),
         ErrorKind::PermissionDenied
     );
-    assert_eq!(settled(&zone, 4).answered, 4);
+    each_was_answered(&settled(&zone, 4), 4);
 }
 
 #[test]
@@ -236,15 +257,14 @@ fn what_its_receiver_rejects_is_answered_too() {
     let _also_him = Somebody::user(USER).starts(&zone, &format!("receive {INSIDE}:7003"));
     let outside = outside(&zone);
     assert_eq!(
-        connecting(&outside, &format!("{INSIDE}:7002")),
+        connecting(&outside, &format!("{INSIDE}:7002"), true),
         ErrorKind::ConnectionRefused
     );
     assert_eq!(
-        sending(&outside, &format!("{INSIDE}:7003")),
+        sending(&outside, &format!("{INSIDE}:7003"), true),
         ErrorKind::ConnectionRefused
     );
-    let stats = settled(&zone, 2);
-    assert!(stats.answered >= 2 && stats.lost == 0, "{stats:?}");
+    each_was_answered(&settled(&zone, 2), 2);
 }
 
 #[test]
@@ -279,7 +299,7 @@ fn a_flood_of_what_is_rejected_is_answered_within_bounds_and_counted() {
     // With the service gone it is a block.
     zone.service.kill();
     let to = format!("{INSIDE}:7000");
-    assert_eq!(sending(&outside(&zone), &to), ErrorKind::WouldBlock);
+    assert_eq!(sending(&outside(&zone), &to, false), ErrorKind::WouldBlock);
     // What waited for the dead service is answered by nobody.
     assert!(zone.start_again());
     let after = rejected(&zone);
@@ -288,12 +308,15 @@ fn a_flood_of_what_is_rejected_is_answered_within_bounds_and_counted() {
         0,
         "{after:?}"
     );
-    assert_eq!(sending(&outside(&zone), &to), ErrorKind::ConnectionRefused);
+    assert_eq!(
+        sending(&outside(&zone), &to, true),
+        ErrorKind::ConnectionRefused
+    );
 }
 
 /// The process that answers for a service: its child of that name, once there is one that is not `but`.
 fn answerer(service: u32, but: Option<u32>) -> u32 {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     loop {
         let found = children(service).into_iter().find(|pid| {
             let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -344,19 +367,22 @@ fn who_answers_is_a_process_without_capabilities_and_another_one_when_it_dies() 
     let zone = Protected::with(&rules);
     let outside = outside(&zone);
     let to = format!("{INSIDE}:7000");
-    assert_eq!(connecting(&outside, &to), ErrorKind::ConnectionRefused);
+    assert_eq!(
+        connecting(&outside, &to, true),
+        ErrorKind::ConnectionRefused
+    );
     let service = zone.service.process.id();
     let first = answerer(service, None);
     assert!(has_a_thread_without_capabilities(first));
-    assert_eq!(settled(&zone, 1).answered, 1);
+    each_was_answered(&settled(&zone, 1), 1);
     kill(
         Pid::from_raw(i32::try_from(first).unwrap()),
         Signal::SIGKILL,
     )
     .unwrap();
     let second = answerer(service, Some(first));
-    let end = Instant::now() + Duration::from_secs(20);
-    while connecting(&outside, &to) != ErrorKind::ConnectionRefused {
+    let end = Instant::now() + PATIENCE;
+    while connecting(&outside, &to, false) != ErrorKind::ConnectionRefused {
         assert!(Instant::now() < end, "nobody is told any more");
     }
     assert!(has_a_thread_without_capabilities(second));

@@ -191,7 +191,7 @@ fn others_work(zone: &Protected, listener: &TcpListener) {
         format!("http://{OUTSIDE}/"),
         format!("http://[{OUTSIDE_V6}]/"),
     ] {
-        let got = zone.inside(&format!("timeout 3 busybox wget -q -O - '{url}'"));
+        let got = zone.inside(&format!("timeout 60 busybox wget -q -O - '{url}'"));
         assert_eq!(text(&got.stdout), "a page of the lab\n", "{url}");
     }
     conversation(zone, listener).goes_on();

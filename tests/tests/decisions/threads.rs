@@ -1,5 +1,6 @@
 //! Threads of this process that end as few programs have them end.
 
+use gatebell_tests::PATIENCE;
 use nix::libc;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use std::sync::{Arc, Barrier};
@@ -20,7 +21,7 @@ pub fn end_of_the_first() -> io::Result<()> {
     if unsafe { libc::syscall(libc::SYS_tgkill, first, first, libc::SIGUSR1) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let end = Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + PATIENCE;
     while !has_ended(first)? {
         if Instant::now() > end {
             return Err(io::ErrorKind::TimedOut.into());
