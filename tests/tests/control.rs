@@ -18,11 +18,11 @@ mod rules;
 mod sets;
 mod zone;
 
+use gatebell_tests::PATIENCE;
 use person::Person;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 use zone::Protected;
 use zone::probe::{NOBODY, control, discard};
 
@@ -40,9 +40,7 @@ fn say(stream: &mut UnixStream, bytes: &[u8]) -> Option<Value> {
 }
 
 fn hear(stream: &mut UnixStream) -> Option<Value> {
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut answer = Vec::new();
     let _reset = BufReader::with_capacity(1, stream).read_until(0, &mut answer);
     (answer.pop() == Some(0)).then(|| serde_json::from_slice(&answer).unwrap())

@@ -381,7 +381,7 @@ fn transfers_complete_byte_for_byte_while_rules_change_and_nothing_refused_passe
              busybox dd bs=64K count=16 iflag=fullblock status=none; sleep 0.1; done > {}",
             file.display()
         );
-        let line = ["timeout", "60", "bash", "-c", &line];
+        let line = ["timeout", "240", "bash", "-c", &line];
         let mut command = if inside {
             zone.lab.inside(&line)
         } else {

@@ -9,6 +9,7 @@ mod server;
 mod zone;
 
 use control::{Failed, Status, SubscribedList};
+use gatebell_tests::PATIENCE;
 use lab::OUTSIDE;
 use server::{Authority, Server, ok, status};
 use std::fs;
@@ -118,7 +119,7 @@ impl Subscribed {
 
     /// Waits until the list is so.
     fn within(&self, what: &str, holds: impl Fn(&SubscribedList) -> bool) -> SubscribedList {
-        let end = Instant::now() + Duration::from_secs(60);
+        let end = Instant::now() + PATIENCE;
         loop {
             let lists = self.status().lists;
             if let Some(list) = lists.first().filter(|list| holds(list)) {

@@ -3,6 +3,7 @@
 use super::person::{Person, connect_as};
 use super::zone::{Protected, RULES};
 use super::{all_is_well, control, request, say};
+use gatebell_tests::PATIENCE;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -130,7 +131,7 @@ fn address(folder: &Path) -> String {
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < end, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(20));

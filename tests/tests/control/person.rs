@@ -1,7 +1,7 @@
 //! Somebody at the command line. It runs as the test program itself, started again.
 
 use super::zone::Protected;
-use gatebell_tests::again;
+use gatebell_tests::{PATIENCE, again};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Who asks, and whom.
 pub struct Person {
@@ -164,7 +164,7 @@ impl Watch {
     }
 
     fn wait_until_attached(&self, zone: &Protected) {
-        let end = Instant::now() + Duration::from_secs(20);
+        let end = Instant::now() + PATIENCE;
         let pid = self.child.id();
         while !Person::root(zone).ok(&["audit", "--json"])["apps"]
             .as_array()

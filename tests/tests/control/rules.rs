@@ -4,10 +4,11 @@ use super::{all_is_well, control, discard, request, say};
 use crate::person::Person;
 use crate::zone::{Protected, RULES};
 use channel::{Mask, Refusal};
+use gatebell_tests::PATIENCE;
 use lab::OUTSIDE;
 use serde_json::{Value, json};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 #[test]
 fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
@@ -18,7 +19,7 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
     let open = open.to_str().unwrap();
     let apply = |lease: &str| root.run(&["rules", "apply", open, "--lease", lease]);
 
-    let applied = apply("2s");
+    let applied = apply("6s");
     assert_eq!(applied.code, 0, "{applied:?}");
     for said in [
         "~ rule `no-discard`",
@@ -28,7 +29,7 @@ fn rules_on_a_lease_come_back_by_themselves_unless_they_are_confirmed() {
         assert!(applied.out.contains(said), "{said}: {applied:?}");
     }
     assert!(!discard(&zone), "the candidate is in force");
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + PATIENCE;
     while !discard(&zone) {
         assert!(Instant::now() < end, "the lease does not end");
     }

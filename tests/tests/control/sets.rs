@@ -122,7 +122,7 @@ fn an_address_joins_a_set_at_once_and_without_a_generation_until_it_is_removed_o
     foretold(&zone, &root, None);
 
     // It ends by itself.
-    done(&["add", "banned", OUTSIDE, "--for", "2s"]);
+    done(&["add", "banned", OUTSIDE, "--for", "5s"]);
     assert!(refused(&zone, 20));
     zone::probe::wait_until("its time is over", || !refused(&zone, 20));
     assert!(!done(&["list", "banned"]).contains(OUTSIDE));

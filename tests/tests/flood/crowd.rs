@@ -23,7 +23,7 @@ const BURSTS: u64 = 60;
 const INTERVAL: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(5);
 /// An app that nobody stops.
-const FORGOTTEN: Duration = Duration::from_secs(60);
+const FORGOTTEN: Duration = Duration::from_secs(300);
 
 /// A process of a test's own. Dropped, it is killed.
 pub struct Child {

@@ -7,7 +7,6 @@ use crate::zone::Protected;
 use crate::zone::probe::wait_until;
 use lab::OUTSIDE;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 /// Keeps what happens, in a zone that may not telnet and whose calls of port 4001 are reported.
 pub const KEPT: &[&str] = &["--history-days", "30", "--history-size", "2MiB"];
@@ -127,7 +126,7 @@ fn what_was_refused_and_what_was_reported_is_kept_with_program_rule_and_name_ove
     );
     assert!(state["kept"].as_u64() >= Some(2), "{state}");
 
-    // What happened two seconds ago, a kill leaves in the file.
+    // What is in the file, a kill leaves there.
     let count = || {
         let page = history::page(
             &zone.lab.folder().join("kept"),
@@ -139,7 +138,7 @@ fn what_was_refused_and_what_was_reported_is_kept_with_program_rule_and_name_ove
     };
     let before = count();
     call(23, 0);
-    std::thread::sleep(Duration::from_secs(2));
+    wait_until("it is in the file", || count() > before);
     zone.service.process.kill().unwrap();
     zone.service.process.wait().unwrap();
     assert!(count() > before);
