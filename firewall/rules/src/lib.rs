@@ -2,7 +2,7 @@
 //!
 //! One TOML file is the whole configuration. [`parse`] reads no file and asks no kernel: the service, the dry run and
 //! the command line hand it text, and [`Resolver`] for what stands outside of it. [`SystemResolver`] is the real ones; it and
-//! [`own_network`] are the only parts of this crate that ask a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
+//! what tells this machine's network ([`own_network`]) are the only parts of this crate that ask a system. It may depend on `firewall_abi`, `engine` and a TOML parser.
 //!
 //! Rules that hold here:
 //! - A file is taken whole or not at all, and all that is wrong with it is said at once: file, line, column, what is
@@ -119,6 +119,8 @@ pub use resolver::{NoResolver, Resolver, SetFile};
 pub use set::{Set, Subscription, grouped};
 pub use suggest::{Place, Reach, Suggestion};
 pub use system_network::own_network;
+#[cfg(target_os = "linux")]
+pub use system_network::{RouteChanges, RoutesUnknown, default_routes, look_for_gateway};
 pub use system_resolver::{FETCHED, SystemResolver, copy_name};
 pub use unknown::Unknown;
 

@@ -1,7 +1,9 @@
 //! Where the machine is, by its default routes: which of the rules' networks are there.
 
-use crate::default_routes::{default_routes, look_for_gateway};
-use rules::{DefaultRoute, GatewayHardware, Network, NetworkRules, Presence, Rules, Sighting};
+use rules::{
+    DefaultRoute, GatewayHardware, Network, NetworkRules, Presence, Rules, Sighting,
+    default_routes, look_for_gateway,
+};
 use std::cell::OnceCell;
 use tracing::debug;
 
@@ -20,7 +22,7 @@ impl Surroundings {
     pub fn routes(&self) -> Result<&[DefaultRoute], &str> {
         let routes = self.0.get_or_init(|| {
             default_routes()
-                .map_err(|cause| format!("the kernel does not tell its routes: {cause:#}"))
+                .map_err(|cause| format!("the kernel does not tell its routes: {cause}"))
         });
         routes.as_deref().map_err(String::as_str)
     }
@@ -61,7 +63,7 @@ impl Surroundings {
             .filter(|route| asks && route.hardware == GatewayHardware::Unknown)
         {
             if let Err(cause) = look_for_gateway(route) {
-                debug!("the kernel does not look for a gateway: {cause:#}");
+                debug!("the kernel does not look for a gateway: {cause}");
             }
         }
     }

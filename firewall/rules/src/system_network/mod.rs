@@ -1,0 +1,50 @@
+//! This machine's own network, which rules must not cut it off from, and its default routes, by which it is known where the
+//! machine is. Asks the system, as [`crate::SystemResolver`] does.
+
+#[cfg(target_os = "linux")]
+mod default_routes;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+mod netlink;
+
+#[cfg(target_os = "linux")]
+pub use default_routes::{default_routes, look_for_gateway};
+#[cfg(target_os = "linux")]
+pub use linux::own_network;
+#[cfg(target_os = "linux")]
+pub use netlink::RouteChanges;
+
+/// Nothing of it is known here.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn own_network() -> crate::OwnNetwork {
+    crate::OwnNetwork::default()
+}
+
+/// Why it is not known which routes there are.
+#[cfg(target_os = "linux")]
+#[derive(Debug, thiserror::Error)]
+pub enum RoutesUnknown {
+    /// There is no socket to ask by.
+    #[error("can't open a socket for routes: {0}")]
+    Socket(std::io::Error),
+    /// The question could not be sent.
+    #[error("can't ask for routes: {0}")]
+    Question(std::io::Error),
+    /// Nothing came back.
+    #[error("the kernel does not answer about its routes: {0}")]
+    NoAnswer(std::io::Error),
+    /// The kernel answered with an error.
+    #[error("the kernel does not tell: {0}")]
+    Refused(std::io::Error),
+    /// A message ends before it is whole.
+    #[error("an answer is cut short")]
+    CutShort,
+    /// There are more than a person's machine has.
+    #[error("there are too many routes")]
+    TooMany,
+    /// An answer was changed while the kernel told it, each time.
+    #[error("routes change all the time")]
+    ChangedMeanwhile,
+}

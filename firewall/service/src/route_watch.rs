@@ -1,0 +1,121 @@
+//! When to look at the default routes anew: after word that they change, or from time to time without it.
+//!
+//! However often they change, they are looked at once in [`BETWEEN`] at most, and one look is due at a time.
+
+use crate::sweep::EVERY;
+use anyhow::{Context, Result};
+use rules::RouteChanges;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// What changes together is looked at once: so long after the first word of it,
+const SETTLE: Duration = Duration::from_millis(30);
+/// and so long after the look before.
+const BETWEEN: Duration = Duration::from_secs(1);
+
+/// Messages of changes that are thrown away at a time, before it is looked what has become of it.
+const WORDS: usize = 4096;
+
+/// Word of changes to routes, devices and neighbours, while rules ask for networks.
+#[derive(Default)]
+pub struct RouteWatch {
+    wanted: bool,
+    /// None: nobody wants to know, or the kernel does not tell.
+    changes: Option<RouteChanges>,
+    due: Option<Instant>,
+    looked: Option<Instant>,
+}
+
+impl RouteWatch {
+    /// Begins to listen, or ends. What was there before is looked at first.
+    ///
+    /// # Errors
+    /// The kernel does not tell. It is looked from time to time all the same.
+    pub fn listen(&mut self, wanted: bool) -> Result<()> {
+        if !wanted {
+            *self = Self::default();
+            return Ok(());
+        }
+        if !self.wanted {
+            self.wanted = true;
+            self.due = Some(Instant::now());
+        }
+        if self.changes.is_none() {
+            self.changes =
+                Some(RouteChanges::listen().context("can't listen for changes of routes")?);
+        }
+        Ok(())
+    }
+
+    /// What wakes the main loop once something changes; none while a look is due anyway.
+    pub fn waker(&self) -> Option<BorrowedFd<'_>> {
+        let changes = self.changes.as_ref().filter(|_| self.due.is_none());
+        changes.map(AsFd::as_fd)
+    }
+
+    /// When it is to be looked, if it is.
+    pub fn due(&self) -> Option<Duration> {
+        self.due
+            .map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    /// Has it looked soon, as after a change.
+    pub fn is_to_look(&mut self) {
+        let soon = Instant::now() + SETTLE;
+        let next = self.looked.map_or(soon, |looked| looked + BETWEEN);
+        self.due.get_or_insert(soon.max(next));
+    }
+
+    /// Whether it is to be looked now: something had changed before. What changes from here on has it looked again.
+    pub fn takes_turn(&mut self) -> bool {
+        if !self.wanted {
+            return false;
+        }
+        if self.due.is_none() {
+            let is_old = self.looked.is_none_or(|looked| looked.elapsed() >= EVERY);
+            if is_old || self.changes.as_ref().is_some_and(RouteChanges::takes_word) {
+                self.is_to_look();
+            }
+        }
+        if self.due.is_none_or(|due| Instant::now() < due) {
+            return false;
+        }
+        if let Some(changes) = &self.changes {
+            // What is left has it looked once more.
+            let _rest = (0..WORDS).all(|_| changes.takes_word());
+        }
+        self.due = None;
+        self.looked = Some(Instant::now());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+    use super::*;
+
+    #[test]
+    fn however_often_routes_change_they_are_looked_at_once_a_second_and_not_forgotten() {
+        let mut watch = RouteWatch::default();
+        assert!(!watch.takes_turn() && watch.due().is_none());
+        watch.listen(true).unwrap();
+        assert!(watch.takes_turn(), "what was there before");
+        watch.is_to_look();
+        let due = watch.due;
+        assert!(due.unwrap() >= watch.looked.unwrap() + BETWEEN);
+        for _ in 0..1000 {
+            watch.is_to_look();
+            assert!(watch.waker().is_none(), "one look is due, and nobody wakes");
+        }
+        assert_eq!(watch.due, due, "none puts it off");
+        watch.due = Some(Instant::now() + Duration::from_secs(600));
+        assert!(!watch.takes_turn());
+        watch.looked = Instant::now().checked_sub(BETWEEN);
+        watch.due = Some(Instant::now());
+        assert!(watch.takes_turn() && watch.waker().is_some());
+        watch.listen(false).unwrap();
+        assert!(watch.waker().is_none() && watch.due().is_none());
+    }
+}
