@@ -152,7 +152,7 @@ fn what_was_answered_block_is_refused_and_not_asked_again() {
     assert!(!waiting.succeeds());
     assert!(!Connect::start(&zone, 0, 4001, 3).succeeds());
     assert_eq!(questions(&root), [] as [Value; 0]);
-    // It was about this place alone.
+    // It was about this endpoint alone.
     let _other = Connect::start(&zone, 0, 4002, LONG);
     question(&root, 4002);
 }
@@ -303,13 +303,13 @@ fn an_answer_is_to_this_connection_or_to_this_process_until_it_ends_and_to_no_ot
     assert_eq!(asked["of_connection"], true, "{asked}");
     assert_eq!(asked["of_process"], true, "{asked}");
     assert_eq!(answer(&asked, "connection", "anywhere").code, 1);
-    let said = answer(&asked, "connection", "place");
+    let said = answer(&asked, "connection", "endpoint");
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(one.says(), "yes", "that very connect");
     assert_eq!(answers(&zone), 1);
     one.is_told("tcp 4001");
     let asked = question(&root, 4001);
-    let said = answer(&asked, "program", "place");
+    let said = answer(&asked, "program", "endpoint");
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(one.says(), "yes", "asked again, of the same process");
     assert!(one.does_unasked(&root, "tcp 4001"), "until it ends");
@@ -320,7 +320,7 @@ fn an_answer_is_to_this_connection_or_to_this_process_until_it_ends_and_to_no_ot
     // It ends with nobody's answer. Whoever waits for the same is asked about in its place.
     let _killed = other.0.kill();
     other.0.wait().unwrap();
-    let said = answer(&asked, "program", "place");
+    let said = answer(&asked, "program", "endpoint");
     assert_eq!(said.code, 1, "{said:?}");
     assert!(said.err.contains("has ended"), "{said:?}");
     assert_eq!(questions(&root), [] as [Value; 0]);

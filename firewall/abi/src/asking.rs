@@ -47,7 +47,7 @@ pub struct Subject {
 /// How much an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Width {
-    /// The other end's address, protocol and port: to people, a place.
+    /// The other end's address, protocol and port.
     Endpoint,
     /// The other end's address, whatever the protocol and port.
     Address,
@@ -65,7 +65,7 @@ impl Width {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Endpoint => "place",
+            Self::Endpoint => "endpoint",
             Self::Address => "address",
             Self::Port => "port",
             Self::Anywhere => "anywhere",

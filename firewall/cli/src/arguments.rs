@@ -94,7 +94,7 @@ pub enum Command {
     /// Answer what the rules ask about (action = "ask"), in a terminal
     ///
     /// Shows what waits for an answer as it comes, and takes an answer for each line that is typed: a allows, b blocks, for 10
-    /// minutes and this place; more keys say more. Root answers everything, others what is asked about programs that run as them.
+    /// minutes and this endpoint; more keys say more. Root answers everything, others what is asked about programs that run as them.
     #[cfg(target_os = "linux")]
     #[command(after_help = live::ask::HELP)]
     Ask(live::ask::QuestionArguments),

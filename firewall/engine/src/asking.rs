@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_narrowest_place_counts_and_for_the_same_one_the_socket_the_process_and_the_program() {
+    fn the_narrowest_endpoint_counts_and_for_the_same_one_the_socket_the_process_and_the_program() {
         let packet = flow(Direction::Outbound, TCP, (50_000, 443), 2);
         let web = subject(&packet, Asked::Packet, CURL, 1000);
         let (pid, began_ns, cookie) = (7, 100, 9);

@@ -27,7 +27,7 @@ pub fn program(answer: &HeldAnswer) -> String {
 
 /// `192.0.2.7 (example.org) tcp port 443`, or as much of it as it is about.
 #[must_use]
-pub fn place(answer: &HeldAnswer) -> String {
+pub fn endpoint(answer: &HeldAnswer) -> String {
     let protocol = answer.protocol.map(|number| {
         let name = Protocol(number).name();
         name.map_or_else(|| text!("held-protocol", number = number), str::to_owned)
@@ -55,7 +55,7 @@ pub fn place(answer: &HeldAnswer) -> String {
 #[must_use]
 pub fn sentence(answer: &HeldAnswer) -> String {
     let inward = answer.direction == Direction::Inbound.name();
-    whole_sentence(&program(answer), answer.user, inward, &place(answer))
+    whole_sentence(&program(answer), answer.user, inward, &endpoint(answer))
 }
 
 /// Until when it holds: `always`, `23 s left`.
@@ -105,10 +105,10 @@ mod tests {
         assert_eq!(by(&answer), "by alice");
         answer.port = None;
         answer.protocol = None;
-        assert_eq!(place(&answer), "192.0.2.7 (example.org), any port");
+        assert_eq!(endpoint(&answer), "192.0.2.7 (example.org), any port");
         answer.remote = None;
         answer.remote_name = None;
-        assert_eq!(place(&answer), "anywhere");
+        assert_eq!(endpoint(&answer), "anywhere");
         answer.protocol = Some(253);
         answer.direction = "in".to_owned();
         answer.program = None;

@@ -46,7 +46,7 @@ pub fn held_answer() -> HeldAnswer {
         id: "00c0ffee00c0ffee".to_owned(),
         verdict: Verdict::Allow.name().to_owned(),
         unanswered: false,
-        width: "place".to_owned(),
+        width: "endpoint".to_owned(),
         lasts: "time".to_owned(),
         seconds_left: Some(540),
         direction: Direction::Outbound.name().to_owned(),

@@ -24,7 +24,7 @@ pub enum By {
     /// The user at this end.
     User,
     /// Protocol, other end and port.
-    Place,
+    Endpoint,
 }
 
 impl By {
@@ -34,7 +34,7 @@ impl By {
         Self::Name,
         Self::Rule,
         Self::User,
-        Self::Place,
+        Self::Endpoint,
     ];
 
     /// Its name on the command line and in what is printed.
@@ -45,7 +45,7 @@ impl By {
             Self::Name => "name",
             Self::Rule => "rule",
             Self::User => "user",
-            Self::Place => "place",
+            Self::Endpoint => "endpoint",
         }
     }
 
@@ -57,7 +57,7 @@ impl By {
             Self::Name => text!("by-name"),
             Self::Rule => text!("by-rule"),
             Self::User => text!("by-user"),
-            Self::Place => text!("by-place"),
+            Self::Endpoint => text!("by-endpoint"),
         }
     }
 
@@ -71,7 +71,7 @@ impl By {
             Self::User => row
                 .user
                 .map_or_else(|| text!("not-known"), |user| user.to_string()),
-            Self::Place => format!("{} {}", protocol(row), place(row)),
+            Self::Endpoint => format!("{} {}", protocol(row), endpoint(row)),
         }
     }
 }
@@ -246,8 +246,8 @@ pub fn cells(row: &HistoryRow) -> [String; COLUMNS] {
         None => what,
     };
     let end = match &row.name {
-        Some(name) => format!("{} ({})", place(row), clean(name)),
-        None => place(row),
+        Some(name) => format!("{} ({})", endpoint(row), clean(name)),
+        None => endpoint(row),
     };
     let end = match row.source {
         Some(source) => format!("{source} -> {end}"),
@@ -315,7 +315,7 @@ fn remote(row: &HistoryRow) -> String {
 }
 
 /// The other end with the port that was asked for, which of what comes in is our own.
-fn place(row: &HistoryRow) -> String {
+fn endpoint(row: &HistoryRow) -> String {
     match (row.remote, row.port) {
         (Some(remote), Some(port)) if row.direction != "in" => {
             SocketAddr::new(remote, port).to_string()
@@ -417,7 +417,7 @@ mod tests {
             expected(&[("1000", 0, 5), ("not known", 1, 0)])
         );
         assert_eq!(
-            sums(By::Place),
+            sums(By::Endpoint),
             expected(&[
                 ("tcp 192.0.2.7:443", 0, 5),
                 ("tcp 192.0.2.7 to port 443", 1, 0)

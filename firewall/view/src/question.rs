@@ -38,7 +38,7 @@ pub const LASTS: [Choice<Lasts>; 5] = [
 ];
 /// What an answer is about; the first unless another one is chosen.
 pub const WIDTHS: [Choice<Width>; 4] = [
-    Choice::new('p', Width::Endpoint, || text!("choice-place")),
+    Choice::new('p', Width::Endpoint, || text!("choice-endpoint")),
     Choice::new('d', Width::Address, || text!("choice-address")),
     Choice::new('o', Width::Port, || text!("choice-port")),
     Choice::new('e', Width::Anywhere, || text!("choice-everywhere")),
@@ -133,18 +133,18 @@ pub fn remote(question: &Question) -> String {
 
 /// `192.0.2.7 tcp port 443`.
 #[must_use]
-pub fn place(question: &Question) -> String {
+pub fn endpoint(question: &Question) -> String {
     let Question { protocol, port, .. } = question;
     let protocol = Protocol(*protocol).to_string();
     let remote = remote(question);
     match port {
         Some(port) => text!(
-            "place-port",
+            "endpoint-port",
             remote = remote,
             protocol = protocol,
             port = *port
         ),
-        None => text!("place-protocol", remote = remote, protocol = protocol),
+        None => text!("endpoint-protocol", remote = remote, protocol = protocol),
     }
 }
 
@@ -155,7 +155,7 @@ pub fn sentence(question: &Question) -> String {
         &program(question),
         question.user,
         comes_in(question),
-        &place(question),
+        &endpoint(question),
     )
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn whole_sentence(
     program: &str,
     user: Option<u32>,
     inward: bool,
-    place: &str,
+    endpoint: &str,
 ) -> String {
     let arrow = if inward { "<-" } else { "->" };
     match user {
@@ -173,9 +173,9 @@ pub(crate) fn whole_sentence(
             program = program,
             user = user,
             arrow = arrow,
-            place = place
+            endpoint = endpoint
         ),
-        None => format!("{program} {arrow} {place}"),
+        None => format!("{program} {arrow} {endpoint}"),
     }
 }
 
@@ -218,7 +218,7 @@ pub const fn verdict(given: &Given) -> Verdict {
     }
 }
 
-/// The rest of an answer: `for 600 s, place`.
+/// The rest of an answer: `for 600 s, endpoint`.
 #[must_use]
 pub fn extent(given: &Given) -> String {
     let lasts = match given.lasts {
@@ -237,7 +237,7 @@ pub fn answer(question: &Question, given: &Given) -> String {
     let Question { protocol, port, .. } = question;
     let protocol = Protocol(*protocol).to_string();
     let about = match (given.width, port) {
-        (Width::Endpoint, _) => place(question),
+        (Width::Endpoint, _) => endpoint(question),
         (Width::Address, _) => text!("about-address", remote = remote(question)),
         (Width::Port, Some(port)) => text!("about-port", protocol = protocol, port = *port),
         (Width::Port, None) => text!("about-protocol", protocol = protocol),

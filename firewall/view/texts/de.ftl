@@ -68,17 +68,17 @@ end-port = { $end } an Port { $port }
 end-many = viele
 end-from = von { $end }
 end-from-to = { $from } an { $to }
-place-icmp = { $ends }, { $protocol } Typ { $type }
-place-many = viele, zusammen gezählt
+endpoint-icmp = { $ends }, { $protocol } Typ { $type }
+endpoint-many = viele, zusammen gezählt
 program-pid = PID { $pid }
 program-user = Benutzer { $user }
 not-known = unbekannt
 somebody = jemand auf diesem Rechner
 user-unknown = Benutzer unbekannt
 process-pid = { $name } (PID { $pid })
-sentence = { $program } von Benutzer { $user } { $arrow } { $place }
-place-port = { $remote } { $protocol } Port { $port }
-place-protocol = { $remote } { $protocol }
+sentence = { $program } von Benutzer { $user } { $arrow } { $endpoint }
+endpoint-port = { $remote } { $protocol } Port { $port }
+endpoint-protocol = { $remote } { $protocol }
 
 ## Spaltentitel
 
@@ -92,7 +92,7 @@ column-program = Programm
 column-last = Zuletzt
 column-first = Zuerst
 column-times = Anzahl
-column-place = Gegenstelle
+column-endpoint = Gegenstelle
 column-other-end = Gegenstelle
 column-user = Benutzer
 column-records = Einträge
@@ -124,7 +124,7 @@ by-program = Programm
 by-name = Name
 by-rule = Regel
 by-user = Benutzer
-by-place = Gegenstelle
+by-endpoint = Gegenstelle
 
 ## Was die Regeln fragen, und Antworten
 
@@ -135,7 +135,7 @@ choice-minutes = 10 Minuten
 choice-process = bis das Programm endet
 choice-restart = bis der Dienst neu startet
 choice-always = immer
-choice-place = diese Gegenstelle
+choice-endpoint = diese Gegenstelle
 choice-address = diese Adresse
 choice-port = diesen Port
 choice-everywhere = alles
@@ -469,8 +469,8 @@ card-why = Grund
 card-note = Hinweis
 card-user = Benutzer { $user }
 card-process-user = { $process }, { $user }
-card-in-from = herein, von { $place }
-card-out-to = hinaus, an { $place }
+card-in-from = herein, von { $endpoint }
+card-out-to = hinaus, an { $endpoint }
 card-given = { $program }: { $answer }
 card-answered = beantwortet: { $answer }
 card-not-answered = nicht beantwortet ({ $answer }): { $why }
@@ -515,7 +515,7 @@ past-filtered = Nichts, was aus dieser Zeit aufbewahrt wurde, entspricht dem Fil
 past-nothing = Aus dieser Zeit wurde nichts aufbewahrt. Was Ihre eigenen Programme tun, erscheint hier, sobald sie mit anderen sprechen; was die Programme anderer tun, sieht nur root: sudo gatebell history
 past-ends-not-kept = Die eigene Adresse, der eigene Port und die Schnittstelle werden nicht aufbewahrt: Regeln, die danach fragen, können anders entscheiden.
 past-unknown-way = Diese Version weiß nicht, in welche Richtung es ging.
-past-many-places = Dies sind viele Gegenstellen, zusammen gezählt: keine davon ist einzeln aufbewahrt. Die Seite „Live“ zeigt jede, sobald sie vorkommt.
+past-many-endpoints = Dies sind viele Gegenstellen, zusammen gezählt: keine davon ist einzeln aufbewahrt. Die Seite „Live“ zeigt jede, sobald sie vorkommt.
 past-no-ports = Bei Protokollen ohne Ports wird nicht aufbewahrt, wonach gefragt wurde. Bitte das Paket auf der Seite „Live“ wählen, sobald es vorkommt.
 last-allowed = erlaubt { $by }
 last-asked = nachgefragt { $by }
@@ -532,7 +532,7 @@ chart-bar = { $time }: { $size }, erlaubt { $allowed }, abgewiesen { $refused }
 chart-whole-minute = Nach Minuten, { $bars } davon; am meisten um { $most }
 chart-whole-hour = Nach Stunden, { $bars } davon; am meisten um { $most }
 chart-whole-day = Nach Tagen (UTC), { $bars } davon; am meisten am { $most }
-programs-places = { $program }, { $count ->
+programs-endpoints = { $program }, { $count ->
     [one] 1 Gegenstelle
    *[other] { $count } Gegenstellen
 }

@@ -69,17 +69,17 @@ end-port = { $end } to port { $port }
 end-many = many
 end-from = from { $end }
 end-from-to = { $from } to { $to }
-place-icmp = { $ends }, { $protocol } type { $type }
-place-many = many, counted together
+endpoint-icmp = { $ends }, { $protocol } type { $type }
+endpoint-many = many, counted together
 program-pid = pid { $pid }
 program-user = user { $user }
 not-known = not known
 somebody = somebody here
 user-unknown = user unknown
 process-pid = { $name } (pid { $pid })
-sentence = { $program } of user { $user } { $arrow } { $place }
-place-port = { $remote } { $protocol } port { $port }
-place-protocol = { $remote } { $protocol }
+sentence = { $program } of user { $user } { $arrow } { $endpoint }
+endpoint-port = { $remote } { $protocol } port { $port }
+endpoint-protocol = { $remote } { $protocol }
 
 ## Titles of columns
 
@@ -93,7 +93,7 @@ column-program = Program
 column-last = Last
 column-first = First
 column-times = Times
-column-place = Place
+column-endpoint = Endpoint
 column-other-end = Other end
 column-user = User
 column-records = Records
@@ -125,7 +125,7 @@ by-program = program
 by-name = name
 by-rule = rule
 by-user = user
-by-place = place
+by-endpoint = endpoint
 
 ## What the rules ask, and answers
 
@@ -136,7 +136,7 @@ choice-minutes = 10 minutes
 choice-process = until the program ends
 choice-restart = until the service starts again
 choice-always = always
-choice-place = this place
+choice-endpoint = this endpoint
 choice-address = this address
 choice-port = this port
 choice-everywhere = everywhere
@@ -319,7 +319,7 @@ filter-help = Words that stand anywhere, and what gatebell watch can be asked fo
 
 live-pause = Pause
 live-together = Together
-live-together-help = A row for each program and place, with how often it happened
+live-together-help = A row for each program and endpoint, with how often it happened
 live-counts = { $all ->
     [one] 1 row
    *[other] { $all } rows
@@ -473,8 +473,8 @@ card-why = why
 card-note = note
 card-user = user { $user }
 card-process-user = { $process }, { $user }
-card-in-from = in, from { $place }
-card-out-to = out, to { $place }
+card-in-from = in, from { $endpoint }
+card-out-to = out, to { $endpoint }
 card-given = { $program }: { $answer }
 card-answered = answered: { $answer }
 card-not-answered = not answered ({ $answer }): { $why }
@@ -519,7 +519,7 @@ past-filtered = Nothing that was kept of this time is what the filter asks for.
 past-nothing = Nothing was kept of this time. What your own programs do is shown here once they talk with others; what others' programs do is shown to root alone: sudo gatebell history
 past-ends-not-kept = The own address and port, and the device, are not kept: rules that ask for these may decide otherwise.
 past-unknown-way = This release does not know which way it went.
-past-many-places = These are many places, counted together: none of them is kept by itself. The live page shows each as it happens.
+past-many-endpoints = These are many endpoints, counted together: none of them is kept by itself. The live page shows each as it happens.
 past-no-ports = What was asked for is not kept of what has no ports. Select its packet on the live page, as it happens.
 last-allowed = allowed { $by }
 last-asked = asked about { $by }
@@ -536,9 +536,9 @@ chart-bar = { $time }: { $size }, allowed { $allowed }, refused { $refused }
 chart-whole-minute = By the minute, { $bars } of them; the most at { $most }
 chart-whole-hour = By the hour, { $bars } of them; the most at { $most }
 chart-whole-day = By the day (of UTC), { $bars } of them; the most at { $most }
-programs-places = { $program }, { $count ->
-    [one] 1 place
-   *[other] { $count } places
+programs-endpoints = { $program }, { $count ->
+    [one] 1 endpoint
+   *[other] { $count } endpoints
 }
 programs-contact = { $program }, { $mark }
 programs-new = new

@@ -2,7 +2,7 @@
 
 use super::judged::Judged;
 use super::wish::decide;
-use crate::past::{packet, place_words};
+use crate::past::{endpoint_words, packet};
 use control::HistoryRow;
 use firewall_abi::packet::Verdict;
 use rules::{Resolver, Rules};
@@ -59,7 +59,7 @@ pub fn compare(
         let old = decide(&packet, before, &resolver).verdict;
         let new = decide(&packet, after, &resolver).verdict;
         if old != new {
-            let what = format!("{}: {}", history::program(row), place_words(row));
+            let what = format!("{}: {}", history::program(row), endpoint_words(row));
             let sum = found.entry((what, old, new)).or_default();
             *sum = sum.saturating_add(count);
         }

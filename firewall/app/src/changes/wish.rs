@@ -31,7 +31,7 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// The other verdict, for the packet's program if that is known, at this place.
+    /// The other verdict, for the packet's program if that is known, at this endpoint.
     pub fn usual(packet: &PacketSeen) -> Self {
         Self {
             allow: packet.verdict != Verdict::Allow,

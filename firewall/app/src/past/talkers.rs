@@ -18,7 +18,7 @@ pub struct Talker {
     /// All of it together; `what` is the program.
     pub sum: Sum,
     /// With what, the most first.
-    pub places: Vec<Place>,
+    pub endpoints: Vec<Endpoint>,
     /// At each part of the time.
     pub bars: Vec<Bar>,
     /// What is new about it.
@@ -63,10 +63,10 @@ impl Contact {
     }
 }
 
-/// A place that a program talked with.
+/// An endpoint that a program talked with.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Place {
-    /// All of it together; `what` is the place, by its name if it has one.
+pub struct Endpoint {
+    /// All of it together; `what` is the endpoint, by its name if it has one.
     pub sum: Sum,
     /// What was last.
     pub last: HistoryRow,
@@ -87,7 +87,7 @@ pub fn talkers<'a>(
     sums.map(|sum| {
         let rows = of.remove(&sum.what).unwrap_or_default();
         Talker {
-            places: places(&rows),
+            endpoints: endpoints(&rows),
             bars: bars(rows.iter().copied(), since, now),
             contact: rows
                 .iter()
@@ -99,29 +99,29 @@ pub fn talkers<'a>(
     .collect()
 }
 
-fn places(rows: &[&HistoryRow]) -> Vec<Place> {
+fn endpoints(rows: &[&HistoryRow]) -> Vec<Endpoint> {
     let mut last: HashMap<String, &HistoryRow> = HashMap::new();
     for row in rows {
-        let known = last.entry(place_words(row)).or_insert(row);
+        let known = last.entry(endpoint_words(row)).or_insert(row);
         if row.last > known.last {
             *known = row;
         }
     }
-    let sums = history::sums_by(rows.iter().copied(), place_words);
+    let sums = history::sums_by(rows.iter().copied(), endpoint_words);
     let with_last = sums.into_iter().filter_map(|sum| {
         let last = (*last.get(&sum.what)?).clone();
-        Some(Place { sum, last })
+        Some(Endpoint { sum, last })
     });
     with_last.collect()
 }
 
 /// The other end by its name, else by its address, with protocol and port: `example.org, tcp 443`, `from 192.0.2.7, tcp 22`.
-pub fn place_words(row: &HistoryRow) -> String {
+pub fn endpoint_words(row: &HistoryRow) -> String {
     let protocol = Protocol(row.protocol);
     let end = match (&row.name, row.remote) {
         (Some(name), _) => clean(name),
         (None, Some(remote)) => remote.to_string(),
-        (None, None) => text!("place-many"),
+        (None, None) => text!("endpoint-many"),
     };
     let end = match (row.direction.as_str(), row.source) {
         ("in", _) => text!("end-from", end = end),
@@ -139,7 +139,7 @@ pub fn place_words(row: &HistoryRow) -> String {
 pub fn packet(row: &HistoryRow) -> Result<PacketSeen, String> {
     let direction =
         rules::words::direction(&row.direction).map_err(|_| text!("past-unknown-way"))?;
-    let remote = row.remote.ok_or_else(|| text!("past-many-places"))?;
+    let remote = row.remote.ok_or_else(|| text!("past-many-endpoints"))?;
     let port = match (row.protocol, row.port) {
         (protocol, Some(port)) if Protocol(protocol).has_ports() => port,
         _ => {
@@ -264,7 +264,7 @@ pub mod tests {
     }
 
     #[test]
-    fn a_program_has_its_places_by_name_with_how_much_and_since_when() {
+    fn a_program_has_its_endpoints_by_name_with_how_much_and_since_when() {
         let mut other = curl(200);
         (other.remote, other.port) = ("192.0.2.8".parse().ok(), Some(443));
         other.contact = Some("changed".to_owned());
@@ -285,20 +285,20 @@ pub mod tests {
             (1_000, 12_000)
         );
         assert_eq!((sshd.sum.first, sshd.sum.last), (300, 400));
-        assert_eq!(sshd.places[0].sum.what, "from 2001:db8::5, tcp 22");
-        assert_eq!(sshd.places[0].last.last, 400);
+        assert_eq!(sshd.endpoints[0].sum.what, "from 2001:db8::5, tcp 22");
+        assert_eq!(sshd.endpoints[0].last.last, 400);
         let curl = &talkers[1];
         assert_eq!(
-            curl.places.len(),
+            curl.endpoints.len(),
             1,
-            "two addresses of one name are one place"
+            "two addresses of one name are one endpoint"
         );
-        assert_eq!(curl.places[0].sum.what, "example.org, tcp 443");
+        assert_eq!(curl.endpoints[0].sum.what, "example.org, tcp 443");
         assert_eq!(
-            (curl.places[0].sum.refused, curl.places[0].sum.first),
+            (curl.endpoints[0].sum.refused, curl.endpoints[0].sum.first),
             (2, 100)
         );
-        assert_eq!(curl.places[0].last.remote, "192.0.2.8".parse().ok());
+        assert_eq!(curl.endpoints[0].last.remote, "192.0.2.8".parse().ok());
     }
 
     #[test]

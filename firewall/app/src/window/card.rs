@@ -304,11 +304,11 @@ fn facts(ui: &mut Ui, asked: &Question) {
         Some(process) => text!("card-process-user", process = process, user = user),
         None => user,
     };
-    let place = question::place(asked);
+    let endpoint = question::endpoint(asked);
     let whither = if question::comes_in(asked) {
-        text!("card-in-from", place = place)
+        text!("card-in-from", endpoint = endpoint)
     } else {
-        text!("card-out-to", place = place)
+        text!("card-out-to", endpoint = endpoint)
     };
     let program = RichText::new(question::program(asked)).strong();
     let remark = question::remark(asked);

@@ -46,8 +46,8 @@ pub struct QuestionArguments {
     /// restart (until the service starts again) or always; if left out, 10m. To a link-local address: connection, program, or 1h at most
     #[arg(long = "for", value_name = "TIME", requires = "answer")]
     pub lasts: Option<AnswerTime>,
-    /// What it is about: place (address, protocol and port), address, port, or anywhere
-    #[arg(long, default_value = "place", requires = "answer")]
+    /// What it is about: endpoint (address, protocol and port), address, port, or anywhere
+    #[arg(long, default_value = "endpoint", requires = "answer")]
     pub width: AnswerWidth,
     /// The service's control socket
     #[arg(long, value_name = "PATH", default_value = control::SOCKET, value_hint = ValueHint::FilePath)]
@@ -117,7 +117,7 @@ impl FromStr for AnswerWidth {
         let found = Width::ALL.into_iter().find(|width| width.name() == text);
         found
             .map(Self)
-            .ok_or_else(|| "it is place, address, port or anywhere".to_owned())
+            .ok_or_else(|| "it is endpoint, address, port or anywhere".to_owned())
     }
 }
 
@@ -511,7 +511,7 @@ mod tests {
             Some((false, Width::Endpoint, Lasts::Connection))
         );
         assert_eq!(given("ate"), Some((true, Width::Anywhere, Lasts::Process)));
-        // A connection is to one place.
+        // A connection is to one endpoint.
         for nothing in ["x", "aa", "ax", "awpp", "apw", "allow", "A", "ace", "aco"] {
             assert_eq!(Typed::of(nothing), None, "{nothing}");
         }

@@ -21,7 +21,7 @@ pub const HELP: &str = "\
 Examples:
   gatebell history --verdict block
   gatebell history --since 7d --by program
-  gatebell history --since 30d --program /usr/bin/curl --by place --csv
+  gatebell history --since 30d --program /usr/bin/curl --by endpoint --csv
   gatebell history --since 7d --first
 
 Exit codes:
@@ -41,7 +41,7 @@ pub struct HistoryArguments {
     /// Only what programs did that had never talked before, or whose file has changed since they had
     #[arg(long)]
     pub first: bool,
-    /// Put together what has this in common: program, name, rule, user or place
+    /// Put together what has this in common: program, name, rule, user or endpoint
     #[arg(long, value_name = "WHAT")]
     pub by: Option<Together>,
     /// Print one JSON object for each line
@@ -66,7 +66,7 @@ impl FromStr for Together {
         let found = By::ALL.into_iter().find(|by| by.name() == text);
         found
             .map(Self)
-            .ok_or_else(|| "it is program, name, rule, user or place".to_owned())
+            .ok_or_else(|| "it is program, name, rule, user or endpoint".to_owned())
     }
 }
 

@@ -28,7 +28,7 @@ Exit codes: 0, shown; 1, it could not be, see the message; 2, the command line i
 /// `gatebell top`.
 #[derive(Debug, Args)]
 pub struct TopArguments {
-    /// Put together what has this in common: program, name, rule, user or place
+    /// Put together what has this in common: program, name, rule, user or endpoint
     #[arg(long, value_name = "WHAT", default_value = "program")]
     pub by: Together,
     /// Look again after so many seconds

@@ -70,7 +70,7 @@ pub struct HeldAnswer {
     pub verdict: String,
     /// Nobody answered in time, and this became of it for a minute.
     pub unanswered: bool,
-    /// How much it is about: `place`, `address`, `port` or `anywhere`.
+    /// How much it is about: `endpoint`, `address`, `port` or `anywhere`.
     pub width: String,
     /// How long it holds: for the `connection`, until the process of the `program` ends, for a `time`, until a `restart`, `always`.
     pub lasts: String,
@@ -145,7 +145,7 @@ impl Given {
 /// How long an answer holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
-    /// For this connection alone; of datagrams, for what this socket sends to this place.
+    /// For this connection alone; of datagrams, for what this socket sends to this endpoint.
     Connection,
     /// Until this process ends, or runs another program.
     Process,

@@ -202,7 +202,7 @@ fn answer(
     let width = known.ok_or_else(|| {
         range(
             "width",
-            "the width is place, address, port or anywhere".to_owned(),
+            "the width is endpoint, address, port or anywhere".to_owned(),
         )
     })?;
     let lasts = match (seconds, always.unwrap_or(false), until.as_deref()) {
@@ -215,7 +215,7 @@ fn answer(
         }
         (None, false, Some(until)) => {
             let message = if until == "connection" {
-                "an answer to a connection is about its place"
+                "an answer to a connection is about its endpoint"
             } else {
                 "it is until the \"connection\" or the \"program\" ends"
             };

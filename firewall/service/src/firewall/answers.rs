@@ -87,7 +87,7 @@ impl Firewall {
         (!self.taken_back.is_empty()).then_some(rest)
     }
 
-    /// The answers that hold or are kept, sorted by program, direction and place.
+    /// The answers that hold or are kept, sorted by program, direction and endpoint.
     fn found_answers(&self, of: Option<u32>) -> Result<Vec<Found>> {
         let now_ns = driver::now_ns()?;
         let always: BTreeMap<_, _> = self.permanent.kept().collect();

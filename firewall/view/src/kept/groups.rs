@@ -1,4 +1,4 @@
-//! Entries put together: a line for each program and place, and what became of it.
+//! Entries put together: a line for each program and endpoint, and what became of it.
 
 use super::store::{Packed, PackedPacket, PackedWhat, Store};
 use super::symbols::{NONE, Symbol, map_bytes};
@@ -90,7 +90,7 @@ impl Key {
     }
 }
 
-/// Some entries with the same program and place.
+/// Some entries with the same program and endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Group {
     key: Key,
@@ -120,8 +120,8 @@ pub enum By {
     Times,
     /// The program.
     Program,
-    /// The place.
-    Place,
+    /// The endpoint.
+    Endpoint,
     /// The rule.
     Rule,
 }
@@ -357,7 +357,7 @@ fn compare(by: By, a: &Group, b: &Group, store: &Store) -> Ordering {
         By::What => what(&a.key).cmp(&what(&b.key)),
         By::Way => way(&a.key).cmp(&way(&b.key)),
         By::Program => program(a, store).cmp(&program(b, store)),
-        By::Place => place(&a.key).cmp(&place(&b.key)),
+        By::Endpoint => endpoint(&a.key).cmp(&endpoint(&b.key)),
         By::Rule => rule(a, store).cmp(&rule(b, store)),
     }
 }
@@ -385,7 +385,7 @@ fn way(key: &Key) -> u8 {
     }
 }
 
-fn place(key: &Key) -> ([[u8; 16]; 2], u8, u16) {
+fn endpoint(key: &Key) -> ([[u8; 16]; 2], u8, u16) {
     match key {
         Key::Packet {
             ends,

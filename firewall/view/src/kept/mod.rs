@@ -1,8 +1,8 @@
 //! What a view keeps of what was seen: a million entries, or as many as have room in bounded memory; what of them a filter lets
-//! through; and those put together by program and place.
+//! through; and those put together by program and endpoint.
 //!
 //! - `store`: entries packed, what many share kept once in `symbols`;
-//! - `groups`: a line for each program and place, with its entries on demand.
+//! - `groups`: a line for each program and endpoint, with its entries on demand.
 
 mod groups;
 mod store;
@@ -216,7 +216,7 @@ pub struct Counts {
     pub since_pause: Option<u64>,
 }
 
-/// What was put together by program and place.
+/// What was put together by program and endpoint.
 impl Rows {
     /// Makes ready what was put together: its lines are as they are until something is added, unfolded or arranged.
     pub fn settle(&mut self) {
@@ -292,8 +292,8 @@ impl Rows {
         let group = self.groups.get(id)?;
         let last = self.store.entry(group.last)?;
         let [time, what, way, _, ends, rule, _] = last.cells();
-        let (program, place) = match &last.what {
-            What::Packet(packet) => (called(&packet.program), place(packet)),
+        let (program, endpoint) = match &last.what {
+            What::Packet(packet) => (called(&packet.program), endpoint(packet)),
             What::Process(process) => (called(&process.program), process.path.clone()),
             What::Lost(lost) => {
                 let cause = crate::entry::cause(lost.cause);
@@ -304,7 +304,7 @@ impl Rows {
         };
         let times = group.count.to_string();
         Some(GroupLine {
-            cells: [time, what, way, times, program, place, rule],
+            cells: [time, what, way, times, program, endpoint, rule],
             count: group.count,
             last,
         })
@@ -334,7 +334,7 @@ pub fn together_titles() -> [String; TOGETHER] {
         text!("column-way"),
         text!("column-times"),
         text!("column-program"),
-        text!("column-place"),
+        text!("column-endpoint"),
         text!("column-rule"),
     ]
 }
@@ -355,7 +355,7 @@ fn called(program: &crate::entry::Program) -> String {
 /// The other end with the name that is known, with protocol and port: `192.0.2.7 (example.org), tcp 443`, `from 192.0.2.7, icmp`; of what
 /// is forwarded both ends.
 #[must_use]
-pub fn place(packet: &PacketSeen) -> String {
+pub fn endpoint(packet: &PacketSeen) -> String {
     let flow = &packet.flow;
     let end = |bytes, name: &Option<std::sync::Arc<str>>| match name {
         Some(name) => format!("{} ({})", address(bytes), crate::entry::clean(name)),
@@ -375,7 +375,7 @@ pub fn place(packet: &PacketSeen) -> String {
     }
     if protocol.has_types() {
         return text!(
-            "place-icmp",
+            "endpoint-icmp",
             ends = ends,
             protocol = name,
             type = flow.source_port,

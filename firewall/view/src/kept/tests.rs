@@ -54,8 +54,8 @@ fn rows(entries: &[Entry]) -> Rows {
 fn lines(rows: &Rows) -> Vec<String> {
     let line = |n| match rows.line(n).unwrap() {
         Line::Group(id) => {
-            let [_, what, way, times, program, place, rule] = rows.group_line(id).unwrap().cells;
-            format!("{what} {way} {times} {program} {place} {rule}")
+            let [_, what, way, times, program, endpoint, rule] = rows.group_line(id).unwrap().cells;
+            format!("{what} {way} {times} {program} {endpoint} {rule}")
         }
         Line::Entry(number) => format!("  {number}"),
     };
@@ -133,7 +133,7 @@ fn a_filter_looks_a_little_at_a_time_and_then_at_what_comes() {
 }
 
 #[test]
-fn there_is_a_line_for_each_program_and_place_with_how_often_and_its_entries_on_demand() {
+fn there_is_a_line_for_each_program_and_endpoint_with_how_often_and_its_entries_on_demand() {
     let mut rows = rows(&[
         sent("/usr/bin/curl", 443),
         sent("/usr/bin/ssh", 22),
@@ -168,19 +168,19 @@ fn there_is_a_line_for_each_program_and_place_with_how_often_and_its_entries_on_
 }
 
 #[test]
-fn a_place_has_its_port_whatever_protocol_has_ports() {
-    let place_of = |protocol, direction| match sent("/usr/bin/x", 5000).what {
+fn an_endpoint_has_its_port_whatever_protocol_has_ports() {
+    let endpoint_of = |protocol, direction| match sent("/usr/bin/x", 5000).what {
         What::Packet(mut packet) => {
             packet.flow.protocol = protocol;
             packet.direction = direction;
-            place(&packet)
+            endpoint(&packet)
         }
         other => panic!("{other:?}"),
     };
     let (out, inbound) = (Direction::Outbound, Direction::Inbound);
-    assert_eq!(place_of(Protocol::SCTP.0, out), "10.0.0.2, sctp 5000");
-    assert_eq!(place_of(253, inbound), "from 10.0.0.1, 253");
-    let ping = place_of(Protocol::ICMP.0, Direction::Forward);
+    assert_eq!(endpoint_of(Protocol::SCTP.0, out), "10.0.0.2, sctp 5000");
+    assert_eq!(endpoint_of(253, inbound), "from 10.0.0.1, 253");
+    let ping = endpoint_of(Protocol::ICMP.0, Direction::Forward);
     assert_eq!(ping, "10.0.0.1 to 10.0.0.2, icmp type 40000");
 }
 
@@ -216,7 +216,7 @@ fn what_was_put_together_is_in_the_order_of_any_column() {
     assert_eq!(programs(By::What, false), "/c /b /a ");
     assert_eq!(programs(By::Program, false), "/a /b /c ");
     assert_eq!(programs(By::Program, true), " /c /b /a");
-    assert_eq!(programs(By::Place, false), " /a /b /c");
+    assert_eq!(programs(By::Endpoint, false), " /a /b /c");
     assert_eq!(programs(By::Rule, false), "/c /b /a ");
     assert_eq!(programs(By::Way, false), " /c /b /a");
 }

@@ -155,7 +155,7 @@ impl History {
             ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
         });
         let changes = &around.shown.changes;
-        of_the_past::change(ui, &mut self.details, row, Reach::Place, changes);
+        of_the_past::change(ui, &mut self.details, row, Reach::Endpoint, changes);
         close
     }
 }

@@ -1,4 +1,4 @@
-//! The live page: what was refused and what was started, as it happens; put together by program and place, or each by itself.
+//! The live page: what was refused and what was started, as it happens; put together by program and endpoint, or each by itself.
 
 use super::filter_line::FilterLine;
 use super::titled_table::{TitledTable, sortable};
@@ -38,7 +38,7 @@ const ORDERS: [By; TOGETHER] = [
     By::Way,
     By::Times,
     By::Program,
-    By::Place,
+    By::Endpoint,
     By::Rule,
 ];
 /// The least time between two arrangements while things happen.
@@ -225,7 +225,7 @@ impl Page for Live {
         }
         egui::CentralPanel::default().show(ui, |ui| match rows.ended() {
             Some(why) if rows.is_empty() => until_it_is_back(ui, why),
-            _ if self.together => wide(ui, NEEDED, |ui| self.by_place(ui, &mut rows.kept)),
+            _ if self.together => wide(ui, NEEDED, |ui| self.by_endpoint(ui, &mut rows.kept)),
             _ => wide(ui, NEEDED, |ui| self.each(ui, &rows.kept)),
         });
     }
@@ -269,17 +269,17 @@ impl Live {
         self.painted.end_of_painting();
     }
 
-    /// A row for each program and place.
-    fn by_place(&mut self, ui: &mut Ui, rows: &mut kept::Rows) {
+    /// A row for each program and endpoint.
+    fn by_endpoint(&mut self, ui: &mut Ui, rows: &mut kept::Rows) {
         rows.settle();
         let mut order = self.order;
-        let by_place = TitledTable {
+        let by_endpoint = TitledTable {
             // What is selected stays in sight.
             follows: self.selected.is_none(),
             ..BY_PLACE
         };
         let titles = kept::together_titles();
-        let table = by_place.show(ui, self.sought.take(), |ui, column| {
+        let table = by_endpoint.show(ui, self.sought.take(), |ui, column| {
             if let (Some(title), Some(by)) = (titles.get(column), ORDERS.get(column)) {
                 title_of(ui, &mut order, *by, title);
             }
@@ -422,8 +422,8 @@ fn group_line(
         last,
     } = rows.group_line(id)?;
     let open = rows.is_unfolded(id);
-    let [time, what, way, _, program, place, rule] = &cells;
-    let words = [what, way, program, place, rule];
+    let [time, what, way, _, program, endpoint, rule] = &cells;
+    let words = [what, way, program, endpoint, rule];
     let words: Vec<_> = words.into_iter().filter(|it| !it.is_empty()).collect();
     let words = words
         .into_iter()

@@ -108,8 +108,8 @@ fn nothing(ui: &mut Ui, seen: &PastSeen, wanted: &Wanted) {
 /// The width that is offered first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
-    /// This place.
-    Place,
+    /// This endpoint.
+    Endpoint,
     /// Whatever the program talks with.
     Program,
 }

@@ -5,7 +5,7 @@ use super::selection::{self, Selection};
 use super::titled_table::{TitledTable, sortable};
 use super::{Around, Page, ROW, Source, chart, wide};
 use crate::changes::Changes;
-use crate::past::{PastSeen, Place, Talker, Wanted};
+use crate::past::{Endpoint, PastSeen, Talker, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
 use eframe::egui::{self, Key, RichText, Ui};
@@ -33,7 +33,7 @@ const COUNTS: std::ops::RangeInclusive<usize> = 1..=5;
 pub struct Programs {
     asking: Asking,
     order: Order,
-    /// The programs whose places are shown.
+    /// The programs whose endpoints are shown.
     open: BTreeSet<String>,
     selection: Selection<Selected>,
     details: Details,
@@ -57,14 +57,14 @@ impl Default for Order {
     }
 }
 
-/// A program, or one of its places.
+/// A program, or one of its endpoints.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Selected {
     program: String,
-    place: Option<String>,
+    endpoint: Option<String>,
 }
 
-/// The table's lines, by the numbers of a program and of its place, and what they were made of.
+/// The table's lines, by the numbers of a program and of its endpoint, and what they were made of.
 #[derive(Debug, Default)]
 struct Lines {
     of: Option<(Arc<PastSeen>, Order, BTreeSet<String>)>,
@@ -103,12 +103,12 @@ impl Programs {
         self.lines.make(seen, self.order, &self.open);
         let selected = self.selection.get();
         match selected.and_then(|selected| selected.of(seen)) {
-            Some((talker, place)) => selection::details(
+            Some((talker, endpoint)) => selection::details(
                 self,
                 |page| &mut page.selection,
                 ui,
                 "talker",
-                |page, ui| page.details(ui, seen, talker, place, &around.shown.changes),
+                |page, ui| page.details(ui, seen, talker, endpoint, &around.shown.changes),
             ),
             None => self.selection.clear(),
         }
@@ -127,17 +127,17 @@ impl Programs {
         let mut clicked = None;
         table.body(|body| {
             body.rows(ROW, lines.len(), |mut row| {
-                let Some((talker, place)) = lines.get(row.index()).copied() else {
+                let Some((talker, endpoint)) = lines.get(row.index()).copied() else {
                     return;
                 };
                 let Some(talker) = seen.talkers.get(talker) else {
                     return;
                 };
-                let place = place.and_then(|place| talker.places.get(place));
-                let this = Selected::new(talker, place);
+                let endpoint = endpoint.and_then(|endpoint| talker.endpoints.get(endpoint));
+                let this = Selected::new(talker, endpoint);
                 let selected = self.selection.is(&this);
                 let open = self.open.contains(&talker.sum.what);
-                line(&mut row, &titles, (talker, place), open, selected);
+                line(&mut row, &titles, (talker, endpoint), open, selected);
                 if row.response().clicked() {
                     clicked = Some(this);
                 }
@@ -146,14 +146,14 @@ impl Programs {
         self.lines.lines = lines;
         self.order = order;
         if let Some(clicked) = clicked {
-            if clicked.place.is_none() {
+            if clicked.endpoint.is_none() {
                 self.turn(&clicked.program);
             }
             self.selection.select(clicked);
         }
     }
 
-    /// Unfolds a program's places, or folds them.
+    /// Unfolds a program's endpoints, or folds them.
     fn turn(&mut self, program: &str) {
         if !self.open.remove(program) {
             self.open.insert(program.to_owned());
@@ -182,7 +182,7 @@ impl Programs {
             } else if pressed(Key::ArrowLeft) {
                 self.open.remove(&selected.program);
                 let program = Selected {
-                    place: None,
+                    endpoint: None,
                     ..selected
                 };
                 if let Some(row) = row_of(&program) {
@@ -192,30 +192,30 @@ impl Programs {
         }
     }
 
-    /// What is known of a program or of a place of it, and what can be done. True: this is to be closed.
+    /// What is known of a program or of an endpoint of it, and what can be done. True: this is to be closed.
     fn details(
         &mut self,
         ui: &mut Ui,
         seen: &PastSeen,
         talker: &Talker,
-        place: Option<&Place>,
+        endpoint: Option<&Endpoint>,
         changes: &Changes,
     ) -> bool {
-        let last = match place {
-            Some(place) => Some(&place.last),
+        let last = match endpoint {
+            Some(endpoint) => Some(&endpoint.last),
             None => talker
-                .places
+                .endpoints
                 .iter()
-                .map(|place| &place.last)
+                .map(|endpoint| &endpoint.last)
                 .max_by_key(|row| row.last),
         };
         let close = selection::head(ui, |ui| {
-            let title = match place {
-                Some(place) => format!("{}: {}", talker.sum.what, place.sum.what),
+            let title = match endpoint {
+                Some(endpoint) => format!("{}: {}", talker.sum.what, endpoint.sum.what),
                 None => talker.sum.what.clone(),
             };
             ui.add(egui::Label::new(RichText::new(title).strong()).wrap());
-            let sum = place.map_or(&talker.sum, |place| &place.sum);
+            let sum = endpoint.map_or(&talker.sum, |endpoint| &endpoint.sum);
             let verdict = last.map(last_verdict).unwrap_or_default();
             ui.add(egui::Label::new(facts(sum, &verdict)).wrap());
         });
@@ -223,12 +223,12 @@ impl Programs {
             let text = RichText::new(contact.words()).color(colours::lost(ui));
             ui.add(egui::Label::new(text).wrap());
         }
-        if place.is_none() {
+        if endpoint.is_none() {
             chart::show(ui, &talker.bars, seen.wanted.since);
         }
         if let Some(last) = last {
-            let reach = if place.is_some() {
-                Reach::Place
+            let reach = if endpoint.is_some() {
+                Reach::Endpoint
             } else {
                 Reach::Program
             };
@@ -262,20 +262,20 @@ fn titles() -> [String; 8] {
     ]
 }
 
-/// The line of a program, or of a place of it.
+/// The line of a program, or of an endpoint of it.
 fn line(
     row: &mut TableRow<'_, '_>,
     titles: &[String],
-    (talker, place): (&Talker, Option<&Place>),
+    (talker, endpoint): (&Talker, Option<&Endpoint>),
     open: bool,
     selected: bool,
 ) {
-    let sum = place.map_or(&talker.sum, |place| &place.sum);
-    let (first, said) = match place {
+    let sum = endpoint.map_or(&talker.sum, |endpoint| &endpoint.sum);
+    let (first, said) = match endpoint {
         Some(_) => (format!("        {}", sum.what), sum.what.clone()),
         None => {
             let mark = if open { "–" } else { "+" };
-            let count = talker.places.len();
+            let count = talker.endpoints.len();
             let counted = format!("{mark}  {}  ({count})", sum.what);
             let marked = |program: String| match talker.contact {
                 Some(contact) => {
@@ -284,7 +284,7 @@ fn line(
                 None => program,
             };
             let words = text!(
-                "programs-places",
+                "programs-endpoints",
                 program = marked(sum.what.clone()),
                 count = count
             );
@@ -312,45 +312,45 @@ fn line(
         .collect();
     let words = format!("{said}: {}", counts.join(", "));
     let refused = sum.refused > 0;
-    let is_news = place.is_none() && talker.contact.is_some();
+    let is_news = endpoint.is_none() && talker.contact.is_some();
     let id = table_row(row, &cells, &words, selected, |ui, column| match column {
         0 if is_news => Some(colours::lost(ui)),
         4 if refused => Some(colours::refused(ui)),
         _ => None,
     });
-    if place.is_none() {
+    if endpoint.is_none() {
         let context = row.response().ctx.clone();
         context.accesskit_node_builder(id, |node| node.set_expanded(open));
     }
 }
 
 impl Selected {
-    fn new(talker: &Talker, place: Option<&Place>) -> Self {
+    fn new(talker: &Talker, endpoint: Option<&Endpoint>) -> Self {
         Self {
             program: talker.sum.what.clone(),
-            place: place.map(|place| place.sum.what.clone()),
+            endpoint: endpoint.map(|endpoint| endpoint.sum.what.clone()),
         }
     }
 
-    fn of_line(seen: &PastSeen, (talker, place): (usize, Option<usize>)) -> Option<Self> {
+    fn of_line(seen: &PastSeen, (talker, endpoint): (usize, Option<usize>)) -> Option<Self> {
         let talker = seen.talkers.get(talker)?;
-        let place = match place {
-            Some(place) => Some(talker.places.get(place)?),
+        let endpoint = match endpoint {
+            Some(endpoint) => Some(talker.endpoints.get(endpoint)?),
             None => None,
         };
-        Some(Self::new(talker, place))
+        Some(Self::new(talker, endpoint))
     }
 
     /// What it is now, if it is there still.
-    fn of<'a>(&self, seen: &'a PastSeen) -> Option<(&'a Talker, Option<&'a Place>)> {
+    fn of<'a>(&self, seen: &'a PastSeen) -> Option<(&'a Talker, Option<&'a Endpoint>)> {
         let mut talkers = seen.talkers.iter();
         let talker = talkers.find(|talker| talker.sum.what == self.program)?;
-        let Some(named) = &self.place else {
+        let Some(named) = &self.endpoint else {
             return Some((talker, None));
         };
-        let mut places = talker.places.iter();
-        let place = places.find(|place| place.sum.what == *named)?;
-        Some((talker, Some(place)))
+        let mut endpoints = talker.endpoints.iter();
+        let endpoint = endpoints.find(|endpoint| endpoint.sum.what == *named)?;
+        Some((talker, Some(endpoint)))
     }
 }
 
@@ -366,13 +366,15 @@ impl Lines {
         self.lines.clear();
         for talker in order.sorted(&seen.talkers, |talker| &talker.sum) {
             self.lines.push((talker, None));
-            let places = seen
+            let endpoints = seen
                 .talkers
                 .get(talker)
                 .filter(|it| open.contains(&it.sum.what));
-            let places = places.map(|it| order.sorted(&it.places, |place| &place.sum));
-            let places = places.into_iter().flatten();
-            self.lines.extend(places.map(|place| (talker, Some(place))));
+            let endpoints =
+                endpoints.map(|it| order.sorted(&it.endpoints, |endpoint| &endpoint.sum));
+            let endpoints = endpoints.into_iter().flatten();
+            self.lines
+                .extend(endpoints.map(|endpoint| (talker, Some(endpoint))));
         }
         self.of = Some((seen.clone(), order, open.clone()));
     }

@@ -22,7 +22,7 @@ fn numbered(id: u64) -> Question {
 }
 
 #[test]
-fn a_question_is_a_card_with_program_user_place_and_time_and_none_is_no_card() {
+fn a_question_is_a_card_with_program_user_endpoint_and_time_and_none_is_no_card() {
     let mut window = window();
     window.run();
     assert!(!sees(&window, "May this"));
@@ -101,7 +101,7 @@ fn a_connection_and_a_process_can_be_answered_by_keys_and_not_where_none_is_know
         ..numbered(9)
     };
     let mut service = asked(&mut window, vec![numbered(7), numbered(8), unknown]);
-    // About more than its place no connection is, whichever was chosen first.
+    // About more than its endpoint no connection is, whichever was chosen first.
     keys(&mut window, &[Key::A, Key::E, Key::C]);
     assert!(sees(
         &window,
@@ -162,7 +162,7 @@ fn every_choice_has_a_name_and_can_be_clicked() {
             "until the program ends (T)",
             "until the service starts again (R)",
             "always (W)",
-            "this place (P)",
+            "this endpoint (P)",
             "this address (D)",
             "this port (O)",
             "everywhere (E)"

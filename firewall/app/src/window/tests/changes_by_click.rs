@@ -72,7 +72,7 @@ fn keys_alone_select_a_row_choose_a_width_and_allow_it() {
     let names: Vec<_> = radios
         .map(|it| it.accesskit_node().label().unwrap())
         .collect();
-    assert_eq!(names, ["this place", "this address", "this port"]);
+    assert_eq!(names, ["this endpoint", "this address", "this port"]);
     // The filter, then the choices.
     keys(&mut window, &[Key::Tab, Key::Tab]);
     for _ in 0..20 {

@@ -261,7 +261,7 @@ fn together(window: &Harness<'_, Window>) -> Vec<String> {
 }
 
 #[test]
-fn a_row_for_each_program_and_place_says_how_often_and_is_unfolded_by_a_click_or_by_keys() {
+fn a_row_for_each_program_and_endpoint_says_how_often_and_is_unfolded_by_a_click_or_by_keys() {
     use egui::Key;
     let mut window = window();
     for update in [
@@ -330,7 +330,7 @@ fn what_was_put_together_is_ordered_by_a_click_on_a_title_and_once_more_as_it_ca
         ("Order by program", "/c/a/b"),
         ("Order by times", "/b/c/a"),
         ("Order by last", "/b/a/c"),
-        ("Order by place", "/a/b/c"),
+        ("Order by endpoint", "/a/b/c"),
     ] {
         window.get_by_label(title).click();
         window.run();

@@ -72,15 +72,15 @@ fn programs_are_listed_with_how_much_and_a_click_unfolds_what_each_talked_with()
     assert_eq!(shown.len(), 2, "{shown:?}");
     assert!(
         shown[0].starts_with(
-            "/usr/sbin/sshd, 1 place, folded: sent 500 B, received 5.8 KiB, allowed 2, refused 0, asked 0, first "
+            "/usr/sbin/sshd, 1 endpoint, folded: sent 500 B, received 5.8 KiB, allowed 2, refused 0, asked 0, first "
         ),
         "{shown:?}"
     );
-    assert!(shown[1].starts_with("/usr/bin/telnet, 2 places, folded"));
+    assert!(shown[1].starts_with("/usr/bin/telnet, 2 endpoints, folded"));
     window.get_by_label_contains("/usr/bin/telnet, 2").click();
     window.run_steps(3);
     let shown = rows(&window);
-    assert!(shown[1].starts_with("/usr/bin/telnet, 2 places: sent"));
+    assert!(shown[1].starts_with("/usr/bin/telnet, 2 endpoints: sent"));
     assert!(
         shown[2].starts_with("192.0.2.7, tcp 23: sent 10 B, received 20 B, allowed 1"),
         "{shown:?}"
@@ -107,10 +107,10 @@ fn a_program_that_talked_for_the_first_time_or_with_another_file_is_marked_and_s
     told(&mut window, &mut service);
     let shown = rows(&window);
     assert!(
-        shown[0].starts_with("/usr/sbin/sshd, changed, 1 place, folded"),
+        shown[0].starts_with("/usr/sbin/sshd, changed, 1 endpoint, folded"),
         "{shown:?}"
     );
-    assert!(shown[1].starts_with("/usr/bin/telnet, new, 2 places, folded"));
+    assert!(shown[1].starts_with("/usr/bin/telnet, new, 2 endpoints, folded"));
     window.get_by_label_contains("/usr/bin/telnet, new").click();
     window.run_steps(3);
     assert!(sees(&window, "It talked for the first time ever at"));
@@ -132,7 +132,8 @@ fn programs_are_put_in_order_by_a_click_on_a_column_and_the_other_way_round_by_a
 }
 
 #[test]
-fn a_place_of_a_program_is_allowed_by_one_click_as_the_rule_that_was_shown_and_that_is_undone() {
+fn an_endpoint_of_a_program_is_allowed_by_one_click_as_the_rule_that_was_shown_and_that_is_undone()
+{
     let (mut window, _, mut service) = on("Programs");
     window.get_by_label_contains("/usr/bin/telnet, 2").click();
     window.run_steps(3);

@@ -295,7 +295,7 @@ fn given(method: &str) -> Option<Value> {
         ("GetHistory", json!({ "since": 0, "after": 0 })),
         (
             "AnswerQuestion",
-            json!({ "id": 1, "allow": true, "width": "place" }),
+            json!({ "id": 1, "allow": true, "width": "endpoint" }),
         ),
         ("ForgetAnswers", json!({ "all": true, "everybody": true })),
     ];

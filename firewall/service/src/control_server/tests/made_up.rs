@@ -140,7 +140,7 @@ pub fn held_answer() -> HeldAnswer {
         id: "00c0ffee00c0ffee".to_owned(),
         verdict: "allow".to_owned(),
         unanswered: false,
-        width: "place".to_owned(),
+        width: "endpoint".to_owned(),
         lasts: "time".to_owned(),
         seconds_left: Some(9),
         direction: "out".to_owned(),
