@@ -368,8 +368,8 @@ proptest! {
         for (at, byte) in changes {
             bytes[24 + at % (whole - 24)] = byte;
         }
-        let folder = std::env::temp_dir();
-        let capture = folder.join(format!("gatebell-dry-run-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let capture = folder.path().join("capture");
         std::fs::write(&capture, bytes).unwrap();
         let rules = captures().join("rules.toml");
         let against = captures().join("before.toml");
@@ -379,7 +379,6 @@ proptest! {
         let arguments = cli::Arguments::try_parse_from(line).unwrap();
         let mut out = Vec::new();
         let _done = cli::perform(&arguments.command, &mut out);
-        std::fs::remove_file(&capture).unwrap();
         prop_assert!(std::str::from_utf8(&out).is_ok());
     }
 

@@ -12,7 +12,7 @@ const RULES: &str = "# Ours.\n[default]\ninbound = \"block\"\noutbound = \"allow
 
 #[test]
 fn rules_are_added_edited_moved_and_removed_and_all_else_stays() {
-    let file = File::new("edit", RULES);
+    let file = File::new(RULES);
     let added = file.shown(&[
         "add",
         "allow",
@@ -79,7 +79,7 @@ fn rules_are_added_edited_moved_and_removed_and_all_else_stays() {
 
 #[test]
 fn a_change_that_would_not_be_taken_changes_nothing_and_says_what_would_be_right() {
-    let file = File::new("refused", RULES);
+    let file = File::new(RULES);
     let refused = |words: &[&str], expected: &[&str]| {
         let shown = file.shown(words);
         assert!(shown.ends_with("exit code 1\n"), "{shown}");
@@ -113,7 +113,7 @@ fn a_change_that_would_not_be_taken_changes_nothing_and_says_what_would_be_right
     let wrong = gatebell(&["rules", "move", "web", "--file", &file.path]);
     assert_eq!(wrong.status.code(), Some(2), "{}", err(&wrong));
 
-    let bad = File::new("bad", "[default]\ninbound = \"block\"\n");
+    let bad = File::new("[default]\ninbound = \"block\"\n");
     let shown = bad.shown(&["add", "allow"]);
     assert!(
         shown.contains("`outbound` is missing") && shown.contains("has 1 error as it is"),
@@ -123,7 +123,7 @@ fn a_change_that_would_not_be_taken_changes_nothing_and_says_what_would_be_right
 
 #[test]
 fn a_change_can_be_seen_before_it_is_made_and_as_json() {
-    let file = File::new("seen", RULES);
+    let file = File::new(RULES);
     let words = ["disable", "web", "--dry-run"];
     let shown = file.shown(&words);
     assert!(
@@ -155,7 +155,7 @@ fn a_change_can_be_seen_before_it_is_made_and_as_json() {
 
 #[test]
 fn changes_are_listed_and_taken_back_one_after_another_and_what_was_taken_back_can_be_had_again() {
-    let file = File::new("undo", RULES);
+    let file = File::new(RULES);
     let nothing = file.shown(&["undo"]);
     assert!(
         nothing.contains("there is no change") && nothing.ends_with("exit code 1\n"),
@@ -203,7 +203,7 @@ fn a_change_that_locks_out_who_is_logged_in_is_warned_of_as_a_check_does() {
     const LOGIN: &str = "203.0.113.7 50000 192.0.2.5 22";
     let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\n\n[[rule]]\nid = \"ssh\"\naction = \"allow\"\n\
                  direction = \"in\"\nprotocol = \"tcp\"\nports = 22\n";
-    let file = File::new("locked-out", rules);
+    let file = File::new(rules);
     let run = |words: &[&str]| {
         let mut all = [&["rules"], words, &["--file", &file.path]].concat();
         if cfg!(target_os = "linux") {
@@ -252,12 +252,12 @@ fn a_change_is_made_and_a_verdict_is_the_exit_code_also_if_nobody_hears_of_it() 
     let long = "x".repeat(100_000);
     let shadowed = "[[rule]]\nid = \"all\"\naction = \"allow\"\n[[rule]]\nid = \"never\"\naction = \"block\"\n";
     for (hears, reads) in [(false, true), (true, false), (false, false)] {
-        let file = File::new("unheard", &format!("{RULES}{shadowed}"));
+        let file = File::new(&format!("{RULES}{shadowed}"));
         let added = ["rules", "add", "block", "--id", "new", "--direction", "in"];
         let mut adds = command(&added);
         adds.args(["--comment", &long, "--file", &file.path]);
         let mut tests = command(&["test", "out", "tcp", "192.0.2.7:23", "--file", &file.path]);
-        let wrong = file.folder.join("wrong.toml");
+        let wrong = file.folder.path().join("wrong.toml");
         std::fs::write(&wrong, "[[rule]]\nid = 1\n".repeat(2000)).unwrap();
         let mut checks = command(&["rules", "check", wrong.to_str().unwrap()]);
         let mut shows = command(&["rules", "show", wrong.to_str().unwrap()]);
@@ -278,7 +278,7 @@ fn a_change_is_made_and_a_verdict_is_the_exit_code_also_if_nobody_hears_of_it() 
 
 #[test]
 fn beside_a_state_with_the_highest_number_nothing_is_changed_and_it_is_named() {
-    let file = File::new("highest", RULES);
+    let file = File::new(RULES);
     let undo = PathBuf::from(format!("{}.undo", file.path));
     std::fs::create_dir(&undo).unwrap();
     let planted = undo.join(format!("{}.state", u64::MAX));
@@ -314,7 +314,7 @@ fn each_key_of_a_rule_is_an_option_and_a_question_becomes_an_answer_by_command()
             assert!(unset.contains(key), "{key}: {unset}");
         }
     }
-    let file = File::new("asks", RULES);
+    let file = File::new(RULES);
     let asks = [
         "--direction",
         "out",

@@ -187,11 +187,9 @@ fn imported_rules_do_with_each_packet_what_the_other_firewall_does_or_say_that_t
             wrong.push(format!("{export}: {}", err(&imported)));
             continue;
         }
-        let place = std::env::temp_dir().join(format!(
-            "gatebell-means-{}-{export}.toml",
-            std::process::id()
-        ));
-        std::fs::write(&place, &rules).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rules.toml");
+        std::fs::write(&file, &rules).unwrap();
         let verdicts = std::fs::read_to_string(
             Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/verdicts")).join(&export),
         )
@@ -217,7 +215,7 @@ fn imported_rules_do_with_each_packet_what_the_other_firewall_does_or_say_that_t
                 }
                 continue;
             }
-            let why = ["why", place.to_str().unwrap(), "--packet", packet, "--json"];
+            let why = ["why", file.to_str().unwrap(), "--packet", packet, "--json"];
             let answer = command(&why).output().unwrap();
             let object: serde_json::Value =
                 serde_json::from_str(&out(&answer)).unwrap_or_else(|_| panic!("{}", err(&answer)));
@@ -228,7 +226,6 @@ fn imported_rules_do_with_each_packet_what_the_other_firewall_does_or_say_that_t
                 ));
             }
         }
-        let _gone = std::fs::remove_file(&place);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -284,7 +281,8 @@ impl Dice {
 #[test]
 fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file() {
     const SPOILT: usize = 24;
-    let place = std::env::temp_dir().join(format!("gatebell-wrong-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("export");
     let (mut dice, mut printed) = (Dice(20_261), 0);
     for export in files("exports") {
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/exports")).join(&export);
@@ -317,13 +315,13 @@ fn no_export_however_wrong_makes_an_import_panic_or_print_what_is_no_rule_file()
             }
         }
     }
-    std::fs::remove_file(&place).unwrap();
     assert!(printed > 100, "{printed}");
 }
 
 #[test]
 fn elements_however_deep_in_each_other_are_refused() {
-    let place = std::env::temp_dir().join(format!("gatebell-deep-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("export");
     std::fs::write(&place, "<a x='/>'>".repeat(100_000)).unwrap();
     let file = place.to_str().unwrap();
     for words in [
@@ -334,5 +332,4 @@ fn elements_however_deep_in_each_other_are_refused() {
         let output = run(words);
         assert_eq!(output.status.code(), Some(1), "{}", err(&output));
     }
-    std::fs::remove_file(&place).unwrap();
 }

@@ -271,8 +271,8 @@ fn the_fragments_of_a_datagram_have_the_verdict_of_its_first() {
         .iter()
         .map(|packet| [&[2; 12][..], &[8, 0], packet].concat())
         .collect();
-    let place =
-        std::env::temp_dir().join(format!("gatebell-fragments-{}.toml", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("rules.toml");
     std::fs::write(&place, rules).unwrap();
     let expect =
         "--expect=packets=17,allowed=11,blocked=6,replies=4,rule:names=4,rule:from-there=2";
@@ -282,7 +282,6 @@ fn the_fragments_of_a_datagram_have_the_verdict_of_its_first() {
         &pcap(ETHERNET, &frames),
         &["--zone", "10.77.0.2", expect],
     );
-    std::fs::remove_file(&place).unwrap();
     assert_eq!(
         output.status.code(),
         Some(0),

@@ -8,34 +8,16 @@ mod place;
 use commands::gatebell;
 use place::Place;
 #[cfg(target_os = "linux")]
-use std::path::Path;
-use std::path::PathBuf;
-
-/// A folder of this test's own, removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("gatebell-manual-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone_already = std::fs::remove_dir_all(&self.0);
-    }
-}
+use std::path::{Path, PathBuf};
 
 #[test]
 fn the_manual_has_a_page_for_every_command_and_names_each_of_its_options() {
-    let folder = Folder::new();
-    let output = gatebell(&["manual", folder.0.to_str().unwrap()]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = gatebell(&["manual", folder.path().to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", commands::err(&output));
     let mut pages = 0;
     visit(&cli::command(), "gatebell", &mut |command, name| {
-        let page = folder.0.join("man").join(format!("{name}.1"));
+        let page = folder.path().join("man").join(format!("{name}.1"));
         let page = std::fs::read_to_string(&page)
             .unwrap_or_else(|_| panic!("{} is missing", page.display()));
         let page = page.replace('\\', "");
@@ -59,7 +41,8 @@ fn the_manual_has_a_page_for_every_command_and_names_each_of_its_options() {
         "gatebell.fish",
         "_gatebell.ps1",
     ] {
-        let completion = std::fs::read_to_string(folder.0.join("completions").join(file)).unwrap();
+        let completion =
+            std::fs::read_to_string(folder.path().join("completions").join(file)).unwrap();
         assert!(
             completion.contains("dry-run") && completion.contains("schema"),
             "{file}"

@@ -76,12 +76,12 @@ fn of_a_sets_file_that_root_alone_may_read_the_line_alone_is_shown() {
 fn check_wrong_list(mode: u32) -> (Output, bool) {
     use std::fs::{self, Permissions};
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-    let folder = format!("/tmp/gatebell-wrong-list-{}-{mode:o}", std::process::id());
-    let folder = std::path::Path::new(&folder);
+    let folder = tempfile::tempdir_in("/tmp").unwrap();
+    let folder = folder.path();
     let may = |path: &std::path::Path, mode| {
         fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
     };
-    fs::create_dir_all(folder.join("lists")).unwrap();
+    fs::create_dir(folder.join("lists")).unwrap();
     for name in ["wrong-list.toml", "lists/wrong.txt"] {
         fs::copy(captures().join(name), folder.join(name)).unwrap();
     }
@@ -92,7 +92,6 @@ fn check_wrong_list(mode: u32) -> (Output, bool) {
         .current_dir(folder)
         .output();
     let root = fs::metadata(folder).unwrap().uid() == 0;
-    fs::remove_dir_all(folder).unwrap();
     (output.unwrap(), root)
 }
 
@@ -183,7 +182,7 @@ fn without_colours(text: &str) -> String {
 #[test]
 fn a_rule_files_text_is_printed_as_it_is() {
     let text = format!("# a word\r\n{DEFAULTS}no rules = [");
-    let place = File::new("as-it-is", &text);
+    let place = File::new(&text);
     let said = gatebell(&["rules", "show", "--text", &place.path]);
     assert_eq!(said.status.code(), Some(0));
     assert_eq!(said.stdout, text.as_bytes());
@@ -193,9 +192,9 @@ fn a_rule_files_text_is_printed_as_it_is() {
 
 #[test]
 fn foreign_text_steers_no_terminal_whatever_command_shows_it() {
-    let place = File::new("steers", DEFAULTS);
+    let place = File::new(DEFAULTS);
     let path = |name: &str, text: &str| {
-        let path = place.folder.join(name);
+        let path = place.folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         path.to_str().unwrap().to_owned()
     };
@@ -215,7 +214,7 @@ fn foreign_text_steers_no_terminal_whatever_command_shows_it() {
          \"destination\":\"192.0.2.1\",\"destination_port\":2,\"file\":\"{STEERS_ESCAPED}\",\"line\":1,\
          \"program\":{{\"path\":\"/{STEERS_ESCAPED}\"}}}}"
     );
-    let undo = place.folder.join("odd\u{202e}\u{200b}.toml.undo");
+    let undo = place.folder.path().join("odd\u{202e}\u{200b}.toml.undo");
     std::fs::create_dir(&undo).unwrap();
     let change = format!(
         "{{\"number\":1,\"time\":5,\"by\":\"{STEERS_ESCAPED}\",\"what\":\"{STEERS_ESCAPED}\"}}\nold"
@@ -284,8 +283,8 @@ fn no_text_is_too_wide_for_a_table() {
     let rule = format!(
         "[[rule]]\nid = 'a'\naction = 'block'\nprogram = '/{wide}'\nuser = '{wide}'\ncomment = '{wide}'\n"
     );
-    let file = File::new("wide", &format!("{DEFAULTS}{rule}"));
-    let undo = file.folder.join("rules.toml.undo");
+    let file = File::new(&format!("{DEFAULTS}{rule}"));
+    let undo = file.folder.path().join("rules.toml.undo");
     std::fs::create_dir(&undo).unwrap();
     let change = format!("{{\"number\":1,\"time\":5,\"by\":\"{wide}\",\"what\":\"w\"}}\nold");
     std::fs::write(undo.join("1.state"), change).unwrap();
@@ -691,7 +690,7 @@ fn a_file_is_judged_as_if_a_network_was_there() {
 #[test]
 fn a_word_for_all_networks_stands_alone() {
     let home = "[[network]]\nid = 'home'\ngateway = '192.0.2.1'\n";
-    let file = File::new("as-if", &format!("{DEFAULTS}{home}"));
+    let file = File::new(&format!("{DEFAULTS}{home}"));
     for (words, word) in [("none,unknown", "none"), ("home,unknown", "unknown")] {
         let output = gatebell(&["rules", "show", &file.path, "--as-if", words]);
         let said = format!("`{word}` stands for all networks, so it stands alone");

@@ -293,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_rule_is_named_from_its_own_generation_or_not_at_all() {
-        let socket = std::env::temp_dir().join(format!("gatebell-names-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
         let listener = UnixListener::bind(&socket).unwrap();
         let service = std::thread::spawn(move || serve(&listener));
         let mut names = ServiceNames::new(&socket);
@@ -308,7 +309,7 @@ mod tests {
         );
         assert_eq!(id(8, 1), None, "a number that no rule has");
         drop(names);
-        std::fs::remove_file(&socket).unwrap();
+        folder.close().unwrap();
         service.join().unwrap();
     }
 }

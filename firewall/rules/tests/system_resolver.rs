@@ -9,38 +9,31 @@ use rules::{Resolver, SystemResolver};
 use std::os::linux::fs::MetadataExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use tempfile::{TempDir, tempdir};
 
 /// A folder of this test's own, removed at the end.
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
+    fn new() -> Self {
+        Self(tempdir().unwrap())
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
         path
     }
 
     fn here(&self) -> SystemResolver {
-        SystemResolver::beside(&self.0.join("rules.toml"))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone_already = std::fs::remove_dir_all(&self.0);
+        SystemResolver::beside(&self.0.path().join("rules.toml"))
     }
 }
 
 #[test]
 fn a_sets_file_is_named_from_the_rule_files_folder_on() {
-    let folder = Folder::new("sets");
+    let folder = Folder::new();
     let path = folder.file("lists/bad.txt", "192.0.2.1\n");
     let found = folder.here().set_file("lists/bad.txt").unwrap();
     assert_eq!(
@@ -55,8 +48,8 @@ fn a_sets_file_is_named_from_the_rule_files_folder_on() {
 
 #[test]
 fn what_is_no_file_is_not_read() {
-    let folder = Folder::new("no-files");
-    mkfifo(&folder.0.join("pipe"), Mode::S_IRWXU).unwrap();
+    let folder = Folder::new();
+    mkfifo(&folder.0.path().join("pipe"), Mode::S_IRWXU).unwrap();
     for (name, why) in [
         ("pipe", "it is no file"),
         (".", "it is no file"),
@@ -73,7 +66,7 @@ fn what_is_no_file_is_not_read() {
 /// Does this while the second takes the first one's place and goes back, many times.
 fn swapped_while(folder: &Folder, names: [&str; 2], mut done: impl FnMut()) {
     const SWAPS: usize = 50_000;
-    let [one, other] = names.map(|name| folder.0.join(name));
+    let [one, other] = names.map(|name| folder.0.path().join(name));
     std::thread::scope(|scope| {
         let swapping = scope.spawn(|| {
             for _ in 0..SWAPS {
@@ -89,9 +82,9 @@ fn swapped_while(folder: &Folder, names: [&str; 2], mut done: impl FnMut()) {
 
 #[test]
 fn a_pipe_that_takes_a_files_place_meanwhile_keeps_nobody_waiting() {
-    let folder = Folder::new("swapped-pipe");
+    let folder = Folder::new();
     folder.file("list", "192.0.2.1\n");
-    mkfifo(&folder.0.join("pipe"), Mode::S_IRWXU).unwrap();
+    mkfifo(&folder.0.path().join("pipe"), Mode::S_IRWXU).unwrap();
     swapped_while(&folder, ["list", "pipe"], || {
         if let Err(said) = folder.here().set_file("list") {
             assert!(said.contains("it is no file"), "{said}");
@@ -105,11 +98,11 @@ fn of_a_file_that_takes_anothers_place_meanwhile_it_is_known_who_may_read_it() {
         println!("not as root: what root alone may read can't be made");
         return;
     }
-    let folder = Folder::new("swapped-secret");
+    let folder = Folder::new();
     let may = |path: &Path, mode| {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     };
-    may(&folder.0, 0o755);
+    may(folder.0.path(), 0o755);
     may(&folder.file("list", "192.0.2.1\n"), 0o644);
     may(&folder.file("secret", "secret\n"), 0o600);
     // Where the folders above are root's alone, so is all that is in them.
@@ -140,13 +133,13 @@ fn users_are_known_by_name() {
 
 #[test]
 fn a_program_is_its_file_whatever_path_leads_there() {
-    let folder = Folder::new("programs");
+    let folder = Folder::new();
     let path = folder.file("tool", "");
-    symlink(&path, folder.0.join("link")).unwrap();
-    std::fs::hard_link(&path, folder.0.join("second")).unwrap();
+    symlink(&path, folder.0.path().join("link")).unwrap();
+    std::fs::hard_link(&path, folder.0.path().join("second")).unwrap();
     folder.file("copy", "");
     let machine = folder.here();
-    let program = |name: &str| machine.program(folder.0.join(name).to_str().unwrap());
+    let program = |name: &str| machine.program(folder.0.path().join(name).to_str().unwrap());
     let [_, inode] = program("tool").unwrap();
     assert_eq!(inode, path.metadata().unwrap().st_ino());
     assert_eq!(

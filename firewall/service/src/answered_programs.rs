@@ -51,7 +51,8 @@ mod tests {
     #[test]
     fn a_program_is_answered_for_until_its_path_leads_elsewhere_and_nothing_runs_from_it() {
         let machine = SystemResolver::beside(Path::new("/"));
-        let path = std::env::temp_dir().join(format!("gatebell-answered-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
         let path = path.to_str().unwrap();
         fs::write(path, "first").unwrap();
         let first = machine.program(path).unwrap();
@@ -68,6 +69,5 @@ mod tests {
         assert_eq!(answered.replaced(&machine), [first].into(), "until then");
         answered.forget(&[first].into());
         assert_eq!(answered.replaced(&machine), [].into());
-        fs::remove_file(path).unwrap();
     }
 }

@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn without_nftables_it_is_said_that_everything_passes_and_nothing_is_there_to_take_out() {
-        let folder = std::env::temp_dir().join(format!("gatebell-fallback-{}", std::process::id()));
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path().join("state");
         let target = FallbackTarget {
             netns: None,
             nft: folder.join("none"),
@@ -279,6 +280,5 @@ mod tests {
             })
             .unwrap();
         assert!(target.take_out().is_err() && Fallback::read(&folder).is_some());
-        fs::remove_dir_all(folder).unwrap();
     }
 }

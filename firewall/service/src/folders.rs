@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_others_can_write_to_or_move_is_refused_with_a_sentence() {
-        let folder = std::env::temp_dir().join(format!("gatebell-folders-{}", std::process::id()));
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("state");
         let inner = folder.join("a/b");
         own(&inner).unwrap();
         assert_eq!(fs::metadata(&inner).unwrap().mode() & 0o777, 0o700);
@@ -97,6 +98,5 @@ mod tests {
             let said = own(&inner).unwrap_err().to_string();
             assert!(said.contains("belongs to user 1234"), "{said}");
         }
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

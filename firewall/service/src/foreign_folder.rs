@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn nothing_is_followed_out_of_a_foreign_folder_and_nothing_there_is_waited_for() {
-        let outside = std::env::temp_dir().join(format!("gatebell-foreign-{}", std::process::id()));
+        let own = tempfile::tempdir().unwrap();
+        let outside = own.path();
         let path = outside.join("copies");
         folders::own(&path).unwrap();
         fs::write(outside.join("secret"), "192.0.2.1\n").unwrap();
@@ -175,6 +176,5 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
-        fs::remove_dir_all(&outside).unwrap();
     }
 }

@@ -340,7 +340,8 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_trouble_until_it_is_whatever_else_is_and_is_tried_again() {
-        let folder = std::env::temp_dir().join(format!("gatebell-keeper-{}", std::process::id()));
+        let own = tempfile::tempdir().expect("a folder of our own");
+        let folder = own.path().join("state");
         let members = folder.join(crate::members::FILE);
         // A folder in a file's place can't be replaced by one.
         fs::create_dir_all(members.join("in the way")).expect("a folder of our own");
@@ -368,6 +369,5 @@ mod tests {
             name == "1c0d67e0f1a16d12",
             "an earlier release's copies are found: {name}"
         );
-        fs::remove_dir_all(&folder).expect("our own");
     }
 }

@@ -82,7 +82,8 @@ mod tests {
 
     #[test]
     fn of_a_long_verifier_log_the_last_lines_are_said_and_all_are_kept() {
-        let folder = std::env::temp_dir().join(format!("gatebell-refused-{}", std::process::id()));
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path().join("state");
         let boxed = Err::<(), _>(Box::new(refusal()))
             .context("the device server")
             .unwrap_err();

@@ -95,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_file_that_grows_or_is_written_again_is_another_look_and_no_other_file_is_looked_at() {
-        let path = std::env::temp_dir().join(format!("gatebell-look-{}", std::process::id()));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
         fs::write(&path, "one").unwrap();
         let program: Arc<str> = path.to_str().unwrap().into();
         let machine = SystemResolver::beside(Path::new("/"));
@@ -117,6 +118,5 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         };
         assert_eq!((found.len(), found[0].2.size), (1, 4));
-        fs::remove_file(&path).unwrap();
     }
 }

@@ -349,20 +349,18 @@ fn steps(path: &Path) -> Vec<OsString> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+    use tempfile::{TempDir, tempdir};
 
-    fn place() -> PathBuf {
-        let folder = std::env::temp_dir().join(format!(
-            "gatebell-programs-{}-{:?}",
-            std::process::id(),
-            std::thread::current().id()
-        ));
-        fs::create_dir_all(folder.join("v1")).unwrap();
-        fs::create_dir_all(folder.join("v2")).unwrap();
+    /// Two versions of a program, and a link to the first.
+    fn versions() -> TempDir {
+        let own = tempdir().unwrap();
+        let folder = own.path();
         for version in ["v1", "v2"] {
+            fs::create_dir(folder.join(version)).unwrap();
             fs::write(folder.join(version).join("tool"), version).unwrap();
         }
         symlink("v1", folder.join("current")).unwrap();
-        folder
+        own
     }
 
     fn program(path: &Path) -> Program {
@@ -375,7 +373,8 @@ mod tests {
 
     #[test]
     fn a_link_on_the_way_to_a_program_is_watched_and_what_happens_beside_it_is_not() {
-        let folder = place();
+        let own = versions();
+        let folder = own.path();
         let mut watch = ProgramWatch::new();
         watch.follow([program(&folder.join("current/tool"))].iter());
         fs::write(folder.join("beside"), "").unwrap();
@@ -387,13 +386,14 @@ mod tests {
         watch.follow([program(&folder.join("current/tool"))].iter());
         fs::remove_file(folder.join("v2/tool")).unwrap();
         assert!(watch.rang());
-        fs::remove_dir_all(&folder).unwrap();
+        own.close().unwrap();
         assert!(watch.rang());
     }
 
     #[test]
     fn whoever_goes_on_to_change_things_does_not_keep_a_change_from_being_looked_at() {
-        let folder = place();
+        let own = versions();
+        let folder = own.path();
         let mut watch = ProgramWatch::new();
         let tool = folder.join("v1/tool");
         watch.follow([program(&tool)].iter());
@@ -405,7 +405,6 @@ mod tests {
             changed = watch.changed();
         }
         assert!(changed);
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
@@ -451,7 +450,8 @@ mod tests {
 
     #[test]
     fn a_file_that_has_the_number_of_one_that_is_gone_is_another_program() {
-        let folder = place();
+        let own = versions();
+        let folder = own.path();
         let machine = SystemResolver::beside(Path::new("/"));
         let sleep = fs::canonicalize("/bin/sleep").unwrap();
         let (tool, next) = (folder.join("v1/tool"), folder.join("v1/next"));
@@ -481,6 +481,5 @@ mod tests {
         } else {
             println!("skipped: this file system gives no number again");
         }
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

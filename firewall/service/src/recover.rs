@@ -210,10 +210,10 @@ mod tests {
     use super::*;
     use crate::state::State;
     use std::process::Child;
+    use tempfile::{TempDir, tempdir};
 
-    fn locations(name: &str) -> Locations {
-        let own = format!("gatebell-recover-{name}-{}", std::process::id());
-        let state = std::env::temp_dir().join(own);
+    fn locations(own: &TempDir) -> Locations {
+        let state = own.path().join("state");
         Locations {
             pins: state.join("pins"),
             sockets: Vec::new(),
@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn a_process_that_has_a_dead_services_number_by_now_is_left_alone() {
-        let (locations, mut stranger) = (locations("stranger"), stranger());
+        let own = tempdir().unwrap();
+        let (locations, mut stranger) = (locations(&own), stranger());
         fs::create_dir_all(&locations.state).unwrap();
         let written = serde_json::json!({
             "pid": stranger.id(), "netns": null, "cgroup": "/", "pins": locations.pins, "sockets": [],
@@ -265,12 +266,12 @@ mod tests {
         stranger.wait().unwrap();
         assert!(lives, "{recovered:?}");
         drop(loads);
-        let _gone = fs::remove_dir_all(&locations.state);
     }
 
     #[test]
     fn a_service_that_still_loads_is_ended_by_what_its_lock_says() {
-        let (locations, mut service) = (locations("service"), stranger());
+        let own = tempdir().unwrap();
+        let (locations, mut service) = (locations(&own), stranger());
         let held = State::take(&locations.state).unwrap();
         let ours = state::holder(&locations.state).unwrap();
         assert_eq!(ours.pid, std::process::id());

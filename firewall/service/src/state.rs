@@ -309,8 +309,9 @@ mod tests {
     #[test]
     fn a_text_is_found_again_by_its_generation_alone_and_what_is_not_written_is_trouble_until_it_is()
      {
-        let folder = std::env::temp_dir().join(format!("gatebell-state-{}", std::process::id()));
-        let state = State::take(&folder).expect("a folder of our own");
+        let own = tempfile::tempdir().expect("a folder of our own");
+        let folder = own.path().join("state");
+        let state = State::take(&folder).expect("a folder in it");
         assert!(is_held(&folder) && State::take(&folder).is_err());
         let kept = |generation| KeptText {
             generation,

@@ -234,16 +234,12 @@ mod tests {
         past.want(Some(&Wanted::default()));
         past.turn(&mut service);
         let seen = past.look().seen().unwrap().clone().unwrap();
-        let unique = std::time::SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap();
-        let folder = std::env::temp_dir().join(format!("gatebell-saved-{}", unique.as_nanos()));
-        std::fs::create_dir(&folder).unwrap();
+        let folder = tempfile::tempdir().unwrap();
         let save = |content: &Content, format| {
             past.save(Save {
                 content: content.clone(),
                 format,
-                folder: folder.clone(),
+                folder: folder.path().to_owned(),
             });
             assert!(past.turn(&mut Model::default()));
             past.look().saved().unwrap().clone()
@@ -276,7 +272,7 @@ mod tests {
             (&first["kind"], &first["destination_port"]),
             (&json!("packet"), &json!(23))
         );
-        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::remove_dir_all(folder.path()).unwrap();
         let why = save(&kept, Format::Csv).unwrap_err();
         assert!(why.contains("save it again"), "{why}");
     }

@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn without_a_service_it_is_said_what_judges_and_that_is_trouble() {
-        let folder = std::env::temp_dir().join(format!("gatebell-status-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path();
         let ask = |json| AskArguments {
             socket: folder.join("gatebell.sock"),
             json,
@@ -117,7 +117,6 @@ mod tests {
         assert_eq!(said(false), lines);
         let object: serde_json::Value = serde_json::from_str(&said(true)).unwrap();
         assert_eq!(object["trouble"][0], "nftables does; restart it");
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]

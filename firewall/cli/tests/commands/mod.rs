@@ -7,8 +7,9 @@
 )]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
 
 /// Runs `gatebell` with these arguments, in the captures' folder.
 pub fn gatebell(arguments: &[&str]) -> Output {
@@ -76,16 +77,14 @@ pub fn golden(name: &str, output: &Output) {
 
 /// A rule file in a folder of its own, which goes with it.
 pub struct File {
-    pub folder: PathBuf,
+    pub folder: TempDir,
     pub path: String,
 }
 
 impl File {
-    pub fn new(name: &str, text: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("gatebell-{name}-{}", std::process::id()));
-        let _left_from_before = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir(&folder).unwrap();
-        let path = folder.join("rules.toml");
+    pub fn new(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rules.toml");
         std::fs::write(&path, text).unwrap();
         Self {
             path: path.display().to_string(),
@@ -110,11 +109,5 @@ impl File {
 
     pub fn shown(&self, words: &[&str]) -> String {
         shown(&self.rules(words)).replace(&self.path, "FILE")
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.folder).unwrap();
     }
 }

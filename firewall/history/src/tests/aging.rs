@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn minutes_are_added_up_to_hours_and_hours_to_days_and_nothing_is_lost_on_the_way() {
-    let folder = Folder::new("roll");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     for minute in 0..3 * 60 {
         let at = NOW + minute * MINUTE;
@@ -54,14 +54,14 @@ fn minutes_are_added_up_to_hours_and_hours_to_days_and_nothing_is_lost_on_the_wa
 
 #[test]
 fn what_is_older_than_its_days_is_forgotten() {
-    let folder = Folder::new("days");
+    let folder = Folder::new();
     let mut database = folder.open(Bounds { days: 3, ..MANY });
     database
         .write(&[one(curl(23), NOW), one(curl(80), NOW + 3 * DAY)])
         .unwrap();
-    let turn = page(&folder.0, PageRequest::default()).unwrap().turn;
+    let turn = page(folder.0.path(), PageRequest::default()).unwrap().turn;
     while database.tidy(NOW + 4 * DAY).unwrap() {}
-    let page = page(&folder.0, PageRequest::default()).unwrap();
+    let page = page(folder.0.path(), PageRequest::default()).unwrap();
     assert_eq!(page.rows.len(), 1, "{page:?}");
     assert_eq!(page.rows[0].conversation, curl(80));
     assert!(page.turn > turn, "who reads page by page hears of it");
@@ -69,7 +69,7 @@ fn what_is_older_than_its_days_is_forgotten() {
 
 #[test]
 fn a_clock_that_is_not_set_yet_makes_nothing_old_and_what_it_saw_is_moved_to_when_it_was() {
-    let folder = Folder::new("clock");
+    let folder = Folder::new();
     let bounds = Bounds { days: 2, ..MANY };
     let mut database = folder.open(bounds);
     // The clock begins in 1970, and is set an hour later.

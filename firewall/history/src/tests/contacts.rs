@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn programs_that_have_talked_are_known_again_and_a_first_contact_stays_one_in_an_hours_row() {
-    let folder = Folder::new("programs");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     let mut contacts = Contacts::new(Vec::new(), MANY.bytes);
     let (program, file) = (curl(23).program.unwrap(), [u64::MAX, u64::MAX - 1]);

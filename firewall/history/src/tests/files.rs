@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 #[test]
 fn what_was_written_survives_a_kill() {
-    let folder = Folder::new("kill");
+    let folder = Folder::new();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "tests::writes_until_it_is_killed"])
         .args(["--nocapture", "--test-threads=1"])
-        .env("GATEBELL_HISTORY_FOLDER", &folder.0)
+        .env("GATEBELL_HISTORY_FOLDER", folder.0.path())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -25,7 +25,7 @@ fn what_was_written_survives_a_kill() {
     child.kill().unwrap();
     child.wait().unwrap();
     let last = numbers.last().unwrap_or(written);
-    let opened = Database::open(&folder.0, MANY).unwrap();
+    let opened = Database::open(folder.0.path(), MANY).unwrap();
     assert_eq!(opened.put_aside, None);
     assert!(
         count(&folder.all()) >= last,
@@ -36,7 +36,7 @@ fn what_was_written_survives_a_kill() {
 
 #[test]
 fn a_full_file_takes_nothing_and_takes_again_once_there_is_room() {
-    let folder = Folder::new("full");
+    let folder = Folder::new();
     let bounds = Bounds {
         bytes: 512 << 10,
         ..MANY
@@ -63,12 +63,12 @@ fn a_full_file_takes_nothing_and_takes_again_once_there_is_room() {
 #[test]
 fn a_broken_file_is_put_aside_and_a_new_one_begins() {
     let whole = {
-        let folder = Folder::new("whole");
+        let folder = Folder::new();
         let mut database = folder.open(MANY);
         let rows: Vec<_> = (0..2000).map(|n| one(scan(n), NOW)).collect();
         database.write(&rows).unwrap();
         drop(database);
-        fs::read(folder.0.join(FILE)).unwrap()
+        fs::read(folder.0.path().join(FILE)).unwrap()
     };
     assert!(whole.len() > 100_000);
     let mut scribbled = whole.clone();
@@ -84,9 +84,9 @@ fn a_broken_file_is_put_aside_and_a_new_one_begins() {
         other,
     ];
     for (n, bytes) in broken.into_iter().enumerate() {
-        let folder = Folder::new("broken");
-        fs::write(folder.0.join(FILE), &bytes).unwrap();
-        let opened = Database::open(&folder.0, MANY).unwrap();
+        let folder = Folder::new();
+        fs::write(folder.0.path().join(FILE), &bytes).unwrap();
+        let opened = Database::open(folder.0.path(), MANY).unwrap();
         let (aside, why) = opened.put_aside.expect("it is broken");
         assert_eq!(
             fs::read(aside).unwrap(),
@@ -101,14 +101,14 @@ fn a_broken_file_is_put_aside_and_a_new_one_begins() {
 
 #[test]
 fn a_file_that_breaks_while_it_is_written_says_so_and_is_put_aside_by_the_next_open() {
-    let folder = Folder::new("breaks");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     // More than SQLite keeps in memory.
     let rows: Vec<_> = (0..20_000).map(|n| one(scan(n), NOW)).collect();
     database.write(&rows).unwrap();
     drop(database);
     let mut database = folder.open(MANY);
-    let path = folder.0.join(FILE);
+    let path = folder.0.path().join(FILE);
     let length = fs::metadata(&path).unwrap().len();
     let garbage = vec![0xa5; usize::try_from(length).unwrap()];
     // In place, as a disk does it.
@@ -120,17 +120,17 @@ fn a_file_that_breaks_while_it_is_written_says_so_and_is_put_aside_by_the_next_o
     let failed = database.tidy(NOW + 3 * DAY).unwrap_err();
     assert!(matches!(failed, Failed::Broken(_)), "{failed}");
     drop(database);
-    let opened = Database::open(&folder.0, MANY).unwrap();
+    let opened = Database::open(folder.0.path(), MANY).unwrap();
     assert!(opened.put_aside.is_some());
 }
 
 #[test]
 fn a_file_of_the_release_before_goes_on() {
-    let folder = Folder::new("before");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     database.write(&[one(curl(23), NOW)]).unwrap();
     drop(database);
-    let connection = rusqlite::Connection::open(folder.0.join(FILE)).unwrap();
+    let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
     connection
         .execute_batch("DROP TABLE programs; ALTER TABLE seen DROP COLUMN contact")
         .unwrap();
@@ -147,24 +147,28 @@ fn a_file_of_the_release_before_goes_on() {
 
 #[test]
 fn what_was_written_ahead_is_put_aside_with_the_file_and_is_not_the_next_ones() {
-    let folder = Folder::new("ahead");
+    let folder = Folder::new();
     let rows: Vec<_> = (0..2000).map(|n| one(scan(n), NOW)).collect();
     folder.open(MANY).write(&rows).unwrap();
     let mut database = folder.open(MANY);
     database.write(&[one(curl(23), NOW)]).unwrap();
-    let ahead = fs::read(folder.0.join("history.db-wal")).unwrap();
-    let mut file = fs::read(folder.0.join(FILE)).unwrap();
+    let ahead = fs::read(folder.0.path().join("history.db-wal")).unwrap();
+    let mut file = fs::read(folder.0.path().join(FILE)).unwrap();
     assert!(ahead.len() > 4096 && file.len() > 100_000);
     // Killed, and scribbled over.
     file[40_000..80_000].fill(0xa5);
-    let other = Folder::new("ahead-2");
-    fs::write(other.0.join("history.db.broken-wal"), b"an older one").unwrap();
-    fs::write(other.0.join(FILE), file).unwrap();
-    fs::write(other.0.join("history.db-wal"), &ahead).unwrap();
-    let opened = Database::open(&other.0, MANY).unwrap();
+    let other = Folder::new();
+    fs::write(
+        other.0.path().join("history.db.broken-wal"),
+        b"an older one",
+    )
+    .unwrap();
+    fs::write(other.0.path().join(FILE), file).unwrap();
+    fs::write(other.0.path().join("history.db-wal"), &ahead).unwrap();
+    let opened = Database::open(other.0.path(), MANY).unwrap();
     let (aside, _) = opened.put_aside.expect("it is broken");
-    assert_eq!(aside, other.0.join("history.db.broken"));
-    let kept = fs::read(other.0.join("history.db.broken-wal")).unwrap();
+    assert_eq!(aside, other.0.path().join("history.db.broken"));
+    let kept = fs::read(other.0.path().join("history.db.broken-wal")).unwrap();
     assert_eq!(kept, ahead);
     assert_eq!(
         other.all().len(),

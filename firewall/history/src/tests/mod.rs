@@ -8,7 +8,8 @@ mod shares;
 
 use super::*;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use tempfile::{TempDir, tempdir};
 
 const MANY: Bounds = Bounds {
     days: 90,
@@ -18,18 +19,15 @@ const MANY: Bounds = Bounds {
 /// A day's beginning.
 const NOW: u64 = 30_000 * DAY;
 
-struct Folder(PathBuf);
+struct Folder(TempDir);
 
 impl Folder {
-    fn new(name: &str) -> Self {
-        let name = format!("gatebell-history-{name}-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+    fn new() -> Self {
+        Self(tempdir().unwrap())
     }
 
     fn open(&self, bounds: Bounds) -> Database {
-        let opened = Database::open(&self.0, bounds).unwrap();
+        let opened = Database::open(self.0.path(), bounds).unwrap();
         assert_eq!(opened.put_aside, None);
         opened.database
     }
@@ -38,7 +36,7 @@ impl Folder {
     fn rows(&self, asked: PageRequest) -> Vec<Row> {
         let (mut rows, mut asked) = (Vec::new(), asked);
         loop {
-            let page = page(&self.0, asked).unwrap();
+            let page = page(self.0.path(), asked).unwrap();
             rows.extend(page.rows);
             match page.next {
                 Some(next) => asked.after = next,
@@ -49,12 +47,6 @@ impl Folder {
 
     fn all(&self) -> Vec<Row> {
         self.rows(PageRequest::default())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = fs::remove_dir_all(&self.0);
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_row_is_read_as_it_was_written_and_one_minutes_is_one() {
-    let folder = Folder::new("one");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     let bare = Conversation {
         remote: Some("2001:db8::7".parse().unwrap()),
@@ -44,9 +44,9 @@ fn a_row_is_read_as_it_was_written_and_one_minutes_is_one() {
 
 #[test]
 fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
-    let folder = Folder::new("pages");
+    let folder = Folder::new();
     assert_eq!(
-        page(&folder.0, PageRequest::default()).unwrap(),
+        page(folder.0.path(), PageRequest::default()).unwrap(),
         Page::default()
     );
     let mut database = folder.open(MANY);
@@ -74,9 +74,9 @@ fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
 
 #[test]
 fn whoever_has_few_rows_does_not_have_all_be_looked_through() {
-    let folder = Folder::new("plan");
+    let folder = Folder::new();
     drop(folder.open(MANY));
-    let connection = rusqlite::Connection::open(folder.0.join(FILE)).unwrap();
+    let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
     let plan: String = connection
         .query_row(
             "EXPLAIN QUERY PLAN SELECT * FROM seen WHERE id > 0 AND last >= 0 AND user = 7 ORDER BY id LIMIT 9",
@@ -89,7 +89,7 @@ fn whoever_has_few_rows_does_not_have_all_be_looked_through() {
 
 #[test]
 fn a_page_of_long_texts_is_short() {
-    let folder = Folder::new("long");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     let long: Arc<str> = "x".repeat(4096).into();
     let rows: Vec<_> = (0..500)
@@ -100,18 +100,18 @@ fn a_page_of_long_texts_is_short() {
         })
         .collect();
     database.write(&rows).unwrap();
-    let page = page(&folder.0, PageRequest::default()).unwrap();
+    let page = page(folder.0.path(), PageRequest::default()).unwrap();
     assert!(page.rows.len() < 100 && page.next.is_some());
     assert_eq!(folder.all().len(), 500);
 }
 
 #[test]
 fn a_row_that_can_not_be_read_is_passed_over_and_counted_and_the_others_are_read() {
-    let folder = Folder::new("unread");
+    let folder = Folder::new();
     let mut database = folder.open(MANY);
     let rows: Vec<_> = (0..2500).map(|n| one(curl(n), NOW)).collect();
     database.write(&rows).unwrap();
-    let connection = rusqlite::Connection::open(folder.0.join(FILE)).unwrap();
+    let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
     // As a later release may write, and as none does; a whole page of them too.
     let foreign = "UPDATE seen SET verdict = 77 WHERE port BETWEEN 1 AND 1500;
         UPDATE seen SET reason = -1 WHERE port = 1501; UPDATE seen SET contact = 99 WHERE port = 1502;
@@ -120,7 +120,7 @@ fn a_row_that_can_not_be_read_is_passed_over_and_counted_and_the_others_are_read
     connection.execute_batch(foreign).unwrap();
     let (mut asked, mut rows, mut unread) = (PageRequest::default(), Vec::new(), 0);
     loop {
-        let page = page(&folder.0, asked).unwrap();
+        let page = page(folder.0.path(), asked).unwrap();
         unread += page.unread;
         rows.extend(page.rows);
         match page.next {

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn the_file_stays_within_its_bytes_and_a_scan_makes_no_row_of_our_own_programs_go() {
-    let folder = Folder::new("bytes");
+    let folder = Folder::new();
     let bounds = Bounds {
         bytes: 1 << 20,
         ..MANY
@@ -19,14 +19,16 @@ fn the_file_stays_within_its_bytes_and_a_scan_makes_no_row_of_our_own_programs_g
             .collect();
         database.write(&scans).unwrap();
         while database.tidy(at).unwrap() {}
-        let file = fs::metadata(folder.0.join(FILE)).unwrap().len();
+        let file = fs::metadata(folder.0.path().join(FILE)).unwrap().len();
         assert!(file <= bounds.bytes, "{file}");
     }
     let rows = folder.all();
     let own = rows.iter().filter(|row| row.conversation.user.is_some());
     assert_eq!(own.count(), 100);
     assert!(rows.len() > 1000, "{}", rows.len());
-    let wal = fs::metadata(folder.0.join("history.db-wal")).unwrap().len();
+    let wal = fs::metadata(folder.0.path().join("history.db-wal"))
+        .unwrap()
+        .len();
     assert!(wal < 8 << 20, "{wal}");
 }
 

@@ -257,27 +257,10 @@ mod tests {
     use super::*;
     use firewall_abi::asking::Width;
     use firewall_abi::packet::NO_USER;
+    use tempfile::{TempDir, tempdir};
 
-    /// A folder of a test's own, and an answer to this user in it. Dropped, it is gone.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let name = format!("gatebell-always-{name}-{}", std::process::id());
-            let folder = std::env::temp_dir().join(name);
-            folders::own(&folder).unwrap();
-            Self(folder)
-        }
-
-        fn file(&self) -> PathBuf {
-            self.0.join(FILE)
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).unwrap();
-        }
+    fn file_in(folder: &TempDir) -> PathBuf {
+        folder.path().join(FILE)
     }
 
     fn kept(user: u32) -> StoredAnswer {
@@ -287,9 +270,9 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_not_whole_or_says_more_than_is_known_here_makes_the_file_no_good() {
-        let folder = Folder::new("whole");
-        PermanentAnswers::open(&folder.0).keep(kept(1)).unwrap();
-        let good = fs::read_to_string(folder.file()).unwrap();
+        let folder = tempdir().unwrap();
+        PermanentAnswers::open(folder.path()).keep(kept(1)).unwrap();
+        let good = fs::read_to_string(file_in(&folder)).unwrap();
         let one: serde_json::Value = serde_json::from_str(&good).unwrap();
         let keys: Vec<_> = one[0].as_object().unwrap().keys().cloned().collect();
         let mut wrong: Vec<_> = keys
@@ -320,26 +303,26 @@ mod tests {
         other["answer"] = "block".into();
         wrong.push(vec![one[0].clone(), other].into());
         for wrong in wrong {
-            fs::write(folder.file(), wrong.to_string()).unwrap();
-            let always = PermanentAnswers::open(&folder.0);
+            fs::write(file_in(&folder), wrong.to_string()).unwrap();
+            let always = PermanentAnswers::open(folder.path());
             assert!(always.trouble().holds(), "{wrong}");
             assert_eq!(always.kept().count(), 0, "{wrong}");
         }
-        fs::write(folder.file(), good).unwrap();
-        assert_eq!(PermanentAnswers::open(&folder.0).kept().count(), 1);
+        fs::write(file_in(&folder), good).unwrap();
+        assert_eq!(PermanentAnswers::open(folder.path()).kept().count(), 1);
     }
 
     #[test]
     fn an_answer_for_always_to_a_link_local_address_is_kept_and_does_not_hold() {
-        let folder = Folder::new("links");
+        let folder = tempdir().unwrap();
         let to = |remote: &str, user| StoredAnswer {
             remote: Some(remote.parse().unwrap()),
             ..kept(user)
         };
-        let mut always = PermanentAnswers::open(&folder.0);
+        let mut always = PermanentAnswers::open(folder.path());
         always.keep(to("fe80::99", 1)).unwrap();
         always.keep(to("2001:db8::99", 2)).unwrap();
-        let read = PermanentAnswers::open(&folder.0);
+        let read = PermanentAnswers::open(folder.path());
         assert!(!read.trouble().holds());
         assert_eq!(read.kept().count(), 2);
         let that_hold: Vec<_> = that_hold(&read.kept).map(|kept| kept.user).collect();
@@ -349,8 +332,8 @@ mod tests {
     #[test]
     fn what_somebody_changes_in_the_file_while_the_service_runs_is_what_is_kept_and_is_not_written_over()
      {
-        let folder = Folder::new("changed");
-        let mut always = PermanentAnswers::open(&folder.0);
+        let folder = tempdir().unwrap();
+        let mut always = PermanentAnswers::open(folder.path());
         for user in [1, 2, 3] {
             always.keep(kept(user)).unwrap();
             always.was_put(subject(0, user, 1), &kept(user));
@@ -359,39 +342,39 @@ mod tests {
         let mut edited = vec![kept(1), kept(2)];
         edited[1].answer = StoredVerdict::Block;
         let write = |edited: &[StoredAnswer]| {
-            fs::write(folder.file(), serde_json::to_string(edited).unwrap()).unwrap();
+            fs::write(file_in(&folder), serde_json::to_string(edited).unwrap()).unwrap();
         };
         write(&edited);
         assert_eq!(always.changed(), [2, 3].map(|user| subject(0, user, 1)));
         always.keep(kept(4)).unwrap();
-        let now = fs::read_to_string(folder.file()).unwrap();
+        let now = fs::read_to_string(file_in(&folder)).unwrap();
         edited.push(kept(4));
         assert_eq!(parse(&now).unwrap(), edited);
         edited.remove(0);
         write(&edited);
         always.forget(&BTreeSet::from([kept(4).key()])).unwrap();
-        let now = fs::read_to_string(folder.file()).unwrap();
+        let now = fs::read_to_string(file_in(&folder)).unwrap();
         assert_eq!(parse(&now).unwrap(), edited[..1]);
         // What can't be read holds nothing any more.
-        fs::write(folder.file(), "[").unwrap();
+        fs::write(file_in(&folder), "[").unwrap();
         assert_eq!(always.changed().len(), 3);
-        fs::remove_file(folder.file()).unwrap();
+        fs::remove_file(file_in(&folder)).unwrap();
         assert_eq!(always.changed().len(), 3);
         assert!(!always.trouble().holds());
     }
 
     #[test]
     fn a_file_of_answers_that_is_no_good_is_trouble_and_stays_as_it_is() {
-        let folder = Folder::new("broken");
-        let file = folder.file();
-        let mut always = PermanentAnswers::open(&folder.0);
+        let folder = tempdir().unwrap();
+        let file = file_in(&folder);
+        let mut always = PermanentAnswers::open(folder.path());
         assert!(!always.trouble().holds(), "there is none yet");
         always.keep(kept(1)).unwrap();
         let good = fs::read_to_string(&file).unwrap();
         let comma = good.replace("}\n]", "},\n]");
         assert_ne!(comma, good);
         fs::write(&file, &comma).unwrap();
-        let mut always = PermanentAnswers::open(&folder.0);
+        let mut always = PermanentAnswers::open(folder.path());
         let trouble = always.trouble().said().remove(0);
         assert!(
             trouble.contains(FILE) && trouble.contains("mend it"),
@@ -403,6 +386,6 @@ mod tests {
         always.read();
         assert!(!always.trouble().holds());
         always.keep(kept(2)).unwrap();
-        assert_eq!(PermanentAnswers::open(&folder.0).kept.len(), 2);
+        assert_eq!(PermanentAnswers::open(folder.path()).kept.len(), 2);
     }
 }

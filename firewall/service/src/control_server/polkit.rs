@@ -369,16 +369,16 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+    use tempfile::{TempDir, tempdir};
 
     const CHANGE: PermissionRequest = PermissionRequest {
         as_root: "sudo gatebell rules confirm",
         interactive: false,
     };
 
-    /// A polkit whose `pkcheck` is this script.
-    fn polkit(name: &str, script: &str) -> Polkit {
-        let name = format!("gatebell-pkcheck-{}-{name}", std::process::id());
-        let program = std::env::temp_dir().join(name);
+    /// A polkit whose `pkcheck` is this script, which lies in this folder.
+    fn polkit(folder: &TempDir, script: &str) -> Polkit {
+        let program = folder.path().join("pkcheck");
         fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
         Polkit::at(program, [Duration::from_millis(500); 2])
@@ -417,29 +417,28 @@ mod tests {
         let (process, subject) = somebody();
         let subject = Arc::new(subject);
         let cases = [
-            ("1", "exit 1", "does not permit it to you"),
-            ("2", "exit 2", "nothing here can ask for one"),
-            ("3", "exit 3", "was dismissed"),
-            ("e", "echo 'no\tbus' >&2; exit 127", "(no bus)"),
-            ("k", "kill -9 $$", "does not answer"),
-            ("s", "exec sleep 60", "nobody gave permission within 0 s"),
+            ("exit 1", "does not permit it to you"),
+            ("exit 2", "nothing here can ask for one"),
+            ("exit 3", "was dismissed"),
+            ("echo 'no\tbus' >&2; exit 127", "(no bus)"),
+            ("kill -9 $$", "does not answer"),
+            ("exec sleep 60", "nobody gave permission within 0 s"),
         ];
-        for (name, script, why) in cases {
-            let polkit = polkit(name, script);
+        let folder = tempdir().unwrap();
+        for (script, why) in cases {
+            let polkit = polkit(&folder, script);
             let refused = verdict(&polkit.ask(Some(&subject), CHANGE).unwrap()).unwrap_err();
             let said = message(&refused);
             assert!(
                 said.contains(why) && said.contains(CHANGE.as_root),
                 "{said}"
             );
-            fs::remove_file(&polkit.program).unwrap();
         }
         let missing = Polkit::at("/nonexistent/pkcheck".into(), [Duration::ZERO; 2]);
         let refused = verdict(&missing.ask(Some(&subject), CHANGE).unwrap()).unwrap_err();
         assert!(message(&refused).contains("install polkitd"));
-        let permits = polkit("0", "exit 0");
+        let permits = polkit(&folder, "exit 0");
         verdict(&permits.ask(Some(&subject), CHANGE).unwrap()).unwrap();
-        fs::remove_file(&permits.program).unwrap();
         end(process);
     }
 
@@ -462,7 +461,8 @@ mod tests {
     #[test]
     fn a_question_that_is_dropped_is_asked_no_longer() {
         let (process, subject) = somebody();
-        let mut polkit = polkit("dropped", "exec sleep 600");
+        let folder = tempdir().unwrap();
+        let mut polkit = polkit(&folder, "exec sleep 600");
         polkit.patience = [Duration::from_secs(600); 2];
         let question = polkit.ask(Some(&Arc::new(subject)), CHANGE).unwrap();
         assert!(!lock(&polkit.asked).is_empty());
@@ -472,7 +472,6 @@ mod tests {
             assert!(Instant::now() < end_of_patience, "it goes on");
             std::thread::sleep(Duration::from_millis(10));
         }
-        fs::remove_file(&polkit.program).unwrap();
         end(process);
     }
 
@@ -481,12 +480,12 @@ mod tests {
         let (process, subject) = somebody();
         let subject = Arc::new(subject);
         assert!(subject.lives());
-        let polkit = polkit("late", "sleep 0.3; exit 0");
+        let folder = tempdir().unwrap();
+        let polkit = polkit(&folder, "sleep 0.3; exit 0");
         let question = polkit.ask(Some(&subject), CHANGE).unwrap();
         end(process);
         let refused = verdict(&question).unwrap_err();
         assert!(message(&refused).contains("the program that asked has ended"));
-        fs::remove_file(&polkit.program).unwrap();
         let refused = polkit.ask(None, CHANGE).unwrap_err();
         assert!(message(&refused).contains("has ended"));
         // Who connects and ends at once, whose socket is still there.

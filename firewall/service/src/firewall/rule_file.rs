@@ -106,26 +106,10 @@ pub fn confirmed_change(tried_out: Option<ChangeNote>, file: &str, by: String) -
 mod tests {
     use super::*;
     use std::path::PathBuf;
+    use tempfile::{TempDir, tempdir};
 
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new(name: &str) -> Self {
-            let folder = format!("gatebell-rule-file-{}-{name}", std::process::id());
-            let folder = std::env::temp_dir().join(folder);
-            fs::create_dir(&folder).unwrap();
-            Self(folder)
-        }
-
-        fn file(&self) -> PathBuf {
-            self.0.join("rules.toml")
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _gone = fs::remove_dir_all(&self.0);
-        }
+    fn file_in(folder: &TempDir) -> PathBuf {
+        folder.path().join("rules.toml")
     }
 
     fn change() -> NewChange {
@@ -134,8 +118,8 @@ mod tests {
 
     #[test]
     fn what_somebody_wrote_by_hand_is_kept_and_said_where_the_rule_file_is_replaced() {
-        let folder = Folder::new("hand");
-        let path = folder.file();
+        let folder = tempdir().unwrap();
+        let path = file_in(&folder);
         let mut file = RuleFile::default();
         fs::write(&path, "one").unwrap();
         file.holds("one");
@@ -158,8 +142,8 @@ mod tests {
 
     #[test]
     fn what_somebody_wrote_by_hand_and_can_not_be_kept_is_left_as_it_is() {
-        let folder = Folder::new("left");
-        let path = folder.file();
+        let folder = tempdir().unwrap();
+        let path = file_in(&folder);
         let mut file = RuleFile::default();
         for by_hand in [b"by hand".as_slice(), b"\xFF no text"] {
             file.holds("one");
@@ -182,14 +166,14 @@ mod tests {
 
     #[test]
     fn a_rule_file_that_could_not_be_written_is_known_for_the_old_one() {
-        let folder = Folder::new("unwritten");
-        let path = folder.0.join("gone").join("rules.toml");
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("gone").join("rules.toml");
         let mut file = RuleFile::default();
         file.holds("one");
         assert!(file.replace(&path, "two", change()).is_err());
         assert!(file.is_unwritten());
         assert_eq!(file.owed(&path), Some(change()), "it is tried again");
-        fs::create_dir(folder.0.join("gone")).unwrap();
+        fs::create_dir(folder.path().join("gone")).unwrap();
         fs::write(&path, "by hand").unwrap();
         assert_eq!(file.owed(&path), None, "somebody wants something else");
         fs::write(&path, "one").unwrap();

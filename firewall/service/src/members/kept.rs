@@ -142,8 +142,9 @@ mod tests {
 
     #[test]
     fn a_file_of_members_that_is_no_good_is_put_aside_and_said() {
-        let folder = std::env::temp_dir().join(format!("gatebell-members-{}", std::process::id()));
-        folders::own(&folder).expect("a folder of our own");
+        let own = tempfile::tempdir().expect("a folder of our own");
+        let folder = own.path().join("state");
+        folders::own(&folder).expect("a folder in it");
         assert!(read(&folder).1.is_none(), "there is none yet");
         let broken = "{\"sets\":[\"a\"],\"members\":[],\"at\":1,}";
         fs::write(folder.join(FILE), broken).expect("our own");
@@ -170,7 +171,6 @@ mod tests {
         }
         fs::write(folder.join(FILE), good).expect("our own");
         assert!(read(&folder).1.is_none());
-        fs::remove_dir_all(&folder).expect("our own");
     }
 
     #[test]

@@ -400,8 +400,8 @@ mod tests {
 
     #[test]
     fn what_a_disk_does_not_take_is_counted_and_said_until_it_takes_again() {
-        let folder = std::env::temp_dir().join(format!("gatebell-recorder-{}", std::process::id()));
-        let _none_left = fs::remove_dir_all(&folder);
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path().join("history");
         // In its place lies a file: no folder can be made.
         fs::write(&folder, b"").unwrap();
         let mut writer = writer(&folder);
@@ -430,13 +430,12 @@ mod tests {
         assert!(writer.shared.put_aside.load(Ordering::Relaxed));
         let page = history::page(&folder, PageRequest::default()).unwrap();
         assert_eq!(page.rows.last().unwrap().conversation.port, Some(27));
-        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]
     fn what_was_seen_before_the_clock_was_set_happened_when_it_did() {
-        let folder = std::env::temp_dir().join(format!("gatebell-clock-{}", std::process::id()));
-        let _none_left = fs::remove_dir_all(&folder);
+        let own = tempfile::tempdir().unwrap();
+        let folder = own.path().join("history");
         let mut writer = writer(&folder);
         writer.follow_clock(5);
         let seen = Unnamed::of(&refused(23)).unwrap();
@@ -456,6 +455,5 @@ mod tests {
         writer.follow_clock(set + 1000);
         let again = history::page(&folder, PageRequest::default()).unwrap();
         assert_eq!(again.rows, page.rows);
-        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -204,9 +204,9 @@ fn a_question_is_asked_and_answered_in_the_windows_language_by_the_same_keys() {
 
 #[test]
 fn a_file_says_the_same_whatever_the_window_speaks() {
-    let folder = std::env::temp_dir().join(format!("gatebell-spoken-{}", std::process::id()));
+    let folder = tempfile::tempdir().unwrap();
     let written = |language: Language| {
-        let folder = folder.join(language.tag());
+        let folder = folder.path().join(language.tag());
         std::fs::create_dir_all(&folder).unwrap();
         let full = Full::in_language(language, egui::vec2(1300.0, 800.0));
         let entry = Entry::from_packet(UNIX_EPOCH, &packet(), &mut Named).unwrap();
@@ -224,7 +224,6 @@ fn a_file_says_the_same_whatever_the_window_speaks() {
         std::fs::read_to_string(path).unwrap()
     };
     let files = Language::ALL.map(written);
-    std::fs::remove_dir_all(&folder).unwrap();
     assert!(files[0].contains("what") && files[0].contains("refused"));
     for file in &files {
         assert_eq!(*file, files[0]);
