@@ -498,7 +498,7 @@ fn the_status_page_says_in_words_what_nobody_got_and_what_was_not_told_and_only_
         "1021 packets were left to who gets them, and nobody did",
         "senders that were told: 4; too many to be told: 5; answers that failed: 0",
         "1 answer of DNS found no room or could not be read",
-        "2 times an answer of DNS, or an address of one, joined no set by name",
+        "2 times an answer of DNS, or an address of one, was not believed or joined no set by name",
     ] {
         assert!(sees(&window, words), "{words}");
     }
