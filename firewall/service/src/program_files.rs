@@ -108,7 +108,7 @@ mod tests {
         assert_ne!(look_at(&program, file), Some(first));
         let mut files = ProgramFiles::begin();
         files.look(&program, file, 100);
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(60);
         let found = loop {
             let found = files.found();
             if !found.is_empty() {

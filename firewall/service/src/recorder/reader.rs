@@ -244,14 +244,14 @@ mod tests {
             next: Some(next),
             ..HistoryPage::default()
         };
+        // Would each wait, it were minutes.
+        const FAR_LESS: Duration = Duration::from_secs(30);
         let begin = Instant::now();
-        for _ in 0..100 {
+        for _ in 0..1000 {
             assert_eq!(reader.page(of(None, 0)), not_yet);
             assert_eq!(reader.page(of(None, 1)), not_yet);
             assert_eq!(reader.page(of(Some(1000), 0)), not_yet);
         }
-        let waited = begin.elapsed();
-        assert!(waited < Duration::from_secs(1), "{waited:?}");
         let read: Vec<_> = asked.try_iter().collect();
         assert_eq!(read.len(), 2, "each user's is read once");
         for (request, tell) in read {
@@ -265,7 +265,8 @@ mod tests {
             assert_eq!(reader.page(of(Some(user), 0)), not_yet);
         }
         assert_eq!(asked.try_iter().count(), MOST_IN_HAND);
-        assert!(begin.elapsed() < Duration::from_secs(1));
+        let waited = begin.elapsed();
+        assert!(waited < FAR_LESS, "{waited:?}");
         drop(asked);
         assert_eq!(reader.page(of(None, 0)), Err(NO_READER.to_owned()));
     }
