@@ -313,7 +313,7 @@ mod tests {
         let (tell, events) = channel();
         let shown = window.clone();
         let follows = std::thread::spawn(move || show(&icon, &events, &*shown));
-        let patience = Duration::from_secs(10);
+        let patience = Duration::from_secs(60);
         hear.recv_timeout(patience).expect("it is registered");
         assert_eq!(property::<String>(&tray, "Status"), "Active");
         window.look.lock().unwrap().waiting = 2;

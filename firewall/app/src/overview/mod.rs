@@ -416,7 +416,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(200));
             let early = overview.look().seen().is_some();
             overview.want(Some(Part::Rules));
-            let end = Instant::now() + Duration::from_secs(10);
+            let end = Instant::now() + Duration::from_secs(60);
             while overview.look().seen().is_none() && Instant::now() < end {
                 std::thread::yield_now();
             }
