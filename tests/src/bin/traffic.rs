@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! traffic serve PORT…                   answers TCP and UDP; SIGUSR1: prints what came so far, as PORT=COUNT …
-//! traffic ask all|any|tcp ADDRESS PORT  0 if TCP and UDP answer, if any of them does, if TCP does
+//! traffic ask all|any|tcp ADDRESS PORT  0 if TCP and UDP answer, if any of them does shortly, if TCP does
 //! traffic keep-asking ADDRESS PORT      by TCP until SIGTERM; then prints how often, and how often there was an answer
 //! traffic send PORT ADDRESS…            a datagram each 5 ms, a connection each 50, until SIGTERM; then prints how many
 //! ```
 #![cfg(target_os = "linux")]
 
+use gatebell_tests::PATIENCE;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -18,8 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long an answer may take. The machine is emulated, and busy.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer is waited for that is not meant to come.
+const SHORTLY: Duration = Duration::from_secs(2);
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,9 +29,12 @@ fn main() -> Result<ExitCode, Failure> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["serve", ports @ ..] => serve(ports),
-        ["ask", "all", address, port] => ask(address, port, |tcp, udp| tcp && udp),
-        ["ask", "any", address, port] => ask(address, port, |tcp, udp| tcp || udp),
-        ["ask", "tcp", address, port] => ask(address, port, |tcp, _| tcp),
+        ["ask", "all", address, port] => ask(address, port, PATIENCE, |tcp, udp| tcp && udp),
+        ["ask", "any", address, port] => ask(address, port, SHORTLY, |tcp, udp| tcp || udp),
+        ["ask", "tcp", address, port] => {
+            let to = SocketAddr::new(address.parse()?, port.parse()?);
+            Ok(code(tcp_answers(to, PATIENCE)))
+        }
         ["keep-asking", address, port] => {
             keep_asking(SocketAddr::new(address.parse()?, port.parse()?))
         }
@@ -79,30 +83,35 @@ fn serve(ports: &[&str]) -> Result<ExitCode, Failure> {
 fn ask(
     address: &str,
     port: &str,
+    patience: Duration,
     enough: impl Fn(bool, bool) -> bool,
 ) -> Result<ExitCode, Failure> {
     let to = SocketAddr::new(address.parse()?, port.parse()?);
-    let tcp = thread::spawn(move || tcp_answers(to));
-    let udp = udp_answers(to).unwrap_or(false);
+    let tcp = thread::spawn(move || tcp_answers(to, patience));
+    let udp = udp_answers(to, patience).unwrap_or(false);
     let tcp = tcp.join().unwrap_or(false);
-    Ok(if enough(tcp, udp) {
+    Ok(code(enough(tcp, udp)))
+}
+
+fn code(succeeds: bool) -> ExitCode {
+    if succeeds {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
-fn tcp_answers(to: SocketAddr) -> bool {
-    let asked = TcpStream::connect_timeout(&to, PATIENCE).and_then(|mut stream| {
-        stream.set_read_timeout(Some(PATIENCE))?;
+fn tcp_answers(to: SocketAddr, patience: Duration) -> bool {
+    let asked = TcpStream::connect_timeout(&to, patience).and_then(|mut stream| {
+        stream.set_read_timeout(Some(patience))?;
         stream.read_exact(&mut [0])
     });
     asked.is_ok()
 }
 
-fn udp_answers(to: SocketAddr) -> io::Result<bool> {
+fn udp_answers(to: SocketAddr, patience: Duration) -> io::Result<bool> {
     let socket = any_socket(to.ip())?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     socket.send_to(b"?", to)?;
     Ok(socket.recv_from(&mut [0; 64]).is_ok())
 }
@@ -112,7 +121,7 @@ fn keep_asking(to: SocketAddr) -> Result<ExitCode, Failure> {
     let (mut asked, mut answered) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
         asked += 1;
-        answered += u64::from(tcp_answers(to));
+        answered += u64::from(tcp_answers(to, SHORTLY));
         thread::sleep(Duration::from_millis(50));
     }
     say(&format!("{answered} of {asked} times it answered"))?;
