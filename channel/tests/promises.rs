@@ -27,7 +27,7 @@ use zerocopy::{FromBytes, IntoBytes};
 const RING: u32 = 4096;
 /// How many notices fit into `RING`.
 const FIT: u64 = RING as u64 / size_of::<Number>() as u64;
-const SOON: Option<Duration> = Some(Duration::from_secs(10));
+const SOON: Option<Duration> = Some(Duration::from_secs(60));
 
 fn attach(process: &Process) -> Attachment<Model> {
     let device = process.open().unwrap();

@@ -13,13 +13,13 @@ use gatebell_channel::{
     gb_descriptor, gb_drain, gb_error_text, gb_open, gb_release, gb_request, gb_set_pace,
     gb_signal, gb_wait,
 };
+use gatebell_tests::PATIENCE;
 use place::{Folder, Host, within};
 use sample_abi::{Operate, Operation, kind};
 use std::ffi::{CStr, CString, c_void};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 use zerocopy::IntoBytes;
 
 fn clone() -> PathBuf {
@@ -252,9 +252,9 @@ fn a_thread_that_waits_is_woken_by_another_one_and_nothing_else_gets_in() {
     let host = Host::start(None);
     let attached = Attached::to(&host);
     std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| attached.wait(20_000));
+        let waiting = scope.spawn(|| attached.wait(120_000));
         let mut account = std::mem::MaybeUninit::uninit();
-        within(Duration::from_secs(10), || {
+        within(PATIENCE, || {
             // SAFETY: an attachment that is not released, and room for an account.
             let asked = unsafe { gb_account(attached.attachment, account.as_mut_ptr()) };
             asked == GbStatus::Busy
@@ -281,7 +281,7 @@ fn a_c_program_chooses_its_pace_and_no_two_at_once() {
         let set = unsafe { gb_set_pace(attached.attachment, gather_us, spin_us) };
         assert_eq!(set, expected, "{gather_us}, {spin_us}");
         attached.ask_for_notices(1);
-        assert_eq!(attached.wait(20_000), (GbStatus::Ok, GbWake::Ready));
+        assert_eq!(attached.wait(120_000), (GbStatus::Ok, GbWake::Ready));
         assert_eq!(attached.wait(0).0, GbStatus::Ok);
     }
 }

@@ -12,7 +12,7 @@ use zbus::proxy::CacheProperties;
 use zbus::zvariant::OwnedObjectPath;
 
 /// How long something is waited for that is to be seen.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const REST: Duration = Duration::from_millis(200);
 const ACCESSIBLE: &str = "org.a11y.atspi.Accessible";

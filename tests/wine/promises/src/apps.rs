@@ -1,7 +1,7 @@
 //! The other apps: processes of their own.
 
 use crate::operations::{ask, request};
-use crate::{NOTICES, SOON, attach, receive};
+use crate::{NOTICES, attach, receive};
 use anyhow::{Context, Result, bail, ensure};
 use channel::Mask;
 use sample_abi::Operation;
@@ -102,6 +102,6 @@ fn counter() -> Result<()> {
 /// A process that others are told of.
 fn passer_by() -> Result<()> {
     println!("ready");
-    std::thread::sleep(SOON / 10);
+    std::thread::sleep(Duration::from_millis(500));
     Ok(())
 }

@@ -35,8 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// What most promises are about.
 const NOTICES: Mask = Mask::of(kind::NOTICE);
 
-/// "At once", for a machine with other things to do.
-const SOON: Duration = Duration::from_secs(5);
+/// "At once", for a machine with other things to do: far less than what is not meant to be waited for.
+const SOON: Duration = Duration::from_secs(20);
+/// How long what is refused is tried.
+const TRIED: Duration = Duration::from_secs(5);
 
 type Promise = (&'static str, fn() -> Result<()>);
 
@@ -185,7 +187,7 @@ fn refused_stop() -> Result<()> {
     })?;
     service.start()?;
     let attached = attach(4096, NOTICES)?;
-    ensure!(service.stop(DEVICE, SOON).is_err(), "Windows stopped it");
+    ensure!(service.stop(DEVICE, TRIED).is_err(), "Windows stopped it");
     ensure!(service.state()? != State::Stopped, "it is not loaded");
     drop(attached);
     // It goes on as if nobody had asked.
