@@ -148,7 +148,7 @@ impl Sender {
 
     fn send(&self, answer: &Answer, device: u32) -> io::Result<()> {
         let [four, six] = &self.sockets;
-        match place(&answer.to, answer.ip_version, device, 0) {
+        match socket_address(&answer.to, answer.ip_version, device, 0) {
             SocketAddr::V4(to) => sendto(four, answer.bytes(), SendFlags::DONTWAIT, &to)?,
             SocketAddr::V6(to) => sendto(six, answer.bytes(), SendFlags::DONTWAIT, &to)?,
         };
@@ -173,7 +173,7 @@ fn answer_to(rejected: &RejectedPacket) -> Option<Answer> {
 fn own_address(to: &[u8; 16], ip_version: u8, device: u32) -> Option<[u8; 16]> {
     /// Nothing is sent there.
     const DISCARD: u16 = 9;
-    let to = place(to, ip_version, device, DISCARD);
+    let to = socket_address(to, ip_version, device, DISCARD);
     let any = if to.is_ipv4() {
         SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))
     } else {
@@ -188,7 +188,7 @@ fn own_address(to: &[u8; 16], ip_version: u8, device: u32) -> Option<[u8; 16]> {
 }
 
 /// Where an answer goes. Addresses of one link are told apart by their device.
-fn place(to: &[u8; 16], ip_version: u8, device: u32, port: u16) -> SocketAddr {
+fn socket_address(to: &[u8; 16], ip_version: u8, device: u32, port: u16) -> SocketAddr {
     let address = Ipv6Addr::from(*to);
     match address.to_ipv4_mapped() {
         Some(four) if ip_version == 4 => SocketAddrV4::new(four, port).into(),
