@@ -130,14 +130,14 @@ impl HistoryReader {
     }
 }
 
-/// Rows that can't be read, in the reading of all users' in hand.
+/// Rows that can't be read, in the reading of all that is kept, of all users, that is in hand.
 struct Unread {
     trouble: Trouble,
     found: u64,
 }
 
 impl Unread {
-    /// Says so, until a reading from its beginning to its end has none.
+    /// Says so, until a reading of all that is kept has none.
     fn note(&mut self, folder: &Path, asked: PageRequest, page: &history::Page) {
         if page.unread > 0 {
             self.trouble.stands([format!(
@@ -146,7 +146,7 @@ impl Unread {
                 folder.display()
             )]);
         }
-        if asked.user.is_some() {
+        if asked.user.is_some() || asked.since > 0 {
             return;
         }
         let before = if asked.after == 0 { 0 } else { self.found };
@@ -278,24 +278,29 @@ mod tests {
             trouble: trouble.clone(),
             found: 0,
         };
-        let mut note = |user, after, unread_here, next| {
-            let (since, turn) = (0, 0);
-            let asked = PageRequest { since, after, user };
+        let of = |user, since, after| PageRequest { since, after, user };
+        let mut note = |asked, unread_here, next| {
             let page = history::Page {
                 rows: Vec::new(),
                 next,
-                turn,
+                turn: 0,
                 unread: unread_here,
             };
             unread.note(Path::new("/kept"), asked, &page);
             trouble.holds()
         };
-        assert!(!note(None, 0, 0, None));
-        assert!(note(None, 0, 3, Some(9)));
-        assert!(note(None, 9, 0, None), "of this reading some are not read");
-        assert!(note(Some(1000), 0, 0, None), "others' rows are not theirs");
-        assert!(note(None, 0, 0, Some(9)));
-        assert!(!note(None, 9, 0, None));
-        assert!(note(Some(1000), 0, 1, None));
+        assert!(!note(of(None, 0, 0), 0, None));
+        assert!(note(of(None, 0, 0), 3, Some(9)));
+        let recent = of(None, 1000, 0);
+        assert!(note(recent, 0, None), "what is older is not read");
+        let rest = of(None, 0, 9);
+        assert!(note(rest, 0, None), "of this reading some are not read");
+        let theirs = of(Some(1000), 0, 0);
+        assert!(note(theirs, 0, None), "others' rows are not theirs");
+        assert!(note(of(None, 0, 0), 0, Some(9)));
+        assert!(!note(of(None, 0, 9), 0, None));
+        assert!(note(recent, 1, None));
+        assert!(!note(of(None, 0, 0), 0, None));
+        assert!(note(theirs, 1, None));
     }
 }
