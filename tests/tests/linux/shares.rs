@@ -7,6 +7,7 @@ use crate::{hostile, place};
 use channel::sys::linux::socket;
 use channel::{Mask, Refusal};
 use channel_abi::{Command, SLOTS};
+use gatebell_tests::PATIENCE;
 use sample_abi::kind;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -45,9 +46,7 @@ fn one_user_can_t_take_every_slot_and_the_last_one_is_roots() {
     assert_eq!(attach_one().err(), Some(Refusal::NoSlot));
     drop((mine, last));
     child.kill();
-    within(Duration::from_secs(2), || {
-        host.open().references().unwrap().attached == 0
-    });
+    within(PATIENCE, || host.open().references().unwrap().attached == 0);
     attach_one().unwrap();
 }
 
