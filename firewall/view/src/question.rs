@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn a_question_about_a_link_local_address_has_no_answer_for_long_and_says_why() {
         let question = |remote: &str| Question {
-            remote: remote.parse().unwrap(),
+            remote: remote.parse().expect("an address"),
             ..question()
         };
         let offered = |question: &Question| {
@@ -322,7 +322,7 @@ mod tests {
         for of_link in ["fe80::99", "169.254.7.7"].map(question) {
             assert_eq!(offered(&of_link), LASTS.len() - 2);
             assert!(!can_last(&of_link, Lasts::Always));
-            assert!(remark(&of_link).unwrap().contains("network"));
+            assert!(remark(&of_link).expect("a remark").contains("network"));
         }
         let other = question("2001:db8::1");
         assert_eq!((offered(&other), remark(&other)), (LASTS.len(), None));
