@@ -256,6 +256,9 @@ fn a_switch_for_which_there_is_no_room_has_what_was_allowed_where_the_machine_wa
 /// A line that each release passes over, and what it is in a text that this release can't read.
 const READ: &str = "# of another release";
 const UNREAD: &str = "= of another release";
+/// A set that nothing is in until something is added.
+const FILLED_LATER: &str = "[[set]]\nid = \"added\"\naddresses = []\n\n\
+     [[rule]]\nid = \"added\"\naction = \"block\"\ndirection = \"out\"\ndestination = \"@added\"\n";
 
 /// As another release would have left the rules: their text, and the tables that were good last.
 fn of_another_release(zone: &Protected) {
@@ -292,8 +295,10 @@ fn crc32(bytes: &[u8]) -> u32 {
 #[test]
 fn rules_whose_text_can_not_be_read_any_more_leave_nothing_on_that_was_allowed_in_another_network()
 {
-    let text = format!("{READ}\n{}", rules());
+    let text = format!("{READ}\n{}{FILLED_LATER}", rules());
     let mut zone = Protected::with(&text);
+    let joined = "192.0.2.9".parse().unwrap();
+    zone.ask().add_to_set("added", &[joined], None).unwrap();
     add_pair(&zone, "gb2", "gb3", 1);
     has_hardware(&zone, HOME_HARDWARE);
     let inside = zone.lab.netns();
@@ -317,6 +322,7 @@ fn rules_whose_text_can_not_be_read_any_more_leave_nothing_on_that_was_allowed_i
         connect(&inside, PORT + 1, false).is_none(),
         "blocked where home is not"
     );
+    assert!(trouble(&zone).contains("what has joined a set is in none"));
     // Nothing is put in force anew each time that it is looked again.
     let before = zone.ask().status().unwrap().rules.generation;
     goes_by(&zone, HOME);

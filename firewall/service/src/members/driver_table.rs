@@ -101,6 +101,20 @@ impl Members {
         Ok(())
     }
 
+    /// Takes out the class that each has by the table that was at this place before: of the one that is there now nothing is known.
+    pub fn leave_place(&self, driver: &Driver, place: u32) -> Result<()> {
+        let table = driver.table::<[u8; 16], Member>("MEMBERS")?;
+        for address in self.of.keys() {
+            let key = key(address);
+            if let Some(before) = table.get(&key).context("reading MEMBERS")? {
+                table
+                    .set(&key, &without_class_at(before, place))
+                    .context("taking an address out of a table's sets")?;
+            }
+        }
+        Ok(())
+    }
+
     /// Has the rules asked again about the connections of what has changed, if it is time to; none: it is not.
     pub fn reclassify(&mut self, driver: &Driver) -> Result<Option<()>> {
         if self.ask.is_none_or(|due| Instant::now() < due) {
@@ -163,6 +177,16 @@ fn member(
             set,
             classes,
         };
+    }
+    member
+}
+
+/// The entry of an address that is in no set of the table at this place.
+fn without_class_at(mut member: Member, place: u32) -> Member {
+    for stage in &mut member.stages {
+        if let Some(class) = stage.classes.get_mut(place as usize) {
+            *class = NO_CLASS;
+        }
     }
     member
 }
@@ -241,5 +265,9 @@ mod tests {
             None,
             "another address that looks like it"
         );
+        // Where another table comes of which nothing is known, that of the one before does not stay.
+        let member = without_class_at(member, 5);
+        assert_eq!(member.class(5, 4, 15), None);
+        assert_eq!(member.class(3, 4, 9), Some(class(&[0, 2])));
     }
 }

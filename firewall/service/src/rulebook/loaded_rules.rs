@@ -103,6 +103,12 @@ impl LoadedRules {
             })
     }
 
+    /// Has these rules be what stands in for others, whose text can't be read now. The text is the same, and so are its sets.
+    pub(super) fn stands_in_for(&mut self, unreadable: &Self) {
+        self.is_stood_in_for = true;
+        self.listed = self.listed.take().or_else(|| unreadable.listed.clone());
+    }
+
     /// Whether a text of which nothing is known has the word.
     fn may_name_networks(&self) -> bool {
         let text = self.text.as_ref();
@@ -203,5 +209,20 @@ pub(super) mod tests {
         // What stands in for a text that nobody can read is made so.
         loaded.is_stood_in_for = true;
         assert!(loaded.is_on_the_safe_side());
+    }
+    #[test]
+    fn rules_that_stand_in_for_others_of_the_same_text_have_their_sets() {
+        let text = format!("{DEFAULTS}[[set]]\nid = 'ads'\nnames = 'ads.example'\n");
+        let rules = rules::parse("r", &text, &NoResolver).unwrap();
+        let mut before = last_good(&text);
+        before.listed = Some(rules.sets().cloned().collect());
+        let mut stands_in = last_good(&text);
+        stands_in.stands_in_for(&before);
+        assert!(stands_in.is_stood_in_for && stands_in.listed == before.listed);
+        // Those that were read without their lists know their own.
+        let own = stands_in.listed.clone();
+        before.listed = None;
+        stands_in.stands_in_for(&before);
+        assert_eq!(stands_in.listed, own);
     }
 }

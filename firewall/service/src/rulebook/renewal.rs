@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 /// What is said where rules can't be had as they are right in the network that the machine is in.
 const SAFE_SIDE: &str =
     "each rule of a network is on its safe side, for those that are right can't be had";
+/// What is said beside where tables stand in of whose sets nothing is known.
+const JOINED_NOTHING: &str = "what has joined a set is in none, for nothing is known of the sets of the tables that stand in";
 /// What is said of a text that was read when it came into force, and can't be any more.
 const UNREADABLE: &str = "the text of the rules in force can't be read any more; mend what it is about, or apply other rules";
 /// So long tables from better times stay, before it is looked again whether all that their rules name can be had.
@@ -152,22 +154,43 @@ impl Rulebook {
         (unreadable, renewed): (anyhow::Error, &mut Renewed),
     ) -> anyhow::Error {
         if loaded.is_on_the_safe_side() {
-            return unreadable.context(SAFE_SIDE);
+            return self.on_the_safe_side(which, by.members, unreadable);
         }
+        let of = (which, loaded);
         let put = self
-            .put_back_good(driver, state, (which, loaded), by)
-            .or_else(|| self.publish_without_lists(driver, state, (which, loaded), by));
+            .put_back_good(driver, state, of, by, true)
+            .or_else(|| self.publish_without_lists(driver, state, of, by))
+            .or_else(|| self.put_back_good(driver, state, of, by, false));
         let Some(generation) = put else {
             return unreadable;
         };
         renewed.generation = Some(generation);
-        if let Some(loaded) = self.loaded_as_mut(which) {
-            loaded.is_stood_in_for = true;
-        }
-        unreadable.context(SAFE_SIDE)
+        let Some(now) = self.loaded_as_mut(which) else {
+            return unreadable;
+        };
+        now.stands_in_for(loaded);
+        self.on_the_safe_side(which, by.members, unreadable)
     }
 
-    /// Puts back the tables that were made of the same text when it could be read: they are for any network.
+    /// What is said of rules that are on their safe side because their text can't be read.
+    fn on_the_safe_side(
+        &self,
+        which: RuleSlot,
+        members: &Members,
+        unreadable: anyhow::Error,
+    ) -> anyhow::Error {
+        let loaded = self.loaded_as(which);
+        let is_unread = |now: &LoadedRules| now.is_stood_in_for && self.is_unread(now, members);
+        let why = if loaded.is_some_and(is_unread) {
+            unreadable.context(JOINED_NOTHING)
+        } else {
+            unreadable
+        };
+        why.context(SAFE_SIDE)
+    }
+
+    /// Puts back the tables that were made of the same text when it could be read: they are for any network. What has joined a set is in it
+    /// there if the sets are known; where it is to be, tables of unknown sets are not put back.
     fn put_back_good(
         &mut self,
         driver: &Driver,
@@ -179,6 +202,7 @@ impl Rulebook {
             budget,
             ..
         }: Renewal<'_>,
+        has_members: bool,
     ) -> Option<u32> {
         let (_, text) = loaded.text.as_ref()?;
         let good = keeper.last_good().ok();
@@ -187,6 +211,10 @@ impl Rulebook {
         let content = content.map(|(content, _)| *content);
         let known = self.sets.known_at(loaded.sets);
         let known = known.filter(|known| content.is_some_and(|content| known.is_of(content)));
+        let loses_members = content.is_some() && known.is_none() && !members.is_empty();
+        if has_members && loses_members {
+            return None;
+        }
         let put = self.put_last_good(driver, state, good, (members, budget), known);
         put.ok().map(|loaded| loaded.generation)
     }

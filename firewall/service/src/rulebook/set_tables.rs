@@ -35,7 +35,7 @@ impl SetTable {
 
 impl SetTables {
     /// Puts the sets of these tables where no generation asks, unless they are there already. Returns the index. Before any rules
-    /// ask them, whatever has joined a set is known to be in it there.
+    /// ask them, whatever has joined a set is known to be in it there; in none where nothing is known of the sets.
     pub(super) fn put(
         &mut self,
         driver: &Driver,
@@ -54,6 +54,9 @@ impl SetTables {
             .find(|index| !used.contains(index))
             .context("every place for sets is in use")?;
         driver.put_sets(index, pages)?;
+        if known.is_none() {
+            members.leave_place(driver, index)?;
+        }
         self.0[index as usize] = Some(SetTable {
             content: *content,
             known: known.cloned(),
