@@ -487,9 +487,9 @@ mod tests {
         let subject = Arc::new(subject);
         assert!(subject.lives());
         let folder = tempdir().unwrap();
-        let polkit = polkit(&folder, "sleep 0.3; exit 0");
-        let question = polkit.ask(Some(&subject), CHANGE).unwrap();
+        let polkit = polkit(&folder, "exit 0");
         end(process);
+        let question = polkit.ask(Some(&subject), CHANGE).unwrap();
         let refused = verdict(&question).unwrap_err();
         assert!(message(&refused).contains("the program that asked has ended"));
         let refused = polkit.ask(None, CHANGE).unwrap_err();
