@@ -369,6 +369,14 @@ impl Full {
         }
         Self(folders.to_vec())
     }
+
+    /// A mount of a file over itself: nothing takes its place.
+    fn over(file: &Path) -> Self {
+        let words = [Path::new("--bind"), file, file];
+        let mounted = Command::new("mount").args(words).status();
+        assert!(mounted.unwrap().success());
+        Self(vec![file.to_owned()])
+    }
 }
 
 impl Drop for Full {
@@ -413,6 +421,11 @@ fn a_reload_writes_what_could_not_be_written_and_takes_nothing_back_while_it_can
     assert!(said.to_string().contains("rules apply"), "{said}");
     assert!(!refuses(&zone) && zone.ask().rules().unwrap().unwritten);
     assert!(trouble().contains("systemctl reload"), "{}", trouble());
+    // The rules that the file holds need no room.
+    zone.ask().apply("rules.toml", RULES, None).unwrap();
+    assert!(refuses(&zone) && !zone.ask().rules().unwrap().unwritten);
+    assert!(!trouble().contains("rule file"), "{}", trouble());
+    zone.ask().apply("new", &allowing(), None).unwrap_err();
     free(folder);
     assert_eq!(fs::read_to_string(&zone.rules).unwrap(), RULES);
     zone.ask().reload().unwrap();
@@ -428,6 +441,21 @@ fn a_reload_writes_what_could_not_be_written_and_takes_nothing_back_while_it_can
     zone.ask().reload().unwrap();
     assert_eq!(fs::read_to_string(&zone.rules).unwrap(), by_hand);
     assert!(!refuses(&zone) && !trouble().contains("rule file"));
+
+    // A file that can't be replaced, in a folder that can be written to.
+    zone.service.stop();
+    let _mounted = Full::over(&folder.join("rules.toml"));
+    assert!(zone.start_again());
+    zone.ask().apply("old", RULES, None).unwrap_err();
+    let kept = || {
+        let states = fs::read_dir(folder.join("rules.toml.undo")).unwrap();
+        states.count()
+    };
+    let before = kept();
+    for _ in 0..3 {
+        zone.ask().reload().unwrap_err();
+    }
+    assert_eq!(kept(), before, "it is kept once");
     zone.service.stop();
 }
 

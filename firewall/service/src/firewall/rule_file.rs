@@ -12,7 +12,15 @@ pub struct RuleFile {
     /// What was read from it or written to it last, and was in force then.
     known: Option<String>,
     /// The change that is in force and could not be written to it.
-    unwritten: Option<NewChange>,
+    unwritten: Option<Unwritten>,
+}
+
+/// A change that could not be written to the file.
+#[derive(Debug)]
+struct Unwritten {
+    change: NewChange,
+    /// The number under which what the file holds is kept, if it is. It is kept once, however often the change is tried.
+    kept: Option<u64>,
 }
 
 /// A file that was replaced, or holds the text already.
@@ -39,10 +47,11 @@ impl RuleFile {
     pub fn owed(&self, path: &Path) -> Option<NewChange> {
         let known = self.known.as_ref().map(String::as_bytes);
         let is_as_known = fs::read(path).map_or(true, |there| Some(&there[..]) == known);
-        self.unwritten.clone().filter(|_| is_as_known)
+        let unwritten = self.unwritten.as_ref().filter(|_| is_as_known);
+        unwritten.map(|unwritten| unwritten.change.clone())
     }
 
-    /// Replaces what the file holds by what is in force, and keeps what it held.
+    /// Replaces what the file holds by what is in force, and keeps what it held. One that holds it already is left as it is.
     ///
     /// # Errors
     /// It can't be written; or somebody wrote there what can't be kept, and it is left as it is.
@@ -51,22 +60,38 @@ impl RuleFile {
             Err(none) if none.kind() == io::ErrorKind::NotFound => None,
             before => Some(before.with_context(|| format!("can't read {}", path.display()))?),
         };
-        let before = before.filter(|before| before != text.as_bytes());
+        if before.as_deref() == Some(text.as_bytes()) {
+            self.holds(text);
+            return Ok(Replaced {
+                kept: None,
+                was_by_hand: false,
+            });
+        }
         let was_by_hand = before
             .as_deref()
             .is_some_and(|before| self.known.as_ref().map(String::as_bytes) != Some(before));
+        let tried = self
+            .unwritten
+            .take()
+            .filter(|tried| tried.change == change && !was_by_hand);
+        let kept_before = tried.and_then(|tried| tried.kept);
         let kept = before.map(|before| {
+            if let Some(number) = kept_before {
+                return Ok(number);
+            }
             let text = String::from_utf8(before).map_err(|_| anyhow!("it is no text"))?;
             keep(path, &text, change.clone())
         });
         if was_by_hand && let Some(Err(cause)) = kept {
-            self.unwritten = None;
             return Err(cause.context(
                 "what somebody wrote there was not in force and can't be kept, so it is left as it is",
             ));
         }
         let written = store::replace(path, text.as_bytes());
-        self.unwritten = written.is_err().then_some(change);
+        if written.is_err() {
+            let kept = kept.as_ref().and_then(|kept| kept.as_ref().ok().copied());
+            self.unwritten = Some(Unwritten { change, kept });
+        }
         written.with_context(|| format!("can't write {}", path.display()))?;
         self.holds(text);
         Ok(Replaced { kept, was_by_hand })
@@ -181,6 +206,50 @@ mod tests {
         let replaced = file.replace(&path, "three", change()).unwrap();
         assert!(!replaced.was_by_hand, "it held the rules before");
         assert!(!file.is_unwritten() && file.owed(&path).is_none());
+    }
+
+    #[test]
+    fn a_rule_file_that_holds_what_is_in_force_is_not_written_and_nothing_is_owed() {
+        let folder = tempdir().unwrap();
+        let path = file_in(&folder);
+        // Nobody makes a file where the kernel alone does.
+        std::os::unix::fs::symlink("/proc/sys/kernel/ostype", &path).unwrap();
+        let there = fs::read_to_string(&path).unwrap();
+        let mut file = RuleFile::default();
+        file.holds(&there);
+        let _unwritten = file.replace(&path, "two", change()).unwrap_err();
+        assert!(file.is_unwritten());
+        // Whoever is told so applies those of the file instead.
+        let replaced = file.replace(&path, &there, change()).unwrap();
+        assert!(!replaced.was_by_hand && replaced.kept.is_none());
+        assert!(!file.is_unwritten() && file.owed(&path).is_none());
+    }
+
+    #[test]
+    fn what_the_rule_file_held_is_kept_once_however_often_a_change_can_not_be_written() {
+        let folder = tempdir().unwrap();
+        let path = file_in(&folder);
+        fs::write(&path, "one").unwrap();
+        let number = keep(&path, "one", change()).unwrap();
+        let tried = || RuleFile {
+            known: Some("one".to_owned()),
+            unwritten: Some(Unwritten {
+                change: change(),
+                kept: Some(number),
+            }),
+        };
+        let kept = || History::beside(&path).changes().unwrap().len();
+        let replaced = tried().replace(&path, "two", change()).unwrap();
+        assert_eq!((replaced.kept.unwrap().unwrap(), kept()), (number, 1));
+        // What somebody wrote there meanwhile is another state, and what another change replaces is kept under that.
+        fs::write(&path, "by hand").unwrap();
+        let replaced = tried().replace(&path, "two", change()).unwrap();
+        assert!(replaced.was_by_hand && kept() == 2);
+        fs::write(&path, "one").unwrap();
+        let other = confirmed_change(None, "g", "root".to_owned());
+        let replaced = tried().replace(&path, "two", other).unwrap();
+        assert_ne!(replaced.kept.unwrap().unwrap(), number);
+        assert_eq!(kept(), 3);
     }
 
     #[test]
