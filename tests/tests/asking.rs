@@ -158,13 +158,14 @@ fn what_was_answered_block_is_refused_and_not_asked_again() {
 }
 
 #[test]
-fn an_answer_to_a_link_local_address_is_refused_for_long_and_holds_for_a_time() {
+fn a_link_local_address_is_allowed_for_a_time_and_no_longer_and_may_be_blocked_for_always() {
     let zone = asking("answer_within = 60", &[]);
     let root = Person::root(&zone);
-    let sends = || {
-        let line = format!("echo > /dev/udp/fe80::99%{}/4001", lab::DEVICE);
+    let sends_to = |port: u16| {
+        let line = format!("echo > /dev/udp/fe80::99%{}/{port}", lab::DEVICE);
         zone.inside(&line).status.success()
     };
+    let sends = || sends_to(4001);
     assert!(!sends());
     let asked = question(&root, 4001);
     let id = asked["id"].to_string();
@@ -187,6 +188,11 @@ fn an_answer_to_a_link_local_address_is_refused_for_long_and_holds_for_a_time() 
     assert!(root.run(&["ask", "--list"]).out.contains("link-local"));
     assert_eq!(answers(&["1h"]).code, 0);
     assert!(sends());
+    assert!(!sends_to(4002));
+    let id = question(&root, 4002)["id"].to_string();
+    root.ok(&["ask", "--answer", &id, "block", "--for", "always", "--json"]);
+    assert!(!sends_to(4002));
+    assert_eq!(questions(&root), [] as [Value; 0]);
 }
 
 #[test]

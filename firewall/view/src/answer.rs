@@ -4,7 +4,7 @@ use crate::entry::clean;
 use crate::question::whole_sentence;
 use crate::text;
 use control::HeldAnswer;
-use firewall_abi::packet::Direction;
+use firewall_abi::packet::{Direction, Verdict};
 use rules::Protocol;
 
 /// How much of an answer's name is shown: what tells it from others.
@@ -65,6 +65,7 @@ pub fn lasts(answer: &HeldAnswer) -> String {
         "connection" => text!("held-one-connection"),
         "program" => text!("lasts-process", pid = answer.pid),
         "restart" => text!("lasts-restart"),
+        "always" if !answer.in_force && is_of_link(answer) => text!("held-always-of-link"),
         "always" if !answer.in_force => text!("held-always-later"),
         "always" => text!("lasts-always"),
         _ => String::new(),
@@ -74,6 +75,11 @@ pub fn lasts(answer: &HeldAnswer) -> String {
         Some(left) => text!("held-until-left", until = until, seconds = left),
         None => until,
     }
+}
+
+/// Whether it allows an address that another machine has on each network: the service keeps such a one, and does not put it in force.
+fn is_of_link(answer: &HeldAnswer) -> bool {
+    answer.verdict == Verdict::Allow.name() && answer.remote.is_some_and(control::is_link_local)
 }
 
 /// Who gave it.
@@ -87,6 +93,7 @@ pub fn by(answer: &HeldAnswer) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
     use crate::example::held_answer;
@@ -123,6 +130,11 @@ mod tests {
         answer.lasts = "always".to_owned();
         answer.seconds_left = None;
         answer.in_force = false;
+        assert_eq!(lasts(&answer), "always, once the program is there");
+        answer.remote = Some("fe80::99".parse().unwrap());
+        let of_link = "always, but not in force: another machine has this address on each network";
+        assert_eq!(lasts(&answer), of_link);
+        answer.verdict = "block".to_owned();
         assert_eq!(lasts(&answer), "always, once the program is there");
     }
 }

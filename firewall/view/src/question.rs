@@ -84,15 +84,15 @@ pub const fn usual(allow: bool) -> Given {
     }
 }
 
-/// Whether an answer to this question can hold so long.
+/// Whether this answer to this question can hold as long as it says.
 #[must_use]
-pub const fn can_last(question: &Question, lasts: Lasts) -> bool {
-    match lasts {
+pub fn can_last(question: &Question, given: &Given) -> bool {
+    let is_of_question = match given.lasts {
         Lasts::Connection => question.of_connection,
         Lasts::Process => question.of_process,
-        Lasts::For(_) => true,
-        Lasts::UntilRestart | Lasts::Always => !question.is_of_link(),
-    }
+        Lasts::For(_) | Lasts::UntilRestart | Lasts::Always => true,
+    };
+    is_of_question && given.may_be_about(question.remote)
 }
 
 /// Why an answer to this question can't hold as long as others, if so.
@@ -310,22 +310,29 @@ mod tests {
     }
 
     #[test]
-    fn a_question_about_a_link_local_address_has_no_answer_for_long_and_says_why() {
+    fn a_question_about_a_link_local_address_has_no_answer_that_allows_it_for_long_and_says_why() {
         let question = |remote: &str| Question {
             remote: remote.parse().expect("an address"),
             ..question()
         };
-        let offered = |question: &Question| {
-            let each = LASTS.iter().map(|choice| choice.value);
-            each.filter(|lasts| can_last(question, *lasts)).count()
+        let offered = |question: &Question, allow, width| {
+            let each = LASTS.iter().map(|choice| Given {
+                allow,
+                width,
+                lasts: choice.value,
+            });
+            each.filter(|given| can_last(question, given)).count()
         };
+        let all = LASTS.len();
         for of_link in ["fe80::99", "169.254.7.7"].map(question) {
-            assert_eq!(offered(&of_link), LASTS.len() - 2);
-            assert!(!can_last(&of_link, Lasts::Always));
+            assert_eq!(offered(&of_link, true, Width::Endpoint), all - 2);
+            assert_eq!(offered(&of_link, true, Width::Port), all, "as the service");
+            assert_eq!(offered(&of_link, false, Width::Endpoint), all);
             assert!(remark(&of_link).expect("a remark").contains("network"));
         }
         let other = question("2001:db8::1");
-        assert_eq!((offered(&other), remark(&other)), (LASTS.len(), None));
+        assert_eq!(offered(&other, true, Width::Endpoint), all);
+        assert_eq!(remark(&other), None);
     }
 
     #[test]

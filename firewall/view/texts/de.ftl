@@ -139,7 +139,7 @@ choice-endpoint = diese Gegenstelle
 choice-address = diese Adresse
 choice-port = diesen Port
 choice-everywhere = alles
-question-of-link = eine link-lokale Adresse hat in jedem Netz ein anderer Rechner, und eine Antwort kennt kein Netz: keine gilt lange; eine Regel mit Schnittstelle schon
+question-of-link = eine link-lokale Adresse hat in jedem Netz ein anderer Rechner, und eine Antwort kennt kein Netz: keine, die erlaubt, gilt lange; eine Regel mit Schnittstelle schon
 
 asked-by-rule = Regel „{ $rule }“ fragt
 asked-by-default = die Vorgabe fragt
@@ -172,6 +172,7 @@ held-protocol = Protokoll { $number }
 held-port = Port { $port }
 held-one-connection = für eine Verbindung
 held-always-later = immer, sobald das Programm da ist
+held-always-of-link = immer, aber nicht in Kraft: diese Adresse hat in jedem Netz ein anderer Rechner
 held-left = noch { $seconds } s
 held-until-left = { $until }, noch { $seconds } s
 held-by = von { $who }

@@ -140,7 +140,7 @@ choice-endpoint = this endpoint
 choice-address = this address
 choice-port = this port
 choice-everywhere = everywhere
-question-of-link = a link-local address is another machine's on each network, and an answer knows no network: none holds for long; a rule that names the interface does
+question-of-link = a link-local address is another machine's on each network, and an answer knows no network: none that allows it holds for long; a rule that names the interface does
 
 asked-by-rule = rule `{ $rule }` asks
 asked-by-default = the default asks
@@ -173,6 +173,7 @@ held-protocol = protocol { $number }
 held-port = port { $port }
 held-one-connection = for one connection
 held-always-later = always, once the program is there
+held-always-of-link = always, but not in force: another machine has this address on each network
 held-left = { $seconds } s left
 held-until-left = { $until }, { $seconds } s left
 held-by = by { $who }

@@ -169,10 +169,10 @@ impl Card {
                 continue;
             };
             self.allow = Choice::of(&VERDICTS, letter).or(self.allow);
-            let lasts = Choice::of(&LASTS, letter);
-            let lasts = lasts.filter(|lasts| question::can_last(asked, *lasts));
+            let lasts = Choice::of(&LASTS, letter).filter(|lasts| self.can_last(asked, *lasts));
             self.lasts = lasts.or(self.lasts);
             self.width = Choice::of(&WIDTHS, letter).or(self.width);
+            self.settle(asked);
             if letter == question::LEAVE {
                 self.left.insert(asked.id);
                 ui.ctx().request_repaint();
@@ -180,6 +180,23 @@ impl Card {
             }
         }
         None
+    }
+
+    /// Whether what is chosen beside it can hold so long; where no verdict is, as one that blocks.
+    fn can_last(&self, asked: &Question, lasts: Lasts) -> bool {
+        let usual = question::usual(self.allow.unwrap_or(false));
+        let width = self.width.unwrap_or(usual.width);
+        let given = Given {
+            width,
+            lasts,
+            ..usual
+        };
+        question::can_last(asked, &given)
+    }
+
+    /// Leaves the time to what is usual where what was chosen after it can't hold so long.
+    fn settle(&mut self, asked: &Question) {
+        self.lasts = self.lasts.filter(|lasts| self.can_last(asked, *lasts));
     }
 
     /// The answer that is chosen, once a verdict is.
@@ -201,16 +218,18 @@ impl Card {
         ui.add_space(2.0);
         let name = text!("card-answer");
         choices(ui, &name, &VERDICTS, &mut self.allow, None, |_| true);
+        self.settle(asked);
         let usual = question::usual(true);
-        let can_last = |lasts| question::can_last(asked, lasts);
+        let mut lasts = self.lasts;
         choices(
             ui,
             &text!("card-how-long"),
             &LASTS,
-            &mut self.lasts,
+            &mut lasts,
             Some(usual.lasts),
-            can_last,
+            |lasts| self.can_last(asked, lasts),
         );
+        self.lasts = lasts;
         let lasts = self.lasts.unwrap_or(usual.lasts);
         let can_be = |width| question::can_be_wide(lasts, width);
         self.width = self.width.filter(|width| can_be(*width));
@@ -222,6 +241,7 @@ impl Card {
             Some(usual.width),
             can_be,
         );
+        self.settle(asked);
         ui.add_space(2.0);
         self.buttons(ui, asked)
     }

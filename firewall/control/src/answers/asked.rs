@@ -94,7 +94,8 @@ pub struct HeldAnswer {
     pub name: String,
     /// The process that asked; 0: not known.
     pub pid: u32,
-    /// Whether the driver has it. One for always to a program that is not there is kept, and comes into force with it.
+    /// Whether the driver has it. One for always to a program that is not there is kept, and comes into force with it; one that allows
+    /// a link-local address never does.
     pub in_force: bool,
     /// Who answered, if known.
     pub by: Option<String>,
@@ -125,11 +126,11 @@ pub struct Given {
 }
 
 impl Given {
-    /// How long an answer may hold at most that is to a link-local address, unless its connection or its process ends it.
+    /// How long an answer may hold at most that allows a link-local address, unless its connection or its process ends it.
     pub const LONGEST_OF_LINK: Duration = Duration::from_secs(3600);
 
     /// Whether it may be given to a question about this other end. One that is to a link-local address knows no link: on another one it
-    /// would speak of whoever has that address there.
+    /// would let through whoever has that address there. What blocks may be about whoever that is.
     #[must_use]
     pub fn may_be_about(&self, remote: IpAddr) -> bool {
         let is_to_address = matches!(self.width, Width::Endpoint | Width::Address);
@@ -138,7 +139,7 @@ impl Given {
             Lasts::For(time) => time <= Self::LONGEST_OF_LINK,
             Lasts::UntilRestart | Lasts::Always => false,
         };
-        is_short || !is_to_address || !is_link_local(remote)
+        !self.allow || is_short || !is_to_address || !is_link_local(remote)
     }
 }
 
@@ -163,9 +164,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_to_a_link_local_address_holds_for_an_hour_at_most_and_never_for_always() {
-        let may = |remote: &str, width, lasts| {
-            let allow = true;
+    fn an_answer_that_allows_a_link_local_address_holds_for_an_hour_at_most_and_one_that_blocks_it_for_always()
+     {
+        let given = |allow, remote: &str, width, lasts| {
             let given = Given {
                 allow,
                 width,
@@ -173,6 +174,7 @@ mod tests {
             };
             given.may_be_about(remote.parse().unwrap())
         };
+        let may = |remote, width, lasts| given(true, remote, width, lasts);
         let hour = Given::LONGEST_OF_LINK;
         let long = [
             Lasts::For(hour + Duration::from_secs(1)),
@@ -186,6 +188,7 @@ mod tests {
                 let is_to_address = matches!(width, Width::Endpoint | Width::Address);
                 for lasts in long {
                     assert_eq!(may(remote, width, lasts), !is_to_address, "{remote}");
+                    assert!(given(false, remote, width, lasts), "{remote}");
                 }
                 assert!(short.iter().all(|lasts| may(remote, width, *lasts)));
             }

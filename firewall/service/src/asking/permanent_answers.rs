@@ -216,22 +216,23 @@ impl Put {
     }
 }
 
-/// Those that are not to a link-local address, what blocks first.
+/// All but those that allow a link-local address, what blocks first.
 fn that_hold(kept: &[StoredAnswer]) -> impl Iterator<Item = &StoredAnswer> {
     let (block, allow): (Vec<_>, Vec<_>) = kept
         .iter()
-        .filter(|kept| !kept.is_of_link())
+        .filter(|kept| !kept.allows_of_link())
         .partition(|kept| kept.answer == StoredVerdict::Block);
     block.into_iter().chain(allow)
 }
 
-/// Says in the log which answers of a file do not hold, because they are to a link-local address.
+/// Says in the log which answers of a file do not hold, because they allow a link-local address.
 fn say_those_of_links(kept: &[StoredAnswer]) {
-    let of_links = kept.iter().filter(|kept| kept.is_of_link());
-    for remote in of_links.filter_map(|kept| kept.remote) {
+    let of_links = kept.iter().filter(|kept| kept.allows_of_link());
+    for (kept, remote) in of_links.filter_map(|kept| Some((kept, kept.remote?))) {
+        let program = kept.program.as_deref().unwrap_or("an unknown program");
         warn!(
-            "the answer for always to {remote} does not hold: another machine has that on each network, and an answer knows no network; \
-             write a rule that names the interface"
+            "the answer for always that allows {program} to talk with {remote} does not hold: another machine has that address on each \
+             network, and an answer knows no network; write a rule that names the interface"
         );
     }
 }
@@ -313,7 +314,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_for_always_to_a_link_local_address_is_kept_and_does_not_hold() {
+    fn an_answer_for_always_that_allows_a_link_local_address_is_kept_and_does_not_hold_and_one_that_blocks_it_does()
+     {
         let folder = tempdir().unwrap();
         let to = |remote: &str, user| StoredAnswer {
             remote: Some(remote.parse().unwrap()),
@@ -322,11 +324,16 @@ mod tests {
         let mut always = PermanentAnswers::open(folder.path());
         always.keep(to("fe80::99", 1)).unwrap();
         always.keep(to("2001:db8::99", 2)).unwrap();
+        let blocks = StoredAnswer {
+            answer: StoredVerdict::Block,
+            ..to("169.254.169.254", 3)
+        };
+        always.keep(blocks).unwrap();
         let read = PermanentAnswers::open(folder.path());
         assert!(!read.trouble().holds());
-        assert_eq!(read.kept().count(), 2);
+        assert_eq!(read.kept().count(), 3);
         let that_hold: Vec<_> = that_hold(&read.kept).map(|kept| kept.user).collect();
-        assert_eq!(that_hold, [Some(2)]);
+        assert_eq!(that_hold, [Some(3), Some(2)]);
     }
 
     #[test]

@@ -133,9 +133,9 @@ impl StoredAnswer {
         }
     }
 
-    /// Whether it is to an address that another machine has on each link: such an answer does not hold.
-    pub fn is_of_link(&self) -> bool {
-        self.remote.is_some_and(control::is_link_local)
+    /// Whether it allows an address that another machine has on each link: such an answer does not hold.
+    pub fn allows_of_link(&self) -> bool {
+        self.answer == StoredVerdict::Allow && self.remote.is_some_and(control::is_link_local)
     }
 
     /// How wide it is.

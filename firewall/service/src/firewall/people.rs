@@ -232,7 +232,7 @@ impl Firewall {
         let asked = self.shown(&waiting);
         if !given.may_be_about(asked.remote) {
             return Err(Refused::NotPermitted(format!(
-                "another machine has {} on each network, and an answer knows no network: answer for the connection, until the program \
+                "another machine has {} on each network, and an answer knows no network: allow it for the connection, until the program \
                  ends or for an hour at most, or whatever the address; or write a rule that names the interface",
                 asked.remote
             )));

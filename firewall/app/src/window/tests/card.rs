@@ -130,18 +130,33 @@ fn a_connection_and_a_process_can_be_answered_by_keys_and_not_where_none_is_know
 }
 
 #[test]
-fn a_link_local_address_is_not_answered_for_always_and_the_card_says_why() {
+fn a_link_local_address_is_not_allowed_for_always_and_the_card_says_why() {
     use egui::Key;
     let mut window = window();
-    let of_link = Question {
+    let of_link = |id| Question {
         remote: "fe80::99".parse().unwrap(),
-        ..question()
+        ..numbered(id)
     };
-    let mut service = asked(&mut window, vec![of_link]);
+    let mut service = asked(&mut window, (7..=10).map(of_link).collect());
     assert!(sees(&window, "another machine's on each network"));
-    keys(&mut window, &[Key::A, Key::W, Key::Enter]);
-    hear(&mut window, &mut service);
-    assert_eq!(service.answered, [(7, usual(true))]);
+    let mut answers = |chosen: &[Key]| {
+        keys(&mut window, chosen);
+        keys(&mut window, &[Key::Enter]);
+        hear(&mut window, &mut service);
+        service.answered.last().unwrap().1
+    };
+    let for_always = |allow| control::Given {
+        lasts: control::Lasts::Always,
+        ..usual(allow)
+    };
+    assert_eq!(answers(&[Key::A, Key::W]), usual(true));
+    assert_eq!(answers(&[Key::W, Key::A]), usual(true));
+    assert_eq!(answers(&[Key::W, Key::B]), for_always(false));
+    let everywhere = control::Given {
+        width: firewall_abi::asking::Width::Anywhere,
+        ..for_always(true)
+    };
+    assert_eq!(answers(&[Key::A, Key::E, Key::W]), everywhere);
 }
 
 #[test]
