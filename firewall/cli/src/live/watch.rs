@@ -29,7 +29,7 @@ Examples:
   gatebell watch --json --kind packet --rule no-telnet
 
 A program that talks for the first time, or for the first time since its file has changed, is told of once, a few seconds later, as
-the history has it; not where --kind says what is asked for.
+the history has it; not where --kind or --interface says what is asked for.
 
 With --json each line is an object: kind packet, process_start, process_exit, lost, contact; ended and attached when the service
 ends and is back; account at the end.
@@ -63,6 +63,11 @@ pub struct WatchArguments {
 }
 
 impl WatchArguments {
+    /// Whether programs that talk for the first time are told of: no kind of record is one, and by which device they did is not kept.
+    fn asks_of_contacts(&self) -> bool {
+        self.kind.is_empty() && self.interface.is_empty()
+    }
+
     /// What is asked for.
     pub fn filter(&self) -> Filter {
         Filter {
@@ -147,8 +152,7 @@ impl<'a> View<'a> {
             away: false,
             last: None,
             contacts: arguments
-                .kind
-                .is_empty()
+                .asks_of_contacts()
                 .then(|| contacts::follow(&arguments.socket)),
         }
     }
@@ -315,6 +319,23 @@ fn stop_flag() -> Result<Arc<AtomicBool>, Error> {
 mod tests {
     use super::*;
     use channel_abi::Totals;
+
+    #[test]
+    fn programs_that_talk_for_the_first_time_are_told_of_only_where_the_filters_can_be_asked_of_them()
+     {
+        let asks = |words: &[&str]| {
+            let words = ["gatebell", "watch"].iter().chain(words);
+            let parsed = crate::parse_from(words.map(Into::into));
+            let crate::Command::Watch(arguments) = parsed.command else {
+                panic!("it is another command");
+            };
+            arguments.asks_of_contacts()
+        };
+        assert!(asks(&[]));
+        assert!(asks(&["--program", "/usr/bin/curl"]));
+        assert!(!asks(&["--interface", "wg*"]));
+        assert!(!asks(&["--kind", "packet"]));
+    }
 
     #[test]
     fn the_account_says_what_was_lost_and_what_was_not_shown() {
