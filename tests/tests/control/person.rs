@@ -6,11 +6,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::Permissions;
-use std::io::{self, BufRead, BufReader, Lines, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Instant;
 
 /// Who asks, and whom.
@@ -147,7 +148,7 @@ impl Person {
 /// A `gatebell watch --json` that runs. Dropped, it is ended.
 pub struct Watch {
     child: Child,
-    says: Lines<BufReader<ChildStdout>>,
+    says: Receiver<String>,
 }
 
 impl Watch {
@@ -155,10 +156,21 @@ impl Watch {
         let words: Vec<_> = ["watch", "--json"].iter().chain(words).copied().collect();
         let mut command = Person::root(zone).command(&words);
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut says = BufReader::new(child.stdout.take().unwrap()).lines();
-        // With one processor the harness has begun the line.
-        while !says.next().unwrap().unwrap().ends_with(BEGIN.trim_end()) {}
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // It is heard line by line, as by a terminal: what nobody hears yet waits in its pipe.
+        let (tell, says) = sync_channel(1);
+        std::thread::spawn(move || {
+            for line in lines {
+                if tell.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
         let watch = Self { child, says };
+        // With one processor the harness has begun the line.
+        watch.hear_until("BEGIN", |line| {
+            line.ends_with(BEGIN.trim_end()).then_some(())
+        });
         watch.wait_until_attached(zone);
         watch
     }
@@ -177,18 +189,30 @@ impl Watch {
     }
 
     /// The next line of this kind.
-    pub fn hear(&mut self, kind: &str) -> Value {
-        for line in self.says.by_ref() {
-            let said: Value = serde_json::from_str(&line.unwrap()).unwrap();
-            if said["kind"] == kind {
-                return said;
+    pub fn hear(&self, kind: &str) -> Value {
+        self.hear_until(kind, |line| {
+            let said: Value = serde_json::from_str(line).unwrap();
+            (said["kind"] == kind).then_some(said)
+        })
+    }
+
+    fn hear_until<T>(&self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let line = match self.says.recv_timeout(left) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => panic!("watch does not say {what:?}"),
+                Err(RecvTimeoutError::Disconnected) => panic!("watch has ended without {what:?}"),
+            };
+            if let Some(found) = find(&line) {
+                return found;
             }
         }
-        panic!("watch has ended");
     }
 
     /// The next line of this kind, of what the zone does now: it sends to the discard port.
-    pub fn next_of(&mut self, zone: &Protected, kind: &str) -> Value {
+    pub fn next_of(&self, zone: &Protected, kind: &str) -> Value {
         assert!(super::discard(zone));
         self.hear(kind)
     }

@@ -236,7 +236,7 @@ fn who_watches_is_told_once_of_a_program_that_talks_for_the_first_time() {
         kept(&root, port, 1);
     };
     let mut watch = Watch::start(&zone, &[]);
-    let mut told = || {
+    let told = || {
         loop {
             let contact = watch.hear("contact");
             if contact["program"] == path {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 #[test]
 fn an_address_has_the_name_that_a_program_asked_a_resolver_for_in_what_is_watched() {
     let zone = Protected::with(&format!("{RULES}{BELIEVED}"));
-    let mut watch = Watch::start(&zone, &["--kind", "packet"]);
+    let watch = Watch::start(&zone, &["--kind", "packet"]);
     let before = watch.next_of(&zone, "packet");
     assert_eq!(before["destination_name"], Value::Null, "{before}");
     let _resolver = Resolver::start(&zone);
