@@ -714,8 +714,8 @@ status-names-unread = { $count ->
    *[other] { $count } DNS-Antworten fanden keinen Platz oder waren nicht lesbar: wovon sie sprachen, hat keinen Namen
 }
 status-names-joined-none = { $count ->
-    [one] einmal wurde einer DNS-Antwort nicht geglaubt oder kam eine Adresse daraus in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein Resolver sagte es, den weder dieser Rechner noch die Menge nennt, oder es fehlte Platz
-   *[other] { $count }-mal wurde einer DNS-Antwort nicht geglaubt oder kam eine Adresse daraus in keine Menge mit Namen: niemand hatte sichtbar gefragt, ein Resolver sagte es, den weder dieser Rechner noch die Menge nennt, oder es fehlte Platz
+    [one] einmal wurde einer DNS-Antwort nicht geglaubt oder kam eine Adresse daraus in keine Menge mit Namen: niemand hatte sichtbar gefragt, die Antworten ihres Resolvers zählen dort nicht, die Menge lässt die Adresse aus, oder es fehlte Platz
+   *[other] { $count }-mal wurde einer DNS-Antwort nicht geglaubt oder kam eine Adresse daraus in keine Menge mit Namen: niemand hatte sichtbar gefragt, die Antworten ihres Resolvers zählen dort nicht, die Menge lässt die Adresse aus, oder es fehlte Platz
 }
 status-connections = Verbindungen
 status-flows = { $flows } von { $most }

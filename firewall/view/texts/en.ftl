@@ -712,8 +712,8 @@ status-names-unread = { $count ->
    *[other] { $count } answers of DNS found no room or could not be read: what they told of has no name
 }
 status-names-joined-none = { $count ->
-    [one] once an answer of DNS, or an address of one, was not believed or joined no set by name: nobody was seen to ask, a resolver said so that neither this machine nor the set names, or there was no room
-   *[other] { $count } times an answer of DNS, or an address of one, was not believed or joined no set by name: nobody was seen to ask, a resolver said so that neither this machine nor the set names, or there was no room
+    [one] once an answer of DNS, or an address of one, was not believed or joined no set by name: nobody was seen to ask, the answers of its resolver do not count there, the set leaves the address out, or there was no room
+   *[other] { $count } times an answer of DNS, or an address of one, was not believed or joined no set by name: nobody was seen to ask, the answers of its resolver do not count there, the set leaves the address out, or there was no room
 }
 status-connections = connections
 status-flows = { $flows } of { $most }

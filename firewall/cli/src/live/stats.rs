@@ -131,8 +131,9 @@ fn print(stats: &Stats, out: &mut dyn Write) -> Result<(), Error> {
     if names.unasked + names.strange + names.no_room > 0 {
         writeln!(
             out,
-            "{} answers of DNS to nothing that was seen asked, {} of resolvers that neither this machine nor a set names: they \
-             name no address and join no set; {} addresses found no room in sets by name",
+            "{} answers of DNS to nothing that was seen asked: they name no address and join no set; {} joined no set: \
+             of a resolver whose answers do not count there, or with addresses that the set leaves out; {} addresses found no room in \
+             sets by name",
             names.unasked, names.strange, names.no_room
         )?;
     }

@@ -154,7 +154,8 @@ pub struct NameStats {
     pub questions_lost: u64,
     /// Answers that the zone was not seen to ask for, since the service started: they name nothing and have no address join a set.
     pub unasked: u64,
-    /// Answers of other resolvers than this machine asks and the sets name, or a set for its names, since then: likewise.
+    /// Answers to what was asked that have no address join a set, since then: of a resolver that neither this machine nor a set names
+    /// (they name nothing either), of another than the set that asks for the name takes answers of, or with addresses that it leaves out.
     pub strange: u64,
     /// Addresses that found no room in sets that ask for their names, since then.
     pub no_room: u64,
