@@ -424,6 +424,18 @@ fn send(zone: &Protected, oracle: &Oracle, seed: u64, spoiled: u64) -> Vec<Strin
     heard
 }
 
+/// What has come to the driver, and what is counted beside it: what the kernels send each other of themselves may come in between.
+fn when_nothing_comes(zone: &Protected, count: impl Fn() -> u64) -> (u64, u64) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let (ahead, beside) = (counted(zone, "ahead"), count());
+        if counted(zone, "ahead") == ahead {
+            return (ahead, beside);
+        }
+        assert!(Instant::now() < end, "something comes at each look");
+    }
+}
+
 #[test]
 fn no_frame_however_it_is_wrapped_or_spoiled_arrives_where_everything_is_refused() {
     let rules = "[default]\ninbound = \"block\"\noutbound = \"allow\"\nlog_inbound = false\n";
@@ -432,14 +444,9 @@ fn no_frame_however_it_is_wrapped_or_spoiled_arrives_where_everything_is_refused
     let before = zone.ask().stats().unwrap();
     let heard = send(&zone, &oracle, 1, 15);
     assert_eq!(heard, Vec::<String>::new());
-    // What the kernels send each other of themselves may come in between.
-    let (ahead, blocked) = loop {
-        let ahead = counted(&zone, "ahead");
-        let blocked = zone.ask().stats().unwrap().blocked_in - before.blocked_in;
-        if counted(&zone, "ahead") == ahead {
-            break (ahead, blocked);
-        }
-    };
+    let (ahead, blocked) = when_nothing_comes(&zone, || {
+        zone.ask().stats().unwrap().blocked_in - before.blocked_in
+    });
     assert!(
         ahead > FRAMES as u64 / 5,
         "{ahead} have come to the driver at all"
@@ -455,12 +462,7 @@ fn where_everything_is_allowed_nothing_is_missing_that_the_stack_takes() {
     let zone = Protected::with(rules);
     let oracle = Oracle::listen(&zone);
     let heard = send(&zone, &oracle, 2, 0);
-    let (ahead, behind) = loop {
-        let (ahead, behind) = (counted(&zone, "ahead"), counted(&zone, "behind"));
-        if counted(&zone, "ahead") == ahead {
-            break (ahead, behind);
-        }
-    };
+    let (ahead, behind) = when_nothing_comes(&zone, || counted(&zone, "behind"));
     assert!(
         ahead > FRAMES as u64 / 5,
         "{ahead} have come to the driver at all"
