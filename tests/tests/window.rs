@@ -63,15 +63,15 @@ fn a_refused_packet_is_read_aloud_and_allowed_without_being_seen() {
     let tab = reader.finds(TAB, "Live");
     assert!(reader.is_selected(&tab));
     assert!(!gets_through(&zone));
-    let place = format!("{OUTSIDE}, tcp 9");
-    let row = reader.finds(ROW, &place);
+    let endpoint = format!("{OUTSIDE}, tcp 9");
+    let row = reader.finds(ROW, &endpoint);
     assert!(
         row.name.contains("no-discard") && row.name.ends_with(", folded"),
         "{row:?}"
     );
     reader.click(&row);
     wait_until("its packets are below it", || {
-        let row = reader.finds(ROW, &place);
+        let row = reader.finds(ROW, &endpoint);
         // Whether a row is unfolded is in its name: what speaks AT-SPI for the window has no other word for it.
         reader.is_selected(&row) && !row.name.ends_with(", folded")
     });

@@ -26,7 +26,7 @@ const EACH: TitledTable = TitledTable {
     widths: &[96.0, 76.0, 76.0, 66.0, 330.0, 190.0],
     follows: true,
 };
-const BY_PLACE: TitledTable = TitledTable {
+const BY_ENDPOINT: TitledTable = TitledTable {
     name: "live-together",
     widths: &[112.0, 76.0, 76.0, 56.0, 240.0, 300.0],
     follows: true,
@@ -276,7 +276,7 @@ impl Live {
         let by_endpoint = TitledTable {
             // What is selected stays in sight.
             follows: self.selected.is_none(),
-            ..BY_PLACE
+            ..BY_ENDPOINT
         };
         let titles = kept::together_titles();
         let table = by_endpoint.show(ui, self.sought.take(), |ui, column| {
