@@ -58,6 +58,15 @@ impl Questions {
     }
 }
 
+/// Who answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Answerer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Whether the answer came from the one that this machine asks there: another link may have another machine with that address.
+    pub is_own: bool,
+}
+
 /// An address that a name has, by an answer to what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holds {
@@ -66,7 +75,7 @@ pub struct Holds {
     /// The address.
     pub address: IpAddr,
     /// Who said so.
-    pub resolver: IpAddr,
+    pub resolver: Answerer,
     /// Until when.
     pub until: Instant,
 }
@@ -75,13 +84,13 @@ pub struct Holds {
 #[derive(Debug, Default)]
 pub struct Remembered {
     /// By the name: its addresses, each with who said so, and until when.
-    of: HashMap<Arc<str>, BTreeMap<(IpAddr, IpAddr), Instant>>,
+    of: HashMap<Arc<str>, BTreeMap<(IpAddr, Answerer), Instant>>,
     count: usize,
 }
 
 impl Remembered {
     /// Takes in an answer. Returns what holds by it, whether there is room to remember it or not.
-    pub fn learn(&mut self, answered: &Answered, resolver: IpAddr, now: Instant) -> Vec<Holds> {
+    pub fn learn(&mut self, answered: &Answered, resolver: Answerer, now: Instant) -> Vec<Holds> {
         let known = self.of.get_key_value(answered.name.as_str());
         let name: Arc<str> =
             known.map_or_else(|| answered.name.as_str().into(), |(name, _)| name.clone());
@@ -100,7 +109,13 @@ impl Remembered {
         holds
     }
 
-    fn remember(&mut self, name: &Arc<str>, said: (IpAddr, IpAddr), until: Instant, now: Instant) {
+    fn remember(
+        &mut self,
+        name: &Arc<str>,
+        said: (IpAddr, Answerer),
+        until: Instant,
+        now: Instant,
+    ) {
         let is_known = self.of.get(name).is_some_and(|of| of.contains_key(&said));
         if !is_known {
             let own = self.of.get(name).map_or(0, BTreeMap::len);

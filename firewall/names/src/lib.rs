@@ -15,8 +15,8 @@ mod text;
 
 pub use answer::{Answered, Asked, DnsExchange, Unread, message, question, read, sent};
 pub use asked::{
-    GRACE, Holds, LONGEST_HOLD, MOST_OF_ONE, MOST_QUESTIONS, MOST_REMEMBERED, QUESTION_WAITS,
-    Questions, Remembered,
+    Answerer, GRACE, Holds, LONGEST_HOLD, MOST_OF_ONE, MOST_QUESTIONS, MOST_REMEMBERED,
+    QUESTION_WAITS, Questions, Remembered,
 };
 pub use cache::{Cache, LONGEST, Learned, MOST, MOST_OF_A_NAME, SHORTEST};
 pub use stream::{MOST_CONNECTIONS, MOST_WAITING, SILENCE, Segment, Streams, Way, Whole};

@@ -309,26 +309,30 @@ fn an_answer_is_believed_once_and_by_its_number_its_name_and_its_ends() {
 fn what_a_name_has_holds_for_its_time_and_is_bounded_for_each_name_and_in_all() {
     let now = Instant::now();
     let after = |seconds| now + Duration::from_secs(seconds);
+    let resolver = Answerer {
+        address: v4(53),
+        is_own: true,
+    };
     let mut remembered = Remembered::default();
-    let holds = remembered.learn(&answered("a.example", &[(v4(7), 5)]), v4(53), now);
+    let holds = remembered.learn(&answered("a.example", &[(v4(7), 5)]), resolver, now);
     assert_eq!(holds[0].until, now + GRACE + Duration::from_secs(5));
     let long = answered("a.example", &[(v4(8), u32::MAX)]);
-    let holds = remembered.learn(&long, v4(53), now);
+    let holds = remembered.learn(&long, resolver, now);
     assert_eq!(holds[0].until, now + LONGEST_HOLD);
     assert_eq!(remembered.all(after(19)).count(), 2);
     assert_eq!(remembered.all(after(20)).count(), 1);
     let many: Vec<_> = (0..=MOST_OF_ONE as u16).map(|n| (v4(n), 60)).collect();
-    let holds = remembered.learn(&answered("b.example", &many), v4(53), now);
+    let holds = remembered.learn(&answered("b.example", &many), resolver, now);
     assert_eq!(holds.len(), MOST_OF_ONE + 1, "they hold all the same");
     assert_eq!(remembered.all(now).count(), 2 + MOST_OF_ONE);
     for n in 0..MOST_REMEMBERED as u16 {
         let one = answered(&format!("{n}.example"), &[(v4(n), 60)]);
-        remembered.learn(&one, v4(53), now);
+        remembered.learn(&one, resolver, now);
     }
     assert_eq!(remembered.all(now).count(), MOST_REMEMBERED);
     // What is over makes room.
     let one = answered("new.example", &[(v4(1), 60)]);
-    remembered.learn(&one, v4(53), after(80));
+    remembered.learn(&one, resolver, after(80));
     let all: Vec<_> = remembered.all(after(80)).collect();
     assert_eq!(all.len(), 2, "{all:?}");
 }

@@ -224,10 +224,10 @@ impl Shared {
 
     fn believe(&self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
         let mut belief = self.belief();
-        if !belief.believes(ends, answered, now) {
+        let Some(resolver) = belief.believes(ends, answered, now) else {
             return false;
-        }
-        let joins = belief.learn(answered, ends.resolver, now);
+        };
+        let joins = belief.learn(answered, resolver, now);
         drop(belief);
         self.lock().learn(answered, now);
         joins

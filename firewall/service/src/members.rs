@@ -395,7 +395,10 @@ mod tests {
             holds: names::Holds {
                 name: name.into(),
                 address: address(n),
-                resolver: address(0),
+                resolver: names::Answerer {
+                    address: address(0),
+                    is_own: true,
+                },
                 until: now + Duration::from_secs(seconds),
             },
         }

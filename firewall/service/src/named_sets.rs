@@ -5,11 +5,11 @@
 //!   name; and if it comes from a resolver that this machine asks, or that a set names. What is not believed labels no address either:
 //!   a program that asks an accomplice's server would write the name that a person reads in its question.
 //! - It has an address join the sets that ask for the name that was asked for, and no others: of a set that names resolvers, by those
-//!   alone.
+//!   alone; of another by those that this machine asks, however many other sets name.
 //! - All is bounded, and what finds no room is counted.
 
 use control::is_link_local;
-use names::{Answered, Asked, DnsExchange, Holds, Questions, Remembered};
+use names::{Answered, Answerer, Asked, DnsExchange, Holds, Questions, Remembered};
 use nix::net::if_::if_nametoindex;
 use rules::{Addresses, Set};
 use std::collections::HashMap;
@@ -124,7 +124,8 @@ pub struct NotJoined {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnResolver {
     address: IpAddr,
-    /// The number of the device by which a link-local one is asked: another machine has its address on each other link. None: by any.
+    /// The number of the device by which a link-local one is asked: another machine has its address on each other link. None: by any, also
+    /// where its address is a link-local one of IPv4, for which no file has a device.
     device: Option<u32>,
 }
 
@@ -161,21 +162,29 @@ impl Belief {
         self.questions.ask(ends, asked, now);
     }
 
-    /// Whether this answers what was asked, and comes from a resolver that this machine or a set names. It does so once.
-    pub fn believes(&mut self, ends: DnsExchange, answered: &Answered, now: Instant) -> bool {
+    /// Who answers what was asked, if that is a resolver that this machine or a set names. It does so once.
+    pub fn believes(
+        &mut self,
+        ends: DnsExchange,
+        answered: &Answered,
+        now: Instant,
+    ) -> Option<Answerer> {
         if !self.questions.is_answer(ends, answered, now) {
             self.not_joined.unasked += 1;
-            return false;
+            return None;
         }
         let is_named = |set: &AskingSet| set.resolvers.contains(&ends.resolver);
         let is_own = self.own.iter().any(|own| own.answers(ends));
         let is_known = is_own || self.wanted.sets.iter().any(is_named);
         self.not_joined.strange += u64::from(!is_known);
-        is_known
+        is_known.then_some(Answerer {
+            address: ends.resolver,
+            is_own,
+        })
     }
 
     /// Takes in an answer of this resolver's that is believed. True: something waits that joins a set by it.
-    pub fn learn(&mut self, answered: &Answered, resolver: IpAddr, now: Instant) -> bool {
+    pub fn learn(&mut self, answered: &Answered, resolver: Answerer, now: Instant) -> bool {
         let is_wanted = !self.wanted.sets_of(&answered.name).is_empty();
         let holds = self.remembered.learn(answered, resolver, now);
         let joins = self.joins(&holds);
@@ -192,10 +201,12 @@ impl Belief {
         let mut joins = Vec::new();
         for holds in holds {
             for set in self.wanted.sets_of(&holds.name) {
+                let Answerer { address, is_own } = holds.resolver;
                 let is_its = if set.resolvers.is_empty() {
-                    self.own.iter().any(|own| own.address == holds.resolver)
+                    // What is remembered may be of one that this machine asks no more.
+                    is_own && self.own.iter().any(|own| own.address == address)
                 } else {
-                    set.resolvers.contains(&holds.resolver)
+                    set.resolvers.contains(&address)
                 };
                 let is_kept_out = set.except.iter().any(|of| of.contains(holds.address));
                 if is_its && !is_kept_out {
@@ -292,8 +303,10 @@ fn resolvers_in(text: &str, number: impl Fn(&str) -> Option<u32>) -> Vec<OwnReso
         };
         let address = address.parse::<IpAddr>().ok()?.to_canonical();
         let device = match device.filter(|_| is_link_local(address)) {
-            // By its name or its number; by one that is not there nobody is asked.
-            Some(device) => Some(device.parse().ok().or_else(|| number(device))?),
+            // By its name or its number, as libc reads it; by one that is not there nobody is asked.
+            Some(device) => Some(number(device).or_else(|| device.parse().ok())?),
+            // Nobody can ask one of IPv6 without a device: whoever answers from there, a program chose.
+            None if address.is_ipv6() && is_link_local(address) => return None,
             None => None,
         };
         Some(OwnResolver { address, device })
@@ -366,15 +379,16 @@ mod tests {
                 name: name.to_owned(),
             };
             belief.ask(ends(resolver), asked, now);
-            if belief.believes(ends(resolver), &answered(name), now) {
-                belief.learn(&answered(name), resolver, now);
+            if let Some(by) = belief.believes(ends(resolver), &answered(name), now) {
+                belief.learn(&answered(name), by, now);
             }
             let joins = belief.take().into_iter();
             joins
                 .map(|join| format!("{} {}", join.set, join.holds.address))
                 .collect::<Vec<_>>()
         };
-        assert!(!belief.believes(ends(RESOLVER), &answered("example.org"), now));
+        let unasked = belief.believes(ends(RESOLVER), &answered("example.org"), now);
+        assert_eq!(unasked, None);
         assert_eq!(
             hears(&mut belief, RESOLVER, "example.org"),
             ["one 192.0.2.7"]
@@ -406,6 +420,12 @@ mod tests {
         assert_eq!(found, [own(RESOLVER, None), own(link_local, Some(7))]);
         let by_number = resolvers_in("nameserver fe80::1%3\nnameserver fe80::1%gone\n", |_| None);
         assert_eq!(by_number, [own(link_local, Some(3))]);
+        // A name comes first, also one that looks like a number.
+        let by_name = resolvers_in("nameserver fe80::1%3\n", |name| (name == "3").then_some(9));
+        assert_eq!(by_name, [own(link_local, Some(9))]);
+        // Without a device one of IPv6 can't be asked at all; one of IPv4 is asked by whichever leads there.
+        let without = resolvers_in("nameserver fe80::1\nnameserver 169.254.0.1\n", |_| None);
+        assert_eq!(without, [own([169, 254, 0, 1].into(), None)]);
     }
 
     #[test]
@@ -413,7 +433,7 @@ mod tests {
         let now = Instant::now();
         let mut belief = Belief::default();
         belief.ask_them(resolvers_in("nameserver fe80::1%7\n", |_| None));
-        let mut believes = |device| {
+        let believes = |belief: &mut Belief, device| {
             let name = "example.org".to_owned();
             let asked = Asked { id: 7, name };
             let ends = DnsExchange {
@@ -428,11 +448,32 @@ mod tests {
                 addresses: vec![([192, 0, 2, 7].into(), 60)],
             };
             belief.ask(ends, asked, now);
-            belief.believes(ends, &answered, now)
+            let by = belief.believes(ends, &answered, now)?;
+            belief.learn(&answered, by, now);
+            let joins = belief.take().into_iter();
+            Some(joins.map(|join| join.set.to_string()).collect::<Vec<_>>())
         };
-        assert!(believes(7));
-        assert!(!believes(8), "another machine, on another link");
-        assert!(!believes(0), "by TCP: nobody knows by which");
+        assert_eq!(believes(&mut belief, 7), Some(vec![]));
+        assert_eq!(believes(&mut belief, 8), None, "another one's");
+        assert_eq!(believes(&mut belief, 0), None, "by TCP: by which?");
         assert_eq!(belief.not_joined().strange, 2);
+
+        // One set names it, so that it is believed by any device, and by that one set alone.
+        let text = "[default]\ninbound = 'allow'\noutbound = 'block'\n\
+            [[set]]\nid = 'own'\nnames = 'example.org'\n\
+            [[set]]\nid = 'named'\nnames = 'example.org'\nresolvers = 'fe80::1'\n\
+            [[rule]]\nid = 'r'\naction = 'allow'\ndestination = ['@own', '@named']\n";
+        let rules = rules::parse("r", text, &rules::NoResolver).unwrap();
+        let sets: Vec<Set> = rules.sets().cloned().collect();
+        let mut belief = Belief::default();
+        belief.ask_them(resolvers_in("nameserver fe80::1%7\n", |_| None));
+        belief.want(Wanted::of(&sets), now);
+        let named = || Some(vec!["named".to_owned()]);
+        assert_eq!(believes(&mut belief, 8), named());
+        assert_eq!(believes(&mut belief, 0), named());
+        let known = belief.want(Wanted::of(&sets), now);
+        assert_eq!(known.len(), 1, "nor by what is remembered: {known:?}");
+        let both = vec!["own".to_owned(), "named".to_owned()];
+        assert_eq!(believes(&mut belief, 7), Some(both));
     }
 }
