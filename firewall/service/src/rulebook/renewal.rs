@@ -6,7 +6,7 @@
 //!   it is not for.
 //! - Where the rules that are right can't be had, each rule of a network goes to its safe side.
 //! - So it does where the text can't be read any more: then tables stand in that were made of the same text, or of what it says
-//!   without its lists.
+//!   without its lists. Where neither can be had, the rules stay as they are, and that is said: the built-in minimum may open more.
 
 use super::{LoadedRules, MemoryBudget, NewRules, Rulebook, write_down};
 use crate::driver::Driver;
@@ -358,6 +358,7 @@ impl Reasons {
 mod tests {
     use super::super::loaded_rules::tests::{DEFAULTS, HOME, last_good};
     use super::*;
+    use firewall_abi::packet::{Direction, PacketMeta, Verdict};
     use rules::{DefaultRoute, GatewayHardware};
 
     fn at_home() -> Surroundings {
@@ -411,14 +412,46 @@ mod tests {
 
     #[test]
     fn rules_whose_lists_can_not_be_taken_any_more_block_by_them_whatever_they_might_hold() {
-        let list = "[[set]]\nid = 'bad'\nfile = 'bad.txt'\n[[rule]]\nid = 'no'\naction = 'block'\ndestination = '@bad'\n";
-        let text = format!("{DEFAULTS}{list}{HOME}user = 'ann'\n");
-        let rules = rules::parse("r", &text, &WithoutLists(&Ann)).expect("all but lists is there");
-        let troubles: Vec<_> = rules.troubles().iter().map(ToString::to_string).collect();
-        assert!(
-            matches!(&troubles[..], [one] if one.contains("bad.txt is left out")),
-            "{troubles:?}"
-        );
+        let lists = [
+            ("file = 'bad.txt'", "bad.txt is left out"),
+            (
+                "url = 'https://lists.example/bad.txt'",
+                "its copies are not known here",
+            ),
+        ];
+        for (list, why) in lists {
+            for (action, default) in [("block", "allow"), ("allow", "block")] {
+                let text = format!(
+                    "[default]\ninbound = '{default}'\noutbound = '{default}'\n[[set]]\nid = 'bad'\n{list}\n\
+                     [[rule]]\nid = 'no'\naction = '{action}'\ndestination = '@bad'\n{HOME}user = 'ann'\n"
+                );
+                let rules =
+                    rules::parse("r", &text, &WithoutLists(&Ann)).expect("all but lists is there");
+                let troubles: Vec<_> = rules.troubles().iter().map(ToString::to_string).collect();
+                assert!(
+                    matches!(&troubles[..], [one] if one.contains(why)),
+                    "{troubles:?}"
+                );
+                // One address is in the list, and one is in none.
+                for to in [[192, 0, 2, 1], [203, 0, 113, 9]] {
+                    assert_eq!(
+                        verdict(&rules, to),
+                        Verdict::Block as u8,
+                        "{action} {list} {to:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// What becomes of a packet to this address.
+    fn verdict(rules: &Rules, to: [u8; 4]) -> u8 {
+        let mut packet = [0; 40];
+        packet[..12].copy_from_slice(&[0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0]);
+        packet[16..20].copy_from_slice(&to);
+        packet[32] = 0x50;
+        let parsed = engine::parse(&packet[..], 40, Direction::Outbound);
+        engine::classify(&parsed, &PacketMeta::UNKNOWN, &rules.compile(1).slices()).verdict
     }
 
     /// A machine that knows one user, and has lists.
