@@ -210,6 +210,7 @@ pub(super) mod tests {
         loaded.is_stood_in_for = true;
         assert!(loaded.is_on_the_safe_side());
     }
+
     #[test]
     fn rules_that_stand_in_for_others_of_the_same_text_have_their_sets() {
         let text = format!("{DEFAULTS}[[set]]\nid = 'ads'\nnames = 'ads.example'\n");
