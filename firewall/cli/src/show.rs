@@ -11,9 +11,12 @@ use clap::{Args, ValueHint};
 use firewall_abi::packet::{Direction, Verdict};
 use firewall_abi::rules::PortRange;
 use rules::words::{self, end_names};
-use rules::{Addresses, DefaultAction, Effect, Network, Rule, Rules, Set, SystemResolver, clean};
+use rules::{
+    Addresses, DefaultAction, Effect, Network, Rule, Rules, Set, SystemResolver, clean, clean_lines,
+};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 
 /// `gatebell rules show`.
@@ -25,7 +28,7 @@ pub struct ShowArguments {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Print the text as it is: of the rules in force, what the rule file held before it was changed by hand
+    /// Print the text: of the rules in force, what the rule file held before it was changed by hand; a terminal obeys nothing of it
     #[arg(long, conflicts_with_all = ["json", "as_if"])]
     pub text: bool,
     /// Where to judge.
@@ -41,7 +44,7 @@ pub struct ShowArguments {
 pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> {
     let source = arguments.source()?;
     if arguments.text {
-        out.write_all(source.text.as_bytes())?;
+        out.write_all(text_for(&source.text, io::stdout().is_terminal()).as_bytes())?;
         return Ok(0);
     }
     let mut file = RuleFile::understand(&source, &SystemResolver::beside(&source.place))?;
@@ -52,6 +55,15 @@ pub fn run(arguments: &ShowArguments, out: &mut dyn Write) -> Result<u8, Error> 
         table(&file, out)?;
     }
     Ok(0)
+}
+
+/// The text as it is for a file or another program; a terminal obeys nothing of it.
+fn text_for(text: &str, terminal: bool) -> Cow<'_, str> {
+    if terminal {
+        Cow::Owned(clean_lines(text) + "\n")
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 impl ShowArguments {
@@ -318,4 +330,17 @@ fn line(
         }
     });
     cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_files_text_is_as_it_is_but_for_what_a_terminal_would_obey() {
+        let text = "# a\tb \u{1b}[2J\u{202e}c\n[default]";
+        assert_eq!(text_for(text, false), text);
+        let shown = text_for(text, true);
+        assert_eq!(shown, "# a\tb \u{fffd}[2J\\u{202e}c\n[default]\n");
+    }
 }
