@@ -120,7 +120,9 @@ pub use set::{Set, Subscription, grouped};
 pub use suggest::{Place, Reach, Suggestion};
 pub use system_network::own_network;
 #[cfg(target_os = "linux")]
-pub use system_network::{RouteChanges, RoutesUnknown, default_routes, look_for_gateway};
+pub use system_network::{
+    RESOLVER_FILES, RouteChanges, RoutesUnknown, default_routes, look_for_gateway,
+};
 pub use system_resolver::{FETCHED, SystemResolver, copy_name};
 pub use unknown::Unknown;
 

@@ -11,7 +11,7 @@
 use control::is_link_local;
 use names::{Answered, Answerer, Asked, DnsExchange, Holds, Questions, Remembered};
 use nix::net::if_::if_nametoindex;
-use rules::{Addresses, Set};
+use rules::{Addresses, RESOLVER_FILES, Set};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -23,13 +23,6 @@ use std::time::{Duration, Instant};
 const MOST_WAITING: usize = 4096;
 /// For so long it is said that some found no room.
 const SAID_FOR: Duration = Duration::from_secs(60);
-/// Where this machine's resolvers are: its own file, and those of systemd-resolved and of NetworkManager, which have what stands
-/// behind an address of this machine in the first.
-const RESOLVER_FILES: [&str; 3] = [
-    "/etc/resolv.conf",
-    "/run/systemd/resolve/resolv.conf",
-    "/run/NetworkManager/no-stub-resolv.conf",
-];
 
 /// A set that asks for names.
 #[derive(Debug)]

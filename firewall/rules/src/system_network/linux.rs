@@ -6,13 +6,18 @@ use nix::ifaddrs::getifaddrs;
 use std::fs;
 use std::net::IpAddr;
 
-/// Files that name resolvers: what programs read, and what stands behind systemd's own answerer.
-const RESOLVERS: [&str; 2] = ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"];
+/// Files that name this machine's resolvers: the one that programs read, and those of systemd-resolved and of NetworkManager, which
+/// have what stands behind an address of this machine in the first.
+pub const RESOLVER_FILES: [&str; 3] = [
+    "/etc/resolv.conf",
+    "/run/systemd/resolve/resolv.conf",
+    "/run/NetworkManager/no-stub-resolv.conf",
+];
 
 /// This machine, as far as it can be seen from this thread's network namespace: what can't be read is left out.
 #[must_use]
 pub fn own_network() -> OwnNetwork {
-    let resolvers = RESOLVERS.iter().flat_map(|path| {
+    let resolvers = RESOLVER_FILES.iter().flat_map(|path| {
         let text = fs::read_to_string(path).unwrap_or_default();
         text.lines().filter_map(resolver).collect::<Vec<_>>()
     });

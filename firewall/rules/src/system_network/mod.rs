@@ -11,7 +11,7 @@ mod netlink;
 #[cfg(target_os = "linux")]
 pub use default_routes::{default_routes, look_for_gateway};
 #[cfg(target_os = "linux")]
-pub use linux::own_network;
+pub use linux::{RESOLVER_FILES, own_network};
 #[cfg(target_os = "linux")]
 pub use netlink::RouteChanges;
 
