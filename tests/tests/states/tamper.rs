@@ -175,12 +175,16 @@ fn a_program_in_the_place_of_ours_for_what_is_forwarded_is_found_out_by_what_is_
     assert!(accepts.status.success() && !passes(), "{accepts:?}");
     let usurpers = usurp(&zone, &["forward"]);
     assert!(reaches(&guest.0, (OUTSIDE, 80), true));
+    // A busy server may let one try go by.
+    let is_refused = || (0..3).all(|_| !passes());
     let begun = Instant::now();
-    while passes() {
+    while !is_refused() {
         assert!(begun.elapsed() < SOON, "open and green");
+        std::thread::sleep(Duration::from_millis(200));
     }
     drop(usurpers);
-    assert!(!passes() && !is_red(&zone));
+    assert!(is_refused());
+    assert!(!is_red(&zone));
 }
 
 #[test]
