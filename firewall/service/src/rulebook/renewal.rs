@@ -190,7 +190,7 @@ impl Rulebook {
     }
 
     /// Puts back the tables that were made of the same text when it could be read: they are for any network. What has joined a set is in it
-    /// there if the sets are known; where it is to be, tables of unknown sets are not put back.
+    /// there if the sets are known; where that is to be kept, tables of unknown sets are not put back.
     fn put_back_good(
         &mut self,
         driver: &Driver,
@@ -202,7 +202,7 @@ impl Rulebook {
             budget,
             ..
         }: Renewal<'_>,
-        has_members: bool,
+        keeps_members: bool,
     ) -> Option<u32> {
         let (_, text) = loaded.text.as_ref()?;
         let good = keeper.last_good().ok();
@@ -212,7 +212,7 @@ impl Rulebook {
         let known = self.sets.known_at(loaded.sets);
         let known = known.filter(|known| content.is_some_and(|content| known.is_of(content)));
         let loses_members = content.is_some() && known.is_none() && !members.is_empty();
-        if has_members && loses_members {
+        if keeps_members && loses_members {
             return None;
         }
         let put = self.put_last_good(driver, state, good, (members, budget), known);
