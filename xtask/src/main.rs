@@ -9,6 +9,7 @@ mod architecture;
 mod build;
 mod debian;
 mod emulated;
+mod evening;
 mod figures;
 mod fuzz;
 mod guide;
@@ -70,6 +71,12 @@ enum Task {
     ///
     /// Needs root, a lab of its own, and some ten minutes in which nothing else keeps the processors busy.
     Figures(figures::Arguments),
+    /// Spend an evening at a machine whose firewall asks about whatever goes out, and count what a person has of it
+    ///
+    /// In a lab of its own real programs (curl, apt, ssh, a browser's and a torrent's load) are asked about, and answers are typed at
+    /// `gatebell ask`. It prints how many questions and keys that took, how long a connection took once it was answered, and which
+    /// hung; it fails if one was asked about twice or hung. Needs root.
+    Evening(evening::Arguments),
     /// Feed any bytes at all to what reads foreign bytes, guided by what they reach
     ///
     /// The targets are in fuzz/. What they found is kept in target/fuzz/found for the next time, what broke one in
@@ -182,6 +189,7 @@ fn perform(task: Task) -> Result<i32> {
         }) => test::run(&rooms, everywhere),
         Task::Sample(arguments) => sample::run(&arguments),
         Task::Figures(arguments) => figures::run(&arguments),
+        Task::Evening(arguments) => evening::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Guide(arguments) => guide::run(&arguments),
         Task::Prove => prove::run(),

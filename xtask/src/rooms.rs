@@ -238,8 +238,12 @@ const LISTED: [Room; 27] = [
     ),
     plain(
         "xtask",
-        "these commands themselves, and what figures are said to show",
-        &[Step::Package("xtask"), Step::Package("gatebell-bench")],
+        "these commands themselves, what figures are said to show, and what an evening is said to have been",
+        &[
+            Step::Package("xtask"),
+            Step::Package("gatebell-bench"),
+            Step::Package("gatebell-evening"),
+        ],
     ),
     plain(
         "docs",
@@ -312,6 +316,10 @@ const LISTED: [Room; 27] = [
             Step::Kernel("asking"),
             Step::Kernel("names"),
             Step::Kernel("lists"),
+            Step::Thorough(
+                "an evening with questions, in two minutes",
+                &["evening", "--for", "2m"],
+            ),
         ],
     },
     Room {

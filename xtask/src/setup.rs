@@ -44,6 +44,8 @@ pub enum Need {
     ScreenReader,
     /// Measure Gatebell beside others
     Figures,
+    /// Spend an evening in the lab: programs that people use
+    Evening,
     /// Build programs in C and C++ on the channel
     C,
     /// Build the fuzz targets
@@ -63,7 +65,7 @@ const CARGO_DENY_SHA256: &str = "ae708f458c23ce1eecfd8f169befbb47424bdc21ecf0965
 
 impl Need {
     /// Everything.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Ebpf,
         Self::Windows,
         Self::Wine,
@@ -77,6 +79,7 @@ impl Need {
         Self::Desktop,
         Self::ScreenReader,
         Self::Figures,
+        Self::Evening,
         Self::C,
         Self::Fuzz,
         Self::Lint,
@@ -136,6 +139,8 @@ impl Need {
                 "ethtool",
                 "libnetfilter-queue1",
             ],
+            // The server of ssh is the program alone: no service of the machine's starts.
+            Self::Evening => &["apt", "openssh-client", "dropbear-bin"],
             // pkg-config, as both Debians call it.
             Self::C => &["gcc", "g++", "pkgconf"],
             // libFuzzer is C++.
@@ -162,6 +167,7 @@ impl Need {
             Self::Desktop => "show the window",
             Self::ScreenReader => "read the window as a screen reader does",
             Self::Figures => "measure Gatebell beside others",
+            Self::Evening => "have programs that people use ask for the net, in the lab",
             Self::C => "build programs in C and C++ on the channel",
             Self::Fuzz => "build the fuzz targets",
             Self::Lint => "lint what is built for other machines",

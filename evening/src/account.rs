@@ -1,0 +1,606 @@
+//! What came of an evening: which questions were too many, which connections waited too long, and whether all that is promised holds.
+//! No clock, no kernel: moments are milliseconds since the evening began.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// How long it holds that nobody answered, as docs/rules.md says.
+pub const UNANSWERED_MS: u64 = 60_000;
+/// What it may take until a question of before an answer is shown: `gatebell ask` looks three times a second.
+const SHOWN_MS: u64 = 1500;
+/// What a connection may take on top of the time in which TCP sends its first packet again, which is as long as it has waited at most.
+const GRACE_MS: u64 = 5000;
+
+/// Where a program goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The protocol's number.
+    pub protocol: u8,
+    /// The other end.
+    pub remote: IpAddr,
+    /// Its port; 0: there are none.
+    pub port: u16,
+}
+
+/// What an answer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// This place.
+    Endpoint,
+    /// Wherever the program goes.
+    Anywhere,
+}
+
+/// A question that somebody was shown.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Its number.
+    pub id: u64,
+    /// The program, as a person calls it.
+    pub program: String,
+    /// Where it wants to go.
+    pub place: Place,
+    /// When it was shown.
+    pub shown_ms: u64,
+    /// When it is too late to answer.
+    pub deadline_ms: u64,
+    /// Questions of the same program that stood behind it, at most.
+    pub more: u64,
+}
+
+/// An answer that was given.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer {
+    /// The question's number.
+    pub id: u64,
+    /// When the command line said that it holds.
+    pub at_ms: u64,
+    /// Allow or block.
+    pub allow: bool,
+    /// What it is about.
+    pub width: Width,
+    /// How long it holds; none: longer than an evening.
+    pub lasts_ms: Option<u64>,
+    /// Keys typed for it, Return too.
+    pub keys: u64,
+}
+
+/// How an attempt to connect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was connected.
+    Connected(u64),
+    /// It was refused, or given up.
+    Gone(u64),
+    /// It waited still when it was last looked at.
+    Waits(u64),
+}
+
+impl End {
+    const fn at_ms(self) -> u64 {
+        match self {
+            Self::Connected(at) | Self::Gone(at) | Self::Waits(at) => at,
+        }
+    }
+}
+
+/// An attempt to connect by TCP, as the kernel's list of sockets showed it.
+#[derive(Clone, Debug)]
+pub struct Connect {
+    /// The program, as a person calls it.
+    pub program: String,
+    /// Where to.
+    pub place: Place,
+    /// When it was first seen to wait.
+    pub began_ms: u64,
+    /// How it ended.
+    pub end: End,
+    /// Whether the other end would answer.
+    pub reachable: bool,
+}
+
+/// All that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Evening {
+    /// The questions, as they were shown.
+    pub questions: Vec<Question>,
+    /// The answers.
+    pub answers: Vec<Answer>,
+    /// Connections that were seen to wait.
+    pub connects: Vec<Connect>,
+    /// Answers of the command line that were about another question than was meant, or said that nothing was answered.
+    pub misunderstood: u64,
+    /// Questions that nobody expected: of a program that is none of the evening's.
+    pub unexpected: u64,
+    /// Records that the driver could not hand to who watched.
+    pub lost: u64,
+    /// Runs of the programs that came to what they were meant to, and that did not.
+    pub runs: BTreeMap<String, Runs>,
+    /// When the last load had ended; what is asked later is asked while nothing happens.
+    pub idle_from_ms: u64,
+}
+
+/// How a program's runs went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Runs {
+    /// As they were meant to.
+    pub well: u64,
+    /// Otherwise.
+    pub ill: u64,
+}
+
+/// From when on, until when, a place of a program's is decided, or all of its places.
+struct Hold<'a> {
+    program: &'a str,
+    /// None: all of them.
+    place: Option<Place>,
+    from_ms: u64,
+    until_ms: u64,
+    allow: bool,
+    answered: bool,
+}
+
+impl Hold<'_> {
+    fn is_about(&self, program: &str, place: Place) -> bool {
+        self.program == program && self.place.is_none_or(|own| own == place)
+    }
+}
+
+/// What a program's evening was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Row {
+    /// Questions about it.
+    pub questions: u64,
+    /// Places that they were about.
+    pub places: u64,
+    /// Answers.
+    pub answers: u64,
+    /// Keys typed for them.
+    pub keys: u64,
+    /// Questions that were over unanswered.
+    pub unanswered: u64,
+    /// The most that stood behind one.
+    pub most_behind: u64,
+    /// Questions about what an answer held for.
+    pub repeated: u64,
+    /// Connections that were seen to wait.
+    pub waited: u64,
+    /// The longest from "allow" to connected, in milliseconds.
+    pub longest_allowed_ms: Option<u64>,
+    /// The longest from "block", or from when the time was over, to when the program was told.
+    pub longest_blocked_ms: Option<u64>,
+    /// Connections that were neither connected nor refused in time.
+    pub hung: u64,
+    /// How the runs went.
+    pub runs: Runs,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// By program.
+    pub rows: BTreeMap<String, Row>,
+    /// What does not hold, one sentence each; none: all of it does.
+    pub faults: Vec<String>,
+}
+
+impl Evening {
+    /// Counts.
+    #[must_use]
+    pub fn account(&self) -> Account {
+        let mut account = Account::default();
+        for (program, runs) in &self.runs {
+            account.row(program).runs = *runs;
+        }
+        let holds = self.holds();
+        self.count_questions(&holds, &mut account);
+        self.count_connects(&holds, &mut account);
+        account.faults = self.faults(&account);
+        account
+    }
+
+    fn count_questions(&self, holds: &[Hold<'_>], account: &mut Account) {
+        let mut places: BTreeMap<&str, BTreeSet<Place>> = BTreeMap::new();
+        for question in &self.questions {
+            let of_program = places.entry(&question.program).or_default();
+            of_program.insert(question.place);
+            let answer = self.answer_to(question.id);
+            let is_over_unanswered = answer.is_none() && !is_covered(question, holds);
+            let repeated = self.is_repeated(question, holds);
+            let row = account.row(&question.program);
+            row.questions += 1;
+            row.most_behind = row.most_behind.max(question.more);
+            row.repeated += u64::from(repeated);
+            row.unanswered += u64::from(is_over_unanswered);
+            row.answers += u64::from(answer.is_some());
+            row.keys += answer.map_or(0, |answer| answer.keys);
+        }
+        for (program, places) in places {
+            account.row(program).places = places.len() as u64;
+        }
+    }
+
+    fn answer_to(&self, id: u64) -> Option<&Answer> {
+        self.answers.iter().find(|answer| answer.id == id)
+    }
+
+    /// Whether it was asked about what an answer, or that nobody gave one, held for; or what waited for one already.
+    fn is_repeated(&self, question: &Question, holds: &[Hold<'_>]) -> bool {
+        let waits_twice = self.questions.iter().any(|other| {
+            other.id < question.id
+                && (&other.program, other.place) == (&question.program, question.place)
+                && question.shown_ms + SHOWN_MS < over_ms(other, holds)
+        });
+        waits_twice
+            || about(&question.program, question.place, holds)
+                .any(|hold| (hold.from_ms + SHOWN_MS..hold.until_ms).contains(&question.shown_ms))
+    }
+
+    /// What was decided, by answers and by none.
+    fn holds(&self) -> Vec<Hold<'_>> {
+        let mut holds = Vec::new();
+        for question in &self.questions {
+            if let Some(answer) = self.answer_to(question.id) {
+                holds.push(given(question, answer));
+            }
+        }
+        let unanswered = self.questions.iter().filter(|question| {
+            self.answer_to(question.id).is_none() && !is_covered(question, &holds)
+        });
+        let unanswered: Vec<_> = unanswered.map(left).collect();
+        holds.extend(unanswered);
+        holds
+    }
+
+    fn count_connects(&self, holds: &[Hold<'_>], account: &mut Account) {
+        for connect in &self.connects {
+            let row = account.row(&connect.program);
+            row.waited += 1;
+            let Some((allow, from_ms)) = settled(connect, holds) else {
+                continue;
+            };
+            if allow && !connect.reachable {
+                // How long that takes is the program's affair.
+                continue;
+            }
+            let took = connect.end.at_ms().saturating_sub(from_ms);
+            let limit = from_ms.saturating_sub(connect.began_ms) + GRACE_MS;
+            row.hung += u64::from(took > limit);
+            let longest = if allow {
+                // What is connected and over between two looks is gone at the second.
+                &mut row.longest_allowed_ms
+            } else {
+                &mut row.longest_blocked_ms
+            };
+            keep_longest(longest, took);
+        }
+    }
+
+    fn faults(&self, account: &Account) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (program, row) in &account.rows {
+            if row.repeated > 0 {
+                faults.push(format!(
+                    "{program}: {} questions were about what an answer held for",
+                    row.repeated
+                ));
+            }
+            if row.hung > 0 {
+                faults.push(format!(
+                    "{program}: {} connections hung once it was answered or too late to",
+                    row.hung
+                ));
+            }
+            if row.runs.ill > 0 {
+                faults.push(format!(
+                    "{program}: {} of {} runs did not end as they were meant to",
+                    row.runs.ill,
+                    row.runs.ill + row.runs.well
+                ));
+            }
+        }
+        let idle = self
+            .questions
+            .iter()
+            .filter(|question| question.shown_ms > self.idle_from_ms + SHOWN_MS);
+        for (number, what) in [
+            (
+                self.misunderstood,
+                "lines typed for a question answered another one, or none",
+            ),
+            (
+                self.unexpected,
+                "questions were about programs that are none of the evening's",
+            ),
+            (self.lost, "records were lost"),
+            (idle.count() as u64, "questions came while nothing happened"),
+        ] {
+            if number > 0 {
+                faults.push(format!("{number} {what}"));
+            }
+        }
+        faults
+    }
+}
+
+/// An answer that was given, as what it decides.
+fn given<'a>(question: &'a Question, answer: &Answer) -> Hold<'a> {
+    Hold {
+        program: &question.program,
+        place: match answer.width {
+            Width::Endpoint => Some(question.place),
+            Width::Anywhere => None,
+        },
+        from_ms: answer.at_ms,
+        until_ms: answer
+            .lasts_ms
+            .map_or(u64::MAX, |lasts| answer.at_ms.saturating_add(lasts)),
+        allow: answer.allow,
+        answered: true,
+    }
+}
+
+/// That nobody answered holds for a while too.
+fn left(question: &Question) -> Hold<'_> {
+    Hold {
+        program: &question.program,
+        place: Some(question.place),
+        from_ms: question.deadline_ms,
+        until_ms: question.deadline_ms + UNANSWERED_MS,
+        allow: false,
+        answered: false,
+    }
+}
+
+fn about<'a>(
+    program: &'a str,
+    place: Place,
+    holds: &'a [Hold<'a>],
+) -> impl Iterator<Item = &'a Hold<'a>> {
+    holds
+        .iter()
+        .filter(move |hold| hold.is_about(program, place))
+}
+
+/// Whether the answer to another question was about this one too, while it waited.
+fn is_covered(question: &Question, holds: &[Hold<'_>]) -> bool {
+    let waits = question.shown_ms..question.deadline_ms;
+    about(&question.program, question.place, holds)
+        .any(|hold| hold.answered && waits.contains(&hold.from_ms))
+}
+
+/// When a question was over.
+fn over_ms(question: &Question, holds: &[Hold<'_>]) -> u64 {
+    let about = about(&question.program, question.place, holds).map(|hold| hold.from_ms);
+    let first = about.filter(|from| *from >= question.shown_ms).min();
+    first.unwrap_or(question.deadline_ms)
+}
+
+/// How it was decided about a connection, before or while it waited, and from when on it could go by that.
+fn settled(connect: &Connect, holds: &[Hold<'_>]) -> Option<(bool, u64)> {
+    let end = connect.end.at_ms();
+    let during = about(&connect.program, connect.place, holds)
+        .filter(|hold| hold.from_ms <= end && hold.until_ms > connect.began_ms);
+    let first = during.min_by_key(|hold| hold.from_ms)?;
+    Some((first.allow, first.from_ms.max(connect.began_ms)))
+}
+
+fn keep_longest(longest: &mut Option<u64>, took: u64) {
+    *longest = Some(longest.map_or(took, |longest| longest.max(took)));
+}
+
+impl Account {
+    fn row(&mut self, program: &str) -> &mut Row {
+        self.rows.entry(program.to_owned()).or_default()
+    }
+
+    /// All programs together.
+    #[must_use]
+    pub fn sum(&self) -> Row {
+        let mut sum = Row::default();
+        for row in self.rows.values() {
+            let Row {
+                questions,
+                places,
+                answers,
+                keys,
+                unanswered,
+                most_behind,
+                repeated,
+                waited,
+                longest_allowed_ms,
+                longest_blocked_ms,
+                hung,
+                runs,
+            } = row;
+            sum.questions += questions;
+            sum.places += places;
+            sum.answers += answers;
+            sum.keys += keys;
+            sum.unanswered += unanswered;
+            sum.most_behind = sum.most_behind.max(*most_behind);
+            sum.repeated += repeated;
+            sum.waited += waited;
+            sum.longest_allowed_ms = sum.longest_allowed_ms.max(*longest_allowed_ms);
+            sum.longest_blocked_ms = sum.longest_blocked_ms.max(*longest_blocked_ms);
+            sum.hung += hung;
+            sum.runs.well += runs.well;
+            sum.runs.ill += runs.ill;
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(last: u8) -> Place {
+        Place {
+            protocol: 6,
+            remote: [10, 79, 0, last].into(),
+            port: 80,
+        }
+    }
+
+    fn question(id: u64, last: u8, shown_ms: u64) -> Question {
+        Question {
+            id,
+            program: "curl".to_owned(),
+            place: place(last),
+            shown_ms,
+            deadline_ms: shown_ms + 30_000,
+            more: 0,
+        }
+    }
+
+    fn answer(id: u64, at_ms: u64, allow: bool, width: Width) -> Answer {
+        Answer {
+            id,
+            at_ms,
+            allow,
+            width,
+            lasts_ms: None,
+            keys: 3,
+        }
+    }
+
+    fn connect(last: u8, began_ms: u64, end: End) -> Connect {
+        Connect {
+            program: "curl".to_owned(),
+            place: place(last),
+            began_ms,
+            end,
+            reachable: true,
+        }
+    }
+
+    fn evening(questions: Vec<Question>, answers: Vec<Answer>) -> Evening {
+        Evening {
+            questions,
+            answers,
+            idle_from_ms: u64::MAX / 2,
+            ..Evening::default()
+        }
+    }
+
+    fn row(evening: &Evening) -> Row {
+        evening.account().sum()
+    }
+
+    #[test]
+    fn a_question_about_what_an_answer_holds_for_is_one_too_many() {
+        let answered = answer(1, 4000, true, Width::Endpoint);
+        let asked = |again| evening(vec![question(1, 1, 1000), again], vec![answered]);
+        assert_eq!(row(&asked(question(2, 1, 20_000))).repeated, 1);
+        assert_eq!(row(&asked(question(2, 2, 20_000))).repeated, 0, "elsewhere");
+        // It was asked before, and shown when it was looked again.
+        assert_eq!(row(&asked(question(2, 1, 4300))).repeated, 0);
+        // A person who is asked twice at once, by two numbers.
+        assert_eq!(row(&asked(question(2, 1, 1300))).repeated, 1);
+        let mut other = question(2, 1, 20_000);
+        other.program = "ssh".to_owned();
+        assert_eq!(row(&asked(other)).repeated, 0);
+        let mut short = asked(question(2, 1, 20_000));
+        short.answers[0].lasts_ms = Some(10_000);
+        assert_eq!(row(&short).repeated, 0, "it was over");
+        assert!(asked(question(2, 1, 20_000)).account().faults[0].contains("curl: 1 questions"));
+    }
+
+    #[test]
+    fn an_answer_about_anywhere_is_about_each_place_of_its_program() {
+        let all = evening(
+            vec![
+                question(1, 1, 1000),
+                question(2, 2, 1000),
+                question(3, 3, 9000),
+            ],
+            vec![answer(1, 4000, true, Width::Anywhere)],
+        );
+        let row = row(&all);
+        assert_eq!((row.questions, row.places, row.answers), (3, 3, 1));
+        assert_eq!(row.unanswered, 1, "the second was settled with the first");
+        assert_eq!(row.repeated, 1, "the third came later");
+    }
+
+    #[test]
+    fn what_nobody_answers_is_decided_for_a_minute_and_asked_again_then() {
+        let asked = |shown| evening(vec![question(1, 1, 0), question(2, 1, shown)], vec![]);
+        assert_eq!(row(&asked(60_000)).repeated, 1);
+        assert_eq!(row(&asked(90_100)).repeated, 0);
+        assert_eq!(row(&asked(90_100)).unanswered, 2);
+    }
+
+    #[test]
+    fn a_connection_hangs_that_takes_longer_than_it_had_waited_and_some_seconds() {
+        let with = |allow, end| {
+            let mut all = evening(
+                vec![question(1, 1, 1000)],
+                vec![answer(1, 4000, allow, Width::Endpoint)],
+            );
+            all.connects = vec![connect(1, 800, end)];
+            row(&all)
+        };
+        let well = with(true, End::Connected(5000));
+        assert_eq!((well.hung, well.longest_allowed_ms), (0, Some(1000)));
+        assert_eq!(with(true, End::Connected(13_000)).hung, 1);
+        assert_eq!(with(true, End::Waits(13_000)).hung, 1);
+        assert_eq!(with(true, End::Waits(6000)).hung, 0, "not yet");
+        let told = with(false, End::Gone(7000));
+        assert_eq!((told.hung, told.longest_blocked_ms), (0, Some(3000)));
+        assert_eq!(with(false, End::Gone(131_000)).hung, 1, "until TCP gave up");
+    }
+
+    #[test]
+    fn a_connection_that_begins_under_an_answer_is_measured_from_its_beginning() {
+        let mut all = evening(
+            vec![question(1, 1, 1000)],
+            vec![answer(1, 4000, false, Width::Endpoint)],
+        );
+        all.connects = vec![connect(1, 50_000, End::Gone(50_400))];
+        assert_eq!(row(&all).longest_blocked_ms, Some(400));
+        assert_eq!(row(&all).hung, 0);
+        all.connects = vec![connect(1, 50_000, End::Gone(60_400))];
+        assert_eq!(row(&all).hung, 1);
+    }
+
+    #[test]
+    fn what_does_not_answer_hangs_by_nobodys_fault() {
+        let mut all = evening(
+            vec![question(1, 1, 1000)],
+            vec![answer(1, 4000, true, Width::Endpoint)],
+        );
+        let mut silent = connect(1, 1000, End::Gone(60_000));
+        silent.reachable = false;
+        all.connects = vec![silent.clone()];
+        assert_eq!(row(&all).hung, 0);
+        all.answers[0].allow = false;
+        assert_eq!(row(&all).hung, 1, "but for what is blocked");
+    }
+
+    #[test]
+    fn each_kind_of_fault_is_said_and_an_evening_without_any_has_none() {
+        let asked = || evening(vec![question(1, 1, 1000)], vec![]);
+        assert_eq!(asked().account().faults, [] as [String; 0]);
+        let with = |change: fn(&mut Evening)| {
+            let mut all = asked();
+            change(&mut all);
+            all.account().faults.len()
+        };
+        assert_eq!(with(|all| all.lost = 1), 1);
+        assert_eq!(with(|all| all.misunderstood = 1), 1);
+        assert_eq!(with(|all| all.unexpected = 1), 1);
+        assert_eq!(with(|all| all.idle_from_ms = 0), 0, "asked just before");
+        assert_eq!(
+            with(|all| {
+                all.idle_from_ms = 0;
+                all.questions[0].shown_ms = 9000;
+            }),
+            1
+        );
+        let failed = |all: &mut Evening| {
+            all.runs.insert("apt".to_owned(), Runs { well: 3, ill: 1 });
+        };
+        assert_eq!(with(failed), 1);
+    }
+}

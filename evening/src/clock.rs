@@ -1,0 +1,119 @@
+//! The evening's time: when it began, when its loads end, and whether somebody wants it to end now.
+
+use anyhow::{Result, bail};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Set by Ctrl-C.
+static INTERRUPTED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// From now on Ctrl-C ends the evening at its next step, and what was made is taken down.
+pub fn watch_for_the_end() -> Result<()> {
+    let flag = INTERRUPTED.get_or_init(Arc::default);
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(flag))?;
+    }
+    Ok(())
+}
+
+/// Ends it as Ctrl-C does: something is missing without which it is no evening.
+pub fn interrupt() {
+    if let Some(flag) = INTERRUPTED.get() {
+        flag.store(true, Ordering::Release);
+    }
+}
+
+/// Whether that has come.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED
+        .get()
+        .is_some_and(|flag| flag.load(Ordering::Acquire))
+}
+
+/// An error once it has.
+pub fn go_on() -> Result<()> {
+    if is_interrupted() {
+        bail!("interrupted");
+    }
+    Ok(())
+}
+
+/// Sleeps, but not past Ctrl-C.
+pub fn sleep(time: Duration) {
+    let end = Instant::now() + time;
+    while !is_interrupted() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50).min(end - Instant::now().min(end)));
+    }
+}
+
+/// Waits until something is so, not longer than `most`.
+pub fn until(most: Duration, mut so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + most;
+    while !is_interrupted() && Instant::now() < end {
+        if so() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    so()
+}
+
+/// Counts from the evening's beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+    /// How long programs run that people start; then it is idle.
+    loads: Duration,
+    whole: Duration,
+}
+
+impl Clock {
+    /// It begins now and takes so long; a tenth of it, two minutes at most, is idle.
+    pub fn start(whole: Duration) -> Self {
+        let idle = (whole / 10).min(Duration::from_secs(120));
+        Self {
+            began: Instant::now(),
+            loads: whole - idle,
+            whole,
+        }
+    }
+
+    /// Milliseconds since the beginning.
+    pub fn now_ms(self) -> u64 {
+        self.ms_at(Instant::now())
+    }
+
+    /// The same at another moment.
+    pub fn ms_at(self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.began);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether programs are still to be started.
+    pub fn is_busy(self) -> bool {
+        !is_interrupted() && self.began.elapsed() < self.loads
+    }
+
+    /// How long that is so yet.
+    pub fn busy_for(self) -> Duration {
+        self.loads.saturating_sub(self.began.elapsed())
+    }
+
+    /// How long the evening takes yet.
+    pub fn left(self) -> Duration {
+        self.whole.saturating_sub(self.began.elapsed())
+    }
+
+    /// How long it has taken, and takes in all.
+    pub fn shown(self) -> String {
+        let minutes =
+            |time: Duration| format!("{}:{:02}", time.as_secs() / 60, time.as_secs() % 60);
+        format!(
+            "{} of {}",
+            minutes(self.began.elapsed()),
+            minutes(self.whole)
+        )
+    }
+}

@@ -1,0 +1,208 @@
+//! gatebell-evening: an evening at a machine whose firewall asks about whatever goes out. `cargo xtask evening` builds what it needs and
+//! starts it.
+//!
+//! Real programs run in a lab (curl, apt, ssh, a browser's and a torrent's load), and a person answers at `gatebell ask`. It counts what
+//! a person has of it: questions, keys, how long a connection takes once it is answered, and which hang.
+//!
+//! It is a crate by itself, which an ordinary build leaves out: it is no test (it takes as long as it is told) and measures no speed, so
+//! neither `tests/` nor `bench/` is its place; what can be wrong in its counting is in `account.rs`, without kernel or clock.
+//!
+//! Rules that hold here:
+//! - What is counted is what somebody saw: the command line's own words, the kernel's own list of sockets.
+//! - Every program is bounded in time. What is touched was made here: namespaces, control groups, files in the lab's folder.
+#![cfg(target_os = "linux")]
+
+mod account;
+mod clock;
+mod loads;
+mod person;
+mod programs;
+mod records;
+mod sockets;
+mod stage;
+mod tell;
+
+use account::Evening;
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use clock::Clock;
+use loads::{Kind, Loads};
+use person::{Person, Seen};
+use records::{Heard, Records};
+use stage::{Programs, Stage};
+use std::io::{IsTerminal, Write, stderr};
+use std::process::ExitCode;
+use std::time::Duration;
+use tell::Beside;
+
+#[derive(Parser)]
+#[command(name = "gatebell-evening", about = "An evening with questions")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Spends the evening, and says what came of it
+    Spend(Spend),
+    /// A load, in a process of its own
+    #[command(hide = true)]
+    Load {
+        /// Which
+        kind: Kind,
+        /// For how long
+        seconds: u64,
+    },
+}
+
+#[derive(clap::Args)]
+struct Spend {
+    #[command(flatten)]
+    programs: Programs,
+    /// How many seconds it takes
+    #[arg(long)]
+    seconds: u64,
+    /// Everything as one JSON object on standard output
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match perform(&Arguments::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all of it holds.
+fn perform(task: &Task) -> Result<bool> {
+    match task {
+        Task::Spend(spend) => evening(spend),
+        Task::Load { kind, seconds } => loads::meet(*kind, *seconds).map(|()| true),
+    }
+}
+
+fn evening(spend: &Spend) -> Result<bool> {
+    clock::watch_for_the_end()?;
+    eprintln!(
+        "evening: building the lab: a resolver, an archive, ssh, {} names",
+        programs::hosts().len()
+    );
+    let stage = Stage::build(&spend.programs)?;
+    clock::go_on()?;
+    let clock = Clock::start(Duration::from_secs(spend.seconds));
+    let (evening, beside) = spent(spend, &stage, clock)?;
+    let account = evening.account();
+    if spend.json {
+        println!("{}", tell::json(&account, &beside));
+    } else {
+        print!("{}", tell::table(&account, &beside));
+    }
+    Ok(account.faults.is_empty())
+}
+
+/// Has it all happen.
+fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)> {
+    let device = stage.device();
+    let mut watch = stage.command_line(&spend.programs, &["watch", "--json", "--kind", "packet"]);
+    let records = Records::watch(watch.arg("--device").arg(device))?;
+    let sockets = sockets::Watch::start(&stage.lab.netns(), clock)?;
+    let mut ask = stage.command_line(&spend.programs, &["ask", "--json"]);
+    let person = Person::sit_down(&mut ask, clock)?;
+    let loads = Loads::new(stage, clock);
+    std::thread::scope(|scope| {
+        let run = loads
+            .start(scope)
+            .and_then(|()| busy(stage, clock, &person, &loads));
+        // Without it the loads would go on for as long as the evening takes.
+        run.inspect_err(|_| clock::interrupt())
+    })?;
+    let idle_from_ms = clock.now_ms();
+    while !clock.left().is_zero() && person.sits() {
+        progress(clock, &person, &loads);
+        clock::go_on().context("nothing is said of half an evening")?;
+        clock::sleep(Duration::from_secs(1));
+    }
+    clock::go_on().context("nothing is said of half an evening")?;
+    if stderr().is_terminal() {
+        eprintln!();
+    }
+    let seen = person.end()?;
+    let heard = records.end()?;
+    let beside = beside(spend, stage, &loads, &seen, heard);
+    let evening = Evening {
+        misunderstood: seen.misunderstood.len() as u64,
+        unexpected: seen.unexpected.len() as u64,
+        questions: seen.questions,
+        answers: seen.answers,
+        connects: sockets.end()?,
+        lost: heard
+            .lost
+            .context("gatebell watch did not say what was lost")?,
+        runs: loads.runs(),
+        idle_from_ms,
+    };
+    Ok((evening, beside))
+}
+
+/// As long as programs are started.
+fn busy(stage: &Stage, clock: Clock, person: &Person, loads: &Loads<'_>) -> Result<()> {
+    while clock.is_busy() {
+        progress(clock, person, loads);
+        stage.still_stands()?;
+        if !person.sits() {
+            bail!("gatebell ask has ended");
+        }
+        clock::sleep(Duration::from_secs(1));
+    }
+    Ok(())
+}
+
+fn beside(spend: &Spend, stage: &Stage, loads: &Loads<'_>, seen: &Seen, heard: Heard) -> Beside {
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let log = stage.log();
+    let said = seen.misunderstood.iter().chain(&seen.unexpected);
+    Beside {
+        seconds: spend.seconds,
+        started: loads.started(),
+        keys: seen.keys,
+        put: log.lines().filter(|line| line.contains(": may ")).count() as u64,
+        records: heard.packets,
+        kernel: kernel.trim().to_owned(),
+        failed: loads.failed().into_iter().chain(said.cloned()).collect(),
+    }
+}
+
+/// A line that is written over, on a terminal; else one each minute.
+fn progress(clock: Clock, person: &Person, loads: &Loads<'_>) {
+    let is_terminal = stderr().is_terminal();
+    if !is_terminal && clock.now_ms() % 60_000 >= 1000 {
+        return;
+    }
+    let Seen {
+        questions,
+        answers,
+        waiting,
+        ..
+    } = person.so_far();
+    let line = format!(
+        "evening: {}; {} programs started; {} questions, {} answered, {waiting} wait{}",
+        clock.shown(),
+        loads.started(),
+        questions.len(),
+        answers.len(),
+        if clock.is_busy() { "" } else { "; idle" },
+    );
+    let mut out = stderr().lock();
+    // Who can't be told goes without.
+    let _untold = if is_terminal {
+        write!(out, "\r{line}\x1b[K").and_then(|()| out.flush())
+    } else {
+        writeln!(out, "{line}")
+    };
+}

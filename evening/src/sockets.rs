@@ -1,0 +1,186 @@
+//! The zone's TCP connections that wait, as the kernel lists them: whatever program it is, and however it tells its user.
+
+use crate::account::{Connect, End, Place};
+use crate::clock::Clock;
+use crate::programs;
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_millis(50);
+const TCP: u8 = 6;
+/// As the kernel numbers them.
+const SYN_SENT: u8 = 2;
+
+/// A thread that looks.
+pub struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Connect>>,
+}
+
+impl Watch {
+    /// Looks into this network namespace from now on.
+    pub fn start(netns: &Path, clock: Clock) -> Result<Self> {
+        let netns = File::open(netns).with_context(|| format!("can't open {}", netns.display()))?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        let thread = std::thread::spawn(move || {
+            let mut seen = Seen::default();
+            if setns(netns, CloneFlags::CLONE_NEWNET).is_err() {
+                return Vec::new();
+            }
+            while !asked.load(Ordering::Relaxed) {
+                let list = fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
+                seen.take_in(list.lines().filter_map(Socket::of), clock.now_ms());
+                std::thread::sleep(EVERY);
+            }
+            seen.all()
+        });
+        Ok(Self { stop, thread })
+    }
+
+    /// What was seen.
+    pub fn end(self) -> Result<Vec<Connect>> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.thread.join();
+        ended.map_err(|_| anyhow::anyhow!("who looks at the sockets has panicked"))
+    }
+}
+
+/// A line of the kernel's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Socket {
+    local: SocketAddr,
+    remote: SocketAddr,
+    state: u8,
+}
+
+impl Socket {
+    fn of(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace().skip(1);
+        let (local, remote) = (address(words.next()?)?, address(words.next()?)?);
+        let state = u8::from_str_radix(words.next()?, 16).ok()?;
+        Some(Self {
+            local,
+            remote,
+            state,
+        })
+    }
+}
+
+/// `0200004D:0050`, the address as this machine has it in memory.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.split_once(':')?;
+    let address = Ipv4Addr::from(u32::from_str_radix(address, 16).ok()?.to_ne_bytes());
+    let port = u16::from_str_radix(port, 16).ok()?;
+    Some(SocketAddr::new(IpAddr::V4(address), port))
+}
+
+type Pair = (SocketAddr, SocketAddr);
+
+/// What waits, and what has waited.
+#[derive(Default)]
+struct Seen {
+    waiting: BTreeMap<Pair, Connect>,
+    ended: Vec<Connect>,
+}
+
+impl Seen {
+    fn take_in(&mut self, sockets: impl Iterator<Item = Socket>, now_ms: u64) {
+        let (mut wait, mut connected) = (BTreeSet::new(), BTreeSet::new());
+        for socket in sockets {
+            let pair = (socket.local, socket.remote);
+            if socket.state == SYN_SENT {
+                wait.insert(pair);
+            } else {
+                connected.insert(pair);
+            }
+        }
+        let over = self.waiting.extract_if(.., |pair, _| !wait.contains(pair));
+        self.ended.extend(over.map(|(pair, connect)| Connect {
+            end: if connected.contains(&pair) {
+                End::Connected(now_ms)
+            } else {
+                End::Gone(now_ms)
+            },
+            ..connect
+        }));
+        for pair in wait {
+            let known = self.waiting.entry(pair);
+            known.or_insert_with(|| begun(pair.1, now_ms)).end = End::Waits(now_ms);
+        }
+    }
+
+    fn all(self) -> Vec<Connect> {
+        let waiting = self.waiting.into_values();
+        self.ended.into_iter().chain(waiting).collect()
+    }
+}
+
+fn begun(remote: SocketAddr, now_ms: u64) -> Connect {
+    Connect {
+        program: programs::who_goes_to(remote.ip()).to_owned(),
+        place: Place {
+            protocol: TCP,
+            remote: remote.ip(),
+            port: remote.port(),
+        },
+        began_ms: now_ms,
+        end: End::Waits(now_ms),
+        reachable: programs::answers(remote.ip()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAITS: &str = "   0: 0200004D:D3A4 01004E0A:0050 02 00000001:00000000 01:00000042 00000001     0        0 4711 2 0";
+
+    fn socket(state: u8) -> Socket {
+        Socket {
+            state,
+            ..Socket::of(WAITS).expect("a line of the kernel's")
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_line_of_the_kernels_list_is_read_and_its_head_is_none() {
+        assert_eq!(
+            Socket::of(WAITS),
+            Some(Socket {
+                local: "77.0.0.2:54180".parse().expect("an address"),
+                remote: "10.78.0.1:80".parse().expect("an address"),
+                state: SYN_SENT
+            })
+        );
+        let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
+        assert_eq!(Socket::of(head), None);
+    }
+
+    #[test]
+    fn what_waits_is_followed_until_it_is_connected_or_gone() {
+        let ends = |last: &[Socket]| {
+            let mut seen = Seen::default();
+            seen.take_in([socket(SYN_SENT)].into_iter(), 100);
+            seen.take_in([socket(SYN_SENT)].into_iter(), 150);
+            seen.take_in(last.iter().copied(), 200);
+            let all = seen.all();
+            assert_eq!((all.len(), all[0].began_ms), (1, 100));
+            all[0].end
+        };
+        assert_eq!(ends(&[socket(1)]), End::Connected(200));
+        assert_eq!(ends(&[socket(6)]), End::Connected(200), "and over again");
+        assert_eq!(ends(&[socket(SYN_SENT)]), End::Waits(200));
+        assert_eq!(ends(&[]), End::Gone(200));
+    }
+}

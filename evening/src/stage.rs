@@ -1,0 +1,404 @@
+//! Where the evening takes place: the lab, with names, an archive of packages and ssh outside, and the service inside.
+
+use crate::clock::{go_on, until};
+use crate::programs::{self, ANSWERING, OUTSIDE_NETWORK};
+use anyhow::{Context, Result, bail};
+use lab::{Lab, OUTSIDE};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long it is waited at most for what is to come about.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where peers listen.
+pub const PEER_PORT: u16 = 6881;
+
+/// Where the built programs are.
+#[derive(Clone, clap::Args)]
+pub struct Programs {
+    /// The service
+    #[arg(long)]
+    pub service: PathBuf,
+    /// The command line
+    #[arg(long)]
+    pub command_line: PathBuf,
+    /// The driver's object
+    #[arg(long)]
+    pub driver: PathBuf,
+}
+
+/// The rules: everything that goes out is asked about, but for DNS, without which no program gets as far as to go anywhere.
+/// Nobody's files name the lab's resolver, so a set believes it.
+fn rules() -> String {
+    format!(
+        "[default]\ninbound = \"block\"\noutbound = \"ask\"\n\
+         [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = [\"udp\", \"tcp\"]\n\
+         destination = \"{OUTSIDE}\"\nports = 53\n\
+         [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n\
+         [[set]]\nid = \"believed\"\nnames = \"believed.example\"\nresolvers = \"{OUTSIDE}\"\n"
+    )
+}
+
+/// It all. Dropped, it is gone, the service first.
+pub struct Stage {
+    service: Mutex<Process>,
+    servers: Mutex<Vec<Process>>,
+    /// The lab. It goes last.
+    pub lab: Lab,
+}
+
+impl Stage {
+    /// Builds it, and waits until the service is ready.
+    pub fn build(programs: &Programs) -> Result<Self> {
+        let lab = Lab::build()?;
+        network(&lab)?;
+        archive(&lab)?;
+        keys_for_ssh(&lab)?;
+        files_inside(&lab)?;
+        let servers = vec![resolver(&lab)?, ssh_server(&lab)?];
+        lab.serve_outside(&PEER_PORT.to_string())?;
+        go_on()?;
+        let service = service(programs, &lab)?;
+        let stage = Self {
+            service: Mutex::new(service),
+            servers: Mutex::new(servers),
+            lab,
+        };
+        stage.resolves()?;
+        Ok(stage)
+    }
+
+    /// A program of the zone, which finds names by the lab's resolver, and no file of this machine's that says where else to look.
+    pub fn inside(&self, program: &[&str]) -> Command {
+        let folder = self.lab.folder().join("etc");
+        let folder = folder.to_string_lossy().into_owned();
+        let over = "mount --bind \"$0/resolv.conf\" /etc/resolv.conf && mount --bind \"$0/nsswitch.conf\" /etc/nsswitch.conf && exec \"$@\"";
+        let words = ["unshare", "--mount", "sh", "-c", over, &folder];
+        let mut command = self.lab.inside(&[&words[..], program].concat());
+        command.stdin(Stdio::null()).process_group(0);
+        command
+    }
+
+    /// A program of its own to the firewall: a copy under another name.
+    pub fn copy(&self, program: &Path, name: &str) -> Result<String> {
+        let at = self.lab.folder().join(name);
+        fs::copy(program, &at).with_context(|| format!("can't copy {}", program.display()))?;
+        fs::set_permissions(&at, fs::Permissions::from_mode(0o755))?;
+        Ok(at.to_string_lossy().into_owned())
+    }
+
+    /// `gatebell`, which asks this service.
+    pub fn command_line(&self, programs: &Programs, words: &[&str]) -> Command {
+        let mut command = Command::new(&programs.command_line);
+        command.args(words).arg("--socket").arg(control(&self.lab));
+        command.process_group(0);
+        command
+    }
+
+    /// The socket of the driver's device.
+    pub fn device(&self) -> PathBuf {
+        device(&self.lab)
+    }
+
+    /// What the service has said to people.
+    pub fn log(&self) -> String {
+        fs::read_to_string(log(&self.lab)).unwrap_or_default()
+    }
+
+    /// Whether service and servers run.
+    pub fn still_stands(&self) -> Result<()> {
+        let runs = |one: &Mutex<Process>| one.lock().unwrap_or_else(PoisonError::into_inner).runs();
+        if !runs(&self.service) {
+            bail!("the service has ended: {}", last_line(&self.log()));
+        }
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !servers.iter_mut().all(Process::runs) {
+            bail!("a server outside has ended");
+        }
+        Ok(())
+    }
+
+    fn resolves(&self) -> Result<()> {
+        let name = programs::site(0);
+        let resolves = until(PATIENCE, || {
+            let found = self.inside(&["getent", "ahostsv4", &name]).output();
+            found.is_ok_and(|found| found.status.success())
+        });
+        go_on()?;
+        if !resolves {
+            bail!("the lab's resolver does not answer the zone");
+        }
+        Ok(())
+    }
+}
+
+fn control(lab: &Lab) -> PathBuf {
+    lab.folder().join("control.sock")
+}
+
+fn device(lab: &Lab) -> PathBuf {
+    lab.folder().join("gatebell.sock")
+}
+
+fn log(lab: &Lab) -> PathBuf {
+    lab.folder().join("service.log")
+}
+
+/// A world behind the other side: what answers is its own, all else it drops.
+fn network(lab: &Lab) -> Result<()> {
+    done(&mut lab.inside(&["ip", "route", "add", OUTSIDE_NETWORK, "via", OUTSIDE]))?;
+    for answering in ANSWERING {
+        done(&mut lab.outside(&["ip", "route", "add", "local", answering, "dev", "lo"]))?;
+    }
+    Ok(())
+}
+
+/// What programs of the zone see in place of this machine's files.
+fn files_inside(lab: &Lab) -> Result<()> {
+    let folder = lab.folder().join("etc");
+    fs::create_dir(&folder)?;
+    fs::write(
+        folder.join("resolv.conf"),
+        format!("nameserver {OUTSIDE}\n"),
+    )?;
+    fs::write(
+        folder.join("nsswitch.conf"),
+        "passwd: files\ngroup: files\nhosts: files dns\n",
+    )?;
+    Ok(())
+}
+
+fn resolver(lab: &Lab) -> Result<Process> {
+    let listen = format!("--listen-address={OUTSIDE}");
+    let fixed = [
+        "dnsmasq",
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--pid-file=",
+        "--user=root",
+        "--no-resolv",
+        "--no-hosts",
+        "--log-facility=/dev/null",
+        "--bind-interfaces",
+        "--local=/example/",
+        &listen,
+    ];
+    let hosts = programs::hosts();
+    let records: Vec<_> = hosts
+        .iter()
+        .map(|host| format!("--host-record={},{}", host.name, host.address))
+        .collect();
+    let records: Vec<&str> = records.iter().map(String::as_str).collect();
+    Process::start(&mut lab.outside(&[&fixed[..], &records].concat()))
+}
+
+/// An archive of one package, beside the lab's page.
+fn archive(lab: &Lab) -> Result<()> {
+    let folder = lab.folder().join("pages/archive");
+    fs::create_dir(&folder)?;
+    let packages = "Package: evening\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nFilename: ./evening_1_all.deb\n\
+                    Size: 0\nSHA256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n\
+                    Description: a package of the lab\n";
+    fs::write(folder.join("Packages"), packages)?;
+    let sum = done(Command::new("sha256sum").arg(folder.join("Packages")))?;
+    let sum = sum.split_whitespace().next().unwrap_or_default();
+    let length = packages.len();
+    fs::write(
+        folder.join("Release"),
+        format!(
+            "Suite: evening\nDate: Mon, 30 Nov 2026 12:00:00 UTC\nSHA256:\n {sum} {length} Packages\n"
+        ),
+    )?;
+    // Folders of its own, and no setting of the machine's: this file is read before those would be looked for.
+    let own = lab.folder().join("apt");
+    for part in [
+        "etc/apt/apt.conf.d",
+        "var/lib/apt/lists/partial",
+        "var/cache/apt/archives/partial",
+        "var/log/apt",
+        "var/lib/dpkg",
+    ] {
+        fs::create_dir_all(own.join(part))?;
+    }
+    fs::write(own.join("var/lib/dpkg/status"), "")?;
+    fs::write(
+        own.join("etc/apt/sources.list"),
+        format!(
+            "deb [trusted=yes] http://{}/archive ./\n",
+            programs::ARCHIVE
+        ),
+    )?;
+    let own = own.display();
+    fs::write(
+        apt_configuration(lab),
+        format!(
+            "Dir \"{own}\";\nDir::State::status \"{own}/var/lib/dpkg/status\";\nAPT::Sandbox::User \"root\";\n\
+             Acquire::Languages \"none\";\nAcquire::Retries \"0\";\n"
+        ),
+    )?;
+    Ok(())
+}
+
+/// For APT_CONFIG.
+pub fn apt_configuration(lab: &Lab) -> PathBuf {
+    lab.folder().join("apt.conf")
+}
+
+/// The key that ssh shows.
+pub fn ssh_key(lab: &Lab) -> PathBuf {
+    lab.folder().join("ssh-key")
+}
+
+fn ssh_home(lab: &Lab) -> PathBuf {
+    lab.folder().join("home")
+}
+
+fn keys_for_ssh(lab: &Lab) -> Result<()> {
+    let (own, key) = (ssh_home(lab).join(".ssh"), ssh_key(lab));
+    fs::create_dir_all(&own)?;
+    for folder in [ssh_home(lab), own.clone()] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    }
+    done(
+        Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+            .arg(&key),
+    )?;
+    fs::copy(key.with_extension("pub"), own.join("authorized_keys"))?;
+    fs::set_permissions(
+        own.join("authorized_keys"),
+        fs::Permissions::from_mode(0o600),
+    )?;
+    let host_key = lab.folder().join("host-key");
+    done(
+        Command::new("dropbearkey")
+            .args(["-t", "ed25519", "-f"])
+            .arg(host_key),
+    )?;
+    // Root of the server's: at home in the lab's folder.
+    fs::write(
+        lab.folder().join("passwd"),
+        format!("root:x:0:0:root:{}:/bin/sh\n", ssh_home(lab).display()),
+    )?;
+    Ok(())
+}
+
+fn ssh_server(lab: &Lab) -> Result<Process> {
+    let folder = lab.folder();
+    let (passwd, host_key) = (folder.join("passwd"), folder.join("host-key"));
+    let server =
+        "mount --bind \"$0\" /etc/passwd && exec dropbear -F -E -s -r \"$1\" -p 22 -P \"$1.pid\"";
+    let mut command = lab.outside(&["unshare", "--mount", "sh", "-c", server]);
+    command.arg(passwd).arg(host_key);
+    command.stderr(File::create(folder.join("ssh-server.log"))?);
+    Process::start(&mut command)
+}
+
+/// Starts the service, and waits until it is ready.
+fn service(programs: &Programs, lab: &Lab) -> Result<Process> {
+    let folder = lab.folder();
+    let file = folder.join("rules.toml");
+    fs::write(&file, rules())?;
+    let mut command = Command::new(&programs.service);
+    for (option, path) in [
+        ("--zone-netns", lab.netns()),
+        ("--zone-cgroup", lab.cgroup()),
+        ("--rules", file),
+        ("--socket", device(lab)),
+        ("--control", control(lab)),
+        ("--driver", programs.driver.clone()),
+        ("--pins", lab.pins()),
+        ("--state", folder.join("state")),
+        ("--kept", folder.join("kept")),
+    ] {
+        command.arg(option).arg(path);
+    }
+    command.arg("--leave-nothing").stdout(Stdio::piped());
+    command.stderr(File::create(log(lab))?);
+    let mut process = Process::start(&mut command).context("starting the service")?;
+    let out = process
+        .0
+        .stdout
+        .take()
+        .context("the service has no output")?;
+    let mut lines = BufReader::new(out).lines().map_while(Result::ok);
+    let is_ready = lines.any(|line| {
+        serde_json::from_str::<Value>(&line).is_ok_and(|said| said.get("ready").is_some())
+    });
+    if !is_ready {
+        let said = fs::read_to_string(log(lab)).unwrap_or_default();
+        bail!("the service did not start: {}", last_line(&said));
+    }
+    // Nobody reads on; a full pipe would hold it up.
+    std::thread::spawn(move || lines.for_each(drop));
+    Ok(process)
+}
+
+fn last_line(text: &str) -> String {
+    let last = text.trim().lines().last();
+    last.unwrap_or("it says nothing").to_owned()
+}
+
+/// Runs a program to its end, which has to be a good one.
+pub fn done(command: &mut Command) -> Result<String> {
+    let done = command
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("can't start {command:?}"))?;
+    if !done.status.success() {
+        bail!(
+            "{command:?} failed: {}",
+            String::from_utf8_lossy(&done.stderr).trim()
+        );
+    }
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
+/// A program that runs beside, which the terminal's Ctrl-C does not reach. Dropped, it is asked to end, and made to.
+pub struct Process(pub Child);
+
+impl Process {
+    /// Starts it. Its output is nobody's, unless that was said before.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let child = command.process_group(0).spawn();
+        child
+            .map(Self)
+            .with_context(|| format!("can't start {name}"))
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, which: Signal) {
+        if let Ok(id) = i32::try_from(self.0.id()) {
+            // Gone already: nothing to ask for.
+            let _gone = kill(Pid::from_raw(id), which);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.runs() {
+            self.signal(Signal::SIGTERM);
+            let end = std::time::Instant::now() + Duration::from_secs(5);
+            while self.runs() && std::time::Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            let _ended = self.0.kill();
+        }
+        let _reaped = self.0.wait();
+    }
+}
