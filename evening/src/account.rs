@@ -53,7 +53,7 @@ pub struct Question {
 pub struct Answer {
     /// The question's number.
     pub id: u64,
-    /// When the command line said that it holds.
+    /// When it was typed.
     pub at_ms: u64,
     /// Allow or block.
     pub allow: bool,
@@ -165,7 +165,7 @@ pub struct Row {
     pub repeated: u64,
     /// Connections that were seen to wait.
     pub waited: u64,
-    /// The longest from "allow" to connected, in milliseconds.
+    /// The longest from when "allow" was typed to connected, in milliseconds.
     pub longest_allowed_ms: Option<u64>,
     /// The longest from "block", or from when the time was over, to when the program was told.
     pub longest_blocked_ms: Option<u64>,

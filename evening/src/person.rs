@@ -205,6 +205,7 @@ impl Sits {
             Choice::Keys(keys, allow, width) => (keys, Some((allow, width))),
             Choice::Leave => ("s", None),
         };
+        let typed_ms = self.clock.now_ms();
         writeln!(self.types, "{keys}").context("gatebell ask has ended")?;
         self.types.flush()?;
         let typed = keys.len() as u64 + 1;
@@ -213,7 +214,7 @@ impl Sits {
             self.waiting.pop_front();
             return Ok(());
         };
-        let Some((reply, when)) = self.reply() else {
+        let Some(reply) = self.reply() else {
             let nothing = format!("{}: no reply to {keys}", first.question.id);
             lock(&self.seen).misunderstood.push(nothing);
             self.waiting.pop_front();
@@ -228,7 +229,7 @@ impl Sits {
         }
         lock(&self.seen).answers.push(Answer {
             id: first.question.id,
-            at_ms: self.clock.ms_at(when),
+            at_ms: typed_ms,
             allow,
             width,
             lasts_ms: None,
@@ -243,13 +244,13 @@ impl Sits {
     }
 
     /// The next line that is no question.
-    fn reply(&mut self) -> Option<(String, Instant)> {
+    fn reply(&mut self) -> Option<String> {
         let end = Instant::now() + REPLY;
         loop {
             let left = end.saturating_duration_since(Instant::now());
             let (line, when) = self.hear.recv_timeout(left).ok()?;
             if !line.starts_with('{') {
-                return Some((line, when));
+                return Some(line);
             }
             self.read(&line, when);
         }
