@@ -72,6 +72,13 @@ impl Connect {
         self.0.wait().unwrap().success()
     }
 
+    /// Whether it was told that it gets nowhere, and is not still waiting when its time is over.
+    fn is_refused(mut self) -> bool {
+        const OUT_OF_TIME: i32 = 124;
+        let code = self.0.wait().unwrap().code();
+        code.is_some_and(|code| ![0, OUT_OF_TIME].contains(&code))
+    }
+
     fn waits(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
     }
@@ -155,6 +162,30 @@ fn what_was_answered_block_is_refused_and_not_asked_again() {
     // It was about this endpoint alone.
     let _other = Connect::start(&zone, 0, 4002, LONG);
     question(&root, 4002);
+}
+
+#[test]
+fn a_connect_that_is_answered_block_or_not_at_all_is_refused_and_waits_for_nothing_more() {
+    let rule = "[[rule]]\nid = \"short\"\naction = \"ask\"\ndirection = \"out\"\nprotocol = \"tcp\"\nports = 4002\n\
+                answer_within = 6\n";
+    let zone = asking(rule, &[4001, 4002]);
+    let root = Person::root(&zone);
+    let mut watch = Watch::start(&zone, &["--kind", "packet"]);
+    // TCP itself gives up later than their time is over.
+    let waiting = Connect::start(&zone, 0, 4001, LONG);
+    assert_eq!(answer(&root, &question(&root, 4001), "block").code, 0);
+    assert!(waiting.is_refused(), "the one that waited");
+    let next = Connect::start(&zone, 0, 4001, LONG);
+    assert!(next.is_refused(), "the next one");
+    let unanswered = Connect::start(&zone, 0, 4002, LONG);
+    assert!(unanswered.is_refused(), "when its time was over");
+    // It is told as the block that it is.
+    let told = [watch.hear("packet"), watch.hear("packet")];
+    assert_eq!(told[0]["verdict"], "ask", "{told:?}");
+    assert_eq!(told[1]["verdict"], "block", "{told:?}");
+    assert_eq!(told[1]["reason"], "answer", "{told:?}");
+    let (account, _) = watch.end();
+    assert_eq!(account["lost"], 0, "{account}");
 }
 
 #[test]

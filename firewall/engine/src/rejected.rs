@@ -14,7 +14,7 @@ use crate::headers::Tcp;
 use crate::headers::protocol::{ICMP, ICMPV6, TCP};
 use crate::parse::{Payload, payload_of};
 use crate::{Bytes, Parsed, Shape, parse};
-use firewall_abi::packet::{Direction, PacketHeaders};
+use firewall_abi::packet::{Decision, Direction, PacketHeaders, Reason, Verdict};
 use firewall_abi::rejected::MOST_BYTES;
 
 /// The longest answer.
@@ -50,6 +50,19 @@ impl Answer {
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
+}
+
+/// Whether a program of the machine's own is told, as of what is rejected, that a person's answer blocks what it sends, or that nobody gave
+/// one: else it waits to be connected until TCP gives up, two minutes for what can't come any more. The verdict stays a block.
+#[must_use]
+#[inline(always)]
+pub const fn is_sender_told(flow: &PacketHeaders, decision: &Decision) -> bool {
+    const BY_ANSWER: u8 = Reason::Answer as u8;
+    const UNANSWERED: u8 = Reason::Unanswered as u8;
+    flow.protocol == TCP
+        && flow.direction == Direction::Outbound as u8
+        && decision.verdict == Verdict::Block as u8
+        && matches!(decision.reason, BY_ANSWER | UNANSWERED)
 }
 
 /// Whether what the zone sends may be an answer of this kind: a RST, or an error that says "unreachable".

@@ -184,6 +184,7 @@ fn settle<P: PacketView>(
     match decision.verdict {
         ALLOW => Verdict::Allow,
         REJECT => Verdict::Reject,
+        _ if engine::rejected::is_sender_told(flow, decision) => Verdict::Reject,
         _ => Verdict::Block,
     }
 }

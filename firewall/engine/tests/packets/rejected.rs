@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail")]
 
 use crate::made::{Piece, Plan, Transport, make};
-use engine::rejected::{Answer, answer, may_be_answer};
+use engine::rejected::{Answer, answer, is_sender_told, may_be_answer};
 use engine::{Shape, parse};
-use firewall_abi::packet::Direction;
+use firewall_abi::packet::{Decision, Direction, Reason, Verdict};
 use firewall_abi::rejected::MOST_BYTES;
 use proptest::prelude::*;
 
@@ -292,4 +292,28 @@ proptest! {
             prop_assert!(answer.bytes().len() <= bytes.len() + 48);
         }
     }
+}
+
+#[test]
+fn a_program_is_told_of_the_answer_that_blocks_its_connection_and_of_nothing_else_that_blocks() {
+    let is_told = |transport, direction: Direction, verdict: Verdict, reason: Reason| {
+        let made = make(&plan(4, transport));
+        let flow = parse(&made.bytes[..], made.length as u32, direction).flow;
+        let decision = Decision {
+            verdict: verdict as u8,
+            reason: reason as u8,
+            ..Decision::default()
+        };
+        is_sender_told(&flow, &decision)
+    };
+    let (out, block) = (Direction::Outbound, Verdict::Block);
+    assert!(is_told(tcp(2), out, block, Reason::Answer));
+    assert!(is_told(tcp(2), out, block, Reason::Unanswered));
+    for reason in [Reason::Rule, Reason::Default, Reason::FailMode] {
+        assert!(!is_told(tcp(2), out, block, reason), "{reason:?}");
+    }
+    // Whoever sends a datagram has its error at once.
+    assert!(!is_told(UDP, out, block, Reason::Answer));
+    assert!(!is_told(tcp(2), Direction::Inbound, block, Reason::Answer));
+    assert!(!is_told(tcp(2), out, Verdict::Allow, Reason::Answer));
 }
