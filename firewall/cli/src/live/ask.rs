@@ -194,6 +194,7 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
         for question in &questions {
             if !turn.shown.contains_key(&question.id) {
                 list(std::slice::from_ref(question), json, out)?;
+                turn.last = Some(question.id);
             }
         }
         let waiting = questions.iter().map(|question| question.id);
@@ -202,6 +203,13 @@ fn sit(client: &mut Client, json: bool, out: &mut dyn Write) -> Result<u8, Error
             && !json
         {
             writeln!(out, "{}{over} is over{0:#}", style::FAINT)?;
+        }
+        let stands_above = turn.stands_above();
+        let again = questions
+            .iter()
+            .find(|asked| Some(asked.id) == stands_above);
+        if let Some(question) = again.filter(|_| !json) {
+            show(question, out)?;
         }
         out.flush()?;
         turn.show(questions.iter().map(|question| question.id), Instant::now());
@@ -260,6 +268,8 @@ struct Turn {
     waiting: Vec<u64>,
     /// Since when those are shown that wait for an answer at all.
     shown: BTreeMap<u64, Instant>,
+    /// The one that was shown last, below all others.
+    last: Option<u64>,
 }
 
 /// What a line is meant for.
@@ -292,6 +302,17 @@ impl Turn {
 
     fn next(&mut self) {
         self.current = self.waiting.first().map(|id| (*id, None));
+    }
+
+    /// The question whose turn it is, once, if others were shown below it: nobody knows which of them the next line is for, some of
+    /// which an answer to another one has settled.
+    fn stands_above(&mut self) -> Option<u64> {
+        let (current, over) = self.current?;
+        if over.is_some() || self.last == Some(current) {
+            return None;
+        }
+        self.last = Some(current);
+        self.last
     }
 
     /// It was answered or left aside: the next one's turn.
@@ -458,6 +479,34 @@ mod tests {
         assert_eq!(turn.follow(vec![], at(5000)), Some(7));
         assert_eq!(turn.follow(vec![8], at(7001)), None);
         assert_eq!(turn.take(at(9000)), Meant::Waiting(8));
+    }
+
+    #[test]
+    fn the_question_whose_turn_it_is_stands_below_all_others() {
+        let mut turn = Turn::default();
+        let now = Instant::now();
+        turn.last = Some(5);
+        turn.follow(vec![5], now);
+        assert_eq!(turn.stands_above(), None, "it is the only one");
+        // Two more come, and the first is answered.
+        turn.last = Some(7);
+        turn.follow(vec![5, 6, 7], now);
+        assert_eq!(turn.stands_above(), Some(5));
+        assert_eq!(turn.stands_above(), None, "said once");
+        turn.pass();
+        turn.follow(vec![6, 7], now);
+        assert_eq!(turn.stands_above(), Some(6));
+        // The next answer settles another one too: which was next, nobody could tell.
+        turn.pass();
+        turn.last = Some(9);
+        turn.follow(vec![8, 9], now);
+        assert_eq!(turn.stands_above(), Some(8));
+        turn.pass();
+        turn.follow(vec![9], now);
+        assert_eq!(turn.stands_above(), Some(9));
+        turn.pass();
+        turn.follow(vec![], now);
+        assert_eq!(turn.stands_above(), None);
     }
 
     #[test]
