@@ -46,6 +46,12 @@ struct Arguments {
 enum Task {
     /// Spends the evening, and says what came of it
     Spend(Spend),
+    /// The browser's sites, in a process of their own
+    #[command(hide = true)]
+    Serve {
+        /// Where
+        port: u16,
+    },
     /// A load, in a process of its own
     #[command(hide = true)]
     Load {
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
 fn perform(task: &Task) -> Result<bool> {
     match task {
         Task::Spend(spend) => evening(spend),
+        Task::Serve { port } => loads::serve(*port).map(|()| true),
         Task::Load { kind, seconds } => loads::meet(*kind, *seconds).map(|()| true),
     }
 }

@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// How long it is waited at most for what is to come about.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the browser's sites listen.
+pub const SITE_PORT: u16 = 8000;
 /// Where peers listen.
 pub const PEER_PORT: u16 = 6881;
 
@@ -63,7 +65,7 @@ impl Stage {
         archive(&lab)?;
         keys_for_ssh(&lab)?;
         files_inside(&lab)?;
-        let servers = vec![resolver(&lab)?, ssh_server(&lab)?];
+        let servers = vec![resolver(&lab)?, ssh_server(&lab)?, sites(&lab)?];
         lab.serve_outside(&PEER_PORT.to_string())?;
         go_on()?;
         let service = service(programs, &lab)?;
@@ -197,7 +199,14 @@ fn resolver(lab: &Lab) -> Result<Process> {
         .map(|host| format!("--host-record={},{}", host.name, host.address))
         .collect();
     let records: Vec<&str> = records.iter().map(String::as_str).collect();
-    Process::start(&mut lab.outside(&[&fixed[..], &records].concat()))
+    Process::serve(&mut lab.outside(&[&fixed[..], &records].concat()))
+}
+
+/// This very program, started again outside.
+fn sites(lab: &Lab) -> Result<Process> {
+    let ourselves = std::env::current_exe()?;
+    let ourselves = ourselves.to_string_lossy();
+    Process::serve(&mut lab.outside(&[&ourselves, "serve", &SITE_PORT.to_string()]))
 }
 
 /// An archive of one package, beside the lab's page.
@@ -299,7 +308,7 @@ fn ssh_server(lab: &Lab) -> Result<Process> {
     let mut command = lab.outside(&["unshare", "--mount", "sh", "-c", server]);
     command.arg(passwd).arg(host_key);
     command.stderr(File::create(folder.join("ssh-server.log"))?);
-    Process::start(&mut command)
+    Process::serve(&mut command)
 }
 
 /// Starts the service, and waits until it is ready.
@@ -366,7 +375,12 @@ pub fn done(command: &mut Command) -> Result<String> {
 pub struct Process(pub Child);
 
 impl Process {
-    /// Starts it. Its output is nobody's, unless that was said before.
+    /// Starts a server: what it says is nobody's, but for its errors.
+    pub fn serve(command: &mut Command) -> Result<Self> {
+        Self::start(command.stdin(Stdio::null()).stdout(Stdio::null()))
+    }
+
+    /// Starts it.
     pub fn start(command: &mut Command) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let child = command.process_group(0).spawn();

@@ -1,15 +1,17 @@
 //! What people start in an evening. Each program is bounded, and knows nothing of the firewall.
 
 mod peers;
+mod sites;
 
 pub use peers::{Kind, Tried, meet};
+pub use sites::serve;
 
 use crate::account::Runs;
 use crate::clock::{Clock, is_interrupted, sleep};
 use crate::programs::{
     APT, ARCHIVE, BROWSER, CURL, CURLED, SITES, SSH, SSH_HOSTS, TELEMETRY, TORRENT, is_wanted, site,
 };
-use crate::stage::{Stage, apt_configuration, ssh_key};
+use crate::stage::{SITE_PORT, Stage, apt_configuration, ssh_key};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -204,25 +206,17 @@ impl<'a> Loads<'a> {
         Ok(Some(ended.said()))
     }
 
-    /// A page of a browser's: twelve parts, of six names, all at once.
+    /// A page of a browser's: twenty-four parts of six names, over connections that are kept for the next part.
     fn page(&self, browser: &str, turn: u64) -> Result<Option<String>> {
         const NAMES: u64 = 6;
         let seconds = PATIENCE.as_secs().to_string();
         let first = turn * 5;
         let sites = (0..NAMES).map(|n| u8::try_from((first + n) % u64::from(SITES)).unwrap_or(0));
         let urls: Vec<_> = sites
-            .map(|number| format!("http://{}/", site(number)))
+            .map(|number| format!("http://{}:{SITE_PORT}/part[1-4]", site(number)))
             .collect();
-        let mut words = vec![
-            browser,
-            "-sS",
-            "--fail",
-            "--parallel",
-            "--parallel-immediate",
-            "-m",
-            &seconds,
-        ];
-        for url in urls.iter().chain(&urls) {
+        let mut words = vec![browser, "-sS", "--fail", "--parallel", "-m", &seconds];
+        for url in &urls {
             words.extend(["-o", "/dev/null", url]);
         }
         Ok(self.run(&mut self.stage.inside(&words))?.unlike(true))
