@@ -28,6 +28,10 @@ const HEAD: [&str; 11] = [
     "block s",
 ];
 
+/// What the columns are.
+const LEGEND: &str = "asked: questions shown; places: other ends that they were about; keys: Return too; left: to its time; behind: the most \
+that waited behind\none question; twice: asked though it was decided; allow s, block s: the longest that a connection waited from then on\n";
+
 /// The table, then the verdict.
 #[must_use]
 pub fn table(account: &Account, beside: &Beside) -> String {
@@ -41,6 +45,7 @@ pub fn table(account: &Account, beside: &Beside) -> String {
         // A String takes whatever is written to it.
         let _never_fails = writeln!(text, "{}", aligned(line, &lines));
     }
+    text.push_str(LEGEND);
     let Beside {
         seconds,
         started,
