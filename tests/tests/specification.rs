@@ -67,7 +67,8 @@ fn is_of(prefix: &str, test: &Listed) -> bool {
 fn complaint(named: &str) -> Option<String> {
     let (prefix, name) = named.split_once("::").unwrap_or(("", named));
     let known = match prefix {
-        "package" => steps_of_the_package().contains(name),
+        "package" => steps_of("package/prove.sh", &["first", "second"]).contains(name),
+        "guests" => steps_of("package/guests.sh", &["tour", "second"]).contains(name),
         "fuzz" => fuzz_targets().contains(name),
         _ => {
             let mut found = LISTED
@@ -85,14 +86,17 @@ fn complaint(named: &str) -> Option<String> {
     (!known).then(|| format!("{named} is not among the tests that run"))
 }
 
-/// What `package/prove.sh` does, at the first boot and at the second.
-fn steps_of_the_package() -> BTreeSet<String> {
-    let script = std::fs::read_to_string(root().join("package/prove.sh")).unwrap();
-    let boots = ["first", "second"].map(|boot| {
-        let body = script.split(&format!("\n{boot}() {{\n")).nth(1).unwrap();
+/// What these functions of a script do, as each of them lists it.
+fn steps_of(script: &str, functions: &[&str]) -> BTreeSet<String> {
+    let script = std::fs::read_to_string(root().join(script)).unwrap();
+    let bodies = functions.iter().map(|function| {
+        let body = script
+            .split(&format!("\n{function}() {{\n"))
+            .nth(1)
+            .unwrap();
         body.split("\n}").next().unwrap()
     });
-    let words = boots.iter().flat_map(|body| body.split_whitespace());
+    let words = bodies.flat_map(str::split_whitespace);
     words.map(str::to_owned).collect()
 }
 
@@ -146,6 +150,7 @@ fn what_is_no_test_that_runs_stands_for_no_promise() {
         "linux::rusty",
         "linux::the_first_rule_that_matches_decides",
         "package::leaks",
+        "guests::leaves",
         "fuzz::read_through",
         "nowhere::every_promise_names_a_test_that_runs",
     ] {

@@ -36,6 +36,11 @@ pub struct Arguments {
     /// Installs the package, upgrades it and kills the service under traffic, reboots, and purges. Each point is a line.
     #[arg(long)]
     prove: bool,
+    /// See instead, on a machine with Podman, libvirt's network and WireGuard, that what people do with them goes on
+    ///
+    /// Prints a table: what works without the package, installed, upgraded, rebooted with a broken list, and purged.
+    #[arg(long, requires = "prove")]
+    guests: bool,
 }
 
 const SERVICE: Package = Package {
@@ -162,8 +167,11 @@ const WINDOW: Package = Package {
 
 /// Builds the packages, or tries them.
 pub fn run(arguments: &Arguments) -> Result<i32> {
+    if arguments.guests {
+        return prove::with_guests();
+    }
     if arguments.prove {
-        return prove::run();
+        return prove::alone();
     }
     let version = arguments
         .version

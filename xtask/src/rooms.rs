@@ -389,6 +389,10 @@ const LISTED: [Room; 27] = [
                 "install, kill, upgrade, reboot, purge",
                 &["package", "--prove"],
             ),
+            Step::Thorough(
+                "containers, libvirt's guests and a VPN beside it",
+                &["package", "--prove", "--guests"],
+            ),
         ],
     },
 ];

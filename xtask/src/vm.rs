@@ -25,6 +25,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::interrupt::Interrupt;
 use crate::place;
+use debian::Disk;
 pub use init::quoted;
 use kernel::{Kernel, KernelLine, LINES};
 
@@ -53,7 +54,7 @@ pub enum System {
     Bare,
     /// A Debian under systemd on a disk. The command is a service of it. If it ends with [`REBOOT`], the machine is rebooted
     /// in the way of its system and the command is started again; the disk is as it was left.
-    Debian,
+    Debian(&'static Disk),
 }
 
 /// The exit code with which a command under systemd asks to be started again after a reboot.
@@ -112,8 +113,17 @@ impl Machine {
     }
 
     /// The same with a whole Debian under systemd around the command, and that Debian's kernel.
-    pub fn with_debian(mut self) -> Self {
-        self.system = System::Debian;
+    pub fn with_debian(self) -> Self {
+        self.on(&debian::ALONE)
+    }
+
+    /// The same with what people run beside a firewall: Podman, libvirt's network, WireGuard.
+    pub fn with_debian_and_guests(self) -> Self {
+        self.on(&debian::WITH_GUESTS)
+    }
+
+    fn on(mut self, disk: &'static Disk) -> Self {
+        self.system = System::Debian(disk);
         let own = LINES.iter().find(|line| line.suite == debian::SUITE);
         self.kernel = own.unwrap_or(self.kernel);
         self
@@ -130,10 +140,10 @@ pub fn run(machine: &Machine) -> Result<Outcome> {
     write_image(machine, &kernel, &image).context("writing the emulated machine's file system")?;
     let disk = match machine.system {
         System::Bare => None,
-        System::Debian => {
-            let disk = folder.path("disk");
-            debian::copy(&debian::prepare()?, &disk)?;
-            Some(disk)
+        System::Debian(disk) => {
+            let copy = folder.path("disk");
+            debian::copy(&debian::prepare(disk)?, &copy)?;
+            Some(copy)
         }
     };
     let end = Instant::now() + machine.timeout;
@@ -144,7 +154,7 @@ pub fn run(machine: &Machine) -> Result<Outcome> {
     };
     for _ in 0..=REBOOTS {
         match folder.run(&parts, end)? {
-            Outcome::Exited(REBOOT) if machine.system == System::Debian => folder.forget()?,
+            Outcome::Exited(REBOOT) if machine.system != System::Bare => folder.forget()?,
             other => return Ok(other),
         }
     }
@@ -163,7 +173,7 @@ fn write_image(machine: &Machine, kernel: &Kernel, image: &Path) -> Result<()> {
     archive.skeleton()?;
     let (init, brought) = match machine.system {
         System::Bare => (init::script(machine), Path::new("")),
-        System::Debian => (systemd::script(machine), Path::new(systemd::BROUGHT)),
+        System::Debian(_) => (systemd::script(machine), Path::new(systemd::BROUGHT)),
     };
     archive.file("init", init.as_bytes(), 0o755)?;
     archive.file(
@@ -191,7 +201,7 @@ fn write_image(machine: &Machine, kernel: &Kernel, image: &Path) -> Result<()> {
             files::with_libraries(programs.chain(wanted))?
         }
         // Debian has its own.
-        System::Debian => files::without_libraries(wanted)?,
+        System::Debian(_) => files::without_libraries(wanted)?,
     };
     for file in files {
         archive.copy(&file, brought)?;

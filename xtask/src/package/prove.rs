@@ -1,5 +1,7 @@
-//! `cargo xtask package --prove`: the package on a machine, with a world outside, under systemd.
+//! `cargo xtask package --prove`: the package on a machine, with a world outside, under systemd; with `--guests` on one with
+//! containers, libvirt's network and a VPN.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -11,25 +13,47 @@ use crate::setup::{self, Need};
 use crate::vm::{self, Machine};
 
 /// The longest that all of it takes, reboot included, with another emulated machine beside it.
-const LONGEST: Duration = Duration::from_secs(1500);
+const LONGEST: Duration = Duration::from_secs(2400);
 
 /// Installs, upgrades, kills, reboots and purges in the emulated machine; 0 if all points held.
-pub fn run() -> Result<i32> {
+pub fn alone() -> Result<i32> {
     setup::ensure(&[Need::Vm, Need::Systemd])?;
-    let version = env!("CARGO_PKG_VERSION");
-    let package = make(&SERVICE, version)?;
-    let upgrade = make(&SERVICE, &format!("{version}+1"))?;
+    let packages = packages()?;
     let traffic = build::host(&["gatebell-tests"])?;
     let traffic = traffic
         .iter()
         .find(|file| file.file_name().is_some_and(|name| name == "traffic"));
     let traffic = traffic.context("cargo built no traffic")?.clone();
-    let script = place::root().join("package/prove.sh");
-    let words =
-        [&script, &package, &upgrade, &traffic].map(|path| path.to_string_lossy().into_owned());
+    let arguments = packages.into_iter().chain([traffic]).collect();
+    prove("prove.sh", arguments, Machine::with_debian)
+}
+
+/// Has guests and a VPN do what they do before the package, with it, upgraded, rebooted with a broken list, and purged; 0 if each did
+/// as it should.
+pub fn with_guests() -> Result<i32> {
+    setup::ensure(&[Need::Vm, Need::Systemd])?;
+    let arguments = packages()?.into();
+    prove("guests.sh", arguments, Machine::with_debian_and_guests)
+}
+
+/// The package, and a newer one.
+fn packages() -> Result<[PathBuf; 2]> {
+    let version = env!("CARGO_PKG_VERSION");
+    let package = make(&SERVICE, version)?;
+    let upgrade = make(&SERVICE, &format!("{version}+1"))?;
+    Ok([package, upgrade])
+}
+
+/// Runs a script of `package/` with these files as its arguments.
+fn prove(script: &str, arguments: Vec<PathBuf>, system: fn(Machine) -> Machine) -> Result<i32> {
+    let folder = place::root().join("package");
+    let files = [vec![folder.join(script)], arguments].concat();
+    let words = files.iter().map(|path| path.to_string_lossy().into_owned());
     let words = ["bash".to_owned()].into_iter().chain(words);
-    let mut machine = Machine::new(words.collect()).with_debian();
-    machine.files = vec![script, package, upgrade, traffic];
+    let mut machine = system(Machine::new(words.collect()));
+    machine.files = files;
+    // What the scripts have in common; each reads it from beside itself.
+    machine.files.push(folder.join("machine.sh"));
     machine.timeout = LONGEST;
     vm::run(&machine)?.code()
 }

@@ -14,8 +14,16 @@ use crate::place;
 /// The stable release: what people have.
 pub const SUITE: &str = "trixie";
 
-/// Beside the essential packages: systemd, and what jobs look at the kernel with.
-const PACKAGES: [&str; 9] = [
+/// A disk to be made: what is on it beside the essential packages, and how large it is.
+#[derive(Debug, Hash, PartialEq, Eq)]
+pub struct Disk {
+    packages: &'static [&'static [&'static str]],
+    /// With room for what is installed later.
+    size: &'static str,
+}
+
+/// systemd, and what jobs look at the kernel with.
+const PLAIN: [&str; 9] = [
     // What the package depends on.
     "passwd",
     "systemd-sysv",
@@ -28,13 +36,36 @@ const PACKAGES: [&str; 9] = [
     "nftables",
 ];
 
-/// Room for what is installed later.
-const SIZE: &str = "768M";
+/// What people run beside a firewall: containers with their names, libvirt's network without its virtual machines, a VPN.
+const GUESTS: [&str; 8] = [
+    "podman",
+    "netavark",
+    "aardvark-dns",
+    "libvirt-daemon-driver-network",
+    "libvirt-daemon-config-network",
+    "libvirt-clients",
+    "wireguard-tools",
+    // All that is in a container, and who asks in its place.
+    "busybox-static",
+];
+
+/// A machine on its own.
+pub const ALONE: Disk = Disk {
+    packages: &[&PLAIN],
+    size: "768M",
+};
+
+/// One with Podman, libvirt's network and WireGuard.
+pub const WITH_GUESTS: Disk = Disk {
+    packages: &[&PLAIN, &GUESTS],
+    size: "1536M",
+};
 
 /// The disk that an earlier run made, or one made now.
-pub fn prepare() -> Result<PathBuf> {
+pub fn prepare(disk: &Disk) -> Result<PathBuf> {
     let sources = debian::source(SUITE)?;
-    let image = place::machine().join(format!("debian-{:016x}.ext4", fingerprint(&sources)));
+    let name = format!("debian-{:016x}.ext4", fingerprint(disk, &sources));
+    let image = place::machine().join(name);
     if image.is_file() {
         return Ok(image);
     }
@@ -42,7 +73,7 @@ pub fn prepare() -> Result<PathBuf> {
     let folder = place::machine().join(format!("debian-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     // Made beside and then renamed: a broken run leaves no half disk.
-    let made = make(&sources, &folder).and_then(|disk| Ok(fs::rename(disk, &image)?));
+    let made = make(disk, &sources, &folder).and_then(|made| Ok(fs::rename(made, &image)?));
     let _ = fs::remove_dir_all(&folder);
     made.map(|()| image)
 }
@@ -54,9 +85,9 @@ pub fn copy(image: &Path, to: &Path) -> Result<()> {
 }
 
 /// Another list of packages makes another disk.
-fn fingerprint(sources: &str) -> u64 {
+fn fingerprint(disk: &Disk, sources: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (PACKAGES, SIZE, SCRIPT, sources).hash(&mut hasher);
+    (disk, SCRIPT, sources).hash(&mut hasher);
     hasher.finish()
 }
 
@@ -73,9 +104,9 @@ printf '127.0.0.1 localhost gatebell-vm\n::1 localhost\n' >root/etc/hosts
 mke2fs -q -t ext4 -L gatebell -d root -E root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1 disk "$1"
 "#;
 
-fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
+fn make(disk: &Disk, sources: &str, folder: &Path) -> Result<PathBuf> {
     fs::write(folder.join("sources.list"), sources)?;
-    let packages = format!("--include={}", PACKAGES.join(","));
+    let packages = format!("--include={}", disk.packages.concat().join(","));
     done(
         Command::new("mmdebstrap")
             .args([
@@ -99,7 +130,7 @@ fn make(sources: &str, folder: &Path) -> Result<PathBuf> {
         }
     };
     shell
-        .args(["-c", SCRIPT, "sh", SIZE])
+        .args(["-c", SCRIPT, "sh", disk.size])
         .env("PATH", path_of_root())
         .current_dir(folder);
     done(&mut shell)?;

@@ -1,4 +1,5 @@
-//! The kernel's modules that a machine loads: the devices, protocols, packet schedulers and nftables of the lab and the tests.
+//! The kernel's modules that a machine loads: the devices, protocols, packet schedulers and nftables of the lab and the tests,
+//! and what containers and libvirt's bridges take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// What is asked for; what these need comes along. One that a kernel doesn't have, it has built in.
-const WANTED: [&str; 64] = [
+const WANTED: [&str; 67] = [
     "virtio_pci",
     "virtio_blk",
     "veth",
@@ -17,11 +18,13 @@ const WANTED: [&str; 64] = [
     "sch_ingress",
     "sch_netem",
     "sch_prio",
+    "sch_htb",
     "cls_bpf",
     "cls_matchall",
     "cls_flower",
     "cls_u32",
     "act_bpf",
+    "act_csum",
     "act_gact",
     "act_mirred",
     "nf_tables",
@@ -72,6 +75,7 @@ const WANTED: [&str; 64] = [
     "dccp_ipv4",
     "dccp_ipv6",
     "vrf",
+    "overlay",
 ];
 
 /// A module and its file's content.
