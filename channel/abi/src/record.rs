@@ -4,7 +4,7 @@ use crate::ledger::CAUSES;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The longest record in bytes, header included. A driver never makes a longer one; a reader refuses one.
-pub const MAX_RECORD: usize = 512;
+pub const MAX_RECORD: usize = 1024;
 
 /// Stands at the start of every record.
 ///

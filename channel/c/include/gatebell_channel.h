@@ -129,7 +129,7 @@ typedef struct GbDevice GbDevice;
  */
 typedef struct GbHeader {
   /**
-   * The whole record in bytes, this header included: a multiple of 8, at most 512.
+   * The whole record in bytes, this header included: a multiple of 8, at most 1024.
    */
   uint32_t length;
   /**

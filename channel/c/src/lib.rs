@@ -85,7 +85,7 @@ pub enum GbCause {
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct GbHeader {
-    /// The whole record in bytes, this header included: a multiple of 8, at most 512.
+    /// The whole record in bytes, this header included: a multiple of 8, at most 1024.
     pub length: u32,
     /// What it is about: a number from 0 to 63 that the driver chose.
     pub kind: u32,

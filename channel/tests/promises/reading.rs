@@ -1,6 +1,8 @@
 //! An app that waits and drains: what it hears, and what it loses.
 
 use super::*;
+use channel::Header;
+use zerocopy::{Immutable, KnownLayout};
 
 #[test]
 fn a_spinning_reader_misses_neither_a_record_nor_its_own_signal_nor_the_end() {
@@ -58,6 +60,36 @@ fn a_reader_that_has_spun_for_its_time_sleeps_and_misses_nothing() {
     assert_eq!(attachment.wait(SOON).unwrap(), Wake::Ready);
     driver.join().unwrap();
     assert_eq!(drain_numbers(&mut attachment), [7]);
+}
+
+/// The longest record that any driver may make.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Longest {
+    header: Header,
+    words: [u64; 121],
+}
+
+#[test]
+fn a_record_of_a_kibibyte_arrives_whole() {
+    assert_eq!(size_of::<Longest>(), 1024);
+    let kernel = Kernel::default();
+    let mut attachment = attach(&kernel.process(false));
+    let words = std::array::from_fn(|n| n as u64);
+    let (header, mut whole) = (Header::default(), 0);
+    for _ in 0..8 {
+        kernel.offer(NUMBER, &Longest { header, words });
+    }
+    let drained = attachment.drain(|item| match item {
+        Item::Record(record) => {
+            whole += u64::from(record.read::<Longest>().unwrap().words == words)
+        }
+        Item::Lost(_) => {}
+    });
+    // Four of them, or three with what the ring takes for itself, have room.
+    assert!(drained.unwrap().records >= 3);
+    let account = attachment.account().unwrap();
+    assert_eq!((account.delivered, account.balances()), (whole, true));
 }
 
 #[test]
