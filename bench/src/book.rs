@@ -16,6 +16,34 @@ pub struct Beside {
     pub unit: &'static str,
 }
 
+/// Numbers that are read side by side.
+#[derive(Clone, Debug, Serialize)]
+pub struct Table {
+    /// What all of it is about, in a sentence.
+    pub about: String,
+    /// What stands in each column behind the first, with its unit.
+    pub columns: Vec<String>,
+    /// What each row is about, and a number for each column, if it has one.
+    pub rows: Vec<(String, Vec<Option<Spread>>)>,
+}
+
+impl Table {
+    /// With nothing in it.
+    pub fn new(about: impl Into<String>, columns: &[&str]) -> Self {
+        Self {
+            about: about.into(),
+            columns: columns.iter().map(|&column| column.to_owned()).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row: for each column what its rounds came to.
+    pub fn row(&mut self, who: impl Into<String>, columns: &[&[f64]]) {
+        let numbers = columns.iter().map(|rounds| Spread::of(rounds)).collect();
+        self.rows.push((who.into(), numbers));
+    }
+}
+
 /// What became of a promise in this run.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -32,6 +60,8 @@ pub struct Book {
     outcomes: BTreeMap<&'static str, Outcome>,
     beside: BTreeMap<&'static str, Vec<Beside>>,
     notes: BTreeMap<&'static str, Vec<String>>,
+    tables: BTreeMap<&'static str, Vec<Table>>,
+    pictures: BTreeMap<&'static str, String>,
 }
 
 impl Book {
@@ -80,6 +110,16 @@ impl Book {
         self.notes.entry(figure).or_default().push(what.into());
     }
 
+    /// Puts a table beside a figure.
+    pub fn table(&mut self, figure: &'static str, table: Table) {
+        self.tables.entry(figure).or_default().push(table);
+    }
+
+    /// Keeps a drawing (SVG), to be written beside the page under this name.
+    pub fn picture(&mut self, name: &'static str, drawing: String) {
+        self.pictures.insert(name, drawing);
+    }
+
     /// What became of a promise.
     pub fn outcome(&self, promise: &Promise) -> Outcome {
         let never = || Outcome::NotMeasured("not asked for".to_owned());
@@ -94,5 +134,16 @@ impl Book {
     /// The words beside it.
     pub fn notes_of(&self, figure: &str) -> &[String] {
         self.notes.get(figure).map_or(&[], Vec::as_slice)
+    }
+
+    /// The tables beside it.
+    pub fn tables_of(&self, figure: &str) -> &[Table] {
+        self.tables.get(figure).map_or(&[], Vec::as_slice)
+    }
+
+    /// The drawings, each with its name.
+    pub fn pictures(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pictures = self.pictures.iter();
+        pictures.map(|(name, drawing)| (*name, drawing.as_str()))
     }
 }

@@ -4,9 +4,11 @@ use crate::ground::{Ground, go_on, pin, until};
 use anyhow::{Context, Result, bail};
 use channel::sys::linux::Linux;
 use channel::{Account, Attachment, Item, Mask, Pace, Record};
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -27,6 +29,9 @@ pub struct Programs {
     /// The driver's object
     #[arg(long)]
     pub driver: PathBuf,
+    /// The object of the driver that only makes records
+    #[arg(long)]
+    pub channel_driver: PathBuf,
     /// Where the unpacked peers are
     #[arg(long)]
     pub peers: PathBuf,
@@ -182,6 +187,8 @@ pub struct Heard<S> {
     pub last_ns: u64,
     /// Both sides' books.
     pub account: Account,
+    /// What its thread took for it.
+    pub spent: Spent,
     /// What `each` made of them.
     pub state: S,
 }
@@ -224,7 +231,7 @@ fn read<S>(
     mut state: S,
     each: fn(&mut S, &Record<'_>),
 ) -> Result<Heard<S>> {
-    let mut last_ns = 0;
+    let (mut last_ns, before) = (0, Spent::by_this_thread()?);
     loop {
         let ending = stop.load(Ordering::Acquire);
         attachment.wait(Some(QUIET))?;
@@ -242,8 +249,37 @@ fn read<S>(
     Ok(Heard {
         last_ns,
         account: attachment.account()?,
+        spent: Spent::by_this_thread()?.since(before),
         state,
     })
+}
+
+/// What a thread took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Spent {
+    /// Nanoseconds of a processor.
+    pub processor_ns: u64,
+    /// How often it went to sleep, and was woken.
+    pub wakes: u64,
+}
+
+impl Spent {
+    /// So far.
+    pub fn by_this_thread() -> Result<Self> {
+        let usage = getrusage(UsageWho::RUSAGE_THREAD).context("the kernel counts no switches")?;
+        Ok(Self {
+            processor_ns: nanoseconds(ClockId::CLOCK_THREAD_CPUTIME_ID),
+            wakes: usage.voluntary_context_switches().unsigned_abs(),
+        })
+    }
+
+    /// Since then.
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            processor_ns: self.processor_ns - before.processor_ns,
+            wakes: self.wakes - before.wakes,
+        }
+    }
 }
 
 /// Now, on the clock of the records' stamps.

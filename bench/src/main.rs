@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod page;
 mod peers;
+mod plot;
 mod probe;
 mod promises;
 mod ruleset;
@@ -105,6 +106,11 @@ fn run(measure: &Measure) -> Result<()> {
     }
     std::fs::write(&measure.page, page::markdown(&book, &machine))
         .with_context(|| format!("can't write {}", measure.page.display()))?;
+    for (name, drawing) in book.pictures() {
+        let file = measure.page.with_file_name(name);
+        std::fs::write(&file, drawing)
+            .with_context(|| format!("can't write {}", file.display()))?;
+    }
     tell(measure, &book, &machine);
     Ok(())
 }

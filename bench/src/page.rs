@@ -1,6 +1,6 @@
 //! What was measured, as a page for people and as JSON for programs.
 
-use crate::book::{Beside, Book, Outcome};
+use crate::book::{Beside, Book, Outcome, Table};
 use crate::machine::Machine;
 use crate::promises::{PROMISES, Promise, Target, Verdict, figures};
 use crate::statistics::Spread;
@@ -25,7 +25,11 @@ pub fn json(book: &Book, machine: &Machine) -> Value {
         .map(|figure| {
             (
                 figure.to_owned(),
-                json!({ "numbers": book.beside_of(figure), "notes": book.notes_of(figure) }),
+                json!({
+                    "numbers": book.beside_of(figure),
+                    "notes": book.notes_of(figure),
+                    "tables": book.tables_of(figure),
+                }),
             )
         })
         .collect();
@@ -97,12 +101,16 @@ fn table(page: &mut String, book: &Book) {
 
 fn section(page: &mut String, book: &Book, figure: &str) {
     let (numbers, notes) = (book.beside_of(figure), book.notes_of(figure));
-    if numbers.is_empty() && notes.is_empty() {
+    let tables = book.tables_of(figure);
+    if numbers.is_empty() && notes.is_empty() && tables.is_empty() {
         return;
     }
     let _written = write!(page, "## {figure}\n\n");
     for note in notes {
         let _written = write!(page, "{note}\n\n");
+    }
+    for table in tables {
+        side_by_side(page, table);
     }
     if numbers.is_empty() {
         return;
@@ -116,6 +124,38 @@ fn section(page: &mut String, book: &Book, figure: &str) {
         let _written = writeln!(page, "| {who} | {median} | {low} | {high} | {unit} |");
     }
     page.push('\n');
+}
+
+fn side_by_side(page: &mut String, table: &Table) {
+    let Table {
+        about,
+        columns,
+        rows,
+    } = table;
+    let lines = " ---: |".repeat(columns.len());
+    let _written = write!(
+        page,
+        "{about}\n\n| | {} |\n| --- |{lines}\n",
+        columns.join(" | ")
+    );
+    for (who, numbers) in rows {
+        let cells: Vec<String> = numbers
+            .iter()
+            .map(|number| number.as_ref().map_or_else(|| "–".to_owned(), ranged))
+            .collect();
+        let _written = writeln!(page, "| {who} | {} |", cells.join(" | "));
+    }
+    page.push('\n');
+}
+
+/// The median, with the lowest and the highest where there was more than one round.
+fn ranged(spread: &Spread) -> String {
+    if spread.rounds > 1 && spread.low < spread.high {
+        let [median, low, high] = [spread.median, spread.low, spread.high].map(plain);
+        format!("{median} ({low}–{high})")
+    } else {
+        plain(spread.median)
+    }
 }
 
 /// What was measured, and whether it holds.
@@ -234,6 +274,19 @@ mod tests {
                 .collect()
         });
         assert_eq!(held.len(), 1);
+    }
+
+    #[test]
+    fn a_table_has_a_number_for_each_column_or_says_that_there_is_none() {
+        let mut table = Table::new("Side by side.", &["this, µs", "that, µs"]);
+        table.row("one", &[&[2.0, 1.0, 4.0], &[]]);
+        table.row("two", &[&[7.0], &[8.0, 8.0]]);
+        let mut book = Book::default();
+        book.table("channel", table);
+        let page = markdown(&book, &machine());
+        let expected = "## channel\n\nSide by side.\n\n| | this, µs | that, µs |\n| --- | ---: | ---: |\n\
+                        | one | 2 (1–4) | – |\n| two | 7 | 8 |\n\n";
+        assert!(page.contains(expected), "{page}");
     }
 
     #[test]

@@ -99,6 +99,12 @@ static LINUX_DRIVERS: [Foreign; 3] = [
         extension: "bpf.o",
     },
 ];
+/// What is measured with: nobody else needs it.
+static FIGURES_DRIVER: [Foreign; 1] = [Foreign {
+    folder: "bench/driver",
+    target: &BPF,
+    extension: "bpf.o",
+}];
 static WINDOWS_DRIVERS: [Foreign; 2] = [
     Foreign {
         folder: "sample/driver/windows",
@@ -151,6 +157,12 @@ pub fn build(what: What) -> Result<()> {
 pub fn ebpf_drivers() -> Result<()> {
     setup::ensure(&[Need::Ebpf])?;
     foreign(&LINUX_DRIVERS, &place::drivers())
+}
+
+/// The eBPF object that the figure `channel` is measured with, at `target/drivers`.
+pub fn figures_driver() -> Result<()> {
+    setup::ensure(&[Need::Ebpf])?;
+    foreign(&FIGURES_DRIVER, &place::drivers())
 }
 
 /// Everything for Windows: `target/drivers/*.sys`, `target/windows/*.exe`, and the channel for C in `target/c/windows`.
@@ -289,6 +301,7 @@ pub fn aim(cargo: &mut Command, target: &Target) {
 pub fn foreign_crates() -> impl Iterator<Item = &'static Foreign> {
     LINUX_DRIVERS
         .iter()
+        .chain(&FIGURES_DRIVER)
         .chain(&WINDOWS_DRIVERS)
         .chain(&STAND_INS)
         .chain(&PROMISES)

@@ -43,6 +43,7 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     setup::ensure(&[Need::Lab, Need::Figures])?;
     let peers = peers()?;
     build::ebpf_drivers()?;
+    build::figures_driver()?;
     let built = build::release(&["gatebell-service", "gatebell-bench"])?;
     let program = |name: &str| {
         let found = built
@@ -65,6 +66,8 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
         .arg("--driver")
         .arg(place::drivers().join("gatebell_firewall.bpf.o"));
     command
+        .arg("--channel-driver")
+        .arg(place::drivers().join("gatebell_figures.bpf.o"))
         .arg("--peers")
         .arg(peers)
         .arg("--page")

@@ -130,8 +130,11 @@ impl Need {
             ],
             // Its services are started by a bus that the test makes, and by no other.
             Self::ScreenReader => &["dbus-daemon", "at-spi2-core"],
-            // The last one is a library of opensnitch's, which is only unpacked, as nginx is (`peers.rs`).
+            // libbpf's own consumer of a ring is C. The last one is a library of opensnitch's, which is only unpacked, as nginx is
+            // (`peers.rs`).
             Self::Figures => &[
+                "gcc",
+                "libbpf-dev",
                 "iperf3",
                 "apache2-utils",
                 "forkstat",

@@ -1,5 +1,6 @@
 //! The figures, one file each.
 
+mod channel;
 mod guard;
 mod idle;
 mod latency;
@@ -39,6 +40,7 @@ pub fn measure(figure: &str, setting: &Setting<'_>, book: &mut Book) -> Result<(
         "through" => through::measure(setting, book),
         "storm" => storm::measure(setting, book),
         "latency" => latency::measure(setting, book),
+        "channel" => channel::measure(setting, book),
         "rules" => rules::measure(setting, book),
         "idle" => idle::measure(setting, book),
         // Names are checked on the command line.

@@ -83,7 +83,7 @@ pub struct Done {
 
 impl Done {
     /// So many, from then to now.
-    fn since(start: Instant, count: u64) -> Self {
+    pub fn since(start: Instant, count: u64) -> Self {
         let took = start.elapsed();
         Self {
             count,

@@ -1,9 +1,12 @@
 //! Those that are measured beside Gatebell.
 
+pub mod bare;
+pub mod handed;
 pub mod netlink;
 pub mod nflog;
 pub mod nfqueue;
 pub mod opensnitch;
+pub mod queue;
 
 use crate::ground::Ground;
 use anyhow::{Context, Result};
