@@ -23,7 +23,13 @@ pub fn not_editable(why: &NotEditable) -> String {
         NotEditable::NoText => text!("rules-no-text"),
         NotEditable::OnLease => text!("rules-on-lease"),
         NotEditable::ChangedByHand(file) => {
-            text!("rules-changed-by-hand", file = file.display().to_string())
+            let name = file.to_string_lossy();
+            let file_word = control::shell_word(&name).into_owned();
+            text!(
+                "rules-changed-by-hand",
+                file = name.into_owned(),
+                file_word = file_word
+            )
         }
         NotEditable::Failed(failed) => words(failed),
     }

@@ -83,17 +83,9 @@ const PROSE: [&str; 4] = ["and", "und", "may", "aufnehmen"];
 #[cfg(target_os = "linux")]
 #[test]
 fn each_command_and_option_that_a_message_names_is_there() {
-    let firewall = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let (mut named, mut wrong) = (0, Vec::new());
-    for file in [
-        "app", "cli", "control", "fetcher", "rules", "service", "view",
-    ]
-    .iter()
-    .flat_map(|part| ["src", "texts"].map(|below| firewall.join(part).join(below)))
-    .flat_map(|folder| files_below(&folder))
-    {
-        let text = std::fs::read_to_string(&file).unwrap();
-        for said in commands_named(&text) {
+    for (file, text) in sources_of_messages() {
+        for said in commands_named(&text, "gatebell ") {
             named += 1;
             if let Some(unknown) = unknown_word(&said) {
                 wrong.push(format!("{}: `{unknown}` in: {said}", file.display()));
@@ -104,6 +96,73 @@ fn each_command_and_option_that_a_message_names_is_there() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert_eq!(unknown_word("rules shout {name}").as_deref(), Some("shout"));
     assert_eq!(unknown_word("rules show --txt").as_deref(), Some("--txt"));
+}
+
+/// Programs that messages tell people to use.
+#[cfg(target_os = "linux")]
+const ADVISED: [&str; 7] = [
+    "gatebell ",
+    "sudo ",
+    "diff ",
+    "chown ",
+    "chmod ",
+    "systemctl ",
+    "journalctl ",
+];
+
+/// What may stand in an advised command as it is, beside what `control::shell_word` made.
+#[cfg(target_os = "linux")]
+const NUMBERS: [&str; 2] = ["{change}", "{number}"];
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_message_puts_into_a_command_is_a_word_to_the_shell() {
+    let (mut put, mut wrong) = (0, Vec::new());
+    for (file, text) in sources_of_messages() {
+        let named = ADVISED.iter().flat_map(|name| commands_named(&text, name));
+        for said in named {
+            for part in put_into(&said) {
+                put += 1;
+                let is_word = part.ends_with("_word}") || part.ends_with("_words}");
+                if !is_word && !NUMBERS.contains(&part.as_str()) {
+                    wrong.push(format!("{}: {part} in: {said}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(put > 10, "{put}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(put_into("diff - {0} { $file }"), ["{0}", "{file}"]);
+    assert_eq!(put_into("why --record '{{…}}'\\n{more}"), [""; 0]);
+}
+
+/// The names of what is put into a command: `{name}` in Rust, `{ $name }` in a catalogue of texts.
+#[cfg(target_os = "linux")]
+fn put_into(said: &str) -> Vec<String> {
+    // A sentence may follow in the next line; two braces stand for one that is printed.
+    let said = said.split("\\n").next().unwrap_or(said);
+    let said = said.replace("{{", "");
+    let behind = said.split('{').skip(1);
+    behind
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(name, _)| format!("{{{}}}", name.trim().trim_start_matches('$')))
+        .collect()
+}
+
+/// The files that the firewall's messages stand in, and what is in them.
+#[cfg(target_os = "linux")]
+fn sources_of_messages() -> impl Iterator<Item = (PathBuf, String)> {
+    let firewall = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    [
+        "app", "cli", "control", "fetcher", "rules", "service", "view",
+    ]
+    .iter()
+    .flat_map(|part| ["src", "texts"].map(|below| firewall.join(part).join(below)))
+    .flat_map(|folder| files_below(&folder))
+    .map(|file| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        (file, text)
+    })
 }
 
 /// The files of code and of texts below a folder.
@@ -125,9 +184,9 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What stands behind the program's name wherever it is named, to the end of what may belong to it.
+/// What stands behind a program's name wherever it is named, to the end of what may belong to it.
 #[cfg(target_os = "linux")]
-fn commands_named(text: &str) -> Vec<String> {
+fn commands_named(text: &str, program: &str) -> Vec<String> {
     // A string of Rust's that goes on in the next line.
     let lines: Vec<_> = text.split("\\\n").collect();
     let whole = lines
@@ -135,7 +194,7 @@ fn commands_named(text: &str) -> Vec<String> {
         .map(|line| line.trim_start())
         .collect::<String>();
     whole
-        .split("gatebell ")
+        .split(program)
         .skip(1)
         .filter_map(|rest| {
             // Two blanks stand between the columns of an example.

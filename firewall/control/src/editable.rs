@@ -81,9 +81,10 @@ impl std::fmt::Display for NotEditable {
             ),
             Self::ChangedByHand(file) => write!(
                 f,
-                "{0} was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text \
-                 | diff - {0}`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it",
-                file.display()
+                "{} was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text \
+                 | diff - {}`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it",
+                file.display(),
+                crate::shell_word(&file.to_string_lossy())
             ),
             Self::Failed(failed) => failed.fmt(f),
         }

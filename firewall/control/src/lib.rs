@@ -14,6 +14,7 @@ mod editable;
 mod fallback;
 mod names;
 mod places;
+mod shell;
 
 pub use answers::{
     Account, Accounts, AddressName, AddressNames, Applied, ChangeNote, Counted, Device, Forgotten,
@@ -32,6 +33,7 @@ pub use fallback::{FALLBACK_FILE, FALLBACK_TABLE, Fallback};
 pub use names::ServiceNames;
 pub use names::{Names, NoNames, RuleName};
 pub use places::{DEVICE, GROUP, PINS, SOCKET, STATE, root_socket};
+pub use shell::shell_word;
 
 /// The interface's name.
 pub const INTERFACE: &str = "org.gatebell.Firewall";

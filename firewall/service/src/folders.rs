@@ -32,10 +32,11 @@ pub fn check(folder: &Path) -> Result<()> {
             bail!("{} is no folder", at.display());
         }
         if let Some(wrong) = wrong(&about, n == 0) {
+            let (name, at) = (at.display(), at.to_string_lossy());
+            let at_word = control::shell_word(&at);
             bail!(
-                "{} {wrong}, so that what is in {} can't be believed: `chown root:root {0}` and `chmod go-w {0}` after a look \
-                 at what is there, or name another folder",
-                at.display(),
+                "{name} {wrong}, so that what is in {} can't be believed: `chown root:root {at_word}` and `chmod go-w {at_word}` \
+                 after a look at what is there, or name another folder",
                 folder.display()
             );
         }

@@ -247,6 +247,7 @@ pub fn wanted(followed: &[Followed], asked: &BTreeMap<String, u64>) -> Option<St
 fn described(followed: &Followed, state: &ListState, now: u64) -> SubscribedList {
     let Followed { set, list } = followed;
     let shown = list.shown();
+    let set_word = control::shell_word(set);
     let refused = state.refused.as_ref().map(|why| {
         let stays = if state.has_copy {
             "the last good one stays"
@@ -255,7 +256,7 @@ fn described(followed: &Followed, state: &ListState, now: u64) -> SubscribedList
         };
         format!(
             "the list of the set `{set}` that was fetched from {shown} is not taken: {why}; {stays}, until another one comes or \
-             `gatebell set refresh {set} --take` takes it as it is"
+             `gatebell set refresh {set_word} --take` takes it as it is"
         )
     });
     let age = state.fetched.map(|fetched| now.saturating_sub(fetched));

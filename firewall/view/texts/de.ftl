@@ -438,7 +438,7 @@ failed-misfit = gatebelld antwortet { $what }; bitte dieselbe Version von gatebe
 rules-no-text = Der Dienst hat die Regeln im Kernel vorgefunden und ihren Text nicht; bitte eine Regeldatei anwenden: gatebell rules apply DATEI
 rules-on-lease = Es gelten Regeln auf Probe; es wurde nichts geändert: bitte sie zuerst behalten oder zurücknehmen, `gatebell rules confirm` oder `gatebell rules revert`
 rules-unreadable = Dieses Fenster kann die geltenden Regeln nicht lesen; vielleicht ist es von einer anderen Version als der Dienst: bitte dieselbe installieren.
-rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; an den geltenden Regeln wurde nichts geändert: bitte nachsehen, was anders ist, `gatebell rules show --text | diff - { $file }`, und die Datei dann in Kraft setzen, `sudo systemctl reload gatebell`, oder die Änderung wieder herausnehmen
+rules-changed-by-hand = { $file } wurde geändert und gilt so noch nicht; an den geltenden Regeln wurde nichts geändert: bitte nachsehen, was anders ist, `gatebell rules show --text | diff - { $file_word }`, und die Datei dann in Kraft setzen, `sudo systemctl reload gatebell`, oder die Änderung wieder herausnehmen
 
 ## Karte, Benachrichtigung und Symbolleiste
 
@@ -629,7 +629,7 @@ sets-hour = für eine Stunde
 sets-day = für einen Tag
 sets-always = bis sie entfernt wird
 sets-none = { $file } enthält keine Mengen. Eine Menge sind Adressen unter einem Namen: dort aufgeschrieben, in einer eigenen Datei wie einer Sperrliste, oder durch ihre Namen bekannt: [[set]] mit id und addresses, file oder names; Regeln fragen nach ihr mit "@id".
-sets-many = { $joined } wurden aufgenommen; hier stehen die letzten { $shown }, alle nennt: gatebell set list { $set }
+sets-many = { $joined } wurden aufgenommen; hier stehen die letzten { $shown }, alle nennt: gatebell set list { $set_word }
 sets-address = Adresse
 sets-join = Aufnehmen
 sets-title = { $set }: { $count ->

@@ -442,7 +442,7 @@ failed-misfit = gatebelld answers { $what }; install the same release of gatebel
 rules-no-text = the service found the rules in the kernel and has no text of them; apply a rule file: gatebell rules apply FILE
 rules-on-lease = rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or `gatebell rules revert`
 rules-unreadable = This window can't read the rules in force; it may be of another release than the service: install the same.
-rules-changed-by-hand = { $file } was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text | diff - { $file }`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it
+rules-changed-by-hand = { $file } was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text | diff - { $file_word }`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it
 
 ## The card, the notification and the tray
 
@@ -627,7 +627,7 @@ sets-hour = for an hour
 sets-day = for a day
 sets-always = until it is removed
 sets-none = { $file } has no sets. A set is addresses under one name, written there, in a file of theirs such as a block list, or known by their names: [[set]] with id and addresses, file or names; rules ask for it as "@id".
-sets-many = { $joined } have joined it; the last { $shown } are shown here, all of them by: gatebell set list { $set }
+sets-many = { $joined } have joined it; the last { $shown } are shown here, all of them by: gatebell set list { $set_word }
 sets-address = Address
 sets-join = Have it join
 sets-title = { $set }: { $count ->

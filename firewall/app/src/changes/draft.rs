@@ -107,17 +107,8 @@ fn command(keys: &[(&str, String)], place: &Place) -> Option<String> {
     Some(words.join(" "))
 }
 
-/// A word as a shell takes it; none if it has in it what is neither typed nor seen.
+/// A word as a shell takes it; none if it has in it what is not seen, or what TOML writes otherwise than a shell.
 pub(super) fn quoted(word: &str) -> Option<String> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
-    if word
-        .chars()
-        .any(|c| c == '\\' || c == '\'' || c.is_control())
-    {
-        None
-    } else if word.chars().all(plain) {
-        Some(word.to_owned())
-    } else {
-        Some(format!("'{word}'"))
-    }
+    let is_plain = !word.chars().any(|c| c == '\\' || c.is_control());
+    is_plain.then(|| control::shell_word(word).into_owned())
 }

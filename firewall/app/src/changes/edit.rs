@@ -134,13 +134,16 @@ pub(super) fn edited(
         (Ok(_), Err(NotJudged::TooLarge(why))) => return Err(why),
     };
     let command = quoted(id).filter(|_| *kind != EditKind::Rewrite);
-    let command = command.and_then(|id| {
-        let place = match made.place {
+    let command = command.and_then(|id_word| {
+        let place_words = match made.place {
             Some(Place::Before(other)) => format!(" --before {}", quoted(&other)?),
             Some(Place::After(other)) => format!(" --after {}", quoted(&other)?),
             _ => String::new(),
         };
-        Some(format!("sudo gatebell rules {} {id}{place}", verb(*kind)))
+        let verb_word = verb(*kind);
+        Some(format!(
+            "sudo gatebell rules {verb_word} {id_word}{place_words}"
+        ))
     });
     Ok(EditDraft {
         lines: difference(&file.text, &text),

@@ -189,12 +189,15 @@ fn forget(service: &mut dyn Service, which: &Forgotten) -> Outcome {
         Ok(0) => Outcome::Done(text!("answers-none-held")),
         Ok(many) => Outcome::Done(text!("answers-taken-back", count = many)),
         Err(failure) => {
-            let those = match which {
+            let those_words = match which {
                 Forgotten::Those(ids) => Some(ids.join(" ")),
-                Forgotten::Program(path) => quoted(path).map(|path| format!("--program {path}")),
+                Forgotten::Program(path) => {
+                    quoted(path).map(|path_word| format!("--program {path_word}"))
+                }
                 Forgotten::All => Some("--all".to_owned()),
             };
-            let command = those.map(|those| format!("sudo gatebell answers forget {those}"));
+            let command = those_words
+                .map(|those_words| format!("sudo gatebell answers forget {those_words}"));
             failure.refused(command, None)
         }
     }
@@ -216,10 +219,12 @@ fn join(service: &mut dyn Service, joining: &Joining) -> Outcome {
             Outcome::Done(words)
         }
         Err(failure) => {
-            let lasts = time.map_or_else(String::new, |time| format!(" --for {}s", time.as_secs()));
+            let lasts_words =
+                time.map_or_else(String::new, |time| format!(" --for {}s", time.as_secs()));
             let words = quoted(set).zip(quoted(address));
-            let command =
-                words.map(|(set, address)| format!("sudo gatebell set add {set} {address}{lasts}"));
+            let command = words.map(|(set_word, address_word)| {
+                format!("sudo gatebell set add {set_word} {address_word}{lasts_words}")
+            });
             failure.refused(command, None)
         }
     }
@@ -231,8 +236,9 @@ fn leave(service: &mut dyn Service, set: &str, address: &str) -> Outcome {
         Ok(true) => Outcome::Done(text!("set-stays", address = address, set = set)),
         Err(failure) => {
             let words = quoted(set).zip(quoted(address));
-            let command =
-                words.map(|(set, address)| format!("sudo gatebell set remove {set} {address}"));
+            let command = words.map(|(set_word, address_word)| {
+                format!("sudo gatebell set remove {set_word} {address_word}")
+            });
             failure.refused(command, None)
         }
     }
@@ -339,16 +345,18 @@ pub(super) fn undo(service: &mut dyn Service, made: Made) -> Outcome {
             Ok(Applied { generation, .. }) => return made.taken_back(generation),
             Err(Failure::Replaced) => {}
             Err(failure) => {
-                let id = quoted(&made.id);
+                let id_word = quoted(&made.id);
                 let command = match (undoes, made.reverse) {
                     (Some(number), _) => Some(format!("sudo gatebell rules undo {number}")),
                     (None, Reverse::Enable(true)) => {
-                        id.map(|id| format!("sudo gatebell rules enable {id}"))
+                        id_word.map(|id_word| format!("sudo gatebell rules enable {id_word}"))
                     }
                     (None, Reverse::Enable(false)) => {
-                        id.map(|id| format!("sudo gatebell rules disable {id}"))
+                        id_word.map(|id_word| format!("sudo gatebell rules disable {id_word}"))
                     }
-                    (None, _) => id.map(|id| format!("sudo gatebell rules remove {id}")),
+                    (None, _) => {
+                        id_word.map(|id_word| format!("sudo gatebell rules remove {id_word}"))
+                    }
                 };
                 return failure.refused(command, Some(made));
             }

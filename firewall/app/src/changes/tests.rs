@@ -311,5 +311,6 @@ fn who_may_not_is_told_the_command_that_root_types() {
         "sudo gatebell rules add allow --id allow-telnet-tcp-23-from-10-0-0-1 --direction in --protocol tcp --source 10.0.0.1 \
          --ports 23 --program /usr/bin/telnet --before no-telnet"
     );
-    assert_eq!(quoted("a'; rm -rf /"), None);
+    assert_eq!(quoted("a'; rm -rf /").unwrap(), "\"a'; rm -rf /\"");
+    assert_eq!(quoted("a\\b"), None);
 }

@@ -108,8 +108,9 @@ pub fn check_names(
         match what {
             What::Rule(id) if !rules.rules.iter().any(|rule| rule.id == *id) => {
                 let name = &rules.name;
+                let name_word = control::shell_word(name);
                 return Err(Error::Expectation(format!(
-                    "{name} has no rule `{id}`; `gatebell rules show {name}` lists them"
+                    "{name} has no rule `{id}`; `gatebell rules show {name_word}` lists them"
                 )));
             }
             What::Total((CHANGED, _)) if !against => {

@@ -37,8 +37,9 @@ impl Taken {
             }
             Self::Nothing => format!("Nothing changes: {name} is so already."),
             Self::Written(change) => {
+                let name_word = control::shell_word(&name);
                 format!(
-                    "{name} is changed; `gatebell rules undo {change} --file {name}` takes that back."
+                    "{name} is changed; `gatebell rules undo {change} --file {name_word}` takes that back."
                 )
             }
             #[cfg(target_os = "linux")]

@@ -204,10 +204,11 @@ fn cut_off(client: &mut Client, network: &OwnNetwork) -> Vec<Finding> {
 
 fn warn(new: impl Iterator<Item = Finding>, set: &str) {
     let warning = style::WARNING;
+    let set_word = control::shell_word(set);
     for found in new {
         let found = clean(&found.to_string());
         say(format_args!(
-            "{warning}warning:{warning:#} {found}; `gatebell set remove {set}` with that address takes it out"
+            "{warning}warning:{warning:#} {found}; `gatebell set remove {set_word}` with that address takes it out"
         ));
     }
 }

@@ -368,10 +368,11 @@ impl Firewall {
         let replaced = self.rule_file.replace(&self.config.rules, text, change);
         let replaced = replaced.map_err(|cause| {
             let file = self.config.rule_file();
+            let file_word = control::shell_word(&file);
             let then = if self.rule_file.is_unwritten() {
                 format!(
                     "make it writable or make room, then `sudo systemctl reload gatebell` writes them; to have those of the file \
-                     instead: sudo gatebell rules apply {file}"
+                     instead: sudo gatebell rules apply {file_word}"
                 )
             } else {
                 "put that right and apply the rules again".to_owned()

@@ -160,7 +160,7 @@ impl Sets {
                 "sets-many",
                 joined = joined,
                 shown = SHOWN,
-                set = &set.id
+                set_word = control::shell_word(&set.id).into_owned()
             ));
         }
         if joined > 0 {
