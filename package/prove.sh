@@ -57,16 +57,19 @@ first() {
     check "before: the port that will be refused answers (IPv4)" answers $inside $refused
     check "before: the port that will be refused answers (IPv6)" answers $inside6 $refused
     it_protects_the_machine_that_it_is_installed_on
+    its_parts_may_do_no_more_than_they_need
     a_device_that_appears_later_is_protected
     a_killed_service_lets_nothing_through
     an_upgrade_lets_nothing_through
     systemd_reloads_it
     lists_are_fetched_by_who_may_do_nothing_else
     rules_are_confirmed_and_others_on_a_lease
+    nothing "what was denied of what it needs" denied_to_us
 }
 second() {
     after_a_reboot_the_confirmed_rules_protect_it
     what_recover_takes_out_stays_out
+    nothing "what was denied of what it needs" denied_to_us
     a_purge_leaves_nothing
 }
 
@@ -115,6 +118,52 @@ reported() {
     grep -q "\"destination_port\":$refused\b" $state/watched || return 1
     ok "gatebell watch --json: $(grep -m 1 "\"destination_port\":$refused\b" $state/watched)"
 }
+
+# AppArmor's profiles. What is tried is tried by this shell's own commands, in a process that goes under a profile as it runs: nothing of
+# what it tries is left to another program, which could not even be started there.
+its_parts_may_do_no_more_than_they_need() {
+    check "the service runs under its profile" under gatebelld "$(process)"
+    check "… and who answers what is rejected under another" under gatebell-reject "$(main_process "$(answerer)")"
+    check "… and who fetches lists is to run under a third" runs_under gatebell-lists gatebell-lists
+    may gatebelld "write where it has its state" ': >/run/gatebell/probe'
+    may gatebelld "read what rules may name" 'read -r line </etc/passwd'
+    may_not gatebelld "write elsewhere" ': >>/etc/passwd'
+    may_not gatebelld "make a file elsewhere" ': >/etc/probe'
+    may_not gatebelld "run a shell" 'exec /bin/sh -c true'
+    may_not gatebelld "speak to the network" ': </dev/tcp/127.0.0.1/22'
+    may_not gatebelld "read passwords" 'read -r line </etc/shadow'
+    may_not gatebelld "read what others have in memory" ': </proc/1/mem'
+    may_not gatebelld "signal what is not its own" "kill -0 $server"
+    may gatebell-lists "speak to the network" ': </dev/tcp/127.0.0.1/22'
+    may_not gatebell-lists "read rules" 'read -r line </etc/gatebell/rules.toml'
+    may_not gatebell-lists "write elsewhere" ': >/run/gatebell/probe'
+    may_not gatebell-lists "run a shell" 'exec /bin/sh -c true'
+    may_not gatebell-reject "connect" ': </dev/tcp/127.0.0.1/22'
+    may_not gatebell-reject "read files" 'read -r line </etc/passwd'
+    may_not gatebell-reject "write files" ': >/run/gatebell/probe'
+    may_not gatebell-reject "run a shell" 'exec /bin/sh -c true'
+    rm -f /run/gatebell/probe /etc/probe
+}
+main_process() { systemctl show --value -p MainPID "$1"; }
+under() { [ "$(cat "/proc/$2/attr/current")" = "$1 (enforce)" ]; }
+# Its unit names the profile, and the kernel has it.
+runs_under() {
+    [ "$(systemctl show --value -p AppArmorProfile "$2")" = "-$1" ] && grep -qx "$1 (enforce)" $loaded
+}
+profile=/etc/apparmor.d/gatebell loaded=/sys/kernel/security/apparmor/profiles
+may() { check "$1 may $2" within_profile "$1" "$3"; }
+may_not() { check "$1 may not $2" refused_within_profile "$1" "$3"; }
+# Who could not even go under the profile has shown nothing, nor has what fails without it.
+within_profile() { # within_profile PROFILE COMMANDS
+    bash -c 'printf "changeprofile %s" "$0" >/proc/self/attr/current || exit 99; eval "$1"' "$1" "$2" 2>/dev/null
+}
+refused_within_profile() {
+    local code; bash -c "$2" 2>/dev/null || return 1
+    within_profile "$1" "$2"; code=$?
+    [ $code != 0 ] && [ $code != 99 ]
+}
+# What this boot's kernel has denied to what is under our profiles, but to the shells above.
+denied_to_us() { dmesg | grep 'apparmor="DENIED"' | grep 'profile="gatebell' | grep -v 'comm="bash"'; }
 
 lists_are_fetched_by_who_may_do_nothing_else() {
     printf '[[set]]\nid = "fetched"\nurl = "https://127.0.0.1:9/list"\n[[rule]]\nid = "none"\naction = "block"\nsource = "@fetched"\n' |
@@ -181,6 +230,7 @@ allowing() { # allowing ID PORT: the machine's rules and one more
 after_a_reboot_the_confirmed_rules_protect_it() {
     check "after the reboot: the service is active" active
     check "… and was so before the network" started_before_network
+    check "… and runs under its profile" under gatebelld "$(process)"
     check "… with the rules as confirmed" answers $inside $confirmed
     protected
 }
@@ -198,8 +248,11 @@ what_recover_takes_out_stays_out() {
     sleep 3
     refute "… which systemd does not start again" active
     check "… and nothing is filtered" answers $inside $refused
-    check "it can be started again" systemctl start gatebell
+    apparmor_parser --remove $profile
+    check "it can be started again, also where its profile is not loaded" systemctl start gatebell
+    check "… unconfined then" [ "$(cat "/proc/$(process)/attr/current")" = unconfined ]
     refute "… and refuses what it refused" leaks $inside $refused
+    apparmor_parser --replace $profile
 }
 
 a_purge_leaves_nothing() {
@@ -208,6 +261,7 @@ a_purge_leaves_nothing() {
     check "the refused port answers again (IPv4)" answers $inside $refused
     check "the refused port answers again (IPv6)" answers $inside6 $refused
     nothing_of_ours_is_left
+    nothing "the profiles" grep gatebell $loaded
 }
 
 # --- Which boot is it? ------------------------------------------------------------------------------------------------

@@ -109,6 +109,11 @@ const SERVICE: Package = Package {
             0o644,
         ),
         Item(
+            From::Clone("package/gatebell/apparmor"),
+            "etc/apparmor.d/gatebell",
+            0o644,
+        ),
+        Item(
             From::Clone("package/gatebell/lintian-overrides"),
             "usr/share/lintian/overrides/gatebell",
             0o644,

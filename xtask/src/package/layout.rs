@@ -171,6 +171,10 @@ impl Layout<'_> {
             .replace("@DEPENDS@", depends);
         fs::write(to.join("control"), control)?;
         fs::write(to.join("md5sums"), sums)?;
+        let settings = settings(self.package.items);
+        if !settings.is_empty() {
+            fs::write(to.join("conffiles"), settings)?;
+        }
         for name in SCRIPTS.iter().filter(|name| from.join(name).is_file()) {
             fs::copy(from.join(name), to.join(name))?;
             set_mode(&to.join(name), 0o755)?;
@@ -259,12 +263,27 @@ fn paragraphs(text: &str) -> String {
         .join("\n")
 }
 
-/// What dpkg compares installed files with.
+/// Where files lie that people change: dpkg keeps what they wrote when it upgrades.
+const SETTINGS: &str = "etc/";
+
+/// Those of a package, as dpkg wants to be told of them.
+fn settings(items: &[Item]) -> String {
+    let places = items.iter().map(|Item(_, to, _)| *to);
+    places
+        .filter(|to| to.starts_with(SETTINGS))
+        .map(|to| format!("/{to}\n"))
+        .collect()
+}
+
+/// What dpkg compares installed files with. Of those that people change it remembers that by itself.
 fn sums(folder: &Path) -> Result<String> {
     let mut command = Command::new("md5sum");
     command.current_dir(folder).arg("--");
     for file in walk(folder)?.iter().filter(|path| path.is_file()) {
-        command.arg(file.strip_prefix(folder)?);
+        let file = file.strip_prefix(folder)?;
+        if !file.starts_with(SETTINGS) {
+            command.arg(file);
+        }
     }
     output(&mut command)
 }
@@ -381,6 +400,25 @@ mod tests {
         fs::remove_dir_all(&folder)?;
         assert!(!one.is_empty());
         assert_eq!(one, two);
+        Ok(())
+    }
+
+    #[test]
+    fn what_people_change_is_kept_by_dpkg_and_has_no_sum() -> Result<()> {
+        let of = |to| Item(From::Driver, to, 0o644);
+        let items = [of("usr/bin/x"), of("etc/x/y"), of("etc/z")];
+        assert_eq!(settings(&items), "/etc/x/y\n/etc/z\n");
+        let folder = std::env::temp_dir().join(format!("gatebell-settings-{}", std::process::id()));
+        for name in ["usr/bin", "etc/x"] {
+            fs::create_dir_all(folder.join(name))?;
+        }
+        for Item(_, to, _) in items {
+            fs::write(folder.join(to), to)?;
+        }
+        let sums = sums(&folder)?;
+        fs::remove_dir_all(&folder)?;
+        assert!(sums.ends_with("  usr/bin/x\n"), "{sums}");
+        assert_eq!(sums.lines().count(), 1, "{sums}");
         Ok(())
     }
 
