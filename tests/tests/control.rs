@@ -16,6 +16,8 @@ mod person;
 mod rules;
 #[path = "control/sets.rs"]
 mod sets;
+#[path = "control/threads.rs"]
+mod threads;
 mod zone;
 
 use gatebell_tests::PATIENCE;

@@ -1,21 +1,31 @@
 //! What a thread of ours gives up before it deals with what is foreign.
 
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, clear_ambient_capability_set, set_capabilities, set_no_new_privs,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities,
+    set_no_new_privs,
 };
 use std::io;
 
 /// Takes every capability from this thread and from all that it starts: what has none may not get any by being started.
 pub fn give_up() -> io::Result<()> {
+    keep(CapabilitySet::empty())
+}
+
+/// The same, but for the right to read whatever there is, where the service has it.
+pub fn give_up_all_but_reading() -> io::Result<()> {
+    keep(CapabilitySet::DAC_READ_SEARCH)
+}
+
+fn keep(wanted: CapabilitySet) -> io::Result<()> {
     set_no_new_privs(true)?;
     clear_ambient_capability_set()?;
-    let none = CapabilitySet::empty();
+    let kept = capabilities(None)?.permitted & wanted;
     set_capabilities(
         None,
         CapabilitySets {
-            effective: none,
-            permitted: none,
-            inheritable: none,
+            effective: kept,
+            permitted: kept,
+            inheritable: CapabilitySet::empty(),
         },
     )?;
     Ok(())

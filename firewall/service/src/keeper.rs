@@ -4,6 +4,7 @@
 //! Rule that holds here: what could not be written stays handed in, is tried again, and is trouble until it is written or something
 //! newer takes its place. What else is written meanwhile says nothing about it.
 
+use crate::capabilities;
 use crate::folders;
 use crate::last_good::{self, LastGood};
 use crate::state::replace;
@@ -152,6 +153,12 @@ impl Drop for Keeper {
 }
 
 fn write_all(folder: &Path, work: &Receiver<Job>, trouble: &Trouble, again: Duration) {
+    if let Err(cause) = capabilities::give_up() {
+        trouble.stands([format!(
+            "nothing is kept for the next start: giving up capabilities: {cause}; restart the service"
+        )]);
+        return;
+    }
     let mut unwritten: Vec<Job> = Vec::new();
     loop {
         let next = if unwritten.is_empty() {

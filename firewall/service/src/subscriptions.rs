@@ -12,6 +12,7 @@
 mod fetched;
 mod reader;
 
+use crate::capabilities;
 use crate::foreign_folder::FileState;
 use crate::keeper::Keeper;
 use control::SubscribedList;
@@ -131,13 +132,14 @@ impl Subscriptions {
             let theirs = shared.clone();
             let thread = std::thread::Builder::new()
                 .name("lists".to_owned())
-                .spawn(move || reader.run(&theirs))?;
+                .spawn(move || match capabilities::give_up_all_but_reading() {
+                    Ok(()) => reader.run(&theirs),
+                    Err(cause) => theirs.lock().broken = Some(broken(&cause)),
+                })?;
             Ok((waker, thread))
         });
         if let Err(cause) = &started {
-            let said =
-                format!("lists that are fetched are not taken: {cause}; restart the service");
-            shared.lock().broken = Some(said);
+            shared.lock().broken = Some(broken(cause));
         }
         let (waker, thread) = started.ok().unzip();
         Self {
@@ -289,6 +291,10 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn broken(cause: &std::io::Error) -> String {
+    format!("lists that are fetched are not taken: {cause}; restart the service")
 }
 
 fn now() -> u64 {

@@ -5,6 +5,7 @@
 //! - A thread that asks waits for a while, and goes on without an answer. What is late by then nobody else waits for either.
 //! - What comes late is known when it is asked for again.
 
+use crate::capabilities;
 use nix::unistd::{Uid, User};
 use rules::{Resolver as _, SystemResolver};
 use std::collections::{HashMap, HashSet};
@@ -143,6 +144,11 @@ impl UserNames {
 }
 
 fn answer(asked: &Receiver<Asked>, tell: &Shared, find: &impl Fn(&Asked) -> Said) {
+    // The name service has libraries of others' in this process.
+    if let Err(cause) = capabilities::give_up() {
+        error!("users are known by their numbers alone: giving up capabilities: {cause}");
+        return;
+    }
     for asked in asked {
         let said = find(&asked);
         let mut state = tell.state();

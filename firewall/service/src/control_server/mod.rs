@@ -8,6 +8,7 @@
 //! reading and writing texts holds up neither records nor devices; what is asked is done by the main loop.
 //!
 //! Rules that hold here:
+//! - The thread has no capabilities: it parses what others say. What takes a right the main loop does, or who asks polkit.
 //! - Who is connected, the kernel says. Root may change things, others may ask; who else may change things, polkit says.
 //! - Every message, every answer that waits and every user's share is bounded; nobody waits for somebody else's slowness.
 //! - A request is untrusted: what is not understood gets varlink's own error, what is no message at all is hung up on.
@@ -27,6 +28,7 @@ mod quota;
 mod server;
 mod socket;
 
+use crate::capabilities;
 use crate::firewall::Mailbox;
 use crate::recorder::HistoryReader;
 use channel::sys::linux::Closer;
@@ -35,6 +37,7 @@ use server::Server;
 use std::io;
 use std::path::Path;
 use std::thread::JoinHandle;
+use tracing::error;
 
 /// The open control socket. Dropped, it hangs up on everybody and takes the socket away.
 pub struct Control {
@@ -69,7 +72,12 @@ impl Control {
         let server = Server::open(path, heartbeat, polkit, answer, closer)?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
-            .spawn(move || server.run())?;
+            .spawn(move || match capabilities::give_up() {
+                Ok(()) => server.run(),
+                Err(cause) => {
+                    error!("nobody is heard at the control socket: giving up capabilities: {cause}")
+                }
+            })?;
         Ok(Self {
             thread: Some(thread),
             handle: Some(handle),

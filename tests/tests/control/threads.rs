@@ -1,0 +1,46 @@
+//! What each of the service's threads may do.
+
+use crate::person::Person;
+use crate::zone::probe::wait_until;
+use crate::zone::{Protected, RULES};
+use std::collections::BTreeMap;
+use std::fs;
+
+/// CAP_DAC_READ_SEARCH, as `/proc` writes it.
+const READS_ANYTHING: u64 = 1 << 2;
+/// What deals with what others say, and the rights that it takes.
+const DEAL_WITH_OTHERS: [(&str, u64); 8] = [
+    ("control", 0),
+    ("history", 0),
+    ("history reader", 0),
+    ("keeper", 0),
+    ("lists", READS_ANYTHING),
+    ("names", 0),
+    ("program files", 0),
+    ("user names", 0),
+];
+
+/// The capabilities that each thread of a process has, and whether it may get more, by the thread's name.
+fn threads(process: u32) -> BTreeMap<String, (u64, bool)> {
+    let found = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let of = |folder: fs::DirEntry| {
+        let name = fs::read_to_string(folder.path().join("comm")).ok()?;
+        let status = fs::read_to_string(folder.path().join("status")).ok()?;
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let capabilities = u64::from_str_radix(field("CapPrm:\t")?, 16).ok()?;
+        let is_final = field("NoNewPrivs:\t")? == "1";
+        Some((name.trim_end().to_owned(), (capabilities, is_final)))
+    };
+    found.flatten().filter_map(of).collect()
+}
+
+#[test]
+fn what_deals_with_others_has_no_more_capabilities_than_it_needs() {
+    let zone = Protected::with_options(RULES, &["--history-days", "30"]);
+    // A change is told of with who made it.
+    Person::root(&zone).run(&["rules", "revert"]);
+    let process = zone.service.process.id();
+    for (name, needed) in DEAL_WITH_OTHERS {
+        wait_until(name, || threads(process).get(name) == Some(&(needed, true)));
+    }
+}
