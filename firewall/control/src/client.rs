@@ -211,17 +211,32 @@ impl Client {
         self.ask("GetAddressNames", json!({ "since": since }), "names")
     }
 
-    /// A page of what was kept, of records since this time (seconds since 1970) and behind this row.
-    pub fn history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, Failed> {
-        let parameters = json!({ "since": since, "after": after });
+    /// A page of what was kept, of records since this time (seconds since 1970) and behind this row; of a program's, if one is given,
+    /// and of others of its name.
+    pub fn history_page(
+        &mut self,
+        since: u64,
+        after: u64,
+        program: Option<&str>,
+    ) -> Result<HistoryPage, Failed> {
+        let mut parameters = json!({ "since": since, "after": after });
+        // A service of the release before knows no more.
+        if let Some(program) = program {
+            parameters["program"] = json!(program);
+        }
         self.ask("GetHistory", parameters, "history")
     }
 
     /// The same, asked for again while the service's disk is slow.
-    fn patient_history_page(&mut self, since: u64, after: u64) -> Result<HistoryPage, Failed> {
+    fn patient_history_page(
+        &mut self,
+        since: u64,
+        after: u64,
+        program: Option<&str>,
+    ) -> Result<HistoryPage, Failed> {
         let end = Instant::now() + HISTORY_PATIENCE;
         loop {
-            match self.history_page(since, after) {
+            match self.history_page(since, after, program) {
                 Err(Failed::Refused { message, .. })
                     if message == HISTORY_READS && Instant::now() < end =>
                 {
@@ -234,14 +249,19 @@ impl Client {
 
     /// All that was kept since this time; for others than root, of what their own programs did.
     pub fn history(&mut self, since: u64) -> Result<Vec<HistoryRow>, Failed> {
-        let Kept { rows, .. } = self.latest_history(since, usize::MAX)?;
+        let Kept { rows, .. } = self.latest_history(since, usize::MAX, None)?;
         Ok(rows)
     }
 
-    /// The same, but of more rows than so many those that were begun last.
-    pub fn latest_history(&mut self, since: u64, most: usize) -> Result<Kept, Failed> {
+    /// The same, but of more rows than so many those that were begun last; of a program's, if one is given, and of others of its name.
+    pub fn latest_history(
+        &mut self,
+        since: u64,
+        most: usize,
+        program: Option<&str>,
+    ) -> Result<Kept, Failed> {
         for _ in 0..HISTORY_TRIES {
-            if let Some(kept) = self.whole_history(since, most)? {
+            if let Some(kept) = self.whole_history(since, most, program)? {
                 return Ok(kept);
             }
         }
@@ -251,10 +271,15 @@ impl Client {
     }
 
     /// None: rows were put together meanwhile.
-    fn whole_history(&mut self, since: u64, most: usize) -> Result<Option<Kept>, Failed> {
+    fn whole_history(
+        &mut self,
+        since: u64,
+        most: usize,
+        program: Option<&str>,
+    ) -> Result<Option<Kept>, Failed> {
         let (mut kept, mut after, mut turn) = (Kept::default(), 0, None);
         loop {
-            let page = self.patient_history_page(since, after)?;
+            let page = self.patient_history_page(since, after, program)?;
             if *turn.get_or_insert(page.turn) != page.turn {
                 return Ok(None);
             }

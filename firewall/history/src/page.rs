@@ -14,9 +14,35 @@ const MOST: usize = 1000;
 /// A page ends where its texts are longer than this.
 const LONGEST: usize = 256 << 10;
 const PATIENCE: Duration = Duration::from_millis(500);
+/// So many rows are new enough at most where it is looked up first which of them was begun first: of more a page is full soon.
+const FEW: u64 = 500_000;
+
+/// The first of the rows that are new enough, and how many there are, as far as they are counted. By what the index knows.
+pub const FIRST: &str =
+    "SELECT min(id), count(*) FROM (SELECT id FROM seen WHERE last >= ?1 LIMIT ?2)";
+
+/// The rows of a page, in the order in which they were begun: what is older has been passed over by then, and whoever has few rows
+/// must not have all be looked through for them.
+pub fn rows_of(asked: &PageRequest) -> String {
+    let whose = if asked.user.is_some() {
+        "user = ?3"
+    } else {
+        "?3 IS NULL"
+    };
+    let what = if asked.program.is_some() {
+        "(program = ?5 OR process = ?6)"
+    } else {
+        "?5 IS NULL AND ?6 IS NULL"
+    };
+    format!(
+        "SELECT id, start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
+         count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact FROM seen \
+         WHERE id > ?1 AND last >= ?2 AND {whose} AND {what} ORDER BY id LIMIT ?4"
+    )
+}
 
 /// What is to be read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageRequest {
     /// Rows whose last record is not older than this, in seconds since 1970.
     pub since: u64,
@@ -24,6 +50,25 @@ pub struct PageRequest {
     pub after: u64,
     /// Rows of this user's programs alone; none: all.
     pub user: Option<u32>,
+    /// Rows of this program alone, by its path or by the kernel's name of it; none: all.
+    pub program: Option<Program>,
+}
+
+/// A program that is asked for: its rows have its path, or its name. All that somebody may mean by it are among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    path: String,
+    process: String,
+}
+
+impl Program {
+    /// As people ask for it: by its path, or by the kernel's name of the process, which has the first 15 bytes of its last part.
+    #[must_use]
+    pub fn asked(path: String) -> Self {
+        let task = path.rsplit('/').next().unwrap_or_default();
+        let process = task.get(..15).unwrap_or(task).to_owned();
+        Self { path, process }
+    }
 }
 
 /// Some rows, in the order in which they were begun.
@@ -56,7 +101,7 @@ pub struct Row {
 ///
 /// # Errors
 /// The file is broken, or the system does not let us. A row that can't be read is none: it keeps nobody from the others.
-pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
+pub fn page(folder: &Path, asked: &PageRequest) -> Result<Page, Failed> {
     let path = folder.join(FILE);
     if !path.exists() {
         return Ok(Page::default());
@@ -68,19 +113,17 @@ pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
     // One state of the file for all that follows.
     let connection = connection.transaction()?;
     let turn: i64 = connection.query_row("SELECT turn FROM turns", [], |row| row.get(0))?;
-    // Whoever has few rows must not have all be looked through for them.
-    let whose = if asked.user.is_some() {
-        "user = ?3"
-    } else {
-        "?3 IS NULL"
+    let Some(after) = begin(&connection, asked)? else {
+        return Ok(Page {
+            turn: unsigned(turn),
+            ..Page::default()
+        });
     };
-    let mut read = connection.prepare(&format!(
-        "SELECT id, start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
-         count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact FROM seen \
-         WHERE id > ?1 AND last >= ?2 AND {whose} ORDER BY id LIMIT ?4"
-    ))?;
+    let mut read = connection.prepare(&rows_of(asked))?;
     let most = signed(MOST as u64 + 1);
-    let asked = params![signed(asked.after), signed(asked.since), asked.user, most];
+    let program = asked.program.as_ref();
+    let (path, process) = (program.map(|of| &of.path), program.map(|of| &of.process));
+    let asked = params![after, signed(asked.since), asked.user, most, path, process];
     let mut found = read.query(asked)?;
     let mut page = Page {
         turn: unsigned(turn),
@@ -104,6 +147,22 @@ pub fn page(folder: &Path, asked: PageRequest) -> Result<Page, Failed> {
         page.rows.push(row);
     }
     Ok(page)
+}
+
+/// The number behind which rows are that may be new enough; none: there are none.
+fn begin(connection: &Connection, asked: &PageRequest) -> Result<Option<i64>, Failed> {
+    let after = signed(asked.after);
+    // A page behind another one begins where that ended.
+    if asked.since == 0 || after > 0 {
+        return Ok(Some(after));
+    }
+    let bounds = params![signed(asked.since), signed(FEW)];
+    let (first, found): (Option<i64>, i64) =
+        connection.query_row(FIRST, bounds, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if found >= signed(FEW) {
+        return Ok(Some(after));
+    }
+    Ok(first.map(|first| first - 1))
 }
 
 fn row(columns: &Columns<'_>) -> Result<Row, Failed> {

@@ -130,7 +130,7 @@ fn what_was_refused_and_what_was_reported_is_kept_with_program_rule_and_name_ove
     let count = || {
         let page = history::page(
             &zone.lab.folder().join("kept"),
-            history::PageRequest::default(),
+            &history::PageRequest::default(),
         );
         let rows = page.unwrap().rows.into_iter();
         let refused = rows.filter(|row| row.conversation.port == Some(23));

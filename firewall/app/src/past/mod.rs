@@ -241,7 +241,7 @@ fn now() -> u64 {
 #[cfg(target_os = "linux")]
 impl Service for crate::questions::AtSocket {
     fn history(&mut self, since: u64, most: usize) -> Result<Kept, String> {
-        self.ask(|client| client.latest_history(since, most))
+        self.ask(|client| client.latest_history(since, most, None))
             .map_err(|failed| crate::failed::words(&failed))
     }
 

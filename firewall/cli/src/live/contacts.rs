@@ -45,7 +45,7 @@ fn tell_those_of_a_look(
     let Ok(mut client) = connect(socket) else {
         return true;
     };
-    while let Ok(page) = client.history_page(contacts.asked_since(now()), contacts.after) {
+    while let Ok(page) = client.history_page(contacts.asked_since(now()), contacts.after, None) {
         let is_more = page.next.is_some();
         let mut new = contacts.take(page).into_iter();
         if !new.all(|row| tell.send(row).is_ok()) {

@@ -38,6 +38,14 @@ pub struct FilterArguments {
 }
 
 impl FilterArguments {
+    /// The program that is asked for, if it is one: whoever has much to look through need not hand out the others'.
+    pub fn one_program(&self) -> Option<&str> {
+        match &self.program[..] {
+            [program] => Some(program),
+            _ => None,
+        }
+    }
+
     /// What is asked for.
     pub fn filter(&self) -> Filter {
         let Self {

@@ -80,7 +80,7 @@ pub fn history(arguments: &HistoryArguments, out: &mut dyn Write) -> Result<u8, 
         .as_secs();
     let Kept {
         mut rows, unread, ..
-    } = client.latest_history(since, usize::MAX)?;
+    } = client.latest_history(since, usize::MAX, arguments.only.one_program())?;
     if unread > 0 {
         // Whoever does not hear it gets the rows all the same.
         let _unheard = writeln!(anstream::stderr(), "{}", said_of_unread(unread));

@@ -53,6 +53,9 @@ CREATE TABLE IF NOT EXISTS programs (
     size INTEGER, changed INTEGER, last INTEGER NOT NULL, PRIMARY KEY (program, user, device, inode)
 ) STRICT, WITHOUT ROWID";
 
+/// Of a recent time little is looked through. What puts rows together and forgets them asks by other indices.
+const ADD_LAST: &str = "CREATE INDEX IF NOT EXISTS seen_last ON seen (last)";
+
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -236,7 +239,8 @@ fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
     if !has_contact {
         connection.execute_batch(ADD_CONTACT)?;
     }
-    connection.execute_batch(ADD_PROGRAMS)
+    connection.execute_batch(ADD_PROGRAMS)?;
+    connection.execute_batch(ADD_LAST)
 }
 
 /// Puts the file aside with what SQLite has written ahead of it, which may be all that there is of the last hours. The file goes first:

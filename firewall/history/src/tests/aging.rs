@@ -59,9 +59,9 @@ fn what_is_older_than_its_days_is_forgotten() {
     database
         .write(&[one(curl(23), NOW), one(curl(80), NOW + 3 * DAY)])
         .unwrap();
-    let turn = page(folder.0.path(), PageRequest::default()).unwrap().turn;
+    let turn = page(folder.0.path(), &PageRequest::default()).unwrap().turn;
     while database.tidy(NOW + 4 * DAY).unwrap() {}
-    let page = page(folder.0.path(), PageRequest::default()).unwrap();
+    let page = page(folder.0.path(), &PageRequest::default()).unwrap();
     assert_eq!(page.rows.len(), 1, "{page:?}");
     assert_eq!(page.rows[0].conversation, curl(80));
     assert!(page.turn > turn, "who reads page by page hears of it");

@@ -131,6 +131,16 @@ fn a_file_of_the_release_before_goes_on() {
     database.write(&[one(curl(23), NOW)]).unwrap();
     drop(database);
     let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
+    connection.execute_batch("DROP INDEX seen_last").unwrap();
+    let recent = PageRequest {
+        since: NOW,
+        ..PageRequest::default()
+    };
+    assert_eq!(
+        folder.rows(recent).len(),
+        1,
+        "read before it is written to again"
+    );
     connection
         .execute_batch("DROP TABLE programs; ALTER TABLE seen DROP COLUMN contact")
         .unwrap();

@@ -36,7 +36,7 @@ impl Folder {
     fn rows(&self, asked: PageRequest) -> Vec<Row> {
         let (mut rows, mut asked) = (Vec::new(), asked);
         loop {
-            let page = page(self.0.path(), asked).unwrap();
+            let page = page(self.0.path(), &asked).unwrap();
             rows.extend(page.rows);
             match page.next {
                 Some(next) => asked.after = next,

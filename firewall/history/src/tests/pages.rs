@@ -1,6 +1,7 @@
 //! What is read, page by page.
 
 use super::*;
+use crate::page::{FIRST, rows_of};
 
 #[test]
 fn a_row_is_read_as_it_was_written_and_one_minutes_is_one() {
@@ -46,7 +47,7 @@ fn a_row_is_read_as_it_was_written_and_one_minutes_is_one() {
 fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
     let folder = Folder::new();
     assert_eq!(
-        page(folder.0.path(), PageRequest::default()).unwrap(),
+        page(folder.0.path(), &PageRequest::default()).unwrap(),
         Page::default()
     );
     let mut database = folder.open(MANY);
@@ -63,7 +64,7 @@ fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
     let own = folder.rows(PageRequest {
         user: Some(1001),
         since: NOW + 500,
-        after: 0,
+        ..PageRequest::default()
     });
     assert_eq!(own.len(), 1000);
     assert!(
@@ -72,19 +73,132 @@ fn pages_hold_every_row_once_and_of_one_user_theirs_alone() {
     );
 }
 
+/// How SQLite goes about what a page asks for.
+fn plan(folder: &Folder, statement: &str) -> String {
+    let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
+    let mut asked = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {statement}"))
+        .unwrap();
+    let parameters = (1..=asked.parameter_count()).map(|_| 7);
+    let steps = asked.query_map(rusqlite::params_from_iter(parameters), |row| row.get(3));
+    let steps: Vec<String> = steps.unwrap().map(Result::unwrap).collect();
+    steps.join("; ")
+}
+
+fn of_user(user: u32) -> PageRequest {
+    PageRequest {
+        user: Some(user),
+        ..PageRequest::default()
+    }
+}
+
 #[test]
 fn whoever_has_few_rows_does_not_have_all_be_looked_through() {
     let folder = Folder::new();
     drop(folder.open(MANY));
-    let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
-    let plan: String = connection
-        .query_row(
-            "EXPLAIN QUERY PLAN SELECT * FROM seen WHERE id > 0 AND last >= 0 AND user = 7 ORDER BY id LIMIT 9",
-            [],
-            |row| row.get(3),
-        )
-        .unwrap();
-    assert!(plan.contains("seen_user"), "{plan}");
+    let plan = plan(&folder, &rows_of(&of_user(7)));
+    assert!(
+        plan.contains("seen_user (user=? AND rowid>?)") && !plan.contains("SORT"),
+        "{plan}"
+    );
+}
+
+#[test]
+fn of_a_recent_time_what_is_older_is_not_looked_through() {
+    let folder = Folder::new();
+    drop(folder.open(MANY));
+    let first = plan(&folder, FIRST);
+    assert!(
+        first.contains("USING COVERING INDEX seen_last (last>?)"),
+        "{first}"
+    );
+    let rows = plan(&folder, &rows_of(&PageRequest::default()));
+    assert!(
+        rows.contains("USING INTEGER PRIMARY KEY (rowid>?)") && !rows.contains("SORT"),
+        "{rows}"
+    );
+}
+
+#[test]
+fn what_is_new_enough_is_found_among_older_rows_wherever_it_stands() {
+    let folder = Folder::new();
+    let mut database = folder.open(MANY);
+    let at = |n: u64| if n % 700 == 5 { NOW + n } else { NOW - DAY - n };
+    let rows: Vec<_> = (0..5000).map(|n| one(curl(n as u16), at(n))).collect();
+    for rows in rows.chunks(100) {
+        database.write(rows).unwrap();
+    }
+    let since = |since, after| PageRequest {
+        since,
+        after,
+        ..PageRequest::default()
+    };
+    let ports = |asked| -> Vec<_> {
+        let rows = folder.rows(asked);
+        let ports = rows.iter().map(|row| row.conversation.port);
+        ports.map(Option::unwrap).collect()
+    };
+    let new: Vec<u16> = (0..5000).filter(|n| n % 700 == 5).collect();
+    assert_eq!(ports(since(NOW, 0)), new);
+    assert_eq!(ports(since(NOW + 700, 0)), new[1..]);
+    assert_eq!(ports(since(NOW + 10_000, 0)), [] as [u16; 0]);
+    // Behind the first two, and behind all of them.
+    assert_eq!(ports(since(NOW, 1000)), new[2..]);
+    assert_eq!(ports(since(NOW, 5000)), [] as [u16; 0]);
+    let none = page(folder.0.path(), &since(NOW + 10_000, 0)).unwrap();
+    let all = page(folder.0.path(), &since(0, 0)).unwrap();
+    assert_eq!(none.turn, all.turn, "whatever is asked for");
+}
+
+#[test]
+fn of_a_program_its_own_rows_are_read_by_its_path_or_by_its_name() {
+    let folder = Folder::new();
+    let mut database = folder.open(MANY);
+    let of = |port: u16, path: Option<&str>, process: &str| {
+        let mut of = curl(port);
+        (of.program, of.process) = (path.map(Arc::from), process.into());
+        one(of, NOW)
+    };
+    let rows = [
+        of(1, Some("/usr/bin/curl"), "curl"),
+        of(2, Some("/usr/bin/wget"), "wget"),
+        of(3, None, "curl"),
+        of(4, None, ""),
+        of(5, Some("/opt/curl"), "curl"),
+        of(6, Some("/usr/bin/curl"), "renamed"),
+    ];
+    database.write(&rows).unwrap();
+    let asked = PageRequest {
+        program: Some(Program::asked("/usr/bin/curl".to_owned())),
+        ..of_user(1000)
+    };
+    let ports = |asked| -> Vec<_> {
+        let rows = folder.rows(asked);
+        let mut ports: Vec<_> = rows.iter().map(|row| row.conversation.port).collect();
+        ports.sort_unstable();
+        ports
+    };
+    assert_eq!(ports(asked.clone()), [1, 3, 5, 6].map(Some));
+    assert_eq!(
+        ports(PageRequest {
+            user: Some(7),
+            ..asked
+        }),
+        []
+    );
+    let by_name = PageRequest {
+        program: Some(Program::asked("wget".to_owned())),
+        ..PageRequest::default()
+    };
+    assert_eq!(ports(by_name), [Some(2)]);
+    // The kernel keeps the beginning of a long name.
+    let long = of(7, None, "a-long-name-of-");
+    database.write(&[long]).unwrap();
+    let long = PageRequest {
+        program: Some(Program::asked("/bin/a-long-name-of-a-program".to_owned())),
+        ..PageRequest::default()
+    };
+    assert_eq!(ports(long), [Some(7)]);
 }
 
 #[test]
@@ -100,7 +214,7 @@ fn a_page_of_long_texts_is_short() {
         })
         .collect();
     database.write(&rows).unwrap();
-    let page = page(folder.0.path(), PageRequest::default()).unwrap();
+    let page = page(folder.0.path(), &PageRequest::default()).unwrap();
     assert!(page.rows.len() < 100 && page.next.is_some());
     assert_eq!(folder.all().len(), 500);
 }
@@ -120,7 +234,7 @@ fn a_row_that_can_not_be_read_is_passed_over_and_counted_and_the_others_are_read
     connection.execute_batch(foreign).unwrap();
     let (mut asked, mut rows, mut unread) = (PageRequest::default(), Vec::new(), 0);
     loop {
-        let page = page(folder.0.path(), asked).unwrap();
+        let page = page(folder.0.path(), &asked).unwrap();
         unread += page.unread;
         rows.extend(page.rows);
         match page.next {

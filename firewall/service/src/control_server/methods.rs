@@ -7,7 +7,7 @@ use super::peer::Requester;
 use crate::firewall::{Firewall, Mailbox};
 use crate::recorder::HistoryReader;
 use control::{Accounts, ChangeNote, Forgotten, Given};
-use history::PageRequest;
+use history::{PageRequest, Program};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -19,7 +19,11 @@ pub enum Request {
     /// Answered by the main loop.
     Query(Query),
     /// A page of the history: read from its database, on which the main loop does not wait.
-    History { since: u64, after: u64 },
+    History {
+        since: u64,
+        after: u64,
+        program: Option<String>,
+    },
     /// Done by the main loop.
     Change(Change),
 }
@@ -229,12 +233,22 @@ pub fn answer(
         Request::Query(query) => {
             in_main_loop(mailbox, move |firewall| query.answer(firewall, requester))
         }
-        Request::History { since, after } => {
+        Request::History {
+            since,
+            after,
+            program,
+        } => {
             if after == 0 {
                 // A service that ends says so below.
                 let _ending = mailbox.ask(Firewall::tell_carried);
             }
-            page(history, since, after, requester)
+            let asked = PageRequest {
+                since,
+                after,
+                user: requester.sees(),
+                program: program.map(Program::asked),
+            };
+            page(history, asked)
         }
         Request::Change(change) => in_main_loop(mailbox, move |firewall| {
             let logged = change.logged();
@@ -261,12 +275,7 @@ fn in_main_loop(
 }
 
 /// A page of what was kept: all of it, or what this requester's own programs did.
-fn page(history: &HistoryReader, since: u64, after: u64, requester: Requester) -> Answered {
-    let asked = PageRequest {
-        since,
-        after,
-        user: requester.sees(),
-    };
+fn page(history: &HistoryReader, asked: PageRequest) -> Answered {
     let page = history.page(asked);
     page.map(|page| json!({ "history": page }))
         .map_err(|why| Failure::new("SystemFailed", why))

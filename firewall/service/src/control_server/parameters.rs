@@ -41,9 +41,17 @@ pub fn understand(method: &str, parameters: Option<&Value>) -> Result<Request, M
         "GetAddressNames" => {
             read(parameters).map(|Since { since }| Request::Query(Query::AddressNames { since }))
         }
-        "GetHistory" => {
-            read(parameters).map(|SinceAfter { since, after }| Request::History { since, after })
-        }
+        "GetHistory" => read(parameters).map(
+            |SinceAfter {
+                 since,
+                 after,
+                 program,
+             }| Request::History {
+                since,
+                after,
+                program,
+            },
+        ),
         "AddToSet" => add_to_set(read(parameters)?).map(Request::Change),
         "RemoveFromSet" => remove_from_set(read(parameters)?).map(Request::Change),
         "RefreshList" => read(parameters).map(|RefreshList { set, take, .. }| {
@@ -99,6 +107,7 @@ struct Since {
 struct SinceAfter {
     since: u64,
     after: u64,
+    program: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -110,7 +110,7 @@ impl HistoryReader {
             return not_yet();
         }
         let (tell, hear) = sync_channel(1);
-        let sent = self.ask.send((asked, tell));
+        let sent = self.ask.send((asked.clone(), tell));
         sent.map_err(|_| NO_READER.to_owned())?;
         // Behind others' it would be waited for in vain.
         let patience = if in_hand.is_empty() {
@@ -138,7 +138,7 @@ struct Unread {
 
 impl Unread {
     /// Says so, until a reading of all that is kept has none.
-    fn note(&mut self, folder: &Path, asked: PageRequest, page: &history::Page) {
+    fn note(&mut self, folder: &Path, asked: &PageRequest, page: &history::Page) {
         if page.unread > 0 {
             self.trouble.stands([format!(
                 "rows of the history in {} can't be read and are left out where it is shown, as those that a later release wrote: \
@@ -146,7 +146,7 @@ impl Unread {
                 folder.display()
             )]);
         }
-        if asked.user.is_some() || asked.since > 0 {
+        if asked.user.is_some() || asked.program.is_some() || asked.since > 0 {
             return;
         }
         let before = if asked.after == 0 { 0 } else { self.found };
@@ -163,9 +163,9 @@ fn read(folder: &Path, asked: &Receiver<Asked>, unread: &mut Unread) {
         let page = without
             .as_ref()
             .map_err(|cause| anyhow!("giving up capabilities: {cause}"))
-            .and_then(|()| Ok(history::page(folder, request)?));
+            .and_then(|()| Ok(history::page(folder, &request)?));
         page.iter()
-            .for_each(|page| unread.note(folder, request, page));
+            .for_each(|page| unread.note(folder, &request, page));
         let page = page.map(shown).map_err(|cause| {
             format!(
                 "the history in {} can't be read: {cause:#}",
@@ -224,6 +224,7 @@ fn shown_row(row: history::Row) -> HistoryRow {
 #[expect(clippy::unwrap_used, reason = "a test may fail")]
 mod tests {
     use super::*;
+    use history::Program;
     use std::time::Instant;
 
     #[test]
@@ -235,9 +236,9 @@ mod tests {
             trouble: Trouble::default(),
         };
         let of = |user, after| PageRequest {
-            since: 0,
             after,
             user,
+            ..PageRequest::default()
         };
         let not_yet = Err(control::HISTORY_READS.to_owned());
         let page = |next| HistoryPage {
@@ -278,8 +279,13 @@ mod tests {
             trouble: trouble.clone(),
             found: 0,
         };
-        let of = |user, since, after| PageRequest { since, after, user };
-        let mut note = |asked, unread_here, next| {
+        let of = |user, since, after| PageRequest {
+            since,
+            after,
+            user,
+            program: None,
+        };
+        let mut note = |asked: &PageRequest, unread_here, next| {
             let page = history::Page {
                 rows: Vec::new(),
                 next,
@@ -289,18 +295,23 @@ mod tests {
             unread.note(Path::new("/kept"), asked, &page);
             trouble.holds()
         };
-        assert!(!note(of(None, 0, 0), 0, None));
-        assert!(note(of(None, 0, 0), 3, Some(9)));
+        assert!(!note(&of(None, 0, 0), 0, None));
+        assert!(note(&of(None, 0, 0), 3, Some(9)));
         let recent = of(None, 1000, 0);
-        assert!(note(recent, 0, None), "what is older is not read");
+        assert!(note(&recent, 0, None), "what is older is not read");
         let rest = of(None, 0, 9);
-        assert!(note(rest, 0, None), "of this reading some are not read");
+        assert!(note(&rest, 0, None), "of this reading some are not read");
         let theirs = of(Some(1000), 0, 0);
-        assert!(note(theirs, 0, None), "others' rows are not theirs");
-        assert!(note(of(None, 0, 0), 0, Some(9)));
-        assert!(!note(of(None, 0, 9), 0, None));
-        assert!(note(recent, 1, None));
-        assert!(!note(of(None, 0, 0), 0, None));
-        assert!(note(theirs, 1, None));
+        assert!(note(&theirs, 0, None), "others' rows are not theirs");
+        let one_program = PageRequest {
+            program: Some(Program::asked("curl".to_owned())),
+            ..PageRequest::default()
+        };
+        assert!(note(&one_program, 0, None), "others' rows are not its");
+        assert!(note(&of(None, 0, 0), 0, Some(9)));
+        assert!(!note(&of(None, 0, 9), 0, None));
+        assert!(note(&recent, 1, None));
+        assert!(!note(&of(None, 0, 0), 0, None));
+        assert!(note(&theirs, 1, None));
     }
 }

@@ -428,7 +428,7 @@ mod tests {
             "each is one or the other"
         );
         assert!(writer.shared.put_aside.load(Ordering::Relaxed));
-        let page = history::page(&folder, PageRequest::default()).unwrap();
+        let page = history::page(&folder, &PageRequest::default()).unwrap();
         assert_eq!(page.rows.last().unwrap().conversation.port, Some(27));
     }
 
@@ -444,7 +444,7 @@ mod tests {
         let set = now();
         writer.follow_clock(set);
         assert_eq!(writer.unset, None);
-        let page = history::page(&folder, PageRequest::default()).unwrap();
+        let page = history::page(&folder, &PageRequest::default()).unwrap();
         let last: Vec<_> = page.rows.iter().map(|row| row.tally.last).collect();
         let (first, minute) = (set - 5 + 65, history::MINUTE);
         assert!(
@@ -453,7 +453,7 @@ mod tests {
         );
         // Another one that is right moves nothing.
         writer.follow_clock(set + 1000);
-        let again = history::page(&folder, PageRequest::default()).unwrap();
+        let again = history::page(&folder, &PageRequest::default()).unwrap();
         assert_eq!(again.rows, page.rows);
     }
 }

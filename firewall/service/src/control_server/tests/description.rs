@@ -292,7 +292,10 @@ fn given(method: &str) -> Option<Value> {
         ("GetRuleNames", json!({ "generation": 7 })),
         ("GetProgram", json!({ "device": 1, "inode": 1 })),
         ("GetAddressNames", json!({ "since": 0 })),
-        ("GetHistory", json!({ "since": 0, "after": 0 })),
+        (
+            "GetHistory",
+            json!({ "since": 0, "after": 0, "program": "/usr/bin/curl" }),
+        ),
         (
             "AnswerQuestion",
             json!({ "id": 1, "allow": true, "width": "endpoint" }),
