@@ -79,12 +79,16 @@ impl Book {
         self.outcomes.insert(id, Outcome::NotMeasured(why.into()));
     }
 
+    /// Writes down why it was not measured, if it was not.
+    pub fn lacks(&mut self, id: &'static str, why: &str) {
+        let not_measured = || Outcome::NotMeasured(why.to_owned());
+        self.outcomes.entry(id).or_insert_with(not_measured);
+    }
+
     /// Writes down why a whole figure was not: what was measured before stays.
     pub fn cannot_all(&mut self, figure: &str, why: &str) {
         for promise in PROMISES.iter().filter(|promise| promise.figure == figure) {
-            self.outcomes
-                .entry(promise.id)
-                .or_insert_with(|| Outcome::NotMeasured(why.to_owned()));
+            self.lacks(promise.id, why);
         }
     }
 

@@ -26,6 +26,12 @@ pub struct Programs {
     /// The service
     #[arg(long)]
     pub service: PathBuf,
+    /// The window
+    #[arg(long)]
+    pub app: PathBuf,
+    /// The command line
+    #[arg(long)]
+    pub cli: PathBuf,
     /// The driver's object
     #[arg(long)]
     pub driver: PathBuf,
@@ -43,6 +49,7 @@ pub struct Gatebell {
     says: Lines<BufReader<ChildStdout>>,
     rules: PathBuf,
     socket: PathBuf,
+    control: PathBuf,
     /// The number of the rules in force.
     generation: u64,
 }
@@ -50,9 +57,21 @@ pub struct Gatebell {
 impl Gatebell {
     /// Starts it with these rules, and waits until they are in force.
     pub fn start(programs: &Programs, ground: &Ground, rules: &str) -> Result<Self> {
+        // Each figure says which apps the driver tells; who keeps a history is one more.
+        Self::keeping(programs, ground, rules, None)
+    }
+
+    /// The same; it keeps a history in this folder, if one is given.
+    pub fn keeping(
+        programs: &Programs,
+        ground: &Ground,
+        rules: &str,
+        history: Option<&Path>,
+    ) -> Result<Self> {
         go_on()?;
         let folder = ground.lab.folder();
         let (file, socket) = (folder.join("figures.toml"), folder.join("figures.sock"));
+        let control = folder.join("figures.control");
         fs::write(&file, rules)?;
         let mut command = Command::new(&programs.service);
         command.arg("--zone-netns").arg(ground.netns());
@@ -71,10 +90,14 @@ impl Gatebell {
             .arg("--pins")
             .arg(ground.lab.pins())
             .arg("--leave-nothing");
-        // Each figure says which apps the driver tells; who keeps a history is one more.
-        command.args(["--history-days", "0"]);
+        match history {
+            None => command.args(["--history-days", "0"]),
+            Some(kept) => command
+                .args(["--history-days", "90", "--history-size", "16GiB", "--kept"])
+                .arg(kept),
+        };
         command.arg("--state").arg(folder.join("figures.state"));
-        command.arg("--control").arg(folder.join("figures.control"));
+        command.arg("--control").arg(&control);
         let messages = fs::File::create(folder.join("figures.log"))?;
         let command = command
             .stdin(Stdio::null())
@@ -88,6 +111,7 @@ impl Gatebell {
             says,
             rules: file,
             socket,
+            control,
             generation: 0,
         };
         match gatebell.hear("ready") {
@@ -120,6 +144,16 @@ impl Gatebell {
             .last()
             .unwrap_or("it says nothing")
             .to_owned()
+    }
+
+    /// The socket at which apps attach.
+    pub fn device(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The socket at which it is asked.
+    pub fn control(&self) -> &Path {
+        &self.control
     }
 
     /// The service's process.

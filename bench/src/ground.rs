@@ -8,8 +8,9 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::fs::File;
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
@@ -71,6 +72,20 @@ impl Ground {
     pub fn serve(&self, inside: bool, words: &[&str]) -> Result<Server> {
         let ourselves = ourselves()?;
         Server::start(&mut self.program(inside, &[&[ourselves.as_str(), "load"], words].concat()))
+    }
+
+    /// One of our own loads that does what it is told, line by line.
+    pub fn converse(&self, inside: bool, words: &[&str]) -> Result<Dialogue> {
+        let ourselves = ourselves()?;
+        let words = [&[ourselves.as_str(), "load"], words].concat();
+        let mut command = self.program(inside, &words);
+        let (mut server, says) = Server::that_says(command.stdin(Stdio::piped()))?;
+        let tell = server.0.stdin.take();
+        Ok(Dialogue {
+            tell: tell.context("a load has no input")?,
+            says,
+            _server: server,
+        })
     }
 
     /// Turns the devices' offloads on or off: without them each packet goes by itself.
@@ -195,6 +210,19 @@ impl Server {
             .with_context(|| format!("can't start {name}"))
     }
 
+    /// Starts it; what it says is read line by line. Whether it has an input is the caller's to say.
+    pub fn that_says(command: &mut Command) -> Result<(Self, Lines<BufReader<ChildStdout>>)> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = command.spawn();
+        let mut server = child
+            .map(Self)
+            .with_context(|| format!("can't start {name}"))?;
+        let says = server.0.stdout.take();
+        let says = says.with_context(|| format!("{name} has no output"))?;
+        Ok((server, BufReader::new(says).lines()))
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
@@ -217,6 +245,27 @@ impl Drop for Server {
             let _ended = self.0.kill();
         }
         let _reaped = self.0.wait();
+    }
+}
+
+/// A load that does what it is told, and says what came of it. Dropped, it ends.
+pub struct Dialogue {
+    tell: ChildStdin,
+    says: Lines<BufReader<ChildStdout>>,
+    _server: Server,
+}
+
+impl Dialogue {
+    /// Tells it what to do, and hears what it says.
+    pub fn ask<T: DeserializeOwned>(&mut self, line: &str) -> Result<T> {
+        writeln!(self.tell, "{line}").context("a load has ended")?;
+        self.hear()
+    }
+
+    /// What it says next.
+    pub fn hear<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let said = self.says.next().context("a load has ended")??;
+        serde_json::from_str(&said).with_context(|| format!("a load speaks otherwise: {said}"))
     }
 }
 

@@ -1,16 +1,19 @@
 //! gatebell-figures: measures Gatebell and others beside it, in one run; `cargo xtask figures` builds what it needs and starts it.
 //!
-//! It may depend on `channel`, `channel_abi`, `firewall_abi` and what a kernel offers.
+//! It may depend on `channel`, `channel_abi`, `firewall_abi`, `control` and what a kernel and a desktop offer.
 //!
 //! Rules that hold here:
 //! - What is compared is measured in turns, in the same run; a figure that was not measured has no number.
 //! - Every load is bounded in count and in time. What is touched was made here: namespaces, devices, control groups.
 //! - Readers count what they got; a rate that hides its losses is none.
-//! - Targets stand in `promises.rs`, with what was predicted before the first whole run.
+//! - What a person sees is read from outside: the display's picture, the desktop's bus, what a command prints.
+//! - Targets stand in `promises.rs`, with what was predicted before each was measured first.
 #![cfg(target_os = "linux")]
 
 mod book;
 mod bpf;
+mod desktop;
+mod display;
 mod figures;
 mod gatebell;
 mod ground;
@@ -20,10 +23,12 @@ mod page;
 mod peers;
 mod plot;
 mod probe;
+mod process;
 mod promises;
 mod ruleset;
 mod scatter;
 mod statistics;
+mod window;
 
 use anyhow::{Context, Result, bail};
 use book::Book;

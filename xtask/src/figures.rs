@@ -21,7 +21,7 @@ pub struct Arguments {
     /// One JSON object with everything, on standard output
     #[arg(long)]
     json: bool,
-    /// Fewer and shorter rounds: about two minutes in all, and figures that vary more
+    /// Fewer and shorter rounds: about six minutes in all, and figures that vary more
     #[arg(long)]
     quick: bool,
     /// Where the page is written
@@ -40,11 +40,16 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
     if let Err(lab::Why(why)) = lab::possible() {
         bail!("nothing can be measured here: {why}");
     }
-    setup::ensure(&[Need::Lab, Need::Figures])?;
+    setup::ensure(&[Need::Lab, Need::Desktop, Need::Figures])?;
     let peers = peers()?;
     build::ebpf_drivers()?;
     build::figures_driver()?;
-    let built = build::release(&["gatebell-service", "gatebell-bench"])?;
+    let built = build::release(&[
+        "gatebell-service",
+        "gatebell-app",
+        "gatebell-cli",
+        "gatebell-bench",
+    ])?;
     let program = |name: &str| {
         let found = built
             .iter()
@@ -62,6 +67,8 @@ pub fn run(arguments: &Arguments) -> Result<i32> {
         .arg("measure")
         .arg("--service")
         .arg(program("gatebelld")?);
+    command.arg("--app").arg(program("gatebell-app")?);
+    command.arg("--cli").arg(program("gatebell")?);
     command
         .arg("--driver")
         .arg(place::drivers().join("gatebell_firewall.bpf.o"));

@@ -135,6 +135,7 @@ impl Need {
             Self::Figures => &[
                 "gcc",
                 "libbpf-dev",
+                "dbus-daemon",
                 "iperf3",
                 "apache2-utils",
                 "forkstat",

@@ -3,10 +3,9 @@
 use super::Setting;
 use crate::book::Book;
 use crate::gatebell::{Gatebell, kernel_bytes};
-use crate::machine::kibibytes;
+use crate::process::{processor_ms, resident_mib};
 use crate::ruleset::{Ordered, refuse};
-use anyhow::{Context, Result};
-use std::fs;
+use anyhow::Result;
 use std::time::Duration;
 
 const FIGURE: &str = "idle";
@@ -43,21 +42,4 @@ pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// What the scheduler has given all of its threads, to the nanosecond.
-fn processor_ms(pid: u32) -> Result<f64> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).context("the service has ended")?;
-    let of_thread = |thread: fs::DirEntry| {
-        let said = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        said.split(' ').next()?.parse::<f64>().ok()
-    };
-    let nanoseconds: f64 = threads.flatten().filter_map(of_thread).sum();
-    Ok((nanoseconds / 1e6 * 100.0).round() / 100.0)
-}
-
-fn resident_mib(pid: u32) -> Result<f64> {
-    let kib =
-        kibibytes(&format!("/proc/{pid}/status"), "VmRSS").context("the service has no memory")?;
-    Ok(kib as f64 / 1024.0)
 }

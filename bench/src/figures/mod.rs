@@ -2,6 +2,7 @@
 
 mod channel;
 mod guard;
+mod history;
 mod idle;
 mod latency;
 mod program;
@@ -9,6 +10,7 @@ mod refused;
 mod rules;
 mod storm;
 mod through;
+mod window;
 
 use crate::book::Book;
 use crate::gatebell::Programs;
@@ -43,6 +45,8 @@ pub fn measure(figure: &str, setting: &Setting<'_>, book: &mut Book) -> Result<(
         "channel" => channel::measure(setting, book),
         "rules" => rules::measure(setting, book),
         "idle" => idle::measure(setting, book),
+        "window" => window::measure(setting, book),
+        "history" => history::measure(setting, book),
         // Names are checked on the command line.
         _ => Ok(()),
     }

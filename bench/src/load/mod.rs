@@ -3,6 +3,8 @@
 
 mod ask;
 mod forged;
+mod knock;
+mod paced;
 mod storm;
 mod udp;
 
@@ -41,6 +43,49 @@ pub enum Load {
         count: u16,
         /// Microseconds between two
         pause: u64,
+    },
+    /// Datagrams at a steady rate, to so many ports from 20000 on in turn
+    Paced {
+        /// The receiver
+        to: std::net::IpAddr,
+        /// How many ports
+        ports: u16,
+        /// How many a second
+        rate: u64,
+        /// How many
+        count: u64,
+    },
+    /// Sends what it is told to: each line of its input is a port, how many datagrams, and the microseconds between them
+    Knock {
+        /// The receiver
+        to: std::net::IpAddr,
+    },
+    /// Says of each port from 20000 on when the first datagram came
+    Hear {
+        /// Where
+        at: std::net::IpAddr,
+        /// How many ports
+        ports: u16,
+        /// For how many seconds
+        seconds: u64,
+    },
+    /// Connections at a steady rate, each to another address
+    Connect {
+        /// The first address
+        to: std::net::Ipv4Addr,
+        /// The port
+        port: u16,
+        /// How many a second
+        rate: u64,
+        /// How many
+        count: u64,
+    },
+    /// Takes connections and closes them
+    Accept {
+        /// Where
+        at: SocketAddr,
+        /// For how many seconds
+        seconds: u64,
     },
     /// Takes datagrams and does nothing with them, for so many seconds
     Sink {
@@ -111,6 +156,15 @@ pub struct Sent {
     pub stamps: Vec<u64>,
 }
 
+/// The first datagram of a port.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Arrival {
+    /// Which port.
+    pub port: u16,
+    /// When it came, in nanoseconds of the clock of the records' stamps.
+    pub at_ns: u64,
+}
+
 /// The first port of a beat.
 pub const BEAT_PORT: u16 = 20_000;
 
@@ -120,6 +174,21 @@ pub fn run(load: &Load) -> Result<()> {
         Load::Flood { to, count, seconds } => say(&udp::flood(to, count, seconds)?),
         Load::Forged { to, ref from } => say(&forged::forged(to, from)?),
         Load::Beat { to, count, pause } => say(&udp::beat(to, count, pause)?),
+        Load::Paced {
+            to,
+            ports,
+            rate,
+            count,
+        } => say(&paced::datagrams(to, ports, rate, count)?),
+        Load::Knock { to } => knock::knock(to),
+        Load::Hear { at, ports, seconds } => knock::hear(at, ports, seconds),
+        Load::Connect {
+            to,
+            port,
+            rate,
+            count,
+        } => say(&paced::connections(to, port, rate, count)?),
+        Load::Accept { at, seconds } => paced::accept(at, seconds),
         Load::Sink { at, seconds } => udp::sink(at, seconds),
         Load::Answer { at, seconds } => ask::answer(at, seconds),
         Load::Ask { to, milliseconds } => say(&ask::ask(to, milliseconds)?),

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// Fills a frame of 64 bytes: 14 of Ethernet, 20 of IPv4, 8 of UDP, and 4 of a checksum that this pair does without.
-const PAYLOAD: [u8; 18] = [b'.'; 18];
+pub const PAYLOAD: [u8; 18] = [b'.'; 18];
 /// Datagrams of one system call: the most that every kernel cuts one into.
 const BATCH: usize = 64;
 
@@ -58,7 +58,8 @@ fn connected(to: SocketAddr) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-fn any(like: IpAddr) -> SocketAddr {
+/// Any address of the same version.
+pub fn any(like: IpAddr) -> SocketAddr {
     match like {
         IpAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
         IpAddr::V6(_) => ([0_u16; 8], 0).into(),
