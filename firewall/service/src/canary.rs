@@ -6,7 +6,7 @@
 //! such packet: see [`crate::forwarded`].
 
 use crate::driver::Driver;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use firewall_abi::firewall::canary;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
@@ -40,10 +40,17 @@ impl Canary {
     /// or did not come, nothing is known.
     pub fn silent(&self, driver: &Driver) -> Result<Vec<String>> {
         let mut silent = Vec::new();
+        let counters = driver.table::<u32, u64>("CANARY")?;
         for (socket, name, version) in &self.sockets {
             let seen = || -> Result<[u64; 2]> {
-                let count = |way: u32| driver.value("CANARY", way + version);
-                Ok([count(canary::OUT)?, count(canary::IN)?])
+                let mut seen = [0; 2];
+                let read = counters.each(|place, count| match place.checked_sub(*version) {
+                    Some(canary::OUT) => seen[0] = *count,
+                    Some(canary::IN) => seen[1] = *count,
+                    _ => {}
+                });
+                read.context("reading CANARY")?;
+                Ok(seen)
             };
             // One that was late the last time is none that comes now.
             socket.set_nonblocking(true)?;

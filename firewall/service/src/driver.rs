@@ -14,8 +14,8 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::EbpfSectionKind;
 use channel::sys::linux::{ObjectMap, TypedMap, bpf};
 use firewall_abi::firewall::{
-    FlowEntry, FlowKey, Lease, OffsetWords, Owner, RING, RINGS, Service, Ticks, VERDICT_LINES,
-    Verdicts, generation_index,
+    FlowEntry, FlowKey, Lease, OffsetWords, Owner, RING, RINGS, Service, Ticks, Verdicts,
+    generation_index,
 };
 use firewall_abi::process::PATH_BYTES;
 use firewall_abi::rules::{Head, HeadPage, PAGE_BYTES, PAGE_WORDS, Page, SETS_TABLES};
@@ -262,9 +262,9 @@ impl Driver {
 
     /// What the driver counted.
     pub fn verdicts(&self) -> Result<Verdicts> {
-        (0..VERDICT_LINES as u32).try_fold(Verdicts::default(), |sum, line| {
-            Ok(sum.plus(self.value("VERDICTS", line)?))
-        })
+        let mut sum = Verdicts::default();
+        self.each("VERDICTS", |_: &u32, line: &Verdicts| sum = sum.plus(*line))?;
+        Ok(sum)
     }
 
     /// Forgets the connections that nobody has used for long, and takes the rings of those away who have none left in them.
@@ -320,12 +320,17 @@ impl Driver {
 
     /// Takes the rings that are not used away from their owners. Who begins something just then may share it for a while.
     fn free_rings(&self, used: &[bool; RINGS]) -> Result<()> {
-        for (ring, _) in (0..).zip(used).filter(|(_, used)| !**used) {
-            let quota_owner: u32 = self.value("RING_OWNERS", ring)?;
-            if let Some(quota_owner) = quota_owner.checked_sub(1) {
-                self.set("OWNER_RINGS", quota_owner, &0_u32)?;
-                self.set("RING_OWNERS", ring, &0_u32)?;
+        let mut idle = Vec::new();
+        self.each("RING_OWNERS", |ring: &u32, quota_owner: &u32| {
+            if let (Some(false), Some(owner)) =
+                (used.get(*ring as usize), quota_owner.checked_sub(1))
+            {
+                idle.push((*ring, owner));
             }
+        })?;
+        for (ring, quota_owner) in idle {
+            self.set("OWNER_RINGS", quota_owner, &0_u32)?;
+            self.set("RING_OWNERS", ring, &0_u32)?;
         }
         Ok(())
     }
@@ -505,7 +510,7 @@ impl Driver {
             .with_context(|| format!("writing {name}"))
     }
 
-    /// Every entry of a table with keys.
+    /// Every entry of a table.
     pub fn each<K, V>(&self, name: &str, meet: impl FnMut(&K, &V)) -> Result<()>
     where
         K: FromBytes + IntoBytes + Immutable,

@@ -184,7 +184,7 @@ pub struct Stack<'a> {
 pub fn judge(table: &ObjectMap<impl AsFd>, stack: Stack<'_>) -> Result<()> {
     for (index, name) in table_of_programs() {
         table
-            .put(index, found(stack.programs, name)?)
+            .put(index, &found(stack.programs, name)?.program)
             .with_context(|| format!("putting {name} in its place"))?;
     }
     stand_in_stack(stack).map(drop)
@@ -208,9 +208,9 @@ pub fn heal(
     for (index, name) in table_of_programs() {
         let program = found(programs, name)?;
         let stands = table.id(index).context("reading who judges")?;
-        if stands != Some(bpf::map_info(program)?.id) {
+        if stands != Some(program.id) {
             table
-                .put(index, program)
+                .put(index, &program.program)
                 .with_context(|| format!("putting {name} in its place"))?;
             gone.push(name.to_owned());
         }
@@ -259,7 +259,7 @@ fn stand_in_stack(stack: Stack<'_>) -> Result<Vec<String>> {
     } = stack;
     let (mut attached, mut unkept) = (Vec::new(), None);
     for (hook, entry, _) in STACK {
-        let program = found(programs, entry)?;
+        let program = found(programs, entry)?.program.as_fd();
         for (family, name) in FAMILIES {
             let name = format!("{entry}_{name}");
             let failed = || format!("attaching {name}; {NO_NETFILTER}");
@@ -340,10 +340,10 @@ fn in_stack(program: BorrowedFd<'_>, family: u32, hook: u32) -> io::Result<Owned
     }
 }
 
-fn found<'a>(programs: &'a [LoadedProgram], name: &str) -> Result<BorrowedFd<'a>> {
+fn found<'a>(programs: &'a [LoadedProgram], name: &str) -> Result<&'a LoadedProgram> {
     let missing = || format!("the driver's object has no program {name}: another release?");
     let program = programs.iter().find(|program| program.name == name);
-    Ok(program.with_context(missing)?.program.as_fd())
+    program.with_context(missing)
 }
 
 /// What time it is on the driver's clock of connections: see [`firewall_abi::firewall::Ticks`].

@@ -35,6 +35,8 @@ pub struct LoadedProgram {
     pub name: String,
     /// The kernel's descriptor of it.
     pub program: OwnedFd,
+    /// And its number.
+    pub id: u32,
 }
 
 /// The object as it can be loaded into this kernel.
@@ -98,9 +100,11 @@ impl ReadyPrograms {
             .functions
             .get(&program.function_key())
             .with_context(|| format!("the driver's program {name} has no code"))?;
+        let program = taken(name, function, &self.object.license, &self.type_data)?;
         Ok(LoadedProgram {
             name: name.to_owned(),
-            program: taken(name, function, &self.object.license, &self.type_data)?,
+            id: bpf::map_info(program.as_fd())?.id,
+            program,
         })
     }
 }

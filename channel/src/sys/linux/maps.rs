@@ -14,13 +14,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const PLAIN: [u32; 4] = [1, 2, 9, 24];
 /// `BPF_MAP_TYPE_PROG_ARRAY`, `_CGROUP_ARRAY`, `_ARRAY_OF_MAPS`, `_HASH_OF_MAPS`: a value is another object of the kernel.
 const OF_OBJECTS: [u32; 4] = [3, 8, 12, 13];
-/// Entries that one call fetches.
+/// Entries that one call fetches at most.
 const AT_ONCE: usize = 4096;
 
 /// A map with keys and values of these types, opened by a descriptor that lives as long.
 #[derive(Debug)]
 pub struct TypedMap<F, K, V> {
     fd: F,
+    /// How many it has room for.
+    entries: u32,
     types: PhantomData<fn(K) -> V>,
 }
 
@@ -36,9 +38,10 @@ where
     /// `InvalidInput` if it is no such map: its keys or values have other sizes, it has a value for each processor, or its values are
     /// objects.
     pub fn open(fd: F) -> io::Result<Self> {
-        fits(&fd, &PLAIN, size_of::<K>(), size_of::<V>())?;
+        let entries = fits(&fd, &PLAIN, size_of::<K>(), size_of::<V>())?.max_entries;
         Ok(Self {
             fd,
+            entries,
             types: PhantomData,
         })
     }
@@ -82,7 +85,7 @@ where
         bpf::delete(self.fd.as_fd(), key.as_bytes())
     }
 
-    /// Every entry of a hash, as it is met. What is put in or taken out meanwhile may be met or not.
+    /// Every entry of a hash, as it is met, or of an array, in its order. What is put in or taken out meanwhile may be met or not.
     ///
     /// # Errors
     /// What the kernel says: not every kind of map can be walked.
@@ -90,8 +93,10 @@ where
     where
         K: FromBytes,
     {
-        let mut keys = Vec::from_iter((0..AT_ONCE).map(|_| K::new_zeroed()));
-        let mut values = Vec::from_iter((0..AT_ONCE).map(|_| V::new_zeroed()));
+        // One more than there are: only who could have fetched another one hears that it was the last.
+        let most = AT_ONCE.min(self.entries as usize + 1);
+        let mut keys = Vec::from_iter((0..most).map(|_| K::new_zeroed()));
+        let mut values = Vec::from_iter((0..most).map(|_| V::new_zeroed()));
         // The kernel's own position is at most eight bytes or a key.
         let mut place = vec![0_u8; size_of::<K>().max(8)];
         let mut started = false;
@@ -103,7 +108,7 @@ where
                 &mut place,
                 keys.as_mut_bytes(),
                 values.as_mut_bytes(),
-                AT_ONCE,
+                most,
             )?;
             for (key, value) in keys.iter().zip(&*values).take(met) {
                 meet(key, value);
@@ -168,15 +173,11 @@ impl<F: AsFd> ObjectMap<F> {
     }
 }
 
-fn fits(fd: &impl AsFd, kinds: &[u32], key: usize, value: usize) -> io::Result<()> {
-    let MapInfo {
-        kind,
-        key_size,
-        value_size,
-        ..
-    } = bpf::map_info(fd.as_fd())?;
-    if kinds.contains(&kind) && (key_size as usize, value_size as usize) == (key, value) {
-        Ok(())
+fn fits(fd: &impl AsFd, kinds: &[u32], key: usize, value: usize) -> io::Result<MapInfo> {
+    let info = bpf::map_info(fd.as_fd())?;
+    let sizes = (info.key_size as usize, info.value_size as usize);
+    if kinds.contains(&info.kind) && sizes == (key, value) {
+        Ok(info)
     } else {
         Err(io::ErrorKind::InvalidInput.into())
     }
@@ -220,6 +221,27 @@ mod tests {
         map.set(&0, &[7; 16]).unwrap();
         assert_eq!(map.get(&0).unwrap(), Some([7; 16]));
         assert_eq!(map.get(&1).unwrap(), None, "it has one entry");
+    }
+
+    #[test]
+    fn every_entry_of_an_array_is_met_once_and_in_its_order() {
+        if page().is_none() {
+            return;
+        }
+        for entries in [1, 64, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 2 * AT_ONCE] {
+            let values = Vec::from_iter((0..entries as u64).map(|n| n * n + 7));
+            let array = bpf::create_filled(values.as_bytes(), 8).unwrap();
+            let array = TypedMap::<_, u32, u64>::open(array).unwrap();
+            let (mut keys, mut met) = (Vec::new(), Vec::new());
+            array
+                .each(|key, value| {
+                    keys.push(*key);
+                    met.push(*value);
+                })
+                .unwrap();
+            assert_eq!(keys, Vec::from_iter(0..entries as u32));
+            assert_eq!(met, values);
+        }
     }
 
     #[test]
