@@ -213,7 +213,7 @@ fn one_app(
             by(&Queue::new(KEEPS, bytes)?, bytes, handed)
         }),
         Competitor::new("no driver: pipe", |bytes| {
-            by(&Pipe::new(bytes)?, bytes, handed)
+            by(&Pipe::new(bytes)?.with_room()?, bytes, handed)
         }),
         Competitor::new("no driver: Unix datagram socket", |bytes| {
             by(&Datagrams::new()?, bytes, handed)
