@@ -66,20 +66,20 @@ impl Rules {
             let Some(rule) = self.blocker(&probe, tables) else {
                 continue;
             };
-            let ends = [
-                (probe.headers.source, End::of_source(rule)),
-                (probe.headers.destination, End::of_destination(rule)),
-            ];
+            let known = (self, joined);
+            let ends = probe.ends(rule);
+            let condition = condition(&ends, known);
             for needed in &probe.needed {
                 let hit = ends.iter().find_map(|(address, end)| {
-                    (*address == mapped(needed.address))
-                        .then(|| end.by(needed.address, self, joined))?
+                    (*address == needed.address).then(|| end.takes(*address, known))?
                 });
-                found.extend(hit.map(|by| finding(rule.line, said(rule, *needed, &by))));
+                found.extend(
+                    hit.map(|taken| finding(rule.line, said(rule, *needed, &taken, condition))),
+                );
             }
         }
         found.extend(
-            self.locked_out(tables, network)
+            self.locked_out((tables, joined), network)
                 .map(|(line, message)| finding(line, message)),
         );
         found.sort();
@@ -95,7 +95,11 @@ impl Rules {
     }
 
     /// Whoever is logged in would be cut off, by whichever rule or default.
-    fn locked_out(&self, tables: &impl Tables, network: &OwnNetwork) -> Option<(usize, String)> {
+    fn locked_out(
+        &self,
+        (tables, joined): (&impl Tables, &Joined),
+        network: &OwnNetwork,
+    ) -> Option<(usize, String)> {
         const TCP: u8 = 6;
         let Login { from, to } = network.login?;
         let probe = Probe {
@@ -107,23 +111,54 @@ impl Rules {
         if verdict == Verdict::Allow as u8 {
             return None;
         }
-        let (line, by) = match self.rule(rule) {
-            Some(rule) => (rule.line, format!("rule `{}`", rule.id)),
-            None => (1, "the default for in".to_owned()),
+        let (line, by, condition) = match self.rule(rule) {
+            Some(rule) => (
+                rule.line,
+                format!("rule `{}`", rule.id),
+                condition(&probe.ends(rule), (self, joined)),
+            ),
+            None => (1, "the default for in".to_owned(), ""),
         };
         let message = format!(
-            "{by} blocks {}, from where you are logged in to port {}: once your connection is forgotten you don't come back; \
-             allow it in a rule before, and apply with --lease",
+            "{by} blocks {}, from where you are logged in to port {}{condition}: once your connection is forgotten you don't come \
+             back; allow it in a rule before, and apply with --lease",
             from.0, to.1
         );
         Some((line, message))
     }
 }
 
-fn said(rule: &Rule, needed: Needed, by: &str) -> String {
+impl Probe {
+    /// Its ends, and what a rule asks of each.
+    fn ends<'a>(&self, rule: &'a Rule) -> [(IpAddr, End<'a>); 2] {
+        let address = |bytes: [u8; 16]| IpAddr::V6(bytes.into()).to_canonical();
+        [
+            (address(self.headers.source), End::of_source(rule)),
+            (address(self.headers.destination), End::of_destination(rule)),
+        ]
+    }
+}
+
+/// On what it depends that a rule takes a packet between these ends. Who asks may not be who judges: the service may read more, and
+/// keeps copies of lists.
+fn condition(ends: &[(IpAddr, End<'_>)], known: (&Rules, &Joined)) -> &'static str {
+    let mut taken = ends.iter().map(|(address, end)| end.takes(*address, known));
+    if taken.any(|taken| taken == Some(Taken::Presumed)) {
+        ", as long as the service can't read its set either and has kept no copy of it"
+    } else {
+        ""
+    }
+}
+
+fn said(rule: &Rule, needed: Needed, taken: &Taken, condition: &str) -> String {
     let Needed { address, what } = needed;
+    let by = match taken {
+        Taken::InSet(set) => format!(", which is in the set `{set}`"),
+        Taken::Listed(span) => format!(", which is in {span}"),
+        Taken::Presumed => String::new(),
+    };
     format!(
-        "rule `{}` blocks {what} {address}{by}; name it in `except` of the set, or allow it in a rule before",
+        "rule `{}` blocks {what} {address}{by}{condition}; name it in `except` of the set, or allow it in a rule before",
         rule.id
     )
 }
@@ -145,6 +180,17 @@ struct End<'a> {
     presumed: &'a [Addresses],
 }
 
+/// By what a rule takes an address.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// It is in this set.
+    InSet(String),
+    /// It is in these addresses.
+    Listed(String),
+    /// A set can't be read, and may hold it.
+    Presumed,
+}
+
 impl<'a> End<'a> {
     fn of_source(rule: &'a Rule) -> Self {
         Self {
@@ -163,28 +209,24 @@ impl<'a> End<'a> {
     }
 
     /// By what this takes an address, if it asks for addresses at all and was not written for just that.
-    fn by(&self, address: IpAddr, rules: &Rules, joined: &Joined) -> Option<String> {
+    fn takes(&self, address: IpAddr, (rules, joined): (&Rules, &Joined)) -> Option<Taken> {
         let holders = rules
             .members()
             .map_or(&[][..], |members| members.of(address));
         let holders = [holders, joined.sets_of(address)].concat();
         if let Some(set) = self.sets.iter().find(|set| holders.contains(set)) {
             let set = rules.set(*set)?;
-            return Some(format!(", which is in the set `{}`", set.id));
+            return Some(Taken::InSet(set.id.clone()));
         }
         // Whoever names groups, and nothing else, means them.
         let group = |span: &&Addresses| is_group(span.first()) && is_group(span.last());
         let meant = |span: &&Addresses| is_group(address) && group(span);
-        let listed = self.addresses.iter().filter(|span| span.contains(address));
-        if let Some(span) = listed
-            .filter(|span| !meant(span))
-            .map(ToString::to_string)
-            .next()
-        {
-            return Some(format!(", which is in {span}"));
+        let mut listed = self.addresses.iter().filter(|span| span.contains(address));
+        if let Some(span) = listed.find(|span| !meant(span)) {
+            return Some(Taken::Listed(span.to_string()));
         }
         let presumed = self.presumed.iter().any(|span| span.contains(address));
-        presumed.then(|| ", for its set can't be read".to_owned())
+        presumed.then_some(Taken::Presumed)
     }
 }
 

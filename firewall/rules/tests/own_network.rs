@@ -123,6 +123,10 @@ fn a_rule_that_is_written_for_groups_or_for_no_address_means_it() {
     }
 }
 
+/// The service keeps copies of lists, and may read more than whoever asks.
+const NO_COPY: &str =
+    ", as long as the service can't read its set either and has kept no copy of it";
+
 #[test]
 fn a_set_that_cannot_be_read_is_warned_of_with_what_it_cuts() {
     let rules = "[[set]]\nid = 's'\nfile = 'gone.txt'\nexcept = '192.168.0.0/16'\n\
@@ -131,13 +135,56 @@ fn a_set_that_cannot_be_read_is_warned_of_with_what_it_cuts() {
     assert!(
         found
             .iter()
-            .any(|said| said.contains("your resolver 9.9.9.9, for its set can't be read")),
+            .any(|said| said.contains(&format!("your resolver 9.9.9.9{NO_COPY}; name it"))),
         "{found:#?}"
     );
     assert!(
         found.iter().all(|said| !said.contains("your router")),
         "{found:#?}"
     );
+}
+
+#[test]
+fn what_a_set_that_cannot_be_read_cuts_off_is_said_to_hold_as_long_as_the_service_has_no_copy_of_it()
+ {
+    let sets = format!("[[set]]\nid = 's'\nfile = 'gone.txt'\n{BOGONS}");
+    let rule = |ends: &str| format!("{sets}[[rule]]\nid = 'r'\naction = 'block'\n{ends}");
+    let network = OwnNetwork {
+        login: Some(Login {
+            from: ("203.0.113.7".parse().unwrap(), 50000),
+            to: ("192.168.1.5".parse().unwrap(), 22),
+        }),
+        ..home()
+    };
+    let found = said("allow", &rule("source = '@s'\n"), &network);
+    let locked_out = format!("from where you are logged in to port 22{NO_COPY}: once");
+    assert!(
+        found.iter().any(|said| said.contains(&locked_out)),
+        "{found:#?}"
+    );
+    assert!(
+        found.iter().all(|said| said.contains(NO_COPY)),
+        "{found:#?}"
+    );
+    // What is known of one end says nothing of the other.
+    let found = said(
+        "allow",
+        &rule("direction = 'out'\nsource = '@s'\ndestination = '@bogons'\n"),
+        &network,
+    );
+    let router = format!("your router 192.168.1.1, which is in the set `bogons`{NO_COPY}; name");
+    assert!(
+        found.iter().any(|said| said.contains(&router)),
+        "{found:#?}"
+    );
+    // What is surely in another set of the rule's, or listed beside it, is cut off either way.
+    for known in ["'@bogons'", "'192.168.1.0/24'"] {
+        let ends = format!("direction = 'in'\nsource = ['@s', {known}]\n");
+        let found = said("allow", &rule(&ends), &network);
+        let router = |said: &&String| said.contains("your router 192.168.1.1, which is in");
+        let router = found.iter().find(router).unwrap();
+        assert!(!router.contains(NO_COPY), "{router}");
+    }
 }
 
 #[test]
