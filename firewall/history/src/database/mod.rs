@@ -10,6 +10,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
@@ -53,7 +54,7 @@ CREATE TABLE IF NOT EXISTS programs (
     size INTEGER, changed INTEGER, last INTEGER NOT NULL, PRIMARY KEY (program, user, device, inode)
 ) STRICT, WITHOUT ROWID";
 
-/// Of a recent time little is looked through. What puts rows together and forgets them asks by other indices.
+/// Of a recent time little is looked through, and the oldest are found at once. Without it all is as right, and slower.
 const ADD_LAST: &str = "CREATE INDEX IF NOT EXISTS seen_last ON seen (last)";
 
 /// How much is kept.
@@ -185,18 +186,17 @@ impl Database {
             }
         }
         leave_as_it_is(&connection, false)?;
+        keep_temporary_files_beside(path, &connection);
         add_what_is_new(&connection)?;
-        let database = Self {
+        // What keeps the file small is below; this is what holds if it can't.
+        let most = signed((bounds.bytes / PAGE).clamp(64, u64::from(u32::MAX - 1)));
+        connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))?;
+        add_what_is_faster(&connection)?;
+        Ok(Self {
             connection,
             bounds,
             row_ids: HashMap::new(),
-        };
-        // What keeps the file small is below; this is what holds if it can't.
-        let most = signed((bounds.bytes / PAGE).clamp(64, u64::from(u32::MAX - 1)));
-        database
-            .connection
-            .pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))?;
-        Ok(database)
+        })
     }
 
     /// A file that has turned out broken is closed as it is.
@@ -229,6 +229,18 @@ fn leave_as_it_is(connection: &Connection, leave: bool) -> rusqlite::Result<()> 
         .map(drop)
 }
 
+/// Has SQLite make its temporary files where the file lies. It needs some to add up many rows and to make an index of many, and a service
+/// that may write to its own folders alone has no other place for them. Where this one can't be said to it, it takes the system's.
+fn keep_temporary_files_beside(path: &Path, connection: &Connection) {
+    // It is one folder for a whole process, and looked at without a lock as a file is made: once it is said it stays.
+    static IS_SAID: Mutex<bool> = Mutex::new(false);
+    let mut is_said = IS_SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if let (false, Some(folder)) = (*is_said, path.parent().and_then(Path::to_str)) {
+        let said = connection.pragma_update(None, "temp_store_directory", folder);
+        *is_said = said.is_ok();
+    }
+}
+
 /// Adds what a file of an earlier release has not.
 fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
     let has_contact: bool = connection.query_row(
@@ -239,8 +251,15 @@ fn add_what_is_new(connection: &Connection) -> rusqlite::Result<()> {
     if !has_contact {
         connection.execute_batch(ADD_CONTACT)?;
     }
-    connection.execute_batch(ADD_PROGRAMS)?;
-    connection.execute_batch(ADD_LAST)
+    connection.execute_batch(ADD_PROGRAMS)
+}
+
+/// Adds what makes reading faster, if there is room for it. If not, the next open tries again: a file that is slow is better than none.
+fn add_what_is_faster(connection: &Connection) -> Result<(), Failed> {
+    match connection.execute_batch(ADD_LAST).map_err(Failed::from) {
+        Err(Failed::System(_)) => Ok(()),
+        done => done,
+    }
 }
 
 /// Puts the file aside with what SQLite has written ahead of it, which may be all that there is of the last hours. The file goes first:

@@ -155,6 +155,103 @@ fn a_file_of_the_release_before_goes_on() {
     );
 }
 
+/// An index of these rows, and the sums of this hour, are more than SQLite does in memory.
+const ROWS_OF_AN_INDEX: u32 = 100_000;
+const ROWS_OF_AN_HOUR: u32 = 3000;
+
+/// Runs a command where of all folders for temporary files none can be written to, but this one.
+const IN_THIS_FOLDER_ALONE: &str = r#"
+for folder in /var/tmp /usr/tmp /tmp; do
+    [ ! -d $folder ] || { mount --rbind $folder $folder; mount -o remount,bind,ro $folder; }
+done
+mount --bind "$1" "$1"; mount -o remount,bind,rw "$1"
+cd /tmp; shift; exec "$@""#;
+
+#[test]
+fn many_rows_are_added_up_and_indexed_in_the_historys_own_folder_where_no_other_can_be_written_to()
+{
+    let folder = Folder::new();
+    let alone = || {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-euc", IN_THIS_FOLDER_ALONE, "sh"]);
+        command.arg(folder.0.path());
+        command
+    };
+    let probed = alone().arg("true").stderr(Stdio::null()).status();
+    let program = std::env::current_exe().unwrap();
+    // Only root may, and not everywhere: others see where SQLite is told to go.
+    let mut child = if probed.is_ok_and(|status| status.success()) {
+        let mut command = alone();
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    let done = child
+        .args(["--exact", "tests::files::adds_up_and_indexes_many_rows"])
+        .args(["--nocapture", "--test-threads=1"])
+        .env("GATEBELL_HISTORY_OF_MANY", folder.0.path())
+        .env_remove("SQLITE_TMPDIR")
+        .env_remove("TMPDIR")
+        .status()
+        .unwrap();
+    assert!(done.success());
+    let rows = u64::from(ROWS_OF_AN_INDEX + ROWS_OF_AN_HOUR);
+    assert_eq!(count(&folder.all()), rows);
+}
+
+/// Not a promise: the child of the test above.
+#[test]
+fn adds_up_and_indexes_many_rows() {
+    let Some(folder) = std::env::var_os("GATEBELL_HISTORY_OF_MANY") else {
+        return;
+    };
+    let folder = Path::new(&folder);
+    let open = || Database::open(folder, MANY).unwrap().database;
+    let rows: Vec<_> = (0..ROWS_OF_AN_HOUR).map(|n| one(scan(n), NOW)).collect();
+    open().write(&rows).unwrap();
+    let beside = rusqlite::Connection::open(folder.join(FILE)).unwrap();
+    let told: String = beside
+        .query_row("PRAGMA temp_store_directory", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(Path::new(&told), folder);
+    // That the test can put them in says nothing.
+    beside.execute_batch("PRAGMA temp_store = MEMORY").unwrap();
+    let of_a_later_time = many_rows_at(ROWS_OF_AN_INDEX, NOW + 3 * DAY);
+    beside.execute_batch(&of_a_later_time).unwrap();
+    beside.execute_batch("DROP INDEX seen_last").unwrap();
+    let mut database = open();
+    assert!(has_index(&beside));
+    while database.tidy(NOW + 3 * DAY).unwrap() {}
+    let hours = "SELECT count(*) FROM seen WHERE span = 3600";
+    let hours = beside.query_row(hours, [], |row| row.get(0));
+    assert_eq!(hours, Ok(ROWS_OF_AN_HOUR));
+}
+
+#[test]
+fn an_index_that_finds_no_room_keeps_nobody_from_the_history_and_is_made_once_there_is_some() {
+    let folder = Folder::new();
+    let rows: Vec<_> = (0..5000).map(|n| one(scan(n), NOW)).collect();
+    folder.open(MANY).write(&rows).unwrap();
+    let file = folder.0.path().join(FILE);
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection
+        .execute_batch("DROP INDEX seen_last; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)")
+        .unwrap();
+    let full = Bounds {
+        bytes: fs::metadata(&file).unwrap().len(),
+        ..MANY
+    };
+    let mut database = folder.open(full);
+    assert!(!has_index(&connection));
+    assert_eq!(folder.all().len(), 5000);
+    while database.tidy(NOW).unwrap() {}
+    database.write(&[one(curl(23), NOW)]).unwrap();
+    drop(database);
+    drop(folder.open(MANY));
+    assert!(has_index(&connection));
+}
+
 #[test]
 fn what_was_written_ahead_is_put_aside_with_the_file_and_is_not_the_next_ones() {
     let folder = Folder::new();
@@ -185,4 +282,21 @@ fn what_was_written_ahead_is_put_aside_with_the_file_and_is_not_the_next_ones() 
         0,
         "nothing of it is taken for the new one's"
     );
+}
+
+fn has_index(connection: &rusqlite::Connection) -> bool {
+    let index = "SELECT count(*) FROM sqlite_schema WHERE name = 'seen_last'";
+    let found = connection.query_row(index, [], |row| row.get(0));
+    found.unwrap()
+}
+
+/// Puts so many rows in, all of this time, as the one that is there first.
+fn many_rows_at(rows: u32, at: u64) -> String {
+    format!(
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})
+         INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, process, count, first, last,
+             packets_sent, bytes_sent, packets_received, bytes_received)
+         SELECT span, {at}, others, direction, verdict, reason, protocol, process, 1, {at} + n, {at} + n, 0, 0, 0, 0
+         FROM numbers, (SELECT * FROM seen ORDER BY id LIMIT 1)"
+    )
 }
