@@ -122,13 +122,19 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
     let mut ask = stage.command_line(&spend.programs, &["ask", "--json"]);
     let person = Person::sit_down(&mut ask, clock)?;
     let loads = Loads::new(stage, clock);
-    std::thread::scope(|scope| {
+    let went = std::thread::scope(|scope| {
         let run = loads
             .start(scope)
-            .and_then(|()| busy(stage, clock, &person, &loads));
+            .and_then(|()| busy(stage, clock, &person, &sockets, &loads));
         // Without it the loads would go on for as long as the evening takes.
         run.inspect_err(|_| clock::interrupt())
-    })?;
+    });
+    if !sockets.looks() {
+        // Why, it says itself.
+        sockets.end()?;
+        bail!("nobody looks at the zone's connections any more");
+    }
+    went?;
     let idle_from_ms = clock.now_ms();
     while !clock.left().is_zero() && person.sits() {
         progress(clock, &person, &loads);
@@ -158,12 +164,21 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
 }
 
 /// As long as programs are started.
-fn busy(stage: &Stage, clock: Clock, person: &Person, loads: &Loads<'_>) -> Result<()> {
+fn busy(
+    stage: &Stage,
+    clock: Clock,
+    person: &Person,
+    sockets: &sockets::Watch,
+    loads: &Loads<'_>,
+) -> Result<()> {
     while clock.is_busy() {
         progress(clock, person, loads);
         stage.still_stands()?;
         if !person.sits() {
             bail!("gatebell ask has ended");
+        }
+        if !sockets.looks() {
+            bail!("nobody looks at the zone's connections any more");
         }
         clock::sleep(Duration::from_secs(1));
     }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(50);
+/// The kernel's list for the thread that reads it.
+const LIST: &str = "/proc/thread-self/net/tcp";
 const TCP: u8 = 6;
 /// As the kernel numbers them.
 const SYN_SENT: u8 = 2;
@@ -23,7 +25,7 @@ const SYN_SENT: u8 = 2;
 /// A thread that looks.
 pub struct Watch {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Connect>>,
+    thread: JoinHandle<Result<Vec<Connect>>>,
 }
 
 impl Watch {
@@ -33,26 +35,36 @@ impl Watch {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
-            let mut seen = Seen::default();
-            if setns(netns, CloneFlags::CLONE_NEWNET).is_err() {
-                return Vec::new();
-            }
-            while !asked.load(Ordering::Relaxed) {
-                let list = fs::read_to_string("/proc/thread-self/net/tcp").unwrap_or_default();
-                seen.take_in(list.lines().filter_map(Socket::of), clock.now_ms());
-                std::thread::sleep(EVERY);
-            }
-            seen.all()
+            setns(netns, CloneFlags::CLONE_NEWNET)
+                .context("can't enter the zone's network namespace to look at its connections")?;
+            look(Path::new(LIST), clock, &asked)
         });
         Ok(Self { stop, thread })
     }
 
-    /// What was seen.
+    /// What was seen; an error if it could not be looked at all the time, for who does not look sees nothing hang.
     pub fn end(self) -> Result<Vec<Connect>> {
         self.stop.store(true, Ordering::Relaxed);
         let ended = self.thread.join();
-        ended.map_err(|_| anyhow::anyhow!("who looks at the sockets has panicked"))
+        ended.map_err(|_| anyhow::anyhow!("who looks at the sockets has panicked"))?
     }
+
+    /// Whether it still looks.
+    pub fn looks(&self) -> bool {
+        !self.thread.is_finished()
+    }
+}
+
+/// Until it is asked to stop.
+fn look(list: &Path, clock: Clock, stop: &AtomicBool) -> Result<Vec<Connect>> {
+    let mut seen = Seen::default();
+    while !stop.load(Ordering::Relaxed) {
+        let text = fs::read_to_string(list)
+            .with_context(|| format!("can't read the connections in {}", list.display()))?;
+        seen.take_in(text.lines().filter_map(Socket::of), clock.now_ms());
+        std::thread::sleep(EVERY);
+    }
+    Ok(seen.all())
 }
 
 /// A line of the kernel's list.
@@ -165,6 +177,17 @@ mod tests {
         );
         let head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
         assert_eq!(Socket::of(head), None);
+    }
+
+    #[test]
+    fn where_the_connections_can_not_be_looked_at_it_is_an_error_and_not_an_evening_without_any() {
+        let clock = Clock::start(Duration::from_secs(1));
+        let seen = look(Path::new("/proc/none"), clock, &AtomicBool::new(false));
+        let why = seen.expect_err("nobody has looked");
+        assert!(why.to_string().contains("/proc/none"), "{why}");
+        // A file that is no namespace can't be entered.
+        let watch = Watch::start(Path::new("/dev/null"), clock).expect("it can be opened");
+        assert!(watch.end().is_err());
     }
 
     #[test]
