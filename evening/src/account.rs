@@ -112,6 +112,8 @@ pub struct Evening {
     pub misunderstood: u64,
     /// Questions that nobody expected: of a program that is none of the evening's.
     pub unexpected: u64,
+    /// Records of packets that who watched was handed.
+    pub records: u64,
     /// Records that the driver could not hand to who watched.
     pub lost: u64,
     /// Runs of the programs that came to what they were meant to, and that did not.
@@ -299,6 +301,7 @@ impl Evening {
                 ));
             }
         }
+        faults.extend(self.what_is_missing());
         let idle = self
             .questions
             .iter()
@@ -320,6 +323,20 @@ impl Evening {
             }
         }
         faults
+    }
+
+    /// Without one of these there was nothing that could have gone wrong.
+    fn what_is_missing(&self) -> impl Iterator<Item = String> {
+        let runs = self.runs.values().map(|runs| runs.well + runs.ill);
+        let counts = [
+            (self.questions.len() as u64, "nobody was asked"),
+            (self.answers.len() as u64, "nobody answered"),
+            (self.connects.len() as u64, "no connection was seen to wait"),
+            (self.records, "who watched heard of no packet"),
+            (runs.sum(), "no program came to its end"),
+        ];
+        let missing = counts.into_iter().filter(|(count, _)| *count == 0);
+        missing.map(|(_, what)| format!("{what}: this was no evening"))
     }
 }
 
@@ -578,12 +595,38 @@ mod tests {
         assert_eq!(row(&all).hung, 1, "but for what is blocked");
     }
 
+    /// An evening that holds.
+    fn whole() -> Evening {
+        let mut all = evening(
+            vec![question(1, 1, 1000)],
+            vec![answer(1, 4000, true, Width::Endpoint)],
+        );
+        all.connects = vec![connect(1, 800, End::Connected(5000))];
+        all.records = 1;
+        all.runs.insert("curl".to_owned(), Runs { well: 1, ill: 0 });
+        all
+    }
+
+    #[test]
+    fn an_evening_in_which_nothing_happened_does_not_hold() {
+        assert_eq!(Evening::default().account().faults.len(), 5);
+        let without = |change: fn(&mut Evening)| {
+            let mut all = whole();
+            change(&mut all);
+            all.account().faults.join("; ")
+        };
+        assert!(without(|all| all.questions.clear()).contains("nobody was asked"));
+        assert!(without(|all| all.answers.clear()).contains("nobody answered"));
+        assert!(without(|all| all.connects.clear()).contains("no connection"));
+        assert!(without(|all| all.records = 0).contains("no packet"));
+        assert!(without(|all| all.runs.clear()).contains("no program"));
+    }
+
     #[test]
     fn each_kind_of_fault_is_said_and_an_evening_without_any_has_none() {
-        let asked = || evening(vec![question(1, 1, 1000)], vec![]);
-        assert_eq!(asked().account().faults, [] as [String; 0]);
+        assert_eq!(whole().account().faults, [] as [String; 0]);
         let with = |change: fn(&mut Evening)| {
-            let mut all = asked();
+            let mut all = whole();
             change(&mut all);
             all.account().faults.len()
         };
@@ -595,6 +638,7 @@ mod tests {
             with(|all| {
                 all.idle_from_ms = 0;
                 all.questions[0].shown_ms = 9000;
+                all.answers[0].at_ms = 10_000;
             }),
             1
         );

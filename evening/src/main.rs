@@ -154,6 +154,7 @@ fn spent(spend: &Spend, stage: &Stage, clock: Clock) -> Result<(Evening, Beside)
         questions: seen.questions,
         answers: seen.answers,
         connects: sockets.end()?,
+        records: heard.packets,
         lost: heard
             .lost
             .context("gatebell watch did not say what was lost")?,
