@@ -6,6 +6,8 @@ use std::net::IpAddr;
 
 /// How long it holds that nobody answered, as docs/rules.md says.
 pub const UNANSWERED_MS: u64 = 60_000;
+/// How long a question waits for its answer: what the rules of the evening say.
+pub const ANSWER_WITHIN_MS: u64 = 30_000;
 /// What it may take until a question of before an answer is shown: `gatebell ask` looks three times a second.
 const SHOWN_MS: u64 = 1500;
 /// What a connection may take on top of the time in which TCP sends its first packet again, which is as long as it has waited at most.
@@ -259,6 +261,7 @@ impl Evening {
             let row = account.row(&connect.program);
             row.waited += 1;
             let Some((allow, from_ms)) = settled(connect, holds) else {
+                row.hung += u64::from(is_forgotten(connect));
                 continue;
             };
             if allow && !connect.reachable {
@@ -289,7 +292,7 @@ impl Evening {
             }
             if row.hung > 0 {
                 faults.push(format!(
-                    "{program}: {} connections hung once it was answered or too late to",
+                    "{program}: {} connections hung: they waited on once it was answered or too late to, or without a question",
                     row.hung
                 ));
             }
@@ -400,6 +403,12 @@ fn settled(connect: &Connect, holds: &[Hold<'_>]) -> Option<(bool, u64)> {
         .filter(|hold| hold.from_ms <= end && hold.until_ms > connect.began_ms);
     let first = during.min_by_key(|hold| hold.from_ms)?;
     Some((first.allow, first.from_ms.max(connect.began_ms)))
+}
+
+/// Whether a connection waited for longer than a question does, and nobody was asked about it.
+fn is_forgotten(connect: &Connect) -> bool {
+    let waited = connect.end.at_ms().saturating_sub(connect.began_ms);
+    connect.reachable && waited > ANSWER_WITHIN_MS + GRACE_MS
 }
 
 fn keep_longest(longest: &mut Option<u64>, took: u64) {
@@ -579,6 +588,24 @@ mod tests {
         assert_eq!(row(&all).hung, 0);
         all.connects = vec![connect(1, 50_000, End::Gone(60_400))];
         assert_eq!(row(&all).hung, 1);
+    }
+
+    #[test]
+    fn a_connection_that_nobody_is_asked_about_hangs_once_a_question_would_be_over() {
+        let with = |end| {
+            let mut all = whole();
+            all.connects.push(connect(2, 1000, end));
+            row(&all).hung
+        };
+        assert_eq!(with(End::Waits(36_100)), 1);
+        assert_eq!(with(End::Gone(131_000)), 1, "until TCP gave up");
+        assert_eq!(with(End::Connected(50_000)), 1, "by chance, much later");
+        assert_eq!(with(End::Waits(31_000)), 0, "not yet");
+        let mut all = whole();
+        let mut silent = connect(2, 1000, End::Waits(131_000));
+        silent.reachable = false;
+        all.connects.push(silent);
+        assert_eq!(row(&all).hung, 0, "nobody would answer it");
     }
 
     #[test]

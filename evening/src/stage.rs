@@ -1,5 +1,6 @@
 //! Where the evening takes place: the lab, with names, an archive of packages and ssh outside, and the service inside.
 
+use crate::account::ANSWER_WITHIN_MS;
 use crate::clock::{go_on, until};
 use crate::programs::{self, ANSWERING, OUTSIDE_NETWORK};
 use anyhow::{Context, Result, bail};
@@ -41,11 +42,12 @@ pub struct Programs {
 /// Nobody's files name the lab's resolver, so a set believes it.
 fn rules() -> String {
     format!(
-        "[default]\ninbound = \"block\"\noutbound = \"ask\"\n\
+        "[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = {}\n\
          [[rule]]\nid = \"names\"\naction = \"allow\"\ndirection = \"out\"\nprotocol = [\"udp\", \"tcp\"]\n\
          destination = \"{OUTSIDE}\"\nports = 53\n\
          [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n\
-         [[set]]\nid = \"believed\"\nnames = \"believed.example\"\nresolvers = \"{OUTSIDE}\"\n"
+         [[set]]\nid = \"believed\"\nnames = \"believed.example\"\nresolvers = \"{OUTSIDE}\"\n",
+        ANSWER_WITHIN_MS / 1000
     )
 }
 
