@@ -70,7 +70,7 @@ pub fn table(account: &Account, beside: &Beside) -> String {
         let _never_fails = writeln!(text, "  {said}");
     }
     if account.faults.is_empty() {
-        text.push_str("holds: one question for each program and place, and no connection hung\n");
+        text.push_str("holds: nothing was asked about that was decided, and no connection hung\n");
     }
     for fault in &account.faults {
         let _never_fails = writeln!(text, "does not hold: {fault}");
@@ -200,7 +200,7 @@ mod tests {
         );
         assert!(lines[2].starts_with("all"));
         assert_eq!(lines[0].len(), lines[1].len());
-        assert!(text.contains("holds: one question"));
+        assert!(text.contains("\nholds: nothing was asked about that was decided,"));
         assert_eq!(json(&account, &Beside::default())["holds"], true);
         account.faults.push("browser: it hung".to_owned());
         let text = table(&account, &Beside::default());

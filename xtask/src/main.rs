@@ -75,7 +75,7 @@ enum Task {
     ///
     /// In a lab of its own real programs (curl, apt, ssh, a browser's and a torrent's load) are asked about, and answers are typed at
     /// `gatebell ask`. It prints how many questions and keys that took, how long a connection took once it was answered, and which
-    /// hung; it fails if one was asked about twice or hung. Needs root.
+    /// hung; it fails if something was asked about that was decided, if one hung, or if nothing happened. Needs root.
     Evening(evening::Arguments),
     /// Feed any bytes at all to what reads foreign bytes, guided by what they reach
     ///
