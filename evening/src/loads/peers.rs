@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Peers in all.
+/// Peers of a torrent in all.
 const PEERS: u16 = 300;
 /// Connections that are tried at once.
 const AT_ONCE: usize = 24;
@@ -37,7 +37,7 @@ impl Kind {
     fn peers(self) -> Vec<Ipv4Addr> {
         match self {
             Self::Torrent => torrent_peers(PEERS),
-            Self::Telemetry => telemetry_peers(PEERS),
+            Self::Telemetry => telemetry_peers(),
         }
     }
 
