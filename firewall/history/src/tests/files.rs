@@ -144,8 +144,9 @@ fn a_file_of_the_release_before_goes_on() {
     connection
         .execute_batch("DROP TABLE programs; ALTER TABLE seen DROP COLUMN contact")
         .unwrap();
-    drop(connection);
     let mut database = folder.open(MANY);
+    assert!(has_index(&connection));
+    drop(connection);
     database.write(&[one(curl(24), NOW)]).unwrap();
     assert!(database.programs().unwrap().is_empty());
     let known = |row: &Row| row.conversation.contact == Contact::Known;
