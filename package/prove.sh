@@ -132,6 +132,8 @@ its_parts_may_do_no_more_than_they_need() {
     may_not gatebelld "run a shell" 'exec /bin/sh -c true'
     may_not gatebelld "speak to the network" ': </dev/tcp/127.0.0.1/22'
     may_not gatebelld "read passwords" 'read -r line </etc/shadow'
+    mkdir -p /etc/wireguard; echo key >/etc/wireguard/probe.conf
+    may_not gatebelld "read the keys of others" 'read -r line </etc/wireguard/probe.conf'
     may_not gatebelld "read what others have in memory" ': </proc/1/mem'
     may_not gatebelld "signal what is not its own" "kill -0 $server"
     may gatebell-lists "speak to the network" ': </dev/tcp/127.0.0.1/22'
@@ -142,7 +144,7 @@ its_parts_may_do_no_more_than_they_need() {
     may_not gatebell-reject "read files" 'read -r line </etc/passwd'
     may_not gatebell-reject "write files" ': >/run/gatebell/probe'
     may_not gatebell-reject "run a shell" 'exec /bin/sh -c true'
-    rm -f /run/gatebell/probe /etc/probe
+    rm -rf /run/gatebell/probe /etc/probe /etc/wireguard
 }
 main_process() { systemctl show --value -p MainPID "$1"; }
 under() { [ "$(cat "/proc/$2/attr/current")" = "$1 (enforce)" ]; }
