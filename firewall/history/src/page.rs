@@ -13,6 +13,9 @@ use std::time::Duration;
 const MOST: usize = 1000;
 /// A page ends where its texts are longer than this.
 const LONGEST: usize = 256 << 10;
+/// Rows that are looked at for a page. Of a rare program none may be among so many: one thread reads for all, and must not be at a whole
+/// history for longer than others wait.
+pub const LOOKED_AT: usize = 50_000;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// So many rows are new enough at most where it is looked up first which of them was begun first: of more a page is full soon.
 const FEW: u64 = 500_000;
@@ -21,25 +24,26 @@ const FEW: u64 = 500_000;
 pub const FIRST: &str =
     "SELECT min(id), count(*) FROM (SELECT id FROM seen WHERE last >= ?1 LIMIT ?2)";
 
-/// The rows of a page, in the order in which they were begun: what is older has been passed over by then, and whoever has few rows
-/// must not have all be looked through for them.
-pub fn rows_of(asked: &PageRequest) -> String {
+/// What is looked at for a page, in the order in which it was begun, each with whether it is asked for: what is older has been passed over
+/// by then, and whoever has few rows must not have all be looked through for them.
+pub fn look_through(asked: &PageRequest) -> String {
     let whose = if asked.user.is_some() {
         "user = ?3"
     } else {
         "?3 IS NULL"
     };
     let what = if asked.program.is_some() {
-        "(program = ?5 OR process = ?6)"
+        "(program IS ?5 OR process = ?6)"
     } else {
         "?5 IS NULL AND ?6 IS NULL"
     };
     format!(
-        "SELECT id, start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
-         count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact FROM seen \
-         WHERE id > ?1 AND last >= ?2 AND {whose} AND {what} ORDER BY id LIMIT ?4"
+        "SELECT id, last >= ?2 AND {what} FROM seen WHERE id > ?1 AND {whose} ORDER BY id LIMIT ?4"
     )
 }
+
+const ROW: &str = "SELECT start, span, direction, verdict, reason, protocol, remote, source, port, program, process, user, rule, name, \
+     count, first, last, packets_sent, bytes_sent, packets_received, bytes_received, contact FROM seen WHERE id = ?1";
 
 /// What is to be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,7 +80,7 @@ impl Program {
 pub struct Page {
     /// They.
     pub rows: Vec<Row>,
-    /// Where the next page begins; none: there is none.
+    /// Where the next page begins, which may have rows where this one has none; none: there is none.
     pub next: Option<u64>,
     /// Another number than the page before: rows were put together or forgotten since, and a whole is read from the beginning.
     pub turn: u64,
@@ -119,25 +123,21 @@ pub fn page(folder: &Path, asked: &PageRequest) -> Result<Page, Failed> {
             ..Page::default()
         });
     };
-    let mut read = connection.prepare(&rows_of(asked))?;
-    let most = signed(MOST as u64 + 1);
-    let program = asked.program.as_ref();
-    let (path, process) = (program.map(|of| &of.path), program.map(|of| &of.process));
-    let asked = params![after, signed(asked.since), asked.user, most, path, process];
-    let mut found = read.query(asked)?;
+    let found = look(&connection, asked, after)?;
+    let mut read = connection.prepare(ROW)?;
     let mut page = Page {
         turn: unsigned(turn),
+        next: found.next,
         ..Page::default()
     };
-    let (mut last, mut length, mut seen) = (0, 0, 0);
-    while let Some(columns) = found.next()? {
-        if seen == MOST || length > LONGEST {
-            page.next = Some(last);
+    let (mut last, mut length) = (after, 0);
+    for id in found.ids {
+        if length > LONGEST {
+            page.next = Some(unsigned(last));
             break;
         }
-        last = unsigned(columns.get(0)?);
-        seen += 1;
-        let Ok(row) = row(columns) else {
+        last = id;
+        let Ok(row) = read.query_row([id], |columns| Ok(row(columns)))? else {
             page.unread += 1;
             continue;
         };
@@ -147,6 +147,36 @@ pub fn page(folder: &Path, asked: &PageRequest) -> Result<Page, Failed> {
         page.rows.push(row);
     }
     Ok(page)
+}
+
+/// What a page has.
+struct Found {
+    /// The numbers of its rows.
+    ids: Vec<i64>,
+    /// The last one that was looked at; none: behind it there are no others.
+    next: Option<u64>,
+}
+
+fn look(connection: &Connection, asked: &PageRequest, after: i64) -> Result<Found, Failed> {
+    let mut look = connection.prepare(&look_through(asked))?;
+    let most = signed(LOOKED_AT as u64 + 1);
+    let program = asked.program.as_ref();
+    let (path, process) = (program.map(|of| &of.path), program.map(|of| &of.process));
+    let asked = params![after, signed(asked.since), asked.user, most, path, process];
+    let mut looked_at = look.query(asked)?;
+    let (mut ids, mut last, mut count) = (Vec::new(), after, 0);
+    while let Some(columns) = looked_at.next()? {
+        if count == LOOKED_AT || ids.len() == MOST {
+            let next = Some(unsigned(last));
+            return Ok(Found { ids, next });
+        }
+        last = columns.get(0)?;
+        count += 1;
+        if columns.get(1)? {
+            ids.push(last);
+        }
+    }
+    Ok(Found { ids, next: None })
 }
 
 /// The number behind which rows are that may be new enough; none: there are none.
@@ -173,19 +203,19 @@ fn row(columns: &Columns<'_>) -> Result<Row, Failed> {
     };
     let unknown = |_| Failed::Broken("a number means nothing".to_owned());
     let conversation = Conversation {
-        direction: Direction::try_from(columns.get::<_, u8>(3)?).map_err(unknown)?,
-        verdict: Verdict::try_from(columns.get::<_, u8>(4)?).map_err(unknown)?,
-        reason: Reason::try_from(columns.get::<_, u8>(5)?).map_err(unknown)?,
-        protocol: columns.get(6)?,
-        remote: address(columns, 7)?,
-        source: address(columns, 8)?,
-        port: columns.get(9)?,
-        program: text(10)?,
-        process: text(11)?.unwrap_or_default(),
-        user: columns.get(12)?,
-        rule: text(13)?,
-        name: text(14)?,
-        contact: Contact::try_from(columns.get::<_, u8>(22)?).map_err(unknown)?,
+        direction: Direction::try_from(columns.get::<_, u8>(2)?).map_err(unknown)?,
+        verdict: Verdict::try_from(columns.get::<_, u8>(3)?).map_err(unknown)?,
+        reason: Reason::try_from(columns.get::<_, u8>(4)?).map_err(unknown)?,
+        protocol: columns.get(5)?,
+        remote: address(columns, 6)?,
+        source: address(columns, 7)?,
+        port: columns.get(8)?,
+        program: text(9)?,
+        process: text(10)?.unwrap_or_default(),
+        user: columns.get(11)?,
+        rule: text(12)?,
+        name: text(13)?,
+        contact: Contact::try_from(columns.get::<_, u8>(21)?).map_err(unknown)?,
     };
     let traffic = |packets, bytes| {
         Ok::<_, Failed>(Traffic {
@@ -194,15 +224,15 @@ fn row(columns: &Columns<'_>) -> Result<Row, Failed> {
         })
     };
     Ok(Row {
-        start: number(1)?,
-        span: number(2)?,
+        start: number(0)?,
+        span: number(1)?,
         conversation,
         tally: Tally {
-            count: number(15)?,
-            first: number(16)?,
-            last: number(17)?,
-            sent: traffic(18, 19)?,
-            received: traffic(20, 21)?,
+            count: number(14)?,
+            first: number(15)?,
+            last: number(16)?,
+            sent: traffic(17, 18)?,
+            received: traffic(19, 20)?,
         },
     })
 }

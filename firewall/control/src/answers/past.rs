@@ -25,7 +25,7 @@ pub struct HistoryStatus {
 pub struct HistoryPage {
     /// In the order in which it was begun.
     pub rows: Vec<HistoryRow>,
-    /// What to ask for as `after` to get more; none: there is no more.
+    /// What to ask for as `after` to get more, which there may be where this page has no rows; none: there is no more.
     pub next: Option<u64>,
     /// Another number than in the page before: what was kept has been put together since. Begin again.
     pub turn: u64,

@@ -290,14 +290,3 @@ fn has_index(connection: &rusqlite::Connection) -> bool {
     let found = connection.query_row(index, [], |row| row.get(0));
     found.unwrap()
 }
-
-/// Puts so many rows in, all of this time, as the one that is there first.
-fn many_rows_at(rows: u32, at: u64) -> String {
-    format!(
-        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})
-         INSERT INTO seen (span, start, others, direction, verdict, reason, protocol, process, count, first, last,
-             packets_sent, bytes_sent, packets_received, bytes_received)
-         SELECT span, {at}, others, direction, verdict, reason, protocol, process, 1, {at} + n, {at} + n, 0, 0, 0, 0
-         FROM numbers, (SELECT * FROM seen ORDER BY id LIMIT 1)"
-    )
-}

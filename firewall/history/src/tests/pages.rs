@@ -1,7 +1,7 @@
 //! What is read, page by page.
 
 use super::*;
-use crate::page::{FIRST, rows_of};
+use crate::page::{FIRST, LOOKED_AT, look_through};
 
 #[test]
 fn a_row_is_read_as_it_was_written_and_one_minutes_is_one() {
@@ -96,7 +96,7 @@ fn of_user(user: u32) -> PageRequest {
 fn whoever_has_few_rows_does_not_have_all_be_looked_through() {
     let folder = Folder::new();
     drop(folder.open(MANY));
-    let plan = plan(&folder, &rows_of(&of_user(7)));
+    let plan = plan(&folder, &look_through(&of_user(7)));
     assert!(
         plan.contains("seen_user (user=? AND rowid>?)") && !plan.contains("SORT"),
         "{plan}"
@@ -112,7 +112,7 @@ fn of_a_recent_time_what_is_older_is_not_looked_through() {
         first.contains("USING COVERING INDEX seen_last (last>?)"),
         "{first}"
     );
-    let rows = plan(&folder, &rows_of(&PageRequest::default()));
+    let rows = plan(&folder, &look_through(&PageRequest::default()));
     assert!(
         rows.contains("USING INTEGER PRIMARY KEY (rowid>?)") && !rows.contains("SORT"),
         "{rows}"
@@ -199,6 +199,55 @@ fn of_a_program_its_own_rows_are_read_by_its_path_or_by_its_name() {
         ..PageRequest::default()
     };
     assert_eq!(ports(long), [Some(7)]);
+}
+
+#[test]
+fn of_a_rare_program_or_a_recent_time_a_page_looks_through_a_part_and_the_pages_together_have_all()
+{
+    let folder = Folder::new();
+    let mut database = folder.open(MANY);
+    let mut fill = |row| {
+        database.write(&[row]).unwrap();
+        let connection = rusqlite::Connection::open(folder.0.path().join(FILE)).unwrap();
+        let others = many_rows_at(LOOKED_AT as u32, NOW - DAY);
+        connection.execute_batch(&others).unwrap();
+    };
+    // Behind each of the first two lie so many of others'.
+    fill(one(scan(1), NOW));
+    fill(one(curl(1), NOW));
+    database.write(&[one(curl(2), NOW)]).unwrap();
+    let look = LOOKED_AT as u64;
+    let of_curl = PageRequest {
+        program: Some(Program::asked("curl".to_owned())),
+        ..PageRequest::default()
+    };
+    let recent = PageRequest {
+        since: NOW,
+        after: 1,
+        ..PageRequest::default()
+    };
+    for (asked, ends) in [
+        (of_curl.clone(), [look, 2 * look]),
+        (recent, [look + 1, 2 * look + 1]),
+    ] {
+        let (mut asked, mut next, mut ports) = (asked, Vec::new(), Vec::new());
+        loop {
+            let page = page(folder.0.path(), &asked).unwrap();
+            ports.extend(page.rows.iter().map(|row| row.conversation.port));
+            let Some(end) = page.next else { break };
+            next.push(end);
+            asked.after = end;
+        }
+        assert_eq!(next, ends, "{asked:?}");
+        assert_eq!(ports, [Some(1), Some(2)], "{asked:?}");
+    }
+    // Of a user's few rows none of others' is looked at.
+    let theirs = PageRequest {
+        user: Some(1000),
+        ..of_curl
+    };
+    let theirs = page(folder.0.path(), &theirs).unwrap();
+    assert_eq!((theirs.rows.len(), theirs.next), (2, None));
 }
 
 #[test]
