@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// How long it is waited at most for what is to come about.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Where programs are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Where the browser's sites listen.
 pub const SITE_PORT: u16 = 8000;
 /// Where peers listen.
@@ -80,13 +82,15 @@ impl Stage {
         Ok(stage)
     }
 
-    /// A program of the zone, which finds names by the lab's resolver, and no file of this machine's that says where else to look.
+    /// A program of the zone, which finds names by the lab's resolver, and no file or variable of this machine's that says where else
+    /// to look.
     pub fn inside(&self, program: &[&str]) -> Command {
         let folder = self.lab.folder().join("etc");
         let folder = folder.to_string_lossy().into_owned();
         let over = "mount --bind \"$0/resolv.conf\" /etc/resolv.conf && mount --bind \"$0/nsswitch.conf\" /etc/nsswitch.conf && exec \"$@\"";
         let words = ["unshare", "--mount", "sh", "-c", over, &folder];
         let mut command = self.lab.inside(&[&words[..], program].concat());
+        of_nobody(&mut command, &home(&self.lab));
         command.stdin(Stdio::null()).process_group(0);
         command
     }
@@ -142,6 +146,11 @@ impl Stage {
         }
         Ok(())
     }
+}
+
+/// Takes from a program what whoever started the evening has in the environment: a proxy would be gone to in place of the lab.
+fn of_nobody(command: &mut Command, home: &Path) {
+    command.env_clear().env("PATH", PATH).env("HOME", home);
 }
 
 fn control(lab: &Lab) -> PathBuf {
@@ -269,14 +278,15 @@ pub fn ssh_key(lab: &Lab) -> PathBuf {
     lab.folder().join("ssh-key")
 }
 
-fn ssh_home(lab: &Lab) -> PathBuf {
+/// Where the zone's programs and the ssh server's user are at home.
+fn home(lab: &Lab) -> PathBuf {
     lab.folder().join("home")
 }
 
 fn keys_for_ssh(lab: &Lab) -> Result<()> {
-    let (own, key) = (ssh_home(lab).join(".ssh"), ssh_key(lab));
+    let (own, key) = (home(lab).join(".ssh"), ssh_key(lab));
     fs::create_dir_all(&own)?;
-    for folder in [ssh_home(lab), own.clone()] {
+    for folder in [home(lab), own.clone()] {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
     done(
@@ -298,7 +308,7 @@ fn keys_for_ssh(lab: &Lab) -> Result<()> {
     // Root of the server's: at home in the lab's folder.
     fs::write(
         lab.folder().join("passwd"),
-        format!("root:x:0:0:root:{}:/bin/sh\n", ssh_home(lab).display()),
+        format!("root:x:0:0:root:{}:/bin/sh\n", home(lab).display()),
     )?;
     Ok(())
 }
@@ -417,5 +427,23 @@ impl Drop for Process {
             let _ended = self.0.kill();
         }
         let _reaped = self.0.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_the_evening_has_nothing_of_the_environment_that_it_was_started_from() {
+        let mut command = Command::new("env");
+        of_nobody(
+            command.env("http_proxy", "http://elsewhere"),
+            Path::new("/home"),
+        );
+        let said = done(&mut command).expect("it says its environment");
+        let mut lines: Vec<_> = said.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["HOME=/home", &format!("PATH={PATH}")]);
     }
 }

@@ -28,6 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// How long what runs as the evening becomes idle may take to end.
 const AT_THE_END: Duration = Duration::from_secs(10);
 
+/// curl's first word, by which it reads no `.curlrc`: it finds the user's also where HOME is another one.
+const NO_FILE: &str = "-q";
+
 /// The loads, as they run.
 pub struct Loads<'a> {
     stage: &'a Stage,
@@ -142,6 +145,7 @@ impl<'a> Loads<'a> {
         let seconds = PATIENCE.as_secs().to_string();
         let words = [
             "curl",
+            NO_FILE,
             "-sS",
             "-m",
             &seconds,
@@ -215,7 +219,15 @@ impl<'a> Loads<'a> {
         let urls: Vec<_> = sites
             .map(|number| format!("http://{}:{SITE_PORT}/part[1-4]", site(number)))
             .collect();
-        let mut words = vec![browser, "-sS", "--fail", "--parallel", "-m", &seconds];
+        let mut words = vec![
+            browser,
+            NO_FILE,
+            "-sS",
+            "--fail",
+            "--parallel",
+            "-m",
+            &seconds,
+        ];
         for url in &urls {
             words.extend(["-o", "/dev/null", url]);
         }
