@@ -1,6 +1,6 @@
 //! What it takes to keep what happens, and how soon it is shown out of much.
 
-use super::Setting;
+use super::{Part, Setting, by_parts};
 use crate::book::Book;
 use crate::gatebell::Gatebell;
 use crate::ground::{go_on, until};
@@ -32,10 +32,12 @@ const DAY: i64 = 86_400;
 
 const RULES: &str = "version = 1\n[default]\ninbound = \"allow\"\noutbound = \"allow\"\n";
 
+/// What is measured by itself.
+const PARTS: [Part; 2] = [(kept, &["history_busy"]), (shown, &["history_query"])];
+
 /// Measures the history.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
-    kept(setting, book)?;
-    shown(setting, book)?;
+    by_parts(FIGURE, &PARTS, setting, book)?;
     book.note(
         FIGURE,
         "A new conversation is a TCP connection of a program of the zone to another address, closed at once; what the service takes for it with a \
@@ -84,6 +86,7 @@ fn conversed(setting: &Setting<'_>, keeps: bool) -> Result<f64> {
     let words = [&words[..], &[RATE.to_string(), count.to_string()]].concat();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let done: Done = setting.ground.load(true, &words)?;
+    let done = done.reaching(RATE)?;
     std::thread::sleep(AFTER);
     let took = processor_ms(gatebell.pid())? - before;
     if keeps {

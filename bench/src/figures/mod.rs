@@ -14,7 +14,7 @@ mod window;
 
 use crate::book::Book;
 use crate::gatebell::Programs;
-use crate::ground::Ground;
+use crate::ground::{Ground, go_on};
 use anyhow::Result;
 
 /// What a figure is measured with.
@@ -31,6 +31,31 @@ impl Setting<'_> {
     /// One number for a whole run, another for a short one.
     pub fn choose<T>(&self, whole: T, quick: T) -> T {
         if self.quick { quick } else { whole }
+    }
+}
+
+/// A part of a figure, and the promises that it is of.
+type Part = (
+    fn(&Setting<'_>, &mut Book) -> Result<()>,
+    &'static [&'static str],
+);
+
+/// Measures parts by themselves: one that fails leaves the others alone, and its promises are not measured.
+fn by_parts(figure: &str, parts: &[Part], setting: &Setting<'_>, book: &mut Book) -> Result<()> {
+    for (part, ids) in parts {
+        if let Err(why) = part(setting, book) {
+            go_on()?;
+            not_measured(figure, ids, &why, book);
+        }
+    }
+    Ok(())
+}
+
+/// Says why these were not.
+fn not_measured(figure: &str, ids: &[&'static str], why: &anyhow::Error, book: &mut Book) {
+    eprintln!("figures: {figure}: {why:#}");
+    for id in ids {
+        book.lacks(id, &format!("{why:#}"));
     }
 }
 

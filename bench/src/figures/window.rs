@@ -1,6 +1,6 @@
 //! How soon a person sees and hears of it, and what the window takes while nothing happens and while much does.
 
-use super::Setting;
+use super::{Part, Setting, by_parts, not_measured};
 use crate::book::Book;
 use crate::desktop::Heard;
 use crate::gatebell::Gatebell;
@@ -10,7 +10,7 @@ use crate::process::{processor_ms, resident_mib};
 use crate::scatter::Scatter;
 use crate::statistics::quantile;
 use crate::window::{ROWS, Window};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use control::{Client, Given, Lasts, Question};
 use firewall_abi::asking::Width;
 use lab::{INSIDE, OUTSIDE};
@@ -40,26 +40,17 @@ const REFUSING: &str = "version = 1\n[default]\ninbound = \"allow\"\noutbound = 
 const ASKING: &str = "version = 1\n[default]\ninbound = \"block\"\noutbound = \"ask\"\nanswer_within = 60\n\n\
                       [[rule]]\nid = \"neighbours\"\naction = \"allow\"\nprotocol = \"icmpv6\"\n";
 
-type Part = fn(&Setting<'_>, &mut Book) -> Result<()>;
-
-/// What is measured by itself, and the promises that it is of: one that fails leaves the others alone.
-const PARTS: [(Part, &[&str]); 4] = [
+/// What is measured by itself.
+const PARTS: [Part; 4] = [
     (opened, &["window_first", "window_idle"]),
     (seen, &["window_frame"]),
     (asked, &["window_notification", "window_answer"]),
-    (busy, &["window_busy", "window_memory"]),
+    (filled, &["window_busy", "window_memory"]),
 ];
 
 /// Measures the window.
 pub fn measure(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
-    for (part, ids) in PARTS {
-        if let Err(why) = part(setting, book) {
-            go_on()?;
-            eprintln!("figures: {FIGURE}: {why:#}");
-            ids.iter()
-                .for_each(|id| book.lacks(id, &format!("{why:#}")));
-        }
-    }
+    by_parts(FIGURE, &PARTS, setting, book)?;
     book.note(
         FIGURE,
         "The window as it is, on a display without a screen (Xvfb, Mesa's llvmpipe, no window manager), whose picture is a file that is \
@@ -240,23 +231,30 @@ fn question(client: &mut Client, port: u16) -> Result<Question> {
     bail!("nobody is asked about port {port}")
 }
 
-/// What it takes while much is refused, and with as many rows as it keeps.
-fn busy(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
+/// What it takes while much is refused, and with as many rows as it keeps: of the first nothing is said where the load was not reached.
+fn filled(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
     let gatebell = Gatebell::start(setting.programs, setting.ground, REFUSING)?;
     let window = Window::open(setting.programs, setting.ground, &gatebell)?;
     std::thread::sleep(Duration::from_secs(2));
+    if let Err(why) = busy(setting, &window, book) {
+        go_on()?;
+        not_measured(FIGURE, &["window_busy"], &why, book);
+    }
+    full(setting, &gatebell, &window, book)
+}
+
+/// What it takes while much is refused.
+fn busy(setting: &Setting<'_>, window: &Window, book: &mut Book) -> Result<()> {
     let (mut shares, mut displays) = (Vec::new(), Vec::new());
-    let mut sent = 0;
     for _ in 0..setting.choose(3, 2) {
         let before = (
             processor_ms(window.pid())?,
             processor_ms(window.display.pid())?,
         );
-        let done = paced(setting, RATE, RATE * setting.choose(10, 5))?;
+        let done = paced(setting, RATE, RATE * setting.choose(10, 5))?.reaching(RATE)?;
         let milliseconds = done.seconds * 10.0;
         shares.push((processor_ms(window.pid())? - before.0) / milliseconds);
         displays.push((processor_ms(window.display.pid())? - before.1) / milliseconds);
-        sent += done.count;
     }
     book.put("window_busy", &shares);
     book.beside(
@@ -265,22 +263,47 @@ fn busy(setting: &Setting<'_>, book: &mut Book) -> Result<()> {
         &displays,
         "%",
     );
-    while sent < MILLION {
-        sent += paced(setting, QUICK_RATE, (MILLION - sent).min(4 * QUICK_RATE))?.count;
-    }
+    Ok(())
+}
+
+/// What it takes with as many rows as it keeps: records that it was handed, and not those that were sent.
+fn full(
+    setting: &Setting<'_>,
+    gatebell: &Gatebell,
+    window: &Window,
+    book: &mut Book,
+) -> Result<()> {
+    let mut client = Client::connect(gatebell.control())?;
+    let mut sent = 0;
+    let its = loop {
+        go_on()?;
+        let accounts = client.accounts()?;
+        let its = accounts.apps.iter().find(|app| app.pid == window.pid());
+        let its = its.context("the window is not attached any more")?.counted;
+        match to_send(its.committed, sent)? {
+            0 => break its,
+            more => sent += paced(setting, QUICK_RATE, more)?.count,
+        }
+    };
     std::thread::sleep(Duration::from_secs(2));
     book.put("window_memory", &[resident_mib(window.pid())?]);
-    let mut client = Client::connect(gatebell.control())?;
-    let accounts = client.accounts()?;
-    let its = accounts.apps.iter().find(|app| app.pid == window.pid());
-    let lost = its.context("the window is not attached any more")?.counted;
     book.beside(
         FIGURE,
-        "of these records lost, counted",
-        &[(lost.offered - lost.committed) as f64],
+        "records lost, counted, until the window had 1,000,000 rows",
+        &[(its.offered - its.committed) as f64],
         "records",
     );
     Ok(())
+}
+
+/// How many more are to be sent until a million are held; an error if so many were lost that it comes to nothing.
+fn to_send(held: u64, sent: u64) -> Result<u64> {
+    const MOST: u64 = 4 * MILLION;
+    ensure!(
+        held >= MILLION || sent < MOST,
+        "the load was not reached: {held} of {MILLION} rows after {sent} datagrams, for the window reads them too slowly"
+    );
+    Ok(MILLION.saturating_sub(held).min(4 * QUICK_RATE))
 }
 
 fn paced(setting: &Setting<'_>, rate: u64, count: u64) -> Result<Done> {
@@ -302,4 +325,22 @@ fn milliseconds(time: Duration) -> f64 {
 /// To a hundredth.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_rows_are_those_that_are_held_and_not_those_that_were_sent() -> Result<()> {
+        assert_eq!(to_send(0, 0)?, 4 * QUICK_RATE);
+        assert_eq!(to_send(700_000, MILLION)?, 4 * QUICK_RATE);
+        assert_eq!(to_send(999_000, 1_300_000)?, 1000);
+        assert_eq!(to_send(MILLION, 1_300_000)?, 0);
+        // What is held in the end is enough, however many were sent for it.
+        assert_eq!(to_send(MILLION, 4 * MILLION)?, 0);
+        let why = to_send(700_000, 4 * MILLION).expect_err("it is not to go on for ever");
+        assert!(why.to_string().contains("the load was not reached"));
+        Ok(())
+    }
 }

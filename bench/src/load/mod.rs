@@ -9,7 +9,7 @@ mod storm;
 mod udp;
 
 use crate::gatebell::now_ns;
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -147,6 +147,18 @@ impl Done {
     pub fn rate(&self) -> f64 {
         self.count as f64 / self.seconds
     }
+
+    /// An error if it stayed below so many a second by more than a twentieth: what is measured under a smaller load looks better, and
+    /// says nothing of this one.
+    pub fn reaching(self, rate: u64) -> Result<Self> {
+        const NEARLY: f64 = 0.95;
+        ensure!(
+            self.rate() >= NEARLY * rate as f64,
+            "the load was not reached: {:.0} a second instead of {rate}",
+            self.rate()
+        );
+        Ok(self)
+    }
 }
 
 /// The moments of a beat, in nanoseconds of the clock of the records' stamps.
@@ -199,4 +211,23 @@ pub fn run(load: &Load) -> Result<()> {
 fn say(what: &impl Serialize) -> Result<()> {
     println!("{}", serde_json::to_string(what)?);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_stayed_below_its_rate_measures_nothing() {
+        let done = |count, seconds| Done {
+            count,
+            began_ns: 0,
+            seconds,
+        };
+        assert!(done(10_000, 10.0).reaching(1000).is_ok());
+        assert!(done(10_000, 10.4).reaching(1000).is_ok(), "nearly");
+        let why = done(10_000, 20.0).reaching(1000).expect_err("half of it");
+        let said = "the load was not reached: 500 a second instead of 1000";
+        assert_eq!(why.to_string(), said);
+    }
 }
