@@ -7,7 +7,7 @@
     reason = "aya's macros write functions without the comments of ours"
 )]
 
-use aya_ebpf::btf_maps::{ArrayOfMaps, RingBuf};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, RingBuf};
 use aya_ebpf::helpers::generated::{bpf_ringbuf_reserve, bpf_ringbuf_submit};
 use aya_ebpf::macros::{btf_map, classifier};
 use aya_ebpf::programs::TcContext;
@@ -24,6 +24,10 @@ const FILLING: u64 = 0x0123_4567_89AB_CDEF;
 /// Rings without a channel, the first ones in use.
 #[btf_map]
 static BARE: ArrayOfMaps<RingBuf<(), 4096>, SLOTS> = ArrayOfMaps::new();
+
+/// Records that found no room, by the place of their ring.
+#[btf_map]
+static LOST: Array<u64, SLOTS> = Array::new();
 
 /// A record of 64 bytes: most of it is the header.
 #[derive(FromBytes, IntoBytes)]
@@ -65,7 +69,8 @@ pub fn bare_1024(_: TcContext) -> i32 {
     0
 }
 
-/// Puts a record of so many words into each ring that has room, and has the kernel wake its reader as it does by itself.
+/// Puts a record of so many words into each ring that has room, and has the kernel wake its reader as it does by itself. Where there is
+/// none it is counted.
 #[inline(always)]
 fn write<const WORDS: usize>() {
     for place in 0..SLOTS as u32 {
@@ -74,6 +79,10 @@ fn write<const WORDS: usize>() {
         // SAFETY: the verifier knows `ring` as a ring buffer; the size is a constant.
         let room = unsafe { bpf_ringbuf_reserve(ring, 8 * WORDS as u64, 0) };
         if room.is_null() {
+            if let Some(lost) = LOST.get_ptr_mut(place) {
+                // SAFETY: `lost` is a value of the map. Nobody else writes to it: these programs run one at a time, on one processor.
+                unsafe { *lost += 1 };
+            }
             continue;
         }
         // SAFETY: ours until it is submitted, 8-aligned and so many words long; its bytes are the kernel's own initialised memory.

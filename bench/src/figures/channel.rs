@@ -7,7 +7,7 @@ mod wakes;
 use super::Setting;
 use crate::book::{Book, Table};
 use crate::gatebell::{App, Spent};
-use crate::peers::bare::{Consumer, Waits};
+use crate::peers::bare::{Consumer, Taken, Waits};
 use crate::peers::handed::{Datagrams, Flooded, KEEPS, Pipe, Record, Way, flood};
 use crate::peers::queue::Queue;
 use crate::statistics::ratios;
@@ -76,6 +76,8 @@ struct Round {
 #[derive(Clone, Copy)]
 struct Got {
     records: u64,
+    /// What found no room for it, as it was counted.
+    lost: u64,
     last_ns: u64,
     spent: Spent,
 }
@@ -84,6 +86,8 @@ impl Round {
     /// From what was made for each of these readers.
     fn of(made: &Made, readers: &[Got]) -> Self {
         let sum = |of: fn(&Got) -> u64| readers.iter().map(of).sum::<u64>() as f64;
+        let known = readers.iter().map(|got| got.records + got.lost);
+        let unknown: u64 = known.map(|known| made.done.count.abs_diff(known)).sum();
         let (records, wanted) = (
             sum(|got| got.records),
             (made.done.count * readers.len() as u64) as f64,
@@ -91,10 +95,10 @@ impl Round {
         let last_ns = readers.iter().map(|got| got.last_ns).max().unwrap_or(0);
         Self {
             rate: records / made.done.seconds_until(last_ns) / 1000.0,
-            lost: (wanted - records) / wanted * 100.0,
+            lost: sum(|got| got.lost) / wanted * 100.0,
             program_ns: made.program_ns,
             reader_ns: sum(|got| got.spent.processor_ns) / records,
-            unaccounted: 0.0,
+            unaccounted: unknown as f64,
         }
     }
 
@@ -128,23 +132,21 @@ impl Bench {
         };
         let apps: Vec<App<u64>> = (0..apps).map(start).collect::<Result<_>>()?;
         let made = self.driver.make(&format!("channel_{bytes}"), writing);
-        let (mut readers, mut unaccounted) = (Vec::new(), 0.0);
+        let (mut readers, mut unbalanced) = (Vec::new(), 0.0);
         for app in apps {
             let heard = app.stop()?;
             let account = heard.account;
-            let known = account.delivered + account.kernel.lost_in_all();
-            unaccounted += writing.count().abs_diff(known) as f64;
-            unaccounted += f64::from(u8::from(!account.balances()));
+            unbalanced += f64::from(u8::from(!account.balances()));
             readers.push(Got {
                 records: account.delivered,
+                lost: account.kernel.lost_in_all(),
                 last_ns: heard.last_ns,
                 spent: heard.spent,
             });
         }
-        Ok(Round {
-            unaccounted,
-            ..Round::of(&made?, &readers)
-        })
+        let mut round = Round::of(&made?, &readers);
+        round.unaccounted += unbalanced;
+        Ok(round)
     }
 
     /// Into so many bare rings.
@@ -152,15 +154,16 @@ impl Bench {
         let rings = self.driver.rings(rings)?;
         let reading = self.consumer.start(READER, waits, &rings.rings)?;
         let made = self.driver.make(&format!("bare_{bytes}"), writing)?;
-        let readers: Vec<Got> = reading
-            .stop()?
-            .iter()
-            .map(|taken| Got {
+        let got = |(place, taken): (usize, Taken)| {
+            Ok(Got {
                 records: taken.records,
+                lost: rings.lost(place)?,
                 last_ns: taken.last_ns,
                 spent: taken.spent,
             })
-            .collect();
+        };
+        let taken = reading.stop()?.into_iter().enumerate();
+        let readers: Vec<Got> = taken.map(got).collect::<Result<_>>()?;
         Ok(Round::of(&made, &readers))
     }
 }
@@ -334,10 +337,10 @@ fn many_apps(
             for _ in 0..setting.choose(3, 2) {
                 for (pair, writing) in [(&mut pair, flood), (&mut steady, beat)] {
                     let ours = bench.channel(bytes, Pace::default(), apps, writing)?;
-                    unaccounted.push(ours.unaccounted);
+                    let theirs = bench.bare(bytes, Waits::Poll, apps, writing)?;
+                    unaccounted.extend([ours.unaccounted, theirs.unaccounted]);
                     pair.ours.push(ours);
-                    pair.theirs
-                        .push(bench.bare(bytes, Waits::Poll, apps, writing)?);
+                    pair.theirs.push(theirs);
                 }
             }
             fast.extend(pair.each(|round| round.rate));
@@ -399,9 +402,11 @@ mod tests {
         }
     }
 
+    /// Of a thousand: what was not read found no room.
     fn got(records: u64, last_ns: u64) -> Got {
         Got {
             records,
+            lost: 1000 - records,
             last_ns,
             spent: Spent {
                 processor_ns: 10 * records,
@@ -431,6 +436,18 @@ mod tests {
 
     #[test]
     fn what_was_neither_read_nor_counted_as_lost_is_unaccounted() {
+        let read = |lost| {
+            let reader = Got {
+                lost,
+                ..got(900, 0)
+            };
+            let round = Round::of(&made(1000, 1.0), &[got(1000, 0), reader]);
+            [round.lost, round.unaccounted]
+        };
+        assert_eq!(read(100), [5.0, 0.0]);
+        // What a reader misses is no lack of room.
+        assert_eq!(read(40), [2.0, 60.0]);
+        assert_eq!(read(200), [10.0, 100.0], "what was read is counted too");
         let flooded = |taken, lost| Flooded {
             done: made(100, 1.0).done,
             lost,

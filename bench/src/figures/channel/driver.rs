@@ -8,7 +8,7 @@ use aya::Ebpf;
 use aya::maps::Map;
 use aya::programs::SchedClassifier;
 use channel::server::{DeviceServer, Parts, Policy};
-use channel::sys::linux::{Linux, ObjectMap, bpf::create_ring};
+use channel::sys::linux::{Linux, ObjectMap, TypedMap, bpf::create_ring};
 use channel::{Attachment, Kind, Mask, Pace};
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,11 +25,13 @@ const RECORD: Kind = Kind::new::<0>();
 /// The programs that make a record each time they are run.
 const PROGRAMS: [&str; 4] = ["channel_64", "channel_1024", "bare_64", "bare_1024"];
 const BARE: &str = "BARE";
+const LOST: &str = "LOST";
 
 /// The loaded driver and its device. Dropped, both are gone.
 pub struct Driver {
     programs: BTreeMap<&'static str, OwnedFd>,
     bare: ObjectMap<OwnedFd>,
+    lost: TypedMap<OwnedFd, u32, u64>,
     socket: PathBuf,
     stop: Arc<AtomicBool>,
     server: Option<JoinHandle<Result<()>>>,
@@ -42,15 +44,6 @@ pub enum Writing {
     Flood(u32),
     /// So many, each so long after the last.
     Beat(u32, Duration),
-}
-
-impl Writing {
-    /// How many.
-    pub const fn count(self) -> u64 {
-        match self {
-            Self::Flood(count) | Self::Beat(count, _) => count as u64,
-        }
-    }
 }
 
 /// What was made.
@@ -74,6 +67,10 @@ impl Driver {
             bail!("the driver has no map {BARE}");
         };
         let bare = ObjectMap::open(bare.fd().as_fd().try_clone_to_owned()?)?;
+        let Some(Map::Array(lost)) = loaded.map(LOST) else {
+            bail!("the driver has no map {LOST}");
+        };
+        let lost = TypedMap::open(lost.fd().as_fd().try_clone_to_owned()?)?;
         let (socket, stop) = (
             folder.join("channel.sock"),
             Arc::new(AtomicBool::new(false)),
@@ -93,6 +90,7 @@ impl Driver {
         Ok(Self {
             programs,
             bare,
+            lost,
             socket,
             stop,
             server: Some(server),
@@ -109,10 +107,12 @@ impl Driver {
     pub fn rings(&self, count: usize) -> Result<Rings<'_>> {
         let mut rings = Rings {
             map: &self.bare,
+            lost: &self.lost,
             rings: Vec::new(),
         };
         for place in 0..count {
             let ring = create_ring(RING).context("the kernel makes no ring")?;
+            rings.lost.set(&(place as u32), &0)?;
             rings.map.put(place as u32, &ring)?;
             rings.rings.push(ring);
         }
@@ -181,8 +181,17 @@ fn one_by_one(program: &OwnedFd, count: u32, pause: Duration) -> Result<Made> {
 /// Bare rings in their places. Dropped, they are taken out.
 pub struct Rings<'a> {
     map: &'a ObjectMap<OwnedFd>,
+    lost: &'a TypedMap<OwnedFd, u32, u64>,
     /// The rings.
     pub rings: Vec<OwnedFd>,
+}
+
+impl Rings<'_> {
+    /// Records that found no room in the ring of this place, as the program counted them.
+    pub fn lost(&self, place: usize) -> Result<u64> {
+        let lost = self.lost.get(&(place as u32))?;
+        lost.with_context(|| format!("nobody counts what ring {place} has no room for"))
+    }
 }
 
 impl Drop for Rings<'_> {
