@@ -64,12 +64,12 @@ first() {
     systemd_reloads_it
     lists_are_fetched_by_who_may_do_nothing_else
     rules_are_confirmed_and_others_on_a_lease
-    nothing "what was denied of what it needs" denied_to_us
+    nothing_was_denied_of_what_they_need
 }
 second() {
     after_a_reboot_the_confirmed_rules_protect_it
     what_recover_takes_out_stays_out
-    nothing "what was denied of what it needs" denied_to_us
+    nothing_was_denied_of_what_they_need
     a_purge_leaves_nothing
 }
 
@@ -127,6 +127,7 @@ its_parts_may_do_no_more_than_they_need() {
     check "… and who fetches lists is to run under a third" runs_under gatebell-lists gatebell-lists
     may gatebelld "write where it has its state" ': >/run/gatebell/probe'
     may gatebelld "read what rules may name" 'read -r line </etc/passwd'
+    may gatebelld "run nftables" 'exec /usr/sbin/nft list tables >/dev/null'
     may_not gatebelld "write elsewhere" ': >>/etc/passwd'
     may_not gatebelld "make a file elsewhere" ': >/etc/probe'
     may_not gatebelld "run a shell" 'exec /bin/sh -c true'
@@ -140,11 +141,12 @@ its_parts_may_do_no_more_than_they_need() {
     may_not gatebell-lists "read rules" 'read -r line </etc/gatebell/rules.toml'
     may_not gatebell-lists "write elsewhere" ': >/run/gatebell/probe'
     may_not gatebell-lists "run a shell" 'exec /bin/sh -c true'
+    may gatebell-reject "read what it is told of itself" 'read -r line </proc/self/cgroup'
     may_not gatebell-reject "connect" ': </dev/tcp/127.0.0.1/22'
     may_not gatebell-reject "read files" 'read -r line </etc/passwd'
     may_not gatebell-reject "write files" ': >/run/gatebell/probe'
     may_not gatebell-reject "run a shell" 'exec /bin/sh -c true'
-    rm -rf /run/gatebell/probe /etc/probe /etc/wireguard
+    rm -f /run/gatebell/probe /etc/probe /etc/wireguard/probe.conf
 }
 main_process() { systemctl show --value -p MainPID "$1"; }
 under() { [ "$(cat "/proc/$2/attr/current")" = "$1 (enforce)" ]; }
@@ -164,8 +166,19 @@ refused_within_profile() {
     within_profile "$1" "$2"; code=$?
     [ $code != 0 ] && [ $code != 99 ]
 }
-# What this boot's kernel has denied to what is under our profiles, but to the shells above.
-denied_to_us() { dmesg | grep 'apparmor="DENIED"' | grep 'profile="gatebell' | grep -v 'comm="bash"'; }
+# Of all that is denied to the shells above the kernel says some, for it says only so much in a while; who is not heard of at all has
+# shown nothing.
+nothing_was_denied_of_what_they_need() {
+    check "the kernel says what it denies" within 60 denies_aloud
+    nothing "what was denied of what they need" denied_to_us
+}
+denies_aloud() {
+    refused_within_profile gatebelld ': >>/etc/passwd'
+    denied | grep -q 'comm="bash"'
+}
+denied_to_us() { denied | grep -v 'comm="bash"'; }
+# What this boot's kernel has denied to what is under our profiles.
+denied() { dmesg | grep 'apparmor="DENIED"' | grep 'profile="gatebell'; }
 
 lists_are_fetched_by_who_may_do_nothing_else() {
     printf '[[set]]\nid = "fetched"\nurl = "https://127.0.0.1:9/list"\n[[rule]]\nid = "none"\naction = "block"\nsource = "@fetched"\n' |
@@ -259,6 +272,7 @@ what_recover_takes_out_stays_out() {
 
 a_purge_leaves_nothing() {
     what_the_kernel_keeps
+    check "the kernel has the profiles until then" grep -q '^gatebelld ' $loaded
     check "dpkg purges the package" dpkg --purge gatebell
     check "the refused port answers again (IPv4)" answers $inside $refused
     check "the refused port answers again (IPv6)" answers $inside6 $refused
