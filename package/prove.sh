@@ -68,6 +68,7 @@ first() {
 }
 second() {
     after_a_reboot_the_confirmed_rules_protect_it
+    its_profile_is_left_out_where_apparmor_is_too_old_for_it
     what_recover_takes_out_stays_out
     nothing_was_denied_of_what_they_need
     a_purge_leaves_nothing
@@ -212,8 +213,12 @@ killed() {
 }
 
 an_upgrade_lets_nothing_through() {
+    # AppArmor would take it for the profile's, as it is newer than whatever comes.
+    mkdir -p /var/cache/apparmor/before
+    touch -d tomorrow /var/cache/apparmor/before/gatebell
     under_traffic "an upgrade takes over" upgraded
     check "… with the new version" [ "$(installed)" = "$(dpkg-deb -f "$upgrade" Version)" ]
+    refute "… and what was compiled of the profile before" [ -e /var/cache/apparmor/before/gatebell ]
     protected
 }
 # With the rules changed by the service, and nobody there to be asked about it: dpkg fails if it has to ask.
@@ -256,6 +261,18 @@ started_before_network() {
     [ "$ours" -gt 0 ] && [ "$ours" -le "$network" ]
 }
 
+# Set up by the package's own script, on a machine whose AppArmor has never heard of what the profile asks for.
+its_profile_is_left_out_where_apparmor_is_too_old_for_it() {
+    local known=/etc/apparmor.d/abi/4.0 left_out=/etc/apparmor.d/disable/gatebell
+    mv $known $state/known
+    check "it is set up where AppArmor is too old for its profile" set_up
+    check "… which is left out" [ -e $left_out ]
+    mv $state/known $known
+    check "it is set up where AppArmor is newer" set_up
+    refute "… and the profile is left out" [ -e $left_out ]
+}
+set_up() { DPKG_MAINTSCRIPT_PACKAGE=gatebell /var/lib/dpkg/info/gatebell.postinst abort-remove; }
+
 # Of a service that hangs: it has to be killed, after which systemd would start it again.
 what_recover_takes_out_stays_out() {
     kill -STOP "$(process)"
@@ -272,7 +289,11 @@ what_recover_takes_out_stays_out() {
 
 a_purge_leaves_nothing() {
     what_the_kernel_keeps
-    check "the kernel has the profiles until then" grep -q '^gatebelld ' $loaded
+    touch /etc/apparmor.d/local/gatebelld
+    check "dpkg removes the package" dpkg --remove gatebell
+    # As the machine's next start does.
+    apparmor_parser --replace $profile
+    check "the kernel has the profiles until the purge" grep -q '^gatebelld ' $loaded
     check "dpkg purges the package" dpkg --purge gatebell
     check "the refused port answers again (IPv4)" answers $inside $refused
     check "the refused port answers again (IPv6)" answers $inside6 $refused
