@@ -69,7 +69,7 @@ enum Task {
     Sample(sample::Arguments),
     /// Measure how fast it is, and others beside it in the same run; writes docs/figures.md
     ///
-    /// Needs root, a lab of its own, and some ten minutes in which nothing else keeps the processors busy.
+    /// Needs root, a lab of its own, and some twenty minutes in which nothing else keeps the processors busy.
     Figures(figures::Arguments),
     /// Spend an evening at a machine whose firewall asks about whatever goes out, and count what a person has of it
     ///
