@@ -16,6 +16,8 @@ use std::time::Duration;
 const PAINT_AFTER: Duration = Duration::from_millis(40);
 /// How often the event's state is looked at while nothing is logged.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// When it is painted once more.
+const AT_ONCE: Duration = Duration::from_millis(1);
 const ROW: f32 = 20.0;
 const SIDE: f32 = 320.0;
 
@@ -50,6 +52,8 @@ pub struct Window<S: Kernel> {
     log: Log,
     view: View<S>,
     burst: Burst,
+    /// How many lines were painted last, and how high their table was.
+    painted: (usize, f32),
 }
 
 impl<S: Kernel> Window<S>
@@ -81,6 +85,7 @@ where
             log,
             view,
             burst,
+            painted: (0, 0.0),
         })
     }
 
@@ -178,8 +183,14 @@ where
         }
     }
 
-    fn log_table(&self, ui: &mut Ui) {
+    fn log_table(&mut self, ui: &mut Ui) {
         let lines = self.log.lines();
+        // The table learns where its end is from what was painted, and moves there with the next painting: there may be none for long.
+        let painted = (lines.len(), ui.available_height());
+        if painted != self.painted {
+            self.painted = painted;
+            ui.ctx().request_repaint_after(AT_ONCE);
+        }
         brighten(ui);
         TableBuilder::new(ui)
             .striped(true)

@@ -40,6 +40,11 @@ fn click(window: &mut Clicked, step: Step) {
     window.step();
 }
 
+/// When it asks to be painted again.
+fn wish(window: &Clicked) -> Duration {
+    window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay
+}
+
 /// What the log tells of the operations. The thread's own lines come when they come.
 fn by_user(log: &Log) -> Vec<String> {
     log.lines()
@@ -82,6 +87,31 @@ fn the_log_can_be_read_row_by_row() {
 }
 
 #[test]
+fn one_more_line_of_the_log_is_in_sight_though_nothing_else_happens() {
+    let mut window = window();
+    window.set_size(egui::vec2(1400.0, 600.0));
+    let log = window.state().log().clone();
+    let add =
+        |line: usize| drop(log.add(Line::of(crate::log::By::Driver, &format!("line {line};"))));
+    (0..100).for_each(add);
+    window.run();
+    for (line, height) in [(100, 600.0), (101, 600.0), (102, 500.0)] {
+        add(line);
+        window.set_size(egui::vec2(1400.0, height));
+        // It is painted as often as it asks for, and then no more.
+        window.step();
+        assert!(wish(&window) < Duration::from_millis(100));
+        window.step();
+        assert!(wish(&window) > Duration::from_secs(3600));
+        let last = window.query_all_by_role(accesskit::Role::Row).last();
+        let last = last.unwrap();
+        let label = last.accesskit_node().label().unwrap();
+        assert!(label.contains(&format!("line {line};")), "{label}");
+        assert!(last.rect().bottom() < height, "{label}");
+    }
+}
+
+#[test]
 fn every_step_of_the_script_has_a_button() {
     let mut window = window();
     window.step();
@@ -97,6 +127,6 @@ fn a_window_at_rest_asks_for_no_painting() {
     click(&mut window, Step::Reference);
     click(&mut window, Step::StartThread);
     window.run();
-    let wish = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+    let wish = wish(&window);
     assert!(wish > Duration::from_secs(3600), "{wish:?}");
 }

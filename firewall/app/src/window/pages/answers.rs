@@ -2,7 +2,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, not_yet, of_the_service, wide};
+use super::{Around, Page, Source, not_yet, of_the_service, wide};
 use crate::changes::{Changes, Order};
 use crate::overview::Part;
 use crate::window::{colours, table_row};
@@ -83,18 +83,16 @@ impl Answers {
     }
 
     fn table(&mut self, ui: &mut Ui, held: &[HeldAnswer]) {
-        let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
-        table.body(|body| {
-            body.rows(ROW, held.len(), |mut row| {
-                let Some(one) = held.get(row.index()) else {
-                    return;
-                };
-                let selected = self.selection.is(&one.id);
-                line(&mut row, one, selected);
-                if row.response().clicked() {
-                    self.selection.select(one.id.clone());
-                }
-            });
+        let sought = self.selection.sought();
+        TABLE.with_titles(ui, held.len(), sought, &titles(), |mut row| {
+            let Some(one) = held.get(row.index()) else {
+                return;
+            };
+            let selected = self.selection.is(&one.id);
+            line(&mut row, one, selected);
+            if row.response().clicked() {
+                self.selection.select(one.id.clone(), row.index());
+            }
         });
     }
 

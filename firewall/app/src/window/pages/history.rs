@@ -3,7 +3,7 @@
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, chart, saving, wide};
+use super::{Around, Page, Source, chart, saving, wide};
 use crate::past::{Content, Past, PastSeen, Wanted};
 use crate::window::details::Details;
 use crate::window::{colours, table_row};
@@ -117,9 +117,13 @@ impl History {
     }
 
     fn rows(&mut self, ui: &mut Ui, seen: &PastSeen) {
-        let table = TABLE.with_titles(ui, self.selection.sought(), &history::titles());
-        table.body(|body| {
-            body.rows(ROW, seen.rows.len(), |mut row| {
+        let sought = self.selection.sought();
+        TABLE.with_titles(
+            ui,
+            seen.rows.len(),
+            sought,
+            &history::titles(),
+            |mut row| {
                 let kept = seen.rows.get(row.index());
                 let Some(kept) = kept.and_then(|at| seen.kept.rows.get(*at)) else {
                     return;
@@ -135,10 +139,10 @@ impl History {
                     verdict(ui, kept).filter(|_| column == 1)
                 });
                 if row.response().clicked() {
-                    self.selection.select(KeptRow(kept.clone()));
+                    self.selection.select(KeptRow(kept.clone()), row.index());
                 }
-            });
-        });
+            },
+        );
     }
 
     /// What is known of a row, and what can be done. True: this is to be closed.
@@ -168,23 +172,20 @@ fn sums(ui: &mut Ui, sums: &[Sum]) {
         follows: false,
     };
     let titles = history::sum_titles();
-    let table = sums_table.with_titles(ui, None, &titles);
-    table.body(|body| {
-        body.rows(ROW, sums.len(), |mut row| {
-            let Some(sum) = sums.get(row.index()) else {
-                return;
-            };
-            let mut cells = sum.cells();
-            (cells[4], cells[5]) = (size(sum.bytes_sent), size(sum.bytes_received));
-            let counts = titles.iter().zip(&cells).skip(1);
-            let counts: Vec<_> = counts
-                .map(|(title, cell)| format!("{} {cell}", title.to_lowercase()))
-                .collect();
-            let line = format!("{}: {}", sum.what, counts.join(", "));
-            let refused = sum.refused > 0;
-            table_row(&mut row, &cells, &line, false, |ui, column| {
-                (column == 2 && refused).then(|| colours::refused(ui))
-            });
+    sums_table.with_titles(ui, sums.len(), None, &titles, |mut row| {
+        let Some(sum) = sums.get(row.index()) else {
+            return;
+        };
+        let mut cells = sum.cells();
+        (cells[4], cells[5]) = (size(sum.bytes_sent), size(sum.bytes_received));
+        let counts = titles.iter().zip(&cells).skip(1);
+        let counts: Vec<_> = counts
+            .map(|(title, cell)| format!("{} {cell}", title.to_lowercase()))
+            .collect();
+        let line = format!("{}: {}", sum.what, counts.join(", "));
+        let refused = sum.refused > 0;
+        table_row(&mut row, &cells, &line, false, |ui, column| {
+            (column == 2 && refused).then(|| colours::refused(ui))
         });
     });
 }

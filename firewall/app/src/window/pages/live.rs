@@ -1,8 +1,9 @@
 //! The live page: what was refused and what was started, as it happens; put together by program and endpoint, or each by itself.
 
 use super::filter_line::FilterLine;
+use super::selection::Panel;
 use super::titled_table::{TitledTable, sortable};
-use super::{Around, Page, ROW, Source, arrows, is_entered, saving, until_it_is_back, wide};
+use super::{Around, Page, Source, arrows, is_entered, saving, until_it_is_back, wide};
 use crate::past::{Content, Entries};
 use crate::window::details::Details;
 use crate::window::{Shown, colours, table_row};
@@ -56,6 +57,7 @@ pub struct Live {
     selected: Option<Selected>,
     pub(in crate::window) painted: PaintedRows,
     details: Details,
+    panel: Panel,
     /// The row that is to be brought into sight.
     sought: Option<usize>,
 }
@@ -71,6 +73,7 @@ impl Default for Live {
             selected: None,
             painted: PaintedRows::default(),
             details: Details::default(),
+            panel: Panel::default(),
             sought: None,
         }
     }
@@ -217,9 +220,8 @@ impl Page for Live {
         if let Some(Selected { number, .. }) = self.selected
             && let Some(entry) = rows.kept.entry(number)
         {
-            let panel = egui::Panel::bottom("details");
-            let details = panel.show(ui, |ui| self.details.show(ui, number, &entry, changes));
-            if details.inner {
+            let show = |ui: &mut Ui| self.details.show(ui, number, &entry, changes);
+            if self.panel.show(ui, EACH.name, show) {
                 self.selected = None;
             }
         }
@@ -242,29 +244,27 @@ fn entries(shown: &Arc<Shown>, until: u64) -> Entries {
 impl Live {
     /// Each by itself.
     fn each(&mut self, ui: &mut Ui, rows: &kept::Rows) {
-        let table = EACH.with_titles(ui, self.sought.take(), &entry::titles());
-        table.body(|body| {
-            body.rows(ROW, rows.shown(), |mut row| {
-                let Some(number) = rows.nth_shown(row.index()) else {
-                    return;
-                };
-                let Some(text) = self.painted.of(number, rows) else {
-                    return;
-                };
-                let this = Selected {
-                    number,
-                    as_group: false,
-                };
-                let selected = self.selected.is_some_and(|it| it.number == number);
-                table_row(&mut row, &text.cells, &text.line, selected, |ui, _| {
-                    text.colour.shown(ui)
-                });
-                // Already when it is pressed: while rows come, another one may lie there at the release.
-                let response = row.response();
-                if response.clicked() || response.is_pointer_button_down_on() {
-                    self.selected = Some(this);
-                }
+        let sought = self.sought.take();
+        EACH.with_titles(ui, rows.shown(), sought, &entry::titles(), |mut row| {
+            let Some(number) = rows.nth_shown(row.index()) else {
+                return;
+            };
+            let Some(text) = self.painted.of(number, rows) else {
+                return;
+            };
+            let this = Selected {
+                number,
+                as_group: false,
+            };
+            let selected = self.selected.is_some_and(|it| it.number == number);
+            table_row(&mut row, &text.cells, &text.line, selected, |ui, _| {
+                text.colour.shown(ui)
             });
+            // Already when it is pressed: while rows come, another one may lie there at the release.
+            let response = row.response();
+            if response.clicked() || response.is_pointer_button_down_on() {
+                self.selected = Some(this);
+            }
         });
         self.painted.end_of_painting();
     }
@@ -279,34 +279,33 @@ impl Live {
             ..BY_ENDPOINT
         };
         let titles = kept::together_titles();
-        let table = by_endpoint.show(ui, self.sought.take(), |ui, column| {
+        let title = |ui: &mut Ui, column: usize| {
             if let (Some(title), Some(by)) = (titles.get(column), ORDERS.get(column)) {
                 title_of(ui, &mut order, *by, title);
             }
-        });
+        };
         let selected_line = self.selected.and_then(|it| it.line(rows));
         let mut clicked = None;
-        table.body(|body| {
-            body.rows(ROW, rows.lines(), |mut row| {
-                let Some(line) = rows.line(row.index()) else {
-                    return;
-                };
-                let selected = selected_line == Some(line);
-                let shown = match line {
-                    Line::Group(id) => group_line(&mut row, rows, id, selected),
-                    Line::Entry(number) => entry_line(&mut row, rows, number, selected),
-                };
-                let response = row.response();
-                if shown.is_some() && response.clicked() {
-                    clicked = Some(line);
-                }
-            });
+        by_endpoint.show(ui, rows.lines(), self.sought.take(), title, |mut row| {
+            let Some(line) = rows.line(row.index()) else {
+                return;
+            };
+            let selected = selected_line == Some(line);
+            let shown = match line {
+                Line::Group(id) => group_line(&mut row, rows, id, selected),
+                Line::Entry(number) => entry_line(&mut row, rows, number, selected),
+            };
+            let response = row.response();
+            if shown.is_some() && response.clicked() {
+                clicked = Some((line, row.index()));
+            }
         });
         if order != self.order {
             self.order = order;
             ui.ctx().request_repaint();
         }
-        if let Some(line) = clicked {
+        if let Some((line, row)) = clicked {
+            self.sought = Some(row);
             self.selected = Selected::of(line, rows);
             if let Line::Group(id) = line {
                 turn(rows, id);

@@ -3,7 +3,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
+use super::{Around, Page, Source, instead, of_the_service, wide};
 use crate::overview::{Part, Seen};
 use crate::window::{colours, table_row};
 use control::{NetworkStatus, RouteStatus};
@@ -82,9 +82,8 @@ impl NetworksPage {
             routes(ui, seen);
             ui.add_space(4.0);
             wide(ui, NEEDED, |ui| {
-                let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
-                table.body(|body| {
-                    body.rows(ROW, rows, |mut row| self.row(&mut row, seen, &name));
+                TABLE.with_titles(ui, rows, self.selection.sought(), &titles(), |mut row| {
+                    self.row(&mut row, seen, &name)
                 });
             });
         });
@@ -105,7 +104,7 @@ impl NetworksPage {
             None => elsewhere_cells(row, &id, selected),
         }
         if row.response().clicked() {
-            self.selection.select(id);
+            self.selection.select(id, row.index());
         }
     }
 }

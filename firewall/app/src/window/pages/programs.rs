@@ -3,7 +3,7 @@
 use super::of_the_past::{self, Asking, Reach, last_verdict};
 use super::selection::{self, Selection};
 use super::titled_table::{TitledTable, sortable};
-use super::{Around, Page, ROW, Source, chart, wide};
+use super::{Around, Page, Source, chart, wide};
 use crate::changes::Changes;
 use crate::past::{Endpoint, PastSeen, Talker, Wanted};
 use crate::window::details::Details;
@@ -118,38 +118,37 @@ impl Programs {
     fn table(&mut self, ui: &mut Ui, seen: &PastSeen) {
         let mut order = self.order;
         let titles = titles();
-        let table = TABLE.show(ui, self.selection.sought(), |ui, column| {
+        let title = |ui: &mut Ui, column: usize| {
             if let Some(title) = titles.get(column) {
                 order.title(ui, column, title);
             }
-        });
+        };
         let lines = std::mem::take(&mut self.lines.lines);
         let mut clicked = None;
-        table.body(|body| {
-            body.rows(ROW, lines.len(), |mut row| {
-                let Some((talker, endpoint)) = lines.get(row.index()).copied() else {
-                    return;
-                };
-                let Some(talker) = seen.talkers.get(talker) else {
-                    return;
-                };
-                let endpoint = endpoint.and_then(|endpoint| talker.endpoints.get(endpoint));
-                let this = Selected::new(talker, endpoint);
-                let selected = self.selection.is(&this);
-                let open = self.open.contains(&talker.sum.what);
-                line(&mut row, &titles, (talker, endpoint), open, selected);
-                if row.response().clicked() {
-                    clicked = Some(this);
-                }
-            });
+        let sought = self.selection.sought();
+        TABLE.show(ui, lines.len(), sought, title, |mut row| {
+            let Some((talker, endpoint)) = lines.get(row.index()).copied() else {
+                return;
+            };
+            let Some(talker) = seen.talkers.get(talker) else {
+                return;
+            };
+            let endpoint = endpoint.and_then(|endpoint| talker.endpoints.get(endpoint));
+            let this = Selected::new(talker, endpoint);
+            let selected = self.selection.is(&this);
+            let open = self.open.contains(&talker.sum.what);
+            line(&mut row, &titles, (talker, endpoint), open, selected);
+            if row.response().clicked() {
+                clicked = Some((this, row.index()));
+            }
         });
         self.lines.lines = lines;
         self.order = order;
-        if let Some(clicked) = clicked {
+        if let Some((clicked, row)) = clicked {
             if clicked.endpoint.is_none() {
                 self.turn(&clicked.program);
             }
-            self.selection.select(clicked);
+            self.selection.select(clicked, row);
         }
     }
 
@@ -186,7 +185,7 @@ impl Programs {
                     ..selected
                 };
                 if let Some(row) = row_of(&program) {
-                    self.selection.seek(program, row);
+                    self.selection.select(program, row);
                 }
             }
         }

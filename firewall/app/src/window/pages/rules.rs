@@ -2,7 +2,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
+use super::{Around, Page, Source, instead, of_the_service, wide};
 use crate::changes::{
     Changes, Compared, DraftLine, Edit, EditDraft, EditKind, Order, Otherwise, TRIAL,
 };
@@ -210,9 +210,13 @@ impl RulesPage {
 
     fn table(&mut self, ui: &mut Ui, shown: &Shown<'_>) {
         let list = &*shown.seen.rules;
-        let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
-        table.body(|body| {
-            body.rows(ROW, list.rows.len() + list.defaults.len(), |mut row| {
+        let sought = self.selection.sought();
+        TABLE.with_titles(
+            ui,
+            list.rows.len() + list.defaults.len(),
+            sought,
+            &titles(),
+            |mut row| {
                 let number = row.index();
                 if let Some(rule) = list.rows.get(number) {
                     let selected = self.selection.is(&rule.id);
@@ -221,13 +225,13 @@ impl RulesPage {
                     rule_cells(&mut row, number, rule, shown.tried(rule), hits, selected);
                     let response = row.response();
                     if response.clicked() || response.is_pointer_button_down_on() {
-                        self.selection.select(rule.id.clone());
+                        self.selection.select(rule.id.clone(), number);
                     }
                 } else if let Some(default) = list.defaults.get(number - list.rows.len()) {
                     default_cells(&mut row, *default);
                 }
-            });
-        });
+            },
+        );
     }
 
     /// What can be done to a rule. True: this is to be closed.

@@ -38,15 +38,10 @@ impl<T: PartialEq> Selection<T> {
         self.get() == Some(one)
     }
 
-    /// Selects this.
-    pub fn select(&mut self, one: T) {
+    /// Selects this, whose row is to be brought into sight.
+    pub fn select(&mut self, one: T, row: usize) {
         self.is_new |= !self.is(&one);
         self.selected = Some(one);
-    }
-
-    /// Selects this, whose row is to be brought into sight.
-    pub fn seek(&mut self, one: T, row: usize) {
-        self.select(one);
         self.sought = Some(row);
     }
 
@@ -80,7 +75,7 @@ impl<T: PartialEq> Selection<T> {
             let from = self.get().and_then(row_of);
             let to = arrows(ui, from, rows);
             if let Some((row, one)) = to.and_then(|row| Some((row, at(row)?))) {
-                self.seek(one, row);
+                self.select(one, row);
             }
         }
         self.selected.is_some() && is_entered(ui, asked)
@@ -129,13 +124,13 @@ pub fn head_with(ui: &mut Ui, buttons: impl FnOnce(&mut Ui), add: impl FnOnce(&m
 
 /// A panel of details, as high as they are; of what finds no room the rest is scrolled to.
 #[derive(Debug, Default)]
-struct Panel {
+pub struct Panel {
     needed: f32,
 }
 
 impl Panel {
     /// Shows them.
-    fn show<T>(&mut self, ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui) -> T) -> T {
+    pub fn show<T>(&mut self, ui: &mut Ui, name: &str, add: impl FnOnce(&mut Ui) -> T) -> T {
         let most = ui.ctx().content_rect().height() * MOST_OF_HEIGHT;
         let room = (self.needed.ceil() + 1.0).min(most);
         let margins = egui::Frame::side_top_panel(ui.style()).total_margin();

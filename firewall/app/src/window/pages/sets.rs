@@ -2,7 +2,7 @@
 
 use super::selection::{self, Selection};
 use super::titled_table::TitledTable;
-use super::{Around, Page, ROW, Source, instead, of_the_service, wide};
+use super::{Around, Page, Source, instead, of_the_service, wide};
 use crate::changes::{Changes, Joining, Order};
 use crate::overview::{Part, Seen, SetRow};
 use crate::window::{colours, table_row};
@@ -130,19 +130,17 @@ impl Sets {
 
     fn table(&mut self, ui: &mut Ui, seen: &Seen) {
         let sets = &seen.rules.sets;
-        let table = TABLE.with_titles(ui, self.selection.sought(), &titles());
-        table.body(|body| {
-            body.rows(ROW, sets.len(), |mut row| {
-                let Some(set) = sets.get(row.index()) else {
-                    return;
-                };
-                let selected = self.selection.is(&set.id);
-                let joined = seen.members.as_ref().map(|all| members(all, set).count());
-                line(&mut row, set, joined, selected);
-                if row.response().clicked() {
-                    self.selection.select(set.id.clone());
-                }
-            });
+        let sought = self.selection.sought();
+        TABLE.with_titles(ui, sets.len(), sought, &titles(), |mut row| {
+            let Some(set) = sets.get(row.index()) else {
+                return;
+            };
+            let selected = self.selection.is(&set.id);
+            let joined = seen.members.as_ref().map(|all| members(all, set).count());
+            line(&mut row, set, joined, selected);
+            if row.response().clicked() {
+                self.selection.select(set.id.clone(), row.index());
+            }
         });
     }
 

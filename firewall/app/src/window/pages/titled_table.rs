@@ -1,8 +1,9 @@
 //! The table that each page has: its columns, its titles, and how it is chosen from.
 
 use super::{ROW, colours};
+use eframe::egui::scroll_area::ScrollAreaOutput;
 use eframe::egui::{self, RichText, Ui, accesskit};
-use egui_extras::{Column, Table, TableBuilder};
+use egui_extras::{Column, TableBuilder, TableRow};
 use view::text;
 
 /// What makes one page's table unlike another's.
@@ -17,48 +18,148 @@ pub struct TitledTable {
 }
 
 impl TitledTable {
-    /// The table with its titles, the row in sight that is sought.
-    pub fn show<'a>(
+    /// Shows so many rows below their titles, the row in sight that is sought.
+    pub fn show(
         self,
-        ui: &'a mut Ui,
+        ui: &mut Ui,
+        rows: usize,
         sought: Option<usize>,
         mut title: impl FnMut(&mut Ui, usize),
-    ) -> Table<'a> {
+        row: impl FnMut(TableRow<'_, '_>),
+    ) {
         colours::bright(ui);
+        let id = ui.scope_id().with(self.name);
+        let before = ui.data(|data| data.get_temp::<Painted>(id));
+        let sought = sought.or(before.and_then(|it| it.sought_among(rows)));
+        let asked = Asked {
+            rows,
+            room: ui.available_height(),
+            height: ROW + ui.spacing().item_spacing.y,
+            follows: self.follows,
+            sought,
+        };
+        let offset = before.and_then(|it| it.offset_for(asked));
+        let table = self.table(ui, asked, offset);
+        let table = table.header(ROW, |mut header| {
+            for column in 0..=self.widths.len() {
+                header.col(|ui| title(ui, column));
+            }
+        });
+        let shown = table.body(|body| body.rows(ROW, rows, row));
+        let wanted = offset.or(before.map(|it| it.offset));
+        let painted = Painted::new(asked, wanted, &shown);
+        ui.data_mut(|data| data.insert_temp(id, painted));
+    }
+
+    fn table(self, ui: &mut Ui, asked: Asked, offset: Option<f32>) -> TableBuilder<'_> {
+        if offset.is_some() {
+            // Beyond where the end was, egui would spring back to there.
+            ui.spacing_mut().scroll.kinetic.rubber_band = false;
+        }
         let mut table = TableBuilder::new(ui)
             .id_salt(self.name)
             .striped(true)
             .resizable(true)
-            .stick_to_bottom(self.follows)
+            .stick_to_bottom(asked.follows && asked.sought.is_none())
             .auto_shrink(false)
+            // Where there is little room, the end of the table is in sight, too.
+            .min_scrolled_height(ROW)
             // Rows are chosen by the arrow keys: Tab goes past them, to what can be done.
             .sense(egui::Sense::CLICK);
-        if let Some(sought) = sought {
-            table = table.scroll_to_row(sought, None);
+        if let Some(offset) = offset {
+            table = table.vertical_scroll_offset(offset);
         }
         for width in self.widths {
             table = table.column(Column::initial(*width).clip(true));
         }
-        let table = table.column(Column::remainder().clip(true));
-        table.header(ROW, |mut header| {
-            for column in 0..=self.widths.len() {
-                header.col(|ui| title(ui, column));
-            }
-        })
+        table.column(Column::remainder().clip(true))
     }
 
     /// The same, each title as it is.
-    pub fn with_titles<'a>(
+    pub fn with_titles(
         self,
-        ui: &'a mut Ui,
+        ui: &mut Ui,
+        rows: usize,
         sought: Option<usize>,
         titles: &[String],
-    ) -> Table<'a> {
-        self.show(ui, sought, |ui, column| {
+        row: impl FnMut(TableRow<'_, '_>),
+    ) {
+        let title = |ui: &mut Ui, column: usize| {
             if let Some(title) = titles.get(column) {
                 ui.strong(title);
             }
-        })
+        };
+        self.show(ui, rows, sought, title, row);
+    }
+}
+
+/// How a table is to be painted.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    rows: usize,
+    /// The height that there is for titles and rows.
+    room: f32,
+    /// The height of a row.
+    height: f32,
+    follows: bool,
+    sought: Option<usize>,
+}
+
+/// How a table was painted last.
+///
+/// egui learns where a table's end is when it has painted the rows, and puts them where they belong with the next painting: of a window
+/// at rest there is none. So where they belong is known here before.
+#[derive(Clone, Copy, Debug)]
+struct Painted {
+    rows: usize,
+    /// The height that there was for titles and rows.
+    room: f32,
+    /// The height that the rows had of it.
+    inner: f32,
+    /// How far it was scrolled.
+    offset: f32,
+    /// How far it could be; less than nothing where there was room for more.
+    end: f32,
+    /// The row that was sought, which stays in sight whatever the room is.
+    sought: Option<usize>,
+}
+
+impl Painted {
+    /// `wanted`: how far it was to be scrolled. Who scrolls it meanwhile seeks something else.
+    fn new(asked: Asked, wanted: Option<f32>, shown: &ScrollAreaOutput<()>) -> Self {
+        let offset = shown.state.clamped_offset().y;
+        let is_there = wanted.is_none_or(|wanted| (wanted - offset).abs() < 1.0);
+        Self {
+            rows: asked.rows,
+            room: asked.room,
+            inner: shown.inner_rect.height(),
+            offset,
+            end: shown.content_size.y - shown.inner_rect.height(),
+            sought: asked.sought.filter(|_| is_there),
+        }
+    }
+
+    /// The row that was sought, as long as its number says where it is.
+    fn sought_among(self, rows: usize) -> Option<usize> {
+        self.sought.filter(|_| self.rows == rows)
+    }
+
+    /// How far it is to be scrolled now; none: as it was.
+    fn offset_for(self, asked: Asked) -> Option<f32> {
+        let more = asked.rows as f32 - self.rows as f32;
+        let inner = self.inner + asked.room - self.room;
+        let end = self.end + more * asked.height + self.inner - inner;
+        let mut offset = if asked.follows && self.offset >= self.end {
+            end
+        } else {
+            self.offset
+        };
+        if let Some(row) = asked.sought {
+            let top = row as f32 * asked.height;
+            offset = offset.min(top).max(top + asked.height - inner);
+        }
+        let offset = offset.clamp(0.0, end.max(0.0));
+        (offset != self.offset).then_some(offset)
     }
 }
 

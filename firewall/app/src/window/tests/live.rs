@@ -214,6 +214,97 @@ fn the_newest_row_is_in_sight_and_a_window_at_rest_paints_nothing() {
     assert!(wish > Duration::from_secs(3600), "{wish:?}");
 }
 
+/// Two windows whose live page is full, one of each view.
+fn full() -> [Harness<'static, Window>; 2] {
+    [window(), window_of_each()].map(|mut window| {
+        for port in 1..200 {
+            tell(&window, sent("/usr/bin/scan", port));
+        }
+        window.run();
+        window
+    })
+}
+
+/// Whether the row of this port is the last one, and whole in sight.
+fn ends_with(window: &Harness<'_, Window>, port: u16) -> bool {
+    let last = window.query_all_by_role(accesskit::Role::Row).last();
+    let last = last.unwrap();
+    let label = last.accesskit_node().label().unwrap();
+    let end = window.get_by_label("no counters yet").rect().top();
+    label.contains(&format!("{port} no-telnet")) && last.rect().bottom() <= end
+}
+
+#[test]
+fn one_more_row_is_in_sight_as_soon_as_anything_is_painted() {
+    for mut window in full() {
+        for port in [300, 301] {
+            tell(&window, sent("/usr/bin/scan", port));
+            // Nothing else is painted for as long as nothing else happens.
+            window.step();
+            assert!(ends_with(&window, port), "{:?}", rows(&window).last());
+        }
+        window.run();
+        assert!(ends_with(&window, 301), "and stays there");
+        let wish = window.output().viewport_output[&egui::ViewportId::ROOT].repaint_delay;
+        assert!(wish > Duration::from_secs(3600), "{wish:?}");
+    }
+}
+
+#[test]
+fn the_newest_row_is_in_sight_as_soon_as_there_is_another_room_for_it() {
+    for mut window in full() {
+        for height in [500.0, 900.0, 240.0] {
+            window.set_size(egui::vec2(1200.0, height));
+            window.step();
+            assert!(ends_with(&window, 199), "{:?}", rows(&window).last());
+            window.run();
+            assert!(ends_with(&window, 199), "{height}: and stays there");
+        }
+    }
+}
+
+#[test]
+fn what_is_selected_of_what_happens_is_in_sight_above_its_details() {
+    for mut window in full() {
+        let mut service = changes::Model::default();
+        window.state().shown.changes.be_followed();
+        keys(&mut window, &[egui::Key::ArrowUp]);
+        assert!(is_selected_in_sight(&window));
+        work(&mut window, &mut service);
+        assert!(is_selected_in_sight(&window), "with what can be done");
+        keys(&mut window, &[egui::Key::ArrowUp; 50]);
+        assert!(is_selected_in_sight(&window), "further up");
+        let shown = rows(&window);
+        tell(&window, sent("/usr/bin/scan", 300));
+        window.run();
+        assert_eq!(rows(&window), shown, "and stays there");
+    }
+    let [mut window, _] = full();
+    click_the_last_in_sight(&mut window);
+    assert!(is_selected_in_sight(&window), "by a click");
+}
+
+#[test]
+fn who_has_scrolled_away_from_the_newest_row_stays_there() {
+    for mut window in full() {
+        window.hover_at(egui::pos2(400.0, 500.0));
+        window.run();
+        window.event(egui::Event::MouseWheel {
+            source: egui::MouseWheelSource::Wheel,
+            unit: egui::MouseWheelUnit::Point,
+            delta: egui::vec2(0.0, 300.0),
+            phase: egui::TouchPhase::Move,
+            modifiers: egui::Modifiers::NONE,
+        });
+        window.run();
+        let shown = rows(&window);
+        assert!(!ends_with(&window, 199), "{:?}", shown.last());
+        tell(&window, sent("/usr/bin/scan", 300));
+        window.run();
+        assert_eq!(rows(&window), shown);
+    }
+}
+
 #[test]
 fn a_row_that_is_not_in_sight_has_no_text() {
     let shown = Arc::new(Shown::default());

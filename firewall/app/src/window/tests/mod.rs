@@ -70,6 +70,25 @@ fn rows(window: &Harness<'_, Window>) -> Vec<String> {
         .collect()
 }
 
+/// Whether the row that is selected is whole in sight above its details.
+fn is_selected_in_sight(window: &Harness<'_, Window>) -> bool {
+    let mut shown = window.query_all_by_role(accesskit::Role::Row);
+    let selected = shown.find(|row| row.accesskit_node().is_selected() == Some(true));
+    let details = window.get_by_label("Close").rect();
+    selected.is_some_and(|row| row.rect().bottom() < details.top())
+}
+
+/// Clicks the row that stands lowest.
+fn click_the_last_in_sight(window: &mut Harness<'_, Window>) {
+    let end = window.get_by_label("no counters yet").rect().top();
+    let last = {
+        let mut shown = window.query_all_by_role(accesskit::Role::Row);
+        shown.rfind(|row| row.rect().bottom() < end - 16.0).unwrap()
+    };
+    last.click();
+    window.run_steps(4);
+}
+
 fn keys(window: &mut Harness<'_, Window>, keys: &[egui::Key]) {
     for key in keys {
         window.key_press(*key);

@@ -50,6 +50,26 @@ fn the_rules_are_listed_in_order_with_hits_and_what_is_off_or_covered_and_the_de
 }
 
 #[test]
+fn a_rule_that_is_selected_stays_in_sight_when_its_details_grow() {
+    let rule = |n| {
+        format!("\n[[rule]]\nid = 'rule-{n}'\naction = 'block'\nports = {n}\nprotocol = 'tcp'\n")
+    };
+    let many: String = (1..100).map(rule).collect();
+    let (mut window, mut service, mut rules) = on_rules();
+    service.text = format!("{RULES}{many}");
+    rules.text = service.text.clone();
+    service.status.rules.generation += 1;
+    window.state().shown.overview.turn(&mut service);
+    window.run_steps(4);
+    keys(&mut window, &[egui::Key::ArrowUp]);
+    assert!(is_selected_in_sight(&window));
+    let before = window.get_by_label("Close").rect().top();
+    work(&mut window, &mut rules);
+    assert!(window.get_by_label("Close").rect().top() < before);
+    assert!(is_selected_in_sight(&window));
+}
+
+#[test]
 fn a_rule_that_is_off_in_this_network_is_shown_as_off() {
     let (mut window, mut service, _) = on_rules();
     service.status.networks = vec![control::NetworkStatus {

@@ -363,6 +363,63 @@ fn where_there_is_nothing_to_show_of_what_was_the_page_says_why_and_what_to_do()
     assert!(sees(&window, "is what the filter asks for"));
 }
 
+/// What was kept of so many other programs.
+fn many(programs: u16) -> Vec<HistoryRow> {
+    let row = |port| HistoryRow {
+        program: Some(format!("/usr/bin/scan{port}")),
+        port: Some(port),
+        ..telnet()
+    };
+    (0..programs).map(row).collect()
+}
+
+#[test]
+fn what_is_left_of_a_page_is_in_sight_as_soon_as_it_is_painted() {
+    for page in ["Programs", "History"] {
+        let (mut window, mut service, _) = on(page);
+        for (programs, at) in [(200, "week"), (60, "day"), (2, "hour")] {
+            service.rows = many(programs);
+            window.get_by_label(at).click();
+            window.run_steps(3);
+            window.state().shown.past.turn(&mut service);
+            // Nothing else is painted for as long as nothing else happens.
+            window.step();
+            let shown = rows(&window).len();
+            let most = usize::from(programs).min(10);
+            assert!(shown >= most, "{shown} rows of {programs} on {page}");
+            keys(&mut window, &[egui::Key::ArrowUp]);
+            window.get_by_label("Close").click();
+            window.run();
+        }
+    }
+}
+
+#[test]
+fn what_is_selected_is_in_sight_above_its_details() {
+    for page in ["Programs", "History"] {
+        let full = || {
+            let (mut window, mut service, rules) = on(page);
+            service.rows = many(200);
+            window.get_by_label("week").click();
+            window.run_steps(3);
+            told(&mut window, &mut service);
+            (window, rules)
+        };
+        let (mut window, mut rules) = full();
+        keys(&mut window, &[egui::Key::ArrowUp]);
+        assert!(is_selected_in_sight(&window), "by a key, on {page}");
+        work(&mut window, &mut rules);
+        let now = "with what can be done";
+        assert!(is_selected_in_sight(&window), "{now}, by a key, on {page}");
+        keys(&mut window, &[egui::Key::ArrowUp; 50]);
+        assert!(is_selected_in_sight(&window), "by many keys, on {page}");
+
+        let (mut window, _) = full();
+        click_the_last_in_sight(&mut window);
+        assert!(is_selected_in_sight(&window), "by a click, on {page}");
+    }
+}
+
 #[test]
 fn the_pages_of_what_was_fit_a_small_window_with_large_text_and_long_names() {
     for size in [egui::vec2(1024.0, 600.0), egui::vec2(512.0, 300.0)] {
