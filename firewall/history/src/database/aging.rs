@@ -2,7 +2,7 @@
 
 use super::{Database, Failed, signed};
 use crate::{DAY, EARLIEST, HOUR, MINUTE};
-use rusqlite::{Transaction, params};
+use rusqlite::{ErrorCode, Transaction, params};
 
 /// Minutes become hours after this, and hours days after that.
 const MINUTES_KEPT: u64 = DAY;
@@ -30,8 +30,8 @@ impl Database {
             now.saturating_sub(MINUTES_KEPT) / HOUR * HOUR,
             now.saturating_sub(HOURS_KEPT) / DAY * DAY,
         );
-        let mut more = self.roll(MINUTE, HOUR, minutes)?;
-        more |= self.roll(HOUR, DAY, hours)?;
+        let mut more = self.roll_or_make_room(MINUTE, HOUR, minutes)?;
+        more |= self.roll_or_make_room(HOUR, DAY, hours)?;
         more |= self.forget_old(ended)?;
         // Room for a batch and for the sums of an hour.
         more |= self.size()? > self.bounds.bytes / 8 * 7 && self.forget_oldest()?;
@@ -72,8 +72,19 @@ impl Database {
         Ok(())
     }
 
+    /// The sums are there before what they are of goes. Where they find no room the oldest rows make some: else nothing would be added up
+    /// any more, nor forgotten.
+    fn roll_or_make_room(&mut self, from: u64, to: u64, before: u64) -> Result<bool, Failed> {
+        match self.roll(from, to, before) {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DiskFull) => {
+                self.forget_oldest()
+            }
+            rolled => Ok(rolled?),
+        }
+    }
+
     /// Adds the oldest rows of one span up to the next longer one, if they are older than this.
-    fn roll(&mut self, from: u64, to: u64, before: u64) -> Result<bool, Failed> {
+    fn roll(&mut self, from: u64, to: u64, before: u64) -> rusqlite::Result<bool> {
         let (from, to, before) = (signed(from), signed(to), signed(before));
         let transaction = self.connection.transaction()?;
         let oldest: Option<i64> = transaction.query_row(

@@ -33,6 +33,32 @@ fn the_file_stays_within_its_bytes_and_a_scan_makes_no_row_of_our_own_programs_g
 }
 
 #[test]
+fn an_hour_whose_sums_find_no_room_is_added_up_once_the_oldest_rows_have_made_some() {
+    let folder = Folder::new();
+    let mut database = folder.open(MANY);
+    // Of a busy hour, then of a quiet day: as much as may be kept.
+    let busy: Vec<_> = (0..5000).map(|n| one(scan(n), NOW)).collect();
+    database.write(&busy).unwrap();
+    let at = NOW + DAY + HOUR;
+    let later: Vec<_> = (0..9000).map(|n| one(scan(n), at)).collect();
+    database.write(&later).unwrap();
+    drop(database);
+    let length = fs::metadata(folder.0.path().join(FILE)).unwrap().len();
+    let bounds = Bounds {
+        bytes: length / 8 * 9,
+        ..MANY
+    };
+    let mut database = folder.open(bounds);
+    while database.tidy(at).unwrap() {}
+    let rows = folder.all();
+    let (hours, minutes): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.span == HOUR);
+    assert_eq!(minutes.len(), 9000, "the oldest go first");
+    assert!(minutes.iter().all(|row| row.start == at));
+    assert!((1..5000).contains(&hours.len()), "{}", hours.len());
+    database.write(&[one(curl(23), at)]).unwrap();
+}
+
+#[test]
 fn no_name_that_a_program_takes_and_no_number_of_users_takes_others_rows() {
     let mut batch = Batch::default();
     let named = |user: u32, n: u32| Conversation {
