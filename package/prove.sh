@@ -218,7 +218,7 @@ an_upgrade_lets_nothing_through() {
     touch -d tomorrow /var/cache/apparmor/before/gatebell
     under_traffic "an upgrade takes over" upgraded
     check "… with the new version" [ "$(installed)" = "$(dpkg-deb -f "$upgrade" Version)" ]
-    refute "… and what was compiled of the profile before" [ -e /var/cache/apparmor/before/gatebell ]
+    refute "… and believes nothing that was compiled of the profile before" [ -e /var/cache/apparmor/before/gatebell ]
     protected
 }
 # With the rules changed by the service, and nobody there to be asked about it: dpkg fails if it has to ask.
@@ -269,7 +269,7 @@ its_profile_is_left_out_where_apparmor_is_too_old_for_it() {
     check "… which is left out" [ -e $left_out ]
     mv $state/known $known
     check "it is set up where AppArmor is newer" set_up
-    refute "… and the profile is left out" [ -e $left_out ]
+    refute "… and the profile is left out no more" [ -e $left_out ]
 }
 set_up() { DPKG_MAINTSCRIPT_PACKAGE=gatebell /var/lib/dpkg/info/gatebell.postinst abort-remove; }
 
