@@ -9,11 +9,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ fn rules() -> String {
 /// It all. Dropped, it is gone, the service first.
 pub struct Stage {
     service: Mutex<Process>,
-    servers: Mutex<Vec<Process>>,
+    /// Those outside, each with its name.
+    servers: Mutex<Vec<(&'static str, Process)>>,
     /// The lab. It goes last.
     pub lab: Lab,
 }
@@ -69,7 +71,11 @@ impl Stage {
         archive(&lab)?;
         keys_for_ssh(&lab)?;
         files_inside(&lab)?;
-        let servers = vec![resolver(&lab)?, ssh_server(&lab)?, sites(&lab)?];
+        let servers = vec![
+            ("dnsmasq", resolver(&lab)?),
+            ("dropbear", ssh_server(&lab)?),
+            ("the browser's sites", sites(&lab)?),
+        ];
         lab.serve_outside(&PEER_PORT.to_string())?;
         go_on()?;
         let service = service(programs, &lab)?;
@@ -128,19 +134,24 @@ impl Stage {
             bail!("the service has ended: {}", last_line(&self.log()));
         }
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
-        if !servers.iter_mut().all(Process::runs) {
-            bail!("a server outside has ended");
+        let each = servers.iter_mut();
+        let mut ended = each.filter_map(|(name, server)| (!server.runs()).then_some(*name));
+        if let Some(name) = ended.next() {
+            bail!("a server outside has ended, or can't be started: {name}");
         }
         Ok(())
     }
 
     fn resolves(&self) -> Result<()> {
         let name = programs::site(0);
+        let mut stands = Ok(());
         let resolves = until(PATIENCE, || {
+            stands = self.still_stands();
             let found = self.inside(&["getent", "ahostsv4", &name]).output();
-            found.is_ok_and(|found| found.status.success())
+            stands.is_err() || found.is_ok_and(|found| found.status.success())
         });
         go_on()?;
+        stands?;
         if !resolves {
             bail!("the lab's resolver does not answer the zone");
         }
@@ -178,6 +189,13 @@ fn network(lab: &Lab) -> Result<()> {
 fn files_inside(lab: &Lab) -> Result<()> {
     let folder = lab.folder().join("etc");
     fs::create_dir(&folder)?;
+    for file in ["/etc/resolv.conf", "/etc/nsswitch.conf"] {
+        if !Path::new(file).exists() {
+            bail!(
+                "there is no {file}, in whose place the programs see the lab's: make an empty one"
+            );
+        }
+    }
     fs::write(
         folder.join("resolv.conf"),
         format!("nameserver {OUTSIDE}\n"),
@@ -351,17 +369,33 @@ fn service(programs: &Programs, lab: &Lab) -> Result<Process> {
         .stdout
         .take()
         .context("the service has no output")?;
-    let mut lines = BufReader::new(out).lines().map_while(Result::ok);
-    let is_ready = lines.any(|line| {
-        serde_json::from_str::<Value>(&line).is_ok_and(|said| said.get("ready").is_some())
-    });
+    let is_ready = says_ready(out);
+    go_on()?;
     if !is_ready {
         let said = fs::read_to_string(log(lab)).unwrap_or_default();
         bail!("the service did not start: {}", last_line(&said));
     }
-    // Nobody reads on; a full pipe would hold it up.
-    std::thread::spawn(move || lines.for_each(drop));
     Ok(process)
+}
+
+/// Whether it comes to say that it is ready. It is read on, for a full pipe would hold it up.
+fn says_ready(out: impl Read + Send + 'static) -> bool {
+    let (tell, hear) = channel();
+    std::thread::spawn(move || {
+        let lines = BufReader::new(out).lines().map_while(Result::ok);
+        for said in lines.filter_map(|line| serde_json::from_str::<Value>(&line).ok()) {
+            if said.get("ready").is_some() {
+                // Whoever waits for no longer has given it up.
+                let _given_up = tell.send(());
+            }
+        }
+    });
+    let mut heard = Err(TryRecvError::Empty);
+    until(PATIENCE, || {
+        heard = hear.try_recv();
+        heard != Err(TryRecvError::Empty)
+    });
+    heard.is_ok()
 }
 
 fn last_line(text: &str) -> String {
@@ -445,5 +479,13 @@ mod tests {
         let mut lines: Vec<_> = said.lines().collect();
         lines.sort_unstable();
         assert_eq!(lines, ["HOME=/home", &format!("PATH={PATH}")]);
+    }
+
+    #[test]
+    fn a_service_that_ends_before_it_is_ready_is_not_waited_for() {
+        assert!(says_ready(
+            "{\"other\":1}\n{\"ready\":true}\n{\"more\":1}\n".as_bytes()
+        ));
+        assert!(!says_ready("{\"other\":1}\nready\n".as_bytes()));
     }
 }
