@@ -8,8 +8,9 @@ use std::net::IpAddr;
 pub const UNANSWERED_MS: u64 = 60_000;
 /// How long a question waits for its answer: what the rules of the evening say.
 pub const ANSWER_WITHIN_MS: u64 = 30_000;
-/// What it may take until a question of before an answer is shown: `gatebell ask` looks three times a second.
-const SHOWN_MS: u64 = 1500;
+/// By how much may be wrong when something was asked about or decided: an answer's moment is when it was typed, and a question's follows
+/// from what is left of its time as it is shown.
+const NEARLY_MS: u64 = 1500;
 /// What a connection may take on top of the time in which TCP sends its first packet again, which is as long as it has waited at most.
 const GRACE_MS: u64 = 5000;
 
@@ -48,6 +49,13 @@ pub struct Question {
     pub deadline_ms: u64,
     /// Questions of the same program that stood behind it, at most.
     pub more: u64,
+}
+
+impl Question {
+    /// When it began to wait, which is not when a slow machine comes to show it.
+    const fn asked_ms(&self) -> u64 {
+        self.deadline_ms.saturating_sub(ANSWER_WITHIN_MS)
+    }
 }
 
 /// An answer that was given.
@@ -233,11 +241,13 @@ impl Evening {
         let waits_twice = self.questions.iter().any(|other| {
             other.id < question.id
                 && (&other.program, other.place) == (&question.program, question.place)
-                && question.shown_ms + SHOWN_MS < over_ms(other, holds)
+                && question.asked_ms() + NEARLY_MS < over_ms(other, holds)
         });
-        waits_twice
-            || about(&question.program, question.place, holds)
-                .any(|hold| (hold.from_ms + SHOWN_MS..hold.until_ms).contains(&question.shown_ms))
+        let is_decided = |hold: &Hold<'_>| {
+            let surely = hold.from_ms + NEARLY_MS..hold.until_ms.saturating_sub(NEARLY_MS);
+            surely.contains(&question.asked_ms())
+        };
+        waits_twice || about(&question.program, question.place, holds).any(is_decided)
     }
 
     /// What was decided, by answers and by none.
@@ -308,7 +318,7 @@ impl Evening {
         let idle = self
             .questions
             .iter()
-            .filter(|question| question.shown_ms > self.idle_from_ms + SHOWN_MS);
+            .filter(|question| question.asked_ms() > self.idle_from_ms + NEARLY_MS);
         for (number, what) in [
             (
                 self.misunderstood,
@@ -475,7 +485,7 @@ mod tests {
             program: "curl".to_owned(),
             place: place(last),
             shown_ms,
-            deadline_ms: shown_ms + 30_000,
+            deadline_ms: shown_ms + ANSWER_WITHIN_MS,
             more: 0,
         }
     }
@@ -531,6 +541,20 @@ mod tests {
         short.answers[0].lasts_ms = Some(10_000);
         assert_eq!(row(&short).repeated, 0, "it was over");
         assert!(asked(question(2, 1, 20_000)).account().faults[0].contains("curl: 1 questions"));
+    }
+
+    #[test]
+    fn a_question_that_is_shown_late_was_asked_when_its_time_began() {
+        let late = Question {
+            shown_ms: 20_000,
+            ..question(2, 1, 3900)
+        };
+        let asked = vec![question(1, 1, 1000), late];
+        let mut all = evening(asked, vec![answer(1, 4000, true, Width::Endpoint)]);
+        assert_eq!(row(&all).repeated, 0);
+        all.idle_from_ms = 4000;
+        let while_idle = |fault: &String| fault.contains("while nothing happened");
+        assert!(!all.account().faults.iter().any(while_idle));
     }
 
     #[test]
@@ -664,7 +688,7 @@ mod tests {
         assert_eq!(
             with(|all| {
                 all.idle_from_ms = 0;
-                all.questions[0].shown_ms = 9000;
+                all.questions[0] = question(1, 1, 9000);
                 all.answers[0].at_ms = 10_000;
             }),
             1
