@@ -14,7 +14,7 @@ const NEARLY_MS: u64 = 1500;
 /// What a connection may take on top of the time in which TCP sends its first packet again, which is as long as it has waited at most.
 const GRACE_MS: u64 = 5000;
 
-/// Where a program goes.
+/// Where a program goes: what the command line calls the endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     /// The protocol's number.
@@ -28,7 +28,7 @@ pub struct Place {
 /// What an answer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Width {
-    /// This place.
+    /// The endpoint.
     Endpoint,
     /// Wherever the program goes.
     Anywhere,
@@ -163,8 +163,8 @@ impl Hold<'_> {
 pub struct Row {
     /// Questions about it.
     pub questions: u64,
-    /// Places that they were about.
-    pub places: u64,
+    /// Endpoints that they were about.
+    pub endpoints: u64,
     /// Answers.
     pub answers: u64,
     /// Keys typed for them.
@@ -228,7 +228,7 @@ impl Evening {
             row.keys += answer.map_or(0, |answer| answer.keys);
         }
         for (program, places) in places {
-            account.row(program).places = places.len() as u64;
+            account.row(program).endpoints = places.len() as u64;
         }
     }
 
@@ -437,7 +437,7 @@ impl Account {
         for row in self.rows.values() {
             let Row {
                 questions,
-                places,
+                endpoints,
                 answers,
                 keys,
                 unanswered,
@@ -450,7 +450,7 @@ impl Account {
                 runs,
             } = row;
             sum.questions += questions;
-            sum.places += places;
+            sum.endpoints += endpoints;
             sum.answers += answers;
             sum.keys += keys;
             sum.unanswered += unanswered;
@@ -568,7 +568,7 @@ mod tests {
             vec![answer(1, 4000, true, Width::Anywhere)],
         );
         let row = row(&all);
-        assert_eq!((row.questions, row.places, row.answers), (3, 3, 1));
+        assert_eq!((row.questions, row.endpoints, row.answers), (3, 3, 1));
         assert_eq!(row.unanswered, 1, "the second was settled with the first");
         assert_eq!(row.repeated, 1, "the third came later");
     }

@@ -24,12 +24,21 @@ pub struct Beside {
 }
 
 const HEAD: [&str; 11] = [
-    "program", "runs", "asked", "places", "answers", "keys", "left", "behind", "twice", "allow s",
+    "program",
+    "runs",
+    "asked",
+    "endpoints",
+    "answers",
+    "keys",
+    "left",
+    "behind",
+    "twice",
+    "allow s",
     "block s",
 ];
 
 /// What the columns are.
-const LEGEND: &str = "asked: questions shown; places: other ends that they were about; keys: Return too; left: to its time; behind: the most \
+const LEGEND: &str = "asked: questions shown; endpoints: what they were about; keys: Return too; left: to its time; behind: the most \
 that waited behind\none question; twice: asked though it was decided; allow s, block s: the longest that a connection waited from then on\n";
 
 /// The table, then the verdict.
@@ -88,7 +97,7 @@ fn cells(program: &str, row: &Row) -> [String; 11] {
         program.to_owned(),
         (row.runs.well + row.runs.ill).to_string(),
         row.questions.to_string(),
-        row.places.to_string(),
+        row.endpoints.to_string(),
         row.answers.to_string(),
         row.keys.to_string(),
         row.unanswered.to_string(),
@@ -150,7 +159,7 @@ pub fn json(account: &Account, beside: &Beside) -> Value {
 fn row_json(row: &Row) -> Value {
     let Row {
         questions,
-        places,
+        endpoints,
         answers,
         keys,
         unanswered,
@@ -164,7 +173,7 @@ fn row_json(row: &Row) -> Value {
     } = row;
     json!({
         "questions": questions,
-        "places": places,
+        "endpoints": endpoints,
         "answers": answers,
         "keys": keys,
         "unanswered": unanswered,
