@@ -3,7 +3,6 @@
 use crate::person::Person;
 use crate::zone::probe::wait_until;
 use crate::zone::{Protected, RULES};
-use std::collections::BTreeMap;
 use std::fs;
 
 /// CAP_DAC_READ_SEARCH, as `/proc` writes it.
@@ -20,10 +19,16 @@ const DEAL_WITH_OTHERS: [(&str, u64); 8] = [
     ("user names", 0),
 ];
 
-/// The capabilities that each thread of a process has, and whether it may get more, by the thread's name.
-fn threads(process: u32) -> BTreeMap<String, (u64, bool)> {
+/// Closes what apps have sent, for the main loop or for another thread, and has what that one has.
+const CLOSES: &str = "closer";
+
+/// The capabilities that each thread of a process but its first has, and whether it can get no more, with the thread's name.
+fn threads(process: u32) -> Vec<(String, (u64, bool))> {
     let found = fs::read_dir(format!("/proc/{process}/task")).unwrap();
     let of = |folder: fs::DirEntry| {
+        if folder.file_name().to_str() == Some(&process.to_string()) {
+            return None;
+        }
         let name = fs::read_to_string(folder.path().join("comm")).ok()?;
         let status = fs::read_to_string(folder.path().join("status")).ok()?;
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
@@ -41,6 +46,16 @@ fn what_deals_with_others_has_no_more_capabilities_than_it_needs() {
     Person::root(&zone).run(&["rules", "revert"]);
     let process = zone.service.process.id();
     for (name, needed) in DEAL_WITH_OTHERS {
-        wait_until(name, || threads(process).get(name) == Some(&(needed, true)));
+        wait_until(name, || {
+            threads(process).contains(&(name.to_owned(), (needed, true)))
+        });
     }
+    let others: Vec<_> = threads(process)
+        .into_iter()
+        .filter(|(name, has)| {
+            let is_known = |(known, needed): &(&str, u64)| known == name && *has == (*needed, true);
+            name != CLOSES && !DEAL_WITH_OTHERS.iter().any(is_known)
+        })
+        .collect();
+    assert!(others.is_empty(), "{others:x?}");
 }
