@@ -119,9 +119,10 @@ const NUMBERS: [&str; 2] = ["{change}", "{number}"];
 fn what_a_message_puts_into_a_command_is_a_word_to_the_shell() {
     let (mut put, mut wrong) = (0, Vec::new());
     for (file, text) in sources_of_messages() {
-        let named = ADVISED.iter().flat_map(|name| commands_named(&text, name));
-        for said in named {
-            for part in put_into(&said) {
+        let whole = joined(&text);
+        let advised = ADVISED.iter().flat_map(|name| whole.split(name).skip(1));
+        for said in advised.filter_map(|rest| rest.split(['`', '"', ';', '\n']).next()) {
+            for part in put_into(said) {
                 put += 1;
                 let is_word = part.ends_with("_word}") || part.ends_with("_words}");
                 if !is_word && !NUMBERS.contains(&part.as_str()) {
@@ -132,7 +133,7 @@ fn what_a_message_puts_into_a_command_is_a_word_to_the_shell() {
     }
     assert!(put > 10, "{put}");
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(put_into("diff - {0} { $file }"), ["{0}", "{file}"]);
+    assert_eq!(put_into("- {0} { $file }"), ["{0}", "{file}"]);
     assert_eq!(put_into("why --record '{{…}}'\\n{more}"), [""; 0]);
 }
 
@@ -187,13 +188,7 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 /// What stands behind a program's name wherever it is named, to the end of what may belong to it.
 #[cfg(target_os = "linux")]
 fn commands_named(text: &str, program: &str) -> Vec<String> {
-    // A string of Rust's that goes on in the next line.
-    let lines: Vec<_> = text.split("\\\n").collect();
-    let whole = lines
-        .iter()
-        .map(|line| line.trim_start())
-        .collect::<String>();
-    whole
+    joined(text)
         .split(program)
         .skip(1)
         .filter_map(|rest| {
@@ -209,6 +204,12 @@ fn commands_named(text: &str, program: &str) -> Vec<String> {
                 .then(|| said.to_owned())
         })
         .collect()
+}
+
+/// A source with each string of Rust's that goes on in the next line in one.
+#[cfg(target_os = "linux")]
+fn joined(text: &str) -> String {
+    text.split("\\\n").map(str::trim_start).collect()
 }
 
 /// The first word that is no command or option there is.

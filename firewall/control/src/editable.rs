@@ -79,13 +79,15 @@ impl std::fmt::Display for NotEditable {
                 "rules are on a lease; nothing was changed: keep them or take them back first, `gatebell rules confirm` or \
                  `gatebell rules revert`",
             ),
-            Self::ChangedByHand(file) => write!(
-                f,
-                "{} was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show --text \
-                 | diff - {}`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it",
-                file.display(),
-                crate::shell_word(&file.to_string_lossy())
-            ),
+            Self::ChangedByHand(file) => {
+                let name = file.to_string_lossy();
+                let file_word = crate::shell_word(&name);
+                write!(
+                    f,
+                    "{name} was changed and is not in force as it is now; nothing was changed: see what differs, `gatebell rules show \
+                     --text | diff - {file_word}`, then put it in force, `sudo systemctl reload gatebell`, or take your change out of it"
+                )
+            }
             Self::Failed(failed) => failed.fmt(f),
         }
     }
