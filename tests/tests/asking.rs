@@ -73,7 +73,7 @@ impl Connect {
     }
 
     /// Whether it was told that it gets nowhere, and is not still waiting when its time is over.
-    fn is_refused(mut self) -> bool {
+    fn was_refused(mut self) -> bool {
         const OUT_OF_TIME: i32 = 124;
         let code = self.0.wait().unwrap().code();
         code.is_some_and(|code| ![0, OUT_OF_TIME].contains(&code))
@@ -174,11 +174,11 @@ fn a_connect_that_is_answered_block_or_not_at_all_is_refused_and_waits_for_nothi
     // TCP itself gives up later than their time is over.
     let waiting = Connect::start(&zone, 0, 4001, LONG);
     assert_eq!(answer(&root, &question(&root, 4001), "block").code, 0);
-    assert!(waiting.is_refused(), "the one that waited");
+    assert!(waiting.was_refused(), "the one that waited");
     let next = Connect::start(&zone, 0, 4001, LONG);
-    assert!(next.is_refused(), "the next one");
+    assert!(next.was_refused(), "the next one");
     let unanswered = Connect::start(&zone, 0, 4002, LONG);
-    assert!(unanswered.is_refused(), "when its time was over");
+    assert!(unanswered.was_refused(), "when its time was over");
     // It is told as the block that it is.
     let told = [watch.hear("packet"), watch.hear("packet")];
     assert_eq!(told[0]["verdict"], "ask", "{told:?}");
