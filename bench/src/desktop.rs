@@ -3,8 +3,9 @@
 use crate::gatebell::now_ns;
 use crate::ground::Server;
 use anyhow::{Context, Result};
+use lab::in_bus_address;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 use zbus::blocking::{Connection, MessageIterator, connection};
@@ -32,12 +33,15 @@ impl Desktop {
     /// Starts it, with its socket in this folder.
     pub fn start(folder: &Path) -> Result<Self> {
         let configuration = folder.join("bus.conf");
-        let at = folder.to_str().context("a folder's name is no text")?;
-        std::fs::write(&configuration, BUS.replace("FOLDER", at))?;
+        std::fs::write(
+            &configuration,
+            BUS.replace("FOLDER", &in_bus_address(folder)),
+        )?;
         let mut command = Command::new("dbus-daemon");
         command
             .arg(format!("--config-file={}", configuration.display()))
-            .args(["--nofork", "--print-address"]);
+            .args(["--nofork", "--print-address"])
+            .stdin(Stdio::null());
         let (daemon, mut says) = Server::that_says(&mut command)?;
         let address = says.next().context("dbus-daemon has ended")??;
         let connection = connection::Builder::address(address.as_str())?.build()?;
@@ -106,3 +110,16 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
   </policy>
 </busconfig>
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_any_name_is_one_word_in_a_buss_address() {
+        let escaped = in_bus_address(Path::new("/tmp/a-b_1.x"));
+        assert_eq!(escaped, "/tmp/a-b_1.x");
+        let escaped = in_bus_address(Path::new("/tmp/gr\u{fc}n, <a>"));
+        assert_eq!(escaped, "/tmp/gr%c3%bcn%2c%20%3ca%3e");
+    }
+}

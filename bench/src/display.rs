@@ -8,7 +8,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Wider than the window: the pointer, which rests in the middle, rests beside it.
@@ -38,7 +38,7 @@ impl Display {
             "-nolisten",
             "tcp",
         ]);
-        command.arg("-fbdir").arg(folder);
+        command.arg("-fbdir").arg(folder).stdin(Stdio::null());
         let (server, mut says) = Server::that_says(&mut command)?;
         let number = says.next().context("Xvfb has ended")??;
         let picture = Picture::open(&folder.join("Xvfb_screen0"))?;

@@ -25,6 +25,20 @@ pub const OUTSIDE_V6: &str = "fd77::1";
 pub const DEVICE: &str = "gb0";
 const OUTSIDE_DEVICE: &str = "gb1";
 
+/// A folder as it stands in an address of D-Bus, and in a file of XML: a blank or a comma in its name would end it there.
+#[must_use]
+pub fn in_bus_address(folder: &Path) -> String {
+    let mut escaped = String::new();
+    for byte in folder.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_/.".contains(byte) {
+            escaped.push(char::from(*byte));
+        } else {
+            escaped.push_str(&format!("%{byte:02x}"));
+        }
+    }
+    escaped
+}
+
 /// How long the lab waits at most for what is to come about. A net under it: on a busy machine that takes longer than elsewhere.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -4,6 +4,7 @@ use super::person::{Person, connect_as};
 use super::zone::{Protected, RULES};
 use super::{all_is_well, control, request, say};
 use gatebell_tests::PATIENCE;
+use lab::in_bus_address;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -65,7 +66,7 @@ impl Polkit {
         fs::copy(ours.join(policy), actions.join(policy)).unwrap();
         fs::write(rules.join("gatebell.rules"), PERMISSIONS).unwrap();
         let config = folder.join("bus.conf");
-        fs::write(&config, BUS.replace("@FOLDER@", folder.to_str().unwrap())).unwrap();
+        fs::write(&config, BUS.replace("@FOLDER@", &in_bus_address(&folder))).unwrap();
         for read in [
             actions.join(policy),
             rules.join("gatebell.rules"),
@@ -127,7 +128,7 @@ impl Drop for Polkit {
 const VARIABLE: &str = "DBUS_SYSTEM_BUS_ADDRESS";
 
 fn address(folder: &Path) -> String {
-    format!("unix:path={}/bus", folder.display())
+    format!("unix:path={}/bus", in_bus_address(folder))
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {

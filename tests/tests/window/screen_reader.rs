@@ -79,7 +79,7 @@ impl ScreenReader {
         let configuration = folder.join("bus.conf");
         std::fs::write(
             &configuration,
-            BUS.replace("FOLDER", folder.to_str().unwrap()),
+            BUS.replace("FOLDER", &lab::in_bus_address(folder)),
         )
         .unwrap();
         let configuration = format!("--config-file={}", configuration.display());
