@@ -145,9 +145,8 @@ impl Book {
         self.tables.get(figure).map_or(&[], Vec::as_slice)
     }
 
-    /// The drawings, each with its name.
-    pub fn pictures(&self) -> impl Iterator<Item = (&str, &str)> {
-        let pictures = self.pictures.iter();
-        pictures.map(|(name, drawing)| (*name, drawing.as_str()))
+    /// The drawing of this name, if this run has drawn it.
+    pub fn picture_of(&self, name: &str) -> Option<&str> {
+        self.pictures.get(name).map(String::as_str)
     }
 }

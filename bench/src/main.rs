@@ -109,13 +109,7 @@ fn run(measure: &Measure) -> Result<()> {
             start.elapsed().as_secs_f64()
         );
     }
-    std::fs::write(&measure.page, page::markdown(&book, &machine))
-        .with_context(|| format!("can't write {}", measure.page.display()))?;
-    for (name, drawing) in book.pictures() {
-        let file = measure.page.with_file_name(name);
-        std::fs::write(&file, drawing)
-            .with_context(|| format!("can't write {}", file.display()))?;
-    }
+    page::write(&book, &machine, &measure.page)?;
     tell(measure, &book, &machine);
     Ok(())
 }

@@ -4,8 +4,11 @@ use crate::book::{Beside, Book, Outcome, Table};
 use crate::machine::Machine;
 use crate::promises::{PROMISES, Promise, Target, Verdict, figures};
 use crate::statistics::Spread;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use std::fmt::Write;
+use std::fs;
+use std::path::Path;
 
 /// The page `docs/figures.md`.
 pub fn markdown(book: &Book, machine: &Machine) -> String {
@@ -15,6 +18,28 @@ pub fn markdown(book: &Book, machine: &Machine) -> String {
         section(&mut page, book, figure);
     }
     page
+}
+
+/// The drawing of wakes against latency, beside the page.
+pub const WAKES: &str = "wakes.svg";
+const PICTURES: [&str; 1] = [WAKES];
+
+/// Writes the page, and its drawings beside it. One that this run has not drawn is of an older page, and goes.
+pub fn write(book: &Book, machine: &Machine, page: &Path) -> Result<()> {
+    let written = |file: &Path, text: &str| {
+        fs::write(file, text).with_context(|| format!("can't write {}", file.display()))
+    };
+    written(page, &markdown(book, machine))?;
+    for name in PICTURES {
+        let file = page.with_file_name(name);
+        match book.picture_of(name) {
+            Some(drawing) => written(&file, drawing)?,
+            None if file.exists() => fs::remove_file(&file)
+                .with_context(|| format!("can't remove {}", file.display()))?,
+            None => {}
+        }
+    }
+    Ok(())
 }
 
 /// Everything, for programs.
@@ -287,6 +312,21 @@ mod tests {
         let expected = "## channel\n\nSide by side.\n\n| | this, µs | that, µs |\n| --- | ---: | ---: |\n\
                         | one | 2 (1–4) | – |\n| two | 7 | 8 |\n\n";
         assert!(page.contains(expected), "{page}");
+    }
+
+    #[test]
+    fn a_drawing_of_an_older_page_does_not_stay_beside_one_that_has_none() -> Result<()> {
+        let folder = std::env::temp_dir().join(format!("gatebell-page-{}", std::process::id()));
+        fs::create_dir(&folder)?;
+        let (page, drawing) = (folder.join("figures.md"), folder.join(WAKES));
+        let mut book = Book::default();
+        book.picture(WAKES, "<svg/>".to_owned());
+        write(&book, &machine(), &page)?;
+        assert_eq!(fs::read_to_string(&drawing)?, "<svg/>");
+        write(&Book::default(), &machine(), &page)?;
+        assert!(page.exists() && !drawing.exists());
+        fs::remove_dir_all(&folder)?;
+        Ok(())
     }
 
     #[test]

@@ -5,14 +5,13 @@ use super::{FIGURE, READER, Setting, row};
 use crate::book::{Book, Table};
 use crate::gatebell::{App, now_ns};
 use crate::machine::Machine;
+use crate::page::WAKES;
 use crate::plot::{Panel, Plot, Point};
 use crate::statistics::{Spread, quantile};
 use anyhow::Result;
 use channel::Pace;
 use std::time::Duration;
 
-/// The drawing beside the page.
-const PICTURE: &str = "wakes.svg";
 /// Microseconds from one record to the next: each comes alone, or they follow each other.
 const PAUSES: [u64; 2] = [1000, 50];
 
@@ -76,7 +75,7 @@ pub fn measure(setting: &Setting<'_>, driver: &Driver, book: &mut Book) -> Resul
         kernel, processors, ..
     } = Machine::here(setting.quick);
     book.picture(
-        PICTURE,
+        WAKES,
         Plot {
             title: "What being told soon costs: wakes per record against latency".to_owned(),
             seen: format!(
@@ -91,7 +90,7 @@ pub fn measure(setting: &Setting<'_>, driver: &Driver, book: &mut Book) -> Resul
     book.note(
         FIGURE,
         format!(
-            "![Wakes per record against latency, for each way to wait]({PICTURE})\n\nA wake is a sleep of the app's thread that ended, be \
+            "![Wakes per record against latency, for each way to wait]({WAKES})\n\nA wake is a sleep of the app's thread that ended, be \
              it by the driver's signal or by the app's own timer. Which way to choose: by default the app lets records gather once they \
              follow each other closely, and takes one that comes alone at once; `Prompt` if milliseconds matter while many come; \
              `Spin` if microseconds do and a processor can be spared."
