@@ -7,6 +7,7 @@
 //! - It gives up its capabilities before it reads a record, and shares no memory with the service but the ring.
 //! - So many answers a second, to each and in all, and no more: what is beyond is counted. A sender that forges addresses has few packets
 //!   sent to them.
+//! - What the machine itself sends is answered to its own addresses: no program has sent by this what it may not send by itself.
 
 pub mod process;
 
@@ -49,7 +50,7 @@ pub struct AnswerCounts {
     pub answered: u64,
     /// Not: it was one too many.
     pub limited: u64,
-    /// Not: the answer could not be sent.
+    /// Not: the answer could not be sent, or its sender named an address that is not this machine's.
     pub failed: u64,
 }
 

@@ -208,6 +208,72 @@ fn who_calls_out_and_is_rejected_is_told_at_once_by_the_call_or_by_its_packet() 
 }
 
 #[test]
+fn who_sends_from_an_address_that_the_machine_does_not_have_has_nothing_sent_by_it() {
+    const FOREIGN: &str = "2001:db8:bad::7";
+    let rules = SHUT.to_owned()
+        + &rule(
+            "errors",
+            "allow",
+            "protocol = \"icmpv6\"\ninterface = \"lo\"",
+        )
+        + &rule(
+            "no",
+            "reject",
+            "direction = \"out\"\nprotocol = \"udp\"\nports = 53",
+        )
+        + &rule(
+            "here",
+            "reject",
+            "direction = \"in\"\nprotocol = \"udp\"\ninterface = \"lo\"",
+        )
+        + &rule(
+            "to-here",
+            "allow",
+            "direction = \"out\"\nprotocol = \"udp\"\ninterface = \"lo\"",
+        );
+    let zone = Protected::with(&rules);
+    let does = |output: std::process::Output| assert!(output.status.success(), "{output:?}");
+    does(zone.inside(&format!(
+        "ip -6 route add {FOREIGN} via {OUTSIDE_V6} && echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind"
+    )));
+    does(zone.outside(&format!("ip addr add {FOREIGN}/128 dev gb1 nodad")));
+    let addresses = [(OUTSIDE_V6, 53), (INSIDE_V6, 7000)];
+    // Whoever has the address hears nothing of what was sent there in its name.
+    let hears = |from: &str, to: String| {
+        let (from, to): (SocketAddr, SocketAddr) = (from.parse().unwrap(), to.parse().unwrap());
+        within(&outside(&zone), move || {
+            let socket = UdpSocket::bind(from).unwrap();
+            socket.connect(to).unwrap();
+            socket
+        })
+    };
+    let from = format!("[{FOREIGN}]:4242");
+    let him = Somebody::user(USER);
+    for (host, port) in addresses {
+        let to = format!("[{host}]:{port}");
+        let foreign = hears(&from, to.clone());
+        let before = rejected(&zone);
+        assert!(him.does(&zone, &format!("pretend {from} {to}"), true));
+        let settled_before = before.answered + before.limited + before.failed;
+        let after = settled(&zone, settled_before + 1);
+        assert_eq!(
+            (after.answered, after.failed),
+            (before.answered, before.failed + 1),
+            "{to}"
+        );
+        foreign.set_read_timeout(Some(told_within(false))).unwrap();
+        let heard = foreign.recv(&mut [0; 16]).unwrap_err().kind();
+        assert_eq!(heard, ErrorKind::WouldBlock, "{to}");
+        // By an address that is the machine's own they are told.
+        let told = sending(&zone.lab.netns(), &to, true);
+        assert_eq!(told, ErrorKind::ConnectionRefused, "{to}");
+        // It is counted only then.
+        let after = settled(&zone, settled_before + 2);
+        assert_eq!(after.answered, before.answered + 1, "{to}");
+    }
+}
+
+#[test]
 fn what_is_forwarded_and_rejected_is_answered_as_a_router_does() {
     let rules = SHUT.to_owned() + &rule("through", "reject", "direction = \"forward\"");
     let zone = Protected::with(&rules);

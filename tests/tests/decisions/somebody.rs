@@ -54,7 +54,7 @@ impl Somebody {
     /// Whether they may connect to, or send to, this address: `connect ADDRESS`, `call ADDRESS` if they are to be told at once,
     /// or `send ADDRESS`, `speak ADDRESS ADDRESS` from an address that others may have too, or `pass ADDRESS PROGRAM` by a socket by
     /// which they have sent before they became that program; `rejected ADDRESS` and `unreachable ADDRESS` if they are to be told at once that they are, of a connection
-    /// and of a datagram. They try for long if it is meant to come about.
+    /// and of a datagram; `pretend ADDRESS ADDRESS` from one of IPv6 that need not be this machine's. They try for long if it is meant to come about.
     pub fn does(&self, zone: &Protected, what: &str, meant: bool) -> bool {
         acting::does(self.command(zone, what), meant)
     }
@@ -111,6 +111,7 @@ fn acts() {
         "tap" => tap(address(words[1])),
         "inquire" => inquire(address(words[1])),
         "speak" => speak(address(words[1]), address(words[2])),
+        "pretend" => pretend(address(words[1]), address(words[2])),
         "pass" => pass(address(words[1]), what.splitn(3, ' ').last().unwrap()),
         "go-on" => go_on(address(words[1])),
         "become" => become_another(&words[1..]),
@@ -149,6 +150,16 @@ fn rejected(to: SocketAddr) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         other => Err(io::Error::other(format!("{other:?}"))),
     }
+}
+
+/// Sends a datagram from any address of IPv6, for which nobody needs a right.
+fn pretend(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_freebind_v6(true)?;
+    socket.bind(&from.into())?;
+    // What is refused on its way out says so here already.
+    let _refused = socket.send_to(b"a secret", &to.into());
+    Ok(())
 }
 
 fn unreachable(to: SocketAddr) -> io::Result<()> {

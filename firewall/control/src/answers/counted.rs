@@ -135,7 +135,7 @@ pub struct RejectStats {
     pub answered: u64,
     /// Packets that were not answered because there were too many, since then.
     pub limited: u64,
-    /// Answers that could not be sent, since then.
+    /// Answers that could not be sent, or were not because what this machine sends came from an address that it does not have, since then.
     pub failed: u64,
 }
 

@@ -7,6 +7,7 @@ use super::{AnswerCounts, IS_BROKEN, IS_READY};
 use crate::ring_thread::RingThread;
 use anyhow::{Context, Result, bail};
 use engine::rejected::{Answer, answer};
+use firewall_abi::firewall::LOOPBACK;
 use firewall_abi::packet::Direction;
 use firewall_abi::rejected::{RING_BYTES, RejectedPacket};
 use rustix::cmsg_space;
@@ -136,7 +137,9 @@ impl Sender {
         let Some(answer) = answer_to(&rejected) else {
             return;
         };
-        if !self.limits.take(&answer, self.began.elapsed()) {
+        if !goes_back(&answer, &rejected) {
+            self.counted.failed += 1;
+        } else if !self.limits.take(&answer, self.began.elapsed()) {
             self.counted.limited += 1;
         } else if self.send(&answer, rejected.device).is_ok() {
             self.counted.answered += 1;
@@ -167,6 +170,24 @@ fn answer_to(rejected: &RejectedPacket) -> Option<Answer> {
     answer(packet, rejected.length, direction, |to| {
         own_address(to, ip_version, rejected.device)
     })
+}
+
+/// Whether an answer goes to who sent the packet, as far as this machine can know. Its own programs send from its own addresses. Who
+/// does not would have others sent what it may not send: IPv6 lets each program name any source, and the answer quotes what it wrote.
+fn goes_back(answer: &Answer, rejected: &RejectedPacket) -> bool {
+    let is_of_a_program =
+        rejected.direction == Direction::Outbound as u8 || rejected.device == LOOPBACK;
+    !is_of_a_program || is_own(&answer.to, answer.ip_version, rejected.device)
+}
+
+/// Whether this machine has an address.
+fn is_own(address: &[u8; 16], ip_version: u8, device: u32) -> bool {
+    if ip_version == 4 {
+        UdpSocket::bind(socket_address(address, ip_version, device, 0)).is_ok()
+    } else {
+        // Asked so, for `ip_nonlocal_bind` has any be bound: what is sent to an own address has it for its source (RFC 6724, 5, rule 1).
+        own_address(address, ip_version, device).as_ref() == Some(address)
+    }
 }
 
 /// The address by which this machine sends to another.
@@ -322,6 +343,48 @@ mod tests {
             },
         ] {
             assert!(answer_to(&wrong).is_none());
+        }
+    }
+
+    /// A datagram of IPv6.
+    fn datagram_v6(from: Ipv6Addr) -> RejectedPacket {
+        let mut bytes = [0; MOST_BYTES];
+        bytes[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, 8, 17, 64]);
+        bytes[8..24].copy_from_slice(&from.octets());
+        bytes[24..40].copy_from_slice(&Ipv6Addr::new(0xFD77, 0, 0, 0, 0, 0, 0, 1).octets());
+        bytes[40..48].copy_from_slice(&[0x9C, 0x40, 0, 9, 0, 8, 0, 0]);
+        RejectedPacket {
+            length: 48,
+            copied: 48,
+            bytes,
+            ..datagram([0; 4], 0)
+        }
+    }
+
+    #[test]
+    fn what_this_machine_sends_is_answered_to_its_own_addresses_alone() {
+        let goes_back = |packet: RejectedPacket, direction: Direction, device| {
+            let rejected = RejectedPacket {
+                direction: direction as u8,
+                device,
+                ..packet
+            };
+            answer_to(&rejected).is_some_and(|answer| goes_back(&answer, &rejected))
+        };
+        let (inbound, outbound) = (Direction::Inbound, Direction::Outbound);
+        let foreign = Ipv6Addr::new(0x2001, 0xDB8, 0xBAD, 0, 0, 0, 0, 7);
+        for foreign in [datagram([192, 0, 2, 7], 0), datagram_v6(foreign)] {
+            assert!(!goes_back(foreign, outbound, 2));
+            // It came by the loopback device: one of this machine's own has sent it.
+            assert!(!goes_back(foreign, inbound, LOOPBACK));
+            assert!(goes_back(foreign, inbound, 2));
+        }
+        assert!(goes_back(datagram([127, 0, 0, 1], 0), outbound, LOOPBACK));
+        assert!(goes_back(datagram([127, 0, 0, 5], 0), outbound, LOOPBACK));
+        // A machine may be without IPv6.
+        if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok() {
+            let own = datagram_v6(Ipv6Addr::LOCALHOST);
+            assert!(goes_back(own, outbound, LOOPBACK));
         }
     }
 }
